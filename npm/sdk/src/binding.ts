@@ -1,0 +1,228 @@
+/**
+ * The contract between this package's TypeScript and the Rust core behind it.
+ *
+ * The Node addon (`crates/node`) and the browser's WebAssembly (`crates/wasm`) both satisfy it; nothing else in
+ * this package names a native function. Absent values are `null`, never missing properties.
+ *
+ * @module
+ */
+
+/** A backend: the Node addon or the WebAssembly build. */
+export interface Binding {
+  /** Version of the Rust core. */
+  readonly version: string;
+  readonly Client: new (options: ClientOptions) => NativeClient;
+  /**
+   * Where log lines of the core go, and from which level on. `sink` is called on the JavaScript thread.
+   * Lines never contain keys, tokens or URL queries.
+   */
+  setLogger(level: NativeLogLevel, sink: (level: NativeLogLevel, target: string, message: string) => void): void;
+}
+
+export type NativeLogLevel = "off" | "error" | "warn" | "info" | "debug" | "trace";
+
+/** What the constructor of {@link NativeClient} resolves: code first, then `env`, then the `.env` file, then defaults. */
+export interface ClientOptions {
+  readonly apiKey: string | null;
+  /** Host, URL, or `local`. */
+  readonly endpoint: string | null;
+  /** Time limit of one HTTP call, milliseconds. */
+  readonly timeoutMs: number | null;
+  /** Path of a `.env` file; `null` searches upward from the working directory. */
+  readonly envFile: string | null;
+  /** The `AGB_*` environment variables, as pairs. */
+  readonly env: ReadonlyArray<readonly [name: string, value: string]>;
+  /** Program for `endpoint: "local"`; `null` when none was found. */
+  readonly localServer: string | null;
+}
+
+/** What every HTTP operation answers. It rejects for nothing that happens on the far side or on the way. */
+export interface Answer<T> {
+  readonly requestId: string;
+  readonly success: boolean;
+  /** Stable code of the failure, e.g. `InvalidMcpSession.NotFound`, `TIMED_OUT`, `UNREACHABLE`; `null` on success. */
+  readonly code: string | null;
+  /** Empty on success. */
+  readonly errorMessage: string;
+  readonly httpStatus: number | null;
+  readonly data: T | null;
+}
+
+/**
+ * One account on one endpoint. Construction throws an `Error` with a `code` property: `NO_API_KEY`,
+ * `BAD_ENDPOINT`, `BAD_TIMEOUT`, `BAD_ENV_FILE`, `NO_LOCAL_SERVER`.
+ */
+export interface NativeClient {
+  /** Base URL of the service; `null` while a local server has not been started yet. */
+  readonly endpoint: string | null;
+  readonly timeoutMs: number;
+  createSession(params: CreateParams): Promise<Answer<NativeSession>>;
+  getSession(sessionId: string): Promise<Answer<NativeSession>>;
+  listSessions(params: ListParams): Promise<Answer<ListPage>>;
+  /** Releases a session and waits until it is gone. */
+  deleteSession(sessionId: string): Promise<Answer<null>>;
+  listTools(imageId: string): Promise<Answer<ToolDescription[]>>;
+}
+
+export interface CreateParams {
+  readonly imageId: string;
+  readonly labels: ReadonlyArray<readonly [key: string, value: string]> | null;
+  /** Seconds without use after which the service releases the session. */
+  readonly idleReleaseTimeout: number | null;
+  readonly mcpPolicyId: string | null;
+  readonly contextId: string | null;
+  readonly sdkVersion: string;
+}
+
+export interface ListParams {
+  readonly labels: ReadonlyArray<readonly [key: string, value: string]> | null;
+  readonly maxResults: number | null;
+  readonly nextToken: string | null;
+  readonly isAll: boolean | null;
+}
+
+export interface ListPage {
+  readonly sessions: ReadonlyArray<{ readonly sessionId: string; readonly sessionStatus: string }>;
+  readonly nextToken: string | null;
+  readonly maxResults: number;
+  readonly totalCount: number;
+}
+
+export interface ToolDescription {
+  readonly name: string;
+  readonly description: string;
+  /** JSON schema, as JSON text. */
+  readonly inputSchema: string;
+  readonly server: string;
+  readonly tool: string;
+}
+
+/** A session that exists on the service. All runs of one `NativeSession` share one WebSocket. */
+export interface NativeSession {
+  readonly sessionId: string;
+  readonly imageId: string | null;
+  readonly resourceUrl: string | null;
+  readonly appInstanceId: string | null;
+  readonly resourceId: string | null;
+  /** What the service offers beyond the documented wire, e.g. `flow`, `cancel`. */
+  readonly extensions: ReadonlyArray<string>;
+
+  delete(): Promise<Answer<null>>;
+  /** `RUNNING`, `FINISH`, `DELETING`, `DELETED`. */
+  getStatus(): Promise<Answer<string>>;
+  keepAlive(): Promise<Answer<null>>;
+  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>>;
+  getLabels(): Promise<Answer<Array<[key: string, value: string]>>>;
+  info(): Promise<Answer<SessionDetails>>;
+  /** `argsJson` is a JSON object as text. */
+  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
+  listTools(): Promise<Answer<ToolDescription[]>>;
+
+  /** One HTTP call; all output comes with the result. Never rejects. */
+  run(request: RunRequest): Promise<RunResult>;
+  /**
+   * Starts a run over the WebSocket. `wake` is called on the JavaScript thread when {@link NativeRun.take} has
+   * something, and not again before `take` has returned `null`.
+   */
+  stream(request: RunRequest, wake: () => void): NativeRun;
+}
+
+export interface SessionDetails {
+  readonly sessionId: string;
+  readonly resourceUrl: string | null;
+  readonly appId: string | null;
+  readonly authCode: string | null;
+  readonly connectionProperties: string | null;
+  readonly resourceId: string | null;
+  readonly resourceType: string | null;
+  readonly ticket: string | null;
+}
+
+export interface ToolResult {
+  readonly isError: boolean;
+  /** Text parts joined by newlines. */
+  readonly text: string;
+  /** The whole content array, as JSON text. */
+  readonly contentJson: string;
+}
+
+export interface RunRequest {
+  readonly code: string;
+  /** As given; the core knows the aliases and refuses unknown ones. */
+  readonly language: string;
+  /** Seconds. */
+  readonly timeoutS: number;
+  /** Bytes of log kept per stream for the result; `null` for the default. */
+  readonly logLimit: number | null;
+}
+
+/**
+ * A run that is going on. Backpressure is by not calling {@link NativeRun.take}: what JavaScript does not take is held
+ * back, up to the program's own writes where the service knows `flow`. Other runs do not notice.
+ */
+export interface NativeRun {
+  /** The invocation id on the wire. */
+  readonly id: string;
+  /** Everything that has arrived since the last call, or `null`: wait for `wake`. */
+  take(): Batch | null;
+  /** Stops the program where the service can, and ends the run with `Cancelled`. Harmless after the end. */
+  cancel(): void;
+  /** After a batch with `ended`: what the run came to. Before it: `null`. */
+  result(): RunResult | null;
+}
+
+/**
+ * Pieces of a run's output in the order in which the service sent them. `marks` has one entry a piece: the two low
+ * bits are its kind (0 stdout, 1 stderr, 2 the next entry of `events`), the rest is its length in UTF-16 units within
+ * `text`.
+ */
+export interface Batch {
+  readonly text: string;
+  readonly marks: Uint32Array;
+  readonly events: ReadonlyArray<RunEvent> | null;
+  /** No more will come; {@link NativeRun.result} is there. */
+  readonly ended: boolean;
+}
+
+/** What comes between chunks. */
+export type RunEvent =
+  | { readonly type: "result"; readonly result: NativeExecutionResult }
+  | { readonly type: "error"; readonly error: NativeRunError };
+
+export interface NativeExecutionResult {
+  readonly text: string | null;
+  readonly html: string | null;
+  readonly markdown: string | null;
+  readonly png: string | null;
+  readonly jpeg: string | null;
+  readonly svg: string | null;
+  readonly latex: string | null;
+  /** JSON text. */
+  readonly json: string | null;
+  /** JSON text. */
+  readonly chart: string | null;
+  readonly isMainResult: boolean;
+}
+
+export interface NativeRunError {
+  readonly name: string;
+  readonly value: string;
+  readonly traceback: string;
+}
+
+/** What a run came to. `logs` is a call because the text stays on the Rust side until it is asked for. */
+export interface RunResult {
+  readonly requestId: string;
+  readonly success: boolean;
+  readonly executionCount: number | null;
+  /** Seconds. */
+  readonly executionTime: number;
+  readonly results: ReadonlyArray<NativeExecutionResult>;
+  readonly error: NativeRunError | null;
+  /** Empty on success. */
+  readonly errorMessage: string;
+  /** Logs were cut at the limit. */
+  readonly truncated: boolean;
+  /** The chunks of stdout and stderr, as in {@link Batch}, without events. */
+  logs(): { readonly text: string; readonly marks: Uint32Array };
+}
