@@ -1,1 +1,4 @@
 //! 
+
+pub mod language;
+pub mod secret;
