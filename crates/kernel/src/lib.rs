@@ -1,4 +1,42 @@
-//! Interpreter processes that keep state between runs.
+//! Interpreter processes that keep state between runs and stream their output.
 //!
 //! One [`Kernel`] is one interpreter of one session. It starts with its first [`Cell`], queues cells in order, and
-//! ends with its last handle.
+//! ends with its last handle. Each cell is an [`Execution`]: a stream of [`CellEvent`]s, ended by exactly one
+//! [`CellEvent::End`].
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), agb_kernel::MissingInterpreter> {
+//! use agb_kernel::{Cell, CellEvent, Kernel, KernelSpec, Language, find_interpreter};
+//! use std::time::Duration;
+//!
+//! let python = find_interpreter(Language::Python, None)?;
+//! let kernel = Kernel::new(KernelSpec::new(Language::Python, python, "/tmp"));
+//! let mut execution = kernel.run(Cell::new("print('hello')", Duration::from_secs(60)));
+//! while let Some(event) = execution.next().await {
+//!     if let CellEvent::Stdout(text) = event {
+//!         print!("{text}");
+//!     }
+//! }
+//! kernel.shutdown().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod actor;
+mod cell;
+mod channel;
+mod execution;
+mod interpreter;
+mod kernel;
+mod language;
+mod spec;
+
+pub use cell::{
+    Cell, CellEnd, CellError, CellEvent, Death, Outcome, ProtocolError, RichResult, StartError,
+};
+pub use channel::StdinError;
+pub use execution::{Execution, ExecutionControl};
+pub use interpreter::{MissingInterpreter, find_interpreter};
+pub use kernel::Kernel;
+pub use language::Language;
+pub use spec::{KernelLimits, KernelSpec};

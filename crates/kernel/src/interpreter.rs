@@ -1,0 +1,93 @@
+//! Where the interpreters are.
+
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::Language;
+
+/// No interpreter on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{language} is not installed on this machine: install it ({}), or {}", hint(*.language), setting(*.language))]
+pub struct MissingInterpreter {
+    /// The language whose interpreter is missing.
+    pub language: Language,
+}
+
+/// Finds the interpreter of a language.
+///
+/// `preferred` wins when it is given (the caller's `AGB_PYTHON` and its kin); then Debian's place, because a version
+/// manager's shim on the `PATH` starts in tens of milliseconds and depends on an environment that kernels do not
+/// have; then the `PATH`, shims last.
+///
+/// # Errors
+/// [`MissingInterpreter`], which says what to install.
+pub fn find_interpreter(
+    language: Language,
+    preferred: Option<&Path>,
+) -> Result<PathBuf, MissingInterpreter> {
+    find(language, preferred, std::env::var_os("PATH").as_deref())
+}
+
+fn find(
+    language: Language,
+    preferred: Option<&Path>,
+    path: Option<&OsStr>,
+) -> Result<PathBuf, MissingInterpreter> {
+    if let Some(preferred) = preferred {
+        return is_executable(preferred)
+            .then(|| preferred.to_path_buf())
+            .ok_or(MissingInterpreter { language });
+    }
+    let name = executable(language);
+    let debian = Path::new("/usr/bin").join(name);
+    if is_executable(&debian) {
+        return Ok(debian);
+    }
+    let found: Vec<PathBuf> = path
+        .map(|path| {
+            std::env::split_paths(path)
+                .map(|dir| dir.join(name))
+                .filter(|file| is_executable(file))
+                .collect()
+        })
+        .unwrap_or_default();
+    let real = found
+        .iter()
+        .find(|file| !file.components().any(|part| part.as_os_str() == "shims"));
+    real.or(found.first())
+        .cloned()
+        .ok_or(MissingInterpreter { language })
+}
+
+fn executable(language: Language) -> &'static str {
+    match language {
+        Language::Python => "python3",
+        Language::JavaScript => "node",
+        Language::R => "R",
+        Language::Java => "java",
+    }
+}
+
+fn hint(language: Language) -> &'static str {
+    match language {
+        Language::Python => "on Debian: apt-get install python3",
+        Language::JavaScript => "on Debian: apt-get install nodejs",
+        Language::R => "on Debian: apt-get install r-base-core",
+        Language::Java => "on Debian: apt-get install default-jdk-headless",
+    }
+}
+
+fn setting(language: Language) -> &'static str {
+    match language {
+        Language::Python => "set AGB_PYTHON to the path of python3",
+        Language::JavaScript => "set AGB_NODE to the path of node",
+        Language::R => "set AGB_R to the path of R",
+        Language::Java => "set AGB_JAVA to the path of java",
+    }
+}
+
+fn is_executable(file: &Path) -> bool {
+    file.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

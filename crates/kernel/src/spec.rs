@@ -1,0 +1,82 @@
+//! What a kernel is made of: language, interpreter, place, limits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Language;
+
+/// What a [`Kernel`](crate::Kernel) is started from. The same spec serves every restart.
+#[derive(Debug, Clone)]
+pub struct KernelSpec {
+    /// The language of the cells.
+    pub language: Language,
+    /// The interpreter's executable; see [`find_interpreter`](crate::find_interpreter).
+    pub interpreter: PathBuf,
+    /// The directory in which the program runs. It is also the program's `HOME`.
+    pub workdir: PathBuf,
+    /// Environment of the program. It starts from nothing but `PATH`, `HOME` and `LANG`; these come on top.
+    pub env: Vec<(String, String)>,
+    /// What bounds the kernel.
+    pub limits: KernelLimits,
+}
+
+impl KernelSpec {
+    /// A spec with default limits and no environment of its own.
+    #[must_use]
+    pub fn new(
+        language: Language,
+        interpreter: impl Into<PathBuf>,
+        workdir: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            language,
+            interpreter: interpreter.into(),
+            workdir: workdir.into(),
+            env: Vec::new(),
+            limits: KernelLimits::default(),
+        }
+    }
+}
+
+/// What bounds a kernel. Each default has its reason beside it.
+#[derive(Debug, Clone)]
+pub struct KernelLimits {
+    /// How long an interrupted program may take to stop before its whole process tree is killed.
+    ///
+    /// 2 s: loops, sleeps and child processes stop within milliseconds; what has not stopped by then sits in a
+    /// native call and will not.
+    pub interrupt_grace: Duration,
+    /// How long the interpreter may take to say that it is ready.
+    ///
+    /// 30 s: the slowest takes 0.7 s on an idle machine (Java); the rest is for a machine that is very busy.
+    pub start_timeout: Duration,
+    /// The largest control frame taken from the interpreter; a larger one kills it.
+    ///
+    /// 32 MiB: a full-screen figure as base64 is 1 to 5 MiB; a program that wants to hand over more has files.
+    pub max_control_frame: usize,
+    /// How many cells may wait behind the running one.
+    ///
+    /// 64: a notebook's "run all" fits; a caller that queues without looking gets an error instead of memory.
+    pub queued_cells: usize,
+    /// How many bytes of output may wait for a slow consumer before the pipes are not read any more.
+    ///
+    /// 256 KiB: four full pipes, so that reader and writer need not alternate; nothing worth the name memory.
+    pub output_buffer: usize,
+    /// How many bytes of input may wait for a program that does not read.
+    ///
+    /// 1 MiB: more than a person types or pastes; larger data belongs into a file.
+    pub stdin_buffer: usize,
+}
+
+impl Default for KernelLimits {
+    fn default() -> Self {
+        Self {
+            interrupt_grace: Duration::from_secs(2),
+            start_timeout: Duration::from_secs(30),
+            max_control_frame: 32 << 20,
+            queued_cells: 64,
+            output_buffer: 256 << 10,
+            stdin_buffer: 1 << 20,
+        }
+    }
+}
