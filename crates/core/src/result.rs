@@ -1,0 +1,304 @@
+//! What a run of code gives its caller.
+
+use serde_json::{Map, Value};
+
+use crate::json;
+
+mod shapes;
+
+/// The result of one run (wire protocol, "The result a caller gets").
+///
+/// `success` is false exactly when `error_message` says something.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Execution {
+    /// The id to quote when asking the service about this run; the invocation id when streaming.
+    pub request_id: String,
+    /// The program came to its end and raised nothing.
+    pub success: bool,
+    /// How many runs the kernel has had, this one included.
+    pub execution_count: Option<u64>,
+    /// Seconds, measured around the program; 0 where the service does not say.
+    pub execution_time: f64,
+    /// What the program printed, as far as it is kept here. Streaming keeps its own log.
+    pub logs: Logs,
+    /// Values and displays, in order.
+    pub results: Vec<RichResult>,
+    /// What the program raised.
+    pub error: Option<RunFailure>,
+    /// What went wrong, for a person; empty on success.
+    pub error_message: String,
+    /// The logs were cut at a limit.
+    pub truncated: bool,
+}
+
+impl Execution {
+    /// Reads the text content of an answer to `run_code` (wire protocol, "What `run_code` answers").
+    ///
+    /// `is_error` is the flag beside the content. Total: what is no known shape is plain text.
+    #[must_use]
+    pub fn from_answer(request_id: String, texts: &[&str], is_error: bool) -> Self {
+        shapes::read(request_id, texts, is_error)
+    }
+
+    /// The result that the program meant as its value: the last one marked as main.
+    #[must_use]
+    pub fn main_result(&self) -> Option<&RichResult> {
+        self.results.iter().rfind(|result| result.is_main)
+    }
+
+    /// Settles `success` and `error_message`, the two that must agree, from everything else that is known.
+    fn conclude(&mut self, failed: bool, words: Option<String>) {
+        let words = words.filter(|words| !words.is_empty());
+        self.success = !failed && self.error.is_none();
+        self.error_message = if self.success {
+            String::new()
+        } else {
+            words
+                .or_else(|| self.error.as_ref().map(RunFailure::summary))
+                .unwrap_or_else(|| {
+                    String::from("the service reports that the run failed and does not say why")
+                })
+        };
+    }
+}
+
+/// The chunks of a program's two streams, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Logs {
+    /// Standard output.
+    pub stdout: Vec<String>,
+    /// Standard error.
+    pub stderr: Vec<String>,
+}
+
+/// What a program raised.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFailure {
+    /// The exception's class, or a name of ours such as `ExecutionError`.
+    pub name: String,
+    /// The exception's message.
+    pub value: String,
+    /// The traceback as the interpreter prints it; empty where there is none.
+    pub traceback: String,
+}
+
+/// The name where the service sends a text that does not begin with one.
+const UNNAMED_FAILURE: &str = "ExecutionError";
+
+impl RunFailure {
+    /// Reads `executionError`, which is one text: a traceback, `Name: message`, or a bare sentence.
+    #[must_use]
+    pub fn from_text(text: &str) -> Self {
+        let text = text.trim_end();
+        // A Python traceback ends with the line that names the exception, others begin with it.
+        let line = if text.contains("Traceback (most recent call last)") {
+            text.lines().rfind(|line| is_named(line))
+        } else {
+            text.lines().next()
+        };
+        let named = line.and_then(|line| split_name(line.trim()));
+        let traceback = if text.contains('\n') {
+            text.to_owned()
+        } else {
+            String::new()
+        };
+        let (name, value) = named.unwrap_or((UNNAMED_FAILURE, text));
+        Self {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            traceback,
+        }
+    }
+
+    /// Reads `{name, value, traceback}`, a text, or whatever came instead; nothing for null and the empty text.
+    #[must_use]
+    pub fn from_value(value: &Value) -> Option<Self> {
+        match value {
+            Value::Null | Value::Bool(false) => None,
+            Value::String(text) if text.trim().is_empty() => None,
+            Value::String(text) => Some(Self::from_text(text)),
+            Value::Object(object) if object.is_empty() => None,
+            Value::Object(object) => {
+                let part = |spellings: &[&str]| {
+                    json::field(object, spellings).and_then(|value| json::plain(value, "\n"))
+                };
+                let failure = Self {
+                    name: part(&["name", "code"]).unwrap_or_default(),
+                    value: part(&["value", "message"]).unwrap_or_default(),
+                    traceback: part(&["traceback"]).unwrap_or_default(),
+                };
+                Some(failure.or_unnamed(value))
+            }
+            other => Some(Self::from_text(&other.to_string())),
+        }
+    }
+
+    /// In one line: `Name: value`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        match (self.name.is_empty(), self.value.is_empty()) {
+            (false, false) if self.name == UNNAMED_FAILURE => self.value.clone(),
+            (false, false) => [&self.name, ": ", &self.value].concat(),
+            (false, true) => self.name.clone(),
+            (true, _) => self.value.clone(),
+        }
+    }
+
+    /// About how much memory it holds, for the limit on unread data.
+    pub(crate) fn weight(&self) -> usize {
+        self.name.len() + self.value.len() + self.traceback.len()
+    }
+
+    fn or_unnamed(mut self, original: &Value) -> Self {
+        if self.name.is_empty() {
+            UNNAMED_FAILURE.clone_into(&mut self.name);
+        }
+        if self.value.is_empty() && self.traceback.is_empty() && self.name == UNNAMED_FAILURE {
+            self.value = original.to_string();
+        }
+        self
+    }
+}
+
+fn is_named(line: &str) -> bool {
+    !line.starts_with([' ', '\t']) && split_name(line).is_some_and(|(name, _)| name != "Traceback")
+}
+
+/// `Name: message` or a bare `Name`, where the name looks like a class: `ValueError`, `java.io.IOException`.
+fn split_name(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    let is_class = name
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'))
+        && name
+            .rsplit('.')
+            .next()?
+            .starts_with(|c: char| c.is_uppercase() || c == '_');
+    is_class.then_some((name, value.trim_start()))
+}
+
+/// One value or display of a program in the forms in which it offered itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RichResult {
+    /// `text/plain`.
+    pub text: Option<String>,
+    /// `text/html`.
+    pub html: Option<String>,
+    /// `text/markdown`.
+    pub markdown: Option<String>,
+    /// `image/png`, in base64.
+    pub png: Option<String>,
+    /// `image/jpeg`, in base64.
+    pub jpeg: Option<String>,
+    /// `image/svg+xml`.
+    pub svg: Option<String>,
+    /// `application/json`, as JSON text.
+    pub json: Option<String>,
+    /// `text/latex`.
+    pub latex: Option<String>,
+    /// A Vega-Lite specification, as JSON text.
+    pub chart: Option<String>,
+    /// The value of the program's last expression, not a display on the way.
+    pub is_main: bool,
+}
+
+impl RichResult {
+    /// A result that is nothing but text.
+    #[must_use]
+    pub fn plain(text: impl Into<String>, is_main: bool) -> Self {
+        Self {
+            text: Some(text.into()),
+            is_main,
+            ..Self::default()
+        }
+    }
+
+    /// Reads a bundle: an object keyed by MIME type, as in streamed `result` events and in shape 1. Unknown types are
+    /// left out; a list of lines, as notebooks store them, is joined.
+    #[must_use]
+    pub fn from_mime(bundle: &Map<String, Value>, is_main: bool) -> Self {
+        let text =
+            |types: &[&str]| json::field(bundle, types).and_then(|value| json::plain(value, ""));
+        let document = |types: &[&str]| json::field(bundle, types).map(document);
+        Self {
+            text: text(&["text/plain"]),
+            html: text(&["text/html"]),
+            markdown: text(&["text/markdown"]),
+            png: text(&["image/png"]),
+            jpeg: text(&["image/jpeg"]),
+            svg: text(&["image/svg+xml"]),
+            json: document(&["application/json"]),
+            latex: text(&["text/latex"]),
+            chart: document(&[
+                "application/vnd.vegalite.v5+json",
+                "application/vnd.vegalite.v4+json",
+            ]),
+            is_main,
+        }
+    }
+
+    /// Reads a result of shape 2, keyed by our own field names.
+    fn from_fields(fields: &Map<String, Value>) -> Self {
+        let text =
+            |name: &str| json::field(fields, &[name]).and_then(|value| json::plain(value, ""));
+        let document = |name: &str| json::field(fields, &[name]).map(document);
+        Self {
+            text: text("text"),
+            html: text("html"),
+            markdown: text("markdown"),
+            png: text("png"),
+            jpeg: text("jpeg"),
+            svg: text("svg"),
+            json: document("json"),
+            latex: text("latex"),
+            chart: document("chart"),
+            is_main: json::flag(fields, &["is_main_result", "isMainResult"]),
+        }
+    }
+
+    /// Whether it has no form at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.forms().all(|form| form.is_none())
+    }
+
+    /// About how much memory it holds, for the limit on unread data.
+    pub(crate) fn weight(&self) -> usize {
+        self.forms().flatten().map(String::len).sum()
+    }
+
+    fn forms(&self) -> impl Iterator<Item = Option<&String>> {
+        let Self {
+            text,
+            html,
+            markdown,
+            png,
+            jpeg,
+            svg,
+            json,
+            latex,
+            chart,
+            is_main: _,
+        } = self;
+        [text, html, markdown, png, jpeg, svg, json, latex, chart]
+            .into_iter()
+            .map(Option::as_ref)
+    }
+}
+
+/// A JSON document as text. A service may send it as a value or as text already; a text that is neither an object nor a
+/// list is a value itself.
+fn document(value: &Value) -> String {
+    match value {
+        Value::String(text) => match json::parse(text) {
+            Some(Value::Object(_) | Value::Array(_)) => text.clone(),
+            _ => value.to_string(),
+        },
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
