@@ -1,0 +1,241 @@
+//! Output on its way to the application: many chunks in one string.
+
+use std::collections::VecDeque;
+
+use crate::run::{RunEnd, StreamEvent};
+
+/// Which of a program's streams.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Pieces of one run in the order in which the service sent them.
+///
+/// The text of all chunks is one string and a mark per piece says where it ends: an allocation per 32 KiB instead of
+/// one per chunk, and one string to hand to JavaScript.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    text: String,
+    marks: Vec<Mark>,
+    events: Vec<StreamEvent>,
+    end: Option<RunEnd>,
+    seq: u64,
+}
+
+/// One piece of a [`Batch`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mark {
+    /// A chunk: so many bytes of the batch's text.
+    Chunk(Stream, u32),
+    /// The next entry of the batch's events.
+    Event,
+}
+
+/// One piece of a [`Batch`], with what it holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Piece<'a> {
+    /// Text, whole characters.
+    Chunk(Stream, &'a str),
+    /// Anything else.
+    Event(&'a StreamEvent),
+}
+
+impl Batch {
+    /// The text of all chunks.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The pieces' marks, in order.
+    #[must_use]
+    pub fn marks(&self) -> &[Mark] {
+        &self.marks
+    }
+
+    /// What came between chunks, in order.
+    #[must_use]
+    pub fn events(&self) -> &[StreamEvent] {
+        &self.events
+    }
+
+    /// Set on the last batch of a run, and on no other.
+    #[must_use]
+    pub fn end(&self) -> Option<&RunEnd> {
+        self.end.as_ref()
+    }
+
+    /// Takes the end out.
+    pub fn take_end(&mut self) -> Option<RunEnd> {
+        self.end.take()
+    }
+
+    /// The number of the last event in it, where the run has numbers.
+    pub(crate) const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// Whether there is nothing in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.marks.is_empty() && self.end.is_none()
+    }
+
+    /// The pieces, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let (mut text, mut events) = (self.text.as_str(), self.events.iter());
+        self.marks.iter().map(move |mark| match *mark {
+            Mark::Chunk(stream, length) => {
+                let (chunk, rest) = text.split_at(length as usize);
+                text = rest;
+                Piece::Chunk(stream, chunk)
+            }
+            Mark::Event => Piece::Event(events.next().expect("one event per event mark")),
+        })
+    }
+}
+
+/// What a run has that nobody has read yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unread {
+    batches: VecDeque<Batch>,
+    bytes: usize,
+}
+
+impl Unread {
+    /// A batch is closed at this size. Larger pieces hold a JavaScript thread too long (measured: 2,000 callbacks are
+    /// 10 ms), smaller ones cost more crossings.
+    const BATCH_BYTES: usize = 32 * 1024;
+    /// And at this many pieces, for the same reason.
+    const BATCH_PIECES: usize = 512;
+
+    /// Bytes of text and of events that wait.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Appends a chunk by letting `append` write it behind the batch's text.
+    /// On an error nothing is kept.
+    pub(crate) fn push_chunk<E>(
+        &mut self,
+        stream: Stream,
+        append: impl FnOnce(&mut String) -> Result<(), E>,
+    ) -> Result<usize, E> {
+        let batch = self.open_batch();
+        let before = batch.text.len();
+        if let Err(error) = append(&mut batch.text) {
+            batch.text.truncate(before);
+            if batch.is_empty() {
+                self.batches.pop_back();
+            }
+            return Err(error);
+        }
+        let length = batch.text.len() - before;
+        batch.marks.push(Mark::Chunk(stream, u32::try_from(length).unwrap_or(u32::MAX)));
+        self.bytes += length;
+        Ok(length)
+    }
+
+    pub(crate) fn push_event(&mut self, event: StreamEvent) {
+        self.bytes += event.weight();
+        let batch = self.open_batch();
+        batch.marks.push(Mark::Event);
+        batch.events.push(event);
+    }
+
+    /// Notes the number of what was pushed last.
+    pub(crate) fn number(&mut self, seq: u64) {
+        if let Some(batch) = self.batches.back_mut() {
+            batch.seq = seq;
+        }
+    }
+
+    pub(crate) fn push_end(&mut self, end: RunEnd) {
+        self.open_batch().end = Some(end);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Batch> {
+        let batch = self.batches.pop_front()?;
+        self.bytes -= batch.text.len() + batch.events.iter().map(StreamEvent::weight).sum::<usize>();
+        Some(batch)
+    }
+
+    fn open_batch(&mut self) -> &mut Batch {
+        let full = |batch: &Batch| {
+            batch.text.len() >= Self::BATCH_BYTES || batch.marks.len() >= Self::BATCH_PIECES
+        };
+        if self.batches.back().is_none_or(full) {
+            self.batches.push_back(Batch::default());
+        }
+        self.batches.back_mut().expect("one was just made sure of")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(unread: &mut Unread, stream: Stream, text: &str) {
+        unread
+            .push_chunk(stream, |buffer| {
+                buffer.push_str(text);
+                Ok::<_, ()>(())
+            })
+            .expect("the closure never fails");
+    }
+
+    #[test]
+    fn pieces_come_back_in_order() {
+        let mut unread = Unread::default();
+        push(&mut unread, Stream::Stdout, "grün");
+        unread.push_event(StreamEvent::InputRequest { prompt: "?".into() });
+        push(&mut unread, Stream::Stderr, "");
+        push(&mut unread, Stream::Stdout, "x");
+        let batch = unread.pop().expect("four pieces");
+        let event = StreamEvent::InputRequest { prompt: "?".into() };
+        let expected = [
+            Piece::Chunk(Stream::Stdout, "grün"),
+            Piece::Event(&event),
+            Piece::Chunk(Stream::Stderr, ""),
+            Piece::Chunk(Stream::Stdout, "x"),
+        ];
+        assert_eq!(batch.pieces().collect::<Vec<_>>(), expected);
+        assert_eq!(unread.bytes(), 0);
+        assert!(unread.pop().is_none());
+    }
+
+    #[test]
+    fn batches_are_bounded_and_bytes_are_counted() {
+        let mut unread = Unread::default();
+        for _ in 0..2_000 {
+            push(&mut unread, Stream::Stdout, "0123456789");
+        }
+        push(&mut unread, Stream::Stdout, &"y".repeat(100_000));
+        assert_eq!(unread.bytes(), 120_000);
+        let mut total = 0;
+        while let Some(batch) = unread.pop() {
+            assert!(batch.marks().len() <= Unread::BATCH_PIECES);
+            total += batch.text().len();
+        }
+        assert_eq!((total, unread.bytes()), (120_000, 0));
+    }
+
+    #[test]
+    fn a_failed_append_leaves_nothing() {
+        let mut unread = Unread::default();
+        let failed = unread.push_chunk(Stream::Stdout, |buffer| {
+            buffer.push_str("half");
+            Err(())
+        });
+        assert_eq!(failed, Err(()));
+        assert!(unread.is_empty() && unread.bytes() == 0);
+    }
+}

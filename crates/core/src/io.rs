@@ -1,0 +1,157 @@
+//! The seam: what a driver tells the [`Session`](crate::Session), and what the session tells a driver.
+//!
+//! It is data, not a trait. Tokio's sockets must be `Send` and a browser's cannot be, so a transport trait would be
+//! written twice; enums serve both.
+
+use crate::run::RunId;
+use crate::secret::Secret;
+use crate::time::Instant;
+
+/// What one kind of transport can and cannot do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Capabilities {
+    /// The opening handshake can carry request headers.
+    pub headers: bool,
+    /// Reading can be paused, so that the peer feels it.
+    pub pause: bool,
+    /// Ping frames can be sent, and pongs are seen.
+    pub ping: bool,
+}
+
+impl Capabilities {
+    /// A socket of our own.
+    pub const NATIVE: Self = Self { headers: true, pause: true, ping: true };
+    /// The browser's `WebSocket`: no headers, no ping frames, and reading cannot be paused.
+    pub const BROWSER: Self = Self { headers: false, pause: false, ping: false };
+}
+
+/// One physical socket: a new one for every attempt, never reused.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct LinkId(pub(crate) u32);
+
+/// Something that happened to a socket.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Input<'a> {
+    /// The handshake succeeded.
+    Opened,
+    /// A text frame, or a binary frame that holds UTF-8.
+    Text(&'a str),
+    /// A frame that says nothing but that the peer lives: a ping or a pong.
+    Alive,
+    /// How many bytes were taken from us and not yet by the wire.
+    Backlog(usize),
+    /// The socket is gone, by whatever way. Nothing more comes from this link.
+    Lost(Loss),
+}
+
+/// Why a socket is gone.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Loss {
+    /// The opening handshake was answered by an HTTP status (a browser never sees it).
+    #[error("the handshake was refused with HTTP status {status}")]
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// A close frame came (RFC 6455, section 7.4).
+    #[error("the service closed the connection (code {code}{}{reason})", if reason.is_empty() { "" } else { ": " })]
+    Closed {
+        /// The close code; 1005 when the frame had none, 1006 when there was no frame.
+        code: u16,
+        /// The peer's words.
+        reason: String,
+    },
+    /// It broke, or could not be made, without a word from the peer.
+    #[error("{0}")]
+    Broken(String),
+}
+
+impl Loss {
+    /// Whether the service said that this token or session will never do, so that trying again is useless.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            // 408 and 429 ask to come again; every other 4xx is about us.
+            Self::Refused { status } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
+            // Our server's own codes for clients that cannot see a refused handshake (wire part 2, browser tokens).
+            Self::Closed { code, .. } => matches!(code, 4401 | 4403 | 4404),
+            Self::Broken(_) => false,
+        }
+    }
+}
+
+/// What the driver is to do next.
+#[derive(Debug, Eq, PartialEq)]
+#[must_use = "an output that is not carried out is lost"]
+pub enum Output {
+    /// Open a socket, and answer with [`Input::Opened`] or [`Input::Lost`].
+    Open(LinkId, OpenRequest),
+    /// Send a text frame.
+    Send(LinkId, String),
+    /// Send a ping frame. Only where [`Capabilities::ping`].
+    Ping(LinkId),
+    /// Close with this code. Final: the session has forgotten the link.
+    Close(LinkId, u16),
+    /// Tell the application.
+    Event(Event),
+    /// Drained: the one place to wait, for a socket, a command or the deadline.
+    Idle {
+        /// When to call [`Session::handle_timeout`](crate::Session::handle_timeout).
+        deadline: Option<Instant>,
+        /// Whether to read the socket. A driver that can pause reading pauses when this is false.
+        read: bool,
+    },
+}
+
+/// How to open a socket.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OpenRequest {
+    /// `ws:` or `wss:`.
+    pub url: String,
+    /// Headers of the handshake; empty where the transport has none.
+    pub headers: Vec<(&'static str, Secret)>,
+    /// Sub-protocols to offer, in order. They may carry the token: never log them.
+    pub protocols: Vec<Secret>,
+}
+
+/// A hint for the application. Data is pulled with [`Session::read`](crate::Session::read).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The connection changed.
+    State(State),
+    /// There is something to read for this run. Said once until it has been read empty.
+    Readable(RunId),
+    /// A message that belongs to no run.
+    Push(Push),
+}
+
+/// A message that belongs to no run (wire part 1, WebSocket).
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Push {
+    /// Whom it is for: `target`, or `source` where the target is the SDK.
+    pub target: String,
+    /// Its data, as JSON text.
+    pub data: String,
+}
+
+/// The connection's state.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// No socket, and none wanted.
+    Idle,
+    /// A socket is being opened; `attempt` counts from 0 since the last success.
+    Connecting {
+        /// How many attempts came before.
+        attempt: u32,
+    },
+    /// Connected.
+    Open,
+    /// Waiting to try again.
+    Waiting {
+        /// How many attempts came before.
+        attempt: u32,
+    },
+    /// Closed by the application, for good.
+    Closed,
+}

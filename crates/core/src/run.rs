@@ -1,0 +1,219 @@
+//! One run of code, from the caller's side: what is asked, what comes, how it ends.
+
+use std::time::Duration;
+
+use crate::io::Loss;
+use crate::language::Language;
+use crate::result::{RichResult, RunFailure};
+
+/// One run, local to its [`Session`](crate::Session). Unrelated to the id on the wire.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RunId(pub(crate) u64);
+
+/// Code to run.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RunRequest {
+    /// The program's text.
+    pub code: String,
+    /// Its language.
+    pub language: Language,
+    /// How long the program may run. The service enforces it; the session waits a grace longer
+    /// ([`Config::grace`](crate::Config)) and then ends the run by itself.
+    pub timeout: Duration,
+}
+
+/// The documented default of `timeoutS`.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What a run yields beside chunks of text.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum StreamEvent {
+    /// A rich result: a value, a picture, a table.
+    Result(RichResult),
+    /// The program raised, or the service reports a failure of the run. The run's end follows.
+    Error(RemoteError),
+    /// The program waits for a line of input (extension `stdin`).
+    InputRequest {
+        /// What the program printed to ask.
+        prompt: String,
+    },
+    /// The connection was lost and the run was found again; nothing is missing (extension `resume`).
+    Reconnected,
+}
+
+impl StreamEvent {
+    /// About how much memory it holds, for the limit on unread data.
+    pub(crate) fn weight(&self) -> usize {
+        64 + match self {
+            Self::Result(result) => result.weight(),
+            Self::Error(error) => {
+                error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight)
+            }
+            Self::InputRequest { prompt } => prompt.len(),
+            Self::Reconnected => 0,
+        }
+    }
+}
+
+/// A failure that the service reports (wire part 1, event `error`).
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct RemoteError {
+    /// The service's code; for an exception of the program its name.
+    pub code: String,
+    /// For a person.
+    pub message: String,
+    /// The service's trace id; empty where there was none.
+    pub trace_id: String,
+    /// Name, value and traceback, where the service sends them as fields of their own (ours does).
+    pub failure: Option<RunFailure>,
+}
+
+impl RemoteError {
+    /// As the result's `error`: the fields where they came, else what the published clients make of it.
+    #[must_use]
+    pub fn to_failure(&self) -> RunFailure {
+        self.failure.clone().unwrap_or_else(|| RunFailure {
+            name: self.code.clone(),
+            value: self.message.clone(),
+            traceback: if self.trace_id.is_empty() { String::new() } else { format!("traceId={}", self.trace_id) },
+        })
+    }
+}
+
+/// How a run ended, said once and last.
+pub type RunEnd = Result<Finish, RunError>;
+
+/// The service's own word on the end of a run (wire part 1, phase `end`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Finish {
+    /// `status` was `failed`.
+    pub failed: bool,
+    /// How many runs the kernel has had, this one included.
+    pub execution_count: Option<u64>,
+    /// Seconds, measured around the program.
+    pub execution_time: Option<f64>,
+    /// What went wrong, in the service's words.
+    pub execution_error: Option<String>,
+    /// Why it ended, where the service says it: `finished`, `failed`, `timeout`, `cancelled`, `killed` (ours).
+    pub reason: Option<String>,
+    /// The interpreter had to be restarted: variables are gone (ours).
+    pub state_lost: bool,
+}
+
+/// A run that was not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum Rejected {
+    /// The session was closed before.
+    #[error("the session is closed: create or get a session first")]
+    Closed,
+    /// Too much waits to be sent.
+    #[error("more than {limit} bytes of code wait to be sent: wait for earlier runs or raise the limit")]
+    Full {
+        /// The limit in bytes.
+        limit: usize,
+    },
+}
+
+/// A run that ended without the service's word on its end.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The service ended the run with an error.
+    #[error("{message}")]
+    Remote {
+        /// The service's words.
+        message: String,
+    },
+    /// No connection could be made, so the code was never sent.
+    #[error("no connection to the session: {0}; the code was not run")]
+    Unreachable(Loss),
+    /// The connection was lost after the code was sent and the service cannot resume: the outcome is unknown.
+    #[error("the connection was lost while the code ran ({0}); the outcome is unknown")]
+    Interrupted(Loss),
+    /// Cancelled by the caller.
+    #[error("cancelled{}", if *state_lost { "; the interpreter was restarted and its variables are lost" } else { "" })]
+    Cancelled {
+        /// The interpreter had to be restarted.
+        state_lost: bool,
+    },
+    /// The service said nothing about the end within the time limit and a grace.
+    #[error("no end came within {0:?}, the time limit and the grace after it")]
+    TimedOut(Duration),
+    /// More output waited unread than the limit, on a transport that cannot be paused.
+    #[error("more than {limit} bytes of output waited unread: read faster or raise the limit")]
+    Overflow {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The service broke the protocol on this run.
+    #[error("the service broke the protocol: {0}")]
+    Protocol(Violation),
+    /// The session was closed while the run was going on.
+    #[error("the session was closed during the run")]
+    Closed,
+}
+
+impl RunError {
+    /// A stable name for programs to compare.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Remote { .. } => "REMOTE",
+            Self::Unreachable(_) => "UNREACHABLE",
+            Self::Interrupted(_) => "INTERRUPTED",
+            Self::Cancelled { .. } => "CANCELLED",
+            Self::TimedOut(_) => "TIMED_OUT",
+            Self::Overflow { .. } => "OVERFLOW",
+            Self::Protocol(_) => "PROTOCOL",
+            Self::Closed => "CLOSED",
+        }
+    }
+
+    /// The name that the result's `error` carries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Remote { .. } => "RemoteError",
+            Self::Unreachable(_) => "ConnectionError",
+            Self::Interrupted(_) => "Interrupted",
+            Self::Cancelled { .. } => "Cancelled",
+            Self::TimedOut(_) => "TimeoutError",
+            Self::Overflow { .. } => "Overflow",
+            Self::Protocol(_) => "ProtocolError",
+            Self::Closed => "SessionClosed",
+        }
+    }
+
+    /// Whether the same code can be sent again without the risk of running it twice.
+    #[must_use]
+    pub const fn is_safe_to_repeat(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+}
+
+/// What the service did wrong on a live run.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A message of a run had no `phase`.
+    #[error("a message of the run has no phase")]
+    NoPhase,
+    /// A phase that part 1 does not know.
+    #[error("a message of the run has the unknown phase `{0}`")]
+    UnknownPhase(String),
+    /// `data` is neither an object nor the text of one.
+    #[error("a message of the run has no data object")]
+    NoData,
+    /// A chunk that is no string, or whose escapes are wrong.
+    #[error("a chunk of the run is not a string")]
+    BadChunk,
+    /// A sequence number left out: something is missing.
+    #[error("event {expected} is missing, {got} came")]
+    Gap {
+        /// The number that was due.
+        expected: u64,
+        /// The number that came.
+        got: u64,
+    },
+}

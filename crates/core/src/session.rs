@@ -1,0 +1,487 @@
+//! The state machine of one session's connection and of the runs on it.
+
+mod config;
+mod dial;
+mod outbox;
+mod runs;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+
+pub use config::SessionConfig;
+use dial::{Alarm, Dial};
+use outbox::{Frame, Outbox};
+use runs::{Phase, Run, Runs};
+
+use crate::batch::{Batch, Stream};
+use crate::io::{Capabilities, Event, Input, LinkId, Loss, Output, State};
+use crate::rng::Rng;
+use crate::run::{Finish, Rejected, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
+use crate::time::Instant;
+use crate::wire::incoming::{self, Incoming, Message, Text};
+use crate::wire::outgoing::{Address, PING};
+
+/// One session's connection, and the runs on it, without a socket and without a clock.
+///
+/// Its methods are of three kinds: **commands** of the application ([`run`](Self::run), [`write`](Self::write),
+/// [`cancel`](Self::cancel), [`abandon`](Self::abandon), [`read`](Self::read), [`close`](Self::close)), **inputs** of
+/// the driver ([`handle_input`](Self::handle_input), [`handle_timeout`](Self::handle_timeout)), and **the drain**
+/// ([`poll_output`](Self::poll_output)). After a command or an input, drain until [`Output::Idle`].
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    capabilities: Capabilities,
+    rng: Rng,
+    /// The latest time that anybody told.
+    now: Instant,
+    dial: Dial,
+    runs: Runs,
+    outbox: Outbox,
+    backlog: usize,
+    paused: bool,
+    told_state: State,
+    pushes: VecDeque<Event>,
+}
+
+impl Session {
+    /// A session that is not connected yet. `seed` makes the ids on the wire and the jitter: take it from the system's
+    /// random source, for two sessions with one seed would use the same ids.
+    #[must_use]
+    pub fn new(config: SessionConfig, capabilities: Capabilities, seed: u64) -> Self {
+        Self {
+            config,
+            capabilities,
+            rng: Rng::new(seed),
+            now: Instant::ORIGIN,
+            dial: Dial::new(),
+            runs: Runs::default(),
+            outbox: Outbox::default(),
+            backlog: 0,
+            paused: false,
+            told_state: State::Idle,
+            pushes: VecDeque::new(),
+        }
+    }
+
+    // Commands ------------------------------------------------------------------------------------------------------
+
+    /// Connects before there is anything to run. Runs connect by themselves.
+    pub fn connect(&mut self, now: Instant) {
+        self.advance(now);
+        self.dial.want();
+    }
+
+    /// Starts a run. It is sent when there is a connection.
+    ///
+    /// # Errors
+    /// [`Rejected`] when the session is closed or too much waits to be sent. The code has then not been run.
+    pub fn run(&mut self, now: Instant, request: RunRequest) -> Result<RunId, Rejected> {
+        self.advance(now);
+        if self.dial.state() == State::Closed {
+            return Err(Rejected::Closed);
+        }
+        let limit = self.config.unsent_limit;
+        if self.outbox.bytes().saturating_add(request.code.len()) > limit {
+            return Err(Rejected::Full { limit });
+        }
+        let invocation = self.rng.wire_id();
+        let text = self.address(&invocation).start(&request, self.config.extensions, self.config.window);
+        let id = self.runs.insert(Run::new(invocation, request));
+        self.outbox.push(Frame { run: id, begins: true, text });
+        self.runs.set_deadline(id, now + self.config.give_up);
+        self.dial.want();
+        Ok(id)
+    }
+
+    /// The run's id on the wire, while it is live.
+    #[must_use]
+    pub fn invocation(&self, id: RunId) -> Option<&str> {
+        self.runs.get(id).map(|run| run.invocation.as_str()).filter(|id| !id.is_empty())
+    }
+
+    /// Gives the program a piece of input, or with `None` its end (extension `stdin`). Without effect after the end
+    /// and on a service without the extension.
+    pub fn write(&mut self, now: Instant, id: RunId, data: Option<&str>) {
+        self.advance(now);
+        if self.config.extensions.stdin {
+            self.say(id, |address| address.stdin(data));
+        }
+    }
+
+    /// Stops a run. Where the service can interrupt programs the run ends with its confirmation, at the latest after
+    /// [`SessionConfig::cancel_wait`]; elsewhere it ends here and now. Without effect after the end.
+    pub fn cancel(&mut self, now: Instant, id: RunId) {
+        self.advance(now);
+        let Some(run) = self.runs.get_mut(id) else { return };
+        match run.phase {
+            Phase::Ended | Phase::Cancelling => {}
+            Phase::Sent | Phase::Detached if self.config.extensions.cancel => {
+                if run.phase == Phase::Sent {
+                    self.say(id, |address| address.cancel());
+                }
+                if let Some(run) = self.runs.get_mut(id) {
+                    run.phase = Phase::Cancelling; // a detached one says it with the next connection
+                }
+                self.runs.set_deadline(id, now + self.config.cancel_wait);
+            }
+            _ => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
+        }
+    }
+
+    /// Stops a run that nobody will read.
+    pub fn abandon(&mut self, now: Instant, id: RunId) {
+        self.advance(now);
+        let sent = self.runs.get(id).is_some_and(|run| matches!(run.phase, Phase::Sent | Phase::Detached));
+        self.outbox.remove(id);
+        if sent && self.config.extensions.cancel {
+            self.say(id, |address| address.cancel());
+        }
+        self.end(id, Err(RunError::Cancelled { state_lost: false }), false);
+        self.runs.abandon(id);
+    }
+
+    /// The next batch of a run. `None`: nothing yet ([`Event::Readable`] will come), or all is read. The batch with
+    /// [`Batch::end`] is the last one.
+    ///
+    /// Reading tells a service with `flow` that it may send more.
+    pub fn read(&mut self, now: Instant, id: RunId) -> Option<Batch> {
+        self.advance(now);
+        let batch = self.runs.read(id)?;
+        let extensions = self.config.extensions;
+        if (extensions.flow || extensions.resume)
+            && let Some(run) = self.runs.get_mut(id)
+        {
+            run.unacked += batch.text().len();
+            // A quarter of the window: the service never runs dry, and there are few acknowledgements.
+            if run.unacked >= self.config.window / 4 && matches!(run.phase, Phase::Sent | Phase::Cancelling) {
+                run.unacked = 0;
+                self.say(id, |address| address.ack(batch.seq()));
+            }
+        }
+        Some(batch)
+    }
+
+    /// Closes the session's connection for good. Live runs end with [`RunError::Closed`].
+    pub fn close(&mut self, now: Instant) {
+        self.advance(now);
+        self.runs.end_all(&RunError::Closed);
+        self.outbox = Outbox::default();
+        self.dial.close();
+    }
+
+    // Inputs --------------------------------------------------------------------------------------------------------
+
+    /// Something happened to a socket. What a link says after it was lost or closed is ignored.
+    pub fn handle_input(&mut self, now: Instant, link: LinkId, input: Input<'_>) {
+        self.advance(now);
+        if !self.dial.is_link(link) {
+            return;
+        }
+        if !matches!(input, Input::Backlog(_)) {
+            self.dial.heard(now, &self.config);
+        }
+        match input {
+            Input::Opened => self.opened(),
+            Input::Text(text) => self.text(text),
+            Input::Alive => {}
+            Input::Backlog(bytes) => self.backlog = bytes,
+            Input::Lost(loss) => self.lost(loss),
+        }
+    }
+
+    /// The deadline has come. Calling early or twice is harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+        if self.paused {
+            self.dial.heard(now, &self.config); // whoever does not listen cannot complain of silence
+        }
+        while let Some(alarm) = self.dial.alarm(now, self.capabilities, &self.config) {
+            match alarm {
+                Alarm::Lost(loss) => self.lost(loss),
+                Alarm::Ping => {}
+            }
+        }
+        for id in self.runs.live_ids(|run| run.deadline.is_some_and(|at| at <= now)) {
+            self.expire(id);
+        }
+    }
+
+    // The drain -----------------------------------------------------------------------------------------------------
+
+    /// What to do next. Call until it says [`Output::Idle`], and only then wait.
+    pub fn poll_output(&mut self) -> Output {
+        if let Some((link, code)) = self.dial.poll_close() {
+            return Output::Close(link, code);
+        }
+        if let Some((link, request)) = self.dial.poll_open(self.now, self.capabilities, &self.config) {
+            self.backlog = 0;
+            return Output::Open(link, request);
+        }
+        if self.told_state != self.dial.state() {
+            self.told_state = self.dial.state();
+            return Output::Event(Event::State(self.told_state));
+        }
+        if let Some(link) = self.dial.poll_ping() {
+            return Output::Ping(link);
+        }
+        if let Some(link) = self.dial.open_link()
+            && self.backlog < self.config.backlog_high
+            && let Some(text) = self.next_frame()
+        {
+            self.backlog += text.len(); // until the driver says how much is left of it
+            return Output::Send(link, text);
+        }
+        if let Some(push) = self.pushes.pop_front() {
+            return Output::Event(push);
+        }
+        if let Some(id) = self.runs.poll_readable() {
+            return Output::Event(Event::Readable(id));
+        }
+        let deadline = [self.dial.deadline(), self.runs.deadline()].into_iter().flatten().min();
+        Output::Idle { deadline, read: self.wants_read() }
+    }
+
+    /// The connection's state.
+    #[must_use]
+    pub const fn state(&self) -> State {
+        self.dial.state()
+    }
+
+    /// How often a run was found again after its connection was lost. 0 for a run whose end has been read.
+    #[must_use]
+    pub fn interruptions(&self, id: RunId) -> u32 {
+        self.runs.get(id).map_or(0, |run| run.interruptions)
+    }
+
+    // The connection ------------------------------------------------------------------------------------------------
+
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn opened(&mut self) {
+        self.dial.opened(self.now, &self.config);
+        for id in self.runs.live_ids(|run| matches!(run.phase, Phase::Detached | Phase::Cancelling)) {
+            let Some(run) = self.runs.get_mut(id) else { continue };
+            let cancelling = run.phase == Phase::Cancelling;
+            run.interruptions = run.interruptions.saturating_add(1);
+            let address = Address { invocation: &run.invocation, target: &self.config.target };
+            let extensions = self.config.extensions;
+            // A start whose answer was lost is said again: the service knows the id and never runs it twice.
+            let text = if run.heard {
+                address.resume(run.seq, extensions.flow.then_some(self.config.window))
+            } else {
+                address.start(&run.request, extensions, self.config.window)
+            };
+            run.unacked = 0;
+            self.outbox.push(Frame { run: id, begins: true, text });
+            self.runs.append(id, |unread| unread.push_event(StreamEvent::Reconnected));
+            if cancelling {
+                self.say(id, |address| address.cancel()); // the first one may have gone down with the old connection
+            }
+        }
+    }
+
+    fn lost(&mut self, loss: Loss) {
+        let resume = self.config.extensions.resume && !loss.is_final();
+        for id in self.runs.live_ids(|run| run.phase != Phase::Queued || loss.is_final()) {
+            let Some(run) = self.runs.get_mut(id) else { continue };
+            match run.phase {
+                Phase::Queued => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
+                Phase::Sent if resume => {
+                    run.phase = Phase::Detached;
+                    self.runs.set_deadline(id, self.now + self.config.give_up);
+                }
+                Phase::Detached | Phase::Cancelling if resume => {}
+                Phase::Cancelling => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
+                _ => self.end(id, Err(RunError::Interrupted(loss.clone())), false),
+            }
+        }
+        self.outbox.keep_beginnings();
+        for id in self.runs.live_ids(|run| run.phase == Phase::Detached) {
+            self.outbox.remove(id); // said anew once there is a connection
+        }
+        let again = self.runs.live().next().is_some();
+        self.dial.lost(self.now, loss, again, &self.config, &mut self.rng);
+    }
+
+    fn wants_read(&mut self) -> bool {
+        // With `flow` every run has a window of its own, and pausing the socket would hold back the others: only a
+        // service that oversteps its windows is paused.
+        let windows = if self.config.extensions.flow {
+            self.config.window.saturating_mul(self.runs.live().count())
+        } else {
+            0
+        };
+        let unread = self.runs.unread();
+        if self.paused {
+            self.paused = unread > self.config.resume_below.saturating_add(windows);
+            if !self.paused {
+                self.dial.heard(self.now, &self.config);
+            }
+        } else {
+            self.paused = unread > self.config.pause_above.saturating_add(windows);
+        }
+        !self.paused
+    }
+
+    // Messages ------------------------------------------------------------------------------------------------------
+
+    fn text(&mut self, text: &str) {
+        let Incoming::Run { invocation, seq, message, push } = incoming::parse(text) else { return };
+        let Some(id) = self.runs.find(&invocation) else {
+            if !self.runs.is_departed(&invocation)
+                && let Some(push) = push.or_else(|| incoming::parse_push(text))
+            {
+                self.pushes.push_back(Event::Push(push));
+            }
+            return;
+        };
+        match self.number(id, seq) {
+            Ok(true) => self.message(id, message),
+            Ok(false) => {}
+            Err(violation) => self.violation(id, violation),
+        }
+    }
+
+    /// Notes the message's number. `Ok(false)`: it has been here before.
+    fn number(&mut self, id: RunId, seq: Option<u64>) -> Result<bool, Violation> {
+        let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
+        run.heard = true;
+        let Some(got) = seq else { return Ok(true) };
+        let expected = run.seq + 1;
+        if got > expected {
+            return Err(Violation::Gap { expected, got });
+        }
+        if got == expected {
+            run.seq = got;
+        }
+        Ok(got == expected)
+    }
+
+    fn message(&mut self, id: RunId, message: Message<'_>) {
+        match message {
+            Message::Chunk(stream, text) => self.chunk(id, stream, &text),
+            Message::Event(event) => {
+                self.runs.append(id, |unread| unread.push_event(event));
+                self.check_unread(id);
+            }
+            Message::Started => self.arm(id),
+            Message::Unknown => {}
+            Message::End(finish) => self.finish(id, finish),
+            Message::Failed(message) => self.end(id, Err(RunError::Remote { message }), true),
+            Message::Violation(violation) => self.violation(id, violation),
+        }
+    }
+
+    fn chunk(&mut self, id: RunId, stream: Stream, text: &Text<'_>) {
+        let seq = self.runs.get(id).map_or(0, |run| run.seq);
+        let appended = self.runs.append(id, |unread| {
+            let appended = unread.push_chunk(stream, |buffer| text.append_to(buffer));
+            unread.number(seq);
+            appended
+        });
+        match appended {
+            Some(Err(violation)) => self.violation(id, violation),
+            _ => self.check_unread(id),
+        }
+    }
+
+    fn check_unread(&mut self, id: RunId) {
+        let limit = self.config.unread_limit;
+        let unread = self.runs.get(id).map_or(0, |run| run.unread.bytes());
+        // Where reading can be paused or the service waits for us, too much unread is the service's doing.
+        if unread > limit && (!self.capabilities.pause || self.config.extensions.flow) {
+            self.stop(id, RunError::Overflow { limit });
+        }
+    }
+
+    fn finish(&mut self, id: RunId, finish: Finish) {
+        let cancelling = self.runs.get(id).is_some_and(|run| run.phase == Phase::Cancelling);
+        // It may have finished before the cancel reached it: then it was not cancelled.
+        let end: RunEnd = if cancelling && finish.failed {
+            Err(RunError::Cancelled { state_lost: finish.state_lost })
+        } else {
+            Ok(finish)
+        };
+        self.end(id, end, true);
+    }
+
+    fn violation(&mut self, id: RunId, violation: Violation) {
+        self.stop(id, RunError::Protocol(violation));
+    }
+
+    // Runs ----------------------------------------------------------------------------------------------------------
+
+    fn address<'a>(&'a self, invocation: &'a str) -> Address<'a> {
+        Address { invocation, target: &self.config.target }
+    }
+
+    /// Says something on a live run's behalf.
+    fn say(&mut self, id: RunId, words: impl FnOnce(Address<'_>) -> String) {
+        let Some(run) = self.runs.get(id).filter(|run| run.is_live()) else { return };
+        let text = words(self.address(&run.invocation));
+        self.outbox.push(Frame { run: id, begins: false, text });
+    }
+
+    /// The next frame to send. Sending a run's first words sets its clock.
+    fn next_frame(&mut self) -> Option<String> {
+        let frame = self.outbox.pop()?;
+        if frame.begins
+            && let Some(run) = self.runs.get_mut(frame.run)
+            && matches!(run.phase, Phase::Queued | Phase::Detached)
+        {
+            run.phase = Phase::Sent;
+            self.arm(frame.run);
+        }
+        Some(frame.text)
+    }
+
+    /// The run's time limit counts from now.
+    fn arm(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(id).filter(|run| run.phase == Phase::Sent) else { return };
+        let deadline = self.now + run.request.timeout + self.config.grace;
+        self.runs.set_deadline(id, deadline);
+    }
+
+    fn expire(&mut self, id: RunId) {
+        let Some(run) = self.runs.get(id) else { return };
+        match run.phase {
+            Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_loss())), true),
+            Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_loss())), false),
+            Phase::Cancelling => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
+            Phase::Sent => {
+                let limit = run.request.timeout.saturating_add(self.config.grace);
+                self.stop(id, RunError::TimedOut(limit));
+            }
+            Phase::Ended => {}
+        }
+    }
+
+    /// Ends a run that the service believes to be going on.
+    fn stop(&mut self, id: RunId, error: RunError) {
+        if self.config.extensions.cancel {
+            self.say(id, |address| address.cancel());
+        }
+        self.end(id, Err(error), false);
+    }
+
+    fn end(&mut self, id: RunId, end: RunEnd, known: bool) {
+        let queued = self.runs.get(id).is_some_and(|run| run.phase == Phase::Queued);
+        if queued {
+            self.outbox.remove(id);
+        }
+        if !self.runs.end(id, end, known) {
+            return;
+        }
+        // A service may work on one run after the other: what has waited behind this one begins to count only now.
+        for waiting in self.runs.live_ids(|run| run.phase == Phase::Sent && !run.heard) {
+            self.arm(waiting);
+        }
+        if self.runs.live().next().is_none() {
+            self.dial.unwant();
+        }
+    }
+}
+

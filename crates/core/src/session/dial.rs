@@ -1,0 +1,226 @@
+//! The one socket of a session: when to open it, when to try again, when it is dead.
+
+use std::time::Duration;
+
+use super::SessionConfig;
+use crate::io::{Capabilities, LinkId, Loss, OpenRequest, State};
+use crate::rng::Rng;
+use crate::secret::Secret;
+use crate::time::Instant;
+
+/// The connection's state machine. It knows nothing of runs.
+#[derive(Debug)]
+pub(super) struct Dial {
+    state: State,
+    link: Option<LinkId>,
+    next_link: u32,
+    wants_open: bool,
+    wants_close: Option<(LinkId, u16)>,
+    wants_ping: bool,
+    retry_at: Option<Instant>,
+    open_by: Option<Instant>,
+    ping_at: Option<Instant>,
+    silent_at: Option<Instant>,
+    last_loss: Option<Loss>,
+}
+
+/// What a timer of the connection came to.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Alarm {
+    /// The link was given up for this reason.
+    Lost(Loss),
+    /// It is time for a heartbeat.
+    Ping,
+}
+
+impl Dial {
+    /// Our own close code for a peer that went silent: 4000 to 4999 are for private use (RFC 6455, section 7.4.2).
+    const SILENT: u16 = 4000;
+
+    pub(super) const fn new() -> Self {
+        Self {
+            state: State::Idle,
+            link: None,
+            next_link: 0,
+            wants_open: false,
+            wants_close: None,
+            wants_ping: false,
+            retry_at: None,
+            open_by: None,
+            ping_at: None,
+            silent_at: None,
+            last_loss: None,
+        }
+    }
+
+    pub(super) const fn state(&self) -> State {
+        self.state
+    }
+
+    pub(super) fn is_link(&self, link: LinkId) -> bool {
+        self.link == Some(link)
+    }
+
+    /// The link to send on.
+    pub(super) fn open_link(&self) -> Option<LinkId> {
+        self.link.filter(|_| self.state == State::Open)
+    }
+
+    /// Why the last socket was lost.
+    pub(super) fn last_loss(&self) -> Loss {
+        self.last_loss.clone().unwrap_or_else(|| Loss::Broken("no connection was made in time".into()))
+    }
+
+    /// Makes sure that a socket is open, being opened, or going to be.
+    pub(super) fn want(&mut self) {
+        if self.state == State::Idle {
+            self.state = State::Connecting { attempt: 0 };
+            self.wants_open = true;
+        }
+    }
+
+    pub(super) fn opened(&mut self, now: Instant, config: &SessionConfig) {
+        self.state = State::Open;
+        self.open_by = None;
+        self.ping_at = Some(now + config.heartbeat);
+        self.silent_at = Some(now + config.silence);
+    }
+
+    /// The peer said something.
+    pub(super) fn heard(&mut self, now: Instant, config: &SessionConfig) {
+        if self.state == State::Open {
+            self.silent_at = Some(now + config.silence);
+        }
+    }
+
+    /// The link is gone. `again` tells whether anybody needs another.
+    pub(super) fn lost(&mut self, now: Instant, loss: Loss, again: bool, config: &SessionConfig, rng: &mut Rng) {
+        let attempt = match self.state {
+            State::Connecting { attempt } => attempt.saturating_add(1),
+            _ => 0,
+        };
+        self.forget();
+        self.last_loss = Some(loss);
+        if self.state == State::Closed {
+            return;
+        }
+        if again {
+            self.state = State::Waiting { attempt };
+            self.retry_at = Some(now + backoff(attempt, config, rng));
+        } else {
+            self.state = State::Idle;
+        }
+    }
+
+    /// Nobody needs the connection that is being waited for.
+    pub(super) fn unwant(&mut self) {
+        if matches!(self.state, State::Waiting { .. }) {
+            self.state = State::Idle;
+            self.retry_at = None;
+        }
+    }
+
+    /// Hangs up, for good.
+    pub(super) fn close(&mut self) {
+        self.part(1000);
+        self.retry_at = None;
+        self.state = State::Closed;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.retry_at, self.open_by, self.ping_at, self.silent_at].into_iter().flatten().min()
+    }
+
+    /// One alarm that is due. Call until there is none.
+    pub(super) fn alarm(&mut self, now: Instant, capabilities: Capabilities, config: &SessionConfig) -> Option<Alarm> {
+        let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if due(self.open_by) {
+            self.part(1000);
+            return Some(Alarm::Lost(Loss::Broken(within("no connection", config.open_timeout))));
+        }
+        if due(self.silent_at) {
+            self.silent_at = None;
+            // Without ping frames nothing makes a quiet service speak, and silence means nothing.
+            if capabilities.ping {
+                self.part(Self::SILENT);
+                return Some(Alarm::Lost(Loss::Broken(within("nothing was heard", config.silence))));
+            }
+        }
+        if due(self.retry_at) {
+            self.retry_at = None;
+            if let State::Waiting { attempt } = self.state {
+                self.state = State::Connecting { attempt };
+                self.wants_open = true;
+            }
+        }
+        if due(self.ping_at) {
+            self.ping_at = Some(now + config.heartbeat);
+            self.wants_ping = capabilities.ping;
+            return Some(Alarm::Ping);
+        }
+        None
+    }
+
+    pub(super) fn poll_close(&mut self) -> Option<(LinkId, u16)> {
+        self.wants_close.take()
+    }
+
+    pub(super) fn poll_open(
+        &mut self,
+        now: Instant,
+        capabilities: Capabilities,
+        config: &SessionConfig,
+    ) -> Option<(LinkId, OpenRequest)> {
+        if !std::mem::take(&mut self.wants_open) {
+            return None;
+        }
+        let link = LinkId(self.next_link);
+        self.next_link = self.next_link.wrapping_add(1);
+        self.link = Some(link);
+        self.open_by = Some(now + config.open_timeout);
+        Some((link, open_request(capabilities, config)))
+    }
+
+    pub(super) fn poll_ping(&mut self) -> Option<LinkId> {
+        if std::mem::take(&mut self.wants_ping) { self.open_link() } else { None }
+    }
+
+    fn part(&mut self, code: u16) {
+        if let Some(link) = self.link {
+            self.wants_close = Some((link, code));
+        }
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.link = None;
+        self.wants_open = false;
+        self.wants_ping = false;
+        self.open_by = None;
+        self.ping_at = None;
+        self.silent_at = None;
+    }
+}
+
+/// The token goes into a header where there are headers, else into a sub-protocol, never into the URL (wire part 2).
+fn open_request(capabilities: Capabilities, config: &SessionConfig) -> OpenRequest {
+    let (headers, protocols) = if capabilities.headers {
+        (vec![("X-Access-Token", config.token.clone())], vec![])
+    } else {
+        let token = Secret::new(format!("agb.token.{}", config.token.expose()));
+        (vec![], vec![Secret::new("agb.v1"), token])
+    };
+    OpenRequest { url: config.url.clone(), headers, protocols }
+}
+
+fn backoff(attempt: u32, config: &SessionConfig, rng: &mut Rng) -> Duration {
+    let grown = config.backoff_first.as_secs_f64() * 1.5_f64.powi(attempt.min(32) as i32);
+    let wait = grown.min(config.backoff_most.as_secs_f64());
+    // Half to one and a half times: clients that lost the same server must not all come back at once.
+    let jitter = 0.5 + (rng.next() % 1024) as f64 / 1024.0;
+    Duration::from_secs_f64((wait * jitter).min(config.backoff_most.as_secs_f64()))
+}
+
+fn within(what: &str, time: Duration) -> String {
+    format!("{what} within {} s", time.as_secs_f64())
+}

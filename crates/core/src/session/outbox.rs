@@ -1,0 +1,57 @@
+//! What waits to be sent, in order and within a limit.
+
+use std::collections::VecDeque;
+
+use crate::run::RunId;
+
+/// Frames on their way out.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    frames: VecDeque<Frame>,
+    bytes: usize,
+}
+
+/// One frame on its way out.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// The run it belongs to.
+    pub(super) run: RunId,
+    /// Whether it starts or resumes the run.
+    pub(super) begins: bool,
+    pub(super) text: String,
+}
+
+impl Outbox {
+    pub(super) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn push(&mut self, frame: Frame) {
+        self.bytes += frame.text.len();
+        self.frames.push_back(frame);
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.text.len();
+        Some(frame)
+    }
+
+    /// Forgets what a run still had to say.
+    pub(super) fn remove(&mut self, run: RunId) {
+        self.frames.retain(|frame| frame.run != run);
+        self.bytes = self.frames.iter().map(|frame| frame.text.len()).sum();
+    }
+
+    /// Forgets everything but the first words of runs: the rest was for a connection that is gone.
+    pub(super) fn keep_beginnings(&mut self) {
+        self.frames.retain(|frame| frame.begins);
+        self.bytes = self.frames.iter().map(|frame| frame.text.len()).sum();
+    }
+
+    /// Checks that the sum is what it sums up. For tests.
+    #[cfg(test)]
+    pub(super) fn assert_sums(&self) {
+        assert_eq!(self.bytes, self.frames.iter().map(|frame| frame.text.len()).sum::<usize>(), "unsent bytes drift");
+    }
+}

@@ -1,0 +1,221 @@
+//! The runs of a session: which are live, what of them is unread, which have ended.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use crate::batch::Unread;
+use crate::run::{RunEnd, RunError, RunId, RunRequest};
+use crate::time::Instant;
+
+/// One run.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// The run's id on the wire.
+    pub(super) invocation: String,
+    pub(super) request: RunRequest,
+    pub(super) phase: Phase,
+    pub(super) unread: Unread,
+    /// Whether the application has been told that there is something to read.
+    pub(super) told: bool,
+    /// When the session ends the run by itself.
+    pub(super) deadline: Option<Instant>,
+    /// The last number that came, where the run has numbers.
+    pub(super) seq: u64,
+    /// Bytes read by the application since the last acknowledgement.
+    pub(super) unacked: usize,
+    /// How often it was found again after a lost connection.
+    pub(super) interruptions: u32,
+    /// Something of the run itself has come.
+    pub(super) heard: bool,
+}
+
+/// How far a run is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Phase {
+    /// Its start waits in the outbox and has never been sent.
+    Queued,
+    /// On the wire.
+    Sent,
+    /// The connection was lost; a new one is to find the run again.
+    Detached,
+    /// Cancelled by the application; the service is to confirm.
+    Cancelling,
+    /// Over; what is unread can still be read.
+    Ended,
+}
+
+impl Run {
+    pub(super) fn new(invocation: String, request: RunRequest) -> Self {
+        Self {
+            invocation,
+            request,
+            phase: Phase::Queued,
+            unread: Unread::default(),
+            told: false,
+            deadline: None,
+            seq: 0,
+            unacked: 0,
+            interruptions: 0,
+            heard: false,
+        }
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.phase != Phase::Ended
+    }
+}
+
+/// All runs of a session that are live or not yet read to their end.
+#[derive(Debug, Default)]
+pub(super) struct Runs {
+    runs: BTreeMap<RunId, Run>,
+    by_invocation: HashMap<String, RunId>,
+    /// The runs that the application is still to be told of.
+    readable: VecDeque<RunId>,
+    /// Ids of runs that ended here before the service said so: what it still says of them is dropped.
+    departed: VecDeque<String>,
+    unread: usize,
+    next: u64,
+    /// The earliest deadline, while it is known: looking through all runs for each frame would cost.
+    earliest: Option<Option<Instant>>,
+}
+
+impl Runs {
+    /// How many ended ids are remembered. A service stops talking about a run soon after it was told to.
+    const DEPARTED: usize = 256;
+
+    pub(super) fn insert(&mut self, run: Run) -> RunId {
+        let id = RunId(self.next);
+        self.next += 1;
+        self.by_invocation.insert(run.invocation.clone(), id);
+        self.runs.insert(id, run);
+        self.earliest = None;
+        id
+    }
+
+    pub(super) fn get(&self, id: RunId) -> Option<&Run> {
+        self.runs.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
+        self.runs.get_mut(&id)
+    }
+
+    /// The live run with this id on the wire.
+    pub(super) fn find(&self, invocation: &str) -> Option<RunId> {
+        self.by_invocation.get(invocation).copied()
+    }
+
+    /// Whether a run with this id ended here and the service may not know yet.
+    pub(super) fn is_departed(&self, invocation: &str) -> bool {
+        self.departed.iter().any(|departed| departed == invocation)
+    }
+
+    pub(super) fn live(&self) -> impl Iterator<Item = (RunId, &Run)> {
+        self.runs.iter().filter(|(_, run)| run.is_live()).map(|(id, run)| (*id, run))
+    }
+
+    pub(super) fn live_ids(&self, wanted: impl Fn(&Run) -> bool) -> Vec<RunId> {
+        self.live().filter(|(_, run)| wanted(run)).map(|(id, _)| id).collect()
+    }
+
+    /// Unread bytes of all runs.
+    pub(super) const fn unread(&self) -> usize {
+        self.unread
+    }
+
+    /// Changes what is unread of a run, and sees to it that the application is told.
+    pub(super) fn append<T>(&mut self, id: RunId, change: impl FnOnce(&mut Unread) -> T) -> Option<T> {
+        let run = self.runs.get_mut(&id)?;
+        let before = run.unread.bytes();
+        let value = change(&mut run.unread);
+        self.unread = self.unread + run.unread.bytes() - before;
+        if !run.unread.is_empty() && !run.told {
+            run.told = true;
+            self.readable.push_back(id);
+        }
+        Some(value)
+    }
+
+    /// Takes the next unread batch. A run whose end has been read is forgotten.
+    pub(super) fn read(&mut self, id: RunId) -> Option<crate::Batch> {
+        let run = self.runs.get_mut(&id)?;
+        let before = run.unread.bytes();
+        let batch = run.unread.pop();
+        self.unread = self.unread + run.unread.bytes() - before;
+        match &batch {
+            None => run.told = false,
+            Some(batch) if batch.end().is_some() => {
+                self.runs.remove(&id);
+            }
+            Some(_) => {}
+        }
+        batch
+    }
+
+    /// The next run that the application is to be told of.
+    pub(super) fn poll_readable(&mut self) -> Option<RunId> {
+        loop {
+            let id = self.readable.pop_front()?;
+            if self.runs.contains_key(&id) {
+                return Some(id);
+            }
+        }
+    }
+
+    /// Ends a live run, once. `known` tells whether the service knows that it is over.
+    pub(super) fn end(&mut self, id: RunId, end: RunEnd, known: bool) -> bool {
+        let Some(run) = self.runs.get_mut(&id).filter(|run| run.is_live()) else { return false };
+        let sent = run.phase != Phase::Queued;
+        run.phase = Phase::Ended;
+        run.deadline = None;
+        self.earliest = None;
+        let invocation = std::mem::take(&mut run.invocation);
+        self.by_invocation.remove(&invocation);
+        if sent && !known {
+            if self.departed.len() == Self::DEPARTED {
+                self.departed.pop_front();
+            }
+            self.departed.push_back(invocation);
+        }
+        self.append(id, |unread| unread.push_end(end));
+        true
+    }
+
+    /// Forgets a run that nobody will read.
+    pub(super) fn abandon(&mut self, id: RunId) {
+        if let Some(run) = self.runs.remove(&id) {
+            self.unread -= run.unread.bytes();
+            self.earliest = None;
+            self.by_invocation.remove(&run.invocation);
+        }
+    }
+
+    pub(super) fn end_all(&mut self, error: &RunError) {
+        for id in self.live_ids(|_| true) {
+            self.end(id, Err(error.clone()), true);
+        }
+    }
+
+    /// Sets when the session ends a live run by itself.
+    pub(super) fn set_deadline(&mut self, id: RunId, deadline: Instant) {
+        if let Some(run) = self.runs.get_mut(&id).filter(|run| run.is_live()) {
+            run.deadline = Some(deadline);
+            self.earliest = None;
+        }
+    }
+
+    pub(super) fn deadline(&mut self) -> Option<Instant> {
+        if self.earliest.is_none() {
+            self.earliest = Some(self.live().filter_map(|(_, run)| run.deadline).min());
+        }
+        self.earliest.flatten()
+    }
+
+    /// Checks that the sums are what they sum up. For tests.
+    #[cfg(test)]
+    pub(super) fn assert_sums(&self) {
+        let unread: usize = self.runs.values().map(|run| run.unread.bytes()).sum();
+        assert_eq!(self.unread, unread, "unread bytes drift");
+        assert_eq!(self.by_invocation.len(), self.live().count(), "the index of live runs leaks");
+    }
+}

@@ -1,0 +1,62 @@
+//! The WebSocket wire: the only place that knows the protocol's field names.
+//!
+//! [`incoming`] reads what a service says, [`outgoing`] writes what a client says; [`service`] is both from the other
+//! side, for a server. The two sides share this module, so a mistake in it would be invisible between them: the
+//! transcripts in `tests/transcripts`, written by hand from the protocol, are the check.
+//!
+//! Every reader here is total: any text gives a value, never a panic.
+
+pub mod incoming;
+pub mod outgoing;
+mod scan;
+pub mod service;
+pub(crate) mod text;
+
+/// The tool server that runs code when the session's tool list names none (wire part 1).
+pub const DEFAULT_TARGET: &str = "wuying_codespace";
+
+/// How the client calls itself in `source`, and the service calls it in `target`.
+pub const SDK: &str = "SDK";
+
+/// What a service can do beyond part 1 (wire part 2).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Extensions {
+    /// A run outlives its connection and is found again.
+    pub resume: bool,
+    /// Output is sent only as far as the client has taken it.
+    pub flow: bool,
+    /// A run can be interrupted.
+    pub cancel: bool,
+    /// A program can be given input.
+    pub stdin: bool,
+}
+
+impl Extensions {
+    /// Reads the names a service lists; unknown ones are for later clients.
+    #[must_use]
+    pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut extensions = Self::default();
+        for name in names {
+            match name {
+                "resume" => extensions.resume = true,
+                "flow" => extensions.flow = true,
+                "cancel" => extensions.cancel = true,
+                "stdin" => extensions.stdin = true,
+                _ => {}
+            }
+        }
+        extensions
+    }
+
+    /// The names, as a service lists them.
+    #[must_use]
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [
+            ("resume", self.resume),
+            ("flow", self.flow),
+            ("cancel", self.cancel),
+            ("stdin", self.stdin),
+        ];
+        all.into_iter().filter(|(_, known)| *known).map(|(name, _)| name).collect()
+    }
+}

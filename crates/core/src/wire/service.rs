@@ -1,0 +1,259 @@
+//! The wire from the server's side: what clients ask, and the frames that answer.
+
+use serde_json::{Map, Value, json};
+
+use super::SDK;
+pub use super::text::{json_str_len, push_json_str};
+use crate::batch::Stream;
+use crate::result::RunFailure;
+use crate::run::Finish;
+
+/// One request of a client.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Run code.
+    Start {
+        /// The run's id, made by the client.
+        invocation: String,
+        /// The tool server it is for.
+        target: String,
+        /// What to run, and how.
+        start: StartRun,
+    },
+    /// Interrupt a run.
+    Cancel {
+        /// The run's id.
+        invocation: String,
+    },
+    /// Everything up to `seq` has been taken.
+    Ack {
+        /// The run's id.
+        invocation: String,
+        /// The number of the last event taken.
+        seq: u64,
+    },
+    /// Input for a program.
+    Stdin {
+        /// The run's id.
+        invocation: String,
+        /// The text; `None` with an `eof` alone.
+        data: Option<String>,
+        /// No more will come.
+        eof: bool,
+    },
+    /// Continue a run that was begun on another connection.
+    Resume {
+        /// The run's id.
+        invocation: String,
+        /// The number of the last event the client has.
+        after_seq: u64,
+        /// A new window, bytes.
+        window: Option<u64>,
+    },
+    /// `{"type":"ping"}`: to be taken, and not answered.
+    Ping,
+    /// A JSON object that is none of these.
+    Unknown {
+        /// The run it names, if it names one.
+        invocation: Option<String>,
+        /// What it asked for, shortened.
+        what: String,
+    },
+}
+
+/// The parameters of a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StartRun {
+    /// As the client wrote it.
+    pub language: String,
+    /// The program.
+    pub code: String,
+    /// Seconds.
+    pub timeout_s: Option<f64>,
+    /// The client will come back for this run after a lost connection.
+    pub resume: bool,
+    /// How many bytes of chunks may be on their way un-acknowledged; `None` without the extension `flow`.
+    pub window: Option<u64>,
+}
+
+impl StartRun {
+    /// Whether the client asked for any extension: then its events carry numbers.
+    #[must_use]
+    pub const fn is_extended(&self) -> bool {
+        self.resume || self.window.is_some()
+    }
+}
+
+/// A frame that is no JSON object.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the frame is not a JSON object")]
+pub struct Malformed;
+
+/// Reads a client's text frame.
+///
+/// # Errors
+/// [`Malformed`] when it is not a JSON object.
+pub fn parse_request(text: &str) -> Result<Request, Malformed> {
+    let Ok(Value::Object(envelope)) = serde_json::from_str(text) else { return Err(Malformed) };
+    let invocation = ["invocationId", "requestId"].into_iter().find_map(|key| match envelope.get(key) {
+        Some(Value::String(id)) if !id.is_empty() => Some(id.clone()),
+        _ => None,
+    });
+    if envelope.get("type").and_then(Value::as_str) == Some("ping") {
+        return Ok(Request::Ping);
+    }
+    let decoded = match envelope.get("data") {
+        Some(Value::String(text)) => serde_json::from_str::<Value>(text).unwrap_or_default(),
+        Some(data) => data.clone(),
+        None => Value::Null,
+    };
+    let field = |key: &str| decoded.get(key).and_then(Value::as_str).unwrap_or_default();
+    let (method, mode) = (field("method"), field("mode"));
+    let unknown = |invocation| Request::Unknown {
+        invocation,
+        what: [method, mode].join(" ").trim().chars().take(60).collect(),
+    };
+    let Some(invocation) = invocation else { return Ok(unknown(None)) };
+    let params = decoded.get("params").cloned().unwrap_or_default();
+    Ok(match (method, mode) {
+        ("run_code", "stream") => Request::Start {
+            invocation,
+            target: envelope.get("target").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            start: parse_start(&params),
+        },
+        ("run_code", "resume") => Request::Resume {
+            invocation,
+            after_seq: params.get("afterSeq").and_then(Value::as_u64).unwrap_or(0),
+            window: params.get("window").and_then(Value::as_u64),
+        },
+        ("cancel", _) => Request::Cancel { invocation },
+        ("ack", _) => match params.get("seq").and_then(Value::as_u64) {
+            Some(seq) => Request::Ack { invocation, seq },
+            None => unknown(Some(invocation)),
+        },
+        ("stdin", _) => Request::Stdin {
+            invocation,
+            data: params.get("data").and_then(Value::as_str).map(str::to_owned),
+            eof: params.get("eof").and_then(Value::as_bool).unwrap_or(false),
+        },
+        _ => unknown(Some(invocation)),
+    })
+}
+
+fn parse_start(params: &Value) -> StartRun {
+    let text = |key: &str| params.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    StartRun {
+        language: text("language"),
+        code: text("code"),
+        // Seen as a number; a string of one is taken as well.
+        timeout_s: params
+            .get("timeoutS")
+            .and_then(|value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())),
+        resume: params.get("resume").and_then(Value::as_bool).unwrap_or(false),
+        window: params.get("window").and_then(Value::as_u64),
+    }
+}
+
+/// Makes the frames that answer one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<'a> {
+    /// The run's id.
+    pub invocation: &'a str,
+    /// The tool server that answers.
+    pub source: &'a str,
+    /// The event's number, for a client that asked for an extension.
+    pub seq: Option<u64>,
+}
+
+impl Reply<'_> {
+    /// A chunk of output. Written by hand: this is the frame that goes out a million times.
+    #[must_use]
+    pub fn chunk(self, stream: Stream, chunk: &str) -> String {
+        let mut frame = String::with_capacity(chunk.len() + chunk.len() / 16 + 192);
+        frame.push_str(r#"{"invocationId":"#);
+        push_json_str(&mut frame, self.invocation);
+        frame.push_str(r#","source":"#);
+        push_json_str(&mut frame, self.source);
+        frame.push_str(match stream {
+            Stream::Stdout => r#","target":"SDK","data":{"phase":"event","eventType":"stdout","chunk":"#,
+            Stream::Stderr => r#","target":"SDK","data":{"phase":"event","eventType":"stderr","chunk":"#,
+        });
+        push_json_str(&mut frame, chunk);
+        if let Some(seq) = self.seq {
+            frame.push_str(r#","seq":"#);
+            frame.push_str(&seq.to_string());
+        }
+        frame.push_str("}}");
+        frame
+    }
+
+    /// The program was started; lists what this server knows beyond part 1.
+    #[must_use]
+    pub fn started(self, extensions: &[&str]) -> String {
+        self.event("started", &[("extensions", json!(extensions))])
+    }
+
+    /// A rich result: an object keyed by MIME type.
+    #[must_use]
+    pub fn result(self, mime: &Map<String, Value>, is_main: bool) -> String {
+        self.event("result", &[("result", json!({ "mime": mime, "isMainResult": is_main }))])
+    }
+
+    /// A failure of the run; the end follows.
+    #[must_use]
+    pub fn error(self, code: &str, message: &str, trace_id: &str, failure: Option<&RunFailure>) -> String {
+        let mut error = json!({ "code": code, "message": message, "traceId": trace_id });
+        if let Some(failure) = failure {
+            error["name"] = json!(failure.name);
+            error["value"] = json!(failure.value);
+            error["traceback"] = json!(failure.traceback);
+        }
+        self.event("error", &[("error", error)])
+    }
+
+    /// The program waits for input.
+    #[must_use]
+    pub fn input_request(self, prompt: &str) -> String {
+        self.event("inputRequest", &[("prompt", json!(prompt))])
+    }
+
+    /// The end.
+    #[must_use]
+    pub fn end(self, finish: &Finish) -> String {
+        let mut data = json!({
+            "phase": "end",
+            "status": if finish.failed { "failed" } else { "finished" },
+            "executionCount": finish.execution_count,
+            "executionTime": finish.execution_time,
+            "executionError": finish.execution_error,
+        });
+        if let Some(reason) = &finish.reason {
+            data["reason"] = json!(reason);
+        }
+        if finish.state_lost {
+            data["stateLost"] = json!(true);
+        }
+        self.frame(data)
+    }
+
+    /// The run could not be had at all.
+    #[must_use]
+    pub fn failed(self, message: &str) -> String {
+        self.frame(json!({ "phase": "error", "error": message }))
+    }
+
+    fn event(self, event_type: &str, fields: &[(&str, Value)]) -> String {
+        let mut data = json!({ "phase": "event", "eventType": event_type });
+        for (key, value) in fields {
+            data[*key] = value.clone();
+        }
+        self.frame(data)
+    }
+
+    fn frame(self, mut data: Value) -> String {
+        if let Some(seq) = self.seq {
+            data["seq"] = json!(seq);
+        }
+        json!({ "invocationId": self.invocation, "source": self.source, "target": SDK, "data": data }).to_string()
+    }
+}

@@ -1,0 +1,175 @@
+//! JSON strings, read without a copy and written without a detour.
+
+use memchr::memchr2;
+
+/// The inside of a JSON string as it stood on the wire, escapes and all.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Raw<'a> {
+    text: &'a str,
+    escaped: bool,
+}
+
+/// A backslash that begins no escape of RFC 8259, section 7.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct BadEscape;
+
+impl<'a> Raw<'a> {
+    /// Text that has no escapes in it.
+    pub(crate) const fn plain(text: &'a str) -> Self {
+        Self { text, escaped: false }
+    }
+
+    /// Reads up to the closing quote; `text` begins after the opening one. Gives what is between and what is behind.
+    pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
+        let bytes = text.as_bytes();
+        let (mut at, mut escaped) = (0, false);
+        loop {
+            at += memchr2(b'"', b'\\', bytes.get(at..)?)?;
+            if bytes[at] == b'"' {
+                return Some((Self { text: &text[..at], escaped }, &text[at + 1..]));
+            }
+            escaped = true;
+            at += 2; // the backslash and the character it escapes, which may be a quote
+        }
+    }
+
+    /// The text, if it stands there as it is.
+    pub(crate) const fn as_plain(self) -> Option<&'a str> {
+        if self.escaped { None } else { Some(self.text) }
+    }
+
+    /// Appends what the string says. A surrogate without its other half becomes U+FFFD.
+    pub(crate) fn append_to(self, out: &mut String) -> Result<(), BadEscape> {
+        if !self.escaped {
+            out.push_str(self.text);
+            return Ok(());
+        }
+        out.reserve(self.text.len());
+        let mut rest = self.text;
+        while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+            out.push_str(&rest[..at]);
+            rest = unescape(&rest[at + 1..], out)?;
+        }
+        out.push_str(rest);
+        Ok(())
+    }
+}
+
+/// Reads one escape, whose backslash is gone already, and gives what is behind it.
+fn unescape<'a>(text: &'a str, out: &mut String) -> Result<&'a str, BadEscape> {
+    let character = match text.as_bytes().first().ok_or(BadEscape)? {
+        b'n' => '\n',
+        b't' => '\t',
+        b'r' => '\r',
+        b'"' => '"',
+        b'\\' => '\\',
+        b'/' => '/',
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'u' => {
+            let (unit, rest) = hex4(&text[1..])?;
+            if let 0xd800..=0xdbff = unit
+                && let Some(Ok((low @ 0xdc00..=0xdfff, rest))) = rest.strip_prefix("\\u").map(hex4)
+            {
+                let code = 0x1_0000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+                out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                return Ok(rest);
+            }
+            out.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER));
+            return Ok(rest);
+        }
+        _ => return Err(BadEscape),
+    };
+    out.push(character);
+    Ok(&text[1..])
+}
+
+fn hex4(text: &str) -> Result<(u32, &str), BadEscape> {
+    let (digits, rest) = text.split_at_checked(4).ok_or(BadEscape)?;
+    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(BadEscape); // from_str_radix would take a sign
+    }
+    u32::from_str_radix(digits, 16).map(|unit| (unit, rest)).map_err(|_| BadEscape)
+}
+
+/// Appends `text` as a JSON string, quotes included.
+pub fn push_json_str(out: &mut String, text: &str) {
+    out.reserve(text.len() + 2);
+    out.push('"');
+    let mut from = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        let short = match byte {
+            b'"' => "\\\"",
+            b'\\' => "\\\\",
+            b'\n' => "\\n",
+            b'\r' => "\\r",
+            b'\t' => "\\t",
+            0..=0x1f => "",
+            _ => continue,
+        };
+        out.push_str(&text[from..at]);
+        if short.is_empty() {
+            const DIGITS: &[u8; 16] = b"0123456789abcdef";
+            out.push_str("\\u00");
+            out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            out.push(char::from(DIGITS[usize::from(byte & 15)]));
+        } else {
+            out.push_str(short);
+        }
+        from = at + 1;
+    }
+    out.push_str(&text[from..]);
+    out.push('"');
+}
+
+/// How many bytes [`push_json_str`] would append.
+#[must_use]
+pub fn json_str_len(text: &str) -> usize {
+    2 + text
+        .bytes()
+        .map(|byte| match byte {
+            b'"' | b'\\' | b'\n' | b'\r' | b'\t' => 2,
+            0..=0x1f => 6,
+            _ => 1,
+        })
+        .sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+
+    fn read(json: &str) -> Option<String> {
+        let (raw, rest) = Raw::split(json.strip_prefix('"')?)?;
+        let mut out = String::new();
+        (rest.is_empty() && raw.append_to(&mut out).is_ok()).then_some(out)
+    }
+
+    #[test]
+    fn reads_what_serde_reads() {
+        for text in ["", "plain", "a\nb\t\"q\"\\", "grün 漢字 🦀", "\u{0}\u{1f}\u{7f}", "\\u0041", "/\u{8}\u{c}"] {
+            let json = Value::from(text).to_string();
+            assert_eq!(read(&json).as_deref(), Some(text), "{json}");
+            let mut ours = String::new();
+            push_json_str(&mut ours, text);
+            assert_eq!(serde_json::from_str::<Value>(&ours).ok(), Some(Value::from(text)), "{ours}");
+            assert_eq!(json_str_len(text), ours.len());
+        }
+        assert_eq!(read(r#""\ud83e\udd80\u00e9\/""#).as_deref(), Some("🦀é/"));
+    }
+
+    #[test]
+    fn a_lone_surrogate_is_replaced() {
+        assert_eq!(read(r#""a\ud83e""#).as_deref(), Some("a\u{fffd}"));
+        assert_eq!(read(r#""\ud83eA""#).as_deref(), Some("\u{fffd}A"));
+        assert_eq!(read(r#""\udd80""#).as_deref(), Some("\u{fffd}"));
+    }
+
+    #[test]
+    fn what_is_no_string_is_refused() {
+        for json in [r#"""#, r#""abc"#, r#""abc\"#, r#""abc\""#, r#""\x""#, r#""\u12""#, r#""\u+123""#, r#""\u12é4""#] {
+            assert_eq!(read(json), None, "{json}");
+        }
+    }
+}
