@@ -223,7 +223,7 @@ impl Session {
             return Output::Event(Event::State(self.told_state));
         }
         if let Some(link) = self.dial.poll_ping() {
-            return Output::Ping(link);
+            return if self.capabilities.ping { Output::Ping(link) } else { Output::Send(link, PING.into()) };
         }
         if let Some(link) = self.dial.open_link()
             && self.backlog < self.config.backlog_high

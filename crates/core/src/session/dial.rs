@@ -155,7 +155,7 @@ impl Dial {
         }
         if due(self.ping_at) {
             self.ping_at = Some(now + config.heartbeat);
-            self.wants_ping = capabilities.ping;
+            self.wants_ping = true;
             return Some(Alarm::Ping);
         }
         None
