@@ -1,0 +1,162 @@
+/**
+ * What a run comes to.
+ *
+ * @module
+ */
+
+import type { NativeExecutionResult, NativeRunError, RunResult } from "./binding.js";
+
+/** Result of {@link Code.run}. */
+export interface EnhancedCodeExecutionResult {
+  /** Id of the run; quote it to the service's support. */
+  readonly requestId: string;
+  /** The program ran to its end without an exception, and no callback threw. */
+  readonly success: boolean;
+  /** How many runs the interpreter has had, this one included; absent when the service did not say. */
+  readonly executionCount?: number;
+  /** Seconds, measured around the program. */
+  readonly executionTime: number;
+  /**
+   * All chunks of output. They are made when this is first read, so that output nobody reads costs no memory of the
+   * JavaScript heap. The chunks share memory: one that is kept keeps the log of the run.
+   */
+  readonly logs: ExecutionLogs;
+  /** Values and figures that the program showed, in order. */
+  readonly results: ExecutionResult[];
+  /** The exception of the program, or why the run failed; absent on success. */
+  readonly error?: ExecutionError;
+  /** What happened, in words; empty on success. */
+  readonly errorMessage: string;
+  /** `logs` lack output beyond the limit (see `logLimit` of {@link RunOptions}); callbacks had it all. */
+  readonly truncated: boolean;
+}
+
+/** Output of a run, in the chunks in which it came. */
+export interface ExecutionLogs {
+  readonly stdout: string[];
+  readonly stderr: string[];
+}
+
+/** One value that a program showed, in the formats it has. */
+export interface ExecutionResult {
+  readonly text?: string;
+  readonly html?: string;
+  readonly markdown?: string;
+  /** Base64. */
+  readonly png?: string;
+  /** Base64. */
+  readonly jpeg?: string;
+  readonly svg?: string;
+  readonly latex?: string;
+  /** Parsed. */
+  readonly json?: unknown;
+  /** Parsed: a Vega-Lite specification. */
+  readonly chart?: unknown;
+  /** The value of the program's last expression. */
+  readonly isMainResult: boolean;
+}
+
+/** Why a run failed. */
+export interface ExecutionError {
+  /** The exception's name, e.g. `ValueError`; or e.g. `Cancelled`, `CallbackError`. */
+  readonly name: string;
+  readonly value: string;
+  /** The interpreter's own trace; empty when there is none. */
+  readonly traceback: string;
+}
+
+/** Differences between what the backend says and what the caller gets. */
+export interface Verdict {
+  readonly success: boolean;
+  readonly error: NativeRunError | null;
+  readonly errorMessage: string;
+}
+
+/** The public form of a backend's result, with `verdict` in place of its own. */
+export function toExecutionResult(native: RunResult, verdict: Verdict): EnhancedCodeExecutionResult {
+  const { success, error, errorMessage } = verdict;
+  const fields = {
+    requestId: native.requestId,
+    success,
+    ...(native.executionCount === null ? {} : { executionCount: native.executionCount }),
+    executionTime: native.executionTime,
+    results: native.results.map(toResult),
+    ...(error === null ? {} : { error: { name: error.name, value: error.value, traceback: error.traceback } }),
+    errorMessage,
+    truncated: native.truncated,
+  };
+  return withLazyLogs(fields, () => native.logs());
+}
+
+/** A backend's result for a run that the backend itself could not carry through: a fault of this package. */
+export function brokenRun(fault: unknown): RunResult {
+  const value = fault instanceof Error ? fault.message : String(fault);
+  return {
+    requestId: "",
+    success: false,
+    executionCount: null,
+    executionTime: 0,
+    results: [],
+    error: { name: "InternalError", value, traceback: "" },
+    errorMessage: `The run was lost to a fault inside agbcloud-sdk, please report it: ${value}`,
+    truncated: false,
+    logs: () => ({ text: "", marks: new Uint32Array(0) }),
+  };
+}
+
+/**
+ * Adds `logs` as a getter that replaces itself by its value. It is enumerable, so that JSON, spreading and comparing see
+ * it, and `console.log` shows its value.
+ */
+function withLazyLogs(
+  fields: Omit<EnhancedCodeExecutionResult, "logs">,
+  load: () => ReturnType<RunResult["logs"]>,
+): EnhancedCodeExecutionResult {
+  let pending: typeof load | null = load;
+  let logs: ExecutionLogs = { stdout: [], stderr: [] };
+  const read = (): ExecutionLogs => {
+    if (pending !== null) {
+      logs = sliceLogs(pending());
+      pending = null; // frees the backend's copy
+      Object.defineProperty(result, "logs", { value: logs, enumerable: true, configurable: true, writable: true });
+    }
+    return logs;
+  };
+  const result = Object.defineProperties(fields, {
+    logs: { get: read, enumerable: true, configurable: true },
+    [Symbol.for("nodejs.util.inspect.custom")]: { value: () => ({ ...fields, logs: read() }), enumerable: false },
+  });
+  return result as EnhancedCodeExecutionResult;
+}
+
+function sliceLogs({ text, marks }: ReturnType<RunResult["logs"]>): ExecutionLogs {
+  const stdout: string[] = [];
+  const stderr: string[] = [];
+  let start = 0;
+  for (const mark of marks) {
+    const end = start + (mark >>> 2);
+    ((mark & 3) === 0 ? stdout : stderr).push(text.substring(start, end));
+    start = end;
+  }
+  return { stdout, stderr };
+}
+
+function toResult(native: NativeExecutionResult): ExecutionResult {
+  const { json, chart, isMainResult, ...texts } = native;
+  const formats = Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== null));
+  return {
+    ...formats,
+    ...(json === null ? {} : { json: parsed(json) }),
+    ...(chart === null ? {} : { chart: parsed(chart) }),
+    isMainResult,
+  };
+}
+
+/** A program's JSON; what is none stays text. */
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

@@ -1,0 +1,46 @@
+/**
+ * Run code in AGB cloud sessions and watch its output as it is printed.
+ *
+ * @module
+ */
+
+export { AGB, type AGBConfig, type AGBOptions, type ListOptions } from "./agb.js";
+export { Code, type ErrorCallback, type Language, type OutputCallback, type RunOptions } from "./code.js";
+export { CreateSessionParams, type CreateSessionOptions, type Labels } from "./create-session-params.js";
+export {
+  AGBError,
+  type AGBErrorCode,
+  APIError,
+  AuthenticationError,
+  CodeExecutionError,
+  ConfigurationError,
+  NativeAddonError,
+  SessionError,
+  throwIfFailed,
+} from "./errors.js";
+export type {
+  EnhancedCodeExecutionResult,
+  ExecutionError,
+  ExecutionLogs,
+  ExecutionResult,
+} from "./execution-result.js";
+export { type Logger, type LogLevel, setLogger, setLogLevel } from "./log.js";
+export type {
+  ApiResult,
+  DeleteResult,
+  GetSessionData,
+  GetSessionResult,
+  McpContent,
+  McpTool,
+  McpToolResult,
+  McpToolsResult,
+  OperationResult,
+  SessionInfo,
+  SessionListEntry,
+  SessionListResult,
+  SessionResult,
+  SessionStatus,
+  SessionStatusResult,
+} from "./results.js";
+export { Session } from "./session.js";
+export { VERSION } from "./version.js";

@@ -1,0 +1,56 @@
+/**
+ * The ESM face of `node.ts`: the same classes, by name. A test holds the two lists together.
+ *
+ * @module
+ */
+
+export {
+  AGB,
+  Code,
+  CreateSessionParams,
+  AGBError,
+  APIError,
+  AuthenticationError,
+  CodeExecutionError,
+  ConfigurationError,
+  NativeAddonError,
+  SessionError,
+  throwIfFailed,
+  setLogger,
+  setLogLevel,
+  Session,
+  VERSION,
+} from "./node.js";
+export type {
+  AGBConfig,
+  AGBOptions,
+  ListOptions,
+  ErrorCallback,
+  Language,
+  OutputCallback,
+  RunOptions,
+  CreateSessionOptions,
+  Labels,
+  AGBErrorCode,
+  EnhancedCodeExecutionResult,
+  ExecutionError,
+  ExecutionLogs,
+  ExecutionResult,
+  Logger,
+  LogLevel,
+  ApiResult,
+  DeleteResult,
+  GetSessionData,
+  GetSessionResult,
+  McpContent,
+  McpTool,
+  McpToolResult,
+  McpToolsResult,
+  OperationResult,
+  SessionInfo,
+  SessionListEntry,
+  SessionListResult,
+  SessionResult,
+  SessionStatus,
+  SessionStatusResult,
+} from "./node.js";

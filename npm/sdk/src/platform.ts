@@ -1,0 +1,37 @@
+/**
+ * The seam between the public classes and where they run. An entry (`node.ts`, later a browser one) plugs its
+ * {@link Platform} in once; everything else in this package asks for it here and names neither Node nor a browser.
+ *
+ * @module
+ */
+
+import type { Binding } from "./binding.js";
+
+/** What an entry provides. */
+export interface Platform {
+  /** Loads the backend. Called at the first use, not at import; throws `NativeAddonError` when there is none. */
+  loadBinding(): Binding;
+  /** The `AGB_*` environment variables. */
+  environment(): Array<readonly [name: string, value: string]>;
+  /** Path of the program for `endpoint: "local"`; `null` when there is none. */
+  findLocalServer(): string | null;
+  /** Runs `task` after the event loop has had a turn for everything else. */
+  defer(task: () => void): void;
+  /** Ties `task` to the caller's asynchronous context (`AsyncLocalStorage` in Node). */
+  bindContext(task: () => void): () => void;
+}
+
+let plugged: Platform | null = null;
+
+/** Called by an entry, once, before anything else. */
+export function plugPlatform(platform: Platform): void {
+  plugged = platform;
+}
+
+/** The platform that the entry plugged in. */
+export function currentPlatform(): Platform {
+  if (plugged === null) {
+    throw new Error("agbcloud-sdk was loaded past its entry: import \"agbcloud-sdk\", not a file inside of it");
+  }
+  return plugged;
+}

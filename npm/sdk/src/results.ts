@@ -1,0 +1,148 @@
+/**
+ * What operations resolve to. Failures of the service and of the network are results with `success: false`, not
+ * rejections; see `throwIfFailed` for the other style.
+ *
+ * @module
+ */
+
+import type { Answer } from "./binding.js";
+import type { Session } from "./session.js";
+
+/** Fields of every result. */
+export interface ApiResult {
+  /** Id that the service gave the call; quote it to the service's support. Empty when there was no answer. */
+  readonly requestId: string;
+  readonly success: boolean;
+  /** What happened, to what, and what to do about it; empty on success. */
+  readonly errorMessage: string;
+  /** Stable code of the failure, e.g. `InvalidMcpSession.NotFound`, `TIMED_OUT`, `UNREACHABLE`; absent on success. */
+  readonly code?: string;
+  /** HTTP status of the answer; absent when there was none. */
+  readonly httpStatus?: number;
+}
+
+/** Result of an operation with something to tell. */
+export interface OperationResult<T = undefined> extends ApiResult {
+  /** Absent on failure, and where there is nothing to tell. */
+  readonly data?: T;
+}
+
+/** Result of {@link AGB.create} and {@link AGB.get}. */
+export interface SessionResult extends ApiResult {
+  /** Absent on failure. */
+  readonly session?: Session;
+}
+
+/** Result of {@link AGB.delete} and {@link Session.delete}. */
+export interface DeleteResult extends ApiResult {}
+
+/** Result of {@link AGB.list}: one page. */
+export interface SessionListResult extends ApiResult {
+  /** Empty on failure. */
+  readonly sessionIds: string[];
+  /** The same sessions with their state, e.g. `RUNNING`. */
+  readonly sessions: SessionListEntry[];
+  /** Where the next page begins; empty on the last one. */
+  readonly nextToken: string;
+  /** Sessions a page. */
+  readonly maxResults: number;
+  /** Sessions on all pages. */
+  readonly totalCount: number;
+}
+
+/** One session in a {@link SessionListResult}. */
+export interface SessionListEntry {
+  readonly sessionId: string;
+  readonly sessionStatus: string;
+}
+
+/** Result of {@link AGB.getSession}: what the service knows of a session, without a {@link Session} to work with. */
+export type GetSessionResult = OperationResult<GetSessionData>;
+
+/** Data of a {@link GetSessionResult}. */
+export interface GetSessionData {
+  readonly sessionId: string;
+  readonly appInstanceId?: string;
+  readonly resourceId?: string;
+  readonly resourceUrl?: string;
+}
+
+/** State of a session: `RUNNING`, `FINISH`, `DELETING`, `DELETED`, or what else the service says. */
+export type SessionStatus = "RUNNING" | "FINISH" | "DELETING" | "DELETED" | (string & {});
+
+/** Result of {@link Session.getStatus}. */
+export interface SessionStatusResult extends ApiResult {
+  /** Absent on failure. */
+  readonly status?: SessionStatus;
+}
+
+/** Data of {@link Session.info}. What the service did not tell is absent. */
+export interface SessionInfo {
+  readonly sessionId: string;
+  readonly resourceUrl?: string;
+  readonly appId?: string;
+  readonly authCode?: string;
+  readonly connectionProperties?: string;
+  readonly resourceId?: string;
+  readonly resourceType?: string;
+  readonly ticket?: string;
+}
+
+/** Result of {@link Session.callMcpTool}. */
+export interface McpToolResult extends ApiResult {
+  /** The text the tool answered; empty on failure. A tool's own error is in `errorMessage`. */
+  readonly data: string;
+  /** All parts of the answer, images and other binary ones among them; empty on failure. */
+  readonly content: McpContent[];
+}
+
+/** One part of a tool's answer. Text has `text`; binary parts have base64 in `data` or `blob`. */
+export interface McpContent {
+  readonly type: string;
+  readonly text?: string;
+  readonly data?: string;
+  readonly blob?: string;
+  readonly mimeType?: string;
+}
+
+/** Result of {@link Session.listMcpTools}. */
+export interface McpToolsResult extends ApiResult {
+  /** Empty on failure. */
+  readonly tools: McpTool[];
+}
+
+/** A tool of a session. */
+export interface McpTool {
+  readonly name: string;
+  readonly description: string;
+  /** JSON schema of the arguments. */
+  readonly inputSchema: unknown;
+  /** Which of the session's servers has it. */
+  readonly server: string;
+  readonly tool: string;
+}
+
+/** @internal The fields that every result takes from the backend's answer. */
+export function apiResult(answer: Answer<unknown>): ApiResult {
+  return {
+    requestId: answer.requestId,
+    success: answer.success,
+    errorMessage: answer.errorMessage,
+    ...present({ code: answer.code, httpStatus: answer.httpStatus }),
+  };
+}
+
+/** @internal {@link apiResult} with `data` converted when there is some. */
+export function operationResult<T, U>(answer: Answer<T>, convert: (data: T) => U): OperationResult<U> {
+  return answer.success && answer.data !== null
+    ? { ...apiResult(answer), data: convert(answer.data) }
+    : apiResult(answer);
+}
+
+/** The properties that are not `null`: the backend has `null` for what is absent, the public API nothing at all. */
+type Present<T> = { [K in keyof T]?: Exclude<T[K], null> };
+
+/** @internal Leaves out what is `null`. */
+export function present<T extends object>(fields: T): Present<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null)) as Present<T>;
+}
