@@ -1,1 +1,116 @@
-fn main() {}
+//! The project's commands, as `cargo xtask COMMAND`.
+//!
+//! Each command first installs and builds what it needs and is missing, says so, and does nothing twice
+//! ([`setup`], [`artifacts`]). Every process it starts is in a process group of its own and is gone when the command
+//! ends, however that happens ([`process`]). Nothing is written outside `target/`, `node_modules/`, and the folders
+//! of built files beside the TypeScript sources.
+//!
+//! ```text
+//! main ──► suite ──► tally                    what the tests said, as numbers
+//!      ──► demo, pack ──► artifacts ──► setup ──► process, stamp, progress
+//! ```
+
+mod artifacts;
+mod demo;
+mod error;
+mod job;
+mod pack;
+mod platform;
+mod process;
+mod progress;
+mod setup;
+mod stamp;
+mod suite;
+mod tally;
+mod workspace;
+
+use std::process::ExitCode;
+
+use crate::artifacts::Profile;
+use crate::error::Error;
+use crate::workspace::Workspace;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  demo                          start the local server and run examples/quickstart.ts against it
+  test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
+  check                         the formatter, the linters and the type checkers only
+  node [--release]              build the Node addon and the npm packages' TypeScript, in place
+  pack [--profile dev|release]  leave installable npm tarballs in target/npm (release, the default)
+                                or target/npm-dev
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let result = process::take_charge()
+        .map_err(Error::from)
+        .and_then(|()| Workspace::find())
+        .and_then(|workspace| run(&workspace, &arguments));
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["demo"] => demo::run(workspace),
+        ["test", rest @ ..] => suite::test(workspace, &only(rest)?),
+        ["check"] => suite::check(workspace),
+        ["node"] => artifacts::node(workspace, Profile::Dev),
+        ["node", "--release"] => artifacts::node(workspace, Profile::Release),
+        ["pack"] => pack::run(workspace, Profile::Release),
+        ["pack", "--profile", profile] => pack::run(workspace, profile.parse()?),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        [] => Err(Error::Usage(USAGE.to_owned())),
+        other => Err(Error::Usage(format!("not understood: {}\n\n{USAGE}", other.join(" ")))),
+    }
+}
+
+/// The names in `--only NAME`, `--only=NAME`; none means all.
+fn only<'a>(mut arguments: &[&'a str]) -> Result<Vec<&'a str>, Error> {
+    let mut names = Vec::new();
+    loop {
+        match arguments {
+            [] => return Ok(names),
+            ["--only", name, rest @ ..] => {
+                names.push(*name);
+                arguments = rest;
+            }
+            [argument, rest @ ..] => match argument.strip_prefix("--only=") {
+                Some(name) => {
+                    names.push(name);
+                    arguments = rest;
+                }
+                None => {
+                    return Err(Error::Usage(format!("not understood: {argument}\n\n{USAGE}")));
+                }
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::only;
+
+    #[test]
+    fn only_takes_names_in_both_forms() {
+        let names = only(&["--only", "fmt", "--only=rust"]).unwrap();
+        assert_eq!(names, ["fmt", "rust"]);
+    }
+
+    #[test]
+    fn only_refuses_what_it_does_not_know() {
+        assert!(only(&["--only"]).is_err());
+        assert!(only(&["fmt"]).is_err());
+    }
+}

@@ -1,0 +1,153 @@
+//! What the project builds: the server, the addon where the SDK looks for it, the packages' JavaScript.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use crate::error::Error;
+use crate::job;
+use crate::platform::{Kind, Platforms};
+use crate::setup;
+use crate::workspace::{Purpose, Workspace};
+
+/// How the Rust programs are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// For tests, the demo and day-to-day work.
+    Dev,
+    /// What is packed and benchmarked.
+    Release,
+}
+
+impl Profile {
+    fn folder(self) -> &'static str {
+        match self {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Profile::Dev => "dev",
+            Profile::Release => "release",
+        }
+    }
+}
+
+impl FromStr for Profile {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        match name {
+            "dev" => Ok(Profile::Dev),
+            "release" => Ok(Profile::Release),
+            other => Err(Error::Usage(format!("the profile is dev or release, not {other}"))),
+        }
+    }
+}
+
+/// The Rust programs that npm packages carry.
+pub(crate) struct Programs {
+    /// `agb-server`.
+    pub(crate) server: PathBuf,
+    /// The addon, a shared library.
+    addon: PathBuf,
+}
+
+impl Programs {
+    pub(crate) fn of(&self, kind: Kind) -> &Path {
+        match kind {
+            Kind::Sdk => &self.addon,
+            Kind::Local => &self.server,
+        }
+    }
+}
+
+/// `cargo xtask node`.
+pub(crate) fn node(workspace: &Workspace, profile: Profile) -> Result<ExitCode, Error> {
+    typescript(workspace)?;
+    let addon = place_addon(workspace, &programs(workspace, profile)?)?;
+    println!("{}", workspace.display(&addon));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the server and the addon; in one go, so that what they share is built once.
+pub(crate) fn programs(workspace: &Workspace, profile: Profile) -> Result<Programs, Error> {
+    let mut command = workspace.cargo();
+    command.args(["build", "--locked", "-p", "agb-server", "-p", "agb-node", "--profile", profile.name()]);
+    let label = format!("build the server and the addon ({})", profile.name());
+    job::prepare(workspace, "build", &label, &mut [command])?;
+    let platforms = Platforms::read(workspace)?;
+    let host = platforms.host()?;
+    let built = |kind| {
+        let file = workspace.target(profile.folder()).join(host.artifact(kind)?);
+        match file.is_file() {
+            true => Ok(file),
+            false => Err(Error::Failed(format!("the build left no {}", workspace.display(&file)))),
+        }
+    };
+    Ok(Programs { server: built(Kind::Local)?, addon: built(Kind::Sdk)? })
+}
+
+/// Puts the addon where the SDK's loader looks in a checkout.
+pub(crate) fn place_addon(workspace: &Workspace, programs: &Programs) -> Result<PathBuf, Error> {
+    let platforms = Platforms::read(workspace)?;
+    let place = workspace.path("npm/sdk/native").join(platforms.host()?.file(Kind::Sdk)?);
+    let _lock = workspace.lock()?;
+    replace(&programs.addon, &place)?;
+    Ok(place)
+}
+
+/// Compiles the npm packages' TypeScript, which is quick when nothing has changed.
+pub(crate) fn typescript(workspace: &Workspace) -> Result<(), Error> {
+    setup::npm(workspace)?;
+    let _lock = workspace.lock()?;
+    let mut command = workspace.command("npm", Purpose::Work);
+    command.args(["run", "--silent", "build"]).current_dir(workspace.path("npm"));
+    job::prepare(workspace, "typescript", "compile the npm packages", &mut [command])
+}
+
+/// Copies `from` to `to` unless it is the same already. A process that has the old file mapped keeps it.
+pub(crate) fn replace(from: &Path, to: &Path) -> Result<(), Error> {
+    let new = fs::read(from).map_err(Error::file(from))?;
+    if fs::read(to).is_ok_and(|old| old == new) {
+        return Ok(());
+    }
+    let folder = to.parent().expect("a file lies in a folder");
+    fs::create_dir_all(folder).map_err(Error::file(folder))?;
+    let mut aside = to.as_os_str().to_owned();
+    aside.push(".new");
+    let aside = PathBuf::from(aside);
+    fs::copy(from, &aside).map_err(Error::file(&aside))?;
+    fs::rename(&aside, to).map_err(Error::file(to))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_its_profiles() {
+        assert_eq!("dev".parse::<Profile>().unwrap(), Profile::Dev);
+        assert_eq!("release".parse::<Profile>().unwrap(), Profile::Release);
+        assert!("debug".parse::<Profile>().is_err());
+    }
+
+    #[test]
+    fn replaces_a_file_and_leaves_an_equal_one_alone() {
+        let folder = std::env::temp_dir().join(format!("xtask-replace-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (from, to) = (folder.join("from"), folder.join("deep/to"));
+        fs::write(&from, "1").unwrap();
+        replace(&from, &to).unwrap();
+        let first = fs::metadata(&to).unwrap().modified().unwrap();
+        replace(&from, &to).unwrap();
+        assert_eq!(fs::metadata(&to).unwrap().modified().unwrap(), first);
+        fs::write(&from, "2").unwrap();
+        replace(&from, &to).unwrap();
+        assert_eq!(fs::read_to_string(&to).unwrap(), "2");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,168 @@
+//! `cargo xtask demo`: the local server, and the documentation's quickstart against it.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::artifacts::{self, Profile};
+use crate::error::Error;
+use crate::process::{self, Running};
+use crate::workspace::{Purpose, Workspace};
+
+/// How long the server may take to start.
+const START: Duration = Duration::from_secs(30);
+const LISTENING: &str = "agb-server listening on ";
+const EXAMPLE: &str = "quickstart.ts";
+
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
+    artifacts::typescript(workspace)?;
+    let programs = artifacts::programs(workspace, Profile::Dev)?;
+    artifacts::place_addon(workspace, &programs)?;
+
+    let key = random_key()?;
+    let mut server = workspace.command(&programs.server, Purpose::Work);
+    server.args(["serve", "--listen", "127.0.0.1:0"]).env("AGB_API_KEY", &key);
+    let (mut server, endpoint) = start_server(workspace, &mut server)?;
+    println!("server   {endpoint}");
+    println!("program  examples/{EXAMPLE}\n");
+
+    let mut example = workspace.command("node", Purpose::Work);
+    example.args(["--import", "tsx", EXAMPLE]).current_dir(workspace.path("examples"));
+    example.env("AGB_ENDPOINT", &endpoint).env("AGB_API_KEY", &key);
+    let status = show(&mut example)?;
+
+    server.stop()?;
+    if !status.success() {
+        let log = workspace.state("demo-server.log");
+        println!(
+            "\nthe example ended with {}; the server's log: {}",
+            process::describe(status),
+            workspace.display(&log)
+        );
+    }
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// Starts the server and waits until it says where it listens.
+fn start_server(workspace: &Workspace, command: &mut Command) -> Result<(Running, String), Error> {
+    let path = workspace.state("demo-server.log");
+    let log = File::create(&path).map_err(Error::file(&path))?;
+    command.stdout(Stdio::piped()).stderr(log.try_clone()?);
+    let mut server = Running::start(command)?;
+    let stdout = server.take_stdout().expect("its standard output is a pipe");
+    let endpoint = follow_server(stdout, log);
+    let deadline = Instant::now() + START;
+    loop {
+        match endpoint.recv_timeout(Duration::from_millis(50)) {
+            Ok(endpoint) => return Ok((server, endpoint)),
+            Err(RecvTimeoutError::Timeout) if server.poll()?.is_none() && Instant::now() < deadline => {}
+            Err(_) => {
+                let why = server.poll()?.map_or("said nothing".into(), process::describe);
+                let said = fs::read_to_string(&path).unwrap_or_default();
+                return Err(Error::Failed(format!("the server did not start ({why}):\n{said}")));
+            }
+        }
+    }
+}
+
+/// Copies what the server prints to its log, to the end; sends on where it listens.
+fn follow_server(stdout: ChildStdout, mut log: File) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            // A full disk must not block the server; nobody may be waiting any more.
+            let _ = writeln!(log, "{line}");
+            if let Some(endpoint) = listening_on(&line) {
+                let _ = sender.send(endpoint.to_owned());
+            }
+        }
+    });
+    receiver
+}
+
+/// `agb-server listening on http://127.0.0.1:4000`.
+fn listening_on(line: &str) -> Option<&str> {
+    line.strip_prefix(LISTENING).map(str::trim).filter(|url| url.starts_with("http://"))
+}
+
+/// Runs `command` and shows each line of its output when it arrives, with the time since the start.
+fn show(command: &mut Command) -> Result<std::process::ExitStatus, Error> {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let started = Instant::now();
+    let mut running = Running::start(command)?;
+    let stdout = running.take_stdout().expect("its standard output is a pipe");
+    let stderr = running.take_stderr().expect("its standard error is a pipe");
+    let errors = thread::spawn(move || stamp_lines(stderr, started, &mut io::stderr()));
+    let shown = stamp_lines(stdout, started, &mut io::stdout());
+    let errors_shown = errors.join().expect("copying lines does not panic");
+    let status = running.wait()?;
+    shown.and(errors_shown)?;
+    Ok(status)
+}
+
+/// Copies lines, each with the time since `started` in front.
+fn stamp_lines(from: impl Read, started: Instant, to: &mut impl Write) -> io::Result<()> {
+    let mut lines = BufReader::new(from);
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line)? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        writeln!(to, "{:>8.3} s │ {}", started.elapsed().as_secs_f64(), text.trim_end())?;
+        to.flush()?;
+        line.clear();
+    }
+    Ok(())
+}
+
+/// A key that nobody else has.
+fn random_key() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("demo-{hex}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_where_the_server_listens() {
+        let line = "agb-server listening on http://127.0.0.1:4000";
+        assert_eq!(listening_on(line), Some("http://127.0.0.1:4000"));
+        assert_eq!(listening_on("INFO agb-server listening on http://127.0.0.1:4000"), None);
+        assert_eq!(listening_on("agb-server listening on nothing"), None);
+    }
+
+    #[test]
+    fn puts_the_time_before_each_line() {
+        let mut shown = Vec::new();
+        stamp_lines(&b"one\n\ntwo"[..], Instant::now(), &mut shown).unwrap();
+        let shown = String::from_utf8(shown).unwrap();
+        let texts: Vec<_> = shown.lines().map(|line| line.split_once(" s │ ").unwrap().1).collect();
+        assert_eq!(texts, ["one", "", "two"]);
+        assert!(shown.starts_with("   0.0"), "{shown}");
+    }
+
+    #[test]
+    fn keys_differ() {
+        let (one, other) = (random_key().unwrap(), random_key().unwrap());
+        assert_eq!(one.len(), 37);
+        assert_ne!(one, other);
+    }
+
+    #[test]
+    fn a_server_that_dies_is_shown_with_its_last_words() {
+        let folder = std::env::temp_dir().join(format!("xtask-demo-{}", std::process::id()));
+        let workspace = Workspace::at(&folder);
+        fs::create_dir_all(workspace.state("")).unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo no such address >&2; exit 1"]);
+        let error = start_server(&workspace, &mut command).err().unwrap().to_string();
+        assert!(error.contains("exit code 1") && error.contains("no such address"), "{error}");
+        fs::remove_dir_all(folder).unwrap();
+    }
+}

@@ -1,0 +1,219 @@
+//! `cargo xtask pack`: what would be published, as tarballs.
+//!
+//! Each package is put together in `target/xtask/pack/NAME` first: the two that people name as npm packs them in the
+//! checkout, with what only the published ones have (the licences, the platform packages as optional dependencies),
+//! and this machine's platform packages from `npm/platforms.json` and the built programs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+use crate::artifacts::{self, Profile, Programs};
+use crate::error::Error;
+use crate::job;
+use crate::platform::{Kind, Platforms};
+use crate::workspace::{Purpose, Workspace};
+
+const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
+/// All packages and crates have one version.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// A tarball.
+pub(crate) struct Tarball {
+    pub(crate) file: PathBuf,
+    packed: u64,
+    unpacked: u64,
+}
+
+/// `cargo xtask pack`.
+pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<ExitCode, Error> {
+    let tarballs = pack(workspace, profile)?;
+    let names: Vec<String> = tarballs.iter().map(|tarball| workspace.display(&tarball.file).to_string()).collect();
+    let width = names.iter().map(String::len).max().unwrap_or(0);
+    for (tarball, name) in tarballs.iter().zip(&names) {
+        println!("{name:width$}  {:>10} packed  {:>10} unpacked", size(tarball.packed), size(tarball.unpacked));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Where the tarballs of a profile go: those of tests do not get in the way of those to publish.
+pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> PathBuf {
+    workspace.target(match profile {
+        Profile::Dev => "npm-dev",
+        Profile::Release => "npm",
+    })
+}
+
+/// Builds everything and leaves the tarballs in [`folder`].
+pub(crate) fn pack(workspace: &Workspace, profile: Profile) -> Result<Vec<Tarball>, Error> {
+    artifacts::typescript(workspace)?;
+    let programs = artifacts::programs(workspace, profile)?;
+    let platforms = Platforms::read(workspace)?;
+
+    let _lock = workspace.lock()?;
+    let stage = workspace.state("pack");
+    empty(&stage)?;
+    let mut packages = Vec::new();
+    for kind in Kind::ALL {
+        let parent = manifest(&workspace.path("npm").join(kind.folder()))?;
+        packages.push(stage_parent(workspace, &stage, kind, &parent, &platforms)?);
+        packages.push(stage_program(workspace, &stage, kind, &parent, &platforms, &programs)?);
+    }
+
+    let folder = folder(workspace, profile);
+    empty(&folder)?;
+    let mut command = workspace.command("npm", Purpose::Work);
+    command.args(["pack", "--silent", "--ignore-scripts", "--pack-destination"]).arg(&folder).args(&packages);
+    job::prepare(workspace, "pack", "pack the npm packages", &mut [command])?;
+    packages.iter().map(|package| tarball(&folder, package)).collect()
+}
+
+/// A package that people name: what npm takes of it, and what only the published one has. Returns its folder.
+fn stage_parent(
+    workspace: &Workspace,
+    stage: &Path,
+    kind: Kind,
+    manifest: &Value,
+    platforms: &Platforms,
+) -> Result<PathBuf, Error> {
+    let name = package_name(manifest)?;
+    let folder = stage.join(name);
+    fs::create_dir(&folder).map_err(Error::file(&folder))?;
+    let tarball = stage.join(tarball_name(name));
+
+    let mut pack = workspace.command("npm", Purpose::Work);
+    pack.args(["pack", "--silent", "--ignore-scripts", "--pack-destination"]).arg(stage);
+    pack.current_dir(workspace.path("npm").join(kind.folder()));
+    let mut unpack = workspace.command("tar", Purpose::Work);
+    unpack.args(["--strip-components=1", "-xzf"]).arg(&tarball).current_dir(&folder);
+    // `npm pkg` keeps the order of keys, which has a meaning in `exports`.
+    let mut edit = workspace.command("npm", Purpose::Work);
+    edit.args(["pkg", "set", "--silent"]).current_dir(&folder);
+    for package in platforms.package_names(kind)? {
+        edit.arg(format!("optionalDependencies.{package}={VERSION}"));
+    }
+    edit.args(LICENCES.map(|licence| format!("files[]={licence}")));
+    for command in [pack, unpack, edit] {
+        job::prepare(workspace, &format!("pack-{}", kind.folder()), &format!("prepare {name}"), &mut [command])?;
+    }
+    add_licences(workspace, &folder)?;
+    Ok(folder)
+}
+
+/// This machine's package with a program. Returns its folder.
+fn stage_program(
+    workspace: &Workspace,
+    stage: &Path,
+    kind: Kind,
+    parent: &Value,
+    platforms: &Platforms,
+    programs: &Programs,
+) -> Result<PathBuf, Error> {
+    let platform = platforms.host()?;
+    let mut manifest = platform.manifest(kind, parent)?;
+    if let Some(files) = manifest["files"].as_array_mut() {
+        files.extend(LICENCES.map(Value::from));
+    }
+    let folder = stage.join(platform.package_name(kind)?);
+    artifacts::replace(programs.of(kind), &folder.join(platform.file(kind)?))?;
+    let path = folder.join("package.json");
+    fs::write(&path, format!("{manifest:#}\n")).map_err(Error::file(&path))?;
+    add_licences(workspace, &folder)?;
+    Ok(folder)
+}
+
+fn add_licences(workspace: &Workspace, folder: &Path) -> Result<(), Error> {
+    LICENCES.iter().try_for_each(|licence| artifacts::replace(&workspace.path(licence), &folder.join(licence)))
+}
+
+/// The `package.json` in `folder`, whose version must be ours.
+fn manifest(folder: &Path) -> Result<Value, Error> {
+    let path = folder.join("package.json");
+    let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
+    let manifest: Value =
+        serde_json::from_str(&text).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
+    if manifest["version"] != VERSION {
+        let version = &manifest["version"];
+        return Err(Error::Failed(format!("{} has version {version}, the crates have {VERSION}", path.display())));
+    }
+    Ok(manifest)
+}
+
+fn package_name(manifest: &Value) -> Result<&str, Error> {
+    manifest["name"].as_str().ok_or_else(|| Error::Failed("a package.json has no name".into()))
+}
+
+/// The tarball that npm has made of `package`, a folder called like the package.
+fn tarball(folder: &Path, package: &Path) -> Result<Tarball, Error> {
+    let name = package.file_name().unwrap_or_default().to_string_lossy();
+    let file = folder.join(tarball_name(&name));
+    let packed = fs::metadata(&file).map_err(Error::file(&file))?.len();
+    Ok(Tarball { file, packed, unpacked: tree_size(package)? })
+}
+
+/// What npm calls the tarball of a package without a scope.
+fn tarball_name(package: &str) -> String {
+    format!("{package}-{VERSION}.tgz")
+}
+
+fn empty(folder: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(folder)(error)),
+        _ => {}
+    }
+    fs::create_dir_all(folder).map_err(Error::file(folder))
+}
+
+fn tree_size(folder: &Path) -> Result<u64, Error> {
+    let mut total = 0;
+    for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
+        let path = entry.map_err(Error::file(folder))?.path();
+        total += if path.is_dir() { tree_size(&path)? } else { path.metadata().map_err(Error::file(&path))?.len() };
+    }
+    Ok(total)
+}
+
+/// `512 B`, `12.3 kB`, `4.5 MB`.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_sizes() {
+        assert_eq!([size(512), size(12_340), size(4_500_000)], ["512 B", "12.3 kB", "4.5 MB"]);
+    }
+
+    #[test]
+    fn refuses_a_version_that_is_not_the_crates() {
+        let folder = std::env::temp_dir().join(format!("xtask-pack-{}", std::process::id()));
+        empty(&folder).unwrap();
+        let write = |version: &str| {
+            let text = format!(r#"{{ "name": "agbcloud-sdk", "version": "{version}" }}"#);
+            fs::write(folder.join("package.json"), text).unwrap();
+        };
+        write("99.0.0");
+        assert!(manifest(&folder).unwrap_err().to_string().contains("99.0.0"));
+        write(VERSION);
+        assert_eq!(package_name(&manifest(&folder).unwrap()).unwrap(), "agbcloud-sdk");
+        assert!(tree_size(&folder).unwrap() > 40);
+        fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn all_packages_have_the_version_of_the_crates() {
+        let workspace = Workspace::find().unwrap();
+        for kind in Kind::ALL {
+            manifest(&workspace.path("npm").join(kind.folder())).unwrap();
+        }
+    }
+}

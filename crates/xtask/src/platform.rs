@@ -1,0 +1,182 @@
+//! The platform we build for, as `npm/platforms.json` describes it.
+
+use std::fs;
+
+use serde_json::{Map, Value, json};
+
+use crate::error::Error;
+use crate::workspace::Workspace;
+
+const FILE: &str = "npm/platforms.json";
+
+/// The packages that differ from platform to platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The addon of `agbcloud-sdk`.
+    Sdk,
+    /// The server of `agbcloud-local`.
+    Local,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Kind; 2] = [Kind::Sdk, Kind::Local];
+
+    /// Its folder below `npm/`, which is also its name in the file.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Kind::Sdk => "sdk",
+            Kind::Local => "local",
+        }
+    }
+}
+
+/// `npm/platforms.json`.
+pub(crate) struct Platforms {
+    content: Value,
+}
+
+impl Platforms {
+    pub(crate) fn read(workspace: &Workspace) -> Result<Self, Error> {
+        let path = workspace.path(FILE);
+        let text = fs::read_to_string(&path).map_err(Error::file(&path))?;
+        let content =
+            serde_json::from_str(&text).map_err(|error| Error::Failed(format!("{}: {error}", path.display())))?;
+        Ok(Platforms { content })
+    }
+
+    /// The names of all platform packages of a kind.
+    pub(crate) fn package_names(&self, kind: Kind) -> Result<Vec<&str>, Error> {
+        self.rows()?.iter().map(|row| text(&row[kind.folder()], "name")).collect()
+    }
+
+    /// The row of the machine that we run on.
+    pub(crate) fn host(&self) -> Result<Platform<'_>, Error> {
+        let (os, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+        let name = name(os, architecture, cfg!(target_env = "musl"));
+        name.and_then(|name| self.find(name).transpose())
+            .unwrap_or_else(|| Err(Error::Failed(format!("{FILE} has no platform for {os} on {architecture}"))))
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Platform<'_>>, Error> {
+        let row = self.rows()?.iter().find(|row| row["platform"] == name);
+        Ok(row.map(|row| Platform { row, template: &self.content["template"] }))
+    }
+
+    fn rows(&self) -> Result<&Vec<Value>, Error> {
+        self.content["platforms"].as_array().ok_or_else(|| Error::Failed(format!("{FILE} lists no platforms")))
+    }
+}
+
+/// One platform.
+pub(crate) struct Platform<'a> {
+    row: &'a Value,
+    template: &'a Value,
+}
+
+impl Platform<'_> {
+    pub(crate) fn package_name(&self, kind: Kind) -> Result<&str, Error> {
+        text(&self.row[kind.folder()], "name")
+    }
+
+    /// What cargo calls the program.
+    pub(crate) fn artifact(&self, kind: Kind) -> Result<&str, Error> {
+        text(&self.row[kind.folder()], "artifact")
+    }
+
+    /// Where the package has the program.
+    pub(crate) fn file(&self, kind: Kind) -> Result<&str, Error> {
+        text(&self.row[kind.folder()], "file")
+    }
+
+    /// The `package.json` of this platform's package; what it does not say itself is as in its parent's.
+    pub(crate) fn manifest(&self, kind: Kind, parent: &Value) -> Result<Value, Error> {
+        let template = &self.template[kind.folder()];
+        let mut manifest = Map::new();
+        manifest.insert("name".into(), self.package_name(kind)?.into());
+        let description = text(template, "description")?.replace("{platform}", text(self.row, "platform")?);
+        manifest.insert("description".into(), description.into());
+        for inherited in ["version", "license", "repository", "engines"] {
+            if let Some(value) = parent.get(inherited) {
+                manifest.insert(inherited.into(), value.clone());
+            }
+        }
+        for restriction in ["os", "cpu", "libc"] {
+            if let Some(value) = self.row[restriction].as_str() {
+                manifest.insert(restriction.into(), json!([value]));
+            }
+        }
+        let file = self.file(kind)?;
+        if template["main"] == true {
+            manifest.insert("main".into(), file.into());
+        }
+        manifest.insert("files".into(), json!([file]));
+        Ok(manifest.into())
+    }
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str, Error> {
+    value[key].as_str().ok_or_else(|| Error::Failed(format!("{FILE}: a {key} is missing")))
+}
+
+fn name(os: &str, architecture: &str, musl: bool) -> Option<&'static str> {
+    Some(match (os, architecture, musl) {
+        ("linux", "x86_64", false) => "linux-x64-gnu",
+        ("linux", "x86_64", true) => "linux-x64-musl",
+        ("linux", "aarch64", false) => "linux-arm64-gnu",
+        ("linux", "aarch64", true) => "linux-arm64-musl",
+        ("macos", "x86_64", _) => "darwin-x64",
+        ("macos", "aarch64", _) => "darwin-arm64",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn platforms() -> Platforms {
+        Platforms::read(&Workspace::find().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn every_name_of_ours_is_in_the_file() {
+        let platforms = platforms();
+        for os in ["linux", "macos"] {
+            for architecture in ["x86_64", "aarch64"] {
+                for musl in [false, true] {
+                    let name = name(os, architecture, musl).unwrap();
+                    assert!(platforms.find(name).unwrap().is_some(), "{name}");
+                }
+            }
+        }
+        assert_eq!(name("plan9", "x86_64", false), None);
+        assert!(platforms.host().is_ok());
+    }
+
+    #[test]
+    fn package_names_are_unique() {
+        let platforms = platforms();
+        let mut names = platforms.package_names(Kind::Sdk).unwrap();
+        names.extend(platforms.package_names(Kind::Local).unwrap());
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn makes_manifests() {
+        let platforms = platforms();
+        let parent = json!({ "version": "1.2.3", "license": "MIT", "main": "./dist/node.js" });
+        let gnu = platforms.find("linux-x64-gnu").unwrap().unwrap();
+        let manifest = gnu.manifest(Kind::Sdk, &parent).unwrap();
+        assert_eq!(manifest["name"], "agbcloud-sdk-linux-x64-gnu");
+        assert_eq!(manifest["version"], "1.2.3");
+        assert_eq!(manifest["main"], "agbcloud-sdk.linux-x64-gnu.node");
+        assert_eq!(manifest["libc"], json!(["glibc"]));
+        let mac = platforms.find("darwin-arm64").unwrap().unwrap();
+        let manifest = mac.manifest(Kind::Local, &parent).unwrap();
+        assert_eq!(manifest["files"], json!(["bin/agb-server"]));
+        assert_eq!((manifest.get("main"), manifest.get("libc")), (None, None));
+    }
+}

@@ -1,0 +1,192 @@
+//! What a fresh machine lacks: Debian packages, Rust components, npm packages, a Python environment.
+//!
+//! Each function makes sure of one thing, cheaply when it is there already.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::error::Error;
+use crate::job;
+use crate::stamp::{Fingerprint, Stamp};
+use crate::workspace::{Purpose, Workspace, find_program};
+
+/// Folders with a `package.json` and a lock file of their own.
+const NPM_ROOTS: [&str; 3] = ["npm", "examples", "tests"];
+/// The oldest Node.js that the packages support.
+const OLDEST_NODE: u32 = 18;
+/// The published client that nobody here wrote.
+const PYTHON_CLIENT: &str = "agbcloud-sdk==0.12.0";
+
+/// Node.js and npm.
+pub(crate) fn node(workspace: &Workspace) -> Result<(), Error> {
+    let complaint = || match node_version(workspace) {
+        None => Some("Node.js is missing".to_owned()),
+        Some(version) if !is_new_enough(&version) => Some(format!("Node.js {version} is too old")),
+        Some(_) if find_program("npm").is_none() => Some("npm is missing".to_owned()),
+        Some(_) => None,
+    };
+    let Some(before) = complaint() else {
+        return Ok(());
+    };
+    debian(workspace, &before, &["nodejs", "npm"])?;
+    complaint().map_or(Ok(()), |after| {
+        Err(Error::Failed(format!(
+            "{after}, even with Debian's packages nodejs and npm; install Node.js {OLDEST_NODE} or newer"
+        )))
+    })
+}
+
+fn node_version(workspace: &Workspace) -> Option<String> {
+    let mut command = workspace.command("node", Purpose::Work);
+    command.arg("--version");
+    job::answer(command)
+}
+
+/// Whether `v20.1.0` is one we support.
+fn is_new_enough(version: &str) -> bool {
+    let major = version.trim_start_matches('v').split('.').next().unwrap_or("");
+    major.parse::<u32>().is_ok_and(|major| major >= OLDEST_NODE)
+}
+
+/// The packages that our own packages, the examples and the tests need, as their lock files say.
+pub(crate) fn npm(workspace: &Workspace) -> Result<(), Error> {
+    node(workspace)?;
+    let _lock = workspace.lock()?;
+    let version = node_version(workspace).unwrap_or_default();
+    for root in NPM_ROOTS {
+        let folder = workspace.path(root);
+        if !folder.join("package.json").is_file() {
+            continue;
+        }
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.add(&version);
+        for file in ["package.json", "package-lock.json", ".npmrc"] {
+            fingerprint.add_file(&folder.join(file))?;
+        }
+        let stamp = Stamp::new(workspace, &format!("npm-{root}"), fingerprint);
+        if stamp.is_current() && folder.join("node_modules").is_dir() {
+            continue;
+        }
+        stamp.invalidate()?;
+        let mut command = workspace.command("npm", Purpose::Install);
+        let locked = folder.join("package-lock.json").is_file();
+        command.args(if locked { &["ci"][..] } else { &["install", "--no-package-lock"] });
+        command.args(["--no-audit", "--no-fund"]).current_dir(&folder);
+        let label = format!("install the npm packages of {root}/");
+        job::prepare(workspace, &format!("setup-npm-{root}"), &label, &mut [command])?;
+        stamp.set()?;
+    }
+    Ok(())
+}
+
+/// A folder from which Node finds `package`, and that folder's name.
+pub(crate) fn folder_with_package(workspace: &Workspace, package: &str) -> Result<PathBuf, Error> {
+    NPM_ROOTS
+        .iter()
+        .rev()
+        .map(|root| workspace.path(root))
+        .find(|root| root.join("node_modules").join(package).is_dir())
+        .ok_or_else(|| Error::Failed(format!("none of {} depends on {package}", NPM_ROOTS.join("/, "))))
+}
+
+/// A Python environment under `target/venv` with the published client; returns its interpreter.
+pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf, Error> {
+    let system = system_python(workspace)?;
+    let _lock = workspace.lock()?;
+    let folder = workspace.target("venv");
+    let interpreter = folder.join("bin/python");
+
+    let mut fingerprint = Fingerprint::new();
+    let mut version = workspace.command(&system, Purpose::Work);
+    version.arg("--version");
+    fingerprint.add(system.as_os_str().as_encoded_bytes());
+    fingerprint.add(job::answer(version).unwrap_or_default());
+    fingerprint.add(PYTHON_CLIENT);
+    let stamp = Stamp::new(workspace, "venv", fingerprint);
+    if stamp.is_current() && interpreter.is_file() {
+        return Ok(interpreter);
+    }
+    stamp.invalidate()?;
+    let mut create = workspace.command(&system, Purpose::Install);
+    create.args(["-m", "venv", "--clear"]).arg(&folder);
+    let mut install = workspace.command(&interpreter, Purpose::Install);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_CLIENT]);
+    job::prepare(workspace, "setup-venv", "create a Python environment", &mut [create])?;
+    let label = format!("install {PYTHON_CLIENT} into it");
+    job::prepare(workspace, "setup-pip", &label, &mut [install])?;
+    stamp.set()?;
+    Ok(interpreter)
+}
+
+/// A Python that can make environments. The system's own goes before one that a version manager puts on the path.
+fn system_python(workspace: &Workspace) -> Result<PathBuf, Error> {
+    let candidates = || {
+        let system = PathBuf::from("/usr/bin/python3");
+        [Some(system), find_program("python3")].into_iter().flatten()
+    };
+    let works = |python: &PathBuf| {
+        let mut command = workspace.command(python, Purpose::Work);
+        command.args(["-c", "import venv, ensurepip"]);
+        job::answer(command).is_some()
+    };
+    if let Some(python) = candidates().find(works) {
+        return Ok(python);
+    }
+    debian(workspace, "Python cannot make environments", &["python3", "python3-venv"])?;
+    candidates().find(works).ok_or_else(|| {
+        Error::Failed("`python3 -m venv` still does not work; install Python 3 with its venv module".into())
+    })
+}
+
+/// A component of the Rust toolchain that is called as `cargo SUBCOMMAND`.
+pub(crate) fn rust_component(workspace: &Workspace, subcommand: &str, component: &str) -> Result<(), Error> {
+    let is_there = || {
+        let mut command = workspace.cargo();
+        command.args([subcommand, "--version"]);
+        job::answer(command).is_some()
+    };
+    if is_there() {
+        return Ok(());
+    }
+    let advice = format!("`cargo {subcommand}` is missing; install it with `rustup component add {component}`");
+    if find_program("rustup").is_none() {
+        return Err(Error::Failed(advice));
+    }
+    let mut command = workspace.command("rustup", Purpose::Install);
+    command.args(["component", "add", component]);
+    job::prepare(workspace, &format!("setup-{component}"), &format!("install {component}"), &mut [command])?;
+    if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
+}
+
+/// Installs Debian packages, if this is Debian and we may; else says what to do.
+fn debian(workspace: &Workspace, complaint: &str, packages: &[&str]) -> Result<(), Error> {
+    let list = packages.join(" ");
+    if find_program("apt-get").is_none() {
+        return Err(Error::Failed(format!("{complaint}; install what Debian calls {list}")));
+    }
+    // SAFETY: plain system call that cannot fail.
+    if unsafe { libc::geteuid() } != 0 {
+        return Err(Error::Failed(format!("{complaint}; run: sudo apt-get install {list}")));
+    }
+    let apt = |arguments: &[&str]| {
+        let mut command: Command = workspace.command("apt-get", Purpose::Install);
+        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+        command
+    };
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(packages);
+    let label = format!("install Debian's {list} ({complaint})");
+    job::prepare(workspace, "setup-apt-update", "read Debian's package lists", &mut [apt(&["update"])])?;
+    job::prepare(workspace, "setup-apt", &label, &mut [apt(&install)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_new_enough;
+
+    #[test]
+    fn compares_versions_of_node() {
+        assert!(is_new_enough("v18.0.0") && is_new_enough("v22.11.0"));
+        assert!(!is_new_enough("v16.20.2") && !is_new_enough("") && !is_new_enough("node"));
+    }
+}
