@@ -1,0 +1,74 @@
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { dirname, join, resolve } from "node:path";
+
+/** The folder of this package. Compiled or not, this file is one folder below it. */
+const PACKAGE_ROOT = resolve(__dirname, "..");
+const PROGRAM = process.platform === "win32" ? "agb-server.exe" : "agb-server";
+
+/**
+ * Path of the server program: what `AGB_SERVER` names, else that of this platform's package, else the one that was
+ * built last in the checkout.
+ *
+ * @throws Error (`NO_LOCAL_SERVER`) that tells the platform, what was looked for and what to do.
+ */
+export function serverPath(): string {
+  const named = process.env["AGB_SERVER"];
+  if (named !== undefined && named !== "") {
+    if (!existsSync(named)) {
+      throw notFound(`AGB_SERVER names ${named}, where there is no file. Correct it, or unset it to use the installed server`);
+    }
+    return resolve(named);
+  }
+  const platform = platformName();
+  const path = packagedServer(platform) ?? builtServer(resolve(PACKAGE_ROOT, "..", ".."));
+  if (path === null) {
+    throw notFound(
+      `there is no server program for this platform, ${platform}: the package agbcloud-local-${platform} is not installed.` +
+        " Reinstall with optional dependencies (`npm install agbcloud-local --include=optional`), in a checkout run" +
+        " `cargo build -p agb-server`, or let AGB_SERVER name a program",
+    );
+  }
+  return path;
+}
+
+/** E.g. `linux-x64-gnu`, `darwin-arm64`. */
+export function platformName(): string {
+  const { platform, arch } = process;
+  if (platform === "linux") {
+    return `linux-${arch}-${isMusl() ? "musl" : "gnu"}`;
+  }
+  return platform === "win32" ? `win32-${arch}-msvc` : `${platform}-${arch}`;
+}
+
+function packagedServer(platform: string): string | null {
+  try {
+    const path = join(dirname(require.resolve(`agbcloud-local-${platform}/package.json`)), "bin", PROGRAM);
+    return existsSync(path) ? path : null;
+  } catch {
+    return null; // not installed
+  }
+}
+
+function builtServer(checkout: string): string | null {
+  if (!existsSync(join(checkout, "crates", "server", "Cargo.toml"))) {
+    return null;
+  }
+  const target = process.env["CARGO_TARGET_DIR"] || join(checkout, "target");
+  const built = ["debug", "release"].map((profile) => resolve(target, profile, PROGRAM)).filter((path) => existsSync(path));
+  const age = (path: string): number => statSync(path).mtimeMs;
+  return built.sort((a, b) => age(b) - age(a))[0] ?? null;
+}
+
+/** Whether this Linux has musl (Alpine) for its C library. */
+function isMusl(): boolean {
+  try {
+    return readFileSync("/usr/bin/ldd", "latin1").includes("musl");
+  } catch {
+    const report = process.report?.getReport() as { readonly header?: { readonly glibcVersionRuntime?: string } } | undefined;
+    return report?.header?.glibcVersionRuntime === undefined;
+  }
+}
+
+function notFound(message: string): Error & { readonly code: "NO_LOCAL_SERVER" } {
+  return Object.assign(new Error(`agbcloud-local: ${message}`), { code: "NO_LOCAL_SERVER" as const });
+}

@@ -1,0 +1,307 @@
+/**
+ * A backend in TypeScript that keeps the contract of `binding.ts` and lets a test say what arrives when.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import type {
+  Answer,
+  Batch,
+  Binding,
+  ClientOptions,
+  CreateParams,
+  ListPage,
+  ListParams,
+  NativeClient,
+  NativeExecutionResult,
+  NativeLogLevel,
+  NativeRun,
+  NativeRunError,
+  NativeSession,
+  RunEvent,
+  RunRequest,
+  RunResult,
+  SessionDetails,
+  ToolDescription,
+  ToolResult,
+} from "../src/binding.js";
+import { type Platform, plugPlatform } from "../src/platform.js";
+
+/** One piece of a run, as tests write it down. */
+export type Piece =
+  | { readonly out: string }
+  | { readonly err: string }
+  | { readonly error: NativeRunError }
+  | { readonly result: NativeExecutionResult };
+
+/** Everything that the TypeScript above asked the backend for, and what the backend shall answer. */
+export class FakeBackend implements Binding {
+  readonly version = "0.0.0-fake";
+  readonly clients: FakeClient[] = [];
+  readonly Client: new (options: ClientOptions) => NativeClient;
+  /** What the next construction of a client throws. */
+  refusal: (Error & { code?: string }) | null = null;
+  level: NativeLogLevel | null = null;
+  sink: ((level: NativeLogLevel, target: string, message: string) => void) | null = null;
+  env: Array<readonly [string, string]> = [];
+  localServer: string | null = null;
+  /** How often the event loop was left to others. */
+  deferred = 0;
+
+  constructor() {
+    const backend = this;
+    this.Client = class extends FakeClient {
+      constructor(options: ClientOptions) {
+        if (backend.refusal !== null) {
+          throw backend.refusal;
+        }
+        super(options);
+        backend.clients.push(this);
+      }
+    };
+  }
+
+  setLogger(level: NativeLogLevel, sink: (level: NativeLogLevel, target: string, message: string) => void): void {
+    this.level = level;
+    this.sink = sink;
+  }
+
+  /** Plugs this backend in below the public classes. */
+  plug(overrides: Partial<Platform> = {}): this {
+    plugPlatform({
+      loadBinding: () => this,
+      environment: () => this.env,
+      findLocalServer: () => this.localServer,
+      defer: (task) => {
+        this.deferred += 1;
+        setImmediate(task);
+      },
+      bindContext: (task) => task,
+      ...overrides,
+    });
+    return this;
+  }
+
+  get client(): FakeClient {
+    const client = this.clients.at(-1);
+    assert(client);
+    return client;
+  }
+}
+
+export class FakeClient implements NativeClient {
+  readonly endpoint: string | null;
+  readonly timeoutMs: number;
+  readonly calls: Array<[name: string, argument: unknown]> = [];
+  readonly session = new FakeSession();
+  failure: Answer<never> | null = null;
+  /** Pages of `listSessions`; the token of page n is `token-n`, counted from 0. */
+  pages: string[][] = [["s-1", "s-2"]];
+
+  constructor(readonly options: ClientOptions) {
+    this.endpoint = options.endpoint;
+    this.timeoutMs = options.timeoutMs ?? 60_000;
+  }
+
+  async createSession(params: CreateParams): Promise<Answer<NativeSession>> {
+    return this.#answer("createSession", params, this.session);
+  }
+
+  async getSession(sessionId: string): Promise<Answer<NativeSession>> {
+    return this.#answer("getSession", sessionId, this.session);
+  }
+
+  async listSessions(params: ListParams): Promise<Answer<ListPage>> {
+    const at = params.nextToken === null ? 0 : Number(params.nextToken.replace("token-", ""));
+    return this.#answer("listSessions", params, {
+      sessions: (this.pages[at] ?? []).map((sessionId) => ({ sessionId, sessionStatus: "RUNNING" })),
+      nextToken: at + 1 < this.pages.length ? `token-${at + 1}` : null,
+      maxResults: params.maxResults ?? 10,
+      totalCount: this.pages.flat().length,
+    });
+  }
+
+  async deleteSession(sessionId: string): Promise<Answer<null>> {
+    return this.#answer("deleteSession", sessionId, null);
+  }
+
+  async listTools(imageId: string): Promise<Answer<ToolDescription[]>> {
+    return this.#answer("listTools", imageId, []);
+  }
+
+  #answer<T>(name: string, argument: unknown, data: T): Answer<T> {
+    this.calls.push([name, argument]);
+    return this.failure ?? ok(data);
+  }
+}
+
+export class FakeSession implements NativeSession {
+  readonly sessionId = "s-1";
+  readonly imageId = "agb-code-space-1";
+  readonly resourceUrl = null;
+  readonly appInstanceId = "app-1";
+  readonly resourceId = null;
+  readonly extensions = ["flow", "cancel"];
+  readonly calls: Array<[name: string, argument: unknown]> = [];
+  readonly requests: RunRequest[] = [];
+  readonly runs: FakeRun[] = [];
+  failure: Answer<never> | null = null;
+  tool: ToolResult = { isError: false, text: "pong", contentJson: '[{"type":"text","text":"pong"}]' };
+  /** Called with each run as it starts, still inside of `stream`. */
+  onStream: (run: FakeRun) => void = () => {};
+  /** What `run` resolves to or rejects with. */
+  onRun: (request: RunRequest) => Promise<RunResult> = async () => runResult();
+
+  delete = async (): Promise<Answer<null>> => this.#answer("delete", null, null);
+  getStatus = async (): Promise<Answer<string>> => this.#answer("getStatus", null, "RUNNING");
+  keepAlive = async (): Promise<Answer<null>> => this.#answer("keepAlive", null, null);
+  getLabels = async (): Promise<Answer<Array<[string, string]>>> => this.#answer("getLabels", null, [["team", "blue"]]);
+
+  async setLabels(labels: ReadonlyArray<readonly [string, string]>): Promise<Answer<null>> {
+    return this.#answer("setLabels", labels, null);
+  }
+
+  async info(): Promise<Answer<SessionDetails>> {
+    const none = { authCode: null, connectionProperties: null, resourceId: null, resourceType: null, ticket: null };
+    return this.#answer("info", null, { sessionId: "s-1", resourceUrl: "https://watch.example", appId: "app", ...none });
+  }
+
+  async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
+    return this.#answer("callTool", [name, argsJson], this.tool);
+  }
+
+  async listTools(): Promise<Answer<ToolDescription[]>> {
+    const shell = { name: "shell", description: "Runs a command", inputSchema: '{"type":"object"}', server: "srv", tool: "shell" };
+    return this.#answer("listTools", null, [shell]);
+  }
+
+  run(request: RunRequest): Promise<RunResult> {
+    this.requests.push(request);
+    return this.onRun(request);
+  }
+
+  stream(request: RunRequest, wake: () => void): FakeRun {
+    this.requests.push(request);
+    const run = new FakeRun(wake);
+    this.runs.push(run);
+    this.onStream(run);
+    return run;
+  }
+
+  #answer<T>(name: string, argument: unknown, data: T): Answer<T> {
+    this.calls.push([name, argument]);
+    return this.failure ?? ok(data);
+  }
+}
+
+export class FakeRun implements NativeRun {
+  readonly id = "0123456789abcdef0123456789abcdef";
+  /** How often `take` was called, and how often it had something. */
+  takes = 0;
+  batches = 0;
+  cancels = 0;
+  wakes = 0;
+  /** What `take` throws. */
+  fault: Error | null = null;
+  /** What happens on `cancel`; by default the run ends with `Cancelled`. */
+  onCancel: () => void = () => this.end([], runResult({ success: false, error: CANCELLED, errorMessage: "The run was cancelled" }));
+  #ready: Batch[] = [];
+  #wakePending = false;
+  #result: RunResult | null = null;
+  #handedOver = false;
+
+  constructor(readonly wake: () => void) {}
+
+  /** One batch arrives. */
+  push(...pieces: Piece[]): void {
+    this.#arrive(batchOf(pieces, false));
+  }
+
+  /** The last batch arrives. */
+  end(pieces: Piece[] = [], result: RunResult = runResult()): void {
+    if (this.#result === null) {
+      this.#result = result;
+      this.#arrive(batchOf(pieces, true));
+    }
+  }
+
+  take(): Batch | null {
+    this.takes += 1;
+    if (this.fault !== null) {
+      throw this.fault;
+    }
+    const batch = this.#ready.shift() ?? null;
+    if (batch === null) {
+      this.#wakePending = false;
+    } else {
+      this.batches += 1;
+      this.#handedOver ||= batch.ended;
+    }
+    return batch;
+  }
+
+  cancel(): void {
+    this.cancels += 1;
+    this.onCancel();
+  }
+
+  result(): RunResult | null {
+    return this.#handedOver ? this.#result : null;
+  }
+
+  #arrive(batch: Batch): void {
+    this.#ready.push(batch);
+    if (!this.#wakePending) {
+      this.#wakePending = true;
+      setImmediate(() => {
+        this.wakes += 1;
+        this.wake();
+      });
+    }
+  }
+}
+
+export const CANCELLED: NativeRunError = { name: "Cancelled", value: "The run was cancelled", traceback: "" };
+
+export function ok<T>(data: T): Answer<T> {
+  return { requestId: "r-1", success: true, code: null, errorMessage: "", httpStatus: 200, data };
+}
+
+export function failed(code: string, httpStatus: number | null, errorMessage: string): Answer<never> {
+  return { requestId: "r-2", success: false, code, errorMessage, httpStatus, data: null };
+}
+
+export function runResult(overrides: Partial<RunResult> = {}): RunResult {
+  return {
+    requestId: "0123456789abcdef0123456789abcdef",
+    success: true,
+    executionCount: 1,
+    executionTime: 0.25,
+    results: [],
+    error: null,
+    errorMessage: "",
+    truncated: false,
+    logs: () => ({ text: "", marks: new Uint32Array(0) }),
+    ...overrides,
+  };
+}
+
+export function batchOf(pieces: readonly Piece[], ended: boolean): Batch {
+  const events: RunEvent[] = [];
+  const marks: number[] = [];
+  let text = "";
+  for (const piece of pieces) {
+    if ("out" in piece) {
+      text += piece.out;
+      marks.push((piece.out.length << 2) | 0);
+    } else if ("err" in piece) {
+      text += piece.err;
+      marks.push((piece.err.length << 2) | 1);
+    } else {
+      events.push("error" in piece ? { type: "error", error: piece.error } : { type: "result", result: piece.result });
+      marks.push(2);
+    }
+  }
+  return { text, marks: Uint32Array.from(marks), events: events.length === 0 ? null : events, ended };
+}
