@@ -169,9 +169,7 @@ impl Unread {
     }
 
     fn open_batch(&mut self) -> &mut Batch {
-        let full = |batch: &Batch| {
-            batch.text.len() >= Self::BATCH_BYTES || batch.marks.len() >= Self::BATCH_PIECES
-        };
+        let full = |batch: &Batch| batch.text.len() >= Self::BATCH_BYTES || batch.marks.len() >= Self::BATCH_PIECES;
         if self.batches.back().is_none_or(full) {
             self.batches.push_back(Batch::default());
         }

@@ -30,3 +30,22 @@ impl Rng {
         id
     }
 }
+
+/// The same generator as dice, for tests.
+#[cfg(test)]
+pub(crate) mod dice {
+    use super::Rng;
+
+    pub(crate) struct Dice(Rng);
+
+    impl Dice {
+        pub(crate) fn new(seed: u64) -> Self {
+            Self(Rng::new(seed))
+        }
+
+        /// A number from 0 up to `sides`, which is not zero.
+        pub(crate) fn roll(&mut self, sides: usize) -> usize {
+            (self.0.next() % sides as u64) as usize
+        }
+    }
+}

@@ -47,9 +47,7 @@ impl StreamEvent {
     pub(crate) fn weight(&self) -> usize {
         64 + match self {
             Self::Result(result) => result.weight(),
-            Self::Error(error) => {
-                error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight)
-            }
+            Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight),
             Self::InputRequest { prompt } => prompt.len(),
             Self::Reconnected => 0,
         }

@@ -153,10 +153,12 @@ impl Session {
             && let Some(run) = self.runs.get_mut(id)
         {
             run.unacked += batch.text().len();
+            run.taken = run.taken.max(batch.seq());
             // A quarter of the window: the service never runs dry, and there are few acknowledgements.
             if run.unacked >= self.config.window / 4 && matches!(run.phase, Phase::Sent | Phase::Cancelling) {
                 run.unacked = 0;
-                self.say(id, |address| address.ack(batch.seq()));
+                let taken = run.taken;
+                self.say(id, |address| address.ack(taken));
             }
         }
         Some(batch)
@@ -299,7 +301,7 @@ impl Session {
             }
         }
         self.outbox.keep_beginnings();
-        for id in self.runs.live_ids(|run| run.phase == Phase::Detached) {
+        for id in self.runs.live_ids(|run| run.phase != Phase::Queued) {
             self.outbox.remove(id); // said anew once there is a connection
         }
         let again = self.runs.live().next().is_some();
@@ -309,11 +311,8 @@ impl Session {
     fn wants_read(&mut self) -> bool {
         // With `flow` every run has a window of its own, and pausing the socket would hold back the others: only a
         // service that oversteps its windows is paused.
-        let windows = if self.config.extensions.flow {
-            self.config.window.saturating_mul(self.runs.live().count())
-        } else {
-            0
-        };
+        let windows =
+            if self.config.extensions.flow { self.config.window.saturating_mul(self.runs.live().count()) } else { 0 };
         let unread = self.runs.unread();
         if self.paused {
             self.paused = unread > self.config.resume_below.saturating_add(windows);
@@ -484,4 +483,3 @@ impl Session {
         }
     }
 }
-

@@ -51,12 +51,7 @@ impl Extensions {
     /// The names, as a service lists them.
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
-        let all = [
-            ("resume", self.resume),
-            ("flow", self.flow),
-            ("cancel", self.cancel),
-            ("stdin", self.stdin),
-        ];
+        let all = [("resume", self.resume), ("flow", self.flow), ("cancel", self.cancel), ("stdin", self.stdin)];
         all.into_iter().filter(|(_, known)| *known).map(|(name, _)| name).collect()
     }
 }

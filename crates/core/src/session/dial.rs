@@ -106,7 +106,7 @@ impl Dial {
         }
         if again {
             self.state = State::Waiting { attempt };
-            self.retry_at = Some(now + backoff(attempt, config, rng));
+            self.retry_at = Some(now + backoff(attempt.saturating_sub(1), config, rng));
         } else {
             self.state = State::Idle;
         }

@@ -20,6 +20,8 @@ pub(super) struct Run {
     pub(super) deadline: Option<Instant>,
     /// The last number that came, where the run has numbers.
     pub(super) seq: u64,
+    /// The last number that the application has read.
+    pub(super) taken: u64,
     /// Bytes read by the application since the last acknowledgement.
     pub(super) unacked: usize,
     /// How often it was found again after a lost connection.
@@ -53,6 +55,7 @@ impl Run {
             told: false,
             deadline: None,
             seq: 0,
+            taken: 0,
             unacked: 0,
             interruptions: 0,
             heard: false,

@@ -109,10 +109,8 @@ pub fn parse_request(text: &str) -> Result<Request, Malformed> {
     };
     let field = |key: &str| decoded.get(key).and_then(Value::as_str).unwrap_or_default();
     let (method, mode) = (field("method"), field("mode"));
-    let unknown = |invocation| Request::Unknown {
-        invocation,
-        what: [method, mode].join(" ").trim().chars().take(60).collect(),
-    };
+    let unknown =
+        |invocation| Request::Unknown { invocation, what: [method, mode].join(" ").trim().chars().take(60).collect() };
     let Some(invocation) = invocation else { return Ok(unknown(None)) };
     let params = decoded.get("params").cloned().unwrap_or_default();
     Ok(match (method, mode) {

@@ -11,14 +11,9 @@ pub struct Raw<'a> {
 
 /// A backslash that begins no escape of RFC 8259, section 7.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct BadEscape;
+pub(crate) struct BadEscape;
 
 impl<'a> Raw<'a> {
-    /// Text that has no escapes in it.
-    pub(crate) const fn plain(text: &'a str) -> Self {
-        Self { text, escaped: false }
-    }
-
     /// Reads up to the closing quote; `text` begins after the opening one. Gives what is between and what is behind.
     pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let bytes = text.as_bytes();
@@ -168,7 +163,8 @@ mod tests {
 
     #[test]
     fn what_is_no_string_is_refused() {
-        for json in [r#"""#, r#""abc"#, r#""abc\"#, r#""abc\""#, r#""\x""#, r#""\u12""#, r#""\u+123""#, r#""\u12é4""#] {
+        for json in [r#"""#, r#""abc"#, r#""abc\"#, r#""abc\""#, r#""\x""#, r#""\u12""#, r#""\u+123""#, r#""\u12é4""#]
+        {
             assert_eq!(read(json), None, "{json}");
         }
     }

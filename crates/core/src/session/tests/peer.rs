@@ -1,0 +1,182 @@
+//! A model of a service at the other end of a link that loses, delays and cuts.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde_json::{Value, json};
+
+use crate::Extensions;
+use crate::io::LinkId;
+use crate::rng::dice::Dice;
+use crate::wire::service::{Request, StartRun, parse_request};
+
+/// The service: its programs, and the one connection it has.
+pub(super) struct Peer {
+    pub(super) extensions: Extensions,
+    pub(super) programs: BTreeMap<String, Program>,
+    connection: Option<Connection>,
+}
+
+/// A program and everything that it has said.
+#[derive(Default)]
+pub(super) struct Program {
+    /// How often it was started. More than once is the one thing that must never happen.
+    pub(super) starts: u32,
+    /// What it printed.
+    pub(super) output: String,
+    pub(super) cancelled: bool,
+    pub(super) ended: bool,
+    window: Option<u64>,
+    log: Vec<Value>,
+    acked: usize,
+    /// How much of the log went out on the present connection; `None` when nobody listens.
+    shown: Option<usize>,
+    extended: bool,
+}
+
+struct Connection {
+    link: LinkId,
+    to_peer: VecDeque<String>,
+    to_client: VecDeque<String>,
+}
+
+impl Peer {
+    pub(super) fn new(extensions: Extensions) -> Self {
+        Self { extensions, programs: BTreeMap::new(), connection: None }
+    }
+
+    pub(super) fn accept(&mut self, link: LinkId) {
+        self.connection = Some(Connection { link, to_peer: VecDeque::new(), to_client: VecDeque::new() });
+    }
+
+    /// The connection is gone, and with it what was on its way.
+    pub(super) fn cut(&mut self) {
+        self.connection = None;
+        for program in self.programs.values_mut() {
+            program.shown = None;
+            // Without `resume` a program whose client is gone is interrupted.
+            program.ended |= !self.extensions.resume;
+        }
+    }
+
+    pub(super) fn take(&mut self, link: LinkId, text: String) {
+        if let Some(connection) = self.connection.as_mut().filter(|connection| connection.link == link) {
+            connection.to_peer.push_back(text);
+        }
+    }
+
+    /// One frame for the client, if one is on its way.
+    pub(super) fn deliver(&mut self) -> Option<(LinkId, String)> {
+        let connection = self.connection.as_mut()?;
+        Some((connection.link, connection.to_client.pop_front()?))
+    }
+
+    /// The service does one thing: it takes a request, or one of its programs does something.
+    pub(super) fn step(&mut self, dice: &mut Dice) {
+        let request = self.connection.as_mut().and_then(|connection| connection.to_peer.pop_front());
+        if let Some(text) = request {
+            self.request(parse_request(&text).expect("our client sends JSON"));
+        } else if !self.programs.is_empty() {
+            let at = dice.roll(self.programs.len());
+            let program = self.programs.values_mut().nth(at).expect("within the length");
+            program.work(dice);
+        }
+        self.show();
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::Start { invocation, start, .. } => {
+                assert_eq!(start.resume, self.extensions.resume, "asked for what was not offered, or not for what was");
+                assert_eq!(start.window.is_some(), self.extensions.flow);
+                self.programs.entry(invocation).or_default().start(&start);
+            }
+            Request::Resume { invocation, after_seq, window } => {
+                assert!(self.extensions.resume);
+                let program = self.programs.get_mut(&invocation).expect("only a run that was heard of is resumed");
+                program.shown = Some(usize::try_from(after_seq).expect("small"));
+                program.acked = program.acked.max(usize::try_from(after_seq).expect("small"));
+                program.window = window;
+            }
+            Request::Ack { invocation, seq } => {
+                if let Some(program) = self.programs.get_mut(&invocation) {
+                    program.acked = program.acked.max(usize::try_from(seq).expect("small"));
+                    assert!(program.acked <= program.log.len(), "acknowledged what was never said");
+                }
+            }
+            Request::Cancel { invocation } => {
+                assert!(self.extensions.cancel);
+                if let Some(program) = self.programs.get_mut(&invocation) {
+                    program.cancel();
+                }
+            }
+            Request::Ping => {}
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Sends what of the programs' logs may be sent.
+    fn show(&mut self) {
+        let Some(connection) = &mut self.connection else { return };
+        for (invocation, program) in &mut self.programs {
+            while let Some(shown) = program.shown
+                && let Some(event) = program.log.get(shown)
+                && program.may_send(shown)
+            {
+                let mut data = event.clone();
+                if program.extended {
+                    data["seq"] = json!(shown + 1);
+                }
+                let frame = json!({ "invocationId": invocation, "source": "s", "target": "SDK", "data": data });
+                connection.to_client.push_back(frame.to_string());
+                program.shown = Some(shown + 1);
+            }
+        }
+    }
+}
+
+impl Program {
+    fn start(&mut self, start: &StartRun) {
+        if self.starts == 0 {
+            self.starts = 1;
+            self.extended = start.is_extended();
+            self.log.push(json!({ "phase": "event", "eventType": "started" }));
+        } else {
+            assert!(start.resume, "a start was said twice to a service that cannot know it again");
+        }
+        self.window = start.window;
+        self.shown = Some(0);
+    }
+
+    fn work(&mut self, dice: &mut Dice) {
+        if self.ended {
+            return;
+        }
+        match dice.roll(8) {
+            0 => {
+                self.log.push(json!({ "phase": "end", "status": "finished", "executionCount": 1 }));
+                self.ended = true;
+            }
+            1 => self.log.push(json!({ "phase": "event", "eventType": "someday", "x": 1 })),
+            _ => {
+                let chunk = format!("{}é\n{}", self.log.len(), "x".repeat(dice.roll(400)));
+                self.output.push_str(&chunk);
+                self.log.push(json!({ "phase": "event", "eventType": "stdout", "chunk": chunk }));
+            }
+        }
+    }
+
+    fn cancel(&mut self) {
+        if !self.ended {
+            self.log.push(json!({ "phase": "end", "status": "failed", "reason": "cancelled" }));
+            (self.cancelled, self.ended) = (true, true);
+        }
+    }
+
+    /// Whether the window lets the event with this index through.
+    fn may_send(&self, index: usize) -> bool {
+        let Some(window) = self.window else { return true };
+        let size = |event: &Value| event["chunk"].as_str().map_or(0, str::len) as u64;
+        let on_the_way: u64 = self.log[self.acked.min(index)..index].iter().map(size).sum();
+        on_the_way == 0 || on_the_way + size(&self.log[index]) <= window
+    }
+}

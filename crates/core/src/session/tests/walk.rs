@@ -1,0 +1,342 @@
+//! A random walk: a session and a model service over a link that delays, cuts and refuses, and what must hold all the
+//! while. `AGB_SEEDS=first..end` chooses the seeds; a failing one is printed.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use super::bench::{at, broken, config, everything};
+use super::peer::Peer;
+use crate::io::{Capabilities, Input, LinkId, Loss, Output};
+use crate::rng::dice::Dice;
+use crate::session::{Session, SessionConfig};
+use crate::{Extensions, Instant, Language, Rejected, RunEnd, RunError, RunId, RunRequest};
+
+const STEPS: usize = 400;
+const WINDOW: usize = 2_000;
+const LIMIT: usize = 4_000;
+const LARGEST_CHUNK: usize = 512;
+
+#[test]
+fn any_walk_keeps_the_invariants() {
+    let (first, end) = std::env::var("AGB_SEEDS")
+        .ok()
+        .and_then(|range| {
+            let (first, end) = range.split_once("..")?;
+            Some((first.parse().ok()?, end.parse().ok()?))
+        })
+        .unwrap_or((0, 3_000));
+    for seed in first..end {
+        let walked = catch_unwind(AssertUnwindSafe(|| Walk::new(seed).walk()));
+        assert!(walked.is_ok(), "seed {seed} failed: replay it with AGB_SEEDS={seed}..{}", seed + 1);
+    }
+}
+
+#[test]
+fn the_same_seed_says_the_same() {
+    for seed in 0..20 {
+        let (one, other) = (Walk::new(seed).walk(), Walk::new(seed).walk());
+        assert!(!one.is_empty());
+        assert_eq!(one, other, "seed {seed}");
+    }
+}
+
+struct Walk {
+    dice: Dice,
+    session: Session,
+    peer: Peer,
+    capabilities: Capabilities,
+    now: Instant,
+    link: Option<LinkId>,
+    opened: bool,
+    dead: Vec<LinkId>,
+    runs: BTreeMap<RunId, Told>,
+    deadline: Option<Instant>,
+    read: bool,
+    said: String,
+}
+
+/// What the application was told of a run.
+#[derive(Default)]
+struct Told {
+    invocation: String,
+    output: String,
+    end: Option<RunEnd>,
+    abandoned: bool,
+}
+
+impl Walk {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice::new(seed);
+        let capabilities = if dice.roll(2) == 0 { Capabilities::NATIVE } else { Capabilities::BROWSER };
+        let extensions = match dice.roll(4) {
+            0 => Extensions::default(),
+            1 => Extensions { resume: true, ..Extensions::default() },
+            2 => Extensions { flow: true, cancel: true, ..Extensions::default() },
+            _ => everything(),
+        };
+        let config = SessionConfig {
+            window: WINDOW,
+            unread_limit: LIMIT,
+            pause_above: LIMIT,
+            resume_below: LIMIT / 4,
+            unsent_limit: 2_000,
+            backlog_high: 500,
+            ..config(extensions)
+        };
+        let session = Session::new(config, capabilities, seed);
+        Self {
+            dice,
+            session,
+            peer: Peer::new(extensions),
+            capabilities,
+            now: at(0),
+            link: None,
+            opened: false,
+            dead: vec![],
+            runs: BTreeMap::new(),
+            deadline: None,
+            read: true,
+            said: String::new(),
+        }
+    }
+
+    fn walk(mut self) -> String {
+        for _ in 0..STEPS {
+            self.step();
+            self.check();
+        }
+        self.settle();
+        self.said
+    }
+
+    fn step(&mut self) {
+        match self.dice.roll(20) {
+            0 | 1 => self.start(),
+            2 => match self.link {
+                Some(link) if !self.opened => self.accept(link),
+                _ => {}
+            },
+            3 => self.lose(),
+            4..=8 => self.peer.step(&mut self.dice),
+            9..=13 => self.deliver(),
+            14 | 15 => self.read_something(),
+            16 => self.stop_something(),
+            17 => self.stale(),
+            18 => {
+                if let Some(link) = self.link {
+                    let backlog = self.dice.roll(1_000);
+                    self.input(link, Input::Backlog(backlog));
+                }
+            }
+            _ => self.pass(),
+        }
+    }
+
+    fn start(&mut self) {
+        let request = RunRequest {
+            code: "x".repeat(self.dice.roll(600)),
+            language: Language::Python,
+            timeout: Duration::from_secs(3_600),
+        };
+        match self.session.run(self.now, request) {
+            Ok(id) => {
+                let invocation = self.session.invocation(id).expect("a new run is live").to_owned();
+                self.runs.insert(id, Told { invocation, ..Told::default() });
+            }
+            Err(error) => assert_eq!(error, Rejected::Full { limit: 2_000 }),
+        }
+        self.drain();
+    }
+
+    fn accept(&mut self, link: LinkId) {
+        self.opened = true;
+        self.peer.accept(link);
+        self.input(link, Input::Opened);
+    }
+
+    fn lose(&mut self) {
+        if let Some(link) = self.link.take() {
+            self.dead.push(link);
+            self.peer.cut();
+            let loss = if self.opened { broken() } else { Loss::Refused { status: 503 } };
+            self.opened = false;
+            self.input(link, Input::Lost(loss));
+        }
+    }
+
+    fn deliver(&mut self) {
+        // A transport that can pause has paused, or not yet: one frame may still come through.
+        if (self.read || !self.capabilities.pause)
+            && let Some((link, text)) = self.peer.deliver()
+        {
+            self.input(link, Input::Text(&text));
+        }
+    }
+
+    fn read_something(&mut self) {
+        if let Some(id) = self.some_run() {
+            self.read(id);
+        }
+    }
+
+    fn read(&mut self, id: RunId) {
+        let batch = self.session.read(self.now, id);
+        let told = self.runs.get_mut(&id).expect("only known runs are read");
+        if let Some(batch) = batch {
+            assert!(told.end.is_none(), "something came behind the end");
+            told.output.push_str(batch.text());
+            told.end = batch.end().cloned();
+        }
+        self.drain();
+    }
+
+    fn stop_something(&mut self) {
+        if let Some(id) = self.some_run() {
+            if self.dice.roll(3) == 0 {
+                self.session.abandon(self.now, id);
+                self.runs.get_mut(&id).expect("known").abandoned = true;
+            } else {
+                self.session.cancel(self.now, id);
+            }
+            self.drain();
+        }
+    }
+
+    /// A link of before still talks, and says things that would be valid.
+    fn stale(&mut self) {
+        let Some(link) = self.dead.last().copied() else { return };
+        let before = format!("{:?}", self.session);
+        let invocation = self.runs.values().next().map_or("x", |told| told.invocation.as_str());
+        let end = format!(r#"{{"invocationId":"{invocation}","data":{{"phase":"end","status":"failed"}}}}"#);
+        let input = match self.dice.roll(4) {
+            0 => Input::Opened,
+            1 => Input::Lost(broken()),
+            2 => Input::Backlog(999_999),
+            _ => Input::Text(&end),
+        };
+        self.session.handle_input(self.now, link, input);
+        assert_eq!(before, format!("{:?}", self.session), "a dead link changed something");
+    }
+
+    fn pass(&mut self) {
+        if let Some(deadline) = self.deadline {
+            let early = self.dice.roll(4) == 0;
+            self.now = if early { self.now + (deadline - self.now) / 2 } else { deadline };
+            self.session.handle_timeout(self.now);
+            self.drain();
+        }
+    }
+
+    fn some_run(&mut self) -> Option<RunId> {
+        let readable: Vec<_> = self.runs.iter().filter(|(_, told)| !told.abandoned).map(|(id, _)| *id).collect();
+        if readable.is_empty() { None } else { Some(readable[self.dice.roll(readable.len())]) }
+    }
+
+    fn input(&mut self, link: LinkId, input: Input<'_>) {
+        self.session.handle_input(self.now, link, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        for turn in 0.. {
+            assert!(turn < 10_000, "the drain does not end");
+            match self.session.poll_output() {
+                Output::Open(link, _) => {
+                    assert!(self.link.is_none(), "two sockets at once");
+                    assert!(!self.dead.contains(&link), "a link's number was used again");
+                    (self.link, self.opened) = (Some(link), false);
+                }
+                Output::Send(link, text) => {
+                    assert_eq!(Some(link), self.link, "sent on a dead link");
+                    assert!(self.opened, "sent before the link was open");
+                    self.said.push_str(&text);
+                    self.peer.take(link, text);
+                    self.session.handle_input(self.now, link, Input::Backlog(0));
+                }
+                Output::Ping(link) => {
+                    assert_eq!(Some(link), self.link, "a ping on a dead link");
+                    if self.opened && self.dice.roll(8) > 0 {
+                        self.session.handle_input(self.now, link, Input::Alive);
+                    }
+                }
+                Output::Close(link, _) => {
+                    assert_eq!(Some(link), self.link, "closed a dead link");
+                    self.dead.push(link);
+                    self.peer.cut();
+                    (self.link, self.opened) = (None, false);
+                }
+                Output::Event(event) => assert!(!matches!(event, crate::Event::Push(_)), "{event:?}"),
+                Output::Idle { deadline, read } => {
+                    (self.deadline, self.read) = (deadline, read);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// What holds at every moment.
+    fn check(&self) {
+        self.session.runs.assert_sums();
+        self.session.outbox.assert_sums();
+        if let Some(deadline) = self.deadline {
+            assert!(deadline > self.now, "a deadline that has passed would spin");
+        }
+        assert!(self.session.outbox.bytes() <= 2_000 + 1_200 * self.runs.len(), "the outbox grows without a limit");
+        let flow = self.peer.extensions.flow;
+        for (id, told) in &self.runs {
+            let unread = self.session.runs.get(*id).map_or(0, |run| run.unread.bytes());
+            let most = if flow { WINDOW } else { LIMIT } + LARGEST_CHUNK + 64 * 8;
+            // A transport that pauses keeps the sum of all runs down, one that cannot ends the run.
+            assert!(unread <= most, "{unread} bytes of one run are unread");
+            let Some(program) = self.peer.programs.get(&told.invocation) else { continue };
+            assert!(program.starts <= 1, "a program was run twice");
+            assert!(program.output.starts_with(&told.output), "output was lost, doubled or reordered");
+        }
+    }
+
+    /// The network holds from now on: everything must come to its end, and the ends must be true.
+    fn settle(&mut self) {
+        let mut turns = 0;
+        while self.runs.values().any(|told| !told.abandoned && told.end.is_none()) {
+            turns += 1;
+            assert!(turns < 100_000, "no progress although the network holds");
+            for id in self.runs.iter().filter(|(_, told)| !told.abandoned).map(|(id, _)| *id).collect::<Vec<_>>() {
+                self.read(id);
+            }
+            match self.link {
+                Some(link) if !self.opened => self.accept(link),
+                Some(link) => {
+                    self.input(link, Input::Backlog(0));
+                    for _ in 0..20 {
+                        self.peer.step(&mut self.dice);
+                        self.deliver();
+                    }
+                    self.now = self.now + Duration::from_millis(10);
+                    self.session.handle_timeout(self.now);
+                    self.drain();
+                }
+                None => self.pass(),
+            }
+            self.check();
+        }
+        for (id, told) in self.runs.iter().filter(|(_, told)| !told.abandoned) {
+            assert_eq!(self.session.read(self.now, *id), None, "something came behind the end");
+            let program = self.peer.programs.get(&told.invocation);
+            match told.end.as_ref().expect("settled") {
+                Ok(finish) => {
+                    let program = program.expect("only what was started can finish");
+                    assert_eq!(told.output, program.output, "a run finished and its output is not whole");
+                    assert_eq!(finish.failed, program.cancelled);
+                }
+                Err(RunError::Unreachable(_)) => assert!(program.is_none(), "said never to have run, but it was"),
+                Err(RunError::Interrupted(_)) => assert!(program.is_some() || !told.invocation.is_empty()),
+                Err(RunError::Cancelled { .. } | RunError::Overflow { .. }) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        self.session.close(self.now);
+        self.drain();
+        assert_eq!((self.link, self.deadline), (None, None), "something is left after closing");
+    }
+}
