@@ -37,20 +37,14 @@ impl ApiError {
             Self::Malformed(_) => return "MALFORMED",
             Self::Transport(error) => return error.code(),
         };
-        if refusal.code.is_empty() {
-            fallback
-        } else {
-            &refusal.code
-        }
+        if refusal.code.is_empty() { fallback } else { &refusal.code }
     }
 
     /// The id under which the service knows this call; empty where it gave none.
     #[must_use]
     pub fn request_id(&self) -> &str {
         match self {
-            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => {
-                &refusal.request_id
-            }
+            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => &refusal.request_id,
             Self::Malformed(malformed) => &malformed.request_id,
             Self::Transport(_) => "",
         }
@@ -60,9 +54,7 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => {
-                Some(refusal.status)
-            }
+            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => Some(refusal.status),
             Self::Malformed(malformed) => Some(malformed.status),
             Self::Transport(_) => None,
         }
@@ -81,26 +73,14 @@ impl ApiError {
         };
         match &mut self {
             Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => {
-                [
-                    &mut refusal.code,
-                    &mut refusal.message,
-                    &mut refusal.request_id,
-                ]
-                .into_iter()
-                .for_each(hide);
+                [&mut refusal.code, &mut refusal.message, &mut refusal.request_id].into_iter().for_each(hide);
             }
             Self::Malformed(malformed) => {
-                [
-                    &mut malformed.problem,
-                    &mut malformed.start,
-                    &mut malformed.request_id,
-                ]
-                .into_iter()
-                .for_each(hide);
+                [&mut malformed.problem, &mut malformed.start, &mut malformed.request_id].into_iter().for_each(hide);
             }
-            Self::Transport(
-                TransportError::Unreachable { reason } | TransportError::Interrupted { reason },
-            ) => hide(reason),
+            Self::Transport(TransportError::Unreachable { reason } | TransportError::Interrupted { reason }) => {
+                hide(reason)
+            }
             Self::Transport(TransportError::TimedOut { .. }) => {}
         }
         self
@@ -111,9 +91,7 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unauthorized(refusal) => {
-                f.write_str(
-                    "the service did not accept the API key; check AGB_API_KEY and the endpoint",
-                )?;
+                f.write_str("the service did not accept the API key; check AGB_API_KEY and the endpoint")?;
                 refusal.write_details(f)
             }
             Self::NotFound(refusal) => {
@@ -213,7 +191,7 @@ pub enum TransportError {
         reason: String,
     },
     /// The time limit passed: the service may still do what was asked.
-    #[error("no answer within {} ms; AGB_TIMEOUT_MS sets the limit", after.as_millis())]
+    #[error("not done within {} ms (AGB_TIMEOUT_MS limits ordinary calls); the service may still do it", after.as_millis())]
     TimedOut {
         /// The limit.
         after: Duration,
@@ -251,11 +229,7 @@ pub(crate) fn start_of(body: &str) -> String {
     const SHOWN: usize = 200;
     // Masking only shortens, so that this much input decides what is shown; it bounds the work on a large body.
     let head: String = body.trim_start().chars().take(8 * SHOWN).collect();
-    let masked = if head.starts_with(['{', '[', '"']) {
-        mask_strings(&head)
-    } else {
-        mask_words(&head)
-    };
+    let masked = if head.starts_with(['{', '[', '"']) { mask_strings(&head) } else { mask_words(&head) };
     let mut start = String::new();
     let mut words = masked.split_whitespace();
     if let Some(first) = words.next() {
@@ -281,9 +255,7 @@ fn mask_strings(json: &str) -> String {
         rest = inside.get(length + 1..).unwrap_or("");
         let is_key = rest.trim_start().starts_with(':')
             && text.len() <= 24
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+            && text.bytes().all(|byte| byte.is_ascii_alphabetic() || byte == b'_');
         masked.push('"');
         masked.push_str(if is_key { text } else { "…" });
         masked.push('"');
@@ -310,10 +282,8 @@ fn string_length(text: &str) -> usize {
 fn mask_words(text: &str) -> String {
     /// Shorter than any key or token; longer than the words of a sentence mostly are.
     const LONG: usize = 16;
-    let is_part = |c: char| {
-        c.is_alphanumeric()
-            || matches!(c, '-' | '_' | '.' | '~' | '+' | '/' | '=' | '%' | '&' | '?')
-    };
+    let is_part =
+        |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '+' | '/' | '=' | '%' | '&' | '?');
     let mut masked = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -359,18 +329,12 @@ mod tests {
                 "the service refused the call: too many sessions (Quota.Exceeded, HTTP 429, request r-1)",
             ),
             (
-                ApiError::Unauthorized(Refusal {
-                    status: 401,
-                    ..Refusal::default()
-                }),
+                ApiError::Unauthorized(Refusal { status: 401, ..Refusal::default() }),
                 "UNAUTHORIZED",
                 "the service did not accept the API key; check AGB_API_KEY and the endpoint (HTTP 401)",
             ),
             (
-                ApiError::NotFound(Refusal {
-                    code: String::new(),
-                    ..refusal()
-                }),
+                ApiError::NotFound(Refusal { code: String::new(), ..refusal() }),
                 "NOT_FOUND",
                 "not found; it may have been released, or never existed: too many sessions (HTTP 429, request r-1)",
             ),
@@ -385,18 +349,12 @@ mod tests {
                 "the service's answer cannot be read: it is not JSON (HTTP 502); is the endpoint the right one? It begins: <html>",
             ),
             (
-                TransportError::TimedOut {
-                    after: Duration::from_millis(1500),
-                }
-                .into(),
+                TransportError::TimedOut { after: Duration::from_millis(1500) }.into(),
                 "TIMED_OUT",
-                "no answer within 1500 ms; AGB_TIMEOUT_MS sets the limit",
+                "not done within 1500 ms (AGB_TIMEOUT_MS limits ordinary calls); the service may still do it",
             ),
             (
-                TransportError::Unreachable {
-                    reason: String::from("connection refused"),
-                }
-                .into(),
+                TransportError::Unreachable { reason: String::from("connection refused") }.into(),
                 "UNREACHABLE",
                 "cannot reach the service: connection refused; check the endpoint and the network",
             ),
@@ -413,23 +371,12 @@ mod tests {
         let secret = Secret::from("ako-123");
         let echo = |text: &str| format!("key {text} is bad");
         for error in [
-            ApiError::Unauthorized(Refusal {
-                message: echo("ako-123"),
-                ..Refusal::default()
-            }),
-            ApiError::Malformed(Malformed {
-                start: echo("ako-123"),
-                ..Malformed::default()
-            }),
-            TransportError::Interrupted {
-                reason: echo("ako-123"),
-            }
-            .into(),
+            ApiError::Unauthorized(Refusal { message: echo("ako-123"), ..Refusal::default() }),
+            ApiError::Malformed(Malformed { start: echo("ako-123"), ..Malformed::default() }),
+            TransportError::Interrupted { reason: echo("ako-123") }.into(),
         ] {
             let hidden = error.clone().hiding(&secret);
-            assert!(
-                !hidden.to_string().contains("ako-123") && hidden.to_string().contains("[hidden]")
-            );
+            assert!(!hidden.to_string().contains("ako-123") && hidden.to_string().contains("[hidden]"));
             assert!(!format!("{hidden:?}").contains("ako-123"));
             assert_eq!(error.clone().hiding(&Secret::default()), error);
         }
@@ -437,10 +384,7 @@ mod tests {
 
     #[test]
     fn the_start_of_a_page_is_readable() {
-        assert_eq!(
-            start_of("\n<html>\r\n  <title>502 Bad Gateway</title>"),
-            "<html> <title>502 Bad Gateway</title>"
-        );
+        assert_eq!(start_of("\n<html>\r\n  <title>502 Bad Gateway</title>"), "<html> <title>502 Bad Gateway</title>");
         assert_eq!(start_of("upstream timed out"), "upstream timed out");
         assert_eq!(start_of(""), "");
         assert_eq!(start_of(&"word ".repeat(1000)).chars().count(), 200);

@@ -1,1 +1,57 @@
-//! 
+//! The service's HTTP calls, each a value that knows its request and reads its answer (wire protocol, part 1, "HTTP").
+//!
+//! | type | call |
+//! | --- | --- |
+//! | [`CreateSession`] | `POST /mcp/createSession` |
+//! | [`GetSession`] | `POST /mcp/getSession` |
+//! | [`GetSessionInfo`] | `POST /mcp/getSessionInfo` |
+//! | [`ListSessions`] | `GET /sdk/ListSession` |
+//! | [`ReleaseSession`] | `POST /mcp/releaseSession`, `POST /mcp/releaseSessionAsync` with [`DeletePoll`] |
+//! | [`RefreshIdleTime`] | `POST /mcp/refreshSessionIdleTime` |
+//! | [`SetLabels`], [`GetLabels`] | `POST /sdk/SetLabel`, `GET /sdk/GetLabel` |
+//! | [`ListTools`] | `POST /mcp/listTools` |
+//! | [`CallTool`], [`RunCode`] | `POST /mcp` or `POST <linkUrl>/callTool`, as [`ToolRoute`] says |
+//! | [`GetDetails`] | `POST /mcp/getMcpResource` |
+//! | [`GetLink`] | `GET /internet/getLink` |
+//!
+//! What the document shows in several spellings or quotings is read in all of them; what is missing without being
+//! needed is `None` or empty; only an answer without the one thing that was asked for is
+//! [`Malformed`](crate::error::ApiError::Malformed).
+
+mod call_tool;
+mod create_session;
+mod delete_poll;
+mod details;
+mod get_session;
+mod labels;
+mod link;
+mod list_sessions;
+mod release_session;
+mod run_code;
+mod session_data;
+mod tool;
+
+pub use call_tool::{CallTool, ToolResult, ToolRoute};
+pub use create_session::{ClientInfo, CreateSession};
+pub use delete_poll::{DeletePoll, DeleteStep};
+pub use details::{GetDetails, SessionDetails};
+pub use get_session::{GetSession, GetSessionInfo, RefreshIdleTime, SessionStatus};
+pub use labels::{GetLabels, SetLabels};
+pub use link::GetLink;
+pub use list_sessions::{ListSessions, SessionListing, SessionPage};
+pub use release_session::ReleaseSession;
+pub use run_code::RunCode;
+pub use session_data::SessionData;
+pub use tool::{ListTools, Tool};
+
+use crate::http::{HttpRequest, Method, Repeat};
+use crate::json::Object;
+
+/// A `POST` whose body names a session and nothing else.
+fn post_session(path: &str, session_id: &str, repeat: Repeat) -> HttpRequest {
+    let body = Object::from_iter([(String::from("sessionId"), session_id.into())]);
+    HttpRequest::new(Method::Post, path, repeat).body(body)
+}
+
+#[cfg(test)]
+mod fixtures;

@@ -1,0 +1,213 @@
+//! Calling a tool: `POST /mcp`, or `POST <linkUrl>/callTool`.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::SessionData;
+use crate::config::BaseUrl;
+use crate::error::{ApiError, Refusal};
+use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
+use crate::json::{self, Object};
+use crate::secret::Secret;
+
+/// Calls a tool of a session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallTool {
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments, by name.
+    pub arguments: Object,
+    /// The way there.
+    pub route: ToolRoute,
+}
+
+/// The way to a session's tools.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ToolRoute {
+    /// Through the gateway at the endpoint, with the API key.
+    Gateway {
+        /// The session.
+        session_id: String,
+        /// Its image, where it is known.
+        image_id: Option<String>,
+        /// Who serves the tool, where it is known.
+        server: Option<String>,
+    },
+    /// Straight to the session, with its token.
+    Link {
+        /// The session's `linkUrl`.
+        url: BaseUrl,
+        /// The session's token.
+        token: Secret,
+        /// Who serves the tool.
+        server: String,
+        /// The id of the call, which the client gives on this way.
+        request_id: String,
+    },
+}
+
+impl ToolRoute {
+    /// The document's rule: the link is taken when the session has `linkUrl`, a token and a server for the tool. A
+    /// `linkUrl` that is no http URL is none. `request_id` is for the link, where the client makes it.
+    #[must_use]
+    pub fn choose(session: &SessionData, tool: &str, request_id: String) -> Self {
+        let server = session.server_of(tool);
+        let url =
+            session.link_url.as_deref().filter(|url| url.contains("://")).and_then(|url| BaseUrl::parse(url).ok());
+        match (url, server) {
+            (Some(url), Some(server)) if !session.token.is_empty() => {
+                Self::Link { url, token: session.token.clone(), server: server.to_owned(), request_id }
+            }
+            _ => Self::Gateway {
+                session_id: session.session_id.clone(),
+                image_id: session.image_id.clone(),
+                server: server.map(str::to_owned),
+            },
+        }
+    }
+}
+
+impl Operation for CallTool {
+    type Output = ToolResult;
+
+    fn request(&self) -> HttpRequest {
+        // A tool may do anything, so it is never called twice for one call.
+        let mut request = match &self.route {
+            ToolRoute::Gateway { session_id, image_id, server } => {
+                let mut body = object([
+                    ("name", self.name.as_str().into()),
+                    ("args", Value::Object(self.arguments.clone()).to_string().into()),
+                    ("sessionId", session_id.as_str().into()),
+                ]);
+                if let Some(server) = server {
+                    body.insert(String::from("server"), server.as_str().into());
+                }
+                HttpRequest::new(Method::Post, "/mcp", Repeat::Unsafe)
+                    .query("autoGenSession", "false")
+                    .query_some("imageId", image_id.as_ref())
+                    .body(body)
+            }
+            ToolRoute::Link { url, token, server, request_id } => {
+                let body = object([
+                    ("args", Value::Object(self.arguments.clone())),
+                    ("server", server.as_str().into()),
+                    ("requestId", request_id.as_str().into()),
+                    ("tool", self.name.as_str().into()),
+                    ("token", token.expose().into()),
+                ]);
+                let mut request =
+                    HttpRequest::new(Method::Post, [url.as_str(), "/callTool"].concat(), Repeat::Unsafe).body(body);
+                request.headers.push(("x-access-token", token.clone()));
+                request
+            }
+        };
+        request.expected = expected(&self.arguments);
+        request
+    }
+
+    fn parse(&self, response: &HttpResponse) -> Result<Answered<Self::Output>, ApiError> {
+        match &self.route {
+            ToolRoute::Gateway { .. } => read(response),
+            ToolRoute::Link { token, request_id, .. } => {
+                let mut answered = read(response).map_err(|error| blame_token(error).hiding(token))?;
+                if answered.request_id.is_empty() {
+                    answered.request_id.clone_from(request_id);
+                }
+                Ok(answered)
+            }
+        }
+    }
+}
+
+/// How long a tool may rightly take, by the names that `run_code` and `shell` have for it.
+fn expected(arguments: &Object) -> Duration {
+    let seconds = |name: &str| json::field(arguments, &[name]).and_then(Value::as_f64);
+    let limit = seconds("timeout_s").or_else(|| seconds("timeout_ms").map(|milliseconds| milliseconds / 1000.0));
+    limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok()).unwrap_or_default()
+}
+
+/// On the link a 401 is about the session's token, of which the API key's owner knows nothing.
+fn blame_token(error: ApiError) -> ApiError {
+    match error {
+        ApiError::Unauthorized(refusal) => ApiError::Refused(Refusal {
+            code: if refusal.code.is_empty() { String::from("INVALID_TOKEN") } else { refusal.code },
+            message: if refusal.message.is_empty() {
+                String::from("the session does not accept its token any more; get the session again")
+            } else {
+                refusal.message
+            },
+            ..refusal
+        }),
+        other => other,
+    }
+}
+
+fn object<const N: usize>(fields: [(&str, Value); N]) -> Object {
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Reads `{content, isError}`, bare or below `result`, as an object or as the text of one.
+fn read(response: &HttpResponse) -> Result<Answered<ToolResult>, ApiError> {
+    let mut envelope = Envelope::open(response)?;
+    let data = match json::unquote_object(envelope.data.take()) {
+        Ok(data) => data,
+        // Some services answer the text itself.
+        Err(Value::String(text)) => return Ok(envelope.answer(ToolResult::plain(text))),
+        Err(_) => return Err(envelope.malformed("its data is not the result of a tool")),
+    };
+    let inner = json::field(&data, &["result"]).cloned().and_then(|result| json::unquote_object(result).ok());
+    let result = inner.as_ref().filter(|_| !data.contains_key("content")).unwrap_or(&data);
+    match json::field(result, &["content"]) {
+        Some(Value::Array(content)) => {
+            Ok(envelope.answer(ToolResult { is_error: json::flag(result, &["isError"]), content: content.clone() }))
+        }
+        Some(Value::String(text)) => {
+            let is_error = json::flag(result, &["isError"]);
+            Ok(envelope.answer(ToolResult { is_error, ..ToolResult::plain(text.clone()) }))
+        }
+        _ => Err(envelope.malformed("the result of the tool has no content")),
+    }
+}
+
+/// What a tool answered.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ToolResult {
+    /// The tool itself says that it failed; its words are in the content.
+    pub is_error: bool,
+    /// Parts such as `{"type":"text","text":"…"}`; with `blob` or `data` for what is not text.
+    pub content: Vec<Value>,
+}
+
+impl ToolResult {
+    fn plain(text: String) -> Self {
+        Self { is_error: false, content: vec![Value::Object(object([("type", "text".into()), ("text", text.into())]))] }
+    }
+
+    /// The parts that are text.
+    #[must_use]
+    pub fn texts(&self) -> Vec<&str> {
+        self.content.iter().filter_map(|part| part.get("text")?.as_str()).collect()
+    }
+
+    /// The parts that are text, joined by newlines.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.texts().join("\n")
+    }
+
+    /// The first part that is not text, in base64 as it was sent.
+    #[must_use]
+    pub fn binary(&self) -> Option<&str> {
+        self.content.iter().find_map(|part| part.get("blob").or_else(|| part.get("data"))?.as_str())
+    }
+
+    /// The whole content, as JSON text.
+    #[must_use]
+    pub fn content_json(&self) -> String {
+        Value::Array(self.content.clone()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests;
