@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use crate::json;
 
 mod shapes;
+mod streamed;
 
 /// The result of one run (wire protocol, "The result a caller gets").
 ///
