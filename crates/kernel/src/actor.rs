@@ -1,20 +1,162 @@
 //! The task behind a kernel.
+//!
+//! ```text
+//! Kernel::new ── task: run ── one cell at a time: CellRun ── Process ── the interpreter's tree
+//!                                                              └ thread agb-spawner (one per server) creates it
+//! ```
+//!
+//! Everything of a kernel happens in this one task: it takes cells from the queue, starts the process when it needs
+//! one, and serves the running cell until its end. It ends when the queue is closed, and with it the process.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-use crate::kernel::Queue;
-use crate::{CellEnd, KernelSpec, Outcome, StartError};
+use crate::cell_run::{CellRun, Verdict};
+use crate::kernel::{Job, Queue};
+use crate::message::Message;
+use crate::process::{Process, READ_SIZE};
+use crate::{CellEnd, CellEvent, Death, KernelSpec, Outcome, ProtocolError, StartError};
+
+/// How much of a dying interpreter's last words goes into [`StartError::Died`].
+const LAST_WORDS: usize = 2 << 10;
 
 pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::Sender<bool>) {
+    let mut actor =
+        Actor { spec: &spec, queue: &queue, process: None, executions: 0, obituary: None, buffer: vec![0; READ_SIZE] };
     while !queue.is_closed() {
         match queue.pop() {
-            Some(job) => job.end(CellEnd::never(Outcome::NotStarted(
-                StartError::Unsupported(spec.language),
-            ))),
-            None => queue.changed().await,
+            Some(job) => actor.serve(job).await,
+            None => actor.idle().await,
         }
+    }
+    if let Some(mut process) = actor.process.take() {
+        process.end().await;
     }
     stop.send_replace(true);
 }
+
+struct Actor<'a> {
+    spec: &'a KernelSpec,
+    queue: &'a Queue,
+    process: Option<Process>,
+    executions: u32,
+    /// How the last process died, if it did so between two cells and nobody was told.
+    obituary: Option<Death>,
+    /// What every read goes through.
+    buffer: Vec<u8>,
+}
+
+impl Actor<'_> {
+    /// Waits for a cell, and notices when the process dies meanwhile.
+    async fn idle(&mut self) {
+        let Some(process) = &mut self.process else { return self.queue.changed().await };
+        tokio::select! {
+            () = self.queue.changed() => {}
+            () = process.died() => {
+                let death = process.end().await;
+                tracing::warn!(language = %self.spec.language, pid = process.id(), %death, "an idle kernel died");
+                self.obituary = Some(death);
+                self.process = None;
+            }
+        }
+    }
+
+    async fn serve(&mut self, job: Job) {
+        if self.process.is_none() {
+            match self.start(&job).await {
+                Started::Ready(process) => self.process = Some(process),
+                Started::Failed(error) => {
+                    tracing::warn!(%error, "a kernel did not start");
+                    return job.end(CellEnd::never(Outcome::NotStarted(error)));
+                }
+                Started::Unwanted => return job.end(CellEnd::never(Outcome::Cancelled)),
+            }
+        }
+        let process = self.process.as_mut().expect("it was started above");
+        self.executions += 1;
+        if let Some(death) = self.obituary.take() {
+            job.channel.push(CellEvent::Stderr(format!("The interpreter died between two runs: {death}.\n")));
+        }
+        let run = CellRun {
+            process,
+            job: &job,
+            queue: self.queue,
+            limits: &self.spec.limits,
+            count: self.executions,
+            buffer: &mut self.buffer,
+        };
+        let Verdict { outcome, time, state_lost } = run.run().await;
+        if state_lost {
+            self.process = None;
+        }
+        tracing::debug!(language = %self.spec.language, count = self.executions, ?time, state_lost, "a cell ended");
+        job.end(CellEnd { outcome, execution_count: self.executions, execution_time: time, state_lost });
+    }
+
+    /// Starts a process and waits until it is ready, or until nobody wants it any more.
+    async fn start(&mut self, job: &Job) -> Started {
+        let began = Instant::now();
+        let mut process = match Process::start(self.spec).await {
+            Ok(process) => process,
+            Err(error) => return Started::Failed(error),
+        };
+        let language = self.spec.language;
+        let limit = self.spec.limits.start_timeout;
+        let mut last_words = String::new();
+        let death = loop {
+            if self.queue.is_closed() || job.channel.interrupted() {
+                process.end().await;
+                return Started::Unwanted;
+            }
+            let (stdout, stderr, control, pidfd) = process.parts();
+            tokio::select! {
+                () = control.ready(true) => {
+                    let open = control.step(true, &mut self.buffer);
+                    match control.next() {
+                        Ok(Some(Message::Ready)) => {
+                            let ready = began.elapsed();
+                            tracing::info!(%language, pid = process.id(), ?ready, "a kernel started");
+                            return Started::Ready(process);
+                        }
+                        Ok(None) if open => {}
+                        Ok(None) => break process.end_closed().await,
+                        Ok(Some(_)) => { process.end().await; break Death::Protocol(ProtocolError::Stray) }
+                        Err(error) => { process.end().await; break Death::Protocol(error) }
+                    }
+                }
+                () = stdout.ready(), if stdout.is_open() => last_words.extend(stdout.read(&mut self.buffer)),
+                () = stderr.ready(), if stderr.is_open() => last_words.extend(stderr.read(&mut self.buffer)),
+                () = Process::dead(pidfd) => break process.end().await,
+                () = job.channel.changed() => {}
+                () = self.queue.changed() => {}
+                () = tokio::time::sleep_until(began + limit) => {
+                    process.end().await;
+                    return Started::Failed(StartError::TimedOut { language, limit });
+                }
+            }
+            last_words = tail(last_words, LAST_WORDS);
+        };
+        process.stderr.drain(&mut self.buffer, |text| last_words.push_str(&text));
+        Started::Failed(StartError::Died { language, death, stderr: tail(last_words, LAST_WORDS) })
+    }
+}
+
+enum Started {
+    Ready(Process),
+    Failed(StartError),
+    Unwanted,
+}
+
+fn tail(text: String, size: usize) -> String {
+    if text.len() <= size {
+        return text;
+    }
+    let start = (text.len() - size..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    text[start..].to_owned()
+}
+
+/// Far enough to be never, near enough to be added to an `Instant`.
+pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);

@@ -20,11 +20,7 @@ impl Cell {
     /// A cell without input.
     #[must_use]
     pub fn new(code: impl Into<String>, timeout: Duration) -> Self {
-        Self {
-            code: code.into(),
-            timeout,
-            stdin: false,
-        }
+        Self { code: code.into(), timeout, stdin: false }
     }
 }
 
@@ -74,11 +70,7 @@ pub struct CellError {
 
 impl fmt::Display for CellError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.value.is_empty() {
-            f.write_str(&self.name)
-        } else {
-            write!(f, "{}: {}", self.name, self.value)
-        }
+        if self.value.is_empty() { f.write_str(&self.name) } else { write!(f, "{}: {}", self.name, self.value) }
     }
 }
 
@@ -98,12 +90,7 @@ pub struct CellEnd {
 impl CellEnd {
     /// The end of a cell that no interpreter ever got.
     pub(crate) fn never(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            execution_count: 0,
-            execution_time: Duration::ZERO,
-            state_lost: false,
-        }
+        Self { outcome, execution_count: 0, execution_time: Duration::ZERO, state_lost: false }
     }
 }
 
@@ -129,10 +116,7 @@ impl fmt::Display for Outcome {
         match self {
             Self::Finished => f.write_str("finished"),
             Self::Failed(error) => error.fmt(f),
-            Self::TimedOut(limit) => write!(
-                f,
-                "the program ran longer than its timeout of {limit:?} and was stopped"
-            ),
+            Self::TimedOut(limit) => write!(f, "the program ran longer than its timeout of {limit:?} and was stopped"),
             Self::Cancelled => f.write_str("the program was cancelled"),
             Self::Killed(death) => death.fmt(f),
             Self::NotStarted(error) => error.fmt(f),
@@ -144,17 +128,13 @@ impl fmt::Display for Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Death {
     /// It ended itself.
-    #[error(
-        "the interpreter exited with code {0}; its variables are lost, the next run starts a fresh one"
-    )]
+    #[error("the interpreter exited with code {0}; its variables are lost, the next run starts a fresh one")]
     Exited(i32),
     /// A signal ended it.
     #[error("the interpreter was killed by {}; its variables are lost, the next run starts a fresh one", signal_name(*.0))]
     Signalled(i32),
     /// It was killed because something on its control channel was not what the harness sends.
-    #[error(
-        "the interpreter was killed: its control channel carried {0}; only the harness may write there"
-    )]
+    #[error("the interpreter was killed: its control channel carried {0}; only the harness may write there")]
     Protocol(ProtocolError),
 }
 
@@ -199,9 +179,7 @@ pub enum StartError {
         stderr: String,
     },
     /// The process was not ready in time.
-    #[error(
-        "{language} was not ready within {limit:?} and was killed; the machine may be overloaded"
-    )]
+    #[error("{language} was not ready within {limit:?} and was killed; the machine may be overloaded")]
     TimedOut {
         /// The language.
         language: crate::Language,
@@ -209,9 +187,7 @@ pub enum StartError {
         limit: Duration,
     },
     /// Too many cells wait already.
-    #[error(
-        "{0} runs wait for this interpreter already; wait for one of them to end, then try again"
-    )]
+    #[error("{0} runs wait for this interpreter already; wait for one of them to end, then try again")]
     QueueFull(usize),
     /// The kernel was shut down.
     #[error("the session's interpreter was shut down; create a new session")]
@@ -222,11 +198,7 @@ pub enum StartError {
 }
 
 fn said(stderr: &str) -> String {
-    if stderr.trim().is_empty() {
-        String::new()
-    } else {
-        format!("; it said: {}", stderr.trim())
-    }
+    if stderr.trim().is_empty() { String::new() } else { format!("; it said: {}", stderr.trim()) }
 }
 
 fn signal_name(signal: i32) -> String {

@@ -25,14 +25,10 @@ const EVENT_COST: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StdinError {
     /// The program does not read what it was given.
-    #[error(
-        "the program has not read {0} bytes of input; wait until it asks for more, or use a file"
-    )]
+    #[error("the program has not read {0} bytes of input; wait until it asks for more, or use a file")]
     Full(usize),
     /// Nobody will read it.
-    #[error(
-        "the run takes no input: it was started without, its input was closed, or it has ended"
-    )]
+    #[error("the run takes no input: it was started without, its input was closed, or it has ended")]
     Closed,
 }
 
@@ -77,13 +73,7 @@ impl CellChannel {
             stdin_bytes: 0,
             stdin_open: stdin,
         };
-        Self {
-            state: Mutex::new(state),
-            readable: Notify::new(),
-            changed: Notify::new(),
-            queue,
-            stdin_limit,
-        }
+        Self { state: Mutex::new(state), readable: Notify::new(), changed: Notify::new(), queue, stdin_limit }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -228,11 +218,9 @@ fn cost(event: &CellEvent) -> usize {
     EVENT_COST
         + match event {
             CellEvent::Stdout(text) | CellEvent::Stderr(text) => text.len(),
-            CellEvent::Result(result) => result
-                .data
-                .iter()
-                .map(|(key, value)| key.len() + value_size(value))
-                .sum::<usize>(),
+            CellEvent::Result(result) => {
+                result.data.iter().map(|(key, value)| key.len() + value_size(value)).sum::<usize>()
+            }
             CellEvent::Error(error) => error.name.len() + error.value.len() + error.traceback.len(),
             CellEvent::InputRequest { prompt } => prompt.len(),
             CellEvent::Started | CellEvent::End(_) => 0,
@@ -245,10 +233,7 @@ fn value_size(value: &serde_json::Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(|item| 32 + value_size(item)).sum(),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, item)| 64 + key.len() + value_size(item))
-            .sum(),
+        Value::Object(map) => map.iter().map(|(key, item)| 64 + key.len() + value_size(item)).sum(),
         _ => 0,
     }
 }

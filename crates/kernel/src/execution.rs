@@ -32,9 +32,7 @@ impl Execution {
     /// A handle that steers the cell while somebody else reads its events.
     #[must_use]
     pub fn control(&self) -> ExecutionControl {
-        ExecutionControl {
-            channel: Arc::clone(&self.channel),
-        }
+        ExecutionControl { channel: Arc::clone(&self.channel) }
     }
 }
 

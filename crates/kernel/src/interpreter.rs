@@ -22,22 +22,13 @@ pub struct MissingInterpreter {
 ///
 /// # Errors
 /// [`MissingInterpreter`], which says what to install.
-pub fn find_interpreter(
-    language: Language,
-    preferred: Option<&Path>,
-) -> Result<PathBuf, MissingInterpreter> {
+pub fn find_interpreter(language: Language, preferred: Option<&Path>) -> Result<PathBuf, MissingInterpreter> {
     find(language, preferred, std::env::var_os("PATH").as_deref())
 }
 
-fn find(
-    language: Language,
-    preferred: Option<&Path>,
-    path: Option<&OsStr>,
-) -> Result<PathBuf, MissingInterpreter> {
+fn find(language: Language, preferred: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, MissingInterpreter> {
     if let Some(preferred) = preferred {
-        return is_executable(preferred)
-            .then(|| preferred.to_path_buf())
-            .ok_or(MissingInterpreter { language });
+        return is_executable(preferred).then(|| preferred.to_path_buf()).ok_or(MissingInterpreter { language });
     }
     let name = executable(language);
     let debian = Path::new("/usr/bin").join(name);
@@ -45,19 +36,10 @@ fn find(
         return Ok(debian);
     }
     let found: Vec<PathBuf> = path
-        .map(|path| {
-            std::env::split_paths(path)
-                .map(|dir| dir.join(name))
-                .filter(|file| is_executable(file))
-                .collect()
-        })
+        .map(|path| std::env::split_paths(path).map(|dir| dir.join(name)).filter(|file| is_executable(file)).collect())
         .unwrap_or_default();
-    let real = found
-        .iter()
-        .find(|file| !file.components().any(|part| part.as_os_str() == "shims"));
-    real.or(found.first())
-        .cloned()
-        .ok_or(MissingInterpreter { language })
+    let real = found.iter().find(|file| !file.components().any(|part| part.as_os_str() == "shims"));
+    real.or(found.first()).cloned().ok_or(MissingInterpreter { language })
 }
 
 fn executable(language: Language) -> &'static str {
@@ -88,6 +70,5 @@ fn setting(language: Language) -> &'static str {
 }
 
 fn is_executable(file: &Path) -> bool {
-    file.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }

@@ -29,18 +29,8 @@ impl Kernel {
         let spec = Arc::new(spec);
         let queue = Arc::new(Queue::default());
         let (stop, stopped) = watch::channel(false);
-        tokio::spawn(crate::actor::run(
-            Arc::clone(&spec),
-            Arc::clone(&queue),
-            stop,
-        ));
-        Self {
-            handle: Arc::new(Handle {
-                queue,
-                spec,
-                stopped,
-            }),
-        }
+        tokio::spawn(crate::actor::run(Arc::clone(&spec), Arc::clone(&queue), stop));
+        Self { handle: Arc::new(Handle { queue, spec, stopped }) }
     }
 
     /// Queues a cell: cells of one kernel run in the order of these calls.
@@ -50,15 +40,8 @@ impl Kernel {
     pub fn run(&self, cell: Cell) -> Execution {
         let limits = &self.handle.spec.limits;
         let queue = &self.handle.queue;
-        let channel = Arc::new(CellChannel::new(
-            Arc::downgrade(queue),
-            cell.stdin,
-            limits.stdin_buffer,
-        ));
-        let job = Job {
-            cell,
-            channel: Arc::clone(&channel),
-        };
+        let channel = Arc::new(CellChannel::new(Arc::downgrade(queue), cell.stdin, limits.stdin_buffer));
+        let job = Job { cell, channel: Arc::clone(&channel) };
         if let Err((job, error)) = queue.push(job, limits.queued_cells) {
             job.end(CellEnd::never(Outcome::NotStarted(error)));
         }
@@ -158,9 +141,7 @@ impl Queue {
     /// Ends what waits and was interrupted.
     pub(crate) fn remove_interrupted(&self) {
         let mut state = self.lock();
-        let (gone, stay) = std::mem::take(&mut state.jobs)
-            .into_iter()
-            .partition(|job| job.channel.interrupted());
+        let (gone, stay) = std::mem::take(&mut state.jobs).into_iter().partition(|job| job.channel.interrupted());
         state.jobs = stay;
         drop(state);
         let gone: VecDeque<Job> = gone;

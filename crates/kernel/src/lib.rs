@@ -24,19 +24,23 @@
 
 mod actor;
 mod cell;
+mod cell_run;
 mod channel;
 mod execution;
+mod harness;
 mod interpreter;
 mod kernel;
-mod language;
+mod message;
+mod process;
+mod spawn;
 mod spec;
+mod text;
+mod tree;
 
-pub use cell::{
-    Cell, CellEnd, CellError, CellEvent, Death, Outcome, ProtocolError, RichResult, StartError,
-};
+pub use agb_core::language::Language;
+pub use cell::{Cell, CellEnd, CellError, CellEvent, Death, Outcome, ProtocolError, RichResult, StartError};
 pub use channel::StdinError;
 pub use execution::{Execution, ExecutionControl};
 pub use interpreter::{MissingInterpreter, find_interpreter};
 pub use kernel::Kernel;
-pub use language::Language;
 pub use spec::{KernelLimits, KernelSpec};

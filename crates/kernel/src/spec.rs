@@ -23,11 +23,7 @@ pub struct KernelSpec {
 impl KernelSpec {
     /// A spec with default limits and no environment of its own.
     #[must_use]
-    pub fn new(
-        language: Language,
-        interpreter: impl Into<PathBuf>,
-        workdir: impl Into<PathBuf>,
-    ) -> Self {
+    pub fn new(language: Language, interpreter: impl Into<PathBuf>, workdir: impl Into<PathBuf>) -> Self {
         Self {
             language,
             interpreter: interpreter.into(),

@@ -1,0 +1,227 @@
+//! One cell in a living process, from its first frame to its end.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::actor::FOREVER;
+use crate::channel::{CellChannel, Input};
+use crate::kernel::{Job, Queue};
+use crate::message::{self, Message, Said};
+use crate::process::{Process, random_hex};
+use crate::{CellError, CellEvent, Death, KernelLimits, Outcome, ProtocolError};
+
+/// How much more output is taken from a program that was told to stop, although its consumer is behind.
+///
+/// 1 MiB: a program that blocks on a full pipe cannot hear that it is to stop; this lets it out of its write, and it
+/// stops at the next step instead of being killed.
+const LAST_BREATH: usize = 1 << 20;
+
+/// What a cell came to.
+#[derive(Debug)]
+pub(crate) struct Verdict {
+    pub(crate) outcome: Outcome,
+    pub(crate) time: Duration,
+    /// The process is gone.
+    pub(crate) state_lost: bool,
+}
+
+/// A cell that runs.
+pub(crate) struct CellRun<'a> {
+    pub(crate) process: &'a mut Process,
+    pub(crate) job: &'a Job,
+    pub(crate) queue: &'a Queue,
+    pub(crate) limits: &'a KernelLimits,
+    pub(crate) count: u32,
+    pub(crate) buffer: &'a mut [u8],
+}
+
+/// Why a program was told to stop, and until when it may take.
+struct Stopping {
+    outcome: Outcome,
+    kill_at: Instant,
+}
+
+/// What brought a cell to its end.
+enum Finish {
+    Done { failed: bool, time: Duration },
+    Died,
+    ControlClosed,
+    Broken(ProtocolError),
+    Overdue,
+    ShutDown,
+}
+
+impl CellRun<'_> {
+    pub(crate) async fn run(mut self) -> Verdict {
+        let began = Instant::now();
+        let mut stopping = None;
+        let mut error = None;
+        let finish = match random_hex() {
+            Ok(nonce) => self.serve(&nonce, began, &mut stopping, &mut error).await,
+            Err(cause) => {
+                tracing::error!(%cause, "no random numbers: a cell cannot be told from a forgery");
+                Finish::ShutDown
+            }
+        };
+        let wall = began.elapsed();
+        let requested = stopping.map(|stopping: Stopping| stopping.outcome);
+        let (outcome, time, state_lost) = match finish {
+            Finish::Done { failed, time } => {
+                let own = match error {
+                    Some(error) if failed => Outcome::Failed(error),
+                    _ => Outcome::Finished,
+                };
+                // The program's own clock is the better one, but not to be believed beyond ours.
+                (requested.unwrap_or(own), time.min(wall), false)
+            }
+            Finish::Died => {
+                let death = self.process.end().await;
+                (requested.unwrap_or(Outcome::Killed(death)), wall, true)
+            }
+            Finish::ControlClosed => {
+                let death = self.process.end_closed().await;
+                (requested.unwrap_or(Outcome::Killed(death)), wall, true)
+            }
+            Finish::Broken(error) => {
+                self.process.end().await;
+                (Outcome::Killed(Death::Protocol(error)), wall, true)
+            }
+            Finish::Overdue | Finish::ShutDown => {
+                self.process.end().await;
+                (requested.unwrap_or(Outcome::Cancelled), wall, true)
+            }
+        };
+        self.drain(true);
+        Verdict { outcome, time, state_lost }
+    }
+
+    async fn serve(
+        &mut self,
+        nonce: &str,
+        began: Instant,
+        stopping: &mut Option<Stopping>,
+        error: &mut Option<CellError>,
+    ) -> Finish {
+        let cell = &self.job.cell;
+        let channel: &CellChannel = &self.job.channel;
+        let deadline = began + cell.timeout.min(FOREVER);
+        let mut wants_input = false;
+        self.process.control.send(message::run(cell, nonce, self.count, self.limits.max_control_frame));
+        channel.push(CellEvent::Started);
+        loop {
+            if self.queue.is_closed() {
+                return Finish::ShutDown;
+            }
+            if stopping.is_none() && channel.interrupted() {
+                *stopping = Some(self.stop(nonce, Outcome::Cancelled));
+            }
+            if wants_input {
+                let answer = match channel.take_stdin() {
+                    Input::Data(data) => Some(message::stdin(nonce, &data, false)),
+                    Input::Eof => Some(message::stdin(nonce, "", true)),
+                    Input::Nothing => None,
+                };
+                if let Some(answer) = answer {
+                    wants_input = false;
+                    self.process.control.send(answer);
+                }
+            }
+            let backlog = channel.backlog();
+            let room = self.limits.output_buffer + if stopping.is_some() { LAST_BREATH } else { 0 };
+            let take_output = backlog < room;
+            let take_control = backlog < room + self.limits.max_control_frame;
+            let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.kill_at);
+            let (stdout, stderr, control, pidfd) = self.process.parts();
+            tokio::select! {
+                () = stdout.ready(), if take_output && stdout.is_open() => {
+                    if let Some(text) = stdout.read(self.buffer) {
+                        channel.push(CellEvent::Stdout(text));
+                    }
+                }
+                () = stderr.ready(), if take_output && stderr.is_open() => {
+                    if let Some(text) = stderr.read(self.buffer) {
+                        channel.push(CellEvent::Stderr(text));
+                    }
+                }
+                () = control.ready(take_control) => {
+                    let open = control.step(take_control, self.buffer);
+                    if let Some(finish) = self.hear(nonce, stopping.is_some(), &mut wants_input, error) {
+                        return finish;
+                    }
+                    if !open {
+                        return Finish::ControlClosed;
+                    }
+                }
+                () = Process::dead(pidfd) => {
+                    control.drain(self.buffer);
+                    return match self.hear(nonce, stopping.is_some(), &mut wants_input, error) {
+                        Some(Finish::Broken(error)) => Finish::Broken(error),
+                        _ => Finish::Died,
+                    };
+                }
+                () = sleep_until(wake) => {
+                    if stopping.is_some() {
+                        return Finish::Overdue;
+                    }
+                    *stopping = Some(self.stop(nonce, Outcome::TimedOut(cell.timeout)));
+                }
+                () = channel.changed() => {}
+                () = self.queue.changed() => {}
+            }
+        }
+    }
+
+    /// Tells the program to stop, as Ctrl-C would.
+    fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
+        self.process.control.send(message::interrupt(nonce));
+        self.process.interrupt();
+        Stopping { outcome, kill_at: Instant::now() + self.limits.interrupt_grace.min(FOREVER) }
+    }
+
+    /// Takes the messages that have come. What was printed before one of them is handed over before it.
+    fn hear(
+        &mut self,
+        nonce: &str,
+        stopping: bool,
+        wants_input: &mut bool,
+        error: &mut Option<CellError>,
+    ) -> Option<Finish> {
+        loop {
+            let said = match self.process.control.next() {
+                Ok(Some(Message::Cell { nonce: theirs, said })) if theirs == nonce => said,
+                Ok(Some(_)) => return Some(Finish::Broken(ProtocolError::Stray)),
+                Ok(None) => return None,
+                Err(error) => return Some(Finish::Broken(error)),
+            };
+            self.drain(false);
+            match said {
+                Said::Result(result) => self.job.channel.push(CellEvent::Result(result)),
+                // That it was interrupted is what was asked for; the outcome says so.
+                Said::Error(_) if stopping => {}
+                Said::Error(cause) => {
+                    error.get_or_insert_with(|| cause.clone());
+                    self.job.channel.push(CellEvent::Error(cause));
+                }
+                Said::Input { prompt } if self.job.cell.stdin => {
+                    *wants_input = true;
+                    self.job.channel.push(CellEvent::InputRequest { prompt });
+                }
+                Said::Input { .. } => return Some(Finish::Broken(ProtocolError::Stray)),
+                Said::Done { failed, time } => return Some(Finish::Done { failed, time }),
+            }
+        }
+    }
+
+    /// Hands over what is in the pipes.
+    fn drain(&mut self, last: bool) {
+        let channel = &self.job.channel;
+        let Process { stdout, stderr, .. } = &mut *self.process;
+        stdout.drain(self.buffer, |text| channel.push(CellEvent::Stdout(text)));
+        stderr.drain(self.buffer, |text| channel.push(CellEvent::Stderr(text)));
+        if last {
+            stdout.finish().into_iter().for_each(|text| channel.push(CellEvent::Stdout(text)));
+            stderr.finish().into_iter().for_each(|text| channel.push(CellEvent::Stderr(text)));
+        }
+    }
+}

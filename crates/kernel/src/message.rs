@@ -1,0 +1,190 @@
+//! What goes over the control channel: a length of four bytes, big-endian, and JSON.
+//!
+//! To the interpreter: `run`, `stdin`, `interrupt`. From it: `ready`, `result`, `error`, `input`, `done`. What comes
+//! from there is untrusted: the user's program lives in the same process and can write whatever it likes. So the
+//! parser is total, a frame has a largest size, and a message counts only with the nonce of the cell that runs.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use crate::{Cell, CellError, ProtocolError, RichResult};
+
+/// What a harness says.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Message {
+    Ready,
+    Cell { nonce: String, said: Said },
+}
+
+/// What a harness says about a cell.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Said {
+    Result(RichResult),
+    Error(CellError),
+    Input { prompt: String },
+    Done { failed: bool, time: Duration },
+}
+
+impl Message {
+    pub(crate) fn parse(frame: &[u8]) -> Result<Self, ProtocolError> {
+        let Ok(Value::Object(mut fields)) = serde_json::from_slice(frame) else {
+            return Err(ProtocolError::Malformed);
+        };
+        Self::from_fields(&mut fields).ok_or(ProtocolError::Malformed)
+    }
+
+    fn from_fields(fields: &mut Map<String, Value>) -> Option<Self> {
+        let said = match text(fields, "type")?.as_str() {
+            "ready" => return Some(Self::Ready),
+            "result" => {
+                let is_main = fields.get("main")?.as_bool()?;
+                let Some(Value::Object(data)) = fields.remove("data") else { return None };
+                Said::Result(RichResult { is_main, data })
+            }
+            "error" => Said::Error(CellError {
+                name: text(fields, "name")?,
+                value: text(fields, "value")?,
+                traceback: text(fields, "traceback")?,
+            }),
+            "input" => Said::Input { prompt: text(fields, "prompt")? },
+            "done" => Said::Done {
+                failed: fields.get("failed")?.as_bool()?,
+                time: Duration::try_from_secs_f64(fields.get("seconds")?.as_f64()?).ok()?,
+            },
+            _ => return None,
+        };
+        Some(Self::Cell { nonce: text(fields, "nonce")?, said })
+    }
+}
+
+fn text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
+    match fields.remove(name) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// The frame that starts a cell.
+pub(crate) fn run(cell: &Cell, nonce: &str, count: u32, max_frame: usize) -> Vec<u8> {
+    frame(&json!({
+        "type": "run", "nonce": nonce, "count": count, "code": cell.code, "stdin": cell.stdin, "maxFrame": max_frame,
+    }))
+}
+
+/// The frame that answers an `input`.
+pub(crate) fn stdin(nonce: &str, data: &str, eof: bool) -> Vec<u8> {
+    frame(&json!({ "type": "stdin", "nonce": nonce, "data": data, "eof": eof }))
+}
+
+/// The frame that goes with a SIGINT, for interpreters that a signal does not reach.
+pub(crate) fn interrupt(nonce: &str) -> Vec<u8> {
+    frame(&json!({ "type": "interrupt", "nonce": nonce }))
+}
+
+fn frame(value: &Value) -> Vec<u8> {
+    raw(value.to_string().as_bytes())
+}
+
+/// A frame around bytes: the first one carries the harness itself.
+pub(crate) fn raw(bytes: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(bytes.len()).expect("a cell of 4 GiB does not fit the server's own limits");
+    let mut frame = Vec::with_capacity(4 + bytes.len());
+    frame.extend_from_slice(&length.to_be_bytes());
+    frame.extend_from_slice(bytes);
+    frame
+}
+
+/// Cuts a byte stream into frames. Holds at most one frame and one read.
+#[derive(Debug)]
+pub(crate) struct FrameBuffer {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl FrameBuffer {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit }
+    }
+
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The next whole message.
+    pub(crate) fn next(&mut self) -> Result<Option<Message>, ProtocolError> {
+        let Some((header, rest)) = self.bytes.split_first_chunk::<4>() else { return Ok(None) };
+        let length = u32::from_be_bytes(*header) as usize;
+        if length > self.limit {
+            return Err(ProtocolError::TooLarge(length));
+        }
+        let Some(frame) = rest.get(..length) else { return Ok(None) };
+        let message = Message::parse(frame)?;
+        self.bytes.drain(..4 + length);
+        if self.bytes.is_empty() && self.bytes.capacity() > 1 << 20 {
+            self.bytes = Vec::new(); // a figure once in a while must not stay in memory
+        }
+        Ok(Some(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done(nonce: &str) -> Vec<u8> {
+        raw(format!(r#"{{"type":"done","nonce":"{nonce}","failed":false,"seconds":0.5}}"#).as_bytes())
+    }
+
+    #[test]
+    fn frames_come_in_any_pieces() {
+        let mut bytes = done("a");
+        bytes.extend(done("b"));
+        for size in 1..bytes.len() {
+            let mut buffer = FrameBuffer::new(1000);
+            let mut nonces = Vec::new();
+            for piece in bytes.chunks(size) {
+                buffer.feed(piece);
+                while let Some(message) = buffer.next().unwrap() {
+                    let Message::Cell { nonce, said: Said::Done { failed: false, time } } = message else { panic!() };
+                    assert_eq!(time, Duration::from_millis(500));
+                    nonces.push(nonce);
+                }
+            }
+            assert_eq!(nonces, ["a", "b"]);
+        }
+    }
+
+    #[test]
+    fn a_frame_above_the_limit_is_refused_by_its_header() {
+        let mut buffer = FrameBuffer::new(10);
+        buffer.feed(&11_u32.to_be_bytes());
+        assert_eq!(buffer.next(), Err(ProtocolError::TooLarge(11)));
+    }
+
+    #[test]
+    fn what_is_no_message_is_malformed() {
+        let deep = "[".repeat(100_000);
+        for frame in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "\u{0}",
+            r#"{"type":5}"#,
+            r#"{"type":"nonsense","nonce":"a"}"#,
+            r#"{"type":"done","nonce":"a","failed":false}"#,
+            r#"{"type":"done","nonce":"a","failed":false,"seconds":-1}"#,
+            r#"{"type":"done","nonce":"a","failed":false,"seconds":1e300}"#,
+            r#"{"type":"done","failed":false,"seconds":1}"#,
+            r#"{"type":"result","nonce":"a","main":1,"data":{}}"#,
+            r#"{"type":"result","nonce":"a","main":true,"data":[]}"#,
+            r#"{"type":"error","nonce":"a","name":"x","value":null,"traceback":""}"#,
+            r#"{"type":"input","nonce":"a"}"#,
+            &deep,
+        ] {
+            assert_eq!(Message::parse(frame.as_bytes()), Err(ProtocolError::Malformed), "{frame:.50}");
+        }
+        assert_eq!(Message::parse(b"\xff\xfe"), Err(ProtocolError::Malformed));
+    }
+}

@@ -1,0 +1,360 @@
+//! A living interpreter process: its pipes, its control channel, its end.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, ExitStatus};
+use std::time::Duration;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use crate::message::{FrameBuffer, Message};
+use crate::spawn::{SpawnRequest, Spawned, spawn};
+use crate::text::Utf8Decoder;
+use crate::tree::{MARK, Tree};
+use crate::{Death, KernelSpec, ProtocolError, StartError, harness};
+
+/// One read of a pipe takes what is there, up to what a pipe holds.
+pub(crate) const READ_SIZE: usize = 64 << 10;
+
+/// How long a process that has closed its control channel may take to be seen dead.
+///
+/// 1 s: the kernel closes a dying process's files just before it reports its death; this is for a busy machine.
+const CLOSING_GRACE: Duration = Duration::from_secs(1);
+
+/// An interpreter process. Dropping it kills its whole tree.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) stdout: OutputPipe,
+    pub(crate) stderr: OutputPipe,
+    pub(crate) control: Control,
+    pidfd: AsyncFd<File>,
+    child: Child,
+    tree: Tree,
+    reaped: Option<ExitStatus>,
+}
+
+impl Process {
+    /// Starts the interpreter with its harness. It is not ready yet.
+    pub(crate) async fn start(spec: &KernelSpec) -> Result<Self, StartError> {
+        let failed = |reason: String| StartError::Spawn {
+            language: spec.language,
+            interpreter: spec.interpreter.display().to_string(),
+            reason,
+        };
+        let harness = harness::of(spec.language).ok_or(StartError::Unsupported(spec.language))?;
+        let mark = random_hex().map_err(|error| failed(format!("no random numbers: {error}")))?;
+        let request = SpawnRequest {
+            program: spec.interpreter.clone(),
+            args: harness.args.iter().map(|&arg| arg.to_owned()).collect(),
+            workdir: spec.workdir.clone(),
+            env: environment(spec, &mark),
+        };
+        let spawned = spawn(request).await.map_err(|error| failed(error.to_string()))?;
+        let mut process = Self::adopt(spawned, &mark, spec).map_err(|error| failed(error.to_string()))?;
+        process.control.send(crate::message::raw(harness.source.as_bytes()));
+        Ok(process)
+    }
+
+    fn adopt(spawned: Spawned, mark: &str, spec: &KernelSpec) -> io::Result<Self> {
+        let tree = Tree::new(i32::try_from(spawned.child.id()).expect("a process id is an int"), mark);
+        let doomed = tree.clone();
+        let open = || {
+            Ok(Self {
+                stdout: OutputPipe::new(spawned.stdout)?,
+                stderr: OutputPipe::new(spawned.stderr)?,
+                control: Control::new(spawned.control_in, spawned.control_out, spec.limits.max_control_frame)?,
+                pidfd: watch(spawned.pidfd.into(), Interest::READABLE)?,
+                child: spawned.child,
+                tree,
+                reaped: None,
+            })
+        };
+        open().inspect_err(|_| doomed.kill())
+    }
+
+    /// The process's number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resolves once the process has died. Cancel-safe.
+    pub(crate) async fn died(&self) {
+        Self::dead(&self.pidfd).await;
+    }
+
+    /// [`died`](Self::died) for a loop that has borrowed the other [`parts`](Self::parts).
+    pub(crate) async fn dead(pidfd: &AsyncFd<File>) {
+        if pidfd.readable().await.is_err() {
+            // The runtime is shutting down; this process goes down with its task.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The parts that a loop waits on, borrowed apart.
+    pub(crate) fn parts(&mut self) -> (&mut OutputPipe, &mut OutputPipe, &mut Control, &AsyncFd<File>) {
+        (&mut self.stdout, &mut self.stderr, &mut self.control, &self.pidfd)
+    }
+
+    /// Sends SIGINT to the process group.
+    pub(crate) fn interrupt(&self) {
+        if self.reaped.is_none() {
+            self.tree.interrupt();
+        }
+    }
+
+    /// Kills the whole tree, reaps the process and says how it had died; at once if it was dead already.
+    pub(crate) async fn end(&mut self) -> Death {
+        if self.reaped.is_none() {
+            let tree = self.tree.clone();
+            // An error means that the runtime is shutting down: `drop` does it then.
+            let _ = tokio::task::spawn_blocking(move || tree.kill()).await;
+            self.died().await;
+        }
+        self.reap()
+    }
+
+    /// How the process died, after its control channel was closed: of itself, or because we end it now.
+    pub(crate) async fn end_closed(&mut self) -> Death {
+        match tokio::time::timeout(CLOSING_GRACE, self.died()).await {
+            Ok(()) => self.end().await,
+            Err(_) => {
+                self.end().await;
+                Death::Protocol(ProtocolError::Closed)
+            }
+        }
+    }
+
+    fn reap(&mut self) -> Death {
+        let status = match self.reaped {
+            Some(status) => status,
+            // It is dead, so this does not wait.
+            None => match self.child.wait() {
+                Ok(status) => *self.reaped.insert(status),
+                Err(error) => {
+                    tracing::warn!(pid = self.child.id(), %error, "a kernel could not be reaped");
+                    return Death::Signalled(libc::SIGKILL);
+                }
+            },
+        };
+        match status.signal() {
+            Some(signal) => Death::Signalled(signal),
+            None => Death::Exited(status.code().unwrap_or(-1)),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.reaped.is_none() {
+            self.tree.kill();
+            self.reap();
+        }
+    }
+}
+
+fn environment(spec: &KernelSpec, mark: &str) -> Vec<(String, String)> {
+    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let path = match spec.interpreter.parent().and_then(|dir| dir.to_str()) {
+        // The tools beside the interpreter come first: a virtual environment's `pip`, a version's `npm`.
+        Some(dir) if !dir.is_empty() && !PATH.split(':').any(|known| known == dir) => format!("{dir}:{PATH}"),
+        _ => PATH.to_owned(),
+    };
+    let mut env = vec![
+        ("PATH".to_owned(), path),
+        ("HOME".to_owned(), spec.workdir.display().to_string()),
+        ("LANG".to_owned(), "C.UTF-8".to_owned()),
+    ];
+    env.extend(spec.env.iter().cloned());
+    env.push((MARK.to_owned(), mark.to_owned()));
+    env
+}
+
+/// 128 random bits.
+pub(crate) fn random_hex() -> io::Result<String> {
+    let mut bytes = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Registers a descriptor with the runtime.
+fn watch(file: File, interest: Interest) -> io::Result<AsyncFd<File>> {
+    // SAFETY: a `File` owns its descriptor and answers with the same open one until it is dropped; it is moved in
+    // here, and nothing below gets hold of it other than by reference.
+    unsafe { AsyncFd::register_with_interest(file, interest) }.map_err(Into::into)
+}
+
+/// Our end of the program's standard output or error.
+#[derive(Debug)]
+pub(crate) struct OutputPipe {
+    fd: AsyncFd<File>,
+    decoder: Utf8Decoder,
+    open: bool,
+}
+
+impl OutputPipe {
+    fn new(file: File) -> io::Result<Self> {
+        let fd = watch(file, Interest::READABLE)?;
+        Ok(Self { fd, decoder: Utf8Decoder::default(), open: true })
+    }
+
+    /// Whether more can come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// Resolves when there is something to read. Cancel-safe.
+    pub(crate) async fn ready(&self) {
+        if self.fd.readable().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Reads once, after [`ready`](Self::ready).
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<String> {
+        match self.fd.try_io(Interest::READABLE, |mut file| file.read(buffer)) {
+            Ok(0) => self.open = false,
+            Ok(size) => return Some(self.decoder.decode(&buffer[..size])).filter(|text| !text.is_empty()),
+            Err(error) if is_passing(&error) => {}
+            Err(_) => self.open = false,
+        }
+        None
+    }
+
+    /// Reads what is in the pipe now, without waiting: all that was written before the call, and no more than a pipe
+    /// holds, so that a writer in the background cannot keep it busy.
+    pub(crate) fn drain(&mut self, buffer: &mut [u8], mut sink: impl FnMut(String)) {
+        let mut taken = 0;
+        while self.open && taken < READ_SIZE {
+            // Past the readiness that the runtime remembers: it may not have heard of the last write yet.
+            match self.fd.get_ref().read(buffer) {
+                Ok(0) => self.open = false,
+                Ok(size) => {
+                    taken += size;
+                    let text = self.decoder.decode(&buffer[..size]);
+                    if !text.is_empty() {
+                        sink(text);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => self.open = false,
+            }
+        }
+    }
+
+    /// The cell is over: half a character is not completed any more.
+    pub(crate) fn finish(&mut self) -> Option<String> {
+        self.decoder.finish()
+    }
+}
+
+/// Our ends of the control channel.
+#[derive(Debug)]
+pub(crate) struct Control {
+    incoming: AsyncFd<File>,
+    frames: FrameBuffer,
+    outgoing: AsyncFd<File>,
+    unsent: Vec<u8>,
+    sent: usize,
+}
+
+impl Control {
+    fn new(to: File, from: File, limit: usize) -> io::Result<Self> {
+        Ok(Self {
+            incoming: watch(from, Interest::READABLE)?,
+            frames: FrameBuffer::new(limit),
+            outgoing: watch(to, Interest::WRITABLE)?,
+            unsent: Vec::new(),
+            sent: 0,
+        })
+    }
+
+    /// Puts a frame into the queue that [`flush`](Self::flush) writes.
+    pub(crate) fn send(&mut self, frame: Vec<u8>) {
+        if self.unsent.is_empty() {
+            self.unsent = frame;
+        } else {
+            self.unsent.extend_from_slice(&frame);
+        }
+        self.write();
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    fn write(&mut self) {
+        while self.sent < self.unsent.len() {
+            match self.outgoing.try_io(Interest::WRITABLE, |mut file| file.write(&self.unsent[self.sent..])) {
+                Ok(size) => self.sent += size,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Nobody reads any more: the process is dead or dying, which is noticed elsewhere.
+                Err(_) => break,
+            }
+        }
+        self.unsent = Vec::new();
+        self.sent = 0;
+    }
+
+    /// Resolves when something has come or unsent bytes could go. Cancel-safe. Call [`step`](Self::step) after it.
+    pub(crate) async fn ready(&self, read: bool) {
+        let readable = async {
+            if !read || self.incoming.readable().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let writable = async {
+            if !self.has_unsent() || self.outgoing.writable().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = readable => {}
+            () = writable => {}
+        }
+    }
+
+    /// Writes what can be written, and reads once if `read`. False at the end of what can come.
+    pub(crate) fn step(&mut self, read: bool, buffer: &mut [u8]) -> bool {
+        if self.has_unsent() {
+            self.write();
+        }
+        if !read {
+            return true;
+        }
+        match self.incoming.try_io(Interest::READABLE, |mut file| file.read(buffer)) {
+            Ok(0) => false,
+            Ok(size) => {
+                self.frames.feed(&buffer[..size]);
+                true
+            }
+            Err(error) => is_passing(&error),
+        }
+    }
+
+    /// The next message that has come whole.
+    pub(crate) fn next(&mut self) -> Result<Option<Message>, ProtocolError> {
+        self.frames.next()
+    }
+
+    /// Reads what a dead process has left in the channel.
+    pub(crate) fn drain(&mut self, buffer: &mut [u8]) {
+        let mut taken = 0;
+        while taken < READ_SIZE {
+            match self.incoming.get_ref().read(buffer) {
+                Ok(size) if size > 0 => {
+                    taken += size;
+                    self.frames.feed(&buffer[..size]);
+                }
+                _ => return,
+            }
+        }
+    }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}

@@ -1,0 +1,8 @@
+//! Real interpreters, driven through the public interface. A language that is not installed fails its tests.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod javascript;
+mod lifecycle;
+mod python;
+mod streaming;
+mod support;

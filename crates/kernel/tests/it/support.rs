@@ -1,0 +1,175 @@
+//! A kernel in a directory of its own, and cells with everything they said.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use agb_kernel::{
+    Cell, CellEnd, CellError, CellEvent, Execution, Kernel, KernelLimits, KernelSpec, Language, Outcome, RichResult,
+    find_interpreter,
+};
+
+/// Longer than anything takes on a busy machine; a test that gets there has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A directory that goes with the test.
+pub(crate) struct Workdir(PathBuf);
+
+impl Workdir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("agb-kernel-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Workdir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+pub(crate) struct Subject {
+    pub(crate) kernel: Kernel,
+    pub(crate) workdir: Workdir,
+}
+
+/// A kernel with short limits.
+pub(crate) fn kernel(language: Language) -> Subject {
+    kernel_with(language, |_| {})
+}
+
+pub(crate) fn kernel_with(language: Language, change: impl FnOnce(&mut KernelLimits)) -> Subject {
+    let workdir = Workdir::new();
+    let mut spec = KernelSpec::new(language, find_interpreter(language, None).unwrap(), workdir.path());
+    change(&mut spec.limits);
+    Subject { kernel: Kernel::new(spec), workdir }
+}
+
+/// Everything that one cell said.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) events: Vec<(Instant, CellEvent)>,
+    pub(crate) end: CellEnd,
+    pub(crate) ended: Instant,
+}
+
+impl Subject {
+    pub(crate) fn start(&self, code: &str) -> Execution {
+        self.kernel.run(Cell::new(code, PATIENCE))
+    }
+
+    pub(crate) async fn run(&self, code: &str) -> Ran {
+        finish(self.start(code)).await
+    }
+
+    pub(crate) async fn run_for(&self, code: &str, timeout: Duration) -> Ran {
+        finish(self.kernel.run(Cell::new(code, timeout))).await
+    }
+
+    /// Runs a cell that must finish, and gives its standard output.
+    pub(crate) async fn output(&self, code: &str) -> String {
+        let ran = self.run(code).await;
+        assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
+        ran.stdout()
+    }
+
+    /// Runs a cell that must finish, and gives its value as plain text.
+    pub(crate) async fn value(&self, code: &str) -> Option<String> {
+        let ran = self.run(code).await;
+        assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
+        ran.value()
+    }
+}
+
+/// Reads an execution to its end.
+pub(crate) async fn finish(mut execution: Execution) -> Ran {
+    let mut events = Vec::new();
+    loop {
+        let event = next(&mut execution).await.expect("an execution has an end");
+        let now = Instant::now();
+        if let CellEvent::End(end) = event {
+            assert!(execution.next().await.is_none(), "nothing comes after the end");
+            return Ran { events, end, ended: now };
+        }
+        events.push((now, event));
+    }
+}
+
+/// The next event, within patience.
+pub(crate) async fn next(execution: &mut Execution) -> Option<CellEvent> {
+    tokio::time::timeout(PATIENCE, execution.next()).await.expect("no event within a minute")
+}
+
+/// Reads until the collected output holds `needle`.
+pub(crate) async fn until(execution: &mut Execution, needle: &str) -> String {
+    let mut seen = String::new();
+    while !seen.contains(needle) {
+        match next(execution).await {
+            Some(CellEvent::Stdout(text)) => seen += &text,
+            Some(CellEvent::Started) => {}
+            other => panic!("{other:?} before {needle:?}; so far {seen:?}"),
+        }
+    }
+    seen
+}
+
+impl Ran {
+    fn all<'a, T: 'a>(&'a self, pick: impl Fn(&'a CellEvent) -> Option<T> + 'a) -> impl Iterator<Item = T> + 'a {
+        self.events.iter().filter_map(move |(_, event)| pick(event))
+    }
+
+    pub(crate) fn stdout(&self) -> String {
+        self.all(|event| if let CellEvent::Stdout(text) = event { Some(text.as_str()) } else { None }).collect()
+    }
+
+    pub(crate) fn stderr(&self) -> String {
+        self.all(|event| if let CellEvent::Stderr(text) = event { Some(text.as_str()) } else { None }).collect()
+    }
+
+    pub(crate) fn results(&self) -> Vec<RichResult> {
+        self.all(|event| if let CellEvent::Result(result) = event { Some(result.clone()) } else { None }).collect()
+    }
+
+    /// The main result as plain text.
+    pub(crate) fn value(&self) -> Option<String> {
+        let main: Vec<RichResult> = self.results().into_iter().filter(|result| result.is_main).collect();
+        assert!(main.len() <= 1, "{self:#?}");
+        main.first().map(|result| result.data["text/plain"].as_str().unwrap().to_owned())
+    }
+
+    /// The one error, which is the outcome too.
+    pub(crate) fn error(&self) -> CellError {
+        let errors: Vec<CellError> =
+            self.all(|event| if let CellEvent::Error(error) = event { Some(error.clone()) } else { None }).collect();
+        let [error] = errors.as_slice() else { panic!("not one error: {self:#?}") };
+        assert_eq!(self.end.outcome, Outcome::Failed(error.clone()));
+        error.clone()
+    }
+}
+
+/// The living processes whose working directory is this one or below.
+pub(crate) fn processes_in(dir: &Path) -> Vec<(i32, String)> {
+    let dir = dir.canonicalize().unwrap();
+    std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&dir)))
+        .map(|pid: i32| (pid, std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()))
+        .collect()
+}
+
+/// Waits until a condition holds; panics when it does not within patience.
+pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "not within a minute: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
