@@ -56,7 +56,7 @@ const LISTENING = /^agb-server listening on (http:\/\/\S+)/;
 export async function startLocalServer(options: LocalServerOptions = {}): Promise<LocalServer> {
   const apiKey = options.apiKey ?? `local-${randomBytes(24).toString("hex")}`;
   const listen = `127.0.0.1:${options.port ?? 0}`;
-  const child = spawn(options.program ?? serverPath(), ["serve", "--listen", listen, ...(options.args ?? [])], {
+  const child = spawn(options.program ?? serverPath(), ["serve", "--listen", listen, "--exit-with-stdin", ...(options.args ?? [])], {
     // The key goes by the environment: arguments can be seen by every user of the machine.
     env: { ...process.env, ...options.env, AGB_API_KEY: apiKey },
     stdio: ["pipe", "pipe", "pipe"],
