@@ -37,17 +37,12 @@ fn split_name(line: &str) -> Option<(&str, usize)> {
         name = exported.trim_start();
     }
     let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'));
     if !is_name {
         return None;
     }
     let value = &line[equals + 1..];
-    Some((
-        name,
-        line.len() - value.trim_start_matches([' ', '\t']).len(),
-    ))
+    Some((name, line.len() - value.trim_start_matches([' ', '\t']).len()))
 }
 
 /// The value at the start of `text`, whose first line has `line` bytes left, and how much of the text it took.
@@ -59,9 +54,7 @@ fn read_value(text: &str, line: usize) -> (String, usize) {
     };
     quoted.unwrap_or_else(|| {
         let bare = &text[..line];
-        let comment = bare
-            .char_indices()
-            .find(|&(at, c)| c == '#' && (at == 0 || bare[..at].ends_with([' ', '\t'])));
+        let comment = bare.char_indices().find(|&(at, c)| c == '#' && (at == 0 || bare[..at].ends_with([' ', '\t'])));
         let value = comment.map_or(bare, |(at, _)| &bare[..at]);
         (value.trim_end().to_owned(), line)
     })
@@ -102,21 +95,12 @@ mod tests {
             ("\u{feff}A=1", vec![("A", "1")]),
             ("export A=1\n  export\tB = 2 ", vec![("A", "1"), ("B", "2")]),
             ("exported=1", vec![("exported", "1")]),
-            (
-                "# A=1\n\n   \n#\nB=2 # note\nC=a#b\nD=#x",
-                vec![("B", "2"), ("C", "a#b"), ("D", "")],
-            ),
+            ("# A=1\n\n   \n#\nB=2 # note\nC=a#b\nD=#x", vec![("B", "2"), ("C", "a#b"), ("D", "")]),
             ("A=\nB=   ", vec![("A", ""), ("B", "")]),
-            (
-                "A='a b # c' # note\nB=\"x\"y",
-                vec![("A", "a b # c"), ("B", "x")],
-            ),
+            ("A='a b # c' # note\nB=\"x\"y", vec![("A", "a b # c"), ("B", "x")]),
             (r#"A="1\n2\t\"\\\$\q""#, vec![("A", "1\n2\t\"\\$\\q")]),
             (r"A='1\n'", vec![("A", r"1\n")]),
-            (
-                "A=\"1\n2\"\nB='3\r\n4'",
-                vec![("A", "1\n2"), ("B", "3\r\n4")],
-            ),
+            ("A=\"1\n2\"\nB='3\r\n4'", vec![("A", "1\n2"), ("B", "3\r\n4")]),
             ("A=\"open\nB=2", vec![("A", "\"open"), ("B", "2")]),
             ("A='open # c\nB=2", vec![("A", "'open"), ("B", "2")]),
             ("A=a=b==", vec![("A", "a=b==")]),
@@ -125,38 +109,21 @@ mod tests {
             ("A=é 😀", vec![("A", "é 😀")]),
         ] {
             let pairs = parse_dotenv(text);
-            let read: Vec<_> = pairs
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.as_str()))
-                .collect();
+            let read: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             assert_eq!(read, expected, "{text:?}");
         }
     }
 
     #[test]
     fn leaves_out_what_says_nothing() {
-        for text in [
-            "",
-            "\n\r\n",
-            "A",
-            "=1",
-            "1A=1",
-            "A B=1",
-            "é=1",
-            "export",
-            "{\"A\":\"=\"}",
-            "\0=1",
-            "=",
-        ] {
+        for text in ["", "\n\r\n", "A", "=1", "1A=1", "A B=1", "é=1", "export", "{\"A\":\"=\"}", "\0=1", "="] {
             assert_eq!(parse_dotenv(text), [], "{text:?}");
         }
     }
 
     #[test]
     fn survives_anything() {
-        let alphabet = [
-            'A', '=', '"', '\'', '\\', '\n', '\r', '#', ' ', 'é', '😀', '\u{feff}',
-        ];
+        let alphabet = ['A', '=', '"', '\'', '\\', '\n', '\r', '#', ' ', 'é', '😀', '\u{feff}'];
         let mut state: u32 = 1;
         for _ in 0..5_000 {
             let text: String = (0..12)

@@ -73,10 +73,7 @@ impl BaseUrl {
         if !is_host(host) {
             return Err(BadEndpoint::Host);
         }
-        if !path
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte))
-        {
+        if !path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte)) {
             return Err(BadEndpoint::Path);
         }
         let mut url = [scheme, "://", &host.to_ascii_lowercase()].concat();
@@ -120,15 +117,10 @@ fn split_port(authority: &str) -> Result<(&str, Option<u16>), BadEndpoint> {
 /// A name, an IPv4 address, or an IPv6 address in brackets. Names outside ASCII are written in their `xn--` form.
 fn is_host(host: &str) -> bool {
     let all = |text: &str, extra: &[u8]| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || extra.contains(&byte))
     };
     match host.strip_prefix('[') {
-        Some(rest) => rest
-            .strip_suffix(']')
-            .is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok()),
+        Some(rest) => rest.strip_suffix(']').is_some_and(|inner| inner.parse::<core::net::Ipv6Addr>().is_ok()),
         None => all(host, b"-._") && !host.starts_with('.') && !host.contains(".."),
     }
 }
@@ -185,10 +177,7 @@ mod tests {
             assert_eq!(Endpoint::parse(text), Ok(Endpoint::Local));
         }
         assert_eq!(Endpoint::Local.base_url(), None);
-        assert_eq!(
-            Endpoint::default(),
-            Endpoint::parse(DEFAULT_HOST).expect("it is a host")
-        );
+        assert_eq!(Endpoint::default(), Endpoint::parse(DEFAULT_HOST).expect("it is a host"));
     }
 
     #[test]
