@@ -44,18 +44,12 @@ pub(crate) fn unquote_object(value: Value) -> Result<Object, Value> {
 
 /// The first of the spellings that is there and not null.
 pub(crate) fn field<'a>(object: &'a Object, spellings: &[&str]) -> Option<&'a Value> {
-    spellings
-        .iter()
-        .filter_map(|name| object.get(*name))
-        .find(|value| !value.is_null())
+    spellings.iter().filter_map(|name| object.get(*name)).find(|value| !value.is_null())
 }
 
 /// The first of the spellings that is a string with something in it.
 pub(crate) fn text<'a>(object: &'a Object, spellings: &[&str]) -> Option<&'a str> {
-    spellings
-        .iter()
-        .filter_map(|name| object.get(*name)?.as_str())
-        .find(|text| !text.is_empty())
+    spellings.iter().filter_map(|name| object.get(*name)?.as_str()).find(|text| !text.is_empty())
 }
 
 /// [`text`], owned.
@@ -108,9 +102,7 @@ fn mend_surrogates(text: &str) -> Option<String> {
             continue;
         }
         match unit(bytes, at) {
-            Some(0xD800..=0xDBFF) if matches!(unit(bytes, at + 6), Some(0xDC00..=0xDFFF)) => {
-                at += 12
-            }
+            Some(0xD800..=0xDBFF) if matches!(unit(bytes, at + 6), Some(0xDC00..=0xDFFF)) => at += 12,
             Some(0xD800..=0xDFFF) => {
                 mended.push_str(&text[copied..at]);
                 mended.push_str("\\ufffd");
@@ -154,6 +146,7 @@ mod tests {
             (r#""\\ud800 \uD800""#, Some("\\ud800 \u{fffd}")),
             (r#""ü\uDFFF""#, Some("ü\u{fffd}")),
             (r#""\ud8""#, None),
+            (r#""\ü\ud800""#, None),
             (r#""\ud800"#, None),
             ("\"\\", None),
             ("", None),
@@ -180,14 +173,7 @@ mod tests {
             assert_eq!(unquote(value.clone()), object);
             assert_eq!(Value::Object(unquote_object(value).unwrap()), object);
         }
-        for value in [
-            json!("text"),
-            json!("12"),
-            json!("{"),
-            json!(""),
-            json!(null),
-            json!(1e300),
-        ] {
+        for value in [json!("text"), json!("12"), json!("{"), json!(""), json!(null), json!(1e300)] {
             assert_eq!(unquote(value.clone()), value);
             assert_eq!(unquote_object(value.clone()), Err(value));
         }
