@@ -70,30 +70,21 @@ impl Settings {
                 .iter()
                 .rev()
                 .map(|(key, value)| (key.as_ref(), value.as_ref(), Source::Environment))
-                .chain(
-                    file.iter()
-                        .rev()
-                        .map(|(key, value)| (key.as_str(), value.as_str(), Source::EnvFile)),
-                )
+                .chain(file.iter().rev().map(|(key, value)| (key.as_str(), value.as_str(), Source::EnvFile)))
                 .find(|(key, value, _)| *key == name && set(value))
                 .map(|(_, value, source)| (value, source))
         };
 
-        let endpoint = match options
-            .endpoint
-            .as_deref()
-            .map(|text| (text, Source::Options))
-            .or_else(|| variable(ENDPOINT))
-        {
-            Some((text, origin)) => Endpoint::parse(text)
-                .map_err(|reason| ConfigError::BadEndpoint { reason, origin })?,
-            None => Endpoint::default(),
-        };
+        let endpoint =
+            match options.endpoint.as_deref().map(|text| (text, Source::Options)).or_else(|| variable(ENDPOINT)) {
+                Some((text, origin)) => {
+                    Endpoint::parse(text).map_err(|reason| ConfigError::BadEndpoint { reason, origin })?
+                }
+                None => Endpoint::default(),
+            };
         let api_key = match &options.api_key {
             Some(key) => Some(checked_key(key.expose(), Source::Options)?),
-            None => variable(API_KEY)
-                .map(|(text, origin)| checked_key(text, origin))
-                .transpose()?,
+            None => variable(API_KEY).map(|(text, origin)| checked_key(text, origin)).transpose()?,
         };
         if api_key.is_none() && endpoint != Endpoint::Local {
             return Err(ConfigError::NoApiKey);
@@ -103,21 +94,12 @@ impl Settings {
             None => match variable(TIMEOUT_MS) {
                 Some((text, origin)) => {
                     let milliseconds = text.trim().parse::<u32>();
-                    checked_timeout(
-                        milliseconds
-                            .map_err(|_| ConfigError::BadTimeout { origin })?
-                            .into(),
-                        origin,
-                    )?
+                    checked_timeout(milliseconds.map_err(|_| ConfigError::BadTimeout { origin })?.into(), origin)?
                 }
                 None => DEFAULT_TIMEOUT,
             },
         };
-        Ok(Self {
-            endpoint,
-            api_key,
-            timeout,
-        })
+        Ok(Self { endpoint, api_key, timeout })
     }
 }
 
@@ -172,9 +154,7 @@ pub enum ConfigError {
     #[error("no API key: pass one, or set {API_KEY} in the environment or in a .env file")]
     NoApiKey,
     /// A key that no header can carry.
-    #[error(
-        "the API key ({origin}) holds blanks, control characters or letters outside ASCII, as no key does"
-    )]
+    #[error("the API key ({origin}) holds blanks, control characters or letters outside ASCII, as no key does")]
     UnusableApiKey {
         /// Where it came from.
         origin: Source,

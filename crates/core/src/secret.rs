@@ -100,14 +100,9 @@ mod tests {
     #[test]
     fn matches_only_the_whole_text() {
         let secret = Secret::from("ab\0");
-        for (candidate, expected) in [
-            ("ab\0", true),
-            ("ab", false),
-            ("ab\0\0", false),
-            ("", false),
-            ("aB\0", false),
-            ("xab\0", false),
-        ] {
+        for (candidate, expected) in
+            [("ab\0", true), ("ab", false), ("ab\0\0", false), ("", false), ("aB\0", false), ("xab\0", false)]
+        {
             assert_eq!(secret.matches(candidate), expected, "{candidate:?}");
         }
         assert!(Secret::default().matches(""));

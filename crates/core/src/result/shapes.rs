@@ -22,10 +22,7 @@ fn read_object(object: Object, is_error: bool) -> Option<Execution> {
     } else if is_rich(&object) {
         Some(read_rich(&object, is_error))
     } else if let Some(Value::Array(content)) = object.get("content") {
-        Some(read_legacy(
-            content,
-            is_error || json::flag(&object, &["isError"]),
-        ))
+        Some(read_legacy(content, is_error || json::flag(&object, &["isError"])))
     } else {
         None
     }
@@ -35,24 +32,19 @@ fn read_object(object: Object, is_error: bool) -> Option<Execution> {
 /// answers, so a list is asked for.
 fn is_new(object: &Object) -> bool {
     let has_list = |name| object.get(name).is_some_and(Value::is_array);
-    has_list("result")
-        || (!object.contains_key("logs") && (has_list("stdout") || has_list("stderr")))
+    has_list("result") || (!object.contains_key("logs") && (has_list("stdout") || has_list("stderr")))
 }
 
 /// Shape 2.
 fn is_rich(object: &Object) -> bool {
-    object.get("logs").is_some_and(Value::is_object)
-        || object.get("results").is_some_and(Value::is_array)
+    object.get("logs").is_some_and(Value::is_object) || object.get("results").is_some_and(Value::is_array)
 }
 
 fn read_new(object: &Object, is_error: bool) -> Execution {
     let bundles = object.get("result").and_then(Value::as_array);
     let mut marked = false;
-    let mut results: Vec<RichResult> = bundles
-        .into_iter()
-        .flatten()
-        .filter_map(|item| read_bundle(item, &mut marked))
-        .collect();
+    let mut results: Vec<RichResult> =
+        bundles.into_iter().flatten().filter_map(|item| read_bundle(item, &mut marked)).collect();
     // Plain texts carry no mark. A single one is the value of the program; among several nobody can say.
     if let ([only], false) = (results.as_mut_slice(), marked) {
         only.is_main = true;
@@ -78,11 +70,7 @@ fn read_rich(object: &Object, is_error: bool) -> Execution {
                 other => json::plain(other, "").map(|text| RichResult::plain(text, false)),
             })
             .collect(),
-        logs: object
-            .get("logs")
-            .and_then(Value::as_object)
-            .map(read_logs)
-            .unwrap_or_default(),
+        logs: object.get("logs").and_then(Value::as_object).map(read_logs).unwrap_or_default(),
         error: json::field(object, &["error"]).and_then(RunFailure::from_value),
         ..measured(object)
     };
@@ -92,10 +80,7 @@ fn read_rich(object: &Object, is_error: bool) -> Execution {
 
 /// Shape 3, whose text may be shape 1 and is plain otherwise: one level, so that nothing nests.
 fn read_legacy(content: &[Value], is_error: bool) -> Execution {
-    let texts: Vec<&str> = content
-        .iter()
-        .filter_map(|part| part.get("text")?.as_str())
-        .collect();
+    let texts: Vec<&str> = content.iter().filter_map(|part| part.get("text")?.as_str()).collect();
     texts
         .iter()
         .find_map(|text| {
@@ -129,17 +114,10 @@ fn read_bundle(item: &Value, marked: &mut bool) -> Option<RichResult> {
         Ok(bundle) => {
             *marked |= json::field(&bundle, &MARK).is_some();
             let is_main = json::flag(&bundle, &MARK);
-            let mime = bundle
-                .get("mime")
-                .and_then(Value::as_object)
-                .unwrap_or(&bundle);
+            let mime = bundle.get("mime").and_then(Value::as_object).unwrap_or(&bundle);
             let result = RichResult::from_mime(mime, is_main);
             // An object without one known type is a value that happens to be an object.
-            Some(if result.is_empty() && !is_main {
-                RichResult::plain(item_text(item), false)
-            } else {
-                result
-            })
+            Some(if result.is_empty() && !is_main { RichResult::plain(item_text(item), false) } else { result })
         }
         Err(Value::Null) => None,
         Err(other) => Some(RichResult::plain(item_text(&other), false)),
@@ -151,19 +129,13 @@ fn item_text(item: &Value) -> String {
 }
 
 fn read_logs(object: &Object) -> Logs {
-    Logs {
-        stdout: read_chunks(object.get("stdout")),
-        stderr: read_chunks(object.get("stderr")),
-    }
+    Logs { stdout: read_chunks(object.get("stdout")), stderr: read_chunks(object.get("stderr")) }
 }
 
 /// A list of chunks, or one chunk that came without its list.
 fn read_chunks(value: Option<&Value>) -> Vec<String> {
     match value {
-        Some(Value::Array(chunks)) => chunks
-            .iter()
-            .filter_map(|chunk| json::plain(chunk, ""))
-            .collect(),
+        Some(Value::Array(chunks)) => chunks.iter().filter_map(|chunk| json::plain(chunk, "")).collect(),
         Some(Value::String(chunk)) if !chunk.is_empty() => vec![chunk.clone()],
         _ => Vec::new(),
     }
@@ -174,9 +146,7 @@ fn measured(object: &Object) -> Execution {
     let seconds = json::field(object, &["execution_time", "executionTime"]).and_then(Value::as_f64);
     Execution {
         execution_count: json::count(object, &["execution_count", "executionCount"]),
-        execution_time: seconds
-            .filter(|seconds| *seconds >= 0.0)
-            .unwrap_or_default(),
+        execution_time: seconds.filter(|seconds| *seconds >= 0.0).unwrap_or_default(),
         ..Execution::default()
     }
 }
