@@ -57,9 +57,7 @@ impl Execution {
         } else {
             words
                 .or_else(|| self.error.as_ref().map(RunFailure::summary))
-                .unwrap_or_else(|| {
-                    String::from("the service reports that the run failed and does not say why")
-                })
+                .unwrap_or_else(|| String::from("the service reports that the run failed and does not say why"))
         };
     }
 }
@@ -99,17 +97,9 @@ impl RunFailure {
             text.lines().next()
         };
         let named = line.and_then(|line| split_name(line.trim()));
-        let traceback = if text.contains('\n') {
-            text.to_owned()
-        } else {
-            String::new()
-        };
+        let traceback = if text.contains('\n') { text.to_owned() } else { String::new() };
         let (name, value) = named.unwrap_or((UNNAMED_FAILURE, text));
-        Self {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            traceback,
-        }
+        Self { name: name.to_owned(), value: value.to_owned(), traceback }
     }
 
     /// Reads `{name, value, traceback}`, a text, or whatever came instead; nothing for null and the empty text.
@@ -121,9 +111,8 @@ impl RunFailure {
             Value::String(text) => Some(Self::from_text(text)),
             Value::Object(object) if object.is_empty() => None,
             Value::Object(object) => {
-                let part = |spellings: &[&str]| {
-                    json::field(object, spellings).and_then(|value| json::plain(value, "\n"))
-                };
+                let part =
+                    |spellings: &[&str]| json::field(object, spellings).and_then(|value| json::plain(value, "\n"));
                 let failure = Self {
                     name: part(&["name", "code"]).unwrap_or_default(),
                     value: part(&["value", "message"]).unwrap_or_default(),
@@ -169,13 +158,8 @@ fn is_named(line: &str) -> bool {
 /// `Name: message` or a bare `Name`, where the name looks like a class: `ValueError`, `java.io.IOException`.
 fn split_name(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
-    let is_class = name
-        .chars()
-        .all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'))
-        && name
-            .rsplit('.')
-            .next()?
-            .starts_with(|c: char| c.is_uppercase() || c == '_');
+    let is_class = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'))
+        && name.rsplit('.').next()?.starts_with(|c: char| c.is_uppercase() || c == '_');
     is_class.then_some((name, value.trim_start()))
 }
 
@@ -209,19 +193,14 @@ impl RichResult {
     /// A result that is nothing but text.
     #[must_use]
     pub fn plain(text: impl Into<String>, is_main: bool) -> Self {
-        Self {
-            text: Some(text.into()),
-            is_main,
-            ..Self::default()
-        }
+        Self { text: Some(text.into()), is_main, ..Self::default() }
     }
 
     /// Reads a bundle: an object keyed by MIME type, as in streamed `result` events and in shape 1. Unknown types are
     /// left out; a list of lines, as notebooks store them, is joined.
     #[must_use]
     pub fn from_mime(bundle: &Map<String, Value>, is_main: bool) -> Self {
-        let text =
-            |types: &[&str]| json::field(bundle, types).and_then(|value| json::plain(value, ""));
+        let text = |types: &[&str]| json::field(bundle, types).and_then(|value| json::plain(value, ""));
         let document = |types: &[&str]| json::field(bundle, types).map(document);
         Self {
             text: text(&["text/plain"]),
@@ -232,18 +211,14 @@ impl RichResult {
             svg: text(&["image/svg+xml"]),
             json: document(&["application/json"]),
             latex: text(&["text/latex"]),
-            chart: document(&[
-                "application/vnd.vegalite.v5+json",
-                "application/vnd.vegalite.v4+json",
-            ]),
+            chart: document(&["application/vnd.vegalite.v5+json", "application/vnd.vegalite.v4+json"]),
             is_main,
         }
     }
 
     /// Reads a result of shape 2, keyed by our own field names.
     fn from_fields(fields: &Map<String, Value>) -> Self {
-        let text =
-            |name: &str| json::field(fields, &[name]).and_then(|value| json::plain(value, ""));
+        let text = |name: &str| json::field(fields, &[name]).and_then(|value| json::plain(value, ""));
         let document = |name: &str| json::field(fields, &[name]).map(document);
         Self {
             text: text("text"),
@@ -271,21 +246,8 @@ impl RichResult {
     }
 
     fn forms(&self) -> impl Iterator<Item = Option<&String>> {
-        let Self {
-            text,
-            html,
-            markdown,
-            png,
-            jpeg,
-            svg,
-            json,
-            latex,
-            chart,
-            is_main: _,
-        } = self;
-        [text, html, markdown, png, jpeg, svg, json, latex, chart]
-            .into_iter()
-            .map(Option::as_ref)
+        let Self { text, html, markdown, png, jpeg, svg, json, latex, chart, is_main: _ } = self;
+        [text, html, markdown, png, jpeg, svg, json, latex, chart].into_iter().map(Option::as_ref)
     }
 }
 
