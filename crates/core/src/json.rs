@@ -34,8 +34,8 @@ pub(crate) fn unquote(mut value: Value) -> Value {
 pub(crate) fn unquote_object(value: Value) -> Result<Object, Value> {
     match value {
         Value::Object(object) => Ok(object),
-        Value::String(text) => match unquote(Value::String(text.clone())) {
-            Value::Object(object) => Ok(object),
+        Value::String(text) => match parse(&text).map(unquote) {
+            Some(Value::Object(object)) => Ok(object),
             _ => Err(Value::String(text)),
         },
         other => Err(other),

@@ -150,22 +150,21 @@ fn object<const N: usize>(fields: [(&str, Value); N]) -> Object {
 /// Reads `{content, isError}`, bare or below `result`, as an object or as the text of one.
 fn read(response: &HttpResponse) -> Result<Answered<ToolResult>, ApiError> {
     let mut envelope = Envelope::open(response)?;
-    let data = match json::unquote_object(envelope.data.take()) {
+    let mut result = match json::unquote_object(envelope.data.take()) {
         Ok(data) => data,
         // Some services answer the text itself.
         Err(Value::String(text)) => return Ok(envelope.answer(ToolResult::plain(text))),
         Err(_) => return Err(envelope.malformed("its data is not the result of a tool")),
     };
-    let inner = json::field(&data, &["result"]).cloned().and_then(|result| json::unquote_object(result).ok());
-    let result = inner.as_ref().filter(|_| !data.contains_key("content")).unwrap_or(&data);
-    match json::field(result, &["content"]) {
-        Some(Value::Array(content)) => {
-            Ok(envelope.answer(ToolResult { is_error: json::flag(result, &["isError"]), content: content.clone() }))
-        }
-        Some(Value::String(text)) => {
-            let is_error = json::flag(result, &["isError"]);
-            Ok(envelope.answer(ToolResult { is_error, ..ToolResult::plain(text.clone()) }))
-        }
+    if !result.contains_key("content")
+        && let Some(Ok(inner)) = result.remove("result").map(json::unquote_object)
+    {
+        result = inner;
+    }
+    let is_error = json::flag(&result, &["isError"]);
+    match result.remove("content") {
+        Some(Value::Array(content)) => Ok(envelope.answer(ToolResult { is_error, content })),
+        Some(Value::String(text)) => Ok(envelope.answer(ToolResult { is_error, ..ToolResult::plain(text) })),
         _ => Err(envelope.malformed("the result of the tool has no content")),
     }
 }

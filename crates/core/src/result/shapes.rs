@@ -110,18 +110,24 @@ fn read_plain(texts: &[&str], is_error: bool) -> Execution {
 /// A bundle, in any of the ways it is quoted, or plain text. Sets `marked` when a mark is there.
 fn read_bundle(item: &Value, marked: &mut bool) -> Option<RichResult> {
     const MARK: [&str; 2] = ["isMainResult", "is_main_result"];
-    match json::unquote_object(item.clone()) {
-        Ok(bundle) => {
-            *marked |= json::field(&bundle, &MARK).is_some();
-            let is_main = json::flag(&bundle, &MARK);
-            let mime = bundle.get("mime").and_then(Value::as_object).unwrap_or(&bundle);
-            let result = RichResult::from_mime(mime, is_main);
-            // An object without one known type is a value that happens to be an object.
-            Some(if result.is_empty() && !is_main { RichResult::plain(item_text(item), false) } else { result })
-        }
-        Err(Value::Null) => None,
-        Err(other) => Some(RichResult::plain(item_text(&other), false)),
-    }
+    let opened;
+    let bundle = match item {
+        Value::Null => return None,
+        Value::Object(bundle) => bundle,
+        other => match json::unquote_object(other.clone()) {
+            Ok(bundle) => {
+                opened = bundle;
+                &opened
+            }
+            Err(other) => return Some(RichResult::plain(item_text(&other), false)),
+        },
+    };
+    *marked |= json::field(bundle, &MARK).is_some();
+    let is_main = json::flag(bundle, &MARK);
+    let mime = bundle.get("mime").and_then(Value::as_object).unwrap_or(bundle);
+    let result = RichResult::from_mime(mime, is_main);
+    // An object without one known type is a value that happens to be an object.
+    Some(if result.is_empty() && !is_main { RichResult::plain(item_text(item), false) } else { result })
 }
 
 fn item_text(item: &Value) -> String {
