@@ -1,1 +1,56 @@
-//! 
+//! A local server that speaks AGB's wire and really runs the code.
+//!
+//! ```text
+//! HTTP ──────► http ──► sessions ──► session ─┬─► kernel (crate agb-kernel): one interpreter process a language
+//! WebSocket ─► connection ──► run ────────────┘
+//! ```
+//!
+//! One module per lifetime, each with its tasks in its own documentation:
+//!
+//! | module | what lives there | how long |
+//! | --- | --- | --- |
+//! | `server` | accept loop, the orderly end | the process |
+//! | `sessions` | all sessions, the sweeper | the process |
+//! | `session` | a folder, kernels, runs | from create to release, or until idle |
+//! | `connection` | one WebSocket | as long as the client stays |
+//! | `run` | one program's events | the program, and until its viewer has seen the end |
+//!
+//! Beside them: `http` (routes, key, envelope) and `tools` (what `callTool` calls).
+//!
+//! Invariants:
+//! * what a client sends may be anything: it is answered or dropped, never a panic, never a hang;
+//! * nothing that a program prints is dropped while someone can still see it; where nobody takes it, the program
+//!   waits in its own `write`, and no other run with it;
+//! * keys and tokens are [`agb_core::secret::Secret`]s: they are in no log and no error;
+//! * the wire's field names are known to `agb_core::wire` (WebSocket) and to `http` only.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use agb_server::{Config, Server};
+//!
+//! let server = Server::new(Config::new("a key".into()))?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! println!("http://{}", listener.local_addr()?);
+//! server.serve(listener, async { tokio::signal::ctrl_c().await.unwrap_or_default() }).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod config;
+mod connection;
+mod http;
+mod image;
+mod random;
+mod run;
+mod server;
+mod session;
+mod sessions;
+mod tools;
+
+pub use config::{Config, Limits};
+pub use http::InvalidPublicUrl;
+pub use random::api_key;
+pub use server::{Server, StartError};
+
+/// The extensions to AGB's wire that this server knows, by their names in the protocol.
+pub const EXTENSIONS: &[&str] = &["flow", "cancel"];

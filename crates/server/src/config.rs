@@ -1,0 +1,116 @@
+//! What a server is told before it starts. Every default has its reason beside it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agb_core::language::Language;
+use agb_core::secret::Secret;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Everything a server is told before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The key that the HTTP calls must carry.
+    pub api_key: Secret,
+    /// Where clients reach this server, when that is not what they say in `Host` (a reverse proxy that rewrites it).
+    /// An `http` or `https` URL without a trailing slash.
+    pub public_url: Option<String>,
+    /// Interpreters to use. A language that is not in here is looked for in the usual places.
+    pub interpreters: BTreeMap<Language, PathBuf>,
+    /// The folder below which the sessions' folders are made. The server makes a private one of its own in it, and
+    /// removes it at its end.
+    pub data_dir: PathBuf,
+    /// What is too much, too long, too often.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// The defaults, with this key.
+    pub fn new(api_key: Secret) -> Self {
+        Self {
+            api_key,
+            public_url: None,
+            interpreters: BTreeMap::new(),
+            data_dir: std::env::temp_dir(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// Loopback, any free port: a server that runs strangers' code is not put on a network by accident.
+    pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+}
+
+/// What is too much, too long, too often.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Sessions at once. 100 idle Python kernels fit into a laptop's memory; more is a leak more often than a wish.
+    pub max_sessions: usize,
+    /// A session that nothing has used for so long is released. 300 s is what AGB does.
+    pub idle_timeout: Duration,
+    /// The longest `timeout` that a session may be created with: a day, so that a forgotten one ends eventually.
+    pub max_idle_timeout: Duration,
+    /// Time a run has when it does not say: the documented 60 s.
+    pub default_run_timeout: Duration,
+    /// The longest time a run may ask for: a day, for the same reason as above.
+    pub max_run_timeout: Duration,
+    /// Body of an HTTP call. A 10 MiB file is 14 MiB as base64 in one `write_file`; 16 MiB lets that through.
+    pub max_body: usize,
+    /// Message of a WebSocket client. The same as a body: the same program must fit through either door.
+    pub max_message: usize,
+    /// Time for the head of a request, and then for its body. Nobody honest needs 30 s on a line that is any use.
+    pub read_timeout: Duration,
+    /// TCP connections at once. Far above what the sessions need, far below the usual 1024 descriptors.
+    pub max_connections: usize,
+    /// Runs at once in one session. Each waits or runs in one of four kernels; more than 256 are a program's mistake.
+    pub max_runs: usize,
+    /// Output of one run that is kept while its viewer is behind. Four reads of a pipe: enough to keep the socket
+    /// busy, little enough for a thousand runs.
+    pub run_buffer: usize,
+    /// The largest `window` a client gets. 16 MiB is a tenth of a second of the fastest program on the fastest link.
+    pub max_window: u64,
+    /// Frame to a client that asked for no extension. The published Python client closes the connection above 1 MiB.
+    pub max_frame: usize,
+    /// Frame to a client that asked for extensions, so one of ours. A page of figures fits, a runaway result does not.
+    pub max_extended_frame: usize,
+    /// Logs that an answer of `run_code` or `shell` carries. It is held in memory whole, several times.
+    pub max_tool_output: usize,
+    /// The server's own WebSocket pings. 20 s is what both published clients do; proxies cut at 60 s and above.
+    pub heartbeat: Duration,
+    /// A WebSocket client from which nothing came for so long, not even an answer to a ping, is gone. A callback may
+    /// well keep a single-threaded client busy for a minute.
+    pub silence_timeout: Duration,
+    /// A client that takes no byte for so long is gone. As above.
+    pub write_timeout: Duration,
+    /// How long the server's end waits for its sessions to end. Kernels are killed after a second or two anyway.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_sessions: 100,
+            idle_timeout: Duration::from_secs(300),
+            max_idle_timeout: Duration::from_secs(24 * 3600),
+            default_run_timeout: Duration::from_secs(60),
+            max_run_timeout: Duration::from_secs(24 * 3600),
+            max_body: 16 * MIB,
+            max_message: 16 * MIB,
+            read_timeout: Duration::from_secs(30),
+            max_connections: 800,
+            max_runs: 256,
+            run_buffer: 256 * KIB,
+            max_window: 16 * MIB as u64,
+            max_frame: MIB - 1,
+            max_extended_frame: 16 * MIB,
+            max_tool_output: 16 * MIB,
+            heartbeat: Duration::from_secs(20),
+            silence_timeout: Duration::from_secs(120),
+            write_timeout: Duration::from_secs(120),
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! A connection: one WebSocket of one session, and the runs that it shows.
+//!
+//! One task a connection, one loop:
+//!
+//! ```text
+//!              ┌── a message came ──► start, cancel, acknowledge, …
+//! connection ──┼── the socket takes more, and a run has something: the next run in turn shows one event
+//!              ├── time for a heartbeat, or the other end is gone
+//!              └── the session ends: show what is left, say goodbye
+//! ```
+//!
+//! It queues nothing: an event leaves its run's log when the socket takes it. So a client that reads slowly makes its
+//! programs wait, each for itself, and memory does not grow.
+//!
+//! When the connection is gone, a run that nobody can see again is abandoned.
+
+mod link;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use agb_core::wire::DEFAULT_TARGET;
+use agb_core::wire::service::{Reply, Request, StartRun, parse_request};
+use axum::extract::ws::{Message, WebSocket};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use self::link::{Link, Loss, Turn};
+use crate::run::event::{Event, RunFailure};
+use crate::run::frame::frame;
+use crate::run::{MAX_CHUNK, ReadyRuns, Run, Wishes};
+use crate::session::{Session, Stage};
+
+/// One WebSocket of one session, and the runs that it shows.
+pub(crate) struct Connection {
+    session: Arc<Session>,
+    link: Link,
+    ready: Arc<ReadyRuns>,
+    shown: HashMap<String, Arc<Run>>,
+    /// Frames that belong to no run that goes on: refusals.
+    replies: VecDeque<String>,
+    /// Messages that meant nothing.
+    nonsense: u32,
+}
+
+/// How a connection came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// By the other end, or the network: there is nobody to talk to.
+    Lost(Loss),
+    /// By us, with a word.
+    Goodbye(u16, &'static str),
+}
+
+/// While so many refusals wait, nothing more is read.
+const MAX_REPLIES: usize = 64;
+/// So many messages that mean nothing are one client's mistake; more are an attack.
+const MAX_NONSENSE: u32 = 100;
+/// The published clients make 32 characters. It is in every frame, so it must stay short.
+const MAX_INVOCATION: usize = 256;
+/// How long the last events of a released session may take to go out.
+const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// WebSocket close codes.
+mod close {
+    /// A message above the limit.
+    pub(super) const TOO_LARGE: u16 = 1009;
+    /// Against the rules of this protocol.
+    pub(super) const POLICY: u16 = 1008;
+    /// The session is no more. (4000 and above are free for applications; this one reads as 404.)
+    pub(super) const SESSION_GONE: u16 = 4404;
+}
+
+impl Connection {
+    /// Serves a client until it or its session is gone.
+    pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>) {
+        let mut connection = Self {
+            session,
+            link: Link::new(socket),
+            ready: Arc::default(),
+            shown: HashMap::new(),
+            replies: VecDeque::new(),
+            nonsense: 0,
+        };
+        connection.session.touch();
+        tracing::debug!(session = connection.session.id(), "connected");
+        let end = connection.talk().await;
+        tracing::debug!(session = connection.session.id(), ?end, runs = connection.shown.len(), "disconnected");
+        for run in connection.shown.into_values() {
+            // A resumable run will stay here, for the next connection.
+            run.abandon();
+        }
+        if let End::Goodbye(code, reason) = end {
+            connection.link.close(code, reason).await;
+        }
+    }
+
+    async fn talk(&mut self) -> End {
+        let limits = self.session.config().limits.clone();
+        let mut heartbeat = interval_at(Instant::now() + limits.heartbeat, limits.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ping_due = false;
+        let mut stage = self.session.watch_stage();
+        let mut last_words: Option<Instant> = None;
+        let ready = Arc::clone(&self.ready);
+        loop {
+            let can_show = ping_due || !self.replies.is_empty() || !self.ready.is_empty();
+            if last_words.is_some() && !can_show && self.shown.is_empty() {
+                return End::Goodbye(close::SESSION_GONE, "the session was released");
+            }
+            let can_read = self.replies.len() < MAX_REPLIES;
+            let deadline = self.link.deadline(limits.silence_timeout, limits.write_timeout);
+            let deadline = last_words.map_or(deadline, |until| deadline.min(until));
+            let turn = tokio::select! {
+                turn = self.link.turn(can_read, can_show) => turn,
+                () = ready.rung() => continue,
+                _ = heartbeat.tick() => {
+                    ping_due = true;
+                    continue;
+                }
+                () = gone(&mut stage), if last_words.is_none() => {
+                    last_words = Some(Instant::now() + LAST_WORDS);
+                    continue;
+                }
+                () = sleep_until(deadline) => {
+                    return match last_words {
+                        Some(_) => End::Goodbye(close::SESSION_GONE, "the session was released"),
+                        None => End::Lost(Loss::Broken("the client reads or answers nothing any more".to_owned())),
+                    };
+                }
+            };
+            let result = match turn {
+                Turn::Incoming(message) => self.take(message),
+                Turn::Writable => self.show(std::mem::take(&mut ping_due)),
+                Turn::Lost(Loss::TooLarge) => {
+                    Err(End::Goodbye(close::TOO_LARGE, "the message is larger than this server takes"))
+                }
+                Turn::Lost(loss) => Err(End::Lost(loss)),
+            };
+            if let Err(end) = result {
+                return end;
+            }
+        }
+    }
+
+    /// Sends what is due: a ping, refusals, and then an event of each run in turn, until about one chunk is under way.
+    fn show(&mut self, ping_due: bool) -> Result<(), End> {
+        if ping_due {
+            self.link.send(Message::Ping(Vec::new().into())).map_err(End::Lost)?;
+        }
+        let mut sent = 0;
+        while sent < MAX_CHUNK && self.link.takes_more() {
+            let Some(text) = self.next_frame() else { break };
+            sent += text.len();
+            self.link.send(Message::Text(text.into())).map_err(End::Lost)?;
+        }
+        Ok(())
+    }
+
+    fn next_frame(&mut self) -> Option<String> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
+        }
+        while let Some(run) = self.ready.pop() {
+            let Some(shown) = run.show() else { continue };
+            if matches!(shown.event, Event::End(_)) {
+                self.shown.remove(run.id());
+            }
+            let limits = &self.session.config().limits;
+            let limit = if run.is_extended() { limits.max_extended_frame } else { limits.max_frame };
+            return Some(frame(run.id(), run.is_extended(), shown, limit));
+        }
+        None
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), End> {
+        match message {
+            Message::Text(text) => self.request(&text),
+            // Seen from clients that hand over bytes: the same JSON.
+            Message::Binary(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => self.request(text),
+                Err(_) => self.nonsense(),
+            },
+            // Answered below us.
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            // What follows is the end of the stream.
+            Message::Close(_) => Ok(()),
+        }
+    }
+
+    fn request(&mut self, text: &str) -> Result<(), End> {
+        let Ok(request) = parse_request(text) else { return self.nonsense() };
+        match request {
+            Request::Ping => Ok(()),
+            Request::Start { invocation, start, .. } => self.start(invocation, start),
+            Request::Cancel { invocation } => {
+                if let Some(run) = self.session.run(&invocation) {
+                    run.interrupt();
+                }
+                Ok(())
+            }
+            Request::Ack { invocation, seq } => {
+                if let Some(run) = self.shown.get(&invocation) {
+                    run.acknowledge(seq);
+                }
+                Ok(())
+            }
+            Request::Resume { invocation, .. } => {
+                self.fail(&invocation, "this server does not keep runs for a later connection: start a new run")
+            }
+            Request::Stdin { invocation, .. } => {
+                tracing::debug!(session = self.session.id(), invocation, "input ignored: the extension is not offered");
+                self.nonsense()
+            }
+            Request::Unknown { invocation: Some(invocation), what } if !self.shown.contains_key(&invocation) => {
+                let message =
+                    format!("this server knows no request {what:?}; it knows run_code (mode stream), cancel and ack");
+                self.nonsense()?;
+                self.fail(&invocation, &message)
+            }
+            Request::Unknown { .. } => self.nonsense(),
+        }
+    }
+
+    fn start(&mut self, invocation: String, start: StartRun) -> Result<(), End> {
+        if invocation.len() > MAX_INVOCATION {
+            return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
+        }
+        if self.shown.contains_key(&invocation) {
+            // The same start once more: it is under way.
+            return Ok(());
+        }
+        let limits = &self.session.config().limits;
+        let wishes = Wishes {
+            extended: start.is_extended(),
+            window: start.window.map(|window| window.min(limits.max_window)),
+            buffer: limits.run_buffer,
+        };
+        match self.session.start(&invocation, wishes, &start.language, start.code, start.timeout_s) {
+            Ok(run) => {
+                run.attach(Arc::clone(&self.ready));
+                self.shown.insert(invocation, run);
+            }
+            Err(failure) => self.refuse(invocation, wishes, failure),
+        }
+        Ok(())
+    }
+
+    /// Answers a start with an error and an end, as a run that failed would.
+    fn refuse(&mut self, invocation: String, wishes: Wishes, failure: RunFailure) {
+        tracing::debug!(session = self.session.id(), invocation, reason = failure.name, "run refused");
+        let limit = self.session.config().limits.max_frame;
+        let run = Run::refused(invocation, wishes, failure);
+        while let Some(shown) = run.show() {
+            self.replies.push_back(frame(run.id(), wishes.extended, shown, limit));
+        }
+    }
+
+    fn fail(&mut self, invocation: &str, message: &str) -> Result<(), End> {
+        if invocation.len() > MAX_INVOCATION {
+            return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
+        }
+        let reply = Reply { invocation, source: DEFAULT_TARGET, seq: None };
+        self.replies.push_back(reply.failed(message));
+        Ok(())
+    }
+
+    fn nonsense(&mut self) -> Result<(), End> {
+        self.nonsense += 1;
+        if self.nonsense > MAX_NONSENSE {
+            return Err(End::Goodbye(close::POLICY, "too many messages that are no requests"));
+        }
+        Ok(())
+    }
+}
+
+async fn gone(stage: &mut watch::Receiver<Stage>) {
+    // The sender lives in the session, which lives in the connection.
+    let _ = stage.wait_for(|stage| *stage == Stage::Gone).await;
+}

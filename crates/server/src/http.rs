@@ -1,0 +1,83 @@
+//! The HTTP side: routes, the key, and the envelope around every answer.
+
+mod address;
+mod answer;
+mod error;
+mod labels;
+mod link;
+mod params;
+mod sessions;
+mod tools;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{Method, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+
+pub(crate) use self::address::Address;
+pub use self::address::InvalidPublicUrl;
+pub(crate) use self::error::ApiError;
+use crate::server::Shared;
+
+/// All routes of a server.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    let with_key = Router::new()
+        .route("/mcp/createSession", post(sessions::create))
+        .route("/mcp/getSession", post(sessions::get))
+        .route("/mcp/getSessionInfo", post(sessions::info))
+        .route("/mcp/releaseSession", post(sessions::release))
+        .route("/mcp/releaseSessionAsync", post(sessions::release_async))
+        .route("/mcp/refreshSessionIdleTime", post(sessions::refresh))
+        .route("/mcp/getMcpResource", post(sessions::resource))
+        .route("/mcp/listTools", post(tools::list))
+        .route("/mcp", post(tools::call))
+        .route("/sdk/ListSession", get(sessions::list))
+        .route("/sdk/SetLabel", post(labels::set))
+        .route("/sdk/GetLabel", get(labels::get))
+        .route("/internet/getLink", get(sessions::link))
+        .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
+    let with_token =
+        Router::new().route("/ws/{session}", get(link::connect)).route("/link/{session}/callTool", post(link::call));
+    with_key
+        .merge(with_token)
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn(catch_panics))
+        .with_state(shared)
+}
+
+async fn check_key(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let key = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let key = key.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match key {
+        None => ApiError::NoKey.into_response(),
+        Some((_, key)) if shared.config.api_key.matches(key.trim()) => next.run(request).await,
+        Some(_) => ApiError::WrongKey.into_response(),
+    }
+}
+
+async fn no_route(uri: Uri) -> ApiError {
+    ApiError::NoRoute(uri.path().chars().take(200).collect())
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::WrongMethod { method, path: uri.path().chars().take(200).collect() }
+}
+
+/// A panic is a defect of ours; even then the client gets an answer, and the others notice nothing.
+async fn catch_panics(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(path, "a call broke off by a panic");
+            ApiError::Defect.into_response()
+        }
+    }
+}

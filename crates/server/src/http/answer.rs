@@ -1,0 +1,61 @@
+//! The envelope of every answer.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::random;
+
+/// An answer that is no error.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    data: Value,
+    beside: Map<String, Value>,
+}
+
+impl Answer {
+    /// An answer with this `data`.
+    pub(crate) fn new(data: Value) -> Self {
+        Self { data, beside: Map::new() }
+    }
+
+    /// Puts a field beside `data`.
+    pub(crate) fn beside(mut self, name: &str, value: Value) -> Self {
+        self.beside.insert(name.to_owned(), value);
+        self
+    }
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        let mut fields = self.beside;
+        fields.insert("data".to_owned(), self.data);
+        // The message stays empty: the published client shows it instead of a tool's own error where there is one.
+        envelope(StatusCode::OK, "ok", "", Some(fields))
+    }
+}
+
+/// `{"requestId","code","message","success","httpStatusCode","data"}`, with the request id as a header as well.
+pub(super) fn envelope(status: StatusCode, code: &str, message: &str, fields: Option<Map<String, Value>>) -> Response {
+    let request_id = random::request_id();
+    if status != StatusCode::OK {
+        tracing::debug!(request_id, %status, code, message, "refused");
+    }
+    let success = fields.is_some();
+    let mut body = fields.unwrap_or_else(|| Map::from_iter([("data".to_owned(), Value::Null)]));
+    body.insert("requestId".to_owned(), json!(request_id));
+    body.insert("code".to_owned(), json!(code));
+    body.insert("message".to_owned(), json!(message));
+    body.insert("success".to_owned(), json!(success));
+    body.insert("httpStatusCode".to_owned(), json!(status.as_u16()));
+    let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        headers.insert("x-request-id", id);
+    }
+    response
+}

@@ -1,0 +1,94 @@
+//! What goes wrong with an HTTP call, and how it is said.
+
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use thiserror::Error;
+
+use super::answer::envelope;
+use crate::image::UnknownImage;
+use crate::sessions::CreateError;
+use crate::tools::UnknownTool;
+
+/// What goes wrong with an HTTP call. Each says what happened, to what, and what to do.
+#[derive(Debug, Error)]
+pub(crate) enum ApiError {
+    #[error("no API key: send the header \"authorization: Bearer <key>\"")]
+    NoKey,
+    #[error("the API key is not this server's: compare AGB_API_KEY on both sides")]
+    WrongKey,
+    #[error("no access token: send the session's token in the header X-Access-Token")]
+    NoToken,
+    #[error("the access token is not this session's: fetch it anew by getSession")]
+    WrongToken,
+    #[error("session {0:?} not found: it was released, was idle for too long, or never was; create a new one")]
+    NoSession(String),
+    #[error("session {0:?} is being released: create a new one")]
+    SessionEnding(String),
+    #[error(transparent)]
+    NoImage(#[from] UnknownImage),
+    #[error(transparent)]
+    NoTool(#[from] UnknownTool),
+    #[error("{0} is missing: it is required for this call")]
+    Missing(&'static str),
+    #[error("{name} is not valid: {problem}")]
+    Invalid { name: &'static str, problem: String },
+    #[error("the body is not a JSON object: {0}")]
+    Malformed(String),
+    #[error("the body is larger than the {limit} bytes that this server takes")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive within {seconds} s")]
+    TooSlow { seconds: u64 },
+    #[error("{what} is not offered by the local server{hint}")]
+    NotOffered { what: &'static str, hint: &'static str },
+    #[error("there is no {0} here: compare the path with the documentation")]
+    NoRoute(String),
+    #[error("{path} does not take {method}: compare the method with the documentation")]
+    WrongMethod { method: Method, path: String },
+    #[error("this address speaks WebSocket: {0}")]
+    NoUpgrade(String),
+    #[error(transparent)]
+    NotCreated(#[from] CreateError),
+    #[error("the call broke off by a defect of agb-server; its log has more under this request id")]
+    Defect,
+}
+
+impl ApiError {
+    /// The error's code and HTTP status.
+    pub(crate) fn kind(&self) -> (&'static str, StatusCode) {
+        use StatusCode as Status;
+        match self {
+            Self::NoKey => ("InvalidApiKey.Missing", Status::UNAUTHORIZED),
+            Self::WrongKey => ("InvalidApiKey.NotFound", Status::UNAUTHORIZED),
+            Self::NoToken => ("InvalidAccessToken.Missing", Status::UNAUTHORIZED),
+            Self::WrongToken => ("InvalidAccessToken.NotFound", Status::UNAUTHORIZED),
+            Self::NoSession(_) => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
+            Self::SessionEnding(_) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
+            Self::NoImage(_) => ("InvalidImage.NotFound", Status::BAD_REQUEST),
+            Self::NoTool(_) => ("InvalidTool.NotFound", Status::BAD_REQUEST),
+            Self::Missing(_) => ("InvalidParameter.Missing", Status::BAD_REQUEST),
+            Self::Invalid { .. } => ("InvalidParameter.Value", Status::BAD_REQUEST),
+            Self::Malformed(_) => ("InvalidBody.Malformed", Status::BAD_REQUEST),
+            Self::TooLarge { .. } => ("InvalidBody.TooLarge", Status::PAYLOAD_TOO_LARGE),
+            Self::TooSlow { .. } => ("InvalidBody.TooSlow", Status::REQUEST_TIMEOUT),
+            Self::NotOffered { .. } => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
+            Self::NoRoute(_) => ("InvalidPath.NotFound", Status::NOT_FOUND),
+            Self::WrongMethod { .. } => ("InvalidMethod.NotAllowed", Status::METHOD_NOT_ALLOWED),
+            Self::NoUpgrade(_) => ("InvalidUpgrade", Status::BAD_REQUEST),
+            Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
+            Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
+            Self::NotCreated(CreateError::Folder(_)) | Self::Defect => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// A parameter with a wrong value.
+    pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::Invalid { name, problem: problem.into() }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (code, status) = self.kind();
+        envelope(status, code, &self.to_string(), None)
+    }
+}

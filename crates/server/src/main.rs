@@ -1,0 +1,258 @@
+//! The command `agb-server`.
+
+use std::future::pending;
+use std::io::{ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use agb_core::language::Language;
+use agb_core::secret::Secret;
+use agb_server::{Config, Limits, Server};
+use clap::{Args, Parser, Subcommand};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tracing_subscriber::EnvFilter;
+
+/// A local server that speaks AGB's wire and really runs the code.
+#[derive(Parser)]
+#[command(name = "agb-server", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients until SIGINT or SIGTERM.
+    Serve(Box<Serve>),
+}
+
+#[derive(Args)]
+struct Serve {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value_t = Config::DEFAULT_LISTEN, value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// The key that clients must give; without one a random key is made and printed.
+    #[arg(long, env = "AGB_API_KEY", hide_env_values = true, value_name = "KEY")]
+    api_key: Option<String>,
+    /// Where clients reach this server, when a proxy hides the Host that they asked for.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// End when standard input does: a parent's way to take this server with it, however it ends.
+    #[arg(long)]
+    exit_with_stdin: bool,
+    /// The Python interpreter; else it is looked for.
+    #[arg(long, env = "AGB_PYTHON", value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// The Node interpreter; else it is looked for.
+    #[arg(long, env = "AGB_NODE", value_name = "PATH")]
+    node: Option<PathBuf>,
+    /// The folder below which sessions get theirs; else the system's temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// Every limit; a default that is not given here is in the documentation of `Limits`, with its reason.
+#[derive(Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Sessions at once.
+    #[arg(long, default_value_t = Limits::default().max_sessions, value_name = "N")]
+    max_sessions: usize,
+    /// Release a session that was idle for so long, unless it was created with another time.
+    #[arg(long, default_value_t = seconds(Limits::default().idle_timeout), value_name = "SECONDS")]
+    idle_timeout: f64,
+    /// The longest idle time that a session may ask for.
+    #[arg(long, default_value_t = seconds(Limits::default().max_idle_timeout), value_name = "SECONDS")]
+    max_idle_timeout: f64,
+    /// Time for a run that does not say.
+    #[arg(long, default_value_t = seconds(Limits::default().default_run_timeout), value_name = "SECONDS")]
+    run_timeout: f64,
+    /// The longest time that a run may ask for.
+    #[arg(long, default_value_t = seconds(Limits::default().max_run_timeout), value_name = "SECONDS")]
+    max_run_timeout: f64,
+    /// Body of an HTTP call.
+    #[arg(long, default_value_t = Limits::default().max_body, value_name = "BYTES")]
+    max_body: usize,
+    /// Message of a WebSocket client.
+    #[arg(long, default_value_t = Limits::default().max_message, value_name = "BYTES")]
+    max_message: usize,
+    /// Time for the head of a request, and for its body.
+    #[arg(long, default_value_t = seconds(Limits::default().read_timeout), value_name = "SECONDS")]
+    read_timeout: f64,
+    /// TCP connections at once; more wait.
+    #[arg(long, default_value_t = Limits::default().max_connections, value_name = "N")]
+    max_connections: usize,
+    /// Runs at once in one session.
+    #[arg(long, default_value_t = Limits::default().max_runs, value_name = "N")]
+    max_runs: usize,
+    /// Output of a run that is kept while its viewer is behind.
+    #[arg(long, default_value_t = Limits::default().run_buffer, value_name = "BYTES")]
+    run_buffer: usize,
+    /// The largest flow-control window that a client gets.
+    #[arg(long, default_value_t = Limits::default().max_window, value_name = "BYTES")]
+    max_window: u64,
+    /// Frame to a client that asked for no extension.
+    #[arg(long, default_value_t = Limits::default().max_frame, value_name = "BYTES")]
+    max_frame: usize,
+    /// Frame to a client that asked for extensions.
+    #[arg(long, default_value_t = Limits::default().max_extended_frame, value_name = "BYTES")]
+    max_extended_frame: usize,
+    /// Logs in the answer of a tool; more is left out, and the answer says so.
+    #[arg(long, default_value_t = Limits::default().max_tool_output, value_name = "BYTES")]
+    max_tool_output: usize,
+    /// WebSocket pings.
+    #[arg(long, default_value_t = seconds(Limits::default().heartbeat), value_name = "SECONDS")]
+    heartbeat: f64,
+    /// A WebSocket client that is silent for so long, pings included, is gone.
+    #[arg(long, default_value_t = seconds(Limits::default().silence_timeout), value_name = "SECONDS")]
+    silence_timeout: f64,
+    /// A WebSocket client that takes nothing for so long is gone.
+    #[arg(long, default_value_t = seconds(Limits::default().write_timeout), value_name = "SECONDS")]
+    write_timeout: f64,
+    /// How long the server's own end may take.
+    #[arg(long, default_value_t = seconds(Limits::default().shutdown_grace), value_name = "SECONDS")]
+    shutdown_grace: f64,
+}
+
+fn main() -> ExitCode {
+    let Command::Serve(serve) = Cli::parse().command;
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(format!("no threads: {error}")),
+    };
+    let result = runtime.block_on(run(*serve));
+    // A file tool in the middle of a large file does not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => fail(message),
+    }
+}
+
+async fn run(serve: Serve) -> Result<(), String> {
+    let stop = stop(serve.exit_with_stdin)?;
+    let (listen, made_key) = (serve.listen, serve.api_key.is_none());
+    let config = config(serve)?;
+    let key = config.api_key.clone();
+    let server = Server::new(config).map_err(|error| error.to_string())?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
+    if made_key {
+        say(&format!("agb-server made the API key {}", key.expose()));
+    }
+    say(&format!("agb-server listening on http://{address}"));
+    server.serve(listener, stop).await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn config(serve: Serve) -> Result<Config, String> {
+    let key = serve.api_key.map_or_else(agb_server::api_key, Secret::from);
+    let interpreters = [(Language::Python, serve.python), (Language::JavaScript, serve.node)];
+    let defaults = Config::new(key);
+    Ok(Config {
+        public_url: serve.public_url,
+        interpreters: interpreters.into_iter().filter_map(|(language, path)| Some((language, path?))).collect(),
+        data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
+        limits: limits(&serve.limits)?,
+        api_key: defaults.api_key,
+    })
+}
+
+fn limits(args: &LimitArgs) -> Result<Limits, String> {
+    Ok(Limits {
+        max_sessions: args.max_sessions,
+        idle_timeout: duration("--idle-timeout", args.idle_timeout)?,
+        max_idle_timeout: duration("--max-idle-timeout", args.max_idle_timeout)?,
+        default_run_timeout: duration("--run-timeout", args.run_timeout)?,
+        max_run_timeout: duration("--max-run-timeout", args.max_run_timeout)?,
+        max_body: args.max_body,
+        max_message: args.max_message,
+        read_timeout: duration("--read-timeout", args.read_timeout)?,
+        max_connections: args.max_connections.clamp(1, 1 << 20),
+        max_runs: args.max_runs,
+        run_buffer: args.run_buffer,
+        max_window: args.max_window,
+        max_frame: args.max_frame,
+        max_extended_frame: args.max_extended_frame,
+        max_tool_output: args.max_tool_output,
+        heartbeat: duration("--heartbeat", args.heartbeat)?,
+        silence_timeout: duration("--silence-timeout", args.silence_timeout)?,
+        write_timeout: duration("--write-timeout", args.write_timeout)?,
+        shutdown_grace: duration("--shutdown-grace", args.shutdown_grace)?,
+    })
+}
+
+fn seconds(duration: Duration) -> f64 {
+    duration.as_secs_f64()
+}
+
+fn duration(name: &str, seconds: f64) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| !duration.is_zero() && *duration <= YEAR)
+        .ok_or_else(|| format!("{name} {seconds}: give seconds, more than 0 and at most a year"))
+}
+
+/// Ready when the server is to end.
+fn stop(with_stdin: bool) -> Result<impl Future<Output = ()>, String> {
+    let refused = |error| format!("cannot wait for signals: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+    let stdin_ended = with_stdin.then(stdin_ended);
+    Ok(async move {
+        let stdin_ended = async {
+            match stdin_ended {
+                Some(ended) => drop(ended.await),
+                None => pending().await,
+            }
+        };
+        let reason = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = stdin_ended => "end of standard input",
+        };
+        tracing::info!(reason, "ending");
+    })
+}
+
+/// A thread of its own, since a read from a terminal or a pipe cannot be taken back at the end.
+fn stdin_ended() -> oneshot::Receiver<()> {
+    let (sender, receiver) = oneshot::channel();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1024];
+        loop {
+            match std::io::stdin().read(&mut buffer) {
+                Ok(1..) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        drop(sender);
+    });
+    receiver
+}
+
+/// Writes a line to standard output. Whoever waits for it must not wait for a buffer; whoever does not read it is no
+/// reason to end.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}
+
+fn fail(message: String) -> ExitCode {
+    eprintln!("agb-server: {message}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,61 @@
+//! What happens in a run, as its viewers see it.
+
+pub(crate) use agb_core::batch::Stream;
+pub(crate) use agb_core::result::RunFailure;
+pub(crate) use agb_core::run::Finish;
+use serde_json::{Map, Value};
+
+/// One thing that happened. [`Event::End`] comes once, and last.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// The run was taken. Only a viewer that asked for an extension sees this.
+    Accepted,
+    /// The program wrote this.
+    Chunk(Stream, String),
+    /// The program showed something: an object keyed by MIME type.
+    Result {
+        /// The value of the program's last expression, say.
+        is_main: bool,
+        /// By MIME type.
+        mime: Map<String, Value>,
+    },
+    /// The run failed, and this is why.
+    Error(RunFailure),
+    /// Nothing comes after this.
+    End(Finish),
+}
+
+impl Event {
+    /// What it costs to keep, in bytes, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Chunk(_, text) => text.len(),
+            Self::Result { mime, .. } => mime.values().map(weight_of).sum(),
+            Self::Error(failure) => failure.value.len() + failure.traceback.len(),
+            Self::Accepted | Self::End(_) => 0,
+        }
+    }
+}
+
+/// A failure that is the server's word, not the program's.
+pub(crate) fn failure(name: &str, value: impl Into<String>) -> RunFailure {
+    RunFailure { name: name.to_owned(), value: value.into(), traceback: String::new() }
+}
+
+/// `Name: message`, as the end of a run tells it.
+pub(crate) fn one_line(failure: &RunFailure) -> String {
+    match (failure.name.is_empty(), failure.value.is_empty()) {
+        (_, true) => failure.name.clone(),
+        (true, false) => failure.value.clone(),
+        (false, false) => format!("{}: {}", failure.name, failure.value),
+    }
+}
+
+fn weight_of(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(|item| 16 + weight_of(item)).sum(),
+        Value::Object(fields) => fields.iter().map(|(key, value)| 16 + key.len() + weight_of(value)).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
+    }
+}

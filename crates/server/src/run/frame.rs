@@ -1,0 +1,134 @@
+//! A run's events as WebSocket frames, none larger than the client takes.
+
+use agb_core::wire::DEFAULT_TARGET;
+use agb_core::wire::service::Reply;
+use serde_json::{Map, Value, json};
+
+use super::Shown;
+use super::event::{Event, RunFailure};
+use crate::EXTENSIONS;
+use crate::random;
+
+/// What an envelope takes around its content, generously.
+const ENVELOPE: usize = 1024;
+/// A message is read by a person: more than this is a program's data gone astray.
+const MAX_MESSAGE: usize = 16 * 1024;
+/// A traceback of a thousand lines.
+const MAX_TRACEBACK: usize = 64 * 1024;
+
+/// Writes the frame of an event of run `id`, at most `limit` bytes long.
+///
+/// `numbered` is set for a client that asked for an extension. Chunks are small enough by [`super::MAX_CHUNK`]; a
+/// result that is too large is replaced by a text that says what it was, a message that is too long is cut.
+pub(crate) fn frame(id: &str, numbered: bool, shown: Shown, limit: usize) -> String {
+    let reply = Reply { invocation: id, source: DEFAULT_TARGET, seq: numbered.then_some(shown.seq) };
+    match shown.event {
+        Event::Accepted => reply.started(EXTENSIONS),
+        Event::Chunk(stream, text) => reply.chunk(stream, &text),
+        Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)), is_main),
+        Event::Error(failure) => {
+            let failure = RunFailure {
+                name: cut(failure.name, MAX_MESSAGE),
+                value: cut(failure.value, MAX_MESSAGE),
+                traceback: cut(failure.traceback, MAX_TRACEBACK),
+            };
+            reply.error(&failure.name, &failure.value, &random::request_id(), Some(&failure))
+        }
+        Event::End(mut finish) => {
+            finish.execution_error = finish.execution_error.map(|error| cut(error, MAX_MESSAGE));
+            reply.end(&finish)
+        }
+    }
+}
+
+/// Takes the largest representations out until the rest fits, and says so in `text/plain`.
+fn fit(mut mime: Map<String, Value>, limit: usize) -> Map<String, Value> {
+    let size = |key: &str, value: &Value| key.len() + value.to_string().len() + 4;
+    let mut sizes: Vec<(usize, String)> = mime.iter().map(|(key, value)| (size(key, value), key.clone())).collect();
+    let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
+    if total <= limit {
+        return mime;
+    }
+    sizes.sort_unstable();
+    let mut left_out = Vec::new();
+    // The note needs its own room: about a hundred bytes for each type that it names.
+    while total + 256 + left_out.len() * 128 > limit
+        && let Some((size, key)) = sizes.pop()
+    {
+        total -= size;
+        mime.remove(&key);
+        left_out.push(format!("{} of {size} bytes", cut(key, 64)));
+    }
+    left_out.truncate(16);
+    let note = format!(
+        "[left out, since a message of more than {limit} bytes does not go through: {}; write it to a file instead]",
+        left_out.join(", ")
+    );
+    let text = match mime.get("text/plain").and_then(Value::as_str) {
+        Some(text) => format!("{text}\n{note}"),
+        None => note,
+    };
+    mime.insert("text/plain".to_owned(), json!(text));
+    mime
+}
+
+/// Cuts a text between characters, and says how much is missing.
+fn cut(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        let missing = text.len() - limit;
+        text.truncate(text.floor_char_boundary(limit));
+        text.push_str(&format!("… [{missing} bytes more]"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::MAX_CHUNK;
+    use crate::run::event::{Finish, Stream};
+
+    const MIB: usize = 1024 * 1024;
+
+    fn made(event: Event) -> String {
+        frame(&"i".repeat(128), true, Shown { seq: u64::MAX, event }, MIB - 1)
+    }
+
+    #[test]
+    fn no_frame_reaches_the_limit() {
+        let mut mime = Map::new();
+        mime.insert("image/png".to_owned(), json!("x".repeat(3 * MIB)));
+        mime.insert("text/html".to_owned(), json!("\u{1}".repeat(MIB / 6)));
+        mime.insert("text/plain".to_owned(), json!("<Figure>"));
+        let failure = RunFailure { name: "\0".repeat(MIB), value: "\0".repeat(MIB), traceback: "\0".repeat(MIB) };
+        for event in [
+            Event::Chunk(Stream::Stdout, "\0".repeat(MAX_CHUNK)),
+            Event::Result { is_main: true, mime },
+            Event::Error(failure),
+            Event::End(Finish { execution_error: Some("\0".repeat(MIB)), ..Finish::default() }),
+        ] {
+            let frame = made(event);
+            assert!(frame.len() < MIB, "{} bytes: {}", frame.len(), &frame[..200]);
+            serde_json::from_str::<Value>(&frame).expect("a frame is JSON");
+        }
+    }
+
+    #[test]
+    fn a_large_result_says_what_it_was_and_keeps_the_rest() {
+        let mut mime = Map::new();
+        mime.insert("image/png".to_owned(), json!("x".repeat(3 * MIB)));
+        mime.insert("text/plain".to_owned(), json!("<Figure>"));
+        let frame = made(Event::Result { is_main: true, mime });
+        let value: Value = serde_json::from_str(&frame).expect("a frame is JSON");
+        let mime = &value["data"]["result"]["mime"];
+        assert!(mime.get("image/png").is_none());
+        let text = mime["text/plain"].as_str().expect("a text");
+        assert!(text.starts_with("<Figure>\n") && text.contains("image/png of 31457"), "{text}");
+    }
+
+    #[test]
+    fn many_representations_do_not_make_a_long_note() {
+        let mime = (0..20_000).map(|n| (format!("x/{n}"), json!("y".repeat(100)))).collect();
+        assert!(made(Event::Result { is_main: false, mime }).len() < MIB);
+    }
+}

@@ -1,0 +1,98 @@
+//! What a kernel says about the end of a cell, in the words of the wire.
+
+use agb_kernel::{CellEnd, CellError, Outcome};
+
+use super::event::{Finish, RunFailure, failure, one_line};
+
+/// The end of a run, and the failure to tell before it if the kernel told none.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Ended {
+    pub(crate) failure: Option<RunFailure>,
+    pub(crate) finish: Finish,
+}
+
+/// Puts the end of a cell into the words of the wire: what happened, and what became of the program's variables.
+pub(crate) fn ended(end: CellEnd) -> Ended {
+    let fate = match (end.execution_count, end.state_lost) {
+        (0, _) => "it had not begun",
+        (_, false) => "the interpreter's state is kept",
+        (_, true) => "the interpreter was restarted, its state is lost",
+    };
+    let (reason, failure) = match end.outcome {
+        Outcome::Finished => ("finished", None),
+        Outcome::Failed(error) => ("failed", Some(failure_of(error))),
+        Outcome::TimedOut(limit) => {
+            let message = format!("timed out after {} s; {fate}", limit.as_secs_f64());
+            ("timeout", Some(failure("Timeout", message)))
+        }
+        Outcome::Cancelled => ("cancelled", Some(failure("Cancelled", format!("the run was cancelled; {fate}")))),
+        Outcome::Killed(death) => ("killed", Some(failure("Killed", death.to_string()))),
+        Outcome::NotStarted(error) => ("failed", Some(failure("NotStarted", error.to_string()))),
+    };
+    let execution_error = failure.as_ref().map(|failure| match reason {
+        "timeout" => failure.value.clone(),
+        _ => one_line(failure),
+    });
+    let finish = Finish {
+        failed: failure.is_some(),
+        execution_count: (end.execution_count > 0).then_some(u64::from(end.execution_count)),
+        execution_time: Some(end.execution_time.as_secs_f64()),
+        execution_error,
+        reason: Some(reason.to_owned()),
+        state_lost: end.state_lost,
+    };
+    Ended { failure, finish }
+}
+
+/// The end of a run whose kernel went away without a word: a mistake of ours, but still an end.
+pub(crate) fn vanished() -> Finish {
+    Finish {
+        failed: true,
+        execution_error: Some("the run's kernel vanished; this is a defect of agb-server".to_owned()),
+        reason: Some("killed".to_owned()),
+        state_lost: true,
+        ..Finish::default()
+    }
+}
+
+/// What the program raised.
+pub(crate) fn failure_of(error: CellError) -> RunFailure {
+    RunFailure { name: error.name, value: error.value, traceback: error.traceback }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn end(outcome: Outcome, execution_count: u32, state_lost: bool) -> Ended {
+        ended(CellEnd { outcome, execution_count, execution_time: Duration::from_millis(1500), state_lost })
+    }
+
+    #[test]
+    fn says_what_happened_and_what_became_of_the_state() {
+        let finished = end(Outcome::Finished, 3, false);
+        assert_eq!(finished.failure, None);
+        assert_eq!(finished.finish.execution_count, Some(3));
+        assert_eq!(finished.finish.execution_time, Some(1.5));
+        assert!(!finished.finish.failed);
+
+        let limit = Duration::from_millis(2500);
+        for (outcome, count, lost, error) in [
+            (Outcome::TimedOut(limit), 1, false, "timed out after 2.5 s; the interpreter's state is kept"),
+            (
+                Outcome::TimedOut(limit),
+                1,
+                true,
+                "timed out after 2.5 s; the interpreter was restarted, its state is lost",
+            ),
+            (Outcome::Cancelled, 0, false, "Cancelled: the run was cancelled; it had not begun"),
+        ] {
+            let ended = end(outcome, count, lost);
+            assert!(ended.finish.failed && ended.failure.is_some());
+            assert_eq!(ended.finish.execution_error.as_deref(), Some(error));
+            assert_eq!(ended.finish.state_lost, lost);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The `flow` extension's account: how much output a viewer has been sent and not yet acknowledged.
+
+use std::collections::VecDeque;
+
+/// How much output a viewer has been sent and not yet acknowledged.
+///
+/// Invariants: `in_flight` is the sum over `checkpoints`, and at most `size` unless a single character is larger;
+/// there are at most about 128 checkpoints whatever the sizes of the chunks, so an account of a million one-byte
+/// events is as small as any other.
+#[derive(Debug)]
+pub(crate) struct Window {
+    size: u64,
+    in_flight: u64,
+    checkpoints: VecDeque<Checkpoint>,
+}
+
+/// Some neighbouring events, freed together once the last of them is acknowledged.
+#[derive(Debug)]
+struct Checkpoint {
+    last_seq: u64,
+    bytes: u64,
+}
+
+/// Events are freed in groups of up to this part of the window. Small enough for a client that acknowledges each half.
+const GROUPS: u64 = 64;
+
+impl Window {
+    /// An empty account of `size` bytes; at least one byte, or nothing would ever move.
+    pub(crate) fn new(size: u64) -> Self {
+        Self { size: size.max(1), in_flight: 0, checkpoints: VecDeque::new() }
+    }
+
+    /// How many bytes may be sent now. One character is always allowed into an empty window.
+    pub(crate) fn room(&self) -> u64 {
+        self.size.saturating_sub(self.in_flight)
+    }
+
+    /// Whether everything was acknowledged.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    /// Books `bytes` as sent in event `seq`.
+    pub(crate) fn sent(&mut self, seq: u64, bytes: u64) {
+        self.in_flight += bytes;
+        match self.checkpoints.back_mut() {
+            Some(last) if last.bytes + bytes <= self.size / GROUPS => {
+                last.bytes += bytes;
+                last.last_seq = seq;
+            }
+            _ => self.checkpoints.push_back(Checkpoint { last_seq: seq, bytes }),
+        }
+    }
+
+    /// The viewer has taken every event up to `seq`. Old and invented numbers do no harm.
+    pub(crate) fn acknowledged(&mut self, seq: u64) {
+        while let Some(first) = self.checkpoints.front()
+            && first.last_seq <= seq
+        {
+            self.in_flight -= first.bytes;
+            self.checkpoints.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_down_and_up() {
+        let mut window = Window::new(100);
+        window.sent(1, 60);
+        window.sent(2, 40);
+        assert_eq!(window.room(), 0);
+        window.acknowledged(1);
+        assert_eq!(window.room(), 60);
+        window.acknowledged(1);
+        window.acknowledged(0);
+        assert_eq!(window.room(), 60);
+        window.acknowledged(u64::MAX);
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn stays_small_for_a_million_tiny_events() {
+        let mut window = Window::new(1 << 20);
+        for seq in 1..=1 << 20 {
+            window.sent(seq, 1);
+        }
+        assert_eq!(window.room(), 0);
+        assert!(window.checkpoints.len() <= 128, "{}", window.checkpoints.len());
+    }
+
+    #[test]
+    fn a_client_that_acknowledges_each_half_never_stalls() {
+        let mut window = Window::new(1 << 16);
+        let (mut seq, mut taken) = (0, 0);
+        for _ in 0..1_000_000 {
+            if window.room() < 3 {
+                panic!("stalled at {seq}");
+            }
+            seq += 1;
+            window.sent(seq, 3);
+            taken += 3;
+            if taken >= 1 << 15 {
+                window.acknowledged(seq);
+                taken = 0;
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+//! A session: a folder, an interpreter per language, and the runs in them.
+//!
+//! ```text
+//! session ─┬─ kernel (a language) ── its own tasks, its process
+//!          ├─ run ── its pump, one task, ends with its program
+//!          └─ release ── one task, once: ends the runs, the kernels, the folder
+//! ```
+//!
+//! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
+
+mod folder;
+mod use_clock;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agb_core::language::Language;
+use agb_core::secret::Secret;
+use agb_kernel::{Cell, Kernel, KernelLimits, KernelSpec};
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+pub(crate) use self::folder::{Folder, PathError};
+use self::use_clock::UseClock;
+use crate::config::Config;
+use crate::image::Image;
+use crate::random;
+use crate::run::event::{RunFailure, failure};
+use crate::run::{Run, Wishes};
+use crate::tools::FileChanges;
+
+/// A folder, an interpreter per language, and the runs in them.
+pub(crate) struct Session {
+    id: String,
+    ordinal: u64,
+    image: Image,
+    token: Secret,
+    folder: Folder,
+    config: Arc<Config>,
+    stage: watch::Sender<Stage>,
+    clock: Mutex<UseClock>,
+    labels: Mutex<BTreeMap<String, String>>,
+    kernels: Mutex<HashMap<Language, Kernel>>,
+    runs: Mutex<HashMap<String, Arc<Run>>>,
+    changes: Mutex<FileChanges>,
+}
+
+/// How far a session's life has come. Only ever forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// It takes runs.
+    Running,
+    /// Its release has begun.
+    Deleting,
+    /// Nothing of it is left.
+    Gone,
+}
+
+impl Stage {
+    /// As it goes over the wire.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "RUNNING",
+            Self::Deleting => "DELETING",
+            Self::Gone => "DELETED",
+        }
+    }
+}
+
+/// What a new session is given.
+#[derive(Debug)]
+pub(crate) struct NewSession {
+    pub(crate) image: Image,
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) idle_timeout: Duration,
+}
+
+/// Something is going on in the session: it is not idle until this is dropped.
+pub(crate) struct Activity(Arc<Session>);
+
+impl Drop for Activity {
+    fn drop(&mut self) {
+        lock(&self.0.clock).end();
+    }
+}
+
+/// A run is going on in the session, under its id.
+struct Going {
+    id: String,
+    activity: Activity,
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        lock(&self.activity.0.runs).remove(&self.id);
+    }
+}
+
+impl Session {
+    /// A session with a folder of its own and no interpreter yet: that starts with the first run.
+    pub(crate) fn new(ordinal: u64, new: NewSession, folder: Folder, config: Arc<Config>) -> Arc<Self> {
+        Arc::new(Self {
+            id: random::session_id(),
+            ordinal,
+            image: new.image,
+            token: random::token(),
+            folder,
+            config,
+            stage: watch::Sender::new(Stage::Running),
+            clock: Mutex::new(UseClock::new(new.idle_timeout)),
+            labels: Mutex::new(new.labels),
+            kernels: Mutex::default(),
+            runs: Mutex::default(),
+            changes: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its place in the order in which sessions were created.
+    pub(crate) fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
+    pub(crate) fn image(&self) -> Image {
+        self.image
+    }
+
+    /// What opens this session's WebSocket and link, and nothing else.
+    pub(crate) fn token(&self) -> &Secret {
+        &self.token
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        *self.stage.borrow()
+    }
+
+    /// Tells of every change of [`Session::stage`].
+    pub(crate) fn watch_stage(&self) -> watch::Receiver<Stage> {
+        self.stage.subscribe()
+    }
+
+    pub(crate) fn labels(&self) -> BTreeMap<String, String> {
+        lock(&self.labels).clone()
+    }
+
+    pub(crate) fn set_labels(&self, labels: BTreeMap<String, String>) {
+        *lock(&self.labels) = labels;
+    }
+
+    /// What the file tools know about earlier states of the folder.
+    pub(crate) fn changes(&self) -> MutexGuard<'_, FileChanges> {
+        lock(&self.changes)
+    }
+
+    /// Starts the idle time anew.
+    pub(crate) fn touch(&self) {
+        lock(&self.clock).touch();
+    }
+
+    /// When the session will have been idle for too long, if nothing happens.
+    pub(crate) fn idle_deadline(&self, now: Instant) -> Instant {
+        lock(&self.clock).deadline(now)
+    }
+
+    /// Something begins that lasts, if the session still takes it.
+    pub(crate) fn begin(self: &Arc<Self>) -> Option<Activity> {
+        (self.stage() == Stage::Running).then(|| {
+            lock(&self.clock).begin();
+            Activity(Arc::clone(self))
+        })
+    }
+
+    /// The run that goes on under this id.
+    pub(crate) fn run(&self, id: &str) -> Option<Arc<Run>> {
+        lock(&self.runs).get(id).cloned()
+    }
+
+    /// Starts a program as a run that can be watched.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        id: &str,
+        wishes: Wishes,
+        language: &str,
+        code: String,
+        timeout_s: Option<f64>,
+    ) -> Result<Arc<Run>, RunFailure> {
+        let language = parse_language(language)?;
+        let timeout = self.run_timeout(timeout_s)?;
+        let activity = self.begin().ok_or_else(ending)?;
+        let kernel = self.kernel(language)?;
+        let mut runs = lock(&self.runs);
+        let limit = self.config.limits.max_runs;
+        if runs.contains_key(id) {
+            let message = format!("a run with the invocation id {id:?} is going on already; use a new id for each run");
+            return Err(failure("DuplicateRun", message));
+        }
+        if runs.len() >= limit {
+            let message =
+                format!("{limit} runs are going on in this session already; wait for one to end, then try again");
+            return Err(failure("TooManyRuns", message));
+        }
+        let going = Going { id: id.to_owned(), activity };
+        let run = Run::start(id.to_owned(), wishes, &kernel, Cell::new(code, timeout), going);
+        runs.insert(id.to_owned(), Arc::clone(&run));
+        Ok(run)
+    }
+
+    /// The kernel of a language; a new one starts its interpreter with its first cell.
+    pub(crate) fn kernel(&self, language: Language) -> Result<Kernel, RunFailure> {
+        let mut kernels = lock(&self.kernels);
+        // Under the lock: a release takes the kernels after it has said so in `stage`.
+        if self.stage() != Stage::Running {
+            return Err(ending());
+        }
+        if let Some(kernel) = kernels.get(&language) {
+            return Ok(kernel.clone());
+        }
+        let kernel = Kernel::new(self.kernel_spec(language)?);
+        kernels.insert(language, kernel.clone());
+        Ok(kernel)
+    }
+
+    /// Time for a run, as it asked for.
+    pub(crate) fn run_timeout(&self, asked: Option<f64>) -> Result<Duration, RunFailure> {
+        let limits = &self.config.limits;
+        let Some(seconds) = asked else { return Ok(limits.default_run_timeout) };
+        Duration::try_from_secs_f64(seconds)
+            .ok()
+            .filter(|timeout| !timeout.is_zero() && *timeout <= limits.max_run_timeout)
+            .ok_or_else(|| {
+                let most = limits.max_run_timeout.as_secs();
+                failure(
+                    "InvalidTimeout",
+                    format!("a timeout of {seconds} s cannot be had: give more than 0 and at most {most} s"),
+                )
+            })
+    }
+
+    /// Ends everything and waits until it is gone. Whoever comes second waits for the first.
+    pub(crate) async fn release(self: &Arc<Self>) {
+        let first = self.stage.send_if_modified(|stage| {
+            let first = *stage == Stage::Running;
+            if first {
+                *stage = Stage::Deleting;
+            }
+            first
+        });
+        if first {
+            // A task of its own: a caller that goes away does not leave the work half done.
+            tokio::spawn(Arc::clone(self).end());
+        }
+        // The sender lives as long as `self`.
+        let _ = self.watch_stage().wait_for(|stage| *stage == Stage::Gone).await;
+    }
+
+    async fn end(self: Arc<Self>) {
+        tracing::debug!(session = self.id, "releasing");
+        let kernels: Vec<Kernel> = std::mem::take(&mut *lock(&self.kernels)).into_values().collect();
+        let runs: Vec<Arc<Run>> = lock(&self.runs).values().cloned().collect();
+        for run in runs {
+            run.interrupt();
+        }
+        join_all(kernels.iter().map(Kernel::shutdown)).await;
+        let session = Arc::clone(&self);
+        let removed = tokio::task::spawn_blocking(move || session.folder.remove()).await;
+        match removed {
+            Ok(Ok(())) => tracing::info!(session = self.id, "released"),
+            Ok(Err(error)) => {
+                tracing::warn!(session = self.id, %error, "released, but its folder could not be removed")
+            }
+            Err(error) => {
+                tracing::error!(session = self.id, %error, "released, but the removal of its folder broke off")
+            }
+        }
+        self.stage.send_replace(Stage::Gone);
+    }
+
+    fn kernel_spec(&self, language: Language) -> Result<KernelSpec, RunFailure> {
+        let given: Option<&PathBuf> = self.config.interpreters.get(&language);
+        let interpreter = agb_kernel::find_interpreter(language, given.map(PathBuf::as_path))
+            .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
+        Ok(KernelSpec {
+            limits: KernelLimits { queued_cells: self.config.limits.max_runs, ..KernelLimits::default() },
+            ..KernelSpec::new(language, interpreter, self.folder.work())
+        })
+    }
+}
+
+/// The language of a run, or why it is refused.
+pub(crate) fn parse_language(name: &str) -> Result<Language, RunFailure> {
+    Language::parse(name).map_err(|error| failure("UnknownLanguage", error.to_string()))
+}
+
+fn ending() -> RunFailure {
+    failure("SessionReleased", "the session is being released; create a new one")
+}
+
+/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,166 @@
+//! All sessions of a server.
+//!
+//! One task, the sweeper, sleeps until the next session may have been idle for too long and releases it. It ends with
+//! the sessions.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use thiserror::Error;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::random;
+use crate::session::{Folder, NewSession, Session, Stage};
+
+/// All sessions of a server, and the folder that theirs lie in.
+pub(crate) struct Sessions {
+    config: Arc<Config>,
+    root: PathBuf,
+    all: Mutex<All>,
+    next_ordinal: AtomicU64,
+    created: Arc<Notify>,
+}
+
+#[derive(Default)]
+struct All {
+    by_id: HashMap<String, Arc<Session>>,
+    closed: bool,
+}
+
+/// Why there is no new session.
+#[derive(Debug, Error)]
+pub(crate) enum CreateError {
+    #[error("{limit} sessions exist already; release one, or start the server with a larger --max-sessions")]
+    Full { limit: usize },
+    #[error("the server is about to end; try again when it has been started anew")]
+    Closed,
+    #[error("the session's folder could not be made: {0}; look for space and rights in the server's --data-dir")]
+    Folder(#[from] io::Error),
+}
+
+/// When nothing becomes idle before, look again after this: a session may have got a shorter time meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+impl Sessions {
+    /// No session yet, and a private folder for them.
+    pub(crate) fn new(config: Arc<Config>) -> io::Result<Arc<Self>> {
+        let root = config.data_dir.join(format!("agb-server-{}", random::hex::<8>()));
+        std::fs::DirBuilder::new().mode(0o700).create(&root)?;
+        // Canonical: programs see their working directory so, and their absolute paths are compared with it.
+        let root = root.canonicalize()?;
+        let created = Arc::new(Notify::new());
+        let sessions = Arc::new(Self {
+            config,
+            root,
+            all: Mutex::default(),
+            next_ordinal: AtomicU64::new(1),
+            created: Arc::clone(&created),
+        });
+        tokio::spawn(sweep(Arc::downgrade(&sessions), created));
+        Ok(sessions)
+    }
+
+    /// Creates a session.
+    pub(crate) fn create(&self, new: NewSession) -> Result<Arc<Session>, CreateError> {
+        let mut all = self.all();
+        if all.closed {
+            return Err(CreateError::Closed);
+        }
+        let limit = self.config.limits.max_sessions;
+        if all.by_id.len() >= limit {
+            return Err(CreateError::Full { limit });
+        }
+        let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
+        let folder = Folder::create(&self.root, &format!("{ordinal}-{}", random::hex::<4>()))?;
+        let session = Session::new(ordinal, new, folder, Arc::clone(&self.config));
+        all.by_id.insert(session.id().to_owned(), Arc::clone(&session));
+        drop(all);
+        tracing::info!(session = session.id(), image = session.image().id(), "created");
+        self.created.notify_one();
+        Ok(session)
+    }
+
+    /// Finds a session.
+    pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
+        self.all().by_id.get(id).cloned()
+    }
+
+    /// All sessions, oldest first.
+    pub(crate) fn list(&self) -> Vec<Arc<Session>> {
+        let mut list: Vec<_> = self.all().by_id.values().cloned().collect();
+        list.sort_unstable_by_key(|session| session.ordinal());
+        list
+    }
+
+    /// Releases a session, waits until nothing of it is left, and forgets it.
+    pub(crate) async fn release(self: &Arc<Self>, session: &Arc<Session>) {
+        // A task of its own, so that the session is forgotten even when the caller has gone away.
+        let (sessions, session) = (Arc::clone(self), Arc::clone(session));
+        let released = tokio::spawn(async move {
+            session.release().await;
+            sessions.all().by_id.remove(session.id());
+        });
+        if let Err(error) = released.await {
+            tracing::error!(%error, "a release broke off");
+        }
+    }
+
+    /// Releases every session, lets none be created any more, and removes the folder.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        self.all().closed = true;
+        let sessions = self.list();
+        join_all(sessions.iter().map(|session| self.release(session))).await;
+        if let Err(error) = std::fs::remove_dir_all(&self.root)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%error, folder = %self.root.display(), "the server's folder could not be removed");
+        }
+    }
+
+    fn all(&self) -> MutexGuard<'_, All> {
+        // Nothing panics while it holds the lock, and each change under it is a single step.
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Sessions {
+    fn drop(&mut self) {
+        // A server that was dropped without being closed: the kernels end with their handles, the files go here.
+        let _ = std::fs::remove_dir_all(&self.root);
+    }
+}
+
+async fn sweep(sessions: Weak<Sessions>, created: Arc<Notify>) {
+    // Weak while asleep, or the sessions would never be dropped; hence the short sleeps.
+    while let Some(next) = sessions.upgrade().map(|sessions| release_idle(&sessions)) {
+        tokio::select! {
+            () = tokio::time::sleep_until(next) => {}
+            () = created.notified() => {}
+        }
+    }
+}
+
+/// Releases what has been idle for too long; says when to look again.
+fn release_idle(sessions: &Arc<Sessions>) -> Instant {
+    let now = Instant::now();
+    let mut next = now + LOOK_AGAIN;
+    for session in sessions.list().into_iter().filter(|session| session.stage() == Stage::Running) {
+        let deadline = session.idle_deadline(now);
+        if deadline <= now {
+            tracing::info!(session = session.id(), "idle for too long");
+            let sessions = Arc::clone(sessions);
+            tokio::spawn(async move { sessions.release(&session).await });
+        } else {
+            next = next.min(deadline);
+        }
+    }
+    next
+}

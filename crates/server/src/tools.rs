@@ -1,0 +1,237 @@
+//! The tools of a session: what `callTool` calls.
+//!
+//! Each call is one request and one answer. What goes wrong within a tool (no such file, a program that raised) is an
+//! answer as well, marked as an error; only an unknown tool is a wrong call.
+
+mod args;
+mod changes;
+mod edit_files;
+mod error;
+mod read_files;
+mod run_code;
+mod search_files;
+mod shell;
+
+use std::sync::Arc;
+
+use agb_core::wire::DEFAULT_TARGET;
+use serde_json::{Map, Value, json};
+use thiserror::Error;
+
+use self::args::Args;
+pub(crate) use self::changes::FileChanges;
+use self::error::ToolError;
+use crate::session::Session;
+
+/// A tool of a session.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    name: &'static str,
+    description: &'static str,
+    server: &'static str,
+    /// Name, JSON type, description; a name that begins with `?` is optional.
+    parameters: &'static [(&'static str, &'static str, &'static str)],
+}
+
+/// What a tool answers.
+#[derive(Debug)]
+pub(crate) struct ToolAnswer {
+    text: String,
+    is_error: bool,
+}
+
+/// A tool that is not known, said together with those that are.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("tool {0:?} is not known to this server; known tools are {known}", known = names())]
+pub(crate) struct UnknownTool(String);
+
+const SHELL: &str = "wuying_shell";
+const FILES: &str = "wuying_filesystem";
+
+const TOOLS: &[Tool] = &[
+    Tool {
+        name: "run_code",
+        description: "Runs a program; variables live on in the session",
+        server: DEFAULT_TARGET,
+        parameters: &[
+            ("code", "string", "The program"),
+            ("language", "string", "python, javascript, r or java"),
+            ("?timeout_s", "number", "Seconds; 60 if not given"),
+        ],
+    },
+    Tool {
+        name: "shell",
+        description: "Runs a command in sh; it and all it started end with the call",
+        server: SHELL,
+        parameters: &[
+            ("command", "string", "The command"),
+            ("?timeout_ms", "integer", "Milliseconds; 1000 if not given"),
+            ("?cwd", "string", "Where; the session's working directory if not given"),
+            ("?envs", "object", "Environment variables"),
+        ],
+    },
+    Tool {
+        name: "create_directory",
+        description: "Makes a directory, and those above it",
+        server: FILES,
+        parameters: &[("path", "string", "The directory")],
+    },
+    Tool {
+        name: "edit_file",
+        description: "Replaces texts in a file and answers the difference",
+        server: FILES,
+        parameters: &[
+            ("path", "string", "The file"),
+            ("edits", "array", "Objects with oldText and newText, applied in order"),
+            ("?dryRun", "boolean", "Only answer the difference"),
+        ],
+    },
+    Tool {
+        name: "get_file_info",
+        description: "Tells size, kind, permissions and times, one a line",
+        server: FILES,
+        parameters: &[("path", "string", "The file or directory")],
+    },
+    Tool {
+        name: "list_directory",
+        description: "Lists a directory: [DIR] name or [FILE] name, one a line",
+        server: FILES,
+        parameters: &[("path", "string", "The directory")],
+    },
+    Tool {
+        name: "move_file",
+        description: "Moves or renames a file or directory; the destination must not exist",
+        server: FILES,
+        parameters: &[("source", "string", "What"), ("destination", "string", "Where to")],
+    },
+    Tool {
+        name: "delete_file",
+        description: "Deletes a file, a link or an empty directory",
+        server: FILES,
+        parameters: &[("path", "string", "The file")],
+    },
+    Tool {
+        name: "read_file",
+        description: "Reads a file or a part of it",
+        server: FILES,
+        parameters: &[
+            ("path", "string", "The file"),
+            ("?offset", "integer", "First byte"),
+            ("?length", "integer", "Bytes; 0 for all"),
+            ("?format", "string", "text, or binary for base64"),
+        ],
+    },
+    Tool {
+        name: "read_multiple_files",
+        description: "Reads several text files",
+        server: FILES,
+        parameters: &[("paths", "array", "The files")],
+    },
+    Tool {
+        name: "write_file",
+        description: "Writes a text into a file",
+        server: FILES,
+        parameters: &[
+            ("path", "string", "The file"),
+            ("content", "string", "The text"),
+            ("?mode", "string", "overwrite, append or create_new"),
+        ],
+    },
+    Tool {
+        name: "search_files",
+        description: "Finds files and directories by name or glob pattern, below a directory",
+        server: FILES,
+        parameters: &[
+            ("path", "string", "The directory"),
+            ("pattern", "string", "A glob pattern, or a part of a name"),
+            ("?excludePatterns", "array", "What to leave out, and all below it"),
+        ],
+    },
+    Tool {
+        name: "get_file_change",
+        description: "Tells what has changed below a directory since the last call for it",
+        server: FILES,
+        parameters: &[("path", "string", "The directory")],
+    },
+];
+
+/// The tool of this name.
+pub(crate) fn find(name: &str) -> Result<&'static Tool, UnknownTool> {
+    TOOLS.iter().find(|tool| tool.name == name).ok_or_else(|| UnknownTool(name.chars().take(80).collect()))
+}
+
+/// All tools, as the wire lists them.
+pub(crate) fn list() -> Value {
+    TOOLS.iter().map(Tool::to_json).collect()
+}
+
+fn names() -> String {
+    TOOLS.iter().map(|tool| tool.name).collect::<Vec<_>>().join(", ")
+}
+
+impl Tool {
+    /// Calls the tool. A call that is dropped ends what it started.
+    pub(crate) async fn call(&self, session: &Arc<Session>, args: Map<String, Value>) -> ToolAnswer {
+        let args = Args::new(self.name, args);
+        let result = match self.name {
+            "run_code" => run_code::run_code(session, &args).await,
+            "shell" => shell::shell(session, &args).await,
+            _ => {
+                // Files may be on a slow disk, and large.
+                let session = Arc::clone(session);
+                let name = self.name;
+                tokio::task::spawn_blocking(move || file_tool(name, &session, &args))
+                    .await
+                    .unwrap_or(Err(ToolError::Defect))
+            }
+        };
+        match result {
+            Ok(text) => ToolAnswer { text, is_error: false },
+            Err(error) => ToolAnswer { text: error.to_string(), is_error: true },
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        let properties: Map<String, Value> = self
+            .parameters
+            .iter()
+            .map(|(name, kind, description)| {
+                let name = name.trim_start_matches('?').to_owned();
+                (name, json!({ "type": kind, "description": description }))
+            })
+            .collect();
+        let required: Vec<_> =
+            self.parameters.iter().map(|(name, ..)| *name).filter(|name| !name.starts_with('?')).collect();
+        json!({
+            "name": self.name,
+            "description": self.description,
+            "inputSchema": { "type": "object", "properties": properties, "required": required },
+            "server": self.server,
+            "tool": self.name,
+        })
+    }
+}
+
+fn file_tool(name: &str, session: &Session, args: &Args) -> Result<String, ToolError> {
+    match name {
+        "create_directory" => edit_files::create_directory(session, args),
+        "edit_file" => edit_files::edit_file(session, args),
+        "move_file" => edit_files::move_file(session, args),
+        "delete_file" => edit_files::delete_file(session, args),
+        "write_file" => edit_files::write_file(session, args),
+        "get_file_info" => read_files::get_file_info(session, args),
+        "list_directory" => read_files::list_directory(session, args),
+        "read_file" => read_files::read_file(session, args),
+        "read_multiple_files" => read_files::read_multiple_files(session, args),
+        "search_files" => search_files::search_files(session, args),
+        "get_file_change" => changes::get_file_change(session, args),
+        _ => Err(ToolError::Defect),
+    }
+}
+
+impl ToolAnswer {
+    /// `{content: [{type, text}], isError}`
+    pub(crate) fn to_json(&self) -> Value {
+        json!({ "content": [{ "type": "text", "text": self.text }], "isError": self.is_error })
+    }
+}

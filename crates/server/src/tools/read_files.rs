@@ -1,0 +1,173 @@
+//! The file tools that look.
+
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, PermissionsExt};
+use data_encoding::BASE64;
+
+use super::args::Args;
+use super::error::ToolError;
+use crate::session::Session;
+
+/// A directory of more entries is searched, not listed.
+const MAX_ENTRIES: usize = 100_000;
+/// Files in one call; more are a loop's mistake.
+const MAX_FILES: usize = 1000;
+/// The longest character is four bytes: so many more are read to complete the last one.
+const CHARACTER: u64 = 3;
+
+pub(super) fn read_file(session: &Session, args: &Args) -> Result<String, ToolError> {
+    let path = session.folder().path(args.text("path")?)?;
+    let (offset, length) = (args.bytes("offset")?, args.bytes("length")?);
+    let format = args.optional_text("format")?.unwrap_or("text");
+    let limit = session.config().limits.max_tool_output as u64;
+    let files = session.folder().files();
+    match format {
+        "" | "text" => read_text(&files, &path, offset, length, limit),
+        "binary" => {
+            let bytes = read_bytes(&files, &path, offset, length, limit)?;
+            Ok(BASE64.encode(&bytes))
+        }
+        _ => Err(args.invalid("format", "text or binary")),
+    }
+}
+
+pub(super) fn read_multiple_files(session: &Session, args: &Args) -> Result<String, ToolError> {
+    let paths = args.texts("paths")?;
+    if paths.is_empty() {
+        return Err(args.invalid("paths", "a list with a path at least"));
+    }
+    if paths.len() > MAX_FILES {
+        return Err(too_much("the number of files", MAX_FILES, "ask for them in several calls"));
+    }
+    let limit = session.config().limits.max_tool_output;
+    let mut parts: Vec<String> = Vec::new();
+    let mut size = 0;
+    for given in paths {
+        let read = session
+            .folder()
+            .path(&given)
+            .map_err(ToolError::from)
+            .and_then(|path| read_text(&session.folder().files(), &path, 0, 0, (limit - size) as u64));
+        let part = match read {
+            Ok(text) => format!("{given}:\n{text}\n"),
+            Err(error @ ToolError::TooMuch { .. }) => return Err(error),
+            Err(error) => format!("{given}: Error - {error}\n"),
+        };
+        size = (size + part.len()).min(limit);
+        parts.push(part);
+    }
+    Ok(parts.join("\n---\n"))
+}
+
+pub(super) fn get_file_info(session: &Session, args: &Args) -> Result<String, ToolError> {
+    let path = session.folder().path(args.text("path")?)?;
+    let files = session.folder().files();
+    let failed = |error: io::Error| ToolError::system("looking at", &path, &error);
+    let link = files.symlink_metadata(&path).map_err(failed)?;
+    // A link that leads nowhere, or out, is shown as what it is itself.
+    let meta = if link.is_symlink() { files.metadata(&path).unwrap_or_else(|_| link.clone()) } else { link.clone() };
+    let time = |time: io::Result<cap_std::time::SystemTime>| match time {
+        Ok(time) => humantime::format_rfc3339_millis(time.into_std()).to_string(),
+        Err(_) => "unknown".to_owned(),
+    };
+    let lines = [
+        format!("size: {}", meta.len()),
+        format!("created: {}", time(meta.created())),
+        format!("modified: {}", time(meta.modified())),
+        format!("accessed: {}", time(meta.accessed())),
+        format!("isDirectory: {}", meta.is_dir()),
+        format!("isFile: {}", meta.is_file()),
+        format!("isSymbolicLink: {}", link.is_symlink()),
+        format!("permissions: {:o}", meta.permissions().mode() & 0o7777),
+        format!("links: {}", MetadataExt::nlink(&meta)),
+    ];
+    Ok(lines.join("\n"))
+}
+
+pub(super) fn list_directory(session: &Session, args: &Args) -> Result<String, ToolError> {
+    let path = session.folder().path(args.text("path")?)?;
+    let failed = |error: io::Error| ToolError::system("listing", &path, &error);
+    let mut lines = Vec::new();
+    for entry in session.folder().files().read_dir(&path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let is_dir = entry.file_type().is_ok_and(|kind: FileType| kind.is_dir());
+        let name = one_line(&entry.file_name().to_string_lossy());
+        lines.push((!is_dir, name));
+        if lines.len() > MAX_ENTRIES {
+            return Err(too_much("the list", MAX_ENTRIES, "look for what you need with search_files"));
+        }
+    }
+    lines.sort_unstable();
+    let lines: Vec<String> = lines
+        .into_iter()
+        .map(|(is_file, name)| format!("{} {name}", if is_file { "[FILE]" } else { "[DIR]" }))
+        .collect();
+    Ok(lines.join("\n"))
+}
+
+/// The whole of a text file.
+pub(super) fn read_whole(files: &Dir, path: &Path, limit: u64) -> Result<String, ToolError> {
+    let bytes = read_bytes(files, path, 0, 0, limit)?;
+    String::from_utf8(bytes).map_err(|_| ToolError::WrongKind {
+        path: path.display().to_string(),
+        is: "not a text",
+        hint: "only UTF-8 text can be edited",
+    })
+}
+
+/// A part of a text file. A character belongs to the part that its first byte is in, so that the parts of a file, put
+/// together, are the file.
+fn read_text(files: &Dir, path: &Path, offset: u64, length: u64, limit: u64) -> Result<String, ToolError> {
+    let asked = if length == 0 { 0 } else { length + CHARACTER };
+    let mut bytes = read_bytes(files, path, offset, asked, limit.saturating_add(CHARACTER))?;
+    let is_middle = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
+    if length > 0 {
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        let rest = bytes.get(length..).unwrap_or_default();
+        let tail = rest.iter().take_while(|byte| is_middle(byte)).count();
+        bytes.truncate(length.saturating_add(tail));
+    }
+    let head = if offset > 0 { bytes.iter().take(3).take_while(|byte| is_middle(byte)).count() } else { 0 };
+    Ok(String::from_utf8_lossy(&bytes[head..]).into_owned())
+}
+
+fn read_bytes(files: &Dir, path: &Path, offset: u64, length: u64, limit: u64) -> Result<Vec<u8>, ToolError> {
+    let failed = |error: io::Error| ToolError::system("reading", path, &error);
+    let (mut file, meta) = open(files, path, OpenOptions::new().read(true))?;
+    let rest = meta.len().saturating_sub(offset);
+    let wanted = if length == 0 { rest } else { length.min(rest) };
+    if wanted > limit {
+        return Err(too_much(
+            "the answer",
+            usize::try_from(limit).unwrap_or(usize::MAX),
+            "read the file in parts, by offset and length",
+        ));
+    }
+    file.seek(SeekFrom::Start(offset)).map_err(failed)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+    file.take(wanted).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file. Anything else (a pipe, a device) could block for ever, and is refused.
+pub(super) fn open(files: &Dir, path: &Path, options: &mut OpenOptions) -> Result<(File, Metadata), ToolError> {
+    let failed = |error: io::Error| ToolError::system("opening", path, &error);
+    let file = files.open_with(path, options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)).map_err(failed)?;
+    let meta = file.metadata().map_err(failed)?;
+    if !meta.is_file() {
+        let is = if meta.is_dir() { "a directory" } else { "not a regular file" };
+        return Err(ToolError::WrongKind { path: path.display().to_string(), is, hint: "give a file" });
+    }
+    Ok((file, meta))
+}
+
+/// A name that cannot pass for two lines.
+pub(super) fn one_line(name: &str) -> String {
+    name.replace(['\n', '\r'], "\u{FFFD}")
+}
+
+fn too_much(what: &str, limit: usize, hint: &'static str) -> ToolError {
+    ToolError::TooMuch { what: what.to_owned(), limit: limit.to_string(), hint }
+}

@@ -1,0 +1,118 @@
+//! `run_code`: a program and its whole output in one answer.
+
+use std::sync::Arc;
+
+use agb_kernel::{Cell, CellEvent, ExecutionControl};
+use serde_json::{Map, Value, json};
+
+use super::args::Args;
+use super::error::ToolError;
+use crate::run::outcome;
+use crate::session::{Session, parse_language};
+
+/// Interrupts the program when the call is dropped, since nobody hears of it any more. Without effect after its end.
+struct InterruptOnDrop(ExecutionControl);
+
+impl Drop for InterruptOnDrop {
+    fn drop(&mut self) {
+        self.0.interrupt();
+    }
+}
+
+/// What a program said, up to a limit.
+struct Collected {
+    limit: usize,
+    size: usize,
+    left_out: usize,
+    stdout: Vec<String>,
+    stderr: Vec<String>,
+    results: Vec<Value>,
+}
+
+pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<String, ToolError> {
+    let language = parse_language(args.text("language")?).map_err(ToolError::Run)?;
+    let code = args.text("code")?;
+    let timeout = session.run_timeout(args.number("timeout_s")?).map_err(ToolError::Run)?;
+    let kernel = session.kernel(language).map_err(ToolError::Run)?;
+    let mut execution = kernel.run(Cell::new(code, timeout));
+    let guard = InterruptOnDrop(execution.control());
+    let mut collected = Collected::new(session.config().limits.max_tool_output);
+    let mut failure = None;
+    let mut finish = outcome::vanished();
+    while let Some(event) = execution.next().await {
+        match event {
+            CellEvent::Started => {}
+            CellEvent::Stdout(text) => collected.chunk(text, |all| &mut all.stdout),
+            CellEvent::Stderr(text) => collected.chunk(text, |all| &mut all.stderr),
+            CellEvent::Result(result) => collected.result(result.data, result.is_main),
+            CellEvent::Error(error) => {
+                failure.get_or_insert_with(|| outcome::failure_of(error));
+            }
+            CellEvent::InputRequest { .. } => guard.0.close_stdin(),
+            CellEvent::End(end) => {
+                let ended = outcome::ended(end);
+                failure = failure.or(ended.failure);
+                finish = ended.finish;
+            }
+        }
+    }
+    collected.tell_what_is_left_out();
+    let mut answer = json!({
+        "result": collected.results,
+        "stdout": collected.stdout,
+        "stderr": collected.stderr,
+        "execution_count": finish.execution_count,
+        "execution_time": finish.execution_time.unwrap_or(0.0),
+    });
+    if let Some(error) = finish.execution_error {
+        answer["executionError"] = json!(error);
+    }
+    if let Some(failure) = failure {
+        // Beside what AGB sends: the parts, for a client that shows them apart.
+        answer["error"] = json!({ "name": failure.name, "value": failure.value, "traceback": failure.traceback });
+    }
+    if finish.state_lost {
+        answer["stateLost"] = json!(true);
+    }
+    Ok(answer.to_string())
+}
+
+impl Collected {
+    fn new(limit: usize) -> Self {
+        Self { limit, size: 0, left_out: 0, stdout: Vec::new(), stderr: Vec::new(), results: Vec::new() }
+    }
+
+    fn chunk(&mut self, mut text: String, stream: fn(&mut Self) -> &mut Vec<String>) {
+        let room = self.limit.saturating_sub(self.size);
+        if text.len() > room {
+            let cut = text.floor_char_boundary(room);
+            self.left_out += text.len() - cut;
+            // From here on nothing fits, so that what is shown is the beginning, without gaps.
+            self.limit = 0;
+            text.truncate(cut);
+        }
+        self.size += text.len();
+        if !text.is_empty() {
+            stream(self).push(text);
+        }
+    }
+
+    fn result(&mut self, mut mime: Map<String, Value>, is_main: bool) {
+        let size = Value::Object(mime.clone()).to_string().len();
+        if size > self.limit.saturating_sub(self.size) {
+            self.left_out += size;
+            return;
+        }
+        self.size += size;
+        mime.insert("isMainResult".to_owned(), json!(is_main));
+        self.results.push(Value::Object(mime));
+    }
+
+    fn tell_what_is_left_out(&mut self) {
+        if self.left_out > 0 {
+            let note =
+                format!("[{} bytes of output are left out here; stream the run to get all of it]\n", self.left_out);
+            self.stderr.push(note);
+        }
+    }
+}

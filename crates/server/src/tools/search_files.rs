@@ -1,0 +1,116 @@
+//! `search_files`: by name or glob pattern.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use cap_std::fs::Dir;
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::args::Args;
+use super::error::ToolError;
+use super::read_files::one_line;
+use crate::session::Session;
+
+/// More are not looked at by anybody.
+const MAX_MATCHES: usize = 10_000;
+/// Entries to walk through: some seconds.
+pub(super) const MAX_WALKED: usize = 200_000;
+
+pub(super) fn search_files(session: &Session, args: &Args) -> Result<String, ToolError> {
+    let given = args.text("path")?;
+    let path = session.folder().path(given)?;
+    let pattern = Pattern::new(args, "pattern", args.text("pattern")?)?;
+    let excluded = args
+        .texts("excludePatterns")?
+        .iter()
+        .map(|text| Pattern::new(args, "excludePatterns", text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut found = Vec::new();
+    walk(&session.folder().files(), &path, |relative, _| {
+        if excluded.iter().any(|excluded| excluded.matches(relative)) {
+            return Ok(false);
+        }
+        if pattern.matches(relative) {
+            found.push(one_line(&Path::new(given).join(relative).to_string_lossy()));
+        }
+        if found.len() > MAX_MATCHES {
+            let (what, limit) = ("the number of matches".to_owned(), MAX_MATCHES.to_string());
+            return Err(ToolError::TooMuch { what, limit, hint: "choose a narrower pattern or path" });
+        }
+        Ok(true)
+    })?;
+    found.sort_unstable();
+    Ok(if found.is_empty() { "No matches found".to_owned() } else { found.join("\n") })
+}
+
+/// What a walk meets.
+pub(super) struct Met {
+    pub(super) is_dir: bool,
+    pub(super) meta: Option<cap_std::fs::Metadata>,
+}
+
+/// Visits everything below a directory, without following links, by paths relative to it. The visitor says whether to
+/// go on below.
+pub(super) fn walk(
+    files: &Dir,
+    start: &Path,
+    mut visit: impl FnMut(&Path, &Met) -> Result<bool, ToolError>,
+) -> Result<(), ToolError> {
+    let mut waiting = VecDeque::from([PathBuf::new()]);
+    let mut walked = 0;
+    while let Some(below) = waiting.pop_front() {
+        let here = start.join(&below);
+        let entries = match files.read_dir(&here) {
+            Ok(entries) => entries,
+            Err(error) if below.as_os_str().is_empty() => return Err(ToolError::system("listing", &here, &error)),
+            // Gone meanwhile, or closed to us: the rest is still worth having.
+            Err(_) => continue,
+        };
+        for entry in entries {
+            let entry = entry.map_err(|error: io::Error| ToolError::system("listing", &here, &error))?;
+            walked += 1;
+            if walked > MAX_WALKED {
+                let (what, limit) = ("the number of files to look at".to_owned(), MAX_WALKED.to_string());
+                return Err(ToolError::TooMuch { what, limit, hint: "choose a path with less below it" });
+            }
+            let relative = below.join(entry.file_name());
+            let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            let met = Met { is_dir, meta: entry.metadata().ok() };
+            if visit(&relative, &met)? && is_dir {
+                waiting.push_back(relative);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A glob, matched against the name and the path; or a part of a name, in any case.
+enum Pattern {
+    Glob(GlobMatcher),
+    Part(String),
+}
+
+impl Pattern {
+    fn new(args: &Args, name: &'static str, text: &str) -> Result<Self, ToolError> {
+        if text.is_empty() || text.len() > 1000 {
+            return Err(args.invalid(name, "a pattern of 1 to 1000 bytes"));
+        }
+        if !text.contains(['*', '?', '[', '{']) {
+            return Ok(Self::Part(text.to_lowercase()));
+        }
+        GlobBuilder::new(text)
+            .literal_separator(true)
+            .build()
+            .map(|glob| Self::Glob(glob.compile_matcher()))
+            .map_err(|error| args.invalid(name, format!("a glob pattern: {}", error.kind())))
+    }
+
+    fn matches(&self, relative: &Path) -> bool {
+        let name = relative.file_name().unwrap_or_default();
+        match self {
+            Self::Glob(glob) => glob.is_match(relative) || glob.is_match(name),
+            Self::Part(part) => name.to_string_lossy().to_lowercase().contains(part),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Everything the server promises, tried from outside over a real socket.
