@@ -35,7 +35,7 @@ describe("startLocalServer", { skip: process.platform === "win32" }, () => {
   it("resolves with endpoint and key once the server listens, and stops it", async () => {
     const lines: string[] = [];
     const server = await startLocalServer({
-      program: program("echo", `${echo} process.on("SIGTERM", () => { console.error("bye"); process.exit(0); });`),
+      program: program("echo", `process.on("SIGTERM", () => { console.error("bye"); process.exit(0); }); ${echo}`),
       args: ["--max-sessions", "3"],
       env: { EXTRA: "yes" },
       onLog: (line) => lines.push(line),

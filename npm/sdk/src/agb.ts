@@ -204,9 +204,10 @@ function constructionError(error: unknown): unknown {
       return new AuthenticationError(error.message, error.code);
     case "NO_LOCAL_SERVER":
       return new ConfigurationError(
-        `${error.message}: the endpoint is "local", but no server program was found. Run \`npm install agbcloud-local\`,` +
-          " or let AGB_SERVER name an agb-server program",
+        'The endpoint is "local", but no server program was found. Run `npm install agbcloud-local`, or let AGB_SERVER' +
+          " name an agb-server program",
         error.code,
+        { cause: error },
       );
     case "BAD_ENDPOINT":
     case "BAD_TIMEOUT":

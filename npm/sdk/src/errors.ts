@@ -23,6 +23,9 @@ export type AGBErrorCode =
   | "NATIVE_ADDON_BROKEN"
   | "TIMED_OUT"
   | "UNREACHABLE"
+  | "NO_SUCH_PAGE"
+  | "TOOL_FAILED"
+  | "CALLBACK_THREW"
   | "UNKNOWN"
   | (string & {});
 

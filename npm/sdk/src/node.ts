@@ -5,18 +5,9 @@
  * @module
  */
 
-import { AsyncResource } from "node:async_hooks";
-import { loadAddon } from "./node/addon.js";
-import { findLocalServer } from "./node/local-server.js";
+import { nodePlatform } from "./node/platform.js";
 import { plugPlatform } from "./platform.js";
 
-plugPlatform({
-  loadBinding: loadAddon,
-  environment: () =>
-    Object.entries(process.env).filter((entry): entry is [string, string] => entry[0].startsWith("AGB_") && entry[1] !== undefined),
-  findLocalServer,
-  defer: (task) => void setImmediate(task),
-  bindContext: (task) => AsyncResource.bind(task),
-});
+plugPlatform(nodePlatform);
 
 export * from "./index.js";

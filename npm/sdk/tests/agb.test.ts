@@ -77,7 +77,7 @@ describe("the constructor", () => {
   for (const code of ["BAD_ENDPOINT", "BAD_TIMEOUT", "BAD_ENV_FILE", "NO_LOCAL_SERVER"]) {
     it(`throws a ConfigurationError for ${code}`, () => {
       backend.refusal = Object.assign(new Error("what happened"), { code });
-      assert.throws(() => new AGB(), (error) => error instanceof ConfigurationError && error.code === code && /what happened/.test(error.message));
+      assert.throws(() => new AGB(), (error) => error instanceof ConfigurationError && error.code === code);
     });
   }
 

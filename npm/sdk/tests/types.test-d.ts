@@ -87,7 +87,6 @@ code.run("1", "python", 60, { onStdout: "print" });
 code.run("1", "python", 60, { streamBeta: true }, () => {});
 
 // --- results ----------------------------------------------------------------------------------------------------
-same<Same<EnhancedCodeExecutionResult["logs"], { readonly stdout: string[]; readonly stderr: string[] } & {}> extends boolean ? true : never>();
 const stdout: string[] = result.logs.stdout;
 const seconds: string | undefined = result.executionTime?.toFixed(2);
 const count: number | undefined = result.executionCount;

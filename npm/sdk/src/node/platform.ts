@@ -1,0 +1,14 @@
+import { AsyncResource } from "node:async_hooks";
+import type { Platform } from "../platform.js";
+import { loadAddon } from "./addon.js";
+import { findLocalServer } from "./local-server.js";
+
+/** What Node provides. */
+export const nodePlatform: Platform = {
+  loadBinding: loadAddon,
+  environment: () =>
+    Object.entries(process.env).filter((entry): entry is [string, string] => entry[0].startsWith("AGB_") && entry[1] !== undefined),
+  findLocalServer,
+  defer: (task) => void setImmediate(task),
+  bindContext: (task) => AsyncResource.bind(task),
+};
