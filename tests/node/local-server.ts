@@ -1,0 +1,42 @@
+/** Starts the local server for a test file, as a person would: by its command line. */
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+export interface LocalServer {
+  readonly endpoint: string;
+  readonly apiKey: string;
+  readonly pid: number;
+  /** SIGTERM, and waits until it has ended. */
+  stop(): Promise<void>;
+}
+
+const PROGRAM = process.env["AGB_SERVER"] ?? new URL("../../target/debug/agb-server", import.meta.url).pathname;
+
+export async function startServer(...args: string[]): Promise<LocalServer> {
+  const apiKey = randomBytes(16).toString("hex");
+  const child: ChildProcess = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", ...args], {
+    env: { PATH: process.env["PATH"], AGB_API_KEY: apiKey, RUST_LOG: "warn" },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const lines = createInterface({ input: child.stdout! });
+  const [line] = (await Promise.race([once(lines, "line"), once(child, "exit")])) as [unknown];
+  const found = /^agb-server listening on (http:\/\/\S+)$/.exec(String(line));
+  if (found === null) {
+    throw new Error(`${PROGRAM} did not start: ${String(line)}`);
+  }
+  return {
+    endpoint: found[1]!,
+    apiKey,
+    pid: child.pid!,
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, "exit");
+        child.kill("SIGTERM");
+        await ended;
+      }
+    },
+  };
+}
