@@ -1,1 +1,81 @@
-//! 
+//! Run code in [AGB](https://agb.cloud) sessions and read what it prints while it runs.
+//!
+//! ```no_run
+//! use agb_client::{Agb, CreateSession, RunEvent};
+//! use futures_util::StreamExt;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), agb_client::Error> {
+//! let agb = Agb::from_env()?; // AGB_API_KEY and AGB_ENDPOINT, from the environment or a .env file
+//! let session = agb.create(CreateSession { image_id: "agb-code-space-1".into(), ..Default::default() }).await?;
+//!
+//! let mut run = session.code().run("for i in range(3): print(i)", "python").stream()?;
+//! while let Some(event) = run.next().await {
+//!     match event {
+//!         RunEvent::Stdout(text) => print!("{text}"),
+//!         RunEvent::Stderr(text) => eprint!("{text}"),
+//!         _ => {}
+//!     }
+//! }
+//! let result = run.finish().await;
+//! println!("success: {}, {:.2} s", result.success, result.execution_time);
+//!
+//! let result = session.code().run("6 * 7", "python").await?; // without streaming
+//! println!("{:?}", result.main_result());
+//! session.delete().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With the endpoint `local` (`AGB_ENDPOINT=local`) a server on this machine is started, no key needed.
+//!
+//! # What it does for you
+//! * **One WebSocket a session**, opened at the first run that streams, shared by all of them, opened anew when it is
+//!   lost. A half-open connection is noticed by its silence.
+//! * **Back-pressure.** What you do not read is held back, up to the program's own writes where the service knows
+//!   `flow`; elsewhere reading the socket pauses. Memory stays bounded.
+//! * **An honest end.** A run has one result, and what goes wrong in it is in it: [`Execution::success`],
+//!   [`Execution::error`]. Code that was sent is never sent a second time.
+//! * **Drop is cancel.** A [`Run`] that is dropped stops its program where the service can.
+//! * **Secrets stay inside.** Keys and tokens are [`Secret`]s; no error and no log line (`tracing`, targets `agb::…`)
+//!   holds one, nor a URL's query.
+//!
+//! # How it is built
+//! Everything that decides is in `agb-core`, which has no socket and no clock. This crate brings both: `drive.rs` turns
+//! the core's crank for a session's socket, `http.rs` sends its operations, `local.rs` starts the local server. It needs
+//! a tokio runtime with I/O and time; one thread is enough.
+
+mod agb;
+mod code;
+mod connection;
+mod drive;
+pub mod error;
+mod http;
+mod link;
+mod local;
+mod log;
+mod options;
+mod random;
+mod run;
+mod session;
+mod socket;
+mod tls;
+
+pub use agb_core;
+pub use agb_core::operations::{
+    ClientInfo, CreateSession, ListSessions, SessionData, SessionDetails, SessionPage, SessionStatus, Tool, ToolResult,
+};
+pub use agb_core::result::{Execution, Logs, RichResult, RunFailure};
+pub use agb_core::{Batch, Language, Mark, Piece, RemoteError, RunError, Secret, SessionConfig, Stream, StreamEvent};
+
+pub use crate::agb::Agb;
+pub use crate::code::{Code, IntoLanguage, RunBuilder};
+pub use crate::error::Error;
+pub use crate::log::Log;
+pub use crate::options::Options;
+pub use crate::run::{Run, RunEvent};
+pub use crate::session::Session;
+pub use crate::socket::SocketLimits;
+
+/// How this client calls itself to servers.
+pub(crate) const USER_AGENT: &str = concat!("agb-client/", env!("CARGO_PKG_VERSION"));

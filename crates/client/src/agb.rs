@@ -1,0 +1,190 @@
+//! An account on an endpoint.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agb_core::Secret;
+use agb_core::config::{BaseUrl, Endpoint, Settings};
+use agb_core::error::ApiError;
+use agb_core::http::{Answered, Operation};
+use agb_core::operations::{
+    CreateSession, DeletePoll, DeleteStep, GetSession, GetSessionInfo, ListSessions, ListTools, ReleaseSession,
+    SessionData, SessionPage, Tool,
+};
+use tokio::time::Instant;
+
+use crate::error::Error;
+use crate::http::Http;
+use crate::local;
+use crate::options::{Options, Tuning};
+use crate::session::Session;
+use crate::socket::SocketLimits;
+
+/// One account on one endpoint. Cheap to clone; clones share their HTTP connections.
+#[derive(Clone, Debug)]
+pub struct Agb {
+    api: Arc<Api>,
+}
+
+/// What sessions and their account share.
+pub(crate) struct Api {
+    settings: Settings,
+    local_program: Option<PathBuf>,
+    http: Http,
+    pub(crate) limits: SocketLimits,
+    pub(crate) tuning: Option<Tuning>,
+}
+
+impl Agb {
+    /// An account with these settings. Nothing is sent yet, and a local server is not started yet.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::EnvFile`] for settings that cannot be used; [`Error::Local`] when the endpoint is
+    /// `local` and there is no server program.
+    pub fn new(options: &Options) -> Result<Self, Error> {
+        let (settings, local_program) = options.resolve()?;
+        let api = Api {
+            settings,
+            local_program,
+            http: Http::default(),
+            limits: options.limits,
+            tuning: options.tuning.clone(),
+        };
+        Ok(Self { api: Arc::new(api) })
+    }
+
+    /// An account as the environment and a `.env` file say it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn from_env() -> Result<Self, Error> {
+        Self::new(&Options::new())
+    }
+
+    /// Base URL of the service; `None` while a local server has not been started.
+    #[must_use]
+    pub fn endpoint(&self) -> Option<BaseUrl> {
+        match (&self.api.settings.endpoint, &self.api.local_program) {
+            (Endpoint::Remote(base), _) => Some(base.clone()),
+            (Endpoint::Local, Some(program)) => local::running(program),
+            (Endpoint::Local, None) => None,
+        }
+    }
+
+    /// How long one HTTP call may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        self.api.settings.timeout
+    }
+
+    /// Calls the service: any operation, with the answer's request id.
+    ///
+    /// # Errors
+    /// [`Error::Api`] for what the service or the network says, [`Error::Local`] when a local server does not start.
+    pub async fn call<O: Operation>(&self, operation: &O) -> Result<Answered<O::Output>, Error> {
+        self.api.call(operation).await
+    }
+
+    /// Creates a session.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn create(&self, session: CreateSession) -> Result<Session, Error> {
+        Ok(self.session(self.call(&session).await?.value))
+    }
+
+    /// Gets a session that exists.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); [`ApiError::NotFound`] when there is none with this id.
+    pub async fn get(&self, session_id: impl Into<String>) -> Result<Session, Error> {
+        let session_id = session_id.into();
+        Ok(self.session(self.call(&GetSession { session_id }).await?.value))
+    }
+
+    /// A session from what the service said of it. Nothing is sent.
+    #[must_use]
+    pub fn session(&self, data: SessionData) -> Session {
+        Session::new(Arc::clone(&self.api), data)
+    }
+
+    /// A page of the account's sessions.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn list(&self, page: &ListSessions) -> Result<SessionPage, Error> {
+        Ok(self.call(page).await?.value)
+    }
+
+    /// Releases a session and waits until it is gone. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn delete(&self, session_id: &str) -> Result<Answered<()>, Error> {
+        self.api.delete(session_id).await
+    }
+
+    /// What tools an image has.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn tools(&self, image_id: impl Into<String>) -> Result<Vec<Tool>, Error> {
+        Ok(self.call(&ListTools { image_id: image_id.into() }).await?.value)
+    }
+}
+
+impl Api {
+    pub(crate) async fn call<O: Operation>(&self, operation: &O) -> Result<Answered<O::Output>, Error> {
+        let (base, key) = self.target().await?;
+        Ok(self.http.call(operation, &base, &key, self.settings.timeout).await?)
+    }
+
+    async fn target(&self) -> Result<(BaseUrl, Secret), Error> {
+        match (&self.settings.endpoint, &self.local_program) {
+            (Endpoint::Local, Some(program)) => {
+                let server = local::server(program).await?;
+                Ok((server.url, server.key))
+            }
+            (Endpoint::Local, None) => Err(local::LocalError::NotFound { program: "agb-server".into() }.into()),
+            (Endpoint::Remote(base), _) => Ok((base.clone(), self.settings.api_key.clone().unwrap_or_default())),
+        }
+    }
+
+    /// Looks at once whether it is gone and then ever more rarely, as the core says.
+    pub(crate) async fn delete(&self, session_id: &str) -> Result<Answered<()>, Error> {
+        let release = ReleaseSession { session_id: session_id.to_owned(), in_background: true };
+        let released = match self.call(&release).await {
+            Ok(released) => released,
+            Err(Error::Api(ApiError::NotFound(refusal))) => {
+                return Ok(Answered { value: (), request_id: refusal.request_id });
+            }
+            Err(error) => return Err(error),
+        };
+        let started = Instant::now();
+        let info = GetSessionInfo { session_id: session_id.to_owned() };
+        let (mut poll, mut step) = DeletePoll::start();
+        loop {
+            let after = match step {
+                DeleteStep::Poll { after } => after,
+                DeleteStep::Gone => return Ok(released),
+                DeleteStep::GaveUp(error) => return Err(error.into()),
+            };
+            if !after.is_zero() {
+                tokio::time::sleep(after).await;
+            }
+            let outcome = match self.call(&info).await {
+                Ok(answered) => Ok(answered),
+                Err(Error::Api(error)) => Err(error),
+                Err(error) => return Err(error),
+            };
+            step = poll.next(started.elapsed(), &outcome);
+        }
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("settings", &self.settings).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,164 @@
+//! Running code in a session.
+
+use std::future::{Future, IntoFuture};
+use std::pin::Pin;
+use std::time::Duration;
+
+use agb_core::Language;
+use agb_core::language::UnknownLanguage;
+use agb_core::operations::RunCode;
+use agb_core::result::{Execution, Logs};
+use agb_core::run::{DEFAULT_TIMEOUT, RunRequest};
+
+use crate::error::Error;
+use crate::log::Log;
+use crate::random;
+use crate::run::Run;
+use crate::session::Session;
+
+/// Runs code in a session; see [`Session::code`].
+#[derive(Clone, Copy, Debug)]
+pub struct Code<'a> {
+    session: &'a Session,
+}
+
+impl<'a> Code<'a> {
+    pub(crate) const fn new(session: &'a Session) -> Self {
+        Self { session }
+    }
+
+    /// Prepares a run: `.await` it for the whole result at once, or [`stream`](RunBuilder::stream) it.
+    pub fn run(self, code: impl Into<String>, language: impl IntoLanguage) -> RunBuilder<'a> {
+        RunBuilder {
+            session: self.session,
+            code: code.into(),
+            language: language.into_language(),
+            timeout: DEFAULT_TIMEOUT,
+            log_limit: Log::DEFAULT_LIMIT,
+        }
+    }
+}
+
+/// A run that has not been started.
+#[derive(Clone, Debug)]
+#[must_use = "a run that is neither awaited nor streamed does nothing"]
+pub struct RunBuilder<'a> {
+    session: &'a Session,
+    code: String,
+    language: Result<Language, UnknownLanguage>,
+    timeout: Duration,
+    log_limit: usize,
+}
+
+impl<'a> RunBuilder<'a> {
+    /// How long the program may run: 60 s unless said.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Bytes of output per stream that are kept for the result: 16 MiB unless said. What is streamed is not limited.
+    pub const fn log_limit(mut self, bytes: usize) -> Self {
+        self.log_limit = bytes;
+        self
+    }
+
+    /// Starts the run over the session's WebSocket. Call it inside a tokio runtime; elsewhere the run waits until it is
+    /// read in one.
+    ///
+    /// # Errors
+    /// [`Error::Language`], [`Error::Rejected`], [`Error::NoStreaming`]: nothing has been sent. What goes wrong later is
+    /// in the run's result.
+    pub fn stream(self) -> Result<Run, Error> {
+        let log_limit = self.log_limit;
+        let connection = self.session.connection()?;
+        Ok(connection.start(self.into_request()?.0, log_limit)?)
+    }
+
+    fn into_request(self) -> Result<(RunRequest, &'a Session), Error> {
+        let request = RunRequest { code: self.code, language: self.language?, timeout: self.timeout };
+        Ok((request, self.session))
+    }
+
+    async fn call(self) -> Result<Execution, Error> {
+        let log_limit = self.log_limit;
+        let (request, session) = self.into_request()?;
+        let operation = RunCode::new(session.data(), &request, random::id());
+        let mut execution = session.call(&operation).await?.value;
+        execution.truncated |= cut(&mut execution.logs, log_limit);
+        Ok(execution)
+    }
+}
+
+impl<'a> IntoFuture for RunBuilder<'a> {
+    type Output = Result<Execution, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    /// One HTTP call; all output comes with the result.
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.call())
+    }
+}
+
+/// A language, or a name for one.
+pub trait IntoLanguage {
+    /// Reads the name.
+    ///
+    /// # Errors
+    /// [`UnknownLanguage`] says which names are known.
+    fn into_language(self) -> Result<Language, UnknownLanguage>;
+}
+
+impl IntoLanguage for Language {
+    fn into_language(self) -> Result<Language, UnknownLanguage> {
+        Ok(self)
+    }
+}
+
+impl IntoLanguage for &str {
+    fn into_language(self) -> Result<Language, UnknownLanguage> {
+        Language::parse(self)
+    }
+}
+
+impl IntoLanguage for &String {
+    fn into_language(self) -> Result<Language, UnknownLanguage> {
+        Language::parse(self)
+    }
+}
+
+/// Cuts each stream to `limit` bytes of whole characters; says whether anything was cut.
+fn cut(logs: &mut Logs, limit: usize) -> bool {
+    let mut truncated = false;
+    for chunks in [&mut logs.stdout, &mut logs.stderr] {
+        let mut room = limit;
+        let mut kept = 0;
+        for chunk in chunks.iter_mut() {
+            if chunk.len() > room {
+                chunk.truncate(chunk.floor_char_boundary(room));
+                truncated = true;
+                kept += usize::from(!chunk.is_empty());
+                break;
+            }
+            room -= chunk.len();
+            kept += 1;
+        }
+        chunks.truncate(kept);
+    }
+    truncated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logs_are_cut_between_characters() {
+        let mut logs = Logs { stdout: vec!["ab".into(), "éé".into(), "c".into()], stderr: vec!["x".into()] };
+        assert!(!cut(&mut logs.clone(), 7));
+        assert!(cut(&mut logs, 5));
+        assert_eq!(logs, Logs { stdout: vec!["ab".into(), "é".into()], stderr: vec!["x".into()] });
+        assert!(cut(&mut logs, 0));
+        assert_eq!(logs, Logs::default());
+    }
+}

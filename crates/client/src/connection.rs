@@ -1,0 +1,43 @@
+//! A session's one connection, as its handles hold it.
+
+use std::sync::Arc;
+
+use agb_core::{Rejected, RunRequest, Session};
+
+use crate::drive::{Dialer, Shared};
+use crate::run::Run;
+
+/// Shared by a session's handles and its runs; the last one to go closes the socket.
+pub(crate) struct Connection {
+    shared: Arc<Shared>,
+}
+
+impl Connection {
+    pub(crate) fn new(session: Session, dialer: Dialer) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::new(Shared::new(session, dialer)) })
+    }
+
+    /// Starts a run. Opens the socket if there is none; two first runs at once open one.
+    pub(crate) fn start(self: &Arc<Self>, request: RunRequest, log_limit: usize) -> Result<Run, Rejected> {
+        let (id, invocation) = self.shared.with(|session, now| {
+            let id = session.run(now, request)?;
+            Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
+        })?;
+        Ok(Run::new(Arc::clone(self), id, invocation, log_limit))
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Ends all runs and closes the socket, for good.
+    pub(crate) fn close(&self) {
+        self.shared.with(Session::close);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,313 @@
+//! The driver: one task that owns a session's socket and turns the core's crank.
+//!
+//! ```text
+//! Run, Session ──► Connection ──(lock, verb, notify)──► core::Session ◄──(lock, drain, feed)── drive() ◄──► Socket
+//!      ▲                                                                                          │
+//!      └────────────────────────────── waker of the run ◄──── Event::Readable ────────────────────┘
+//! ```
+//!
+//! Invariants:
+//! * Only this file calls `poll_output`. After every change it drains until `Idle`, and waits only there.
+//! * The lock is never held across an `.await`, and no waker is woken under it.
+//! * It has one timer, the core's deadline; it parses nothing, retries nothing and drops no output.
+//! * While `read` is false the socket is not polled for reading.
+//! * The task ends when nothing is left to wait for: no socket, none being opened, no deadline. A verb starts it again.
+
+use std::collections::HashMap;
+use std::future::{Future, pending, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use agb_core::{Batch, Event, Input, Instant, LinkId, Loss, OpenRequest, Output, RunId, Session, State};
+use tokio::sync::Notify;
+use tokio::time::Sleep;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::link::{Link, Progress};
+use crate::socket::{Socket, broken};
+
+/// How sockets are opened: the network, or memory in tests.
+pub(crate) type Dialer = Box<dyn Fn(OpenRequest) -> Opening + Send + Sync>;
+/// A socket being opened.
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Socket, Loss>> + Send>>;
+
+/// What the handles of a session and its driver share.
+pub(crate) struct Shared {
+    machine: Mutex<Machine>,
+    /// A handle has changed the machine.
+    changed: Notify,
+    /// Where the core's clock begins.
+    origin: tokio::time::Instant,
+    dialer: Dialer,
+}
+
+struct Machine {
+    session: Session,
+    /// The runs whose reader waits.
+    waiting: HashMap<RunId, Waker>,
+    /// Whether a driver is there.
+    driven: bool,
+}
+
+impl Shared {
+    pub(crate) fn new(session: Session, dialer: Dialer) -> Self {
+        let machine = Machine { session, waiting: HashMap::new(), driven: false };
+        Self {
+            machine: Mutex::new(machine),
+            changed: Notify::new(),
+            origin: tokio::time::Instant::now(),
+            dialer,
+        }
+    }
+
+    /// Changes the session and tells the driver.
+    pub(crate) fn with<T>(self: &Arc<Self>, verb: impl FnOnce(&mut Session, Instant) -> T) -> T {
+        let value = {
+            let mut machine = self.lock();
+            let value = verb(&mut machine.session, self.now());
+            self.ensure_driver(&mut machine);
+            value
+        };
+        self.changed.notify_one();
+        value
+    }
+
+    /// The run's next batch, or `Pending` until there is one. One reader a run.
+    pub(crate) fn poll_read(self: &Arc<Self>, cx: &mut Context<'_>, id: RunId) -> Poll<Batch> {
+        let mut machine = self.lock();
+        let batch = machine.session.read(self.now(), id);
+        let poll = match batch {
+            Some(batch) => Poll::Ready(batch),
+            None => {
+                machine.waiting.insert(id, cx.waker().clone());
+                Poll::Pending
+            }
+        };
+        self.ensure_driver(&mut machine);
+        drop(machine);
+        if poll.is_ready() {
+            self.changed.notify_one(); // reading may have made an acknowledgement, or room to read on
+        }
+        poll
+    }
+
+    /// Stops a run that nobody will read.
+    pub(crate) fn abandon(self: &Arc<Self>, id: RunId) {
+        self.with(|session, now| session.abandon(now, id));
+        self.lock().waiting.remove(&id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Machine> {
+        // A panic under the lock is a bug of the core's; the session's own state is still the best there is.
+        self.machine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Instant {
+        Instant::since_origin(self.origin.elapsed())
+    }
+
+    /// Starts the driver where there is none. Outside of a runtime that is left to the next call.
+    fn ensure_driver(self: &Arc<Self>, machine: &mut Machine) {
+        if !machine.driven
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            machine.driven = true;
+            runtime.spawn(drive(Arc::clone(self)));
+        }
+    }
+}
+
+/// One turn of [`drive`] waits for one of these.
+enum Turn {
+    Changed,
+    Deadline,
+    Opened(LinkId, Result<Socket, Loss>),
+    Link(Progress),
+}
+
+async fn drive(shared: Arc<Shared>) {
+    let mut driver = Driver::new(&shared);
+    let mut timer = pin!(tokio::time::sleep(Duration::ZERO));
+    while let Some((deadline, read)) = driver.drain() {
+        if std::mem::take(&mut driver.crowded) {
+            tokio::task::yield_now().await; // the readers get their turn before more is taken in
+            continue;
+        }
+        // A moment that the clock cannot hold is never.
+        let deadline = deadline.and_then(|at| shared.origin.checked_add(at.elapsed()));
+        if let Some(deadline) = deadline
+            && timer.deadline() != deadline
+        {
+            timer.as_mut().reset(deadline);
+        }
+        let turn = driver.wait(timer.as_mut(), deadline.is_some(), read).await;
+        driver.feed(turn);
+    }
+}
+
+struct Driver<'a> {
+    shared: &'a Arc<Shared>,
+    link: Option<Link>,
+    opening: Option<(LinkId, Opening)>,
+    /// Collected under the lock, woken outside of it.
+    wakers: Vec<Waker>,
+    /// There was as much to read as one turn may take.
+    crowded: bool,
+    finished: bool,
+}
+
+impl<'a> Driver<'a> {
+    fn new(shared: &'a Arc<Shared>) -> Self {
+        Self { shared, link: None, opening: None, wakers: Vec::new(), crowded: false, finished: false }
+    }
+
+    /// Carries out what the core wants until it is idle. `None`: there is nothing left to wait for.
+    fn drain(&mut self) -> Option<(Option<Instant>, bool)> {
+        let mut machine = self.shared.lock();
+        let idle = loop {
+            match machine.session.poll_output() {
+                Output::Open(link, request) => self.opening = Some((link, (self.shared.dialer)(request))),
+                Output::Send(link, text) => self.send(link, Message::text(text)),
+                Output::Ping(link) => self.send(link, Message::Ping(Vec::new().into())),
+                Output::Close(link, code) => self.close(link, code),
+                Output::Event(Event::Readable(id)) => self.wakers.extend(machine.waiting.remove(&id)),
+                Output::Event(Event::State(state)) => log_state(state),
+                Output::Event(Event::Push(push)) => {
+                    tracing::debug!(target: "agb::connection", to = push.target, "a message that belongs to no run");
+                }
+                Output::Event(_) => {}
+                Output::Idle { deadline, read } => break (deadline, read),
+            }
+        };
+        self.finished = self.link.is_none() && self.opening.is_none() && idle.0.is_none();
+        if self.finished {
+            machine.driven = false; // under the lock, so that no verb is missed
+        }
+        drop(machine);
+        self.wakers.drain(..).for_each(Waker::wake);
+        (!self.finished).then_some(idle)
+    }
+
+    fn send(&mut self, id: LinkId, message: Message) {
+        if let Some(link) = self.link.as_mut().filter(|link| link.id == id) {
+            link.push(message);
+        }
+    }
+
+    fn close(&mut self, id: LinkId, code: u16) {
+        self.opening.take_if(|(opening, _)| *opening == id);
+        if let Some(link) = self.link.take_if(|link| link.id == id) {
+            link.part(Some(code));
+        }
+    }
+
+    async fn wait(&mut self, timer: Pin<&mut Sleep>, timed: bool, read: bool) -> Turn {
+        // In this order: a socket that always has something must not starve the clock.
+        tokio::select! {
+            biased;
+            () = timer, if timed => Turn::Deadline,
+            (id, result) = opened(&mut self.opening) => Turn::Opened(id, result),
+            progress = progress(&mut self.link, read) => Turn::Link(progress),
+            () = self.shared.changed.notified() => Turn::Changed,
+        }
+    }
+
+    fn feed(&mut self, turn: Turn) {
+        match turn {
+            Turn::Changed => {}
+            Turn::Deadline => {
+                let mut machine = self.shared.lock();
+                machine.session.handle_timeout(self.shared.now());
+            }
+            Turn::Opened(id, result) => {
+                self.opening = None;
+                let input = match result {
+                    Ok(socket) => {
+                        self.link = Some(Link::new(id, socket));
+                        Input::Opened
+                    }
+                    Err(loss) => lost(loss),
+                };
+                let mut machine = self.shared.lock();
+                machine.session.handle_input(self.shared.now(), id, input);
+            }
+            Turn::Link(progress) => self.feed_progress(progress),
+        }
+    }
+
+    fn feed_progress(&mut self, progress: Progress) {
+        let Some(link) = self.link.as_mut() else { return };
+        self.crowded = link.is_full();
+        let is_lost = progress.loss.is_some();
+        let mut machine = self.shared.lock();
+        let (now, session) = (self.shared.now(), &mut machine.session);
+        if let Some(backlog) = progress.backlog {
+            session.handle_input(now, link.id, Input::Backlog(backlog));
+        }
+        let id = link.id;
+        for message in link.take_inbox() {
+            let input = match &message {
+                Message::Text(text) => Input::Text(text),
+                Message::Binary(bytes) => str::from_utf8(bytes).map_or(Input::Alive, Input::Text),
+                _ => Input::Alive,
+            };
+            session.handle_input(now, id, input);
+        }
+        if let Some(loss) = progress.loss {
+            session.handle_input(now, id, lost(loss));
+        }
+        drop(machine);
+        if is_lost && let Some(link) = self.link.take() {
+            link.part(None); // a close frame wants its answer
+        }
+    }
+}
+
+impl Drop for Driver<'_> {
+    /// A runtime that shuts down drops its tasks anywhere: another runtime may drive the session on.
+    fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
+        let orphan = self.link.take().map(|link| link.id).or(self.opening.take().map(|(id, _)| id));
+        let mut machine = self.shared.lock();
+        if let Some(id) = orphan {
+            let loss = broken("the runtime that drove the connection was shut down".into());
+            machine.session.handle_input(self.shared.now(), id, Input::Lost(loss));
+        }
+        machine.driven = false;
+        self.wakers.extend(machine.waiting.drain().map(|(_, waker)| waker));
+        drop(machine);
+        self.wakers.drain(..).for_each(Waker::wake);
+    }
+}
+
+async fn opened(opening: &mut Option<(LinkId, Opening)>) -> (LinkId, Result<Socket, Loss>) {
+    match opening {
+        Some((id, opening)) => (*id, opening.await),
+        None => pending().await,
+    }
+}
+
+async fn progress(link: &mut Option<Link>, read: bool) -> Progress {
+    match link {
+        Some(link) => poll_fn(|cx| link.poll(cx, read)).await,
+        None => pending().await,
+    }
+}
+
+fn lost(loss: Loss) -> Input<'static> {
+    tracing::debug!(target: "agb::connection", %loss, "the connection is lost");
+    Input::Lost(loss)
+}
+
+fn log_state(state: State) {
+    match state {
+        State::Connecting { attempt } => tracing::debug!(target: "agb::connection", attempt, "connecting"),
+        State::Open => tracing::debug!(target: "agb::connection", "connected"),
+        State::Waiting { attempt } => tracing::info!(target: "agb::connection", attempt, "no connection, trying again"),
+        State::Idle | State::Closed => tracing::debug!(target: "agb::connection", "no connection, and none needed"),
+    }
+}

@@ -1,0 +1,189 @@
+//! One open socket of the driver: frames in batches, frames out with a count of what is still on its way.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use agb_core::{LinkId, Loss};
+use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::socket::{Socket, broken, io_loss};
+
+/// An open socket. It is polled by the driver alone, for reading and writing at once: no lock, no second task.
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    socket: Socket,
+    /// What the core has sent and the socket has not taken.
+    outgoing: VecDeque<Message>,
+    /// Bytes in `outgoing`, and bytes that the socket has taken and the wire has not.
+    backlog: usize,
+    /// What the core was last told of `backlog`.
+    told: usize,
+    dirty: bool,
+    /// Why writing failed. Reading may still tell the better reason, a close frame.
+    write_failure: Option<Loss>,
+    inbox: Vec<Message>,
+    inbox_bytes: usize,
+}
+
+/// What a socket has done.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Bytes on their way, if that has changed.
+    pub(crate) backlog: Option<usize>,
+    /// Messages wait in the inbox.
+    pub(crate) received: bool,
+    /// It is gone.
+    pub(crate) loss: Option<Loss>,
+}
+
+impl Progress {
+    const fn is_any(&self) -> bool {
+        self.backlog.is_some() || self.received || self.loss.is_some()
+    }
+}
+
+impl Link {
+    /// After so many messages, or so many bytes of them, the readers get their turn. Measured: larger batches gain
+    /// nothing and delay everything else; a batch a message costs a third of the throughput.
+    const BATCH_MESSAGES: usize = 512;
+    const BATCH_BYTES: usize = 64 * 1024;
+    /// How long a closed socket may take to say goodbye.
+    const LINGER: Duration = Duration::from_secs(1);
+
+    pub(crate) fn new(id: LinkId, socket: Socket) -> Self {
+        Self {
+            id,
+            socket,
+            outgoing: VecDeque::new(),
+            backlog: 0,
+            told: 0,
+            dirty: false,
+            write_failure: None,
+            inbox: Vec::new(),
+            inbox_bytes: 0,
+        }
+    }
+
+    /// Takes a frame to send.
+    pub(crate) fn push(&mut self, message: Message) {
+        self.backlog += message.len();
+        // The core has counted it by itself.
+        self.told += message.len();
+        self.outgoing.push_back(message);
+    }
+
+    /// Whether the inbox has as much as one batch may have.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.inbox.len() >= Self::BATCH_MESSAGES || self.inbox_bytes >= Self::BATCH_BYTES
+    }
+
+    /// What has come, oldest first.
+    pub(crate) fn take_inbox(&mut self) -> impl Iterator<Item = Message> {
+        self.inbox_bytes = 0;
+        self.inbox.drain(..)
+    }
+
+    /// Writes what can be written and, if `read`, reads what is there.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Progress> {
+        let mut progress = Progress::default();
+        if self.write_failure.is_none()
+            && let Err(error) = self.poll_write(cx)
+        {
+            self.write_failure = Some(loss_of(error));
+        }
+        if self.backlog != self.told {
+            self.told = self.backlog;
+            progress.backlog = Some(self.backlog);
+        }
+        if read {
+            progress.loss = self.poll_read(cx).err();
+        }
+        progress.received = !self.inbox.is_empty();
+        if progress.loss.is_none() && !progress.received {
+            progress.loss = self.write_failure.take();
+        }
+        if progress.is_any() { Poll::Ready(progress) } else { Poll::Pending }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let mut socket = Pin::new(&mut self.socket);
+        while !self.outgoing.is_empty() {
+            match socket.as_mut().poll_ready(cx) {
+                Poll::Ready(ready) => ready?,
+                Poll::Pending => return Ok(()),
+            }
+            if let Some(message) = self.outgoing.pop_front() {
+                self.dirty = true;
+                socket.as_mut().start_send(message)?;
+            }
+        }
+        if self.dirty
+            && let Poll::Ready(flushed) = socket.as_mut().poll_flush(cx)
+        {
+            flushed?;
+            self.dirty = false;
+            self.backlog = 0;
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<(), Loss> {
+        while !self.is_full() {
+            match Pin::new(&mut self.socket).poll_next(cx) {
+                Poll::Ready(Some(Ok(Message::Close(frame)))) => return Err(closed(frame)),
+                Poll::Ready(Some(Ok(message))) => {
+                    self.inbox_bytes += message.len();
+                    self.inbox.push(message);
+                }
+                Poll::Ready(Some(Err(error))) => return Err(loss_of(error)),
+                Poll::Ready(None) => return Err(broken("the connection was cut".into())),
+                Poll::Pending => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Says goodbye beside everything else: what was to be sent, the close frame (or the answer to the peer's), a
+    /// short wait for the other side.
+    pub(crate) fn part(self, code: Option<u16>) {
+        let Self { mut socket, outgoing, .. } = self;
+        let goodbye = async move {
+            for message in outgoing {
+                socket.feed(message).await?;
+            }
+            if let Some(code) = code {
+                socket.close(Some(CloseFrame { code: code.into(), reason: Default::default() })).await?;
+            }
+            socket.flush().await?;
+            while socket.next().await.is_some_and(|message| message.is_ok()) {}
+            Ok::<_, Error>(())
+        };
+        tokio::spawn(tokio::time::timeout(Self::LINGER, goodbye));
+    }
+}
+
+fn closed(frame: Option<CloseFrame>) -> Loss {
+    /// "No code was given" (RFC 6455, section 7.4.1).
+    const NO_CODE: u16 = 1005;
+    frame.map_or(Loss::Closed { code: NO_CODE, reason: String::new() }, |frame| Loss::Closed {
+        code: frame.code.into(),
+        reason: frame.reason.to_string(),
+    })
+}
+
+/// Words without a URL: none of these errors holds one once the socket is open.
+fn loss_of(error: Error) -> Loss {
+    match error {
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => broken("the connection was cut".into()),
+        Error::Io(error) => io_loss(&error),
+        Error::Capacity(error) => broken(format!("a message of the service is too large: {error}")),
+        other => broken(format!("the service broke the WebSocket protocol: {other}")),
+    }
+}

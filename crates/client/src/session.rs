@@ -1,0 +1,179 @@
+//! A session that exists on the service.
+
+use std::sync::Arc;
+
+use agb_core::http::Answered;
+use agb_core::operations::{
+    CallTool, GetDetails, GetLabels, GetSessionInfo, ListTools, RefreshIdleTime, SessionData, SessionDetails,
+    SessionStatus, SetLabels, Tool, ToolResult, ToolRoute,
+};
+use agb_core::wire::Extensions;
+use agb_core::{Capabilities, SessionConfig};
+use serde_json::{Map, Value};
+
+use crate::agb::Api;
+use crate::code::Code;
+use crate::connection::Connection;
+use crate::error::Error;
+use crate::random;
+use crate::socket;
+
+/// A session. Cheap to clone; clones share one WebSocket, which is opened at the first run that streams and carries all
+/// of them side by side.
+///
+/// When the last clone and the last [`Run`](crate::Run) are gone the WebSocket is closed. The session itself lives on
+/// until it is deleted or the service releases it.
+#[derive(Clone, Debug)]
+pub struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    api: Arc<Api>,
+    data: SessionData,
+    connection: Option<Arc<Connection>>,
+}
+
+impl Session {
+    pub(crate) fn new(api: Arc<Api>, data: SessionData) -> Self {
+        let connection = data.ws_url.as_deref().map(|url| {
+            let mut config = SessionConfig::new(url, data.token.clone());
+            config.target = data.run_code_target().to_owned();
+            config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
+            if let Some(tune) = &api.tuning {
+                tune(&mut config);
+            }
+            let limits = api.limits;
+            let session = agb_core::Session::new(config, Capabilities::NATIVE, random::seed());
+            Connection::new(session, Box::new(move |request| Box::pin(socket::dial(request, limits))))
+        });
+        Self { inner: Arc::new(Inner { api, data, connection }) }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.inner.data.session_id
+    }
+
+    /// All that the service said of it.
+    #[must_use]
+    pub fn data(&self) -> &SessionData {
+        &self.inner.data
+    }
+
+    /// Runs code in it.
+    #[must_use]
+    pub fn code(&self) -> Code<'_> {
+        Code::new(self)
+    }
+
+    /// How it is: `RUNNING`, `FINISH`, `DELETING`, `DELETED`.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn status(&self) -> Result<SessionStatus, Error> {
+        Ok(self.call(&GetSessionInfo { session_id: self.id().to_owned() }).await?.value)
+    }
+
+    /// Counts as a use: the time after which the service releases it begins anew.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn keep_alive(&self) -> Result<(), Error> {
+        Ok(self.call(&RefreshIdleTime { session_id: self.id().to_owned() }).await?.value)
+    }
+
+    /// Gives it these labels in place of those it has.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn set_labels<K: Into<String>, V: Into<String>>(
+        &self,
+        labels: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), Error> {
+        let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Ok(self.call(&SetLabels { session_id: self.id().to_owned(), labels }).await?.value)
+    }
+
+    /// Its labels.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn labels(&self) -> Result<Vec<(String, String)>, Error> {
+        Ok(self.call(&GetLabels { session_id: self.id().to_owned() }).await?.value)
+    }
+
+    /// Where and how it can be looked at.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn info(&self) -> Result<SessionDetails, Error> {
+        Ok(self.call(&GetDetails { session_id: self.id().to_owned() }).await?.value)
+    }
+
+    /// What tools it has: those it was created with, else those of its image.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn tools(&self) -> Result<Vec<Tool>, Error> {
+        Ok(self.tools_answered().await?.value)
+    }
+
+    /// [`tools`](Self::tools) with the answer's request id, empty where nothing was asked.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn tools_answered(&self) -> Result<Answered<Vec<Tool>>, Error> {
+        let data = self.data();
+        match &data.image_id {
+            Some(image_id) if data.tools.is_empty() => self.call(&ListTools { image_id: image_id.clone() }).await,
+            _ => Ok(Answered { value: data.tools.clone(), request_id: String::new() }),
+        }
+    }
+
+    /// Calls a tool.
+    ///
+    /// # Errors
+    /// What the service or the network says. A tool that fails is an answer: see [`ToolResult::is_error`].
+    pub async fn call_tool(&self, name: &str, arguments: Map<String, Value>) -> Result<Answered<ToolResult>, Error> {
+        let route = ToolRoute::choose(self.data(), name, random::id());
+        self.call(&CallTool { name: name.to_owned(), arguments, route }).await
+    }
+
+    /// Calls the service: any operation.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn call<O: agb_core::http::Operation>(&self, operation: &O) -> Result<Answered<O::Output>, Error> {
+        self.inner.api.call(operation).await
+    }
+
+    /// Releases it and waits until it is gone. Runs that are going on end with
+    /// [`RunError::Closed`](agb_core::RunError::Closed). One that is gone already is no error.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn delete(&self) -> Result<Answered<()>, Error> {
+        let answered = self.inner.api.delete(self.id()).await?;
+        self.close();
+        Ok(answered)
+    }
+
+    /// Closes the WebSocket for good, here and for all clones; the session itself lives on.
+    pub fn close(&self) {
+        if let Some(connection) = &self.inner.connection {
+            connection.close();
+        }
+    }
+
+    pub(crate) fn connection(&self) -> Result<&Arc<Connection>, Error> {
+        self.inner.connection.as_ref().ok_or(Error::NoStreaming)
+    }
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.data.fmt(f)
+    }
+}

@@ -1,0 +1,218 @@
+//! Opening a WebSocket: TCP, TLS where the URL says so, the opening handshake.
+//!
+//! The handshake is written here and not left to tungstenite, which prints the whole request, token included, at its
+//! log level `trace`. Every failure becomes a [`Loss`] whose words hold no URL and no token.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use agb_core::{Loss, OpenRequest, Secret};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use reqwest::Url;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio_rustls::TlsConnector;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+
+use crate::tls;
+
+/// Bytes both ways. Boxed: one virtual call a system call is nothing, and tests put memory in its place.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
+/// A WebSocket that has been opened.
+pub(crate) type Socket = WebSocketStream<Box<dyn Wire>>;
+
+/// Limits of one socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct SocketLimits {
+    /// Largest message that is taken, bytes. Default 64 MiB: a picture in base64 fits, and a broken service cannot
+    /// fill the memory.
+    pub max_message: usize,
+    /// Largest frame that is taken, bytes. Default the same: a service need not split its messages.
+    pub max_frame: usize,
+}
+
+impl Default for SocketLimits {
+    fn default() -> Self {
+        Self { max_message: 64 << 20, max_frame: 64 << 20 }
+    }
+}
+
+impl SocketLimits {
+    pub(crate) fn to_config(self) -> WebSocketConfig {
+        WebSocketConfig::default().max_message_size(Some(self.max_message)).max_frame_size(Some(self.max_frame))
+    }
+}
+
+/// Opens a socket.
+pub(crate) async fn dial(request: OpenRequest, limits: SocketLimits) -> Result<Socket, Loss> {
+    // The parser's error repeats no part of the URL.
+    let url = Url::parse(&request.url).map_err(|error| broken(format!("the session's wsUrl is no URL: {error}")))?;
+    let secure = match url.scheme() {
+        "ws" | "http" => false,
+        "wss" | "https" => true,
+        other => return Err(broken(format!("the session's wsUrl begins with `{other}:`, not with `ws:` or `wss:`"))),
+    };
+    let host = url.host_str().ok_or_else(|| broken("the session's wsUrl names no host".into()))?;
+    // Without the brackets of an IPv6 address.
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_or_known_default().unwrap_or(if secure { 443 } else { 80 });
+    let tcp = connect(name, port).await?;
+    let wire: Box<dyn Wire> = if secure {
+        let connector = TlsConnector::from(tls::config().map_err(broken)?);
+        let server = rustls::pki_types::ServerName::try_from(name.to_owned())
+            .map_err(|_| broken(format!("{name} is no name that a certificate can be for")))?;
+        let tls = connector.connect(server, tcp).await;
+        Box::new(tls.map_err(|error| broken(format!("TLS with {name} failed: {error}")))?)
+    } else {
+        Box::new(tcp)
+    };
+    handshake(wire, &url, &request, limits).await
+}
+
+/// Connects to the first address that answers.
+///
+/// An address that does not answer must not use up the time for the others, so the next one is tried beside it after a
+/// quarter of a second (RFC 8305, section 5).
+async fn connect(name: &str, port: u16) -> Result<TcpStream, Loss> {
+    const NEXT_AFTER: Duration = Duration::from_millis(250);
+    let addresses = lookup_host((name, port)).await;
+    let addresses = addresses.map_err(|error| broken(format!("cannot find the host {name}: {error}")))?;
+    let mut attempts: FuturesUnordered<_> = alternate(addresses.collect())
+        .into_iter()
+        .zip(0_u32..)
+        .map(|(address, place)| async move {
+            tokio::time::sleep(NEXT_AFTER * place).await;
+            let tcp = TcpStream::connect(address).await?;
+            // Frames are written whole; waiting to fill a packet would only delay them.
+            tcp.set_nodelay(true)?;
+            io::Result::Ok(tcp)
+        })
+        .collect();
+    let mut last = None;
+    while let Some(attempt) = attempts.next().await {
+        match attempt {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => last = Some(error),
+        }
+    }
+    let reason = last.map_or_else(|| "it has no address".into(), |error| error.to_string());
+    Err(broken(format!("cannot connect to {name}, port {port}: {reason}")))
+}
+
+/// The two families in turn, beginning with the one that the system prefers.
+fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == preferred);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut mixed = Vec::new();
+    loop {
+        let before = mixed.len();
+        mixed.extend(first.next().into_iter().chain(second.next()));
+        if mixed.len() == before {
+            return mixed;
+        }
+    }
+}
+
+/// The opening handshake (RFC 6455, section 4.1).
+async fn handshake(
+    mut wire: Box<dyn Wire>,
+    url: &Url,
+    request: &OpenRequest,
+    limits: SocketLimits,
+) -> Result<Socket, Loss> {
+    let key = generate_key();
+    let text = Secret::from(handshake_request(url, request, &key)?);
+    wire.write_all(text.expose().as_bytes()).await.map_err(|error| io_loss(&error))?;
+    wire.flush().await.map_err(|error| io_loss(&error))?;
+    let (head, rest) = read_head(&mut wire).await?;
+    check_response(&head, request, &derive_accept_key(key.as_bytes()))?;
+    Ok(Socket::from_partially_read(wire, rest, Role::Client, Some(limits.to_config())).await)
+}
+
+fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<String, Loss> {
+    let (path, host) = (url.path(), url.host_str().unwrap_or_default());
+    let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
+    let port = url.port().map_or_else(String::new, |port| format!(":{port}")); // `None` for the scheme's own
+    let mut text = format!(
+        "GET {path}{query} HTTP/1.1\r\nHost: {host}{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\nUser-Agent: {}\r\n",
+        crate::USER_AGENT,
+    );
+    let protocols = request.protocols.iter().map(Secret::expose).collect::<Vec<_>>().join(", ");
+    let protocols = (!protocols.is_empty()).then_some(("Sec-WebSocket-Protocol", protocols.as_str()));
+    for (name, value) in request.headers.iter().map(|(name, value)| (*name, value.expose())).chain(protocols) {
+        if !value.bytes().all(|byte| (0x20..0x7f).contains(&byte)) {
+            return Err(broken(format!("the header {name} cannot carry the session's token: it is not plain ASCII")));
+        }
+        text.extend([name, ": ", value, "\r\n"]);
+    }
+    text.push_str("\r\n");
+    Ok(text)
+}
+
+/// Reads up to the blank line. What comes behind it is already frames.
+async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), Loss> {
+    /// Cookies of a proxy fit; what is longer is no handshake.
+    const LONGEST: usize = 16 * 1024;
+    let mut head = Vec::with_capacity(1024);
+    loop {
+        let before = head.len();
+        if wire.read_buf(&mut head).await.map_err(|error| io_loss(&error))? == 0 {
+            return Err(broken("the connection was closed during the handshake".into()));
+        }
+        // The end may have been cut by the last read.
+        let from = before.saturating_sub(3);
+        if let Some(at) = head[from..].windows(4).position(|window| window == b"\r\n\r\n") {
+            let rest = head.split_off(from + at + 4);
+            return Ok((head, rest));
+        }
+        if head.len() > LONGEST {
+            return Err(broken("the handshake's answer is too long to be one".into()));
+        }
+    }
+}
+
+fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<(), Loss> {
+    let mut headers = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut headers);
+    response.parse(head).map_err(|error| broken(format!("the handshake's answer is not HTTP: {error}")))?;
+    match response.code {
+        Some(101) => {}
+        Some(status) => return Err(Loss::Refused { status }),
+        None => return Err(broken("the handshake's answer has no status".into())),
+    }
+    let has = |name: &str, wanted: &dyn Fn(&str) -> bool| {
+        response
+            .headers
+            .iter()
+            .filter(|header| header.name.eq_ignore_ascii_case(name))
+            .filter_map(|header| str::from_utf8(header.value).ok())
+            .any(|value| value.split(',').any(|part| wanted(part.trim())))
+    };
+    let upgrades = has("upgrade", &|value| value.eq_ignore_ascii_case("websocket"))
+        && has("connection", &|value| value.eq_ignore_ascii_case("upgrade"));
+    if !upgrades || !has("sec-websocket-accept", &|value| value == accept) {
+        return Err(broken("the handshake's answer is not a WebSocket's".into()));
+    }
+    let offered = |value: &str| request.protocols.iter().any(|protocol| protocol.expose() == value);
+    if has("sec-websocket-protocol", &|value| !offered(value)) {
+        return Err(broken("the service chose a sub-protocol that was not offered".into()));
+    }
+    Ok(())
+}
+
+pub(crate) fn broken(reason: String) -> Loss {
+    Loss::Broken(reason)
+}
+
+pub(crate) fn io_loss(error: &io::Error) -> Loss {
+    broken(format!("the connection broke: {error}"))
+}
