@@ -1,0 +1,4 @@
+//! The client against peers on the loopback interface.
+
+mod peer;
+mod streaming;
