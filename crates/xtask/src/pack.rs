@@ -48,6 +48,12 @@ pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> PathBuf {
 
 /// Builds everything and leaves the tarballs in [`folder`].
 pub(crate) fn pack(workspace: &Workspace, profile: Profile) -> Result<Vec<Tarball>, Error> {
+    if profile == Profile::Release {
+        // What is published is compiled from nothing: no file of a source that is no more.
+        for kind in Kind::ALL {
+            empty(&workspace.path("npm").join(kind.folder()).join("dist"))?;
+        }
+    }
     artifacts::typescript(workspace)?;
     let programs = artifacts::programs(workspace, profile)?;
     let platforms = Platforms::read(workspace)?;

@@ -80,10 +80,16 @@ const STEPS: [Step; 9] = [
     },
     Step {
         name: "tsc",
-        label: "the types of the npm packages and the examples",
+        label: "the types of the npm packages, the examples and the tests",
         reads: Reads::ExitCode,
         needs: &[Need::NpmPackages],
-        commands: |workspace| npm(workspace, "check"),
+        commands: |workspace| {
+            let mut commands = npm(workspace, "check")?;
+            let mut tests = workspace.command("node", Purpose::Work);
+            tests.args(["npm/node_modules/typescript/bin/tsc", "--project", "tests"]);
+            commands.push(tests);
+            Ok(commands)
+        },
     },
     Step {
         name: "rust",
@@ -130,7 +136,7 @@ const STEPS: [Step; 9] = [
         name: "packaging",
         label: "the packed npm packages in an empty project",
         reads: Reads::Tests(tally::node_test),
-        needs: &[Need::Tarballs],
+        needs: &[Need::JavaScript, Need::Programs, Need::Tarballs],
         commands: |workspace| {
             let mut command = workspace.command("node", Purpose::Work);
             command.arg("--test").args(files(workspace, "tests/packaging", ".test.mjs")?);
@@ -167,7 +173,7 @@ pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<ExitCode, Err
         println!("  ignored: {test}");
     }
     if !failed.is_empty() {
-        println!("  failed: {} (again: cargo xtask test --only {})", failed.join(", "), failed[0]);
+        println!("  failed: {}; again: cargo xtask test --only {}", failed.join(", "), failed.join(" --only "));
     }
     println!("{} passed, {} failed", total.passed, total.failed);
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
