@@ -38,6 +38,7 @@ export interface AGBConfig {
 export interface AGBOptions {
   /** Default: `AGB_API_KEY`. Not needed with `endpoint: "local"`. */
   readonly apiKey?: string | undefined;
+  /** How to reach the service. */
   readonly config?: AGBConfig | undefined;
   /** Path of a `.env` file. Default: the first `.env` from the working directory upwards. */
   readonly envFile?: string | undefined;

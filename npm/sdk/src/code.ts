@@ -26,8 +26,11 @@ export type ErrorCallback = (error: Error & { readonly code?: string | undefined
 export interface RunOptions {
   /** Output while the program runs. Default: whether there is a callback. */
   readonly streamBeta?: boolean | undefined;
+  /** Gets what the program writes to standard output. */
   readonly onStdout?: OutputCallback | null | undefined;
+  /** Gets what the program writes to standard error. */
   readonly onStderr?: OutputCallback | null | undefined;
+  /** Gets each error once; without streaming only the reason for which the run failed. */
   readonly onError?: ErrorCallback | null | undefined;
   /**
    * Bytes of output kept per stream for `result.logs`, default 16 MiB; the rest has gone to the callbacks, and

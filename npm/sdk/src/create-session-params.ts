@@ -9,6 +9,7 @@ export type Labels = Readonly<Record<string, string>>;
 export interface CreateSessionOptions {
   /** Image to start, e.g. `agb-code-space-1`. */
   readonly imageId: string;
+  /** To find the session again by. */
   readonly labels?: Labels | undefined;
   /** Seconds without use after which the service releases the session; the service's default when absent. */
   readonly idleReleaseTimeout?: number | undefined;

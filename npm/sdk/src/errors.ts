@@ -34,7 +34,7 @@ export class AGBError extends Error {
   /** Stable code; see {@link AGBErrorCode}. */
   readonly code: AGBErrorCode;
 
-  constructor(message: string, code: AGBErrorCode, options?: ErrorOptions) {
+  constructor(message: string, code: AGBErrorCode, options?: { readonly cause?: unknown }) {
     super(message, options);
     this.code = code;
   }
@@ -76,7 +76,7 @@ export class APIError extends AGBError {
     message: string,
     code: AGBErrorCode,
     details: { readonly requestId: string; readonly httpStatus?: number | undefined },
-    options?: ErrorOptions,
+    options?: { readonly cause?: unknown },
   ) {
     super(message, code, options);
     this.requestId = details.requestId;

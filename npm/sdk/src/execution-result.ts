@@ -33,6 +33,7 @@ export interface EnhancedCodeExecutionResult {
 
 /** Output of a run, in the chunks in which it came. */
 export interface ExecutionLogs {
+  /** Chunks, not lines: join them before splitting. */
   readonly stdout: string[];
   readonly stderr: string[];
 }
@@ -60,6 +61,7 @@ export interface ExecutionResult {
 export interface ExecutionError {
   /** The exception's name, e.g. `ValueError`; or e.g. `Cancelled`, `CallbackError`. */
   readonly name: string;
+  /** The exception's message. */
   readonly value: string;
   /** The interpreter's own trace; empty when there is none. */
   readonly traceback: string;

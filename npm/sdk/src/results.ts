@@ -12,6 +12,7 @@ import type { Session } from "./session.js";
 export interface ApiResult {
   /** Id that the service gave the call; quote it to the service's support. Empty when there was no answer. */
   readonly requestId: string;
+  /** Whether the operation did what it was to do. */
   readonly success: boolean;
   /** What happened, to what, and what to do about it; empty on success. */
   readonly errorMessage: string;
@@ -53,7 +54,8 @@ export interface SessionListResult extends ApiResult {
 /** One session in a {@link SessionListResult}. */
 export interface SessionListEntry {
   readonly sessionId: string;
-  readonly sessionStatus: string;
+  /** As in {@link Session.getStatus}. */
+  readonly sessionStatus: SessionStatus;
 }
 
 /** Result of {@link AGB.getSession}: what the service knows of a session, without a {@link Session} to work with. */
@@ -115,10 +117,11 @@ export interface McpToolsResult extends ApiResult {
 export interface McpTool {
   readonly name: string;
   readonly description: string;
-  /** JSON schema of the arguments. */
+  /** JSON schema of the arguments, parsed. */
   readonly inputSchema: unknown;
   /** Which of the session's servers has it. */
   readonly server: string;
+  /** Its name on that server. */
   readonly tool: string;
 }
 

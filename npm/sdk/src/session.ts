@@ -35,6 +35,7 @@ export class Session {
     return new Session(native);
   }
 
+  /** Id of the session, by which {@link AGB.get} finds it again. */
   get sessionId(): string {
     return this.#native.sessionId;
   }
@@ -49,10 +50,12 @@ export class Session {
     return this.#native.resourceUrl ?? undefined;
   }
 
+  /** The service's id of the machine behind the session; absent when it did not say. */
   get appInstanceId(): string | undefined {
     return this.#native.appInstanceId ?? undefined;
   }
 
+  /** The service's id of what a person can watch; absent when it did not say. */
   get resourceId(): string | undefined {
     return this.#native.resourceId ?? undefined;
   }

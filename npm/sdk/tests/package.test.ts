@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { describe, it } from "node:test";
 
@@ -36,6 +38,15 @@ describe("the built package", () => {
     assert.deepEqual(names("node.mts"), names("index.ts"));
   });
 
+  it("names Node only behind the seam of platform.ts", () => {
+    const files = readdirSync(join(PACKAGE, "src")).filter((name) => /^(?!node\.).*\.ts$/.test(name));
+    assert(files.length > 10);
+    for (const file of files) {
+      const code = readFileSync(join(PACKAGE, "src", file), "utf8").replace(/\/\*\*.*?\*\//gs, "");
+      assert(!/"node:|\bprocess\b\.|\brequire\(|__dirname|setImmediate|Buffer\b/.test(code), `${file} uses what only Node has`);
+    }
+  });
+
   it("loads no addon when it is imported", () => {
     const source = 'import { AGB } from "agbcloud-sdk"; console.log(typeof AGB);';
     const env = { ...process.env, AGB_NATIVE: "/nowhere.node" };
@@ -51,6 +62,37 @@ describe("the built package", () => {
       assert(existsSync(join(PACKAGE, path)), `${path} is missing`);
     }
   });
+
+  const settings: Array<[file: string, options: string]> = [
+    ["program.mts", "--module node16 --moduleResolution node16"],
+    ["program.cts", "--module node16 --moduleResolution node16"],
+    ["program.mts", "--module esnext --moduleResolution bundler"],
+    ["program.ts", "--module commonjs --moduleResolution node10"],
+  ];
+  for (const [file, options] of settings) {
+    it(`has types for ${file} with ${options}, without Node's and with the library of 2020`, () => {
+      const project = mkdtempSync(join(tmpdir(), "agb-sdk-types-"));
+      try {
+        mkdirSync(join(project, "node_modules"));
+        symlinkSync(PACKAGE, join(project, "node_modules", "agbcloud-sdk"), "junction");
+        writeFileSync(
+          join(project, file),
+          `import { AGB, CreateSessionParams, type SessionResult } from "agbcloud-sdk";
+          export const created: Promise<SessionResult> = new AGB("key").create(new CreateSessionParams({ imageId: "i" }));
+          // @ts-expect-error the types are not just any
+          new AGB(42);`,
+        );
+        const tsc = createRequire(__filename).resolve("typescript/bin/tsc");
+        const strict = ["--noEmit", "--strict", "--exactOptionalPropertyTypes", "--target", "es2020", "--lib", "es2020"];
+        execFileSync(process.execPath, [tsc, ...strict, ...options.split(" "), file], { cwd: project, encoding: "utf8" });
+      } catch (error) {
+        const { stdout } = error as { stdout?: string };
+        assert.fail(stdout ?? String(error));
+      } finally {
+        rmSync(project, { recursive: true });
+      }
+    });
+  }
 
   it("needs no other package and no Node types", () => {
     const manifest = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")) as Record<string, unknown>;
