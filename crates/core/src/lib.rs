@@ -81,10 +81,10 @@ pub mod time;
 pub mod wire;
 
 pub use batch::{Batch, Mark, Piece, Stream};
-pub use wire::Extensions;
 pub use io::{Capabilities, Event, Input, LinkId, Loss, OpenRequest, Output, Push, State};
 pub use language::Language;
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
 pub use secret::Secret;
 pub use session::{Session, SessionConfig};
 pub use time::Instant;
+pub use wire::Extensions;

@@ -18,7 +18,7 @@ pub struct RunRequest {
     /// Its language.
     pub language: Language,
     /// How long the program may run. The service enforces it; the session waits a grace longer
-    /// ([`Config::grace`](crate::Config)) and then ends the run by itself.
+    /// ([`SessionConfig::grace`](crate::SessionConfig::grace)) and then ends the run by itself.
     pub timeout: Duration,
 }
 

@@ -333,7 +333,7 @@ impl Session {
             if !self.runs.is_departed(&invocation)
                 && let Some(push) = push.or_else(|| incoming::parse_push(text))
             {
-                self.pushes.push_back(Event::Push(push));
+                self.pushes.push_back(Event::Push(*push));
             }
             return;
         };

@@ -6,11 +6,16 @@ use super::text::Raw;
 use super::{SDK, scan};
 use crate::batch::Stream;
 use crate::io::Push;
+use crate::json;
 use crate::result::{RichResult, RunFailure};
 use crate::run::{Finish, RemoteError, StreamEvent, Violation};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the one that comes a million times; it lives on the stack"
+)]
 pub enum Incoming<'a> {
     /// A message of the run with this id.
     Run {
@@ -21,7 +26,7 @@ pub enum Incoming<'a> {
         /// What it says, if `invocation` is a live run.
         message: Message<'a>,
         /// What it is if it is not.
-        push: Option<Push>,
+        push: Option<Box<Push>>,
     },
     /// A message without an id: a heartbeat's answer, or the service's own affairs.
     NoRun,
@@ -84,16 +89,16 @@ pub fn parse(text: &str) -> Incoming<'_> {
             push: None,
         };
     }
-    match serde_json::from_str(text) {
-        Ok(Value::Object(envelope)) => parse_envelope(envelope),
+    match json::parse(text) {
+        Some(Value::Object(envelope)) => parse_envelope(envelope),
         _ => Incoming::Garbage,
     }
 }
 
 /// Reads a message of no live run, also one that [`parse`] took for a chunk.
-pub(crate) fn parse_push(text: &str) -> Option<Push> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(envelope)) => match parse_envelope(envelope) {
+pub(crate) fn parse_push(text: &str) -> Option<Box<Push>> {
+    match json::parse(text) {
+        Some(Value::Object(envelope)) => match parse_envelope(envelope) {
             Incoming::Run { push, .. } => push,
             _ => None,
         },
@@ -115,13 +120,13 @@ fn parse_envelope(mut envelope: Map<String, Value>) -> Incoming<'static> {
     let target = target.to_owned();
     let data = match envelope.remove("data") {
         Some(Value::Object(data)) => Some(data),
-        Some(Value::String(text)) => match serde_json::from_str(&text) {
-            Ok(Value::Object(data)) => Some(data),
+        Some(Value::String(text)) => match json::parse(&text) {
+            Some(Value::Object(data)) => Some(data),
             _ => None,
         },
         _ => None,
     };
-    let push = Some(Push { target, data: data.as_ref().map_or_else(String::new, |data| to_json(data)) });
+    let push = Some(Box::new(Push { target, data: data.as_ref().map_or_else(String::new, to_json) }));
     let seq = data.as_ref().and_then(|data| data.get("seq")).and_then(Value::as_u64);
     let message = data.map_or(Message::Violation(Violation::NoData), parse_data);
     Incoming::Run { invocation: invocation.into(), seq, message, push }
@@ -198,7 +203,7 @@ fn parse_end(data: &Map<String, Value>) -> Finish {
     Finish {
         failed: data.get("status").and_then(Value::as_str) == Some("failed"),
         execution_count: data.get("executionCount").and_then(Value::as_u64),
-        execution_time: data.get("executionTime").and_then(Value::as_f64),
+        execution_time: data.get("executionTime").and_then(Value::as_f64).filter(|seconds| *seconds >= 0.0),
         execution_error: text("executionError"),
         reason: text("reason"),
         state_lost: data.get("stateLost").and_then(Value::as_bool).unwrap_or(false),
