@@ -1,1 +1,4 @@
+//! End to end: real clients, a real server, real interpreters.
 
+mod server;
+mod transcripts;
