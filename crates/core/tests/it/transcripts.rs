@@ -179,6 +179,7 @@ fn end_as_json(end: &RunEnd) -> Value {
             "failed": finish.failed,
             "executionCount": finish.execution_count,
             "executionError": finish.execution_error,
+            "reason": finish.reason,
         }),
         Err(error) => json!({ "error": error.code() }),
     }
