@@ -76,7 +76,7 @@ pub(crate) fn node(workspace: &Workspace, profile: Profile) -> Result<ExitCode, 
 /// Builds the server and the addon; in one go, so that what they share is built once.
 pub(crate) fn programs(workspace: &Workspace, profile: Profile) -> Result<Programs, Error> {
     let mut command = workspace.cargo();
-    command.args(["build", "--locked", "-p", "agb-server", "-p", "agb-node", "--profile", profile.name()]);
+    command.args(["build", "-p", "agb-server", "-p", "agb-node", "--profile", profile.name()]);
     let label = format!("build the server and the addon ({})", profile.name());
     job::prepare(workspace, "build", &label, &mut [command])?;
     let platforms = Platforms::read(workspace)?;
