@@ -97,7 +97,7 @@ impl Log {
             match mark {
                 Mark::Chunk(Stream::Stdout, length) => stdout += *length as usize,
                 Mark::Chunk(Stream::Stderr, length) => stderr += *length as usize,
-                Mark::Event => {}
+                Mark::Held(..) | Mark::Event => {}
             }
         }
         let fits = self.stdout.bytes + stdout <= self.limit && self.stderr.bytes + stderr <= self.limit;

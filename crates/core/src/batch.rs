@@ -24,6 +24,7 @@ pub struct Batch {
     events: Vec<StreamEvent>,
     end: Option<RunEnd>,
     seq: u64,
+    held: usize,
 }
 
 /// One piece of a [`Batch`].
@@ -31,6 +32,9 @@ pub struct Batch {
 pub enum Mark {
     /// A chunk: so many bytes of the batch's text.
     Chunk(Stream, u32),
+    /// A chunk whose text the driver holds, of this length in the driver's own units
+    /// ([`Session::handle_chunk`](crate::Session::handle_chunk)).
+    Held(Stream, u32),
     /// The next entry of the batch's events.
     Event,
 }
@@ -79,22 +83,28 @@ impl Batch {
         self.seq
     }
 
+    /// The length of all chunks, wherever their text is.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.text.len() + self.held
+    }
+
     /// Whether there is nothing in it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.marks.is_empty() && self.end.is_none()
     }
 
-    /// The pieces, in order.
+    /// The pieces, in order, without the chunks that the driver holds.
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let (mut text, mut events) = (self.text.as_str(), self.events.iter());
-        self.marks.iter().map(move |mark| match *mark {
+        self.marks.iter().filter_map(move |mark| match *mark {
             Mark::Chunk(stream, length) => {
                 let (chunk, rest) = text.split_at(length as usize);
                 text = rest;
-                Piece::Chunk(stream, chunk)
+                Some(Piece::Chunk(stream, chunk))
             }
-            Mark::Event => Piece::Event(events.next().expect("one event per event mark")),
+            Mark::Held(..) => None,
+            Mark::Event => Some(Piece::Event(events.next().expect("one event per event mark"))),
         })
     }
 }
@@ -144,6 +154,14 @@ impl Unread {
         Ok(length)
     }
 
+    /// Appends a chunk whose text is elsewhere.
+    pub(crate) fn push_held(&mut self, stream: Stream, length: u32) {
+        let batch = self.open_batch();
+        batch.marks.push(Mark::Held(stream, length));
+        batch.held += length as usize;
+        self.bytes += length as usize;
+    }
+
     pub(crate) fn push_event(&mut self, event: StreamEvent) {
         self.bytes += event.weight();
         let batch = self.open_batch();
@@ -164,12 +182,12 @@ impl Unread {
 
     pub(crate) fn pop(&mut self) -> Option<Batch> {
         let batch = self.batches.pop_front()?;
-        self.bytes -= batch.text.len() + batch.events.iter().map(StreamEvent::weight).sum::<usize>();
+        self.bytes -= batch.bytes() + batch.events.iter().map(StreamEvent::weight).sum::<usize>();
         Some(batch)
     }
 
     fn open_batch(&mut self) -> &mut Batch {
-        let full = |batch: &Batch| batch.text.len() >= Self::BATCH_BYTES || batch.marks.len() >= Self::BATCH_PIECES;
+        let full = |batch: &Batch| batch.bytes() >= Self::BATCH_BYTES || batch.marks.len() >= Self::BATCH_PIECES;
         if self.batches.back().is_none_or(full) {
             self.batches.push_back(Batch::default());
         }

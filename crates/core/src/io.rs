@@ -3,6 +3,7 @@
 //! It is data, not a trait. Tokio's sockets must be `Send` and a browser's cannot be, so a transport trait would be
 //! written twice; enums serve both.
 
+use crate::batch::Stream;
 use crate::run::RunId;
 use crate::secret::Secret;
 use crate::time::Instant;
@@ -42,6 +43,20 @@ pub enum Input<'a> {
     Backlog(usize),
     /// The socket is gone, by whatever way. Nothing more comes from this link.
     Lost(Loss),
+}
+
+/// A chunk of output that the driver has read from its frame, and whose text it keeps on its side: a browser's strings
+/// are not copied into WebAssembly and out again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct HeldChunk<'a> {
+    /// `invocationId`, or where that is missing `requestId`.
+    pub invocation: &'a str,
+    /// The number of the event, where it has one.
+    pub seq: Option<u64>,
+    /// Whose output it is.
+    pub stream: Stream,
+    /// Its length, in units that are at most three bytes on the wire, such as UTF-16's.
+    pub length: u32,
 }
 
 /// Why a socket is gone.

@@ -2,6 +2,7 @@
 
 mod config;
 mod dial;
+mod held;
 mod outbox;
 mod runs;
 #[cfg(test)]
@@ -152,7 +153,7 @@ impl Session {
         if (extensions.flow || extensions.resume)
             && let Some(run) = self.runs.get_mut(id)
         {
-            run.unacked += batch.text().len();
+            run.unacked += batch.bytes();
             run.taken = run.taken.max(batch.seq());
             // A quarter of the window: the service never runs dry, and there are few acknowledgements.
             if run.unacked >= self.config.window / 4 && matches!(run.phase, Phase::Sent | Phase::Cancelling) {
