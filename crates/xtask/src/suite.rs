@@ -127,6 +127,7 @@ const STEPS: [Step; 9] = [
             let mut command = workspace.command(setup::python(workspace)?, Purpose::Work);
             command.args(["-m", "unittest", "discover", "--verbose"]);
             command.args(["--start-directory", "tests/python", "--pattern", "test_*.py"]);
+            command.env("PYTHONPYCACHEPREFIX", workspace.state("pycache"));
             Ok(vec![command])
         },
     },
