@@ -174,7 +174,7 @@ impl CellRun<'_> {
 
     /// Tells the program to stop, as Ctrl-C would.
     fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
-        self.process.control.send(message::interrupt(nonce));
+        self.process.control.send(message::interrupt(nonce, self.count));
         self.process.interrupt();
         Stopping { outcome, kill_at: Instant::now() + self.limits.interrupt_grace.min(FOREVER) }
     }

@@ -78,8 +78,8 @@ pub(crate) fn stdin(nonce: &str, data: &str, eof: bool) -> Vec<u8> {
 }
 
 /// The frame that goes with a SIGINT, for interpreters that a signal does not reach.
-pub(crate) fn interrupt(nonce: &str) -> Vec<u8> {
-    frame(&json!({ "type": "interrupt", "nonce": nonce }))
+pub(crate) fn interrupt(nonce: &str, count: u32) -> Vec<u8> {
+    frame(&json!({ "type": "interrupt", "nonce": nonce, "count": count }))
 }
 
 fn frame(value: &Value) -> Vec<u8> {

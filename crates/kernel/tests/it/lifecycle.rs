@@ -1,1 +1,283 @@
-//! Deaths, restarts, queues.
+//! Queues, interrupts, deaths, restarts, forgeries; and nothing that stays behind.
+
+use std::time::{Duration, Instant};
+
+use agb_kernel::{
+    Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, ProtocolError, StartError, StdinError,
+};
+
+use crate::support::{PATIENCE, eventually, finish, kernel, kernel_with, next, processes_in, until};
+
+const SHORT: Duration = Duration::from_millis(200);
+
+#[tokio::test]
+async fn cells_queue_in_order() {
+    let python = kernel(Language::Python);
+    let first = python.start("import time\ntime.sleep(0.05)\nx = ['first']");
+    let second = python.start("x.append('second')");
+    let third = python.start("x.append('third')\nx");
+    let third = finish(third).await;
+    assert_eq!(third.value().as_deref(), Some("['first', 'second', 'third']"));
+    assert_eq!((finish(first).await.end.execution_count, third.end.execution_count), (1, 3));
+    assert_eq!(finish(second).await.end.outcome, Outcome::Finished);
+}
+
+#[tokio::test]
+async fn the_queue_has_an_end() {
+    let python = kernel_with(Language::Python, |limits| limits.queued_cells = 1);
+    let mut running = python.start("print('on', flush=True)\ninput()\nimport time\ntime.sleep(100)");
+    let _ = next(&mut running).await;
+    let queued = python.start("1");
+    let refused = finish(python.start("2")).await;
+    assert_eq!(refused.end.outcome, Outcome::NotStarted(StartError::QueueFull(1)));
+    assert_eq!(refused.end.execution_count, 0);
+    drop(running);
+    assert_eq!(finish(queued).await.end.outcome, Outcome::Finished);
+}
+
+#[tokio::test]
+async fn a_queued_cell_is_removed_at_once() {
+    let python = kernel(Language::Python);
+    let mut running = python.start("import os\nprint('on')\nwhile not os.path.exists('go'): pass");
+    until(&mut running, "on").await;
+    let queued = python.start("1");
+    let dropped = python.start("open('dropped', 'w')");
+    let control = queued.control();
+    control.interrupt();
+    let ran = finish(queued).await;
+    assert_eq!((&ran.end.outcome, ran.events.len(), ran.end.execution_count), (&Outcome::Cancelled, 0, 0));
+    assert_eq!(control.write_stdin(String::new()), Err(StdinError::Closed));
+    drop(dropped);
+    std::fs::write(python.workdir.path().join("go"), "").unwrap();
+    assert_eq!(finish(running).await.end.outcome, Outcome::Finished);
+    assert_eq!(python.value("os.path.exists('dropped')").await.as_deref(), Some("False"));
+}
+
+#[tokio::test]
+async fn an_interrupt_reaches_what_the_program_waits_for() {
+    let python = kernel(Language::Python);
+    python.run("x = 1\nimport os, subprocess").await;
+    for code in ["print('on')\nos.system('sleep 100')", "print('on')\nsubprocess.run(['sleep', '100'])"] {
+        let mut run = python.start(code);
+        until(&mut run, "on").await;
+        // The child may not have been started yet; then the next one is.
+        let control = run.control();
+        control.interrupt();
+        let ran = finish(run).await;
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Cancelled, false), "{code}: {ran:#?}");
+    }
+    assert_eq!(python.value("x").await.as_deref(), Some("1"));
+    assert!(processes_in(python.workdir.path()).len() <= 1);
+}
+
+#[tokio::test]
+async fn dropping_an_execution_interrupts_it() {
+    for (language, set, code, get) in [
+        (Language::Python, "x = 1", "print('on')\nwhile True: pass", "x"),
+        (Language::JavaScript, "var x = 1", "console.log('on'); while (true) {}", "x"),
+    ] {
+        let subject = kernel(language);
+        subject.run(set).await;
+        let mut run = subject.start(code);
+        until(&mut run, "on").await;
+        drop(run);
+        assert_eq!(subject.value(get).await.as_deref(), Some("1"));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_interrupted_is_killed_with_all_it_started() {
+    let python = kernel_with(Language::Python, |limits| limits.interrupt_grace = SHORT);
+    python.run("x = 1").await;
+    let code = "import subprocess\nsubprocess.Popen(['setsid', 'sleep', '1000'])\n\
+                subprocess.Popen('(setsid sleep 1001 &) ; true', shell=True).wait()\nprint('on')\nsum(range(10**12))";
+    let mut run = python.start(code);
+    until(&mut run, "on").await;
+    let dir = python.workdir.path().to_owned();
+    eventually("both sleeps run", || processes_in(&dir).iter().filter(|(_, name)| name.trim() == "sleep").count() == 2)
+        .await;
+    let start = Instant::now();
+    run.control().interrupt();
+    let ran = finish(run).await;
+    assert!(start.elapsed() >= SHORT);
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Cancelled, true), "{ran:#?}");
+    assert_eq!(processes_in(&dir), []);
+    let ran = python.run("x").await;
+    assert_eq!((ran.error().name.as_str(), ran.end.execution_count), ("NameError", 3), "a fresh process");
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_ignored_is_a_timeout_still() {
+    let node = kernel_with(Language::JavaScript, |limits| limits.interrupt_grace = SHORT);
+    // A synchronous child that ignores the signal.
+    let code = "require('child_process').execSync(`sh -c 'trap \"\" INT; sleep 1000 & wait; sleep 1000'`)";
+    let ran = node.run_for(code, SHORT).await;
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::TimedOut(SHORT), true), "{ran:#?}");
+    assert_eq!(processes_in(node.workdir.path()), []);
+    assert_eq!(node.value("1").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_death_ends_the_run_at_once_and_says_how() {
+    for (language, code, death, words) in [
+        (Language::Python, "print('last')\nimport os\nos._exit(7)", Death::Exited(7), "exited with code 7"),
+        (Language::Python, "print('last')\nimport os\nos.kill(os.getpid(), 9)", Death::Signalled(9), "SIGKILL"),
+        (
+            Language::Python,
+            "print('last')\nimport ctypes\nctypes.string_at(0)",
+            Death::Signalled(11),
+            "segmentation fault",
+        ),
+        (Language::JavaScript, "console.log('last'); process.reallyExit(7)", Death::Exited(7), "exited with code 7"),
+        (
+            Language::JavaScript,
+            "console.log('last'); process.kill(process.pid, 'SIGKILL')",
+            Death::Signalled(9),
+            "SIGKILL",
+        ),
+    ] {
+        let subject = kernel(language);
+        let ran = subject.run(code).await;
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Killed(death), true), "{code}: {ran:#?}");
+        assert!(ran.end.outcome.to_string().contains(words), "{}", ran.end.outcome);
+        assert_eq!(ran.stdout(), "last\n");
+        let next = subject.run("1").await;
+        assert_eq!((next.value().as_deref(), next.end.execution_count), (Some("1"), 2));
+    }
+}
+
+#[tokio::test]
+async fn a_forked_child_does_not_hide_the_death_of_its_parent() {
+    let python = kernel(Language::Python);
+    let code = "import os, time\nif os.fork() == 0:\n    time.sleep(1000)\nos._exit(3)";
+    assert_eq!(python.run(code).await.end.outcome, Outcome::Killed(Death::Exited(3)));
+    assert_eq!(processes_in(python.workdir.path()), []);
+}
+
+#[tokio::test]
+async fn a_death_between_two_cells_is_told_to_the_second() {
+    let python = kernel(Language::Python);
+    let pid: i32 = python.value("import os\nx = 1\nos.getpid()").await.unwrap().parse().unwrap();
+    python.output("import threading, time\ndef end():\n    time.sleep(0.05)\n    os._exit(3)\nthreading.Thread(target=end).start()").await;
+    eventually("the process is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+    let ran = python.run("1").await;
+    assert_eq!(ran.value().as_deref(), Some("1"));
+    assert!(ran.stderr().contains("exited with code 3"), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn forged_frames_kill_the_kernel_and_nothing_else() {
+    let frame = |json: &str| {
+        format!(
+            "import os\nj = {json:?}.encode()\nos.write(4, len(j).to_bytes(4, 'big') + j)\nimport time\ntime.sleep(100)"
+        )
+    };
+    for (code, error) in [
+        (
+            "import os\nos.write(4, b'garbage, not a frame')\nimport time\ntime.sleep(100)".to_owned(),
+            ProtocolError::TooLarge(0x6761_7262),
+        ),
+        (
+            "import os\nos.write(4, b'\\x00\\x00\\x00\\x03abc')\nimport time\ntime.sleep(100)".to_owned(),
+            ProtocolError::Malformed,
+        ),
+        (frame(r#"{"type":"done","nonce":"guessed","failed":false,"seconds":0}"#), ProtocolError::Stray),
+        (frame(r#"{"type":"ready"}"#), ProtocolError::Stray),
+        (frame(r#"{"type":"done"}"#), ProtocolError::Malformed),
+        ("import os, time\nos.close(4)\ntime.sleep(100)".to_owned(), ProtocolError::Closed),
+    ] {
+        let python = kernel(Language::Python);
+        let ran = python.run(&code).await;
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Killed(Death::Protocol(error)), true), "{code}");
+        assert_eq!(python.value("1").await.as_deref(), Some("1"));
+    }
+}
+
+#[tokio::test]
+async fn shutdown_leaves_nothing() {
+    for language in [Language::Python, Language::JavaScript] {
+        let subject = kernel(language);
+        let code = match language {
+            Language::Python => {
+                "import subprocess\nsubprocess.Popen(['setsid', 'sleep', '1000'])\nprint('on')\nwhile True: pass"
+            }
+            _ => "require('child_process').spawn('setsid', ['sleep', '1000']); console.log('on'); while (true) {}",
+        };
+        let mut run = subject.start(code);
+        until(&mut run, "on").await;
+        let queued = subject.start("1");
+        let start = Instant::now();
+        subject.kernel.shutdown().await;
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!(processes_in(subject.workdir.path()), []);
+        let ran = finish(run).await;
+        assert_eq!((ran.end.outcome, ran.end.state_lost), (Outcome::Cancelled, true));
+        assert_eq!(finish(queued).await.end.outcome, Outcome::Cancelled);
+        assert_eq!(finish(subject.start("1")).await.end.outcome, Outcome::NotStarted(StartError::ShutDown));
+        subject.kernel.shutdown().await;
+    }
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_kills_the_kernel() {
+    let python = kernel(Language::Python);
+    let other = python.kernel.clone();
+    python.run("import subprocess\np = subprocess.Popen(['sleep', '1000'])").await;
+    let dir = python.workdir.path().to_owned();
+    assert_eq!(processes_in(&dir).len(), 2);
+    let workdir = python.workdir;
+    drop(python.kernel);
+    assert_eq!(finish(other.run(Cell::new("1", PATIENCE))).await.end.outcome, Outcome::Finished);
+    drop(other);
+    eventually("nothing runs any more", || processes_in(&dir).is_empty()).await;
+    drop(workdir);
+}
+
+#[test]
+fn a_runtime_that_ends_takes_its_kernels_along() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let python = runtime.block_on(async {
+        let python = kernel(Language::Python);
+        python.run("import subprocess\np = subprocess.Popen(['setsid', 'sleep', '1000'])").await;
+        python
+    });
+    assert!(!processes_in(python.workdir.path()).is_empty());
+    drop(runtime);
+    assert_eq!(processes_in(python.workdir.path()), []);
+}
+
+#[tokio::test]
+async fn an_interpreter_that_does_not_start_says_why() {
+    let dir = std::env::temp_dir();
+    let start = async |interpreter: &str, timeout: Option<Duration>| {
+        let mut spec = KernelSpec::new(Language::Python, interpreter, &dir);
+        spec.limits.start_timeout = timeout.unwrap_or(spec.limits.start_timeout);
+        finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome
+    };
+    let Outcome::NotStarted(error @ StartError::Spawn { .. }) = start("/absent/python3", None).await else { panic!() };
+    assert!(error.to_string().contains("/absent/python3"), "{error}");
+    let Outcome::NotStarted(StartError::Died { death, .. }) = start("/bin/false", None).await else { panic!() };
+    assert_eq!(death, Death::Exited(1));
+    let Outcome::NotStarted(StartError::Died { stderr, .. }) = start("/bin/ls", None).await else { panic!() };
+    assert!(stderr.contains("ls:"), "{stderr}");
+    let sleeper = std::env::temp_dir().join(format!("agb-sleeper-{}", std::process::id()));
+    std::fs::write(&sleeper, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    std::fs::set_permissions(&sleeper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let outcome = start(sleeper.to_str().unwrap(), Some(SHORT)).await;
+    std::fs::remove_file(&sleeper).unwrap();
+    assert_eq!(outcome, Outcome::NotStarted(StartError::TimedOut { language: Language::Python, limit: SHORT }));
+    let spec = KernelSpec::new(Language::R, "/bin/true", &dir);
+    let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
+    assert_eq!(outcome, Outcome::NotStarted(StartError::Unsupported(Language::R)));
+}
+
+#[tokio::test]
+async fn a_cell_that_is_cancelled_while_the_kernel_starts_never_runs() {
+    let python = kernel(Language::Python);
+    let run = python.start("open('ran', 'w')");
+    run.control().interrupt();
+    let ran = finish(run).await;
+    assert_eq!(ran.end.outcome, Outcome::Cancelled);
+    assert!(!ran.events.iter().any(|(_, event)| matches!(event, CellEvent::Started)));
+    assert_eq!(python.value("import os\nos.path.exists('ran')").await.as_deref(), Some("False"));
+}

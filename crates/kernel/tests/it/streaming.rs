@@ -1,1 +1,191 @@
-//! Output on its way.
+//! Output on its way: at once, whole characters, held back by a slow consumer.
+
+use std::time::{Duration, Instant};
+
+use agb_kernel::{Cell, CellEvent, Language, Outcome};
+
+use crate::support::{PATIENCE, finish, kernel, kernel_with, next, until};
+
+/// Each cell prints without newline or flush, then computes until a file appears. So the output has come while the
+/// cell ran, or the cell never ends.
+#[tokio::test]
+async fn output_arrives_while_the_cell_computes() {
+    for (language, code) in [
+        (
+            Language::Python,
+            "import os, sys\nprint('early', end='')\nwhile not os.path.exists('go'): pass\nprint('late')",
+        ),
+        (
+            Language::Python,
+            "import os, sys\nsys.stdout.buffer.write(b'early')\nwhile not os.path.exists('go'): pass\nprint('late')",
+        ),
+        (
+            Language::JavaScript,
+            "process.stdout.write('early');\nwhile (!require('fs').existsSync('go'));\nconsole.log('late')",
+        ),
+    ] {
+        let subject = kernel(language);
+        let mut run = subject.start(code);
+        assert_eq!(until(&mut run, "early").await, "early");
+        std::fs::write(subject.workdir.path().join("go"), "").unwrap();
+        let ran = finish(run).await;
+        assert_eq!((ran.stdout().as_str(), ran.end.outcome), ("late\n", Outcome::Finished));
+    }
+}
+
+#[tokio::test]
+async fn a_print_is_one_chunk_and_latency_is_small() {
+    let python = kernel(Language::Python);
+    python.run("import time").await;
+    let code = "for i in range(20):\n    time.sleep(0.01)\n    print(time.monotonic_ns(), 'x')";
+    let mut run = python.start(code);
+    let mut best = Duration::MAX;
+    let mut chunks = 0;
+    while let Some(event) = next(&mut run).await {
+        if let CellEvent::Stdout(text) = event {
+            let now = monotonic();
+            assert!(text.ends_with(" x\n"), "{text:?}");
+            let printed: u64 = text.split(' ').next().unwrap().parse().unwrap();
+            best = best.min(now.saturating_sub(Duration::from_nanos(printed)));
+            chunks += 1;
+        }
+    }
+    assert!(chunks > 10, "prints 10 ms apart were joined to {chunks} chunks");
+    assert!(best < Duration::from_millis(20), "the fastest of 20 prints took {best:?}");
+}
+
+/// Python's `time.monotonic_ns`.
+fn monotonic() -> Duration {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    Duration::from_secs_f64(seconds)
+}
+
+#[tokio::test]
+async fn characters_are_whole_and_garbage_is_replaced() {
+    let python = kernel(Language::Python);
+    let code = "import os, time\nfor b in '€😀ß'.encode():\n    os.write(1, bytes([b]))\n    time.sleep(0.002)\nos.write(1, b'\\xff|\\xe2\\x82')";
+    let ran = python.run(code).await;
+    assert_eq!(ran.stdout(), "€😀ß\u{fffd}|\u{fffd}", "{ran:#?}");
+    assert_eq!(python.output("print('next')").await, "next\n");
+}
+
+#[tokio::test]
+async fn everything_that_is_written_is_caught() {
+    let python = kernel(Language::Python);
+    let code = "import os, subprocess, sys\nprint('python')\nos.system('echo shell; echo oops >&2')\n\
+                subprocess.run(['echo', 'child'])\nos.write(1, b'raw\\n')\nprint('err', file=sys.stderr)";
+    let ran = python.run(code).await;
+    assert_eq!(ran.stdout(), "python\nshell\nchild\nraw\n");
+    assert_eq!(ran.stderr(), "oops\nerr\n");
+    let c = python.output("import ctypes\nctypes.CDLL(None).printf(b'from C\\n')\nprint('python')").await;
+    assert!(c.contains("from C\n") && c.contains("python\n"), "{c}");
+
+    let node = kernel(Language::JavaScript);
+    let code = "console.log('node'); console.error('err');\n\
+                require('child_process').execSync('echo child; echo oops >&2', { stdio: 'inherit' });\nundefined";
+    let ran = node.run(code).await;
+    assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("node\nchild\n", "err\noops\n"));
+}
+
+#[tokio::test]
+async fn what_was_printed_comes_before_a_later_result() {
+    let python = kernel(Language::Python);
+    let ran = python.run("for i in range(50):\n    print(i)\n    display(i)\n").await;
+    let mut printed = String::new();
+    let mut shown = 0;
+    for (_, event) in &ran.events {
+        match event {
+            CellEvent::Stdout(text) => printed += text,
+            CellEvent::Result(_) => {
+                assert!(printed.lines().count() > shown, "{shown} was shown before it was printed");
+                shown += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(shown, 50);
+}
+
+/// A consumer that does not read holds the program on its write; when it reads again nothing is missing.
+#[tokio::test]
+async fn a_slow_consumer_holds_the_program_back() {
+    const LINES: usize = 200_000;
+    for (language, code) in [
+        (
+            Language::Python,
+            format!(
+                "for i in range({LINES}):\n    open('at', 'w').write(str(i)) if i % 1000 == 0 else 0\n    print('%099d' % i)"
+            ),
+        ),
+        (
+            Language::JavaScript,
+            format!(
+                "for (let i = 0; i < {LINES}; i++) {{ if (i % 1000 === 0) require('fs').writeFileSync('at', String(i)); console.log(String(i).padStart(99, '0')) }}"
+            ),
+        ),
+    ] {
+        let subject = kernel(language);
+        let mut run = subject.start(&code);
+        while !matches!(next(&mut run).await, Some(CellEvent::Stdout(_))) {}
+        let at = || {
+            std::fs::read_to_string(subject.workdir.path().join("at")).ok().and_then(|text| text.parse::<usize>().ok())
+        };
+        // It stands when it has not moved for a while; a program that is not held back writes 20 MB in that time.
+        let mut seen = (at(), Instant::now());
+        while seen.0.is_none() || seen.1.elapsed() < Duration::from_millis(1500) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if at().is_some() && at() != seen.0 {
+                seen = (at(), Instant::now());
+            }
+        }
+        let stands = seen.0.unwrap();
+        assert!(stands < 10_000, "{language}: {stands} lines of 100 bytes were written with nobody reading");
+        let mut size = 0;
+        let end = loop {
+            match next(&mut run).await.unwrap() {
+                CellEvent::Stdout(text) => {
+                    assert!(text.len() <= 64 << 10);
+                    size += text.len();
+                }
+                CellEvent::End(end) => break end,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(end.outcome, Outcome::Finished);
+        assert!(size > (LINES - 1000) * 100 && size <= LINES * 100, "{language}: {size}");
+    }
+}
+
+/// A program that is blocked on its write hears that it is to stop, and keeps its state.
+#[tokio::test]
+async fn a_held_back_program_can_be_stopped() {
+    for (language, set, code, get) in [
+        (Language::Python, "x = 1", "while True: print('x' * 1000)", "x"),
+        (Language::JavaScript, "var x = 1", "while (true) console.log('x'.repeat(1000))", "x"),
+    ] {
+        let subject = kernel(language);
+        subject.run(set).await;
+        let mut run = subject.kernel.run(Cell::new(code, PATIENCE));
+        while !matches!(next(&mut run).await, Some(CellEvent::Stdout(_))) {}
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        run.control().interrupt();
+        // Not reading on: the kernel must get free all the same.
+        assert_eq!(subject.value(get).await.as_deref(), Some("1"), "{language}");
+        let ran = finish(run).await;
+        assert_eq!((ran.end.outcome, ran.end.state_lost), (Outcome::Cancelled, false), "{language}");
+    }
+}
+
+#[tokio::test]
+async fn results_are_bounded_as_well() {
+    let python = kernel_with(Language::Python, |limits| limits.max_control_frame = 1 << 20);
+    let code = "for i in range(200):\n    open('at', 'w').write(str(i))\n    display('x' * 500_000)";
+    let mut run = python.start(code);
+    while !matches!(next(&mut run).await, Some(CellEvent::Result(_))) {}
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let at: usize = std::fs::read_to_string(python.workdir.path().join("at")).unwrap().parse().unwrap();
+    assert!(at < 20, "{at} results of 500 kB were made with nobody reading");
+    let ran = finish(run).await;
+    assert_eq!((ran.results().len(), ran.end.outcome), (199, Outcome::Finished));
+}
