@@ -32,7 +32,9 @@ pub(super) fn search_files(session: &Session, args: &Args) -> Result<String, Too
             return Ok(false);
         }
         if pattern.matches(relative) {
-            found.push(one_line(&Path::new(given).join(relative).to_string_lossy()));
+            // A path that can be given to the other tools as it is.
+            let shown = if given == "." { relative.to_path_buf() } else { Path::new(given).join(relative) };
+            found.push(one_line(&shown.to_string_lossy()));
         }
         if found.len() > MAX_MATCHES {
             let (what, limit) = ("the number of matches".to_owned(), MAX_MATCHES.to_string());

@@ -1,1 +1,13 @@
 //! Everything the server promises, tried from outside over a real socket.
+
+mod address;
+mod bad_input;
+mod command;
+mod files;
+mod flow;
+mod hostile;
+mod run_code;
+mod sessions;
+mod shell;
+mod streaming;
+mod support;

@@ -1,0 +1,164 @@
+//! The command `agb-server`: what it prints, and that nothing of it stays.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, TestSession, eventually, is_alive};
+
+/// A server process.
+struct Process {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Vec<String>,
+    url: String,
+    data_dir: PathBuf,
+}
+
+impl Process {
+    fn start(name: &str, args: &[&str], key: Option<&str>) -> Self {
+        let data_dir = std::env::temp_dir().join(format!("agb-server-command-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&data_dir).expect("a folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agb-server"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data_dir).args(args);
+        command.env_remove("AGB_API_KEY").env("RUST_LOG", "trace");
+        if let Some(key) = key {
+            command.env("AGB_API_KEY", key);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("a process");
+        let mut lines = Vec::new();
+        let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+        let url = loop {
+            let mut line = String::new();
+            assert!(stdout.read_line(&mut line).expect("a line") > 0, "it ended: {lines:?}");
+            let line = line.trim_end().to_owned();
+            lines.push(line.clone());
+            if let Some(url) = line.strip_prefix("agb-server listening on ") {
+                break url.to_owned();
+            }
+        };
+        let stdin = child.stdin.take();
+        Self { child, stdin, lines, url, data_dir }
+    }
+
+    fn signal(&self, signal: i32) {
+        let pid = i32::try_from(self.child.id()).expect("a pid");
+        // SAFETY: kill takes two integers; the child is ours and not waited for yet.
+        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    }
+
+    /// Waits for the end; gives the exit status and the log.
+    fn wait(mut self) -> (ExitStatus, String) {
+        let mut log = String::new();
+        let mut stderr = self.child.stderr.take().expect("a pipe");
+        let reader = std::thread::spawn(move || {
+            stderr.read_to_string(&mut log).expect("a log");
+            log
+        });
+        let begin = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a status") {
+                break status;
+            }
+            assert!(begin.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(std::fs::read_dir(&self.data_dir).expect("a folder").count(), 0, "files are left");
+        std::fs::remove_dir(&self.data_dir).expect("an empty folder");
+        (status, reader.join().expect("no panic"))
+    }
+
+    async fn create(&self, key: &str) -> TestSession {
+        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let request = http.post(format!("{}/mcp/createSession", self.url)).bearer_auth(key).json(&json!({}));
+        let body: Value = request.send().await.expect("an answer").json().await.expect("JSON");
+        TestSession::of(&body["data"])
+    }
+}
+
+/// Starts a program in each language that ignores interrupts and has a child; gives the pids of all.
+async fn occupy(session: &TestSession) -> Vec<u32> {
+    let mut socket = session.connect().await;
+    let python = "import os, signal, subprocess, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n\
+                  p = subprocess.Popen(['sleep', '1000'], start_new_session=True)\nprint(os.getpid(), p.pid)\ntime.sleep(1000)";
+    socket.start("p", "python", python).await;
+    socket.start("j", "node", "console.log(process.pid); while (true) {}").await;
+    let mut pids = Vec::new();
+    while pids.len() < 3 {
+        let (_, data) = socket.event().await;
+        let chunk = data["chunk"].as_str().unwrap_or_else(|| panic!("{data}")).to_owned();
+        pids.extend(chunk.split_whitespace().map(|pid| pid.parse::<u32>().expect("a pid")));
+    }
+    pids
+}
+
+#[tokio::test]
+async fn a_signal_ends_every_process() {
+    for (name, signal) in [("term", libc::SIGTERM), ("int", libc::SIGINT)] {
+        let process = Process::start(name, &[], Some("the-key"));
+        assert_eq!(process.lines, [format!("agb-server listening on {}", process.url)], "one line, and only this");
+        let session = process.create("the-key").await;
+        let pids = occupy(&session).await;
+        assert!(pids.iter().all(|pid| is_alive(*pid)));
+        let begin = Instant::now();
+        process.signal(signal);
+        let (status, log) = process.wait();
+        assert!(status.success(), "{status}: {log}");
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        let left: Vec<_> = pids.into_iter().filter(|pid| is_alive(*pid)).collect();
+        assert!(left.is_empty(), "alive: {left:?}");
+        for secret in ["the-key", &session.token] {
+            assert!(!log.contains(secret), "a secret is in the log");
+        }
+        assert!(log.contains("ended"), "{log}");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_stdin_is_the_end() {
+    let mut process = Process::start("stdin", &["--exit-with-stdin", "--api-key", "other-key"], Some("the-key"));
+    let session = process.create("other-key").await;
+    let pids = occupy(&session).await;
+    drop(process.stdin.take());
+    let (status, _) = process.wait();
+    assert!(status.success());
+    eventually("every process is dead", || !pids.iter().any(|pid| is_alive(*pid))).await;
+}
+
+#[tokio::test]
+async fn a_key_is_made_and_printed() {
+    let process = Process::start("key", &[], None);
+    let key = process.lines[0].strip_prefix("agb-server made the API key ").expect("a key").to_owned();
+    assert!(key.len() > 40);
+    process.create(&key).await;
+    process.signal(libc::SIGTERM);
+    let (status, log) = process.wait();
+    assert!(status.success() && !log.contains(&key));
+}
+
+#[test]
+fn says_its_version_and_what_is_wrong() {
+    let output = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_agb-server")).args(args).output().expect("a process");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).expect("text"))
+    };
+    assert_eq!(output(&["--version"]), (Some(0), format!("agb-server {}\n", env!("CARGO_PKG_VERSION"))));
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for (args, part) in [
+        (vec!["serve", "--listen", &address, "--api-key", "k"], "cannot listen on"),
+        (vec!["serve", "--api-key", ""], "API key is empty"),
+        (vec!["serve", "--api-key", "k", "--public-url", "x"], "not a public URL"),
+        (vec!["serve", "--api-key", "k", "--idle-timeout", "-1"], "--idle-timeout"),
+        (vec!["serve", "--api-key", "k", "--idle-timeout=-1"], "--idle-timeout"),
+        (vec!["serve", "--api-key", "k", "--data-dir", "/proc/none"], "--data-dir"),
+    ] {
+        let (code, text) = output(&args);
+        assert!(code != Some(0) && text.contains(part), "{args:?}: {code:?} {text}");
+    }
+}

@@ -1,0 +1,98 @@
+//! The tool `shell`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{TestServer, eventually, is_alive};
+
+#[tokio::test]
+async fn a_command_runs_with_its_folder_and_environment() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let shell = |args: Value| {
+        let (server, session) = (&server, &session);
+        async move {
+            let (Ok(text) | Err(text)) = server.call(session, "shell", args).await;
+            serde_json::from_str::<Value>(&text).unwrap_or(json!(text))
+        }
+    };
+    let answer = shell(json!({ "command": "echo out; echo err >&2; exit 3" })).await;
+    assert_eq!(
+        (&answer["stdout"], &answer["stderr"], &answer["exit_code"]),
+        (&json!("out\n"), &json!("err\n"), &json!(3))
+    );
+    assert!(answer["traceId"].is_string());
+    let answer = shell(json!({ "command": "mkdir sub; cd sub; pwd" })).await;
+    assert!(answer["stdout"].as_str().expect("a text").ends_with("/work/sub\n"), "{answer}");
+    assert!(answer.get("traceId").is_none());
+    let answer = shell(json!({ "command": "pwd; echo $A; env | wc -l", "cwd": "sub", "envs": { "A": "1 2" } })).await;
+    assert!(answer["stdout"].as_str().expect("a text").ends_with("/work/sub\n1 2\n5\n"), "{answer}");
+    assert_eq!(shell(json!({ "command": "kill -9 $$" })).await["exit_code"], 137);
+    for (args, part) in [
+        (json!({}), "needs command"),
+        (json!({ "command": "true", "timeout_ms": 0 }), "timeout_ms"),
+        (json!({ "command": "true", "timeout_ms": -5 }), "timeout_ms"),
+        (json!({ "command": "true", "timeout_ms": 1e300 }), "timeout_ms"),
+        (json!({ "command": "true", "envs": { "A=B": "1" } }), "envs"),
+        (json!({ "command": "true", "envs": { "A": 1 } }), "envs"),
+        (json!({ "command": "true", "cwd": "none" }), "does not exist"),
+        (json!({ "command": "true\0" }), "could not be started"),
+    ] {
+        let answer = shell(args).await;
+        assert!(answer.as_str().is_some_and(|text| text.contains(part)), "{answer} does not contain {part}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_command_ends_in_time_with_all_it_started() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let begin = Instant::now();
+    let command = "sleep 1000 & echo $!; sleep 1000";
+    let text =
+        server.call(&session, "shell", json!({ "command": command, "timeout_ms": 200 })).await.expect_err("too long");
+    assert!(begin.elapsed() < Duration::from_secs(5));
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(answer["exit_code"], 124);
+    assert!(answer["stderr"].as_str().expect("a text").contains("longer than 200 ms"), "{answer}");
+    let pid = answer["stdout"].as_str().and_then(|text| text.trim().parse().ok()).expect("a pid");
+    eventually("the child is dead", || !is_alive(pid)).await;
+
+    // One that leaves a child with its pipes does not wait for it.
+    let text = server.call(&session, "shell", json!({ "command": "sleep 1000 & echo $!", "timeout_ms": 20_000 })).await;
+    let answer: Value = serde_json::from_str(&text.expect("an answer")).expect("JSON");
+    let pid = answer["stdout"].as_str().and_then(|text| text.trim().parse().ok()).expect("a pid");
+    eventually("the child is dead", || !is_alive(pid)).await;
+    assert!(begin.elapsed() < Duration::from_secs(10));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn endless_output_is_cut_and_said_to_be() {
+    let server = TestServer::with(|config| config.limits.max_tool_output = 200_000).await;
+    let session = server.create().await;
+    let args = json!({ "command": "head -c 5000000 /dev/zero | tr '\\0' x", "timeout_ms": 20_000 });
+    let answer: Value =
+        serde_json::from_str(&server.call(&session, "shell", args).await.expect("output")).expect("JSON");
+    let stdout = answer["stdout"].as_str().expect("a text");
+    assert!(stdout.len() < 101_000 && stdout.contains("4900000 bytes more are left out"), "{}", stdout.len());
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_release_ends_a_command() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let (command, release) = (json!({ "command": "echo $$; sleep 1000", "timeout_ms": 60_000 }), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    });
+    let (answer, ()) = tokio::join!(server.call(&session, "shell", command), release);
+    let answer: Value = serde_json::from_str(&answer.expect_err("an end")).expect("JSON");
+    assert!(answer["stderr"].as_str().expect("a text").contains("session was released"), "{answer}");
+    let pid = answer["stdout"].as_str().and_then(|text| text.trim().parse().ok()).expect("a pid");
+    eventually("the command is dead", || !is_alive(pid)).await;
+    server.stop().await;
+}

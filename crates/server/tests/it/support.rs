@@ -1,0 +1,273 @@
+//! A server in this process, and the smallest clients that can talk to it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agb_server::{Config, Server};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::error::Error as WsError;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+pub(crate) const KEY: &str = "the-key-of-this-test";
+
+/// Longer than anything takes that works.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server in this process, on a port of its own.
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) http: reqwest::Client,
+    pub(crate) data_dir: PathBuf,
+    stop: Option<oneshot::Sender<()>>,
+    serving: JoinHandle<()>,
+}
+
+/// The answer to an HTTP call.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+/// A session, as its client knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct TestSession {
+    pub(crate) id: String,
+    pub(crate) token: String,
+    pub(crate) ws_url: String,
+    pub(crate) link_url: String,
+}
+
+/// A WebSocket client.
+pub(crate) struct Socket(pub(crate) WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl TestServer {
+    pub(crate) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+        let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let data_dir = std::env::temp_dir().join(format!("agb-server-it-{}-{next}", std::process::id()));
+        std::fs::create_dir_all(&data_dir).expect("a folder");
+        let mut config = Config::new(KEY.into());
+        config.data_dir = data_dir.clone();
+        change(&mut config);
+        let server = Server::new(config).expect("a server");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move { server.serve(listener, async { drop(stopped.await) }).await });
+        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
+        Self { address, http, data_dir, stop: Some(stop), serving }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A call with the key.
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        let request = self.http.post(self.url(path)).bearer_auth(KEY).json(&body);
+        Reply::of(request.send().await.expect("an answer")).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Reply {
+        let request = self.http.get(self.url(path)).bearer_auth(KEY).query(query);
+        Reply::of(request.send().await.expect("an answer")).await
+    }
+
+    pub(crate) async fn create(&self) -> TestSession {
+        self.create_with(json!({})).await
+    }
+
+    pub(crate) async fn create_with(&self, body: Value) -> TestSession {
+        TestSession::of(&self.post("/mcp/createSession?imageId=agb-code-space-1", body).await.ok())
+    }
+
+    /// A tool by the link, as the published clients call it; `Err` is the text of a tool's error.
+    pub(crate) async fn call(&self, session: &TestSession, tool: &str, args: Value) -> Result<String, String> {
+        let request =
+            self.http.post(format!("{}/callTool", session.link_url)).header("X-Access-Token", &session.token).json(
+                &json!({ "args": args, "server": "any", "requestId": "r", "tool": tool, "token": session.token }),
+            );
+        let data = Reply::of(request.send().await.expect("an answer")).await.ok();
+        let text = data["result"]["content"][0]["text"].as_str().expect("a text").to_owned();
+        match data["result"]["isError"].as_bool().expect("isError") {
+            false => Ok(text),
+            true => Err(text),
+        }
+    }
+
+    /// `run_code`, decoded.
+    pub(crate) async fn run_code(&self, session: &TestSession, language: &str, code: &str) -> Value {
+        let args = json!({ "code": code, "language": language, "timeout_s": 20 });
+        let text = self.call(session, "run_code", args).await.expect("a run");
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// Ends the server and waits for it.
+    pub(crate) async fn stop(mut self) {
+        drop(self.stop.take());
+        tokio::time::timeout(PATIENCE, self.serving).await.expect("the end").expect("no panic");
+        let left: Vec<_> = std::fs::read_dir(&self.data_dir).expect("the folder").flatten().collect();
+        assert!(left.is_empty(), "files are left: {left:?}");
+        std::fs::remove_dir(&self.data_dir).expect("an empty folder");
+    }
+}
+
+impl Reply {
+    pub(crate) async fn of(response: reqwest::Response) -> Self {
+        let status = response.status().as_u16();
+        let header = response.headers().get("x-request-id").cloned();
+        let text = response.text().await.expect("a body");
+        let body: Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: {text:?} is not JSON"));
+        // Every answer has the envelope, whatever else it says.
+        assert_eq!(body["httpStatusCode"], status, "{body}");
+        assert_eq!(body["success"], status == 200, "{body}");
+        assert!(body["code"].is_string() && body["message"].is_string() && body.get("data").is_some(), "{body}");
+        assert_eq!(header.expect("x-request-id").to_str().expect("text"), body["requestId"], "{body}");
+        Self { status, body }
+    }
+
+    /// The data of an answer that is no error.
+    pub(crate) fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body["data"].clone()
+    }
+
+    /// Checks an error.
+    #[track_caller]
+    pub(crate) fn is_error(&self, status: u16, code: &str, part: &str) {
+        let message = self.body["message"].as_str().unwrap_or_default();
+        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert!(message.contains(part), "{message:?} does not contain {part:?}");
+        assert!(!self.body.to_string().contains(KEY), "the key is in {}", self.body);
+    }
+}
+
+impl TestSession {
+    pub(crate) fn of(data: &Value) -> Self {
+        let text = |name: &str| data[name].as_str().unwrap_or_else(|| panic!("{name} in {data}")).to_owned();
+        Self { id: text("sessionId"), token: text("token"), ws_url: text("wsUrl"), link_url: text("linkUrl") }
+    }
+
+    pub(crate) async fn connect(&self) -> Socket {
+        self.try_connect(Some(&self.token)).await.expect("a connection")
+    }
+
+    /// Connects; the error is the HTTP status of the refusal and its body.
+    pub(crate) async fn try_connect(&self, token: Option<&str>) -> Result<Socket, (u16, Value)> {
+        let mut request = self.ws_url.as_str().into_client_request().expect("a URL");
+        if let Some(token) = token {
+            request.headers_mut().insert("X-Access-Token", token.parse().expect("a header"));
+        }
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((socket, _)) => Ok(Socket(socket)),
+            Err(WsError::Http(response)) => {
+                let body = response.body().clone().unwrap_or_default();
+                Err((response.status().as_u16(), serde_json::from_slice(&body).unwrap_or_default()))
+            }
+            Err(error) => panic!("no connection: {error}"),
+        }
+    }
+}
+
+impl Socket {
+    pub(crate) async fn send(&mut self, text: impl Into<String>) {
+        self.0.send(Message::text(text.into())).await.expect("sent");
+    }
+
+    /// Sends a request about a run.
+    pub(crate) async fn request(&mut self, id: &str, data: Value) {
+        self.send(json!({ "invocationId": id, "source": "SDK", "target": "any", "data": data }).to_string()).await;
+    }
+
+    /// Starts a run as the published clients do.
+    pub(crate) async fn start(&mut self, id: &str, language: &str, code: &str) {
+        self.start_with(id, json!({ "language": language, "timeoutS": 20, "code": code })).await;
+    }
+
+    pub(crate) async fn start_with(&mut self, id: &str, params: Value) {
+        self.request(id, json!({ "method": "run_code", "mode": "stream", "params": params })).await;
+    }
+
+    /// The next frame that is text; `None` when the connection ends.
+    pub(crate) async fn text(&mut self) -> Option<String> {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.0.next().await? {
+                    Ok(Message::Text(text)) => return Some(text.to_string()),
+                    Ok(Message::Close(_)) | Err(_) => return None,
+                    Ok(_) => {}
+                }
+            }
+        })
+        .await
+        .expect("a frame in time")
+    }
+
+    /// The next event: its run and its data.
+    pub(crate) async fn event(&mut self) -> (String, Value) {
+        let text = self.text().await.expect("a frame");
+        let mut frame: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(frame["target"], "SDK", "{frame}");
+        (frame["invocationId"].as_str().expect("an id").to_owned(), frame["data"].take())
+    }
+
+    /// Everything of the one run that goes on, its end last.
+    pub(crate) async fn to_end(&mut self) -> Vec<Value> {
+        let mut events = Vec::new();
+        loop {
+            let (_, data) = self.event().await;
+            let end = data["phase"] == "end";
+            events.push(data);
+            if end {
+                return events;
+            }
+        }
+    }
+
+    /// How the connection ends, everything before it unread: the close code, or nothing.
+    pub(crate) async fn close_code(&mut self) -> Option<u16> {
+        tokio::time::timeout(PATIENCE, async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code.into()),
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
+            }
+        })
+        .await
+        .expect("the end in time")
+    }
+}
+
+/// What the chunks of a stream say, joined.
+pub(crate) fn text_of(events: &[Value], stream: &str) -> String {
+    events.iter().filter(|event| event["eventType"] == stream).filter_map(|event| event["chunk"].as_str()).collect()
+}
+
+/// Whether a process lives. A zombie does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+}
+
+/// Waits until something is so.
+pub(crate) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
+    let begin = std::time::Instant::now();
+    while !check() {
+        assert!(begin.elapsed() < PATIENCE, "still not: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
