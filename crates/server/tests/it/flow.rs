@@ -146,13 +146,19 @@ async fn a_client_that_does_not_read_makes_the_program_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_busy_runs_take_turns() {
+    const SIZE: usize = 60_000_000;
     let server = TestServer::start().await;
     let session = server.create().await;
     let mut socket = session.connect().await;
-    socket.start("p", "python", "import sys\nfor i in range(40): sys.stdout.write('p' * 1_000_000)").await;
-    socket
-        .start("j", "javascript", "const s = 'j'.repeat(1e6); for (let i = 0; i < 40; i++) process.stdout.write(s)")
-        .await;
+    // Both are ready before either begins.
+    let python = "import os, sys, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n\
+                  for i in range(60): sys.stdout.write('p' * 1_000_000)";
+    let node = "const fs = require('fs'), s = 'j'.repeat(1e6); while (!fs.existsSync('go')) {}\n\
+                for (let i = 0; i < 60; i++) process.stdout.write(s)";
+    socket.start("p", "python", python).await;
+    socket.start("j", "javascript", node).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    server.call(&session, "write_file", json!({ "path": "go", "content": "" })).await.expect("a file");
     let (mut sizes, mut first_end) = ([0_usize; 2], None);
     let mut ends = 0;
     while ends < 2 {
@@ -164,9 +170,9 @@ async fn two_busy_runs_take_turns() {
         }
         sizes[which] += data["chunk"].as_str().map_or(0, str::len);
     }
-    assert_eq!(sizes, [40_000_000; 2]);
+    assert_eq!(sizes, [SIZE; 2]);
     let (winner, sizes) = first_end.expect("an end");
-    assert!(sizes[1 - winner] > 4_000_000, "one run starved the other: {sizes:?}");
+    assert!(sizes[1 - winner] > SIZE / 5, "one run starved the other: {sizes:?}");
     server.stop().await;
 }
 

@@ -155,10 +155,11 @@ async fn broken_frames_and_handshakes_end_their_connection_only() {
         )
     };
     for garbage in [
-        &b"\xff\xff\xff\xff\xff\xff\xff\xff"[..],
-        b"\x81\x05hello",
-        b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff",
-        b"GET / HTTP/1.1\r\n\r\n",
+        &[0xff; 64][..],
+        b"\x81\x05hello, and not masked",
+        b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff and more",
+        b"\x81\x85\0\0\0\0\xff\xff\xff\xff\xff",
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     ] {
         let mut socket = TcpStream::connect(server.address).await.expect("a connection");
         socket.write_all(head(&session.token).as_bytes()).await.expect("written");
