@@ -41,7 +41,7 @@ pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::S
 struct Actor<'a> {
     spec: &'a KernelSpec,
     queue: &'a Queue,
-    process: Option<Process>,
+    process: Option<Box<Process>>,
     executions: u32,
     /// How the last process died, if it did so between two cells and nobody was told.
     obituary: Option<Death>,
@@ -119,7 +119,7 @@ impl Actor<'_> {
                         Ok(Some(Message::Ready)) => {
                             let ready = began.elapsed();
                             tracing::info!(%language, pid = process.id(), ?ready, "a kernel started");
-                            return Started::Ready(process);
+                            return Started::Ready(Box::new(process));
                         }
                         Ok(None) if open => {}
                         Ok(None) => break process.end_closed().await,
@@ -145,7 +145,7 @@ impl Actor<'_> {
 }
 
 enum Started {
-    Ready(Process),
+    Ready(Box<Process>),
     Failed(StartError),
     Unwanted,
 }

@@ -89,8 +89,9 @@ async fn dropping_an_execution_interrupts_it() {
 async fn what_cannot_be_interrupted_is_killed_with_all_it_started() {
     let python = kernel_with(Language::Python, |limits| limits.interrupt_grace = SHORT);
     python.run("x = 1").await;
-    let code = "import subprocess\nsubprocess.Popen(['setsid', 'sleep', '1000'])\n\
-                subprocess.Popen('(setsid sleep 1001 &) ; true', shell=True).wait()\nprint('on')\nsum(range(10**12))";
+    let code = "import signal, subprocess\nsubprocess.Popen(['setsid', 'sleep', '1000'])\n\
+                subprocess.Popen('(setsid sleep 1001 &) ; true', shell=True).wait()\n\
+                signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\nprint('on')\nsum(range(10**12))";
     let mut run = python.start(code);
     until(&mut run, "on").await;
     let dir = python.workdir.path().to_owned();
@@ -111,8 +112,9 @@ async fn a_timeout_that_is_ignored_is_a_timeout_still() {
     let node = kernel_with(Language::JavaScript, |limits| limits.interrupt_grace = SHORT);
     // A synchronous child that ignores the signal.
     let code = "require('child_process').execSync(`sh -c 'trap \"\" INT; sleep 1000 & wait; sleep 1000'`)";
-    let ran = node.run_for(code, SHORT).await;
-    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::TimedOut(SHORT), true), "{ran:#?}");
+    let timeout = Duration::from_secs(2);
+    let ran = node.run_for(code, timeout).await;
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::TimedOut(timeout), true), "{ran:#?}");
     assert_eq!(processes_in(node.workdir.path()), []);
     assert_eq!(node.value("1").await.as_deref(), Some("1"));
 }

@@ -57,7 +57,6 @@ pub(crate) fn kernel_with(language: Language, change: impl FnOnce(&mut KernelLim
 pub(crate) struct Ran {
     pub(crate) events: Vec<(Instant, CellEvent)>,
     pub(crate) end: CellEnd,
-    pub(crate) ended: Instant,
 }
 
 impl Subject {
@@ -96,7 +95,7 @@ pub(crate) async fn finish(mut execution: Execution) -> Ran {
         let now = Instant::now();
         if let CellEvent::End(end) = event {
             assert!(execution.next().await.is_none(), "nothing comes after the end");
-            return Ran { events, end, ended: now };
+            return Ran { events, end };
         }
         events.push((now, event));
     }
