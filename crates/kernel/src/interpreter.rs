@@ -72,3 +72,39 @@ fn setting(language: Language) -> &'static str {
 fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_preferred_is_taken_or_missed() {
+        let shell = Path::new("/bin/sh");
+        assert_eq!(find(Language::Python, Some(shell), None).as_deref(), Ok(shell));
+        let missing = find(Language::Python, Some(Path::new("/absent")), None);
+        assert_eq!(missing, Err(MissingInterpreter { language: Language::Python }));
+        assert!(find(Language::Python, Some(Path::new("/bin")), None).is_err(), "a directory runs nothing");
+    }
+
+    #[test]
+    fn a_shim_is_the_last_choice() {
+        // `R` is looked for because this machine has none in Debian's place, or it would win.
+        if is_executable(Path::new("/usr/bin/R")) {
+            return;
+        }
+        let dir = std::env::temp_dir().join(format!("agb-interpreters-{}", std::process::id()));
+        let (shims, real) = (dir.join("shims"), dir.join("real"));
+        for place in [&shims, &real] {
+            fs::create_dir_all(place).expect("the temporary directory is writable");
+            fs::copy("/bin/true", place.join("R")).expect("the temporary directory is writable");
+        }
+        let path = std::env::join_paths([&shims, &real]).expect("no separator in it");
+        assert_eq!(find(Language::R, None, Some(&path)), Ok(real.join("R")));
+        assert_eq!(find(Language::R, None, Some(shims.as_os_str())), Ok(shims.join("R")));
+        fs::remove_dir_all(&dir).expect("it was made above");
+        let missing = find(Language::R, None, Some(&path)).expect_err("both are gone");
+        assert!(missing.to_string().contains("apt-get install r-base-core"), "{missing}");
+    }
+}

@@ -283,3 +283,37 @@ async fn a_cell_that_is_cancelled_while_the_kernel_starts_never_runs() {
     assert!(!ran.events.iter().any(|(_, event)| matches!(event, CellEvent::Started)));
     assert_eq!(python.value("import os\nos.path.exists('ran')").await.as_deref(), Some("False"));
 }
+
+/// Runs in a process of its own, which the test below kills.
+#[tokio::test]
+#[ignore = "the victim of the_death_of_the_server_ends_its_kernels"]
+async fn victim() {
+    let Some(dir) = std::env::var_os("AGB_TEST_VICTIM") else { return };
+    let mut runs = Vec::new();
+    for (language, code) in [(Language::Python, "while True: pass"), (Language::JavaScript, "while (true) {}")] {
+        let interpreter = agb_kernel::find_interpreter(language, None).unwrap();
+        let kernel = Kernel::new(KernelSpec::new(language, interpreter, &dir));
+        let mut run = kernel.run(Cell::new(code, PATIENCE));
+        assert_eq!(next(&mut run).await, Some(CellEvent::Started));
+        runs.push((kernel, run));
+    }
+    std::fs::write(std::path::Path::new(&dir).join("busy"), "").unwrap();
+    tokio::time::sleep(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn the_death_of_the_server_ends_its_kernels() {
+    let subject = kernel(Language::Python); // for its directory
+    let dir = subject.workdir.path().to_owned();
+    let mut server = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "lifecycle::victim", "--ignored", "--nocapture"])
+        .env("AGB_TEST_VICTIM", &dir)
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("both kernels are busy", || dir.join("busy").exists()).await;
+    assert_eq!(processes_in(&dir).len(), 2);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    eventually("both kernels are gone", || processes_in(&dir).is_empty()).await;
+}
