@@ -88,11 +88,7 @@ impl Run {
     }
 
     fn new(id: String, wishes: Wishes, control: Option<ExecutionControl>) -> Self {
-        let mut log = Log::new(wishes.buffer, wishes.window);
-        if wishes.extended {
-            log.push(Event::Accepted);
-        }
-        let state = State { log, viewer: None, queued: false };
+        let state = State { log: Log::new(wishes.buffer, wishes.window), viewer: None, queued: false };
         Self { id, extended: wishes.extended, control, state: Mutex::new(state), room: Notify::new() }
     }
 
@@ -186,6 +182,7 @@ async fn pump<D>(run: Arc<Run>, mut execution: Execution, done: D) {
     loop {
         run.has_room().await;
         match execution.next().await {
+            Some(CellEvent::Started) if run.extended => run.push(Event::Started),
             Some(CellEvent::Started) => {}
             Some(CellEvent::Stdout(text)) => run.push(Event::Chunk(Stream::Stdout, text)),
             Some(CellEvent::Stderr(text)) => run.push(Event::Chunk(Stream::Stderr, text)),

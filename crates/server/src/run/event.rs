@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 /// One thing that happened. [`Event::End`] comes once, and last.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// The run was taken. Only a viewer that asked for an extension sees this.
-    Accepted,
+    /// The interpreter has the program: its time counts from here. Only a viewer that asked for an extension sees this.
+    Started,
     /// The program wrote this.
     Chunk(Stream, String),
     /// The program showed something: an object keyed by MIME type.
@@ -32,7 +32,7 @@ impl Event {
             Self::Chunk(_, text) => text.len(),
             Self::Result { mime, .. } => mime.values().map(weight_of).sum(),
             Self::Error(failure) => failure.value.len() + failure.traceback.len(),
-            Self::Accepted | Self::End(_) => 0,
+            Self::Started | Self::End(_) => 0,
         }
     }
 }

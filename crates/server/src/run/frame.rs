@@ -23,7 +23,7 @@ const MAX_TRACEBACK: usize = 64 * 1024;
 pub(crate) fn frame(id: &str, numbered: bool, shown: Shown, limit: usize) -> String {
     let reply = Reply { invocation: id, source: DEFAULT_TARGET, seq: numbered.then_some(shown.seq) };
     match shown.event {
-        Event::Accepted => reply.started(EXTENSIONS),
+        Event::Started => reply.started(EXTENSIONS),
         Event::Chunk(stream, text) => reply.chunk(stream, &text),
         Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)), is_main),
         Event::Error(failure) => {

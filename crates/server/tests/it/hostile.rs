@@ -13,7 +13,7 @@ use crate::support::{TestServer, TestSession, text_of};
 async fn still_works(session: &TestSession) {
     let mut socket = session.connect().await;
     socket.start("ok", "python", "print('works')").await;
-    assert_eq!(text_of(&socket.to_end().await, "stdout"), "works\n");
+    assert_eq!(text_of(&socket.until_end().await, "stdout"), "works\n");
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn garbage_is_dropped_and_then_the_connection() {
     socket.0.send(Message::binary(vec![0xff; 1000])).await.expect("sent");
     // A run of before and after is not disturbed.
     socket.start("a", "python", "print('fine')").await;
-    assert_eq!(text_of(&socket.to_end().await, "stdout"), "fine\n");
+    assert_eq!(text_of(&socket.until_end().await, "stdout"), "fine\n");
     for _ in 0..200 {
         if socket.0.send(Message::text("{")).await.is_err() {
             break;
@@ -62,12 +62,12 @@ async fn what_is_not_known_gets_a_clear_error() {
     socket.request("a", json!({ "method": "nonsense" })).await;
     socket.request("a", json!({ "method": "ack" })).await;
     socket.request("a", json!({ "method": "stdin", "params": { "data": "x" } })).await;
-    assert_eq!(text_of(&socket.to_end().await, "stdout"), "1\n2\n");
+    assert_eq!(text_of(&socket.until_end().await, "stdout"), "1\n2\n");
     // JSON in a binary message is JSON.
     let start = json!({ "invocationId": "b", "data": { "method": "run_code", "mode": "stream",
         "params": { "language": "python", "code": "print(3)" } } });
     socket.0.send(Message::binary(start.to_string().into_bytes())).await.expect("sent");
-    assert_eq!(text_of(&socket.to_end().await, "stdout"), "3\n");
+    assert_eq!(text_of(&socket.until_end().await, "stdout"), "3\n");
     server.stop().await;
 }
 
@@ -78,7 +78,7 @@ async fn a_message_above_the_limit_ends_the_connection_with_a_word() {
     let mut socket = session.connect().await;
     let code = format!("len('{}')", "x".repeat(90_000));
     socket.start("a", "python", &code).await;
-    assert_eq!(socket.to_end().await[0]["result"]["mime"]["text/plain"], "90000");
+    assert_eq!(socket.until_end().await[0]["result"]["mime"]["text/plain"], "90000");
     let _ = socket.0.send(Message::text("x".repeat(200_000))).await;
     assert_eq!(socket.close_code().await, Some(1009));
     let mut socket = session.connect().await;
@@ -95,7 +95,7 @@ async fn a_million_tiny_messages_harm_nobody() {
     let mut flood = session.connect().await;
     let mut other = session.connect().await;
     other.start("warm", "python", "1").await;
-    other.to_end().await;
+    other.until_end().await;
     let begin = Instant::now();
     let flooding = tokio::spawn(async move {
         for n in 0..1_000_000 {
@@ -111,13 +111,13 @@ async fn a_million_tiny_messages_harm_nobody() {
     for n in 0..20 {
         let begin = Instant::now();
         other.start(&n.to_string(), "python", "print(1)").await;
-        other.to_end().await;
+        other.until_end().await;
         slowest = slowest.max(begin.elapsed());
     }
     let (sent, mut flood) = flooding.await.expect("no panic");
     assert_eq!(sent, 1_000_000, "heartbeats are taken, however many");
     flood.start("after", "python", "print('after')").await;
-    assert_eq!(text_of(&flood.to_end().await, "stdout"), "after\n");
+    assert_eq!(text_of(&flood.until_end().await, "stdout"), "after\n");
     assert!(begin.elapsed() < Duration::from_secs(60), "{:?}", begin.elapsed());
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
     server.stop().await;

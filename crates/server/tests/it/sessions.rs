@@ -163,7 +163,7 @@ async fn a_release_during_a_run_tells_the_viewer_and_closes() {
     socket.start("a", "python", "import time\nprint('up', flush=True)\ntime.sleep(100)").await;
     assert_eq!(socket.event().await.1["chunk"], "up\n");
     server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
-    let events = socket.to_end().await;
+    let events = socket.until_end().await;
     let end = events.last().expect("an end");
     assert_eq!((end["status"].as_str(), end["reason"].as_str()), (Some("failed"), Some("cancelled")), "{end}");
     assert_eq!(socket.close_code().await, Some(4404));

@@ -13,7 +13,7 @@ async fn chunks_come_while_the_program_runs() {
     let mut socket = session.connect().await;
     // The interpreter starts with the first run; its time is not what is measured.
     socket.start("warm", "python", "import time, sys").await;
-    socket.to_end().await;
+    socket.until_end().await;
     socket
         .start("a", "python", "for i in range(4):\n    print(f'Progress {i}')\n    time.sleep(0.25)\nprint('Done')")
         .await;
@@ -52,13 +52,13 @@ async fn everything_of_a_run_comes_in_order() {
     let session = server.create().await;
     let mut socket = session.connect().await;
     socket.start("a", "python", "import sys\nprint('é€😀')\nx = 6\nx * 7").await;
-    let events = socket.to_end().await;
+    let events = socket.until_end().await;
     assert_eq!(text_of(&events, "stdout"), "é€😀\n");
     let result = events.iter().find(|event| event["eventType"] == "result").expect("a result");
     assert_eq!(result["result"], json!({ "mime": { "text/plain": "42" }, "isMainResult": true }));
 
     socket.start("b", "python", "def f():\n    raise ValueError('no good')\nf()").await;
-    let events = socket.to_end().await;
+    let events = socket.until_end().await;
     let error = &events.iter().find(|event| event["eventType"] == "error").expect("an error")["error"];
     assert_eq!((&error["code"], &error["message"]), (&json!("ValueError"), &json!("no good")));
     assert_eq!((&error["name"], &error["value"]), (&json!("ValueError"), &json!("no good")));
@@ -68,7 +68,7 @@ async fn everything_of_a_run_comes_in_order() {
     // A message of the other clients' heartbeat, taken in silence; and the session has kept its state.
     socket.send(r#"{"type":"ping"}"#).await;
     socket.start("c", "python", "x").await;
-    assert_eq!(socket.to_end().await[0]["result"]["mime"]["text/plain"], "6");
+    assert_eq!(socket.until_end().await[0]["result"]["mime"]["text/plain"], "6");
     server.stop().await;
 }
 
@@ -115,7 +115,7 @@ async fn what_cannot_be_run_ends_with_an_error() {
         (json!({ "language": "python", "code": "1", "timeoutS": 1e300 }), "InvalidTimeout", "at most 86400 s"),
     ] {
         socket.start_with("x", params).await;
-        let events = socket.to_end().await;
+        let events = socket.until_end().await;
         assert_eq!(events.len(), 2);
         assert_eq!(events[0]["error"]["name"], name);
         assert!(events[0]["error"]["message"].as_str().expect("a text").contains(part), "{}", events[0]);
@@ -129,7 +129,7 @@ async fn what_cannot_be_run_ends_with_an_error() {
     socket.start("1", "python", "print('again')").await;
     let mut other = session.connect().await;
     other.start("1", "python", "1").await;
-    assert_eq!(other.to_end().await[0]["error"]["name"], "DuplicateRun");
+    assert_eq!(other.until_end().await[0]["error"]["name"], "DuplicateRun");
     socket.start("4", "python", "1").await;
     let (id, data) = socket.event().await;
     assert_eq!((id.as_str(), &data["error"]["name"]), ("4", &json!("TooManyRuns")), "{data}");
@@ -142,7 +142,7 @@ async fn time_is_up() {
     let session = server.create().await;
     let mut socket = session.connect().await;
     socket.start_with("a", json!({ "language": "python", "code": "while True: pass", "timeoutS": 0.3 })).await;
-    let events = socket.to_end().await;
+    let events = socket.until_end().await;
     assert_eq!(events[0]["error"]["name"], "Timeout");
     let end = events.last().expect("an end");
     assert_eq!(end["executionError"], "timed out after 0.3 s; the interpreter's state is kept");
@@ -156,13 +156,13 @@ async fn a_dead_interpreter_is_told_and_replaced() {
     let session = server.create().await;
     let mut socket = session.connect().await;
     socket.start("a", "python", "import os\nprint('last words', flush=True)\nos.kill(os.getpid(), 9)").await;
-    let events = socket.to_end().await;
+    let events = socket.until_end().await;
     assert_eq!(text_of(&events, "stdout"), "last words\n");
     let end = events.last().expect("an end");
     assert_eq!((&end["reason"], &end["stateLost"]), (&json!("killed"), &json!(true)), "{end}");
     assert!(end["executionError"].as_str().expect("a text").contains("SIGKILL"), "{end}");
     socket.start("b", "python", "1 + 1").await;
-    assert_eq!(socket.to_end().await[0]["result"]["mime"]["text/plain"], "2");
+    assert_eq!(socket.until_end().await[0]["result"]["mime"]["text/plain"], "2");
     server.stop().await;
 }
 
@@ -175,12 +175,12 @@ async fn cancel_reaches_the_program_and_keeps_the_state() {
     assert_eq!(socket.event().await.1["chunk"], "on\n");
     socket.start("queued", "python", "print('never')").await;
     socket.request("queued", json!({ "method": "cancel" })).await;
-    let (id, events) = ("queued", socket.to_end().await);
+    let (id, events) = ("queued", socket.until_end().await);
     assert_eq!(events[0]["error"]["name"], "Cancelled", "{id}");
     assert!(events[1]["executionError"].as_str().expect("a text").contains("it had not begun"));
     let begin = Instant::now();
     socket.request("a", json!({ "method": "cancel" })).await;
-    let events = socket.to_end().await;
+    let events = socket.until_end().await;
     assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
     assert_eq!(
         events.iter().find(|event| event["eventType"] == "error").expect("an error")["error"]["name"],
@@ -191,7 +191,7 @@ async fn cancel_reaches_the_program_and_keeps_the_state() {
     socket.request("a", json!({ "method": "cancel" })).await;
     socket.request("unknown", json!({ "method": "cancel" })).await;
     socket.start("b", "python", "x").await;
-    assert_eq!(socket.to_end().await[0]["result"]["mime"]["text/plain"], "1");
+    assert_eq!(socket.until_end().await[0]["result"]["mime"]["text/plain"], "1");
     server.stop().await;
 }
 
@@ -209,10 +209,10 @@ async fn a_lost_connection_stops_its_runs_and_no_other() {
     let root = std::fs::read_dir(&server.data_dir).expect("a folder").flatten().next().expect("the root").path();
     let work = std::fs::read_dir(root).expect("a folder").flatten().next().expect("the session").path().join("work");
     eventually("the program was interrupted", || work.join("stopped").exists()).await;
-    assert_eq!(text_of(&staying.to_end().await, "stdout"), "still here\n");
+    assert_eq!(text_of(&staying.until_end().await, "stdout"), "still here\n");
     // The interpreter is free again.
     staying.start("c", "python", "print('next')").await;
-    assert_eq!(text_of(&staying.to_end().await, "stdout"), "next\n");
+    assert_eq!(text_of(&staying.until_end().await, "stdout"), "next\n");
     server.stop().await;
 }
 

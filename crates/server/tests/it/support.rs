@@ -224,7 +224,7 @@ impl Socket {
     }
 
     /// Everything of the one run that goes on, its end last.
-    pub(crate) async fn to_end(&mut self) -> Vec<Value> {
+    pub(crate) async fn until_end(&mut self) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let (_, data) = self.event().await;
