@@ -1,0 +1,3 @@
+//! The load server, as a client sees it.
+
+mod load;

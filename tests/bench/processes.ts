@@ -1,0 +1,64 @@
+/** Starts what is measured, and what it is measured against, in a clean environment. */
+
+import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { cpus } from "node:os";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+
+/** A server of the project that says where it listens. */
+export interface Server {
+  readonly endpoint: string;
+  stop(): Promise<void>;
+}
+
+/**
+ * What a measured process sees of ours. `NODE_EXTRA_CA_CERTS` would slow down each start, `NODE_OPTIONS` and `AGB_*`
+ * change what is measured.
+ */
+const ENVIRONMENT = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
+
+/** A program of `target/release`. */
+export function program(name: string): string {
+  return fileURLToPath(new URL(`../../target/release/${name}`, import.meta.url));
+}
+
+/** Starts a server that prints `… listening on URL`, on one processor of its own where `taskset` is there. */
+export async function startServer(command: string, args: string[], options: { pinned: boolean; env?: Record<string, string> }): Promise<Server> {
+  const words = options.pinned && canPin() ? ["taskset", "-c", String(cpus().length - 1), command, ...args] : [command, ...args];
+  const child: ChildProcess = spawn(words[0]!, words.slice(1), {
+    env: { ...ENVIRONMENT, ...options.env },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const lines = createInterface({ input: child.stdout! });
+  const [line] = (await Promise.race([once(lines, "line"), once(child, "exit"), once(child, "error")])) as [unknown];
+  const found = / listening on (http:\/\/\S+)$/.exec(String(line));
+  if (found === null) {
+    throw new Error(`${command} did not start: ${String(line)}`);
+  }
+  return {
+    endpoint: found[1]!,
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) {
+        const ended = once(child, "exit");
+        child.kill("SIGTERM");
+        await ended;
+      }
+    },
+  };
+}
+
+/** Whether the load server has a processor of its own. */
+export function canPin(): boolean {
+  return cpus().length > 1 && spawnSync("taskset", ["--version"]).status === 0;
+}
+
+/** Runs a measured process to its end and gives what it reported. */
+export async function runMeasured(script: string, task: object): Promise<unknown> {
+  const path = fileURLToPath(new URL(script, import.meta.url));
+  // One minute is many times what a case takes.
+  const options = { env: ENVIRONMENT, timeout: 60_000, killSignal: "SIGKILL" } as const;
+  const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", path, JSON.stringify(task)], options);
+  return JSON.parse(stdout);
+}
