@@ -13,6 +13,7 @@
 //! | [`CallTool`], [`RunCode`] | `POST /mcp` or `POST <linkUrl>/callTool`, as [`ToolRoute`] says |
 //! | [`GetDetails`] | `POST /mcp/getMcpResource` |
 //! | [`GetLink`] | `GET /internet/getLink` |
+//! | [`GrantAccess`] | `POST <linkUrl>/browserAccess` (ours) |
 //!
 //! What the document shows in several spellings or quotings is read in all of them; what is missing without being
 //! needed is `None` or empty; only an answer without the one thing that was asked for is
@@ -28,6 +29,7 @@ mod link;
 mod list_sessions;
 mod release_session;
 mod run_code;
+mod session_access;
 mod session_data;
 mod tool;
 
@@ -41,6 +43,7 @@ pub use link::GetLink;
 pub use list_sessions::{ListSessions, SessionListing, SessionPage};
 pub use release_session::ReleaseSession;
 pub use run_code::RunCode;
+pub use session_access::{AccessScope, GrantAccess, IncompleteAccess, SessionAccess};
 pub use session_data::SessionData;
 pub use tool::{ListTools, Tool};
 

@@ -111,6 +111,12 @@ pub enum Rejected {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The run is followed in this session already.
+    #[error("the run is followed in this session already: use the run that there is")]
+    Taken,
+    /// The service cannot do this.
+    #[error("the service does not offer to continue runs (extension `resume`)")]
+    NotOffered,
 }
 
 /// A run that ended without the service's word on its end.

@@ -9,6 +9,7 @@ mod runs;
 mod tests;
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 pub use config::SessionConfig;
 use dial::{Alarm, Dial};
@@ -88,11 +89,37 @@ impl Session {
         }
         let invocation = self.rng.wire_id();
         let text = self.address(&invocation).start(&request, self.config.extensions, self.config.window);
-        let id = self.runs.insert(Run::new(invocation, request));
+        Ok(self.begin(Run::new(invocation, Some(request)), text))
+    }
+
+    /// Continues a run that was begun elsewhere, by another process or a page that was reloaded (extension `resume`):
+    /// everything behind the event with the number `after` comes, as if it had been begun here.
+    ///
+    /// # Errors
+    /// [`Rejected`] when the session is closed or its service cannot resume.
+    pub fn attach(&mut self, now: Instant, invocation: &str, after: u64) -> Result<RunId, Rejected> {
+        self.advance(now);
+        if self.dial.state() == State::Closed {
+            return Err(Rejected::Closed);
+        }
+        if !self.config.extensions.resume {
+            return Err(Rejected::NotOffered);
+        }
+        if self.runs.find(invocation).is_some() {
+            return Err(Rejected::Taken);
+        }
+        let mut run = Run::new(invocation.to_owned(), None);
+        (run.seq, run.taken) = (after, after);
+        let text = self.address(invocation).resume(after, self.config.extensions.flow.then_some(self.config.window));
+        Ok(self.begin(run, text))
+    }
+
+    fn begin(&mut self, run: Run, text: String) -> RunId {
+        let id = self.runs.insert(run);
         self.outbox.push(Frame { run: id, begins: true, text });
-        self.runs.set_deadline(id, now + self.config.give_up);
+        self.runs.set_deadline(id, self.now + self.config.give_up);
         self.dial.want();
-        Ok(id)
+        id
     }
 
     /// The run's id on the wire, while it is live.
@@ -272,10 +299,9 @@ impl Session {
             let address = Address { invocation: &run.invocation, target: &self.config.target };
             let extensions = self.config.extensions;
             // A start whose answer was lost is said again: the service knows the id and never runs it twice.
-            let text = if run.heard {
-                address.resume(run.seq, extensions.flow.then_some(self.config.window))
-            } else {
-                address.start(&run.request, extensions, self.config.window)
+            let text = match &run.request {
+                Some(request) if !run.heard => address.start(request, extensions, self.config.window),
+                _ => address.resume(run.seq, extensions.flow.then_some(self.config.window)),
             };
             run.unacked = 0;
             self.outbox.push(Frame { run: id, begins: true, text });
@@ -347,6 +373,10 @@ impl Session {
 
     /// Notes the message's number. `Ok(false)`: it has been here before.
     fn number(&mut self, id: RunId, seq: Option<u64>) -> Result<bool, Violation> {
+        let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
+        if !run.heard && run.request.is_none() {
+            self.runs.set_deadline(id, None); // the service knows it, and knows its time limit
+        }
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
         run.heard = true;
         let Some(got) = seq else { return Ok(true) };
@@ -441,7 +471,11 @@ impl Session {
     /// The run's time limit counts from now.
     fn arm(&mut self, id: RunId) {
         let Some(run) = self.runs.get(id).filter(|run| run.phase == Phase::Sent) else { return };
-        let deadline = self.now + run.request.timeout + self.config.grace;
+        let deadline = match &run.request {
+            Some(request) => Some(self.now + request.timeout + self.config.grace),
+            // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
+            None => (!run.heard).then(|| self.now + self.config.grace),
+        };
         self.runs.set_deadline(id, deadline);
     }
 
@@ -452,8 +486,8 @@ impl Session {
             Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_loss())), false),
             Phase::Cancelling => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
             Phase::Sent => {
-                let limit = run.request.timeout.saturating_add(self.config.grace);
-                self.stop(id, RunError::TimedOut(limit));
+                let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout);
+                self.stop(id, RunError::TimedOut(timeout.saturating_add(self.config.grace)));
             }
             Phase::Ended => {}
         }

@@ -29,6 +29,12 @@ impl RunCode {
         let route = ToolRoute::choose(session, TOOL, request_id);
         Self { call: CallTool { name: TOOL.to_owned(), arguments, route } }
     }
+
+    /// The way there.
+    #[must_use]
+    pub const fn route(&self) -> &ToolRoute {
+        &self.call.route
+    }
 }
 
 impl Operation for RunCode {

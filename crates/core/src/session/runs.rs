@@ -11,7 +11,8 @@ use crate::time::Instant;
 pub(super) struct Run {
     /// The run's id on the wire.
     pub(super) invocation: String,
-    pub(super) request: RunRequest,
+    /// What was asked for; `None` for a run that was begun elsewhere.
+    pub(super) request: Option<RunRequest>,
     pub(super) phase: Phase,
     pub(super) unread: Unread,
     /// Whether the application has been told that there is something to read.
@@ -46,7 +47,7 @@ pub(super) enum Phase {
 }
 
 impl Run {
-    pub(super) fn new(invocation: String, request: RunRequest) -> Self {
+    pub(super) fn new(invocation: String, request: Option<RunRequest>) -> Self {
         Self {
             invocation,
             request,
@@ -200,9 +201,9 @@ impl Runs {
     }
 
     /// Sets when the session ends a live run by itself.
-    pub(super) fn set_deadline(&mut self, id: RunId, deadline: Instant) {
+    pub(super) fn set_deadline(&mut self, id: RunId, deadline: impl Into<Option<Instant>>) {
         if let Some(run) = self.runs.get_mut(&id).filter(|run| run.is_live()) {
-            run.deadline = Some(deadline);
+            run.deadline = deadline.into();
             self.earliest = None;
         }
     }

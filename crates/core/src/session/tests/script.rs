@@ -554,3 +554,36 @@ fn input_is_passed_on_where_the_service_takes_it() {
         ]
     );
 }
+
+#[test]
+fn a_run_that_was_begun_elsewhere_is_continued() {
+    let mut bench = Bench::new(everything());
+    let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 2)).unwrap();
+    bench.open();
+    assert_eq!(bench.sent[0]["data"]["params"], json!({ "afterSeq": 2, "window": 1 << 20 }));
+    bench.chunk("elsewhere", Some(2), "old");
+    bench.chunk("elsewhere", Some(3), "new");
+    assert_eq!(bench.with_session(|session, now| session.attach(now, "elsewhere", 0)), Err(Rejected::Taken));
+    bench.lose();
+    bench.pass();
+    bench.open();
+    for second in 1..=1_000 {
+        bench.pass_until(at(second * 10_000));
+        bench.input(Input::Alive); // its time limit is the service's affair
+    }
+    bench.say("elsewhere", &json!({ "phase": "end", "status": "finished", "seq": 4 }));
+    let seen = bench.read(id);
+    assert_eq!((seen.stdout, seen.events), (vec!["new".to_owned()], vec![StreamEvent::Reconnected]));
+    assert!(matches!(seen.end, Some(Ok(_))));
+}
+
+#[test]
+fn a_service_that_does_not_answer_for_a_run_from_elsewhere_is_not_waited_for() {
+    let mut bench = Bench::new(everything());
+    let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 0)).unwrap();
+    bench.open();
+    bench.pass_until(at(10_000));
+    assert_eq!(bench.read(id).end, Some(Err(RunError::TimedOut(std::time::Duration::from_secs(10)))));
+    let mut plain = Bench::new(NONE);
+    assert_eq!(plain.with_session(|session, now| session.attach(now, "x", 0)), Err(Rejected::NotOffered));
+}
