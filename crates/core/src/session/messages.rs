@@ -1,0 +1,98 @@
+//! What a service's messages do to their runs.
+
+use super::Session;
+use super::runs::Phase;
+use crate::batch::Stream;
+use crate::io::Event;
+use crate::run::{Finish, RunEnd, RunError, RunId, Violation};
+use crate::wire::incoming::{self, Incoming, Message, Text};
+
+impl Session {
+    pub(super) fn text(&mut self, text: &str) {
+        let Incoming::Run { invocation, seq, message, push } = incoming::parse(text) else { return };
+        let Some(id) = self.runs.find(&invocation) else {
+            if !self.runs.is_departed(&invocation)
+                && let Some(push) = push.or_else(|| incoming::parse_push(text))
+            {
+                self.pushes.push_back(Event::Push(*push));
+            }
+            return;
+        };
+        match self.number(id, seq) {
+            Ok(true) => self.message(id, message),
+            Ok(false) => {}
+            Err(violation) => self.violation(id, violation),
+        }
+    }
+
+    /// Notes the message's number. `Ok(false)`: it has been here before.
+    pub(super) fn number(&mut self, id: RunId, seq: Option<u64>) -> Result<bool, Violation> {
+        let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
+        if !run.heard && run.request.is_none() {
+            self.runs.set_deadline(id, None); // the service knows it, and knows its time limit
+        }
+        let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
+        run.heard = true;
+        let Some(got) = seq else { return Ok(true) };
+        let expected = run.seq + 1;
+        if got > expected {
+            return Err(Violation::Gap { expected, got });
+        }
+        if got == expected {
+            run.seq = got;
+        }
+        Ok(got == expected)
+    }
+
+    pub(super) fn message(&mut self, id: RunId, message: Message<'_>) {
+        match message {
+            Message::Chunk(stream, text) => self.chunk(id, stream, &text),
+            Message::Event(event) => {
+                self.runs.append(id, |unread| unread.push_event(event));
+                self.check_unread(id);
+            }
+            Message::Started => self.arm(id),
+            Message::Unknown => {}
+            Message::End(finish) => self.finish(id, finish),
+            Message::Failed(message) => self.end(id, Err(RunError::Remote { message }), true),
+            Message::Violation(violation) => self.violation(id, violation),
+        }
+    }
+
+    pub(super) fn chunk(&mut self, id: RunId, stream: Stream, text: &Text<'_>) {
+        let seq = self.runs.get(id).map_or(0, |run| run.seq);
+        let appended = self.runs.append(id, |unread| {
+            let appended = unread.push_chunk(stream, |buffer| text.append_to(buffer));
+            unread.number(seq);
+            appended
+        });
+        match appended {
+            Some(Err(violation)) => self.violation(id, violation),
+            _ => self.check_unread(id),
+        }
+    }
+
+    pub(super) fn check_unread(&mut self, id: RunId) {
+        let limit = self.config.unread_limit;
+        let unread = self.runs.get(id).map_or(0, |run| run.unread.bytes());
+        // Where reading can be paused or the service waits for us, too much unread is the service's doing.
+        if unread > limit && (!self.capabilities.pause || self.config.extensions.flow) {
+            self.stop(id, RunError::Overflow { limit });
+        }
+    }
+
+    pub(super) fn finish(&mut self, id: RunId, finish: Finish) {
+        let cancelling = self.runs.get(id).is_some_and(|run| run.phase == Phase::Cancelling);
+        // It may have finished before the cancel reached it: then it was not cancelled.
+        let end: RunEnd = if cancelling && finish.failed {
+            Err(RunError::Cancelled { state_lost: finish.state_lost })
+        } else {
+            Ok(finish)
+        };
+        self.end(id, end, true);
+    }
+
+    pub(super) fn violation(&mut self, id: RunId, violation: Violation) {
+        self.stop(id, RunError::Protocol(violation));
+    }
+}
