@@ -24,6 +24,17 @@
 //! * keys and tokens are [`agb_core::secret::Secret`]s: they are in no log and no error;
 //! * the wire's field names are known to `agb_core::wire` (WebSocket) and to `http` only.
 //!
+//! What it says beyond AGB's own wire, for clients that ask for an extension or look at extra fields:
+//!
+//! | where | what |
+//! | --- | --- |
+//! | session data | `extensions`: [`EXTENSIONS`]; `imageId` |
+//! | a run that asked for an extension (`window`) | each event has `seq`, from 1; the first is `started` with `extensions`, when the interpreter has the program |
+//! | `error` events | `error` has `name`, `value`, `traceback` beside `code`, `message`, `traceId` |
+//! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`; `stateLost: true` when variables are gone |
+//! | `run_code` (not streamed) | `error: {name, value, traceback}` and `stateLost`, likewise |
+//! | WebSocket close codes | 1008: too many messages that are no requests; 1009: a message above the limit; 4404: the session was released |
+//!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use agb_server::{Config, Server};

@@ -53,6 +53,11 @@ struct Serve {
     /// The folder below which sessions get theirs; else the system's temporary one.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// Threads for connections and runs. One is the fastest for chatty programs: a line passes through three tasks,
+    /// and to wake another thread for each costs more than all the work. More pay when many programs pour out bulk
+    /// output at once on a machine with cores to spare.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
     #[command(flatten)]
     limits: LimitArgs,
 }
@@ -127,7 +132,8 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = match runtime.worker_threads(usize::from(serve.threads)).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(format!("no threads: {error}")),
     };

@@ -146,15 +146,15 @@ async fn a_client_that_does_not_read_makes_the_program_wait() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_busy_runs_take_turns() {
-    const SIZE: usize = 60_000_000;
+    const SIZE: usize = 20_000_000;
     let server = TestServer::start().await;
     let session = server.create().await;
     let mut socket = session.connect().await;
     // Both are ready before either begins.
     let python = "import os, sys, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n\
-                  for i in range(60): sys.stdout.write('p' * 1_000_000)";
+                  for i in range(20): sys.stdout.write('p' * 1_000_000)";
     let node = "const fs = require('fs'), s = 'j'.repeat(1e6); while (!fs.existsSync('go')) {}\n\
-                for (let i = 0; i < 60; i++) process.stdout.write(s)";
+                for (let i = 0; i < 20; i++) process.stdout.write(s)";
     socket.start("p", "python", python).await;
     socket.start("j", "javascript", node).await;
     tokio::time::sleep(Duration::from_millis(1500)).await;
@@ -162,6 +162,8 @@ async fn two_busy_runs_take_turns() {
     let (mut sizes, mut first_end) = ([0_usize; 2], None);
     let mut ends = 0;
     while ends < 2 {
+        // The viewer is what is slow, or it would be the programs' speed that is compared.
+        tokio::time::sleep(Duration::from_millis(2)).await;
         let (id, data) = socket.event().await;
         let which = usize::from(id == "j");
         if data["phase"] == "end" {
@@ -172,7 +174,7 @@ async fn two_busy_runs_take_turns() {
     }
     assert_eq!(sizes, [SIZE; 2]);
     let (winner, sizes) = first_end.expect("an end");
-    assert!(sizes[1 - winner] > SIZE / 5, "one run starved the other: {sizes:?}");
+    assert!(sizes[1 - winner] > SIZE / 3, "one run starved the other: {sizes:?}");
     server.stop().await;
 }
 

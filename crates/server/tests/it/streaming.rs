@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::{TestServer, eventually, text_of};
 
@@ -213,6 +215,17 @@ async fn a_lost_connection_stops_its_runs_and_no_other() {
     // The interpreter is free again.
     staying.start("c", "python", "print('next')").await;
     assert_eq!(text_of(&staying.until_end().await, "stdout"), "next\n");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pings_are_answered() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    socket.0.send(Message::Ping(b"are you there".to_vec().into())).await.expect("sent");
+    let answer = tokio::time::timeout(Duration::from_secs(5), socket.0.next()).await.expect("in time");
+    assert_eq!(answer.expect("a message").expect("no error"), Message::Pong(b"are you there".to_vec().into()));
     server.stop().await;
 }
 
