@@ -37,6 +37,16 @@ impl<'a> Code<'a> {
             log_limit: Log::DEFAULT_LIMIT,
         }
     }
+
+    /// Continues a run that was begun elsewhere, perhaps by another process, while the service keeps it: everything
+    /// behind its event number `after` comes, from 0 on all of it. `id` is [`Run::id`].
+    ///
+    /// # Errors
+    /// [`Error::NoStreaming`], [`Error::Rejected`]: the session is closed, follows this run already, or its service does
+    /// not know `resume`.
+    pub fn attach(self, id: &str, after: u64) -> Result<Run, Error> {
+        Ok(self.session.connection()?.attach(id, after, Log::DEFAULT_LIMIT)?)
+    }
 }
 
 /// A run that has not been started.

@@ -26,6 +26,12 @@ impl Connection {
         Ok(Run::new(Arc::clone(self), id, invocation, log_limit))
     }
 
+    /// Continues a run that was begun elsewhere.
+    pub(crate) fn attach(self: &Arc<Self>, invocation: &str, after: u64, log_limit: usize) -> Result<Run, Rejected> {
+        let id = self.shared.with(|session, now| session.attach(now, invocation, after))?;
+        Ok(Run::new(Arc::clone(self), id, invocation.to_owned(), log_limit))
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

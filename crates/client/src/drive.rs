@@ -54,12 +54,7 @@ struct Machine {
 impl Shared {
     pub(crate) fn new(session: Session, dialer: Dialer) -> Self {
         let machine = Machine { session, waiting: HashMap::new(), driven: false };
-        Self {
-            machine: Mutex::new(machine),
-            changed: Notify::new(),
-            origin: tokio::time::Instant::now(),
-            dialer,
-        }
+        Self { machine: Mutex::new(machine), changed: Notify::new(), origin: tokio::time::Instant::now(), dialer }
     }
 
     /// Changes the session and tells the driver.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use agb_core::Rejected;
 use agb_core::config::ConfigError;
-use agb_core::error::ApiError;
+use agb_core::error::{ApiError, TransportError};
 use agb_core::language::UnknownLanguage;
+use agb_core::result::{Execution, RunFailure};
 
 pub use crate::local::LocalError;
 
@@ -57,8 +58,42 @@ impl Error {
             Self::Language(error) => error.code(),
             Self::Rejected(Rejected::Closed) => "SESSION_CLOSED",
             Self::Rejected(Rejected::Full { .. }) => "TOO_MUCH_UNSENT",
+            Self::Rejected(Rejected::Taken) => "RUN_TAKEN",
+            Self::Rejected(Rejected::NotOffered) => "NOT_OFFERED",
             Self::NoStreaming => "NO_STREAMING",
         }
+    }
+
+    /// The name that a result's `error` carries when this kept a run from beginning.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Config(_) | Self::EnvFile { .. } => "ConfigError",
+            Self::Local(_) => "LocalServerError",
+            Self::Api(ApiError::Unauthorized(_)) => "AuthenticationError",
+            Self::Api(ApiError::NotFound(_)) => "NotFoundError",
+            Self::Api(ApiError::Transport(TransportError::TimedOut { .. })) => "TimeoutError",
+            Self::Api(ApiError::Transport(_)) | Self::NoStreaming => "ConnectionError",
+            Self::Api(_) => "ServiceError",
+            Self::Language(_) => "UnknownLanguage",
+            Self::Rejected(Rejected::Closed) => "SessionClosed",
+            Self::Rejected(Rejected::Full { .. }) => "Overflow",
+            Self::Rejected(_) => "RunRejected",
+        }
+    }
+
+    /// The result of a run that this kept from beginning or from being followed, for callers who want one in any case.
+    #[must_use]
+    pub fn to_execution(&self) -> Execution {
+        let mut execution = Execution::default();
+        execution.request_id = self.request_id().to_owned();
+        execution.error_message = self.to_string();
+        execution.error = Some(RunFailure {
+            name: self.name().to_owned(),
+            value: execution.error_message.clone(),
+            traceback: String::new(),
+        });
+        execution
     }
 
     /// The id under which the service knows the call; empty where there is none.

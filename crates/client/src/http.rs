@@ -76,8 +76,7 @@ impl Http {
         let started = Instant::now();
         let mut response = call.send().await.map_err(failure)?;
         let status = response.status().as_u16();
-        let request_id =
-            response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {

@@ -73,7 +73,7 @@ pub use crate::code::{Code, IntoLanguage, RunBuilder};
 pub use crate::error::Error;
 pub use crate::log::Log;
 pub use crate::options::Options;
-pub use crate::run::{Run, RunEvent};
+pub use crate::run::{Canceller, Run, RunEvent};
 pub use crate::session::Session;
 pub use crate::socket::SocketLimits;
 

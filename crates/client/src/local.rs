@@ -92,7 +92,9 @@ pub(crate) async fn server(program: &Path) -> Result<LocalServer, LocalError> {
     if let Some(known) = running.get_mut(program) {
         match known.child.try_wait() {
             Ok(None) => return Ok(known.server.clone()),
-            Ok(Some(status)) => tracing::warn!(target: "agb::local", %status, "the local server ended; starting another"),
+            Ok(Some(status)) => {
+                tracing::warn!(target: "agb::local", %status, "the local server ended; starting another")
+            }
             Err(error) => tracing::warn!(target: "agb::local", %error, "the local server is lost; starting another"),
         }
         running.remove(program);

@@ -105,10 +105,9 @@ impl Options {
     /// The settings, and for the endpoint `local` the program.
     pub(crate) fn resolve(&self) -> Result<(Settings, Option<PathBuf>), Error> {
         let dotenv = match &self.env_file {
-            Some(path) => Some(read(path).map_err(|error| Error::EnvFile {
-                path: path.clone(),
-                reason: error.to_string(),
-            })?),
+            Some(path) => {
+                Some(read(path).map_err(|error| Error::EnvFile { path: path.clone(), reason: error.to_string() })?)
+            }
             None => search(),
         };
         let own;
@@ -155,7 +154,10 @@ impl fmt::Debug for Options {
 /// This process's variables that are ours.
 fn own_environment() -> Vec<(String, String)> {
     let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os().map(|(name, value)| (text(name), text(value))).filter(|(name, _)| name.starts_with("AGB_")).collect()
+    std::env::vars_os()
+        .map(|(name, value)| (text(name), text(value)))
+        .filter(|(name, _)| name.starts_with("AGB_"))
+        .collect()
 }
 
 /// The nearest `.env` file from the working directory upward. One that nobody named and nobody may read counts as none.

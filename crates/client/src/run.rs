@@ -114,6 +114,12 @@ impl Run {
         self.connection.shared().with(|session, now| session.cancel(now, self.id));
     }
 
+    /// Something that can cancel this run from elsewhere.
+    #[must_use]
+    pub fn canceller(&self) -> Canceller {
+        Canceller { connection: Arc::clone(&self.connection), id: self.id }
+    }
+
     /// Gives the program a piece of input, or with `None` its end. Without effect where the service does not know
     /// `stdin`.
     pub fn write(&self, data: Option<&str>) {
@@ -151,6 +157,26 @@ impl Run {
     #[must_use]
     pub const fn end(&self) -> Option<&RunEnd> {
         self.end.as_ref()
+    }
+}
+
+/// Cancels a run from elsewhere; see [`Run::canceller`].
+#[derive(Clone)]
+pub struct Canceller {
+    connection: Arc<Connection>,
+    id: RunId,
+}
+
+impl Canceller {
+    /// As [`Run::cancel`].
+    pub fn cancel(&self) {
+        self.connection.shared().with(|session, now| session.cancel(now, self.id));
+    }
+}
+
+impl std::fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Canceller").field(&self.id).finish()
     }
 }
 

@@ -1,1 +1,41 @@
-//! 
+//! The Node.js addon behind the npm package `agbcloud-sdk`: the Rust client as `npm/sdk/src/binding.ts` describes it.
+//!
+//! It converts, and decides nothing. `binding.ts` is the contract; no other file names what is exported here.
+//!
+//! ```text
+//! JavaScript thread (one per worker)                    I/O thread (one per process)
+//!   Client, NativeSession ──── promise ─────────────────► agb-client operations ──┐
+//!   NativeRun.take() ◄──── Pipe: segments, bounded ◄───── a task per run          │
+//!        ▲                                                                        │
+//!        └── wake, settled promises, log lines ◄── Lane: one queue per JavaScript thread
+//! ```
+//!
+//! Invariants:
+//! * The JavaScript thread never waits and never parses: text arrives as ASCII or UTF-16, ready to become a string.
+//! * The I/O thread never calls JavaScript; what it wants said goes through the [`Lane`](lane::Lane), which knows when
+//!   the JavaScript thread is no more.
+//! * Only pending runs and pending promises keep the process alive.
+//! * A panic on either side becomes an error, never a crash.
+
+#![expect(unreachable_pub, reason = "napi takes public methods only, and this library exports nothing to Rust")]
+
+mod answer;
+mod client;
+mod convert;
+mod io;
+mod lane;
+mod logger;
+mod objects;
+mod pipe;
+mod promise;
+mod result;
+mod run;
+mod segment;
+mod session;
+
+use napi_derive::napi;
+
+/// Version of the Rust core.
+#[expect(non_upper_case_globals, reason = "napi exports a constant under its Rust name")]
+#[napi]
+pub const version: &str = env!("CARGO_PKG_VERSION");

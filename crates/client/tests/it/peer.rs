@@ -67,10 +67,7 @@ impl Peer {
         .await
     }
 
-    async fn raw(
-        tokens: Arc<Mutex<Vec<String>>>,
-        serve: impl Fn(usize, TcpStream) -> Task + Send + 'static,
-    ) -> Self {
+    async fn raw(tokens: Arc<Mutex<Vec<String>>>, serve: impl Fn(usize, TcpStream) -> Task + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
         let address = listener.local_addr().expect("it is bound").to_string();
         let connections = Arc::new(AtomicUsize::new(0));

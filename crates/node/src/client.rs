@@ -1,0 +1,115 @@
+//! `NativeClient`: one account on one endpoint.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use agb_client::agb_core::operations::{GetSession, ListTools};
+use agb_client::{Agb, Options};
+use napi::Env;
+use napi::bindgen_prelude::{Error, Result};
+use napi_derive::napi;
+
+use crate::answer::answer;
+use crate::objects::{ClientOptions, CreateParams, ListPage, ListParams, ToolDescription, pairs};
+use crate::promise::{Promise, promise};
+use crate::session::NativeSession;
+
+/// `Client` of `binding.ts`.
+#[napi(js_name = "Client")]
+pub(crate) struct Client {
+    agb: Agb,
+}
+
+#[napi]
+impl Client {
+    /// Resolves the settings. The error's code is one of `binding.ts`.
+    #[napi(constructor)]
+    pub fn new(options: ClientOptions) -> Result<Self, String> {
+        let made = catch_unwind(AssertUnwindSafe(|| Agb::new(&to_options(options))));
+        match made {
+            Ok(Ok(agb)) => Ok(Self { agb }),
+            Ok(Err(error)) => Err(Error::new(error.code().to_owned(), error.to_string())),
+            Err(_) => Err(Error::new("INTERNAL".into(), "the addon panicked; please report this")),
+        }
+    }
+
+    /// Base URL of the service.
+    #[napi(getter, catch_unwind)]
+    pub fn endpoint(&self) -> Option<String> {
+        self.agb.endpoint().map(|url| url.as_str().to_owned())
+    }
+
+    /// Time limit of one HTTP call.
+    #[napi(getter, catch_unwind)]
+    pub fn timeout_ms(&self) -> f64 {
+        self.agb.timeout().as_secs_f64() * 1000.0
+    }
+
+    /// Creates a session.
+    #[napi(catch_unwind)]
+    pub fn create_session<'env>(&self, env: &'env Env, params: CreateParams) -> Result<Promise<'env>> {
+        let (agb, operation) = (self.agb.clone(), params.into_operation());
+        let made = self.agb.clone();
+        promise(env, async move { agb.call(&operation).await }, move |outcome| {
+            answer(outcome, |data| NativeSession::new(made.session(data)))
+        })
+    }
+
+    /// Gets a session.
+    #[napi(catch_unwind)]
+    pub fn get_session<'env>(&self, env: &'env Env, session_id: String) -> Result<Promise<'env>> {
+        let (agb, made) = (self.agb.clone(), self.agb.clone());
+        promise(env, async move { agb.call(&GetSession { session_id }).await }, move |outcome| {
+            answer(outcome, |data| NativeSession::new(made.session(data)))
+        })
+    }
+
+    /// A page of sessions.
+    #[napi(catch_unwind)]
+    pub fn list_sessions<'env>(&self, env: &'env Env, params: ListParams) -> Result<Promise<'env>> {
+        let (agb, operation) = (self.agb.clone(), params.into_operation());
+        promise(env, async move { agb.call(&operation).await }, |outcome| answer(outcome, ListPage::from))
+    }
+
+    /// Releases a session and waits until it is gone.
+    #[napi(catch_unwind)]
+    pub fn delete_session<'env>(&self, env: &'env Env, session_id: String) -> Result<Promise<'env>> {
+        let agb = self.agb.clone();
+        promise(env, async move { agb.delete(&session_id).await }, |outcome| answer(outcome, nothing))
+    }
+
+    /// The tools of an image.
+    #[napi(catch_unwind)]
+    pub fn list_tools<'env>(&self, env: &'env Env, image_id: String) -> Result<Promise<'env>> {
+        let agb = self.agb.clone();
+        promise(env, async move { agb.call(&ListTools { image_id }).await }, |outcome| answer(outcome, tools))
+    }
+}
+
+/// `null` for an operation that answers nothing.
+pub(crate) fn nothing((): ()) -> napi::bindgen_prelude::Null {
+    napi::bindgen_prelude::Null
+}
+
+pub(crate) fn tools(tools: Vec<agb_client::Tool>) -> Vec<ToolDescription> {
+    tools.into_iter().map(ToolDescription::from).collect()
+}
+
+fn to_options(given: ClientOptions) -> Options {
+    let mut options = Options::new().environment(pairs(given.env));
+    if let Some(key) = given.api_key {
+        options = options.api_key(key);
+    }
+    if let Some(endpoint) = given.endpoint {
+        options = options.endpoint(endpoint);
+    }
+    if let Some(milliseconds) = given.timeout_ms {
+        options = options.timeout_ms(milliseconds);
+    }
+    if let Some(path) = given.env_file {
+        options = options.env_file(path);
+    }
+    if let Some(program) = given.local_server {
+        options = options.local_server(program);
+    }
+    options
+}

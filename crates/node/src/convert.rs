@@ -1,0 +1,65 @@
+//! From Rust values to JavaScript values, where napi's own way costs too much or does not exist.
+
+use std::ptr;
+
+use napi::bindgen_prelude::{Result, ToNapiValue};
+use napi::{check_status, sys};
+
+use crate::segment::Text;
+
+/// Makes a string without looking at its characters.
+impl ToNapiValue for &Text {
+    unsafe fn to_napi_value(env: sys::napi_env, text: Self) -> Result<sys::napi_value> {
+        match text {
+            // SAFETY: the caller's; ASCII is Latin-1.
+            Text::Ascii(batch, from, to) => unsafe { latin1(env, &batch.text().as_bytes()[*from..*to]) },
+            // SAFETY: the caller's.
+            Text::Own(text) => unsafe { latin1(env, text.as_bytes()) },
+            // SAFETY: the caller's.
+            Text::Wide(units) => unsafe { utf16(env, units) },
+        }
+    }
+}
+
+/// # Safety
+/// `env` is the environment of this thread.
+unsafe fn latin1(env: sys::napi_env, bytes: &[u8]) -> Result<sys::napi_value> {
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one slice, which Node copies.
+    check_status!(unsafe {
+        sys::napi_create_string_latin1(env, bytes.as_ptr().cast(), bytes.len().cast_signed(), &raw mut value)
+    })?;
+    Ok(value)
+}
+
+/// # Safety
+/// `env` is the environment of this thread.
+unsafe fn utf16(env: sys::napi_env, units: &[u16]) -> Result<sys::napi_value> {
+    let mut value = ptr::null_mut();
+    // SAFETY: pointer and length are of one slice, which Node copies.
+    check_status!(unsafe {
+        sys::napi_create_string_utf16(env, units.as_ptr(), units.len().cast_signed(), &raw mut value)
+    })?;
+    Ok(value)
+}
+
+/// Marks as a `Uint32Array`. Copied: a buffer of our own would need a finalizer, which costs more.
+pub(crate) struct Marks<'a>(pub(crate) &'a [u32]);
+
+impl ToNapiValue for Marks<'_> {
+    unsafe fn to_napi_value(env: sys::napi_env, Marks(marks): Self) -> Result<sys::napi_value> {
+        let (mut data, mut buffer, mut array) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        let bytes = size_of_val(marks);
+        // SAFETY: `env` is the environment of this thread.
+        check_status!(unsafe { sys::napi_create_arraybuffer(env, bytes, &raw mut data, &raw mut buffer) })?;
+        if bytes > 0 {
+            // SAFETY: the buffer is new, has `bytes` bytes, and nobody else has it yet; bytes have no alignment.
+            unsafe { ptr::copy_nonoverlapping(marks.as_ptr().cast::<u8>(), data.cast::<u8>(), bytes) };
+        }
+        // SAFETY: the buffer holds that many numbers.
+        check_status!(unsafe {
+            sys::napi_create_typedarray(env, sys::TypedarrayType::uint32_array, marks.len(), buffer, 0, &raw mut array)
+        })?;
+        Ok(array)
+    }
+}

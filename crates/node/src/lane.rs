@@ -1,0 +1,264 @@
+//! The way from any thread to one JavaScript thread: a queue of jobs that run there.
+//!
+//! One threadsafe function per JavaScript thread serves promises, wakes and log lines alike. A burst of jobs costs one
+//! wake-up of the event loop, and what must keep the process alive is one count, changed on the JavaScript thread only.
+//!
+//! Invariants:
+//! * Whoever uses the threadsafe function holds the queue's lock and has seen `open`. Its finalizer, which Node runs
+//!   before it frees it, takes the lock to clear `open`: so nobody ever uses a freed one.
+//! * No job runs, and none is dropped, under the lock.
+
+use std::cell::RefCell;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use napi::bindgen_prelude::{Error, Result, Status};
+use napi::{Env, check_status, sys};
+
+/// Something to do on the JavaScript thread.
+pub(crate) type Job = Box<dyn FnOnce(&Env) + Send>;
+
+/// One JavaScript thread's queue.
+#[derive(Clone)]
+pub(crate) struct Lane {
+    queue: Arc<Mutex<Queue>>,
+}
+
+struct Queue {
+    function: sys::napi_threadsafe_function,
+    /// The threadsafe function may be used.
+    open: bool,
+    /// The event loop has been told and has not come yet.
+    told: bool,
+    /// Whether the process is kept alive, and by how many.
+    holds: usize,
+    jobs: Vec<Job>,
+}
+
+// SAFETY: the threadsafe function is made to be called from any thread, and `open` says until when.
+unsafe impl Send for Queue {}
+
+thread_local! {
+    /// The lanes of this thread. More than one when the addon was loaded more than once, as test runners do.
+    static LANES: RefCell<Vec<(sys::napi_env, Lane)>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Lane {
+    /// The lane of the JavaScript thread that this is.
+    pub(crate) fn of(env: &Env) -> Result<Self> {
+        let known = LANES
+            .with_borrow(|lanes| lanes.iter().find(|(known, _)| *known == env.raw()).map(|(_, lane)| lane.clone()));
+        match known {
+            Some(lane) => Ok(lane),
+            None => Self::open(env),
+        }
+    }
+
+    fn open(env: &Env) -> Result<Self> {
+        let queue = Queue { function: ptr::null_mut(), open: false, told: false, holds: 0, jobs: Vec::new() };
+        let lane = Self { queue: Arc::new(Mutex::new(queue)) };
+        let name = env.create_string("agb")?;
+        // The function's context and the finalizer's data: one count of the queue, taken back by the finalizer.
+        let context = Arc::into_raw(Arc::clone(&lane.queue)).cast_mut().cast::<c_void>();
+        let mut function = ptr::null_mut();
+        // SAFETY: `env` is the environment of this thread; null is allowed for the function, since there is a callback
+        // of our own, and for the resource; `context` lives until `finalize` takes it back.
+        let status = unsafe {
+            sys::napi_create_threadsafe_function(
+                env.raw(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                napi::JsValue::raw(&name),
+                0, // no limit: what is posted is bounded by the runs and promises there are
+                1,
+                context,
+                Some(finalize),
+                context,
+                Some(run_jobs),
+                &raw mut function,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            // SAFETY: nobody else got the pointer, for the function was not made.
+            drop(unsafe { Arc::from_raw(context.cast::<Mutex<Queue>>()) });
+            return Err(failed("no threadsafe function can be made", status));
+        }
+        // SAFETY: the function was just made in this environment. An idle lane must not keep the process alive.
+        let status = unsafe { sys::napi_unref_threadsafe_function(env.raw(), function) };
+        if status != sys::Status::napi_ok {
+            return Err(failed("the threadsafe function cannot be released from the event loop", status));
+        }
+        {
+            let mut queue = lane.lock();
+            queue.function = function;
+            queue.open = true;
+        }
+        LANES.with_borrow_mut(|lanes| lanes.push((env.raw(), lane.clone())));
+        Ok(lane)
+    }
+
+    /// Has a job done on the JavaScript thread. When that is no more, the job is dropped.
+    pub(crate) fn post(&self, job: Job) {
+        let mut queue = self.lock();
+        if !queue.open {
+            drop(queue); // before the job
+            return;
+        }
+        queue.jobs.push(job);
+        if queue.told {
+            return;
+        }
+        // SAFETY: `open` is set and the lock is held, so the function has not been finalized.
+        let status = unsafe {
+            sys::napi_call_threadsafe_function(
+                queue.function,
+                ptr::null_mut(),
+                sys::ThreadsafeFunctionCallMode::nonblocking,
+            )
+        };
+        if status == sys::Status::napi_ok {
+            queue.told = true;
+        } else {
+            let jobs = queue.close();
+            drop(queue);
+            drop(jobs);
+        }
+    }
+
+    /// Keeps the process alive until [`let_go`](Self::let_go). On the JavaScript thread only.
+    pub(crate) fn hold(&self, env: &Env) {
+        let mut queue = self.lock();
+        queue.holds += 1;
+        if queue.holds == 1 && queue.open {
+            // SAFETY: `open` is set and the lock is held; `env` is the one of this thread.
+            let _ = unsafe { sys::napi_ref_threadsafe_function(env.raw(), queue.function) };
+        }
+    }
+
+    /// Takes one [`hold`](Self::hold) back. On the JavaScript thread only.
+    pub(crate) fn let_go(&self, env: &Env) {
+        let mut queue = self.lock();
+        queue.holds = queue.holds.saturating_sub(1);
+        if queue.holds == 0 && queue.open {
+            // SAFETY: as in `hold`.
+            let _ = unsafe { sys::napi_unref_threadsafe_function(env.raw(), queue.function) };
+        }
+    }
+
+    /// Whether this is the same lane.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.queue, &other.queue)
+    }
+
+    /// Whether its JavaScript thread can still be reached.
+    pub(crate) fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        lock(&self.queue)
+    }
+}
+
+impl Queue {
+    /// Never uses the function again; the jobs are for the caller to drop.
+    fn close(&mut self) -> Vec<Job> {
+        self.open = false;
+        std::mem::take(&mut self.jobs)
+    }
+}
+
+fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
+    queue.lock().unwrap_or_else(PoisonError::into_inner) // every state of it is a whole one
+}
+
+/// Runs on the JavaScript thread, once for each successful call of the function.
+unsafe extern "C" fn run_jobs(env: sys::napi_env, _: sys::napi_value, context: *mut c_void, _: *mut c_void) {
+    // SAFETY: the context is the queue, alive until `finalize`, which Node calls last.
+    let queue = unsafe { &*context.cast::<Mutex<Queue>>() };
+    let jobs = {
+        let mut queue = lock(queue);
+        queue.told = false;
+        std::mem::take(&mut queue.jobs)
+    };
+    if env.is_null() {
+        return; // the environment is being torn down: nothing can be said any more
+    }
+    let env = Env::from_raw(env);
+    for job in jobs {
+        // A job's own state goes with it, so nothing half-changed is seen again.
+        if catch_unwind(AssertUnwindSafe(|| job(&env))).is_err() {
+            tracing::error!(target: "agb::node", "a task on the JavaScript thread panicked; please report this");
+        }
+    }
+}
+
+/// Runs on the JavaScript thread when its environment is torn down.
+unsafe extern "C" fn finalize(env: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: `data` is the count that `Lane::open` gave away, and Node finalizes once.
+    let queue = unsafe { Arc::from_raw(data.cast::<Mutex<Queue>>()) };
+    let jobs = lock(&queue).close();
+    // A thread that is ending may have no thread-locals left.
+    let _ = LANES.try_with(|lanes| {
+        if let Ok(mut lanes) = lanes.try_borrow_mut() {
+            lanes.retain(|(_, lane)| !Arc::ptr_eq(&lane.queue, &queue));
+        }
+    });
+    let _ = env;
+    drop(jobs);
+}
+
+/// A JavaScript function, kept from the collector until it is forgotten. An environment that is torn down takes those
+/// with it that nobody forgot.
+pub(crate) struct Callback(sys::napi_ref);
+
+// SAFETY: all it can do asks for an `Env`, which there is on the JavaScript thread only.
+unsafe impl Send for Callback {}
+// SAFETY: as above.
+unsafe impl Sync for Callback {}
+
+impl Callback {
+    /// Keeps a function.
+    pub(crate) fn keep<'env, F: napi::JsValue<'env>>(env: &Env, function: &F) -> Result<Self> {
+        let mut reference = ptr::null_mut();
+        // SAFETY: `env` is the environment of this thread, and the function is a value of it.
+        check_status!(unsafe { sys::napi_create_reference(env.raw(), function.raw(), 1, &raw mut reference) })?;
+        Ok(Self(reference))
+    }
+
+    /// Calls it. What it throws is an uncaught exception, as from any callback of the event loop.
+    pub(crate) fn call(&self, env: &Env, arguments: &[sys::napi_value]) {
+        let env = env.raw();
+        let (mut function, mut this) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `env` is the environment of this thread, the reference has not been deleted since `forget` is the
+        // last use, and each result is read only when the call that gives it succeeded.
+        unsafe {
+            if sys::napi_get_reference_value(env, self.0, &raw mut function) != sys::Status::napi_ok
+                || function.is_null()
+                || sys::napi_get_undefined(env, &raw mut this) != sys::Status::napi_ok
+            {
+                return;
+            }
+            let status =
+                sys::napi_call_function(env, this, function, arguments.len(), arguments.as_ptr(), ptr::null_mut());
+            if status == sys::Status::napi_pending_exception {
+                let mut thrown = ptr::null_mut();
+                if sys::napi_get_and_clear_last_exception(env, &raw mut thrown) == sys::Status::napi_ok {
+                    sys::napi_fatal_exception(env, thrown);
+                }
+            }
+        }
+    }
+
+    /// Lets the collector have it. The last use.
+    pub(crate) fn forget(&self, env: &Env) {
+        // SAFETY: `env` is the environment of this thread; it is called once for each callback.
+        let _ = unsafe { sys::napi_delete_reference(env.raw(), self.0) };
+    }
+}
+
+fn failed(what: &str, status: sys::napi_status) -> Error {
+    Error::new(Status::from(status), format!("{what} (Node-API status {status})"))
+}

@@ -1,0 +1,274 @@
+//! The plain objects of `binding.ts`, both ways. Absent values are `null`.
+
+use agb_client::agb_core::operations::{ListSessions, SessionDetails, SessionPage, Tool, ToolResult};
+use agb_client::{ClientInfo, CreateSession, RichResult, RunFailure};
+use napi_derive::napi;
+
+/// `ClientOptions`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub(crate) struct ClientOptions {
+    /// The key.
+    pub api_key: Option<String>,
+    /// Host, URL or `local`.
+    pub endpoint: Option<String>,
+    /// Time limit of one HTTP call.
+    pub timeout_ms: Option<f64>,
+    /// Path of a `.env` file.
+    pub env_file: Option<String>,
+    /// The `AGB_*` variables.
+    pub env: Vec<Vec<String>>,
+    /// Program of the local server.
+    pub local_server: Option<String>,
+}
+
+/// `CreateParams`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub(crate) struct CreateParams {
+    /// The image.
+    pub image_id: String,
+    /// Labels, as pairs.
+    pub labels: Option<Vec<Vec<String>>>,
+    /// Seconds.
+    pub idle_release_timeout: Option<f64>,
+    /// A policy.
+    pub mcp_policy_id: Option<String>,
+    /// A context.
+    pub context_id: Option<String>,
+    /// Version of the npm package.
+    pub sdk_version: String,
+}
+
+impl CreateParams {
+    pub(crate) fn into_operation(self) -> CreateSession {
+        CreateSession {
+            image_id: self.image_id,
+            labels: pairs(self.labels.unwrap_or_default()),
+            // TypeScript has checked that it is a whole number; the cast saturates.
+            idle_release: self.idle_release_timeout.map(|seconds| seconds as u64),
+            mcp_policy_id: self.mcp_policy_id,
+            context_id: self.context_id,
+            client: ClientInfo { language: "typescript".into(), version: self.sdk_version, is_release: false },
+            ..CreateSession::default()
+        }
+    }
+}
+
+/// `ListParams`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub(crate) struct ListParams {
+    /// Labels, as pairs.
+    pub labels: Option<Vec<Vec<String>>>,
+    /// Sessions a page.
+    pub max_results: Option<u32>,
+    /// Where the page begins.
+    pub next_token: Option<String>,
+    /// Also those that are gone.
+    pub is_all: Option<bool>,
+}
+
+impl ListParams {
+    pub(crate) fn into_operation(self) -> ListSessions {
+        ListSessions {
+            labels: pairs(self.labels.unwrap_or_default()),
+            max_results: self.max_results,
+            next_token: self.next_token,
+            is_all: self.is_all,
+        }
+    }
+}
+
+/// `RunRequest`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub(crate) struct RunRequest {
+    /// The program.
+    pub code: String,
+    /// Its language, as given.
+    pub language: String,
+    /// Seconds.
+    pub timeout_s: f64,
+    /// Bytes of log kept per stream.
+    pub log_limit: Option<f64>,
+}
+
+/// `ListPage`.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub(crate) struct ListPage {
+    /// The page.
+    pub sessions: Vec<Listing>,
+    /// Where the next one begins.
+    pub next_token: Option<String>,
+    /// Sessions a page.
+    pub max_results: u32,
+    /// Sessions on all pages.
+    pub total_count: f64,
+}
+
+impl From<SessionPage> for ListPage {
+    fn from(page: SessionPage) -> Self {
+        let listing = |listing: agb_client::agb_core::operations::SessionListing| Listing {
+            session_id: listing.session_id,
+            session_status: listing.status,
+        };
+        Self {
+            sessions: page.sessions.into_iter().map(listing).collect(),
+            next_token: page.next_token,
+            max_results: page.max_results,
+            total_count: page.total as f64,
+        }
+    }
+}
+
+/// One line of a `ListPage`.
+#[napi(object, object_from_js = false)]
+pub(crate) struct Listing {
+    /// Its id.
+    pub session_id: String,
+    /// How it is.
+    pub session_status: String,
+}
+
+/// `ToolDescription`.
+#[napi(object, object_from_js = false)]
+pub(crate) struct ToolDescription {
+    /// Its name.
+    pub name: String,
+    /// For a person.
+    pub description: String,
+    /// JSON schema, as JSON text.
+    pub input_schema: String,
+    /// Who serves it.
+    pub server: String,
+    /// Its name there.
+    pub tool: String,
+}
+
+impl From<Tool> for ToolDescription {
+    fn from(tool: Tool) -> Self {
+        Self {
+            name: tool.name,
+            description: tool.description,
+            input_schema: tool.input_schema,
+            server: tool.server,
+            tool: tool.tool,
+        }
+    }
+}
+
+/// `ToolResult`.
+#[napi(object, object_from_js = false, js_name = "ToolResult")]
+pub(crate) struct ToolOutcome {
+    /// The tool failed.
+    pub is_error: bool,
+    /// Its text parts.
+    pub text: String,
+    /// All parts, as JSON text.
+    pub content_json: String,
+}
+
+impl From<ToolResult> for ToolOutcome {
+    fn from(result: ToolResult) -> Self {
+        Self { is_error: result.is_error, text: result.text(), content_json: result.content_json() }
+    }
+}
+
+/// `SessionDetails`.
+#[napi(object, object_from_js = false, use_nullable = true, js_name = "SessionDetails")]
+pub(crate) struct Details {
+    /// Its id.
+    pub session_id: String,
+    /// A page to look at it.
+    pub resource_url: Option<String>,
+    /// `appId`
+    pub app_id: Option<String>,
+    /// `authCode`
+    pub auth_code: Option<String>,
+    /// `connectionProperties`
+    pub connection_properties: Option<String>,
+    /// `resourceId`
+    pub resource_id: Option<String>,
+    /// `resourceType`
+    pub resource_type: Option<String>,
+    /// `ticket`
+    pub ticket: Option<String>,
+}
+
+impl From<SessionDetails> for Details {
+    fn from(details: SessionDetails) -> Self {
+        // The caller asked for these; from here on they are the caller's to guard.
+        let exposed = |secret: Option<agb_client::Secret>| secret.map(|secret| secret.expose().to_owned());
+        Self {
+            session_id: details.session_id,
+            resource_url: details.resource_url,
+            app_id: details.app_id,
+            auth_code: exposed(details.auth_code),
+            connection_properties: details.connection_properties,
+            resource_id: details.resource_id,
+            resource_type: details.resource_type,
+            ticket: exposed(details.ticket),
+        }
+    }
+}
+
+/// `NativeExecutionResult`.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub(crate) struct NativeExecutionResult {
+    /// `text/plain`
+    pub text: Option<String>,
+    /// `text/html`
+    pub html: Option<String>,
+    /// `text/markdown`
+    pub markdown: Option<String>,
+    /// Base64.
+    pub png: Option<String>,
+    /// Base64.
+    pub jpeg: Option<String>,
+    /// `image/svg+xml`
+    pub svg: Option<String>,
+    /// `text/latex`
+    pub latex: Option<String>,
+    /// JSON text.
+    pub json: Option<String>,
+    /// JSON text.
+    pub chart: Option<String>,
+    /// The value of the last expression.
+    pub is_main_result: bool,
+}
+
+impl From<RichResult> for NativeExecutionResult {
+    fn from(result: RichResult) -> Self {
+        Self {
+            text: result.text,
+            html: result.html,
+            markdown: result.markdown,
+            png: result.png,
+            jpeg: result.jpeg,
+            svg: result.svg,
+            latex: result.latex,
+            json: result.json,
+            chart: result.chart,
+            is_main_result: result.is_main,
+        }
+    }
+}
+
+/// `NativeRunError`.
+#[napi(object, object_from_js = false)]
+pub(crate) struct NativeRunError {
+    /// The exception's name.
+    pub name: String,
+    /// Its message.
+    pub value: String,
+    /// Its traceback.
+    pub traceback: String,
+}
+
+impl From<RunFailure> for NativeRunError {
+    fn from(failure: RunFailure) -> Self {
+        Self { name: failure.name, value: failure.value, traceback: failure.traceback }
+    }
+}
+
+/// Pairs as TypeScript writes them. What is no pair is left out; the types on the other side allow none.
+pub(crate) fn pairs(pairs: Vec<Vec<String>>) -> Vec<(String, String)> {
+    pairs.into_iter().filter_map(|pair| <[String; 2]>::try_from(pair).ok()).map(|[name, value]| (name, value)).collect()
+}

@@ -1,0 +1,185 @@
+//! What lies between a run's task on the I/O thread and its `take()` on the JavaScript thread.
+//!
+//! Invariants:
+//! * It holds little more than [`Pipe::FULL`]; beyond that the task does not pull, so that the core holds back the
+//!   socket or the service, and the program in the end.
+//! * JavaScript is woken when there is something, and not again before `take` has found nothing.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::segment::Segment;
+
+/// The bounded queue of one run.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    state: Mutex<State>,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    segments: VecDeque<Segment>,
+    weight: usize,
+    /// A wake is on its way, or was called, and JavaScript has not found the pipe empty since.
+    woken: bool,
+    /// The wake was called.
+    called: bool,
+    /// Nobody will take any more.
+    closed: bool,
+}
+
+/// The reader is gone.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+impl Pipe {
+    /// As much as JavaScript takes in some milliseconds: it never waits for the I/O thread, and a stopped reader costs
+    /// little.
+    const FULL: usize = 1 << 20;
+
+    /// Puts a segment in. Returns whether JavaScript is to be woken.
+    pub(crate) fn put(&self, segment: Segment) -> bool {
+        let mut state = self.lock();
+        state.weight += segment.weight();
+        state.segments.push_back(segment);
+        !std::mem::replace(&mut state.woken, true)
+    }
+
+    /// Whether the wake that was on its way is to be called now: JavaScript may have looked by itself meanwhile.
+    pub(crate) fn arrive(&self) -> bool {
+        let mut state = self.lock();
+        !state.segments.is_empty() && !std::mem::replace(&mut state.called, true)
+    }
+
+    /// Waits until there is room.
+    ///
+    /// # Errors
+    /// [`Closed`] when nobody will read any more.
+    pub(crate) async fn room(&self) -> Result<(), Closed> {
+        loop {
+            {
+                let state = self.lock();
+                if state.closed {
+                    return Err(Closed);
+                }
+                if state.weight < Self::FULL {
+                    return Ok(());
+                }
+            }
+            self.room.notified().await; // one task waits here, and a notification is kept until it does
+        }
+    }
+
+    /// Waits until nobody will read any more.
+    pub(crate) async fn closed(&self) {
+        while !self.lock().closed {
+            self.room.notified().await;
+        }
+    }
+
+    /// Takes the next segment out. `None`: JavaScript will be woken.
+    pub(crate) fn take(&self) -> Option<Segment> {
+        let mut state = self.lock();
+        let Some(segment) = state.segments.pop_front() else {
+            state.woken = false;
+            state.called = false;
+            return None;
+        };
+        let before = state.weight;
+        state.weight -= segment.weight();
+        let has_room = before >= Self::FULL && state.weight < Self::FULL;
+        drop(state);
+        if has_room {
+            self.room.notify_one();
+        }
+        Some(segment)
+    }
+
+    /// Nobody will take any more.
+    pub(crate) fn close(&self) {
+        let segments = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.weight = 0;
+            std::mem::take(&mut state.segments)
+        };
+        drop(segments); // outside of the lock
+        self.room.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner) // every state of it is a whole one
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::Text;
+
+    fn of(bytes: usize) -> Segment {
+        Segment { text: Text::Own("x".repeat(bytes)), ..Segment::end() }
+    }
+
+    fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        match std::pin::pin!(future).poll(&mut context) {
+            std::task::Poll::Ready(value) => Some(value),
+            std::task::Poll::Pending => None,
+        }
+    }
+
+    #[test]
+    fn wakes_once_until_it_was_found_empty() {
+        let pipe = Pipe::default();
+        assert!(pipe.put(of(1)));
+        assert!(!pipe.put(of(2)));
+        assert_eq!(pipe.take(), Some(of(1)));
+        assert!(!pipe.put(of(3)));
+        assert_eq!((pipe.take(), pipe.take(), pipe.take()), (Some(of(2)), Some(of(3)), None));
+        assert!(pipe.put(of(4)));
+    }
+
+    #[test]
+    fn a_late_wake_is_not_called_for_nothing_and_not_twice() {
+        let pipe = Pipe::default();
+        assert!(pipe.put(of(1)));
+        assert_eq!((pipe.take(), pipe.take()), (Some(of(1)), None));
+        assert!(!pipe.arrive());
+        assert!(pipe.put(of(2)) && pipe.arrive());
+        assert!(!pipe.arrive());
+        assert_eq!((pipe.take(), pipe.take()), (Some(of(2)), None));
+        // Two on their way, one call.
+        assert!(pipe.put(of(3)));
+        assert_eq!((pipe.take(), pipe.take()), (Some(of(3)), None));
+        assert!(pipe.put(of(4)));
+        assert_eq!((pipe.arrive(), pipe.arrive()), (true, false));
+    }
+
+    #[test]
+    fn a_full_pipe_waits_for_its_reader() {
+        let pipe = Pipe::default();
+        for _ in 0..32 {
+            assert_eq!(now(pipe.room()), Some(Ok(())));
+            pipe.put(of(32 * 1024));
+        }
+        assert_eq!(now(pipe.room()), None);
+        pipe.take();
+        assert_eq!(now(pipe.room()), Some(Ok(())));
+    }
+
+    #[test]
+    fn a_closed_pipe_says_so() {
+        let pipe = Pipe::default();
+        pipe.put(of(2 << 20));
+        assert_eq!(now(pipe.room()), None);
+        assert_eq!(now(pipe.closed()), None);
+        pipe.close();
+        assert_eq!(now(pipe.closed()), Some(()));
+        assert_eq!(now(pipe.room()), Some(Err(Closed)));
+        assert_eq!(pipe.take(), None);
+    }
+}

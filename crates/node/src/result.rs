@@ -1,0 +1,94 @@
+//! `RunResult`: what a run came to. Its log stays here until JavaScript asks for it.
+
+use std::sync::Arc;
+
+use agb_client::{Execution, Log, Logs, Stream};
+use napi::bindgen_prelude::{Null, Object, Result, ToNapiValue};
+use napi::{Env, sys};
+
+use crate::convert::Marks;
+use crate::objects::{NativeExecutionResult, NativeRunError};
+use crate::segment::{Text, joined};
+
+/// A run's outcome.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcome {
+    execution: Execution,
+    log: Arc<Kept>,
+}
+
+/// What a run printed.
+#[derive(Debug)]
+enum Kept {
+    /// Of a run that streamed.
+    Log(Log),
+    /// That came with the answer.
+    Lists(Logs),
+}
+
+impl Outcome {
+    /// Of a run that streamed.
+    pub(crate) fn streamed(execution: Execution, log: Log) -> Self {
+        Self { execution, log: Arc::new(Kept::Log(log)) }
+    }
+
+    /// Of a run whose output came with its result.
+    pub(crate) fn at_once(mut execution: Execution) -> Self {
+        let lists = std::mem::take(&mut execution.logs);
+        Self { execution, log: Arc::new(Kept::Lists(lists)) }
+    }
+}
+
+impl Kept {
+    fn joined(&self) -> (Text, Vec<u32>) {
+        match self {
+            Self::Log(log) => joined(&|| Box::new(log.chunks())),
+            Self::Lists(logs) => joined(&|| {
+                let stdout = logs.stdout.iter().map(|chunk| (Stream::Stdout, chunk.as_str()));
+                let stderr = logs.stderr.iter().map(|chunk| (Stream::Stderr, chunk.as_str()));
+                Box::new(stdout.chain(stderr))
+            }),
+        }
+    }
+}
+
+impl ToNapiValue for Outcome {
+    unsafe fn to_napi_value(env: sys::napi_env, outcome: Self) -> Result<sys::napi_value> {
+        let Self { execution, log } = outcome;
+        let env = Env::from_raw(env);
+        let mut object = Object::new(&env)?;
+        object.set("requestId", execution.request_id)?;
+        object.set("success", execution.success)?;
+        match execution.execution_count {
+            Some(count) => object.set("executionCount", count as f64)?,
+            None => object.set("executionCount", Null)?,
+        }
+        object.set("executionTime", execution.execution_time)?;
+        let results: Vec<_> = execution.results.into_iter().map(NativeExecutionResult::from).collect();
+        object.set("results", results)?;
+        match execution.error {
+            Some(error) => object.set("error", NativeRunError::from(error))?,
+            None => object.set("error", Null)?,
+        }
+        object.set("errorMessage", execution.error_message)?;
+        object.set("truncated", execution.truncated)?;
+        let logs = env.create_function_from_closure::<(), _, _>("logs", move |context| {
+            let (text, marks) = log.joined();
+            let mut logs = Object::new(context.env)?;
+            logs.set("text", &text)?;
+            logs.set("marks", Marks(&marks))?;
+            Ok(napi::JsValue::raw(&logs)).map(Raw)
+        })?;
+        object.set("logs", logs)?;
+        Ok(napi::JsValue::raw(&object))
+    }
+}
+
+/// A value that is made already.
+struct Raw(sys::napi_value);
+
+impl ToNapiValue for Raw {
+    unsafe fn to_napi_value(_: sys::napi_env, Raw(value): Self) -> Result<sys::napi_value> {
+        Ok(value)
+    }
+}

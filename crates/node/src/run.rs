@@ -1,0 +1,205 @@
+//! `NativeRun`: a run that streams.
+
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use agb_client::{Error, Execution, Run, StreamEvent};
+use napi::bindgen_prelude::{Function, Null, Object, Result, ToNapiValue};
+use napi::{Env, sys};
+use napi_derive::napi;
+
+use crate::convert::Marks;
+use crate::io;
+use crate::lane::{Callback, Lane};
+use crate::objects::{NativeExecutionResult, NativeRunError};
+use crate::pipe::Pipe;
+use crate::result::Outcome;
+use crate::segment::{Segment, segments};
+
+/// A run that is going on.
+#[napi]
+pub(crate) struct NativeRun {
+    id: String,
+    shared: Arc<Shared>,
+    canceller: Option<agb_client::Canceller>,
+    /// The last delivery has been taken.
+    ended: Cell<bool>,
+}
+
+/// Between the run's task and JavaScript.
+struct Shared {
+    pipe: Pipe,
+    outcome: Mutex<Option<Outcome>>,
+    wake: Callback,
+    lane: Lane,
+}
+
+#[napi]
+impl NativeRun {
+    /// The invocation id on the wire.
+    #[napi(getter, catch_unwind)]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What has arrived, or `null`: wait for `wake`.
+    #[napi(catch_unwind)]
+    pub fn take(&self) -> Option<Delivery> {
+        let segment = self.shared.pipe.take()?;
+        self.ended.set(segment.ended);
+        Some(Delivery(segment))
+    }
+
+    /// Stops the program where the service can.
+    #[napi(catch_unwind)]
+    pub fn cancel(&self) {
+        if let Some(canceller) = &self.canceller {
+            canceller.cancel();
+        }
+    }
+
+    /// What the run came to, once its end has been taken.
+    #[napi(catch_unwind)]
+    pub fn result(&self) -> Option<Outcome> {
+        if !self.ended.get() {
+            return None;
+        }
+        self.shared.outcome.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Drop for NativeRun {
+    /// Nobody can read it any more: the task ends, and with it the program.
+    fn drop(&mut self) {
+        self.shared.pipe.close();
+    }
+}
+
+impl NativeRun {
+    /// Starts carrying a run's output to JavaScript. A run that was not taken is one that has ended at once.
+    pub(crate) fn start(env: &Env, run: std::result::Result<Run, Error>, wake: &Function<'_, (), ()>) -> Result<Self> {
+        let lane = Lane::of(env)?;
+        let shared = Arc::new(Shared {
+            pipe: Pipe::default(),
+            outcome: Mutex::new(None),
+            wake: Callback::keep(env, wake)?,
+            lane: lane.clone(),
+        });
+        lane.hold(env);
+        let guard = Ending(Arc::clone(&shared));
+        let (id, canceller, run) = match run {
+            Ok(run) => (run.id().to_owned(), Some(run.canceller()), Ok(run)),
+            Err(error) => (String::new(), None, Err(error)),
+        };
+        // When there is no I/O thread the task is dropped here, and the guard ends the run.
+        if let Err(error) = io::spawn(async move {
+            let outcome = match run {
+                Ok(run) => carry(run, &guard.0).await,
+                Err(error) => Outcome::at_once(error.to_execution()),
+            };
+            guard.end(outcome);
+        }) {
+            tracing::error!(target: "agb::node", error, "no I/O thread");
+        }
+        Ok(Self { id, shared, canceller, ended: Cell::new(false) })
+    }
+}
+
+/// Pulls a run's batches into the pipe until it ends or nobody reads any more.
+async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
+    loop {
+        if shared.pipe.room().await.is_err() {
+            break;
+        }
+        let batch = tokio::select! {
+            batch = run.next_batch() => batch,
+            () = shared.pipe.closed() => break,
+        };
+        let Some(batch) = batch else { break };
+        for segment in segments(&batch) {
+            shared.put(segment);
+        }
+    }
+    let (execution, log) = run.into_parts();
+    Outcome::streamed(execution, log)
+}
+
+impl Shared {
+    fn put(self: &Arc<Self>, segment: Segment) {
+        if self.pipe.put(segment) {
+            let shared = Arc::clone(self);
+            self.lane.post(Box::new(move |env| {
+                if shared.pipe.arrive() {
+                    shared.wake.call(env, &[]);
+                }
+            }));
+        }
+    }
+}
+
+/// Sees to it that a run ends for JavaScript, even when its task panics.
+struct Ending(Arc<Shared>);
+
+impl Ending {
+    fn end(&self, outcome: Outcome) {
+        *self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut outcome = self.0.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+        outcome.get_or_insert_with(|| {
+            let mut execution = Execution::default();
+            execution.error_message = "the addon lost the run to a fault of its own; please report this".into();
+            Outcome::at_once(execution)
+        });
+        drop(outcome);
+        self.0.put(Segment::end());
+        let shared = Arc::clone(&self.0);
+        // Behind the last wake: from here on nobody is woken, and the process need not stay for this run.
+        self.0.lane.post(Box::new(move |env| {
+            shared.wake.forget(env);
+            shared.lane.let_go(env);
+        }));
+    }
+}
+
+/// `Batch`.
+pub(crate) struct Delivery(Segment);
+
+impl ToNapiValue for Delivery {
+    unsafe fn to_napi_value(env: sys::napi_env, Delivery(segment): Self) -> Result<sys::napi_value> {
+        let mut object = Object::new(&Env::from_raw(env))?;
+        object.set("text", &segment.text)?;
+        object.set("marks", Marks(&segment.marks))?;
+        if segment.events.is_empty() {
+            object.set("events", Null)?;
+        } else {
+            object.set("events", segment.events.into_iter().map(Event).collect::<Vec<_>>())?;
+        }
+        object.set("ended", segment.ended)?;
+        Ok(napi::JsValue::raw(&object))
+    }
+}
+
+/// `RunEvent`.
+struct Event(StreamEvent);
+
+impl ToNapiValue for Event {
+    unsafe fn to_napi_value(env: sys::napi_env, Event(event): Self) -> Result<sys::napi_value> {
+        let mut object = Object::new(&Env::from_raw(env))?;
+        match event {
+            StreamEvent::Result(result) => {
+                object.set("type", "result")?;
+                object.set("result", NativeExecutionResult::from(result))?;
+            }
+            StreamEvent::Error(error) => {
+                object.set("type", "error")?;
+                object.set("error", NativeRunError::from(error.to_failure()))?;
+            }
+            _ => {} // `segments` lets no others pass
+        }
+        Ok(napi::JsValue::raw(&object))
+    }
+}

@@ -1,0 +1,167 @@
+//! A run's output on its way to JavaScript: text that is ready to become a string, and marks in UTF-16 units.
+//!
+//! ASCII is handed over as it is, for its bytes are its units. Anything else is made UTF-16 here, on the I/O thread:
+//! Node's own conversion costs the JavaScript thread six times as much.
+
+use std::sync::Arc;
+
+use agb_client::{Batch, Piece, Stream, StreamEvent};
+
+/// Text that a JavaScript string can be made of without looking at it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Text {
+    /// Part of a batch that is ASCII: from the first byte to the second.
+    Ascii(Arc<Batch>, usize, usize),
+    /// UTF-16.
+    Wide(Vec<u16>),
+    /// ASCII of our own.
+    Own(String),
+}
+
+/// One delivery to JavaScript.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Segment {
+    pub(crate) text: Text,
+    /// See `Batch` in `binding.ts`.
+    pub(crate) marks: Vec<u32>,
+    /// What the marks of kind 2 stand for.
+    pub(crate) events: Vec<StreamEvent>,
+    /// No more will come.
+    pub(crate) ended: bool,
+}
+
+/// The kinds of marks, in their two low bits.
+pub(crate) const STDOUT: u32 = 0;
+const STDERR: u32 = 1;
+const EVENT: u32 = 2;
+
+/// A larger delivery would hold the JavaScript thread too long. The core closes its batches at this size, so only a
+/// batch that ends in a large chunk is taken apart.
+const LARGEST: usize = 32 * 1024;
+
+impl Segment {
+    /// The last delivery of a run when nothing came with the end.
+    pub(crate) const fn end() -> Self {
+        Self { text: Text::Own(String::new()), marks: Vec::new(), events: Vec::new(), ended: true }
+    }
+
+    /// How much memory it holds, about.
+    pub(crate) fn weight(&self) -> usize {
+        let text = match &self.text {
+            Text::Ascii(_, from, to) => to - from,
+            Text::Wide(units) => 2 * units.capacity(),
+            Text::Own(text) => text.len(),
+        };
+        text + 4 * self.marks.len() + 256 * self.events.len()
+    }
+}
+
+/// Takes a batch apart into deliveries of at most [`LARGEST`] bytes, or of one chunk where that is larger.
+pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
+    let is_ascii = batch.text().is_ascii();
+    let mut segments = Vec::with_capacity(1);
+    let (mut from, mut to, mut pieces) = (0, 0, Vec::with_capacity(batch.marks().len()));
+    for piece in batch.pieces() {
+        let length = if let Piece::Chunk(_, text) = piece { text.len() } else { 0 };
+        if to > from && to - from + length > LARGEST {
+            segments.push(segment(batch, is_ascii, from, to, &pieces));
+            from = to;
+            pieces.clear();
+        }
+        to += length;
+        // The contract knows results and errors; what else there is, is for clients that stream by themselves.
+        if !matches!(piece, Piece::Event(event) if !is_known(event)) {
+            pieces.push(piece);
+        }
+    }
+    if !pieces.is_empty() {
+        segments.push(segment(batch, is_ascii, from, to, &pieces));
+    }
+    segments
+}
+
+const fn is_known(event: &StreamEvent) -> bool {
+    matches!(event, StreamEvent::Result(_) | StreamEvent::Error(_))
+}
+
+fn segment(batch: &Arc<Batch>, is_ascii: bool, from: usize, to: usize, pieces: &[Piece<'_>]) -> Segment {
+    let events =
+        pieces.iter().filter_map(|piece| if let Piece::Event(event) = piece { Some((*event).clone()) } else { None });
+    let mut marks = Vec::with_capacity(pieces.len());
+    let text = if is_ascii {
+        marks.extend(pieces.iter().map(|piece| match piece {
+            Piece::Chunk(stream, text) => mark(*stream, text.len()),
+            Piece::Event(_) => EVENT,
+        }));
+        Text::Ascii(Arc::clone(batch), from, to)
+    } else {
+        let mut units = Wide::with_capacity(to - from);
+        marks.extend(pieces.iter().map(|piece| match piece {
+            Piece::Chunk(stream, text) => mark(*stream, units.push(text)),
+            Piece::Event(_) => EVENT,
+        }));
+        Text::Wide(units.finish())
+    };
+    Segment { text, marks, events: events.collect(), ended: false }
+}
+
+/// Chunks, as often as they are asked for.
+pub(crate) type Chunks<'a> = dyn Fn() -> Box<dyn Iterator<Item = (Stream, &'a str)> + 'a> + 'a;
+
+/// Chunks as one text and marks, for a log that JavaScript asks for.
+pub(crate) fn joined(chunks: &Chunks<'_>) -> (Text, Vec<u32>) {
+    let (mut length, mut count, mut is_ascii) = (0, 0, true);
+    for (_, chunk) in chunks() {
+        length += chunk.len();
+        count += 1;
+        is_ascii &= chunk.is_ascii();
+    }
+    let mut marks = Vec::with_capacity(count);
+    if is_ascii {
+        let mut text = String::with_capacity(length);
+        for (stream, chunk) in chunks() {
+            text.push_str(chunk);
+            marks.push(mark(stream, chunk.len()));
+        }
+        (Text::Own(text), marks)
+    } else {
+        let mut units = Wide::with_capacity(length);
+        for (stream, chunk) in chunks() {
+            marks.push(mark(stream, units.push(chunk)));
+        }
+        (Text::Wide(units.finish()), marks)
+    }
+}
+
+fn mark(stream: Stream, units: usize) -> u32 {
+    let kind = match stream {
+        Stream::Stdout => STDOUT,
+        Stream::Stderr => STDERR,
+    };
+    // A message is at most 64 MiB, and a joined chunk of a log at most as long as the log, far below 2^30.
+    u32::try_from(units).unwrap_or(u32::MAX >> 2) << 2 | kind
+}
+
+/// UTF-16 that grows. It never needs more units than the UTF-8 has bytes.
+struct Wide {
+    units: Vec<u16>,
+    used: usize,
+}
+
+impl Wide {
+    fn with_capacity(bytes: usize) -> Self {
+        Self { units: vec![0; bytes], used: 0 }
+    }
+
+    /// Appends a text of at most the remaining capacity; says how many units it has.
+    fn push(&mut self, text: &str) -> usize {
+        let units = encoding_rs::mem::convert_str_to_utf16(text, &mut self.units[self.used..]);
+        self.used += units;
+        units
+    }
+
+    fn finish(mut self) -> Vec<u16> {
+        self.units.truncate(self.used);
+        self.units
+    }
+}

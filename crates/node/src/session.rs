@@ -1,0 +1,189 @@
+//! `NativeSession`: a session that exists on the service.
+
+use std::time::Duration;
+
+use agb_client::agb_core::operations::{GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SetLabels};
+use agb_client::{RunBuilder, Session};
+use napi::Env;
+use napi::bindgen_prelude::{Error, Function, Result, Status};
+use napi_derive::napi;
+use serde_json::{Map, Value};
+
+use crate::answer::answer;
+use crate::client::{nothing, tools};
+use crate::io;
+use crate::objects::{Details, RunRequest, ToolOutcome, pairs};
+use crate::promise::{Promise, promise};
+use crate::result::Outcome;
+use crate::run::NativeRun;
+
+/// `NativeSession` of `binding.ts`.
+#[napi]
+pub(crate) struct NativeSession {
+    session: Session,
+}
+
+impl NativeSession {
+    pub(crate) const fn new(session: Session) -> Self {
+        Self { session }
+    }
+
+    fn id(&self) -> String {
+        self.session.id().to_owned()
+    }
+}
+
+#[napi]
+impl NativeSession {
+    /// Its id.
+    #[napi(getter, catch_unwind)]
+    pub fn session_id(&self) -> &str {
+        self.session.id()
+    }
+
+    /// Its image.
+    #[napi(getter, catch_unwind)]
+    pub fn image_id(&self) -> Option<&str> {
+        self.session.data().image_id.as_deref()
+    }
+
+    /// A page to look at it.
+    #[napi(getter, catch_unwind)]
+    pub fn resource_url(&self) -> Option<&str> {
+        self.session.data().resource_url.as_deref()
+    }
+
+    /// The service's id of its instance.
+    #[napi(getter, catch_unwind)]
+    pub fn app_instance_id(&self) -> Option<&str> {
+        self.session.data().app_instance_id.as_deref()
+    }
+
+    /// The service's id of its resource.
+    #[napi(getter, catch_unwind)]
+    pub fn resource_id(&self) -> Option<&str> {
+        self.session.data().resource_id.as_deref()
+    }
+
+    /// What the service can do beyond the documented wire.
+    #[napi(getter, catch_unwind)]
+    pub fn extensions(&self) -> Vec<String> {
+        self.session.data().extensions.clone()
+    }
+
+    /// Releases it and waits until it is gone.
+    #[napi(catch_unwind)]
+    pub fn delete<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
+        let session = self.session.clone();
+        promise(env, async move { session.delete().await }, |outcome| answer(outcome, nothing))
+    }
+
+    /// How it is.
+    #[napi(catch_unwind)]
+    pub fn get_status<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
+        let (session, operation) = (self.session.clone(), GetSessionInfo { session_id: self.id() });
+        promise(env, async move { session.call(&operation).await }, |outcome| {
+            answer(outcome, |status| status.as_str().to_owned())
+        })
+    }
+
+    /// Counts as a use.
+    #[napi(catch_unwind)]
+    pub fn keep_alive<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
+        let (session, operation) = (self.session.clone(), RefreshIdleTime { session_id: self.id() });
+        promise(env, async move { session.call(&operation).await }, |outcome| answer(outcome, nothing))
+    }
+
+    /// Replaces its labels.
+    #[napi(catch_unwind)]
+    pub fn set_labels<'env>(&self, env: &'env Env, labels: Vec<Vec<String>>) -> Result<Promise<'env>> {
+        let operation = SetLabels { session_id: self.id(), labels: pairs(labels) };
+        let session = self.session.clone();
+        promise(env, async move { session.call(&operation).await }, |outcome| answer(outcome, nothing))
+    }
+
+    /// Its labels.
+    #[napi(catch_unwind)]
+    pub fn get_labels<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
+        let (session, operation) = (self.session.clone(), GetLabels { session_id: self.id() });
+        promise(env, async move { session.call(&operation).await }, |outcome| {
+            answer(outcome, |labels| labels.into_iter().map(|(name, value)| vec![name, value]).collect::<Vec<_>>())
+        })
+    }
+
+    /// Where and how it can be looked at.
+    #[napi(catch_unwind)]
+    pub fn info<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
+        let (session, operation) = (self.session.clone(), GetDetails { session_id: self.id() });
+        promise(env, async move { session.call(&operation).await }, |outcome| answer(outcome, Details::from))
+    }
+
+    /// Calls a tool.
+    #[napi(catch_unwind)]
+    pub fn call_tool<'env>(&self, env: &'env Env, name: String, args_json: String) -> Result<Promise<'env>> {
+        let arguments: Map<String, Value> = serde_json::from_str(&args_json)
+            .map_err(|error| invalid(format!("the arguments of the tool are not a JSON object: {error}")))?;
+        let session = self.session.clone();
+        promise(env, async move { session.call_tool(&name, arguments).await }, |outcome| {
+            answer(outcome, ToolOutcome::from)
+        })
+    }
+
+    /// What tools it has.
+    #[napi(catch_unwind)]
+    pub fn list_tools<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
+        let session = self.session.clone();
+        promise(env, async move { session.tools_answered().await }, |outcome| answer(outcome, tools))
+    }
+
+    /// Runs code by one HTTP call.
+    #[napi(catch_unwind)]
+    pub fn run<'env>(&self, env: &'env Env, request: RunRequest) -> Result<Promise<'env>> {
+        let session = self.session.clone();
+        let limits = Limits::of(&request)?;
+        let run = async move {
+            let run = limits.apply(session.code().run(request.code, &request.language));
+            run.await.unwrap_or_else(|error| error.to_execution())
+        };
+        promise(env, run, Outcome::at_once)
+    }
+
+    /// Runs code over the WebSocket.
+    #[napi(catch_unwind)]
+    pub fn stream(&self, env: &Env, request: RunRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
+        let limits = Limits::of(&request)?;
+        let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
+        let run = {
+            let _entered = runtime.enter(); // the driver is started here and lives on the I/O thread
+            limits.apply(self.session.code().run(request.code, &request.language)).stream()
+        };
+        NativeRun::start(env, run, &wake)
+    }
+}
+
+/// The limits of a run.
+struct Limits {
+    timeout: Duration,
+    log: Option<usize>,
+}
+
+impl Limits {
+    fn of(request: &RunRequest) -> Result<Self> {
+        let timeout = Duration::try_from_secs_f64(request.timeout_s)
+            .map_err(|error| invalid(format!("timeoutS is no number of seconds: {error}")))?;
+        // A cast saturates, and what is not a number is 0.
+        Ok(Self { timeout, log: request.log_limit.map(|bytes| bytes as usize) })
+    }
+
+    fn apply<'a>(&self, run: RunBuilder<'a>) -> RunBuilder<'a> {
+        let run = run.timeout(self.timeout);
+        match self.log {
+            Some(bytes) => run.log_limit(bytes),
+            None => run,
+        }
+    }
+}
+
+fn invalid(reason: String) -> Error {
+    Error::new(Status::InvalidArg, reason)
+}
