@@ -118,7 +118,7 @@ impl Shared {
 enum Turn {
     Changed,
     Deadline,
-    Opened(LinkId, Result<Socket, Loss>),
+    Opened(LinkId, Result<Box<Socket>, Loss>),
     Link(Progress),
 }
 
@@ -203,7 +203,7 @@ impl<'a> Driver<'a> {
         tokio::select! {
             biased;
             () = timer, if timed => Turn::Deadline,
-            (id, result) = opened(&mut self.opening) => Turn::Opened(id, result),
+            (id, result) = opened(&mut self.opening) => Turn::Opened(id, result.map(Box::new)),
             progress = progress(&mut self.link, read) => Turn::Link(progress),
             () = self.shared.changed.notified() => Turn::Changed,
         }
@@ -220,7 +220,7 @@ impl<'a> Driver<'a> {
                 self.opening = None;
                 let input = match result {
                     Ok(socket) => {
-                        self.link = Some(Link::new(id, socket));
+                        self.link = Some(Link::new(id, *socket));
                         Input::Opened
                     }
                     Err(loss) => lost(loss),

@@ -81,7 +81,8 @@ impl Session {
     /// # Errors
     /// What the service or the network says.
     pub async fn keep_alive(&self) -> Result<(), Error> {
-        Ok(self.call(&RefreshIdleTime { session_id: self.id().to_owned() }).await?.value)
+        self.call(&RefreshIdleTime { session_id: self.id().to_owned() }).await?;
+        Ok(())
     }
 
     /// Gives it these labels in place of those it has.
@@ -93,7 +94,8 @@ impl Session {
         labels: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), Error> {
         let labels = labels.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-        Ok(self.call(&SetLabels { session_id: self.id().to_owned(), labels }).await?.value)
+        self.call(&SetLabels { session_id: self.id().to_owned(), labels }).await?;
+        Ok(())
     }
 
     /// Its labels.

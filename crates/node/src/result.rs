@@ -77,7 +77,7 @@ impl ToNapiValue for Outcome {
             let mut logs = Object::new(context.env)?;
             logs.set("text", &text)?;
             logs.set("marks", Marks(&marks))?;
-            Ok(napi::JsValue::raw(&logs)).map(Raw)
+            Ok(Raw(napi::JsValue::raw(&logs)))
         })?;
         object.set("logs", logs)?;
         Ok(napi::JsValue::raw(&object))

@@ -165,3 +165,116 @@ impl Wide {
         self.units
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use agb_client::agb_core::run::RunRequest;
+    use agb_client::agb_core::wire::service::Reply;
+    use agb_client::agb_core::{Capabilities, Input, Instant, Output, Session};
+    use agb_client::{Language, SessionConfig};
+
+    use super::*;
+
+    /// Lets the core make batches of what a service says.
+    fn batches(frames: impl Fn(Reply<'_>) -> Vec<String>) -> Vec<Arc<Batch>> {
+        let now = Instant::ORIGIN;
+        let mut session = Session::new(SessionConfig::new("ws://h", "t".into()), Capabilities::NATIVE, 1);
+        let request = RunRequest { code: "1".into(), language: Language::Python, timeout: std::time::Duration::MAX };
+        let run = session.run(now, request).expect("an open session takes a run");
+        let invocation = session.invocation(run).expect("it is live").to_owned();
+        let link = loop {
+            if let Output::Open(link, _) = session.poll_output() {
+                break link;
+            }
+        };
+        session.handle_input(now, link, Input::Opened);
+        let reply = Reply { invocation: &invocation, source: "s", seq: None };
+        for frame in frames(reply) {
+            session.handle_input(now, link, Input::Text(&frame));
+        }
+        std::iter::from_fn(|| session.read(now, run)).map(Arc::new).collect()
+    }
+
+    /// A segment as JavaScript sees it.
+    fn decode(segment: &Segment) -> Vec<(u32, String)> {
+        let units: Vec<u16> = match &segment.text {
+            Text::Ascii(batch, from, to) => batch.text()[*from..*to].encode_utf16().collect(),
+            Text::Own(text) => text.encode_utf16().collect(),
+            Text::Wide(units) => units.clone(),
+        };
+        let mut from = 0;
+        let mut take = |mark: &u32| {
+            let to = from + (mark >> 2) as usize;
+            let text = String::from_utf16(&units[from..to]).expect("chunks are whole characters");
+            from = to;
+            (mark & 3, text)
+        };
+        let pieces = segment.marks.iter().map(&mut take).collect();
+        assert_eq!(from, units.len());
+        pieces
+    }
+
+    #[test]
+    fn marks_are_in_utf16_units() {
+        for chunks in [vec!["a", "", "bc"], vec!["ü", "a", "你好"], vec!["👩‍💻", "", "\u{10ffff}x"]] {
+            let batches = batches(|reply| {
+                let streams = [Stream::Stdout, Stream::Stderr].into_iter().cycle();
+                chunks.iter().zip(streams).map(|(chunk, stream)| reply.chunk(stream, chunk)).collect()
+            });
+            let [batch] = &*batches else { panic!("one batch") };
+            let [segment] = &*segments(batch) else { panic!("one segment") };
+            let expected: Vec<_> = chunks.iter().zip([STDOUT, STDERR].into_iter().cycle()).collect();
+            let decoded = decode(segment);
+            let decoded: Vec<_> = decoded.iter().map(|(kind, text)| (text.as_str(), *kind)).collect();
+            assert_eq!(decoded, expected.into_iter().map(|(text, kind)| (*text, kind)).collect::<Vec<_>>());
+            assert_eq!(matches!(segment.text, Text::Ascii(..)), chunks.iter().all(|chunk| chunk.is_ascii()));
+        }
+    }
+
+    #[test]
+    fn events_keep_their_place_and_unknown_ones_stay_out() {
+        let batches = batches(|reply| {
+            vec![
+                reply.chunk(Stream::Stdout, "a"),
+                reply.error("E", "no", "", None),
+                reply.input_request("?"),
+                reply.chunk(Stream::Stdout, "b"),
+            ]
+        });
+        let [segment] = &*segments(&batches[0]) else { panic!("one segment") };
+        assert_eq!(segment.marks, [mark(Stream::Stdout, 1), EVENT, mark(Stream::Stdout, 1)]);
+        assert!(matches!(&*segment.events, [StreamEvent::Error(error)] if error.code == "E"));
+    }
+
+    #[test]
+    fn only_a_single_chunk_makes_a_large_segment() {
+        for letter in ["x", "的"] {
+            let sizes = [20_000, 10_000, 60_000, 5, 40_000, 7];
+            let batches = batches(|reply| {
+                sizes.iter().map(|size| reply.chunk(Stream::Stdout, &letter.repeat(size / letter.len()))).collect()
+            });
+            let mut seen = Vec::new();
+            for segment in batches.iter().flat_map(segments) {
+                let pieces = decode(&segment);
+                let length: usize = pieces.iter().map(|(_, text)| text.len()).sum();
+                assert!(length <= LARGEST || pieces.len() == 1, "{length} in {}", pieces.len());
+                seen.extend(pieces.into_iter().map(|(_, text)| text.len()));
+            }
+            assert_eq!(seen, sizes.map(|size| size / letter.len() * letter.len()));
+        }
+    }
+
+    #[test]
+    fn a_log_is_joined_as_it_was() {
+        for chunks in
+            [vec![(Stream::Stdout, "a"), (Stream::Stderr, "bc")], vec![(Stream::Stderr, "你"), (Stream::Stdout, "b")]]
+        {
+            let (text, marks) = joined(&|| Box::new(chunks.iter().copied()));
+            let decoded = decode(&Segment { text, marks, ..Segment::end() });
+            let expected: Vec<_> = chunks.iter().map(|(stream, text)| (mark(*stream, 0), (*text).to_owned())).collect();
+            assert_eq!(decoded, expected);
+        }
+        let (text, marks) = joined(&|| Box::new(std::iter::empty()));
+        assert_eq!((text, marks), (Text::Own(String::new()), Vec::new()));
+    }
+}
