@@ -65,8 +65,10 @@ pub struct Limits {
     pub read_timeout: Duration,
     /// TCP connections at once. Far above what the sessions need, far below the usual 1024 descriptors.
     pub max_connections: usize,
-    /// Runs at once in one session. Each waits or runs in one of four kernels; more than 256 are a program's mistake.
+    /// Runs and calls at once in one session. Each waits or runs in one of four kernels; more than 256 are a program's mistake.
     pub max_runs: usize,
+    /// Programs and arguments of what goes on in one session, in all. A hundred large notebooks' worth.
+    pub max_held: usize,
     /// Output of one run that is kept while its viewer is behind. Four reads of a pipe: enough to keep the socket
     /// busy, little enough for a thousand runs.
     pub run_buffer: usize,
@@ -102,6 +104,7 @@ impl Default for Limits {
             read_timeout: Duration::from_secs(30),
             max_connections: 800,
             max_runs: 256,
+            max_held: 64 * MIB,
             run_buffer: 256 * KIB,
             max_window: 16 * MIB as u64,
             max_frame: MIB - 1,

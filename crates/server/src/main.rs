@@ -93,9 +93,12 @@ struct LimitArgs {
     /// TCP connections at once; more wait.
     #[arg(long, default_value_t = Limits::default().max_connections, value_name = "N")]
     max_connections: usize,
-    /// Runs at once in one session.
+    /// Runs and calls at once in one session.
     #[arg(long, default_value_t = Limits::default().max_runs, value_name = "N")]
     max_runs: usize,
+    /// Programs and arguments of what goes on in one session, in all.
+    #[arg(long, default_value_t = Limits::default().max_held, value_name = "BYTES")]
+    max_held: usize,
     /// Output of a run that is kept while its viewer is behind.
     #[arg(long, default_value_t = Limits::default().run_buffer, value_name = "BYTES")]
     run_buffer: usize,
@@ -188,6 +191,7 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         read_timeout: duration("--read-timeout", args.read_timeout)?,
         max_connections: args.max_connections.clamp(1, 1 << 20),
         max_runs: args.max_runs,
+        max_held: args.max_held,
         run_buffer: args.run_buffer,
         max_window: args.max_window,
         max_frame: args.max_frame,

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use self::folder::{Folder, PathError};
+pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::config::Config;
 use crate::image::Image;
@@ -79,11 +80,14 @@ pub(crate) struct NewSession {
 }
 
 /// Something is going on in the session: it is not idle until this is dropped.
-pub(crate) struct Activity(Arc<Session>);
+pub(crate) struct Activity {
+    session: Arc<Session>,
+    bytes: usize,
+}
 
 impl Drop for Activity {
     fn drop(&mut self) {
-        lock(&self.0.clock).end();
+        lock(&self.session.clock).end(self.bytes);
     }
 }
 
@@ -95,7 +99,7 @@ struct Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        lock(&self.activity.0.runs).remove(&self.id);
+        lock(&self.activity.session.runs).remove(&self.id);
     }
 }
 
@@ -176,12 +180,13 @@ impl Session {
         lock(&self.clock).deadline(now)
     }
 
-    /// Something begins that lasts, if the session still takes it.
-    pub(crate) fn begin(self: &Arc<Self>) -> Option<Activity> {
-        (self.stage() == Stage::Running).then(|| {
-            lock(&self.clock).begin();
-            Activity(Arc::clone(self))
-        })
+    /// Something begins that lasts and holds so many bytes of its caller's, if the session still takes it.
+    pub(crate) fn begin(self: &Arc<Self>, bytes: usize) -> Result<Activity, Busy> {
+        if self.stage() != Stage::Running {
+            return Err(Busy::Ending);
+        }
+        lock(&self.clock).begin(bytes, &self.config.limits)?;
+        Ok(Activity { session: Arc::clone(self), bytes })
     }
 
     /// The run that goes on under this id.
@@ -200,18 +205,12 @@ impl Session {
     ) -> Result<Arc<Run>, RunFailure> {
         let language = parse_language(language)?;
         let timeout = self.run_timeout(timeout_s)?;
-        let activity = self.begin().ok_or_else(ending)?;
+        let activity = self.begin(code.len()).map_err(|busy| refusal(&busy))?;
         let kernel = self.kernel(language)?;
         let mut runs = lock(&self.runs);
-        let limit = self.config.limits.max_runs;
         if runs.contains_key(id) {
             let message = format!("a run with the invocation id {id:?} is going on already; use a new id for each run");
             return Err(failure("DuplicateRun", message));
-        }
-        if runs.len() >= limit {
-            let message =
-                format!("{limit} runs are going on in this session already; wait for one to end, then try again");
-            return Err(failure("TooManyRuns", message));
         }
         let going = Going { id: id.to_owned(), activity };
         let run = Run::start(id.to_owned(), wishes, &kernel, Cell::new(code, timeout), going);
@@ -224,7 +223,7 @@ impl Session {
         let mut kernels = lock(&self.kernels);
         // Under the lock: a release takes the kernels after it has said so in `stage`.
         if self.stage() != Stage::Running {
-            return Err(ending());
+            return Err(refusal(&Busy::Ending));
         }
         if let Some(kernel) = kernels.get(&language) {
             return Ok(kernel.clone());
@@ -305,8 +304,13 @@ pub(crate) fn parse_language(name: &str) -> Result<Language, RunFailure> {
     Language::parse(name).map_err(|error| failure("UnknownLanguage", error.to_string()))
 }
 
-fn ending() -> RunFailure {
-    failure("SessionReleased", "the session is being released; create a new one")
+fn refusal(busy: &Busy) -> RunFailure {
+    let name = match busy {
+        Busy::Ending => "SessionReleased",
+        Busy::TooMany(_) => "TooManyRuns",
+        Busy::TooMuch(_) => "TooMuchCode",
+    };
+    failure(name, busy.to_string())
 }
 
 /// Nothing in this module panics while it holds a lock, and each change under one is a single step.

@@ -21,7 +21,8 @@ use thiserror::Error;
 use self::args::Args;
 pub(crate) use self::changes::FileChanges;
 use self::error::ToolError;
-use crate::session::Session;
+use crate::run::event::weight_of;
+use crate::session::{Busy, Session};
 
 /// A tool of a session.
 #[derive(Debug)]
@@ -171,7 +172,8 @@ fn names() -> String {
 
 impl Tool {
     /// Calls the tool. A call that is dropped ends what it started.
-    pub(crate) async fn call(&self, session: &Arc<Session>, args: Map<String, Value>) -> ToolAnswer {
+    pub(crate) async fn call(&self, session: &Arc<Session>, args: Map<String, Value>) -> Result<ToolAnswer, Busy> {
+        let _activity = session.begin(args.values().map(weight_of).sum())?;
         let args = Args::new(self.name, args);
         let result = match self.name {
             "run_code" => run_code::run_code(session, &args).await,
@@ -185,10 +187,10 @@ impl Tool {
                     .unwrap_or(Err(ToolError::Defect))
             }
         };
-        match result {
+        Ok(match result {
             Ok(text) => ToolAnswer { text, is_error: false },
             Err(error) => ToolAnswer { text: error.to_string(), is_error: true },
-        }
+        })
     }
 
     fn to_json(&self) -> Value {

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::answer::envelope;
 use crate::image::UnknownImage;
+use crate::session::Busy;
 use crate::sessions::CreateError;
 use crate::tools::UnknownTool;
 
@@ -47,6 +48,8 @@ pub(crate) enum ApiError {
     #[error("this address speaks WebSocket: {0}")]
     NoUpgrade(String),
     #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error(transparent)]
     NotCreated(#[from] CreateError),
     #[error("the call broke off by a defect of agb-server; its log has more under this request id")]
     Defect,
@@ -74,6 +77,8 @@ impl ApiError {
             Self::NoRoute(_) => ("InvalidPath.NotFound", Status::NOT_FOUND),
             Self::WrongMethod { .. } => ("InvalidMethod.NotAllowed", Status::METHOD_NOT_ALLOWED),
             Self::NoUpgrade(_) => ("InvalidUpgrade", Status::BAD_REQUEST),
+            Self::Busy(Busy::Ending) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
+            Self::Busy(_) => ("LimitExceeded.Runs", Status::TOO_MANY_REQUESTS),
             Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
             Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::NotCreated(CreateError::Folder(_)) | Self::Defect => ("InternalError", Status::INTERNAL_SERVER_ERROR),

@@ -50,9 +50,7 @@ pub(super) async fn call(
     let session = open(&shared, path, &headers)?;
     let tool = tools::find(&params.required("tool")?)?;
     let args = params.object("args")?.unwrap_or_default();
-    let activity = session.begin().ok_or_else(|| ApiError::SessionEnding(session.id().to_owned()))?;
-    let answer = tool.call(&session, args).await;
-    drop(activity);
+    let answer = tool.call(&session, args).await?;
     Ok(Answer::new(json!({ "result": answer.to_json() })))
 }
 

@@ -23,8 +23,6 @@ pub(super) async fn call(State(shared): State<Arc<Shared>>, params: Params) -> R
     let session = shared.find(&params.required("sessionId")?)?;
     let tool = tools::find(&params.required("name")?)?;
     let args = params.object("args")?.unwrap_or_default();
-    let activity = session.begin().ok_or_else(|| ApiError::SessionEnding(session.id().to_owned()))?;
-    let answer = tool.call(&session, args).await;
-    drop(activity);
+    let answer = tool.call(&session, args).await?;
     Ok(Answer::new(answer.to_json()))
 }

@@ -51,7 +51,8 @@ pub(crate) fn one_line(failure: &RunFailure) -> String {
     }
 }
 
-fn weight_of(value: &Value) -> usize {
+/// What a value costs to keep, in bytes, roughly.
+pub(crate) fn weight_of(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len(),
         Value::Array(items) => items.iter().map(|item| 16 + weight_of(item)).sum(),

@@ -135,6 +135,21 @@ async fn what_cannot_be_run_ends_with_an_error() {
     socket.start("4", "python", "1").await;
     let (id, data) = socket.event().await;
     assert_eq!((id.as_str(), &data["error"]["name"]), ("4", &json!("TooManyRuns")), "{data}");
+    let call = json!({ "sessionId": session.id, "name": "list_directory", "args": r#"{"path":"."}"# });
+    server.post("/mcp", call).await.is_error(429, "LimitExceeded.Runs", "3 runs and calls are going on");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn programs_that_wait_do_not_fill_the_memory() {
+    let server = TestServer::with(|config| config.limits.max_held = 100_000).await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    socket.start("1", "python", "import time; time.sleep(100)").await;
+    socket.start("2", "python", &"#".repeat(90_000)).await;
+    socket.start("3", "python", &"#".repeat(90_000)).await;
+    let (id, data) = socket.event().await;
+    assert_eq!((id.as_str(), &data["error"]["name"]), ("3", &json!("TooMuchCode")), "{data}");
     server.stop().await;
 }
 
