@@ -13,6 +13,12 @@ export interface Binding {
   readonly version: string;
   readonly Client: new (options: ClientOptions) => NativeClient;
   /**
+   * A session without an account: `access` is the JSON text that {@link NativeSession.browserAccess} gave, in this
+   * process or another. Sends nothing. Throws an `Error` with the code `BAD_ACCESS` for what is none; a backend that
+   * still loads may leave that to the session's first use.
+   */
+  attach(access: string): NativeSession;
+  /**
    * Where log lines of the core go, and from which level on. `sink` is called on the JavaScript thread.
    * Lines never contain keys, tokens or URL queries.
    */
@@ -117,6 +123,8 @@ export interface NativeSession {
   /** `argsJson` is a JSON object as text. */
   callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
   listTools(): Promise<Answer<ToolDescription[]>>;
+  /** Lets somebody else into the session for a while; JSON text for {@link Binding.attach}. */
+  browserAccess(request: AccessRequest): Promise<Answer<string>>;
 
   /** One HTTP call; all output comes with the result. Never rejects. */
   run(request: RunRequest): Promise<RunResult>;
@@ -125,6 +133,14 @@ export interface NativeSession {
    * something, and not again before `take` has returned `null`.
    */
   stream(request: RunRequest, wake: () => void): NativeRun;
+}
+
+export interface AccessRequest {
+  readonly scope: "run" | "read";
+  /** How long it is to last, seconds; `null` for the service's default. */
+  readonly lastsS: number | null;
+  /** The token of an access that is to last longer, instead of a new one. */
+  readonly renew: string | null;
 }
 
 export interface SessionDetails {

@@ -24,6 +24,7 @@ export type {
   ExecutionLogs,
   ExecutionResult,
 } from "./execution-result.js";
+export { initialize, type InitializeOptions } from "./initialize.js";
 export { type Logger, type LogLevel, setLogger, setLogLevel } from "./log.js";
 export type {
   ApiResult,
@@ -42,5 +43,5 @@ export type {
   SessionStatus,
   SessionStatusResult,
 } from "./results.js";
-export { Session } from "./session.js";
+export { type AccessOptions, type AccessResult, Session, type SessionAccess } from "./session.js";
 export { VERSION } from "./version.js";

@@ -6,11 +6,14 @@
  */
 
 import type { Binding } from "./binding.js";
+import type { InitializeOptions } from "./initialize.js";
 
 /** What an entry provides. */
 export interface Platform {
   /** Loads the backend. Called at the first use, not at import; throws `NativeAddonError` when there is none. */
   loadBinding(): Binding;
+  /** Loads the backend now, with everything that it would otherwise load later. */
+  initialize(options: InitializeOptions): Promise<void>;
   /** The `AGB_*` environment variables. */
   environment(): Array<readonly [name: string, value: string]>;
   /** Path of the program for `endpoint: "local"`; `null` when there is none. */

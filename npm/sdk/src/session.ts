@@ -1,8 +1,11 @@
-import type { NativeSession, SessionDetails, ToolDescription, ToolResult } from "./binding.js";
-import { checkObject, checkString, labelPairs } from "./check.js";
+import { backend } from "./backend.js";
+import type { AccessRequest, NativeSession, SessionDetails, ToolDescription, ToolResult } from "./binding.js";
+import { checkObject, checkOptionalNumber, checkString, describe, labelPairs } from "./check.js";
 import { Code } from "./code.js";
+import { AGBError } from "./errors.js";
 import type { Labels } from "./create-session-params.js";
 import {
+  type ApiResult,
   apiResult,
   type DeleteResult,
   type McpContent,
@@ -15,6 +18,39 @@ import {
   type SessionInfo,
   type SessionStatusResult,
 } from "./results.js";
+
+/**
+ * A way into one session for a while, without the API key: what {@link Session.browserAccess} gives on a server and
+ * {@link Session.attach} takes in a page. Plain JSON; `token` is a secret of whoever it is for.
+ */
+export interface SessionAccess {
+  readonly sessionId: string;
+  readonly wsUrl: string;
+  readonly linkUrl?: string;
+  readonly token: string;
+  /** When it ends, as in `2026-11-23T04:00:00Z`. Renewed with {@link AccessOptions.renew}. */
+  readonly expiresAt: string;
+  /** `run` to run code; `read` only to watch. */
+  readonly scope: "run" | "read";
+  readonly extensions?: readonly string[];
+  readonly target?: string;
+}
+
+/** What {@link Session.browserAccess} comes to. */
+export interface AccessResult extends ApiResult {
+  /** Present on success. */
+  readonly access?: SessionAccess;
+}
+
+/** Options of {@link Session.browserAccess}. */
+export interface AccessOptions {
+  /** What its holder may do: `run` (default) code, or only `read` what others run. */
+  readonly scope?: "run" | "read" | undefined;
+  /** How long it lasts, seconds; the service's default is 15 minutes. */
+  readonly lastsS?: number | undefined;
+  /** An access that is to last longer: its holder's token stays as it is, and so do its connections. */
+  readonly renew?: Pick<SessionAccess, "token"> | undefined;
+}
 
 /**
  * A session that exists on the service: a machine of its own with interpreters that keep their state from run to run.
@@ -36,6 +72,33 @@ export class Session {
   }
 
   /** Id of the session, by which {@link AGB.get} finds it again. */
+  /**
+   * Takes up a session with what its owner's {@link Session.browserAccess} gave. Sends nothing yet.
+   *
+   * ```ts
+   * const access = await (await fetch("/api/session", { method: "POST" })).json(); // from your own server
+   * const session = Session.attach(access);
+   * await session.code.run(code, "python", 60, { onStdout: (chunk) => terminal.write(chunk) });
+   * ```
+   *
+   * It can run code and call tools; what needs the API key resolves with the code `NO_API_KEY`. An access that is
+   * expired, for another session or only for watching is refused by the service: the run's result says so.
+   *
+   * @throws TypeError when it is no access at all; {@link AGBError} (`BAD_ACCESS`) when something is missing in it.
+   */
+  static attach(access: SessionAccess): Session {
+    checkObject("access", access);
+    for (const name of ["sessionId", "wsUrl", "token", "expiresAt"] as const) {
+      if (typeof access[name] !== "string" || access[name] === "") {
+        throw new AGBError(
+          `the access has no ${name}: pass what session.browserAccess() resolved to, as it is`,
+          "BAD_ACCESS",
+        );
+      }
+    }
+    return new Session(backend().attach(JSON.stringify(access)));
+  }
+
   get sessionId(): string {
     return this.#native.sessionId;
   }
@@ -68,6 +131,25 @@ export class Session {
   /** Releases the session and waits until it is gone. What still runs in it ends with an error. */
   async delete(): Promise<DeleteResult> {
     return apiResult(await this.#native.delete());
+  }
+
+  /**
+   * Lets a web page into this session without the API key. Call it on your server and hand `access` to the page:
+   *
+   * ```ts
+   * const { access } = throwIfFailed(await session.browserAccess());
+   * response.end(JSON.stringify(access));
+   * ```
+   *
+   * A service that does not give such accesses answers with the code `NOT_SUPPORTED`.
+   *
+   * @throws TypeError (as a rejection) when an option has the wrong type; nothing is sent then.
+   */
+  async browserAccess(options: AccessOptions = {}): Promise<AccessResult> {
+    const answer = await this.#native.browserAccess(checkedAccess(options));
+    return answer.success && answer.data !== null
+      ? { ...apiResult(answer), access: JSON.parse(answer.data) as SessionAccess }
+      : apiResult(answer);
   }
 
   /** Asks the service for the session's state. */
@@ -117,6 +199,22 @@ export class Session {
     const answer = await this.#native.listTools();
     return { ...apiResult(answer), tools: (answer.data ?? []).map(toTool) };
   }
+}
+
+function checkedAccess(options: AccessOptions): AccessRequest {
+  checkObject("options", options);
+  const { scope = "run", lastsS, renew } = options;
+  if (scope !== "run" && scope !== "read") {
+    throw new TypeError(`scope must be "run" or "read", not ${describe(scope)}`);
+  }
+  if (renew !== undefined) {
+    checkObject("renew", renew);
+  }
+  return {
+    scope,
+    lastsS: checkOptionalNumber("lastsS", lastsS, "seconds"),
+    renew: renew === undefined ? null : checkString("renew.token", renew.token),
+  };
 }
 
 function toSessionInfo({ sessionId, ...details }: SessionDetails): SessionInfo {

@@ -6,6 +6,7 @@
 
 import assert from "node:assert/strict";
 import type {
+  AccessRequest,
   Answer,
   Batch,
   Binding,
@@ -28,6 +29,16 @@ import type {
 } from "../src/binding.js";
 import { type Platform, plugPlatform } from "../src/platform.js";
 
+/** What a fake session's `browserAccess` gives. */
+export const ACCESS = {
+  sessionId: "s-1",
+  wsUrl: "wss://ws.example",
+  linkUrl: "https://link.example",
+  token: "page-token",
+  expiresAt: "2026-11-23T04:00:00Z",
+  scope: "run",
+} as const;
+
 /** One piece of a run, as tests write it down. */
 export type Piece =
   | { readonly out: string }
@@ -46,6 +57,9 @@ export class FakeBackend implements Binding {
   sink: ((level: NativeLogLevel, target: string, message: string) => void) | null = null;
   env: Array<readonly [string, string]> = [];
   localServer: string | null = null;
+  /** What `attach` was called with, and the session that it gave. */
+  readonly attached: Array<{ readonly access: string; readonly session: FakeSession }> = [];
+  readonly initialized: unknown[] = [];
   /** How often the event loop was left to others. */
   deferred = 0;
 
@@ -67,12 +81,19 @@ export class FakeBackend implements Binding {
     this.sink = sink;
   }
 
+  attach(access: string): NativeSession {
+    const session = new FakeSession();
+    this.attached.push({ access, session });
+    return session;
+  }
+
   /** Plugs this backend in below the public classes. */
   plug(overrides: Partial<Platform> = {}): this {
     plugPlatform({
       loadBinding: () => this,
       environment: () => this.env,
       findLocalServer: () => this.localServer,
+      initialize: async (options) => void this.initialized.push(options),
       defer: (task) => {
         this.deferred += 1;
         setImmediate(task);
@@ -174,6 +195,10 @@ export class FakeSession implements NativeSession {
   async listTools(): Promise<Answer<ToolDescription[]>> {
     const shell = { name: "shell", description: "Runs a command", inputSchema: '{"type":"object"}', server: "srv", tool: "shell" };
     return this.#answer("listTools", null, [shell]);
+  }
+
+  async browserAccess(request: AccessRequest): Promise<Answer<string>> {
+    return this.#answer("browserAccess", request, JSON.stringify(ACCESS));
   }
 
   run(request: RunRequest): Promise<RunResult> {

@@ -1,11 +1,13 @@
 import { AsyncResource } from "node:async_hooks";
 import type { Platform } from "../platform.js";
+import { backend } from "../backend.js";
 import { loadAddon } from "./addon.js";
 import { findLocalServer } from "./local-server.js";
 
 /** What Node provides. */
 export const nodePlatform: Platform = {
   loadBinding: loadAddon,
+  initialize: async () => void backend(),
   environment: () =>
     Object.entries(process.env).filter((entry): entry is [string, string] => entry[0].startsWith("AGB_") && entry[1] !== undefined),
   findLocalServer,

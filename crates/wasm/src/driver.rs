@@ -1,0 +1,220 @@
+//! The browser's half of a session: carries out what the core asks, one borrow at a time.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+
+use agb_core::{
+    Capabilities, Event, HeldChunk, Input, Instant, LinkId, Loss, OpenRequest, Output, RunId, Session, SessionConfig,
+    State, Stream,
+};
+use js_sys::{Array, Function};
+use wasm_bindgen::JsValue;
+
+use crate::host;
+use crate::logger;
+use crate::socket::{Signal, Socket};
+use crate::timer::{Timer, now};
+
+/// A session and its socket. JavaScript is single-threaded but re-enters: a `wake` may start or cancel a run from
+/// within. So every borrow ends before anything else is called, re-entrant changes only change, and readers are woken
+/// when the session is drained and free.
+pub(crate) struct Driver {
+    session: RefCell<Session>,
+    socket: RefCell<Option<Socket>>,
+    readers: RefCell<BTreeMap<RunId, Reader>>,
+    timer: Timer,
+    /// As the core's own mark: above it the backlog is looked at again.
+    backlog_high: usize,
+    draining: Cell<bool>,
+    this: Weak<Self>,
+}
+
+/// Whoever reads a run.
+struct Reader {
+    wake: Function,
+    /// The texts of its unread chunks, in order.
+    texts: Array,
+}
+
+impl Driver {
+    /// A browser does not say when its buffer drains. Short enough that a large upload does not wait for us.
+    const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+    pub(crate) fn new(config: SessionConfig) -> Rc<Self> {
+        Rc::new_cyclic(|this: &Weak<Self>| {
+            let weak = this.clone();
+            let task = move || {
+                if let Some(driver) = weak.upgrade() {
+                    driver.wake_up();
+                }
+            };
+            Self {
+                backlog_high: config.backlog_high,
+                session: RefCell::new(Session::new(config, Capabilities::BROWSER, host::random_bits())),
+                socket: RefCell::default(),
+                readers: RefCell::default(),
+                timer: Timer::new(task),
+                draining: Cell::new(false),
+                this: this.clone(),
+            }
+        })
+    }
+
+    /// Changes the session, then carries out all that it asks for.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Session, Instant) -> T) -> T {
+        let value = change(&mut self.session.borrow_mut(), now());
+        self.drain();
+        value
+    }
+
+    /// Registers who reads a run, before anything can come for it.
+    pub(crate) fn add_reader(&self, id: RunId, wake: Function, texts: Array) {
+        self.readers.borrow_mut().insert(id, Reader { wake, texts });
+    }
+
+    pub(crate) fn remove_reader(&self, id: RunId) {
+        self.readers.borrow_mut().remove(&id);
+    }
+
+    fn drain(&self) {
+        if self.draining.replace(true) {
+            return; // whoever drains goes on
+        }
+        let mut readable = VecDeque::new();
+        loop {
+            let output = self.session.borrow_mut().poll_output();
+            match output {
+                Output::Open(link, request) => self.open(link, &request),
+                Output::Send(link, text) => self.send(link, &text),
+                Output::Ping(_) => {} // a browser cannot; its capabilities say so
+                Output::Close(_, code) => {
+                    if let Some(socket) = self.socket.take() {
+                        socket.close(code);
+                    }
+                }
+                Output::Event(Event::Readable(id)) => readable.push_back(id),
+                Output::Event(Event::State(state)) => logger::debug("agb::session", || state_words(state).into()),
+                Output::Event(_) => {} // messages of no run have no listener here
+                Output::Idle { deadline, read: _ } => {
+                    self.timer.set(deadline);
+                    break;
+                }
+            }
+        }
+        self.draining.set(false);
+        for id in readable {
+            let wake = self.readers.borrow().get(&id).map(|reader| reader.wake.clone());
+            if let Some(wake) = wake {
+                let _ = wake.call0(&JsValue::UNDEFINED); // ours, and it does not throw
+            }
+        }
+    }
+
+    fn open(&self, link: LinkId, request: &OpenRequest) {
+        let weak = self.this.clone();
+        let hear = move |signal| {
+            if let Some(driver) = weak.upgrade() {
+                driver.hear(link, signal);
+            }
+        };
+        match Socket::open(link, request, hear) {
+            Ok(socket) => *self.socket.borrow_mut() = Some(socket),
+            Err(error) => {
+                let loss = Loss::Broken(["the browser refuses to open the WebSocket: ", &error].concat());
+                self.session.borrow_mut().handle_input(now(), link, Input::Lost(loss));
+            }
+        }
+    }
+
+    fn send(&self, link: LinkId, text: &str) {
+        let backlog = match &*self.socket.borrow() {
+            Some(socket) if socket.link == link => socket.send(text),
+            _ => return,
+        };
+        self.session.borrow_mut().handle_input(now(), link, Input::Backlog(backlog));
+        self.look_again(backlog);
+    }
+
+    fn look_again(&self, backlog: usize) {
+        if backlog >= self.backlog_high {
+            self.timer.set(Some(now() + Self::LOOK_AGAIN));
+        }
+    }
+
+    fn hear(&self, link: LinkId, signal: Signal) {
+        match signal {
+            Signal::Opened => self.with(|session, now| session.handle_input(now, link, Input::Opened)),
+            Signal::Frame(frame) => self.hear_frame(link, &frame),
+            Signal::Closed { code, reason } => {
+                logger::debug("agb::session", || format!("the WebSocket closed with code {code} {reason}"));
+                let dead = self.socket.borrow_mut().take_if(|socket| socket.link == link);
+                self.with(|session, now| {
+                    session.handle_input(now, link, Input::Lost(Loss::Closed { code, reason }));
+                });
+                drop(dead);
+            }
+        }
+    }
+
+    fn hear_frame(&self, link: LinkId, frame: &JsValue) {
+        if let Some(chunk) = host::read_chunk(frame) {
+            self.hear_chunk(link, &chunk);
+        } else {
+            let text = frame.as_string();
+            let input = text.as_deref().map_or(Input::Alive, Input::Text); // a binary frame is a sign of life
+            self.with(|session, now| session.handle_input(now, link, input));
+        }
+    }
+
+    /// The way that a frame goes a million times.
+    fn hear_chunk(&self, link: LinkId, chunk: &host::Chunk) {
+        let (invocation, seq, text) = (chunk.id(), chunk.seq(), chunk.text());
+        let held = HeldChunk {
+            invocation: &invocation,
+            seq: (seq >= 0.0).then_some(seq as u64),
+            stream: if chunk.stream() == 0 { Stream::Stdout } else { Stream::Stderr },
+            length: host::length(&text),
+        };
+        let kept = self.session.borrow_mut().handle_chunk(now(), link, held);
+        if let Some(id) = kept
+            && let Some(reader) = self.readers.borrow().get(&id)
+        {
+            reader.texts.push(&text);
+        }
+        self.drain();
+    }
+
+    fn wake_up(&self) {
+        self.timer.fired();
+        let backlog = self.socket.borrow().as_ref().map(|socket| (socket.link, socket.backlog()));
+        self.with(|session, now| {
+            if let Some((link, backlog)) = backlog {
+                session.handle_input(now, link, Input::Backlog(backlog));
+            }
+            session.handle_timeout(now);
+        });
+        if let Some((_, backlog)) = backlog {
+            self.look_again(backlog);
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(socket) = self.socket.take() {
+            socket.close(1000); // nobody is left to read
+        }
+    }
+}
+
+fn state_words(state: State) -> &'static str {
+    match state {
+        State::Idle => "not connected",
+        State::Connecting { .. } => "connecting",
+        State::Open => "connected",
+        State::Waiting { .. } => "waiting to connect again",
+        State::Closed => "closed",
+    }
+}

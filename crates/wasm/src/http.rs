@@ -1,0 +1,161 @@
+//! The core's HTTP operations over the page's `fetch`. What to send, how long to wait and whether to send again is the
+//! core's to say.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use agb_core::Secret;
+use agb_core::config::{BaseUrl, DEFAULT_TIMEOUT, Endpoint};
+use agb_core::error::{ApiError, TransportError};
+use agb_core::http::{Answered, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES, Operation, retry_after};
+use agb_core::operations::{DeletePoll, DeleteStep, GetSessionInfo, ReleaseSession};
+use js_sys::Promise;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+
+use crate::logger;
+use crate::timer::now;
+use crate::{answer, host};
+
+/// Where the service is, and who asks.
+pub(crate) struct Http {
+    pub(crate) base: BaseUrl,
+    pub(crate) key: Secret,
+    pub(crate) timeout: Duration,
+}
+
+/// Reads one operation's answer into JavaScript. Boxed, so that all operations share one future.
+type Reader = Box<dyn Fn(&HttpResponse, &Secret) -> Result<Answered<JsValue>, ApiError>>;
+
+impl Http {
+    /// For calls to a session's own link, which carry its token.
+    pub(crate) fn without_key() -> Self {
+        let base = Endpoint::default().base_url().cloned().expect("the default is a remote service");
+        Self { base, key: Secret::default(), timeout: DEFAULT_TIMEOUT }
+    }
+
+    /// Calls the service; resolves to an `Answer` and never rejects.
+    pub(crate) fn promise<O: Operation + 'static>(
+        self: &Rc<Self>,
+        operation: O,
+        convert: impl Fn(O::Output) -> JsValue + 'static,
+    ) -> Promise {
+        self.promise_with(operation.request(), reader(operation, convert), answer::answer)
+    }
+
+    /// The same, with the outcome as something other than an `Answer`.
+    pub(crate) fn promise_with(
+        self: &Rc<Self>,
+        request: HttpRequest,
+        read: Reader,
+        finish: fn(Result<Answered<JsValue>, ApiError>) -> JsValue,
+    ) -> Promise {
+        let http = Rc::clone(self);
+        future_to_promise(async move { Ok(finish(http.call(&request, &read).await)) })
+    }
+
+    async fn call(&self, request: &HttpRequest, read: &Reader) -> Result<Answered<JsValue>, ApiError> {
+        let limit = request.time_limit(self.timeout);
+        let deadline = now() + limit;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let sent = self.send(request, deadline - now(), limit).await;
+            let error = match sent.map_err(ApiError::from).and_then(|response| read(&response, &self.key)) {
+                Ok(answered) => return Ok(answered),
+                Err(error) => error,
+            };
+            logger::debug("agb::http", || ["the call failed: ", error.code()].concat());
+            match retry_after(request.repeat, &error, tries) {
+                Some(delay) if now() + delay < deadline => pause(delay).await,
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn send(
+        &self,
+        request: &HttpRequest,
+        left: Duration,
+        limit: Duration,
+    ) -> Result<HttpResponse, TransportError> {
+        let headers = request.all_headers(&self.key);
+        let headers = headers.iter().flat_map(|(name, value)| [(*name).to_owned(), value.expose().to_owned()]);
+        let exchanged = host::exchange(
+            request.method.as_str(),
+            &request.url(&self.base),
+            headers.collect(),
+            request.body.clone(),
+            left.as_millis() as f64,
+            MAX_RESPONSE_BYTES as f64,
+        );
+        let exchanged: host::Exchanged = match JsFuture::from(exchanged).await {
+            Ok(exchanged) => exchanged.unchecked_into(),
+            Err(_) => return Err(TransportError::Interrupted { reason: String::from("the page has no fetch") }),
+        };
+        match exchanged.status() {
+            Some(status) => {
+                Ok(HttpResponse { status, request_id_header: exchanged.request_id(), body: exchanged.body() })
+            }
+            None if exchanged.timed_out() == Some(true) => Err(TransportError::TimedOut { after: limit }),
+            // A browser does not say whether the call reached anybody, nor that its own rules forbade it.
+            None => Err(TransportError::Interrupted {
+                reason: [
+                    "the browser says: ",
+                    &exchanged.reason(),
+                    " (no connection, or the service does not allow this page's origin)",
+                ]
+                .concat(),
+            }),
+        }
+    }
+
+    /// Releases a session and waits until it is gone; one that is gone already is as good.
+    pub(crate) fn delete(self: &Rc<Self>, session_id: String, then: impl FnOnce() + 'static) -> Promise {
+        let http = Rc::clone(self);
+        future_to_promise(async move {
+            let outcome = http.release(session_id).await;
+            if outcome.is_ok() {
+                then();
+            }
+            Ok(answer::answer(outcome))
+        })
+    }
+
+    async fn release(&self, session_id: String) -> Result<Answered<JsValue>, ApiError> {
+        let release = ReleaseSession { session_id: session_id.clone(), in_background: true };
+        let released = match self.call(&release.request(), &reader(release, |()| JsValue::NULL)).await {
+            Err(ApiError::NotFound(refusal)) => {
+                return Ok(Answered { value: JsValue::NULL, request_id: refusal.request_id });
+            }
+            released => released?,
+        };
+        let info = GetSessionInfo { session_id };
+        let started = now();
+        let (mut poll, mut step) = DeletePoll::start();
+        loop {
+            match step {
+                DeleteStep::Poll { after } => pause(after).await,
+                DeleteStep::Gone => return Ok(released),
+                DeleteStep::GaveUp(error) => return Err(error),
+            }
+            let request = info.request();
+            let status = reader(info.clone(), |status| JsValue::from_str(status.as_str()));
+            let outcome = self.call(&request, &status).await;
+            let outcome = outcome.map(|status| status.map(|word| word.as_string().unwrap_or_default().as_str().into()));
+            step = poll.next(now() - started, &outcome);
+        }
+    }
+}
+
+/// Reads an operation's answer and converts it.
+pub(crate) fn reader<O: Operation + 'static>(operation: O, convert: impl Fn(O::Output) -> JsValue + 'static) -> Reader {
+    Box::new(move |response, key| Ok(operation.answer(response, key)?.map(&convert)))
+}
+
+async fn pause(delay: Duration) {
+    if !delay.is_zero() {
+        // A timer's promise does not reject.
+        let _ = JsFuture::from(host::pause(delay.as_secs_f64() * 1e3)).await;
+    }
+}

@@ -1,0 +1,42 @@
+//! The client core in a browser: a driver of [`agb_core::Session`] over the page's own `WebSocket` and `fetch`, and the
+//! conversion between the core's values and JavaScript's. Nothing in here decides anything.
+//!
+//! ```text
+//! npm/sdk/src/browser ──► Client ──► http ──► host.js (fetch, timers)
+//!                         Session ─► driver ─► socket ─► web_sys::WebSocket
+//!                         Run ─────► log           └──► host.js (JSON.parse of chunks)
+//! ```
+//!
+//! # Invariants
+//! * JavaScript that is not ours (a caller's `wake`, a logger) runs when no session is borrowed; see
+//!   [`driver`](driver::Driver).
+//! * The text of a chunk never enters WebAssembly: it is parsed, kept and joined as the browser's own strings, and the
+//!   core holds its length ([`agb_core::Session::handle_chunk`]). Copying it in and out costs two thirds more of the
+//!   page's main thread at 64 KiB a chunk.
+//! * One socket a session, one timer a session. A socket's handlers are cleared before they are dropped.
+//! * `host.js` is the one place here that names fields of the wire, and of those only a chunk's.
+//!
+//! What is exported is flat and positional; `npm/sdk/src/browser/binding.ts` gives it the shape of `binding.ts`.
+
+#![expect(unreachable_pub, reason = "wasm_bindgen exports what is pub, from wherever it is")]
+
+mod answer;
+mod client;
+mod driver;
+mod host;
+mod http;
+mod log;
+mod logger;
+mod run;
+mod session;
+mod socket;
+mod timer;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// Version of the core.
+#[wasm_bindgen]
+#[must_use]
+pub fn version() -> String {
+    env!("CARGO_PKG_VERSION").to_owned()
+}

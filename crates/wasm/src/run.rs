@@ -1,0 +1,173 @@
+//! One run that streams, as JavaScript sees it.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use agb_core::result::{Execution, RichResult};
+use agb_core::{Batch, Mark, RemoteError, RunEnd, RunId, RunRequest, Stream, StreamEvent};
+use js_sys::{Array, Function, JsString};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+use crate::answer;
+use crate::driver::Driver;
+use crate::host;
+use crate::log::{EVENT, Log, STDERR, STDOUT};
+
+/// `NativeRun` of `binding.ts`. When JavaScript forgets one that has not ended, its program is stopped.
+#[wasm_bindgen]
+pub struct NativeRun {
+    driver: Rc<Driver>,
+    /// `None` once its end has been taken.
+    id: Cell<Option<RunId>>,
+    invocation: String,
+    /// Never borrowed while the driver is called: it may wake others, who may come back here.
+    story: RefCell<Story>,
+}
+
+/// What has come of a run so far.
+struct Story {
+    /// Texts that the driver has put here and [`NativeRun::take`] has not taken.
+    texts: Array,
+    log: Log,
+    results: Vec<RichResult>,
+    error: Option<RemoteError>,
+    end: Option<RunEnd>,
+}
+
+impl NativeRun {
+    /// Starts a run.
+    ///
+    /// # Errors
+    /// What the core says of one that it does not take. Nothing was sent then.
+    pub(crate) fn start(
+        driver: &Rc<Driver>,
+        request: RunRequest,
+        log_limit: usize,
+        wake: Function,
+    ) -> Result<Self, agb_core::Rejected> {
+        let texts = Array::new();
+        let (id, invocation) = driver.with(|session, now| {
+            let id = session.run(now, request)?;
+            driver.add_reader(id, wake, texts.clone());
+            Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
+        })?;
+        let story = Story { texts, log: Log::new(log_limit), results: Vec::new(), error: None, end: None };
+        Ok(Self { driver: Rc::clone(driver), id: Cell::new(Some(id)), invocation, story: RefCell::new(story) })
+    }
+}
+
+#[wasm_bindgen]
+impl NativeRun {
+    /// The run's id on the wire.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.invocation.clone()
+    }
+
+    /// Everything that has come since the last call, or `null`.
+    pub fn take(&self) -> JsValue {
+        let Some(id) = self.id.get() else { return JsValue::NULL };
+        let Some(batch) = self.driver.with(|session, now| session.read(now, id)) else { return JsValue::NULL };
+        if batch.end().is_some() {
+            self.driver.remove_reader(id);
+            self.id.set(None);
+        }
+        self.story.borrow_mut().tell(batch)
+    }
+
+    /// Stops the program where the service can, and ends the run.
+    pub fn cancel(&self) {
+        if let Some(id) = self.id.get() {
+            self.driver.with(|session, now| session.cancel(now, id));
+        }
+    }
+
+    /// What the run came to; `null` before its end has been taken.
+    pub fn result(&self) -> JsValue {
+        self.story.borrow_mut().result(&self.invocation)
+    }
+}
+
+impl Drop for NativeRun {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.get() {
+            self.driver.remove_reader(id);
+            self.driver.with(|session, now| session.abandon(now, id));
+        }
+    }
+}
+
+impl Story {
+    fn tell(&mut self, mut batch: Batch) -> JsValue {
+        self.end = batch.take_end();
+        let events = batch.events().iter().filter_map(|event| self.event(event)).collect();
+        let (text, marks) = self.text(&batch);
+        self.log.keep(&text, &marks);
+        host::batch(&text, marks, events, self.end.is_some())
+    }
+
+    /// Keeps what the result needs; gives what JavaScript gets to see now.
+    fn event(&mut self, event: &StreamEvent) -> Option<JsValue> {
+        match event {
+            StreamEvent::Result(result) => {
+                self.results.push(result.clone());
+                Some(host::result_event(answer::rich_result(result)))
+            }
+            StreamEvent::Error(error) => {
+                self.error = Some(error.clone());
+                Some(host::error_event(answer::failure(&error.to_failure())))
+            }
+            _ => None,
+        }
+    }
+
+    /// One string for all chunks of a batch, and the marks of `binding.ts` within it.
+    fn text(&self, batch: &Batch) -> (JsString, Vec<u32>) {
+        let mut held = 0;
+        let mut own = batch.text();
+        let mut events = batch.events().iter();
+        let marks = batch.marks().iter().filter_map(|mark| match *mark {
+            Mark::Held(stream, length) => {
+                held += 1;
+                Some(length << 2 | kind(stream))
+            }
+            // `host.js` took this chunk for something else, and the core has its text: it joins the others.
+            Mark::Chunk(stream, bytes) => {
+                let (text, rest) = own.split_at(bytes as usize);
+                own = rest;
+                let text = JsString::from(text);
+                self.texts.splice(held, 0, &text);
+                held += 1;
+                Some(host::length(&text) << 2 | kind(stream))
+            }
+            Mark::Event => events.next().filter(|event| is_shown(event)).map(|_| EVENT),
+        });
+        let marks: Vec<u32> = marks.collect();
+        let text = if held == 0 { JsString::from("") } else { host::take_texts(&self.texts, held) };
+        (text, marks)
+    }
+
+    fn result(&mut self, invocation: &str) -> JsValue {
+        let Some(end) = &self.end else { return JsValue::NULL };
+        let log = std::mem::replace(&mut self.log, Log::new(0));
+        let results = std::mem::take(&mut self.results);
+        let mut execution = Execution::from_stream(invocation.to_owned(), results, self.error.as_ref(), end);
+        execution.truncated = log.is_truncated();
+        let (texts, marks) = log.into_parts();
+        answer::run_result(&execution, &texts, marks)
+    }
+}
+
+/// Whether `binding.ts` has a shape for it.
+const fn is_shown(event: &StreamEvent) -> bool {
+    matches!(event, StreamEvent::Result(_) | StreamEvent::Error(_))
+}
+
+const fn kind(stream: Stream) -> u32 {
+    match stream {
+        Stream::Stdout => STDOUT,
+        Stream::Stderr => STDERR,
+    }
+}
