@@ -306,3 +306,6 @@ fn log_state(state: State) {
         State::Idle | State::Closed => tracing::debug!(target: "agb::connection", "no connection, and none needed"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,7 @@ impl Http {
     async fn send(&self, request: &HttpRequest, base: &BaseUrl, key: &Secret) -> Result<HttpResponse, TransportError> {
         let url = Url::parse(&request.url(base)).map_err(|error| unreachable(format!("its URL is none: {error}")))?;
         let client = self.client(&url).map_err(unreachable)?;
+        let host = authority(&url);
         let mut call = match request.method {
             Method::Get => client.get(url),
             Method::Post => client.post(url),
@@ -73,6 +74,7 @@ impl Http {
         if let Some(body) = &request.body {
             call = call.body(body.clone());
         }
+        let failure = |error| failure(&host, &error);
         let started = Instant::now();
         let mut response = call.send().await.map_err(failure)?;
         let status = response.status().as_u16();
@@ -114,6 +116,12 @@ fn make(secure: bool, loopback: bool) -> Result<Client, String> {
     builder.build().map_err(|error| format!("the HTTP client cannot be set up: {}", innermost(&error)))
 }
 
+/// Host and port: all of a URL that an error may show.
+fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+}
+
 /// An IPv6 host has brackets here.
 fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
@@ -137,8 +145,8 @@ fn unreachable(reason: String) -> TransportError {
     TransportError::Unreachable { reason }
 }
 
-fn failure(error: reqwest::Error) -> TransportError {
-    let reason = innermost(&error);
+fn failure(host: &str, error: &reqwest::Error) -> TransportError {
+    let reason = format!("{host}: {}", innermost(error));
     if error.is_connect() { unreachable(reason) } else { TransportError::Interrupted { reason } }
 }
 

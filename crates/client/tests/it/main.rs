@@ -1,4 +1,8 @@
 //! The client against peers on the loopback interface.
 
+mod calls;
+mod local;
 mod peer;
+mod secrets;
+mod service;
 mod streaming;

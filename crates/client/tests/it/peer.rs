@@ -127,6 +127,10 @@ pub(crate) fn reply(invocation: &str) -> Reply<'_> {
     Reply { invocation, source: "wuying_codespace", seq: None }
 }
 
+pub(crate) fn numbered(invocation: &str, seq: u64) -> Reply<'_> {
+    Reply { seq: Some(seq), ..reply(invocation) }
+}
+
 pub(crate) async fn print(socket: &mut Served, invocation: &str, text: &str) {
     send(socket, reply(invocation).chunk(Stream::Stdout, text)).await;
 }
