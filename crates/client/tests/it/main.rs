@@ -1,6 +1,7 @@
 //! The client against peers on the loopback interface.
 
 mod calls;
+mod encrypted;
 mod local;
 mod peer;
 mod secrets;

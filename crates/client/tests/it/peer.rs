@@ -9,11 +9,14 @@ use agb_client::{Agb, Options, Secret, Session, SessionData, Stream};
 use agb_core::run::Finish;
 use agb_core::wire::service::{Reply, Request, StartRun, parse_request};
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::server::{Request as Handshake, Response};
+
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 pub(crate) type Served = WebSocketStream<TcpStream>;
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -138,4 +141,22 @@ pub(crate) async fn print(socket: &mut Served, invocation: &str, text: &str) {
 pub(crate) async fn end(socket: &mut Served, invocation: &str) {
     let finish = Finish { execution_count: Some(1), execution_time: Some(0.25), ..Finish::default() };
     send(socket, reply(invocation).end(&finish)).await;
+}
+
+/// Upgrades a connection whose request's head has been read, and ends each run at once.
+#[cfg(target_os = "linux")]
+pub(crate) async fn serve_upgraded(mut wire: impl AsyncRead + AsyncWrite + Unpin, key: &str) {
+    let accept = derive_accept_key(key.as_bytes());
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    let _ = wire.write_all(answer.as_bytes()).await;
+    let mut socket = WebSocketStream::from_raw_socket(wire, Role::Server, None).await;
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Text(text) = message
+            && let Ok(Request::Start { invocation, .. }) = parse_request(&text)
+        {
+            let _ = socket.send(Message::text(reply(&invocation).end(&Finish::default()))).await;
+        }
+    }
 }
