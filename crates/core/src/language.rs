@@ -1,6 +1,6 @@
 //! The languages that sessions run.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
 /// A language in which a session runs code (`wire-protocol`, "The result a caller gets").
@@ -100,7 +100,11 @@ impl UnknownLanguage {
 
 impl fmt::Display for UnknownLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unknown language {:?}; supported are", self.given)?;
+        f.write_str("unknown language \"")?;
+        for shown in self.given.chars() {
+            f.write_char(if shown.is_control() { char::REPLACEMENT_CHARACTER } else { shown })?;
+        }
+        f.write_str("\"; supported are")?;
         for (index, language) in Language::ALL.iter().enumerate() {
             f.write_str(if index == 0 { " " } else { ", " })?;
             f.write_str(language.as_str())?;

@@ -158,8 +158,10 @@ fn is_named(line: &str) -> bool {
 /// `Name: message` or a bare `Name`, where the name looks like a class: `ValueError`, `java.io.IOException`.
 fn split_name(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once(':').unwrap_or((line, ""));
-    let is_class = name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '.' | '$'))
-        && name.rsplit('.').next()?.starts_with(|c: char| c.is_uppercase() || c == '_');
+    // Letters outside ASCII are taken as they come: the tables that tell them apart weigh more than the rest of this file.
+    let is_letter = |c: char| c.is_ascii_alphanumeric() || !c.is_ascii();
+    let is_class = name.chars().all(|c| is_letter(c) || matches!(c, '_' | '.' | '$'))
+        && name.rsplit('.').next()?.starts_with(|c: char| c.is_ascii_uppercase() || !c.is_ascii() || c == '_');
     is_class.then_some((name, value.trim_start()))
 }
 
@@ -200,18 +202,27 @@ impl RichResult {
     /// left out; a list of lines, as notebooks store them, is joined.
     #[must_use]
     pub fn from_mime(bundle: &Map<String, Value>, is_main: bool) -> Self {
-        let text = |types: &[&str]| json::field(bundle, types).and_then(|value| json::plain(value, ""));
-        let document = |types: &[&str]| json::field(bundle, types).map(document);
+        let text = |name: &str| json::field(bundle, &[name]).and_then(|value| json::plain(value, ""));
+        Self::from_forms(text, |name| json::field(bundle, &[name]).map(document), is_main)
+    }
+
+    /// From the forms by MIME type: `text` gives one that is text, `document` one that is JSON.
+    pub(crate) fn from_forms(
+        text: impl Fn(&str) -> Option<String>,
+        document: impl Fn(&str) -> Option<String>,
+        is_main: bool,
+    ) -> Self {
         Self {
-            text: text(&["text/plain"]),
-            html: text(&["text/html"]),
-            markdown: text(&["text/markdown"]),
-            png: text(&["image/png"]),
-            jpeg: text(&["image/jpeg"]),
-            svg: text(&["image/svg+xml"]),
-            json: document(&["application/json"]),
-            latex: text(&["text/latex"]),
-            chart: document(&["application/vnd.vegalite.v5+json", "application/vnd.vegalite.v4+json"]),
+            text: text("text/plain"),
+            html: text("text/html"),
+            markdown: text("text/markdown"),
+            png: text("image/png"),
+            jpeg: text("image/jpeg"),
+            svg: text("image/svg+xml"),
+            json: document("application/json"),
+            latex: text("text/latex"),
+            chart: document("application/vnd.vegalite.v5+json")
+                .or_else(|| document("application/vnd.vegalite.v4+json")),
             is_main,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::io::Loss;
 use crate::language::Language;
 use crate::result::{RichResult, RunFailure};
+use crate::time::Seconds;
 
 /// One run, local to its [`Session`](crate::Session). Unrelated to the id on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -142,7 +143,7 @@ pub enum RunError {
         state_lost: bool,
     },
     /// The service said nothing about the end within the time limit and a grace.
-    #[error("no end came within {0:?}, the time limit and the grace after it")]
+    #[error("no end came within {}, the time limit and the grace after it", Seconds(*.0))]
     TimedOut(Duration),
     /// More output waited unread than the limit, on a transport that cannot be paused.
     #[error("more than {limit} bytes of output waited unread: read faster or raise the limit")]

@@ -7,6 +7,7 @@
 //! Every reader here is total: any text gives a value, never a panic.
 
 pub mod incoming;
+pub(crate) mod object;
 pub mod outgoing;
 mod scan;
 pub mod service;

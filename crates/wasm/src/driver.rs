@@ -1,7 +1,6 @@
 //! The browser's half of a session: carries out what the core asks, one borrow at a time.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ use crate::timer::{Timer, now};
 pub(crate) struct Driver {
     session: RefCell<Session>,
     socket: RefCell<Option<Socket>>,
-    readers: RefCell<BTreeMap<RunId, Reader>>,
+    readers: RefCell<Vec<Reader>>,
     timer: Timer,
     /// As the core's own mark: above it the backlog is looked at again.
     backlog_high: usize,
@@ -33,6 +32,7 @@ pub(crate) struct Driver {
 
 /// Whoever reads a run.
 struct Reader {
+    id: RunId,
     wake: Function,
     /// The texts of its unread chunks, in order.
     texts: Array,
@@ -71,18 +71,22 @@ impl Driver {
 
     /// Registers who reads a run, before anything can come for it.
     pub(crate) fn add_reader(&self, id: RunId, wake: Function, texts: Array) {
-        self.readers.borrow_mut().insert(id, Reader { wake, texts });
+        self.readers.borrow_mut().push(Reader { id, wake, texts });
     }
 
     pub(crate) fn remove_reader(&self, id: RunId) {
-        self.readers.borrow_mut().remove(&id);
+        self.readers.borrow_mut().retain(|reader| reader.id != id);
+    }
+
+    fn reader<T>(&self, id: RunId, look: impl FnOnce(&Reader) -> T) -> Option<T> {
+        self.readers.borrow().iter().find(|reader| reader.id == id).map(look)
     }
 
     fn drain(&self) {
         if self.draining.replace(true) {
             return; // whoever drains goes on
         }
-        let mut readable = VecDeque::new();
+        let mut readable = Vec::new();
         loop {
             let output = self.session.borrow_mut().poll_output();
             match output {
@@ -94,7 +98,7 @@ impl Driver {
                         socket.close(code);
                     }
                 }
-                Output::Event(Event::Readable(id)) => readable.push_back(id),
+                Output::Event(Event::Readable(id)) => readable.push(id),
                 Output::Event(Event::State(state)) => logger::debug("agb::session", || state_words(state).into()),
                 Output::Event(_) => {} // messages of no run have no listener here
                 Output::Idle { deadline, read: _ } => {
@@ -105,7 +109,7 @@ impl Driver {
         }
         self.draining.set(false);
         for id in readable {
-            let wake = self.readers.borrow().get(&id).map(|reader| reader.wake.clone());
+            let wake = self.reader(id, |reader| reader.wake.clone());
             if let Some(wake) = wake {
                 let _ = wake.call0(&JsValue::UNDEFINED); // ours, and it does not throw
             }
@@ -178,10 +182,8 @@ impl Driver {
             length: host::length(&text),
         };
         let kept = self.session.borrow_mut().handle_chunk(now(), link, held);
-        if let Some(id) = kept
-            && let Some(reader) = self.readers.borrow().get(&id)
-        {
-            reader.texts.push(&text);
+        if let Some(id) = kept {
+            self.reader(id, |reader| reader.texts.push(&text));
         }
         self.drain();
     }

@@ -2,9 +2,9 @@
 //! conversion between the core's values and JavaScript's. Nothing in here decides anything.
 //!
 //! ```text
-//! npm/sdk/src/browser ──► Client ──► http ──► host.js (fetch, timers)
-//!                         Session ─► driver ─► socket ─► web_sys::WebSocket
-//!                         Run ─────► log           └──► host.js (JSON.parse of chunks)
+//! npm/sdk/src/browser ──► session ──► driver ──► socket ──► web_sys::WebSocket
+//!                         run ──► log     └──► host.js (JSON.parse of chunks)
+//!                         account ──► http ──► host.js (fetch)
 //! ```
 //!
 //! # Invariants
@@ -16,17 +16,22 @@
 //! * One socket a session, one timer a session. A socket's handlers are cleared before they are dropped.
 //! * `host.js` is the one place here that names fields of the wire, and of those only a chunk's.
 //!
+//! # Two builds
+//! A page that its server has let into a session streams runs and does nothing else: that is the build without features,
+//! and all that such a page loads. The feature `account` adds everything over HTTP; a page that makes an `AGB` loads that
+//! build instead.
+//!
 //! What is exported is flat and positional; `npm/sdk/src/browser/binding.ts` gives it the shape of `binding.ts`.
 
 #![expect(unreachable_pub, reason = "wasm_bindgen exports what is pub, from wherever it is")]
 
-mod answer;
-mod client;
+#[cfg(feature = "account")]
+mod account;
 mod driver;
 mod host;
-mod http;
 mod log;
 mod logger;
+mod object;
 mod run;
 mod session;
 mod socket;

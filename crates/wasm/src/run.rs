@@ -9,10 +9,10 @@ use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::answer;
 use crate::driver::Driver;
 use crate::host;
 use crate::log::{EVENT, Log, STDERR, STDOUT};
+use crate::object;
 
 /// `NativeRun` of `binding.ts`. When JavaScript forgets one that has not ended, its program is stopped.
 #[wasm_bindgen]
@@ -113,11 +113,11 @@ impl Story {
         match event {
             StreamEvent::Result(result) => {
                 self.results.push(result.clone());
-                Some(host::result_event(answer::rich_result(result)))
+                Some(host::result_event(object::rich_result(result)))
             }
             StreamEvent::Error(error) => {
                 self.error = Some(error.clone());
-                Some(host::error_event(answer::failure(&error.to_failure())))
+                Some(host::error_event(object::failure(&error.to_failure())))
             }
             _ => None,
         }
@@ -156,7 +156,7 @@ impl Story {
         let mut execution = Execution::from_stream(invocation.to_owned(), results, self.error.as_ref(), end);
         execution.truncated = log.is_truncated();
         let (texts, marks) = log.into_parts();
-        answer::run_result(&execution, &texts, marks)
+        object::run_result(&execution, &texts, marks)
     }
 }
 

@@ -3,33 +3,24 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use agb_core::http::Operation;
-use agb_core::operations::{
-    AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime, RunCode,
-    SessionAccess, SessionData, SetLabels, ToolRoute,
-};
-use agb_core::{Extensions, Language, RunRequest, Secret, SessionConfig};
-use js_sys::{Function, Promise};
-use serde_json::Value;
+use agb_core::operations::{SessionAccess, SessionData};
+use agb_core::{Extensions, Language, RunRequest, SessionConfig};
+use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::client::pairs;
 use crate::driver::Driver;
-use crate::http::{Http, reader};
 use crate::log::Log;
 use crate::run::NativeRun;
-use crate::{answer, host};
+use crate::{host, object};
 
-/// `NativeSession` of `binding.ts`. All its runs share one WebSocket, which is closed when the last of them and the
-/// session itself are forgotten.
+/// `NativeSession` of `binding.ts`, of which [`account`](crate::account) has the rest. All its runs share one WebSocket,
+/// which is closed when the last of them and the session itself are forgotten.
 #[wasm_bindgen]
 pub struct NativeSession {
-    http: Rc<Http>,
-    /// The page was let in by its server and holds no API key: it can run code and call tools, nothing else.
-    is_guest: bool,
-    driver: Option<Rc<Driver>>,
-    data: SessionData,
+    pub(crate) driver: Option<Rc<Driver>>,
+    #[cfg(feature = "account")]
+    pub(crate) account: crate::account::Member,
 }
 
 /// A session from what `browserAccess` gave, as JSON text.
@@ -39,193 +30,24 @@ pub struct NativeSession {
 #[wasm_bindgen]
 pub fn attach(access: &str) -> Result<NativeSession, JsValue> {
     let access = SessionAccess::parse(access).map_err(|error| host::coded_error("BAD_ACCESS", &error.to_string()))?;
-    Ok(NativeSession::with(Rc::new(Http::without_key()), access.into_session(), true))
+    let data = access.into_session();
+    Ok(NativeSession {
+        driver: drive(&data),
+        #[cfg(feature = "account")]
+        account: crate::account::Member::guest(data),
+    })
 }
 
-impl NativeSession {
-    pub(crate) fn new(http: Rc<Http>, data: SessionData) -> Self {
-        Self::with(http, data, false)
-    }
-
-    fn with(http: Rc<Http>, data: SessionData, is_guest: bool) -> Self {
-        let driver = data.ws_url.as_deref().map(|url| {
-            let mut config = SessionConfig::new(url, data.token.clone());
-            config.target = data.run_code_target().to_owned();
-            config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
-            Driver::new(config)
-        });
-        Self { http, is_guest, driver, data }
-    }
-
-    /// Calls the service about this session.
-    fn call<O: Operation + 'static>(&self, operation: O, convert: impl Fn(O::Output) -> JsValue + 'static) -> Promise {
-        if self.is_guest {
-            let message =
-                "this page was let into the session by its server and holds no API key; ask that server to do it";
-            return Promise::resolve(&answer::refused("NO_API_KEY", message));
-        }
-        self.http.promise(operation, convert)
-    }
-
-    fn id(&self) -> String {
-        self.data.session_id.clone()
-    }
-
-    fn is_open_to(&self, route: &ToolRoute) -> bool {
-        !self.is_guest || matches!(route, ToolRoute::Link { .. })
-    }
+/// A driver for a session, if that can stream at all.
+pub(crate) fn drive(data: &SessionData) -> Option<Rc<Driver>> {
+    let mut config = SessionConfig::new(data.ws_url.as_deref()?, data.token.clone());
+    data.run_code_target().clone_into(&mut config.target);
+    config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
+    Some(Driver::new(config))
 }
 
 #[wasm_bindgen]
 impl NativeSession {
-    /// Its id.
-    #[wasm_bindgen(getter, js_name = sessionId)]
-    #[must_use]
-    pub fn session_id(&self) -> String {
-        self.id()
-    }
-
-    /// What it was started from.
-    #[wasm_bindgen(getter, js_name = imageId)]
-    #[must_use]
-    pub fn image_id(&self) -> Option<String> {
-        self.data.image_id.clone()
-    }
-
-    /// A page to look at it.
-    #[wasm_bindgen(getter, js_name = resourceUrl)]
-    #[must_use]
-    pub fn resource_url(&self) -> Option<String> {
-        self.data.resource_url.clone()
-    }
-
-    /// The service's id of the instance behind it.
-    #[wasm_bindgen(getter, js_name = appInstanceId)]
-    #[must_use]
-    pub fn app_instance_id(&self) -> Option<String> {
-        self.data.app_instance_id.clone()
-    }
-
-    /// The service's id of the resource behind it.
-    #[wasm_bindgen(getter, js_name = resourceId)]
-    #[must_use]
-    pub fn resource_id(&self) -> Option<String> {
-        self.data.resource_id.clone()
-    }
-
-    /// What the service can do beyond the documented wire.
-    #[wasm_bindgen(getter)]
-    #[must_use]
-    pub fn extensions(&self) -> Vec<String> {
-        self.data.extensions.clone()
-    }
-
-    /// Resolves to `Answer<null>` when the session is gone. What runs in it ends.
-    pub fn delete(&self) -> Promise {
-        if self.is_guest {
-            return self.call(RefreshIdleTime { session_id: self.id() }, |()| JsValue::NULL);
-        }
-        let driver = self.driver.clone();
-        self.http.delete(self.id(), move || {
-            if let Some(driver) = driver {
-                driver.with(agb_core::Session::close);
-            }
-        })
-    }
-
-    /// Resolves to `Answer<string>`.
-    #[wasm_bindgen(js_name = getStatus)]
-    pub fn get_status(&self) -> Promise {
-        self.call(GetSessionInfo { session_id: self.id() }, |status| JsValue::from_str(status.as_str()))
-    }
-
-    /// Resolves to `Answer<null>`.
-    #[wasm_bindgen(js_name = keepAlive)]
-    pub fn keep_alive(&self) -> Promise {
-        self.call(RefreshIdleTime { session_id: self.id() }, |()| JsValue::NULL)
-    }
-
-    /// Resolves to `Answer<null>`. Labels are names and values by turns.
-    #[wasm_bindgen(js_name = setLabels)]
-    pub fn set_labels(&self, labels: Vec<String>) -> Promise {
-        self.call(SetLabels { session_id: self.id(), labels: pairs(labels) }, |()| JsValue::NULL)
-    }
-
-    /// Resolves to `Answer<[string, string][]>`.
-    #[wasm_bindgen(js_name = getLabels)]
-    pub fn get_labels(&self) -> Promise {
-        self.call(GetLabels { session_id: self.id() }, answer::labels)
-    }
-
-    /// Resolves to `Answer<SessionDetails>`.
-    pub fn info(&self) -> Promise {
-        self.call(GetDetails { session_id: self.id() }, answer::details)
-    }
-
-    /// Resolves to `Answer<ToolResult>`.
-    #[wasm_bindgen(js_name = callTool)]
-    pub fn call_tool(&self, name: String, arguments: &str) -> Promise {
-        let Ok(Value::Object(arguments)) = serde_json::from_str(arguments) else {
-            let message = "the arguments of a tool must be a JSON object";
-            return Promise::resolve(&answer::refused("BAD_ARGUMENTS", message));
-        };
-        let route = ToolRoute::choose(&self.data, &name, host::random_id());
-        let is_open = self.is_open_to(&route);
-        let operation = CallTool { name, arguments, route };
-        if is_open {
-            self.http.promise(operation, answer::tool_result)
-        } else {
-            self.call(operation, answer::tool_result)
-        }
-    }
-
-    /// Resolves to `Answer<ToolDescription[]>`: those that the session came with, else those of its image.
-    #[wasm_bindgen(js_name = listTools)]
-    pub fn list_tools(&self) -> Promise {
-        match &self.data.image_id {
-            Some(image_id) if self.data.tools.is_empty() => {
-                self.call(ListTools { image_id: image_id.clone() }, answer::tools)
-            }
-            _ => {
-                let tools = answer::tools(self.data.tools.clone());
-                Promise::resolve(&host::answer("", true, None, "", None, tools))
-            }
-        }
-    }
-
-    /// Resolves to `Answer<string>`: JSON text for [`attach`].
-    #[wasm_bindgen(js_name = browserAccess)]
-    pub fn browser_access(&self, scope: &str, lasts_s: Option<f64>, renew: Option<String>) -> Promise {
-        let scope = AccessScope::parse(scope).unwrap_or_default(); // TypeScript has checked it
-        let lasts = lasts_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-        match GrantAccess::of(&self.data, scope, lasts, renew.map(Secret::from)) {
-            Some(operation) => self.call(operation, |access| JsValue::from_str(&access.to_json())),
-            None => Promise::resolve(&answer::refused("NOT_SUPPORTED", GrantAccess::NOT_SUPPORTED)),
-        }
-    }
-
-    /// One HTTP call; resolves to `RunResult`.
-    pub fn run(&self, code: String, language: &str, timeout_s: f64, log_limit: Option<f64>) -> Promise {
-        let request = match request(code, language, timeout_s) {
-            Ok(request) => request,
-            Err(refused) => return Promise::resolve(&refused),
-        };
-        let operation = RunCode::new(&self.data, &request, host::random_id());
-        if !self.is_open_to(operation.route()) {
-            let message = "this page can only run code with streaming: the session has no link of its own";
-            return Promise::resolve(&answer::run_refused("NotAllowed", message));
-        }
-        let limit = limit(log_limit);
-        self.http.promise_with(
-            operation.request(),
-            reader(operation, move |execution| answer::run_result_at_once(execution, limit)),
-            |outcome| match outcome {
-                Ok(answered) => answered.value,
-                Err(error) => answer::run_refused(error.code(), &error.to_string()),
-            },
-        )
-    }
-
     /// Starts a run over the WebSocket. Gives a `NativeRun`, or the `RunResult` of one that was never sent.
     pub fn stream(
         &self,
@@ -237,24 +59,25 @@ impl NativeSession {
     ) -> JsValue {
         let Some(driver) = &self.driver else {
             let message = "the session has no WebSocket to stream over; run without streaming";
-            return answer::run_refused("NoStreaming", message);
+            return object::run_refused("NoStreaming", message);
         };
         let started = request(code, language, timeout_s).and_then(|request| {
             NativeRun::start(driver, request, limit(log_limit), wake)
-                .map_err(|rejected| answer::run_refused("Rejected", &rejected.to_string()))
+                .map_err(|rejected| object::run_refused("Rejected", &rejected.to_string()))
         });
         started.map_or_else(|refused| refused, JsValue::from)
     }
 }
 
 /// The request, or the `RunResult` that says what is wrong with it.
-fn request(code: String, language: &str, timeout_s: f64) -> Result<RunRequest, JsValue> {
+pub(crate) fn request(code: String, language: &str, timeout_s: f64) -> Result<RunRequest, JsValue> {
     let language =
-        Language::parse(language).map_err(|error| answer::run_refused("UnknownLanguage", &error.to_string()))?;
+        Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.to_string()))?;
     let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::MAX); // TypeScript has checked the sign
     Ok(RunRequest { code, language, timeout })
 }
 
-fn limit(log_limit: Option<f64>) -> usize {
+/// How much of each stream is kept.
+pub(crate) fn limit(log_limit: Option<f64>) -> usize {
     log_limit.map_or(Log::DEFAULT_LIMIT, |limit| limit as usize)
 }

@@ -1,17 +1,18 @@
 //! `POST <linkUrl>/browserAccess`: letting somebody else, such as a web page, into a session without the API key.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{SessionData, Tool};
 use crate::config::BaseUrl;
 use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
-use crate::json::{self, Object};
 use crate::secret::Secret;
 use crate::wire::DEFAULT_TARGET;
+use crate::wire::object::{self as json, Object};
 
 /// What the holder of an access may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -83,7 +84,8 @@ impl Operation for GrantAccess {
             ("lastsS", self.lasts.map(|lasts| lasts.as_secs().into())),
             ("renew", self.renew.as_ref().map(|token| token.expose().into())),
         ];
-        let body: Object = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let body: Map<String, Value> =
+            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         // A second one would be a token that nobody knows, and be gone in minutes.
         let path = [self.link.as_str(), "/browserAccess"].concat();
         let mut request = HttpRequest::new(Method::Post, path, Repeat::Safe).body(body);
@@ -94,7 +96,7 @@ impl Operation for GrantAccess {
     fn parse(&self, response: &HttpResponse) -> Result<Answered<Self::Output>, ApiError> {
         let mut envelope = Envelope::open(response).map_err(|error| error.hiding(&self.token))?;
         let data = envelope.object()?;
-        match SessionAccess::read(&data) {
+        match SessionAccess::parse(&Value::Object(data).to_string()) {
             Ok(access) => Ok(envelope.answer(access)),
             Err(missing) => Err(envelope.malformed(&missing.to_string())),
         }
@@ -129,15 +131,9 @@ impl SessionAccess {
     /// # Errors
     /// [`IncompleteAccess`] names the first field that is missing. The text is not repeated, for it holds a token.
     pub fn parse(text: &str) -> Result<Self, IncompleteAccess> {
-        match json::parse(text) {
-            Some(Value::Object(fields)) => Self::read(&fields),
-            _ => Err(IncompleteAccess("sessionId")),
-        }
-    }
-
-    fn read(fields: &Object) -> Result<Self, IncompleteAccess> {
-        let text = |name: &'static str| json::string(fields, &[name]).ok_or(IncompleteAccess(name));
-        let extensions = fields.get("extensions").and_then(Value::as_array);
+        let fields = Object::parse(text).ok_or(IncompleteAccess("sessionId"))?;
+        let text = |name: &'static str| fields.string(name).map(Cow::into_owned).ok_or(IncompleteAccess(name));
+        let extensions = fields.get("extensions").and_then(json::Value::as_array).unwrap_or_default();
         Ok(Self {
             session_id: text("sessionId")?,
             ws_url: text("wsUrl")?,
@@ -145,7 +141,7 @@ impl SessionAccess {
             token: Secret::from(text("token")?),
             expires_at: text("expiresAt")?,
             scope: text("scope").ok().and_then(|name| AccessScope::parse(&name)).unwrap_or_default(),
-            extensions: extensions.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect(),
+            extensions: extensions.into_iter().filter_map(|name| Some(name.as_str()?.into_owned())).collect(),
             target: text("target").unwrap_or_else(|_| DEFAULT_TARGET.to_owned()),
         })
     }
@@ -164,7 +160,8 @@ impl SessionAccess {
             ("extensions", Some(self.extensions.iter().map(String::as_str).collect())),
             ("target", Some(text(&self.target))),
         ];
-        let object: Object = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let object: Map<String, Value> =
+            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
         Value::Object(object).to_string()
     }
 

@@ -6,7 +6,7 @@ use super::SessionConfig;
 use crate::io::{Capabilities, LinkId, Loss, OpenRequest, State};
 use crate::rng::Rng;
 use crate::secret::Secret;
-use crate::time::Instant;
+use crate::time::{Instant, Seconds};
 
 /// The connection's state machine. It knows nothing of runs.
 #[derive(Debug)]
@@ -222,5 +222,5 @@ fn backoff(attempt: u32, config: &SessionConfig, rng: &mut Rng) -> Duration {
 }
 
 fn within(what: &str, time: Duration) -> String {
-    format!("{what} within {} s", time.as_secs_f64())
+    format!("{what} within {}", Seconds(time))
 }

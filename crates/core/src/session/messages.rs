@@ -9,12 +9,12 @@ use crate::wire::incoming::{self, Incoming, Message, Text};
 
 impl Session {
     pub(super) fn text(&mut self, text: &str) {
-        let Incoming::Run { invocation, seq, message, push } = incoming::parse(text) else { return };
+        let Incoming::Run { invocation, seq, message } = incoming::parse(text) else { return };
         let Some(id) = self.runs.find(&invocation) else {
             if !self.runs.is_departed(&invocation)
-                && let Some(push) = push.or_else(|| incoming::parse_push(text))
+                && let Some(push) = incoming::parse_push(text)
             {
-                self.pushes.push_back(Event::Push(*push));
+                self.pushes.push_back(Event::Push(push));
             }
             return;
         };

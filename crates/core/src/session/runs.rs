@@ -1,6 +1,6 @@
 //! The runs of a session: which are live, what of them is unread, which have ended.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::batch::Unread;
 use crate::run::{RunEnd, RunError, RunId, RunRequest};
@@ -69,10 +69,15 @@ impl Run {
 }
 
 /// All runs of a session that are live or not yet read to their end.
+///
+/// There are few at a time, and both lists are sorted: a search in them is as quick as in a map, and a map of each kind
+/// is 5 KB of WebAssembly.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
-    runs: BTreeMap<RunId, Run>,
-    by_invocation: HashMap<String, RunId>,
+    /// By id. New ones have the highest and come last.
+    runs: Vec<(RunId, Run)>,
+    /// By the id on the wire.
+    by_invocation: Vec<(String, RunId)>,
     /// The runs that the application is still to be told of.
     readable: VecDeque<RunId>,
     /// Ids of runs that ended here before the service said so: what it still says of them is dropped.
@@ -90,23 +95,39 @@ impl Runs {
     pub(super) fn insert(&mut self, run: Run) -> RunId {
         let id = RunId(self.next);
         self.next += 1;
-        self.by_invocation.insert(run.invocation.clone(), id);
-        self.runs.insert(id, run);
+        if let Err(at) = self.invocation_at(&run.invocation) {
+            self.by_invocation.insert(at, (run.invocation.clone(), id));
+        }
+        self.runs.push((id, run));
         self.earliest = None;
         id
     }
 
     pub(super) fn get(&self, id: RunId) -> Option<&Run> {
-        self.runs.get(&id)
+        self.at(id).map(|at| &self.runs[at].1)
     }
 
     pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut Run> {
-        self.runs.get_mut(&id)
+        self.at(id).map(|at| &mut self.runs[at].1)
+    }
+
+    fn at(&self, id: RunId) -> Option<usize> {
+        self.runs.binary_search_by_key(&id, |(id, _)| *id).ok()
+    }
+
+    fn invocation_at(&self, invocation: &str) -> Result<usize, usize> {
+        self.by_invocation.binary_search_by(|(known, _)| known.as_str().cmp(invocation))
+    }
+
+    fn forget_invocation(&mut self, invocation: &str) {
+        if let Ok(at) = self.invocation_at(invocation) {
+            self.by_invocation.remove(at);
+        }
     }
 
     /// The live run with this id on the wire.
     pub(super) fn find(&self, invocation: &str) -> Option<RunId> {
-        self.by_invocation.get(invocation).copied()
+        self.invocation_at(invocation).ok().map(|at| self.by_invocation[at].1)
     }
 
     /// Whether a run with this id ended here and the service may not know yet.
@@ -129,7 +150,8 @@ impl Runs {
 
     /// Changes what is unread of a run, and sees to it that the application is told.
     pub(super) fn append<T>(&mut self, id: RunId, change: impl FnOnce(&mut Unread) -> T) -> Option<T> {
-        let run = self.runs.get_mut(&id)?;
+        let at = self.at(id)?;
+        let run = &mut self.runs[at].1;
         let before = run.unread.bytes();
         let value = change(&mut run.unread);
         self.unread = self.unread + run.unread.bytes() - before;
@@ -142,14 +164,15 @@ impl Runs {
 
     /// Takes the next unread batch. A run whose end has been read is forgotten.
     pub(super) fn read(&mut self, id: RunId) -> Option<crate::Batch> {
-        let run = self.runs.get_mut(&id)?;
+        let at = self.at(id)?;
+        let run = &mut self.runs[at].1;
         let before = run.unread.bytes();
         let batch = run.unread.pop();
         self.unread = self.unread + run.unread.bytes() - before;
         match &batch {
             None => run.told = false,
             Some(batch) if batch.end().is_some() => {
-                self.runs.remove(&id);
+                self.runs.remove(at);
             }
             Some(_) => {}
         }
@@ -160,7 +183,7 @@ impl Runs {
     pub(super) fn poll_readable(&mut self) -> Option<RunId> {
         loop {
             let id = self.readable.pop_front()?;
-            if self.runs.contains_key(&id) {
+            if self.at(id).is_some() {
                 return Some(id);
             }
         }
@@ -168,13 +191,13 @@ impl Runs {
 
     /// Ends a live run, once. `known` tells whether the service knows that it is over.
     pub(super) fn end(&mut self, id: RunId, end: RunEnd, known: bool) -> bool {
-        let Some(run) = self.runs.get_mut(&id).filter(|run| run.is_live()) else { return false };
+        let Some(run) = self.get_mut(id).filter(|run| run.is_live()) else { return false };
         let sent = run.phase != Phase::Queued;
         run.phase = Phase::Ended;
         run.deadline = None;
-        self.earliest = None;
         let invocation = std::mem::take(&mut run.invocation);
-        self.by_invocation.remove(&invocation);
+        self.earliest = None;
+        self.forget_invocation(&invocation);
         if sent && !known {
             if self.departed.len() == Self::DEPARTED {
                 self.departed.pop_front();
@@ -187,10 +210,11 @@ impl Runs {
 
     /// Forgets a run that nobody will read.
     pub(super) fn abandon(&mut self, id: RunId) {
-        if let Some(run) = self.runs.remove(&id) {
+        if let Some(at) = self.at(id) {
+            let (_, run) = self.runs.remove(at);
             self.unread -= run.unread.bytes();
             self.earliest = None;
-            self.by_invocation.remove(&run.invocation);
+            self.forget_invocation(&run.invocation);
         }
     }
 
@@ -202,7 +226,7 @@ impl Runs {
 
     /// Sets when the session ends a live run by itself.
     pub(super) fn set_deadline(&mut self, id: RunId, deadline: impl Into<Option<Instant>>) {
-        if let Some(run) = self.runs.get_mut(&id).filter(|run| run.is_live()) {
+        if let Some(run) = self.get_mut(id).filter(|run| run.is_live()) {
             run.deadline = deadline.into();
             self.earliest = None;
         }
@@ -218,7 +242,7 @@ impl Runs {
     /// Checks that the sums are what they sum up. For tests.
     #[cfg(test)]
     pub(super) fn assert_sums(&self) {
-        let unread: usize = self.runs.values().map(|run| run.unread.bytes()).sum();
+        let unread: usize = self.runs.iter().map(|(_, run)| run.unread.bytes()).sum();
         assert_eq!(self.unread, unread, "unread bytes drift");
         assert_eq!(self.by_invocation.len(), self.live().count(), "the index of live runs leaks");
     }

@@ -1,32 +1,26 @@
 //! What a service says over the WebSocket (wire part 1, WebSocket; part 2 for `seq` and our extra fields).
 
-use serde_json::{Map, Value};
+use std::borrow::Cow;
 
+use super::object::{Object, Value};
 use super::text::Raw;
 use super::{SDK, scan};
 use crate::batch::Stream;
 use crate::io::Push;
-use crate::json;
 use crate::result::{RichResult, RunFailure};
 use crate::run::{Finish, RemoteError, StreamEvent, Violation};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the one that comes a million times; it lives on the stack"
-)]
 pub enum Incoming<'a> {
     /// A message of the run with this id.
     Run {
         /// `invocationId`, or `requestId`, which services use as well.
-        invocation: std::borrow::Cow<'a, str>,
+        invocation: Cow<'a, str>,
         /// The message's number in its run, where the run has numbers.
         seq: Option<u64>,
-        /// What it says, if `invocation` is a live run.
+        /// What it says, if `invocation` is a live run. [`parse_push`] reads it if it is none.
         message: Message<'a>,
-        /// What it is if it is not.
-        push: Option<Box<Push>>,
     },
     /// A message without an id: a heartbeat's answer, or the service's own affairs.
     NoRun,
@@ -82,77 +76,57 @@ impl Text<'_> {
 #[must_use]
 pub fn parse(text: &str) -> Incoming<'_> {
     if let Some(found) = scan::chunk(text) {
-        return Incoming::Run {
-            invocation: found.invocation.into(),
-            seq: found.seq,
-            message: Message::Chunk(found.stream, Text::Raw(found.chunk)),
-            push: None,
-        };
+        let message = Message::Chunk(found.stream, Text::Raw(found.chunk));
+        return Incoming::Run { invocation: found.invocation.into(), seq: found.seq, message };
     }
-    match json::parse(text) {
-        Some(Value::Object(envelope)) => parse_envelope(envelope),
-        _ => Incoming::Garbage,
-    }
+    Object::parse(text).map_or(Incoming::Garbage, |envelope| parse_envelope(&envelope))
 }
 
 /// Reads a message of no live run, also one that [`parse`] took for a chunk.
-pub(crate) fn parse_push(text: &str) -> Option<Box<Push>> {
-    match json::parse(text) {
-        Some(Value::Object(envelope)) => match parse_envelope(envelope) {
-            Incoming::Run { push, .. } => push,
-            _ => None,
-        },
-        _ => None,
-    }
+#[must_use]
+pub fn parse_push(text: &str) -> Option<Push> {
+    let envelope = Object::parse(text)?;
+    let target = envelope.string("target").filter(|target| target != SDK).or_else(|| envelope.string("source"));
+    let data = with_data(&envelope, |data| data.map_or_else(String::new, |data| data.text().to_owned()));
+    Some(Push { target: target.unwrap_or_default().into_owned(), data })
 }
 
-fn parse_envelope(mut envelope: Map<String, Value>) -> Incoming<'static> {
-    let id = ["invocationId", "requestId"].into_iter().find_map(|key| match envelope.get(key) {
-        Some(Value::String(id)) if !id.is_empty() => Some(id.clone()),
-        _ => None,
-    });
-    let Some(invocation) = id else { return Incoming::NoRun };
-    let address = |key| envelope.get(key).and_then(Value::as_str).unwrap_or_default();
-    let target = match address("target") {
-        SDK | "" => address("source"),
-        other => other,
+fn parse_envelope<'a>(envelope: &Object<'a>) -> Incoming<'a> {
+    let Some(invocation) = envelope.string("invocationId").or_else(|| envelope.string("requestId")) else {
+        return Incoming::NoRun;
     };
-    let target = target.to_owned();
-    let data = match envelope.remove("data") {
-        Some(Value::Object(data)) => Some(data),
-        Some(Value::String(text)) => match json::parse(&text) {
-            Some(Value::Object(data)) => Some(data),
-            _ => None,
-        },
-        _ => None,
-    };
-    let push = Some(Box::new(Push { target, data: data.as_ref().map_or_else(String::new, to_json) }));
-    let seq = data.as_ref().and_then(|data| data.get("seq")).and_then(Value::as_u64);
-    let message = data.map_or(Message::Violation(Violation::NoData), parse_data);
-    Incoming::Run { invocation: invocation.into(), seq, message, push }
+    with_data(envelope, |data| {
+        let seq = data.and_then(|data| data.get("seq")?.as_u64());
+        let message = data.map_or(Message::Violation(Violation::NoData), parse_data);
+        Incoming::Run { invocation, seq, message }
+    })
 }
 
-fn parse_data(mut data: Map<String, Value>) -> Message<'static> {
+/// Reads `data`, which is an object or the text of one.
+fn with_data<T>(envelope: &Object<'_>, read: impl FnOnce(Option<&Object<'_>>) -> T) -> T {
+    let Some(data) = envelope.get("data") else { return read(None) };
+    let quoted = data.as_str();
+    read(quoted.as_deref().map_or_else(|| data.as_object(), Object::parse).as_ref())
+}
+
+fn parse_data(data: &Object<'_>) -> Message<'static> {
     // A non-empty string here ends the run, whatever else the message says.
-    if let Some(Value::String(message)) = data.get("error")
-        && !message.is_empty()
-    {
-        return Message::Failed(message.clone());
+    if let Some(message) = data.string("error") {
+        return Message::Failed(message.into_owned());
     }
-    let phase = match data.get("phase") {
-        Some(Value::String(phase)) => phase.as_str(),
-        _ => return Message::Violation(Violation::NoPhase),
+    let Some(phase) = data.get("phase").and_then(Value::as_str) else {
+        return Message::Violation(Violation::NoPhase);
     };
-    match phase {
-        "event" => parse_event(&mut data),
-        "end" => Message::End(parse_end(&data)),
-        "error" => Message::Failed(failure_text(&data)),
+    match &*phase {
+        "event" => parse_event(data),
+        "end" => Message::End(parse_end(data)),
+        "error" => Message::Failed(failure_text(data)),
         unknown => Message::Violation(Violation::UnknownPhase(shorten(unknown))),
     }
 }
 
-fn parse_event(data: &mut Map<String, Value>) -> Message<'static> {
-    let stream = match data.get("eventType").and_then(Value::as_str).unwrap_or_default() {
+fn parse_event(data: &Object<'_>) -> Message<'static> {
+    let stream = match &*data.string("eventType").unwrap_or_default() {
         "stdout" => Stream::Stdout,
         "stderr" => Stream::Stderr,
         "started" => return Message::Started,
@@ -161,82 +135,77 @@ fn parse_event(data: &mut Map<String, Value>) -> Message<'static> {
         "inputRequest" => return Message::Event(StreamEvent::InputRequest { prompt: string(data, "prompt") }),
         _ => return Message::Unknown,
     };
-    match data.remove("chunk") {
-        Some(Value::String(chunk)) => Message::Chunk(stream, Text::Read(chunk)),
-        _ => Message::Violation(Violation::BadChunk),
+    match data.get("chunk").and_then(Value::as_str) {
+        Some(chunk) => Message::Chunk(stream, Text::Read(chunk.into_owned())),
+        None => Message::Violation(Violation::BadChunk),
     }
 }
 
-fn parse_result(result: Option<&Value>) -> RichResult {
-    let Some(Value::Object(result)) = result else { return RichResult::default() };
-    let is_main = result.get("isMainResult").and_then(Value::as_bool).unwrap_or(false);
-    match result.get("mime") {
-        Some(Value::Object(mime)) => RichResult::from_mime(mime, is_main),
-        _ => RichResult::from_mime(result, is_main),
-    }
+fn parse_result(result: Option<Value<'_>>) -> RichResult {
+    let Some(result) = result.and_then(Value::as_object) else { return RichResult::default() };
+    let is_main = result.get("isMainResult").is_some_and(Value::is_true);
+    let mime = result.get("mime").and_then(Value::as_object).unwrap_or(result);
+    let text = |name: &str| mime.get(name).map(|value| value.to_plain(""));
+    RichResult::from_forms(text, |name| mime.get(name).map(document), is_main)
 }
 
-fn parse_error(error: Option<&Value>) -> RemoteError {
-    let error = match error {
-        Some(Value::Object(error)) => error,
-        Some(other) => return RemoteError { message: shorten(&other.to_string()), ..RemoteError::default() },
-        None => return RemoteError { message: "the run failed".into(), ..RemoteError::default() },
+/// A JSON document as text. A service may send it as a value or as text already; a text that is neither an object nor a
+/// list is a value itself.
+fn document(value: Value<'_>) -> String {
+    let quoted = value.as_str();
+    let inner = quoted.as_deref().and_then(Value::parse);
+    inner.map(Value::text).filter(|text| text.starts_with(['{', '['])).unwrap_or(value.text()).to_owned()
+}
+
+fn parse_error(error: Option<Value<'_>>) -> RemoteError {
+    let Some(error) = error else { return RemoteError { message: "the run failed".into(), ..RemoteError::default() } };
+    let Some(error) = error.as_object() else {
+        return RemoteError { message: shorten(error.text()), ..RemoteError::default() };
     };
-    let failure = error.contains_key("name").then(|| RunFailure {
-        name: string(error, "name"),
-        value: string(error, "value"),
-        traceback: string(error, "traceback"),
+    let failure = error.get("name").map(|_| RunFailure {
+        name: string(&error, "name"),
+        value: string(&error, "value"),
+        traceback: string(&error, "traceback"),
     });
     RemoteError {
-        code: string(error, "code"),
-        message: string(error, "message"),
-        trace_id: string(error, "traceId"),
+        code: string(&error, "code"),
+        message: string(&error, "message"),
+        trace_id: string(&error, "traceId"),
         failure,
     }
 }
 
-fn parse_end(data: &Map<String, Value>) -> Finish {
-    let text = |key| match data.get(key) {
-        Some(Value::String(text)) if !text.is_empty() => Some(text.clone()),
-        _ => None,
-    };
+fn parse_end(data: &Object<'_>) -> Finish {
+    let text = |name| data.string(name).map(Cow::into_owned);
     Finish {
-        failed: data.get("status").and_then(Value::as_str) == Some("failed"),
+        failed: data.string("status").is_some_and(|status| status == "failed"),
         execution_count: data.get("executionCount").and_then(Value::as_u64),
-        execution_time: data.get("executionTime").and_then(Value::as_f64).filter(|seconds| *seconds >= 0.0),
+        execution_time: data.get("executionTime").and_then(Value::as_f64),
         execution_error: text("executionError"),
         reason: text("reason"),
-        state_lost: data.get("stateLost").and_then(Value::as_bool).unwrap_or(false),
+        state_lost: data.get("stateLost").is_some_and(Value::is_true),
     }
 }
 
-fn failure_text(data: &Map<String, Value>) -> String {
-    match data.get("error") {
-        Some(Value::Object(error)) => {
-            let message = string(error, "message");
-            if message.is_empty() { string(error, "code") } else { message }
-        }
-        _ => match string(data, "message") {
-            message if message.is_empty() => "the service reported an error without a message".into(),
-            message => message,
-        },
-    }
+fn failure_text(data: &Object<'_>) -> String {
+    let error = data.get("error").and_then(Value::as_object);
+    let words = match &error {
+        Some(error) => [string(error, "message"), string(error, "code")],
+        None => [string(data, "message"), String::new()],
+    };
+    let words = words.into_iter().find(|words| !words.is_empty());
+    words.unwrap_or_else(|| "the service reported an error without a message".into())
 }
 
-fn string(data: &Map<String, Value>, key: &str) -> String {
-    match data.get(key) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => String::new(),
-        Some(other) => other.to_string(),
-    }
+fn string(object: &Object<'_>, name: &str) -> String {
+    object.get(name).map_or_else(String::new, |value| match value.as_str() {
+        Some(text) => text.into_owned(),
+        None => value.text().to_owned(),
+    })
 }
 
 fn shorten(text: &str) -> String {
     text.chars().take(100).collect()
-}
-
-fn to_json(data: &Map<String, Value>) -> String {
-    serde_json::to_string(data).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! What a client says over the WebSocket (wire part 1, WebSocket; part 2).
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
+use super::text::push_json_str;
 use super::{Extensions, SDK};
 use crate::run::RunRequest;
+use crate::time::write_seconds;
 
 /// The heartbeat of a client that cannot send ping frames. It has no answer.
 pub const PING: &str = r#"{"type":"ping"}"#;
@@ -22,49 +24,112 @@ impl Address<'_> {
     /// bytes.
     #[must_use]
     pub fn start(self, run: &RunRequest, extensions: Extensions, window: usize) -> String {
-        let seconds = run.timeout.as_secs_f64();
-        // Whole seconds are written as an integer, as the published clients write them.
-        let timeout = if seconds.fract() == 0.0 { json!(run.timeout.as_secs()) } else { json!(seconds) };
-        let mut params = json!({ "language": run.language.as_str(), "timeoutS": timeout, "code": run.code });
+        let mut params = Fields::new();
+        params.text("language", run.language.as_str());
+        params.seconds("timeoutS", run.timeout);
+        params.text("code", &run.code);
         if extensions.resume {
-            params["resume"] = json!(true);
+            params.value("resume", "true");
         }
         if extensions.flow {
-            params["window"] = json!(window);
+            params.number("window", window as u64);
         }
-        self.frame(&json!({ "method": "run_code", "mode": "stream", "params": params }))
+        self.say("run_code", Some("stream"), Some(params))
     }
 
     /// Finds the run again after its connection was lost, and asks for everything behind `after_seq`.
     #[must_use]
     pub fn resume(self, after_seq: u64, window: Option<usize>) -> String {
-        let mut params = json!({ "afterSeq": after_seq });
+        let mut params = Fields::new();
+        params.number("afterSeq", after_seq);
         if let Some(window) = window {
-            params["window"] = json!(window);
+            params.number("window", window as u64);
         }
-        self.frame(&json!({ "method": "run_code", "mode": "resume", "params": params }))
+        self.say("run_code", Some("resume"), Some(params))
     }
 
     /// Says that everything up to `seq` has been taken.
     #[must_use]
     pub fn ack(self, seq: u64) -> String {
-        self.frame(&json!({ "method": "ack", "params": { "seq": seq } }))
+        let mut params = Fields::new();
+        params.number("seq", seq);
+        self.say("ack", None, Some(params))
     }
 
     /// Interrupts the program.
     #[must_use]
     pub fn cancel(self) -> String {
-        self.frame(&json!({ "method": "cancel" }))
+        self.say("cancel", None, None)
     }
 
     /// Gives the program a piece of input, or its end.
     #[must_use]
     pub fn stdin(self, data: Option<&str>) -> String {
-        let params = data.map_or_else(|| json!({ "eof": true }), |data| json!({ "data": data }));
-        self.frame(&json!({ "method": "stdin", "params": params }))
+        let mut params = Fields::new();
+        match data {
+            Some(data) => params.text("data", data),
+            None => params.value("eof", "true"),
+        }
+        self.say("stdin", None, Some(params))
     }
 
-    fn frame(self, data: &Value) -> String {
-        json!({ "invocationId": self.invocation, "source": SDK, "target": self.target, "data": data }).to_string()
+    fn say(self, method: &str, mode: Option<&str>, params: Option<Fields>) -> String {
+        let mut data = Fields::new();
+        data.text("method", method);
+        if let Some(mode) = mode {
+            data.text("mode", mode);
+        }
+        if let Some(params) = params {
+            data.value("params", &params.end());
+        }
+        let mut frame = Fields::new();
+        frame.text("invocationId", self.invocation);
+        frame.text("source", SDK);
+        frame.text("target", self.target);
+        frame.value("data", &data.end());
+        frame.end()
+    }
+}
+
+/// A JSON object in the making.
+struct Fields(String);
+
+impl Fields {
+    fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        self.name(name);
+        push_json_str(&mut self.0, text);
+    }
+
+    fn number(&mut self, name: &str, number: u64) {
+        self.value(name, &number.to_string());
+    }
+
+    /// Whole seconds are written as an integer, as the published clients write them.
+    fn seconds(&mut self, name: &str, duration: Duration) {
+        self.name(name);
+        let _ = write_seconds(duration, &mut self.0); // a string takes everything
+    }
+
+    /// `json` is JSON text.
+    fn value(&mut self, name: &str, json: &str) {
+        self.name(name);
+        self.0.push_str(json);
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        push_json_str(&mut self.0, name);
+        self.0.push(':');
+    }
+
+    fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
     }
 }

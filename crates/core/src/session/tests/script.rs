@@ -507,7 +507,7 @@ fn what_belongs_to_no_run_is_a_push() {
             other => panic!("{other:?}"),
         })
         .collect();
-    let chunk = r#"{"chunk":"c","eventType":"stdout","phase":"event"}"#;
+    let chunk = r#"{"phase":"event","eventType":"stdout","chunk":"c"}"#;
     assert_eq!(pushes, [("PTY", r#"{"method":"output"}"#), ("t", chunk)]);
 }
 

@@ -9,9 +9,10 @@ use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::http::Http;
+use super::answer;
+use super::http::Http;
+use crate::host;
 use crate::session::NativeSession;
-use crate::{answer, host};
 
 /// `NativeClient` of `binding.ts`. A page has no environment and no files: all comes from code or is the default.
 #[wasm_bindgen]
@@ -108,7 +109,7 @@ impl Client {
 
     fn session(&self) -> impl Fn(SessionData) -> JsValue + 'static {
         let http = Rc::clone(&self.http);
-        move |data| NativeSession::new(Rc::clone(&http), data).into()
+        move |data| NativeSession::of_account(Rc::clone(&http), data).into()
     }
 }
 

@@ -1,15 +1,15 @@
-//! The core's values as the objects of `binding.ts`.
+//! The `Answer`s of `binding.ts`, and what is in them.
 
 use agb_core::Secret;
 use agb_core::error::ApiError;
 use agb_core::http::Answered;
 use agb_core::operations::{SessionDetails, SessionPage, Tool, ToolResult};
-use agb_core::result::{Execution, RichResult, RunFailure};
+use agb_core::result::Execution;
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
-use crate::host;
 use crate::log::{STDERR, STDOUT};
+use crate::{host, object};
 
 /// An `Answer`.
 pub(crate) fn answer(outcome: Result<Answered<JsValue>, ApiError>) -> JsValue {
@@ -27,41 +27,6 @@ pub(crate) fn refused(code: &str, message: &str) -> JsValue {
     host::answer("", false, Some(code.to_owned()), message, None, JsValue::NULL)
 }
 
-pub(crate) fn rich_result(result: &RichResult) -> JsValue {
-    host::rich_result(
-        result.text.as_deref(),
-        result.html.as_deref(),
-        result.markdown.as_deref(),
-        result.png.as_deref(),
-        result.jpeg.as_deref(),
-        result.svg.as_deref(),
-        result.latex.as_deref(),
-        result.json.as_deref(),
-        result.chart.as_deref(),
-        result.is_main,
-    )
-}
-
-pub(crate) fn failure(failure: &RunFailure) -> JsValue {
-    host::failure(&failure.name, &failure.value, &failure.traceback)
-}
-
-/// A `RunResult` with these logs.
-pub(crate) fn run_result(execution: &Execution, texts: &Array, marks: Vec<u32>) -> JsValue {
-    host::run_result(
-        &execution.request_id,
-        execution.success,
-        execution.execution_count.map(|count| count as f64),
-        execution.execution_time,
-        execution.results.iter().map(rich_result).collect(),
-        execution.error.as_ref().map_or(JsValue::NULL, failure),
-        &execution.error_message,
-        execution.truncated,
-        texts,
-        marks,
-    )
-}
-
 /// A `RunResult` whose logs came with it, each stream cut to `limit` units.
 pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize) -> JsValue {
     let mut log = crate::log::Log::new(limit);
@@ -73,23 +38,7 @@ pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize) -> JsVa
     }
     execution.truncated |= log.is_truncated();
     let (texts, marks) = log.into_parts();
-    run_result(&execution, &texts, marks)
-}
-
-/// The `RunResult` of a run that was never sent.
-pub(crate) fn run_refused(name: &str, message: &str) -> JsValue {
-    host::run_result(
-        "",
-        false,
-        None,
-        0.0,
-        Vec::new(),
-        host::failure(name, message, ""),
-        message,
-        false,
-        &Array::new(),
-        Vec::new(),
-    )
+    object::run_result(&execution, &texts, marks)
 }
 
 pub(crate) fn tools(tools: Vec<Tool>) -> JsValue {

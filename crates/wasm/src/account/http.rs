@@ -13,9 +13,9 @@ use js_sys::Promise;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
-use crate::logger;
+use super::answer;
 use crate::timer::now;
-use crate::{answer, host};
+use crate::{host, logger};
 
 /// Where the service is, and who asks.
 pub(crate) struct Http {

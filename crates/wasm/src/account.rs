@@ -1,0 +1,8 @@
+//! Sessions of an account, and every call over HTTP. Only with the feature `account`.
+
+mod answer;
+mod client;
+mod http;
+mod session;
+
+pub(crate) use session::Member;
