@@ -5,13 +5,15 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use agb_core::{Loss, OpenRequest, Secret};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use reqwest::Url;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
@@ -134,7 +136,42 @@ async fn handshake(
     wire.flush().await.map_err(|error| io_loss(&error))?;
     let (head, rest) = read_head(&mut wire).await?;
     check_response(&head, request, &derive_accept_key(key.as_bytes()))?;
-    Ok(Socket::from_partially_read(wire, rest, Role::Client, Some(limits.to_config())).await)
+    // `from_partially_read` would do it as well, but reads into a buffer of the size of the next frame ever after.
+    let wire = if rest.is_empty() { wire } else { Box::new(Rewound { rest, wire }) };
+    Ok(Socket::from_raw_socket(wire, Role::Client, Some(limits.to_config())).await)
+}
+
+/// A wire whose first bytes have been read already.
+struct Rewound {
+    rest: Vec<u8>,
+    wire: Box<dyn Wire>,
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.rest.is_empty() {
+            return Pin::new(&mut this.wire).poll_read(cx, buffer);
+        }
+        let length = this.rest.len().min(buffer.remaining());
+        buffer.put_slice(&this.rest[..length]);
+        this.rest.drain(..length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
 }
 
 fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<String, Loss> {
