@@ -36,6 +36,13 @@ struct Account {
     truncated: bool,
 }
 
+impl Account {
+    /// Whether all of so many bytes can be kept. Behind the first cut nothing more is.
+    const fn takes(&self, bytes: usize, limit: usize) -> bool {
+        bytes == 0 || (!self.truncated && self.bytes + bytes <= limit)
+    }
+}
+
 impl Log {
     /// Bytes per stream that are kept unless the caller says otherwise: what a person will ever read and a small
     /// machine can hold, for many runs at once.
@@ -100,7 +107,7 @@ impl Log {
                 Mark::Held(..) | Mark::Event => {}
             }
         }
-        let fits = self.stdout.bytes + stdout <= self.limit && self.stderr.bytes + stderr <= self.limit;
+        let fits = self.stdout.takes(stdout, self.limit) && self.stderr.takes(stderr, self.limit);
         if fits && batch.text().len() >= Self::SHARED_FROM {
             self.stdout.bytes += stdout;
             self.stderr.bytes += stderr;
@@ -120,7 +127,7 @@ impl Log {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        // Whole characters, and a log without a hole: behind the first cut nothing more.
+        // Whole characters, and a log without a hole.
         let room = if account.truncated { 0 } else { text.floor_char_boundary(limit - account.bytes) };
         account.truncated |= room < text.len();
         if room == 0 {

@@ -285,3 +285,25 @@ async fn nothing_is_sent_for_what_cannot_run() {
     assert_eq!(error.code(), "SESSION_CLOSED");
     assert_eq!(peer.connections(), 0);
 }
+
+#[tokio::test]
+async fn a_log_that_was_cut_has_no_hole() {
+    let peer = Peer::start(|_, mut socket| async move {
+        let Some((invocation, _)) = peer::start(&mut socket).await else { return };
+        for (stream, text) in [
+            (Stream::Stdout, "123456789"),
+            (Stream::Stdout, "é"),
+            (Stream::Stderr, &*"e".repeat(10_000)),
+            (Stream::Stdout, "a"),
+        ] {
+            peer::send(&mut socket, peer::reply(&invocation).chunk(stream, text)).await;
+        }
+        peer::end(&mut socket, &invocation).await;
+        peer::request(&mut socket).await;
+    })
+    .await;
+    let run = peer.session(&[]).code().run("1", "python").log_limit(10).stream().expect("it streams");
+    let result = run.finish().await;
+    assert!(result.truncated);
+    assert_eq!((result.logs.stdout, result.logs.stderr), (vec!["123456789".into()], vec!["e".repeat(10)]));
+}
