@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod host;
 mod http;
 mod session;
 

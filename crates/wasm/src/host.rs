@@ -1,6 +1,6 @@
 //! `host.js` and the browser's own functions, declared.
 
-use js_sys::{Array, Function, JsString, Promise};
+use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -37,39 +37,7 @@ unsafe extern "C" {
     pub(crate) safe fn cut(text: &JsString, start: u32, end: u32) -> JsString;
     #[wasm_bindgen(js_name = randomBits)]
     pub(crate) safe fn random_bits() -> u64;
-    #[wasm_bindgen(js_name = randomId)]
-    pub(crate) safe fn random_id() -> String;
 
-    /// What came of an HTTP exchange.
-    pub(crate) type Exchanged;
-    pub(crate) safe fn exchange(
-        method: &str,
-        url: &str,
-        headers: Vec<String>,
-        body: Option<String>,
-        milliseconds: f64,
-        limit: f64,
-    ) -> Promise;
-    #[wasm_bindgen(method, getter, structural)]
-    pub(crate) safe fn status(this: &Exchanged) -> Option<u16>;
-    #[wasm_bindgen(method, getter, structural, js_name = requestId)]
-    pub(crate) safe fn request_id(this: &Exchanged) -> Option<String>;
-    #[wasm_bindgen(method, getter, structural)]
-    pub(crate) safe fn body(this: &Exchanged) -> String;
-    #[wasm_bindgen(method, getter, structural, js_name = timedOut)]
-    pub(crate) safe fn timed_out(this: &Exchanged) -> Option<bool>;
-    #[wasm_bindgen(method, getter, structural)]
-    pub(crate) safe fn reason(this: &Exchanged) -> String;
-    pub(crate) safe fn pause(milliseconds: f64) -> Promise;
-
-    pub(crate) safe fn answer(
-        request_id: &str,
-        success: bool,
-        code: Option<String>,
-        error_message: &str,
-        http_status: Option<u16>,
-        data: JsValue,
-    ) -> JsValue;
     pub(crate) safe fn batch(text: &JsString, marks: Vec<u32>, events: Vec<JsValue>, ended: bool) -> JsValue;
     #[wasm_bindgen(js_name = resultEvent)]
     pub(crate) safe fn result_event(result: JsValue) -> JsValue;
@@ -101,28 +69,6 @@ unsafe extern "C" {
         truncated: bool,
         texts: &Array,
         marks: Vec<u32>,
-    ) -> JsValue;
-    pub(crate) safe fn tool(name: &str, description: &str, schema: &str, server: &str, tool: &str) -> JsValue;
-    #[wasm_bindgen(js_name = toolResult)]
-    pub(crate) safe fn tool_result(is_error: bool, text: &str, content: &str) -> JsValue;
-    #[wasm_bindgen(js_name = sessionPage)]
-    pub(crate) safe fn session_page(
-        ids: Vec<String>,
-        states: Vec<String>,
-        next_token: Option<&str>,
-        max_results: u32,
-        total: f64,
-    ) -> JsValue;
-    #[wasm_bindgen(js_name = sessionDetails)]
-    pub(crate) safe fn session_details(
-        session_id: &str,
-        resource_url: Option<&str>,
-        app_id: Option<&str>,
-        auth_code: Option<&str>,
-        connection_properties: Option<&str>,
-        resource_id: Option<&str>,
-        resource_type: Option<&str>,
-        ticket: Option<&str>,
     ) -> JsValue;
     #[wasm_bindgen(js_name = codedError)]
     pub(crate) safe fn coded_error(code: &str, message: &str) -> JsValue;

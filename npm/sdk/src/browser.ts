@@ -5,8 +5,7 @@
  * @module
  */
 
-import { browserBinding } from "./browser/binding.js";
-import { load } from "./browser/wasm.js";
+import { browserBinding, loadNow } from "./browser/binding.js";
 import { plugPlatform } from "./platform.js";
 
 /** `setTimeout` waits at least 4 ms once it is nested, and up to a second in a hidden tab; a message does not. */
@@ -15,7 +14,7 @@ const deferred: Array<() => void> = [];
 
 plugPlatform({
   loadBinding: () => browserBinding,
-  initialize: async (options) => void (await load(options)),
+  initialize: loadNow,
   environment: () => [],
   findLocalServer: () => null,
   defer(task) {

@@ -1,35 +1,24 @@
 import { currentPlatform } from "./platform.js";
 
-/** What {@link initialize} can be told. */
+/** What {@link initialize} can be told. All of it is for browsers. */
 export interface InitializeOptions {
   /**
-   * Where the WebAssembly is, when it is not beside the script: a URL, an answer of `fetch`, its bytes, or the compiled
-   * module. Only for browsers.
+   * Where the WebAssembly is, when it is not beside the script: a `URL` or the text of one, a `Response` or the promise
+   * of one, its bytes, or the compiled `WebAssembly.Module`.
    */
-  readonly wasm?:
-    | string
-    | URL
-    | ArrayBuffer
-    | ArrayBufferView
-    | WebAssemblyModule
-    | FetchedResponse
-    | Promise<FetchedResponse>
-    | undefined;
-}
-
-/** A `WebAssembly.Module`, without asking for the browser's types. */
-export type WebAssemblyModule = object & { readonly [Symbol.toStringTag]?: string };
-
-/** A `Response`, without asking for the browser's types. */
-export interface FetchedResponse {
-  readonly status: number;
-  arrayBuffer(): Promise<ArrayBuffer>;
+  readonly wasm?: string | object | undefined;
+  /**
+   * Load the larger build (`agb_account_bg.wasm`), which a page needs that makes an {@link AGB}; without it the one
+   * that {@link Session.attach} needs (`agb_bg.wasm`).
+   */
+  readonly account?: boolean | undefined;
 }
 
 /**
  * Loads the native part now: the WebAssembly in a browser, the addon in Node. Calling it is not necessary, the first use
  * loads it as well; it is for loading early, from elsewhere (`wasm`), or for noticing here that it cannot be loaded.
- * Once it has resolved, `new AGB(…)` checks its options at once in a browser too.
+ * Once it has resolved with
+ * `account`, `new AGB(…)` checks its options at once in a browser too.
  *
  * ```ts
  * await initialize({ wasm: "/assets/agb_wasm_bg.wasm" });

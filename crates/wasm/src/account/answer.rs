@@ -8,8 +8,10 @@ use agb_core::result::Execution;
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
+use super::host;
+use crate::host::length;
 use crate::log::{STDERR, STDOUT};
-use crate::{host, object};
+use crate::object;
 
 /// An `Answer`.
 pub(crate) fn answer(outcome: Result<Answered<JsValue>, ApiError>) -> JsValue {
@@ -33,7 +35,7 @@ pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize) -> JsVa
     for (kind, chunks) in [(STDOUT, &execution.logs.stdout), (STDERR, &execution.logs.stderr)] {
         for chunk in chunks {
             let text = js_sys::JsString::from(chunk.as_str());
-            log.keep(&text, &[host::length(&text) << 2 | kind]);
+            log.keep(&text, &[length(&text) << 2 | kind]);
         }
     }
     execution.truncated |= log.is_truncated();

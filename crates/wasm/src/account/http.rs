@@ -14,8 +14,9 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
 use super::answer;
+use super::host;
+use crate::logger;
 use crate::timer::now;
-use crate::{host, logger};
 
 /// Where the service is, and who asks.
 pub(crate) struct Http {

@@ -16,9 +16,10 @@ use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::answer;
 use super::client::pairs;
+use super::host;
 use super::http::{Http, reader};
+use crate::object;
 use crate::session::{self, NativeSession};
-use crate::{host, object};
 
 /// Whose session it is.
 pub(crate) struct Member {

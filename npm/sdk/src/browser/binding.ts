@@ -5,7 +5,8 @@
  * @module
  */
 
-import type { NativeRun as WasmRun, NativeSession as WasmSession, Client as WasmClient } from "#wasm";
+import type { Client as WasmClient, NativeSession as WasmSession } from "#account";
+import type { NativeRun as WasmRun, NativeSession as StreamingSession } from "#wasm";
 import type {
   AccessRequest,
   Answer,
@@ -26,25 +27,24 @@ import type {
   ToolResult,
 } from "../binding.js";
 import { brokenRun } from "../execution-result.js";
+import type { InitializeOptions } from "../initialize.js";
 import { log } from "../log.js";
 import { VERSION } from "../version.js";
-import { load, loadedWasm, type Wasm } from "./wasm.js";
+import { type AccountWasm, builds, type Wasm } from "./wasm.js";
 
 const LEVELS: readonly NativeLogLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
 
-let applyLogger: ((wasm: Wasm) => void) | null = null;
+let applyLogger: (wasm: Wasm) => void = () => {};
 let hasWarned = false;
+
+const { session, account } = builds((wasm) => applyLogger(wasm));
 
 /** As documented for `AGBConfig.timeoutMs`; only shown until the core has said what it is. */
 const DEFAULT_TIMEOUT_MS = 60_000;
 
-async function ready(): Promise<Wasm> {
-  const isFirst = loadedWasm() === null;
-  const wasm = await load();
-  if (isFirst) {
-    applyLogger?.(wasm);
-  }
-  return wasm;
+/** Loads a build now, for `initialize`. */
+export async function loadNow({ wasm, account: wantsAccount }: InitializeOptions): Promise<void> {
+  await (wantsAccount === true ? account : session).load(wasm);
 }
 
 class BrowserClient implements NativeClient {
@@ -53,9 +53,8 @@ class BrowserClient implements NativeClient {
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    const wasm = loadedWasm();
-    if (wasm !== null) {
-      this.#make(wasm);
+    if (account.loaded !== null) {
+      this.#make(account.loaded);
     }
     if (options.apiKey !== null && !hasWarned) {
       hasWarned = true;
@@ -100,89 +99,144 @@ class BrowserClient implements NativeClient {
   }
 
   async #ready(): Promise<WasmClient> {
-    return this.#client ?? this.#make(await ready());
+    return this.#client ?? this.#make(await account.load());
   }
 
-  #make(wasm: Wasm): WasmClient {
+  #make(wasm: AccountWasm): WasmClient {
     const { apiKey, endpoint, timeoutMs } = this.#options;
     this.#client = new wasm.Client(apiKey, endpoint, timeoutMs);
     return this.#client;
   }
 }
 
-/** A session that the WebAssembly has, or will have once it is loaded. */
-class BrowserSession implements NativeSession {
-  readonly sessionId: string;
-  readonly extensions: readonly string[];
-  #session: WasmSession | null;
-  readonly #attaching: Promise<WasmSession>;
+/** A session of the account that this page has the key of. */
+class AccountSession implements NativeSession {
+  readonly #session: WasmSession;
 
-  constructor(session: WasmSession | Promise<WasmSession>, known: Pick<NativeSession, "sessionId" | "extensions">) {
-    this.sessionId = known.sessionId;
-    this.extensions = known.extensions;
-    this.#session = session instanceof Promise ? null : session;
-    this.#attaching = Promise.resolve(session).then((ready) => (this.#session = ready));
-    this.#attaching.catch(() => {}); // whoever uses it will hear of it
+  constructor(session: WasmSession) {
+    this.#session = session;
+  }
+
+  get sessionId(): string {
+    return this.#session.sessionId;
   }
 
   get imageId(): string | null {
-    return this.#session?.imageId ?? null;
+    return this.#session.imageId ?? null;
   }
 
   get resourceUrl(): string | null {
-    return this.#session?.resourceUrl ?? null;
+    return this.#session.resourceUrl ?? null;
   }
 
   get appInstanceId(): string | null {
-    return this.#session?.appInstanceId ?? null;
+    return this.#session.appInstanceId ?? null;
   }
 
   get resourceId(): string | null {
-    return this.#session?.resourceId ?? null;
+    return this.#session.resourceId ?? null;
   }
 
-  async delete(): Promise<Answer<null>> {
-    return (await this.#attaching).delete();
+  get extensions(): readonly string[] {
+    return this.#session.extensions;
   }
 
-  async getStatus(): Promise<Answer<string>> {
-    return (await this.#attaching).getStatus();
+  delete = (): Promise<Answer<null>> => this.#session.delete();
+  getStatus = (): Promise<Answer<string>> => this.#session.getStatus();
+  keepAlive = (): Promise<Answer<null>> => this.#session.keepAlive();
+  getLabels = (): Promise<Answer<Array<[key: string, value: string]>>> => this.#session.getLabels();
+  info = (): Promise<Answer<SessionDetails>> => this.#session.info();
+  listTools = (): Promise<Answer<ToolDescription[]>> => this.#session.listTools();
+
+  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>> {
+    return this.#session.setLabels(flat(labels));
   }
 
-  async keepAlive(): Promise<Answer<null>> {
-    return (await this.#attaching).keepAlive();
+  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
+    return this.#session.callTool(name, argsJson);
   }
 
-  async setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>> {
-    return (await this.#attaching).setLabels(flat(labels));
+  browserAccess({ scope, lastsS, renew }: AccessRequest): Promise<Answer<string>> {
+    return this.#session.browserAccess(scope, lastsS, renew);
   }
 
-  async getLabels(): Promise<Answer<Array<[key: string, value: string]>>> {
-    return (await this.#attaching).getLabels();
-  }
-
-  async info(): Promise<Answer<SessionDetails>> {
-    return (await this.#attaching).info();
-  }
-
-  async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
-    return (await this.#attaching).callTool(name, argsJson);
-  }
-
-  async listTools(): Promise<Answer<ToolDescription[]>> {
-    return (await this.#attaching).listTools();
-  }
-
-  async browserAccess({ scope, lastsS, renew }: AccessRequest): Promise<Answer<string>> {
-    return (await this.#attaching).browserAccess(scope, lastsS, renew);
-  }
-
-  async run({ code, language, timeoutS, logLimit }: RunRequest): Promise<RunResult> {
-    return (await this.#attaching).run(code, language, timeoutS, logLimit);
+  run({ code, language, timeoutS, logLimit }: RunRequest): Promise<RunResult> {
+    return this.#session.run(code, language, timeoutS, logLimit);
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
-    return new BrowserRun(this.#session ?? this.#attaching, request, wake);
+    return new BrowserRun(this.#session, request, wake);
+  }
+}
+
+/** A session that this page was let into: it streams, and leaves everything else to the larger build. */
+class GuestSession implements NativeSession {
+  readonly sessionId: string;
+  readonly extensions: readonly string[];
+  readonly imageId = null;
+  readonly resourceUrl = null;
+  readonly appInstanceId = null;
+  readonly resourceId = null;
+  readonly #access: string;
+  #session: StreamingSession | Promise<StreamingSession>;
+  #full: Promise<AccountSession> | null = null;
+
+  constructor(access: string) {
+    const { sessionId, extensions } = JSON.parse(access) as { sessionId: string; extensions?: string[] };
+    this.sessionId = sessionId;
+    this.extensions = extensions ?? [];
+    this.#access = access;
+    const wasm = session.loaded ?? account.loaded;
+    this.#session = wasm?.attach(access) ?? session.load().then(({ attach }) => (this.#session = attach(access)));
+    if (this.#session instanceof Promise) {
+      this.#session.catch(() => {}); // the first run says why
+    }
+  }
+
+  delete = async (): Promise<Answer<null>> => (await this.#all()).delete();
+  getStatus = async (): Promise<Answer<string>> => (await this.#all()).getStatus();
+  keepAlive = async (): Promise<Answer<null>> => (await this.#all()).keepAlive();
+  getLabels = async (): Promise<Answer<Array<[key: string, value: string]>>> => (await this.#all()).getLabels();
+  info = async (): Promise<Answer<SessionDetails>> => (await this.#all()).info();
+  listTools = async (): Promise<Answer<ToolDescription[]>> => (await this.#all()).listTools();
+
+  async setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>> {
+    return (await this.#all()).setLabels(labels);
+  }
+
+  async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
+    return (await this.#all()).callTool(name, argsJson);
+  }
+
+  async browserAccess(request: AccessRequest): Promise<Answer<string>> {
+    return (await this.#all()).browserAccess(request);
+  }
+
+  /** All output with the result: a stream that nobody watches. */
+  run(request: RunRequest): Promise<RunResult> {
+    return new Promise((resolve) => {
+      const read = (): void => {
+        for (let batch; (batch = run.take()) !== null; ) {
+          if (batch.ended) {
+            resolve(run.result() ?? brokenRun("the run ended without a result"));
+          }
+        }
+      };
+      // What wakes us before there is a run is found by reading once afterwards.
+      let wake = (): void => {};
+      const run = this.stream(request, () => wake());
+      wake = read;
+      read();
+    });
+  }
+
+  stream(request: RunRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, request, wake);
+  }
+
+  #all(): Promise<AccountSession> {
+    this.#full ??= account.load().then(({ attach }) => new AccountSession(attach(this.#access)));
+    return this.#full;
   }
 }
 
@@ -194,7 +248,7 @@ class BrowserRun implements NativeRun {
   #hasEnded = false;
   #isCancelled = false;
 
-  constructor(session: WasmSession | Promise<WasmSession>, request: RunRequest, wake: () => void) {
+  constructor(session: StreamingSession | Promise<StreamingSession>, request: RunRequest, wake: () => void) {
     if (session instanceof Promise) {
       session.then(
         (ready) => {
@@ -232,7 +286,7 @@ class BrowserRun implements NativeRun {
     return this.#refused ?? this.#run?.result() ?? null;
   }
 
-  #start(session: WasmSession, { code, language, timeoutS, logLimit }: RunRequest, wake: () => void): void {
+  #start(session: StreamingSession, { code, language, timeoutS, logLimit }: RunRequest, wake: () => void): void {
     if (this.#isCancelled) {
       this.#refused = failedRun("Cancelled", "cancelled before it began; the code was not run");
       return;
@@ -252,7 +306,7 @@ function failedRun(name: string, value: string): RunResult {
 
 function adopted(answer: Answer<WasmSession>): Answer<NativeSession> {
   const { data } = answer;
-  return { ...answer, data: data === null ? null : new BrowserSession(data, data) };
+  return { ...answer, data: data === null ? null : new AccountSession(data) };
 }
 
 function flat(pairs: ReadonlyArray<readonly [string, string]> | null): string[] {
@@ -263,17 +317,13 @@ function flat(pairs: ReadonlyArray<readonly [string, string]> | null): string[] 
 export const browserBinding: Binding = {
   version: VERSION,
   Client: BrowserClient,
-  attach(access) {
-    const wasm = loadedWasm();
-    const session = wasm === null ? ready().then(({ attach }) => attach(access)) : wasm.attach(access);
-    const { sessionId, extensions } = JSON.parse(access) as { sessionId: string; extensions?: string[] };
-    return new BrowserSession(session, { sessionId, extensions: extensions ?? [] });
-  },
+  attach: (access) => new GuestSession(access),
   setLogger(level, sink) {
     applyLogger = (wasm) => wasm.setLogger(LEVELS.indexOf(level), sink);
-    const wasm = loadedWasm();
-    if (wasm !== null) {
-      applyLogger(wasm);
+    for (const { loaded } of [session, account]) {
+      if (loaded !== null) {
+        applyLogger(loaded);
+      }
     }
   },
 };

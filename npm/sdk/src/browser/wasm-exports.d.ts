@@ -1,6 +1,6 @@
 /** What `wasm-bindgen` makes of `crates/wasm`; the build puts it in place of the name `#wasm`. */
 
-import type { Answer, Batch, ListPage, RunResult, SessionDetails, ToolDescription, ToolResult } from "../binding.js";
+import type { Batch, RunResult } from "../binding.js";
 
 type Absent = null | undefined;
 
@@ -11,46 +11,7 @@ export function version(): string;
 export function setLogger(level: number, sink: (level: "debug" | "trace", target: string, message: string) => void): void;
 export function attach(access: string): NativeSession;
 
-export class Client {
-  constructor(apiKey: string | Absent, endpoint: string | Absent, timeoutMs: number | Absent);
-  readonly endpoint: string;
-  readonly timeoutMs: number;
-  createSession(
-    imageId: string,
-    labels: string[],
-    idleRelease: number | Absent,
-    mcpPolicyId: string | Absent,
-    contextId: string | Absent,
-    sdkVersion: string,
-  ): Promise<Answer<NativeSession>>;
-  getSession(sessionId: string): Promise<Answer<NativeSession>>;
-  listSessions(
-    labels: string[],
-    maxResults: number | Absent,
-    nextToken: string | Absent,
-    isAll: boolean | Absent,
-  ): Promise<Answer<ListPage>>;
-  deleteSession(sessionId: string): Promise<Answer<null>>;
-  listTools(imageId: string): Promise<Answer<ToolDescription[]>>;
-}
-
 export class NativeSession {
-  readonly sessionId: string;
-  readonly imageId: string | undefined;
-  readonly resourceUrl: string | undefined;
-  readonly appInstanceId: string | undefined;
-  readonly resourceId: string | undefined;
-  readonly extensions: string[];
-  delete(): Promise<Answer<null>>;
-  getStatus(): Promise<Answer<string>>;
-  keepAlive(): Promise<Answer<null>>;
-  setLabels(labels: string[]): Promise<Answer<null>>;
-  getLabels(): Promise<Answer<Array<[string, string]>>>;
-  info(): Promise<Answer<SessionDetails>>;
-  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
-  listTools(): Promise<Answer<ToolDescription[]>>;
-  browserAccess(scope: string, lastsS: number | Absent, renew: string | Absent): Promise<Answer<string>>;
-  run(code: string, language: string, timeoutS: number, logLimit: number | Absent): Promise<RunResult>;
   stream(
     code: string,
     language: string,

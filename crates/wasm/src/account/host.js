@@ -1,0 +1,79 @@
+// What the larger build has done by the browser in its own language.
+
+/** 32 hexadecimal digits, as the ids on the wire. (`crypto.randomUUID` is missing on pages without https.) */
+export const randomId = () => [0, 1].map(() => crypto.getRandomValues(new BigUint64Array(1))[0].toString(16).padStart(16, "0")).join("");
+
+/**
+ * One HTTP exchange. Resolves to the answer, or to the reason why there is none: `timedOut`, or the browser's words.
+ * Cookies stay at home, and a redirect is an answer like any other that no call expects: following it would carry the
+ * key to wherever it leads.
+ */
+export async function exchange(method, url, headers, body, milliseconds, limit) {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), milliseconds);
+  try {
+    const response = await fetch(url, {
+      method,
+      headers: headers.map((name, at) => [name, headers[at + 1]]).filter((_, at) => at % 2 === 0),
+      body,
+      signal: abort.signal,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "manual",
+    });
+    const parts = [];
+    let size = 0;
+    for (let reader = response.body?.getReader(), part; reader && !(part = await reader.read()).done; ) {
+      size += part.value.length;
+      if (size > limit) {
+        abort.abort();
+        return { reason: `the answer is longer than ${limit} bytes` };
+      }
+      parts.push(part.value);
+    }
+    return {
+      status: response.status,
+      requestId: response.headers.get("x-request-id") ?? undefined,
+      body: await new Blob(parts).text(),
+    };
+  } catch (error) {
+    return { timedOut: abort.signal.aborted, reason: String(error?.message ?? error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+// The objects of binding.ts. What is absent there is null.
+
+export const answer = (requestId, success, code, errorMessage, httpStatus, data) => ({
+  requestId,
+  success,
+  code: code ?? null,
+  errorMessage,
+  httpStatus: httpStatus ?? null,
+  data,
+});
+
+export const tool = (name, description, inputSchema, server, tool) => ({ name, description, inputSchema, server, tool });
+
+export const toolResult = (isError, text, contentJson) => ({ isError, text, contentJson });
+
+export const sessionPage = (ids, states, nextToken, maxResults, totalCount) => ({
+  sessions: ids.map((sessionId, at) => ({ sessionId, sessionStatus: states[at] })),
+  nextToken: nextToken ?? null,
+  maxResults,
+  totalCount,
+});
+
+export const sessionDetails = (sessionId, resourceUrl, appId, authCode, connectionProperties, resourceId, resourceType, ticket) => ({
+  sessionId,
+  resourceUrl: resourceUrl ?? null,
+  appId: appId ?? null,
+  authCode: authCode ?? null,
+  connectionProperties: connectionProperties ?? null,
+  resourceId: resourceId ?? null,
+  resourceType: resourceType ?? null,
+  ticket: ticket ?? null,
+});

@@ -1,0 +1,52 @@
+/** What `wasm-bindgen` makes of `crates/wasm` with the feature `account`; the build puts it in place of `#account`. */
+
+import { NativeSession as StreamingSession } from "#wasm";
+import type { Answer, ListPage, RunResult, SessionDetails, ToolDescription, ToolResult } from "../binding.js";
+
+export { default, NativeRun, setLogger, version } from "#wasm";
+
+type Absent = null | undefined;
+
+export function attach(access: string): NativeSession;
+
+export class Client {
+  constructor(apiKey: string | Absent, endpoint: string | Absent, timeoutMs: number | Absent);
+  readonly endpoint: string;
+  readonly timeoutMs: number;
+  createSession(
+    imageId: string,
+    labels: string[],
+    idleRelease: number | Absent,
+    mcpPolicyId: string | Absent,
+    contextId: string | Absent,
+    sdkVersion: string,
+  ): Promise<Answer<NativeSession>>;
+  getSession(sessionId: string): Promise<Answer<NativeSession>>;
+  listSessions(
+    labels: string[],
+    maxResults: number | Absent,
+    nextToken: string | Absent,
+    isAll: boolean | Absent,
+  ): Promise<Answer<ListPage>>;
+  deleteSession(sessionId: string): Promise<Answer<null>>;
+  listTools(imageId: string): Promise<Answer<ToolDescription[]>>;
+}
+
+export class NativeSession extends StreamingSession {
+  readonly sessionId: string;
+  readonly imageId: string | undefined;
+  readonly resourceUrl: string | undefined;
+  readonly appInstanceId: string | undefined;
+  readonly resourceId: string | undefined;
+  readonly extensions: string[];
+  delete(): Promise<Answer<null>>;
+  getStatus(): Promise<Answer<string>>;
+  keepAlive(): Promise<Answer<null>>;
+  setLabels(labels: string[]): Promise<Answer<null>>;
+  getLabels(): Promise<Answer<Array<[string, string]>>>;
+  info(): Promise<Answer<SessionDetails>>;
+  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
+  listTools(): Promise<Answer<ToolDescription[]>>;
+  browserAccess(scope: string, lastsS: number | Absent, renew: string | Absent): Promise<Answer<string>>;
+  run(code: string, language: string, timeoutS: number, logLimit: number | Absent): Promise<RunResult>;
+}
