@@ -3,7 +3,7 @@
 //! The command line holds a few lines that read the harness itself, the first frame of the control channel: so it
 //! needs no file, has no limit of length, and does not fill the process list.
 
-use crate::Language;
+use crate::{Language, python};
 
 /// How an interpreter is started.
 #[derive(Debug)]
@@ -19,8 +19,8 @@ pub(crate) fn of(language: Language) -> Option<Harness> {
     match language {
         Language::Python => Some(Harness {
             // Isolated: neither the environment nor the working directory decides what the harness imports.
-            args: &["-I", "-c", include_str!("python/boot.py")],
-            source: include_str!("python/harness.py"),
+            args: &["-I", "-c", python::BOOT],
+            source: python::SOURCES,
         }),
         Language::JavaScript => Some(Harness {
             // An interrupted timer callback leaves node's bookkeeping of asynchronous contexts one entry too deep;

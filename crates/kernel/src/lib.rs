@@ -32,6 +32,7 @@ mod interpreter;
 mod kernel;
 mod message;
 mod process;
+mod python;
 mod spawn;
 mod spec;
 mod text;

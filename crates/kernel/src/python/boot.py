@@ -6,4 +6,5 @@ def take(size):
         if not more: os._exit(0)
         data += more
     return data
-exec(compile(take(int.from_bytes(take(4), "big")), "<agb>", "exec"), {"__name__": "agb"})
+parts = take(int.from_bytes(take(4), "big")).decode().split("\0")
+exec(compile(parts[0], "<agb>", "exec"), {"__name__": "agb", "parts": parts[1:]})

@@ -1,0 +1,87 @@
+# Serves cells until nobody sends any more.
+
+import builtins
+import os
+import sys
+
+from _agb import control as channel
+from _agb import imports, streams
+from _agb.cells import cells
+from _agb.control import control, interrupts
+
+
+def display(*values, **options):
+    """Shows values in their richest form, as a notebook does."""
+    from _agb import results
+
+    return results.display(*values, **options)
+
+
+def get_ipython():
+    """The notebook around this program: a small one that knows the usual magics."""
+    from _agb import shell
+
+    return shell.shell
+
+
+def show_uncaught(kind, error, trace):
+    cells.write_traceback(error)
+
+
+def prepare_packages():
+    """What this session has installed is importable; see `packages`."""
+    from _agb import packages
+
+    packages.use()
+
+
+def hook(name, part, prepare=False):
+    """After module `name` was loaded, calls `loaded` of a part of the harness."""
+
+    def get_ready():
+        from importlib import import_module
+
+        return import_module("_agb." + part).prepare() if prepare else None
+
+    def finish(module, prepared):
+        from importlib import import_module
+
+        import_module("_agb." + part).loaded(module, prepared)
+
+    imports.when_loaded(name, get_ready, finish)
+
+
+class LastResort:
+    """Offers a small `IPython` to programs on a machine that has none."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "IPython" or name.startswith("IPython."):
+            from _agb import shim
+
+            return shim.find_spec(name)
+        return None
+
+
+streams.install()
+for function in (display, get_ipython):
+    function.__module__ = "builtins"
+    setattr(builtins, function.__name__, function)
+sys.excepthook = show_uncaught
+sys.argv = [""]
+sys.path.insert(0, "")
+sys.meta_path.append(LastResort)
+hook("matplotlib", "plotting", prepare=True)
+hook("IPython.core.display_functions", "shim")
+hook("IPython.core.getipython", "shim")
+if sys.version_info >= (3, 14):
+    hook("multiprocessing.context", "processes")
+if os.path.isdir(os.environ.get("HOME", "") + "/.local/share/agb"):
+    prepare_packages()
+interrupts.install()
+control.send('{"type":"ready"}')
+while True:
+    message = channel.control.receive()
+    if message["type"] == "run":
+        cells.run(message)
+    message = None
