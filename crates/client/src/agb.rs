@@ -67,7 +67,7 @@ impl Agb {
     pub fn endpoint(&self) -> Option<BaseUrl> {
         match (&self.api.settings.endpoint, &self.api.local_program) {
             (Endpoint::Remote(base), _) => Some(base.clone()),
-            (Endpoint::Local, Some(program)) => local::running(program),
+            (Endpoint::Local, Some(program)) => local::address(program),
             (Endpoint::Local, None) => None,
         }
     }

@@ -76,33 +76,46 @@ struct Running {
     server: LocalServer,
 }
 
-/// By program. The lock is held while one starts, so that two first calls start one.
-static RUNNING: Mutex<Option<HashMap<PathBuf, Running>>> = Mutex::const_new(None);
+/// The server of one program.
+#[derive(Default)]
+struct Place {
+    /// Held while one starts, so that two first calls start one.
+    running: Mutex<Option<Running>>,
+    /// Where the last one that started listens.
+    url: StdMutex<Option<BaseUrl>>,
+}
 
-/// The address of the server, if one is running now.
-pub(crate) fn running(program: &Path) -> Option<BaseUrl> {
-    let running = RUNNING.try_lock().ok()?;
-    Some(running.as_ref()?.get(program)?.server.url.clone())
+/// The place of a program, the same for all of the process.
+fn place(program: &Path) -> Arc<Place> {
+    static PLACES: StdMutex<Option<HashMap<PathBuf, Arc<Place>>>> = StdMutex::new(None);
+    let mut places = PLACES.lock().unwrap_or_else(PoisonError::into_inner);
+    Arc::clone(places.get_or_insert_default().entry(program.to_owned()).or_default())
+}
+
+/// The address of the server, if one has been started.
+pub(crate) fn address(program: &Path) -> Option<BaseUrl> {
+    place(program).url.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 /// The running server, started if there is none or if it died.
 pub(crate) async fn server(program: &Path) -> Result<LocalServer, LocalError> {
-    let mut guard = RUNNING.lock().await;
-    let running = guard.get_or_insert_default();
-    if let Some(known) = running.get_mut(program) {
+    let place = place(program);
+    let mut running = place.running.lock().await;
+    if let Some(known) = running.as_mut() {
         match known.child.try_wait() {
             Ok(None) => return Ok(known.server.clone()),
             Ok(Some(status)) => {
-                tracing::warn!(target: "agb::local", %status, "the local server ended; starting another")
+                tracing::warn!(target: "agb::local", %status, "the local server ended; starting another");
             }
             Err(error) => tracing::warn!(target: "agb::local", %error, "the local server is lost; starting another"),
         }
-        running.remove(program);
+        *running = None;
     }
     let started = start(program).await?;
     let server = started.server.clone();
     tracing::info!(target: "agb::local", url = %server.url, "the local server listens");
-    running.insert(program.to_owned(), started);
+    *place.url.lock().unwrap_or_else(PoisonError::into_inner) = Some(server.url.clone());
+    *running = Some(started);
     Ok(server)
 }
 

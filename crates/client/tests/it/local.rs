@@ -13,9 +13,12 @@ use crate::service::{Service, fine};
 
 /// A program with this body; `$DIR` is its folder.
 fn program(folder: &TempDir, body: &str) -> PathBuf {
-    let path = folder.path().join("agb-server");
-    let text = format!("#!/bin/sh\nDIR='{}'\n{body}\n", folder.path().display());
-    fs::write(&path, text).expect("there is room");
+    let (text, path) = (folder.path().join("text"), folder.path().join("agb-server"));
+    fs::write(&text, format!("#!/bin/sh\nDIR='{}'\n{body}\n", folder.path().display())).expect("there is room");
+    // Written by another process: a child that some other test starts at this moment would hold our file open for
+    // writing, and the system runs no such file.
+    let copied = std::process::Command::new("cp").args([&text, &path]).status().expect("there is a cp");
+    assert!(copied.success());
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("it is ours");
     path
 }
