@@ -12,7 +12,7 @@
 //!
 //! Invariants:
 //! * The JavaScript thread never waits and never parses: text arrives as ASCII or UTF-16, ready to become a string.
-//! * The I/O thread never calls JavaScript; what it wants said goes through the [`Lane`](lane::Lane), which knows when
+//! * The I/O thread never calls JavaScript; what it wants said goes through the `Lane`, which knows when
 //!   the JavaScript thread is no more.
 //! * Only pending runs and pending promises keep the process alive.
 //! * A panic on either side becomes an error, never a crash.
