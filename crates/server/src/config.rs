@@ -19,6 +19,9 @@ pub struct Config {
     /// Where clients reach this server, when that is not what they say in `Host` (a reverse proxy that rewrites it).
     /// An `http` or `https` URL without a trailing slash.
     pub public_url: Option<String>,
+    /// The origins whose web pages may use this server, such as `https://app.example.org`; `*` for all. None: those of
+    /// this machine (`localhost`, `127.0.0.1`, `[::1]`, any port).
+    pub allow_origins: Vec<String>,
     /// Interpreters to use. A language that is not in here is looked for in the usual places.
     pub interpreters: BTreeMap<Language, PathBuf>,
     /// The folder below which the sessions' folders are made. The server makes a private one of its own in it, and
@@ -34,6 +37,7 @@ impl Config {
         Self {
             api_key,
             public_url: None,
+            allow_origins: Vec::new(),
             interpreters: BTreeMap::new(),
             data_dir: std::env::temp_dir(),
             limits: Limits::default(),
@@ -87,6 +91,11 @@ pub struct Limits {
     pub silence_timeout: Duration,
     /// A client that takes no byte for so long is gone. As above.
     pub write_timeout: Duration,
+    /// How long an access lasts that a page is given (`browserAccess`). 15 min: longer than a page takes to load, short
+    /// enough for a token that was seen by somebody.
+    pub access_time: Duration,
+    /// The longest time that an access may be asked for: a day, as for sessions.
+    pub max_access_time: Duration,
     /// How long the server's end waits for its sessions to end. Kernels are killed after a second or two anyway.
     pub shutdown_grace: Duration,
 }
@@ -113,6 +122,8 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(20),
             silence_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(120),
+            access_time: Duration::from_secs(15 * 60),
+            max_access_time: Duration::from_secs(24 * 3600),
             shutdown_grace: Duration::from_secs(5),
         }
     }

@@ -22,11 +22,14 @@ use std::sync::Arc;
 use agb_core::wire::DEFAULT_TARGET;
 use agb_core::wire::service::{Reply, Request, StartRun, parse_request};
 use axum::extract::ws::{Message, WebSocket};
+use axum::http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use self::link::{Link, Loss, Turn};
-use crate::run::event::{Event, RunFailure};
+use crate::access::Pass;
+use crate::http::ApiError;
+use crate::run::event::{Event, RunFailure, failure};
 use crate::run::frame::frame;
 use crate::run::{MAX_CHUNK, ReadyRuns, Run, Wishes};
 use crate::session::{Session, Stage};
@@ -41,6 +44,7 @@ pub(crate) struct Connection {
     replies: VecDeque<String>,
     /// Messages that meant nothing.
     nonsense: u32,
+    pass: Pass,
 }
 
 /// How a connection came to its end.
@@ -67,13 +71,19 @@ mod close {
     pub(super) const TOO_LARGE: u16 = 1009;
     /// Against the rules of this protocol.
     pub(super) const POLICY: u16 = 1008;
+    /// The token opens nothing, or nothing any more. Reads as 401.
+    pub(super) const UNAUTHORIZED: u16 = 4401;
+    /// The token, or the page's origin, opens something else. Reads as 403.
+    pub(super) const FORBIDDEN: u16 = 4403;
+    /// What a close frame can carry (RFC 6455, section 5.5), less the code.
+    pub(super) const MOST_REASON: usize = 123;
     /// The session is no more. (4000 and above are free for applications; this one reads as 404.)
     pub(super) const SESSION_GONE: u16 = 4404;
 }
 
 impl Connection {
     /// Serves a client until it or its session is gone.
-    pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>) {
+    pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>, pass: Pass) {
         let mut connection = Self {
             session,
             link: Link::new(socket),
@@ -81,9 +91,10 @@ impl Connection {
             shown: HashMap::new(),
             replies: VecDeque::new(),
             nonsense: 0,
+            pass,
         };
         connection.session.touch();
-        tracing::debug!(session = connection.session.id(), "connected");
+        tracing::debug!(session = connection.session.id(), pass = %connection.pass, "connected");
         let end = connection.talk().await;
         tracing::debug!(session = connection.session.id(), ?end, runs = connection.shown.len(), "disconnected");
         for run in connection.shown.into_values() {
@@ -93,6 +104,18 @@ impl Connection {
         if let End::Goodbye(code, reason) = end {
             connection.link.close(code, reason).await;
         }
+    }
+
+    /// Tells a browser's client why it may not come in.
+    pub(crate) async fn turn_away(socket: WebSocket, error: &ApiError) {
+        let code = match error.kind().1 {
+            StatusCode::UNAUTHORIZED => close::UNAUTHORIZED,
+            StatusCode::FORBIDDEN => close::FORBIDDEN,
+            _ => close::SESSION_GONE,
+        };
+        let mut reason = error.to_string();
+        reason.truncate(reason.floor_char_boundary(close::MOST_REASON));
+        Link::new(socket).close(code, reason).await;
     }
 
     async fn talk(&mut self) -> End {
@@ -117,6 +140,9 @@ impl Connection {
                 _ = heartbeat.tick() => {
                     ping_due = true;
                     continue;
+                }
+                () = self.pass.expired() => {
+                    return End::Goodbye(close::UNAUTHORIZED, "the access has expired: have your server renew it or give a new one");
                 }
                 () = gone(&mut stage), if last_words.is_none() => {
                     last_words = Some(Instant::now() + LAST_WORDS);
@@ -194,7 +220,9 @@ impl Connection {
             Request::Ping => Ok(()),
             Request::Start { invocation, start, .. } => self.start(invocation, start),
             Request::Cancel { invocation } => {
-                if let Some(run) = self.session.run(&invocation) {
+                if self.pass.may_run().is_ok()
+                    && let Some(run) = self.session.run(&invocation)
+                {
                     run.interrupt();
                 }
                 Ok(())
@@ -231,12 +259,17 @@ impl Connection {
             return Ok(());
         }
         let limits = &self.session.config().limits;
+        let is_let_in = self.pass.may_run();
         let wishes = Wishes {
             extended: start.is_extended(),
             window: start.window.map(|window| window.min(limits.max_window)),
             buffer: limits.run_buffer,
         };
-        match self.session.start(&invocation, wishes, &start.language, start.code, start.timeout_s) {
+        let started = match is_let_in {
+            Ok(()) => self.session.start(&invocation, wishes, &start.language, start.code, start.timeout_s),
+            Err(denied) => Err(failure("NotAllowed", denied.to_string())),
+        };
+        match started {
             Ok(run) => {
                 run.attach(Arc::clone(&self.ready));
                 self.shown.insert(invocation, run);

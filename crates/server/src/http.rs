@@ -1,7 +1,9 @@
 //! The HTTP side: routes, the key, and the envelope around every answer.
 
+mod access;
 mod address;
 mod answer;
+mod browser;
 mod error;
 mod labels;
 mod link;
@@ -22,6 +24,8 @@ use futures_util::FutureExt;
 
 pub(crate) use self::address::Address;
 pub use self::address::InvalidPublicUrl;
+pub use self::browser::InvalidOrigin;
+pub(crate) use self::browser::Origins;
 pub(crate) use self::error::ApiError;
 use crate::server::Shared;
 
@@ -42,12 +46,15 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/sdk/GetLabel", get(labels::get))
         .route("/internet/getLink", get(sessions::link))
         .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
-    let with_token =
-        Router::new().route("/ws/{session}", get(link::connect)).route("/link/{session}/callTool", post(link::call));
+    let with_token = Router::new()
+        .route("/ws/{session}", get(link::connect))
+        .route("/link/{session}/callTool", post(link::call))
+        .route("/link/{session}/browserAccess", post(access::give));
     with_key
         .merge(with_token)
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
         .layer(from_fn(catch_panics))
         .with_state(shared)
 }

@@ -33,7 +33,10 @@
 //! | `error` events | `error` has `name`, `value`, `traceback` beside `code`, `message`, `traceId` |
 //! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`; `stateLost: true` when variables are gone |
 //! | `run_code` (not streamed) | `error: {name, value, traceback}` and `stateLost`, likewise |
-//! | WebSocket close codes | 1008: too many messages that are no requests; 1009: a message above the limit; 4404: the session was released |
+//! | WebSocket close codes | 1008: too many messages that are no requests; 1009: a message above the limit; 4401, 4403: the token, or the page's origin, opens nothing (any more), or something else; 4404: the session was released, or never was |
+//! | `POST <linkUrl>/browserAccess`, `X-Access-Token` of the session itself | body `scope` (`run`, `read`), `lastsS`, `renew`; `data` is `{sessionId, wsUrl, linkUrl, token, expiresAt, scope, extensions, target}`: a way into this session for a while, for a web page |
+//! | WebSocket sub-protocols | `agb.v1` is selected where it is offered; `agb.token.<token>` is a browser's way to send the token. Such a client is never refused by an HTTP status, which browsers hide, but by a close code and a reason |
+//! | `Origin` | pages of this machine by default, else those of `--allow-origin`; CORS for the HTTP calls; a `Host` that is not ours (DNS rebinding) is refused |
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -47,6 +50,7 @@
 //! # }
 //! ```
 
+mod access;
 mod config;
 mod connection;
 mod http;
@@ -59,9 +63,9 @@ mod sessions;
 mod tools;
 
 pub use config::{Config, Limits};
-pub use http::InvalidPublicUrl;
+pub use http::{InvalidOrigin, InvalidPublicUrl};
 pub use random::api_key;
 pub use server::{Server, StartError};
 
 /// The extensions to AGB's wire that this server knows, by their names in the protocol.
-pub const EXTENSIONS: &[&str] = &["flow", "cancel"];
+pub const EXTENSIONS: &[&str] = &["flow", "cancel", "browserAccess"];

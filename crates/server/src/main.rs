@@ -41,6 +41,10 @@ struct Serve {
     /// Where clients reach this server, when a proxy hides the Host that they asked for.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
+    /// Web pages of this origin may use the server, such as https://app.example.org; repeat it for more, `*` for all.
+    /// Without it those of this machine may.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
     /// End when standard input does: a parent's way to take this server with it, however it ends.
     #[arg(long)]
     exit_with_stdin: bool,
@@ -123,6 +127,12 @@ struct LimitArgs {
     /// A WebSocket client that takes nothing for so long is gone.
     #[arg(long, default_value_t = seconds(Limits::default().write_timeout), value_name = "SECONDS")]
     write_timeout: f64,
+    /// How long an access lasts that a page is given, unless it is asked for with another time.
+    #[arg(long, default_value_t = seconds(Limits::default().access_time), value_name = "SECONDS")]
+    access_time: f64,
+    /// The longest time that an access may be asked for.
+    #[arg(long, default_value_t = seconds(Limits::default().max_access_time), value_name = "SECONDS")]
+    max_access_time: f64,
     /// How long the server's own end may take.
     #[arg(long, default_value_t = seconds(Limits::default().shutdown_grace), value_name = "SECONDS")]
     shutdown_grace: f64,
@@ -172,6 +182,7 @@ fn config(serve: Serve) -> Result<Config, String> {
     let defaults = Config::new(key);
     Ok(Config {
         public_url: serve.public_url,
+        allow_origins: serve.allow_origin,
         interpreters: interpreters.into_iter().filter_map(|(language, path)| Some((language, path?))).collect(),
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         limits: limits(&serve.limits)?,
@@ -200,6 +211,8 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         heartbeat: duration("--heartbeat", args.heartbeat)?,
         silence_timeout: duration("--silence-timeout", args.silence_timeout)?,
         write_timeout: duration("--write-timeout", args.write_timeout)?,
+        access_time: duration("--access-time", args.access_time)?,
+        max_access_time: duration("--max-access-time", args.max_access_time)?,
         shutdown_grace: duration("--shutdown-grace", args.shutdown_grace)?,
     })
 }

@@ -23,8 +23,9 @@ use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use crate::access::Accesses;
 use crate::config::Config;
-use crate::http::{self, Address, ApiError, InvalidPublicUrl};
+use crate::http::{self, Address, ApiError, InvalidOrigin, InvalidPublicUrl, Origins};
 use crate::session::Session;
 use crate::sessions::Sessions;
 
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     pub(crate) address: Option<Address>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) accesses: Accesses,
+    pub(crate) origins: Origins,
 }
 
 /// Why there is no server.
@@ -52,6 +55,9 @@ pub enum StartError {
     /// The public URL is none.
     #[error(transparent)]
     PublicUrl(#[from] InvalidPublicUrl),
+    /// An allowed origin is none.
+    #[error(transparent)]
+    Origin(#[from] InvalidOrigin),
     /// There is no place for the sessions.
     #[error("no folder could be made in {folder}: {error}; choose another with --data-dir")]
     DataDir {
@@ -82,10 +88,11 @@ impl Server {
             return Err(StartError::EmptyKey);
         }
         let address = config.public_url.as_deref().map(Address::parse).transpose()?;
+        let origins = Origins::parse(&config.allow_origins)?;
         let config = Arc::new(config);
         let sessions = Sessions::new(Arc::clone(&config))
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
-        Ok(Self { shared: Arc::new(Shared { config, address, sessions }) })
+        Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses: Accesses::default(), origins }) })
     }
 
     /// The routes, to be served by other means than [`Server::serve`], which has limits on connections and slow

@@ -73,9 +73,9 @@ impl Link {
     }
 
     /// Says goodbye, and waits a moment for the other end to do the same.
-    pub(super) async fn close(mut self, code: u16, reason: &'static str) {
+    pub(super) async fn close(mut self, code: u16, reason: impl Into<String>) {
         let goodbye = async {
-            let frame = CloseFrame { code, reason: reason.into() };
+            let frame = CloseFrame { code, reason: reason.into().into() };
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.next().await {}
             }

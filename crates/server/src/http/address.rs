@@ -42,6 +42,11 @@ impl Address {
         is_host(host).then(|| Self { secure, rest: host.to_owned() })
     }
 
+    /// Whether its host, with the port where it has one, is this.
+    pub(super) fn is_host(&self, host: &str) -> bool {
+        self.rest.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(host))
+    }
+
     /// The URL of a path, for HTTP.
     pub(crate) fn http(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.secure { "https" } else { "http" }, self.rest)

@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
 use super::answer::envelope;
+use crate::access::{Denied, TooMany};
 use crate::image::UnknownImage;
 use crate::session::Busy;
 use crate::sessions::CreateError;
@@ -19,8 +20,16 @@ pub(crate) enum ApiError {
     WrongKey,
     #[error("no access token: send the session's token in the header X-Access-Token")]
     NoToken,
-    #[error("the access token is not this session's: fetch it anew by getSession")]
-    WrongToken,
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error("only the session's own token opens this: ask the server that created the session")]
+    NotOwner,
+    #[error("pages of the origin {0:?} may not use this server: start it with --allow-origin {0}")]
+    WrongOrigin(String),
+    #[error("this server does not know itself as {0:?}: start it with --public-url, or reach it by its address")]
+    WrongHost(String),
+    #[error(transparent)]
+    TooManyAccesses(#[from] TooMany),
     #[error("session {0:?} not found: it was released, was idle for too long, or never was; create a new one")]
     NoSession(String),
     #[error("session {0:?} is being released: create a new one")]
@@ -63,7 +72,14 @@ impl ApiError {
             Self::NoKey => ("InvalidApiKey.Missing", Status::UNAUTHORIZED),
             Self::WrongKey => ("InvalidApiKey.NotFound", Status::UNAUTHORIZED),
             Self::NoToken => ("InvalidAccessToken.Missing", Status::UNAUTHORIZED),
-            Self::WrongToken => ("InvalidAccessToken.NotFound", Status::UNAUTHORIZED),
+            Self::Denied(Denied::Unknown) => ("InvalidAccessToken.NotFound", Status::UNAUTHORIZED),
+            Self::Denied(Denied::Expired) => ("InvalidAccessToken.Expired", Status::UNAUTHORIZED),
+            Self::Denied(Denied::OtherSession) => ("InvalidAccessToken.OtherSession", Status::FORBIDDEN),
+            Self::Denied(Denied::OnlyReads) => ("InvalidAccessToken.Scope", Status::FORBIDDEN),
+            Self::NotOwner => ("InvalidAccessToken.NotOwner", Status::FORBIDDEN),
+            Self::WrongOrigin(_) => ("InvalidOrigin.NotAllowed", Status::FORBIDDEN),
+            Self::WrongHost(_) => ("InvalidHost.NotAllowed", Status::FORBIDDEN),
+            Self::TooManyAccesses(_) => ("LimitExceeded.Accesses", Status::TOO_MANY_REQUESTS),
             Self::NoSession(_) => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
             Self::SessionEnding(_) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
             Self::NoImage(_) => ("InvalidImage.NotFound", Status::BAD_REQUEST),

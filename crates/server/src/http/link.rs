@@ -7,19 +7,24 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use serde_json::json;
 
 use super::answer::Answer;
+use super::browser;
 use super::error::ApiError;
 use super::params::Params;
+use crate::access::{Denied, Pass};
 use crate::connection::Connection;
 use crate::server::{Seat, Shared};
 use crate::session::{Session, Stage};
 use crate::tools;
 
 /// `GET /ws/{sessionId}`
+///
+/// A browser can neither set a header nor see the status of a handshake that was refused. So its token comes as a
+/// sub-protocol beside the one that is selected, and a refusal is a connection that is closed with a code and a reason.
 pub(super) async fn connect(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
@@ -27,15 +32,24 @@ pub(super) async fn connect(
     seat: Option<Extension<Seat>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let session = open(&shared, path, &headers)?;
+    let entry = browser::check(&shared, &headers).and_then(|()| enter(&shared, path, &headers));
+    let is_browser = offered(&headers).any(|protocol| protocol == PROTOCOL);
+    let entry = match entry {
+        Err(error) if !is_browser => return Err(error),
+        entry => entry,
+    };
     let limits = &shared.config.limits;
     let upgrade = upgrade.map_err(|rejection| ApiError::NoUpgrade(rejection.body_text()))?;
     Ok(upgrade
+        .protocols([PROTOCOL])
         .max_message_size(limits.max_message)
         .max_frame_size(limits.max_message)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket handshake broke off"))
         .on_upgrade(async move |socket| {
-            Connection::serve(socket, session).await;
+            match entry {
+                Ok(Entry { session, pass }) => Connection::serve(socket, session, pass).await,
+                Err(error) => Connection::turn_away(socket, &error).await,
+            }
             drop(seat);
         }))
 }
@@ -47,27 +61,45 @@ pub(super) async fn call(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Answer, ApiError> {
-    let session = open(&shared, path, &headers)?;
+    let Entry { session, pass } = enter(&shared, path, &headers)?;
+    pass.may_run()?;
     let tool = tools::find(&params.required("tool")?)?;
     let args = params.object("args")?.unwrap_or_default();
     let answer = tool.call(&session, args).await?;
     Ok(Answer::new(json!({ "result": answer.to_json() })))
 }
 
+/// The sub-protocol that browsers' clients speak.
+const PROTOCOL: &str = "agb.v1";
+/// Before a token among the sub-protocols that are offered.
+const TOKEN_PROTOCOL: &str = "agb.token.";
+
+/// A session, and what its visitor may do in it.
+pub(super) struct Entry {
+    pub(super) session: Arc<Session>,
+    pub(super) pass: Pass,
+}
+
 /// Finds the session and checks the token. Without any token nobody learns whether the session exists.
-fn open(
+pub(super) fn enter(
     shared: &Shared,
     path: Result<Path<String>, PathRejection>,
     headers: &HeaderMap,
-) -> Result<Arc<Session>, ApiError> {
+) -> Result<Entry, ApiError> {
     let Path(id) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
-    let token = headers.get("x-access-token").ok_or(ApiError::NoToken)?;
+    let token = match headers.get("x-access-token") {
+        Some(token) => token.to_str().map_err(|_| Denied::Unknown)?,
+        None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken)?,
+    };
     let session = shared.find(&id)?;
-    if !token.to_str().is_ok_and(|token| session.token().matches(token)) {
-        return Err(ApiError::WrongToken);
-    }
+    let pass = if session.token().matches(token) { Pass::of_owner() } else { shared.accesses.check(&id, token)? };
     if session.stage() != Stage::Running {
         return Err(ApiError::SessionEnding(id));
     }
-    Ok(session)
+    Ok(Entry { session, pass })
+}
+
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
 }

@@ -164,11 +164,11 @@ fn describe(session: &Session, address: &Address) -> Value {
     })
 }
 
-fn link_path(session: &Session) -> String {
+pub(super) fn link_path(session: &Session) -> String {
     format!("/link/{}", session.id())
 }
 
-fn address(shared: &Shared, headers: &HeaderMap) -> Result<Address, ApiError> {
+pub(super) fn address(shared: &Shared, headers: &HeaderMap) -> Result<Address, ApiError> {
     match &shared.address {
         Some(address) => Ok(address.clone()),
         None => Address::of_request(headers)

@@ -2,6 +2,7 @@
 
 mod address;
 mod bad_input;
+mod browser;
 mod command;
 mod files;
 mod flow;

@@ -11,7 +11,7 @@ async fn a_session_is_created_described_and_released() {
     let server = TestServer::start().await;
     let data = server.post("/mcp/createSession?imageId=agb-code-space-1&sdkStats=%7B%7D", json!({})).await.ok();
     assert_eq!(data["success"], true);
-    assert_eq!(data["extensions"], json!(["flow", "cancel"]));
+    assert_eq!(data["extensions"], json!(agb_server::EXTENSIONS));
     let session = TestSession::of(&data);
     assert_eq!(session.token.len(), 64, "256 bits");
     assert_eq!(session.ws_url, format!("ws://{}/ws/{}", server.address, session.id));
