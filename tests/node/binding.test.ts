@@ -340,12 +340,7 @@ describe("a stream", () => {
   });
 
   test("ends with Cancelled when it is cancelled", async () => {
-    let started: () => void = () => {};
-    const start = new Promise<void>((resolve) => (started = resolve));
-    service.onRun = async (run) => {
-      run.chunk("out", "going");
-      started();
-    };
+    service.onRun = async (run) => run.chunk("out", "going");
     const made = await session();
     const ended = new Promise<RunResult>((resolve) => {
       const run = made.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null }, () => {
@@ -354,9 +349,10 @@ describe("a stream", () => {
             resolve(run.result()!);
             return;
           }
+          run.cancel();
+          run.cancel();
         }
       });
-      void start.then(() => run.cancel());
     });
     const result = await ended;
     assert.equal(result.success, false);
