@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! main ──► suite ──► tally                    what the tests said, as numbers
-//!      ──► demo, pack ──► artifacts ──► setup ──► process, stamp, progress
+//!      ──► demo, pack, wasm ──► artifacts ──► setup ──► process, stamp, progress
 //! ```
 
 mod artifacts;
@@ -22,6 +22,7 @@ mod setup;
 mod stamp;
 mod suite;
 mod tally;
+mod wasm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ usage: cargo xtask COMMAND
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
+  wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
   pack [--profile dev|release]  leave installable npm tarballs in target/npm (release, the default)
                                 or target/npm-dev
 ";
@@ -64,6 +66,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
         ["check"] => suite::check(workspace),
         ["node"] => artifacts::node(workspace, Profile::Dev),
         ["node", "--release"] => artifacts::node(workspace, Profile::Release),
+        ["wasm"] => wasm::run(workspace),
         ["pack"] => pack::run(workspace, Profile::Release),
         ["pack", "--profile", profile] => pack::run(workspace, profile.parse()?),
         ["help" | "--help" | "-h"] => {

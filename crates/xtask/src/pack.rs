@@ -14,6 +14,7 @@ use crate::artifacts::{self, Profile, Programs};
 use crate::error::Error;
 use crate::job;
 use crate::platform::{Kind, Platforms};
+use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
@@ -55,6 +56,7 @@ pub(crate) fn pack(workspace: &Workspace, profile: Profile) -> Result<Vec<Tarbal
         }
     }
     artifacts::typescript(workspace)?;
+    wasm::bundle(workspace)?;
     let programs = artifacts::programs(workspace, profile)?;
     let platforms = Platforms::read(workspace)?;
 

@@ -158,8 +158,37 @@ pub(crate) fn rust_component(workspace: &Workspace, subcommand: &str, component:
     if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
 }
 
+/// Rust's standard library for a target.
+pub(crate) fn rust_target(workspace: &Workspace, target: &str) -> Result<(), Error> {
+    let is_there = || {
+        let mut command = workspace.command("rustc", Purpose::Work);
+        command.args(["--print", "target-libdir", "--target", target]);
+        job::answer(command).is_some_and(|folder| PathBuf::from(folder).is_dir())
+    };
+    if is_there() {
+        return Ok(());
+    }
+    let advice = format!("there is no standard library for {target}; install it with `rustup target add {target}`");
+    if find_program("rustup").is_none() {
+        return Err(Error::Failed(advice));
+    }
+    let mut command = workspace.command("rustup", Purpose::Install);
+    command.args(["target", "add", target]);
+    job::prepare(workspace, &format!("setup-{target}"), &format!("install {target}"), &mut [command])?;
+    if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
+}
+
+/// A Chromium that the tests can drive.
+pub(crate) fn chromium(workspace: &Workspace) -> Result<(), Error> {
+    let is_there = || PathBuf::from("/usr/bin/chromium").is_file();
+    if !is_there() {
+        debian(workspace, "Chromium is missing", &["chromium"])?;
+    }
+    if is_there() { Ok(()) } else { Err(Error::Failed("there is no /usr/bin/chromium; install it".to_owned())) }
+}
+
 /// Installs Debian packages, if this is Debian and we may; else says what to do.
-fn debian(workspace: &Workspace, complaint: &str, packages: &[&str]) -> Result<(), Error> {
+pub(crate) fn debian(workspace: &Workspace, complaint: &str, packages: &[&str]) -> Result<(), Error> {
     let list = packages.join(" ");
     if find_program("apt-get").is_none() {
         return Err(Error::Failed(format!("{complaint}; install what Debian calls {list}")));

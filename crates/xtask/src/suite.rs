@@ -13,6 +13,7 @@ use crate::process;
 use crate::progress::seconds;
 use crate::setup;
 use crate::tally::{self, Tally};
+use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// One line of the report.
@@ -41,6 +42,11 @@ enum Need {
     NpmPackages,
     /// The npm packages' compiled TypeScript.
     JavaScript,
+    /// The bundle for browsers.
+    Bundle,
+    Chromium,
+    /// Rust's standard library for WebAssembly with a system interface.
+    WasiTarget,
     /// The server, and the addon where the SDK looks for it.
     Programs,
     PythonClient,
@@ -48,7 +54,7 @@ enum Need {
 }
 
 /// All steps, in the order in which they run: what fails fast goes first.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     Step {
         name: "fmt",
         label: "the formatter",
@@ -113,6 +119,32 @@ const STEPS: [Step; 9] = [
             let mut command = workspace.command("node", Purpose::Work);
             command.args(["--import", "tsx", "--test"]).current_dir(folder);
             command.args(files(workspace, "tests/node", ".test.ts")?);
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "core-on-wasm",
+        label: "the core's own tests, as WebAssembly",
+        reads: Reads::Tests(tally::cargo_test),
+        needs: &[Need::WasiTarget],
+        commands: |workspace| {
+            let mut command = workspace.cargo();
+            command.args(["test", "--package", "agb-core", "--lib", "--target", "wasm32-wasip1"]);
+            // Node brings the system interface that a test runner needs for its report.
+            command.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", runner(workspace));
+            command.env("CARGO_TARGET_DIR", workspace.target("wasm"));
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "browser",
+        label: "the SDK in Chromium",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::Bundle, Need::Chromium],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.args(["--import", "tsx", "--test", "--test-concurrency=1"]).current_dir(workspace.path("tests"));
+            command.args(files(workspace, "tests/browser", ".test.ts")?);
             Ok(vec![command])
         },
     },
@@ -205,6 +237,9 @@ impl Preparations {
             Need::JavaScript => artifacts::typescript(workspace),
             Need::Programs => artifacts::programs(workspace, Profile::Dev)
                 .and_then(|programs| artifacts::place_addon(workspace, &programs).map(drop)),
+            Need::Bundle => wasm::bundle(workspace),
+            Need::Chromium => setup::chromium(workspace),
+            Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),
             Need::Tarballs => pack::pack(workspace, Profile::Dev).map(drop),
         };
@@ -297,6 +332,11 @@ fn npm(workspace: &Workspace, script: &str) -> Result<Vec<Command>, Error> {
     let mut command = workspace.command("npm", Purpose::Work);
     command.args(["run", "--silent", script]).current_dir(workspace.path("npm"));
     Ok(vec![command])
+}
+
+/// How cargo starts a program for `wasm32-wasip1`.
+fn runner(workspace: &Workspace) -> String {
+    format!("node --no-warnings {}", workspace.path("tests/wasi.mjs").display())
 }
 
 /// The files of `folder` whose names end like this, sorted; none is an error.

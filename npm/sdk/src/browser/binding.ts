@@ -169,7 +169,17 @@ class AccountSession implements NativeSession {
   }
 }
 
-/** A session that this page was let into: it streams, and leaves everything else to the larger build. */
+/** What a page without the API key gets from whatever needs it; nothing is loaded or sent for that. */
+const needsKey = async (): Promise<Answer<never>> => ({
+  requestId: "",
+  success: false,
+  code: "NO_API_KEY",
+  errorMessage: "this page was let into the session by its server and holds no API key; ask that server to do it",
+  httpStatus: null,
+  data: null,
+});
+
+/** A session that this page was let into: it streams, and leaves its tools to the larger build. */
 class GuestSession implements NativeSession {
   readonly sessionId: string;
   readonly extensions: readonly string[];
@@ -193,23 +203,17 @@ class GuestSession implements NativeSession {
     }
   }
 
-  delete = async (): Promise<Answer<null>> => (await this.#all()).delete();
-  getStatus = async (): Promise<Answer<string>> => (await this.#all()).getStatus();
-  keepAlive = async (): Promise<Answer<null>> => (await this.#all()).keepAlive();
-  getLabels = async (): Promise<Answer<Array<[key: string, value: string]>>> => (await this.#all()).getLabels();
-  info = async (): Promise<Answer<SessionDetails>> => (await this.#all()).info();
+  readonly delete = needsKey;
+  readonly getStatus = needsKey;
+  readonly keepAlive = needsKey;
+  readonly setLabels = needsKey;
+  readonly getLabels = needsKey;
+  readonly info = needsKey;
+  readonly browserAccess = needsKey;
   listTools = async (): Promise<Answer<ToolDescription[]>> => (await this.#all()).listTools();
-
-  async setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>> {
-    return (await this.#all()).setLabels(labels);
-  }
 
   async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
     return (await this.#all()).callTool(name, argsJson);
-  }
-
-  async browserAccess(request: AccessRequest): Promise<Answer<string>> {
-    return (await this.#all()).browserAccess(request);
   }
 
   /** All output with the result: a stream that nobody watches. */

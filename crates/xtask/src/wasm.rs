@@ -1,0 +1,302 @@
+//! `cargo xtask wasm`: the core as WebAssembly, and the bundle that a page loads.
+//!
+//! ```text
+//! crates/wasm ─ cargo, its own std ─► wasm-bindgen ─► wasm-opt ─► npm/sdk/wasm ─ esbuild ─► npm/sdk/web
+//! ```
+//!
+//! The standard library is compiled along (`-Z build-std`): what a panic would print is left out of it, which is a
+//! third of the whole. That asks for the library's source and for `RUSTC_BOOTSTRAP=1`, nothing else that is unstable.
+//! The compiler is rustup's where that has or gets the source (`rust-src`), else Debian's (`rustc-web`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::error::Error;
+use crate::job;
+use crate::setup;
+use crate::stamp::{Fingerprint, Stamp};
+use crate::workspace::{Purpose, Workspace, find_program};
+
+/// The two builds of `crates/wasm`; see its documentation.
+const BUILDS: [(&str, &[&str]); 2] = [("agb", &[]), ("agb_account", &["--features", "account"])];
+const TARGET: &str = "wasm32-unknown-unknown";
+/// What the bundle is made from.
+const SOURCES: [&str; 7] = [
+    "crates/core/src",
+    "crates/wasm",
+    "npm/sdk/src",
+    "npm/build-browser.mjs",
+    "npm/package-lock.json",
+    "Cargo.lock",
+    "Cargo.toml",
+];
+const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
+
+/// The most that a page may have to load that its server has let into a session, with brotli.
+const BUDGET: u64 = 45 * 1024;
+
+/// Which compiler it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Compiler {
+    Rustup,
+    Debian,
+}
+
+/// `cargo xtask wasm`.
+pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
+    let compiler = compiler(workspace)?;
+    println!("compiler: {}", compiler.describe());
+    bundle_with(workspace, compiler)?;
+    let files = sizes(workspace)?;
+    println!("{:34} {:>9} {:>9} {:>9}", "npm/sdk/web", "bytes", "gzip -9", "brotli");
+    for file in &files {
+        println!("{:34} {:>9} {:>9} {:>9}", file.name, file.raw, file.gzip, file.brotli);
+    }
+    let page = Size::sum("a page that was let into a session", files.iter().filter(|file| !file.is_for_accounts()));
+    let account = Size::sum("a page with an API key", files.iter().filter(|file| file.name != "agb_bg.wasm"));
+    for sum in [&page, &account] {
+        println!("{:34} {:>9} {:>9} {:>9}  ({:.1} KiB)", sum.name, sum.raw, sum.gzip, sum.brotli, kib(sum.brotli));
+    }
+    if page.brotli > BUDGET {
+        let text =
+            format!("the page's part has {:.1} KiB with brotli; {} are allowed", kib(page.brotli), BUDGET / 1024);
+        return Err(Error::Failed(text));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes `npm/sdk/web`, unless it is there and its sources are the same.
+pub(crate) fn bundle(workspace: &Workspace) -> Result<(), Error> {
+    if stamp(workspace)?.is_current() && is_complete(workspace) {
+        return Ok(());
+    }
+    bundle_with(workspace, compiler(workspace)?)
+}
+
+fn bundle_with(workspace: &Workspace, compiler: Compiler) -> Result<(), Error> {
+    setup::npm(workspace)?;
+    let stamp = stamp(workspace)?;
+    if stamp.is_current() && is_complete(workspace) {
+        return Ok(());
+    }
+    let bindgen = bindgen(workspace)?;
+    let _lock = workspace.lock()?;
+    stamp.invalidate()?;
+    for (name, features) in BUILDS {
+        let mut commands =
+            [compile(workspace, compiler, features), bind(workspace, &bindgen, name), optimise(workspace, name)];
+        job::prepare(workspace, &format!("wasm-{name}"), &format!("build {name}.wasm"), &mut commands)?;
+        let folder = output(workspace, name);
+        let optimised = folder.join("optimised.wasm");
+        let place = folder.join(format!("{name}_bg.wasm"));
+        fs::rename(&optimised, &place).map_err(Error::file(&place))?;
+    }
+    let mut command = workspace.command("node", Purpose::Work);
+    command.arg("build-browser.mjs").current_dir(workspace.path("npm"));
+    job::prepare(workspace, "wasm-bundle", "bundle the browser's entry", &mut [command])?;
+    stamp.set()
+}
+
+fn compile(workspace: &Workspace, compiler: Compiler, features: &[&str]) -> Command {
+    let mut command = match compiler {
+        Compiler::Rustup => workspace.cargo(),
+        Compiler::Debian => {
+            let mut command = workspace.command("/usr/bin/cargo", Purpose::Work);
+            command.env("RUSTC", "/usr/bin/rustc").env_remove("RUSTUP_TOOLCHAIN");
+            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+            command
+        }
+    };
+    command.args(["build", "--package", "agb-wasm", "--target", TARGET, "--profile", "wasm"]).args(features);
+    command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
+    // A panic is a defect of ours and stops the module; where it happened is for a build with names to say.
+    command.env("RUSTFLAGS", "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none -Zfmt-debug=none");
+    // A folder of its own: nothing here is compiled as anything else is.
+    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", workspace.target("wasm"));
+    command
+}
+
+fn bind(workspace: &Workspace, bindgen: &Path, name: &str) -> Command {
+    let mut command = workspace.command(bindgen, Purpose::Work);
+    command.args(["--target", "web", "--no-typescript", "--out-name", name, "--out-dir"]);
+    command.arg(output(workspace, name)).arg(workspace.target("wasm").join(TARGET).join("wasm/agb_wasm.wasm"));
+    command
+}
+
+fn optimise(workspace: &Workspace, name: &str) -> Command {
+    let folder = output(workspace, name);
+    let mut command = workspace.command("node", Purpose::Work);
+    command.arg(workspace.path("npm/node_modules/binaryen/bin/wasm-opt")).arg("-Oz");
+    command.args(["--strip-debug", "--strip-producers", "--strip-target-features"]);
+    command.arg(folder.join(format!("{name}_bg.wasm"))).arg("-o").arg(folder.join("optimised.wasm"));
+    command
+}
+
+fn output(workspace: &Workspace, name: &str) -> PathBuf {
+    workspace.path("npm/sdk/wasm").join(name)
+}
+
+fn is_complete(workspace: &Workspace) -> bool {
+    ["index.js", "agb_bg.wasm", "agb_account_bg.wasm"].iter().all(|file| web(workspace).join(file).is_file())
+}
+
+fn web(workspace: &Workspace) -> PathBuf {
+    workspace.path("npm/sdk/web")
+}
+
+fn stamp(workspace: &Workspace) -> Result<Stamp, Error> {
+    let mut fingerprint = Fingerprint::new();
+    for source in SOURCES {
+        add_tree(&mut fingerprint, &workspace.path(source))?;
+    }
+    Ok(Stamp::new(workspace, "wasm", fingerprint))
+}
+
+fn add_tree(fingerprint: &mut Fingerprint, path: &Path) -> Result<(), Error> {
+    fingerprint.add(path.as_os_str().as_encoded_bytes());
+    if !path.is_dir() {
+        return fingerprint.add_file(path);
+    }
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(path).map_err(Error::file(path))? {
+        entries.push(entry.map_err(Error::file(path))?.path());
+    }
+    entries.sort();
+    entries.iter().try_for_each(|entry| add_tree(fingerprint, entry))
+}
+
+impl Compiler {
+    fn describe(self) -> &'static str {
+        match self {
+            Self::Rustup => "rustup's, with the component rust-src",
+            Self::Debian => "Debian's rustc-web, since rustup has no rust-src here",
+        }
+    }
+}
+
+/// Finds a compiler that has the standard library's source, and installs what is missing.
+fn compiler(workspace: &Workspace) -> Result<Compiler, Error> {
+    if has_source(workspace, "rustc") {
+        return Ok(Compiler::Rustup);
+    }
+    if find_program("rustup").is_some() {
+        let mut command = workspace.command("rustup", Purpose::Install);
+        command.args(["component", "add", "rust-src"]);
+        // Where it fails, Debian's is tried.
+        let _ = job::run(workspace, "setup-rust-src", "install rust-src", &mut [command])?;
+        if has_source(workspace, "rustc") {
+            return Ok(Compiler::Rustup);
+        }
+    }
+    if !has_source(workspace, "/usr/bin/rustc") || find_program("wasm-ld").is_none() {
+        setup::debian(workspace, "there is no source of Rust's standard library", &DEBIAN_PACKAGES)?;
+    }
+    Ok(Compiler::Debian)
+}
+
+fn has_source(workspace: &Workspace, rustc: &str) -> bool {
+    let mut command = workspace.command(rustc, Purpose::Work);
+    command.args(["--print", "sysroot"]);
+    job::answer(command)
+        .is_some_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
+}
+
+/// The bindings generator, of the very version that the crate was compiled against.
+fn bindgen(workspace: &Workspace) -> Result<PathBuf, Error> {
+    let lock = workspace.path("Cargo.lock");
+    let text = fs::read_to_string(&lock).map_err(Error::file(&lock))?;
+    let version = locked_version(&text, "wasm-bindgen")
+        .ok_or_else(|| Error::Failed("Cargo.lock names no wasm-bindgen".to_owned()))?;
+    let program = workspace.target("tools/bin/wasm-bindgen");
+    let installed = || {
+        let mut command = workspace.command(&program, Purpose::Work);
+        command.arg("--version");
+        job::answer(command)
+    };
+    if installed().is_some_and(|text| text.ends_with(version)) {
+        return Ok(program);
+    }
+    let mut command = workspace.cargo();
+    // A debug build of it is there in half the time, and it has a second of work.
+    command.args(["install", "wasm-bindgen-cli", "--locked", "--force", "--debug", "--version"]);
+    command.arg(["=", version].concat()).arg("--root").arg(workspace.target("tools"));
+    command.env("CARGO_TARGET_DIR", workspace.target("tools-build")).env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+    job::prepare(workspace, "setup-wasm-bindgen", &format!("install wasm-bindgen {version}"), &mut [command])?;
+    Ok(program)
+}
+
+/// The version of a package in a lock file.
+fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
+    let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{package}\""));
+    lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
+}
+
+/// How large a file is, and how large on its way.
+struct Size {
+    name: String,
+    raw: u64,
+    gzip: u64,
+    brotli: u64,
+}
+
+impl Size {
+    fn is_for_accounts(&self) -> bool {
+        self.name.contains("account")
+    }
+
+    fn sum<'a>(name: &str, sizes: impl Iterator<Item = &'a Size>) -> Self {
+        let zero = Self { name: name.to_owned(), raw: 0, gzip: 0, brotli: 0 };
+        sizes.fold(zero, |sum, size| Self {
+            raw: sum.raw + size.raw,
+            gzip: sum.gzip + size.gzip,
+            brotli: sum.brotli + size.brotli,
+            ..sum
+        })
+    }
+}
+
+/// The sizes of all files of the bundle, as Node's compressors make them.
+fn sizes(workspace: &Workspace) -> Result<Vec<Size>, Error> {
+    const SCRIPT: &str = "\
+const fs = require('fs'), zlib = require('zlib');
+for (const name of fs.readdirSync('.').sort()) {
+  const bytes = fs.readFileSync(name);
+  console.log(name, bytes.length, zlib.gzipSync(bytes, { level: 9 }).length, zlib.brotliCompressSync(bytes).length);
+}";
+    let mut command = workspace.command("node", Purpose::Work);
+    command.args(["-e", SCRIPT]).current_dir(web(workspace));
+    let text = job::answer(command).ok_or_else(|| Error::Failed("the sizes could not be measured".to_owned()))?;
+    let read = |line: &str| {
+        let mut words = line.split(' ');
+        let name = words.next()?.to_owned();
+        let mut number = || words.next()?.parse().ok();
+        Some(Size { name, raw: number()?, gzip: number()?, brotli: number()? })
+    };
+    text.lines().map(read).collect::<Option<_>>().ok_or_else(|| Error::Failed(format!("not sizes: {text}")))
+}
+
+fn kib(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_locked_version() {
+        let lock = "[[package]]\nname = \"wasm-bindgen-macro\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
+        assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.130"));
+        assert_eq!(locked_version(lock, "bindgen"), None);
+    }
+
+    #[test]
+    fn sums_sizes() {
+        let size = |name: &str| Size { name: name.to_owned(), raw: 3, gzip: 2, brotli: 1 };
+        let (one, other) = (size("a"), size("agb_account_bg.wasm"));
+        let sum = Size::sum("all", [&one, &other].into_iter());
+        assert_eq!((sum.raw, sum.gzip, sum.brotli), (6, 4, 2));
+        assert!(other.is_for_accounts() && !one.is_for_accounts());
+    }
+}
