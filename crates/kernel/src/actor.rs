@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::background::Background;
 use crate::cell_run::{CellRun, Verdict};
 use crate::kernel::{Job, Queue};
 use crate::message::Message;
@@ -24,8 +25,15 @@ use crate::{CellEnd, CellEvent, Death, KernelSpec, Outcome, ProtocolError, Start
 const LAST_WORDS: usize = 2 << 10;
 
 pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::Sender<bool>) {
-    let mut actor =
-        Actor { spec: &spec, queue: &queue, process: None, executions: 0, obituary: None, buffer: vec![0; READ_SIZE] };
+    let mut actor = Actor {
+        spec: &spec,
+        queue: &queue,
+        process: None,
+        executions: 0,
+        obituary: None,
+        background: Background::new(spec.limits.background_output),
+        buffer: vec![0; READ_SIZE],
+    };
     while !queue.is_closed() {
         match queue.pop() {
             Some(job) => actor.serve(job).await,
@@ -45,26 +53,37 @@ struct Actor<'a> {
     executions: u32,
     /// How the last process died, if it did so between two cells and nobody was told.
     obituary: Option<Death>,
+    /// What was written since the last cell ended.
+    background: Background,
     /// What every read goes through.
     buffer: Vec<u8>,
 }
 
 impl Actor<'_> {
-    /// Waits for a cell, and notices when the process dies meanwhile.
+    /// Waits for a cell, keeps what is written meanwhile, and notices when the process dies.
     async fn idle(&mut self) {
         let Some(process) = &mut self.process else { return self.queue.changed().await };
+        let (stdout, stderr, _, pidfd) = process.parts();
         tokio::select! {
             () = self.queue.changed() => {}
-            () = process.died() => {
-                let death = process.end().await;
-                tracing::warn!(language = %self.spec.language, pid = process.id(), %death, "an idle kernel died");
-                self.obituary = Some(death);
-                self.process = None;
-            }
+            () = self.background.read(stdout, stderr, &mut self.buffer) => {}
+            () = Process::dead(pidfd) => self.bury().await,
         }
     }
 
+    /// Ends what an idle process that died has left, and keeps its last words.
+    async fn bury(&mut self) {
+        let Some(mut process) = self.process.take() else { return };
+        let death = process.end().await;
+        self.background.drain(&mut process, &mut self.buffer);
+        tracing::warn!(language = %self.spec.language, pid = process.id(), %death, "an idle kernel died");
+        self.obituary = Some(death);
+    }
+
     async fn serve(&mut self, job: Job) {
+        if self.process.as_ref().is_some_and(|process| process.is_dead()) {
+            self.bury().await;
+        }
         if self.process.is_none() {
             match self.start(&job).await {
                 Started::Ready(process) => self.process = Some(process),
@@ -80,12 +99,15 @@ impl Actor<'_> {
         if let Some(death) = self.obituary.take() {
             job.channel.push(CellEvent::Stderr(format!("The interpreter died between two runs: {death}.\n")));
         }
+        // What was written up to here belongs to no cell; what comes from now on is this one's.
+        self.background.drain(process, &mut self.buffer);
         let run = CellRun {
             process,
             job: &job,
             queue: self.queue,
             limits: &self.spec.limits,
             count: self.executions,
+            background: &mut self.background,
             buffer: &mut self.buffer,
         };
         let Verdict { outcome, time, state_lost } = run.run().await;

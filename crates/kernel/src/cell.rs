@@ -34,6 +34,15 @@ pub enum CellEvent {
     Stdout(String),
     /// A piece of standard error, likewise.
     Stderr(String),
+    /// What threads or processes of earlier cells have written since the last cell ended: kept for this one, up to
+    /// [`KernelLimits::background_output`](crate::KernelLimits::background_output), and not part of it. What they
+    /// write while a cell runs is that cell's own output.
+    Background {
+        /// Where they wrote it.
+        stream: OutputStream,
+        /// Whole characters.
+        text: String,
+    },
     /// A value to show.
     Result(RichResult),
     /// An error that the program did not handle. It is also in [`Outcome::Failed`] when it was the first.
@@ -47,6 +56,15 @@ pub enum CellEvent {
     },
     /// The cell is over.
     End(CellEnd),
+}
+
+/// The two places where a program writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
 }
 
 /// A value in one or several representations.

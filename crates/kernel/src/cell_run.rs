@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::actor::FOREVER;
+use crate::background::Background;
 use crate::channel::{CellChannel, Input};
 use crate::kernel::{Job, Queue};
 use crate::message::{self, Message, Said};
@@ -33,12 +34,14 @@ pub(crate) struct CellRun<'a> {
     pub(crate) queue: &'a Queue,
     pub(crate) limits: &'a KernelLimits,
     pub(crate) count: u32,
+    pub(crate) background: &'a mut Background,
     pub(crate) buffer: &'a mut [u8],
 }
 
-/// Why a program was told to stop, and until when it may take.
+/// Why a program was told to stop, when it is told once more, and until when it may take.
 struct Stopping {
     outcome: Outcome,
+    remind_at: Option<Instant>,
     kill_at: Instant,
 }
 
@@ -109,6 +112,7 @@ impl CellRun<'_> {
         let mut wants_input = false;
         self.process.control.send(message::run(cell, nonce, self.count, self.limits.max_control_frame));
         channel.push(CellEvent::Started);
+        self.background.deliver(channel);
         loop {
             if self.queue.is_closed() {
                 return Finish::ShutDown;
@@ -131,7 +135,7 @@ impl CellRun<'_> {
             let room = self.limits.output_buffer + if stopping.is_some() { LAST_BREATH } else { 0 };
             let take_output = backlog < room;
             let take_control = backlog < room + self.limits.max_control_frame;
-            let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.kill_at);
+            let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
                 () = stdout.ready(), if take_output && stdout.is_open() => {
@@ -161,8 +165,13 @@ impl CellRun<'_> {
                     };
                 }
                 () = sleep_until(wake) => {
-                    if stopping.is_some() {
-                        return Finish::Overdue;
+                    if let Some(stopping) = stopping {
+                        // A program that was just starting another when it was told may have missed it.
+                        if stopping.remind_at.take().is_none() {
+                            return Finish::Overdue;
+                        }
+                        self.process.interrupt();
+                        continue;
                     }
                     *stopping = Some(self.stop(nonce, Outcome::TimedOut(cell.timeout)));
                 }
@@ -176,7 +185,9 @@ impl CellRun<'_> {
     fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
         self.process.control.send(message::interrupt(nonce, self.count));
         self.process.interrupt();
-        Stopping { outcome, kill_at: Instant::now() + self.limits.interrupt_grace.min(FOREVER) }
+        let grace = self.limits.interrupt_grace.min(FOREVER);
+        let now = Instant::now();
+        Stopping { outcome, remind_at: Some(now + grace / 2), kill_at: now + grace }
     }
 
     /// Takes the messages that have come. What was printed before one of them is handed over before it.

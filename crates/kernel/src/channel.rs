@@ -217,7 +217,7 @@ impl CellChannel {
 fn cost(event: &CellEvent) -> usize {
     EVENT_COST
         + match event {
-            CellEvent::Stdout(text) | CellEvent::Stderr(text) => text.len(),
+            CellEvent::Stdout(text) | CellEvent::Stderr(text) | CellEvent::Background { text, .. } => text.len(),
             CellEvent::Result(result) => {
                 result.data.iter().map(|(key, value)| key.len() + value_size(value)).sum::<usize>()
             }

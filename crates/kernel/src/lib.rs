@@ -23,6 +23,7 @@
 //! ```
 
 mod actor;
+mod background;
 mod cell;
 mod cell_run;
 mod channel;
@@ -39,7 +40,9 @@ mod text;
 mod tree;
 
 pub use agb_core::language::Language;
-pub use cell::{Cell, CellEnd, CellError, CellEvent, Death, Outcome, ProtocolError, RichResult, StartError};
+pub use cell::{
+    Cell, CellEnd, CellError, CellEvent, Death, Outcome, OutputStream, ProtocolError, RichResult, StartError,
+};
 pub use channel::StdinError;
 pub use execution::{Execution, ExecutionControl};
 pub use interpreter::{MissingInterpreter, find_interpreter};

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ExitStatus};
 use std::time::Duration;
@@ -77,6 +78,13 @@ impl Process {
     /// The process's number.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether the process has died, asked without waiting.
+    pub(crate) fn is_dead(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry, which outlives the call; its descriptor is open.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
     }
 
     /// Resolves once the process has died. Cancel-safe.

@@ -58,6 +58,10 @@ pub struct KernelLimits {
     ///
     /// 256 KiB: four full pipes, so that reader and writer need not alternate; nothing worth the name memory.
     pub output_buffer: usize,
+    /// How many bytes that were written between two cells are kept for the second one; older ones are left out.
+    ///
+    /// 256 KiB: a few thousand lines of a server's log; who wants all of it writes it to a file.
+    pub background_output: usize,
     /// How many bytes of input may wait for a program that does not read.
     ///
     /// 1 MiB: more than a person types or pastes; larger data belongs into a file.
@@ -72,6 +76,7 @@ impl Default for KernelLimits {
             max_control_frame: 32 << 20,
             queued_cells: 64,
             output_buffer: 256 << 10,
+            background_output: 256 << 10,
             stdin_buffer: 1 << 20,
         }
     }

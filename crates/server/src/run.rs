@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use agb_kernel::{Cell, CellEvent, Execution, ExecutionControl, Kernel};
 use tokio::sync::Notify;
 
-use self::event::{Event, Finish, RunFailure, Stream};
+use self::event::{Event, Finish, Origin, RunFailure, Stream};
 use self::log::Log;
 pub(crate) use self::log::{MAX_CHUNK, Shown};
 use self::outcome::Ended;
@@ -184,8 +184,9 @@ async fn pump<D>(run: Arc<Run>, mut execution: Execution, done: D) {
         match execution.next().await {
             Some(CellEvent::Started) if run.extended => run.push(Event::Started),
             Some(CellEvent::Started) => {}
-            Some(CellEvent::Stdout(text)) => run.push(Event::Chunk(Stream::Stdout, text)),
-            Some(CellEvent::Stderr(text)) => run.push(Event::Chunk(Stream::Stderr, text)),
+            Some(CellEvent::Stdout(text)) => run.push(Event::Chunk(Stream::Stdout.into(), text)),
+            Some(CellEvent::Stderr(text)) => run.push(Event::Chunk(Stream::Stderr.into(), text)),
+            Some(CellEvent::Background { stream, text }) => run.push(Event::Chunk(Origin::background(stream), text)),
             Some(CellEvent::Result(result)) => {
                 run.push(Event::Result { is_main: result.is_main, mime: result.data });
             }

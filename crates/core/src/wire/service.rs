@@ -164,9 +164,20 @@ pub struct Reply<'a> {
 }
 
 impl Reply<'_> {
-    /// A chunk of output. Written by hand: this is the frame that goes out a million times.
+    /// A chunk of output.
     #[must_use]
     pub fn chunk(self, stream: Stream, chunk: &str) -> String {
+        self.chunk_with(stream, chunk, "")
+    }
+
+    /// A chunk of output that was written before this run, by what earlier ones have left behind.
+    #[must_use]
+    pub fn background_chunk(self, stream: Stream, chunk: &str) -> String {
+        self.chunk_with(stream, chunk, r#","background":true"#)
+    }
+
+    /// Written by hand: this is the frame that goes out a million times.
+    fn chunk_with(self, stream: Stream, chunk: &str, more: &str) -> String {
         let mut frame = String::with_capacity(chunk.len() + chunk.len() / 16 + 192);
         frame.push_str(r#"{"invocationId":"#);
         push_json_str(&mut frame, self.invocation);
@@ -177,6 +188,7 @@ impl Reply<'_> {
             Stream::Stderr => r#","target":"SDK","data":{"phase":"event","eventType":"stderr","chunk":"#,
         });
         push_json_str(&mut frame, chunk);
+        frame.push_str(more);
         if let Some(seq) = self.seq {
             frame.push_str(r#","seq":"#);
             frame.push_str(&seq.to_string());

@@ -1,6 +1,7 @@
 //! Real interpreters, driven through the public interface. A language that is not installed fails its tests.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod background;
 mod javascript;
 mod lifecycle;
 mod python;

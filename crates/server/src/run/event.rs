@@ -3,7 +3,33 @@
 pub(crate) use agb_core::batch::Stream;
 pub(crate) use agb_core::result::RunFailure;
 pub(crate) use agb_core::run::Finish;
+use agb_kernel::OutputStream;
 use serde_json::{Map, Value};
+
+/// Where a chunk comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) stream: Stream,
+    /// It was written before this run, by what earlier ones have left behind.
+    pub(crate) background: bool,
+}
+
+impl From<Stream> for Origin {
+    fn from(stream: Stream) -> Self {
+        Self { stream, background: false }
+    }
+}
+
+impl Origin {
+    /// That of what was written between two runs.
+    pub(crate) fn background(stream: OutputStream) -> Self {
+        let stream = match stream {
+            OutputStream::Stdout => Stream::Stdout,
+            OutputStream::Stderr => Stream::Stderr,
+        };
+        Self { stream, background: true }
+    }
+}
 
 /// One thing that happened. [`Event::End`] comes once, and last.
 #[derive(Clone, Debug)]
@@ -11,7 +37,7 @@ pub(crate) enum Event {
     /// The interpreter has the program: its time counts from here. Only a viewer that asked for an extension sees this.
     Started,
     /// The program wrote this.
-    Chunk(Stream, String),
+    Chunk(Origin, String),
     /// The program showed something: an object keyed by MIME type.
     Result {
         /// The value of the program's last expression, say.

@@ -5,7 +5,7 @@ use agb_core::wire::service::Reply;
 use serde_json::{Map, Value, json};
 
 use super::Shown;
-use super::event::{Event, RunFailure};
+use super::event::{Event, Origin, RunFailure};
 use crate::EXTENSIONS;
 use crate::random;
 
@@ -24,7 +24,8 @@ pub(crate) fn frame(id: &str, numbered: bool, shown: Shown, limit: usize) -> Str
     let reply = Reply { invocation: id, source: DEFAULT_TARGET, seq: numbered.then_some(shown.seq) };
     match shown.event {
         Event::Started => reply.started(EXTENSIONS),
-        Event::Chunk(stream, text) => reply.chunk(stream, &text),
+        Event::Chunk(Origin { stream, background: false }, text) => reply.chunk(stream, &text),
+        Event::Chunk(Origin { stream, background: true }, text) => reply.background_chunk(stream, &text),
         Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)), is_main),
         Event::Error(failure) => {
             let failure = RunFailure {
@@ -102,7 +103,7 @@ mod tests {
         mime.insert("text/plain".to_owned(), json!("<Figure>"));
         let failure = RunFailure { name: "\0".repeat(MIB), value: "\0".repeat(MIB), traceback: "\0".repeat(MIB) };
         for event in [
-            Event::Chunk(Stream::Stdout, "\0".repeat(MAX_CHUNK)),
+            Event::Chunk(Stream::Stdout.into(), "\0".repeat(MAX_CHUNK)),
             Event::Result { is_main: true, mime },
             Event::Error(failure),
             Event::End(Finish { execution_error: Some("\0".repeat(MIB)), ..Finish::default() }),

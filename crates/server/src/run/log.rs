@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::event::{Event, Stream};
+use super::event::{Event, Origin};
 use super::window::Window;
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
@@ -77,9 +77,9 @@ impl Log {
             return;
         }
         self.waiting_bytes += event.weight();
-        if let Event::Chunk(stream, text) = &event
-            && let Some(Event::Chunk(last_stream, last)) = self.waiting.back_mut()
-            && stream == last_stream
+        if let Event::Chunk(origin, text) = &event
+            && let Some(Event::Chunk(last_origin, last)) = self.waiting.back_mut()
+            && origin == last_origin
             && last.len() + text.len() <= MAX_CHUNK
         {
             last.push_str(text);
@@ -94,7 +94,7 @@ impl Log {
             return None;
         }
         let event = match self.waiting.pop_front()? {
-            Event::Chunk(stream, text) => self.cut_to_fit(stream, text),
+            Event::Chunk(origin, text) => self.cut_to_fit(origin, text),
             other => other,
         };
         self.shown += 1;
@@ -120,7 +120,7 @@ impl Log {
     }
 
     /// Cuts a chunk to the largest that may be shown now, and puts the rest back in front.
-    fn cut_to_fit(&mut self, stream: Stream, mut text: String) -> Event {
+    fn cut_to_fit(&mut self, origin: Origin, mut text: String) -> Event {
         let (room, one_at_least) = match &self.window {
             Some(window) => (usize::try_from(window.room()).unwrap_or(usize::MAX), window.is_empty()),
             None => (usize::MAX, false),
@@ -131,23 +131,23 @@ impl Log {
         }
         if cut < text.len() {
             let rest = text.split_off(cut);
-            self.waiting.push_front(Event::Chunk(stream, rest));
+            self.waiting.push_front(Event::Chunk(origin, rest));
         }
-        Event::Chunk(stream, text)
+        Event::Chunk(origin, text)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::event::Finish;
+    use crate::run::event::{Finish, Stream};
 
     fn out(text: &str) -> Event {
-        Event::Chunk(Stream::Stdout, text.to_owned())
+        Event::Chunk(Stream::Stdout.into(), text.to_owned())
     }
 
     fn err(text: &str) -> Event {
-        Event::Chunk(Stream::Stderr, text.to_owned())
+        Event::Chunk(Stream::Stderr.into(), text.to_owned())
     }
 
     fn text_of(shown: Option<Shown>) -> Option<(u64, String)> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agb_kernel::{Cell, CellEvent, ExecutionControl};
+use agb_kernel::{Cell, CellEvent, ExecutionControl, OutputStream};
 use serde_json::{Map, Value, json};
 
 use super::args::Args;
@@ -26,7 +26,14 @@ struct Collected {
     left_out: usize,
     stdout: Vec<String>,
     stderr: Vec<String>,
+    background: Background,
     results: Vec<Value>,
+}
+
+#[derive(Default, PartialEq)]
+struct Background {
+    stdout: Vec<String>,
+    stderr: Vec<String>,
 }
 
 pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<String, ToolError> {
@@ -44,6 +51,12 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
             CellEvent::Started => {}
             CellEvent::Stdout(text) => collected.chunk(text, |all| &mut all.stdout),
             CellEvent::Stderr(text) => collected.chunk(text, |all| &mut all.stderr),
+            CellEvent::Background { stream: OutputStream::Stdout, text } => {
+                collected.chunk(text, |all| &mut all.background.stdout);
+            }
+            CellEvent::Background { stream: OutputStream::Stderr, text } => {
+                collected.chunk(text, |all| &mut all.background.stderr);
+            }
             CellEvent::Result(result) => collected.result(result.data, result.is_main),
             CellEvent::Error(error) => {
                 failure.get_or_insert_with(|| outcome::failure_of(error));
@@ -71,6 +84,11 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
         // Beside what AGB sends: the parts, for a client that shows them apart.
         answer["error"] = json!({ "name": failure.name, "value": failure.value, "traceback": failure.traceback });
     }
+    if collected.background != Background::default() {
+        // Likewise: what earlier runs have left behind wrote this before the run, so it is none of its output.
+        let Background { stdout, stderr } = collected.background;
+        answer["background"] = json!({ "stdout": stdout, "stderr": stderr });
+    }
     if finish.state_lost {
         answer["stateLost"] = json!(true);
     }
@@ -79,7 +97,15 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
 
 impl Collected {
     fn new(limit: usize) -> Self {
-        Self { limit, size: 0, left_out: 0, stdout: Vec::new(), stderr: Vec::new(), results: Vec::new() }
+        Self {
+            limit,
+            size: 0,
+            left_out: 0,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            background: Background::default(),
+            results: Vec::new(),
+        }
     }
 
     fn chunk(&mut self, mut text: String, stream: fn(&mut Self) -> &mut Vec<String>) {

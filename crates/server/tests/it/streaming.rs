@@ -272,3 +272,35 @@ async fn no_frame_reaches_one_mebibyte() {
     assert!(result.contains("left out") && result.contains("text/plain of 20000"), "{result}");
     server.stop().await;
 }
+
+/// A thread outlives its run: what it writes comes with the next one, apart from that one's own output.
+#[tokio::test]
+async fn late_output_is_marked_as_background() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    let code = "import os, threading, time\n\
+                def late(go, done):\n    while not os.path.exists(go): time.sleep(0.01)\n    print('late')\n    open(done, 'w')\n\
+                threading.Thread(target=late, args=('go1', 'done1')).start()\n\
+                threading.Thread(target=late, args=('go2', 'done2')).start()";
+    socket.start("a", "python", code).await;
+    socket.until_end().await;
+    let let_go = |n: u32| json!({ "command": format!("touch go{n}; until [ -e done{n} ]; do sleep 0.01; done") });
+
+    server.call(&session, "shell", let_go(1)).await.expect("the thread writes");
+    socket.start("b", "python", "print('own')").await;
+    let events = socket.until_end().await;
+    let chunks: Vec<_> = events.iter().filter(|event| event["eventType"] == "stdout").collect();
+    assert_eq!(chunks.len(), 2, "{events:#?}");
+    assert_eq!((&chunks[0]["chunk"], &chunks[0]["background"]), (&json!("late\n"), &json!(true)));
+    assert_eq!((&chunks[1]["chunk"], chunks[1].get("background")), (&json!("own\n"), None));
+
+    server.call(&session, "shell", let_go(2)).await.expect("the thread writes");
+    let answer = server.run_code(&session, "python", "print('own')").await;
+    assert_eq!(
+        (&answer["stdout"], &answer["background"]["stdout"]),
+        (&json!(["own\n"]), &json!(["late\n"])),
+        "{answer}"
+    );
+    server.stop().await;
+}

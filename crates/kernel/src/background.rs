@@ -1,0 +1,126 @@
+//! What a program writes while no cell runs: threads, timers and processes that outlive their cell.
+//!
+//! It is read all the time, so that a server in the background never blocks on its own log, and the newest of it is
+//! kept for the next cell.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::channel::CellChannel;
+use crate::process::{OutputPipe, Process};
+use crate::{CellEvent, OutputStream};
+
+/// How long the reader rests after it had to drop something.
+///
+/// 10 ms: a program that floods its output in the background gets 100 reads a second, which costs next to nothing.
+const FLOOD_PAUSE: Duration = Duration::from_millis(10);
+
+/// Output that waits for a cell to go with.
+#[derive(Debug)]
+pub(crate) struct Background {
+    chunks: VecDeque<(OutputStream, String)>,
+    bytes: usize,
+    limit: usize,
+    dropped: u64,
+    is_flooded: bool,
+}
+
+impl Background {
+    /// Keeps the newest `limit` bytes.
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { chunks: VecDeque::new(), bytes: 0, limit, dropped: 0, is_flooded: false }
+    }
+
+    /// Waits until something is there, and keeps it. Never resolves when both pipes are closed. Cancel-safe.
+    pub(crate) async fn read(&mut self, stdout: &mut OutputPipe, stderr: &mut OutputPipe, buffer: &mut [u8]) {
+        if self.is_flooded {
+            sleep(FLOOD_PAUSE).await;
+            self.is_flooded = false;
+        }
+        let dropped = self.dropped;
+        tokio::select! {
+            () = stdout.ready(), if stdout.is_open() => {
+                stdout.read(buffer).into_iter().for_each(|text| self.push(OutputStream::Stdout, text));
+            }
+            () = stderr.ready(), if stderr.is_open() => {
+                stderr.read(buffer).into_iter().for_each(|text| self.push(OutputStream::Stderr, text));
+            }
+            else => std::future::pending().await,
+        }
+        self.is_flooded = self.dropped > dropped;
+    }
+
+    /// Keeps what is in the pipes now.
+    pub(crate) fn drain(&mut self, process: &mut Process, buffer: &mut [u8]) {
+        process.stdout.drain(buffer, |text| self.push(OutputStream::Stdout, text));
+        process.stderr.drain(buffer, |text| self.push(OutputStream::Stderr, text));
+    }
+
+    /// Hands everything to a cell.
+    pub(crate) fn deliver(&mut self, channel: &CellChannel) {
+        if self.dropped > 0 {
+            let text = format!("[{} bytes of older background output are left out]\n", self.dropped);
+            channel.push(CellEvent::Background { stream: OutputStream::Stderr, text });
+        }
+        for (stream, text) in std::mem::take(&mut self.chunks) {
+            channel.push(CellEvent::Background { stream, text });
+        }
+        *self = Self::new(self.limit);
+    }
+
+    fn push(&mut self, stream: OutputStream, text: String) {
+        self.bytes += text.len();
+        match self.chunks.back_mut() {
+            // Small pieces are joined, so that a million of one byte are not a million pieces.
+            Some((last_stream, last)) if *last_stream == stream && last.len() + text.len() <= 4096 => {
+                last.push_str(&text)
+            }
+            _ => self.chunks.push_back((stream, text)),
+        }
+        while self.bytes > self.limit
+            && let Some((_, oldest)) = self.chunks.front_mut()
+        {
+            let gone = oldest.ceil_char_boundary(self.bytes - self.limit);
+            self.bytes -= gone;
+            self.dropped += gone as u64;
+            oldest.drain(..gone);
+            if oldest.is_empty() {
+                self.chunks.pop_front();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_is_kept_and_the_rest_counted() {
+        let mut background = Background::new(10_000);
+        for n in 0..1000 {
+            background.push(OutputStream::Stdout, format!("{n:099}\n"));
+        }
+        assert_eq!(background.bytes, 10_000);
+        assert_eq!(background.bytes as u64 + background.dropped, 100_000);
+        let (_, last) = background.chunks.back().expect("something is kept");
+        assert!(last.ends_with("999\n"));
+    }
+
+    #[test]
+    fn order_across_streams_is_kept() {
+        let mut background = Background::new(10_000);
+        for (stream, text) in [
+            (OutputStream::Stdout, "a"),
+            (OutputStream::Stdout, "b"),
+            (OutputStream::Stderr, "c"),
+            (OutputStream::Stdout, "d"),
+        ] {
+            background.push(stream, text.to_owned());
+        }
+        let kept: Vec<_> = background.chunks.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(kept, ["ab", "c", "d"]);
+    }
+}
