@@ -22,6 +22,7 @@ use crate::io::{Capabilities, Event, Input, LinkId, Loss, Output, State};
 use crate::rng::Rng;
 use crate::run::{Rejected, RunEnd, RunError, RunId, RunRequest, StreamEvent};
 use crate::time::Instant;
+use crate::wire::envelope::Envelopes;
 use crate::wire::outgoing::{Address, PING};
 
 /// One session's connection, and the runs on it, without a socket and without a clock.
@@ -44,6 +45,7 @@ pub struct Session {
     paused: bool,
     told_state: State,
     pushes: VecDeque<Event>,
+    envelopes: Envelopes,
 }
 
 impl Session {
@@ -63,6 +65,7 @@ impl Session {
             paused: false,
             told_state: State::Idle,
             pushes: VecDeque::new(),
+            envelopes: Envelopes::default(),
         }
     }
 

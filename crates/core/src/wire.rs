@@ -6,6 +6,7 @@
 //!
 //! Every reader here is total: any text gives a value, never a panic.
 
+pub(crate) mod envelope;
 pub mod incoming;
 pub(crate) mod object;
 pub mod outgoing;

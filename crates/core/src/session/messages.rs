@@ -1,15 +1,27 @@
 //! What a service's messages do to their runs.
 
+use std::borrow::Cow;
+
 use super::Session;
 use super::runs::Phase;
 use crate::batch::Stream;
 use crate::io::Event;
 use crate::run::{Finish, RunEnd, RunError, RunId, Violation};
+use crate::wire::envelope::Known;
 use crate::wire::incoming::{self, Incoming, Message, Text};
+use crate::wire::text::BadEscape;
 
 impl Session {
     pub(super) fn text(&mut self, text: &str) {
+        if let Some(known) = self.envelopes.read(text)
+            && self.known(&known)
+        {
+            return;
+        }
         let Incoming::Run { invocation, seq, message } = incoming::parse(text) else { return };
+        if let (Cow::Borrowed(invocation), Message::Chunk(stream, Text::Raw(chunk))) = (&invocation, &message) {
+            self.envelopes.learn(text, invocation, *stream, seq, *chunk);
+        }
         let Some(id) = self.runs.find(&invocation) else {
             if !self.runs.is_departed(&invocation)
                 && let Some(push) = incoming::parse_push(text)
@@ -23,6 +35,29 @@ impl Session {
             Ok(false) => {}
             Err(violation) => self.violation(id, violation),
         }
+    }
+
+    /// Takes the next chunk of a run that has been heard of. `false`: it is not that simple, and nothing has been done.
+    fn known(&mut self, known: &Known<'_>) -> bool {
+        let Some(id) = self.runs.find(known.invocation) else { return false };
+        let Some(run) = self.runs.get_mut(id) else { return false };
+        if !run.heard || known.seq.is_some_and(|seq| seq != run.seq + 1) {
+            return false;
+        }
+        let seq = known.seq.unwrap_or(run.seq);
+        let appended = self.runs.append(id, |unread| {
+            unread.push_chunk(known.stream, |buffer| known.append_to(buffer))?;
+            unread.number(seq);
+            Ok::<_, BadEscape>(())
+        });
+        if !matches!(appended, Some(Ok(()))) {
+            return false;
+        }
+        if let Some(run) = self.runs.get_mut(id) {
+            run.seq = seq;
+        }
+        self.check_unread(id);
+        true
     }
 
     /// Notes the message's number. `Ok(false)`: it has been here before.

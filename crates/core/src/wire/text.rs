@@ -35,19 +35,34 @@ impl<'a> Raw<'a> {
 
     /// Appends what the string says. A surrogate without its other half becomes U+FFFD.
     pub(crate) fn append_to(self, out: &mut String) -> Result<(), BadEscape> {
-        if !self.escaped {
+        if self.escaped {
+            append_escaped(self.text, out)
+        } else {
             out.push_str(self.text);
-            return Ok(());
+            Ok(())
         }
-        out.reserve(self.text.len());
-        let mut rest = self.text;
-        while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
-            out.push_str(&rest[..at]);
-            rest = unescape(&rest[at + 1..], out)?;
-        }
-        out.push_str(rest);
-        Ok(())
     }
+
+    /// As it stood on the wire.
+    pub(crate) const fn escaped(self) -> &'a str {
+        self.text
+    }
+}
+
+/// Appends what the inside of a JSON string says. A quote that is not escaped is refused like an escape that JSON does
+/// not know.
+pub(crate) fn append_escaped(text: &str, out: &mut String) -> Result<(), BadEscape> {
+    out.reserve(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr2(b'"', b'\\', rest.as_bytes()) {
+        if rest.as_bytes()[at] == b'"' {
+            return Err(BadEscape);
+        }
+        out.push_str(&rest[..at]);
+        rest = unescape(&rest[at + 1..], out)?;
+    }
+    out.push_str(rest);
+    Ok(())
 }
 
 /// Reads one escape, whose backslash is gone already, and gives what is behind it.
