@@ -4,9 +4,11 @@
 //! wake-up of the event loop, and what must keep the process alive is one count, changed on the JavaScript thread only.
 //!
 //! Invariants:
-//! * Whoever uses the threadsafe function holds the queue's lock and has seen `open`. Its finalizer, which Node runs
+//! * Whoever uses the threadsafe function holds the gate's lock and has seen `open`. Its finalizer, which Node runs
 //!   before it frees it, takes the lock to clear `open`: so nobody ever uses a freed one.
-//! * No job runs, and none is dropped, under the lock.
+//! * The jobs have a lock of their own, which is never held across a call: waking the event loop starts the JavaScript
+//!   thread at once, and it would stop again at a lock that its waker still holds.
+//! * No job runs, and none is dropped, under a lock.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -23,22 +25,34 @@ pub(crate) type Job = Box<dyn FnOnce(&Env) + Send>;
 /// One JavaScript thread's queue.
 #[derive(Clone)]
 pub(crate) struct Lane {
-    queue: Arc<Mutex<Queue>>,
+    queue: Arc<Queue>,
 }
 
 struct Queue {
+    gate: Mutex<Gate>,
+    jobs: Mutex<Jobs>,
+}
+
+/// The threadsafe function.
+struct Gate {
     function: sys::napi_threadsafe_function,
-    /// The threadsafe function may be used.
+    /// It may be used.
     open: bool,
-    /// The event loop has been told and has not come yet.
-    told: bool,
     /// Whether the process is kept alive, and by how many.
     holds: usize,
-    jobs: Vec<Job>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    /// The event loop is being told, or has been, and has not come yet.
+    told: bool,
+    /// Nothing will be done any more.
+    closed: bool,
+    waiting: Vec<Job>,
 }
 
 // SAFETY: the threadsafe function is made to be called from any thread, and `open` says until when.
-unsafe impl Send for Queue {}
+unsafe impl Send for Gate {}
 
 thread_local! {
     /// The lanes of this thread. More than one when the addon was loaded more than once, as test runners do.
@@ -57,8 +71,8 @@ impl Lane {
     }
 
     fn open(env: &Env) -> Result<Self> {
-        let queue = Queue { function: ptr::null_mut(), open: false, told: false, holds: 0, jobs: Vec::new() };
-        let lane = Self { queue: Arc::new(Mutex::new(queue)) };
+        let gate = Gate { function: ptr::null_mut(), open: false, holds: 0 };
+        let lane = Self { queue: Arc::new(Queue { gate: Mutex::new(gate), jobs: Mutex::default() }) };
         let name = env.create_string("agb")?;
         // The function's context and the finalizer's data: one count of the queue, taken back by the finalizer.
         let context = Arc::into_raw(Arc::clone(&lane.queue)).cast_mut().cast::<c_void>();
@@ -82,7 +96,7 @@ impl Lane {
         };
         if status != sys::Status::napi_ok {
             // SAFETY: nobody else got the pointer, for the function was not made.
-            drop(unsafe { Arc::from_raw(context.cast::<Mutex<Queue>>()) });
+            drop(unsafe { Arc::from_raw(context.cast::<Queue>()) });
             return Err(failed("no threadsafe function can be made", status));
         }
         // SAFETY: the function was just made in this environment. An idle lane must not keep the process alive.
@@ -91,9 +105,9 @@ impl Lane {
             return Err(failed("the threadsafe function cannot be released from the event loop", status));
         }
         {
-            let mut queue = lane.lock();
-            queue.function = function;
-            queue.open = true;
+            let mut gate = lock(&lane.queue.gate);
+            gate.function = function;
+            gate.open = true;
         }
         LANES.with_borrow_mut(|lanes| lanes.push((env.raw(), lane.clone())));
         Ok(lane)
@@ -101,49 +115,53 @@ impl Lane {
 
     /// Has a job done on the JavaScript thread. When that is no more, the job is dropped.
     pub(crate) fn post(&self, job: Job) {
-        let mut queue = self.lock();
-        if !queue.open {
-            drop(queue); // before the job
-            return;
+        {
+            let mut jobs = lock(&self.queue.jobs);
+            if jobs.closed {
+                drop(jobs); // before the job
+                return;
+            }
+            jobs.waiting.push(job);
+            if std::mem::replace(&mut jobs.told, true) {
+                return;
+            }
         }
-        queue.jobs.push(job);
-        if queue.told {
-            return;
+        let mut gate = lock(&self.queue.gate);
+        if !gate.open {
+            return; // the finalizer has come in between, and has dropped the job
         }
         // SAFETY: `open` is set and the lock is held, so the function has not been finalized.
         let status = unsafe {
             sys::napi_call_threadsafe_function(
-                queue.function,
+                gate.function,
                 ptr::null_mut(),
                 sys::ThreadsafeFunctionCallMode::nonblocking,
             )
         };
-        if status == sys::Status::napi_ok {
-            queue.told = true;
-        } else {
-            let jobs = queue.close();
-            drop(queue);
-            drop(jobs);
+        if status != sys::Status::napi_ok {
+            gate.open = false;
+            drop(gate);
+            drop(self.queue.close());
         }
     }
 
     /// Keeps the process alive until [`let_go`](Self::let_go). On the JavaScript thread only.
     pub(crate) fn hold(&self, env: &Env) {
-        let mut queue = self.lock();
-        queue.holds += 1;
-        if queue.holds == 1 && queue.open {
+        let mut gate = lock(&self.queue.gate);
+        gate.holds += 1;
+        if gate.holds == 1 && gate.open {
             // SAFETY: `open` is set and the lock is held; `env` is the one of this thread.
-            let _ = unsafe { sys::napi_ref_threadsafe_function(env.raw(), queue.function) };
+            let _ = unsafe { sys::napi_ref_threadsafe_function(env.raw(), gate.function) };
         }
     }
 
     /// Takes one [`hold`](Self::hold) back. On the JavaScript thread only.
     pub(crate) fn let_go(&self, env: &Env) {
-        let mut queue = self.lock();
-        queue.holds = queue.holds.saturating_sub(1);
-        if queue.holds == 0 && queue.open {
+        let mut gate = lock(&self.queue.gate);
+        gate.holds = gate.holds.saturating_sub(1);
+        if gate.holds == 0 && gate.open {
             // SAFETY: as in `hold`.
-            let _ = unsafe { sys::napi_unref_threadsafe_function(env.raw(), queue.function) };
+            let _ = unsafe { sys::napi_unref_threadsafe_function(env.raw(), gate.function) };
         }
     }
 
@@ -154,34 +172,31 @@ impl Lane {
 
     /// Whether its JavaScript thread can still be reached.
     pub(crate) fn is_open(&self) -> bool {
-        self.lock().open
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        lock(&self.queue)
+        lock(&self.queue.gate).open
     }
 }
 
 impl Queue {
-    /// Never uses the function again; the jobs are for the caller to drop.
-    fn close(&mut self) -> Vec<Job> {
-        self.open = false;
-        std::mem::take(&mut self.jobs)
+    /// Does nothing any more; the jobs are for the caller to drop.
+    fn close(&self) -> Vec<Job> {
+        let mut jobs = lock(&self.jobs);
+        jobs.closed = true;
+        std::mem::take(&mut jobs.waiting)
     }
 }
 
-fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner) // every state of it is a whole one
+fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner) // every state of them is a whole one
 }
 
 /// Runs on the JavaScript thread, once for each successful call of the function.
 unsafe extern "C" fn run_jobs(env: sys::napi_env, _: sys::napi_value, context: *mut c_void, _: *mut c_void) {
     // SAFETY: the context is the queue, alive until `finalize`, which Node calls last.
-    let queue = unsafe { &*context.cast::<Mutex<Queue>>() };
+    let queue = unsafe { &*context.cast::<Queue>() };
     let jobs = {
-        let mut queue = lock(queue);
-        queue.told = false;
-        std::mem::take(&mut queue.jobs)
+        let mut jobs = lock(&queue.jobs);
+        jobs.told = false;
+        std::mem::take(&mut jobs.waiting)
     };
     if env.is_null() {
         return; // the environment is being torn down: nothing can be said any more
@@ -198,8 +213,9 @@ unsafe extern "C" fn run_jobs(env: sys::napi_env, _: sys::napi_value, context: *
 /// Runs on the JavaScript thread when its environment is torn down.
 unsafe extern "C" fn finalize(env: sys::napi_env, data: *mut c_void, _: *mut c_void) {
     // SAFETY: `data` is the count that `Lane::open` gave away, and Node finalizes once.
-    let queue = unsafe { Arc::from_raw(data.cast::<Mutex<Queue>>()) };
-    let jobs = lock(&queue).close();
+    let queue = unsafe { Arc::from_raw(data.cast::<Queue>()) };
+    lock(&queue.gate).open = false;
+    let jobs = queue.close();
     // A thread that is ending may have no thread-locals left.
     let _ = LANES.try_with(|lanes| {
         if let Ok(mut lanes) = lanes.try_borrow_mut() {

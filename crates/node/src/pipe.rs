@@ -40,18 +40,28 @@ impl Pipe {
     /// little.
     const FULL: usize = 1 << 20;
 
-    /// Puts a segment in. Returns whether JavaScript is to be woken.
-    pub(crate) fn put(&self, segment: Segment) -> bool {
+    /// Puts a segment in. When there is no more to put in, [`wants_wake`](Self::wants_wake) is to be asked.
+    pub(crate) fn put(&self, segment: Segment) {
         let mut state = self.lock();
         state.weight += segment.weight();
         state.segments.push_back(segment);
-        !std::mem::replace(&mut state.woken, true)
+    }
+
+    /// Whether JavaScript is to be woken, which then is on its way.
+    pub(crate) fn wants_wake(&self) -> bool {
+        let mut state = self.lock();
+        !state.segments.is_empty() && !std::mem::replace(&mut state.woken, true)
     }
 
     /// Whether the wake that was on its way is to be called now: JavaScript may have looked by itself meanwhile.
     pub(crate) fn arrive(&self) -> bool {
         let mut state = self.lock();
         !state.segments.is_empty() && !std::mem::replace(&mut state.called, true)
+    }
+
+    /// Whether there is room.
+    pub(crate) fn has_room(&self) -> bool {
+        self.lock().weight < Self::FULL
     }
 
     /// Waits until there is room.
@@ -132,30 +142,43 @@ mod tests {
         }
     }
 
+    fn put(pipe: &Pipe, segment: Segment) -> bool {
+        pipe.put(segment);
+        pipe.wants_wake()
+    }
+
     #[test]
     fn wakes_once_until_it_was_found_empty() {
         let pipe = Pipe::default();
-        assert!(pipe.put(of(1)));
-        assert!(!pipe.put(of(2)));
+        assert!(put(&pipe, of(1)));
+        assert!(!put(&pipe, of(2)));
         assert_eq!(pipe.take(), Some(of(1)));
-        assert!(!pipe.put(of(3)));
+        assert!(!put(&pipe, of(3)));
         assert_eq!((pipe.take(), pipe.take(), pipe.take()), (Some(of(2)), Some(of(3)), None));
-        assert!(pipe.put(of(4)));
+        assert!(put(&pipe, of(4)));
+    }
+
+    #[test]
+    fn nothing_to_take_is_nothing_to_wake_for() {
+        let pipe = Pipe::default();
+        pipe.put(of(1));
+        assert_eq!(pipe.take(), Some(of(1)), "JavaScript was there by itself");
+        assert!(!pipe.wants_wake());
     }
 
     #[test]
     fn a_late_wake_is_not_called_for_nothing_and_not_twice() {
         let pipe = Pipe::default();
-        assert!(pipe.put(of(1)));
+        assert!(put(&pipe, of(1)));
         assert_eq!((pipe.take(), pipe.take()), (Some(of(1)), None));
         assert!(!pipe.arrive());
-        assert!(pipe.put(of(2)) && pipe.arrive());
+        assert!(put(&pipe, of(2)) && pipe.arrive());
         assert!(!pipe.arrive());
         assert_eq!((pipe.take(), pipe.take()), (Some(of(2)), None));
         // Two on their way, one call.
-        assert!(pipe.put(of(3)));
+        assert!(put(&pipe, of(3)));
         assert_eq!((pipe.take(), pipe.take()), (Some(of(3)), None));
-        assert!(pipe.put(of(4)));
+        assert!(put(&pipe, of(4)));
         assert_eq!((pipe.arrive(), pipe.arrive()), (true, false));
     }
 

@@ -1,6 +1,7 @@
 //! `NativeRun`: a run that streams.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agb_client::{Error, Execution, Run, StreamEvent};
@@ -105,19 +106,31 @@ impl NativeRun {
     }
 }
 
-/// Pulls a run's batches into the pipe until it ends or nobody reads any more.
+/// Pulls a run's batches into the pipe until it ends or nobody reads any more. JavaScript is woken when there is
+/// nothing more to pull for now: a wake costs more than a batch.
 async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
     loop {
+        if !shared.pipe.has_room() {
+            shared.wake();
+        }
         if shared.pipe.room().await.is_err() {
             break;
         }
+        let next = poll_fn(|cx| {
+            let batch = run.poll_batch(cx);
+            if batch.is_pending() {
+                shared.wake();
+            }
+            batch
+        });
         let batch = tokio::select! {
-            batch = run.next_batch() => batch,
+            biased;
+            batch = next => batch,
             () = shared.pipe.closed() => break,
         };
         let Some(batch) = batch else { break };
         for segment in segments(&batch) {
-            shared.put(segment);
+            shared.pipe.put(segment);
         }
     }
     let (execution, log) = run.into_parts();
@@ -125,8 +138,9 @@ async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
 }
 
 impl Shared {
-    fn put(self: &Arc<Self>, segment: Segment) {
-        if self.pipe.put(segment) {
+    /// Tells JavaScript, unless it knows, that there is something to take.
+    fn wake(self: &Arc<Self>) {
+        if self.pipe.wants_wake() {
             let shared = Arc::clone(self);
             self.lane.post(Box::new(move |env| {
                 if shared.pipe.arrive() {
@@ -155,7 +169,8 @@ impl Drop for Ending {
             Outcome::at_once(execution)
         });
         drop(outcome);
-        self.0.put(Segment::end());
+        self.0.pipe.put(Segment::end());
+        self.0.wake();
         let shared = Arc::clone(&self.0);
         // Behind the last wake: from here on nobody is woken, and the process need not stay for this run.
         self.0.lane.post(Box::new(move |env| {
