@@ -50,8 +50,8 @@ impl Progress {
 impl Link {
     /// After so many messages, or so many bytes of them, the readers get their turn. Measured: larger batches gain
     /// nothing and delay everything else; a batch a message costs a third of the throughput.
-    const BATCH_MESSAGES: usize = 512;
-    const BATCH_BYTES: usize = 64 * 1024;
+    const BATCH_MESSAGES: usize = 1024;
+    const BATCH_BYTES: usize = 256 * 1024;
     /// How long a closed socket may take to say goodbye.
     const LINGER: Duration = Duration::from_secs(1);
 
