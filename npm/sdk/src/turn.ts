@@ -2,6 +2,8 @@ import { currentPlatform } from "./platform.js";
 
 /** How long callbacks of all runs together may keep the event loop, milliseconds. */
 const BUDGET_MS = 4;
+/** How long a run that delivers large batches may. A turn of the event loop costs about as much as such a batch. */
+const LARGE_BUDGET_MS = 0.5;
 /** After such a pause the event loop has had its chance: what comes then begins a new turn. Milliseconds. */
 const PAUSE_MS = 1;
 
@@ -11,6 +13,8 @@ const PAUSE_MS = 1;
  */
 class Turn {
   #deadline = 0;
+  /** Where a run that delivers large batches lets the event loop go on. */
+  #largeDeadline = 0;
   #lastLeft = -Infinity;
   #queued: Array<() => void> = [];
   #running = false;
@@ -26,7 +30,7 @@ class Turn {
     }
     const now = performance.now();
     if (now - this.#lastLeft > PAUSE_MS) {
-      this.#deadline = now + BUDGET_MS;
+      this.#begin(now);
     }
     return now < this.#deadline;
   }
@@ -38,7 +42,7 @@ class Turn {
 
   /** Whether a run that has delivered a batch at `now` has to queue before the next: time is up, or others wait. */
   isOverAfterBatch(now: number, large: boolean): boolean {
-    return large || this.#queued.length > 0 || this.isOverAt(now);
+    return (large && now >= this.#largeDeadline) || this.#queued.length > 0 || this.isOverAt(now);
   }
 
   /** Whether the turn's time is up. */
@@ -53,6 +57,11 @@ class Turn {
     this.#schedule();
   }
 
+  #begin(now: number): void {
+    this.#deadline = now + BUDGET_MS;
+    this.#largeDeadline = now + LARGE_BUDGET_MS;
+  }
+
   #schedule(): void {
     if (!this.#scheduled && this.#queued.length > 0) {
       this.#scheduled = true;
@@ -63,7 +72,7 @@ class Turn {
   #runQueued(): void {
     this.#scheduled = false;
     this.#running = true;
-    this.#deadline = performance.now() + BUDGET_MS;
+    this.#begin(performance.now());
     let left = this.#queued.length; // those that queue again meanwhile have the next turn
     try {
       while (left-- > 0 && !this.isOverAt(performance.now())) {
