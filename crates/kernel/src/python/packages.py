@@ -75,13 +75,22 @@ def ensure():
 SETTINGS = {"PIP_RETRIES": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
 
 
+def has_pip():
+    return library("importlib.util").find_spec("pip") is not None
+
+
 def pip(line):
     """`%pip …`"""
     words = library("shlex").split(line)
     subprocess = library("subprocess")
     if words[:1] == ["uninstall"] and not {"-y", "--yes"} & set(words):
         words.insert(1, "--yes")  # nobody is there to ask
-    command = [ensure(), "-m", "pip", *words]
+    interpreter = ensure()
+    if not has_pip():
+        # Python brings one to install, where the system has not taken it out.
+        bring = [interpreter, "-m", "ensurepip", "--default-pip"]
+        subprocess.run(bring, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [interpreter, "-m", "pip", *words]
     said = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", errors="backslashreplace") as process:
         for text in process.stderr:

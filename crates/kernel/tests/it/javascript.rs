@@ -221,3 +221,95 @@ async fn a_result_above_the_limit_says_so() {
     let value = node.value("'x'.repeat(20_000)").await.unwrap();
     assert!(value.contains("too large"), "{value}");
 }
+
+/// A router in the manner of Express: started, called and stopped in one cell, as tutorials do it.
+#[tokio::test]
+async fn a_server_is_started_and_called_in_one_cell() {
+    let node = node();
+    let out = node
+        .output(
+            "const http = require('http');
+             function express() {
+               const routes = [];
+               const app = (req, res) => {
+                 const url = new URL(req.url, 'http://localhost');
+                 const route = routes.find((r) => r.method === req.method && r.path === url.pathname);
+                 res.json = (body) => { res.setHeader('content-type', 'application/json'); res.end(JSON.stringify(body)) };
+                 if (!route) { res.statusCode = 404; return res.json({ error: 'not found' }) }
+                 req.query = Object.fromEntries(url.searchParams);
+                 route.handler(req, res);
+               };
+               for (const method of ['GET', 'POST']) app[method.toLowerCase()] = (path, handler) => routes.push({ method, path, handler });
+               app.listen = (port, ready) => http.createServer(app).listen(port, ready);
+               return app;
+             }
+             const app = express();
+             app.get('/hello', (req, res) => res.json({ hello: req.query.name }));
+             const server = app.listen(0);
+             await new Promise((ready) => server.once('listening', ready));
+             const base = `http://127.0.0.1:${server.address().port}`;
+             console.log(await (await fetch(base + '/hello?name=Ada')).json());
+             console.log((await fetch(base + '/nothing')).status);
+             server.closeAllConnections(); server.close(); undefined",
+        )
+        .await;
+    assert_eq!(out, "{ hello: 'Ada' }\n404\n");
+}
+
+#[tokio::test]
+async fn workers_and_children_are_caught_and_awaited() {
+    let node = node();
+    let ran = node
+        .run(
+            "const { Worker } = require('worker_threads');
+             const worker = new Worker(`
+               const { parentPort, workerData } = require('worker_threads');
+               console.log('worker', workerData); console.error('worker err'); parentPort.postMessage(workerData * 2)
+             `, { eval: true, workerData: 21 });
+             worker.on('message', (m) => console.log('message', m)); undefined",
+        )
+        .await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
+    let mut lines: Vec<_> = ran.stdout().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!((lines, ran.stderr().as_str()), (vec!["message 42".to_owned(), "worker 21".to_owned()], "worker err\n"));
+
+    std::fs::write(
+        node.workdir.path().join("child.js"),
+        "process.on('message', (m) => { console.log('child got', m); process.send(m + 1); process.disconnect() })",
+    )
+    .unwrap();
+    let ran = node
+        .run(
+            "const { exec, fork, spawn } = require('child_process');
+             exec('echo from exec', (error, stdout) => console.log(stdout.trim()));
+             spawn('sh', ['-c', 'echo spawned; echo spawned err >&2'], { stdio: 'inherit' });
+             const child = fork('./child.js'); child.on('message', (m) => console.log('parent got', m)); child.send(1); undefined",
+        )
+        .await;
+    assert_eq!((&ran.end.outcome, ran.stderr().as_str()), (&Outcome::Finished, "spawned err\n"), "{ran:#?}");
+    let mut lines: Vec<_> = ran.stdout().lines().map(str::to_owned).collect();
+    lines.sort();
+    assert_eq!(lines, ["child got 1", "from exec", "parent got 2", "spawned"]);
+    assert_eq!(node.value("1 + 1").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn streams_files_and_modules_of_node_work() {
+    let node = node();
+    let out = node
+        .output(
+            "const { pipeline } = require('stream/promises'); const fs = require('fs'); const zlib = require('zlib');
+             fs.writeFileSync('in.txt', 'hello '.repeat(1000));
+             await pipeline(fs.createReadStream('in.txt'), zlib.createGzip(), fs.createWriteStream('out.gz'));
+             console.log(zlib.gunzipSync(fs.readFileSync('out.gz')).length);
+             import { setTimeout as sleep } from 'timers/promises';
+             for await (const n of (async function* () { yield 1; await sleep(1); yield 2 })()) console.log(n);
+             console.table([{ a: 1 }]); console.error('%s is %d', 'x', 5); console.log(structuredClone({ d: [1n] }))",
+        )
+        .await;
+    assert!(
+        out.starts_with("6000\n1\n2\n") && out.contains("│ (index) │ a │") && out.ends_with("{ d: [ 1n ] }\n"),
+        "{out}"
+    );
+}

@@ -4,6 +4,7 @@
 mod background;
 mod javascript;
 mod lifecycle;
+mod notebook;
 mod python;
 mod streaming;
 mod support;
