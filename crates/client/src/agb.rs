@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agb_core::Secret;
-use agb_core::config::{BaseUrl, Endpoint, Settings};
+use agb_core::config::{self, BaseUrl, Endpoint, Settings};
 use agb_core::error::ApiError;
 use agb_core::http::{Answered, Operation};
 use agb_core::operations::{
     CreateSession, DeletePoll, DeleteStep, GetSession, GetSessionInfo, ListSessions, ListTools, ReleaseSession,
-    SessionData, SessionPage, Tool,
+    SessionAccess, SessionData, SessionPage, Tool,
 };
 use tokio::time::Instant;
 
@@ -34,6 +34,8 @@ pub(crate) struct Api {
     http: Http,
     pub(crate) limits: SocketLimits,
     pub(crate) tuning: Option<Tuning>,
+    /// There is no key: only a session's own link may be called.
+    is_guest: bool,
 }
 
 impl Agb {
@@ -50,8 +52,25 @@ impl Agb {
             http: Http::default(),
             limits: options.limits,
             tuning: options.tuning.clone(),
+            is_guest: false,
         };
         Ok(Self { api: Arc::new(api) })
+    }
+
+    /// The session that somebody with the API key gave access to ([`Session::grant_access`]). It runs code and calls
+    /// tools over its own link; whatever needs the key is [`Error::NoKey`]. Nothing is sent.
+    #[must_use]
+    pub fn attach(access: SessionAccess) -> Session {
+        // A placeholder where the settings want a key: it is never sent.
+        let given = config::Options {
+            api_key: Some(Secret::from("none")),
+            endpoint: Some("attached.invalid".to_owned()),
+            timeout_ms: None,
+        };
+        let settings = Settings::resolve::<&str, &str>(&given, &[], None).expect("these settings can be used");
+        let (http, limits) = (Http::default(), SocketLimits::default());
+        let api = Api { settings, local_program: None, http, limits, tuning: None, is_guest: true };
+        Session::new(Arc::new(api), access.into_session())
     }
 
     /// An account as the environment and a `.env` file say it.
@@ -135,7 +154,14 @@ impl Agb {
 }
 
 impl Api {
+    pub(crate) const fn is_guest(&self) -> bool {
+        self.is_guest
+    }
+
     pub(crate) async fn call<O: Operation>(&self, operation: &O) -> Result<Answered<O::Output>, Error> {
+        if self.is_guest && operation.request().path.starts_with('/') {
+            return Err(Error::NoKey);
+        }
         let (base, key) = self.target().await?;
         Ok(self.http.call(operation, &base, &key, self.settings.timeout).await?)
     }

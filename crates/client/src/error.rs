@@ -6,6 +6,7 @@ use agb_core::Rejected;
 use agb_core::config::ConfigError;
 use agb_core::error::{ApiError, TransportError};
 use agb_core::language::UnknownLanguage;
+use agb_core::operations::GrantAccess;
 use agb_core::result::{Execution, RunFailure};
 
 pub use crate::local::LocalError;
@@ -43,6 +44,12 @@ pub enum Error {
     /// The service gave the session no WebSocket.
     #[error("the session cannot stream: the service gave it no wsUrl; run without streaming")]
     NoStreaming,
+    /// The session was taken up with an access, which opens it and nothing else.
+    #[error("this session was taken up without an API key; ask the program that gave the access to do it")]
+    NoKey,
+    /// The service has no way into a session for those without the key.
+    #[error("{}", GrantAccess::NOT_SUPPORTED)]
+    NoAccess,
 }
 
 impl Error {
@@ -61,6 +68,8 @@ impl Error {
             Self::Rejected(Rejected::Taken) => "RUN_TAKEN",
             Self::Rejected(Rejected::NotOffered) => "NOT_OFFERED",
             Self::NoStreaming => "NO_STREAMING",
+            Self::NoKey => "NO_API_KEY",
+            Self::NoAccess => "NOT_SUPPORTED",
         }
     }
 
@@ -70,11 +79,11 @@ impl Error {
         match self {
             Self::Config(_) | Self::EnvFile { .. } => "ConfigError",
             Self::Local(_) => "LocalServerError",
-            Self::Api(ApiError::Unauthorized(_)) => "AuthenticationError",
+            Self::Api(ApiError::Unauthorized(_)) | Self::NoKey => "AuthenticationError",
             Self::Api(ApiError::NotFound(_)) => "NotFoundError",
             Self::Api(ApiError::Transport(TransportError::TimedOut { .. })) => "TimeoutError",
             Self::Api(ApiError::Transport(_)) | Self::NoStreaming => "ConnectionError",
-            Self::Api(_) => "ServiceError",
+            Self::Api(_) | Self::NoAccess => "ServiceError",
             Self::Language(_) => "UnknownLanguage",
             Self::Rejected(Rejected::Closed) => "SessionClosed",
             Self::Rejected(Rejected::Full { .. }) => "Overflow",

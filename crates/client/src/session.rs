@@ -1,14 +1,15 @@
 //! A session that exists on the service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use agb_core::http::Answered;
 use agb_core::operations::{
-    CallTool, GetDetails, GetLabels, GetSessionInfo, ListTools, RefreshIdleTime, SessionData, SessionDetails,
-    SessionStatus, SetLabels, Tool, ToolResult, ToolRoute,
+    AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime,
+    SessionAccess, SessionData, SessionDetails, SessionStatus, SetLabels, Tool, ToolResult, ToolRoute,
 };
 use agb_core::wire::Extensions;
-use agb_core::{Capabilities, SessionConfig};
+use agb_core::{Capabilities, Secret, SessionConfig};
 use serde_json::{Map, Value};
 
 use crate::agb::Api;
@@ -112,6 +113,24 @@ impl Session {
     /// What the service or the network says.
     pub async fn info(&self) -> Result<SessionDetails, Error> {
         Ok(self.call(&GetDetails { session_id: self.id().to_owned() }).await?.value)
+    }
+
+    /// Lets somebody into this session for a while without the API key, such as a web page; or with `renew`, the token
+    /// of an earlier access, lets that last longer.
+    ///
+    /// # Errors
+    /// What the service or the network says; [`Error::NoAccess`] for a service that gives none.
+    pub async fn grant_access(
+        &self,
+        scope: AccessScope,
+        lasts: Option<Duration>,
+        renew: Option<Secret>,
+    ) -> Result<Answered<SessionAccess>, Error> {
+        if self.inner.api.is_guest() {
+            return Err(Error::NoKey);
+        }
+        let operation = GrantAccess::of(self.data(), scope, lasts, renew).ok_or(Error::NoAccess)?;
+        self.call(&operation).await
     }
 
     /// What tools it has: those it was created with, else those of its image.

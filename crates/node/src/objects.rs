@@ -77,6 +77,17 @@ impl ListParams {
     }
 }
 
+/// `AccessRequest`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub(crate) struct AccessRequest {
+    /// What its holder may do.
+    pub scope: String,
+    /// Seconds.
+    pub lasts_s: Option<f64>,
+    /// The token of an access that is to last longer.
+    pub renew: Option<String>,
+}
+
 /// `RunRequest`.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub(crate) struct RunRequest {

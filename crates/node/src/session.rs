@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use agb_client::agb_core::operations::{GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SetLabels};
-use agb_client::{RunBuilder, Session};
+use agb_client::agb_core::operations::{
+    AccessScope, GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SessionAccess, SetLabels,
+};
+use agb_client::{Agb, RunBuilder, Secret, Session};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Function, Result, Status};
 use napi_derive::napi;
@@ -12,7 +14,7 @@ use serde_json::{Map, Value};
 use crate::answer::answer;
 use crate::client::{nothing, tools};
 use crate::io;
-use crate::objects::{Details, RunRequest, ToolOutcome, pairs};
+use crate::objects::{AccessRequest, Details, RunRequest, ToolOutcome, pairs};
 use crate::promise::{Promise, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
@@ -136,6 +138,18 @@ impl NativeSession {
         promise(env, async move { session.tools_answered().await }, |outcome| answer(outcome, tools))
     }
 
+    /// Lets somebody into it without the key; JSON text for `attach`.
+    #[napi(catch_unwind)]
+    pub fn browser_access<'env>(&self, env: &'env Env, request: AccessRequest) -> Result<Promise<'env>> {
+        let scope = AccessScope::parse(&request.scope).unwrap_or_default(); // TypeScript has checked it
+        let lasts = request.lasts_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+        let renew = request.renew.map(Secret::from);
+        let session = self.session.clone();
+        promise(env, async move { session.grant_access(scope, lasts, renew).await }, |outcome| {
+            answer(outcome, |access| access.to_json())
+        })
+    }
+
     /// Runs code by one HTTP call.
     #[napi(catch_unwind)]
     pub fn run<'env>(&self, env: &'env Env, request: RunRequest) -> Result<Promise<'env>> {
@@ -158,6 +172,15 @@ impl NativeSession {
             limits.apply(self.session.code().run(request.code, &request.language)).stream()
         };
         NativeRun::start(env, run, &wake)
+    }
+}
+
+/// A session from what `browserAccess` gave.
+#[napi(catch_unwind)]
+pub fn attach(access: String) -> Result<NativeSession, String> {
+    match SessionAccess::parse(&access) {
+        Ok(access) => Ok(NativeSession::new(Agb::attach(access))),
+        Err(error) => Err(Error::new("BAD_ACCESS".to_owned(), error.to_string())),
     }
 }
 

@@ -37,10 +37,22 @@ export interface RunOptions {
    * `result.truncated` is set. 0 keeps nothing.
    */
   readonly logLimit?: number | undefined;
+  /**
+   * Stops the program when it is aborted (`AbortController.signal`): it is interrupted where the service can, the
+   * interpreter's variables stay, and the result has `error.name` `Cancelled`. Only for runs that stream.
+   */
+  readonly signal?: StopSignal | null | undefined;
+}
+
+/** An `AbortSignal`, from whichever library. */
+export interface StopSignal {
+  readonly aborted: boolean;
+  addEventListener(type: "abort", listener: () => void): void;
+  removeEventListener(type: "abort", listener: () => void): void;
 }
 
 const DEFAULT_TIMEOUT_S = 60;
-const OPTION_NAMES = ["streamBeta", "onStdout", "onStderr", "onError", "logLimit"];
+const OPTION_NAMES = ["streamBeta", "onStdout", "onStderr", "onError", "logLimit", "signal"];
 
 /** Runs code in a session; see {@link Session.code}. */
 export class Code {
@@ -102,8 +114,9 @@ export class Code {
     const options = checkedOptions(streamOrOptions, [onStdout, onStderr, onError]);
     const request = checkedRequest(code, language, timeoutS, options);
     const callbacks = checkedCallbacks(options);
-    const streams = options.streamBeta ?? Object.values(callbacks).some((callback) => callback !== null);
-    return streams ? new RunPump(this.#native, request, callbacks).promise : this.#runAtOnce(request, callbacks);
+    const signal = checkedSignal(options.signal);
+    const streams = options.streamBeta ?? (signal !== null || Object.values(callbacks).some((callback) => callback !== null));
+    return streams ? new RunPump(this.#native, request, callbacks, signal).promise : this.#runAtOnce(request, callbacks);
   }
 
   async #runAtOnce(request: RunRequest, callbacks: RunCallbacks): Promise<EnhancedCodeExecutionResult> {
@@ -170,6 +183,16 @@ function checkedLogLimit(value: unknown): number | null {
     throw new TypeError(`logLimit must be a whole number of bytes, 0 or more, not ${describe(value)}`);
   }
   return value;
+}
+
+function checkedSignal(value: unknown): StopSignal | null {
+  if (value === undefined || value === null) {
+    return null;
+  }
+  if (typeof value !== "object" || !("aborted" in value) || !("addEventListener" in value)) {
+    throw new TypeError(`signal must be an AbortSignal, not ${describe(value)}`);
+  }
+  return value as StopSignal;
 }
 
 function checkedCallbacks(options: { readonly onStdout?: unknown; readonly onStderr?: unknown; readonly onError?: unknown }): RunCallbacks {

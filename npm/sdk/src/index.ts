@@ -5,7 +5,7 @@
  */
 
 export { AGB, type AGBConfig, type AGBOptions, type ListOptions } from "./agb.js";
-export { Code, type ErrorCallback, type Language, type OutputCallback, type RunOptions } from "./code.js";
+export { Code, type ErrorCallback, type Language, type OutputCallback, type RunOptions, type StopSignal } from "./code.js";
 export { CreateSessionParams, type CreateSessionOptions, type Labels } from "./create-session-params.js";
 export {
   AGBError,

@@ -30,6 +30,7 @@ export type {
   Language,
   OutputCallback,
   RunOptions,
+  StopSignal,
   CreateSessionOptions,
   Labels,
   AGBErrorCode,

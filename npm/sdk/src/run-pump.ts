@@ -1,5 +1,5 @@
 import type { Batch, NativeRun, NativeSession, RunRequest } from "./binding.js";
-import type { ErrorCallback, OutputCallback } from "./code.js";
+import type { ErrorCallback, OutputCallback, StopSignal } from "./code.js";
 import { brokenRun, type EnhancedCodeExecutionResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
 import { type CallbackName, RunReport } from "./run-report.js";
@@ -59,7 +59,7 @@ export class RunPump {
   #stride = 1;
   #lastLook = 0;
 
-  constructor(session: NativeSession, request: RunRequest, callbacks: RunCallbacks) {
+  constructor(session: NativeSession, request: RunRequest, callbacks: RunCallbacks, signal: StopSignal | null = null) {
     this.promise = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -73,8 +73,21 @@ export class RunPump {
       this.#break(fault);
       return;
     }
+    this.#obey(signal);
     this.#phase = "idle";
     this.#wake(); // for one that came while stream() was still running
+  }
+
+  #obey(signal: StopSignal | null): void {
+    if (signal === null) {
+      return;
+    }
+    const stop = (): void => this.#run?.cancel();
+    signal.addEventListener("abort", stop);
+    void this.promise.then(() => signal.removeEventListener("abort", stop));
+    if (signal.aborted) {
+      stop();
+    }
   }
 
   #wake(): void {

@@ -55,6 +55,19 @@ describe("the two forms of the call", () => {
     assert.equal(fake.requests[0]?.timeoutS, 60);
   });
 
+  it("streams for a signal, and stops the run when that is aborted, before or after", async () => {
+    const before = AbortSignal.abort();
+    const controller = new AbortController();
+    const first = session.code.run("code", "python", 60, { signal: before });
+    const second = session.code.run("code", "python", 60, { signal: controller.signal });
+    assert.deepEqual([started(0).cancels, started(1).cancels], [1, 0]);
+    controller.abort();
+    assert.equal(started(1).cancels, 1);
+    assert.equal((await first).error?.name, "Cancelled");
+    assert.equal((await second).error?.name, "Cancelled");
+    await assert.rejects(session.code.run("code", "python", 60, { signal: {} as never }), TypeError);
+  });
+
   it("streams without any callback when asked to", async () => {
     const running = session.code.run("code", "python", 60, true);
     started().end([{ out: "nobody hears it" }]);

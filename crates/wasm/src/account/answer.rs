@@ -16,7 +16,7 @@ use crate::object;
 /// An `Answer`.
 pub(crate) fn answer(outcome: Result<Answered<JsValue>, ApiError>) -> JsValue {
     match outcome {
-        Ok(answered) => host::answer(&answered.request_id, true, None, "", None, answered.value),
+        Ok(answered) => host::answer(&answered.request_id, true, None, "", Some(200), answered.value),
         Err(error) => {
             let code = Some(error.code().to_owned());
             host::answer(error.request_id(), false, code, &error.to_string(), error.status(), JsValue::NULL)

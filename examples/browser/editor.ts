@@ -1,0 +1,48 @@
+/** The editor: CodeMirror with the language that was chosen. */
+
+import { indentWithTab } from "@codemirror/commands";
+import { javascript } from "@codemirror/lang-javascript";
+import { python } from "@codemirror/lang-python";
+import { Compartment, type Extension } from "@codemirror/state";
+import { EditorView, keymap } from "@codemirror/view";
+import { basicSetup } from "codemirror";
+
+const grammars: Readonly<Record<string, () => Extension>> = { python, javascript };
+
+export class Editor {
+  readonly #view: EditorView;
+  readonly #grammar = new Compartment();
+
+  /** `keys` are commands of the page that work inside of the editor too. */
+  constructor(parent: HTMLElement, keys: Readonly<Record<string, () => void>>) {
+    const commands = Object.entries(keys).map(([key, run]) => ({
+      key,
+      run: () => {
+        run();
+        return true;
+      },
+    }));
+    this.#view = new EditorView({
+      parent,
+      extensions: [
+        keymap.of([...commands, indentWithTab]), // Escape, then Tab leaves the editor
+        basicSetup,
+        EditorView.lineWrapping,
+        EditorView.contentAttributes.of({ "aria-label": "Code; Escape and then Tab leaves the editor" }),
+        this.#grammar.of([]),
+      ],
+    });
+  }
+
+  get text(): string {
+    return this.#view.state.doc.toString();
+  }
+
+  show(language: string, text: string): void {
+    const { doc } = this.#view.state;
+    this.#view.dispatch({
+      changes: { from: 0, to: doc.length, insert: text },
+      effects: this.#grammar.reconfigure(grammars[language]?.() ?? []),
+    });
+  }
+}

@@ -1,0 +1,56 @@
+/** What a program shows beside its output: pictures, tables, values. Nothing of it may run in this page. */
+
+import type { ExecutionResult } from "agbcloud-sdk";
+
+export function showResults(parent: HTMLElement, results: readonly ExecutionResult[]): void {
+  parent.replaceChildren(...results.map(figure));
+}
+
+function figure(result: ExecutionResult): HTMLElement {
+  const [kind, content] = draw(result);
+  const figure = document.createElement("figure");
+  const caption = document.createElement("figcaption");
+  caption.textContent = result.isMainResult ? `${kind} (value of the last expression)` : kind;
+  figure.append(caption, content);
+  return figure;
+}
+
+/** The richest form that it has. */
+function draw(result: ExecutionResult): [kind: string, content: HTMLElement] {
+  if (result.png !== undefined) {
+    return ["Picture", image(`data:image/png;base64,${result.png}`, result.text)];
+  }
+  if (result.jpeg !== undefined) {
+    return ["Picture", image(`data:image/jpeg;base64,${result.jpeg}`, result.text)];
+  }
+  if (result.svg !== undefined) {
+    // As an image, an SVG runs no scripts and loads nothing.
+    return ["Picture", image(`data:image/svg+xml;charset=utf-8,${encodeURIComponent(result.svg)}`, result.text)];
+  }
+  if (result.html !== undefined) {
+    return ["Document", frame(result.html)];
+  }
+  const value = result.chart ?? result.json;
+  return ["Value", preformatted(value === undefined ? (result.markdown ?? result.text ?? "") : JSON.stringify(value, null, 2))];
+}
+
+function image(source: string, description: string | undefined): HTMLElement {
+  const image = document.createElement("img");
+  image.src = source;
+  image.alt = description ?? "Picture that the program made";
+  return image;
+}
+
+function frame(html: string): HTMLElement {
+  const frame = document.createElement("iframe");
+  frame.sandbox.value = ""; // no scripts, no forms, an origin of its own
+  frame.title = "Document that the program made";
+  frame.srcdoc = `<!doctype html><meta charset="utf-8"><style>body{font:14px system-ui,sans-serif;margin:8px}table{border-collapse:collapse}</style>${html}`;
+  return frame;
+}
+
+function preformatted(text: string): HTMLElement {
+  const element = document.createElement("pre");
+  element.textContent = text;
+  return element;
+}

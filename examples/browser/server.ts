@@ -1,0 +1,62 @@
+/**
+ * The page and its back-end: Vite serves the one, two lines with the API key are the other.
+ *
+ * `npx tsx browser/server.ts [--port 5173]`; the SDK finds its key and endpoint as always (AGB_API_KEY, AGB_ENDPOINT).
+ */
+
+import { AGB, type Session, type SessionAccess, throwIfFailed } from "agbcloud-sdk";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { text } from "node:stream/consumers";
+import { parseArgs } from "node:util";
+import { createServer as createVite } from "vite";
+
+const { values } = parseArgs({ options: { port: { type: "string", default: "5173" } } });
+const agb = new AGB();
+/** The sessions that pages were let into, by id. */
+const sessions = new Map<string, Session>();
+
+const http = createServer((request, response) => {
+  if (request.method === "POST" && request.url === "/api/session") {
+    giveAccess(request).then(
+      (access) => answer(response, 200, access),
+      (error: unknown) => answer(response, 502, { message: error instanceof Error ? error.message : String(error) }),
+    );
+  } else {
+    vite.middlewares(request, response);
+  }
+});
+const vite = await createVite({
+  configFile: new URL("vite.config.ts", import.meta.url).pathname,
+  server: { middlewareMode: true, hmr: { server: http } },
+});
+
+/** A page comes with nothing and gets a session, or with its access, which is then renewed if its session lives. */
+async function giveAccess(request: IncomingMessage): Promise<SessionAccess> {
+  const { renew } = JSON.parse((await text(request)) || "{}") as { renew?: SessionAccess };
+  const known = renew === undefined ? undefined : sessions.get(renew.sessionId);
+  if (known !== undefined && renew !== undefined) {
+    const renewed = await known.browserAccess({ renew });
+    if (renewed.access !== undefined) {
+      return renewed.access;
+    }
+  }
+  const { session } = throwIfFailed(await agb.create({ imageId: "agb-code-space-1", labels: { example: "browser" } }));
+  sessions.set(session!.sessionId, session!);
+  return throwIfFailed(await session!.browserAccess()).access!;
+}
+
+function answer(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { "content-type": "application/json", "cache-control": "no-store" });
+  response.end(JSON.stringify(body));
+}
+
+http.listen(Number(values.port), "127.0.0.1", () => {
+  const { port } = http.address() as { port: number };
+  console.log(`http://localhost:${port}`);
+});
+
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => {
+    void Promise.allSettled([...sessions.values()].map((session) => session.delete())).then(() => process.exit());
+  });
+}

@@ -1,0 +1,50 @@
+/** The output: a terminal, so that colours and redrawn lines look as they do in one. */
+
+import { FitAddon } from "@xterm/addon-fit";
+import { Terminal } from "@xterm/xterm";
+import "@xterm/xterm/css/xterm.css";
+
+/** While the terminal has more than this to draw, the program waits. Half a second of drawing. */
+const MOST_UNDRAWN = 256 * 1024;
+const STDERR = "\x1b[38;5;216m";
+const PLAIN = "\x1b[39m";
+
+export class Output {
+  readonly #terminal = new Terminal({
+    convertEol: true,
+    cursorInactiveStyle: "none",
+    disableStdin: true,
+    fontSize: 13,
+    scrollback: 5_000,
+    theme: { background: "#101214", foreground: "#e6e8eb", cursor: "#101214" },
+  });
+  #undrawn = 0;
+
+  constructor(parent: HTMLElement) {
+    const fit = new FitAddon();
+    this.#terminal.loadAddon(fit);
+    this.#terminal.open(parent);
+    new ResizeObserver(() => fit.fit()).observe(parent);
+  }
+
+  clear(): void {
+    this.#terminal.reset();
+  }
+
+  /**
+   * Draws a chunk. Returns a promise while there is too much to draw: handed to the SDK it makes the program wait, and
+   * the page stays responsive.
+   */
+  write(chunk: string, isError: boolean): Promise<void> | undefined {
+    // A program's own reset is followed by the colour of its stream.
+    const text = isError ? STDERR + chunk.replaceAll("\x1b[0m", `\x1b[0m${STDERR}`) + PLAIN : chunk;
+    this.#undrawn += text.length;
+    const drawn = new Promise<void>((resolve) => {
+      this.#terminal.write(text, () => {
+        this.#undrawn -= text.length;
+        resolve();
+      });
+    });
+    return this.#undrawn > MOST_UNDRAWN ? drawn : undefined;
+  }
+}
