@@ -2,7 +2,7 @@
  * How much this project's SDK takes off a program that reads a run's output, beside a plain client on `ws`.
  *
  * `node --import tsx bench/client.ts [--json] [--only WORD]... [--runs N] [--all] [--beside NAME=FOLDER]...`, after
- * `cargo build --release -p agb-testkit` and `cargo xtask node --release`; `cargo xtask bench client` does all of it.
+ * `cargo build --release -p agb-testkit -p agb-node`; `cargo xtask bench client` does all of it.
  * `--beside` measures another build of the SDK in the same run: a copy of `npm/sdk` with `dist` and `native`.
  *
  * One process per case and client, in turn, so that whatever else the machine does meets both. See README.md.
@@ -11,7 +11,7 @@
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { CASES, type Case, type Client } from "./client-cases.ts";
-import { canPin, program, runMeasured, startServer } from "./processes.ts";
+import { canPin, program, releaseAddon, runMeasured, startServer } from "./processes.ts";
 import { median, short, table } from "./statistics.ts";
 
 /** What a measured process reports; see `measure.mjs`. */
@@ -57,6 +57,7 @@ const others = options.beside.map((pair): Client => {
   return { name, script: "client-sdk.mjs", image: "load", sdk: resolve(folder, "dist/node.mjs") };
 });
 const cases = CASES.filter(isWanted).map((each) => ({ ...each, clients: [...each.clients, ...others] }));
+const addon = releaseAddon();
 const rows = new Map<Case, Map<Client, Row>>();
 const server = await startServer(program("agb-load"), [], { pinned: true });
 try {
@@ -85,7 +86,7 @@ async function measureCase(each: Case): Promise<Map<Client, Row>> {
 }
 
 async function measureOnce({ load, warmUp }: Case, { script, image, sdk }: Client): Promise<Figures> {
-  const figures = (await runMeasured(script, { endpoint: server.endpoint, image, load, warmUp, sdk })) as Figures;
+  const figures = (await runMeasured(script, { endpoint: server.endpoint, image, load, warmUp, sdk }, sdk === undefined ? addon : null)) as Figures;
   if (figures.chunks !== load.n || (load.ascii && figures.characters !== load.n * load.s)) {
     throw new Error(`${script} lost something: ${JSON.stringify(figures)}`);
   }

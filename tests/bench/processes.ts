@@ -2,6 +2,7 @@
 
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
+import { copyFileSync, mkdirSync } from "node:fs";
 import { cpus } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -54,11 +55,23 @@ export function canPin(): boolean {
   return cpus().length > 1 && spawnSync("taskset", ["--version"]).status === 0;
 }
 
-/** Runs a measured process to its end and gives what it reported. */
-export async function runMeasured(script: string, task: object): Promise<unknown> {
+/**
+ * The addon that `cargo build --release -p agb-node` leaves, under a name that Node loads. The one in the checkout's
+ * package may be another build, made for tests.
+ */
+export function releaseAddon(): string {
+  const folder = fileURLToPath(new URL("../../target/bench", import.meta.url));
+  mkdirSync(folder, { recursive: true });
+  copyFileSync(program("libagb_node.so"), `${folder}/agbcloud-sdk.node`);
+  return `${folder}/agbcloud-sdk.node`;
+}
+
+/** Runs a measured process to its end and gives what it reported. `addon`: which one, if not the package's own. */
+export async function runMeasured(script: string, task: object, addon: string | null): Promise<unknown> {
   const path = fileURLToPath(new URL(script, import.meta.url));
   // One minute is many times what a case takes.
-  const options = { env: ENVIRONMENT, timeout: 60_000, killSignal: "SIGKILL" } as const;
+  const env = addon === null ? ENVIRONMENT : { ...ENVIRONMENT, AGB_NATIVE: addon };
+  const options = { env, timeout: 60_000, killSignal: "SIGKILL" } as const;
   const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", path, JSON.stringify(task)], options);
   return JSON.parse(stdout);
 }

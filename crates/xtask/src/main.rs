@@ -11,6 +11,7 @@
 //! ```
 
 mod artifacts;
+mod bench;
 mod demo;
 mod error;
 mod job;
@@ -35,10 +36,12 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo                          start the local server and run examples/quickstart.ts against it
+  demo --browser                start the local server and a page with live output, until Ctrl+C
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
+  bench client|e2e [--json]     measure the release builds beside a plain client; more options in tests/bench
   pack [--profile dev|release]  leave installable npm tarballs in target/npm (release, the default)
                                 or target/npm-dev
 ";
@@ -62,11 +65,13 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["demo"] => demo::run(workspace),
+        ["demo", "--browser"] => demo::browser(workspace),
         ["test", rest @ ..] => suite::test(workspace, &only(rest)?),
         ["check"] => suite::check(workspace),
         ["node"] => artifacts::node(workspace, Profile::Dev),
         ["node", "--release"] => artifacts::node(workspace, Profile::Release),
         ["wasm"] => wasm::run(workspace),
+        ["bench", rest @ ..] => bench::run(workspace, rest),
         ["pack"] => pack::run(workspace, Profile::Release),
         ["pack", "--profile", profile] => pack::run(workspace, profile.parse()?),
         ["help" | "--help" | "-h"] => {

@@ -1,0 +1,56 @@
+//! `cargo xtask bench`: the programs in `tests/bench`, with release builds of what they measure.
+
+use std::process::ExitCode;
+
+use crate::artifacts;
+use crate::error::Error;
+use crate::job;
+use crate::process::{self, Running};
+use crate::workspace::{Purpose, Workspace};
+
+/// What can be measured, and the packages it takes.
+const BENCHES: [(&str, &[&str]); 2] = [("client", &["agb-testkit", "agb-node"]), ("e2e", &["agb-server", "agb-node"])];
+
+/// Measures what the first argument names; the others are for the program that measures.
+pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode, Error> {
+    let known = |name: &str| BENCHES.iter().find(|(bench, _)| *bench == name);
+    let Some((&name, rest)) = arguments.split_first() else {
+        return Err(Error::Usage(usage()));
+    };
+    let Some((_, packages)) = known(name) else {
+        return Err(Error::Usage(usage()));
+    };
+    artifacts::typescript(workspace)?;
+    let mut build = workspace.cargo();
+    build.args(["build", "--locked", "--release"]);
+    build.args(packages.iter().flat_map(|package| ["-p", package]));
+    job::prepare(workspace, "build-bench", "build what is measured (release)", &mut [build])?;
+
+    let mut bench = workspace.command("node", Purpose::Work);
+    bench.args(["--import", "tsx"]).arg(format!("bench/{name}.ts")).args(rest);
+    bench.current_dir(workspace.path("tests"));
+    let status = Running::start(&mut bench)?.wait()?;
+    process::go_on()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+fn usage() -> String {
+    let names = BENCHES.map(|(name, _)| name).join("|");
+    format!("usage: cargo xtask bench {names} [--json] [--runs N]; see tests/bench/README.md")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_bench_is_there() {
+        let workspace = Workspace::find().unwrap();
+        for (name, _) in BENCHES {
+            assert!(workspace.path(&format!("tests/bench/{name}.ts")).is_file(), "{name}");
+            assert!(usage().contains(name));
+        }
+        assert!(run(&workspace, &["speed"]).is_err() && run(&workspace, &[]).is_err());
+    }
+}
