@@ -8,6 +8,8 @@ use std::time::Duration;
 use agb_core::language::Language;
 use agb_core::secret::Secret;
 
+use crate::image::Images;
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -22,8 +24,11 @@ pub struct Config {
     /// The origins whose web pages may use this server, such as `https://app.example.org`; `*` for all. None: those of
     /// this machine (`localhost`, `127.0.0.1`, `[::1]`, any port).
     pub allow_origins: Vec<String>,
-    /// Interpreters to use. A language that is not in here is looked for in the usual places.
+    /// Interpreters to use, whatever an image says. A language that is not in here is the image's, or else is looked
+    /// for in the usual places.
     pub interpreters: BTreeMap<Language, PathBuf>,
+    /// The images that sessions can be created from.
+    pub images: Images,
     /// The folder below which the sessions' folders are made. The server makes a private one of its own in it, and
     /// removes it at its end.
     pub data_dir: PathBuf,
@@ -39,6 +44,7 @@ impl Config {
             public_url: None,
             allow_origins: Vec::new(),
             interpreters: BTreeMap::new(),
+            images: Images::default(),
             data_dir: std::env::temp_dir(),
             limits: Limits::default(),
         }

@@ -1,41 +1,195 @@
-//! The images a session can be created from. Locally they are names for the same machine: this one.
+//! Images: named environments that a session is created from.
+//!
+//! | module | what is there |
+//! | --- | --- |
+//! | `definition` | what an image is made of; the built-in one and those in TOML files |
+//! | `environment` | where an image's Python lives once it is prepared |
+//! | `prepare` | making that, step by step |
+//! | `survey` | what is there and what is missing |
+//!
+//! Locally an image is no machine of its own: it names interpreters of this one, and a virtual environment for Python.
+//! An image that is not prepared works all the same, with the Python that is found and what that one has.
 
+mod definition;
+mod environment;
+mod prepare;
+mod survey;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use agb_core::language::Language;
 use thiserror::Error;
 
-/// An image id that is known to run code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Image(&'static str);
+use self::definition::Definition;
+pub use self::definition::DefinitionError;
+use self::environment::Environment;
+pub use self::prepare::{PrepareError, Progress};
+pub use self::survey::{Found, ImageReport, Package, Survey};
 
-const KNOWN: [&str; 4] = ["agb-code-space-1", "agb-code-space-2", "agb-computer-use-ubuntu-2204", "agb-browser-use-1"];
+/// The images that a server knows: the built-in one, and those of a folder.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// Where environments and definitions are; without it images are names only.
+    folder: Option<PathBuf>,
+    /// The default one first.
+    known: Vec<Arc<Definition>>,
+}
+
+/// An image that a session is created from.
+#[derive(Clone, Debug)]
+pub(crate) struct Image {
+    /// As it was asked for: the name or an alias.
+    id: String,
+    definition: Arc<Definition>,
+    environment: Option<Environment>,
+}
 
 /// An image id that is not known, said together with those that are.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("image {given:?} is not known to this server; known images are {}", KNOWN.join(", "))]
-pub(crate) struct UnknownImage {
+#[error("image {given:?} is not known to this server; known images are {}", known.join(", "))]
+pub struct UnknownImage {
     given: String,
+    known: Vec<String>,
+}
+
+/// Why the images of a folder could not be read.
+#[derive(Debug, Error)]
+pub enum ImagesError {
+    /// The folder is there and cannot be read.
+    #[error("the images in {folder} could not be read: {error}")]
+    Folder {
+        /// The folder.
+        folder: String,
+        /// The system's word for it.
+        error: std::io::Error,
+    },
+    /// A file in it is no definition.
+    #[error(transparent)]
+    Definition(#[from] DefinitionError),
+}
+
+impl Default for Images {
+    /// The built-in image, without an environment.
+    fn default() -> Self {
+        Self { folder: None, known: vec![Arc::new(Definition::built_in())] }
+    }
+}
+
+impl Images {
+    /// The built-in image and every `NAME.toml` of a folder, which is also where environments are made. A folder that
+    /// is not there yet is an empty one.
+    ///
+    /// # Errors
+    /// [`ImagesError`], when a file in it is no definition.
+    pub fn load(folder: PathBuf) -> Result<Self, ImagesError> {
+        let mut known = Self::default().known;
+        for file in definition_files(&folder)? {
+            let custom = Arc::new(Definition::read(&file)?);
+            // A file of a name that is built in takes its place.
+            match known.iter_mut().find(|definition| definition.name == custom.name) {
+                Some(place) => *place = custom,
+                None => known.push(custom),
+            }
+        }
+        Ok(Self { folder: Some(folder), known })
+    }
+
+    /// Where images are kept for this user: `$XDG_DATA_HOME/agb/images`, or `~/.local/share/agb/images`.
+    #[must_use]
+    pub fn default_folder() -> Option<PathBuf> {
+        let of = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let data = of("XDG_DATA_HOME").filter(|path| path.is_absolute());
+        Some(data.or_else(|| Some(of("HOME")?.join(".local/share")))?.join("agb/images"))
+    }
+
+    /// Finds an image by its name or an alias; blanks around it do not count, nothing at all means the default.
+    pub(crate) fn find(&self, id: Option<&str>) -> Result<Image, UnknownImage> {
+        let id = id.map_or("", str::trim);
+        let definition = if id.is_empty() { self.known.first() } else { self.named(id) };
+        let definition = definition.ok_or_else(|| self.unknown(id))?;
+        let id = if id.is_empty() { &definition.name } else { id };
+        Ok(Image { id: id.to_owned(), definition: Arc::clone(definition), environment: self.environment(definition) })
+    }
+
+    fn named(&self, id: &str) -> Option<&Arc<Definition>> {
+        let by_name = self.known.iter().find(|definition| definition.name == id);
+        by_name.or_else(|| self.known.iter().find(|definition| definition.aliases.iter().any(|alias| alias == id)))
+    }
+
+    fn unknown(&self, id: &str) -> UnknownImage {
+        let names = self.known.iter().flat_map(|definition| [&definition.name].into_iter().chain(&definition.aliases));
+        UnknownImage { given: id.chars().take(80).collect(), known: names.cloned().collect() }
+    }
+
+    fn environment(&self, definition: &Definition) -> Option<Environment> {
+        Some(Environment::new(self.folder.as_ref()?.join(&definition.name)))
+    }
+
+    /// Makes the environment of an image: a Python of its own with the image's packages. Tells what it does while it
+    /// does it, which takes minutes when much is to be downloaded. Answers false if there was nothing to do.
+    ///
+    /// `python` is the interpreter to make it from, where the definition does not say; else one is looked for.
+    ///
+    /// # Errors
+    /// [`PrepareError`]; what was there before stays as it was.
+    pub fn prepare(
+        &self,
+        id: &str,
+        python: Option<&Path>,
+        again: bool,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<bool, PrepareError> {
+        let definition = self.named(id).ok_or_else(|| self.unknown(id))?;
+        let environment = self.environment(definition).ok_or(PrepareError::NoFolder)?;
+        prepare::prepare(definition, &environment, python, again, progress)
+    }
+
+    /// What every image has on this machine, and what it lacks. Starts each interpreter once.
+    #[must_use]
+    pub fn survey(&self) -> Survey {
+        Survey::of(self)
+    }
 }
 
 impl Image {
-    /// The image a session gets that names none.
-    pub(crate) const DEFAULT: Self = Self(KNOWN[0]);
-
-    /// Finds an image by its id; blanks around it do not count, nothing at all means the default.
-    pub(crate) fn find(id: Option<&str>) -> Result<Self, UnknownImage> {
-        let id = id.map_or("", str::trim);
-        if id.is_empty() {
-            return Ok(Self::DEFAULT);
-        }
-        KNOWN
-            .iter()
-            .find(|known| **known == id)
-            .map(|known| Self(known))
-            .ok_or_else(|| UnknownImage { given: id.chars().take(80).collect() })
-    }
-
     /// Its id.
-    pub(crate) fn id(self) -> &'static str {
-        self.0
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
+
+    /// The interpreter that the image has for a language; `None` where the machine's own does.
+    pub(crate) fn interpreter(&self, language: Language) -> Option<PathBuf> {
+        let prepared = match language {
+            Language::Python => self.environment.as_ref().and_then(Environment::interpreter),
+            _ => None,
+        };
+        prepared.or_else(|| self.definition.interpreter(language).map(Path::to_path_buf))
+    }
+
+    /// What the image adds to the environment of programs.
+    pub(crate) fn env(&self) -> Vec<(String, String)> {
+        self.definition.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+}
+
+fn definition_files(folder: &Path) -> Result<Vec<PathBuf>, ImagesError> {
+    let failed = |error| ImagesError::Folder { folder: folder.display().to_string(), error };
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 #[cfg(test)]
@@ -44,9 +198,37 @@ mod tests {
 
     #[test]
     fn finds_the_known_ones_and_names_them_otherwise() {
-        assert_eq!(Image::find(None), Ok(Image::DEFAULT));
-        assert_eq!(Image::find(Some(" agb-code-space-2 ")).map(Image::id), Ok("agb-code-space-2"));
-        let error = Image::find(Some("ubuntu")).unwrap_err().to_string();
-        assert!(error.contains("\"ubuntu\"") && error.contains("agb-code-space-1"), "{error}");
+        let images = Images::default();
+        let id = |given| images.find(given).map(|image| image.id().to_owned());
+        assert_eq!(id(None).as_deref(), Ok("agb-code-space-1"));
+        assert_eq!(id(Some(" ")).as_deref(), Ok("agb-code-space-1"));
+        assert_eq!(id(Some(" agb-code-space-2 ")).as_deref(), Ok("agb-code-space-2"));
+        let error = images.find(Some("ubuntu")).expect_err("no such image").to_string();
+        assert!(error.contains("\"ubuntu\"") && error.contains("agb-code-space-1, agb-code-space-2"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_adds_images_and_replaces_the_built_in_one() {
+        let folder = std::env::temp_dir().join(format!("agb-images-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("the temporary directory is writable");
+        let write = |name: &str, text: &str| fs::write(folder.join(name), text).expect("the folder is writable");
+        write("science.toml", "aliases = ['lab']\n[python]\npackages = ['scipy>=1.10']\n[env]\nMODE = 'x'");
+        write("notes.txt", "not a definition");
+        let images = Images::load(folder.clone()).expect("the file is right");
+        let lab = images.find(Some("lab")).expect("it is an alias");
+        assert_eq!((lab.id(), lab.definition.name.as_str()), ("lab", "science"));
+        assert_eq!(lab.env(), [("MODE".to_owned(), "x".to_owned())]);
+        assert_eq!(lab.interpreter(Language::Python), None, "it is not prepared");
+        assert_eq!(images.find(None).map(|image| image.id().to_owned()).as_deref(), Ok("agb-code-space-1"));
+
+        write("agb-code-space-1.toml", "[python]\npackages = []");
+        let images = Images::load(folder.clone()).expect("the files are right");
+        assert_eq!(images.known.len(), 2);
+        assert!(images.known[0].python.packages.is_empty());
+
+        write("bad.toml", "[python]\npackges = []");
+        let error = Images::load(folder.clone()).expect_err("a key is misspelt").to_string();
+        assert!(error.contains("bad.toml") && error.contains("packges"), "{error}");
+        fs::remove_dir_all(&folder).expect("it was made above");
     }
 }

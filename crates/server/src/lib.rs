@@ -15,7 +15,8 @@
 //! | `connection` | one WebSocket | as long as the client stays |
 //! | `run` | one program's events | the program, and until its viewer has seen the end |
 //!
-//! Beside them: `http` (routes, key, envelope) and `tools` (what `callTool` calls).
+//! Beside them: `http` (routes, key, envelope), `tools` (what `callTool` calls) and `image` (what sessions are created
+//! from).
 //!
 //! Invariants:
 //! * what a client sends may be anything: it is answered or dropped, never a panic, never a hang;
@@ -31,8 +32,9 @@
 //! | session data | `extensions`: [`EXTENSIONS`]; `imageId` |
 //! | a run that asked for an extension (`window`) | each event has `seq`, from 1; the first is `started` with `extensions`, when the interpreter has the program |
 //! | `error` events | `error` has `name`, `value`, `traceback` beside `code`, `message`, `traceId` |
+//! | `stdout`, `stderr` events | `background: true` on what earlier runs have left behind and was written before this one |
 //! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`; `stateLost: true` when variables are gone |
-//! | `run_code` (not streamed) | `error: {name, value, traceback}` and `stateLost`, likewise |
+//! | `run_code` (not streamed) | `error: {name, value, traceback}`, `stateLost` and `background: {stdout, stderr}`, likewise |
 //! | WebSocket close codes | 1008: too many messages that are no requests; 1009: a message above the limit; 4401, 4403: the token, or the page's origin, opens nothing (any more), or something else; 4404: the session was released, or never was |
 //! | `POST <linkUrl>/browserAccess`, `X-Access-Token` of the session itself | body `scope` (`run`, `read`), `lastsS`, `renew`; `data` is `{sessionId, wsUrl, linkUrl, token, expiresAt, scope, extensions, target}`: a way into this session for a while, for a web page |
 //! | WebSocket sub-protocols | `agb.v1` is selected where it is offered; `agb.token.<token>` is a browser's way to send the token. Such a client is never refused by an HTTP status, which browsers hide, but by a close code and a reason |
@@ -64,6 +66,9 @@ mod tools;
 
 pub use config::{Config, Limits};
 pub use http::{InvalidOrigin, InvalidPublicUrl};
+pub use image::{
+    DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,
+};
 pub use random::api_key;
 pub use server::{Server, StartError};
 

@@ -1,5 +1,7 @@
 //! The command `agb-server`.
 
+mod images;
+
 use std::future::pending;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::net::SocketAddr;
@@ -16,6 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
+use crate::images::{ImagesCommand, Place};
+
 /// A local server that speaks AGB's wire and really runs the code.
 #[derive(Parser)]
 #[command(name = "agb-server", version)]
@@ -28,6 +32,8 @@ struct Cli {
 enum Command {
     /// Serve clients until SIGINT or SIGTERM.
     Serve(Box<Serve>),
+    /// List the images that sessions can be created from, with what they have and what is missing.
+    Images(ImagesCommand),
 }
 
 #[derive(Args)]
@@ -54,6 +60,8 @@ struct Serve {
     /// The Node interpreter; else it is looked for.
     #[arg(long, env = "AGB_NODE", value_name = "PATH")]
     node: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
     /// The folder below which sessions get theirs; else the system's temporary one.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -139,7 +147,10 @@ struct LimitArgs {
 }
 
 fn main() -> ExitCode {
-    let Command::Serve(serve) = Cli::parse().command;
+    let serve = match Cli::parse().command {
+        Command::Serve(serve) => serve,
+        Command::Images(command) => return command.run().map_or_else(fail, |()| ExitCode::SUCCESS),
+    };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(std::io::stderr)
@@ -184,6 +195,7 @@ fn config(serve: Serve) -> Result<Config, String> {
         public_url: serve.public_url,
         allow_origins: serve.allow_origin,
         interpreters: interpreters.into_iter().filter_map(|(language, path)| Some((language, path?))).collect(),
+        images: serve.place.images()?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         limits: limits(&serve.limits)?,
         api_key: defaults.api_key,

@@ -12,7 +12,6 @@ mod folder;
 mod use_clock;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -131,8 +130,8 @@ impl Session {
         self.ordinal
     }
 
-    pub(crate) fn image(&self) -> Image {
-        self.image
+    pub(crate) fn image(&self) -> &Image {
+        &self.image
     }
 
     /// What opens this session's WebSocket and link, and nothing else.
@@ -289,10 +288,11 @@ impl Session {
     }
 
     fn kernel_spec(&self, language: Language) -> Result<KernelSpec, RunFailure> {
-        let given: Option<&PathBuf> = self.config.interpreters.get(&language);
-        let interpreter = agb_kernel::find_interpreter(language, given.map(PathBuf::as_path))
+        let given = self.config.interpreters.get(&language).cloned().or_else(|| self.image.interpreter(language));
+        let interpreter = agb_kernel::find_interpreter(language, given.as_deref())
             .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
         Ok(KernelSpec {
+            env: self.image.env(),
             limits: KernelLimits { queued_cells: self.config.limits.max_runs, ..KernelLimits::default() },
             ..KernelSpec::new(language, interpreter, self.folder.work())
         })

@@ -2,7 +2,7 @@
 //!
 //! Each function makes sure of one thing, cheaply when it is there already.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::error::Error;
@@ -116,6 +116,15 @@ pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf, Error> {
     job::prepare(workspace, "setup-pip", &label, &mut [install])?;
     stamp.set()?;
     Ok(interpreter)
+}
+
+/// The default image under `target/images`, prepared by the server itself, which knows whether there is anything to do.
+pub(crate) fn image(workspace: &Workspace, server: &Path) -> Result<(), Error> {
+    let system = system_python(workspace)?;
+    let mut command = workspace.command(server, Purpose::Install);
+    command.args(["images", "prepare", "--image-dir"]).arg(workspace.target("images"));
+    command.arg("--python").arg(system);
+    job::prepare(workspace, "setup-image", "prepare the default image", &mut [command])
 }
 
 /// A Python that can make environments. The system's own goes before one that a version manager puts on the path.

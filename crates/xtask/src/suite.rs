@@ -9,6 +9,7 @@ use crate::artifacts::{self, Profile};
 use crate::error::Error;
 use crate::job::{self, Outcome};
 use crate::pack;
+use crate::platform::Kind;
 use crate::process;
 use crate::progress::seconds;
 use crate::setup;
@@ -49,6 +50,8 @@ enum Need {
     WasiTarget,
     /// The server, and the addon where the SDK looks for it.
     Programs,
+    /// The default image with its packages.
+    Image,
     PythonClient,
     Tarballs,
 }
@@ -99,7 +102,7 @@ const STEPS: [Step; 11] = [
         name: "rust",
         label: "the Rust tests",
         reads: Reads::Tests(tally::cargo_test),
-        needs: &[Need::Programs],
+        needs: &[Need::Programs, Need::Image],
         commands: |workspace| cargo(workspace, &["test", "--workspace", "--no-fail-fast"]),
     },
     Step {
@@ -237,6 +240,8 @@ impl Preparations {
             Need::JavaScript => artifacts::typescript(workspace),
             Need::Programs => artifacts::programs(workspace, Profile::Dev)
                 .and_then(|programs| artifacts::place_addon(workspace, &programs).map(drop)),
+            Need::Image => artifacts::programs(workspace, Profile::Dev)
+                .and_then(|programs| setup::image(workspace, programs.of(Kind::Local))),
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod background;
+mod image;
 mod javascript;
 mod lifecycle;
 mod notebook;

@@ -52,6 +52,13 @@ pub(crate) fn kernel_with(language: Language, change: impl FnOnce(&mut KernelLim
     Subject { kernel: Kernel::new(spec), workdir }
 }
 
+/// A kernel of this interpreter.
+pub(crate) fn kernel_of(language: Language, interpreter: &Path) -> Subject {
+    let workdir = Workdir::new();
+    let spec = KernelSpec::new(language, interpreter, workdir.path());
+    Subject { kernel: Kernel::new(spec), workdir }
+}
+
 /// Everything that one cell said.
 #[derive(Debug)]
 pub(crate) struct Ran {

@@ -14,7 +14,6 @@ use super::error::ApiError;
 use super::labels::{self, Labels};
 use super::params::Params;
 use crate::EXTENSIONS;
-use crate::image::Image;
 use crate::server::Shared;
 use crate::session::{NewSession, Session, Stage};
 use crate::tools;
@@ -35,7 +34,7 @@ pub(super) async fn create(
         return Ok(Answer::new(describe(&session, &address)));
     }
     let new = NewSession {
-        image: Image::find(params.text("imageId")?.as_deref())?,
+        image: shared.config.images.find(params.text("imageId")?.as_deref())?,
         labels: labels::parse(params.object("labels")?, "labels")?,
         idle_timeout: idle_timeout(&shared, params.number("timeout")?)?,
     };

@@ -8,13 +8,12 @@ use serde_json::json;
 use super::answer::Answer;
 use super::error::ApiError;
 use super::params::Params;
-use crate::image::Image;
 use crate::server::Shared;
 use crate::tools;
 
 /// `POST /mcp/listTools`
-pub(super) async fn list(params: Params) -> Result<Answer, ApiError> {
-    Image::find(params.text("imageId")?.as_deref())?;
+pub(super) async fn list(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    shared.config.images.find(params.text("imageId")?.as_deref())?;
     Ok(Answer::new(json!(tools::list().to_string())))
 }
 

@@ -7,6 +7,7 @@ mod command;
 mod files;
 mod flow;
 mod hostile;
+mod images;
 mod run_code;
 mod sessions;
 mod shell;

@@ -1,0 +1,156 @@
+//! Python with the packages of the default image, which `cargo xtask test` prepares.
+
+use std::path::Path;
+
+use agb_kernel::{Language, Outcome, RichResult};
+
+use crate::support::{Ran, Subject, kernel_of};
+
+fn python() -> Subject {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images");
+    let python = folder.join("agb-code-space-1/current/bin/python");
+    assert!(
+        python.exists(),
+        "these tests need an image: `cargo xtask test` prepares it, and so does `cargo run -p agb-server -- images \
+         --image-dir {} prepare`",
+        folder.display()
+    );
+    // As the server does it: the real path, so that it stays the same when the image is prepared again.
+    let place = std::fs::read_link(folder.join("agb-code-space-1/current")).unwrap();
+    kernel_of(Language::Python, folder.join("agb-code-space-1").join(place).join("bin/python").as_path())
+}
+
+fn pictures(ran: &Ran) -> Vec<RichResult> {
+    ran.results().into_iter().filter(|result| result.data.contains_key("image/png")).collect()
+}
+
+#[tokio::test]
+async fn a_table_in_three_cells() {
+    let python = python();
+    let ran = python
+        .run("import pandas as pd\ndf = pd.DataFrame({'city': ['Rome', 'Oslo', 'Rome'], 'n': [3, 4, 5]})\ndf.head(2)")
+        .await;
+    let [table] = ran.results().try_into().unwrap_or_else(|_| panic!("{ran:#?}"));
+    let html = table.data["text/html"].as_str().unwrap();
+    assert!(table.is_main && html.contains("<table") && html.contains("<td>Oslo</td>"), "{html}");
+    assert_eq!(table.data["text/plain"], "   city  n\n0  Rome  3\n1  Oslo  4");
+    let ran = python
+        .run("by_city = df.groupby('city').sum()\nprint(by_city.loc['Rome', 'n'])\ndisplay(by_city)\nby_city;")
+        .await;
+    assert_eq!((ran.stdout().as_str(), ran.results().len()), ("8\n", 1));
+    let ran = python.run("by_city.plot.bar()").await;
+    assert_eq!((pictures(&ran).len(), ran.value().as_deref()), (1, Some("<Axes: xlabel='city'>")), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn figures_are_shown_once() {
+    let python = python();
+    let ran = python
+        .run("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()\nprint('between')\nplt.plot([2, 1]);")
+        .await;
+    assert_eq!((&ran.end.outcome, pictures(&ran).len()), (&Outcome::Finished, 2), "{ran:#?}");
+    let png = pictures(&ran)[0].data["image/png"].as_str().unwrap().to_owned();
+    assert!(png.starts_with("iVBORw0KGgo") && png.len() > 1000);
+    assert_eq!(ran.stderr(), "", "no word about fonts or windows");
+    for (code, count) in [
+        ("fig, ax = plt.subplots()\nax.plot([1, 2])\nfig", 1),
+        ("fig", 1),
+        ("fig, ax = plt.subplots()\ndisplay(fig)\nax.plot([1, 2]);", 2),
+        ("fig, ax = plt.subplots()\nax.plot([1, 2])\nplt.close()", 0),
+        ("for _ in range(3):\n    plt.figure()\n    plt.plot([1])", 3),
+        ("plt.plot([1]); plt.savefig('figure.png')", 1),
+        ("plt.ion()\nplt.plot([1]);", 1),
+        ("1 + 1", 0),
+    ] {
+        let ran = python.run(code).await;
+        assert_eq!((&ran.end.outcome, pictures(&ran).len()), (&Outcome::Finished, count), "{code}: {ran:#?}");
+    }
+    let ran = python.run("plt.plot([1])\n1 / 0").await;
+    assert_eq!((ran.error().name.as_str(), pictures(&ran).len()), ("ZeroDivisionError", 1));
+    let ran = python.run("%config InlineBackend.figure_format = 'svg'\n%matplotlib inline\nplt.plot([1]);").await;
+    assert!(ran.results()[0].data["image/svg+xml"].as_str().unwrap().contains("<svg"), "{ran:#?}");
+}
+
+/// The backend is this process's own: programs that it starts must not look for it.
+#[tokio::test]
+async fn programs_that_are_started_draw_into_files() {
+    let out = python()
+        .output(
+            "import matplotlib.pyplot as plt, subprocess, sys\n\
+             program = 'import matplotlib.pyplot as plt; plt.plot([1]); plt.savefig(\"a.png\"); print(plt.get_backend())'\n\
+             !python -c {chr(39) + program + chr(39)}\n\
+             subprocess.run([sys.executable, '-c', program], check=True);",
+        )
+        .await;
+    assert_eq!(out, "agg\nagg\n");
+}
+
+#[tokio::test]
+async fn progress_bars_are_written_as_they_are() {
+    let python = python();
+    let ran = python
+        .run(
+            "from tqdm import tqdm\nimport numpy as np\nrng = np.random.default_rng(0)\nX = rng.normal(size=(200, 3))\n\
+             y = X @ [1.0, 2.0, 3.0]\nw = np.zeros(3)\n\
+             for epoch in tqdm(range(50), desc='train'):\n    w -= 0.1 * X.T @ (X @ w - y) / len(y)\nw.round(1).tolist()",
+        )
+        .await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
+    assert!(ran.stderr().contains("\rtrain: 100%|██████████| 50/50 ["), "{:?}", ran.stderr());
+    let auto = python.run("from tqdm.auto import tqdm\nfor _ in tqdm(range(2)): pass").await;
+    assert!(auto.stderr().contains("2/2"), "{auto:#?}");
+}
+
+/// Where the real IPython is, it is the real one; what it shows comes here all the same.
+#[tokio::test]
+async fn the_real_ipython_is_used_where_it_is() {
+    let python = python();
+    let ran = python
+        .run("from IPython.display import HTML, display, Image, clear_output\nimport IPython\ndisplay(HTML('<b>x</b>'))\nclear_output()\nHTML('y')")
+        .await;
+    let shown = ran.results();
+    assert_eq!(
+        (&shown[0].data["text/html"], &shown[1].data["text/html"]),
+        (&"<b>x</b>".into(), &"y".into()),
+        "{ran:#?}"
+    );
+    assert_eq!(ran.stdout(), "");
+    assert_eq!(
+        python.value("IPython.get_ipython() is get_ipython(), hasattr(IPython, 'embed')").await.as_deref(),
+        Some("(True, True)")
+    );
+}
+
+/// What has `to_dict` and comes from this library is a chart; the library itself is not in the image.
+#[tokio::test]
+async fn charts_are_their_specification() {
+    let python = python();
+    std::fs::create_dir(python.workdir.path().join("altair")).unwrap();
+    std::fs::write(python.workdir.path().join("altair/__init__.py"), "from altair.api import Chart\n").unwrap();
+    std::fs::write(
+        python.workdir.path().join("altair/api.py"),
+        "class Chart:\n    def to_dict(self):\n        return {'$schema': 'https://vega.github.io/schema/vega-lite/v6.1.0.json', 'mark': 'bar'}\n    \
+         def _repr_mimebundle_(self, include=None, exclude=None):\n        return {'text/html': '<div></div>'}\n",
+    )
+    .unwrap();
+    let ran = python.run("import altair as alt\nalt.Chart()").await;
+    let data = &ran.results()[0].data;
+    assert_eq!(data["application/vnd.vegalite.v5+json"]["mark"], "bar", "{ran:#?}");
+    assert_eq!((&data["text/html"], &data["text/plain"]), (&"<div></div>".into(), &"alt.Chart(...)".into()));
+}
+
+/// A session's own packages see those of the image, and leave the image as it is.
+#[tokio::test]
+async fn packages_of_a_session_see_the_image() {
+    let python = python();
+    let out = python.output("%pip list\n!python -c 'import numpy, sys; print(sys.prefix)'").await;
+    assert!(out.contains("numpy") && out.contains("pandas"), "{out}");
+    let prefix = out.lines().last().unwrap();
+    assert!(prefix.starts_with(python.workdir.path().to_str().unwrap()), "{out}");
+    let error = python.run("%pip uninstall numpy").await;
+    assert!(
+        error.stderr().contains("outside environment") || error.stdout().contains("outside environment"),
+        "{error:#?}"
+    );
+    assert_eq!(python.output("!python -c 'import numpy; print(\"still\")'").await, "still\n");
+}

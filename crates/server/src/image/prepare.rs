@@ -1,0 +1,226 @@
+//! Making an image's environment: a virtual environment of its own, with nothing global.
+//!
+//! It is made aside and put into use when it is whole; what goes wrong on the way leaves the one before in use.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+
+use agb_core::language::Language;
+use agb_kernel::MissingInterpreter;
+use thiserror::Error;
+
+use super::UnknownImage;
+use super::definition::Definition;
+use super::environment::{Environment, fingerprint, interpreter_in};
+use super::survey::python_version;
+
+/// How much of a failed command's output goes into the error: a traceback of pip's is longer, and says less.
+const LAST_LINES: usize = 20;
+
+/// What a preparation tells while it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// A step begins.
+    Step {
+        /// Which one, from 1.
+        number: usize,
+        /// How many there are.
+        of: usize,
+        /// What it does.
+        label: &'a str,
+    },
+    /// Something within the step.
+    Detail(&'a str),
+    /// Something did not work that the image can do without.
+    Warning(&'a str),
+}
+
+/// Why an image was not prepared.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// There is no such image.
+    #[error(transparent)]
+    Unknown(#[from] UnknownImage),
+    /// There is no place for environments.
+    #[error("there is no folder for images: set HOME, or name one with --image-dir")]
+    NoFolder,
+    /// There is no Python to make it from.
+    #[error(transparent)]
+    NoPython(#[from] MissingInterpreter),
+    /// Somebody else prepares it.
+    #[error("image {0} is being prepared by another process; wait for it")]
+    Busy(String),
+    /// A file could not be written.
+    #[error("image {image} could not be prepared in {folder}: {error}")]
+    Files {
+        /// The image.
+        image: String,
+        /// Where.
+        folder: String,
+        /// The system's word for it.
+        error: io::Error,
+    },
+    /// A command failed.
+    #[error("image {image} could not be prepared: to {step} failed ({status}){advice}. It said:\n{output}")]
+    Command {
+        /// The image.
+        image: String,
+        /// What it was to do.
+        step: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What to do about it; may be empty.
+        advice: &'static str,
+        /// The end of its output.
+        output: String,
+    },
+}
+
+/// Makes the environment, unless it is there; see [`Images::prepare`](super::Images::prepare).
+pub(super) fn prepare(
+    definition: &Definition,
+    environment: &Environment,
+    python: Option<&Path>,
+    again: bool,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<bool, PrepareError> {
+    let image = definition.name.as_str();
+    let files = |error| PrepareError::Files {
+        image: image.to_owned(),
+        folder: environment.folder().display().to_string(),
+        error,
+    };
+    let python = agb_kernel::find_interpreter(Language::Python, definition.interpreter(Language::Python).or(python))?;
+    let made_from = fingerprint(definition, &python_version(&python).unwrap_or_default());
+    fs::create_dir_all(environment.folder()).map_err(files)?;
+    let lock = File::create(environment.folder().join("lock")).map_err(files)?;
+    lock.try_lock().map_err(|_| PrepareError::Busy(image.to_owned()))?;
+    if !again && environment.is_made_from(&made_from) {
+        return Ok(false);
+    }
+    let before = environment.current();
+    let folder = environment.new_folder(&made_from);
+    let made = Maker { image, folder: &folder, python, progress }.make(definition);
+    let made = made.and_then(|()| environment.use_folder(&folder).map_err(files));
+    let keep: Vec<PathBuf> = before.into_iter().chain(made.is_ok().then(|| folder.clone())).collect();
+    environment.remove_others(&keep).map_err(files)?;
+    made.map(|()| true)
+}
+
+struct Maker<'a> {
+    image: &'a str,
+    folder: &'a Path,
+    python: PathBuf,
+    progress: &'a mut dyn FnMut(Progress<'_>),
+}
+
+impl Maker<'_> {
+    fn make(mut self, definition: &Definition) -> Result<(), PrepareError> {
+        let packages = &definition.python.packages;
+        let optional = &definition.python.optional;
+        let of = 2 + usize::from(!packages.is_empty()) + optional.len();
+        let mut number = 0;
+        let mut step = |maker: &mut Self, label: &str| {
+            number += 1;
+            (maker.progress)(Progress::Step { number, of, label });
+        };
+
+        step(&mut self, "make a virtual environment");
+        let mut create = Command::new(&self.python);
+        create.args(["-m", "venv"]).arg(self.folder);
+        self.run(create, "make a virtual environment")?;
+
+        if !packages.is_empty() {
+            let label = format!("install {}", packages.join(", "));
+            step(&mut self, &label);
+            self.run(self.pip(packages), &label)?;
+        }
+        for package in optional {
+            let label = format!("install {package}, where it can be");
+            step(&mut self, &label);
+            // The image does without; what is wrong is said, and the survey shows it as missing.
+            if let Err(error) = self.run(self.pip(std::slice::from_ref(package)), &label) {
+                (self.progress)(Progress::Warning(&error.to_string()));
+            }
+        }
+
+        step(&mut self, "look at the fonts");
+        // Each session has a home of its own, and matplotlib would look at every font again in each.
+        let mut fonts = self.interpreter();
+        fonts.env("MPLCONFIGDIR", self.folder.join("share/agb/matplotlib"));
+        fonts.args(["-c", "import importlib.util as u\nif u.find_spec('matplotlib'): import matplotlib.font_manager"]);
+        self.run(fonts, "look at the fonts")
+    }
+
+    fn interpreter(&self) -> Command {
+        let mut command = Command::new(interpreter_in(self.folder));
+        command.arg("-I");
+        command
+    }
+
+    fn pip(&self, packages: &[String]) -> Command {
+        let mut command = self.interpreter();
+        command.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]);
+        command.args(packages);
+        command
+    }
+
+    /// Runs a command to its end, and tells its lines.
+    fn run(&mut self, mut command: Command, step: &str) -> Result<(), PrepareError> {
+        let files = |folder: &Path, image: &str, error| PrepareError::Files {
+            image: image.to_owned(),
+            folder: folder.display().to_string(),
+            error,
+        };
+        let (folder, image) = (self.folder, self.image);
+        // What a developer's shell says about Python is not meant for this one.
+        for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"] {
+            command.env_remove(name);
+        }
+        let (reader, writer) = io::pipe().map_err(|error| files(folder, image, error))?;
+        let second = writer.try_clone().map_err(|error| files(folder, image, error))?;
+        let child = command.stdin(Stdio::null()).stdout(writer).stderr(second).spawn();
+        drop(command); // and with it our ends of the pipe, or it would never end
+        let mut child = child.map_err(|error| files(folder, image, error))?;
+        let mut last = VecDeque::with_capacity(LAST_LINES);
+        for line in BufReader::new(reader).split(b'\n') {
+            let Ok(line) = line else { break };
+            let line = String::from_utf8_lossy(&line).trim_end().to_owned();
+            (self.progress)(Progress::Detail(&line));
+            if last.len() == LAST_LINES {
+                last.pop_front();
+            }
+            last.push_back(line);
+        }
+        let status = child.wait().map_err(|error| files(folder, image, error))?;
+        if status.success() {
+            return Ok(());
+        }
+        let output = Vec::from(last).join("\n");
+        Err(PrepareError::Command {
+            image: image.to_owned(),
+            step: step.to_owned(),
+            status,
+            advice: advice(&output),
+            output,
+        })
+    }
+}
+
+/// What to do about the failures that are the most frequent.
+fn advice(output: &str) -> &'static str {
+    let says = |parts: &[&str]| parts.iter().any(|part| output.contains(part));
+    if says(&["ensurepip is not", "No module named ensurepip", "No module named venv"]) {
+        "; this Python cannot make environments: install its venv module (on Debian: apt-get install python3-venv)"
+    } else if says(&["name resolution", "NewConnectionError", "Network is unreachable", "ProxyError", "ConnectTimeout"])
+    {
+        "; the package index cannot be reached: look at the network, or set a proxy (HTTPS_PROXY)"
+    } else if says(&["No space left on device"]) {
+        "; the disk is full: make room, or choose another with --image-dir"
+    } else {
+        ""
+    }
+}
