@@ -3,7 +3,7 @@
 //! The command line holds a few lines that read the harness itself, the first frame of the control channel: so it
 //! needs no file, has no limit of length, and does not fill the process list.
 
-use crate::{Language, python};
+use crate::{Language, javascript, python};
 
 /// How an interpreter is started.
 #[derive(Debug)]
@@ -25,8 +25,8 @@ pub(crate) fn of(language: Language) -> Option<Harness> {
         Language::JavaScript => Some(Harness {
             // An interrupted timer callback leaves node's bookkeeping of asynchronous contexts one entry too deep;
             // with the check it would end the process for that.
-            args: &["--no-force-async-hooks-checks", "-e", include_str!("javascript/boot.cjs")],
-            source: include_str!("javascript/harness.cjs"),
+            args: &["--no-force-async-hooks-checks", "-e", javascript::BOOT],
+            source: javascript::SOURCES,
         }),
         Language::R | Language::Java => None,
     }

@@ -30,6 +30,7 @@ mod channel;
 mod execution;
 mod harness;
 mod interpreter;
+mod javascript;
 mod kernel;
 mod message;
 mod process;

@@ -1,5 +1,6 @@
 (() => {
   const fs = require("fs");
+  const { runInThisContext } = require("vm");
   const take = (size) => {
     const data = Buffer.alloc(size);
     for (let at = 0; at < size; ) {
@@ -10,7 +11,17 @@
     return data;
   };
   const load = (name) => import(name);
-  const source = take(take(4).readUInt32BE()).toString();
-  // In a function, because what is declared at this level could not be declared by a cell.
-  require("vm").runInThisContext(`(function (require, load) {${source}\n})`, { filename: "agb:harness" })(require, load);
+  const sources = take(take(4).readUInt32BE()).toString().split("\0");
+  const loaded = new Map();
+  // In functions, because what is declared at this level could not be declared by a cell.
+  const part = (name) => {
+    if (!loaded.has(name)) {
+      const source = sources[sources.indexOf(name) + 1];
+      const module = { exports: {} };
+      runInThisContext(`(function (require, part, load, module) {${source}\n})`, { filename: `agb:${name}` })(require, part, load, module);
+      loaded.set(name, module.exports);
+    }
+    return loaded.get(name);
+  };
+  part("main");
 })();

@@ -1,0 +1,44 @@
+// What runs inside a JavaScript kernel: takes cells from fd 3, runs them in the global scope, answers on fd 4.
+//
+// Every file of this harness is a function of `require`, `part` (another file's exports), `load` (an `import()`, which
+// only the code of the command line has) and `module`. It is compiled when it is first asked for.
+"use strict";
+
+const path = require("path");
+const { createRequire } = require("module");
+const { pathToFileURL } = require("url");
+
+const { receive, send } = part("control");
+const { readControl } = part("watcher"); // first: the other thread takes a while to start
+part("timers");
+part("output");
+const { start } = part("cells");
+
+/** `import()` as cells have it. */
+const dynamicImport = (specifier, options) => part("imports").importModule(specifier, options);
+
+const here = path.join(process.cwd(), "cell.js");
+const hidden = (value) => ({ value, configurable: true, writable: true });
+Object.defineProperties(globalThis, {
+  require: hidden(createRequire(here)),
+  module: hidden({ exports: {}, id: ".", filename: here, loaded: false, children: [], paths: [] }),
+  exports: hidden({}),
+  __filename: hidden(here),
+  __dirname: hidden(process.cwd()),
+  __import: hidden(Object.defineProperty(dynamicImport, "checked", { get: () => part("imports").importModule.checked })),
+  __importMeta: hidden({
+    url: pathToFileURL(here).href,
+    filename: here,
+    dirname: process.cwd(),
+    resolve: (specifier) => pathToFileURL(createRequire(here).resolve(specifier)).href,
+  }),
+  // node's own also feeds the inspector, which keeps the last thousand messages and what they show alive.
+  console: hidden(new console.Console({ stdout: process.stdout, stderr: process.stderr })),
+});
+process.argv = [process.argv[0], here];
+require.main = globalThis.module;
+
+send({ type: "ready" });
+const first = receive(); // here, while the other thread still starts
+readControl();
+start(first);
