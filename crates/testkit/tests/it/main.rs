@@ -1,3 +1,4 @@
-//! The load server, as a client sees it.
+//! The load server and the proxy, as their users see them.
 
 mod load;
+mod proxy;
