@@ -12,6 +12,7 @@ use crate::run::{Finish, RemoteError, StreamEvent, Violation};
 
 /// One message.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the one that comes; it lives on the stack")]
 pub enum Incoming<'a> {
     /// A message of the run with this id.
     Run {
