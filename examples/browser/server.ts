@@ -27,7 +27,7 @@ const http = createServer((request, response) => {
 });
 const vite = await createVite({
   configFile: new URL("vite.config.ts", import.meta.url).pathname,
-  server: { middlewareMode: true, hmr: { server: http } },
+  server: { middlewareMode: true, ws: { server: http } },
 });
 
 /** A page comes with nothing and gets a session, or with its access, which is then renewed if its session lives. */

@@ -16,7 +16,17 @@ export class Output {
     disableStdin: true,
     fontSize: 13,
     scrollback: 5_000,
-    theme: { background: "#101214", foreground: "#e6e8eb", cursor: "#101214" },
+    theme: {
+      background: "#101214",
+      foreground: "#e6e8eb",
+      cursor: "#101214",
+      red: "#ff8b85",
+      green: "#5fd68f",
+      yellow: "#f2c55c",
+      blue: "#7db4ff",
+      magenta: "#d9a1ff",
+      cyan: "#5ccfe6",
+    },
   });
   #undrawn = 0;
 

@@ -1,3 +1,4 @@
+/// <reference lib="dom" />
 /** What every test in a browser needs: a server, pages from an origin of their own, and Chromium. */
 
 import { mkdtempSync, rmSync } from "node:fs";

@@ -17,7 +17,7 @@ const PROGRAM = process.env["AGB_SERVER"] ?? new URL("../../target/debug/agb-ser
 
 export async function startServer(...args: string[]): Promise<LocalServer> {
   const apiKey = randomBytes(16).toString("hex");
-  const child: ChildProcess = spawn(PROGRAM, ["serve", "--listen", "127.0.0.1:0", ...args], {
+  const child: ChildProcess = spawn(PROGRAM, ["serve", ...(args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]), ...args], {
     env: { PATH: process.env["PATH"], AGB_API_KEY: apiKey, RUST_LOG: "warn" },
     stdio: ["ignore", "pipe", "inherit"],
   });

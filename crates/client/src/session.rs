@@ -158,7 +158,8 @@ impl Session {
     /// # Errors
     /// What the service or the network says. A tool that fails is an answer: see [`ToolResult::is_error`].
     pub async fn call_tool(&self, name: &str, arguments: Map<String, Value>) -> Result<Answered<ToolResult>, Error> {
-        let route = ToolRoute::choose(self.data(), name, random::id());
+        let by_link = self.inner.api.is_guest().then(|| ToolRoute::by_link(self.data(), name, random::id())).flatten();
+        let route = by_link.unwrap_or_else(|| ToolRoute::choose(self.data(), name, random::id()));
         self.call(&CallTool { name: name.to_owned(), arguments, route }).await
     }
 

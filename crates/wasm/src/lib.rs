@@ -27,6 +27,8 @@
 
 #[cfg(feature = "account")]
 mod account;
+#[cfg(target_arch = "wasm32")]
+mod allocator;
 mod driver;
 mod host;
 mod log;

@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the local server, and the documentation's quickstart against it.
+//! `cargo xtask demo`: the local server, and the documentation's quickstart or the example page against it.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::artifacts::{self, Profile};
 use crate::error::Error;
 use crate::process::{self, Running};
+use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// How long the server may take to start.
@@ -17,21 +18,10 @@ const START: Duration = Duration::from_secs(30);
 const LISTENING: &str = "agb-server listening on ";
 const EXAMPLE: &str = "quickstart.ts";
 
+const PAGE: &str = "browser/server.ts";
+
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
-    artifacts::typescript(workspace)?;
-    let programs = artifacts::programs(workspace, Profile::Dev)?;
-    artifacts::place_addon(workspace, &programs)?;
-
-    let key = random_key()?;
-    let mut server = workspace.command(&programs.server, Purpose::Work);
-    server.args(["serve", "--listen", "127.0.0.1:0"]).env("AGB_API_KEY", &key);
-    let (mut server, endpoint) = start_server(workspace, &mut server)?;
-    println!("server   {endpoint}");
-    println!("program  examples/{EXAMPLE}\n");
-
-    let mut example = workspace.command("node", Purpose::Work);
-    example.args(["--import", "tsx", EXAMPLE]).current_dir(workspace.path("examples"));
-    example.env("AGB_ENDPOINT", &endpoint).env("AGB_API_KEY", &key);
+    let (mut server, mut example) = prepare(workspace, EXAMPLE)?;
     let status = show(&mut example)?;
 
     server.stop()?;
@@ -45,6 +35,36 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// `cargo xtask demo --browser`: the example page, until Ctrl+C.
+pub(crate) fn browser(workspace: &Workspace) -> Result<ExitCode, Error> {
+    wasm::bundle(workspace)?;
+    let (mut server, mut page) = prepare(workspace, PAGE)?;
+    println!("Ctrl+C ends both. Open in a browser:");
+    let mut page = Running::start(&mut page)?;
+    let status = page.wait()?;
+    server.stop()?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A running server, and an example that is to use it.
+fn prepare(workspace: &Workspace, example: &str) -> Result<(Running, Command), Error> {
+    artifacts::typescript(workspace)?;
+    let programs = artifacts::programs(workspace, Profile::Dev)?;
+    artifacts::place_addon(workspace, &programs)?;
+
+    let key = random_key()?;
+    let mut server = workspace.command(&programs.server, Purpose::Work);
+    server.args(["serve", "--listen", "127.0.0.1:0"]).env("AGB_API_KEY", &key);
+    let (server, endpoint) = start_server(workspace, &mut server)?;
+    println!("server   {endpoint}");
+    println!("program  examples/{example}\n");
+
+    let mut program = workspace.command("node", Purpose::Work);
+    program.args(["--import", "tsx", example]).current_dir(workspace.path("examples"));
+    program.env("AGB_ENDPOINT", &endpoint).env("AGB_API_KEY", &key);
+    Ok((server, program))
 }
 
 /// Starts the server and waits until it says where it listens.

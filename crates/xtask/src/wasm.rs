@@ -127,7 +127,7 @@ fn bind(workspace: &Workspace, bindgen: &Path, name: &str) -> Command {
 fn optimise(workspace: &Workspace, name: &str) -> Command {
     let folder = output(workspace, name);
     let mut command = workspace.command("node", Purpose::Work);
-    command.arg(workspace.path("npm/node_modules/binaryen/bin/wasm-opt")).arg("-Oz");
+    command.arg(workspace.path("npm/node_modules/binaryen/bin/wasm-opt")).args(["-Oz", "--converge"]);
     command.args(["--strip-debug", "--strip-producers", "--strip-target-features"]);
     command.arg(folder.join(format!("{name}_bg.wasm"))).arg("-o").arg(folder.join("optimised.wasm"));
     command

@@ -68,6 +68,17 @@ impl ToolRoute {
     }
 }
 
+impl ToolRoute {
+    /// The link for whoever has no API key and so no gateway, and to whom nobody has said who serves a tool: then it is
+    /// whoever runs code. `None` for a session without a link.
+    #[must_use]
+    pub fn by_link(session: &SessionData, tool: &str, request_id: String) -> Option<Self> {
+        let url = BaseUrl::parse(session.link_url.as_deref()?).ok()?;
+        let server = session.server_of(tool).unwrap_or_else(|| session.run_code_target()).to_owned();
+        Some(Self::Link { url, token: session.token.clone(), server, request_id })
+    }
+}
+
 impl Operation for CallTool {
     type Output = ToolResult;
 

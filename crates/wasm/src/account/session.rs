@@ -152,7 +152,9 @@ impl NativeSession {
             let message = "the arguments of a tool must be a JSON object";
             return Promise::resolve(&answer::refused("BAD_ARGUMENTS", message));
         };
-        let route = ToolRoute::choose(&self.account.data, &name, host::random_id());
+        let (data, id) = (&self.account.data, host::random_id());
+        let by_link = if self.account.is_guest { ToolRoute::by_link(data, &name, id.clone()) } else { None };
+        let route = by_link.unwrap_or_else(|| ToolRoute::choose(data, &name, id));
         let is_open = self.is_open_to(&route);
         let operation = CallTool { name, arguments, route };
         if is_open {
