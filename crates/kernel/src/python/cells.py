@@ -12,8 +12,10 @@ from _agb.streams import stderr, stdin, stdout
 # What `repr` alone shows: for these nothing has to be loaded.
 PLAIN = {int, float, str, bool, bytes, complex, list, tuple, dict, set}
 COROUTINE = 0x80  # of `co_flags`: the code has an `await`
-# Who calls one of these outside of a function means the loop that `await` runs in.
+# Who calls one of these outside of a function means the loop that `await` runs in,
 LOOP_NAMES = {"create_task", "ensure_future", "get_running_loop"}
+# but who also calls one of these has a loop of its own, which another that runs would forbid.
+RUN_NAMES = {"run", "run_until_complete", "run_forever"}
 
 
 class Sources:
@@ -125,7 +127,7 @@ class Cells:
 
     def evaluate(self, code):
         is_coroutine = code.co_flags & COROUTINE
-        if not is_coroutine and LOOP_NAMES.isdisjoint(code.co_names):
+        if not is_coroutine and (LOOP_NAMES.isdisjoint(code.co_names) or not RUN_NAMES.isdisjoint(code.co_names)):
             return eval(code, self.names)
         asyncio = library("asyncio")
         if self.loop is None or self.loop.is_closed():

@@ -126,7 +126,7 @@ class Shell:
         except KeyboardInterrupt:
             os.waitpid(pid, 0)  # the signal went to the whole group
             raise
-        self.user_ns["_exit_code"] = os.waitstatus_to_exitcode(status)
+        self.user_ns["_exit_code"] = os.WEXITSTATUS(status) if os.WIFEXITED(status) else -os.WTERMSIG(status)
 
     system_raw = system_piped = system
 

@@ -185,6 +185,9 @@ async fn asyncio_in_every_form() {
     assert_eq!(python.value("task = asyncio.create_task(f(3))\nawait task").await.as_deref(), Some("3"));
     python.run("later = asyncio.create_task(f(4))").await;
     assert_eq!(python.value("await later").await.as_deref(), Some("4"));
+    let own =
+        "loop = asyncio.new_event_loop()\nt = loop.create_task(f(5))\nx = loop.run_until_complete(t)\nloop.close()\nx";
+    assert_eq!(python.value(own).await.as_deref(), Some("5"));
     let threads = "from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor\n\
                    def square(n):\n    return n * n\n\
                    if __name__ == '__main__':\n    for kind in ProcessPoolExecutor, ThreadPoolExecutor:\n        \
