@@ -84,6 +84,9 @@ impl Images {
     /// # Errors
     /// [`ImagesError`], when a file in it is no definition.
     pub fn load(folder: PathBuf) -> Result<Self, ImagesError> {
+        // Programs start elsewhere: a path that is relative to here would not be found there.
+        let folder = std::path::absolute(&folder)
+            .map_err(|error| ImagesError::Folder { folder: folder.display().to_string(), error })?;
         let mut known = Self::default().known;
         for file in definition_files(&folder)? {
             let custom = Arc::new(Definition::read(&file)?);
