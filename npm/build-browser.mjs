@@ -1,7 +1,7 @@
 // Bundles the browser's entry: TypeScript, what wasm-bindgen made of crates/wasm, and nothing else, minified.
 // `cargo xtask wasm` calls it when sdk/wasm/ is there; it prints nothing.
 import { build } from "esbuild";
-import { copyFileSync, rmSync } from "node:fs";
+import { copyFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -32,7 +32,10 @@ await build({
   tsconfig: join(sdk, "tsconfig.browser.json"),
   plugins: [glue],
   logLevel: "warning",
+  logOverride: { "duplicate-object-key": "silent" }, // as wasm-bindgen writes it: the same value each time
 });
+// The package around it is CommonJS; Node and some bundlers go by this.
+writeFileSync(join(out, "package.json"), '{ "type": "module" }\n');
 for (const name of ["agb", "agb_account"]) {
   copyFileSync(join(sdk, "wasm", name, `${name}_bg.wasm`), join(out, `${name}_bg.wasm`));
 }

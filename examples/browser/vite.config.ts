@@ -3,8 +3,6 @@ import { defineConfig } from "vite";
 
 export default defineConfig({
   root: import.meta.dirname,
-  // The SDK finds its WebAssembly beside itself; copied into Vite's cache it would not.
-  optimizeDeps: { exclude: ["agbcloud-sdk"] },
   // In this checkout the SDK is a link to a folder outside of this one.
   server: { fs: { allow: [resolve(import.meta.dirname, "../..")] } },
   build: { target: "es2022", outDir: "../../target/examples/browser", emptyOutDir: true },

@@ -260,7 +260,7 @@ impl Size {
 fn sizes(workspace: &Workspace) -> Result<Vec<Size>, Error> {
     const SCRIPT: &str = "\
 const fs = require('fs'), zlib = require('zlib');
-for (const name of fs.readdirSync('.').sort()) {
+for (const name of fs.readdirSync('.').filter((name) => name !== 'package.json').sort()) {
   const bytes = fs.readFileSync(name);
   console.log(name, bytes.length, zlib.gzipSync(bytes, { level: 9 }).length, zlib.brotliCompressSync(bytes).length);
 }";

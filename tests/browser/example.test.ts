@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdirSync } from "node:fs";
+import { after, before, describe, it } from "node:test";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import type { Page } from "playwright-core";
+import { type LocalServer, startServer } from "../node/local-server.js";
+import { launch, open } from "./stage.js";
+
+const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
+const ARTEFACTS = fileURLToPath(new URL("../../target/browser/", import.meta.url));
+
+let server: LocalServer;
+let site: ChildProcess;
+let browser: Awaited<ReturnType<typeof launch>>;
+let page: Page & { readonly complaints: string[] };
+
+before(async () => {
+  mkdirSync(ARTEFACTS, { recursive: true });
+  server = await startServer();
+  const { endpoint, apiKey } = server;
+  site = spawn(process.execPath, ["--import", "tsx", "browser/server.ts", "--port", "0"], {
+    cwd: EXAMPLES,
+    env: { ...process.env, AGB_ENDPOINT: endpoint, AGB_API_KEY: apiKey },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const [line] = (await once(createInterface({ input: site.stdout! }), "line")) as [string];
+  browser = await launch();
+  page = await open(browser.context, line);
+  await page.setViewportSize({ width: 1280, height: 760 });
+  await page.waitForSelector("#state[data-kind=ready]");
+});
+
+after(async () => {
+  await browser?.close();
+  if (site?.exitCode === null) {
+    const ended = once(site, "exit");
+    site.kill("SIGTERM");
+    await ended;
+  }
+  await server?.stop();
+});
+
+/** Replaces the program, by keyboard only. */
+async function type(program: string): Promise<void> {
+  await page.click(".cm-content");
+  await page.keyboard.press("Control+a");
+  await page.keyboard.insertText(program);
+}
+
+const shown = (): Promise<string> => page.locator(".xterm-rows").innerText();
+const state = (kind: string): Promise<unknown> => page.waitForSelector(`#state[data-kind=${kind}]`);
+
+describe("the example page", () => {
+  it("shows a progress bar that moves in place, colours and a table", async () => {
+    await page.click("#run");
+    await state("running");
+    await page.waitForFunction(() => /\d\d%/.test(document.querySelector(".xterm-rows")?.textContent ?? ""));
+    const early = (await shown()).match(/\d+%/g) ?? [];
+    await state("finished");
+    const late = await shown();
+    assert.equal(early.length, 1, "the bar is drawn once, not line after line");
+    assert.deepEqual(late.match(/\d+%/g), ["100%"]);
+    assert.match(late, /red is a colour[^]*blue is a colour/);
+    const colours = await page.locator(".xterm-rows span").evaluateAll((spans) => new Set(spans.map((span) => getComputedStyle(span).color)).size);
+    assert(colours >= 4, `${colours} colours`);
+    const table = page.frameLocator("#results iframe").locator("table");
+    assert.match(await table.innerText(), /5\s+25/);
+    assert.equal(await page.getAttribute("#results iframe", "sandbox"), "");
+    await page.screenshot({ path: `${ARTEFACTS}example-laptop.png` });
+  });
+
+  it("is used by keyboard: type, run, stop, with the time and the state told", async () => {
+    await type("import time\nprint('begun')\ntime.sleep(60)");
+    await page.keyboard.press("Control+Enter");
+    await page.waitForFunction(() => document.querySelector(".xterm-rows")?.textContent?.includes("begun"));
+    await page.keyboard.press("Control+.");
+    await state("stopped");
+    assert.match((await page.textContent("#elapsed")) ?? "", /^\d+\.\d s$/);
+    assert.match((await page.textContent("#announcer")) ?? "", /^Stopped, \d/);
+    await type("print('still there')");
+    await page.keyboard.press("Control+Enter");
+    await state("finished");
+    assert.match(await shown(), /still there/);
+  });
+
+  it("shows what was raised, and pictures", async () => {
+    await type("1 / 0");
+    await page.keyboard.press("Control+Enter");
+    await state("failed");
+    assert.match(await shown(), /ZeroDivisionError/);
+    await type("class P:\n    def _repr_svg_(self):\n        return '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"40\" height=\"40\"><circle cx=\"20\" cy=\"20\" r=\"15\"/></svg>'\nP()");
+    await page.keyboard.press("Control+Enter");
+    await state("finished");
+    await page.waitForFunction(() => (document.querySelector<HTMLImageElement>("#results img")?.naturalWidth ?? 0) === 40);
+  });
+
+  it("stays responsive while a program floods it", async () => {
+    await type("for i in range(400_000): print('line', i)");
+    await page.evaluate(() => {
+      const tasks: number[] = [];
+      new PerformanceObserver((list) => list.getEntries().forEach(({ duration }) => tasks.push(duration))).observe({ entryTypes: ["longtask"] });
+      Object.assign(globalThis, { tasks });
+    });
+    await page.keyboard.press("Control+Enter");
+    await state("running");
+    await state("finished");
+    const tasks = await page.evaluate(() => (globalThis as unknown as { tasks: number[] }).tasks);
+    console.log(`# tasks above 50 ms: ${tasks.length}, the longest ${Math.max(0, ...tasks).toFixed(0)} ms`);
+    assert(Math.max(0, ...tasks) < 250, "the page froze"); // two cores carry the server, the program and Chromium
+    assert.match(await shown(), /line 399999/);
+  });
+
+  it("keeps its session over a reload, and fits a phone", async () => {
+    await type("kept = 'kept'");
+    await page.keyboard.press("Control+Enter");
+    await state("finished");
+    await page.reload();
+    await page.setViewportSize({ width: 390, height: 800 });
+    await state("ready");
+    await type("print(kept)");
+    await page.keyboard.press("Control+Enter");
+    await state("finished");
+    assert.match(await shown(), /kept/);
+    const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+    assert(overflow <= 0, `${overflow} pixels too wide`);
+    await page.screenshot({ path: `${ARTEFACTS}example-phone.png` });
+    assert.deepEqual(page.complaints, []);
+  });
+});
