@@ -25,7 +25,7 @@ describe("where the SDK runs", () => {
           thread.onerror = (event) => reject(new Error(event.message));
           thread.postMessage(access);
         }),
-      { access: await stage.access(), worker, origin: site.origin } as never,
+      { access: (await stage.access()) as object, worker, origin: site.origin },
     );
     assert.deepEqual(answer, [true, "42\n"]);
     await site.close();

@@ -61,7 +61,7 @@ describe("over the life of a page", () => {
     assert.match(ended, /outcome is unknown|released|4404|Cancelled/);
     const second = await startServer("--listen", `127.0.0.1:${port}`);
     const next = await page.evaluate(async () => {
-      const { session } = globalThis as unknown as { session: InstanceType<typeof agb.Session> };
+      const { session } = globalThis as unknown as { session: import("agbcloud-sdk").Session };
       return (await session.code.run("1", "python", 20)).errorMessage;
     });
     assert.match(next, /code 4404.*not found/);
