@@ -204,7 +204,7 @@ impl<'a> Driver<'a> {
             biased;
             () = timer, if timed => Turn::Deadline,
             (id, result) = opened(&mut self.opening) => Turn::Opened(id, result.map(Box::new)),
-            progress = progress(&mut self.link, read) => Turn::Link(progress),
+            progress = progress(self.shared, &mut self.link, read) => Turn::Link(progress),
             () = self.shared.changed.notified() => Turn::Changed,
         }
     }
@@ -233,22 +233,13 @@ impl<'a> Driver<'a> {
     }
 
     fn feed_progress(&mut self, progress: Progress) {
-        let Some(link) = self.link.as_mut() else { return };
-        self.crowded = link.is_full();
+        let Some(id) = self.link.as_ref().map(|link| link.id) else { return };
+        self.crowded = progress.crowded;
         let is_lost = progress.loss.is_some();
         let mut machine = self.shared.lock();
         let (now, session) = (self.shared.now(), &mut machine.session);
         if let Some(backlog) = progress.backlog {
-            session.handle_input(now, link.id, Input::Backlog(backlog));
-        }
-        let id = link.id;
-        for message in link.take_inbox() {
-            let input = match &message {
-                Message::Text(text) => Input::Text(text),
-                Message::Binary(bytes) => str::from_utf8(bytes).map_or(Input::Alive, Input::Text),
-                _ => Input::Alive,
-            };
-            session.handle_input(now, id, input);
+            session.handle_input(now, id, Input::Backlog(backlog));
         }
         if let Some(loss) = progress.loss {
             session.handle_input(now, id, lost(loss));
@@ -286,11 +277,23 @@ async fn opened(opening: &mut Option<(LinkId, Opening)>) -> (LinkId, Result<Sock
     }
 }
 
-async fn progress(link: &mut Option<Link>, read: bool) -> Progress {
-    match link {
-        Some(link) => poll_fn(|cx| link.poll(cx, read)).await,
-        None => pending().await,
-    }
+/// What the link has done. Messages go straight to the session, under one lock for all that are there.
+async fn progress(shared: &Shared, link: &mut Option<Link>, read: bool) -> Progress {
+    let Some(link) = link else { return pending().await };
+    let id = link.id;
+    poll_fn(|cx| {
+        let mut locked: Option<(MutexGuard<'_, Machine>, Instant)> = None;
+        link.poll(cx, read, |message| {
+            let (machine, now) = locked.get_or_insert_with(|| (shared.lock(), shared.now()));
+            let input = match &message {
+                Message::Text(text) => Input::Text(text),
+                Message::Binary(bytes) => str::from_utf8(bytes).map_or(Input::Alive, Input::Text),
+                _ => Input::Alive,
+            };
+            machine.session.handle_input(*now, id, input);
+        })
+    })
+    .await
 }
 
 fn lost(loss: Loss) -> Input<'static> {

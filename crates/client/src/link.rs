@@ -26,8 +26,6 @@ pub(crate) struct Link {
     dirty: bool,
     /// Why writing failed. Reading may still tell the better reason, a close frame.
     write_failure: Option<Loss>,
-    inbox: Vec<Message>,
-    inbox_bytes: usize,
 }
 
 /// What a socket has done.
@@ -35,8 +33,10 @@ pub(crate) struct Link {
 pub(crate) struct Progress {
     /// Bytes on their way, if that has changed.
     pub(crate) backlog: Option<usize>,
-    /// Messages wait in the inbox.
+    /// Messages were delivered.
     pub(crate) received: bool,
+    /// So many that the readers are to have their turn before more is read.
+    pub(crate) crowded: bool,
     /// It is gone.
     pub(crate) loss: Option<Loss>,
 }
@@ -56,17 +56,7 @@ impl Link {
     const LINGER: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(id: LinkId, socket: Socket) -> Self {
-        Self {
-            id,
-            socket,
-            outgoing: VecDeque::new(),
-            backlog: 0,
-            told: 0,
-            dirty: false,
-            write_failure: None,
-            inbox: Vec::new(),
-            inbox_bytes: 0,
-        }
+        Self { id, socket, outgoing: VecDeque::new(), backlog: 0, told: 0, dirty: false, write_failure: None }
     }
 
     /// Takes a frame to send.
@@ -77,19 +67,11 @@ impl Link {
         self.outgoing.push_back(message);
     }
 
-    /// Whether the inbox has as much as one batch may have.
-    pub(crate) const fn is_full(&self) -> bool {
-        self.inbox.len() >= Self::BATCH_MESSAGES || self.inbox_bytes >= Self::BATCH_BYTES
-    }
-
-    /// What has come, oldest first.
-    pub(crate) fn take_inbox(&mut self) -> impl Iterator<Item = Message> {
-        self.inbox_bytes = 0;
-        self.inbox.drain(..)
-    }
-
-    /// Writes what can be written and, if `read`, reads what is there.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool) -> Poll<Progress> {
+    /// Writes what can be written and, if `read`, reads what is there and delivers it, oldest first.
+    ///
+    /// A message is to be dropped at once: while one is there the socket reads into a new buffer, and a new buffer is
+    /// new pages from the system.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, read: bool, deliver: impl FnMut(Message)) -> Poll<Progress> {
         let mut progress = Progress::default();
         if self.write_failure.is_none()
             && let Err(error) = self.poll_write(cx)
@@ -101,9 +83,8 @@ impl Link {
             progress.backlog = Some(self.backlog);
         }
         if read {
-            progress.loss = self.poll_read(cx).err();
+            progress.loss = self.poll_read(cx, &mut progress, deliver).err();
         }
-        progress.received = !self.inbox.is_empty();
         if progress.loss.is_none() && !progress.received {
             progress.loss = self.write_failure.take();
         }
@@ -132,13 +113,22 @@ impl Link {
         Ok(())
     }
 
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<(), Loss> {
-        while !self.is_full() {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        progress: &mut Progress,
+        mut deliver: impl FnMut(Message),
+    ) -> Result<(), Loss> {
+        let (mut messages, mut bytes) = (0, 0);
+        while !progress.crowded {
             match Pin::new(&mut self.socket).poll_next(cx) {
                 Poll::Ready(Some(Ok(Message::Close(frame)))) => return Err(closed(frame)),
                 Poll::Ready(Some(Ok(message))) => {
-                    self.inbox_bytes += message.len();
-                    self.inbox.push(message);
+                    messages += 1;
+                    bytes += message.len();
+                    progress.received = true;
+                    progress.crowded = messages >= Self::BATCH_MESSAGES || bytes >= Self::BATCH_BYTES;
+                    deliver(message);
                 }
                 Poll::Ready(Some(Err(error))) => return Err(loss_of(error)),
                 Poll::Ready(None) => return Err(broken("the connection was cut".into())),

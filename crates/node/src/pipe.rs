@@ -59,6 +59,11 @@ impl Pipe {
         !state.segments.is_empty() && !std::mem::replace(&mut state.called, true)
     }
 
+    /// Whether there is nothing to take.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().segments.is_empty()
+    }
+
     /// Whether there is room.
     pub(crate) fn has_room(&self) -> bool {
         self.lock().weight < Self::FULL

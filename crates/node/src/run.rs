@@ -120,6 +120,11 @@ async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
             let batch = run.poll_batch(cx);
             if batch.is_pending() {
                 shared.wake();
+                if !shared.pipe.is_empty() {
+                    // Where there are fewer processors than threads, JavaScript's turn has come: without this it waits
+                    // for the end of this thread's time slice, some milliseconds.
+                    std::thread::yield_now();
+                }
             }
             batch
         });
