@@ -71,7 +71,7 @@ async fn converse(mut socket: TcpStream, sessions: Arc<Sessions>) {
     loop {
         let Ok(Some(head)) = Head::read(&mut socket, &mut buffer).await else { return };
         if let Some(key) = head.websocket_key() {
-            if websocket::accept(&mut socket, key).await.is_ok() {
+            if websocket::accept(&mut socket, key, head.websocket_protocols()).await.is_ok() {
                 connection::run(socket, buffer).await;
             }
             return;

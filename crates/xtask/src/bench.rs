@@ -6,10 +6,13 @@ use crate::artifacts;
 use crate::error::Error;
 use crate::job;
 use crate::process::{self, Running};
+use crate::setup;
+use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// What can be measured, and the packages it takes.
-const BENCHES: [(&str, &[&str]); 2] = [("client", &["agb-testkit", "agb-node"]), ("e2e", &["agb-server", "agb-node"])];
+const BENCHES: [(&str, &[&str]); 3] =
+    [("client", &["agb-testkit", "agb-node"]), ("e2e", &["agb-server", "agb-node"]), ("browser", &["agb-testkit"])];
 
 /// Measures what the first argument names; the others are for the program that measures.
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode, Error> {
@@ -21,6 +24,10 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         return Err(Error::Usage(usage()));
     };
     artifacts::typescript(workspace)?;
+    if name == "browser" {
+        wasm::bundle(workspace)?;
+        setup::chromium(workspace)?;
+    }
     let mut build = workspace.cargo();
     build.args(["build", "--locked", "--release"]);
     build.args(packages.iter().flat_map(|package| ["-p", package]));

@@ -54,6 +54,11 @@ impl Head {
         self.header("sec-websocket-key")
     }
 
+    /// The sub-protocols that it offers.
+    pub(super) fn websocket_protocols(&self) -> Option<&str> {
+        self.header("sec-websocket-protocol")
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }

@@ -23,10 +23,12 @@ const FIN: u8 = 0x80;
 /// A run's code fits.
 const LONGEST: u64 = 16 << 20;
 
-/// Answers the opening handshake.
-pub(super) async fn accept(socket: &mut TcpStream, key: &str) -> io::Result<()> {
+/// Answers the opening handshake. A browser wants one of the sub-protocols selected that it offers.
+pub(super) async fn accept(socket: &mut TcpStream, key: &str, offered: Option<&str>) -> io::Result<()> {
+    let first = offered.and_then(|offered| offered.split(',').next()).map(str::trim);
+    let protocol = first.map(|first| format!("Sec-WebSocket-Protocol: {first}\r\n")).unwrap_or_default();
     let answer = format!(
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {}\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n{protocol}Sec-WebSocket-Accept: {}\r\n\r\n",
         derive_accept_key(key.as_bytes())
     );
     socket.write_all(answer.as_bytes()).await
