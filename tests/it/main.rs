@@ -1,5 +1,6 @@
 //! End to end: real clients, a real server, real interpreters.
 
+mod quickstart;
 mod readme;
 mod server;
 mod transcripts;

@@ -10,7 +10,7 @@ fn the_quick_starts_are_the_files_that_are_tested() {
     for (language, file) in [
         ("ts", "examples/quickstart.ts"),
         ("python", "tests/python/quickstart.py"),
-        ("rust", "crates/client/examples/run.rs"),
+        ("rust", "crates/client/examples/quickstart.rs"),
     ] {
         let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
         let block = format!("```{language}\n{}\n```", text.trim_end());

@@ -7,7 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-const KEY: &str = "a key for tests";
+/// The key that the server takes.
+pub(crate) const KEY: &str = "a-key-for-tests";
 
 /// A server on a free port.
 pub(crate) struct TestServer {
@@ -33,6 +34,11 @@ impl TestServer {
         let answer = self.post("/mcp/createSession?imageId=agb-code-space-1", &json!({})).await;
         assert_eq!(answer["success"], json!(true), "{answer}");
         answer["data"].clone()
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Value {
