@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //! * JavaScript that is not ours (a caller's `wake`, a logger) runs when no session is borrowed; see
-//!   [`driver`](driver::Driver).
+//!   `driver`.
 //! * The text of a chunk never enters WebAssembly: it is parsed, kept and joined as the browser's own strings, and the
 //!   core holds its length ([`agb_core::Session::handle_chunk`]). Copying it in and out costs two thirds more of the
 //!   page's main thread at 64 KiB a chunk.
