@@ -73,7 +73,7 @@ impl Process {
     }
 
     async fn create(&self, key: &str) -> TestSession {
-        let http = reqwest::Client::builder().no_proxy().build().expect("a client");
+        let http = crate::support::http_client().build().expect("a client");
         let request = http.post(format!("{}/mcp/createSession", self.url)).bearer_auth(key).json(&json!({}));
         let body: Value = request.send().await.expect("an answer").json().await.expect("JSON");
         TestSession::of(&body["data"])

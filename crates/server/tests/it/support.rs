@@ -66,7 +66,7 @@ impl TestServer {
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move { server.serve(listener, async { drop(stopped.await) }).await });
-        let http = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().expect("a client");
+        let http = http_client().timeout(PATIENCE).build().expect("a client");
         Self { address, http, data_dir, stop: Some(stop), serving }
     }
 
@@ -270,4 +270,11 @@ pub(crate) async fn eventually(what: &str, mut check: impl FnMut() -> bool) {
         assert!(begin.elapsed() < PATIENCE, "still not: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// An HTTP client of loopback. It speaks no TLS, but `reqwest` wants to know whose it would be where another crate of
+/// the workspace asks for TLS without naming one.
+pub(crate) fn http_client() -> reqwest::ClientBuilder {
+    let _ = rustls::crypto::ring::default_provider().install_default(); // an error says that it was done before
+    reqwest::Client::builder().no_proxy()
 }
