@@ -214,6 +214,14 @@ pub enum StartError {
     /// No harness for this language.
     #[error("{0} cannot be run by this server yet")]
     Unsupported(crate::Language),
+    /// What the interpreter needs could not be made.
+    #[error("{language} could not be prepared: {reason}")]
+    Prepare {
+        /// The language.
+        language: crate::Language,
+        /// What failed, and what to do about it.
+        reason: String,
+    },
 }
 
 fn said(stderr: &str) -> String {

@@ -23,15 +23,20 @@ pub struct MissingInterpreter {
 /// # Errors
 /// [`MissingInterpreter`], which says what to install.
 pub fn find_interpreter(language: Language, preferred: Option<&Path>) -> Result<PathBuf, MissingInterpreter> {
-    find(language, preferred, std::env::var_os("PATH").as_deref())
+    find(language, preferred, Path::new("/usr/bin"), std::env::var_os("PATH").as_deref())
 }
 
-fn find(language: Language, preferred: Option<&Path>, path: Option<&OsStr>) -> Result<PathBuf, MissingInterpreter> {
+fn find(
+    language: Language,
+    preferred: Option<&Path>,
+    debian: &Path,
+    path: Option<&OsStr>,
+) -> Result<PathBuf, MissingInterpreter> {
     if let Some(preferred) = preferred {
         return is_executable(preferred).then(|| preferred.to_path_buf()).ok_or(MissingInterpreter { language });
     }
     let name = executable(language);
-    let debian = Path::new("/usr/bin").join(name);
+    let debian = debian.join(name);
     if is_executable(&debian) {
         return Ok(debian);
     }
@@ -81,19 +86,15 @@ mod tests {
 
     #[test]
     fn what_is_preferred_is_taken_or_missed() {
-        let shell = Path::new("/bin/sh");
-        assert_eq!(find(Language::Python, Some(shell), None).as_deref(), Ok(shell));
-        let missing = find(Language::Python, Some(Path::new("/absent")), None);
+        let (shell, absent) = (Path::new("/bin/sh"), Path::new("/absent"));
+        assert_eq!(find(Language::Python, Some(shell), absent, None).as_deref(), Ok(shell));
+        let missing = find(Language::Python, Some(absent), absent, None);
         assert_eq!(missing, Err(MissingInterpreter { language: Language::Python }));
-        assert!(find(Language::Python, Some(Path::new("/bin")), None).is_err(), "a directory runs nothing");
+        assert!(find(Language::Python, Some(Path::new("/bin")), absent, None).is_err(), "a directory runs nothing");
     }
 
     #[test]
     fn a_shim_is_the_last_choice() {
-        // `R` is looked for because this machine has none in Debian's place, or it would win.
-        if is_executable(Path::new("/usr/bin/R")) {
-            return;
-        }
         let dir = std::env::temp_dir().join(format!("agb-interpreters-{}", std::process::id()));
         let (shims, real) = (dir.join("shims"), dir.join("real"));
         for place in [&shims, &real] {
@@ -101,10 +102,12 @@ mod tests {
             fs::copy("/bin/true", place.join("R")).expect("the temporary directory is writable");
         }
         let path = std::env::join_paths([&shims, &real]).expect("no separator in it");
-        assert_eq!(find(Language::R, None, Some(&path)), Ok(real.join("R")));
-        assert_eq!(find(Language::R, None, Some(shims.as_os_str())), Ok(shims.join("R")));
+        let absent = Path::new("/absent");
+        assert_eq!(find(Language::R, None, absent, Some(&path)), Ok(real.join("R")));
+        assert_eq!(find(Language::R, None, absent, Some(shims.as_os_str())), Ok(shims.join("R")));
+        assert_eq!(find(Language::R, None, &shims, Some(&path)), Ok(shims.join("R")), "Debian's place comes first");
         fs::remove_dir_all(&dir).expect("it was made above");
-        let missing = find(Language::R, None, Some(&path)).expect_err("both are gone");
+        let missing = find(Language::R, None, absent, Some(&path)).expect_err("both are gone");
         assert!(missing.to_string().contains("apt-get install r-base-core"), "{missing}");
     }
 }

@@ -35,6 +35,7 @@ mod kernel;
 mod message;
 mod process;
 mod python;
+mod r;
 mod spawn;
 mod spec;
 mod text;

@@ -10,11 +10,12 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::harness::{self, Scratch};
 use crate::message::{FrameBuffer, Message};
 use crate::spawn::{SpawnRequest, Spawned, spawn};
 use crate::text::Utf8Decoder;
 use crate::tree::{MARK, Tree};
-use crate::{Death, KernelSpec, ProtocolError, StartError, harness};
+use crate::{Death, KernelSpec, ProtocolError, StartError};
 
 /// One read of a pipe takes what is there, up to what a pipe holds.
 pub(crate) const READ_SIZE: usize = 64 << 10;
@@ -34,6 +35,8 @@ pub(crate) struct Process {
     child: Child,
     tree: Tree,
     reaped: Option<ExitStatus>,
+    /// Last: the directory goes when nothing runs in it any more.
+    scratch: Option<Scratch>,
 }
 
 impl Process {
@@ -44,17 +47,18 @@ impl Process {
             interpreter: spec.interpreter.display().to_string(),
             reason,
         };
-        let harness = harness::of(spec.language).ok_or(StartError::Unsupported(spec.language))?;
+        let launch = harness::prepare(spec).await?;
         let mark = random_hex().map_err(|error| failed(format!("no random numbers: {error}")))?;
         let request = SpawnRequest {
-            program: spec.interpreter.clone(),
-            args: harness.args.iter().map(|&arg| arg.to_owned()).collect(),
+            program: launch.program,
+            args: launch.args,
             workdir: spec.workdir.clone(),
-            env: environment(spec, &mark),
+            env: environment(spec, launch.env, launch.scratch.as_ref(), &mark),
         };
         let spawned = spawn(request).await.map_err(|error| failed(error.to_string()))?;
         let mut process = Self::adopt(spawned, &mark, spec).map_err(|error| failed(error.to_string()))?;
-        process.control.send(crate::message::raw(harness.source.as_bytes()));
+        process.scratch = launch.scratch;
+        process.control.send(crate::message::raw(launch.source.as_bytes()));
         Ok(process)
     }
 
@@ -70,6 +74,7 @@ impl Process {
                 child: spawned.child,
                 tree,
                 reaped: None,
+                scratch: None,
             })
         };
         open().inspect_err(|_| doomed.kill())
@@ -162,7 +167,12 @@ impl Drop for Process {
     }
 }
 
-fn environment(spec: &KernelSpec, mark: &str) -> Vec<(String, String)> {
+fn environment(
+    spec: &KernelSpec,
+    own: Vec<(String, String)>,
+    scratch: Option<&Scratch>,
+    mark: &str,
+) -> Vec<(String, String)> {
     const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let path = match spec.interpreter.parent().and_then(|dir| dir.to_str()) {
         // The tools beside the interpreter come first: a virtual environment's `pip`, a version's `npm`.
@@ -174,7 +184,9 @@ fn environment(spec: &KernelSpec, mark: &str) -> Vec<(String, String)> {
         ("HOME".to_owned(), spec.workdir.display().to_string()),
         ("LANG".to_owned(), "C.UTF-8".to_owned()),
     ];
+    env.extend(own);
     env.extend(spec.env.iter().cloned());
+    env.extend(scratch.map(|scratch| ("TMPDIR".to_owned(), scratch.path().display().to_string())));
     env.push((MARK.to_owned(), mark.to_owned()));
     env
 }

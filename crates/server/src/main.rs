@@ -60,6 +60,9 @@ struct Serve {
     /// The Node interpreter; else it is looked for.
     #[arg(long, env = "AGB_NODE", value_name = "PATH")]
     node: Option<PathBuf>,
+    /// The R interpreter (`R`, not `Rscript`); else it is looked for.
+    #[arg(long, env = "AGB_R", value_name = "PATH")]
+    r: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
     /// The folder below which sessions get theirs; else the system's temporary one.
@@ -189,7 +192,7 @@ async fn run(serve: Serve) -> Result<(), String> {
 
 fn config(serve: Serve) -> Result<Config, String> {
     let key = serve.api_key.map_or_else(agb_server::api_key, Secret::from);
-    let interpreters = [(Language::Python, serve.python), (Language::JavaScript, serve.node)];
+    let interpreters = [(Language::Python, serve.python), (Language::JavaScript, serve.node), (Language::R, serve.r)];
     let defaults = Config::new(key);
     Ok(Config {
         public_url: serve.public_url,

@@ -187,6 +187,19 @@ pub(crate) fn rust_target(workspace: &Workspace, target: &str) -> Result<(), Err
     if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
 }
 
+/// R, for the tests of its kernels.
+pub(crate) fn r(workspace: &Workspace) -> Result<(), Error> {
+    let is_there = || PathBuf::from("/usr/bin/R").is_file() || find_program("R").is_some();
+    if !is_there() {
+        debian(workspace, "R is missing", &["r-base-core"])?;
+    }
+    if is_there() {
+        Ok(())
+    } else {
+        Err(Error::Failed("there is no R, even with Debian's r-base-core; install it".to_owned()))
+    }
+}
+
 /// A Chromium that the tests can drive.
 pub(crate) fn chromium(workspace: &Workspace) -> Result<(), Error> {
     let is_there = || PathBuf::from("/usr/bin/chromium").is_file();

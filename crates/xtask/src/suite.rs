@@ -52,6 +52,7 @@ enum Need {
     Programs,
     /// The default image with its packages.
     Image,
+    R,
     PythonClient,
     Tarballs,
 }
@@ -102,7 +103,7 @@ const STEPS: [Step; 11] = [
         name: "rust",
         label: "the Rust tests",
         reads: Reads::Tests(tally::cargo_test),
-        needs: &[Need::Programs, Need::Image],
+        needs: &[Need::Programs, Need::Image, Need::R],
         commands: |workspace| cargo(workspace, &["test", "--workspace", "--no-fail-fast"]),
     },
     Step {
@@ -242,6 +243,7 @@ impl Preparations {
                 .and_then(|programs| artifacts::place_addon(workspace, &programs).map(drop)),
             Need::Image => artifacts::programs(workspace, Profile::Dev)
                 .and_then(|programs| setup::image(workspace, programs.of(Kind::Local))),
+            Need::R => setup::r(workspace),
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),

@@ -72,16 +72,17 @@ async fn an_interrupt_reaches_what_the_program_waits_for() {
 
 #[tokio::test]
 async fn dropping_an_execution_interrupts_it() {
-    for (language, set, code, get) in [
-        (Language::Python, "x = 1", "print('on')\nwhile True: pass", "x"),
-        (Language::JavaScript, "var x = 1", "console.log('on'); while (true) {}", "x"),
+    for (language, set, code, value) in [
+        (Language::Python, "x = 1", "print('on')\nwhile True: pass", "1"),
+        (Language::JavaScript, "var x = 1", "console.log('on'); while (true) {}", "1"),
+        (Language::R, "x <- 1", "cat('on')\nrepeat {}", "[1] 1"),
     ] {
         let subject = kernel(language);
         subject.run(set).await;
         let mut run = subject.start(code);
         until(&mut run, "on").await;
         drop(run);
-        assert_eq!(subject.value(get).await.as_deref(), Some("1"));
+        assert_eq!(subject.value("x").await.as_deref(), Some(value));
     }
 }
 
@@ -197,12 +198,13 @@ async fn forged_frames_kill_the_kernel_and_nothing_else() {
 
 #[tokio::test]
 async fn shutdown_leaves_nothing() {
-    for language in [Language::Python, Language::JavaScript] {
+    for language in [Language::Python, Language::JavaScript, Language::R] {
         let subject = kernel(language);
         let code = match language {
             Language::Python => {
                 "import subprocess\nsubprocess.Popen(['setsid', 'sleep', '1000'])\nprint('on')\nwhile True: pass"
             }
+            Language::R => "system('setsid sleep 1000', wait = FALSE)\ncat('on')\nrepeat {}",
             _ => "require('child_process').spawn('setsid', ['sleep', '1000']); console.log('on'); while (true) {}",
         };
         let mut run = subject.start(code);
@@ -268,9 +270,9 @@ async fn an_interpreter_that_does_not_start_says_why() {
     let outcome = start(sleeper.to_str().unwrap(), Some(SHORT)).await;
     std::fs::remove_file(&sleeper).unwrap();
     assert_eq!(outcome, Outcome::NotStarted(StartError::TimedOut { language: Language::Python, limit: SHORT }));
-    let spec = KernelSpec::new(Language::R, "/bin/true", &dir);
+    let spec = KernelSpec::new(Language::Java, "/bin/true", &dir);
     let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
-    assert_eq!(outcome, Outcome::NotStarted(StartError::Unsupported(Language::R)));
+    assert_eq!(outcome, Outcome::NotStarted(StartError::Unsupported(Language::Java)));
 }
 
 #[tokio::test]

@@ -7,5 +7,6 @@ mod javascript;
 mod lifecycle;
 mod notebook;
 mod python;
+mod r;
 mod streaming;
 mod support;

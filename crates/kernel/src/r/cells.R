@@ -1,0 +1,255 @@
+# ----------------------------------------------------------------------------------------------------------- cells
+
+frame_limit <- 0L
+expression_now <- NULL # the one of the cell that is evaluated,
+place_now <- "" # and where it stands
+warnings_now <- list()
+warnings_shown <- 50L # of one expression, as R does
+packages <- c("methods", "datasets", "utils", "grDevices", "graphics", "stats")
+
+attach_packages <- function() {
+  options(defaultPackages = packages)
+  .OptRequireMethods()
+  for (package in packages[-1L]) library(package, character.only = TRUE, warn.conflicts = FALSE)
+  options(device = open_plot_device, pager = "/bin/cat", menu.graphics = FALSE, help_type = "text", browser = "echo")
+  setHook("plot.new", send_plots)
+  setHook("grid.newpage", send_plots)
+  wrap_read_table()
+}
+
+wrap_read_table <- function() {
+  utils <- asNamespace("utils")
+  original <- utils$read.table
+  wrapped <- function() NULL
+  body(wrapped) <- substitute({
+    call <- match.call()
+    if (!missing(file) && is_input(file)) {
+      call$file <- NULL
+      call$text <- ask_all()
+    } else if (!missing(file)) {
+      call$file <- file
+    }
+    call[[1L]] <- original
+    eval(call, parent.frame())
+  }, list(original = original, is_input = is_input, ask_all = ask_all))
+  formals(wrapped) <- formals(original)
+  environment(wrapped) <- utils
+  replace_in(utils, "read.table", wrapped)
+  replace_in(as.environment("package:utils"), "read.table", wrapped)
+}
+
+# What `eval` is called with in `evaluate`: it marks where the program's own calls begin, and stands in the place of
+# a call in conditions that were made outside of any function.
+marker <- quote(eval(expression_now, globalenv()))
+
+evaluate <- function() withVisible(eval(expression_now, globalenv()))
+
+execute <- function(code, name) {
+  lines <- strsplit(code, "\r?\n")[[1L]]
+  source <- srcfilecopy(name, lines)
+  expressions <- tryCatch(
+    parse(text = lines, srcfile = source, keep.source = TRUE, encoding = "UTF-8"),
+    error = function(e) stop(parse_error(e, name))
+  )
+  places <- attr(expressions, "srcref")
+  count <- length(expressions)
+  for (i in seq_len(count)) {
+    heed()
+    expression_now <<- expressions[[i]]
+    place_now <<- sprintf("%s, line %d", name, places[[i]][[1L]])
+    warnings_now <<- list()
+    result <- allowInterrupts(evaluate())
+    if (result$visible) {
+      if (i == count) {
+        # After the plots, which were drawn before.
+        value <- result$value
+        replace_in(baseenv(), ".Last.value", value)
+        show_main(value)
+      } else {
+        allowInterrupts(print_value(result$value))
+      }
+    }
+    finish_warnings()
+  }
+}
+
+parse_error <- function(error, name) {
+  message <- gsub("(^|\n)<text>:", paste0("\\1", name, ":"), conditionMessage(error))
+  place <- regmatches(message, regexec("^<[^>]*>:([0-9]+):([0-9]+): (.*)", message))[[1L]]
+  first <- strsplit(message, "\n", fixed = TRUE)[[1L]][[1L]]
+  value <- if (length(place) == 4L) {
+    sprintf("%s (line %s, column %s)", strsplit(place[[4L]], "\n", fixed = TRUE)[[1L]][[1L]], place[[2L]], place[[3L]])
+  } else {
+    first
+  }
+  structure(
+    class = c("harness_parse_error", "error", "condition"),
+    list(message = value, call = NULL, report = paste0("Error: ", message))
+  )
+}
+
+# -------------------------------------------------------------------------------------------------------- conditions
+
+own_call <- function(call) if (is.null(call) || identical(call, marker)) NULL else call
+
+headline <- function(kind, call, message) {
+  if (is.null(call)) return(paste0(kind, ": ", message))
+  call <- whole(deparse(call, nlines = 1L)[[1L]])
+  first <- strsplit(message, "\n", fixed = TRUE)[[1L]]
+  width <- nchar(call, "width") + if (length(first)) nchar(first[[1L]], "width") else 0L
+  # R's own rule for when the message gets a line of its own.
+  paste0(kind, " in ", call, " : ", if (width + 6L + nchar(kind) > 77L) "\n  ", message)
+}
+
+# Warnings are told at once, so that they stand beside the output they belong to.
+on_warning <- function(condition) {
+  level <- getOption("warn")
+  if (!is.numeric(level) || length(level) != 1L || level < 0 || level >= 2 || !is_ours()) return()
+  call <- own_call(conditionCall(condition))
+  message <- whole(conditionMessage(condition))
+  count <- length(warnings_now) + 1L
+  if (count <= warnings_shown) {
+    cat(headline("Warning", call, message), "\n", sep = "", file = stderr())
+    warnings_now[[count]] <<- call
+    if (is.null(call)) warnings_now <<- c(warnings_now[seq_len(count - 1L)], list(NULL))
+    names(warnings_now)[[count]] <<- message
+    last_warnings <<- warnings_now
+  } else {
+    warnings_more <<- warnings_more + 1L
+  }
+  tryInvokeRestart("muffleWarning")
+}
+
+warnings_more <- 0L
+last_warnings <- list()
+
+# R itself keeps what it has shown at the prompt, which is never here.
+wrap_base("warnings", function(original) function() {
+  if (length(last_warnings)) structure(last_warnings, dots = list(...), class = "warnings")
+})
+
+finish_warnings <- function() {
+  if (warnings_more > 0L) cat("There were", warnings_more, "more warnings\n", file = stderr())
+  warnings_more <<- 0L
+}
+
+error_now <- NULL
+
+# Called where the error happened: the calls are still there.
+on_error <- function(condition) {
+  if (inherits(condition, "harness_parse_error")) return()
+  calls <- sys.calls()
+  traced <- tryCatch(trace_lines(calls), error = function(e) character())
+  error_now <<- list(condition = condition, lines = traced)
+}
+
+# The program's calls, the innermost first, as `traceback()` numbers them.
+trace_lines <- function(calls) {
+  begin <- 0L
+  end <- length(calls) - 1L # without the handler itself
+  for (i in seq_along(calls)) {
+    if (identical(without_source(calls[[i]]), marker)) begin <- i
+    if (begin > 0L && i > begin && is_signalling(calls[[i]])) {
+      end <- i - 1L
+      break
+    }
+  }
+  if (begin == 0L) return(character())
+  calls <- calls[seq_len(length(calls)) > begin & seq_along(calls) <= end]
+  if (length(calls) > 100L) calls <- c(calls[1:50], list(quote(...)), calls[seq.int(length(calls) - 48L, length(calls))])
+  lines <- vapply(seq_along(calls), function(i) {
+    source <- attr(calls[[i]], "srcref")
+    place <- if (is.null(source)) {
+      if (i == 1L) place_now else ""
+    } else {
+      sprintf("%s, line %d", attr(source, "srcfile")$filename, source[[1L]])
+    }
+    call <- whole(deparse(without_source(calls[[i]]), nlines = 1L)[[1L]])
+    if (nchar(call) > 200L) call <- paste0(substr(call, 1L, 200L), "\u2026")
+    paste0(i, ": ", call, if (nzchar(place)) paste0("  at ", place))
+  }, "")
+  rev(lines)
+}
+
+without_source <- function(call) {
+  attributes(call) <- NULL
+  call
+}
+
+is_signalling <- function(call) {
+  head <- call[[1L]]
+  identical(head, quote(.handleSimpleError)) || is.function(head) && identical(head, on_error)
+}
+
+report <- function(condition) {
+  cut <- function(text) {
+    text <- whole(text)
+    if (nchar(text) > text_limit) paste0(substr(text, 1L, text_limit), "\u2026") else text
+  }
+  message <- tryCatch(whole(paste(conditionMessage(condition), collapse = "\n")), error = function(e) "")
+  name <- class(condition)[[1L]]
+  if (name %in% c("simpleError", "error", "harness_parse_error")) {
+    name <- if (name == "harness_parse_error") "ParseError" else "Error"
+  }
+  if (!is.null(condition$report) && inherits(condition, "harness_parse_error")) {
+    trace <- condition$report
+  } else {
+    trace <- headline("Error", own_call(conditionCall(condition)), message)
+    lines <- if (identical(error_now$condition, condition)) error_now$lines
+    trace <- paste(c(trace, if (length(lines)) c("Traceback:", lines) else paste0("  at ", place_now)), collapse = "\n")
+  }
+  send(object_json(c(
+    type = "\"error\"", nonce = quote_json(nonce), name = quote_json(name), value = quote_json(cut(message)),
+    traceback = quote_json(paste0(cut(trace), "\n"))
+  )))
+}
+
+run <- function(message) {
+  nonce <<- message$nonce
+  frame_limit <<- message$maxFrame
+  input_open <<- message$stdin
+  input_lines <<- character()
+  interrupted <<- FALSE
+  error_now <<- NULL
+  warnings_more <<- 0L
+  # A signal that came after the end of the last cell was meant for that one.
+  tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL)
+  start <- proc.time()[["elapsed"]]
+  begin <- as.numeric(Sys.time())
+  guarded <- function(work) {
+    failure <- NULL
+    tryCatch(
+      withRestarts(
+        withCallingHandlers(work(), warning = on_warning, error = on_error),
+        abort = function(...) NULL
+      ),
+      interrupt = function(e) failure <<- "interrupt",
+      error = function(e) failure <<- e
+    )
+    failure
+  }
+  failure <- guarded(function() execute(message$code, sprintf("<cell %d>", as.integer(message$count))))
+  seconds <- max(0, as.numeric(Sys.time()) - begin)
+  if (!is_ours()) quit("no", as.integer(!is.null(failure)), FALSE) # a forked copy came out of the cell
+  plotting <- guarded(finish_plots)
+  if (is.null(failure)) failure <- plotting
+  finish_warnings()
+  expression_now <<- NULL
+  failed <- inherits(failure, "condition")
+  if (failed) report(failure)
+  flush(stdout())
+  send(sprintf(
+    "{\"type\":\"done\",\"nonce\":%s,\"failed\":%s,\"seconds\":%.9f}",
+    quote_json(nonce), if (failed) "true" else "false", seconds
+  ))
+}
+
+Sys.unsetenv("R_DEFAULT_PACKAGES")
+send("{\"type\":\"ready\"}")
+attach_packages()
+repeat {
+  message <- receive()
+  if (identical(message$type, "run")) run(message)
+}
+
+}) # suspendInterrupts
