@@ -1,0 +1,127 @@
+//! A sandbox with a program in it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use crate::SpawnError;
+use crate::plan::{MAX_MESSAGE, Message, order};
+use crate::sys::socket;
+
+/// A sandbox. Its descriptor becomes readable when nothing of it runs any more, so an event loop can wait for that.
+///
+/// It ends when its program does, with everything that the program has started. Dropping this ends it, too.
+#[derive(Debug)]
+pub struct Child {
+    /// To the sandbox's first process, which ends with everything else when this is closed.
+    control: OwnedFd,
+    /// Names the sandbox's first process.
+    init: OwnedFd,
+    pid: i32,
+    has_proc: bool,
+    status: Option<ExitStatus>,
+}
+
+impl Child {
+    pub(crate) fn new(control: OwnedFd, init: OwnedFd, pid: i32, has_proc: bool) -> Self {
+        Self { control, init, pid, has_proc, status: None }
+    }
+
+    /// The program's process number as this process sees it. It may mean another process once the program has ended:
+    /// for looking, as in `/proc`. Signals go by [`signal_group`](Self::signal_group).
+    #[must_use]
+    pub fn id(&self) -> i32 {
+        self.pid
+    }
+
+    /// Whether there is a `/proc` inside. Container runtimes that hide parts of theirs keep sandboxes from having one.
+    #[must_use]
+    pub fn has_proc(&self) -> bool {
+        self.has_proc
+    }
+
+    /// Sends a signal to the program's process group, as a terminal's Ctrl-C does. An error means that the sandbox
+    /// has ended.
+    ///
+    /// The sandbox's first process does it, so the signal never meets a process that has got the number meanwhile.
+    pub fn signal_group(&self, signal: i32) -> io::Result<()> {
+        let signal = u8::try_from(signal).ok().filter(|&signal| signal != 0);
+        let signal = signal.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+        socket::send(self.control.as_fd(), &order(signal), &[])
+    }
+
+    /// Kills everything in the sandbox. [`wait`](Self::wait) says when that is done; it takes milliseconds.
+    pub fn kill_all(&self) {
+        // The first process kills all others and ends. An error means that it has ended.
+        let _ = socket::send(self.control.as_fd(), &order(0), &[]);
+    }
+
+    /// Waits until nothing of the sandbox runs any more, and says how the program ended; if it was not the program
+    /// that ended the sandbox: by SIGKILL.
+    pub fn wait(&mut self) -> io::Result<ExitStatus> {
+        while !socket::wait_readable([self.init.as_fd()], None)?[0] {}
+        Ok(self.last_status())
+    }
+
+    /// [`wait`](Self::wait), but no longer than this; `None`: it still runs.
+    pub fn wait_timeout(&mut self, timeout: Duration) -> io::Result<Option<ExitStatus>> {
+        Ok(self.await_end(timeout)?.then(|| self.last_status()))
+    }
+
+    /// [`wait_timeout`](Self::wait_timeout) of a trial, which may also fail on its way.
+    pub(crate) fn finish(&mut self, timeout: Duration) -> Result<Option<ExitStatus>, SpawnError> {
+        if !self.await_end(timeout).unwrap_or(false) {
+            return Ok(None);
+        }
+        let mut failure = None;
+        while let Some(message) = self.next_message() {
+            match message {
+                Message::Failed { stage, errno, detail } => {
+                    failure = Some(SpawnError::Failed { stage, errno, detail });
+                }
+                Message::Ended { status } => self.status = Some(ExitStatus::from_raw(status)),
+                _ => {}
+            }
+        }
+        failure.map_or(Ok(self.status), Err)
+    }
+
+    fn await_end(&self, timeout: Duration) -> io::Result<bool> {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if socket::wait_readable([self.init.as_fd()], Some(left))?[0] {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
+            }
+        }
+    }
+
+    fn last_status(&mut self) -> ExitStatus {
+        while self.status.is_none() {
+            match self.next_message() {
+                Some(Message::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
+                Some(_) => {}
+                None => self.status = Some(ExitStatus::from_raw(libc::SIGKILL)),
+            }
+        }
+        self.status.expect("the loop above goes on until it is there")
+    }
+
+    /// What the sandbox said last. Nothing comes any more when it has ended.
+    fn next_message(&self) -> Option<Message> {
+        let mut buffer = [0; MAX_MESSAGE];
+        let received = socket::receive(self.control.as_fd(), &mut buffer, false).ok()?;
+        Message::decode(&buffer[..received.len])
+    }
+}
+
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.init.as_fd()
+    }
+}

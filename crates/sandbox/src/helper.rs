@@ -1,0 +1,171 @@
+//! The launcher: the small process that makes sandboxes.
+//!
+//! ```text
+//! server ── launcher (this) ── PID 1 of a sandbox: init ── the program's process ── what it starts
+//!   │           one per server        one per sandbox
+//!   └────────── control socket ─────────────┘
+//! ```
+//!
+//! It is the server's own executable, started anew, so that what is copied for each sandbox is small, has one thread
+//! and knows no secret. Invariants:
+//!
+//! 1. The helper has one thread, always. That is what makes it sound to go on in Rust after `clone`: no lock can be
+//!    held by a thread that the copy does not have.
+//! 2. It ends when the server's end of its socket is closed, and so when the server dies in whatever way. Each
+//!    sandbox ends when the launcher does: the kernel kills it ([`die_with_parent`]), and it watches both sockets.
+//! 3. Every descriptor is closed by `exec`, except those that the program is to have.
+//! 4. A panic ends the process; it never unwinds into code that belongs to another.
+//!
+//! [`die_with_parent`]: crate::sys::process::die_with_parent
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::error::Stage;
+use crate::plan::{MAX_PLAN, Message, Plan};
+use crate::sys::process::Forked;
+use crate::sys::{process, socket};
+
+mod confine;
+mod filter;
+mod host;
+mod init;
+mod landlock;
+mod root;
+mod trial;
+
+use host::Host;
+
+/// The argument that turns an executable into a launcher.
+pub(crate) const ARGUMENT: &str = "__sandbox-launcher";
+
+/// What the launcher says when it is ready.
+pub(crate) const HELLO: &[u8; 4] = b"agb1";
+
+/// The number under which the launcher finds its socket: its standard input.
+const SOCKET: i32 = 0;
+
+/// Becomes a sandbox launcher, and never returns, if this process was started as one; otherwise does nothing.
+///
+/// Call it first thing in `main` of the executable that is given to [`Launcher::start`](crate::Launcher::start),
+/// before any thread is started.
+pub fn main_if_helper() {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|arg| arg == ARGUMENT) && args.next().is_none() {
+        std::panic::set_hook(Box::new(|panic| {
+            eprintln!("agb sandbox launcher: {panic}");
+            process::exit(101);
+        }));
+        process::exit(run());
+    }
+}
+
+fn run() -> i32 {
+    let Some(server) = process::inherited(SOCKET) else { return 2 };
+    if !is_single_threaded() {
+        eprintln!("agb sandbox launcher: call main_if_helper before starting threads");
+        return 3;
+    }
+    // A terminal's Ctrl-C is for the server, which ends its sandboxes in its own time.
+    let _ = process::new_session();
+    // Sandboxes are reaped by the kernel: what became of them, they tell the server themselves.
+    process::forget_children();
+    // If the first process of a sandbox dies at a level without a pid namespace, its orphans come here.
+    let _ = process::adopt_orphans();
+    let Ok(host) = Host::look() else { return 4 };
+    // Sandboxes keep the reading end. When it says that the writing end is gone, so is the launcher.
+    let Ok((liveness, alive)) = io::pipe() else { return 4 };
+    let liveness: OwnedFd = liveness.into();
+    if socket::send(server.as_fd(), HELLO, &[]).is_err() {
+        return 0;
+    }
+    let mut own = Some(Own { server, _alive: alive.into() });
+    let mut buffer = vec![0; MAX_PLAN];
+    while let Some(Own { server, .. }) = &own {
+        match socket::receive(server.as_fd(), &mut buffer, true) {
+            Ok(received) if received.len == 0 => return 0,
+            Ok(mut received) => {
+                let Some(control) = received.fds.pop() else { continue };
+                match (Plan::decode(&buffer[..received.len]), <[OwnedFd; 5]>::try_from(received.fds)) {
+                    (Some(plan), Ok(fds)) => launch(&host, &plan, fds, control, liveness.as_fd(), &mut own),
+                    _ => fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "an unreadable plan")),
+                }
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {}
+            Err(_) => return 1,
+        }
+    }
+    1
+}
+
+/// What only the launcher may hold, so that its end is noticed at the other ends.
+struct Own {
+    server: OwnedFd,
+    _alive: OwnedFd,
+}
+
+/// Creates the first process of a sandbox. What happens then, the server hears from it.
+fn launch(
+    host: &Host,
+    plan: &Plan,
+    fds: [OwnedFd; 5],
+    control: OwnedFd,
+    liveness: BorrowedFd<'_>,
+    own: &mut Option<Own>,
+) {
+    let place = match host.place(plan) {
+        Ok(place) => place,
+        Err(failure) => return fail(control.as_fd(), &failure),
+    };
+    match process::clone_into(place.namespaces) {
+        Ok(Forked::Child) => {
+            *own = None;
+            process::default_signals();
+            init::main(host, &place, plan, fds, control, liveness)
+        }
+        Ok(Forked::Parent { pidfd, .. }) => {
+            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
+        }
+        Err(error) => fail(control.as_fd(), &Failure::of(Stage::Namespaces, &error, "")),
+    }
+}
+
+/// A step that failed, on its way to the server.
+#[derive(Debug)]
+struct Failure {
+    stage: Stage,
+    errno: i32,
+    detail: String,
+}
+
+impl Failure {
+    fn new(stage: Stage, errno: i32, detail: impl Into<String>) -> Self {
+        Self { stage, errno, detail: detail.into() }
+    }
+
+    fn of(stage: Stage, error: &io::Error, detail: impl Into<String>) -> Self {
+        Self::new(stage, error.raw_os_error().unwrap_or(libc::EIO), detail)
+    }
+}
+
+/// Says where an error happened.
+trait At<T> {
+    fn at(self, stage: Stage, detail: &str) -> Result<T, Failure>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, stage: Stage, detail: &str) -> Result<T, Failure> {
+        self.map_err(|error| Failure::of(stage, &error, detail))
+    }
+}
+
+fn fail(control: BorrowedFd<'_>, failure: &Failure) {
+    let Failure { stage, errno, detail } = failure;
+    let message = Message::Failed { stage: *stage, errno: *errno, detail: detail.clone() };
+    // If nobody listens any more, nobody needs to know.
+    let _ = socket::send(control, &message.encode(), &[]);
+}
+
+fn is_single_threaded() -> bool {
+    std::fs::read_dir("/proc/self/task").map_or(true, |tasks| tasks.count() == 1)
+}

@@ -1,0 +1,73 @@
+//! The last steps of the process that becomes the program.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::host::{Host, Place};
+use super::init::c_path;
+use super::{At, Failure, filter, landlock, trial};
+use crate::error::Stage;
+use crate::plan::{Message, Plan};
+use crate::sys::{process, socket};
+use crate::{Level, Limits};
+
+/// Becomes the program.
+pub(super) fn program(
+    host: &Host,
+    place: &Place,
+    plan: &Plan,
+    fds: &[OwnedFd],
+    control: BorrowedFd<'_>,
+) -> Result<Infallible, Failure> {
+    let level = plan.policy.level;
+    process::new_session().at(Stage::Fork, "a session")?;
+    process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
+    let workdir = plan.policy.workdir_inside();
+    process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;
+    set_limits(host, place, plan)?;
+    process::umask(0o022);
+
+    for (at, fd) in (0..).zip(fds) {
+        process::place(fd.as_fd(), at).at(Stage::Exec, "a descriptor")?;
+    }
+    process::close_on_exec_from(5).at(Stage::Exec, "descriptors")?;
+
+    if level != Level::None {
+        landlock::restrict(host, place, plan)?;
+    }
+    if level == Level::Landlock {
+        filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
+    }
+    process::default_signals();
+    socket::send(control, &Message::Starting.encode(), &[]).at(Stage::Exec, "the control socket")?;
+    if plan.trial {
+        trial::look(plan)?;
+        process::exit(0);
+    }
+    process::exec(&plan.program, &plan.args, &plan.env).at(Stage::Exec, &plan.program.to_string_lossy())
+}
+
+fn set_limits(host: &Host, place: &Place, plan: &Plan) -> Result<(), Failure> {
+    let Limits { memory, processes, open_files, file_size, nice, .. } = plan.policy.limits;
+    let processes = if plan.policy.level.has_namespaces() || !host.shares_user(place) {
+        // The first process counts too.
+        processes + 1
+    } else {
+        // The kernel counts by user, and this one has other processes.
+        processes + host.tasks_of_user()
+    };
+    let limits = [
+        // Private writable memory. Not the address space: WebAssembly and Java reserve many times what they use.
+        (libc::RLIMIT_DATA, "memory", memory),
+        (libc::RLIMIT_NPROC, "processes", processes),
+        (libc::RLIMIT_NOFILE, "open files", open_files),
+        (libc::RLIMIT_FSIZE, "file size", file_size),
+        // A core would be a file as large as the memory, with what was in it.
+        (libc::RLIMIT_CORE, "core size", 0),
+    ];
+    for (resource, name, value) in limits {
+        process::limit(resource, value).at(Stage::Limit, &format!("{name}: {value}"))?;
+    }
+    process::renice(nice);
+    Ok(())
+}

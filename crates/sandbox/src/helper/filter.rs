@@ -1,0 +1,250 @@
+//! The system calls that a program does not get.
+//!
+//! A list of what is denied, not of what is allowed: programs nobody has read use whatever their language's run time
+//! uses, in whatever version. What is listed either reaches beyond the sandbox, or has been the way into the kernel
+//! before and is of no use to a program without rights. The answer is `EPERM`, which programs know how to take.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
+    TargetArch, apply_filter, sock_filter,
+};
+
+use crate::plan::Plan;
+use crate::{Level, Network};
+
+/// Denied whatever the arguments.
+const DENIED: [libc::c_long; 65] = [
+    // Other file systems, other roots, files by number.
+    libc::SYS_mount,
+    libc::SYS_umount2,
+    libc::SYS_pivot_root,
+    libc::SYS_chroot,
+    libc::SYS_open_tree,
+    libc::SYS_move_mount,
+    libc::SYS_fsopen,
+    libc::SYS_fsconfig,
+    libc::SYS_fsmount,
+    libc::SYS_fspick,
+    libc::SYS_mount_setattr,
+    libc::SYS_swapon,
+    libc::SYS_swapoff,
+    libc::SYS_quotactl,
+    libc::SYS_quotactl_fd,
+    libc::SYS_open_by_handle_at,
+    libc::SYS_name_to_handle_at,
+    libc::SYS_fanotify_init,
+    libc::SYS_fanotify_mark,
+    // Other namespaces.
+    libc::SYS_unshare,
+    libc::SYS_setns,
+    libc::SYS_sethostname,
+    libc::SYS_setdomainname,
+    // Other processes' memory and files.
+    libc::SYS_ptrace,
+    libc::SYS_process_vm_readv,
+    libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_process_mrelease,
+    libc::SYS_pidfd_getfd,
+    libc::SYS_kcmp,
+    // Large parts of the kernel that are of no use here, and that past attacks came in by.
+    libc::SYS_bpf,
+    libc::SYS_perf_event_open,
+    libc::SYS_userfaultfd,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_add_key,
+    libc::SYS_request_key,
+    libc::SYS_keyctl,
+    libc::SYS_memfd_secret,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
+    libc::SYS_vmsplice,
+    libc::SYS_lookup_dcookie,
+    // Where memory lies on the machine.
+    libc::SYS_mbind,
+    libc::SYS_migrate_pages,
+    libc::SYS_move_pages,
+    libc::SYS_set_mempolicy,
+    libc::SYS_get_mempolicy,
+    // The machine itself.
+    libc::SYS_acct,
+    libc::SYS_adjtimex,
+    libc::SYS_clock_adjtime,
+    libc::SYS_clock_settime,
+    libc::SYS_settimeofday,
+    libc::SYS_delete_module,
+    libc::SYS_finit_module,
+    libc::SYS_init_module,
+    libc::SYS_kexec_load,
+    libc::SYS_kexec_file_load,
+    libc::SYS_nfsservctl,
+    libc::SYS_reboot,
+    libc::SYS_syslog,
+    libc::SYS_vhangup,
+    libc::SYS_ioprio_set,
+    libc::SYS_personality,
+];
+
+/// The same, where only this architecture has them.
+#[cfg(target_arch = "x86_64")]
+const DENIED_HERE: [libc::c_long; 3] = [libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt];
+#[cfg(not(target_arch = "x86_64"))]
+const DENIED_HERE: [libc::c_long; 0] = [];
+
+/// What a program would share with the host without a namespace of its own.
+const SHARED: [libc::c_long; 4] = [libc::SYS_shmget, libc::SYS_shmat, libc::SYS_msgget, libc::SYS_semget];
+
+/// What changes files by their names without Landlock being asked. The same by an open descriptor stays: Landlock was
+/// asked when it was opened.
+const BY_NAME: [libc::c_long; 10] = [
+    libc::SYS_fchmodat,
+    libc::SYS_fchmodat2,
+    libc::SYS_fchownat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    SETXATTRAT,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
+];
+/// All architectures have the same numbers for what is new.
+const SETXATTRAT: libc::c_long = 463;
+const REMOVEXATTRAT: libc::c_long = 466;
+const FILE_SETATTR: libc::c_long = 469;
+
+/// The same, where only this architecture has them.
+#[cfg(target_arch = "x86_64")]
+const BY_NAME_HERE: [libc::c_long; 6] =
+    [libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
+#[cfg(not(target_arch = "x86_64"))]
+const BY_NAME_HERE: [libc::c_long; 0] = [];
+
+/// `clone` with one of these is denied.
+const NAMESPACES: [libc::c_int; 7] = [
+    libc::CLONE_NEWCGROUP,
+    libc::CLONE_NEWIPC,
+    libc::CLONE_NEWNET,
+    libc::CLONE_NEWNS,
+    libc::CLONE_NEWPID,
+    libc::CLONE_NEWUSER,
+    libc::CLONE_NEWUTS,
+];
+
+/// The sockets that exist for programs. The others reach into rarely used parts of the kernel.
+const SOCKETS: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
+
+/// Restricts this process and all that it will start. Needs `no_new_privileges`. `shares_user`: whether there can be
+/// files and processes of the program's user other than its own.
+pub(super) fn install(plan: &Plan, shares_user: bool) -> io::Result<()> {
+    for program in programs(plan.policy.level, plan.policy.network, shares_user).map_err(io::Error::other)? {
+        apply_filter(&program).map_err(io::Error::other)?;
+    }
+    Ok(())
+}
+
+fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+    let mut denied: BTreeMap<i64, Vec<SeccompRule>> =
+        DENIED.iter().chain(&DENIED_HERE).map(|&call| (call, Vec::new())).collect();
+
+    if !level.has_namespaces() {
+        denied.extend(SHARED.map(|call| (call, Vec::new())));
+        // Datagram sockets of a pair can be sent from to any socket in the file system.
+        let kind = |kind: libc::c_int| {
+            rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(0xf), u64::from(kind.unsigned_abs()))])
+        };
+        denied.insert(libc::SYS_socketpair, vec![kind(libc::SOCK_DGRAM)?, kind(libc::SOCK_RAW)?]);
+    }
+    if !level.has_namespaces() && shares_user {
+        denied.extend(BY_NAME.iter().chain(&BY_NAME_HERE).map(|&call| (call, Vec::new())));
+        let named = rule(&[(1, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)])?;
+        denied.insert(libc::SYS_utimensat, vec![named]);
+    }
+    let mut clones = Vec::new();
+    for flag in NAMESPACES {
+        let flag = u64::from(flag.unsigned_abs());
+        clones.push(rule(&[(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)])?);
+    }
+    denied.insert(libc::SYS_clone, clones);
+
+    // Typing into a terminal that a descriptor has been left open to.
+    let push = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(libc::TIOCSTI as u32))])?;
+    let paste = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(libc::TIOCLINUX as u32))])?;
+    denied.insert(libc::SYS_ioctl, vec![push, paste]);
+
+    let sockets: Option<&[libc::c_int]> = match (level.has_namespaces(), network) {
+        (true, _) => Some(&SOCKETS),
+        // The sockets in the host's file system must stay closed, and Landlock does not close them.
+        (false, Network::Host) => Some(&SOCKETS[1..]),
+        (false, Network::None) => None,
+    };
+    let mut rules = Vec::new();
+    if let Some(sockets) = sockets {
+        let none_of: Vec<_> = sockets
+            .iter()
+            .map(|family| (0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs())))
+            .collect();
+        rules.push(rule(&none_of)?);
+    }
+    denied.insert(libc::SYS_socket, rules);
+
+    // Filters cannot look into the structure that `clone3` takes. The C libraries go on with `clone` at this answer.
+    let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    let mut programs = vec![compile(denied, libc::EPERM)?, compile(unknown, libc::ENOSYS)?];
+    if cfg!(target_arch = "x86_64") {
+        programs.push(no_x32());
+    }
+    Ok(programs)
+}
+
+type Condition = (u8, SeccompCmpArgLen, SeccompCmpOp, u64);
+
+/// Holds when all conditions do.
+fn rule(conditions: &[Condition]) -> Result<SeccompRule, seccompiler::BackendError> {
+    let conditions = conditions.iter().cloned();
+    SeccompRule::new(
+        conditions.map(|(at, len, op, value)| SeccompCondition::new(at, len, op, value)).collect::<Result<_, _>>()?,
+    )
+}
+
+/// Answers what a rule holds for with an error, allows the rest, and ends processes that use the system calls of
+/// another architecture.
+fn compile(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<BpfProgram, seccompiler::BackendError> {
+    let arch: TargetArch = std::env::consts::ARCH.try_into()?;
+    SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch)?.try_into()
+}
+
+/// x86-64 has the same calls a second time, under numbers from 2^30 on, which the rules above do not name.
+fn no_x32() -> BpfProgram {
+    const FIRST: u32 = 1 << 30;
+    let step = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
+    vec![
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the call's number is what comes first
+        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, FIRST),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
+        step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_compiles_and_fits() {
+        for level in Level::ALL {
+            for network in [Network::None, Network::Host] {
+                for shares_user in [false, true] {
+                    for program in programs(level, network, shares_user).expect("the rules are valid") {
+                        assert!(program.len() < 4096, "{level}: {}", program.len());
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The first process of a sandbox: makes it, starts the program in it, and ends it.
+//!
+//! At the levels with namespaces it is PID 1 of the sandbox, so the kernel ends everything else when it ends. At the
+//! others it is the parent of its descendants' orphans and ends them itself; see [`end_all`].
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use super::confine;
+use super::host::{Host, INSIDE, Place, UserNamespace, open_proc};
+use super::{At, Failure, fail, filter, landlock, root};
+use crate::error::Stage;
+use crate::plan::{Message, Plan};
+use crate::sys::process::Forked;
+use crate::sys::{identity, process, socket};
+use crate::{Level, Network, tree};
+
+/// The lowest number for descriptors of our own: above those of the program, and of whatever is opened by the way.
+const FLOOR: i32 = 10;
+
+/// Never returns: ends with the sandbox.
+pub(super) fn main(
+    host: &Host,
+    place: &Place,
+    plan: &Plan,
+    fds: [OwnedFd; 5],
+    control: OwnedFd,
+    liveness: BorrowedFd<'_>,
+) -> ! {
+    let Ok(control) = process::lift(control, FLOOR) else { process::exit(1) };
+    if let Err(failure) = start(host, place, plan, fds, control.as_fd(), liveness) {
+        fail(control.as_fd(), &failure);
+        process::exit(1);
+    }
+    process::exit(0)
+}
+
+fn start(
+    host: &Host,
+    place: &Place,
+    plan: &Plan,
+    fds: [OwnedFd; 5],
+    control: BorrowedFd<'_>,
+    liveness: BorrowedFd<'_>,
+) -> Result<(), Failure> {
+    let mut lifted = Vec::new();
+    for fd in fds {
+        lifted.push(process::lift(fd, FLOOR).at(Stage::Fork, "a descriptor")?);
+    }
+    process::umask(0);
+    let level = plan.policy.level;
+    let has_proc = set_up(host, place, plan, &lifted)?;
+
+    // Both wishes are forgotten whenever the user changes; from here on it does not.
+    let farewell = if level.has_namespaces() { libc::SIGKILL } else { libc::SIGTERM };
+    process::die_with_parent(farewell).at(Stage::Fork, "the parent's death")?;
+    if socket::is_readable(liveness) {
+        process::exit(1); // the launcher died before the line above
+    }
+    let watched: &[i32] = if level.has_namespaces() { &[libc::SIGCHLD] } else { &[libc::SIGCHLD, libc::SIGTERM] };
+    let signals = process::signal_fd(watched).at(Stage::Fork, "signals")?;
+    if !level.has_namespaces() {
+        process::adopt_orphans().at(Stage::Fork, "orphans")?;
+    }
+    if level.has_namespaces() {
+        filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
+    }
+
+    let (mut started, starting) = io::pipe().at(Stage::Fork, "a pipe")?;
+    match process::clone_into(0).at(Stage::Fork, "")? {
+        Forked::Child => {
+            drop(started);
+            let starting = process::lift(starting.into(), FLOOR).at(Stage::Fork, "a descriptor")?;
+            let Err(failure) = confine::program(host, place, plan, &lifted, control);
+            fail(control, &failure);
+            drop(starting);
+            process::exit(127)
+        }
+        Forked::Parent { pid, .. } => {
+            drop(starting);
+            drop(lifted); // the pipes must end when the program does
+            // Closed by becoming the program, or by ending.
+            let _ = started.read(&mut [0]);
+            let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
+            let status = supervise(pid, control, liveness, signals.as_fd());
+            if !level.has_namespaces() {
+                end_all();
+            }
+            if let Some(status) = status {
+                let _ = socket::send(control, &Message::Ended { status }.encode(), &[]);
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Everything that needs rights, and giving them up. Says whether there is a `/proc`.
+fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd]) -> Result<bool, Failure> {
+    let level = plan.policy.level;
+    if place.user_namespace == UserNamespace::First {
+        map_user(host, place)?;
+    }
+    if let Some(user) = place.become_user {
+        hand_over(plan, fds, user)?;
+    }
+    let mut proc = true;
+    if level.has_namespaces() {
+        // Older kernels have none; then the program sees the name of its control group.
+        let _ = identity::unshare(libc::CLONE_NEWCGROUP);
+        proc = root::enter(plan, place)?;
+        if plan.policy.network == Network::None {
+            socket::loopback_up().at(Stage::Loopback, "")?;
+        }
+        identity::set_host_name("sandbox").at(Stage::Mount, "the host name")?;
+    }
+    if let Some(user) = place.become_user {
+        identity::drop_bounding_set();
+        identity::become_user(user, user).at(Stage::User, &format!("user {user}"))?;
+    }
+    if place.user_namespace == UserNamespace::Last {
+        // Changing the user made our files in /proc root's, and the map is one of them.
+        process::set_dumpable(true).at(Stage::UserMap, "")?;
+        identity::unshare(libc::CLONE_NEWUSER).at(Stage::Namespaces, "user")?;
+        map_user(host, place)?;
+    }
+    if level != Level::None {
+        identity::drop_bounding_set();
+        identity::drop_capabilities().at(Stage::Capabilities, "")?;
+        process::no_new_privileges().at(Stage::Capabilities, "no new privileges")?;
+        // The program has the same user: it must not trace this process or open its memory.
+        process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
+    }
+    if level == Level::Landlock {
+        landlock::make_tmp(plan).at(Stage::Workdir, "the directory for temporary files")?;
+    }
+    Ok(proc)
+}
+
+/// Gives the new user namespace its one user. No privilege is needed for one's own number.
+fn map_user(host: &Host, place: &Place) -> Result<(), Failure> {
+    let (user, group) = host.user_of(place);
+    let write = |path: &std::ffi::CStr, text: String| {
+        File::from(open_proc(host, path, libc::O_WRONLY)?).write_all(text.as_bytes())
+    };
+    let files = [
+        (c"self/setgroups", "deny".to_owned()),
+        (c"self/uid_map", format!("{INSIDE} {user} 1")),
+        (c"self/gid_map", format!("{INSIDE} {group} 1")),
+    ];
+    for (path, text) in files {
+        write(path, text).at(Stage::UserMap, &path.to_string_lossy())?;
+    }
+    Ok(())
+}
+
+/// Gives what the program is to use to its user.
+fn hand_over(plan: &Plan, fds: &[OwnedFd], user: u32) -> Result<(), Failure> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
+    let workdir = &plan.policy.workdir;
+    let name = workdir.display().to_string();
+    let dir = File::open(workdir).at(Stage::Workdir, &name)?;
+    if dir.metadata().at(Stage::Workdir, &name)?.uid() != user {
+        identity::give_to(dir.as_fd(), user, user).at(Stage::Workdir, &name)?;
+    }
+    for fd in fds {
+        // Opening /dev/fd/N, as R and Java do, asks for the file's permissions again.
+        let file = File::from(fd.try_clone().at(Stage::Workdir, "a pipe")?);
+        if file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+            identity::give_to(file.as_fd(), user, user).at(Stage::Workdir, "a pipe")?;
+        }
+    }
+    Ok(())
+}
+
+/// Serves the sandbox until it is to end: because the program has ended, whose status this returns, because the
+/// server says so, or because server or launcher are gone.
+fn supervise(program: i32, control: BorrowedFd<'_>, liveness: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Option<i32> {
+    loop {
+        let Ok([ordered, orphaned, signalled]) = socket::wait_readable([control, liveness, signals], None) else {
+            return None;
+        };
+        if signalled {
+            while let Some(signal) = process::next_signal(signals) {
+                if signal == libc::SIGTERM {
+                    return None;
+                }
+            }
+            while let Ok(Some(reaped)) = process::reap() {
+                if reaped.pid == program {
+                    return Some(reaped.status);
+                }
+            }
+        }
+        if orphaned {
+            return None;
+        }
+        if ordered {
+            let mut order = [0];
+            match socket::receive(control, &mut order, false) {
+                Ok(received) if received.len == 1 && order[0] != 0 => {
+                    // The program leads its process group and is not reaped yet, so the number means it. A group
+                    // that is not there yet or any more needs no signal.
+                    let _ = process::kill(-program, i32::from(order[0]));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// Kills every descendant. Orphans become our children, so none can get away; one that is forked while we look is
+/// found by the next look.
+fn end_all() {
+    loop {
+        for pid in tree::descendants(process::id()) {
+            let _ = process::kill(pid, libc::SIGKILL);
+        }
+        loop {
+            match process::reap() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(_) => return, // there are no children
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A path for a system call.
+pub(super) fn c_path(path: &std::path::Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("a plan's path has no zero byte")
+}

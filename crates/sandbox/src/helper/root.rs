@@ -1,0 +1,277 @@
+//! The file system of a sandbox.
+//!
+//! A read-only `tmpfs` with nothing but directories, links and a few small files, over which parts of the host are
+//! mounted: the system's libraries and programs read-only, the policy's read-only directories, and the working
+//! directory. Everything from the host is fetched as a detached mount before anything is covered, so no path is ever
+//! looked up in a half-built tree; nothing here follows a link that a program could have made.
+
+use std::ffi::{CStr, CString};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::host::Place;
+use super::{At, Failure};
+use crate::Network;
+use crate::error::Stage;
+use crate::plan::Plan;
+use crate::sys::mount::{self, Attributes};
+
+/// Where the system lies. `/nix/store` is the `/usr` of NixOS.
+const SYSTEM: [&str; 2] = ["/usr", "/nix/store"];
+
+/// Links into `/usr` on most systems, directories on some.
+const TOP: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+
+/// What of `/etc` programs need to start or to behave as elsewhere: the dynamic linker's tables, Debian's choices
+/// between programs, certificates to check, fonts and time zone, and the configuration of the interpreters. Nothing
+/// that names users, hosts or secrets of this machine.
+const ETC: [&str; 17] = [
+    "R",
+    "alternatives",
+    "ca-certificates",
+    "crypto-policies",
+    "fonts",
+    "java",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "magic",
+    "mime.types",
+    "os-release",
+    "pki/tls/certs",
+    "protocols",
+    "services",
+    "ssl/certs",
+];
+
+/// More of the same, where the name has a version in it.
+const ETC_PREFIXES: [&str; 2] = ["java-", "python3"];
+
+/// The devices that hold nothing and control nothing.
+const DEVICES: [&CStr; 5] = [c"full", c"null", c"random", c"urandom", c"zero"];
+
+const FROZEN: Attributes = Attributes { read_only: true, no_devices: true, no_exec: false };
+
+/// A part of the host on its way into the sandbox.
+struct Part {
+    /// Relative to the root.
+    at: PathBuf,
+    mount: OwnedFd,
+    is_dir: bool,
+}
+
+/// Builds it and enters it. Says whether it has a `/proc`.
+pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
+    let stage = Stage::Mount;
+    mount::make_private().at(stage, "private mounts")?;
+
+    let mut links = Vec::new();
+    let mut parts = system(&mut links)?;
+    for path in &plan.policy.readonly {
+        if !parts.iter().any(|part| path.starts_with(Path::new("/").join(&part.at))) {
+            parts.push(part(path, FROZEN)?);
+        }
+    }
+    let resolver = match plan.policy.network {
+        Network::Host => std::fs::read("/etc/resolv.conf").unwrap_or_default(),
+        Network::None => Vec::new(),
+    };
+    let writable = Attributes { no_devices: true, ..Attributes::default() };
+    let mut workdir = part(&plan.policy.workdir, writable)?;
+    workdir.at = relative(&plan.policy.mount_at);
+    parts.push(workdir);
+    let mut devices = Vec::new();
+    for name in DEVICES {
+        let path = Path::new("/dev").join(name.to_str().expect("the names are ASCII"));
+        devices.push((name, part(&path, Attributes { read_only: true, no_devices: false, no_exec: true })?));
+    }
+
+    // 4 MiB and 4,096 files: a hundred times what is written below; only what is made here counts.
+    let options = [(c"size", Some(c"4m")), (c"nr_inodes", Some(c"4096")), (c"mode", Some(c"755"))];
+    let root = mount::create(c"tmpfs", &options, writable).at(stage, "a tmpfs for the root")?;
+    let root = root.as_fd();
+    // All that is needed of the host is in `parts`, so what this covers does not matter.
+    mount::attach_at(root, c"/usr").at(stage, "the root")?;
+
+    for (link, target) in &links {
+        make_link(root, link, target)?;
+    }
+    for part in &parts {
+        make_point(root, part)?;
+        mount::attach(part.mount.as_fd(), root, &c_path(&part.at)).at(stage, &part.at.display().to_string())?;
+    }
+    write_etc(root, place.user_inside, plan, &resolver)?;
+    make_dev(root, &devices)?;
+    make_scratch(root, plan)?;
+    let proc = make_proc(root)?;
+    mount::restrict(root, FROZEN, false).at(stage, "the read-only root")?;
+    mount::make_root(root).at(stage, "the new root")?;
+    Ok(proc)
+}
+
+/// The system's parts, and the links that belong to the root itself.
+fn system(links: &mut Vec<(PathBuf, PathBuf)>) -> Result<Vec<Part>, Failure> {
+    let mut parts = Vec::new();
+    for path in SYSTEM {
+        parts.extend(part_if_there(Path::new(path))?);
+    }
+    for name in TOP {
+        let path = Path::new("/").join(name);
+        match std::fs::read_link(&path) {
+            Ok(target) => links.push((name.into(), target)),
+            Err(_) => parts.extend(part_if_there(&path)?),
+        }
+    }
+    let mut names: Vec<String> = ETC.map(str::to_owned).into();
+    if let Ok(entries) = std::fs::read_dir("/etc") {
+        let found = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.extend(found.filter(|name| ETC_PREFIXES.iter().any(|prefix| name.starts_with(prefix))));
+    }
+    for name in names {
+        let path = Path::new("/etc").join(&name);
+        match std::fs::read_link(&path) {
+            Ok(target) => links.push((relative(&path), target)),
+            Err(_) => parts.extend(part_if_there(&path)?),
+        }
+    }
+    Ok(parts)
+}
+
+fn part_if_there(path: &Path) -> Result<Option<Part>, Failure> {
+    match part(path, FROZEN) {
+        Ok(part) => Ok(Some(part)),
+        Err(Failure { errno: libc::ENOENT | libc::ENOTDIR | libc::EACCES, .. }) => Ok(None),
+        Err(failure) => Err(failure),
+    }
+}
+
+fn part(path: &Path, attributes: Attributes) -> Result<Part, Failure> {
+    let fetch = || {
+        let is_dir = std::fs::metadata(path)?.is_dir();
+        let mount = mount::copy(&c_path(path))?;
+        mount::restrict(mount.as_fd(), attributes, true)?;
+        Ok(Part { at: relative(path), mount, is_dir })
+    };
+    fetch().at(Stage::Mount, &path.display().to_string())
+}
+
+/// Something to attach a part to.
+fn make_point(root: BorrowedFd<'_>, part: &Part) -> Result<(), Failure> {
+    if part.is_dir {
+        return make_dirs(root, &part.at);
+    }
+    make_dirs(root, part.at.parent().unwrap_or(Path::new("")))?;
+    mount::make_file(root, &c_path(&part.at)).at(Stage::Mount, &part.at.display().to_string())?;
+    Ok(())
+}
+
+fn make_dirs(root: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {
+    let mut done = PathBuf::new();
+    for name in path.components() {
+        done.push(name);
+        make_dir(root, &c_path(&done), 0o755)?;
+    }
+    Ok(())
+}
+
+fn make_dir(root: BorrowedFd<'_>, path: &CStr, mode: u32) -> Result<(), Failure> {
+    match mount::make_dir(root, path, mode) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        result => result.at(Stage::Mount, &path.to_string_lossy()),
+    }
+}
+
+fn make_link(root: BorrowedFd<'_>, path: &Path, target: &Path) -> Result<(), Failure> {
+    make_dirs(root, path.parent().unwrap_or(Path::new("")))?;
+    mount::make_link(&c_path(target), root, &c_path(path)).at(Stage::Mount, &path.display().to_string())
+}
+
+/// The files of `/etc` that are made up: one user, one host.
+fn write_etc(root: BorrowedFd<'_>, user: u32, plan: &Plan, resolver: &[u8]) -> Result<(), Failure> {
+    make_dirs(root, Path::new("etc"))?;
+    let home = plan.policy.mount_at.display();
+    let passwd = format!(
+        "root:x:0:0:root:/:/usr/sbin/nologin\nuser:x:{user}:{user}:user:{home}:/bin/sh\n\
+         nobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+    );
+    let group = format!("root:x:0:\nuser:x:{user}:\nnogroup:x:65534:\n");
+    let files: [(&CStr, &[u8]); 6] = [
+        (c"etc/passwd", passwd.as_bytes()),
+        (c"etc/group", group.as_bytes()),
+        (c"etc/hostname", b"sandbox\n"),
+        (c"etc/hosts", b"127.0.0.1 localhost sandbox\n::1 localhost\n"),
+        (c"etc/nsswitch.conf", b"passwd: files\ngroup: files\nhosts: files dns\n"),
+        (c"etc/resolv.conf", resolver),
+    ];
+    for (path, content) in files {
+        let write = || File::from(mount::make_file(root, path)?).write_all(content);
+        write().at(Stage::Mount, &path.to_string_lossy())?;
+    }
+    Ok(())
+}
+
+fn make_dev(root: BorrowedFd<'_>, devices: &[(&CStr, Part)]) -> Result<(), Failure> {
+    make_dir(root, c"dev", 0o755)?;
+    for (_, part) in devices {
+        make_point(root, part)?;
+        mount::attach(part.mount.as_fd(), root, &c_path(&part.at)).at(Stage::Mount, "a device")?;
+    }
+    let links: [(&CStr, &CStr); 4] = [
+        (c"dev/fd", c"/proc/self/fd"),
+        (c"dev/stdin", c"/proc/self/fd/0"),
+        (c"dev/stdout", c"/proc/self/fd/1"),
+        (c"dev/stderr", c"/proc/self/fd/2"),
+    ];
+    for (path, target) in links {
+        mount::make_link(target, root, path).at(Stage::Mount, "a link in /dev")?;
+    }
+    Ok(())
+}
+
+/// One `tmpfs` for all temporary places, so that one size bounds them together.
+fn make_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
+    let stage = Stage::Mount;
+    let limits = &plan.policy.limits;
+    let number = |value: u64| CString::new(value.to_string()).expect("digits contain no zero byte");
+    let (size, files) = (number(limits.tmp_size), number(limits.tmp_files));
+    let options = [(c"size", Some(&*size)), (c"nr_inodes", Some(&*files)), (c"mode", Some(c"755"))];
+    let attributes = Attributes { no_devices: true, ..Attributes::default() };
+    let scratch = mount::create(c"tmpfs", &options, attributes).at(stage, "a tmpfs for /tmp")?;
+
+    make_dir(root, c"tmp", 0o755)?;
+    make_dir(root, c"dev/shm", 0o755)?;
+    mount::attach(scratch.as_fd(), root, c"tmp").at(stage, "/tmp")?;
+    for name in [c"tmp", c"shm"] {
+        make_dir(scratch.as_fd(), name, 0o1777)?;
+    }
+    let tmp = mount::copy_below(scratch.as_fd(), c"tmp").at(stage, "/tmp")?;
+    let shm = mount::copy_below(scratch.as_fd(), c"shm").at(stage, "/dev/shm")?;
+    // This covers the root of the file system, where both lie side by side. Not unmounting it saves a millisecond, for
+    // which the kernel would wait until no processor can still be looking at it.
+    mount::attach(tmp.as_fd(), root, c"tmp").at(stage, "/tmp")?;
+    mount::attach(shm.as_fd(), root, c"dev/shm").at(stage, "/dev/shm")?;
+    make_link(root, Path::new("var/tmp"), Path::new("/tmp"))
+}
+
+/// The view of the sandbox's own processes. Container runtimes that mask parts of `/proc` make the kernel refuse it.
+fn make_proc(root: BorrowedFd<'_>) -> Result<bool, Failure> {
+    make_dir(root, c"proc", 0o555)?;
+    let attributes = Attributes { no_devices: true, no_exec: true, read_only: false };
+    match mount::create(c"proc", &[], attributes) {
+        Ok(proc) => mount::attach(proc.as_fd(), root, c"proc").at(Stage::Mount, "/proc").map(|()| true),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error).at(Stage::Mount, "/proc"),
+    }
+}
+
+fn relative(path: &Path) -> PathBuf {
+    path.strip_prefix("/").unwrap_or(path).to_path_buf()
+}
+
+fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("a path of the file system's or of a plan's has no zero byte")
+}

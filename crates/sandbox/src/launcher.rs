@@ -1,0 +1,195 @@
+//! The server's side of the launcher.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::error::{LauncherError, SpawnError};
+use crate::helper::{ARGUMENT, HELLO};
+use crate::plan::{MAX_MESSAGE, Message, Plan};
+use crate::policy::SLOTS;
+use crate::report::{Offer, Report};
+use crate::sys::socket::{self, Received};
+use crate::{Child, Command, Level, Policy};
+
+/// How long the launcher may take to say hello, and a sandbox to run its program.
+///
+/// 30 s: both take milliseconds; this is for a machine that has no time for anything.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A small process that makes sandboxes for this one, which may be large and have many threads.
+///
+/// Dropping it ends all its sandboxes. All methods may be called from any thread; they block for milliseconds.
+#[derive(Debug)]
+pub struct Launcher {
+    /// `None` only while it is dropped.
+    socket: Option<OwnedFd>,
+    process: std::process::Child,
+}
+
+impl Launcher {
+    /// Starts the executable, whose `main` must begin with [`main_if_helper`](crate::main_if_helper): usually this
+    /// process's own, `/proc/self/exe`.
+    pub fn start(program: impl AsRef<Path>) -> Result<Self, LauncherError> {
+        let program = program.as_ref();
+        let not_started = |reason: String| LauncherError::NotStarted { program: program.to_owned(), reason };
+        let (socket, its) = socket::pair().map_err(|error| not_started(error.to_string()))?;
+        let process = std::process::Command::new(program)
+            .arg(ARGUMENT)
+            .env_clear()
+            .current_dir("/")
+            .stdin(Stdio::from(its))
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(|error| not_started(error.to_string()))?;
+        // From here on, giving up closes the socket and reaps the process.
+        let mut launcher = Self { socket: Some(socket), process };
+        let socket = launcher.socket.as_ref().expect("it was put there above").as_fd();
+        let mut hello = [0; 16];
+        match receive_until(socket, &mut hello, Instant::now() + PATIENCE) {
+            Ok(Some(received)) if hello[..received.len] == *HELLO => Ok(launcher),
+            Ok(None) | Err(_) => {
+                launcher.kill();
+                Err(not_started("it does not answer".to_owned()))
+            }
+            _ => {
+                launcher.kill();
+                Err(LauncherError::NotAHelper { program: program.to_owned() })
+            }
+        }
+    }
+
+    /// Starts a program in a new sandbox, with these descriptors as its 0 to 4, and nothing else open.
+    ///
+    /// Returns when the program runs, or with the step that failed. Pipes are given to the sandbox's user, so that
+    /// the program can also open them by `/dev/fd`.
+    pub fn spawn(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
+        self.run(&Plan::new(policy, command, false)?, fds)
+    }
+
+    /// Finds out which levels this machine offers, by making a sandbox at each and looking around in it.
+    ///
+    /// Uses the last slot, so call it before there are sessions.
+    #[must_use]
+    pub fn probe(&self) -> Report {
+        Report { levels: Level::ALL.map(|level| (level, self.try_out(level))).into() }
+    }
+
+    fn try_out(&self, level: Level) -> Result<Offer, SpawnError> {
+        let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
+        let workdir = TemporaryDir::create().map_err(system("create a directory for a trial sandbox"))?;
+        let null =
+            std::fs::File::options().read(true).write(true).open("/dev/null").map_err(system("open /dev/null"))?;
+        let policy = Policy::new(level, &workdir.0, SLOTS - 1);
+        let plan = Plan::new(&policy, &Command::new("/trial"), true)?;
+        let start = Instant::now();
+        let mut child = self.run(&plan, [null.as_fd(); 5])?;
+        let took = start.elapsed();
+        // The trial's own verdict comes as its last word, which may be after the first ones.
+        match child.finish(PATIENCE) {
+            Err(failure) => Err(failure),
+            Ok(Some(status)) if ExitStatus::success(&status) => Ok(Offer { took, has_proc: child.has_proc() }),
+            Ok(Some(_)) => Err(SpawnError::Vanished),
+            Ok(None) => Err(SpawnError::TimedOut(PATIENCE)),
+        }
+    }
+
+    fn run(&self, plan: &Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
+        let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
+        let deadline = Instant::now() + PATIENCE;
+        let bytes = plan.encode()?;
+        let (control, its) = socket::pair().map_err(system("create a socket"))?;
+        // Before anything can be sent: the number of the program's process is read off its message.
+        socket::name_senders(control.as_fd()).map_err(system("configure a socket"))?;
+        let [stdin, stdout, stderr, input, output] = fds;
+        let launcher = self.socket.as_ref().expect("it is there until this is dropped").as_fd();
+        socket::send(launcher, &bytes, &[stdin, stdout, stderr, input, output, its.as_fd()])
+            .map_err(|_| SpawnError::LauncherGone)?;
+        drop(its);
+
+        let (mut init, mut pid, mut running) = (None, None, None);
+        let mut buffer = [0; MAX_MESSAGE];
+        loop {
+            if let (Some(pid), Some(has_proc)) = (pid, running)
+                && let Some(init) = init.take()
+            {
+                return Ok(Child::new(control, init, pid, has_proc));
+            }
+            let mut received = match receive_until(control.as_fd(), &mut buffer, deadline) {
+                Ok(Some(received)) => received,
+                Ok(None) => return Err(SpawnError::TimedOut(PATIENCE)),
+                Err(error) => return Err(system("hear of a new sandbox")(error)),
+            };
+            match Message::decode(&buffer[..received.len]) {
+                Some(Message::Created) => init = received.fds.pop(),
+                Some(Message::Starting) => pid = received.sender,
+                Some(Message::Running { has_proc }) => running = Some(has_proc),
+                Some(Message::Failed { stage, errno, detail }) => {
+                    return Err(SpawnError::Failed { stage, errno, detail });
+                }
+                // Its end, or nothing sensible, before it was there.
+                Some(Message::Ended { .. }) | None => return Err(SpawnError::Vanished),
+            }
+        }
+    }
+
+    /// The launcher's process number.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    fn kill(&mut self) {
+        // An error means that it is gone already.
+        let _ = self.process.kill();
+    }
+}
+
+impl Drop for Launcher {
+    fn drop(&mut self) {
+        drop(self.socket.take()); // it ends at this
+        let _ = self.process.wait();
+    }
+}
+
+/// The next message; `None`: the time is over.
+fn receive_until(socket: BorrowedFd<'_>, buffer: &mut [u8], deadline: Instant) -> io::Result<Option<Received>> {
+    loop {
+        match socket::receive(socket, buffer, false) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return result.map(Some),
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(None);
+        }
+        socket::wait_readable([socket], Some(left))?;
+    }
+}
+
+fn errno(error: &io::Error) -> i32 {
+    error.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// The working directory of a trial.
+struct TemporaryDir(PathBuf);
+
+impl TemporaryDir {
+    fn create() -> io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt;
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("agb-trial-{}-{number}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

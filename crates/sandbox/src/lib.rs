@@ -1,0 +1,64 @@
+//! Runs programs that nobody has read: isolated, limited, and gone when they end.
+//!
+//! A [`Launcher`] is a small process, this executable started anew, that makes sandboxes: the server, which may be
+//! large and has many threads, is never copied. [`Launcher::probe`] finds out by doing which [`Level`]s the machine
+//! offers; [`Launcher::spawn`] starts a [`Command`] under a [`Policy`]; the [`Child`] is signalled, ended and awaited.
+//!
+//! ```no_run
+//! # use std::os::fd::AsFd;
+//! use agb_sandbox::{Command, Launcher, Policy, main_if_helper};
+//!
+//! main_if_helper(); // first of all: the launcher does not get past this
+//! let launcher = Launcher::start("/proc/self/exe")?;
+//! let level = launcher.probe().best().ok_or("this machine offers no isolation")?;
+//! let null = std::fs::File::options().read(true).write(true).open("/dev/null")?;
+//! let policy = Policy::new(level, "/var/lib/example/session-1", 1);
+//! let mut child = launcher.spawn(&policy, &Command::new("/usr/bin/true"), [null.as_fd(); 5])?;
+//! assert!(child.wait()?.success());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What a program is in
+//!
+//! | | namespaces | namespaces-root | landlock |
+//! |---|---|---|---|
+//! | namespaces | user, mount, pid, net, ipc, uts, cgroup | all of these but user | none |
+//! | files | a read-only `tmpfs` with the system's `/usr` and parts of `/etc`, own `/tmp`, `/dev` and `/proc` | the same | the host's, closed by Landlock but for the same places |
+//! | host user, if the server is root | the slot's | the slot's | the slot's |
+//! | host user, if it is not | the server's | | the server's, needs Linux 6.12 |
+//! | system calls | a list is denied | the same | a longer list is denied |
+//! | its end | with PID 1 | with PID 1 | its tree is hunted down |
+//!
+//! Everywhere: no capability, no new privileges, the environment of the policy and nothing else, five descriptors,
+//! the [`Limits`], a session of its own, and its death with the launcher's. `tests/battery.rs` tries to get out by all
+//! ways that its authors know, and prints what stopped each.
+//!
+//! # What is not here
+//!
+//! * Control groups: limits hold for each process or, for processes and temporary files, for the sandbox. Memory of a
+//!   sandbox as a whole, which includes its shared memory, and its processor time are for a watcher of the server's.
+//! * A quota of the working directory, beyond the size of each file.
+//! * A network with some domains allowed: there is none or the host's.
+//! * Starting from a warm process (a zygote).
+#![cfg(target_os = "linux")]
+
+mod child;
+mod error;
+mod helper;
+mod launcher;
+mod level;
+mod limits;
+mod plan;
+mod policy;
+mod report;
+mod sys;
+mod tree;
+
+pub use child::Child;
+pub use error::{LauncherError, SpawnError, Stage};
+pub use helper::main_if_helper;
+pub use launcher::Launcher;
+pub use level::{Level, UnknownLevel};
+pub use limits::Limits;
+pub use policy::{Command, HOME, Network, Policy, SLOTS};
+pub use report::{Offer, Report};

@@ -1,0 +1,55 @@
+//! What a program may use up.
+
+/// The limits of one sandbox. Each default has its reason beside it.
+///
+/// The kernel enforces them. They hold for everything that runs in the sandbox, except where "each process" is said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Private writable memory of each process in bytes. One that would exceed it gets an error from the kernel and
+    /// goes on. Shared memory is not counted, and neither is what several processes have together.
+    ///
+    /// 1 GiB: pandas with a few million rows; Java starts with 480 MiB at its own defaults, Node.js with
+    /// WebAssembly with 64 MiB; and a laptop holds several.
+    pub memory: u64,
+    /// Processes and threads.
+    ///
+    /// 256: Java has about 30 threads and Node.js 11, a numerical library one per core, and a build or a parallel
+    /// test run some dozens; a fork bomb of 256 is not noticed elsewhere.
+    pub processes: u64,
+    /// Open files of each process.
+    ///
+    /// 1024: what programs expect everywhere, and as many as `select` can handle.
+    pub open_files: u64,
+    /// Bytes in one file, or in one piece of shared memory.
+    ///
+    /// 1 GiB: a data set that fits into `memory`; a program that writes for ever stops here.
+    pub file_size: u64,
+    /// Bytes in `/tmp`, `/var/tmp` and `/dev/shm` together. They are kept in memory. Ignored at the levels without
+    /// namespaces.
+    ///
+    /// 256 MiB: room for a downloaded package or a rendered video, and with `memory` together a laptop's worth.
+    pub tmp_size: u64,
+    /// Files in `/tmp`, `/var/tmp` and `/dev/shm` together. Each costs about 1 KiB of the kernel's memory.
+    ///
+    /// 65,536: unpacked packages and a `node_modules` or two.
+    pub tmp_files: u64,
+    /// How far the program's scheduling priority is below the server's, 0 to 19.
+    ///
+    /// 5: under full load the server gets three times a program's share and stays responsive; on an idle machine it
+    /// costs nothing.
+    pub nice: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory: 1 << 30,
+            processes: 256,
+            open_files: 1024,
+            file_size: 1 << 30,
+            tmp_size: 256 << 20,
+            tmp_files: 65_536,
+            nice: 5,
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! What the server asks of its launcher, and what comes back: the messages between the two processes.
+//!
+//! Both are the same executable, so there is no version to negotiate. The launcher trusts its server; the server
+//! does not have to trust anything but the launcher: after a program has started, only PID 1 of its sandbox, which
+//! the program cannot touch, holds the other end of the control socket.
+
+use std::ffi::{CString, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Stage;
+use crate::{Command, Level, Limits, Network, Policy, SpawnError};
+
+/// The largest plan. Below what a Unix socket takes as one message by default (208 KiB).
+pub(crate) const MAX_PLAN: usize = 128 << 10;
+
+/// The largest control message.
+pub(crate) const MAX_MESSAGE: usize = 1 << 10;
+
+/// Everything that the launcher needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) policy: Policy,
+    pub(crate) program: CString,
+    /// With the program's name as the first.
+    pub(crate) args: Vec<CString>,
+    pub(crate) env: Vec<CString>,
+    /// Look around instead of running the program.
+    pub(crate) trial: bool,
+}
+
+impl Plan {
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, SpawnError> {
+        let mut out = Writer(Vec::with_capacity(1 << 10));
+        let Policy { level, workdir, mount_at, readonly, limits, network, env: _, slot } = &self.policy;
+        out.number(*level as u64);
+        out.path(workdir);
+        out.path(mount_at);
+        out.list(readonly, |out, path| out.path(path));
+        let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, nice } = limits;
+        for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
+            out.number(*value);
+        }
+        out.number(u64::from(*nice));
+        out.number(match network {
+            Network::None => 0,
+            Network::Host => 1,
+        });
+        out.number(u64::from(*slot));
+        out.bytes(self.program.as_bytes());
+        out.list(&self.args, |out, arg| out.bytes(arg.as_bytes()));
+        out.list(&self.env, |out, entry| out.bytes(entry.as_bytes()));
+        out.number(u64::from(self.trial));
+        if out.0.len() > MAX_PLAN {
+            return Err(SpawnError::TooLarge { size: out.0.len(), limit: MAX_PLAN });
+        }
+        Ok(out.0)
+    }
+
+    /// `None`: these bytes are no plan.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader(bytes);
+        let level = *Level::ALL.get(usize::try_from(input.number()?).ok()?)?;
+        let (workdir, mount_at) = (input.path()?, input.path()?);
+        let readonly = input.list(Reader::path)?;
+        let limits = Limits {
+            memory: input.number()?,
+            processes: input.number()?,
+            open_files: input.number()?,
+            file_size: input.number()?,
+            tmp_size: input.number()?,
+            tmp_files: input.number()?,
+            nice: u8::try_from(input.number()?).ok()?,
+        };
+        let network = match input.number()? {
+            0 => Network::None,
+            1 => Network::Host,
+            _ => return None,
+        };
+        let slot = u32::try_from(input.number()?).ok()?;
+        let mut policy = Policy::new(level, workdir, slot);
+        (policy.mount_at, policy.readonly, policy.limits, policy.network) = (mount_at, readonly, limits, network);
+        let program = input.string()?;
+        let args = input.list(Reader::string)?;
+        let env = input.list(Reader::string)?;
+        let trial = input.number()? != 0;
+        input.0.is_empty().then_some(Self { policy, program, args, env, trial })
+    }
+
+    /// Checks what can be checked without looking at the machine, and completes the rest.
+    pub(crate) fn new(policy: &Policy, command: &Command, trial: bool) -> Result<Self, SpawnError> {
+        let invalid = |reason: String| Err(SpawnError::Invalid(reason));
+        if policy.slot >= crate::policy::SLOTS {
+            return invalid(format!("slot {} is not below {}", policy.slot, crate::policy::SLOTS));
+        }
+        if policy.limits.nice > 19 {
+            return invalid(format!("limits.nice is {}, and must be 0 to 19", policy.limits.nice));
+        }
+        let mut policy = policy.clone();
+        // Links are followed here, where the host's root is the root.
+        policy.workdir = real(&policy.workdir, "the working directory")?;
+        if !policy.workdir.is_dir() {
+            return invalid(format!("the working directory {} is not a directory", policy.workdir.display()));
+        }
+        for path in &policy.readonly {
+            real(path, "the read-only path")?;
+            if is_under_tmp(path) && policy.level.has_namespaces() {
+                return invalid(format!("{}: the sandbox has a /tmp of its own", path.display()));
+            }
+        }
+        let plain = |path: &Path| {
+            let mut parts = path.components();
+            parts.next() == Some(std::path::Component::RootDir)
+                && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+        };
+        for path in policy.readonly.iter().chain([&policy.mount_at, &command.program]) {
+            if !plain(path) {
+                return invalid(format!("{} is not an absolute path without `..`", path.display()));
+            }
+        }
+        if policy.mount_at.components().count() < 2 || RESERVED.iter().any(|dir| policy.mount_at.starts_with(dir)) {
+            return invalid(format!("{} is a place of the system's", policy.mount_at.display()));
+        }
+        let program = c_string(command.program.as_os_str().as_bytes(), "the program's path")?;
+        let mut args = vec![program.clone()];
+        for arg in &command.args {
+            args.push(c_string(arg.as_bytes(), "an argument")?);
+        }
+        let env = environment(&policy)?;
+        Ok(Self { policy, program, args, env, trial })
+    }
+}
+
+/// Where a working directory may not appear: it would hide what the sandbox consists of.
+const RESERVED: [&str; 9] = ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/dev", "/sys"];
+
+fn is_under_tmp(path: &Path) -> bool {
+    ["/tmp", "/var/tmp", "/dev", "/proc"].iter().any(|dir| path.starts_with(dir))
+}
+
+fn real(path: &Path, what: &str) -> Result<PathBuf, SpawnError> {
+    if !path.is_absolute() {
+        return Err(SpawnError::Invalid(format!("{what} {} is not absolute", path.display())));
+    }
+    path.canonicalize()
+        .map_err(|error| SpawnError::Invalid(format!("{what} {} cannot be used: {error}", path.display())))
+}
+
+fn c_string(bytes: &[u8], what: &str) -> Result<CString, SpawnError> {
+    CString::new(bytes).map_err(|_| SpawnError::Invalid(format!("{what} contains a zero byte")))
+}
+
+fn environment(policy: &Policy) -> Result<Vec<CString>, SpawnError> {
+    let home = policy.workdir_inside().to_string_lossy();
+    let tmp = match policy.level {
+        Level::Namespaces | Level::NamespacesRoot => "/tmp".to_owned(),
+        Level::Landlock => format!("{home}/{TMP}"),
+        Level::None => std::env::temp_dir().to_string_lossy().into_owned(),
+    };
+    let defaults = [
+        ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
+        ("HOME", &home),
+        ("TMPDIR", &tmp),
+        ("USER", "user"),
+        ("LANG", "C.UTF-8"),
+    ];
+    let mut env = Vec::new();
+    for (name, value) in defaults {
+        if !policy.env.iter().any(|(given, _)| given == name) {
+            env.push(c_string(format!("{name}={value}").as_bytes(), "a path")?);
+        }
+    }
+    for (name, value) in &policy.env {
+        if name.is_empty() || name.contains('=') {
+            return Err(SpawnError::Invalid(format!("{name:?} cannot name an environment variable")));
+        }
+        env.push(c_string(format!("{name}={value}").as_bytes(), "the environment")?);
+    }
+    Ok(env)
+}
+
+/// The directory for temporary files in the working directory, where there is no `/tmp` of one's own.
+pub(crate) const TMP: &str = ".tmp";
+
+/// What a sandbox says over its control socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Message {
+    /// From the launcher: the sandbox's first process exists; a descriptor that names it comes with this.
+    Created,
+    /// From the program's process, just before it becomes the program: the kernel tells its number.
+    Starting,
+    /// From the sandbox's first process: the program runs. Whether it has a `/proc`.
+    Running { has_proc: bool },
+    /// Something failed; it ends.
+    Failed { stage: Stage, errno: i32, detail: String },
+    /// The program has ended, as `wait` reports it.
+    Ended { status: i32 },
+}
+
+impl Message {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Writer(Vec::new());
+        match self {
+            Self::Created => out.number(0),
+            Self::Starting => out.number(1),
+            Self::Running { has_proc } => {
+                out.number(2);
+                out.number(u64::from(*has_proc));
+            }
+            Self::Failed { stage, errno, detail } => {
+                out.number(3);
+                out.number(Stage::ALL.iter().position(|known| known == stage).expect("ALL has all") as u64);
+                out.number(u64::from(errno.unsigned_abs()));
+                let end = (0..=detail.len().min(MAX_MESSAGE / 2)).rev().find(|&at| detail.is_char_boundary(at));
+                out.bytes(&detail.as_bytes()[..end.unwrap_or(0)]);
+            }
+            Self::Ended { status } => {
+                out.number(4);
+                out.number(u64::from(status.cast_unsigned()));
+            }
+        }
+        out.0
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut input = Reader(bytes);
+        let message = match input.number()? {
+            0 => Self::Created,
+            1 => Self::Starting,
+            2 => Self::Running { has_proc: input.number()? != 0 },
+            3 => Self::Failed {
+                stage: *Stage::ALL.get(usize::try_from(input.number()?).ok()?)?,
+                errno: i32::try_from(input.number()?).ok()?,
+                detail: String::from_utf8_lossy(input.bytes()?).into_owned(),
+            },
+            4 => Self::Ended { status: u32::try_from(input.number()?).ok()?.cast_signed() },
+            _ => return None,
+        };
+        input.0.is_empty().then_some(message)
+    }
+}
+
+/// What the server tells a sandbox's first process: a signal for the program's process group, or zero: end.
+pub(crate) fn order(signal: u8) -> [u8; 1] {
+    [signal]
+}
+
+struct Writer(Vec<u8>);
+
+impl Writer {
+    fn number(&mut self, number: u64) {
+        self.0.extend_from_slice(&number.to_le_bytes());
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.number(bytes.len() as u64);
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn path(&mut self, path: &Path) {
+        self.bytes(path.as_os_str().as_bytes());
+    }
+
+    fn list<T>(&mut self, items: &[T], one: impl Fn(&mut Self, &T)) {
+        self.number(items.len() as u64);
+        for item in items {
+            one(self, item);
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn number(&mut self) -> Option<u64> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u64::from_le_bytes(*number))
+    }
+
+    fn bytes(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.number()?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    fn path(&mut self) -> Option<PathBuf> {
+        Some(OsString::from_vec(self.bytes()?.to_vec()).into())
+    }
+
+    fn string(&mut self) -> Option<CString> {
+        CString::new(self.bytes()?).ok()
+    }
+
+    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let len = self.number()?;
+        (0..len).map(|_| one(self)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_survives_the_way_to_the_launcher() {
+        let mut policy = Policy::new(Level::Landlock, "/", 7);
+        policy.readonly = vec!["/usr".into()];
+        policy.network = Network::Host;
+        policy.limits.memory = 5;
+        let plan = Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]), true).expect("it is valid");
+        let bytes = plan.encode().expect("it is small");
+        assert_eq!(Plan::decode(&bytes), Some(plan));
+        for end in 0..bytes.len() {
+            assert_eq!(Plan::decode(&bytes[..end]), None, "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn messages_survive_the_way_to_the_server() {
+        for message in [
+            Message::Created,
+            Message::Starting,
+            Message::Running { has_proc: true },
+            Message::Failed { stage: Stage::Mount, errno: 13, detail: "/usr".into() },
+            Message::Ended { status: 9 },
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Some(message));
+        }
+        let long = Message::Failed { stage: Stage::Trial, errno: 1, detail: "ü".repeat(MAX_MESSAGE) };
+        assert!(long.encode().len() <= MAX_MESSAGE);
+    }
+
+    #[test]
+    fn impossible_policies_are_refused_in_words() {
+        let fail = |change: fn(&mut Policy)| {
+            let mut policy = Policy::new(Level::Namespaces, "/", 0);
+            change(&mut policy);
+            match Plan::new(&policy, &Command::new("/bin/true"), false) {
+                Err(SpawnError::Invalid(reason)) => reason,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert!(fail(|policy| policy.slot = crate::policy::SLOTS).contains("slot"));
+        assert!(fail(|policy| policy.workdir = "nowhere".into()).contains("not absolute"));
+        assert!(fail(|policy| policy.workdir = "/nowhere".into()).contains("cannot be used"));
+        assert!(fail(|policy| policy.workdir = "/etc/passwd".into()).contains("not a directory"));
+        assert!(fail(|policy| policy.mount_at = "/usr/lib".into()).contains("a place of the system's"));
+        assert!(fail(|policy| policy.mount_at = "/a/../usr".into()).contains("without `..`"));
+        assert!(fail(|policy| policy.env = vec![("A=B".into(), String::new())]).contains("environment"));
+        assert!(fail(|policy| policy.env = vec![("A".into(), "\0".into())]).contains("zero byte"));
+    }
+}

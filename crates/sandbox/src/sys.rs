@@ -1,0 +1,24 @@
+//! The system calls that the rest of the crate uses, as safe functions.
+//!
+//! All `unsafe` of the crate is in here, apart from one call each that becomes an executable and that adopts a
+//! descriptor number. Nothing in here decides anything.
+//!
+//! The functions that change the calling process ([`process::exec`], [`identity`], [`mount`]) are only called in the
+//! helper, which has one thread; see [`crate::helper`].
+
+use std::io;
+
+pub(crate) mod identity;
+pub(crate) mod mount;
+pub(crate) mod process;
+pub(crate) mod socket;
+
+/// Turns the usual -1 into the error behind it.
+pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// [`check`] for calls that answer with an `int`.
+pub(crate) fn check_int(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

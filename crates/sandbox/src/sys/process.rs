@@ -1,0 +1,265 @@
+//! Creating, ending and becoming processes.
+
+use std::convert::Infallible;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use super::{check, check_int};
+
+/// What a call that makes two processes out of one returns in each.
+#[derive(Debug)]
+pub(crate) enum Forked {
+    /// This is the new process.
+    Child,
+    /// This is the caller. The descriptor names the new process, even when its number is used again.
+    Parent { pid: i32, pidfd: OwnedFd },
+}
+
+/// Copies this process into new namespaces.
+///
+/// `clone` and not `clone3`, which container runtimes' filters answer with `ENOSYS`.
+pub(crate) fn clone_into(namespaces: libc::c_int) -> io::Result<Forked> {
+    let mut pidfd: RawFd = -1;
+    let flags = libc::c_long::from(namespaces | libc::CLONE_PIDFD | libc::SIGCHLD);
+    // SAFETY: no new stack and no shared memory: this is `fork` with flags. The helper has one thread, so the copy
+    // of its memory is consistent, no lock is held in it, and the child may do whatever this process may. `pidfd`
+    // lives during the call, and what is written there is a new descriptor that nobody else owns.
+    unsafe {
+        match check(libc::syscall(libc::SYS_clone, flags, 0usize, &raw mut pidfd, 0usize, 0usize))? {
+            0 => Ok(Forked::Child),
+            pid => Ok(Forked::Parent {
+                pid: i32::try_from(pid).expect("a process number is an int"),
+                pidfd: OwnedFd::from_raw_fd(pidfd),
+            }),
+        }
+    }
+}
+
+/// The number of this process. Asked of the kernel each time: [`clone_into`] goes past the C library.
+pub(crate) fn id() -> i32 {
+    // SAFETY: a system call without arguments.
+    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+}
+
+/// The number of the process that made this one; zero: it is not in this PID namespace.
+pub(crate) fn parent() -> i32 {
+    // SAFETY: a system call without arguments.
+    unsafe { libc::getppid() }
+}
+
+/// Ends this process at once: nothing is flushed, dropped or unwound.
+pub(crate) fn exit(code: libc::c_int) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+/// Becomes another program. Returns only if that fails.
+pub(crate) fn exec(program: &CStr, args: &[CString], env: &[CString]) -> io::Result<Infallible> {
+    let pointers = |strings: &[CString]| -> Vec<*const libc::c_char> {
+        strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+    };
+    let (args, env) = (pointers(args), pointers(env));
+    // SAFETY: both arrays end with a null pointer, and all strings live during the call.
+    unsafe { libc::execve(program.as_ptr(), args.as_ptr(), env.as_ptr()) };
+    Err(io::Error::last_os_error())
+}
+
+/// A child that has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reaped {
+    pub(crate) pid: i32,
+    /// As `wait` reports it.
+    pub(crate) status: i32,
+}
+
+/// Takes the status of a child that has ended. `None`: those that there are still run. `ECHILD`: there are none.
+pub(crate) fn reap() -> io::Result<Option<Reaped>> {
+    let mut status = 0;
+    // SAFETY: `status` lives during the call.
+    let pid = unsafe { check_int(libc::waitpid(-1, &raw mut status, libc::WNOHANG))? };
+    Ok((pid != 0).then_some(Reaped { pid, status }))
+}
+
+/// Sends a signal to a process (`pid` > 0) or to a process group (`pid` < -1).
+///
+/// The numbers that mean "everything" are refused: no caller has a use for them.
+pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
+    if pid == 0 || pid == -1 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: a system call on integers.
+    unsafe { check_int(libc::kill(pid, signal))? };
+    Ok(())
+}
+
+/// Has the kernel send this process a signal when its parent dies.
+///
+/// The wish is forgotten whenever the process changes its user or capabilities: call this after those.
+pub(crate) fn die_with_parent(signal: i32) -> io::Result<()> {
+    prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
+}
+
+/// Makes this process the parent of its descendants' orphans.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+}
+
+/// Whether others of the same user may look into this process (and its `/proc` files belong to that user).
+pub(crate) fn set_dumpable(on: bool) -> io::Result<()> {
+    prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(on))
+}
+
+/// No program that this process becomes can gain rights by being set-uid. For good.
+pub(crate) fn no_new_privileges() -> io::Result<()> {
+    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
+}
+
+fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: the options used in this file take integers.
+    unsafe { check_int(libc::prctl(option, value, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong))? };
+    Ok(())
+}
+
+/// Makes this process the leader of a session and a process group of its own.
+pub(crate) fn new_session() -> io::Result<()> {
+    // SAFETY: a system call without arguments.
+    unsafe { check_int(libc::setsid())? };
+    Ok(())
+}
+
+/// Sets soft and hard limit.
+pub(crate) fn limit(resource: u32, value: u64) -> io::Result<()> {
+    let wanted = libc::rlimit64 { rlim_cur: value, rlim_max: value };
+    // SAFETY: `wanted` lives during the call.
+    match unsafe { check_int(libc::setrlimit64(resource as _, &raw const wanted)) } {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            // Without privilege a hard limit can only fall. One that is lower already is fine as it is.
+            let mut current = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+            // SAFETY: `current` lives during the call.
+            unsafe { check_int(libc::getrlimit64(resource as _, &raw mut current))? };
+            if current.rlim_max > value {
+                return Err(error);
+            }
+            current.rlim_cur = current.rlim_max;
+            // SAFETY: `current` lives during the call.
+            unsafe { check_int(libc::setrlimit64(resource as _, &raw const current))? };
+            Ok(())
+        }
+    }
+}
+
+/// Lowers the priority by so many steps, or to the lowest there is. Everyone may.
+pub(crate) fn renice(by: u8) {
+    // SAFETY: a system call on an integer, about the calling process. -1 may be an error or the new value; for a step
+    // down it is the latter.
+    unsafe {
+        libc::nice(libc::c_int::from(by));
+    }
+}
+
+/// Sets all signals to their defaults, and blocks none.
+pub(crate) fn default_signals() {
+    // SAFETY: SIG_DFL installs no function; calls for signals that cannot be set fail without effect. The set lives
+    // during the calls.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// Ended children are forgotten by the kernel: they need no `wait`, and [`reap`] finds none.
+pub(crate) fn forget_children() {
+    // SAFETY: SIG_IGN installs no function.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+    }
+}
+
+/// A descriptor that is readable when one of the signals waits. They are blocked otherwise.
+pub(crate) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
+    // SAFETY: the set lives during the calls; the descriptor is a new one that nobody else owns.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for &signal in signals {
+            check_int(libc::sigaddset(&raw mut set, signal))?;
+        }
+        check_int(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()))?;
+        let fd = check_int(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// The next signal that waits in a [`signal_fd`].
+pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> Option<i32> {
+    // SAFETY: the structure lives during the call and any bytes are a valid value of it.
+    unsafe {
+        let mut info: libc::signalfd_siginfo = std::mem::zeroed();
+        let size = size_of::<libc::signalfd_siginfo>();
+        let read = libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size);
+        (usize::try_from(read) == Ok(size)).then_some(info.ssi_signo as i32)
+    }
+}
+
+/// Puts a copy of a descriptor at a given number, kept open across `exec`.
+///
+/// Whatever was open under that number is closed: only for numbers below those that [`lift`] gives out.
+pub(crate) fn place(fd: BorrowedFd<'_>, at: RawFd) -> io::Result<()> {
+    // SAFETY: only called on the way to `exec`, for the numbers of the program's own descriptors, which no value in
+    // this process owns any more (see `lift`).
+    unsafe { check_int(libc::dup2(fd.as_raw_fd(), at))? };
+    Ok(())
+}
+
+/// The same descriptor under a number of at least `floor`.
+pub(crate) fn lift(fd: OwnedFd, floor: RawFd) -> io::Result<OwnedFd> {
+    if fd.as_raw_fd() >= floor {
+        return Ok(fd);
+    }
+    // SAFETY: the result is a new descriptor that nobody else owns.
+    unsafe {
+        let lifted = check_int(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor))?;
+        Ok(OwnedFd::from_raw_fd(lifted))
+    }
+}
+
+/// Marks every descriptor from this number on to be closed by `exec`.
+pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
+    // SAFETY: a system call on integers that closes nothing now.
+    unsafe {
+        check(libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC))?;
+    }
+    Ok(())
+}
+
+/// The descriptor that a process was started with under this number, if it is open.
+pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
+    // SAFETY: called once per number, by a helper that has been started with these descriptors for its own use; no
+    // other value of this process owns them. The flag is set because they are not for the programs it starts.
+    unsafe {
+        check_int(libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC)).ok()?;
+        Some(OwnedFd::from_raw_fd(number))
+    }
+}
+
+/// Moves into a directory.
+pub(crate) fn change_dir(path: &CStr) -> io::Result<()> {
+    // SAFETY: the string lives during the call.
+    unsafe { check_int(libc::chdir(path.as_ptr()))? };
+    Ok(())
+}
+
+/// Which permissions new files do not get.
+pub(crate) fn umask(mask: u32) {
+    // SAFETY: a system call on an integer that cannot fail.
+    unsafe {
+        libc::umask(mask);
+    }
+}

@@ -1,0 +1,88 @@
+//! The processes below a process.
+
+use std::collections::HashSet;
+use std::fs;
+
+/// All descendants of a process as they are now, parents before their children.
+///
+/// Processes come and go while this looks; one whose parent ends meanwhile is missed if its new parent was looked at
+/// before. Whoever must find all looks until there are none.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = vec![pid];
+    let mut seen = HashSet::from([pid]);
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        next += 1;
+        match children(parent) {
+            Some(children) => found.extend(children.into_iter().filter(|&child| seen.insert(child))),
+            // The kernel was built without lists of children.
+            None => return by_parents(pid),
+        }
+    }
+    found.remove(0);
+    found
+}
+
+/// `None`: the kernel does not tell.
+fn children(parent: i32) -> Option<Vec<i32>> {
+    let mut children = Vec::new();
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Some(children) };
+    for thread in threads.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(text) => children.extend(text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
+            Err(_) if thread.path().exists() => return None,
+            Err(_) => {}
+        }
+    }
+    Some(children)
+}
+
+/// The same by asking every process for its parent.
+fn by_parents(root: i32) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let pairs: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        next += 1;
+        found.extend(pairs.iter().filter(|&&(pid, of)| of == parent && pid != root).map(|&(pid, _)| pid));
+    }
+    found.remove(0);
+    found
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, which may contain anything, ends at the last parenthesis. Then: state, parent.
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::{Command, Stdio};
+
+    #[test]
+    fn both_ways_find_children_and_their_children() {
+        let mut shell = Command::new("/bin/sh")
+            .args(["-c", "sleep 100 & sleep 100 & echo ready; wait"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is a shell");
+        let mut line = [0; 6];
+        std::io::Read::read_exact(shell.stdout.as_mut().expect("it is piped"), &mut line).expect("it says ready");
+        let pid = i32::try_from(shell.id()).expect("a process number is an int");
+        let mut found = descendants(pid);
+        let mut other = by_parents(pid);
+        found.sort_unstable();
+        other.sort_unstable();
+        assert_eq!(found.len(), 2);
+        assert_eq!(found, other);
+        shell.kill().expect("it is our child");
+        for pid in found {
+            crate::sys::process::kill(pid, libc::SIGKILL).expect("it is our child's child");
+        }
+        shell.wait().expect("it was killed");
+    }
+}
