@@ -49,13 +49,16 @@ fn main() {
     let world = World::new();
     println!("as {}:\n{}", if is_root { "root" } else { "an ordinary user" }, world.launcher.probe());
     assert!(!world.levels.is_empty(), "this machine offers no isolation at all");
+    let mut passed = 0;
     for (name, test) in TESTS {
         if words.is_empty() || words.iter().any(|word| name.contains(word.as_str())) {
             let start = Instant::now();
             test(&world);
             println!("test {name} ... ok ({:.1} s)", start.elapsed().as_secs_f64());
+            passed += 1;
         }
     }
+    println!("test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     drop(world);
     if is_root && std::env::var_os(AS_USER).is_none() {
         let mut again = std::process::Command::new("/proc/self/exe");
