@@ -9,7 +9,8 @@ use agb_core::{
     State, Stream,
 };
 use js_sys::{Array, Function};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::Closure;
+use wasm_bindgen::{JsCast, JsValue};
 
 use crate::host;
 use crate::logger;
@@ -27,6 +28,9 @@ pub(crate) struct Driver {
     /// As the core's own mark: above it the backlog is looked at again.
     backlog_high: usize,
     draining: Cell<bool>,
+    /// When the first chunk came of those that [`settle`](Self::settle) will see to.
+    burst: Cell<Option<Instant>>,
+    settle: Closure<dyn Fn()>,
     this: Weak<Self>,
 }
 
@@ -44,10 +48,12 @@ impl Driver {
 
     pub(crate) fn new(config: SessionConfig) -> Rc<Self> {
         Rc::new_cyclic(|this: &Weak<Self>| {
-            let weak = this.clone();
-            let task = move || {
-                if let Some(driver) = weak.upgrade() {
-                    driver.wake_up();
+            let task = |act: fn(&Self)| {
+                let weak = this.clone();
+                move || {
+                    if let Some(driver) = weak.upgrade() {
+                        act(&driver);
+                    }
                 }
             };
             Self {
@@ -55,8 +61,10 @@ impl Driver {
                 session: RefCell::new(Session::new(config, Capabilities::BROWSER, host::random_bits())),
                 socket: RefCell::default(),
                 readers: RefCell::default(),
-                timer: Timer::new(task),
+                timer: Timer::new(task(Self::wake_up)),
                 draining: Cell::new(false),
+                burst: Cell::new(None),
+                settle: Closure::new(task(Self::settle)),
                 this: this.clone(),
             }
         })
@@ -181,10 +189,25 @@ impl Driver {
             stream: if chunk.stream() == 0 { Stream::Stdout } else { Stream::Stderr },
             length: host::length(&text),
         };
-        let kept = self.session.borrow_mut().handle_chunk(now(), link, held);
+        let kept = self.session.borrow_mut().handle_chunk(self.burst(), link, held);
         if let Some(id) = kept {
             self.reader(id, |reader| reader.texts.push(&text));
         }
+    }
+
+    /// A browser hands over all frames that it has, one event after the other, before it does anything else. Their
+    /// readers are woken once for all of them, and the clock, which is the dearest thing here, is read once.
+    fn burst(&self) -> Instant {
+        self.burst.get().unwrap_or_else(|| {
+            let began = now();
+            self.burst.set(Some(began));
+            host::later(self.settle.as_ref().unchecked_ref());
+            began
+        })
+    }
+
+    fn settle(&self) {
+        self.burst.set(None);
         self.drain();
     }
 

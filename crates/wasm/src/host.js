@@ -32,6 +32,19 @@ export function readChunk(frame) {
 
 const isId = (id) => typeof id === "string" && id !== "";
 
+let channel = null;
+const tasks = [];
+
+/** Runs `task` after what the browser has ready now. A `setTimeout` would wait, and in a hidden tab long. */
+export function later(task) {
+  if (channel === null) {
+    channel = new MessageChannel();
+    channel.port1.onmessage = () => tasks.shift()();
+  }
+  tasks.push(task);
+  channel.port2.postMessage(null);
+}
+
 /** The length of a string in UTF-16 units. */
 export const length = (text) => text.length;
 

@@ -31,6 +31,7 @@ unsafe extern "C" {
     #[wasm_bindgen(method, getter, structural)]
     pub(crate) safe fn text(this: &Chunk) -> JsString;
 
+    pub(crate) safe fn later(task: &Function);
     pub(crate) safe fn length(text: &JsString) -> u32;
     #[wasm_bindgen(js_name = takeTexts)]
     pub(crate) safe fn take_texts(texts: &Array, count: u32) -> JsString;
