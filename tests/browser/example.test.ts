@@ -17,6 +17,15 @@ let site: ChildProcess;
 let browser: Awaited<ReturnType<typeof launch>>;
 let page: Page & { readonly complaints: string[] };
 
+/** What the page's server says of itself, among what Vite says. */
+async function addressOf(process: ChildProcess): Promise<string> {
+  const lines = createInterface({ input: process.stdout! });
+  return new Promise((resolve, reject) => {
+    lines.on("line", (line) => line.startsWith("http") && resolve(line));
+    lines.on("close", () => reject(new Error("the page's server ended without an address")));
+  });
+}
+
 before(async () => {
   mkdirSync(ARTEFACTS, { recursive: true });
   server = await startServer();
@@ -26,9 +35,9 @@ before(async () => {
     env: { ...process.env, AGB_ENDPOINT: endpoint, AGB_API_KEY: apiKey },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const [line] = (await once(createInterface({ input: site.stdout! }), "line")) as [string];
+  const address = await addressOf(site);
   browser = await launch();
-  page = await open(browser.context, line);
+  page = await open(browser.context, address);
   await page.setViewportSize({ width: 1280, height: 760 });
   await page.waitForSelector("#state[data-kind=ready]");
 });
