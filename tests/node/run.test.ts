@@ -262,10 +262,8 @@ describe("many", () => {
   });
 
   test("runs of one language queue in order", async () => {
-    const order: string[] = [];
-    await Promise.all(
-      [1, 2, 3].map((i) => session.code.run(`print(${i})`, "python", 30, true, (chunk) => order.push(chunk))),
-    );
-    assert.equal(order.join(""), "1\n2\n3\n");
+    await collect("order = []");
+    await Promise.all([1, 2, 3].map((i) => session.code.run(`order.append(${i})`, "python", 30, true)));
+    assert.equal((await collect("print(order)")).out.join(""), "[1, 2, 3]\n");
   });
 });
