@@ -84,7 +84,7 @@ fn start_server(workspace: &Workspace, command: &mut Command) -> Result<(Running
                 // The pipe closes a moment before the process is gone.
                 let gone = Instant::now() + Duration::from_secs(1);
                 while server.poll()?.is_none() && Instant::now() < gone {
-                    std::thread::sleep(Duration::from_millis(10));
+                    thread::sleep(Duration::from_millis(10));
                 }
                 let why = server.poll()?.map_or("said nothing".into(), process::describe);
                 let said = fs::read_to_string(&path).unwrap_or_default();
