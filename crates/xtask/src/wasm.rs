@@ -6,7 +6,8 @@
 //!
 //! The standard library is compiled along (`-Z build-std`): what a panic would print is left out of it, which is a
 //! third of the whole. That asks for the library's source and for `RUSTC_BOOTSTRAP=1`, nothing else that is unstable.
-//! The compiler is rustup's where that has or gets the source (`rust-src`), else Debian's (`rustc-web`).
+//! The compiler is rustup's where that has or gets the source (`rust-src`), else Debian's (`rustc-web`). The glue is made by
+//! `crates/bindgen`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -80,12 +81,10 @@ fn bundle_with(workspace: &Workspace, compiler: Compiler) -> Result<(), Error> {
     if stamp.is_current() && is_complete(workspace) {
         return Ok(());
     }
-    let bindgen = bindgen(workspace)?;
     let _lock = workspace.lock()?;
     stamp.invalidate()?;
     for (name, features) in BUILDS {
-        let mut commands =
-            [compile(workspace, compiler, features), bind(workspace, &bindgen, name), optimise(workspace, name)];
+        let mut commands = [compile(workspace, compiler, features), bind(workspace, name), optimise(workspace, name)];
         job::prepare(workspace, &format!("wasm-{name}"), &format!("build {name}.wasm"), &mut commands)?;
         let folder = output(workspace, name);
         let optimised = folder.join("optimised.wasm");
@@ -117,10 +116,12 @@ fn compile(workspace: &Workspace, compiler: Compiler, features: &[&str]) -> Comm
     command
 }
 
-fn bind(workspace: &Workspace, bindgen: &Path, name: &str) -> Command {
-    let mut command = workspace.command(bindgen, Purpose::Work);
-    command.args(["--target", "web", "--no-typescript", "--out-name", name, "--out-dir"]);
-    command.arg(output(workspace, name)).arg(workspace.target("wasm").join(TARGET).join("wasm/agb_wasm.wasm"));
+/// The glue, by the generator of the very version that the crate was compiled against: `Cargo.lock` names both.
+fn bind(workspace: &Workspace, name: &str) -> Command {
+    let mut command = workspace.cargo();
+    command.args(["run", "--quiet", "--package", "agb-bindgen", "--"]);
+    command.arg(workspace.target("wasm").join(TARGET).join("wasm/agb_wasm.wasm")).arg(name);
+    command.arg(output(workspace, name));
     command
 }
 
@@ -202,36 +203,6 @@ fn has_source(workspace: &Workspace, rustc: &str) -> bool {
         .is_some_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
 }
 
-/// The bindings generator, of the very version that the crate was compiled against.
-fn bindgen(workspace: &Workspace) -> Result<PathBuf, Error> {
-    let lock = workspace.path("Cargo.lock");
-    let text = fs::read_to_string(&lock).map_err(Error::file(&lock))?;
-    let version = locked_version(&text, "wasm-bindgen")
-        .ok_or_else(|| Error::Failed("Cargo.lock names no wasm-bindgen".to_owned()))?;
-    let program = workspace.target("tools/bin/wasm-bindgen");
-    let installed = || {
-        let mut command = workspace.command(&program, Purpose::Work);
-        command.arg("--version");
-        job::answer(command)
-    };
-    if installed().is_some_and(|text| text.ends_with(version)) {
-        return Ok(program);
-    }
-    let mut command = workspace.cargo();
-    // A debug build of it is there in half the time, and it has a second of work.
-    command.args(["install", "wasm-bindgen-cli", "--locked", "--force", "--debug", "--version"]);
-    command.arg(["=", version].concat()).arg("--root").arg(workspace.target("tools"));
-    command.env("CARGO_TARGET_DIR", workspace.target("tools-build")).env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
-    job::prepare(workspace, "setup-wasm-bindgen", &format!("install wasm-bindgen {version}"), &mut [command])?;
-    Ok(program)
-}
-
-/// The version of a package in a lock file.
-fn locked_version<'a>(lock: &'a str, package: &str) -> Option<&'a str> {
-    let mut lines = lock.lines().skip_while(|line| *line != format!("name = \"{package}\""));
-    lines.nth(1)?.strip_prefix("version = \"")?.strip_suffix('"')
-}
-
 /// How large a file is, and how large on its way.
 struct Size {
     name: String,
@@ -283,13 +254,6 @@ fn kib(bytes: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_a_locked_version() {
-        let lock = "[[package]]\nname = \"wasm-bindgen-macro\"\nversion = \"0.1.0\"\n\n[[package]]\nname = \"wasm-bindgen\"\nversion = \"0.2.130\"\n";
-        assert_eq!(locked_version(lock, "wasm-bindgen"), Some("0.2.130"));
-        assert_eq!(locked_version(lock, "bindgen"), None);
-    }
 
     #[test]
     fn sums_sizes() {
