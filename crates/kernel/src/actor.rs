@@ -109,6 +109,7 @@ impl Actor<'_> {
             count: self.executions,
             background: &mut self.background,
             buffer: &mut self.buffer,
+            heap_is_full: false,
         };
         let Verdict { outcome, time, state_lost } = run.run().await;
         if state_lost {

@@ -152,6 +152,9 @@ pub enum Death {
     /// A signal ended it.
     #[error("the interpreter was killed by {}; its variables are lost, the next run starts a fresh one", signal_name(*.0))]
     Signalled(i32),
+    /// It ended itself because its memory was full.
+    #[error("the interpreter ran out of memory and ended; its variables are lost, the next run starts a fresh one")]
+    OutOfMemory,
     /// It was killed because something on its control channel was not what the harness sends.
     #[error("the interpreter was killed: its control channel carried {0}; only the harness may write there")]
     Protocol(ProtocolError),

@@ -18,6 +18,9 @@ use crate::{CellError, CellEvent, Death, KernelLimits, Outcome, ProtocolError};
 /// stops at the next step instead of being killed.
 const LAST_BREATH: usize = 1 << 20;
 
+/// What V8 says before it aborts for want of memory, which nobody else can tell from other aborts.
+const HEAP_IS_FULL: &str = "JavaScript heap out of memory";
+
 /// What a cell came to.
 #[derive(Debug)]
 pub(crate) struct Verdict {
@@ -36,6 +39,8 @@ pub(crate) struct CellRun<'a> {
     pub(crate) count: u32,
     pub(crate) background: &'a mut Background,
     pub(crate) buffer: &'a mut [u8],
+    /// Whether [`HEAP_IS_FULL`] came over standard error.
+    pub(crate) heap_is_full: bool,
 }
 
 /// Why a program was told to stop, when it is told once more, and until when it may take.
@@ -96,6 +101,12 @@ impl CellRun<'_> {
             }
         };
         self.drain(true);
+        let outcome = match outcome {
+            Outcome::Killed(Death::Signalled(libc::SIGABRT)) if self.heap_is_full => {
+                Outcome::Killed(Death::OutOfMemory)
+            }
+            other => other,
+        };
         Verdict { outcome, time, state_lost }
     }
 
@@ -145,6 +156,7 @@ impl CellRun<'_> {
                 }
                 () = stderr.ready(), if take_output && stderr.is_open() => {
                     if let Some(text) = stderr.read(self.buffer) {
+                        self.heap_is_full |= text.contains(HEAP_IS_FULL);
                         channel.push(CellEvent::Stderr(text));
                     }
                 }
@@ -229,7 +241,10 @@ impl CellRun<'_> {
         let channel = &self.job.channel;
         let Process { stdout, stderr, .. } = &mut *self.process;
         stdout.drain(self.buffer, |text| channel.push(CellEvent::Stdout(text)));
-        stderr.drain(self.buffer, |text| channel.push(CellEvent::Stderr(text)));
+        stderr.drain(self.buffer, |text| {
+            self.heap_is_full |= text.contains(HEAP_IS_FULL);
+            channel.push(CellEvent::Stderr(text));
+        });
         if last {
             stdout.finish().into_iter().for_each(|text| channel.push(CellEvent::Stdout(text)));
             stderr.finish().into_iter().for_each(|text| channel.push(CellEvent::Stderr(text)));

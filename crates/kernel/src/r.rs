@@ -21,6 +21,7 @@ const VARIABLES: [&str; 6] = ["R_HOME", "R_SHARE_DIR", "R_INCLUDE_DIR", "R_DOC_D
 const HARNESS: &str = concat!(
     include_str!("r/control.R"),
     include_str!("r/input.R"),
+    include_str!("r/children.R"),
     include_str!("r/values.R"),
     include_str!("r/plots.R"),
     include_str!("r/cells.R"),

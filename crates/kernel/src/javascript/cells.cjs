@@ -84,7 +84,9 @@ function valueOf({ type, subtype, value, unserializableValue, objectId }) {
 }
 
 function show(value) {
-  const text = util.inspect(value, { maxStringLength: 100_000 });
+  let text = util.inspect(value, { maxStringLength: 100_000 });
+  // An error among the values has the frames that led to the cell.
+  if (text.includes("(agb:")) text = part("errors").withoutForeign(text);
   const data = { "text/plain": text };
   const message = { type: "result", nonce: cell.nonce, main: true, data };
   // Six bytes are the most that one UTF-16 unit takes in JSON: only what may be too large is measured.

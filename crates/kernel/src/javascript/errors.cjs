@@ -8,7 +8,18 @@ const TEXT_LIMIT = 256 * 1024; // of an error's message or stack: nobody reads m
 const cut = (text) => (text.length <= TEXT_LIMIT ? text : text.slice(0, TEXT_LIMIT) + "…");
 
 /** Frames that are not the user's: node's and ours. */
-const FOREIGN = /^\s+at .*(?:\(|\s)(?:node:|agb:|\[eval\]|<anonymous>\)?$|file:\/\/\/.*\/\[eval)/;
+const FOREIGN = /^\s+at (?:.*[(\s])?(?:node:|agb:|\[eval\]|<anonymous>\)?$|file:\/\/\/.*\/\[eval)/;
+
+/** The lines of an inspected error, or of what has errors in it, that are the user's. */
+function withoutForeign(text) {
+  const lines = [];
+  for (const line of text.split("\n")) {
+    if (!FOREIGN.test(line)) lines.push(line);
+    // Properties of the error follow: what opens them stays.
+    else if (lines.length && /[({[]$/.test(line)) lines[lines.length - 1] += line.slice(line.lastIndexOf(" "));
+  }
+  return lines.join("\n");
+}
 
 /** An error as a frame has it; `place` is that of a syntax error in the cell. */
 function describe(error, cell, place) {
@@ -20,7 +31,7 @@ function describe(error, cell, place) {
     const name = String(error.name ?? "Error");
     const value = cut(String(error.message));
     // `inspect` adds causes and own properties.
-    let trace = util.inspect(error).split("\n").filter((line) => !FOREIGN.test(line)).join("\n");
+    let trace = withoutForeign(util.inspect(error));
     if (place) {
       const [line, column] = place;
       const source = cell.code.split("\n")[line] ?? "";
@@ -32,4 +43,4 @@ function describe(error, cell, place) {
   }
 }
 
-module.exports = { describe };
+module.exports = { describe, withoutForeign };

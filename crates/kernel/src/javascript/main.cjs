@@ -18,10 +18,12 @@ const { start } = part("cells");
 const dynamicImport = (specifier, options) => part("imports").importModule(specifier, options);
 
 const here = path.join(process.cwd(), "cell.js");
+const cells = { exports: {}, id: ".", filename: here, loaded: false, children: [], paths: [] };
 const hidden = (value) => ({ value, configurable: true, writable: true });
 Object.defineProperties(globalThis, {
-  require: hidden(createRequire(here)),
-  module: hidden({ exports: {}, id: ".", filename: here, loaded: false, children: [], paths: [] }),
+  // Cells are the program, as in `if (require.main === module) main()`.
+  require: hidden(Object.assign(createRequire(here), { main: cells })),
+  module: hidden(cells),
   exports: hidden({}),
   __filename: hidden(here),
   __dirname: hidden(process.cwd()),
@@ -36,7 +38,8 @@ Object.defineProperties(globalThis, {
   console: hidden(new console.Console({ stdout: process.stdout, stderr: process.stderr })),
 });
 process.argv = [process.argv[0], here];
-require.main = globalThis.module;
+// node puts back its own when the code of the command line has ended, which is while the first cell runs.
+process.nextTick(() => (globalThis.module = cells));
 
 send({ type: "ready" });
 const first = receive(); // here, while the other thread still starts

@@ -103,12 +103,11 @@ receive <- function() {
   message
 }
 
-# The same pipe, for looking whether something is there. It is opened when it is first needed.
-waiting <- NULL
+# The same pipe, for looking whether something is there.
+waiting <- fifo("/dev/fd/3", "rb", blocking = FALSE)
 
 # The next message if it is there whole, else NULL.
 peek <- function() suspendInterrupts({
-  if (is.null(waiting)) waiting <<- fifo("/dev/fd/3", "rb", blocking = FALSE)
   repeat {
     if (!is.null(message <- take_frame())) return(message)
     # That nothing is there is an error of the read.

@@ -134,17 +134,3 @@ flush.standard_input <- open.standard_input
 registerS3method("open", "standard_input", open.standard_input, baseenv())
 registerS3method("close", "standard_input", close.standard_input, baseenv())
 registerS3method("flush", "standard_input", flush.standard_input, baseenv())
-
-# A child process takes the signal while R waits for it and ignores its own: its death by SIGINT (status 2) is ours.
-wrap_base("system", function(original) {
-  wrapped <- function() NULL
-  body(wrapped) <- substitute({
-    call <- match.call()
-    call[[1L]] <- original
-    result <- withVisible(eval(call, parent.frame()))
-    if (is_ours()) heed()
-    if (result$visible) result$value else invisible(result$value)
-  }, list(original = original, heed = heed, is_ours = is_ours))
-  wrapped
-})
-

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agb_kernel::{Cell, CellEvent, Language, Outcome};
+use agb_kernel::{Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, find_interpreter};
 
 use crate::support::{PATIENCE, Subject, finish, kernel, kernel_with, next};
 
@@ -89,6 +89,46 @@ async fn an_error_shows_the_users_lines_only() {
     let error = node.run("await null; throw new TypeError('later')").await.error();
     assert_eq!(error.name, "TypeError");
     assert_eq!(node.value("1 + 1").await.as_deref(), Some("2"));
+}
+
+/// What follows the frames of an error stays readable, and an error that is only a value has no frames of ours either.
+#[tokio::test]
+async fn errors_are_whole_without_the_harness() {
+    let node = node();
+    let error = node.run("require('absent')").await.error();
+    assert!(error.traceback.contains("at cell-1.js:1:1 {\n  code: 'MODULE_NOT_FOUND',"), "{}", error.traceback);
+    let value = node.value("const held = { error: new Error('held') };\nheld").await.unwrap();
+    assert!(value.starts_with("{\n  error: Error: held\n      at cell-2.js:1:23"), "{value}");
+    for ours in ["agb:", "node:"] {
+        assert!(!value.contains(ours), "{value}");
+    }
+}
+
+/// `if (require.main === module) main()`, as programs end.
+#[tokio::test]
+async fn a_cell_is_the_main_program() {
+    let node = node();
+    for cell in 1..=2 {
+        let out = node.output("if (require.main === module) console.log('main');\nmodule.exports = { kept: 1 };").await;
+        assert_eq!(out, "main\n", "cell {cell}");
+    }
+    assert_eq!(node.value("module.exports.kept").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_full_heap_is_told_as_such() {
+    let mut spec = KernelSpec::new(Language::JavaScript, find_interpreter(Language::JavaScript, None).unwrap(), "/tmp");
+    spec.env.push(("NODE_OPTIONS".to_owned(), "--max-old-space-size=30".to_owned()));
+    let kernel = Kernel::new(spec);
+    let code = "console.log('begin');\nconst hog = [];\nfor (;;) hog.push({ n: [hog.length] });";
+    let ran = finish(kernel.run(Cell::new(code, PATIENCE))).await;
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Killed(Death::OutOfMemory), true), "{ran:#?}");
+    assert_eq!(ran.stdout(), "begin\n");
+    let words = ran.end.outcome.to_string();
+    assert!(words.contains("out of memory") && words.contains("variables are lost"), "{words}");
+    let ran = finish(kernel.run(Cell::new("typeof hog", PATIENCE))).await;
+    assert_eq!(ran.value().as_deref(), Some("'undefined'"));
+    kernel.shutdown().await;
 }
 
 #[tokio::test]

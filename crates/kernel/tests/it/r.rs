@@ -213,6 +213,32 @@ async fn what_children_write_is_caught() {
     assert_eq!(r.value("status <- system('exit 3')\nstatus").await.as_deref(), Some("[1] 3"));
 }
 
+/// R cannot mark descriptors, so its shells close what is the kernel's own.
+#[tokio::test]
+async fn children_do_not_get_the_control_channel() {
+    let r = r();
+    r.run("connection <- file('own.txt', 'w')").await;
+    let list = "ls -l /proc/self/fd | sed 's/.* -> //'";
+    let control = r.value(r#"length(unique(Sys.readlink(c("/proc/self/fd/3", "/proc/self/fd/4"))))"#).await;
+    assert_eq!(control.as_deref(), Some("[1] 2"), "the interpreter itself has it");
+    for start in
+        ["system(list, intern = TRUE)", "readLines(p <- pipe(list))", "system2('sh', c('-c', shQuote(list)), TRUE)"]
+    {
+        let code = format!(
+            "list <- {list:?}\nchannel <- Sys.readlink(c('/proc/self/fd/3', '/proc/self/fd/4'))\n\
+             open <- {start}\ncat(any(open %in% channel), any(grepl('Rscript', open)), any(grepl('null', open)))"
+        );
+        assert_eq!(r.output(&code).await, "FALSE FALSE TRUE", "{start}");
+    }
+    let ran = r.run("system('no-such-program')").await;
+    assert_eq!(
+        ran.stderr(),
+        "sh: 1: no-such-program: not found\nWarning in system(\"no-such-program\") : error in running command\n"
+    );
+    assert!(r.run("system(5)").await.error().value.contains("character"));
+    assert_eq!(r.output("system('cat', input = c('a', 'b'))").await, "a\nb\n");
+}
+
 #[tokio::test]
 async fn input_without_anybody_is_at_its_end() {
     let r = r();
@@ -272,6 +298,7 @@ async fn a_loop_stops_at_its_timeout_and_keeps_the_state() {
         "repeat {}",
         "Sys.sleep(100)",
         "system('sleep 100')",
+        "system2('sleep', '100'); x <- 'lost'",
         "repeat tryCatch(stop('x'), error = function(e) NULL)",
         "x <- 'kept'; for (i in 1:1e9) plot.new()",
     ] {
