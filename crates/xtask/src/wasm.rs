@@ -129,7 +129,7 @@ fn optimise(workspace: &Workspace, name: &str) -> Command {
     let folder = output(workspace, name);
     let mut command = workspace.command("node", Purpose::Work);
     command.arg(workspace.path("npm/node_modules/binaryen/bin/wasm-opt")).args(["-Oz", "--converge"]);
-    command.args(["--strip-debug", "--strip-producers", "--strip-target-features"]);
+    command.args(["--strip-debug", "--strip-producers"]);
     command.arg(folder.join(format!("{name}_bg.wasm"))).arg("-o").arg(folder.join("optimised.wasm"));
     command
 }

@@ -5,12 +5,9 @@
  * @module
  */
 
-import type { Client as WasmClient, NativeSession as WasmSession } from "#account";
-import type { NativeRun as WasmRun, NativeSession as StreamingSession } from "#wasm";
+import type { NativeSession as StreamingSession } from "#wasm";
 import type {
-  AccessRequest,
   Answer,
-  Batch,
   Binding,
   ClientOptions,
   CreateParams,
@@ -22,7 +19,6 @@ import type {
   NativeSession,
   RunRequest,
   RunResult,
-  SessionDetails,
   ToolDescription,
   ToolResult,
 } from "../binding.js";
@@ -30,6 +26,7 @@ import { brokenRun } from "../execution-result.js";
 import type { InitializeOptions } from "../initialize.js";
 import { log } from "../log.js";
 import { VERSION } from "../version.js";
+import { BrowserRun } from "./run.js";
 import { type AccountWasm, builds, type Wasm } from "./wasm.js";
 
 const LEVELS: readonly NativeLogLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -49,7 +46,7 @@ export async function loadNow({ wasm, account: wantsAccount }: InitializeOptions
 
 class BrowserClient implements NativeClient {
   readonly #options: ClientOptions;
-  #client: WasmClient | null = null;
+  #client: NativeClient | null = null;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -74,98 +71,19 @@ class BrowserClient implements NativeClient {
     return this.#client?.timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
 
-  async createSession(params: CreateParams): Promise<Answer<NativeSession>> {
-    const { imageId, labels, idleReleaseTimeout, mcpPolicyId, contextId, sdkVersion } = params;
-    const client = await this.#ready();
-    return adopted(
-      await client.createSession(imageId, flat(labels), idleReleaseTimeout, mcpPolicyId, contextId, sdkVersion),
-    );
-  }
+  createSession = async (params: CreateParams): Promise<Answer<NativeSession>> => (await this.#ready()).createSession(params);
+  getSession = async (sessionId: string): Promise<Answer<NativeSession>> => (await this.#ready()).getSession(sessionId);
+  listSessions = async (params: ListParams): Promise<Answer<ListPage>> => (await this.#ready()).listSessions(params);
+  deleteSession = async (sessionId: string): Promise<Answer<null>> => (await this.#ready()).deleteSession(sessionId);
+  listTools = async (imageId: string): Promise<Answer<ToolDescription[]>> => (await this.#ready()).listTools(imageId);
 
-  async getSession(sessionId: string): Promise<Answer<NativeSession>> {
-    return adopted(await (await this.#ready()).getSession(sessionId));
-  }
-
-  async listSessions({ labels, maxResults, nextToken, isAll }: ListParams): Promise<Answer<ListPage>> {
-    return (await this.#ready()).listSessions(flat(labels), maxResults, nextToken, isAll);
-  }
-
-  async deleteSession(sessionId: string): Promise<Answer<null>> {
-    return (await this.#ready()).deleteSession(sessionId);
-  }
-
-  async listTools(imageId: string): Promise<Answer<ToolDescription[]>> {
-    return (await this.#ready()).listTools(imageId);
-  }
-
-  async #ready(): Promise<WasmClient> {
+  async #ready(): Promise<NativeClient> {
     return this.#client ?? this.#make(await account.load());
   }
 
-  #make(wasm: AccountWasm): WasmClient {
-    const { apiKey, endpoint, timeoutMs } = this.#options;
-    this.#client = new wasm.Client(apiKey, endpoint, timeoutMs);
+  #make({ AccountClient }: AccountWasm): NativeClient {
+    this.#client = new AccountClient(this.#options);
     return this.#client;
-  }
-}
-
-/** A session of the account that this page has the key of. */
-class AccountSession implements NativeSession {
-  readonly #session: WasmSession;
-
-  constructor(session: WasmSession) {
-    this.#session = session;
-  }
-
-  get sessionId(): string {
-    return this.#session.sessionId;
-  }
-
-  get imageId(): string | null {
-    return this.#session.imageId ?? null;
-  }
-
-  get resourceUrl(): string | null {
-    return this.#session.resourceUrl ?? null;
-  }
-
-  get appInstanceId(): string | null {
-    return this.#session.appInstanceId ?? null;
-  }
-
-  get resourceId(): string | null {
-    return this.#session.resourceId ?? null;
-  }
-
-  get extensions(): readonly string[] {
-    return this.#session.extensions;
-  }
-
-  delete = (): Promise<Answer<null>> => this.#session.delete();
-  getStatus = (): Promise<Answer<string>> => this.#session.getStatus();
-  keepAlive = (): Promise<Answer<null>> => this.#session.keepAlive();
-  getLabels = (): Promise<Answer<Array<[key: string, value: string]>>> => this.#session.getLabels();
-  info = (): Promise<Answer<SessionDetails>> => this.#session.info();
-  listTools = (): Promise<Answer<ToolDescription[]>> => this.#session.listTools();
-
-  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>> {
-    return this.#session.setLabels(flat(labels));
-  }
-
-  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
-    return this.#session.callTool(name, argsJson);
-  }
-
-  browserAccess({ scope, lastsS, renew }: AccessRequest): Promise<Answer<string>> {
-    return this.#session.browserAccess(scope, lastsS, renew);
-  }
-
-  run({ code, language, timeoutS, logLimit }: RunRequest): Promise<RunResult> {
-    return this.#session.run(code, language, timeoutS, logLimit);
-  }
-
-  stream(request: RunRequest, wake: () => void): NativeRun {
-    return new BrowserRun(this.#session, request, wake);
   }
 }
 
@@ -189,7 +107,7 @@ class GuestSession implements NativeSession {
   readonly resourceId = null;
   readonly #access: string;
   #session: StreamingSession | Promise<StreamingSession>;
-  #full: Promise<AccountSession> | null = null;
+  #full: Promise<NativeSession> | null = null;
 
   constructor(access: string) {
     const { sessionId, extensions } = JSON.parse(access) as { sessionId: string; extensions?: string[] };
@@ -238,83 +156,10 @@ class GuestSession implements NativeSession {
     return new BrowserRun(this.#session, request, wake);
   }
 
-  #all(): Promise<AccountSession> {
-    this.#full ??= account.load().then(({ attach }) => new AccountSession(attach(this.#access)));
+  #all(): Promise<NativeSession> {
+    this.#full ??= account.load().then(({ AccountSession, attach }) => new AccountSession(attach(this.#access)));
     return this.#full;
   }
-}
-
-/** A run of the WebAssembly, one that waits for it, or one that was never sent. */
-class BrowserRun implements NativeRun {
-  #run: WasmRun | null = null;
-  /** What a run came to that was never sent. */
-  #refused: RunResult | null = null;
-  #hasEnded = false;
-  #isCancelled = false;
-
-  constructor(session: StreamingSession | Promise<StreamingSession>, request: RunRequest, wake: () => void) {
-    if (session instanceof Promise) {
-      session.then(
-        (ready) => {
-          this.#start(ready, request, wake);
-          wake();
-        },
-        (error: unknown) => {
-          this.#refused = failedRun("NativeAddonError", error instanceof Error ? error.message : String(error));
-          wake();
-        },
-      );
-    } else {
-      this.#start(session, request, wake);
-    }
-  }
-
-  get id(): string {
-    return this.#run?.id ?? "";
-  }
-
-  take(): Batch | null {
-    if (this.#refused === null || this.#hasEnded) {
-      return this.#run?.take() ?? null;
-    }
-    this.#hasEnded = true;
-    return { text: "", marks: new Uint32Array(0), events: null, ended: true };
-  }
-
-  cancel(): void {
-    this.#isCancelled = true;
-    this.#run?.cancel();
-  }
-
-  result(): RunResult | null {
-    return this.#refused ?? this.#run?.result() ?? null;
-  }
-
-  #start(session: StreamingSession, { code, language, timeoutS, logLimit }: RunRequest, wake: () => void): void {
-    if (this.#isCancelled) {
-      this.#refused = failedRun("Cancelled", "cancelled before it began; the code was not run");
-      return;
-    }
-    const started = session.stream(code, language, timeoutS, logLimit, wake);
-    if ("take" in started) {
-      this.#run = started;
-    } else {
-      this.#refused = started;
-    }
-  }
-}
-
-function failedRun(name: string, value: string): RunResult {
-  return { ...brokenRun(value), error: { name, value, traceback: "" }, errorMessage: value };
-}
-
-function adopted(answer: Answer<WasmSession>): Answer<NativeSession> {
-  const { data } = answer;
-  return { ...answer, data: data === null ? null : new AccountSession(data) };
-}
-
-function flat(pairs: ReadonlyArray<readonly [string, string]> | null): string[] {
-  return pairs?.flat() ?? [];
 }
 
 /** The binding that `browser.ts` plugs in. */

@@ -12,9 +12,9 @@ import { NativeAddonError } from "../errors.js";
 import type { InitializeOptions } from "../initialize.js";
 
 /** What both builds of `crates/wasm` export. */
-export type Wasm = typeof session;
+export type Wasm = Pick<typeof session, "attach" | "setLogger">;
 /** What the larger one exports. */
-export type AccountWasm = typeof import("#account");
+export type AccountWasm = typeof import("./account.js");
 
 /** Where a build comes from. That it is one of these is for whoever loads it to say. */
 type Source = NonNullable<Parameters<typeof startSession>[0]>["module_or_path"] | undefined;
@@ -23,7 +23,7 @@ type Source = NonNullable<Parameters<typeof startSession>[0]>["module_or_path"] 
 export class Build<W extends Wasm> {
   readonly #file: string;
   readonly #start: (source: Source) => Promise<W>;
-  readonly #onLoad: (wasm: W) => void;
+  readonly #onLoad: (wasm: Wasm) => void;
   #loading: Promise<W> | null = null;
   /** Its exports, once they are there. */
   loaded: W | null = null;
@@ -82,7 +82,7 @@ export function builds(onLoad: (wasm: Wasm) => void): { session: Build<Wasm>; ac
     account: new Build(
       "agb_account_bg.wasm",
       async (source) => {
-        const account = await import("#account");
+        const account = await import("./account.js");
         await account.default(source === undefined ? source : { module_or_path: source });
         return account;
       },

@@ -1,0 +1,136 @@
+/**
+ * Everything that a page can do with an API key, and calling tools: loaded, with the larger build of the WebAssembly,
+ * when it is needed.
+ *
+ * @module
+ */
+
+import { Client, type NativeSession as WasmSession } from "#account";
+import type {
+  AccessRequest,
+  Answer,
+  ClientOptions,
+  CreateParams,
+  ListPage,
+  ListParams,
+  NativeClient,
+  NativeRun,
+  NativeSession,
+  RunRequest,
+  RunResult,
+  SessionDetails,
+  ToolDescription,
+  ToolResult,
+} from "../binding.js";
+import { BrowserRun } from "./run.js";
+
+export { attach, default, setLogger } from "#account";
+
+/** An account at an endpoint. */
+export class AccountClient implements NativeClient {
+  readonly #client: Client;
+
+  constructor({ apiKey, endpoint, timeoutMs }: ClientOptions) {
+    this.#client = new Client(apiKey, endpoint, timeoutMs);
+  }
+
+  get endpoint(): string {
+    return this.#client.endpoint;
+  }
+
+  get timeoutMs(): number {
+    return this.#client.timeoutMs;
+  }
+
+  async createSession(params: CreateParams): Promise<Answer<NativeSession>> {
+    const { imageId, labels, idleReleaseTimeout, mcpPolicyId, contextId, sdkVersion } = params;
+    return adopted(
+      await this.#client.createSession(imageId, flat(labels), idleReleaseTimeout, mcpPolicyId, contextId, sdkVersion),
+    );
+  }
+
+  async getSession(sessionId: string): Promise<Answer<NativeSession>> {
+    return adopted(await this.#client.getSession(sessionId));
+  }
+
+  listSessions({ labels, maxResults, nextToken, isAll }: ListParams): Promise<Answer<ListPage>> {
+    return this.#client.listSessions(flat(labels), maxResults, nextToken, isAll);
+  }
+
+  deleteSession(sessionId: string): Promise<Answer<null>> {
+    return this.#client.deleteSession(sessionId);
+  }
+
+  listTools(imageId: string): Promise<Answer<ToolDescription[]>> {
+    return this.#client.listTools(imageId);
+  }
+}
+
+/** A session of the account that this page has the key of. */
+export class AccountSession implements NativeSession {
+  readonly #session: WasmSession;
+
+  constructor(session: WasmSession) {
+    this.#session = session;
+  }
+
+  get sessionId(): string {
+    return this.#session.sessionId;
+  }
+
+  get imageId(): string | null {
+    return this.#session.imageId ?? null;
+  }
+
+  get resourceUrl(): string | null {
+    return this.#session.resourceUrl ?? null;
+  }
+
+  get appInstanceId(): string | null {
+    return this.#session.appInstanceId ?? null;
+  }
+
+  get resourceId(): string | null {
+    return this.#session.resourceId ?? null;
+  }
+
+  get extensions(): readonly string[] {
+    return this.#session.extensions;
+  }
+
+  delete = (): Promise<Answer<null>> => this.#session.delete();
+  getStatus = (): Promise<Answer<string>> => this.#session.getStatus();
+  keepAlive = (): Promise<Answer<null>> => this.#session.keepAlive();
+  getLabels = (): Promise<Answer<Array<[key: string, value: string]>>> => this.#session.getLabels();
+  info = (): Promise<Answer<SessionDetails>> => this.#session.info();
+  listTools = (): Promise<Answer<ToolDescription[]>> => this.#session.listTools();
+
+  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>> {
+    return this.#session.setLabels(flat(labels));
+  }
+
+  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
+    return this.#session.callTool(name, argsJson);
+  }
+
+  browserAccess({ scope, lastsS, renew }: AccessRequest): Promise<Answer<string>> {
+    return this.#session.browserAccess(scope, lastsS, renew);
+  }
+
+  run({ code, language, timeoutS, logLimit }: RunRequest): Promise<RunResult> {
+    return this.#session.run(code, language, timeoutS, logLimit);
+  }
+
+  stream(request: RunRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, request, wake);
+  }
+}
+
+function adopted(answer: Answer<WasmSession>): Answer<NativeSession> {
+  const { data } = answer;
+  return { ...answer, data: data === null ? null : new AccountSession(data) };
+}
+
+function flat(pairs: ReadonlyArray<readonly [string, string]> | null): string[] {
+  return pairs?.flat() ?? [];
+}
