@@ -214,9 +214,6 @@ pub enum StartError {
     /// The kernel was shut down.
     #[error("the session's interpreter was shut down; create a new session")]
     ShutDown,
-    /// No harness for this language.
-    #[error("{0} cannot be run by this server yet")]
-    Unsupported(crate::Language),
     /// What the interpreter needs could not be made.
     #[error("{language} could not be prepared: {reason}")]
     Prepare {

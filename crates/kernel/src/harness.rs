@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::process::random_hex;
-use crate::{KernelSpec, Language, StartError, javascript, python, r};
+use crate::{KernelSpec, Language, StartError, java, javascript, python, r};
 
 /// How an interpreter is started.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<String>,
     /// Environment that the interpreter needs; what the spec gives comes on top.
     pub(crate) env: Vec<(String, String)>,
-    /// The program that serves cells.
+    /// The program that serves cells; empty where the interpreter has it already.
     pub(crate) source: &'static str,
     /// A directory that goes with the process.
     pub(crate) scratch: Option<Scratch>,
@@ -51,7 +51,7 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
             javascript::SOURCES,
         )),
         Language::R => r::prepare(spec).await,
-        Language::Java => Err(StartError::Unsupported(spec.language)),
+        Language::Java => java::prepare(spec).await,
     }
 }
 

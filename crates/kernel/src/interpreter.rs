@@ -16,14 +16,29 @@ pub struct MissingInterpreter {
 
 /// Finds the interpreter of a language.
 ///
-/// `preferred` wins when it is given (the caller's `AGB_PYTHON` and its kin); then Debian's place, because a version
-/// manager's shim on the `PATH` starts in tens of milliseconds and depends on an environment that kernels do not
-/// have; then the `PATH`, shims last.
+/// `preferred` wins when it is given (the caller's `AGB_PYTHON` and its kin); for Java, `JAVA_HOME` is next; then
+/// Debian's place, because a version manager's shim on the `PATH` starts in tens of milliseconds and depends on an
+/// environment that kernels do not have; then the `PATH`, shims last.
 ///
 /// # Errors
 /// [`MissingInterpreter`], which says what to install.
 pub fn find_interpreter(language: Language, preferred: Option<&Path>) -> Result<PathBuf, MissingInterpreter> {
+    let home = (language == Language::Java).then(|| std::env::var_os("JAVA_HOME")).flatten();
+    let home = home.map(|home| Path::new(&home).join("bin/java")).filter(|java| is_executable(java));
+    if let (None, Some(java)) = (preferred, home) {
+        return Ok(java);
+    }
     find(language, preferred, Path::new("/usr/bin"), std::env::var_os("PATH").as_deref())
+}
+
+/// What an interpreter that is there lacks to run kernels, and what to do about it; `None` if it lacks nothing. Starts
+/// it to find out: `java` may be a runtime without the compiler that kernels need.
+#[must_use]
+pub fn interpreter_lacks(language: Language, interpreter: &Path) -> Option<String> {
+    match language {
+        Language::Java => crate::java::lacks(interpreter),
+        Language::Python | Language::JavaScript | Language::R => None,
+    }
 }
 
 fn find(
@@ -61,7 +76,7 @@ fn hint(language: Language) -> &'static str {
         Language::Python => "on Debian: apt-get install python3",
         Language::JavaScript => "on Debian: apt-get install nodejs",
         Language::R => "on Debian: apt-get install r-base-core",
-        Language::Java => "on Debian: apt-get install default-jdk-headless",
+        Language::Java => "on Debian: apt-get install openjdk-17-jdk-headless",
     }
 }
 
@@ -70,7 +85,7 @@ fn setting(language: Language) -> &'static str {
         Language::Python => "set AGB_PYTHON to the path of python3",
         Language::JavaScript => "set AGB_NODE to the path of node",
         Language::R => "set AGB_R to the path of R",
-        Language::Java => "set AGB_JAVA to the path of java",
+        Language::Java => "set AGB_JAVA to the path of a JDK's java",
     }
 }
 

@@ -30,6 +30,7 @@ mod channel;
 mod execution;
 mod harness;
 mod interpreter;
+mod java;
 mod javascript;
 mod kernel;
 mod message;
@@ -47,6 +48,6 @@ pub use cell::{
 };
 pub use channel::StdinError;
 pub use execution::{Execution, ExecutionControl};
-pub use interpreter::{MissingInterpreter, find_interpreter};
+pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};
 pub use kernel::Kernel;
 pub use spec::{KernelLimits, KernelSpec};

@@ -16,6 +16,8 @@ pub struct KernelSpec {
     pub workdir: PathBuf,
     /// Environment of the program. It starts from nothing but `PATH`, `HOME` and `LANG`; these come on top.
     pub env: Vec<(String, String)>,
+    /// The folder for what is compiled once and used by every kernel: Java's harness. Only this user may write there.
+    pub cache: PathBuf,
     /// What bounds the kernel.
     pub limits: KernelLimits,
 }
@@ -29,9 +31,18 @@ impl KernelSpec {
             interpreter: interpreter.into(),
             workdir: workdir.into(),
             env: Vec::new(),
+            cache: default_cache(),
             limits: KernelLimits::default(),
         }
     }
+}
+
+/// `$XDG_CACHE_HOME/agb`, else `~/.cache/agb`, else a folder of this user's in the system's temporary one.
+fn default_cache() -> PathBuf {
+    let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache"))).map(|folder| folder.join("agb"));
+    // SAFETY: plain system call that cannot fail.
+    folder.unwrap_or_else(|| std::env::temp_dir().join(format!("agb-cache-{}", unsafe { libc::geteuid() })))
 }
 
 /// What bounds a kernel. Each default has its reason beside it.
@@ -62,6 +73,10 @@ pub struct KernelLimits {
     ///
     /// 256 KiB: a few thousand lines of a server's log; who wants all of it writes it to a file.
     pub background_output: usize,
+    /// How many bytes of objects a Java program may hold.
+    ///
+    /// 256 MiB: a few million objects; the virtual machine itself takes about 60 MiB more.
+    pub java_heap: usize,
     /// How many bytes of input may wait for a program that does not read.
     ///
     /// 1 MiB: more than a person types or pastes; larger data belongs into a file.
@@ -77,6 +92,7 @@ impl Default for KernelLimits {
             queued_cells: 64,
             output_buffer: 256 << 10,
             background_output: 256 << 10,
+            java_heap: 256 << 20,
             stdin_buffer: 1 << 20,
         }
     }

@@ -63,6 +63,9 @@ struct Serve {
     /// The R interpreter (`R`, not `Rscript`); else it is looked for.
     #[arg(long, env = "AGB_R", value_name = "PATH")]
     r: Option<PathBuf>,
+    /// The Java interpreter, the `java` of a JDK; else it is looked for.
+    #[arg(long, env = "AGB_JAVA", value_name = "PATH")]
+    java: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
     /// The folder below which sessions get theirs; else the system's temporary one.
@@ -192,7 +195,12 @@ async fn run(serve: Serve) -> Result<(), String> {
 
 fn config(serve: Serve) -> Result<Config, String> {
     let key = serve.api_key.map_or_else(agb_server::api_key, Secret::from);
-    let interpreters = [(Language::Python, serve.python), (Language::JavaScript, serve.node), (Language::R, serve.r)];
+    let interpreters = [
+        (Language::Python, serve.python),
+        (Language::JavaScript, serve.node),
+        (Language::R, serve.r),
+        (Language::Java, serve.java),
+    ];
     let defaults = Config::new(key);
     Ok(Config {
         public_url: serve.public_url,

@@ -200,6 +200,32 @@ pub(crate) fn r(workspace: &Workspace) -> Result<(), Error> {
     }
 }
 
+/// A Java with its compiler, for the tests of its kernels.
+pub(crate) fn java(workspace: &Workspace) -> Result<(), Error> {
+    const PACKAGE: &str = "openjdk-17-jdk-headless";
+    let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
+    let mut known = home.into_iter().chain([PathBuf::from("/usr/bin/java")]).filter(|java| java.is_file());
+    let java = known.next().or_else(|| find_program("java"));
+    let is_there = |java: Option<PathBuf>| {
+        java.is_some_and(|java| {
+            let mut command = workspace.command(java, Purpose::Work);
+            command.arg("--list-modules");
+            job::answer(command).is_some_and(|modules| modules.contains("jdk.jshell@"))
+        })
+    };
+    if is_there(java) {
+        return Ok(());
+    }
+    debian(workspace, "a Java with its compiler is missing", &[PACKAGE])?;
+    if is_there(Some("/usr/bin/java".into())) {
+        Ok(())
+    } else {
+        Err(Error::Failed(format!(
+            "there is no JDK, even with Debian's {PACKAGE}; install one, or set JAVA_HOME to it"
+        )))
+    }
+}
+
 /// A Chromium that the tests can drive.
 pub(crate) fn chromium(workspace: &Workspace) -> Result<(), Error> {
     let is_there = || PathBuf::from("/usr/bin/chromium").is_file();

@@ -53,6 +53,7 @@ enum Need {
     /// The default image with its packages.
     Image,
     R,
+    Java,
     PythonClient,
     Tarballs,
 }
@@ -103,7 +104,7 @@ const STEPS: [Step; 11] = [
         name: "rust",
         label: "the Rust tests",
         reads: Reads::Tests(tally::cargo_test),
-        needs: &[Need::Programs, Need::Image, Need::R],
+        needs: &[Need::Programs, Need::Image, Need::R, Need::Java],
         commands: |workspace| cargo(workspace, &["test", "--workspace", "--no-fail-fast"]),
     },
     Step {
@@ -156,7 +157,7 @@ const STEPS: [Step; 11] = [
         name: "python",
         label: "the published Python client against the server",
         reads: Reads::Tests(tally::unittest),
-        needs: &[Need::Programs, Need::PythonClient],
+        needs: &[Need::Programs, Need::PythonClient, Need::R, Need::Java],
         commands: |workspace| {
             // Looked for here, so that an empty folder is told apart from a broken one.
             files(workspace, "tests/python", ".py")?;
@@ -244,6 +245,7 @@ impl Preparations {
             Need::Image => artifacts::programs(workspace, Profile::Dev)
                 .and_then(|programs| setup::image(workspace, programs.of(Kind::Local))),
             Need::R => setup::r(workspace),
+            Need::Java => setup::java(workspace),
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),

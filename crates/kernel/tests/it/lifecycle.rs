@@ -270,9 +270,6 @@ async fn an_interpreter_that_does_not_start_says_why() {
     let outcome = start(sleeper.to_str().unwrap(), Some(SHORT)).await;
     std::fs::remove_file(&sleeper).unwrap();
     assert_eq!(outcome, Outcome::NotStarted(StartError::TimedOut { language: Language::Python, limit: SHORT }));
-    let spec = KernelSpec::new(Language::Java, "/bin/true", &dir);
-    let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
-    assert_eq!(outcome, Outcome::NotStarted(StartError::Unsupported(Language::Java)));
 }
 
 #[tokio::test]

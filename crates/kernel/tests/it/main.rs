@@ -3,6 +3,7 @@
 
 mod background;
 mod image;
+mod java;
 mod javascript;
 mod lifecycle;
 mod notebook;

@@ -48,8 +48,14 @@ pub(crate) fn kernel(language: Language) -> Subject {
 pub(crate) fn kernel_with(language: Language, change: impl FnOnce(&mut KernelLimits)) -> Subject {
     let workdir = Workdir::new();
     let mut spec = KernelSpec::new(language, find_interpreter(language, None).unwrap(), workdir.path());
+    spec.cache = cache();
     change(&mut spec.limits);
     Subject { kernel: Kernel::new(spec), workdir }
+}
+
+/// Where the harness that is compiled once stays for the next run of these tests.
+pub(crate) fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")
 }
 
 /// A kernel of this interpreter.

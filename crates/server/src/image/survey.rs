@@ -70,9 +70,14 @@ impl Survey {
     pub(super) fn of(images: &Images) -> Self {
         // The same interpreter serves many images.
         let mut versions = BTreeMap::new();
-        let mut version = |language, path: &Path| {
-            let known = versions.entry(path.to_path_buf());
-            known.or_insert_with(|| version_of(language, path).unwrap_or_default()).clone()
+        let mut survey = |language, path: PathBuf| {
+            let known = versions.entry(path);
+            let path = known.key().clone();
+            let found = || match agb_kernel::interpreter_lacks(language, &path) {
+                Some(advice) => Found::Missing(advice),
+                None => Found::At { version: version_of(language, &path).unwrap_or_default(), path },
+            };
+            known.or_insert_with(found).clone()
         };
         let report = |(at, definition): (usize, &std::sync::Arc<Definition>)| {
             let environment = images.environment(definition);
@@ -83,7 +88,7 @@ impl Survey {
                     let own = prepared.as_deref().filter(|_| language == Language::Python);
                     let found = agb_kernel::find_interpreter(language, own.or(definition.interpreter(language)));
                     let found = match found {
-                        Ok(path) => Found::At { version: version(language, &path), path },
+                        Ok(path) => survey(language, path),
                         Err(error) => Found::Missing(error.to_string()),
                     };
                     (language, found)

@@ -1,0 +1,281 @@
+//! Java: how it is started.
+//!
+//! The harness is compiled once per Java, when it is first used, into [`KernelSpec::cache`]; that takes a second or
+//! two. Then an archive of the classes that a first cell needs is made in the background, which halves the start of
+//! later kernels. Both are keyed by the harness and by the Java that made them, and both appear in one step: whoever
+//! finds them finds them whole.
+
+use std::collections::HashSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::harness::{Launch, Scratch};
+use crate::process::random_hex;
+use crate::{KernelSpec, Language, StartError};
+
+macro_rules! sources {
+    ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("java/", $name, ".java")))),*] };
+}
+
+/// The harness: classes and their sources.
+const SOURCES: [(&str, &str); 18] = sources![
+    "Cells",
+    "Channel",
+    "Cut",
+    "DefaultImports",
+    "Engine",
+    "Hints",
+    "Input",
+    "Json",
+    "Main",
+    "Output",
+    "Piece",
+    "Places",
+    "Problems",
+    "Report",
+    "Traces",
+    "Training",
+    "Values",
+    "Worker",
+];
+
+const MAIN: &str = "agb.kernel.Main";
+
+/// The oldest Java that compiles the harness.
+const OLDEST: u32 = 17;
+
+/// How the virtual machine is run. A program's first output counts, not its hundredth minute: one compiler that is
+/// quick, and the collector that needs no threads.
+const FLAGS: [&str; 7] = [
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-Xms16m",
+    // No files in /tmp, and no doors.
+    "-XX:-UsePerfData",
+    "-XX:+DisableAttachMechanism",
+    "-Djava.awt.headless=true",
+    "-Djdk.console=java.base",
+];
+
+pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
+    let failed = |reason: String| StartError::Prepare { language: Language::Java, reason };
+    let (java, cache) = (spec.interpreter.clone(), spec.cache.clone());
+    let installed = tokio::task::spawn_blocking(move || Installation::of(&java, &cache))
+        .await
+        .map_err(|_| failed("the server is shutting down".to_owned()))?
+        .map_err(failed)?;
+    let scratch = Scratch::create(spec).map_err(|error| failed(format!("no temporary directory: {error}")))?;
+    let mut args: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
+    args.push(format!("-Xmx{}k", spec.limits.java_heap >> 10));
+    args.push(format!("-Djava.io.tmpdir={}", scratch.path().display()));
+    let archive = installed.archive();
+    if archive.exists() {
+        args.push(format!("-XX:SharedArchiveFile={}", archive.display()));
+    }
+    args.extend(["-cp".to_owned(), installed.jar().display().to_string(), MAIN.to_owned()]);
+    Ok(Launch { program: installed.java, args, env: Vec::new(), source: "", scratch: Some(scratch) })
+}
+
+/// What a Java lacks to run kernels; `None` if it lacks nothing. Starts it.
+pub(crate) fn lacks(java: &Path) -> Option<String> {
+    let output = match command(java).arg("--list-modules").output() {
+        Ok(output) => output,
+        Err(error) => return Some(format!("{} could not be run: {error}", java.display())),
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    let version = said.lines().find_map(|line| line.strip_prefix("java.base@"));
+    let advice =
+        "install a JDK (on Debian: apt-get install openjdk-17-jdk-headless), or set AGB_JAVA to the java of one";
+    let java = java.display();
+    match version.and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()) {
+        None => Some(format!("{java} is no Java of version {OLDEST} or later; {advice}")),
+        Some(version) if version < OLDEST => {
+            Some(format!("{java} is Java {version}, and version {OLDEST} or later is needed; {advice}"))
+        }
+        Some(_) if !said.lines().any(|line| line.starts_with("jdk.jshell@")) => {
+            Some(format!("{java} has no compiler (module jdk.jshell): it is a runtime only; {advice}"))
+        }
+        Some(_) => None,
+    }
+}
+
+/// A harness that is compiled for a Java.
+#[derive(Debug)]
+struct Installation {
+    java: PathBuf,
+    folder: PathBuf,
+}
+
+impl Installation {
+    fn of(java: &Path, cache: &Path) -> Result<Self, String> {
+        // Links are followed: `/usr/bin/java` is another Java after an upgrade.
+        let real = java.canonicalize().map_err(|error| format!("{} could not be run: {error}", java.display()))?;
+        let installation = Self { folder: cache.join(format!("java-{}", key(&real))), java: real };
+        // One of a process's kernels does it, the others wait. Two processes do it twice, which harms nothing.
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !installation.archive().exists() {
+            [cache, &installation.folder].iter().for_each(|folder| sweep(folder));
+        }
+        if !installation.jar().exists() {
+            if let Some(complaint) = lacks(&installation.java) {
+                return Err(complaint);
+            }
+            installation.build(cache)?;
+        }
+        if !installation.archive().exists() {
+            installation.make_archive();
+        }
+        Ok(installation)
+    }
+
+    fn jar(&self) -> PathBuf {
+        self.folder.join("harness.jar")
+    }
+
+    fn archive(&self) -> PathBuf {
+        self.folder.join("classes.jsa")
+    }
+
+    fn build(&self, cache: &Path) -> Result<(), String> {
+        let failed = |what: &Path, error: io::Error| format!("{} could not be made: {error}", what.display());
+        private_folder(cache).map_err(|error| failed(cache, error))?;
+        let name = random_hex().map_err(|error| failed(cache, error))?;
+        let made = Temporary(cache.join(format!("{name}.tmp")));
+        let (sources, classes) = (made.0.join("sources"), made.0.join("classes"));
+        fs::create_dir_all(&sources).map_err(|error| failed(&sources, error))?;
+        let mut compiler = command(&self.java);
+        // The compiler's module instead of its command: a package may have the one without the other.
+        compiler.args([
+            "-m",
+            "jdk.compiler/com.sun.tools.javac.Main",
+            "-encoding",
+            "UTF-8",
+            "-proc:none",
+            "-nowarn",
+            "-d",
+        ]);
+        compiler.arg(&classes);
+        for (name, source) in SOURCES {
+            let file = sources.join(name).with_extension("java");
+            fs::write(&file, source).map_err(|error| failed(&file, error))?;
+            compiler.arg(file);
+        }
+        succeed(&mut compiler)?;
+        let ready = made.0.join("ready");
+        fs::create_dir(&ready).map_err(|error| failed(&ready, error))?;
+        let mut archiver = command(&self.java);
+        archiver.args(["-m", "jdk.jartool/sun.tools.jar.Main", "--create", "--no-compress", "--file"]);
+        succeed(archiver.arg(ready.join("harness.jar")).arg("-C").arg(&classes).arg("."))?;
+        match fs::rename(&ready, &self.folder) {
+            // Another process was first; its is as good.
+            Err(_) if self.jar().exists() => Ok(()),
+            made => made.map_err(|error| failed(&self.folder, error)),
+        }
+    }
+
+    /// Starts making the archive of classes, unless this process has tried before.
+    fn make_archive(&self) {
+        static TRIED: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+        let archive = self.archive();
+        if !TRIED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(archive.clone()) {
+            return;
+        }
+        let Ok(name) = random_hex() else { return };
+        let made = self.folder.join(format!("{name}.tmp"));
+        let mut java = command(&self.java);
+        java.args(FLAGS).arg(format!("-XX:ArchiveClassesAtExit={}", made.display()));
+        java.arg("-cp").arg(self.jar()).args([MAIN, "train"]);
+        // SAFETY: one system call on integers between fork and exec. It ends the child with the thread below, which
+        // lives until the child has ended, or this process has.
+        unsafe {
+            java.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+                -1 => Err(io::Error::last_os_error()),
+                _ => Ok(()),
+            });
+        }
+        let work = move || {
+            let made = Temporary(made);
+            let result = succeed(&mut java).and_then(|()| {
+                fs::rename(&made.0, &archive).map_err(|error| format!("{}: {error}", archive.display()))
+            });
+            if let Err(reason) = result {
+                tracing::warn!(reason, "no archive of Java's classes: kernels start slower");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("agb-java-archive".to_owned()).spawn(work) {
+            tracing::warn!(%error, "no thread to make an archive of Java's classes");
+        }
+    }
+}
+
+/// Removes what processes that were killed have left half made.
+fn sweep(folder: &Path) {
+    const OLD: Duration = Duration::from_secs(3600); // nothing takes so long
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let is_old =
+            entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD));
+        if is_old && entry.path().extension().is_some_and(|extension| extension == "tmp") {
+            drop(Temporary(entry.path()));
+        }
+    }
+}
+
+/// What a compiled harness depends on.
+fn key(java: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    (SOURCES, FLAGS, java).hash(&mut hasher);
+    // An upgrade in place changes this file, which holds all classes.
+    let modules = java.parent().and_then(Path::parent).map(|home| home.join("lib/modules"));
+    if let Some(meta) = modules.and_then(|file| fs::metadata(file).ok()) {
+        (meta.len(), meta.mtime(), meta.mtime_nsec()).hash(&mut hasher);
+    }
+    format!("{:016x}", hasher.finish())
+}
+
+/// Makes a folder in which only this user can write; what is there must be one. Others may read: a program that runs
+/// as another user starts from it.
+fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
+    let meta = fs::metadata(folder)?;
+    // SAFETY: plain system call that cannot fail.
+    if meta.uid() != unsafe { libc::geteuid() } || meta.mode() & 0o022 != 0 {
+        let reason = "it belongs to another user or others can write to it, and programs are started from it";
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
+    }
+    Ok(())
+}
+
+fn command(java: &Path) -> Command {
+    let mut command = Command::new(java);
+    command.env_clear().env("LANG", "C.UTF-8").stdin(Stdio::null());
+    command
+}
+
+fn succeed(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().display().to_string();
+    let Output { status, stdout, stderr } =
+        command.output().map_err(|error| format!("{program} could not be run: {error}"))?;
+    if status.success() {
+        return Ok(());
+    }
+    let said = [stdout, stderr].concat();
+    Err(format!("{program} could not compile the kernel ({status}): {}", String::from_utf8_lossy(&said).trim()))
+}
+
+/// A file or folder that goes if it is not moved away.
+struct Temporary(PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = if self.0.is_dir() { fs::remove_dir_all(&self.0) } else { fs::remove_file(&self.0) };
+    }
+}

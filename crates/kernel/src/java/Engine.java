@@ -1,0 +1,100 @@
+package agb.kernel;
+
+import java.lang.reflect.InvocationTargetException;
+import java.lang.reflect.Method;
+import jdk.jshell.execution.LocalExecutionControl;
+import jdk.jshell.spi.ExecutionControl;
+import jdk.jshell.spi.ExecutionControlProvider;
+import jdk.jshell.spi.ExecutionEnv;
+
+/**
+ * Where snippets run: in this process, all in one thread, which the program knows as {@code main}.
+ *
+ * <p>A snippet is stopped by {@code Thread.stop} where Java has it (up to 19), else by checks that JShell puts into the
+ * snippets' loops and methods.
+ */
+final class Engine extends LocalExecutionControl {
+    private static final boolean CAN_STOP_THREADS = Runtime.version().feature() < 20;
+
+    private final Worker worker = new Worker();
+    /** What {@link #relay} runs. */
+    private Method relayed;
+    private static Engine relaying;
+
+    /** Whether the value of the next snippet is asked for. */
+    boolean wantsValue;
+    /** The value, and how it reads. */
+    Values.Shown shown;
+    /** What the last snippet has thrown. */
+    Throwable thrown;
+
+    ExecutionControlProvider provider() {
+        return new ExecutionControlProvider() {
+            @Override
+            public String name() {
+                return "agb";
+            }
+
+            @Override
+            public ExecutionControl generate(ExecutionEnv env, java.util.Map<String, String> parameters) {
+                return Engine.this;
+            }
+        };
+    }
+
+    @Override
+    protected String invoke(Method method) throws Exception {
+        shown = null;
+        thrown = null;
+        try {
+            if (CAN_STOP_THREADS) {
+                run(method);
+            } else {
+                // Around this JShell keeps what its checks need.
+                relayed = method;
+                relaying = this;
+                Method relay = Engine.class.getDeclaredMethod("relay");
+                relay.setAccessible(true);
+                super.invoke(relay);
+            }
+        } catch (InvocationTargetException error) {
+            thrown = error.getCause();
+            throw error;
+        }
+        return "";
+    }
+
+    static void relay() throws Throwable {
+        try {
+            relaying.run(relaying.relayed);
+        } catch (InvocationTargetException error) {
+            throw error.getCause();
+        }
+    }
+
+    private void run(Method method) throws InvocationTargetException, StoppedException {
+        boolean isAsked = wantsValue;
+        worker.run(() -> {
+            method.setAccessible(true);
+            Object value = method.invoke(null);
+            // Here, because to show a value is to run the program's own methods.
+            if (isAsked) shown = Values.show(value);
+        });
+    }
+
+    /** Stops what runs, and the threads that it has started. May be called again. */
+    void stopAll() {
+        if (!CAN_STOP_THREADS) {
+            try {
+                super.stop();
+            } catch (EngineTerminationException | InternalException nothingRuns) {
+                // What has ended needs no stop.
+            }
+        }
+        worker.stop(CAN_STOP_THREADS);
+    }
+
+    Worker worker() {
+        return worker;
+    }
+}

@@ -1,0 +1,55 @@
+package agb.kernel;
+
+/**
+ * What JShell gets at once: a part of a cell.
+ *
+ * @param cell the number of the cell
+ * @param code the whole cell
+ * @param start where the part begins in it
+ * @param prefix how many characters of the source are not the cell's
+ * @param source the part as it is evaluated
+ * @param kind what it is
+ */
+record Piece(int cell, String code, int start, int prefix, String source, Kind kind) {
+    enum Kind {
+        IMPORT,
+        TYPE,
+        METHOD,
+        VARIABLE,
+        STATEMENT,
+        /** A statement that may have a value. */
+        CALL,
+        EXPRESSION,
+        /** It does not parse. */
+        BROKEN,
+    }
+
+    /** The position in the cell of one in the source. */
+    int inCell(int position) {
+        return Math.max(0, Math.min(code.length(), start + Math.max(0, position - prefix)));
+    }
+
+    /** The line in the cell, from 1, of a position in the source. */
+    int line(int position) {
+        return (int) code.substring(0, inCell(position)).chars().filter(c -> c == '\n').count() + 1;
+    }
+
+    /** The column, likewise. */
+    int column(int position) {
+        int at = inCell(position);
+        return at - (code.lastIndexOf('\n', at - 1) + 1) + 1;
+    }
+
+    /** The text of that line. */
+    String lineText(int position) {
+        int at = inCell(position);
+        int begin = code.lastIndexOf('\n', at - 1) + 1;
+        int end = code.indexOf('\n', at);
+        return code.substring(begin, end < 0 ? code.length() : end).stripTrailing();
+    }
+
+    /** As stack traces have it. */
+    String place(int position) {
+        return "cell-" + cell + ".java:" + line(position);
+    }
+}
