@@ -36,7 +36,7 @@ impl Language {
             ("r", Language::R),
             ("java", Language::Java),
         ];
-        let trimmed = name.trim();
+        let trimmed = name.trim_ascii();
         NAMES
             .iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(trimmed))
@@ -80,8 +80,9 @@ const SHOWN_CHARS: usize = 40;
 
 impl UnknownLanguage {
     fn new(given: &str) -> Self {
-        let mut shown: String = given.chars().take(SHOWN_CHARS).collect();
-        if shown.len() < given.len() {
+        let end = given.char_indices().nth(SHOWN_CHARS).map_or(given.len(), |(at, _)| at);
+        let mut shown = given[..end].to_owned();
+        if end < given.len() {
             shown.push('…');
         }
         Self { given: shown }

@@ -22,6 +22,7 @@ use crate::io::{Capabilities, Event, Input, LinkId, Loss, Output, State};
 use crate::rng::Rng;
 use crate::run::{Rejected, RunEnd, RunError, RunId, RunRequest, StreamEvent};
 use crate::time::Instant;
+#[cfg(feature = "text-chunks")]
 use crate::wire::envelope::Envelopes;
 use crate::wire::outgoing::{Address, PING};
 
@@ -45,6 +46,7 @@ pub struct Session {
     paused: bool,
     told_state: State,
     pushes: VecDeque<Event>,
+    #[cfg(feature = "text-chunks")]
     envelopes: Envelopes,
 }
 
@@ -65,6 +67,7 @@ impl Session {
             paused: false,
             told_state: State::Idle,
             pushes: VecDeque::new(),
+            #[cfg(feature = "text-chunks")]
             envelopes: Envelopes::default(),
         }
     }

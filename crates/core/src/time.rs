@@ -7,25 +7,31 @@ use std::time::Duration;
 /// A moment on one monotonic clock, as the time since an origin that the driver picks.
 ///
 /// The core never asks what time it is. A type of its own rather than `std::time::Instant` lets a test write
-/// `at(1_500)` and a browser count from `performance.now()`.
+/// `at(1_500)` and a browser count from `performance.now()`. To the nanosecond, for 584 years.
 #[derive(Copy, Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Instant(Duration);
+pub struct Instant(u64);
 
 impl Instant {
     /// The driver's origin.
-    pub const ORIGIN: Self = Self(Duration::ZERO);
+    pub const ORIGIN: Self = Self(0);
 
     /// The moment `elapsed` after the origin.
     #[must_use]
     pub const fn since_origin(elapsed: Duration) -> Self {
-        Self(elapsed)
+        Self(nanoseconds(elapsed))
     }
 
     /// Time since the origin.
     #[must_use]
     pub const fn elapsed(self) -> Duration {
-        self.0
+        Duration::from_nanos(self.0)
     }
+}
+
+/// Of a longer time as many as there can be.
+const fn nanoseconds(time: Duration) -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    if time.as_secs() >= u64::MAX / SECOND { u64::MAX } else { time.as_secs() * SECOND + time.subsec_nanos() as u64 }
 }
 
 impl Add<Duration> for Instant {
@@ -33,7 +39,7 @@ impl Add<Duration> for Instant {
 
     /// Saturates: a limit of [`Duration::MAX`] means "never".
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(duration))
+        Self(self.0.saturating_add(nanoseconds(duration)))
     }
 }
 
@@ -42,7 +48,7 @@ impl Sub for Instant {
 
     /// Zero when `earlier` is the later one.
     fn sub(self, earlier: Self) -> Duration {
-        self.0.saturating_sub(earlier.0)
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }
 

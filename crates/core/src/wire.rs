@@ -6,10 +6,12 @@
 //!
 //! Every reader here is total: any text gives a value, never a panic.
 
+#[cfg(feature = "text-chunks")]
 pub(crate) mod envelope;
 pub mod incoming;
 pub(crate) mod object;
 pub mod outgoing;
+#[cfg(feature = "text-chunks")]
 mod scan;
 pub mod service;
 pub(crate) mod text;

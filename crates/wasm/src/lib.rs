@@ -38,12 +38,3 @@ mod run;
 mod session;
 mod socket;
 mod timer;
-
-use wasm_bindgen::prelude::wasm_bindgen;
-
-/// Version of the core.
-#[wasm_bindgen]
-#[must_use]
-pub fn version() -> String {
-    env!("CARGO_PKG_VERSION").to_owned()
-}

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use agb_core::operations::{SessionAccess, SessionData};
-use agb_core::{Extensions, Language, RunRequest, SessionConfig};
+use agb_core::operations::SessionAccess;
+use agb_core::{Language, RunRequest};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -30,20 +30,11 @@ pub struct NativeSession {
 #[wasm_bindgen]
 pub fn attach(access: &str) -> Result<NativeSession, JsValue> {
     let access = SessionAccess::parse(access).map_err(|error| host::coded_error("BAD_ACCESS", &error.to_string()))?;
-    let data = access.into_session();
     Ok(NativeSession {
-        driver: drive(&data),
         #[cfg(feature = "account")]
-        account: crate::account::Member::guest(data),
+        account: crate::account::Member::guest(access.clone().into_session()),
+        driver: Some(Driver::new(access.into_config())),
     })
-}
-
-/// A driver for a session, if that can stream at all.
-pub(crate) fn drive(data: &SessionData) -> Option<Rc<Driver>> {
-    let mut config = SessionConfig::new(data.ws_url.as_deref()?, data.token.clone());
-    data.run_code_target().clone_into(&mut config.target);
-    config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
-    Some(Driver::new(config))
 }
 
 #[wasm_bindgen]

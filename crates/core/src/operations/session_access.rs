@@ -11,8 +11,9 @@ use crate::config::BaseUrl;
 use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
 use crate::secret::Secret;
-use crate::wire::DEFAULT_TARGET;
+use crate::session::SessionConfig;
 use crate::wire::object::{self as json, Object};
+use crate::wire::{DEFAULT_TARGET, Extensions};
 
 /// What the holder of an access may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -165,6 +166,15 @@ impl SessionAccess {
         Value::Object(object).to_string()
     }
 
+    /// How to connect, for a client that does nothing else.
+    #[must_use]
+    pub fn into_config(self) -> SessionConfig {
+        let mut config = SessionConfig::new(self.ws_url, self.token);
+        config.extensions = Extensions::from_names(self.extensions.iter().map(String::as_str));
+        config.target = self.target;
+        config
+    }
+
     /// The session as far as its holder gets to know it.
     #[must_use]
     pub fn into_session(self) -> SessionData {
@@ -244,6 +254,12 @@ mod tests {
         assert_eq!(SessionAccess::parse(&access.to_json()), Ok(access.clone()));
         assert_eq!(serde_json::from_str::<Value>(&access.to_json()).unwrap(), granted());
         assert!(!format!("{access:?}").contains("PAGE"));
+        let config = access.clone().into_config();
+        assert_eq!(
+            (config.url.as_str(), config.token.expose(), config.target.as_str()),
+            ("wss://ws", "PAGE", "codespace")
+        );
+        assert_eq!(config.extensions, Extensions { flow: true, ..Extensions::default() });
         let data = access.into_session();
         assert_eq!((data.session_id.as_str(), data.run_code_target()), ("s-1", "codespace"));
         assert_eq!((data.ws_url.as_deref(), data.token.expose()), (Some("wss://ws"), "PAGE"));

@@ -1,25 +1,29 @@
 //! What a service's messages do to their runs.
 
-use std::borrow::Cow;
-
 use super::Session;
 use super::runs::Phase;
 use crate::batch::Stream;
 use crate::io::Event;
 use crate::run::{Finish, RunEnd, RunError, RunId, Violation};
+#[cfg(feature = "text-chunks")]
 use crate::wire::envelope::Known;
 use crate::wire::incoming::{self, Incoming, Message, Text};
+#[cfg(feature = "text-chunks")]
 use crate::wire::text::BadEscape;
 
 impl Session {
     pub(super) fn text(&mut self, text: &str) {
+        #[cfg(feature = "text-chunks")]
         if let Some(known) = self.envelopes.read(text)
             && self.known(&known)
         {
             return;
         }
         let Incoming::Run { invocation, seq, message } = incoming::parse(text) else { return };
-        if let (Cow::Borrowed(invocation), Message::Chunk(stream, Text::Raw(chunk))) = (&invocation, &message) {
+        #[cfg(feature = "text-chunks")]
+        if let (std::borrow::Cow::Borrowed(invocation), Message::Chunk(stream, Text::Raw(chunk))) =
+            (&invocation, &message)
+        {
             self.envelopes.learn(text, invocation, *stream, seq, *chunk);
         }
         let Some(id) = self.runs.find(&invocation) else {
@@ -38,6 +42,7 @@ impl Session {
     }
 
     /// Takes the next chunk of a run that has been heard of. `false`: it is not that simple, and nothing has been done.
+    #[cfg(feature = "text-chunks")]
     fn known(&mut self, known: &Known<'_>) -> bool {
         let Some(id) = self.runs.find(known.invocation) else { return false };
         let Some(run) = self.runs.get_mut(id) else { return false };

@@ -2,9 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::SDK;
 use super::object::{Object, Value};
 use super::text::Raw;
-use super::{SDK, scan};
 use crate::batch::Stream;
 use crate::io::Push;
 use crate::result::{RichResult, RunFailure};
@@ -76,7 +76,8 @@ impl Text<'_> {
 /// Reads one text frame.
 #[must_use]
 pub fn parse(text: &str) -> Incoming<'_> {
-    if let Some(found) = scan::chunk(text) {
+    #[cfg(feature = "text-chunks")]
+    if let Some(found) = super::scan::chunk(text) {
         let message = Message::Chunk(found.stream, Text::Raw(found.chunk));
         return Incoming::Run { invocation: found.invocation.into(), seq: found.seq, message };
     }
@@ -206,7 +207,8 @@ fn string(object: &Object<'_>, name: &str) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    text.chars().take(100).collect()
+    let end = text.char_indices().nth(100).map_or(text.len(), |(at, _)| at);
+    text[..end].to_owned()
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ impl<'a> Raw<'a> {
     }
 
     /// As it stood on the wire.
+    #[cfg(feature = "text-chunks")]
     pub(crate) const fn escaped(self) -> &'a str {
         self.text
     }

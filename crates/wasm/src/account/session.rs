@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use agb_core::Secret;
 use agb_core::http::Operation;
 use agb_core::operations::{
     AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime, RunCode,
     SessionData, SetLabels, ToolRoute,
 };
+use agb_core::{Extensions, Secret, SessionConfig};
 use js_sys::Promise;
 use serde_json::Value;
 use wasm_bindgen::JsValue;
@@ -18,6 +18,7 @@ use super::answer;
 use super::client::pairs;
 use super::host;
 use super::http::{Http, reader};
+use crate::driver::Driver;
 use crate::object;
 use crate::session::{self, NativeSession};
 
@@ -37,7 +38,7 @@ impl Member {
 
 impl NativeSession {
     pub(crate) fn of_account(http: Rc<Http>, data: SessionData) -> Self {
-        Self { driver: session::drive(&data), account: Member { http, is_guest: false, data } }
+        Self { driver: drive(&data), account: Member { http, is_guest: false, data } }
     }
 
     /// Calls the service about this session.
@@ -57,6 +58,14 @@ impl NativeSession {
     fn is_open_to(&self, route: &ToolRoute) -> bool {
         !self.account.is_guest || matches!(route, ToolRoute::Link { .. })
     }
+}
+
+/// A driver for a session, if that can stream at all.
+fn drive(data: &SessionData) -> Option<Rc<Driver>> {
+    let mut config = SessionConfig::new(data.ws_url.as_deref()?, data.token.clone());
+    data.run_code_target().clone_into(&mut config.target);
+    config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
+    Some(Driver::new(config))
 }
 
 #[wasm_bindgen]

@@ -3,7 +3,7 @@
 import { NativeSession as StreamingSession } from "#wasm";
 import type { Answer, ListPage, RunResult, SessionDetails, ToolDescription, ToolResult } from "../binding.js";
 
-export { default, NativeRun, setLogger, version } from "#wasm";
+export { default, NativeRun, setLogger } from "#wasm";
 
 type Absent = null | undefined;
 

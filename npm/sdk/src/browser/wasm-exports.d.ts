@@ -7,7 +7,6 @@ type Absent = null | undefined;
 export default function init(options?: {
   module_or_path: string | URL | Request | Response | BufferSource | WebAssembly.Module;
 }): Promise<unknown>;
-export function version(): string;
 export function setLogger(level: number, sink: (level: "debug" | "trace", target: string, message: string) => void): void;
 export function attach(access: string): NativeSession;
 
