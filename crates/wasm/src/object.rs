@@ -25,14 +25,14 @@ pub(crate) fn failure(failure: &RunFailure) -> JsValue {
     host::failure(&failure.name, &failure.value, &failure.traceback)
 }
 
-/// A `RunResult` with these logs.
-pub(crate) fn run_result(execution: &Execution, texts: &Array, marks: Vec<u32>) -> JsValue {
+/// A `RunResult` with these results and logs.
+pub(crate) fn run_result(execution: &Execution, results: Vec<JsValue>, texts: &Array, marks: Vec<u32>) -> JsValue {
     host::run_result(
         &execution.request_id,
         execution.success,
         execution.execution_count.map(|count| count as f64),
         execution.execution_time,
-        execution.results.iter().map(rich_result).collect(),
+        results,
         execution.error.as_ref().map_or(JsValue::NULL, failure),
         &execution.error_message,
         execution.truncated,

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use agb_core::result::{Execution, RichResult};
+use agb_core::result::Execution;
 use agb_core::{Batch, Mark, RemoteError, RunEnd, RunId, RunRequest, Stream, StreamEvent};
 use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
@@ -30,7 +30,8 @@ struct Story {
     /// Texts that the driver has put here and [`NativeRun::take`] has not taken.
     texts: Array,
     log: Log,
-    results: Vec<RichResult>,
+    /// As JavaScript got them: the result has the very same objects.
+    results: Vec<JsValue>,
     error: Option<RemoteError>,
     end: Option<RunEnd>,
 }
@@ -112,8 +113,9 @@ impl Story {
     fn event(&mut self, event: &StreamEvent) -> Option<JsValue> {
         match event {
             StreamEvent::Result(result) => {
+                let result = object::rich_result(result);
                 self.results.push(result.clone());
-                Some(host::result_event(object::rich_result(result)))
+                Some(host::result_event(result))
             }
             StreamEvent::Error(error) => {
                 self.error = Some(error.clone());
@@ -153,10 +155,10 @@ impl Story {
         let Some(end) = &self.end else { return JsValue::NULL };
         let log = std::mem::replace(&mut self.log, Log::new(0));
         let results = std::mem::take(&mut self.results);
-        let mut execution = Execution::from_stream(invocation.to_owned(), results, self.error.as_ref(), end);
+        let mut execution = Execution::from_stream(invocation.to_owned(), Vec::new(), self.error.as_ref(), end);
         execution.truncated = log.is_truncated();
         let (texts, marks) = log.into_parts();
-        object::run_result(&execution, &texts, marks)
+        object::run_result(&execution, results, &texts, marks)
     }
 }
 

@@ -40,7 +40,8 @@ pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize) -> JsVa
     }
     execution.truncated |= log.is_truncated();
     let (texts, marks) = log.into_parts();
-    object::run_result(&execution, &texts, marks)
+    let results = execution.results.iter().map(object::rich_result).collect();
+    object::run_result(&execution, results, &texts, marks)
 }
 
 pub(crate) fn tools(tools: Vec<Tool>) -> JsValue {

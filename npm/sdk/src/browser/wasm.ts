@@ -7,12 +7,15 @@
  * @module
  */
 
-import startSession, * as session from "#wasm";
+import startSession, { attach, setLogger } from "#wasm";
 import { NativeAddonError } from "../errors.js";
 import type { InitializeOptions } from "../initialize.js";
 
-/** What both builds of `crates/wasm` export. */
-export type Wasm = Pick<typeof session, "attach" | "setLogger">;
+/** What both builds of `crates/wasm` export. (Named one by one: of a namespace the bundler keeps all.) */
+export interface Wasm {
+  readonly attach: typeof attach;
+  readonly setLogger: typeof setLogger;
+}
 /** What the larger one exports. */
 export type AccountWasm = typeof import("./account.js");
 
@@ -75,7 +78,7 @@ export function builds(onLoad: (wasm: Wasm) => void): { session: Build<Wasm>; ac
       "agb_bg.wasm",
       async (source) => {
         await startSession(source === undefined ? source : { module_or_path: source });
-        return session;
+        return { attach, setLogger };
       },
       onLoad,
     ),

@@ -1,7 +1,10 @@
 use super::*;
 use crate::rng::dice::Dice;
+#[cfg(feature = "text-chunks")]
+use crate::wire::scan;
 
 /// Reads a message without the scanner.
+#[cfg(feature = "text-chunks")]
 fn slowly(text: &str) -> Incoming<'static> {
     let text: &'static str = Box::leak(text.to_owned().into_boxed_str()); // some MB, gone with the test
     Object::parse(text).map_or(Incoming::Garbage, |envelope| parse_envelope(&envelope))
@@ -21,6 +24,7 @@ fn meaning(incoming: &Incoming<'_>) -> String {
 }
 
 #[test]
+#[cfg(feature = "text-chunks")]
 fn a_chunk_is_scanned_and_not_parsed() {
     let text = r#"{"invocationId":"ab","source":"s","target":"SDK","data":{"phase":"event","eventType":"stdout","chunk":"x\n","seq":7}}"#;
     assert!(scan::chunk(text).is_some());
@@ -28,6 +32,7 @@ fn a_chunk_is_scanned_and_not_parsed() {
 }
 
 #[test]
+#[cfg(feature = "text-chunks")]
 fn spaces_order_and_spelling_do_not_matter() {
     let text = " { \"data\" : { \"chunk\" : \"grün\" , \"eventType\" : \"stderr\", \"extra\" : -1.5e3, \"phase\":\"event\" } ,\n\"requestId\":\"r\", \"ok\":true } ";
     assert!(scan::chunk(text).is_some());
@@ -38,6 +43,7 @@ fn spaces_order_and_spelling_do_not_matter() {
 }
 
 #[test]
+#[cfg(feature = "text-chunks")]
 fn the_scanner_agrees_with_the_parser() {
     // Bits of messages put together at random: whatever the scanner takes, the parser must read the same.
     const BITS: [&str; 34] = [
