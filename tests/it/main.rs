@@ -1,5 +1,6 @@
 //! End to end: real clients, a real server, real interpreters.
 
+mod encrypted;
 mod quickstart;
 mod readme;
 mod server;

@@ -19,7 +19,11 @@ pub(crate) struct TestServer {
 
 impl TestServer {
     pub(crate) async fn start() -> Self {
-        let server = Server::new(Config::new(KEY.into())).expect("the server starts");
+        Self::with(Config::new(KEY.into())).await
+    }
+
+    pub(crate) async fn with(config: Config) -> Self {
+        let server = Server::new(config).expect("the server starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let (stop, stopped) = oneshot::channel();

@@ -1,8 +1,9 @@
 //! A string that never prints itself.
 
 use std::fmt;
-use std::hint::black_box;
 use std::sync::Arc;
+
+use subtle::{Choice, ConstantTimeEq};
 
 /// An API key, a session token, or anything else that must not reach a log or an error text.
 ///
@@ -34,13 +35,12 @@ impl Secret {
     /// much of it was right.
     pub fn matches(&self, candidate: &str) -> bool {
         let own = self.0.as_bytes();
-        let mut difference = u8::from(own.len() != candidate.len());
-        for (index, &byte) in candidate.as_bytes().iter().enumerate() {
+        let mut equal = Choice::from(u8::from(own.len() == candidate.len()));
+        for (index, byte) in candidate.as_bytes().iter().enumerate() {
             // Past the end of our own text compare with something: the lengths already differ there.
-            let ours = own.get(index).copied().unwrap_or(0);
-            difference |= black_box(ours ^ byte);
+            equal &= own.get(index).unwrap_or(&0).ct_eq(byte);
         }
-        black_box(difference) == 0
+        equal.into()
     }
 }
 

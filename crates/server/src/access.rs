@@ -34,7 +34,7 @@ struct Given {
 #[derive(Debug)]
 pub(crate) struct Pass {
     scope: AccessScope,
-    /// Absent for the session's own token, which lasts as long as the session.
+    /// Absent for the session's own token.
     ends: Option<watch::Receiver<Instant>>,
 }
 
@@ -46,6 +46,8 @@ pub(crate) enum Denied {
     Unknown,
     #[error("the access has expired: have your server renew it or give a new one (session.browserAccess)")]
     Expired,
+    #[error("the session's token has expired: fetch the session anew with the API key, which gives a new one")]
+    OwnExpired,
     #[error("the access is for another session: attach with the access that belongs to this one")]
     OtherSession,
     #[error("the access is for watching only: ask for one with the scope \"run\"")]
@@ -113,7 +115,7 @@ impl Accesses {
 }
 
 impl Pass {
-    /// Of the session's own token: everything, for as long as the session lives.
+    /// Of the session's own token: everything. What was opened with it stays open for as long as the session lives.
     pub(crate) const fn of_owner() -> Self {
         Self { scope: AccessScope::Run, ends: None }
     }

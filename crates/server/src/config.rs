@@ -9,6 +9,8 @@ use agb_core::language::Language;
 use agb_core::secret::Secret;
 
 use crate::image::Images;
+use crate::keys::ApiKey;
+use crate::tls::TlsFiles;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -16,8 +18,14 @@ const MIB: usize = 1024 * KIB;
 /// Everything a server is told before it starts.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The key that the HTTP calls must carry.
-    pub api_key: Secret,
+    /// The keys that the HTTP calls may carry.
+    pub api_keys: Vec<ApiKey>,
+    /// A file with more of them, a line each: a name, white space, the key; `#` before comments. It is read again when
+    /// it changes.
+    pub api_keys_file: Option<PathBuf>,
+    /// The certificate with which [`Server::serve`](crate::Server::serve) encrypts; without one it does not. It is
+    /// read again when it changes.
+    pub tls: Option<TlsFiles>,
     /// Where clients reach this server, when that is not what they say in `Host` (a reverse proxy that rewrites it).
     /// An `http` or `https` URL without a trailing slash.
     pub public_url: Option<String>,
@@ -37,10 +45,12 @@ pub struct Config {
 }
 
 impl Config {
-    /// The defaults, with this key.
+    /// The defaults, with this key under the name [`ApiKey::DEFAULT_NAME`].
     pub fn new(api_key: Secret) -> Self {
         Self {
-            api_key,
+            api_keys: vec![ApiKey { name: ApiKey::DEFAULT_NAME.to_owned(), secret: api_key }],
+            api_keys_file: None,
+            tls: None,
             public_url: None,
             allow_origins: Vec::new(),
             interpreters: BTreeMap::new(),
@@ -71,10 +81,23 @@ pub struct Limits {
     pub max_body: usize,
     /// Message of a WebSocket client. The same as a body: the same program must fit through either door.
     pub max_message: usize,
-    /// Time for the head of a request, and then for its body. Nobody honest needs 30 s on a line that is any use.
+    /// Header lines of a request. Browsers and proxies together send 30; 100 is what most servers take.
+    pub max_headers: usize,
+    /// Head of a request, bytes, 8192 at least. `createSession` has labels and statistics in its address; 64 KiB is
+    /// eight times what proxies let through.
+    pub max_head: usize,
+    /// Time for a TLS handshake, the head of a request, and then for its body. Nobody honest needs 30 s on a line that
+    /// is any use.
     pub read_timeout: Duration,
     /// TCP connections at once. Far above what the sessions need, far below the usual 1024 descriptors.
     pub max_connections: usize,
+    /// TCP connections at once from one address, so that no one client has all the seats. This machine's own are not
+    /// counted: all clients of a reverse proxy on it come from there.
+    pub max_connections_per_address: usize,
+    /// Calls a second of one API key, and of each session's tokens, in the long run. Two cores answer a few thousand.
+    pub calls_per_second: u32,
+    /// Calls at once before that counts: a test suite that starts everything at once is no attack.
+    pub calls_burst: u32,
     /// Runs and calls at once in one session. Each waits or runs in one of four kernels; more than 256 are a program's mistake.
     pub max_runs: usize,
     /// Programs and arguments of what goes on in one session, in all. A hundred large notebooks' worth.
@@ -97,6 +120,9 @@ pub struct Limits {
     pub silence_timeout: Duration,
     /// A client that takes no byte for so long is gone. As above.
     pub write_timeout: Duration,
+    /// How long a session's own token opens it. Those who have the API key get a new one from the second half of this
+    /// on. A day, as for sessions; a client that is in use for longer fetches its session anew.
+    pub token_time: Duration,
     /// How long an access lasts that a page is given (`browserAccess`). 15 min: longer than a page takes to load, short
     /// enough for a token that was seen by somebody.
     pub access_time: Duration,
@@ -116,8 +142,13 @@ impl Default for Limits {
             max_run_timeout: Duration::from_secs(24 * 3600),
             max_body: 16 * MIB,
             max_message: 16 * MIB,
+            max_headers: 100,
+            max_head: 64 * KIB,
             read_timeout: Duration::from_secs(30),
             max_connections: 800,
+            max_connections_per_address: 200,
+            calls_per_second: 1000,
+            calls_burst: 2000,
             max_runs: 256,
             max_held: 64 * MIB,
             run_buffer: 256 * KIB,
@@ -128,6 +159,7 @@ impl Default for Limits {
             heartbeat: Duration::from_secs(20),
             silence_timeout: Duration::from_secs(120),
             write_timeout: Duration::from_secs(120),
+            token_time: Duration::from_secs(24 * 3600),
             access_time: Duration::from_secs(15 * 60),
             max_access_time: Duration::from_secs(24 * 3600),
             shutdown_grace: Duration::from_secs(5),

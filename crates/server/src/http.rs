@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{Method, Uri, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::FutureExt;
@@ -56,6 +56,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
         .layer(from_fn(catch_panics))
+        .layer(map_response(protect))
         .with_state(shared)
 }
 
@@ -64,8 +65,13 @@ async fn check_key(State(shared): State<Arc<Shared>>, request: Request, next: Ne
     let key = key.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match key {
         None => ApiError::NoKey.into_response(),
-        Some((_, key)) if shared.config.api_key.matches(key.trim()) => next.run(request).await,
-        Some(_) => ApiError::WrongKey.into_response(),
+        Some((_, key)) => match shared.keys.find(key.trim()) {
+            None => ApiError::WrongKey.into_response(),
+            Some(caller) => match caller.bucket.take() {
+                Ok(()) => next.run(request).await,
+                Err(wait) => ApiError::TooOften { wait }.into_response(),
+            },
+        },
     }
 }
 
@@ -75,6 +81,23 @@ async fn no_route(uri: Uri) -> ApiError {
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     ApiError::WrongMethod { method, path: uri.path().chars().take(200).collect() }
+}
+
+/// No answer of this server is a page: browsers are told to treat none as one, whatever a program has put into it.
+///
+/// There is no `Strict-Transport-Security`: it binds every port of a host, and this host is often `localhost`.
+async fn protect(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
 }
 
 /// A panic is a defect of ours; even then the client gets an answer, and the others notice nothing.

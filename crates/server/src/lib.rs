@@ -9,13 +9,15 @@
 //!
 //! | module | what lives there | how long |
 //! | --- | --- | --- |
-//! | `server` | accept loop, the orderly end | the process |
+//! | `server` | what its parts share, the orderly end | the process |
+//! | `door` | TCP connections, TLS, who waits how long | the process |
 //! | `sessions` | all sessions, the sweeper | the process |
 //! | `session` | a folder, kernels, runs | from create to release, or until idle |
 //! | `connection` | one WebSocket | as long as the client stays |
 //! | `run` | one program's events | the program, and until its viewer has seen the end |
 //!
-//! Beside them: `http` (routes, key, envelope), `tools` (what `callTool` calls) and `image` (what sessions are created
+//! Beside them: `http` (routes, envelope), `keys` (several, read again when their file changes), `rate` (how often a
+//! key or a session may call), `tools` (what `callTool` calls) and `image` (what sessions are created
 //! from).
 //!
 //! Invariants:
@@ -35,6 +37,8 @@
 //! | `stdout`, `stderr` events | `background: true` on what earlier runs have left behind and was written before this one |
 //! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`; `stateLost: true` when variables are gone |
 //! | `run_code` (not streamed) | `error: {name, value, traceback}`, `stateLost` and `background: {stdout, stderr}`, likewise |
+//! | HTTP 429 | the envelope with a code `LimitExceeded.…`, and `Retry-After` in seconds |
+//! | `token` of a session | lasts a day (`--token-time`); `getSession` gives a new one from the second half of that on |
 //! | WebSocket close codes | 1008: too many messages that are no requests; 1009: a message above the limit; 4401, 4403: the token, or the page's origin, opens nothing (any more), or something else; 4404: the session was released, or never was |
 //! | `POST <linkUrl>/browserAccess`, `X-Access-Token` of the session itself | body `scope` (`run`, `read`), `lastsS`, `renew`; `data` is `{sessionId, wsUrl, linkUrl, token, expiresAt, scope, extensions, target}`: a way into this session for a while, for a web page |
 //! | WebSocket sub-protocols | `agb.v1` is selected where it is offered; `agb.token.<token>` is a browser's way to send the token. Such a client is never refused by an HTTP status, which browsers hide, but by a close code and a reason |
@@ -55,13 +59,18 @@
 mod access;
 mod config;
 mod connection;
+mod door;
 mod http;
 mod image;
+mod keys;
 mod random;
+mod rate;
+mod reload;
 mod run;
 mod server;
 mod session;
 mod sessions;
+mod tls;
 mod tools;
 
 pub use config::{Config, Limits};
@@ -69,8 +78,10 @@ pub use http::{InvalidOrigin, InvalidPublicUrl};
 pub use image::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,
 };
+pub use keys::{ApiKey, KeysError};
 pub use random::api_key;
-pub use server::{Server, StartError};
+pub use server::{ExposureError, Server, StartError};
+pub use tls::{TlsError, TlsFiles};
 
 /// The extensions to AGB's wire that this server knows, by their names in the protocol.
 pub const EXTENSIONS: &[&str] = &["flow", "cancel", "browserAccess"];

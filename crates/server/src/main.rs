@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
-use agb_server::{Config, Limits, Server};
+use agb_server::{ApiKey, Config, Limits, Server, TlsFiles};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,9 +41,25 @@ struct Serve {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value_t = Config::DEFAULT_LISTEN, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// The key that clients must give; without one a random key is made and printed.
+    /// The key that clients must give; without any a random key is made and printed. A key that is given here and not
+    /// by the environment is seen by everybody who can list processes.
     #[arg(long, env = "AGB_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
+    /// A file of keys, a line each: NAME KEY, # before comments, at least 16 characters a key. It is read again when it
+    /// changes and at SIGHUP: a key that was taken out opens nothing more.
+    #[arg(long, value_name = "FILE")]
+    api_keys_file: Option<PathBuf>,
+    /// Speak https and wss with this certificate (PEM, with those between it and the authority). It is read again when
+    /// it changes and at SIGHUP.
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Listen elsewhere than on this machine's loopback without encryption: for a container, or behind something that
+    /// encrypts.
+    #[arg(long)]
+    insecure_listen: bool,
     /// Where clients reach this server, when a proxy hides the Host that they asked for.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
@@ -105,12 +121,27 @@ struct LimitArgs {
     /// Message of a WebSocket client.
     #[arg(long, default_value_t = Limits::default().max_message, value_name = "BYTES")]
     max_message: usize,
-    /// Time for the head of a request, and for its body.
+    /// Header lines of a request; more are refused (HTTP 431).
+    #[arg(long, default_value_t = Limits::default().max_headers, value_name = "N")]
+    max_headers: usize,
+    /// Head of a request; a larger one is refused (HTTP 431).
+    #[arg(long, default_value_t = Limits::default().max_head, value_name = "BYTES")]
+    max_head: usize,
+    /// Time for a TLS handshake, for the head of a request, and for its body.
     #[arg(long, default_value_t = seconds(Limits::default().read_timeout), value_name = "SECONDS")]
     read_timeout: f64,
     /// TCP connections at once; more wait.
     #[arg(long, default_value_t = Limits::default().max_connections, value_name = "N")]
     max_connections: usize,
+    /// TCP connections at once from one address; more are closed. Those from this machine are not counted.
+    #[arg(long, default_value_t = Limits::default().max_connections_per_address, value_name = "N")]
+    max_connections_per_address: usize,
+    /// Calls a second of one API key, and of each session's tokens; more are refused (HTTP 429, Retry-After).
+    #[arg(long, default_value_t = Limits::default().calls_per_second, value_name = "N")]
+    calls_per_second: u32,
+    /// Calls at once before that counts.
+    #[arg(long, default_value_t = Limits::default().calls_burst, value_name = "N")]
+    calls_burst: u32,
     /// Runs and calls at once in one session.
     #[arg(long, default_value_t = Limits::default().max_runs, value_name = "N")]
     max_runs: usize,
@@ -138,9 +169,12 @@ struct LimitArgs {
     /// A WebSocket client that is silent for so long, pings included, is gone.
     #[arg(long, default_value_t = seconds(Limits::default().silence_timeout), value_name = "SECONDS")]
     silence_timeout: f64,
-    /// A WebSocket client that takes nothing for so long is gone.
+    /// A client that takes nothing for so long is gone.
     #[arg(long, default_value_t = seconds(Limits::default().write_timeout), value_name = "SECONDS")]
     write_timeout: f64,
+    /// How long a session's own token opens it; with the API key a new one is had from half of this on.
+    #[arg(long, default_value_t = seconds(Limits::default().token_time), value_name = "SECONDS")]
+    token_time: f64,
     /// How long an access lasts that a page is given, unless it is asked for with another time.
     #[arg(long, default_value_t = seconds(Limits::default().access_time), value_name = "SECONDS")]
     access_time: f64,
@@ -178,30 +212,42 @@ fn main() -> ExitCode {
 
 async fn run(serve: Serve) -> Result<(), String> {
     let stop = stop(serve.exit_with_stdin)?;
-    let (listen, made_key) = (serve.listen, serve.api_key.is_none());
-    let config = config(serve)?;
-    let key = config.api_key.clone();
-    let server = Server::new(config).map_err(|error| error.to_string())?;
+    let (listen, insecure) = (serve.listen, serve.insecure_listen);
+    let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
+    let made_key = (serve.api_key.is_none() && serve.api_keys_file.is_none()).then(agb_server::api_key);
+    let server = Server::new(config(serve, made_key.clone())?).map_err(|error| error.to_string())?;
+    server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
-    if made_key {
+    if let Some(key) = made_key {
         say(&format!("agb-server made the API key {}", key.expose()));
     }
-    say(&format!("agb-server listening on http://{address}"));
-    server.serve(listener, stop).await;
+    say(&format!("agb-server listening on {scheme}://{address}"));
+    let reloading = async {
+        while hang_up.recv().await.is_some() {
+            server.reload();
+        }
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = server.serve(listener, stop) => {}
+        () = reloading => {}
+    }
     tracing::info!("ended");
     Ok(())
 }
 
-fn config(serve: Serve) -> Result<Config, String> {
-    let key = serve.api_key.map_or_else(agb_server::api_key, Secret::from);
+fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
+    let key = serve.api_key.map(Secret::from).or(made_key);
     let interpreters = [
         (Language::Python, serve.python),
         (Language::JavaScript, serve.node),
         (Language::R, serve.r),
         (Language::Java, serve.java),
     ];
-    let defaults = Config::new(key);
+    let defaults = Config::new(Secret::default());
+    let name = ApiKey::DEFAULT_NAME.to_owned();
     Ok(Config {
         public_url: serve.public_url,
         allow_origins: serve.allow_origin,
@@ -209,7 +255,9 @@ fn config(serve: Serve) -> Result<Config, String> {
         images: serve.place.images()?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         limits: limits(&serve.limits)?,
-        api_key: defaults.api_key,
+        api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
+        api_keys_file: serve.api_keys_file,
+        tls: serve.tls_cert.zip(serve.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
     })
 }
 
@@ -222,8 +270,13 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         max_run_timeout: duration("--max-run-timeout", args.max_run_timeout)?,
         max_body: args.max_body,
         max_message: args.max_message,
+        max_headers: args.max_headers,
+        max_head: args.max_head.max(8192),
         read_timeout: duration("--read-timeout", args.read_timeout)?,
         max_connections: args.max_connections.clamp(1, 1 << 20),
+        max_connections_per_address: args.max_connections_per_address,
+        calls_per_second: args.calls_per_second,
+        calls_burst: args.calls_burst,
         max_runs: args.max_runs,
         max_held: args.max_held,
         run_buffer: args.run_buffer,
@@ -234,6 +287,7 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         heartbeat: duration("--heartbeat", args.heartbeat)?,
         silence_timeout: duration("--silence-timeout", args.silence_timeout)?,
         write_timeout: duration("--write-timeout", args.write_timeout)?,
+        token_time: duration("--token-time", args.token_time)?,
         access_time: duration("--access-time", args.access_time)?,
         max_access_time: duration("--max-access-time", args.max_access_time)?,
         shutdown_grace: duration("--shutdown-grace", args.shutdown_grace)?,

@@ -1,7 +1,7 @@
 //! The server: what its parts share, the accept loop, and the orderly end.
 //!
 //! ```text
-//! server ─┬─ accept loop ── HTTP connection (a task each) ── after an upgrade: connection (a task each)
+//! server ─┬─ door ── HTTP connection (a task each) ── after an upgrade: connection (a task each)
 //!         └─ sessions ─┬─ sweeper
 //!                      └─ session ── kernels, runs
 //! ```
@@ -11,23 +11,24 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use axum::{Extension, Router};
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use axum::Router;
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::access::Accesses;
 use crate::config::Config;
+use crate::door::Door;
 use crate::http::{self, Address, ApiError, InvalidOrigin, InvalidPublicUrl, Origins};
+use crate::keys::{Keys, KeysError};
+use crate::rate::Rate;
+use crate::reload;
 use crate::session::Session;
 use crate::sessions::Sessions;
+use crate::tls::{Tls, TlsError};
 
 /// A server for AGB's wire that runs code on this machine.
 ///
@@ -44,14 +45,19 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) accesses: Accesses,
     pub(crate) origins: Origins,
+    pub(crate) keys: Keys,
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Why there is no server.
 #[derive(Debug, Error)]
 pub enum StartError {
-    /// The key is empty.
-    #[error("the API key is empty: give one, or none at all to have one made")]
-    EmptyKey,
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The public URL is none.
     #[error(transparent)]
     PublicUrl(#[from] InvalidPublicUrl),
@@ -68,8 +74,18 @@ pub enum StartError {
     },
 }
 
-/// Held as long as a client's TCP connection lives, an upgraded one included.
-pub(crate) type Seat = Arc<OwnedSemaphorePermit>;
+/// Why a server does not listen there.
+#[derive(Debug, Error)]
+pub enum ExposureError {
+    /// What goes over the network would be open to everybody on it.
+    #[error(
+        "{0} is not on this machine alone, and keys and programs would go there unencrypted: give --tls-cert and --tls-key, or listen on 127.0.0.1; --insecure-listen if something in front does the encryption"
+    )]
+    Unencrypted(SocketAddr),
+    /// A key could be guessed.
+    #[error(transparent)]
+    Key(#[from] KeysError),
+}
 
 impl Shared {
     /// The session of this id.
@@ -84,15 +100,16 @@ impl Server {
     /// # Errors
     /// When the configuration makes no sense, or there is no place for the sessions.
     pub fn new(config: Config) -> Result<Self, StartError> {
-        if config.api_key.is_empty() {
-            return Err(StartError::EmptyKey);
-        }
+        let rate = Rate::of(&config.limits);
+        let keys = Keys::new(config.api_keys.clone(), config.api_keys_file.clone(), rate)?;
+        let tls = config.tls.clone().map(Tls::new).transpose()?;
         let address = config.public_url.as_deref().map(Address::parse).transpose()?;
         let origins = Origins::parse(&config.allow_origins)?;
         let config = Arc::new(config);
         let sessions = Sessions::new(Arc::clone(&config))
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
-        Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses: Accesses::default(), origins }) })
+        let accesses = Accesses::default();
+        Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses, origins, keys, tls }) })
     }
 
     /// The routes, to be served by other means than [`Server::serve`], which has limits on connections and slow
@@ -101,40 +118,39 @@ impl Server {
         http::routes(Arc::clone(&self.shared))
     }
 
+    /// Whether this server should listen there: on this machine, or encrypted and with keys that nobody guesses.
+    ///
+    /// # Errors
+    /// When it should not. `insecure` lets it listen unencrypted all the same.
+    pub fn check_exposure(&self, address: SocketAddr, insecure: bool) -> Result<(), ExposureError> {
+        if address.ip().is_loopback() {
+            return Ok(());
+        }
+        if self.shared.tls.is_none() && !insecure {
+            return Err(ExposureError::Unencrypted(address));
+        }
+        Ok(self.shared.keys.check_for_network()?)
+    }
+
+    /// Reads the files of keys and the certificate now, not only when they are seen to have changed. What cannot be
+    /// used changes nothing, and is logged.
+    pub fn reload(&self) {
+        reload::reload(&self.shared);
+    }
+
     /// Serves clients until `stop` is ready, then closes the server.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let limits = &self.shared.config.limits;
-        let seats = Arc::new(Semaphore::new(limits.max_connections));
+        let door = Door::new(limits.clone(), self.shared.tls.as_ref().map(Tls::acceptor));
         let (ending, ended) = watch::channel(false);
-        let router = self.router();
-        let mut stop = pin!(stop);
-        loop {
-            let seat = tokio::select! {
-                () = &mut stop => break,
-                seat = Arc::clone(&seats).acquire_owned() => seat.expect("the semaphore is never closed"),
-            };
-            let socket = tokio::select! {
-                () = &mut stop => break,
-                accepted = listener.accept() => accepted,
-            };
-            match socket {
-                Ok((socket, _)) => {
-                    let router = router.clone().layer(Extension::<Seat>(Arc::new(seat)));
-                    tokio::spawn(serve_client(socket, router, limits.read_timeout, ended.clone()));
-                }
-                // The client has gone again, or descriptors have run out: neither is cured by trying at once.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(Duration::from_millis(50)).await;
-                }
-            }
+        tokio::select! {
+            () = door.open(listener, self.router(), stop, &ended) => {}
+            never = reload::watch(Arc::clone(&self.shared)) => match never {},
         }
-        drop(listener);
         ending.send_replace(true);
         self.close().await;
-        // All seats are free when the last client has heard the end.
-        let all = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
-        let _ = tokio::time::timeout(limits.shutdown_grace, seats.acquire_many(all)).await;
+        // The last client has to hear the end.
+        let _ = tokio::time::timeout(limits.shutdown_grace, door.is_empty()).await;
     }
 
     /// Ends every session with every process in it, and lets no new one begin.
@@ -143,30 +159,5 @@ impl Server {
         if tokio::time::timeout(grace, self.shared.sessions.close()).await.is_err() {
             tracing::error!(?grace, "not every session ended in time");
         }
-    }
-}
-
-async fn serve_client(socket: TcpStream, router: Router, head_timeout: Duration, mut ended: watch::Receiver<bool>) {
-    // Chunks are small and must not wait for each other.
-    if let Err(error) = socket.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY was refused");
-    }
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .serve_connection(TokioIo::new(socket), TowerToHyperService::new(router))
-        .with_upgrades();
-    let mut connection = pin!(connection);
-    // The flag is set once; a sender that is gone says the same.
-    let ending = async { drop(ended.wait_for(|ended| *ended).await) };
-    let result = tokio::select! {
-        result = connection.as_mut() => result,
-        () = ending => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = result {
-        tracing::debug!(%error, "an HTTP connection broke");
     }
 }

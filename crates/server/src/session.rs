@@ -9,6 +9,7 @@
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
 mod folder;
+mod tokens;
 mod use_clock;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,11 +24,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use self::folder::{Folder, PathError};
+use self::tokens::Tokens;
+pub(crate) use self::tokens::Verdict;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::config::Config;
 use crate::image::Image;
 use crate::random;
+use crate::rate::{Bucket, Rate};
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, Wishes};
 use crate::tools::FileChanges;
@@ -37,7 +41,8 @@ pub(crate) struct Session {
     id: String,
     ordinal: u64,
     image: Image,
-    token: Secret,
+    tokens: Mutex<Tokens>,
+    bucket: Bucket,
     folder: Folder,
     config: Arc<Config>,
     stage: watch::Sender<Stage>,
@@ -109,7 +114,8 @@ impl Session {
             id: random::session_id(),
             ordinal,
             image: new.image,
-            token: random::token(),
+            tokens: Mutex::new(Tokens::new(config.limits.token_time)),
+            bucket: Bucket::new(Rate::of(&config.limits)),
             folder,
             config,
             stage: watch::Sender::new(Stage::Running),
@@ -134,9 +140,19 @@ impl Session {
         &self.image
     }
 
-    /// What opens this session's WebSocket and link, and nothing else.
-    pub(crate) fn token(&self) -> &Secret {
-        &self.token
+    /// What opens this session's WebSocket and link, and nothing else, for a while.
+    pub(crate) fn token(&self) -> Secret {
+        lock(&self.tokens).hand_out()
+    }
+
+    /// Whether a token is this session's own.
+    pub(crate) fn check_token(&self, candidate: &str) -> Verdict {
+        lock(&self.tokens).check(candidate)
+    }
+
+    /// How often whoever has a token may call. Apart from the API key's bucket: a page cannot use that up.
+    pub(crate) fn bucket(&self) -> &Bucket {
+        &self.bucket
     }
 
     pub(crate) fn folder(&self) -> &Folder {

@@ -34,11 +34,13 @@ impl Address {
         Ok(Self { secure, rest: rest.to_owned() })
     }
 
-    /// What the request itself says: `Host`, and `X-Forwarded-Proto` of a proxy. None without a usable host.
-    pub(crate) fn of_request(headers: &HeaderMap) -> Option<Self> {
+    /// What the request itself says: `Host`, and `X-Forwarded-Proto` of a proxy; without the latter, whether it came
+    /// `encrypted`. None without a usable host.
+    pub(crate) fn of_request(headers: &HeaderMap, encrypted: bool) -> Option<Self> {
         let host = headers.get(header::HOST)?.to_str().ok()?;
-        let proto = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok()).unwrap_or("");
-        let secure = proto.split(',').next().is_some_and(|first| first.trim().eq_ignore_ascii_case("https"));
+        let proto = headers.get("x-forwarded-proto").and_then(|value| value.to_str().ok());
+        let proto = proto.and_then(|list| list.split(',').next()).map(str::trim);
+        let secure = proto.map_or(encrypted, |proto| proto.eq_ignore_ascii_case("https"));
         is_host(host).then(|| Self { secure, rest: host.to_owned() })
     }
 
@@ -83,12 +85,13 @@ mod tests {
     #[test]
     fn follows_the_request() {
         let mut headers = HeaderMap::new();
-        assert_eq!(Address::of_request(&headers), None);
+        assert_eq!(Address::of_request(&headers, false), None);
         headers.insert(header::HOST, "[::1]:8000".parse().expect("a value"));
-        assert_eq!(Address::of_request(&headers).map(|a| a.ws("")), Some("ws://[::1]:8000".into()));
+        assert_eq!(Address::of_request(&headers, false).map(|a| a.ws("")), Some("ws://[::1]:8000".into()));
+        assert_eq!(Address::of_request(&headers, true).map(|a| a.ws("")), Some("wss://[::1]:8000".into()));
         headers.insert("x-forwarded-proto", "https, http".parse().expect("a value"));
-        assert_eq!(Address::of_request(&headers).map(|a| a.ws("")), Some("wss://[::1]:8000".into()));
+        assert_eq!(Address::of_request(&headers, false).map(|a| a.ws("")), Some("wss://[::1]:8000".into()));
         headers.insert(header::HOST, "evil/@x".parse().expect("a value"));
-        assert_eq!(Address::of_request(&headers), None);
+        assert_eq!(Address::of_request(&headers, false), None);
     }
 }

@@ -1,6 +1,8 @@
 //! What goes wrong with an HTTP call, and how it is said.
 
-use axum::http::{Method, StatusCode};
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
@@ -18,6 +20,8 @@ pub(crate) enum ApiError {
     NoKey,
     #[error("the API key is not this server's: compare AGB_API_KEY on both sides")]
     WrongKey,
+    #[error("too many calls: come again in {} s, or start the server with a higher --calls-per-second", whole_seconds(*wait))]
+    TooOften { wait: Duration },
     #[error("no access token: send the session's token in the header X-Access-Token")]
     NoToken,
     #[error(transparent)]
@@ -71,9 +75,10 @@ impl ApiError {
         match self {
             Self::NoKey => ("InvalidApiKey.Missing", Status::UNAUTHORIZED),
             Self::WrongKey => ("InvalidApiKey.NotFound", Status::UNAUTHORIZED),
+            Self::TooOften { .. } => ("LimitExceeded.Rate", Status::TOO_MANY_REQUESTS),
             Self::NoToken => ("InvalidAccessToken.Missing", Status::UNAUTHORIZED),
             Self::Denied(Denied::Unknown) => ("InvalidAccessToken.NotFound", Status::UNAUTHORIZED),
-            Self::Denied(Denied::Expired) => ("InvalidAccessToken.Expired", Status::UNAUTHORIZED),
+            Self::Denied(Denied::Expired | Denied::OwnExpired) => ("InvalidAccessToken.Expired", Status::UNAUTHORIZED),
             Self::Denied(Denied::OtherSession) => ("InvalidAccessToken.OtherSession", Status::FORBIDDEN),
             Self::Denied(Denied::OnlyReads) => ("InvalidAccessToken.Scope", Status::FORBIDDEN),
             Self::NotOwner => ("InvalidAccessToken.NotOwner", Status::FORBIDDEN),
@@ -101,6 +106,15 @@ impl ApiError {
         }
     }
 
+    /// When a call that came to a limit may be sent again, as `Retry-After` says it: in whole seconds, 1 at least.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooOften { wait } => Some(whole_seconds(*wait)),
+            // Nobody knows when a place becomes free; a second is when it is worth a look.
+            _ => (self.kind().1 == StatusCode::TOO_MANY_REQUESTS).then_some(1),
+        }
+    }
+
     /// A parameter with a wrong value.
     pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid { name, problem: problem.into() }
@@ -110,6 +124,14 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let (code, status) = self.kind();
-        envelope(status, code, &self.to_string(), None)
+        let mut response = envelope(status, code, &self.to_string(), None);
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
     }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }

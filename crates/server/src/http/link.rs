@@ -17,8 +17,9 @@ use super::error::ApiError;
 use super::params::Params;
 use crate::access::{Denied, Pass};
 use crate::connection::Connection;
-use crate::server::{Seat, Shared};
-use crate::session::{Session, Stage};
+use crate::door::Seat;
+use crate::server::Shared;
+use crate::session::{Session, Stage, Verdict};
 use crate::tools;
 
 /// `GET /ws/{sessionId}`
@@ -29,7 +30,7 @@ pub(super) async fn connect(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
-    seat: Option<Extension<Seat>>,
+    seat: Option<Extension<Arc<Seat>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     let entry = browser::check(&shared, &headers).and_then(|()| enter(&shared, path, &headers));
@@ -92,7 +93,12 @@ pub(super) fn enter(
         None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken)?,
     };
     let session = shared.find(&id)?;
-    let pass = if session.token().matches(token) { Pass::of_owner() } else { shared.accesses.check(&id, token)? };
+    let pass = match session.check_token(token) {
+        Verdict::Good => Pass::of_owner(),
+        Verdict::Expired => return Err(Denied::OwnExpired.into()),
+        Verdict::Unknown => shared.accesses.check(&id, token)?,
+    };
+    session.bucket().take().map_err(|wait| ApiError::TooOften { wait })?;
     if session.stage() != Stage::Running {
         return Err(ApiError::SessionEnding(id));
     }

@@ -170,7 +170,7 @@ pub(super) fn link_path(session: &Session) -> String {
 pub(super) fn address(shared: &Shared, headers: &HeaderMap) -> Result<Address, ApiError> {
     match &shared.address {
         Some(address) => Ok(address.clone()),
-        None => Address::of_request(headers)
+        None => Address::of_request(headers, shared.tls.is_some())
             .ok_or_else(|| ApiError::invalid("Host", "this server's address is made from it: send host and port")),
     }
 }

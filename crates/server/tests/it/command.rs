@@ -154,6 +154,10 @@ fn says_its_version_and_what_is_wrong() {
         (vec!["serve", "--listen", &address, "--api-key", "k"], "cannot listen on"),
         (vec!["serve", "--api-key", ""], "API key is empty"),
         (vec!["serve", "--api-key", "k", "--public-url", "x"], "not a public URL"),
+        (vec!["serve", "--api-key", "k", "--listen", "0.0.0.0:0"], "--insecure-listen"),
+        (vec!["serve", "--api-key", "k", "--listen", "0.0.0.0:0", "--insecure-listen"], "16 random ones"),
+        (vec!["serve", "--api-keys-file", "/none"], "cannot be read"),
+        (vec!["serve", "--tls-cert", "/none"], "--tls-key"),
         (vec!["serve", "--api-key", "k", "--idle-timeout=-1"], "--idle-timeout"),
         (vec!["serve", "--api-key", "k", "--data-dir", "/proc/none"], "--data-dir"),
     ] {

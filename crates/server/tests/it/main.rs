@@ -4,6 +4,7 @@ mod address;
 mod bad_input;
 mod browser;
 mod command;
+mod door;
 mod files;
 mod flow;
 mod hostile;
