@@ -7,7 +7,7 @@ use agb_core::config::ConfigError;
 use agb_core::error::{ApiError, TransportError};
 use agb_core::language::UnknownLanguage;
 use agb_core::operations::GrantAccess;
-use agb_core::result::{Execution, RunFailure};
+use agb_core::result::{Execution, RunFailure, RunStatus};
 
 pub use crate::local::LocalError;
 
@@ -96,6 +96,11 @@ impl Error {
     pub fn to_execution(&self) -> Execution {
         let mut execution = Execution::default();
         execution.request_id = self.request_id().to_owned();
+        execution.status = match self {
+            Self::Api(ApiError::Transport(TransportError::TimedOut { .. })) => RunStatus::Timeout,
+            Self::Api(ApiError::Transport(TransportError::Interrupted { .. })) => RunStatus::Interrupted,
+            _ => RunStatus::Failed,
+        };
         execution.error_message = self.to_string();
         execution.error = Some(RunFailure {
             name: self.name().to_owned(),

@@ -65,7 +65,7 @@ pub use agb_core;
 pub use agb_core::operations::{
     ClientInfo, CreateSession, ListSessions, SessionData, SessionDetails, SessionPage, SessionStatus, Tool, ToolResult,
 };
-pub use agb_core::result::{Execution, Logs, RichResult, RunFailure};
+pub use agb_core::result::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
 pub use agb_core::{Batch, Language, Mark, Piece, RemoteError, RunError, Secret, SessionConfig, Stream, StreamEvent};
 
 pub use crate::agb::Agb;

@@ -32,6 +32,7 @@ pub struct Run {
     log: Log,
     results: Vec<RichResult>,
     error: Option<RemoteError>,
+    interruptions: u32,
     end: Option<RunEnd>,
 }
 
@@ -66,6 +67,7 @@ impl Run {
             log: Log::new(log_limit),
             results: Vec::new(),
             error: None,
+            interruptions: 0,
             end: None,
         }
     }
@@ -94,6 +96,7 @@ impl Run {
             match event {
                 StreamEvent::Result(result) => self.results.push(result.clone()),
                 StreamEvent::Error(error) => self.error = Some(error.clone()),
+                StreamEvent::Reconnected => self.interruptions = self.interruptions.saturating_add(1),
                 _ => {}
             }
         }
@@ -150,6 +153,7 @@ impl Run {
             &end,
         );
         execution.truncated = log.is_truncated();
+        execution.interruptions = self.interruptions;
         (execution, log)
     }
 

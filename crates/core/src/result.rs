@@ -5,7 +5,10 @@ use serde_json::{Map, Value};
 use crate::json;
 
 mod shapes;
+mod status;
 mod streamed;
+
+pub use status::{KilledBy, RunStatus};
 
 /// The result of one run (wire protocol, "The result a caller gets").
 ///
@@ -17,6 +20,8 @@ pub struct Execution {
     pub request_id: String,
     /// The program came to its end and raised nothing.
     pub success: bool,
+    /// How it ended, in one word.
+    pub status: RunStatus,
     /// How many runs the kernel has had, this one included.
     pub execution_count: Option<u64>,
     /// Seconds, measured around the program; 0 where the service does not say.
@@ -31,6 +36,12 @@ pub struct Execution {
     pub error_message: String,
     /// The logs were cut at a limit.
     pub truncated: bool,
+    /// How often the connection was lost and the run was found again. Nothing is missing for it.
+    pub interruptions: u32,
+    /// The interpreter was restarted: its variables are gone.
+    pub state_lost: bool,
+    /// With [`RunStatus::Killed`]: what ended the interpreter, where the service says it.
+    pub killed_by: Option<KilledBy>,
 }
 
 impl Execution {
@@ -48,10 +59,13 @@ impl Execution {
         self.results.iter().rfind(|result| result.is_main)
     }
 
-    /// Settles `success` and `error_message`, the two that must agree, from everything else that is known.
-    fn conclude(&mut self, failed: bool, words: Option<String>) {
+    /// Settles `success`, `status` and `error_message`, which must agree, from everything else that is known. `reason`
+    /// is the service's own word.
+    fn conclude(&mut self, failed: bool, reason: Option<RunStatus>, words: Option<String>) {
         let words = words.filter(|words| !words.is_empty());
-        self.success = !failed && self.error.is_none();
+        let reason = reason.filter(|reason| *reason != RunStatus::Finished);
+        self.success = !failed && reason.is_none() && self.error.is_none();
+        self.status = reason.unwrap_or(if self.success { RunStatus::Finished } else { RunStatus::Failed });
         self.error_message = if self.success {
             String::new()
         } else {

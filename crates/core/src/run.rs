@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::io::Loss;
 use crate::language::Language;
-use crate::result::{RichResult, RunFailure};
+use crate::result::{KilledBy, RichResult, RunFailure, RunStatus};
 use crate::time::Seconds;
 
 /// One run, local to its [`Session`](crate::Session). Unrelated to the id on the wire.
@@ -94,8 +94,10 @@ pub struct Finish {
     pub execution_time: Option<f64>,
     /// What went wrong, in the service's words.
     pub execution_error: Option<String>,
-    /// Why it ended, where the service says it: `finished`, `failed`, `timeout`, `cancelled`, `killed` (ours).
-    pub reason: Option<String>,
+    /// Why it ended, where the service says it (ours).
+    pub reason: Option<RunStatus>,
+    /// With [`RunStatus::Killed`]: what ended the interpreter (ours).
+    pub killed_by: Option<KilledBy>,
     /// The interpreter had to be restarted: variables are gone (ours).
     pub state_lost: bool,
 }
@@ -187,6 +189,17 @@ impl RunError {
             Self::Overflow { .. } => "Overflow",
             Self::Protocol(_) => "ProtocolError",
             Self::Closed => "SessionClosed",
+        }
+    }
+
+    /// The status of a run that ended like this.
+    #[must_use]
+    pub const fn status(&self) -> RunStatus {
+        match self {
+            Self::Remote { .. } | Self::Unreachable(_) => RunStatus::Failed,
+            Self::Cancelled { .. } => RunStatus::Cancelled,
+            Self::TimedOut(_) => RunStatus::Timeout,
+            Self::Interrupted(_) | Self::Overflow { .. } | Self::Protocol(_) | Self::Closed => RunStatus::Interrupted,
         }
     }
 

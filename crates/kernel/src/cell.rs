@@ -160,6 +160,16 @@ pub enum Death {
     Protocol(ProtocolError),
 }
 
+impl Death {
+    /// The name of the signal that ended it, such as `SIGKILL`.
+    #[must_use]
+    pub fn signal(&self) -> Option<String> {
+        let Self::Signalled(signal) = self else { return None };
+        let name = signal_name(*signal);
+        Some(name.split_once(" (").map_or(name.clone(), |(name, _)| name.to_owned()))
+    }
+}
+
 /// What is wrong with something that came over the control channel.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolError {

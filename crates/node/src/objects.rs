@@ -1,7 +1,7 @@
 //! The plain objects of `binding.ts`, both ways. Absent values are `null`.
 
 use agb_client::agb_core::operations::{ListSessions, SessionDetails, SessionPage, Tool, ToolResult};
-use agb_client::{ClientInfo, CreateSession, RichResult, RunFailure};
+use agb_client::{ClientInfo, CreateSession, KilledBy, RichResult, RunFailure};
 use napi_derive::napi;
 
 /// `ClientOptions`.
@@ -276,6 +276,23 @@ pub(crate) struct NativeRunError {
 impl From<RunFailure> for NativeRunError {
     fn from(failure: RunFailure) -> Self {
         Self { name: failure.name, value: failure.value, traceback: failure.traceback }
+    }
+}
+
+/// `NativeKilledBy`.
+#[napi(object, object_from_js = false, use_nullable = true)]
+pub(crate) struct NativeKilledBy {
+    /// The interpreter's exit code.
+    pub exit_code: Option<i32>,
+    /// A signal's name.
+    pub signal: Option<String>,
+    /// Its memory was full.
+    pub out_of_memory: bool,
+}
+
+impl From<KilledBy> for NativeKilledBy {
+    fn from(KilledBy { exit_code, signal, out_of_memory }: KilledBy) -> Self {
+        Self { exit_code, signal, out_of_memory }
     }
 }
 

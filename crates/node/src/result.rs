@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
 
 use crate::convert::Marks;
-use crate::objects::{NativeExecutionResult, NativeRunError};
+use crate::objects::{NativeExecutionResult, NativeKilledBy, NativeRunError};
 use crate::segment::{Text, joined};
 
 /// A run's outcome.
@@ -59,6 +59,7 @@ impl ToNapiValue for Outcome {
         let mut object = Object::new(&env)?;
         object.set("requestId", execution.request_id)?;
         object.set("success", execution.success)?;
+        object.set("status", execution.status.as_str())?;
         match execution.execution_count {
             Some(count) => object.set("executionCount", count as f64)?,
             None => object.set("executionCount", Null)?,
@@ -72,6 +73,12 @@ impl ToNapiValue for Outcome {
         }
         object.set("errorMessage", execution.error_message)?;
         object.set("truncated", execution.truncated)?;
+        object.set("interruptions", execution.interruptions)?;
+        object.set("stateLost", execution.state_lost)?;
+        match execution.killed_by {
+            Some(killed_by) => object.set("killedBy", NativeKilledBy::from(killed_by))?,
+            None => object.set("killedBy", Null)?,
+        }
         let logs = env.create_function_from_closure::<(), _, _>("logs", move |context| {
             let (text, marks) = log.joined();
             let mut logs = Object::new(context.env)?;

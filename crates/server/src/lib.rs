@@ -35,8 +35,8 @@
 //! | a run that asked for an extension (`window`) | each event has `seq`, from 1; the first is `started` with `extensions`, when the interpreter has the program |
 //! | `error` events | `error` has `name`, `value`, `traceback` beside `code`, `message`, `traceId` |
 //! | `stdout`, `stderr` events | `background: true` on what earlier runs have left behind and was written before this one |
-//! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`; `stateLost: true` when variables are gone |
-//! | `run_code` (not streamed) | `error: {name, value, traceback}`, `stateLost` and `background: {stdout, stderr}`, likewise |
+//! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`, this one with `killedBy: {exitCode?, signal?, outOfMemory?}`; `stateLost: true` when variables are gone |
+//! | `run_code` (not streamed) | `error: {name, value, traceback}`, `reason`, `killedBy`, `stateLost` and `background: {stdout, stderr}`, likewise |
 //! | HTTP 429 | the envelope with a code `LimitExceeded.…`, and `Retry-After` in seconds |
 //! | `token` of a session | lasts a day (`--token-time`); `getSession` gives a new one from the second half of that on |
 //! | WebSocket close codes | 1008: too many messages that are no requests; 1009: a message above the limit; 4401, 4403: the token, or the page's origin, opens nothing (any more), or something else; 4404: the session was released, or never was |

@@ -21,6 +21,7 @@ mod window;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use agb_core::result::RunStatus;
 use agb_kernel::{Cell, CellEvent, Execution, ExecutionControl, Kernel};
 use tokio::sync::Notify;
 
@@ -79,7 +80,7 @@ impl Run {
             failed: true,
             execution_error: Some(event::one_line(&failure)),
             execution_time: Some(0.0),
-            reason: Some("failed".to_owned()),
+            reason: Some(RunStatus::Failed),
             ..Finish::default()
         };
         run.push(Event::Error(failure));

@@ -79,15 +79,28 @@ export const richResult = (text, html, markdown, png, jpeg, svg, latex, json, ch
 
 export const failure = (name, value, traceback) => ({ name, value, traceback });
 
-export const runResult = (requestId, success, count, executionTime, results, error, errorMessage, truncated, texts, marks) => ({
+export const killedBy = (exitCode, signal, outOfMemory) => ({
+  exitCode: exitCode ?? null,
+  signal: signal ?? null,
+  outOfMemory,
+});
+
+export const runResult = (
+  requestId, success, status, count, executionTime, results, error, errorMessage, truncated, interruptions, stateLost,
+  killedBy, texts, marks,
+) => ({
   requestId,
   success,
+  status,
   executionCount: count ?? null,
   executionTime,
   results,
   error: error ?? null,
   errorMessage,
   truncated,
+  interruptions,
+  stateLost,
+  killedBy,
   logs: () => ({ text: texts.join(""), marks }),
 });
 

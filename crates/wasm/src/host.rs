@@ -58,16 +58,22 @@ unsafe extern "C" {
         is_main: bool,
     ) -> JsValue;
     pub(crate) safe fn failure(name: &str, value: &str, traceback: &str) -> JsValue;
+    #[wasm_bindgen(js_name = killedBy)]
+    pub(crate) safe fn killed_by(exit_code: Option<i32>, signal: Option<&str>, out_of_memory: bool) -> JsValue;
     #[wasm_bindgen(js_name = runResult)]
     pub(crate) safe fn run_result(
         request_id: &str,
         success: bool,
+        status: &str,
         count: Option<f64>,
         time: f64,
         results: Vec<JsValue>,
         error: JsValue,
         error_message: &str,
         truncated: bool,
+        interruptions: u32,
+        state_lost: bool,
+        killed_by: JsValue,
         texts: &Array,
         marks: Vec<u32>,
     ) -> JsValue;

@@ -1,6 +1,6 @@
 //! What a run comes to, as the objects of `binding.ts`.
 
-use agb_core::result::{Execution, RichResult, RunFailure};
+use agb_core::result::{Execution, KilledBy, RichResult, RunFailure};
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
@@ -30,12 +30,16 @@ pub(crate) fn run_result(execution: &Execution, results: Vec<JsValue>, texts: &A
     host::run_result(
         &execution.request_id,
         execution.success,
+        execution.status.as_str(),
         execution.execution_count.map(|count| count as f64),
         execution.execution_time,
         results,
         execution.error.as_ref().map_or(JsValue::NULL, failure),
         &execution.error_message,
         execution.truncated,
+        execution.interruptions,
+        execution.state_lost,
+        execution.killed_by.as_ref().map_or(JsValue::NULL, killed_by),
         texts,
         marks,
     )
@@ -43,16 +47,13 @@ pub(crate) fn run_result(execution: &Execution, results: Vec<JsValue>, texts: &A
 
 /// The `RunResult` of a run that was never sent.
 pub(crate) fn run_refused(name: &str, message: &str) -> JsValue {
-    host::run_result(
-        "",
-        false,
-        None,
-        0.0,
-        Vec::new(),
-        host::failure(name, message, ""),
-        message,
-        false,
-        &Array::new(),
-        Vec::new(),
-    )
+    let error = Some(RunFailure { name: name.to_owned(), value: message.to_owned(), traceback: String::new() });
+    let mut execution = Execution::default();
+    execution.error_message = message.to_owned();
+    execution.error = error;
+    run_result(&execution, Vec::new(), &Array::new(), Vec::new())
+}
+
+fn killed_by(killed_by: &KilledBy) -> JsValue {
+    host::killed_by(killed_by.exit_code, killed_by.signal.as_deref(), killed_by.out_of_memory)
 }

@@ -33,6 +33,7 @@ struct Story {
     /// As JavaScript got them: the result has the very same objects.
     results: Vec<JsValue>,
     error: Option<RemoteError>,
+    interruptions: u32,
     end: Option<RunEnd>,
 }
 
@@ -53,7 +54,8 @@ impl NativeRun {
             driver.add_reader(id, wake, texts.clone());
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
-        let story = Story { texts, log: Log::new(log_limit), results: Vec::new(), error: None, end: None };
+        let story =
+            Story { texts, log: Log::new(log_limit), results: Vec::new(), error: None, interruptions: 0, end: None };
         Ok(Self { driver: Rc::clone(driver), id: Cell::new(Some(id)), invocation, story: RefCell::new(story) })
     }
 }
@@ -121,6 +123,10 @@ impl Story {
                 self.error = Some(error.clone());
                 Some(host::error_event(object::failure(&error.to_failure())))
             }
+            StreamEvent::Reconnected => {
+                self.interruptions = self.interruptions.saturating_add(1);
+                None
+            }
             _ => None,
         }
     }
@@ -157,6 +163,7 @@ impl Story {
         let results = std::mem::take(&mut self.results);
         let mut execution = Execution::from_stream(invocation.to_owned(), Vec::new(), self.error.as_ref(), end);
         execution.truncated = log.is_truncated();
+        execution.interruptions = self.interruptions;
         let (texts, marks) = log.into_parts();
         object::run_result(&execution, results, &texts, marks)
     }

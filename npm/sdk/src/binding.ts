@@ -226,10 +226,21 @@ export interface NativeRunError {
   readonly traceback: string;
 }
 
+export type NativeRunStatus = "finished" | "failed" | "timeout" | "cancelled" | "killed" | "interrupted";
+
+/** What ended an interpreter under its run. */
+export interface NativeKilledBy {
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+  /** Its memory was full. */
+  readonly outOfMemory: boolean;
+}
+
 /** What a run came to. `logs` is a call because the text stays on the Rust side until it is asked for. */
 export interface RunResult {
   readonly requestId: string;
   readonly success: boolean;
+  readonly status: NativeRunStatus;
   readonly executionCount: number | null;
   /** Seconds. */
   readonly executionTime: number;
@@ -239,6 +250,11 @@ export interface RunResult {
   readonly errorMessage: string;
   /** Logs were cut at the limit. */
   readonly truncated: boolean;
+  /** How often the connection was lost and the run was found again. */
+  readonly interruptions: number;
+  /** The interpreter was restarted. */
+  readonly stateLost: boolean;
+  readonly killedBy: NativeKilledBy | null;
   /** The chunks of stdout and stderr, as in {@link Batch}, without events. */
   logs(): { readonly text: string; readonly marks: Uint32Array };
 }

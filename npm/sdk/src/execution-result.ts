@@ -4,7 +4,31 @@
  * @module
  */
 
-import type { NativeExecutionResult, NativeRunError, RunResult } from "./binding.js";
+import type { NativeExecutionResult, NativeRunError, NativeRunStatus, RunResult } from "./binding.js";
+import { present } from "./results.js";
+
+/**
+ * How a run ended:
+ *
+ * * `finished`: the program came to its end and raised nothing;
+ * * `failed`: it raised, or it never began (unknown language, service not reachable);
+ * * `timeout`: its time limit was up, and it was stopped;
+ * * `cancelled`: it was stopped on request: a signal, `cancel()`, a callback that threw, another client of the session;
+ * * `killed`: its interpreter died, see `killedBy`;
+ * * `interrupted`: it was begun and could not be followed to its end. Whether the program came to its end is unknown;
+ *   running it again may do everything twice.
+ */
+export type RunStatus = NativeRunStatus;
+
+/** What ended the interpreter of a run that was `killed`, as far as the service says. */
+export interface KilledBy {
+  /** It ended itself with this code. */
+  readonly exitCode?: number;
+  /** A signal ended it, e.g. `SIGKILL`. */
+  readonly signal?: string;
+  /** It had used all the memory that it may have. */
+  readonly outOfMemory: boolean;
+}
 
 /** Result of {@link Code.run}. */
 export interface EnhancedCodeExecutionResult {
@@ -12,6 +36,8 @@ export interface EnhancedCodeExecutionResult {
   readonly requestId: string;
   /** The program ran to its end without an exception, and no callback threw. */
   readonly success: boolean;
+  /** How it ended, in one word. */
+  readonly status: RunStatus;
   /** How many runs the interpreter has had, this one included; absent when the service did not say. */
   readonly executionCount?: number;
   /** Seconds, measured around the program. */
@@ -29,6 +55,12 @@ export interface EnhancedCodeExecutionResult {
   readonly errorMessage: string;
   /** `logs` lack output beyond the limit (see `logLimit` of {@link RunOptions}); callbacks had it all. */
   readonly truncated: boolean;
+  /** How often the connection was lost and the run was found again. Nothing is missing for it. */
+  readonly interruptions: number;
+  /** The interpreter was restarted: variables of earlier runs are gone. */
+  readonly stateLost: boolean;
+  /** With the status `killed`: what ended the interpreter; absent when the service did not say. */
+  readonly killedBy?: KilledBy;
 }
 
 /** Output of a run, in the chunks in which it came. */
@@ -70,22 +102,27 @@ export interface ExecutionError {
 /** Differences between what the backend says and what the caller gets. */
 export interface Verdict {
   readonly success: boolean;
+  readonly status: RunStatus;
   readonly error: NativeRunError | null;
   readonly errorMessage: string;
 }
 
 /** The public form of a backend's result, with `verdict` in place of its own. */
 export function toExecutionResult(native: RunResult, verdict: Verdict): EnhancedCodeExecutionResult {
-  const { success, error, errorMessage } = verdict;
+  const { success, status, error, errorMessage } = verdict;
   const fields = {
     requestId: native.requestId,
     success,
+    status,
     ...(native.executionCount === null ? {} : { executionCount: native.executionCount }),
     executionTime: native.executionTime,
     results: native.results.map(toResult),
     ...(error === null ? {} : { error: { name: error.name, value: error.value, traceback: error.traceback } }),
     errorMessage,
     truncated: native.truncated,
+    interruptions: native.interruptions,
+    stateLost: native.stateLost,
+    ...(native.killedBy === null ? {} : { killedBy: { ...present(native.killedBy), outOfMemory: native.killedBy.outOfMemory } }),
   };
   return withLazyLogs(fields, () => native.logs());
 }
@@ -96,12 +133,16 @@ export function brokenRun(fault: unknown): RunResult {
   return {
     requestId: "",
     success: false,
+    status: "interrupted",
     executionCount: null,
     executionTime: 0,
     results: [],
     error: { name: "InternalError", value, traceback: "" },
     errorMessage: `The run was lost to a fault inside agbcloud-sdk, please report it: ${value}`,
     truncated: false,
+    interruptions: 0,
+    stateLost: false,
+    killedBy: null,
     logs: () => ({ text: "", marks: new Uint32Array(0) }),
   };
 }

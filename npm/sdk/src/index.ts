@@ -23,6 +23,8 @@ export type {
   ExecutionError,
   ExecutionLogs,
   ExecutionResult,
+  KilledBy,
+  RunStatus,
 } from "./execution-result.js";
 export { initialize, type InitializeOptions } from "./initialize.js";
 export { type Logger, type LogLevel, setLogger, setLogLevel } from "./log.js";

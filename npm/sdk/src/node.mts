@@ -38,6 +38,8 @@ export type {
   ExecutionError,
   ExecutionLogs,
   ExecutionResult,
+  KilledBy,
+  RunStatus,
   InitializeOptions,
   Logger,
   LogLevel,

@@ -74,6 +74,7 @@ export class RunReport {
     }
     return {
       success: false,
+      status: "cancelled", // by us, for the caller's side: `failed` is what the program itself did
       error: { name: "CallbackError", value: error.message, traceback: error.stack ?? "" },
       errorMessage: reasons.join("; "),
     };

@@ -62,11 +62,14 @@ describe("fields", () => {
     assert.deepEqual({ ...result }, {
       requestId: "0123456789abcdef0123456789abcdef",
       success: true,
+      status: "finished",
       executionCount: 1,
       executionTime: 0.25,
       results: [],
       errorMessage: "",
       truncated: false,
+      interruptions: 0,
+      stateLost: false,
       logs: LOGS,
     });
   });
@@ -75,6 +78,13 @@ describe("fields", () => {
     const result = await run(withLogs({ executionCount: null }));
     assert(!("executionCount" in result));
     assert(!("error" in result));
+    assert(!("killedBy" in result));
+  });
+
+  it("say what killed the interpreter", async () => {
+    const killedBy = { exitCode: null, signal: "SIGKILL", outOfMemory: false };
+    const result = await run(withLogs({ success: false, status: "killed", stateLost: true, killedBy }));
+    assert.deepEqual([result.status, result.stateLost, result.killedBy], ["killed", true, { signal: "SIGKILL", outOfMemory: false }]);
   });
 
   it("have rich results, with JSON parsed", async () => {

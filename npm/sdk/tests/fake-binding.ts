@@ -230,7 +230,7 @@ export class FakeRun implements NativeRun {
   /** What `take` throws. */
   fault: Error | null = null;
   /** What happens on `cancel`; by default the run ends with `Cancelled`. */
-  onCancel: () => void = () => this.end([], runResult({ success: false, error: CANCELLED, errorMessage: "The run was cancelled" }));
+  onCancel: () => void = () => this.end([], runResult({ success: false, status: "cancelled", error: CANCELLED, errorMessage: "The run was cancelled" }));
   #ready: Batch[] = [];
   #wakePending = false;
   #result: RunResult | null = null;
@@ -301,12 +301,16 @@ export function runResult(overrides: Partial<RunResult> = {}): RunResult {
   return {
     requestId: "0123456789abcdef0123456789abcdef",
     success: true,
+    status: "finished",
     executionCount: 1,
     executionTime: 0.25,
     results: [],
     error: null,
     errorMessage: "",
     truncated: false,
+    interruptions: 0,
+    stateLost: false,
+    killedBy: null,
     logs: () => ({ text: "", marks: new Uint32Array(0) }),
     ...overrides,
   };

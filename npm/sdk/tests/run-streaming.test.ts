@@ -305,6 +305,7 @@ describe("a callback that throws", () => {
       assert.equal(started().cancels, 1);
       assert.equal(result.success, false);
       assert.equal(result.error?.name, "CallbackError");
+      assert.equal(result.status, "cancelled");
       assert.equal(result.error?.value, "cannot read it");
       assert.match(result.errorMessage, /onStdout.*cannot read it/);
       assert.deepEqual(errors, [fault], "onError gets the very error, once");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Execution, Logs, RichResult, RunFailure};
+use super::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
 use crate::json::{self, Object};
 
 /// Reads the texts of an answer. The first that has a known shape is the answer; without one, all are plain text.
@@ -55,7 +55,7 @@ fn read_new(object: &Object, is_error: bool) -> Execution {
         error: json::field(object, &["executionError"]).and_then(RunFailure::from_value),
         ..measured(object)
     };
-    execution.conclude(is_error || json::flag(object, &["isError"]), None);
+    execution.conclude(is_error || json::flag(object, &["isError"]), reason(object), None);
     execution
 }
 
@@ -74,7 +74,7 @@ fn read_rich(object: &Object, is_error: bool) -> Execution {
         error: json::field(object, &["error"]).and_then(RunFailure::from_value),
         ..measured(object)
     };
-    execution.conclude(is_error || json::flag(object, &["isError"]), None);
+    execution.conclude(is_error || json::flag(object, &["isError"]), reason(object), None);
     execution
 }
 
@@ -96,14 +96,14 @@ fn read_plain(texts: &[&str], is_error: bool) -> Execution {
     let mut execution = Execution::default();
     if is_error {
         execution.error = RunFailure::from_value(&Value::String(text));
-        execution.conclude(true, None);
+        execution.conclude(true, None, None);
         return execution;
     }
     if !texts.is_empty() {
         execution.logs.stdout.push(text.clone());
         execution.results.push(RichResult::plain(text, true));
     }
-    execution.conclude(false, None);
+    execution.conclude(false, None, None);
     execution
 }
 
@@ -147,12 +147,27 @@ fn read_chunks(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// The two numbers that shapes 1 and 2 share.
+/// What shapes 1 and 2 share, and what our service says beside them.
 fn measured(object: &Object) -> Execution {
     let seconds = json::field(object, &["execution_time", "executionTime"]).and_then(Value::as_f64);
     Execution {
         execution_count: json::count(object, &["execution_count", "executionCount"]),
         execution_time: seconds.filter(|seconds| *seconds >= 0.0).unwrap_or_default(),
+        state_lost: json::flag(object, &["stateLost"]),
+        killed_by: object.get("killedBy").and_then(Value::as_object).map(read_killed_by),
         ..Execution::default()
+    }
+}
+
+/// Why it ended, where the service says it (ours does).
+fn reason(object: &Object) -> Option<RunStatus> {
+    RunStatus::parse(object.get("reason")?.as_str()?)
+}
+
+fn read_killed_by(object: &Object) -> KilledBy {
+    KilledBy {
+        exit_code: object.get("exitCode").and_then(Value::as_i64).and_then(|code| i32::try_from(code).ok()),
+        signal: object.get("signal").and_then(Value::as_str).map(str::to_owned),
+        out_of_memory: json::flag(object, &["outOfMemory"]),
     }
 }

@@ -5,7 +5,8 @@ use crate::run::{RemoteError, RunEnd, RunError};
 
 impl Execution {
     /// What a streamed run came to (wire protocol, "The result a caller gets"): it failed when an `error` event came,
-    /// when the end says so or names an error, and when there was no end. The logs are the caller's to add.
+    /// when the end says so or names an error, and when there was no end. The logs and the interruptions are the caller's
+    /// to add.
     #[must_use]
     pub fn from_stream(
         request_id: String,
@@ -14,7 +15,7 @@ impl Execution {
         end: &RunEnd,
     ) -> Self {
         let mut execution = Self { request_id, results, error: error.map(RemoteError::to_failure), ..Self::default() };
-        let (failed, words) = match end {
+        let (failed, reason, words) = match end {
             Ok(finish) => {
                 execution.execution_count = finish.execution_count;
                 execution.execution_time = finish.execution_time.unwrap_or_default();
@@ -22,7 +23,9 @@ impl Execution {
                 if execution.error.is_none() {
                     execution.error = words.as_deref().map(RunFailure::from_text);
                 }
-                (finish.failed, words)
+                execution.state_lost = finish.state_lost;
+                execution.killed_by.clone_from(&finish.killed_by);
+                (finish.failed, finish.reason, words)
             }
             Err(end) => {
                 let failure =
@@ -31,10 +34,11 @@ impl Execution {
                 if execution.error.is_none() || matches!(end, RunError::Cancelled { .. }) {
                     execution.error = Some(failure);
                 }
-                (true, Some(end.to_string()))
+                execution.state_lost = matches!(end, RunError::Cancelled { state_lost: true });
+                (true, Some(end.status()), Some(end.to_string()))
             }
         };
-        execution.conclude(failed, words);
+        execution.conclude(failed, reason, words);
         execution
     }
 }
@@ -42,6 +46,7 @@ impl Execution {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::result::{KilledBy, RunStatus};
     use crate::run::Finish;
 
     fn of(error: Option<&RemoteError>, end: &RunEnd) -> Execution {
@@ -58,6 +63,37 @@ mod tests {
         let execution = of(None, &Ok(end));
         assert!(execution.success && execution.error_message.is_empty() && execution.error.is_none());
         assert_eq!((execution.execution_count, execution.execution_time), (Some(3), 0.5));
+    }
+
+    #[test]
+    fn the_status_is_the_services_word_where_it_has_one() {
+        let end = |reason, failed| Ok(Finish { reason, failed, ..Finish::default() });
+        for (error, end, status) in [
+            (None, end(None, false), RunStatus::Finished),
+            (None, end(None, true), RunStatus::Failed),
+            (Some(raised()), end(None, false), RunStatus::Failed),
+            (Some(raised()), end(Some(RunStatus::Finished), false), RunStatus::Failed),
+            (Some(raised()), end(Some(RunStatus::Timeout), true), RunStatus::Timeout),
+            (None, end(Some(RunStatus::Killed), false), RunStatus::Killed),
+            (None, end(Some(RunStatus::Interrupted), true), RunStatus::Interrupted),
+            (None, Err(RunError::Cancelled { state_lost: true }), RunStatus::Cancelled),
+            (None, Err(RunError::Interrupted(crate::io::Loss::Broken("x".into()))), RunStatus::Interrupted),
+            (None, Err(RunError::Unreachable(crate::io::Loss::Broken("x".into()))), RunStatus::Failed),
+        ] {
+            let execution = of(error.as_ref(), &end);
+            assert_eq!(execution.status, status, "{end:?}");
+            assert_eq!(execution.success, status == RunStatus::Finished);
+            assert_eq!(execution.success, execution.error_message.is_empty());
+        }
+    }
+
+    #[test]
+    fn what_became_of_the_interpreter_is_told() {
+        let killed_by = KilledBy { signal: Some("SIGSEGV".into()), ..KilledBy::default() };
+        let finish = Finish { failed: true, state_lost: true, killed_by: Some(killed_by.clone()), ..Finish::default() };
+        let execution = of(None, &Ok(finish));
+        assert_eq!((execution.state_lost, execution.killed_by), (true, Some(killed_by)));
+        assert!(of(None, &Err(RunError::Cancelled { state_lost: true })).state_lost);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::Session;
 use super::runs::Phase;
 use crate::batch::Stream;
 use crate::io::Event;
+use crate::result::RunStatus;
 use crate::run::{Finish, RunEnd, RunError, RunId, Violation};
 #[cfg(feature = "text-chunks")]
 use crate::wire::envelope::Known;
@@ -124,7 +125,9 @@ impl Session {
     pub(super) fn finish(&mut self, id: RunId, finish: Finish) {
         let cancelling = self.runs.get(id).is_some_and(|run| run.phase == Phase::Cancelling);
         // It may have finished before the cancel reached it: then it was not cancelled.
-        let end: RunEnd = if cancelling && finish.failed {
+        // Or it may have died or run out of time: then it is that.
+        let cancelled = finish.reason.is_none_or(|reason| reason == RunStatus::Cancelled);
+        let end: RunEnd = if cancelling && finish.failed && cancelled {
             Err(RunError::Cancelled { state_lost: finish.state_lost })
         } else {
             Ok(finish)

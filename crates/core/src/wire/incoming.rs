@@ -7,7 +7,7 @@ use super::object::{Object, Value};
 use super::text::Raw;
 use crate::batch::Stream;
 use crate::io::Push;
-use crate::result::{RichResult, RunFailure};
+use crate::result::{KilledBy, RichResult, RunFailure, RunStatus};
 use crate::run::{Finish, RemoteError, StreamEvent, Violation};
 
 /// One message.
@@ -184,8 +184,18 @@ fn parse_end(data: &Object<'_>) -> Finish {
         execution_count: data.get("executionCount").and_then(Value::as_u64),
         execution_time: data.get("executionTime").and_then(Value::as_f64),
         execution_error: text("executionError"),
-        reason: text("reason"),
+        reason: data.string("reason").and_then(|word| RunStatus::parse(&word)),
+        killed_by: data.get("killedBy").and_then(Value::as_object).map(|object| parse_killed_by(&object)),
         state_lost: data.get("stateLost").is_some_and(Value::is_true),
+    }
+}
+
+fn parse_killed_by(object: &Object<'_>) -> KilledBy {
+    let number = |name| object.get(name).and_then(Value::as_u64);
+    KilledBy {
+        exit_code: number("exitCode").and_then(|code| i32::try_from(code).ok()), // 0 to 255 where there are processes
+        signal: object.string("signal").map(Cow::into_owned),
+        out_of_memory: object.get("outOfMemory").is_some_and(Value::is_true),
     }
 }
 

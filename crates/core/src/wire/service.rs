@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::SDK;
 pub use super::text::{json_str_len, push_json_str};
 use crate::batch::Stream;
-use crate::result::RunFailure;
+use crate::result::{KilledBy, RunFailure};
 use crate::run::Finish;
 
 /// One request of a client.
@@ -152,6 +152,15 @@ fn parse_start(params: &Value) -> StartRun {
     }
 }
 
+/// What ended an interpreter, as a JSON object of what is known.
+#[must_use]
+pub fn killed_by_json(killed_by: &KilledBy) -> Value {
+    let KilledBy { exit_code, signal, out_of_memory } = killed_by;
+    let out_of_memory = out_of_memory.then_some(true);
+    let fields = [("exitCode", json!(exit_code)), ("signal", json!(signal)), ("outOfMemory", json!(out_of_memory))];
+    fields.into_iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
 /// Makes the frames that answer one run.
 #[derive(Clone, Copy, Debug)]
 pub struct Reply<'a> {
@@ -238,7 +247,10 @@ impl Reply<'_> {
             "executionError": finish.execution_error,
         });
         if let Some(reason) = &finish.reason {
-            data["reason"] = json!(reason);
+            data["reason"] = json!(reason.as_str());
+        }
+        if let Some(killed_by) = &finish.killed_by {
+            data["killedBy"] = killed_by_json(killed_by);
         }
         if finish.state_lost {
             data["stateLost"] = json!(true);

@@ -179,7 +179,7 @@ fn end_as_json(end: &RunEnd) -> Value {
             "failed": finish.failed,
             "executionCount": finish.execution_count,
             "executionError": finish.execution_error,
-            "reason": finish.reason,
+            "reason": finish.reason.map(agb_core::result::RunStatus::as_str),
         }),
         Err(error) => json!({ "error": error.code() }),
     }

@@ -1,6 +1,7 @@
 //! What a kernel says about the end of a cell, in the words of the wire.
 
-use agb_kernel::{CellEnd, CellError, Outcome};
+use agb_core::result::{KilledBy, RunStatus};
+use agb_kernel::{CellEnd, CellError, Death, Outcome};
 
 use super::event::{Finish, RunFailure, failure, one_line};
 
@@ -18,19 +19,22 @@ pub(crate) fn ended(end: CellEnd) -> Ended {
         (_, false) => "the interpreter's state is kept",
         (_, true) => "the interpreter was restarted, its state is lost",
     };
+    let killed_by = if let Outcome::Killed(death) = &end.outcome { killed_by(death) } else { None };
     let (reason, failure) = match end.outcome {
-        Outcome::Finished => ("finished", None),
-        Outcome::Failed(error) => ("failed", Some(failure_of(error))),
+        Outcome::Finished => (RunStatus::Finished, None),
+        Outcome::Failed(error) => (RunStatus::Failed, Some(failure_of(error))),
         Outcome::TimedOut(limit) => {
             let message = format!("timed out after {} s; {fate}", limit.as_secs_f64());
-            ("timeout", Some(failure("Timeout", message)))
+            (RunStatus::Timeout, Some(failure("Timeout", message)))
         }
-        Outcome::Cancelled => ("cancelled", Some(failure("Cancelled", format!("the run was cancelled; {fate}")))),
-        Outcome::Killed(death) => ("killed", Some(failure("Killed", death.to_string()))),
-        Outcome::NotStarted(error) => ("failed", Some(failure("NotStarted", error.to_string()))),
+        Outcome::Cancelled => {
+            (RunStatus::Cancelled, Some(failure("Cancelled", format!("the run was cancelled; {fate}"))))
+        }
+        Outcome::Killed(death) => (RunStatus::Killed, Some(failure("Killed", death.to_string()))),
+        Outcome::NotStarted(error) => (RunStatus::Failed, Some(failure("NotStarted", error.to_string()))),
     };
     let execution_error = failure.as_ref().map(|failure| match reason {
-        "timeout" => failure.value.clone(),
+        RunStatus::Timeout => failure.value.clone(),
         _ => one_line(failure),
     });
     let finish = Finish {
@@ -38,7 +42,8 @@ pub(crate) fn ended(end: CellEnd) -> Ended {
         execution_count: (end.execution_count > 0).then_some(u64::from(end.execution_count)),
         execution_time: Some(end.execution_time.as_secs_f64()),
         execution_error,
-        reason: Some(reason.to_owned()),
+        reason: Some(reason),
+        killed_by,
         state_lost: end.state_lost,
     };
     Ended { failure, finish }
@@ -49,9 +54,19 @@ pub(crate) fn vanished() -> Finish {
     Finish {
         failed: true,
         execution_error: Some("the run's kernel vanished; this is a defect of agb-server".to_owned()),
-        reason: Some("killed".to_owned()),
+        reason: Some(RunStatus::Killed),
         state_lost: true,
         ..Finish::default()
+    }
+}
+
+/// What ended an interpreter, in the fields of the wire.
+fn killed_by(death: &Death) -> Option<KilledBy> {
+    match death {
+        Death::Exited(code) => Some(KilledBy { exit_code: Some(*code), ..KilledBy::default() }),
+        Death::Signalled(_) => Some(KilledBy { signal: death.signal(), ..KilledBy::default() }),
+        Death::OutOfMemory => Some(KilledBy { out_of_memory: true, ..KilledBy::default() }),
+        Death::Protocol(_) => None,
     }
 }
 

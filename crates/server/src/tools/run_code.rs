@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agb_core::wire::service::killed_by_json;
 use agb_kernel::{Cell, CellEvent, ExecutionControl, OutputStream};
 use serde_json::{Map, Value, json};
 
@@ -88,6 +89,12 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
         // Likewise: what earlier runs have left behind wrote this before the run, so it is none of its output.
         let Background { stdout, stderr } = collected.background;
         answer["background"] = json!({ "stdout": stdout, "stderr": stderr });
+    }
+    if let Some(reason) = finish.reason {
+        answer["reason"] = json!(reason.as_str());
+    }
+    if let Some(killed_by) = &finish.killed_by {
+        answer["killedBy"] = killed_by_json(killed_by);
     }
     if finish.state_lost {
         answer["stateLost"] = json!(true);

@@ -63,5 +63,6 @@ export class BrowserRun implements NativeRun {
 }
 
 function failedRun(name: string, value: string): RunResult {
-  return { ...brokenRun(value), error: { name, value, traceback: "" }, errorMessage: value };
+  const status = name === "Cancelled" ? "cancelled" : "failed";
+  return { ...brokenRun(value), status, error: { name, value, traceback: "" }, errorMessage: value };
 }

@@ -1,0 +1,127 @@
+/** How a run ended: each status by the real thing that causes it. */
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+
+import { AGB, type EnhancedCodeExecutionResult, type RunOptions, type Session } from "agbcloud-sdk";
+
+import { type LocalServer, startServer } from "./local-server.ts";
+
+let server: LocalServer;
+let agb: AGB;
+let session: Session;
+
+before(async () => {
+  server = await startServer();
+  agb = new AGB({ apiKey: server.apiKey, config: { endpoint: server.endpoint } });
+  const created = await agb.create({ imageId: "agb-code-space-1" });
+  assert.ok(created.session, created.errorMessage);
+  session = created.session;
+});
+
+after(async () => {
+  await agb.delete(session);
+  await server.stop();
+});
+
+async function python(code: string, timeoutS = 60, options: RunOptions = { streamBeta: true }): Promise<EnhancedCodeExecutionResult> {
+  const result = await session.code.run(code, "python", timeoutS, options);
+  assert.equal(result.success, result.status === "finished");
+  assert.equal(result.success, result.errorMessage === "");
+  return result;
+}
+
+for (const streamBeta of [true, false]) {
+  describe(streamBeta ? "a run that streams" : "a run by one call", () => {
+    const options = { streamBeta };
+
+    test("finished", async () => {
+      const result = await python("1 + 1", 60, options);
+      assert.deepEqual([result.status, result.stateLost, result.interruptions], ["finished", false, 0]);
+    });
+
+    test("failed: the program raised", async () => {
+      const result = await python("class Timeout(Exception): pass\nraise Timeout('of my own')", 60, options);
+      assert.deepEqual([result.status, result.error?.name], ["failed", "Timeout"]);
+    });
+
+    test("failed: it never began", async () => {
+      const result = await session.code.run("1", "cobol", 60, options);
+      assert.deepEqual([result.success, result.status], [false, "failed"]);
+    });
+
+    test("timeout, with the state kept", async () => {
+      await python("kept = 1", 60, options);
+      const result = await python("import time\ntime.sleep(600)", 1, options);
+      assert.deepEqual([result.status, result.stateLost], ["timeout", false]);
+      assert.match(result.errorMessage, /after 1 s/);
+      assert.equal((await python("print(kept)", 60, options)).logs.stdout.join(""), "1\n");
+    });
+
+    test("killed: the interpreter ended itself", async () => {
+      const result = await python("import os\nos._exit(3)", 60, options);
+      assert.deepEqual([result.status, result.stateLost, result.killedBy], ["killed", true, { exitCode: 3, outOfMemory: false }]);
+      assert.match(result.errorMessage, /code 3/);
+    });
+
+    test("killed: a signal", async () => {
+      const result = await python("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", 60, options);
+      assert.deepEqual([result.status, result.stateLost, result.killedBy], ["killed", true, { signal: "SIGSEGV", outOfMemory: false }]);
+      assert.match(result.errorMessage, /SIGSEGV/);
+    });
+  });
+}
+
+describe("cancelled", () => {
+  const cancelled = async (code: string): Promise<[EnhancedCodeExecutionResult, number]> => {
+    const controller = new AbortController();
+    let at = 0;
+    const onStdout = (): void => {
+      at ||= performance.now();
+      controller.abort();
+    };
+    const result = await python(code, 600, { onStdout, signal: controller.signal });
+    assert.equal(result.status, "cancelled");
+    return [result, performance.now() - at];
+  };
+
+  test("by a signal, with the state kept", async () => {
+    const [result] = await cancelled("kept = 2\nimport time\nprint('on')\ntime.sleep(600)");
+    assert.equal(result.stateLost, false);
+    assert.equal((await python("print(kept)")).logs.stdout.join(""), "2\n");
+  });
+
+  test("even when the program ignores it: killed after a grace, and its state is lost", async () => {
+    const code = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on')\nwhile True:\n    try: time.sleep(1)\n    except BaseException: pass";
+    const [result, took] = await cancelled(code);
+    assert.ok(took < 25_000, `${took} ms`); // 2.5 s, on a machine that is not ten times slower
+    assert.equal((await python("print('again')")).success, true);
+    assert.ok(result.stateLost, result.errorMessage);
+  });
+
+  test("by a callback that throws", async () => {
+    const result = await python("import time\nprint('on')\ntime.sleep(600)", 600, {
+      onStdout: () => {
+        throw new Error("no more");
+      },
+    });
+    assert.deepEqual([result.status, result.error?.name], ["cancelled", "CallbackError"]);
+  });
+});
+
+test("interrupted: the server died", async () => {
+  const mortal = await startServer();
+  const { session: doomed } = await new AGB({ apiKey: mortal.apiKey, config: { endpoint: mortal.endpoint } }).create({ imageId: "agb-code-space-1" });
+  assert.ok(doomed);
+  let seen = "";
+  const result = await doomed.code.run("import time\nprint('on', flush=True)\ntime.sleep(600)", "python", 600, {
+    onStdout: (chunk) => {
+      seen += chunk;
+      process.kill(mortal.pid, "SIGKILL");
+    },
+  });
+  await mortal.stop();
+  assert.deepEqual([result.success, result.status], [false, "interrupted"]);
+  assert.match(result.errorMessage, /outcome is unknown/);
+  assert.deepEqual([seen, result.logs.stdout.join("")], ["on\n", "on\n"], "what had come is there");
+});
