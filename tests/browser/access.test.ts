@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
+import { AGB, throwIfFailed } from "agbcloud-sdk";
 import { type Access, serve, open, Stage, WEB } from "./stage.js";
 
 let stage: Stage;
@@ -34,7 +35,7 @@ describe("an access that is not good", () => {
     }
   });
 
-  it("is refused once it has expired, also under a page that is connected; and renewed it goes on", async () => {
+  it("is refused once it has expired, also under a page that is connected", async () => {
     const short = await stage.access({ lastsS: 2 });
     const page = await stage.page();
     const first = await page.evaluate(async (access) => {
@@ -43,7 +44,43 @@ describe("an access that is not good", () => {
     }, short as never);
     assert.match(first, /code 4401.*expired/);
     assert.match((await run(short)).error, /code 4401.*expired/);
-    assert.equal((await run(await stage.access({ lastsS: 2 }))).error, "");
+  });
+
+  it("lasts 15 minutes unless its server says otherwise, and is renewed under the page that uses it", async () => {
+    const { endpoint, apiKey } = stage.server;
+    const { session } = throwIfFailed(await new AGB({ apiKey, config: { endpoint } }).create({ imageId: "agb-code-space-1" }));
+    const left = ({ expiresAt }: { readonly expiresAt: string }): number => (Date.parse(expiresAt) - Date.now()) / 1_000;
+    const usual = throwIfFailed(await session!.browserAccess()).access!;
+    assert(Math.abs(left(usual) - 900) < 30, `${left(usual)} s`);
+    const short = throwIfFailed(await session!.browserAccess({ lastsS: 3 })).access!;
+    const page = await stage.page();
+    const running = page.evaluate(async (access) => {
+      const { code } = agb.Session.attach(access);
+      const onStdout = (): void => document.body.append("begun");
+      return (await code.run("import time\nprint('begun')\ntime.sleep(6)\nprint('still there')", "python", 30, { onStdout })).logs.stdout.at(-1);
+    }, short as never);
+    await page.waitForFunction(() => document.body.textContent?.includes("begun"));
+    const renewed = throwIfFailed(await session!.browserAccess({ renew: short })).access!;
+    assert.equal(renewed.token, short.token);
+    assert(Math.abs(left(renewed) - 900) < 30, `${left(renewed)} s`);
+    assert.equal(await running, "still there\n");
+    assert.equal((await run(short as never)).error, ""); // the page that kept the old words too
+  });
+
+  it("travels beside the URL, never in it", async () => {
+    const access = await stage.access();
+    const urls: string[] = [];
+    const page = await stage.page();
+    page.on("websocket", (socket) => urls.push(socket.url()));
+    page.on("request", (request) => urls.push(request.url(), request.headers()["referer"] ?? ""));
+    const [streamed, tool] = await page.evaluate(async (access) => {
+      const session = agb.Session.attach(access);
+      const streamed = await session.code.run("print(1)", "python", 30, { onStdout: () => {} });
+      return [streamed.success, (await session.callMcpTool("shell", { command: "true" })).success];
+    }, access as never);
+    assert.deepEqual([streamed, tool], [true, true]);
+    assert(urls.includes(access.wsUrl) && urls.some((url) => url.startsWith(String(access["linkUrl"]))), urls.join("\n"));
+    assert(!urls.some((url) => url.includes(access.token)), urls.join("\n"));
   });
 
   it("is refused to pages of other origins", async () => {

@@ -29,19 +29,35 @@ before(async () => {
   execFileSync("tar", ["--strip-components=1", "-xzf", join(project, tarball), "-C", installed]);
   writeFileSync(join(project, "package.json"), '{ "private": true, "type": "module", "dependencies": { "agbcloud-sdk": "*" } }');
   writeFileSync(join(project, "index.html"), '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.ts"></script>');
-  writeFileSync(join(project, "main.ts"), 'import * as agb from "agbcloud-sdk"; Object.assign(globalThis, { agb });');
+  writeFileSync(
+    join(project, "main.ts"),
+    'import * as agb from "agbcloud-sdk"; const work = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }); Object.assign(globalThis, { agb, work });',
+  );
+  writeFileSync(
+    join(project, "worker.ts"),
+    'import { Session } from "agbcloud-sdk"; onmessage = async ({ data }) => postMessage((await Session.attach(data).code.run("print(6 * 7)", "python")).logs.stdout);',
+  );
 });
 after(async () => {
   await stage.close();
   rmSync(project, { recursive: true, force: true });
 });
 
-async function works(origin: string): Promise<void> {
+async function works(origin: string, hasWorker = true): Promise<void> {
   const page = await open(stage.browser.context, origin);
   await page.waitForFunction(() => "agb" in globalThis, null, { timeout: 20_000 });
   const access = await stage.access();
   const guest = await page.evaluate((access) => agb.Session.attach(access).code.run("print(6 * 7)", "python"), access as never);
   assert.deepEqual([guest.errorMessage, guest.logs.stdout], ["", ["42\n"]]);
+  const worked = !hasWorker || await page.evaluate((access) => {
+    const worker = (globalThis as unknown as { work(): Worker }).work();
+    return new Promise((resolve, reject) => {
+      worker.onmessage = ({ data }) => resolve(data);
+      worker.onerror = ({ message }) => reject(new Error(`the worker: ${message}`));
+      worker.postMessage(access);
+    });
+  }, access as never);
+  assert.deepEqual(worked, hasWorker ? ["42\n"] : true);
   const { endpoint, apiKey } = stage.server;
   const listed = await page.evaluate(({ endpoint, apiKey }) => new agb.AGB({ apiKey, config: { endpoint } }).list(), { endpoint, apiKey });
   assert.equal(listed.errorMessage, "");
@@ -54,8 +70,11 @@ describe("the packed package", () => {
     const files = readdirSync(join(project, "dist/assets"));
     assert.equal(files.filter((name) => name.endsWith(".wasm")).length, 2, files.join(", "));
     const built = await serve({ "/": join(project, "dist") });
-    await works(`${built.origin}/index.html`);
-    await built.close();
+    try {
+      await works(`${built.origin}/index.html`);
+    } finally {
+      await built.close();
+    }
   });
 
   it("works in Vite's development server", async () => {
@@ -71,7 +90,10 @@ describe("the packed package", () => {
   it("works in a page without a bundler", async () => {
     const page = '<!doctype html><link rel="icon" href="data:,"><script type="module">globalThis.agb = await import("/node_modules/agbcloud-sdk/web/index.js");</script>';
     const site = await serve({ "/node_modules/": join(project, "node_modules") }, { "/": page });
-    await works(`${site.origin}/`);
-    await site.close();
+    try {
+      await works(`${site.origin}/`, false); // environment.test.ts has a worker without a bundler
+    } finally {
+      await site.close();
+    }
   });
 });

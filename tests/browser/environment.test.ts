@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, describe, it } from "node:test";
+import { FAKE_SOCKET } from "./fake-socket.js";
 import { open, serve, Stage, WEB } from "./stage.js";
 
 let stage: Stage;
@@ -8,8 +9,6 @@ before(async () => {
   stage = await Stage.build();
 });
 after(() => stage.close());
-
-const IMPORT = '<script type="module">globalThis.agb = await import("/sdk/index.js");</script>';
 
 describe("where the SDK runs", () => {
   it("is a module worker as well as a page", async () => {
@@ -72,6 +71,19 @@ describe("where the SDK runs", () => {
     assert.equal(outcome.success, true);
   });
 
+  it("takes its WebAssembly as a URL, an answer, bytes or a module", async () => {
+    const access = await stage.access();
+    const sources = ["'/sdk/agb_bg.wasm'", "new URL('/sdk/agb_bg.wasm', location)", "fetch('/sdk/agb_bg.wasm')", "fetch('/sdk/agb_bg.wasm').then((r) => WebAssembly.compileStreaming(r))"];
+    for (const source of sources) {
+      const page = await stage.page();
+      await page.evaluate(`agb.initialize({ wasm: ${source} })`);
+      const loads = await page.evaluate(() => performance.getEntriesByType("resource").filter(({ name }) => name.endsWith(".wasm")).length);
+      const success = await page.evaluate(async (access) => (await agb.Session.attach(access).code.run("1", "python")).success, access as never);
+      assert.deepEqual([success, loads], [true, 1], source);
+      await page.close();
+    }
+  });
+
   it("is a server that renders pages: importing it does nothing", () => {
     const source = `import * as sdk from ${JSON.stringify(`${WEB}index.js`)}; console.log(typeof sdk.AGB, typeof sdk.Session.attach);`;
     const output = execFileSync(process.execPath, ["--input-type=module", "-e", source], { encoding: "utf8" });
@@ -82,37 +94,18 @@ describe("where the SDK runs", () => {
 describe("frames", () => {
   it("that are chunks are read alike by the page and by the core", async () => {
     // What the page's reader does not take goes to the core. So each way of writing a chunk must come out the same.
-    const site = await serve({ "/sdk/": WEB }, { "/": `<link rel="icon" href="data:,">${IMPORT}` });
-    const page = await open(stage.browser.context, `${site.origin}/`);
-    await page.waitForFunction(() => "agb" in globalThis);
+    const page = await stage.page();
+    await page.addScriptTag({ content: FAKE_SOCKET });
     const outcome = await page.evaluate(async () => {
-      class Fake extends EventTarget {
-        static last: Fake;
-        static readonly OPEN = 1;
-        onopen: ((event: Event) => void) | null = null;
-        onmessage: ((event: MessageEvent) => void) | null = null;
-        onclose: ((event: CloseEvent) => void) | null = null;
-        bufferedAmount = 0;
-        sent: string[] = [];
-        constructor() {
-          super();
-          Fake.last = this;
-          setTimeout(() => this.onopen?.(new Event("open")));
-        }
-        send(text: string): void {
-          this.sent.push(text);
-        }
-        close(): void {}
-      }
       const real = globalThis.WebSocket;
-      globalThis.WebSocket = Fake as never;
+      globalThis.WebSocket = FakeSocket as never;
       const seen: string[] = [];
       const access = { sessionId: "s", wsUrl: "ws://h", token: "t", expiresAt: "x", scope: "run" as const };
       const run = agb.Session.attach(access).code.run("x", "python", 30, { onStdout: (text) => seen.push(text), onStderr: (text) => seen.push(`!${text}`) });
-      while (!Fake.last?.sent.length) await new Promise((done) => setTimeout(done, 5));
+      const socket = await FakeSocket.opened();
       globalThis.WebSocket = real;
-      const id = (JSON.parse(Fake.last.sent[0]!) as { invocationId: string }).invocationId;
-      const say = (frame: unknown): void => Fake.last.onmessage?.(new MessageEvent("message", { data: typeof frame === "string" ? frame : JSON.stringify(frame) }));
+      const id = (JSON.parse(socket.sent[0]!) as { invocationId: string }).invocationId;
+      const say = (frame: unknown): void => socket.say(typeof frame === "string" ? frame : JSON.stringify(frame));
       const chunk = (text: unknown, more: object = {}): object => ({ phase: "event", eventType: "stdout", chunk: text, ...more });
       say({ invocationId: id, data: chunk("a") });
       say({ requestId: id, data: chunk("b", { eventType: "stderr" }) });
@@ -133,6 +126,46 @@ describe("frames", () => {
       count: 3,
       logs: { stdout: ["a", "c\n", "grün 🦀", "e", "🦀/"], stderr: ["b"] },
     });
-    await site.close();
+  });
+});
+
+describe("a service that holds nothing back", () => {
+  it("ends a run with an honest Overflow when the page has 64 MiB to read still", async () => {
+    const page = await stage.page();
+    await page.addScriptTag({ content: FAKE_SOCKET });
+    const outcome = await page.evaluate(async () => {
+      const real = globalThis.WebSocket;
+      globalThis.WebSocket = FakeSocket as never;
+      let go = (): void => {};
+      const slow = new Promise<void>((resolve) => (go = resolve));
+      let bytes = 0;
+      const onStdout = (text: string): Promise<void> => {
+        bytes += text.length;
+        return slow;
+      };
+      const access = { sessionId: "s", wsUrl: "ws://h", token: "t", expiresAt: "x", scope: "run" as const };
+      const { code } = agb.Session.attach(access);
+      const flood = code.run("flood", "python", 60, { onStdout, logLimit: 0 });
+      const socket = await FakeSocket.opened();
+      const beside = code.run("beside", "python", 60, { onStdout: () => {} });
+      await FakeSocket.opened(2);
+      globalThis.WebSocket = real;
+      const [id, other] = socket.sent.map((frame) => (JSON.parse(frame) as { invocationId: string }).invocationId);
+      const chunk = "x".repeat(1 << 20);
+      const said = 80;
+      for (let i = 0; i < said; i++) {
+        socket.say(JSON.stringify({ invocationId: id, data: { phase: "event", eventType: "stdout", chunk } }));
+        await new Promise((done) => setTimeout(done));
+      }
+      socket.say(JSON.stringify({ invocationId: other, data: { phase: "end", status: "finished" } }));
+      const lived = (await beside).success;
+      go();
+      const { success, error, errorMessage } = await flood;
+      return { lived, success, name: error?.name, errorMessage, mebibytes: bytes / (1 << 20), said };
+    });
+    const { mebibytes, said, errorMessage, ...rest } = outcome;
+    assert.deepEqual(rest, { lived: true, success: false, name: "Overflow" });
+    assert.match(errorMessage, /67108864 bytes.*unread/);
+    assert(mebibytes >= 64 && mebibytes < said, `${mebibytes} of ${said} MiB were handed over`);
   });
 });

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { Stage } from "./stage.js";
+import { brotliCompressSync } from "node:zlib";
+import { Stage, WEB } from "./stage.js";
 
 let stage: Stage;
 before(async () => {
@@ -36,7 +38,12 @@ describe("a page that its server has let into a session", () => {
       page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name.split("/").at(-1) ?? ""));
     assert(!(await files()).some((name) => name.endsWith(".wasm")));
     await page.evaluate((access) => agb.Session.attach(access).code.run("1", "python"), access as never);
-    assert.deepEqual((await files()).filter((name) => name.endsWith(".wasm")), ["agb_bg.wasm"]);
+    const loaded = (await files()).filter((name) => /\.(js|wasm)$/.test(name));
+    assert.deepEqual(loaded.filter((name) => name.endsWith(".wasm")), ["agb_bg.wasm"]);
+    const sizes = loaded.map((name) => brotliCompressSync(readFileSync(`${WEB}${name}`)).length);
+    const kib = sizes.reduce((sum, size) => sum + size, 0) / 1_024;
+    console.log(`# a page loads ${kib.toFixed(1)} KiB with brotli: ${loaded.map((name, i) => `${name} ${sizes[i]}`).join(", ")}`);
+    assert(loaded.includes("index.js") && kib <= 45, `${kib} KiB`);
   });
 
   it("runs without streaming, keeps variables, tells streams apart and shows what was raised", async () => {
