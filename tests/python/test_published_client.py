@@ -84,10 +84,22 @@ class Runs(unittest.TestCase):
         self.assertEqual("".join(result.logs.stdout), "hello\n")
         self.assertEqual("".join(result.logs.stderr), "oops\n")
 
+    def test_r_in_one_answer(self) -> None:
+        result = self.session.code.run("cat('hello\\n')\nmessage('oops')\nplot(1:3)\nhead(mtcars, 2)", "r")
+        self.assertTrue(result.success, result.error_message)
+        self.assertEqual("".join(result.logs.stdout), "hello\n")
+        self.assertEqual("".join(result.logs.stderr), "oops\n")
+        plot, table = result.results
+        self.assertTrue(plot.png.startswith("iVBORw0KGgo"))
+        self.assertTrue(table.is_main_result)
+        self.assertIn("Mazda RX4", table.text)
+        self.assertIn("<table", table.html)
+
     def test_streams_are_told_apart(self) -> None:
         for language, code in [
             ("python", "import sys\nprint('out')\nprint('err', file=sys.stderr)"),
             ("javascript", "console.log('out'); console.error('err')"),
+            ("r", "cat('out\\n')\nmessage('err')"),
         ]:
             with self.subTest(language):
                 result, out, err, errors = self.stream(code, language)
@@ -103,11 +115,82 @@ class Runs(unittest.TestCase):
         result = self.session.code.run("kept", "python")
         self.assertEqual([item.text for item in result.results if item.is_main_result], ["42"])
 
+    def test_output_comes_while_the_program_runs(self) -> None:
+        for language, code in [
+            ("python", "import time\nfor i in range(4):\n    print(i, end='')\n    time.sleep(0.5)"),
+            (
+                "javascript",
+                "for (let i = 0; i < 4; i++) { process.stdout.write(`${i}`); const t = Date.now(); while (Date.now() < t + 500); }",
+            ),
+            ("r", "for (i in 0:3) { cat(i); Sys.sleep(0.5) }"),
+        ]:
+            with self.subTest(language):
+                arrivals = []
+                result = self.session.code.run(
+                    code,
+                    language,
+                    timeout_s=60,
+                    stream_beta=True,
+                    on_stdout=lambda chunk: arrivals.append((time.monotonic(), chunk)),
+                )
+                self.assertTrue(result.success, result.error_message)
+                self.assertEqual("".join(chunk for _, chunk in arrivals), "0123")
+                self.assertGreater(arrivals[-1][0] - arrivals[0][0], 0.7, "it came in one go")
+
     def test_the_last_value_is_the_main_result(self) -> None:
         result, _, _, _ = self.stream("'Final ' + 'result'", "python")
         self.assertEqual([item.text for item in result.results if item.is_main_result], ["'Final result'"])
         result, _, _, _ = self.stream("const data = { value: 21 }; data.value * 2;", "javascript")
         self.assertEqual([item.text for item in result.results if item.is_main_result], ["42"])
+        result, _, _, _ = self.stream("x <- 21\nx * 2", "r")
+        self.assertEqual([item.text for item in result.results if item.is_main_result], ["[1] 42"])
+
+    def test_rich_results_come_whole(self) -> None:
+        result, _, _, _ = self.stream(
+            "from IPython.display import display, Markdown, Latex, JSON, SVG, HTML\n"
+            "display(Markdown('# hi'), Latex('$x$'), JSON({'a': [1]}), SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))\n"
+            "HTML('<b>bold</b>')",
+            "python",
+        )
+        self.assertTrue(result.success, result.error_message)
+        markdown, latex, data, svg, html = result.results
+        self.assertEqual((markdown.markdown, latex.latex, data.json, html.html), ("# hi", "$x$", {"a": [1]}, "<b>bold</b>"))
+        self.assertIn("<svg", svg.svg)
+        self.assertEqual([item.is_main_result for item in result.results], [False] * 4 + [True])
+
+    def test_input_with_nobody_to_answer_is_at_its_end(self) -> None:
+        for language, code, word in [
+            ("python", "try:\n    input('name? ')\nexcept EOFError:\n    print('end')", "end"),
+            ("javascript", "for await (const line of process.stdin);\nconsole.log('end')", "end"),
+            ("r", "lines <- readLines(stdin())\ncat(if (length(lines) == 0) 'end')", "end"),
+        ]:
+            with self.subTest(language):
+                began = time.monotonic()
+                result, out, _, _ = self.stream(code, language)
+                self.assertTrue(result.success, result.error_message)
+                self.assertIn(word, out)
+                self.assertLess(time.monotonic() - began, 20, "it waited for input")
+
+    def test_a_program_that_dies_is_told_at_once(self) -> None:
+        for language, code, words in [
+            ("python", "import os\nprint('last', flush=True)\nos._exit(7)", "code 7"),
+            ("python", "import ctypes\nctypes.string_at(0)", "segmentation fault"),
+            ("javascript", "console.log('last'); process.kill(process.pid, 'SIGKILL')", "SIGKILL"),
+            ("r", "cat('last')\nquit(status = 3)", "code 3"),
+        ]:
+            for streaming in (True, False):
+                with self.subTest(language=language, words=words, streaming=streaming):
+                    began = time.monotonic()
+                    if streaming:
+                        result = self.stream(code, language, timeout_s=60)[0]
+                    else:
+                        result = self.session.code.run(code, language, timeout_s=60)
+                    self.assertLess(time.monotonic() - began, 30)
+                    self.assertFalse(result.success)
+                    self.assertIn(words, result.error_message)
+                    self.assertIn("lost", result.error_message)
+                    again = self.session.code.run("1", language)
+                    self.assertTrue(again.success, again.error_message)
 
     def test_an_exception_is_told_with_its_name(self) -> None:
         result, out, _, errors = self.stream("print('so far')\n1 / 0", "python")
@@ -118,6 +201,11 @@ class Runs(unittest.TestCase):
         result = self.session.code.run("1 / 0", "python")
         self.assertFalse(result.success)
         self.assertIn("ZeroDivisionError", str(result.error_message) + str(result.error))
+        for language, code, name in [("javascript", "null.x", "TypeError"), ("r", "stop('on purpose')", "on purpose")]:
+            result, _, _, errors = self.stream(code, language)
+            self.assertFalse(result.success)
+            self.assertIn(name, str(result.error_message) + str(result.error))
+            self.assertTrue(errors, "on_error was not called")
 
     def test_a_time_limit_ends_the_run_and_the_state_is_kept(self) -> None:
         self.session.code.run("before = 1", "python")
@@ -128,6 +216,13 @@ class Runs(unittest.TestCase):
         self.assertEqual(out, "begin\n")
         result, out, _, _ = self.stream("print(before)", "python")
         self.assertEqual(out, "1\n")
+        for language, code in [("javascript", "while (true) {}"), ("r", "system('sleep 100')")]:
+            with self.subTest(language):
+                began = time.monotonic()
+                result = self.session.code.run(code, language, timeout_s=1)
+                self.assertLess(time.monotonic() - began, 20)
+                self.assertFalse(result.success)
+                self.assertIn("timeout", result.error_message)
 
     def test_more_than_a_megabyte_in_one_print(self) -> None:
         result, out, _, _ = self.stream("print('é\\n' * 1_500_000, end='')", "python")

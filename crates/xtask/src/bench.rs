@@ -10,9 +10,13 @@ use crate::setup;
 use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
-/// What can be measured, and the packages it takes.
-const BENCHES: [(&str, &[&str]); 3] =
-    [("client", &["agb-testkit", "agb-node"]), ("e2e", &["agb-server", "agb-node"]), ("browser", &["agb-testkit"])];
+/// What can be measured, and what of the packages it takes is built.
+const BENCHES: [(&str, &[&str]); 4] = [
+    ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
+    ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
+    ("browser", &["-p", "agb-testkit"]),
+    ("kernels", &["-p", "agb-kernel", "--example", "measure"]),
+];
 
 /// Measures what the first argument names; the others are for the program that measures.
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode, Error> {
@@ -20,7 +24,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     let Some((&name, rest)) = arguments.split_first() else {
         return Err(Error::Usage(usage()));
     };
-    let Some((_, packages)) = known(name) else {
+    let Some((_, built)) = known(name) else {
         return Err(Error::Usage(usage()));
     };
     artifacts::typescript(workspace)?;
@@ -28,9 +32,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         wasm::bundle(workspace)?;
         setup::chromium(workspace)?;
     }
+    if name == "kernels" {
+        setup::r(workspace)?;
+        setup::jupyter(workspace)?;
+    }
     let mut build = workspace.cargo();
-    build.args(["build", "--locked", "--release"]);
-    build.args(packages.iter().flat_map(|package| ["-p", package]));
+    build.args(["build", "--locked", "--release"]).args(*built);
     job::prepare(workspace, "build-bench", "build what is measured (release)", &mut [build])?;
 
     let mut bench = workspace.command("node", Purpose::Work);

@@ -20,6 +20,7 @@ mod platform;
 mod process;
 mod progress;
 mod setup;
+mod soak;
 mod stamp;
 mod suite;
 mod tally;
@@ -41,7 +42,9 @@ usage: cargo xtask COMMAND
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
-  bench client|e2e [--json]     measure the release builds beside a plain client; more options in tests/bench
+  bench client|e2e|kernels [--json]
+                                measure the release builds beside others; more in tests/bench
+  soak [--cells N] [--seed S]   thousands of cells in each language, with cancels, timeouts and deaths among them
   pack [--profile dev|release]  leave installable npm tarballs in target/npm (release, the default)
                                 or target/npm-dev
 ";
@@ -72,6 +75,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
         ["node", "--release"] => artifacts::node(workspace, Profile::Release),
         ["wasm"] => wasm::run(workspace),
         ["bench", rest @ ..] => bench::run(workspace, rest),
+        ["soak", rest @ ..] => soak::run(workspace, rest),
         ["pack"] => pack::run(workspace, Profile::Release),
         ["pack", "--profile", profile] => pack::run(workspace, profile.parse()?),
         ["help" | "--help" | "-h"] => {

@@ -16,6 +16,8 @@ const NPM_ROOTS: [&str; 3] = ["npm", "examples", "tests"];
 const OLDEST_NODE: u32 = 18;
 /// The published client that nobody here wrote.
 const PYTHON_CLIENT: &str = "agbcloud-sdk==0.12.0";
+/// What our kernels are measured beside.
+const JUPYTER: [&str; 2] = ["ipykernel==7.4.0", "jupyter_client==8.10.0"];
 
 /// Node.js and npm.
 pub(crate) fn node(workspace: &Workspace) -> Result<(), Error> {
@@ -91,9 +93,40 @@ pub(crate) fn folder_with_package(workspace: &Workspace, package: &str) -> Resul
 
 /// A Python environment under `target/venv` with the published client; returns its interpreter.
 pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf, Error> {
+    environment(workspace, "venv", &[PYTHON_CLIENT])
+}
+
+/// A Python environment under `target/bench/jupyter` with Jupyter's Python kernel, and its R kernel where Debian has it.
+pub(crate) fn jupyter(workspace: &Workspace) -> Result<(), Error> {
+    let interpreter = environment(workspace, "bench/jupyter", &JUPYTER)?;
+    let folder = workspace.target("bench/jupyter");
+    if folder.join("share/jupyter/kernels/ir").is_dir() {
+        return Ok(());
+    }
+    let package = "r-cran-irkernel";
+    let mut installed = workspace.command("dpkg-query", Purpose::Work);
+    installed.args(["--status", package]);
+    if job::answer(installed).is_none()
+        && let Err(error) = debian(workspace, "IRkernel is missing", &[package])
+    {
+        println!("  without IRkernel: {error}");
+        return Ok(());
+    }
+    let mut register = workspace.command("Rscript", Purpose::Work);
+    register.args(["-e", "IRkernel::installspec(prefix = commandArgs(TRUE))"]).arg(&folder);
+    // It asks a program called `jupyter` to do it.
+    let bin = interpreter.parent().expect("an interpreter is in a folder").to_owned();
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
+    register.env("PATH", path.map_err(|error| Error::Failed(error.to_string()))?);
+    job::prepare(workspace, "setup-irkernel", "register IRkernel", &mut [register])
+}
+
+/// A Python environment under `target` with these packages; returns its interpreter.
+fn environment(workspace: &Workspace, name: &str, packages: &[&str]) -> Result<PathBuf, Error> {
     let system = system_python(workspace)?;
     let _lock = workspace.lock()?;
-    let folder = workspace.target("venv");
+    let folder = workspace.target(name);
     let interpreter = folder.join("bin/python");
 
     let mut fingerprint = Fingerprint::new();
@@ -101,8 +134,9 @@ pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf, Error> {
     version.arg("--version");
     fingerprint.add(system.as_os_str().as_encoded_bytes());
     fingerprint.add(job::answer(version).unwrap_or_default());
-    fingerprint.add(PYTHON_CLIENT);
-    let stamp = Stamp::new(workspace, "venv", fingerprint);
+    packages.iter().for_each(|package| fingerprint.add(package));
+    let log = name.replace('/', "-");
+    let stamp = Stamp::new(workspace, &log, fingerprint);
     if stamp.is_current() && interpreter.is_file() {
         return Ok(interpreter);
     }
@@ -110,9 +144,9 @@ pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf, Error> {
     let mut create = workspace.command(&system, Purpose::Install);
     create.args(["-m", "venv", "--clear"]).arg(&folder);
     let mut install = workspace.command(&interpreter, Purpose::Install);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYTHON_CLIENT]);
-    job::prepare(workspace, "setup-venv", "create a Python environment", &mut [create])?;
-    let label = format!("install {PYTHON_CLIENT} into it");
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(packages);
+    job::prepare(workspace, &format!("setup-{log}"), "create a Python environment", &mut [create])?;
+    let label = format!("install {} into it", packages.join(", "));
     job::prepare(workspace, "setup-pip", &label, &mut [install])?;
     stamp.set()?;
     Ok(interpreter)

@@ -1,0 +1,162 @@
+//! Measures one kernel, for `cargo xtask bench kernels`: prints figures as JSON.
+//!
+//! `measure LANGUAGE ROUNDS`: the interpreter is the one that a server would find.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use agb_kernel::{Cell, CellEvent, Execution, Kernel, KernelSpec, Language, Outcome, find_interpreter};
+
+/// Prints the time, computes for 20 ms, and so on: what is printed is read while the cell computes.
+const PRINTS: usize = 50;
+const EMPTY_CELLS: usize = 200;
+/// 100 bytes each.
+const LINES: usize = 100_000;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [language, rounds] = arguments.as_slice() else { return Err("usage: measure LANGUAGE ROUNDS".into()) };
+    let language = Language::parse(language)?;
+    let workdir = std::env::temp_dir().join(format!("agb-measure-{}", std::process::id()));
+    std::fs::create_dir(&workdir)?;
+    let figures = measure(language, rounds.parse()?, &workdir).await;
+    std::fs::remove_dir_all(&workdir)?;
+    println!("{}", serde_json::to_string(&figures?)?);
+    Ok(())
+}
+
+async fn measure(
+    language: Language,
+    rounds: usize,
+    workdir: &Path,
+) -> Result<BTreeMap<&'static str, f64>, Box<dyn Error>> {
+    let programs = Programs::of(language);
+    let spec = KernelSpec::new(language, find_interpreter(language, None)?, workdir);
+    let mut all: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
+    for _ in 0..rounds {
+        let kernel = Kernel::new(spec.clone());
+        let begin = Instant::now();
+        let mut run = start(&kernel, programs.print);
+        while let Some(event) = run.next().await {
+            match event {
+                CellEvent::Started => all.entry("readyMs").or_default().push(ms(begin.elapsed())),
+                CellEvent::Stdout(_) => all.entry("firstByteMs").or_default().push(ms(begin.elapsed())),
+                _ => {}
+            }
+        }
+        all.entry("idleMiB").or_default().push(memory_of_children());
+
+        let mut run = start(&kernel, &programs.ticking);
+        while let Some(event) = run.next().await {
+            if let CellEvent::Stdout(text) = event {
+                let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs_f64();
+                // A reader that was late got several lines: each is as late as it is.
+                let printed = text.lines().filter_map(|line| line.parse::<f64>().ok());
+                all.entry("latencyMs").or_default().extend(printed.map(|at| (now - at) * 1e3));
+            }
+        }
+        for _ in 0..EMPTY_CELLS {
+            let begin = Instant::now();
+            finish(start(&kernel, "")).await?;
+            all.entry("emptyCellMs").or_default().push(ms(begin.elapsed()));
+        }
+        let begin = Instant::now();
+        let size = finish(start(&kernel, &programs.flood)).await?;
+        all.entry("printMBs").or_default().push(size as f64 / 1e6 / begin.elapsed().as_secs_f64());
+        kernel.shutdown().await;
+    }
+    Ok(all.into_iter().map(|(name, values)| (name, median(values))).collect())
+}
+
+struct Programs {
+    print: &'static str,
+    ticking: String,
+    flood: String,
+}
+
+impl Programs {
+    fn of(language: Language) -> Self {
+        let (print, ticking, flood) = match language {
+            Language::Python => (
+                "print('x')",
+                format!(
+                    "import time\nfor _ in range({PRINTS}):\n    now = time.time()\n    print(repr(now))\n    while time.time() < now + 0.02: pass"
+                ),
+                format!("for _ in range({LINES}): print('x' * 99)"),
+            ),
+            Language::JavaScript => (
+                "console.log('x')",
+                // `performance.now` is from a clock that does not follow the system's: the offset is taken once.
+                format!(
+                    "{{ const offset = performance.timeOrigin;\nfor (let i = 0; i < {PRINTS}; i++) {{\n  const now = performance.now();\n  \
+                     console.log((offset + now) / 1e3);\n  while (performance.now() < now + 20);\n}} }};"
+                ),
+                format!("for (let i = 0; i < {LINES}; i++) console.log('x'.repeat(99))"),
+            ),
+            Language::R => (
+                "cat('x')",
+                format!(
+                    "for (i in 1:{PRINTS}) {{\n  now <- as.numeric(Sys.time())\n  cat(sprintf('%.6f\\n', now))\n  \
+                     while (as.numeric(Sys.time()) < now + 0.02) NULL\n}}"
+                ),
+                format!("line <- strrep('x', 99)\nfor (i in 1:{LINES}) cat(line, '\\n', sep = '')"),
+            ),
+            Language::Java => (
+                "System.out.println(\"x\");",
+                format!(
+                    "for (int i = 0; i < {PRINTS}; i++) {{\n  var now = java.time.Instant.now();\n  \
+                     System.out.println(now.getEpochSecond() + \".\" + String.format(\"%09d\", now.getNano()));\n  \
+                     while (java.time.Instant.now().isBefore(now.plusMillis(20)));\n}}"
+                ),
+                format!("for (int i = 0; i < {LINES}; i++) System.out.println(\"x\".repeat(99));"),
+            ),
+        };
+        Self { print, ticking, flood }
+    }
+}
+
+fn start(kernel: &Kernel, code: &str) -> Execution {
+    kernel.run(Cell::new(code, Duration::from_secs(300)))
+}
+
+/// The size of what it printed.
+async fn finish(mut run: Execution) -> Result<usize, Box<dyn Error>> {
+    let mut size = 0;
+    loop {
+        match run.next().await.ok_or("an execution has an end")? {
+            CellEvent::Stdout(text) => size += text.len(),
+            CellEvent::End(end) if end.outcome == Outcome::Finished => return Ok(size),
+            CellEvent::End(end) => return Err(end.outcome.to_string().into()),
+            _ => {}
+        }
+    }
+}
+
+/// Proportional memory of this process's children in MiB.
+fn memory_of_children() -> f64 {
+    let own = std::process::id().to_string();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let kib: f64 = processes
+        .filter(|process| {
+            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(own.as_str())
+        })
+        .filter_map(|process| std::fs::read_to_string(process.path().join("smaps_rollup")).ok())
+        .filter_map(|text| {
+            text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok())
+        })
+        .sum();
+    kib / 1024.0
+}
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
