@@ -48,6 +48,7 @@ const measured = [
   { name: "r", command: ours("r") },
   ...(existsSync(`${jupyter}/share/jupyter/kernels/ir`) ? [{ name: "IRkernel", command: [python, peer, "ir", "1"] }] : []),
   { name: "javascript", command: ours("javascript") },
+  { name: "java", command: ours("java") },
 ];
 
 /** Interpreters see a clean environment; one that buffers less than usual would hide what is measured. */

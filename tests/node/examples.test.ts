@@ -13,7 +13,8 @@ const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 
 let server: LocalServer;
 before(async () => {
-  server = await startServer();
+  // With the default image, which `cargo xtask test` prepares: two of the programs use its packages.
+  server = await startServer("--image-dir", fileURLToPath(new URL("../../target/images", import.meta.url)));
 });
 after(() => server.stop());
 
@@ -80,4 +81,46 @@ test("streaming errors reach onError and the result", async () => {
 test("without streaming all output comes with the result", async () => {
   const text = (await runExample("non-streaming.ts")).map((line) => line.text).join("\n");
   assert.match(text, /hello/);
+});
+
+test("a data frame goes through three cells", async () => {
+  const text = (await runExample("data-frame.ts")).map((line) => line.text);
+  assert.deepEqual(
+    text.filter((line) => line.startsWith("In [")),
+    ["In [1]", "In [2]", "In [3]"],
+  );
+  assert.ok(text.includes("a table, 6 rows of HTML"), text.join("\n"));
+  assert.ok(text.some((line) => /^Feb +130\.0 +121\.0$/.test(line)), text.join("\n"));
+  assert.ok(text.includes("'Mar'"), text.join("\n"));
+  assert.ok(text.some((line) => /^a picture, \d{4,} bytes of PNG$/.test(line)), text.join("\n"));
+});
+
+test("a training loop shows its progress", async () => {
+  const text = (await runExample("training-loop.ts")).map((line) => line.text);
+  assert.match(text[0]!, /^epoch 0: loss 0\.693$/);
+  assert.equal(text.filter((line) => line.startsWith("epoch ")).length, 4);
+  const [, bars] = /^(\d+) bars; good enough: (?:np\.)?True/.exec(text.at(-1)!) ?? assert.fail(text.join("\n"));
+  assert.ok(Number(bars) >= 40, `${bars} bars`);
+});
+
+test("a server is started and called in one cell", async () => {
+  const text = (await runExample("http-server.ts")).map((line) => line.text);
+  assert.deepEqual(text, [
+    "POST /users 200 { id: 2, name: 'Grace' }",
+    "GET /users [ { id: 1, name: 'Ada' }, { id: 2, name: 'Grace' } ]",
+    "GET /nothing 404",
+    "2 users are still there in the next cell",
+  ]);
+});
+
+test("R computes and plots", async () => {
+  const text = (await runExample("r-plot.ts")).map((line) => line.text);
+  assert.equal(text[0], "5.34 miles per gallon less for each 1000 lbs");
+  assert.match(text[1]!, /^a plot, \d{4,} bytes of PNG$/);
+  assert.match(text.slice(2).join("\n"), /cyl +mpg\n1 +4 26\.66364/);
+});
+
+test("a Java class is run, and is there for the next cell", async () => {
+  const text = (await runExample("java-streams.ts")).map((line) => line.text);
+  assert.deepEqual(text, ["{paint=12, tools=7}", "{paint=12, tools=4}", "and then: {a=2}"]);
 });

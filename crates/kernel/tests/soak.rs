@@ -17,7 +17,7 @@ use std::time::Duration;
 use agb_kernel::{Cell, Execution, Kernel, KernelSpec, Language, Outcome, find_interpreter};
 
 use crate::programs::{Kind, LANGUAGES, process_name, program};
-use crate::support::{PATIENCE, Ran, Workdir, eventually, finish, processes_in};
+use crate::support::{PATIENCE, Ran, Workdir, cache, eventually, finish, processes_in};
 
 /// Cells of each language in the short one: every kind of cell comes several times, and it stays below a minute on
 /// a machine that is ten times slower.
@@ -42,7 +42,8 @@ fn a_long_session_leaves_nothing() {
     let after = Footprint::of("self");
     reports.iter().for_each(|report| println!("{report}"));
     println!("this process: {before:?}, then {after:?}");
-    assert_eq!(after.descriptors, before.descriptors, "descriptors of this process");
+    // Fewer, when something that is prepared once was still at work: Java's archive is.
+    assert!(after.descriptors <= before.descriptors, "{before:?}, then {after:?}");
     // What the allocator keeps, and the runtime: nothing that grows with the cells (1 KiB of each would be seen).
     assert!(after.memory < before.memory + (8 << 20), "{before:?}, then {after:?}");
 }
@@ -54,6 +55,7 @@ async fn session(cells: usize, seed: u64) -> Vec<String> {
     std::fs::create_dir(&temporary).unwrap();
     let walks = LANGUAGES.map(|language| {
         let mut spec = KernelSpec::new(language, find_interpreter(language, None).unwrap(), workdir.path());
+        spec.cache = cache();
         spec.env.push(("TMPDIR".to_owned(), temporary.display().to_string()));
         tokio::spawn(Walk::new(spec, seed).go(cells))
     });

@@ -34,6 +34,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     }
     if name == "kernels" {
         setup::r(workspace)?;
+        setup::java(workspace)?;
         setup::jupyter(workspace)?;
     }
     let mut build = workspace.cargo();

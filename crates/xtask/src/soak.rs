@@ -38,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     let plan = Plan::parse(arguments)?;
     setup::node(workspace)?;
     setup::r(workspace)?;
+    setup::java(workspace)?;
     let mut soak = workspace.cargo();
     soak.args(["test", "--locked", "--package", "agb-kernel", "--test", "soak", "--", "--nocapture"]);
     soak.env("AGB_SOAK_CELLS", plan.cells.to_string());

@@ -118,7 +118,7 @@ const STEPS: [Step; 11] = [
         name: "node",
         label: "Node against the server",
         reads: Reads::Tests(tally::node_test),
-        needs: &[Need::JavaScript, Need::Programs],
+        needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::R, Need::Java],
         commands: |workspace| {
             let folder = setup::folder_with_package(workspace, "tsx")?;
             let mut command = workspace.command("node", Purpose::Work);

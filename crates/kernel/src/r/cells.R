@@ -61,7 +61,7 @@ execute <- function(code, name) {
     result <- allowInterrupts(evaluate())
     if (result$visible) {
       if (i == count) {
-        # After the plots, which were drawn before.
+        finish_plots() # they were drawn before
         value <- result$value
         replace_in(baseenv(), ".Last.value", value)
         show_main(value)

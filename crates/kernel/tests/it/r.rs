@@ -110,6 +110,9 @@ async fn plots_are_pictures() {
     assert!(r.workdir.path().join("own.png").exists() && !r.workdir.path().join("Rplots.pdf").exists());
     // What was drawn before an error is shown. Pictures and printed text come over two channels: which of two that were
     // made at the same moment is read first is not promised.
+    let ran = r.run("plot(1)\nhead(mtcars)").await;
+    let shown: Vec<bool> = ran.results().iter().map(|result| result.is_main).collect();
+    assert_eq!(shown, [false, true], "a plot comes before the value that follows it: {ran:#?}");
     let ran = r.run("plot(1)\nstop('late')").await;
     assert_eq!((ran.error().value.as_str(), pictures(&ran).len()), ("late", 1));
     let ran = r.run("plot(1)\nplot(2)\ncat('after')\nplot(3)").await;

@@ -3,7 +3,7 @@
 use agb_kernel::Language;
 
 /// The languages that are driven.
-pub(crate) const LANGUAGES: [Language; 3] = [Language::Python, Language::JavaScript, Language::R];
+pub(crate) const LANGUAGES: [Language; 4] = [Language::Python, Language::JavaScript, Language::R, Language::Java];
 
 /// What a cell does and comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(crate) fn program(language: Language, kind: Kind) -> &'static str {
         Language::Python => python(kind),
         Language::JavaScript => javascript(kind),
         Language::R => r(kind),
-        Language::Java => unimplemented!("not among LANGUAGES"),
+        Language::Java => java(kind),
     }
 }
 
@@ -137,5 +137,30 @@ fn r(kind: Kind) -> &'static str {
         }
         Kind::Exit => "quit(status = 3)",
         Kind::Crash => "tools::pskill(Sys.getpid(), 11)\nSys.sleep(100)",
+    }
+}
+
+fn java(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Count => {
+            "System.setProperty(\"n\", String.valueOf(Integer.getInteger(\"n\", 0) + 1));\nSystem.out.println(System.getProperty(\"n\"));"
+        }
+        Kind::Value => "java.util.stream.IntStream.range(0, 10).sum()",
+        Kind::Rich => "var data = java.util.Map.of(\"key\", java.util.List.of(1, 2));\ndata",
+        Kind::Fail => "int f(int x) { return 1 / x; }\nf(0)",
+        Kind::Flood => "for (int i = 0; i < 2000; i++) System.out.println(\"x\".repeat(49));",
+        Kind::Child => {
+            "java.nio.file.Files.delete(java.nio.file.Files.createTempFile(\"a\", \"b\"));\n\
+             new ProcessBuilder(\"echo\", \"child\").inheritIO().start().waitFor();"
+        }
+        Kind::Cancel => "while (true) {}",
+        Kind::TimeOut => "new ProcessBuilder(\"sleep\", \"1000\").start().waitFor();",
+        Kind::Drop => "Thread.sleep(1_000_000);",
+        Kind::Stubborn => {
+            "new ProcessBuilder(\"setsid\", \"sleep\", \"1000\").start();\n\
+             while (true) { try { Thread.sleep(1000); } catch (Throwable stop) { } }"
+        }
+        Kind::Exit => "System.exit(3);",
+        Kind::Crash => "new ProcessBuilder(\"sh\", \"-c\", \"kill -KILL $PPID\").start();\nThread.sleep(100_000);",
     }
 }
