@@ -222,7 +222,7 @@ class Runs(unittest.TestCase):
                 result = self.session.code.run(code, language, timeout_s=1)
                 self.assertLess(time.monotonic() - began, 20)
                 self.assertFalse(result.success)
-                self.assertIn("timeout", result.error_message)
+                self.assertIn("timed out", result.error_message)
 
     def test_more_than_a_megabyte_in_one_print(self) -> None:
         result, out, _, _ = self.stream("print('é\\n' * 1_500_000, end='')", "python")
