@@ -215,7 +215,7 @@ impl Session {
             return;
         }
         if !matches!(input, Input::Backlog(_)) {
-            self.dial.heard(now, &self.config);
+            self.dial.heard();
         }
         match input {
             Input::Opened => self.opened(),
@@ -230,7 +230,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         if self.paused {
-            self.dial.heard(now, &self.config); // whoever does not listen cannot complain of silence
+            self.dial.heard(); // whoever does not listen cannot complain of silence
         }
         while let Some(alarm) = self.dial.alarm(now, self.capabilities, &self.config) {
             match alarm {
@@ -350,7 +350,7 @@ impl Session {
         if self.paused {
             self.paused = unread > self.config.resume_below.saturating_add(windows);
             if !self.paused {
-                self.dial.heard(self.now, &self.config);
+                self.dial.heard();
             }
         } else {
             self.paused = unread > self.config.pause_above.saturating_add(windows);
@@ -388,6 +388,7 @@ impl Session {
     fn arm(&mut self, id: RunId) {
         let Some(run) = self.runs.get(id).filter(|run| run.phase == Phase::Sent) else { return };
         let deadline = match &run.request {
+            Some(_) if run.waits => None,
             Some(request) => Some(self.now + request.timeout + self.config.grace),
             // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
             None => (!run.heard).then(|| self.now + self.config.grace),

@@ -33,6 +33,8 @@ pub struct Extensions {
     pub cancel: bool,
     /// A program can be given input.
     pub stdin: bool,
+    /// `{"type":"ping"}` is answered by `{"type":"pong"}`: silence means something where there are no ping frames.
+    pub heartbeat: bool,
 }
 
 impl Extensions {
@@ -46,6 +48,7 @@ impl Extensions {
                 "flow" => extensions.flow = true,
                 "cancel" => extensions.cancel = true,
                 "stdin" => extensions.stdin = true,
+                "heartbeat" => extensions.heartbeat = true,
                 _ => {}
             }
         }
@@ -55,7 +58,13 @@ impl Extensions {
     /// The names, as a service lists them.
     #[must_use]
     pub fn names(self) -> Vec<&'static str> {
-        let all = [("resume", self.resume), ("flow", self.flow), ("cancel", self.cancel), ("stdin", self.stdin)];
+        let all = [
+            ("resume", self.resume),
+            ("flow", self.flow),
+            ("cancel", self.cancel),
+            ("stdin", self.stdin),
+            ("heartbeat", self.heartbeat),
+        ];
         all.into_iter().filter(|(_, known)| *known).map(|(name, _)| name).collect()
     }
 }

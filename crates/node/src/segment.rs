@@ -188,7 +188,7 @@ mod tests {
             }
         };
         session.handle_input(now, link, Input::Opened);
-        let reply = Reply { invocation: &invocation, source: "s", seq: None };
+        let reply = Reply { invocation: &invocation, source: "s", seq: None, time: None };
         for frame in frames(reply) {
             session.handle_input(now, link, Input::Text(&frame));
         }

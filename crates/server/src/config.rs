@@ -105,6 +105,18 @@ pub struct Limits {
     /// Output of one run that is kept while its viewer is behind. Four reads of a pipe: enough to keep the socket
     /// busy, little enough for a thousand runs.
     pub run_buffer: usize,
+    /// How long a run that was started with `resume` stays for a client that comes back, once it has ended. 60 s: a
+    /// client gives up looking for the server after 30 s, and a page needs some seconds to be loaded again.
+    pub resume_retention: Duration,
+    /// How long such a run goes on while nobody looks. 300 s, as long as an idle session lives: whoever has not come
+    /// back by then has given the session up, too.
+    pub unwatched_time: Duration,
+    /// Output of such a run that is kept in memory until its client has acknowledged it. 2 MiB: twice our client's
+    /// window, so that the file is for runs that nobody looks at.
+    pub replay_memory: usize,
+    /// And beyond that in a file in the session's folder. 64 MiB: five minutes of 200 KiB a second. What does not fit
+    /// either makes the program wait.
+    pub replay_spool: u64,
     /// The largest `window` a client gets. 16 MiB is a tenth of a second of the fastest program on the fastest link.
     pub max_window: u64,
     /// Frame to a client that asked for no extension. The published Python client closes the connection above 1 MiB.
@@ -128,6 +140,9 @@ pub struct Limits {
     pub access_time: Duration,
     /// The longest time that an access may be asked for: a day, as for sessions.
     pub max_access_time: Duration,
+    /// How long runs may go on once the server was told to stop. 5 s: container runtimes kill after 10 s, and its own
+    /// end takes some of them. A second signal ends it at once, and so does the end of `--exit-with-stdin`.
+    pub drain: Duration,
     /// How long the server's end waits for its sessions to end. Kernels are killed after a second or two anyway.
     pub shutdown_grace: Duration,
 }
@@ -152,6 +167,10 @@ impl Default for Limits {
             max_runs: 256,
             max_held: 64 * MIB,
             run_buffer: 256 * KIB,
+            resume_retention: Duration::from_secs(60),
+            unwatched_time: Duration::from_secs(300),
+            replay_memory: 2 * MIB,
+            replay_spool: 64 * MIB as u64,
             max_window: 16 * MIB as u64,
             max_frame: MIB - 1,
             max_extended_frame: 16 * MIB,
@@ -162,6 +181,7 @@ impl Default for Limits {
             token_time: Duration::from_secs(24 * 3600),
             access_time: Duration::from_secs(15 * 60),
             max_access_time: Duration::from_secs(24 * 3600),
+            drain: Duration::from_secs(5),
             shutdown_grace: Duration::from_secs(5),
         }
     }

@@ -20,8 +20,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::{Reply, Request, StartRun, parse_request};
-use axum::extract::ws::{Message, WebSocket};
+use agb_core::wire::service::{PONG, Reply, Request, StartRun, parse_request};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::StatusCode;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
@@ -29,10 +29,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use self::link::{Link, Loss, Turn};
 use crate::access::Pass;
 use crate::http::ApiError;
-use crate::run::event::{Event, RunFailure, failure};
-use crate::run::frame::frame;
-use crate::run::{MAX_CHUNK, ReadyRuns, Run, Wishes};
-use crate::session::{Session, Stage};
+use crate::run::event::failure;
+use crate::run::{self, MAX_CHUNK, Ready, ReadyRuns, Run, Wishes};
+use crate::session::{NotStarted, Session, Stage, Started};
 
 /// One WebSocket of one session, and the runs that it shows.
 pub(crate) struct Connection {
@@ -41,9 +40,11 @@ pub(crate) struct Connection {
     ready: Arc<ReadyRuns>,
     shown: HashMap<String, Arc<Run>>,
     /// Frames that belong to no run that goes on: refusals.
-    replies: VecDeque<String>,
+    replies: VecDeque<Utf8Bytes>,
     /// Messages that meant nothing.
     nonsense: u32,
+    /// The client has asked for extensions.
+    answers_pings: bool,
     pass: Pass,
 }
 
@@ -61,7 +62,7 @@ const MAX_REPLIES: usize = 64;
 /// So many messages that mean nothing are one client's mistake; more are an attack.
 const MAX_NONSENSE: u32 = 100;
 /// The published clients make 32 characters. It is in every frame, so it must stay short.
-const MAX_INVOCATION: usize = 256;
+pub(crate) const MAX_INVOCATION: usize = 256;
 /// How long the last events of a released session may take to go out.
 const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -91,6 +92,7 @@ impl Connection {
             shown: HashMap::new(),
             replies: VecDeque::new(),
             nonsense: 0,
+            answers_pings: false,
             pass,
         };
         connection.session.touch();
@@ -98,8 +100,7 @@ impl Connection {
         let end = connection.talk().await;
         tracing::debug!(session = connection.session.id(), ?end, runs = connection.shown.len(), "disconnected");
         for run in connection.shown.into_values() {
-            // A resumable run will stay here, for the next connection.
-            run.abandon();
+            run.leave(&connection.ready);
         }
         if let End::Goodbye(code, reason) = end {
             connection.link.close(code, reason).await;
@@ -178,23 +179,30 @@ impl Connection {
         while sent < MAX_CHUNK && self.link.takes_more() {
             let Some(text) = self.next_frame() else { break };
             sent += text.len();
-            self.link.send(Message::Text(text.into())).map_err(End::Lost)?;
+            self.link.send(Message::Text(text)).map_err(End::Lost)?;
         }
         Ok(())
     }
 
-    fn next_frame(&mut self) -> Option<String> {
+    fn next_frame(&mut self) -> Option<Utf8Bytes> {
         if let Some(reply) = self.replies.pop_front() {
             return Some(reply);
         }
-        while let Some(run) = self.ready.pop() {
-            let Some(shown) = run.show() else { continue };
-            if matches!(shown.event, Event::End(_)) {
-                self.shown.remove(run.id());
+        while let Some(ready) = self.ready.pop() {
+            match ready {
+                Ready::Run(run) => {
+                    let Some(shown) = run.show(&self.ready) else { continue };
+                    if shown.is_end {
+                        self.shown.remove(run.id());
+                    }
+                    return Some(shown.text);
+                }
+                Ready::Lost(run, why) => {
+                    if self.shown.remove(run.id()).is_some() {
+                        return Some(failed(run.id(), why));
+                    }
+                }
             }
-            let limits = &self.session.config().limits;
-            let limit = if run.is_extended() { limits.max_extended_frame } else { limits.max_frame };
-            return Some(frame(run.id(), run.is_extended(), shown, limit));
         }
         None
     }
@@ -217,7 +225,13 @@ impl Connection {
     fn request(&mut self, text: &str) -> Result<(), End> {
         let Ok(request) = parse_request(text) else { return self.nonsense() };
         match request {
-            Request::Ping => Ok(()),
+            Request::Ping => {
+                // Published clients know no answer; ours wants one where it has no ping frames.
+                if self.answers_pings && self.replies.is_empty() {
+                    self.replies.push_back(Utf8Bytes::from_static(PONG));
+                }
+                Ok(())
+            }
             Request::Start { invocation, start, .. } => self.start(invocation, start),
             Request::Cancel { invocation } => {
                 if self.pass.may_run().is_ok()
@@ -228,21 +242,25 @@ impl Connection {
                 Ok(())
             }
             Request::Ack { invocation, seq } => {
-                if let Some(run) = self.shown.get(&invocation) {
-                    run.acknowledge(seq);
+                // Not only of those that are shown: the last acknowledgement comes behind the end.
+                if let Some(run) = self.shown.get(&invocation).cloned().or_else(|| self.session.run(&invocation)) {
+                    run.acknowledge(&self.ready, seq);
                 }
                 Ok(())
             }
-            Request::Resume { invocation, .. } => {
-                self.fail(&invocation, "this server does not keep runs for a later connection: start a new run")
-            }
-            Request::Stdin { invocation, .. } => {
-                tracing::debug!(session = self.session.id(), invocation, "input ignored: the extension is not offered");
-                self.nonsense()
+            Request::Resume { invocation, after_seq, window } => self.resume(invocation, after_seq, window),
+            Request::Stdin { invocation, data, eof } => {
+                if self.pass.may_run().is_ok()
+                    && let Some(run) = self.session.run(&invocation)
+                {
+                    run.take_stdin(data, eof);
+                }
+                Ok(())
             }
             Request::Unknown { invocation: Some(invocation), what } if !self.shown.contains_key(&invocation) => {
-                let message =
-                    format!("this server knows no request {what:?}; it knows run_code (mode stream), cancel and ack");
+                let message = format!(
+                    "this server knows no request {what:?}; it knows run_code (mode stream, resume), cancel, ack and stdin"
+                );
                 self.nonsense()?;
                 self.fail(&invocation, &message)
             }
@@ -254,38 +272,53 @@ impl Connection {
         if invocation.len() > MAX_INVOCATION {
             return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
         }
-        if self.shown.contains_key(&invocation) {
+        let is_shown = self.shown.contains_key(&invocation);
+        if is_shown && !start.resume {
             // The same start once more: it is under way.
             return Ok(());
         }
+        self.answers_pings |= start.is_extended();
         let limits = &self.session.config().limits;
-        let is_let_in = self.pass.may_run();
-        let wishes = Wishes {
-            extended: start.is_extended(),
-            window: start.window.map(|window| window.min(limits.max_window)),
-            buffer: limits.run_buffer,
-        };
-        let started = match is_let_in {
-            Ok(()) => self.session.start(&invocation, wishes, &start.language, start.code, start.timeout_s),
-            Err(denied) => Err(failure("NotAllowed", denied.to_string())),
+        let wishes = Wishes::of(&start, limits);
+        let started = match self.pass.may_run() {
+            Ok(()) => self.session.start(&invocation, wishes, start),
+            Err(denied) => Err(failure("NotAllowed", denied.to_string()).into()),
         };
         match started {
-            Ok(run) => {
-                run.attach(Arc::clone(&self.ready));
-                self.shown.insert(invocation, run);
+            Ok(Started::Now(run)) => self.show_run(run, 0, wishes.window),
+            Ok(Started::Before(_)) if is_shown => Ok(()),
+            Ok(Started::Before(run)) => self.show_run(run, 0, wishes.window),
+            Err(NotStarted::Taken(message)) => self.fail(&invocation, &message),
+            Err(NotStarted::Refused(failure)) => {
+                // An error and an end, as of a run that failed.
+                tracing::debug!(session = self.session.id(), invocation, reason = failure.name, "run refused");
+                self.replies.extend(run::refusal(&invocation, wishes, limits, failure));
+                Ok(())
             }
-            Err(failure) => self.refuse(invocation, wishes, failure),
         }
-        Ok(())
     }
 
-    /// Answers a start with an error and an end, as a run that failed would.
-    fn refuse(&mut self, invocation: String, wishes: Wishes, failure: RunFailure) {
-        tracing::debug!(session = self.session.id(), invocation, reason = failure.name, "run refused");
-        let limit = self.session.config().limits.max_frame;
-        let run = Run::refused(invocation, wishes, failure);
-        while let Some(shown) = run.show() {
-            self.replies.push_back(frame(run.id(), wishes.extended, shown, limit));
+    fn resume(&mut self, invocation: String, after: u64, window: Option<u64>) -> Result<(), End> {
+        self.answers_pings = true;
+        let limits = &self.session.config().limits;
+        match self.session.run(&invocation) {
+            Some(run) => self.show_run(run, after, window.map(|window| window.min(limits.max_window))),
+            None => {
+                let kept = limits.resume_retention.as_secs_f64();
+                let message =
+                    format!("there is no such run (any more): one that has ended can be resumed for {kept} s");
+                self.fail(&invocation, &message)
+            }
+        }
+    }
+
+    fn show_run(&mut self, run: Arc<Run>, after: u64, window: Option<u64>) -> Result<(), End> {
+        match run.attach(&self.ready, after, window) {
+            Ok(()) => {
+                self.shown.insert(run.id().to_owned(), run);
+                Ok(())
+            }
+            Err(reason) => self.fail(run.id(), &reason.to_string()),
         }
     }
 
@@ -293,8 +326,7 @@ impl Connection {
         if invocation.len() > MAX_INVOCATION {
             return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
         }
-        let reply = Reply { invocation, source: DEFAULT_TARGET, seq: None };
-        self.replies.push_back(reply.failed(message));
+        self.replies.push_back(failed(invocation, message));
         Ok(())
     }
 
@@ -305,6 +337,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// The frame that says that a run cannot be had.
+fn failed(invocation: &str, message: &str) -> Utf8Bytes {
+    Reply { invocation, source: DEFAULT_TARGET, seq: None, time: None }.failed(message).into()
 }
 
 async fn gone(stage: &mut watch::Receiver<Stage>) {

@@ -8,6 +8,7 @@ mod error;
 mod labels;
 mod link;
 mod params;
+mod runs;
 mod sessions;
 mod tools;
 
@@ -49,7 +50,9 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     let with_token = Router::new()
         .route("/ws/{session}", get(link::connect))
         .route("/link/{session}/callTool", post(link::call))
-        .route("/link/{session}/browserAccess", post(access::give));
+        .route("/link/{session}/browserAccess", post(access::give))
+        .route("/link/{session}/runs/{invocation}", post(runs::say))
+        .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
     with_key
         .merge(with_token)
         .fallback(no_route)

@@ -84,4 +84,4 @@ pub use server::{ExposureError, Server, StartError};
 pub use tls::{TlsError, TlsFiles};
 
 /// The extensions to AGB's wire that this server knows, by their names in the protocol.
-pub const EXTENSIONS: &[&str] = &["flow", "cancel", "browserAccess"];
+pub const EXTENSIONS: &[&str] = &["resume", "flow", "cancel", "stdin", "http", "heartbeat", "browserAccess"];

@@ -14,7 +14,7 @@ use agb_core::secret::Secret;
 use agb_server::{ApiKey, Config, Limits, Server, TlsFiles};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{self, Signal, SignalKind};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
@@ -151,6 +151,18 @@ struct LimitArgs {
     /// Output of a run that is kept while its viewer is behind.
     #[arg(long, default_value_t = Limits::default().run_buffer, value_name = "BYTES")]
     run_buffer: usize,
+    /// How long a run that was started with `resume` can still be resumed once it has ended.
+    #[arg(long, default_value_t = seconds(Limits::default().resume_retention), value_name = "SECONDS")]
+    resume_retention: f64,
+    /// How long such a run goes on while no client looks.
+    #[arg(long, default_value_t = seconds(Limits::default().unwatched_time), value_name = "SECONDS")]
+    unwatched_time: f64,
+    /// Output of such a run that is kept in memory until its client has acknowledged it.
+    #[arg(long, default_value_t = Limits::default().replay_memory, value_name = "BYTES")]
+    replay_memory: usize,
+    /// And beyond that in a file; then the program waits.
+    #[arg(long, default_value_t = Limits::default().replay_spool, value_name = "BYTES")]
+    replay_spool: u64,
     /// The largest flow-control window that a client gets.
     #[arg(long, default_value_t = Limits::default().max_window, value_name = "BYTES")]
     max_window: u64,
@@ -181,6 +193,9 @@ struct LimitArgs {
     /// The longest time that an access may be asked for.
     #[arg(long, default_value_t = seconds(Limits::default().max_access_time), value_name = "SECONDS")]
     max_access_time: f64,
+    /// How long runs may go on after SIGINT or SIGTERM; a second signal ends them at once.
+    #[arg(long, default_value_t = seconds(Limits::default().drain), value_name = "SECONDS")]
+    drain: f64,
     /// How long the server's own end may take.
     #[arg(long, default_value_t = seconds(Limits::default().shutdown_grace), value_name = "SECONDS")]
     shutdown_grace: f64,
@@ -211,13 +226,14 @@ fn main() -> ExitCode {
 }
 
 async fn run(serve: Serve) -> Result<(), String> {
-    let stop = stop(serve.exit_with_stdin)?;
+    let (drain, stop) = stop(serve.exit_with_stdin)?;
     let (listen, insecure) = (serve.listen, serve.insecure_listen);
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
     let made_key = (serve.api_key.is_none() && serve.api_keys_file.is_none()).then(agb_server::api_key);
     let server = Server::new(config(serve, made_key.clone())?).map_err(|error| error.to_string())?;
     server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
-    let mut hang_up = signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let mut hang_up =
+        unix::signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
     if let Some(key) = made_key {
@@ -231,7 +247,7 @@ async fn run(serve: Serve) -> Result<(), String> {
         pending::<()>().await;
     };
     tokio::select! {
-        () = server.serve(listener, stop) => {}
+        () = server.serve_and_drain(listener, drain, stop) => {}
         () = reloading => {}
     }
     tracing::info!("ended");
@@ -280,6 +296,10 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         max_runs: args.max_runs,
         max_held: args.max_held,
         run_buffer: args.run_buffer,
+        resume_retention: duration("--resume-retention", args.resume_retention)?,
+        unwatched_time: duration("--unwatched-time", args.unwatched_time)?,
+        replay_memory: args.replay_memory,
+        replay_spool: args.replay_spool,
         max_window: args.max_window,
         max_frame: args.max_frame,
         max_extended_frame: args.max_extended_frame,
@@ -290,6 +310,7 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         token_time: duration("--token-time", args.token_time)?,
         access_time: duration("--access-time", args.access_time)?,
         max_access_time: duration("--max-access-time", args.max_access_time)?,
+        drain: duration_or_zero("--drain", args.drain)?,
         shutdown_grace: duration("--shutdown-grace", args.shutdown_grace)?,
     })
 }
@@ -299,33 +320,60 @@ fn seconds(duration: Duration) -> f64 {
 }
 
 fn duration(name: &str, seconds: f64) -> Result<Duration, String> {
-    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-    Duration::try_from_secs_f64(seconds)
+    duration_or_zero(name, seconds)
         .ok()
-        .filter(|duration| !duration.is_zero() && *duration <= YEAR)
+        .filter(|duration| !duration.is_zero())
         .ok_or_else(|| format!("{name} {seconds}: give seconds, more than 0 and at most a year"))
 }
 
-/// Ready when the server is to end.
-fn stop(with_stdin: bool) -> Result<impl Future<Output = ()>, String> {
+fn duration_or_zero(name: &str, seconds: f64) -> Result<Duration, String> {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|duration| *duration <= YEAR)
+        .ok_or_else(|| format!("{name} {seconds}: give seconds, at least 0 and at most a year"))
+}
+
+/// The first is ready when the server is to take nothing new, the second when it is to end.
+fn stop(with_stdin: bool) -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), String> {
     let refused = |error| format!("cannot wait for signals: {error}");
-    let mut terminate = signal(SignalKind::terminate()).map_err(refused)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(refused)?;
+    let mut terminate = unix::signal(SignalKind::terminate()).map_err(refused)?;
+    let mut interrupt = unix::signal(SignalKind::interrupt()).map_err(refused)?;
     let stdin_ended = with_stdin.then(stdin_ended);
-    Ok(async move {
+    let (draining, drain) = oneshot::channel();
+    let stop = async move {
         let stdin_ended = async {
             match stdin_ended {
                 Some(ended) => drop(ended.await),
                 None => pending().await,
             }
         };
+        let signalled = async {
+            let reason = signal(&mut terminate, &mut interrupt).await;
+            tracing::info!(reason, "ending, once the runs have");
+            // Whoever does not wait for it has ended.
+            let _ = draining.send(());
+            signal(&mut terminate, &mut interrupt).await
+        };
         let reason = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
+            reason = signalled => reason,
             () = stdin_ended => "end of standard input",
         };
         tracing::info!(reason, "ending");
-    })
+    };
+    let drain = async {
+        if drain.await.is_err() {
+            pending::<()>().await; // there will be no signal: the end came by another way
+        }
+    };
+    Ok((drain, stop))
+}
+
+async fn signal(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
 }
 
 /// A thread of its own, since a read from a terminal or a pipe cannot be taken back at the end.

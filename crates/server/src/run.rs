@@ -1,43 +1,59 @@
 //! A run: one program on its way through one kernel.
 //!
-//! A run is an object of its own, apart from the connection that shows it. Its task, the *pump*, takes events out of
+//! A run is an object of its own, apart from the connection that shows it. Its task, the [`keeper`], takes events out of
 //! the kernel and puts them into the run's [`Log`] while that has room; a viewer takes them out, numbered. Neither
-//! waits for the other except through the log: a log without room stops the pump, the kernel's pipe fills, and the
+//! waits for the other except through the log: a log without room stops the keeper, the kernel's pipe fills, and the
 //! program waits in its own `write`.
 //!
 //! ```text
-//! program ─pipe─► kernel ─► pump (a task a run) ─► Log ─► viewer: a connection, in turns with its other runs
+//! program ─pipe─► kernel ─► keeper (a task a run) ─► Log ─► viewer: a connection, in turns with its other runs
+//!                             └─ file, where the log asks for it
 //! ```
 //!
-//! The pump ends with the program, whoever looks. A run that nobody can ever see again is abandoned: its program is
-//! interrupted, what it still says is dropped.
+//! A run has one viewer at a time: the newest. When its viewer goes, a run that was started with `resume` goes on for a
+//! while without one; any other is abandoned: its program is interrupted, what it still says is dropped. The keeper ends
+//! with the program, or when a run that can be resumed has been over for long enough.
 
 pub(crate) mod event;
 pub(crate) mod frame;
+mod keeper;
 mod log;
 pub(crate) mod outcome;
 mod ready;
+mod replay;
+mod spool;
 mod window;
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use agb_core::result::RunStatus;
-use agb_kernel::{Cell, CellEvent, Execution, ExecutionControl, Kernel};
+use agb_core::wire::service::StartRun;
+use agb_kernel::{Cell, ExecutionControl, Kernel, StdinError};
+use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-use self::event::{Event, Finish, Origin, RunFailure, Stream};
+use self::event::{Event, Finish, RunFailure};
+use self::frame::Label;
 use self::log::Log;
-pub(crate) use self::log::{MAX_CHUNK, Shown};
-use self::outcome::Ended;
-pub(crate) use self::ready::ReadyRuns;
+pub(crate) use self::log::{MAX_CHUNK, NoReplay, Shown};
+use self::outcome::Stop;
+pub(crate) use self::ready::{Ready, ReadyRuns};
+use self::replay::ReplayLimits;
+use self::spool::Spool;
+use crate::config::Limits;
 
 /// One program on its way through one kernel.
 pub(crate) struct Run {
     id: String,
-    extended: bool,
-    control: Option<ExecutionControl>,
+    wishes: Wishes,
+    control: ExecutionControl,
+    times: Times,
     state: Mutex<State>,
-    room: Notify,
+    /// Tells the keeper that the state has changed.
+    changed: Notify,
 }
 
 struct State {
@@ -45,52 +61,92 @@ struct State {
     viewer: Option<Arc<ReadyRuns>>,
     /// Whether the viewer's queue holds this run, so that it does so once.
     queued: bool,
+    /// Why the program was told to stop.
+    stop: Option<Stop>,
+    /// The program has ended.
+    ended: bool,
+    /// Since when nobody looks, or nobody has to look any more.
+    idle_since: Instant,
+    /// The keeper waits for room.
+    held_back: bool,
+    /// Nobody can ever see it again.
+    forgotten: bool,
 }
 
-/// What a viewer wants of a run.
+/// How long a run stays that nobody looks at.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    unwatched: Duration,
+    retention: Duration,
+}
+
+/// What a client wants of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Wishes {
     /// It asked for an extension: its events are numbered, and the first says what the server knows.
     pub(crate) extended: bool,
+    /// It will come back for the run after a lost connection.
+    pub(crate) resume: bool,
     /// The `flow` extension's window.
     pub(crate) window: Option<u64>,
-    /// Output kept while the viewer is behind.
-    pub(crate) buffer: usize,
+    /// It answers the program's requests for input.
+    pub(crate) stdin: bool,
+}
+
+impl Wishes {
+    /// What a start asks for, within the server's limits.
+    pub(crate) fn of(start: &StartRun, limits: &Limits) -> Self {
+        Self {
+            extended: start.is_extended(),
+            resume: start.resume,
+            window: start.window.map(|window| window.min(limits.max_window)),
+            stdin: start.stdin,
+        }
+    }
+}
+
+/// A program to start, and where what it says may be kept.
+pub(crate) struct Program<'a> {
+    pub(crate) kernel: &'a Kernel,
+    pub(crate) cell: Cell,
+    pub(crate) spool: PathBuf,
 }
 
 impl Run {
-    /// Starts `cell` in `kernel`. `done` is dropped when the program has ended.
-    pub(crate) fn start<D: Send + 'static>(
+    /// Starts a program. `busy` is dropped when it has ended, `kept` when the run can be seen no more.
+    pub(crate) fn start(
         id: String,
         wishes: Wishes,
-        kernel: &Kernel,
-        cell: Cell,
-        done: D,
+        limits: &Limits,
+        program: Program<'_>,
+        busy: impl Send + 'static,
+        kept: impl Send + 'static,
     ) -> Arc<Self> {
-        let execution = kernel.run(cell);
-        let run = Arc::new(Self::new(id, wishes, Some(execution.control())));
-        tokio::spawn(pump(Arc::clone(&run), execution, done));
-        run
-    }
-
-    /// A run that comes to nothing: it tells why, and ends.
-    pub(crate) fn refused(id: String, wishes: Wishes, failure: RunFailure) -> Arc<Self> {
-        let run = Arc::new(Self::new(id, wishes, None));
-        let finish = Finish {
-            failed: true,
-            execution_error: Some(event::one_line(&failure)),
-            execution_time: Some(0.0),
-            reason: Some(RunStatus::Failed),
-            ..Finish::default()
+        let execution = program.kernel.run(program.cell);
+        let mut log = new_log(&id, wishes, limits);
+        if wishes.extended {
+            log.push(Event::Accepted);
+        }
+        let state = State {
+            log,
+            viewer: None,
+            queued: false,
+            stop: None,
+            ended: false,
+            idle_since: Instant::now(),
+            held_back: false,
+            forgotten: false,
         };
-        run.push(Event::Error(failure));
-        run.push(Event::End(finish));
+        let run = Arc::new(Self {
+            id,
+            wishes,
+            control: execution.control(),
+            times: Times { unwatched: limits.unwatched_time, retention: limits.resume_retention },
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        });
+        tokio::spawn(keeper::keep(Arc::clone(&run), execution, Spool::new(program.spool), busy, kept));
         run
-    }
-
-    fn new(id: String, wishes: Wishes, control: Option<ExecutionControl>) -> Self {
-        let state = State { log: Log::new(wishes.buffer, wishes.window), viewer: None, queued: false };
-        Self { id, extended: wishes.extended, control, state: Mutex::new(state), room: Notify::new() }
     }
 
     /// The id its client made.
@@ -98,58 +154,140 @@ impl Run {
         &self.id
     }
 
-    /// Whether its client asked for an extension.
-    pub(crate) fn is_extended(&self) -> bool {
-        self.extended
+    /// Whether it outlives its viewer.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.wishes.resume
     }
 
-    /// Interrupts the program. The run's end follows by itself.
+    /// Bytes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.state().log.memory()
+    }
+
+    /// Interrupts the program because its client wants that. The run's end follows by itself.
     pub(crate) fn interrupt(&self) {
-        if let Some(control) = &self.control {
-            control.interrupt();
+        self.stop(Stop::Client);
+    }
+
+    /// Interrupts the program because its session ends, whatever for.
+    pub(crate) fn interrupt_with(&self, reason: &'static str) {
+        self.stop(Stop::Service(reason));
+    }
+
+    /// The server was told to stop, and interrupts the program then.
+    pub(crate) fn announce_stop(self: &Arc<Self>, within: Duration) {
+        if self.wishes.extended && !within.is_zero() {
+            self.push(Event::Ending { seconds: within.as_secs_f64() });
         }
     }
 
-    /// From now on `viewer` is told when there is something to show.
-    pub(crate) fn attach(self: &Arc<Self>, viewer: Arc<ReadyRuns>) {
-        let mut state = self.state();
-        state.viewer = Some(viewer);
-        state.queued = false;
-        self.announce(&mut state);
+    /// Takes input for the program, or its end. What does not fit is refused as a whole, and the client is told.
+    pub(crate) fn take_stdin(self: &Arc<Self>, data: Option<String>, eof: bool) {
+        let taken = data.map_or(Ok(()), |data| self.control.write_stdin(data));
+        match taken {
+            Ok(()) if eof => self.control.close_stdin(),
+            Err(error @ StdinError::Full(_)) => self.push(Event::InputRefused { message: error.to_string() }),
+            // A run that has ended or was started without input: whoever writes there has seen it, or will.
+            Ok(()) | Err(StdinError::Closed) => {}
+        }
     }
 
-    /// The next event for the viewer. The run keeps its place in the viewer's queue while it has more.
-    pub(crate) fn show(self: &Arc<Self>) -> Option<Shown> {
+    /// From now on `viewer` is told when there is something to show, beginning behind the event `after`. A viewer that
+    /// was there before is told that it is none any more.
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        viewer: &Arc<ReadyRuns>,
+        after: u64,
+        window: Option<u64>,
+    ) -> Result<(), NoReplay> {
+        {
+            let mut state = self.state();
+            state.log.attach(after, window)?;
+            if !is(&state.viewer, viewer) {
+                if let Some(old) = state.viewer.replace(Arc::clone(viewer)) {
+                    old.push(Ready::Lost(Arc::clone(self), "the run is watched by a later connection now"));
+                }
+                state.queued = false;
+            }
+            self.announce(&mut state);
+        }
+        self.changed.notify_one(); // a part of the log may have to be read back
+        Ok(())
+    }
+
+    /// The next event for the viewer, if that is who asks. The run keeps its place in the viewer's queue while it has
+    /// more.
+    pub(crate) fn show(self: &Arc<Self>, viewer: &Arc<ReadyRuns>) -> Option<Shown> {
         let mut state = self.state();
+        if !is(&state.viewer, viewer) {
+            return None;
+        }
         let shown = state.log.show();
         state.queued = false;
         self.announce(&mut state);
-        if state.log.has_room() {
-            self.room.notify_one();
+        if state.log.is_over() {
+            state.idle_since = Instant::now();
         }
+        self.wake_keeper(&mut state);
         shown
     }
 
     /// The viewer has taken every event up to `seq`.
-    pub(crate) fn acknowledge(self: &Arc<Self>, seq: u64) {
+    pub(crate) fn acknowledge(self: &Arc<Self>, viewer: &Arc<ReadyRuns>, seq: u64) {
+        if is(&self.state().viewer, viewer) {
+            self.acknowledge_all(seq);
+        }
+    }
+
+    /// Whoever views the run has taken every event up to `seq`.
+    pub(crate) fn acknowledge_all(self: &Arc<Self>, seq: u64) {
         let mut state = self.state();
         state.log.acknowledge(seq);
         self.announce(&mut state);
+        self.wake_keeper(&mut state);
     }
 
-    /// Nobody can see this run any more: interrupts the program and drops what it says.
-    pub(crate) fn abandon(&self) {
-        {
-            let mut state = self.state();
-            state.viewer = None;
-            state.log.abandon();
+    /// The viewer goes. A run that is not kept is interrupted, and what it still says is dropped.
+    pub(crate) fn leave(&self, viewer: &Arc<ReadyRuns>) {
+        let mut state = self.state();
+        if !is(&state.viewer, viewer) {
+            return;
         }
-        self.room.notify_one();
-        self.interrupt();
+        state.viewer = None;
+        state.idle_since = Instant::now();
+        if self.wishes.resume {
+            state.log.detach();
+            drop(state);
+            self.changed.notify_one();
+        } else {
+            drop(state);
+            self.abandon();
+        }
+    }
+
+    /// The run's session is gone, or needs the memory: once it has ended and nobody looks, it is forgotten.
+    pub(crate) fn forget(&self) {
+        self.state().forgotten = true;
+        self.changed.notify_one();
+    }
+
+    fn abandon(&self) {
+        self.state().log.abandon();
+        self.changed.notify_one();
+        self.stop(Stop::Client);
+    }
+
+    fn stop(&self, stop: Stop) {
+        self.state().stop.get_or_insert(stop);
+        self.control.interrupt();
     }
 
     fn push(self: &Arc<Self>, event: Event) {
         let mut state = self.state();
+        if matches!(event, Event::End(_)) {
+            state.ended = true;
+            state.idle_since = Instant::now();
+        }
         state.log.push(event);
         self.announce(&mut state);
     }
@@ -160,14 +298,15 @@ impl Run {
             && state.log.is_readable()
             && let Some(viewer) = &state.viewer
         {
-            viewer.push(Arc::clone(self));
+            viewer.push(Ready::Run(Arc::clone(self)));
             state.queued = true;
         }
     }
 
-    async fn has_room(&self) {
-        while !self.state().log.has_room() {
-            self.room.notified().await;
+    fn wake_keeper(&self, state: &mut State) {
+        if state.held_back && state.log.has_room() || state.log.wants_page() {
+            state.held_back = false;
+            self.changed.notify_one();
         }
     }
 
@@ -177,41 +316,31 @@ impl Run {
     }
 }
 
-/// Takes events out of the kernel while the log has room.
-async fn pump<D>(run: Arc<Run>, mut execution: Execution, done: D) {
-    let mut failure_told = false;
-    loop {
-        run.has_room().await;
-        match execution.next().await {
-            Some(CellEvent::Started) if run.extended => run.push(Event::Started),
-            Some(CellEvent::Started) => {}
-            Some(CellEvent::Stdout(text)) => run.push(Event::Chunk(Stream::Stdout.into(), text)),
-            Some(CellEvent::Stderr(text)) => run.push(Event::Chunk(Stream::Stderr.into(), text)),
-            Some(CellEvent::Background { stream, text }) => run.push(Event::Chunk(Origin::background(stream), text)),
-            Some(CellEvent::Result(result)) => {
-                run.push(Event::Result { is_main: result.is_main, mime: result.data });
-            }
-            Some(CellEvent::Error(error)) => {
-                failure_told = true;
-                run.push(Event::Error(outcome::failure_of(error)));
-            }
-            Some(CellEvent::InputRequest { .. }) => {
-                // Cells are started without stdin: a program that asks all the same finds its input at its end.
-                execution.control().close_stdin();
-            }
-            Some(CellEvent::End(end)) => {
-                let Ended { failure, finish } = outcome::ended(end);
-                if let Some(failure) = failure
-                    && !failure_told
-                {
-                    run.push(Event::Error(failure));
-                }
-                run.push(Event::End(finish));
-            }
-            None => break,
-        }
-    }
-    // Without effect after an end, which every kernel gives.
-    run.push(Event::End(outcome::vanished()));
-    drop(done);
+/// The frames of a run that comes to nothing: why, and an end.
+pub(crate) fn refusal(id: &str, wishes: Wishes, limits: &Limits, failure: RunFailure) -> Vec<Utf8Bytes> {
+    let finish = Finish {
+        failed: true,
+        execution_error: Some(event::one_line(&failure)),
+        execution_time: Some(0.0),
+        reason: Some(RunStatus::Failed),
+        ..Finish::default()
+    };
+    let mut log = new_log(id, Wishes { resume: false, ..wishes }, limits);
+    log.push(Event::Error(failure));
+    log.push(Event::End(finish));
+    std::iter::from_fn(|| log.show()).map(|shown| shown.text).collect()
+}
+
+fn new_log(id: &str, wishes: Wishes, limits: &Limits) -> Log {
+    let label = Label {
+        id: id.to_owned(),
+        numbered: wishes.extended,
+        limit: if wishes.extended { limits.max_extended_frame } else { limits.max_frame },
+    };
+    let replay = ReplayLimits { memory: limits.replay_memory, spool: limits.replay_spool };
+    Log::new(label, limits.run_buffer, wishes.window, wishes.resume.then_some(replay))
+}
+
+fn is(viewer: &Option<Arc<ReadyRuns>>, other: &Arc<ReadyRuns>) -> bool {
+    viewer.as_ref().is_some_and(|viewer| Arc::ptr_eq(viewer, other))
 }

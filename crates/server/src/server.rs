@@ -6,10 +6,11 @@
 //!                      └─ session ── kernels, runs
 //! ```
 //!
-//! The end, in order: no new TCP connection, no new session; every session is released, which ends every child
+//! The end, in order: where it is to drain, nothing new is taken and runs are told how long they have; no new TCP
+//! connection, no new session; every session is released, which ends every child
 //! process; the last events go out; the folder is removed.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -138,8 +139,34 @@ impl Server {
         reload::reload(&self.shared);
     }
 
-    /// Serves clients until `stop` is ready, then closes the server.
+    /// Serves clients until `stop` is ready, then closes the server. What goes on is interrupted.
     pub async fn serve(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
+        self.serve_and_drain(listener, pending(), stop).await;
+    }
+
+    /// As [`Server::serve`]; once `drain` is ready nothing new is taken any more, what goes on has
+    /// [`Limits::drain`](crate::Limits::drain) to come to its end, and then the server is closed. `stop` closes it at
+    /// once, also meanwhile.
+    pub async fn serve_and_drain(
+        &self,
+        listener: TcpListener,
+        drain: impl Future<Output = ()>,
+        stop: impl Future<Output = ()>,
+    ) {
+        let drained = async {
+            drain.await;
+            self.shared.sessions.drain(self.shared.config.limits.drain).await;
+        };
+        let stop = async {
+            tokio::select! {
+                () = drained => {}
+                () = stop => {}
+            }
+        };
+        self.serve_until(listener, stop).await;
+    }
+
+    async fn serve_until(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let limits = &self.shared.config.limits;
         let door = Door::new(limits.clone(), self.shared.tls.as_ref().map(Tls::acceptor));
         let (ending, ended) = watch::channel(false);

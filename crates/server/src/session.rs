@@ -12,12 +12,15 @@ mod folder;
 mod tokens;
 mod use_clock;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
+use agb_core::wire::service::StartRun;
 use agb_kernel::{Cell, Kernel, KernelLimits, KernelSpec};
 use futures_util::future::join_all;
 use tokio::sync::watch;
@@ -28,12 +31,12 @@ use self::tokens::Tokens;
 pub(crate) use self::tokens::Verdict;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
-use crate::config::Config;
+use crate::config::{Config, Limits};
 use crate::image::Image;
 use crate::random;
 use crate::rate::{Bucket, Rate};
 use crate::run::event::{RunFailure, failure};
-use crate::run::{Run, Wishes};
+use crate::run::{Program, Run, Wishes};
 use crate::tools::FileChanges;
 
 /// A folder, an interpreter per language, and the runs in them.
@@ -49,8 +52,10 @@ pub(crate) struct Session {
     clock: Mutex<UseClock>,
     labels: Mutex<BTreeMap<String, String>>,
     kernels: Mutex<HashMap<Language, Kernel>>,
-    runs: Mutex<HashMap<String, Arc<Run>>>,
+    runs: Mutex<Runs>,
     changes: Mutex<FileChanges>,
+    /// The server was told to stop.
+    stopping: AtomicBool,
 }
 
 /// How far a session's life has come. Only ever forward.
@@ -95,7 +100,21 @@ impl Drop for Activity {
     }
 }
 
-/// A run is going on in the session, under its id.
+/// The runs that can be seen: those that go on, and those that have ended and can be resumed.
+#[derive(Default)]
+struct Runs {
+    by_id: HashMap<String, Entry>,
+    /// Runs that have ended, oldest first; some may be forgotten by now.
+    ended: VecDeque<Arc<Run>>,
+}
+
+struct Entry {
+    run: Arc<Run>,
+    /// What was started, to know a start that is said again from another one.
+    program: u64,
+}
+
+/// A run goes on in the session, under its id.
 struct Going {
     id: String,
     activity: Activity,
@@ -103,7 +122,77 @@ struct Going {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        lock(&self.activity.session.runs).remove(&self.id);
+        let session = &self.activity.session;
+        lock(&session.runs).has_ended(&self.id, &session.config.limits);
+    }
+}
+
+/// A run can be seen in the session, under its id.
+struct Kept {
+    id: String,
+    session: Arc<Session>,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        lock(&self.session.runs).forget(&self.id);
+    }
+}
+
+impl Runs {
+    /// Those that have ended are kept while they are not more than may go on at once, and their memory is not more than
+    /// programs may hold. The oldest go first.
+    fn has_ended(&mut self, id: &str, limits: &Limits) {
+        let Some(entry) = self.by_id.get(id).filter(|entry| entry.run.is_kept()) else { return };
+        self.ended.push_back(Arc::clone(&entry.run));
+        let mut memory: usize = self.ended.iter().map(|run| run.memory()).sum();
+        while self.ended.len() > limits.max_runs || memory > limits.max_held && self.ended.len() > 1 {
+            let Some(oldest) = self.ended.pop_front() else { return };
+            memory -= oldest.memory().min(memory);
+            oldest.forget();
+        }
+    }
+
+    /// The run of this id, if it is the same.
+    fn find(&self, id: &str, program: u64, wishes: Wishes) -> Result<Option<Arc<Run>>, NotStarted> {
+        let Some(entry) = self.by_id.get(id) else { return Ok(None) };
+        if !wishes.resume || !entry.run.is_kept() {
+            let words = format!("there is a run with the invocation id {id:?} already; use a new id for each run");
+            return Err(failure("DuplicateRun", words).into());
+        }
+        if entry.program != program {
+            let words = "there is a run of another program with this invocation id; use a new id for each run";
+            return Err(NotStarted::Taken(words.to_owned()));
+        }
+        Ok(Some(Arc::clone(&entry.run)))
+    }
+
+    fn forget(&mut self, id: &str) {
+        self.by_id.remove(id);
+        self.ended.retain(|run| run.id() != id);
+    }
+}
+
+/// A run that a client wanted to start.
+pub(crate) enum Started {
+    /// It was started.
+    Now(Arc<Run>),
+    /// It was started before, by the same words.
+    Before(Arc<Run>),
+}
+
+/// Why a run was not started.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// It came to nothing.
+    Refused(RunFailure),
+    /// Its id is another run's.
+    Taken(String),
+}
+
+impl From<RunFailure> for NotStarted {
+    fn from(failure: RunFailure) -> Self {
+        Self::Refused(failure)
     }
 }
 
@@ -124,6 +213,7 @@ impl Session {
             kernels: Mutex::default(),
             runs: Mutex::default(),
             changes: Mutex::default(),
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -200,37 +290,56 @@ impl Session {
         if self.stage() != Stage::Running {
             return Err(Busy::Ending);
         }
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(Busy::Stopping);
+        }
         lock(&self.clock).begin(bytes, &self.config.limits)?;
         Ok(Activity { session: Arc::clone(self), bytes })
     }
 
-    /// The run that goes on under this id.
-    pub(crate) fn run(&self, id: &str) -> Option<Arc<Run>> {
-        lock(&self.runs).get(id).cloned()
+    /// The server was told to stop: takes nothing new, and tells what goes on that it has so long.
+    pub(crate) fn stop_within(&self, time: Duration) {
+        self.stopping.store(true, Ordering::Relaxed);
+        for entry in lock(&self.runs).by_id.values() {
+            entry.run.announce_stop(time);
+        }
     }
 
-    /// Starts a program as a run that can be watched.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        id: &str,
-        wishes: Wishes,
-        language: &str,
-        code: String,
-        timeout_s: Option<f64>,
-    ) -> Result<Arc<Run>, RunFailure> {
-        let language = parse_language(language)?;
-        let timeout = self.run_timeout(timeout_s)?;
-        let activity = self.begin(code.len()).map_err(|busy| refusal(&busy))?;
+    /// Whether runs or calls go on.
+    pub(crate) fn is_busy(&self) -> bool {
+        lock(&self.clock).is_busy()
+    }
+
+    /// The run that can be seen under this id.
+    pub(crate) fn run(&self, id: &str) -> Option<Arc<Run>> {
+        lock(&self.runs).by_id.get(id).map(|entry| Arc::clone(&entry.run))
+    }
+
+    /// Starts a program as a run that can be watched. Said again with the same id, for a run that can be resumed, it finds
+    /// the run that there is: nothing is ever run twice because an answer was lost.
+    pub(crate) fn start(self: &Arc<Self>, id: &str, wishes: Wishes, start: StartRun) -> Result<Started, NotStarted> {
+        let language = parse_language(&start.language)?;
+        let mut hasher = DefaultHasher::new();
+        (language, &start.code).hash(&mut hasher);
+        let program = hasher.finish();
+        if let Some(found) = lock(&self.runs).find(id, program, wishes)? {
+            return Ok(Started::Before(found));
+        }
+        let timeout = self.run_timeout(start.timeout_s)?;
+        let activity = self.begin(start.code.len()).map_err(|busy| refusal(&busy))?;
         let kernel = self.kernel(language)?;
         let mut runs = lock(&self.runs);
-        if runs.contains_key(id) {
-            let message = format!("a run with the invocation id {id:?} is going on already; use a new id for each run");
-            return Err(failure("DuplicateRun", message));
+        if let Some(found) = runs.find(id, program, wishes)? {
+            return Ok(Started::Before(found));
         }
         let going = Going { id: id.to_owned(), activity };
-        let run = Run::start(id.to_owned(), wishes, &kernel, Cell::new(code, timeout), going);
-        runs.insert(id.to_owned(), Arc::clone(&run));
-        Ok(run)
+        let kept = Kept { id: id.to_owned(), session: Arc::clone(self) };
+        let cell = Cell { stdin: wishes.stdin, ..Cell::new(start.code, timeout) };
+        let spool = self.folder.root().to_path_buf();
+        let program_to_run = Program { kernel: &kernel, cell, spool };
+        let run = Run::start(id.to_owned(), wishes, &self.config.limits, program_to_run, going, kept);
+        runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program });
+        Ok(Started::Now(run))
     }
 
     /// The kernel of a language; a new one starts its interpreter with its first cell.
@@ -284,9 +393,11 @@ impl Session {
     async fn end(self: Arc<Self>) {
         tracing::debug!(session = self.id, "releasing");
         let kernels: Vec<Kernel> = std::mem::take(&mut *lock(&self.kernels)).into_values().collect();
-        let runs: Vec<Arc<Run>> = lock(&self.runs).values().cloned().collect();
-        for run in runs {
-            run.interrupt();
+        let runs: Vec<Arc<Run>> = lock(&self.runs).by_id.values().map(|entry| Arc::clone(&entry.run)).collect();
+        let stopping = self.stopping.load(Ordering::Relaxed);
+        let reason = if stopping { "the server was told to stop" } else { "the session was released" };
+        for run in &runs {
+            run.interrupt_with(reason);
         }
         join_all(kernels.iter().map(Kernel::shutdown)).await;
         let session = Arc::clone(&self);
@@ -301,6 +412,9 @@ impl Session {
             }
         }
         self.stage.send_replace(Stage::Gone);
+        for run in runs {
+            run.forget();
+        }
     }
 
     fn kernel_spec(&self, language: Language) -> Result<KernelSpec, RunFailure> {
@@ -323,6 +437,7 @@ pub(crate) fn parse_language(name: &str) -> Result<Language, RunFailure> {
 fn refusal(busy: &Busy) -> RunFailure {
     let name = match busy {
         Busy::Ending => "SessionReleased",
+        Busy::Stopping => "ServerStopping",
         Busy::TooMany(_) => "TooManyRuns",
         Busy::TooMuch(_) => "TooMuchCode",
     };

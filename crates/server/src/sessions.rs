@@ -113,9 +113,21 @@ impl Sessions {
         }
     }
 
+    /// Lets no session and no run begin any more, and waits for those that go on, at most for so long.
+    pub(crate) async fn drain(&self, time: Duration) {
+        const LOOK: Duration = Duration::from_millis(20);
+        self.all().closed = true;
+        let sessions = self.list();
+        sessions.iter().for_each(|session| session.stop_within(time));
+        let until = Instant::now() + time;
+        while Instant::now() < until && sessions.iter().any(|session| session.is_busy()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Releases every session, lets none be created any more, and removes the folder.
     pub(crate) async fn close(self: &Arc<Self>) {
-        self.all().closed = true;
+        self.drain(Duration::ZERO).await;
         let sessions = self.list();
         join_all(sessions.iter().map(|session| self.release(session))).await;
         if let Err(error) = std::fs::remove_dir_all(&self.root)

@@ -89,7 +89,7 @@ async fn say(far: &mut Far, text: String) {
 }
 
 fn reply(invocation: &str) -> Reply<'_> {
-    Reply { invocation, source: "s", seq: None }
+    Reply { invocation, source: "s", seq: None, time: None }
 }
 
 async fn end(far: &mut Far, invocation: &str) {

@@ -127,7 +127,7 @@ pub(crate) async fn send(socket: &mut Served, text: String) {
 }
 
 pub(crate) fn reply(invocation: &str) -> Reply<'_> {
-    Reply { invocation, source: "wuying_codespace", seq: None }
+    Reply { invocation, source: "wuying_codespace", seq: None, time: None }
 }
 
 pub(crate) fn numbered(invocation: &str, seq: u64) -> Reply<'_> {

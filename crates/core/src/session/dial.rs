@@ -83,14 +83,11 @@ impl Dial {
         self.state = State::Open;
         self.open_by = None;
         self.ping_at = Some(now + config.heartbeat);
-        self.silent_at = Some(now + config.silence);
     }
 
     /// The peer said something.
-    pub(super) fn heard(&mut self, now: Instant, config: &SessionConfig) {
-        if self.state == State::Open {
-            self.silent_at = Some(now + config.silence);
-        }
+    pub(super) fn heard(&mut self) {
+        self.silent_at = None;
     }
 
     /// The link is gone. `again` tells whether anybody needs another.
@@ -139,12 +136,8 @@ impl Dial {
             return Some(Alarm::Lost(Loss::Broken(within("no connection", config.open_timeout))));
         }
         if due(self.silent_at) {
-            self.silent_at = None;
-            // Without ping frames nothing makes a quiet service speak, and silence means nothing.
-            if capabilities.ping {
-                self.part(Self::SILENT);
-                return Some(Alarm::Lost(Loss::Broken(within("nothing was heard", config.silence))));
-            }
+            self.part(Self::SILENT);
+            return Some(Alarm::Lost(Loss::Broken(within("nothing was heard", config.silence))));
         }
         if due(self.retry_at) {
             self.retry_at = None;
@@ -156,6 +149,11 @@ impl Dial {
         if due(self.ping_at) {
             self.ping_at = Some(now + config.heartbeat);
             self.wants_ping = true;
+            // Silence counts from a question that has an answer, however late the question came: a browser slows the
+            // clock of a hidden page down. A quiet service that need not answer says nothing by its silence.
+            if self.silent_at.is_none() && (capabilities.ping || config.extensions.heartbeat) {
+                self.silent_at = Some(now + config.silence.saturating_sub(config.heartbeat));
+            }
             return Some(Alarm::Ping);
         }
         None

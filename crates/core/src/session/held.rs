@@ -19,7 +19,7 @@ impl Session {
         if !self.dial.is_link(link) {
             return None;
         }
-        self.dial.heard(now, &self.config);
+        self.dial.heard();
         let id = self.runs.find(chunk.invocation)?;
         match self.number(id, chunk.seq) {
             Ok(true) => {}

@@ -69,7 +69,7 @@ impl Session {
     /// Notes the message's number. `Ok(false)`: it has been here before.
     pub(super) fn number(&mut self, id: RunId, seq: Option<u64>) -> Result<bool, Violation> {
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
-        if !run.heard && run.request.is_none() {
+        if !run.heard && run.request.is_none() && run.phase == Phase::Sent {
             self.runs.set_deadline(id, None); // the service knows it, and knows its time limit
         }
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
@@ -92,11 +92,20 @@ impl Session {
                 self.runs.append(id, |unread| unread.push_event(event));
                 self.check_unread(id);
             }
-            Message::Started => self.arm(id),
+            Message::Accepted => self.waits(id, true),
+            Message::Started => self.waits(id, false),
             Message::Unknown => {}
             Message::End(finish) => self.finish(id, finish),
             Message::Failed(message) => self.end(id, Err(RunError::Remote { message }), true),
             Message::Violation(violation) => self.violation(id, violation),
+        }
+    }
+
+    /// Whether the program waits behind others, for as long as it takes: that the service lives is seen by its heartbeat.
+    fn waits(&mut self, id: RunId, waits: bool) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.waits = waits;
+            self.arm(id);
         }
     }
 

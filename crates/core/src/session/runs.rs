@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) interruptions: u32,
     /// Something of the run itself has come.
     pub(super) heard: bool,
+    /// The service has it and has not begun it: its time limit does not count.
+    pub(super) waits: bool,
 }
 
 /// How far a run is.
@@ -60,6 +62,7 @@ impl Run {
             unacked: 0,
             interruptions: 0,
             heard: false,
+            waits: false,
         }
     }
 

@@ -113,7 +113,7 @@ mod tests {
     use crate::wire::service::Reply;
 
     fn frame(invocation: &str, stream: Stream, seq: Option<u64>, chunk: &str) -> String {
-        Reply { invocation, source: "s", seq }.chunk(stream, chunk)
+        Reply { invocation, source: "s", seq, time: None }.chunk(stream, chunk)
     }
 
     fn learn(envelopes: &mut Envelopes, frame: &str) {

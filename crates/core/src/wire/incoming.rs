@@ -36,6 +36,8 @@ pub enum Message<'a> {
     Chunk(Stream, Text<'a>),
     /// A result, an error, a request for input.
     Event(StreamEvent),
+    /// The service has the run, and its program waits for its turn (ours): its time limit does not count yet.
+    Accepted,
     /// The program was started (ours): from here on its time limit counts.
     Started,
     /// An event that this client does not know. It counts as a sign of life and as a number.
@@ -131,6 +133,7 @@ fn parse_event(data: &Object<'_>) -> Message<'static> {
     let stream = match &*data.string("eventType").unwrap_or_default() {
         "stdout" => Stream::Stdout,
         "stderr" => Stream::Stderr,
+        "accepted" => return Message::Accepted,
         "started" => return Message::Started,
         "result" => return Message::Event(StreamEvent::Result(parse_result(data.get("result")))),
         "error" => return Message::Event(StreamEvent::Error(parse_error(data.get("error")))),

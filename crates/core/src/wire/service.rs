@@ -74,15 +74,20 @@ pub struct StartRun {
     pub resume: bool,
     /// How many bytes of chunks may be on their way un-acknowledged; `None` without the extension `flow`.
     pub window: Option<u64>,
+    /// The client answers when the program asks for input.
+    pub stdin: bool,
 }
 
 impl StartRun {
     /// Whether the client asked for any extension: then its events carry numbers.
     #[must_use]
     pub const fn is_extended(&self) -> bool {
-        self.resume || self.window.is_some()
+        self.resume || self.window.is_some() || self.stdin
     }
 }
+
+/// The answer to `{"type":"ping"}`, for clients that asked for an extension.
+pub const PONG: &str = r#"{"type":"pong"}"#;
 
 /// A frame that is no JSON object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -107,18 +112,22 @@ pub fn parse_request(text: &str) -> Result<Request, Malformed> {
         Some(data) => data.clone(),
         None => Value::Null,
     };
-    let field = |key: &str| decoded.get(key).and_then(Value::as_str).unwrap_or_default();
-    let (method, mode) = (field("method"), field("mode"));
-    let unknown =
-        |invocation| Request::Unknown { invocation, what: [method, mode].join(" ").trim().chars().take(60).collect() };
-    let Some(invocation) = invocation else { return Ok(unknown(None)) };
-    let params = decoded.get("params").cloned().unwrap_or_default();
-    Ok(match (method, mode) {
-        ("run_code", "stream") => Request::Start {
-            invocation,
-            target: envelope.get("target").and_then(Value::as_str).unwrap_or_default().to_owned(),
-            start: parse_start(&params),
-        },
+    let target = envelope.get("target").and_then(Value::as_str).unwrap_or_default();
+    Ok(match invocation {
+        Some(invocation) => read_request(invocation, target, &decoded),
+        None => Request::Unknown { invocation: None, what: what(&decoded) },
+    })
+}
+
+/// Reads the `data` of a client's message about a run.
+#[must_use]
+pub fn read_request(invocation: String, target: &str, data: &Value) -> Request {
+    let field = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default();
+    let unknown = |invocation| Request::Unknown { invocation, what: what(data) };
+    let nothing = Value::Null;
+    let params = data.get("params").unwrap_or(&nothing);
+    match (field("method"), field("mode")) {
+        ("run_code", "stream") => Request::Start { invocation, target: target.to_owned(), start: parse_start(params) },
         ("run_code", "resume") => Request::Resume {
             invocation,
             after_seq: params.get("afterSeq").and_then(Value::as_u64).unwrap_or(0),
@@ -135,7 +144,13 @@ pub fn parse_request(text: &str) -> Result<Request, Malformed> {
             eof: params.get("eof").and_then(Value::as_bool).unwrap_or(false),
         },
         _ => unknown(Some(invocation)),
-    })
+    }
+}
+
+/// What a message asked for, shortened.
+fn what(data: &Value) -> String {
+    let field = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default();
+    [field("method"), field("mode")].join(" ").trim().chars().take(60).collect()
 }
 
 fn parse_start(params: &Value) -> StartRun {
@@ -149,6 +164,7 @@ fn parse_start(params: &Value) -> StartRun {
             .and_then(|value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())),
         resume: params.get("resume").and_then(Value::as_bool).unwrap_or(false),
         window: params.get("window").and_then(Value::as_u64),
+        stdin: params.get("stdin").and_then(Value::as_bool).unwrap_or(false),
     }
 }
 
@@ -170,6 +186,8 @@ pub struct Reply<'a> {
     pub source: &'a str,
     /// The event's number, for a client that asked for an extension.
     pub seq: Option<u64>,
+    /// When it happened, in milliseconds since the Unix epoch, for such a client.
+    pub time: Option<u64>,
 }
 
 impl Reply<'_> {
@@ -198,18 +216,26 @@ impl Reply<'_> {
         });
         push_json_str(&mut frame, chunk);
         frame.push_str(more);
-        if let Some(seq) = self.seq {
-            frame.push_str(r#","seq":"#);
-            frame.push_str(&seq.to_string());
+        for (name, number) in [(r#","seq":"#, self.seq), (r#","time":"#, self.time)] {
+            if let Some(number) = number {
+                frame.push_str(name);
+                frame.push_str(&number.to_string());
+            }
         }
         frame.push_str("}}");
         frame
     }
 
-    /// The program was started; lists what this server knows beyond part 1.
+    /// The run was taken, and begins when its interpreter is free; lists what this server knows beyond part 1.
     #[must_use]
-    pub fn started(self, extensions: &[&str]) -> String {
-        self.event("started", &[("extensions", json!(extensions))])
+    pub fn accepted(self, extensions: &[&str]) -> String {
+        self.event("accepted", &[("extensions", json!(extensions))])
+    }
+
+    /// The interpreter has the program: its time limit counts from here.
+    #[must_use]
+    pub fn started(self) -> String {
+        self.event("started", &[])
     }
 
     /// A rich result: an object keyed by MIME type.
@@ -234,6 +260,18 @@ impl Reply<'_> {
     #[must_use]
     pub fn input_request(self, prompt: &str) -> String {
         self.event("inputRequest", &[("prompt", json!(prompt))])
+    }
+
+    /// Input was not taken.
+    #[must_use]
+    pub fn input_refused(self, message: &str) -> String {
+        self.event("inputRefused", &[("message", json!(message))])
+    }
+
+    /// The server is about to end, and interrupts the run after so many seconds.
+    #[must_use]
+    pub fn ending(self, seconds: f64) -> String {
+        self.event("serverEnding", &[("inSeconds", json!(seconds))])
     }
 
     /// The end.
@@ -273,8 +311,10 @@ impl Reply<'_> {
     }
 
     fn frame(self, mut data: Value) -> String {
-        if let Some(seq) = self.seq {
-            data["seq"] = json!(seq);
+        for (name, number) in [("seq", self.seq), ("time", self.time)] {
+            if let Some(number) = number {
+                data[name] = json!(number);
+            }
         }
         json!({ "invocationId": self.invocation, "source": self.source, "target": SDK, "data": data }).to_string()
     }

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::answer::envelope;
 use crate::access::{Denied, TooMany};
 use crate::image::UnknownImage;
+use crate::run::NoReplay;
 use crate::session::Busy;
 use crate::sessions::CreateError;
 use crate::tools::UnknownTool;
@@ -64,6 +65,14 @@ pub(crate) enum ApiError {
     Busy(#[from] Busy),
     #[error(transparent)]
     NotCreated(#[from] CreateError),
+    #[error("there is no such run (any more): one that has ended can be resumed for {0} s")]
+    NoRun(f64),
+    #[error(transparent)]
+    NoReplay(#[from] NoReplay),
+    #[error("{0}")]
+    RunTaken(String),
+    #[error("{0}: {1}")]
+    Refused(String, String),
     #[error("the call broke off by a defect of agb-server; its log has more under this request id")]
     Defect,
 }
@@ -99,7 +108,13 @@ impl ApiError {
             Self::WrongMethod { .. } => ("InvalidMethod.NotAllowed", Status::METHOD_NOT_ALLOWED),
             Self::NoUpgrade(_) => ("InvalidUpgrade", Status::BAD_REQUEST),
             Self::Busy(Busy::Ending) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
+            Self::Busy(Busy::Stopping) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::Busy(_) => ("LimitExceeded.Runs", Status::TOO_MANY_REQUESTS),
+            Self::NoRun(_) => ("InvalidRun.NotFound", Status::NOT_FOUND),
+            Self::NoReplay(NoReplay::Forgotten { .. }) => ("InvalidRun.Forgotten", Status::GONE),
+            Self::NoReplay(_) => ("InvalidRun.Position", Status::CONFLICT),
+            Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
+            Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
             Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
             Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::NotCreated(CreateError::Folder(_)) | Self::Defect => ("InternalError", Status::INTERNAL_SERVER_ERROR),

@@ -59,6 +59,11 @@ impl Params {
         }
     }
 
+    /// The body as it came.
+    pub(crate) fn into_body(self) -> Value {
+        Value::Object(self.body)
+    }
+
     /// Whether there is something under this name that is not null, empty or false.
     pub(crate) fn is_set(&self, name: &str) -> bool {
         match self.body.get(name) {

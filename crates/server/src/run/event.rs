@@ -34,10 +34,28 @@ impl Origin {
 /// One thing that happened. [`Event::End`] comes once, and last.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// The interpreter has the program: its time counts from here. Only a viewer that asked for an extension sees this.
+    /// The server has the run; its program may have to wait for its turn. Only a viewer that asked for an extension sees
+    /// this and what follows.
+    Accepted,
+    /// The interpreter has the program: its time counts from here.
     Started,
+    /// The program waits for a line of input.
+    InputRequest {
+        /// What it asks.
+        prompt: String,
+    },
     /// The program wrote this.
     Chunk(Origin, String),
+    /// Input was not taken.
+    InputRefused {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The server is about to end.
+    Ending {
+        /// The run is interrupted after so many seconds.
+        seconds: f64,
+    },
     /// The program showed something: an object keyed by MIME type.
     Result {
         /// The value of the program's last expression, say.
@@ -58,7 +76,9 @@ impl Event {
             Self::Chunk(_, text) => text.len(),
             Self::Result { mime, .. } => mime.values().map(weight_of).sum(),
             Self::Error(failure) => failure.value.len() + failure.traceback.len(),
-            Self::Started | Self::End(_) => 0,
+            Self::InputRequest { prompt } => prompt.len(),
+            Self::InputRefused { message } => message.len(),
+            Self::Accepted | Self::Started | Self::Ending { .. } | Self::End(_) => 0,
         }
     }
 }

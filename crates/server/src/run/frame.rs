@@ -4,7 +4,6 @@ use agb_core::wire::DEFAULT_TARGET;
 use agb_core::wire::service::Reply;
 use serde_json::{Map, Value, json};
 
-use super::Shown;
 use super::event::{Event, Origin, RunFailure};
 use crate::EXTENSIONS;
 use crate::random;
@@ -16,14 +15,35 @@ const MAX_MESSAGE: usize = 16 * 1024;
 /// A traceback of a thousand lines.
 const MAX_TRACEBACK: usize = 64 * 1024;
 
-/// Writes the frame of an event of run `id`, at most `limit` bytes long.
-///
-/// `numbered` is set for a client that asked for an extension. Chunks are small enough by [`super::MAX_CHUNK`]; a
-/// result that is too large is replaced by a text that says what it was, a message that is too long is cut.
-pub(crate) fn frame(id: &str, numbered: bool, shown: Shown, limit: usize) -> String {
-    let reply = Reply { invocation: id, source: DEFAULT_TARGET, seq: numbered.then_some(shown.seq) };
-    match shown.event {
-        Event::Started => reply.started(EXTENSIONS),
+/// What the frames of one run have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct Label {
+    /// The run's id.
+    pub(crate) id: String,
+    /// Its client asked for an extension: events have numbers and times.
+    pub(crate) numbered: bool,
+    /// The most bytes of a frame.
+    pub(crate) limit: usize,
+}
+
+impl Label {
+    /// Writes the frame of an event.
+    ///
+    /// Chunks are small enough by [`super::MAX_CHUNK`]; a result that is too large is replaced by a text that says what
+    /// it was, a message that is too long is cut.
+    pub(crate) fn frame(&self, seq: u64, time: u64, event: Event) -> String {
+        let [seq, time] = [seq, time].map(|number| self.numbered.then_some(number));
+        frame(Reply { invocation: &self.id, source: DEFAULT_TARGET, seq, time }, event, self.limit)
+    }
+}
+
+fn frame(reply: Reply<'_>, event: Event, limit: usize) -> String {
+    match event {
+        Event::Accepted => reply.accepted(EXTENSIONS),
+        Event::Started => reply.started(),
+        Event::InputRefused { message } => reply.input_refused(&message),
+        Event::Ending { seconds } => reply.ending(seconds),
+        Event::InputRequest { prompt } => reply.input_request(&cut(prompt, MAX_MESSAGE)),
         Event::Chunk(Origin { stream, background: false }, text) => reply.chunk(stream, &text),
         Event::Chunk(Origin { stream, background: true }, text) => reply.background_chunk(stream, &text),
         Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)), is_main),
@@ -92,7 +112,8 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     fn made(event: Event) -> String {
-        frame(&"i".repeat(128), true, Shown { seq: u64::MAX, event }, MIB - 1)
+        let label = Label { id: "i".repeat(128), numbered: true, limit: MIB - 1 };
+        label.frame(u64::MAX, u64::MAX, event)
     }
 
     #[test]

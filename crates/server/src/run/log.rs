@@ -1,8 +1,15 @@
-//! A run's events between the program and its viewer: bounded, joined while waiting, numbered when shown.
+//! A run's events between the program and its viewer: bounded, joined while waiting, numbered when shown, and kept for
+//! the next viewer where the client asked for that.
 
 use std::collections::VecDeque;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::ws::Utf8Bytes;
+use thiserror::Error;
 
 use super::event::{Event, Origin};
+use super::frame::Label;
+use super::replay::{Block, Job, Record, Replay, ReplayLimits};
 use super::window::Window;
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
@@ -11,60 +18,140 @@ pub(crate) const MAX_CHUNK: usize = 64 * 1024;
 
 /// A run's events between the program and its viewer.
 ///
+/// ```text
+/// program ─► waiting ─► numbered (in the replay, if there is one) ─► the viewer, from its cursor on
+/// ```
+///
 /// Invariants:
-/// * an event is numbered when it is shown, from 1, without gaps; from then on it never changes. Only what nobody has
-///   seen is joined with its neighbour or split;
-/// * nothing is dropped, except by [`Log::abandon`];
+/// * an event is numbered when it is shown or goes into the replay, from 1, without gaps; from then on it never
+///   changes. Only what has no number is joined with its neighbour or split;
+/// * nothing is dropped, except by [`Log::abandon`] and, from the replay, by acknowledgements;
 /// * [`Event::End`] is the last event; what is pushed after it is ignored;
-/// * while [`Log::has_room`] is false nothing should be pushed; one event more than the limit is kept then.
+/// * while [`Log::has_room`] is false nothing should be pushed; one event more than the limit is kept then;
+/// * with a viewer the replay holds what it was shown; without one it takes what comes.
 #[derive(Debug)]
 pub(crate) struct Log {
-    waiting: VecDeque<Event>,
+    label: Label,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
     limit: usize,
     window: Option<Window>,
-    shown: u64,
+    /// No chunk is larger: one that has its number cannot be cut for a small window any more.
+    largest: usize,
+    replay: Option<Replay>,
+    /// The last number given.
+    last: u64,
+    /// The last number shown to the viewer.
+    cursor: u64,
+    watched: bool,
     ended: bool,
     abandoned: bool,
+    /// What the program still says is little, and is wanted at once.
+    closing: bool,
 }
 
-/// An event with its number.
+/// An event without a number.
+#[derive(Debug)]
+struct Waiting {
+    event: Event,
+    /// Milliseconds since the Unix epoch.
+    time: u64,
+}
+
+/// An event for the viewer.
 #[derive(Debug)]
 pub(crate) struct Shown {
-    pub(crate) seq: u64,
-    pub(crate) event: Event,
+    pub(crate) text: Utf8Bytes,
+    /// It is the last one.
+    pub(crate) is_end: bool,
+}
+
+/// Why a run cannot be shown from there.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum NoReplay {
+    #[error("the run was started without `resume`: it cannot be watched again")]
+    NotKept,
+    #[error(
+        "the events up to {acked} were acknowledged and are forgotten: resume with an afterSeq of at least {acked}"
+    )]
+    Forgotten { acked: u64 },
+    #[error("the run has {last} events so far: resume with an afterSeq of at most {last}")]
+    Ahead { last: u64 },
 }
 
 impl Log {
-    /// An empty log that holds about `limit` bytes, and has at most `window` of chunks un-acknowledged.
-    pub(crate) fn new(limit: usize, window: Option<u64>) -> Self {
-        let limit = window.map_or(limit, |window| limit.min(usize::try_from(window).unwrap_or(limit))).max(1);
-        Self {
+    /// An empty log that holds about `limit` bytes for a slow viewer, and has at most `window` of chunks
+    /// un-acknowledged.
+    pub(crate) fn new(label: Label, limit: usize, window: Option<u64>, replay: Option<ReplayLimits>) -> Self {
+        let mut log = Self {
+            label,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
-            limit,
-            window: window.map(Window::new),
-            shown: 0,
+            limit: limit.max(1),
+            window: None,
+            largest: MAX_CHUNK,
+            replay: replay.map(Replay::new),
+            last: 0,
+            cursor: 0,
+            watched: true,
             ended: false,
             abandoned: false,
-        }
+            closing: false,
+        };
+        log.set_window(window);
+        log
     }
 
     /// Whether the program may go on.
     pub(crate) fn has_room(&self) -> bool {
-        self.abandoned || self.waiting_bytes < self.limit
+        let kept = self.replay.as_ref().is_none_or(Replay::has_room);
+        self.abandoned || self.closing || self.waiting_bytes < self.room() && kept
+    }
+
+    /// How much may wait: no more than the viewer takes at once.
+    fn room(&self) -> usize {
+        self.window
+            .as_ref()
+            .map_or(self.limit, |window| self.limit.min(usize::try_from(window.size()).unwrap_or(usize::MAX)))
     }
 
     /// Whether [`Log::show`] has something.
     pub(crate) fn is_readable(&self) -> bool {
+        if self.cursor < self.last {
+            let record = self.replay.as_ref().and_then(|replay| replay.get(self.cursor + 1));
+            return record.is_some_and(|record| match &self.window {
+                Some(window) if record.chunk > 0 => window.is_empty() || window.room() >= u64::from(record.chunk),
+                _ => true,
+            });
+        }
         match (self.waiting.front(), &self.window) {
             (None, _) => false,
-            (Some(Event::Chunk(_, text)), Some(window)) => {
+            (Some(Waiting { event: Event::Chunk(_, text), .. }), Some(window)) => {
                 let first = text.chars().next().map_or(0, char::len_utf8);
                 window.is_empty() || window.room() >= first as u64
             }
             (Some(_), _) => true,
         }
+    }
+
+    /// Whether the end is known, and the viewer has been shown it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ended && self.waiting.is_empty() && self.cursor == self.last
+    }
+
+    /// Whether nobody looks.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        !self.watched
+    }
+
+    /// Whether everything is dropped.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.abandoned
+    }
+
+    /// Whether the viewer waits for a part of the replay that is in the file.
+    pub(crate) fn wants_page(&self) -> bool {
+        self.wanted().is_some()
     }
 
     /// Puts an event in, joining it with the last one where both are chunks of one stream.
@@ -78,37 +165,68 @@ impl Log {
         }
         self.waiting_bytes += event.weight();
         if let Event::Chunk(origin, text) = &event
-            && let Some(Event::Chunk(last_origin, last)) = self.waiting.back_mut()
+            && let Some(Waiting { event: Event::Chunk(last_origin, last), .. }) = self.waiting.back_mut()
             && origin == last_origin
             && last.len() + text.len() <= MAX_CHUNK
         {
             last.push_str(text);
-            return;
+        } else {
+            self.waiting.push_back(Waiting { event, time: now() });
         }
-        self.waiting.push_back(event);
+        self.store();
     }
 
-    /// The next event for the viewer, with its number.
+    /// The next event for the viewer.
     pub(crate) fn show(&mut self) -> Option<Shown> {
         if !self.is_readable() {
             return None;
         }
-        let event = match self.waiting.pop_front()? {
-            Event::Chunk(origin, text) => self.cut_to_fit(origin, text),
-            other => other,
+        let record = if self.cursor < self.last {
+            self.replay.as_ref()?.get(self.cursor + 1)?.clone()
+        } else {
+            let (room, one_at_least) = match &self.window {
+                Some(window) => (usize::try_from(window.room()).unwrap_or(usize::MAX), window.is_empty()),
+                None => (usize::MAX, false),
+            };
+            self.number(room, one_at_least)?
         };
-        self.shown += 1;
-        self.waiting_bytes -= event.weight();
-        if let (Some(window), Event::Chunk(_, text)) = (&mut self.window, &event) {
-            window.sent(self.shown, text.len() as u64);
+        self.cursor += 1;
+        if let Some(window) = &mut self.window
+            && record.chunk > 0
+        {
+            window.sent(self.cursor, u64::from(record.chunk));
         }
-        Some(Shown { seq: self.shown, event })
+        Some(Shown { text: record.text, is_end: self.is_over() })
+    }
+
+    /// A new viewer, which has everything up to `after`.
+    pub(crate) fn attach(&mut self, after: u64, window: Option<u64>) -> Result<(), NoReplay> {
+        match &self.replay {
+            None if self.last > 0 || after > 0 => return Err(NoReplay::NotKept),
+            Some(replay) if after < replay.acked() => return Err(NoReplay::Forgotten { acked: replay.acked() }),
+            _ if after > self.last => return Err(NoReplay::Ahead { last: self.last }),
+            _ => {}
+        }
+        self.cursor = after;
+        self.watched = true;
+        self.set_window(window);
+        Ok(())
+    }
+
+    /// The viewer is gone; another may come.
+    pub(crate) fn detach(&mut self) {
+        self.watched = false;
+        self.store();
     }
 
     /// The viewer has taken every event up to `seq`.
     pub(crate) fn acknowledge(&mut self, seq: u64) {
+        let seq = seq.min(self.cursor);
         if let Some(window) = &mut self.window {
-            window.acknowledged(seq.min(self.shown));
+            window.acknowledged(seq);
+        }
+        if let Some(replay) = &mut self.replay {
+            replay.acknowledge(seq);
         }
     }
 
@@ -119,26 +237,104 @@ impl Log {
         self.waiting_bytes = 0;
     }
 
-    /// Cuts a chunk to the largest that may be shown now, and puts the rest back in front.
-    fn cut_to_fit(&mut self, origin: Origin, mut text: String) -> Event {
-        let (room, one_at_least) = match &self.window {
-            Some(window) => (usize::try_from(window.room()).unwrap_or(usize::MAX), window.is_empty()),
-            None => (usize::MAX, false),
+    /// The program was told to stop while nobody looks: its last words are taken, whatever the limits say. They are
+    /// few, since the kernel's own limits hold.
+    pub(crate) fn close(&mut self) {
+        self.closing = true;
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.waiting_bytes + self.replay.as_ref().map_or(0, Replay::memory)
+    }
+
+    /// What is to be done with the replay's file.
+    pub(super) fn next_job(&mut self) -> Option<Job> {
+        let wanted = self.wanted();
+        self.replay.as_mut()?.next_job(wanted)
+    }
+
+    fn wanted(&self) -> Option<u64> {
+        let replay = self.replay.as_ref()?;
+        let wanted = self.cursor + 1;
+        (self.watched && !self.abandoned && wanted <= self.last && replay.get(wanted).is_none()).then_some(wanted)
+    }
+
+    /// It may take something now.
+    pub(super) fn retry(&mut self) {
+        if let Some(replay) = &mut self.replay {
+            replay.retry();
+        }
+    }
+
+    /// A block was written, or not.
+    pub(super) fn written(&mut self, block: Block, done: bool) {
+        if let Some(replay) = &mut self.replay {
+            replay.written(block, done);
+        }
+    }
+
+    /// A block was read. `false`: it is not what was written.
+    pub(super) fn loaded(&mut self, block: Block, bytes: &[u8]) -> bool {
+        self.replay.as_mut().is_some_and(|replay| replay.loaded(block, bytes).is_ok())
+    }
+
+    fn set_window(&mut self, window: Option<u64>) {
+        self.window = window.map(Window::new);
+        if let Some(window) = window {
+            self.largest = usize::try_from(window.max(1)).unwrap_or(MAX_CHUNK).min(MAX_CHUNK);
+        }
+    }
+
+    /// While nobody looks, what waits goes into the replay once it is enough.
+    fn store(&mut self) {
+        if self.watched || self.replay.is_none() || self.abandoned || self.waiting_bytes < self.limit {
+            return;
+        }
+        while self.number(self.largest, true).is_some() {}
+    }
+
+    /// Gives the next event that waits its number, a chunk as far as there is room for it.
+    fn number(&mut self, room: usize, one_at_least: bool) -> Option<Record> {
+        let Waiting { event, time } = self.waiting.pop_front()?;
+        let event = match event {
+            Event::Chunk(origin, text) => self.cut_to_fit(origin, text, time, room, one_at_least),
+            other => other,
         };
+        self.waiting_bytes -= event.weight();
+        self.last += 1;
+        let chunk = if let Event::Chunk(_, text) = &event { text.len() as u32 } else { 0 };
+        let record = Record { chunk, text: self.label.frame(self.last, time, event).into() };
+        if let Some(replay) = &mut self.replay {
+            replay.push(record.clone());
+        }
+        Some(record)
+    }
+
+    /// Cuts a chunk to the largest that may be shown now, and puts the rest back in front.
+    fn cut_to_fit(&mut self, origin: Origin, mut text: String, time: u64, room: usize, one_at_least: bool) -> Event {
         let mut cut = text.floor_char_boundary(room.min(MAX_CHUNK));
         if cut == 0 && one_at_least {
             cut = text.chars().next().map_or(0, char::len_utf8);
         }
         if cut < text.len() {
             let rest = text.split_off(cut);
-            self.waiting.push_front(Event::Chunk(origin, rest));
+            self.waiting.push_front(Waiting { event: Event::Chunk(origin, rest), time });
         }
         Event::Chunk(origin, text)
     }
 }
 
+/// Milliseconds since the Unix epoch.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(); // a clock before 1970 is at zero
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::run::event::{Finish, Stream};
 
@@ -150,16 +346,37 @@ mod tests {
         Event::Chunk(Stream::Stderr.into(), text.to_owned())
     }
 
+    /// A log of a client that asked for extensions.
+    fn new_log(limit: usize, window: Option<u64>) -> Log {
+        Log::new(label(), limit, window, None)
+    }
+
+    fn kept(limit: usize, window: Option<u64>) -> Log {
+        Log::new(label(), limit, window, Some(ReplayLimits { memory: 1 << 20, spool: 0 }))
+    }
+
+    fn label() -> Label {
+        Label { id: "i".to_owned(), numbered: true, limit: 1 << 20 }
+    }
+
+    /// The number and the chunk; of another event its name, of the end its phase.
     fn text_of(shown: Option<Shown>) -> Option<(u64, String)> {
-        shown.map(|shown| match shown.event {
-            Event::Chunk(_, text) => (shown.seq, text),
-            other => (shown.seq, format!("{other:?}")),
+        shown.map(|shown| {
+            let frame: Value = serde_json::from_str(&shown.text).expect("JSON");
+            let data = &frame["data"];
+            assert!(data["time"].as_u64().is_some_and(|time| time > 1_600_000_000_000), "{data}");
+            let text = ["chunk", "eventType", "phase"].iter().find_map(|key| data[*key].as_str()).expect("a phase");
+            (data["seq"].as_u64().expect("a number"), text.to_owned())
         })
+    }
+
+    fn rest_of(log: &mut Log) -> Vec<(u64, String)> {
+        std::iter::from_fn(|| text_of(log.show())).collect()
     }
 
     #[test]
     fn joins_neighbours_of_one_stream_only_while_they_wait() {
-        let mut log = Log::new(1000, None);
+        let mut log = new_log(1000, None);
         log.push(out("a"));
         assert_eq!(text_of(log.show()), Some((1, "a".into())));
         for event in [out("b"), out("c"), err("d"), out("e")] {
@@ -173,7 +390,7 @@ mod tests {
 
     #[test]
     fn no_chunk_is_larger_than_the_limit_and_no_character_is_cut() {
-        let mut log = Log::new(1 << 20, None);
+        let mut log = new_log(1 << 20, None);
         let text = "€".repeat(MAX_CHUNK);
         log.push(out(&text));
         let mut all = String::new();
@@ -186,7 +403,7 @@ mod tests {
 
     #[test]
     fn holds_back_when_full_and_goes_on_when_shown() {
-        let mut log = Log::new(10, None);
+        let mut log = new_log(10, None);
         log.push(out("0123456789"));
         assert!(!log.has_room());
         log.show();
@@ -195,7 +412,7 @@ mod tests {
 
     #[test]
     fn never_sends_more_than_the_window() {
-        let mut log = Log::new(1 << 20, Some(10));
+        let mut log = new_log(1 << 20, Some(10));
         log.push(out("0123456789abcde"));
         assert!(!log.has_room(), "the window limits what is kept, too");
         assert_eq!(text_of(log.show()), Some((1, "0123456789".into())));
@@ -207,7 +424,7 @@ mod tests {
 
     #[test]
     fn a_window_smaller_than_a_character_still_moves() {
-        let mut log = Log::new(1 << 20, Some(1));
+        let mut log = new_log(1 << 20, Some(1));
         log.push(out("€a"));
         assert_eq!(text_of(log.show()), Some((1, "€".into())));
         assert_eq!(text_of(log.show()), None);
@@ -217,30 +434,30 @@ mod tests {
 
     #[test]
     fn a_character_that_does_not_fit_waits_for_an_empty_window() {
-        let mut log = Log::new(1 << 20, Some(4));
+        let mut log = new_log(1 << 20, Some(4));
         log.push(out("ab€"));
         assert_eq!(text_of(log.show()), Some((1, "ab".into())));
         assert_eq!(text_of(log.show()), None);
-        assert_eq!(log.shown, 1, "no empty event was made of it");
+        assert_eq!(log.last, 1, "no empty event was made of it");
         log.acknowledge(1);
         assert_eq!(text_of(log.show()), Some((2, "€".into())));
     }
 
     #[test]
     fn the_end_needs_no_window_and_is_last() {
-        let mut log = Log::new(1 << 20, Some(2));
+        let mut log = new_log(1 << 20, Some(2));
         log.push(out("ab"));
         log.show();
         log.push(Event::End(Finish::default()));
         log.push(out("late"));
         assert!(log.is_readable());
-        assert!(matches!(log.show(), Some(Shown { seq: 2, event: Event::End(_) })));
+        assert_eq!(text_of(log.show()), Some((2, "end".into())));
         assert!(log.show().is_none());
     }
 
     #[test]
     fn an_acknowledgement_of_what_was_never_shown_frees_nothing_more() {
-        let mut log = Log::new(1 << 20, Some(4));
+        let mut log = new_log(1 << 20, Some(4));
         log.push(out("abcdefgh"));
         log.show();
         log.acknowledge(u64::MAX);
@@ -250,12 +467,72 @@ mod tests {
 
     #[test]
     fn an_abandoned_log_swallows_everything() {
-        let mut log = Log::new(2, None);
+        let mut log = new_log(2, None);
         log.push(out("abc"));
         log.abandon();
         assert!(log.has_room() && !log.is_readable());
         log.push(out("abc"));
         log.push(Event::End(Finish::default()));
         assert!(log.has_room() && !log.is_readable());
+    }
+
+    #[test]
+    fn the_next_viewer_gets_what_is_not_acknowledged_again_and_the_very_same() {
+        let mut log = kept(1000, None);
+        let mut first = vec![];
+        for text in ["a", "b", "c"] {
+            log.push(out(text));
+            first.extend(rest_of(&mut log));
+        }
+        log.detach();
+        log.push(out("d"));
+        log.push(out("e"));
+        assert_eq!(log.attach(1, None), Ok(()));
+        assert_eq!(rest_of(&mut log), [(2, "b".into()), (3, "c".into()), (4, "de".into())]);
+        log.acknowledge(2);
+        assert_eq!(log.attach(1, None), Err(NoReplay::Forgotten { acked: 2 }));
+        assert_eq!(log.attach(5, None), Err(NoReplay::Ahead { last: 4 }));
+        assert_eq!(log.attach(2, None), Ok(()));
+        assert_eq!(rest_of(&mut log), [(3, "c".into()), (4, "de".into())]);
+        log.push(Event::End(Finish::default()));
+        let shown = log.show().expect("the end");
+        assert!(shown.is_end && log.is_over());
+        assert_eq!(log.attach(4, None), Ok(()));
+        assert!(!log.is_over());
+        assert_eq!(rest_of(&mut log), [(5, "end".into())]);
+    }
+
+    #[test]
+    fn an_unwatched_log_takes_what_the_replay_takes_and_a_watched_one_what_its_viewer_takes() {
+        let mut log = kept(10, Some(8));
+        log.push(out("0123456789"));
+        assert!(!log.has_room(), "its viewer is behind");
+        assert_eq!(text_of(log.show()), Some((1, "01234567".into())));
+        log.detach();
+        let mut pushed = 0;
+        while log.has_room() {
+            log.push(out("0123456789abcdef"));
+            pushed += 1;
+        }
+        assert!((1_000..20_000).contains(&pushed), "{pushed}");
+        assert_eq!(log.attach(1, Some(8)), Ok(()));
+        let (mut all, mut seq) = (String::new(), 1);
+        while let Some((next, text)) = text_of(log.show()) {
+            assert!(next == seq + 1 && text.len() <= 8, "a window of 8 was overstepped");
+            seq = next;
+            all.push_str(&text);
+            log.acknowledge(seq);
+        }
+        assert_eq!(all, format!("89{}", "0123456789abcdef".repeat(pushed)));
+        assert!(log.has_room() && log.memory() == 0);
+    }
+
+    #[test]
+    fn a_run_that_is_not_kept_is_not_shown_twice() {
+        let mut log = new_log(10, None);
+        assert_eq!(log.attach(0, None), Ok(()));
+        log.push(out("a"));
+        log.show();
+        assert_eq!(log.attach(0, None), Err(NoReplay::NotKept));
     }
 }

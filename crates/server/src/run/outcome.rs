@@ -1,5 +1,7 @@
 //! What a kernel says about the end of a cell, in the words of the wire.
 
+use std::time::Duration;
+
 use agb_core::result::{KilledBy, RunStatus};
 use agb_kernel::{CellEnd, CellError, Death, Outcome};
 
@@ -12,8 +14,20 @@ pub(crate) struct Ended {
     pub(crate) finish: Finish,
 }
 
-/// Puts the end of a cell into the words of the wire: what happened, and what became of the program's variables.
-pub(crate) fn ended(end: CellEnd) -> Ended {
+/// Why a program was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// Its client wanted it.
+    Client,
+    /// Nobody came back for it within this time.
+    Unwatched(Duration),
+    /// Something of ours ends, and takes it along.
+    Service(&'static str),
+}
+
+/// Puts the end of a cell into the words of the wire: what happened, and what became of the program's variables. `stop`
+/// tells why it was told to stop, if it was.
+pub(crate) fn ended(end: CellEnd, stop: Option<Stop>) -> Ended {
     let fate = match (end.execution_count, end.state_lost) {
         (0, _) => "it had not begun",
         (_, false) => "the interpreter's state is kept",
@@ -27,9 +41,19 @@ pub(crate) fn ended(end: CellEnd) -> Ended {
             let message = format!("timed out after {} s; {fate}", limit.as_secs_f64());
             (RunStatus::Timeout, Some(failure("Timeout", message)))
         }
-        Outcome::Cancelled => {
-            (RunStatus::Cancelled, Some(failure("Cancelled", format!("the run was cancelled; {fate}"))))
-        }
+        Outcome::Cancelled => match stop {
+            None | Some(Stop::Client) => {
+                (RunStatus::Cancelled, Some(failure("Cancelled", format!("the run was cancelled; {fate}"))))
+            }
+            Some(Stop::Unwatched(time)) => {
+                let message =
+                    format!("nobody came back for the run within {} s, so it was stopped; {fate}", time.as_secs_f64());
+                (RunStatus::Interrupted, Some(failure("Interrupted", message)))
+            }
+            Some(Stop::Service(why)) => {
+                (RunStatus::Interrupted, Some(failure("Interrupted", format!("{why}; {fate}"))))
+            }
+        },
         Outcome::Killed(death) => (RunStatus::Killed, Some(failure("Killed", death.to_string()))),
         Outcome::NotStarted(error) => (RunStatus::Failed, Some(failure("NotStarted", error.to_string()))),
     };
@@ -77,17 +101,16 @@ pub(crate) fn failure_of(error: CellError) -> RunFailure {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
-    fn end(outcome: Outcome, execution_count: u32, state_lost: bool) -> Ended {
-        ended(CellEnd { outcome, execution_count, execution_time: Duration::from_millis(1500), state_lost })
+    fn of(outcome: Outcome, execution_count: u32, state_lost: bool) -> Ended {
+        let end = CellEnd { outcome, execution_count, execution_time: Duration::from_millis(1500), state_lost };
+        ended(end, None)
     }
 
     #[test]
     fn says_what_happened_and_what_became_of_the_state() {
-        let finished = end(Outcome::Finished, 3, false);
+        let finished = of(Outcome::Finished, 3, false);
         assert_eq!(finished.failure, None);
         assert_eq!(finished.finish.execution_count, Some(3));
         assert_eq!(finished.finish.execution_time, Some(1.5));
@@ -104,7 +127,7 @@ mod tests {
             ),
             (Outcome::Cancelled, 0, false, "Cancelled: the run was cancelled; it had not begun"),
         ] {
-            let ended = end(outcome, count, lost);
+            let ended = of(outcome, count, lost);
             assert!(ended.finish.failed && ended.failure.is_some());
             assert_eq!(ended.finish.execution_error.as_deref(), Some(error));
             assert_eq!(ended.finish.state_lost, lost);

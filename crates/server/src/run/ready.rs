@@ -1,4 +1,6 @@
 //! Which of a viewer's runs have something to show: a queue, so that they take turns.
+//!
+//! It also stands for the viewer itself: a run knows its viewer by it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,19 +13,27 @@ use super::Run;
 /// as long as the viewer has runs.
 #[derive(Default)]
 pub(crate) struct ReadyRuns {
-    queue: Mutex<VecDeque<Arc<Run>>>,
+    queue: Mutex<VecDeque<Ready>>,
     bell: Notify,
+}
+
+/// What is up with a run.
+pub(crate) enum Ready {
+    /// It has something to show.
+    Run(Arc<Run>),
+    /// It can be shown no more, and this is why: another viewer has it, or what it had said cannot be read any more.
+    Lost(Arc<Run>, &'static str),
 }
 
 impl ReadyRuns {
     /// Adds a run behind the others.
-    pub(super) fn push(&self, run: Arc<Run>) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(run);
+    pub(super) fn push(&self, ready: Ready) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(ready);
         self.bell.notify_one();
     }
 
     /// Takes the run whose turn it is.
-    pub(crate) fn pop(&self) -> Option<Arc<Run>> {
+    pub(crate) fn pop(&self) -> Option<Ready> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 

@@ -30,6 +30,11 @@ impl Window {
         Self { size: size.max(1), in_flight: 0, checkpoints: VecDeque::new() }
     }
 
+    /// What it was made with.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// How many bytes may be sent now. One character is always allowed into an empty window.
     pub(crate) fn room(&self) -> u64 {
         self.size.saturating_sub(self.in_flight)

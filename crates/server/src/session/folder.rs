@@ -42,6 +42,11 @@ impl Folder {
         Ok(Self { root, work, files })
     }
 
+    /// The session's own place, which its programs and its tools do not see.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Where programs run, and relative paths begin.
     pub(crate) fn work(&self) -> &Path {
         &self.work

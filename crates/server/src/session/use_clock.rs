@@ -21,6 +21,8 @@ pub(crate) struct UseClock {
 pub(crate) enum Busy {
     #[error("the session is being released; create a new one")]
     Ending,
+    #[error("the server was told to stop and takes nothing new; try again when it has been started anew")]
+    Stopping,
     #[error("{0} runs and calls are going on in this session already; wait for one to end, then try again")]
     TooMany(usize),
     #[error("the programs that wait in this session would be more than {0} bytes; wait for one to end, then try again")]
@@ -53,6 +55,11 @@ impl UseClock {
         self.going -= 1;
         self.held -= bytes;
         self.last = Instant::now();
+    }
+
+    /// Whether something is going on.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.going > 0
     }
 
     /// Used, for a moment.

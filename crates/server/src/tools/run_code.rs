@@ -64,7 +64,7 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
             }
             CellEvent::InputRequest { .. } => guard.0.close_stdin(),
             CellEvent::End(end) => {
-                let ended = outcome::ended(end);
+                let ended = outcome::ended(end, None);
                 failure = failure.or(ended.failure);
                 finish = ended.finish;
             }

@@ -99,7 +99,7 @@ async fn occupy(session: &TestSession) -> Vec<u32> {
 #[tokio::test]
 async fn a_signal_ends_every_process() {
     for (name, signal) in [("term", libc::SIGTERM), ("int", libc::SIGINT)] {
-        let process = Process::start(name, &[], Some("the-key"));
+        let process = Process::start(name, &["--drain", "0"], Some("the-key"));
         assert_eq!(process.lines, [format!("agb-server listening on {}", process.url)], "one line, and only this");
         let session = process.create("the-key").await;
         let pids = occupy(&session).await;
@@ -127,6 +127,51 @@ async fn the_end_of_stdin_is_the_end() {
     let (status, _) = process.wait();
     assert!(status.success());
     eventually("every process is dead", || !pids.iter().any(|pid| is_alive(*pid))).await;
+}
+
+#[tokio::test]
+async fn runs_come_to_their_end_before_the_server_does() {
+    let process = Process::start("drain", &["--drain", "20"], Some("the-key"));
+    let session = process.create("the-key").await;
+    let mut socket = session.connect().await;
+    let code = "import time\nprint('begin', flush=True)\ntime.sleep(1)\nprint('end')";
+    socket.start_with("a", json!({ "language": "python", "timeoutS": 60, "code": code, "resume": true })).await;
+    while socket.event().await.1["chunk"] != "begin\n" {}
+    process.signal(libc::SIGTERM);
+    let (_, told) = socket.event().await;
+    assert_eq!((&told["eventType"], &told["inSeconds"]), (&json!("serverEnding"), &json!(20.0)));
+    // Nothing new is taken meanwhile, but connections are: a run can be found again.
+    drop(socket);
+    let mut socket = session.connect().await;
+    socket.start("b", "python", "1").await;
+    assert_eq!(socket.until_end().await[0]["error"]["name"], "ServerStopping");
+    let resume = json!({ "method": "run_code", "mode": "resume", "params": { "afterSeq": told["seq"] } });
+    socket.request("a", resume).await;
+    let events = socket.until_end().await;
+    assert_eq!(crate::support::text_of(&events, "stdout"), "end\n");
+    assert_eq!(events.last().expect("an end")["status"], "finished");
+    let begin = Instant::now();
+    assert!(process.wait().0.success());
+    assert!(begin.elapsed() < Duration::from_secs(15), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn runs_that_take_longer_than_the_server_waits_are_interrupted() {
+    for (name, drain, signals) in [("short", "0.3", 1), ("twice", "1000", 2)] {
+        let process = Process::start(name, &["--drain", drain], Some("the-key"));
+        let session = process.create("the-key").await;
+        let mut socket = session.connect().await;
+        socket.start("a", "python", "import time\nprint('begin', flush=True)\ntime.sleep(1000)").await;
+        socket.event().await;
+        for _ in 0..signals {
+            process.signal(libc::SIGINT);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let end = socket.until_end().await.pop().expect("an end");
+        assert_eq!((&end["status"], &end["reason"]), (&json!("failed"), &json!("interrupted")));
+        assert!(end["executionError"].as_str().expect("words").contains("the server was told to stop"), "{end}");
+        assert!(process.wait().0.success());
+    }
 }
 
 #[tokio::test]

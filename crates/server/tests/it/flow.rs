@@ -31,7 +31,9 @@ async fn events_are_numbered_and_the_first_says_what_the_server_knows() {
     socket.start_with("a", params("print('out')\n1/0", 1 << 20)).await;
     let events = socket.until_end().await;
     assert_eq!(events[0]["extensions"], json!(agb_server::EXTENSIONS));
-    assert_eq!((&events[0]["phase"], &events[0]["eventType"]), (&json!("event"), &json!("started")));
+    assert_eq!((&events[0]["phase"], &events[0]["eventType"]), (&json!("event"), &json!("accepted")));
+    assert_eq!(events[1]["eventType"], "started");
+    assert!(events.iter().all(|event| event["time"].as_u64().is_some_and(|time| time > 1_600_000_000_000)));
     let numbers: Vec<u64> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();
     assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>(), "{events:?}");
     socket.start_with("b", json!({ "language": "ruby", "code": "", "window": 1 })).await;

@@ -50,7 +50,7 @@ async fn what_is_not_known_gets_a_clear_error() {
         (json!({ "method": "run_code", "mode": "batch" }), "run_code batch"),
         (json!({}), "knows no request"),
         (json!("not JSON"), "knows no request"),
-        (json!({ "method": "run_code", "mode": "resume", "params": { "afterSeq": 3 } }), "start a new run"),
+        (json!({ "method": "run_code", "mode": "resume", "params": { "afterSeq": 3 } }), "no such run"),
     ] {
         socket.request("q", data).await;
         let (id, answer) = socket.event().await;

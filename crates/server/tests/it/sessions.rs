@@ -165,7 +165,7 @@ async fn a_release_during_a_run_tells_the_viewer_and_closes() {
     server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
     let events = socket.until_end().await;
     let end = events.last().expect("an end");
-    assert_eq!((end["status"].as_str(), end["reason"].as_str()), (Some("failed"), Some("cancelled")), "{end}");
+    assert_eq!((end["status"].as_str(), end["reason"].as_str()), (Some("failed"), Some("interrupted")), "{end}");
     assert_eq!(socket.close_code().await, Some(4404));
     assert_eq!(session.try_connect(Some(&session.token)).await.err().expect("a refusal").0, 400);
     server.stop().await;

@@ -122,6 +122,6 @@ fn hear(frame: FromClient, runs: &mut Vec<Printing>, block: &mut Vec<u8>) -> boo
 }
 
 fn fail(block: &mut Vec<u8>, invocation: &str, message: &str) {
-    let frame = Reply { invocation, source: DEFAULT_TARGET, seq: None }.failed(message);
+    let frame = Reply { invocation, source: DEFAULT_TARGET, seq: None, time: None }.failed(message);
     websocket::push_text(block, frame.as_bytes());
 }

@@ -83,7 +83,7 @@ impl Printing {
     /// Writes one event behind `block`, if one is due.
     pub(super) fn print(&mut self, block: &mut Vec<u8>, now: Instant) -> Next {
         if !std::mem::replace(&mut self.begun, true) && self.seq.is_some() {
-            let frame = self.reply(|reply| reply.started(&["resume", "flow", "cancel"]));
+            let frame = self.reply(|reply| reply.accepted(&["resume", "flow", "cancel"]));
             websocket::push_text(block, frame.as_bytes());
             return Next::More;
         }
@@ -135,7 +135,7 @@ impl Printing {
         if let Some(seq) = &mut self.seq {
             *seq += 1;
         }
-        words(Reply { invocation: &self.invocation, source: DEFAULT_TARGET, seq: self.seq })
+        words(Reply { invocation: &self.invocation, source: DEFAULT_TARGET, seq: self.seq, time: None })
     }
 }
 
@@ -143,7 +143,7 @@ impl Frame {
     fn new(invocation: &str, workload: &Workload, stream: Stream, numbered: bool) -> Self {
         let text = workload.text();
         let seq = numbered.then_some(0);
-        let whole = Reply { invocation, source: DEFAULT_TARGET, seq }.chunk(stream, &text).into_bytes();
+        let whole = Reply { invocation, source: DEFAULT_TARGET, seq, time: None }.chunk(stream, &text).into_bytes();
         let label = if workload.has_label() { Workload::LABEL } else { 0 };
         let chunk = br#""chunk":""#;
         let at_label = find(&whole, chunk) + chunk.len();

@@ -7,7 +7,7 @@ use crate::io::{Capabilities, Event, Input, Loss, State};
 use crate::session::SessionConfig;
 use crate::{Extensions, Rejected, RunError, Secret, StreamEvent, Violation};
 
-const NONE: Extensions = Extensions { resume: false, flow: false, cancel: false, stdin: false };
+const NONE: Extensions = Extensions { resume: false, flow: false, cancel: false, stdin: false, heartbeat: false };
 
 #[test]
 fn a_run_goes_to_its_end() {

@@ -1,0 +1,155 @@
+//! A run over plain HTTP, for networks that let no WebSocket through (extension `http`).
+//!
+//! It is the same run as over a WebSocket: the same id, the same numbers, one viewer at a time. A `POST` says what a
+//! message would say, as often as it takes; a `GET` is the run's viewer for as long as it lasts.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use agb_core::wire::DEFAULT_TARGET;
+use agb_core::wire::service::{Reply, Request, read_request};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::json;
+
+use super::answer::Answer;
+use super::error::ApiError;
+use super::link::{Entry, enter};
+use super::params::Params;
+use crate::access::Pass;
+use crate::connection::MAX_INVOCATION;
+use crate::run::{Ready, ReadyRuns, Run, Wishes};
+use crate::server::Shared;
+use crate::session::{NotStarted, Session};
+
+/// `POST /link/{session}/runs/{invocation}`: the body is the `data` of a message of that run.
+pub(super) async fn say(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Answer, ApiError> {
+    let (Entry { session, pass }, invocation) = find(&shared, path, &headers)?;
+    session.touch();
+    match read_request(invocation, "", &params.into_body()) {
+        Request::Start { invocation, start, .. } => {
+            pass.may_run()?;
+            if !start.resume {
+                return Err(ApiError::invalid("resume", "it must be true: a run over HTTP is watched by another call"));
+            }
+            session.start(&invocation, Wishes::of(&start, &shared.config.limits), start)?;
+        }
+        Request::Ack { invocation, seq } => run(&session, &invocation)?.acknowledge_all(seq),
+        Request::Cancel { invocation } => {
+            pass.may_run()?;
+            run(&session, &invocation)?.interrupt();
+        }
+        Request::Stdin { invocation, data, eof } => {
+            pass.may_run()?;
+            run(&session, &invocation)?.take_stdin(data, eof);
+        }
+        Request::Resume { .. } => return Err(ApiError::invalid("mode", "to resume a run, GET its events")),
+        Request::Ping | Request::Unknown { .. } => {
+            return Err(ApiError::invalid("method", "it must be run_code (mode stream), ack, cancel or stdin"));
+        }
+    }
+    Ok(Answer::new(json!({})))
+}
+
+/// `GET /link/{session}/runs/{invocation}/events?afterSeq=n&window=w`: the run's frames as server-sent events.
+pub(super) async fn watch(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let (Entry { session, pass }, invocation) = find(&shared, path, &headers)?;
+    let after = params.number("afterSeq")?.unwrap_or(0);
+    let limits = &shared.config.limits;
+    let window = params.number("window")?.map(|window| window.min(limits.max_window));
+    session.touch();
+    let run = run(&session, &invocation)?;
+    let ready = Arc::new(ReadyRuns::default());
+    run.attach(&ready, after, window)?;
+    let viewer = Viewer { run, ready, pass, is_over: false };
+    let events = stream::unfold(viewer, async |mut viewer| {
+        let frame = viewer.next().await?;
+        Some((Ok::<_, Infallible>(Event::default().data(frame)), viewer))
+    });
+    // Half of a WebSocket's: there the client can ask for a sign of life as well.
+    let alive = KeepAlive::new().interval(limits.heartbeat / 2);
+    let mut response = Sse::new(events).keep_alive(alive).into_response();
+    // A proxy that collects answers would hold the output back.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The viewer that an event stream is.
+struct Viewer {
+    run: Arc<Run>,
+    ready: Arc<ReadyRuns>,
+    pass: Pass,
+    is_over: bool,
+}
+
+impl Viewer {
+    /// The next frame; `None` when no more can come.
+    async fn next(&mut self) -> Option<String> {
+        while !self.is_over {
+            match self.ready.pop() {
+                Some(Ready::Run(run)) => {
+                    let Some(shown) = run.show(&self.ready) else { continue };
+                    self.is_over = shown.is_end;
+                    return Some(shown.text.to_string());
+                }
+                Some(Ready::Lost(run, why)) => {
+                    self.is_over = true;
+                    let reply = Reply { invocation: run.id(), source: DEFAULT_TARGET, seq: None, time: None };
+                    return Some(reply.failed(why));
+                }
+                None => tokio::select! {
+                    () = self.ready.rung() => {}
+                    () = self.pass.expired() => return None,
+                },
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.run.leave(&self.ready);
+    }
+}
+
+fn find(
+    shared: &Shared,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: &HeaderMap,
+) -> Result<(Entry, String), ApiError> {
+    let Path((session, invocation)) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
+    let entry = enter(shared, Ok(Path(session)), headers)?;
+    if invocation.len() > MAX_INVOCATION {
+        return Err(ApiError::invalid("invocationId", "it is longer than 256 bytes"));
+    }
+    Ok((entry, invocation))
+}
+
+fn run(session: &Session, invocation: &str) -> Result<Arc<Run>, ApiError> {
+    session.run(invocation).ok_or_else(|| ApiError::NoRun(session.config().limits.resume_retention.as_secs_f64()))
+}
+
+impl From<NotStarted> for ApiError {
+    fn from(reason: NotStarted) -> Self {
+        match reason {
+            NotStarted::Refused(failure) => Self::Refused(failure.name, failure.value),
+            NotStarted::Taken(message) => Self::RunTaken(message),
+        }
+    }
+}

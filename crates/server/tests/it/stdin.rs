@@ -1,0 +1,87 @@
+//! The extension `stdin`: programs that ask.
+
+use serde_json::{Value, json};
+
+use crate::support::{Socket, TestServer, text_of};
+
+async fn start(socket: &mut Socket, code: &str, language: &str) {
+    socket.start_with("a", json!({ "language": language, "timeoutS": 30, "code": code, "stdin": true })).await;
+}
+
+async fn write(socket: &mut Socket, params: Value) {
+    socket.request("a", json!({ "method": "stdin", "params": params })).await;
+}
+
+/// Events up to the program's next question, which is the last.
+async fn until_asked(socket: &mut Socket) -> Vec<Value> {
+    let mut events = vec![];
+    while events.last().is_none_or(|event: &Value| event["eventType"] != "inputRequest") {
+        let (_, data) = socket.event().await;
+        assert_ne!(data["phase"], "end", "{data}");
+        events.push(data);
+    }
+    events
+}
+
+#[tokio::test]
+async fn a_program_asks_and_is_answered() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    start(&mut socket, "a = input('name? ')\nb = input()\nprint(a, b)\ninput()", "python").await;
+    let asked = until_asked(&mut socket).await;
+    assert_eq!(asked.last().expect("a question")["prompt"], "name? ");
+    write(&mut socket, json!({ "data": "Ada\n" })).await;
+    until_asked(&mut socket).await;
+    write(&mut socket, json!({ "data": "Lovelace\n" })).await;
+    let events = until_asked(&mut socket).await;
+    assert!(text_of(&events, "stdout").contains("Ada Lovelace\n"), "{events:?}");
+    write(&mut socket, json!({ "eof": true })).await;
+    let events = socket.until_end().await;
+    assert!(events.iter().any(|event| event["error"]["name"] == "EOFError"), "{events:?}");
+    // What is written to a run that is over is nobody's.
+    write(&mut socket, json!({ "data": "late" })).await;
+    start(&mut socket, "1", "python").await;
+    assert_eq!(socket.until_end().await.last().expect("an end")["status"], "finished");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn with_nobody_to_answer_input_is_at_its_end() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    for params in [json!({}), json!({ "resume": true }), json!({ "window": 100_000 })] {
+        let mut with = json!({ "language": "python", "timeoutS": 30, "code": "input()" });
+        with.as_object_mut().expect("an object").extend(params.as_object().cloned().expect("an object"));
+        socket.start_with(&format!("{params}"), with).await;
+        let events = socket.until_end().await;
+        assert!(events.iter().any(|event| event["error"]["name"] == "EOFError"), "{events:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn input_that_nobody_reads_is_bounded() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    start(&mut socket, "import time\nwhile True: time.sleep(0.1)", "python").await;
+    let mut refused = None;
+    for _ in 0..100 {
+        write(&mut socket, json!({ "data": "x".repeat(1_000_000) })).await;
+        while let Ok((_, data)) = tokio::time::timeout(std::time::Duration::from_millis(50), socket.event()).await {
+            if data["eventType"] == "inputRefused" {
+                refused = Some(data);
+            }
+        }
+        if refused.is_some() {
+            break;
+        }
+    }
+    let message = refused.expect("a refusal")["message"].as_str().expect("words").to_owned();
+    assert!(message.contains("has not read"), "{message}");
+    socket.request("a", json!({ "method": "cancel" })).await;
+    socket.until_end().await;
+    server.stop().await;
+}
