@@ -84,15 +84,15 @@ export class Project {
   }
 
   /** Runs Node in the project to its end. */
-  async node(t, args, env) {
-    const running = this.start(t, args, env);
+  async node(t, args, env, program = process.execPath) {
+    const running = this.start(t, args, env, program);
     const ending = await running.ended;
     return { ...ending, lines: running.lines, errors: running.errors() };
   }
 
   /** Starts Node in the project; what the project sees of our environment is nothing. */
-  start(t, args, env) {
-    const child = spawn(process.execPath, args, {
+  start(t, args, env, program = process.execPath) {
+    const child = spawn(program, args, {
       cwd: this.folder,
       env: { PATH: this.bin, HOME: this.home, TMPDIR: tmpdir(), ...env },
       stdio: ["ignore", "pipe", "pipe"],
