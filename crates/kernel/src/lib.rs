@@ -50,4 +50,6 @@ pub use channel::StdinError;
 pub use execution::{Execution, ExecutionControl};
 pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};
 pub use kernel::Kernel;
+#[doc(hidden)]
+pub use message::read_control;
 pub use spec::{KernelLimits, KernelSpec};

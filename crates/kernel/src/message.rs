@@ -128,6 +128,24 @@ impl FrameBuffer {
     }
 }
 
+/// Reads what came over a control channel, piece by piece: how many messages, and what was wrong then. For fuzzing.
+#[doc(hidden)]
+pub fn read_control<'a>(pieces: impl IntoIterator<Item = &'a [u8]>, limit: usize) -> (usize, Option<ProtocolError>) {
+    let mut buffer = FrameBuffer::new(limit);
+    let mut messages = 0;
+    for piece in pieces {
+        buffer.feed(piece);
+        loop {
+            match buffer.next() {
+                Ok(Some(_)) => messages += 1,
+                Ok(None) => break,
+                Err(error) => return (messages, Some(error)),
+            }
+        }
+    }
+    (messages, None)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,6 +25,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::config::Limits;
+use crate::metrics::Metrics;
 
 /// Where clients come in.
 pub(crate) struct Door {
@@ -32,19 +33,27 @@ pub(crate) struct Door {
     tls: Option<TlsAcceptor>,
     seats: Arc<Semaphore>,
     guests: Arc<Guests>,
+    metrics: Arc<Metrics>,
 }
 
 /// Held as long as a client's TCP connection lives, an upgraded one included.
 pub(crate) struct Seat {
     _seat: OwnedSemaphorePermit,
     _guest: Option<Guest>,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.metrics.disconnected();
+    }
 }
 
 impl Door {
-    pub(crate) fn new(limits: Limits, tls: Option<TlsAcceptor>) -> Self {
+    pub(crate) fn new(limits: Limits, tls: Option<TlsAcceptor>, metrics: Arc<Metrics>) -> Self {
         let seats = Arc::new(Semaphore::new(limits.max_connections));
         let guests = Arc::new(Guests { most: limits.max_connections_per_address, seated: Mutex::default() });
-        Self { limits, tls, seats, guests }
+        Self { limits, tls, seats, guests, metrics }
     }
 
     /// Lets clients in until `stop` is ready. They hear of the end by `ended`.
@@ -67,8 +76,12 @@ impl Door {
             };
             match accepted {
                 Ok((socket, from)) => {
-                    let Ok(guest) = self.guests.seat(from) else { continue };
-                    let seat = Seat { _seat: seat, _guest: guest };
+                    let Ok(guest) = self.guests.seat(from) else {
+                        self.metrics.limit_hit("LimitExceeded.Connections");
+                        continue;
+                    };
+                    self.metrics.connected();
+                    let seat = Seat { _seat: seat, _guest: guest, metrics: Arc::clone(&self.metrics) };
                     let router = router.clone().layer(Extension(Arc::new(seat)));
                     let client = Client { limits: self.limits.clone(), router, ended: ended.clone() };
                     tokio::spawn(client.come_in(socket, self.tls.clone()));

@@ -5,6 +5,7 @@ mod address;
 mod answer;
 mod browser;
 mod error;
+mod health;
 mod labels;
 mod link;
 mod params;
@@ -22,9 +23,11 @@ use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 pub(crate) use self::address::Address;
 pub use self::address::InvalidPublicUrl;
+use self::answer::Code;
 pub use self::browser::InvalidOrigin;
 pub(crate) use self::browser::Origins;
 pub(crate) use self::error::ApiError;
@@ -46,6 +49,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/sdk/SetLabel", post(labels::set))
         .route("/sdk/GetLabel", get(labels::get))
         .route("/internet/getLink", get(sessions::link))
+        .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
     let with_token = Router::new()
         .route("/ws/{session}", get(link::connect))
@@ -53,13 +57,16 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/link/{session}/browserAccess", post(access::give))
         .route("/link/{session}/runs/{invocation}", post(runs::say))
         .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
+    let open = Router::new().route("/healthz", get(health::live)).route("/readyz", get(health::ready));
     with_key
         .merge(with_token)
+        .merge(open)
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
         .layer(from_fn(catch_panics))
         .layer(map_response(protect))
+        .layer(from_fn_with_state(Arc::clone(&shared), measure))
         .with_state(shared)
 }
 
@@ -84,6 +91,15 @@ async fn no_route(uri: Uri) -> ApiError {
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
     ApiError::WrongMethod { method, path: uri.path().chars().take(200).collect() }
+}
+
+/// Counts the call, and how long it took.
+async fn measure(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let response = next.run(request).await;
+    let code = response.extensions().get::<Code>().map_or("ok", |Code(code)| code);
+    shared.metrics.called(code, begin.elapsed());
+    response
 }
 
 /// No answer of this server is a page: browsers are told to treat none as one, whatever a program has put into it.

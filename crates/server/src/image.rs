@@ -22,7 +22,7 @@ use std::sync::Arc;
 use agb_core::language::Language;
 use thiserror::Error;
 
-use self::definition::Definition;
+pub(crate) use self::definition::Definition;
 pub use self::definition::DefinitionError;
 use self::environment::Environment;
 pub use self::prepare::{PrepareError, Progress};

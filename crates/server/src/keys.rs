@@ -166,7 +166,7 @@ impl Keys {
 }
 
 /// Reads a file of keys.
-fn parse(file: &Path, text: &str) -> Result<Vec<ApiKey>, KeysError> {
+pub(crate) fn parse(file: &Path, text: &str) -> Result<Vec<ApiKey>, KeysError> {
     let mut keys = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let wrong = |problem| Err(KeysError::Line { file: file.to_owned(), line: index + 1, problem });

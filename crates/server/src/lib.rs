@@ -17,7 +17,7 @@
 //! | `run` | one program's events | the program, and until its viewer has seen the end |
 //!
 //! Beside them: `http` (routes, envelope), `keys` (several, read again when their file changes), `rate` (how often a
-//! key or a session may call), `tools` (what `callTool` calls) and `image` (what sessions are created
+//! key or a session may call), `metrics` (what is counted), `tools` (what `callTool` calls) and `image` (what sessions are created
 //! from).
 //!
 //! Invariants:
@@ -37,6 +37,8 @@
 //! | `stdout`, `stderr` events | `background: true` on what earlier runs have left behind and was written before this one |
 //! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`, this one with `killedBy: {exitCode?, signal?, outOfMemory?}`; `stateLost: true` when variables are gone |
 //! | `run_code` (not streamed) | `error: {name, value, traceback}`, `reason`, `killedBy`, `stateLost` and `background: {stdout, stderr}`, likewise |
+//! | `GET /healthz`, `/readyz` | for those who look after the server; no key |
+//! | `GET /metrics` | for Prometheus, with the key |
 //! | HTTP 429 | the envelope with a code `LimitExceeded.…`, and `Retry-After` in seconds |
 //! | `token` of a session | lasts a day (`--token-time`); `getSession` gives a new one from the second half of that on |
 //! | WebSocket close codes | 1008: too many messages that are no requests; 1009: a message above the limit; 4401, 4403: the token, or the page's origin, opens nothing (any more), or something else; 4404: the session was released, or never was |
@@ -60,9 +62,12 @@ mod access;
 mod config;
 mod connection;
 mod door;
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod image;
 mod keys;
+mod metrics;
 mod random;
 mod rate;
 mod reload;

@@ -44,6 +44,7 @@ pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
 use self::spool::Spool;
 use crate::config::Limits;
+use crate::metrics::RunMeter;
 
 /// One program on its way through one kernel.
 pub(crate) struct Run {
@@ -110,6 +111,7 @@ pub(crate) struct Program<'a> {
     pub(crate) kernel: &'a Kernel,
     pub(crate) cell: Cell,
     pub(crate) spool: PathBuf,
+    pub(crate) meter: RunMeter,
 }
 
 impl Run {
@@ -145,7 +147,7 @@ impl Run {
             state: Mutex::new(state),
             changed: Notify::new(),
         });
-        tokio::spawn(keeper::keep(Arc::clone(&run), execution, Spool::new(program.spool), busy, kept));
+        tokio::spawn(keeper::keep(Arc::clone(&run), execution, program.meter, Spool::new(program.spool), busy, kept));
         run
     }
 

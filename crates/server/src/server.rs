@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::door::Door;
 use crate::http::{self, Address, ApiError, InvalidOrigin, InvalidPublicUrl, Origins};
 use crate::keys::{Keys, KeysError};
+use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::reload;
 use crate::session::Session;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) accesses: Accesses,
     pub(crate) origins: Origins,
     pub(crate) keys: Keys,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<Arc<Tls>>,
 }
 
@@ -107,10 +109,11 @@ impl Server {
         let address = config.public_url.as_deref().map(Address::parse).transpose()?;
         let origins = Origins::parse(&config.allow_origins)?;
         let config = Arc::new(config);
-        let sessions = Sessions::new(Arc::clone(&config))
+        let metrics = Arc::new(Metrics::default());
+        let sessions = Sessions::new(Arc::clone(&config), Arc::clone(&metrics))
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
         let accesses = Accesses::default();
-        Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses, origins, keys, tls }) })
+        Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses, origins, keys, metrics, tls }) })
     }
 
     /// The routes, to be served by other means than [`Server::serve`], which has limits on connections and slow
@@ -168,7 +171,8 @@ impl Server {
 
     async fn serve_until(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let limits = &self.shared.config.limits;
-        let door = Door::new(limits.clone(), self.shared.tls.as_ref().map(Tls::acceptor));
+        let tls = self.shared.tls.as_ref().map(Tls::acceptor);
+        let door = Door::new(limits.clone(), tls, Arc::clone(&self.shared.metrics));
         let (ending, ended) = watch::channel(false);
         tokio::select! {
             () = door.open(listener, self.router(), stop, &ended) => {}

@@ -33,6 +33,7 @@ pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::config::{Config, Limits};
 use crate::image::Image;
+use crate::metrics::{Metrics, RunMeter};
 use crate::random;
 use crate::rate::{Bucket, Rate};
 use crate::run::event::{RunFailure, failure};
@@ -48,6 +49,7 @@ pub(crate) struct Session {
     bucket: Bucket,
     folder: Folder,
     config: Arc<Config>,
+    metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
     clock: Mutex<UseClock>,
     labels: Mutex<BTreeMap<String, String>>,
@@ -198,7 +200,13 @@ impl From<RunFailure> for NotStarted {
 
 impl Session {
     /// A session with a folder of its own and no interpreter yet: that starts with the first run.
-    pub(crate) fn new(ordinal: u64, new: NewSession, folder: Folder, config: Arc<Config>) -> Arc<Self> {
+    pub(crate) fn new(
+        ordinal: u64,
+        new: NewSession,
+        folder: Folder,
+        config: Arc<Config>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             id: random::session_id(),
             ordinal,
@@ -207,6 +215,7 @@ impl Session {
             bucket: Bucket::new(Rate::of(&config.limits)),
             folder,
             config,
+            metrics,
             stage: watch::Sender::new(Stage::Running),
             clock: Mutex::new(UseClock::new(new.idle_timeout)),
             labels: Mutex::new(new.labels),
@@ -275,6 +284,21 @@ impl Session {
         lock(&self.changes)
     }
 
+    /// How many runs and calls go on.
+    pub(crate) fn activities(&self) -> usize {
+        lock(&self.clock).going()
+    }
+
+    /// The languages that have an interpreter here.
+    pub(crate) fn languages(&self) -> Vec<Language> {
+        lock(&self.kernels).keys().copied().collect()
+    }
+
+    /// Follows a run in the server's metrics.
+    pub(crate) fn meter(&self, language: Language) -> RunMeter {
+        RunMeter::new(Arc::clone(&self.metrics), language)
+    }
+
     /// Starts the idle time anew.
     pub(crate) fn touch(&self) {
         lock(&self.clock).touch();
@@ -326,7 +350,10 @@ impl Session {
             return Ok(Started::Before(found));
         }
         let timeout = self.run_timeout(start.timeout_s)?;
-        let activity = self.begin(start.code.len()).map_err(|busy| refusal(&busy))?;
+        let activity = self.begin(start.code.len()).map_err(|busy| {
+            self.metrics.limit_hit("LimitExceeded.Runs");
+            refusal(&busy)
+        })?;
         let kernel = self.kernel(language)?;
         let mut runs = lock(&self.runs);
         if let Some(found) = runs.find(id, program, wishes)? {
@@ -336,7 +363,7 @@ impl Session {
         let kept = Kept { id: id.to_owned(), session: Arc::clone(self) };
         let cell = Cell { stdin: wishes.stdin, ..Cell::new(start.code, timeout) };
         let spool = self.folder.root().to_path_buf();
-        let program_to_run = Program { kernel: &kernel, cell, spool };
+        let program_to_run = Program { kernel: &kernel, cell, spool, meter: self.meter(language) };
         let run = Run::start(id.to_owned(), wishes, &self.config.limits, program_to_run, going, kept);
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program });
         Ok(Started::Now(run))
@@ -354,6 +381,7 @@ impl Session {
         }
         let kernel = Kernel::new(self.kernel_spec(language)?);
         kernels.insert(language, kernel.clone());
+        self.metrics.kernel_started(language);
         Ok(kernel)
     }
 

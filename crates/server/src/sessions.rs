@@ -11,18 +11,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use agb_core::language::Language;
 use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::metrics::{Metrics, Released};
 use crate::random;
 use crate::session::{Folder, NewSession, Session, Stage};
 
 /// All sessions of a server, and the folder that theirs lie in.
 pub(crate) struct Sessions {
     config: Arc<Config>,
+    metrics: Arc<Metrics>,
     root: PathBuf,
     all: Mutex<All>,
     next_ordinal: AtomicU64,
@@ -33,6 +36,16 @@ pub(crate) struct Sessions {
 struct All {
     by_id: HashMap<String, Arc<Session>>,
     closed: bool,
+}
+
+/// What there is now.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    pub(crate) sessions: usize,
+    /// Runs and calls that go on.
+    pub(crate) runs: usize,
+    /// Interpreters, by language.
+    pub(crate) kernels: HashMap<Language, usize>,
 }
 
 /// Why there is no new session.
@@ -51,7 +64,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Sessions {
     /// No session yet, and a private folder for them.
-    pub(crate) fn new(config: Arc<Config>) -> io::Result<Arc<Self>> {
+    pub(crate) fn new(config: Arc<Config>, metrics: Arc<Metrics>) -> io::Result<Arc<Self>> {
         let root = config.data_dir.join(format!("agb-server-{}", random::hex::<8>()));
         std::fs::DirBuilder::new().mode(0o700).create(&root)?;
         // Canonical: programs see their working directory so, and their absolute paths are compared with it.
@@ -59,6 +72,7 @@ impl Sessions {
         let created = Arc::new(Notify::new());
         let sessions = Arc::new(Self {
             config,
+            metrics,
             root,
             all: Mutex::default(),
             next_ordinal: AtomicU64::new(1),
@@ -80,9 +94,10 @@ impl Sessions {
         }
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
         let folder = Folder::create(&self.root, &format!("{ordinal}-{}", random::hex::<4>()))?;
-        let session = Session::new(ordinal, new, folder, Arc::clone(&self.config));
+        let session = Session::new(ordinal, new, folder, Arc::clone(&self.config), Arc::clone(&self.metrics));
         all.by_id.insert(session.id().to_owned(), Arc::clone(&session));
         drop(all);
+        self.metrics.session_created();
         tracing::info!(session = session.id(), image = session.image().id(), "created");
         self.created.notify_one();
         Ok(session)
@@ -100,13 +115,33 @@ impl Sessions {
         list
     }
 
+    /// Whether new ones can be created, as far as the server's life goes.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.all().closed
+    }
+
+    /// What there is now.
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census::default();
+        for session in self.list() {
+            census.sessions += 1;
+            census.runs += session.activities();
+            for language in session.languages() {
+                *census.kernels.entry(language).or_default() += 1;
+            }
+        }
+        census
+    }
+
     /// Releases a session, waits until nothing of it is left, and forgets it.
-    pub(crate) async fn release(self: &Arc<Self>, session: &Arc<Session>) {
+    pub(crate) async fn release(self: &Arc<Self>, session: &Arc<Session>, why: Released) {
         // A task of its own, so that the session is forgotten even when the caller has gone away.
         let (sessions, session) = (Arc::clone(self), Arc::clone(session));
         let released = tokio::spawn(async move {
             session.release().await;
-            sessions.all().by_id.remove(session.id());
+            if sessions.all().by_id.remove(session.id()).is_some() {
+                sessions.metrics.session_released(why);
+            }
         });
         if let Err(error) = released.await {
             tracing::error!(%error, "a release broke off");
@@ -129,7 +164,7 @@ impl Sessions {
     pub(crate) async fn close(self: &Arc<Self>) {
         self.drain(Duration::ZERO).await;
         let sessions = self.list();
-        join_all(sessions.iter().map(|session| self.release(session))).await;
+        join_all(sessions.iter().map(|session| self.release(session, Released::Ending))).await;
         if let Err(error) = std::fs::remove_dir_all(&self.root)
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -169,7 +204,7 @@ fn release_idle(sessions: &Arc<Sessions>) -> Instant {
         if deadline <= now {
             tracing::info!(session = session.id(), "idle for too long");
             let sessions = Arc::clone(sessions);
-            tokio::spawn(async move { sessions.release(&session).await });
+            tokio::spawn(async move { sessions.release(&session, Released::Idle).await });
         } else {
             next = next.min(deadline);
         }

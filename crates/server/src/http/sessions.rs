@@ -14,6 +14,7 @@ use super::error::ApiError;
 use super::labels::{self, Labels};
 use super::params::Params;
 use crate::EXTENSIONS;
+use crate::metrics::Released;
 use crate::server::Shared;
 use crate::session::{NewSession, Session, Stage};
 use crate::tools;
@@ -104,7 +105,7 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, params: Params) -> R
 /// `POST /mcp/releaseSession`
 pub(super) async fn release(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     let session = shared.find(&params.required("sessionId")?)?;
-    shared.sessions.release(&session).await;
+    shared.sessions.release(&session, Released::Asked).await;
     Ok(Answer::default())
 }
 
@@ -115,7 +116,7 @@ pub(super) async fn release(State(shared): State<Arc<Shared>>, params: Params) -
 pub(super) async fn release_async(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     const MOMENT: Duration = Duration::from_millis(500);
     let session = shared.find(&params.required("sessionId")?)?;
-    let _ = tokio::time::timeout(MOMENT, shared.sessions.release(&session)).await;
+    let _ = tokio::time::timeout(MOMENT, shared.sessions.release(&session, Released::Asked)).await;
     Ok(Answer::default())
 }
 

@@ -80,7 +80,8 @@ impl Definition {
         Self::parse(name, &text).map_err(failed)
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, String> {
+    /// Reads what is in a `NAME.toml`.
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let parsed: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         let definition = Self { name: name.to_owned(), ..parsed };
         definition.check()?;

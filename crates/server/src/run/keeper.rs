@@ -13,6 +13,7 @@ use super::outcome::{self, Ended, Stop};
 use super::replay::Job;
 use super::spool::Spool;
 use super::{Ready, Run, State, Times};
+use crate::metrics::RunMeter;
 
 /// A disk that took nothing is asked again after so long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -29,7 +30,14 @@ struct Turn {
 }
 
 /// Keeps a run until nobody can see it any more. `busy` is dropped with the program's end, `kept` at the end.
-pub(super) async fn keep<B, K>(run: Arc<Run>, mut execution: Execution, mut spool: Spool, busy: B, kept: K) {
+pub(super) async fn keep<B, K>(
+    run: Arc<Run>,
+    mut execution: Execution,
+    meter: RunMeter,
+    mut spool: Spool,
+    busy: B,
+    kept: K,
+) {
     let mut busy = Some(busy);
     let mut failure_told = false;
     let mut retry_at: Option<Instant> = None;
@@ -51,7 +59,10 @@ pub(super) async fn keep<B, K>(run: Arc<Run>, mut execution: Execution, mut spoo
         tokio::select! {
             biased;
             event = execution.next(), if room && busy.is_some() => match event {
-                Some(event) => take(&run, event, &execution, &mut failure_told),
+                Some(event) => {
+                    meter.saw(&event);
+                    take(&run, event, &execution, &mut failure_told);
+                }
                 None => {
                     // Without effect after an end, which every kernel gives.
                     run.push(Event::End(outcome::vanished()));

@@ -50,6 +50,11 @@ impl UseClock {
         Ok(())
     }
 
+    /// How much goes on.
+    pub(crate) fn going(&self) -> usize {
+        self.going
+    }
+
     /// What began by [`UseClock::begin`] has ended.
     pub(crate) fn end(&mut self, bytes: usize) {
         self.going -= 1;

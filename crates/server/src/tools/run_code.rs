@@ -42,12 +42,14 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     let code = args.text("code")?;
     let timeout = session.run_timeout(args.number("timeout_s")?).map_err(ToolError::Run)?;
     let kernel = session.kernel(language).map_err(ToolError::Run)?;
+    let meter = session.meter(language);
     let mut execution = kernel.run(Cell::new(code, timeout));
     let guard = InterruptOnDrop(execution.control());
     let mut collected = Collected::new(session.config().limits.max_tool_output);
     let mut failure = None;
     let mut finish = outcome::vanished();
     while let Some(event) = execution.next().await {
+        meter.saw(&event);
         match event {
             CellEvent::Started => {}
             CellEvent::Stdout(text) => collected.chunk(text, |all| &mut all.stdout),

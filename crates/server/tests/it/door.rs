@@ -467,7 +467,7 @@ async fn errors_tell_nothing_of_the_machine() {
 async fn no_answer_is_a_page() {
     let server = TestServer::start().await;
     let session = server.create().await;
-    for path in ["/", "/mcp", &format!("/ws/{}", session.id)] {
+    for path in ["/", "/mcp", "/healthz", &format!("/ws/{}", session.id)] {
         let response = server.http.get(server.url(path)).send().await.expect("an answer");
         let header = |name: &str| {
             response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
@@ -478,5 +478,60 @@ async fn no_answer_is_a_page() {
         assert_eq!(header("referrer-policy"), "no-referrer", "{path}");
         assert_eq!(header("x-frame-options"), "DENY", "{path}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn those_who_look_after_it_can_see_how_it_is() {
+    let server = TestServer::with(|config| config.limits.max_sessions = 1).await;
+    for path in ["/healthz", "/readyz"] {
+        let response = server.http.get(server.url(path)).send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "{path}");
+        assert!(response.text().await.expect("a body").len() < 10, "{path} says more than it should");
+    }
+    let response = server.http.get(server.url("/metrics")).send().await.expect("an answer");
+    Reply::of(response).await.is_error(401, "InvalidApiKey.Missing", "Bearer");
+
+    let session = server.create().await;
+    server.post("/mcp/createSession", json!({})).await.is_error(429, "LimitExceeded.Sessions", "1 sessions");
+    server.run_code(&session, "python", "1").await;
+    let mut socket = session.connect().await;
+    for code in ["1", "1/0"] {
+        socket.start(code, "python", code).await;
+        socket.until_end().await;
+    }
+    let metrics = async || {
+        let response = server.http.get(server.url("/metrics")).bearer_auth(KEY).send().await.expect("an answer");
+        assert!(response.headers()["content-type"].to_str().expect("text").starts_with("application/openmetrics-text"));
+        response.text().await.expect("a body")
+    };
+    let text = metrics().await;
+    for line in [
+        "agb_sessions 1",
+        "agb_runs 0",
+        "agb_kernels{language=\"python\"} 1",
+        "agb_kernels{language=\"r\"} 0",
+        "agb_kernel_starts_total{language=\"python\"} 1",
+        "agb_sessions_created_total 1",
+        "agb_runs_ended_total{language=\"python\",outcome=\"finished\"} 2",
+        "agb_runs_ended_total{language=\"python\",outcome=\"failed\"} 1",
+        "agb_run_start_seconds_count{language=\"python\"} 3",
+        "agb_run_seconds_count 3",
+        "agb_limits_hit_total{limit=\"LimitExceeded.Sessions\"} 1",
+        "agb_calls_total{code=\"InvalidApiKey.Missing\"} 1",
+        "# EOF",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line} is not in\n{text}");
+    }
+    for secret in [KEY, &session.token, &session.id] {
+        assert!(!text.contains(secret), "{secret} is in\n{text}");
+    }
+    assert_eq!(server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.status, 200);
+    let text = metrics().await;
+    assert!(
+        text.contains("agb_sessions 0\n") && text.contains("agb_sessions_released_total{reason=\"asked\"} 1\n"),
+        "{text}"
+    );
+    drop(socket);
     server.stop().await;
 }

@@ -1,0 +1,50 @@
+//! Everything that parses what a stranger sends, as functions that take any bytes. A panic is a defect; so is a broken
+//! promise, which is why each target checks one.
+//!
+//! * `cargo test -p agb-fuzz`: each target with its corpus, and some thousand mutations of it. No nightly, no time to
+//!   speak of, and the same inputs each time: `AGB_FUZZ_SEED` and `AGB_FUZZ_ROUNDS` change them.
+//! * `cargo +nightly fuzz run --fuzz-dir crates/fuzz/fuzz <target> crates/fuzz/corpus/<target>`: with libFuzzer, for as
+//!   long as you like. What it finds goes into the corpus and stays there.
+//!
+//! | target | what it feeds | what must hold |
+//! | --- | --- | --- |
+//! | `http` | the server's routes, as a client with the key | an answer in the envelope, never a defect of ours |
+//! | `request` | a client's WebSocket message | it is read the same way again when it is written anew |
+//! | `incoming` | a service's WebSocket messages, to a client with a run | the run ends once, with its last word |
+//! | `control` | an interpreter's control channel, in pieces | pieces make no difference |
+//! | `proxy` | a sandbox's way out | nobody is connected to who was not named |
+//! | `allow` | rules for the way out | a rule says what it was read as, and never an address |
+//! | `dotenv` | a `.env` file | names are names |
+//! | `image` | the definition of an image | |
+//! | `keys` | a file of API keys | an error shows nothing of it |
+
+mod client;
+mod files;
+mod kernel;
+mod proxy;
+mod server;
+
+/// A target: takes any bytes, and panics when a promise is broken.
+pub type Target = fn(&[u8]);
+
+/// Every target, by its name.
+pub const TARGETS: [(&str, Target); 9] = [
+    ("http", server::http),
+    ("request", server::request),
+    ("incoming", client::incoming),
+    ("control", kernel::control),
+    ("proxy", proxy::proxy),
+    ("allow", proxy::allow),
+    ("dotenv", files::dotenv),
+    ("image", files::image),
+    ("keys", files::keys),
+];
+
+/// Runs one target.
+///
+/// # Panics
+/// When there is none of this name, or a promise is broken.
+pub fn run(name: &str, bytes: &[u8]) {
+    let (_, target) = TARGETS.iter().find(|(known, _)| *known == name).expect("a target of this name");
+    target(bytes);
+}
