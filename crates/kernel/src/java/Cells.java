@@ -1,14 +1,13 @@
 package agb.kernel;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import jdk.jshell.JShell;
 import jdk.jshell.Snippet;
 import jdk.jshell.Snippet.SubKind;
 import jdk.jshell.SnippetEvent;
-import jdk.jshell.TypeDeclSnippet;
 import jdk.jshell.UnresolvedReferenceException;
 
 /** Runs cells, one at a time. */
@@ -126,7 +125,6 @@ final class Cells {
             Report failure = evaluate(broken, false, declared);
             if (failure != null) return failure;
         }
-        if (cut.mainCall != null) forget(cut.typesWithStatics);
         for (String place : imports.neededBy(cell.code)) shell.eval("import " + place + ".*;");
         Report failure = null;
         Piece last = null;
@@ -134,7 +132,8 @@ final class Cells {
             if (cell.isInterrupted || failure != null) break;
             if (piece == broken) continue; // it was none
             last = piece;
-            failure = evaluate(piece, piece == cut.pieces.get(cut.pieces.size() - 1), declared);
+            boolean isRenewed = cut.mainCall != null && piece.kind() == Piece.Kind.STATEFUL_TYPE;
+            failure = evaluate(isRenewed ? renewed(piece) : piece, piece == cut.pieces.get(cut.pieces.size() - 1), declared);
         }
         // What follows from a declaration that is not complete is told as that.
         Report incomplete = incomplete(declared);
@@ -145,12 +144,9 @@ final class Cells {
         return null;
     }
 
-    /** JShell keeps a class that is declared again as it was, with its static fields; a program starts with fresh ones. */
-    private void forget(Set<String> types) {
-        shell.snippets()
-            .filter(snippet -> snippet instanceof TypeDeclSnippet type && types.contains(type.name()) && shell.status(type).isActive())
-            .toList()
-            .forEach(shell::drop);
+    /** JShell leaves a class that is declared again as it is, with its static fields; a program starts with fresh ones. */
+    private Piece renewed(Piece piece) {
+        return shell.snippets().anyMatch(other -> other.source().equals(piece.source()) && shell.status(other).isActive()) ? piece.moved() : piece;
     }
 
     private Report incomplete(List<Snippet> declared) {
@@ -216,8 +212,8 @@ final class Cells {
         var shown = engine.shown;
         if (shown == null || shown.isNull() && last.kind() == Piece.Kind.CALL) return;
         String text = Json.quote(shown.text());
-        // Three bytes are the most that one UTF-16 unit takes beside escapes, which are in it already.
-        if (text.length() * 3L + 1000 > cell.maxFrame) {
+        // The rest of the frame is short.
+        if (text.getBytes(StandardCharsets.UTF_8).length + 1000 > cell.maxFrame) {
             text = Json.quote(shown.type() + " of " + shown.text().length() + " characters: too large to show");
         }
         channel.send("{\"type\":\"result\",\"nonce\":" + Json.quote(cell.nonce) + ",\"main\":true,\"data\":{\"text/plain\":" + text + "}}");

@@ -11,9 +11,7 @@ import com.sun.source.util.JavacTask;
 import java.io.IOException;
 import java.net.URI;
 import java.util.ArrayList;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
 import java.util.regex.Pattern;
 import javax.lang.model.element.Modifier;
 import javax.tools.DiagnosticCollector;
@@ -28,7 +26,8 @@ import jdk.jshell.SourceCodeAnalysis.Completeness;
 final class Cut {
     private static final String BLANKS = "(?:\\s|//[^\\n]*+(?:\\n|$)|/\\*(?s:.)*?\\*/)*+";
     private static final Pattern PACKAGE = Pattern.compile("\\A" + BLANKS + "(package\\s+[\\w.]+\\s*;)");
-    private static final Pattern FIRST_WORD = Pattern.compile("\\A" + BLANKS + "(\\w+|.)?");
+    private static final Pattern LEADING = Pattern.compile("\\A" + BLANKS);
+    private static final Pattern IMPORT = Pattern.compile("\\Aimport\\b");
     /** Statements go to JShell together, up to this many characters: a method has a largest size. */
     private static final int TOGETHER = 16_000;
 
@@ -37,8 +36,6 @@ final class Cut {
     final List<Piece> pieces = new ArrayList<>();
     /** The call of the program's {@code main}, if the cell is a whole program. */
     String mainCall;
-    /** The types that have static fields of their own. */
-    final Set<String> typesWithStatics = new HashSet<>();
 
     private final int cell;
     private final String code;
@@ -49,26 +46,44 @@ final class Cut {
         this.cell = cell;
         // Snippets are in a package already.
         var name = PACKAGE.matcher(code);
-        if (name.find()) code = " ".repeat(name.end(1)) + code.substring(name.end(1));
+        if (name.find()) code = code.substring(0, name.end(1)).replaceAll("[^\r\n]", " ") + code.substring(name.end(1));
         this.code = code;
         var parts = new ArrayList<Piece>();
         for (String rest = code; !rest.isEmpty(); ) {
             var part = analysis.analyzeCompletion(rest);
             if (part.completeness() == Completeness.EMPTY) break;
-            int start = code.length() - rest.length();
             boolean isWhole = part.completeness().isComplete();
             String source = isWhole ? part.source() : rest;
-            var kind = isWhole ? kind(source) : Piece.Kind.BROKEN;
-            if (kind == Piece.Kind.EXPRESSION && kind(source + "\n;") != kind) {
-                // A call without its semicolon.
-                source += "\n;";
-                kind = kind(source);
-            }
-            parts.add(new Piece(cell, code, start, 0, source, kind));
+            // Blank lines in front would make an equal declaration another one, and JShell then drops what depends on it.
+            var leading = LEADING.matcher(source);
+            int skipped = leading.find() ? leading.end() : 0;
+            int start = code.length() - rest.length() + skipped;
+            parts.add(piece(start, source.substring(skipped), isWhole));
             rest = isWhole && part.remaining() != null && part.remaining().length() < rest.length() ? part.remaining() : "";
         }
         join(parts);
         if (!isProgram) mainCall = null;
+    }
+
+    private Piece piece(int start, String source, boolean isWhole) {
+        if (!isWhole) return new Piece(cell, code, start, 0, source, Piece.Kind.BROKEN);
+        if (IMPORT.matcher(source).find()) {
+            // JShell puts imports in front of all else: one with a line break would move every line of what is declared.
+            int end = source.indexOf(';') + 1;
+            String line = (end == 0 ? source : source.substring(0, end)).replaceAll("[\r\n]", " ");
+            return new Piece(cell, code, start, 0, line, Piece.Kind.IMPORT);
+        }
+        var kind = kind(source);
+        if (kind == Piece.Kind.EXPRESSION && kind(source + "\n;") != kind) {
+            // A call without its semicolon.
+            source += "\n;";
+            kind = kind(source);
+        }
+        switch (kind) {
+            case TYPE, STATEFUL_TYPE, METHOD -> {}
+            default -> isProgram = false;
+        }
+        return new Piece(cell, code, start, 0, source, kind);
     }
 
     /** The part that does not parse, if there is one. */
@@ -103,19 +118,10 @@ final class Cut {
     }
 
     private Piece.Kind kind(String source) {
-        var match = FIRST_WORD.matcher(source);
-        String word = match.find() ? match.group(1) : null;
-        if ("import".equals(word)) return Piece.Kind.IMPORT;
-        var kind = parse(source);
-        if (kind != Piece.Kind.IMPORT && kind != Piece.Kind.TYPE && kind != Piece.Kind.METHOD) isProgram = false;
-        return kind;
-    }
-
-    private Piece.Kind parse(String source) {
         Tree member = only("class $ {" + source + "\n}", false);
         if (member instanceof ClassTree type) {
-            note(type);
-            return Piece.Kind.TYPE;
+            noteMain(type);
+            return type.getMembers().stream().anyMatch(Cut::isStaticField) ? Piece.Kind.STATEFUL_TYPE : Piece.Kind.TYPE;
         }
         if (member instanceof MethodTree method) {
             noteMain(method, "", false);
@@ -162,12 +168,13 @@ final class Cut {
         return null;
     }
 
-    private void note(ClassTree type) {
+    private static boolean isStaticField(Tree member) {
+        return member instanceof VariableTree field && field.getModifiers().getFlags().contains(Modifier.STATIC);
+    }
+
+    private void noteMain(ClassTree type) {
         boolean isPublic = type.getModifiers().getFlags().contains(Modifier.PUBLIC);
         for (Tree member : type.getMembers()) {
-            if (member instanceof VariableTree field && field.getModifiers().getFlags().contains(Modifier.STATIC)) {
-                typesWithStatics.add(type.getSimpleName().toString());
-            }
             if (member instanceof MethodTree method && method.getModifiers().getFlags().contains(Modifier.STATIC)) {
                 noteMain(method, type.getSimpleName() + ".", isPublic);
             }

@@ -14,6 +14,8 @@ record Piece(int cell, String code, int start, int prefix, String source, Kind k
     enum Kind {
         IMPORT,
         TYPE,
+        /** A type that has static fields. */
+        STATEFUL_TYPE,
         METHOD,
         VARIABLE,
         STATEMENT,
@@ -22,6 +24,11 @@ record Piece(int cell, String code, int start, int prefix, String source, Kind k
         EXPRESSION,
         /** It does not parse. */
         BROKEN,
+    }
+
+    /** The same, but not to the letter. */
+    Piece moved() {
+        return new Piece(cell, code, start, prefix + 1, "\n" + source, kind);
     }
 
     /** The position in the cell of one in the source. */

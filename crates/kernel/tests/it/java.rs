@@ -1,8 +1,14 @@
 //! What Java cells do.
 
-use agb_kernel::{Language, Outcome};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use crate::support::{Subject, kernel};
+use agb_kernel::{
+    Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, OutputStream, StartError, StdinError,
+    interpreter_lacks,
+};
+
+use crate::support::{PATIENCE, Subject, cache, eventually, finish, kernel, kernel_with, next, processes_in, until};
 
 fn java() -> Subject {
     kernel(Language::Java)
@@ -127,4 +133,416 @@ async fn a_class_with_main_is_run() {
     // As `java` does: the threads that main has started belong to the program.
     let threads = "import java.util.concurrent.*;\npublic class Main {\n  public static void main(String[] args) {\n    ExecutorService pool = Executors.newFixedThreadPool(2);\n    for (int i = 0; i < 4; i++) pool.submit(() -> { Thread.sleep(50); System.out.print('x'); return 0; });\n    pool.shutdown();\n  }\n}";
     assert_eq!(java.output(threads).await, "xxxx");
+}
+
+#[tokio::test]
+async fn imports_are_kept_and_the_usual_ones_are_there() {
+    let java = java();
+    assert_eq!(
+        java.value("import java.time.LocalDate;\nimport static java.lang.Math.*;\nmax(1, 2)").await.as_deref(),
+        Some("2")
+    );
+    assert_eq!(
+        java.value("LocalDate.of(2024, 2, 29).plusYears(1).toString() + abs(-1)").await.as_deref(),
+        Some("\"2025-02-281\"")
+    );
+    let usual = "new BigDecimal(\"0.10\").add(BigDecimal.ONE) + \" \" + Stream.of(1).collect(Collectors.toList()) + Pattern.matches(\"a+\", \"aa\") + new TreeMap<>(Map.of(1, 2)) + Path.of(\"x\") + TimeUnit.SECONDS";
+    assert_eq!(java.value(usual).await.as_deref(), Some("\"1.10 [1]true{1=2}xSECONDS\""));
+    // A program that imports another `Date` gets no second one.
+    let java = kernel(Language::Java);
+    assert_eq!(java.value("import java.sql.*;\nDate.valueOf(\"2024-01-02\")").await.as_deref(), Some("2024-01-02"));
+}
+
+#[tokio::test]
+async fn a_compile_error_has_line_column_and_a_hint() {
+    let java = java();
+    let ran = java.run("System.out.println(1);\nint n = 1\nSystem.out.println(n);").await;
+    let error = ran.error();
+    assert_eq!((error.name.as_str(), error.value.as_str()), ("CompileError", "';' expected (line 2, column 10)"));
+    assert_eq!(
+        error.traceback,
+        "cell-1.java:2:10: error: ';' expected\nint n = 1\n         ^\nhint: a statement ends with a semicolon\n"
+    );
+    assert_eq!(ran.stdout(), "", "nothing of it ran");
+    for (code, value, hint) in [
+        (
+            "String s = \"a\";\ns.lenght()",
+            "cannot find symbol: method lenght() (line 2, column 2)",
+            "did you mean length?",
+        ),
+        ("Sytem.out.println(1);", "package Sytem does not exist (line 1, column 1)", "did you mean System?"),
+        (
+            "LocalDate.now()",
+            "cannot find symbol: variable LocalDate (line 1, column 1)",
+            "add: import java.time.LocalDate;",
+        ),
+        ("println(1);", "cannot find symbol: method println(int) (line 1, column 1)", "System.out.println(…) prints"),
+        (
+            "int n = \"1\";",
+            "incompatible types: java.lang.String cannot be converted to int (line 1, column 9)",
+            "Integer.parseInt(text)",
+        ),
+        (
+            "int n = 1.5;",
+            "incompatible types: possible lossy conversion from double to int (line 1, column 9)",
+            "write (int) before",
+        ),
+        ("int f(int n) {\n  if (n > 0) return 1;\n}", "missing return statement (line 3, column 1)", "every way"),
+        (
+            "void r() {\n  Thread.sleep(1);\n}",
+            "unreported exception java.lang.InterruptedException; must be caught or declared to be thrown (line 2, column 15)",
+            "try { … }",
+        ),
+        (
+            "class A {\n  int f() {\n    return 1;\n  }\n",
+            "reached end of file while parsing (line 4, column 4)",
+            "not closed",
+        ),
+        (
+            "class A {\n  void f() {\n    string s = null;\n  }\n}",
+            "cannot find symbol: class string (line 3, column 5)",
+            "did you mean String?",
+        ),
+        (
+            "for (int i = 0; i < 3; i++) {\n\tcount(i);\n}",
+            "cannot find symbol: method count(int) (line 2, column 2)",
+            "",
+        ),
+        (
+            "public class Main {\n  public static void main(String[] args) {\n    System.out.println(\"x\");\n    missing();\n  }\n}",
+            "cannot find symbol: method missing() (line 4, column 5)",
+            "",
+        ),
+        (
+            "// A header\n/* of two\n   kinds */\npackage a.b;\n\nimport java.util.*;\n\npublic class Main {\n  int n = \"\";\n}",
+            "incompatible types: java.lang.String cannot be converted to int (line 9, column 11)",
+            "",
+        ),
+        ("x y z", "';' expected (line 1, column 4)", "semicolon"),
+        ("System.out.println(\"a);", "unclosed string literal (line 1, column 20)", "the same quote"),
+    ] {
+        let ran = java.run(code).await;
+        let error = ran.error();
+        assert_eq!((error.name.as_str(), error.value.as_str()), ("CompileError", value), "{code}");
+        assert!(error.traceback.contains(hint) && !error.traceback.contains("JShell"), "{code}: {}", error.traceback);
+        assert_eq!((ran.stdout().as_str(), ran.end.state_lost), ("", false), "{code}");
+    }
+    // What one cell lacks, a later one may bring.
+    assert!(java.run("int half(int n) { return whole(n) / 2; }").await.error().value.contains("whole(int)"));
+    assert_eq!(java.value("int whole(int n) { return n; }\nhalf(4)").await.as_deref(), Some("2"));
+}
+
+#[tokio::test]
+async fn an_exception_has_name_value_and_the_users_frames() {
+    let java = java();
+    java.run("int divide(int a, int b) {\n  return a / b;\n}\nclass Calc {\n  static int half(int n) {\n    return divide(n, 0);\n  }\n}").await;
+    let ran = java
+        .run("System.out.print(\"before \");\nList.of(1).forEach(n ->\n  Calc.half(n));\nSystem.out.print(\"never\");")
+        .await;
+    let error = ran.error();
+    assert_eq!((error.name.as_str(), error.value.as_str()), ("java.lang.ArithmeticException", "/ by zero"));
+    assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("before ", ""));
+    assert_eq!(
+        error.traceback,
+        "java.lang.ArithmeticException: / by zero\n\tat divide(cell-1.java:2)\n\tat Calc.half(cell-1.java:6)\n\
+         \tat lambda(cell-2.java:3)\n\tat cell-2.java:2\n"
+    );
+    let own = "class Broken extends RuntimeException {\n  Broken(String why, Throwable cause) { super(why, cause); }\n}\ntry {\n  Integer.parseInt(\"x\");\n} catch (NumberFormatException e) {\n  throw new Broken(\"mine\", e);\n}";
+    let error = java.run(own).await.error();
+    assert_eq!((error.name.as_str(), error.value.as_str()), ("Broken", "mine"));
+    assert_eq!(
+        error.traceback,
+        "Broken: mine\n\tat cell-3.java:7\nCaused by: java.lang.NumberFormatException: For input string: \"x\"\n\tat cell-3.java:5\n"
+    );
+    let error = java.run("int deep(int n) { return deep(n + 1) + 1; }\ndeep(0)").await.error();
+    assert_eq!(error.name, "java.lang.StackOverflowError");
+    assert!(error.traceback.lines().count() < 60 && error.traceback.contains(" more\n"), "{}", error.traceback);
+    assert_eq!(
+        java.run("String s = null;\ns.length()").await.error().value,
+        "Cannot invoke \"String.length()\" because \"s\" is null"
+    );
+    let ran = java.run("try { divide(1, 0); } catch (Exception e) { e.printStackTrace(); }").await;
+    assert_eq!(
+        ran.stderr(),
+        "java.lang.ArithmeticException: / by zero\n\tat divide(cell-1.java:2)\n\tat cell-6.java:1\n",
+        "{ran:#?}"
+    );
+    let ran = java.run("Thread t = new Thread(() -> divide(1, 0), \"worker\");\nt.start();\nt.join();").await;
+    assert_eq!(ran.end.outcome, Outcome::Finished);
+    assert!(
+        ran.stderr().starts_with(
+            "Exception in thread \"worker\" java.lang.ArithmeticException: / by zero\n\tat divide(cell-1.java:2)\n"
+        ),
+        "{ran:#?}"
+    );
+    assert_eq!(java.run("throw new Error()").await.error().value, "");
+}
+
+#[tokio::test]
+async fn output_arrives_when_it_is_written() {
+    let java = java();
+    for code in [
+        "System.out.print(\"on\"); while (true) {}",
+        "System.out.println(\"on\"); while (true) {}",
+        "System.out.write('o'); System.out.write('n'); while (true) {}",
+        "System.out.printf(\"o%s\", \"n\"); Thread.sleep(100_000);",
+        "new ProcessBuilder(\"printf\", \"on\").inheritIO().start().waitFor(); while (true) {}",
+        "public class Main { public static void main(String[] args) { System.out.print(\"on\"); while (true) {} } }",
+    ] {
+        let mut run = java.start(code);
+        until(&mut run, "on").await;
+        run.control().interrupt();
+        let ran = finish(run).await;
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Cancelled, false), "{code}: {ran:#?}");
+    }
+    let mut run = java.start("System.err.print(\"on\"); while (true) {}");
+    assert_eq!(next(&mut run).await, Some(CellEvent::Started));
+    assert_eq!(next(&mut run).await, Some(CellEvent::Stderr("on".to_owned())));
+}
+
+#[tokio::test]
+async fn what_children_write_is_caught() {
+    let java = java();
+    let ran = java.run("System.out.println(\"a\");\nint status = new ProcessBuilder(\"sh\", \"-c\", \"echo b; echo c >&2; exit 3\").inheritIO().start().waitFor();\nSystem.out.println(\"d\");\nstatus").await;
+    assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("a\nb\nd\n", "c\n"), "{ran:#?}");
+    assert_eq!(ran.value().as_deref(), Some("3"));
+    assert_eq!(java.value("new String(new ProcessBuilder(\"pwd\").start().getInputStream().readAllBytes()).strip().equals(System.getProperty(\"user.dir\"))").await.as_deref(), Some("true"));
+}
+
+#[tokio::test]
+async fn input_without_anybody_is_at_its_end() {
+    let java = java();
+    let ran = java.run("System.out.print(\"name? \");\nScanner in = new Scanner(System.in);\nSystem.out.println(in.hasNextLine());\nSystem.out.println(new BufferedReader(new InputStreamReader(System.in)).readLine());\nSystem.in.read()").await;
+    assert_eq!((&ran.end.outcome, ran.stdout().as_str()), (&Outcome::Finished, "name? false\nnull\n"), "{ran:#?}");
+    assert_eq!(ran.value().as_deref(), Some("-1"));
+    assert_eq!(java.run("in.nextLine()").await.error().name, "java.util.NoSuchElementException");
+}
+
+#[tokio::test]
+async fn input_asks_and_gets_its_answer() {
+    let java = java();
+    let asking = |code: &str| java.kernel.run(Cell { code: code.to_owned(), timeout: PATIENCE, stdin: true });
+    let mut run = asking(
+        "Scanner in = new Scanner(System.in);\nSystem.out.print(\"name? \");\nSystem.out.println(\"hi \" + in.nextLine());\nint a = in.nextInt(), b = in.nextInt();\na + b",
+    );
+    assert_eq!(until(&mut run, "name? ").await, "name? ");
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new() }));
+    let control = run.control();
+    control.write_stdin("Ada \"ß\\😀\"".to_owned()).unwrap();
+    assert_eq!(until(&mut run, "\n").await, "hi Ada \"ß\\😀\"\n");
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new() }));
+    control.write_stdin("1\n".to_owned()).unwrap();
+    control.write_stdin("20".to_owned()).unwrap();
+    assert_eq!(finish(run).await.value().as_deref(), Some("21"));
+    let run = asking("new BufferedReader(new InputStreamReader(System.in)).lines().toList()");
+    let control = run.control();
+    control.write_stdin("one\ntwo\n".to_owned()).unwrap();
+    control.write_stdin("three".to_owned()).unwrap();
+    control.close_stdin();
+    assert_eq!(control.write_stdin("late".to_owned()), Err(StdinError::Closed));
+    let ran = finish(run).await;
+    assert_eq!(ran.value().as_deref(), Some("[one, two, three]"), "{ran:#?}");
+    let run = asking("System.in.read() + System.in.available() * 1000");
+    run.control().write_stdin("ab".to_owned()).unwrap();
+    assert_eq!(finish(run).await.value().as_deref(), Some("2097"), "what was not read is not for the next cell");
+    let mut run = asking("in.nextLine() + in.nextLine()");
+    while !matches!(next(&mut run).await, Some(CellEvent::InputRequest { .. })) {}
+    run.control().interrupt();
+    let ran = finish(run).await;
+    assert_eq!((ran.end.outcome, ran.end.state_lost), (Outcome::Cancelled, false));
+    assert_eq!(java.value("a").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_loop_stops_at_its_timeout_and_keeps_the_state() {
+    let java = java();
+    java.run("String x = \"kept\";\nimport java.util.concurrent.locks.*;").await;
+    for code in [
+        "while (true) {}",
+        "Thread.sleep(100_000);",
+        "new ProcessBuilder(\"sleep\", \"100\").start().waitFor();",
+        "Runtime.getRuntime().exec(new String[] {\"sh\", \"-c\", \"sleep 100; true\"}).getInputStream().read();",
+        "while (true) { try { throw new Exception(); } catch (Exception e) { } }",
+        "while (true) { try { Thread.sleep(10); } catch (InterruptedException e) { } }",
+        "LockSupport.park(); LockSupport.park(); synchronized (x) { x.wait(); }",
+        "Thread worker = new Thread(() -> { while (true) { } }); worker.start(); worker.join();",
+        "IntStream.iterate(0, n -> n + 1).parallel().filter(n -> n < 0).findFirst()",
+        "long fib(int n) { return n < 2 ? n : fib(n - 1) + fib(n - 2); }\nfib(90)",
+        "try { while (true) { } } catch (Throwable caught) { }\nwhile (true) { }",
+        "while (true) System.out.println(\"more\");",
+        "public class Main { public static void main(String[] args) { new Thread(() -> { while (true) { } }).start(); } }",
+    ] {
+        // Compiling is a part of it.
+        let timeout = Duration::from_millis(1000);
+        let ran = java.run_for(code, timeout).await;
+        assert_eq!(
+            (&ran.end.outcome, ran.end.state_lost),
+            (&Outcome::TimedOut(timeout), false),
+            "{code}: {:#?}",
+            ran.end
+        );
+        assert!(!ran.events.iter().any(|(_, event)| matches!(event, CellEvent::Error(_))), "{code}");
+    }
+    assert_eq!(java.value("x").await.as_deref(), Some("\"kept\""));
+    assert!(processes_in(java.workdir.path()).len() <= 1);
+}
+
+#[tokio::test]
+async fn what_catches_everything_is_killed_after_the_grace() {
+    let java = kernel_with(Language::Java, |limits| limits.interrupt_grace = Duration::from_millis(500));
+    java.run("int x = 1;").await;
+    let mut run =
+        java.start("System.out.print(\"on\");\nwhile (true) { try { while (true) { } } catch (Throwable caught) { } }");
+    until(&mut run, "on").await;
+    run.control().interrupt();
+    let ran = finish(run).await;
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Cancelled, true), "{ran:#?}");
+    assert_eq!(processes_in(java.workdir.path()), []);
+    let ran = java.run("x").await;
+    assert_eq!((ran.error().name.as_str(), ran.end.execution_count), ("CompileError", 3), "a fresh process");
+}
+
+#[tokio::test]
+async fn exit_ends_the_kernel_with_its_code() {
+    let java = java();
+    java.run("int x = 1;").await;
+    for (code, status) in [
+        ("System.out.print(\"bye\");\nSystem.exit(3);", 3),
+        (
+            "public class Main { public static void main(String[] args) { System.out.print(\"bye\"); System.exit(0); } }",
+            0,
+        ),
+        ("System.out.print(\"bye\");\nRuntime.getRuntime().halt(4);", 4),
+    ] {
+        let ran = java.run(code).await;
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Killed(Death::Exited(status)), true), "{ran:#?}");
+        assert_eq!(ran.stdout(), "bye");
+    }
+    let ran = java.run("x").await;
+    assert_eq!((ran.error().name.as_str(), ran.end.execution_count), ("CompileError", 5));
+    let ran = java.run("new ProcessBuilder(\"kill\", \"-9\", \"\" + ProcessHandle.current().pid()).start().waitFor();\nThread.sleep(100_000);").await;
+    assert_eq!(ran.end.outcome, Outcome::Killed(Death::Signalled(9)));
+}
+
+#[tokio::test]
+async fn out_of_memory_is_an_error_and_the_state_is_kept() {
+    let java = kernel_with(Language::Java, |limits| limits.java_heap = 64 << 20);
+    java.run("int x = 1;").await;
+    let error = java.run("byte[] large = new byte[1 << 30];").await.error();
+    assert_eq!(error.name, "java.lang.OutOfMemoryError");
+    assert!(error.value.starts_with("Java heap space (a program may hold about 6"), "{error:?}");
+    let error = java
+        .run("{\n  List<byte[]> all = new ArrayList<>();\n  while (true) all.add(new byte[1 << 16]);\n}")
+        .await
+        .error();
+    assert!(error.traceback.ends_with("\tat cell-3.java:3\n"), "{}", error.traceback);
+    assert_eq!(java.value("x").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn what_threads_write_later_belongs_to_no_run() {
+    let java = java();
+    let ran = java.run("Thread late = new Thread(() -> {\n  try { while (!Files.exists(Path.of(\"go\"))) Thread.sleep(2); } catch (InterruptedException e) { }\n  System.out.println(\"late\");\n  new File(\"done\").mkdir();\n});\nlate.start();\nSystem.out.println(\"first\");").await;
+    assert_eq!(ran.stdout(), "first\n");
+    std::fs::write(java.workdir.path().join("go"), "").unwrap();
+    eventually("the thread has written", || java.workdir.path().join("done").exists()).await;
+    let ran = java.run("System.out.println(\"second\");").await;
+    assert_eq!(ran.stdout(), "second\n");
+    let late = CellEvent::Background { stream: OutputStream::Stdout, text: "late\n".to_owned() };
+    assert!(ran.events.iter().any(|(_, event)| *event == late), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn all_statements_of_a_cell_run_in_one_thread() {
+    let java = java();
+    let ran = java.run("import java.util.concurrent.locks.*;\nReentrantLock lock = new ReentrantLock();\nlock.lock();\nThreadLocal<Integer> local = new ThreadLocal<>();\nlocal.set(7);").await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
+    assert_eq!(java.value("lock.unlock();\nlocal.get()").await.as_deref(), Some("7"));
+    assert_eq!(java.value("Thread.currentThread().getName()").await.as_deref(), Some("\"main\""));
+}
+
+#[tokio::test]
+async fn a_result_above_the_limit_says_so() {
+    let java = kernel_with(Language::Java, |limits| limits.max_control_frame = 10_000);
+    let value = java.value("\"x\".repeat(20000)").await.unwrap();
+    assert_eq!(value, "java.lang.String of 20002 characters: too large to show");
+    assert!(java.value("new int[1_000_000]").await.unwrap().starts_with("int[1000000] { 0, 0, "));
+    assert!(java.value("new long[2000]").await.unwrap().ends_with(", … }"));
+    assert_eq!(java.value("1").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn what_is_no_text_does_not_break_the_channel() {
+    let java = java();
+    assert_eq!(java.output("System.out.print(\"\\u0001\\0\\t\");").await, "\u{1}\0\t");
+    assert_eq!(java.value("\"\\ud83d\"").await.as_deref(), Some("\"\u{fffd}\""));
+    let error = java.run("throw new Exception(\"\\1\\\"\\\\\\udc00ß\");").await.error();
+    assert_eq!(error.value, "\u{1}\"\\\u{fffd}ß");
+    assert_eq!(java.run("System.out.write(new byte[] {(byte) 0xff});").await.stdout(), "\u{fffd}");
+}
+
+#[tokio::test]
+async fn temporary_files_go_with_the_kernel() {
+    let java = java();
+    let dir = java.output("System.out.print(File.createTempFile(\"abc\", \"b\").getParent());").await;
+    let dir = PathBuf::from(dir);
+    assert!(dir.exists());
+    let ran = java.run("new ProcessBuilder(\"setsid\", \"sleep\", \"1000\").start();\nSystem.exit(0);").await;
+    assert_eq!(ran.end.outcome, Outcome::Killed(Death::Exited(0)));
+    eventually("the directory is gone", || !dir.exists()).await;
+    assert_eq!(processes_in(java.workdir.path()), []);
+    java.run("1").await;
+    assert_eq!(std::fs::read_dir(java.workdir.path()).unwrap().count(), 0, "nothing is left in the working directory");
+}
+
+#[tokio::test]
+async fn cells_are_quick() {
+    let java = java();
+    java.run("1").await;
+    let start = Instant::now();
+    for _ in 0..20 {
+        java.run("1").await;
+    }
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn what_cannot_compile_is_said_to_be_no_jdk() {
+    let dir = std::env::temp_dir().join(format!("agb-no-jdk-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let fake = |name: &str, modules: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, format!("#!/bin/sh\nprintf '{modules}'\n")).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        path
+    };
+    for (interpreter, needle) in [
+        (PathBuf::from("/absent/java"), "/absent/java could not be run"),
+        ("/bin/false".into(), "/bin/false is no Java of version 17 or later; install a JDK"),
+        (fake("old", "java.base@11.0.1\\njdk.jshell@11.0.1\\n"), "old is Java 11, and version 17 or later is needed"),
+        (
+            fake("runtime", "java.base@21.0.1\\njava.desktop@21.0.1\\n"),
+            "(module jdk.jshell): it is a runtime only; install a JDK (on Debian: apt-get install openjdk-17-jdk-headless)",
+        ),
+    ] {
+        let spec = KernelSpec { cache: cache(), ..KernelSpec::new(Language::Java, &interpreter, &dir) };
+        let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
+        let Outcome::NotStarted(error @ StartError::Prepare { .. }) = outcome else { panic!("{outcome:?}") };
+        assert!(error.to_string().contains(needle), "{error}");
+        assert!(interpreter_lacks(Language::Java, &interpreter).unwrap().contains(needle));
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[tokio::test]
+async fn a_cache_that_others_can_write_to_is_refused() {
+    let dir = std::env::temp_dir().join(format!("agb-open-cache-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let mut spec = KernelSpec::new(Language::Java, agb_kernel::find_interpreter(Language::Java, None).unwrap(), &dir);
+    spec.cache = dir.clone();
+    let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
+    std::fs::remove_dir_all(&dir).unwrap();
+    let Outcome::NotStarted(error @ StartError::Prepare { .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(error.to_string().contains("others can write to it"), "{error}");
 }
