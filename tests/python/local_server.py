@@ -17,7 +17,12 @@ class LocalServer:
         self.api_key = secrets.token_hex(16)
         self._process = subprocess.Popen(
             [program, "serve", "--listen", "127.0.0.1:0", *arguments],
-            env={"PATH": os.environ.get("PATH", ""), "AGB_API_KEY": self.api_key, "RUST_LOG": "warn"},
+            env={
+                "PATH": os.environ.get("PATH", ""),
+                "AGB_API_KEY": self.api_key,
+                "AGB_CACHE": str(ROOT / "target" / "tmp" / "cache"),
+                "RUST_LOG": "warn",
+            },
             stdout=subprocess.PIPE,
             text=True,
         )

@@ -95,11 +95,26 @@ class Runs(unittest.TestCase):
         self.assertIn("Mazda RX4", table.text)
         self.assertIn("<table", table.html)
 
+    def test_java_in_one_answer(self) -> None:
+        program = (
+            "import java.util.stream.*;\n\npublic class Main {\n    public static void main(String[] args) {\n"
+            '        System.out.println(IntStream.rangeClosed(1, 3).boxed().collect(Collectors.toList()));\n    }\n}\n'
+        )
+        result = self.session.code.run(program, "java")
+        self.assertTrue(result.success, result.error_message)
+        self.assertEqual("".join(result.logs.stdout), "[1, 2, 3]\n")
+        result = self.session.code.run("int x = 20;\nx * 2 + 2;", "java")
+        self.assertEqual([item.text for item in result.results if item.is_main_result], ["42"])
+        result = self.session.code.run("int n = \"text\";", "java")
+        self.assertFalse(result.success)
+        self.assertIn("incompatible types", str(result.error_message) + str(result.error))
+
     def test_streams_are_told_apart(self) -> None:
         for language, code in [
             ("python", "import sys\nprint('out')\nprint('err', file=sys.stderr)"),
             ("javascript", "console.log('out'); console.error('err')"),
             ("r", "cat('out\\n')\nmessage('err')"),
+            ("java", 'System.out.println("out"); System.err.println("err");'),
         ]:
             with self.subTest(language):
                 result, out, err, errors = self.stream(code, language)
@@ -123,6 +138,7 @@ class Runs(unittest.TestCase):
                 "for (let i = 0; i < 4; i++) { process.stdout.write(`${i}`); const t = Date.now(); while (Date.now() < t + 500); }",
             ),
             ("r", "for (i in 0:3) { cat(i); Sys.sleep(0.5) }"),
+            ("java", "for (int i = 0; i < 4; i++) { System.out.print(i); Thread.sleep(500); }"),
         ]:
             with self.subTest(language):
                 arrivals = []
@@ -201,7 +217,11 @@ class Runs(unittest.TestCase):
         result = self.session.code.run("1 / 0", "python")
         self.assertFalse(result.success)
         self.assertIn("ZeroDivisionError", str(result.error_message) + str(result.error))
-        for language, code, name in [("javascript", "null.x", "TypeError"), ("r", "stop('on purpose')", "on purpose")]:
+        for language, code, name in [
+            ("javascript", "null.x", "TypeError"),
+            ("r", "stop('on purpose')", "on purpose"),
+            ("java", "int zero = 0;\n1 / zero", "java.lang.ArithmeticException"),
+        ]:
             result, _, _, errors = self.stream(code, language)
             self.assertFalse(result.success)
             self.assertIn(name, str(result.error_message) + str(result.error))

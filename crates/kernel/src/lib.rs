@@ -52,4 +52,4 @@ pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};
 pub use kernel::Kernel;
 #[doc(hidden)]
 pub use message::read_control;
-pub use spec::{KernelLimits, KernelSpec};
+pub use spec::{KernelLimits, KernelSpec, default_cache};

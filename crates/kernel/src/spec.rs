@@ -37,8 +37,10 @@ impl KernelSpec {
     }
 }
 
-/// `$XDG_CACHE_HOME/agb`, else `~/.cache/agb`, else a folder of this user's in the system's temporary one.
-fn default_cache() -> PathBuf {
+/// Where this user keeps what can be made again: `$XDG_CACHE_HOME/agb`, else `~/.cache/agb`, else a folder of this
+/// user's in the system's temporary one.
+#[must_use]
+pub fn default_cache() -> PathBuf {
     let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let folder = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache"))).map(|folder| folder.join("agb"));
     // SAFETY: plain system call that cannot fail.

@@ -40,6 +40,9 @@ pub struct Config {
     /// The folder below which the sessions' folders are made. The server makes a private one of its own in it, and
     /// removes it at its end.
     pub data_dir: PathBuf,
+    /// The folder for what is compiled once and used by every session: what runs inside Java. Only the server's user may
+    /// write there.
+    pub cache_dir: PathBuf,
     /// What is too much, too long, too often.
     pub limits: Limits,
 }
@@ -56,6 +59,7 @@ impl Config {
             interpreters: BTreeMap::new(),
             images: Images::default(),
             data_dir: std::env::temp_dir(),
+            cache_dir: agb_kernel::default_cache(),
             limits: Limits::default(),
         }
     }

@@ -87,6 +87,9 @@ struct Serve {
     /// The folder below which sessions get theirs; else the system's temporary one.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
+    /// The folder for what is compiled once and used by every session; else the user's cache folder.
+    #[arg(long, env = "AGB_CACHE", value_name = "FOLDER")]
+    cache_dir: Option<PathBuf>,
     /// Threads for connections and runs. One is the fastest for chatty programs: a line passes through three tasks,
     /// and to wake another thread for each costs more than all the work. More pay when many programs pour out bulk
     /// output at once on a machine with cores to spare.
@@ -270,6 +273,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         interpreters: interpreters.into_iter().filter_map(|(language, path)| Some((language, path?))).collect(),
         images: serve.place.images()?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
+        cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
         limits: limits(&serve.limits)?,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
         api_keys_file: serve.api_keys_file,

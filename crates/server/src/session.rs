@@ -450,6 +450,7 @@ impl Session {
         let interpreter = agb_kernel::find_interpreter(language, given.as_deref())
             .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
         Ok(KernelSpec {
+            cache: self.config.cache_dir.clone(),
             env: self.image.env(),
             limits: KernelLimits { queued_cells: self.config.limits.max_runs, ..KernelLimits::default() },
             ..KernelSpec::new(language, interpreter, self.folder.work())

@@ -124,6 +124,15 @@ fn the_command_lists_and_prepares() {
         mine.contains("for a test") && mine.contains("not prepared") && mine.contains("java        missing"),
         "{mine}"
     );
+    let runtime = folder.0.join("java");
+    fs::write(&runtime, "#!/bin/sh\necho java.base@17.0.1\n").expect("the folder is there");
+    fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("it was made above");
+    folder.define("runtime", &format!("[interpreters]\njava = '{}'", runtime.display()));
+    let (_, list, _) = agb(&[]);
+    let java = list[list.find("\nruntime\n").expect("it is listed")..].lines().find(|line| line.contains("java  "));
+    let java = java.expect("a line");
+    assert!(java.contains("missing") && java.contains("apt-get install openjdk-17-jdk-headless"), "{java}");
+    fs::remove_file(folder.0.join("runtime.toml")).expect("it was made above");
     let (ok, out, steps) = agb(&["prepare", "mine"]);
     assert!(ok && out == "mine is prepared; new sessions use it\n", "{out}{steps}");
     assert!(steps.contains("[1/2] make a virtual environment\n"), "{steps}");

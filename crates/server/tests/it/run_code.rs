@@ -35,7 +35,9 @@ async fn answers_in_the_new_shape_and_keeps_state() {
 async fn runs_java() {
     let server = TestServer::start().await;
     let session = server.create().await;
-    let answer = server.run_code(&session, "java", "int x = 20;\nSystem.out.println(\"out\");\nSystem.err.println(\"err\");\nx + 1").await;
+    let answer = server
+        .run_code(&session, "java", "int x = 20;\nSystem.out.println(\"out\");\nSystem.err.println(\"err\");\nx + 1")
+        .await;
     assert_eq!((&answer["stdout"], &answer["stderr"]), (&json!(["out\n"]), &json!(["err\n"])));
     assert_eq!(
         (&answer["result"][0]["text/plain"], &answer["result"][0]["isMainResult"]),
@@ -43,7 +45,10 @@ async fn runs_java() {
     );
     let answer = server.run_code(&session, "java", "x / 0").await;
     assert_eq!(answer["executionError"], "java.lang.ArithmeticException: / by zero");
-    assert_eq!((&answer["error"]["name"], &answer["execution_count"]), (&json!("java.lang.ArithmeticException"), &json!(2)));
+    assert_eq!(
+        (&answer["error"]["name"], &answer["execution_count"]),
+        (&json!("java.lang.ArithmeticException"), &json!(2))
+    );
     server.stop().await;
 }
 

@@ -49,6 +49,25 @@ async fn chunks_come_while_the_program_runs() {
 }
 
 #[tokio::test]
+async fn java_streams_as_it_prints() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    let code = "System.out.print(\"one\");\nwhile (!new File(\"go\").exists()) Thread.sleep(5);\nSystem.err.println(\"two\");\n6 * 7";
+    socket.start("a", "java", code).await;
+    let (_, first) = socket.event().await;
+    assert_eq!((&first["eventType"], &first["chunk"]), (&json!("stdout"), &json!("one")), "{first}");
+    let root = std::fs::read_dir(&server.data_dir).expect("a folder").flatten().next().expect("the root").path();
+    let folder = std::fs::read_dir(root).expect("a folder").flatten().next().expect("the session").path();
+    std::fs::write(folder.join("work/go"), "").expect("the session's folder is there");
+    let events = socket.until_end().await;
+    assert_eq!(text_of(&events, "stderr"), "two\n");
+    let result = events.iter().find(|event| event["eventType"] == "result").expect("a result");
+    assert_eq!(result["result"], json!({ "mime": { "text/plain": "42" }, "isMainResult": true }));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn everything_of_a_run_comes_in_order() {
     let server = TestServer::start().await;
     let session = server.create().await;

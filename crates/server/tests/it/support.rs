@@ -60,6 +60,7 @@ impl TestServer {
         std::fs::create_dir_all(&data_dir).expect("a folder");
         let mut config = Config::new(KEY.into());
         config.data_dir = data_dir.clone();
+        config.cache_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache").into();
         change(&mut config);
         let server = Server::new(config).expect("a server");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
