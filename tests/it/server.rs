@@ -1,5 +1,7 @@
 //! A server in this process, and the little HTTP that a test needs.
 
+use std::net::SocketAddr;
+
 use agb_server::{Config, Server};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -41,6 +43,11 @@ impl TestServer {
     }
 
     /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address.parse().expect("it was one")
+    }
+
+    /// Where it listens, as a URL.
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }

@@ -31,7 +31,7 @@ pub struct Agb {
 pub(crate) struct Api {
     settings: Settings,
     local_program: Option<PathBuf>,
-    http: Http,
+    pub(crate) http: Http,
     pub(crate) limits: SocketLimits,
     pub(crate) tuning: Option<Tuning>,
     /// There is no key: only a session's own link may be called.

@@ -35,6 +35,7 @@ impl<'a> Code<'a> {
             language: language.into_language(),
             timeout: DEFAULT_TIMEOUT,
             log_limit: Log::DEFAULT_LIMIT,
+            stdin: false,
         }
     }
 
@@ -58,6 +59,7 @@ pub struct RunBuilder<'a> {
     language: Result<Language, UnknownLanguage>,
     timeout: Duration,
     log_limit: usize,
+    stdin: bool,
 }
 
 impl<'a> RunBuilder<'a> {
@@ -70,6 +72,12 @@ impl<'a> RunBuilder<'a> {
     /// Bytes of output per stream that are kept for the result: 16 MiB unless said. What is streamed is not limited.
     pub const fn log_limit(mut self, bytes: usize) -> Self {
         self.log_limit = bytes;
+        self
+    }
+
+    /// Whether [`Run::write`] answers when the program asks for input. Without, it finds its input at its end.
+    pub const fn stdin(mut self, answered: bool) -> Self {
+        self.stdin = answered;
         self
     }
 
@@ -86,7 +94,8 @@ impl<'a> RunBuilder<'a> {
     }
 
     fn into_request(self) -> Result<(RunRequest, &'a Session), Error> {
-        let request = RunRequest { code: self.code, language: self.language?, timeout: self.timeout };
+        let request =
+            RunRequest { code: self.code, language: self.language?, timeout: self.timeout, stdin: self.stdin };
         Ok((request, self.session))
     }
 

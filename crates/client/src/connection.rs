@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use agb_core::{Rejected, RunRequest, Session};
 
-use crate::drive::{Dialer, Shared};
+use crate::drive::{Dialer, Follower, Shared};
 use crate::run::Run;
 
 /// Shared by a session's handles and its runs; the last one to go closes the socket.
@@ -13,8 +13,8 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(session: Session, dialer: Dialer) -> Arc<Self> {
-        Arc::new(Self { shared: Arc::new(Shared::new(session, dialer)) })
+    pub(crate) fn new(session: Session, dialer: Dialer, follower: Follower) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::new(Shared::new(session, dialer, follower)) })
     }
 
     /// Starts a run. Opens the socket if there is none; two first runs at once open one.

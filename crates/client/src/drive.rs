@@ -21,15 +21,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use agb_core::{Batch, Event, Input, Instant, LinkId, Loss, OpenRequest, Output, RunId, Session, State};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::events::{self, EventLink, Signal, Signals};
 use crate::link::{Link, Progress};
 use crate::socket::{Socket, broken};
 
 /// How sockets are opened: the network, or memory in tests.
 pub(crate) type Dialer = Box<dyn Fn(OpenRequest) -> Opening + Send + Sync>;
+/// How event streams are opened.
+pub(crate) type Follower = Box<dyn Fn(LinkId, OpenRequest, Signals) -> EventLink + Send + Sync>;
 /// A socket being opened.
 pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Socket, Loss>> + Send>>;
 
@@ -41,6 +44,7 @@ pub(crate) struct Shared {
     /// Where the core's clock begins.
     origin: tokio::time::Instant,
     dialer: Dialer,
+    follower: Follower,
 }
 
 struct Machine {
@@ -52,9 +56,10 @@ struct Machine {
 }
 
 impl Shared {
-    pub(crate) fn new(session: Session, dialer: Dialer) -> Self {
+    pub(crate) fn new(session: Session, dialer: Dialer, follower: Follower) -> Self {
         let machine = Machine { session, waiting: HashMap::new(), driven: false };
-        Self { machine: Mutex::new(machine), changed: Notify::new(), origin: tokio::time::Instant::now(), dialer }
+        let origin = tokio::time::Instant::now();
+        Self { machine: Mutex::new(machine), changed: Notify::new(), origin, dialer, follower }
     }
 
     /// Changes the session and tells the driver.
@@ -120,6 +125,7 @@ enum Turn {
     Deadline,
     Opened(LinkId, Result<Box<Socket>, Loss>),
     Link(Progress),
+    Stream(LinkId, Signal),
 }
 
 async fn drive(shared: Arc<Shared>) {
@@ -146,6 +152,9 @@ struct Driver<'a> {
     shared: &'a Arc<Shared>,
     link: Option<Link>,
     opening: Option<(LinkId, Opening)>,
+    /// The event streams, and what comes of them.
+    streams: Vec<EventLink>,
+    signals: (Signals, mpsc::Receiver<(LinkId, Signal)>),
     /// Collected under the lock, woken outside of it.
     wakers: Vec<Waker>,
     /// There was as much to read as one turn may take.
@@ -155,7 +164,16 @@ struct Driver<'a> {
 
 impl<'a> Driver<'a> {
     fn new(shared: &'a Arc<Shared>) -> Self {
-        Self { shared, link: None, opening: None, wakers: Vec::new(), crowded: false, finished: false }
+        Self {
+            shared,
+            link: None,
+            opening: None,
+            streams: Vec::new(),
+            signals: mpsc::channel(events::WAITING),
+            wakers: Vec::new(),
+            crowded: false,
+            finished: false,
+        }
     }
 
     /// Carries out what the core wants until it is idle. `None`: there is nothing left to wait for.
@@ -163,8 +181,15 @@ impl<'a> Driver<'a> {
         let mut machine = self.shared.lock();
         let idle = loop {
             match machine.session.poll_output() {
+                Output::Open(link, request) if request.events.is_some() => {
+                    let stream = (self.shared.follower)(link, request, self.signals.0.clone());
+                    self.streams.push(stream);
+                }
                 Output::Open(link, request) => self.opening = Some((link, (self.shared.dialer)(request))),
-                Output::Send(link, text) => self.send(link, Message::text(text)),
+                Output::Send(link, text) => match self.streams.iter().find(|stream| stream.id == link) {
+                    Some(stream) => stream.say(text),
+                    None => self.send(link, Message::text(text)),
+                },
                 Output::Ping(link) => self.send(link, Message::Ping(Vec::new().into())),
                 Output::Close(link, code) => self.close(link, code),
                 Output::Event(Event::Readable(id)) => self.wakers.extend(machine.waiting.remove(&id)),
@@ -176,7 +201,7 @@ impl<'a> Driver<'a> {
                 Output::Idle { deadline, read } => break (deadline, read),
             }
         };
-        self.finished = self.link.is_none() && self.opening.is_none() && idle.0.is_none();
+        self.finished = self.link.is_none() && self.streams.is_empty() && self.opening.is_none() && idle.0.is_none();
         if self.finished {
             machine.driven = false; // under the lock, so that no verb is missed
         }
@@ -192,6 +217,7 @@ impl<'a> Driver<'a> {
     }
 
     fn close(&mut self, id: LinkId, code: u16) {
+        self.streams.retain(|stream| stream.id != id);
         self.opening.take_if(|(opening, _)| *opening == id);
         if let Some(link) = self.link.take_if(|link| link.id == id) {
             link.part(Some(code));
@@ -205,6 +231,7 @@ impl<'a> Driver<'a> {
             () = timer, if timed => Turn::Deadline,
             (id, result) = opened(&mut self.opening) => Turn::Opened(id, result.map(Box::new)),
             progress = progress(self.shared, &mut self.link, read) => Turn::Link(progress),
+            Some((id, signal)) = self.signals.1.recv(), if read => Turn::Stream(id, signal),
             () = self.shared.changed.notified() => Turn::Changed,
         }
     }
@@ -229,6 +256,19 @@ impl<'a> Driver<'a> {
                 machine.session.handle_input(self.shared.now(), id, input);
             }
             Turn::Link(progress) => self.feed_progress(progress),
+            Turn::Stream(id, signal) => {
+                let input = match &signal {
+                    Signal::Opened => Input::Opened,
+                    Signal::Text(text) => Input::Text(text),
+                    Signal::Alive => Input::Alive,
+                    Signal::Lost(loss) => {
+                        self.streams.retain(|stream| stream.id != id);
+                        lost(loss.clone())
+                    }
+                };
+                let mut machine = self.shared.lock();
+                machine.session.handle_input(self.shared.now(), id, input);
+            }
         }
     }
 
@@ -257,9 +297,10 @@ impl Drop for Driver<'_> {
         if self.finished {
             return;
         }
-        let orphan = self.link.take().map(|link| link.id).or(self.opening.take().map(|(id, _)| id));
+        let socket = self.link.take().map(|link| link.id).or(self.opening.take().map(|(id, _)| id));
+        let orphans: Vec<_> = socket.into_iter().chain(self.streams.drain(..).map(|stream| stream.id)).collect();
         let mut machine = self.shared.lock();
-        if let Some(id) = orphan {
+        for id in orphans {
             let loss = broken("the runtime that drove the connection was shut down".into());
             machine.session.handle_input(self.shared.now(), id, Input::Lost(loss));
         }

@@ -92,7 +92,7 @@ impl Http {
         Ok(HttpResponse::new(status, request_id, body))
     }
 
-    fn client(&self, url: &Url) -> Result<&Client, String> {
+    pub(crate) fn client(&self, url: &Url) -> Result<&Client, String> {
         let (cell, loopback) = match (url.scheme(), is_loopback(url)) {
             ("https", _) => (&self.secure, false),
             (_, false) => (&self.plain, false),
@@ -151,7 +151,7 @@ fn failure(host: &str, error: &reqwest::Error) -> TransportError {
 }
 
 /// The words of the last cause. Those before it only repeat where it happened, and the first one names the URL.
-fn innermost(error: &reqwest::Error) -> String {
+pub(crate) fn innermost(error: &reqwest::Error) -> String {
     let mut last = error.source();
     while let Some(cause) = last.and_then(|cause| cause.source()) {
         last = Some(cause);

@@ -50,6 +50,7 @@ mod code;
 mod connection;
 mod drive;
 pub mod error;
+mod events;
 mod http;
 mod link;
 mod local;

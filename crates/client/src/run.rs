@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use agb_core::result::{Execution, RichResult};
-use agb_core::{Batch, Piece, RemoteError, RunEnd, RunError, RunId, StreamEvent};
+use agb_core::{Batch, Loss, Piece, RemoteError, RunEnd, RunError, RunId, StreamEvent};
 use futures_util::Stream;
 
 use crate::connection::Connection;
@@ -53,7 +53,9 @@ pub enum RunEvent {
         /// What the program printed to ask.
         prompt: String,
     },
-    /// The connection was lost and found again; nothing is missing.
+    /// The connection was lost; the run goes on and is looked for. [`Loss::code`] is stable.
+    Interrupted(Loss),
+    /// It was found again; nothing is missing.
     Reconnected,
 }
 
@@ -224,6 +226,7 @@ impl From<Piece<'_>> for RunEvent {
             Piece::Event(StreamEvent::Result(result)) => Self::Result(result.clone()),
             Piece::Event(StreamEvent::Error(error)) => Self::Error(error.clone()),
             Piece::Event(StreamEvent::InputRequest { prompt }) => Self::InputRequest { prompt: prompt.clone() },
+            Piece::Event(StreamEvent::Interrupted(loss)) => Self::Interrupted(loss.clone()),
             Piece::Event(_) => Self::Reconnected,
         }
     }

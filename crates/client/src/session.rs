@@ -16,6 +16,7 @@ use crate::agb::Api;
 use crate::code::Code;
 use crate::connection::Connection;
 use crate::error::Error;
+use crate::events::EventLink;
 use crate::random;
 use crate::socket;
 
@@ -39,6 +40,7 @@ impl Session {
     pub(crate) fn new(api: Arc<Api>, data: SessionData) -> Self {
         let connection = data.ws_url.as_deref().map(|url| {
             let mut config = SessionConfig::new(url, data.token.clone());
+            config.link_url.clone_from(&data.link_url);
             config.target = data.run_code_target().to_owned();
             config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
             if let Some(tune) = &api.tuning {
@@ -46,7 +48,12 @@ impl Session {
             }
             let limits = api.limits;
             let session = agb_core::Session::new(config, Capabilities::NATIVE, random::seed());
-            Connection::new(session, Box::new(move |request| Box::pin(socket::dial(request, limits))))
+            let api = Arc::clone(&api);
+            Connection::new(
+                session,
+                Box::new(move |request| Box::pin(socket::dial(request, limits))),
+                Box::new(move |id, request, signals| EventLink::open(id, request, &api.http, limits, signals)),
+            )
         });
         Self { inner: Arc::new(Inner { api, data, connection }) }
     }

@@ -79,9 +79,31 @@ pub enum Loss {
     /// It broke, or could not be made, without a word from the peer.
     #[error("{0}")]
     Broken(String),
+    /// Of an event stream: there was no connection to send anything over.
+    #[error("{0}")]
+    Unreached(String),
 }
 
 impl Loss {
+    /// A stable name for programs to compare.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => "CONNECTION_REFUSED",
+            Self::Closed { .. } => "CONNECTION_CLOSED",
+            Self::Broken(_) => "CONNECTION_BROKEN",
+            Self::Unreached(_) => "CONNECTION_UNREACHED",
+        }
+    }
+
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Refused { .. } => 0,
+            Self::Closed { reason, .. } => reason.len(),
+            Self::Broken(words) | Self::Unreached(words) => words.len(),
+        }
+    }
+
     /// Whether the service said that this token or session will never do, so that trying again is useless.
     #[must_use]
     pub const fn is_final(&self) -> bool {
@@ -90,7 +112,7 @@ impl Loss {
             Self::Refused { status } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
             // Our server's own codes for clients that cannot see a refused handshake (wire part 2, browser tokens).
             Self::Closed { code, .. } => matches!(code, 4401 | 4403 | 4404),
-            Self::Broken(_) => false,
+            Self::Broken(_) | Self::Unreached(_) => false,
         }
     }
 }
@@ -99,9 +121,9 @@ impl Loss {
 #[derive(Debug, Eq, PartialEq)]
 #[must_use = "an output that is not carried out is lost"]
 pub enum Output {
-    /// Open a socket, and answer with [`Input::Opened`] or [`Input::Lost`].
+    /// Open a socket or an event stream, and answer with [`Input::Opened`] or [`Input::Lost`].
     Open(LinkId, OpenRequest),
-    /// Send a text frame.
+    /// Send a text frame; on an event stream, POST it.
     Send(LinkId, String),
     /// Send a ping frame. Only where [`Capabilities::ping`].
     Ping(LinkId),
@@ -118,15 +140,31 @@ pub enum Output {
     },
 }
 
-/// How to open a socket.
+/// How to open a link: a WebSocket, or with `events` a run's event stream.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenRequest {
-    /// `ws:` or `wss:`.
+    /// `ws:` or `wss:`; of an event stream `http:` or `https:`.
     pub url: String,
-    /// Headers of the handshake; empty where the transport has none.
+    /// Headers of the handshake, empty where the transport has none; of an event stream those of every call.
     pub headers: Vec<(&'static str, Secret)>,
     /// Sub-protocols to offer, in order. They may carry the token: never log them.
     pub protocols: Vec<Secret>,
+    /// Set for an event stream.
+    pub events: Option<EventsRequest>,
+}
+
+/// A run's event stream, where the network lets no WebSocket through (extension `http`).
+///
+/// To open it: `POST` what comes [`first`](Self::first), if there is something, then `GET` the request's `url`. A status
+/// of 200 is [`Input::Opened`]; any other, of either call, is [`Loss::Refused`], and where no connection could be made [`Loss::Unreached`]. Each event's data is an [`Input::Text`],
+/// a comment is [`Input::Alive`], the end of the stream is [`Input::Lost`]. What is [sent](Output::Send) is POSTed in
+/// order, one after the other; where that fails the link is lost.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct EventsRequest {
+    /// Where to POST what is sent, as JSON.
+    pub say: String,
+    /// What is to be POSTed before the stream is opened. Saying it twice does no harm.
+    pub first: Option<String>,
 }
 
 /// A hint for the application. Data is pulled with [`Session::read`](crate::Session::read).

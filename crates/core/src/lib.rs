@@ -81,7 +81,7 @@ pub mod time;
 pub mod wire;
 
 pub use batch::{Batch, Mark, Piece, Stream};
-pub use io::{Capabilities, Event, HeldChunk, Input, LinkId, Loss, OpenRequest, Output, Push, State};
+pub use io::{Capabilities, Event, EventsRequest, HeldChunk, Input, LinkId, Loss, OpenRequest, Output, Push, State};
 pub use language::Language;
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
 pub use secret::Secret;

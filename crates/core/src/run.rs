@@ -21,6 +21,9 @@ pub struct RunRequest {
     /// How long the program may run. The service enforces it; the session waits a grace longer
     /// ([`SessionConfig::grace`](crate::SessionConfig::grace)) and then ends the run by itself.
     pub timeout: Duration,
+    /// Somebody answers when the program asks for input ([`Session::write`](crate::Session::write)). Without, or on a
+    /// service without the extension `stdin`, the program finds its input at its end.
+    pub stdin: bool,
 }
 
 /// The documented default of `timeoutS`.
@@ -39,7 +42,9 @@ pub enum StreamEvent {
         /// What the program printed to ask.
         prompt: String,
     },
-    /// The connection was lost and the run was found again; nothing is missing (extension `resume`).
+    /// The connection was lost; the run is looked for (extension `resume`).
+    Interrupted(Loss),
+    /// The run was found again; nothing is missing.
     Reconnected,
 }
 
@@ -50,6 +55,7 @@ impl StreamEvent {
             Self::Result(result) => result.weight(),
             Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight),
             Self::InputRequest { prompt } => prompt.len(),
+            Self::Interrupted(loss) => loss.weight(),
             Self::Reconnected => 0,
         }
     }

@@ -3,9 +3,11 @@
 mod config;
 mod dial;
 mod held;
+mod ladder;
 mod messages;
 mod outbox;
 mod runs;
+mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -13,9 +15,10 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use config::SessionConfig;
-use dial::{Alarm, Dial};
+use dial::{Alarm, Dial, Kind};
 use outbox::{Frame, Outbox};
 use runs::{Phase, Run, Runs};
+use streams::Streams;
 
 use crate::batch::Batch;
 use crate::io::{Capabilities, Event, Input, LinkId, Loss, Output, State};
@@ -40,6 +43,12 @@ pub struct Session {
     /// The latest time that anybody told.
     now: Instant,
     dial: Dial,
+    /// WebSockets in a row that came to nothing.
+    failures: u32,
+    /// The network lets no WebSocket through: runs have event streams instead, from now on.
+    descended: bool,
+    streams: Streams,
+    next_link: u32,
     runs: Runs,
     outbox: Outbox,
     backlog: usize,
@@ -60,7 +69,11 @@ impl Session {
             capabilities,
             rng: Rng::new(seed),
             now: Instant::ORIGIN,
-            dial: Dial::new(),
+            dial: Dial::new(Kind::Socket),
+            failures: 0,
+            descended: false,
+            streams: Streams::default(),
+            next_link: 0,
             runs: Runs::default(),
             outbox: Outbox::default(),
             backlog: 0,
@@ -77,7 +90,9 @@ impl Session {
     /// Connects before there is anything to run. Runs connect by themselves.
     pub fn connect(&mut self, now: Instant) {
         self.advance(now);
-        self.dial.want();
+        if !self.descended {
+            self.dial.want();
+        }
     }
 
     /// Starts a run. It is sent when there is a connection.
@@ -122,16 +137,24 @@ impl Session {
 
     fn begin(&mut self, run: Run, text: String) -> RunId {
         let id = self.runs.insert(run);
-        self.outbox.push(Frame { run: id, begins: true, text });
-        self.runs.set_deadline(id, self.now + self.config.give_up);
-        self.dial.want();
+        let give_up_at = self.now + self.config.give_up;
+        if let Some(run) = self.runs.get_mut(id) {
+            run.give_up_at = give_up_at;
+        }
+        self.runs.set_deadline(id, give_up_at);
+        if self.descended {
+            self.streams.add(id);
+        } else {
+            self.outbox.push(Frame { run: id, begins: true, text });
+            self.dial.want();
+        }
         id
     }
 
     /// The run's id on the wire, while it is live.
     #[must_use]
     pub fn invocation(&self, id: RunId) -> Option<&str> {
-        self.runs.get(id).map(|run| run.invocation.as_str()).filter(|id| !id.is_empty())
+        self.runs.get(id).filter(|run| run.is_live()).map(|run| run.invocation.as_str())
     }
 
     /// Gives the program a piece of input, or with `None` its end (extension `stdin`). Without effect after the end
@@ -181,8 +204,14 @@ impl Session {
     /// Reading tells a service with `flow` that it may send more.
     pub fn read(&mut self, now: Instant, id: RunId) -> Option<Batch> {
         self.advance(now);
-        let batch = self.runs.read(id)?;
         let extensions = self.config.extensions;
+        // Once its client has the end, the service need not keep the run any longer.
+        let last = self.runs.get(id).filter(|run| extensions.resume && !run.is_live() && run.seq > 0);
+        let last = last.map(|run| self.address(&run.invocation).ack(run.seq));
+        let batch = self.runs.read(id)?;
+        if let (Some(Ok(_)), Some(text), Some(_)) = (batch.end(), last, self.dial.open_link()) {
+            self.outbox.push(Frame { run: id, begins: false, text });
+        }
         if (extensions.flow || extensions.resume)
             && let Some(run) = self.runs.get_mut(id)
         {
@@ -204,6 +233,9 @@ impl Session {
         self.runs.end_all(&RunError::Closed);
         self.outbox = Outbox::default();
         self.dial.close();
+        for stream in self.streams.iter_mut() {
+            stream.over = true;
+        }
     }
 
     // Inputs --------------------------------------------------------------------------------------------------------
@@ -211,18 +243,25 @@ impl Session {
     /// Something happened to a socket. What a link says after it was lost or closed is ignored.
     pub fn handle_input(&mut self, now: Instant, link: LinkId, input: Input<'_>) {
         self.advance(now);
-        if !self.dial.is_link(link) {
+        if !self.is_link(link) {
             return;
         }
         if !matches!(input, Input::Backlog(_)) {
-            self.dial.heard();
+            self.heard(link);
         }
-        match input {
-            Input::Opened => self.opened(),
-            Input::Text(text) => self.text(text),
-            Input::Alive => {}
-            Input::Backlog(bytes) => self.backlog = bytes,
-            Input::Lost(loss) => self.lost(loss),
+        let stream = self.streams.find(link).map(|stream| stream.run);
+        match (input, stream) {
+            (Input::Opened, None) => self.opened(),
+            (Input::Opened, Some(id)) => self.stream_opened(id),
+            (Input::Text(text), None) => {
+                self.failures = 0;
+                self.text(text);
+            }
+            (Input::Text(text), Some(_)) => self.text(text),
+            (Input::Alive, _) | (Input::Backlog(_), Some(_)) => {}
+            (Input::Backlog(bytes), None) => self.backlog = bytes,
+            (Input::Lost(loss), None) => self.lost(loss),
+            (Input::Lost(loss), Some(id)) => self.stream_lost(id, loss),
         }
     }
 
@@ -230,13 +269,21 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         if self.paused {
-            self.dial.heard(); // whoever does not listen cannot complain of silence
+            self.heard_all(); // whoever does not listen cannot complain of silence
         }
         while let Some(alarm) = self.dial.alarm(now, self.capabilities, &self.config) {
             match alarm {
                 Alarm::Lost(loss) => self.lost(loss),
                 Alarm::Ping => {}
             }
+        }
+        let (capabilities, config) = (self.capabilities, &self.config);
+        let alarms = self.streams.iter_mut().filter_map(|stream| {
+            let Alarm::Lost(loss) = stream.dial.alarm(now, capabilities, config)? else { return None };
+            Some((stream.run, loss))
+        });
+        for (id, loss) in alarms.collect::<Vec<_>>() {
+            self.stream_lost(id, loss);
         }
         for id in self.runs.live_ids(|run| run.deadline.is_some_and(|at| at <= now)) {
             self.expire(id);
@@ -250,9 +297,24 @@ impl Session {
         if let Some((link, code)) = self.dial.poll_close() {
             return Output::Close(link, code);
         }
-        if let Some((link, request)) = self.dial.poll_open(self.now, self.capabilities, &self.config) {
+        let outbox = &self.outbox;
+        if let Some((link, code)) = self.streams.poll_close(|run| outbox.has(run)) {
+            return Output::Close(link, code);
+        }
+        if let Some(link) = self.dial.poll_open(self.now, &self.config, &mut self.next_link) {
             self.backlog = 0;
-            return Output::Open(link, request);
+            return Output::Open(link, dial::open_request(self.capabilities, &self.config));
+        }
+        if self.descended {
+            if let Some(open) = self.open_stream() {
+                return open;
+            }
+            let streams = &self.streams;
+            if let Some(frame) = self.outbox.pop_of(|run| streams.link_of(run).is_some())
+                && let Some(link) = self.streams.link_of(frame.run)
+            {
+                return Output::Send(link, frame.text);
+            }
         }
         if self.told_state != self.dial.state() {
             self.told_state = self.dial.state();
@@ -274,7 +336,8 @@ impl Session {
         if let Some(id) = self.runs.poll_readable() {
             return Output::Event(Event::Readable(id));
         }
-        let deadline = [self.dial.deadline(), self.runs.deadline()].into_iter().flatten().min();
+        let deadlines = [self.dial.deadline(), self.streams.deadline(), self.runs.deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         Output::Idle { deadline, read: self.wants_read() }
     }
 
@@ -296,14 +359,33 @@ impl Session {
         self.now = self.now.max(now);
     }
 
+    fn is_link(&mut self, link: LinkId) -> bool {
+        self.dial.is_link(link) || self.streams.find(link).is_some()
+    }
+
+    fn heard(&mut self, link: LinkId) {
+        match self.streams.find(link) {
+            Some(stream) => stream.dial.heard(self.now, &self.config),
+            None => self.dial.heard(self.now, &self.config),
+        }
+    }
+
+    fn heard_all(&mut self) {
+        self.dial.heard(self.now, &self.config);
+        for stream in self.streams.iter_mut() {
+            stream.dial.heard(self.now, &self.config);
+        }
+    }
+
     fn opened(&mut self) {
         self.dial.opened(self.now, &self.config);
         for id in self.runs.live_ids(|run| matches!(run.phase, Phase::Detached | Phase::Cancelling)) {
             let Some(run) = self.runs.get_mut(id) else { continue };
             let cancelling = run.phase == Phase::Cancelling;
             run.interruptions = run.interruptions.saturating_add(1);
-            let address = Address { invocation: &run.invocation, target: &self.config.target };
+            let address = Address { invocation: &run.invocation, target: &self.config.target, bare: false };
             let extensions = self.config.extensions;
+            run.asked_again = run.request.is_some() && run.heard;
             // A start whose answer was lost is said again: the service knows the id and never runs it twice.
             let text = match &run.request {
                 Some(request) if !run.heard => address.start(request, extensions, self.config.window),
@@ -319,15 +401,15 @@ impl Session {
     }
 
     fn lost(&mut self, loss: Loss) {
-        let resume = self.config.extensions.resume && !loss.is_final();
-        for id in self.runs.live_ids(|run| run.phase != Phase::Queued || loss.is_final()) {
+        // A proxy's refusal looks like the service's: where there is another way, it is asked there.
+        let elsewhere = matches!(loss, Loss::Refused { .. }) && loss.is_final() && self.can_descend();
+        let is_final = loss.is_final() && !elsewhere;
+        let resume = self.config.extensions.resume && !is_final;
+        for id in self.runs.live_ids(|run| run.phase != Phase::Queued || is_final) {
             let Some(run) = self.runs.get_mut(id) else { continue };
             match run.phase {
                 Phase::Queued => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
-                Phase::Sent if resume => {
-                    run.phase = Phase::Detached;
-                    self.runs.set_deadline(id, self.now + self.config.give_up);
-                }
+                Phase::Sent if resume => self.detach(id, &loss),
                 Phase::Detached | Phase::Cancelling if resume => {}
                 Phase::Cancelling => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
                 _ => self.end(id, Err(RunError::Interrupted(loss.clone())), false),
@@ -337,8 +419,22 @@ impl Session {
         for id in self.runs.live_ids(|run| run.phase != Phase::Queued) {
             self.outbox.remove(id); // said anew once there is a connection
         }
+        self.failures = self.failures.saturating_add(1);
         let again = self.runs.live().next().is_some();
-        self.dial.lost(self.now, loss, again, &self.config, &mut self.rng);
+        if again && (elsewhere || self.failures >= self.config.socket_attempts && self.can_descend()) {
+            self.descend(loss);
+        } else {
+            self.dial.lost(self.now, loss, again, &self.config, &mut self.rng);
+        }
+    }
+
+    /// The connection of a run is lost, and it is to be found again.
+    fn detach(&mut self, id: RunId, loss: &Loss) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.phase = Phase::Detached;
+            self.runs.set_deadline(id, self.now + self.config.give_up);
+            self.runs.append(id, |unread| unread.push_event(StreamEvent::Interrupted(loss.clone())));
+        }
     }
 
     fn wants_read(&mut self) -> bool {
@@ -350,7 +446,7 @@ impl Session {
         if self.paused {
             self.paused = unread > self.config.resume_below.saturating_add(windows);
             if !self.paused {
-                self.dial.heard();
+                self.heard_all();
             }
         } else {
             self.paused = unread > self.config.pause_above.saturating_add(windows);
@@ -361,7 +457,7 @@ impl Session {
     // Runs ----------------------------------------------------------------------------------------------------------
 
     fn address<'a>(&'a self, invocation: &'a str) -> Address<'a> {
-        Address { invocation, target: &self.config.target }
+        Address { invocation, target: &self.config.target, bare: self.descended }
     }
 
     /// Says something on a live run's behalf.
@@ -378,7 +474,7 @@ impl Session {
             && let Some(run) = self.runs.get_mut(frame.run)
             && matches!(run.phase, Phase::Queued | Phase::Detached)
         {
-            run.phase = Phase::Sent;
+            (run.phase, run.exposed) = (Phase::Sent, true);
             self.arm(frame.run);
         }
         Some(frame.text)
@@ -426,6 +522,7 @@ impl Session {
         if !self.runs.end(id, end, known) {
             return;
         }
+        self.streams.end(id);
         // A service may work on one run after the other: what has waited behind this one begins to count only now.
         for waiting in self.runs.live_ids(|run| run.phase == Phase::Sent && !run.heard) {
             self.arm(waiting);

@@ -33,6 +33,8 @@ pub struct Extensions {
     pub cancel: bool,
     /// A program can be given input.
     pub stdin: bool,
+    /// A run can be followed without a WebSocket.
+    pub http: bool,
     /// `{"type":"ping"}` is answered by `{"type":"pong"}`: silence means something where there are no ping frames.
     pub heartbeat: bool,
 }
@@ -48,6 +50,7 @@ impl Extensions {
                 "flow" => extensions.flow = true,
                 "cancel" => extensions.cancel = true,
                 "stdin" => extensions.stdin = true,
+                "http" => extensions.http = true,
                 "heartbeat" => extensions.heartbeat = true,
                 _ => {}
             }
@@ -63,6 +66,7 @@ impl Extensions {
             ("flow", self.flow),
             ("cancel", self.cancel),
             ("stdin", self.stdin),
+            ("http", self.http),
             ("heartbeat", self.heartbeat),
         ];
         all.into_iter().filter(|(_, known)| *known).map(|(name, _)| name).collect()

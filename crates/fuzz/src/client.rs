@@ -33,7 +33,8 @@ pub(crate) fn incoming(bytes: &[u8]) {
     let mut now = 0;
     let at = |now: u64| Instant::since_origin(Duration::from_millis(now));
     let mut link = None;
-    let request = RunRequest { code: "1".into(), language: Language::Python, timeout: Duration::from_secs(60) };
+    let request =
+        RunRequest { code: "1".into(), language: Language::Python, timeout: Duration::from_secs(60), stdin: false };
     let run = session.run(at(now), request).expect("it takes a run");
     drain(&mut session, &mut link);
     let id = session.invocation(run).expect("it goes on").to_owned();

@@ -179,7 +179,12 @@ mod tests {
     fn batches(frames: impl Fn(Reply<'_>) -> Vec<String>) -> Vec<Arc<Batch>> {
         let now = Instant::ORIGIN;
         let mut session = Session::new(SessionConfig::new("ws://h", "t".into()), Capabilities::NATIVE, 1);
-        let request = RunRequest { code: "1".into(), language: Language::Python, timeout: std::time::Duration::MAX };
+        let request = RunRequest {
+            code: "1".into(),
+            language: Language::Python,
+            timeout: std::time::Duration::MAX,
+            stdin: false,
+        };
         let run = session.run(now, request).expect("an open session takes a run");
         let invocation = session.invocation(run).expect("it is live").to_owned();
         let link = loop {

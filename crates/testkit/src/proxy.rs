@@ -52,6 +52,7 @@ pub struct Tally {
 struct Counters {
     connections: AtomicU64,
     upgrades: AtomicU64,
+    plain: AtomicU64,
     refused: AtomicU64,
     cut: AtomicU64,
     silenced: AtomicU64,
@@ -166,7 +167,7 @@ async fn converse(mut client: TcpStream, shared: Arc<Shared>) {
     let is_websocket = connection::asks_for_websocket(&head);
     let place = match is_websocket {
         true => counters.upgrades.fetch_add(1, Ordering::Relaxed),
-        false => 0,
+        false => counters.plain.fetch_add(1, Ordering::Relaxed),
     };
     let plan = lock(&shared.schedule).plan(place, is_websocket);
     if let Some(Fault::Refuse { status }) = plan.fault {

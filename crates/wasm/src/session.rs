@@ -65,7 +65,7 @@ pub(crate) fn request(code: String, language: &str, timeout_s: f64) -> Result<Ru
     let language =
         Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.to_string()))?;
     let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::MAX); // TypeScript has checked the sign
-    Ok(RunRequest { code, language, timeout })
+    Ok(RunRequest { code, language, timeout, stdin: false })
 }
 
 /// How much of each stream is kept.

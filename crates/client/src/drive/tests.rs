@@ -53,11 +53,13 @@ fn connection(
             }
         })
     });
-    (Connection::new(Session::new(config, Capabilities::NATIVE, 7), dialer), far)
+    let follower = Box::new(|_, _, _| unreachable!("no service here offers event streams"));
+    (Connection::new(Session::new(config, Capabilities::NATIVE, 7), dialer, follower), far)
 }
 
 fn run(on: &Arc<Connection>, code: &str) -> Run {
-    let request = RunRequest { code: code.into(), language: Language::Python, timeout: Duration::from_secs(3_600) };
+    let request =
+        RunRequest { code: code.into(), language: Language::Python, timeout: Duration::from_secs(3_600), stdin: false };
     on.start(request, 1 << 20).expect("the session takes runs")
 }
 

@@ -63,7 +63,7 @@ mod tests {
 
     fn run(timeout: Duration) -> RunCode {
         let session = SessionData { session_id: String::from("s-1"), ..SessionData::default() };
-        let request = RunRequest { code: String::from("1+1"), language: Language::Python, timeout };
+        let request = RunRequest { code: String::from("1+1"), language: Language::Python, timeout, stdin: false };
         RunCode::new(&session, &request, String::from("q-1"))
     }
 

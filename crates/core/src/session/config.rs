@@ -10,6 +10,8 @@ use crate::wire::{DEFAULT_TARGET, Extensions};
 pub struct SessionConfig {
     /// `wsUrl` of the session.
     pub url: String,
+    /// `linkUrl` of the session, for a network that lets no WebSocket through (extension `http`).
+    pub link_url: Option<String>,
     /// `token` of the session.
     pub token: Secret,
     /// The tool server that runs code: `server` of the tool `run_code`.
@@ -23,6 +25,10 @@ pub struct SessionConfig {
     pub silence: Duration,
     /// How long one handshake may take. Default 10 s: TCP and TLS with two lost packets on a mobile network.
     pub open_timeout: Duration,
+    /// How many WebSockets in a row may come to nothing before event streams are used, where the service offers them.
+    /// Default 2: a proxy that lets none through shows it each time, a server that is being restarted is back by then
+    /// or lets neither through.
+    pub socket_attempts: u32,
     /// How long a run waits for a first connection, over all attempts, and an interrupted one for a new connection.
     /// Default 30 s: longer than a server's restart, shorter than a person's patience.
     pub give_up: Duration,
@@ -58,12 +64,14 @@ impl SessionConfig {
     pub fn new(url: impl Into<String>, token: Secret) -> Self {
         Self {
             url: url.into(),
+            link_url: None,
             token,
             target: DEFAULT_TARGET.into(),
             extensions: Extensions::default(),
             heartbeat: Duration::from_secs(10),
             silence: Duration::from_secs(25),
             open_timeout: Duration::from_secs(10),
+            socket_attempts: 2,
             give_up: Duration::from_secs(30),
             backoff_first: Duration::from_millis(500),
             backoff_most: Duration::from_secs(5),

@@ -1,4 +1,4 @@
-//! The one socket of a session: when to open it, when to try again, when it is dead.
+//! A socket or an event stream: when to open it, when to try again, when it is dead.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::time::{Instant, Seconds};
 
-/// The connection's state machine. It knows nothing of runs.
+/// A link's state machine. It knows nothing of runs.
 #[derive(Debug)]
 pub(super) struct Dial {
+    kind: Kind,
     state: State,
     link: Option<LinkId>,
-    next_link: u32,
     wants_open: bool,
     wants_close: Option<(LinkId, u16)>,
     wants_ping: bool,
@@ -22,6 +22,15 @@ pub(super) struct Dial {
     ping_at: Option<Instant>,
     silent_at: Option<Instant>,
     last_loss: Option<Loss>,
+}
+
+/// What is dialed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// A WebSocket: a quiet one is asked for a sign of life.
+    Socket,
+    /// An event stream, which gives signs of life by itself.
+    Events,
 }
 
 /// What a timer of the connection came to.
@@ -37,11 +46,11 @@ impl Dial {
     /// Our own close code for a peer that went silent: 4000 to 4999 are for private use (RFC 6455, section 7.4.2).
     const SILENT: u16 = 4000;
 
-    pub(super) const fn new() -> Self {
+    pub(super) const fn new(kind: Kind) -> Self {
         Self {
+            kind,
             state: State::Idle,
             link: None,
-            next_link: 0,
             wants_open: false,
             wants_close: None,
             wants_ping: false,
@@ -82,12 +91,14 @@ impl Dial {
     pub(super) fn opened(&mut self, now: Instant, config: &SessionConfig) {
         self.state = State::Open;
         self.open_by = None;
-        self.ping_at = Some(now + config.heartbeat);
+        self.ping_at = (self.kind == Kind::Socket).then(|| now + config.heartbeat);
+        self.heard(now, config);
     }
 
     /// The peer said something.
-    pub(super) fn heard(&mut self) {
-        self.silent_at = None;
+    pub(super) fn heard(&mut self, now: Instant, config: &SessionConfig) {
+        let open = self.kind == Kind::Events && self.state == State::Open;
+        self.silent_at = open.then(|| now + config.silence);
     }
 
     /// The link is gone. `again` tells whether anybody needs another.
@@ -115,6 +126,19 @@ impl Dial {
             self.state = State::Idle;
             self.retry_at = None;
         }
+    }
+
+    /// Another link was lost for this reason, in the place of this one.
+    pub(super) fn note(&mut self, loss: Loss) {
+        self.last_loss = Some(loss);
+    }
+
+    /// The link is gone, and none is wanted.
+    pub(super) fn leave(&mut self, loss: Loss) {
+        self.forget();
+        self.last_loss = Some(loss);
+        self.retry_at = None;
+        self.state = State::Idle;
     }
 
     /// Hangs up, for good.
@@ -163,20 +187,16 @@ impl Dial {
         self.wants_close.take()
     }
 
-    pub(super) fn poll_open(
-        &mut self,
-        now: Instant,
-        capabilities: Capabilities,
-        config: &SessionConfig,
-    ) -> Option<(LinkId, OpenRequest)> {
+    /// Whether a link is to be opened; `next` is its number, if it is.
+    pub(super) fn poll_open(&mut self, now: Instant, config: &SessionConfig, next: &mut u32) -> Option<LinkId> {
         if !std::mem::take(&mut self.wants_open) {
             return None;
         }
-        let link = LinkId(self.next_link);
-        self.next_link = self.next_link.wrapping_add(1);
+        let link = LinkId(*next);
+        *next = next.wrapping_add(1);
         self.link = Some(link);
         self.open_by = Some(now + config.open_timeout);
-        Some((link, open_request(capabilities, config)))
+        Some(link)
     }
 
     pub(super) fn poll_ping(&mut self) -> Option<LinkId> {
@@ -201,14 +221,14 @@ impl Dial {
 }
 
 /// The token goes into a header where there are headers, else into a sub-protocol, never into the URL (wire part 2).
-fn open_request(capabilities: Capabilities, config: &SessionConfig) -> OpenRequest {
+pub(super) fn open_request(capabilities: Capabilities, config: &SessionConfig) -> OpenRequest {
     let (headers, protocols) = if capabilities.headers {
         (vec![("X-Access-Token", config.token.clone())], vec![])
     } else {
         let token = Secret::new(format!("agb.token.{}", config.token.expose()));
         (vec![], vec![Secret::new("agb.v1"), token])
     };
-    OpenRequest { url: config.url.clone(), headers, protocols }
+    OpenRequest { url: config.url.clone(), headers, protocols, events: None }
 }
 
 fn backoff(attempt: u32, config: &SessionConfig, rng: &mut Rng) -> Duration {

@@ -16,10 +16,10 @@ impl Session {
     /// bytes keep an acknowledgement at a quarter of the window within the window.
     pub fn handle_chunk(&mut self, now: Instant, link: LinkId, chunk: HeldChunk<'_>) -> Option<RunId> {
         self.advance(now);
-        if !self.dial.is_link(link) {
+        if !self.is_link(link) {
             return None;
         }
-        self.dial.heard();
+        self.heard(link);
         let id = self.runs.find(chunk.invocation)?;
         match self.number(id, chunk.seq) {
             Ok(true) => {}

@@ -3,7 +3,7 @@
 use super::Session;
 use super::runs::Phase;
 use crate::batch::Stream;
-use crate::io::Event;
+use crate::io::{Event, Loss};
 use crate::result::RunStatus;
 use crate::run::{Finish, RunEnd, RunError, RunId, Violation};
 #[cfg(feature = "text-chunks")]
@@ -60,7 +60,7 @@ impl Session {
             return false;
         }
         if let Some(run) = self.runs.get_mut(id) {
-            run.seq = seq;
+            (run.seq, run.asked_again) = (seq, false);
         }
         self.check_unread(id);
         true
@@ -75,6 +75,7 @@ impl Session {
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
         run.heard = true;
         let Some(got) = seq else { return Ok(true) };
+        run.asked_again = false;
         let expected = run.seq + 1;
         if got > expected {
             return Err(Violation::Gap { expected, got });
@@ -89,14 +90,24 @@ impl Session {
         match message {
             Message::Chunk(stream, text) => self.chunk(id, stream, &text),
             Message::Event(event) => {
-                self.runs.append(id, |unread| unread.push_event(event));
+                let seq = self.runs.get(id).map_or(0, |run| run.seq);
+                self.runs.append(id, |unread| {
+                    unread.push_event(event);
+                    unread.number(seq);
+                });
                 self.check_unread(id);
             }
             Message::Accepted => self.waits(id, true),
             Message::Started => self.waits(id, false),
             Message::Unknown => {}
             Message::End(finish) => self.finish(id, finish),
-            Message::Failed(message) => self.end(id, Err(RunError::Remote { message }), true),
+            Message::Failed(message) => {
+                let again = self.runs.get(id).is_some_and(|run| run.asked_again);
+                // The service does not know any more what it was doing: nor do we.
+                let error =
+                    if again { RunError::Interrupted(Loss::Broken(message)) } else { RunError::Remote { message } };
+                self.end(id, Err(error), true);
+            }
             Message::Violation(violation) => self.violation(id, violation),
         }
     }

@@ -37,6 +37,19 @@ impl Outbox {
         Some(frame)
     }
 
+    /// The next frame of those runs that can speak.
+    pub(super) fn pop_of(&mut self, speaks: impl Fn(RunId) -> bool) -> Option<Frame> {
+        let at = self.frames.iter().position(|frame| speaks(frame.run))?;
+        let frame = self.frames.remove(at)?;
+        self.bytes -= frame.text.len();
+        Some(frame)
+    }
+
+    /// Whether a run has something to say.
+    pub(super) fn has(&self, run: RunId) -> bool {
+        self.frames.iter().any(|frame| frame.run == run)
+    }
+
     /// Forgets what a run still had to say.
     pub(super) fn remove(&mut self, run: RunId) {
         self.frames.retain(|frame| frame.run != run);

@@ -29,6 +29,12 @@ pub(super) struct Run {
     pub(super) interruptions: u32,
     /// Something of the run itself has come.
     pub(super) heard: bool,
+    /// When it is given up if it has never been sent.
+    pub(super) give_up_at: Instant,
+    /// It may have reached the service.
+    pub(super) exposed: bool,
+    /// It was asked for again after a lost connection, and nothing of it has come since.
+    pub(super) asked_again: bool,
     /// The service has it and has not begun it: its time limit does not count.
     pub(super) waits: bool,
 }
@@ -62,6 +68,9 @@ impl Run {
             unacked: 0,
             interruptions: 0,
             heard: false,
+            give_up_at: Instant::ORIGIN,
+            exposed: false,
+            asked_again: false,
             waits: false,
         }
     }
@@ -198,7 +207,7 @@ impl Runs {
         let sent = run.phase != Phase::Queued;
         run.phase = Phase::Ended;
         run.deadline = None;
-        let invocation = std::mem::take(&mut run.invocation);
+        let invocation = run.invocation.clone();
         self.earliest = None;
         self.forget_invocation(&invocation);
         if sent && !known {
@@ -217,7 +226,9 @@ impl Runs {
             let (_, run) = self.runs.remove(at);
             self.unread -= run.unread.bytes();
             self.earliest = None;
-            self.forget_invocation(&run.invocation);
+            if run.is_live() {
+                self.forget_invocation(&run.invocation);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod held;
+mod ladder;
 mod peer;
 mod script;
 mod walk;

@@ -17,6 +17,8 @@ pub struct Address<'a> {
     pub invocation: &'a str,
     /// The tool server that runs code.
     pub target: &'a str,
+    /// Without the envelope: where it goes tells the run (extension `http`).
+    pub bare: bool,
 }
 
 impl Address<'_> {
@@ -33,6 +35,9 @@ impl Address<'_> {
         }
         if extensions.flow {
             params.number("window", window as u64);
+        }
+        if extensions.stdin && run.stdin {
+            params.value("stdin", "true");
         }
         self.say("run_code", Some("stream"), Some(params))
     }
@@ -81,6 +86,9 @@ impl Address<'_> {
         }
         if let Some(params) = params {
             data.value("params", &params.end());
+        }
+        if self.bare {
+            return data.end();
         }
         let mut frame = Fields::new();
         frame.text("invocationId", self.invocation);

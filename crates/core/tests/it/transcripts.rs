@@ -72,6 +72,7 @@ impl Player {
                 code: step["code"].as_str().expect("code").into(),
                 language: Language::parse(step["language"].as_str().expect("language")).expect("known"),
                 timeout: Duration::from_secs_f64(step["timeoutS"].as_f64().expect("timeoutS")),
+                stdin: step["stdin"].as_bool().unwrap_or(false),
             };
             let id = self.session.run(now, request).expect("taken");
             let invocation = self.session.invocation(id).expect("live").to_owned();
@@ -167,6 +168,7 @@ fn push(seen: &mut VecDeque<Value>, piece: Piece<'_>) {
             json!({ "error": { "name": failure.name, "value": failure.value, "traceback": failure.traceback } })
         }
         Piece::Event(StreamEvent::InputRequest { prompt }) => json!({ "inputRequest": prompt }),
+        Piece::Event(StreamEvent::Interrupted(loss)) => json!({ "interrupted": loss.code() }),
         Piece::Event(StreamEvent::Reconnected) => json!({ "reconnected": true }),
         Piece::Event(other) => panic!("{other:?}"),
     };

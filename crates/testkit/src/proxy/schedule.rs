@@ -22,7 +22,7 @@ pub struct Schedule {
     pub stall_for: Range<Duration>,
     /// How long each read is held before it is passed on. Default none.
     pub delay: Range<Duration>,
-    /// Harms plain HTTP as well. Default false.
+    /// Harms plain HTTP as well, but never refuses it. Default false.
     pub also_http: bool,
 }
 
@@ -87,7 +87,7 @@ impl Schedule {
         }
     }
 
-    /// What will happen to a connection: the WebSocket with this place, counted from 0, or plain HTTP.
+    /// What will happen to a connection: the WebSocket, or the one of plain HTTP, with this place, counted from 0 for each kind.
     #[must_use]
     pub fn plan(&self, place: u64, is_websocket: bool) -> Plan {
         if !is_websocket && !self.also_http {
@@ -101,7 +101,8 @@ impl Schedule {
             bound += share;
             kind < bound
         };
-        let fault = if falls(self.refuse) {
+        let refuse = if is_websocket { self.refuse } else { 0 };
+        let fault = if falls(refuse) {
             Some(Fault::Refuse { status: 503 })
         } else if falls(self.cut) {
             Some(Fault::Cut { after, reset: dice.below(2) == 0 })

@@ -35,7 +35,7 @@ pub(super) fn at(milliseconds: u64) -> Instant {
 }
 
 pub(super) fn everything() -> Extensions {
-    Extensions { resume: true, flow: true, cancel: true, stdin: true, heartbeat: true }
+    Extensions { resume: true, flow: true, cancel: true, stdin: true, http: true, heartbeat: true }
 }
 
 pub(super) fn config(extensions: Extensions) -> SessionConfig {
@@ -43,7 +43,7 @@ pub(super) fn config(extensions: Extensions) -> SessionConfig {
 }
 
 pub(super) fn request() -> RunRequest {
-    RunRequest { code: "print(1)".into(), language: Language::Python, timeout: Duration::from_secs(60) }
+    RunRequest { code: "print(1)".into(), language: Language::Python, timeout: Duration::from_secs(60), stdin: false }
 }
 
 impl Bench {

@@ -7,7 +7,8 @@ use crate::io::{Capabilities, Event, Input, Loss, State};
 use crate::session::SessionConfig;
 use crate::{Extensions, Rejected, RunError, Secret, StreamEvent, Violation};
 
-const NONE: Extensions = Extensions { resume: false, flow: false, cancel: false, stdin: false, heartbeat: false };
+const NONE: Extensions =
+    Extensions { resume: false, flow: false, cancel: false, stdin: false, http: false, heartbeat: false };
 
 #[test]
 fn a_run_goes_to_its_end() {
@@ -184,8 +185,66 @@ fn with_resume_a_run_is_found_again_and_nothing_comes_twice() {
     bench.say(&wire, &json!({ "phase": "end", "status": "finished", "seq": 4 }));
     let seen = bench.read(id);
     assert_eq!(seen.stdout, ["a", "b", "c"]);
-    assert_eq!(seen.events, [StreamEvent::Reconnected]);
+    assert_eq!(seen.events, [StreamEvent::Interrupted(broken()), StreamEvent::Reconnected]);
     assert!(matches!(seen.end, Some(Ok(_))));
+    // It has the end: the service may forget the run.
+    let last = bench.sent.last().expect("an acknowledgement");
+    assert_eq!(last["data"], json!({ "method": "ack", "params": { "seq": 4 } }));
+    assert_eq!(last["invocationId"], json!(wire));
+}
+
+#[test]
+fn a_run_that_waits_for_its_turn_is_waited_for_and_its_time_counts_from_its_start() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "accepted", "extensions": [], "seq": 1 }));
+    for second in 1..=1_000 {
+        bench.pass_until(at(second * 10_000));
+        bench.input(Input::Alive);
+    }
+    // A lost connection changes nothing about that.
+    bench.lose();
+    bench.pass();
+    bench.open();
+    bench.pass_until(bench.now + std::time::Duration::from_secs(20));
+    bench.input(Input::Alive);
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "started", "seq": 2 }));
+    let started = bench.now;
+    while bench.session.invocation(id).is_some() {
+        bench.pass();
+        if bench.link.is_some() {
+            bench.input(Input::Alive);
+        }
+    }
+    assert_eq!(bench.now - started, std::time::Duration::from_secs(70));
+    assert_eq!(bench.read(id).end, Some(Err(RunError::TimedOut(std::time::Duration::from_secs(70)))));
+    // And a server that dies meanwhile is noticed.
+    let mut bench = Bench::new(everything());
+    let (_, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "accepted", "extensions": [], "seq": 1 }));
+    while bench.closed.is_empty() {
+        bench.pass();
+    }
+    assert!(bench.now <= at(30_000), "{:?}", bench.now);
+}
+
+#[test]
+fn a_browser_notices_a_dead_service_where_its_heartbeat_is_answered() {
+    let mut bench = Bench::with(config(everything()), Capabilities::BROWSER);
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "accepted", "seq": 1 }));
+    for minute in 1..=60 {
+        // A hidden page's timer comes once a minute: late, but the answer to what it asked last has come.
+        bench.now = at(minute * 60_000);
+        bench.with_session(|session, now| session.handle_timeout(now));
+        bench.input(Input::Text(r#"{"type":"pong"}"#));
+    }
+    assert_eq!((bench.closed.len(), bench.read(id).end), (0, None));
+    let silent = bench.now;
+    while bench.closed.is_empty() {
+        bench.pass();
+    }
+    assert!(bench.now - silent <= std::time::Duration::from_secs(30));
 }
 
 #[test]
@@ -573,7 +632,10 @@ fn a_run_that_was_begun_elsewhere_is_continued() {
     }
     bench.say("elsewhere", &json!({ "phase": "end", "status": "finished", "seq": 4 }));
     let seen = bench.read(id);
-    assert_eq!((seen.stdout, seen.events), (vec!["new".to_owned()], vec![StreamEvent::Reconnected]));
+    assert_eq!(
+        (seen.stdout, seen.events),
+        (vec!["new".to_owned()], vec![StreamEvent::Interrupted(broken()), StreamEvent::Reconnected])
+    );
     assert!(matches!(seen.end, Some(Ok(_))));
 }
 

@@ -138,6 +138,7 @@ impl Walk {
             code: "x".repeat(self.dice.roll(600)),
             language: Language::Python,
             timeout: Duration::from_secs(3_600),
+            stdin: false,
         };
         match self.session.run(self.now, request) {
             Ok(id) => {

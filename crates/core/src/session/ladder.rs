@@ -1,0 +1,88 @@
+//! The way down: from the WebSocket to event streams, one for each run.
+//!
+//! Where several WebSockets in a row came to nothing and the service offers the extension `http`, the session uses event
+//! streams from then on. It is the same run with the same numbers, so that what was said over the socket is not said
+//! again, and a start that is repeated finds the run that is going on.
+
+use super::Session;
+use super::runs::Phase;
+use super::streams;
+use crate::io::{Loss, Output};
+use crate::run::{RunError, RunId, StreamEvent};
+
+impl Session {
+    pub(super) fn can_descend(&self) -> bool {
+        let extensions = self.config.extensions;
+        extensions.http && extensions.resume && self.config.link_url.is_some()
+    }
+
+    /// Leaves the WebSocket, which is lost, for event streams.
+    pub(super) fn descend(&mut self, loss: Loss) {
+        self.descended = true;
+        self.dial.leave(loss);
+        for id in self.runs.live_ids(|_| true) {
+            self.outbox.remove(id); // it was for the socket
+            self.streams.add(id);
+        }
+    }
+
+    /// The next stream that is to be opened.
+    pub(super) fn open_stream(&mut self) -> Option<Output> {
+        let (now, config) = (self.now, &self.config);
+        let next = &mut self.next_link;
+        let (id, link) =
+            self.streams.iter_mut().find_map(|stream| Some((stream.run, stream.dial.poll_open(now, config, next)?)))?;
+        let run = self.runs.get_mut(id)?;
+        let request = streams::open_request(run, config.link_url.as_deref()?, config);
+        run.asked_again = run.request.is_some() && run.heard;
+        if run.phase == Phase::Queued {
+            run.phase = Phase::Sent;
+            self.arm(id);
+        }
+        Some(Output::Open(link, request))
+    }
+
+    pub(super) fn stream_opened(&mut self, id: RunId) {
+        let (now, config) = (self.now, &self.config);
+        for stream in self.streams.iter_mut().filter(|stream| stream.run == id) {
+            stream.dial.opened(now, config);
+        }
+        let Some(run) = self.runs.get_mut(id) else { return };
+        (run.unacked, run.exposed) = (0, true);
+        match run.phase {
+            Phase::Detached => {
+                run.phase = Phase::Sent;
+                run.interruptions = run.interruptions.saturating_add(1);
+                self.runs.append(id, |unread| unread.push_event(StreamEvent::Reconnected));
+                self.arm(id);
+            }
+            Phase::Cancelling => self.say(id, |address| address.cancel()), // the first one may have been lost
+            _ => {}
+        }
+    }
+
+    pub(super) fn stream_lost(&mut self, id: RunId, loss: Loss) {
+        self.outbox.remove(id);
+        self.dial.note(loss.clone());
+        if let Some(run) = self.runs.get_mut(id) {
+            run.exposed |= !matches!(loss, Loss::Unreached(_));
+            let give_up_at = run.give_up_at;
+            // A refusal says that the service does not have it; after its first words it had.
+            let refused = loss.is_final() && !run.heard && run.request.is_some();
+            match run.phase {
+                _ if refused => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
+                _ if loss.is_final() => self.end(id, Err(RunError::Interrupted(loss.clone())), true),
+                Phase::Sent if !run.exposed => {
+                    run.phase = Phase::Queued;
+                    self.runs.set_deadline(id, give_up_at);
+                }
+                Phase::Sent => self.detach(id, &loss),
+                _ => {}
+            }
+        }
+        let again = self.runs.get(id).is_some_and(super::runs::Run::is_live);
+        for stream in self.streams.iter_mut().filter(|stream| stream.run == id) {
+            stream.dial.lost(self.now, loss.clone(), again, &self.config, &mut self.rng);
+        }
+    }
+}
