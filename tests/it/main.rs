@@ -1,5 +1,7 @@
 //! End to end: real clients, a real server, real interpreters.
 
+agb_sandbox::helper_before_main!();
+
 mod encrypted;
 mod lossy;
 mod quickstart;

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use agb_kernel::{Cell, CellEvent, Execution, Kernel, KernelSpec, Language, Outcome, find_interpreter};
+use agb_sandbox::{Launcher, Policy};
 
 /// Prints the time, computes for 20 ms, and so on: what is printed is read while the cell computes.
 const PRINTS: usize = 50;
@@ -15,8 +17,12 @@ const EMPTY_CELLS: usize = 200;
 /// 100 bytes each.
 const LINES: usize = 100_000;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
+    agb_sandbox::main_if_helper();
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run())
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [language, rounds] = arguments.as_slice() else { return Err("usage: measure LANGUAGE ROUNDS".into()) };
     let language = Language::parse(language)?;
@@ -34,7 +40,10 @@ async fn measure(
     workdir: &Path,
 ) -> Result<BTreeMap<&'static str, f64>, Box<dyn Error>> {
     let programs = Programs::of(language);
-    let spec = KernelSpec::new(language, find_interpreter(language, None)?, workdir);
+    let launcher = Arc::new(Launcher::start("/proc/self/exe")?);
+    let level = launcher.probe().best().ok_or("this machine offers no isolation")?;
+    let policy = Policy::new(level, workdir, 0);
+    let spec = KernelSpec::new(language, find_interpreter(language, None)?, launcher, policy);
     let mut all: BTreeMap<&'static str, Vec<f64>> = BTreeMap::new();
     for _ in 0..rounds {
         let kernel = Kernel::new(spec.clone());
@@ -135,16 +144,21 @@ async fn finish(mut run: Execution) -> Result<usize, Box<dyn Error>> {
     }
 }
 
-/// Proportional memory of this process's children in MiB.
+/// Proportional memory of this process's descendants in MiB: an interpreter's, and the little of what isolates it.
 fn memory_of_children() -> f64 {
-    let own = std::process::id().to_string();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let kib: f64 = processes
-        .filter(|process| {
-            let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-            stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)) == Some(own.as_str())
-        })
-        .filter_map(|process| std::fs::read_to_string(process.path().join("smaps_rollup")).ok())
+    let mut pids = vec![std::process::id()];
+    let mut next = 0;
+    while let Some(pid) = pids.get(next) {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let children = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        let children: Vec<u32> =
+            children.flat_map(|text| text.split(' ').filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>()).collect();
+        pids.extend(children);
+        next += 1;
+    }
+    let kib: f64 = pids[1..]
+        .iter()
+        .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok())
         .filter_map(|text| {
             text.lines().find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse::<f64>().ok())
         })

@@ -1,8 +1,7 @@
 //! The task behind a kernel.
 //!
 //! ```text
-//! Kernel::new ── task: run ── one cell at a time: CellRun ── Process ── the interpreter's tree
-//!                                                              └ thread agb-spawner (one per server) creates it
+//! Kernel::new ── task: run ── one cell at a time: CellRun ── Process ── a sandbox: the interpreter, what it starts
 //! ```
 //!
 //! Everything of a kernel happens in this one task: it takes cells from the queue, starts the process when it needs
@@ -74,14 +73,14 @@ impl Actor<'_> {
     /// Ends what an idle process that died has left, and keeps its last words.
     async fn bury(&mut self) {
         let Some(mut process) = self.process.take() else { return };
-        let death = process.end().await;
+        let death = process.end_closed().await;
         self.background.drain(&mut process, &mut self.buffer);
         tracing::warn!(language = %self.spec.language, pid = process.id(), %death, "an idle kernel died");
         self.obituary = Some(death);
     }
 
     async fn serve(&mut self, job: Job) {
-        if self.process.as_ref().is_some_and(|process| process.is_dead()) {
+        if self.process.as_ref().is_some_and(|process| process.is_dying()) {
             self.bury().await;
         }
         if self.process.is_none() {

@@ -74,13 +74,14 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     let scratch = Scratch::create(spec).map_err(|error| failed(format!("no temporary directory: {error}")))?;
     let mut args: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
     args.push(format!("-Xmx{}k", spec.limits.java_heap >> 10));
-    args.push(format!("-Djava.io.tmpdir={}", scratch.path().display()));
+    args.extend(scratch.as_ref().map(|scratch| format!("-Djava.io.tmpdir={}", scratch.inside())));
     let archive = installed.archive();
     if archive.exists() {
         args.push(format!("-XX:SharedArchiveFile={}", archive.display()));
     }
     args.extend(["-cp".to_owned(), installed.jar().display().to_string(), MAIN.to_owned()]);
-    Ok(Launch { program: installed.java, args, env: Vec::new(), source: "", scratch: Some(scratch) })
+    let readonly = vec![installed.folder];
+    Ok(Launch { program: installed.java, args, env: Vec::new(), readonly, source: "", scratch })
 }
 
 /// What a Java lacks to run kernels; `None` if it lacks nothing. Starts it.

@@ -29,6 +29,7 @@ mod cell_run;
 mod channel;
 mod execution;
 mod harness;
+mod installation;
 mod interpreter;
 mod java;
 mod javascript;
@@ -40,7 +41,6 @@ mod r;
 mod spawn;
 mod spec;
 mod text;
-mod tree;
 
 pub use agb_core::language::Language;
 pub use cell::{
@@ -48,6 +48,7 @@ pub use cell::{
 };
 pub use channel::StdinError;
 pub use execution::{Execution, ExecutionControl};
+pub use installation::readable;
 pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};
 pub use kernel::Kernel;
 #[doc(hidden)]

@@ -2,19 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
+use agb_sandbox::{Child, Command};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::harness::{self, Scratch};
 use crate::message::{FrameBuffer, Message};
-use crate::spawn::{SpawnRequest, Spawned, spawn};
+use crate::spawn::{Spawned, spawn};
 use crate::text::Utf8Decoder;
-use crate::tree::{MARK, Tree};
 use crate::{Death, KernelSpec, ProtocolError, StartError};
 
 /// One read of a pipe takes what is there, up to what a pipe holds.
@@ -25,16 +25,15 @@ pub(crate) const READ_SIZE: usize = 64 << 10;
 /// 1 s: the kernel closes a dying process's files just before it reports its death; this is for a busy machine.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
-/// An interpreter process. Dropping it kills its whole tree.
+/// An interpreter process in a sandbox. Dropping it ends the sandbox, and with it all that runs there.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) stdout: OutputPipe,
     pub(crate) stderr: OutputPipe,
     pub(crate) control: Control,
+    /// Readable once nothing of the sandbox runs any more.
     pidfd: AsyncFd<File>,
     child: Child,
-    tree: Tree,
-    reaped: Option<ExitStatus>,
     /// Last: the directory goes when nothing runs in it any more.
     scratch: Option<Scratch>,
 }
@@ -48,51 +47,44 @@ impl Process {
             reason,
         };
         let launch = harness::prepare(spec).await?;
-        let mark = random_hex().map_err(|error| failed(format!("no random numbers: {error}")))?;
-        let request = SpawnRequest {
-            program: launch.program,
-            args: launch.args,
-            workdir: spec.workdir.clone(),
-            env: environment(spec, launch.env, launch.scratch.as_ref(), &mark),
-        };
-        let spawned = spawn(request).await.map_err(|error| failed(error.to_string()))?;
-        let mut process = Self::adopt(spawned, &mark, spec).map_err(|error| failed(error.to_string()))?;
+        let mut policy = spec.policy.clone();
+        policy.env = environment(spec, launch.env, launch.scratch.as_ref());
+        policy.readonly.extend(launch.readonly);
+        let command = Command::new(launch.program).args(launch.args);
+        let spawned = spawn(Arc::clone(&spec.launcher), policy, command);
+        let spawned = spawned.await.map_err(|error| failed(error.to_string()))?;
+        let mut process = Self::adopt(spawned, spec).map_err(|error| failed(error.to_string()))?;
         process.scratch = launch.scratch;
         process.control.send(crate::message::raw(launch.source.as_bytes()));
         Ok(process)
     }
 
-    fn adopt(spawned: Spawned, mark: &str, spec: &KernelSpec) -> io::Result<Self> {
-        let tree = Tree::new(i32::try_from(spawned.child.id()).expect("a process id is an int"), mark);
-        let doomed = tree.clone();
-        let open = || {
-            Ok(Self {
-                stdout: OutputPipe::new(spawned.stdout)?,
-                stderr: OutputPipe::new(spawned.stderr)?,
-                control: Control::new(spawned.control_in, spawned.control_out, spec.limits.max_control_frame)?,
-                pidfd: watch(spawned.pidfd.into(), Interest::READABLE)?,
-                child: spawned.child,
-                tree,
-                reaped: None,
-                scratch: None,
-            })
-        };
-        open().inspect_err(|_| doomed.kill())
+    fn adopt(spawned: Spawned, spec: &KernelSpec) -> io::Result<Self> {
+        Ok(Self {
+            stdout: OutputPipe::new(spawned.stdout)?,
+            stderr: OutputPipe::new(spawned.stderr)?,
+            control: Control::new(spawned.control_in, spawned.control_out, spec.limits.max_control_frame)?,
+            pidfd: watch(spawned.child.as_fd().try_clone_to_owned()?.into(), Interest::READABLE)?,
+            child: spawned.child,
+            scratch: None,
+        })
     }
 
-    /// The process's number.
-    pub(crate) fn id(&self) -> u32 {
+    /// The process's number, as this machine counts.
+    pub(crate) fn id(&self) -> i32 {
         self.child.id()
     }
 
-    /// Whether the process has died, asked without waiting.
-    pub(crate) fn is_dead(&self) -> bool {
-        let mut poll = libc::pollfd { fd: self.pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-        // SAFETY: one entry, which outlives the call; its descriptor is open.
-        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    /// Whether everything has ended, or is about to since the harness is gone; asked without waiting.
+    pub(crate) fn is_dying(&self) -> bool {
+        let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
+        // That the other end is closed is said without being asked for.
+        let mut polls = [entry(self.pidfd.as_raw_fd(), libc::POLLIN), entry(self.control.incoming.as_raw_fd(), 0)];
+        // SAFETY: two entries, which outlive the call; their descriptors are open.
+        unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) > 0 }
     }
 
-    /// Resolves once the process has died. Cancel-safe.
+    /// Resolves once the process has died and all that it had started is gone. Cancel-safe.
     pub(crate) async fn died(&self) {
         Self::dead(&self.pidfd).await;
     }
@@ -112,20 +104,26 @@ impl Process {
 
     /// Sends SIGINT to the process group.
     pub(crate) fn interrupt(&self) {
-        if self.reaped.is_none() {
-            self.tree.interrupt();
-        }
+        // An error means that it has ended.
+        let _ = self.child.signal_group(libc::SIGINT);
     }
 
-    /// Kills the whole tree, reaps the process and says how it had died; at once if it was dead already.
+    /// Kills everything and says how the process had died; at once if it was dead already.
     pub(crate) async fn end(&mut self) -> Death {
-        if self.reaped.is_none() {
-            let tree = self.tree.clone();
-            // An error means that the runtime is shutting down: `drop` does it then.
-            let _ = tokio::task::spawn_blocking(move || tree.kill()).await;
-            self.died().await;
+        self.child.kill_all();
+        self.died().await;
+        // It has ended, so this does not wait.
+        let status = match self.child.wait() {
+            Ok(status) => status,
+            Err(error) => {
+                tracing::warn!(pid = self.id(), %error, "nobody knows how a kernel has ended");
+                return Death::Signalled(libc::SIGKILL);
+            }
+        };
+        match status.signal() {
+            Some(signal) => Death::Signalled(signal),
+            None => Death::Exited(status.code().unwrap_or(-1)),
         }
-        self.reap()
     }
 
     /// How the process died, after its control channel was closed: of itself, or because we end it now.
@@ -138,56 +136,23 @@ impl Process {
             }
         }
     }
-
-    fn reap(&mut self) -> Death {
-        let status = match self.reaped {
-            Some(status) => status,
-            // It is dead, so this does not wait.
-            None => match self.child.wait() {
-                Ok(status) => *self.reaped.insert(status),
-                Err(error) => {
-                    tracing::warn!(pid = self.child.id(), %error, "a kernel could not be reaped");
-                    return Death::Signalled(libc::SIGKILL);
-                }
-            },
-        };
-        match status.signal() {
-            Some(signal) => Death::Signalled(signal),
-            None => Death::Exited(status.code().unwrap_or(-1)),
-        }
-    }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.reaped.is_none() {
-            self.tree.kill();
-            self.reap();
-        }
-    }
-}
-
-fn environment(
-    spec: &KernelSpec,
-    own: Vec<(String, String)>,
-    scratch: Option<&Scratch>,
-    mark: &str,
-) -> Vec<(String, String)> {
+/// What the program's environment has beyond what every sandbox gives: the last of a name wins.
+fn environment(spec: &KernelSpec, own: Vec<(String, String)>, scratch: Option<&Scratch>) -> Vec<(String, String)> {
     const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let path = match spec.interpreter.parent().and_then(|dir| dir.to_str()) {
+    let interpreter = crate::installation::plain(&spec.interpreter);
+    let path = match interpreter.parent().and_then(|dir| dir.to_str()) {
         // The tools beside the interpreter come first: a virtual environment's `pip`, a version's `npm`.
         Some(dir) if !dir.is_empty() && !PATH.split(':').any(|known| known == dir) => format!("{dir}:{PATH}"),
         _ => PATH.to_owned(),
     };
-    let mut env = vec![
-        ("PATH".to_owned(), path),
-        ("HOME".to_owned(), spec.workdir.display().to_string()),
-        ("LANG".to_owned(), "C.UTF-8".to_owned()),
-    ];
-    env.extend(own);
-    env.extend(spec.env.iter().cloned());
-    env.extend(scratch.map(|scratch| ("TMPDIR".to_owned(), scratch.path().display().to_string())));
-    env.push((MARK.to_owned(), mark.to_owned()));
+    let given = [("PATH".to_owned(), path)].into_iter().chain(own).chain(spec.policy.env.iter().cloned());
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in given.chain(scratch.map(|scratch| ("TMPDIR".to_owned(), scratch.inside()))) {
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
     env
 }
 

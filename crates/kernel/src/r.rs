@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use crate::harness::{Launch, Scratch};
-use crate::{KernelSpec, Language, StartError};
+use crate::{KernelSpec, Language, StartError, installation};
 
 /// What the script sets for the interpreter, as opposed to for its other commands.
 const VARIABLES: [&str; 6] = ["R_HOME", "R_SHARE_DIR", "R_INCLUDE_DIR", "R_DOC_DIR", "R_ARCH", "LD_LIBRARY_PATH"];
@@ -36,13 +36,14 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
         .map_err(failed)?;
     // R makes a directory of its own when it starts, and a file for `-e`.
     let scratch = Scratch::create(spec).map_err(|error| failed(format!("no temporary directory: {error}")))?;
+    let readonly = installation.readable();
     let mut env = installation.env;
     env.push(("R_DEFAULT_PACKAGES".to_owned(), "NULL".to_owned()));
     // The site's profile is the administrator's word; a profile in the working directory is a file among others.
     let args = ["--no-echo", "--no-restore", "--no-save", "--no-environ", "--no-init-file", "-e"];
     let mut args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
     args.push(include_str!("r/boot.R").to_owned());
-    Ok(Launch { program: installation.program, args, env, source: HARNESS, scratch: Some(scratch) })
+    Ok(Launch { program: installation.program, args, env, readonly, source: HARNESS, scratch })
 }
 
 #[derive(Debug, Clone)]
@@ -63,6 +64,12 @@ impl Installation {
         let installation = Self::ask(script)?;
         known.insert(script.to_owned(), installation.clone());
         Ok(installation)
+    }
+
+    /// The directories that the script names, where they are not the system's.
+    fn readable(&self) -> Vec<PathBuf> {
+        let named = self.env.iter().flat_map(|(_, value)| value.split(':')).map(PathBuf::from);
+        named.filter(|path| path.is_absolute() && path.is_dir() && !installation::is_system(path)).collect()
     }
 
     fn ask(script: &Path) -> Result<Self, String> {

@@ -1,7 +1,10 @@
 //! What a kernel is made of: language, interpreter, place, limits.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use agb_sandbox::{Launcher, Policy};
 
 use crate::Language;
 
@@ -12,10 +15,11 @@ pub struct KernelSpec {
     pub language: Language,
     /// The interpreter's executable; see [`find_interpreter`](crate::find_interpreter).
     pub interpreter: PathBuf,
-    /// The directory in which the program runs. It is also the program's `HOME`.
-    pub workdir: PathBuf,
-    /// Environment of the program. It starts from nothing but `PATH`, `HOME` and `LANG`; these come on top.
-    pub env: Vec<(String, String)>,
+    /// What makes the sandbox that the interpreter runs in.
+    pub launcher: Arc<Launcher>,
+    /// Where the program runs, and what it may do there. What the interpreter itself needs to read is added to it, and
+    /// so is a `PATH` with the interpreter's own directory first.
+    pub policy: Policy,
     /// The folder for what is compiled once and used by every kernel: Java's harness. Only this user may write there.
     pub cache: PathBuf,
     /// What bounds the kernel.
@@ -23,14 +27,14 @@ pub struct KernelSpec {
 }
 
 impl KernelSpec {
-    /// A spec with default limits and no environment of its own.
+    /// A spec with default limits.
     #[must_use]
-    pub fn new(language: Language, interpreter: impl Into<PathBuf>, workdir: impl Into<PathBuf>) -> Self {
+    pub fn new(language: Language, interpreter: impl Into<PathBuf>, launcher: Arc<Launcher>, policy: Policy) -> Self {
         Self {
             language,
             interpreter: interpreter.into(),
-            workdir: workdir.into(),
-            env: Vec::new(),
+            launcher,
+            policy,
             cache: default_cache(),
             limits: KernelLimits::default(),
         }
@@ -50,7 +54,7 @@ pub fn default_cache() -> PathBuf {
 /// What bounds a kernel. Each default has its reason beside it.
 #[derive(Debug, Clone)]
 pub struct KernelLimits {
-    /// How long an interrupted program may take to stop before its whole process tree is killed.
+    /// How long an interrupted program may take to stop before it is killed with all that it has started.
     ///
     /// 2 s: loops, sleeps and child processes stop within milliseconds; what has not stopped by then sits in a
     /// native call and will not.

@@ -5,6 +5,8 @@
 //! language, and `AGB_SOAK_SEED`, which a run prints, to see the same mixture again.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+agb_sandbox::helper_before_main!();
+
 #[path = "soak/programs.rs"]
 mod programs;
 #[path = "it/support.rs"]
@@ -17,7 +19,7 @@ use std::time::Duration;
 use agb_kernel::{Cell, Execution, Kernel, KernelSpec, Language, Outcome, find_interpreter};
 
 use crate::programs::{Kind, LANGUAGES, process_name, program};
-use crate::support::{PATIENCE, Ran, Workdir, cache, eventually, finish, processes_in};
+use crate::support::{PATIENCE, Ran, Workdir, cache, eventually, finish, processes_in, spec};
 
 /// Cells of each language in the short one: every kind of cell comes several times, and it stays below a minute on
 /// a machine that is ten times slower.
@@ -51,12 +53,9 @@ fn a_long_session_leaves_nothing() {
 /// One session: a kernel of each language in one directory, and at its end nothing of it is left.
 async fn session(cells: usize, seed: u64) -> Vec<String> {
     let workdir = Workdir::new();
-    let temporary = workdir.path().join("temporary");
-    std::fs::create_dir(&temporary).unwrap();
     let walks = LANGUAGES.map(|language| {
-        let mut spec = KernelSpec::new(language, find_interpreter(language, None).unwrap(), workdir.path());
+        let mut spec = spec(language, find_interpreter(language, None).unwrap(), workdir.root());
         spec.cache = cache();
-        spec.env.push(("TMPDIR".to_owned(), temporary.display().to_string()));
         tokio::spawn(Walk::new(spec, seed).go(cells))
     });
     let mut reports = Vec::new();
@@ -66,7 +65,7 @@ async fn session(cells: usize, seed: u64) -> Vec<String> {
             Err(error) => panic!("AGB_SOAK_SEED={seed}: {error}"),
         }
     }
-    let dir = workdir.path().to_owned();
+    let (dir, temporary) = (workdir.path(), workdir.root().join("tmp"));
     eventually("no process of the session is left", || processes_in(&dir).is_empty()).await;
     let left: Vec<_> = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(left.is_empty(), "temporary files: {left:?}");
@@ -91,7 +90,7 @@ impl Walk {
     fn new(spec: KernelSpec, seed: u64) -> Self {
         Self {
             language: spec.language,
-            dir: spec.workdir.clone(),
+            dir: spec.policy.workdir.clone(),
             random: Random(seed ^ ((spec.language as u64) << 32)),
             kernel: Kernel::new(spec),
             counted: 0,

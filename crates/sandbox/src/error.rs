@@ -137,8 +137,8 @@ pub enum SpawnError {
         /// What it was about: a path, a limit. May be empty.
         detail: String,
     },
-    /// The launcher has ended.
-    #[error("the sandbox launcher has ended, and all sandboxes with it; start a new one")]
+    /// The launcher has ended, and does not come back.
+    #[error("the sandbox launcher has ended, and a new one could not be started")]
     LauncherGone,
     /// The sandbox ended before the program started, without saying why.
     #[error("a sandbox ended while it was made; look for a message of the kernel's (out of memory?)")]

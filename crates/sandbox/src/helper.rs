@@ -34,7 +34,7 @@ mod landlock;
 mod root;
 mod trial;
 
-use host::Host;
+pub(crate) use host::Host;
 
 /// The argument that turns an executable into a launcher.
 pub(crate) const ARGUMENT: &str = "__sandbox-launcher";
@@ -48,16 +48,44 @@ const SOCKET: i32 = 0;
 /// Becomes a sandbox launcher, and never returns, if this process was started as one; otherwise does nothing.
 ///
 /// Call it first thing in `main` of the executable that is given to [`Launcher::start`](crate::Launcher::start),
-/// before any thread is started.
+/// before any thread is started. Executables whose `main` is not theirs, tests, have
+/// [`helper_before_main`](crate::helper_before_main).
 pub fn main_if_helper() {
-    let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|arg| arg == ARGUMENT) && args.next().is_none() {
+    if is_helper() {
         std::panic::set_hook(Box::new(|panic| {
             eprintln!("agb sandbox launcher: {panic}");
             process::exit(101);
         }));
         process::exit(run());
     }
+}
+
+/// Whether this process was started to be a launcher.
+pub(crate) fn is_helper() -> bool {
+    let mut args = std::env::args_os().skip(1);
+    args.next().is_some_and(|arg| arg == ARGUMENT) && args.next().is_none()
+}
+
+/// Lets an executable be a launcher whose `main` is not its own, such as a test's: [`main_if_helper`] is called by the
+/// loader, before `main`.
+///
+/// ```
+/// agb_sandbox::helper_before_main!();
+/// ```
+#[macro_export]
+macro_rules! helper_before_main {
+    () => {
+        const _: () = {
+            extern "C" fn before_main() {
+                $crate::main_if_helper();
+            }
+            // SAFETY: a section of function pointers, which the loader calls in one thread before `main`. The standard
+            // library puts itself before those: the arguments are there. A panic ends the process at `extern "C"`.
+            #[used]
+            #[unsafe(link_section = ".init_array")]
+            static BEFORE_MAIN: extern "C" fn() = before_main;
+        };
+    };
 }
 
 fn run() -> i32 {

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{LauncherError, SpawnError};
-use crate::helper::{ARGUMENT, HELLO};
+use crate::helper::{ARGUMENT, HELLO, Host, is_helper};
 use crate::plan::{MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
 use crate::report::{Offer, Report};
@@ -23,8 +24,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A small process that makes sandboxes for this one, which may be large and have many threads.
 ///
 /// Dropping it ends all its sandboxes. All methods may be called from any thread; they block for milliseconds.
+///
+/// Should the process be killed from outside, then its sandboxes end with it, and the next one is made by a new process.
 #[derive(Debug)]
 pub struct Launcher {
+    program: PathBuf,
+    /// What the process has, too.
+    rights: Host,
+    process: Mutex<Process>,
+}
+
+/// The launcher's process. Dropping it ends it.
+#[derive(Debug)]
+struct Process {
     /// `None` only while it is dropped.
     socket: Option<OwnedFd>,
     process: std::process::Child,
@@ -35,7 +47,26 @@ impl Launcher {
     /// process's own, `/proc/self/exe`.
     pub fn start(program: impl AsRef<Path>) -> Result<Self, LauncherError> {
         let program = program.as_ref();
+        let rights = Host::look()
+            .map_err(|error| LauncherError::NotStarted { program: program.to_owned(), reason: error.to_string() })?;
+        Ok(Self { program: program.to_owned(), rights, process: Mutex::new(Process::start(program)?) })
+    }
+
+    /// The host user that programs of this slot run as, where that is another than the server's: the one that their
+    /// files belong to.
+    #[must_use]
+    pub fn user_of(&self, level: Level, slot: u32) -> Option<u32> {
+        self.rights.slot_user(level, slot)
+    }
+}
+
+impl Process {
+    fn start(program: &Path) -> Result<Self, LauncherError> {
         let not_started = |reason: String| LauncherError::NotStarted { program: program.to_owned(), reason };
+        if is_helper() {
+            // This process was started to be one, went on instead, and would do so for ever.
+            return Err(LauncherError::NotAHelper { program: program.to_owned() });
+        }
         let (socket, its) = socket::pair().map_err(|error| not_started(error.to_string()))?;
         let process = std::process::Command::new(program)
             .arg(ARGUMENT)
@@ -62,6 +93,13 @@ impl Launcher {
         }
     }
 
+    fn kill(&mut self) {
+        // An error means that it is gone already.
+        let _ = self.process.kill();
+    }
+}
+
+impl Launcher {
     /// Starts a program in a new sandbox, with these descriptors as its 0 to 4, and nothing else open.
     ///
     /// Returns when the program runs, or with the step that failed. Pipes are given to the sandbox's user, so that
@@ -75,10 +113,11 @@ impl Launcher {
     /// Uses the last slot, so call it before there are sessions.
     #[must_use]
     pub fn probe(&self) -> Report {
-        Report { levels: Level::ALL.map(|level| (level, self.try_out(level))).into() }
+        Report { levels: Level::ALL.map(|level| (level, self.try_level(level))).into() }
     }
 
-    fn try_out(&self, level: Level) -> Result<Offer, SpawnError> {
+    /// Makes a sandbox at this level and looks around in it; see [`probe`](Self::probe).
+    pub fn try_level(&self, level: Level) -> Result<Offer, SpawnError> {
         let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
         let workdir = TemporaryDir::create().map_err(system("create a directory for a trial sandbox"))?;
         let null =
@@ -105,9 +144,7 @@ impl Launcher {
         // Before anything can be sent: the number of the program's process is read off its message.
         socket::name_senders(control.as_fd()).map_err(system("configure a socket"))?;
         let [stdin, stdout, stderr, input, output] = fds;
-        let launcher = self.socket.as_ref().expect("it is there until this is dropped").as_fd();
-        socket::send(launcher, &bytes, &[stdin, stdout, stderr, input, output, its.as_fd()])
-            .map_err(|_| SpawnError::LauncherGone)?;
+        self.order(&bytes, &[stdin, stdout, stderr, input, output, its.as_fd()])?;
         drop(its);
 
         let (mut init, mut pid, mut running) = (None, None, None);
@@ -136,19 +173,32 @@ impl Launcher {
         }
     }
 
+    /// Gives a plan to the launcher's process, or to a new one if that has ended.
+    fn order(&self, plan: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SpawnError> {
+        let mut process = self.process();
+        let send = |process: &Process| {
+            socket::send(process.socket.as_ref().expect("it is there until this is dropped").as_fd(), plan, fds)
+        };
+        if send(&process).is_ok() {
+            return Ok(());
+        }
+        *process = Process::start(&self.program).map_err(|_| SpawnError::LauncherGone)?;
+        send(&process).map_err(|_| SpawnError::LauncherGone)
+    }
+
     /// The launcher's process number.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process.id()
+        self.process().process.id()
     }
 
-    fn kill(&mut self) {
-        // An error means that it is gone already.
-        let _ = self.process.kill();
+    fn process(&self) -> MutexGuard<'_, Process> {
+        // It is replaced in one step.
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Launcher {
+impl Drop for Process {
     fn drop(&mut self) {
         drop(self.socket.take()); // it ends at this
         let _ = self.process.wait();

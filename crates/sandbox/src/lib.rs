@@ -60,5 +60,5 @@ pub use helper::main_if_helper;
 pub use launcher::Launcher;
 pub use level::{Level, UnknownLevel};
 pub use limits::Limits;
-pub use policy::{Command, HOME, Network, Policy, SLOTS};
+pub use policy::{Command, HOME, Network, Policy, SLOTS, UnknownNetwork};
 pub use report::{Offer, Report};

@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::Stage;
 use crate::{Command, Level, Limits, Network, Policy, SpawnError};
@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     /// With the program's name as the first.
     pub(crate) args: Vec<CString>,
     pub(crate) env: Vec<CString>,
+    /// Relative to the working directory.
+    pub(crate) dir: PathBuf,
     /// Look around instead of running the program.
     pub(crate) trial: bool,
 }
@@ -32,10 +34,11 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, SpawnError> {
         let mut out = Writer(Vec::with_capacity(1 << 10));
-        let Policy { level, workdir, mount_at, readonly, limits, network, env: _, slot } = &self.policy;
+        let Policy { level, workdir, mount_at, tmp, readonly, limits, network, env: _, slot } = &self.policy;
         out.number(*level as u64);
         out.path(workdir);
         out.path(mount_at);
+        out.list(tmp.as_slice(), |out, path| out.path(path));
         out.list(readonly, |out, path| out.path(path));
         let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, nice } = limits;
         for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
@@ -50,6 +53,7 @@ impl Plan {
         out.bytes(self.program.as_bytes());
         out.list(&self.args, |out, arg| out.bytes(arg.as_bytes()));
         out.list(&self.env, |out, entry| out.bytes(entry.as_bytes()));
+        out.path(&self.dir);
         out.number(u64::from(self.trial));
         if out.0.len() > MAX_PLAN {
             return Err(SpawnError::TooLarge { size: out.0.len(), limit: MAX_PLAN });
@@ -62,6 +66,7 @@ impl Plan {
         let mut input = Reader(bytes);
         let level = *Level::ALL.get(usize::try_from(input.number()?).ok()?)?;
         let (workdir, mount_at) = (input.path()?, input.path()?);
+        let tmp = input.list(Reader::path)?.pop();
         let readonly = input.list(Reader::path)?;
         let limits = Limits {
             memory: input.number()?,
@@ -79,12 +84,14 @@ impl Plan {
         };
         let slot = u32::try_from(input.number()?).ok()?;
         let mut policy = Policy::new(level, workdir, slot);
-        (policy.mount_at, policy.readonly, policy.limits, policy.network) = (mount_at, readonly, limits, network);
+        (policy.mount_at, policy.tmp, policy.readonly) = (mount_at, tmp, readonly);
+        (policy.limits, policy.network) = (limits, network);
         let program = input.string()?;
         let args = input.list(Reader::string)?;
         let env = input.list(Reader::string)?;
+        let dir = input.path()?;
         let trial = input.number()? != 0;
-        input.0.is_empty().then_some(Self { policy, program, args, env, trial })
+        input.0.is_empty().then_some(Self { policy, program, args, env, dir, trial })
     }
 
     /// Checks what can be checked without looking at the machine, and completes the rest.
@@ -102,6 +109,9 @@ impl Plan {
         if !policy.workdir.is_dir() {
             return invalid(format!("the working directory {} is not a directory", policy.workdir.display()));
         }
+        if let Some(tmp) = &mut policy.tmp {
+            *tmp = real(tmp, "the directory for temporary files")?;
+        }
         for path in &policy.readonly {
             real(path, "the read-only path")?;
             if is_under_tmp(path) && policy.level.has_namespaces() {
@@ -110,8 +120,7 @@ impl Plan {
         }
         let plain = |path: &Path| {
             let mut parts = path.components();
-            parts.next() == Some(std::path::Component::RootDir)
-                && parts.all(|part| matches!(part, std::path::Component::Normal(_)))
+            parts.next() == Some(Component::RootDir) && parts.all(|part| matches!(part, Component::Normal(_)))
         };
         for path in policy.readonly.iter().chain([&policy.mount_at, &command.program]) {
             if !plain(path) {
@@ -121,13 +130,16 @@ impl Plan {
         if policy.mount_at.components().count() < 2 || RESERVED.iter().any(|dir| policy.mount_at.starts_with(dir)) {
             return invalid(format!("{} is a place of the system's", policy.mount_at.display()));
         }
+        if !command.dir.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
+            return invalid(format!("{} is not a path below the working directory", command.dir.display()));
+        }
         let program = c_string(command.program.as_os_str().as_bytes(), "the program's path")?;
         let mut args = vec![program.clone()];
         for arg in &command.args {
             args.push(c_string(arg.as_bytes(), "an argument")?);
         }
         let env = environment(&policy)?;
-        Ok(Self { policy, program, args, env, trial })
+        Ok(Self { policy, program, args, env, dir: command.dir.clone(), trial })
     }
 }
 
@@ -152,10 +164,11 @@ fn c_string(bytes: &[u8], what: &str) -> Result<CString, SpawnError> {
 
 fn environment(policy: &Policy) -> Result<Vec<CString>, SpawnError> {
     let home = policy.workdir_inside().to_string_lossy();
-    let tmp = match policy.level {
-        Level::Namespaces | Level::NamespacesRoot => "/tmp".to_owned(),
-        Level::Landlock => format!("{home}/{TMP}"),
-        Level::None => std::env::temp_dir().to_string_lossy().into_owned(),
+    let tmp = match (policy.level, &policy.tmp) {
+        (Level::Namespaces | Level::NamespacesRoot, _) => "/tmp".to_owned(),
+        (_, Some(tmp)) => tmp.to_string_lossy().into_owned(),
+        (Level::Landlock, None) => format!("{home}/{TMP}"),
+        (Level::None, None) => std::env::temp_dir().to_string_lossy().into_owned(),
     };
     let defaults = [
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
@@ -307,9 +320,11 @@ mod tests {
     fn a_plan_survives_the_way_to_the_launcher() {
         let mut policy = Policy::new(Level::Landlock, "/", 7);
         policy.readonly = vec!["/usr".into()];
+        policy.tmp = Some("/".into());
         policy.network = Network::Host;
         policy.limits.memory = 5;
-        let plan = Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]), true).expect("it is valid");
+        let plan =
+            Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]).in_dir("a"), true).expect("it is valid");
         let bytes = plan.encode().expect("it is small");
         assert_eq!(Plan::decode(&bytes), Some(plan));
         for end in 0..bytes.len() {

@@ -1,6 +1,8 @@
 //! What is to be run, and what it may do.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use crate::{Level, Limits};
 
@@ -23,6 +25,32 @@ pub enum Network {
     Host,
 }
 
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Host => "host",
+        })
+    }
+}
+
+/// A name that is no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no network: use none or host")]
+pub struct UnknownNetwork(pub String);
+
+impl FromStr for Network {
+    type Err = UnknownNetwork;
+
+    fn from_str(name: &str) -> Result<Self, UnknownNetwork> {
+        match name {
+            "none" => Ok(Self::None),
+            "host" => Ok(Self::Host),
+            _ => Err(UnknownNetwork(name.to_owned())),
+        }
+    }
+}
+
 /// What a program may do. Build one with [`Policy::new`] and change what needs changing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +64,10 @@ pub struct Policy {
     /// Where the working directory appears inside, absolute; by default [`HOME`]. At the levels without namespaces
     /// it appears where it is.
     pub mount_at: PathBuf,
+    /// A second directory that the program may write, absolute, for temporary files: the sandboxes of one session share
+    /// what is in it. With namespaces it is `/tmp` there, elsewhere `TMPDIR` says where it is. `None`: each sandbox has
+    /// temporary files of its own, in memory where it has namespaces.
+    pub tmp: Option<PathBuf>,
     /// Directories and files outside the system's own (`/usr`, a few of `/etc`) that the program may read and
     /// execute, absolute: the image, a virtual environment, an interpreter elsewhere. They appear where they are.
     pub readonly: Vec<PathBuf>,
@@ -59,6 +91,7 @@ impl Policy {
             level,
             workdir: workdir.into(),
             mount_at: PathBuf::from(HOME),
+            tmp: None,
             readonly: Vec::new(),
             limits: Limits::default(),
             network: Network::None,
@@ -81,13 +114,23 @@ pub struct Command {
     pub program: PathBuf,
     /// The arguments after the program's name.
     pub args: Vec<String>,
+    /// Where it starts, relative to the working directory; empty: there. Links on the way are followed inside the
+    /// sandbox, where they lead nowhere else.
+    pub dir: PathBuf,
 }
 
 impl Command {
     /// A program without arguments.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), args: Vec::new() }
+        Self { program: program.into(), args: Vec::new(), dir: PathBuf::new() }
+    }
+
+    /// Starts it in a directory below the working directory.
+    #[must_use]
+    pub fn in_dir(mut self, dir: impl Into<PathBuf>) -> Self {
+        self.dir = dir.into();
+        self
     }
 
     /// Adds arguments.

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
+use agb_sandbox::Network;
 
 use crate::image::Images;
+use crate::isolation::Isolation;
 use crate::keys::ApiKey;
 use crate::tls::TlsFiles;
 
@@ -43,6 +45,14 @@ pub struct Config {
     /// The folder for what is compiled once and used by every session: what runs inside Java. Only the server's user may
     /// write there.
     pub cache_dir: PathBuf,
+    /// How programs are isolated.
+    pub isolation: Isolation,
+    /// What programs reach over the network.
+    pub network: Network,
+    /// What each program may use up.
+    pub sandbox: agb_sandbox::Limits,
+    /// The executable that makes sandboxes; its `main` must begin with [`agb_sandbox::main_if_helper`].
+    pub launcher: PathBuf,
     /// What is too much, too long, too often.
     pub limits: Limits,
 }
@@ -60,6 +70,10 @@ impl Config {
             images: Images::default(),
             data_dir: std::env::temp_dir(),
             cache_dir: agb_kernel::default_cache(),
+            isolation: Isolation::Auto,
+            network: Network::None,
+            sandbox: agb_sandbox::Limits::default(),
+            launcher: "/proc/self/exe".into(),
             limits: Limits::default(),
         }
     }

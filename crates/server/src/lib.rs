@@ -31,7 +31,7 @@
 //!
 //! | where | what |
 //! | --- | --- |
-//! | session data | `extensions`: [`EXTENSIONS`]; `imageId` |
+//! | session data | `extensions`: [`EXTENSIONS`]; `imageId`; `isolation`: the level at which programs are isolated |
 //! | a run that asked for an extension (`window`) | each event has `seq`, from 1; the first is `started` with `extensions`, when the interpreter has the program |
 //! | `error` events | `error` has `name`, `value`, `traceback` beside `code`, `message`, `traceId` |
 //! | `stdout`, `stderr` events | `background: true` on what earlier runs have left behind and was written before this one |
@@ -50,6 +50,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use agb_server::{Config, Server};
 //!
+//! agb_sandbox::main_if_helper(); // first in `main`: the server starts this executable anew, to make sandboxes
 //! let server = Server::new(Config::new("a key".into()))?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! println!("http://{}", listener.local_addr()?);
@@ -57,6 +58,9 @@
 //! # Ok(())
 //! # }
 //! ```
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("agb-server isolates what it runs by means of Linux, and is for Linux only");
 
 mod access;
 mod config;
@@ -66,11 +70,13 @@ mod door;
 pub mod fuzzing;
 mod http;
 mod image;
+mod isolation;
 mod keys;
 mod metrics;
 mod random;
 mod rate;
 mod reload;
+mod root;
 mod run;
 mod server;
 mod session;
@@ -83,6 +89,7 @@ pub use http::{InvalidOrigin, InvalidPublicUrl};
 pub use image::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,
 };
+pub use isolation::{Isolation, IsolationError};
 pub use keys::{ApiKey, KeysError};
 pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};

@@ -1,5 +1,6 @@
 //! The command `agb-server`.
 
+mod doctor;
 mod images;
 
 use std::future::pending;
@@ -11,13 +12,15 @@ use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
-use agb_server::{ApiKey, Config, Limits, Server, TlsFiles};
+use agb_sandbox::Network;
+use agb_server::{ApiKey, Config, Isolation, Limits, Server, TlsFiles};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, Signal, SignalKind};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
+use crate::doctor::Doctor;
 use crate::images::{ImagesCommand, Place};
 
 /// A local server that speaks AGB's wire and really runs the code.
@@ -34,6 +37,8 @@ enum Command {
     Serve(Box<Serve>),
     /// List the images that sessions can be created from, with what they have and what is missing.
     Images(ImagesCommand),
+    /// Tell how programs can be isolated on this machine, and what is missing.
+    Doctor(Doctor),
 }
 
 #[derive(Args)]
@@ -84,6 +89,13 @@ struct Serve {
     java: Option<PathBuf>,
     #[command(flatten)]
     place: Place,
+    /// How programs are isolated: auto takes the strongest of namespaces, namespaces-root and landlock that this machine
+    /// offers (see `agb-server doctor`); none gives them the server's own rights.
+    #[arg(long, default_value_t = Isolation::Auto, value_name = "LEVEL")]
+    isolation: Isolation,
+    /// What programs reach over the network: none, or host for all that this machine reaches.
+    #[arg(long, default_value_t = Network::None, value_name = "NETWORK")]
+    network: Network,
     /// The folder below which sessions get theirs; else the system's temporary one.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -205,9 +217,11 @@ struct LimitArgs {
 }
 
 fn main() -> ExitCode {
+    agb_sandbox::main_if_helper();
     let serve = match Cli::parse().command {
         Command::Serve(serve) => serve,
         Command::Images(command) => return command.run().map_or_else(fail, |()| ExitCode::SUCCESS),
+        Command::Doctor(command) => return command.run().map_or_else(fail, |()| ExitCode::SUCCESS),
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
@@ -274,6 +288,10 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         images: serve.place.images()?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
+        isolation: serve.isolation,
+        network: serve.network,
+        sandbox: defaults.sandbox,
+        launcher: defaults.launcher,
         limits: limits(&serve.limits)?,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
         api_keys_file: serve.api_keys_file,

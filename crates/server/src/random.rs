@@ -13,6 +13,13 @@ pub(crate) fn hex<const N: usize>() -> String {
     HEXLOWER.encode(&bytes)
 }
 
+/// Any number below this one. Slightly uneven, which is no matter where nothing is to be guessed.
+pub(crate) fn below(limit: u32) -> u32 {
+    let mut bytes = [0_u8; 4];
+    getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
+    u32::from_le_bytes(bytes) % limit
+}
+
 /// A session's id: 128 bits, since knowing it must not come from guessing, although it alone opens nothing.
 pub(crate) fn session_id() -> String {
     format!("session-{}", hex::<16>())

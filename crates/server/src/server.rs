@@ -24,6 +24,7 @@ use crate::access::Accesses;
 use crate::config::Config;
 use crate::door::Door;
 use crate::http::{self, Address, ApiError, InvalidOrigin, InvalidPublicUrl, Origins};
+use crate::isolation::{IsolationError, Sandboxes};
 use crate::keys::{Keys, KeysError};
 use crate::metrics::Metrics;
 use crate::rate::Rate;
@@ -67,6 +68,9 @@ pub enum StartError {
     /// An allowed origin is none.
     #[error(transparent)]
     Origin(#[from] InvalidOrigin),
+    /// Programs cannot be isolated as they should be.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
     /// There is no place for the sessions.
     #[error("no folder could be made in {folder}: {error}; choose another with --data-dir")]
     DataDir {
@@ -100,8 +104,10 @@ impl Shared {
 impl Server {
     /// A server that listens nowhere yet. Call it inside a tokio runtime: its sessions are tasks of it.
     ///
+    /// Blocks for some ten milliseconds: isolation is tried before it is relied on.
+    ///
     /// # Errors
-    /// When the configuration makes no sense, or there is no place for the sessions.
+    /// When the configuration makes no sense, programs cannot be isolated, or there is no place for the sessions.
     pub fn new(config: Config) -> Result<Self, StartError> {
         let rate = Rate::of(&config.limits);
         let keys = Keys::new(config.api_keys.clone(), config.api_keys_file.clone(), rate)?;
@@ -109,8 +115,9 @@ impl Server {
         let address = config.public_url.as_deref().map(Address::parse).transpose()?;
         let origins = Origins::parse(&config.allow_origins)?;
         let config = Arc::new(config);
+        let sandboxes = Sandboxes::start(Arc::clone(&config))?;
         let metrics = Arc::new(Metrics::default());
-        let sessions = Sessions::new(Arc::clone(&config), Arc::clone(&metrics))
+        let sessions = Sessions::new(Arc::clone(&config), sandboxes, Arc::clone(&metrics))
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
         let accesses = Accesses::default();
         Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses, origins, keys, metrics, tls }) })

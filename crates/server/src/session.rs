@@ -9,6 +9,7 @@
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
 mod folder;
+mod owner;
 mod tokens;
 mod use_clock;
 
@@ -27,12 +28,14 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub(crate) use self::folder::{Folder, PathError};
+pub(crate) use self::owner::ActAs;
 use self::tokens::Tokens;
 pub(crate) use self::tokens::Verdict;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::config::{Config, Limits};
 use crate::image::Image;
+use crate::isolation::Slot;
 use crate::metrics::{Metrics, RunMeter};
 use crate::random;
 use crate::rate::{Bucket, Rate};
@@ -48,6 +51,7 @@ pub(crate) struct Session {
     tokens: Mutex<Tokens>,
     bucket: Bucket,
     folder: Folder,
+    slot: Slot,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
@@ -204,6 +208,7 @@ impl Session {
         ordinal: u64,
         new: NewSession,
         folder: Folder,
+        slot: Slot,
         config: Arc<Config>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
@@ -214,6 +219,7 @@ impl Session {
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
             bucket: Bucket::new(Rate::of(&config.limits)),
             folder,
+            slot,
             config,
             metrics,
             stage: watch::Sender::new(Stage::Running),
@@ -256,6 +262,11 @@ impl Session {
 
     pub(crate) fn folder(&self) -> &Folder {
         &self.folder
+    }
+
+    /// What its programs are isolated by.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -449,11 +460,11 @@ impl Session {
         let given = self.config.interpreters.get(&language).cloned().or_else(|| self.image.interpreter(language));
         let interpreter = agb_kernel::find_interpreter(language, given.as_deref())
             .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
+        let policy = self.slot.policy(&self.folder, self.image.env(), Vec::new());
         Ok(KernelSpec {
             cache: self.config.cache_dir.clone(),
-            env: self.image.env(),
             limits: KernelLimits { queued_cells: self.config.limits.max_runs, ..KernelLimits::default() },
-            ..KernelSpec::new(language, interpreter, self.folder.work())
+            ..KernelSpec::new(language, interpreter, self.slot.launcher(), policy)
         })
     }
 }

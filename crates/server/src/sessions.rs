@@ -5,8 +5,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -18,15 +16,18 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::isolation::Sandboxes;
 use crate::metrics::{Metrics, Released};
 use crate::random;
+use crate::root::Root;
 use crate::session::{Folder, NewSession, Session, Stage};
 
 /// All sessions of a server, and the folder that theirs lie in.
 pub(crate) struct Sessions {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
-    root: PathBuf,
+    sandboxes: Arc<Sandboxes>,
+    root: Root,
     all: Mutex<All>,
     next_ordinal: AtomicU64,
     created: Arc<Notify>,
@@ -64,15 +65,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Sessions {
     /// No session yet, and a private folder for them.
-    pub(crate) fn new(config: Arc<Config>, metrics: Arc<Metrics>) -> io::Result<Arc<Self>> {
-        let root = config.data_dir.join(format!("agb-server-{}", random::hex::<8>()));
-        std::fs::DirBuilder::new().mode(0o700).create(&root)?;
-        // Canonical: programs see their working directory so, and their absolute paths are compared with it.
-        let root = root.canonicalize()?;
+    pub(crate) fn new(config: Arc<Config>, sandboxes: Arc<Sandboxes>, metrics: Arc<Metrics>) -> io::Result<Arc<Self>> {
+        let root = Root::create(&config.data_dir, sandboxes.has_users())?;
         let created = Arc::new(Notify::new());
         let sessions = Arc::new(Self {
             config,
             metrics,
+            sandboxes,
             root,
             all: Mutex::default(),
             next_ordinal: AtomicU64::new(1),
@@ -93,8 +92,9 @@ impl Sessions {
             return Err(CreateError::Full { limit });
         }
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
-        let folder = Folder::create(&self.root, &format!("{ordinal}-{}", random::hex::<4>()))?;
-        let session = Session::new(ordinal, new, folder, Arc::clone(&self.config), Arc::clone(&self.metrics));
+        let slot = self.sandboxes.slot()?;
+        let folder = Folder::create(self.root.path(), &format!("{ordinal}-{}", random::hex::<4>()), &slot)?;
+        let session = Session::new(ordinal, new, folder, slot, Arc::clone(&self.config), Arc::clone(&self.metrics));
         all.by_id.insert(session.id().to_owned(), Arc::clone(&session));
         drop(all);
         self.metrics.session_created();
@@ -165,11 +165,7 @@ impl Sessions {
         self.drain(Duration::ZERO).await;
         let sessions = self.list();
         join_all(sessions.iter().map(|session| self.release(session, Released::Ending))).await;
-        if let Err(error) = std::fs::remove_dir_all(&self.root)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(%error, folder = %self.root.display(), "the server's folder could not be removed");
-        }
+        self.root.remove();
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
@@ -181,7 +177,7 @@ impl Sessions {
 impl Drop for Sessions {
     fn drop(&mut self) {
         // A server that was dropped without being closed: the kernels end with their handles, the files go here.
-        let _ = std::fs::remove_dir_all(&self.root);
+        self.root.remove();
     }
 }
 

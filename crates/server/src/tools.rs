@@ -22,7 +22,7 @@ use self::args::Args;
 pub(crate) use self::changes::FileChanges;
 use self::error::ToolError;
 use crate::run::event::weight_of;
-use crate::session::{Busy, Session};
+use crate::session::{ActAs, Busy, Session};
 
 /// A tool of a session.
 #[derive(Debug)]
@@ -215,6 +215,10 @@ impl Tool {
 }
 
 fn file_tool(name: &str, session: &Session, args: &Args) -> Result<String, ToolError> {
+    // What a tool makes belongs to the session's programs, and what they may not open, a tool may not either.
+    let _user = ActAs::user(session.slot().user()).map_err(|error| {
+        ToolError::Report(format!("the session's files cannot be used in its programs' name: {error}"))
+    })?;
     match name {
         "create_directory" => edit_files::create_directory(session, args),
         "edit_file" => edit_files::edit_file(session, args),

@@ -8,7 +8,9 @@ use agb_kernel::{
     interpreter_lacks,
 };
 
-use crate::support::{PATIENCE, Subject, cache, eventually, finish, kernel, kernel_with, next, processes_in, until};
+use crate::support::{
+    PATIENCE, Subject, Workdir, cache, eventually, finish, kernel, kernel_with, next, processes_in, spec, until,
+};
 
 fn java() -> Subject {
     kernel(Language::Java)
@@ -485,8 +487,10 @@ async fn what_is_no_text_does_not_break_the_channel() {
 async fn temporary_files_go_with_the_kernel() {
     let java = java();
     let dir = java.output("System.out.print(File.createTempFile(\"abc\", \"b\").getParent());").await;
-    let dir = PathBuf::from(dir);
-    assert!(dir.exists());
+    // One directory in the session's: the program sees that one as /tmp where it has a file system of its own.
+    let name = PathBuf::from(dir).file_name().unwrap().to_owned();
+    let dir = java.workdir.root().join("tmp").join(name);
+    assert!(dir.exists(), "{dir:?}");
     let ran = java.run("new ProcessBuilder(\"setsid\", \"sleep\", \"1000\").start();\nSystem.exit(0);").await;
     assert_eq!(ran.end.outcome, Outcome::Killed(Death::Exited(0)));
     eventually("the directory is gone", || !dir.exists()).await;
@@ -516,6 +520,7 @@ async fn what_cannot_compile_is_said_to_be_no_jdk() {
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         path
     };
+    let workdir = Workdir::new();
     for (interpreter, needle) in [
         (PathBuf::from("/absent/java"), "/absent/java could not be run"),
         ("/bin/false".into(), "/bin/false is no Java of version 17 or later; install a JDK"),
@@ -525,7 +530,7 @@ async fn what_cannot_compile_is_said_to_be_no_jdk() {
             "(module jdk.jshell): it is a runtime only; install a JDK (on Debian: apt-get install openjdk-17-jdk-headless)",
         ),
     ] {
-        let spec = KernelSpec { cache: cache(), ..KernelSpec::new(Language::Java, &interpreter, &dir) };
+        let spec = KernelSpec { cache: cache(), ..spec(Language::Java, &interpreter, workdir.root()) };
         let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
         let Outcome::NotStarted(error @ StartError::Prepare { .. }) = outcome else { panic!("{outcome:?}") };
         assert!(error.to_string().contains(needle), "{error}");
@@ -539,7 +544,9 @@ async fn a_cache_that_others_can_write_to_is_refused() {
     let dir = std::env::temp_dir().join(format!("agb-open-cache-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::set_permissions(&dir, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let mut spec = KernelSpec::new(Language::Java, agb_kernel::find_interpreter(Language::Java, None).unwrap(), &dir);
+    let workdir = Workdir::new();
+    let java = agb_kernel::find_interpreter(Language::Java, None).unwrap();
+    let mut spec = spec(Language::Java, java, workdir.root());
     spec.cache = dir.clone();
     let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
     std::fs::remove_dir_all(&dir).unwrap();

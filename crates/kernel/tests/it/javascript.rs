@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use agb_kernel::{Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, find_interpreter};
+use agb_kernel::{Cell, CellEvent, Death, Kernel, Language, Outcome, find_interpreter};
 
-use crate::support::{PATIENCE, Subject, finish, kernel, kernel_with, next};
+use crate::support::{PATIENCE, Subject, Workdir, finish, kernel, kernel_with, next, spec};
 
 fn node() -> Subject {
     kernel(Language::JavaScript)
@@ -117,8 +117,9 @@ async fn a_cell_is_the_main_program() {
 
 #[tokio::test]
 async fn a_full_heap_is_told_as_such() {
-    let mut spec = KernelSpec::new(Language::JavaScript, find_interpreter(Language::JavaScript, None).unwrap(), "/tmp");
-    spec.env.push(("NODE_OPTIONS".to_owned(), "--max-old-space-size=30".to_owned()));
+    let workdir = Workdir::new();
+    let mut spec = spec(Language::JavaScript, find_interpreter(Language::JavaScript, None).unwrap(), workdir.root());
+    spec.policy.env.push(("NODE_OPTIONS".to_owned(), "--max-old-space-size=30".to_owned()));
     let kernel = Kernel::new(spec);
     let code = "console.log('begin');\nconst hog = [];\nfor (;;) hog.push({ n: [hog.length] });";
     let ran = finish(kernel.run(Cell::new(code, PATIENCE))).await;

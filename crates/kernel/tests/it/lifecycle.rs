@@ -1,12 +1,11 @@
 //! Queues, interrupts, deaths, restarts, forgeries; and nothing that stays behind.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agb_kernel::{
-    Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, ProtocolError, StartError, StdinError,
-};
+use agb_kernel::{Cell, CellEvent, Death, Kernel, Language, Outcome, ProtocolError, StartError, StdinError};
 
-use crate::support::{PATIENCE, eventually, finish, kernel, kernel_with, next, processes_in, until};
+use crate::support::{PATIENCE, Workdir, eventually, finish, kernel, kernel_with, next, processes_in, spec, until};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -95,7 +94,7 @@ async fn what_cannot_be_interrupted_is_killed_with_all_it_started() {
                 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])\nprint('on')\nsum(range(10**12))";
     let mut run = python.start(code);
     until(&mut run, "on").await;
-    let dir = python.workdir.path().to_owned();
+    let dir = python.workdir.path();
     eventually("both sleeps run", || processes_in(&dir).iter().filter(|(_, name)| name.trim() == "sleep").count() == 2)
         .await;
     let start = Instant::now();
@@ -160,9 +159,10 @@ async fn a_forked_child_does_not_hide_the_death_of_its_parent() {
 #[tokio::test]
 async fn a_death_between_two_cells_is_told_to_the_second() {
     let python = kernel(Language::Python);
-    let pid: i32 = python.value("import os\nx = 1\nos.getpid()").await.unwrap().parse().unwrap();
+    python.run("import os").await;
+    assert_eq!(processes_in(python.workdir.path()).len(), 1);
     python.output("import threading, time\ndef end():\n    time.sleep(0.05)\n    os._exit(3)\nthreading.Thread(target=end).start()").await;
-    eventually("the process is gone", || !std::path::Path::new(&format!("/proc/{pid}")).exists()).await;
+    eventually("the process is gone", || processes_in(python.workdir.path()).is_empty()).await;
     let ran = python.run("1").await;
     assert_eq!(ran.value().as_deref(), Some("1"));
     assert!(ran.stderr().contains("exited with code 3"), "{ran:#?}");
@@ -227,7 +227,7 @@ async fn dropping_the_last_handle_kills_the_kernel() {
     let python = kernel(Language::Python);
     let other = python.kernel.clone();
     python.run("import subprocess\np = subprocess.Popen(['sleep', '1000'])").await;
-    let dir = python.workdir.path().to_owned();
+    let dir = python.workdir.path();
     assert_eq!(processes_in(&dir).len(), 2);
     let workdir = python.workdir;
     drop(python.kernel);
@@ -252,9 +252,9 @@ fn a_runtime_that_ends_takes_its_kernels_along() {
 
 #[tokio::test]
 async fn an_interpreter_that_does_not_start_says_why() {
-    let dir = std::env::temp_dir();
+    let workdir = Workdir::new();
     let start = async |interpreter: &str, timeout: Option<Duration>| {
-        let mut spec = KernelSpec::new(Language::Python, interpreter, &dir);
+        let mut spec = spec(Language::Python, interpreter, workdir.root());
         spec.limits.start_timeout = timeout.unwrap_or(spec.limits.start_timeout);
         finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome
     };
@@ -264,7 +264,7 @@ async fn an_interpreter_that_does_not_start_says_why() {
     assert_eq!(death, Death::Exited(1));
     let Outcome::NotStarted(StartError::Died { stderr, .. }) = start("/bin/ls", None).await else { panic!() };
     assert!(stderr.contains("ls:"), "{stderr}");
-    let sleeper = std::env::temp_dir().join(format!("agb-sleeper-{}", std::process::id()));
+    let sleeper = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("agb-sleeper-{}", std::process::id()));
     std::fs::write(&sleeper, "#!/bin/sh\nexec sleep 1000\n").unwrap();
     std::fs::set_permissions(&sleeper, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let outcome = start(sleeper.to_str().unwrap(), Some(SHORT)).await;
@@ -291,26 +291,26 @@ async fn victim() {
     let mut runs = Vec::new();
     for (language, code) in [(Language::Python, "while True: pass"), (Language::JavaScript, "while (true) {}")] {
         let interpreter = agb_kernel::find_interpreter(language, None).unwrap();
-        let kernel = Kernel::new(KernelSpec::new(language, interpreter, &dir));
+        let kernel = Kernel::new(spec(language, interpreter, Path::new(&dir)));
         let mut run = kernel.run(Cell::new(code, PATIENCE));
         assert_eq!(next(&mut run).await, Some(CellEvent::Started));
         runs.push((kernel, run));
     }
-    std::fs::write(std::path::Path::new(&dir).join("busy"), "").unwrap();
+    std::fs::write(Path::new(&dir).join("busy"), "").unwrap();
     tokio::time::sleep(PATIENCE).await;
 }
 
 #[tokio::test]
 async fn the_death_of_the_server_ends_its_kernels() {
     let subject = kernel(Language::Python); // for its directory
-    let dir = subject.workdir.path().to_owned();
+    let (root, dir) = (subject.workdir.root().to_owned(), subject.workdir.path());
     let mut server = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "lifecycle::victim", "--ignored", "--nocapture"])
-        .env("AGB_TEST_VICTIM", &dir)
+        .env("AGB_TEST_VICTIM", &root)
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();
-    eventually("both kernels are busy", || dir.join("busy").exists()).await;
+    eventually("both kernels are busy", || root.join("busy").exists()).await;
     assert_eq!(processes_in(&dir).len(), 2);
     server.kill().unwrap();
     server.wait().unwrap();

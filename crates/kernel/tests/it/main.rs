@@ -1,6 +1,8 @@
 //! Real interpreters, driven through the public interface. A language that is not installed fails its tests.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+agb_sandbox::helper_before_main!();
+
 mod background;
 mod image;
 mod java;

@@ -3,7 +3,7 @@
 use agb_kernel::{Cell, CellEvent, Language, Outcome};
 use serde_json::json;
 
-use crate::support::{PATIENCE, Subject, kernel, next};
+use crate::support::{PATIENCE, Subject, home, kernel, next};
 
 fn python() -> Subject {
     kernel(Language::Python)
@@ -16,7 +16,7 @@ async fn commands_run_in_a_shell() {
     assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("hello Ada Ada\nafter\n", "oops\n"), "{ran:#?}");
     assert_eq!(python.output("for i in range(2):\n    !echo {i * 10}").await, "0\n10\n");
     assert_eq!(python.output("!echo 'a b' | awk '{print $2}'").await, "b\n", "braces of another language stay");
-    assert_eq!(python.output("!echo $HOME {{x}}").await, format!("{} {{x}}\n", python.workdir.path().display()));
+    assert_eq!(python.output("!echo $HOME {{x}}").await, format!("{} {{x}}\n", home(&python.workdir.path()).display()));
     assert_eq!(python.output("!echo one \\\n  two").await, "one two\n");
     assert_eq!(
         python.value("files = !printf 'b\\na\\n'\nsorted(files), files.n").await.as_deref(),

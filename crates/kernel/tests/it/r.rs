@@ -1,10 +1,13 @@
 //! What R cells do.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agb_kernel::{Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, RichResult, StartError, StdinError};
+use agb_kernel::{Cell, CellEvent, Death, Kernel, Language, Outcome, RichResult, StartError, StdinError};
 
-use crate::support::{PATIENCE, Ran, Subject, eventually, finish, kernel, kernel_with, next, processes_in, until};
+use crate::support::{
+    PATIENCE, Ran, Subject, Workdir, eventually, finish, kernel, kernel_with, next, processes_in, spec, until,
+};
 
 fn r() -> Subject {
     kernel(Language::R)
@@ -381,15 +384,19 @@ async fn the_environment_is_the_kernels_own() {
 async fn temporary_files_go_with_the_kernel() {
     let r = r();
     let dir = r.output("plot(1)\nwriteLines('x', tempfile())\ncat(tempdir())").await;
-    let dir = std::path::PathBuf::from(dir);
-    assert!(dir.exists());
+    // One directory in the session's, whatever R makes of it.
+    let places = || std::fs::read_dir(r.workdir.root().join("tmp")).unwrap().count();
+    let name = |dir: &str| Path::new(dir).parent().unwrap().file_name().unwrap().to_owned();
+    let first = name(&dir);
+    assert!(r.workdir.root().join("tmp").join(&first).join(Path::new(&dir).file_name().unwrap()).exists());
     let ran = r.run("system('setsid sleep 1000 &')\nquit()").await;
     assert_eq!(ran.end.outcome, Outcome::Killed(Death::Exited(0)));
-    eventually("the directory is gone", || !dir.parent().unwrap().exists()).await;
+    eventually("the directory is gone", || places() == 0).await;
     assert_eq!(processes_in(r.workdir.path()), []);
-    let dir = std::path::PathBuf::from(r.output("cat(tempdir())").await);
+    assert_ne!(name(&r.output("cat(tempdir())").await), first);
+    assert_eq!(places(), 1);
     r.kernel.shutdown().await;
-    assert!(!dir.exists() && !dir.parent().unwrap().exists());
+    assert_eq!(places(), 0);
 }
 
 #[tokio::test]
@@ -405,11 +412,11 @@ async fn cells_are_quick() {
 
 #[tokio::test]
 async fn what_is_not_r_is_said_to_be_none() {
-    let dir = std::env::temp_dir();
+    let workdir = Workdir::new();
     for (interpreter, needle) in
         [("/absent/R", "/absent/R could not be run"), ("/bin/false", "`/bin/false CMD env` failed")]
     {
-        let spec = KernelSpec::new(Language::R, interpreter, &dir);
+        let spec = spec(Language::R, interpreter, workdir.root());
         let outcome = finish(Kernel::new(spec).run(Cell::new("1", PATIENCE))).await.end.outcome;
         let Outcome::NotStarted(error @ StartError::Prepare { .. }) = outcome else { panic!("{outcome:?}") };
         assert!(error.to_string().contains(needle), "{error}");

@@ -2,17 +2,50 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use agb_kernel::{
     Cell, CellEnd, CellError, CellEvent, Execution, Kernel, KernelLimits, KernelSpec, Language, Outcome, RichResult,
     find_interpreter,
 };
+use agb_sandbox::{Launcher, Level, Policy};
 
 /// Longer than anything takes on a busy machine; a test that gets there has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A directory that goes with the test.
+/// How interpreters are isolated here: the level that `AGB_TEST_ISOLATION` names, else the strongest there is.
+fn isolation() -> (Arc<Launcher>, Level) {
+    static ISOLATION: OnceLock<(Arc<Launcher>, Level)> = OnceLock::new();
+    let start = || {
+        let launcher = Launcher::start("/proc/self/exe").unwrap();
+        let level = match std::env::var("AGB_TEST_ISOLATION") {
+            Ok(name) => name.parse().unwrap(),
+            Err(_) => launcher.probe().best().expect("this machine offers some isolation"),
+        };
+        (Arc::new(launcher), level)
+    };
+    ISOLATION.get_or_init(start).clone()
+}
+
+/// Where the program sees its working directory: the tests name no other place.
+pub(crate) fn home(workdir: &Path) -> PathBuf {
+    Policy::new(isolation().1, workdir, 0).workdir_inside().to_owned()
+}
+
+/// A spec for a program in this directory, which has a slot of its own.
+pub(crate) fn spec(language: Language, interpreter: impl Into<PathBuf>, workdir: &Path) -> KernelSpec {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let (launcher, level) = isolation();
+    let mut hasher = DefaultHasher::new();
+    workdir.hash(&mut hasher);
+    let slot = u32::try_from(hasher.finish() % u64::from(agb_sandbox::SLOTS - 1)).unwrap();
+    let mut policy = Policy::new(level, workdir.join("work"), slot);
+    policy.tmp = Some(workdir.join("tmp"));
+    KernelSpec::new(language, interpreter, launcher, policy)
+}
+
+/// A directory that goes with the test: the program's working directory is in it.
 pub(crate) struct Workdir(PathBuf);
 
 impl Workdir {
@@ -20,12 +53,20 @@ impl Workdir {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("agb-kernel-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
-        std::fs::create_dir_all(&path).unwrap();
+        for part in ["work", "tmp"] {
+            std::fs::create_dir_all(path.join(part)).unwrap();
+        }
         Self(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where the rest is, too.
+    pub(crate) fn root(&self) -> &Path {
         &self.0
+    }
+
+    /// The program's working directory.
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.join("work")
     }
 }
 
@@ -47,7 +88,7 @@ pub(crate) fn kernel(language: Language) -> Subject {
 
 pub(crate) fn kernel_with(language: Language, change: impl FnOnce(&mut KernelLimits)) -> Subject {
     let workdir = Workdir::new();
-    let mut spec = KernelSpec::new(language, find_interpreter(language, None).unwrap(), workdir.path());
+    let mut spec = spec(language, find_interpreter(language, None).unwrap(), workdir.root());
     spec.cache = cache();
     change(&mut spec.limits);
     Subject { kernel: Kernel::new(spec), workdir }
@@ -61,7 +102,7 @@ pub(crate) fn cache() -> PathBuf {
 /// A kernel of this interpreter.
 pub(crate) fn kernel_of(language: Language, interpreter: &Path) -> Subject {
     let workdir = Workdir::new();
-    let spec = KernelSpec::new(language, interpreter, workdir.path());
+    let spec = spec(language, interpreter, workdir.root());
     Subject { kernel: Kernel::new(spec), workdir }
 }
 
@@ -166,13 +207,20 @@ impl Ran {
     }
 }
 
-/// The living processes whose working directory is this one or below.
-pub(crate) fn processes_in(dir: &Path) -> Vec<(i32, String)> {
-    let dir = dir.canonicalize().unwrap();
+/// The living processes whose working directory is this one or below, under whatever name they see it.
+pub(crate) fn processes_in(dir: impl AsRef<Path>) -> Vec<(i32, String)> {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: &Path| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    let wanted = identity(dir.as_ref());
+    assert!(wanted.is_some(), "{} is there", dir.as_ref().display());
+    let is_below = |pid: &i32| {
+        let cwd = PathBuf::from(format!("/proc/{pid}/cwd"));
+        (0..4).any(|up| identity(&(0..up).fold(cwd.clone(), |path, _| path.join(".."))) == wanted)
+    };
     std::fs::read_dir("/proc")
         .unwrap()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|pid| std::fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(&dir)))
+        .filter(is_below)
         .map(|pid: i32| (pid, std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default()))
         .collect()
 }

@@ -24,6 +24,9 @@ pub(super) fn program(
     process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
     let workdir = plan.policy.workdir_inside();
     process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;
+    if !plan.dir.as_os_str().is_empty() {
+        process::change_dir(&c_path(&plan.dir)).at(Stage::Workdir, &plan.dir.display().to_string())?;
+    }
     set_limits(host, place, plan)?;
     process::umask(0o022);
 

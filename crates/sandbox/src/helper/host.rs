@@ -26,7 +26,7 @@ pub(super) const INSIDE: u32 = 1000;
 
 /// The launcher's own rights, looked up once.
 #[derive(Debug)]
-pub(super) struct Host {
+pub(crate) struct Host {
     /// The host's `/proc`, for a process that has left the host's file system.
     pub(super) proc: OwnedFd,
     user: u32,
@@ -62,7 +62,7 @@ pub(super) enum UserNamespace {
 }
 
 impl Host {
-    pub(super) fn look() -> io::Result<Self> {
+    pub(crate) fn look() -> io::Result<Self> {
         let (user, group) = (identity::user(), identity::group());
         let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let map = Map::parse(&map);
@@ -102,9 +102,19 @@ impl Host {
         entries.flatten().filter_map(tasks).sum()
     }
 
+    /// The host user of a slot, where this process may become it and the level makes it.
+    pub(crate) fn slot_user(&self, level: Level, slot: u32) -> Option<u32> {
+        let may_become = match level {
+            Level::Namespaces | Level::NamespacesRoot => self.is_admin,
+            Level::Landlock => true,
+            Level::None => false,
+        };
+        self.first_user.filter(|_| may_become).map(|first| first + slot)
+    }
+
     /// Decides how a plan is carried out.
     pub(super) fn place(&self, plan: &Plan) -> Result<Place, Failure> {
-        let slot_user = self.first_user.map(|first| first + plan.policy.slot);
+        let slot_user = self.slot_user(plan.policy.level, plan.policy.slot);
         let net = match plan.policy.network {
             Network::None => libc::CLONE_NEWNET,
             Network::Host => 0,
@@ -113,14 +123,16 @@ impl Host {
         let refused = |reason: &str| Err(Failure::new(Stage::User, libc::EPERM, reason));
         match plan.policy.level {
             Level::Namespaces => match slot_user {
-                Some(user) if self.is_admin => Ok(Place {
+                Some(user) => Ok(Place {
                     namespaces: inner,
                     become_user: Some(user),
                     user_namespace: UserNamespace::Last,
                     user_inside: INSIDE,
                 }),
-                _ if self.is_host_root => refused("root without CAP_SYS_ADMIN cannot make namespaces for another user"),
-                _ => Ok(Place {
+                None if self.is_host_root => {
+                    refused("root without CAP_SYS_ADMIN cannot make namespaces for another user")
+                }
+                None => Ok(Place {
                     namespaces: inner | libc::CLONE_NEWUSER,
                     become_user: None,
                     user_namespace: UserNamespace::First,
@@ -128,13 +140,13 @@ impl Host {
                 }),
             },
             Level::NamespacesRoot => match slot_user {
-                Some(user) if self.is_admin => Ok(Place {
+                Some(user) => Ok(Place {
                     namespaces: inner,
                     become_user: Some(user),
                     user_namespace: UserNamespace::No,
                     user_inside: user,
                 }),
-                _ => refused("the level namespaces-root needs a server with root's rights and CAP_SYS_ADMIN"),
+                None => refused("the level namespaces-root needs a server with root's rights and CAP_SYS_ADMIN"),
             },
             Level::Landlock => match slot_user {
                 None if self.is_host_root => refused("no other user to become"),

@@ -134,7 +134,7 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd]) -> Result<bo
         // The program has the same user: it must not trace this process or open its memory.
         process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
     }
-    if level == Level::Landlock {
+    if level == Level::Landlock && plan.policy.tmp.is_none() {
         landlock::make_tmp(plan).at(Stage::Workdir, "the directory for temporary files")?;
     }
     Ok(proc)
@@ -160,11 +160,12 @@ fn map_user(host: &Host, place: &Place) -> Result<(), Failure> {
 /// Gives what the program is to use to its user.
 fn hand_over(plan: &Plan, fds: &[OwnedFd], user: u32) -> Result<(), Failure> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    let workdir = &plan.policy.workdir;
-    let name = workdir.display().to_string();
-    let dir = File::open(workdir).at(Stage::Workdir, &name)?;
-    if dir.metadata().at(Stage::Workdir, &name)?.uid() != user {
-        identity::give_to(dir.as_fd(), user, user).at(Stage::Workdir, &name)?;
+    for path in std::iter::once(&plan.policy.workdir).chain(&plan.policy.tmp) {
+        let name = path.display().to_string();
+        let dir = File::open(path).at(Stage::Workdir, &name)?;
+        if dir.metadata().at(Stage::Workdir, &name)?.uid() != user {
+            identity::give_to(dir.as_fd(), user, user).at(Stage::Workdir, &name)?;
+        }
     }
     for fd in fds {
         // Opening /dev/fd/N, as R and Java do, asks for the file's permissions again.

@@ -122,7 +122,7 @@ fn close_all(plan: &Plan) -> Result<RulesetStatus, RulesetError> {
         .add_rules(path_beneath_rules(existing(&readable), read))?
         .add_rules(path_beneath_rules(system, AccessFs::from_read(NEWEST)))?
         .add_rules(path_beneath_rules(existing(&DEVICES), device))?
-        .add_rules(path_beneath_rules([&policy.workdir], all_but_devices()))?
+        .add_rules(path_beneath_rules(std::iter::once(&policy.workdir).chain(&policy.tmp), all_but_devices()))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -84,6 +84,11 @@ pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
     let mut workdir = part(&plan.policy.workdir, writable)?;
     workdir.at = relative(&plan.policy.mount_at);
     parts.push(workdir);
+    if let Some(tmp) = &plan.policy.tmp {
+        let mut tmp = part(tmp, writable)?;
+        tmp.at = "tmp".into();
+        parts.push(tmp);
+    }
     let mut devices = Vec::new();
     for name in DEVICES {
         let path = Path::new("/dev").join(name.to_str().expect("the names are ASCII"));
@@ -232,18 +237,23 @@ fn make_dev(root: BorrowedFd<'_>, devices: &[(&CStr, Part)]) -> Result<(), Failu
     Ok(())
 }
 
-/// One `tmpfs` for all temporary places, so that one size bounds them together.
+/// One `tmpfs` for all temporary places that are the sandbox's own, so that one size bounds them together.
 fn make_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
     let stage = Stage::Mount;
     let limits = &plan.policy.limits;
     let number = |value: u64| CString::new(value.to_string()).expect("digits contain no zero byte");
     let (size, files) = (number(limits.tmp_size), number(limits.tmp_files));
-    let options = [(c"size", Some(&*size)), (c"nr_inodes", Some(&*files)), (c"mode", Some(c"755"))];
+    let mode = if plan.policy.tmp.is_some() { c"1777" } else { c"755" };
+    let options = [(c"size", Some(&*size)), (c"nr_inodes", Some(&*files)), (c"mode", Some(mode))];
     let attributes = Attributes { no_devices: true, ..Attributes::default() };
     let scratch = mount::create(c"tmpfs", &options, attributes).at(stage, "a tmpfs for /tmp")?;
 
-    make_dir(root, c"tmp", 0o755)?;
+    make_link(root, Path::new("var/tmp"), Path::new("/tmp"))?;
     make_dir(root, c"dev/shm", 0o755)?;
+    if plan.policy.tmp.is_some() {
+        return mount::attach(scratch.as_fd(), root, c"dev/shm").at(stage, "/dev/shm");
+    }
+    make_dir(root, c"tmp", 0o755)?;
     mount::attach(scratch.as_fd(), root, c"tmp").at(stage, "/tmp")?;
     for name in [c"tmp", c"shm"] {
         make_dir(scratch.as_fd(), name, 0o1777)?;
@@ -253,8 +263,7 @@ fn make_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
     // This covers the root of the file system, where both lie side by side. Not unmounting it saves a millisecond, for
     // which the kernel would wait until no processor can still be looking at it.
     mount::attach(tmp.as_fd(), root, c"tmp").at(stage, "/tmp")?;
-    mount::attach(shm.as_fd(), root, c"dev/shm").at(stage, "/dev/shm")?;
-    make_link(root, Path::new("var/tmp"), Path::new("/tmp"))
+    mount::attach(shm.as_fd(), root, c"dev/shm").at(stage, "/dev/shm")
 }
 
 /// The view of the sandbox's own processes. Container runtimes that mask parts of `/proc` make the kernel refuse it.

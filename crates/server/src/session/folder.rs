@@ -5,9 +5,12 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use agb_sandbox::HOME;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use thiserror::Error;
+
+use crate::isolation::Slot;
 
 /// A session's own folder. Nothing that is reached through [`Folder::files`] lies outside of it, whatever a path or a
 /// symbolic link says; the operating system checks each step.
@@ -15,6 +18,9 @@ use thiserror::Error;
 pub(crate) struct Folder {
     root: PathBuf,
     work: PathBuf,
+    tmp: PathBuf,
+    /// Where programs see `work`.
+    inside: PathBuf,
     files: Arc<Dir>,
 }
 
@@ -32,14 +38,27 @@ pub(crate) enum PathError {
 }
 
 impl Folder {
-    /// Makes the folder `name` below `parent`, for its owner only.
-    pub(crate) fn create(parent: &Path, name: &str) -> io::Result<Self> {
+    /// Makes the folder `name` below `parent`, for the slot's user and nobody else.
+    pub(crate) fn create(parent: &Path, name: &str, slot: &Slot) -> io::Result<Self> {
         let root = parent.join(name);
-        let work = root.join("work");
-        std::fs::DirBuilder::new().mode(0o700).create(&root)?;
-        std::fs::DirBuilder::new().mode(0o700).create(&work)?;
+        let (work, tmp) = (root.join("work"), root.join("tmp"));
+        let user = slot.user();
+        // Another user than ours has to pass through: names are not secret, and there is nothing else in it.
+        std::fs::DirBuilder::new().mode(if user.is_some() { 0o711 } else { 0o700 }).create(&root)?;
+        for folder in [&work, &tmp] {
+            std::fs::DirBuilder::new().mode(0o700).create(folder)?;
+            if user.is_some() {
+                std::os::unix::fs::lchown(folder, user, user)?;
+            }
+        }
         let files = Arc::new(Dir::open_ambient_dir(&work, ambient_authority())?);
-        Ok(Self { root, work, files })
+        let inside = if slot.level().has_namespaces() { PathBuf::from(HOME) } else { work.clone() };
+        Ok(Self { root, work, tmp, inside, files })
+    }
+
+    /// Where temporary files of programs are.
+    pub(crate) fn tmp(&self) -> &Path {
+        &self.tmp
     }
 
     /// The session's own place, which its programs and its tools do not see.
@@ -66,7 +85,7 @@ impl Folder {
         }
         let path = Path::new(if trimmed.is_empty() { "/" } else { trimmed });
         let relative = if path.is_absolute() {
-            path.strip_prefix(&self.work).map_err(|_| PathError::Outside(shown(given)))?
+            path.strip_prefix(&self.inside).map_err(|_| PathError::Outside(shown(given)))?
         } else {
             path
         };
@@ -117,16 +136,20 @@ mod tests {
 
     #[test]
     fn takes_paths_inside_and_refuses_the_rest() {
-        let parent = std::env::temp_dir();
-        let folder = Folder::create(&parent, &format!("agb-folder-test-{}", std::process::id())).expect("a folder");
-        let inside = folder.work().join("a/b").display().to_string();
+        let root = std::env::temp_dir().join(format!("agb-folder-test-{}", std::process::id()));
+        let work = root.join("work");
+        std::fs::create_dir_all(&work).expect("the temporary directory is writable");
+        let files = Arc::new(Dir::open_ambient_dir(&work, ambient_authority()).expect("it was made above"));
+        let folder = Folder { tmp: root.join("tmp"), inside: HOME.into(), root, work, files };
+        let inside = format!("{HOME}/a/b");
         for (given, expected) in
-            [("a", "a"), ("a/../b/", "a/../b"), ("./a", "./a"), (inside.as_str(), "a/b"), (".", ".")]
+            [("a", "a"), ("a/../b/", "a/../b"), ("./a", "./a"), (inside.as_str(), "a/b"), (".", "."), (HOME, ".")]
         {
             assert_eq!(folder.path(given).as_deref(), Ok(Path::new(expected)), "{given}");
         }
-        let sly = format!("{}/../../etc", folder.work().display());
-        for given in ["/etc/passwd", "..", "a/../../b", "/", sly.as_str()] {
+        let sly = format!("{HOME}/../../etc");
+        let host = folder.work().display().to_string();
+        for given in ["/etc/passwd", "..", "a/../../b", "/", sly.as_str(), host.as_str()] {
             assert_eq!(folder.path(given), Err(PathError::Outside(given.to_owned())), "{given}");
         }
         assert!(matches!(folder.path(""), Err(PathError::Invalid(_))));

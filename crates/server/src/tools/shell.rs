@@ -1,49 +1,48 @@
 //! `shell`: a command in `sh`.
 //!
-//! The command is the head of a process group of its own. When the call ends, for whatever reason, the whole group is
-//! killed: nothing that a command started outlives its call.
+//! The command has a sandbox of its own. When the call ends, for whatever reason, the sandbox does: nothing that a
+//! command started outlives its call.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agb_sandbox::{Child, Command, Launcher, Policy};
 use serde_json::{Value, json};
-use std::os::unix::process::ExitStatusExt;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncReadExt, Interest};
+use tokio::net::unix::pipe::Receiver;
 
 use super::args::Args;
 use super::error::ToolError;
 use crate::random;
-use crate::session::{Session, Stage};
+use crate::session::{ActAs, Session, Stage};
 
 /// What AGB gives a command that does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1000);
-/// A command's descendants may hold its pipes after its end; what they wrote until then is there at once.
+/// When everything has ended, what was written is in the pipes.
 const LAST_OUTPUT: Duration = Duration::from_millis(50);
 /// As `timeout(1)` has it.
 const EXIT_TIMED_OUT: i32 = 124;
 
 /// How a command came to its end.
 enum End {
-    Exited(ExitStatus),
+    Exited,
     TimedOut,
     SessionEnded,
 }
 
-/// A process group that is killed when this is dropped.
-struct Group(libc::pid_t);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // SAFETY: kill takes two integers and touches no memory of ours. The group was made for our child, which is
-        // waited for only by `Child`; should it be empty by now, the call fails and nothing happens.
-        unsafe {
-            libc::kill(-self.0, libc::SIGKILL);
-        }
-    }
+/// A command that runs, and our ends of its pipes.
+struct Running {
+    /// Dropping it ends the sandbox.
+    child: Child,
+    stdout: Receiver,
+    stderr: Receiver,
 }
 
 pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String, ToolError> {
@@ -57,22 +56,30 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
                 args.invalid("timeout_ms", "a number of milliseconds, more than 0 and not above the server's limit")
             })?,
     };
-    let mut child = spawn(command, session.folder().work(), &working_directory(session, args)?, environment(args)?)
+    let dir = working_directory(session, args)?;
+    let policy = session.slot().policy(session.folder(), environment(args)?, Vec::new());
+    let command = Command::new("/bin/sh").args(["-c", command]).in_dir(dir);
+    let Running { mut child, mut stdout, mut stderr } = start(session.slot().launcher(), policy, command)
+        .await
         .map_err(|error| ToolError::Report(format!("sh could not be started: {error}")))?;
-    let group = child.id().and_then(|id| libc::pid_t::try_from(id).ok()).map(Group).ok_or(ToolError::Defect)?;
+    let lost = |error: io::Error| ToolError::Report(format!("the command could not be waited for: {error}"));
+    // Readable once nothing of it runs any more.
+    let ended = child.as_fd().try_clone_to_owned().map_err(lost)?;
+    // SAFETY: an `OwnedFd` answers with the same open descriptor until it is dropped; it is moved in here, and nothing
+    // below gets hold of it.
+    let ended = unsafe { AsyncFd::register_with_interest(ended, Interest::READABLE) };
+    let ended = ended.map_err(|error| lost(error.into()))?;
     let limit = session.config().limits.max_tool_output / 2;
-    let mut stdout = Captured::new(limit);
-    let mut stderr = Captured::new(limit);
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+    let (mut out, mut err) = (Captured::new(limit), Captured::new(limit));
     let end = {
-        let reading = async { tokio::join!(stdout.read(out.as_mut()), stderr.read(err.as_mut())) };
+        let reading = async { tokio::join!(out.read(&mut stdout), err.read(&mut stderr)) };
         let mut reading = std::pin::pin!(reading);
         let mut stage = session.watch_stage();
         let end = async {
             tokio::select! {
-                status = child.wait() => status.map(End::Exited),
-                () = tokio::time::sleep(timeout) => Ok(End::TimedOut),
-                _ = stage.wait_for(|stage| *stage != Stage::Running) => Ok(End::SessionEnded),
+                _ = ended.readable() => End::Exited,
+                () = tokio::time::sleep(timeout) => End::TimedOut,
+                _ = stage.wait_for(|stage| *stage != Stage::Running) => End::SessionEnded,
             }
         };
         let mut end = std::pin::pin!(end);
@@ -80,18 +87,27 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
             end = &mut end => (end, false),
             _ = &mut reading => (end.await, true),
         };
-        drop(group);
+        child.kill_all();
+        let _ = ended.readable().await;
         if !read_all {
             let _ = tokio::time::timeout(LAST_OUTPUT, reading).await;
         }
-        end.map_err(|error| ToolError::Report(format!("the command could not be waited for: {error}")))?
+        end
     };
-    report(end, timeout, stdout.text(), stderr.text())
+    // It has ended, so this does not wait.
+    let status = child.wait().map_err(lost)?;
+    report(end, status, timeout, out.text(), err.text())
 }
 
-fn report(end: End, timeout: Duration, stdout: String, mut stderr: String) -> Result<String, ToolError> {
+fn report(
+    end: End,
+    status: ExitStatus,
+    timeout: Duration,
+    stdout: String,
+    mut stderr: String,
+) -> Result<String, ToolError> {
     let (exit_code, failed) = match end {
-        End::Exited(status) => (status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)), false),
+        End::Exited => (status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)), false),
         End::TimedOut => {
             let millis = timeout.as_millis();
             stderr.push_str(&format!(
@@ -115,40 +131,39 @@ fn report(end: End, timeout: Duration, stdout: String, mut stderr: String) -> Re
     Ok(answer.to_string())
 }
 
-fn spawn(command: &str, home: &Path, cwd: &Path, envs: BTreeMap<String, String>) -> std::io::Result<Child> {
-    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    Command::new("/bin/sh")
-        .arg("-c")
-        .arg(command)
-        .current_dir(cwd)
-        .env_clear()
-        .env("PATH", PATH)
-        .env("HOME", home)
-        .env("LANG", "C.UTF-8")
-        .envs(envs)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+/// A caller that gives up meanwhile leaves nothing behind.
+async fn start(launcher: Arc<Launcher>, policy: Policy, command: Command) -> io::Result<Running> {
+    let spawned = tokio::task::spawn_blocking(move || {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let (stdout, its_stdout) = io::pipe()?;
+        let (stderr, its_stderr) = io::pipe()?;
+        let fds = [null.as_fd(), its_stdout.as_fd(), its_stderr.as_fd(), null.as_fd(), null.as_fd()];
+        let child = launcher.spawn(&policy, &command, fds).map_err(io::Error::other)?;
+        io::Result::Ok((child, stdout, stderr))
+    });
+    let (child, stdout, stderr) = spawned.await.map_err(io::Error::other)??;
+    let receiver = |pipe: io::PipeReader| Receiver::from_owned_fd(pipe.into());
+    Ok(Running { child, stdout: receiver(stdout)?, stderr: receiver(stderr)? })
 }
 
+/// Relative to the session's.
 fn working_directory(session: &Session, args: &Args) -> Result<PathBuf, ToolError> {
+    let Some(given) = args.optional_text("cwd")? else { return Ok(PathBuf::new()) };
     let folder = session.folder();
-    let Some(given) = args.optional_text("cwd")? else { return Ok(folder.work().to_path_buf()) };
     let path = folder.path(given)?;
-    let real = folder.files().canonicalize(&path).map_err(|error| ToolError::system("entering", &path, &error))?;
-    let real = folder.work().join(real);
-    if !real.is_dir() {
+    let _user = ActAs::user(session.slot().user()).map_err(|error| ToolError::system("entering", &path, &error))?;
+    let files = folder.files();
+    // The command enters it inside its sandbox, whatever has become of it by then.
+    let real = files.canonicalize(&path).map_err(|error| ToolError::system("entering", &path, &error))?;
+    if !files.metadata(&real).is_ok_and(|meta| meta.is_dir()) {
         return Err(ToolError::WrongKind { path: given.to_owned(), is: "not a directory", hint: "give a directory" });
     }
     Ok(real)
 }
 
-fn environment(args: &Args) -> Result<BTreeMap<String, String>, ToolError> {
+fn environment(args: &Args) -> Result<Vec<(String, String)>, ToolError> {
     let invalid = || args.invalid("envs", "an object of texts, with names that an environment takes");
-    let Some(envs) = args.get("envs") else { return Ok(BTreeMap::new()) };
+    let Some(envs) = args.get("envs") else { return Ok(Vec::new()) };
     let Value::Object(envs) = envs else { return Err(invalid()) };
     envs.iter()
         .map(|(name, value)| match value {
@@ -173,8 +188,7 @@ impl Captured {
     }
 
     /// Reads to the end; what is above the limit is counted only. Cancel-safe.
-    async fn read(&mut self, pipe: Option<&mut (impl AsyncRead + Unpin)>) {
-        let Some(pipe) = pipe else { return };
+    async fn read(&mut self, pipe: &mut (impl AsyncRead + Unpin)) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = pipe.read(&mut buffer).await {
             let kept = read.min(self.limit - self.bytes.len());

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, TestSession, eventually, is_alive};
+use crate::support::{PATIENCE, TestSession, eventually, is_alive, programs};
 
 /// A server process.
 struct Process {
@@ -81,18 +81,18 @@ impl Process {
 }
 
 /// Starts a program in each language that ignores interrupts and has a child; gives the pids of all.
-async fn occupy(session: &TestSession) -> Vec<u32> {
+async fn occupy(process: &Process, session: &TestSession) -> Vec<u32> {
     let mut socket = session.connect().await;
     let python = "import os, signal, subprocess, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\n\
-                  p = subprocess.Popen(['sleep', '1000'], start_new_session=True)\nprint(os.getpid(), p.pid)\ntime.sleep(1000)";
+                  p = subprocess.Popen(['sleep', '1000'], start_new_session=True)\nprint('on', flush=True)\ntime.sleep(1000)";
     socket.start("p", "python", python).await;
-    socket.start("j", "node", "console.log(process.pid); while (true) {}").await;
-    let mut pids = Vec::new();
-    while pids.len() < 3 {
+    socket.start("j", "node", "console.log('on'); while (true) {}").await;
+    for _ in 0..2 {
         let (_, data) = socket.event().await;
-        let chunk = data["chunk"].as_str().unwrap_or_else(|| panic!("{data}")).to_owned();
-        pids.extend(chunk.split_whitespace().map(|pid| pid.parse::<u32>().expect("a pid")));
+        assert_eq!(data["chunk"], "on\n", "{data}");
     }
+    let pids = programs(&process.data_dir);
+    assert_eq!(pids.len(), 3);
     pids
 }
 
@@ -102,8 +102,7 @@ async fn a_signal_ends_every_process() {
         let process = Process::start(name, &["--drain", "0"], Some("the-key"));
         assert_eq!(process.lines, [format!("agb-server listening on {}", process.url)], "one line, and only this");
         let session = process.create("the-key").await;
-        let pids = occupy(&session).await;
-        assert!(pids.iter().all(|pid| is_alive(*pid)));
+        let pids = occupy(&process, &session).await;
         let begin = Instant::now();
         process.signal(signal);
         let (status, log) = process.wait();
@@ -122,7 +121,7 @@ async fn a_signal_ends_every_process() {
 async fn the_end_of_stdin_is_the_end() {
     let mut process = Process::start("stdin", &["--exit-with-stdin", "--api-key", "other-key"], Some("the-key"));
     let session = process.create("other-key").await;
-    let pids = occupy(&session).await;
+    let pids = occupy(&process, &session).await;
     drop(process.stdin.take());
     let (status, _) = process.wait();
     assert!(status.success());

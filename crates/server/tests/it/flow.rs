@@ -6,7 +6,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{Socket, TestServer, text_of};
+use crate::support::{Socket, TestServer, text_of, work};
 
 fn params(code: &str, window: u64) -> Value {
     json!({ "language": "python", "timeoutS": 60, "code": code, "window": window })
@@ -54,9 +54,7 @@ async fn a_program_waits_for_its_viewer_and_no_other_run_does() {
     let sent = text_of(&events, "stdout").len() as u64;
     assert!((window / 2..=window).contains(&sent), "{sent} bytes in a window of {window}");
     let progress = |server: &TestServer| {
-        let root = std::fs::read_dir(&server.data_dir).expect("a folder").flatten().next().expect("the root").path();
-        let work = std::fs::read_dir(root).expect("a folder").flatten().next().expect("the session").path();
-        std::fs::read_to_string(work.join("work/progress")).unwrap_or_default().parse::<u32>().unwrap_or(0)
+        std::fs::read_to_string(work(&server.data_dir).join("progress")).unwrap_or_default().parse::<u32>().unwrap_or(0)
     };
     assert!(progress(&server) < 3, "the program waits in its own write");
 
@@ -130,10 +128,8 @@ async fn a_client_that_does_not_read_makes_the_program_wait() {
     let (_, first) = socket.event().await;
     assert_eq!(first["eventType"], "stdout");
     tokio::time::sleep(Duration::from_millis(1500)).await;
-    let root = std::fs::read_dir(&server.data_dir).expect("a folder").flatten().next().expect("the root").path();
-    let work = std::fs::read_dir(root).expect("a folder").flatten().next().expect("the session").path();
-    let progress: u32 =
-        std::fs::read_to_string(work.join("work/progress")).expect("a number").parse().expect("a number");
+    let progress = std::fs::read_to_string(work(&server.data_dir).join("progress")).expect("a number");
+    let progress: u32 = progress.parse().expect("a number");
     assert!(progress < 50, "{progress} MB went somewhere");
     // Another connection of the session is served meanwhile.
     let mut other = session.connect().await;

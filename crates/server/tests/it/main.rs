@@ -1,5 +1,7 @@
 //! Everything the server promises, tried from outside over a real socket.
 
+agb_sandbox::helper_before_main!();
+
 mod address;
 mod bad_input;
 mod browser;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{TestServer, eventually, is_alive};
+use crate::support::{TestServer, eventually, programs};
 
 #[tokio::test]
 async fn answers_in_the_new_shape_and_keeps_state() {
@@ -109,14 +109,13 @@ async fn endless_output_is_cut_and_said_to_be() {
 async fn a_caller_that_goes_away_stops_the_program() {
     let server = TestServer::start().await;
     let session = server.create().await;
-    let code = "import os, time\nopen('pid', 'w').write(str(os.getpid()))\nprint(1)\ntry:\n    time.sleep(1000)\nfinally:\n    open('stopped', 'w').close()";
+    let code = "import os, time\nopen('up', 'w').close()\nprint(1)\ntry:\n    time.sleep(1000)\nfinally:\n    open('stopped', 'w').close()";
     let call = server.call(&session, "run_code", json!({ "code": code, "language": "python" }));
     assert!(tokio::time::timeout(Duration::from_secs(2), call).await.is_err(), "it goes on");
-    let folder = std::fs::read_dir(&server.data_dir).expect("a folder").flatten().next().expect("the root").path();
-    let session_folder = std::fs::read_dir(folder).expect("a folder").flatten().next().expect("the session").path();
-    eventually("interrupted", || session_folder.join("work/stopped").exists()).await;
-    let pid = std::fs::read_to_string(session_folder.join("work/pid")).expect("a pid").parse().expect("a number");
-    assert!(is_alive(pid), "interrupted, not killed: the state is kept");
+    let work = crate::support::work(&server.data_dir);
+    assert!(work.join("up").exists());
+    eventually("interrupted", || work.join("stopped").exists()).await;
+    assert_eq!(programs(&server.data_dir).len(), 1, "interrupted, not killed: the state is kept");
     assert_eq!(server.run_code(&session, "python", "1").await["execution_count"], 2);
     server.stop().await;
 }

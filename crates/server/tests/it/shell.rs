@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, eventually, is_alive};
+use crate::support::{TestServer, eventually, is_alive, programs};
 
 #[tokio::test]
 async fn a_command_runs_with_its_folder_and_environment() {
@@ -24,10 +24,13 @@ async fn a_command_runs_with_its_folder_and_environment() {
     );
     assert!(answer["traceId"].is_string());
     let answer = shell(json!({ "command": "mkdir sub; cd sub; pwd" })).await;
-    assert!(answer["stdout"].as_str().expect("a text").ends_with("/work/sub\n"), "{answer}");
+    let home = answer["stdout"].as_str().and_then(|text| text.strip_suffix("/sub\n")).expect("a path").to_owned();
+    assert!(home.starts_with('/'), "{answer}");
     assert!(answer.get("traceId").is_none());
     let answer = shell(json!({ "command": "pwd; echo $A; env | wc -l", "cwd": "sub", "envs": { "A": "1 2" } })).await;
-    assert!(answer["stdout"].as_str().expect("a text").ends_with("/work/sub\n1 2\n5\n"), "{answer}");
+    assert_eq!(answer["stdout"], format!("{home}/sub\n1 2\n7\n"), "PATH, HOME, TMPDIR, USER, LANG, PWD and A");
+    let answer = shell(json!({ "command": "pwd", "cwd": format!("{home}/sub/../sub") })).await;
+    assert_eq!(answer["stdout"], format!("{home}/sub\n"), "{answer}");
     assert_eq!(shell(json!({ "command": "kill -9 $$" })).await["exit_code"], 137);
     for (args, part) in [
         (json!({}), "needs command"),
@@ -50,21 +53,22 @@ async fn a_command_ends_in_time_with_all_it_started() {
     let server = TestServer::start().await;
     let session = server.create().await;
     let begin = Instant::now();
-    let command = "sleep 1000 & echo $!; sleep 1000";
+    let command = "sleep 1000 & echo begun; sleep 1000";
     let text =
         server.call(&session, "shell", json!({ "command": command, "timeout_ms": 200 })).await.expect_err("too long");
     assert!(begin.elapsed() < Duration::from_secs(5));
     let answer: Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(answer["exit_code"], 124);
     assert!(answer["stderr"].as_str().expect("a text").contains("longer than 200 ms"), "{answer}");
-    let pid = answer["stdout"].as_str().and_then(|text| text.trim().parse().ok()).expect("a pid");
-    eventually("the child is dead", || !is_alive(pid)).await;
+    assert_eq!(answer["stdout"], "begun\n");
+    assert!(programs(&server.data_dir).is_empty(), "both are dead");
 
     // One that leaves a child with its pipes does not wait for it.
-    let text = server.call(&session, "shell", json!({ "command": "sleep 1000 & echo $!", "timeout_ms": 20_000 })).await;
+    let text =
+        server.call(&session, "shell", json!({ "command": "sleep 1000 & echo begun", "timeout_ms": 20_000 })).await;
     let answer: Value = serde_json::from_str(&text.expect("an answer")).expect("JSON");
-    let pid = answer["stdout"].as_str().and_then(|text| text.trim().parse().ok()).expect("a pid");
-    eventually("the child is dead", || !is_alive(pid)).await;
+    assert_eq!((&answer["stdout"], &answer["exit_code"]), (&json!("begun\n"), &json!(0)));
+    assert!(programs(&server.data_dir).is_empty(), "the child is dead");
     assert!(begin.elapsed() < Duration::from_secs(10));
     server.stop().await;
 }
@@ -85,14 +89,15 @@ async fn endless_output_is_cut_and_said_to_be() {
 async fn a_release_ends_a_command() {
     let server = TestServer::start().await;
     let session = server.create().await;
-    let (command, release) = (json!({ "command": "echo $$; sleep 1000", "timeout_ms": 60_000 }), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+    let (command, release) = (json!({ "command": "echo begun; sleep 1000", "timeout_ms": 60_000 }), async {
+        eventually("sh and sleep run", || programs(&server.data_dir).len() == 2).await;
+        let pids = programs(&server.data_dir);
         server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+        pids
     });
-    let (answer, ()) = tokio::join!(server.call(&session, "shell", command), release);
+    let (answer, pids) = tokio::join!(server.call(&session, "shell", command), release);
     let answer: Value = serde_json::from_str(&answer.expect_err("an end")).expect("JSON");
     assert!(answer["stderr"].as_str().expect("a text").contains("session was released"), "{answer}");
-    let pid = answer["stdout"].as_str().and_then(|text| text.trim().parse().ok()).expect("a pid");
-    eventually("the command is dead", || !is_alive(pid)).await;
+    assert!(!pids.into_iter().any(is_alive), "the command is dead");
     server.stop().await;
 }

@@ -242,8 +242,7 @@ async fn a_lost_connection_stops_its_runs_and_no_other() {
     let (_, first) = leaving.event().await;
     assert_eq!(first["eventType"], "stdout");
     drop(leaving);
-    let root = std::fs::read_dir(&server.data_dir).expect("a folder").flatten().next().expect("the root").path();
-    let work = std::fs::read_dir(root).expect("a folder").flatten().next().expect("the session").path().join("work");
+    let work = crate::support::work(&server.data_dir);
     eventually("the program was interrupted", || work.join("stopped").exists()).await;
     assert_eq!(text_of(&staying.until_end().await, "stdout"), "still here\n");
     // The interpreter is free again.

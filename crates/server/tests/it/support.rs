@@ -1,7 +1,7 @@
 //! A server in this process, and the smallest clients that can talk to it.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agb_server::{Config, Server};
@@ -61,6 +61,9 @@ impl TestServer {
         let mut config = Config::new(KEY.into());
         config.data_dir = data_dir.clone();
         config.cache_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache").into();
+        if let Ok(name) = std::env::var("AGB_TEST_ISOLATION") {
+            config.isolation = name.parse().expect("a level");
+        }
         change(&mut config);
         let server = Server::new(config).expect("a server");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -256,6 +259,32 @@ impl Socket {
 /// What the chunks of a stream say, joined.
 pub(crate) fn text_of(events: &[Value], stream: &str) -> String {
     events.iter().filter(|event| event["eventType"] == stream).filter_map(|event| event["chunk"].as_str()).collect()
+}
+
+/// The working directories of the sessions whose folders are in this one.
+fn works(data_dir: &Path) -> Vec<PathBuf> {
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+    };
+    folders(data_dir).iter().flat_map(|root| folders(root)).map(|session| session.join("work")).collect()
+}
+
+/// The working directory of the only session.
+pub(crate) fn work(data_dir: &Path) -> PathBuf {
+    let works = works(data_dir);
+    let [work] = works.as_slice() else { panic!("not one session: {works:?}") };
+    work.clone()
+}
+
+/// The processes, as this machine counts, whose working directory is one of the sessions', whatever they see it as.
+pub(crate) fn programs(data_dir: &Path) -> Vec<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |path: PathBuf| path.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    let works: Vec<_> = works(data_dir).into_iter().filter_map(identity).collect();
+    let entries = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| identity(format!("/proc/{pid}/cwd").into()).is_some_and(|at| works.contains(&at))).collect()
 }
 
 /// Whether a process lives. A zombie does not.

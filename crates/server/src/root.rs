@@ -1,0 +1,102 @@
+//! The server's own folder, below the one for all data: what its sessions leave goes with it, at the latest when the
+//! next server starts.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::random;
+
+/// What the folders' names begin with: those in use, and those that are just being made.
+const NAME: &str = "agb-server-";
+const NEW: &str = ".agb-server-";
+
+/// The file that is locked as long as a folder's server lives.
+const LOCK: &str = "lock";
+
+/// A folder that this server has made for itself.
+#[derive(Debug)]
+pub(crate) struct Root {
+    path: PathBuf,
+    /// Open, and so locked, until the server has ended, in whatever way.
+    _lock: File,
+}
+
+impl Root {
+    /// Makes one, and removes those whose servers are dead. `for_others`: other users than the server's pass through.
+    pub(crate) fn create(data_dir: &Path, for_others: bool) -> io::Result<Self> {
+        let id = random::hex::<8>();
+        let new = data_dir.join(format!("{NEW}{id}"));
+        DirBuilder::new().mode(if for_others { 0o711 } else { 0o700 }).create(&new)?;
+        let lock = File::create(new.join(LOCK))?;
+        lock.try_lock()?;
+        // Under its name only once it is locked: otherwise it would pass for a dead server's.
+        let path = data_dir.join(format!("{NAME}{id}"));
+        fs::rename(&new, &path)?;
+        remove_dead(data_dir);
+        // Canonical: programs may see their working directory so, and their absolute paths are compared with it.
+        Ok(Self { path: path.canonicalize()?, _lock: lock })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes it with all that is in it.
+    pub(crate) fn remove(&self) {
+        remove(&self.path);
+    }
+}
+
+/// Removes what servers have left behind that were killed. Their processes have ended with them: each sandbox does when
+/// its launcher does, and that one when its server does.
+fn remove_dead(data_dir: &Path) {
+    // SAFETY: a system call without arguments that cannot fail.
+    let own = unsafe { libc::geteuid() };
+    let Ok(entries) = fs::read_dir(data_dir) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
+        if !is_ours || !name.to_str().is_some_and(|name| name.starts_with(NAME)) {
+            continue;
+        }
+        // Without a lock it is something else, or from a version that had none.
+        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        if lock.try_lock().is_ok() {
+            tracing::info!(folder = %entry.path().display(), "removing what a dead server has left");
+            remove(&entry.path());
+        }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(%error, folder = %path.display(), "a server's folder could not be removed");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_dead_have_left_is_removed_and_nothing_else() {
+        let data_dir = std::env::temp_dir().join(format!("agb-root-{}", std::process::id()));
+        fs::create_dir(&data_dir).expect("the temporary directory is writable");
+        let living = Root::create(&data_dir, false).expect("a folder");
+        let dead = data_dir.join("agb-server-dead");
+        fs::create_dir_all(dead.join("1-abcd/work")).expect("the folder is writable");
+        File::create(dead.join(LOCK)).expect("the folder is writable");
+        let foreign = data_dir.join("agb-server-notes");
+        fs::create_dir(&foreign).expect("the folder is writable");
+        let second = Root::create(&data_dir, true).expect("a folder");
+        assert!(!dead.exists() && foreign.exists() && living.path().exists());
+        living.remove();
+        second.remove();
+        assert!(!living.path().exists() && !second.path().exists());
+        fs::remove_dir_all(&data_dir).expect("it was made above");
+    }
+}

@@ -1,0 +1,85 @@
+//! Using files in the name of a session's user.
+
+use std::io;
+use std::marker::PhantomData;
+
+/// For files, this thread is another user as long as this lives, and so without root's rights over them.
+///
+/// Linux keeps a user for file access in each thread; the rest of the process stays what it is.
+pub(crate) struct ActAs {
+    /// It belongs to the thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl ActAs {
+    /// Becomes this user and their group; `None`: stays who we are.
+    pub(crate) fn user(user: Option<u32>) -> io::Result<Option<Self>> {
+        let Some(user) = user else { return Ok(None) };
+        let acting = Self { _not_send: PhantomData };
+        // The group first: afterwards there is no right to.
+        if set_group(user) == user && set_user(user) == user {
+            return Ok(Some(acting));
+        }
+        drop(acting);
+        Err(io::Error::from_raw_os_error(libc::EPERM))
+    }
+}
+
+impl Drop for ActAs {
+    fn drop(&mut self) {
+        // SAFETY: system calls without arguments that cannot fail.
+        let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+        // The thread goes back to its pool: it must not do somebody else's work as this user.
+        if set_user(user) != user || set_group(group) != group {
+            tracing::error!("a thread cannot become the server's user again");
+            std::process::abort();
+        }
+    }
+}
+
+/// Sets the thread's user for files, and says which it is now.
+fn set_user(user: u32) -> u32 {
+    // SAFETY: system calls on integers; a number that is none changes nothing and asks only. One's own is always
+    // allowed.
+    unsafe {
+        libc::setfsuid(user);
+        libc::setfsuid(u32::MAX).unsigned_abs()
+    }
+}
+
+/// Sets the thread's group for files, and says which it is now.
+fn set_group(group: u32) -> u32 {
+    // SAFETY: as above.
+    unsafe {
+        libc::setfsgid(group);
+        libc::setfsgid(u32::MAX).unsigned_abs()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn files_belong_to_the_user_only_as_long_as_one_acts() {
+        // SAFETY: a system call without arguments that cannot fail.
+        if unsafe { libc::geteuid() } != 0 {
+            assert!(ActAs::user(Some(2_000_000_001)).is_err(), "only root may");
+            return;
+        }
+        let dir = std::env::temp_dir().join(format!("agb-owner-{}", std::process::id()));
+        std::fs::create_dir(&dir).expect("the temporary directory is writable");
+        let file = dir.join("file");
+        std::fs::write(&file, "1").expect("it was made above");
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
+        let acting = ActAs::user(Some(2_000_000_001)).expect("root may");
+        assert!(std::fs::read(&file).is_err() && std::fs::write(dir.join("new"), "").is_err());
+        drop(acting);
+        assert_eq!(std::fs::read(&file).expect("it is ours"), b"1");
+        std::fs::write(dir.join("new"), "").expect("the directory is ours");
+        assert_eq!(dir.join("new").metadata().expect("it was made above").uid(), 0);
+        std::fs::remove_dir_all(&dir).expect("it was made above");
+    }
+}
