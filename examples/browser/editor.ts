@@ -1,13 +1,24 @@
 /** The editor: CodeMirror with the language that was chosen. */
 
 import { indentWithTab } from "@codemirror/commands";
+import { java } from "@codemirror/lang-java";
 import { javascript } from "@codemirror/lang-javascript";
 import { python } from "@codemirror/lang-python";
+import { StreamLanguage } from "@codemirror/language";
+import { r } from "@codemirror/legacy-modes/mode/r";
 import { Compartment, type Extension } from "@codemirror/state";
 import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
 
-const grammars: Readonly<Record<string, () => Extension>> = { python, javascript };
+/** The font of the editor and of the terminal. */
+export const MONOSPACE = "ui-monospace, Menlo, Consolas, 'DejaVu Sans Mono', monospace";
+
+const grammars: Readonly<Record<string, () => Extension>> = {
+  python,
+  javascript,
+  java,
+  r: () => StreamLanguage.define(r),
+};
 
 export class Editor {
   readonly #view: EditorView;
@@ -29,6 +40,7 @@ export class Editor {
         basicSetup,
         EditorView.lineWrapping,
         EditorView.contentAttributes.of({ "aria-label": "Code; Escape and then Tab leaves the editor" }),
+        EditorView.theme({ ".cm-scroller": { fontFamily: MONOSPACE }, ".cm-gutters": { border: "0" } }),
         this.#grammar.of([]),
       ],
     });

@@ -3,7 +3,7 @@
 import "./style.css";
 import { Connection } from "./connection.js";
 import { Editor } from "./editor.js";
-import { programs } from "./programs.js";
+import { languages } from "./programs.js";
 import { showResults } from "./results.js";
 import { Output } from "./terminal.js";
 
@@ -113,10 +113,11 @@ function show(kind: string, words: string): void {
   }
 }
 
-for (const name of Object.keys(programs)) {
-  language.append(new Option(name === "javascript" ? "JavaScript" : "Python", name));
+for (const [name, { label }] of Object.entries(languages)) {
+  language.append(new Option(label, name));
 }
-language.addEventListener("change", () => editor.show(language.value, programs[language.value] ?? ""));
+const showProgram = (): void => editor.show(language.value, languages[language.value]?.program ?? "");
+language.addEventListener("change", showProgram);
 run.addEventListener("click", () => void start());
 stop.addEventListener("click", halt);
 document.addEventListener("keydown", (event) => {
@@ -126,6 +127,6 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-editor.show(language.value, programs[language.value] ?? "");
+showProgram();
 show("ready", "Ready");
 run.focus();

@@ -41,11 +41,16 @@ function image(source: string, description: string | undefined): HTMLElement {
   return image;
 }
 
+/** Tables as those of pandas, which come without a style of their own. */
+const FRAME_STYLE =
+  "<style>body{font:14px/1.45 system-ui,sans-serif;margin:10px;color:#1c2024}table{border-collapse:collapse}" +
+  "th,td{padding:4px 12px;text-align:right}th{border-bottom:2px solid #d9dce1}tr:nth-child(even) td{background:#f6f7f9}</style>";
+
 function frame(html: string): HTMLElement {
   const frame = document.createElement("iframe");
   frame.sandbox.value = ""; // no scripts, no forms, an origin of its own
   frame.title = "Document that the program made";
-  frame.srcdoc = `<!doctype html><meta charset="utf-8"><style>body{font:14px system-ui,sans-serif;margin:8px}table{border-collapse:collapse}</style>${html}`;
+  frame.srcdoc = `<!doctype html><meta charset="utf-8">${FRAME_STYLE}${html}`;
   return frame;
 }
 

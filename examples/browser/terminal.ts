@@ -3,6 +3,7 @@
 import { FitAddon } from "@xterm/addon-fit";
 import { Terminal } from "@xterm/xterm";
 import "@xterm/xterm/css/xterm.css";
+import { MONOSPACE } from "./editor.js";
 
 /** While the terminal has more than this to draw, the program waits. Half a second of drawing. */
 const MOST_UNDRAWN = 256 * 1024;
@@ -14,6 +15,7 @@ export class Output {
     convertEol: true,
     cursorInactiveStyle: "none",
     disableStdin: true,
+    fontFamily: MONOSPACE,
     fontSize: 13,
     scrollback: 5_000,
     theme: {
@@ -35,6 +37,7 @@ export class Output {
     this.#terminal.loadAddon(fit);
     this.#terminal.open(parent);
     new ResizeObserver(() => fit.fit()).observe(parent);
+    this.#terminal.write("\x1b[2mOutput appears here while the program runs: press Run, or Ctrl+Enter.\x1b[0m");
   }
 
   clear(): void {

@@ -1,8 +1,9 @@
 /**
- * What the SDK costs a page, beside thirty lines of JavaScript that do the same.
+ * What the SDK costs a page, in the page or in a worker of it, beside thirty lines of JavaScript that do the same.
  *
  * `node --import tsx bench/browser.ts [--json] [--runs N]`, after `cargo build --release -p agb-testkit` and
- * `cargo xtask wasm`; `cargo xtask bench browser` does all of it. A page a measurement, both clients in turn.
+ * `cargo xtask wasm`; `cargo xtask bench browser` does all of it. A page a measurement, the clients in turn. The main
+ * thread's CPU is the browser's own figure, thread time of its tasks.
  */
 
 import { readFileSync } from "node:fs";
@@ -18,13 +19,15 @@ const CASES = [
   { s: 1024, n: 150_000 },
   { s: 65536, n: 8_000 },
 ] as const;
-const CLIENTS = ["plain", "sdk"] as const;
+const CLIENTS = ["plain", "sdk", "worker"] as const;
 
 interface Figures {
   seconds: number;
   chunks: number;
   characters: number;
   longest: number;
+  /** CPU time of the page's main thread, seconds. */
+  cpu: number;
 }
 
 const { values: options } = parseArgs({ options: { json: { type: "boolean", default: false }, runs: { type: "string", default: "3" } } });
@@ -33,7 +36,7 @@ const site = createServer((request, response) => {
   const path = request.url ?? "/";
   const type = path.endsWith(".wasm") ? "application/wasm" : path.endsWith(".js") ? "text/javascript" : "text/html";
   try {
-    const file = path.startsWith("/sdk/") ? new URL(path.slice(5), web) : new URL("./browser-page.js", import.meta.url);
+    const file = path.startsWith("/sdk/") ? new URL(path.slice(5), web) : new URL(`./browser-${path === "/worker.js" ? "worker" : "page"}.js`, import.meta.url);
     response.writeHead(200, { "content-type": type }).end(path === "/" ? '<script src="/page.js"></script>' : readFileSync(file));
   } catch {
     response.writeHead(404).end();
@@ -47,7 +50,7 @@ const browser = await DevTools.launch();
 const rows: Array<Record<string, number | string>> = [];
 try {
   for (const load of CASES) {
-    const figures = { plain: [] as Figures[], sdk: [] as Figures[] };
+    const figures = { plain: [] as Figures[], sdk: [] as Figures[], worker: [] as Figures[] };
     for (let run = 0; run < Number(options.runs); run++) {
       for (const client of CLIENTS) {
         process.stderr.write(`  ${load.s} bytes, ${client}, ${run + 1} of ${options.runs}      \r`);
@@ -61,6 +64,7 @@ try {
         client,
         messagesPerSecond: of(({ chunks, seconds }) => chunks / seconds),
         megabytesPerSecond: of(({ characters, seconds }) => characters / seconds / 1e6),
+        mainThreadUsPerMessage: of(({ cpu, chunks }) => (cpu / chunks) * 1e6),
         longestTaskMs: of(({ longest }) => longest),
       });
     }
@@ -74,8 +78,8 @@ process.stderr.write(`${" ".repeat(60)}\r`);
 if (options.json) {
   console.log(JSON.stringify(rows));
 } else {
-  const head = ["chunk", "client", "messages/s", "MB/s", "longest task, ms"];
-  const lines = rows.map((row) => [`${row["bytes"]} B`, String(row["client"]), ...["messagesPerSecond", "megabytesPerSecond", "longestTaskMs"].map((key) => short(Number(row[key])))]);
+  const head = ["chunk", "client", "messages/s", "MB/s", "main thread, µs each", "longest task, ms"];
+  const lines = rows.map((row) => [`${row["bytes"]} B`, String(row["client"]), ...["messagesPerSecond", "megabytesPerSecond", "mainThreadUsPerMessage", "longestTaskMs"].map((key) => short(Number(row[key])))]);
   console.log(table([head, ...lines]));
 }
 
@@ -86,7 +90,11 @@ async function measure(client: string, load: { s: number; n: number }): Promise<
   const page = await browser.open(origin);
   try {
     await page.evaluate('new Promise((done) => (document.readyState === "complete" ? done() : addEventListener("load", done)))');
-    return (await page.evaluate(`measure(${JSON.stringify(client)}, ${JSON.stringify(access)}, ${JSON.stringify(load)})`)) as Figures;
+    const call = (from: number): string => `measure(${JSON.stringify(client)}, ${JSON.stringify(access)}, ${JSON.stringify({ ...load, n: from })})`;
+    await page.evaluate(call(Math.min(load.n, 20_000))); // warm
+    const before = await page.cpu();
+    const figures = (await page.evaluate(call(load.n))) as Omit<Figures, "cpu">;
+    return { ...figures, cpu: (await page.cpu()) - before };
   } finally {
     await page.close();
   }

@@ -59,11 +59,16 @@ export class DevTools {
     return new DevTools(child, profile, socket);
   }
 
-  /** Opens a page; gives what evaluates an expression in it, awaiting promises. */
-  async open(url: string): Promise<{ evaluate(expression: string): Promise<unknown>; close(): Promise<void> }> {
+  /** Opens a page; gives what evaluates an expression in it, awaiting promises, and tells its main thread's CPU seconds. */
+  async open(url: string): Promise<{ evaluate(expression: string): Promise<unknown>; cpu(): Promise<number>; close(): Promise<void> }> {
     const { targetId } = (await this.#send("Target.createTarget", { url })) as { targetId: string };
     const { sessionId } = (await this.#send("Target.attachToTarget", { targetId, flatten: true })) as { sessionId: string };
+    await this.#send("Performance.enable", { timeDomain: "threadTicks" }, sessionId);
     return {
+      cpu: async () => {
+        const { metrics } = (await this.#send("Performance.getMetrics", {}, sessionId)) as { metrics: Array<{ name: string; value: number }> };
+        return metrics.find(({ name }) => name === "TaskDuration")!.value;
+      },
       evaluate: async (expression) => {
         const params = { expression, awaitPromise: true, returnByValue: true };
         const answer = (await this.#send("Runtime.evaluate", params, sessionId)) as {

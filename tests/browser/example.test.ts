@@ -76,7 +76,8 @@ describe("the example page", () => {
     const colours = await page.locator(".xterm-rows span").evaluateAll((spans) => new Set(spans.map((span) => getComputedStyle(span).color)).size);
     assert(colours >= 4, `${colours} colours`);
     const table = page.frameLocator("#results iframe").locator("table");
-    assert.match(await table.innerText(), /5\s+25/);
+    assert.match(await table.innerText(), /5\s+25\s+125/);
+    await page.waitForFunction(() => document.querySelector<HTMLImageElement>("#results img")?.naturalWidth === 480); // the picture
     assert.equal(await page.getAttribute("#results iframe", "sandbox"), "");
     await page.screenshot({ path: `${ARTEFACTS}example-laptop.png` });
   });
@@ -104,6 +105,29 @@ describe("the example page", () => {
     await page.keyboard.press("Control+Enter");
     await state("finished");
     await page.waitForFunction(() => (document.querySelector<HTMLImageElement>("#results img")?.naturalWidth ?? 0) === 40);
+    await type("import base64\nclass P:\n    def _repr_png_(self):\n        return base64.b64decode('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==')\nP()");
+    await page.keyboard.press("Control+Enter");
+    await state("finished");
+    await page.waitForFunction(() => (document.querySelector<HTMLImageElement>("#results img")?.naturalWidth ?? 0) === 1);
+  });
+
+  it("lets nothing of a result run in the page", async () => {
+    await type("class D:\n    def _repr_html_(self):\n        return '<p>shown</p><script>parent.document.title = \"taken\"</script><img src=x onerror=\"parent.document.title = 1\">'\nD()");
+    await page.keyboard.press("Control+Enter");
+    await state("finished");
+    assert.equal(await page.frameLocator("#results iframe").locator("p").innerText(), "shown");
+    assert.equal(await page.title(), "Run code");
+    page.complaints.length = 0; // Chromium's own words about the script that it has not run
+  });
+
+  it("has a program for each language", async () => {
+    for (const [language, printed] of [["javascript", /step 5 of 5/], ["r", /step 5 of 5/], ["java", /step 5 of 5/], ["python", /blue is a colour/]] as const) {
+      await page.selectOption("#language", language);
+      await page.keyboard.press("Control+Enter");
+      await state("running");
+      await state("finished");
+      assert.match(await shown(), printed);
+    }
   });
 
   it("stays responsive while a program floods it", async () => {
