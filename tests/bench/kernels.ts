@@ -67,7 +67,7 @@ for (let run = 0; run < runs; run++) {
 }
 const of = (index: number, name: keyof Figures): number => median(rounds[index]!.map((figures) => figures[name]));
 const results = measured.map(({ name }, index) => ({ name, ...(Object.fromEntries(NAMES.map((figure) => [figure, of(index, figure)])) as unknown as Figures) }));
-const [own, ipykernel] = results as [Figures, Figures];
+const [own, ipykernel] = results as unknown as [Figures, Figures];
 const goals = NAMES.flatMap((name) => {
   const goal = GOALS[name];
   if (goal === undefined) return [];
