@@ -12,9 +12,8 @@ export const languages: Readonly<Record<string, Language>> = {
 # A progress bar redraws its line; what goes to stderr has a colour of its own.
 for done in range(41):
     bar = "█" * done + "·" * (40 - done)
-    print(f"\\r{bar} {done / 40:4.0%}", end="", file=sys.stderr, flush=True)
+    print(f"\\r{bar} {done / 40:4.0%}", end="" if done < 40 else "\\n", file=sys.stderr, flush=True)
     time.sleep(0.05)
-print(file=sys.stderr)
 
 for name, colour in [("red", 31), ("green", 32), ("blue", 34)]:
     print(f"\\x1b[{colour}m{name}\\x1b[0m is a colour")

@@ -121,12 +121,11 @@ describe("the example page", () => {
   });
 
   it("has a program for each language", async () => {
-    for (const [language, printed] of [["javascript", /step 5 of 5/], ["r", /step 5 of 5/], ["java", /step 5 of 5/], ["python", /blue is a colour/]] as const) {
+    for (const [language, printed] of [["javascript", "step 5 of 5"], ["r", "step 5 of 5"], ["java", "step 5 of 5"], ["python", "blue is a colour"]] as const) {
       await page.selectOption("#language", language);
       await page.keyboard.press("Control+Enter");
-      await state("running");
+      await page.waitForFunction((words) => document.querySelector(".xterm-rows")?.textContent?.includes(words), printed);
       await state("finished");
-      assert.match(await shown(), printed);
     }
   });
 
