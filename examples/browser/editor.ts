@@ -7,6 +7,7 @@ import { python } from "@codemirror/lang-python";
 import { StreamLanguage } from "@codemirror/language";
 import { r } from "@codemirror/legacy-modes/mode/r";
 import { Compartment, type Extension } from "@codemirror/state";
+import { oneDark } from "@codemirror/theme-one-dark";
 import { EditorView, keymap } from "@codemirror/view";
 import { basicSetup } from "codemirror";
 
@@ -20,8 +21,12 @@ const grammars: Readonly<Record<string, () => Extension>> = {
   r: () => StreamLanguage.define(r),
 };
 
+const darkness = matchMedia("(prefers-color-scheme: dark)");
+const theme = (): Extension => (darkness.matches ? oneDark : []);
+
 export class Editor {
   readonly #view: EditorView;
+  readonly #theme = new Compartment();
   readonly #grammar = new Compartment();
 
   /** `keys` are commands of the page that work inside of the editor too. */
@@ -42,8 +47,10 @@ export class Editor {
         EditorView.contentAttributes.of({ "aria-label": "Code; Escape and then Tab leaves the editor" }),
         EditorView.theme({ ".cm-scroller": { fontFamily: MONOSPACE }, ".cm-gutters": { border: "0" } }),
         this.#grammar.of([]),
+        this.#theme.of(theme()),
       ],
     });
+    darkness.addEventListener("change", () => this.#view.dispatch({ effects: this.#theme.reconfigure(theme()) }));
   }
 
   get text(): string {

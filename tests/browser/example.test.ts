@@ -159,6 +159,12 @@ describe("the example page", () => {
     const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     assert(overflow <= 0, `${overflow} pixels too wide`);
     await page.screenshot({ path: `${ARTEFACTS}example-phone.png` });
+    await page.emulateMedia({ colorScheme: "dark" });
+    const brightness = await page.locator(".cm-editor, .cm-gutters").evaluateAll((parts) =>
+      parts.map((part) => Math.max(...(getComputedStyle(part).backgroundColor.match(/\d+/g) ?? ["255"]).slice(0, 3).map(Number))),
+    );
+    assert(brightness.length === 2 && brightness.every((most) => most < 80), `the editor is bright in the dark: ${brightness.join(", ")}`);
+    await page.screenshot({ path: `${ARTEFACTS}example-dark.png` });
     assert.deepEqual(page.complaints, []);
   });
 });
