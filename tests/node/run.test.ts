@@ -97,6 +97,23 @@ describe("output", () => {
     assert.deepEqual([result.logs.stdout, result.truncated], [[], true]);
   });
 
+  test("a large result comes whole, up to a limit that is set", async () => {
+    // Far above the megabyte that a client of the plain wire takes.
+    const code = "'x' * 5_000_000";
+    for (const stream of [true, false]) {
+      const whole = await session.code.run(code, "python", 60, { streamBeta: stream });
+      assert.ok(whole.success, whole.errorMessage);
+      assert.deepEqual([whole.results.length, whole.results[0]?.text?.length, whole.truncated], [1, 5_000_002, false]);
+      const limited = await session.code.run(`display('kept')\n${code}`, "python", 60, { streamBeta: stream, resultLimit: 1_000_000 });
+      assert.ok(limited.success, limited.errorMessage);
+      assert.deepEqual(limited.results.map((result) => [result.text, result.isMainResult]), [
+        ["'kept'", false],
+        ["[left out: text/plain of 5000002 bytes; 1000000 bytes are kept of a run's results]", true],
+      ]);
+      assert.equal(limited.truncated, true);
+    }
+  });
+
   test("a subprocess's output is caught", async () => {
     const { out } = await collect("import subprocess\nsubprocess.run(['echo', 'from below'])");
     assert.equal(out.join(""), "from below\n");

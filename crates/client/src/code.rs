@@ -11,9 +11,8 @@ use agb_core::result::{Execution, Logs};
 use agb_core::run::{DEFAULT_TIMEOUT, RunRequest};
 
 use crate::error::Error;
-use crate::log::Log;
 use crate::random;
-use crate::run::Run;
+use crate::run::{Kept, Run};
 use crate::session::Session;
 
 /// Runs code in a session; see [`Session::code`].
@@ -34,7 +33,7 @@ impl<'a> Code<'a> {
             code: code.into(),
             language: language.into_language(),
             timeout: DEFAULT_TIMEOUT,
-            log_limit: Log::DEFAULT_LIMIT,
+            kept: Kept::default(),
             stdin: false,
         }
     }
@@ -46,7 +45,7 @@ impl<'a> Code<'a> {
     /// [`Error::NoStreaming`], [`Error::Rejected`]: the session is closed, follows this run already, or its service does
     /// not know `resume`.
     pub fn attach(self, id: &str, after: u64) -> Result<Run, Error> {
-        Ok(self.session.connection()?.attach(id, after, Log::DEFAULT_LIMIT)?)
+        Ok(self.session.connection()?.attach(id, after, Kept::default())?)
     }
 }
 
@@ -58,7 +57,7 @@ pub struct RunBuilder<'a> {
     code: String,
     language: Result<Language, UnknownLanguage>,
     timeout: Duration,
-    log_limit: usize,
+    kept: Kept,
     stdin: bool,
 }
 
@@ -71,7 +70,14 @@ impl<'a> RunBuilder<'a> {
 
     /// Bytes of output per stream that are kept for the result: 16 MiB unless said. What is streamed is not limited.
     pub const fn log_limit(mut self, bytes: usize) -> Self {
-        self.log_limit = bytes;
+        self.kept.log = bytes;
+        self
+    }
+
+    /// Bytes of results (values, pictures, tables) that are kept for the run's result: 64 MiB unless said. One that finds
+    /// no room is replaced by a text that says what it was. What is streamed is not limited.
+    pub const fn result_limit(mut self, bytes: usize) -> Self {
+        self.kept.results = bytes;
         self
     }
 
@@ -88,9 +94,9 @@ impl<'a> RunBuilder<'a> {
     /// [`Error::Language`], [`Error::Rejected`], [`Error::NoStreaming`]: nothing has been sent. What goes wrong later is
     /// in the run's result.
     pub fn stream(self) -> Result<Run, Error> {
-        let log_limit = self.log_limit;
+        let kept = self.kept;
         let connection = self.session.connection()?;
-        Ok(connection.start(self.into_request()?.0, log_limit)?)
+        Ok(connection.start(self.into_request()?.0, kept)?)
     }
 
     fn into_request(self) -> Result<(RunRequest, &'a Session), Error> {
@@ -100,11 +106,12 @@ impl<'a> RunBuilder<'a> {
     }
 
     async fn call(self) -> Result<Execution, Error> {
-        let log_limit = self.log_limit;
+        let kept = self.kept;
         let (request, session) = self.into_request()?;
         let operation = RunCode::new(session.data(), &request, random::id());
         let mut execution = session.call(&operation).await?.value;
-        execution.truncated |= cut(&mut execution.logs, log_limit);
+        execution.truncated |= cut(&mut execution.logs, kept.log);
+        execution.limit_results(kept.results);
         Ok(execution)
     }
 }

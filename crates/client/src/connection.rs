@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agb_core::{Rejected, RunRequest, Session};
 
 use crate::drive::{Dialer, Follower, Shared};
-use crate::run::Run;
+use crate::run::{Kept, Run};
 
 /// Shared by a session's handles and its runs; the last one to go closes the socket.
 pub(crate) struct Connection {
@@ -18,18 +18,18 @@ impl Connection {
     }
 
     /// Starts a run. Opens the socket if there is none; two first runs at once open one.
-    pub(crate) fn start(self: &Arc<Self>, request: RunRequest, log_limit: usize) -> Result<Run, Rejected> {
+    pub(crate) fn start(self: &Arc<Self>, request: RunRequest, kept: Kept) -> Result<Run, Rejected> {
         let (id, invocation) = self.shared.with(|session, now| {
             let id = session.run(now, request)?;
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
-        Ok(Run::new(Arc::clone(self), id, invocation, log_limit))
+        Ok(Run::new(Arc::clone(self), id, invocation, kept))
     }
 
     /// Continues a run that was begun elsewhere.
-    pub(crate) fn attach(self: &Arc<Self>, invocation: &str, after: u64, log_limit: usize) -> Result<Run, Rejected> {
+    pub(crate) fn attach(self: &Arc<Self>, invocation: &str, after: u64, kept: Kept) -> Result<Run, Rejected> {
         let id = self.shared.with(|session, now| session.attach(now, invocation, after))?;
-        Ok(Run::new(Arc::clone(self), id, invocation.to_owned(), log_limit))
+        Ok(Run::new(Arc::clone(self), id, invocation.to_owned(), kept))
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {

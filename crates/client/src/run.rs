@@ -1,12 +1,13 @@
 //! One run that streams.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use agb_core::result::{Execution, RichResult};
+use agb_core::result::{Execution, ResultRoom, RichResult};
 use agb_core::{Batch, Loss, Piece, RemoteError, RunEnd, RunError, RunId, StreamEvent};
 use futures_util::Stream;
 
@@ -31,9 +32,25 @@ pub struct Run {
     pending: VecDeque<RunEvent>,
     log: Log,
     results: Vec<RichResult>,
+    room: ResultRoom,
     error: Option<RemoteError>,
     interruptions: u32,
     end: Option<RunEnd>,
+}
+
+/// How many bytes are kept for a run's result.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    /// Of each stream's output.
+    pub(crate) log: usize,
+    /// Of all results together.
+    pub(crate) results: usize,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { log: Log::DEFAULT_LIMIT, results: ResultRoom::DEFAULT }
+    }
 }
 
 /// What a run yields.
@@ -60,14 +77,15 @@ pub enum RunEvent {
 }
 
 impl Run {
-    pub(crate) fn new(connection: Arc<Connection>, id: RunId, invocation: String, log_limit: usize) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, id: RunId, invocation: String, kept: Kept) -> Self {
         Self {
             connection,
             id,
             invocation,
             pending: VecDeque::new(),
-            log: Log::new(log_limit),
+            log: Log::new(kept.log),
             results: Vec::new(),
+            room: ResultRoom::new(kept.results),
             error: None,
             interruptions: 0,
             end: None,
@@ -96,7 +114,7 @@ impl Run {
         self.end = batch.take_end();
         for event in batch.events() {
             match event {
-                StreamEvent::Result(result) => self.results.push(result.clone()),
+                StreamEvent::Result(result) => self.results.extend(self.room.keep(result).map(Cow::into_owned)),
                 StreamEvent::Error(error) => self.error = Some(error.clone()),
                 StreamEvent::Reconnected => self.interruptions = self.interruptions.saturating_add(1),
                 _ => {}
@@ -154,7 +172,7 @@ impl Run {
             self.error.as_ref(),
             &end,
         );
-        execution.truncated = log.is_truncated();
+        execution.truncated = log.is_truncated() || self.room.is_truncated();
         execution.interruptions = self.interruptions;
         (execution, log)
     }

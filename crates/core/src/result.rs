@@ -1,13 +1,17 @@
 //! What a run of code gives its caller.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::json;
 
+mod room;
 mod shapes;
 mod status;
 mod streamed;
 
+pub use room::ResultRoom;
 pub use status::{KilledBy, RunStatus};
 
 /// The result of one run (wire protocol, "The result a caller gets").
@@ -34,7 +38,7 @@ pub struct Execution {
     pub error: Option<RunFailure>,
     /// What went wrong, for a person; empty on success.
     pub error_message: String,
-    /// The logs were cut at a limit.
+    /// The logs or the results were cut at a limit.
     pub truncated: bool,
     /// How often the connection was lost and the run was found again. Nothing is missing for it.
     pub interruptions: u32,
@@ -59,6 +63,15 @@ impl Execution {
         self.results.iter().rfind(|result| result.is_main)
     }
 
+    /// Keeps at most so many bytes of results; see [`ResultRoom`].
+    pub fn limit_results(&mut self, limit: usize) {
+        let mut room = ResultRoom::new(limit);
+        self.results = self.results.iter().filter_map(|result| room.keep(result)).map(Cow::into_owned).collect();
+        self.truncated |= room.is_truncated();
+    }
+
+    /// Settles `success` and `error_message`, the two that must agree, from everything else that is known.
+    fn conclude(&mut self, failed: bool, words: Option<String>) {
     /// Settles `success`, `status` and `error_message`, which must agree, from everything else that is known. `reason`
     /// is the service's own word.
     fn conclude(&mut self, failed: bool, reason: Option<RunStatus>, words: Option<String>) {
@@ -278,6 +291,22 @@ impl RichResult {
     /// About how much memory it holds, for the limit on unread data.
     pub(crate) fn weight(&self) -> usize {
         self.forms().flatten().map(String::len).sum()
+    }
+
+    /// The MIME types of its forms.
+    fn types(&self) -> Vec<&'static str> {
+        const TYPES: [&str; 9] = [
+            "text/plain",
+            "text/html",
+            "text/markdown",
+            "image/png",
+            "image/jpeg",
+            "image/svg+xml",
+            "application/json",
+            "text/latex",
+            "application/vnd.vegalite.v5+json",
+        ];
+        self.forms().zip(TYPES).filter_map(|(form, name)| form.map(|_| name)).collect()
     }
 
     fn forms(&self) -> impl Iterator<Item = Option<&String>> {

@@ -99,6 +99,8 @@ pub(crate) struct RunRequest {
     pub timeout_s: f64,
     /// Bytes of log kept per stream.
     pub log_limit: Option<f64>,
+    /// Bytes of results kept.
+    pub result_limit: Option<f64>,
 }
 
 /// `ListPage`.

@@ -188,6 +188,7 @@ pub fn attach(access: String) -> Result<NativeSession, String> {
 struct Limits {
     timeout: Duration,
     log: Option<usize>,
+    results: Option<usize>,
 }
 
 impl Limits {
@@ -195,13 +196,18 @@ impl Limits {
         let timeout = Duration::try_from_secs_f64(request.timeout_s)
             .map_err(|error| invalid(format!("timeoutS is no number of seconds: {error}")))?;
         // A cast saturates, and what is not a number is 0.
-        Ok(Self { timeout, log: request.log_limit.map(|bytes| bytes as usize) })
+        let bytes = |limit: Option<f64>| limit.map(|bytes| bytes as usize);
+        Ok(Self { timeout, log: bytes(request.log_limit), results: bytes(request.result_limit) })
     }
 
     fn apply<'a>(&self, run: RunBuilder<'a>) -> RunBuilder<'a> {
         let run = run.timeout(self.timeout);
-        match self.log {
+        let run = match self.log {
             Some(bytes) => run.log_limit(bytes),
+            None => run,
+        };
+        match self.results {
+            Some(bytes) => run.result_limit(bytes),
             None => run,
         }
     }

@@ -1,9 +1,10 @@
 //! One run that streams, as JavaScript sees it.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use agb_core::result::Execution;
+use agb_core::result::{Execution, ResultRoom};
 use agb_core::{Batch, Mark, RemoteError, RunEnd, RunId, RunRequest, Stream, StreamEvent};
 use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
@@ -30,8 +31,9 @@ struct Story {
     /// Texts that the driver has put here and [`NativeRun::take`] has not taken.
     texts: Array,
     log: Log,
-    /// As JavaScript got them: the result has the very same objects.
+    /// As JavaScript got them: the result has the very same objects, as far as there is room.
     results: Vec<JsValue>,
+    room: ResultRoom,
     error: Option<RemoteError>,
     interruptions: u32,
     end: Option<RunEnd>,
@@ -46,6 +48,7 @@ impl NativeRun {
         driver: &Rc<Driver>,
         request: RunRequest,
         log_limit: usize,
+        result_limit: usize,
         wake: Function,
     ) -> Result<Self, agb_core::Rejected> {
         let texts = Array::new();
@@ -54,8 +57,15 @@ impl NativeRun {
             driver.add_reader(id, wake, texts.clone());
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
-        let story =
-            Story { texts, log: Log::new(log_limit), results: Vec::new(), error: None, interruptions: 0, end: None };
+        let story = Story {
+            texts,
+            log: Log::new(log_limit),
+            results: Vec::new(),
+            room: ResultRoom::new(result_limit),
+            error: None,
+            interruptions: 0,
+            end: None,
+        };
         Ok(Self { driver: Rc::clone(driver), id: Cell::new(Some(id)), invocation, story: RefCell::new(story) })
     }
 }
@@ -115,9 +125,12 @@ impl Story {
     fn event(&mut self, event: &StreamEvent) -> Option<JsValue> {
         match event {
             StreamEvent::Result(result) => {
-                let result = object::rich_result(result);
-                self.results.push(result.clone());
-                Some(host::result_event(result))
+                let shown = object::rich_result(result);
+                self.results.extend(self.room.keep(result).map(|kept| match kept {
+                    Cow::Borrowed(_) => shown.clone(),
+                    Cow::Owned(note) => object::rich_result(&note),
+                }));
+                Some(host::result_event(shown))
             }
             StreamEvent::Error(error) => {
                 self.error = Some(error.clone());
@@ -162,7 +175,7 @@ impl Story {
         let log = std::mem::replace(&mut self.log, Log::new(0));
         let results = std::mem::take(&mut self.results);
         let mut execution = Execution::from_stream(invocation.to_owned(), Vec::new(), self.error.as_ref(), end);
-        execution.truncated = log.is_truncated();
+        execution.truncated = log.is_truncated() || self.room.is_truncated();
         execution.interruptions = self.interruptions;
         let (texts, marks) = log.into_parts();
         object::run_result(&execution, results, &texts, marks)

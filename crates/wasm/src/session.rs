@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use agb_core::operations::SessionAccess;
+use agb_core::result::ResultRoom;
 use agb_core::{Language, RunRequest};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
@@ -46,6 +47,7 @@ impl NativeSession {
         language: &str,
         timeout_s: f64,
         log_limit: Option<f64>,
+        result_limit: Option<f64>,
         wake: Function,
     ) -> JsValue {
         let Some(driver) = &self.driver else {
@@ -53,7 +55,7 @@ impl NativeSession {
             return object::run_refused("NoStreaming", message);
         };
         let started = request(code, language, timeout_s).and_then(|request| {
-            NativeRun::start(driver, request, limit(log_limit), wake)
+            NativeRun::start(driver, request, limit(log_limit), room(result_limit), wake)
                 .map_err(|rejected| object::run_refused("Rejected", &rejected.to_string()))
         });
         started.map_or_else(|refused| refused, JsValue::from)
@@ -66,6 +68,11 @@ pub(crate) fn request(code: String, language: &str, timeout_s: f64) -> Result<Ru
         Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.to_string()))?;
     let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::MAX); // TypeScript has checked the sign
     Ok(RunRequest { code, language, timeout, stdin: false })
+}
+
+/// How much of the results is kept.
+pub(crate) fn room(result_limit: Option<f64>) -> usize {
+    result_limit.map_or(ResultRoom::DEFAULT, |limit| limit as usize)
 }
 
 /// How much of each stream is kept.

@@ -170,6 +170,8 @@ export interface RunRequest {
   readonly timeoutS: number;
   /** Bytes of log kept per stream for the result; `null` for the default. */
   readonly logLimit: number | null;
+  /** Bytes of results kept; `null` for the default. */
+  readonly resultLimit: number | null;
 }
 
 /**

@@ -38,6 +38,11 @@ export interface RunOptions {
    */
   readonly logLimit?: number | undefined;
   /**
+   * Bytes kept for `result.results`, default 64 MiB. A value, picture or table that finds no room is replaced by a text
+   * that says what it was, and `result.truncated` is set.
+   */
+  readonly resultLimit?: number | undefined;
+  /**
    * Stops the program when it is aborted (`AbortController.signal`): it is interrupted where the service can, the
    * interpreter's variables stay, and the result has `error.name` `Cancelled`. Only for runs that stream.
    */
@@ -52,7 +57,7 @@ export interface StopSignal {
 }
 
 const DEFAULT_TIMEOUT_S = 60;
-const OPTION_NAMES = ["streamBeta", "onStdout", "onStderr", "onError", "logLimit", "signal"];
+const OPTION_NAMES = ["streamBeta", "onStdout", "onStderr", "onError", "logLimit", "resultLimit", "signal"];
 
 /** Runs code in a session; see {@link Session.code}. */
 export class Code {
@@ -163,7 +168,7 @@ function checkedStreamBeta(value: unknown): boolean | undefined {
   return value;
 }
 
-function checkedRequest(code: unknown, language: unknown, timeoutS: unknown, options: { readonly logLimit?: unknown }): RunRequest {
+function checkedRequest(code: unknown, language: unknown, timeoutS: unknown, options: { readonly logLimit?: unknown; readonly resultLimit?: unknown }): RunRequest {
   if (typeof code !== "string") {
     throw new TypeError(`code must be a string, not ${describe(code)}`);
   }
@@ -171,16 +176,17 @@ function checkedRequest(code: unknown, language: unknown, timeoutS: unknown, opt
     code,
     language: checkString("language", language),
     timeoutS: checkOptionalNumber("timeoutS", timeoutS, "seconds") ?? DEFAULT_TIMEOUT_S,
-    logLimit: checkedLogLimit(options.logLimit),
+    logLimit: checkedLimit("logLimit", options.logLimit),
+    resultLimit: checkedLimit("resultLimit", options.resultLimit),
   };
 }
 
-function checkedLogLimit(value: unknown): number | null {
+function checkedLimit(name: string, value: unknown): number | null {
   if (value === undefined || value === null) {
     return null;
   }
   if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-    throw new TypeError(`logLimit must be a whole number of bytes, 0 or more, not ${describe(value)}`);
+    throw new TypeError(`${name} must be a whole number of bytes, 0 or more, not ${describe(value)}`);
   }
   return value;
 }

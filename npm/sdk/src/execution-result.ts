@@ -53,7 +53,10 @@ export interface EnhancedCodeExecutionResult {
   readonly error?: ExecutionError;
   /** What happened, in words; empty on success. */
   readonly errorMessage: string;
-  /** `logs` lack output beyond the limit (see `logLimit` of {@link RunOptions}); callbacks had it all. */
+  /**
+   * `logs` lack output beyond the limit (see `logLimit` of {@link RunOptions}; callbacks had it all), or a result found
+   * no room (`resultLimit`).
+   */
   readonly truncated: boolean;
   /** How often the connection was lost and the run was found again. Nothing is missing for it. */
   readonly interruptions: number;

@@ -35,6 +35,7 @@ describe("wrong arguments reject with a TypeError before anything is sent", () =
     ["onError that is no function", ["1", "python", 60, { onError: true }], /onError must be a function, not true/],
     ["a logLimit that is no whole number", ["1", "python", 60, { logLimit: 1.5 }], /logLimit/],
     ["a negative logLimit", ["1", "python", 60, { logLimit: -1 }], /logLimit .* not -1/],
+    ["a resultLimit that is no number", ["1", "python", 60, { resultLimit: "1" }], /resultLimit/],
     ["callbacks in both places", ["1", "python", 60, {}, () => {}], /not into both places/],
   ];
   for (const [what, args, message] of wrong) {
@@ -55,7 +56,7 @@ describe("wrong arguments reject with a TypeError before anything is sent", () =
 describe("arguments that are right", () => {
   it("takes null for what is left out", async () => {
     await session.code.run("1", "python", null, null, null, null, null);
-    assert.deepEqual(fake.requests, [{ code: "1", language: "python", timeoutS: 60, logLimit: null }]);
+    assert.deepEqual(fake.requests, [{ code: "1", language: "python", timeoutS: 60, logLimit: null, resultLimit: null }]);
   });
 
   it("leaves language names to the core", async () => {

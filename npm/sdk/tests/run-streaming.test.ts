@@ -34,16 +34,17 @@ describe("the two forms of the call", () => {
     assert.deepEqual(seen, ["out:a", "err:b", "out:c"]);
     assert.equal(result.success, true);
     assert.equal(result.requestId, started().id);
-    assert.deepEqual(fake.requests, [{ code: "code", language: "python", timeoutS: 30, logLimit: null }]);
+    assert.deepEqual(fake.requests, [{ code: "code", language: "python", timeoutS: 30, logLimit: null, resultLimit: null }]);
   });
 
   it("streams with the options object fourth", async () => {
     const seen: string[] = [];
-    const running = session.code.run("code", "python", 60, { streamBeta: true, onStdout: (c) => seen.push(c), logLimit: 0 });
+    const running = session.code.run("code", "python", 60, { streamBeta: true, onStdout: (c) => seen.push(c), logLimit: 0, resultLimit: 1 });
     started().end([{ out: "a" }]);
     await running;
     assert.deepEqual(seen, ["a"]);
     assert.equal(fake.requests[0]?.logLimit, 0);
+    assert.equal(fake.requests[0]?.resultLimit, 1);
   });
 
   it("streams when there is a callback and streamBeta is left out, in both forms", async () => {

@@ -78,7 +78,7 @@ code.run("1", "python", 60, true, undefined, undefined, (error: string) => error
 // --- run: options -----------------------------------------------------------------------------------------------
 code.run("1", "python", 60, {});
 code.run("1", "python", undefined, { streamBeta: true, onStdout: (chunk) => chunk.length, onStderr: async () => {}, onError: (error) => error.stack });
-code.run("1", "python", 60, { streamBeta: undefined, onStdout: undefined, logLimit: 0 });
+code.run("1", "python", 60, { streamBeta: undefined, onStdout: undefined, logLimit: 0, resultLimit: 0 });
 // @ts-expect-error a misspelt option
 code.run("1", "python", 60, { onStdOut: () => {} });
 // @ts-expect-error callbacks are functions

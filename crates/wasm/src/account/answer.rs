@@ -29,8 +29,8 @@ pub(crate) fn refused(code: &str, message: &str) -> JsValue {
     host::answer("", false, Some(code.to_owned()), message, None, JsValue::NULL)
 }
 
-/// A `RunResult` whose logs came with it, each stream cut to `limit` units.
-pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize) -> JsValue {
+/// A `RunResult` whose logs came with it, each stream cut to `limit` units, the results to `room` bytes.
+pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize, room: usize) -> JsValue {
     let mut log = crate::log::Log::new(limit);
     for (kind, chunks) in [(STDOUT, &execution.logs.stdout), (STDERR, &execution.logs.stderr)] {
         for chunk in chunks {
@@ -39,6 +39,7 @@ pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize) -> JsVa
         }
     }
     execution.truncated |= log.is_truncated();
+    execution.limit_results(room);
     let (texts, marks) = log.into_parts();
     let results = execution.results.iter().map(object::rich_result).collect();
     object::run_result(&execution, results, &texts, marks)

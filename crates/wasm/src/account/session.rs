@@ -199,7 +199,14 @@ impl NativeSession {
     }
 
     /// One HTTP call; resolves to `RunResult`.
-    pub fn run(&self, code: String, language: &str, timeout_s: f64, log_limit: Option<f64>) -> Promise {
+    pub fn run(
+        &self,
+        code: String,
+        language: &str,
+        timeout_s: f64,
+        log_limit: Option<f64>,
+        result_limit: Option<f64>,
+    ) -> Promise {
         let request = match session::request(code, language, timeout_s) {
             Ok(request) => request,
             Err(refused) => return Promise::resolve(&refused),
@@ -209,10 +216,10 @@ impl NativeSession {
             let message = "this page can only run code with streaming: the session has no link of its own";
             return Promise::resolve(&object::run_refused("NotAllowed", message));
         }
-        let limit = session::limit(log_limit);
+        let (limit, room) = (session::limit(log_limit), session::room(result_limit));
         self.account.http.promise_with(
             operation.request(),
-            reader(operation, move |execution| answer::run_result_at_once(execution, limit)),
+            reader(operation, move |execution| answer::run_result_at_once(execution, limit, room)),
             |outcome| match outcome {
                 Ok(answered) => answered.value,
                 Err(error) => object::run_refused(error.code(), &error.to_string()),

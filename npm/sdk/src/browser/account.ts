@@ -117,8 +117,8 @@ export class AccountSession implements NativeSession {
     return this.#session.browserAccess(scope, lastsS, renew);
   }
 
-  run({ code, language, timeoutS, logLimit }: RunRequest): Promise<RunResult> {
-    return this.#session.run(code, language, timeoutS, logLimit);
+  run({ code, language, timeoutS, logLimit, resultLimit }: RunRequest): Promise<RunResult> {
+    return this.#session.run(code, language, timeoutS, logLimit, resultLimit);
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {

@@ -48,12 +48,12 @@ export class BrowserRun implements NativeRun {
     return this.#refused ?? this.#run?.result() ?? null;
   }
 
-  #start(session: StreamingSession, { code, language, timeoutS, logLimit }: RunRequest, wake: () => void): void {
+  #start(session: StreamingSession, { code, language, timeoutS, logLimit, resultLimit }: RunRequest, wake: () => void): void {
     if (this.#isCancelled) {
       this.#refused = failedRun("Cancelled", "cancelled before it began; the code was not run");
       return;
     }
-    const started = session.stream(code, language, timeoutS, logLimit, wake);
+    const started = session.stream(code, language, timeoutS, logLimit, resultLimit, wake);
     if ("take" in started) {
       this.#run = started;
     } else {

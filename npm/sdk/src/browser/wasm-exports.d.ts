@@ -16,6 +16,7 @@ export class NativeSession {
     language: string,
     timeoutS: number,
     logLimit: number | Absent,
+    resultLimit: number | Absent,
     wake: () => void,
   ): NativeRun | RunResult;
 }
