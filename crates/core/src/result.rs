@@ -70,8 +70,6 @@ impl Execution {
         self.truncated |= room.is_truncated();
     }
 
-    /// Settles `success` and `error_message`, the two that must agree, from everything else that is known.
-    fn conclude(&mut self, failed: bool, words: Option<String>) {
     /// Settles `success`, `status` and `error_message`, which must agree, from everything else that is known. `reason`
     /// is the service's own word.
     fn conclude(&mut self, failed: bool, reason: Option<RunStatus>, words: Option<String>) {

@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::connection::Connection;
-use crate::run::Run;
+use crate::run::{Kept, Run};
 use crate::socket::SocketLimits;
 
 /// The service's end of a socket.
@@ -60,7 +60,7 @@ fn connection(
 fn run(on: &Arc<Connection>, code: &str) -> Run {
     let request =
         RunRequest { code: code.into(), language: Language::Python, timeout: Duration::from_secs(3_600), stdin: false };
-    on.start(request, 1 << 20).expect("the session takes runs")
+    on.start(request, Kept { log: 1 << 20, ..Kept::default() }).expect("the session takes runs")
 }
 
 async fn next(far: &mut UnboundedReceiver<DuplexStream>) -> Far {

@@ -112,6 +112,10 @@ class Cells:
         last = None
         if tree.body and isinstance(tree.body[-1], _ast.Expr):
             last = tree.body.pop()
+        if self.shows_all():
+            for statement in tree.body:
+                self.execute_one(statement, flags)
+            tree.body = []
         body = compile(tree, self.name, "exec", flags, True)
         if body.co_flags & COROUTINE:
             # Statement by statement: so `asyncio.run` works beside an `await`.
@@ -124,6 +128,20 @@ class Cells:
             return None
         result = self.evaluate(compile(_ast.Expression(last.value), self.name, "eval", flags, True))
         return None if self.is_suppressed(code, last) else result
+
+    @staticmethod
+    def shows_all():
+        """Whether the program has asked IPython to show the value of every expression and not only of the last."""
+        module = sys.modules.get("IPython.core.interactiveshell")
+        return module is not None and getattr(module.InteractiveShell, "ast_node_interactivity", None) == "all"
+
+    def execute_one(self, statement, flags):
+        if isinstance(statement, _ast.Expr):
+            value = self.evaluate(compile(_ast.Expression(statement.value), self.name, "eval", flags, True))
+            if value is not None:
+                self.show(value, False)
+        else:
+            self.evaluate(compile(_ast.Module([statement], []), self.name, "exec", flags, True))
 
     def evaluate(self, code):
         is_coroutine = code.co_flags & COROUTINE

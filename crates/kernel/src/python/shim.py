@@ -104,6 +104,16 @@ def magic(module):
     module.register_line_cell_magic = register("line_cell")
 
 
+def interactiveshell(module):
+    class InteractiveShell:
+        """What programs set to say which values a cell shows: `InteractiveShell.ast_node_interactivity = "all"`."""
+
+        ast_node_interactivity = "last_expr"
+        instance = staticmethod(get_ipython)
+
+    module.InteractiveShell = InteractiveShell
+
+
 def pylabtools(module):
     module.backend2gui = {}
 
@@ -115,6 +125,7 @@ MODULES = {
     "IPython.core.display": display,
     "IPython.core.display_functions": display,
     "IPython.core.getipython": getipython,
+    "IPython.core.interactiveshell": interactiveshell,
     "IPython.core.magic": magic,
     "IPython.core.pylabtools": pylabtools,
 }

@@ -150,6 +150,22 @@ async fn ipython_is_there_without_being_installed() {
 }
 
 /// A package that a session installs is its own, also for the programs it starts, and survives a restart.
+/// What many notebooks begin with.
+#[tokio::test]
+async fn all_values_are_shown_if_the_program_says_so() {
+    let python = python();
+    let set = "from IPython.core.interactiveshell import InteractiveShell\nInteractiveShell.ast_node_interactivity = ";
+    python.output(&format!("{set}'all'")).await;
+    let ran = python
+        .run("x = 1\nx + 1\nNone\nawait __import__('asyncio').sleep(0, 'three')\nfor _ in range(2): _\nx + 3")
+        .await;
+    let shown: Vec<_> =
+        ran.results().iter().map(|result| (result.data["text/plain"].clone(), result.is_main)).collect();
+    assert_eq!(shown, [("2".into(), false), ("'three'".into(), false), ("4".into(), true)], "{ran:#?}");
+    python.output(&format!("{set}'last_expr'")).await;
+    assert_eq!(python.run("1\n2").await.results().len(), 1);
+}
+
 #[tokio::test]
 async fn a_package_is_installed_for_the_session() {
     let python = python();
