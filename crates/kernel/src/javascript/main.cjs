@@ -41,6 +41,19 @@ process.argv = [process.argv[0], here];
 // node puts back its own when the code of the command line has ended, which is while the first cell runs.
 process.nextTick(() => (globalThis.module = cells));
 
+// The frames of this harness, and those of node that led to it, are no part of any stack; a program's own function for
+// this goes before ours, as it goes before node's.
+const isOurs = (frame) => /^agb:|^node:inspector$|^\[eval\]$/.test(frame.getFileName() ?? "");
+Object.defineProperty(Error, "prepareStackTrace", hidden((error, frames) => {
+  const first = frames.findIndex((frame) => frame.getFileName() === "node:inspector");
+  const own = (first < 0 ? frames : frames.slice(0, first)).filter((frame) => !isOurs(frame));
+  const { name, message, code } = error;
+  const isCoded = typeof code === "string" && code.startsWith("ERR_"); // node's own errors
+  const head = isCoded ? `${name} [${code}]: ${message}` : Error.prototype.toString.call(error);
+  // Without any frame `inspect` would put the error into brackets.
+  return [head, ...(own.length ? own : ["<anonymous>"])].join("\n    at ");
+}));
+
 send({ type: "ready" });
 const first = receive(); // here, while the other thread still starts
 readControl();

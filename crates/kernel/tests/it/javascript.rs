@@ -102,6 +102,11 @@ async fn errors_are_whole_without_the_harness() {
     for ours in ["agb:", "node:"] {
         assert!(!value.contains(ours), "{value}");
     }
+    let printed = node.output("const f = () => console.log(new Error('printed'));\nf()").await;
+    assert_eq!(printed, "Error: printed\n    at f (cell-3.js:1:29)\n    at cell-3.js:2:1\n");
+    let code = "Error.prepareStackTrace = (_, frames) => frames.length;\nconst depth = new Error().stack;\n\
+                delete Error.prepareStackTrace;\ntypeof depth";
+    assert_eq!(node.value(code).await.as_deref(), Some("'number'"), "a program's own goes first");
 }
 
 /// `if (require.main === module) main()`, as programs end.
