@@ -25,7 +25,7 @@ macro_rules! sources {
 }
 
 /// The harness: classes and their sources.
-const SOURCES: [(&str, &str); 18] = sources![
+const SOURCES: [(&str, &str); 19] = sources![
     "Cells",
     "Channel",
     "Cut",
@@ -36,6 +36,7 @@ const SOURCES: [(&str, &str); 18] = sources![
     "Json",
     "Main",
     "Output",
+    "Part",
     "Piece",
     "Places",
     "Problems",
