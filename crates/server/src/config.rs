@@ -120,6 +120,8 @@ pub struct Limits {
     pub max_runs: usize,
     /// Programs and arguments of what goes on in one session, in all. A hundred large notebooks' worth.
     pub max_held: usize,
+    /// Objects that a Java program may hold, in bytes. A few million of them; Java itself takes 60 MiB more.
+    pub java_heap: usize,
     /// Output of one run that is kept while its viewer is behind. Four reads of a pipe: enough to keep the socket
     /// busy, little enough for a thousand runs.
     pub run_buffer: usize,
@@ -184,6 +186,7 @@ impl Default for Limits {
             calls_burst: 2000,
             max_runs: 256,
             max_held: 64 * MIB,
+            java_heap: 256 * MIB,
             run_buffer: 256 * KIB,
             resume_retention: Duration::from_secs(60),
             unwatched_time: Duration::from_secs(300),

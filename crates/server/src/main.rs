@@ -163,6 +163,9 @@ struct LimitArgs {
     /// Programs and arguments of what goes on in one session, in all.
     #[arg(long, default_value_t = Limits::default().max_held, value_name = "BYTES")]
     max_held: usize,
+    /// Objects that a Java program may hold.
+    #[arg(long, default_value_t = Limits::default().java_heap, value_name = "BYTES")]
+    java_heap: usize,
     /// Output of a run that is kept while its viewer is behind.
     #[arg(long, default_value_t = Limits::default().run_buffer, value_name = "BYTES")]
     run_buffer: usize,
@@ -317,6 +320,7 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         calls_burst: args.calls_burst,
         max_runs: args.max_runs,
         max_held: args.max_held,
+        java_heap: args.java_heap,
         run_buffer: args.run_buffer,
         resume_retention: duration("--resume-retention", args.resume_retention)?,
         unwatched_time: duration("--unwatched-time", args.unwatched_time)?,

@@ -463,7 +463,11 @@ impl Session {
         let policy = self.slot.policy(&self.folder, self.image.env(), Vec::new());
         Ok(KernelSpec {
             cache: self.config.cache_dir.clone(),
-            limits: KernelLimits { queued_cells: self.config.limits.max_runs, ..KernelLimits::default() },
+            limits: KernelLimits {
+                queued_cells: self.config.limits.max_runs,
+                java_heap: self.config.limits.java_heap,
+                ..KernelLimits::default()
+            },
             ..KernelSpec::new(language, interpreter, self.slot.launcher(), policy)
         })
     }

@@ -4,6 +4,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import jdk.jshell.JShell;
 import jdk.jshell.Snippet;
 import jdk.jshell.Snippet.SubKind;
@@ -122,7 +123,7 @@ final class Cells {
         // Nothing of a cell runs that does not parse.
         Piece broken = cut.broken();
         if (broken != null) {
-            Report failure = evaluate(broken, false, declared);
+            Report failure = evaluate(broken, false, declared, cut.names);
             if (failure != null) return failure;
         }
         for (String place : imports.neededBy(cell.code)) shell.eval("import " + place + ".*;");
@@ -133,7 +134,7 @@ final class Cells {
             if (piece == broken) continue; // it was none
             last = piece;
             boolean isRenewed = cut.mainCall != null && piece.kind() == Piece.Kind.STATEFUL_TYPE;
-            failure = evaluate(isRenewed ? renewed(piece) : piece, piece == cut.pieces.get(cut.pieces.size() - 1), declared);
+            failure = evaluate(isRenewed ? renewed(piece) : piece, piece == cut.pieces.get(cut.pieces.size() - 1), declared, cut.names);
         }
         // What follows from a declaration that is not complete is told as that.
         Report incomplete = incomplete(declared);
@@ -158,7 +159,7 @@ final class Cells {
     }
 
     /** Evaluates a piece; answers what is wrong with it. */
-    private Report evaluate(Piece piece, boolean isLast, List<Snippet> declared) {
+    private Report evaluate(Piece piece, boolean isLast, List<Snippet> declared, Set<String> names) {
         places.begin(piece);
         engine.shown = null;
         engine.wantsValue = isLast && (piece.kind() == Piece.Kind.CALL || piece.kind() == Piece.Kind.EXPRESSION);
@@ -168,7 +169,7 @@ final class Cells {
             if (event.causeSnippet() != null) continue; // an earlier one that depends on this one
             places.add(snippet, piece);
             if (event.status() == Snippet.Status.REJECTED) {
-                failure = problems.of(snippet, piece);
+                failure = problems.of(snippet, piece, names);
             } else {
                 declared.add(snippet);
                 failure = failure(event, failure);

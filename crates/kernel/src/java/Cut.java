@@ -5,7 +5,9 @@ import com.sun.source.tree.MethodTree;
 import com.sun.source.tree.Tree;
 import com.sun.source.tree.VariableTree;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.regex.Pattern;
 import javax.lang.model.element.Modifier;
 import jdk.jshell.SourceCodeAnalysis;
@@ -20,6 +22,8 @@ final class Cut {
     private static final int TOGETHER = 16_000;
 
     final List<Piece> pieces = new ArrayList<>();
+    /** What the cell declares. */
+    final Set<String> names = new HashSet<>();
     /** The call of the program's {@code main}, if the cell is a whole program. */
     String mainCall;
 
@@ -47,6 +51,8 @@ final class Cut {
             rest = isMore ? found.remaining() : "";
         }
         Part.classify(parts);
+        parts.forEach(part -> part.permit(parts));
+        parts.forEach(part -> part.name().ifPresent(names::add));
         join(parts.stream().map(this::piece).toList());
         if (parts.stream().allMatch(Part::isDeclaration)) parts.forEach(this::noteMain);
     }
@@ -57,7 +63,7 @@ final class Cut {
     }
 
     private Piece piece(Part part) {
-        return new Piece(cell, code, part.start, 0, part.source, part.kind);
+        return new Piece(cell, code, part.start, 0, part.gap, part.gapLength, part.source, part.kind);
     }
 
     /** Puts statements that follow each other into one piece: every piece costs a compilation. */
@@ -74,7 +80,7 @@ final class Cut {
             Piece last = parts.get(end - 1);
             if (end - i > 1) {
                 String source = "{" + code.substring(first.start(), last.start()) + last.source() + "\n}";
-                pieces.add(new Piece(cell, code, first.start(), 1, source, Piece.Kind.STATEMENT));
+                pieces.add(new Piece(cell, code, first.start(), 1, 0, 0, source, Piece.Kind.STATEMENT));
             } else {
                 pieces.add(first);
             }

@@ -11,8 +11,10 @@ import com.sun.source.tree.VariableTree;
 import com.sun.source.util.JavacTask;
 import java.io.IOException;
 import java.net.URI;
+import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -39,6 +41,9 @@ final class Part {
     Piece.Kind kind;
     /** Of a declaration. */
     Tree tree;
+    /** Where something was put into the source, and how long it is. */
+    int gap;
+    int gapLength;
 
     Part(int start, String source, boolean isWhole) {
         this.start = start;
@@ -58,6 +63,14 @@ final class Part {
             case IMPORT, TYPE, STATEFUL_TYPE, METHOD -> true;
             default -> false;
         };
+    }
+
+    /** What it declares. */
+    Optional<String> name() {
+        if (tree instanceof ClassTree type) return Optional.of(type.getSimpleName().toString());
+        if (tree instanceof MethodTree method) return Optional.of(method.getName().toString());
+        if (tree instanceof VariableTree variable) return Optional.of(variable.getName().toString());
+        return Optional.empty();
     }
 
     /**
@@ -175,6 +188,36 @@ final class Part {
             if (!isAssignment && !PRINT.matcher(statement.toString()).lookingAt()) kind = Piece.Kind.CALL;
         }
         if (form == Form.OPEN_STATEMENT) source += "\n;";
+    }
+
+    /**
+     * Names the subtypes of a sealed type that does not name them itself: for the compiler they would have to be in the
+     * same file, and JShell gives every declaration one of its own.
+     */
+    void permit(List<Part> parts) {
+        if (!(tree instanceof ClassTree type) || !type.getModifiers().getFlags().contains(Modifier.SEALED)) return;
+        if (!type.getPermitsClause().isEmpty()) return;
+        String name = type.getSimpleName().toString();
+        var subtypes = new ArrayList<String>();
+        for (Part part : parts) {
+            if (part != this && part.tree instanceof ClassTree other && extendsType(other, name)) subtypes.add(other.getSimpleName().toString());
+        }
+        if (subtypes.isEmpty()) return;
+        for (Tree member : type.getMembers()) {
+            if (member instanceof ClassTree inner && extendsType(inner, name)) subtypes.add(name + "." + inner.getSimpleName());
+        }
+        var head = Pattern.compile("\\b(class|interface)\\s+" + Pattern.quote(name) + "\\b[^{]*").matcher(source);
+        if (!head.find()) return;
+        String clause = " permits " + String.join(", ", subtypes) + " ";
+        gap = head.end();
+        gapLength = clause.length();
+        source = source.substring(0, gap) + clause + source.substring(gap);
+    }
+
+    private static boolean extendsType(ClassTree type, String name) {
+        var supertypes = new ArrayList<Tree>(type.getImplementsClause());
+        if (type.getExtendsClause() != null) supertypes.add(type.getExtendsClause());
+        return supertypes.stream().anyMatch(tree -> tree.toString().replaceFirst("<.*", "").equals(name));
     }
 
     private static boolean isStaticField(Tree member) {

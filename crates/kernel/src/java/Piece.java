@@ -7,10 +7,12 @@ package agb.kernel;
  * @param code the whole cell
  * @param start where the part begins in it
  * @param prefix how many characters of the source are not the cell's
+ * @param gap where something else stands in the source that is not the cell's,
+ * @param gapLength and how long it is
  * @param source the part as it is evaluated
  * @param kind what it is
  */
-record Piece(int cell, String code, int start, int prefix, String source, Kind kind) {
+record Piece(int cell, String code, int start, int prefix, int gap, int gapLength, String source, Kind kind) {
     enum Kind {
         IMPORT,
         TYPE,
@@ -28,12 +30,13 @@ record Piece(int cell, String code, int start, int prefix, String source, Kind k
 
     /** The same, but not to the letter. */
     Piece moved() {
-        return new Piece(cell, code, start, prefix + 1, "\n" + source, kind);
+        return new Piece(cell, code, start, prefix + 1, gap + 1, gapLength, "\n" + source, kind);
     }
 
     /** The position in the cell of one in the source. */
     int inCell(int position) {
-        return Math.max(0, Math.min(code.length(), start + Math.max(0, position - prefix)));
+        int skipped = prefix + Math.max(0, Math.min(gapLength, position - gap));
+        return Math.max(0, Math.min(code.length(), start + Math.max(0, position - skipped)));
     }
 
     /** The line in the cell, from 1, of a position in the source. */

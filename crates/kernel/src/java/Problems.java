@@ -3,6 +3,7 @@ package agb.kernel;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
+import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import jdk.jshell.DeclarationSnippet;
@@ -27,10 +28,11 @@ final class Problems {
     /** One problem, at a position in the piece. */
     private record Problem(int position, String message, String hint) {}
 
-    /** Of a snippet that was rejected. */
-    Report of(Snippet snippet, Piece piece) {
-        var problems = shell.diagnostics(snippet)
-            .filter(Diag::isError)
+    /** Of a snippet that was rejected; that it uses what the cell declares further down is none of its problems. */
+    Report of(Snippet snippet, Piece piece, Set<String> names) {
+        var errors = shell.diagnostics(snippet).filter(Diag::isError).toList();
+        var own = errors.stream().filter(diag -> !isAbout(diag, names)).toList();
+        var problems = (own.isEmpty() ? errors : own).stream()
             .map(diag -> {
                 String message = clean(diag.getMessage(Locale.ROOT));
                 // Of `Sytem.out` the compiler says that there is no such package, and points at the dot.
@@ -40,6 +42,12 @@ final class Problems {
             })
             .toList();
         return report(problems.isEmpty() ? List.of(new Problem(piece.prefix(), "this is no Java", null)) : problems, piece);
+    }
+
+    private static boolean isAbout(Diag diag, Set<String> names) {
+        if (!diag.getCode().startsWith("compiler.err.cant.resolve")) return false;
+        var symbol = Pattern.compile("symbol:\\s+\\w+ (\\w+)").matcher(diag.getMessage(Locale.ROOT));
+        return symbol.find() && names.contains(symbol.group(1));
     }
 
     /** Of a declaration that names what is not there; null if it is complete. */

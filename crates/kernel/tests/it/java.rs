@@ -82,7 +82,7 @@ class Box<T extends Comparable<T>> {
     }
 }
 
-sealed interface Shape permits Circle, Square {
+sealed interface Shape {
     double area();
 }
 
@@ -218,6 +218,11 @@ async fn a_compile_error_has_line_column_and_a_hint() {
         (
             "// A header\n/* of two\n   kinds */\npackage a.b;\n\nimport java.util.*;\n\npublic class Main {\n  int n = \"\";\n}",
             "incompatible types: java.lang.String cannot be converted to int (line 9, column 11)",
+            "",
+        ),
+        (
+            "sealed interface Some { int f(boolean b); int g() { return 1; } }\nrecord One() implements Some {}",
+            "interface abstract methods cannot have body (line 1, column 51)",
             "",
         ),
         ("x y z", "';' expected (line 1, column 4)", "semicolon"),

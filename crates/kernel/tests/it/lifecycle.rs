@@ -75,6 +75,7 @@ async fn dropping_an_execution_interrupts_it() {
         (Language::Python, "x = 1", "print('on')\nwhile True: pass", "1"),
         (Language::JavaScript, "var x = 1", "console.log('on'); while (true) {}", "1"),
         (Language::R, "x <- 1", "cat('on')\nrepeat {}", "[1] 1"),
+        (Language::Java, "int x = 1;", "System.out.print(\"on\"); while (true) {}", "1"),
     ] {
         let subject = kernel(language);
         subject.run(set).await;
@@ -198,14 +199,19 @@ async fn forged_frames_kill_the_kernel_and_nothing_else() {
 
 #[tokio::test]
 async fn shutdown_leaves_nothing() {
-    for language in [Language::Python, Language::JavaScript, Language::R] {
+    for language in Language::ALL {
         let subject = kernel(language);
         let code = match language {
             Language::Python => {
                 "import subprocess\nsubprocess.Popen(['setsid', 'sleep', '1000'])\nprint('on')\nwhile True: pass"
             }
             Language::R => "system('setsid sleep 1000', wait = FALSE)\ncat('on')\nrepeat {}",
-            _ => "require('child_process').spawn('setsid', ['sleep', '1000']); console.log('on'); while (true) {}",
+            Language::Java => {
+                "new ProcessBuilder(\"setsid\", \"sleep\", \"1000\").start();\nSystem.out.print(\"on\");\nwhile (true) {}"
+            }
+            Language::JavaScript => {
+                "require('child_process').spawn('setsid', ['sleep', '1000']); console.log('on'); while (true) {}"
+            }
         };
         let mut run = subject.start(code);
         until(&mut run, "on").await;
