@@ -1,5 +1,6 @@
 //! From a name to a connection, by way of an address that was looked at.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -47,6 +48,12 @@ pub enum DialError {
 
 /// More addresses of one name are not tried: each may take its time.
 const MOST_ADDRESSES: usize = 4;
+
+impl fmt::Debug for Outside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.never_self { "Outside(internet)" } else { "Outside(simulated)" })
+    }
+}
 
 impl Outside {
     /// The internet, as this machine resolves names, and nothing but the internet ([`is_public`]).

@@ -1,5 +1,6 @@
 //! A sandbox with a program in it.
 
+use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -22,11 +23,19 @@ pub struct Child {
     pid: i32,
     has_proc: bool,
     status: Option<ExitStatus>,
+    /// What the gatekeeper gave.
+    _gate: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Child {
-    pub(crate) fn new(control: OwnedFd, init: OwnedFd, pid: i32, has_proc: bool) -> Self {
-        Self { control, init, pid, has_proc, status: None }
+    pub(crate) fn new(
+        control: OwnedFd,
+        init: OwnedFd,
+        pid: i32,
+        has_proc: bool,
+        gate: Option<Box<dyn Any + Send + Sync>>,
+    ) -> Self {
+        Self { control, init, pid, has_proc, status: None, _gate: gate }
     }
 
     /// The program's process number as this process sees it. It may mean another process once the program has ended:

@@ -1,11 +1,14 @@
 //! The server's side of the launcher.
 
+use std::any::Any;
+use std::fmt;
 use std::io;
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{LauncherError, SpawnError};
@@ -21,6 +24,10 @@ use crate::{Child, Command, Level, Policy};
 /// 30 s: both take milliseconds; this is for a machine that has no time for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What becomes of the gates of sandboxes with [`Network::Gate`](crate::Network::Gate): called with the slot and the
+/// listening socket of each new one. What it gives is dropped with the sandbox's [`Child`].
+pub type Gatekeeper = Box<dyn Fn(u32, TcpListener) -> Box<dyn Any + Send + Sync> + Send + Sync>;
+
 /// A small process that makes sandboxes for this one, which may be large and have many threads.
 ///
 /// Dropping it ends all its sandboxes. All methods may be called from any thread; they block for milliseconds.
@@ -32,6 +39,15 @@ pub struct Launcher {
     /// What the process has, too.
     rights: Host,
     process: Mutex<Process>,
+    gatekeeper: OnceLock<Keeper>,
+}
+
+struct Keeper(Gatekeeper);
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keeper")
+    }
 }
 
 /// The launcher's process. Dropping it ends it.
@@ -49,7 +65,18 @@ impl Launcher {
         let program = program.as_ref();
         let rights = Host::look()
             .map_err(|error| LauncherError::NotStarted { program: program.to_owned(), reason: error.to_string() })?;
-        Ok(Self { program: program.to_owned(), rights, process: Mutex::new(Process::start(program)?) })
+        Ok(Self {
+            program: program.to_owned(),
+            rights,
+            process: Mutex::new(Process::start(program)?),
+            gatekeeper: OnceLock::new(),
+        })
+    }
+
+    /// Says what becomes of gates; only once. Without a gatekeeper they are closed, and nobody gets through.
+    pub fn set_gatekeeper(&self, gatekeeper: Gatekeeper) {
+        // The first one stays.
+        let _ = self.gatekeeper.set(Keeper(gatekeeper));
     }
 
     /// The host user that programs of this slot run as, where that is another than the server's: the one that their
@@ -148,12 +175,13 @@ impl Launcher {
         drop(its);
 
         let (mut init, mut pid, mut running) = (None, None, None);
+        let mut gate = None;
         let mut buffer = [0; MAX_MESSAGE];
         loop {
             if let (Some(pid), Some(has_proc)) = (pid, running)
                 && let Some(init) = init.take()
             {
-                return Ok(Child::new(control, init, pid, has_proc));
+                return Ok(Child::new(control, init, pid, has_proc, gate));
             }
             let mut received = match receive_until(control.as_fd(), &mut buffer, deadline) {
                 Ok(Some(received)) => received,
@@ -162,6 +190,10 @@ impl Launcher {
             };
             match Message::decode(&buffer[..received.len]) {
                 Some(Message::Created) => init = received.fds.pop(),
+                Some(Message::Gate) => {
+                    let listener = received.fds.pop().map(TcpListener::from);
+                    gate = listener.zip(self.gatekeeper.get()).map(|(gate, keeper)| keeper.0(plan.policy.slot, gate));
+                }
                 Some(Message::Starting) => pid = received.sender,
                 Some(Message::Running { has_proc }) => running = Some(has_proc),
                 Some(Message::Failed { stage, errno, detail }) => {

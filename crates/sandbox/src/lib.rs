@@ -38,7 +38,7 @@
 //! * Control groups: limits hold for each process or, for processes and temporary files, for the sandbox. Memory of a
 //!   sandbox as a whole, which includes its shared memory, and its processor time are for a watcher of the server's.
 //! * A quota of the working directory, beyond the size of each file.
-//! * A network with some domains allowed: there is none or the host's.
+//! * What a gate lets through: that is for its keeper (the crate `agb-egress`).
 //! * Starting from a warm process (a zygote).
 #![cfg(target_os = "linux")]
 
@@ -57,8 +57,8 @@ mod tree;
 pub use child::Child;
 pub use error::{LauncherError, SpawnError, Stage};
 pub use helper::main_if_helper;
-pub use launcher::Launcher;
+pub use launcher::{Gatekeeper, Launcher};
 pub use level::{Level, UnknownLevel};
 pub use limits::Limits;
-pub use policy::{Command, HOME, Network, Policy, SLOTS, UnknownNetwork};
+pub use policy::{Command, GATE, HOME, Network, Policy, SLOTS, UnknownNetwork};
 pub use report::{Offer, Report};

@@ -48,6 +48,7 @@ impl Plan {
         out.number(match network {
             Network::None => 0,
             Network::Host => 1,
+            Network::Gate => 2,
         });
         out.number(u64::from(*slot));
         out.bytes(self.program.as_bytes());
@@ -80,6 +81,7 @@ impl Plan {
         let network = match input.number()? {
             0 => Network::None,
             1 => Network::Host,
+            2 => Network::Gate,
             _ => return None,
         };
         let slot = u32::try_from(input.number()?).ok()?;
@@ -102,6 +104,9 @@ impl Plan {
         }
         if policy.limits.nice > 19 {
             return invalid(format!("limits.nice is {}, and must be 0 to 19", policy.limits.nice));
+        }
+        if policy.network == Network::Gate && !policy.level.has_namespaces() {
+            return invalid(format!("a gate needs a network of its own, which the level {} has not", policy.level));
         }
         let mut policy = policy.clone();
         // Links are followed here, where the host's root is the root.
@@ -206,6 +211,8 @@ pub(crate) enum Message {
     Running { has_proc: bool },
     /// Something failed; it ends.
     Failed { stage: Stage, errno: i32, detail: String },
+    /// From the sandbox's first process: the socket of its gate comes with this.
+    Gate,
     /// The program has ended, as `wait` reports it.
     Ended { status: i32 },
 }
@@ -227,6 +234,7 @@ impl Message {
                 let end = (0..=detail.len().min(MAX_MESSAGE / 2)).rev().find(|&at| detail.is_char_boundary(at));
                 out.bytes(&detail.as_bytes()[..end.unwrap_or(0)]);
             }
+            Self::Gate => out.number(5),
             Self::Ended { status } => {
                 out.number(4);
                 out.number(u64::from(status.cast_unsigned()));
@@ -246,6 +254,7 @@ impl Message {
                 errno: i32::try_from(input.number()?).ok()?,
                 detail: String::from_utf8_lossy(input.bytes()?).into_owned(),
             },
+            5 => Self::Gate,
             4 => Self::Ended { status: u32::try_from(input.number()?).ok()?.cast_signed() },
             _ => return None,
         };

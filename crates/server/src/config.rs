@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
-use agb_sandbox::Network;
+use agb_egress::Outside;
 
 use crate::image::Images;
 use crate::isolation::Isolation;
 use crate::keys::ApiKey;
+use crate::network::Network;
 use crate::tls::TlsFiles;
 
 const KIB: usize = 1024;
@@ -49,6 +50,8 @@ pub struct Config {
     pub isolation: Isolation,
     /// What programs reach over the network.
     pub network: Network,
+    /// What lies behind [`Network::Allow`]: the internet, or for tests something else.
+    pub outside: Outside,
     /// What each program may use up.
     pub sandbox: agb_sandbox::Limits,
     /// The executable that makes sandboxes; its `main` must begin with [`agb_sandbox::main_if_helper`].
@@ -72,6 +75,7 @@ impl Config {
             cache_dir: agb_kernel::default_cache(),
             isolation: Isolation::Auto,
             network: Network::None,
+            outside: Outside::internet(),
             sandbox: agb_sandbox::Limits::default(),
             launcher: "/proc/self/exe".into(),
             limits: Limits::default(),

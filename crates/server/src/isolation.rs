@@ -11,6 +11,7 @@ use agb_sandbox::{Launcher, LauncherError, Level, Policy, Report, SLOTS, SpawnEr
 use thiserror::Error;
 
 use crate::config::Config;
+use crate::network::{Advisor, Gates, Network};
 use crate::random;
 use crate::session::Folder;
 
@@ -53,6 +54,12 @@ pub enum IsolationError {
          `--isolation none` runs programs with the server's own rights, for code that you would run yourself"
     )]
     None(Report),
+    /// There is no way to let named domains through and nothing else.
+    #[error(
+        "--network allow=… needs a network for each program of its own, which the isolation level {0} has not; \
+         `agb-server doctor` says what would give one"
+    )]
+    NoGate(Level),
     /// The machine does not offer this one.
     #[error("the isolation level {level} cannot be had here: {error}")]
     Level {
@@ -69,6 +76,7 @@ pub(crate) struct Sandboxes {
     launcher: Arc<Launcher>,
     level: Level,
     config: Arc<Config>,
+    gates: Arc<Gates>,
     slots: Mutex<Slots>,
 }
 
@@ -105,9 +113,17 @@ impl Sandboxes {
         } else {
             tracing::info!(%level, network = %config.network, "programs are isolated");
         }
+        if matches!(config.network, Network::Allow(_)) && !level.has_namespaces() {
+            return Err(IsolationError::NoGate(level));
+        }
+        // Without isolation there is nothing that keeps programs from the network.
+        let network = if level == Level::None { Network::Host } else { config.network.clone() };
+        let gates = Gates::new(network, config.outside.clone());
+        let keeper = Arc::clone(&gates);
+        launcher.set_gatekeeper(Box::new(move |slot, gate| keeper.keep(slot, gate)));
         let next = random::below(SLOTS);
         let slots = Mutex::new(Slots { taken: HashSet::new(), next });
-        Ok(Arc::new(Self { launcher: Arc::new(launcher), level, config, slots }))
+        Ok(Arc::new(Self { launcher: Arc::new(launcher), level, config, gates, slots }))
     }
 
     pub(crate) fn launcher(&self) -> Arc<Launcher> {
@@ -130,6 +146,7 @@ impl Sandboxes {
         slots.taken.insert(number);
         slots.next = number + 1;
         drop(slots);
+        self.gates.make(number);
         Ok(Slot { number, sandboxes: Arc::clone(self) })
     }
 
@@ -152,13 +169,20 @@ impl Slot {
         policy.tmp = Some(folder.tmp().to_path_buf());
         policy.readonly = readonly;
         policy.limits = config.sandbox.clone();
-        policy.network = config.network;
-        policy.env = env;
+        policy.network = config.network.of_sandbox();
+        policy.env = config.network.environment();
+        policy.env.retain(|(name, _)| !env.iter().any(|(given, _)| given == name));
+        policy.env.extend(env);
         policy
     }
 
     pub(crate) fn launcher(&self) -> Arc<Launcher> {
         self.sandboxes.launcher()
+    }
+
+    /// Follows a run, to say what would let its program reach the network.
+    pub(crate) fn advisor(&self) -> Advisor {
+        Advisor::new(Arc::clone(&self.sandboxes.gates), self.number)
     }
 
     /// How programs are isolated.
@@ -169,6 +193,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.sandboxes.gates.remove(self.number);
         self.sandboxes.slots().taken.remove(&self.number);
     }
 }

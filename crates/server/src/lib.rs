@@ -17,7 +17,7 @@
 //! | `run` | one program's events | the program, and until its viewer has seen the end |
 //!
 //! Beside them: `http` (routes, envelope), `keys` (several, read again when their file changes), `rate` (how often a
-//! key or a session may call), `metrics` (what is counted), `tools` (what `callTool` calls) and `image` (what sessions are created
+//! key or a session may call), `metrics` (what is counted), `network` (what programs reach), `tools` (what `callTool` calls) and `image` (what sessions are created
 //! from).
 //!
 //! Invariants:
@@ -73,6 +73,7 @@ mod image;
 mod isolation;
 mod keys;
 mod metrics;
+mod network;
 mod random;
 mod rate;
 mod reload;
@@ -91,6 +92,7 @@ pub use image::{
 };
 pub use isolation::{Isolation, IsolationError};
 pub use keys::{ApiKey, KeysError};
+pub use network::{Network, UnknownNetwork};
 pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
 pub use tls::{TlsError, TlsFiles};

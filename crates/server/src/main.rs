@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
-use agb_sandbox::Network;
-use agb_server::{ApiKey, Config, Isolation, Limits, Server, TlsFiles};
+use agb_server::{ApiKey, Config, Isolation, Limits, Network, Server, TlsFiles};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, Signal, SignalKind};
@@ -93,7 +92,9 @@ struct Serve {
     /// offers (see `agb-server doctor`); none gives them the server's own rights.
     #[arg(long, default_value_t = Isolation::Auto, value_name = "LEVEL")]
     isolation: Isolation,
-    /// What programs reach over the network: none, or host for all that this machine reaches.
+    /// What programs reach over the network: none; host, for all that this machine reaches; or allow=DOMAIN,… for these
+    /// domains by HTTP and HTTPS: example.org (ports 80 and 443), *.example.org (all below it, not itself),
+    /// example.org:8443. Names that resolve to other than public addresses are never reached.
     #[arg(long, default_value_t = Network::None, value_name = "NETWORK")]
     network: Network,
     /// The folder below which sessions get theirs; else the system's temporary one.
@@ -293,6 +294,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
         isolation: serve.isolation,
         network: serve.network,
+        outside: defaults.outside,
         sandbox: defaults.sandbox,
         launcher: defaults.launcher,
         limits: limits(&serve.limits)?,

@@ -45,6 +45,7 @@ use self::replay::ReplayLimits;
 use self::spool::Spool;
 use crate::config::Limits;
 use crate::metrics::RunMeter;
+use crate::network::Advisor;
 
 /// One program on its way through one kernel.
 pub(crate) struct Run {
@@ -112,6 +113,7 @@ pub(crate) struct Program<'a> {
     pub(crate) cell: Cell,
     pub(crate) spool: PathBuf,
     pub(crate) meter: RunMeter,
+    pub(crate) advisor: Advisor,
 }
 
 impl Run {
@@ -147,7 +149,14 @@ impl Run {
             state: Mutex::new(state),
             changed: Notify::new(),
         });
-        tokio::spawn(keeper::keep(Arc::clone(&run), execution, program.meter, Spool::new(program.spool), busy, kept));
+        tokio::spawn(keeper::keep(
+            Arc::clone(&run),
+            execution,
+            (program.meter, program.advisor),
+            Spool::new(program.spool),
+            busy,
+            kept,
+        ));
         run
     }
 

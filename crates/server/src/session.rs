@@ -374,7 +374,8 @@ impl Session {
         let kept = Kept { id: id.to_owned(), session: Arc::clone(self) };
         let cell = Cell { stdin: wishes.stdin, ..Cell::new(start.code, timeout) };
         let spool = self.folder.root().to_path_buf();
-        let program_to_run = Program { kernel: &kernel, cell, spool, meter: self.meter(language) };
+        let program_to_run =
+            Program { kernel: &kernel, cell, spool, meter: self.meter(language), advisor: self.slot.advisor() };
         let run = Run::start(id.to_owned(), wishes, &self.config.limits, program_to_run, going, kept);
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program });
         Ok(Started::Now(run))

@@ -116,7 +116,7 @@ impl Host {
     pub(super) fn place(&self, plan: &Plan) -> Result<Place, Failure> {
         let slot_user = self.slot_user(plan.policy.level, plan.policy.slot);
         let net = match plan.policy.network {
-            Network::None => libc::CLONE_NEWNET,
+            Network::None | Network::Gate => libc::CLONE_NEWNET,
             Network::Host => 0,
         };
         let inner = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | net;

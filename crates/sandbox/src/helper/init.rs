@@ -6,6 +6,7 @@
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::host::{Host, INSIDE, Place, UserNamespace, open_proc};
 use super::{At, Failure, fail, filter, landlock, root};
 use crate::error::Stage;
 use crate::plan::{Message, Plan};
+use crate::policy::GATE;
 use crate::sys::process::Forked;
 use crate::sys::{identity, process, socket};
 use crate::{Level, Network, tree};
@@ -53,7 +55,7 @@ fn start(
     }
     process::umask(0);
     let level = plan.policy.level;
-    let has_proc = set_up(host, place, plan, &lifted)?;
+    let has_proc = set_up(host, place, plan, &lifted, control)?;
 
     // Both wishes are forgotten whenever the user changes; from here on it does not.
     let farewell = if level.has_namespaces() { libc::SIGKILL } else { libc::SIGTERM };
@@ -99,7 +101,7 @@ fn start(
 }
 
 /// Everything that needs rights, and giving them up. Says whether there is a `/proc`.
-fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd]) -> Result<bool, Failure> {
+fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: BorrowedFd<'_>) -> Result<bool, Failure> {
     let level = plan.policy.level;
     if place.user_namespace == UserNamespace::First {
         map_user(host, place)?;
@@ -112,8 +114,13 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd]) -> Result<bo
         // Older kernels have none; then the program sees the name of its control group.
         let _ = identity::unshare(libc::CLONE_NEWCGROUP);
         proc = root::enter(plan, place)?;
-        if plan.policy.network == Network::None {
+        if plan.policy.network != Network::Host {
             socket::loopback_up().at(Stage::Loopback, "")?;
+        }
+        if plan.policy.network == Network::Gate {
+            // A socket belongs to the network that it was made in, whoever holds it: nothing has to run in here.
+            let gate = TcpListener::bind(GATE).at(Stage::Loopback, "the gate")?;
+            socket::send(control, &Message::Gate.encode(), &[gate.as_fd()]).at(Stage::Loopback, "the gate")?;
         }
         identity::set_host_name("sandbox").at(Stage::Mount, "the host name")?;
     }

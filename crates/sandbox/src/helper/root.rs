@@ -78,7 +78,7 @@ pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
     }
     let resolver = match plan.policy.network {
         Network::Host => std::fs::read("/etc/resolv.conf").unwrap_or_default(),
-        Network::None => Vec::new(),
+        Network::None | Network::Gate => Vec::new(),
     };
     let writable = Attributes { no_devices: true, ..Attributes::default() };
     let mut workdir = part(&plan.policy.workdir, writable)?;

@@ -14,6 +14,7 @@ use super::replay::Job;
 use super::spool::Spool;
 use super::{Ready, Run, State, Times};
 use crate::metrics::RunMeter;
+use crate::network::Advisor;
 
 /// A disk that took nothing is asked again after so long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -33,7 +34,7 @@ struct Turn {
 pub(super) async fn keep<B, K>(
     run: Arc<Run>,
     mut execution: Execution,
-    meter: RunMeter,
+    (meter, mut advisor): (RunMeter, Advisor),
     mut spool: Spool,
     busy: B,
     kept: K,
@@ -61,7 +62,7 @@ pub(super) async fn keep<B, K>(
             event = execution.next(), if room && busy.is_some() => match event {
                 Some(event) => {
                     meter.saw(&event);
-                    take(&run, event, &execution, &mut failure_told);
+                    take(&run, event, &execution, &mut advisor, &mut failure_told);
                 }
                 None => {
                     // Without effect after an end, which every kernel gives.
@@ -77,7 +78,7 @@ pub(super) async fn keep<B, K>(
 }
 
 /// Hands an event of the kernel over to the log.
-fn take(run: &Arc<Run>, event: CellEvent, execution: &Execution, failure_told: &mut bool) {
+fn take(run: &Arc<Run>, event: CellEvent, execution: &Execution, advisor: &mut Advisor, failure_told: &mut bool) {
     match event {
         CellEvent::Started if run.wishes.extended => run.push(Event::Started),
         CellEvent::Started => {}
@@ -87,14 +88,14 @@ fn take(run: &Arc<Run>, event: CellEvent, execution: &Execution, failure_told: &
         CellEvent::Result(result) => run.push(Event::Result { is_main: result.is_main, mime: result.data }),
         CellEvent::Error(error) => {
             *failure_told = true;
-            run.push(Event::Error(outcome::failure_of(error)));
+            run.push(Event::Error(advisor.failure(outcome::failure_of(error))));
         }
         CellEvent::InputRequest { prompt } if run.wishes.stdin => run.push(Event::InputRequest { prompt }),
         // There is nobody to answer: the program finds its input at its end.
         CellEvent::InputRequest { .. } => execution.control().close_stdin(),
         CellEvent::End(end) => {
             let stop = run.state().stop;
-            let Ended { failure, finish } = outcome::ended(end, stop);
+            let Ended { failure, finish } = advisor.ended(outcome::ended(end, stop));
             if let Some(failure) = failure
                 && !*failure_told
             {
