@@ -155,6 +155,11 @@ pub enum Death {
     /// It ended itself because its memory was full.
     #[error("the interpreter ran out of memory and ended; its variables are lost, the next run starts a fresh one")]
     OutOfMemory,
+    /// Its session used more than it may.
+    #[error(
+        "the interpreter was killed: its session exceeded its {0}; its variables are lost, the next run starts a fresh one"
+    )]
+    Limit(agb_sandbox::Exceeded),
     /// It was killed because something on its control channel was not what the harness sends.
     #[error("the interpreter was killed: its control channel carried {0}; only the harness may write there")]
     Protocol(ProtocolError),
@@ -249,6 +254,7 @@ fn signal_name(signal: i32) -> String {
         libc::SIGPIPE => "SIGPIPE (its output was closed)",
         libc::SIGSEGV => "SIGSEGV (a segmentation fault)",
         libc::SIGTERM => "SIGTERM",
+        libc::SIGXFSZ => "SIGXFSZ (a file grew above the limit of its size)",
         other => return format!("signal {other}"),
     };
     name.to_owned()

@@ -121,6 +121,7 @@ impl CellRun<'_> {
         let channel: &CellChannel = &self.job.channel;
         let deadline = began + cell.timeout.min(FOREVER);
         let mut wants_input = false;
+        self.process.stir();
         self.process.control.send(message::run(cell, nonce, self.count, self.limits.max_control_frame));
         channel.push(CellEvent::Started);
         self.background.deliver(channel);

@@ -102,6 +102,11 @@ impl Process {
         (&mut self.stdout, &mut self.stderr, &mut self.control, &self.pidfd)
     }
 
+    /// Something begins: what the session uses is looked at more often.
+    pub(crate) fn stir(&self) {
+        self.child.stir();
+    }
+
     /// Sends SIGINT to the process group.
     pub(crate) fn interrupt(&self) {
         // An error means that it has ended.
@@ -120,6 +125,9 @@ impl Process {
                 return Death::Signalled(libc::SIGKILL);
             }
         };
+        if let Some(limit) = self.child.exceeded() {
+            return Death::Limit(limit);
+        }
         match status.signal() {
             Some(signal) => Death::Signalled(signal),
             None => Death::Exited(status.code().unwrap_or(-1)),

@@ -2,24 +2,23 @@
 
 use std::any::Any;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::SpawnError;
 use crate::plan::{MAX_MESSAGE, Message, order};
 use crate::sys::socket;
+use crate::watch::Watched;
+use crate::{Exceeded, SpawnError};
 
 /// A sandbox. Its descriptor becomes readable when nothing of it runs any more, so an event loop can wait for that.
 ///
 /// It ends when its program does, with everything that the program has started. Dropping this ends it, too.
 #[derive(Debug)]
 pub struct Child {
-    /// To the sandbox's first process, which ends with everything else when this is closed.
-    control: OwnedFd,
-    /// Names the sandbox's first process.
-    init: OwnedFd,
+    watched: Arc<Watched>,
     pid: i32,
     has_proc: bool,
     status: Option<ExitStatus>,
@@ -29,13 +28,23 @@ pub struct Child {
 
 impl Child {
     pub(crate) fn new(
-        control: OwnedFd,
-        init: OwnedFd,
+        watched: Arc<Watched>,
         pid: i32,
         has_proc: bool,
         gate: Option<Box<dyn Any + Send + Sync>>,
     ) -> Self {
-        Self { control, init, pid, has_proc, status: None, _gate: gate }
+        Self { watched, pid, has_proc, status: None, _gate: gate }
+    }
+
+    /// The limit for which the sandbox was killed, if it was for one.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<Exceeded> {
+        self.watched.exceeded()
+    }
+
+    /// Says that the program is about to begin something: its session's use of memory and disk is looked at soon.
+    pub fn stir(&self) {
+        self.watched.stir();
     }
 
     /// The program's process number as this process sees it. It may mean another process once the program has ended:
@@ -58,19 +67,19 @@ impl Child {
     pub fn signal_group(&self, signal: i32) -> io::Result<()> {
         let signal = u8::try_from(signal).ok().filter(|&signal| signal != 0);
         let signal = signal.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        socket::send(self.control.as_fd(), &order(signal), &[])
+        socket::send(self.watched.control.as_fd(), &order(signal), &[])
     }
 
     /// Kills everything in the sandbox. [`wait`](Self::wait) says when that is done; it takes milliseconds.
     pub fn kill_all(&self) {
         // The first process kills all others and ends. An error means that it has ended.
-        let _ = socket::send(self.control.as_fd(), &order(0), &[]);
+        let _ = socket::send(self.watched.control.as_fd(), &order(0), &[]);
     }
 
     /// Waits until nothing of the sandbox runs any more, and says how the program ended; if it was not the program
     /// that ended the sandbox: by SIGKILL.
     pub fn wait(&mut self) -> io::Result<ExitStatus> {
-        while !socket::wait_readable([self.init.as_fd()], None)?[0] {}
+        while !socket::wait_readable([self.watched.init.as_fd()], None)?[0] {}
         Ok(self.last_status())
     }
 
@@ -101,7 +110,7 @@ impl Child {
         let deadline = Instant::now() + timeout;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if socket::wait_readable([self.init.as_fd()], Some(left))?[0] {
+            if socket::wait_readable([self.watched.init.as_fd()], Some(left))?[0] {
                 return Ok(true);
             }
             if left.is_zero() {
@@ -124,13 +133,13 @@ impl Child {
     /// What the sandbox said last. Nothing comes any more when it has ended.
     fn next_message(&self) -> Option<Message> {
         let mut buffer = [0; MAX_MESSAGE];
-        let received = socket::receive(self.control.as_fd(), &mut buffer, false).ok()?;
+        let received = socket::receive(self.watched.control.as_fd(), &mut buffer, false).ok()?;
         Message::decode(&buffer[..received.len])
     }
 }
 
 impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.init.as_fd()
+        self.watched.init.as_fd()
     }
 }

@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{LauncherError, SpawnError};
@@ -17,6 +17,7 @@ use crate::plan::{MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
 use crate::report::{Offer, Report};
 use crate::sys::socket::{self, Received};
+use crate::watch::{Watch, Watched};
 use crate::{Child, Command, Level, Policy};
 
 /// How long the launcher may take to say hello, and a sandbox to run its program.
@@ -39,6 +40,7 @@ pub struct Launcher {
     /// What the process has, too.
     rights: Host,
     process: Mutex<Process>,
+    watch: Arc<Watch>,
     gatekeeper: OnceLock<Keeper>,
 }
 
@@ -69,6 +71,7 @@ impl Launcher {
             program: program.to_owned(),
             rights,
             process: Mutex::new(Process::start(program)?),
+            watch: Arc::default(),
             gatekeeper: OnceLock::new(),
         })
     }
@@ -181,7 +184,9 @@ impl Launcher {
             if let (Some(pid), Some(has_proc)) = (pid, running)
                 && let Some(init) = init.take()
             {
-                return Ok(Child::new(control, init, pid, has_proc, gate));
+                let watched = Arc::new(Watched::new(control, init, &plan.policy));
+                self.watch.add(&watched);
+                return Ok(Child::new(watched, pid, has_proc, gate));
             }
             let mut received = match receive_until(control.as_fd(), &mut buffer, deadline) {
                 Ok(Some(received)) => received,

@@ -35,9 +35,8 @@
 //!
 //! # What is not here
 //!
-//! * Control groups: limits hold for each process or, for processes and temporary files, for the sandbox. Memory of a
-//!   sandbox as a whole, which includes its shared memory, and its processor time are for a watcher of the server's.
-//! * A quota of the working directory, beyond the size of each file.
+//! * Control groups: what holds for a session as a whole (its memory, its files) is watched by a thread of the server's
+//!   and may be exceeded for a fifth of a second, and processor time is shared by priority only.
 //! * What a gate lets through: that is for its keeper (the crate `agb-egress`).
 //! * Starting from a warm process (a zygote).
 #![cfg(target_os = "linux")]
@@ -53,6 +52,7 @@ mod policy;
 mod report;
 mod sys;
 mod tree;
+mod watch;
 
 pub use child::Child;
 pub use error::{LauncherError, SpawnError, Stage};
@@ -62,3 +62,4 @@ pub use level::{Level, UnknownLevel};
 pub use limits::Limits;
 pub use policy::{Command, GATE, HOME, Network, Policy, SLOTS, UnknownNetwork};
 pub use report::{Offer, Report};
+pub use watch::Exceeded;

@@ -2,7 +2,9 @@
 
 /// The limits of one sandbox. Each default has its reason beside it.
 ///
-/// The kernel enforces them. They hold for everything that runs in the sandbox, except where "each process" is said.
+/// They hold for everything that runs in the sandbox, except where "each process" or "session" is said. The sandboxes
+/// of one slot are a session. The system's kernel enforces them, except for those of a session, which a thread of the
+/// server's watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Private writable memory of each process in bytes. One that would exceed it gets an error from the kernel and
@@ -25,7 +27,7 @@ pub struct Limits {
     /// 1 GiB: a data set that fits into `memory`; a program that writes for ever stops here.
     pub file_size: u64,
     /// Bytes in `/tmp`, `/var/tmp` and `/dev/shm` together. They are kept in memory. Ignored at the levels without
-    /// namespaces.
+    /// namespaces. With a directory of the session's for temporary files it is `/dev/shm` only.
     ///
     /// 256 MiB: room for a downloaded package or a rendered video, and with `memory` together a laptop's worth.
     pub tmp_size: u64,
@@ -33,6 +35,20 @@ pub struct Limits {
     ///
     /// 65,536: unpacked packages and a `node_modules` or two.
     pub tmp_files: u64,
+    /// Bytes of memory of all processes of a session's sandboxes together, whatever kind it is: of what has no file,
+    /// and shared memory. Looked at five times a second; the largest sandbox is killed.
+    ///
+    /// 2 GiB: two programs at the limit of `memory`; the four interpreters of a session at rest take 0.3 GiB.
+    pub total_memory: u64,
+    /// Bytes that a session has in its working directory and its directory for temporary files together. Looked at
+    /// while its programs are busy; they are killed when it is more, and still grows.
+    ///
+    /// 2 GiB: a few data sets and an environment of Python's; a laptop's disk holds a hundred of them half full.
+    pub disk: u64,
+    /// Files and directories there, likewise.
+    ///
+    /// 200,000: four large `node_modules`, and little enough to be counted, and removed, in seconds.
+    pub files: u64,
     /// How far the program's scheduling priority is below the server's, 0 to 19.
     ///
     /// 5: under full load the server gets three times a program's share and stays responsive; on an idle machine it
@@ -49,6 +65,9 @@ impl Default for Limits {
             file_size: 1 << 30,
             tmp_size: 256 << 20,
             tmp_files: 65_536,
+            total_memory: 2 << 30,
+            disk: 2 << 30,
+            files: 200_000,
             nice: 5,
         }
     }

@@ -40,8 +40,9 @@ impl Plan {
         out.path(mount_at);
         out.list(tmp.as_slice(), |out, path| out.path(path));
         out.list(readonly, |out, path| out.path(path));
-        let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, nice } = limits;
-        for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
+        let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, total_memory, disk, files, nice } =
+            limits;
+        for value in [memory, processes, open_files, file_size, tmp_size, tmp_files, total_memory, disk, files] {
             out.number(*value);
         }
         out.number(u64::from(*nice));
@@ -76,6 +77,9 @@ impl Plan {
             file_size: input.number()?,
             tmp_size: input.number()?,
             tmp_files: input.number()?,
+            total_memory: input.number()?,
+            disk: input.number()?,
+            files: input.number()?,
             nice: u8::try_from(input.number()?).ok()?,
         };
         let network = match input.number()? {
@@ -327,10 +331,10 @@ mod tests {
 
     #[test]
     fn a_plan_survives_the_way_to_the_launcher() {
-        let mut policy = Policy::new(Level::Landlock, "/", 7);
+        let mut policy = Policy::new(Level::Namespaces, "/", 7);
         policy.readonly = vec!["/usr".into()];
         policy.tmp = Some("/".into());
-        policy.network = Network::Host;
+        policy.network = Network::Gate;
         policy.limits.memory = 5;
         let plan =
             Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]).in_dir("a"), true).expect("it is valid");

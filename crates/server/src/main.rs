@@ -109,7 +109,43 @@ struct Serve {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
     #[command(flatten)]
+    sandbox: SandboxArgs,
+    #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// What programs may use up; each default's reason is in the documentation of `agb_sandbox::Limits`.
+#[derive(Args)]
+#[command(next_help_heading = "Limits of programs")]
+struct SandboxArgs {
+    /// Memory of all programs of a session together; the largest is killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_memory, value_name = "BYTES")]
+    session_memory: u64,
+    /// Private memory of each process; one that wants more gets an error.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().memory, value_name = "BYTES")]
+    process_memory: u64,
+    /// Processes and threads of an interpreter or a command.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().processes, value_name = "N")]
+    processes: u64,
+    /// Open files of each process.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().open_files, value_name = "N")]
+    open_files: u64,
+    /// The size of one file.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().file_size, value_name = "BYTES")]
+    file_size: u64,
+    /// What a session has on disk, temporary files included; programs that go on writing are killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().disk, value_name = "BYTES")]
+    disk: u64,
+    /// Files and directories of a session, likewise.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().files, value_name = "N")]
+    files: u64,
+    /// Shared memory (`/dev/shm`) of an interpreter or a command.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().tmp_size, value_name = "BYTES")]
+    shared_memory: u64,
+    /// How far the programs' priority for processors is below the server's.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().nice, value_name = "N",
+        value_parser = clap::value_parser!(u8).range(0..=19))]
+    nice: u8,
 }
 
 /// Every limit; a default that is not given here is in the documentation of `Limits`, with its reason.
@@ -295,13 +331,28 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         isolation: serve.isolation,
         network: serve.network,
         outside: defaults.outside,
-        sandbox: defaults.sandbox,
+        sandbox: sandbox_limits(&serve.sandbox),
         launcher: defaults.launcher,
         limits: limits(&serve.limits)?,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
         api_keys_file: serve.api_keys_file,
         tls: serve.tls_cert.zip(serve.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
     })
+}
+
+fn sandbox_limits(args: &SandboxArgs) -> agb_sandbox::Limits {
+    agb_sandbox::Limits {
+        total_memory: args.session_memory,
+        memory: args.process_memory,
+        processes: args.processes,
+        open_files: args.open_files,
+        file_size: args.file_size,
+        disk: args.disk,
+        files: args.files,
+        tmp_size: args.shared_memory,
+        nice: args.nice,
+        ..agb_sandbox::Limits::default()
+    }
 }
 
 fn limits(args: &LimitArgs) -> Result<Limits, String> {

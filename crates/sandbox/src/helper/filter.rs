@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::{Level, Network};
 
 /// Denied whatever the arguments.
-const DENIED: [libc::c_long; 65] = [
+const DENIED: [libc::c_long; 67] = [
     // Other file systems, other roots, files by number.
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -64,6 +64,9 @@ const DENIED: [libc::c_long; 65] = [
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
     libc::SYS_vmsplice,
+    // Memory that belongs to no process, and so to no limit.
+    libc::SYS_memfd_create,
+    libc::SYS_shmget,
     libc::SYS_lookup_dcookie,
     // Where memory lies on the machine.
     libc::SYS_mbind,
@@ -97,7 +100,7 @@ const DENIED_HERE: [libc::c_long; 3] = [libc::SYS_iopl, libc::SYS_ioperm, libc::
 const DENIED_HERE: [libc::c_long; 0] = [];
 
 /// What a program would share with the host without a namespace of its own.
-const SHARED: [libc::c_long; 4] = [libc::SYS_shmget, libc::SYS_shmat, libc::SYS_msgget, libc::SYS_semget];
+const SHARED: [libc::c_long; 3] = [libc::SYS_shmat, libc::SYS_msgget, libc::SYS_semget];
 
 /// What changes files by their names without Landlock being asked. The same by an open descriptor stays: Landlock was
 /// asked when it was opened.

@@ -43,6 +43,19 @@ pub(crate) fn id() -> i32 {
     unsafe { libc::syscall(libc::SYS_getpid) as i32 }
 }
 
+/// The number of the process that a descriptor names; `None`: it has ended, or there is no `/proc`.
+pub(crate) fn number(pidfd: BorrowedFd<'_>) -> Option<i32> {
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
+    let number: i32 = info.lines().find_map(|line| line.strip_prefix("Pid:"))?.trim().parse().ok()?;
+    (number > 0).then_some(number)
+}
+
+/// The size of a page of memory in bytes.
+pub(crate) fn page_size() -> u64 {
+    // SAFETY: a call on an integer.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
+}
+
 /// The number of the process that made this one; zero: it is not in this PID namespace.
 pub(crate) fn parent() -> i32 {
     // SAFETY: a system call without arguments.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use agb_core::result::{KilledBy, RunStatus};
 use agb_kernel::{CellEnd, CellError, Death, Outcome};
+use agb_sandbox::Exceeded;
 
 use super::event::{Finish, RunFailure, failure, one_line};
 
@@ -89,8 +90,10 @@ fn killed_by(death: &Death) -> Option<KilledBy> {
     match death {
         Death::Exited(code) => Some(KilledBy { exit_code: Some(*code), ..KilledBy::default() }),
         Death::Signalled(_) => Some(KilledBy { signal: death.signal(), ..KilledBy::default() }),
-        Death::OutOfMemory => Some(KilledBy { out_of_memory: true, ..KilledBy::default() }),
-        Death::Protocol(_) => None,
+        Death::OutOfMemory | Death::Limit(Exceeded::Memory(_)) => {
+            Some(KilledBy { out_of_memory: true, ..KilledBy::default() })
+        }
+        Death::Limit(_) | Death::Protocol(_) => None,
     }
 }
 

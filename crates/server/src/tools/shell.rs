@@ -12,7 +12,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_sandbox::{Child, Command, Launcher, Policy};
+use agb_sandbox::{Child, Command, Exceeded, Launcher, Policy};
 use serde_json::{Value, json};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest};
@@ -33,6 +33,7 @@ const EXIT_TIMED_OUT: i32 = 124;
 /// How a command came to its end.
 enum End {
     Exited,
+    Exceeded(Exceeded),
     TimedOut,
     SessionEnded,
 }
@@ -96,6 +97,7 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
     };
     // It has ended, so this does not wait.
     let status = child.wait().map_err(lost)?;
+    let end = child.exceeded().map_or(end, End::Exceeded);
     report(end, status, timeout, out.text(), err.text())
 }
 
@@ -114,6 +116,10 @@ fn report(
                 "the command ran longer than {millis} ms and was killed; give it more by timeout_ms\n"
             ));
             (EXIT_TIMED_OUT, true)
+        }
+        End::Exceeded(limit) => {
+            stderr.push_str(&format!("the command was killed: its session exceeded its {limit}\n"));
+            (128 + libc::SIGKILL, true)
         }
         End::SessionEnded => {
             stderr.push_str("the command was killed, because its session was released\n");

@@ -118,6 +118,23 @@ async fn a_signal_ends_every_process() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_killed_leaves_no_process_and_the_next_one_cleans_up() {
+    let mut first = Process::start("killed", &[], Some("the-key"));
+    let session = first.create("the-key").await;
+    let pids = occupy(&first, &session).await;
+    first.child.kill().expect("it is ours");
+    first.child.wait().expect("it is ours");
+    eventually("every process is dead", || !pids.iter().any(|pid| is_alive(*pid))).await;
+    let left = std::fs::read_dir(&first.data_dir).expect("a folder").count();
+    assert_eq!(left, 1, "its folder");
+    // In the same place.
+    let second = Process::start("killed", &[], Some("the-key"));
+    assert_eq!(std::fs::read_dir(&second.data_dir).expect("a folder").count(), 1, "its own folder");
+    second.signal(libc::SIGTERM);
+    assert!(second.wait().0.success());
+}
+
+#[tokio::test]
 async fn the_end_of_stdin_is_the_end() {
     let mut process = Process::start("stdin", &["--exit-with-stdin", "--api-key", "other-key"], Some("the-key"));
     let session = process.create("other-key").await;

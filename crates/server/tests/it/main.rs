@@ -12,6 +12,7 @@ mod flow;
 mod hostile;
 mod http_runs;
 mod images;
+mod limits;
 mod network;
 mod resume;
 mod run_code;

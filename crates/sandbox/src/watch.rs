@@ -1,0 +1,340 @@
+//! Limits that hold for a session as a whole, which the kernel does not know: a thread looks at what runs.
+//!
+//! It looks at a session five times a second while its programs are busy, and less often while they are not. Who is
+//! above a limit is killed, with the reason kept for whoever asks ([`Child::exceeded`](crate::Child::exceeded)). What is
+//! used up between two looks is the price for needing no control groups: at most what a program can fill in that time.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::plan::order;
+use crate::sys::{process, socket};
+use crate::{Limits, Policy, tree};
+
+/// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
+const SOON: Duration = Duration::from_millis(200);
+
+/// How often a session is looked at whose programs do nothing.
+const LATER: Duration = Duration::from_secs(2);
+
+/// The part of the time that counting files may take: one twentieth.
+const COUNTING: u32 = 20;
+
+/// A limit of a session that was exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Exceeded {
+    /// [`Limits::total_memory`].
+    Memory(u64),
+    /// [`Limits::disk`].
+    Disk(u64),
+    /// [`Limits::files`].
+    Files(u64),
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(limit) => write!(f, "memory limit {}", Size(*limit)),
+            Self::Disk(limit) => write!(f, "disk limit {}", Size(*limit)),
+            Self::Files(limit) => write!(f, "limit of {limit} files"),
+        }
+    }
+}
+
+/// Bytes, for people.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{} {name}", self.0 / unit),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+/// A sandbox that is watched: what its [`Child`](crate::Child) and the thread share.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// To the sandbox's first process, which ends with everything else when this is closed.
+    pub(crate) control: OwnedFd,
+    /// Names the sandbox's first process.
+    pub(crate) init: OwnedFd,
+    /// Its number.
+    pid: i32,
+    slot: u32,
+    limits: Limits,
+    places: Vec<PathBuf>,
+    exceeded: OnceLock<Exceeded>,
+    /// Something begins there.
+    stirred: AtomicBool,
+}
+
+impl Watched {
+    pub(crate) fn new(control: OwnedFd, init: OwnedFd, policy: &Policy) -> Self {
+        Self {
+            control,
+            pid: process::number(init.as_fd()).unwrap_or(0),
+            init,
+            slot: policy.slot,
+            limits: policy.limits.clone(),
+            places: std::iter::once(&policy.workdir).chain(&policy.tmp).cloned().collect(),
+            exceeded: OnceLock::new(),
+            stirred: AtomicBool::new(true),
+        }
+    }
+
+    /// Why the thread has killed it.
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded.get().copied()
+    }
+
+    /// Has the thread look soon.
+    pub(crate) fn stir(&self) {
+        self.stirred.store(true, Ordering::Relaxed);
+    }
+
+    fn kill(&self, exceeded: Exceeded) {
+        // The first reason counts.
+        let _ = self.exceeded.set(exceeded);
+        // An error means that it has ended.
+        let _ = socket::send(self.control.as_fd(), &order(0), &[]);
+    }
+
+    /// The processes in it now. None: it has ended, or its number means another process by now.
+    fn processes(&self) -> Vec<i32> {
+        let processes = if self.pid > 0 { tree::descendants(self.pid) } else { Vec::new() };
+        // As long as the descriptor does not say that it has ended, the number was the sandbox's.
+        if socket::is_readable(&self.init) { Vec::new() } else { processes }
+    }
+}
+
+/// All that is watched, by slots: the sandboxes of a slot are one session's.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    sandboxes: Mutex<Vec<Weak<Watched>>>,
+    started: OnceLock<()>,
+}
+
+impl Watch {
+    /// Watches a sandbox from now on, until it is dropped.
+    pub(crate) fn add(self: &Arc<Self>, sandbox: &Arc<Watched>) {
+        self.sandboxes().push(Arc::downgrade(sandbox));
+        self.started.get_or_init(|| {
+            let watch = Arc::downgrade(self);
+            let thread = std::thread::Builder::new().name("agb-watch".to_owned());
+            // Without it there are the limits that the kernel keeps.
+            let _ = thread.spawn(move || run(&watch));
+        });
+    }
+
+    fn sandboxes(&self) -> MutexGuard<'_, Vec<Weak<Watched>>> {
+        // Each change under the lock is a single step.
+        self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn living(&self) -> HashMap<u32, Vec<Arc<Watched>>> {
+        let mut sandboxes = self.sandboxes();
+        sandboxes.retain(|sandbox| sandbox.strong_count() > 0);
+        let mut by_slot: HashMap<u32, Vec<Arc<Watched>>> = HashMap::new();
+        for sandbox in sandboxes.iter().filter_map(Weak::upgrade) {
+            by_slot.entry(sandbox.slot).or_default().push(sandbox);
+        }
+        by_slot
+    }
+}
+
+/// What the thread remembers of a session.
+struct Session {
+    look_at: Instant,
+    interval: Duration,
+    /// The processor time of its processes at the last look.
+    busy: u64,
+    count_at: Instant,
+    stored: Stored,
+    is_new: bool,
+}
+
+fn run(watch: &Weak<Watch>) {
+    let mut sessions: HashMap<u32, Session> = HashMap::new();
+    while let Some(watch) = watch.upgrade() {
+        let living = watch.living();
+        drop(watch);
+        sessions.retain(|slot, _| living.contains_key(slot));
+        for (slot, sandboxes) in living {
+            let now = Instant::now();
+            let session = sessions.entry(slot).or_insert_with(|| Session {
+                look_at: now,
+                interval: SOON,
+                busy: 0,
+                count_at: now,
+                stored: Stored::default(),
+                is_new: true,
+            });
+            let stirred = sandboxes.iter().filter(|sandbox| sandbox.stirred.swap(false, Ordering::Relaxed)).count();
+            if session.look_at <= now || stirred > 0 {
+                session.look(&sandboxes, now);
+            }
+        }
+        std::thread::sleep(SOON);
+    }
+}
+
+impl Session {
+    fn look(&mut self, sandboxes: &[Arc<Watched>], now: Instant) {
+        let Some(first) = sandboxes.first() else { return };
+        let mut uses: Vec<(u64, Vec<i32>, &Arc<Watched>)> = Vec::new();
+        let mut busy = 0;
+        for sandbox in sandboxes {
+            let processes = sandbox.processes();
+            busy += processes.iter().map(|pid| processor_time(*pid)).sum::<u64>();
+            uses.push((processes.iter().map(|pid| resident(*pid)).sum(), processes, sandbox));
+        }
+        let limit = first.limits.total_memory;
+        if uses.iter().map(|(bytes, ..)| bytes).sum::<u64>() > limit {
+            // What several processes have together was counted for each: now exactly, which takes longer.
+            for (bytes, processes, _) in &mut uses {
+                *bytes = processes.iter().map(|pid| own_memory(*pid)).sum();
+            }
+            if uses.iter().map(|(bytes, ..)| bytes).sum::<u64>() > limit
+                && let Some((.., largest)) = uses.iter().max_by_key(|(bytes, ..)| *bytes)
+            {
+                largest.kill(Exceeded::Memory(limit));
+            }
+        }
+        let was_idle = busy == self.busy;
+        self.busy = busy;
+        self.interval = if was_idle { (self.interval * 2).min(LATER) } else { SOON };
+        self.look_at = now + self.interval;
+        if self.count_at <= now && (!was_idle || self.is_new) {
+            self.count(first, &uses);
+        }
+    }
+
+    /// Counts what the session has on disk. Who is above a limit and still grows is killed: who is above it and removes
+    /// files may go on.
+    fn count(&mut self, first: &Watched, uses: &[(u64, Vec<i32>, &Arc<Watched>)]) {
+        let began = Instant::now();
+        let mut stored = Stored::default();
+        for place in &first.places {
+            stored.add(place);
+        }
+        let Limits { disk, files, .. } = first.limits;
+        let before = std::mem::replace(&mut self.stored, stored);
+        let grown_before = |now: u64, then: u64| now > then || self.is_new;
+        let exceeded = if stored.bytes > disk && grown_before(stored.bytes, before.bytes) {
+            Some(Exceeded::Disk(disk))
+        } else if stored.files > files && grown_before(stored.files, before.files) {
+            Some(Exceeded::Files(files))
+        } else {
+            None
+        };
+        if let Some(exceeded) = exceeded {
+            // Nobody knows which of them has written it.
+            uses.iter()
+                .filter(|(_, processes, _)| !processes.is_empty())
+                .for_each(|(.., sandbox)| sandbox.kill(exceeded));
+        }
+        self.is_new = false;
+        self.count_at = Instant::now() + began.elapsed() * COUNTING;
+    }
+}
+
+/// What lies in a directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Stored {
+    bytes: u64,
+    files: u64,
+}
+
+impl Stored {
+    /// Adds what is below, without following links. What vanishes meanwhile is not there.
+    fn add(&mut self, dir: &Path) {
+        let mut dirs = vec![dir.to_owned()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+                let Ok(meta) = entry.metadata() else { continue };
+                self.files += 1;
+                // A file of several names counts for each: the parts of one that has no name here are not found.
+                self.bytes += meta.blocks() * 512 / meta.nlink().max(1);
+                if meta.is_dir() {
+                    dirs.push(entry.path());
+                }
+            }
+        }
+    }
+}
+
+/// The memory of a process that is there, what it has together with others included.
+fn resident(pid: i32) -> u64 {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/statm")) else { return 0 };
+    let pages: u64 = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * process::page_size()
+}
+
+/// The memory of a process that is no file's, its part of what it has together with others.
+fn own_memory(pid: i32) -> u64 {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { return resident(pid) };
+    let field = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    (field("Pss_Anon:") + field("Pss_Shmem:")) << 10
+}
+
+/// The processor time of a process, in the system's ticks.
+fn processor_time(pid: i32) -> u64 {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0 };
+    // The name, which may contain anything, ends at the last parenthesis; user and system time are fields 14 and 15.
+    let Some((_, fields)) = text.rsplit_once(')') else { return 0 };
+    fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_said_as_they_are_set() {
+        assert_eq!(Exceeded::Memory(1 << 30).to_string(), "memory limit 1 GiB");
+        assert_eq!(Exceeded::Disk(1536 << 20).to_string(), "disk limit 1536 MiB");
+        assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
+        assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
+    }
+
+    #[test]
+    fn what_a_process_uses_can_be_seen() {
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let memory = vec![1_u8; 64 << 20];
+        assert!(resident(own) > 64 << 20 && own_memory(own) > 64 << 20, "{} {}", resident(own), own_memory(own));
+        let begin = Instant::now();
+        while processor_time(own) == 0 {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it counts ticks");
+        }
+        assert_eq!(memory[1 << 20], 1);
+        assert_eq!((resident(-1), own_memory(-1), processor_time(-1)), (0, 0, 0));
+    }
+
+    #[test]
+    fn files_are_counted_once_and_links_are_not_followed() {
+        let dir = std::env::temp_dir().join(format!("agb-watch-{}", std::process::id()));
+        fs::create_dir_all(dir.join("a/b")).expect("the temporary directory is writable");
+        fs::write(dir.join("a/file"), vec![1; 1 << 20]).expect("it was made above");
+        fs::hard_link(dir.join("a/file"), dir.join("same")).expect("it was made above");
+        std::os::unix::fs::symlink("/", dir.join("root")).expect("it was made above");
+        let mut stored = Stored::default();
+        stored.add(&dir);
+        assert_eq!(stored.files, 5);
+        assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&stored.bytes), "{stored:?}");
+        fs::remove_dir_all(&dir).expect("it was made above");
+    }
+}

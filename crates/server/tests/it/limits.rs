@@ -1,0 +1,87 @@
+//! Programs that use up what they can: each ends with the reason, and the other sessions go on.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{TestServer, TestSession};
+
+const MIB: u64 = 1 << 20;
+
+/// Runs a program that is killed, and gives the reason.
+async fn killed(server: &TestServer, session: &TestSession, code: &str) -> String {
+    let answer = server.run_code(session, "python", code).await;
+    assert_eq!(answer["stateLost"], true, "{answer}");
+    let reason = answer["error"]["value"].as_str().unwrap_or_else(|| panic!("no error: {answer}")).to_owned();
+    let next = server.run_code(session, "python", "1 + 1").await;
+    assert_eq!(next["result"][0]["text/plain"], "2", "the next run has a fresh interpreter: {next}");
+    reason
+}
+
+/// Another session's runs, until it is stopped: the longest of them.
+async fn neighbour(server: &TestServer, session: &TestSession, stop: &std::cell::Cell<bool>) -> Duration {
+    let mut longest = Duration::ZERO;
+    while !stop.get() {
+        let begin = Instant::now();
+        let answer = server.run_code(session, "python", "n = globals().get('n', 0) + 1\nn").await;
+        assert!(answer["result"][0]["text/plain"].is_string(), "{answer}");
+        longest = longest.max(begin.elapsed());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    longest
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_uses_up_memory_or_disk_is_killed_with_the_reason() {
+    let server = TestServer::with(|config| {
+        config.sandbox.total_memory = 256 * MIB;
+        config.sandbox.disk = 64 * MIB;
+        config.sandbox.files = 2_000;
+    })
+    .await;
+    let (hostile, other) = (server.create().await, server.create().await);
+    let stop = std::cell::Cell::new(false);
+    let attacks = async {
+        // Each process is below its own limit; together, and in memory that they share, they are not.
+        let many = "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        x = bytearray(100 << 20)\n        time.sleep(1000)\ntime.sleep(1000)";
+        assert!(killed(&server, &hostile, many).await.contains("memory limit 256 MiB"));
+        let shared = "import mmap, time\nkept = []\nwhile True:\n    kept.append(mmap.mmap(-1, 1 << 20))\n    kept[-1].write(b'x' * (1 << 20))";
+        assert!(killed(&server, &hostile, shared).await.contains("memory limit 256 MiB"));
+        let full = "n = 0\nwhile True:\n    n += 1\n    open(f'{n}', 'wb').write(b'x' * (1 << 20))";
+        assert!(killed(&server, &hostile, full).await.contains("disk limit 64 MiB"));
+        // Who is above the limit may remove files.
+        let tidy = server.run_code(&hostile, "python", "import os\n[os.remove(f) for f in os.listdir()]\n'tidy'").await;
+        assert_eq!(tidy["result"][0]["text/plain"], "'tidy'", "{tidy}");
+        let files = "import os\nn = 0\nwhile True:\n    n += 1\n    open(f'/tmp/{n}', 'w').close()";
+        assert!(killed(&server, &hostile, files).await.contains("limit of 2000 files"));
+        let command = json!({ "command": "while :; do head -c 1000000 /dev/zero > b$RANDOM$(date +%N); done", "timeout_ms": 25_000 });
+        let answer: Value =
+            serde_json::from_str(&server.call(&hostile, "shell", command).await.expect_err("killed")).expect("JSON");
+        let said = answer["stderr"].as_str().expect("a text");
+        assert!(said.contains("limit"), "{answer}");
+        stop.set(true);
+    };
+    let (longest, ()) = tokio::join!(neighbour(&server, &other, &stop), attacks);
+    println!("the longest run of another session meanwhile took {longest:?}");
+    assert!(longest < Duration::from_secs(15), "{longest:?}");
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fork_bomb_and_busy_loops_leave_the_others_alone() {
+    let server = TestServer::with(|config| config.sandbox.processes = 64).await;
+    let (hostile, other) = (server.create().await, server.create().await);
+    let stop = std::cell::Cell::new(false);
+    let attacks = async {
+        let bomb = "import os\ntry:\n    while True: os.fork()\nexcept BlockingIOError: pass\nwhile True: pass";
+        let args = json!({ "code": bomb, "language": "python", "timeout_s": 3 });
+        let answer = server.call(&hostile, "run_code", args).await;
+        let (Ok(text) | Err(text)) = answer;
+        assert!(text.contains("imed out") || text.contains("imeout"), "{text}");
+        stop.set(true);
+    };
+    let (longest, ()) = tokio::join!(neighbour(&server, &other, &stop), attacks);
+    println!("the longest run of another session meanwhile took {longest:?}");
+    assert!(longest < Duration::from_secs(15), "{longest:?}");
+    server.stop().await;
+}
