@@ -123,8 +123,8 @@ impl Plan {
         }
         for path in &policy.readonly {
             real(path, "the read-only path")?;
-            if is_under_tmp(path) && policy.level.has_namespaces() {
-                return invalid(format!("{}: the sandbox has a /tmp of its own", path.display()));
+            if hides_the_sandbox(path) && policy.level.has_namespaces() {
+                return invalid(format!("{}: the sandbox has one of its own", path.display()));
             }
         }
         let plain = |path: &Path| {
@@ -155,8 +155,10 @@ impl Plan {
 /// Where a working directory may not appear: it would hide what the sandbox consists of.
 const RESERVED: [&str; 9] = ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/dev", "/sys"];
 
-fn is_under_tmp(path: &Path) -> bool {
-    ["/tmp", "/var/tmp", "/dev", "/proc"].iter().any(|dir| path.starts_with(dir))
+/// What is made for each sandbox. Directories below `/tmp` can be shown in it, `/tmp` itself cannot.
+fn hides_the_sandbox(path: &Path) -> bool {
+    ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir))
+        || ["/", "/tmp", "/var", "/var/tmp"].iter().any(|dir| path == Path::new(dir))
 }
 
 fn real(path: &Path, what: &str) -> Result<PathBuf, SpawnError> {

@@ -77,7 +77,7 @@ pub struct Policy {
     /// temporary files of its own, in memory where it has namespaces.
     pub tmp: Option<PathBuf>,
     /// Directories and files outside the system's own (`/usr`, a few of `/etc`) that the program may read and
-    /// execute, absolute: the image, a virtual environment, an interpreter elsewhere. They appear where they are.
+    /// execute, absolute: the image, a virtual environment, an interpreter elsewhere. They appear where they are, also below `/tmp`.
     pub readonly: Vec<PathBuf>,
     /// What it may use up.
     pub limits: Limits,

@@ -29,10 +29,11 @@ const USER: u32 = 1_999_999_999;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 9] = [
+const TESTS: [(&str, Test); 10] = [
     ("attempts_are_stopped", attempts_are_stopped),
     ("network_host_reaches_the_network_only", network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs_find_what_they_need),
+    ("an_image_below_tmp_is_shown_and_follows_no_link", an_image_below_tmp_is_shown_and_follows_no_link),
     ("limits_hold", limits_hold),
     ("failures_name_the_step", failures_name_the_step),
     ("interrupt_reaches_the_group", interrupt_reaches_the_group),
@@ -463,6 +464,48 @@ print(sorted(os.environ)); print(os.environ['HOME'] == os.getcwd(), os.getuid() 
         let (_, again) = world.python(&policy, "print(open('note').read())");
         assert_eq!(again, "x\n", "{level}");
     }
+}
+
+/// People clone, and keep their caches, below `/tmp`, which a sandbox has of its own.
+fn an_image_below_tmp_is_shown_and_follows_no_link(world: &World) {
+    let root = PathBuf::from(format!("/tmp/agb-image-{}", std::process::id()));
+    let image = root.join("deep/image");
+    std::fs::create_dir_all(&image).expect("/tmp can be written");
+    std::fs::write(image.join("word"), "image\n").expect("it is ours");
+    for level in world.levels.iter().copied() {
+        for shared in [false, true] {
+            let mut policy = world.policy(level);
+            policy.readonly = vec![image.clone()];
+            if shared {
+                let tmp = policy.workdir.with_extension("tmp");
+                std::fs::create_dir(&tmp).expect("the parent is ours");
+                std::fs::set_permissions(&tmp, PermissionsExt::from_mode(0o777)).expect("it is ours");
+                policy.tmp = Some(tmp);
+            }
+            let code = format!(
+                "import os, tempfile\nprint(open('{0}/word').read(), end='')\n\
+                 try: open('{0}/new', 'w')\nexcept OSError as error: print(error.errno)\n\
+                 tempfile.NamedTemporaryFile().write(b'x')\n\
+                 try: os.rename('{1}', '/tmp/away'); os.symlink('/etc', '{1}')\nexcept OSError: pass\n",
+                image.display(),
+                root.display()
+            );
+            let (status, text) = world.python(&policy, &code);
+            assert!(status.success(), "{level}: {text}");
+            let refusal = if level.has_namespaces() { libc::EROFS } else { libc::EACCES };
+            assert_eq!(text, format!("image\n{refusal}\n"), "{level}");
+            // In a /tmp that the session shares, there is a link now where the image's folder was.
+            let again = world.spawn(&policy, &Command::new("/usr/bin/true"));
+            match again {
+                Ok(_) => assert!(!shared || !level.has_namespaces(), "{level}: a link was followed"),
+                Err(SpawnError::Failed { stage: Stage::Mount, errno, .. }) => {
+                    assert!(shared && [libc::ENOTDIR, libc::ELOOP].contains(&errno), "{level}: {errno}");
+                }
+                Err(error) => panic!("{level}: {error}"),
+            }
+        }
+    }
+    std::fs::remove_dir_all(&root).expect("it is ours");
 }
 
 fn limits_hold(world: &World) {

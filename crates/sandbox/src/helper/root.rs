@@ -105,6 +105,7 @@ pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
     for (link, target) in &links {
         make_link(root, link, target)?;
     }
+    let (in_tmp, parts): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| below_tmp(&part.at).is_some());
     for part in &parts {
         make_point(root, part)?;
         mount::attach(part.mount.as_fd(), root, &c_path(&part.at)).at(stage, &part.at.display().to_string())?;
@@ -112,6 +113,9 @@ pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
     write_etc(root, place.user_inside, plan, &resolver)?;
     make_dev(root, &devices)?;
     make_scratch(root, plan)?;
+    for part in &in_tmp {
+        attach_in_tmp(root, part)?;
+    }
     let proc = make_proc(root)?;
     mount::restrict(root, FROZEN, false).at(stage, "the read-only root")?;
     mount::make_root(root).at(stage, "the new root")?;
@@ -172,6 +176,36 @@ fn make_point(root: BorrowedFd<'_>, part: &Part) -> Result<(), Failure> {
     make_dirs(root, part.at.parent().unwrap_or(Path::new("")))?;
     mount::make_file(root, &c_path(&part.at)).at(Stage::Mount, &part.at.display().to_string())?;
     Ok(())
+}
+
+/// Where in `/tmp` a part belongs, if it does: `/var/tmp` is a link to it.
+fn below_tmp(at: &Path) -> Option<&Path> {
+    let below = at.strip_prefix("tmp").or_else(|_| at.strip_prefix("var/tmp")).ok()?;
+    (below != Path::new("")).then_some(below)
+}
+
+/// Attaches a part in a `/tmp` that programs of the session may have written to: each name on the way is opened for
+/// itself, and a link is refused.
+fn attach_in_tmp(root: BorrowedFd<'_>, part: &Part) -> Result<(), Failure> {
+    const FOLDER: libc::c_int = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
+    let below = below_tmp(&part.at).unwrap_or(&part.at);
+    let attach = || {
+        let mut place = mount::open(root, c"tmp", FOLDER)?;
+        let mut names = below.components().peekable();
+        while let Some(name) = names.next() {
+            let name = c_path(Path::new(name.as_os_str()));
+            if names.peek().is_none() && !part.is_dir {
+                place = mount::open(place.as_fd(), &name, libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW)?;
+                break;
+            }
+            match mount::make_dir(place.as_fd(), &name, 0o755) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                _ => place = mount::open(place.as_fd(), &name, FOLDER)?,
+            }
+        }
+        mount::attach_to(part.mount.as_fd(), place.as_fd())
+    };
+    attach().at(Stage::Mount, &part.at.display().to_string())
 }
 
 fn make_dirs(root: BorrowedFd<'_>, path: &Path) -> Result<(), Failure> {

@@ -9,6 +9,7 @@ use super::{check, check_int};
 
 const OPEN_TREE_CLONE: libc::c_uint = 1;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x4;
+const MOVE_MOUNT_T_EMPTY_PATH: libc::c_uint = 0x40;
 const FSOPEN_CLOEXEC: libc::c_uint = 1;
 const FSCONFIG_SET_FLAG: libc::c_uint = 0;
 const FSCONFIG_SET_STRING: libc::c_uint = 1;
@@ -107,15 +108,20 @@ fn set(dir: RawFd, path: &CStr, flags: libc::c_int, attributes: u64, propagation
 
 /// Attaches a mount at a path below a directory.
 pub(crate) fn attach(mount: BorrowedFd<'_>, dir: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
-    attach_raw(mount, dir.as_raw_fd(), path)
+    attach_raw(mount, dir.as_raw_fd(), path, 0)
+}
+
+/// Attaches a mount at what is open, whatever its path leads to by now.
+pub(crate) fn attach_to(mount: BorrowedFd<'_>, place: BorrowedFd<'_>) -> io::Result<()> {
+    attach_raw(mount, place.as_raw_fd(), c"", MOVE_MOUNT_T_EMPTY_PATH)
 }
 
 /// Attaches a mount at an absolute path.
 pub(crate) fn attach_at(mount: BorrowedFd<'_>, path: &CStr) -> io::Result<()> {
-    attach_raw(mount, libc::AT_FDCWD, path)
+    attach_raw(mount, libc::AT_FDCWD, path, 0)
 }
 
-fn attach_raw(mount: BorrowedFd<'_>, dir: RawFd, path: &CStr) -> io::Result<()> {
+fn attach_raw(mount: BorrowedFd<'_>, dir: RawFd, path: &CStr, flags: libc::c_uint) -> io::Result<()> {
     // SAFETY: both strings live during the call.
     unsafe {
         check(libc::syscall(
@@ -124,7 +130,7 @@ fn attach_raw(mount: BorrowedFd<'_>, dir: RawFd, path: &CStr) -> io::Result<()> 
             c"".as_ptr(),
             dir,
             path.as_ptr(),
-            MOVE_MOUNT_F_EMPTY_PATH,
+            MOVE_MOUNT_F_EMPTY_PATH | flags,
         ))?;
     }
     Ok(())
