@@ -14,7 +14,9 @@ const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 let server: LocalServer;
 before(async () => {
   // With the default image, which `cargo xtask test` prepares: two of the programs use its packages.
-  server = await startServer("--image-dir", fileURLToPath(new URL("../../target/images", import.meta.url)));
+  // The cache is not in /tmp, where it goes without a home: sandboxes have a /tmp of their own.
+  const target = fileURLToPath(new URL("../../target/", import.meta.url));
+  server = await startServer("--image-dir", `${target}images`, "--cache-dir", `${target}tmp/cache`);
 });
 after(() => server.stop());
 
