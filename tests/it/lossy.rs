@@ -3,14 +3,14 @@
 //! `AGB_LOSSY=runs,seed` chooses how many runs and which faults; `cargo xtask soak` does it for long.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use agb_client::{Agb, CreateSession, Options, RunEvent, Session};
+use agb_client::{Agb, RunEvent, Session};
 use agb_testkit::proxy::{Proxy, Schedule, Tally};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 
-use crate::server::{KEY, TestServer};
+use crate::network::{client, session};
+use crate::server::TestServer;
 
 /// So many sessions at once, each with one run after the other.
 const SESSIONS: usize = 8;
@@ -41,16 +41,12 @@ fn faults(seed: u64) -> Schedule {
     Schedule { refuse: 10, cut: 90, stall: 0, after: 600..7_000, ..Schedule::seeded(seed) }
 }
 
-/// A client that is as patient as the network is bad, and as quick.
-fn client(address: SocketAddr) -> Agb {
-    let options = Options::new().api_key(KEY).endpoint(format!("http://{address}")).tune(|config| {
+/// As patient as the network is bad.
+fn patient(address: SocketAddr) -> Agb {
+    client(address, |config| {
         config.window = WINDOW;
-        config.backoff_first = Duration::from_millis(5);
-        config.backoff_most = Duration::from_millis(20);
-        config.give_up = Duration::from_secs(60);
         config.socket_attempts = 1_000;
-    });
-    Agb::new(&options).expect("an account")
+    })
 }
 
 /// Runs programs that print numbered lines and checks each line; gives how often a connection was found again.
@@ -93,12 +89,7 @@ async fn through(plan: &Plan, schedule: Schedule, agb: impl Fn(SocketAddr) -> Ag
     let server = TestServer::start().await;
     let proxy = Proxy::start(server.address(), Schedule::calm()).await.expect("a port");
     let agb = agb(proxy.address());
-    let sessions = join_all((0..SESSIONS).map(|_| async {
-        agb.create(CreateSession { image_id: "agb-code-space-1".into(), ..Default::default() })
-            .await
-            .expect("a session")
-    }))
-    .await;
+    let sessions = join_all((0..SESSIONS).map(|_| session(&agb))).await;
     proxy.set_schedule(schedule);
     let each = plan.runs.div_ceil(SESSIONS);
     let interruptions: Vec<_> =
@@ -119,7 +110,7 @@ async fn through(plan: &Plan, schedule: Schedule, agb: impl Fn(SocketAddr) -> Ag
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_a_lossy_network_every_line_arrives_once_and_in_order() {
     let plan = Plan::new(240);
-    let (interruptions, tally) = through(&plan, faults(plan.seed), client).await;
+    let (interruptions, tally) = through(&plan, faults(plan.seed), patient).await;
     assert!(tally.cut >= 5 * plan.runs as u64, "only {} cuts", tally.cut);
     assert!(u64::from(interruptions) >= tally.cut / 2, "{interruptions} of {}", tally.cut);
 }
@@ -128,15 +119,7 @@ async fn over_a_lossy_network_every_line_arrives_once_and_in_order() {
 async fn where_no_websocket_gets_through_every_line_arrives_over_event_streams() {
     let plan = Plan::new(24);
     let schedule = Schedule { refuse: 100, also_http: true, stall: 10, ..faults(plan.seed) };
-    let agb = |address| {
-        let options = Options::new().api_key(KEY).endpoint(format!("http://{address}")).tune(|config| {
-            config.window = WINDOW;
-            config.backoff_first = Duration::from_millis(5);
-            config.backoff_most = Duration::from_millis(20);
-            config.give_up = Duration::from_secs(60);
-        });
-        Agb::new(&options).expect("an account")
-    };
+    let agb = |address| client(address, |config| config.window = WINDOW);
     let (interruptions, tally) = through(&plan, schedule, agb).await;
     assert!(tally.refused > 0 && tally.upgrades == tally.refused, "{tally:?}");
     assert!(interruptions >= plan.runs as u32, "{interruptions} interruptions, {tally:?}");

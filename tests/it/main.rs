@@ -3,7 +3,10 @@
 agb_sandbox::helper_before_main!();
 
 mod encrypted;
+mod load;
 mod lossy;
+mod network;
+mod peers;
 mod quickstart;
 mod readme;
 mod server;

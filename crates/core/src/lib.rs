@@ -53,6 +53,25 @@
 //!    bug, never bad input.
 //! 9. The application's code never runs while the session is borrowed.
 //!
+//! # When the connection breaks
+//! A run is sent once, over the session's WebSocket, under an id that the client made. What happens to it when that is
+//! lost depends on what the service has said it knows, in this order:
+//!
+//! 1. `resume`: a new WebSocket, and the run from the event behind the last that came. A start whose answer was lost is
+//!    said again, and finds the run that goes on.
+//! 2. `http`: after [`SessionConfig::socket_attempts`] WebSockets in a row that came to nothing, or a refused handshake,
+//!    the same with an event stream for each run ([`EventsRequest`]), for the rest of the session.
+//! 3. Neither, and the run was never sent: it ends with [`RunError::Unreachable`], and the caller may make the plain
+//!    HTTP call ([`RunError::is_safe_to_repeat`]).
+//! 4. Neither, and it was sent: [`RunError::Interrupted`], with what had come. Nobody knows its outcome, and it is not
+//!    run again.
+//!
+//! [`StreamEvent::Interrupted`] and [`StreamEvent::Reconnected`] tell of it as it happens. Every wait has a bound:
+//! opening ([`open_timeout`](SessionConfig::open_timeout)), looking for the service
+//! ([`give_up`](SessionConfig::give_up)), silence ([`silence`](SessionConfig::silence)), a run's own time and a grace
+//! after it. A program that waits for its turn (event `accepted`) or says nothing is waited for as long as the service
+//! gives signs of life.
+//!
 //! # The rooms
 //! | module | what is in it |
 //! | --- | --- |

@@ -32,10 +32,16 @@
 //! | where | what |
 //! | --- | --- |
 //! | session data | `extensions`: [`EXTENSIONS`]; `imageId`; `isolation`: the level at which programs are isolated |
-//! | a run that asked for an extension (`window`) | each event has `seq`, from 1; the first is `started` with `extensions`, when the interpreter has the program |
+//! | a run that asked for an extension (`resume`, `window`, `stdin`) | each event has `seq`, from 1, and `time`, milliseconds since the Unix epoch; the first is `accepted` with `extensions`, at once; `started` comes when the interpreter has the program |
+//! | `"resume": true` in a start | the run outlives its connection. `run_code`, mode `resume`, `{afterSeq, window?}` shows it from there on, over any connection of the session; the newest viewer wins, the one before is told so. The same start said again finds the run; another program under its id is an error. What was acknowledged is forgotten, the rest is kept in memory and then in a file (`--replay-memory`, `--replay-spool`), and where both are full the program waits. Unwatched it goes on for `--unwatched-time` and then ends as `interrupted`; once over it stays for `--resume-retention`, unless more than `--max-runs` have ended since or it is acknowledged |
+//! | `"stdin": true` in a start | the program may ask: event `inputRequest {prompt}`, answered by `stdin {data}` or `{eof: true}`; what does not fit is refused as a whole by the event `inputRefused {message}`. Without, input is at its end |
+//! | `GET <linkUrl>/runs/<invocationId>/events?afterSeq=n&window=w`, `X-Access-Token` | the same run as server-sent events, each a whole frame; comments are signs of life |
+//! | `POST <linkUrl>/runs/<invocationId>`, `X-Access-Token` | the `data` of a message about that run: a start (with `resume`), `ack`, `cancel`, `stdin`; saying it twice does no harm |
+//! | `{"type":"ping"}` after an extension was asked for | is answered by `{"type":"pong"}` (`heartbeat`) |
+//! | event `serverEnding {inSeconds}` | the server was told to stop: the run is interrupted then (`--drain`) |
 //! | `error` events | `error` has `name`, `value`, `traceback` beside `code`, `message`, `traceId` |
 //! | `stdout`, `stderr` events | `background: true` on what earlier runs have left behind and was written before this one |
-//! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled` or `killed`, this one with `killedBy: {exitCode?, signal?, outOfMemory?}`; `stateLost: true` when variables are gone |
+//! | `end` | `reason`: `finished`, `failed`, `timeout`, `cancelled`, `interrupted` (by the server: nobody came back, the session was released, the server ends) or `killed`, this one with `killedBy: {exitCode?, signal?, outOfMemory?}`; `stateLost: true` when variables are gone |
 //! | `run_code` (not streamed) | `error: {name, value, traceback}`, `reason`, `killedBy`, `stateLost` and `background: {stdout, stderr}`, likewise |
 //! | `GET /healthz`, `/readyz` | for those who look after the server; no key |
 //! | `GET /metrics` | for Prometheus, with the key |

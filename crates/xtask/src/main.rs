@@ -45,6 +45,7 @@ usage: cargo xtask COMMAND
   bench client|e2e|kernels [--json]
                                 measure the release builds beside others; more in tests/bench
   soak [--cells N] [--seed S]   thousands of cells in each language, with cancels, timeouts and deaths among them
+  soak --minutes N [--seed S]   a lossy network between the client and the server, with ever new faults
   pack [--profile dev|release]  leave installable npm tarballs in target/npm (release, the default)
                                 or target/npm-dev
 ";
