@@ -24,6 +24,10 @@ mod kernel;
 mod proxy;
 mod server;
 
+/// The target `http` has a server, which starts its executable anew to make sandboxes.
+#[doc(hidden)]
+pub use agb_sandbox::helper_before_main;
+
 /// A target: takes any bytes, and panics when a promise is broken.
 pub type Target = fn(&[u8]);
 

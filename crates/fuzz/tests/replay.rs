@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+agb_fuzz::helper_before_main!();
+
 /// So many mutations of each target: together a few seconds.
 const ROUNDS: u64 = 10_000;
 
