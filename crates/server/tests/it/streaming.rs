@@ -57,9 +57,7 @@ async fn java_streams_as_it_prints() {
     socket.start("a", "java", code).await;
     let (_, first) = socket.event().await;
     assert_eq!((&first["eventType"], &first["chunk"]), (&json!("stdout"), &json!("one")), "{first}");
-    let root = std::fs::read_dir(&server.data_dir).expect("a folder").flatten().next().expect("the root").path();
-    let folder = std::fs::read_dir(root).expect("a folder").flatten().next().expect("the session").path();
-    std::fs::write(folder.join("work/go"), "").expect("the session's folder is there");
+    std::fs::write(crate::support::work(&server.data_dir).join("go"), "").expect("the session's folder is there");
     let events = socket.until_end().await;
     assert_eq!(text_of(&events, "stderr"), "two\n");
     let result = events.iter().find(|event| event["eventType"] == "result").expect("a result");
