@@ -82,7 +82,7 @@ function collect(on: NativeSession, code: string, logLimit: number | null = null
     const pieces: Piece[] = [];
     let wakes = 0;
     let drained = true;
-    const run = on.stream({ code, language: "python", timeoutS: 30, logLimit, resultLimit: null }, () => {
+    const run = on.stream({ code, language: "python", timeoutS: 30, logLimit, resultLimit: null, stamps: false, stdin: false }, () => {
       try {
         wakes += 1;
         assert.ok(drained, "woken again before take() returned null");
@@ -114,7 +114,7 @@ function collect(on: NativeSession, code: string, logLimit: number | null = null
 
 function logsOf(result: RunResult): Piece[] {
   const { text, marks } = result.logs();
-  return decode({ text, marks, events: null, ended: false });
+  return decode({ text, marks, stamps: null, events: null, ended: false });
 }
 
 describe("the client", () => {
@@ -182,12 +182,12 @@ describe("the client", () => {
 
   test("runs without streaming", async () => {
     const made = await session();
-    const result = await made.run({ code: "1", language: "py", timeoutS: 5, logLimit: null, resultLimit: null });
+    const result = await made.run({ code: "1", language: "py", timeoutS: 5, logLimit: null, resultLimit: null, stamps: false, stdin: false });
     assert.equal(result.success, true, result.errorMessage);
     assert.deepEqual(logsOf(result), [["out", "grün\n"], ["err", "x"]]);
     assert.equal(result.results[0]?.text, "1");
     assert.equal(result.results[0]?.html, null);
-    const refused = await made.run({ code: "1", language: "cobol", timeoutS: 5, logLimit: null, resultLimit: null });
+    const refused = await made.run({ code: "1", language: "cobol", timeoutS: 5, logLimit: null, resultLimit: null, stamps: false, stdin: false });
     assert.equal(refused.success, false);
     assert.match(refused.errorMessage, /cobol/);
   });
@@ -249,7 +249,7 @@ describe("a stream", () => {
     let largest = 0;
     let total = 0;
     await new Promise<void>((resolve) => {
-      const run = made.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null }, () => {
+      const run = made.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, () => {
         for (let batch = run.take(); batch !== null; batch = run.take()) {
           largest = Math.max(largest, batch.text.length);
           total += batch.text.length;
@@ -275,7 +275,7 @@ describe("a stream", () => {
     const made = await session();
     const seen: string[] = [];
     await new Promise<void>((resolve) => {
-      const run = made.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null }, () => {
+      const run = made.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, () => {
         for (let batch = run.take(); batch !== null; batch = run.take()) {
           seen.push(batch.text);
           go();
@@ -318,7 +318,7 @@ describe("a stream", () => {
     };
     const made = await session();
     let woken = 0;
-    const run = made.stream({ code: "1", language: "python", timeoutS: 60, logLimit: 0, resultLimit: null }, () => (woken += 1));
+    const run = made.stream({ code: "1", language: "python", timeoutS: 60, logLimit: 0, resultLimit: null, stamps: false, stdin: false }, () => (woken += 1));
     let before = -1;
     while (before !== sent) {
       before = sent;
@@ -343,7 +343,7 @@ describe("a stream", () => {
     service.onRun = async (run) => run.chunk("out", "going");
     const made = await session();
     const ended = new Promise<RunResult>((resolve) => {
-      const run = made.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null }, () => {
+      const run = made.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, () => {
         for (let batch = run.take(); batch !== null; batch = run.take()) {
           if (batch.ended) {
             resolve(run.result()!);
@@ -363,7 +363,7 @@ describe("a stream", () => {
   test("that cannot begin ends at once and says why", async () => {
     const made = await session();
     const result = await new Promise<RunResult>((resolve) => {
-      const run = made.stream({ code: "1", language: "cobol", timeoutS: 30, logLimit: null, resultLimit: null }, () => {
+      const run = made.stream({ code: "1", language: "cobol", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, () => {
         assert.equal(run.take()?.ended, true);
         resolve(run.result()!);
       });
@@ -412,7 +412,7 @@ describe("a process", () => {
       const endpoint = ${JSON.stringify(service.endpoint)};
       const client = new binding.Client({ apiKey: "k", endpoint, timeoutMs: null, envFile: null, env: [], localServer: null });
       const create = () => client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, sdkVersion: "0" });
-      const stream = (session, wake) => session.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null }, wake);
+      const stream = (session, wake) => session.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, wake);
       ${body}`;
     const started = Date.now();
     const child = spawn(process.execPath, ["-e", source], { stdio: ["ignore", "pipe", "inherit"] });
@@ -475,7 +475,7 @@ describe("a process", () => {
         const client = new binding.Client({ apiKey: "k", endpoint: workerData.endpoint, timeoutMs: null, envFile: null, env: [], localServer: null });
         client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, sdkVersion: "0" }).then(({ data }) => {
           for (let index = 0; index < 5; index += 1) {
-            const run = data.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null }, () => {
+            const run = data.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, () => {
               while (run.take()) parentPort.postMessage("taken");
             });
           }

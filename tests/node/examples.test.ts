@@ -75,6 +75,11 @@ test("stdout and stderr are handled apart", async () => {
   assert.ok(lines.some((line) => /out/i.test(line)) && lines.some((line) => /err/i.test(line)), lines.join("\n"));
 });
 
+test("the stream of events is a conversation", async () => {
+  const lines = (await runExample("stream.ts")).map(({ text }) => text);
+  assert.match(lines.join("\n"), /1\. Hello, Ada!\n2\. Hello, Ada!\n3\. Hello, Ada!\n=> 3\nfinished after \d+\.\d s$/);
+});
+
 test("streaming errors reach onError and the result", async () => {
   const text = (await runExample("streaming-errors.ts")).map((line) => line.text).join("\n");
   assert.match(text, /Error/);

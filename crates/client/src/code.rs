@@ -39,13 +39,52 @@ impl<'a> Code<'a> {
     }
 
     /// Continues a run that was begun elsewhere, perhaps by another process, while the service keeps it: everything
-    /// behind its event number `after` comes, from 0 on all of it. `id` is [`Run::id`].
+    /// behind its event number `after` comes, from 0 on all of it that the service still has. `id` is [`Run::id`], the
+    /// number is of [`Run::stamp`].
+    pub fn attach(self, id: impl Into<String>, after: u64) -> AttachBuilder<'a> {
+        AttachBuilder { session: self.session, id: id.into(), after, kept: Kept::default() }
+    }
+}
+
+/// A run that was begun elsewhere and is not followed here yet.
+#[derive(Clone, Debug)]
+#[must_use = "a run that is not streamed is not followed"]
+pub struct AttachBuilder<'a> {
+    session: &'a Session,
+    id: String,
+    after: u64,
+    kept: Kept,
+}
+
+impl AttachBuilder<'_> {
+    /// As [`RunBuilder::log_limit`].
+    pub const fn log_limit(mut self, bytes: usize) -> Self {
+        self.kept.log = bytes;
+        self
+    }
+
+    /// As [`RunBuilder::result_limit`].
+    pub const fn result_limit(mut self, bytes: usize) -> Self {
+        self.kept.results = bytes;
+        self
+    }
+
+    /// As [`RunBuilder::stamps`].
+    pub const fn stamps(mut self, keep: bool) -> Self {
+        self.kept.stamps = keep;
+        self
+    }
+
+    /// Follows the run. A run that the service does not know, or no longer, ends with [`RunError::Remote`], which says
+    /// so.
     ///
     /// # Errors
     /// [`Error::NoStreaming`], [`Error::Rejected`]: the session is closed, follows this run already, or its service does
     /// not know `resume`.
-    pub fn attach(self, id: &str, after: u64) -> Result<Run, Error> {
-        Ok(self.session.connection()?.attach(id, after, Kept::default())?)
+    ///
+    /// [`RunError::Remote`]: agb_core::RunError::Remote
+    pub fn stream(self) -> Result<Run, Error> {
+        Ok(self.session.connection()?.attach(&self.id, self.after, self.kept)?)
     }
 }
 
@@ -81,9 +120,19 @@ impl<'a> RunBuilder<'a> {
         self
     }
 
-    /// Whether [`Run::write`] answers when the program asks for input. Without, it finds its input at its end.
-    pub const fn stdin(mut self, answered: bool) -> Self {
-        self.stdin = answered;
+    /// Whether [`Run::stamp`] knows number and time of each event: it does unless said otherwise. Costs 24 bytes for each
+    /// piece of output that waits.
+    pub const fn stamps(mut self, keep: bool) -> Self {
+        self.kept.stamps = keep;
+        self
+    }
+
+    /// Whether you answer when the program asks for input ([`RunEvent::InputRequest`], [`Run::write`]): you do not unless
+    /// you say so. Without it, and wherever the service does not know `stdin`, the program finds its input at its end.
+    ///
+    /// [`RunEvent::InputRequest`]: crate::RunEvent::InputRequest
+    pub const fn stdin(mut self, answers: bool) -> Self {
+        self.stdin = answers;
         self
     }
 

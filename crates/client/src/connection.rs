@@ -21,6 +21,7 @@ impl Connection {
     pub(crate) fn start(self: &Arc<Self>, request: RunRequest, kept: Kept) -> Result<Run, Rejected> {
         let (id, invocation) = self.shared.with(|session, now| {
             let id = session.run(now, request)?;
+            kept.tell(session, id);
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
         Ok(Run::new(Arc::clone(self), id, invocation, kept))
@@ -28,7 +29,11 @@ impl Connection {
 
     /// Continues a run that was begun elsewhere.
     pub(crate) fn attach(self: &Arc<Self>, invocation: &str, after: u64, kept: Kept) -> Result<Run, Rejected> {
-        let id = self.shared.with(|session, now| session.attach(now, invocation, after))?;
+        let id = self.shared.with(|session, now| {
+            let id = session.attach(now, invocation, after)?;
+            kept.tell(session, id);
+            Ok(id)
+        })?;
         Ok(Run::new(Arc::clone(self), id, invocation.to_owned(), kept))
     }
 

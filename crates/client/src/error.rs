@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use agb_core::Rejected;
+use agb_core::codes;
 use agb_core::config::ConfigError;
 use agb_core::error::{ApiError, TransportError};
 use agb_core::language::UnknownLanguage;
@@ -59,17 +60,17 @@ impl Error {
     pub fn code(&self) -> &str {
         match self {
             Self::Config(error) => error.code(),
-            Self::EnvFile { .. } => "BAD_ENV_FILE",
+            Self::EnvFile { .. } => codes::BAD_ENV_FILE,
             Self::Local(error) => error.code(),
             Self::Api(error) => error.code(),
             Self::Language(error) => error.code(),
-            Self::Rejected(Rejected::Closed) => "SESSION_CLOSED",
-            Self::Rejected(Rejected::Full { .. }) => "TOO_MUCH_UNSENT",
-            Self::Rejected(Rejected::Taken) => "RUN_TAKEN",
-            Self::Rejected(Rejected::NotOffered) => "NOT_OFFERED",
-            Self::NoStreaming => "NO_STREAMING",
-            Self::NoKey => "NO_API_KEY",
-            Self::NoAccess => "NOT_SUPPORTED",
+            Self::Rejected(Rejected::Closed) => codes::SESSION_CLOSED,
+            Self::Rejected(Rejected::Full { .. }) => codes::TOO_MUCH_UNSENT,
+            Self::Rejected(Rejected::Taken) => codes::RUN_TAKEN,
+            Self::Rejected(Rejected::NotOffered) => codes::NOT_OFFERED,
+            Self::NoStreaming => codes::NO_STREAMING,
+            Self::NoKey => codes::NO_API_KEY,
+            Self::NoAccess => codes::NOT_SUPPORTED,
         }
     }
 

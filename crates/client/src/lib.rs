@@ -67,14 +67,16 @@ pub use agb_core::operations::{
     ClientInfo, CreateSession, ListSessions, SessionData, SessionDetails, SessionPage, SessionStatus, Tool, ToolResult,
 };
 pub use agb_core::result::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
-pub use agb_core::{Batch, Language, Mark, Piece, RemoteError, RunError, Secret, SessionConfig, Stream, StreamEvent};
+pub use agb_core::{
+    Batch, Language, Loss, Mark, Piece, RemoteError, RunError, Secret, SessionConfig, Stamp, Stream, StreamEvent,
+};
 
 pub use crate::agb::Agb;
-pub use crate::code::{Code, IntoLanguage, RunBuilder};
+pub use crate::code::{AttachBuilder, Code, IntoLanguage, RunBuilder};
 pub use crate::error::Error;
 pub use crate::log::Log;
 pub use crate::options::Options;
-pub use crate::run::{Canceller, Run, RunEvent};
+pub use crate::run::{Run, RunControl, RunEvent};
 pub use crate::session::Session;
 pub use crate::socket::SocketLimits;
 

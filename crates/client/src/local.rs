@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::time::Duration;
 
 use agb_core::Secret;
+use agb_core::codes;
 use agb_core::config::BaseUrl;
 use tokio::sync::{Mutex, oneshot};
 
@@ -57,8 +58,8 @@ impl LocalError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NotFound { .. } => "NO_LOCAL_SERVER",
-            Self::NotStarted { .. } | Self::Failed { .. } => "LOCAL_SERVER_FAILED",
+            Self::NotFound { .. } => codes::NO_LOCAL_SERVER,
+            Self::NotStarted { .. } | Self::Failed { .. } => codes::LOCAL_SERVER_FAILED,
         }
     }
 }

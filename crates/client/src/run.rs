@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use agb_core::result::{Execution, ResultRoom, RichResult};
-use agb_core::{Batch, Loss, Piece, RemoteError, RunEnd, RunError, RunId, StreamEvent};
+use agb_core::{Batch, Loss, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent};
 use futures_util::Stream;
 
 use crate::connection::Connection;
@@ -29,27 +29,40 @@ pub struct Run {
     id: RunId,
     invocation: String,
     /// What the stream has taken in and not given out.
-    pending: VecDeque<RunEvent>,
+    pending: VecDeque<(RunEvent, Option<Stamp>)>,
+    /// Of what the stream gave out last.
+    stamp: Stamp,
     log: Log,
     results: Vec<RichResult>,
     room: ResultRoom,
     error: Option<RemoteError>,
     interruptions: u32,
     end: Option<RunEnd>,
+    end_stamp: Stamp,
 }
 
-/// How many bytes are kept for a run's result.
+/// What is kept of a run beside what is delivered, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kept {
     /// Of each stream's output.
     pub(crate) log: usize,
     /// Of all results together.
     pub(crate) results: usize,
+    /// Each piece's number and time.
+    pub(crate) stamps: bool,
+}
+
+impl Kept {
+    pub(crate) fn tell(self, session: &mut Session, id: RunId) {
+        if self.stamps {
+            session.keep_stamps(id);
+        }
+    }
 }
 
 impl Default for Kept {
     fn default() -> Self {
-        Self { log: Log::DEFAULT_LIMIT, results: ResultRoom::DEFAULT }
+        Self { log: Log::DEFAULT_LIMIT, results: ResultRoom::DEFAULT, stamps: true }
     }
 }
 
@@ -83,12 +96,14 @@ impl Run {
             id,
             invocation,
             pending: VecDeque::new(),
+            stamp: Stamp::default(),
             log: Log::new(kept.log),
             results: Vec::new(),
             room: ResultRoom::new(kept.results),
             error: None,
             interruptions: 0,
             end: None,
+            end_stamp: Stamp::default(),
         }
     }
 
@@ -112,6 +127,10 @@ impl Run {
         }
         let Poll::Ready(mut batch) = self.connection.shared().poll_read(cx, self.id) else { return Poll::Pending };
         self.end = batch.take_end();
+        if self.end.is_some() {
+            self.end_stamp = batch.end_stamp();
+            self.stamp = self.end_stamp; // for those who read batches; the stream sets its own
+        }
         for event in batch.events() {
             match event {
                 StreamEvent::Result(result) => self.results.extend(self.room.keep(result).map(Cow::into_owned)),
@@ -131,22 +150,32 @@ impl Run {
         self.end.is_some()
     }
 
-    /// Stops the program where the service can, and ends the run with
-    /// [`RunError::Cancelled`]. What was printed before still comes. Harmless after the end.
+    /// As [`RunControl::cancel`].
     pub fn cancel(&self) {
-        self.connection.shared().with(|session, now| session.cancel(now, self.id));
+        self.control().cancel();
     }
 
-    /// Something that can cancel this run from elsewhere.
+    /// Number and time of the event that the stream gave last; after the last one, of the run's end. With its number
+    /// [`Code::attach`](crate::Code::attach) continues behind it.
     #[must_use]
-    pub fn canceller(&self) -> Canceller {
-        Canceller { connection: Arc::clone(&self.connection), id: self.id }
+    pub const fn stamp(&self) -> Stamp {
+        self.stamp
     }
 
-    /// Gives the program a piece of input, or with `None` its end. Without effect where the service does not know
-    /// `stdin`.
-    pub fn write(&self, data: Option<&str>) {
-        self.connection.shared().with(|session, now| session.write(now, self.id, data));
+    /// Something that reaches this run from elsewhere: to cancel it, or to give it input.
+    #[must_use]
+    pub fn control(&self) -> RunControl {
+        RunControl { connection: Arc::clone(&self.connection), id: self.id }
+    }
+
+    /// As [`RunControl::write`].
+    pub fn write(&self, text: &str) {
+        self.control().write(text);
+    }
+
+    /// As [`RunControl::end_input`].
+    pub fn end_input(&self) {
+        self.control().end_input();
     }
 
     /// Reads to the end and says what the run came to.
@@ -184,23 +213,35 @@ impl Run {
     }
 }
 
-/// Cancels a run from elsewhere; see [`Run::canceller`].
+/// Reaches a run from elsewhere; see [`Run::control`]. Harmless after the run's end.
 #[derive(Clone)]
-pub struct Canceller {
+pub struct RunControl {
     connection: Arc<Connection>,
     id: RunId,
 }
 
-impl Canceller {
-    /// As [`Run::cancel`].
+impl RunControl {
+    /// Stops the program where the service can, and ends the run with [`RunError::Cancelled`], at the latest after
+    /// [`SessionConfig::cancel_wait`](agb_core::SessionConfig::cancel_wait). What was printed before still comes.
     pub fn cancel(&self) {
         self.connection.shared().with(|session, now| session.cancel(now, self.id));
     }
+
+    /// Gives the program input, now or for its next request; a line has its `\n`. Without effect where the service does
+    /// not know `stdin`.
+    pub fn write(&self, text: &str) {
+        self.connection.shared().with(|session, now| session.write(now, self.id, Some(text)));
+    }
+
+    /// Ends the program's input: what was written is read first.
+    pub fn end_input(&self) {
+        self.connection.shared().with(|session, now| session.write(now, self.id, None));
+    }
 }
 
-impl std::fmt::Debug for Canceller {
+impl std::fmt::Debug for RunControl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Canceller").field(&self.id).finish()
+        f.debug_tuple("RunControl").field(&self.id).finish()
     }
 }
 
@@ -210,12 +251,19 @@ impl Stream for Run {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<RunEvent>> {
         let run = self.get_mut();
         loop {
-            if let Some(event) = run.pending.pop_front() {
+            if let Some((event, stamp)) = run.pending.pop_front() {
+                run.stamp = stamp.unwrap_or(run.stamp);
                 return Poll::Ready(Some(event));
             }
             match run.poll_batch(cx) {
-                Poll::Ready(Some(batch)) => run.pending.extend(batch.pieces().map(RunEvent::from)),
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(batch)) => {
+                    let mut stamps = batch.stamps().iter().copied();
+                    run.pending.extend(batch.pieces().map(|piece| (RunEvent::from(piece), stamps.next())));
+                }
+                Poll::Ready(None) => {
+                    run.stamp = run.end_stamp;
+                    return Poll::Ready(None);
+                }
                 Poll::Pending => return Poll::Pending,
             }
         }

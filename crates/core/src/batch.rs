@@ -22,9 +22,24 @@ pub struct Batch {
     text: String,
     marks: Vec<Mark>,
     events: Vec<StreamEvent>,
+    stamps: Vec<Stamp>,
     end: Option<RunEnd>,
+    end_stamp: Stamp,
     seq: u64,
     held: usize,
+}
+
+/// Which of a run's events a piece is, when it happened, and where it comes from.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Stamp {
+    /// The service's number of the event. A service without the extensions gives none: then events are counted here,
+    /// from 1. What the client itself has to say bears the number of the event before it.
+    pub seq: u64,
+    /// When it happened, by the service's clock, in milliseconds since the Unix epoch; `None` where the service does not
+    /// say, and for what the client itself has to say.
+    pub time: Option<u64>,
+    /// It was written before this run, by what earlier ones have left behind.
+    pub background: bool,
 }
 
 /// One piece of a [`Batch`].
@@ -65,6 +80,19 @@ impl Batch {
     #[must_use]
     pub fn events(&self) -> &[StreamEvent] {
         &self.events
+    }
+
+    /// The pieces' stamps, one for each mark. None at all unless [`Session::keep_stamps`](crate::Session::keep_stamps)
+    /// asked for them.
+    #[must_use]
+    pub fn stamps(&self) -> &[Stamp] {
+        &self.stamps
+    }
+
+    /// The stamp of the end.
+    #[must_use]
+    pub const fn end_stamp(&self) -> Stamp {
+        self.end_stamp
     }
 
     /// Set on the last batch of a run, and on no other.
@@ -114,6 +142,7 @@ impl Batch {
 pub(crate) struct Unread {
     batches: VecDeque<Batch>,
     bytes: usize,
+    stamps: bool,
 }
 
 impl Unread {
@@ -169,15 +198,26 @@ impl Unread {
         batch.events.push(event);
     }
 
-    /// Notes the number of what was pushed last.
-    pub(crate) fn number(&mut self, seq: u64) {
+    /// Keeps stamps of what is pushed from now on, 24 bytes a piece.
+    pub(crate) fn keep_stamps(&mut self) {
+        self.stamps = true;
+    }
+
+    /// Stamps what was pushed last. `seq` is the service's own number, for the acknowledgement.
+    pub(crate) fn stamp(&mut self, seq: u64, stamp: Stamp) {
+        let keep = self.stamps;
         if let Some(batch) = self.batches.back_mut() {
             batch.seq = seq;
+            if keep {
+                batch.stamps.push(stamp);
+            }
         }
     }
 
-    pub(crate) fn push_end(&mut self, end: RunEnd) {
-        self.open_batch().end = Some(end);
+    pub(crate) fn push_end(&mut self, end: RunEnd, stamp: Stamp) {
+        let batch = self.open_batch();
+        batch.end = Some(end);
+        batch.end_stamp = stamp;
     }
 
     pub(crate) fn pop(&mut self) -> Option<Batch> {

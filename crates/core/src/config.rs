@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::codes;
 use crate::secret::Secret;
 
 mod dotenv;
@@ -182,9 +183,9 @@ impl ConfigError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::NoApiKey | Self::UnusableApiKey { .. } => "NO_API_KEY",
-            Self::BadEndpoint { .. } => "BAD_ENDPOINT",
-            Self::BadTimeout { .. } => "BAD_TIMEOUT",
+            Self::NoApiKey | Self::UnusableApiKey { .. } => codes::NO_API_KEY,
+            Self::BadEndpoint { .. } => codes::BAD_ENDPOINT,
+            Self::BadTimeout { .. } => codes::BAD_TIMEOUT,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::codes;
 use crate::secret::Secret;
 
 mod excerpt;
@@ -35,10 +36,10 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> &str {
         let (refusal, fallback) = match self {
-            Self::Unauthorized(refusal) => (refusal, "UNAUTHORIZED"),
-            Self::NotFound(refusal) => (refusal, "NOT_FOUND"),
-            Self::Refused(refusal) => (refusal, "REFUSED"),
-            Self::Malformed(_) => return "MALFORMED",
+            Self::Unauthorized(refusal) => (refusal, codes::UNAUTHORIZED),
+            Self::NotFound(refusal) => (refusal, codes::NOT_FOUND),
+            Self::Refused(refusal) => (refusal, codes::REFUSED),
+            Self::Malformed(_) => return codes::MALFORMED,
             Self::Transport(error) => return error.code(),
         };
         if refusal.code.is_empty() { fallback } else { &refusal.code }
@@ -207,9 +208,9 @@ impl TransportError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } => "UNREACHABLE",
-            Self::Interrupted { .. } => "INTERRUPTED",
-            Self::TimedOut { .. } => "TIMED_OUT",
+            Self::Unreachable { .. } => codes::UNREACHABLE,
+            Self::Interrupted { .. } => codes::INTERRUPTED,
+            Self::TimedOut { .. } => codes::TIMED_OUT,
         }
     }
 }

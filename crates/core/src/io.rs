@@ -4,6 +4,7 @@
 //! written twice; enums serve both.
 
 use crate::batch::Stream;
+use crate::codes;
 use crate::run::RunId;
 use crate::secret::Secret;
 use crate::time::Instant;
@@ -53,6 +54,10 @@ pub struct HeldChunk<'a> {
     pub invocation: &'a str,
     /// The number of the event, where it has one.
     pub seq: Option<u64>,
+    /// Its time, where it has one: milliseconds since the Unix epoch.
+    pub time: Option<u64>,
+    /// It was written before this run.
+    pub background: bool,
     /// Whose output it is.
     pub stream: Stream,
     /// Its length, in units that are at most three bytes on the wire, such as UTF-16's.
@@ -89,10 +94,10 @@ impl Loss {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Refused { .. } => "CONNECTION_REFUSED",
-            Self::Closed { .. } => "CONNECTION_CLOSED",
-            Self::Broken(_) => "CONNECTION_BROKEN",
-            Self::Unreached(_) => "CONNECTION_UNREACHED",
+            Self::Refused { .. } => codes::CONNECTION_REFUSED,
+            Self::Closed { .. } => codes::CONNECTION_CLOSED,
+            Self::Broken(_) => codes::CONNECTION_BROKEN,
+            Self::Unreached(_) => codes::CONNECTION_UNREACHED,
         }
     }
 

@@ -95,7 +95,7 @@ impl UnknownLanguage {
 
     /// Stable code of this error.
     pub fn code(&self) -> &'static str {
-        "UNKNOWN_LANGUAGE"
+        crate::codes::UNKNOWN_LANGUAGE
     }
 }
 

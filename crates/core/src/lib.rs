@@ -81,9 +81,11 @@
 //! | [`wire`] | the WebSocket's messages: the only place that knows the field names |
 //! | [`operations`], [`http`] | the HTTP calls as plain data |
 //! | [`result`] | what a caller gets, and every shape that `run_code` answers in |
+//! | [`codes`] | the stable codes of all errors |
 //! | [`config`], [`language`], [`secret`], [`error`], [`time`] | what their names say |
 
 pub mod batch;
+pub mod codes;
 pub mod config;
 pub mod error;
 pub mod http;
@@ -99,7 +101,7 @@ pub mod session;
 pub mod time;
 pub mod wire;
 
-pub use batch::{Batch, Mark, Piece, Stream};
+pub use batch::{Batch, Mark, Piece, Stamp, Stream};
 pub use io::{Capabilities, Event, EventsRequest, HeldChunk, Input, LinkId, Loss, OpenRequest, Output, Push, State};
 pub use language::Language;
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::codes;
 use crate::io::Loss;
 use crate::language::Language;
 use crate::result::{KilledBy, RichResult, RunFailure, RunStatus};
@@ -49,6 +50,12 @@ pub enum StreamEvent {
 }
 
 impl StreamEvent {
+    /// What [`Interrupted`](Self::Interrupted) says to a person.
+    #[must_use]
+    pub fn interrupted_words(loss: &Loss) -> String {
+        ["the connection was lost (", &loss.to_string(), "); looking for the run again"].concat()
+    }
+
     /// About how much memory it holds, for the limit on unread data.
     pub(crate) fn weight(&self) -> usize {
         64 + match self {
@@ -172,14 +179,14 @@ impl RunError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Remote { .. } => "REMOTE",
-            Self::Unreachable(_) => "UNREACHABLE",
-            Self::Interrupted(_) => "INTERRUPTED",
-            Self::Cancelled { .. } => "CANCELLED",
-            Self::TimedOut(_) => "TIMED_OUT",
-            Self::Overflow { .. } => "OVERFLOW",
-            Self::Protocol(_) => "PROTOCOL",
-            Self::Closed => "CLOSED",
+            Self::Remote { .. } => codes::REMOTE,
+            Self::Unreachable(_) => codes::UNREACHABLE,
+            Self::Interrupted(_) => codes::INTERRUPTED,
+            Self::Cancelled { .. } => codes::CANCELLED,
+            Self::TimedOut(_) => codes::TIMED_OUT,
+            Self::Overflow { .. } => codes::OVERFLOW,
+            Self::Protocol(_) => codes::PROTOCOL,
+            Self::Closed => codes::CLOSED,
         }
     }
 

@@ -130,7 +130,7 @@ impl Session {
             return Err(Rejected::Taken);
         }
         let mut run = Run::new(invocation.to_owned(), None);
-        (run.seq, run.taken) = (after, after);
+        (run.seq, run.taken, run.stamp.seq) = (after, after, after);
         let text = self.address(invocation).resume(after, self.config.extensions.flow.then_some(self.config.window));
         Ok(self.begin(run, text))
     }
@@ -149,6 +149,14 @@ impl Session {
             self.dial.want();
         }
         id
+    }
+
+    /// Keeps the [stamps](Batch::stamps) of a run's pieces, which cost 24 bytes a piece. To be said before anything of it
+    /// has come.
+    pub fn keep_stamps(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.unread.keep_stamps();
+        }
     }
 
     /// The run's id on the wire, while it is live.
@@ -393,7 +401,7 @@ impl Session {
             };
             run.unacked = 0;
             self.outbox.push(Frame { run: id, begins: true, text });
-            self.runs.append(id, |unread| unread.push_event(StreamEvent::Reconnected));
+            self.remark(id, StreamEvent::Reconnected);
             if cancelling {
                 self.say(id, |address| address.cancel()); // the first one may have gone down with the old connection
             }
@@ -433,7 +441,7 @@ impl Session {
         if let Some(run) = self.runs.get_mut(id) {
             run.phase = Phase::Detached;
             self.runs.set_deadline(id, self.now + self.config.give_up);
-            self.runs.append(id, |unread| unread.push_event(StreamEvent::Interrupted(loss.clone())));
+            self.remark(id, StreamEvent::Interrupted(loss.clone()));
         }
     }
 

@@ -43,23 +43,35 @@ unsafe fn utf16(env: sys::napi_env, units: &[u16]) -> Result<sys::napi_value> {
     Ok(value)
 }
 
-/// Marks as a `Uint32Array`. Copied: a buffer of our own would need a finalizer, which costs more.
-pub(crate) struct Marks<'a>(pub(crate) &'a [u32]);
+/// Numbers as a typed array. Copied: a buffer of our own would need a finalizer, which costs more.
+pub(crate) struct Numbers<'a, T>(pub(crate) &'a [T]);
 
-impl ToNapiValue for Marks<'_> {
-    unsafe fn to_napi_value(env: sys::napi_env, Marks(marks): Self) -> Result<sys::napi_value> {
+/// What typed arrays have as elements.
+pub(crate) trait Element: Copy {
+    /// The array's type.
+    const ARRAY: sys::napi_typedarray_type;
+}
+
+impl Element for u32 {
+    const ARRAY: sys::napi_typedarray_type = sys::TypedarrayType::uint32_array;
+}
+
+impl Element for f64 {
+    const ARRAY: sys::napi_typedarray_type = sys::TypedarrayType::float64_array;
+}
+
+impl<T: Element> ToNapiValue for Numbers<'_, T> {
+    unsafe fn to_napi_value(env: sys::napi_env, Numbers(numbers): Self) -> Result<sys::napi_value> {
         let (mut data, mut buffer, mut array) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        let bytes = size_of_val(marks);
+        let bytes = size_of_val(numbers);
         // SAFETY: `env` is the environment of this thread.
         check_status!(unsafe { sys::napi_create_arraybuffer(env, bytes, &raw mut data, &raw mut buffer) })?;
         if bytes > 0 {
             // SAFETY: the buffer is new, has `bytes` bytes, and nobody else has it yet; bytes have no alignment.
-            unsafe { ptr::copy_nonoverlapping(marks.as_ptr().cast::<u8>(), data.cast::<u8>(), bytes) };
+            unsafe { ptr::copy_nonoverlapping(numbers.as_ptr().cast::<u8>(), data.cast::<u8>(), bytes) };
         }
         // SAFETY: the buffer holds that many numbers.
-        check_status!(unsafe {
-            sys::napi_create_typedarray(env, sys::TypedarrayType::uint32_array, marks.len(), buffer, 0, &raw mut array)
-        })?;
+        check_status!(unsafe { sys::napi_create_typedarray(env, T::ARRAY, numbers.len(), buffer, 0, &raw mut array) })?;
         Ok(array)
     }
 }

@@ -101,6 +101,25 @@ pub(crate) struct RunRequest {
     pub log_limit: Option<f64>,
     /// Bytes of results kept.
     pub result_limit: Option<f64>,
+    /// Deliveries say each piece's number and time.
+    pub stamps: bool,
+    /// Somebody answers when the program asks for input.
+    pub stdin: bool,
+}
+
+/// `AttachRequest`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub(crate) struct AttachRequest {
+    /// The run's id.
+    pub id: String,
+    /// What is behind this number is wanted.
+    pub after_seq: f64,
+    /// Bytes of log kept per stream.
+    pub log_limit: Option<f64>,
+    /// Bytes of results kept.
+    pub result_limit: Option<f64>,
+    /// As for a run that is begun here.
+    pub stamps: bool,
 }
 
 /// `ListPage`.

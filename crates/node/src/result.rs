@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use agb_client::{Execution, Log, Logs, Stream};
+use agb_client::{Execution, Log, Logs, Stamp, Stream};
 use napi::bindgen_prelude::{Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
 
-use crate::convert::Marks;
+use crate::convert::Numbers;
 use crate::objects::{NativeExecutionResult, NativeKilledBy, NativeRunError};
 use crate::segment::{Text, joined};
 
@@ -15,6 +15,8 @@ use crate::segment::{Text, joined};
 pub(crate) struct Outcome {
     execution: Execution,
     log: Arc<Kept>,
+    /// Of the end.
+    stamp: Stamp,
 }
 
 /// What a run printed.
@@ -28,14 +30,14 @@ enum Kept {
 
 impl Outcome {
     /// Of a run that streamed.
-    pub(crate) fn streamed(execution: Execution, log: Log) -> Self {
-        Self { execution, log: Arc::new(Kept::Log(log)) }
+    pub(crate) fn streamed(execution: Execution, log: Log, stamp: Stamp) -> Self {
+        Self { execution, log: Arc::new(Kept::Log(log)), stamp }
     }
 
     /// Of a run whose output came with its result.
     pub(crate) fn at_once(mut execution: Execution) -> Self {
         let lists = std::mem::take(&mut execution.logs);
-        Self { execution, log: Arc::new(Kept::Lists(lists)) }
+        Self { execution, log: Arc::new(Kept::Lists(lists)), stamp: Stamp::default() }
     }
 }
 
@@ -54,7 +56,7 @@ impl Kept {
 
 impl ToNapiValue for Outcome {
     unsafe fn to_napi_value(env: sys::napi_env, outcome: Self) -> Result<sys::napi_value> {
-        let Self { execution, log } = outcome;
+        let Self { execution, log, stamp } = outcome;
         let env = Env::from_raw(env);
         let mut object = Object::new(&env)?;
         object.set("requestId", execution.request_id)?;
@@ -79,11 +81,16 @@ impl ToNapiValue for Outcome {
             Some(killed_by) => object.set("killedBy", NativeKilledBy::from(killed_by))?,
             None => object.set("killedBy", Null)?,
         }
+        object.set("seq", stamp.seq as f64)?;
+        match stamp.time {
+            Some(time) => object.set("time", time as f64)?,
+            None => object.set("time", Null)?,
+        }
         let logs = env.create_function_from_closure::<(), _, _>("logs", move |context| {
             let (text, marks) = log.joined();
             let mut logs = Object::new(context.env)?;
             logs.set("text", &text)?;
-            logs.set("marks", Marks(&marks))?;
+            logs.set("marks", Numbers(&marks[..]))?;
             Ok(Raw(napi::JsValue::raw(&logs)))
         })?;
         object.set("logs", logs)?;

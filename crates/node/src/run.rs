@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agb_client::{Error, Execution, Run, StreamEvent};
+use agb_client::{Error, Execution, Run, RunControl, StreamEvent};
 use napi::bindgen_prelude::{Function, Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
 use napi_derive::napi;
 
-use crate::convert::Marks;
+use crate::convert::Numbers;
 use crate::io;
 use crate::lane::{Callback, Lane};
 use crate::objects::{NativeExecutionResult, NativeRunError};
@@ -22,7 +22,7 @@ use crate::segment::{Segment, segments};
 pub(crate) struct NativeRun {
     id: String,
     shared: Arc<Shared>,
-    canceller: Option<agb_client::Canceller>,
+    control: Option<RunControl>,
     /// The last delivery has been taken.
     ended: Cell<bool>,
 }
@@ -54,8 +54,24 @@ impl NativeRun {
     /// Stops the program where the service can.
     #[napi(catch_unwind)]
     pub fn cancel(&self) {
-        if let Some(canceller) = &self.canceller {
-            canceller.cancel();
+        if let Some(control) = &self.control {
+            control.cancel();
+        }
+    }
+
+    /// Gives the program input.
+    #[napi(catch_unwind)]
+    pub fn write(&self, text: String) {
+        if let Some(control) = &self.control {
+            control.write(&text);
+        }
+    }
+
+    /// Ends the program's input.
+    #[napi(catch_unwind)]
+    pub fn end_input(&self) {
+        if let Some(control) = &self.control {
+            control.end_input();
         }
     }
 
@@ -88,8 +104,8 @@ impl NativeRun {
         });
         lane.hold(env);
         let guard = Ending(Arc::clone(&shared));
-        let (id, canceller, run) = match run {
-            Ok(run) => (run.id().to_owned(), Some(run.canceller()), Ok(run)),
+        let (id, control, run) = match run {
+            Ok(run) => (run.id().to_owned(), Some(run.control()), Ok(run)),
             Err(error) => (String::new(), None, Err(error)),
         };
         // When there is no I/O thread the task is dropped here, and the guard ends the run.
@@ -102,7 +118,7 @@ impl NativeRun {
         }) {
             tracing::error!(target: "agb::node", error, "no I/O thread");
         }
-        Ok(Self { id, shared, canceller, ended: Cell::new(false) })
+        Ok(Self { id, shared, control, ended: Cell::new(false) })
     }
 }
 
@@ -138,8 +154,9 @@ async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
             shared.pipe.put(segment);
         }
     }
+    let stamp = run.stamp();
     let (execution, log) = run.into_parts();
-    Outcome::streamed(execution, log)
+    Outcome::streamed(execution, log, stamp)
 }
 
 impl Shared {
@@ -192,7 +209,12 @@ impl ToNapiValue for Delivery {
     unsafe fn to_napi_value(env: sys::napi_env, Delivery(segment): Self) -> Result<sys::napi_value> {
         let mut object = Object::new(&Env::from_raw(env))?;
         object.set("text", &segment.text)?;
-        object.set("marks", Marks(&segment.marks))?;
+        object.set("marks", Numbers(&segment.marks[..]))?;
+        if segment.stamps.is_empty() {
+            object.set("stamps", Null)?;
+        } else {
+            object.set("stamps", Numbers(&segment.stamps[..]))?;
+        }
         if segment.events.is_empty() {
             object.set("events", Null)?;
         } else {
@@ -218,7 +240,16 @@ impl ToNapiValue for Event {
                 object.set("type", "error")?;
                 object.set("error", NativeRunError::from(error.to_failure()))?;
             }
-            _ => {} // `segments` lets no others pass
+            StreamEvent::InputRequest { prompt } => {
+                object.set("type", "inputRequest")?;
+                object.set("prompt", prompt)?;
+            }
+            StreamEvent::Interrupted(loss) => {
+                object.set("type", "disconnected")?;
+                object.set("code", loss.code())?;
+                object.set("message", StreamEvent::interrupted_words(&loss))?;
+            }
+            _ => object.set("type", "reconnected")?,
         }
         Ok(napi::JsValue::raw(&object))
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use agb_client::{Batch, Piece, Stream, StreamEvent};
+use agb_client::{Batch, Piece, Stamp, Stream, StreamEvent};
 
 /// Text that a JavaScript string can be made of without looking at it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +24,8 @@ pub(crate) struct Segment {
     pub(crate) text: Text,
     /// See `Batch` in `binding.ts`.
     pub(crate) marks: Vec<u32>,
+    /// Three numbers a piece: its number, its time or 0, 1 for background. Empty where nobody asked for them.
+    pub(crate) stamps: Vec<f64>,
     /// What the marks of kind 2 stand for.
     pub(crate) events: Vec<StreamEvent>,
     /// No more will come.
@@ -42,7 +44,7 @@ const LARGEST: usize = 32 * 1024;
 impl Segment {
     /// The last delivery of a run when nothing came with the end.
     pub(crate) const fn end() -> Self {
-        Self { text: Text::Own(String::new()), marks: Vec::new(), events: Vec::new(), ended: true }
+        Self { text: Text::Own(String::new()), marks: Vec::new(), stamps: Vec::new(), events: Vec::new(), ended: true }
     }
 
     /// How much memory it holds, about.
@@ -52,7 +54,7 @@ impl Segment {
             Text::Wide(units) => 2 * units.capacity(),
             Text::Own(text) => text.len(),
         };
-        text + 4 * self.marks.len() + 256 * self.events.len()
+        text + 4 * self.marks.len() + 8 * self.stamps.len() + 256 * self.events.len()
     }
 }
 
@@ -61,6 +63,7 @@ pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
     let is_ascii = batch.text().is_ascii();
     let mut segments = Vec::with_capacity(1);
     let (mut from, mut to, mut pieces) = (0, 0, Vec::with_capacity(batch.marks().len()));
+    let mut stamps = batch.stamps().iter().copied();
     for piece in batch.pieces() {
         let length = if let Piece::Chunk(_, text) = piece { text.len() } else { 0 };
         if to > from && to - from + length > LARGEST {
@@ -69,10 +72,7 @@ pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
             pieces.clear();
         }
         to += length;
-        // The contract knows results and errors; what else there is, is for clients that stream by themselves.
-        if !matches!(piece, Piece::Event(event) if !is_known(event)) {
-            pieces.push(piece);
-        }
+        pieces.push((piece, stamps.next()));
     }
     if !pieces.is_empty() {
         segments.push(segment(batch, is_ascii, from, to, &pieces));
@@ -80,29 +80,33 @@ pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
     segments
 }
 
-const fn is_known(event: &StreamEvent) -> bool {
-    matches!(event, StreamEvent::Result(_) | StreamEvent::Error(_))
-}
+/// A piece with its stamp.
+type Stamped<'a> = (Piece<'a>, Option<Stamp>);
 
-fn segment(batch: &Arc<Batch>, is_ascii: bool, from: usize, to: usize, pieces: &[Piece<'_>]) -> Segment {
-    let events =
-        pieces.iter().filter_map(|piece| if let Piece::Event(event) = piece { Some((*event).clone()) } else { None });
+fn segment(batch: &Arc<Batch>, is_ascii: bool, from: usize, to: usize, pieces: &[Stamped<'_>]) -> Segment {
+    let events = pieces
+        .iter()
+        .filter_map(|(piece, _)| if let Piece::Event(event) = piece { Some((*event).clone()) } else { None });
+    let numbers = |stamp: Stamp| {
+        [stamp.seq as f64, stamp.time.unwrap_or(0) as f64, f64::from(u8::from(stamp.background))] // below 2^53
+    };
+    let stamps = pieces.iter().filter_map(|(_, stamp)| stamp.map(numbers)).flatten().collect();
     let mut marks = Vec::with_capacity(pieces.len());
     let text = if is_ascii {
-        marks.extend(pieces.iter().map(|piece| match piece {
+        marks.extend(pieces.iter().map(|(piece, _)| match piece {
             Piece::Chunk(stream, text) => mark(*stream, text.len()),
             Piece::Event(_) => EVENT,
         }));
         Text::Ascii(Arc::clone(batch), from, to)
     } else {
         let mut units = Wide::with_capacity(to - from);
-        marks.extend(pieces.iter().map(|piece| match piece {
+        marks.extend(pieces.iter().map(|(piece, _)| match piece {
             Piece::Chunk(stream, text) => mark(*stream, units.push(text)),
             Piece::Event(_) => EVENT,
         }));
         Text::Wide(units.finish())
     };
-    Segment { text, marks, events: events.collect(), ended: false }
+    Segment { text, marks, stamps, events: events.collect(), ended: false }
 }
 
 /// Chunks, as often as they are asked for.
@@ -237,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn events_keep_their_place_and_unknown_ones_stay_out() {
+    fn events_keep_their_place() {
         let batches = batches(|reply| {
             vec![
                 reply.chunk(Stream::Stdout, "a"),
@@ -247,8 +251,12 @@ mod tests {
             ]
         });
         let [segment] = &*segments(&batches[0]) else { panic!("one segment") };
-        assert_eq!(segment.marks, [mark(Stream::Stdout, 1), EVENT, mark(Stream::Stdout, 1)]);
-        assert!(matches!(&*segment.events, [StreamEvent::Error(error)] if error.code == "E"));
+        assert_eq!(segment.marks, [mark(Stream::Stdout, 1), EVENT, EVENT, mark(Stream::Stdout, 1)]);
+        let [StreamEvent::Error(error), StreamEvent::InputRequest { prompt }] = &*segment.events else {
+            panic!("{:?}", segment.events)
+        };
+        assert_eq!((&*error.code, &**prompt), ("E", "?"));
+        assert!(segment.stamps.is_empty(), "nobody asked for them");
     }
 
     #[test]

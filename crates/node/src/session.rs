@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agb_client::agb_core::codes;
 use agb_client::agb_core::operations::{
     AccessScope, GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SessionAccess, SetLabels,
 };
@@ -14,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::answer::answer;
 use crate::client::{nothing, tools};
 use crate::io;
-use crate::objects::{AccessRequest, Details, RunRequest, ToolOutcome, pairs};
+use crate::objects::{AccessRequest, AttachRequest, Details, RunRequest, ToolOutcome, pairs};
 use crate::promise::{Promise, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
@@ -169,7 +170,27 @@ impl NativeSession {
         let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
         let run = {
             let _entered = runtime.enter(); // the driver is started here and lives on the I/O thread
-            limits.apply(self.session.code().run(request.code, &request.language)).stream()
+            let run = self.session.code().run(request.code, &request.language);
+            limits.apply(run).stamps(request.stamps).stdin(request.stdin).stream()
+        };
+        NativeRun::start(env, run, &wake)
+    }
+
+    /// Follows a run that was begun elsewhere.
+    #[napi(catch_unwind)]
+    pub fn attach(&self, env: &Env, request: AttachRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
+        let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
+        let run = {
+            let _entered = runtime.enter(); // as in `stream`
+            // TypeScript has checked that both are whole numbers; the casts saturate.
+            let mut run = self.session.code().attach(request.id, request.after_seq as u64).stamps(request.stamps);
+            if let Some(bytes) = request.log_limit {
+                run = run.log_limit(bytes as usize);
+            }
+            if let Some(bytes) = request.result_limit {
+                run = run.result_limit(bytes as usize);
+            }
+            run.stream()
         };
         NativeRun::start(env, run, &wake)
     }
@@ -180,7 +201,7 @@ impl NativeSession {
 pub fn attach(access: String) -> Result<NativeSession, String> {
     match SessionAccess::parse(&access) {
         Ok(access) => Ok(NativeSession::new(Agb::attach(access))),
-        Err(error) => Err(Error::new("BAD_ACCESS".to_owned(), error.to_string())),
+        Err(error) => Err(Error::new(codes::BAD_ACCESS.to_owned(), error.to_string())),
     }
 }
 

@@ -182,11 +182,14 @@ impl Driver {
 
     /// The way that a frame goes a million times.
     fn hear_chunk(&self, link: LinkId, chunk: &host::Chunk) {
-        let (invocation, seq, text) = (chunk.id(), chunk.seq(), chunk.text());
+        let (invocation, kind, text) = (chunk.id(), chunk.kind(), chunk.text());
+        let (seq, time) = (chunk.seq(), chunk.time());
         let held = HeldChunk {
             invocation: &invocation,
             seq: (seq >= 0.0).then_some(seq as u64),
-            stream: if chunk.stream() == 0 { Stream::Stdout } else { Stream::Stderr },
+            time: (time >= 0.0).then_some(time as u64),
+            background: kind & 2 != 0,
+            stream: if kind & 1 == 0 { Stream::Stdout } else { Stream::Stderr },
             length: host::length(&text),
         };
         let kept = self.session.borrow_mut().handle_chunk(self.burst(), link, held);

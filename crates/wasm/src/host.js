@@ -27,8 +27,16 @@ export function readChunk(frame) {
   }
   const stream = data.eventType === "stdout" ? 0 : data.eventType === "stderr" ? 1 : -1;
   const id = isId(envelope.invocationId) ? envelope.invocationId : envelope.requestId;
-  return stream < 0 || !isId(id) ? undefined : { id, stream, seq: Number.isSafeInteger(data.seq) ? data.seq : -1, text: data.chunk };
+  return stream < 0 || !isId(id) ? undefined : {
+    id,
+    kind: data.background === true ? stream + 2 : stream,
+    seq: count(data.seq),
+    time: count(data.time),
+    text: data.chunk,
+  };
 }
+
+const count = (number) => (Number.isSafeInteger(number) ? number : -1);
 
 const isId = (id) => typeof id === "string" && id !== "";
 
@@ -58,11 +66,19 @@ export const randomBits = () => crypto.getRandomValues(new BigUint64Array(1))[0]
 
 // The objects of binding.ts. What is absent there is null.
 
-export const batch = (text, marks, events, ended) => ({ text, marks, events: events.length ? events : null, ended });
+export const batch = (text, marks, stamps, events, ended) => ({
+  text,
+  marks,
+  stamps: stamps.length ? stamps : null,
+  events: events.length ? events : null,
+  ended,
+});
 
-export const resultEvent = (result) => ({ type: "result", result });
+export const lost = (code, message) => ({ type: "disconnected", code, message });
 
-export const errorEvent = (error) => ({ type: "error", error });
+const EVENT_TYPES = { prompt: "inputRequest", "": "reconnected" };
+
+export const runEvent = (field, value) => ({ type: EVENT_TYPES[field] ?? field, [field]: value });
 
 export const richResult = (text, html, markdown, png, jpeg, svg, latex, json, chart, isMainResult) => ({
   text: text ?? null,
@@ -87,7 +103,7 @@ export const killedBy = (exitCode, signal, outOfMemory) => ({
 
 export const runResult = (
   requestId, success, status, count, executionTime, results, error, errorMessage, truncated, interruptions, stateLost,
-  killedBy, texts, marks,
+  killedBy, seq, time, texts, marks,
 ) => ({
   requestId,
   success,
@@ -101,6 +117,8 @@ export const runResult = (
   interruptions,
   stateLost,
   killedBy,
+  seq,
+  time: time ?? null,
   logs: () => ({ text: texts.join(""), marks }),
 });
 

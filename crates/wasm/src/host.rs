@@ -22,14 +22,17 @@ unsafe extern "C" {
     pub(crate) safe fn read_chunk(frame: &JsValue) -> Option<Chunk>;
     #[wasm_bindgen(method, getter, structural)]
     pub(crate) safe fn id(this: &Chunk) -> String;
-    /// 0 for stdout, 1 for stderr.
+    /// 0 for stdout, 1 for stderr; 2 more for background.
     #[wasm_bindgen(method, getter, structural)]
-    pub(crate) safe fn stream(this: &Chunk) -> u32;
+    pub(crate) safe fn kind(this: &Chunk) -> u32;
     /// -1 for none.
     #[wasm_bindgen(method, getter, structural)]
     pub(crate) safe fn seq(this: &Chunk) -> f64;
     #[wasm_bindgen(method, getter, structural)]
     pub(crate) safe fn text(this: &Chunk) -> JsString;
+    /// -1 for none.
+    #[wasm_bindgen(method, getter, structural)]
+    pub(crate) safe fn time(this: &Chunk) -> f64;
 
     pub(crate) safe fn later(task: &Function);
     pub(crate) safe fn length(text: &JsString) -> u32;
@@ -39,11 +42,17 @@ unsafe extern "C" {
     #[wasm_bindgen(js_name = randomBits)]
     pub(crate) safe fn random_bits() -> u64;
 
-    pub(crate) safe fn batch(text: &JsString, marks: Vec<u32>, events: Vec<JsValue>, ended: bool) -> JsValue;
-    #[wasm_bindgen(js_name = resultEvent)]
-    pub(crate) safe fn result_event(result: JsValue) -> JsValue;
-    #[wasm_bindgen(js_name = errorEvent)]
-    pub(crate) safe fn error_event(error: JsValue) -> JsValue;
+    pub(crate) safe fn batch(
+        text: &JsString,
+        marks: Vec<u32>,
+        stamps: Vec<f64>,
+        events: Vec<JsValue>,
+        ended: bool,
+    ) -> JsValue;
+    pub(crate) safe fn lost(code: &str, message: &str) -> JsValue;
+    /// By the name of the field that it has beside its type.
+    #[wasm_bindgen(js_name = runEvent)]
+    pub(crate) safe fn run_event(field: &str, value: JsValue) -> JsValue;
     #[wasm_bindgen(js_name = richResult)]
     pub(crate) safe fn rich_result(
         text: Option<&str>,
@@ -74,6 +83,8 @@ unsafe extern "C" {
         interruptions: u32,
         state_lost: bool,
         killed_by: JsValue,
+        seq: f64,
+        ended_at: Option<f64>,
         texts: &Array,
         marks: Vec<u32>,
     ) -> JsValue;

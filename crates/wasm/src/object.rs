@@ -1,5 +1,6 @@
 //! What a run comes to, as the objects of `binding.ts`.
 
+use agb_core::Stamp;
 use agb_core::result::{Execution, KilledBy, RichResult, RunFailure};
 use js_sys::Array;
 use wasm_bindgen::JsValue;
@@ -26,7 +27,13 @@ pub(crate) fn failure(failure: &RunFailure) -> JsValue {
 }
 
 /// A `RunResult` with these results and logs.
-pub(crate) fn run_result(execution: &Execution, results: Vec<JsValue>, texts: &Array, marks: Vec<u32>) -> JsValue {
+pub(crate) fn run_result(
+    execution: &Execution,
+    results: Vec<JsValue>,
+    texts: &Array,
+    marks: Vec<u32>,
+    stamp: Stamp,
+) -> JsValue {
     host::run_result(
         &execution.request_id,
         execution.success,
@@ -40,6 +47,8 @@ pub(crate) fn run_result(execution: &Execution, results: Vec<JsValue>, texts: &A
         execution.interruptions,
         execution.state_lost,
         execution.killed_by.as_ref().map_or(JsValue::NULL, killed_by),
+        stamp.seq as f64,
+        stamp.time.map(|time| time as f64),
         texts,
         marks,
     )
@@ -51,7 +60,7 @@ pub(crate) fn run_refused(name: &str, message: &str) -> JsValue {
     let mut execution = Execution::default();
     execution.error_message = message.to_owned();
     execution.error = error;
-    run_result(&execution, Vec::new(), &Array::new(), Vec::new())
+    run_result(&execution, Vec::new(), &Array::new(), Vec::new(), Stamp::default())
 }
 
 fn killed_by(killed_by: &KilledBy) -> JsValue {

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use agb_core::result::{Execution, ResultRoom};
-use agb_core::{Batch, Mark, RemoteError, RunEnd, RunId, RunRequest, Stream, StreamEvent};
+use agb_core::{Batch, Instant, Mark, Rejected, RemoteError, RunEnd, RunId, Session, Stamp, Stream, StreamEvent};
 use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -37,23 +37,28 @@ struct Story {
     error: Option<RemoteError>,
     interruptions: u32,
     end: Option<RunEnd>,
+    stamp: Stamp,
 }
 
 impl NativeRun {
-    /// Starts a run.
+    /// Begins to follow a run, which `begin` starts or finds.
     ///
     /// # Errors
     /// What the core says of one that it does not take. Nothing was sent then.
     pub(crate) fn start(
         driver: &Rc<Driver>,
-        request: RunRequest,
+        begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
         log_limit: usize,
         result_limit: usize,
+        stamps: bool,
         wake: Function,
-    ) -> Result<Self, agb_core::Rejected> {
+    ) -> Result<Self, Rejected> {
         let texts = Array::new();
         let (id, invocation) = driver.with(|session, now| {
-            let id = session.run(now, request)?;
+            let id = begin(session, now)?;
+            if stamps {
+                session.keep_stamps(id);
+            }
             driver.add_reader(id, wake, texts.clone());
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
@@ -65,6 +70,7 @@ impl NativeRun {
             error: None,
             interruptions: 0,
             end: None,
+            stamp: Stamp::default(),
         };
         Ok(Self { driver: Rc::clone(driver), id: Cell::new(Some(id)), invocation, story: RefCell::new(story) })
     }
@@ -97,6 +103,13 @@ impl NativeRun {
         }
     }
 
+    /// Gives the program a piece of input, or with nothing its end.
+    pub fn write(&self, text: Option<String>) {
+        if let Some(id) = self.id.get() {
+            self.driver.with(|session, now| session.write(now, id, text.as_deref()));
+        }
+    }
+
     /// What the run came to; `null` before its end has been taken.
     pub fn result(&self) -> JsValue {
         self.story.borrow_mut().result(&self.invocation)
@@ -115,14 +128,15 @@ impl Drop for NativeRun {
 impl Story {
     fn tell(&mut self, mut batch: Batch) -> JsValue {
         self.end = batch.take_end();
-        let events = batch.events().iter().filter_map(|event| self.event(event)).collect();
+        self.stamp = batch.end_stamp();
+        let events = batch.events().iter().map(|event| self.event(event)).collect();
         let (text, marks) = self.text(&batch);
         self.log.keep(&text, &marks);
-        host::batch(&text, marks, events, self.end.is_some())
+        host::batch(&text, marks, numbers(batch.stamps()), events, self.end.is_some())
     }
 
     /// Keeps what the result needs; gives what JavaScript gets to see now.
-    fn event(&mut self, event: &StreamEvent) -> Option<JsValue> {
+    fn event(&mut self, event: &StreamEvent) -> JsValue {
         match event {
             StreamEvent::Result(result) => {
                 let shown = object::rich_result(result);
@@ -130,17 +144,18 @@ impl Story {
                     Cow::Borrowed(_) => shown.clone(),
                     Cow::Owned(note) => object::rich_result(&note),
                 }));
-                Some(host::result_event(shown))
+                host::run_event("result", shown)
             }
             StreamEvent::Error(error) => {
                 self.error = Some(error.clone());
-                Some(host::error_event(object::failure(&error.to_failure())))
+                host::run_event("error", object::failure(&error.to_failure()))
             }
-            StreamEvent::Reconnected => {
+            StreamEvent::InputRequest { prompt } => host::run_event("prompt", prompt.into()),
+            StreamEvent::Interrupted(loss) => host::lost(loss.code(), &StreamEvent::interrupted_words(loss)),
+            _ => {
                 self.interruptions = self.interruptions.saturating_add(1);
-                None
+                host::run_event("", JsValue::NULL)
             }
-            _ => None,
         }
     }
 
@@ -148,11 +163,10 @@ impl Story {
     fn text(&self, batch: &Batch) -> (JsString, Vec<u32>) {
         let mut held = 0;
         let mut own = batch.text();
-        let mut events = batch.events().iter();
-        let marks = batch.marks().iter().filter_map(|mark| match *mark {
+        let marks = batch.marks().iter().map(|mark| match *mark {
             Mark::Held(stream, length) => {
                 held += 1;
-                Some(length << 2 | kind(stream))
+                length << 2 | kind(stream)
             }
             // `host.js` took this chunk for something else, and the core has its text: it joins the others.
             Mark::Chunk(stream, bytes) => {
@@ -161,9 +175,9 @@ impl Story {
                 let text = JsString::from(text);
                 self.texts.splice(held, 0, &text);
                 held += 1;
-                Some(host::length(&text) << 2 | kind(stream))
+                host::length(&text) << 2 | kind(stream)
             }
-            Mark::Event => events.next().filter(|event| is_shown(event)).map(|_| EVENT),
+            Mark::Event => EVENT,
         });
         let marks: Vec<u32> = marks.collect();
         let text = if held == 0 { JsString::from("") } else { host::take_texts(&self.texts, held) };
@@ -178,13 +192,15 @@ impl Story {
         execution.truncated = log.is_truncated() || self.room.is_truncated();
         execution.interruptions = self.interruptions;
         let (texts, marks) = log.into_parts();
-        object::run_result(&execution, results, &texts, marks)
+        object::run_result(&execution, results, &texts, marks, self.stamp)
     }
 }
 
-/// Whether `binding.ts` has a shape for it.
-const fn is_shown(event: &StreamEvent) -> bool {
-    matches!(event, StreamEvent::Result(_) | StreamEvent::Error(_))
+/// The stamps of `binding.ts`.
+fn numbers(stamps: &[Stamp]) -> Vec<f64> {
+    let numbers =
+        |stamp: &Stamp| [stamp.seq as f64, stamp.time.unwrap_or(0) as f64, f64::from(u8::from(stamp.background))];
+    stamps.iter().flat_map(numbers).collect()
 }
 
 const fn kind(stream: Stream) -> u32 {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agb_core::operations::SessionAccess;
 use agb_core::result::ResultRoom;
-use agb_core::{Language, RunRequest};
+use agb_core::{Instant, Language, Rejected, RunId, RunRequest, Session, codes};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -30,7 +30,8 @@ pub struct NativeSession {
 /// An `Error` with the code `BAD_ACCESS` that says what is missing.
 #[wasm_bindgen]
 pub fn attach(access: &str) -> Result<NativeSession, JsValue> {
-    let access = SessionAccess::parse(access).map_err(|error| host::coded_error("BAD_ACCESS", &error.to_string()))?;
+    let access =
+        SessionAccess::parse(access).map_err(|error| host::coded_error(codes::BAD_ACCESS, &error.to_string()))?;
     Ok(NativeSession {
         #[cfg(feature = "account")]
         account: crate::account::Member::guest(access.clone().into_session()),
@@ -41,6 +42,7 @@ pub fn attach(access: &str) -> Result<NativeSession, JsValue> {
 #[wasm_bindgen]
 impl NativeSession {
     /// Starts a run over the WebSocket. Gives a `NativeRun`, or the `RunResult` of one that was never sent.
+    #[expect(clippy::too_many_arguments, reason = "what is exported is flat")]
     pub fn stream(
         &self,
         code: String,
@@ -48,26 +50,55 @@ impl NativeSession {
         timeout_s: f64,
         log_limit: Option<f64>,
         result_limit: Option<f64>,
+        stamps: bool,
+        stdin: bool,
         wake: Function,
+    ) -> JsValue {
+        match request(code, language, timeout_s, stdin) {
+            Ok(request) => self.follow(log_limit, result_limit, stamps, wake, |session, now| session.run(now, request)),
+            Err(refused) => refused,
+        }
+    }
+
+    /// Follows a run that was begun elsewhere; gives what [`stream`](Self::stream) gives.
+    #[wasm_bindgen(js_name = attachRun)]
+    pub fn attach_run(
+        &self,
+        id: &str,
+        after: f64,
+        log_limit: Option<f64>,
+        result_limit: Option<f64>,
+        stamps: bool,
+        wake: Function,
+    ) -> JsValue {
+        self.follow(log_limit, result_limit, stamps, wake, |session, now| session.attach(now, id, after as u64))
+    }
+
+    fn follow(
+        &self,
+        log_limit: Option<f64>,
+        result_limit: Option<f64>,
+        stamps: bool,
+        wake: Function,
+        begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
     ) -> JsValue {
         let Some(driver) = &self.driver else {
             let message = "the session has no WebSocket to stream over; run without streaming";
             return object::run_refused("NoStreaming", message);
         };
-        let started = request(code, language, timeout_s).and_then(|request| {
-            NativeRun::start(driver, request, limit(log_limit), room(result_limit), wake)
-                .map_err(|rejected| object::run_refused("Rejected", &rejected.to_string()))
-        });
-        started.map_or_else(|refused| refused, JsValue::from)
+        match NativeRun::start(driver, begin, limit(log_limit), room(result_limit), stamps, wake) {
+            Ok(run) => run.into(),
+            Err(rejected) => object::run_refused("Rejected", &rejected.to_string()),
+        }
     }
 }
 
 /// The request, or the `RunResult` that says what is wrong with it.
-pub(crate) fn request(code: String, language: &str, timeout_s: f64) -> Result<RunRequest, JsValue> {
+pub(crate) fn request(code: String, language: &str, timeout_s: f64, stdin: bool) -> Result<RunRequest, JsValue> {
     let language =
         Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.to_string()))?;
     let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::MAX); // TypeScript has checked the sign
-    Ok(RunRequest { code, language, timeout, stdin: false })
+    Ok(RunRequest { code, language, timeout, stdin })
 }
 
 /// How much of the results is kept.

@@ -76,7 +76,8 @@ pub(crate) fn node(workspace: &Workspace, profile: Profile) -> Result<ExitCode, 
 /// Builds the server and the addon; in one go, so that what they share is built once.
 pub(crate) fn programs(workspace: &Workspace, profile: Profile) -> Result<Programs, Error> {
     let mut command = workspace.cargo();
-    command.args(["build", "-p", "agb-server", "-p", "agb-node", "--profile", profile.name()]);
+    // The testkit's proxy is for the tests in Node; it is small.
+    command.args(["build", "-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit", "--profile", profile.name()]);
     let label = format!("build the server and the addon ({})", profile.name());
     job::prepare(workspace, "build", &label, &mut [command])?;
     let platforms = Platforms::read(workspace)?;

@@ -133,6 +133,8 @@ export interface NativeSession {
    * something, and not again before `take` has returned `null`.
    */
   stream(request: RunRequest, wake: () => void): NativeRun;
+  /** Follows a run that was begun elsewhere, as if {@link NativeSession.stream} had begun it. */
+  attach(request: AttachRequest, wake: () => void): NativeRun;
 }
 
 export interface AccessRequest {
@@ -172,6 +174,22 @@ export interface RunRequest {
   readonly logLimit: number | null;
   /** Bytes of results kept; `null` for the default. */
   readonly resultLimit: number | null;
+  /** Whether batches have {@link Batch.stamps}. */
+  readonly stamps: boolean;
+  /** Somebody answers when the program asks for input; otherwise it finds its input at its end. */
+  readonly stdin: boolean;
+}
+
+export interface AttachRequest {
+  readonly id: string;
+  /** Everything behind the event with this number comes. */
+  readonly afterSeq: number;
+  /** As in {@link RunRequest}. */
+  readonly logLimit: number | null;
+  /** As in {@link RunRequest}. */
+  readonly resultLimit: number | null;
+  /** As in {@link RunRequest}. */
+  readonly stamps: boolean;
 }
 
 /**
@@ -185,6 +203,10 @@ export interface NativeRun {
   take(): Batch | null;
   /** Stops the program where the service can, and ends the run with `Cancelled`. Harmless after the end. */
   cancel(): void;
+  /** Gives the program input. Without effect after the end and where the service does not know `stdin`. */
+  write(text: string): void;
+  /** Ends the program's input. */
+  endInput(): void;
   /** After a batch with `ended`: what the run came to. Before it: `null`. */
   result(): RunResult | null;
 }
@@ -197,15 +219,25 @@ export interface NativeRun {
 export interface Batch {
   readonly text: string;
   readonly marks: Uint32Array;
-  readonly events: ReadonlyArray<RunEvent> | null;
+  /**
+   * Three numbers a piece: the event's number, its time in milliseconds since the Unix epoch (0 where the service says
+   * none), and 1 for output from before this run. `null` unless they were asked for.
+   */
+  readonly stamps: Float64Array | null;
+  readonly events: ReadonlyArray<NativeRunEvent> | null;
   /** No more will come; {@link NativeRun.result} is there. */
   readonly ended: boolean;
 }
 
 /** What comes between chunks. */
-export type RunEvent =
+export type NativeRunEvent =
   | { readonly type: "result"; readonly result: NativeExecutionResult }
-  | { readonly type: "error"; readonly error: NativeRunError };
+  | { readonly type: "error"; readonly error: NativeRunError }
+  | { readonly type: "inputRequest"; readonly prompt: string }
+  /** The connection is lost, and the run is being looked for. */
+  | { readonly type: "disconnected"; readonly code: string; readonly message: string }
+  /** It was found; nothing is missing. */
+  | { readonly type: "reconnected" };
 
 export interface NativeExecutionResult {
   readonly text: string | null;
@@ -257,6 +289,10 @@ export interface RunResult {
   /** The interpreter was restarted. */
   readonly stateLost: boolean;
   readonly killedBy: NativeKilledBy | null;
+  /** Number of the end among the run's events; 0 for one that did not stream. */
+  readonly seq: number;
+  /** When it ended, as in {@link Batch.stamps}; `null` where nobody said. */
+  readonly time: number | null;
   /** The chunks of stdout and stderr, as in {@link Batch}, without events. */
   logs(): { readonly text: string; readonly marks: Uint32Array };
 }

@@ -13,6 +13,14 @@ export function checkString(name: string, value: unknown): string {
   return value;
 }
 
+/** A string, also an empty one. */
+export function checkText(name: string, value: unknown): string {
+  if (typeof value !== "string") {
+    throw new TypeError(`${name} must be a string, not ${describe(value)}`);
+  }
+  return value;
+}
+
 /** A string, or nothing (`null` for the backend). */
 export function checkOptionalString(name: string, value: unknown): string | null {
   if (value === undefined || value === null) {

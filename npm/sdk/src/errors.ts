@@ -7,6 +7,7 @@
  * @module
  */
 
+import type { CoreErrorCode } from "./error-codes.js";
 import type { ApiResult } from "./results.js";
 
 /**
@@ -14,15 +15,9 @@ import type { ApiResult } from "./results.js";
  * program's exception has its name, e.g. `ValueError`.
  */
 export type AGBErrorCode =
-  | "NO_API_KEY"
-  | "BAD_ENDPOINT"
-  | "BAD_TIMEOUT"
-  | "BAD_ENV_FILE"
-  | "NO_LOCAL_SERVER"
+  | CoreErrorCode
   | "NATIVE_ADDON_MISSING"
   | "NATIVE_ADDON_BROKEN"
-  | "TIMED_OUT"
-  | "UNREACHABLE"
   | "NO_SUCH_PAGE"
   | "TOOL_FAILED"
   | "CALLBACK_THREW"

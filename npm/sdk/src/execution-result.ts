@@ -146,6 +146,8 @@ export function brokenRun(fault: unknown): RunResult {
     interruptions: 0,
     stateLost: false,
     killedBy: null,
+    seq: 0,
+    time: null,
     logs: () => ({ text: "", marks: new Uint32Array(0) }),
   };
 }
@@ -187,7 +189,8 @@ function sliceLogs({ text, marks }: ReturnType<RunResult["logs"]>): ExecutionLog
   return { stdout, stderr };
 }
 
-function toResult(native: NativeExecutionResult): ExecutionResult {
+/** The public form of a rich result. */
+export function toResult(native: NativeExecutionResult): ExecutionResult {
   const { json, chart, isMainResult, ...texts } = native;
   const formats = Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== null));
   return {

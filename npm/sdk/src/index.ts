@@ -5,8 +5,30 @@
  */
 
 export { AGB, type AGBConfig, type AGBOptions, type ListOptions } from "./agb.js";
-export { Code, type ErrorCallback, type Language, type OutputCallback, type RunOptions, type StopSignal } from "./code.js";
+export { Code } from "./code.js";
+export { CodeRun } from "./code-run.js";
 export { CreateSessionParams, type CreateSessionOptions, type Labels } from "./create-session-params.js";
+export type {
+  EndEvent,
+  ErrorEvent,
+  EventStamp,
+  InputRequestEvent,
+  OutputEvent,
+  ReconnectedEvent,
+  ResultEvent,
+  RunEvent,
+} from "./run-events.js";
+export type {
+  AttachOptions,
+  ErrorCallback,
+  FollowOptions,
+  Language,
+  OutputCallback,
+  ResultCallback,
+  RunOptions,
+  StopSignal,
+  StreamOptions,
+} from "./run-options.js";
 export {
   AGBError,
   type AGBErrorCode,

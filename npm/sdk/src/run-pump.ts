@@ -1,23 +1,17 @@
 import type { Batch, NativeRun, NativeSession, RunRequest } from "./binding.js";
-import type { ErrorCallback, OutputCallback, StopSignal } from "./code.js";
-import { brokenRun, type EnhancedCodeExecutionResult } from "./execution-result.js";
+import { brokenRun, type EnhancedCodeExecutionResult, toResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
+import { disconnected } from "./run-events.js";
+import type { OutputCallback, ResultCallback, RunCallbacks, StopSignal } from "./run-options.js";
 import { type CallbackName, RunReport } from "./run-report.js";
 import { sharedTurn } from "./turn.js";
-
-/** The callbacks of one run. */
-export interface RunCallbacks {
-  readonly onStdout: OutputCallback | null;
-  readonly onStderr: OutputCallback | null;
-  readonly onError: ErrorCallback | null;
-}
 
 /** The two low bits of a mark; see {@link Batch}. */
 const STDOUT = 0;
 const EVENT = 2;
 
 /** From this many UTF-16 units on a batch is worth a turn of the event loop of its own. */
-const LARGE_BATCH = 16 * 1024;
+export const LARGE_BATCH = 16 * 1024;
 /** Most callbacks between two looks at the clock. A look costs about as much as handing over a chunk. */
 const MAX_STRIDE = 32;
 /** How much callbacks may take between two looks at the clock, milliseconds. */
@@ -44,6 +38,7 @@ export class RunPump {
   #resolve!: (result: EnhancedCodeExecutionResult | Promise<EnhancedCodeExecutionResult>) => void;
   #onStdout: OutputCallback | null;
   #onStderr: OutputCallback | null;
+  readonly #onResult: ResultCallback | null;
   #phase: Phase = "starting";
   #run: NativeRun | null = null;
   /** A callback threw: what still comes is taken and dropped. */
@@ -65,6 +60,7 @@ export class RunPump {
     });
     this.#onStdout = callbacks.onStdout;
     this.#onStderr = callbacks.onStderr;
+    this.#onResult = callbacks.onResult;
     this.#report = new RunReport(callbacks.onError);
     this.#resume = currentPlatform().bindContext(() => this.#enter());
     try {
@@ -181,7 +177,7 @@ export class RunPump {
         if (returned !== undefined && isThenable(returned)) {
           this.#mark = index;
           this.#offset = offset;
-          this.#await(returned, callbackOf(kind));
+          this.#await(returned, this.#callbackOf(kind, batch));
           return false;
         }
         if (--untilLook === 0) {
@@ -195,7 +191,7 @@ export class RunPump {
         }
       }
     } catch (thrown) {
-      this.#fail(callbackOf(kind), thrown);
+      this.#fail(this.#callbackOf(kind, batch), thrown);
       return false;
     }
     return true;
@@ -210,10 +206,26 @@ export class RunPump {
     return sharedTurn.isOverAt(now);
   }
 
-  /** Results have no callback of their own; they come with the run's result. */
   #deliverEvent(batch: Batch): unknown {
     const event = batch.events?.[this.#event++];
-    return event?.type === "error" ? this.#report.tellEvent(event.error) : undefined;
+    switch (event?.type) {
+      case "result":
+        return this.#onResult?.(toResult(event.result));
+      case "error":
+        return this.#report.tellEvent(event.error);
+      case "disconnected":
+        return this.#report.tellError(disconnected(event));
+      default:
+        return undefined; // that it was found again is in the result; who is to be asked streams by itself
+    }
+  }
+
+  /** Whose the mark is that was just delivered. */
+  #callbackOf(kind: number, batch: Batch): CallbackName {
+    if (kind !== EVENT) {
+      return kind === STDOUT ? "onStdout" : "onStderr";
+    }
+    return batch.events?.[this.#event - 1]?.type === "result" ? "onResult" : "onError";
   }
 
   /** Goes on when the callback's promise has settled. */
@@ -251,10 +263,6 @@ export class RunPump {
     this.#run = null;
     this.#resolve(this.#report.finish(brokenRun(fault)));
   }
-}
-
-function callbackOf(kind: number): CallbackName {
-  return kind === EVENT ? "onError" : kind === STDOUT ? "onStdout" : "onStderr";
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -1,11 +1,11 @@
 import type { NativeRunError, RunResult } from "./binding.js";
-import type { ErrorCallback } from "./code.js";
 import { AGBError, CodeExecutionError } from "./errors.js";
 import { type EnhancedCodeExecutionResult, toExecutionResult, type Verdict } from "./execution-result.js";
 import { log } from "./log.js";
+import type { ErrorCallback } from "./run-options.js";
 
 /** Callbacks of a run, by name. */
-export type CallbackName = "onStdout" | "onStderr" | "onError";
+export type CallbackName = "onStdout" | "onStderr" | "onResult" | "onError";
 
 /**
  * Everything that goes wrong in one run: tells `onError` of each error once, and puts what callbacks threw into the
@@ -13,7 +13,7 @@ export type CallbackName = "onStdout" | "onStderr" | "onError";
  */
 export class RunReport {
   readonly #onError: ErrorCallback | null;
-  readonly #told: NativeRunError[] = [];
+  readonly #told: AGBError[] = [];
   /** What `onError` threw when there was no one left to tell. */
   readonly #complaints: string[] = [];
   #failure: { readonly callback: CallbackName; readonly error: Error } | null = null;
@@ -23,9 +23,14 @@ export class RunReport {
   }
 
   /** Tells `onError` of an error event. Returns what it returns and throws what it throws. */
-  tellEvent(error: NativeRunError): unknown {
+  tellEvent({ name, value, traceback }: NativeRunError): unknown {
+    return this.tellError(new CodeExecutionError(name, value, traceback));
+  }
+
+  /** The same with the error as its listener gets it. */
+  tellError(error: AGBError): unknown {
     this.#told.push(error);
-    return this.#onError?.(new CodeExecutionError(error.name, error.value, error.traceback));
+    return this.#onError?.(error);
   }
 
   /** Takes note of what a callback threw, and tells `onError` unless that was the one. Never rejects. */
@@ -47,7 +52,7 @@ export class RunReport {
   }
 
   async #tellOfFailure({ error, errorMessage }: RunResult): Promise<void> {
-    if (error !== null && this.#told.some(({ name, value }) => name === error.name && value === error.value)) {
+    if (error !== null && this.#told.some(({ name, message }) => name === error.name && message === error.value)) {
       return;
     }
     const message = error === null || error.value === "" ? errorMessage : error.value;

@@ -2,6 +2,7 @@ import { backend } from "./backend.js";
 import type { AccessRequest, NativeSession, SessionDetails, ToolDescription, ToolResult } from "./binding.js";
 import { checkObject, checkOptionalNumber, checkString, describe, labelPairs } from "./check.js";
 import { Code } from "./code.js";
+import { asyncDispose } from "./dispose.js";
 import { AGBError } from "./errors.js";
 import type { Labels } from "./create-session-params.js";
 import {
@@ -71,7 +72,6 @@ export class Session {
     return new Session(native);
   }
 
-  /** Id of the session, by which {@link AGB.get} finds it again. */
   /**
    * Takes up a session with what its owner's {@link Session.browserAccess} gave. Sends nothing yet.
    *
@@ -99,6 +99,7 @@ export class Session {
     return new Session(backend().attach(JSON.stringify(access)));
   }
 
+  /** Id of the session, by which {@link AGB.get} finds it again. */
   get sessionId(): string {
     return this.#native.sessionId;
   }
@@ -131,6 +132,11 @@ export class Session {
   /** Releases the session and waits until it is gone. What still runs in it ends with an error. */
   async delete(): Promise<DeleteResult> {
     return apiResult(await this.#native.delete());
+  }
+
+  /** For `await using`: {@link Session.delete}. Where that fails the service releases the session when it is idle. */
+  async [asyncDispose](): Promise<void> {
+    await this.delete();
   }
 
   /**

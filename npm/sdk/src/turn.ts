@@ -1,7 +1,7 @@
 import { currentPlatform } from "./platform.js";
 
 /** How long callbacks of all runs together may keep the event loop, milliseconds. */
-const BUDGET_MS = 4;
+export const BUDGET_MS = 4;
 /** How long a run that delivers large batches may. A turn of the event loop costs about as much as such a batch. */
 const LARGE_BUDGET_MS = 0.5;
 /** After such a pause the event loop has had its chance: what comes then begins a new turn. Milliseconds. */

@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import type {
   AccessRequest,
   Answer,
+  AttachRequest,
   Batch,
   Binding,
   ClientOptions,
@@ -20,7 +21,7 @@ import type {
   NativeRun,
   NativeRunError,
   NativeSession,
-  RunEvent,
+  NativeRunEvent,
   RunRequest,
   RunResult,
   SessionDetails,
@@ -40,11 +41,15 @@ export const ACCESS = {
 } as const;
 
 /** One piece of a run, as tests write it down. */
-export type Piece =
+export type Piece = (
   | { readonly out: string }
   | { readonly err: string }
   | { readonly error: NativeRunError }
-  | { readonly result: NativeExecutionResult };
+  | { readonly result: NativeExecutionResult }
+  | { readonly prompt: string }
+  | { readonly lost: string }
+  | { readonly found: true }
+) & { readonly seq?: number; readonly time?: number; readonly background?: boolean };
 
 /** Everything that the TypeScript above asked the backend for, and what the backend shall answer. */
 export class FakeBackend implements Binding {
@@ -163,9 +168,10 @@ export class FakeSession implements NativeSession {
   readonly resourceUrl = null;
   readonly appInstanceId = "app-1";
   readonly resourceId = null;
-  readonly extensions = ["flow", "cancel"];
+  extensions = ["flow", "cancel", "stdin", "resume"];
   readonly calls: Array<[name: string, argument: unknown]> = [];
   readonly requests: RunRequest[] = [];
+  readonly attached: AttachRequest[] = [];
   readonly runs: FakeRun[] = [];
   failure: Answer<never> | null = null;
   tool: ToolResult = { isError: false, text: "pong", contentJson: '[{"type":"text","text":"pong"}]' };
@@ -214,6 +220,14 @@ export class FakeSession implements NativeSession {
     return run;
   }
 
+  attach(request: AttachRequest, wake: () => void): FakeRun {
+    this.attached.push(request);
+    const run = new FakeRun(wake);
+    this.runs.push(run);
+    this.onStream(run);
+    return run;
+  }
+
   #answer<T>(name: string, argument: unknown, data: T): Answer<T> {
     this.calls.push([name, argument]);
     return this.failure ?? ok(data);
@@ -227,6 +241,8 @@ export class FakeRun implements NativeRun {
   batches = 0;
   cancels = 0;
   wakes = 0;
+  /** What was written; `null` is the end of input. */
+  readonly input: Array<string | null> = [];
   /** What `take` throws. */
   fault: Error | null = null;
   /** What happens on `cancel`; by default the run ends with `Cancelled`. */
@@ -271,6 +287,14 @@ export class FakeRun implements NativeRun {
     this.onCancel();
   }
 
+  write(text: string): void {
+    this.input.push(text);
+  }
+
+  endInput(): void {
+    this.input.push(null);
+  }
+
   result(): RunResult | null {
     return this.#handedOver ? this.#result : null;
   }
@@ -311,16 +335,20 @@ export function runResult(overrides: Partial<RunResult> = {}): RunResult {
     interruptions: 0,
     stateLost: false,
     killedBy: null,
+    seq: 0,
+    time: null,
     logs: () => ({ text: "", marks: new Uint32Array(0) }),
     ...overrides,
   };
 }
 
 export function batchOf(pieces: readonly Piece[], ended: boolean): Batch {
-  const events: RunEvent[] = [];
+  const events: NativeRunEvent[] = [];
+  const stamps: number[] = [];
   const marks: number[] = [];
   let text = "";
   for (const piece of pieces) {
+    stamps.push(piece.seq ?? 0, piece.time ?? 0, piece.background === true ? 1 : 0);
     if ("out" in piece) {
       text += piece.out;
       marks.push((piece.out.length << 2) | 0);
@@ -328,9 +356,28 @@ export function batchOf(pieces: readonly Piece[], ended: boolean): Batch {
       text += piece.err;
       marks.push((piece.err.length << 2) | 1);
     } else {
-      events.push("error" in piece ? { type: "error", error: piece.error } : { type: "result", result: piece.result });
+      events.push(eventOf(piece));
       marks.push(2);
     }
   }
-  return { text, marks: Uint32Array.from(marks), events: events.length === 0 ? null : events, ended };
+  return {
+    text,
+    marks: Uint32Array.from(marks),
+    stamps: stamps.some((number) => number !== 0) ? Float64Array.from(stamps) : null,
+    events: events.length === 0 ? null : events,
+    ended,
+  };
+}
+
+function eventOf(piece: Exclude<Piece, { readonly out: string } | { readonly err: string }>): NativeRunEvent {
+  if ("error" in piece) {
+    return { type: "error", error: piece.error };
+  }
+  if ("result" in piece) {
+    return { type: "result", result: piece.result };
+  }
+  if ("prompt" in piece) {
+    return { type: "inputRequest", prompt: piece.prompt };
+  }
+  return "lost" in piece ? { type: "disconnected", code: "CONNECTION_BROKEN", message: piece.lost } : { type: "reconnected" };
 }

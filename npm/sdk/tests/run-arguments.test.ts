@@ -56,7 +56,7 @@ describe("wrong arguments reject with a TypeError before anything is sent", () =
 describe("arguments that are right", () => {
   it("takes null for what is left out", async () => {
     await session.code.run("1", "python", null, null, null, null, null);
-    assert.deepEqual(fake.requests, [{ code: "1", language: "python", timeoutS: 60, logLimit: null, resultLimit: null }]);
+    assert.deepEqual(fake.requests, [{ code: "1", language: "python", timeoutS: 60, logLimit: null, resultLimit: null, stamps: false, stdin: false }]);
   });
 
   it("leaves language names to the core", async () => {

@@ -34,7 +34,7 @@ describe("the two forms of the call", () => {
     assert.deepEqual(seen, ["out:a", "err:b", "out:c"]);
     assert.equal(result.success, true);
     assert.equal(result.requestId, started().id);
-    assert.deepEqual(fake.requests, [{ code: "code", language: "python", timeoutS: 30, logLimit: null, resultLimit: null }]);
+    assert.deepEqual(fake.requests, [{ code: "code", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }]);
   });
 
   it("streams with the options object fourth", async () => {

@@ -26,7 +26,7 @@ describe("a session", () => {
         resourceUrl: undefined,
         appInstanceId: "app-1",
         resourceId: undefined,
-        extensions: ["flow", "cancel"],
+        extensions: ["flow", "cancel", "stdin", "resume"],
       },
     );
   });

@@ -220,7 +220,7 @@ async fn a_cancelled_run_ends_with_what_came_before() {
     .await;
     let mut run = peer.session(&["cancel"]).code().run("1", "python").stream().expect("it streams");
     assert_eq!(run.next().await, Some(RunEvent::Stdout("before".into())));
-    run.canceller().cancel();
+    run.control().cancel();
     let result = run.finish().await;
     assert_eq!(result.error.map(|error| error.name).as_deref(), Some("Cancelled"));
     assert_eq!(result.logs.stdout, ["before"]);

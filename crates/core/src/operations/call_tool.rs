@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::SessionData;
+use crate::codes;
 use crate::config::BaseUrl;
 use crate::error::{ApiError, Refusal};
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
@@ -142,7 +143,7 @@ fn expected(arguments: &Object) -> Duration {
 fn blame_token(error: ApiError) -> ApiError {
     match error {
         ApiError::Unauthorized(refusal) => ApiError::Refused(Refusal {
-            code: if refusal.code.is_empty() { String::from("INVALID_TOKEN") } else { refusal.code },
+            code: if refusal.code.is_empty() { codes::INVALID_TOKEN.to_owned() } else { refusal.code },
             message: if refusal.message.is_empty() {
                 String::from("the session does not accept its token any more; get the session again")
             } else {

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::Tool;
+use crate::codes;
 use crate::error::ApiError;
 use crate::http::Envelope;
 use crate::json;
@@ -43,9 +44,6 @@ pub struct SessionData {
     pub status: Option<String>,
 }
 
-/// The code for a session that was not made although the call worked, where the service has none of its own.
-const NOT_CREATED: &str = "SESSION_NOT_CREATED";
-
 impl SessionData {
     /// The `target` of a streamed run: the server of the tool `run_code`, else the one that every image has.
     #[must_use]
@@ -68,7 +66,7 @@ impl SessionData {
         let data = envelope.object()?;
         if data.get("success") == Some(&Value::Bool(false)) {
             let message = json::string(&data, &["errMsg"]).unwrap_or_default();
-            return Err(envelope.refused(NOT_CREATED, message));
+            return Err(envelope.refused(codes::SESSION_NOT_CREATED, message));
         }
         let text = |name: &str| json::string(&data, &[name]);
         let Some(session_id) = text("sessionId").or_else(|| requested.map(str::to_owned)) else {

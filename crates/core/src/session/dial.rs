@@ -21,6 +21,8 @@ pub(super) struct Dial {
     open_by: Option<Instant>,
     ping_at: Option<Instant>,
     silent_at: Option<Instant>,
+    /// The peer has said something over the link.
+    spoke: bool,
     last_loss: Option<Loss>,
 }
 
@@ -58,6 +60,7 @@ impl Dial {
             open_by: None,
             ping_at: None,
             silent_at: None,
+            spoke: false,
             last_loss: None,
         }
     }
@@ -93,12 +96,14 @@ impl Dial {
         self.open_by = None;
         self.ping_at = (self.kind == Kind::Socket).then(|| now + config.heartbeat);
         self.heard(now, config);
+        self.spoke = false;
     }
 
     /// The peer said something.
     pub(super) fn heard(&mut self, now: Instant, config: &SessionConfig) {
         let open = self.kind == Kind::Events && self.state == State::Open;
         self.silent_at = open.then(|| now + config.silence);
+        self.spoke = true;
     }
 
     /// The link is gone. `again` tells whether anybody needs another.
@@ -107,6 +112,9 @@ impl Dial {
             State::Connecting { attempt } => attempt.saturating_add(1),
             _ => 0,
         };
+        // A link that worked and broke was cut on the way: its service is there. One that nobody spoke on counts as a
+        // failed attempt, or a service that hangs up on everybody would be called without a pause.
+        let stood = self.state == State::Open && self.spoke;
         self.forget();
         self.last_loss = Some(loss);
         if self.state == State::Closed {
@@ -114,7 +122,8 @@ impl Dial {
         }
         if again {
             self.state = State::Waiting { attempt };
-            self.retry_at = Some(now + backoff(attempt.saturating_sub(1), config, rng));
+            let base = if stood { config.reopen } else { grown(attempt.saturating_sub(1), config) };
+            self.retry_at = Some(now + jittered(base, config, rng));
         } else {
             self.state = State::Idle;
         }
@@ -231,12 +240,16 @@ pub(super) fn open_request(capabilities: Capabilities, config: &SessionConfig) -
     OpenRequest { url: config.url.clone(), headers, protocols, events: None }
 }
 
-fn backoff(attempt: u32, config: &SessionConfig, rng: &mut Rng) -> Duration {
+/// The wait before this attempt.
+fn grown(attempt: u32, config: &SessionConfig) -> Duration {
     let grown = config.backoff_first.as_secs_f64() * 1.5_f64.powi(attempt.min(32) as i32);
-    let wait = grown.min(config.backoff_most.as_secs_f64());
-    // Half to one and a half times: clients that lost the same server must not all come back at once.
+    Duration::from_secs_f64(grown.min(config.backoff_most.as_secs_f64()))
+}
+
+/// Half to one and a half times: clients that lost the same server must not all come back at once.
+fn jittered(wait: Duration, config: &SessionConfig, rng: &mut Rng) -> Duration {
     let jitter = 0.5 + (rng.next() % 1024) as f64 / 1024.0;
-    Duration::from_secs_f64((wait * jitter).min(config.backoff_most.as_secs_f64()))
+    Duration::from_secs_f64((wait.as_secs_f64() * jitter).min(config.backoff_most.as_secs_f64()))
 }
 
 fn within(what: &str, time: Duration) -> String {

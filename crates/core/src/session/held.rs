@@ -4,6 +4,7 @@ use super::Session;
 use crate::io::{HeldChunk, LinkId};
 use crate::run::RunId;
 use crate::time::Instant;
+use crate::wire::incoming::Origin;
 
 impl Session {
     /// A chunk of output came, and the driver holds its text. The run named in the answer has it as its newest unread
@@ -21,7 +22,7 @@ impl Session {
         }
         self.heard(link);
         let id = self.runs.find(chunk.invocation)?;
-        match self.number(id, chunk.seq) {
+        match self.number(id, &Origin { seq: chunk.seq, time: chunk.time, background: chunk.background }) {
             Ok(true) => {}
             Ok(false) => return None,
             Err(violation) => {
@@ -29,10 +30,10 @@ impl Session {
                 return None;
             }
         }
-        let seq = self.runs.get(id).map_or(0, |run| run.seq);
+        let (seq, stamp) = self.stamp(id);
         self.runs.append(id, |unread| {
             unread.push_held(chunk.stream, chunk.length);
-            unread.number(seq);
+            unread.stamp(seq, stamp);
         });
         self.check_unread(id);
         Some(id)

@@ -2,13 +2,13 @@
 
 use super::Session;
 use super::runs::Phase;
-use crate::batch::Stream;
+use crate::batch::{Stamp, Stream};
 use crate::io::{Event, Loss};
 use crate::result::RunStatus;
-use crate::run::{Finish, RunEnd, RunError, RunId, Violation};
+use crate::run::{Finish, RunEnd, RunError, RunId, StreamEvent, Violation};
 #[cfg(feature = "text-chunks")]
 use crate::wire::envelope::Known;
-use crate::wire::incoming::{self, Incoming, Message, Text};
+use crate::wire::incoming::{self, Incoming, Message, Origin, Text};
 #[cfg(feature = "text-chunks")]
 use crate::wire::text::BadEscape;
 
@@ -20,12 +20,12 @@ impl Session {
         {
             return;
         }
-        let Incoming::Run { invocation, seq, message } = incoming::parse(text) else { return };
+        let Incoming::Run { invocation, origin, message } = incoming::parse(text) else { return };
         #[cfg(feature = "text-chunks")]
         if let (std::borrow::Cow::Borrowed(invocation), Message::Chunk(stream, Text::Raw(chunk))) =
             (&invocation, &message)
         {
-            self.envelopes.learn(text, invocation, *stream, seq, *chunk);
+            self.envelopes.learn(text, invocation, *stream, origin, *chunk);
         }
         let Some(id) = self.runs.find(&invocation) else {
             if !self.runs.is_departed(&invocation)
@@ -35,7 +35,7 @@ impl Session {
             }
             return;
         };
-        match self.number(id, seq) {
+        match self.number(id, &origin) {
             Ok(true) => self.message(id, message),
             Ok(false) => {}
             Err(violation) => self.violation(id, violation),
@@ -51,30 +51,34 @@ impl Session {
             return false;
         }
         let seq = known.seq.unwrap_or(run.seq);
+        let stamp = Stamp { seq: known.seq.unwrap_or(run.stamp.seq + 1), time: known.time, background: false };
         let appended = self.runs.append(id, |unread| {
             unread.push_chunk(known.stream, |buffer| known.append_to(buffer))?;
-            unread.number(seq);
+            unread.stamp(seq, stamp);
             Ok::<_, BadEscape>(())
         });
         if !matches!(appended, Some(Ok(()))) {
             return false;
         }
         if let Some(run) = self.runs.get_mut(id) {
-            (run.seq, run.asked_again) = (seq, false);
+            (run.seq, run.stamp, run.asked_again) = (seq, stamp, false);
         }
         self.check_unread(id);
         true
     }
 
     /// Notes the message's number. `Ok(false)`: it has been here before.
-    pub(super) fn number(&mut self, id: RunId, seq: Option<u64>) -> Result<bool, Violation> {
+    pub(super) fn number(&mut self, id: RunId, origin: &Origin) -> Result<bool, Violation> {
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
         if !run.heard && run.request.is_none() && run.phase == Phase::Sent {
             self.runs.set_deadline(id, None); // the service knows it, and knows its time limit
         }
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
         run.heard = true;
-        let Some(got) = seq else { return Ok(true) };
+        let Some(got) = origin.seq else {
+            run.stamp = Stamp { seq: run.stamp.seq + 1, time: origin.time, background: origin.background };
+            return Ok(true);
+        };
         run.asked_again = false;
         let expected = run.seq + 1;
         if got > expected {
@@ -82,6 +86,7 @@ impl Session {
         }
         if got == expected {
             run.seq = got;
+            run.stamp = Stamp { seq: got, time: origin.time, background: origin.background };
         }
         Ok(got == expected)
     }
@@ -90,11 +95,8 @@ impl Session {
         match message {
             Message::Chunk(stream, text) => self.chunk(id, stream, &text),
             Message::Event(event) => {
-                let seq = self.runs.get(id).map_or(0, |run| run.seq);
-                self.runs.append(id, |unread| {
-                    unread.push_event(event);
-                    unread.number(seq);
-                });
+                let (seq, stamp) = self.stamp(id);
+                self.event(id, event, seq, stamp);
                 self.check_unread(id);
             }
             Message::Accepted => self.waits(id, true),
@@ -121,16 +123,34 @@ impl Session {
     }
 
     pub(super) fn chunk(&mut self, id: RunId, stream: Stream, text: &Text<'_>) {
-        let seq = self.runs.get(id).map_or(0, |run| run.seq);
+        let (seq, stamp) = self.stamp(id);
         let appended = self.runs.append(id, |unread| {
-            let appended = unread.push_chunk(stream, |buffer| text.append_to(buffer));
-            unread.number(seq);
-            appended
+            unread.push_chunk(stream, |buffer| text.append_to(buffer))?;
+            unread.stamp(seq, stamp);
+            Ok(())
         });
         match appended {
             Some(Err(violation)) => self.violation(id, violation),
             _ => self.check_unread(id),
         }
+    }
+
+    /// The number and the stamp of what came last of a run.
+    pub(super) fn stamp(&self, id: RunId) -> (u64, Stamp) {
+        self.runs.get(id).map_or_else(Default::default, |run| (run.seq, run.stamp))
+    }
+
+    /// Something that the client itself has to say of a run.
+    pub(super) fn remark(&mut self, id: RunId, event: StreamEvent) {
+        let (seq, stamp) = self.stamp(id);
+        self.event(id, event, seq, Stamp { time: None, background: false, ..stamp });
+    }
+
+    fn event(&mut self, id: RunId, event: StreamEvent, seq: u64, stamp: Stamp) {
+        self.runs.append(id, |unread| {
+            unread.push_event(event);
+            unread.stamp(seq, stamp);
+        });
     }
 
     pub(super) fn check_unread(&mut self, id: RunId) {

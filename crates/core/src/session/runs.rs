@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::Unread;
+use crate::batch::{Stamp, Unread};
 use crate::run::{RunEnd, RunError, RunId, RunRequest};
 use crate::time::Instant;
 
@@ -21,6 +21,8 @@ pub(super) struct Run {
     pub(super) deadline: Option<Instant>,
     /// The last number that came, where the run has numbers.
     pub(super) seq: u64,
+    /// Of what came last.
+    pub(super) stamp: Stamp,
     /// The last number that the application has read.
     pub(super) taken: u64,
     /// Bytes read by the application since the last acknowledgement.
@@ -64,6 +66,7 @@ impl Run {
             told: false,
             deadline: None,
             seq: 0,
+            stamp: Stamp::default(),
             taken: 0,
             unacked: 0,
             interruptions: 0,
@@ -208,6 +211,7 @@ impl Runs {
         run.phase = Phase::Ended;
         run.deadline = None;
         let invocation = run.invocation.clone();
+        let stamp = if end.is_ok() { run.stamp } else { Stamp { time: None, ..run.stamp } };
         self.earliest = None;
         self.forget_invocation(&invocation);
         if sent && !known {
@@ -216,7 +220,7 @@ impl Runs {
             }
             self.departed.push_back(invocation);
         }
-        self.append(id, |unread| unread.push_end(end));
+        self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }));
         true
     }
 

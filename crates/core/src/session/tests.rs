@@ -5,4 +5,5 @@ mod held;
 mod ladder;
 mod peer;
 mod script;
+mod stamps;
 mod walk;

@@ -7,6 +7,7 @@
 
 use memchr::memchr2;
 
+use super::incoming::Origin;
 use super::text::{BadEscape, Raw, append_escaped};
 use crate::batch::Stream;
 
@@ -27,12 +28,14 @@ pub(crate) struct Known<'a> {
     pub(crate) invocation: &'a str,
     pub(crate) stream: Stream,
     pub(crate) seq: Option<u64>,
+    pub(crate) time: Option<u64>,
     escaped: &'a str,
 }
 
 impl Envelopes {
     const HEAD: &'static str = r#"{"invocationId":""#;
     const SEQ: &'static str = r#","seq":"#;
+    const TIME: &'static str = r#","time":"#;
     const TAIL: &'static str = "}}";
     /// Longer ones are not worth their memory.
     const LONGEST: usize = 512;
@@ -47,12 +50,13 @@ impl Envelopes {
             None => (Stream::Stderr, self.stderr.strip(rest)?),
         };
         let rest = rest.strip_suffix(Self::TAIL)?;
-        let (rest, seq) = if rest.ends_with('"') { (rest, None) } else { number(rest)? };
-        Some(Known { invocation, stream, seq, escaped: rest.strip_suffix('"')? })
+        let (rest, time) = number(rest, Self::TIME).map_or((rest, None), |(rest, time)| (rest, Some(time)));
+        let (rest, seq) = number(rest, Self::SEQ).map_or((rest, None), |(rest, seq)| (rest, Some(seq)));
+        Some(Known { invocation, stream, seq, time, escaped: rest.strip_suffix('"')? })
     }
 
     /// Remembers the envelope of a frame that was read as this chunk.
-    pub(crate) fn learn(&mut self, frame: &str, invocation: &str, stream: Stream, seq: Option<u64>, chunk: Raw<'_>) {
+    pub(crate) fn learn(&mut self, frame: &str, invocation: &str, stream: Stream, origin: Origin, chunk: Raw<'_>) {
         let offset = |part: &str| (part.as_ptr() as usize).wrapping_sub(frame.as_ptr() as usize);
         let id = Self::HEAD.len();
         if !frame.starts_with(Self::HEAD) || invocation.is_empty() || offset(invocation) != id {
@@ -70,7 +74,7 @@ impl Envelopes {
         envelope.0.clear();
         envelope.0.push_str(between);
         // Learnt for good only if it leads to the very same: the chunk may not be what comes last.
-        let wanted = Known { invocation, stream, seq, escaped: chunk };
+        let wanted = Known { invocation, stream, seq: origin.seq, time: origin.time, escaped: chunk };
         if self.read(frame) != Some(wanted) {
             match stream {
                 Stream::Stdout => self.stdout.0.clear(),
@@ -96,14 +100,14 @@ impl Known<'_> {
     }
 }
 
-/// Takes `,"seq":12` from the end.
-fn number(rest: &str) -> Option<(&str, Option<u64>)> {
+/// Takes a number behind this name from the end. A chunk that ends like this has its quote behind it, so it is none.
+fn number<'a>(rest: &'a str, name: &str) -> Option<(&'a str, u64)> {
     let digits = rest.bytes().rev().take_while(u8::is_ascii_digit).count();
     let (rest, digits) = rest.split_at(rest.len() - digits);
     if digits.len() > 1 && digits.starts_with('0') {
         return None; // not JSON
     }
-    Some((rest.strip_suffix(Envelopes::SEQ)?, Some(digits.parse().ok()?)))
+    Some((rest.strip_suffix(name)?, digits.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -117,10 +121,10 @@ mod tests {
     }
 
     fn learn(envelopes: &mut Envelopes, frame: &str) {
-        let Incoming::Run { invocation, seq, message } = parse(frame) else { panic!("{frame}") };
+        let Incoming::Run { invocation, origin, message } = parse(frame) else { panic!("{frame}") };
         let Message::Chunk(stream, Text::Raw(chunk)) = message else { panic!("{frame}") };
         let std::borrow::Cow::Borrowed(invocation) = invocation else { panic!("{frame}") };
-        envelopes.learn(frame, invocation, stream, seq, chunk);
+        envelopes.learn(frame, invocation, stream, origin, chunk);
     }
 
     #[test]
@@ -143,6 +147,29 @@ mod tests {
             envelopes.read(&frame("a", Stream::Stderr, None, "")).is_some_and(|known| known.stream == Stream::Stderr)
         );
         assert!(envelopes.read(&first).is_some(), "there is one for each stream");
+    }
+
+    #[test]
+    fn numbers_and_times_are_read_alike() {
+        let mut envelopes = Envelopes::default();
+        let frame = |more: &str| frame("a", Stream::Stdout, None, "x").replace("}}", &format!("{more}}}}}"));
+        learn(&mut envelopes, &frame(r#","seq":7,"time":1732579200123"#));
+        for (more, seq, time) in [
+            (r#","seq":8,"time":1732579200124"#, Some(8), Some(1_732_579_200_124)),
+            (r#","seq":8"#, Some(8), None),
+            (r#","time":5"#, None, Some(5)),
+        ] {
+            let frame = frame(more);
+            let known = envelopes.read(&frame).expect("its envelope is known");
+            assert_eq!((known.seq, known.time), (seq, time));
+            let Incoming::Run { origin, .. } = parse(&frame) else { panic!("{frame}") };
+            assert_eq!(origin, Origin { seq, time, background: false });
+        }
+        let background = frame(r#","background":true,"seq":8,"time":5"#);
+        let taken = envelopes.read(&background).map(|known| known.append_to(&mut String::new()));
+        assert!(!matches!(taken, Some(Ok(()))), "what says more goes the long way round");
+        let Incoming::Run { origin, .. } = parse(&background) else { panic!("{background}") };
+        assert_eq!(origin, Origin { seq: Some(8), time: Some(5), background: true });
     }
 
     #[test]

@@ -18,8 +18,8 @@ pub enum Incoming<'a> {
     Run {
         /// `invocationId`, or `requestId`, which services use as well.
         invocation: Cow<'a, str>,
-        /// The message's number in its run, where the run has numbers.
-        seq: Option<u64>,
+        /// What it says beside.
+        origin: Origin,
         /// What it says, if `invocation` is a live run. [`parse_push`] reads it if it is none.
         message: Message<'a>,
     },
@@ -27,6 +27,17 @@ pub enum Incoming<'a> {
     NoRun,
     /// Not a JSON object.
     Garbage,
+}
+
+/// What a message says beside: extra fields of a service that knows the extensions.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Origin {
+    /// Its number in its run.
+    pub seq: Option<u64>,
+    /// When it happened, in milliseconds since the Unix epoch.
+    pub time: Option<u64>,
+    /// It is output from before this run.
+    pub background: bool,
 }
 
 /// What a message of a run says.
@@ -81,7 +92,7 @@ pub fn parse(text: &str) -> Incoming<'_> {
     #[cfg(feature = "text-chunks")]
     if let Some(found) = super::scan::chunk(text) {
         let message = Message::Chunk(found.stream, Text::Raw(found.chunk));
-        return Incoming::Run { invocation: found.invocation.into(), seq: found.seq, message };
+        return Incoming::Run { invocation: found.invocation.into(), origin: found.origin, message };
     }
     Object::parse(text).map_or(Incoming::Garbage, |envelope| parse_envelope(&envelope))
 }
@@ -100,10 +111,15 @@ fn parse_envelope<'a>(envelope: &Object<'a>) -> Incoming<'a> {
         return Incoming::NoRun;
     };
     with_data(envelope, |data| {
-        let seq = data.and_then(|data| data.get("seq")?.as_u64());
+        let origin = data.map_or_else(Origin::default, parse_origin);
         let message = data.map_or(Message::Violation(Violation::NoData), parse_data);
-        Incoming::Run { invocation, seq, message }
+        Incoming::Run { invocation, origin, message }
     })
+}
+
+fn parse_origin(data: &Object<'_>) -> Origin {
+    let number = |name| data.get(name).and_then(Value::as_u64);
+    Origin { seq: number("seq"), time: number("time"), background: data.get("background").is_some_and(Value::is_true) }
 }
 
 /// Reads `data`, which is an object or the text of one.

@@ -33,6 +33,9 @@ impl Address<'_> {
         if extensions.resume {
             params.value("resume", "true");
         }
+        if extensions.stdin && run.stdin {
+            params.value("stdin", "true");
+        }
         if extensions.flow {
             params.number("window", window as u64);
         }

@@ -5,6 +5,7 @@
 //! takes 60 % of the time at 64 bytes a chunk. It does not refuse control characters inside strings as RFC 8259 does:
 //! being lenient there loses nothing.
 
+use super::incoming::Origin;
 use super::text::Raw;
 use crate::batch::Stream;
 
@@ -14,7 +15,7 @@ pub(super) struct Chunk<'a> {
     pub(super) invocation: &'a str,
     pub(super) stream: Stream,
     pub(super) chunk: Raw<'a>,
-    pub(super) seq: Option<u64>,
+    pub(super) origin: Origin,
 }
 
 /// Reads `text` if it is a chunk in a plain envelope.
@@ -38,7 +39,7 @@ pub(super) fn chunk(text: &str) -> Option<Chunk<'_>> {
         _ => return None,
     };
     let invocation = invocation.or(request).filter(|id| !id.is_empty())?;
-    Some(Chunk { invocation, stream, chunk: data.chunk?, seq: data.seq })
+    Some(Chunk { invocation, stream, chunk: data.chunk?, origin: data.origin })
 }
 
 #[derive(Default)]
@@ -46,7 +47,7 @@ struct Data<'a> {
     phase: Option<&'a str>,
     event_type: Option<&'a str>,
     chunk: Option<Raw<'a>>,
-    seq: Option<u64>,
+    origin: Origin,
 }
 
 impl<'a> Data<'a> {
@@ -57,7 +58,9 @@ impl<'a> Data<'a> {
                 "phase" => data.phase = Some(cursor.plain_string()?),
                 "eventType" => data.event_type = Some(cursor.plain_string()?),
                 "chunk" => data.chunk = Some(cursor.string()?),
-                "seq" => data.seq = Some(cursor.integer()?),
+                "seq" => data.origin.seq = Some(cursor.integer()?),
+                "time" => data.origin.time = Some(cursor.integer()?),
+                "background" => data.origin.background = cursor.scalar()? == "true",
                 "error" => return None, // a non-empty string here ends the run: not ours to judge
                 _ => cursor.skip_scalar()?,
             }

@@ -247,8 +247,8 @@ mod tests {
         let texts = print("n=12 s=100 number=1 stderr=4", &start);
         assert_eq!(texts.len(), 14, "started, twelve chunks, the end");
         for (place, text) in texts.iter().enumerate() {
-            let Incoming::Run { invocation, seq, message, .. } = parse(text) else { panic!("{text}") };
-            assert_eq!((invocation.as_ref(), seq), ("abc", Some(place as u64 + 1)));
+            let Incoming::Run { invocation, origin, message } = parse(text) else { panic!("{text}") };
+            assert_eq!((invocation.as_ref(), origin.seq), ("abc", Some(place as u64 + 1)));
             if let Message::Chunk(stream, chunk) = message {
                 let mut read = String::new();
                 chunk.append_to(&mut read).expect("it is well escaped");

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use agb_core::wire::incoming::{Incoming, Message, parse};
+use agb_core::wire::incoming::{Incoming, Message, Origin, parse};
 use agb_testkit::load::LoadServer;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ async fn a_window_is_kept_and_a_cancel_heeded() {
     for _ in 0..10 {
         let text = socket.next().await.expect("it goes on").expect("its frames are right").into_text();
         let text = text.expect("it sends text");
-        let Incoming::Run { seq: Some(number), .. } = parse(&text) else { panic!("{text}") };
+        let Incoming::Run { origin: Origin { seq: Some(number), .. }, .. } = parse(&text) else { panic!("{text}") };
         seq += 1;
         assert_eq!(number, seq);
     }

@@ -1,6 +1,7 @@
 //! The `Answer`s of `binding.ts`, and what is in them.
 
 use agb_core::Secret;
+use agb_core::Stamp;
 use agb_core::error::ApiError;
 use agb_core::http::Answered;
 use agb_core::operations::{SessionDetails, SessionPage, Tool, ToolResult};
@@ -42,7 +43,7 @@ pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize, room: u
     execution.limit_results(room);
     let (texts, marks) = log.into_parts();
     let results = execution.results.iter().map(object::rich_result).collect();
-    object::run_result(&execution, results, &texts, marks)
+    object::run_result(&execution, results, &texts, marks, Stamp::default())
 }
 
 pub(crate) fn tools(tools: Vec<Tool>) -> JsValue {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use agb_core::Secret;
+use agb_core::codes;
 use agb_core::config::{Endpoint, Options, Settings};
 use agb_core::operations::{ClientInfo, CreateSession, GetSession, ListSessions, ListTools, SessionData};
 use js_sys::Promise;
@@ -33,7 +34,7 @@ impl Client {
             .map_err(|error| host::coded_error(error.code(), &error.to_string()))?;
         let Endpoint::Remote(base) = settings.endpoint else {
             let message = "a page cannot start a server: start one and give its URL";
-            return Err(host::coded_error("NO_LOCAL_SERVER", message));
+            return Err(host::coded_error(codes::NO_LOCAL_SERVER, message));
         };
         let key = settings.api_key.unwrap_or_default();
         Ok(Self { http: Rc::new(Http { base, key, timeout: settings.timeout }) })

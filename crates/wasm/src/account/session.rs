@@ -207,7 +207,7 @@ impl NativeSession {
         log_limit: Option<f64>,
         result_limit: Option<f64>,
     ) -> Promise {
-        let request = match session::request(code, language, timeout_s) {
+        let request = match session::request(code, language, timeout_s, false) {
             Ok(request) => request,
             Err(refused) => return Promise::resolve(&refused),
         };

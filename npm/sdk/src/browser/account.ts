@@ -9,6 +9,7 @@ import { Client, type NativeSession as WasmSession } from "#account";
 import type {
   AccessRequest,
   Answer,
+  AttachRequest,
   ClientOptions,
   CreateParams,
   ListPage,
@@ -22,7 +23,7 @@ import type {
   ToolDescription,
   ToolResult,
 } from "../binding.js";
-import { BrowserRun } from "./run.js";
+import { BrowserRun, finds, starts } from "./run.js";
 
 export { attach, default, setLogger } from "#account";
 
@@ -122,7 +123,11 @@ export class AccountSession implements NativeSession {
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
-    return new BrowserRun(this.#session, request, wake);
+    return new BrowserRun(this.#session, starts(request), wake);
+  }
+
+  attach(request: AttachRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, finds(request), wake);
   }
 }
 

@@ -8,6 +8,7 @@
 import type { NativeSession as StreamingSession } from "#wasm";
 import type {
   Answer,
+  AttachRequest,
   Binding,
   ClientOptions,
   CreateParams,
@@ -26,7 +27,7 @@ import { brokenRun } from "../execution-result.js";
 import type { InitializeOptions } from "../initialize.js";
 import { log } from "../log.js";
 import { VERSION } from "../version.js";
-import { BrowserRun } from "./run.js";
+import { BrowserRun, finds, starts } from "./run.js";
 import { type AccountWasm, builds, type Wasm } from "./wasm.js";
 
 const LEVELS: readonly NativeLogLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -153,7 +154,11 @@ class GuestSession implements NativeSession {
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
-    return new BrowserRun(this.#session, request, wake);
+    return new BrowserRun(this.#session, starts(request), wake);
+  }
+
+  attach(request: AttachRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, finds(request), wake);
   }
 
   #all(): Promise<NativeSession> {

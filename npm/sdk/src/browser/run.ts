@@ -1,6 +1,19 @@
 import type { NativeRun as WasmRun, NativeSession as StreamingSession } from "#wasm";
-import type { Batch, NativeRun, RunRequest, RunResult } from "../binding.js";
+import type { AttachRequest, Batch, NativeRun, RunRequest, RunResult } from "../binding.js";
 import { brokenRun } from "../execution-result.js";
+
+/** Starts a run, or finds one. */
+export type Begin = (session: StreamingSession, wake: () => void) => WasmRun | RunResult;
+
+/** @internal */
+export function starts({ code, language, timeoutS, logLimit, resultLimit, stamps, stdin }: RunRequest): Begin {
+  return (session, wake) => session.stream(code, language, timeoutS, logLimit, resultLimit, stamps, stdin, wake);
+}
+
+/** @internal */
+export function finds({ id, afterSeq, logLimit, resultLimit, stamps }: AttachRequest): Begin {
+  return (session, wake) => session.attachRun(id, afterSeq, logLimit, resultLimit, stamps, wake);
+}
 
 /** A run of the WebAssembly, one that waits for it, or one that was never sent. */
 export class BrowserRun implements NativeRun {
@@ -9,12 +22,14 @@ export class BrowserRun implements NativeRun {
   #refused: RunResult | null = null;
   #hasEnded = false;
   #isCancelled = false;
+  /** Input from before there was a run; `null` is its end. */
+  #input: Array<string | null> = [];
 
-  constructor(session: StreamingSession | Promise<StreamingSession>, request: RunRequest, wake: () => void) {
+  constructor(session: StreamingSession | Promise<StreamingSession>, begin: Begin, wake: () => void) {
     if (session instanceof Promise) {
       session.then(
         (ready) => {
-          this.#start(ready, request, wake);
+          this.#start(ready, begin, wake);
           wake();
         },
         (error: unknown) => {
@@ -23,7 +38,7 @@ export class BrowserRun implements NativeRun {
         },
       );
     } else {
-      this.#start(session, request, wake);
+      this.#start(session, begin, wake);
     }
   }
 
@@ -36,7 +51,7 @@ export class BrowserRun implements NativeRun {
       return this.#run?.take() ?? null;
     }
     this.#hasEnded = true;
-    return { text: "", marks: new Uint32Array(0), events: null, ended: true };
+    return { text: "", marks: new Uint32Array(0), stamps: null, events: null, ended: true };
   }
 
   cancel(): void {
@@ -44,18 +59,35 @@ export class BrowserRun implements NativeRun {
     this.#run?.cancel();
   }
 
+  write(text: string): void {
+    this.#give(text);
+  }
+
+  endInput(): void {
+    this.#give(null);
+  }
+
   result(): RunResult | null {
     return this.#refused ?? this.#run?.result() ?? null;
   }
 
-  #start(session: StreamingSession, { code, language, timeoutS, logLimit, resultLimit }: RunRequest, wake: () => void): void {
+  #give(text: string | null): void {
+    if (this.#run === null) {
+      this.#input.push(text);
+    } else {
+      this.#run.write(text);
+    }
+  }
+
+  #start(session: StreamingSession, begin: Begin, wake: () => void): void {
     if (this.#isCancelled) {
       this.#refused = failedRun("Cancelled", "cancelled before it began; the code was not run");
       return;
     }
-    const started = session.stream(code, language, timeoutS, logLimit, resultLimit, wake);
+    const started = begin(session, wake);
     if ("take" in started) {
       this.#run = started;
+      this.#input.forEach((text) => started.write(text));
     } else {
       this.#refused = started;
     }

@@ -17,6 +17,16 @@ export class NativeSession {
     timeoutS: number,
     logLimit: number | Absent,
     resultLimit: number | Absent,
+    stamps: boolean,
+    stdin: boolean,
+    wake: () => void,
+  ): NativeRun | RunResult;
+  attachRun(
+    id: string,
+    after: number,
+    logLimit: number | Absent,
+    resultLimit: number | Absent,
+    stamps: boolean,
     wake: () => void,
   ): NativeRun | RunResult;
 }
@@ -25,5 +35,6 @@ export class NativeRun {
   readonly id: string;
   take(): Batch | null;
   cancel(): void;
+  write(text: string | Absent): void;
   result(): RunResult | null;
 }

@@ -10,7 +10,7 @@ const NONE: Extensions =
 
 fn hold(bench: &mut Bench, invocation: &str, seq: Option<u64>, length: u32) -> Option<RunId> {
     let link = bench.link.expect("it is connected");
-    let chunk = HeldChunk { invocation, seq, stream: Stream::Stdout, length };
+    let chunk = HeldChunk { invocation, seq, time: None, background: false, stream: Stream::Stdout, length };
     bench.with_session(|session, now| session.handle_chunk(now, link, chunk))
 }
 
@@ -69,6 +69,7 @@ fn a_dead_link_says_nothing_more() {
     let (_, wire) = bench.started();
     let old = bench.link.expect("it is connected");
     bench.lose();
-    let chunk = HeldChunk { invocation: &wire, seq: Some(1), stream: Stream::Stderr, length: 1 };
+    let chunk =
+        HeldChunk { invocation: &wire, seq: Some(1), time: None, background: false, stream: Stream::Stderr, length: 1 };
     assert_eq!(bench.with_session(|session, now| session.handle_chunk(now, old, chunk)), None);
 }

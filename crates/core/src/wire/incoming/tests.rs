@@ -13,14 +13,20 @@ fn slowly(text: &str) -> Incoming<'static> {
 /// What a message means, with chunks read.
 fn meaning(incoming: &Incoming<'_>) -> String {
     match incoming {
-        Incoming::Run { invocation, seq, message: Message::Chunk(stream, text), .. } => {
+        Incoming::Run { invocation, origin, message: Message::Chunk(stream, text) } => {
             let mut chunk = String::new();
             let read = text.append_to(&mut chunk);
-            format!("{invocation} {seq:?} {stream:?} {chunk:?} {read:?}")
+            format!("{invocation} {} {stream:?} {chunk:?} {read:?}", beside(origin))
         }
-        Incoming::Run { invocation, seq, message, .. } => format!("{invocation} {seq:?} {message:?}"),
+        Incoming::Run { invocation, origin, message } => format!("{invocation} {} {message:?}", beside(origin)),
         other => format!("{other:?}"),
     }
+}
+
+fn beside(origin: &Origin) -> String {
+    let Origin { seq, time, background } = origin;
+    let time = time.map_or_else(String::new, |time| format!(" at {time}"));
+    format!("{seq:?}{time}{}", if *background { " background" } else { "" })
 }
 
 #[test]
@@ -110,7 +116,7 @@ fn the_scanner_agrees_with_the_parser() {
         scanned += 1;
         let quickly = Incoming::Run {
             invocation: found.invocation.into(),
-            seq: found.seq,
+            origin: found.origin,
             message: Message::Chunk(found.stream, Text::Raw(found.chunk)),
         };
         // With a key given twice both take the last one; only a message with both ids may differ in nothing else.

@@ -1,0 +1,128 @@
+import type { NativeRun } from "./binding.js";
+import { checkText } from "./check.js";
+import { asyncDispose } from "./dispose.js";
+import { AGBError } from "./errors.js";
+import type { EnhancedCodeExecutionResult } from "./execution-result.js";
+import { currentPlatform } from "./platform.js";
+import type { RunEvent } from "./run-events.js";
+import { RunFeed } from "./run-feed.js";
+import type { RunCallbacks, StopSignal } from "./run-options.js";
+import { EventReader, textStream } from "./run-readers.js";
+
+declare global {
+  // It is there already where the program's own types have it; the two declarations then are one.
+  interface ReadableStream<R = any> {}
+}
+
+/**
+ * A run that is going on, to be followed event by event; see {@link Code.stream} and {@link Code.attach}.
+ *
+ * There are three ways to read, to be chosen before the first `await`, and they can be combined: the run itself in a
+ * `for await` loop, {@link CodeRun.stdout} and {@link CodeRun.stderr}. Each gets everything; the slowest sets the pace,
+ * up to the program's own writes. So read what you ask for: a `stderr` that was asked for and is not read stops the
+ * program once it is full. When the last reader leaves before the end, the run is cancelled. Awaiting
+ * {@link CodeRun.result} and reading nothing lets the program run and its events go by.
+ */
+export class CodeRun implements AsyncIterable<RunEvent> {
+  readonly #feed: RunFeed;
+  readonly #takesInput: boolean;
+  #stdout: ReadableStream<string> | null = null;
+  #stderr: ReadableStream<string> | null = null;
+
+  private constructor(feed: RunFeed, takesInput: boolean) {
+    this.#feed = feed;
+    this.#takesInput = takesInput;
+  }
+
+  /** @internal */
+  static begin(
+    begin: (wake: () => void) => NativeRun,
+    callbacks: RunCallbacks,
+    signal: StopSignal | null,
+    takesInput: boolean,
+  ): CodeRun {
+    const run = new CodeRun(new RunFeed(begin, callbacks), takesInput);
+    if (signal !== null) {
+      const stop = (): void => void run.cancel();
+      signal.addEventListener("abort", stop);
+      void run.#feed.promise.then(() => signal.removeEventListener("abort", stop));
+      if (signal.aborted) {
+        stop();
+      }
+    }
+    return run;
+  }
+
+  /**
+   * Id of the run, by which {@link Code.attach} finds it again, in this process or another. Empty for a run that was
+   * refused, and in a page until the WebAssembly is loaded (see {@link initialize}).
+   */
+  get id(): string {
+    return this.#feed.id;
+  }
+
+  /**
+   * What the run came to. Never rejects: see `status`. Where nobody reads the run's events, they go by once this is
+   * asked for; to read them, begin before.
+   */
+  get result(): Promise<EnhancedCodeExecutionResult> {
+    // Not at once: whoever asks for the result first and reads then is not to find the beginning gone.
+    currentPlatform().defer(() => this.#feed.drainUnlessRead());
+    return this.#feed.promise;
+  }
+
+  /** What the program writes to standard output, as a stream of the web's kind. The same one each time. */
+  get stdout(): ReadableStream<string> {
+    this.#stdout ??= textStream(this.#feed, "stdout");
+    return this.#stdout;
+  }
+
+  /** What the program writes to standard error, likewise. */
+  get stderr(): ReadableStream<string> {
+    this.#stderr ??= textStream(this.#feed, "stderr");
+    return this.#stderr;
+  }
+
+  /** All events from here on, in order; the last one is `end`. Leaving a loop early cancels the run. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<RunEvent> {
+    return new EventReader(this.#feed);
+  }
+
+  /**
+   * Gives the program input, now or for its next request; a line has its `\n`. Without effect after the end.
+   *
+   * @throws {@link AGBError} (`NOT_OFFERED`) when the service takes no input for running programs.
+   */
+  write(text: string): void {
+    checkText("text", text);
+    this.#checkInput();
+    this.#feed.write(text);
+  }
+
+  /** Ends the program's input: what was written is read first. Throws as {@link CodeRun.write} does. */
+  end(): void {
+    this.#checkInput();
+    this.#feed.endInput();
+  }
+
+  /**
+   * Stops the program and resolves when the run has ended, within 2.5 s even when the program ignores it: it is
+   * interrupted as by Ctrl-C, and killed where that does not help. Events that nobody reads in time go by then; `end`
+   * does not, and `result.logs` has what they said. Never rejects; harmless after the end.
+   */
+  async cancel(): Promise<void> {
+    this.#feed.cancel();
+    await this.#feed.promise;
+  }
+
+  /** For `await using`: {@link CodeRun.cancel}. */
+  async [asyncDispose](): Promise<void> {
+    await this.cancel();
+  }
+
+  #checkInput(): void {
+    if (!this.#takesInput) {
+      throw new AGBError("the service takes no input for running programs; put it into the code", "NOT_OFFERED");
+    }
+  }
+}

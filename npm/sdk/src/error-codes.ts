@@ -1,0 +1,68 @@
+/** Written by `UPDATE_SNAPSHOTS=1 cargo test -p agb-core codes`, from the table in `crates/core/src/codes.rs`. */
+
+/** Codes of the native part. */
+export type CoreErrorCode =
+  /** What was given is no access to a session. */
+  | "BAD_ACCESS"
+  /** The endpoint is no host and no URL. */
+  | "BAD_ENDPOINT"
+  /** The `.env` file that was named cannot be read. */
+  | "BAD_ENV_FILE"
+  /** The time limit is no positive number of milliseconds. */
+  | "BAD_TIMEOUT"
+  /** Cancelled by the caller. */
+  | "CANCELLED"
+  /** The session was closed during the run. */
+  | "CLOSED"
+  /** A connection broke or fell silent; the run goes on and is looked for. */
+  | "CONNECTION_BROKEN"
+  /** The service closed the connection; the run goes on and is looked for. */
+  | "CONNECTION_CLOSED"
+  /** The service refused the connection; the run goes on and is looked for. */
+  | "CONNECTION_REFUSED"
+  /** No connection could be made; the run goes on and is looked for. */
+  | "CONNECTION_UNREACHED"
+  /** The connection was lost after the call or the code was sent: the outcome is unknown. */
+  | "INTERRUPTED"
+  /** The service does not know the session's token (any more). */
+  | "INVALID_TOKEN"
+  /** The local server did not start. */
+  | "LOCAL_SERVER_FAILED"
+  /** The service's answer cannot be read. */
+  | "MALFORMED"
+  /** There is no API key, or the one that there is cannot be sent. */
+  | "NO_API_KEY"
+  /** The program of the local server was not found. */
+  | "NO_LOCAL_SERVER"
+  /** The service gave the session no WebSocket. */
+  | "NO_STREAMING"
+  /** The session, image or tool does not exist (any more). */
+  | "NOT_FOUND"
+  /** The service does not offer the extension that this takes. */
+  | "NOT_OFFERED"
+  /** The service cannot do this at all. */
+  | "NOT_SUPPORTED"
+  /** More output waited unread than is allowed. */
+  | "OVERFLOW"
+  /** The service broke the protocol. */
+  | "PROTOCOL"
+  /** The service understood and said no, without a code of its own. */
+  | "REFUSED"
+  /** The service ended the run with an error. */
+  | "REMOTE"
+  /** The run is followed in this session already. */
+  | "RUN_TAKEN"
+  /** The session was closed before. */
+  | "SESSION_CLOSED"
+  /** The service made no session and did not say why. */
+  | "SESSION_NOT_CREATED"
+  /** The time limit passed. */
+  | "TIMED_OUT"
+  /** Too much code waits to be sent. */
+  | "TOO_MUCH_UNSENT"
+  /** The service does not accept the key, or not for this. */
+  | "UNAUTHORIZED"
+  /** No language that sessions run. */
+  | "UNKNOWN_LANGUAGE"
+  /** No connection could be made: nothing was sent. */
+  | "UNREACHABLE";
