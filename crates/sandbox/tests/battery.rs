@@ -495,8 +495,7 @@ fn an_image_below_tmp_is_shown_and_follows_no_link(world: &World) {
             let refusal = if level.has_namespaces() { libc::EROFS } else { libc::EACCES };
             assert_eq!(text, format!("image\n{refusal}\n"), "{level}");
             // In a /tmp that the session shares, there is a link now where the image's folder was.
-            let again = world.spawn(&policy, &Command::new("/usr/bin/true"));
-            match again {
+            match world.spawn(&policy, &Command::new("/usr/bin/true")) {
                 Ok(_) => assert!(!shared || !level.has_namespaces(), "{level}: a link was followed"),
                 Err(SpawnError::Failed { stage: Stage::Mount, errno, .. }) => {
                     assert!(shared && [libc::ENOTDIR, libc::ELOOP].contains(&errno), "{level}: {errno}");
