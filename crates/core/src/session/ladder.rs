@@ -53,7 +53,7 @@ impl Session {
             Phase::Detached => {
                 run.phase = Phase::Sent;
                 run.interruptions = run.interruptions.saturating_add(1);
-                self.runs.append(id, |unread| unread.push_event(StreamEvent::Reconnected));
+                self.remark(id, StreamEvent::Reconnected);
                 self.arm(id);
             }
             Phase::Cancelling => self.say(id, |address| address.cancel()), // the first one may have been lost
