@@ -141,6 +141,10 @@ pub struct Limits {
     /// And beyond that in a file in the session's folder. 64 MiB: five minutes of 200 KiB a second. What does not fit
     /// either makes the program wait.
     pub replay_spool: u64,
+    /// How many may watch one run beside its owner, and how many runs one of their connections may watch. 32: a class
+    /// looks on, and an event is handed to all of them before the next one is taken. What a run keeps for them, however
+    /// many they are, is as much again as `replay_memory`.
+    pub max_watchers: usize,
     /// The largest `window` a client gets. 16 MiB is a tenth of a second of the fastest program on the fastest link.
     pub max_window: u64,
     /// Frame to a client that asked for no extension. The published Python client closes the connection above 1 MiB.
@@ -196,6 +200,7 @@ impl Default for Limits {
             unwatched_time: Duration::from_secs(300),
             replay_memory: 2 * MIB,
             replay_spool: 64 * MIB as u64,
+            max_watchers: 32,
             max_window: 16 * MIB as u64,
             max_frame: MIB - 1,
             max_extended_frame: 16 * MIB,

@@ -199,6 +199,7 @@ impl Connection {
                 }
                 Ready::Lost(run, why) => {
                     if self.shown.remove(run.id()).is_some() {
+                        run.unwatch(&self.ready); // it may have come back before it heard
                         return Some(failed(run.id(), why));
                     }
                 }
@@ -233,14 +234,15 @@ impl Connection {
                 Ok(())
             }
             Request::Start { invocation, start, .. } => self.start(invocation, start),
-            Request::Cancel { invocation } => {
-                if self.pass.may_run().is_ok()
-                    && let Some(run) = self.session.run(&invocation)
-                {
-                    run.interrupt();
+            Request::Cancel { invocation } => match self.pass.may_run() {
+                Ok(()) => {
+                    if let Some(run) = self.session.run(&invocation) {
+                        run.interrupt();
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
+                Err(_) => self.stop_watching(&invocation),
+            },
             Request::Ack { invocation, seq } => {
                 // Not only of those that are shown: the last acknowledgement comes behind the end.
                 if let Some(run) = self.shown.get(&invocation).cloned().or_else(|| self.session.run(&invocation)) {
@@ -250,10 +252,17 @@ impl Connection {
             }
             Request::Resume { invocation, after_seq, window } => self.resume(invocation, after_seq, window),
             Request::Stdin { invocation, data, eof } => {
-                if self.pass.may_run().is_ok()
-                    && let Some(run) = self.session.run(&invocation)
-                {
-                    run.take_stdin(data, eof);
+                match self.pass.may_run() {
+                    Ok(()) => {
+                        if let Some(run) = self.session.run(&invocation) {
+                            run.take_stdin(data, eof);
+                        }
+                    }
+                    Err(denied) if self.shown.contains_key(&invocation) => {
+                        let reply = Reply { invocation: &invocation, source: DEFAULT_TARGET, seq: None, time: None };
+                        self.replies.push_back(reply.input_refused(&denied.to_string()).into());
+                    }
+                    Err(_) => {}
                 }
                 Ok(())
             }
@@ -273,7 +282,7 @@ impl Connection {
             return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
         }
         let is_shown = self.shown.contains_key(&invocation);
-        if is_shown && !start.resume {
+        if is_shown && !start.resume && self.pass.may_run().is_ok() {
             // The same start once more: it is under way.
             return Ok(());
         }
@@ -282,7 +291,12 @@ impl Connection {
         let wishes = Wishes::of(&start, limits);
         let started = match self.pass.may_run() {
             Ok(()) => self.session.start(&invocation, wishes, start),
-            Err(denied) => Err(failure("NotAllowed", denied.to_string()).into()),
+            Err(denied) => {
+                if let Some(run) = self.shown.remove(&invocation) {
+                    run.unwatch(&self.ready); // what follows is the end under this id
+                }
+                Err(failure("NotAllowed", denied.to_string()).into())
+            }
         };
         match started {
             Ok(Started::Now(run)) => self.show_run(run, 0, wishes.window),
@@ -302,6 +316,9 @@ impl Connection {
         self.answers_pings = true;
         let limits = &self.session.config().limits;
         match self.session.run(&invocation) {
+            Some(run) if self.pass.may_run().is_err() => {
+                self.watch(run, after, window.map(|window| window.min(limits.max_window)))
+            }
             Some(run) => self.show_run(run, after, window.map(|window| window.min(limits.max_window))),
             None => {
                 let kept = limits.resume_retention.as_secs_f64();
@@ -320,6 +337,35 @@ impl Connection {
             }
             Err(reason) => self.fail(run.id(), &reason.to_string()),
         }
+    }
+
+    /// Shows a run beside its viewer.
+    fn watch(&mut self, run: Arc<Run>, after: u64, window: Option<u64>) -> Result<(), End> {
+        let most = self.session.config().limits.max_watchers;
+        if self.shown.len() >= most && !self.shown.contains_key(run.id()) {
+            let message =
+                format!("this connection watches {most} runs already: have the server allow more (--max-watchers)");
+            return self.fail(run.id(), &message);
+        }
+        match run.watch(&self.ready, after, window) {
+            Ok(()) => {
+                // The program may be silent for long: its watcher hears that it is there.
+                self.replies.push_back(run::watching(run.id()).into());
+                self.shown.insert(run.id().to_owned(), run);
+                Ok(())
+            }
+            Err(reason) => self.fail(run.id(), &reason.to_string()),
+        }
+    }
+
+    /// A watcher has cancelled: that ends what it sees, and nothing else.
+    fn stop_watching(&mut self, invocation: &str) -> Result<(), End> {
+        let Some(run) = self.shown.remove(invocation) else { return Ok(()) };
+        run.unwatch(&self.ready);
+        self.fail(
+            invocation,
+            "the watching has ended and the run goes on: an access with the scope \"read\" cancels nothing",
+        )
     }
 
     fn fail(&mut self, invocation: &str, message: &str) -> Result<(), End> {

@@ -218,6 +218,9 @@ struct LimitArgs {
     /// And beyond that in a file; then the program waits.
     #[arg(long, default_value_t = Limits::default().replay_spool, value_name = "BYTES")]
     replay_spool: u64,
+    /// How many may watch one run beside its owner, and how many runs one of their connections may watch.
+    #[arg(long, default_value_t = Limits::default().max_watchers, value_name = "N")]
+    max_watchers: usize,
     /// The largest flow-control window that a client gets.
     #[arg(long, default_value_t = Limits::default().max_window, value_name = "BYTES")]
     max_window: u64,
@@ -379,6 +382,7 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         unwatched_time: duration("--unwatched-time", args.unwatched_time)?,
         replay_memory: args.replay_memory,
         replay_spool: args.replay_spool,
+        max_watchers: args.max_watchers,
         max_window: args.max_window,
         max_frame: args.max_frame,
         max_extended_frame: args.max_extended_frame,

@@ -10,6 +10,8 @@
 //!                             └─ file, where the log asks for it
 //! ```
 //!
+//! Beside the viewer others may watch: they see what it is shown and change nothing ([`watchers`]).
+//!
 //! A run has one viewer at a time: the newest. When its viewer goes, a run that was started with `resume` goes on for a
 //! while without one; any other is abandoned: its program is interrupted, what it still says is dropped. The keeper ends
 //! with the program, or when a run that can be resumed has been over for long enough.
@@ -22,6 +24,8 @@ pub(crate) mod outcome;
 mod ready;
 mod replay;
 mod spool;
+mod tail;
+mod watchers;
 mod window;
 
 use std::path::PathBuf;
@@ -29,7 +33,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agb_core::result::RunStatus;
-use agb_core::wire::service::StartRun;
+use agb_core::wire::DEFAULT_TARGET;
+use agb_core::wire::service::{Reply, StartRun};
 use agb_kernel::{Cell, ExecutionControl, Kernel, StdinError};
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
@@ -43,6 +48,8 @@ use self::outcome::Stop;
 pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
 use self::spool::Spool;
+use self::watchers::{OWNER_LEFT, Watchers};
+use crate::EXTENSIONS;
 use crate::config::Limits;
 use crate::metrics::RunMeter;
 use crate::network::Advisor;
@@ -53,6 +60,10 @@ pub(crate) struct Run {
     wishes: Wishes,
     control: ExecutionControl,
     times: Times,
+    /// How many may watch.
+    max_watchers: usize,
+    /// How much is kept for those who watch, bytes.
+    tail: usize,
     state: Mutex<State>,
     /// Tells the keeper that the state has changed.
     changed: Notify,
@@ -63,6 +74,7 @@ struct State {
     viewer: Option<Arc<ReadyRuns>>,
     /// Whether the viewer's queue holds this run, so that it does so once.
     queued: bool,
+    watchers: Watchers,
     /// Why the program was told to stop.
     stop: Option<Stop>,
     /// The program has ended.
@@ -135,6 +147,7 @@ impl Run {
             log,
             viewer: None,
             queued: false,
+            watchers: Watchers::default(),
             stop: None,
             ended: false,
             idle_since: Instant::now(),
@@ -146,6 +159,8 @@ impl Run {
             wishes,
             control: execution.control(),
             times: Times { unwatched: limits.unwatched_time, retention: limits.resume_retention },
+            max_watchers: limits.max_watchers,
+            tail: limits.replay_memory,
             state: Mutex::new(state),
             changed: Notify::new(),
         });
@@ -226,12 +241,12 @@ impl Run {
         Ok(())
     }
 
-    /// The next event for the viewer, if that is who asks. The run keeps its place in the viewer's queue while it has
+    /// The next event for the viewer or a watcher, if that is who asks. The run keeps its place in the viewer's queue while it has
     /// more.
     pub(crate) fn show(self: &Arc<Self>, viewer: &Arc<ReadyRuns>) -> Option<Shown> {
         let mut state = self.state();
         if !is(&state.viewer, viewer) {
-            return None;
+            return self.show_to_watcher(&mut state, viewer);
         }
         let shown = state.log.show();
         state.queued = false;
@@ -245,8 +260,12 @@ impl Run {
 
     /// The viewer has taken every event up to `seq`.
     pub(crate) fn acknowledge(self: &Arc<Self>, viewer: &Arc<ReadyRuns>, seq: u64) {
-        if is(&self.state().viewer, viewer) {
+        let mut state = self.state();
+        if is(&state.viewer, viewer) {
+            drop(state);
             self.acknowledge_all(seq);
+        } else {
+            self.acknowledge_of_watcher(&mut state, viewer, seq);
         }
     }
 
@@ -258,21 +277,24 @@ impl Run {
         self.wake_keeper(&mut state);
     }
 
-    /// The viewer goes. A run that is not kept is interrupted, and what it still says is dropped.
-    pub(crate) fn leave(&self, viewer: &Arc<ReadyRuns>) {
+    /// The viewer goes. A run that is not kept is interrupted, and what it still says is dropped. Whoever only watches may
+    /// go without any of that.
+    pub(crate) fn leave(self: &Arc<Self>, viewer: &Arc<ReadyRuns>) {
         let mut state = self.state();
         if !is(&state.viewer, viewer) {
-            return;
+            drop(state);
+            return self.unwatch(viewer);
         }
         state.viewer = None;
         state.idle_since = Instant::now();
         if self.wishes.resume {
             state.log.detach();
+            self.announce_to_watchers(&mut state);
             drop(state);
             self.changed.notify_one();
         } else {
             drop(state);
-            self.abandon();
+            self.abandon(OWNER_LEFT);
         }
     }
 
@@ -282,8 +304,12 @@ impl Run {
         self.changed.notify_one();
     }
 
-    fn abandon(&self) {
-        self.state().log.abandon();
+    /// Nobody can be shown what comes, and those who watch hear why.
+    fn abandon(self: &Arc<Self>, why: &'static str) {
+        let mut state = self.state();
+        state.log.abandon();
+        self.dismiss_watchers(&mut state, why);
+        drop(state);
         self.changed.notify_one();
         self.stop(Stop::Client);
     }
@@ -303,7 +329,7 @@ impl Run {
         self.announce(&mut state);
     }
 
-    /// Puts the run into its viewer's queue when there is something to show and it is not there yet.
+    /// Puts the run into its viewer's queue, and the watchers', when there is something to show and it is not there yet.
     fn announce(self: &Arc<Self>, state: &mut State) {
         if !state.queued
             && state.log.is_readable()
@@ -312,6 +338,7 @@ impl Run {
             viewer.push(Ready::Run(Arc::clone(self)));
             state.queued = true;
         }
+        self.announce_to_watchers(state);
     }
 
     fn wake_keeper(&self, state: &mut State) {
@@ -340,6 +367,11 @@ pub(crate) fn refusal(id: &str, wishes: Wishes, limits: &Limits, failure: RunFai
     log.push(Event::Error(failure));
     log.push(Event::End(finish));
     std::iter::from_fn(|| log.show()).map(|shown| shown.text).collect()
+}
+
+/// The frame that tells a watcher that it watches. It has no number: it is no event of the run.
+pub(crate) fn watching(id: &str) -> String {
+    Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None }.accepted(EXTENSIONS)
 }
 
 fn new_log(id: &str, wishes: Wishes, limits: &Limits) -> Log {

@@ -121,6 +121,20 @@ export class Code {
    * const run = session.code.attach(id, { afterSeq }); // run.id, and event.seq of the last event that was seen
    * ```
    *
+   * With an access of the scope `read` ({@link Session.attach}) it watches a run, which stays its owner's: neither the
+   * owner nor the program waits for those who watch, and cancelling, leaving the loop or writing stops nothing but the
+   * watching.
+   *
+   * ```ts
+   * const { access } = await session.browserAccess({ scope: "read" }); // the owner hands on access and run.id
+   * for await (const event of Session.attach(access).code.attach(id)) console.log(event);
+   * ```
+   *
+   * With `afterSeq` 0 it begins with the oldest event that is kept, which is not the first one where the owner has taken
+   * some (its `seq` tells); from any other number on it is all or an error. Whoever is too slow for what the service
+   * keeps ends with the status `failed` and the reason, and may attach anew. A run of a client without the extension
+   * `resume` is watched from its next event on, while its owner stays.
+   *
    * The result counts from there: its `logs` and `results` are of what came here. A run that the service does not know
    * (any more), or a service that keeps none, ends it with the status `failed` and says so.
    *

@@ -79,7 +79,7 @@ export interface StreamOptions extends FollowOptions {
 
 /** Options of {@link Code.attach}. */
 export interface AttachOptions extends FollowOptions {
-  /** Everything behind the event with this `seq` comes; default 0, which is all that the service still has. */
+  /** Everything behind the event with this `seq` comes; default 0, which is all that the service still has (`seq` tells where that begins). */
   readonly afterSeq?: number | undefined;
 }
 

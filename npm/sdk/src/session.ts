@@ -31,7 +31,7 @@ export interface SessionAccess {
   readonly token: string;
   /** When it ends, as in `2026-11-23T04:00:00Z`. Renewed with {@link AccessOptions.renew}. */
   readonly expiresAt: string;
-  /** `run` to run code; `read` only to watch. */
+  /** `run` to run code; `read` only to watch, by {@link Code.attach}. */
   readonly scope: "run" | "read";
   readonly extensions?: readonly string[];
   readonly target?: string;
@@ -45,7 +45,10 @@ export interface AccessResult extends ApiResult {
 
 /** Options of {@link Session.browserAccess}. */
 export interface AccessOptions {
-  /** What its holder may do: `run` (default) code, or only `read` what others run. */
+  /**
+   * What its holder may do: `run` (default) code, or only `read` what others run: watch a run with {@link Code.attach},
+   * by the `run.id` that its owner hands on.
+   */
   readonly scope?: "run" | "read" | undefined;
   /** How long it lasts, seconds; the service's default is 15 minutes. */
   readonly lastsS?: number | undefined;

@@ -111,7 +111,10 @@ impl ApiError {
             Self::Busy(Busy::Stopping) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::Busy(_) => ("LimitExceeded.Runs", Status::TOO_MANY_REQUESTS),
             Self::NoRun(_) => ("InvalidRun.NotFound", Status::NOT_FOUND),
-            Self::NoReplay(NoReplay::Forgotten { .. }) => ("InvalidRun.Forgotten", Status::GONE),
+            Self::NoReplay(NoReplay::Forgotten { .. } | NoReplay::Missed { .. } | NoReplay::Over) => {
+                ("InvalidRun.Forgotten", Status::GONE)
+            }
+            Self::NoReplay(NoReplay::Crowded { .. }) => ("LimitExceeded.Watchers", Status::TOO_MANY_REQUESTS),
             Self::NoReplay(_) => ("InvalidRun.Position", Status::CONFLICT),
             Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),

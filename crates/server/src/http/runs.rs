@@ -1,7 +1,8 @@
 //! A run over plain HTTP, for networks that let no WebSocket through (extension `http`).
 //!
 //! It is the same run as over a WebSocket: the same id, the same numbers, one viewer at a time. A `POST` says what a
-//! message would say, as often as it takes; a `GET` is the run's viewer for as long as it lasts.
+//! message would say, as often as it takes; a `GET` is the run's viewer for as long as it lasts, or with an access that
+//! only reads a watcher.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use super::link::{Entry, enter};
 use super::params::Params;
 use crate::access::Pass;
 use crate::connection::MAX_INVOCATION;
-use crate::run::{Ready, ReadyRuns, Run, Wishes};
+use crate::run::{Ready, ReadyRuns, Run, Wishes, watching};
 use crate::server::Shared;
 use crate::session::{NotStarted, Session};
 
@@ -43,7 +44,13 @@ pub(super) async fn say(
             }
             session.start(&invocation, Wishes::of(&start, &shared.config.limits), start)?;
         }
-        Request::Ack { invocation, seq } => run(&session, &invocation)?.acknowledge_all(seq),
+        Request::Ack { invocation, seq } => {
+            let run = run(&session, &invocation)?;
+            // Whoever only watches has nothing to free: its stream is paced by TCP alone.
+            if pass.may_run().is_ok() {
+                run.acknowledge_all(seq);
+            }
+        }
         Request::Cancel { invocation } => {
             pass.may_run()?;
             run(&session, &invocation)?.interrupt();
@@ -74,8 +81,16 @@ pub(super) async fn watch(
     session.touch();
     let run = run(&session, &invocation)?;
     let ready = Arc::new(ReadyRuns::default());
-    run.attach(&ready, after, window)?;
-    let viewer = Viewer { run, ready, pass, is_over: false };
+    let mut greeting = None;
+    match pass.may_run() {
+        Ok(()) => run.attach(&ready, after, window)?,
+        // No window: an acknowledgement does not say whose it is. A stream that is not read waits by itself.
+        Err(_) => {
+            run.watch(&ready, after, None)?;
+            greeting = Some(watching(run.id()));
+        }
+    }
+    let viewer = Viewer { run, ready, pass, greeting, is_over: false };
     let events = stream::unfold(viewer, async |mut viewer| {
         let frame = viewer.next().await?;
         Some((Ok::<_, Infallible>(Event::default().data(frame)), viewer))
@@ -94,12 +109,17 @@ struct Viewer {
     run: Arc<Run>,
     ready: Arc<ReadyRuns>,
     pass: Pass,
+    /// What comes before the events.
+    greeting: Option<String>,
     is_over: bool,
 }
 
 impl Viewer {
     /// The next frame; `None` when no more can come.
     async fn next(&mut self) -> Option<String> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
         while !self.is_over {
             match self.ready.pop() {
                 Some(Ready::Run(run)) => {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::event::{Event, Origin, Stream};
 use super::outcome::{self, Ended, Stop};
-use super::replay::Job;
+use super::replay::{Block, Job, Page};
 use super::spool::Spool;
 use super::{Ready, Run, State, Times};
 use crate::metrics::RunMeter;
@@ -18,6 +18,9 @@ use crate::network::Advisor;
 
 /// A disk that took nothing is asked again after so long.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What viewers hear then, for good.
+const DISK_LOST: &str = "the server's disk has lost what the run had said";
 
 /// What a keeper does next.
 struct Turn {
@@ -48,6 +51,9 @@ pub(super) async fn keep<B, K>(
             retry_at = run.work(job, &mut spool).await;
             continue;
         }
+        if let Some(block) = run.watchers_block() {
+            run.read_for_watchers(block, &spool).await;
+        }
         if over && busy.is_none() {
             break;
         }
@@ -74,6 +80,7 @@ pub(super) async fn keep<B, K>(
             () = until(wake) => {}
         }
     }
+    run.close_file();
     drop(kept);
 }
 
@@ -178,12 +185,21 @@ impl Run {
                 }
                 tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk any more");
                 if let Some(viewer) = state.viewer.take() {
-                    viewer.push(Ready::Lost(Arc::clone(self), "the server's disk has lost what the run had said"));
+                    viewer.push(Ready::Lost(Arc::clone(self), DISK_LOST));
                 }
                 drop(state);
-                self.abandon();
+                self.abandon(DISK_LOST);
                 None
             }
         }
+    }
+
+    async fn read_for_watchers(self: &Arc<Self>, block: Block, spool: &Spool) {
+        let read = spool.read(block).await;
+        let page = read.as_ref().ok().and_then(|bytes| Page::decode(block, bytes));
+        if page.is_none() {
+            tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk for a watcher");
+        }
+        self.give_page(block, page);
     }
 }

@@ -9,7 +9,8 @@ use thiserror::Error;
 
 use super::event::{Event, Origin};
 use super::frame::Label;
-use super::replay::{Block, Job, Record, Replay, ReplayLimits};
+use super::replay::{Block, Job, Page, Record, Records, Replay, ReplayLimits};
+use super::tail::Tail;
 use super::window::Window;
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
@@ -28,7 +29,8 @@ pub(crate) const MAX_CHUNK: usize = 64 * 1024;
 /// * nothing is dropped, except by [`Log::abandon`] and, from the replay, by acknowledgements;
 /// * [`Event::End`] is the last event; what is pushed after it is ignored;
 /// * while [`Log::has_room`] is false nothing should be pushed; one event more than the limit is kept then;
-/// * with a viewer the replay holds what it was shown; without one it takes what comes.
+/// * with a viewer the replay holds what it was shown; without one it takes what comes;
+/// * those who watch beside the viewer see numbered events only: what the viewer was shown, or, without one, what came.
 #[derive(Debug)]
 pub(crate) struct Log {
     label: Label,
@@ -39,6 +41,8 @@ pub(crate) struct Log {
     /// No chunk is larger: one that has its number cannot be cut for a small window any more.
     largest: usize,
     replay: Option<Replay>,
+    /// The newest events, while somebody watches beside the viewer.
+    tail: Option<Tail>,
     /// The last number given.
     last: u64,
     /// The last number shown to the viewer.
@@ -77,6 +81,25 @@ pub(crate) enum NoReplay {
     Forgotten { acked: u64 },
     #[error("the run has {last} events so far: resume with an afterSeq of at most {last}")]
     Ahead { last: u64 },
+    #[error(
+        "what followed event {after} is kept no longer; the oldest that is kept is {oldest}: watch from afterSeq 0"
+    )]
+    Missed { after: u64, oldest: u64 },
+    #[error("the run is over, and nothing of it is kept any more: there is nothing to watch")]
+    Over,
+    #[error("{most} others watch already: wait until one has gone, or have the server allow more (--max-watchers)")]
+    Crowded { most: usize },
+}
+
+/// What there is of an event for somebody who watches.
+#[derive(Debug)]
+pub(super) enum Look<'a> {
+    There(&'a Record),
+    InFile(Block),
+    /// It has not happened, or the viewer has not been shown it.
+    NotYet,
+    /// It is kept no longer.
+    Gone,
 }
 
 impl Log {
@@ -91,6 +114,7 @@ impl Log {
             window: None,
             largest: MAX_CHUNK,
             replay: replay.map(Replay::new),
+            tail: None,
             last: 0,
             cursor: 0,
             watched: true,
@@ -243,6 +267,65 @@ impl Log {
         self.closing = true;
     }
 
+    /// Where somebody begins to watch who has everything up to `after`, or nothing.
+    pub(super) fn watch_from(&self, after: u64) -> Result<u64, NoReplay> {
+        let oldest = self.oldest();
+        let is_over = self.ended && self.waiting.is_empty();
+        let cursor = if after == 0 { oldest - 1 } else { after };
+        if self.abandoned || is_over && cursor >= self.last {
+            return Err(NoReplay::Over);
+        }
+        if after > self.last {
+            return Err(NoReplay::Ahead { last: self.last });
+        }
+        if cursor + 1 < oldest {
+            return Err(NoReplay::Missed { after, oldest });
+        }
+        Ok(cursor)
+    }
+
+    /// The event with this number, for somebody who watches.
+    pub(super) fn look<'a>(&'a self, seq: u64, page: Option<&'a Page>) -> Look<'a> {
+        if seq > self.last {
+            return Look::NotYet;
+        }
+        let in_memory = page.and_then(|page| page.get(seq));
+        let in_memory = in_memory.or_else(|| self.tail.as_ref()?.get(seq));
+        if let Some(record) = in_memory.or_else(|| self.replay.as_ref()?.get(seq)) {
+            return Look::There(record);
+        }
+        match self.replay.as_ref().and_then(|replay| replay.block_of(seq)) {
+            Some(block) => Look::InFile(block),
+            None => Look::Gone,
+        }
+    }
+
+    /// Whether there is nothing behind this event, and will not be.
+    pub(super) fn is_all(&self, seq: u64) -> bool {
+        self.ended && self.waiting.is_empty() && seq == self.last
+    }
+
+    /// From now on the newest events are kept, up to `limit` bytes, whoever acknowledges them.
+    pub(super) fn keep_tail(&mut self, limit: usize) {
+        if self.tail.is_none() {
+            let newest = self.replay.as_ref().map_or_else(Records::default, |replay| replay.newest(self.last, limit));
+            self.tail = Some(Tail::new(limit, newest, self.last));
+            self.store();
+        }
+    }
+
+    /// Nobody watches any more.
+    pub(super) fn drop_tail(&mut self) {
+        self.tail = None;
+    }
+
+    /// The number of the oldest event that is kept; one more than the newest when none is.
+    fn oldest(&self) -> u64 {
+        let in_tail = self.tail.as_ref().map_or(self.last + 1, Tail::first);
+        let in_replay = self.replay.as_ref().map_or(self.last + 1, |replay| replay.acked() + 1);
+        in_tail.min(in_replay)
+    }
+
     /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
         self.waiting_bytes + self.replay.as_ref().map_or(0, Replay::memory)
@@ -286,9 +369,10 @@ impl Log {
         }
     }
 
-    /// While nobody looks, what waits goes into the replay once it is enough.
+    /// Without a viewer, what waits goes into the replay: at once when somebody watches, else once it is enough.
     fn store(&mut self) {
-        if self.watched || self.replay.is_none() || self.abandoned || self.waiting_bytes < self.limit {
+        let enough = self.tail.is_some() || self.waiting_bytes >= self.limit;
+        if self.watched || self.replay.is_none() || self.abandoned || !enough || self.waiting.is_empty() {
             return;
         }
         while self.number(self.largest, true).is_some() {}
@@ -307,6 +391,9 @@ impl Log {
         let record = Record { chunk, text: self.label.frame(self.last, time, event).into() };
         if let Some(replay) = &mut self.replay {
             replay.push(record.clone());
+        }
+        if let Some(tail) = &mut self.tail {
+            tail.push(record.clone());
         }
         Some(record)
     }

@@ -69,6 +69,13 @@ pub(super) enum Job {
     Read(Block),
 }
 
+/// A block that was read back, for those who watch beside the viewer.
+#[derive(Debug)]
+pub(super) struct Page {
+    first: u64,
+    records: Records,
+}
+
 /// A block that was read back is not what was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Damaged;
@@ -130,6 +137,27 @@ impl Replay {
         page.get(seq.checked_sub(*first)?)
     }
 
+    /// The part of the file that has this event.
+    pub(super) fn block_of(&self, seq: u64) -> Option<Block> {
+        self.blocks.iter().find(|block| (block.first..=block.last).contains(&seq)).copied()
+    }
+
+    /// The newest records, as far as they are in memory without a gap, up to about so many bytes.
+    pub(super) fn newest(&self, last: u64, limit: usize) -> Records {
+        let first = self.blocks.back().map_or(self.acked, |block| block.last) + 1;
+        let (mut from, mut bytes) = (last + 1, 0);
+        while from > first
+            && bytes < limit
+            && let Some(record) = self.get(from - 1)
+        {
+            bytes += RECORD + record.text.len();
+            from -= 1;
+        }
+        let mut records = Records::default();
+        (from..=last).filter_map(|seq| self.get(seq)).for_each(|record| records.push(record.clone()));
+        records
+    }
+
     /// Forgets everything up to `seq`.
     pub(super) fn acknowledge(&mut self, seq: u64) {
         while self.acked < seq {
@@ -149,9 +177,9 @@ impl Replay {
     /// What is to be done with the file now; `wanted` is what the viewer waits for.
     pub(super) fn next_job(&mut self, wanted: Option<u64>) -> Option<Job> {
         if let Some(seq) = wanted
-            && let Some(block) = self.blocks.iter().find(|block| (block.first..=block.last).contains(&seq))
+            && let Some(block) = self.block_of(seq)
         {
-            return Some(Job::Read(*block));
+            return Some(Job::Read(block));
         }
         let length = self.back.encoded() as u64;
         if self.back.bytes < BLOCK || self.stuck || self.writing || self.offset + length > self.limits.spool {
@@ -185,8 +213,8 @@ impl Replay {
 
     /// A block was read.
     pub(super) fn loaded(&mut self, block: Block, bytes: &[u8]) -> Result<(), Damaged> {
-        let page = Records::decode(bytes).filter(|page| page.len() == block.last + 1 - block.first).ok_or(Damaged)?;
-        self.page = Some((block.first, page));
+        let page = Page::decode(block, bytes).ok_or(Damaged)?;
+        self.page = Some((page.first, page.records));
         Ok(())
     }
 
@@ -205,9 +233,21 @@ impl Replay {
     }
 }
 
+impl Page {
+    /// `None`: the bytes are not what was written.
+    pub(super) fn decode(block: Block, bytes: &[u8]) -> Option<Self> {
+        let records = Records::decode(bytes).filter(|page| page.len() == block.last + 1 - block.first)?;
+        Some(Self { first: block.first, records })
+    }
+
+    pub(super) fn get(&self, seq: u64) -> Option<&Record> {
+        self.records.get(seq.checked_sub(self.first)?)
+    }
+}
+
 /// Records in memory, with the sum of their sizes.
 #[derive(Debug, Default)]
-struct Records {
+pub(super) struct Records {
     list: VecDeque<Record>,
     bytes: usize,
 }
@@ -217,20 +257,24 @@ impl Records {
         self.list.is_empty()
     }
 
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         self.list.len() as u64
     }
 
-    fn get(&self, at: u64) -> Option<&Record> {
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn get(&self, at: u64) -> Option<&Record> {
         self.list.get(usize::try_from(at).ok()?)
     }
 
-    fn push(&mut self, record: Record) {
+    pub(super) fn push(&mut self, record: Record) {
         self.bytes += RECORD + record.text.len();
         self.list.push_back(record);
     }
 
-    fn pop(&mut self) -> bool {
+    pub(super) fn pop(&mut self) -> bool {
         self.take().is_some()
     }
 

@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::error::Error as WsError;
 
 use crate::support::{KEY, PATIENCE, Reply, Socket, TestServer, TestSession, text_of};
 
-const PAGE: &str = "http://localhost:5173";
+pub(crate) const PAGE: &str = "http://localhost:5173";
 
 async fn grant(server: &TestServer, session: &TestSession, body: Value) -> Reply {
     let url = format!("{}/browserAccess", session.link_url);
@@ -18,12 +18,12 @@ async fn grant(server: &TestServer, session: &TestSession, body: Value) -> Reply
     Reply::of(request.send().await.expect("an answer")).await
 }
 
-async fn token(server: &TestServer, session: &TestSession, body: Value) -> String {
+pub(crate) async fn token(server: &TestServer, session: &TestSession, body: Value) -> String {
     grant(server, session, body).await.ok()["token"].as_str().expect("a token").to_owned()
 }
 
 /// Connects as a browser does: the token as a sub-protocol, the page's origin.
-async fn open(url: &str, token: &str, origin: &str) -> Result<Socket, u16> {
+pub(crate) async fn open(url: &str, token: &str, origin: &str) -> Result<Socket, u16> {
     let mut request = url.into_client_request().expect("a URL");
     let headers = request.headers_mut();
     let protocols = format!("agb.v1, agb.token.{token}");

@@ -21,3 +21,4 @@ mod shell;
 mod stdin;
 mod streaming;
 mod support;
+mod watch;

@@ -640,6 +640,26 @@ fn a_run_that_was_begun_elsewhere_is_continued() {
 }
 
 #[test]
+fn all_that_the_service_still_has_of_a_run_from_elsewhere_begins_where_it_says() {
+    let mut bench = Bench::new(everything());
+    let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 0)).unwrap();
+    bench.open();
+    bench.say("elsewhere", &json!({ "phase": "event", "eventType": "accepted", "extensions": [] }));
+    for second in 1..=100 {
+        bench.pass_until(at(second * 10_000));
+        bench.input(Input::Alive); // its program is silent, and it was answered for
+    }
+    bench.chunk("elsewhere", Some(7), "late");
+    bench.chunk("elsewhere", Some(7), "twice");
+    bench.chunk("elsewhere", Some(8), "next");
+    assert_eq!(bench.read(id).stdout.concat(), "latenext");
+    // Only where it begins is the service's affair.
+    bench.chunk("elsewhere", Some(10), "gap");
+    let violation = Violation::Gap { expected: 9, got: 10 };
+    assert_eq!(bench.read(id).end, Some(Err(RunError::Protocol(violation))));
+}
+
+#[test]
 fn a_service_that_does_not_answer_for_a_run_from_elsewhere_is_not_waited_for() {
     let mut bench = Bench::new(everything());
     let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 0)).unwrap();
