@@ -143,6 +143,9 @@ impl Run {
         if wishes.extended {
             log.push(Event::Accepted);
         }
+        if wishes.resume {
+            log.detach(); // its viewer comes by another call, or never
+        }
         let state = State {
             log,
             viewer: None,
