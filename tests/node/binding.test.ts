@@ -373,6 +373,24 @@ describe("a stream", () => {
     assert.equal(result.error?.name, "UnknownLanguage");
   });
 
+  test("that cannot be streamed is made by one plain call, and says so first", async () => {
+    service.refusesSockets = true;
+    const made = await session().finally(() => (service.refusesSockets = false));
+    const { pieces, result } = await collect(made, "called_once()");
+    const [kind, word] = pieces.shift()!;
+    assert.equal(kind, "event");
+    const { message, ...rest } = word as { message: string };
+    assert.deepEqual(rest, { type: "disconnected", code: "NO_STREAMING" });
+    assert.match(message, /HTTP status 400.*plain call/);
+    assert.deepEqual(pieces.slice(0, 2), [["out", "grün\n"], ["err", "x"]]);
+    assert.equal((pieces[2]?.[1] as { type: string }).type, "result");
+    assert.equal(pieces.length, 3);
+    assert.deepEqual([result.success, result.requestId, result.errorMessage], [true, "r-1", ""]);
+    assert.deepEqual(logsOf(result), [["out", "grün\n"], ["err", "x"]]);
+    const calls = service.requests.filter(({ body }) => JSON.stringify(body).includes("called_once()"));
+    assert.deepEqual(calls.map(({ path }) => path.split("?")[0]), ["/mcp"]);
+  });
+
   test("shares one socket with the others of its session", async () => {
     service.onRun = async (run) => {
       run.chunk("out", run.code);

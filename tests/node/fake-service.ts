@@ -61,6 +61,8 @@ export class FakeService {
   readonly requests: SeenRequest[] = [];
   /** WebSockets that were opened. */
   sockets = 0;
+  /** New sessions get a WebSocket that is refused, as behind a proxy that lets none through. */
+  refusesSockets = false;
   onRun: (run: Served) => Promise<void> = async (run) => run.end();
   readonly #http: Server;
   readonly #ws: WebSocketServer;
@@ -118,7 +120,7 @@ export class FakeService {
       body: { requestId: "r-1", code: "InvalidMcpSession.NotFound", message: "session not found", success: false },
     };
     if (path.startsWith("/mcp/createSession")) {
-      const wsUrl = `${this.endpoint.replace("http", "ws")}/ws?t=query-SECRET`;
+      const wsUrl = `${this.endpoint.replace("http", "ws")}/${this.refusesSockets ? "refused" : "ws"}?t=query-SECRET`;
       return fine({ sessionId: "s-1", success: true, wsUrl, token: "tok-SECRET", toolList: "[]" });
     }
     if (path.startsWith("/mcp/getSession")) {

@@ -139,13 +139,16 @@ impl<'a> RunBuilder<'a> {
     /// Starts the run over the session's WebSocket. Call it inside a tokio runtime; elsewhere the run waits until it is
     /// read in one.
     ///
+    /// Where the session has no way to stream or none gets through, the run is made by a plain call while it is read
+    /// ([`RunEvent::Unstreamed`](crate::RunEvent::Unstreamed)), but never when any of it may have been sent, nor when
+    /// input could be given to it ([`stdin`](Self::stdin)), which a call cannot carry.
+    ///
     /// # Errors
-    /// [`Error::Language`], [`Error::Rejected`], [`Error::NoStreaming`]: nothing has been sent. What goes wrong later is
-    /// in the run's result.
+    /// [`Error::Language`], [`Error::Rejected`]: nothing has been sent. What goes wrong later is in the run's result.
     pub fn stream(self) -> Result<Run, Error> {
         let kept = self.kept;
-        let connection = self.session.connection()?;
-        Ok(connection.start(self.into_request()?.0, kept)?)
+        let (request, session) = self.into_request()?;
+        session.start(request, kept)
     }
 
     fn into_request(self) -> Result<(RunRequest, &'a Session), Error> {

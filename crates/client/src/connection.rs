@@ -1,15 +1,17 @@
 //! A session's one connection, as its handles hold it.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use agb_core::{Rejected, RunRequest, Session};
+use agb_core::{Batch, Rejected, RunId, RunRequest, Session, State};
 
 use crate::drive::{Dialer, Follower, Shared};
+use crate::plain::PlainCall;
 use crate::run::{Kept, Run};
 
 /// Shared by a session's handles and its runs; the last one to go closes the socket.
 pub(crate) struct Connection {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Connection {
@@ -17,14 +19,20 @@ impl Connection {
         Arc::new(Self { shared: Arc::new(Shared::new(session, dialer, follower)) })
     }
 
-    /// Starts a run. Opens the socket if there is none; two first runs at once open one.
-    pub(crate) fn start(self: &Arc<Self>, request: RunRequest, kept: Kept) -> Result<Run, Rejected> {
+    /// Starts a run. Opens the socket if there is none; two first runs at once open one. `call` is made where the run
+    /// cannot be sent.
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        request: RunRequest,
+        kept: Kept,
+        call: Option<PlainCall>,
+    ) -> Result<Run, Rejected> {
         let (id, invocation) = self.shared.with(|session, now| {
             let id = session.run(now, request)?;
             kept.tell(session, id);
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
-        Ok(Run::new(Arc::clone(self), id, invocation, kept))
+        Ok(Run::new(Some(Wire::new(self, id)), invocation, kept, call))
     }
 
     /// Continues a run that was begun elsewhere.
@@ -34,11 +42,7 @@ impl Connection {
             kept.tell(session, id);
             Ok(id)
         })?;
-        Ok(Run::new(Arc::clone(self), id, invocation.to_owned(), kept))
-    }
-
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.shared
+        Ok(Run::new(Some(Wire::new(self, id)), invocation.to_owned(), kept, None))
     }
 
     /// Ends all runs and closes the socket, for good.
@@ -50,5 +54,46 @@ impl Connection {
 impl Drop for Connection {
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// One run's place on its session's connection.
+#[derive(Clone)]
+pub(crate) struct Wire {
+    connection: Arc<Connection>,
+    id: RunId,
+}
+
+impl Wire {
+    fn new(connection: &Arc<Connection>, id: RunId) -> Self {
+        Self { connection: Arc::clone(connection), id }
+    }
+
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Batch> {
+        self.connection.shared.poll_read(cx, self.id)
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.connection.shared.with(|session, now| session.cancel(now, self.id));
+    }
+
+    pub(crate) fn write(&self, text: Option<&str>) {
+        self.connection.shared.with(|session, now| session.write(now, self.id, text));
+    }
+
+    /// Nobody will read the run.
+    pub(crate) fn abandon(&self) {
+        self.connection.shared.abandon(self.id);
+    }
+
+    /// The session was closed here, for good.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.connection.shared.with(|session, _| session.state()) == State::Closed
+    }
+}
+
+impl std::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Wire").field(&self.id).finish()
     }
 }

@@ -42,7 +42,7 @@ pub enum Error {
     /// The run was not taken; nothing was sent.
     #[error(transparent)]
     Rejected(#[from] Rejected),
-    /// The service gave the session no WebSocket.
+    /// The service gave the session no WebSocket: nothing can be followed there, and no input given.
     #[error("the session cannot stream: the service gave it no wsUrl; run without streaming")]
     NoStreaming,
     /// The session was taken up with an access, which opens it and nothing else.

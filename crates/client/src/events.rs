@@ -47,7 +47,7 @@ impl EventLink {
                 Ok((calls, stream)) => (calls, stream),
                 Err(loss) => return tell(&signals, id, Signal::Lost(loss)).await,
             };
-            let opened = match calls.open(stream).await {
+            let opened = match calls.open(stream, id, &signals).await {
                 Ok(response) => response,
                 Err(loss) => return tell(&signals, id, Signal::Lost(loss)).await,
             };
@@ -102,9 +102,10 @@ impl Calls {
         Ok((Self { client, say, headers: request.headers }, Opening { url, first }))
     }
 
-    async fn open(&self, opening: Opening) -> Result<Response, Loss> {
+    async fn open(&self, opening: Opening, id: LinkId, signals: &Signals) -> Result<Response, Loss> {
         if let Some(first) = opening.first {
             self.say(first).await?;
+            tell(signals, id, Signal::Alive).await; // the run is begun: whatever becomes of the stream, it was sent
         }
         self.send(self.client.get(opening.url)).await
     }

@@ -10,23 +10,28 @@ use std::task::{Context, Poll};
 use agb_core::result::{Execution, ResultRoom, RichResult};
 use agb_core::{Batch, Loss, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent};
 use futures_util::Stream;
+use futures_util::future::AbortHandle;
 
-use crate::connection::Connection;
+use crate::connection::Wire;
 use crate::log::Log;
+use crate::plain::PlainCall;
 
 /// A run that is going on, as a [`Stream`] of what it yields.
 ///
 /// Nothing is lost by reading slowly: what is not read is held back, up to the program's own writes where the service
 /// knows `flow`. Dropping it stops the program where the service can, and ends it here in any case; nothing of it is
-/// run again.
+/// run again. Where no stream gets through and nothing was sent, it is made by a plain call
+/// ([`RunEvent::Unstreamed`]).
 ///
 /// There are two ways to read, and they may be mixed: the stream, an owned string a chunk, and
 /// [`next_batch`](Self::next_batch), which costs an allocation per 32 KiB. Either way ends with
 /// [`finish`](Self::finish).
 #[must_use = "a run that is dropped is cancelled"]
 pub struct Run {
-    connection: Arc<Connection>,
-    id: RunId,
+    /// Its place on the session's connection; `None` where the session has none.
+    wire: Option<Wire>,
+    /// The last rung, where there may be one.
+    call: Option<PlainCall>,
     invocation: String,
     /// What the stream has taken in and not given out.
     pending: VecDeque<(RunEvent, Option<Stamp>)>,
@@ -87,13 +92,17 @@ pub enum RunEvent {
     Interrupted(Loss),
     /// It was found again; nothing is missing.
     Reconnected,
+    /// No stream gets through, for this reason, and nothing of the run was sent: it is made by a plain call, and what it
+    /// prints comes at its end. The stable code is [`NO_STREAMING`](agb_core::codes::NO_STREAMING).
+    Unstreamed(Loss),
 }
 
 impl Run {
-    pub(crate) fn new(connection: Arc<Connection>, id: RunId, invocation: String, kept: Kept) -> Self {
+    /// Without a `wire` it has a `call` that is begun.
+    pub(crate) fn new(wire: Option<Wire>, invocation: String, kept: Kept, call: Option<PlainCall>) -> Self {
         Self {
-            connection,
-            id,
+            wire,
+            call,
             invocation,
             pending: VecDeque::new(),
             stamp: Stamp::default(),
@@ -125,7 +134,7 @@ impl Run {
         if self.end.is_some() {
             return Poll::Ready(None);
         }
-        let Poll::Ready(mut batch) = self.connection.shared().poll_read(cx, self.id) else { return Poll::Pending };
+        let Poll::Ready(mut batch) = self.poll_source(cx) else { return Poll::Pending };
         self.end = batch.take_end();
         if self.end.is_some() {
             self.end_stamp = batch.end_stamp();
@@ -142,6 +151,25 @@ impl Run {
         let batch = Arc::new(batch);
         self.log.keep(&batch);
         Poll::Ready(if batch.is_empty() { None } else { Some(batch) })
+    }
+
+    /// What comes next, from the connection or from the plain call.
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
+        if let Some(call) = self.call.as_mut()
+            && call.is_begun()
+        {
+            return call.poll(cx);
+        }
+        let Some(wire) = &self.wire else { return Poll::Pending };
+        let Poll::Ready(batch) = wire.poll_read(cx) else { return Poll::Pending };
+        match (batch.end(), &mut self.call) {
+            // The core's word that nothing was sent; whatever else came with it would be something that was.
+            (Some(Err(RunError::Unreachable(loss))), Some(call)) if batch.marks().is_empty() && !wire.is_closed() => {
+                call.begin(loss.clone());
+                call.poll(cx)
+            }
+            _ => Poll::Ready(batch),
+        }
     }
 
     /// Whether the end has come.
@@ -165,7 +193,7 @@ impl Run {
     /// Something that reaches this run from elsewhere: to cancel it, or to give it input.
     #[must_use]
     pub fn control(&self) -> RunControl {
-        RunControl { connection: Arc::clone(&self.connection), id: self.id }
+        RunControl { wire: self.wire.clone(), abort: self.call.as_ref().map(PlainCall::abort_handle) }
     }
 
     /// As [`RunControl::write`].
@@ -203,6 +231,10 @@ impl Run {
         );
         execution.truncated = log.is_truncated() || self.room.is_truncated();
         execution.interruptions = self.interruptions;
+        if let Some(extra) = self.call.as_ref().map(PlainCall::extra).filter(|extra| !extra.request_id.is_empty()) {
+            execution.request_id.clone_from(&extra.request_id);
+            execution.truncated |= extra.truncated;
+        }
         (execution, log)
     }
 
@@ -214,34 +246,37 @@ impl Run {
 }
 
 /// Reaches a run from elsewhere; see [`Run::control`]. Harmless after the run's end.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RunControl {
-    connection: Arc<Connection>,
-    id: RunId,
+    wire: Option<Wire>,
+    abort: Option<AbortHandle>,
 }
 
 impl RunControl {
     /// Stops the program where the service can, and ends the run with [`RunError::Cancelled`], at the latest after
     /// [`SessionConfig::cancel_wait`](agb_core::SessionConfig::cancel_wait). What was printed before still comes.
     pub fn cancel(&self) {
-        self.connection.shared().with(|session, now| session.cancel(now, self.id));
+        if let Some(abort) = &self.abort {
+            abort.abort();
+        }
+        if let Some(wire) = &self.wire {
+            wire.cancel();
+        }
     }
 
     /// Gives the program input, now or for its next request; a line has its `\n`. Without effect where the service does
     /// not know `stdin`.
     pub fn write(&self, text: &str) {
-        self.connection.shared().with(|session, now| session.write(now, self.id, Some(text)));
+        if let Some(wire) = &self.wire {
+            wire.write(Some(text));
+        }
     }
 
     /// Ends the program's input: what was written is read first.
     pub fn end_input(&self) {
-        self.connection.shared().with(|session, now| session.write(now, self.id, None));
-    }
-}
-
-impl std::fmt::Debug for RunControl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("RunControl").field(&self.id).finish()
+        if let Some(wire) = &self.wire {
+            wire.write(None);
+        }
     }
 }
 
@@ -272,8 +307,10 @@ impl Stream for Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.end.is_none() {
-            self.connection.shared().abandon(self.id);
+        if self.end.is_none()
+            && let Some(wire) = &self.wire
+        {
+            wire.abandon();
         }
     }
 }
@@ -293,6 +330,7 @@ impl From<Piece<'_>> for RunEvent {
             Piece::Event(StreamEvent::Error(error)) => Self::Error(error.clone()),
             Piece::Event(StreamEvent::InputRequest { prompt }) => Self::InputRequest { prompt: prompt.clone() },
             Piece::Event(StreamEvent::Interrupted(loss)) => Self::Interrupted(loss.clone()),
+            Piece::Event(StreamEvent::Unstreamed(reason)) => Self::Unstreamed(reason.clone()),
             Piece::Event(_) => Self::Reconnected,
         }
     }

@@ -8,8 +8,9 @@ use agb_core::operations::{
     AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime,
     SessionAccess, SessionData, SessionDetails, SessionStatus, SetLabels, Tool, ToolResult, ToolRoute,
 };
+use agb_core::run::RunRequest;
 use agb_core::wire::Extensions;
-use agb_core::{Capabilities, Secret, SessionConfig};
+use agb_core::{Capabilities, Loss, Secret, SessionConfig};
 use serde_json::{Map, Value};
 
 use crate::agb::Api;
@@ -17,7 +18,9 @@ use crate::code::Code;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::events::EventLink;
+use crate::plain::PlainCall;
 use crate::random;
+use crate::run::{Kept, Run};
 use crate::socket;
 
 /// A session. Cheap to clone; clones share one WebSocket, which is opened at the first run that streams and carries all
@@ -193,6 +196,20 @@ impl Session {
     pub fn close(&self) {
         if let Some(connection) = &self.inner.connection {
             connection.close();
+        }
+    }
+
+    pub(crate) fn start(&self, request: RunRequest, kept: Kept) -> Result<Run, Error> {
+        // A call carries no input: what was written for the run would be lost.
+        let takes_input = request.stdin && self.data().extensions.iter().any(|name| name == "stdin");
+        let call = (!takes_input).then(|| PlainCall::new(self.clone(), request.clone(), kept.stamps));
+        match (&self.inner.connection, call) {
+            (Some(connection), call) => Ok(connection.start(request, kept, call)?),
+            (None, Some(mut call)) => {
+                call.begin(Loss::Unreached("the service gave the session no wsUrl".into()));
+                Ok(Run::new(None, random::id(), kept, Some(call)))
+            }
+            (None, None) => Err(Error::NoStreaming),
         }
     }
 

@@ -64,6 +64,20 @@ pub enum Piece<'a> {
 }
 
 impl Batch {
+    /// A word of the driver's own, before anything else of a run. `stamps` as for
+    /// [`Session::keep_stamps`](crate::Session::keep_stamps).
+    #[must_use]
+    pub fn of_event(event: StreamEvent, stamps: bool) -> Self {
+        let stamps = if stamps { vec![Stamp::default()] } else { vec![] };
+        Self { marks: vec![Mark::Event], events: vec![event], stamps, ..Self::default() }
+    }
+
+    /// The end of a run of which nothing came.
+    #[must_use]
+    pub fn of_end(end: RunEnd) -> Self {
+        Self { end: Some(end), ..Self::default() }
+    }
+
     /// The text of all chunks.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -47,7 +47,7 @@ codes! {
     NO_API_KEY,
     /// The program of the local server was not found.
     NO_LOCAL_SERVER,
-    /// The service gave the session no WebSocket.
+    /// There is no way to stream: the service gave the session none, or none gets through.
     NO_STREAMING,
     /// The session, image or tool does not exist (any more).
     NOT_FOUND,

@@ -162,7 +162,7 @@ pub struct OpenRequest {
 ///
 /// To open it: `POST` what comes [`first`](Self::first), if there is something, then `GET` the request's `url`. A status
 /// of 200 is [`Input::Opened`]; any other, of either call, is [`Loss::Refused`], and where no connection could be made [`Loss::Unreached`]. Each event's data is an [`Input::Text`],
-/// a comment is [`Input::Alive`], the end of the stream is [`Input::Lost`]. What is [sent](Output::Send) is POSTed in
+/// a comment is [`Input::Alive`], and so is a first call that was taken, whatever comes of the second; the end of the stream is [`Input::Lost`]. What is [sent](Output::Send) is POSTed in
 /// order, one after the other; where that fails the link is lost.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EventsRequest {

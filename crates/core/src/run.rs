@@ -47,6 +47,9 @@ pub enum StreamEvent {
     Interrupted(Loss),
     /// The run was found again; nothing is missing.
     Reconnected,
+    /// There is no way to stream the run, for this reason, and nothing of it was sent. Its driver makes the plain call
+    /// instead ([`Execution::into_stream`](crate::result::Execution::into_stream)).
+    Unstreamed(Loss),
 }
 
 impl StreamEvent {
@@ -56,13 +59,24 @@ impl StreamEvent {
         ["the connection was lost (", &loss.to_string(), "); looking for the run again"].concat()
     }
 
+    /// What [`Unstreamed`](Self::Unstreamed) says to a person.
+    #[must_use]
+    pub fn unstreamed_words(loss: &Loss) -> String {
+        [
+            "the run cannot be streamed (",
+            &loss.to_string(),
+            "); it is made by a plain call, and its output comes at its end",
+        ]
+        .concat()
+    }
+
     /// About how much memory it holds, for the limit on unread data.
     pub(crate) fn weight(&self) -> usize {
         64 + match self {
             Self::Result(result) => result.weight(),
             Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight),
             Self::InputRequest { prompt } => prompt.len(),
-            Self::Interrupted(loss) => loss.weight(),
+            Self::Interrupted(loss) | Self::Unstreamed(loss) => loss.weight(),
             Self::Reconnected => 0,
         }
     }

@@ -266,7 +266,8 @@ impl Session {
                 self.text(text);
             }
             (Input::Text(text), Some(_)) => self.text(text),
-            (Input::Alive, _) | (Input::Backlog(_), Some(_)) => {}
+            (Input::Alive, Some(id)) => self.stream_alive(id),
+            (Input::Alive, None) | (Input::Backlog(_), Some(_)) => {}
             (Input::Backlog(bytes), None) => self.backlog = bytes,
             (Input::Lost(loss), None) => self.lost(loss),
             (Input::Lost(loss), Some(id)) => self.stream_lost(id, loss),

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agb_client::agb_core::codes;
 use agb_client::{Error, Execution, Run, RunControl, StreamEvent};
 use napi::bindgen_prelude::{Function, Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
@@ -248,6 +249,11 @@ impl ToNapiValue for Event {
                 object.set("type", "disconnected")?;
                 object.set("code", loss.code())?;
                 object.set("message", StreamEvent::interrupted_words(&loss))?;
+            }
+            StreamEvent::Unstreamed(reason) => {
+                object.set("type", "disconnected")?;
+                object.set("code", codes::NO_STREAMING)?;
+                object.set("message", StreamEvent::unstreamed_words(&reason))?;
             }
             _ => object.set("type", "reconnected")?,
         }

@@ -234,7 +234,7 @@ export type NativeRunEvent =
   | { readonly type: "result"; readonly result: NativeExecutionResult }
   | { readonly type: "error"; readonly error: NativeRunError }
   | { readonly type: "inputRequest"; readonly prompt: string }
-  /** The connection is lost, and the run is being looked for. */
+  /** The connection is lost, and the run is being looked for; with `NO_STREAMING` it is made by a plain call. */
   | { readonly type: "disconnected"; readonly code: string; readonly message: string }
   /** It was found; nothing is missing. */
   | { readonly type: "reconnected" };

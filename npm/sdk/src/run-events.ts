@@ -40,7 +40,8 @@ export interface ResultEvent extends EventStamp {
 
 /**
  * The program raised, or the service reports a failure (`CodeExecutionError`); or the connection was lost (a code that
- * begins with `CONNECTION_`), and then the run goes on and `reconnected` or `end` follows.
+ * begins with `CONNECTION_`), and then the run goes on and `reconnected` or `end` follows; or no stream gets through and
+ * nothing was sent (`NO_STREAMING`), and then the run is made by a plain call, whose output comes at its end.
  */
 export interface ErrorEvent extends EventStamp {
   readonly type: "error";

@@ -60,7 +60,7 @@ fn connection(
 fn run(on: &Arc<Connection>, code: &str) -> Run {
     let request =
         RunRequest { code: code.into(), language: Language::Python, timeout: Duration::from_secs(3_600), stdin: false };
-    on.start(request, Kept { log: 1 << 20, ..Kept::default() }).expect("the session takes runs")
+    on.start(request, Kept { log: 1 << 20, ..Kept::default() }, None).expect("the session takes runs")
 }
 
 async fn next(far: &mut UnboundedReceiver<DuplexStream>) -> Far {
@@ -226,7 +226,7 @@ async fn close_frames_are_told_and_answered() {
 #[tokio::test(start_paused = true)]
 async fn the_last_handle_closes_the_socket_and_ends_the_driver() {
     let (connection, mut sockets) = connection(vec![], |_| {});
-    let shared: Weak<Shared> = Arc::downgrade(connection.shared());
+    let shared: Weak<Shared> = Arc::downgrade(&connection.shared);
     let first = run(&connection, "1");
     drop(connection); // a run keeps the connection
     let mut far = next(&mut sockets).await;

@@ -2,6 +2,7 @@
 
 mod calls;
 mod encrypted;
+mod ladder;
 mod local;
 mod peer;
 mod secrets;

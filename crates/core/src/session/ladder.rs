@@ -61,14 +61,22 @@ impl Session {
         }
     }
 
+    /// Before the stream is open this says that the service has taken the run.
+    pub(super) fn stream_alive(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(id) {
+            run.exposed = true;
+        }
+    }
+
     pub(super) fn stream_lost(&mut self, id: RunId, loss: Loss) {
         self.outbox.remove(id);
         self.dial.note(loss.clone());
         if let Some(run) = self.runs.get_mut(id) {
+            // A refusal of the first that was said says that the service does not have it; what was said before, over
+            // another link, it may have.
+            let refused = loss.is_final() && !run.exposed && run.request.is_some();
             run.exposed |= !matches!(loss, Loss::Unreached(_));
             let give_up_at = run.give_up_at;
-            // A refusal says that the service does not have it; after its first words it had.
-            let refused = loss.is_final() && !run.heard && run.request.is_some();
             match run.phase {
                 _ if refused => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
                 _ if loss.is_final() => self.end(id, Err(RunError::Interrupted(loss.clone())), true),

@@ -231,6 +231,39 @@ fn a_refused_handshake_is_asked_for_elsewhere_at_once() {
     rig.is_clean();
 }
 
+/// It may be running: nobody may be told that it is safe to run again.
+#[test]
+fn what_was_sent_before_is_not_undone_by_a_refusal() {
+    // Sent over a WebSocket that broke before a word of it came.
+    let mut rig = Rig::new();
+    let (id, _) = rig.run();
+    let (socket, _) = rig.link();
+    rig.input(socket, Input::Opened);
+    assert!(!rig.sent.is_empty());
+    rig.input(socket, Input::Lost(broken()));
+    let (link, _) = rig.descend_after_one();
+    rig.input(link, Input::Lost(Loss::Refused { status: 404 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(Loss::Refused { status: 404 }))));
+    rig.is_clean();
+    // POSTed, and the answer was lost.
+    let mut rig = Rig::new();
+    let (id, _) = rig.run();
+    let (link, _) = rig.descend();
+    rig.input(link, Input::Lost(broken()));
+    let (link, _) = rig.link();
+    rig.input(link, Input::Lost(Loss::Refused { status: 401 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(Loss::Refused { status: 401 }))));
+    rig.is_clean();
+    // POSTed and taken, and the stream itself does not get through.
+    let mut rig = Rig::new();
+    let (id, _) = rig.run();
+    let (link, _) = rig.descend();
+    rig.input(link, Input::Alive);
+    rig.input(link, Input::Lost(Loss::Refused { status: 403 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(Loss::Refused { status: 403 }))));
+    rig.is_clean();
+}
+
 #[test]
 fn without_the_extension_there_is_no_way_down() {
     let extensions = crate::Extensions { http: false, ..everything() };
