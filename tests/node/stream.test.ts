@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-import { AGB, type CodeRun, type OutputEvent, type RunEvent, type Session } from "agbcloud-sdk";
+import { AGB, type CodeRun, type OutputEvent, type RunEvent, Session } from "agbcloud-sdk";
 
 import { type LocalServer, startServer } from "./local-server.ts";
 
@@ -200,6 +200,39 @@ describe("attach", () => {
     const result = await run.result;
     assert.deepEqual([result.success, result.status], [false, "failed"]);
     assert.notEqual(result.errorMessage, "");
+  });
+});
+
+describe("watching with an access that only reads", () => {
+  test("shows the owner's run live, and changes nothing", async () => {
+    const { access } = await session.browserAccess({ scope: "read" });
+    assert.ok(access);
+    const watching = Session.attach(access);
+    const run = session.code.stream("name = input('name? ')\nprint('Hello', name)", "python", { timeoutS: 120 });
+    let watched: CodeRun | undefined;
+    const seen: RunEvent[] = [];
+    const owned: RunEvent[] = [];
+    for await (const event of run) {
+      owned.push(event);
+      if (event.type === "inputRequest") {
+        watched = watching.code.attach(run.id);
+        for await (const other of watched) {
+          seen.push(other);
+          if (other.type === "inputRequest") break; // the program still waits; leaving the loop must not stop it
+        }
+        assert.equal((await watched.result).success, false);
+        watched = watching.code.attach(run.id);
+        const refused = await watching.code.run("print('never')", "python");
+        assert.match(refused.errorMessage, /watching only/);
+        run.write("Ada\n");
+      }
+    }
+    assert.ok(watched);
+    const rest = await all(watched);
+    assert.deepEqual([(await run.result).status, (await watched.result).status], ["finished", "finished"]);
+    assert.match(textOf(rest), /Hello Ada\n$/);
+    assert.equal(textOf(rest), textOf(owned));
+    assert.deepEqual(seen.map(({ type, seq }) => [type, seq]), rest.slice(0, seen.length).map(({ type, seq }) => [type, seq]));
   });
 });
 
