@@ -165,6 +165,8 @@ impl Unread {
     const BATCH_BYTES: usize = 32 * 1024;
     /// And at this many pieces, for the same reason.
     const BATCH_PIECES: usize = 512;
+    /// Interruptions and their ends that wait: more tell nothing to a reader that is so far behind.
+    const REMARKS: usize = 8;
 
     /// Bytes of text and of events that wait.
     pub(crate) const fn bytes(&self) -> usize {
@@ -212,6 +214,17 @@ impl Unread {
         batch.events.push(event);
     }
 
+    /// Whether so many interruptions wait that this one, or the word that it is over, is left out.
+    pub(crate) fn is_full_of_remarks(&self, next: &StreamEvent) -> bool {
+        let is_remark = |event: &&StreamEvent| matches!(event, StreamEvent::Interrupted(_) | StreamEvent::Reconnected);
+        if self.batches.iter().flat_map(|batch| &batch.events).filter(is_remark).count() < Self::REMARKS {
+            return false;
+        }
+        // An interruption that was told of is told to be over.
+        let last = self.batches.iter().rev().flat_map(|batch| batch.events.iter().rev()).find(is_remark);
+        !(matches!(next, StreamEvent::Reconnected) && matches!(last, Some(StreamEvent::Interrupted(_))))
+    }
+
     /// Keeps stamps of what is pushed from now on, 24 bytes a piece.
     pub(crate) fn keep_stamps(&mut self) {
         self.stamps = true;
@@ -252,6 +265,7 @@ impl Unread {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Loss;
 
     fn push(unread: &mut Unread, stream: Stream, text: &str) {
         unread
@@ -280,6 +294,24 @@ mod tests {
         assert_eq!(batch.pieces().collect::<Vec<_>>(), expected);
         assert_eq!(unread.bytes(), 0);
         assert!(unread.pop().is_none());
+    }
+
+    #[test]
+    fn interruptions_that_nobody_reads_are_bounded_and_told_in_pairs() {
+        let mut unread = Unread::default();
+        for turn in 0..100 {
+            push(&mut unread, Stream::Stdout, "x");
+            for event in [StreamEvent::Interrupted(Loss::Broken(String::new())), StreamEvent::Reconnected] {
+                let is_full = unread.is_full_of_remarks(&event);
+                assert_eq!(is_full, turn >= Unread::REMARKS / 2, "turn {turn}: {event:?}");
+                if !is_full {
+                    unread.push_event(event);
+                }
+            }
+        }
+        assert_eq!(unread.bytes(), 100 + 64 * Unread::REMARKS);
+        while unread.pop().is_some() {}
+        assert!(!unread.is_full_of_remarks(&StreamEvent::Reconnected));
     }
 
     #[test]

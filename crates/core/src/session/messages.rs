@@ -145,7 +145,12 @@ impl Session {
     }
 
     /// Something that the client itself has to say of a run.
+    /// Tells the application of its connection. What waits of this is bounded, however often a link breaks under a
+    /// run that nobody reads: the rest is in the end's count of interruptions.
     pub(super) fn remark(&mut self, id: RunId, event: StreamEvent) {
+        if self.runs.get(id).is_some_and(|run| run.unread.is_full_of_remarks(&event)) {
+            return;
+        }
         let (seq, stamp) = self.stamp(id);
         self.event(id, event, seq, Stamp { time: None, background: false, ..stamp });
     }

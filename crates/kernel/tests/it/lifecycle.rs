@@ -253,7 +253,12 @@ fn a_runtime_that_ends_takes_its_kernels_along() {
     });
     assert!(!processes_in(python.workdir.path()).is_empty());
     drop(runtime);
-    assert_eq!(processes_in(python.workdir.path()), []);
+    // The interpreter is gone; what it started goes with its sandbox, which the launcher ends.
+    let deadline = Instant::now() + PATIENCE;
+    while !processes_in(python.workdir.path()).is_empty() {
+        assert!(Instant::now() < deadline, "{:?}", processes_in(python.workdir.path()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 #[tokio::test]

@@ -309,7 +309,8 @@ impl Walk {
         let flow = self.peer.extensions.flow;
         for (id, told) in &self.runs {
             let unread = self.session.runs.get(*id).map_or(0, |run| run.unread.bytes());
-            let most = if flow { WINDOW } else { LIMIT } + LARGEST_CHUNK + 64 * 8;
+            let events = 64 * 8 + 8 * (64 + 32); // of the program, and of the connection with its words
+            let most = if flow { WINDOW } else { LIMIT } + LARGEST_CHUNK + events;
             // A transport that pauses keeps the sum of all runs down, one that cannot ends the run.
             assert!(unread <= most, "{unread} bytes of one run are unread");
             let Some(program) = self.peer.programs.get(&told.invocation) else { continue };
