@@ -76,6 +76,9 @@ impl CellRun<'_> {
         let requested = stopping.map(|stopping: Stopping| stopping.outcome);
         let (outcome, time, state_lost) = match finish {
             Finish::Done { failed, time } => {
+                if requested.is_some() {
+                    self.process.interrupts_are_sent().await;
+                }
                 let own = match error {
                     Some(error) if failed => Outcome::Failed(error),
                     _ => Outcome::Finished,

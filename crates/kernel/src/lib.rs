@@ -5,12 +5,16 @@
 //! [`CellEvent::End`].
 //!
 //! ```no_run
-//! # async fn example() -> Result<(), agb_kernel::MissingInterpreter> {
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use agb_kernel::{Cell, CellEvent, Kernel, KernelSpec, Language, find_interpreter};
+//! use agb_sandbox::{Launcher, Level, Policy};
+//! use std::sync::Arc;
 //! use std::time::Duration;
 //!
 //! let python = find_interpreter(Language::Python, None)?;
-//! let kernel = Kernel::new(KernelSpec::new(Language::Python, python, "/tmp"));
+//! let launcher = Arc::new(Launcher::start("/proc/self/exe")?); // see `agb_sandbox::main_if_helper`
+//! let policy = Policy::new(Level::Namespaces, "/var/lib/example/session-1", 0);
+//! let kernel = Kernel::new(KernelSpec::new(Language::Python, python, launcher, policy));
 //! let mut execution = kernel.run(Cell::new("print('hello')", Duration::from_secs(60)));
 //! while let Some(event) = execution.next().await {
 //!     if let CellEvent::Stdout(text) = event {

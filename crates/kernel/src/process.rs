@@ -25,6 +25,11 @@ pub(crate) const READ_SIZE: usize = 64 << 10;
 /// 1 s: the kernel closes a dying process's files just before it reports its death; this is for a busy machine.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a sandbox may take to hand on an interrupt.
+///
+/// 10 s: it takes a tenth of a millisecond; this is for a machine that has no time for anything.
+const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
+
 /// An interpreter process in a sandbox. Dropping it ends the sandbox, and with it all that runs there.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -111,6 +116,18 @@ impl Process {
     pub(crate) fn interrupt(&self) {
         // An error means that it has ended.
         let _ = self.child.signal_group(libc::SIGINT);
+    }
+
+    /// Waits until no interrupt is under way any more: none may meet the next cell.
+    pub(crate) async fn interrupts_are_sent(&mut self) {
+        const STEP: Duration = Duration::from_millis(1);
+        for _ in 0..INTERRUPT_PATIENCE.as_millis() / STEP.as_millis() {
+            if self.child.signals_are_sent() {
+                return;
+            }
+            tokio::time::sleep(STEP).await;
+        }
+        tracing::warn!(pid = self.id(), "a kernel's sandbox does not say whether it was interrupted");
     }
 
     /// Kills everything and says how the process had died; at once if it was dead already.

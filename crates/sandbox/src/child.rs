@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::plan::{MAX_MESSAGE, Message, order};
@@ -22,6 +23,8 @@ pub struct Child {
     pid: i32,
     has_proc: bool,
     status: Option<ExitStatus>,
+    /// Signals that were ordered and are not known to be sent.
+    ordered: AtomicU32,
     /// What the gatekeeper gave.
     _gate: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -33,7 +36,7 @@ impl Child {
         has_proc: bool,
         gate: Option<Box<dyn Any + Send + Sync>>,
     ) -> Self {
-        Self { watched, pid, has_proc, status: None, _gate: gate }
+        Self { watched, pid, has_proc, status: None, ordered: AtomicU32::new(0), _gate: gate }
     }
 
     /// The limit for which the sandbox was killed, if it was for one.
@@ -63,11 +66,28 @@ impl Child {
     /// Sends a signal to the program's process group, as a terminal's Ctrl-C does. An error means that the sandbox
     /// has ended.
     ///
-    /// The sandbox's first process does it, so the signal never meets a process that has got the number meanwhile.
+    /// The sandbox's first process does it, so the signal never meets a process that has got the number meanwhile. It
+    /// does it soon: [`signals_are_sent`](Self::signals_are_sent) tells when.
     pub fn signal_group(&self, signal: i32) -> io::Result<()> {
         let signal = u8::try_from(signal).ok().filter(|&signal| signal != 0);
         let signal = signal.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        socket::send(self.watched.control.as_fd(), &order(signal), &[])
+        socket::send(self.watched.control.as_fd(), &order(signal), &[])?;
+        self.ordered.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Whether every signal so far is on its way to the program, asked without waiting. Until then one may still meet
+    /// what the program does next. A sandbox that has ended is sent no more.
+    pub fn signals_are_sent(&mut self) -> bool {
+        while *self.ordered.get_mut() > 0 && self.status.is_none() {
+            match self.next_message() {
+                Some(Message::Signalled) => *self.ordered.get_mut() -= 1,
+                Some(Message::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
+                Some(_) => {}
+                None => return self.await_end(Duration::ZERO).unwrap_or(true),
+            }
+        }
+        true
     }
 
     /// Kills everything in the sandbox. [`wait`](Self::wait) says when that is done; it takes milliseconds.

@@ -205,7 +205,7 @@ impl Launcher {
                     return Err(SpawnError::Failed { stage, errno, detail });
                 }
                 // Its end, or nothing sensible, before it was there.
-                Some(Message::Ended { .. }) | None => return Err(SpawnError::Vanished),
+                Some(Message::Ended { .. } | Message::Signalled) | None => return Err(SpawnError::Vanished),
             }
         }
     }

@@ -219,6 +219,8 @@ pub(crate) enum Message {
     Failed { stage: Stage, errno: i32, detail: String },
     /// From the sandbox's first process: the socket of its gate comes with this.
     Gate,
+    /// From the sandbox's first process: a signal that was ordered is sent.
+    Signalled,
     /// The program has ended, as `wait` reports it.
     Ended { status: i32 },
 }
@@ -241,6 +243,7 @@ impl Message {
                 out.bytes(&detail.as_bytes()[..end.unwrap_or(0)]);
             }
             Self::Gate => out.number(5),
+            Self::Signalled => out.number(6),
             Self::Ended { status } => {
                 out.number(4);
                 out.number(u64::from(status.cast_unsigned()));
@@ -261,6 +264,7 @@ impl Message {
                 detail: String::from_utf8_lossy(input.bytes()?).into_owned(),
             },
             5 => Self::Gate,
+            6 => Self::Signalled,
             4 => Self::Ended { status: u32::try_from(input.number()?).ok()?.cast_signed() },
             _ => return None,
         };
@@ -354,6 +358,7 @@ mod tests {
             Message::Starting,
             Message::Running { has_proc: true },
             Message::Failed { stage: Stage::Mount, errno: 13, detail: "/usr".into() },
+            Message::Signalled,
             Message::Ended { status: 9 },
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));

@@ -70,6 +70,19 @@ async fn an_interrupt_reaches_what_the_program_waits_for() {
 }
 
 #[tokio::test]
+async fn an_interrupt_meets_no_later_cell() {
+    let python = kernel(Language::Python);
+    for turn in 0..300 {
+        let mut run = python.start("print('on')");
+        let later = python.start("for i in range(2000): pass");
+        until(&mut run, "on").await;
+        drop(run); // interrupts a program that is ending just now
+        let later = finish(later).await;
+        assert_eq!(later.end.outcome, Outcome::Finished, "turn {turn}: {later:#?}");
+    }
+}
+
+#[tokio::test]
 async fn dropping_an_execution_interrupts_it() {
     for (language, set, code, value) in [
         (Language::Python, "x = 1", "print('on')\nwhile True: pass", "1"),

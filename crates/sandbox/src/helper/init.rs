@@ -213,6 +213,7 @@ fn supervise(program: i32, control: BorrowedFd<'_>, liveness: BorrowedFd<'_>, si
                     // The program leads its process group and is not reaped yet, so the number means it. A group
                     // that is not there yet or any more needs no signal.
                     let _ = process::kill(-program, i32::from(order[0]));
+                    let _ = socket::send(control, &Message::Signalled.encode(), &[]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => return None,
