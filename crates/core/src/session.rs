@@ -90,7 +90,7 @@ impl Session {
     /// Connects before there is anything to run. Runs connect by themselves.
     pub fn connect(&mut self, now: Instant) {
         self.advance(now);
-        if !self.descended {
+        if !self.has_descended() {
             self.dial.want();
         }
     }
@@ -142,7 +142,7 @@ impl Session {
             run.give_up_at = give_up_at;
         }
         self.runs.set_deadline(id, give_up_at);
-        if self.descended {
+        if self.has_descended() {
             self.streams.add(id);
         } else {
             self.outbox.push(Frame { run: id, begins: true, text });
@@ -314,7 +314,7 @@ impl Session {
             self.backlog = 0;
             return Output::Open(link, dial::open_request(self.capabilities, &self.config));
         }
-        if self.descended {
+        if self.has_descended() {
             if let Some(open) = self.open_stream() {
                 return open;
             }
@@ -466,7 +466,7 @@ impl Session {
     // Runs ----------------------------------------------------------------------------------------------------------
 
     fn address<'a>(&'a self, invocation: &'a str) -> Address<'a> {
-        Address { invocation, target: &self.config.target, bare: self.descended }
+        Address { invocation, target: &self.config.target, bare: self.has_descended() }
     }
 
     /// Says something on a live run's behalf.

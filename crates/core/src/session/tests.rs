@@ -2,6 +2,7 @@
 
 mod bench;
 mod held;
+#[cfg(feature = "event-streams")]
 mod ladder;
 mod peer;
 mod script;
