@@ -336,7 +336,7 @@ async fn victim() {
 async fn the_death_of_the_server_ends_its_kernels() {
     let subject = kernel(Language::Python); // for its directory
     let (root, dir) = (subject.workdir.root().to_owned(), subject.workdir.path());
-    let mut server = std::process::Command::new(std::env::current_exe().unwrap())
+    let mut server = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "lifecycle::victim", "--ignored", "--nocapture"])
         .env("AGB_TEST_VICTIM", &root)
         .stdout(std::process::Stdio::null())
