@@ -97,19 +97,19 @@ mod tests {
 
     #[test]
     fn rules_say_what_they_mean() {
-        let allow: Allow = "Example.org, *.pypi.org,registry.example:8443,*.a.example:1".parse().expect("rules");
-        assert_eq!(allow.to_string(), "example.org,*.pypi.org,registry.example:8443,*.a.example:1");
+        let allow: Allow = "Example.org, *.index.test,registry.example:8443,*.a.example:1".parse().expect("rules");
+        assert_eq!(allow.to_string(), "example.org,*.index.test,registry.example:8443,*.a.example:1");
         let permits = |name: &str, port| allow.permits(&Name::parse(name).expect("a name"), port);
         for (name, port, expected) in [
             ("example.org", 443, true),
             ("EXAMPLE.ORG.", 80, true),
             ("example.org", 22, false),
             ("www.example.org", 443, false),
-            ("pypi.org", 443, false),
-            ("files.pypi.org", 443, true),
-            ("a.b.pypi.org", 80, true),
-            ("evilpypi.org", 443, false),
-            ("pypi.org.evil.net", 443, false),
+            ("index.test", 443, false),
+            ("files.index.test", 443, true),
+            ("a.b.index.test", 80, true),
+            ("evilindex.test", 443, false),
+            ("index.test.evil.net", 443, false),
             ("registry.example", 8443, true),
             ("registry.example", 443, false),
             ("x.a.example", 1, true),
