@@ -13,7 +13,7 @@ use thiserror::Error;
 use crate::config::Config;
 use crate::network::{Advisor, Gates, Network};
 use crate::random;
-use crate::session::Folder;
+use crate::room::Folder;
 
 /// How programs are isolated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -128,6 +128,11 @@ impl Sandboxes {
 
     pub(crate) fn launcher(&self) -> Arc<Launcher> {
         Arc::clone(&self.launcher)
+    }
+
+    /// How programs are isolated.
+    pub(crate) fn level(&self) -> Level {
+        self.level
     }
 
     /// Whether programs run as other host users than the server: they have to get to their folders then.

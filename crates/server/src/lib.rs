@@ -12,7 +12,8 @@
 //! | `server` | what its parts share, the orderly end | the process |
 //! | `door` | TCP connections, TLS, who waits how long | the process |
 //! | `sessions` | all sessions, the sweeper | the process |
-//! | `session` | a folder, kernels, runs | from create to release, or until idle |
+//! | `session` | runs, and a room once it is used | from create to release, or until idle |
+//! | `room` | a host user, a folder, kernels | from a session's first use to its end |
 //! | `connection` | one WebSocket | as long as the client stays |
 //! | `run` | one program's events | the program, and until its viewer has seen the end |
 //!
@@ -84,6 +85,8 @@ mod network;
 mod random;
 mod rate;
 mod reload;
+mod room;
+mod rooms;
 mod root;
 mod run;
 mod server;

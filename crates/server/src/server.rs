@@ -29,6 +29,7 @@ use crate::keys::{Keys, KeysError};
 use crate::metrics::Metrics;
 use crate::rate::Rate;
 use crate::reload;
+use crate::rooms::Rooms;
 use crate::session::Session;
 use crate::sessions::Sessions;
 use crate::tls::{Tls, TlsError};
@@ -117,8 +118,9 @@ impl Server {
         let config = Arc::new(config);
         let sandboxes = Sandboxes::start(Arc::clone(&config))?;
         let metrics = Arc::new(Metrics::default());
-        let sessions = Sessions::new(Arc::clone(&config), sandboxes, Arc::clone(&metrics))
+        let rooms = Rooms::new(Arc::clone(&config), sandboxes)
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
+        let sessions = Sessions::new(Arc::clone(&config), Arc::new(rooms), Arc::clone(&metrics));
         let accesses = Accesses::default();
         Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses, origins, keys, metrics, tls }) })
     }

@@ -1,15 +1,13 @@
-//! A session: a folder, an interpreter per language, and the runs in them.
+//! A session: the runs in it, and its room with the files and interpreters.
 //!
 //! ```text
-//! session ─┬─ kernel (a language) ── its own tasks, its process
+//! session ─┬─ room, from its first use on ── kernel (a language) ── its own tasks, its process
 //!          ├─ run ── its pump, one task, ends with its program
-//!          └─ release ── one task, once: ends the runs, the kernels, the folder
+//!          └─ release ── one task, once: ends the runs, and the room with all in it
 //! ```
 //!
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
-mod folder;
-mod owner;
 mod tokens;
 mod use_clock;
 
@@ -22,44 +20,40 @@ use std::time::Duration;
 use agb_core::language::Language;
 use agb_core::secret::Secret;
 use agb_core::wire::service::StartRun;
-use agb_kernel::{Cell, Kernel, KernelLimits, KernelSpec};
-use futures_util::future::join_all;
+use agb_kernel::{Cell, Kernel};
+use agb_sandbox::Level;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub(crate) use self::folder::{Folder, PathError};
-pub(crate) use self::owner::ActAs;
 use self::tokens::Tokens;
 pub(crate) use self::tokens::Verdict;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::config::{Config, Limits};
 use crate::image::Image;
-use crate::isolation::Slot;
 use crate::metrics::{Metrics, RunMeter};
 use crate::random;
 use crate::rate::{Bucket, Rate};
+use crate::room::{Conditions, Room};
+use crate::rooms::Rooms;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Program, Run, Wishes};
-use crate::tools::FileChanges;
 
-/// A folder, an interpreter per language, and the runs in them.
+/// The runs of a session, and its room once it was used.
 pub(crate) struct Session {
     id: String,
     ordinal: u64,
     image: Image,
     tokens: Mutex<Tokens>,
     bucket: Bucket,
-    folder: Folder,
-    slot: Slot,
+    rooms: Arc<Rooms>,
+    room: Mutex<Option<Arc<Room>>>,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
     clock: Mutex<UseClock>,
     labels: Mutex<BTreeMap<String, String>>,
-    kernels: Mutex<HashMap<Language, Kernel>>,
     runs: Mutex<Runs>,
-    changes: Mutex<FileChanges>,
     /// The server was told to stop.
     stopping: AtomicBool,
 }
@@ -203,12 +197,11 @@ impl From<RunFailure> for NotStarted {
 }
 
 impl Session {
-    /// A session with a folder of its own and no interpreter yet: that starts with the first run.
+    /// A session that has nothing yet: it takes a room when it is used.
     pub(crate) fn new(
         ordinal: u64,
         new: NewSession,
-        folder: Folder,
-        slot: Slot,
+        rooms: Arc<Rooms>,
         config: Arc<Config>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
@@ -218,16 +211,14 @@ impl Session {
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
             bucket: Bucket::new(Rate::of(&config.limits)),
-            folder,
-            slot,
+            rooms,
+            room: Mutex::default(),
             config,
             metrics,
             stage: watch::Sender::new(Stage::Running),
             clock: Mutex::new(UseClock::new(new.idle_timeout)),
             labels: Mutex::new(new.labels),
-            kernels: Mutex::default(),
             runs: Mutex::default(),
-            changes: Mutex::default(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -260,13 +251,9 @@ impl Session {
         &self.bucket
     }
 
-    pub(crate) fn folder(&self) -> &Folder {
-        &self.folder
-    }
-
-    /// What its programs are isolated by.
-    pub(crate) fn slot(&self) -> &Slot {
-        &self.slot
+    /// How its programs are isolated.
+    pub(crate) fn level(&self) -> Level {
+        self.rooms.level()
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -290,11 +277,6 @@ impl Session {
         *lock(&self.labels) = labels;
     }
 
-    /// What the file tools know about earlier states of the folder.
-    pub(crate) fn changes(&self) -> MutexGuard<'_, FileChanges> {
-        lock(&self.changes)
-    }
-
     /// How many runs and calls go on.
     pub(crate) fn activities(&self) -> usize {
         lock(&self.clock).going()
@@ -302,7 +284,7 @@ impl Session {
 
     /// The languages that have an interpreter here.
     pub(crate) fn languages(&self) -> Vec<Language> {
-        lock(&self.kernels).keys().copied().collect()
+        lock(&self.room).as_ref().map(|room| room.languages()).unwrap_or_default()
     }
 
     /// Follows a run in the server's metrics.
@@ -365,7 +347,7 @@ impl Session {
             self.metrics.limit_hit("LimitExceeded.Runs");
             refusal(&busy)
         })?;
-        let kernel = self.kernel(language)?;
+        let (room, kernel) = self.kernel(language)?;
         let mut runs = lock(&self.runs);
         if let Some(found) = runs.find(id, program, wishes)? {
             return Ok(Started::Before(found));
@@ -373,28 +355,49 @@ impl Session {
         let going = Going { id: id.to_owned(), activity };
         let kept = Kept { id: id.to_owned(), session: Arc::clone(self) };
         let cell = Cell { stdin: wishes.stdin, ..Cell::new(start.code, timeout) };
-        let spool = self.folder.root().to_path_buf();
+        let spool = room.folder().root().to_path_buf();
         let program_to_run =
-            Program { kernel: &kernel, cell, spool, meter: self.meter(language), advisor: self.slot.advisor() };
+            Program { kernel: &kernel, cell, spool, meter: self.meter(language), advisor: room.slot().advisor() };
         let run = Run::start(id.to_owned(), wishes, &self.config.limits, program_to_run, going, kept);
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program });
         Ok(Started::Now(run))
     }
 
-    /// The kernel of a language; a new one starts its interpreter with its first cell.
-    pub(crate) fn kernel(&self, language: Language) -> Result<Kernel, RunFailure> {
-        let mut kernels = lock(&self.kernels);
-        // Under the lock: a release takes the kernels after it has said so in `stage`.
+    /// The kernel of a language, and the room that it is in; a new one starts its interpreter with its first cell.
+    pub(crate) fn kernel(&self, language: Language) -> Result<(Arc<Room>, Kernel), RunFailure> {
+        let mut place = lock(&self.room);
+        if let Some(room) = &*place
+            && let Some(kernel) = room.kernel(language)
+        {
+            return Ok((Arc::clone(room), kernel));
+        }
+        let conditions = Conditions::of(&self.config, &self.image, language)
+            .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
+        let room = self.enter(&mut place)?;
+        let kernel = room.add_kernel(&conditions);
+        self.metrics.kernel_started(language);
+        Ok((room, kernel))
+    }
+
+    /// The session's room.
+    pub(crate) fn room(&self) -> Result<Arc<Room>, RunFailure> {
+        self.enter(&mut lock(&self.room))
+    }
+
+    /// The session's room; a new one at its first use.
+    fn enter(&self, place: &mut Option<Arc<Room>>) -> Result<Arc<Room>, RunFailure> {
+        // Under the lock: a release takes the room after it has said so in `stage`.
         if self.stage() != Stage::Running {
             return Err(refusal(&Busy::Ending));
         }
-        if let Some(kernel) = kernels.get(&language) {
-            return Ok(kernel.clone());
+        if let Some(room) = place {
+            return Ok(Arc::clone(room));
         }
-        let kernel = Kernel::new(self.kernel_spec(language)?);
-        kernels.insert(language, kernel.clone());
-        self.metrics.kernel_started(language);
-        Ok(kernel)
+        let room = self.rooms.make().map_err(|error| {
+            let words = format!("the session's folder could not be made: {error}");
+            failure("NoRoom", format!("{words}; look for space and rights in the server's --data-dir"))
+        })?;
+        Ok(Arc::clone(place.insert(Arc::new(room))))
     }
 
     /// Time for a run, as it asked for.
@@ -432,45 +435,21 @@ impl Session {
 
     async fn end(self: Arc<Self>) {
         tracing::debug!(session = self.id, "releasing");
-        let kernels: Vec<Kernel> = std::mem::take(&mut *lock(&self.kernels)).into_values().collect();
+        let room = lock(&self.room).take();
         let runs: Vec<Arc<Run>> = lock(&self.runs).by_id.values().map(|entry| Arc::clone(&entry.run)).collect();
         let stopping = self.stopping.load(Ordering::Relaxed);
         let reason = if stopping { "the server was told to stop" } else { "the session was released" };
         for run in &runs {
             run.interrupt_with(reason);
         }
-        join_all(kernels.iter().map(Kernel::shutdown)).await;
-        let session = Arc::clone(&self);
-        let removed = tokio::task::spawn_blocking(move || session.folder.remove()).await;
-        match removed {
-            Ok(Ok(())) => tracing::info!(session = self.id, "released"),
-            Ok(Err(error)) => {
-                tracing::warn!(session = self.id, %error, "released, but its folder could not be removed")
-            }
-            Err(error) => {
-                tracing::error!(session = self.id, %error, "released, but the removal of its folder broke off")
-            }
+        if let Some(room) = room {
+            room.close().await;
         }
+        tracing::info!(session = self.id, "released");
         self.stage.send_replace(Stage::Gone);
         for run in runs {
             run.forget();
         }
-    }
-
-    fn kernel_spec(&self, language: Language) -> Result<KernelSpec, RunFailure> {
-        let given = self.config.interpreters.get(&language).cloned().or_else(|| self.image.interpreter(language));
-        let interpreter = agb_kernel::find_interpreter(language, given.as_deref())
-            .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
-        let policy = self.slot.policy(&self.folder, self.image.env(), Vec::new());
-        Ok(KernelSpec {
-            cache: self.config.cache_dir.clone(),
-            limits: KernelLimits {
-                queued_cells: self.config.limits.max_runs,
-                java_heap: self.config.limits.java_heap,
-                ..KernelLimits::default()
-            },
-            ..KernelSpec::new(language, interpreter, self.slot.launcher(), policy)
-        })
     }
 }
 

@@ -4,7 +4,6 @@
 //! the sessions.
 
 use std::collections::HashMap;
-use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -16,18 +15,15 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::isolation::Sandboxes;
 use crate::metrics::{Metrics, Released};
-use crate::random;
-use crate::root::Root;
-use crate::session::{Folder, NewSession, Session, Stage};
+use crate::rooms::Rooms;
+use crate::session::{NewSession, Session, Stage};
 
-/// All sessions of a server, and the folder that theirs lie in.
+/// All sessions of a server.
 pub(crate) struct Sessions {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
-    sandboxes: Arc<Sandboxes>,
-    root: Root,
+    rooms: Arc<Rooms>,
     all: Mutex<All>,
     next_ordinal: AtomicU64,
     created: Arc<Notify>,
@@ -56,29 +52,25 @@ pub(crate) enum CreateError {
     Full { limit: usize },
     #[error("the server is about to end; try again when it has been started anew")]
     Closed,
-    #[error("the session's folder could not be made: {0}; look for space and rights in the server's --data-dir")]
-    Folder(#[from] io::Error),
 }
 
 /// When nothing becomes idle before, look again after this: a session may have got a shorter time meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Sessions {
-    /// No session yet, and a private folder for them.
-    pub(crate) fn new(config: Arc<Config>, sandboxes: Arc<Sandboxes>, metrics: Arc<Metrics>) -> io::Result<Arc<Self>> {
-        let root = Root::create(&config.data_dir, sandboxes.has_users())?;
+    /// No session yet.
+    pub(crate) fn new(config: Arc<Config>, rooms: Arc<Rooms>, metrics: Arc<Metrics>) -> Arc<Self> {
         let created = Arc::new(Notify::new());
         let sessions = Arc::new(Self {
             config,
             metrics,
-            sandboxes,
-            root,
+            rooms,
             all: Mutex::default(),
             next_ordinal: AtomicU64::new(1),
             created: Arc::clone(&created),
         });
         tokio::spawn(sweep(Arc::downgrade(&sessions), created));
-        Ok(sessions)
+        sessions
     }
 
     /// Creates a session.
@@ -92,9 +84,8 @@ impl Sessions {
             return Err(CreateError::Full { limit });
         }
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
-        let slot = self.sandboxes.slot()?;
-        let folder = Folder::create(self.root.path(), &format!("{ordinal}-{}", random::hex::<4>()), &slot)?;
-        let session = Session::new(ordinal, new, folder, slot, Arc::clone(&self.config), Arc::clone(&self.metrics));
+        let (rooms, config, metrics) = (Arc::clone(&self.rooms), Arc::clone(&self.config), Arc::clone(&self.metrics));
+        let session = Session::new(ordinal, new, rooms, config, metrics);
         all.by_id.insert(session.id().to_owned(), Arc::clone(&session));
         drop(all);
         self.metrics.session_created();
@@ -165,7 +156,7 @@ impl Sessions {
         self.drain(Duration::ZERO).await;
         let sessions = self.list();
         join_all(sessions.iter().map(|session| self.release(session, Released::Ending))).await;
-        self.root.remove();
+        self.rooms.remove();
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
@@ -177,7 +168,7 @@ impl Sessions {
 impl Drop for Sessions {
     fn drop(&mut self) {
         // A server that was dropped without being closed: the kernels end with their handles, the files go here.
-        self.root.remove();
+        self.rooms.remove();
     }
 }
 

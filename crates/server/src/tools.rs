@@ -21,8 +21,9 @@ use thiserror::Error;
 use self::args::Args;
 pub(crate) use self::changes::FileChanges;
 use self::error::ToolError;
+use crate::room::ActAs;
 use crate::run::event::weight_of;
-use crate::session::{ActAs, Busy, Session};
+use crate::session::{Busy, Session};
 
 /// A tool of a session.
 #[derive(Debug)]
@@ -215,22 +216,23 @@ impl Tool {
 }
 
 fn file_tool(name: &str, session: &Session, args: &Args) -> Result<String, ToolError> {
+    let room = session.room().map_err(ToolError::Run)?;
     // What a tool makes belongs to the session's programs, and what they may not open, a tool may not either.
-    let _user = ActAs::user(session.slot().user()).map_err(|error| {
+    let _user = ActAs::user(room.slot().user()).map_err(|error| {
         ToolError::Report(format!("the session's files cannot be used in its programs' name: {error}"))
     })?;
     match name {
-        "create_directory" => edit_files::create_directory(session, args),
-        "edit_file" => edit_files::edit_file(session, args),
-        "move_file" => edit_files::move_file(session, args),
-        "delete_file" => edit_files::delete_file(session, args),
-        "write_file" => edit_files::write_file(session, args),
-        "get_file_info" => read_files::get_file_info(session, args),
-        "list_directory" => read_files::list_directory(session, args),
-        "read_file" => read_files::read_file(session, args),
-        "read_multiple_files" => read_files::read_multiple_files(session, args),
-        "search_files" => search_files::search_files(session, args),
-        "get_file_change" => changes::get_file_change(session, args),
+        "create_directory" => edit_files::create_directory(&room, args),
+        "edit_file" => edit_files::edit_file(&room, args),
+        "move_file" => edit_files::move_file(&room, args),
+        "delete_file" => edit_files::delete_file(&room, args),
+        "write_file" => edit_files::write_file(&room, args),
+        "get_file_info" => read_files::get_file_info(&room, args),
+        "list_directory" => read_files::list_directory(&room, args),
+        "read_file" => read_files::read_file(&room, args),
+        "read_multiple_files" => read_files::read_multiple_files(&room, args),
+        "search_files" => search_files::search_files(&room, args),
+        "get_file_change" => changes::get_file_change(&room, args),
         _ => Err(ToolError::Defect),
     }
 }

@@ -120,7 +120,7 @@ impl ApiError {
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
             Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
             Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
-            Self::NotCreated(CreateError::Folder(_)) | Self::Defect => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+            Self::Defect => ("InternalError", Status::INTERNAL_SERVER_ERROR),
         }
     }
 

@@ -161,7 +161,7 @@ fn describe(session: &Session, address: &Address) -> Value {
         "toolList": tools::list().to_string(),
         "imageId": session.image().id(),
         "extensions": EXTENSIONS,
-        "isolation": session.slot().level().name(),
+        "isolation": session.level().name(),
     })
 }
 

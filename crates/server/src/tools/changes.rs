@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::args::Args;
 use super::error::ToolError;
 use super::search_files::walk;
-use crate::session::Session;
+use crate::room::Room;
 
 /// Directories that one session watches; each keeps a list of its files.
 const MAX_WATCHED: usize = 16;
@@ -33,11 +33,11 @@ struct Entry {
 }
 
 /// The first call for a directory finds no changes: it is where the comparison begins.
-pub(super) fn get_file_change(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn get_file_change(room: &Room, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = session.folder().path(given)?;
+    let path = room.folder().path(given)?;
     let mut now = Snapshot::new();
-    walk(&session.folder().files(), &path, |relative, met| {
+    walk(&room.folder().files(), &path, |relative, met| {
         if now.len() == MAX_FILES {
             let (what, limit) = ("the number of files watched".to_owned(), MAX_FILES.to_string());
             return Err(ToolError::TooMuch { what, limit, hint: "watch a directory with less below it" });
@@ -52,7 +52,7 @@ pub(super) fn get_file_change(session: &Session, args: &Args) -> Result<String, 
         now.insert(relative.to_path_buf(), entry);
         Ok(true)
     })?;
-    let mut changes = session.changes();
+    let mut changes = room.changes();
     let Some(before) = changes.seen.get(&path) else {
         if changes.seen.len() == MAX_WATCHED {
             let (what, limit) = ("the number of directories watched".to_owned(), MAX_WATCHED.to_string());

@@ -10,23 +10,23 @@ use similar::TextDiff;
 use super::args::Args;
 use super::error::ToolError;
 use super::read_files::{open, read_whole};
-use crate::session::Session;
+use crate::room::Room;
 
 /// Edits in one call; more are a loop's mistake.
 const MAX_EDITS: usize = 1000;
 /// Finding the smallest difference of two large texts takes long; after this a larger one will do.
 const DIFF_TIME: std::time::Duration = std::time::Duration::from_millis(500);
 
-pub(super) fn create_directory(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn create_directory(room: &Room, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = session.folder().path(given)?;
-    session.folder().files().create_dir_all(&path).map_err(|error| ToolError::system("making", &path, &error))?;
+    let path = room.folder().path(given)?;
+    room.folder().files().create_dir_all(&path).map_err(|error| ToolError::system("making", &path, &error))?;
     Ok(format!("Successfully created directory {given}"))
 }
 
-pub(super) fn write_file(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn write_file(room: &Room, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = session.folder().path(given)?;
+    let path = room.folder().path(given)?;
     let content = args.text("content")?;
     let mut options = OpenOptions::new();
     match args.optional_text("mode")?.unwrap_or("overwrite") {
@@ -38,21 +38,21 @@ pub(super) fn write_file(session: &Session, args: &Args) -> Result<String, ToolE
     };
     let overwrite = !matches!(args.optional_text("mode")?, Some("append" | "create_new"));
     if matches!(args.optional_text("mode")?, Some("create_new"))
-        && session.folder().files().symlink_metadata(&path).is_ok()
+        && room.folder().files().symlink_metadata(&path).is_ok()
     {
         return Err(ToolError::Exists { path: given.to_owned(), hint: "overwrite it, or choose another name" });
     }
-    let (mut file, _) = open(&session.folder().files(), &path, &mut options)?;
+    let (mut file, _) = open(&room.folder().files(), &path, &mut options)?;
     let written = if overwrite { file.set_len(0) } else { Ok(()) }.and_then(|()| file.write_all(content.as_bytes()));
     written.map_err(|error| ToolError::system("writing", &path, &error))?;
     Ok(format!("Successfully wrote {} bytes to {given}", content.len()))
 }
 
-pub(super) fn edit_file(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn edit_file(room: &Room, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = session.folder().path(given)?;
-    let limit = session.config().limits.max_tool_output as u64;
-    let before = read_whole(&session.folder().files(), &path, limit)?;
+    let path = room.folder().path(given)?;
+    let limit = room.config().limits.max_tool_output as u64;
+    let before = read_whole(&room.folder().files(), &path, limit)?;
     let mut after = before.clone();
     for (index, (old, new)) in edits(args)?.iter().enumerate() {
         if !after.contains(old.as_str()) {
@@ -68,16 +68,16 @@ pub(super) fn edit_file(session: &Session, args: &Args) -> Result<String, ToolEr
     }
     if !args.flag("dryRun")? && after != before {
         let failed = |error: io::Error| ToolError::system("writing", &path, &error);
-        let (mut file, _) = open(&session.folder().files(), &path, OpenOptions::new().write(true))?;
+        let (mut file, _) = open(&room.folder().files(), &path, OpenOptions::new().write(true))?;
         file.set_len(0).and_then(|()| file.write_all(after.as_bytes())).map_err(failed)?;
     }
     Ok(difference(given, &before, &after))
 }
 
-pub(super) fn move_file(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn move_file(room: &Room, args: &Args) -> Result<String, ToolError> {
     let (source, destination) = (args.text("source")?, args.text("destination")?);
-    let (from, to) = (session.folder().path(source)?, session.folder().path(destination)?);
-    let files = session.folder().files();
+    let (from, to) = (room.folder().path(source)?, room.folder().path(destination)?);
+    let files = room.folder().files();
     if files.symlink_metadata(&to).is_ok() {
         return Err(ToolError::Exists {
             path: destination.to_owned(),
@@ -88,14 +88,14 @@ pub(super) fn move_file(session: &Session, args: &Args) -> Result<String, ToolEr
     Ok(format!("Successfully moved {source} to {destination}"))
 }
 
-pub(super) fn delete_file(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn delete_file(room: &Room, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = session.folder().path(given)?;
+    let path = room.folder().path(given)?;
     if path == Path::new(".") {
         let is = "the working directory";
         return Err(ToolError::WrongKind { path: given.to_owned(), is, hint: "it goes with its session" });
     }
-    let files = session.folder().files();
+    let files = room.folder().files();
     let failed = |error: io::Error| ToolError::system("deleting", &path, &error);
     let meta = files.symlink_metadata(&path).map_err(failed)?;
     let deleted = if meta.is_dir() { files.remove_dir(&path) } else { files.remove_file(&path) };

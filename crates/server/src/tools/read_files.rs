@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 
 use super::args::Args;
 use super::error::ToolError;
-use crate::session::Session;
+use crate::room::Room;
 
 /// A directory of more entries is searched, not listed.
 const MAX_ENTRIES: usize = 100_000;
@@ -17,12 +17,12 @@ const MAX_FILES: usize = 1000;
 /// The longest character is four bytes: so many more are read to complete the last one.
 const CHARACTER: u64 = 3;
 
-pub(super) fn read_file(session: &Session, args: &Args) -> Result<String, ToolError> {
-    let path = session.folder().path(args.text("path")?)?;
+pub(super) fn read_file(room: &Room, args: &Args) -> Result<String, ToolError> {
+    let path = room.folder().path(args.text("path")?)?;
     let (offset, length) = (args.bytes("offset")?, args.bytes("length")?);
     let format = args.optional_text("format")?.unwrap_or("text");
-    let limit = session.config().limits.max_tool_output as u64;
-    let files = session.folder().files();
+    let limit = room.config().limits.max_tool_output as u64;
+    let files = room.folder().files();
     match format {
         "" | "text" => read_text(&files, &path, offset, length, limit),
         "binary" => {
@@ -33,7 +33,7 @@ pub(super) fn read_file(session: &Session, args: &Args) -> Result<String, ToolEr
     }
 }
 
-pub(super) fn read_multiple_files(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn read_multiple_files(room: &Room, args: &Args) -> Result<String, ToolError> {
     let paths = args.texts("paths")?;
     if paths.is_empty() {
         return Err(args.invalid("paths", "a list with a path at least"));
@@ -41,15 +41,15 @@ pub(super) fn read_multiple_files(session: &Session, args: &Args) -> Result<Stri
     if paths.len() > MAX_FILES {
         return Err(too_much("the number of files", MAX_FILES, "ask for them in several calls"));
     }
-    let limit = session.config().limits.max_tool_output;
+    let limit = room.config().limits.max_tool_output;
     let mut parts: Vec<String> = Vec::new();
     let mut size = 0;
     for given in paths {
-        let read = session
+        let read = room
             .folder()
             .path(&given)
             .map_err(ToolError::from)
-            .and_then(|path| read_text(&session.folder().files(), &path, 0, 0, (limit - size) as u64));
+            .and_then(|path| read_text(&room.folder().files(), &path, 0, 0, (limit - size) as u64));
         let part = match read {
             Ok(text) => format!("{given}:\n{text}\n"),
             Err(error @ ToolError::TooMuch { .. }) => return Err(error),
@@ -61,9 +61,9 @@ pub(super) fn read_multiple_files(session: &Session, args: &Args) -> Result<Stri
     Ok(parts.join("\n---\n"))
 }
 
-pub(super) fn get_file_info(session: &Session, args: &Args) -> Result<String, ToolError> {
-    let path = session.folder().path(args.text("path")?)?;
-    let files = session.folder().files();
+pub(super) fn get_file_info(room: &Room, args: &Args) -> Result<String, ToolError> {
+    let path = room.folder().path(args.text("path")?)?;
+    let files = room.folder().files();
     let failed = |error: io::Error| ToolError::system("looking at", &path, &error);
     let link = files.symlink_metadata(&path).map_err(failed)?;
     // A link that leads nowhere, or out, is shown as what it is itself.
@@ -86,11 +86,11 @@ pub(super) fn get_file_info(session: &Session, args: &Args) -> Result<String, To
     Ok(lines.join("\n"))
 }
 
-pub(super) fn list_directory(session: &Session, args: &Args) -> Result<String, ToolError> {
-    let path = session.folder().path(args.text("path")?)?;
+pub(super) fn list_directory(room: &Room, args: &Args) -> Result<String, ToolError> {
+    let path = room.folder().path(args.text("path")?)?;
     let failed = |error: io::Error| ToolError::system("listing", &path, &error);
     let mut lines = Vec::new();
-    for entry in session.folder().files().read_dir(&path).map_err(failed)? {
+    for entry in room.folder().files().read_dir(&path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let is_dir = entry.file_type().is_ok_and(|kind: FileType| kind.is_dir());
         let name = one_line(&entry.file_name().to_string_lossy());

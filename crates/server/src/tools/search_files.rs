@@ -10,16 +10,16 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::args::Args;
 use super::error::ToolError;
 use super::read_files::one_line;
-use crate::session::Session;
+use crate::room::Room;
 
 /// More are not looked at by anybody.
 const MAX_MATCHES: usize = 10_000;
 /// Entries to walk through: some seconds.
 pub(super) const MAX_WALKED: usize = 200_000;
 
-pub(super) fn search_files(session: &Session, args: &Args) -> Result<String, ToolError> {
+pub(super) fn search_files(room: &Room, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = session.folder().path(given)?;
+    let path = room.folder().path(given)?;
     let pattern = Pattern::new(args, "pattern", args.text("pattern")?)?;
     let excluded = args
         .texts("excludePatterns")?
@@ -27,7 +27,7 @@ pub(super) fn search_files(session: &Session, args: &Args) -> Result<String, Too
         .map(|text| Pattern::new(args, "excludePatterns", text))
         .collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
-    walk(&session.folder().files(), &path, |relative, _| {
+    walk(&room.folder().files(), &path, |relative, _| {
         if excluded.iter().any(|excluded| excluded.matches(relative)) {
             return Ok(false);
         }

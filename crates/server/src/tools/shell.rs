@@ -21,7 +21,8 @@ use tokio::net::unix::pipe::Receiver;
 use super::args::Args;
 use super::error::ToolError;
 use crate::random;
-use crate::session::{ActAs, Session, Stage};
+use crate::room::{ActAs, Room};
+use crate::session::{Session, Stage};
 
 /// What AGB gives a command that does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -57,10 +58,11 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
                 args.invalid("timeout_ms", "a number of milliseconds, more than 0 and not above the server's limit")
             })?,
     };
-    let dir = working_directory(session, args)?;
-    let policy = session.slot().policy(session.folder(), environment(args)?, Vec::new());
+    let room = session.room().map_err(ToolError::Run)?;
+    let dir = working_directory(&room, args)?;
+    let policy = room.slot().policy(room.folder(), environment(args)?, Vec::new());
     let command = Command::new("/bin/sh").args(["-c", command]).in_dir(dir);
-    let Running { mut child, mut stdout, mut stderr } = start(session.slot().launcher(), policy, command)
+    let Running { mut child, mut stdout, mut stderr } = start(room.slot().launcher(), policy, command)
         .await
         .map_err(|error| ToolError::Report(format!("sh could not be started: {error}")))?;
     let lost = |error: io::Error| ToolError::Report(format!("the command could not be waited for: {error}"));
@@ -153,11 +155,11 @@ async fn start(launcher: Arc<Launcher>, policy: Policy, command: Command) -> io:
 }
 
 /// Relative to the session's.
-fn working_directory(session: &Session, args: &Args) -> Result<PathBuf, ToolError> {
+fn working_directory(room: &Room, args: &Args) -> Result<PathBuf, ToolError> {
     let Some(given) = args.optional_text("cwd")? else { return Ok(PathBuf::new()) };
-    let folder = session.folder();
+    let folder = room.folder();
     let path = folder.path(given)?;
-    let _user = ActAs::user(session.slot().user()).map_err(|error| ToolError::system("entering", &path, &error))?;
+    let _user = ActAs::user(room.slot().user()).map_err(|error| ToolError::system("entering", &path, &error))?;
     let files = folder.files();
     // The command enters it inside its sandbox, whatever has become of it by then.
     let real = files.canonicalize(&path).map_err(|error| ToolError::system("entering", &path, &error))?;

@@ -248,12 +248,12 @@ async fn a_disk_that_takes_nothing_makes_the_program_wait_and_the_server_live() 
     let server = TestServer::with(|config| config.limits.replay_memory = 64 * 1024).await;
     let session = server.create().await;
     let code = "for i in range(40):\n    print('x' * 99_999)\n    open('progress', 'w').write(str(i))\nopen('progress', 'w').write('100')";
-    let before = folder(&server);
-    let hidden = before.with_extension("hidden");
     let mut socket = session.connect().await;
     // The interpreter is there before its folder goes: only the replay's file cannot be made.
     socket.start("warm", "python", "1").await;
     socket.until_end().await;
+    let before = folder(&server);
+    let hidden = before.with_extension("hidden");
     std::fs::rename(&before, &hidden).expect("renamed");
     drop(socket);
     let begun = start_and_vanish(&session, "a", code, 2).await;

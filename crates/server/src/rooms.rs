@@ -1,0 +1,48 @@
+//! Where rooms are made: the server's own folder, and who runs what there.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use agb_sandbox::Level;
+
+use crate::config::Config;
+use crate::isolation::Sandboxes;
+use crate::random;
+use crate::room::{Folder, Room};
+use crate::root::Root;
+
+/// Makes rooms in the server's own folder.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    config: Arc<Config>,
+    sandboxes: Arc<Sandboxes>,
+    root: Root,
+    next: AtomicU64,
+}
+
+impl Rooms {
+    /// No room yet, and a private folder for them.
+    pub(crate) fn new(config: Arc<Config>, sandboxes: Arc<Sandboxes>) -> io::Result<Self> {
+        let root = Root::create(&config.data_dir, sandboxes.has_users())?;
+        Ok(Self { config, sandboxes, root, next: AtomicU64::new(1) })
+    }
+
+    /// How programs are isolated.
+    pub(crate) fn level(&self) -> Level {
+        self.sandboxes.level()
+    }
+
+    /// An empty one.
+    pub(crate) fn make(&self) -> io::Result<Room> {
+        let slot = self.sandboxes.slot()?;
+        let name = format!("{}-{}", self.next.fetch_add(1, Ordering::Relaxed), random::hex::<4>());
+        let folder = Folder::create(self.root.path(), &name, &slot)?;
+        Ok(Room::new(folder, slot, Arc::clone(&self.config)))
+    }
+
+    /// Removes the folder with all that is in it.
+    pub(crate) fn remove(&self) {
+        self.root.remove();
+    }
+}
