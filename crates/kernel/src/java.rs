@@ -25,7 +25,7 @@ macro_rules! sources {
 }
 
 /// The harness: classes and their sources.
-const SOURCES: [(&str, &str); 19] = sources![
+const SOURCES: [(&str, &str); 23] = sources![
     "Cells",
     "Channel",
     "Cut",
@@ -34,7 +34,11 @@ const SOURCES: [(&str, &str); 19] = sources![
     "Hints",
     "Input",
     "Json",
+    "Leftovers",
+    "Loader",
     "Main",
+    "Media",
+    "Notebook",
     "Output",
     "Part",
     "Piece",
@@ -47,7 +51,11 @@ const SOURCES: [(&str, &str); 19] = sources![
     "Worker",
 ];
 
-const MAIN: &str = "agb.kernel.Main";
+/// Of the harness's jar. What it opens is for `Leftovers`.
+const MANIFEST: &str = "\
+Main-Class: agb.kernel.Main
+Add-Opens: jdk.jshell/jdk.jshell jdk.compiler/com.sun.tools.javac.api
+";
 
 /// The oldest Java that compiles the harness.
 const OLDEST: u32 = 17;
@@ -80,7 +88,7 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     if archive.exists() {
         args.push(format!("-XX:SharedArchiveFile={}", archive.display()));
     }
-    args.extend(["-cp".to_owned(), installed.jar().display().to_string(), MAIN.to_owned()]);
+    args.extend(["-jar".to_owned(), installed.jar().display().to_string()]);
     let readonly = vec![installed.folder];
     Ok(Launch { program: installed.java, args, env: Vec::new(), readonly, source: "", scratch })
 }
@@ -171,11 +179,13 @@ impl Installation {
             compiler.arg(file);
         }
         succeed(&mut compiler)?;
-        let ready = made.0.join("ready");
+        let (ready, manifest) = (made.0.join("ready"), made.0.join("manifest"));
         fs::create_dir(&ready).map_err(|error| failed(&ready, error))?;
+        fs::write(&manifest, MANIFEST).map_err(|error| failed(&manifest, error))?;
         let mut archiver = command(&self.java);
-        archiver.args(["-m", "jdk.jartool/sun.tools.jar.Main", "--create", "--no-compress", "--file"]);
-        succeed(archiver.arg(ready.join("harness.jar")).arg("-C").arg(&classes).arg("."))?;
+        archiver.args(["-m", "jdk.jartool/sun.tools.jar.Main", "--create", "--no-compress", "--manifest"]);
+        archiver.arg(manifest).arg("--file").arg(ready.join("harness.jar"));
+        succeed(archiver.arg("-C").arg(&classes).arg("."))?;
         match fs::rename(&ready, &self.folder) {
             // Another process was first; its is as good.
             Err(_) if self.jar().exists() => Ok(()),
@@ -194,7 +204,7 @@ impl Installation {
         let made = self.folder.join(format!("{name}.tmp"));
         let mut java = command(&self.java);
         java.args(FLAGS).arg(format!("-XX:ArchiveClassesAtExit={}", made.display()));
-        java.arg("-cp").arg(self.jar()).args([MAIN, "train"]);
+        java.arg("-jar").arg(self.jar()).arg("train");
         // SAFETY: one system call on integers between fork and exec. It ends the child with the thread below, which
         // lives until the child has ended, or this process has.
         unsafe {
@@ -234,7 +244,7 @@ fn sweep(folder: &Path) {
 /// What a compiled harness depends on.
 fn key(java: &Path) -> String {
     let mut hasher = DefaultHasher::new();
-    (SOURCES, FLAGS, java).hash(&mut hasher);
+    (SOURCES, MANIFEST, FLAGS, java).hash(&mut hasher);
     // An upgrade in place changes this file, which holds all classes.
     let modules = java.parent().and_then(Path::parent).map(|home| home.join("lib/modules"));
     if let Some(meta) = modules.and_then(|file| fs::metadata(file).ok()) {

@@ -1,6 +1,5 @@
 package agb.kernel;
 
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -21,6 +20,7 @@ final class Cells {
     private final JShell shell;
     private final Places places;
     private final Problems problems;
+    private final Leftovers leftovers;
     private final DefaultImports imports = new DefaultImports();
     private final Input input = new Input(this);
 
@@ -50,7 +50,9 @@ final class Cells {
         shell = JShell.builder().executionEngine(engine.provider(), Map.of()).compilerOptions("-g").build();
         places = new Places(shell);
         problems = new Problems(shell);
+        leftovers = new Leftovers(shell);
         Traces.use(places);
+        Notebook.use(this);
         System.setIn(input);
     }
 
@@ -82,13 +84,24 @@ final class Cells {
         input.answer(data, isEnd);
     }
 
-    // Called by whoever reads `System.in`.
+    // Called by the program, in any thread.
 
-    /** Sends the question; false if nobody answers. */
+    /** Asks for what `System.in` reads; false if nobody answers. */
     synchronized boolean askForInput() {
         if (cell == null || !cell.hasInput) return false;
         channel.send("{\"type\":\"input\",\"nonce\":" + Json.quote(cell.nonce) + ",\"prompt\":\"\"}");
         return true;
+    }
+
+    /** Shows a value now; between two cells there is nobody to show more than text to. */
+    void display(Values.Shown shown) {
+        synchronized (this) {
+            if (cell != null) {
+                channel.send(shown.json(cell.nonce, false, cell.maxFrame));
+                return;
+            }
+        }
+        System.out.println(shown.text());
     }
 
     // Called by the main thread.
@@ -115,6 +128,7 @@ final class Cells {
             channel.send("{\"type\":\"done\",\"nonce\":" + Json.quote(cell.nonce) + ",\"failed\":" + (failure != null) + ",\"seconds\":" + seconds + "}");
         }
         input.endCell();
+        leftovers.clear();
     }
 
     private Report execute(Cell cell) {
@@ -212,11 +226,6 @@ final class Cells {
     private void show(Cell cell, Piece last) {
         var shown = engine.shown;
         if (shown == null || shown.isNull() && last.kind() == Piece.Kind.CALL) return;
-        String text = Json.quote(shown.text());
-        // The rest of the frame is short.
-        if (text.getBytes(StandardCharsets.UTF_8).length + 1000 > cell.maxFrame) {
-            text = Json.quote(shown.type() + " of " + shown.text().length() + " characters: too large to show");
-        }
-        channel.send("{\"type\":\"result\",\"nonce\":" + Json.quote(cell.nonce) + ",\"main\":true,\"data\":{\"text/plain\":" + text + "}}");
+        channel.send(shown.json(cell.nonce, true, cell.maxFrame));
     }
 }

@@ -18,6 +18,9 @@ final class DefaultImports {
     private static final List<String> PACKAGES = List.of(
         "java.util", "java.io", "java.math", "java.net", "java.nio.file", "java.util.concurrent", "java.util.function",
         "java.util.prefs", "java.util.regex", "java.util.stream");
+    private static final String NOTEBOOK = "static agb.kernel.Notebook";
+    /** A call of what is in there. */
+    private static final Pattern NOTEBOOK_CALL = Pattern.compile("(?<![.\\w])(?:display|render|html|markdown)\\s*\\(");
     private static final Pattern NAME = Pattern.compile("\\b[A-Z]\\w*");
     private static final Pattern IMPORT = Pattern.compile("\\bimport\\s+([\\w.]+)\\.\\*\\s*;");
 
@@ -26,6 +29,7 @@ final class DefaultImports {
     private final Set<String> own = new LinkedHashSet<>();
     private final Set<String> seen = new HashSet<>();
     private final Map<String, Boolean> known = new HashMap<>();
+    private boolean hasNotebook;
 
     /** The packages that this cell needs and that no other has needed. */
     List<String> neededBy(String code) {
@@ -42,6 +46,10 @@ final class DefaultImports {
                 needed.add(place);
                 left.remove(place);
             });
+        }
+        if (!hasNotebook && NOTEBOOK_CALL.matcher(code).find()) {
+            hasNotebook = true;
+            needed.add(NOTEBOOK);
         }
         return needed;
     }

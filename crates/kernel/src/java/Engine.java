@@ -28,6 +28,10 @@ final class Engine extends LocalExecutionControl {
     /** What the last snippet has thrown. */
     Throwable thrown;
 
+    Engine() {
+        super(new Loader());
+    }
+
     ExecutionControlProvider provider() {
         return new ExecutionControlProvider() {
             @Override

@@ -1,23 +1,41 @@
 package agb.kernel;
 
 import java.lang.reflect.Array;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
 
 /** How values read. */
 final class Values {
     /** Elements of an array that are shown: what fills some screens. */
     private static final int ELEMENTS = 1000;
 
-    /** A value's text. */
-    record Shown(boolean isNull, String type, String text) {}
+    /** A value's text, and what else it is by media type. */
+    record Shown(boolean isNull, String type, String text, Map<String, String> media) {
+        /** The frame that shows it; one that would be too large says what it would have been. */
+        String json(String nonce, boolean isMain, int maxFrame) {
+            var data = new StringBuilder("\"text/plain\":").append(Json.quote(text));
+            media.forEach((type, content) -> data.append(',').append(Json.quote(type)).append(':').append(Json.quote(content)));
+            // The rest of the frame is short.
+            if (data.toString().getBytes(StandardCharsets.UTF_8).length + 1000 > maxFrame) {
+                String size = media.isEmpty() ? text.length() + " characters" : data.length() + " characters (" + String.join(", ", media.keySet()) + ")";
+                data.setLength(0);
+                data.append("\"text/plain\":").append(Json.quote(type + " of " + size + ": too large to show"));
+            }
+            return "{\"type\":\"result\",\"nonce\":" + Json.quote(nonce) + ",\"main\":" + isMain + ",\"data\":{" + data + "}}";
+        }
+    }
 
     private Values() {}
 
     static Shown show(Object value) {
         String type = value == null ? "null" : Traces.withoutWrapper(value.getClass().getTypeName());
-        return new Shown(value == null, type, Traces.withoutWrapper(text(value)));
+        return new Shown(value == null, type, Traces.withoutWrapper(text(value)), Media.of(value));
     }
 
     private static String text(Object value) {
+        if (value instanceof Notebook.Rendered rendered) {
+            return rendered.content() instanceof String text ? text : rendered.type();
+        }
         if (value instanceof String string) return quote(string, '"');
         if (value instanceof Character character) return quote(character.toString(), '\'');
         if (value != null && value.getClass().isArray()) return array(value);

@@ -479,6 +479,87 @@ async fn a_result_above_the_limit_says_so() {
 }
 
 #[tokio::test]
+async fn images_html_and_what_display_shows_are_results() {
+    let java = java();
+    let picture =
+        "import java.awt.image.BufferedImage;\nvar image = new BufferedImage(2, 3, BufferedImage.TYPE_INT_RGB);\n";
+    let ran = java.run(&format!("{picture}image.setRGB(0, 0, 0xff0000);\nimage")).await;
+    let [image] = ran.results().try_into().unwrap_or_else(|_| panic!("{ran:#?}"));
+    assert!(image.is_main && image.data["image/png"].as_str().unwrap().starts_with("iVBORw0KGgo"), "{image:#?}");
+    assert!(image.data["text/plain"].as_str().unwrap().contains("BufferedImage"), "{image:#?}");
+
+    let table = "class Table {\n  public String toHtml() { return \"<table></table>\"; }\n  public String toString() { return \"a table\"; }\n}\n";
+    let ran =
+        java.run(&format!("{table}System.out.println(1);\ndisplay(new Table());\ndisplay(image);\nnew Table()")).await;
+    assert_eq!((ran.stdout().as_str(), &ran.end.outcome), ("1\n", &Outcome::Finished), "{ran:#?}");
+    let shown: Vec<_> = ran.results().into_iter().map(|result| (result.is_main, result.data)).collect();
+    let [(false, first), (false, second), (true, last)] = shown.as_slice() else { panic!("{ran:#?}") };
+    assert_eq!((&first["text/html"], &first["text/plain"]), (&"<table></table>".into(), &"a table".into()));
+    assert!(second.contains_key("image/png") && last == first, "{ran:#?}");
+
+    let ran = java
+        .run("for (int i = 0; i < 2; i++) display(\"<b>\" + i + \"</b>\", \"text/html\");\nmarkdown(\"# x\")")
+        .await;
+    let shown: Vec<_> = ran.results().into_iter().map(|result| result.data).collect();
+    assert_eq!((&shown[1]["text/html"], &shown[2]["text/markdown"]), (&"<b>1</b>".into(), &"# x".into()), "{ran:#?}");
+    let broken = java
+        .run("class Broken {\n  public String toHtml() { throw new IllegalStateException(\"no\"); }\n}\nnew Broken()")
+        .await;
+    assert_eq!(
+        (broken.error().name.as_str(), broken.error().value.as_str()),
+        ("java.lang.IllegalStateException", "no")
+    );
+    assert!(broken.error().traceback.contains("Broken.toHtml(cell-4.java:2)"), "{broken:#?}");
+    // A program's own method of the name is the one that is called.
+    assert_eq!(
+        java.value("int html(String text) { return text.length(); }\nhtml(\"four\")").await.as_deref(),
+        Some("4")
+    );
+    assert!(java.run("display(new Table());").await.results()[0].data.contains_key("text/html"));
+}
+
+#[tokio::test]
+async fn what_display_shows_in_a_thread_that_outlives_its_cell_is_text() {
+    let java = java();
+    let code = "var go = Path.of(\"go\");\nvar late = new Thread(() -> {\n  while (!Files.exists(go)) Thread.onSpinWait();\n  \
+                display(42);\n  try { Files.delete(go); } catch (IOException e) { }\n});\nlate.start();";
+    assert_eq!(java.run(code).await.end.outcome, Outcome::Finished);
+    let go = java.workdir.path().join("go");
+    std::fs::write(&go, "").unwrap();
+    eventually("the thread has shown its value", || !go.exists()).await;
+    let ran = java.run("1;").await;
+    let said: Vec<_> = ran.events.iter().filter(|(_, event)| matches!(event, CellEvent::Background { .. })).collect();
+    let [(_, CellEvent::Background { stream: OutputStream::Stdout, text })] = said.as_slice() else {
+        panic!("{ran:#?}")
+    };
+    assert_eq!(text, "42\n");
+}
+
+#[tokio::test]
+async fn what_later_cells_may_name_survives_what_is_forgotten() {
+    let java = java();
+    java.run("int a = 1, b = 2;\nint sum() { return a + b; }\nsealed interface Shape {}\nrecord Circle(int r) implements Shape { record Inner(int x) {} }").await;
+    for round in 0..3 {
+        java.run("Strng x;").await;
+        java.run("for (int i = 0; i < 2; i++) { int j = i; Runnable r = new Runnable() { public void run() { } }; r.run(); }").await;
+        assert_eq!(
+            java.value("sum() + new Circle(4).r() + new Circle.Inner(1).x()").await,
+            Some((8 + round).to_string())
+        );
+        java.run(&format!("a = {};", round + 2)).await;
+    }
+    // What is declared again takes what uses it along.
+    java.run("int a = 40;").await;
+    assert_eq!(java.value("sum()").await.as_deref(), Some("42"));
+    java.run("int b() { return 1; }\nint sum() { return a + b(); }").await;
+    assert_eq!(java.value("sum()").await.as_deref(), Some("41"));
+    assert_eq!(java.value("b").await.as_deref(), Some("2"));
+    java.run("Runnable later = () -> System.out.println(sum());").await;
+    java.run("record Circle(int r, int s) implements Shape {}").await;
+    assert_eq!(java.output("later.run();\nSystem.out.println(new Circle(1, 2));").await, "41\nCircle[r=1, s=2]\n");
+}
+
+#[tokio::test]
 async fn what_is_no_text_does_not_break_the_channel() {
     let java = java();
     assert_eq!(java.output("System.out.print(\"\\u0001\\0\\t\");").await, "\u{1}\0\t");
