@@ -9,6 +9,8 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Stage {
+    /// Making or joining the session's control group.
+    ControlGroup,
     /// Creating a process in new namespaces.
     Namespaces,
     /// Giving the new user namespace its one user.
@@ -38,7 +40,8 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
+        Self::ControlGroup,
         Self::Namespaces,
         Self::UserMap,
         Self::User,
@@ -58,6 +61,9 @@ impl Stage {
     #[must_use]
     pub fn advice(self) -> &'static str {
         match self {
+            Self::ControlGroup => {
+                "something else has removed or changed the server's control groups; start the server anew"
+            }
             Self::Namespaces | Self::UserMap => {
                 "this system forbids user namespaces to this user; allow them (sysctl user.max_user_namespaces, \
                  kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; in a container: \
@@ -93,6 +99,7 @@ impl Stage {
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::ControlGroup => "enter the session's control group",
             Self::Namespaces => "create namespaces",
             Self::UserMap => "set up the user namespace",
             Self::User => "become the sandbox's user",

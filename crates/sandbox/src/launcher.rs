@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::Groups;
 use crate::error::{LauncherError, SpawnError};
 use crate::helper::{ARGUMENT, HELLO, Host, is_helper};
 use crate::plan::{MAX_MESSAGE, Message, Plan};
@@ -18,7 +19,7 @@ use crate::policy::SLOTS;
 use crate::report::{Offer, Report};
 use crate::sys::socket::{self, Received};
 use crate::watch::{Watch, Watched};
-use crate::{Child, Command, Level, Policy};
+use crate::{Child, Command, ControlGroups, Level, Policy};
 
 /// How long the launcher may take to say hello, and a sandbox to run its program.
 ///
@@ -40,6 +41,8 @@ pub struct Launcher {
     /// What the process has, too.
     rights: Host,
     process: Mutex<Process>,
+    /// Behind the process, whose end ends all sandboxes: their groups are empty then.
+    groups: Arc<Groups>,
     watch: Arc<Watch>,
     gatekeeper: OnceLock<Keeper>,
 }
@@ -67,11 +70,14 @@ impl Launcher {
         let program = program.as_ref();
         let rights = Host::look()
             .map_err(|error| LauncherError::NotStarted { program: program.to_owned(), reason: error.to_string() })?;
+        // Before the process, which is to be where the groups leave room for it.
+        let groups = Groups::start();
         Ok(Self {
             program: program.to_owned(),
             rights,
             process: Mutex::new(Process::start(program)?),
-            watch: Arc::default(),
+            watch: Arc::new(Watch::new(&groups)),
+            groups,
             gatekeeper: OnceLock::new(),
         })
     }
@@ -87,6 +93,12 @@ impl Launcher {
     #[must_use]
     pub fn user_of(&self, level: Level, slot: u32) -> Option<u32> {
         self.rights.slot_user(level, slot)
+    }
+
+    /// Which limits of sessions control groups keep here.
+    #[must_use]
+    pub fn control_groups(&self) -> ControlGroups {
+        self.groups.report()
     }
 }
 
@@ -135,7 +147,7 @@ impl Launcher {
     /// Returns when the program runs, or with the step that failed. Pipes are given to the sandbox's user, so that
     /// the program can also open them by `/dev/fd`.
     pub fn spawn(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
-        self.run(&Plan::new(policy, command, false)?, fds)
+        self.run(Plan::new(policy, command, false)?, fds)
     }
 
     /// Finds out which levels this machine offers, by making a sandbox at each and looking around in it.
@@ -155,7 +167,7 @@ impl Launcher {
         let policy = Policy::new(level, &workdir.0, SLOTS - 1);
         let plan = Plan::new(&policy, &Command::new("/trial"), true)?;
         let start = Instant::now();
-        let mut child = self.run(&plan, [null.as_fd(); 5])?;
+        let mut child = self.run(plan, [null.as_fd(); 5])?;
         let took = start.elapsed();
         // The trial's own verdict comes as its last word, which may be after the first ones.
         match child.finish(PATIENCE) {
@@ -166,9 +178,11 @@ impl Launcher {
         }
     }
 
-    fn run(&self, plan: &Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
+    fn run(&self, plan: Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
         let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
         let deadline = Instant::now() + PATIENCE;
+        let group = self.groups.session(plan.policy.slot, &plan.policy.limits)?;
+        let plan = Plan { groups: group.as_ref().map(|group| group.doors()).unwrap_or_default(), ..plan };
         let bytes = plan.encode()?;
         let (control, its) = socket::pair().map_err(system("create a socket"))?;
         // Before anything can be sent: the number of the program's process is read off its message.
@@ -184,7 +198,7 @@ impl Launcher {
             if let (Some(pid), Some(has_proc)) = (pid, running)
                 && let Some(init) = init.take()
             {
-                let watched = Arc::new(Watched::new(control, init, &plan.policy));
+                let watched = Arc::new(Watched::new(control, init, &plan.policy, group));
                 self.watch.add(&watched);
                 return Ok(Child::new(watched, pid, has_proc, gate));
             }

@@ -35,12 +35,14 @@
 //!
 //! # What is not here
 //!
-//! * Control groups: what holds for a session as a whole (its memory, its files) is watched by a thread of the server's
-//!   and may be exceeded for a fifth of a second, and processor time is shared by priority only.
+//! * Exactness everywhere: what a session has on disk is watched by a thread of the server's and may be exceeded for a
+//!   fifth of a second, and so is its memory where the machine has no control groups for the server; processor time is
+//!   shared by priority only there.
 //! * What a gate lets through: that is for its keeper (the crate `agb-egress`).
 //! * Starting from a warm process (a zygote).
 #![cfg(target_os = "linux")]
 
+mod cgroup;
 mod child;
 mod error;
 mod helper;
@@ -54,6 +56,7 @@ mod sys;
 mod tree;
 mod watch;
 
+pub use cgroup::{ControlGroups, Controller};
 pub use child::Child;
 pub use error::{LauncherError, SpawnError, Stage};
 pub use helper::main_if_helper;

@@ -3,8 +3,8 @@
 /// The limits of one sandbox. Each default has its reason beside it.
 ///
 /// They hold for everything that runs in the sandbox, except where "each process" or "session" is said. The sandboxes
-/// of one slot are a session. The system's kernel enforces them, except for those of a session, which a thread of the
-/// server's watches.
+/// of one slot are a session. The system's kernel enforces them; those of a session by control groups, where the machine
+/// has them for the server ([`ControlGroups`](crate::ControlGroups)), and a thread of the server's always watches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Private writable memory of each process in bytes. One that would exceed it gets an error from the kernel and
@@ -36,7 +36,8 @@ pub struct Limits {
     /// 65,536: unpacked packages and a `node_modules` or two.
     pub tmp_files: u64,
     /// Bytes of memory of all processes of a session's sandboxes together, whatever kind it is: of what has no file,
-    /// and shared memory. Looked at five times a second; the largest sandbox is killed.
+    /// and shared memory. Looked at five times a second; the largest sandbox is killed. Control groups keep it exactly,
+    /// and count what the kernel has for the session, too; files that are only cached make room.
     ///
     /// 2 GiB: two programs at the limit of `memory`; the four interpreters of a session at rest take 0.3 GiB.
     pub total_memory: u64,
@@ -49,6 +50,17 @@ pub struct Limits {
     ///
     /// 200,000: four large `node_modules`, and little enough to be counted, and removed, in seconds.
     pub files: u64,
+    /// Processes and threads of a session's sandboxes together. Needs control groups: without them there is only
+    /// `processes`, for each sandbox.
+    ///
+    /// 1024: four interpreters that have all of their `processes`.
+    pub total_processes: u64,
+    /// Processor time of a session in thousandths of a processor: 1500 is one and a half. 0: no limit. Needs control
+    /// groups. Programs that have used up their part of a tenth of a second wait for the next.
+    ///
+    /// 0: with control groups sessions share busy processors evenly, whatever they run, and nobody waits for a
+    /// processor that is idle.
+    pub cpus: u32,
     /// How far the program's scheduling priority is below the server's, 0 to 19.
     ///
     /// 5: under full load the server gets three times a program's share and stays responsive; on an idle machine it
@@ -68,6 +80,8 @@ impl Default for Limits {
             total_memory: 2 << 30,
             disk: 2 << 30,
             files: 200_000,
+            total_processes: 1024,
+            cpus: 0,
             nice: 5,
         }
     }

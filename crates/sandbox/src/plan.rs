@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) dir: PathBuf,
     /// Look around instead of running the program.
     pub(crate) trial: bool,
+    /// The files of control groups that the sandbox's first process writes itself into.
+    pub(crate) groups: Vec<PathBuf>,
 }
 
 impl Plan {
@@ -40,11 +42,15 @@ impl Plan {
         out.path(mount_at);
         out.list(tmp.as_slice(), |out, path| out.path(path));
         out.list(readonly, |out, path| out.path(path));
-        let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, total_memory, disk, files, nice } =
-            limits;
-        for value in [memory, processes, open_files, file_size, tmp_size, tmp_files, total_memory, disk, files] {
+        let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, .. } = limits;
+        let Limits { total_memory, disk, files, total_processes, cpus, nice, .. } = limits;
+        for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
             out.number(*value);
         }
+        for value in [total_memory, disk, files, total_processes] {
+            out.number(*value);
+        }
+        out.number(u64::from(*cpus));
         out.number(u64::from(*nice));
         out.number(match network {
             Network::None => 0,
@@ -57,6 +63,7 @@ impl Plan {
         out.list(&self.env, |out, entry| out.bytes(entry.as_bytes()));
         out.path(&self.dir);
         out.number(u64::from(self.trial));
+        out.list(&self.groups, |out, path| out.path(path));
         if out.0.len() > MAX_PLAN {
             return Err(SpawnError::TooLarge { size: out.0.len(), limit: MAX_PLAN });
         }
@@ -80,6 +87,8 @@ impl Plan {
             total_memory: input.number()?,
             disk: input.number()?,
             files: input.number()?,
+            total_processes: input.number()?,
+            cpus: u32::try_from(input.number()?).ok()?,
             nice: u8::try_from(input.number()?).ok()?,
         };
         let network = match input.number()? {
@@ -97,7 +106,8 @@ impl Plan {
         let env = input.list(Reader::string)?;
         let dir = input.path()?;
         let trial = input.number()? != 0;
-        input.0.is_empty().then_some(Self { policy, program, args, env, dir, trial })
+        let groups = input.list(Reader::path)?;
+        input.0.is_empty().then_some(Self { policy, program, args, env, dir, trial, groups })
     }
 
     /// Checks what can be checked without looking at the machine, and completes the rest.
@@ -148,7 +158,7 @@ impl Plan {
             args.push(c_string(arg.as_bytes(), "an argument")?);
         }
         let env = environment(&policy)?;
-        Ok(Self { policy, program, args, env, dir: command.dir.clone(), trial })
+        Ok(Self { policy, program, args, env, dir: command.dir.clone(), trial, groups: Vec::new() })
     }
 }
 
@@ -342,8 +352,9 @@ mod tests {
         policy.tmp = Some("/".into());
         policy.network = Network::Gate;
         policy.limits.memory = 5;
-        let plan =
+        let mut plan =
             Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]).in_dir("a"), true).expect("it is valid");
+        plan.groups = vec!["/sys".into()];
         let bytes = plan.encode().expect("it is small");
         assert_eq!(Plan::decode(&bytes), Some(plan));
         for end in 0..bytes.len() {

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::cgroup::{Group, Groups};
 use crate::plan::order;
 use crate::sys::{process, socket};
 use crate::{Limits, Policy, tree};
@@ -75,12 +76,14 @@ pub(crate) struct Watched {
     limits: Limits,
     places: Vec<PathBuf>,
     exceeded: OnceLock<Exceeded>,
+    /// The session's control groups, which stay as long as this does.
+    group: Option<Arc<Group>>,
     /// Something begins there.
     stirred: AtomicBool,
 }
 
 impl Watched {
-    pub(crate) fn new(control: OwnedFd, init: OwnedFd, policy: &Policy) -> Self {
+    pub(crate) fn new(control: OwnedFd, init: OwnedFd, policy: &Policy, group: Option<Arc<Group>>) -> Self {
         Self {
             control,
             pid: process::number(init.as_fd()).unwrap_or(0),
@@ -89,13 +92,31 @@ impl Watched {
             limits: policy.limits.clone(),
             places: std::iter::once(&policy.workdir).chain(&policy.tmp).cloned().collect(),
             exceeded: OnceLock::new(),
+            group,
             stirred: AtomicBool::new(true),
         }
     }
 
-    /// Why the thread has killed it.
+    /// Why it was killed, if it was for a limit: by the thread, or by the kernel, which says so in the session's control
+    /// group. What ends first after the kernel has killed somebody is what was killed.
     pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        if self.exceeded.get().is_none() && self.has_ended() && self.is_out_of_memory() {
+            return Some(*self.exceeded.get_or_init(|| Exceeded::Memory(self.limits.total_memory)));
+        }
         self.exceeded.get().copied()
+    }
+
+    fn is_out_of_memory(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_out_of_memory())
+    }
+
+    /// Whether the kernel has killed somebody of the session, and nobody has heard of it.
+    fn has_killed(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.has_killed())
+    }
+
+    fn has_ended(&self) -> bool {
+        socket::is_readable(&self.init)
     }
 
     /// Has the thread look soon.
@@ -114,18 +135,24 @@ impl Watched {
     fn processes(&self) -> Vec<i32> {
         let processes = if self.pid > 0 { tree::descendants(self.pid) } else { Vec::new() };
         // As long as the descriptor does not say that it has ended, the number was the sandbox's.
-        if socket::is_readable(&self.init) { Vec::new() } else { processes }
+        if self.has_ended() { Vec::new() } else { processes }
     }
 }
 
 /// All that is watched, by slots: the sandboxes of a slot are one session's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watch {
+    /// Where the groups of sessions that are over are to be removed. Not to be kept from going.
+    groups: Weak<Groups>,
     sandboxes: Mutex<Vec<Weak<Watched>>>,
     started: OnceLock<()>,
 }
 
 impl Watch {
+    pub(crate) fn new(groups: &Arc<Groups>) -> Self {
+        Self { groups: Arc::downgrade(groups), sandboxes: Mutex::default(), started: OnceLock::new() }
+    }
+
     /// Watches a sandbox from now on, until it is dropped.
     pub(crate) fn add(self: &Arc<Self>, sandbox: &Arc<Watched>) {
         self.sandboxes().push(Arc::downgrade(sandbox));
@@ -162,12 +189,17 @@ struct Session {
     count_at: Instant,
     stored: Stored,
     is_new: bool,
+    /// The kernel had killed somebody at the last look, and nobody had asked.
+    has_killed: bool,
 }
 
 fn run(watch: &Weak<Watch>) {
     let mut sessions: HashMap<u32, Session> = HashMap::new();
     while let Some(watch) = watch.upgrade() {
         let living = watch.living();
+        if let Some(groups) = watch.groups.upgrade() {
+            groups.sweep();
+        }
         drop(watch);
         sessions.retain(|slot, _| living.contains_key(slot));
         for (slot, sandboxes) in living {
@@ -179,6 +211,7 @@ fn run(watch: &Weak<Watch>) {
                 count_at: now,
                 stored: Stored::default(),
                 is_new: true,
+                has_killed: false,
             });
             let stirred = sandboxes.iter().filter(|sandbox| sandbox.stirred.swap(false, Ordering::Relaxed)).count();
             if session.look_at <= now || stirred > 0 {
@@ -192,6 +225,7 @@ fn run(watch: &Weak<Watch>) {
 impl Session {
     fn look(&mut self, sandboxes: &[Arc<Watched>], now: Instant) {
         let Some(first) = sandboxes.first() else { return };
+        let limit = first.limits.total_memory;
         let mut uses: Vec<(u64, Vec<i32>, &Arc<Watched>)> = Vec::new();
         let mut busy = 0;
         for sandbox in sandboxes {
@@ -199,7 +233,17 @@ impl Session {
             busy += processes.iter().map(|pid| processor_time(*pid)).sum::<u64>();
             uses.push((processes.iter().map(|pid| resident(*pid)).sum(), processes, sandbox));
         }
-        let limit = first.limits.total_memory;
+        // The kernel has killed somebody. A sandbox that ends of it asks for the reason itself, and has time for that;
+        // but it may have been one of several processes, and the others go on.
+        let had_killed = std::mem::replace(&mut self.has_killed, first.has_killed());
+        if self.has_killed
+            && had_killed
+            && sandboxes.iter().all(|sandbox| !sandbox.has_ended())
+            && first.is_out_of_memory()
+            && let Some((.., largest)) = uses.iter().max_by_key(|(bytes, ..)| *bytes)
+        {
+            largest.kill(Exceeded::Memory(limit));
+        }
         if uses.iter().map(|(bytes, ..)| bytes).sum::<u64>() > limit {
             // What several processes have together was counted for each: now exactly, which takes longer.
             for (bytes, processes, _) in &mut uses {
@@ -211,7 +255,7 @@ impl Session {
                 largest.kill(Exceeded::Memory(limit));
             }
         }
-        let was_idle = busy == self.busy;
+        let was_idle = busy == self.busy && !self.has_killed;
         self.busy = busy;
         self.interval = if was_idle { (self.interval * 2).min(LATER) } else { SOON };
         self.look_at = now + self.interval;

@@ -44,6 +44,7 @@ impl Doctor {
         if let Some(user) = launcher.user_of(level, 0) {
             println!("each session has a host user of its own, from {user} on");
         }
+        println!("control groups for limits of sessions: {}", launcher.control_groups());
         let images = self.place.images()?;
         println!("\ninterpreters, each started at this level:");
         let mut tried = Vec::new();

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agb_sandbox::{Launcher, LauncherError, Level, Policy, Report, SLOTS, SpawnError, UnknownLevel};
+use agb_sandbox::{
+    ControlGroups, Controller, Launcher, LauncherError, Level, Policy, Report, SLOTS, SpawnError, UnknownLevel,
+};
 use thiserror::Error;
 
 use crate::config::Config;
@@ -60,6 +62,12 @@ pub enum IsolationError {
          `agb-server doctor` says what would give one"
     )]
     NoGate(Level),
+    /// A limit was asked for that nothing keeps here.
+    #[error(
+        "--session-cpus needs control groups for processors, and the server has these: {0}; without the option \
+         programs share processors by priority (--nice)"
+    )]
+    NoProcessorLimit(ControlGroups),
     /// The machine does not offer this one.
     #[error("the isolation level {level} cannot be had here: {error}")]
     Level {
@@ -112,6 +120,11 @@ impl Sandboxes {
             tracing::warn!("programs run with the server's own rights: --isolation none");
         } else {
             tracing::info!(%level, network = %config.network, "programs are isolated");
+        }
+        let groups = launcher.control_groups();
+        tracing::info!(%groups, "control groups");
+        if config.sandbox.cpus > 0 && !groups.has(Controller::Processors) {
+            return Err(IsolationError::NoProcessorLimit(groups));
         }
         if matches!(config.network, Network::Allow(_)) && !level.has_namespaces() {
             return Err(IsolationError::NoGate(level));

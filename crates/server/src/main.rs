@@ -142,6 +142,14 @@ struct SandboxArgs {
     /// Shared memory (`/dev/shm`) of an interpreter or a command.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().tmp_size, value_name = "BYTES")]
     shared_memory: u64,
+    /// Processes and threads of all programs of a session together. Kept where the server has control groups (see
+    /// `agb-server doctor`).
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_processes, value_name = "N")]
+    session_processes: u64,
+    /// Processors that a session may use, such as 1.5; 0: all. Needs control groups; with them sessions share busy
+    /// processors evenly anyway.
+    #[arg(long, default_value_t = f64::from(agb_sandbox::Limits::default().cpus) / 1000.0, value_name = "CPUS")]
+    session_cpus: f64,
     /// How far the programs' priority for processors is below the server's.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().nice, value_name = "N",
         value_parser = clap::value_parser!(u8).range(0..=19))]
@@ -334,7 +342,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         isolation: serve.isolation,
         network: serve.network,
         outside: defaults.outside,
-        sandbox: sandbox_limits(&serve.sandbox),
+        sandbox: sandbox_limits(&serve.sandbox)?,
         launcher: defaults.launcher,
         limits: limits(&serve.limits)?,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
@@ -343,8 +351,14 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
     })
 }
 
-fn sandbox_limits(args: &SandboxArgs) -> agb_sandbox::Limits {
-    agb_sandbox::Limits {
+fn sandbox_limits(args: &SandboxArgs) -> Result<agb_sandbox::Limits, String> {
+    const MOST: f64 = 100_000.0;
+    let cpus = args.session_cpus;
+    if !(cpus == 0.0 || (0.01..=MOST).contains(&cpus)) {
+        return Err(format!("--session-cpus {cpus}: give 0 for no limit, or a number from 0.01 to {MOST}"));
+    }
+    let cpus = (cpus * 1000.0).round() as u32;
+    Ok(agb_sandbox::Limits {
         total_memory: args.session_memory,
         memory: args.process_memory,
         processes: args.processes,
@@ -353,9 +367,11 @@ fn sandbox_limits(args: &SandboxArgs) -> agb_sandbox::Limits {
         disk: args.disk,
         files: args.files,
         tmp_size: args.shared_memory,
+        total_processes: args.session_processes,
+        cpus,
         nice: args.nice,
         ..agb_sandbox::Limits::default()
-    }
+    })
 }
 
 fn limits(args: &LimitArgs) -> Result<Limits, String> {

@@ -102,6 +102,7 @@ fn start(
 
 /// Everything that needs rights, and giving them up. Says whether there is a `/proc`.
 fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: BorrowedFd<'_>) -> Result<bool, Failure> {
+    join_groups(plan)?;
     let level = plan.policy.level;
     if place.user_namespace == UserNamespace::First {
         map_user(host, place)?;
@@ -145,6 +146,15 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
         landlock::make_tmp(plan).at(Stage::Workdir, "the directory for temporary files")?;
     }
     Ok(proc)
+}
+
+/// Enters the session's control groups, with all that comes from here.
+fn join_groups(plan: &Plan) -> Result<(), Failure> {
+    for door in &plan.groups {
+        let enter = || File::options().write(true).open(door)?.write_all(b"0");
+        enter().at(Stage::ControlGroup, &door.display().to_string())?;
+    }
+    Ok(())
 }
 
 /// Gives the new user namespace its one user. No privilege is needed for one's own number.

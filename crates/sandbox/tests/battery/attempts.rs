@@ -1,0 +1,167 @@
+//! The ways out that were tried: one line of Python each.
+
+/// What an attempt is expected to do where nothing is isolated.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Bare {
+    /// It works for every user: the attempt is a real one.
+    Works,
+    /// It works for root, or on some machines.
+    Maybe,
+}
+use Bare::{Maybe, Works};
+
+/// Python, with names of the world outside. What raises an error was stopped.
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 73] = [
+    // Files
+    ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
+    ("read a file of the server's", Works, "open(SECRET).read()"),
+    ("write a file of the server's", Works, "open(SECRET, 'a')"),
+    ("cut a file of the server's", Works, "os.truncate(SECRET, 6)"),
+    ("hard-link a file of the server's", Maybe, "os.link(SECRET, 'hard')"),
+    ("follow a link of its own to it", Works, "os.symlink(SECRET, 'soft'); open('soft').read()"),
+    ("leave the working directory by ..", Works, "os.listdir('../work-neighbour')"),
+    ("read another session's file", Works, "open(NEIGHBOUR + '/file').read()"),
+    ("write into another session's directory", Works, "open(NEIGHBOUR + '/new', 'w')"),
+    ("list root's home", Maybe, "os.listdir('/root')"),
+    (
+        "list the host's users' homes",
+        Maybe,
+        "os.listdir('/home/user') if WORK != '/home/user' else stop('it is its own')",
+    ),
+    ("write into the image", Works, "open(IMAGE + '/new', 'w')"),
+    ("change the image's rights", Works, "os.chmod(IMAGE, 0o777)"),
+    ("own a file of the server's", Works, "os.chown(SECRET, os.getuid(), -1)"),
+    ("set the time of a file of the server's", Works, "os.utime(SECRET, (0, 0))"),
+    ("write into /usr", Maybe, "open('/usr/new', 'w')"),
+    ("write into /etc", Maybe, "open('/etc/new', 'w')"),
+    ("write into /", Maybe, "open('/new', 'w')"),
+    ("open a file by its number", Maybe, "call('open_by_handle_at', -1, 0, 0)"),
+    // Devices and the kernel's own files
+    ("make a device", Maybe, "os.mknod('device', stat.S_IFBLK | 0o666, os.makedev(7, 0)); open('device', 'rb')"),
+    ("open the machine's memory", Maybe, "open('/dev/mem', 'rb')"),
+    ("open the virtual machine device", Maybe, "open('/dev/kvm', 'rb')"),
+    ("open the terminal", Maybe, "open('/dev/tty')"),
+    ("list the host's network devices", Works, "os.listdir('/sys/class/net')"),
+    ("open the kernel's memory", Maybe, "open('/proc/kcore', 'rb')"),
+    ("open the panic button", Maybe, "open('/proc/sysrq-trigger', 'w')"),
+    ("choose where cores are piped to", Maybe, "open('/proc/sys/kernel/core_pattern', 'w')"),
+    ("read the kernel's messages", Maybe, "call('syslog', 3, ctypes.create_string_buffer(64), 64)"),
+    // Rights
+    ("become root", Maybe, "os.setuid(0)"),
+    ("give a file to root", Maybe, "open('mine', 'w'); os.chown('mine', 0, 0)"),
+    ("gain rights by a set-uid program", Works, "libc.prctl(39, 0, 0, 0, 0) and stop('no new privileges')"),
+    ("switch its system call filter off", Works, "libc.prctl(21, 0, 0, 0, 0) and stop('it is for good')"),
+    ("raise its limits", Maybe, "resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))"),
+    ("raise its priority", Maybe, "os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, 0) - 1)"),
+    (
+        "leave its control group",
+        Maybe,
+        "[open(f'/sys/fs/cgroup/{at}/cgroup.procs', 'w').write('0') for at in ('memory', 'pids', 'unified', '.')]",
+    ),
+    ("leave a core", Maybe, "resource.getrlimit(resource.RLIMIT_CORE)[1] or stop('the limit is 0')"),
+    // Namespaces and mounts
+    ("make a user namespace", Maybe, "call('unshare', 0x10000000)"),
+    ("the same by clone", Maybe, "clone(0x10000000)"),
+    ("the same by clone3", Maybe, "call('clone3', ctypes.create_string_buffer(88), 88)"),
+    ("make a mount namespace", Maybe, "call('unshare', 0x20000)"),
+    ("enter another namespace", Maybe, "call('setns', os.open('/proc/self/ns/net', os.O_RDONLY), 0)"),
+    ("mount", Maybe, "call('mount', b'none', b'.', b'tmpfs', 0, 0)"),
+    ("mount in the newer way", Maybe, "call('fsopen', b'tmpfs', 0)"),
+    ("unmount", Maybe, "call('umount2', b'/tmp', 2)"),
+    ("change the root", Maybe, "os.chroot('.')"),
+    ("rename the host", Maybe, "socket.sethostname('mine')"),
+    // Other processes
+    ("signal the server", Works, "os.kill(SERVER, 0)"),
+    ("signal another session's program", Works, "os.kill(OTHER, 0)"),
+    ("read the server's environment", Works, "open(f'/proc/{SERVER}/environ', 'rb').read(1)"),
+    ("open the server's memory", Maybe, "open(f'/proc/{SERVER}/mem', 'rb')"),
+    ("list another session's descriptors", Works, "os.listdir(f'/proc/{OTHER}/fd')"),
+    ("trace what started it", Maybe, "call('ptrace', 16, PARENT, 0, 0)"),
+    ("read the memory of what started it", Maybe, "open(f'/proc/{PARENT}/mem', 'rb')"),
+    ("the same by another call", Maybe, "call('process_vm_readv', PARENT, 0, 0, 0, 0, 0)"),
+    ("take a descriptor of what started it", Maybe, "call('pidfd_getfd', os.pidfd_open(PARENT), 0, 0)"),
+    ("use an inherited descriptor", Maybe, "any(is_open(fd) for fd in range(5, 1024)) or stop('there is none')"),
+    ("find the server's environment in its own", Maybe, "os.environ['CARGO_MANIFEST_DIR']"),
+    // The network
+    ("connect to the host's loopback", Works, "socket.create_connection(('127.0.0.1', PORT), 2)"),
+    ("connect to a cloud's metadata", Maybe, "socket.create_connection(('169.254.169.254', 80), 1)"),
+    ("connect to an abstract socket", Works, "socket.socket(socket.AF_UNIX).connect(b'\\0' + ABSTRACT.encode())"),
+    ("connect to a socket in a file", Works, "socket.socket(socket.AF_UNIX).connect(SOCKET)"),
+    ("the same from one of a pair", Works, "pair(socket.SOCK_DGRAM)[0].sendto(b'x', DATAGRAM)"),
+    ("send raw packets", Maybe, "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)"),
+    ("read the wire", Maybe, "socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3)"),
+    ("use the kernel's cryptography", Maybe, "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)"),
+    ("call the hypervisor", Maybe, "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)"),
+    // Large parts of the kernel
+    ("load a program into the kernel", Maybe, "call('bpf', 0, ctypes.create_string_buffer(128), 128)"),
+    (
+        "measure the kernel",
+        Maybe,
+        "call('perf_event_open', ctypes.create_string_buffer(b'\\1\\0\\0\\0\\x80', 128), 0, -1, -1, 0)",
+    ),
+    ("use io_uring", Maybe, "call('io_uring_setup', 1, ctypes.create_string_buffer(128))"),
+    ("keep a key", Maybe, "call('add_key', b'user', b'a', b'a', 1, -3)"),
+    ("read the session's keys", Maybe, "call('keyctl', 0, -3, 0)"),
+    ("handle page faults itself", Maybe, "call('userfaultfd', 0)"),
+    ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
+];
+
+pub(crate) const NUMBERS: [(&str, libc::c_long); 21] = [
+    ("add_key", libc::SYS_add_key),
+    ("bpf", libc::SYS_bpf),
+    ("clone", libc::SYS_clone),
+    ("clone3", libc::SYS_clone3),
+    ("fsopen", libc::SYS_fsopen),
+    ("io_uring_setup", libc::SYS_io_uring_setup),
+    ("keyctl", libc::SYS_keyctl),
+    ("mount", libc::SYS_mount),
+    ("open_by_handle_at", libc::SYS_open_by_handle_at),
+    ("perf_event_open", libc::SYS_perf_event_open),
+    ("pidfd_getfd", libc::SYS_pidfd_getfd),
+    ("process_vm_readv", libc::SYS_process_vm_readv),
+    ("ptrace", libc::SYS_ptrace),
+    ("reboot", libc::SYS_reboot),
+    ("setns", libc::SYS_setns),
+    ("socket", libc::SYS_socket),
+    ("syslog", libc::SYS_syslog),
+    ("umount2", libc::SYS_umount2),
+    ("unshare", libc::SYS_unshare),
+    ("userfaultfd", libc::SYS_userfaultfd),
+    ("exit", libc::SYS_exit),
+];
+
+pub(crate) const PRELUDE: &str = r"
+import ctypes, errno, os, resource, socket, stat, sys
+libc = ctypes.CDLL(None, use_errno=True)
+WORK, PARENT = os.getcwd(), os.getppid()
+pair = lambda kind: socket.socketpair(socket.AF_UNIX, kind)
+class Stop(Exception): pass
+def stop(why): raise Stop(why)
+def call(name, *args):
+    args = [ctypes.c_long(a) if isinstance(a, int) else a for a in args]
+    result = libc.syscall(ctypes.c_long(NUMBERS[name]), *args)
+    if result == -1: raise OSError(ctypes.get_errno(), name)
+    return result
+def clone(flags):
+    if call('clone', flags | 17, 0, 0, 0, 0) == 0: os._exit(0)
+def is_open(fd):
+    try: os.fstat(fd)
+    except OSError: return False
+    return True
+def attempt(name, code):
+    # In a process of its own: what one attempt changes is not there for the next.
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(writer, 1); os.close(reader)
+        if writer != 1: os.close(writer)
+        try: exec(code, globals()); answer = 'WORKED'
+        except Stop as error: answer = str(error)
+        except OSError as error: answer = errno.errorcode.get(error.errno, str(error))
+        except BaseException as error: answer = type(error).__name__
+        os.write(1, answer.encode()); os._exit(0)
+    os.close(writer)
+    answer = os.read(reader, 1000).decode() or 'killed'
+    os.close(reader); os.waitpid(pid, 0)
+    print(name, answer, sep='\t', flush=True)
+";

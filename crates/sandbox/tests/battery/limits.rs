@@ -1,0 +1,162 @@
+//! Programs that use up what they can.
+
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use agb_sandbox::{Command, Controller, Exceeded, Launcher, Policy};
+
+use crate::world::{PATIENCE, World, line, spawn};
+
+pub(crate) fn limits_hold(world: &World) {
+    let code = r"
+import os, errno
+def attempt(name, action):
+    try: action(); print(name, 'WORKED')
+    except MemoryError: print(name, 'MemoryError')
+    except OSError as error: print(name, errno.errorcode[error.errno])
+def fill(path, size):
+    with open(path, 'wb') as file:
+        for _ in range(size >> 20): file.write(bytes(1 << 20)); file.flush()
+def bomb():
+    for _ in range(200):
+        if os.fork() == 0: os.read(5, 1)
+keep = os.pipe(); os.dup2(keep[0], 5) if keep[0] != 5 else None
+import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+attempt('memory', lambda: bytearray(100 << 20))
+attempt('file', lambda: fill('big', 9 << 20))
+attempt('tmp', lambda: [fill('/tmp/%d' % i, 7 << 20) for i in range(4)])
+attempt('open', lambda: [os.dup(1) for _ in range(200)])
+attempt('processes', bomb)
+";
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        policy.limits.memory = 64 << 20;
+        policy.limits.processes = 20;
+        policy.limits.open_files = 64;
+        policy.limits.file_size = 8 << 20;
+        policy.limits.tmp_size = 16 << 20;
+        let (status, text) = world.python(&policy, code);
+        assert!(status.success(), "{level}: {status}: {text}");
+        let mut expected = vec!["memory MemoryError", "file EFBIG", "open EMFILE", "processes EAGAIN"];
+        if level.has_namespaces() {
+            expected.insert(2, "tmp ENOSPC");
+        }
+        let lines: Vec<&str> = text.lines().filter(|line| level.has_namespaces() || !line.starts_with("tmp")).collect();
+        assert_eq!(lines, expected, "{level}");
+    }
+}
+
+/// The kernel and the thread that watches both keep the limit: here the thread, which looks five times a second, is
+/// too late.
+pub(crate) fn control_groups_keep_a_sessions_memory(world: &World) {
+    if !world.launcher.control_groups().has(Controller::Memory) {
+        return println!("no control groups for memory: not tested");
+    }
+    let shared = "import mmap\nmap = mmap.mmap(-1, 200 << 20)\nfor at in range(0, 200 << 20, 4096): map[at] = 1\n\
+                  print('has it all')";
+    // The program goes on when its child is killed: it is ended with the reason, too.
+    let child = "import os, mmap, time\nif os.fork() == 0:\n    map = mmap.mmap(-1, 200 << 20)\n    \
+                 for at in range(0, 200 << 20, 4096): map[at] = 1\n    print('has it all')\ntime.sleep(60)";
+    for &level in &world.levels {
+        for code in [shared, child] {
+            let mut policy = world.policy(level);
+            policy.limits.total_memory = 64 << 20;
+            let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", code]);
+            let (mut program, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+            let status = program.wait_timeout(PATIENCE).expect("waiting works").expect("the program ends");
+            let mut text = String::new();
+            ends.output.read_to_string(&mut text).expect("it prints text");
+            assert_eq!((status.signal(), text.as_str()), (Some(libc::SIGKILL), ""), "{level}");
+            assert_eq!(program.exceeded(), Some(Exceeded::Memory(64 << 20)), "{level}");
+            // The session goes on, and who is killed for something else is not told that it was this.
+            let (mut next, _ends) =
+                world.spawn(&policy, &Command::new("/usr/bin/sleep").args(["60"])).expect("the next one starts");
+            next.kill_all();
+            next.wait().expect("waiting works");
+            assert_eq!(next.exceeded(), None, "{level}");
+        }
+    }
+}
+
+pub(crate) fn control_groups_keep_a_sessions_processes(world: &World) {
+    if !world.launcher.control_groups().has(Controller::Processes) {
+        return println!("no control groups for processes: not tested");
+    }
+    let code = "import os, time\nn = 0\ntry:\n    while True:\n        if os.fork() == 0: time.sleep(60)\n        n += 1\n\
+                except BlockingIOError: print(n, flush=True)\ntime.sleep(60)";
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        (policy.limits.processes, policy.limits.total_processes) = (40, 30);
+        let (_other, _ends) =
+            world.spawn(&policy, &Command::new("/usr/bin/sleep").args(["60"])).expect("the session's first starts");
+        let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", code]);
+        let (_bomb, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+        // Both programs and both of their first processes count.
+        assert_eq!(line(&mut ends.output), (30 - 4).to_string(), "{level}");
+    }
+}
+
+pub(crate) fn control_groups_keep_a_sessions_processors(world: &World) {
+    if !world.launcher.control_groups().has(Controller::Processors) {
+        return println!("no control groups for processors: not tested");
+    }
+    let code =
+        "import time\nbegin = time.monotonic()\nwhile time.monotonic() - begin < 1: pass\nprint(time.process_time())";
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        policy.limits.cpus = 200;
+        let (_, text) = world.python(&policy, code);
+        let used: f64 = text.trim().parse().expect("a number");
+        // A fifth of a second and a bit; a machine that is busy gives less.
+        assert!(used < 0.5, "{level}: {used} s of processor time in a second");
+    }
+}
+
+/// Set for a process that starts a launcher with a program in it, and dies.
+const DIE: &str = "AGB_BATTERY_DIE";
+
+/// Is that process, if it was asked to be.
+pub(crate) fn die_if_asked() {
+    let Some(workdir) = std::env::var_os(DIE) else { return };
+    let launcher = Launcher::start("/proc/self/exe").expect("the launcher starts");
+    let level = launcher.probe().best().expect("this machine offers one");
+    let policy = Policy::new(level, workdir, 7);
+    let (_child, _ends) =
+        spawn(&launcher, &policy, &Command::new("/usr/bin/sleep").args(["60"])).expect("the program starts");
+    println!("{}", groups(std::process::id()).join(" "));
+    // SAFETY: a system call on integers, about this process.
+    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+}
+
+/// The control groups that a process has locked.
+fn groups(pid: u32) -> Vec<String> {
+    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives");
+    let paths = fds.flatten().filter_map(|fd| std::fs::read_link(fd.path()).ok());
+    let names = paths.filter_map(|path| path.to_str().map(str::to_owned));
+    names.filter(|path| path.starts_with("/sys/fs/cgroup") && path.contains("/agb-")).collect()
+}
+
+pub(crate) fn control_groups_of_the_dead_are_removed(world: &World) {
+    if world.launcher.control_groups().used.is_empty() {
+        return println!("no control groups: not tested");
+    }
+    let workdir = world.policy(world.levels[0]).workdir;
+    let dying = std::process::Command::new("/proc/self/exe").env(DIE, workdir).output().expect("it starts");
+    let left: Vec<PathBuf> =
+        String::from_utf8(dying.stdout).expect("text").split_whitespace().map(PathBuf::from).collect();
+    assert!(!left.is_empty() && dying.status.signal() == Some(libc::SIGKILL), "{left:?}: {}", dying.status);
+    let start = Instant::now();
+    while left.iter().any(|path| path.exists()) {
+        assert!(start.elapsed() < PATIENCE, "{left:?} are still there");
+        drop(Launcher::start("/proc/self/exe").expect("the next one starts"));
+    }
+    // And what this process's own launcher has for sessions that are over goes with them.
+    let own = groups(std::process::id());
+    let sessions = || own.iter().filter_map(|path| std::fs::read_dir(path).ok()).flatten().flatten();
+    while sessions().any(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())) {
+        assert!(start.elapsed() < PATIENCE, "there are groups of sessions that are over");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

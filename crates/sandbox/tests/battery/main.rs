@@ -1,0 +1,68 @@
+//! Programs that try to get out, that use up what they can, and that do not end: at every level that this machine
+//! offers, as the user who runs the tests and, if that is root, once more as each that a server may have to be.
+//!
+//! `cargo test -p agb-sandbox --test battery -- WORD` runs the tests whose name contains the word.
+#![cfg(target_os = "linux")]
+
+use std::time::Instant;
+
+use agb_sandbox::main_if_helper;
+use agb_testkit::dress::Dress;
+
+mod attempts;
+mod ends;
+mod escape;
+mod limits;
+mod programs;
+mod world;
+
+use world::World;
+
+type Test = fn(&World);
+
+const TESTS: [(&str, Test); 14] = [
+    ("attempts_are_stopped", escape::attempts_are_stopped),
+    ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
+    ("programs_find_what_they_need", programs::programs_find_what_they_need),
+    ("an_image_below_tmp_is_shown_and_follows_no_link", programs::an_image_below_tmp_is_shown_and_follows_no_link),
+    ("failures_name_the_step", programs::failures_name_the_step),
+    ("interrupt_reaches_the_group", programs::interrupt_reaches_the_group),
+    ("limits_hold", limits::limits_hold),
+    ("control_groups_keep_a_sessions_memory", limits::control_groups_keep_a_sessions_memory),
+    ("control_groups_keep_a_sessions_processes", limits::control_groups_keep_a_sessions_processes),
+    ("control_groups_keep_a_sessions_processors", limits::control_groups_keep_a_sessions_processors),
+    ("control_groups_of_the_dead_are_removed", limits::control_groups_of_the_dead_are_removed),
+    ("nothing_outlives_a_sandbox", ends::nothing_outlives_a_sandbox),
+    ("nothing_outlives_the_launcher", ends::nothing_outlives_the_launcher),
+    ("starts_are_fast", programs::starts_are_fast),
+];
+
+fn main() {
+    main_if_helper();
+    limits::die_if_asked();
+    let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let worn = Dress::worn();
+    let world = World::new();
+    println!("as {}:\n{}", worn.unwrap_or_else(Dress::of_this_process), world.launcher.probe());
+    println!("control groups: {}", world.launcher.control_groups());
+    escape::keep_results(&world);
+    assert!(!world.levels.is_empty(), "this machine offers no isolation at all");
+    let mut passed = 0;
+    for (name, test) in TESTS {
+        if words.is_empty() || words.iter().any(|word| name.contains(word.as_str())) {
+            let start = Instant::now();
+            test(&world);
+            println!("test {name} ... ok ({:.1} s)", start.elapsed().as_secs_f64());
+            passed += 1;
+        }
+    }
+    println!("test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    drop(world);
+    if worn.is_none() {
+        for dress in Dress::of_this_process().others() {
+            let status = dress.run_again(&words).unwrap_or_else(|error| panic!("as {dress}: {error}"));
+            assert!(status.success(), "as {dress}: {status}");
+        }
+        escape::compare_with_the_list(words.is_empty());
+    }
+}
