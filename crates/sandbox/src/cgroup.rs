@@ -174,8 +174,8 @@ impl Groups {
             Err(error) => error.kind() == io::ErrorKind::NotFound,
             Ok(()) => true,
         };
-        // All of them, not up to the first that fails.
-        self.trees.iter().map(|tree| gone(tree.session(slot))).fold(true, |all, one| all && one)
+        // Each of them is tried, also after one that fails.
+        self.trees.iter().filter(|tree| !gone(tree.session(slot))).count() == 0
     }
 
     fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Weak<Group>>> {
