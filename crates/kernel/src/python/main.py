@@ -76,6 +76,8 @@ hook("IPython.core.display_functions", "shim")
 hook("IPython.core.getipython", "shim")
 if sys.version_info >= (3, 14):
     hook("multiprocessing.context", "processes")
+for name in ("popen_spawn_posix", "popen_forkserver"):
+    hook("multiprocessing." + name, "processes")
 if os.path.isdir(os.environ.get("HOME", "") + "/.local/share/agb"):
     prepare_packages()
 interrupts.install()

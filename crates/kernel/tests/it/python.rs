@@ -166,6 +166,49 @@ async fn main_is_a_module_that_others_can_find() {
     assert_eq!(out, "[0, 1, 4, 9]\n");
 }
 
+/// Processes that start afresh have nothing of the cells but what is sent along.
+#[tokio::test]
+async fn functions_of_cells_run_in_processes_that_are_not_forked() {
+    for method in ["spawn", "forkserver"] {
+        let python = python();
+        python.run("import math\nimport multiprocessing as mp\nscale = [2]\nclass Point:\n    def __init__(self, x): self.x = x").await;
+        python.run("def root(point):\n    return Point(math.isqrt(point.x) * scale[0])").await;
+        let out = python
+            .output(&format!(
+                "context = mp.get_context('{method}')\npool = context.Pool(2)\nprint([p.x for p in pool.map(root, [Point(4), Point(9)])])"
+            ))
+            .await;
+        assert_eq!(out, "[4, 6]\n", "{method}");
+        // The workers are older than this, and get what a later cell makes of it.
+        let out =
+            python.output("scale[0] = 3\ndef twice(n): return 2 * n * scale[0]\nprint(pool.map(twice, [1, 2]))").await;
+        assert_eq!(out, "[6, 12]\n", "{method}");
+        let out = python.output("def twice(n): return 3 * n\nprint(pool.map(twice, [1, 2]))").await;
+        assert_eq!(out, "[3, 6]\n", "{method}");
+        // What cannot go there says so at once.
+        for (code, name) in [
+            ("import threading\nlock = threading.Lock()\ndef f(n): return lock, n\npool.map(f, [1])", "TypeError"),
+            ("pool.map(lambda n: n, [1])", "PicklingError"),
+            ("def f(n): return 1 // n\npool.map(f, [0])", "ZeroDivisionError"),
+            ("if True:\n    def hidden(n): return n\npool.map(hidden, [0])", "NameError"),
+        ] {
+            let error = python.run(code).await.error();
+            assert!(error.name.ends_with(name), "{method}: {error:#?}");
+        }
+        let out = python
+            .output("q = context.Queue()\ndef work(q): q.put(Point(7))\np = context.Process(target=work, args=(q,))\np.start(); print(q.get().x); p.join(); print(p.exitcode)")
+            .await;
+        assert_eq!(out, "7\n0\n", "{method}");
+        let out = python
+            .output("from concurrent.futures import ProcessPoolExecutor\nwith ProcessPoolExecutor(1, mp_context=context) as executor:\n    print(*executor.map(twice, [5]))")
+            .await;
+        assert_eq!(out, "15\n", "{method}");
+        // Forked ones go on as before.
+        let out = python.output("with mp.get_context('fork').Pool(1) as forked:\n    print(forked.map(twice, [1]), [p.x for p in forked.map(root, [Point(4)])])").await;
+        assert_eq!(out, "[3] [6]\n", "{method}");
+    }
+}
+
 #[tokio::test]
 async fn the_users_files_are_importable_but_do_not_shadow_the_harness() {
     let python = python();
