@@ -250,7 +250,7 @@ fn signal_name(signal: i32) -> String {
         libc::SIGFPE => "SIGFPE (bad arithmetic)",
         libc::SIGILL => "SIGILL (illegal instruction)",
         libc::SIGINT => "SIGINT",
-        libc::SIGKILL => "SIGKILL (often: out of memory)",
+        libc::SIGKILL => "SIGKILL (signal 9, not for a limit of its session: the machine may be out of memory)",
         libc::SIGPIPE => "SIGPIPE (its output was closed)",
         libc::SIGSEGV => "SIGSEGV (a segmentation fault)",
         libc::SIGTERM => "SIGTERM",

@@ -145,7 +145,12 @@ async fn a_timeout_that_is_ignored_is_a_timeout_still() {
 async fn a_death_ends_the_run_at_once_and_says_how() {
     for (language, code, death, words) in [
         (Language::Python, "print('last')\nimport os\nos._exit(7)", Death::Exited(7), "exited with code 7"),
-        (Language::Python, "print('last')\nimport os\nos.kill(os.getpid(), 9)", Death::Signalled(9), "SIGKILL"),
+        (
+            Language::Python,
+            "print('last')\nimport os\nos.kill(os.getpid(), 9)",
+            Death::Signalled(9),
+            "SIGKILL (signal 9, not for a limit of its session: the machine may be out of memory)",
+        ),
         (
             Language::Python,
             "print('last')\nimport ctypes\nctypes.string_at(0)",
