@@ -8,6 +8,7 @@
 //! one, and serves the running cell until its end. It ends when the queue is closed, and with it the process.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -15,10 +16,10 @@ use tokio::time::Instant;
 
 use crate::background::Background;
 use crate::cell_run::{CellRun, Verdict};
-use crate::kernel::{Job, Queue};
-use crate::message::Message;
+use crate::kernel::{Job, Queue, Task, Warming};
+use crate::message::{self, Message};
 use crate::process::{Process, READ_SIZE};
-use crate::{CellEnd, CellEvent, Death, KernelSpec, Outcome, ProtocolError, StartError};
+use crate::{CellEnd, CellEvent, Death, KernelSpec, Language, Outcome, ProtocolError, StartError};
 
 /// How much of a dying interpreter's last words goes into [`StartError::Died`].
 const LAST_WORDS: usize = 2 << 10;
@@ -35,13 +36,16 @@ pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::S
     };
     while !queue.is_closed() {
         match queue.pop() {
-            Some(job) => actor.serve(job).await,
+            Some(Task::Run(job)) => actor.serve(job).await,
+            Some(Task::Warm(order)) => actor.warm(order).await,
             None => actor.idle().await,
         }
+        queue.has_process.store(actor.process.is_some(), Ordering::Relaxed);
     }
     if let Some(mut process) = actor.process.take() {
         process.end().await;
     }
+    queue.has_process.store(false, Ordering::Relaxed);
     stop.send_replace(true);
 }
 
@@ -76,7 +80,8 @@ impl Actor<'_> {
         let death = process.end_closed().await;
         self.background.drain(&mut process, &mut self.buffer);
         tracing::warn!(language = %self.spec.language, pid = process.id(), %death, "an idle kernel died");
-        self.obituary = Some(death);
+        // Nobody has lost anything with one that never ran a cell.
+        self.obituary = Some(death).filter(|_| self.executions > 0);
     }
 
     async fn serve(&mut self, job: Job) {
@@ -84,7 +89,7 @@ impl Actor<'_> {
             self.bury().await;
         }
         if self.process.is_none() {
-            match self.start(&job).await {
+            match self.start(Some(&job)).await {
                 Started::Ready(process) => self.process = Some(process),
                 Started::Failed(error) => {
                     tracing::warn!(%error, "a kernel did not start");
@@ -118,8 +123,27 @@ impl Actor<'_> {
         job.end(CellEnd { outcome, execution_count: self.executions, execution_time: time, state_lost });
     }
 
-    /// Starts a process and waits until it is ready, or until nobody wants it any more.
-    async fn start(&mut self, job: &Job) -> Started {
+    /// Starts a process if there is none, and tells who waits for it.
+    async fn warm(&mut self, order: Warming) {
+        let result = match self.process {
+            Some(_) => Ok(()),
+            None => match self.start(None).await {
+                Started::Ready(process) => {
+                    self.process = Some(process);
+                    Ok(())
+                }
+                Started::Failed(error) => Err(error),
+                Started::Unwanted => Err(StartError::ShutDown),
+            },
+        };
+        self.queue.has_process.store(self.process.is_some(), Ordering::Relaxed);
+        // Whoever does not wait any more has the process all the same.
+        let _ = order.send(result);
+    }
+
+    /// Starts a process and waits until it is ready, or until nobody wants it any more. Without a job it is to be warm
+    /// as well.
+    async fn start(&mut self, job: Option<&Job>) -> Started {
         let began = Instant::now();
         let mut process = match Process::start(self.spec).await {
             Ok(process) => process,
@@ -128,8 +152,9 @@ impl Actor<'_> {
         let language = self.spec.language;
         let limit = self.spec.limits.start_timeout;
         let mut last_words = String::new();
+        let mut is_cold = job.is_none() && warms(language);
         let death = loop {
-            if self.queue.is_closed() || job.channel.interrupted() {
+            if self.queue.is_closed() || job.is_some_and(|job| job.channel.interrupted()) {
                 process.end().await;
                 return Started::Unwanted;
             }
@@ -138,6 +163,10 @@ impl Actor<'_> {
                 () = control.ready(true) => {
                     let open = control.step(true, &mut self.buffer);
                     match control.next() {
+                        Ok(Some(Message::Ready)) if is_cold => {
+                            control.send(message::warm());
+                            is_cold = false;
+                        }
                         Ok(Some(Message::Ready)) => {
                             let ready = began.elapsed();
                             tracing::info!(%language, pid = process.id(), ?ready, "a kernel started");
@@ -152,7 +181,7 @@ impl Actor<'_> {
                 () = stdout.ready(), if stdout.is_open() => last_words.extend(stdout.read(&mut self.buffer)),
                 () = stderr.ready(), if stderr.is_open() => last_words.extend(stderr.read(&mut self.buffer)),
                 () = Process::dead(pidfd) => break process.end().await,
-                () = job.channel.changed() => {}
+                () = changed(job) => {}
                 () = self.queue.changed() => {}
                 () = tokio::time::sleep_until(began + limit) => {
                     process.end().await;
@@ -163,6 +192,19 @@ impl Actor<'_> {
         };
         process.stderr.drain(&mut self.buffer, |text| last_words.push_str(&text));
         Started::Failed(StartError::Died { language, death, stderr: tail(last_words, LAST_WORDS) })
+    }
+}
+
+/// Whether an interpreter of the language that says it is ready has more to do that a first cell would wait for: the
+/// others have done it before.
+fn warms(language: Language) -> bool {
+    language != Language::Python
+}
+
+async fn changed(job: Option<&Job>) {
+    match job {
+        Some(job) => job.channel.changed().await,
+        None => std::future::pending().await,
     }
 }
 

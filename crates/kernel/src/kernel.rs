@@ -1,15 +1,16 @@
 //! The handle of a kernel.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::channel::CellChannel;
 use crate::{Cell, CellEnd, Execution, KernelSpec, Outcome, StartError};
 
-/// A handle to one kernel: cheap to clone. The process starts with the first cell; when the last handle is dropped,
-/// the whole process tree is killed.
+/// A handle to one kernel: cheap to clone. The process starts with the first cell, or before it
+/// ([`warm`](Kernel::warm)); when the last handle is dropped, the whole process tree is killed.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     handle: Arc<Handle>,
@@ -48,6 +49,23 @@ impl Kernel {
         Execution::new(channel)
     }
 
+    /// Starts the process now, if there is none, and waits until a cell can run in it at once. No cell is counted for
+    /// this, and nothing of it can be seen by one.
+    ///
+    /// # Errors
+    /// What a first cell would have ended with. The next cell, or the next call, tries anew.
+    pub async fn warm(&self) -> Result<(), StartError> {
+        let (order, done) = oneshot::channel();
+        self.handle.queue.warm(order);
+        done.await.unwrap_or(Err(StartError::ShutDown))
+    }
+
+    /// Whether there is a process, as far as is known.
+    #[must_use]
+    pub fn is_warm(&self) -> bool {
+        self.handle.queue.has_process.load(Ordering::Relaxed)
+    }
+
     /// Kills the process tree and waits until it is gone. Queued and running cells end as
     /// [`Cancelled`](Outcome::Cancelled), later ones with [`StartError::ShutDown`].
     pub async fn shutdown(&self) {
@@ -83,16 +101,29 @@ impl Drop for Job {
     }
 }
 
+/// Who waits for a process that is warm.
+pub(crate) type Warming = oneshot::Sender<Result<(), StartError>>;
+
+/// What the actor is to do next.
+#[derive(Debug)]
+pub(crate) enum Task {
+    Run(Job),
+    Warm(Warming),
+}
+
 /// The cells that wait, shared by the handles and the actor.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<QueueState>,
     changed: Notify,
+    /// Set by the actor.
+    pub(crate) has_process: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct QueueState {
     jobs: VecDeque<Job>,
+    warmings: Vec<Warming>,
     closed: bool,
 }
 
@@ -115,9 +146,19 @@ impl Queue {
         Ok(())
     }
 
-    /// The next cell; `None` once the queue is closed.
-    pub(crate) fn pop(&self) -> Option<Job> {
-        self.lock().jobs.pop_front()
+    fn warm(&self, order: Warming) {
+        let mut state = self.lock();
+        if !state.closed {
+            state.warmings.push(order);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// The next cell, or else who waits for the process; `None`: there is nothing to do.
+    pub(crate) fn pop(&self) -> Option<Task> {
+        let mut state = self.lock();
+        state.jobs.pop_front().map(Task::Run).or_else(|| state.warmings.pop().map(Task::Warm))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -133,8 +174,9 @@ impl Queue {
         let mut state = self.lock();
         state.closed = true;
         let jobs = std::mem::take(&mut state.jobs);
+        let warmings = std::mem::take(&mut state.warmings);
         drop(state);
-        drop(jobs);
+        drop((jobs, warmings));
         self.changed.notify_one();
     }
 

@@ -1,6 +1,6 @@
 //! What goes over the control channel: a length of four bytes, big-endian, and JSON.
 //!
-//! To the interpreter: `run`, `stdin`, `interrupt`. From it: `ready`, `result`, `error`, `input`, `done`. What comes
+//! To the interpreter: `warm`, `run`, `stdin`, `interrupt`. From it: `ready` (also after `warm`), `result`, `error`, `input`, `done`. What comes
 //! from there is untrusted: the user's program lives in the same process and can write whatever it likes. So the
 //! parser is total, a frame has a largest size, and a message counts only with the nonce of the cell that runs.
 
@@ -70,6 +70,11 @@ pub(crate) fn run(cell: &Cell, nonce: &str, count: u32, max_frame: usize) -> Vec
     frame(&json!({
         "type": "run", "nonce": nonce, "count": count, "code": cell.code, "stdin": cell.stdin, "maxFrame": max_frame,
     }))
+}
+
+/// The frame that asks for what a first cell would wait for: it is answered by `ready`.
+pub(crate) fn warm() -> Vec<u8> {
+    frame(&json!({ "type": "warm" }))
 }
 
 /// The frame that answers an `input`.

@@ -106,6 +106,12 @@ final class Cells {
 
     // Called by the main thread.
 
+    /** Does what makes a first cell slow. The compiler keeps what it has loaded; the program sees nothing of it. */
+    void warm() {
+        execute(new Cell(Map.of("nonce", "", "count", 0.0, "code", "System.out.print(\"\");", "stdin", false, "maxFrame", 1e6)));
+        places.endCell();
+    }
+
     void run(Map<String, Object> message) {
         var cell = new Cell(message);
         engine.worker().beginCell();

@@ -33,13 +33,21 @@ public final class Main {
         control.setUncaughtExceptionHandler(Main::fail);
         control.setDaemon(true);
         control.start();
-        while (true) cells.run(runs.take());
+        while (true) {
+            var message = runs.take();
+            if (message.get("type").equals("run")) {
+                cells.run(message);
+            } else {
+                cells.warm();
+                channel.send("{\"type\":\"ready\"}");
+            }
+        }
     }
 
     private static void dispatch(Map<String, Object> message, Cells cells, LinkedBlockingQueue<Map<String, Object>> runs) {
         String nonce = (String) message.get("nonce");
         switch ((String) message.get("type")) {
-            case "run" -> runs.add(message);
+            case "run", "warm" -> runs.add(message);
             case "interrupt" -> cells.interrupt(nonce);
             case "stdin" -> cells.answer(nonce, (String) message.get("data"), (Boolean) message.get("eof"));
             default -> throw new IllegalArgumentException(message.toString());

@@ -12,7 +12,7 @@ const { receive, send } = part("control");
 const { readControl } = part("watcher"); // first: the other thread takes a while to start
 part("timers");
 part("output");
-const { start } = part("cells");
+const { start, warm } = part("cells");
 
 /** `import()` as cells have it. */
 const dynamicImport = (specifier, options) => part("imports").importModule(specifier, options);
@@ -55,6 +55,10 @@ Object.defineProperty(Error, "prepareStackTrace", hidden((error, frames) => {
 }));
 
 send({ type: "ready" });
-const first = receive(); // here, while the other thread still starts
+let first = receive(); // here, while the other thread still starts
+for (; first.type === "warm"; first = receive()) {
+  warm();
+  send({ type: "ready" });
+}
 readControl();
 start(first);

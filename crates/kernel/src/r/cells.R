@@ -250,6 +250,7 @@ attach_packages()
 repeat {
   message <- receive()
   if (identical(message$type, "run")) run(message)
+  else if (identical(message$type, "warm")) send("{\"type\":\"ready\"}") # with the packages attached
 }
 
 }) # suspendInterrupts

@@ -353,3 +353,49 @@ async fn the_death_of_the_server_ends_its_kernels() {
     server.wait().unwrap();
     eventually("both kernels are gone", || processes_in(&dir).is_empty()).await;
 }
+
+#[tokio::test]
+async fn a_warm_kernel_has_run_nothing() {
+    for language in Language::ALL {
+        let subject = kernel(language);
+        assert!(!subject.kernel.is_warm(), "{language}: nobody has asked for it");
+        let (one, other) = tokio::join!(subject.kernel.warm(), subject.kernel.warm());
+        assert_eq!((one, other), (Ok(()), Ok(())), "{language}");
+        assert!(subject.kernel.is_warm(), "{language}");
+        let before = processes_in(subject.workdir.path());
+        assert!(!before.is_empty(), "{language}");
+        let ran = subject.run("1 + 41").await;
+        assert_eq!((ran.value().as_deref(), ran.end.execution_count), (Some(answer(language)), 1), "{language}");
+        assert_eq!((ran.stdout(), ran.stderr()), (String::new(), String::new()), "{language}");
+        assert_eq!(processes_in(subject.workdir.path()), before, "{language}: it ran where it was warm");
+        subject.kernel.shutdown().await;
+        assert_eq!(subject.kernel.warm().await, Err(StartError::ShutDown), "{language}");
+        assert!(!subject.kernel.is_warm() && processes_in(subject.workdir.path()).is_empty(), "{language}");
+    }
+}
+
+fn answer(language: Language) -> &'static str {
+    if language == Language::R { "[1] 42" } else { "42" }
+}
+
+#[tokio::test]
+async fn a_warm_kernel_that_dies_is_not_mourned() {
+    let python = kernel(Language::Python);
+    assert_eq!(python.kernel.warm().await, Ok(()));
+    for (pid, _) in processes_in(python.workdir.path()) {
+        assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    }
+    eventually("it is seen to be dead", || !python.kernel.is_warm()).await;
+    let ran = python.run("1 + 41").await;
+    assert_eq!((ran.value().as_deref(), ran.end.execution_count, ran.end.state_lost), (Some("42"), 1, false));
+    assert_eq!(ran.stderr(), "", "nothing of anybody's was lost");
+}
+
+#[tokio::test]
+async fn what_cannot_be_warm_says_why() {
+    let workdir = Workdir::new();
+    let kernel = Kernel::new(spec(Language::Python, "/bin/false", workdir.root()));
+    let error = kernel.warm().await.expect_err("it ends at once");
+    assert!(matches!(error, StartError::Died { .. }), "{error:?}");
+    assert!(!kernel.is_warm());
+}
