@@ -56,6 +56,8 @@ pub struct Config {
     pub sandbox: agb_sandbox::Limits,
     /// The executable that makes sandboxes; its `main` must begin with [`agb_sandbox::main_if_helper`].
     pub launcher: PathBuf,
+    /// What is kept ready before anybody needs it.
+    pub warm: Warm,
     /// What is too much, too long, too often.
     pub limits: Limits,
 }
@@ -78,12 +80,45 @@ impl Config {
             outside: Outside::internet(),
             sandbox: agb_sandbox::Limits::default(),
             launcher: "/proc/self/exe".into(),
+            warm: Warm::default(),
             limits: Limits::default(),
         }
     }
 
     /// Loopback, any free port: a server that runs strangers' code is not put on a network by accident.
     pub const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+}
+
+/// Interpreters that are ready, each in a sandbox of its own, for sessions that come. Each default has its reason beside
+/// it.
+#[derive(Clone, Debug)]
+pub struct Warm {
+    /// How many of Python in the default image there are although nobody has used it. One: the first program of a
+    /// laptop's day starts at once, for about 8 MiB.
+    pub at_start: usize,
+    /// How many there are at most of one kind; none at all at 0. 8: that many sessions may come at once; where more come
+    /// in a second than can be made, a larger pool is as empty.
+    pub most: usize,
+    /// What all of them may take, bytes, as far as is known of each language; an eighth of what is free if that is less.
+    /// 512 MiB: eight Pythons and a few of the larger ones.
+    pub memory: u64,
+    /// How long one is kept for a language since it was used last. 300 s, as long as an idle session lives.
+    pub keep: Duration,
+    /// Where the system says what memory is free.
+    #[doc(hidden)]
+    pub meminfo: PathBuf,
+}
+
+impl Default for Warm {
+    fn default() -> Self {
+        Self {
+            at_start: 1,
+            most: 8,
+            memory: 512 * MIB as u64,
+            keep: Duration::from_secs(300),
+            meminfo: "/proc/meminfo".into(),
+        }
+    }
 }
 
 /// What is too much, too long, too often.

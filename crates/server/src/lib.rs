@@ -13,6 +13,7 @@
 //! | `door` | TCP connections, TLS, who waits how long | the process |
 //! | `sessions` | all sessions, the sweeper | the process |
 //! | `session` | runs, and a room once it is used | from create to release, or until idle |
+//! | `pool` | rooms with an interpreter that is ready | the process |
 //! | `room` | a host user, a folder, kernels | from a session's first use to its end |
 //! | `connection` | one WebSocket | as long as the client stays |
 //! | `run` | one program's events | the program, and until its viewer has seen the end |
@@ -82,6 +83,7 @@ mod isolation;
 mod keys;
 mod metrics;
 mod network;
+mod pool;
 mod random;
 mod rate;
 mod reload;
@@ -95,7 +97,7 @@ mod sessions;
 mod tls;
 mod tools;
 
-pub use config::{Config, Limits};
+pub use config::{Config, Limits, Warm};
 pub use http::{InvalidOrigin, InvalidPublicUrl};
 pub use image::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,

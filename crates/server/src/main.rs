@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
-use agb_server::{ApiKey, Config, Isolation, Limits, Network, Server, TlsFiles};
+use agb_server::{ApiKey, Config, Isolation, Limits, Network, Server, TlsFiles, Warm};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, Signal, SignalKind};
@@ -109,9 +109,30 @@ struct Serve {
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
     #[command(flatten)]
+    warm: WarmArgs,
+    #[command(flatten)]
     sandbox: SandboxArgs,
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// Interpreters that are ready before a session needs them; each default's reason is in the documentation of `Warm`.
+#[derive(Args)]
+#[command(next_help_heading = "Warm interpreters")]
+struct WarmArgs {
+    /// Python interpreters of the default image that are kept ready although nobody has used one.
+    #[arg(long, default_value_t = Warm::default().at_start, value_name = "N")]
+    warm: usize,
+    /// Interpreters of one kind that are kept ready: as many as were taken in the last seconds, but not more than this;
+    /// 0 keeps none of any language.
+    #[arg(long, default_value_t = Warm::default().most, value_name = "N")]
+    warm_max: usize,
+    /// What all of them may take, an eighth of the free memory if that is less.
+    #[arg(long, default_value_t = Warm::default().memory, value_name = "BYTES")]
+    warm_memory: u64,
+    /// How long one is kept for a language that nobody uses any more.
+    #[arg(long, default_value_t = seconds(Warm::default().keep), value_name = "SECONDS")]
+    warm_time: f64,
 }
 
 /// What programs may use up; each default's reason is in the documentation of `agb_sandbox::Limits`.
@@ -344,10 +365,21 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         outside: defaults.outside,
         sandbox: sandbox_limits(&serve.sandbox)?,
         launcher: defaults.launcher,
+        warm: warm(&serve.warm)?,
         limits: limits(&serve.limits)?,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
         api_keys_file: serve.api_keys_file,
         tls: serve.tls_cert.zip(serve.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
+    })
+}
+
+fn warm(args: &WarmArgs) -> Result<Warm, String> {
+    Ok(Warm {
+        at_start: args.warm,
+        most: args.warm_max,
+        memory: args.warm_memory,
+        keep: duration_or_zero("--warm-time", args.warm_time)?,
+        ..Warm::default()
     })
 }
 

@@ -32,7 +32,8 @@ pub(crate) struct Metrics {
     run_ends: Family<Labels<2>, Counter>,
     run_start: Family<Labels<1>, Histogram, fn() -> Histogram>,
     run_time: Histogram,
-    kernel_starts: Family<Labels<1>, Counter>,
+    kernels_taken: Family<Labels<2>, Counter>,
+    warm: Family<Labels<1>, Gauge>,
     connections: Gauge,
     calls: Family<Labels<1>, Counter>,
     call_time: Histogram,
@@ -75,9 +76,11 @@ impl Default for Metrics {
         all.register_with_unit("run_start", help, Unit::Seconds, run_start.clone());
         let run_time = histogram();
         all.register_with_unit("run", "Programs' own time", Unit::Seconds, run_time.clone());
-        let kernel_starts = Family::default();
-        let help = "Interpreters asked for, by language; a restart of one is not counted";
-        all.register("kernel_starts", help, kernel_starts.clone());
+        let kernels_taken = Family::default();
+        let help = "Interpreters that sessions got, by language: warm ones were ready, cold ones were not started yet";
+        all.register("kernels_taken", help, kernels_taken.clone());
+        let warm = Family::default();
+        all.register("warm_kernels", "Interpreters ready for sessions that come, by language", warm.clone());
         let calls = Family::default();
         all.register("calls", "HTTP calls answered, by the answer's code", calls.clone());
         let call_time = histogram();
@@ -94,7 +97,8 @@ impl Default for Metrics {
             run_ends,
             run_start,
             run_time,
-            kernel_starts,
+            kernels_taken,
+            warm,
             connections,
             calls,
             call_time,
@@ -111,6 +115,8 @@ impl Metrics {
         for language in Language::ALL {
             let kernels = census.kernels.get(&language).copied().unwrap_or(0);
             self.kernels.get_or_create(&[("language", language.as_str())]).set(count(kernels));
+            let warm = census.warm.get(&language).copied().unwrap_or(0);
+            self.warm.get_or_create(&[("language", language.as_str())]).set(count(warm));
         }
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("a string takes everything");
@@ -130,8 +136,10 @@ impl Metrics {
         self.released.get_or_create(&[("reason", why)]).inc();
     }
 
-    pub(crate) fn kernel_started(&self, language: Language) {
-        self.kernel_starts.get_or_create(&[("language", language.as_str())]).inc();
+    /// A session got an interpreter. That it is started anew later is not counted.
+    pub(crate) fn kernel_taken(&self, language: Language, is_warm: bool) {
+        let state = if is_warm { "warm" } else { "cold" };
+        self.kernels_taken.get_or_create(&[("language", language.as_str()), ("state", state)]).inc();
     }
 
     pub(crate) fn connected(&self) {

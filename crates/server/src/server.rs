@@ -27,6 +27,7 @@ use crate::http::{self, Address, ApiError, InvalidOrigin, InvalidPublicUrl, Orig
 use crate::isolation::{IsolationError, Sandboxes};
 use crate::keys::{Keys, KeysError};
 use crate::metrics::Metrics;
+use crate::pool::Pool;
 use crate::rate::Rate;
 use crate::reload;
 use crate::rooms::Rooms;
@@ -120,7 +121,8 @@ impl Server {
         let metrics = Arc::new(Metrics::default());
         let rooms = Rooms::new(Arc::clone(&config), sandboxes)
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
-        let sessions = Sessions::new(Arc::clone(&config), Arc::new(rooms), Arc::clone(&metrics));
+        let pool = Pool::new(rooms, Arc::clone(&config), Arc::clone(&metrics));
+        let sessions = Sessions::new(Arc::clone(&config), pool, Arc::clone(&metrics));
         let accesses = Accesses::default();
         Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses, origins, keys, metrics, tls }) })
     }

@@ -13,6 +13,7 @@ mod use_clock;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -32,10 +33,10 @@ use self::use_clock::UseClock;
 use crate::config::{Config, Limits};
 use crate::image::Image;
 use crate::metrics::{Metrics, RunMeter};
+use crate::pool::Pool;
 use crate::random;
 use crate::rate::{Bucket, Rate};
 use crate::room::{Conditions, Room};
-use crate::rooms::Rooms;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Program, Run, Wishes};
 
@@ -46,7 +47,7 @@ pub(crate) struct Session {
     image: Image,
     tokens: Mutex<Tokens>,
     bucket: Bucket,
-    rooms: Arc<Rooms>,
+    pool: Arc<Pool>,
     room: Mutex<Option<Arc<Room>>>,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
@@ -201,7 +202,7 @@ impl Session {
     pub(crate) fn new(
         ordinal: u64,
         new: NewSession,
-        rooms: Arc<Rooms>,
+        pool: Arc<Pool>,
         config: Arc<Config>,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
@@ -211,7 +212,7 @@ impl Session {
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
             bucket: Bucket::new(Rate::of(&config.limits)),
-            rooms,
+            pool,
             room: Mutex::default(),
             config,
             metrics,
@@ -253,7 +254,7 @@ impl Session {
 
     /// How its programs are isolated.
     pub(crate) fn level(&self) -> Level {
-        self.rooms.level()
+        self.pool.level()
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -363,7 +364,8 @@ impl Session {
         Ok(Started::Now(run))
     }
 
-    /// The kernel of a language, and the room that it is in; a new one starts its interpreter with its first cell.
+    /// The kernel of a language, and the room that it is in. A session that has none yet gets both together, warm if
+    /// there is such a room; another kernel starts its interpreter with its first cell.
     pub(crate) fn kernel(&self, language: Language) -> Result<(Arc<Room>, Kernel), RunFailure> {
         let mut place = lock(&self.room);
         if let Some(room) = &*place
@@ -373,31 +375,29 @@ impl Session {
         }
         let conditions = Conditions::of(&self.config, &self.image, language)
             .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
-        let room = self.enter(&mut place)?;
-        let kernel = room.add_kernel(&conditions);
-        self.metrics.kernel_started(language);
-        Ok((room, kernel))
+        self.check_life()?;
+        if let Some(room) = &*place {
+            self.pool.missed(&conditions);
+            return Ok((Arc::clone(room), room.add_kernel(&conditions)));
+        }
+        let (room, kernel) = self.pool.take(&conditions).map_err(no_room)?;
+        Ok((Arc::clone(place.insert(room)), kernel))
     }
 
     /// The session's room.
     pub(crate) fn room(&self) -> Result<Arc<Room>, RunFailure> {
-        self.enter(&mut lock(&self.room))
-    }
-
-    /// The session's room; a new one at its first use.
-    fn enter(&self, place: &mut Option<Arc<Room>>) -> Result<Arc<Room>, RunFailure> {
-        // Under the lock: a release takes the room after it has said so in `stage`.
-        if self.stage() != Stage::Running {
-            return Err(refusal(&Busy::Ending));
-        }
-        if let Some(room) = place {
+        let mut place = lock(&self.room);
+        self.check_life()?;
+        if let Some(room) = &*place {
             return Ok(Arc::clone(room));
         }
-        let room = self.rooms.make().map_err(|error| {
-            let words = format!("the session's folder could not be made: {error}");
-            failure("NoRoom", format!("{words}; look for space and rights in the server's --data-dir"))
-        })?;
-        Ok(Arc::clone(place.insert(Arc::new(room))))
+        let room = self.pool.take_any(&self.image).map_err(no_room)?;
+        Ok(Arc::clone(place.insert(room)))
+    }
+
+    /// Whether the session can still be used. Under the lock of its room: a release takes that after it has said so.
+    fn check_life(&self) -> Result<(), RunFailure> {
+        if self.stage() == Stage::Running { Ok(()) } else { Err(refusal(&Busy::Ending)) }
     }
 
     /// Time for a run, as it asked for.
@@ -456,6 +456,11 @@ impl Session {
 /// The language of a run, or why it is refused.
 pub(crate) fn parse_language(name: &str) -> Result<Language, RunFailure> {
     Language::parse(name).map_err(|error| failure("UnknownLanguage", error.to_string()))
+}
+
+fn no_room(error: io::Error) -> RunFailure {
+    let words = format!("the session's folder could not be made: {error}");
+    failure("NoRoom", format!("{words}; look for space and rights in the server's --data-dir"))
 }
 
 fn refusal(busy: &Busy) -> RunFailure {

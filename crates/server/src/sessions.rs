@@ -16,14 +16,14 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::metrics::{Metrics, Released};
-use crate::rooms::Rooms;
+use crate::pool::Pool;
 use crate::session::{NewSession, Session, Stage};
 
 /// All sessions of a server.
 pub(crate) struct Sessions {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
-    rooms: Arc<Rooms>,
+    pool: Arc<Pool>,
     all: Mutex<All>,
     next_ordinal: AtomicU64,
     created: Arc<Notify>,
@@ -41,8 +41,10 @@ pub(crate) struct Census {
     pub(crate) sessions: usize,
     /// Runs and calls that go on.
     pub(crate) runs: usize,
-    /// Interpreters, by language.
+    /// Interpreters of sessions, by language.
     pub(crate) kernels: HashMap<Language, usize>,
+    /// Interpreters that are ready, by language.
+    pub(crate) warm: HashMap<Language, usize>,
 }
 
 /// Why there is no new session.
@@ -59,12 +61,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Sessions {
     /// No session yet.
-    pub(crate) fn new(config: Arc<Config>, rooms: Arc<Rooms>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(config: Arc<Config>, pool: Arc<Pool>, metrics: Arc<Metrics>) -> Arc<Self> {
         let created = Arc::new(Notify::new());
         let sessions = Arc::new(Self {
             config,
             metrics,
-            rooms,
+            pool,
             all: Mutex::default(),
             next_ordinal: AtomicU64::new(1),
             created: Arc::clone(&created),
@@ -84,8 +86,8 @@ impl Sessions {
             return Err(CreateError::Full { limit });
         }
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
-        let (rooms, config, metrics) = (Arc::clone(&self.rooms), Arc::clone(&self.config), Arc::clone(&self.metrics));
-        let session = Session::new(ordinal, new, rooms, config, metrics);
+        let (pool, config, metrics) = (Arc::clone(&self.pool), Arc::clone(&self.config), Arc::clone(&self.metrics));
+        let session = Session::new(ordinal, new, pool, config, metrics);
         all.by_id.insert(session.id().to_owned(), Arc::clone(&session));
         drop(all);
         self.metrics.session_created();
@@ -113,7 +115,7 @@ impl Sessions {
 
     /// What there is now.
     pub(crate) fn census(&self) -> Census {
-        let mut census = Census::default();
+        let mut census = Census { warm: self.pool.census(), ..Census::default() };
         for session in self.list() {
             census.sessions += 1;
             census.runs += session.activities();
@@ -155,8 +157,9 @@ impl Sessions {
     pub(crate) async fn close(self: &Arc<Self>) {
         self.drain(Duration::ZERO).await;
         let sessions = self.list();
-        join_all(sessions.iter().map(|session| self.release(session, Released::Ending))).await;
-        self.rooms.remove();
+        let released = join_all(sessions.iter().map(|session| self.release(session, Released::Ending)));
+        tokio::join!(released, self.pool.close());
+        self.pool.remove_files();
     }
 
     fn all(&self) -> MutexGuard<'_, All> {
@@ -168,7 +171,7 @@ impl Sessions {
 impl Drop for Sessions {
     fn drop(&mut self) {
         // A server that was dropped without being closed: the kernels end with their handles, the files go here.
-        self.rooms.remove();
+        self.pool.remove_files();
     }
 }
 

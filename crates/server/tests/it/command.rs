@@ -92,7 +92,8 @@ async fn occupy(process: &Process, session: &TestSession) -> Vec<u32> {
         assert_eq!(data["chunk"], "on\n", "{data}");
     }
     let pids = programs(&process.data_dir);
-    assert_eq!(pids.len(), 3);
+    // Beside them there may be interpreters that are kept ready.
+    assert!(pids.len() >= 3, "{pids:?}");
     pids
 }
 

@@ -14,6 +14,7 @@ mod http_runs;
 mod images;
 mod limits;
 mod network;
+mod pool;
 mod resume;
 mod run_code;
 mod sessions;

@@ -64,6 +64,8 @@ impl TestServer {
         if let Ok(name) = std::env::var("AGB_TEST_ISOLATION") {
             config.isolation = name.parse().expect("a level");
         }
+        // Tests look at the folders and processes of sessions; `pool` has those that nobody has taken.
+        config.warm.most = 0;
         change(&mut config);
         let server = Server::new(config).expect("a server");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -261,8 +263,8 @@ pub(crate) fn text_of(events: &[Value], stream: &str) -> String {
     events.iter().filter(|event| event["eventType"] == stream).filter_map(|event| event["chunk"].as_str()).collect()
 }
 
-/// The working directories of the sessions whose folders are in this one.
-fn works(data_dir: &Path) -> Vec<PathBuf> {
+/// The working directories of the rooms whose folders are in this one.
+pub(crate) fn works(data_dir: &Path) -> Vec<PathBuf> {
     let folders = |path: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
