@@ -130,8 +130,8 @@ impl Images {
         Some(Environment::new(self.folder.as_ref()?.join(&definition.name)))
     }
 
-    /// Makes the environment of an image: a Python of its own with the image's packages. Tells what it does while it
-    /// does it, which takes minutes when much is to be downloaded. Answers false if there was nothing to do.
+    /// Makes the environment of an image: a Python of its own with the image's packages, and those for node. Tells what
+    /// it does while it does it, which takes minutes when much is to be downloaded. Answers false if there was nothing to do.
     ///
     /// `python` is the interpreter to make it from, where the definition does not say; else one is looked for.
     ///
@@ -166,6 +166,7 @@ impl Image {
     pub(crate) fn interpreter(&self, language: Language) -> Option<PathBuf> {
         let prepared = match language {
             Language::Python => self.environment.as_ref().and_then(Environment::interpreter),
+            Language::JavaScript => self.environment.as_ref().and_then(Environment::node),
             _ => None,
         };
         prepared.or_else(|| self.definition.interpreter(language).map(Path::to_path_buf))
@@ -173,7 +174,10 @@ impl Image {
 
     /// What the image adds to the environment of programs.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
-        self.definition.env.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        let own = self.definition.env.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let modules = self.environment.as_ref().and_then(Environment::node_modules);
+        let modules = modules.filter(|_| !self.definition.env.contains_key("NODE_PATH"));
+        own.chain(modules.map(|folder| ("NODE_PATH".to_owned(), folder.display().to_string()))).collect()
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Place {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make an image's own Python environment with its packages.
+    /// Make an image's own Python environment with its packages, and install those for node.
     Prepare {
         /// The image.
         #[arg(default_value = "agb-code-space-1")]

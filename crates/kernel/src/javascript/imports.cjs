@@ -3,6 +3,7 @@
 // Loaded for the first cell that has the word in it.
 "use strict";
 
+const nodeModule = require("module");
 const path = require("path");
 const { pathToFileURL } = require("url");
 
@@ -165,6 +166,30 @@ function importStatement(all, i) {
   else if (names.length) text = `const { ${pattern} } = ${loaded};`;
   else text = `${loaded};`;
   return { text, end, last };
+}
+
+/** What runs in node's thread for this: looks in other places for what is not found. */
+const RESOLVE = `
+let places;
+export const initialize = (given) => { places = given; };
+export const resolve = async (specifier, context, next) => {
+  try {
+    return await next(specifier, context);
+  } catch (error) {
+    if (error.code === "ERR_MODULE_NOT_FOUND" && !/^(\\.{0,2}\\/|\\w+:)/.test(specifier)) {
+      for (const parentURL of places) {
+        try { return await next(specifier, { ...context, parentURL }); } catch {}
+      }
+    }
+    throw error;
+  }
+};`;
+
+// An image's packages are in `NODE_PATH`, which `require` knows and `import` does not.
+const shared = (process.env.NODE_PATH ?? "").split(path.delimiter).filter(path.isAbsolute);
+if (shared.length && nodeModule.register) {
+  const places = shared.map((folder) => pathToFileURL(path.join(folder, "../index.js")).href);
+  nodeModule.register(`data:text/javascript,${encodeURIComponent(RESOLVE)}`, { parentURL: "data:", data: places });
 }
 
 /** `import()` for cells: relative to the working directory. */

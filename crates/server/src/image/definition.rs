@@ -10,6 +10,9 @@
 //! packages = ["numpy", "polars>=1"]       # as pip takes them
 //! optional = ["torch"]                    # what the image does without where it cannot be installed
 //!
+//! [javascript]
+//! packages = ["express", "lodash@4"]      # as npm takes them
+//!
 //! [interpreters]
 //! javascript = "/opt/node/bin/node"       # else they are looked for
 //!
@@ -41,6 +44,8 @@ pub(crate) struct Definition {
     #[serde(default)]
     pub(crate) python: Python,
     #[serde(default)]
+    pub(crate) javascript: JavaScript,
+    #[serde(default)]
     interpreters: BTreeMap<String, PathBuf>,
     #[serde(default)]
     pub(crate) env: BTreeMap<String, String>,
@@ -56,6 +61,14 @@ pub(crate) struct Python {
     pub(crate) packages: Vec<String>,
     #[serde(default)]
     pub(crate) optional: Vec<String>,
+}
+
+/// The JavaScript of an image. Its interpreter is among the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct JavaScript {
+    #[serde(default)]
+    pub(crate) packages: Vec<String>,
 }
 
 /// A file that defines no image.
@@ -95,10 +108,16 @@ impl Definition {
                 return Err(format!("{name:?} is no name: letters, digits, `-`, `_` and `.`, at most {MAX_NAME}"));
             }
         }
-        for package in self.python.packages.iter().chain(&self.python.optional) {
+        let python = self.python.packages.iter().chain(&self.python.optional);
+        let all = python.map(|package| (package, "pip")).chain(self.javascript.packages.iter().map(|it| (it, "npm")));
+        for (package, installer) in all {
             if package.trim().is_empty() || package.starts_with('-') {
-                return Err(format!("{package:?} is no package; options of pip are not taken here"));
+                return Err(format!("{package:?} is no package; options of {installer} are not taken here"));
             }
+        }
+        // Without its name nobody could say whether it is there.
+        if let Some(package) = self.javascript.packages.iter().find(|package| node_package(package).is_none()) {
+            return Err(format!("{package:?} does not say what it is called: write NAME@{package}"));
         }
         for (language, path) in &self.interpreters {
             Language::parse(language).map_err(|error| format!("[interpreters]: {error}"))?;
@@ -121,6 +140,15 @@ impl Definition {
         let named = named.map(|(_, path)| path.as_path());
         named.or_else(|| self.python.interpreter.as_deref().filter(|_| language == Language::Python))
     }
+}
+
+/// The name in what npm takes, such as `@scope/name@^1.2`.
+pub(crate) fn node_package(spec: &str) -> Option<&str> {
+    let scope = if spec.starts_with('@') { spec.find('/')? + 1 } else { 0 };
+    let end = spec[scope..].find('@').map_or(spec.len(), |at| scope + at);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name = &spec[scope..end];
+    (name.chars().all(is_plain) && !name.starts_with('.') && !name.is_empty()).then_some(&spec[..end])
 }
 
 fn must_be_absolute(path: &Path) -> Result<(), String> {
@@ -146,12 +174,32 @@ mod tests {
             ("../a", "", "is no name"),
             ("a", "aliases = ['']", "is no name"),
             ("a", "[python]\npackages = ['--index-url=x']", "options of pip"),
+            ("a", "[javascript]\npackages = ['-g']", "options of npm"),
+            ("a", "[javascript]\npackages = ['./b.tgz']", "write NAME@./b.tgz"),
             ("a", "[python]\ninterpreter = 'python3'", "whole path"),
             ("a", "[interpreters]\ncobol = '/bin/cobol'", "cobol"),
             ("a", "[env]\n'A=B' = 'x'", "is no variable"),
         ] {
             let error = Definition::parse(name, text).expect_err(text);
             assert!(error.contains(part), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_npm_takes_begins_with_a_name_or_has_none() {
+        for (spec, name) in [
+            ("express", Some("express")),
+            ("lodash@^4.17", Some("lodash")),
+            ("@types/node@20", Some("@types/node")),
+            ("@types/node", Some("@types/node")),
+            ("./a.tgz", None),
+            ("/a/b.tgz", None),
+            ("https://a/b.tgz", None),
+            ("a@file:/b.tgz", Some("a")),
+            ("@a", None),
+            ("", None),
+        ] {
+            assert_eq!(node_package(spec), name, "{spec}");
         }
     }
 

@@ -1,9 +1,11 @@
-//! Where an image's Python lives once it is prepared.
+//! Where an image's Python lives once it is prepared, and its packages of JavaScript.
 //!
 //! ```text
 //! images/NAME/
 //!   current -> 3f09c2…-1764000000     replaced in one step, so that a session sees the old or the new one
 //!   3f09c2…-1764000000/               a virtual environment; the name begins with what it was made from
+//!     bin/node                        a link, where there are packages of JavaScript
+//!     lib/node_modules/               and those
 //!   lock                              held by whoever prepares
 //! ```
 
@@ -36,9 +38,19 @@ impl Environment {
         Some(self.folder.join(name)).filter(|folder| interpreter_in(folder).exists())
     }
 
-    /// The interpreter of the environment in use.
+    /// The Python of the environment in use.
     pub(crate) fn interpreter(&self) -> Option<PathBuf> {
         self.current().as_deref().map(interpreter_in)
+    }
+
+    /// The node of the environment in use, if it has packages for it.
+    pub(crate) fn node(&self) -> Option<PathBuf> {
+        self.current().as_deref().map(node_in).filter(|node| node.exists())
+    }
+
+    /// Where those packages are.
+    pub(crate) fn node_modules(&self) -> Option<PathBuf> {
+        self.current().as_deref().map(node_modules_in).filter(|folder| folder.exists())
     }
 
     /// Whether the environment in use was made from this.
@@ -78,9 +90,19 @@ impl Environment {
     }
 }
 
-/// The interpreter of an environment.
+/// The Python of an environment.
 pub(crate) fn interpreter_in(folder: &Path) -> PathBuf {
     folder.join("bin/python")
+}
+
+/// The node of an environment: what lies beside it comes with it into the sandbox, as for Python.
+pub(crate) fn node_in(folder: &Path) -> PathBuf {
+    folder.join("bin/node")
+}
+
+/// Where npm puts what it installs for a whole installation.
+pub(crate) fn node_modules_in(folder: &Path) -> PathBuf {
+    folder.join("lib/node_modules")
 }
 
 /// What an environment is made from, in sixteen characters: when it changes, the environment is out of date.
@@ -89,6 +111,10 @@ pub(crate) fn fingerprint(definition: &Definition, python_version: &str) -> Stri
     let mut text = python_version.trim().to_owned();
     for package in python.packages.iter().chain(["\0".to_owned()].iter()).chain(&python.optional) {
         text.push('\n');
+        text.push_str(package);
+    }
+    for package in &definition.javascript.packages {
+        text.push_str("\n\0npm ");
         text.push_str(package);
     }
     // FNV-1a: the same in every build, and nobody gains by a collision.
@@ -135,11 +161,14 @@ mod tests {
             definition.python.optional = optional.iter().map(|&name| name.to_owned()).collect();
             definition
         };
+        let mut with_node = definition(&["a"], &[]);
+        with_node.javascript.packages = vec!["b".to_owned()];
         let all = [
             fingerprint(&definition(&["a", "b"], &[]), "3.11"),
             fingerprint(&definition(&["a"], &["b"]), "3.11"),
             fingerprint(&definition(&["ab"], &[]), "3.11"),
             fingerprint(&definition(&["a", "b"], &[]), "3.12"),
+            fingerprint(&with_node, "3.11"),
         ];
         for (n, one) in all.iter().enumerate() {
             assert!(!all[..n].contains(one), "{all:?}");

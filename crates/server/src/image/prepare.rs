@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::UnknownImage;
 use super::definition::Definition;
-use super::environment::{Environment, fingerprint, interpreter_in};
+use super::environment::{Environment, fingerprint, interpreter_in, node_in};
 use super::survey::python_version;
 
 /// How much of a failed command's output goes into the error: a traceback of pip's is longer, and says less.
@@ -50,6 +50,14 @@ pub enum PrepareError {
     /// There is no Python to make it from.
     #[error(transparent)]
     NoPython(#[from] MissingInterpreter),
+    /// There is no node to install packages for.
+    #[error("image {image} has packages of JavaScript: {reason}")]
+    NoNode {
+        /// The image.
+        image: String,
+        /// What is missing, and what to do about it.
+        reason: String,
+    },
     /// Somebody else prepares it.
     #[error("image {0} is being prepared by another process; wait for it")]
     Busy(String),
@@ -121,7 +129,9 @@ impl Maker<'_> {
     fn make(mut self, definition: &Definition) -> Result<(), PrepareError> {
         let packages = &definition.python.packages;
         let optional = &definition.python.optional;
-        let of = 2 + usize::from(!packages.is_empty()) + optional.len();
+        let modules = &definition.javascript.packages;
+        let npm = if modules.is_empty() { None } else { Some(Npm::find(definition)?) };
+        let of = 2 + usize::from(!packages.is_empty()) + optional.len() + usize::from(npm.is_some());
         let mut number = 0;
         let mut step = |maker: &mut Self, label: &str| {
             number += 1;
@@ -147,6 +157,13 @@ impl Maker<'_> {
             }
         }
 
+        if let Some(npm) = npm {
+            let label = format!("install {}", modules.join(", "));
+            step(&mut self, &label);
+            let install = npm.install(self.folder, modules).map_err(|error| files(self.folder, self.image, error))?;
+            self.run(install, &label)?;
+        }
+
         step(&mut self, "look at the fonts");
         // Each session has a home of its own, and matplotlib would look at every font again in each.
         let mut fonts = self.interpreter();
@@ -170,14 +187,11 @@ impl Maker<'_> {
 
     /// Runs a command to its end, and tells its lines.
     fn run(&mut self, mut command: Command, step: &str) -> Result<(), PrepareError> {
-        let files = |folder: &Path, image: &str, error| PrepareError::Files {
-            image: image.to_owned(),
-            folder: folder.display().to_string(),
-            error,
-        };
         let (folder, image) = (self.folder, self.image);
-        // What a developer's shell says about Python is not meant for this one.
-        for name in ["PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"] {
+        // What a developer's shell says about Python and node is not meant for these.
+        const PYTHON: [&str; 3] = ["PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"];
+        const PIP: [&str; 3] = ["PIP_TARGET", "PIP_PREFIX", "PIP_USER"];
+        for name in PYTHON.into_iter().chain(PIP).chain(["NODE_OPTIONS", "NODE_PATH"]) {
             command.env_remove(name);
         }
         let (reader, writer) = io::pipe().map_err(|error| files(folder, image, error))?;
@@ -210,12 +224,57 @@ impl Maker<'_> {
     }
 }
 
+fn files(folder: &Path, image: &str, error: io::Error) -> PrepareError {
+    PrepareError::Files { image: image.to_owned(), folder: folder.display().to_string(), error }
+}
+
+/// The installer of node's packages, and the node that they are for.
+struct Npm {
+    node: PathBuf,
+    npm: PathBuf,
+}
+
+impl Npm {
+    fn find(definition: &Definition) -> Result<Self, PrepareError> {
+        let missing = |reason: String| PrepareError::NoNode { image: definition.name.clone(), reason };
+        let node = agb_kernel::find_interpreter(Language::JavaScript, definition.interpreter(Language::JavaScript))
+            .map_err(|error| missing(error.to_string()))?;
+        // The one that belongs to this node, else any.
+        let beside = [Some(node.clone()), node.canonicalize().ok()].into_iter().flatten();
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = beside.filter_map(|node| Some(node.parent()?.to_owned())).chain(std::env::split_paths(&path));
+        let npm = folders.map(|folder| folder.join("npm")).find(|npm| npm.is_file());
+        let npm = npm.ok_or_else(|| {
+            missing(
+                "npm, which installs them, is not on this machine: install it (on Debian: apt-get install npm)".into(),
+            )
+        })?;
+        Ok(Self { node, npm })
+    }
+
+    /// The command that installs packages in a folder as in an installation of node's, so that their programs are found,
+    /// too.
+    fn install(&self, folder: &Path, packages: &[String]) -> io::Result<Command> {
+        std::os::unix::fs::symlink(&self.node, node_in(folder))?;
+        let mut command = Command::new(&self.npm);
+        command.args(["install", "--global", "--prefix"]).arg(folder);
+        // A folder is copied: a link to it would lead out of the sandbox. The log is what there is to see of progress.
+        command.args(["--install-links", "--no-audit", "--no-fund", "--no-update-notifier", "--no-progress"]);
+        command.args(["--color=false", "--loglevel=http", "--"]).args(packages);
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths([folder.join("bin")].into_iter().chain(std::env::split_paths(&path)));
+        command.env("PATH", path.map_err(io::Error::other)?);
+        Ok(command)
+    }
+}
+
 /// What to do about the failures that are the most frequent.
 fn advice(output: &str) -> &'static str {
     let says = |parts: &[&str]| parts.iter().any(|part| output.contains(part));
     if says(&["ensurepip is not", "No module named ensurepip", "No module named venv"]) {
         "; this Python cannot make environments: install its venv module (on Debian: apt-get install python3-venv)"
     } else if says(&["name resolution", "NewConnectionError", "Network is unreachable", "ProxyError", "ConnectTimeout"])
+        || says(&["ENOTFOUND", "ECONNREFUSED", "ETIMEDOUT", "EAI_AGAIN"])
     {
         "; the package index cannot be reached: look at the network, or set a proxy (HTTPS_PROXY)"
     } else if says(&["No space left on device"]) {

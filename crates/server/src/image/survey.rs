@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use agb_core::language::Language;
 
 use super::Images;
-use super::definition::Definition;
+use super::definition::{Definition, node_package};
 use super::environment::fingerprint;
 
 /// What every image has.
@@ -37,6 +37,8 @@ pub struct ImageReport {
     pub interpreters: Vec<(Language, Found)>,
     /// Its Python packages.
     pub packages: Vec<Package>,
+    /// Its packages for node.
+    pub modules: Vec<Package>,
 }
 
 /// An interpreter.
@@ -53,7 +55,7 @@ pub enum Found {
     Missing(String),
 }
 
-/// A Python package of an image.
+/// A package of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// As the definition names it.
@@ -85,7 +87,12 @@ impl Survey {
             let interpreters: Vec<(Language, Found)> = LANGUAGES
                 .into_iter()
                 .map(|language| {
-                    let own = prepared.as_deref().filter(|_| language == Language::Python);
+                    let own = match language {
+                        Language::Python => prepared.clone(),
+                        Language::JavaScript => environment.as_ref().and_then(|environment| environment.node()),
+                        _ => None,
+                    };
+                    let own = own.as_deref();
                     let found = agb_kernel::find_interpreter(language, own.or(definition.interpreter(language)));
                     let found = match found {
                         Ok(path) => survey(language, path),
@@ -98,6 +105,7 @@ impl Survey {
                 Found::At { path, version } if *language == Language::Python => Some((path, version)),
                 _ => None,
             });
+            let modules = environment.as_ref().and_then(|environment| environment.node_modules());
             let is_current = environment.is_some_and(|environment| {
                 python.is_some_and(|(_, version)| environment.is_made_from(&fingerprint(definition, version)))
             });
@@ -109,6 +117,7 @@ impl Survey {
                 is_prepared: prepared.is_some(),
                 is_current,
                 packages: packages(definition, python.map(|(path, _)| path.as_path())),
+                modules: node_packages(definition, modules.as_deref()),
                 interpreters,
             }
         };
@@ -157,6 +166,20 @@ fn packages(definition: &Definition, python: Option<&Path>) -> Vec<Package> {
     all.into_iter().map(package).collect()
 }
 
+fn node_packages(definition: &Definition, modules: Option<&Path>) -> Vec<Package> {
+    let version = |name: &str| {
+        let text = std::fs::read_to_string(modules?.join(name).join("package.json")).ok()?;
+        let package: serde_json::Value = serde_json::from_str(&text).ok()?;
+        Some(package["version"].as_str()?.to_owned())
+    };
+    let package = |spec: &String| Package {
+        name: spec.clone(),
+        version: node_package(spec).and_then(version),
+        is_optional: false,
+    };
+    definition.javascript.packages.iter().map(package).collect()
+}
+
 /// The name in a requirement such as `numpy[extra] >= 2; python_version > "3"`.
 fn distribution(requirement: &str) -> &str {
     let end =
@@ -196,6 +219,9 @@ impl fmt::Display for ImageReport {
             let version = package.version.as_deref().unwrap_or("missing");
             let note = if package.is_optional { " (optional)" } else { "" };
             writeln!(f, "    {:<15} {version}{note}", package.name)?;
+        }
+        for module in &self.modules {
+            writeln!(f, "    {:<15} {} (npm)", module.name, module.version.as_deref().unwrap_or("missing"))?;
         }
         let command = format!("agb-server images prepare {}", self.name);
         match (self.is_prepared, self.is_current) {

@@ -91,6 +91,51 @@ async fn a_custom_image_is_prepared_and_used() {
     server.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn packages_for_node_are_installed_and_found_by_require_and_import() {
+    let folder = Folder::new("node");
+    // Two packages from files: one for both ways of loading it, one for `import` only.
+    let pack = |name: &str, exports: &str, files: &[(&str, &str)]| {
+        let source = folder.0.join(name);
+        fs::create_dir_all(&source).expect("a folder");
+        let package = format!(r#"{{"name":"{name}","version":"1.2.3","exports":{exports},"bin":"./run.js"}}"#);
+        for (file, text) in [("package.json", package.as_str()), ("run.js", "#!/usr/bin/env node\nconsole.log('ran')")]
+            .iter()
+            .chain(files)
+        {
+            fs::write(source.join(file), text).expect("a file");
+        }
+        format!("{name}@file:{}", source.display())
+    };
+    let both = r#"{"import":"./index.mjs","require":"./index.cjs"}"#;
+    let tiny = pack("tiny", both, &[("index.mjs", "export default 'esm'"), ("index.cjs", "module.exports = 'cjs'")]);
+    let modern = pack("modern", r#"{"import":"./index.mjs"}"#, &[("index.mjs", "export const answer = 42")]);
+    folder.define("mine", &format!("[javascript]\npackages = ['{tiny}', '{modern}']"));
+    assert!(folder.images().survey().to_string().contains("missing (npm)"));
+    let (made, told) = folder.prepare("mine", false);
+    assert_eq!(made, Ok(true), "{told:#?}");
+    assert_eq!(told[1], format!("2/3 install {tiny}, {modern}"));
+    let list = folder.images().survey().to_string();
+    assert!(list.contains("1.2.3 (npm)") && !list.contains("missing (npm)"), "{list}");
+    assert!(list.contains(&format!("{}/mine/", folder.0.display())) && list.contains("/bin/node"), "{list}");
+
+    let images = folder.images();
+    let server = TestServer::with(|config| config.images = images).await;
+    let session = server.create_with(json!({ "imageId": "mine" })).await;
+    let code = "import tiny from 'tiny';\nimport { answer } from 'modern';\nconsole.log(require('tiny'), tiny, answer);\n\
+                require('fs').writeFileSync('mine.mjs', \"import { answer } from 'modern'; export default answer + 1\");\n\
+                console.log((await import('./mine.mjs')).default);\n\
+                console.log(await import('not-there').catch((error) => error.code));\n\
+                console.log(require('child_process').execSync('tiny').toString().trim())";
+    let answer = server.run_code(&session, "javascript", code).await;
+    let printed: Vec<String> = serde_json::from_value(answer["stdout"].clone()).expect("texts");
+    assert_eq!(printed.concat(), "cjs esm 42\n43\nERR_MODULE_NOT_FOUND\nran\n", "{answer:#}");
+    let default = server.create().await;
+    let answer = server.run_code(&default, "javascript", "require('tiny')").await;
+    assert!(answer["executionError"].to_string().contains("Cannot find module"), "{answer:#}");
+    server.stop().await;
+}
+
 #[test]
 fn what_cannot_be_prepared_leaves_what_was_there() {
     let folder = Folder::new("broken");
