@@ -45,6 +45,7 @@ mod r;
 mod spawn;
 mod spec;
 mod text;
+mod zygote;
 
 pub use agb_core::language::Language;
 pub use cell::{
@@ -58,3 +59,4 @@ pub use kernel::Kernel;
 #[doc(hidden)]
 pub use message::read_control;
 pub use spec::{KernelLimits, KernelSpec, default_cache};
+pub use zygote::Zygote;

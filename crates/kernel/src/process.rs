@@ -44,21 +44,21 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts the interpreter with its harness. It is not ready yet.
+    /// Starts the interpreter with its harness, or copies one that has started. It is not ready yet.
     pub(crate) async fn start(spec: &KernelSpec) -> Result<Self, StartError> {
-        let failed = |reason: String| StartError::Spawn {
-            language: spec.language,
-            interpreter: spec.interpreter.display().to_string(),
-            reason,
-        };
+        if let Some(zygote) = spec.zygote.as_ref().filter(|zygote| zygote.is_fertile()) {
+            match zygote.copy(spec).await {
+                Ok(spawned) => return Self::adopt(spawned, spec).map_err(|error| failed(spec, &error)),
+                Err(error) => tracing::warn!(%error, "a zygote was not copied; the interpreter is started instead"),
+            }
+        }
         let launch = harness::prepare(spec).await?;
         let mut policy = spec.policy.clone();
         policy.env = environment(spec, launch.env, launch.scratch.as_ref());
         policy.readonly.extend(launch.readonly);
         let command = Command::new(launch.program).args(launch.args);
-        let spawned = spawn(Arc::clone(&spec.launcher), policy, command);
-        let spawned = spawned.await.map_err(|error| failed(error.to_string()))?;
-        let mut process = Self::adopt(spawned, spec).map_err(|error| failed(error.to_string()))?;
+        let spawned = spawn(Arc::clone(&spec.launcher), policy, command).await.map_err(|error| failed(spec, &error))?;
+        let mut process = Self::adopt(spawned, spec).map_err(|error| failed(spec, &error))?;
         process.scratch = launch.scratch;
         process.control.send(crate::message::raw(launch.source.as_bytes()));
         Ok(process)
@@ -163,8 +163,18 @@ impl Process {
     }
 }
 
+/// Why the interpreter does not run.
+pub(crate) fn failed(spec: &KernelSpec, reason: &impl std::fmt::Display) -> StartError {
+    let interpreter = spec.interpreter.display().to_string();
+    StartError::Spawn { language: spec.language, interpreter, reason: reason.to_string() }
+}
+
 /// What the program's environment has beyond what every sandbox gives: the last of a name wins.
-fn environment(spec: &KernelSpec, own: Vec<(String, String)>, scratch: Option<&Scratch>) -> Vec<(String, String)> {
+pub(crate) fn environment(
+    spec: &KernelSpec,
+    own: Vec<(String, String)>,
+    scratch: Option<&Scratch>,
+) -> Vec<(String, String)> {
     const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let interpreter = crate::installation::plain(&spec.interpreter);
     let path = match interpreter.parent().and_then(|dir| dir.to_str()) {
@@ -204,7 +214,7 @@ pub(crate) struct OutputPipe {
 }
 
 impl OutputPipe {
-    fn new(file: File) -> io::Result<Self> {
+    pub(crate) fn new(file: File) -> io::Result<Self> {
         let fd = watch(file, Interest::READABLE)?;
         Ok(Self { fd, decoder: Utf8Decoder::default(), open: true })
     }
@@ -271,7 +281,7 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    fn new(to: File, from: File, limit: usize) -> io::Result<Self> {
+    pub(crate) fn new(to: File, from: File, limit: usize) -> io::Result<Self> {
         Ok(Self {
             incoming: watch(from, Interest::READABLE)?,
             frames: FrameBuffer::new(limit),

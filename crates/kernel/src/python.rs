@@ -40,4 +40,6 @@ pub(crate) const SOURCES: &str = concat!(
     include_str!("python/formats.py"),
     "\0processes\0",
     include_str!("python/processes.py"),
+    "\0zygote\0",
+    include_str!("python/zygote.py"),
 );

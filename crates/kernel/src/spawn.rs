@@ -2,17 +2,17 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use agb_sandbox::{Child, Command, Launcher, Policy, SpawnError};
+use agb_sandbox::{Child, Command, Launcher, Nursery, Policy, SpawnError};
 
-/// A sandbox with an interpreter in it, and our ends of its pipes, all non-blocking.
+/// An interpreter in a sandbox, and our ends of its pipes, all non-blocking.
 ///
 /// The harness receives on descriptor 3 and answers on 4; its standard input is empty.
 #[derive(Debug)]
-pub(crate) struct Spawned {
-    pub(crate) child: Child,
+pub(crate) struct Spawned<T = Child> {
+    pub(crate) child: T,
     pub(crate) stdout: File,
     pub(crate) stderr: File,
     pub(crate) control_in: File,
@@ -32,11 +32,30 @@ pub(crate) enum Failure {
 
 /// Starts a program. A caller that gives up meanwhile leaves nothing behind.
 pub(crate) async fn spawn(launcher: Arc<Launcher>, policy: Policy, command: Command) -> Result<Spawned, Failure> {
-    let spawned = tokio::task::spawn_blocking(move || start(&launcher, &policy, &command));
-    spawned.await.map_err(|_| Failure::ShuttingDown)?
+    blocking(move |fds| launcher.spawn(&policy, &command, fds)).await
 }
 
-fn start(launcher: &Launcher, policy: &Policy, command: &Command) -> Result<Spawned, Failure> {
+/// Copies a zygote. As [`spawn`].
+pub(crate) async fn copy(launcher: Arc<Launcher>, nursery: Nursery, policy: Policy) -> Result<Spawned, Failure> {
+    blocking(move |fds| launcher.copy(&nursery, &policy, fds)).await
+}
+
+/// Starts a zygote. As [`spawn`].
+pub(crate) async fn nursery(
+    launcher: Arc<Launcher>,
+    policy: Policy,
+    command: Command,
+) -> Result<Spawned<Nursery>, Failure> {
+    blocking(move |fds| launcher.nursery(&policy, &command, fds)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    make: impl FnOnce([BorrowedFd<'_>; 5]) -> Result<T, SpawnError> + Send + 'static,
+) -> Result<Spawned<T>, Failure> {
+    tokio::task::spawn_blocking(move || start(make)).await.map_err(|_| Failure::ShuttingDown)?
+}
+
+fn start<T>(make: impl FnOnce([BorrowedFd<'_>; 5]) -> Result<T, SpawnError>) -> Result<Spawned<T>, Failure> {
     let nothing = File::open("/dev/null")?;
     let (stdout, its_stdout) = io::pipe()?;
     let (stderr, its_stderr) = io::pipe()?;
@@ -44,7 +63,7 @@ fn start(launcher: &Launcher, policy: &Policy, command: &Command) -> Result<Spaw
     let (control_out, its_control_out) = io::pipe()?;
     let its =
         [nothing.as_fd(), its_stdout.as_fd(), its_stderr.as_fd(), its_control_in.as_fd(), its_control_out.as_fd()];
-    let child = launcher.spawn(policy, command, its)?;
+    let child = make(its)?;
     let file = |fd: OwnedFd| -> io::Result<File> {
         let file = File::from(fd);
         set_nonblocking(&file)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agb_sandbox::{Launcher, Policy};
 
-use crate::Language;
+use crate::{Language, Zygote};
 
 /// What a [`Kernel`](crate::Kernel) is started from. The same spec serves every restart.
 #[derive(Debug, Clone)]
@@ -22,6 +22,9 @@ pub struct KernelSpec {
     pub policy: Policy,
     /// The folder for what is compiled once and used by every kernel: Java's harness. Only this user may write there.
     pub cache: PathBuf,
+    /// A warm interpreter to be copied instead of starting one, made from a spec that differs from this one in what is a
+    /// session's own at most; see [`Zygote`].
+    pub zygote: Option<Zygote>,
     /// What bounds the kernel.
     pub limits: KernelLimits,
 }
@@ -36,6 +39,7 @@ impl KernelSpec {
             launcher,
             policy,
             cache: default_cache(),
+            zygote: None,
             limits: KernelLimits::default(),
         }
     }

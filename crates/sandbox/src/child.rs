@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::plan::{MAX_MESSAGE, Message, order};
 use crate::sys::socket;
 use crate::watch::Watched;
-use crate::{Exceeded, SpawnError};
+use crate::{Exceeded, Nursery, SpawnError};
 
 /// A sandbox. Its descriptor becomes readable when nothing of it runs any more, so an event loop can wait for that.
 ///
@@ -27,6 +27,8 @@ pub struct Child {
     ordered: AtomicU32,
     /// What the gatekeeper gave.
     _gate: Option<Box<dyn Any + Send + Sync>>,
+    /// Whose end would be this one's.
+    _nursery: Option<Nursery>,
 }
 
 impl Child {
@@ -35,8 +37,13 @@ impl Child {
         pid: i32,
         has_proc: bool,
         gate: Option<Box<dyn Any + Send + Sync>>,
+        nursery: Option<Nursery>,
     ) -> Self {
-        Self { watched, pid, has_proc, status: None, ordered: AtomicU32::new(0), _gate: gate }
+        Self { watched, pid, has_proc, status: None, ordered: AtomicU32::new(0), _gate: gate, _nursery: nursery }
+    }
+
+    pub(crate) fn watched(&self) -> &Watched {
+        &self.watched
     }
 
     /// The limit for which the sandbox was killed, if it was for one.

@@ -35,12 +35,14 @@ pub enum Stage {
     Fork,
     /// Becoming the program.
     Exec,
+    /// Copying a nursery's zygote into the sandbox.
+    Copy,
     /// Looking, from inside, at what a trial sandbox allows.
     Trial,
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::ControlGroup,
         Self::Namespaces,
         Self::UserMap,
@@ -54,6 +56,7 @@ impl Stage {
         Self::Limit,
         Self::Fork,
         Self::Exec,
+        Self::Copy,
         Self::Trial,
     ];
 
@@ -91,6 +94,7 @@ impl Stage {
                 "check that the program exists, is executable, and lies in /usr or in one of the policy's read-only \
                  directories, together with its libraries or script interpreter"
             }
+            Self::Copy => "start the program instead, and make a new nursery",
             Self::Trial => "the kernel did not keep what it had promised; do not run untrusted programs at this level",
         }
     }
@@ -112,6 +116,7 @@ impl fmt::Display for Stage {
             Self::Limit => "set a limit",
             Self::Fork => "create the program's process",
             Self::Exec => "start the program",
+            Self::Copy => "copy the zygote",
             Self::Trial => "verify the isolation from inside",
         })
     }

@@ -22,7 +22,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::Stage;
-use crate::plan::{MAX_PLAN, Message, Plan};
+use crate::plan::{Kind, MAX_PLAN, Message, Plan};
 use crate::sys::process::Forked;
 use crate::sys::{process, socket};
 
@@ -31,10 +31,12 @@ mod filter;
 mod host;
 mod init;
 mod landlock;
+mod nursery;
 mod root;
 mod trial;
 
 pub(crate) use host::Host;
+use init::Birth;
 
 /// The argument that turns an executable into a launcher.
 pub(crate) const ARGUMENT: &str = "__sandbox-launcher";
@@ -141,6 +143,9 @@ fn launch(
     liveness: BorrowedFd<'_>,
     own: &mut Option<Own>,
 ) {
+    if plan.kind == Kind::Nursery {
+        return nursery::launch(host, plan, fds, control, liveness, own);
+    }
     let place = match host.place(plan) {
         Ok(place) => place,
         Err(failure) => return fail(control.as_fd(), &failure),
@@ -149,7 +154,7 @@ fn launch(
         Ok(Forked::Child) => {
             *own = None;
             process::default_signals();
-            init::main(host, &place, plan, fds, control, liveness)
+            init::main(host, &place, plan, fds, control, liveness, Birth::Start)
         }
         Ok(Forked::Parent { pidfd, .. }) => {
             let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);

@@ -11,10 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::cgroup::Groups;
+use crate::cgroup::{Group, Groups};
 use crate::error::{LauncherError, SpawnError};
 use crate::helper::{ARGUMENT, HELLO, Host, is_helper};
-use crate::plan::{MAX_MESSAGE, Message, Plan};
+use crate::nursery::Nursery;
+use crate::plan::{Kind, MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
 use crate::report::{Offer, Report};
 use crate::sys::socket::{self, Received};
@@ -147,7 +148,40 @@ impl Launcher {
     /// Returns when the program runs, or with the step that failed. Pipes are given to the sandbox's user, so that
     /// the program can also open them by `/dev/fd`.
     pub fn spawn(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
-        self.run(Plan::new(policy, command, false)?, fds)
+        self.run(Plan::new(policy, command, Kind::Program)?, fds)
+    }
+
+    /// Starts a program as the zygote of a new [`Nursery`], with these descriptors as its 0 to 4; its 5 is where it is
+    /// asked for copies. `policy.workdir` is the directory that the working directories of all sessions will lie in, and
+    /// `policy.slot` means nothing: the zygote is a user of its own, and in no session's control group.
+    pub fn nursery(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Nursery, SpawnError> {
+        let plan = Plan::new(policy, command, Kind::Nursery)?;
+        let made = self.make(&plan, None, fds, |bytes, fds| self.order(bytes, fds))?;
+        Ok(Nursery::new(Child::new(Arc::new(made.watched), made.pid, made.has_proc, None, None)))
+    }
+
+    /// Copies a nursery's zygote into a new sandbox, with these descriptors as the copy's 0 to 4. The policy must be what
+    /// the nursery was made with, but for what is a session's own: its directories, and its slot.
+    pub fn copy(&self, nursery: &Nursery, policy: &Policy, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
+        let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
+        let plan = Plan::new(policy, &Command::new("/zygote"), Kind::Copy)?;
+        // What follows is done here because a nursery has no right over what is the server's.
+        if let Some(user) = self.user_of(policy.level, policy.slot) {
+            hand_over(&plan, &fds, user).map_err(system("give a directory or a pipe to the sandbox's user"))?;
+        }
+        let group = self.groups.session(plan.policy.slot, &plan.policy.limits)?;
+        let doors: io::Result<Vec<std::fs::File>> = group
+            .iter()
+            .flat_map(|group| group.doors())
+            .map(|door| std::fs::File::options().write(true).open(door))
+            .collect();
+        let doors = doors.map_err(system("open a control group"))?;
+        let made = self.make(&plan, group, fds, |bytes, fds| {
+            let (control, fds) = fds.split_last().expect("there is a control socket");
+            let fds: Vec<_> = fds.iter().copied().chain(doors.iter().map(AsFd::as_fd)).chain([*control]).collect();
+            nursery.order(bytes, &fds)
+        })?;
+        Ok(self.watched(made, Some(nursery)))
     }
 
     /// Finds out which levels this machine offers, by making a sandbox at each and looking around in it.
@@ -165,7 +199,7 @@ impl Launcher {
         let null =
             std::fs::File::options().read(true).write(true).open("/dev/null").map_err(system("open /dev/null"))?;
         let policy = Policy::new(level, &workdir.0, SLOTS - 1);
-        let plan = Plan::new(&policy, &Command::new("/trial"), true)?;
+        let plan = Plan::new(&policy, &Command::new("/trial"), Kind::Trial)?;
         let start = Instant::now();
         let mut child = self.run(plan, [null.as_fd(); 5])?;
         let took = start.elapsed();
@@ -179,16 +213,34 @@ impl Launcher {
     }
 
     fn run(&self, plan: Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
-        let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
-        let deadline = Instant::now() + PATIENCE;
         let group = self.groups.session(plan.policy.slot, &plan.policy.limits)?;
         let plan = Plan { groups: group.as_ref().map(|group| group.doors()).unwrap_or_default(), ..plan };
+        let made = self.make(&plan, group, fds, |bytes, fds| self.order(bytes, fds))?;
+        Ok(self.watched(made, None))
+    }
+
+    fn watched(&self, made: Made, nursery: Option<&Nursery>) -> Child {
+        let watched = Arc::new(made.watched);
+        self.watch.add(&watched);
+        Child::new(watched, made.pid, made.has_proc, made.gate, nursery.cloned())
+    }
+
+    /// Gives a plan to whoever carries it out, and hears how that goes.
+    fn make(
+        &self,
+        plan: &Plan,
+        group: Option<Arc<Group>>,
+        fds: [BorrowedFd<'_>; 5],
+        order: impl FnOnce(&[u8], &[BorrowedFd<'_>]) -> Result<(), SpawnError>,
+    ) -> Result<Made, SpawnError> {
+        let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
+        let deadline = Instant::now() + PATIENCE;
         let bytes = plan.encode()?;
         let (control, its) = socket::pair().map_err(system("create a socket"))?;
         // Before anything can be sent: the number of the program's process is read off its message.
         socket::name_senders(control.as_fd()).map_err(system("configure a socket"))?;
         let [stdin, stdout, stderr, input, output] = fds;
-        self.order(&bytes, &[stdin, stdout, stderr, input, output, its.as_fd()])?;
+        order(&bytes, &[stdin, stdout, stderr, input, output, its.as_fd()])?;
         drop(its);
 
         let (mut init, mut pid, mut running) = (None, None, None);
@@ -198,9 +250,7 @@ impl Launcher {
             if let (Some(pid), Some(has_proc)) = (pid, running)
                 && let Some(init) = init.take()
             {
-                let watched = Arc::new(Watched::new(control, init, &plan.policy, group));
-                self.watch.add(&watched);
-                return Ok(Child::new(watched, pid, has_proc, gate));
+                return Ok(Made { watched: Watched::new(control, init, &plan.policy, group), pid, has_proc, gate });
             }
             let mut received = match receive_until(control.as_fd(), &mut buffer, deadline) {
                 Ok(Some(received)) => received,
@@ -247,6 +297,33 @@ impl Launcher {
         // It is replaced in one step.
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A sandbox that has just been made.
+struct Made {
+    watched: Watched,
+    pid: i32,
+    has_proc: bool,
+    gate: Option<Box<dyn Any + Send + Sync>>,
+}
+
+/// Gives what the program is to use to its user, which a nursery has no right to. A program opens its pipes again by
+/// /dev/fd/N.
+fn hand_over(plan: &Plan, fds: &[BorrowedFd<'_>], user: u32) -> io::Result<()> {
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
+    for path in std::iter::once(&plan.policy.workdir).chain(&plan.policy.tmp) {
+        let dir = std::fs::File::open(path)?;
+        if dir.metadata()?.uid() != user {
+            fchown(&dir, Some(user), Some(user))?;
+        }
+    }
+    for fd in fds {
+        let file = std::fs::File::from(fd.try_clone_to_owned()?);
+        if file.metadata()?.file_type().is_fifo() {
+            fchown(&file, Some(user), Some(user))?;
+        }
+    }
+    Ok(())
 }
 
 impl Drop for Process {

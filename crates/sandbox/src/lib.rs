@@ -39,7 +39,6 @@
 //!   fifth of a second, and so is its memory where the machine has no control groups for the server; processor time is
 //!   shared by priority only there.
 //! * What a gate lets through: that is for its keeper (the crate `agb-egress`).
-//! * Starting from a warm process (a zygote).
 #![cfg(target_os = "linux")]
 
 mod cgroup;
@@ -49,6 +48,7 @@ mod helper;
 mod launcher;
 mod level;
 mod limits;
+mod nursery;
 mod plan;
 mod policy;
 mod report;
@@ -63,6 +63,7 @@ pub use helper::main_if_helper;
 pub use launcher::{Gatekeeper, Launcher};
 pub use level::{Level, UnknownLevel};
 pub use limits::Limits;
+pub use nursery::Nursery;
 pub use policy::{Command, GATE, HOME, Network, Policy, SLOTS, UnknownNetwork};
 pub use report::{Offer, Report};
 pub use watch::Exceeded;

@@ -27,10 +27,26 @@ pub(crate) struct Plan {
     pub(crate) env: Vec<CString>,
     /// Relative to the working directory.
     pub(crate) dir: PathBuf,
-    /// Look around instead of running the program.
-    pub(crate) trial: bool,
+    pub(crate) kind: Kind,
     /// The files of control groups that the sandbox's first process writes itself into.
     pub(crate) groups: Vec<PathBuf>,
+}
+
+/// What is to become of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A sandbox with the program in it.
+    Program,
+    /// A sandbox that is looked around in instead.
+    Trial,
+    /// A nursery with the program as its zygote; the working directory is the one that all sessions' lie in.
+    Nursery,
+    /// A sandbox in a nursery, with a copy of its zygote as the program.
+    Copy,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Program, Self::Trial, Self::Nursery, Self::Copy];
 }
 
 impl Plan {
@@ -62,7 +78,7 @@ impl Plan {
         out.list(&self.args, |out, arg| out.bytes(arg.as_bytes()));
         out.list(&self.env, |out, entry| out.bytes(entry.as_bytes()));
         out.path(&self.dir);
-        out.number(u64::from(self.trial));
+        out.number(self.kind as u64);
         out.list(&self.groups, |out, path| out.path(path));
         if out.0.len() > MAX_PLAN {
             return Err(SpawnError::TooLarge { size: out.0.len(), limit: MAX_PLAN });
@@ -105,13 +121,13 @@ impl Plan {
         let args = input.list(Reader::string)?;
         let env = input.list(Reader::string)?;
         let dir = input.path()?;
-        let trial = input.number()? != 0;
+        let kind = *Kind::ALL.get(usize::try_from(input.number()?).ok()?)?;
         let groups = input.list(Reader::path)?;
-        input.0.is_empty().then_some(Self { policy, program, args, env, dir, trial, groups })
+        input.0.is_empty().then_some(Self { policy, program, args, env, dir, kind, groups })
     }
 
     /// Checks what can be checked without looking at the machine, and completes the rest.
-    pub(crate) fn new(policy: &Policy, command: &Command, trial: bool) -> Result<Self, SpawnError> {
+    pub(crate) fn new(policy: &Policy, command: &Command, kind: Kind) -> Result<Self, SpawnError> {
         let invalid = |reason: String| Err(SpawnError::Invalid(reason));
         if policy.slot >= crate::policy::SLOTS {
             return invalid(format!("slot {} is not below {}", policy.slot, crate::policy::SLOTS));
@@ -121,6 +137,15 @@ impl Plan {
         }
         if policy.network == Network::Gate && !policy.level.has_namespaces() {
             return invalid(format!("a gate needs a network of its own, which the level {} has not", policy.level));
+        }
+        if matches!(kind, Kind::Nursery | Kind::Copy) {
+            if policy.level != Level::Namespaces {
+                return invalid(format!("a nursery needs the level {}, not {}", Level::Namespaces, policy.level));
+            }
+            if policy.network == Network::Host {
+                // Programs there are closed by Landlock as well, which only a program itself can do.
+                return invalid("a nursery's programs have a network of their own".to_owned());
+            }
         }
         let mut policy = policy.clone();
         // Links are followed here, where the host's root is the root.
@@ -158,7 +183,7 @@ impl Plan {
             args.push(c_string(arg.as_bytes(), "an argument")?);
         }
         let env = environment(&policy)?;
-        Ok(Self { policy, program, args, env, dir: command.dir.clone(), trial, groups: Vec::new() })
+        Ok(Self { policy, program, args, env, dir: command.dir.clone(), kind, groups: Vec::new() })
     }
 }
 
@@ -352,8 +377,8 @@ mod tests {
         policy.tmp = Some("/".into());
         policy.network = Network::Gate;
         policy.limits.memory = 5;
-        let mut plan =
-            Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]).in_dir("a"), true).expect("it is valid");
+        let mut plan = Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]).in_dir("a"), Kind::Trial)
+            .expect("it is valid");
         plan.groups = vec!["/sys".into()];
         let bytes = plan.encode().expect("it is small");
         assert_eq!(Plan::decode(&bytes), Some(plan));
@@ -383,7 +408,7 @@ mod tests {
         let fail = |change: fn(&mut Policy)| {
             let mut policy = Policy::new(Level::Namespaces, "/", 0);
             change(&mut policy);
-            match Plan::new(&policy, &Command::new("/bin/true"), false) {
+            match Plan::new(&policy, &Command::new("/bin/true"), Kind::Program) {
                 Err(SpawnError::Invalid(reason)) => reason,
                 other => panic!("{other:?}"),
             }

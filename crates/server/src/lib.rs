@@ -96,6 +96,7 @@ mod session;
 mod sessions;
 mod tls;
 mod tools;
+mod zygotes;
 
 pub use config::{Config, Limits, Warm};
 pub use http::{InvalidOrigin, InvalidPublicUrl};

@@ -97,6 +97,10 @@ struct Serve {
     /// example.org:8443. Names that resolve to other than public addresses are never reached.
     #[arg(long, default_value_t = Network::None, value_name = "NETWORK")]
     network: Network,
+    /// Start Python anew for each session, instead of copying one of each image that has imported its libraries. A session
+    /// takes longer to start and more memory then; nothing else is different.
+    #[arg(long)]
+    no_zygotes: bool,
     /// The folder below which sessions get theirs; else the system's temporary one.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
@@ -365,6 +369,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         outside: defaults.outside,
         sandbox: sandbox_limits(&serve.sandbox)?,
         launcher: defaults.launcher,
+        zygotes: !serve.no_zygotes,
         warm: warm(&serve.warm)?,
         limits: limits(&serve.limits)?,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::image::Image;
 use crate::isolation::Slot;
 use crate::tools::FileChanges;
+use crate::zygotes::Zygotes;
 
 /// A host user, a folder, and the interpreters that run there.
 #[derive(Debug)]
@@ -28,6 +29,7 @@ pub(crate) struct Room {
     changes: Mutex<FileChanges>,
     folder: Folder,
     slot: Slot,
+    zygotes: Arc<Zygotes>,
     config: Arc<Config>,
 }
 
@@ -50,8 +52,8 @@ impl Conditions {
 
 impl Room {
     /// A folder of the slot's user, and no interpreter yet.
-    pub(crate) fn new(folder: Folder, slot: Slot, config: Arc<Config>) -> Self {
-        Self { kernels: Mutex::default(), changes: Mutex::default(), folder, slot, config }
+    pub(crate) fn new(folder: Folder, slot: Slot, zygotes: Arc<Zygotes>, config: Arc<Config>) -> Self {
+        Self { kernels: Mutex::default(), changes: Mutex::default(), folder, slot, zygotes, config }
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -85,7 +87,7 @@ impl Room {
     /// A new interpreter; it starts with its first cell. There must be none of its language.
     pub(crate) fn add_kernel(&self, conditions: &Conditions) -> Kernel {
         let policy = self.slot.policy(&self.folder, conditions.env.clone(), Vec::new());
-        let spec = KernelSpec {
+        let mut spec = KernelSpec {
             cache: self.config.cache_dir.clone(),
             limits: KernelLimits {
                 queued_cells: self.config.limits.max_runs,
@@ -94,6 +96,7 @@ impl Room {
             },
             ..KernelSpec::new(conditions.language, conditions.interpreter.clone(), self.slot.launcher(), policy)
         };
+        spec.zygote = self.zygotes.find(conditions, &spec);
         let kernel = Kernel::new(spec);
         let before = lock(&self.kernels).insert(conditions.language, kernel.clone());
         debug_assert!(before.is_none(), "it would end with its runs");

@@ -11,6 +11,7 @@ use crate::isolation::Sandboxes;
 use crate::random;
 use crate::room::{Folder, Room};
 use crate::root::Root;
+use crate::zygotes::Zygotes;
 
 /// Makes rooms in the server's own folder.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ pub(crate) struct Rooms {
     config: Arc<Config>,
     sandboxes: Arc<Sandboxes>,
     root: Root,
+    zygotes: Arc<Zygotes>,
     next: AtomicU64,
 }
 
@@ -25,7 +27,8 @@ impl Rooms {
     /// No room yet, and a private folder for them.
     pub(crate) fn new(config: Arc<Config>, sandboxes: Arc<Sandboxes>) -> io::Result<Self> {
         let root = Root::create(&config.data_dir, sandboxes.has_users())?;
-        Ok(Self { config, sandboxes, root, next: AtomicU64::new(1) })
+        let zygotes = Zygotes::new(root.path().to_owned(), config.zygotes);
+        Ok(Self { config, sandboxes, root, zygotes, next: AtomicU64::new(1) })
     }
 
     /// How programs are isolated.
@@ -38,7 +41,7 @@ impl Rooms {
         let slot = self.sandboxes.slot()?;
         let name = format!("{}-{}", self.next.fetch_add(1, Ordering::Relaxed), random::hex::<4>());
         let folder = Folder::create(self.root.path(), &name, &slot)?;
-        Ok(Room::new(folder, slot, Arc::clone(&self.config)))
+        Ok(Room::new(folder, slot, Arc::clone(&self.zygotes), Arc::clone(&self.config)))
     }
 
     /// Removes the folder with all that is in it.

@@ -68,7 +68,7 @@ for function in (display, get_ipython):
     function.__module__ = "builtins"
     setattr(builtins, function.__name__, function)
 sys.excepthook = show_uncaught
-sys.argv = [""]
+is_zygote, sys.argv = sys.argv[1:] == ["zygote"], [""]
 sys.path.insert(0, "")
 sys.meta_path.append(LastResort)
 hook("matplotlib", "plotting", prepare=True)
@@ -78,9 +78,13 @@ if sys.version_info >= (3, 14):
     hook("multiprocessing.context", "processes")
 for name in ("popen_spawn_posix", "popen_forkserver"):
     hook("multiprocessing." + name, "processes")
+interrupts.install()
+if is_zygote:
+    from _agb import zygote
+
+    zygote.serve()  # what comes now is a copy's
 if os.path.isdir(os.environ.get("HOME", "") + "/.local/share/agb"):
     prepare_packages()
-interrupts.install()
 control.send('{"type":"ready"}')
 while True:
     message = channel.control.receive()

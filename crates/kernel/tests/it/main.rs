@@ -13,3 +13,4 @@ mod python;
 mod r;
 mod streaming;
 mod support;
+mod zygote;

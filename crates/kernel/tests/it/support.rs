@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use agb_kernel::{
     Cell, CellEnd, CellError, CellEvent, Execution, Kernel, KernelLimits, KernelSpec, Language, Outcome, RichResult,
-    find_interpreter,
+    StartError, Zygote, find_interpreter,
 };
 use agb_sandbox::{Launcher, Level, Policy};
 
@@ -42,7 +42,30 @@ pub(crate) fn spec(language: Language, interpreter: impl Into<PathBuf>, workdir:
     let slot = u32::try_from(hasher.finish() % u64::from(agb_sandbox::SLOTS - 1)).unwrap();
     let mut policy = Policy::new(level, workdir.join("work"), slot);
     policy.tmp = Some(workdir.join("tmp"));
-    KernelSpec::new(language, interpreter, launcher, policy)
+    let spec = KernelSpec::new(language, interpreter, launcher, policy);
+    // All that holds for a Python that was started holds for one that was copied.
+    let copies = language == Language::Python && std::env::var_os("AGB_TEST_ZYGOTE").is_some();
+    // What does not start is said when it is started.
+    let zygote = if copies { zygote(&spec).ok() } else { None };
+    KernelSpec { zygote, ..spec }
+}
+
+/// The zygote of this interpreter.
+pub(crate) fn zygote(spec: &KernelSpec) -> Result<Zygote, StartError> {
+    static ZYGOTES: Mutex<Vec<(PathBuf, Zygote)>> = Mutex::new(Vec::new());
+    let mut zygotes = ZYGOTES.lock().unwrap();
+    if let Some((_, zygote)) = zygotes.iter().find(|(interpreter, _)| *interpreter == spec.interpreter) {
+        return Ok(zygote.clone());
+    }
+    let of_all = spec.clone();
+    // Not of any one test's runtime.
+    let started = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Zygote::start(&of_all, &std::env::temp_dir()))
+    });
+    let zygote = started.join().expect("nothing panics in there")?;
+    zygotes.push((spec.interpreter.clone(), zygote.clone()));
+    Ok(zygote)
 }
 
 /// A directory that goes with the test: the program's working directory is in it.

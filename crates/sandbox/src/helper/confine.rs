@@ -7,8 +7,8 @@ use super::host::{Host, Place};
 use super::init::c_path;
 use super::{At, Failure, filter, landlock, trial};
 use crate::error::Stage;
-use crate::plan::{Message, Plan};
-use crate::sys::{process, socket};
+use crate::plan::{Kind, Message, Plan};
+use crate::sys::{identity, process, socket};
 use crate::{Level, Limits};
 
 /// Becomes the program.
@@ -43,10 +43,40 @@ pub(super) fn program(
     }
     process::default_signals();
     socket::send(control, &Message::Starting.encode(), &[]).at(Stage::Exec, "the control socket")?;
-    if plan.trial {
+    if plan.kind == Kind::Trial {
         trial::look(plan)?;
         process::exit(0);
     }
+    process::exec(&plan.program, &plan.args, &plan.env).at(Stage::Exec, &plan.program.to_string_lossy())
+}
+
+/// Becomes a nursery's zygote, which keeps of the nursery's rights what it takes to enter sandboxes.
+pub(super) fn zygote(
+    host: &Host,
+    plan: &Plan,
+    fds: &[OwnedFd],
+    control: BorrowedFd<'_>,
+) -> Result<Infallible, Failure> {
+    process::new_session().at(Stage::Fork, "a session")?;
+    process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
+    let workdir = plan.policy.workdir_inside();
+    process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;
+    // Its copies have them, too.
+    set_limits(host, &Place::NEST, plan)?;
+    process::umask(0o022);
+    for (at, fd) in (0..).zip(fds) {
+        process::place(fd.as_fd(), at).at(Stage::Exec, "a descriptor")?;
+    }
+    process::close_on_exec_from(6).at(Stage::Exec, "descriptors")?;
+    identity::keep_in_bounding_set(&[
+        identity::SETGID,
+        identity::SETUID,
+        identity::SETPCAP,
+        identity::SYS_CHROOT,
+        identity::SYS_ADMIN,
+    ]);
+    process::default_signals();
+    socket::send(control, &Message::Starting.encode(), &[]).at(Stage::Exec, "the control socket")?;
     process::exec(&plan.program, &plan.args, &plan.env).at(Stage::Exec, &plan.program.to_string_lossy())
 }
 

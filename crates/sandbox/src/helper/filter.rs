@@ -151,6 +151,20 @@ pub(super) fn install(plan: &Plan, shares_user: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// The same for a program that installs it itself: the kernel's instructions, one after the other.
+pub(super) fn encoded(plan: &Plan, shares_user: bool) -> io::Result<Vec<Vec<u8>>> {
+    let encode = |program: &BpfProgram| {
+        let bytes = |step: &sock_filter| {
+            let [a, b] = step.code.to_ne_bytes();
+            let [c, d, e, f] = step.k.to_ne_bytes();
+            [a, b, step.jt, step.jf, c, d, e, f]
+        };
+        program.iter().flat_map(bytes).collect()
+    };
+    let programs = programs(plan.policy.level, plan.policy.network, shares_user).map_err(io::Error::other)?;
+    Ok(programs.iter().map(encode).collect())
+}
+
 fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let mut denied: BTreeMap<i64, Vec<SeccompRule>> =
         DENIED.iter().chain(&DENIED_HERE).map(|&call| (call, Vec::new())).collect();

@@ -36,6 +36,8 @@ pub(crate) struct Host {
     is_admin: bool,
     /// The first host user of the slots, if this process may become other users.
     first_user: Option<u32>,
+    /// This is the keeper of a nursery.
+    in_nest: bool,
     pub(super) landlock: i32,
 }
 
@@ -75,7 +77,36 @@ impl Host {
             is_admin: identity::has_capability(identity::SYS_ADMIN),
             first_user: first_user.filter(|_| user == 0),
             landlock: identity::landlock_version(),
+            in_nest: false,
         })
+    }
+
+    /// The same for the keeper of a nursery.
+    pub(super) fn in_nest(mut self) -> Self {
+        self.in_nest = true;
+        self
+    }
+
+    /// How a nursery is made.
+    pub(super) fn nest(&self) -> Result<Nest, Failure> {
+        let slots = self.first_user.filter(|_| self.is_admin);
+        if self.is_host_root && slots.is_none() {
+            return Err(Failure::new(Stage::User, libc::EPERM, "root without CAP_SYS_ADMIN cannot make a nursery"));
+        }
+        let (users, groups) = match slots {
+            Some(first) => {
+                let map = format!("0 {} 1\n{first} {first} {SLOTS}\n", first + SLOTS);
+                (map.clone(), map)
+            }
+            None => (format!("0 {} 1", self.user), format!("0 {} 1", self.group)),
+        };
+        let namespaces = libc::CLONE_NEWUSER
+            | libc::CLONE_NEWNS
+            | libc::CLONE_NEWPID
+            | libc::CLONE_NEWNET
+            | libc::CLONE_NEWIPC
+            | libc::CLONE_NEWUTS;
+        Ok(Nest { namespaces, users, groups, has_slots: slots.is_some() })
     }
 
     /// Which host user and group the program has in the end.
@@ -132,6 +163,13 @@ impl Host {
                 None if self.is_host_root => {
                     refused("root without CAP_SYS_ADMIN cannot make namespaces for another user")
                 }
+                // The nursery's own root is the server's user, and has the rights already.
+                None if self.in_nest => Ok(Place {
+                    namespaces: inner,
+                    become_user: None,
+                    user_namespace: UserNamespace::Last,
+                    user_inside: INSIDE,
+                }),
                 None => Ok(Place {
                     namespaces: inner | libc::CLONE_NEWUSER,
                     become_user: None,
@@ -165,6 +203,38 @@ impl Host {
             }),
         }
     }
+}
+
+/// A nursery's own namespaces, and who its users are.
+#[derive(Debug)]
+pub(super) struct Nest {
+    pub(super) namespaces: libc::c_int,
+    users: String,
+    groups: String,
+    /// Whether its root may become the slots' users.
+    pub(super) has_slots: bool,
+}
+
+impl Nest {
+    /// Gives the users to a process that has just been made in a user namespace.
+    pub(super) fn map(&self, host: &Host, pid: i32) -> io::Result<()> {
+        use std::io::Write;
+        let write = |name: &str, text: &str| {
+            let path = std::ffi::CString::new(format!("{pid}/{name}")).expect("a number and a name");
+            File::from(open_proc(host, &path, libc::O_WRONLY)?).write_all(text.as_bytes())
+        };
+        if !self.has_slots {
+            write("setgroups", "deny")?;
+        }
+        write("uid_map", &self.users)?;
+        write("gid_map", &self.groups)
+    }
+}
+
+impl Place {
+    /// The nursery's own.
+    pub(super) const NEST: Self =
+        Self { namespaces: 0, become_user: None, user_namespace: UserNamespace::No, user_inside: 0 };
 }
 
 /// Opens something of the host's `/proc` from wherever this process is.

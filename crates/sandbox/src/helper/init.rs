@@ -13,16 +13,30 @@ use std::time::Duration;
 
 use super::confine;
 use super::host::{Host, INSIDE, Place, UserNamespace, open_proc};
-use super::{At, Failure, fail, filter, landlock, root};
+use super::{At, Failure, fail, filter, landlock, nursery, root};
 use crate::error::Stage;
-use crate::plan::{Message, Plan};
+use crate::plan::{Kind, Message, Plan};
 use crate::policy::GATE;
 use crate::sys::process::Forked;
 use crate::sys::{identity, process, socket};
 use crate::{Level, Network, tree};
 
 /// The lowest number for descriptors of our own: above those of the program, and of whatever is opened by the way.
-const FLOOR: i32 = 10;
+pub(super) const FLOOR: i32 = 10;
+
+/// How the program comes into the sandbox.
+#[derive(Clone, Copy)]
+pub(super) enum Birth<'a> {
+    /// By starting it.
+    Start,
+    /// By asking the nursery's zygote for a copy of itself.
+    Copy {
+        /// Where it is asked.
+        womb: BorrowedFd<'a>,
+        /// The files of control groups that processes write themselves into, which nothing in a nursery could open.
+        doors: &'a [OwnedFd],
+    },
+}
 
 /// Never returns: ends with the sandbox.
 pub(super) fn main(
@@ -32,9 +46,10 @@ pub(super) fn main(
     fds: [OwnedFd; 5],
     control: OwnedFd,
     liveness: BorrowedFd<'_>,
+    birth: Birth<'_>,
 ) -> ! {
     let Ok(control) = process::lift(control, FLOOR) else { process::exit(1) };
-    if let Err(failure) = start(host, place, plan, fds, control.as_fd(), liveness) {
+    if let Err(failure) = start(host, place, plan, fds, control.as_fd(), liveness, birth) {
         fail(control.as_fd(), &failure);
         process::exit(1);
     }
@@ -48,6 +63,7 @@ fn start(
     fds: [OwnedFd; 5],
     control: BorrowedFd<'_>,
     liveness: BorrowedFd<'_>,
+    birth: Birth<'_>,
 ) -> Result<(), Failure> {
     let mut lifted = Vec::new();
     for fd in fds {
@@ -55,6 +71,12 @@ fn start(
     }
     process::umask(0);
     let level = plan.policy.level;
+    if let Birth::Copy { doors, .. } = birth {
+        for door in doors {
+            let enter = || File::from(door.try_clone()?).write_all(b"0");
+            enter().at(Stage::ControlGroup, "the session's")?;
+        }
+    }
     let has_proc = set_up(host, place, plan, &lifted, control)?;
 
     // Both wishes are forgotten whenever the user changes; from here on it does not.
@@ -72,30 +94,47 @@ fn start(
         filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
     }
 
+    let pid = match birth {
+        Birth::Start => start_program(host, place, plan, &lifted, control)?,
+        Birth::Copy { womb, doors } => {
+            nursery::copy_zygote(plan, &lifted, control, liveness, womb, doors, host.shares_user(place))?
+        }
+    };
+    drop(lifted); // the pipes must end when the program does
+    let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
+    let status = supervise(pid, control, liveness, signals.as_fd());
+    if !level.has_namespaces() {
+        end_all();
+    }
+    if let Some(status) = status {
+        let _ = socket::send(control, &Message::Ended { status }.encode(), &[]);
+    }
+    Ok(())
+}
+
+/// Answers the program's number once it runs, or has said why it does not.
+fn start_program(
+    host: &Host,
+    place: &Place,
+    plan: &Plan,
+    fds: &[OwnedFd],
+    control: BorrowedFd<'_>,
+) -> Result<i32, Failure> {
     let (mut started, starting) = io::pipe().at(Stage::Fork, "a pipe")?;
     match process::clone_into(0).at(Stage::Fork, "")? {
         Forked::Child => {
             drop(started);
             let starting = process::lift(starting.into(), FLOOR).at(Stage::Fork, "a descriptor")?;
-            let Err(failure) = confine::program(host, place, plan, &lifted, control);
+            let Err(failure) = confine::program(host, place, plan, fds, control);
             fail(control, &failure);
             drop(starting);
             process::exit(127)
         }
         Forked::Parent { pid, .. } => {
             drop(starting);
-            drop(lifted); // the pipes must end when the program does
             // Closed by becoming the program, or by ending.
             let _ = started.read(&mut [0]);
-            let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
-            let status = supervise(pid, control, liveness, signals.as_fd());
-            if !level.has_namespaces() {
-                end_all();
-            }
-            if let Some(status) = status {
-                let _ = socket::send(control, &Message::Ended { status }.encode(), &[]);
-            }
-            Ok(())
+            Ok(pid)
         }
     }
 }
@@ -107,14 +146,15 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
     if place.user_namespace == UserNamespace::First {
         map_user(host, place)?;
     }
-    if let Some(user) = place.become_user {
+    // For a copy the server has done so: a nursery has no right over what is the server's.
+    if let Some(user) = place.become_user.filter(|_| plan.kind != Kind::Copy) {
         hand_over(plan, fds, user)?;
     }
     let mut proc = true;
     if level.has_namespaces() {
         // Older kernels have none; then the program sees the name of its control group.
         let _ = identity::unshare(libc::CLONE_NEWCGROUP);
-        proc = root::enter(plan, place)?;
+        proc = if plan.kind == Kind::Copy { root::move_in(plan)? } else { root::enter(plan, place)? };
         if plan.policy.network != Network::Host {
             socket::loopback_up().at(Stage::Loopback, "")?;
         }

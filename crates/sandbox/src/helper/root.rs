@@ -16,7 +16,7 @@ use super::host::Place;
 use super::{At, Failure};
 use crate::Network;
 use crate::error::Stage;
-use crate::plan::Plan;
+use crate::plan::{Kind, Plan};
 use crate::sys::mount::{self, Attributes};
 
 /// Where the system lies. `/nix/store` is the `/usr` of NixOS.
@@ -54,6 +54,11 @@ const ETC_PREFIXES: [&str; 2] = ["java-", "python3"];
 /// The devices that hold nothing and control nothing.
 const DEVICES: [&CStr; 5] = [c"full", c"null", c"random", c"urandom", c"zero"];
 
+/// Where a nursery has the directory that all sessions' lie in. No program sees it.
+pub(super) const SESSIONS: &str = "/run/sessions";
+
+const WRITABLE: Attributes = Attributes { read_only: false, no_devices: true, no_exec: false };
+
 const FROZEN: Attributes = Attributes { read_only: true, no_devices: true, no_exec: false };
 
 /// A part of the host on its way into the sandbox.
@@ -64,11 +69,24 @@ struct Part {
     is_dir: bool,
 }
 
+/// What a sandbox gets of the host, fetched with the host's rights.
+pub(super) struct Fetched {
+    /// Links that belong to the root itself.
+    links: Vec<(PathBuf, PathBuf)>,
+    parts: Vec<Part>,
+    devices: Vec<(&'static CStr, Part)>,
+    /// What `/etc/resolv.conf` says.
+    resolver: Vec<u8>,
+}
+
 /// Builds it and enters it. Says whether it has a `/proc`.
 pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
-    let stage = Stage::Mount;
-    mount::make_private().at(stage, "private mounts")?;
+    mount::make_private().at(Stage::Mount, "private mounts")?;
+    build(fetch(plan)?, plan, place.user_inside)
+}
 
+/// Copies what is shown of the host, attached nowhere yet.
+pub(super) fn fetch(plan: &Plan) -> Result<Fetched, Failure> {
     let mut links = Vec::new();
     let mut parts = system(&mut links)?;
     for path in &plan.policy.readonly {
@@ -80,12 +98,11 @@ pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
         Network::Host => std::fs::read("/etc/resolv.conf").unwrap_or_default(),
         Network::None | Network::Gate => Vec::new(),
     };
-    let writable = Attributes { no_devices: true, ..Attributes::default() };
-    let mut workdir = part(&plan.policy.workdir, writable)?;
-    workdir.at = relative(&plan.policy.mount_at);
+    let mut workdir = part(&plan.policy.workdir, WRITABLE)?;
+    workdir.at = relative(if plan.kind == Kind::Nursery { Path::new(SESSIONS) } else { &plan.policy.mount_at });
     parts.push(workdir);
     if let Some(tmp) = &plan.policy.tmp {
-        let mut tmp = part(tmp, writable)?;
+        let mut tmp = part(tmp, WRITABLE)?;
         tmp.at = "tmp".into();
         parts.push(tmp);
     }
@@ -94,10 +111,16 @@ pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
         let path = Path::new("/dev").join(name.to_str().expect("the names are ASCII"));
         devices.push((name, part(&path, Attributes { read_only: true, no_devices: false, no_exec: true })?));
     }
+    Ok(Fetched { links, parts, devices, resolver })
+}
 
+/// Puts it together in this process's own mount namespace, and lets go of the host's. Says whether it has a `/proc`.
+pub(super) fn build(fetched: Fetched, plan: &Plan, user_inside: u32) -> Result<bool, Failure> {
+    let stage = Stage::Mount;
+    let Fetched { links, parts, devices, resolver } = fetched;
     // 4 MiB and 4,096 files: a hundred times what is written below; only what is made here counts.
     let options = [(c"size", Some(c"4m")), (c"nr_inodes", Some(c"4096")), (c"mode", Some(c"755"))];
-    let root = mount::create(c"tmpfs", &options, writable).at(stage, "a tmpfs for the root")?;
+    let root = mount::create(c"tmpfs", &options, WRITABLE).at(stage, "a tmpfs for the root")?;
     let root = root.as_fd();
     // All that is needed of the host is in `parts`, so what this covers does not matter.
     mount::attach_at(root, c"/usr").at(stage, "the root")?;
@@ -110,15 +133,55 @@ pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
         make_point(root, part)?;
         mount::attach(part.mount.as_fd(), root, &c_path(&part.at)).at(stage, &part.at.display().to_string())?;
     }
-    write_etc(root, place.user_inside, plan, &resolver)?;
+    write_etc(root, user_inside, plan, &resolver)?;
     make_dev(root, &devices)?;
     make_scratch(root, plan)?;
+    if plan.kind == Kind::Nursery {
+        make_nest(root, plan)?;
+    }
     for part in &in_tmp {
         attach_in_tmp(root, part)?;
     }
     let proc = make_proc(root)?;
     mount::restrict(root, FROZEN, false).at(stage, "the read-only root")?;
     mount::make_root(root).at(stage, "the new root")?;
+    Ok(proc)
+}
+
+/// Where a zygote is at home: sessions' working directories will cover it.
+fn make_nest(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
+    let at = relative(&plan.policy.mount_at);
+    make_dirs(root, &at)?;
+    // 16 MiB: caches that packages write while they are imported, such as matplotlib's list of fonts.
+    let options = [(c"size", Some(c"16m")), (c"nr_inodes", Some(c"4096")), (c"mode", Some(c"700"))];
+    let home = mount::create(c"tmpfs", &options, WRITABLE).at(Stage::Mount, "a tmpfs for the zygote's home")?;
+    mount::attach(home.as_fd(), root, &c_path(&at)).at(Stage::Mount, "the zygote's home")
+}
+
+/// Turns a copy of a nursery's file system into a session's: its own working directory, temporary files and processes
+/// cover the nursery's, and the other sessions' folders go. Says whether it has a `/proc`.
+pub(super) fn move_in(plan: &Plan) -> Result<bool, Failure> {
+    let stage = Stage::Mount;
+    // Before their places are covered.
+    let workdir = part(&plan.policy.workdir, WRITABLE)?;
+    let tmp = plan.policy.tmp.as_ref().map(|tmp| part(tmp, WRITABLE)).transpose()?;
+    let in_tmp: Vec<&PathBuf> =
+        plan.policy.readonly.iter().filter(|path| below_tmp(&relative(path)).is_some()).collect();
+    let in_tmp: Vec<Part> = in_tmp.into_iter().map(|path| part(path, FROZEN)).collect::<Result<_, _>>()?;
+    let root = mount::open_root().at(stage, "the root")?;
+    let root = root.as_fd();
+
+    mount::attach(workdir.mount.as_fd(), root, &c_path(&relative(&plan.policy.mount_at))).at(stage, "the session")?;
+    if let Some(tmp) = &tmp {
+        mount::attach(tmp.mount.as_fd(), root, c"tmp").at(stage, "/tmp")?;
+    }
+    attach_scratch(root, plan)?;
+    for part in &in_tmp {
+        attach_in_tmp(root, part)?;
+    }
+    let proc = attach_proc(root)?;
+    // Sessions that are not this one's. Nothing is open in there, so this is their end in here.
+    mount::detach(&c_path(Path::new(SESSIONS))).at(stage, "the other sessions")?;
     Ok(proc)
 }
 
@@ -273,21 +336,23 @@ fn make_dev(root: BorrowedFd<'_>, devices: &[(&CStr, Part)]) -> Result<(), Failu
 
 /// One `tmpfs` for all temporary places that are the sandbox's own, so that one size bounds them together.
 fn make_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
+    make_link(root, Path::new("var/tmp"), Path::new("/tmp"))?;
+    make_dir(root, c"dev/shm", 0o755)?;
+    make_dir(root, c"tmp", 0o755)?;
+    attach_scratch(root, plan)
+}
+
+fn attach_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
     let stage = Stage::Mount;
     let limits = &plan.policy.limits;
     let number = |value: u64| CString::new(value.to_string()).expect("digits contain no zero byte");
     let (size, files) = (number(limits.tmp_size), number(limits.tmp_files));
     let mode = if plan.policy.tmp.is_some() { c"1777" } else { c"755" };
     let options = [(c"size", Some(&*size)), (c"nr_inodes", Some(&*files)), (c"mode", Some(mode))];
-    let attributes = Attributes { no_devices: true, ..Attributes::default() };
-    let scratch = mount::create(c"tmpfs", &options, attributes).at(stage, "a tmpfs for /tmp")?;
-
-    make_link(root, Path::new("var/tmp"), Path::new("/tmp"))?;
-    make_dir(root, c"dev/shm", 0o755)?;
+    let scratch = mount::create(c"tmpfs", &options, WRITABLE).at(stage, "a tmpfs for /tmp")?;
     if plan.policy.tmp.is_some() {
         return mount::attach(scratch.as_fd(), root, c"dev/shm").at(stage, "/dev/shm");
     }
-    make_dir(root, c"tmp", 0o755)?;
     mount::attach(scratch.as_fd(), root, c"tmp").at(stage, "/tmp")?;
     for name in [c"tmp", c"shm"] {
         make_dir(scratch.as_fd(), name, 0o1777)?;
@@ -303,6 +368,10 @@ fn make_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
 /// The view of the sandbox's own processes. Container runtimes that mask parts of `/proc` make the kernel refuse it.
 fn make_proc(root: BorrowedFd<'_>) -> Result<bool, Failure> {
     make_dir(root, c"proc", 0o555)?;
+    attach_proc(root)
+}
+
+fn attach_proc(root: BorrowedFd<'_>) -> Result<bool, Failure> {
     let attributes = Attributes { no_devices: true, no_exec: true, read_only: false };
     match mount::create(c"proc", &[], attributes) {
         Ok(proc) => mount::attach(proc.as_fd(), root, c"proc").at(Stage::Mount, "/proc").map(|()| true),

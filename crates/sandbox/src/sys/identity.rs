@@ -6,7 +6,11 @@ use std::ptr;
 
 use super::{check, check_int};
 
-/// `CAP_SYS_ADMIN`.
+/// `CAP_SETGID` and its kin, by their numbers.
+pub(crate) const SETGID: u32 = 6;
+pub(crate) const SETUID: u32 = 7;
+pub(crate) const SETPCAP: u32 = 8;
+pub(crate) const SYS_CHROOT: u32 = 18;
 pub(crate) const SYS_ADMIN: u32 = 21;
 /// Above the last capability there is; dropping one that does not exist fails harmlessly.
 const LAST_CAPABILITY: libc::c_ulong = 63;
@@ -93,8 +97,13 @@ pub(crate) fn landlock_version() -> i32 {
 
 /// Gives up every way to get a capability by starting a program. Does nothing without the privilege to.
 pub(crate) fn drop_bounding_set() {
+    keep_in_bounding_set(&[]);
+}
+
+/// The same, but for these.
+pub(crate) fn keep_in_bounding_set(kept: &[u32]) {
     let zero: libc::c_ulong = 0;
-    for capability in 0..=LAST_CAPABILITY {
+    for capability in (0..=LAST_CAPABILITY).filter(|&one| !kept.iter().any(|&kept| libc::c_ulong::from(kept) == one)) {
         // SAFETY: the option takes integers.
         if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, zero, zero, zero) } == -1 {
             return; // no privilege, or past the last there is

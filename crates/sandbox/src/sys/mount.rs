@@ -136,6 +136,20 @@ fn attach_raw(mount: BorrowedFd<'_>, dir: RawFd, path: &CStr, flags: libc::c_uin
     Ok(())
 }
 
+/// Takes what is mounted at an absolute path out of this mount namespace.
+pub(crate) fn detach(path: &CStr) -> io::Result<()> {
+    // SAFETY: the string lives during the call.
+    unsafe { check_int(libc::umount2(path.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW))? };
+    Ok(())
+}
+
+/// This process's root directory.
+pub(crate) fn open_root() -> io::Result<OwnedFd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: the string lives during the call; the descriptor is a new one that nobody else owns.
+    unsafe { adopt(libc::c_long::from(libc::open(c"/".as_ptr(), flags))) }
+}
+
 /// Makes a mount the root of this mount namespace and lets go of everything else in it.
 pub(crate) fn make_root(root: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: all strings live during the calls. The old root is mounted over the new one by `pivot_root(".", ".")`,

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use super::{check, check_int};
 
-/// The most descriptors in one message: those of a program, and the control socket.
-pub(crate) const MAX_FDS: usize = 6;
+/// The most descriptors in one message: those of a program, the control socket, and on the way to a zygote a pipe,
+/// seven namespaces and three control groups.
+pub(crate) const MAX_FDS: usize = 17;
 
 /// A connected pair of sockets that keep message boundaries.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
@@ -38,16 +39,16 @@ pub(crate) fn name_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Room for the largest control data: the descriptors, and the sender's name. Aligned as `cmsghdr` wants it.
 #[repr(align(8))]
-struct ControlBuffer([u8; 128]);
+struct ControlBuffer([u8; 160]);
 
 /// Sends one message with descriptors.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     assert!(fds.len() <= MAX_FDS, "a message carries at most {MAX_FDS} descriptors");
-    let mut control = ControlBuffer([0; 128]);
+    let mut control = ControlBuffer([0; 160]);
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let size = size_of::<RawFd>() * fds.len();
     // SAFETY: all pointers in `message` point to live values of the lengths given; `sendmsg` only reads them. The
-    // control buffer is aligned and has room for a header and `MAX_FDS` descriptors (16 + 24 bytes).
+    // control buffer is aligned and has room for a header and `MAX_FDS` descriptors (16 + 68 bytes).
     unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &raw mut part;
@@ -85,7 +86,7 @@ pub(crate) struct Received {
 
 /// Takes one message. Without `wait`, an empty socket is `WouldBlock`.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Received> {
-    let mut control = ControlBuffer([0; 128]);
+    let mut control = ControlBuffer([0; 160]);
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut received = Received::default();
     let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };

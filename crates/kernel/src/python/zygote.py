@@ -1,0 +1,180 @@
+# The zygote: it has imported what programs import, runs nothing of theirs, and copies itself into a sandbox for each
+# session that starts. The sandbox is made by `agb-sandbox`, which says in `helper/nursery.rs` how the two meet.
+#
+# A copy first gives up, step by step, all that the zygote may do; any step that fails ends it. Only then does it say
+# that it is there.
+
+import array
+import ctypes
+import gc
+import os
+import signal
+import socket
+import sys
+
+from _agb.control import control, library
+from _agb.errors import describe
+
+WOMB = 5  # where copies are asked for
+# What comes with an order: the program's descriptors, the sandbox's control socket, the pipe to its first process, its
+# namespaces, the processes' first and the user's last: in there, no other can be entered any more; and its control
+# groups, of which there are three at most.
+CONTROL, BIRTH, NAMESPACES, GROUPS, MOST = 5, 6, 7, 14, 17
+KINDS = (0x20000000, 0x00020000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x10000000)
+USER = 1000  # in there
+
+# What programs that people and models write import most; what is not installed is left out. Nothing that starts threads
+# when it is imported: a copy would not have them.
+MODULES = (
+    "asyncio base64 collections concurrent.futures contextlib copy csv dataclasses datetime decimal functools hashlib io "
+    "itertools json logging math pathlib pickle random re shutil statistics string subprocess tempfile textwrap threading "
+    "time traceback typing urllib.parse uuid numpy pandas matplotlib.pyplot"
+).split()
+
+libc = ctypes.CDLL(None, use_errno=True)
+PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_GET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 22, 24, 39, 47
+
+
+def check(result, what):
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, "%s: %s" % (what, os.strerror(number)))
+    return result
+
+
+def serve():
+    """Copies this process as often as it is asked to. Returns in the copies only."""
+    warm_up()
+    womb = socket.socket(fileno=WOMB)
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the processes between
+    gc.collect()
+    gc.freeze()  # a collection in a copy would write to all that it shares with this process
+    control.send('{"type":"ready"}')
+    while True:
+        order, fds = receive(womb)
+        if not order:
+            os._exit(0)  # nobody is there any more
+        try:
+            # The next process is born in there.
+            check(libc.setns(fds[NAMESPACES], KINDS[0]), "the sandbox's processes")
+            child = os.fork()
+        except (OSError, IndexError) as error:
+            os.write(2, ("a copy failed: %s\n" % error).encode())
+            child = -1
+        if child == 0:
+            womb.detach()
+            return be_copy(order, fds)
+        for fd in fds:
+            os.close(fd)
+        check(libc.setns(own, KINDS[0]), "the nursery's processes")
+
+
+def receive(womb):
+    """An order: the parts of its message, and its descriptors."""
+    fds = array.array("i")
+    room = socket.CMSG_SPACE(MOST * fds.itemsize)
+    data, ancillary, _, _ = womb.recvmsg(1 << 17, room)
+    for _, _, content in ancillary:
+        fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
+    parts = []
+    while data:
+        end = 4 + int.from_bytes(data[:4], "little")
+        parts.append(data[4:end])
+        data = data[end:]
+    return parts, list(fds)
+
+
+def be_copy(order, fds):
+    """In the process between: enters the sandbox, gives up all rights, and makes the process that stays, which has its
+    first process for a parent then."""
+    try:
+        starting, *filters = order
+        for fd in fds[GROUPS:]:
+            os.write(fd, b"0")
+        for fd, kind in list(zip(fds[NAMESPACES:GROUPS], KINDS))[1:]:
+            check(libc.setns(fd, kind), "namespace %x" % kind)
+        os.setresgid(USER, USER, USER)
+        os.setresuid(USER, USER, USER)
+        for number in range(NAMESPACES - 2):
+            os.dup2(fds[number], number, inheritable=number < 3)
+        close_all_but(fds[CONTROL], fds[BIRTH])
+        os.chdir(os.environ["HOME"])
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        give_up(filters)
+        if os.fork() != 0:
+            os._exit(0)
+        os.setsid()
+        while os.getppid() != 1:
+            os.sched_yield()  # the process between ends now
+        begin_anew()
+        with socket.socket(fileno=fds[CONTROL]) as sandbox:
+            sandbox.send(starting)
+        os.write(fds[BIRTH], os.getpid().to_bytes(4, "little"))
+        os.close(fds[BIRTH])
+    except BaseException as error:
+        os.write(2, describe(error).encode())
+        os._exit(1)
+
+
+def close_all_but(*kept):
+    first = NAMESPACES - 2
+    for fd in sorted(kept):
+        os.closerange(first, fd)
+        first = fd + 1
+    os.closerange(first, library("resource").getrlimit(library("resource").RLIMIT_NOFILE)[0])
+
+
+def give_up(filters):
+    """Gives up every right, for good, and takes on the filter of system calls."""
+    for capability in range(64):
+        if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == -1:
+            break  # past the last there is
+    libc.prctl(PR_CAP_AMBIENT, 4, 0, 0, 0)  # older kernels have none
+    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    check(libc.capset(header, none), "capabilities")
+    if libc.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1:
+        raise OSError("new privileges could be had")
+    check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "its own files in /proc")
+    for steps in filters:
+        text = ctypes.create_string_buffer(steps, len(steps))
+        program = Program(len(steps) // 8, ctypes.addressof(text))
+        check(libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0), "the filter")
+
+
+class Program(ctypes.Structure):
+    """`sock_fprog`"""
+
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
+
+
+def begin_anew():
+    """What must not be the same in two copies."""
+    control.pid = os.getpid()
+    control.received = b""
+    sys.path_importer_cache.pop(os.environ["HOME"], None)  # another folder than before
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.seed()  # `random` does so by itself
+
+
+def warm_up():
+    """Imports what programs import, and draws a first picture: that fills caches that are worth half a second."""
+    for name in MODULES:
+        try:
+            __import__(name)
+        except Exception as error:
+            if not isinstance(error, ImportError):
+                os.write(2, ("%s: %s\n" % (name, error)).encode())
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    if pyplot is not None:
+        try:
+            figure = pyplot.figure()
+            pyplot.plot([0, 1])
+            figure.savefig(library("io").BytesIO(), format="png")
+            pyplot.close(figure)
+        except Exception as error:
+            os.write(2, ("no first picture: %s\n" % error).encode())
+    numpy = sys.modules.get("numpy.random")
+    if numpy is not None:
+        numpy.random()

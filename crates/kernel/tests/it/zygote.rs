@@ -1,0 +1,162 @@
+//! Kernels that are copies of a zygote: what they may do is what others may.
+//!
+//! `AGB_TEST_ZYGOTE=1` runs all tests of Python with copies.
+
+use agb_kernel::{Kernel, KernelSpec, Language, Outcome, find_interpreter};
+use agb_sandbox::Level;
+
+use crate::support::{Subject, Workdir, spec, zygote};
+
+/// A started one and a copied one; `None` where nothing can be copied, which the last test is about.
+fn both() -> Option<(Subject, Subject)> {
+    let interpreter = find_interpreter(Language::Python, None).unwrap();
+    let kernel = |copied: bool| {
+        let workdir = Workdir::new();
+        let mut spec = spec(Language::Python, &interpreter, workdir.root());
+        if spec.policy.level != Level::Namespaces {
+            return None;
+        }
+        spec.zygote = copied.then(|| zygote(&spec).unwrap());
+        Some(Subject { kernel: Kernel::new(spec), workdir })
+    };
+    Some((kernel(false)?, kernel(true)?))
+}
+
+const IS_COPY: &str = "import sys\n'_agb.zygote' in sys.modules";
+
+#[tokio::test]
+async fn a_copy_may_do_what_a_started_one_may() {
+    let Some((started, copied)) = both() else { return };
+    assert_eq!(started.value(IS_COPY).await.as_deref(), Some("False"));
+    assert_eq!(copied.value(IS_COPY).await.as_deref(), Some("True"));
+    for look in [
+        "print([line for line in open('/proc/self/status') if line.startswith(('Cap', 'NoNew', 'Seccomp', 'Groups', 'Uid:\t1000'))])",
+        "import os\nprint(os.getresuid(), os.getresgid(), os.getgroups(), os.getppid(), os.getsid(0) == os.getpid() == os.getpgid(0))",
+        "print(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:5], len(os.listdir('/proc/self/fd')) <= 6)",
+        "print(sorted(set(os.listdir('/')) - {'run'}), os.listdir('/home/user'), os.path.isdir('/run') and os.listdir('/run/sessions') or [])",
+        "print(len([name for name in os.listdir('/proc') if name.isdigit()]))",
+        "import resource\nprint([resource.getrlimit(n) for n in (resource.RLIMIT_DATA, resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)], os.nice(0))",
+        "print(sorted((k, v) for k, v in os.environ.items() if k != 'LC_CTYPE'), os.getcwd())",
+        "import socket\nprint([name for _, name in socket.if_nameindex()], socket.gethostname())",
+        "print(sorted({line.split()[4] for line in open('/proc/self/mountinfo')} - {'/run/sessions', '/run'}))",
+        "print(open('/proc/self/uid_map').read().split()[0], open('/proc/self/setgroups').read())",
+        "print(os.stat('/proc/self/environ').st_uid, os.access('/proc/1/environ', os.R_OK), os.access('/proc/1/fd', os.R_OK))",
+        "print(open('/proc/self/cgroup').read())",
+        "import signal\nprint(signal.getsignal(signal.SIGCHLD), os.umask(0o22), sys.argv, sys.path[0])",
+        "print(os.path.realpath('/proc/self/cwd'), os.path.realpath('/proc/self/root'))",
+    ] {
+        assert_eq!(copied.output(look).await, started.output(look).await, "{look}");
+    }
+}
+
+#[tokio::test]
+async fn a_copy_gets_no_right_back() {
+    let Some((_, copied)) = both() else { return };
+    let attempts = r#"
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+done = []
+def attempt(name, result):
+    done.append(name) if result != -1 else None
+attempt("unshare", libc.unshare(0x10000000))
+attempt("mount", libc.mount(b"tmpfs", b"/mnt", b"tmpfs", 0, None))
+attempt("umount", libc.umount2(b"/tmp", 2))
+attempt("chroot", libc.chroot(b"/tmp"))
+attempt("ptrace", libc.ptrace(16, 1, 0, 0))
+attempt("sethostname", libc.sethostname(b"x", 1))
+attempt("setuid", libc.setuid(0))
+attempt("setgid", libc.setgid(0))
+attempt("setgroups", libc.setgroups(1, (ctypes.c_uint32 * 1)(0)))
+for number in range(5, 256):
+    attempt("descriptor %d" % number, libc.fcntl(number, 1))
+for name in ("user", "mnt", "pid", "net", "ipc", "uts"):
+    try:
+        fd = os.open("/proc/1/ns/" + name, os.O_RDONLY)
+        attempt("setns " + name, libc.setns(fd, 0))
+    except OSError:
+        pass
+for path in ("/run/sessions", "/proc/1/root", "/proc/1/mem", "/root", "/etc/shadow"):
+    try:
+        os.listdir(path) if os.path.isdir(path) else open(path).read(1)
+        done.append(path)
+    except OSError:
+        pass
+import gc, socket
+done += [thing for thing in gc.get_objects() if isinstance(thing, socket.socket) and thing.fileno() >= 0]
+print([thing for thing in done if thing != "/run/sessions" or os.listdir(thing)])
+"#;
+    assert_eq!(copied.output(attempts).await, "[]\n");
+}
+
+#[tokio::test]
+async fn copies_have_nothing_in_common() {
+    let Some((_, one)) = both() else { return };
+    let Some((_, other)) = both() else { return };
+    let draw = "import random, uuid, os\nprint(random.random(), uuid.uuid4(), os.urandom(4).hex())";
+    assert_ne!(one.output(draw).await, other.output(draw).await);
+    one.output(
+        "open('mine', 'w').write('1'); open('/tmp/mine', 'w').write('1'); open('/dev/shm/mine', 'w').write('1')",
+    )
+    .await;
+    let seen = "import os\nprint([os.path.exists(name) for name in ('mine', '/tmp/mine', '/dev/shm/mine')])";
+    assert_eq!(other.output(seen).await, "[False, False, False]\n");
+    assert_eq!(one.output(seen).await, "[True, True, True]\n");
+    assert!(one.workdir.path().join("mine").is_file(), "where the server looks for it");
+}
+
+#[tokio::test]
+async fn a_copy_ends_as_others_do() {
+    let Some((_, copied)) = both() else { return };
+    let ran = copied.run("import os\nos._exit(7)").await;
+    assert!(matches!(&ran.end.outcome, Outcome::Killed(agb_kernel::Death::Exited(7))), "{ran:#?}");
+    let ran = copied.run("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)").await;
+    assert!(matches!(&ran.end.outcome, Outcome::Killed(agb_kernel::Death::Signalled(11))), "{ran:#?}");
+    assert_eq!(copied.value(IS_COPY).await.as_deref(), Some("True"), "the next one is a copy again");
+    let ran = copied.run_for("import os\nos.system('sleep 100')", std::time::Duration::from_millis(300)).await;
+    assert!(!ran.end.state_lost, "{ran:#?}");
+    assert_eq!(
+        copied.output("import subprocess\nsubprocess.run(['echo', 'x'])\nos.system('echo y > /dev/stdout')").await,
+        "x\ny\n"
+    );
+}
+
+#[tokio::test]
+async fn without_its_zygote_a_kernel_is_started() {
+    let Some((_, copied)) = both() else { return };
+    let interpreter = find_interpreter(Language::Python, None).unwrap();
+    let workdir = Workdir::new();
+    let mut mine: KernelSpec = spec(Language::Python, &interpreter, workdir.root());
+    let zygote = agb_kernel::Zygote::start(&mine, &std::env::temp_dir()).await.unwrap();
+    mine.zygote = Some(zygote.clone());
+    let one = Subject { kernel: Kernel::new(mine.clone()), workdir };
+    assert_eq!(one.value(IS_COPY).await.as_deref(), Some("True"));
+    // SAFETY: a system call on integers; the zygote is this test's own and is not reaped before the keeper has ended.
+    assert_eq!(unsafe { libc::kill(zygote.id(), libc::SIGKILL) }, 0);
+    let begin = std::time::Instant::now();
+    while zygote.is_fertile() {
+        assert!(begin.elapsed() < crate::support::PATIENCE);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(one.value("1 + 1").await.as_deref(), Some("2"), "what was copied before goes on");
+    let other = Subject { kernel: Kernel::new(mine), workdir: Workdir::new() };
+    assert_eq!(other.value(IS_COPY).await.as_deref(), Some("False"));
+    drop(copied);
+}
+
+/// Set for the second run, as an ordinary user.
+const AS_USER: &str = "AGB_KERNEL_TEST_AS_USER";
+
+#[test]
+fn an_ordinary_user_has_copies_too() {
+    use std::os::unix::process::CommandExt;
+    // SAFETY: a system call without arguments.
+    if unsafe { libc::geteuid() } != 0 || std::env::var_os(AS_USER).is_some() {
+        return; // all the others are this test
+    }
+    const USER: u32 = 1_999_999_999;
+    let mut again = std::process::Command::new("/proc/self/exe");
+    again.args(["zygote::", "--test-threads=1"]).env(AS_USER, "1").env_remove("HOME").current_dir("/");
+    let run = again.uid(USER).gid(USER).output().expect("the test's executable can be run by all");
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("6 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+}

@@ -1,0 +1,253 @@
+//! The keeper of a nursery: sandboxes whose programs are copies of one warm process, the zygote.
+//!
+//! ```text
+//! launcher ── keeper: PID 1 of the nursery ─┬─ the zygote
+//!                                           ├─ a session's first process: init ── a copy of the zygote
+//!                                           └─ …
+//! ```
+//!
+//! Copying a process that has imported its libraries takes a hundredth of the time of starting one, and the copy shares
+//! its memory. But a process can only be copied by itself: so the zygote copies itself into a sandbox that `init` has
+//! made as always, and gives up there what it had. It is trusted as the image is that it consists of, runs nothing of a
+//! session's, and is told nothing of one.
+//!
+//! All of this happens in a user namespace of the nursery's own, whose root is nobody outside: it may make sandboxes for
+//! the slots' users and enter them, and has no right over anything of the host's. The file system is built once, with
+//! the host's rights, and each sandbox has a copy in which its session's directories cover the nursery's; so making one
+//! is cheaper here than in the launcher. When the keeper ends, everything does.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use super::confine;
+use super::host::{Host, Nest};
+use super::init::{self, Birth};
+use super::{At, Failure, Own, fail, root};
+use crate::error::Stage;
+use crate::plan::{Kind, MAX_PLAN, Message, Plan};
+use crate::sys::process::Forked;
+use crate::sys::{identity, process, socket};
+
+/// Creates the keeper. What happens then, the server hears from it.
+pub(super) fn launch(
+    host: &Host,
+    plan: &Plan,
+    fds: [OwnedFd; 5],
+    control: OwnedFd,
+    liveness: BorrowedFd<'_>,
+    own: &mut Option<Own>,
+) {
+    if let Err(failure) = create(host, plan, fds, control.as_fd(), liveness, own) {
+        fail(control.as_fd(), &failure);
+    }
+}
+
+fn create(
+    host: &Host,
+    plan: &Plan,
+    fds: [OwnedFd; 5],
+    control: BorrowedFd<'_>,
+    liveness: BorrowedFd<'_>,
+    own: &mut Option<Own>,
+) -> Result<(), Failure> {
+    let nest = host.nest()?;
+    // An ordinary user has the right to it only inside.
+    let fetched = if nest.has_slots { Some(root::fetch(plan)?) } else { None };
+    let (mut mapped, mut map) = io::pipe().at(Stage::Fork, "a pipe")?;
+    match process::clone_into(nest.namespaces).at(Stage::Namespaces, "")? {
+        Forked::Child => {
+            *own = None;
+            drop(map);
+            process::default_signals();
+            // Nothing comes if the launcher could not say who this is.
+            if mapped.read(&mut [0]).unwrap_or(0) == 1 {
+                let Err(failure) = keep(plan, &nest, fetched, fds, control, liveness);
+                fail(control, &failure);
+            }
+            process::exit(1)
+        }
+        Forked::Parent { pid, pidfd } => {
+            nest.map(host, pid).at(Stage::UserMap, "the nursery's")?;
+            let _ = socket::send(control, &Message::Created.encode(), &[pidfd.as_fd()]);
+            map.write_all(&[1]).at(Stage::UserMap, "the nursery has ended")
+        }
+    }
+}
+
+/// Sets the nursery up and serves it. Ends the process when nobody wants it any more.
+fn keep(
+    plan: &Plan,
+    nest: &Nest,
+    fetched: Option<root::Fetched>,
+    fds: [OwnedFd; 5],
+    control: BorrowedFd<'_>,
+    liveness: BorrowedFd<'_>,
+) -> Result<std::convert::Infallible, Failure> {
+    if nest.has_slots {
+        identity::become_user(0, 0).at(Stage::User, "the nursery's root")?;
+    }
+    process::umask(0);
+    crate::sys::mount::make_private().at(Stage::Mount, "private mounts")?;
+    let fetched = fetched.map_or_else(|| root::fetch(plan), Ok)?;
+    let has_proc = root::build(fetched, plan, super::host::INSIDE)?;
+    socket::loopback_up().at(Stage::Loopback, "")?;
+    identity::set_host_name("sandbox").at(Stage::Mount, "the host name")?;
+    let host = Host::look().at(Stage::Mount, "/proc")?.in_nest();
+    process::no_new_privileges().at(Stage::Capabilities, "no new privileges")?;
+    process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
+    process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
+    if socket::is_readable(liveness) {
+        process::exit(1); // the launcher died before the line above
+    }
+    let signals = process::signal_fd(&[libc::SIGCHLD]).at(Stage::Fork, "signals")?;
+    let (womb, its) = socket::pair().at(Stage::Fork, "a socket")?;
+    let zygote = start_zygote(&host, plan, fds, its, control)?;
+    let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
+    let mut womb = Some(womb);
+    let mut buffer = vec![0; MAX_PLAN];
+    loop {
+        let waited = socket::wait_readable([control, liveness, signals.as_fd()], None);
+        let [ordered, orphaned, signalled] = waited.at(Stage::Fork, "orders")?;
+        if signalled {
+            while process::next_signal(signals.as_fd()).is_some() {}
+            while let Ok(Some(reaped)) = process::reap() {
+                if reaped.pid == zygote {
+                    // Its copies go on; there will be no more.
+                    womb = None;
+                    let _ = socket::send(control, &Message::Ended { status: reaped.status }.encode(), &[]);
+                }
+            }
+        }
+        if orphaned {
+            process::exit(0);
+        }
+        if ordered {
+            match socket::receive(control, &mut buffer, false) {
+                Ok(received) if received.len > 1 => {
+                    bear(&host, &plan.policy.workdir, &buffer[..received.len], received.fds, womb.as_ref(), liveness);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                _ => process::exit(0),
+            }
+        }
+    }
+}
+
+/// Starts the zygote; answers its number. Its descriptor 5 is where it is asked for copies.
+fn start_zygote(
+    host: &Host,
+    plan: &Plan,
+    fds: [OwnedFd; 5],
+    womb: OwnedFd,
+    control: BorrowedFd<'_>,
+) -> Result<i32, Failure> {
+    let mut lifted = Vec::new();
+    for fd in fds.into_iter().chain([womb]) {
+        lifted.push(process::lift(fd, init::FLOOR).at(Stage::Fork, "a descriptor")?);
+    }
+    let (mut started, starting) = io::pipe().at(Stage::Fork, "a pipe")?;
+    match process::clone_into(0).at(Stage::Fork, "the zygote")? {
+        Forked::Child => {
+            drop(started);
+            let starting = process::lift(starting.into(), init::FLOOR).at(Stage::Fork, "a descriptor")?;
+            let Err(failure) = confine::zygote(host, plan, &lifted, control);
+            fail(control, &failure);
+            drop(starting);
+            process::exit(127)
+        }
+        Forked::Parent { pid, .. } => {
+            drop(starting);
+            // Closed by becoming the zygote, or by ending.
+            let _ = started.read(&mut [0]);
+            Ok(pid)
+        }
+    }
+}
+
+/// Makes a sandbox for a copy of the zygote. `sessions`: what is at [`root::SESSIONS`].
+fn bear(
+    host: &Host,
+    sessions: &Path,
+    bytes: &[u8],
+    mut fds: Vec<OwnedFd>,
+    womb: Option<&OwnedFd>,
+    liveness: BorrowedFd<'_>,
+) {
+    let Some(control) = fds.pop() else { return };
+    let failed = |reason: &str| fail(control.as_fd(), &Failure::new(Stage::Copy, libc::ESRCH, reason));
+    let Some(womb) = womb else { return failed("the zygote has ended") };
+    let doors = if fds.len() > 5 { fds.split_off(5) } else { Vec::new() };
+    let (Some(mut plan), Ok(fds)) = (Plan::decode(bytes), <[OwnedFd; 5]>::try_from(fds)) else {
+        return failed("an unreadable plan");
+    };
+    let below =
+        |path: &Path| -> Option<PathBuf> { Some(Path::new(root::SESSIONS).join(path.strip_prefix(sessions).ok()?)) };
+    let tmp = plan.policy.tmp.as_deref().map(below);
+    let (Some(workdir), None | Some(Some(_)), Kind::Copy) = (below(&plan.policy.workdir), &tmp, plan.kind) else {
+        return failed("a session's directory is not among the sessions'");
+    };
+    (plan.policy.workdir, plan.policy.tmp) = (workdir, tmp.flatten());
+    let place = match host.place(&plan) {
+        Ok(place) => place,
+        Err(failure) => return fail(control.as_fd(), &failure),
+    };
+    match process::clone_into(place.namespaces) {
+        Ok(Forked::Child) => {
+            process::default_signals();
+            init::main(host, &place, &plan, fds, control, liveness, Birth::Copy { womb: womb.as_fd(), doors: &doors })
+        }
+        Ok(Forked::Parent { pidfd, .. }) => {
+            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
+        }
+        Err(error) => fail(control.as_fd(), &Failure::of(Stage::Namespaces, &error, "")),
+    }
+}
+
+/// Asks the zygote for a copy of itself in this process's namespaces; answers its number in here.
+///
+/// The copy says so itself, and when it does it has given up every right: it is a program like any other.
+pub(super) fn copy_zygote(
+    plan: &Plan,
+    fds: &[OwnedFd],
+    control: BorrowedFd<'_>,
+    liveness: BorrowedFd<'_>,
+    womb: BorrowedFd<'_>,
+    doors: &[OwnedFd],
+    shares_user: bool,
+) -> Result<i32, Failure> {
+    const NAMESPACES: [&str; 7] = ["pid", "mnt", "net", "ipc", "uts", "cgroup", "user"];
+    let stage = Stage::Copy;
+    let (mut born, birth) = io::pipe().at(stage, "a pipe")?;
+    let mut namespaces: Vec<OwnedFd> = Vec::new();
+    for name in NAMESPACES {
+        namespaces.push(File::open(format!("/proc/self/ns/{name}")).at(stage, name)?.into());
+    }
+    let mut order = Vec::new();
+    let starting = Message::Starting.encode();
+    let filters = super::filter::encoded(plan, shares_user).at(Stage::Filter, "")?;
+    for part in std::iter::once(&starting).chain(&filters) {
+        order.extend_from_slice(&u32::try_from(part.len()).expect("a filter is small").to_le_bytes());
+        order.extend_from_slice(part);
+    }
+    let mut sent: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+    sent.extend([control, birth.as_fd()]);
+    sent.extend(namespaces.iter().chain(doors).map(AsFd::as_fd));
+    socket::send(womb, &order, &sent).at(stage, "the zygote")?;
+    drop((birth, namespaces));
+    loop {
+        let waited = socket::wait_readable([born.as_fd(), control, liveness], None);
+        let [answered, ordered, orphaned] = waited.at(stage, "the zygote")?;
+        if answered {
+            let mut number = [0; 4];
+            born.read_exact(&mut number).map_err(|_| {
+                Failure::new(stage, libc::ESRCH, "the zygote's copy gave up; the server's log says why")
+            })?;
+            return Ok(i32::from_le_bytes(number));
+        }
+        if ordered || orphaned {
+            process::exit(0); // nobody waits for it any more
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Warm Pythons to copy, one for each way to start one.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use agb_core::language::Language;
+use agb_kernel::{KernelSpec, Zygote};
+use agb_sandbox::{Level, Network};
+use tokio::time::Instant;
+
+use crate::room::Conditions;
+
+/// How long nothing is tried after a zygote could not be started.
+///
+/// A minute: what keeps one from starting (no memory, a broken package) rarely passes sooner, and a try costs a second.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// The zygotes of a server. One is started in the background when its image's Python is first used, so the first session
+/// waits for no other's comfort.
+#[derive(Debug)]
+pub(crate) struct Zygotes {
+    /// The directory that all sessions' lie in.
+    sessions: PathBuf,
+    is_on: bool,
+    known: Mutex<HashMap<Conditions, State>>,
+}
+
+#[derive(Debug)]
+enum State {
+    Starting,
+    Ready(Zygote),
+    Failed(Instant),
+}
+
+impl Zygotes {
+    /// None yet.
+    pub(crate) fn new(sessions: PathBuf, is_on: bool) -> Arc<Self> {
+        Arc::new(Self { sessions, is_on, known: Mutex::default() })
+    }
+
+    /// The one for a kernel, if it is there; else it will be.
+    pub(crate) fn find(self: &Arc<Self>, conditions: &Conditions, spec: &KernelSpec) -> Option<Zygote> {
+        let policy = &spec.policy;
+        let is_possible = policy.level == Level::Namespaces && policy.network != Network::Host;
+        if !self.is_on || conditions.language != Language::Python || !is_possible {
+            return None;
+        }
+        let mut known = self.known();
+        match known.get(conditions) {
+            Some(State::Ready(zygote)) if zygote.is_fertile() => return Some(zygote.clone()),
+            Some(State::Starting) => return None,
+            Some(State::Failed(at)) if at.elapsed() < RETRY => return None,
+            _ => known.insert(conditions.clone(), State::Starting),
+        };
+        drop(known);
+        tokio::spawn(Arc::clone(self).start(conditions.clone(), spec.clone()));
+        None
+    }
+
+    async fn start(self: Arc<Self>, conditions: Conditions, spec: KernelSpec) {
+        let state = match Zygote::start(&spec, &self.sessions).await {
+            Ok(zygote) => State::Ready(zygote),
+            Err(error) => {
+                tracing::warn!(%error, "no zygote; interpreters are started one by one");
+                State::Failed(Instant::now())
+            }
+        };
+        self.known().insert(conditions, state);
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Conditions, State>> {
+        // Each change under the lock is a single step.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
