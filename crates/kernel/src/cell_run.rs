@@ -148,18 +148,22 @@ impl CellRun<'_> {
             }
             let backlog = channel.backlog();
             let room = self.limits.output_buffer + if stopping.is_some() { LAST_BREATH } else { 0 };
-            let take_output = backlog < room;
+            // Who is to stop is let out of its write.
+            let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
+            let take_output = backlog < room && resume_at.is_none();
             let take_control = backlog < room + self.limits.max_control_frame;
             let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
                 () = stdout.ready(), if take_output && stdout.is_open() => {
                     if let Some(text) = stdout.read(self.buffer) {
+                        self.process.rate.taken(text.len());
                         channel.push(CellEvent::Stdout(text));
                     }
                 }
                 () = stderr.ready(), if take_output && stderr.is_open() => {
                     if let Some(text) = stderr.read(self.buffer) {
+                        self.process.rate.taken(text.len());
                         self.heap_is_full |= text.contains(HEAP_IS_FULL);
                         channel.push(CellEvent::Stderr(text));
                     }
@@ -191,6 +195,7 @@ impl CellRun<'_> {
                     }
                     *stopping = Some(self.stop(nonce, Outcome::TimedOut(cell.timeout)));
                 }
+                () = sleep_until(resume_at.unwrap_or(deadline)), if resume_at.is_some() => {}
                 () = channel.changed() => {}
                 () = self.queue.changed() => {}
             }
@@ -243,9 +248,13 @@ impl CellRun<'_> {
     /// Hands over what is in the pipes.
     fn drain(&mut self, last: bool) {
         let channel = &self.job.channel;
-        let Process { stdout, stderr, .. } = &mut *self.process;
-        stdout.drain(self.buffer, |text| channel.push(CellEvent::Stdout(text)));
+        let Process { stdout, stderr, rate, .. } = &mut *self.process;
+        stdout.drain(self.buffer, |text| {
+            rate.taken(text.len());
+            channel.push(CellEvent::Stdout(text));
+        });
         stderr.drain(self.buffer, |text| {
+            rate.taken(text.len());
             self.heap_is_full |= text.contains(HEAP_IS_FULL);
             channel.push(CellEvent::Stderr(text));
         });

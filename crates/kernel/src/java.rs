@@ -84,6 +84,7 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     let mut args: Vec<String> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
     args.push(format!("-Xmx{}k", spec.limits.java_heap >> 10));
     args.extend(scratch.as_ref().map(|scratch| format!("-Djava.io.tmpdir={}", scratch.inside())));
+    args.extend(proxy(&spec.policy.env));
     let archive = installed.archive();
     if archive.exists() {
         args.push(format!("-XX:SharedArchiveFile={}", archive.display()));
@@ -91,6 +92,20 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     args.extend(["-jar".to_owned(), installed.jar().display().to_string()]);
     let readonly = vec![installed.folder];
     Ok(Launch { program: installed.java, args, env: Vec::new(), readonly, source: "", scratch })
+}
+
+/// Java does not ask the environment for a proxy, as everybody else does.
+fn proxy(env: &[(String, String)]) -> Vec<String> {
+    let address = env.iter().find(|(name, _)| name == "http_proxy").and_then(|(_, url)| url.strip_prefix("http://"));
+    let Some((host, port)) = address.and_then(|address| address.trim_end_matches('/').rsplit_once(':')) else {
+        return Vec::new();
+    };
+    let mut args = vec!["-Dhttp.nonProxyHosts=localhost|127.*|[::1]".to_owned()];
+    for scheme in ["http", "https"] {
+        args.push(format!("-D{scheme}.proxyHost={host}"));
+        args.push(format!("-D{scheme}.proxyPort={port}"));
+    }
+    args
 }
 
 /// What a Java lacks to run kernels; `None` if it lacks nothing. Starts it.

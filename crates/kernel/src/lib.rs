@@ -42,6 +42,7 @@ mod message;
 mod process;
 mod python;
 mod r;
+mod rate;
 mod spawn;
 mod spec;
 mod text;
@@ -58,5 +59,6 @@ pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};
 pub use kernel::Kernel;
 #[doc(hidden)]
 pub use message::read_control;
+pub use rate::OutputRate;
 pub use spec::{KernelLimits, KernelSpec, default_cache};
 pub use zygote::Zygote;

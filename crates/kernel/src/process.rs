@@ -15,7 +15,7 @@ use crate::harness::{self, Scratch};
 use crate::message::{FrameBuffer, Message};
 use crate::spawn::{Spawned, spawn};
 use crate::text::Utf8Decoder;
-use crate::{Death, KernelSpec, ProtocolError, StartError};
+use crate::{Death, KernelSpec, OutputRate, ProtocolError, StartError};
 
 /// One read of a pipe takes what is there, up to what a pipe holds.
 pub(crate) const READ_SIZE: usize = 64 << 10;
@@ -35,6 +35,8 @@ const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Process {
     pub(crate) stdout: OutputPipe,
     pub(crate) stderr: OutputPipe,
+    /// Of both of them, while cells run.
+    pub(crate) rate: OutputRate,
     pub(crate) control: Control,
     /// Readable once nothing of the sandbox runs any more.
     pidfd: AsyncFd<File>,
@@ -68,6 +70,7 @@ impl Process {
         Ok(Self {
             stdout: OutputPipe::new(spawned.stdout)?,
             stderr: OutputPipe::new(spawned.stderr)?,
+            rate: OutputRate::new(spec.limits.output_rate),
             control: Control::new(spawned.control_in, spawned.control_out, spec.limits.max_control_frame)?,
             pidfd: watch(spawned.child.as_fd().try_clone_to_owned()?.into(), Interest::READABLE)?,
             child: spawned.child,

@@ -79,6 +79,12 @@ pub struct KernelLimits {
     ///
     /// 256 KiB: four full pipes, so that reader and writer need not alternate; nothing worth the name memory.
     pub output_buffer: usize,
+    /// How many bytes of a program's output are taken a second, in the long run; a second's worth may come at once. A
+    /// program above it waits in its `write`: it loses nothing and is not killed. 0: as fast as it comes.
+    ///
+    /// 64 MiB: half of what a gigabit line takes, and more than anybody reads; 10 GB take two and a half minutes, of
+    /// which the server's thread works a quarter and has the rest for the others.
+    pub output_rate: u64,
     /// How many bytes that were written between two cells are kept for the second one; older ones are left out.
     ///
     /// 256 KiB: a few thousand lines of a server's log; who wants all of it writes it to a file.
@@ -101,6 +107,7 @@ impl Default for KernelLimits {
             max_control_frame: 32 << 20,
             queued_cells: 64,
             output_buffer: 256 << 10,
+            output_rate: 64 << 20,
             background_output: 256 << 10,
             java_heap: 256 << 20,
             stdin_buffer: 1 << 20,

@@ -169,6 +169,9 @@ pub struct Limits {
     /// Output of one run that is kept while its viewer is behind. Four reads of a pipe: enough to keep the socket
     /// busy, little enough for a thousand runs.
     pub run_buffer: usize,
+    /// Output of one program that is taken in a second, bytes, in the long run; 0: as fast as it comes. As an interpreter
+    /// has it by default ([`agb_kernel::KernelLimits`]): a program above it waits, and loses nothing.
+    pub output_rate: u64,
     /// How long a run that was started with `resume` stays for a client that comes back, once it has ended. 60 s: a
     /// client gives up looking for the server after 30 s, and a page needs some seconds to be loaded again.
     pub resume_retention: Duration,
@@ -236,6 +239,7 @@ impl Default for Limits {
             max_held: 64 * MIB,
             java_heap: 256 * MIB,
             run_buffer: 256 * KIB,
+            output_rate: agb_kernel::KernelLimits::default().output_rate,
             resume_retention: Duration::from_secs(60),
             unwatched_time: Duration::from_secs(300),
             replay_memory: 2 * MIB,

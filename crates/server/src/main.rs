@@ -239,6 +239,9 @@ struct LimitArgs {
     /// Output of a run that is kept while its viewer is behind.
     #[arg(long, default_value_t = Limits::default().run_buffer, value_name = "BYTES")]
     run_buffer: usize,
+    /// Output of a program that is taken in a second, in the long run; one that prints faster waits. 0: no limit.
+    #[arg(long, default_value_t = Limits::default().output_rate, value_name = "BYTES")]
+    output_rate: u64,
     /// How long a run that was started with `resume` can still be resumed once it has ended.
     #[arg(long, default_value_t = seconds(Limits::default().resume_retention), value_name = "SECONDS")]
     resume_retention: f64,
@@ -431,6 +434,7 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
         max_held: args.max_held,
         java_heap: args.java_heap,
         run_buffer: args.run_buffer,
+        output_rate: args.output_rate,
         resume_retention: duration("--resume-retention", args.resume_retention)?,
         unwatched_time: duration("--unwatched-time", args.unwatched_time)?,
         replay_memory: args.replay_memory,

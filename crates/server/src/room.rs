@@ -92,6 +92,7 @@ impl Room {
             limits: KernelLimits {
                 queued_cells: self.config.limits.max_runs,
                 java_heap: self.config.limits.java_heap,
+                output_rate: self.config.limits.output_rate,
                 ..KernelLimits::default()
             },
             ..KernelSpec::new(conditions.language, conditions.interpreter.clone(), self.slot.launcher(), policy)

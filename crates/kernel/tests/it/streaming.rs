@@ -189,3 +189,25 @@ async fn results_are_bounded_as_well() {
     let ran = finish(run).await;
     assert_eq!((ran.results().len(), ran.end.outcome), (199, Outcome::Finished));
 }
+
+#[tokio::test]
+async fn who_prints_faster_than_is_taken_waits_and_loses_nothing() {
+    let python = kernel_with(Language::Python, |limits| limits.output_rate = 1 << 20);
+    python.run("import os").await;
+    let began = Instant::now();
+    let ran = python.run("for n in range(3072): os.write(1 + n % 2, b'%1023d\\n' % n)").await;
+    assert_eq!(ran.end.outcome, Outcome::Finished);
+    let lines = |text: String| -> Vec<usize> { text.lines().map(|line| line.trim().parse().unwrap()).collect() };
+    assert_eq!(lines(ran.stdout()), (0..3072).step_by(2).collect::<Vec<_>>());
+    assert_eq!(lines(ran.stderr()), (1..3072).step_by(2).collect::<Vec<_>>());
+    // A second's worth at once, two seconds for the rest; the last of it may lie in the pipes.
+    assert!(began.elapsed() > Duration::from_millis(1800), "{:?}", began.elapsed());
+    // Who is told to stop does not wait for its output.
+    let began = Instant::now();
+    let mut run = python.start("while True: os.write(1, b'x' * 65536)");
+    next(&mut run).await;
+    run.control().interrupt();
+    let ran = finish(run).await;
+    assert_eq!((ran.end.outcome, ran.end.state_lost), (Outcome::Cancelled, false));
+    assert!(began.elapsed() < PATIENCE);
+}

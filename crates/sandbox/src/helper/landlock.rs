@@ -24,10 +24,11 @@ const SYSTEM: [&str; 8] = ["/usr", "/nix/store", "/bin", "/sbin", "/lib", "/lib3
 
 /// Readable: what programs need to start or to behave as elsewhere. The list of users is among them, because the C
 /// library asks it for the program's own; it holds no secret.
-const READABLE: [&str; 33] = [
+const READABLE: [&str; 36] = [
     "/etc/R",
     "/etc/alternatives",
     "/etc/ca-certificates",
+    "/etc/crypto-policies",
     "/etc/fonts",
     "/etc/group",
     "/etc/java-11-openjdk",
@@ -42,10 +43,12 @@ const READABLE: [&str; 33] = [
     "/etc/os-release",
     "/etc/passwd",
     "/etc/pki/tls/certs",
+    "/etc/pki/tls/openssl.cnf",
     "/etc/protocols",
     "/etc/python3",
     "/etc/services",
     "/etc/ssl/certs",
+    "/etc/ssl/openssl.cnf", // Node.js does not start when it is there and may not be read
     "/proc/cpuinfo",
     "/proc/filesystems",
     "/proc/loadavg",

@@ -1,7 +1,5 @@
 //! Makes the attempts, and says what stopped each.
 
-use std::fs::File;
-use std::io::Write;
 use std::net::TcpListener;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use agb_sandbox::{Child, Command, Level, Network};
 use agb_testkit::dress::Dress;
+use agb_testkit::escapes::{self, Escapes};
 
 use crate::attempts::{ATTEMPTS, Bare::Works, NUMBERS, PRELUDE};
 use crate::world::{Ends, World};
@@ -91,7 +90,9 @@ pub(crate) fn attempts_are_stopped(world: &World) {
         assert!(worked, "without isolation, a program should {name}: {code}: {answer}");
     }
     let results: Vec<_> = world.levels.iter().map(|&level| attempts(world, level, Network::None, false)).collect();
-    world.levels.iter().zip(&results).for_each(|(&level, answers)| keep(level, answers));
+    for (level, answers) in world.levels.iter().zip(&results) {
+        ATTEMPTS.iter().zip(answers).for_each(|((name, ..), answer)| escapes::keep(level.name(), name, answer));
+    }
     print!("{:40}", "what stops the attempt to");
     world.levels.iter().for_each(|level| print!(" {:20}", level.name()));
     println!();
@@ -126,89 +127,10 @@ pub(crate) fn network_host_reaches_the_network_only(world: &World) {
     }
 }
 
-/// Where the results of all runs go, a line each.
-const RESULTS: &str = "AGB_BATTERY_RESULTS";
-
-/// Set to write the list anew.
-const UPDATE: &str = "AGB_UPDATE_ESCAPES";
-
-/// Has this process and those that it starts in other dresses keep what stopped the attempts.
-pub(crate) fn keep_results(world: &World) {
-    if std::env::var_os(RESULTS).is_none() {
-        let path = world.dir.with_extension("results");
-        File::create(&path).expect("the temporary directory can be written");
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).expect("it is ours");
-        // SAFETY: nothing in this process reads or changes the environment at the same time.
-        unsafe { std::env::set_var(RESULTS, path) };
-    }
-}
-
-fn keep(level: Level, answers: &[String]) {
-    let dress = Dress::worn().unwrap_or_else(Dress::of_this_process);
-    let path = std::env::var_os(RESULTS).expect("main has set it");
-    let mut file = File::options().append(true).open(path).expect("main has made it");
-    for ((name, ..), answer) in ATTEMPTS.iter().zip(answers) {
-        writeln!(file, "{dress}\t{level}\t{name}\t{answer}").expect("it can be written");
-    }
-}
-
-/// The checked-in list has every attempt, so that it can be read as what was tried.
+/// The checked-in list has every attempt.
 pub(crate) fn compare_with_the_list(is_whole: bool) {
-    let results = std::env::var_os(RESULTS).expect("main has set it");
-    let text = std::fs::read_to_string(&results).expect("main has made it");
-    std::fs::remove_file(&results).expect("it is ours");
-    if !is_whole {
-        return;
-    }
-    let list = concat!(env!("CARGO_MANIFEST_DIR"), "/ESCAPES.md");
-    if std::env::var_os(UPDATE).is_some() {
-        std::fs::write(list, document(&text)).expect("the checkout can be written");
-    }
-    let listed = std::fs::read_to_string(list).unwrap_or_default();
-    let rows = |text: &str| -> Vec<String> {
-        text.lines().filter_map(|line| Some(line.strip_prefix("| ")?.split(" | ").next()?.to_owned())).collect()
-    };
-    let wanted = rows(&document(&text));
-    let missing: Vec<_> = wanted.iter().filter(|row| !rows(&listed).contains(row)).collect();
-    let stale: Vec<_> = rows(&listed).into_iter().filter(|row| !wanted.contains(row)).collect();
-    let stale: Vec<_> = stale.iter().filter(|row| !Dress::ALL.iter().any(|dress| dress.name() == **row)).collect();
-    assert!(
-        missing.is_empty() && stale.is_empty(),
-        "ESCAPES.md is out of date: {missing:?} are not in it, and {stale:?} should not be; run this as root with \
-         {UPDATE}=1"
-    );
-}
-
-fn document(results: &str) -> String {
-    let rows: Vec<[&str; 4]> =
-        results.lines().filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok()).collect();
-    let mut text = "# What stops a program\n\nWritten by `crates/sandbox/tests/battery`, which makes each attempt at \
-                    each level of isolation, with the server as each of these:\n\n| the server is | levels |\n| --- | --- |\n"
-        .to_owned();
-    for dress in Dress::ALL {
-        let mut levels: Vec<&str> = rows.iter().filter(|row| row[0] == dress.name()).map(|row| row[1]).collect();
-        levels.dedup();
-        if !levels.is_empty() {
-            text.push_str(&format!("| {dress} | {} |\n", levels.join(", ")));
-        }
-    }
-    text.push_str(
-        "\nA name of an error is the system's answer to the attempt; where there are two, the first is root's server's. \
-         \"its own\" and the like say why what worked is not what was meant.\n\n\
-         | attempt to | namespaces | namespaces-root | landlock |\n| --- | --- | --- | --- |\n",
-    );
-    for (name, ..) in ATTEMPTS {
-        text.push_str(&format!("| {name}"));
-        for level in &Level::ALL[..3] {
-            let mut answers: Vec<&str> = Vec::new();
-            for row in rows.iter().filter(|row| row[1] == level.name() && row[2] == name) {
-                if !answers.contains(&row[3]) {
-                    answers.push(row[3]);
-                }
-            }
-            text.push_str(&format!(" | {}", answers.join(", ")));
-        }
-        text.push_str(" |\n");
-    }
-    text
+    let preface =
+        "Written by the test `battery` of this crate, which runs a Python program in a sandbox for each attempt.";
+    let attempts = ATTEMPTS.iter().map(|(name, ..)| (*name).to_owned()).collect();
+    Escapes { list: escapes::list_in(env!("CARGO_MANIFEST_DIR")), preface, attempts }.compare(is_whole);
 }

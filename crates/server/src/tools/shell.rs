@@ -12,6 +12,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agb_kernel::OutputRate;
 use agb_sandbox::{Child, Command, Exceeded, Launcher, Policy};
 use serde_json::{Value, json};
 use tokio::io::unix::AsyncFd;
@@ -72,8 +73,9 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
     // below gets hold of it.
     let ended = unsafe { AsyncFd::register_with_interest(ended, Interest::READABLE) };
     let ended = ended.map_err(|error| lost(error.into()))?;
-    let limit = session.config().limits.max_tool_output / 2;
-    let (mut out, mut err) = (Captured::new(limit), Captured::new(limit));
+    let limits = &session.config().limits;
+    let captured = || Captured::new(limits.max_tool_output / 2, OutputRate::new(limits.output_rate));
+    let (mut out, mut err) = (captured(), captured());
     let end = {
         let reading = async { tokio::join!(out.read(&mut stdout), err.read(&mut stderr)) };
         let mut reading = std::pin::pin!(reading);
@@ -187,12 +189,13 @@ fn environment(args: &Args) -> Result<Vec<(String, String)>, ToolError> {
 struct Captured {
     bytes: Vec<u8>,
     limit: usize,
+    rate: OutputRate,
     left_out: u64,
 }
 
 impl Captured {
-    fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit, left_out: 0 }
+    fn new(limit: usize, rate: OutputRate) -> Self {
+        Self { bytes: Vec::new(), limit, rate, left_out: 0 }
     }
 
     /// Reads to the end; what is above the limit is counted only. Cancel-safe.
@@ -202,6 +205,10 @@ impl Captured {
             let kept = read.min(self.limit - self.bytes.len());
             self.bytes.extend_from_slice(&buffer[..kept]);
             self.left_out += (read - kept) as u64;
+            self.rate.taken(read);
+            if let Some(at) = self.rate.resume_at() {
+                tokio::time::sleep_until(at).await;
+            }
         }
     }
 

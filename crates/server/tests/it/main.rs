@@ -10,6 +10,7 @@ mod door;
 mod files;
 mod flow;
 mod hostile;
+mod hostile_load;
 mod http_runs;
 mod images;
 mod limits;

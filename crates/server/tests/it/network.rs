@@ -1,22 +1,31 @@
 //! What programs reach over the network: nothing, or named domains by the gate, in a world where `*.test` is this machine.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
 
 use agb_egress::Outside;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::{TestServer, text_of};
+use crate::support::{TestServer, text_of, work};
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A web server that says hello and hangs up. Gives its port.
+/// A web server that says hello, or what it has under the path that is asked for, and hangs up. Gives its port.
 async fn web() -> u16 {
+    web_with(Arc::default()).await
+}
+
+type Pages = Arc<Mutex<HashMap<String, Vec<u8>>>>;
+
+async fn web_with(pages: Pages) -> u16 {
     let listener = TcpListener::bind((LOCALHOST, 0)).await.expect("a port");
     let port = listener.local_addr().expect("it is bound").port();
     tokio::spawn(async move {
         while let Ok((mut socket, _)) = listener.accept().await {
+            let pages = Arc::clone(&pages);
             tokio::spawn(async move {
                 let mut head = Vec::new();
                 while !head.windows(4).any(|window| window == b"\r\n\r\n") {
@@ -24,8 +33,16 @@ async fn web() -> u16 {
                         return;
                     }
                 }
-                let _ =
-                    socket.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello").await;
+                let head = String::from_utf8_lossy(&head);
+                let path = head.split(' ').nth(1).unwrap_or_default();
+                let page = pages.lock().expect("nobody panics").get(path).cloned();
+                let kind = if path.contains("simple") { "text/html" } else { "application/octet-stream" };
+                let body = page.unwrap_or_else(|| b"hello".to_vec());
+                let length = body.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n"
+                );
+                let _ = socket.write_all(&[head.as_bytes(), &body].concat()).await;
             });
         }
     });
@@ -112,5 +129,95 @@ async fn without_network_the_result_says_how_to_have_one() {
     assert!(told(&ran["executionError"]), "{ran}");
     let ran = server.run_code(&session, "javascript", "await fetch('http://a.test/')").await;
     assert!(told(&ran["executionError"]), "{ran}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn r_and_java_reach_named_domains_and_nothing_else() {
+    let port = web().await;
+    let server = server(&format!("allow=a.test:{port}")).await;
+    let session = server.create().await;
+    let hint = format!("--network allow=a.test:{port},b.test:{port}");
+    let url = |name: &str| format!("http://{name}.test:{port}/");
+    let r = |url: &str| format!("download.file('{url}', 'got', quiet = TRUE)\nreadLines('got', warn = FALSE)");
+    let ran = server.run_code(&session, "r", &r(&url("a"))).await;
+    assert!(ran["result"][0]["text/plain"].as_str().is_some_and(|text| text.contains("hello")), "{ran}");
+    let ran = server.run_code(&session, "r", &r(&url("b"))).await;
+    assert!(ran["executionError"].as_str().is_some_and(|text| text.contains(&hint)), "{ran}");
+
+    let plain = |url: &str| format!("new String(new java.net.URL(\"{url}\").openStream().readAllBytes())");
+    let client = |url: &str| {
+        format!(
+            "java.net.http.HttpClient.newHttpClient().send(java.net.http.HttpRequest.newBuilder(\
+             java.net.URI.create(\"{url}\")).build(), java.net.http.HttpResponse.BodyHandlers.ofString()).body()"
+        )
+    };
+    for get in [&plain as &dyn Fn(&str) -> String, &client] {
+        let ran = server.run_code(&session, "java", &get(&url("a"))).await;
+        assert!(ran["result"][0]["text/plain"].as_str().is_some_and(|text| text.contains("hello")), "{ran}");
+    }
+    // By this one it is an error, by the other an answer of the gate's with the reason.
+    let ran = server.run_code(&session, "java", &plain(&url("b"))).await;
+    assert!(ran["executionError"].as_str().is_some_and(|text| text.contains(&hint)), "{ran}");
+    let ran = server.run_code(&session, "java", &client(&url("b"))).await;
+    assert!(ran["result"][0]["text/plain"].as_str().is_some_and(|text| text.contains("b.test")), "{ran}");
+    server.stop().await;
+}
+
+/// Packages that this test makes, from registries that are this test.
+#[tokio::test]
+async fn pip_and_npm_install_from_named_domains_and_nothing_else() {
+    let pages = Pages::default();
+    let port = web_with(Arc::clone(&pages)).await;
+    let server = server(&format!("allow=a.test:{port}")).await;
+    let session = server.create().await;
+    let make = "import zipfile, tarfile, io
+with zipfile.ZipFile('tiny-1.0-py3-none-any.whl', 'w') as wheel:
+    wheel.writestr('tiny.py', 'word = 42')
+    wheel.writestr('tiny-1.0.dist-info/METADATA', 'Metadata-Version: 2.1\\nName: tiny\\nVersion: 1.0\\n')
+    wheel.writestr('tiny-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n')
+    wheel.writestr('tiny-1.0.dist-info/RECORD', '')
+with tarfile.open('tiny-1.0.0.tgz', 'w:gz') as package:
+    for name, text in [('package.json', '{\"name\":\"tiny\",\"version\":\"1.0.0\"}'), ('index.js', 'module.exports = 42')]:
+        info = tarfile.TarInfo('package/' + name)
+        info.size = len(text)
+        package.addfile(info, io.BytesIO(text.encode()))";
+    let ran = server.run_code(&session, "python", make).await;
+    assert!(ran["executionError"].is_null(), "{ran}");
+    let file = |name: &str| std::fs::read(work(&server.data_dir).join(name)).expect("the program has made it");
+    let npm = json!({ "name": "tiny", "dist-tags": { "latest": "1.0.0" }, "versions": { "1.0.0": {
+        "name": "tiny", "version": "1.0.0", "dist": { "tarball": format!("http://a.test:{port}/tiny-1.0.0.tgz") } } } });
+    {
+        let mut pages = pages.lock().expect("nobody panics");
+        let link = "<!DOCTYPE html><html><body><a href='/tiny-1.0-py3-none-any.whl'>tiny-1.0-py3-none-any.whl</a></body></html>";
+        pages.insert("/simple/tiny/".to_owned(), link.as_bytes().to_vec());
+        for name in ["tiny-1.0-py3-none-any.whl", "tiny-1.0.0.tgz"] {
+            pages.insert(format!("/{name}"), file(name));
+        }
+        pages.insert("/tiny".to_owned(), npm.to_string().into_bytes());
+    }
+    let venv = json!({ "command": "/usr/bin/python3 -m venv v", "timeout_ms": 29_000 });
+    let made = server.call(&session, "shell", venv).await.expect("python3-venv is installed");
+    assert!(made.contains("\"exit_code\":0"), "{made}");
+    let pip = |name: &str| {
+        format!(
+            "v/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check --retries 0 \
+             --force-reinstall --index-url http://{name}.test:{port}/simple/ --trusted-host {name}.test tiny && \
+             v/bin/python -c 'import tiny; print(tiny.word)'"
+        )
+    };
+    let npm = |name: &str| {
+        format!(
+            "mkdir {name} && cd {name} && npm install --no-audit --no-fund --fetch-retries 0 --registry http://{name}.test:{port}/ tiny && \
+             node -p 'require(\"tiny\")'"
+        )
+    };
+    for command in [&pip as &dyn Fn(&str) -> String, &npm] {
+        let shell = |name: &str| json!({ "command": command(name), "timeout_ms": 29_000 });
+        let said = server.call(&session, "shell", shell("a")).await.expect("it runs");
+        assert!(said.contains("42"), "{said}");
+        let said = server.call(&session, "shell", shell("b")).await.expect("it runs");
+        assert!(!said.contains("42") && !said.contains("\"exit_code\":0"), "{said}");
+    }
     server.stop().await;
 }
