@@ -30,7 +30,7 @@ export function shorten({ wasm, glue, out }) {
   for (const [name, short] of names.exports) {
     text = text.replaceAll(new RegExp(`\\bwasm\\.${name.replaceAll("$", "\\$")}\\b`, "g"), `wasm.${short}`);
   }
-  return text;
+  return `${text}\nexport { __wbg_get_imports as imports, __wbg_finalize_init as finalize };\n`;
 }
 
 function found(text, pattern) {

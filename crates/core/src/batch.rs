@@ -157,6 +157,10 @@ pub(crate) struct Unread {
     batches: VecDeque<Batch>,
     bytes: usize,
     stamps: bool,
+    /// Interruptions and words that they are over among what waits.
+    remarks: usize,
+    /// The last of these was an interruption.
+    interrupted: bool,
 }
 
 impl Unread {
@@ -209,6 +213,10 @@ impl Unread {
 
     pub(crate) fn push_event(&mut self, event: StreamEvent) {
         self.bytes += event.weight();
+        if is_remark(&event) {
+            self.remarks += 1;
+            self.interrupted = matches!(event, StreamEvent::Interrupted(_));
+        }
         let batch = self.open_batch();
         batch.marks.push(Mark::Event);
         batch.events.push(event);
@@ -216,13 +224,9 @@ impl Unread {
 
     /// Whether so many interruptions wait that this one, or the word that it is over, is left out.
     pub(crate) fn is_full_of_remarks(&self, next: &StreamEvent) -> bool {
-        let is_remark = |event: &&StreamEvent| matches!(event, StreamEvent::Interrupted(_) | StreamEvent::Reconnected);
-        if self.batches.iter().flat_map(|batch| &batch.events).filter(is_remark).count() < Self::REMARKS {
-            return false;
-        }
         // An interruption that was told of is told to be over.
-        let last = self.batches.iter().rev().flat_map(|batch| batch.events.iter().rev()).find(is_remark);
-        !(matches!(next, StreamEvent::Reconnected) && matches!(last, Some(StreamEvent::Interrupted(_))))
+        let ends = self.interrupted && matches!(next, StreamEvent::Reconnected);
+        self.remarks >= Self::REMARKS && !ends
     }
 
     /// Keeps stamps of what is pushed from now on, 24 bytes a piece.
@@ -249,7 +253,11 @@ impl Unread {
 
     pub(crate) fn pop(&mut self) -> Option<Batch> {
         let batch = self.batches.pop_front()?;
-        self.bytes -= batch.bytes() + batch.events.iter().map(StreamEvent::weight).sum::<usize>();
+        self.bytes -= batch.bytes();
+        for event in &batch.events {
+            self.bytes -= event.weight();
+            self.remarks -= usize::from(is_remark(event));
+        }
         Some(batch)
     }
 
@@ -260,6 +268,11 @@ impl Unread {
         }
         self.batches.back_mut().expect("one was just made sure of")
     }
+}
+
+/// It tells of the connection.
+const fn is_remark(event: &StreamEvent) -> bool {
+    matches!(event, StreamEvent::Interrupted(_) | StreamEvent::Reconnected)
 }
 
 #[cfg(test)]

@@ -3,11 +3,14 @@
 //! It is data, not a trait. Tokio's sockets must be `Send` and a browser's cannot be, so a transport trait would be
 //! written twice; enums serve both.
 
+use std::fmt;
+
 use crate::batch::Stream;
 use crate::codes;
 use crate::run::RunId;
 use crate::secret::Secret;
 use crate::time::Instant;
+use crate::words::number;
 
 /// What one kind of transport can and cannot do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,16 +68,14 @@ pub struct HeldChunk<'a> {
 }
 
 /// Why a socket is gone.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Loss {
     /// The opening handshake was answered by an HTTP status (a browser never sees it).
-    #[error("the handshake was refused with HTTP status {status}")]
     Refused {
         /// The status.
         status: u16,
     },
     /// A close frame came (RFC 6455, section 7.4).
-    #[error("the service closed the connection (code {code}{}{reason})", if reason.is_empty() { "" } else { ": " })]
     Closed {
         /// The close code; 1005 when the frame had none, 1006 when there was no frame.
         code: u16,
@@ -82,12 +83,33 @@ pub enum Loss {
         reason: String,
     },
     /// It broke, or could not be made, without a word from the peer.
-    #[error("{0}")]
     Broken(String),
     /// Of an event stream: there was no connection to send anything over.
-    #[error("{0}")]
     Unreached(String),
 }
+
+impl Loss {
+    /// What its `Display` shows.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Refused { status } => ["the handshake was refused with HTTP status ", &number(*status)].concat(),
+            Self::Closed { code, reason } => {
+                let colon = if reason.is_empty() { "" } else { ": " };
+                ["the service closed the connection (code ", &number(*code), colon, reason, ")"].concat()
+            }
+            Self::Broken(words) | Self::Unreached(words) => words.clone(),
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())
+    }
+}
+
+impl std::error::Error for Loss {}
 
 impl Loss {
     /// A stable name for programs to compare.

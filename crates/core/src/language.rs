@@ -1,6 +1,6 @@
 //! The languages that sessions run.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::str::FromStr;
 
 /// A language in which a session runs code (`wire-protocol`, "The result a caller gets").
@@ -76,11 +76,11 @@ pub struct UnknownLanguage {
 }
 
 /// Enough to recognise a mistyped name; a whole program passed by mistake does not belong in a message.
-const SHOWN_CHARS: usize = 40;
+const SHOWN: usize = 40;
 
 impl UnknownLanguage {
     fn new(given: &str) -> Self {
-        let end = given.char_indices().nth(SHOWN_CHARS).map_or(given.len(), |(at, _)| at);
+        let end = given.floor_char_boundary(SHOWN);
         let mut shown = given[..end].to_owned();
         if end < given.len() {
             shown.push('…');
@@ -93,6 +93,14 @@ impl UnknownLanguage {
         &self.given
     }
 
+    /// What its `Display` shows.
+    pub fn words(&self) -> String {
+        let shown = |given: char| if given.is_control() { char::REPLACEMENT_CHARACTER } else { given };
+        let given: String = self.given.chars().map(shown).collect();
+        let known = Language::ALL.map(Language::as_str).join(", ");
+        ["unknown language \"", &given, "\"; supported are ", &known].concat()
+    }
+
     /// Stable code of this error.
     pub fn code(&self) -> &'static str {
         crate::codes::UNKNOWN_LANGUAGE
@@ -101,16 +109,7 @@ impl UnknownLanguage {
 
 impl fmt::Display for UnknownLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("unknown language \"")?;
-        for shown in self.given.chars() {
-            f.write_char(if shown.is_control() { char::REPLACEMENT_CHARACTER } else { shown })?;
-        }
-        f.write_str("\"; supported are")?;
-        for (index, language) in Language::ALL.iter().enumerate() {
-            f.write_str(if index == 0 { " " } else { ", " })?;
-            f.write_str(language.as_str())?;
-        }
-        Ok(())
+        f.write_str(&self.words())
     }
 }
 
@@ -157,7 +156,7 @@ mod tests {
     #[test]
     fn cuts_a_long_name_between_characters() {
         let error = Language::parse(&"ß".repeat(1000)).unwrap_err();
-        assert_eq!(error.given().chars().count(), SHOWN_CHARS + 1);
+        assert_eq!(error.given(), "ß".repeat(SHOWN / 2) + "…");
         assert_eq!(error.code(), "UNKNOWN_LANGUAGE");
     }
 }

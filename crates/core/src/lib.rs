@@ -101,6 +101,7 @@ pub mod secret;
 pub mod session;
 pub mod time;
 pub mod wire;
+mod words;
 
 pub use batch::{Batch, Mark, Piece, Stamp, Stream};
 pub use io::{Capabilities, Event, EventsRequest, HeldChunk, Input, LinkId, Loss, OpenRequest, Output, Push, State};

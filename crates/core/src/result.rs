@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value};
 
 use crate::json;
+use crate::wire::object::split_at;
 
 mod room;
 mod shapes;
@@ -115,7 +116,7 @@ impl RunFailure {
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let text = text.trim_ascii_end();
-        let lines: Vec<&str> = text.split('\n').collect();
+        let lines = lines(text);
         // A Python traceback ends with the line that names the exception, others begin with it.
         let line = if lines.iter().any(|line| begins_traceback(line.trim_ascii_end())) {
             lines.iter().rfind(|line| is_named(line))
@@ -179,6 +180,16 @@ impl RunFailure {
 
 // Below, bytes instead of characters and searchers: a page that loads this would load 3 KB of those.
 
+fn lines(text: &str) -> Vec<&str> {
+    let (mut lines, mut rest) = (Vec::new(), text);
+    while let Some((line, behind)) = split_at(rest, |byte| byte == b'\n') {
+        lines.push(line);
+        rest = behind;
+    }
+    lines.push(rest);
+    lines
+}
+
 fn begins_traceback(line: &str) -> bool {
     line.strip_suffix(':').unwrap_or(line).ends_with("Traceback (most recent call last)")
 }
@@ -190,7 +201,7 @@ fn is_named(line: &str) -> bool {
 
 /// `Name: message` or a bare `Name`, where the name looks like a class: `ValueError`, `java.io.IOException`.
 fn split_name(line: &str) -> Option<(&str, &str)> {
-    let (name, value) = line.split_once(':').unwrap_or((line, ""));
+    let (name, value) = split_at(line, |byte| byte == b':').unwrap_or((line, ""));
     // Letters outside ASCII are taken as they come: the tables that tell them apart weigh more than the rest of this file.
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let begins_class = |byte: &u8| byte.is_ascii_uppercase() || !byte.is_ascii() || *byte == b'_';

@@ -1,12 +1,14 @@
 //! One run of code, from the caller's side: what is asked, what comes, how it ends.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::codes;
 use crate::io::Loss;
 use crate::language::Language;
 use crate::result::{KilledBy, RichResult, RunFailure, RunStatus};
-use crate::time::Seconds;
+use crate::time::seconds;
+use crate::words::number;
 
 /// One run, local to its [`Session`](crate::Session). Unrelated to the id on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -56,7 +58,7 @@ impl StreamEvent {
     /// What [`Interrupted`](Self::Interrupted) says to a person.
     #[must_use]
     pub fn interrupted_words(loss: &Loss) -> String {
-        ["the connection was lost (", &loss.to_string(), "); looking for the run again"].concat()
+        ["the connection was lost (", &loss.words(), "); looking for the run again"].concat()
     }
 
     /// What [`Unstreamed`](Self::Unstreamed) says to a person.
@@ -64,7 +66,7 @@ impl StreamEvent {
     pub fn unstreamed_words(loss: &Loss) -> String {
         [
             "the run cannot be streamed (",
-            &loss.to_string(),
+            &loss.words(),
             "); it is made by a plain call, and its output comes at its end",
         ]
         .concat()
@@ -102,7 +104,7 @@ impl RemoteError {
         self.failure.clone().unwrap_or_else(|| RunFailure {
             name: self.code.clone(),
             value: self.message.clone(),
-            traceback: if self.trace_id.is_empty() { String::new() } else { format!("traceId={}", self.trace_id) },
+            traceback: if self.trace_id.is_empty() { String::new() } else { ["traceId=", &self.trace_id].concat() },
         })
     }
 }
@@ -130,63 +132,113 @@ pub struct Finish {
 }
 
 /// A run that was not taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Rejected {
     /// The session was closed before.
-    #[error("the session is closed: create or get a session first")]
     Closed,
     /// Too much waits to be sent.
-    #[error("more than {limit} bytes of code wait to be sent: wait for earlier runs or raise the limit")]
     Full {
         /// The limit in bytes.
         limit: usize,
     },
     /// The run is followed in this session already.
-    #[error("the run is followed in this session already: use the run that there is")]
     Taken,
     /// The service cannot do this.
-    #[error("the service does not offer to continue runs (extension `resume`)")]
     NotOffered,
 }
 
+impl Rejected {
+    /// What its `Display` shows.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Closed => "the session is closed: create or get a session first".into(),
+            Self::Full { limit } => {
+                let rest = " bytes of code wait to be sent: wait for earlier runs or raise the limit";
+                ["more than ", &number(*limit as u64), rest].concat()
+            }
+            Self::Taken => "the run is followed in this session already: use the run that there is".into(),
+            Self::NotOffered => "the service does not offer to continue runs (extension `resume`)".into(),
+        }
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())
+    }
+}
+
+impl std::error::Error for Rejected {}
+
 /// A run that ended without the service's word on its end.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RunError {
     /// The service ended the run with an error.
-    #[error("{message}")]
     Remote {
         /// The service's words.
         message: String,
     },
     /// No connection could be made, so the code was never sent.
-    #[error("no connection to the session: {0}; the code was not run")]
     Unreachable(Loss),
     /// The connection was lost after the code was sent and the service cannot resume: the outcome is unknown.
-    #[error("the connection was lost while the code ran ({0}); the outcome is unknown")]
     Interrupted(Loss),
     /// Cancelled by the caller.
-    #[error("cancelled{}", if *state_lost { "; the interpreter was restarted and its variables are lost" } else { "" })]
     Cancelled {
         /// The interpreter had to be restarted.
         state_lost: bool,
     },
     /// The service said nothing about the end within the time limit and a grace.
-    #[error("no end came within {}, the time limit and the grace after it", Seconds(*.0))]
     TimedOut(Duration),
     /// More output waited unread than the limit, on a transport that cannot be paused.
-    #[error("more than {limit} bytes of output waited unread: read faster or raise the limit")]
     Overflow {
         /// The limit in bytes.
         limit: usize,
     },
     /// The service broke the protocol on this run.
-    #[error("the service broke the protocol: {0}")]
     Protocol(Violation),
     /// The session was closed while the run was going on.
-    #[error("the session was closed during the run")]
     Closed,
 }
+
+impl RunError {
+    /// What its `Display` shows.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Remote { message } => message.clone(),
+            Self::Unreachable(loss) => {
+                ["no connection to the session: ", &loss.words(), "; the code was not run"].concat()
+            }
+            Self::Interrupted(loss) => {
+                let (lost, unknown) = ("the connection was lost while the code ran (", "); the outcome is unknown");
+                [lost, &loss.words(), unknown].concat()
+            }
+            Self::Cancelled { state_lost: false } => "cancelled".into(),
+            Self::Cancelled { state_lost: true } => {
+                "cancelled; the interpreter was restarted and its variables are lost".into()
+            }
+            Self::TimedOut(time) => {
+                ["no end came within ", &seconds(*time), " s, the time limit and the grace after it"].concat()
+            }
+            Self::Overflow { limit } => {
+                let rest = " bytes of output waited unread: read faster or raise the limit";
+                ["more than ", &number(*limit as u64), rest].concat()
+            }
+            Self::Protocol(violation) => ["the service broke the protocol: ", &violation.words()].concat(),
+            Self::Closed => "the session was closed during the run".into(),
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())
+    }
+}
+
+impl std::error::Error for RunError {}
 
 impl RunError {
     /// A stable name for programs to compare.
@@ -238,23 +290,18 @@ impl RunError {
 }
 
 /// What the service did wrong on a live run.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Violation {
     /// A message of a run had no `phase`.
-    #[error("a message of the run has no phase")]
     NoPhase,
     /// A phase that part 1 does not know.
-    #[error("a message of the run has the unknown phase `{0}`")]
     UnknownPhase(String),
     /// `data` is neither an object nor the text of one.
-    #[error("a message of the run has no data object")]
     NoData,
     /// A chunk that is no string, or whose escapes are wrong.
-    #[error("a chunk of the run is not a string")]
     BadChunk,
     /// A sequence number left out: something is missing.
-    #[error("event {expected} is missing, {got} came")]
     Gap {
         /// The number that was due.
         expected: u64,
@@ -262,3 +309,27 @@ pub enum Violation {
         got: u64,
     },
 }
+
+impl Violation {
+    /// What its `Display` shows.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::NoPhase => "a message of the run has no phase".into(),
+            Self::UnknownPhase(phase) => ["a message of the run has the unknown phase `", phase, "`"].concat(),
+            Self::NoData => "a message of the run has no data object".into(),
+            Self::BadChunk => "a chunk of the run is not a string".into(),
+            Self::Gap { expected, got } => {
+                ["event ", &number(*expected), " is missing, ", &number(*got), " came"].concat()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())
+    }
+}
+
+impl std::error::Error for Violation {}

@@ -11,6 +11,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "pushes")]
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -54,6 +55,7 @@ pub struct Session {
     backlog: usize,
     paused: bool,
     told_state: State,
+    #[cfg(feature = "pushes")]
     pushes: VecDeque<Event>,
     #[cfg(feature = "text-chunks")]
     envelopes: Envelopes,
@@ -79,6 +81,7 @@ impl Session {
             backlog: 0,
             paused: false,
             told_state: State::Idle,
+            #[cfg(feature = "pushes")]
             pushes: VecDeque::new(),
             #[cfg(feature = "text-chunks")]
             envelopes: Envelopes::default(),
@@ -339,6 +342,7 @@ impl Session {
             self.backlog += text.len(); // until the driver says how much is left of it
             return Output::Send(link, text);
         }
+        #[cfg(feature = "pushes")]
         if let Some(push) = self.pushes.pop_front() {
             return Output::Event(push);
         }

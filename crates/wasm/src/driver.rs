@@ -5,24 +5,25 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use agb_core::{
-    Capabilities, Event, HeldChunk, Input, Instant, LinkId, Loss, OpenRequest, Output, RunId, Session, SessionConfig,
-    State, Stream,
+    Capabilities, Event, HeldChunk, Input, Instant, LinkId, OpenRequest, Output, RunId, Session, SessionConfig, State,
+    Stream,
 };
 use js_sys::{Array, Function};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::host;
+use crate::link::{Link, Signal};
 use crate::logger;
-use crate::socket::{Signal, Socket};
 use crate::timer::{Timer, now};
 
-/// A session and its socket. JavaScript is single-threaded but re-enters: a `wake` may start or cancel a run from
+/// A session and its links. JavaScript is single-threaded but re-enters: a `wake` may start or cancel a run from
 /// within. So every borrow ends before anything else is called, re-entrant changes only change, and readers are woken
 /// when the session is drained and free.
 pub(crate) struct Driver {
     session: RefCell<Session>,
-    socket: RefCell<Option<Socket>>,
+    /// The WebSocket, or each run's event stream.
+    links: RefCell<Vec<Link>>,
     readers: RefCell<Vec<Reader>>,
     timer: Timer,
     /// As the core's own mark: above it the backlog is looked at again.
@@ -59,7 +60,7 @@ impl Driver {
             Self {
                 backlog_high: config.backlog_high,
                 session: RefCell::new(Session::new(config, Capabilities::BROWSER, host::random_bits())),
-                socket: RefCell::default(),
+                links: RefCell::default(),
                 readers: RefCell::default(),
                 timer: Timer::new(task(Self::wake_up)),
                 draining: Cell::new(false),
@@ -101,9 +102,9 @@ impl Driver {
                 Output::Open(link, request) => self.open(link, &request),
                 Output::Send(link, text) => self.send(link, &text),
                 Output::Ping(_) => {} // a browser cannot; its capabilities say so
-                Output::Close(_, code) => {
-                    if let Some(socket) = self.socket.take() {
-                        socket.close(code);
+                Output::Close(link, code) => {
+                    if let Some(link) = self.take_link(link) {
+                        link.close(code);
                     }
                 }
                 Output::Event(Event::Readable(id)) => readable.push(id),
@@ -131,22 +132,21 @@ impl Driver {
                 driver.hear(link, signal);
             }
         };
-        match Socket::open(link, request, hear) {
-            Ok(socket) => *self.socket.borrow_mut() = Some(socket),
-            Err(error) => {
-                let loss = Loss::Broken(["the browser refuses to open the WebSocket: ", &error].concat());
-                self.session.borrow_mut().handle_input(now(), link, Input::Lost(loss));
-            }
-        }
+        self.links.borrow_mut().push(Link::open(link, request, hear));
     }
 
-    fn send(&self, link: LinkId, text: &str) {
-        let backlog = match &*self.socket.borrow() {
-            Some(socket) if socket.link == link => socket.send(text),
-            _ => return,
-        };
-        self.session.borrow_mut().handle_input(now(), link, Input::Backlog(backlog));
-        self.look_again(backlog);
+    fn take_link(&self, id: LinkId) -> Option<Link> {
+        let mut links = self.links.borrow_mut();
+        let at = links.iter().position(|link| link.id == id)?;
+        Some(links.swap_remove(at))
+    }
+
+    fn send(&self, id: LinkId, text: &str) {
+        let sent = self.links.borrow().iter().find(|link| link.id == id).map(|link| link.send(text));
+        if let Some(backlog) = sent {
+            self.session.borrow_mut().handle_input(now(), id, Input::Backlog(backlog));
+            self.look_again(backlog);
+        }
     }
 
     fn look_again(&self, backlog: usize) {
@@ -159,12 +159,11 @@ impl Driver {
         match signal {
             Signal::Opened => self.with(|session, now| session.handle_input(now, link, Input::Opened)),
             Signal::Frame(frame) => self.hear_frame(link, &frame),
-            Signal::Closed { code, reason } => {
-                logger::debug("agb::session", || format!("the WebSocket closed with code {code} {reason}"));
-                let dead = self.socket.borrow_mut().take_if(|socket| socket.link == link);
-                self.with(|session, now| {
-                    session.handle_input(now, link, Input::Lost(Loss::Closed { code, reason }));
-                });
+            Signal::Alive => self.with(|session, now| session.handle_input(now, link, Input::Alive)),
+            Signal::Lost(loss) => {
+                logger::debug("agb::session", || ["the connection is lost: ", &loss.words()].concat());
+                let dead = self.take_link(link);
+                self.with(|session, now| session.handle_input(now, link, Input::Lost(loss)));
                 drop(dead);
             }
         }
@@ -216,24 +215,14 @@ impl Driver {
 
     fn wake_up(&self) {
         self.timer.fired();
-        let backlog = self.socket.borrow().as_ref().map(|socket| (socket.link, socket.backlog()));
+        let backlogs: Vec<_> = self.links.borrow().iter().map(|link| (link.id, link.backlog())).collect();
         self.with(|session, now| {
-            if let Some((link, backlog)) = backlog {
-                session.handle_input(now, link, Input::Backlog(backlog));
+            for (link, backlog) in &backlogs {
+                session.handle_input(now, *link, Input::Backlog(*backlog));
             }
             session.handle_timeout(now);
         });
-        if let Some((_, backlog)) = backlog {
-            self.look_again(backlog);
-        }
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if let Some(socket) = self.socket.take() {
-            socket.close(1000); // nobody is left to read
-        }
+        backlogs.iter().for_each(|(_, backlog)| self.look_again(*backlog));
     }
 }
 

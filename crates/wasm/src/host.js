@@ -74,53 +74,6 @@ export const batch = (text, marks, stamps, events, ended) => ({
   ended,
 });
 
-export const lost = (code, message) => ({ type: "disconnected", code, message });
+export const record = (names, values) => Object.fromEntries(names.split(" ").map((name, at) => [name, values[at]]));
 
-const EVENT_TYPES = { prompt: "inputRequest", "": "reconnected" };
-
-export const runEvent = (field, value) => ({ type: EVENT_TYPES[field] ?? field, [field]: value });
-
-export const richResult = (text, html, markdown, png, jpeg, svg, latex, json, chart, isMainResult) => ({
-  text: text ?? null,
-  html: html ?? null,
-  markdown: markdown ?? null,
-  png: png ?? null,
-  jpeg: jpeg ?? null,
-  svg: svg ?? null,
-  latex: latex ?? null,
-  json: json ?? null,
-  chart: chart ?? null,
-  isMainResult,
-});
-
-export const failure = (name, value, traceback) => ({ name, value, traceback });
-
-export const killedBy = (exitCode, signal, outOfMemory) => ({
-  exitCode: exitCode ?? null,
-  signal: signal ?? null,
-  outOfMemory,
-});
-
-export const runResult = (
-  requestId, success, status, count, executionTime, results, error, errorMessage, truncated, interruptions, stateLost,
-  killedBy, seq, time, texts, marks,
-) => ({
-  requestId,
-  success,
-  status,
-  executionCount: count ?? null,
-  executionTime,
-  results,
-  error: error ?? null,
-  errorMessage,
-  truncated,
-  interruptions,
-  stateLost,
-  killedBy,
-  seq,
-  time: time ?? null,
-  logs: () => ({ text: texts.join(""), marks }),
-});
-
-/** An `Error` with a `code`, for what a constructor throws. */
-export const codedError = (code, message) => Object.assign(new Error(message), { code });
+export const withLogs = (result, texts, marks) => ({ ...result, logs: () => ({ text: texts.join(""), marks }) });

@@ -49,45 +49,8 @@ unsafe extern "C" {
         events: Vec<JsValue>,
         ended: bool,
     ) -> JsValue;
-    pub(crate) safe fn lost(code: &str, message: &str) -> JsValue;
-    /// By the name of the field that it has beside its type.
-    #[wasm_bindgen(js_name = runEvent)]
-    pub(crate) safe fn run_event(field: &str, value: JsValue) -> JsValue;
-    #[wasm_bindgen(js_name = richResult)]
-    pub(crate) safe fn rich_result(
-        text: Option<&str>,
-        html: Option<&str>,
-        markdown: Option<&str>,
-        png: Option<&str>,
-        jpeg: Option<&str>,
-        svg: Option<&str>,
-        latex: Option<&str>,
-        json: Option<&str>,
-        chart: Option<&str>,
-        is_main: bool,
-    ) -> JsValue;
-    pub(crate) safe fn failure(name: &str, value: &str, traceback: &str) -> JsValue;
-    #[wasm_bindgen(js_name = killedBy)]
-    pub(crate) safe fn killed_by(exit_code: Option<i32>, signal: Option<&str>, out_of_memory: bool) -> JsValue;
-    #[wasm_bindgen(js_name = runResult)]
-    pub(crate) safe fn run_result(
-        request_id: &str,
-        success: bool,
-        status: &str,
-        count: Option<f64>,
-        time: f64,
-        results: Vec<JsValue>,
-        error: JsValue,
-        error_message: &str,
-        truncated: bool,
-        interruptions: u32,
-        state_lost: bool,
-        killed_by: JsValue,
-        seq: f64,
-        ended_at: Option<f64>,
-        texts: &Array,
-        marks: Vec<u32>,
-    ) -> JsValue;
-    #[wasm_bindgen(js_name = codedError)]
-    pub(crate) safe fn coded_error(code: &str, message: &str) -> JsValue;
+    /// An object with these names, which spaces separate, and a value to each.
+    pub(crate) safe fn record(names: &str, values: Vec<JsValue>) -> JsValue;
+    #[wasm_bindgen(js_name = withLogs)]
+    pub(crate) safe fn with_logs(result: &JsValue, texts: &Array, marks: Vec<u32>) -> JsValue;
 }

@@ -2,7 +2,7 @@
 //! conversion between the core's values and JavaScript's. Nothing in here decides anything.
 //!
 //! ```text
-//! npm/sdk/src/browser ──► session ──► driver ──► socket ──► web_sys::WebSocket
+//! npm/sdk/src/browser ──► session ──► driver ──► link ──► link.js (WebSocket, fetch)
 //!                         run ──► log     └──► host.js (JSON.parse of chunks)
 //!                         account ──► http ──► host.js (fetch)
 //! ```
@@ -13,7 +13,8 @@
 //! * The text of a chunk never enters WebAssembly: it is parsed, kept and joined as the browser's own strings, and the
 //!   core holds its length ([`agb_core::Session::handle_chunk`]). Copying it in and out costs two thirds more of the
 //!   page's main thread at 64 KiB a chunk.
-//! * One socket a session, one timer a session. A socket's handlers are cleared before they are dropped.
+//! * One WebSocket a session, or an event stream a run; one timer a session. What a link calls is cleared before it is
+//!   dropped.
 //! * `host.js` is the one place here that names fields of the wire, and of those only a chunk's.
 //!
 //! # Two builds
@@ -31,10 +32,10 @@ mod account;
 mod allocator;
 mod driver;
 mod host;
+mod link;
 mod log;
 mod logger;
 mod object;
 mod run;
 mod session;
-mod socket;
 mod timer;

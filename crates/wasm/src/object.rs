@@ -8,22 +8,18 @@ use wasm_bindgen::JsValue;
 use crate::host;
 
 pub(crate) fn rich_result(result: &RichResult) -> JsValue {
-    host::rich_result(
-        result.text.as_deref(),
-        result.html.as_deref(),
-        result.markdown.as_deref(),
-        result.png.as_deref(),
-        result.jpeg.as_deref(),
-        result.svg.as_deref(),
-        result.latex.as_deref(),
-        result.json.as_deref(),
-        result.chart.as_deref(),
-        result.is_main,
-    )
+    let RichResult { text, html, markdown, png, jpeg, svg, latex, json, chart, is_main, .. } = result;
+    let mut values: Vec<JsValue> = [text, html, markdown, png, jpeg, svg, latex, json, chart]
+        .into_iter()
+        .map(|form| or_null(form.as_deref()))
+        .collect();
+    values.push((*is_main).into());
+    host::record("text html markdown png jpeg svg latex json chart isMainResult", values)
 }
 
 pub(crate) fn failure(failure: &RunFailure) -> JsValue {
-    host::failure(&failure.name, &failure.value, &failure.traceback)
+    let RunFailure { name, value, traceback } = failure;
+    host::record("name value traceback", vec![name.into(), value.into(), traceback.into()])
 }
 
 /// A `RunResult` with these results and logs.
@@ -34,24 +30,25 @@ pub(crate) fn run_result(
     marks: Vec<u32>,
     stamp: Stamp,
 ) -> JsValue {
-    host::run_result(
-        &execution.request_id,
-        execution.success,
-        execution.status.as_str(),
-        execution.execution_count.map(|count| count as f64),
-        execution.execution_time,
-        results,
+    let names = "requestId success status executionCount executionTime results error errorMessage truncated interruptions \
+                 stateLost killedBy seq time";
+    let values = vec![
+        (&execution.request_id).into(),
+        execution.success.into(),
+        execution.status.as_str().into(),
+        or_null(execution.execution_count.map(|count| count as f64)),
+        execution.execution_time.into(),
+        results.into_iter().collect::<Array>().into(),
         execution.error.as_ref().map_or(JsValue::NULL, failure),
-        &execution.error_message,
-        execution.truncated,
-        execution.interruptions,
-        execution.state_lost,
+        (&execution.error_message).into(),
+        execution.truncated.into(),
+        execution.interruptions.into(),
+        execution.state_lost.into(),
         execution.killed_by.as_ref().map_or(JsValue::NULL, killed_by),
-        stamp.seq as f64,
-        stamp.time.map(|time| time as f64),
-        texts,
-        marks,
-    )
+        (stamp.seq as f64).into(),
+        or_null(stamp.time.map(|time| time as f64)),
+    ];
+    host::with_logs(&host::record(names, values), texts, marks)
 }
 
 /// The `RunResult` of a run that was never sent.
@@ -64,5 +61,11 @@ pub(crate) fn run_refused(name: &str, message: &str) -> JsValue {
 }
 
 fn killed_by(killed_by: &KilledBy) -> JsValue {
-    host::killed_by(killed_by.exit_code, killed_by.signal.as_deref(), killed_by.out_of_memory)
+    let KilledBy { exit_code, signal, out_of_memory } = killed_by;
+    let values = vec![or_null(*exit_code), or_null(signal.as_deref()), (*out_of_memory).into()];
+    host::record("exitCode signal outOfMemory", values)
+}
+
+fn or_null(value: Option<impl Into<JsValue>>) -> JsValue {
+    value.map_or(JsValue::NULL, Into::into)
 }

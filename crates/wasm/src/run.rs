@@ -144,17 +144,22 @@ impl Story {
                     Cow::Borrowed(_) => shown.clone(),
                     Cow::Owned(note) => object::rich_result(&note),
                 }));
-                host::run_event("result", shown)
+                host::record("type result", vec!["result".into(), shown])
             }
             StreamEvent::Error(error) => {
                 self.error = Some(error.clone());
-                host::run_event("error", object::failure(&error.to_failure()))
+                host::record("type error", vec!["error".into(), object::failure(&error.to_failure())])
             }
-            StreamEvent::InputRequest { prompt } => host::run_event("prompt", prompt.into()),
-            StreamEvent::Interrupted(loss) => host::lost(loss.code(), &StreamEvent::interrupted_words(loss)),
+            StreamEvent::InputRequest { prompt } => {
+                host::record("type prompt", vec!["inputRequest".into(), prompt.into()])
+            }
+            StreamEvent::Interrupted(loss) => {
+                let words = StreamEvent::interrupted_words(loss);
+                host::record("type code message", vec!["disconnected".into(), loss.code().into(), words.into()])
+            }
             _ => {
                 self.interruptions = self.interruptions.saturating_add(1);
-                host::run_event("", JsValue::NULL)
+                host::record("type", vec!["reconnected".into()])
             }
         }
     }
@@ -198,9 +203,11 @@ impl Story {
 
 /// The stamps of `binding.ts`.
 fn numbers(stamps: &[Stamp]) -> Vec<f64> {
-    let numbers =
-        |stamp: &Stamp| [stamp.seq as f64, stamp.time.unwrap_or(0) as f64, f64::from(u8::from(stamp.background))];
-    stamps.iter().flat_map(numbers).collect()
+    let mut numbers = Vec::new();
+    for Stamp { seq, time, background } in stamps {
+        numbers.extend_from_slice(&[*seq as f64, time.unwrap_or(0) as f64, f64::from(u8::from(*background))]);
+    }
+    numbers
 }
 
 const fn kind(stream: Stream) -> u32 {

@@ -3,17 +3,16 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use agb_core::operations::SessionAccess;
 use agb_core::result::ResultRoom;
-use agb_core::{Instant, Language, Rejected, RunId, RunRequest, Session, codes};
+use agb_core::{Extensions, Instant, Language, Rejected, RunId, RunRequest, Session, SessionConfig};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::driver::Driver;
 use crate::log::Log;
+use crate::object;
 use crate::run::NativeRun;
-use crate::{host, object};
 
 /// `NativeSession` of `binding.ts`, of which [`account`](crate::account) has the rest. All its runs share one WebSocket,
 /// which is closed when the last of them and the session itself are forgotten.
@@ -24,19 +23,30 @@ pub struct NativeSession {
     pub(crate) account: crate::account::Member,
 }
 
-/// A session from what `browserAccess` gave, as JSON text.
-///
-/// # Errors
-/// An `Error` with the code `BAD_ACCESS` that says what is missing.
+/// A session from what `browserAccess` gave, whose `extensions` are joined by spaces.
 #[wasm_bindgen]
-pub fn attach(access: &str) -> Result<NativeSession, JsValue> {
-    let access =
-        SessionAccess::parse(access).map_err(|error| host::coded_error(codes::BAD_ACCESS, &error.to_string()))?;
-    Ok(NativeSession {
+#[must_use]
+#[cfg_attr(not(feature = "account"), expect(unused_variables, reason = "whoever streams does not say it"))]
+pub fn attach(
+    session_id: String,
+    ws_url: String,
+    link_url: Option<String>,
+    token: String,
+    extensions: &str,
+    target: Option<String>,
+) -> NativeSession {
+    let extensions = extensions.split_ascii_whitespace();
+    let mut config = SessionConfig::new(ws_url, token.into());
+    config.extensions = Extensions::from_names(extensions.clone());
+    config.link_url = link_url;
+    if let Some(target) = target {
+        config.target = target;
+    }
+    NativeSession {
         #[cfg(feature = "account")]
-        account: crate::account::Member::guest(access.clone().into_session()),
-        driver: Some(Driver::new(access.into_config())),
-    })
+        account: crate::account::Member::guest(session_id, &config, extensions.map(str::to_owned).collect()),
+        driver: Some(Driver::new(config)),
+    }
 }
 
 #[wasm_bindgen]
@@ -88,16 +98,15 @@ impl NativeSession {
         };
         match NativeRun::start(driver, begin, limit(log_limit), room(result_limit), stamps, wake) {
             Ok(run) => run.into(),
-            Err(rejected) => object::run_refused("Rejected", &rejected.to_string()),
+            Err(rejected) => object::run_refused("Rejected", &rejected.words()),
         }
     }
 }
 
 /// The request, or the `RunResult` that says what is wrong with it.
 pub(crate) fn request(code: String, language: &str, timeout_s: f64, stdin: bool) -> Result<RunRequest, JsValue> {
-    let language =
-        Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.to_string()))?;
-    let timeout = Duration::try_from_secs_f64(timeout_s).unwrap_or(Duration::MAX); // TypeScript has checked the sign
+    let language = Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.words()))?;
+    let timeout = Duration::from_nanos((timeout_s * 1e9) as u64); // 584 years at most; TypeScript has checked the sign
     Ok(RunRequest { code, language, timeout, stdin })
 }
 

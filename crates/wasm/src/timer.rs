@@ -40,7 +40,7 @@ impl Timer {
         host::clear_timeout(&self.armed.borrow());
         let delay = (deadline - now()).min(Self::LONGEST);
         // Browsers round a delay down; one millisecond more, and it has really come.
-        let milliseconds = delay.as_micros() as f64 / 1e3 + 1.0;
+        let milliseconds = delay.as_secs_f64() * 1e3 + 1.0;
         self.at.set(Some(deadline));
         *self.armed.borrow_mut() = host::set_timeout(self.task.as_ref().unchecked_ref(), milliseconds);
     }

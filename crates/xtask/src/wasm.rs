@@ -128,7 +128,9 @@ fn bind(workspace: &Workspace, name: &str) -> Command {
 fn optimise(workspace: &Workspace, name: &str) -> Command {
     let folder = output(workspace, name);
     let mut command = workspace.command("node", Purpose::Work);
-    command.arg(workspace.path("npm/node_modules/binaryen/bin/wasm-opt")).args(["-Oz", "--converge"]);
+    command.arg(workspace.path("npm/node_modules/binaryen/bin/wasm-opt"));
+    // Flattened first, and its loops made anew: 1 % smaller than without.
+    command.args(["--flatten", "--rereloop", "-Oz", "-Oz", "--converge"]);
     command.args(["--strip-debug", "--strip-producers"]);
     command.arg(folder.join(format!("{name}_bg.wasm"))).arg("-o").arg(folder.join("optimised.wasm"));
     command

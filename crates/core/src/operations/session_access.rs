@@ -6,14 +6,13 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::{SessionData, Tool};
+use super::SessionData;
 use crate::config::BaseUrl;
 use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
 use crate::secret::Secret;
-use crate::session::SessionConfig;
+use crate::wire::DEFAULT_TARGET;
 use crate::wire::object::{self as json, Object};
-use crate::wire::{DEFAULT_TARGET, Extensions};
 
 /// What the holder of an access may do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -166,28 +165,12 @@ impl SessionAccess {
         Value::Object(object).to_string()
     }
 
-    /// How to connect, for a client that does nothing else.
-    #[must_use]
-    pub fn into_config(self) -> SessionConfig {
-        let mut config = SessionConfig::new(self.ws_url, self.token);
-        config.extensions = Extensions::from_names(self.extensions.iter().map(String::as_str));
-        config.target = self.target;
-        config
-    }
-
     /// The session as far as its holder gets to know it.
     #[must_use]
     pub fn into_session(self) -> SessionData {
-        let run_code = Tool { name: "run_code".to_owned(), server: self.target, ..Tool::default() };
-        SessionData {
-            session_id: self.session_id,
-            ws_url: Some(self.ws_url),
-            link_url: self.link_url,
-            token: self.token,
-            tools: vec![run_code],
-            extensions: self.extensions,
-            ..SessionData::default()
-        }
+        let mut session = SessionData::of_guest(self.session_id, self.ws_url, self.token, self.target);
+        (session.link_url, session.extensions) = (self.link_url, self.extensions);
+        session
     }
 }
 
@@ -254,15 +237,10 @@ mod tests {
         assert_eq!(SessionAccess::parse(&access.to_json()), Ok(access.clone()));
         assert_eq!(serde_json::from_str::<Value>(&access.to_json()).unwrap(), granted());
         assert!(!format!("{access:?}").contains("PAGE"));
-        let config = access.clone().into_config();
-        assert_eq!(
-            (config.url.as_str(), config.token.expose(), config.target.as_str()),
-            ("wss://ws", "PAGE", "codespace")
-        );
-        assert_eq!(config.extensions, Extensions { flow: true, ..Extensions::default() });
         let data = access.into_session();
         assert_eq!((data.session_id.as_str(), data.run_code_target()), ("s-1", "codespace"));
         assert_eq!((data.ws_url.as_deref(), data.token.expose()), (Some("wss://ws"), "PAGE"));
+        assert_eq!((data.link_url.as_deref(), data.extensions), (Some("https://link/s-1"), vec!["flow".to_owned()]));
         endure(&grant);
     }
 

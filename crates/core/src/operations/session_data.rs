@@ -45,6 +45,14 @@ pub struct SessionData {
 }
 
 impl SessionData {
+    /// A session as somebody knows it who was let into it: where its WebSocket is, with a token of its own, and who runs
+    /// code. Link and extensions are the caller's to add.
+    #[must_use]
+    pub fn of_guest(session_id: String, ws_url: String, token: Secret, target: String) -> Self {
+        let run_code = Tool { name: "run_code".to_owned(), server: target, ..Tool::default() };
+        Self { session_id, ws_url: Some(ws_url), token, tools: vec![run_code], ..Self::default() }
+    }
+
     /// The `target` of a streamed run: the server of the tool `run_code`, else the one that every image has.
     #[must_use]
     pub fn run_code_target(&self) -> &str {

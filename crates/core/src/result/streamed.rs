@@ -31,14 +31,13 @@ impl Execution {
                 (finish.failed, finish.reason, words)
             }
             Err(end) => {
-                let failure =
-                    RunFailure { name: end.name().to_owned(), value: end.to_string(), traceback: String::new() };
+                let failure = RunFailure { name: end.name().to_owned(), value: end.words(), traceback: String::new() };
                 // What a cancelled program raises is the interrupt itself.
                 if execution.error.is_none() || matches!(end, RunError::Cancelled { .. }) {
                     execution.error = Some(failure);
                 }
                 execution.state_lost = matches!(end, RunError::Cancelled { state_lost: true });
-                (true, Some(end.status()), Some(end.to_string()))
+                (true, Some(end.status()), Some(end.words()))
             }
         };
         execution.conclude(failed, reason, words);

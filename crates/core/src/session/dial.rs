@@ -6,7 +6,7 @@ use super::SessionConfig;
 use crate::io::{Capabilities, LinkId, Loss, OpenRequest, State};
 use crate::rng::Rng;
 use crate::secret::Secret;
-use crate::time::{Instant, Seconds};
+use crate::time::{Instant, seconds};
 
 /// A link's state machine. It knows nothing of runs.
 #[derive(Debug)]
@@ -234,7 +234,7 @@ pub(super) fn open_request(capabilities: Capabilities, config: &SessionConfig) -
     let (headers, protocols) = if capabilities.headers {
         (vec![("X-Access-Token", config.token.clone())], vec![])
     } else {
-        let token = Secret::new(format!("agb.token.{}", config.token.expose()));
+        let token = Secret::new(["agb.token.", config.token.expose()].concat());
         (vec![], vec![Secret::new("agb.v1"), token])
     };
     OpenRequest { url: config.url.clone(), headers, protocols, events: None }
@@ -242,16 +242,16 @@ pub(super) fn open_request(capabilities: Capabilities, config: &SessionConfig) -
 
 /// The wait before this attempt.
 fn grown(attempt: u32, config: &SessionConfig) -> Duration {
-    let grown = config.backoff_first.as_secs_f64() * 1.5_f64.powi(attempt.min(32) as i32);
-    Duration::from_secs_f64(grown.min(config.backoff_most.as_secs_f64()))
+    let grow = |wait: Duration, _| if wait < config.backoff_most { wait + wait / 2 } else { wait };
+    (0..attempt.min(32)).fold(config.backoff_first, grow)
 }
 
 /// Half to one and a half times: clients that lost the same server must not all come back at once.
 fn jittered(wait: Duration, config: &SessionConfig, rng: &mut Rng) -> Duration {
-    let jitter = 0.5 + (rng.next() % 1024) as f64 / 1024.0;
-    Duration::from_secs_f64((wait.as_secs_f64() * jitter).min(config.backoff_most.as_secs_f64()))
+    let jitter = 512 + (rng.next() % 1024) as u32;
+    (wait.min(config.backoff_most) / 1024 * jitter).min(config.backoff_most)
 }
 
 fn within(what: &str, time: Duration) -> String {
-    format!("{what} within {}", Seconds(time))
+    [what, " within ", &seconds(time), " s"].concat()
 }

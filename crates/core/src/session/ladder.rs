@@ -13,11 +13,11 @@ use crate::run::{RunError, RunId, StreamEvent};
 impl Session {
     pub(super) fn can_descend(&self) -> bool {
         let extensions = self.config.extensions;
-        cfg!(feature = "event-streams") && extensions.http && extensions.resume && self.config.link_url.is_some()
+        extensions.http && extensions.resume && self.config.link_url.is_some()
     }
 
     pub(super) fn has_descended(&self) -> bool {
-        cfg!(feature = "event-streams") && self.descended
+        self.descended
     }
 
     /// Leaves the WebSocket, which is lost, for event streams.

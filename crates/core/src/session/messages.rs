@@ -3,7 +3,9 @@
 use super::Session;
 use super::runs::Phase;
 use crate::batch::{Stamp, Stream};
-use crate::io::{Event, Loss};
+#[cfg(feature = "pushes")]
+use crate::io::Event;
+use crate::io::Loss;
 use crate::result::RunStatus;
 use crate::run::{Finish, RunEnd, RunError, RunId, StreamEvent, Violation};
 #[cfg(feature = "text-chunks")]
@@ -28,6 +30,7 @@ impl Session {
             self.envelopes.learn(text, invocation, *stream, origin, *chunk);
         }
         let Some(id) = self.runs.find(&invocation) else {
+            #[cfg(feature = "pushes")]
             if !self.runs.is_departed(&invocation)
                 && let Some(push) = incoming::parse_push(text)
             {

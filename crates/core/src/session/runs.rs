@@ -1,7 +1,5 @@
 //! The runs of a session: which are live, what of them is unread, which have ended.
 
-use std::collections::VecDeque;
-
 use crate::batch::{Stamp, Unread};
 use crate::run::{RunEnd, RunError, RunId, RunRequest};
 use crate::time::Instant;
@@ -85,8 +83,8 @@ impl Run {
 
 /// All runs of a session that are live or not yet read to their end.
 ///
-/// There are few at a time, and both lists are sorted: a search in them is as quick as in a map, and a map of each kind
-/// is 5 KB of WebAssembly.
+/// There are few at a time, and both lists of them are sorted: a search in them is as quick as in a map, and a map of
+/// each kind is 5 KB of WebAssembly. Nor are the queues such, for the same reason.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     /// By id. New ones have the highest and come last.
@@ -94,9 +92,10 @@ pub(super) struct Runs {
     /// By the id on the wire.
     by_invocation: Vec<(String, RunId)>,
     /// The runs that the application is still to be told of.
-    readable: VecDeque<RunId>,
-    /// Ids of runs that ended here before the service said so: what it still says of them is dropped.
-    departed: VecDeque<String>,
+    readable: Vec<RunId>,
+    /// Ids of runs that ended here before the service said so: what it still says of them is no push.
+    #[cfg(feature = "pushes")]
+    departed: Vec<String>,
     unread: usize,
     next: u64,
     /// The earliest deadline, while it is known: looking through all runs for each frame would cost.
@@ -104,6 +103,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
+    #[cfg(feature = "pushes")]
     /// How many ended ids are remembered. A service stops talking about a run soon after it was told to.
     const DEPARTED: usize = 256;
 
@@ -145,6 +145,7 @@ impl Runs {
         self.invocation_at(invocation).ok().map(|at| self.by_invocation[at].1)
     }
 
+    #[cfg(feature = "pushes")]
     /// Whether a run with this id ended here and the service may not know yet.
     pub(super) fn is_departed(&self, invocation: &str) -> bool {
         self.departed.iter().any(|departed| departed == invocation)
@@ -172,7 +173,7 @@ impl Runs {
         self.unread = self.unread + run.unread.bytes() - before;
         if !run.unread.is_empty() && !run.told {
             run.told = true;
-            self.readable.push_back(id);
+            self.readable.push(id);
         }
         Some(value)
     }
@@ -196,17 +197,23 @@ impl Runs {
 
     /// The next run that the application is to be told of.
     pub(super) fn poll_readable(&mut self) -> Option<RunId> {
-        loop {
-            let id = self.readable.pop_front()?;
+        while !self.readable.is_empty() {
+            let id = self.readable.remove(0);
             if self.at(id).is_some() {
                 return Some(id);
             }
         }
+        None
     }
 
+    #[cfg_attr(
+        not(feature = "pushes"),
+        expect(unused_variables, reason = "only pushes are told from what it says still")
+    )]
     /// Ends a live run, once. `known` tells whether the service knows that it is over.
     pub(super) fn end(&mut self, id: RunId, end: RunEnd, known: bool) -> bool {
         let Some(run) = self.get_mut(id).filter(|run| run.is_live()) else { return false };
+        #[cfg(feature = "pushes")]
         let sent = run.phase != Phase::Queued;
         run.phase = Phase::Ended;
         run.deadline = None;
@@ -214,11 +221,12 @@ impl Runs {
         let stamp = if end.is_ok() { run.stamp } else { Stamp { time: None, ..run.stamp } };
         self.earliest = None;
         self.forget_invocation(&invocation);
+        #[cfg(feature = "pushes")]
         if sent && !known {
             if self.departed.len() == Self::DEPARTED {
-                self.departed.pop_front();
+                self.departed.remove(0);
             }
-            self.departed.push_back(invocation);
+            self.departed.push(invocation);
         }
         self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }));
         true

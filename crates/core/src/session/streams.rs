@@ -7,6 +7,7 @@ use crate::io::{EventsRequest, LinkId, OpenRequest};
 use crate::run::RunId;
 use crate::time::Instant;
 use crate::wire::outgoing::Address;
+use crate::words::number;
 
 /// The event streams of the runs that are followed like this.
 #[derive(Debug, Default)]
@@ -24,15 +25,6 @@ pub(super) struct Stream {
 }
 
 impl Streams {
-    /// All of them; none where they are left out, which is how the compiler knows what else it can leave out.
-    fn all(&self) -> &[Stream] {
-        if cfg!(feature = "event-streams") { &self.streams } else { &[] }
-    }
-
-    fn all_mut(&mut self) -> &mut [Stream] {
-        if cfg!(feature = "event-streams") { &mut self.streams } else { &mut [] }
-    }
-
     /// Opens a stream for a run.
     pub(super) fn add(&mut self, run: RunId) {
         let mut dial = Dial::new(Kind::Events);
@@ -41,42 +33,42 @@ impl Streams {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
-        self.all_mut().iter_mut()
+        self.streams.iter_mut()
     }
 
     /// The stream with this link.
     pub(super) fn find(&mut self, link: LinkId) -> Option<&mut Stream> {
-        self.all_mut().iter_mut().find(|stream| stream.dial.is_link(link))
+        self.streams.iter_mut().find(|stream| stream.dial.is_link(link))
     }
 
     /// The open stream of this run.
     pub(super) fn link_of(&self, run: RunId) -> Option<LinkId> {
-        self.all().iter().find(|stream| stream.run == run).and_then(|stream| stream.dial.open_link())
+        self.streams.iter().find(|stream| stream.run == run).and_then(|stream| stream.dial.open_link())
     }
 
     /// A run is over.
     pub(super) fn end(&mut self, run: RunId) {
-        for stream in self.all_mut().iter_mut().filter(|stream| stream.run == run) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.run == run) {
             stream.over = true;
         }
     }
 
     /// Closes the streams of runs that are over and have nothing more to say.
     pub(super) fn poll_close(&mut self, speaks: impl Fn(RunId) -> bool) -> Option<(LinkId, u16)> {
-        for stream in self.all_mut().iter_mut().filter(|stream| stream.over) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.over) {
             if stream.dial.open_link().is_none() || !speaks(stream.run) {
                 stream.dial.close();
             }
         }
-        let close = self.all_mut().iter_mut().find_map(|stream| stream.dial.poll_close());
-        if close.is_none() && !self.all().is_empty() {
+        let close = self.streams.iter_mut().find_map(|stream| stream.dial.poll_close());
+        if close.is_none() && !self.streams.is_empty() {
             self.streams.retain(|stream| !stream.over || stream.dial.open_link().is_some());
         }
         close
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.all().iter().filter_map(|stream| stream.dial.deadline()).min()
+        self.streams.iter().filter_map(|stream| stream.dial.deadline()).min()
     }
 
     /// Whether there is any.
@@ -94,9 +86,12 @@ pub(super) fn open_request(run: &Run, link_url: &str, config: &SessionConfig) ->
         _ => None,
     };
     let say = [link_url, "/runs/", &run.invocation].concat();
-    let window = if config.extensions.flow { format!("&window={}", config.window) } else { String::new() };
+    let mut url = [&say, "/events?afterSeq=", &number(run.seq)].concat();
+    if config.extensions.flow {
+        url += &["&window=", &number(config.window as u64)].concat();
+    }
     OpenRequest {
-        url: format!("{say}/events?afterSeq={}{window}", run.seq),
+        url,
         headers: vec![("X-Access-Token", config.token.clone())],
         protocols: vec![],
         events: Some(EventsRequest { say, first }),

@@ -2,7 +2,6 @@
 
 mod bench;
 mod held;
-#[cfg(feature = "event-streams")]
 mod ladder;
 mod peer;
 mod script;

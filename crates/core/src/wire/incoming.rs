@@ -236,8 +236,7 @@ fn string(object: &Object<'_>, name: &str) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    let end = text.char_indices().nth(100).map_or(text.len(), |(at, _)| at);
-    text[..end].to_owned()
+    text[..text.floor_char_boundary(100)].to_owned()
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// What is before and behind the first byte like this, which is an ASCII one. (`split_once` brings 1 KB of searchers.)
-fn split_at(text: &str, here: fn(u8) -> bool) -> Option<(&str, &str)> {
+pub(crate) fn split_at(text: &str, here: fn(u8) -> bool) -> Option<(&str, &str)> {
     let at = text.bytes().position(here)?;
     Some((&text[..at], &text[at + 1..]))
 }

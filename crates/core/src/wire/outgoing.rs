@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::text::push_json_str;
 use super::{Extensions, SDK};
 use crate::run::RunRequest;
-use crate::time::write_seconds;
+use crate::time::seconds;
 
 /// The heartbeat of a client that cannot send ping frames. It has no answer.
 pub const PING: &str = r#"{"type":"ping"}"#;
@@ -38,9 +38,6 @@ impl Address<'_> {
         }
         if extensions.flow {
             params.number("window", window as u64);
-        }
-        if extensions.stdin && run.stdin {
-            params.value("stdin", "true");
         }
         self.say("run_code", Some("stream"), Some(params))
     }
@@ -121,8 +118,7 @@ impl Fields {
 
     /// Whole seconds are written as an integer, as the published clients write them.
     fn seconds(&mut self, name: &str, duration: Duration) {
-        self.name(name);
-        let _ = write_seconds(duration, &mut self.0); // a string takes everything
+        self.value(name, &seconds(duration));
     }
 
     /// `json` is JSON text.

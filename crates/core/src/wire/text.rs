@@ -1,5 +1,6 @@
 //! JSON strings, read without a copy and written without a detour.
 
+#[cfg(feature = "text-chunks")]
 use memchr::memchr2;
 
 /// The inside of a JSON string as it stood on the wire, escapes and all.
@@ -97,10 +98,14 @@ fn unescape<'a>(text: &'a str, out: &mut String) -> Result<&'a str, BadEscape> {
 
 fn hex4(text: &str) -> Result<(u32, &str), BadEscape> {
     let (digits, rest) = text.split_at_checked(4).ok_or(BadEscape)?;
-    if !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(BadEscape); // from_str_radix would take a sign
-    }
-    u32::from_str_radix(digits, 16).map(|unit| (unit, rest)).map_err(|_| BadEscape)
+    let unit = digits.bytes().try_fold(0, |unit, byte| Some(unit << 4 | char::from(byte).to_digit(16)?));
+    unit.map(|unit| (unit, rest)).ok_or(BadEscape)
+}
+
+/// Without chunks there is little to search.
+#[cfg(not(feature = "text-chunks"))]
+fn memchr2(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|byte| *byte == one || *byte == other)
 }
 
 /// Appends `text` as a JSON string, quotes included.

@@ -11,8 +11,8 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use super::answer;
+use super::host;
 use super::http::Http;
-use crate::host;
 use crate::session::NativeSession;
 
 /// `NativeClient` of `binding.ts`. A page has no environment and no files: all comes from code or is the default.

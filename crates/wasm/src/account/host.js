@@ -77,3 +77,6 @@ export const sessionDetails = (sessionId, resourceUrl, appId, authCode, connecti
   resourceType: resourceType ?? null,
   ticket: ticket ?? null,
 });
+
+/** An `Error` with a `code`, for what a constructor throws. */
+export const codedError = (code, message) => Object.assign(new Error(message), { code });

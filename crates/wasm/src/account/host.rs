@@ -31,6 +31,8 @@ unsafe extern "C" {
     pub(crate) safe fn reason(this: &Exchanged) -> String;
     pub(crate) safe fn pause(milliseconds: f64) -> Promise;
 
+    #[wasm_bindgen(js_name = codedError)]
+    pub(crate) safe fn coded_error(code: &str, message: &str) -> JsValue;
     pub(crate) safe fn answer(
         request_id: &str,
         success: bool,

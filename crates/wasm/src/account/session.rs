@@ -31,7 +31,10 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn guest(data: SessionData) -> Self {
+    pub(crate) fn guest(session_id: String, config: &SessionConfig, extensions: Vec<String>) -> Self {
+        let SessionConfig { url, token, target, .. } = config;
+        let mut data = SessionData::of_guest(session_id, url.clone(), token.clone(), target.clone());
+        (data.link_url, data.extensions) = (config.link_url.clone(), extensions);
         Self { http: Rc::new(Http::without_key()), is_guest: true, data }
     }
 }
@@ -65,6 +68,7 @@ fn drive(data: &SessionData) -> Option<Rc<Driver>> {
     let mut config = SessionConfig::new(data.ws_url.as_deref()?, data.token.clone());
     data.run_code_target().clone_into(&mut config.target);
     config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
+    config.link_url.clone_from(&data.link_url);
     Some(Driver::new(config))
 }
 

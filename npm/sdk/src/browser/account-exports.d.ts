@@ -1,13 +1,13 @@
 /** What `wasm-bindgen` makes of `crates/wasm` with the feature `account`; the build puts it in place of `#account`. */
 
-import { NativeSession as StreamingSession } from "#wasm";
+import { type attach as attachStreaming, NativeSession as StreamingSession } from "#wasm";
 import type { Answer, ListPage, RunResult, SessionDetails, ToolDescription, ToolResult } from "../binding.js";
 
-export { default, NativeRun, setLogger } from "#wasm";
+export { finalize, imports, NativeRun, setLogger } from "#wasm";
 
 type Absent = null | undefined;
 
-export function attach(access: string): NativeSession;
+export function attach(...access: Parameters<typeof attachStreaming>): NativeSession;
 
 export class Client {
   constructor(apiKey: string | Absent, endpoint: string | Absent, timeoutMs: number | Absent);

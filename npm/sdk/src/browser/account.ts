@@ -25,7 +25,7 @@ import type {
 } from "../binding.js";
 import { BrowserRun, finds, starts } from "./run.js";
 
-export { attach, default, setLogger } from "#account";
+export { attach, finalize, imports, setLogger } from "#account";
 
 /** An account at an endpoint. */
 export class AccountClient implements NativeClient {

@@ -26,6 +26,7 @@ import type {
 import { brokenRun } from "../execution-result.js";
 import type { InitializeOptions } from "../initialize.js";
 import { log } from "../log.js";
+import type { SessionAccess } from "../session.js";
 import { VERSION } from "../version.js";
 import { BrowserRun, finds, starts } from "./run.js";
 import { type AccountWasm, builds, type Wasm } from "./wasm.js";
@@ -106,17 +107,16 @@ class GuestSession implements NativeSession {
   readonly resourceUrl = null;
   readonly appInstanceId = null;
   readonly resourceId = null;
-  readonly #access: string;
+  readonly #access: SessionAccess;
   #session: StreamingSession | Promise<StreamingSession>;
   #full: Promise<NativeSession> | null = null;
 
   constructor(access: string) {
-    const { sessionId, extensions } = JSON.parse(access) as { sessionId: string; extensions?: string[] };
-    this.sessionId = sessionId;
-    this.extensions = extensions ?? [];
-    this.#access = access;
+    this.#access = JSON.parse(access) as SessionAccess;
+    this.sessionId = this.#access.sessionId;
+    this.extensions = this.#access.extensions ?? [];
     const wasm = session.loaded ?? account.loaded;
-    this.#session = wasm?.attach(access) ?? session.load().then(({ attach }) => (this.#session = attach(access)));
+    this.#session = wasm === null ? session.load().then((loaded) => (this.#session = this.#enter(loaded))) : this.#enter(wasm);
     if (this.#session instanceof Promise) {
       this.#session.catch(() => {}); // the first run says why
     }
@@ -162,8 +162,13 @@ class GuestSession implements NativeSession {
   }
 
   #all(): Promise<NativeSession> {
-    this.#full ??= account.load().then(({ AccountSession, attach }) => new AccountSession(attach(this.#access)));
+    this.#full ??= account.load().then((loaded) => new loaded.AccountSession(this.#enter(loaded)));
     return this.#full;
+  }
+
+  #enter<S>({ attach }: { attach(...access: Parameters<Wasm["attach"]>): S }): S {
+    const { sessionId, wsUrl, linkUrl, token, target } = this.#access;
+    return attach(sessionId, wsUrl, linkUrl, token, this.extensions.join(" "), target);
   }
 }
 

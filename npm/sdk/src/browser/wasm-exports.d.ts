@@ -4,11 +4,19 @@ import type { Batch, RunResult } from "../binding.js";
 
 type Absent = null | undefined;
 
-export default function init(options?: {
-  module_or_path: string | URL | Request | Response | BufferSource | WebAssembly.Module;
-}): Promise<unknown>;
+/** What the module imports. */
+export function imports(): WebAssembly.Imports;
+/** To be called with the instance, once. */
+export function finalize(instance: WebAssembly.Instance): void;
 export function setLogger(level: number, sink: (level: "debug" | "trace", target: string, message: string) => void): void;
-export function attach(access: string): NativeSession;
+export function attach(
+  sessionId: string,
+  wsUrl: string,
+  linkUrl: string | Absent,
+  token: string,
+  extensions: string,
+  target: string | Absent,
+): NativeSession;
 
 export class NativeSession {
   stream(

@@ -7,7 +7,7 @@
  * @module
  */
 
-import startSession, { attach, setLogger } from "#wasm";
+import { attach, finalize, imports, setLogger } from "#wasm";
 import { NativeAddonError } from "../errors.js";
 import type { InitializeOptions } from "../initialize.js";
 
@@ -15,29 +15,27 @@ import type { InitializeOptions } from "../initialize.js";
 export interface Wasm {
   readonly attach: typeof attach;
   readonly setLogger: typeof setLogger;
+  readonly imports: typeof imports;
+  readonly finalize: typeof finalize;
 }
 /** What the larger one exports. */
 export type AccountWasm = typeof import("./account.js");
 
-/** Where a build comes from. That it is one of these is for whoever loads it to say. */
-type Source = NonNullable<Parameters<typeof startSession>[0]>["module_or_path"] | undefined;
-
 /** One build: there, on its way, or not asked for yet. */
 export class Build<W extends Wasm> {
   readonly #file: string;
-  readonly #start: (source: Source) => Promise<W>;
+  readonly #url: () => URL;
+  readonly #glue: () => W | Promise<W>;
   readonly #onLoad: (wasm: Wasm) => void;
   #loading: Promise<W> | null = null;
   /** Its exports, once they are there. */
   loaded: W | null = null;
 
-  constructor(
-    file: string,
-    start: (source: Source) => Promise<W>,
-    onLoad: (wasm: Wasm) => void,
-  ) {
+  /** The file is beside the script; `url` is written where a bundler sees it. */
+  constructor(file: string, url: () => URL, glue: () => W | Promise<W>, onLoad: (wasm: Wasm) => void) {
     this.#file = file;
-    this.#start = start;
+    this.#url = url;
+    this.#glue = glue;
     this.#onLoad = onLoad;
   }
 
@@ -56,7 +54,9 @@ export class Build<W extends Wasm> {
 
   async #load(source: InitializeOptions["wasm"]): Promise<W> {
     try {
-      this.loaded = await this.#start((await source) as Source);
+      const glue = await this.#glue();
+      glue.finalize(await instantiate((await source) ?? this.#url(), glue.imports()));
+      this.loaded = glue;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new NativeAddonError(
@@ -71,24 +71,37 @@ export class Build<W extends Wasm> {
   }
 }
 
+/** A module from whatever names or holds it. What is none of these is for the browser to say. */
+async function instantiate(source: unknown, imports: WebAssembly.Imports): Promise<WebAssembly.Instance> {
+  const response = typeof source === "string" || source instanceof URL || source instanceof Request ? await fetch(source) : source;
+  if (!(response instanceof Response)) {
+    const made: unknown = await WebAssembly.instantiate(response as BufferSource, imports);
+    return made instanceof WebAssembly.Instance ? made : (made as WebAssembly.WebAssemblyInstantiatedSource).instance;
+  }
+  if (!response.ok) {
+    throw new Error(`HTTP status ${response.status} for ${response.url}`);
+  }
+  // A server that does not know the file type must not be trouble; compiling while it comes is for those that do.
+  const streams = response.headers.get("content-type") === "application/wasm";
+  const { instance } = streams
+    ? await WebAssembly.instantiateStreaming(response, imports)
+    : await WebAssembly.instantiate(await response.arrayBuffer(), imports);
+  return instance;
+}
+
 /** The two builds; `onLoad` is called with each as it arrives. */
 export function builds(onLoad: (wasm: Wasm) => void): { session: Build<Wasm>; account: Build<AccountWasm> } {
   return {
     session: new Build(
       "agb_bg.wasm",
-      async (source) => {
-        await startSession(source === undefined ? source : { module_or_path: source });
-        return { attach, setLogger };
-      },
+      () => new URL("agb_bg.wasm", import.meta.url),
+      () => ({ attach, finalize, imports, setLogger }),
       onLoad,
     ),
     account: new Build(
       "agb_account_bg.wasm",
-      async (source) => {
-        const account = await import("./account.js");
-        await account.default(source === undefined ? source : { module_or_path: source });
-        return account;
-      },
+      () => new URL("agb_account_bg.wasm", import.meta.url),
+      () => import("./account.js"),
       onLoad,
     ),
   };

@@ -548,6 +548,7 @@ fn failures_that_the_service_reports_end_the_run() {
     }
 }
 
+#[cfg(feature = "pushes")]
 #[test]
 fn what_belongs_to_no_run_is_a_push() {
     let mut bench = Bench::new(NONE);

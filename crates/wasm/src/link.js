@@ -1,0 +1,118 @@
+// The two kinds of links to the service, a WebSocket and a run's event stream, as one kind of object.
+
+/** What `hear(kind, data, code)` says; link.rs has the same. */
+const [OPENED, FRAME, ALIVE, CLOSED, BROKEN, REFUSED] = [0, 1, 2, 3, 4, 5];
+
+/** The longest event of a stream, in UTF-16 units: what a run may have unread. */
+const LONGEST_EVENT = 64 << 20;
+/** How long a call that says something may take, milliseconds; it is a short one, and the core has no timer for it. */
+const SAY_TIMEOUT = 10_000;
+
+/** A `WebSocket`. `hear` is never called before this has returned. */
+export function openSocket(url, protocols, hear) {
+  let socket = null;
+  try {
+    socket = new WebSocket(url, protocols);
+  } catch (error) {
+    // Not its message: that might hold the token, which is one of the sub-protocols.
+    queueMicrotask(() => hear(BROKEN, `the browser refuses to open the WebSocket: ${error.name}`));
+    return { send: () => 0, backlog: () => 0, close() { hear = () => {}; } };
+  }
+  socket.onopen = () => hear(OPENED);
+  socket.onmessage = ({ data }) => hear(FRAME, data);
+  socket.onclose = ({ code, reason }) => hear(CLOSED, reason, code);
+  const backlog = () => socket.bufferedAmount;
+  return {
+    send(text) {
+      socket.send(text); // one that is not open any more takes nothing, and will say so
+      return backlog();
+    },
+    backlog,
+    close(code) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close(code);
+    },
+  };
+}
+
+/**
+ * A run's event stream, as `EventsRequest` of the core has it: says `first`, if there is something, reads `url`, and says
+ * at `say` what is sent, one thing after the other. A browser does not tell whether a call that failed reached anybody.
+ */
+export function openEvents(url, token, say, first, hear) {
+  const reading = new AbortController();
+  const call = async (target, body, signal) => {
+    let response;
+    try {
+      response = await fetch(target, {
+        method: body === undefined ? "GET" : "POST",
+        headers: { "x-access-token": token, "content-type": "application/json" },
+        body,
+        signal,
+        cache: "no-store",
+        credentials: "omit",
+        redirect: "manual",
+      });
+    } catch (error) {
+      throw [BROKEN, `the browser says: ${error.message}`];
+    }
+    if (response.status !== 200) {
+      throw [REFUSED, "", response.status];
+    }
+    return response;
+  };
+  const tell = async (words) => {
+    const abort = new AbortController();
+    const timer = setTimeout(() => abort.abort(), SAY_TIMEOUT);
+    await call(say, words, abort.signal).finally(() => clearTimeout(timer));
+  };
+  const lose = (loss) => hear(...(Array.isArray(loss) ? loss : [BROKEN, `the event stream broke: ${loss.message}`]));
+  const read = async () => {
+    if (first !== undefined) {
+      await tell(first);
+      hear(ALIVE);
+    }
+    const response = await call(url, undefined, reading.signal);
+    hear(OPENED);
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let rest = "";
+    let data = [];
+    for (let part; !(part = await reader.read()).done; ) {
+      const lines = part.value.split("\n");
+      lines[0] = rest + lines[0];
+      rest = lines.pop();
+      for (const line of lines.map((line) => line.replace(/\r$/, ""))) {
+        if (line === "" && data.length > 0) {
+          hear(FRAME, data.join("\n"));
+          data = [];
+        } else if (line.startsWith(":")) {
+          hear(ALIVE);
+        } else if (line.startsWith("data:")) {
+          data.push(line.slice(5).replace(/^ /, ""));
+        }
+      }
+      if (rest.length > LONGEST_EVENT) {
+        throw [BROKEN, "an event of the service is too large"];
+      }
+    }
+    throw [BROKEN, "the event stream ended"];
+  };
+  read().catch(lose);
+  let said = Promise.resolve();
+  return {
+    send(words) {
+      said = said.then(() => tell(words)).catch((loss) => {
+        // A refusal is of this alone: the run may be over.
+        if (loss[0] !== REFUSED || loss[2] >= 500) {
+          lose(loss);
+        }
+      });
+      return 0;
+    },
+    backlog: () => 0,
+    close() {
+      hear = () => {}; // what was to be said is said
+      reading.abort();
+    },
+  };
+}
