@@ -76,8 +76,8 @@ describe("a page whose network lets no WebSocket through", () => {
   it("has its output live and whole over event streams, and its input and its cancel arrive", async () => {
     const page = await stage.page();
     const code = "import time\nfor i in range(3):\n    print(i, flush=True)\n    time.sleep(1)\nprint(input('name? '))\ntime.sleep(60)";
-    const seen = await page.evaluate(async ([access, code]) => {
-      const run = agb.Session.attach(access as never).code.stream(code as string, "python");
+    const seen = await page.evaluate(async ({ access, code }) => {
+      const run = agb.Session.attach(access as never).code.stream(code, "python");
       const chunks: Array<{ at: number; text: string }> = [];
       let prompt = "";
       for await (const event of run) {
@@ -93,7 +93,7 @@ describe("a page whose network lets no WebSocket through", () => {
       }
       const { status, errorMessage } = await run.result;
       return { chunks, prompt, status, errorMessage };
-    }, [await behind(), code] as never);
+    }, { access: await behind(), code });
     assert.equal(seen.status, "cancelled", seen.errorMessage);
     assert.match(seen.chunks.map(({ text }) => text).join(""), /^0\n1\n2\n(name\? )?é\n/);
     const numbers = seen.chunks.filter(({ text }) => /^[0-2]\n$/.test(text));
@@ -106,15 +106,15 @@ describe("a page whose network lets no WebSocket through", () => {
     const page = await stage.page();
     const first = proxy.streams.length;
     const code = "import time\nfor i in range(300):\n    print(i, 'x' * 1000, flush=True)\n    time.sleep(0.01)";
-    const running = page.evaluate(async ([access, code]) => {
+    const running = page.evaluate(async ({ access, code }) => {
       const onError: unknown[] = [];
       const onStdout = (): void => document.body.append(".");
-      const result = await agb.Session.attach(access as never).code.run(code as string, "python", 60, {
+      const result = await agb.Session.attach(access as never).code.run(code, "python", 60, {
         onStdout,
         onError: (error) => onError.push(error.code),
       });
       return { text: result.logs.stdout.join(""), success: result.success, interruptions: result.interruptions, onError, said: result.errorMessage };
-    }, [await behind(), code] as never);
+    }, { access: await behind(), code });
     for (const dots of [20, 100, 180]) {
       await page.waitForFunction((dots) => (document.body.textContent?.length ?? 0) > dots, dots);
       proxy.streams.at(-1)!.destroy();
@@ -129,17 +129,57 @@ describe("a page whose network lets no WebSocket through", () => {
   it("holds the program back while its callback is slow", async () => {
     const page = await stage.page();
     const code = "import time\nbegan = time.time()\nprint('x' * 12_000_000)\nprint('took', time.time() - began)";
-    const { took, size } = await page.evaluate(async ([access, code]) => {
+    const { took, size } = await page.evaluate(async ({ access, code }) => {
       let slept = false;
       const onStdout = (): unknown => {
         const first = !slept;
         slept = true;
         return first ? new Promise((done) => setTimeout(done, 3_000)) : undefined;
       };
-      const result = await agb.Session.attach(access as never).code.run(code as string, "python", 60, { onStdout });
+      const result = await agb.Session.attach(access as never).code.run(code, "python", 60, { onStdout });
       const text = result.logs.stdout.join("");
       return { took: Number(text.split("took ")[1]), size: text.length, truncated: result.truncated };
-    }, [await behind(), code] as never);
+    }, { access: await behind(), code });
     assert(size > 12_000_000 && took > 2, `the program took ${took} s for ${size}`);
+  });
+});
+
+describe("a page that neither a WebSocket nor an event stream gets through for", () => {
+  before(async () => {
+    proxy = new Proxy(stage.server.endpoint);
+    proxy.refuses = (path) => path.includes("/runs/");
+    address = await proxy.open();
+  });
+  after(() => proxy.close());
+
+  const code = "print('from afar')\n6 * 7";
+
+  it("has its output by a plain call, which loads the larger build, and is told", async () => {
+    const page = await stage.page();
+    const seen = await page.evaluate(async ({ access, code }) => {
+      const heard: string[] = [];
+      const result = await agb.Session.attach(access as never).code.run(code, "python", 60, {
+        onStdout: (chunk) => heard.push(chunk),
+        onResult: ({ text }) => heard.push(String(text)),
+        onError: (error) => heard.push(String(error.code)),
+      });
+      const files = performance.getEntriesByType("resource").map(({ name }) => name);
+      return { heard, success: result.success, said: result.errorMessage, logs: result.logs.stdout.join(""), larger: files.some((name) => name.includes("account")) };
+    }, { access: await behind(), code });
+    assert.deepEqual(seen, { heard: ["NO_STREAMING", "from afar\n", "42"], success: true, said: "", logs: "from afar\n", larger: true });
+    assert.equal(proxy.calls.filter((call) => call.startsWith("POST") && !call.includes("/runs/")).length, 1, proxy.calls.join("\n"));
+  });
+
+  it("ends a run that takes input, which no call can carry, without running it", async () => {
+    const page = await stage.page();
+    const calls = proxy.calls.length;
+    const seen = await page.evaluate(async ({ access, code }) => {
+      const run = agb.Session.attach(access as never).code.stream(code, "python");
+      const { status, errorMessage } = await run.result;
+      return { status, errorMessage };
+    }, { access: await behind(), code });
+    assert.equal(seen.status, "failed");
+    assert.match(seen.errorMessage, /HTTP status 403; the code was not run/);
+    assert(proxy.calls.slice(calls).every((call) => call.includes("/runs/")), proxy.calls.join("\n"));
   });
 });

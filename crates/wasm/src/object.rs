@@ -1,7 +1,7 @@
 //! What a run comes to, as the objects of `binding.ts`.
 
 use agb_core::Stamp;
-use agb_core::result::{Execution, KilledBy, RichResult, RunFailure};
+use agb_core::result::{Execution, KilledBy, RichResult, RunFailure, RunStatus};
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
@@ -53,10 +53,16 @@ pub(crate) fn run_result(
 
 /// The `RunResult` of a run that was never sent.
 pub(crate) fn run_refused(name: &str, message: &str) -> JsValue {
+    run_failed(name, message, RunStatus::Failed)
+}
+
+/// The `RunResult` of a run of which nothing came.
+pub(crate) fn run_failed(name: &str, message: &str, status: RunStatus) -> JsValue {
     let error = Some(RunFailure { name: name.to_owned(), value: message.to_owned(), traceback: String::new() });
     let mut execution = Execution::default();
     execution.error_message = message.to_owned();
     execution.error = error;
+    execution.status = status;
     run_result(&execution, Vec::new(), &Array::new(), Vec::new(), Stamp::default())
 }
 

@@ -5,7 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use agb_core::result::{Execution, ResultRoom};
-use agb_core::{Batch, Instant, Mark, Rejected, RemoteError, RunEnd, RunId, Session, Stamp, Stream, StreamEvent};
+use agb_core::{
+    Batch, Instant, Loss, Mark, Rejected, RemoteError, RunEnd, RunError, RunId, Session, Stamp, Stream, StreamEvent,
+};
 use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -94,6 +96,18 @@ impl NativeRun {
             self.id.set(None);
         }
         self.story.borrow_mut().tell(batch)
+    }
+
+    /// After the end: why no stream of it got through, if nothing of it was sent. A plain call may be made in its place,
+    /// unless it was the service itself that said no.
+    #[wasm_bindgen(getter)]
+    #[must_use]
+    pub fn unsent(&self) -> Option<String> {
+        match &self.story.borrow().end {
+            Some(Err(RunError::Unreachable(Loss::Closed { code: 4000.., .. }))) => None,
+            Some(Err(RunError::Unreachable(loss))) => Some(StreamEvent::unstreamed_words(loss)),
+            _ => None,
+        }
     }
 
     /// Stops the program where the service can, and ends the run.

@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use agb_core::error::{ApiError, TransportError};
 use agb_core::http::Operation;
 use agb_core::operations::{
     AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime, RunCode,
     SessionData, SetLabels, ToolRoute,
 };
+use agb_core::result::RunStatus;
 use agb_core::{Extensions, Secret, SessionConfig};
 use js_sys::Promise;
 use serde_json::Value;
@@ -226,7 +228,15 @@ impl NativeSession {
             reader(operation, move |execution| answer::run_result_at_once(execution, limit, room)),
             |outcome| match outcome {
                 Ok(answered) => answered.value,
-                Err(error) => object::run_refused(error.code(), &error.to_string()),
+                Err(error) => {
+                    let status = match &error {
+                        ApiError::Transport(TransportError::TimedOut { .. }) => RunStatus::Timeout,
+                        // A browser does not tell an unanswered call from one that reached nobody.
+                        ApiError::Transport(TransportError::Interrupted { .. }) => RunStatus::Interrupted,
+                        _ => RunStatus::Failed,
+                    };
+                    object::run_failed(error.code(), &error.to_string(), status)
+                }
             },
         )
     }

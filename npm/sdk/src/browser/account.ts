@@ -23,7 +23,8 @@ import type {
   ToolDescription,
   ToolResult,
 } from "../binding.js";
-import { BrowserRun, finds, starts } from "./run.js";
+import { PlainRun } from "./plain.js";
+import { BrowserRun, type Fallback, finds, starts, takesInput } from "./run.js";
 
 export { attach, finalize, imports, setLogger } from "#account";
 
@@ -123,7 +124,13 @@ export class AccountSession implements NativeSession {
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
-    return new BrowserRun(this.#session, starts(request), wake);
+    const fallback: Fallback = async (why, wakeUp) => this.callPlainly(request, why, wakeUp);
+    return new BrowserRun(this.#session, starts(request), wake, takesInput(this, request) ? null : fallback);
+  }
+
+  /** Makes a run by a plain call, of which nothing was sent. */
+  callPlainly(request: RunRequest, why: string, wake: () => void): NativeRun {
+    return new PlainRun(this.run(request), why, request.stamps, wake);
   }
 
   attach(request: AttachRequest, wake: () => void): NativeRun {

@@ -28,7 +28,8 @@ import type { InitializeOptions } from "../initialize.js";
 import { log } from "../log.js";
 import type { SessionAccess } from "../session.js";
 import { VERSION } from "../version.js";
-import { BrowserRun, finds, starts } from "./run.js";
+import { BrowserRun, type Fallback, finds, starts, takesInput } from "./run.js";
+import type { AccountSession } from "./account.js";
 import { type AccountWasm, builds, type Wasm } from "./wasm.js";
 
 const LEVELS: readonly NativeLogLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -109,7 +110,7 @@ class GuestSession implements NativeSession {
   readonly resourceId = null;
   readonly #access: SessionAccess;
   #session: StreamingSession | Promise<StreamingSession>;
-  #full: Promise<NativeSession> | null = null;
+  #full: Promise<AccountSession> | null = null;
 
   constructor(access: string) {
     this.#access = JSON.parse(access) as SessionAccess;
@@ -154,14 +155,15 @@ class GuestSession implements NativeSession {
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
-    return new BrowserRun(this.#session, starts(request), wake);
+    const fallback: Fallback = async (why, wakeUp) => (await this.#all()).callPlainly(request, why, wakeUp);
+    return new BrowserRun(this.#session, starts(request), wake, takesInput(this, request) ? null : fallback);
   }
 
   attach(request: AttachRequest, wake: () => void): NativeRun {
     return new BrowserRun(this.#session, finds(request), wake);
   }
 
-  #all(): Promise<NativeSession> {
+  #all(): Promise<AccountSession> {
     this.#full ??= account.load().then((loaded) => new loaded.AccountSession(this.#enter(loaded)));
     return this.#full;
   }

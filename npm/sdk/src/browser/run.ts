@@ -15,6 +15,14 @@ export function finds({ id, afterSeq, logLimit, resultLimit, stamps }: AttachReq
   return (session, wake) => session.attachRun(id, afterSeq, logLimit, resultLimit, stamps, wake);
 }
 
+/** Makes a run by a plain call, since it cannot be streamed for the reason `why`. */
+export type Fallback = (why: string, wake: () => void) => Promise<NativeRun>;
+
+/** Whether a run may be given input, which a plain call cannot carry. */
+export function takesInput(session: { readonly extensions: readonly string[] }, { stdin }: RunRequest): boolean {
+  return stdin && session.extensions.includes("stdin");
+}
+
 /** A run of the WebAssembly, one that waits for it, or one that was never sent. */
 export class BrowserRun implements NativeRun {
   #run: WasmRun | null = null;
@@ -24,21 +32,26 @@ export class BrowserRun implements NativeRun {
   #isCancelled = false;
   /** Input from before there was a run; `null` is its end. */
   #input: Array<string | null> = [];
+  readonly #wake: () => void;
+  #fallback: Fallback | null;
+  /** The run as a plain call. */
+  #plain: NativeRun | null = null;
 
-  constructor(session: StreamingSession | Promise<StreamingSession>, begin: Begin, wake: () => void) {
+  constructor(
+    session: StreamingSession | Promise<StreamingSession>,
+    begin: Begin,
+    wake: () => void,
+    fallback: Fallback | null = null,
+  ) {
+    this.#wake = wake;
+    this.#fallback = fallback;
     if (session instanceof Promise) {
-      session.then(
-        (ready) => {
-          this.#start(ready, begin, wake);
-          wake();
-        },
-        (error: unknown) => {
-          this.#refused = failedRun("NativeAddonError", error instanceof Error ? error.message : String(error));
-          wake();
-        },
-      );
+      session.then((ready) => {
+        this.#start(ready, begin);
+        wake();
+      }, this.#refuse);
     } else {
-      this.#start(session, begin, wake);
+      this.#start(session, begin);
     }
   }
 
@@ -47,8 +60,13 @@ export class BrowserRun implements NativeRun {
   }
 
   take(): Batch | null {
+    if (this.#plain !== null) {
+      return this.#plain.take();
+    }
     if (this.#refused === null || this.#hasEnded) {
-      return this.#run?.take() ?? null;
+      const batch = this.#run?.take() ?? null;
+      const why = batch?.ended === true && batch.marks.length === 0 ? this.#run?.unsent : undefined;
+      return why !== undefined && this.#callPlainly(why) ? null : batch;
     }
     this.#hasEnded = true;
     return { text: "", marks: new Uint32Array(0), stamps: null, events: null, ended: true };
@@ -57,6 +75,7 @@ export class BrowserRun implements NativeRun {
   cancel(): void {
     this.#isCancelled = true;
     this.#run?.cancel();
+    this.#plain?.cancel();
   }
 
   write(text: string): void {
@@ -68,7 +87,7 @@ export class BrowserRun implements NativeRun {
   }
 
   result(): RunResult | null {
-    return this.#refused ?? this.#run?.result() ?? null;
+    return this.#refused ?? (this.#plain ?? this.#run)?.result() ?? null;
   }
 
   #give(text: string | null): void {
@@ -79,22 +98,45 @@ export class BrowserRun implements NativeRun {
     }
   }
 
-  #start(session: StreamingSession, begin: Begin, wake: () => void): void {
+  #start(session: StreamingSession, begin: Begin): void {
     if (this.#isCancelled) {
       this.#refused = failedRun("Cancelled", "cancelled before it began; the code was not run");
       return;
     }
-    const started = begin(session, wake);
+    const started = begin(session, this.#wake);
     if ("take" in started) {
       this.#run = started;
       this.#input.forEach((text) => started.write(text));
-    } else {
+    } else if (started.error?.name !== "NoStreaming" || !this.#callPlainly(started.errorMessage)) {
       this.#refused = started;
     }
   }
+
+  readonly #refuse = (error: unknown): void => {
+    this.#refused = failedRun("NativeAddonError", error instanceof Error ? error.message : String(error));
+    this.#wake();
+  };
+
+  /** Once, and only where nothing was sent. Returns whether it will be. */
+  #callPlainly(why: string): boolean {
+    const fallback = this.#fallback;
+    this.#fallback = null;
+    if (fallback === null || this.#isCancelled) {
+      return false;
+    }
+    fallback(why, this.#wake).then((plain) => {
+      this.#plain = plain;
+      if (this.#isCancelled) {
+        plain.cancel();
+      }
+      this.#wake();
+    }, this.#refuse);
+    return true;
+  }
 }
 
-function failedRun(name: string, value: string): RunResult {
+/** @internal */
+export function failedRun(name: string, value: string): RunResult {
   const status = name === "Cancelled" ? "cancelled" : "failed";
   return { ...brokenRun(value), status, error: { name, value, traceback: "" }, errorMessage: value };
 }

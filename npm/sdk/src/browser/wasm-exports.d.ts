@@ -41,6 +41,8 @@ export class NativeSession {
 
 export class NativeRun {
   readonly id: string;
+  /** After the end: why no stream of it got through, if nothing of it was sent. */
+  readonly unsent: string | undefined;
   take(): Batch | null;
   cancel(): void;
   write(text: string | Absent): void;
