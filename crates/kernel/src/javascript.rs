@@ -14,6 +14,8 @@ pub(crate) const SOURCES: &str = concat!(
     include_str!("javascript/watcher.cjs"),
     "\0timers\0",
     include_str!("javascript/timers.cjs"),
+    "\0children\0",
+    include_str!("javascript/children.cjs"),
     "\0input\0",
     include_str!("javascript/input.cjs"),
     "\0output\0",

@@ -15,7 +15,7 @@ const vm = require("vm");
 const { send } = part("control");
 const { stdin } = part("input");
 const timers = part("timers");
-const { done, guarded, isTerminated, pause, session, started, waitWhileTerminating, watcher } = part("watcher");
+const { done, end, guarded, isTerminated, session, started, waitWhileTerminating, watcher } = part("watcher");
 
 /** The cell that runs. */
 let cell = null;
@@ -171,8 +171,7 @@ process.exit = function exit(code = process.exitCode ?? 0) {
   if (!cell) process.reallyExit(Number(code));
   process.exitCode = undefined;
   cell.exit = Number(code);
-  watcher.postMessage(cell.count);
-  for (;;) pause(); // until this thread is terminated
+  end(cell.count);
 };
 
 module.exports = { start, warm };

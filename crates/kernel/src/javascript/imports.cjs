@@ -195,7 +195,10 @@ if (shared.length && nodeModule.register) {
 /** `import()` for cells: relative to the working directory. */
 const resolve = (specifier) =>
   /^\.{0,2}\//.test(specifier) ? pathToFileURL(path.resolve(specifier)).href : specifier;
-const importModule = (specifier, options) => load(resolve(String(specifier)), options);
+const importModule = (specifier, options) => {
+  if (part("children").isThis(specifier)) require(specifier); // which node's own `import` would pass by
+  return load(resolve(String(specifier)), options);
+};
 importModule.checked = async (specifier, names, options) => {
   const module = await importModule(specifier, options);
   for (const name of names) {

@@ -11,6 +11,7 @@ const { pathToFileURL } = require("url");
 const { receive, send } = part("control");
 const { readControl } = part("watcher"); // first: the other thread takes a while to start
 part("timers");
+part("children");
 part("output");
 const { start, warm } = part("cells");
 

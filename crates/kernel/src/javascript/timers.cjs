@@ -4,6 +4,8 @@
 const events = require("events");
 const util = require("util");
 
+const { whole } = part("watcher");
+
 const timers = new Set();
 
 /** Ends the promises of timers. */
@@ -15,34 +17,38 @@ const newInterruption = () => {
 let interruption = newInterruption();
 const interruptions = new WeakSet();
 
-/** Replaces the functions that make timers by ones that note them, here and in the module `timers`. */
+/**
+ * Replaces the functions that make timers by ones that note them, here and in the module `timers`. A timer that was made
+ * and not noted would keep every later cell from its end, so both happen or nothing.
+ */
 function trackTimers() {
   const module = require("timers");
   const { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate } = module;
+  const note = (timer) => {
+    timers.add(timer);
+    return timer;
+  };
   const once = (make) =>
     function (callback, ...rest) {
       if (typeof callback !== "function") return make(callback, ...rest); // throws what it throws
-      const timer = make(function (...args) {
+      const run = function (...args) {
         // A terminated callback stays in the set: clearing it is what puts node's count of live timers right.
         const result = callback.apply(this, args);
         timers.delete(timer);
         return result;
-      }, ...rest);
-      timers.add(timer);
+      };
+      const timer = whole(() => note(make(run, ...rest)));
       return timer;
     };
-  const clear = (original) => (timer) => {
-    if (typeof timer === "object") timers.delete(timer);
-    original(timer);
-  };
+  const clear = (original) => (timer) =>
+    whole(() => {
+      if (typeof timer === "object") timers.delete(timer);
+      original(timer);
+    });
   const tracked = {
     setTimeout: once(setTimeout),
     setImmediate: once(setImmediate),
-    setInterval(callback, ...rest) {
-      const timer = setInterval(callback, ...rest);
-      timers.add(timer);
-      return timer;
-    },
+    setInterval: (callback, ...rest) => whole(() => note(setInterval(callback, ...rest))),
     clearTimeout: clear(clearTimeout),
     clearInterval: clear(clearInterval),
     clearImmediate: clear(clearImmediate),
@@ -55,7 +61,7 @@ function trackTimers() {
     promises[name] = (...args) => {
       args.length = at + 1;
       if (!args[at]?.signal) args[at] = { ...args[at], signal: interruption.signal };
-      return original(...args);
+      return whole(() => original(...args));
     };
     if (name !== "setInterval") Object.defineProperty(tracked[name], util.promisify.custom, { value: promises[name] });
   }

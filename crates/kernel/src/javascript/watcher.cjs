@@ -18,14 +18,15 @@ const PHASE = 1;
 const STARTED = 2; // the number of the last cell that was started,
 const TERMINATED = 3; // of the last one that was terminated,
 const DONE = 4; // and of the last one that is over
-const NEVER = 5;
+const WANTED = 5; // the number of the last cell that is to be terminated
+const NEVER = 6;
 const [USER, HARNESS, TERMINATING] = [0, 1, 2]; // the values of PHASE
 
 function watch() {
   const { parentPort, workerData } = require("worker_threads");
   const inspector = require("inspector");
   const net = require("net");
-  const { shared, READ, PHASE, STARTED, TERMINATED, DONE, USER, TERMINATING, CONTROL_IN } = workerData;
+  const { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, USER, TERMINATING, CONTROL_IN } = workerData;
   const session = new inspector.Session();
   let connected = false;
 
@@ -51,7 +52,11 @@ function watch() {
     setTimeout(terminate, delay, count, Math.min(delay * 2, 50));
   };
 
-  parentPort.on("message", (count) => terminate(count, 1)); // process.exit
+  // The main thread waits for it: for `process.exit`, or because it has taken one that was the program's.
+  parentPort.on("message", (count) => {
+    Atomics.store(shared, TERMINATED, 0);
+    terminate(count, 1);
+  });
   Atomics.wait(shared, READ, 0);
   let received = Buffer.alloc(0);
   const input = new net.Socket({ fd: CONTROL_IN, readable: true, writable: false });
@@ -62,8 +67,10 @@ function watch() {
       const message = JSON.parse(received.subarray(4, end).toString());
       received = received.subarray(end);
       parentPort.postMessage(message);
+      if (message.type !== "interrupt") continue;
+      Atomics.store(shared, WANTED, message.count);
       // The other thread gets the time to take the message: when it waits, nothing has to be terminated.
-      if (message.type === "interrupt") setTimeout(terminate, 2, message.count, 1);
+      setTimeout(terminate, 2, message.count, 1);
     }
   });
   const gone = () => process.kill(process.pid, "SIGKILL"); // nobody is there any more
@@ -79,7 +86,7 @@ const watcher = new Worker(`(${watch})()`, {
   // Its own memory; what it gets are the texts of cells.
   resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 2 },
   trackUnmanagedFds: false,
-  workerData: { shared, READ, PHASE, STARTED, TERMINATED, DONE, USER, TERMINATING, CONTROL_IN },
+  workerData: { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, USER, TERMINATING, CONTROL_IN },
 });
 watcher.on("error", (error) => {
   fs.writeSync(2, `The interpreter's watcher failed: ${error.stack}\n`);
@@ -88,20 +95,53 @@ watcher.on("error", (error) => {
 
 let depth = 0;
 
-/** Runs harness code that must not be torn. */
-function guarded(work) {
-  while (depth === 0) {
-    const phase = Atomics.compareExchange(shared, PHASE, USER, HARNESS);
-    if (phase === USER) break;
-    // A termination is on its way. An evaluation is what takes it without harm.
+/** From here on nothing is torn. Answers whether a termination was on its way, and is over. */
+function enter() {
+  let taken = false;
+  while (depth === 0 && Atomics.compareExchange(shared, PHASE, USER, HARNESS) !== USER) {
+    // An evaluation is what takes it without harm.
     session.post("Runtime.evaluate", { expression: 'globalThis[Symbol.for("agb.kernel")].wait()' }, () => {});
+    taken = true;
   }
   depth++;
+  return taken;
+}
+
+function leave() {
+  if (--depth === 0) Atomics.store(shared, PHASE, USER);
+}
+
+/** Runs harness code that must not be torn. */
+function guarded(work) {
+  enter();
   try {
     return work();
   } finally {
-    if (--depth === 0) Atomics.store(shared, PHASE, USER);
+    leave();
   }
+}
+
+/** Runs what must not be torn on behalf of the program, which does not go on after it if it is to be terminated. */
+function whole(work) {
+  const taken = enter();
+  try {
+    return work();
+  } finally {
+    leave();
+    const count = Atomics.load(shared, STARTED);
+    if (Atomics.load(shared, WANTED) === count && Atomics.load(shared, DONE) !== count) {
+      if (taken || isTerminated(count)) end(count);
+      for (;;) pause(); // a program that does little else would not be met outside
+    }
+  }
+}
+
+const isTerminated = (count) => Atomics.load(shared, TERMINATED) === count;
+
+/** Ends what runs in the cell of this number: does not return. */
+function end(count) {
+  watcher.postMessage(count);
+  for (;;) pause();
 }
 
 /** From here on the watcher reads the control channel. */
@@ -114,6 +154,7 @@ function readControl() {
 const pause = (milliseconds) => Atomics.wait(shared, NEVER, 0, milliseconds);
 
 module.exports = {
+  end,
   guarded,
   pause,
   readControl,
@@ -121,6 +162,7 @@ module.exports = {
   watcher,
   started: (count) => Atomics.store(shared, STARTED, count),
   done: (count) => Atomics.store(shared, DONE, count),
-  isTerminated: (count) => Atomics.load(shared, TERMINATED) === count,
+  isTerminated,
+  whole,
   waitWhileTerminating: () => Atomics.wait(shared, PHASE, TERMINATING),
 };

@@ -219,6 +219,31 @@ async fn loops_stop_at_their_timeout_and_keep_the_state() {
     }
 }
 
+/// Interrupts that come while node makes a timer or has just waited for a child; the loops do little else.
+#[tokio::test]
+async fn an_interrupt_in_the_middle_of_nodes_own_work_breaks_nothing() {
+    let node = node();
+    node.run("globalThis.kept = 1; var cp = require('child_process'); var { spawnSync } = await import('node:child_process')").await;
+    for round in 0..12 {
+        for code in [
+            "for (;;) setTimeout(() => {}, 1e6)",
+            "for (;;) clearInterval(setInterval(() => {}, 1e6)), setImmediate(() => {})",
+            "for (;;) require('timers/promises').setTimeout(1e6)",
+            "for (;;) cp.execSync('true')",
+            "for (;;) spawnSync('sleep', ['0.001'])",
+        ] {
+            let mut run = node.start(code);
+            assert!(matches!(next(&mut run).await, Some(CellEvent::Started)));
+            tokio::time::sleep(Duration::from_micros(700 * round)).await;
+            run.control().interrupt();
+            let ran = finish(run).await;
+            assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Cancelled, false), "{code}: {ran:#?}");
+            let ran = node.run_for("console.log(kept)", PATIENCE / 2).await;
+            assert_eq!((&ran.end.outcome, ran.stdout().as_str()), (&Outcome::Finished, "1\n"), "{code}: {ran:#?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_first_cell_can_be_stopped_too() {
     let ran = node().run_for("while (true) {}", Duration::from_millis(60)).await;

@@ -15,7 +15,7 @@ use agb_sandbox::{Launcher, Level, Policy};
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How interpreters are isolated here: the level that `AGB_TEST_ISOLATION` names, else the strongest there is.
-fn isolation() -> (Arc<Launcher>, Level) {
+pub(crate) fn isolation() -> (Arc<Launcher>, Level) {
     static ISOLATION: OnceLock<(Arc<Launcher>, Level)> = OnceLock::new();
     let start = || {
         let launcher = Launcher::start("/proc/self/exe").unwrap();
