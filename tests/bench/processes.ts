@@ -11,6 +11,7 @@ import { promisify } from "node:util";
 /** A server of the project that says where it listens. */
 export interface Server {
   readonly endpoint: string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -18,7 +19,7 @@ export interface Server {
  * What a measured process sees of ours. `NODE_EXTRA_CA_CERTS` would slow down each start, `NODE_OPTIONS` and `AGB_*`
  * change what is measured.
  */
-const ENVIRONMENT = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
+export const ENVIRONMENT = { PATH: process.env["PATH"], HOME: process.env["HOME"] };
 
 /** A program of `target/release`. */
 export function program(name: string): string {
@@ -40,6 +41,7 @@ export async function startServer(command: string, args: string[], options: { pi
   }
   return {
     endpoint: found[1]!,
+    pid: child.pid!,
     async stop() {
       if (child.exitCode === null && child.signalCode === null) {
         const ended = once(child, "exit");

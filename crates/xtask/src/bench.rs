@@ -11,11 +11,12 @@ use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// What can be measured, and what of the packages it takes is built.
-const BENCHES: [(&str, &[&str]); 4] = [
+const BENCHES: [(&str, &[&str]); 5] = [
     ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
     ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
     ("browser", &["-p", "agb-testkit"]),
     ("kernels", &["-p", "agb-kernel", "--example", "measure"]),
+    ("start", &["-p", "agb-server", "-p", "agb-client", "--bin", "agb-server", "--example", "starts"]),
 ];
 
 /// Measures what the first argument names; the others are for the program that measures.
@@ -32,7 +33,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         wasm::bundle(workspace)?;
         setup::chromium(workspace)?;
     }
-    if name == "kernels" {
+    if name == "kernels" || name == "start" {
         setup::r(workspace)?;
         setup::java(workspace)?;
         setup::jupyter(workspace)?;
@@ -40,6 +41,11 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     let mut build = workspace.cargo();
     build.args(["build", "--locked", "--release"]).args(*built);
     job::prepare(workspace, "build-bench", "build what is measured (release)", &mut [build])?;
+
+    if name == "start" {
+        setup::image(workspace, &workspace.target("release/agb-server"))?;
+        setup::sandboxes(workspace);
+    }
 
     let mut bench = workspace.command("node", Purpose::Work);
     bench.args(["--import", "tsx"]).arg(format!("bench/{name}.ts")).args(rest);

@@ -152,6 +152,17 @@ fn environment(workspace: &Workspace, name: &str, packages: &[&str]) -> Result<P
     Ok(interpreter)
 }
 
+/// The sandboxes that ours are measured beside. Without them the others are measured all the same.
+pub(crate) fn sandboxes(workspace: &Workspace) {
+    for (program, package) in [("bwrap", "bubblewrap"), ("runc", "runc")] {
+        if find_program(program).is_none()
+            && let Err(error) = debian(workspace, &format!("{program} is missing"), &[package])
+        {
+            println!("  without {program}: {error}");
+        }
+    }
+}
+
 /// The default image under `target/images`, prepared by the server itself, which knows whether there is anything to do.
 pub(crate) fn image(workspace: &Workspace, server: &Path) -> Result<(), Error> {
     let system = system_python(workspace)?;
