@@ -329,7 +329,7 @@ impl Pool {
         let pool = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || pool.rooms.make()).await;
         let room = Arc::new(made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?);
-        let kernel = room.add_kernel(conditions);
+        let kernel = room.add_kernel_at_leisure(conditions).await;
         let is_open = match self.state().shelves.get_mut(conditions) {
             Some(shelf) => {
                 shelf.making = Some(kernel.clone());

@@ -86,8 +86,23 @@ impl Room {
 
     /// A new interpreter; it starts with its first cell. There must be none of its language.
     pub(crate) fn add_kernel(&self, conditions: &Conditions) -> Kernel {
+        let mut spec = self.spec(conditions);
+        spec.zygote = self.zygotes.find(conditions, &spec);
+        let kernel = Kernel::new(spec);
+        let before = lock(&self.kernels).insert(conditions.language, kernel.clone());
+        debug_assert!(before.is_none(), "it would end with its runs");
+        kernel
+    }
+
+    /// The same, after what the interpreter could be copied from has had the time to start.
+    pub(crate) async fn add_kernel_at_leisure(&self, conditions: &Conditions) -> Kernel {
+        self.zygotes.settle(conditions, &self.spec(conditions)).await;
+        self.add_kernel(conditions)
+    }
+
+    fn spec(&self, conditions: &Conditions) -> KernelSpec {
         let policy = self.slot.policy(&self.folder, conditions.env.clone(), Vec::new());
-        let mut spec = KernelSpec {
+        KernelSpec {
             cache: self.config.cache_dir.clone(),
             limits: KernelLimits {
                 queued_cells: self.config.limits.max_runs,
@@ -96,12 +111,7 @@ impl Room {
                 ..KernelLimits::default()
             },
             ..KernelSpec::new(conditions.language, conditions.interpreter.clone(), self.slot.launcher(), policy)
-        };
-        spec.zygote = self.zygotes.find(conditions, &spec);
-        let kernel = Kernel::new(spec);
-        let before = lock(&self.kernels).insert(conditions.language, kernel.clone());
-        debug_assert!(before.is_none(), "it would end with its runs");
-        kernel
+        }
     }
 
     /// Ends every process in it, and removes its files. Waits until that is done.

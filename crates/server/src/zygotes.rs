@@ -8,6 +8,7 @@ use std::time::Duration;
 use agb_core::language::Language;
 use agb_kernel::{KernelSpec, Zygote};
 use agb_sandbox::{Level, Network};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::room::Conditions;
@@ -17,6 +18,11 @@ use crate::room::Conditions;
 /// A minute: what keeps one from starting (no memory, a broken package) rarely passes sooner, and a try costs a second.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// How long a zygote stays that nobody has copied.
+///
+/// 15 min: it holds 20 to 100 MiB, and is started in a second; whoever works with an image comes back sooner.
+const IDLE: Duration = Duration::from_secs(15 * 60);
+
 /// The zygotes of a server. One is started in the background when its image's Python is first used, so the first session
 /// waits for no other's comfort.
 #[derive(Debug)]
@@ -25,19 +31,22 @@ pub(crate) struct Zygotes {
     sessions: PathBuf,
     is_on: bool,
     known: Mutex<HashMap<Conditions, State>>,
+    /// One that was starting is ready or has failed.
+    changed: Notify,
 }
 
 #[derive(Debug)]
 enum State {
     Starting,
-    Ready(Zygote),
+    /// Since when nobody has copied it.
+    Ready(Zygote, Instant),
     Failed(Instant),
 }
 
 impl Zygotes {
     /// None yet.
     pub(crate) fn new(sessions: PathBuf, is_on: bool) -> Arc<Self> {
-        Arc::new(Self { sessions, is_on, known: Mutex::default() })
+        Arc::new(Self { sessions, is_on, known: Mutex::default(), changed: Notify::new() })
     }
 
     /// The one for a kernel, if it is there; else it will be.
@@ -48,8 +57,13 @@ impl Zygotes {
             return None;
         }
         let mut known = self.known();
-        match known.get(conditions) {
-            Some(State::Ready(zygote)) if zygote.is_fertile() => return Some(zygote.clone()),
+        let now = Instant::now();
+        known.retain(|_, state| !matches!(state, State::Ready(_, used) if now - *used > IDLE));
+        match known.get_mut(conditions) {
+            Some(State::Ready(zygote, used)) if zygote.is_fertile() => {
+                *used = now;
+                return Some(zygote.clone());
+            }
             Some(State::Starting) => return None,
             Some(State::Failed(at)) if at.elapsed() < RETRY => return None,
             _ => known.insert(conditions.clone(), State::Starting),
@@ -61,13 +75,26 @@ impl Zygotes {
 
     async fn start(self: Arc<Self>, conditions: Conditions, spec: KernelSpec) {
         let state = match Zygote::start(&spec, &self.sessions).await {
-            Ok(zygote) => State::Ready(zygote),
+            Ok(zygote) => State::Ready(zygote, Instant::now()),
             Err(error) => {
                 tracing::warn!(%error, "no zygote; interpreters are started one by one");
                 State::Failed(Instant::now())
             }
         };
         self.known().insert(conditions, state);
+        self.changed.notify_waiters();
+    }
+
+    /// Waits while the one for a kernel is starting, for those who have time.
+    pub(crate) async fn settle(self: &Arc<Self>, conditions: &Conditions, spec: &KernelSpec) {
+        loop {
+            // Before the look: what changes after it is heard.
+            let changed = self.changed.notified();
+            if self.find(conditions, spec).is_some() || !matches!(self.known().get(conditions), Some(State::Starting)) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<Conditions, State>> {
