@@ -33,6 +33,16 @@
 //! the [`Limits`], a session of its own, and its death with the launcher's. `tests/battery.rs` tries to get out by all
 //! ways that its authors know, and prints what stopped each.
 //!
+//! # Copies instead of starts
+//!
+//! What a program imports takes a hundred times longer than its start. At the level `namespaces` a [`Nursery`] holds a
+//! program that has imported it, the zygote, and [`Launcher::copy`] makes a sandbox with a copy of that: in milliseconds,
+//! and with the memory that none of them writes to shared. In the end a copy may do what a started program may, and no
+//! more, which the tests of `agb-kernel` compare thing by thing. Until then it is trusted as the image is that it was
+//! made from: the zygote has rights over the nursery and over the sandboxes in it, as root of a user namespace of its
+//! own, and none over the machine. All copies of one zygote have their libraries at the same addresses and the same
+//! seed for hashes; a session that learns them knows those of the others of its image.
+//!
 //! # What is not here
 //!
 //! * Exactness everywhere: what a session has on disk is watched by a thread of the server's and may be exceeded for a

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use agb_core::language::Language;
+use agb_kernel::{KernelSpec, Zygote};
 use agb_sandbox::{Command, Launcher, Level, Policy};
 use agb_server::Found;
 use clap::Args;
@@ -25,7 +27,7 @@ pub(crate) struct Doctor {
 
 impl Doctor {
     pub(crate) fn run(self) -> Result<(), String> {
-        let launcher = Launcher::start("/proc/self/exe").map_err(|error| error.to_string())?;
+        let launcher = Arc::new(Launcher::start("/proc/self/exe").map_err(|error| error.to_string())?);
         let report = launcher.probe();
         println!("isolation, the strongest first:");
         print!("{report}");
@@ -57,12 +59,31 @@ impl Doctor {
                 let works = try_interpreter(&launcher, level, language, &path);
                 match works {
                     Ok(()) => println!("{language} {version}: works ({})", path.display()),
-                    Err(reason) => println!("{language} {version}: no ({}): {reason}", path.display()),
+                    Err(ref reason) => println!("{language} {version}: no ({}): {reason}", path.display()),
+                }
+                if works.is_ok() && language == Language::Python {
+                    println!("  {}", try_zygote(&launcher, level, &path));
                 }
                 tried.push(path);
             }
         }
         Ok(())
+    }
+}
+
+/// Whether a Python can be started once and copied for each session.
+fn try_zygote(launcher: &Arc<Launcher>, level: Level, path: &Path) -> String {
+    let sessions = std::env::temp_dir();
+    let policy = Policy::new(level, &sessions, 0);
+    let spec = KernelSpec::new(Language::Python, path, Arc::clone(launcher), policy);
+    let began = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime.map(|runtime| runtime.block_on(Zygote::start(&spec, &sessions))) {
+        Ok(Ok(_)) => {
+            format!("is copied for each session (ready to be copied after {:.1} s)", began.elapsed().as_secs_f64())
+        }
+        Ok(Err(error)) => format!("is started for each session, not copied: {error}"),
+        Err(error) => format!("is started for each session, not copied: {error}"),
     }
 }
 
