@@ -1,4 +1,4 @@
-// Bundles the browser's entry: TypeScript, what wasm-bindgen made of crates/wasm, and nothing else, minified.
+// Bundles the browser's entries: TypeScript, what wasm-bindgen made of crates/wasm, and nothing else, minified.
 // `cargo xtask wasm` calls it when sdk/wasm/ is there; it prints nothing.
 import { build } from "esbuild";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -25,21 +25,34 @@ const glue = {
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out);
-await build({
-  entryPoints: { index: join(sdk, "src/browser.ts") },
+const common = {
   outdir: out,
   bundle: true,
-  splitting: true,
   format: "esm",
   target: ["chrome100", "firefox100", "safari16.4"],
   minify: true,
   sourcemap: false,
   legalComments: "none",
-  chunkNames: "[name]-[hash]",
   tsconfig: join(sdk, "tsconfig.browser.json"),
-  plugins: [glue],
   logLevel: "warning",
   logOverride: { "duplicate-object-key": "silent" }, // as wasm-bindgen writes it: the same value each time
+};
+await build({
+  ...common,
+  entryPoints: { index: join(sdk, "src/browser.ts") },
+  splitting: true,
+  chunkNames: "[name]-[hash]",
+  plugins: [glue],
+});
+/** The worker loads the page's own bundle. */
+const page = {
+  name: "page",
+  setup: ({ onResolve }) => onResolve({ filter: /\/browser\.js$/ }, () => ({ path: "./index.js", external: true })),
+};
+await build({
+  ...common,
+  entryPoints: { worker: join(sdk, "src/browser/worker/entry.ts"), "worker-thread": join(sdk, "src/browser/worker/thread.ts") },
+  plugins: [page],
 });
 // The package around it is CommonJS; Node and some bundlers go by this.
 writeFileSync(join(out, "package.json"), '{ "type": "module" }\n');

@@ -1,5 +1,5 @@
 /**
- * What the SDK costs a page, in the page or in a worker of it, beside thirty lines of JavaScript that do the same.
+ * What the SDK costs a page, in the page, by its worker entry or in a worker of the page, beside thirty lines of JavaScript that do the same.
  *
  * `node --import tsx bench/browser.ts [--json] [--runs N]`, after `cargo build --release -p agb-testkit` and
  * `cargo xtask wasm`; `cargo xtask bench browser` does all of it. A page a measurement, the clients in turn. The main
@@ -19,7 +19,7 @@ const CASES = [
   { s: 1024, n: 150_000 },
   { s: 65536, n: 8_000 },
 ] as const;
-const CLIENTS = ["plain", "sdk", "worker"] as const;
+const CLIENTS = ["plain", "sdk", "entry", "worker"] as const;
 
 interface Figures {
   seconds: number;
@@ -50,7 +50,7 @@ const browser = await DevTools.launch();
 const rows: Array<Record<string, number | string>> = [];
 try {
   for (const load of CASES) {
-    const figures = { plain: [] as Figures[], sdk: [] as Figures[], worker: [] as Figures[] };
+    const figures = { plain: [] as Figures[], sdk: [] as Figures[], entry: [] as Figures[], worker: [] as Figures[] };
     for (let run = 0; run < Number(options.runs); run++) {
       for (const client of CLIENTS) {
         process.stderr.write(`  ${load.s} bytes, ${client}, ${run + 1} of ${options.runs}      \r`);

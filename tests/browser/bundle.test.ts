@@ -31,7 +31,7 @@ before(async () => {
   writeFileSync(join(project, "index.html"), '<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.ts"></script>');
   writeFileSync(
     join(project, "main.ts"),
-    'import * as agb from "agbcloud-sdk"; const work = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }); Object.assign(globalThis, { agb, work });',
+    'import * as agb from "agbcloud-sdk"; import * as threaded from "agbcloud-sdk/worker"; const work = () => new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }); Object.assign(globalThis, { agb, threaded, work });',
   );
   writeFileSync(
     join(project, "worker.ts"),
@@ -49,6 +49,11 @@ async function works(origin: string, hasWorker = true): Promise<void> {
   const access = await stage.access();
   const guest = await page.evaluate((access) => agb.Session.attach(access).code.run("print(6 * 7)", "python"), access as never);
   assert.deepEqual([guest.errorMessage, guest.logs.stdout], ["", ["42\n"]]);
+  const elsewhere = await page.evaluate(
+    (access) => (globalThis as unknown as { threaded: typeof agb }).threaded.Session.attach(access).code.run("print(6 * 7)", "python"),
+    access as never,
+  );
+  assert.deepEqual([elsewhere.errorMessage, elsewhere.logs.stdout], ["", ["42\n"]]);
   const worked = !hasWorker || await page.evaluate((access) => {
     const worker = (globalThis as unknown as { work(): Worker }).work();
     return new Promise((resolve, reject) => {
@@ -88,7 +93,7 @@ describe("the packed package", () => {
   });
 
   it("works in a page without a bundler", async () => {
-    const page = '<!doctype html><link rel="icon" href="data:,"><script type="module">globalThis.agb = await import("/node_modules/agbcloud-sdk/web/index.js");</script>';
+    const page = '<!doctype html><link rel="icon" href="data:,"><script type="module">globalThis.threaded = await import("/node_modules/agbcloud-sdk/web/worker.js"); globalThis.agb = await import("/node_modules/agbcloud-sdk/web/index.js");</script>';
     const site = await serve({ "/node_modules/": join(project, "node_modules") }, { "/": page });
     try {
       await works(`${site.origin}/`, false); // environment.test.ts has a worker without a bundler

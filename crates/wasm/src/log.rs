@@ -17,7 +17,8 @@ pub(crate) struct Log {
     marks: Vec<u32>,
     /// By stream.
     kept: [usize; 2],
-    limit: usize,
+    /// `None`: somebody else keeps them.
+    limit: Option<usize>,
     truncated: bool,
 }
 
@@ -28,7 +29,7 @@ impl Log {
     /// small they are.
     const CHUNKS: usize = 1 << 20;
 
-    pub(crate) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: Option<usize>) -> Self {
         Self { texts: Array::new(), marks: Vec::new(), kept: [0; 2], limit, truncated: false }
     }
 
@@ -40,10 +41,8 @@ impl Log {
                 *sum += (mark >> 2) as usize;
             }
         }
-        if coming == [0; 2] {
-            return;
-        }
-        if !self.truncated && (0..2).all(|stream| self.kept[stream] + coming[stream] <= self.limit) {
+        let Some(limit) = self.limit.filter(|_| coming != [0; 2]) else { return };
+        if !self.truncated && (0..2).all(|stream| self.kept[stream] + coming[stream] <= limit) {
             self.texts.push(text);
             (0..2).for_each(|stream| self.kept[stream] += coming[stream]);
             marks.iter().for_each(|mark| self.mark(*mark));
@@ -52,15 +51,15 @@ impl Log {
         let mut start = 0;
         for mark in marks.iter().filter(|mark| **mark & 3 != EVENT) {
             let length = mark >> 2;
-            self.keep_chunk(text, start, length, mark & 3);
+            self.keep_chunk(text, start, length, mark & 3, limit);
             start += length;
         }
     }
 
     /// Keeps no hole: behind the first cut of a stream nothing more of it is kept.
-    fn keep_chunk(&mut self, text: &JsString, start: u32, length: u32, kind: u32) {
+    fn keep_chunk(&mut self, text: &JsString, start: u32, length: u32, kind: u32, limit: usize) {
         let kept = &mut self.kept[kind as usize];
-        let room = length.min(u32::try_from(self.limit.saturating_sub(*kept)).unwrap_or(u32::MAX));
+        let room = length.min(u32::try_from(limit.saturating_sub(*kept)).unwrap_or(u32::MAX));
         if room < length {
             self.truncated = true;
             *kept = usize::MAX; // closed

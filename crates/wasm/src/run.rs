@@ -50,7 +50,7 @@ impl NativeRun {
     pub(crate) fn start(
         driver: &Rc<Driver>,
         begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
-        log_limit: usize,
+        log_limit: Option<usize>,
         result_limit: usize,
         stamps: bool,
         wake: Function,
@@ -205,7 +205,7 @@ impl Story {
 
     fn result(&mut self, invocation: &str) -> JsValue {
         let Some(end) = &self.end else { return JsValue::NULL };
-        let log = std::mem::replace(&mut self.log, Log::new(0));
+        let log = std::mem::replace(&mut self.log, Log::new(None));
         let results = std::mem::take(&mut self.results);
         let mut execution = Execution::from_stream(invocation.to_owned(), Vec::new(), self.error.as_ref(), end);
         execution.truncated = log.is_truncated() || self.room.is_truncated();

@@ -115,7 +115,8 @@ pub(crate) fn room(result_limit: Option<f64>) -> usize {
     result_limit.map_or(ResultRoom::DEFAULT, |limit| limit as usize)
 }
 
-/// How much of each stream is kept.
-pub(crate) fn limit(log_limit: Option<f64>) -> usize {
-    log_limit.map_or(Log::DEFAULT_LIMIT, |limit| limit as usize)
+/// How much of each stream is kept; `None`, said by a negative number: whoever asks keeps the log.
+pub(crate) fn limit(log_limit: Option<f64>) -> Option<usize> {
+    let limit = log_limit.map_or(Log::DEFAULT_LIMIT, |limit| limit as usize);
+    log_limit.is_none_or(|limit| limit >= 0.0).then_some(limit)
 }

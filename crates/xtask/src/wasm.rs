@@ -54,9 +54,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
     for file in &files {
         println!("{:34} {:>9} {:>9} {:>9}", file.name, file.raw, file.gzip, file.brotli);
     }
-    let page = Size::sum("a page that was let into a session", files.iter().filter(|file| !file.is_for_accounts()));
-    let account = Size::sum("a page with an API key", files.iter().filter(|file| file.name != "agb_bg.wasm"));
-    for sum in [&page, &account] {
+    let of = |name: &str, wanted: &dyn Fn(&&Size) -> bool| Size::sum(name, files.iter().filter(wanted));
+    let page = of("a page that was let into a session", &|file| !file.is_for_accounts() && !file.is_for_workers());
+    let account = of("a page with an API key", &|file| file.name != "agb_bg.wasm" && !file.is_for_workers());
+    let worker = of("agbcloud-sdk/worker, beside the first", &Size::is_for_workers);
+    for sum in [&page, &account, &worker] {
         println!("{:34} {:>9} {:>9} {:>9}  ({:.1} KiB)", sum.name, sum.raw, sum.gzip, sum.brotli, kib(sum.brotli));
     }
     if page.brotli > BUDGET {
@@ -141,7 +143,9 @@ fn output(workspace: &Workspace, name: &str) -> PathBuf {
 }
 
 fn is_complete(workspace: &Workspace) -> bool {
-    ["index.js", "agb_bg.wasm", "agb_account_bg.wasm"].iter().all(|file| web(workspace).join(file).is_file())
+    ["index.js", "worker.js", "agb_bg.wasm", "agb_account_bg.wasm"]
+        .iter()
+        .all(|file| web(workspace).join(file).is_file())
 }
 
 fn web(workspace: &Workspace) -> PathBuf {
@@ -216,6 +220,10 @@ struct Size {
 impl Size {
     fn is_for_accounts(&self) -> bool {
         self.name.contains("account")
+    }
+
+    fn is_for_workers(self: &&Self) -> bool {
+        self.name.starts_with("worker")
     }
 
     fn sum<'a>(name: &str, sizes: impl Iterator<Item = &'a Size>) -> Self {

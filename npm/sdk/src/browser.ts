@@ -6,26 +6,12 @@
  */
 
 import { browserBinding, loadNow } from "./browser/binding.js";
+import { platformOf } from "./browser/platform.js";
 import { plugPlatform } from "./platform.js";
 
-/** `setTimeout` waits at least 4 ms once it is nested, and up to a second in a hidden tab; a message does not. */
-let channel: MessageChannel | null = null;
-const deferred: Array<() => void> = [];
+/** @internal For the SDK's own worker, which loads this very bundle. */
+export const browserPlatform = platformOf(browserBinding, loadNow);
 
-plugPlatform({
-  loadBinding: () => browserBinding,
-  initialize: loadNow,
-  environment: () => [],
-  findLocalServer: () => null,
-  defer(task) {
-    if (channel === null) {
-      channel = new MessageChannel();
-      channel.port1.onmessage = () => deferred.shift()?.();
-    }
-    deferred.push(task);
-    channel.port2.postMessage(null);
-  },
-  bindContext: (task) => task,
-});
+plugPlatform(browserPlatform);
 
 export * from "./index.js";

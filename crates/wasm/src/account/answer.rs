@@ -30,8 +30,8 @@ pub(crate) fn refused(code: &str, message: &str) -> JsValue {
     host::answer("", false, Some(code.to_owned()), message, None, JsValue::NULL)
 }
 
-/// A `RunResult` whose logs came with it, each stream cut to `limit` units, the results to `room` bytes.
-pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize, room: usize) -> JsValue {
+/// A `RunResult` whose logs came with it, each stream cut to `limit` units (`None`: left out), the results to `room` bytes.
+pub(crate) fn run_result_at_once(mut execution: Execution, limit: Option<usize>, room: usize) -> JsValue {
     let mut log = crate::log::Log::new(limit);
     for (kind, chunks) in [(STDOUT, &execution.logs.stdout), (STDERR, &execution.logs.stderr)] {
         for chunk in chunks {

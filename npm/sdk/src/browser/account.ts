@@ -120,7 +120,9 @@ export class AccountSession implements NativeSession {
   }
 
   run({ code, language, timeoutS, logLimit, resultLimit }: RunRequest): Promise<RunResult> {
-    return this.#session.run(code, language, timeoutS, logLimit, resultLimit);
+    // An answer that comes at once has its logs, whoever keeps them in the end.
+    const limit = logLimit === null || logLimit < 0 ? null : logLimit;
+    return this.#session.run(code, language, timeoutS, limit, resultLimit);
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {

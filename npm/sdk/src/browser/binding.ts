@@ -19,15 +19,13 @@ import type {
   NativeRun,
   NativeSession,
   RunRequest,
-  RunResult,
   ToolDescription,
   ToolResult,
 } from "../binding.js";
-import { brokenRun } from "../execution-result.js";
 import type { InitializeOptions } from "../initialize.js";
 import { log } from "../log.js";
-import type { SessionAccess } from "../session.js";
 import { VERSION } from "../version.js";
+import { Guest } from "./guest.js";
 import { BrowserRun, type Fallback, finds, starts, takesInput } from "./run.js";
 import type { AccountSession } from "./account.js";
 import { type AccountWasm, builds, type Wasm } from "./wasm.js";
@@ -90,32 +88,13 @@ class BrowserClient implements NativeClient {
   }
 }
 
-/** What a page without the API key gets from whatever needs it; nothing is loaded or sent for that. */
-const needsKey = async (): Promise<Answer<never>> => ({
-  requestId: "",
-  success: false,
-  code: "NO_API_KEY",
-  errorMessage: "this page was let into the session by its server and holds no API key; ask that server to do it",
-  httpStatus: null,
-  data: null,
-});
-
 /** A session that this page was let into: it streams, and leaves its tools to the larger build. */
-class GuestSession implements NativeSession {
-  readonly sessionId: string;
-  readonly extensions: readonly string[];
-  readonly imageId = null;
-  readonly resourceUrl = null;
-  readonly appInstanceId = null;
-  readonly resourceId = null;
-  readonly #access: SessionAccess;
+class GuestSession extends Guest {
   #session: StreamingSession | Promise<StreamingSession>;
   #full: Promise<AccountSession> | null = null;
 
   constructor(access: string) {
-    this.#access = JSON.parse(access) as SessionAccess;
-    this.sessionId = this.#access.sessionId;
-    this.extensions = this.#access.extensions ?? [];
+    super(access);
     const wasm = session.loaded ?? account.loaded;
     this.#session = wasm === null ? session.load().then((loaded) => (this.#session = this.#enter(loaded))) : this.#enter(wasm);
     if (this.#session instanceof Promise) {
@@ -123,35 +102,10 @@ class GuestSession implements NativeSession {
     }
   }
 
-  readonly delete = needsKey;
-  readonly getStatus = needsKey;
-  readonly keepAlive = needsKey;
-  readonly setLabels = needsKey;
-  readonly getLabels = needsKey;
-  readonly info = needsKey;
-  readonly browserAccess = needsKey;
   listTools = async (): Promise<Answer<ToolDescription[]>> => (await this.#all()).listTools();
 
   async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
     return (await this.#all()).callTool(name, argsJson);
-  }
-
-  /** All output with the result: a stream that nobody watches. */
-  run(request: RunRequest): Promise<RunResult> {
-    return new Promise((resolve) => {
-      const read = (): void => {
-        for (let batch; (batch = run.take()) !== null; ) {
-          if (batch.ended) {
-            resolve(run.result() ?? brokenRun("the run ended without a result"));
-          }
-        }
-      };
-      // What wakes us before there is a run is found by reading once afterwards.
-      let wake = (): void => {};
-      const run = this.stream(request, () => wake());
-      wake = read;
-      read();
-    });
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
@@ -169,7 +123,7 @@ class GuestSession implements NativeSession {
   }
 
   #enter<S>({ attach }: { attach(...access: Parameters<Wasm["attach"]>): S }): S {
-    const { sessionId, wsUrl, linkUrl, token, target } = this.#access;
+    const { sessionId, wsUrl, linkUrl, token, target } = this.access;
     return attach(sessionId, wsUrl, linkUrl, token, this.extensions.join(" "), target);
   }
 }

@@ -1,0 +1,70 @@
+import type {
+  Answer,
+  AttachRequest,
+  NativeRun,
+  NativeSession,
+  RunRequest,
+  RunResult,
+  ToolDescription,
+  ToolResult,
+} from "../binding.js";
+import { brokenRun } from "../execution-result.js";
+import type { SessionAccess } from "../session.js";
+
+/** What a page without the API key gets from whatever needs it; nothing is loaded or sent for that. */
+const needsKey = async (): Promise<Answer<never>> => ({
+  requestId: "",
+  success: false,
+  code: "NO_API_KEY",
+  errorMessage: "this page was let into the session by its server and holds no API key; ask that server to do it",
+  httpStatus: null,
+  data: null,
+});
+
+/** A session that this page was let into, wherever it runs. */
+export abstract class Guest implements NativeSession {
+  readonly sessionId: string;
+  readonly extensions: readonly string[];
+  readonly imageId = null;
+  readonly resourceUrl = null;
+  readonly appInstanceId = null;
+  readonly resourceId = null;
+  protected readonly access: SessionAccess;
+
+  constructor(access: string) {
+    this.access = JSON.parse(access) as SessionAccess;
+    this.sessionId = this.access.sessionId;
+    this.extensions = this.access.extensions ?? [];
+  }
+
+  readonly delete = needsKey;
+  readonly getStatus = needsKey;
+  readonly keepAlive = needsKey;
+  readonly setLabels = needsKey;
+  readonly getLabels = needsKey;
+  readonly info = needsKey;
+  readonly browserAccess = needsKey;
+
+  abstract listTools(): Promise<Answer<ToolDescription[]>>;
+  abstract callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
+  abstract stream(request: RunRequest, wake: () => void): NativeRun;
+  abstract attach(request: AttachRequest, wake: () => void): NativeRun;
+
+  /** All output with the result: a stream that nobody watches. */
+  run(request: RunRequest): Promise<RunResult> {
+    return new Promise((resolve) => {
+      const read = (): void => {
+        for (let batch; (batch = run.take()) !== null; ) {
+          if (batch.ended) {
+            resolve(run.result() ?? brokenRun("the run ended without a result"));
+          }
+        }
+      };
+      // What wakes us before there is a run is found by reading once afterwards.
+      let wake = (): void => {};
+      const run = this.stream(request, () => wake());
+      wake = read;
+      read();
+    });
+  }
+}

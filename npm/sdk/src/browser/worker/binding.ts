@@ -1,0 +1,238 @@
+/**
+ * The binding whose sessions live in a worker: what comes of a run is read there and comes here as bytes.
+ *
+ * @module
+ */
+
+import type {
+  Answer,
+  AttachRequest,
+  Batch,
+  Binding,
+  NativeLogLevel,
+  NativeRun,
+  RunRequest,
+  RunResult,
+  ToolDescription,
+  ToolResult,
+} from "../../binding.js";
+import { NativeAddonError } from "../../errors.js";
+import { brokenRun } from "../../execution-result.js";
+import type { InitializeOptions } from "../../initialize.js";
+import { VERSION } from "../../version.js";
+import { Guest } from "../guest.js";
+import { RunLog } from "./log.js";
+import type { Order, Output, Word } from "./messages.js";
+
+type WithoutCall<T> = T extends { readonly call: number } ? Omit<T, "call"> : never;
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** The one worker of this page, and what is asked of it. */
+class Thread {
+  readonly #worker: Worker;
+  readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  readonly runs = new Map<number, WorkerRun>();
+  #last = 0;
+
+  constructor() {
+    this.#worker = new Worker(new URL("./worker-thread.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<Word>) => this.#hear(data);
+    this.#worker.onerror = ({ message }) => this.#fail(message);
+    if (logger !== null) {
+      this.say({ do: "log", level: logger.level });
+    }
+  }
+
+  /** A number that nothing else has. */
+  number(): number {
+    return (this.#last += 1);
+  }
+
+  say(order: Order): void {
+    this.#worker.postMessage(order);
+  }
+
+  ask(order: WithoutCall<Order>): Promise<unknown> {
+    const call = this.number();
+    return new Promise((resolve, reject) => {
+      this.#calls.set(call, { resolve, reject });
+      this.say({ ...order, call } as Order);
+    });
+  }
+
+  #hear(word: Word): void {
+    switch (word.say) {
+      case "output":
+        return this.runs.get(word.output.run)?.hear(word.output);
+      case "log":
+        return logger?.sink(word.level, word.target, word.message);
+      case "answer": {
+        const call = this.#calls.get(word.call);
+        this.#calls.delete(word.call);
+        return word.fault === undefined ? call?.resolve(word.value) : call?.reject(new NativeAddonError(word.fault, "NATIVE_ADDON_MISSING"));
+      }
+    }
+  }
+
+  /** The worker cannot be loaded, or broke. The next session gets another. */
+  #fail(reason: string | undefined): void {
+    const words = `the worker of agbcloud-sdk cannot be used: ${reason || "worker-thread.js was not found beside worker.js, or a Content-Security-Policy forbids it (worker-src)"}`;
+    thread = null;
+    this.#calls.forEach(({ reject }) => reject(new NativeAddonError(words, "NATIVE_ADDON_MISSING")));
+    this.#calls.clear();
+    this.runs.forEach((run) => run.fail(words));
+    this.runs.clear();
+    this.#worker.terminate();
+  }
+}
+
+let thread: Thread | null = null;
+let logger: { readonly level: NativeLogLevel; readonly sink: Parameters<Binding["setLogger"]>[1] } | null = null;
+
+function theThread(): Thread {
+  thread ??= new Thread();
+  return thread;
+}
+
+/** Loads the WebAssembly in the worker now, for `initialize`. */
+export async function loadNow({ wasm }: InitializeOptions): Promise<void> {
+  const source = await wasm;
+  // What a worker cannot be sent it gets as what it stands for.
+  const sent = source instanceof URL ? source.href : source instanceof Response ? await source.arrayBuffer() : source;
+  await theThread().ask({ do: "load", wasm: typeof sent === "string" ? new URL(sent, document.baseURI).href : sent });
+}
+
+/** A run in the worker. */
+class WorkerRun implements NativeRun {
+  id = "";
+  readonly #thread: Thread;
+  readonly #number: number;
+  readonly #wake: () => void;
+  readonly #log: RunLog;
+  /** What has come and was not taken. */
+  readonly #batches: Array<Batch & { readonly isLastOfMessage: boolean }> = [];
+  #result: RunResult | null = null;
+
+  constructor(thread: Thread, number: number, logLimit: number | null, wake: () => void) {
+    this.#thread = thread;
+    this.#number = number;
+    this.#wake = wake;
+    this.#log = new RunLog(logLimit);
+    thread.runs.set(number, this);
+  }
+
+  hear({ id, bytes, batches, result }: Output): void {
+    const text = decoder.decode(bytes);
+    let start = 0;
+    this.id = id;
+    batches.forEach(({ length, ...batch }, index) => {
+      const isLastOfMessage = index === batches.length - 1;
+      this.#batches.push({ ...batch, text: text.substring(start, start + length), isLastOfMessage });
+      start += length;
+    });
+    if (result !== null) {
+      this.#thread.runs.delete(this.#number);
+      this.#result = { ...result, logs: () => this.#log.parts() };
+    }
+    this.#wake();
+  }
+
+  fail(words: string): void {
+    this.#result = { ...brokenRun(words), errorMessage: words };
+    this.#batches.push({ text: "", marks: new Uint32Array(0), stamps: null, events: null, ended: true, isLastOfMessage: false });
+    this.#wake();
+  }
+
+  take(): Batch | null {
+    const batch = this.#batches.shift();
+    if (batch === undefined) {
+      return null;
+    }
+    this.#log.keep(batch);
+    if (batch.isLastOfMessage && !batch.ended) {
+      this.#say({ do: "taken", run: this.#number });
+    }
+    return batch;
+  }
+
+  cancel(): void {
+    this.#say({ do: "cancel", run: this.#number });
+  }
+
+  write(text: string): void {
+    this.#say({ do: "write", run: this.#number, text });
+  }
+
+  endInput(): void {
+    this.#say({ do: "write", run: this.#number, text: null });
+  }
+
+  result(): RunResult | null {
+    return this.#result === null ? null : { ...this.#result, truncated: this.#result.truncated || this.#log.truncated };
+  }
+
+  #say(order: Order): void {
+    if (this.#thread.runs.has(this.#number)) {
+      this.#thread.say(order);
+    }
+  }
+}
+
+/** The worker may forget its side of a session that the page has forgotten. */
+const forgotten = new FinalizationRegistry<() => void>((leave) => leave());
+
+class WorkerSession extends Guest {
+  readonly #thread = theThread();
+  readonly #number = this.#thread.number();
+
+  constructor(access: string) {
+    super(access);
+    const [owner, session] = [this.#thread, this.#number];
+    owner.say({ do: "attach", session, access });
+    forgotten.register(this, () => owner.say({ do: "leave", session }));
+  }
+
+  callTool(name: string, args: string): Promise<Answer<ToolResult>> {
+    return this.#thread.ask({ do: "callTool", session: this.#number, name, args }) as Promise<Answer<ToolResult>>;
+  }
+
+  listTools(): Promise<Answer<ToolDescription[]>> {
+    return this.#thread.ask({ do: "listTools", session: this.#number }) as Promise<Answer<ToolDescription[]>>;
+  }
+
+  stream(request: RunRequest, wake: () => void): NativeRun {
+    const run = this.#run(request.logLimit, wake);
+    this.#thread.say({ do: "stream", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
+    return run.run;
+  }
+
+  attach(request: AttachRequest, wake: () => void): NativeRun {
+    const run = this.#run(request.logLimit, wake);
+    this.#thread.say({ do: "follow", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
+    return run.run;
+  }
+
+  #run(logLimit: number | null, wake: () => void): { readonly number: number; readonly run: WorkerRun } {
+    const number = this.#thread.number();
+    return { number, run: new WorkerRun(this.#thread, number, logLimit, wake) };
+  }
+}
+
+/** Says to the WebAssembly that somebody else keeps the log. */
+const KEPT_HERE = -1;
+
+/** The binding that `worker.ts` plugs in. */
+export const workerBinding: Binding = {
+  version: VERSION,
+  Client: class {
+    constructor() {
+      throw new Error("agbcloud-sdk/worker has no AGB: import it from agbcloud-sdk");
+    }
+  } as unknown as Binding["Client"],
+  attach: (access) => new WorkerSession(access),
+  setLogger(level, sink) {
+    logger = { level, sink };
+    thread?.say({ do: "log", level });
+  },
+};

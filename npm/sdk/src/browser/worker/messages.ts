@@ -1,0 +1,42 @@
+/**
+ * What the page and the SDK's worker say to each other. Output goes as bytes that change hands: a text would be copied
+ * twice, on the page's main thread once.
+ *
+ * @module
+ */
+
+import type { AttachRequest, Batch, NativeLogLevel, RunRequest, RunResult } from "../../binding.js";
+
+/** From the page. Sessions and runs have numbers that the page gives them. */
+export type Order =
+  | { readonly do: "load"; readonly call: number; readonly wasm: unknown }
+  | { readonly do: "log"; readonly level: NativeLogLevel }
+  | { readonly do: "attach"; readonly session: number; readonly access: string }
+  | { readonly do: "leave"; readonly session: number }
+  | { readonly do: "callTool"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
+  | { readonly do: "listTools"; readonly call: number; readonly session: number }
+  | { readonly do: "stream"; readonly session: number; readonly run: number; readonly request: RunRequest }
+  | { readonly do: "follow"; readonly session: number; readonly run: number; readonly request: AttachRequest }
+  /** A message of batches has been taken: another may come. */
+  | { readonly do: "taken"; readonly run: number }
+  | { readonly do: "write"; readonly run: number; readonly text: string | null }
+  | { readonly do: "cancel"; readonly run: number };
+
+/** From the worker. */
+export type Word =
+  | { readonly say: "output"; readonly output: Output }
+  | { readonly say: "answer"; readonly call: number; readonly value?: unknown; readonly fault?: string }
+  | { readonly say: "log"; readonly level: NativeLogLevel; readonly target: string; readonly message: string };
+
+/** Some batches of a run, in order. */
+export interface Output {
+  readonly run: number;
+  /** Its id on the wire. */
+  readonly id: string;
+  /** The text of all of them, in UTF-8. */
+  readonly bytes: Uint8Array;
+  /** The batches, with the length of each one's text. */
+  readonly batches: ReadonlyArray<Omit<Batch, "text"> & { readonly length: number }>;
+  /** With the last batch of a run: what it came to. The page has the logs. */
+  readonly result: Omit<RunResult, "logs"> | null;
+}
