@@ -3,6 +3,7 @@
 //! `AGB_LOSSY=runs,seed` chooses how many runs and which faults; `cargo xtask soak` does it for long.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use agb_client::{Agb, RunEvent, Session};
 use agb_testkit::proxy::{Proxy, Schedule, Tally};
@@ -13,7 +14,7 @@ use crate::network::{client, session};
 use crate::server::TestServer;
 
 /// So many sessions at once, each with one run after the other.
-const SESSIONS: usize = 8;
+const SESSIONS: usize = 16;
 /// What a run prints.
 const LINES: usize = 700;
 /// A frame carries no more, so that some get through between two cuts.
@@ -46,6 +47,7 @@ fn patient(address: SocketAddr) -> Agb {
     client(address, |config| {
         config.window = WINDOW;
         config.socket_attempts = 1_000;
+        config.reopen = Duration::from_millis(5); // most of the time would be waiting for the next cut
     })
 }
 
@@ -110,7 +112,7 @@ async fn through(plan: &Plan, schedule: Schedule, agb: impl Fn(SocketAddr) -> Ag
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_a_lossy_network_every_line_arrives_once_and_in_order() {
-    let plan = Plan::new(240);
+    let plan = Plan::new(800);
     let (interruptions, tally) = through(&plan, faults(plan.seed), patient).await;
     assert!(tally.cut >= 5 * plan.runs as u64, "only {} cuts", tally.cut);
     assert!(u64::from(interruptions) >= tally.cut / 2, "{interruptions} of {}", tally.cut);
