@@ -5,6 +5,8 @@ import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
+import { AGB, type Session } from "agbcloud-sdk";
+
 export interface LocalServer {
   readonly endpoint: string;
   readonly apiKey: string;
@@ -39,4 +41,32 @@ export async function startServer(...args: string[]): Promise<LocalServer> {
       }
     },
   };
+}
+
+/** A server, an account on it and a session: what most test files begin with. */
+export interface Stage {
+  readonly server: LocalServer;
+  readonly agb: AGB;
+  readonly session: Session;
+  /** Deletes the session and stops the server. */
+  readonly leave: () => Promise<void>;
+}
+
+export async function startStage(...args: string[]): Promise<Stage> {
+  const server = await startServer(...args);
+  const agb = new AGB({ apiKey: server.apiKey, config: { endpoint: server.endpoint } });
+  const session = await newSession(agb);
+  const leave = async (): Promise<void> => {
+    await agb.delete(session);
+    await server.stop();
+  };
+  return { server, agb, session, leave };
+}
+
+export async function newSession(agb: AGB): Promise<Session> {
+  const { session, errorMessage } = await agb.create({ imageId: "agb-code-space-1" });
+  if (session === undefined) {
+    throw new Error(errorMessage);
+  }
+  return session;
 }

@@ -3,26 +3,19 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { AGB, type Session } from "agbcloud-sdk";
+import type { AGB, Session } from "agbcloud-sdk";
 
-import { type LocalServer, startServer } from "./local-server.ts";
+import { startStage } from "./local-server.ts";
 
-let server: LocalServer;
 let agb: AGB;
 let session: Session;
+let leave: () => Promise<void>;
 
 before(async () => {
-  server = await startServer();
-  agb = new AGB({ apiKey: server.apiKey, config: { endpoint: server.endpoint } });
-  const created = await agb.create({ imageId: "agb-code-space-1" });
-  assert.ok(created.session, created.errorMessage);
-  session = created.session;
+  ({ agb, session, leave } = await startStage());
 });
 
-after(async () => {
-  await agb.delete(session);
-  await server.stop();
-});
+after(() => leave());
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -3,26 +3,18 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 
-import { AGB, type EnhancedCodeExecutionResult, type RunOptions, type Session } from "agbcloud-sdk";
+import type { EnhancedCodeExecutionResult, RunOptions, Session } from "agbcloud-sdk";
 
-import { type LocalServer, startServer } from "./local-server.ts";
+import { startStage } from "./local-server.ts";
 
-let server: LocalServer;
-let agb: AGB;
 let session: Session;
+let leave: () => Promise<void>;
 
 before(async () => {
-  server = await startServer();
-  agb = new AGB({ apiKey: server.apiKey, config: { endpoint: server.endpoint } });
-  const created = await agb.create({ imageId: "agb-code-space-1" });
-  assert.ok(created.session, created.errorMessage);
-  session = created.session;
+  ({ session, leave } = await startStage());
 });
 
-after(async () => {
-  await agb.delete(session);
-  await server.stop();
-});
+after(() => leave());
 
 async function python(code: string, timeoutS = 60, options: RunOptions = { streamBeta: true }): Promise<EnhancedCodeExecutionResult> {
   const result = await session.code.run(code, "python", timeoutS, options);
@@ -110,9 +102,7 @@ describe("cancelled", () => {
 });
 
 test("interrupted: the server died", async () => {
-  const mortal = await startServer();
-  const { session: doomed } = await new AGB({ apiKey: mortal.apiKey, config: { endpoint: mortal.endpoint } }).create({ imageId: "agb-code-space-1" });
-  assert.ok(doomed);
+  const { server: mortal, session: doomed } = await startStage();
   let seen = "";
   const result = await doomed.code.run("import time\nprint('on', flush=True)\ntime.sleep(600)", "python", 600, {
     onStdout: (chunk) => {

@@ -7,26 +7,19 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-import { AGB, type CodeRun, type OutputEvent, type RunEvent, Session } from "agbcloud-sdk";
+import { type CodeRun, type OutputEvent, type RunEvent, Session } from "agbcloud-sdk";
 
-import { type LocalServer, startServer } from "./local-server.ts";
+import { type LocalServer, startStage } from "./local-server.ts";
 
 let server: LocalServer;
-let agb: AGB;
 let session: Session;
+let leave: () => Promise<void>;
 
 before(async () => {
-  server = await startServer();
-  agb = new AGB({ apiKey: server.apiKey, config: { endpoint: server.endpoint } });
-  const created = await agb.create({ imageId: "agb-code-space-1" });
-  assert.ok(created.session, created.errorMessage);
-  session = created.session;
+  ({ server, session, leave } = await startStage());
 });
 
-after(async () => {
-  await agb.delete(session);
-  await server.stop();
-});
+after(() => leave());
 
 async function all(run: CodeRun): Promise<RunEvent[]> {
   const events: RunEvent[] = [];

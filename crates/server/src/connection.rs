@@ -299,9 +299,9 @@ impl Connection {
             }
         };
         match started {
-            Ok(Started::Now(run)) => self.show_run(run, 0, wishes.window),
+            Ok(Started::Now(run)) => self.show_run(run, 0, wishes.window, None),
             Ok(Started::Before(_)) if is_shown => Ok(()),
-            Ok(Started::Before(run)) => self.show_run(run, 0, wishes.window),
+            Ok(Started::Before(run)) => self.show_run(run, 0, wishes.window, None),
             Err(NotStarted::Taken(message)) => self.fail(&invocation, &message),
             Err(NotStarted::Refused(failure)) => {
                 // An error and an end, as of a run that failed.
@@ -319,7 +319,10 @@ impl Connection {
             Some(run) if self.pass.may_run().is_err() => {
                 self.watch(run, after, window.map(|window| window.min(limits.max_window)))
             }
-            Some(run) => self.show_run(run, after, window.map(|window| window.min(limits.max_window))),
+            Some(run) => {
+                let (greeting, window) = (run.greeting(), window.map(|window| window.min(limits.max_window)));
+                self.show_run(run, after, window, Some(greeting))
+            }
             None => {
                 let kept = limits.resume_retention.as_secs_f64();
                 let message =
@@ -329,9 +332,16 @@ impl Connection {
         }
     }
 
-    fn show_run(&mut self, run: Arc<Run>, after: u64, window: Option<u64>) -> Result<(), End> {
+    fn show_run(
+        &mut self,
+        run: Arc<Run>,
+        after: u64,
+        window: Option<u64>,
+        greeting: Option<String>,
+    ) -> Result<(), End> {
         match run.attach(&self.ready, after, window) {
             Ok(()) => {
+                self.replies.extend(greeting.map(Utf8Bytes::from));
                 self.shown.insert(run.id().to_owned(), run);
                 Ok(())
             }

@@ -77,6 +77,8 @@ struct State {
     watchers: Watchers,
     /// Why the program was told to stop.
     stop: Option<Stop>,
+    /// The interpreter has the program.
+    begun: bool,
     /// The program has ended.
     ended: bool,
     /// Since when nobody looks, or nobody has to look any more.
@@ -152,6 +154,7 @@ impl Run {
             queued: false,
             watchers: Watchers::default(),
             stop: None,
+            begun: false,
             ended: false,
             idle_since: Instant::now(),
             held_back: false,
@@ -219,6 +222,13 @@ impl Run {
             // A run that has ended or was started without input: whoever writes there has seen it, or will.
             Ok(()) | Err(StdinError::Closed) => {}
         }
+    }
+
+    /// The frame that tells a viewer which has come back that the run is here: the program may be silent for long, and
+    /// what it says next may be a frame that a bad connection does not carry whole. It has no number: it is no event.
+    pub(crate) fn greeting(&self) -> String {
+        let reply = Reply { invocation: &self.id, source: DEFAULT_TARGET, seq: None, time: None };
+        if self.state().begun { reply.started() } else { reply.accepted(EXTENSIONS) }
     }
 
     /// From now on `viewer` is told when there is something to show, beginning behind the event `after`. A viewer that
@@ -324,9 +334,13 @@ impl Run {
 
     fn push(self: &Arc<Self>, event: Event) {
         let mut state = self.state();
-        if matches!(event, Event::End(_)) {
-            state.ended = true;
-            state.idle_since = Instant::now();
+        match event {
+            Event::Started => state.begun = true,
+            Event::End(_) => {
+                state.ended = true;
+                state.idle_since = Instant::now();
+            }
+            _ => {}
         }
         state.log.push(event);
         self.announce(&mut state);

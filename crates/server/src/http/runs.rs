@@ -81,16 +81,19 @@ pub(super) async fn watch(
     session.touch();
     let run = run(&session, &invocation)?;
     let ready = Arc::new(ReadyRuns::default());
-    let mut greeting = None;
-    match pass.may_run() {
-        Ok(()) => run.attach(&ready, after, window)?,
+    let greeting = match pass.may_run() {
+        Ok(()) => {
+            let greeting = run.greeting();
+            run.attach(&ready, after, window)?;
+            greeting
+        }
         // No window: an acknowledgement does not say whose it is. A stream that is not read waits by itself.
         Err(_) => {
             run.watch(&ready, after, None)?;
-            greeting = Some(watching(run.id()));
+            watching(run.id())
         }
-    }
-    let viewer = Viewer { run, ready, pass, greeting, is_over: false };
+    };
+    let viewer = Viewer { run, ready, pass, greeting: Some(greeting), is_over: false };
     let events = stream::unfold(viewer, async |mut viewer| {
         let frame = viewer.next().await?;
         Some((Ok::<_, Infallible>(Event::default().data(frame)), viewer))

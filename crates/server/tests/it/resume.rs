@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Socket, TestServer, TestSession, eventually, text_of, work};
+use crate::support::{Socket, TestServer, TestSession, eventually, is_greeting, text_of, work};
 
 fn params(code: &str) -> Value {
     json!({ "language": "python", "timeoutS": 60, "code": code, "resume": true })
@@ -49,6 +49,23 @@ fn lines(range: std::ops::Range<u64>) -> String {
 }
 
 #[tokio::test]
+async fn a_client_that_comes_back_to_a_silent_program_hears_at_once_that_it_is_there() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let begun = start_and_vanish(&session, "a", "import time\ntime.sleep(600)", 2).await;
+    let mut socket = session.connect().await;
+    socket.start_with("b", params("1")).await;
+    assert_eq!(socket.event().await.1["eventType"], "accepted"); // and it waits behind the first
+    for (id, after, state) in [("a", last(&begun), "started"), ("b", 1, "accepted")] {
+        let mut other = session.connect().await;
+        resume(&mut other, id, after).await;
+        let (_, greeting) = other.event().await;
+        assert_eq!((&greeting["eventType"], is_greeting(&greeting)), (&json!(state), true), "{greeting}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_run_outlives_its_connection() {
     let server = TestServer::start().await;
     let session = server.create().await;
@@ -57,6 +74,7 @@ async fn a_run_outlives_its_connection() {
     for _ in 0..3 {
         let mut socket = session.connect().await;
         resume(&mut socket, "a", last(&events)).await;
+        assert!(is_greeting(&socket.event().await.1));
         events.push(socket.event().await.1);
     }
     let mut socket = session.connect().await;
@@ -81,7 +99,7 @@ async fn a_run_outlives_its_connection() {
     let (_, refusal) = socket.event().await;
     assert!(refusal["error"].as_str().expect("words").contains(&format!("has {end} events")), "{refusal}");
     resume(&mut socket, "a", end - 1).await;
-    assert_eq!(socket.event().await.1["phase"], "end");
+    assert_eq!(socket.until_end().await.len(), 1);
     server.stop().await;
 }
 
@@ -143,8 +161,8 @@ async fn an_ended_run_is_kept_for_a_while() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         resume(&mut socket, "a", last(&events)).await;
         match tokio::time::timeout(Duration::from_millis(300), socket.event()).await {
-            Ok((_, refusal)) => break refusal,
-            Err(_) => continue,
+            Ok((_, refusal)) if !is_greeting(&refusal) => break refusal,
+            _ => continue,
         }
     };
     assert!(refused["error"].as_str().expect("words").contains("for 0.6 s"), "{refused}");

@@ -229,12 +229,15 @@ impl Socket {
         (frame["invocationId"].as_str().expect("an id").to_owned(), frame["data"].take())
     }
 
-    /// Everything of the one run that goes on, its end last.
+    /// Everything of the one run that goes on, its end last, without [greetings](is_greeting).
     pub(crate) async fn until_end(&mut self) -> Vec<Value> {
         let mut events = Vec::new();
         loop {
             let (_, data) = self.event().await;
             let end = data["phase"] == "end";
+            if is_greeting(&data) {
+                continue;
+            }
             events.push(data);
             if end {
                 return events;
@@ -256,6 +259,11 @@ impl Socket {
         .await
         .expect("the end in time")
     }
+}
+
+/// Whether this only says that the run is there, to somebody who has come back to it or watches it. It has no number.
+pub(crate) fn is_greeting(event: &Value) -> bool {
+    (event["eventType"] == "accepted" || event["eventType"] == "started") && event["seq"].is_null()
 }
 
 /// What the chunks of a stream say, joined.

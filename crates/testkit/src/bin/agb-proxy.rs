@@ -1,8 +1,9 @@
 //! Serves [`agb_testkit::proxy`] until its standard input ends.
 //!
-//! `agb-proxy UPSTREAM SEED|calm` prints `agb-proxy listening on http://127.0.0.1:PORT`. Then it takes commands, a line
-//! each: `cut` and `reset` cut all WebSockets, in good order or not; `tally` answers with a line
-//! `upgrades=N refused=N cut=N stalled=N`.
+//! `agb-proxy UPSTREAM` prints `agb-proxy listening on http://127.0.0.1:PORT`, and harms nothing. Then it takes commands, a
+//! line each: `faults ...` for connections to come ([`Schedule::parse`]); `cut` and `reset` cut all WebSockets, in good
+//! order or not, and `silence` leaves them half-open; `tally` answers with a line
+//! `upgrades=N refused=N cut=N silenced=N stalled=N`.
 
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;
@@ -22,32 +23,29 @@ fn main() -> ExitCode {
 }
 
 fn serve() -> io::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(upstream), Some(seed)) = (arguments.next(), arguments.next()) else {
-        return Err(io::Error::other("usage: agb-proxy UPSTREAM SEED|calm"));
-    };
+    let Some(upstream) = std::env::args().nth(1) else { return Err(io::Error::other("usage: agb-proxy UPSTREAM")) };
     let upstream: SocketAddr = upstream.parse().map_err(|_| io::Error::other(format!("not an address: {upstream}")))?;
-    let schedule = match &*seed {
-        "calm" => Schedule::calm(),
-        seed => Schedule::seeded(seed.parse().map_err(|_| io::Error::other(format!("not a seed: {seed}")))?),
-    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let proxy = Proxy::start(upstream, schedule).await?;
+        let proxy = Proxy::start(upstream, Schedule::calm()).await?;
         say(&format!("agb-proxy listening on http://{}", proxy.address()))?;
         let mut commands = commands();
         while let Some(command) = commands.recv().await {
             match &*command {
                 "cut" => proxy.cut(false),
                 "reset" => proxy.cut(true),
+                "silence" => proxy.silence(),
                 "tally" => {
                     let tally = proxy.tally();
                     say(&format!(
-                        "upgrades={} refused={} cut={} stalled={}",
-                        tally.upgrades, tally.refused, tally.cut, tally.stalled
+                        "upgrades={} refused={} cut={} silenced={} stalled={}",
+                        tally.upgrades, tally.refused, tally.cut, tally.silenced, tally.stalled
                     ))?;
                 }
-                other => return Err(io::Error::other(format!("no command: {other}"))),
+                other => match other.strip_prefix("faults") {
+                    Some(words) => proxy.set_schedule(Schedule::parse(words).map_err(io::Error::other)?),
+                    None => return Err(io::Error::other(format!("no command: {other}"))),
+                },
             }
         }
         Ok(())

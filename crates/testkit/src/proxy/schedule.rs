@@ -87,6 +87,39 @@ impl Schedule {
         }
     }
 
+    /// Reads what a command line says, on the ground of [`calm`](Self::calm): `seed=7 refuse=10 cut=90 silence=0 stall=5
+    /// after=600..7000 stall_for=1..300 delay=0..3 http`, with bytes and milliseconds, in any order; what is left out
+    /// does not happen.
+    ///
+    /// # Errors
+    /// The word that is none of these.
+    pub fn parse(words: &str) -> Result<Self, String> {
+        let mut schedule = Self::calm();
+        for word in words.split_ascii_whitespace() {
+            let wrong = || format!("not a fault: {word}");
+            let (name, value) = word.split_once('=').unwrap_or((word, ""));
+            let number = || value.parse::<u64>().map_err(|_| wrong());
+            let range = || {
+                let (start, end) = value.split_once("..").ok_or_else(wrong)?;
+                Ok::<_, String>(start.parse().map_err(|_| wrong())?..end.parse().map_err(|_| wrong())?)
+            };
+            let times = || range().map(|range| Duration::from_millis(range.start)..Duration::from_millis(range.end));
+            match name {
+                "seed" => schedule.seed = number()?,
+                "refuse" => schedule.refuse = number()?,
+                "cut" => schedule.cut = number()?,
+                "silence" => schedule.silence = number()?,
+                "stall" => schedule.stall = number()?,
+                "after" => schedule.after = range()?,
+                "stall_for" => schedule.stall_for = times()?,
+                "delay" => schedule.delay = times()?,
+                "http" => schedule.also_http = true,
+                _ => return Err(wrong()),
+            }
+        }
+        Ok(schedule)
+    }
+
     /// What will happen to a connection: the WebSocket, or the one of plain HTTP, with this place, counted from 0 for each kind.
     #[must_use]
     pub fn plan(&self, place: u64, is_websocket: bool) -> Plan {
@@ -152,6 +185,25 @@ mod tests {
         let plans = |seed| (0..50).map(|place| Schedule::seeded(seed).plan(place, true)).collect::<Vec<_>>();
         assert_eq!(plans(7), plans(7));
         assert_ne!(plans(7), plans(8));
+    }
+
+    #[test]
+    fn a_command_line_says_what_happens() {
+        let said = Schedule::parse("seed=7 cut=90 refuse=10 after=600..7000 delay=0..3 http");
+        let meant = Schedule {
+            seed: 7,
+            refuse: 10,
+            cut: 90,
+            after: 600..7000,
+            delay: Duration::ZERO..Duration::from_millis(3),
+            also_http: true,
+            ..Schedule::calm()
+        };
+        assert_eq!(said, Ok(meant));
+        assert_eq!(Schedule::parse(""), Ok(Schedule::calm()));
+        for wrong in ["cuts=1", "cut", "cut=x", "after=1", "after=1..x"] {
+            assert_eq!(Schedule::parse(wrong), Err(format!("not a fault: {wrong}")));
+        }
     }
 
     #[test]
