@@ -22,7 +22,7 @@ const LANGUAGES: readonly Language[] = [...Array<Language>(8).fill("python"), ..
 /** What a run prints: half a megabyte. */
 const LINES = 9_000;
 /** A frame has up to 64 KiB, and half of the connections live long enough for one. */
-const FAULTS = `seed=${SEED} cut=97 stall=3 stall_for=1..300 after=1..160000 delay=0..3`;
+const FAULTS = `seed=${SEED} cut=99 stall=1 stall_for=1..300 after=1..160000 delay=0..3`;
 
 let server: LocalServer;
 let direct: AGB;
@@ -109,7 +109,7 @@ describe(`a lossy network, seed ${SEED}`, { concurrency: true }, () => {
     const each = Math.ceil(RUNS / LANGUAGES.length);
     const [interruptions, tally] = await through(LANGUAGES.length, FAULTS, (sessions) => runAll(sessions, LANGUAGES, each));
     console.log(`# ${each * LANGUAGES.length} runs, ${interruptions} interruptions, ${JSON.stringify(tally)}`);
-    assert.ok(tally.cut >= 4 * RUNS, `only ${tally.cut} cuts`);
+    assert.ok(tally.cut >= 3 * RUNS, `only ${tally.cut} cuts`);
     assert.ok(interruptions >= tally.cut / 2, `${interruptions} interruptions of ${tally.cut} cuts`);
   });
 
@@ -146,7 +146,7 @@ describe(`a lossy network, seed ${SEED}`, { concurrency: true }, () => {
   });
 
   test("does not keep a cancel from the program", async () => {
-    await through(1, `seed=${SEED} cut=100 after=200..4000`, async ([session]) => {
+    await through(1, `seed=${SEED} cut=100 after=600..6000 http`, async ([session]) => {
       const code = "import time\ni = 0\nwhile True:\n    print(i)\n    i += 1\n    time.sleep(0.001)";
       for (let round = 0; round < 5; round += 1) {
         const run = session!.code.stream(code, "python", { timeoutS: 600, logLimit: 0 });
