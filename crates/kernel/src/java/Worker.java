@@ -11,6 +11,8 @@ import jdk.jshell.spi.ExecutionControl.StoppedException;
 final class Worker {
     /** How long a thread that waits may take to stop by itself, as {@code InterruptedException} asks it to. */
     private static final long GENTLE_MS = 10;
+    /** How long a library's class may take to be initialized; most do it within a few. */
+    private static final long INITIALIZER_MS = 500;
 
     private final ThreadGroup group = new ThreadGroup("main");
     private Runner runner;
@@ -73,11 +75,21 @@ final class Worker {
             boolean isWaiting = thread.getState() != Thread.State.RUNNABLE;
             try {
                 while (isWaiting && isRunning(thread) && System.nanoTime() < deadline) Thread.sleep(1);
+                long end = System.nanoTime() + INITIALIZER_MS * 1_000_000;
+                while (isInitializing(thread) && isRunning(thread) && System.nanoTime() < end) Thread.sleep(1);
                 if (isRunning(thread)) Thread.class.getMethod("stop").invoke(thread);
             } catch (InterruptedException | ReflectiveOperationException error) {
                 throw new IllegalStateException(error);
             }
         }
+    }
+
+    /** Whether it initializes a class that is not the program's: stopped there, the class would be broken for good. */
+    private static boolean isInitializing(Thread thread) {
+        for (StackTraceElement frame : thread.getStackTrace()) {
+            if (frame.getMethodName().equals("<clinit>") && !frame.getClassName().startsWith("REPL.")) return true;
+        }
+        return false;
     }
 
     private static boolean isRunning(Thread thread) {

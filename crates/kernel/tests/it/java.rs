@@ -394,6 +394,25 @@ async fn a_loop_stops_at_its_timeout_and_keeps_the_state() {
     assert!(processes_in(java.workdir.path()).len() <= 1);
 }
 
+/// A class whose initializer is broken off can never be used again: the library's own would be lost with it.
+#[tokio::test]
+async fn a_librarys_class_is_not_stopped_while_it_is_initialized() {
+    let java = java();
+    let slow = "public class Slow { static { long end = System.nanoTime() + 400_000_000L; while (System.nanoTime() < end) { } } public static int n() { return 7; } }";
+    let code = format!(
+        "import javax.tools.*;\nFiles.writeString(Path.of(\"Slow.java\"), \"{slow}\");\n\
+         ToolProvider.getSystemJavaCompiler().run(null, null, null, \"Slow.java\");\n\
+         var slow = new URLClassLoader(new URL[] {{ Path.of(\"\").toUri().toURL() }}).loadClass(\"Slow\").getMethod(\"n\");"
+    );
+    assert_eq!(java.run(&code).await.end.outcome, Outcome::Finished);
+    let mut run = java.start("System.out.println(\"on\");\nslow.invoke(null);\nwhile (true) { }");
+    until(&mut run, "on").await;
+    run.control().interrupt();
+    let ran = finish(run).await;
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Cancelled, false), "{ran:#?}");
+    assert_eq!(java.value("slow.invoke(null)").await.as_deref(), Some("7"));
+}
+
 #[tokio::test]
 async fn what_catches_everything_is_killed_after_the_grace() {
     let java = kernel_with(Language::Java, |limits| limits.interrupt_grace = Duration::from_millis(500));
