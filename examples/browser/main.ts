@@ -4,7 +4,7 @@ import "./style.css";
 import { Connection } from "./connection.js";
 import { Editor } from "./editor.js";
 import { languages } from "./programs.js";
-import { showResults } from "./results.js";
+import { showResult } from "./results.js";
 import { Output } from "./terminal.js";
 
 const element = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
@@ -37,13 +37,13 @@ async function start(): Promise<void> {
     const result = await session.code.run(editor.text, language.value, 600, {
       onStdout: (chunk) => write(chunk, false),
       onStderr: (chunk) => write(chunk, true),
+      onResult: (result) => showResult(results, result),
       signal: controller.signal,
     });
     const isStopped = result.error?.name === "Cancelled";
     if (result.error !== undefined && !isStopped) {
       output.write(`${result.error.traceback || result.errorMessage}\n`, true);
     }
-    showResults(results, result.results);
     end(isStopped ? "stopped" : result.success ? "finished" : "failed", result.errorMessage);
     if (/code 440[134]/.test(result.errorMessage)) {
       connection.forget(); // the next run asks for a new way in

@@ -2,8 +2,15 @@
 
 import type { ExecutionResult } from "agbcloud-sdk";
 
-export function showResults(parent: HTMLElement, results: readonly ExecutionResult[]): void {
-  parent.replaceChildren(...results.map(figure));
+/** So many are shown; a program that draws in a loop shows its latest. */
+const SHOWN = 50;
+
+/** Shows a result below those before it. */
+export function showResult(parent: HTMLElement, result: ExecutionResult): void {
+  parent.append(figure(result));
+  while (parent.childElementCount > SHOWN) {
+    parent.firstElementChild?.remove();
+  }
 }
 
 function figure(result: ExecutionResult): HTMLElement {

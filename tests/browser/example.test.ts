@@ -28,7 +28,9 @@ async function addressOf(process: ChildProcess): Promise<string> {
 
 before(async () => {
   mkdirSync(ARTEFACTS, { recursive: true });
-  server = await startServer();
+  // With the default image, which `cargo xtask test` prepares: tqdm is in it.
+  const target = fileURLToPath(new URL("../../target/", import.meta.url));
+  server = await startServer("--image-dir", `${target}images`, "--cache-dir", `${target}tmp/cache`);
   const { endpoint, apiKey } = server;
   site = spawn(process.execPath, ["--import", "tsx", "browser/server.ts", "--port", "0"], {
     cwd: EXAMPLES,
@@ -80,6 +82,34 @@ describe("the example page", () => {
     await page.waitForFunction(() => document.querySelector<HTMLImageElement>("#results img")?.naturalWidth === 480); // the picture
     assert.equal(await page.getAttribute("#results iframe", "sandbox"), "");
     await page.screenshot({ path: `${ARTEFACTS}example-laptop.png` });
+  });
+
+  it("shows each result when the program shows it, not at the end", async () => {
+    await type("import time\nclass P:\n    def _repr_svg_(self):\n        return '<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"30\" height=\"30\"/>'\nfor i in range(3):\n    display(P())\n    time.sleep(1)");
+    await page.keyboard.press("Control+Enter");
+    for (const count of [1, 2, 3]) {
+      await page.waitForFunction((count) => document.querySelectorAll("#results img").length === count, count);
+      assert.equal(await page.getAttribute("#state", "data-kind"), "running", `result ${count}`);
+    }
+    await state("finished");
+    assert.equal(await page.locator("#results figure").count(), 3);
+  });
+
+  it("redraws a bar of tqdm itself in place, and keeps one that is left above", async () => {
+    await type("from tqdm import tqdm\nimport time\nfor _ in tqdm(range(40), desc='outer', ncols=70):\n    time.sleep(0.08)\ntime.sleep(0.5)\nprint('below')");
+    await page.keyboard.press("Control+Enter");
+    const bars = async (): Promise<string[]> => (await shown()).split("\n").filter((line) => line.includes("outer:"));
+    const percents = new Set<string>();
+    for (let bar; !(bar = (await bars())[0] ?? "").includes("100%"); ) {
+      const drawn = await bars();
+      assert(drawn.length <= 1, `the bar is drawn line after line:\n${drawn.join("\n")}`);
+      percents.add(/\d+%/.exec(bar)?.[0] ?? "");
+    }
+    assert(percents.size >= 4, `it moved: ${[...percents].join(" ")}`);
+    await state("finished");
+    await page.waitForFunction(() => document.querySelector(".xterm-rows")?.textContent?.includes("below"));
+    assert.match(await shown(), /outer: 100%\|█+\| 40\/40 \[.*it\/s\]\s*\n\s*below/);
+    await page.screenshot({ path: `${ARTEFACTS}example-tqdm.png` });
   });
 
   it("is used by keyboard: type, run, stop, with the time and the state told", async () => {

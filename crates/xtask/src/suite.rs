@@ -146,7 +146,7 @@ const STEPS: [Step; 11] = [
         name: "browser",
         label: "the SDK in Chromium",
         reads: Reads::Tests(tally::node_test),
-        needs: &[Need::JavaScript, Need::Programs, Need::Bundle, Need::Chromium, Need::R, Need::Java],
+        needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::Bundle, Need::Chromium, Need::R, Need::Java],
         commands: |workspace| {
             let mut command = workspace.command("node", Purpose::Work);
             command.args(["--import", "tsx", "--test", "--test-concurrency=1"]).current_dir(workspace.path("tests"));

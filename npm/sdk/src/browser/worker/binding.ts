@@ -111,7 +111,7 @@ class WorkerRun implements NativeRun {
   readonly #wake: () => void;
   readonly #log: RunLog;
   /** What has come and was not taken. */
-  readonly #batches: Array<Batch & { readonly isLastOfMessage: boolean }> = [];
+  readonly #batches: Batch[] = [];
   #result: RunResult | null = null;
 
   constructor(thread: Thread, number: number, logLimit: number | null, wake: () => void) {
@@ -122,15 +122,9 @@ class WorkerRun implements NativeRun {
     thread.runs.set(number, this);
   }
 
-  hear({ id, bytes, batches, result }: Output): void {
-    const text = decoder.decode(bytes);
-    let start = 0;
+  hear({ id, bytes, marks, stamps, events, ended, result }: Output): void {
     this.id = id;
-    batches.forEach(({ length, ...batch }, index) => {
-      const isLastOfMessage = index === batches.length - 1;
-      this.#batches.push({ ...batch, text: text.substring(start, start + length), isLastOfMessage });
-      start += length;
-    });
+    this.#batches.push({ text: decoder.decode(bytes), marks, stamps, events, ended });
     if (result !== null) {
       this.#thread.runs.delete(this.#number);
       this.#result = { ...result, logs: () => this.#log.parts() };
@@ -140,7 +134,7 @@ class WorkerRun implements NativeRun {
 
   fail(words: string): void {
     this.#result = { ...brokenRun(words), errorMessage: words };
-    this.#batches.push({ text: "", marks: new Uint32Array(0), stamps: null, events: null, ended: true, isLastOfMessage: false });
+    this.#batches.push({ text: "", marks: new Uint32Array(0), stamps: null, events: null, ended: true });
     this.#wake();
   }
 
@@ -150,7 +144,7 @@ class WorkerRun implements NativeRun {
       return null;
     }
     this.#log.keep(batch);
-    if (batch.isLastOfMessage && !batch.ended) {
+    if (!batch.ended) {
       this.#say({ do: "taken", run: this.#number });
     }
     return batch;

@@ -17,7 +17,7 @@ export type Order =
   | { readonly do: "listTools"; readonly call: number; readonly session: number }
   | { readonly do: "stream"; readonly session: number; readonly run: number; readonly request: RunRequest }
   | { readonly do: "follow"; readonly session: number; readonly run: number; readonly request: AttachRequest }
-  /** A message of batches has been taken: another may come. */
+  /** A message of output has been taken: another may come. */
   | { readonly do: "taken"; readonly run: number }
   | { readonly do: "write"; readonly run: number; readonly text: string | null }
   | { readonly do: "cancel"; readonly run: number };
@@ -28,15 +28,13 @@ export type Word =
   | { readonly say: "answer"; readonly call: number; readonly value?: unknown; readonly fault?: string }
   | { readonly say: "log"; readonly level: NativeLogLevel; readonly target: string; readonly message: string };
 
-/** Some batches of a run, in order. */
-export interface Output {
+/** A batch of a run: some of the core's in one, for each costs the page. */
+export interface Output extends Omit<Batch, "text"> {
   readonly run: number;
   /** Its id on the wire. */
   readonly id: string;
-  /** The text of all of them, in UTF-8. */
+  /** Its text, in UTF-8. */
   readonly bytes: Uint8Array;
-  /** The batches, with the length of each one's text. */
-  readonly batches: ReadonlyArray<Omit<Batch, "text"> & { readonly length: number }>;
   /** With the last batch of a run: what it came to. The page has the logs. */
   readonly result: Omit<RunResult, "logs"> | null;
 }

@@ -8,10 +8,15 @@ import { browserPlatform } from "../../browser.js";
 import type { Batch, NativeRun, NativeSession, RunResult } from "../../binding.js";
 import type { Order, Output, Word } from "./messages.js";
 
-/** So many characters go in one message, or one batch. Larger ones gain nothing and hold the page longer. */
-const MESSAGE = 128 * 1024;
+/** So many characters go in one message, or one batch of the core. Larger ones gain nothing and hold the page longer. */
+const MESSAGE = 512 * 1024;
 /** So many messages of a run may be on their way or not taken: enough that the page never waits for the worker. */
 const AHEAD = 4;
+/**
+ * What comes so soon after a message waits for more, milliseconds: a message costs the page as much as reading some ten
+ * KiB, and half a frame is not seen. What comes after a pause goes at once.
+ */
+const GATHER_MS = 8;
 
 const binding = browserPlatform.loadBinding();
 const sessions = new Map<number, NativeSession>();
@@ -24,18 +29,21 @@ class ThreadRun {
   readonly #number: number;
   readonly #run: NativeRun;
   #ahead = 0;
+  #posted = -Infinity;
+  #gathers = false;
+  hasEnded = false;
 
   constructor(number: number, begin: (wake: () => void) => NativeRun) {
-    let pump = (): void => {};
+    let wake = (): void => {};
     this.#number = number;
-    this.#run = begin(() => pump());
-    pump = () => this.#pump();
-    pump();
+    this.#run = begin(() => wake());
+    wake = () => this.#wake();
+    wake();
   }
 
   taken(): void {
     this.#ahead -= 1;
-    this.#pump();
+    this.#wake();
   }
 
   write(text: string | null): void {
@@ -46,27 +54,47 @@ class ThreadRun {
     this.#run.cancel();
   }
 
+  #wake(): void {
+    const wait = this.#posted + GATHER_MS - performance.now();
+    if (wait <= 0) {
+      this.#pump();
+    } else if (!this.#gathers) {
+      this.#gathers = true;
+      setTimeout(() => {
+        this.#gathers = false;
+        this.#pump();
+      }, wait);
+    }
+  }
+
   #pump(): void {
-    while (this.#ahead < AHEAD && runs.get(this.#number) !== null) {
-      const texts: string[] = [];
-      const batches: Array<Output["batches"][number]> = [];
+    while (this.#ahead < AHEAD && !this.hasEnded) {
+      const batches: Batch[] = [];
       let ended = false;
       for (let size = 0, batch: Batch | null; size < MESSAGE && !ended && (batch = this.#run.take()) !== null; ) {
-        const { text, marks, stamps, events } = batch;
         ended = batch.ended;
-        size += text.length;
-        texts.push(text);
-        batches.push({ length: text.length, marks, stamps, events, ended });
+        size += batch.text.length;
+        batches.push(batch);
       }
       if (batches.length === 0) {
         return;
       }
       this.#ahead += 1;
-      const bytes = encoder.encode(texts.join(""));
-      const result = ended ? withoutLogs(this.#run.result()) : null;
-      const output: Output = { run: this.#number, id: this.#run.id, bytes, batches, result };
-      page.postMessage({ say: "output", output }, [bytes.buffer]);
+      this.#posted = performance.now();
+      const output: Output = {
+        run: this.#number,
+        id: this.#run.id,
+        bytes: encoder.encode(batches.map(({ text }) => text).join("")),
+        marks: Uint32Array.from(batches.flatMap(({ marks }) => [...marks])),
+        stamps: batches[0]!.stamps === null ? null : Float64Array.from(batches.flatMap(({ stamps }) => [...(stamps ?? [])])),
+        events: batches.flatMap(({ events }) => events ?? []),
+        ended,
+        result: ended ? withoutLogs(this.#run.result()) : null,
+      };
+      const buffers = [output.bytes, output.marks, output.stamps].flatMap((part) => (part === null ? [] : part.buffer));
+      page.postMessage({ say: "output", output }, buffers);
       if (ended) {
+        this.hasEnded = true;
         runs.delete(this.#number);
         return;
       }
@@ -128,7 +156,10 @@ function obey(order: Order): void {
 }
 
 function begin(number: number, start: (wake: () => void) => NativeRun): void {
-  runs.set(number, new ThreadRun(number, start));
+  const run = new ThreadRun(number, start);
+  if (!run.hasEnded) {
+    runs.set(number, run);
+  }
 }
 
 addEventListener("message", ({ data }: MessageEvent<Order>) => obey(data));
