@@ -1,5 +1,6 @@
 //! The command `agb-server`.
 
+mod descriptors;
 mod doctor;
 mod images;
 
@@ -326,7 +327,9 @@ async fn run(serve: Serve) -> Result<(), String> {
     let (listen, insecure) = (serve.listen, serve.insecure_listen);
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
     let made_key = (serve.api_key.is_none() && serve.api_keys_file.is_none()).then(agb_server::api_key);
-    let server = Server::new(config(serve, made_key.clone())?).map_err(|error| error.to_string())?;
+    let config = config(serve, made_key.clone())?;
+    descriptors::raise(&config.limits);
+    let server = Server::new(config).map_err(|error| error.to_string())?;
     server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
     let mut hang_up =
         unix::signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;

@@ -12,7 +12,7 @@ mod run_code;
 mod search_files;
 mod shell;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use agb_core::wire::DEFAULT_TARGET;
 use serde_json::{Map, Value, json};
@@ -162,9 +162,10 @@ pub(crate) fn find(name: &str) -> Result<&'static Tool, UnknownTool> {
     TOOLS.iter().find(|tool| tool.name == name).ok_or_else(|| UnknownTool(name.chars().take(80).collect()))
 }
 
-/// All tools, as the wire lists them.
-pub(crate) fn list() -> Value {
-    TOOLS.iter().map(Tool::to_json).collect()
+/// All tools, as the text in which the wire lists them: each new session's description has it.
+pub(crate) fn list() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| TOOLS.iter().map(Tool::to_json).collect::<Value>().to_string());
+    &TEXT
 }
 
 fn names() -> String {

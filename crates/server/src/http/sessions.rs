@@ -158,7 +158,7 @@ fn describe(session: &Session, address: &Address) -> Value {
         "linkUrl": address.http(&link_path(session)),
         "wsUrl": address.ws(&format!("/ws/{}", session.id())),
         "token": session.token().expose(),
-        "toolList": tools::list().to_string(),
+        "toolList": tools::list(),
         "imageId": session.image().id(),
         "extensions": EXTENSIONS,
         "isolation": session.level().name(),

@@ -14,7 +14,7 @@ use crate::tools;
 /// `POST /mcp/listTools`
 pub(super) async fn list(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     shared.config.images.find(params.text("imageId")?.as_deref())?;
-    Ok(Answer::new(json!(tools::list().to_string())))
+    Ok(Answer::new(json!(tools::list())))
 }
 
 /// `POST /mcp`

@@ -1,0 +1,52 @@
+//! Open files: a session takes some, and the usual limit of 1024 is for programs that have few.
+
+use std::io;
+
+use agb_server::Limits;
+
+/// What a session with one interpreter and a connection takes, about: four pipes, three descriptors of its sandbox, its
+/// folder, its event loop's, its socket.
+const OF_SESSION: u64 = 10;
+
+/// Lets this process have as many as it may. Warns if that will not do for what it is to serve.
+pub(crate) fn raise(limits: &Limits) {
+    let may = match raise_to_hard_limit() {
+        Ok(may) => may,
+        Err(error) => return tracing::warn!(%error, "the limit of open files stays as it is"),
+    };
+    let sessions = u64::try_from(limits.max_sessions).unwrap_or(u64::MAX);
+    let connections = u64::try_from(limits.max_connections).unwrap_or(u64::MAX);
+    let needed = sessions.saturating_mul(OF_SESSION).saturating_add(connections);
+    if may < needed {
+        tracing::warn!(may, needed, "too few open files for --max-sessions and --max-connections; see `ulimit -Hn`");
+    }
+}
+
+/// Answers with the limit that holds from here on.
+fn raise_to_hard_limit() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls get a structure that outlives them.
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        limit.rlim_cur = limit.rlim_max;
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn it_is_raised_as_far_as_may_be() {
+        let may = super::raise_to_hard_limit().expect("every process may do that");
+        let limits = std::fs::read_to_string("/proc/self/limits").expect("there is /proc");
+        let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("it is listed");
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        let may = if may == libc::RLIM_INFINITY { "unlimited".to_owned() } else { may.to_string() };
+        assert_eq!(fields[3..5], [may.as_str(), may.as_str()], "{line}");
+    }
+}
