@@ -174,6 +174,19 @@ class Runs(unittest.TestCase):
         self.assertIn("<svg", svg.svg)
         self.assertEqual([item.is_main_result for item in result.results], [False] * 4 + [True])
 
+    def test_java_shows_images_and_html(self) -> None:
+        code = (
+            "import java.awt.image.BufferedImage;\n"
+            "display(html(\"<b>bold</b>\"));\n"
+            "new BufferedImage(2, 2, BufferedImage.TYPE_INT_RGB)"
+        )
+        for result in (self.stream(code, "java", 60)[0], self.session.code.run(code, "java", timeout_s=60)):
+            self.assertTrue(result.success, result.error_message)
+            html, image = result.results
+            self.assertEqual(html.html, "<b>bold</b>")
+            self.assertTrue(image.png.startswith("iVBORw0KGgo"), image.png[:40])
+            self.assertEqual([html.is_main_result, image.is_main_result], [False, True])
+
     def test_input_with_nobody_to_answer_is_at_its_end(self) -> None:
         for language, code, word in [
             ("python", "try:\n    input('name? ')\nexcept EOFError:\n    print('end')", "end"),
