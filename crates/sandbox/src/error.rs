@@ -25,6 +25,8 @@ pub enum Stage {
     Loopback,
     /// Handing the working directory or a pipe to the slot's user, or entering the directory.
     Workdir,
+    /// Showing the program an image that its user can reach.
+    Image,
     /// Closing the file system with Landlock.
     Landlock,
     /// Installing the system call filter.
@@ -42,7 +44,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::ControlGroup,
         Self::Namespaces,
         Self::UserMap,
@@ -51,6 +53,7 @@ impl Stage {
         Self::Mount,
         Self::Loopback,
         Self::Workdir,
+        Self::Image,
         Self::Landlock,
         Self::Filter,
         Self::Limit,
@@ -86,6 +89,10 @@ impl Stage {
                 "check that the working directory exists, and, at the level landlock with the server as root, that \
                  all users may pass through the directories above it (chmod o+x)"
             }
+            Self::Image => {
+                "at the level landlock nothing is mounted: programs have a user of their own, who must be able to pass \
+                 through the directories above (chmod o+x, which /root seldom has); or keep the image elsewhere"
+            }
             Self::Landlock => "Linux 5.13 with Landlock switched on is needed (boot with lsm=landlock,...)",
             Self::Filter => "the kernel needs CONFIG_SECCOMP_FILTER, and the machine to be x86-64, ARM64 or RISC-V",
             Self::Limit => "the server's own hard limit is lower; raise it, or lower the sandbox's limit",
@@ -111,6 +118,7 @@ impl fmt::Display for Stage {
             Self::Mount => "build the file system",
             Self::Loopback => "switch on the loopback device",
             Self::Workdir => "enter the working directory",
+            Self::Image => "show the program what it is to read",
             Self::Landlock => "close the file system with Landlock",
             Self::Filter => "install the system call filter",
             Self::Limit => "set a limit",

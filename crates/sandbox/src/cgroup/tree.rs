@@ -67,11 +67,10 @@ impl Tree {
         }
         if tree.has(Controller::Processors) {
             let (file, weight) = match version {
-                // Beside the server's threads, each of which has 1024 on its processor: all programs together have as
-                // much on every processor.
-                Version::One => {
-                    ("cpu.shares", 1024 * std::thread::available_parallelism().map_or(1, |cores| cores.get()))
-                }
+                // Beside the server's threads, each of which has 1024: all programs together have half of that. With as
+                // much, 128 busy threads in here kept everybody else waiting for seconds on two busy processors, with
+                // half of it for a tenth of a second at most, which is less than without groups.
+                Version::One => ("cpu.shares", 512),
                 // Beside the servers, which have 100 by default: a third, as by the default of `nice`.
                 Version::Two => ("cpu.weight", 33),
             };

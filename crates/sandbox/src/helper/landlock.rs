@@ -90,6 +90,10 @@ pub(super) fn restrict(host: &Host, place: &Place, plan: &Plan) -> Result<(), Fa
             Err(Failure::new(Stage::Landlock, libc::EOPNOTSUPP, reason))
         }
         Level::Landlock => {
+            // They are there for the server: who cannot see them now is the program's user.
+            if let Some(path) = plan.policy.readonly.iter().find(|path| !path.exists()) {
+                return Err(Failure::new(Stage::Image, libc::EACCES, path.display().to_string()));
+            }
             let status =
                 close_all(plan).map_err(|error| Failure::new(Stage::Landlock, libc::EIO, error.to_string()))?;
             match status {

@@ -173,3 +173,21 @@ pub(crate) fn starts_are_fast(world: &World) {
         println!("{level}: started after {:.1} ms, first output after {:.1} ms", median(started), median(printed));
     }
 }
+
+/// At the level landlock there are no mounts: what the program's user cannot reach, it cannot be shown.
+pub(crate) fn an_image_out_of_reach_is_refused_in_words(world: &World) {
+    for level in world.levels.iter().copied().filter(|&level| world.launcher.user_of(level, 0).is_some()) {
+        let hidden = world.dir.join(format!("hidden-{level}"));
+        std::fs::create_dir_all(hidden.join("image")).expect("the parent is ours");
+        std::fs::set_permissions(&hidden, PermissionsExt::from_mode(0o700)).expect("it is ours");
+        let mut policy = world.policy(level);
+        policy.readonly = vec![hidden.join("image")];
+        match world.spawn(&policy, &Command::new("/usr/bin/true")) {
+            Ok(_) => assert!(level.has_namespaces(), "{level}: nobody else can pass through its parent"),
+            Err(SpawnError::Failed { stage: Stage::Image, errno: libc::EACCES, detail }) => {
+                assert!(!level.has_namespaces() && detail.ends_with("/image"), "{level}: {detail}");
+            }
+            Err(error) => panic!("{level}: {error}"),
+        }
+    }
+}

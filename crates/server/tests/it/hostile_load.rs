@@ -1,6 +1,6 @@
 //! Programs that use up what they can, one after the other, each in a session of its own, while another session runs a
 //! small cell every 50 ms: how little that one notices, as a table. `AGB_HOSTILE_LOAD=full` takes the sizes that the
-//! table in `tests/bench/README.md` has:
+//! table in `tests/bench/README.md` has, `AGB_HOSTILE_LOAD_ONLY=WORD` the cases that have the word in their names:
 //!
 //! `AGB_HOSTILE_LOAD=full cargo test -p agb-server --test it hostile_load -- --nocapture`
 
@@ -159,7 +159,8 @@ async fn others_go_on_while_programs_use_up_what_they_can() {
     .await;
     let other = server.create().await;
     println!("{:40} {:17} {:17} {:>7}  the end", "", "before, ms", "during, ms", "s");
-    for case in cases(full) {
+    let only = std::env::var("AGB_HOSTILE_LOAD_ONLY").unwrap_or_default();
+    for case in cases(full).into_iter().filter(|case| case.name.contains(&only)) {
         let hostile = server.create().await;
         server.run_code(&hostile, case.language, "1").await;
         let (stop, stopped) = watch::channel(false);
@@ -178,6 +179,7 @@ async fn others_go_on_while_programs_use_up_what_they_can() {
         let (during, end) = tokio::join!(small_cells(&server, &other, stopped), attacking);
         let took = begin.elapsed().as_secs_f64();
         let shown = end.lines().next().unwrap_or_default();
+        let shown: String = shown.chars().take(80).collect();
         println!("{:40} {:17} {:17} {took:7.1}  {shown}", case.name, figures(&before), figures(&during));
         assert!(end.contains(case.end), "{}: {end}", case.name);
         let longest = during.last().expect("one at least");
