@@ -3,8 +3,9 @@
 //!
 //! * `cargo test -p agb-fuzz`: each target with its corpus, and some thousand mutations of it. No nightly, no time to
 //!   speak of, and the same inputs each time: `AGB_FUZZ_SEED` and `AGB_FUZZ_ROUNDS` change them.
-//! * `cargo +nightly fuzz run --fuzz-dir crates/fuzz/fuzz <target> crates/fuzz/corpus/<target>`: with libFuzzer, for as
-//!   long as you like. What it finds goes into the corpus and stays there.
+//! * `RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir crates/fuzz/fuzz --sanitizer none <target> crates/fuzz/corpus/<target>
+//!   -- -max_total_time=60`: with libFuzzer (`cargo install cargo-fuzz`, and a C++ compiler), for as long as you like.
+//!   What it finds goes into the corpus and stays there. There is next to no `unsafe` to sanitize in what parses.
 //!
 //! | target | what it feeds | what must hold |
 //! | --- | --- | --- |

@@ -30,7 +30,7 @@
 //! | its end | with PID 1 | with PID 1 | its tree is hunted down |
 //!
 //! Everywhere: no capability, no new privileges, the environment of the policy and nothing else, five descriptors,
-//! the [`Limits`], a session of its own, and its death with the launcher's. `tests/battery.rs` tries to get out by all
+//! the [`Limits`], a session of its own, and its death with the launcher's. `tests/battery` tries to get out by all
 //! ways that its authors know, and prints what stopped each.
 //!
 //! # Copies instead of starts

@@ -67,11 +67,13 @@ impl Tree {
         }
         if tree.has(Controller::Processors) {
             let (file, weight) = match version {
-                // Beside the server's threads, each of which has 1024: all programs together have half of that. With as
-                // much, 128 busy threads in here kept everybody else waiting for seconds on two busy processors, with
-                // half of it for a tenth of a second at most, which is less than without groups.
-                Version::One => ("cpu.shares", 512),
-                // Beside the servers, which have 100 by default: a third, as by the default of `nice`.
+                // Beside the server's threads, each of which has 1024: all programs together have a third of that on every
+                // processor, as by the default of `nice`. With as much as a thread on each, 128 busy threads in here
+                // kept everybody else waiting for seconds on two processors that were busy before.
+                Version::One => {
+                    ("cpu.shares", 335 * std::thread::available_parallelism().map_or(1, |cores| cores.get()))
+                }
+                // Beside the servers, which have 100 by default: the same.
                 Version::Two => ("cpu.weight", 33),
             };
             set(&tree.path.join(file), &weight.to_string())?;

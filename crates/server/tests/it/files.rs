@@ -203,3 +203,52 @@ async fn nothing_outside_is_reached() {
     assert!(std::path::Path::new("/etc/passwd").exists());
     files.server.stop().await;
 }
+
+/// A program exchanges a folder for a link to elsewhere, again and again, while the tools use what is in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_link_that_takes_a_folders_place_leads_no_tool_out() {
+    let files = Files::start().await;
+    let outside = tempfile::tempdir().expect("a folder");
+    let secret = outside.path().join("file");
+    std::fs::write(&secret, "outside").expect("it is ours");
+    let open = |path: &std::path::Path| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("it is ours");
+    };
+    open(outside.path());
+    open(&secret);
+    let code = format!(
+        "import os\nos.mkdir('real')\nopen('real/file', 'w').write('inside')\nprint('on', flush=True)\n\
+         while not os.path.exists('stop'):\n    os.rename('real', 'd')\n    os.rename('d', 'real')\n    \
+         os.symlink({:?}, 'd')\n    os.unlink('d')",
+        outside.path()
+    );
+    let mut socket = files.session.connect().await;
+    socket.start_with("race", json!({ "language": "python", "timeoutS": 600, "code": code })).await;
+    while socket.event().await.1["chunk"].is_null() {}
+    let (mut inside, mut refused) = (0, 0);
+    for round in 0..200 {
+        let call = |tool: &'static str, args: Value| files.server.call(&files.session, tool, args);
+        for answer in [
+            call("read_file", json!({ "path": "d/file" })).await,
+            call("write_file", json!({ "path": "d/file", "content": format!("inside {round}") })).await,
+            call("list_directory", json!({ "path": "d" })).await,
+            call("move_file", json!({ "source": "d/file", "destination": "d/again" })).await,
+            call("move_file", json!({ "source": "d/again", "destination": "d/file" })).await,
+        ] {
+            match answer {
+                Ok(text) => {
+                    inside += 1;
+                    assert!(!text.contains("outside"), "{text}");
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert_eq!(std::fs::read_to_string(&secret).expect("it is there still"), "outside");
+    }
+    println!("{inside} calls met the folder, {refused} were refused");
+    assert!(inside + refused == 1000 && refused > 0);
+    files.ok("write_file", json!({ "path": "stop", "content": "" })).await;
+    let end = socket.until_end().await;
+    assert!(end.last().is_some_and(|end| end["executionError"].is_null()), "{end:?}");
+    files.server.stop().await;
+}
