@@ -27,7 +27,7 @@ struct Case {
 }
 
 fn case(name: &'static str, language: &'static str, code: impl Into<String>, end: &'static str) -> Case {
-    Case { name, language, code: code.into(), timeout_s: 25, reading: Duration::ZERO, end }
+    Case { name, language, code: code.into(), timeout_s: 100, reading: Duration::ZERO, end }
 }
 
 fn cases(full: bool) -> Vec<Case> {
