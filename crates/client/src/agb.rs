@@ -22,6 +22,9 @@ use crate::session::Session;
 use crate::socket::SocketLimits;
 
 /// One account on one endpoint. Cheap to clone; clones share their HTTP connections.
+///
+/// To give a call up, drop its future: nothing more is sent, and its connection is closed. What was sent by then the
+/// service may carry out; a session that nobody heard of is released when it has been idle for long enough.
 #[derive(Clone, Debug)]
 pub struct Agb {
     api: Arc<Api>,

@@ -8,9 +8,8 @@ use napi::Env;
 use napi::bindgen_prelude::{Error, Result};
 use napi_derive::napi;
 
-use crate::answer::answer;
 use crate::objects::{ClientOptions, CreateParams, ListPage, ListParams, ToolDescription, pairs};
-use crate::promise::{Promise, promise};
+use crate::promise::{Promise, call};
 use crate::session::NativeSession;
 
 /// `Client` of `binding.ts`.
@@ -49,17 +48,15 @@ impl Client {
     pub fn create_session<'env>(&self, env: &'env Env, params: CreateParams) -> Result<Promise<'env>> {
         let (agb, operation) = (self.agb.clone(), params.into_operation());
         let made = self.agb.clone();
-        promise(env, async move { agb.call(&operation).await }, move |outcome| {
-            answer(outcome, |data| NativeSession::new(made.session(data)))
-        })
+        call(env, async move { agb.call(&operation).await }, move |data| NativeSession::new(made.session(data)))
     }
 
     /// Gets a session.
     #[napi(catch_unwind)]
     pub fn get_session<'env>(&self, env: &'env Env, session_id: String) -> Result<Promise<'env>> {
         let (agb, made) = (self.agb.clone(), self.agb.clone());
-        promise(env, async move { agb.call(&GetSession { session_id }).await }, move |outcome| {
-            answer(outcome, |data| NativeSession::new(made.session(data)))
+        call(env, async move { agb.call(&GetSession { session_id }).await }, move |data| {
+            NativeSession::new(made.session(data))
         })
     }
 
@@ -67,21 +64,21 @@ impl Client {
     #[napi(catch_unwind)]
     pub fn list_sessions<'env>(&self, env: &'env Env, params: ListParams) -> Result<Promise<'env>> {
         let (agb, operation) = (self.agb.clone(), params.into_operation());
-        promise(env, async move { agb.call(&operation).await }, |outcome| answer(outcome, ListPage::from))
+        call(env, async move { agb.call(&operation).await }, ListPage::from)
     }
 
     /// Releases a session and waits until it is gone.
     #[napi(catch_unwind)]
     pub fn delete_session<'env>(&self, env: &'env Env, session_id: String) -> Result<Promise<'env>> {
         let agb = self.agb.clone();
-        promise(env, async move { agb.delete(&session_id).await }, |outcome| answer(outcome, nothing))
+        call(env, async move { agb.delete(&session_id).await }, nothing)
     }
 
     /// The tools of an image.
     #[napi(catch_unwind)]
     pub fn list_tools<'env>(&self, env: &'env Env, image_id: String) -> Result<Promise<'env>> {
         let agb = self.agb.clone();
-        promise(env, async move { agb.call(&ListTools { image_id }).await }, |outcome| answer(outcome, tools))
+        call(env, async move { agb.call(&ListTools { image_id }).await }, tools)
     }
 }
 

@@ -1,11 +1,15 @@
 //! Promises that are settled from the I/O thread.
 
+use std::cell::RefCell;
 use std::future::Future;
 use std::ptr;
 
-use napi::bindgen_prelude::{Error, PromiseRaw, Result, Status, ToNapiValue, Unknown};
+use agb_client::agb_core::http::Answered;
+use napi::bindgen_prelude::{Error, JsObjectValue, PromiseRaw, Result, Status, ToNapiValue, Unknown};
 use napi::{Env, check_status, sys};
+use tokio::sync::oneshot;
 
+use crate::answer::{Answer, answer};
 use crate::io;
 use crate::lane::Lane;
 
@@ -39,6 +43,48 @@ where
         tracing::error!(target: "agb::node", error, "no I/O thread");
     }
     Ok(PromiseRaw::new(env.raw(), promise))
+}
+
+/// `NativeCall`: a promise of an operation's answer, with an `abort` that drops the operation.
+pub(crate) fn call<'env, T, V>(
+    env: &'env Env,
+    operation: impl Future<Output = std::result::Result<Answered<T>, agb_client::Error>> + Send + 'static,
+    convert: impl FnOnce(T) -> V + Send + 'static,
+) -> Result<Promise<'env>>
+where
+    T: Send + 'static,
+    V: ToNapiValue,
+{
+    let (stop, stopped) = oneshot::channel();
+    let stoppable = async move {
+        tokio::select! {
+            outcome = operation => Some(outcome),
+            Ok(()) = stopped => None,
+        }
+    };
+    let mut promise = promise(env, stoppable, |outcome| Settled(outcome.map(|outcome| answer(outcome, convert))))?;
+    let stop = RefCell::new(Some(stop));
+    let abort = env.create_function_from_closure::<(), _, _>("abort", move |_| {
+        if let Some(stop) = stop.take() {
+            let _ = stop.send(()); // it is over
+        }
+        Ok(())
+    })?;
+    promise.set_named_property("abort", abort)?;
+    Ok(promise)
+}
+
+/// What a call came to; nothing where it was stopped.
+struct Settled<V>(Option<Answer<V>>);
+
+impl<V: ToNapiValue> ToNapiValue for Settled<V> {
+    unsafe fn to_napi_value(env: sys::napi_env, Settled(answer): Self) -> Result<sys::napi_value> {
+        match answer {
+            // SAFETY: `env` is the one of this thread.
+            Some(answer) => unsafe { Answer::to_napi_value(env, answer) },
+            None => Err(Error::new(Status::Cancelled, "the call was stopped")),
+        }
+    }
 }
 
 /// A promise that is to be settled, once.

@@ -12,11 +12,10 @@ use napi::bindgen_prelude::{Error, Function, Result, Status};
 use napi_derive::napi;
 use serde_json::{Map, Value};
 
-use crate::answer::answer;
 use crate::client::{nothing, tools};
 use crate::io;
 use crate::objects::{AccessRequest, AttachRequest, Details, RunRequest, ToolOutcome, pairs};
-use crate::promise::{Promise, promise};
+use crate::promise::{Promise, call, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
 
@@ -78,23 +77,21 @@ impl NativeSession {
     #[napi(catch_unwind)]
     pub fn delete<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
         let session = self.session.clone();
-        promise(env, async move { session.delete().await }, |outcome| answer(outcome, nothing))
+        call(env, async move { session.delete().await }, nothing)
     }
 
     /// How it is.
     #[napi(catch_unwind)]
     pub fn get_status<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
         let (session, operation) = (self.session.clone(), GetSessionInfo { session_id: self.id() });
-        promise(env, async move { session.call(&operation).await }, |outcome| {
-            answer(outcome, |status| status.as_str().to_owned())
-        })
+        call(env, async move { session.call(&operation).await }, |status| status.as_str().to_owned())
     }
 
     /// Counts as a use.
     #[napi(catch_unwind)]
     pub fn keep_alive<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
         let (session, operation) = (self.session.clone(), RefreshIdleTime { session_id: self.id() });
-        promise(env, async move { session.call(&operation).await }, |outcome| answer(outcome, nothing))
+        call(env, async move { session.call(&operation).await }, nothing)
     }
 
     /// Replaces its labels.
@@ -102,15 +99,15 @@ impl NativeSession {
     pub fn set_labels<'env>(&self, env: &'env Env, labels: Vec<Vec<String>>) -> Result<Promise<'env>> {
         let operation = SetLabels { session_id: self.id(), labels: pairs(labels) };
         let session = self.session.clone();
-        promise(env, async move { session.call(&operation).await }, |outcome| answer(outcome, nothing))
+        call(env, async move { session.call(&operation).await }, nothing)
     }
 
     /// Its labels.
     #[napi(catch_unwind)]
     pub fn get_labels<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
         let (session, operation) = (self.session.clone(), GetLabels { session_id: self.id() });
-        promise(env, async move { session.call(&operation).await }, |outcome| {
-            answer(outcome, |labels| labels.into_iter().map(|(name, value)| vec![name, value]).collect::<Vec<_>>())
+        call(env, async move { session.call(&operation).await }, |labels| {
+            labels.into_iter().map(|(name, value)| vec![name, value]).collect::<Vec<_>>()
         })
     }
 
@@ -118,7 +115,7 @@ impl NativeSession {
     #[napi(catch_unwind)]
     pub fn info<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
         let (session, operation) = (self.session.clone(), GetDetails { session_id: self.id() });
-        promise(env, async move { session.call(&operation).await }, |outcome| answer(outcome, Details::from))
+        call(env, async move { session.call(&operation).await }, Details::from)
     }
 
     /// Calls a tool.
@@ -127,16 +124,14 @@ impl NativeSession {
         let arguments: Map<String, Value> = serde_json::from_str(&args_json)
             .map_err(|error| invalid(format!("the arguments of the tool are not a JSON object: {error}")))?;
         let session = self.session.clone();
-        promise(env, async move { session.call_tool(&name, arguments).await }, |outcome| {
-            answer(outcome, ToolOutcome::from)
-        })
+        call(env, async move { session.call_tool(&name, arguments).await }, ToolOutcome::from)
     }
 
     /// What tools it has.
     #[napi(catch_unwind)]
     pub fn list_tools<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
         let session = self.session.clone();
-        promise(env, async move { session.tools_answered().await }, |outcome| answer(outcome, tools))
+        call(env, async move { session.tools_answered().await }, tools)
     }
 
     /// Lets somebody into it without the key; JSON text for `attach`.
@@ -146,9 +141,7 @@ impl NativeSession {
         let lasts = request.lasts_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
         let renew = request.renew.map(Secret::from);
         let session = self.session.clone();
-        promise(env, async move { session.grant_access(scope, lasts, renew).await }, |outcome| {
-            answer(outcome, |access| access.to_json())
-        })
+        call(env, async move { session.grant_access(scope, lasts, renew).await }, |access| access.to_json())
     }
 
     /// Runs code by one HTTP call.

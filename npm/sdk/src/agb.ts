@@ -1,5 +1,6 @@
 import { backend } from "./backend.js";
 import type { Answer, ClientOptions, ListPage, ListParams, NativeClient, NativeSession } from "./binding.js";
+import { call, type CallOptions } from "./call.js";
 import {
   checkObject,
   checkOptionalCount,
@@ -45,7 +46,7 @@ export interface AGBOptions {
 }
 
 /** Which page of {@link AGB.list}. */
-export interface ListOptions {
+export interface ListOptions extends CallOptions {
   /** Where the page begins: `nextToken` of the page before. */
   readonly nextToken?: string | undefined;
   /** Sessions a page; the service's default is 10. */
@@ -95,22 +96,27 @@ export class AGB {
   }
 
   /**
-   * Makes a session. It lives until it is deleted or unused for too long.
+   * Makes a session. It lives until it is deleted or unused for too long. One that was made although the call was
+   * aborted is released as soon as its answer comes.
    *
    * @throws TypeError (as a rejection) when a parameter has the wrong type; nothing is sent then.
    */
-  async create(params: CreateSessionParams | CreateSessionOptions): Promise<SessionResult> {
-    return sessionResult(await this.#client.createSession(toCreateParams(params)));
+  async create(params: CreateSessionParams | CreateSessionOptions, options?: CallOptions): Promise<SessionResult> {
+    const request = toCreateParams(params);
+    const begin = () => this.#client.createSession(request);
+    return sessionResult(await call(options, begin, (running) => void running.then(({ data }) => data?.delete(), () => {})));
   }
 
   /** Takes up a session that exists, e.g. one that another process made. */
-  async get(sessionId: string): Promise<SessionResult> {
-    return sessionResult(await this.#client.getSession(checkString("sessionId", sessionId)));
+  async get(sessionId: string, options?: CallOptions): Promise<SessionResult> {
+    checkString("sessionId", sessionId);
+    return sessionResult(await call(options, () => this.#client.getSession(sessionId)));
   }
 
   /** What the service knows of a session, without taking it up. */
-  async getSession(sessionId: string): Promise<GetSessionResult> {
-    const answer = await this.#client.getSession(checkString("sessionId", sessionId));
+  async getSession(sessionId: string, options?: CallOptions): Promise<GetSessionResult> {
+    checkString("sessionId", sessionId);
+    const answer = await call(options, () => this.#client.getSession(sessionId));
     return operationResult(answer, ({ sessionId: id, appInstanceId, resourceId, resourceUrl }) => ({
       sessionId: id,
       ...present({ appInstanceId, resourceId, resourceUrl }),
@@ -121,13 +127,15 @@ export class AGB {
    * Lists sessions, a page at a time.
    *
    * @param labels Only sessions that have all of these.
-   * @param page Number of the page, from 1; or {@link ListOptions}, which reach a page in one call by its token.
+   * @param page Number of the page, from 1; or {@link ListOptions}, which reach a page in one call by its token, and
+   * have a signal.
    * @param limit Sessions a page, with a page number; default 10.
    */
   async list(labels?: Labels | null, page: number | ListOptions | null = 1, limit?: number | null): Promise<SessionListResult> {
     const pairs = labels === undefined || labels === null ? null : labelPairs("labels", labels);
     if (typeof page === "object" && page !== null) {
-      return listResult(await this.#client.listSessions(toListParams(pairs, page)));
+      const params = toListParams(pairs, page);
+      return listResult(await call(page, () => this.#client.listSessions(params)));
     }
     const number = checkOptionalCount("page", page, "pages") ?? 1;
     const maxResults = checkOptionalCount("limit", limit, "sessions");
@@ -139,14 +147,15 @@ export class AGB {
    *
    * @param session A {@link Session}, or the id of one.
    */
-  async delete(session: Session | string): Promise<DeleteResult> {
+  async delete(session: Session | string, options?: CallOptions): Promise<DeleteResult> {
     if (session instanceof Session) {
-      return session.delete();
+      return session.delete(options);
     }
     if (typeof session !== "string") {
       throw new TypeError(`session must be a Session or the id of one, not ${describe(session)}`);
     }
-    return apiResult(await this.#client.deleteSession(checkString("session", session)));
+    checkString("session", session);
+    return apiResult(await call(options, () => this.#client.deleteSession(session)));
   }
 
   /** Pages have no numbers on the wire: goes from one to the next by their tokens. */

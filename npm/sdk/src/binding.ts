@@ -54,6 +54,12 @@ export interface Answer<T> {
   readonly data: T | null;
 }
 
+/** An operation under way. */
+export type NativeCall<T> = Promise<Answer<T>> & {
+  /** Stops it, if the backend can: nothing more is sent, and it rejects. Harmless afterwards. */
+  readonly abort?: () => void;
+};
+
 /**
  * One account on one endpoint. Construction throws an `Error` with a `code` property: `NO_API_KEY`,
  * `BAD_ENDPOINT`, `BAD_TIMEOUT`, `BAD_ENV_FILE`, `NO_LOCAL_SERVER`.
@@ -62,12 +68,12 @@ export interface NativeClient {
   /** Base URL of the service; `null` while a local server has not been started yet. */
   readonly endpoint: string | null;
   readonly timeoutMs: number;
-  createSession(params: CreateParams): Promise<Answer<NativeSession>>;
-  getSession(sessionId: string): Promise<Answer<NativeSession>>;
-  listSessions(params: ListParams): Promise<Answer<ListPage>>;
+  createSession(params: CreateParams): NativeCall<NativeSession>;
+  getSession(sessionId: string): NativeCall<NativeSession>;
+  listSessions(params: ListParams): NativeCall<ListPage>;
   /** Releases a session and waits until it is gone. */
-  deleteSession(sessionId: string): Promise<Answer<null>>;
-  listTools(imageId: string): Promise<Answer<ToolDescription[]>>;
+  deleteSession(sessionId: string): NativeCall<null>;
+  listTools(imageId: string): NativeCall<ToolDescription[]>;
 }
 
 export interface CreateParams {
@@ -113,18 +119,18 @@ export interface NativeSession {
   /** What the service offers beyond the documented wire, e.g. `flow`, `cancel`. */
   readonly extensions: ReadonlyArray<string>;
 
-  delete(): Promise<Answer<null>>;
+  delete(): NativeCall<null>;
   /** `RUNNING`, `FINISH`, `DELETING`, `DELETED`. */
-  getStatus(): Promise<Answer<string>>;
-  keepAlive(): Promise<Answer<null>>;
-  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>>;
-  getLabels(): Promise<Answer<Array<[key: string, value: string]>>>;
-  info(): Promise<Answer<SessionDetails>>;
+  getStatus(): NativeCall<string>;
+  keepAlive(): NativeCall<null>;
+  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): NativeCall<null>;
+  getLabels(): NativeCall<Array<[key: string, value: string]>>;
+  info(): NativeCall<SessionDetails>;
   /** `argsJson` is a JSON object as text. */
-  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
-  listTools(): Promise<Answer<ToolDescription[]>>;
+  callTool(name: string, argsJson: string): NativeCall<ToolResult>;
+  listTools(): NativeCall<ToolDescription[]>;
   /** Lets somebody else into the session for a while; JSON text for {@link Binding.attach}. */
-  browserAccess(request: AccessRequest): Promise<Answer<string>>;
+  browserAccess(request: AccessRequest): NativeCall<string>;
 
   /** One HTTP call; all output comes with the result. Never rejects. */
   run(request: RunRequest): Promise<RunResult>;

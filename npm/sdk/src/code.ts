@@ -14,7 +14,6 @@ import {
   type ErrorCallback,
   type Language,
   type OutputCallback,
-  type RunCallbacks,
   type RunOptions,
   type StreamOptions,
 } from "./run-options.js";
@@ -84,8 +83,18 @@ export class Code {
     const request = { ...checkedRequest(code, language, timeoutS, options), stamps: false, stdin: false };
     const callbacks = checkedCallbacks(options);
     const signal = checkedSignal(options.signal);
-    const streams = options.streamBeta ?? (signal !== null || Object.values(callbacks).some((callback) => callback !== null));
-    return streams ? new RunPump(this.#native, request, callbacks, signal).promise : this.#runAtOnce(request, callbacks);
+    if (options.streamBeta ?? Object.values(callbacks).some((callback) => callback !== null)) {
+      return new RunPump(this.#native, request, callbacks, signal).promise;
+    }
+    if (callbacks.onStdout !== null || callbacks.onStderr !== null || callbacks.onResult !== null) {
+      log("warn", "code.run has output callbacks but streamBeta is false: all output comes with the result");
+    }
+    if (signal !== null) {
+      // A plain call cannot be stopped: that reaches the program over the stream only.
+      const silent = { onStdout: null, onStderr: null, onResult: null, onError: callbacks.onError };
+      return new RunPump(this.#native, request, silent, signal).promise;
+    }
+    return this.#runAtOnce(request, callbacks.onError);
   }
 
   /**
@@ -154,11 +163,8 @@ export class Code {
     return CodeRun.begin(begin, checkedCallbacks(checked), checkedSignal(checked.signal), takesInput);
   }
 
-  async #runAtOnce(request: RunRequest, callbacks: RunCallbacks): Promise<EnhancedCodeExecutionResult> {
-    if (callbacks.onStdout !== null || callbacks.onStderr !== null || callbacks.onResult !== null) {
-      log("warn", "code.run has output callbacks but streamBeta is false: all output comes with the result");
-    }
-    const report = new RunReport(callbacks.onError);
+  async #runAtOnce(request: RunRequest, onError: ErrorCallback | null): Promise<EnhancedCodeExecutionResult> {
+    const report = new RunReport(onError);
     try {
       return await report.finish(await this.#native.run(request));
     } catch (error) {

@@ -5,6 +5,7 @@
  */
 
 export { AGB, type AGBConfig, type AGBOptions, type ListOptions } from "./agb.js";
+export type { CallOptions } from "./call.js";
 export { Code } from "./code.js";
 export { CodeRun } from "./code-run.js";
 export { CreateSessionParams, type CreateSessionOptions, type Labels } from "./create-session-params.js";

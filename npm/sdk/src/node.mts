@@ -26,6 +26,7 @@ export {
 export type {
   AGBConfig,
   AGBOptions,
+  CallOptions,
   ListOptions,
   EndEvent,
   ErrorEvent,

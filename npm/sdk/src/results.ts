@@ -135,6 +135,11 @@ export function apiResult(answer: Answer<unknown>): ApiResult {
   };
 }
 
+/** @internal What a call comes to that got no answer. */
+export function noAnswer(code: string, errorMessage: string): Answer<never> {
+  return { requestId: "", success: false, code, errorMessage, httpStatus: null, data: null };
+}
+
 /** @internal {@link apiResult} with `data` converted when there is some. */
 export function operationResult<T, U>(answer: Answer<T>, convert: (data: T) => U): OperationResult<U> {
   return answer.success && answer.data !== null

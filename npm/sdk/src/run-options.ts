@@ -61,7 +61,7 @@ export interface FollowOptions {
   readonly signal?: StopSignal | null | undefined;
 }
 
-/** Options of {@link Code.run}, as its fourth argument. `signal` and `onResult` are only for runs that stream. */
+/** Options of {@link Code.run}, as its fourth argument. `onResult` is only for runs that stream. */
 export interface RunOptions extends FollowOptions {
   /** Output while the program runs. Default: whether there is a callback. */
   readonly streamBeta?: boolean | undefined;

@@ -1,6 +1,7 @@
 import { backend } from "./backend.js";
 import type { AccessRequest, NativeSession, SessionDetails, ToolDescription, ToolResult } from "./binding.js";
 import { checkObject, checkOptionalNumber, checkString, describe, labelPairs } from "./check.js";
+import { call, type CallOptions } from "./call.js";
 import { Code } from "./code.js";
 import { asyncDispose } from "./dispose.js";
 import { AGBError } from "./errors.js";
@@ -44,7 +45,7 @@ export interface AccessResult extends ApiResult {
 }
 
 /** Options of {@link Session.browserAccess}. */
-export interface AccessOptions {
+export interface AccessOptions extends CallOptions {
   /**
    * What its holder may do: `run` (default) code, or only `read` what others run: watch a run with {@link Code.attach},
    * by the `run.id` that its owner hands on.
@@ -133,8 +134,8 @@ export class Session {
   }
 
   /** Releases the session and waits until it is gone. What still runs in it ends with an error. */
-  async delete(): Promise<DeleteResult> {
-    return apiResult(await this.#native.delete());
+  async delete(options?: CallOptions): Promise<DeleteResult> {
+    return apiResult(await call(options, () => this.#native.delete()));
   }
 
   /** For `await using`: {@link Session.delete}. Where that fails the service releases the session when it is idle. */
@@ -155,36 +156,38 @@ export class Session {
    * @throws TypeError (as a rejection) when an option has the wrong type; nothing is sent then.
    */
   async browserAccess(options: AccessOptions = {}): Promise<AccessResult> {
-    const answer = await this.#native.browserAccess(checkedAccess(options));
+    const request = checkedAccess(options);
+    const answer = await call(options, () => this.#native.browserAccess(request));
     return answer.success && answer.data !== null
       ? { ...apiResult(answer), access: JSON.parse(answer.data) as SessionAccess }
       : apiResult(answer);
   }
 
   /** Asks the service for the session's state. */
-  async getStatus(): Promise<SessionStatusResult> {
-    const answer = await this.#native.getStatus();
+  async getStatus(options?: CallOptions): Promise<SessionStatusResult> {
+    const answer = await call(options, () => this.#native.getStatus());
     return answer.success && answer.data !== null ? { ...apiResult(answer), status: answer.data } : apiResult(answer);
   }
 
   /** Starts the idle time anew, after which the service would release the session. */
-  async keepAlive(): Promise<OperationResult> {
-    return apiResult(await this.#native.keepAlive());
+  async keepAlive(options?: CallOptions): Promise<OperationResult> {
+    return apiResult(await call(options, () => this.#native.keepAlive()));
   }
 
   /** Replaces the session's labels. */
-  async setLabels(labels: Labels): Promise<OperationResult> {
-    return apiResult(await this.#native.setLabels(labelPairs("labels", labels)));
+  async setLabels(labels: Labels, options?: CallOptions): Promise<OperationResult> {
+    const pairs = labelPairs("labels", labels);
+    return apiResult(await call(options, () => this.#native.setLabels(pairs)));
   }
 
   /** The session's labels. */
-  async getLabels(): Promise<OperationResult<Record<string, string>>> {
-    return operationResult(await this.#native.getLabels(), (pairs) => Object.fromEntries(pairs));
+  async getLabels(options?: CallOptions): Promise<OperationResult<Record<string, string>>> {
+    return operationResult(await call(options, () => this.#native.getLabels()), (pairs) => Object.fromEntries(pairs));
   }
 
   /** Where and how the session can be reached. `authCode` and `ticket` are secrets: keep them out of logs. */
-  async info(): Promise<OperationResult<SessionInfo>> {
-    return operationResult(await this.#native.info(), toSessionInfo);
+  async info(options?: CallOptions): Promise<OperationResult<SessionInfo>> {
+    return operationResult(await call(options, () => this.#native.info()), toSessionInfo);
   }
 
   /**
@@ -193,10 +196,11 @@ export class Session {
    * @param name As in {@link Session.listMcpTools}.
    * @param args The tool's arguments; must be expressible as JSON.
    */
-  async callMcpTool(name: string, args: object = {}): Promise<McpToolResult> {
+  async callMcpTool(name: string, args: object = {}, options?: CallOptions): Promise<McpToolResult> {
     checkString("name", name);
     checkObject("args", args);
-    const answer = await this.#native.callTool(name, JSON.stringify(args));
+    const argsJson = JSON.stringify(args);
+    const answer = await call(options, () => this.#native.callTool(name, argsJson));
     if (!answer.success || answer.data === null) {
       return { ...apiResult(answer), data: "", content: [] };
     }
@@ -204,8 +208,8 @@ export class Session {
   }
 
   /** The tools that {@link Session.callMcpTool} can call. */
-  async listMcpTools(): Promise<McpToolsResult> {
-    const answer = await this.#native.listTools();
+  async listMcpTools(options?: CallOptions): Promise<McpToolsResult> {
+    const answer = await call(options, () => this.#native.listTools());
     return { ...apiResult(answer), tools: (answer.data ?? []).map(toTool) };
   }
 }

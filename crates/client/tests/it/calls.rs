@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use agb_client::agb_core::error::ApiError;
 use agb_client::{Agb, CreateSession, Options};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
 use crate::service::{Seen, Service, fine, refused};
 
@@ -64,7 +66,7 @@ async fn the_time_limit_is_for_all_tries() {
     })
     .await;
     // Nobody listens here, and nothing answers.
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
     let url = format!("http://{}", silent.local_addr().expect("it is bound"));
     let agb = Agb::new(&options().endpoint(url).timeout(Duration::from_millis(200))).expect("the settings are fine");
     let begun = Instant::now();
@@ -110,4 +112,18 @@ fn settings_come_from_code_then_environment_then_file() {
     assert_eq!(agb.timeout(), Duration::from_millis(9));
     let missing = Agb::new(&Options::new().env_file(folder.path().join("none"))).expect_err("there is no such file");
     assert_eq!(missing.code(), "BAD_ENV_FILE");
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_ends_on_the_wire() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let agb = Agb::new(&options().endpoint(&url)).expect("the settings are fine");
+    let call = tokio::spawn(async move { agb.get("s-1").await });
+    let (mut tcp, _) = listener.accept().await.expect("it calls");
+    let mut head = [0; 1024];
+    assert!(tcp.read(&mut head).await.expect("it speaks") > 0);
+    call.abort();
+    let closed = async { while tcp.read(&mut head).await.is_ok_and(|length| length > 0) {} };
+    tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the connection is closed");
 }

@@ -10,16 +10,11 @@ import type {
 } from "../binding.js";
 import { brokenRun } from "../execution-result.js";
 import type { SessionAccess } from "../session.js";
+import { noAnswer } from "../results.js";
 
 /** What a page without the API key gets from whatever needs it; nothing is loaded or sent for that. */
-const needsKey = async (): Promise<Answer<never>> => ({
-  requestId: "",
-  success: false,
-  code: "NO_API_KEY",
-  errorMessage: "this page was let into the session by its server and holds no API key; ask that server to do it",
-  httpStatus: null,
-  data: null,
-});
+const needsKey = async (): Promise<Answer<never>> =>
+  noAnswer("NO_API_KEY", "this page was let into the session by its server and holds no API key; ask that server to do it");
 
 /** A session that this page was let into, wherever it runs. */
 export abstract class Guest implements NativeSession {
