@@ -209,11 +209,11 @@ impl Group {
         self.groups.trees.iter().map(|tree| tree.session(self.slot).join(door(tree))).collect()
     }
 
-    /// Whether the kernel has killed a process of the session for want of memory that nobody has heard of yet. Tells
-    /// each of them once.
-    pub(crate) fn is_out_of_memory(&self) -> bool {
+    /// Whether the kernel has killed a process of the session for want of memory that nobody has heard of yet, and that
+    /// was not among the first `before`. Tells each of them once.
+    pub(crate) fn is_out_of_memory(&self, before: u64) -> bool {
         let now = self.killed();
-        self.known.fetch_max(now, Ordering::Relaxed) < now
+        now > before && self.known.fetch_max(now, Ordering::Relaxed) < now
     }
 
     /// The same without taking note.
@@ -221,7 +221,8 @@ impl Group {
         self.known.load(Ordering::Relaxed) < self.killed()
     }
 
-    fn killed(&self) -> u64 {
+    /// How many it has killed so far.
+    pub(crate) fn killed(&self) -> u64 {
         let Some(tree) = self.groups.trees.iter().find(|tree| tree.has(Controller::Memory)) else { return 0 };
         let file = match tree.version {
             Version::One => "memory.oom_control",

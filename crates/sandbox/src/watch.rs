@@ -78,6 +78,9 @@ pub(crate) struct Watched {
     exceeded: OnceLock<Exceeded>,
     /// The session's control groups, which stay as long as this does.
     group: Option<Arc<Group>>,
+    /// How many of the session's processes the kernel had killed for want of memory before this began: a sandbox that
+    /// is short of memory may lose several, of which its end tells as one.
+    killed_before: u64,
     /// Something begins there.
     stirred: AtomicBool,
 }
@@ -92,6 +95,7 @@ impl Watched {
             limits: policy.limits.clone(),
             places: std::iter::once(&policy.workdir).chain(&policy.tmp).cloned().collect(),
             exceeded: OnceLock::new(),
+            killed_before: group.as_ref().map_or(0, |group| group.killed()),
             group,
             stirred: AtomicBool::new(true),
         }
@@ -107,7 +111,7 @@ impl Watched {
     }
 
     fn is_out_of_memory(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.is_out_of_memory())
+        self.group.as_ref().is_some_and(|group| group.is_out_of_memory(self.killed_before))
     }
 
     /// Whether the kernel has killed somebody of the session, and nobody has heard of it.
