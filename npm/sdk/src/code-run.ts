@@ -91,6 +91,9 @@ export class CodeRun implements AsyncIterable<RunEvent> {
   /**
    * Gives the program input, now or for its next request; a line has its `\n`. Without effect after the end.
    *
+   * Input has no numbers on the wire: unlike output it can be lost where a connection breaks as it is written (between an
+   * `error` event with a code `CONNECTION_…` and `reconnected`). A program that then asks again can be answered again.
+   *
    * @throws {@link AGBError} (`NOT_OFFERED`) when the service takes no input for running programs.
    */
   write(text: string): void {
