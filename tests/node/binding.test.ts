@@ -380,7 +380,7 @@ describe("a stream", () => {
     const [kind, word] = pieces.shift()!;
     assert.equal(kind, "event");
     const { message, ...rest } = word as { message: string };
-    assert.deepEqual(rest, { type: "disconnected", code: "NO_STREAMING" });
+    assert.deepEqual(rest, { type: "trouble", code: "NO_STREAMING" });
     assert.match(message, /HTTP status 400.*plain call/);
     assert.deepEqual(pieces.slice(0, 2), [["out", "grün\n"], ["err", "x"]]);
     assert.equal((pieces[2]?.[1] as { type: string }).type, "result");

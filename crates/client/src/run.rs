@@ -88,6 +88,14 @@ pub enum RunEvent {
         /// What the program printed to ask.
         prompt: String,
     },
+    /// Input was not taken, as a whole: [`INPUT_REFUSED`](agb_core::codes::INPUT_REFUSED). The run goes on without it.
+    InputRefused {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The connection was lost with input under way, and the service does not number input: it may not have arrived.
+    /// The stable code is [`INPUT_UNCERTAIN`](agb_core::codes::INPUT_UNCERTAIN).
+    InputUncertain,
     /// The connection was lost; the run goes on and is looked for. [`Loss::code`] is stable.
     Interrupted(Loss),
     /// It was found again; nothing is missing.
@@ -329,6 +337,8 @@ impl From<Piece<'_>> for RunEvent {
             Piece::Event(StreamEvent::Result(result)) => Self::Result(result.clone()),
             Piece::Event(StreamEvent::Error(error)) => Self::Error(error.clone()),
             Piece::Event(StreamEvent::InputRequest { prompt }) => Self::InputRequest { prompt: prompt.clone() },
+            Piece::Event(StreamEvent::InputRefused { message }) => Self::InputRefused { message: message.clone() },
+            Piece::Event(StreamEvent::InputUncertain) => Self::InputUncertain,
             Piece::Event(StreamEvent::Interrupted(loss)) => Self::Interrupted(loss.clone()),
             Piece::Event(StreamEvent::Unstreamed(reason)) => Self::Unstreamed(reason.clone()),
             Piece::Event(_) => Self::Reconnected,

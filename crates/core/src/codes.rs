@@ -35,6 +35,10 @@ codes! {
     CONNECTION_REFUSED,
     /// No connection could be made; the run goes on and is looked for.
     CONNECTION_UNREACHED,
+    /// Input was not taken; the run goes on.
+    INPUT_REFUSED,
+    /// The connection was lost with input under way, and the service does not number input: it may be lost.
+    INPUT_UNCERTAIN,
     /// The connection was lost after the call or the code was sent: the outcome is unknown.
     INTERRUPTED,
     /// The service does not know the session's token (any more).

@@ -45,6 +45,14 @@ pub enum StreamEvent {
         /// What the program printed to ask.
         prompt: String,
     },
+    /// Input was not taken, by the service or by the session, as a whole; the run goes on without it.
+    InputRefused {
+        /// Why, and what to do.
+        message: String,
+    },
+    /// The connection was lost with input under way, and the service does not number input (extension `stdinSeq`): it
+    /// may not have arrived.
+    InputUncertain,
     /// The connection was lost; the run is looked for (extension `resume`).
     Interrupted(Loss),
     /// The run was found again; nothing is missing.
@@ -55,21 +63,26 @@ pub enum StreamEvent {
 }
 
 impl StreamEvent {
-    /// What [`Interrupted`](Self::Interrupted) says to a person.
+    /// What went wrong on the way to a program that goes on: a stable code, and words for a person. `None` of what the
+    /// program or the service itself says, and of [`Reconnected`](Self::Reconnected).
     #[must_use]
-    pub fn interrupted_words(loss: &Loss) -> String {
-        ["the connection was lost (", &loss.words(), "); looking for the run again"].concat()
-    }
-
-    /// What [`Unstreamed`](Self::Unstreamed) says to a person.
-    #[must_use]
-    pub fn unstreamed_words(loss: &Loss) -> String {
-        [
-            "the run cannot be streamed (",
-            &loss.words(),
-            "); it is made by a plain call, and its output comes at its end",
-        ]
-        .concat()
+    pub fn trouble(&self) -> Option<(&'static str, String)> {
+        Some(match self {
+            Self::Interrupted(loss) => {
+                (loss.code(), ["the connection was lost (", &loss.words(), "); looking for the run again"].concat())
+            }
+            Self::Unstreamed(loss) => {
+                let rest = "); it is made by a plain call, and its output comes at its end";
+                (codes::NO_STREAMING, ["the run cannot be streamed (", &loss.words(), rest].concat())
+            }
+            Self::InputRefused { message } => (codes::INPUT_REFUSED, message.clone()),
+            Self::InputUncertain => {
+                let words =
+                    "input was under way when the connection was lost, and may be lost: see what the program asks";
+                (codes::INPUT_UNCERTAIN, words.into())
+            }
+            Self::Result(_) | Self::Error(_) | Self::InputRequest { .. } | Self::Reconnected => return None,
+        })
     }
 
     /// About how much memory it holds, for the limit on unread data.
@@ -77,9 +90,9 @@ impl StreamEvent {
         64 + match self {
             Self::Result(result) => result.weight(),
             Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight),
-            Self::InputRequest { prompt } => prompt.len(),
+            Self::InputRequest { prompt: text } | Self::InputRefused { message: text } => text.len(),
             Self::Interrupted(loss) | Self::Unstreamed(loss) => loss.weight(),
-            Self::Reconnected => 0,
+            Self::Reconnected | Self::InputUncertain => 0,
         }
     }
 }

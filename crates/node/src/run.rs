@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agb_client::agb_core::codes;
 use agb_client::{Error, Execution, Run, RunControl, StreamEvent};
 use napi::bindgen_prelude::{Function, Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
@@ -245,17 +244,14 @@ impl ToNapiValue for Event {
                 object.set("type", "inputRequest")?;
                 object.set("prompt", prompt)?;
             }
-            StreamEvent::Interrupted(loss) => {
-                object.set("type", "disconnected")?;
-                object.set("code", loss.code())?;
-                object.set("message", StreamEvent::interrupted_words(&loss))?;
-            }
-            StreamEvent::Unstreamed(reason) => {
-                object.set("type", "disconnected")?;
-                object.set("code", codes::NO_STREAMING)?;
-                object.set("message", StreamEvent::unstreamed_words(&reason))?;
-            }
-            _ => object.set("type", "reconnected")?,
+            event => match event.trouble() {
+                Some((code, message)) => {
+                    object.set("type", "trouble")?;
+                    object.set("code", code)?;
+                    object.set("message", message)?;
+                }
+                None => object.set("type", "reconnected")?,
+            },
         }
         Ok(napi::JsValue::raw(&object))
     }

@@ -105,7 +105,9 @@ impl NativeRun {
     pub fn unsent(&self) -> Option<String> {
         match &self.story.borrow().end {
             Some(Err(RunError::Unreachable(Loss::Closed { code: 4000.., .. }))) => None,
-            Some(Err(RunError::Unreachable(loss))) => Some(StreamEvent::unstreamed_words(loss)),
+            Some(Err(RunError::Unreachable(loss))) => {
+                StreamEvent::Unstreamed(loss.clone()).trouble().map(|(_, words)| words)
+            }
             _ => None,
         }
     }
@@ -167,14 +169,15 @@ impl Story {
             StreamEvent::InputRequest { prompt } => {
                 host::record("type prompt", vec!["inputRequest".into(), prompt.into()])
             }
-            StreamEvent::Interrupted(loss) => {
-                let words = StreamEvent::interrupted_words(loss);
-                host::record("type code message", vec!["disconnected".into(), loss.code().into(), words.into()])
-            }
-            _ => {
-                self.interruptions = self.interruptions.saturating_add(1);
-                host::record("type", vec!["reconnected".into()])
-            }
+            _ => match event.trouble() {
+                Some((code, words)) => {
+                    host::record("type code message", vec!["trouble".into(), code.into(), words.into()])
+                }
+                None => {
+                    self.interruptions = self.interruptions.saturating_add(1);
+                    host::record("type", vec!["reconnected".into()])
+                }
+            },
         }
     }
 

@@ -240,8 +240,11 @@ export type NativeRunEvent =
   | { readonly type: "result"; readonly result: NativeExecutionResult }
   | { readonly type: "error"; readonly error: NativeRunError }
   | { readonly type: "inputRequest"; readonly prompt: string }
-  /** The connection is lost, and the run is being looked for; with `NO_STREAMING` it is made by a plain call. */
-  | { readonly type: "disconnected"; readonly code: string; readonly message: string }
+  /**
+   * The connection is lost, and the run is being looked for; with `NO_STREAMING` it is made by a plain call; with
+   * `INPUT_…` it goes on without a piece of its input.
+   */
+  | { readonly type: "trouble"; readonly code: string; readonly message: string }
   /** It was found; nothing is missing. */
   | { readonly type: "reconnected" };
 

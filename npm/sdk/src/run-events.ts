@@ -41,7 +41,8 @@ export interface ResultEvent extends EventStamp {
 /**
  * The program raised, or the service reports a failure (`CodeExecutionError`); or the connection was lost (a code that
  * begins with `CONNECTION_`), and then the run goes on and `reconnected` or `end` follows; or no stream gets through and
- * nothing was sent (`NO_STREAMING`), and then the run is made by a plain call, whose output comes at its end.
+ * nothing was sent (`NO_STREAMING`), and then the run is made by a plain call, whose output comes at its end; or input was
+ * not taken (`INPUT_REFUSED`) or may be lost (`INPUT_UNCERTAIN`), and then the run goes on without it.
  */
 export interface ErrorEvent extends EventStamp {
   readonly type: "error";
@@ -75,8 +76,8 @@ export type RunEvent =
   | ReconnectedEvent
   | EndEvent;
 
-/** @internal The error that tells of a lost connection. */
-export function disconnected({ code, message }: { readonly code: string; readonly message: string }): AGBError {
+/** @internal The error that tells of something on the way, such as a lost connection. */
+export function troubleOf({ code, message }: { readonly code: string; readonly message: string }): AGBError {
   return new AGBError(message, code);
 }
 
@@ -110,8 +111,8 @@ function eventOf(event: NativeRunEvent, stamp: EventStamp): RunEvent {
       const { name, value, traceback } = event.error;
       return { type: "error", error: new CodeExecutionError(name, value, traceback), ...stamp };
     }
-    case "disconnected":
-      return { type: "error", error: disconnected(event), ...stamp };
+    case "trouble":
+      return { type: "error", error: troubleOf(event), ...stamp };
     case "inputRequest":
       return { type: "inputRequest", prompt: event.prompt, ...stamp };
     default:

@@ -1,7 +1,7 @@
 import type { Batch, NativeRun, NativeSession, RunRequest } from "./binding.js";
 import { brokenRun, type EnhancedCodeExecutionResult, toResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
-import { disconnected } from "./run-events.js";
+import { troubleOf } from "./run-events.js";
 import type { OutputCallback, ResultCallback, RunCallbacks, StopSignal } from "./run-options.js";
 import { type CallbackName, RunReport } from "./run-report.js";
 import { sharedTurn } from "./turn.js";
@@ -213,8 +213,8 @@ export class RunPump {
         return this.#onResult?.(toResult(event.result));
       case "error":
         return this.#report.tellEvent(event.error);
-      case "disconnected":
-        return this.#report.tellError(disconnected(event));
+      case "trouble":
+        return this.#report.tellError(troubleOf(event));
       default:
         return undefined; // that it was found again is in the result; who is to be asked streams by itself
     }

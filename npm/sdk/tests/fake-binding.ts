@@ -379,5 +379,5 @@ function eventOf(piece: Exclude<Piece, { readonly out: string } | { readonly err
   if ("prompt" in piece) {
     return { type: "inputRequest", prompt: piece.prompt };
   }
-  return "lost" in piece ? { type: "disconnected", code: "CONNECTION_BROKEN", message: piece.lost } : { type: "reconnected" };
+  return "lost" in piece ? { type: "trouble", code: "CONNECTION_BROKEN", message: piece.lost } : { type: "reconnected" };
 }

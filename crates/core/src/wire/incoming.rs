@@ -153,6 +153,9 @@ fn parse_event(data: &Object<'_>) -> Message<'static> {
         "started" => return Message::Started,
         "result" => return Message::Event(StreamEvent::Result(parse_result(data.get("result")))),
         "error" => return Message::Event(StreamEvent::Error(parse_error(data.get("error")))),
+        "inputRefused" => {
+            return Message::Event(StreamEvent::InputRefused { message: string(data, "message") });
+        }
         "inputRequest" => return Message::Event(StreamEvent::InputRequest { prompt: string(data, "prompt") }),
         _ => return Message::Unknown,
     };

@@ -19,7 +19,7 @@ export class PlainRun implements NativeRun {
   constructor(call: Promise<RunResult>, why: string, stamps: boolean, wake: () => void) {
     this.#stamps = stamps;
     this.#wake = wake;
-    this.#word = { type: "disconnected", code: "NO_STREAMING", message: why };
+    this.#word = { type: "trouble", code: "NO_STREAMING", message: why };
     void call.then((result) => this.#settle(result)); // it never rejects
   }
 

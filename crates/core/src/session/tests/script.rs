@@ -616,6 +616,17 @@ fn input_is_passed_on_where_the_service_takes_it() {
 }
 
 #[test]
+fn refused_input_is_told_of_and_the_run_goes_on() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "inputRefused", "message": "too much", "seq": 1 }));
+    let seen = bench.read(id);
+    assert_eq!(seen.events, [StreamEvent::InputRefused { message: "too much".into() }]);
+    assert_eq!(seen.events[0].trouble(), Some(("INPUT_REFUSED", "too much".into())));
+    assert_eq!(seen.end, None);
+}
+
+#[test]
 fn a_run_that_was_begun_elsewhere_is_continued() {
     let mut bench = Bench::new(everything());
     let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 2)).unwrap();
