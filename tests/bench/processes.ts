@@ -2,7 +2,7 @@
 
 import { type ChildProcess, execFile, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { copyFileSync, mkdirSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -76,4 +76,19 @@ export async function runMeasured(script: string, task: object, addon: string | 
   const options = { env, timeout: 60_000, killSignal: "SIGKILL" } as const;
   const { stdout } = await promisify(execFile)(process.execPath, ["--expose-gc", path, JSON.stringify(task)], options);
   return JSON.parse(stdout);
+}
+
+/** Memory that a process has to itself. */
+export function privateKiB(pid: number): number {
+  const fields = read(`/proc/${pid}/smaps_rollup`).matchAll(/^(?:Private_Clean|Private_Dirty):\s+(\d+) kB$/gm);
+  return [...fields].reduce((sum, [, kib]) => sum + Number(kib), 0);
+}
+
+/** What a file of the system's says; nothing if the process has ended. */
+export function read(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }

@@ -10,12 +10,12 @@
 import { type ChildProcessWithoutNullStreams, execFile, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
-import { ENVIRONMENT, program, type Server, startServer } from "./processes.ts";
+import { ENVIRONMENT, privateKiB, program, read, type Server, startServer } from "./processes.ts";
 import { median, short, table } from "./statistics.ts";
 
 /** A first output may take so many times as long as that of a bare `python3 -S -c 'print(1)'`. */
@@ -233,20 +233,6 @@ async function settled(pid: number): Promise<ReturnType<typeof below>> {
     const now = below(pid);
     if (now.processes === before.processes && Math.abs(now.privateMiB - before.privateMiB) < 1) return now;
     before = now;
-  }
-}
-
-function privateKiB(pid: number): number {
-  const fields = read(`/proc/${pid}/smaps_rollup`).matchAll(/^(?:Private_Clean|Private_Dirty):\s+(\d+) kB$/gm);
-  return [...fields].reduce((sum, [, kib]) => sum + Number(kib), 0);
-}
-
-/** What a file of the system's says; nothing if the process has ended. */
-function read(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch {
-    return "";
   }
 }
 

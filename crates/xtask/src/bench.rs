@@ -11,11 +11,12 @@ use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// What can be measured, and what of the packages it takes is built.
-const BENCHES: [(&str, &[&str]); 5] = [
+const BENCHES: [(&str, &[&str]); 6] = [
     ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
     ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
     ("browser", &["-p", "agb-testkit"]),
     ("kernels", &["-p", "agb-kernel", "--example", "measure"]),
+    ("resume", &["-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit"]),
     ("start", &["-p", "agb-server", "-p", "agb-client", "--bin", "agb-server", "--example", "starts"]),
 ];
 
