@@ -86,7 +86,7 @@ async function withSessions<T>(addon: string, work: (accesses: SessionAccess[], 
       const { session } = throwIfFailed(await agb.create({ imageId: "agb-code-space-1" }));
       accesses.push(throwIfFailed(await session!.browserAccess()).access!);
     }
-    const connections = await connectionsOf(server);
+    const connections = await metric(server, "agb_connections");
     // The interpreters and what a session keeps of its first run are no part of what is measured.
     const first = await Client.start({ accesses, code: "print(1)", until: "end" }, addon);
     await first.kill();
@@ -130,6 +130,10 @@ class Client {
 
 async function perRun(server: Server, before: Figures): Promise<Omit<RunMemory, "name">> {
   const { memoryKiB, fileKiB } = await settled(server);
+  const going = await metric(server, "agb_runs");
+  if (going !== RUNS) {
+    throw new Error(`${going} of ${RUNS} runs are going on`);
+  }
   return { runs: RUNS, memoryKiB: (memoryKiB - before.memoryKiB) / RUNS, fileKiB: (fileKiB - before.fileKiB) / RUNS };
 }
 
@@ -160,13 +164,13 @@ function filesKiB(pid: number): number {
 /** Waits until the server has seen that the others have gone. */
 async function gone(server: Server, connections: number): Promise<void> {
   for (let tries = 0; tries < 1200; tries++) {
-    if ((await connectionsOf(server)) <= connections) return;
+    if ((await metric(server, "agb_connections")) <= connections) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   throw new Error("the server keeps connections of a client that is gone");
 }
 
-async function connectionsOf(server: Server): Promise<number> {
+async function metric(server: Server, name: string): Promise<number> {
   const answer = await fetch(`${server.endpoint}/metrics`, { headers: { authorization: `Bearer ${apiKey}` } });
-  return Number(/^agb_connections ([0-9]+)$/m.exec(await answer.text())![1]);
+  return Number(new RegExp(`^${name} ([0-9]+)$`, "m").exec(await answer.text())![1]);
 }
