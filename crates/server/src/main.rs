@@ -3,6 +3,7 @@
 mod descriptors;
 mod doctor;
 mod images;
+mod memory;
 
 use std::future::pending;
 use std::io::{ErrorKind, IsTerminal, Read, Write};
@@ -308,6 +309,7 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
+    memory::keep();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = match runtime.worker_threads(usize::from(serve.threads)).enable_all().build() {
         Ok(runtime) => runtime,

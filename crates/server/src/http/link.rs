@@ -22,6 +22,11 @@ use crate::server::Shared;
 use crate::session::{Session, Stage, Verdict};
 use crate::tools;
 
+/// Bytes of a WebSocket that are read at once. Acknowledgements have a hundred, programs a few thousand; what is larger
+/// is read in parts. It is memory of each client, and is cleared before each read: with the usual 128 KiB a waiting run
+/// takes 125 KiB instead of 10, and each acknowledgement clears all of them.
+const READ_BUFFER: usize = 8 * 1024;
+
 /// `GET /ws/{sessionId}`
 ///
 /// A browser can neither set a header nor see the status of a handshake that was refused. So its token comes as a
@@ -43,6 +48,7 @@ pub(super) async fn connect(
     let upgrade = upgrade.map_err(|rejection| ApiError::NoUpgrade(rejection.body_text()))?;
     Ok(upgrade
         .protocols([PROTOCOL])
+        .read_buffer_size(READ_BUFFER)
         .max_message_size(limits.max_message)
         .max_frame_size(limits.max_message)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket handshake broke off"))
