@@ -127,3 +127,54 @@ async fn where_no_websocket_gets_through_every_line_arrives_over_event_streams()
     assert!(tally.refused > 0 && tally.upgrades == tally.refused, "{tally:?}");
     assert!(interruptions >= plan.runs as u32, "{interruptions} interruptions, {tally:?}");
 }
+
+/// How many lines of input a program echoes.
+const INPUT: usize = 300;
+
+/// A program that echoes numbered lines, which are written while connections break; gives how often they did.
+async fn echo(schedule: Schedule, agb: impl Fn(SocketAddr) -> Agb) -> u32 {
+    let server = TestServer::start().await;
+    let proxy = Proxy::start(server.address(), Schedule::calm()).await.expect("a port");
+    let agb = agb(proxy.address());
+    let session = session(&agb).await;
+    proxy.set_schedule(schedule);
+    let code = format!("for i in range({INPUT}): print(input())");
+    let mut run = session.code().run(code, "python").stdin(true).stream().expect("it is sent");
+    let lines: Vec<_> = (0..INPUT).map(|i| format!("{i:05} {}\n", "é".repeat(i % 40))).collect();
+    let mut unwritten = lines.iter();
+    for line in unwritten.by_ref().take(10) {
+        run.write(line);
+    }
+    let mut out = String::new();
+    while let Some(event) = run.next().await {
+        match event {
+            RunEvent::Stdout(chunk) => {
+                for line in unwritten.by_ref().take(chunk.matches('\n').count()) {
+                    run.write(line);
+                }
+                out.push_str(&chunk);
+            }
+            RunEvent::InputRefused { .. } | RunEvent::InputUncertain | RunEvent::Error(_) => panic!("{event:?}"),
+            _ => {}
+        }
+    }
+    let result = run.finish().await;
+    assert!(result.success, "{}", result.error_message);
+    assert!(out == lines.concat(), "{} bytes instead of {}: {out}", out.len(), lines.concat().len());
+    println!("{} interruptions", result.interruptions);
+    server.stop().await;
+    result.interruptions
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_lossy_network_every_line_of_input_arrives_once_and_in_order() {
+    let interruptions = echo(faults(1), patient).await;
+    assert!(interruptions >= 5, "{interruptions} interruptions");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_no_websocket_gets_through_every_line_of_input_arrives_by_calls() {
+    let schedule = Schedule { refuse: 100, also_http: true, ..faults(1) };
+    let interruptions = echo(schedule, |address| client(address, |config| config.window = WINDOW)).await;
+    assert!(interruptions >= 5, "{interruptions} interruptions");
+}

@@ -67,6 +67,10 @@
 //! 4. Neither, and it was sent: [`RunError::Interrupted`], with what had come. Nobody knows its outcome, and it is not
 //!    run again.
 //!
+//! Input for a program goes the same way as its output, with numbers, where the service has `stdinSeq`: what is not
+//! confirmed is said again ([`SessionConfig::input_limit`] bounds what is kept for that), and each piece arrives once.
+//! Elsewhere a cut may lose input, and [`StreamEvent::InputUncertain`] says so.
+//!
 //! [`StreamEvent::Interrupted`] and [`StreamEvent::Reconnected`] tell of it as it happens. Every wait has a bound:
 //! opening ([`open_timeout`](SessionConfig::open_timeout)), looking for the service
 //! ([`give_up`](SessionConfig::give_up)), silence ([`silence`](SessionConfig::silence)), a run's own time and a grace

@@ -3,6 +3,7 @@
 mod config;
 mod dial;
 mod held;
+mod input;
 mod ladder;
 mod messages;
 mod outbox;
@@ -166,15 +167,6 @@ impl Session {
     #[must_use]
     pub fn invocation(&self, id: RunId) -> Option<&str> {
         self.runs.get(id).filter(|run| run.is_live()).map(|run| run.invocation.as_str())
-    }
-
-    /// Gives the program a piece of input, or with `None` its end (extension `stdin`). Without effect after the end
-    /// and on a service without the extension.
-    pub fn write(&mut self, now: Instant, id: RunId, data: Option<&str>) {
-        self.advance(now);
-        if self.config.extensions.stdin {
-            self.say(id, |address| address.stdin(data));
-        }
     }
 
     /// Stops a run. Where the service can interrupt programs the run ends with its confirmation, at the latest after
@@ -447,6 +439,7 @@ impl Session {
             run.phase = Phase::Detached;
             self.runs.set_deadline(id, self.now + self.config.give_up);
             self.remark(id, StreamEvent::Interrupted(loss.clone()));
+            self.lose_input(id);
         }
     }
 
@@ -480,7 +473,7 @@ impl Session {
         self.outbox.push(Frame { run: id, begins: false, text });
     }
 
-    /// The next frame to send. Sending a run's first words sets its clock.
+    /// The next frame to send. Sending a run's first words sets its clock, and its input follows.
     fn next_frame(&mut self) -> Option<String> {
         let frame = self.outbox.pop()?;
         if frame.begins
@@ -489,6 +482,7 @@ impl Session {
         {
             (run.phase, run.exposed) = (Phase::Sent, true);
             self.arm(frame.run);
+            self.say_input(frame.run, 0);
         }
         Some(frame.text)
     }

@@ -33,6 +33,8 @@ pub struct Extensions {
     pub cancel: bool,
     /// A program can be given input.
     pub stdin: bool,
+    /// Input has numbers: what was under way when a connection was lost can be said again.
+    pub stdin_seq: bool,
     /// A run can be followed without a WebSocket.
     pub http: bool,
     /// `{"type":"ping"}` is answered by `{"type":"pong"}`: silence means something where there are no ping frames.
@@ -50,6 +52,7 @@ impl Extensions {
                 "flow" => extensions.flow = true,
                 "cancel" => extensions.cancel = true,
                 "stdin" => extensions.stdin = true,
+                "stdinSeq" => extensions.stdin_seq = true,
                 "http" => extensions.http = true,
                 "heartbeat" => extensions.heartbeat = true,
                 _ => {}
@@ -66,6 +69,7 @@ impl Extensions {
             ("flow", self.flow),
             ("cancel", self.cancel),
             ("stdin", self.stdin),
+            ("stdinSeq", self.stdin_seq),
             ("http", self.http),
             ("heartbeat", self.heartbeat),
         ];

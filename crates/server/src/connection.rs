@@ -251,11 +251,11 @@ impl Connection {
                 Ok(())
             }
             Request::Resume { invocation, after_seq, window } => self.resume(invocation, after_seq, window),
-            Request::Stdin { invocation, data, eof } => {
+            Request::Stdin { invocation, data, eof, seq } => {
                 match self.pass.may_run() {
                     Ok(()) => {
                         if let Some(run) = self.session.run(&invocation) {
-                            run.take_stdin(data, eof);
+                            run.take_stdin(data, eof, seq);
                         }
                     }
                     Err(denied) if self.shown.contains_key(&invocation) => {

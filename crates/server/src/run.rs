@@ -18,6 +18,7 @@
 
 pub(crate) mod event;
 pub(crate) mod frame;
+mod input;
 mod keeper;
 mod log;
 pub(crate) mod outcome;
@@ -35,13 +36,14 @@ use std::time::Duration;
 use agb_core::result::RunStatus;
 use agb_core::wire::DEFAULT_TARGET;
 use agb_core::wire::service::{Reply, StartRun};
-use agb_kernel::{Cell, ExecutionControl, Kernel, StdinError};
+use agb_kernel::{Cell, ExecutionControl, Kernel};
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use self::event::{Event, Finish, RunFailure};
 use self::frame::Label;
+use self::input::Taken;
 use self::log::Log;
 pub(crate) use self::log::{MAX_CHUNK, NoReplay, Shown};
 use self::outcome::Stop;
@@ -83,6 +85,7 @@ struct State {
     ended: bool,
     /// Since when nobody looks, or nobody has to look any more.
     idle_since: Instant,
+    input: Taken,
     /// The keeper waits for room.
     held_back: bool,
     /// Nobody can ever see it again.
@@ -157,6 +160,7 @@ impl Run {
             begun: false,
             ended: false,
             idle_since: Instant::now(),
+            input: Taken::default(),
             held_back: false,
             forgotten: false,
         };
@@ -213,22 +217,12 @@ impl Run {
         }
     }
 
-    /// Takes input for the program, or its end. What does not fit is refused as a whole, and the client is told.
-    pub(crate) fn take_stdin(self: &Arc<Self>, data: Option<String>, eof: bool) {
-        let taken = data.map_or(Ok(()), |data| self.control.write_stdin(data));
-        match taken {
-            Ok(()) if eof => self.control.close_stdin(),
-            Err(error @ StdinError::Full(_)) => self.push(Event::InputRefused { message: error.to_string() }),
-            // A run that has ended or was started without input: whoever writes there has seen it, or will.
-            Ok(()) | Err(StdinError::Closed) => {}
-        }
-    }
-
     /// The frame that tells a viewer which has come back that the run is here: the program may be silent for long, and
     /// what it says next may be a frame that a bad connection does not carry whole. It has no number: it is no event.
     pub(crate) fn greeting(&self) -> String {
         let reply = Reply { invocation: &self.id, source: DEFAULT_TARGET, seq: None, time: None };
-        if self.state().begun { reply.started() } else { reply.accepted(EXTENSIONS) }
+        let state = self.state();
+        reply.greeting(state.begun, EXTENSIONS, state.input.seq)
     }
 
     /// From now on `viewer` is told when there is something to show, beginning behind the event `after`. A viewer that
@@ -261,7 +255,7 @@ impl Run {
         if !is(&state.viewer, viewer) {
             return self.show_to_watcher(&mut state, viewer);
         }
-        let shown = state.log.show();
+        let shown = state.confirm_input(&self.id).or_else(|| state.log.show());
         state.queued = false;
         self.announce(&mut state);
         if state.log.is_over() {
@@ -349,7 +343,7 @@ impl Run {
     /// Puts the run into its viewer's queue, and the watchers', when there is something to show and it is not there yet.
     fn announce(self: &Arc<Self>, state: &mut State) {
         if !state.queued
-            && state.log.is_readable()
+            && (state.log.is_readable() || state.input.due)
             && let Some(viewer) = &state.viewer
         {
             viewer.push(Ready::Run(Arc::clone(self)));
@@ -388,7 +382,7 @@ pub(crate) fn refusal(id: &str, wishes: Wishes, limits: &Limits, failure: RunFai
 
 /// The frame that tells a watcher that it watches. It has no number: it is no event of the run.
 pub(crate) fn watching(id: &str) -> String {
-    Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None }.accepted(EXTENSIONS)
+    Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None }.greeting(false, EXTENSIONS, 0)
 }
 
 fn new_log(id: &str, wishes: Wishes, limits: &Limits) -> Log {

@@ -91,8 +91,9 @@ export class CodeRun implements AsyncIterable<RunEvent> {
   /**
    * Gives the program input, now or for its next request; a line has its `\n`. Without effect after the end.
    *
-   * Input has no numbers on the wire: unlike output it can be lost where a connection breaks as it is written (between an
-   * `error` event with a code `CONNECTION_…` and `reconnected`). A program that then asks again can be answered again.
+   * Where the service has the extension `stdinSeq`, it arrives once and in order, however often connections break.
+   * Elsewhere it can be lost where one breaks, and an `error` event with the code `INPUT_UNCERTAIN` says so. What does not
+   * fit, here (1 MiB) or there, is left out as a whole, and an `error` event with the code `INPUT_REFUSED` says so.
    *
    * @throws {@link AGBError} (`NOT_OFFERED`) when the service takes no input for running programs.
    */

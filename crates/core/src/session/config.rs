@@ -56,6 +56,9 @@ pub struct SessionConfig {
     pub unread_limit: usize,
     /// Bytes that may wait to be sent. Default 16 MiB: generated programs with data inside them are large.
     pub unsent_limit: usize,
+    /// Bytes of input that may wait for the service to take them, for one run. Default 1 MiB: as much as our server
+    /// keeps for a program that does not read it.
+    pub input_limit: usize,
     /// Bytes taken by the transport and not by the wire above which nothing more is handed to it. Default 1 MiB: a
     /// cancelled run's code must not sit in a buffer that can no longer be changed.
     pub backlog_high: usize,
@@ -86,6 +89,7 @@ impl SessionConfig {
             resume_below: 1 << 20,
             unread_limit: 64 << 20,
             unsent_limit: 16 << 20,
+            input_limit: 1 << 20,
             backlog_high: 1 << 20,
         }
     }

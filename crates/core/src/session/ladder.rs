@@ -63,6 +63,7 @@ impl Session {
             Phase::Cancelling => self.say(id, |address| address.cancel()), // the first one may have been lost
             _ => {}
         }
+        self.say_input(id, 0);
     }
 
     /// Before the stream is open this says that the service has taken the run.

@@ -106,8 +106,15 @@ impl Session {
                 self.event(id, event, seq, stamp);
                 self.check_unread(id);
             }
-            Message::Accepted => self.waits(id, true),
-            Message::Started => self.waits(id, false),
+            Message::Accepted(input) => {
+                self.waits(id, true);
+                self.confirm_input(id, input);
+            }
+            Message::Started(input) => {
+                self.waits(id, false);
+                self.confirm_input(id, input);
+            }
+            Message::InputTaken(input) => self.confirm_input(id, input),
             Message::Unknown => {}
             Message::End(finish) => self.finish(id, finish),
             Message::Failed(message) => {

@@ -1,5 +1,6 @@
 //! The runs of a session: which are live, what of them is unread, which have ended.
 
+use super::input::Unconfirmed;
 use crate::batch::{Stamp, Unread};
 use crate::run::{RunEnd, RunError, RunId, RunRequest};
 use crate::time::Instant;
@@ -35,6 +36,7 @@ pub(super) struct Run {
     pub(super) exposed: bool,
     /// It was asked for again after a lost connection, and nothing of it has come since.
     pub(super) asked_again: bool,
+    pub(super) input: Unconfirmed,
     /// The service has it and has not begun it: its time limit does not count.
     pub(super) waits: bool,
 }
@@ -57,6 +59,7 @@ pub(super) enum Phase {
 impl Run {
     pub(super) fn new(invocation: String, request: Option<RunRequest>) -> Self {
         Self {
+            input: Unconfirmed::new(request.is_some()),
             invocation,
             request,
             phase: Phase::Queued,
@@ -217,6 +220,7 @@ impl Runs {
         let sent = run.phase != Phase::Queued;
         run.phase = Phase::Ended;
         run.deadline = None;
+        run.input = Unconfirmed::new(true); // nobody reads it any more
         let invocation = run.invocation.clone();
         let stamp = if end.is_ok() { run.stamp } else { Stamp { time: None, ..run.stamp } };
         self.earliest = None;

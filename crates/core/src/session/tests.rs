@@ -2,6 +2,7 @@
 
 mod bench;
 mod held;
+mod input;
 mod ladder;
 mod peer;
 mod script;

@@ -48,9 +48,12 @@ pub enum Message<'a> {
     /// A result, an error, a request for input.
     Event(StreamEvent),
     /// The service has the run, and its program waits for its turn (ours): its time limit does not count yet.
-    Accepted,
-    /// The program was started (ours): from here on its time limit counts.
-    Started,
+    /// So much of its input has been taken, where the service says it.
+    Accepted(Option<u64>),
+    /// The program was started (ours): from here on its time limit counts. Likewise.
+    Started(Option<u64>),
+    /// The service has taken the input up to this number (ours).
+    InputTaken(Option<u64>),
     /// An event that this client does not know. It counts as a sign of life and as a number.
     Unknown,
     /// The end.
@@ -146,11 +149,13 @@ fn parse_data(data: &Object<'_>) -> Message<'static> {
 }
 
 fn parse_event(data: &Object<'_>) -> Message<'static> {
+    let input = || data.get("inputSeq").and_then(Value::as_u64);
     let stream = match &*data.string("eventType").unwrap_or_default() {
         "stdout" => Stream::Stdout,
         "stderr" => Stream::Stderr,
-        "accepted" => return Message::Accepted,
-        "started" => return Message::Started,
+        "accepted" => return Message::Accepted(input()),
+        "started" => return Message::Started(input()),
+        "inputTaken" => return Message::InputTaken(input()),
         "result" => return Message::Event(StreamEvent::Result(parse_result(data.get("result")))),
         "error" => return Message::Event(StreamEvent::Error(parse_error(data.get("error")))),
         "inputRefused" => {

@@ -67,13 +67,17 @@ impl Address<'_> {
         self.say("cancel", None, None)
     }
 
-    /// Gives the program a piece of input, or its end.
+    /// Gives the program a piece of input, or its end. `seq` is its number, where the service has the extension
+    /// `stdinSeq`.
     #[must_use]
-    pub fn stdin(self, data: Option<&str>) -> String {
+    pub fn stdin(self, data: Option<&str>, seq: Option<u64>) -> String {
         let mut params = Fields::new();
         match data {
             Some(data) => params.text("data", data),
             None => params.value("eof", "true"),
+        }
+        if let Some(seq) = seq {
+            params.number("inputSeq", seq);
         }
         self.say("stdin", None, Some(params))
     }

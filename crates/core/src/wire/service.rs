@@ -40,6 +40,8 @@ pub enum Request {
         data: Option<String>,
         /// No more will come.
         eof: bool,
+        /// The piece's number in its run, from 1 (extension `stdinSeq`).
+        seq: Option<u64>,
     },
     /// Continue a run that was begun on another connection.
     Resume {
@@ -142,6 +144,7 @@ pub fn read_request(invocation: String, target: &str, data: &Value) -> Request {
             invocation,
             data: params.get("data").and_then(Value::as_str).map(str::to_owned),
             eof: params.get("eof").and_then(Value::as_bool).unwrap_or(false),
+            seq: params.get("inputSeq").and_then(Value::as_u64),
         },
         _ => unknown(Some(invocation)),
     }
@@ -236,6 +239,24 @@ impl Reply<'_> {
     #[must_use]
     pub fn started(self) -> String {
         self.event("started", &[])
+    }
+
+    /// Tells a viewer that has come back that the run is here, and how much of its input has been taken: an
+    /// [`accepted`](Self::accepted), or where the interpreter has the program a [`started`](Self::started).
+    #[must_use]
+    pub fn greeting(self, started: bool, extensions: &[&str], input: u64) -> String {
+        let input = ("inputSeq", json!(input));
+        if started {
+            self.event("started", &[input])
+        } else {
+            self.event("accepted", &[("extensions", json!(extensions)), input])
+        }
+    }
+
+    /// Input up to this number has been taken: it need not be kept any longer.
+    #[must_use]
+    pub fn input_taken(self, seq: u64) -> String {
+        self.event("inputTaken", &[("inputSeq", json!(seq))])
     }
 
     /// A rich result: an object keyed by MIME type.

@@ -55,9 +55,9 @@ pub(super) async fn say(
             pass.may_run()?;
             run(&session, &invocation)?.interrupt();
         }
-        Request::Stdin { invocation, data, eof } => {
+        Request::Stdin { invocation, data, eof, seq } => {
             pass.may_run()?;
-            run(&session, &invocation)?.take_stdin(data, eof);
+            run(&session, &invocation)?.take_stdin(data, eof, seq);
         }
         Request::Resume { .. } => return Err(ApiError::invalid("mode", "to resume a run, GET its events")),
         Request::Ping | Request::Unknown { .. } => {

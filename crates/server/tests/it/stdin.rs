@@ -85,3 +85,43 @@ async fn input_that_nobody_reads_is_bounded() {
     socket.until_end().await;
     server.stop().await;
 }
+
+#[tokio::test]
+async fn input_with_numbers_is_taken_once_and_in_order() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    let code = "for i in range(3): print(input())\ninput()";
+    let params = json!({ "language": "python", "timeoutS": 30, "code": code, "stdin": true, "resume": true });
+    socket.start_with("a", params).await;
+    let numbered = async |socket: &mut Socket, seq: u64, data: &str| {
+        write(socket, json!({ "data": data, "inputSeq": seq })).await;
+    };
+    numbered(&mut socket, 1, "one\n").await;
+    numbered(&mut socket, 3, "too early\n").await;
+    numbered(&mut socket, 1, "again\n").await;
+    let mut taken = 0;
+    let mut events = vec![];
+    while taken < 1 {
+        let (_, data) = socket.event().await;
+        taken = data["inputSeq"].as_u64().unwrap_or(taken);
+        events.push(data);
+    }
+    assert_eq!(taken, 1);
+    // Another connection is told how far it is, and says again what it has not heard of.
+    let after = events.iter().filter_map(|data| data["seq"].as_u64()).max().unwrap_or(0);
+    let mut socket = session.connect().await;
+    socket.request("a", json!({ "method": "run_code", "mode": "resume", "params": { "afterSeq": after } })).await;
+    let (_, greeting) = socket.event().await;
+    assert_eq!((&greeting["inputSeq"], &greeting["seq"]), (&json!(1), &Value::Null), "{greeting}");
+    for (seq, text) in [(1, "again\n"), (2, "two\n"), (3, "three\n")] {
+        numbered(&mut socket, seq, text).await;
+    }
+    write(&mut socket, json!({ "eof": true, "inputSeq": 4 })).await;
+    let rest = socket.until_end().await;
+    assert!(rest.iter().filter_map(|data| data["inputSeq"].as_u64()).is_sorted(), "{rest:?}");
+    events.extend(rest);
+    assert_eq!(text_of(&events, "stdout"), "one\ntwo\nthree\n");
+    assert!(events.iter().any(|event| event["error"]["name"] == "EOFError"), "{events:?}");
+    server.stop().await;
+}

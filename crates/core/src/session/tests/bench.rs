@@ -35,7 +35,7 @@ pub(super) fn at(milliseconds: u64) -> Instant {
 }
 
 pub(super) fn everything() -> Extensions {
-    Extensions { resume: true, flow: true, cancel: true, stdin: true, http: true, heartbeat: true }
+    Extensions { resume: true, flow: true, cancel: true, stdin: true, stdin_seq: true, http: true, heartbeat: true }
 }
 
 pub(super) fn config(extensions: Extensions) -> SessionConfig {

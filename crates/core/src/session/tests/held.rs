@@ -5,8 +5,15 @@ use crate::io::{Capabilities, HeldChunk};
 use crate::session::SessionConfig;
 use crate::{Extensions, Mark, RunError, RunId, Stream, Violation};
 
-const NONE: Extensions =
-    Extensions { resume: false, flow: false, cancel: false, stdin: false, http: false, heartbeat: false };
+const NONE: Extensions = Extensions {
+    resume: false,
+    flow: false,
+    cancel: false,
+    stdin: false,
+    stdin_seq: false,
+    http: false,
+    heartbeat: false,
+};
 
 fn hold(bench: &mut Bench, invocation: &str, seq: Option<u64>, length: u32) -> Option<RunId> {
     let link = bench.link.expect("it is connected");

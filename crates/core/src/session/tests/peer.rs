@@ -25,6 +25,8 @@ pub(super) struct Program {
     pub(super) output: String,
     pub(super) cancelled: bool,
     pub(super) ended: bool,
+    /// The input that it was given.
+    pub(super) input: Vec<String>,
     window: Option<u64>,
     log: Vec<Value>,
     acked: usize,
@@ -107,6 +109,21 @@ impl Peer {
                 assert!(self.extensions.cancel);
                 if let Some(program) = self.programs.get_mut(&invocation) {
                     program.cancel();
+                }
+            }
+            Request::Stdin { invocation, data, seq, .. } => {
+                let (Some(program), Some(seq)) = (self.programs.get_mut(&invocation), seq) else {
+                    panic!("input without a number, or for no run")
+                };
+                if seq == program.input.len() as u64 + 1 {
+                    program.input.push(data.expect("text"));
+                }
+                let taken = json!({ "phase": "event", "eventType": "inputTaken", "inputSeq": program.input.len() });
+                let frame = json!({ "invocationId": invocation, "source": "s", "target": "SDK", "data": taken });
+                // Whoever has seen the end hears no more.
+                let listens = program.shown.is_some_and(|shown| !program.ended || shown < program.log.len());
+                if let Some(connection) = self.connection.as_mut().filter(|_| listens) {
+                    connection.to_client.push_back(frame.to_string());
                 }
             }
             Request::Ping => {}

@@ -7,8 +7,15 @@ use crate::io::{Capabilities, Event, Input, Loss, State};
 use crate::session::SessionConfig;
 use crate::{Extensions, Rejected, RunError, Secret, StreamEvent, Violation};
 
-const NONE: Extensions =
-    Extensions { resume: false, flow: false, cancel: false, stdin: false, http: false, heartbeat: false };
+const NONE: Extensions = Extensions {
+    resume: false,
+    flow: false,
+    cancel: false,
+    stdin: false,
+    stdin_seq: false,
+    http: false,
+    heartbeat: false,
+};
 
 #[test]
 fn a_run_goes_to_its_end() {
@@ -609,8 +616,8 @@ fn input_is_passed_on_where_the_service_takes_it() {
     assert_eq!(
         data,
         [
-            json!({ "method": "stdin", "params": { "data": "Ada\n" } }),
-            json!({ "method": "stdin", "params": { "eof": true } })
+            json!({ "method": "stdin", "params": { "data": "Ada\n", "inputSeq": 1 } }),
+            json!({ "method": "stdin", "params": { "eof": true, "inputSeq": 2 } })
         ]
     );
 }

@@ -83,6 +83,7 @@ struct Walk {
 struct Told {
     invocation: String,
     output: String,
+    input: Vec<String>,
     end: Option<RunEnd>,
     abandoned: bool,
 }
@@ -143,7 +144,8 @@ impl Walk {
             4..=8 => self.peer.step(&mut self.dice),
             9..=13 => self.deliver(),
             14 | 15 => self.read_something(),
-            16 => self.stop_something(),
+            16 if self.dice.roll(2) == 0 => self.stop_something(),
+            16 => self.write_something(),
             17 => self.stale(),
             18 => {
                 if let Some(link) = self.link {
@@ -222,6 +224,18 @@ impl Walk {
             } else {
                 self.session.cancel(self.now, id);
             }
+            self.drain();
+        }
+    }
+
+    fn write_something(&mut self) {
+        if let Some(id) = self.some_run()
+            && self.peer.extensions.stdin
+        {
+            let told = self.runs.get_mut(&id).expect("known");
+            let text = told.input.len().to_string();
+            self.session.write(self.now, id, Some(&text));
+            told.input.push(text);
             self.drain();
         }
     }
@@ -310,11 +324,14 @@ impl Walk {
         for (id, told) in &self.runs {
             let unread = self.session.runs.get(*id).map_or(0, |run| run.unread.bytes());
             let events = 64 * 8 + 8 * (64 + 32); // of the program, and of the connection with its words
-            let most = if flow { WINDOW } else { LIMIT } + LARGEST_CHUNK + events;
+            // A resumed run has a new window beside what is unread of the old one: then only the limit holds.
+            let resumed = self.session.interruptions(*id) > 0;
+            let most = if flow && !resumed { WINDOW } else { LIMIT } + LARGEST_CHUNK + events;
             // A transport that pauses keeps the sum of all runs down, one that cannot ends the run.
             assert!(unread <= most, "{unread} bytes of one run are unread");
             let Some(program) = self.peer.programs.get(&told.invocation) else { continue };
             assert!(program.starts <= 1, "a program was run twice");
+            assert!(told.input.starts_with(&program.input), "input was lost, doubled or reordered");
             assert!(program.output.starts_with(&told.output), "output was lost, doubled or reordered");
         }
     }
