@@ -52,7 +52,7 @@ impl Agb {
         let api = Api {
             settings,
             local_program,
-            http: Http::default(),
+            http: Http::new(options.retry_wait),
             limits: options.limits,
             tuning: options.tuning.clone(),
             is_guest: false,
@@ -71,7 +71,7 @@ impl Agb {
             timeout_ms: None,
         };
         let settings = Settings::resolve::<&str, &str>(&given, &[], None).expect("these settings can be used");
-        let (http, limits) = (Http::default(), SocketLimits::default());
+        let (http, limits) = (Http::new(None), SocketLimits::default());
         let api = Api { settings, local_program: None, http, limits, tuning: None, is_guest: true };
         Session::new(Arc::new(api), access.into_session())
     }

@@ -17,8 +17,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::tls;
 
 /// Clients with their pools of connections, made when they are needed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Http {
+    /// How long the tries of one call may wait for one another.
+    retry_wait: Duration,
     /// To this machine: never through a proxy.
     loopback: OnceLock<Result<Client, String>>,
     plain: OnceLock<Result<Client, String>>,
@@ -28,6 +30,15 @@ pub(crate) struct Http {
 impl Http {
     /// How long making a connection may take: TCP and TLS with two lost packets on a mobile network, as for WebSockets.
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+    /// Default of [`Options::retry_wait`](crate::Options::retry_wait): a busy service has room again by then, or needs
+    /// more than the patience of whoever waits for the call.
+    const RETRY_WAIT: Duration = Duration::from_secs(10);
+
+    pub(crate) fn new(retry_wait: Option<Duration>) -> Self {
+        let retry_wait = retry_wait.unwrap_or(Self::RETRY_WAIT);
+        Self { retry_wait, loopback: OnceLock::new(), plain: OnceLock::new(), secure: OnceLock::new() }
+    }
 
     /// Calls the service. `timeout` is the caller's limit for all tries together.
     pub(crate) async fn call<O: Operation>(
@@ -40,24 +51,35 @@ impl Http {
         let request = operation.request();
         let limit = request.time_limit(timeout);
         let deadline = Instant::now().checked_add(limit);
-        let mut tries = 0;
+        let (mut tries, mut waited) = (0, Duration::ZERO);
         loop {
             tries += 1;
             let sent = within(deadline, self.send(&request, base, key)).await;
             let response = sent.unwrap_or(Err(TransportError::TimedOut { after: limit }));
-            let error = match response.map_err(ApiError::from).and_then(|response| operation.answer(&response, key)) {
+            let (answer, asked) = match response {
+                Ok((response, asked)) => (operation.answer(&response, key), asked),
+                Err(error) => (Err(error.into()), None),
+            };
+            let error = match answer {
                 Ok(answered) => return Ok(answered),
                 Err(error) => error,
             };
             tracing::debug!(target: "agb::http", path = path(&request), tries, code = error.code(), "the call failed");
-            let Some(delay) = retry_after(request.repeat, &error, tries) else { return Err(error) };
-            if within(deadline, tokio::time::sleep(delay)).await.is_none() {
+            let Some(delay) = retry_after(request.repeat, &error, tries, asked) else { return Err(error) };
+            waited = delay.saturating_add(waited);
+            if waited > self.retry_wait || within(deadline, tokio::time::sleep(delay)).await.is_none() {
                 return Err(error);
             }
         }
     }
 
-    async fn send(&self, request: &HttpRequest, base: &BaseUrl, key: &Secret) -> Result<HttpResponse, TransportError> {
+    /// The answer, and how long to wait before the next try if the service says so in seconds.
+    async fn send(
+        &self,
+        request: &HttpRequest,
+        base: &BaseUrl,
+        key: &Secret,
+    ) -> Result<(HttpResponse, Option<Duration>), TransportError> {
         let url = Url::parse(&request.url(base)).map_err(|error| unreachable(format!("its URL is none: {error}")))?;
         let client = self.client(&url).map_err(unreachable)?;
         let host = authority(&url);
@@ -78,7 +100,9 @@ impl Http {
         let started = Instant::now();
         let mut response = call.send().await.map_err(failure)?;
         let status = response.status().as_u16();
-        let request_id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let request_id = header("x-request-id");
+        let asked = header("retry-after").and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failure)? {
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
@@ -89,7 +113,7 @@ impl Http {
         }
         let took = started.elapsed();
         tracing::debug!(target: "agb::http", path = path(request), status, ?took, "answered");
-        Ok(HttpResponse::new(status, request_id, body))
+        Ok((HttpResponse::new(status, request_id, body), asked))
     }
 
     pub(crate) fn client(&self, url: &Url) -> Result<&Client, String> {

@@ -26,6 +26,7 @@ pub struct Options {
     env_file: Option<PathBuf>,
     environment: Option<Vec<(String, String)>>,
     local_server: Option<PathBuf>,
+    pub(crate) retry_wait: Option<Duration>,
     pub(crate) limits: SocketLimits,
     pub(crate) tuning: Option<Tuning>,
 }
@@ -64,6 +65,15 @@ impl Options {
     #[must_use]
     pub fn timeout_ms(mut self, milliseconds: f64) -> Self {
         self.given.timeout_ms = Some(milliseconds);
+        self
+    }
+
+    /// How long an HTTP call that is sent again (twice at most) may wait for its next try, in all: default 10 s. A service
+    /// that asks for more (`Retry-After` of a 429 or 503) is not waited for, and its error is the outcome. All of it is
+    /// within [`timeout`](Self::timeout).
+    #[must_use]
+    pub fn retry_wait(mut self, most: Duration) -> Self {
+        self.retry_wait = Some(most);
         self
     }
 

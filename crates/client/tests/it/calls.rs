@@ -59,6 +59,37 @@ async fn what_is_safe_to_repeat_is_repeated_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_busy_service_says_when_to_come_again_and_is_not_waited_for_without_end() {
+    for (status, path) in [(429, "/mcp/createsession"), (503, "/mcp/listtools")] {
+        let asked = AtomicUsize::new(0);
+        let service = Service::start(move |_: &Seen| match asked.fetch_add(1, Ordering::SeqCst) {
+            0 => (status, "retry-after: 1\r\n\r\nbusy".into()),
+            _ if status == 429 => fine(r#"{"sessionId":"s-1","success":true}"#),
+            _ => (400, "no".into()),
+        })
+        .await;
+        let begun = Instant::now();
+        if status == 429 {
+            agb(&service).create(CreateSession::default()).await.expect("the second time");
+        } else {
+            assert_eq!(agb(&service).tools("i").await.expect_err("it says no").status(), Some(400));
+        }
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+        let seen = service.seen();
+        assert!(seen.len() == 2 && seen[0].path.starts_with(path), "{seen:?}");
+    }
+    let service = Service::start(|_| (429, "retry-after: 3600\r\n\r\nbusy".into())).await;
+    let begun = Instant::now();
+    assert_eq!(agb(&service).tools("i").await.expect_err("it is busy").status(), Some(429));
+    assert_eq!(service.seen().len(), 1);
+    let patient =
+        Agb::new(&options().endpoint(&service.url).retry_wait(Duration::ZERO)).expect("the settings are fine");
+    assert!(patient.tools("i").await.is_err());
+    assert_eq!(service.seen().len(), 2);
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn the_time_limit_is_for_all_tries() {
     let service = Service::start(|_| {
         std::thread::sleep(Duration::from_millis(1)); // the answer is a connection that stays silent

@@ -14,7 +14,7 @@ pub enum Repeat {
 }
 
 /// How long to wait before the call is sent again, or `None`: the error is the outcome. `tries` counts how often it was
-/// sent so far.
+/// sent so far, `asked` how long the service asked to wait with its answer (`Retry-After` of a 429 or 503).
 ///
 /// | failure | sent again | because |
 /// | --- | --- | --- |
@@ -25,9 +25,10 @@ pub enum Repeat {
 /// | everything else | never | the answer would be the same |
 ///
 /// Three tries in all, with 0.1 s and 0.4 s between: enough for a service that is being replaced by its next version,
-/// and a wrong endpoint is still reported within a second.
+/// and a wrong endpoint is still reported within a second. Where the service asks for a longer wait, that is waited; a
+/// driver has a limit for it, and gives the error where the service asks for more.
 #[must_use]
-pub fn retry_after(repeat: Repeat, error: &ApiError, tries: u32) -> Option<Duration> {
+pub fn retry_after(repeat: Repeat, error: &ApiError, tries: u32, asked: Option<Duration>) -> Option<Duration> {
     let delay = match tries {
         0 | 1 => Duration::from_millis(100),
         2 => Duration::from_millis(400),
@@ -38,7 +39,8 @@ pub fn retry_after(repeat: Repeat, error: &ApiError, tries: u32) -> Option<Durat
         (ApiError::Transport(TransportError::Interrupted { .. }), _) | (_, Some(502..=504)) => true,
         _ => return None,
     };
-    (!may_have_run || repeat == Repeat::Safe).then_some(delay)
+    let asked = asked.filter(|_| matches!(error.status(), Some(429 | 503)));
+    (!may_have_run || repeat == Repeat::Safe).then(|| delay.max(asked.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -63,16 +65,23 @@ mod tests {
             (ApiError::Unauthorized(Refusal { status: 401, ..Refusal::default() }), false, false),
             (ApiError::NotFound(Refusal { status: 404, ..Refusal::default() }), false, false),
         ] {
-            assert_eq!(retry_after(Repeat::Safe, &error, 1).is_some(), safe, "{error:?}");
-            assert_eq!(retry_after(Repeat::Unsafe, &error, 1).is_some(), unsafe_, "{error:?}");
-            assert_eq!(retry_after(Repeat::Safe, &error, 3), None);
+            assert_eq!(retry_after(Repeat::Safe, &error, 1, None).is_some(), safe, "{error:?}");
+            assert_eq!(retry_after(Repeat::Unsafe, &error, 1, None).is_some(), unsafe_, "{error:?}");
+            assert_eq!(retry_after(Repeat::Safe, &error, 3, None), None);
         }
     }
 
     #[test]
     fn waits_longer_the_second_time() {
         let error = TransportError::Unreachable { reason: String::new() }.into();
-        let delays = (0..5).map(|tries| retry_after(Repeat::Unsafe, &error, tries).map(|delay| delay.as_millis()));
+        let refused = |status| ApiError::Refused(Refusal { status, ..Refusal::default() });
+        let asked = Some(Duration::from_secs(3));
+        assert_eq!(retry_after(Repeat::Unsafe, &refused(429), 1, asked), asked);
+        assert_eq!(retry_after(Repeat::Safe, &refused(503), 2, asked), asked);
+        assert_eq!(retry_after(Repeat::Unsafe, &refused(503), 1, asked), None, "it may have been done");
+        assert_eq!(retry_after(Repeat::Safe, &refused(502), 1, asked), Some(Duration::from_millis(100)));
+        let delays =
+            (0..5).map(|tries| retry_after(Repeat::Unsafe, &error, tries, None).map(|delay| delay.as_millis()));
         assert_eq!(delays.collect::<Vec<_>>(), [Some(100), Some(100), Some(400), None, None]);
     }
 }

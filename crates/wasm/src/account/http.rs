@@ -67,7 +67,7 @@ impl Http {
                 Err(error) => error,
             };
             logger::debug("agb::http", || ["the call failed: ", error.code()].concat());
-            match retry_after(request.repeat, &error, tries) {
+            match retry_after(request.repeat, &error, tries, None) {
                 Some(delay) if now() + delay < deadline => pause(delay).await,
                 _ => return Err(error),
             }
