@@ -277,7 +277,7 @@ impl Session {
         }
         while let Some(alarm) = self.dial.alarm(now, self.capabilities, &self.config) {
             match alarm {
-                Alarm::Lost(loss) => self.lost(loss),
+                Alarm::Lost(loss) => self.unanswered(loss),
                 Alarm::Ping => {}
             }
         }
@@ -430,6 +430,18 @@ impl Session {
             self.descend(loss);
         } else {
             self.dial.lost(self.now, loss, again, &self.config, &mut self.rng);
+        }
+    }
+
+    /// The socket was silent for too long. Where that was in the handshake, several times in a row, something swallows
+    /// handshakes: what was never sent need not wait for it any longer, as it need not after a refusal.
+    fn unanswered(&mut self, loss: Loss) {
+        let handshake = matches!(self.dial.state(), State::Connecting { .. });
+        self.lost(loss.clone());
+        if handshake && self.failures >= self.config.socket_attempts && !self.has_descended() {
+            for id in self.runs.live_ids(|run| run.phase == Phase::Queued) {
+                self.end(id, Err(RunError::Unreachable(loss.clone())), true);
+            }
         }
     }
 

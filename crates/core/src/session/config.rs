@@ -27,7 +27,8 @@ pub struct SessionConfig {
     pub open_timeout: Duration,
     /// How many WebSockets in a row may come to nothing before event streams are used, where the service offers them.
     /// Default 2: a proxy that lets none through shows it each time, a server that is being restarted is back by then
-    /// or lets neither through.
+    /// or lets neither through. Where no event streams are offered, a run that was never sent is given up after as many
+    /// of which the last had no answer within [`open_timeout`](Self::open_timeout).
     pub socket_attempts: u32,
     /// How long a run waits for a first connection, over all attempts, and an interrupted one for a new connection.
     /// Default 30 s: longer than a server's restart, shorter than a person's patience.

@@ -145,6 +145,19 @@ fn a_refusal_is_final() {
 }
 
 #[test]
+fn where_handshakes_are_swallowed_nobody_waits_for_a_third() {
+    let mut bench = Bench::new(Extensions { http: false, ..everything() });
+    let id = bench.run();
+    for _ in 0..3 {
+        assert_eq!(bench.read(id).end, None);
+        bench.pass(); // no answer, the wait, no answer
+    }
+    assert!(bench.now < at(22_000), "{:?}", bench.now);
+    assert!(matches!(bench.read(id).end, Some(Err(RunError::Unreachable(_)))));
+    assert_eq!(bench.deadline, None, "no further attempt");
+}
+
+#[test]
 fn a_handshake_takes_no_longer_than_its_limit() {
     let mut bench = Bench::new(NONE);
     bench.run();
