@@ -32,7 +32,7 @@ const apiKey = randomBytes(16).toString("hex");
 
 /** A server of its own for each figure: memory that was given back to the allocator would hide what is taken. */
 export async function measureMemory(addon: string): Promise<RunMemory[]> {
-  const results = await withSessions(addon, async (accesses, server, before) => {
+  const results = await withSessions(async (accesses, server, before) => {
     const client = await Client.start({ accesses, code: WAITING, until: "inputRequest" }, addon);
     const waiting = { name: "waits for input, its client is there", ...(await perRun(server, before)) };
     await client.kill();
@@ -40,7 +40,7 @@ export async function measureMemory(addon: string): Promise<RunMemory[]> {
     return [waiting, { name: "waits for input, its client is gone", ...(await perRun(server, before)) }];
   });
   for (const kib of PARKED) {
-    results.push(await withSessions(addon, (accesses, server, before) => parked(kib, accesses, server, before, addon)));
+    results.push(await withSessions((accesses, server, before) => parked(kib, accesses, server, before, addon)));
   }
   return results;
 }
@@ -75,22 +75,21 @@ interface Figures {
 }
 
 /** Sessions whose interpreters are there, and whose clients have gone. */
-async function withSessions<T>(addon: string, work: (accesses: SessionAccess[], server: Server, before: Figures) => Promise<T>): Promise<T> {
-  // The first run's end is not kept for long: it would be there before and not afterwards.
-  const args = ["serve", "--listen", "127.0.0.1:0", "--warm-max", "0", "--idle-timeout", "3600", "--unwatched-time", "3600", "--resume-retention", "1"];
+async function withSessions<T>(work: (accesses: SessionAccess[], server: Server, before: Figures) => Promise<T>): Promise<T> {
+  const args = ["serve", "--listen", "127.0.0.1:0", "--warm-max", "0", "--idle-timeout", "3600", "--unwatched-time", "3600"];
   const server = await startServer(program("agb-server"), args, { pinned: false, env: { AGB_API_KEY: apiKey, RUST_LOG: "warn" } });
   try {
     const agb = new AGB({ apiKey, config: { endpoint: server.endpoint } });
     const accesses: SessionAccess[] = [];
     for (let made = 0; made < RUNS; made++) {
       const { session } = throwIfFailed(await agb.create({ imageId: "agb-code-space-1" }));
+      // Its interpreter is no part of what is measured. By a plain call: memory of WebSockets that were there before would
+      // be taken again, and not be seen.
+      const { success, errorMessage } = await session!.code.run("print(1)", "python");
+      if (!success) throw new Error(errorMessage);
       accesses.push(throwIfFailed(await session!.browserAccess()).access!);
     }
     const connections = await metric(server, "agb_connections");
-    // The interpreters and what a session keeps of its first run are no part of what is measured.
-    const first = await Client.start({ accesses, code: "print(1)", until: "end" }, addon);
-    await first.kill();
-    await gone(server, connections);
     return await work(accesses, server, { ...(await settled(server)), connections });
   } finally {
     await server.stop();

@@ -24,7 +24,7 @@ use crate::tools;
 
 /// Bytes of a WebSocket that are read at once. Acknowledgements have a hundred, programs a few thousand; what is larger
 /// is read in parts. It is memory of each client, and is cleared before each read: with the usual 128 KiB a waiting run
-/// takes 125 KiB instead of 10, and each acknowledgement clears all of them.
+/// takes 125 KiB instead of 30, and each acknowledgement clears all of them.
 const READ_BUFFER: usize = 8 * 1024;
 
 /// `GET /ws/{sessionId}`
