@@ -72,7 +72,7 @@ fn many_runs_at_once_lose_nothing_and_leave_nothing() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn alone() {
     let (sessions, runs) = size();
-    let server = TestServer::start().await;
+    let server = TestServer::without_pool().await;
     round(&server, 2, runs).await; // what is made once is made now
     let (before, at_first) = (descriptors(), memory());
     round(&server, sessions, runs).await;

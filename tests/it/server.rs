@@ -24,6 +24,13 @@ impl TestServer {
         Self::with(Config::new(KEY.into())).await
     }
 
+    /// One that keeps nothing ready, for who counts what a server has open.
+    pub(crate) async fn without_pool() -> Self {
+        let mut config = Config::new(KEY.into());
+        config.warm.most = 0;
+        Self::with(config).await
+    }
+
     pub(crate) async fn with(config: Config) -> Self {
         let server = Server::new(config).expect("the server starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -37,7 +37,7 @@ fn main() {
     let dress = worn.unwrap_or_else(Dress::of_this_process);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("there are threads").block_on(try_everything(dress, &words));
-    println!("test result: ok. as {dress}");
+    println!("as {dress}: nothing got out");
     if worn.is_none() {
         for dress in dress.others() {
             let status = dress.run_again(&words).unwrap_or_else(|error| panic!("as {dress}: {error}"));
@@ -48,6 +48,7 @@ fn main() {
         let list = escapes::list_in(env!("CARGO_MANIFEST_DIR"));
         let attempts = attempts::all().iter().map(|(program, attempt)| title(program, attempt)).collect();
         Escapes { list, preface, attempts }.compare(words.is_empty());
+        println!("test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     }
 }
 
