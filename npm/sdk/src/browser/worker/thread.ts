@@ -31,6 +31,9 @@ class ThreadRun {
   #ahead = 0;
   #posted = -Infinity;
   #gathers = false;
+  /** A batch is being taken, and it was woken meanwhile: taking reads, and reading may wake. */
+  #takes = false;
+  #woken = false;
   hasEnded = false;
 
   constructor(number: number, begin: (wake: () => void) => NativeRun) {
@@ -55,6 +58,10 @@ class ThreadRun {
   }
 
   #wake(): void {
+    if (this.#takes) {
+      this.#woken = true; // one batch after the other, or the second would get the first one's text
+      return;
+    }
     const wait = this.#posted + GATHER_MS - performance.now();
     if (wait <= 0) {
       this.#pump();
@@ -67,11 +74,23 @@ class ThreadRun {
     }
   }
 
+  #take(): Batch | null {
+    for (;;) {
+      this.#takes = true;
+      this.#woken = false;
+      const batch = this.#run.take();
+      this.#takes = false;
+      if (batch !== null || !this.#woken) {
+        return batch;
+      }
+    }
+  }
+
   #pump(): void {
     while (this.#ahead < AHEAD && !this.hasEnded) {
       const batches: Batch[] = [];
       let ended = false;
-      for (let size = 0, batch: Batch | null; size < MESSAGE && !ended && (batch = this.#run.take()) !== null; ) {
+      for (let size = 0, batch: Batch | null; size < MESSAGE && !ended && (batch = this.#take()) !== null; ) {
         ended = batch.ended;
         size += batch.text.length;
         batches.push(batch);
