@@ -23,7 +23,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::error::Stage;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
-use crate::sys::process::Forked;
 use crate::sys::{process, socket};
 
 mod confine;
@@ -117,7 +116,12 @@ fn run() -> i32 {
             Ok(mut received) => {
                 let Some(control) = received.fds.pop() else { continue };
                 match (Plan::decode(&buffer[..received.len]), <[OwnedFd; 5]>::try_from(received.fds)) {
-                    (Some(plan), Ok(fds)) => launch(&host, &plan, fds, control, liveness.as_fd(), &mut own),
+                    (Some(plan), Ok(fds)) if plan.kind == Kind::Nursery => {
+                        nursery::launch(&host, &plan, fds, control, liveness.as_fd(), &mut own);
+                    }
+                    (Some(plan), Ok(fds)) => {
+                        init::create(&host, &plan, fds, control, liveness.as_fd(), Birth::Start, || own = None);
+                    }
                     _ => fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "an unreadable plan")),
                 }
             }
@@ -132,35 +136,6 @@ fn run() -> i32 {
 struct Own {
     server: OwnedFd,
     _alive: OwnedFd,
-}
-
-/// Creates the first process of a sandbox. What happens then, the server hears from it.
-fn launch(
-    host: &Host,
-    plan: &Plan,
-    fds: [OwnedFd; 5],
-    control: OwnedFd,
-    liveness: BorrowedFd<'_>,
-    own: &mut Option<Own>,
-) {
-    if plan.kind == Kind::Nursery {
-        return nursery::launch(host, plan, fds, control, liveness, own);
-    }
-    let place = match host.place(plan) {
-        Ok(place) => place,
-        Err(failure) => return fail(control.as_fd(), &failure),
-    };
-    match process::clone_into(place.namespaces) {
-        Ok(Forked::Child) => {
-            *own = None;
-            process::default_signals();
-            init::main(host, &place, plan, fds, control, liveness, Birth::Start)
-        }
-        Ok(Forked::Parent { pidfd, .. }) => {
-            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
-        }
-        Err(error) => fail(control.as_fd(), &Failure::of(Stage::Namespaces, &error, "")),
-    }
 }
 
 /// A step that failed, on its way to the server.

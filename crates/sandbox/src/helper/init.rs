@@ -3,6 +3,7 @@
 //! At the levels with namespaces it is PID 1 of the sandbox, so the kernel ends everything else when it ends. At the
 //! others it is the parent of its descendants' orphans and ends them itself; see [`end_all`].
 
+use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -33,13 +34,43 @@ pub(super) enum Birth<'a> {
     Copy {
         /// Where it is asked.
         womb: BorrowedFd<'a>,
+        /// What the copy may not call, as it takes it.
+        filters: &'a [Vec<u8>],
         /// The files of control groups that processes write themselves into, which nothing in a nursery could open.
         doors: &'a [OwnedFd],
     },
 }
 
+/// Creates the first process of a sandbox. What happens then, the server hears from it. `apart`: what it lets go of that
+/// is this process's alone.
+pub(super) fn create(
+    host: &Host,
+    plan: &Plan,
+    fds: [OwnedFd; 5],
+    control: OwnedFd,
+    liveness: BorrowedFd<'_>,
+    birth: Birth<'_>,
+    apart: impl FnOnce(),
+) {
+    let place = match host.place(plan) {
+        Ok(place) => place,
+        Err(failure) => return fail(control.as_fd(), &failure),
+    };
+    match process::clone_into(place.namespaces) {
+        Ok(Forked::Child) => {
+            apart();
+            process::default_signals();
+            main(host, &place, plan, fds, control, liveness, birth)
+        }
+        Ok(Forked::Parent { pidfd, .. }) => {
+            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
+        }
+        Err(error) => fail(control.as_fd(), &Failure::of(Stage::Namespaces, &error, "")),
+    }
+}
+
 /// Never returns: ends with the sandbox.
-pub(super) fn main(
+fn main(
     host: &Host,
     place: &Place,
     plan: &Plan,
@@ -65,10 +96,7 @@ fn start(
     liveness: BorrowedFd<'_>,
     birth: Birth<'_>,
 ) -> Result<(), Failure> {
-    let mut lifted = Vec::new();
-    for fd in fds {
-        lifted.push(process::lift(fd, FLOOR).at(Stage::Fork, "a descriptor")?);
-    }
+    let lifted = lift_all(fds)?;
     process::umask(0);
     let level = plan.policy.level;
     if let Birth::Copy { doors, .. } = birth {
@@ -95,10 +123,8 @@ fn start(
     }
 
     let pid = match birth {
-        Birth::Start => start_program(host, place, plan, &lifted, control)?,
-        Birth::Copy { womb, doors } => {
-            nursery::copy_zygote(plan, &lifted, control, liveness, womb, doors, host.shares_user(place))?
-        }
+        Birth::Start => start_program(control, || confine::program(host, place, plan, &lifted, control))?,
+        Birth::Copy { womb, filters, doors } => nursery::copy_zygote(&lifted, control, liveness, womb, filters, doors)?,
     };
     drop(lifted); // the pipes must end when the program does
     let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
@@ -112,20 +138,17 @@ fn start(
     Ok(())
 }
 
-/// Answers the program's number once it runs, or has said why it does not.
-fn start_program(
-    host: &Host,
-    place: &Place,
-    plan: &Plan,
-    fds: &[OwnedFd],
+/// Has a new process become the program; answers its number once it has, or has said why it does not.
+pub(super) fn start_program(
     control: BorrowedFd<'_>,
+    become_it: impl FnOnce() -> Result<Infallible, Failure>,
 ) -> Result<i32, Failure> {
     let (mut started, starting) = io::pipe().at(Stage::Fork, "a pipe")?;
     match process::clone_into(0).at(Stage::Fork, "")? {
         Forked::Child => {
             drop(started);
             let starting = process::lift(starting.into(), FLOOR).at(Stage::Fork, "a descriptor")?;
-            let Err(failure) = confine::program(host, place, plan, fds, control);
+            let Err(failure) = become_it();
             fail(control, &failure);
             drop(starting);
             process::exit(127)
@@ -137,6 +160,11 @@ fn start_program(
             Ok(pid)
         }
     }
+}
+
+/// The same descriptors under numbers of our own.
+pub(super) fn lift_all(fds: impl IntoIterator<Item = OwnedFd>) -> Result<Vec<OwnedFd>, Failure> {
+    fds.into_iter().map(|fd| process::lift(fd, FLOOR).at(Stage::Fork, "a descriptor")).collect()
 }
 
 /// Everything that needs rights, and giving them up. Says whether there is a `/proc`.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use super::confine;
 use super::host::{Host, Nest};
 use super::init::{self, Birth};
-use super::{At, Failure, Own, fail, root};
+use super::{At, Failure, Own, fail, filter, root};
 use crate::error::Stage;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
 use crate::sys::process::Forked;
@@ -106,6 +106,8 @@ fn keep(
     let zygote = start_zygote(&host, plan, fds, its, control)?;
     let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
     let mut womb = Some(womb);
+    // The same for all copies.
+    let filters = filter::encoded(plan, !nest.has_slots).at(Stage::Filter, "")?;
     let mut buffer = vec![0; MAX_PLAN];
     loop {
         let waited = socket::wait_readable([control, liveness, signals.as_fd()], None);
@@ -126,7 +128,15 @@ fn keep(
         if ordered {
             match socket::receive(control, &mut buffer, false) {
                 Ok(received) if received.len > 1 => {
-                    bear(&host, &plan.policy.workdir, &buffer[..received.len], received.fds, womb.as_ref(), liveness);
+                    bear(
+                        &host,
+                        &plan.policy.workdir,
+                        &buffer[..received.len],
+                        received.fds,
+                        womb.as_ref(),
+                        &filters,
+                        liveness,
+                    );
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => process::exit(0),
@@ -143,27 +153,8 @@ fn start_zygote(
     womb: OwnedFd,
     control: BorrowedFd<'_>,
 ) -> Result<i32, Failure> {
-    let mut lifted = Vec::new();
-    for fd in fds.into_iter().chain([womb]) {
-        lifted.push(process::lift(fd, init::FLOOR).at(Stage::Fork, "a descriptor")?);
-    }
-    let (mut started, starting) = io::pipe().at(Stage::Fork, "a pipe")?;
-    match process::clone_into(0).at(Stage::Fork, "the zygote")? {
-        Forked::Child => {
-            drop(started);
-            let starting = process::lift(starting.into(), init::FLOOR).at(Stage::Fork, "a descriptor")?;
-            let Err(failure) = confine::zygote(host, plan, &lifted, control);
-            fail(control, &failure);
-            drop(starting);
-            process::exit(127)
-        }
-        Forked::Parent { pid, .. } => {
-            drop(starting);
-            // Closed by becoming the zygote, or by ending.
-            let _ = started.read(&mut [0]);
-            Ok(pid)
-        }
-    }
+    let lifted = init::lift_all(fds.into_iter().chain([womb]))?;
+    init::start_program(control, || confine::zygote(host, plan, &lifted, control))
 }
 
 /// Makes a sandbox for a copy of the zygote. `sessions`: what is at [`root::SESSIONS`].
@@ -173,6 +164,7 @@ fn bear(
     bytes: &[u8],
     mut fds: Vec<OwnedFd>,
     womb: Option<&OwnedFd>,
+    filters: &[Vec<u8>],
     liveness: BorrowedFd<'_>,
 ) {
     let Some(control) = fds.pop() else { return };
@@ -189,33 +181,27 @@ fn bear(
         return failed("a session's directory is not among the sessions'");
     };
     (plan.policy.workdir, plan.policy.tmp) = (workdir, tmp.flatten());
-    let place = match host.place(&plan) {
-        Ok(place) => place,
-        Err(failure) => return fail(control.as_fd(), &failure),
-    };
-    match process::clone_into(place.namespaces) {
-        Ok(Forked::Child) => {
-            process::default_signals();
-            init::main(host, &place, &plan, fds, control, liveness, Birth::Copy { womb: womb.as_fd(), doors: &doors })
-        }
-        Ok(Forked::Parent { pidfd, .. }) => {
-            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
-        }
-        Err(error) => fail(control.as_fd(), &Failure::of(Stage::Namespaces, &error, "")),
-    }
+    init::create(
+        host,
+        &plan,
+        fds,
+        control,
+        liveness,
+        Birth::Copy { womb: womb.as_fd(), filters, doors: &doors },
+        || {},
+    );
 }
 
 /// Asks the zygote for a copy of itself in this process's namespaces; answers its number in here.
 ///
 /// The copy says so itself, and when it does it has given up every right: it is a program like any other.
 pub(super) fn copy_zygote(
-    plan: &Plan,
     fds: &[OwnedFd],
     control: BorrowedFd<'_>,
     liveness: BorrowedFd<'_>,
     womb: BorrowedFd<'_>,
+    filters: &[Vec<u8>],
     doors: &[OwnedFd],
-    shares_user: bool,
 ) -> Result<i32, Failure> {
     const NAMESPACES: [&str; 7] = ["pid", "mnt", "net", "ipc", "uts", "cgroup", "user"];
     let stage = Stage::Copy;
@@ -226,8 +212,7 @@ pub(super) fn copy_zygote(
     }
     let mut order = Vec::new();
     let starting = Message::Starting.encode();
-    let filters = super::filter::encoded(plan, shares_user).at(Stage::Filter, "")?;
-    for part in std::iter::once(&starting).chain(&filters) {
+    for part in std::iter::once(&starting).chain(filters) {
         order.extend_from_slice(&u32::try_from(part.len()).expect("a filter is small").to_le_bytes());
         order.extend_from_slice(part);
     }
