@@ -8,6 +8,17 @@ use crate::io::{Capabilities, Event, Input, LinkId, Loss, OpenRequest, Output};
 use crate::session::{Session, SessionConfig};
 use crate::{Batch, Extensions, Instant, Language, Piece, RunEnd, RunId, RunRequest, Secret, Stream, StreamEvent};
 
+/// A service of part 1.
+pub(super) const NONE: Extensions = Extensions {
+    resume: false,
+    flow: false,
+    cancel: false,
+    stdin: false,
+    stdin_seq: false,
+    http: false,
+    heartbeat: false,
+};
+
 pub(super) struct Bench {
     pub(super) session: Session,
     pub(super) now: Instant,

@@ -1,19 +1,9 @@
 //! Chunks whose text stays with the driver.
 
-use super::bench::{Bench, config, everything};
+use super::bench::{Bench, NONE, config, everything};
 use crate::io::{Capabilities, HeldChunk};
 use crate::session::SessionConfig;
-use crate::{Extensions, Mark, RunError, RunId, Stream, Violation};
-
-const NONE: Extensions = Extensions {
-    resume: false,
-    flow: false,
-    cancel: false,
-    stdin: false,
-    stdin_seq: false,
-    http: false,
-    heartbeat: false,
-};
+use crate::{Mark, RunError, RunId, Stream, Violation};
 
 fn hold(bench: &mut Bench, invocation: &str, seq: Option<u64>, length: u32) -> Option<RunId> {
     let link = bench.link.expect("it is connected");

@@ -2,20 +2,10 @@
 
 use serde_json::json;
 
-use super::bench::{Bench, at, broken, config, everything, request};
+use super::bench::{Bench, NONE, at, broken, config, everything, request};
 use crate::io::{Capabilities, Event, Input, Loss, State};
 use crate::session::SessionConfig;
 use crate::{Extensions, Rejected, RunError, Secret, StreamEvent, Violation};
-
-const NONE: Extensions = Extensions {
-    resume: false,
-    flow: false,
-    cancel: false,
-    stdin: false,
-    stdin_seq: false,
-    http: false,
-    heartbeat: false,
-};
 
 #[test]
 fn a_run_goes_to_its_end() {
