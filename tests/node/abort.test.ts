@@ -121,4 +121,36 @@ describe("an aborted call", () => {
     const next = await session!.code.run("print(x)", "python", 60);
     assert.equal(next.logs.stdout.join(""), "1\n", "the interpreter is free, and has its variables");
   });
+
+  test("never starts a program whose signal was aborted before", async () => {
+    const direct = new AGB({ apiKey: server.apiKey, config: { endpoint: server.endpoint } });
+    const { session } = await direct.create({ imageId: "agb-code-space-1" });
+    const { code } = session!;
+    const signal = AbortSignal.abort();
+    await code.run("ran = []", "python"); // the connection is there: a program could be on its way at once
+    const errors: string[] = [];
+    const onError = (error: Error): void => void errors.push(error.name);
+    for (let i = 0; i < 20; i++) {
+      const result = await code.run(`ran.append(${i})`, "python", 60, { signal, onError });
+      assert.deepEqual([result.success, result.status, result.error?.name], [false, "cancelled", "Cancelled"]);
+    }
+    assert.deepEqual(errors, Array(20).fill("Cancelled"), "onError hears of each once");
+    const silent = await code.run("ran.append('silent')", "python", 60, { streamBeta: false, signal });
+    assert.equal(silent.status, "cancelled");
+    const run = code.stream("ran.append('stream')", "python", { signal });
+    const events = [];
+    for await (const event of run) {
+      events.push(event.type);
+    }
+    assert.deepEqual([events, (await run.result).status, run.id], [["end"], "cancelled", ""]);
+    assert.equal((await code.run("ran", "python")).results[0]?.text, "[]");
+
+    // What a run says that was stopped on its way, this one says as well.
+    const late = new AbortController();
+    const stopped = await code.run("print(1, flush=True)\nimport time\ntime.sleep(60)", "python", 60, {
+      signal: late.signal,
+      onStdout: () => late.abort(),
+    });
+    assert.deepEqual([stopped.error, stopped.errorMessage], [silent.error, silent.errorMessage]);
+  });
 });

@@ -198,11 +198,13 @@ pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<ExitCode, Err
     let mut preparations = Preparations::default();
     let mut total = Tally::default();
     let mut failed = Vec::new();
+    let mut reasons = Vec::new();
     for step in steps {
         let report = Report::of(workspace, step, &mut preparations)?;
         report.print(workspace, width);
         if report.tally.failed > 0 {
             failed.push(step.name);
+            reasons.extend(report.outcome.iter().flat_map(|outcome| tally::reasons(&outcome.output)));
         }
         total += &report.tally;
     }
@@ -210,6 +212,9 @@ pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<ExitCode, Err
         println!("  ignored: {test}");
     }
     if !failed.is_empty() {
+        for reason in &reasons {
+            println!("\n{reason}");
+        }
         println!("  failed: {}; again: cargo xtask test --only {}", failed.join(", "), failed.join(" --only "));
     }
     println!("{} passed, {} failed", total.passed, total.failed);

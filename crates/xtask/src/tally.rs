@@ -6,6 +6,10 @@
 
 use std::ops::AddAssign;
 
+pub(crate) use reasons::reasons;
+
+mod reasons;
+
 /// How many tests passed and failed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {

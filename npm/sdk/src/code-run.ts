@@ -46,9 +46,6 @@ export class CodeRun implements AsyncIterable<RunEvent> {
       const stop = (): void => void run.cancel();
       signal.addEventListener("abort", stop);
       void run.#feed.promise.then(() => signal.removeEventListener("abort", stop));
-      if (signal.aborted) {
-        stop();
-      }
     }
     return run;
   }

@@ -1,7 +1,7 @@
-import type { NativeSession, RunRequest } from "./binding.js";
+import type { NativeRun, NativeSession, RunRequest } from "./binding.js";
 import { checkString } from "./check.js";
 import { CodeRun } from "./code-run.js";
-import { type EnhancedCodeExecutionResult, brokenRun } from "./execution-result.js";
+import { CANCELLED_RUN, type EnhancedCodeExecutionResult, brokenRun } from "./execution-result.js";
 import { log } from "./log.js";
 import {
   type AttachOptions,
@@ -15,6 +15,7 @@ import {
   type Language,
   type OutputCallback,
   type RunOptions,
+  type StopSignal,
   type StreamOptions,
 } from "./run-options.js";
 import { RunPump } from "./run-pump.js";
@@ -84,7 +85,7 @@ export class Code {
     const callbacks = checkedCallbacks(options);
     const signal = checkedSignal(options.signal);
     if (options.streamBeta ?? Object.values(callbacks).some((callback) => callback !== null)) {
-      return new RunPump(this.#native, request, callbacks, signal).promise;
+      return new RunPump(this.#starting(request, signal), callbacks, signal).promise;
     }
     if (callbacks.onStdout !== null || callbacks.onStderr !== null || callbacks.onResult !== null) {
       log("warn", "code.run has output callbacks but streamBeta is false: all output comes with the result");
@@ -92,7 +93,7 @@ export class Code {
     if (signal !== null) {
       // A plain call cannot be stopped: that reaches the program over the stream only.
       const silent = { onStdout: null, onStderr: null, onResult: null, onError: callbacks.onError };
-      return new RunPump(this.#native, request, silent, signal).promise;
+      return new RunPump(this.#starting(request, signal), silent, signal).promise;
     }
     return this.#runAtOnce(request, callbacks.onError);
   }
@@ -118,8 +119,8 @@ export class Code {
     const checked = checkedFollowOptions<StreamOptions>("code.stream", options, "timeoutS");
     const request = { ...checkedRequest(code, language, checked.timeoutS, checked), stamps: true, stdin: true };
     const takesInput = this.#native.extensions.includes("stdin");
-    const begin = (wake: () => void) => this.#native.stream(request, wake);
-    return CodeRun.begin(begin, checkedCallbacks(checked), checkedSignal(checked.signal), takesInput);
+    const signal = checkedSignal(checked.signal);
+    return CodeRun.begin(this.#starting(request, signal), checkedCallbacks(checked), signal, takesInput);
   }
 
   /**
@@ -160,7 +161,17 @@ export class Code {
     };
     const takesInput = this.#native.extensions.includes("stdin");
     const begin = (wake: () => void) => this.#native.attach(request, wake);
-    return CodeRun.begin(begin, checkedCallbacks(checked), checkedSignal(checked.signal), takesInput);
+    const signal = checkedSignal(checked.signal);
+    const run = CodeRun.begin(begin, checkedCallbacks(checked), signal, takesInput);
+    if (signal?.aborted) {
+      run.cancel(); // it is going on, and the signal says that it shall not
+    }
+    return run;
+  }
+
+  /** How a run is started: not at all when its signal has been aborted by now. */
+  #starting(request: RunRequest, signal: StopSignal | null): (wake: () => void) => NativeRun {
+    return (wake) => (signal?.aborted ? CANCELLED_RUN : this.#native.stream(request, wake));
   }
 
   async #runAtOnce(request: RunRequest, onError: ErrorCallback | null): Promise<EnhancedCodeExecutionResult> {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { NativeExecutionResult, NativeRunError, NativeRunStatus, RunResult } from "./binding.js";
+import type { NativeExecutionResult, NativeRun, NativeRunError, NativeRunStatus, RunResult } from "./binding.js";
 import { present } from "./results.js";
 
 /**
@@ -133,15 +133,30 @@ export function toExecutionResult(native: RunResult, verdict: Verdict): Enhanced
 /** A backend's result for a run that the backend itself could not carry through: a fault of this package. */
 export function brokenRun(fault: unknown): RunResult {
   const value = fault instanceof Error ? fault.message : String(fault);
+  const words = `The run was lost to a fault inside agbcloud-sdk, please report it: ${value}`;
+  return runWithoutBackend("interrupted", "InternalError", value, words);
+}
+
+/** What takes the place of a run whose signal was aborted before it began: nothing is sent, and its end is there. */
+export const CANCELLED_RUN: NativeRun = {
+  id: "",
+  take: () => ({ text: "", marks: new Uint32Array(0), stamps: null, events: null, ended: true }),
+  cancel() {},
+  write() {},
+  endInput() {},
+  result: () => runWithoutBackend("cancelled", "Cancelled", "cancelled", "cancelled"),
+};
+
+function runWithoutBackend(status: RunStatus, name: string, value: string, errorMessage: string): RunResult {
   return {
     requestId: "",
     success: false,
-    status: "interrupted",
+    status,
     executionCount: null,
     executionTime: 0,
     results: [],
-    error: { name: "InternalError", value, traceback: "" },
-    errorMessage: `The run was lost to a fault inside agbcloud-sdk, please report it: ${value}`,
+    error: { name, value, traceback: "" },
+    errorMessage,
     truncated: false,
     interruptions: 0,
     stateLost: false,

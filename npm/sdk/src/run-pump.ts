@@ -1,4 +1,4 @@
-import type { Batch, NativeRun, NativeSession, RunRequest } from "./binding.js";
+import type { Batch, NativeRun } from "./binding.js";
 import { brokenRun, type EnhancedCodeExecutionResult, toResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
 import { troubleOf } from "./run-events.js";
@@ -54,7 +54,7 @@ export class RunPump {
   #stride = 1;
   #lastLook = 0;
 
-  constructor(session: NativeSession, request: RunRequest, callbacks: RunCallbacks, signal: StopSignal | null = null) {
+  constructor(begin: (wake: () => void) => NativeRun, callbacks: RunCallbacks, signal: StopSignal | null) {
     this.promise = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -64,14 +64,14 @@ export class RunPump {
     this.#report = new RunReport(callbacks.onError);
     this.#resume = currentPlatform().bindContext(() => this.#enter());
     try {
-      this.#run = session.stream(request, () => this.#wake());
+      this.#run = begin(() => this.#wake());
     } catch (fault) {
       this.#break(fault);
       return;
     }
     this.#obey(signal);
     this.#phase = "idle";
-    this.#wake(); // for one that came while stream() was still running
+    this.#wake(); // for one that came while begin() was still running
   }
 
   #obey(signal: StopSignal | null): void {
@@ -81,9 +81,6 @@ export class RunPump {
     const stop = (): void => this.#run?.cancel();
     signal.addEventListener("abort", stop);
     void this.promise.then(() => signal.removeEventListener("abort", stop));
-    if (signal.aborted) {
-      stop();
-    }
   }
 
   #wake(): void {
