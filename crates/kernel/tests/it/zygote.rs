@@ -31,7 +31,7 @@ async fn a_copy_may_do_what_a_started_one_may() {
     assert_eq!(copied.value(IS_COPY).await.as_deref(), Some("True"));
     for look in [
         "print([line for line in open('/proc/self/status') if line.startswith(('Cap', 'NoNew', 'Seccomp', 'Groups', 'Uid:\t1000'))])",
-        "import os\nprint(os.getresuid(), os.getresgid(), os.getgroups(), os.getppid(), os.getsid(0) == os.getpid() == os.getpgid(0))",
+        "import os\nprint(os.getresuid(), os.getresgid(), os.getgroups(), os.getppid() in (0, 1), os.getsid(0) == os.getpid() == os.getpgid(0))",
         "print(sorted(int(fd) for fd in os.listdir('/proc/self/fd'))[:5], len(os.listdir('/proc/self/fd')) <= 6)",
         "print(sorted(set(os.listdir('/')) - {'run'}), os.listdir('/home/user'), os.path.isdir('/run') and os.listdir('/run/sessions') or [])",
         "print(len([name for name in os.listdir('/proc') if name.isdigit()]))",
@@ -138,6 +138,9 @@ async fn without_its_zygote_a_kernel_is_started() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
     assert_eq!(one.value("1 + 1").await.as_deref(), Some("2"), "what was copied before goes on");
+    let ran = one.run("import os\nos._exit(7)").await;
+    assert!(matches!(&ran.end.outcome, Outcome::Killed(_)), "how, nobody knows: {ran:#?}");
+    assert_eq!(one.value(IS_COPY).await.as_deref(), Some("False"), "there are no copies any more");
     let other = Subject { kernel: Kernel::new(mine), workdir: Workdir::new() };
     assert_eq!(other.value(IS_COPY).await.as_deref(), Some("False"));
     drop(copied);

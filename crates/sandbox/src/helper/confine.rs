@@ -27,7 +27,7 @@ pub(super) fn program(
     if !plan.dir.as_os_str().is_empty() {
         process::change_dir(&c_path(&plan.dir)).at(Stage::Workdir, &plan.dir.display().to_string())?;
     }
-    set_limits(host, place, plan)?;
+    set_limits(host, place, plan, Some(plan.policy.limits.open_files))?;
     process::umask(0o022);
 
     for (at, fd) in (0..).zip(fds) {
@@ -61,8 +61,8 @@ pub(super) fn zygote(
     process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
     let workdir = plan.policy.workdir_inside();
     process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;
-    // Its copies have them, too.
-    set_limits(host, &Place::NEST, plan)?;
+    // Its copies have them, too, but for open files: it has two for each copy that lives, which takes that limit itself.
+    set_limits(host, &Place::NEST, plan, None)?;
     process::umask(0o022);
     for (at, fd) in (0..).zip(fds) {
         process::place(fd.as_fd(), at).at(Stage::Exec, "a descriptor")?;
@@ -80,8 +80,9 @@ pub(super) fn zygote(
     process::exec(&plan.program, &plan.args, &plan.env).at(Stage::Exec, &plan.program.to_string_lossy())
 }
 
-fn set_limits(host: &Host, place: &Place, plan: &Plan) -> Result<(), Failure> {
-    let Limits { memory, processes, open_files, file_size, nice, .. } = plan.policy.limits;
+/// `open_files`: none, as many as there may be.
+fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) -> Result<(), Failure> {
+    let Limits { memory, processes, file_size, nice, .. } = plan.policy.limits;
     let processes = if plan.policy.level.has_namespaces() || !host.shares_user(place) {
         // The first process counts too.
         processes + 1
@@ -91,15 +92,18 @@ fn set_limits(host: &Host, place: &Place, plan: &Plan) -> Result<(), Failure> {
     };
     let limits = [
         // Private writable memory. Not the address space: WebAssembly and Java reserve many times what they use.
-        (libc::RLIMIT_DATA, "memory", memory),
-        (libc::RLIMIT_NPROC, "processes", processes),
+        (libc::RLIMIT_DATA, "memory", Some(memory)),
+        (libc::RLIMIT_NPROC, "processes", Some(processes)),
         (libc::RLIMIT_NOFILE, "open files", open_files),
-        (libc::RLIMIT_FSIZE, "file size", file_size),
+        (libc::RLIMIT_FSIZE, "file size", Some(file_size)),
         // A core would be a file as large as the memory, with what was in it.
-        (libc::RLIMIT_CORE, "core size", 0),
+        (libc::RLIMIT_CORE, "core size", Some(0)),
     ];
     for (resource, name, value) in limits {
-        process::limit(resource, value).at(Stage::Limit, &format!("{name}: {value}"))?;
+        match value {
+            Some(value) => process::limit(resource, value).at(Stage::Limit, &format!("{name}: {value}"))?,
+            None => process::limit_as_high_as_may_be(resource).at(Stage::Limit, name)?,
+        }
     }
     process::renice(nice);
     Ok(())

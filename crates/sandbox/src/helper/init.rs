@@ -122,13 +122,18 @@ fn start(
         filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
     }
 
-    let pid = match birth {
-        Birth::Start => start_program(control, || confine::program(host, place, plan, &lifted, control))?,
-        Birth::Copy { womb, filters, doors } => nursery::copy_zygote(&lifted, control, liveness, womb, filters, doors)?,
+    let program = match birth {
+        Birth::Start => {
+            Program::Started(start_program(control, || confine::program(host, place, plan, &lifted, control))?)
+        }
+        Birth::Copy { womb, filters, doors } => {
+            let files = plan.policy.limits.open_files;
+            Program::Copied(nursery::copy_zygote(&lifted, control, liveness, womb, filters, doors, files)?)
+        }
     };
     drop(lifted); // the pipes must end when the program does
     let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
-    let status = supervise(pid, control, liveness, signals.as_fd());
+    let status = supervise(program, control, liveness, signals.as_fd());
     if !level.has_namespaces() {
         end_all();
     }
@@ -262,11 +267,38 @@ fn hand_over(plan: &Plan, fds: &[OwnedFd], user: u32) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The program's process.
+enum Program {
+    /// A child of this process.
+    Started(i32),
+    /// A child of the zygote's.
+    Copied(nursery::Copy),
+}
+
+impl Program {
+    fn pid(&self) -> i32 {
+        match self {
+            Self::Started(pid) | Self::Copied(nursery::Copy { pid, .. }) => *pid,
+        }
+    }
+}
+
 /// Serves the sandbox until it is to end: because the program has ended, whose status this returns, because the
 /// server says so, or because server or launcher are gone.
-fn supervise(program: i32, control: BorrowedFd<'_>, liveness: BorrowedFd<'_>, signals: BorrowedFd<'_>) -> Option<i32> {
+fn supervise(
+    mut program: Program,
+    control: BorrowedFd<'_>,
+    liveness: BorrowedFd<'_>,
+    signals: BorrowedFd<'_>,
+) -> Option<i32> {
+    let pid = program.pid();
     loop {
-        let Ok([ordered, orphaned, signalled]) = socket::wait_readable([control, liveness, signals], None) else {
+        let end = match &program {
+            Program::Started(_) => signals,
+            Program::Copied(copy) => copy.as_fd(),
+        };
+        let Ok([ordered, orphaned, signalled, ended]) = socket::wait_readable([control, liveness, signals, end], None)
+        else {
             return None;
         };
         if signalled {
@@ -276,10 +308,16 @@ fn supervise(program: i32, control: BorrowedFd<'_>, liveness: BorrowedFd<'_>, si
                 }
             }
             while let Ok(Some(reaped)) = process::reap() {
-                if reaped.pid == program {
+                if matches!(program, Program::Started(_)) && reaped.pid == pid {
                     return Some(reaped.status);
                 }
             }
+        }
+        if let Program::Copied(copy) = &mut program
+            && ended
+            && let Some(status) = copy.end()
+        {
+            return status;
         }
         if orphaned {
             return None;
@@ -288,9 +326,10 @@ fn supervise(program: i32, control: BorrowedFd<'_>, liveness: BorrowedFd<'_>, si
             let mut order = [0];
             match socket::receive(control, &mut order, false) {
                 Ok(received) if received.len == 1 && order[0] != 0 => {
-                    // The program leads its process group and is not reaped yet, so the number means it. A group
-                    // that is not there yet or any more needs no signal.
-                    let _ = process::kill(-program, i32::from(order[0]));
+                    // The program leads its process group. A group that is not there yet or any more needs no signal.
+                    // The number means this one: of a child that is not reaped yet, or, of the zygote's, as long as 2^15
+                    // processes have not followed it within the microseconds in which this is told of its end.
+                    let _ = process::kill(-pid, i32::from(order[0]));
                     let _ = socket::send(control, &Message::Signalled.encode(), &[]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -1,8 +1,9 @@
 //! The keeper of a nursery: sandboxes whose programs are copies of one warm process, the zygote.
 //!
 //! ```text
-//! launcher ── keeper: PID 1 of the nursery ─┬─ the zygote
-//!                                           ├─ a session's first process: init ── a copy of the zygote
+//! launcher ── keeper: PID 1 of the nursery ─┬─ the zygote ──────────────────────┬─ a copy, in a session's sandbox
+//!                                           │                                   └─ …
+//!                                           ├─ a session's first process: init ── what the copy starts
 //!                                           └─ …
 //! ```
 //!
@@ -10,6 +11,10 @@
 //! its memory. But a process can only be copied by itself: so the zygote copies itself into a sandbox that `init` has
 //! made as always, and gives up there what it had. It is trusted as the image is that it consists of, runs nothing of a
 //! session's, and is told nothing of one.
+//!
+//! A copy's parent is the zygote, which waits for it and tells `init` how it has ended ([`Copy`]). To give it to `init`,
+//! a process between the two would have to be in the sandbox as well, another copy of all that memory: half as many
+//! sessions a second.
 //!
 //! All of this happens in a user namespace of the nursery's own, whose root is nobody outside: it may make sandboxes for
 //! the slots' users and enter them, and has no right over anything of the host's. The file system is built once, with
@@ -192,9 +197,56 @@ fn bear(
     );
 }
 
-/// Asks the zygote for a copy of itself in this process's namespaces; answers its number in here.
+/// A copy of the zygote in this sandbox, whose parent is the zygote.
+pub(super) struct Copy {
+    /// Its number in here.
+    pub(super) pid: i32,
+    /// Where the zygote says how it has ended; and then, if the zygote has ended first, the copy itself.
+    end: OwnedFd,
+    is_orphan: bool,
+}
+
+/// What the pipe says of a copy, each with a number: that it is there, and how it has ended.
+const BORN: u8 = b'b';
+const ENDED: u8 = b'e';
+
+impl AsFd for Copy {
+    /// Readable when [`end`](Self::end) is to be asked.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.end.as_fd()
+    }
+}
+
+impl Copy {
+    /// Whether it has ended, and how. Nobody knows of one that has lost its zygote.
+    pub(super) fn end(&mut self) -> Option<Option<i32>> {
+        if self.is_orphan {
+            return Some(None);
+        }
+        if let Some((ENDED, status)) = hear(self.end.as_fd()) {
+            return Some(Some(status));
+        }
+        // It goes on without its zygote; the keeper waits for it.
+        match process::open(self.pid) {
+            Ok(process) => {
+                (self.end, self.is_orphan) = (process, true);
+                None
+            }
+            Err(_) => Some(None),
+        }
+    }
+}
+
+fn hear(pipe: BorrowedFd<'_>) -> Option<(u8, i32)> {
+    let mut word = [0; 5];
+    File::from(pipe.try_clone_to_owned().ok()?).read_exact(&mut word).ok()?;
+    let [kind, number @ ..] = word;
+    Some((kind, i32::from_le_bytes(number)))
+}
+
+/// Asks the zygote for a copy of itself in this process's namespaces.
 ///
-/// The copy says so itself, and when it does it has given up every right: it is a program like any other.
+/// The copy says itself that it is there, and when it does it has given up every right: it is a program like any other.
 pub(super) fn copy_zygote(
     fds: &[OwnedFd],
     control: BorrowedFd<'_>,
@@ -202,17 +254,18 @@ pub(super) fn copy_zygote(
     womb: BorrowedFd<'_>,
     filters: &[Vec<u8>],
     doors: &[OwnedFd],
-) -> Result<i32, Failure> {
+    open_files: u64,
+) -> Result<Copy, Failure> {
     const NAMESPACES: [&str; 7] = ["pid", "mnt", "net", "ipc", "uts", "cgroup", "user"];
     let stage = Stage::Copy;
-    let (mut born, birth) = io::pipe().at(stage, "a pipe")?;
+    let (born, birth) = io::pipe().at(stage, "a pipe")?;
     let mut namespaces: Vec<OwnedFd> = Vec::new();
     for name in NAMESPACES {
         namespaces.push(File::open(format!("/proc/self/ns/{name}")).at(stage, name)?.into());
     }
     let mut order = Vec::new();
-    let starting = Message::Starting.encode();
-    for part in std::iter::once(&starting).chain(filters) {
+    let (starting, open_files) = (Message::Starting.encode(), open_files.to_le_bytes());
+    for part in [&starting[..], &open_files].into_iter().chain(filters.iter().map(Vec::as_slice)) {
         order.extend_from_slice(&u32::try_from(part.len()).expect("a filter is small").to_le_bytes());
         order.extend_from_slice(part);
     }
@@ -225,11 +278,10 @@ pub(super) fn copy_zygote(
         let waited = socket::wait_readable([born.as_fd(), control, liveness], None);
         let [answered, ordered, orphaned] = waited.at(stage, "the zygote")?;
         if answered {
-            let mut number = [0; 4];
-            born.read_exact(&mut number).map_err(|_| {
-                Failure::new(stage, libc::ESRCH, "the zygote's copy gave up; the server's log says why")
-            })?;
-            return Ok(i32::from_le_bytes(number));
+            return match hear(born.as_fd()) {
+                Some((BORN, pid)) => Ok(Copy { pid, end: born.into(), is_orphan: false }),
+                _ => Err(Failure::new(stage, libc::ESRCH, "the zygote's copy gave up; the server's log says why")),
+            };
         }
         if ordered || orphaned {
             process::exit(0); // nobody waits for it any more

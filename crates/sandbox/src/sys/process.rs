@@ -50,6 +50,15 @@ pub(crate) fn number(pidfd: BorrowedFd<'_>) -> Option<i32> {
     (number > 0).then_some(number)
 }
 
+/// A descriptor that names a process, even when its number is used again, and is readable once it has ended.
+pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: a system call on integers; the descriptor is a new one that nobody else owns.
+    unsafe {
+        let fd = check(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
+        Ok(OwnedFd::from_raw_fd(RawFd::try_from(fd).expect("a descriptor is an int")))
+    }
+}
+
 /// The size of a page of memory in bytes.
 pub(crate) fn page_size() -> u64 {
     // SAFETY: a call on an integer.
@@ -139,6 +148,18 @@ fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
 pub(crate) fn new_session() -> io::Result<()> {
     // SAFETY: a system call without arguments.
     unsafe { check_int(libc::setsid())? };
+    Ok(())
+}
+
+/// Sets the soft limit to the hard one.
+pub(crate) fn limit_as_high_as_may_be(resource: u32) -> io::Result<()> {
+    let mut current = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `current` lives during the calls.
+    unsafe {
+        check_int(libc::getrlimit64(resource as _, &raw mut current))?;
+        current.rlim_cur = current.rlim_max;
+        check_int(libc::setrlimit64(resource as _, &raw const current))?;
+    }
     Ok(())
 }
 
