@@ -455,6 +455,47 @@ describe("a process", () => {
     assert.ok(ms < 5_000, `${ms}`);
   });
 
+  test("ends in the middle of a run that nobody reads, and of one that is read no further", { timeout: 60_000 }, async () => {
+    service.onRun = async (run) => {
+      for (;;) {
+        if (!(await run.pushed(run.chunk("out", "0123456789".repeat(1_000))))) {
+          return;
+        }
+      }
+    };
+    for (const wake of ["", "if (!begun) { begun = true; run.take(); setTimeout(() => { for (let i = 0; i < 100; i += 1) run.take(); console.log('read'); }, 500); }"]) {
+      const { code, out } = await script(`
+        let begun = false;
+        create().then(({ data }) => {
+          const run = stream(data, () => { ${wake} });
+          globalThis.kept = [data, run];
+        });
+        process.on("exit", () => console.log("exit"));`);
+      assert.deepEqual([code, out], [0, wake === "" ? "exit\n" : "read\nexit\n"]);
+    }
+  });
+
+  test("lives as long as a run that is read slowly, and no longer", { timeout: 60_000 }, async () => {
+    const CHUNKS = 1_000;
+    service.onRun = async (run) => {
+      for (let chunk = 0; chunk < CHUNKS; chunk += 1) {
+        if (!(await run.pushed(run.chunk("out", "0123456789".repeat(1_000))))) {
+          return;
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, 500)); // nothing but the run keeps the process alive meanwhile
+      run.end();
+    };
+    const { code, out } = await script(`
+      let length = 0;
+      create().then(({ data }) => {
+        const run = stream(data, () => setTimeout(() => {
+          for (let b; (b = run.take()); ) { length += b.text.length; if (b.ended) console.log(run.result().success, length); }
+        }, 200)); // long enough to fill what lies between, again and again
+      });`);
+    assert.deepEqual([code, out], [0, `true ${CHUNKS * 10_000}\n`]);
+  });
+
   test("can be ended in the middle of runs", async () => {
     service.onRun = async (run) => {
       for (;;) {

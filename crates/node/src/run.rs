@@ -33,6 +33,19 @@ struct Shared {
     outcome: Mutex<Option<Outcome>>,
     wake: Callback,
     lane: Lane,
+    /// Changed on the JavaScript thread only.
+    stay: Mutex<Stay>,
+}
+
+/// Whether a run keeps its process alive: for as long as something of it may come by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stay {
+    /// It does: it holds its lane.
+    Held,
+    /// It does not while its pipe is full: nothing comes until JavaScript takes, which may be never.
+    Released,
+    /// It does not any more.
+    Over,
 }
 
 #[napi]
@@ -45,8 +58,9 @@ impl NativeRun {
 
     /// What has arrived, or `null`: wait for `wake`.
     #[napi(catch_unwind)]
-    pub fn take(&self) -> Option<Delivery> {
+    pub fn take(&self, env: &Env) -> Option<Delivery> {
         let segment = self.shared.pipe.take()?;
+        self.shared.stay_while_it_flows(env);
         self.ended.set(segment.ended);
         Some(Delivery(segment))
     }
@@ -101,6 +115,7 @@ impl NativeRun {
             outcome: Mutex::new(None),
             wake: Callback::keep(env, wake)?,
             lane: lane.clone(),
+            stay: Mutex::new(Stay::Held),
         });
         lane.hold(env);
         let guard = Ending(Arc::clone(&shared));
@@ -128,6 +143,7 @@ async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
     loop {
         if !shared.pipe.has_room() {
             shared.wake();
+            shared.release_while_full();
         }
         if shared.pipe.room().await.is_err() {
             break;
@@ -171,6 +187,39 @@ impl Shared {
             }));
         }
     }
+
+    /// Lets the process end if JavaScript, when it has been woken, leaves the pipe full. Only JavaScript makes room, so
+    /// whoever means to read keeps the process alive by what it waits for meanwhile.
+    fn release_while_full(self: &Arc<Self>) {
+        let shared = Arc::clone(self);
+        self.lane.post(Box::new(move |env| {
+            if !shared.pipe.has_room() {
+                shared.change(env, Stay::Held, Stay::Released);
+            }
+        }));
+    }
+
+    /// Takes [`release_while_full`](Self::release_while_full) back once there is room.
+    fn stay_while_it_flows(&self, env: &Env) {
+        if self.pipe.has_room() {
+            self.change(env, Stay::Released, Stay::Held);
+        }
+    }
+
+    /// Goes from one state to another, with the lane; not at all from a state that is not `from`.
+    fn change(&self, env: &Env, from: Stay, to: Stay) {
+        let mut stay = self.stay.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stay != from {
+            return;
+        }
+        *stay = to;
+        drop(stay);
+        match (from, to) {
+            (Stay::Held, _) => self.lane.let_go(env),
+            (_, Stay::Held) => self.lane.hold(env),
+            _ => {}
+        }
+    }
 }
 
 /// Sees to it that a run ends for JavaScript, even when its task panics.
@@ -197,7 +246,8 @@ impl Drop for Ending {
         // Behind the last wake: from here on nobody is woken, and the process need not stay for this run.
         self.0.lane.post(Box::new(move |env| {
             shared.wake.forget(env);
-            shared.lane.let_go(env);
+            shared.change(env, Stay::Held, Stay::Over);
+            shared.change(env, Stay::Released, Stay::Over);
         }));
     }
 }

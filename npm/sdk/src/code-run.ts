@@ -22,6 +22,9 @@ declare global {
  * up to the program's own writes. So read what you ask for: a `stderr` that was asked for and is not read stops the
  * program once it is full. When the last reader leaves before the end, the run is cancelled. Awaiting
  * {@link CodeRun.result} and reading nothing lets the program run and its events go by.
+ *
+ * A run keeps the process alive until it has ended, but not while it waits for you to read: a program that prints more
+ * than is held ready (some MiB) and that nobody reads does not keep Node from ending.
  */
 export class CodeRun implements AsyncIterable<RunEvent> {
   readonly #feed: RunFeed;
