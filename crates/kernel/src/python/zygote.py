@@ -36,6 +36,7 @@ MODULES = (
 ).split()
 
 libc = ctypes.CDLL(None, use_errno=True)
+resource = library("resource")
 PR_SET_DUMPABLE, PR_SET_SECCOMP, PR_CAPBSET_DROP, PR_GET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 4, 22, 24, 39, 47
 
 
@@ -48,7 +49,9 @@ def check(result, what):
 
 def serve():
     """Copies this process as often as it is asked to. Returns in the copies only."""
+    global generator
     warm_up()
+    generator = Generator()
     womb = socket.socket(fileno=WOMB)
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     copies = Copies()
@@ -154,7 +157,7 @@ def be_copy(order, fds):
             os.dup2(fds[number], number, inheritable=number < 3)
         close_all_but(fds[CONTROL], fds[BIRTH])
         os.chdir(os.environ["HOME"])
-        resource, files = library("resource"), int.from_bytes(files, "little")
+        files = int.from_bytes(files, "little")
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
         give_up(filters)
         os.setsid()
@@ -173,7 +176,7 @@ def close_all_but(*kept):
     for fd in sorted(kept):
         os.closerange(first, fd)
         first = fd + 1
-    os.closerange(first, library("resource").getrlimit(library("resource").RLIMIT_NOFILE)[0])
+    os.closerange(first, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def give_up(filters):
@@ -182,21 +185,24 @@ def give_up(filters):
         if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == -1:
             break  # past the last there is
     libc.prctl(PR_CAP_AMBIENT, 4, 0, 0, 0)  # older kernels have none
-    header, none = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    header, none = HEADER(0x20080522, 0), SETS()
     check(libc.capset(header, none), "capabilities")
     if libc.prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1:
         raise OSError("new privileges could be had")
     check(libc.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0), "its own files in /proc")
     for steps in filters:
-        text = ctypes.create_string_buffer(steps, len(steps))
-        program = Program(len(steps) // 8, ctypes.addressof(text))
+        program = Program(len(steps) // 8, steps)
         check(libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0), "the filter")
 
 
 class Program(ctypes.Structure):
     """`sock_fprog`"""
 
-    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_char_p)]
+
+
+# What a copy makes of these is made once: a new type touches a hundred pages, and each page is the copy's own then.
+HEADER, SETS = ctypes.c_uint32 * 2, ctypes.c_uint32 * 6
 
 
 def begin_anew():
@@ -204,9 +210,32 @@ def begin_anew():
     control.pid = os.getpid()
     control.received = b""
     sys.path_importer_cache.pop(os.environ["HOME"], None)  # another folder than before
-    numpy = sys.modules.get("numpy.random")
-    if numpy is not None:
-        numpy.seed()  # `random` does so by itself
+    generator.begin_anew()  # `random` does so by itself
+
+
+class Generator:
+    """The random numbers that all of a program's calls to `numpy.random` take from."""
+
+    SIZE = 624 * 4
+
+    def __init__(self):
+        self.numpy = sys.modules.get("numpy.random")
+        self.address = None
+        try:
+            words = self.numpy.mtrand._rand._bit_generator
+            address, state = words.ctypes.state_address, words.state["state"]
+            expected = state["key"].tobytes() + state["pos"].to_bytes(4, sys.byteorder)
+            if ctypes.string_at(address, self.SIZE + 4) == expected:
+                self.address = address
+        except (AttributeError, KeyError):
+            pass  # there is no numpy, or one that keeps them elsewhere
+
+    def begin_anew(self):
+        if self.address is not None:
+            # Half a millisecond less than `seed()`, for which numpy makes many objects.
+            ctypes.memmove(self.address, os.urandom(self.SIZE), self.SIZE)
+        elif self.numpy is not None:
+            self.numpy.seed()
 
 
 def use_large_pages():
@@ -241,6 +270,8 @@ def warm_up():
             pyplot.plot([0, 1])
             figure.savefig(library("io").BytesIO(), format="png")
             pyplot.close(figure)
+            # Copies throw them away: they are not for two processes.
+            sys.modules["matplotlib.font_manager"]._get_font.cache_clear()
         except Exception as error:
             os.write(2, ("no first picture: %s\n" % error).encode())
     numpy = sys.modules.get("numpy.random")

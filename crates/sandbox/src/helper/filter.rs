@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -142,11 +143,30 @@ const NAMESPACES: [libc::c_int; 7] = [
 /// The sockets that exist for programs. The others reach into rarely used parts of the kernel.
 const SOCKETS: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
+/// What a filter depends on, and its programs.
+type Made = ((Level, Network, bool), Arc<[BpfProgram]>);
+
+/// The filters that this process, or the one that it is a copy of, has made. A helper has one thread, so nobody holds the
+/// lock when it is copied.
+static MADE: Mutex<Vec<Made>> = Mutex::new(Vec::new());
+
+/// Makes the filter that copies of this process will [`install`], once for all of them: half a millisecond.
+pub(super) fn prepare(plan: &Plan, shares_user: bool) -> io::Result<Arc<[BpfProgram]>> {
+    let key = (plan.policy.level, plan.policy.network, shares_user);
+    let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, programs)) = all.iter().find(|(known, _)| *known == key) {
+        return Ok(Arc::clone(programs));
+    }
+    let made: Arc<[BpfProgram]> = programs(key.0, key.1, key.2).map_err(io::Error::other)?.into();
+    all.push((key, Arc::clone(&made)));
+    Ok(made)
+}
+
 /// Restricts this process and all that it will start. Needs `no_new_privileges`. `shares_user`: whether there can be
 /// files and processes of the program's user other than its own.
 pub(super) fn install(plan: &Plan, shares_user: bool) -> io::Result<()> {
-    for program in programs(plan.policy.level, plan.policy.network, shares_user).map_err(io::Error::other)? {
-        apply_filter(&program).map_err(io::Error::other)?;
+    for program in prepare(plan, shares_user)?.iter() {
+        apply_filter(program).map_err(io::Error::other)?;
     }
     Ok(())
 }
@@ -161,8 +181,7 @@ pub(super) fn encoded(plan: &Plan, shares_user: bool) -> io::Result<Vec<Vec<u8>>
         };
         program.iter().flat_map(bytes).collect()
     };
-    let programs = programs(plan.policy.level, plan.policy.network, shares_user).map_err(io::Error::other)?;
-    Ok(programs.iter().map(encode).collect())
+    Ok(prepare(plan, shares_user)?.iter().map(encode).collect())
 }
 
 fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {

@@ -56,6 +56,11 @@ pub(super) fn create(
         Ok(place) => place,
         Err(failure) => return fail(control.as_fd(), &failure),
     };
+    if plan.policy.level != Level::None
+        && let Err(error) = filter::prepare(plan, host.shares_user(&place))
+    {
+        return fail(control.as_fd(), &Failure::of(Stage::Filter, &error, ""));
+    }
     match process::clone_into(place.namespaces) {
         Ok(Forked::Child) => {
             apart();
