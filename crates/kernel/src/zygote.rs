@@ -1,6 +1,6 @@
 //! A warm interpreter that kernels are copied from.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agb_sandbox::{Command, Nursery};
@@ -18,6 +18,8 @@ use crate::{Death, KernelSpec, Language, ProtocolError, StartError, harness};
 #[derive(Debug, Clone)]
 pub struct Zygote {
     nursery: Nursery,
+    /// What its interpreter consists of: what is shown below /tmp has to be shown again to a copy.
+    readonly: Arc<[PathBuf]>,
 }
 
 impl Zygote {
@@ -59,7 +61,8 @@ impl Zygote {
         })?;
         let ready = began.elapsed();
         tracing::info!(pid = child.id(), ?ready, interpreter = %spec.interpreter.display(), "a zygote is ready");
-        Ok(Self { nursery: child })
+        let readonly = crate::installation::readable(spec.language, &spec.interpreter).into();
+        Ok(Self { nursery: child, readonly })
     }
 
     /// Whether it can be copied. One that has died cannot; its copies go on.
@@ -77,9 +80,8 @@ impl Zygote {
     /// Copies it into a new sandbox.
     pub(crate) async fn copy(&self, spec: &KernelSpec) -> Result<Spawned, spawn::Failure> {
         let mut policy = spec.policy.clone();
-        // The copy has the zygote's environment; what is shown below /tmp has to be shown again.
-        policy.env = Vec::new();
-        policy.readonly.extend(crate::installation::readable(spec.language, &spec.interpreter));
+        policy.env = Vec::new(); // the copy has the zygote's
+        policy.readonly.extend(self.readonly.iter().cloned());
         spawn::copy(Arc::clone(&spec.launcher), self.nursery.clone(), policy).await
     }
 }

@@ -23,8 +23,10 @@ use std::time::{Duration, Instant};
 
 use crate::{Limits, SpawnError, Stage};
 
+mod left;
 mod tree;
 
+pub use left::memory_left;
 use tree::{Tree, Version};
 
 /// How long the end of a launcher waits for its groups to be empty: they are when its sandboxes have died.

@@ -66,7 +66,7 @@ mod sys;
 mod tree;
 mod watch;
 
-pub use cgroup::{ControlGroups, Controller};
+pub use cgroup::{ControlGroups, Controller, memory_left};
 pub use child::Child;
 pub use error::{LauncherError, SpawnError, Stage};
 pub use helper::main_if_helper;

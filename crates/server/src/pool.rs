@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use self::demand::Demand;
+use self::memory::Free;
 use crate::config::{Config, Warm};
 use crate::image::Image;
 use crate::metrics::Metrics;
@@ -63,6 +64,9 @@ pub(crate) struct Pool {
 struct State {
     shelves: HashMap<Conditions, Shelf>,
     last_take: Option<Instant>,
+    free: Free,
+    /// What is warm although nobody has used it, and when it was looked up: its image may be prepared anew.
+    pinned: Option<(Instant, Option<Conditions>)>,
     /// Rooms on their way in or out.
     tasks: JoinSet<()>,
     closed: bool,
@@ -119,10 +123,10 @@ impl Shelf {
 
 impl State {
     /// What is wanted and may be had, what is wanted most first.
-    fn wanted(&self, now: Instant, pinned: Option<&Conditions>, warm: &Warm) -> Vec<Wanted> {
+    fn wanted(&mut self, now: Instant, pinned: Option<&Conditions>, warm: &Warm) -> Vec<Wanted> {
         let size = |conditions: &Conditions| memory::size_of(conditions.language);
         let own = self.shelves.iter().map(|(conditions, shelf)| size(conditions) * shelf.ready.len() as u64).sum();
-        let budget = memory::budget(&warm.meminfo, own, warm.memory);
+        let budget = self.free.budget(now, &warm.meminfo, own, warm.memory);
         // A quarter more may stay: what was made is not closed for a fluctuation.
         let (mut making, mut keeping) = (budget, budget + budget / 4);
         let mut order: Vec<_> = self.shelves.iter().collect();
@@ -260,11 +264,14 @@ impl Pool {
     /// Closes what is too much or dead, and begins to make what is missing. Says when to look again.
     fn look(self: &Arc<Self>) -> Instant {
         let now = Instant::now();
-        let pinned = self.pinned();
         let mut state = self.state();
         if state.closed {
             return now + LOOK;
         }
+        let pinned = match &state.pinned {
+            Some((at, pinned)) if now.saturating_duration_since(*at) < LOOK => pinned.clone(),
+            _ => state.pinned.insert((now, self.pinned())).1.clone(),
+        };
         while state.tasks.try_join_next().is_some() {}
         if let Some(pinned) = &pinned {
             state.shelves.entry(pinned.clone()).or_default();

@@ -212,7 +212,7 @@ fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// The directory of this process's own group of version 2.
-fn own_group_two(mounts: &str, own: &str) -> Option<PathBuf> {
+pub(super) fn own_group_two(mounts: &str, own: &str) -> Option<PathBuf> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::"))?;
     let (mount, root) = mounts.lines().find_map(|line| mounted(line, |kind, _| kind == "cgroup2"))?;
     let group = join(&mount, &root, path)?;
@@ -221,7 +221,7 @@ fn own_group_two(mounts: &str, own: &str) -> Option<PathBuf> {
 }
 
 /// The directory of this process's own group of version 1 for a controller.
-fn own_group_one(mounts: &str, own: &str, controller: Controller) -> Option<PathBuf> {
+pub(super) fn own_group_one(mounts: &str, own: &str, controller: Controller) -> Option<PathBuf> {
     let lists = |list: &str| list.split(',').any(|name| name == controller.name());
     let path = own.lines().find_map(|line| {
         let mut fields = line.splitn(3, ':');

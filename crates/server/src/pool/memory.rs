@@ -1,8 +1,10 @@
 //! What memory there is, and what a warm interpreter takes of it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use agb_core::language::Language;
+use tokio::time::Instant;
 
 /// The part of what is free that may go into what nobody has asked for yet: an eighth.
 const PART: u64 = 8;
@@ -18,15 +20,40 @@ pub(super) fn size_of(language: Language) -> u64 {
     }
 }
 
-/// What the pool may take now, at most `most`. What it has already is its own: `MemAvailable` is without it.
-pub(super) fn budget(meminfo: &Path, own: u64, most: u64) -> u64 {
-    match available(meminfo) {
-        Some(available) => available.saturating_add(own).min(most.saturating_mul(PART)) / PART,
+/// How long it is not looked again at what is free.
+///
+/// 200 ms: in that time a pool makes some ten interpreters, which is less than the part of what is free that it leaves.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What is free, as of a short while ago.
+#[derive(Debug, Default)]
+pub(super) struct Free {
+    seen: Option<(Instant, Option<u64>)>,
+}
+
+impl Free {
+    /// What the pool may take now, at most `most`. What it has already is its own: what is free is without it.
+    pub(super) fn budget(&mut self, now: Instant, meminfo: &Path, own: u64, most: u64) -> u64 {
+        let free = match self.seen {
+            Some((at, free)) if now.saturating_duration_since(at) < LOOK => free,
+            _ => {
+                let free = available(meminfo).into_iter().chain(agb_sandbox::memory_left()).min();
+                self.seen = Some((now, free));
+                free
+            }
+        };
+        part(free, own, most)
+    }
+}
+
+fn part(free: Option<u64>, own: u64, most: u64) -> u64 {
+    match free {
+        Some(free) => free.saturating_add(own).min(most.saturating_mul(PART)) / PART,
         None => most,
     }
 }
 
-/// The memory that programs could have without another's being taken away, bytes.
+/// The memory of the machine that programs could have without another's being taken away, bytes.
 fn available(meminfo: &Path) -> Option<u64> {
     let text = std::fs::read_to_string(meminfo).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -42,12 +69,18 @@ mod tests {
         let file = std::env::temp_dir().join(format!("agb-meminfo-{}", std::process::id()));
         let of = |text: &str| {
             std::fs::write(&file, text).expect("the temporary directory is writable");
-            budget(&file, 8 << 20, 1 << 30)
+            part(available(&file), 8 << 20, 1 << 30)
         };
         assert_eq!(of("MemTotal: 100 kB\nMemAvailable:   1040384 kB\n"), 128 << 20);
         assert_eq!(of("MemAvailable: 0 kB\n"), 1 << 20, "what it has itself could be given back");
         assert_eq!(of("MemAvailable: 1000000000 kB\n"), 1 << 30);
         assert_eq!(of("MemAvailable: much\n"), 1 << 30, "nobody knows");
+        let (mut free, now) = (Free::default(), Instant::now());
+        std::fs::write(&file, "MemAvailable: 0 kB\n").expect("the temporary directory is writable");
+        assert_eq!(free.budget(now, &file, 8 << 20, 1 << 30), 1 << 20);
+        std::fs::write(&file, "MemAvailable: 64 kB\n").expect("the temporary directory is writable");
+        assert_eq!(free.budget(now, &file, 16 << 20, 1 << 30), 2 << 20, "it has just looked");
+        assert_eq!(free.budget(now + LOOK, &file, 0, 1 << 30), 8 << 10);
         std::fs::remove_file(&file).expect("it was made above");
         assert!(available(Path::new("/proc/meminfo")).is_some_and(|bytes| bytes > 1 << 20));
     }
