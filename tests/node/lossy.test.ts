@@ -145,6 +145,25 @@ describe(`a lossy network, seed ${SEED}`, { concurrency: true }, () => {
     assert.deepEqual([result.status, result.interruptions], ["finished", 1]);
   });
 
+  test("loses nothing of a run without callbacks either", async () => {
+    const [result] = await through(1, "", async ([session], proxy) => {
+      const code = "import time\nopen('begun', 'w').close()\nfor i in range(50):\n    print(i)\n    time.sleep(0.02)\nopen('starts', 'a').write('x')";
+      const run = session!.code.run(code, "python", 600);
+      const near = (await direct.get(session!.sessionId)).session!;
+      while (!(await near.callMcpTool("get_file_info", { path: "begun" })).success) {
+        await sleep(10);
+      }
+      proxy.now("cut");
+      const result = await run;
+      const starts = await near.code.run("open('starts').read()", "python");
+      assert.equal(starts.results[0]?.text, "'x'", "it ran once");
+      return result;
+    });
+    assert.deepEqual([result.status, result.interruptions], ["finished", 1], result.errorMessage);
+    assert.equal(result.logs.stdout.join(""), Array.from({ length: 50 }, (_, i) => `${i}\n`).join(""));
+    assert.ok(result.executionTime > 0.5 && result.executionCount === 1, `${result.executionTime} ${result.executionCount}`);
+  });
+
   test("does not keep a cancel from the program", async () => {
     await through(1, `seed=${SEED} cut=100 after=600..6000 http`, async ([session]) => {
       const code = "import time\ni = 0\nwhile True:\n    print(i)\n    i += 1\n    time.sleep(0.001)";

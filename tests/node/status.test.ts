@@ -24,7 +24,7 @@ async function python(code: string, timeoutS = 60, options: RunOptions = { strea
 }
 
 for (const streamBeta of [true, false]) {
-  describe(streamBeta ? "a run that streams" : "a run by one call", () => {
+  describe(streamBeta ? "a run that streams" : "a run without callbacks", () => {
     const options = { streamBeta };
 
     test("finished", async () => {

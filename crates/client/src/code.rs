@@ -157,6 +157,15 @@ impl<'a> RunBuilder<'a> {
         Ok((request, self.session))
     }
 
+    /// The whole result, by the way that loses least.
+    async fn result(mut self) -> Result<Execution, Error> {
+        self.stdin = false; // nobody is there to answer
+        if self.session.keeps_runs() {
+            return Ok(self.stamps(false).stream()?.finish().await);
+        }
+        self.call().await
+    }
+
     async fn call(self) -> Result<Execution, Error> {
         let kept = self.kept;
         let (request, session) = self.into_request()?;
@@ -172,9 +181,15 @@ impl<'a> IntoFuture for RunBuilder<'a> {
     type Output = Result<Execution, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
 
-    /// One HTTP call; all output comes with the result.
+    /// All output comes with the result.
+    ///
+    /// Where the service knows `resume` it is a [stream](RunBuilder::stream) that is read to its end: a lost connection
+    /// loses nothing, dropping the future stops the program, and what goes wrong on the way is in the result, with what
+    /// was printed before. An `Err` is of a run that was not begun.
+    ///
+    /// Elsewhere it is one HTTP call. An `Err` may then leave the outcome unknown: see [`Error::to_execution`].
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.call())
+        Box::pin(self.result())
     }
 }
 

@@ -83,6 +83,7 @@ impl Error {
             Self::Api(ApiError::Unauthorized(_)) | Self::NoKey => "AuthenticationError",
             Self::Api(ApiError::NotFound(_)) => "NotFoundError",
             Self::Api(ApiError::Transport(TransportError::TimedOut { .. })) => "TimeoutError",
+            Self::Api(ApiError::Transport(TransportError::Interrupted { .. })) => "Interrupted",
             Self::Api(ApiError::Transport(_)) | Self::NoStreaming => "ConnectionError",
             Self::Api(_) | Self::NoAccess => "ServiceError",
             Self::Language(_) => "UnknownLanguage",
@@ -93,6 +94,7 @@ impl Error {
     }
 
     /// The result of a run that this kept from beginning or from being followed, for callers who want one in any case.
+    /// Its status is [`Interrupted`](RunStatus::Interrupted) where the outcome is unknown.
     #[must_use]
     pub fn to_execution(&self) -> Execution {
         let mut execution = Execution::default();

@@ -213,6 +213,11 @@ impl Session {
         }
     }
 
+    /// Whether a run that streams is found again after a lost connection.
+    pub(crate) fn keeps_runs(&self) -> bool {
+        self.inner.connection.is_some() && self.data().extensions.iter().any(|name| name == "resume")
+    }
+
     pub(crate) fn connection(&self) -> Result<&Arc<Connection>, Error> {
         self.inner.connection.as_ref().ok_or(Error::NoStreaming)
     }

@@ -190,7 +190,7 @@ pub enum TransportError {
         reason: String,
     },
     /// The connection broke before the answer was whole: the service may have done what was asked.
-    #[error("the connection broke before the answer came: {reason}")]
+    #[error("the connection broke before the answer came: {reason}; the outcome is unknown")]
     Interrupted {
         /// What the transport said, without the URL.
         reason: String,

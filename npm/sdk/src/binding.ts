@@ -132,7 +132,10 @@ export interface NativeSession {
   /** Lets somebody else into the session for a while; JSON text for {@link Binding.attach}. */
   browserAccess(request: AccessRequest): NativeCall<string>;
 
-  /** One HTTP call; all output comes with the result. Never rejects. */
+  /**
+   * All output comes with the result. A stream that nobody watches where the service has the extension `resume`, else one
+   * HTTP call. Never rejects.
+   */
   run(request: RunRequest): Promise<RunResult>;
   /**
    * Starts a run over the WebSocket. `wake` is called on the JavaScript thread when {@link NativeRun.take} has

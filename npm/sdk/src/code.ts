@@ -41,6 +41,9 @@ export class Code {
    * stopped, `onError` gets what was thrown, and the result says so: `success` is false, `status` is `cancelled`,
    * `error.name` is `CallbackError`.
    *
+   * Without `streamBeta` all output comes with the result. Where the service has the extension `resume`, such a run is
+   * followed over the WebSocket all the same, and a lost connection loses nothing; elsewhere it is one HTTP call.
+   *
    * It does not reject for what happens on the far side or on the way: see `success`, `status`, `error`,
    * `errorMessage`.
    *

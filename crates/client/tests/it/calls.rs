@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use agb_client::agb_core::error::ApiError;
-use agb_client::{Agb, CreateSession, Options};
+use agb_client::{Agb, CreateSession, Options, RunStatus};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -157,4 +157,21 @@ async fn a_call_that_is_dropped_ends_on_the_wire() {
     call.abort();
     let closed = async { while tcp.read(&mut head).await.is_ok_and(|length| length > 0) {} };
     tokio::time::timeout(Duration::from_secs(30), closed).await.expect("the connection is closed");
+}
+
+/// One call, and nobody to ask again: what may have been done must not look like what is safe to repeat.
+#[tokio::test]
+async fn a_run_whose_answer_was_cut_off_is_interrupted_and_not_unreachable() {
+    let service = Service::start(|seen| match seen.path.split('?').next().unwrap_or_default() {
+        "/mcp/createsession" => fine(r#"{"sessionId":"s-1","success":true}"#),
+        _ => (0, String::new()),
+    })
+    .await;
+    let session = agb(&service).create(CreateSession::default()).await.expect("created");
+    let error = session.code().run("print('hi')", "python").await.expect_err("it hangs up");
+    let result = error.to_execution();
+    assert_eq!((result.status, error.code()), (RunStatus::Interrupted, "INTERRUPTED"));
+    assert_eq!(result.error.map(|error| error.name).as_deref(), Some("Interrupted"));
+    assert!(result.error_message.contains("the outcome is unknown"), "{}", result.error_message);
+    assert_eq!(service.seen().iter().filter(|seen| seen.body.contains("print('hi')")).count(), 1);
 }

@@ -158,6 +158,56 @@ async fn a_run_is_found_again_where_the_service_can_resume() {
     assert_eq!(peer.connections(), 2);
 }
 
+/// What nobody follows is followed all the same.
+#[tokio::test]
+async fn a_run_that_is_awaited_is_found_again_as_well() {
+    let peer = Peer::start(|number, mut socket| async move {
+        match peer::request(&mut socket).await {
+            Some(Request::Start { invocation, start, .. }) => {
+                assert!(start.resume && !start.stdin && number == 0, "{start:?}");
+                peer::send(&mut socket, peer::numbered(&invocation, 1).chunk(Stream::Stdout, "one")).await;
+            }
+            Some(Request::Resume { invocation, after_seq, .. }) => {
+                assert_eq!((after_seq, number), (1, 1));
+                peer::send(&mut socket, peer::numbered(&invocation, 2).chunk(Stream::Stdout, "two")).await;
+                let finish = Finish { execution_count: Some(1), execution_time: Some(0.25), ..Finish::default() };
+                peer::send(&mut socket, peer::numbered(&invocation, 3).end(&finish)).await;
+                peer::request(&mut socket).await;
+            }
+            other => panic!("{other:?}"),
+        }
+    })
+    .await;
+    let session = peer.session(&["resume", "stdin"]);
+    let result = session.code().run("1", "python").stdin(true).log_limit(4).await.expect("it is taken");
+    assert!(result.success && result.truncated, "{result:?}");
+    assert_eq!((result.interruptions, result.execution_count, result.execution_time), (1, Some(1), 0.25));
+    assert_eq!((result.logs.stdout, result.request_id.len()), (vec!["one".into(), "t".into()], 32));
+    assert_eq!(peer.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_run_that_is_no_longer_awaited_is_cancelled() {
+    let (seen, mut requests) = tokio::sync::mpsc::unbounded_channel();
+    let peer = Peer::start(move |_, mut socket| {
+        let seen = seen.clone();
+        async move {
+            while let Some(request) = peer::request(&mut socket).await {
+                seen.send(request).expect("the test waits for it");
+            }
+        }
+    })
+    .await;
+    let session = peer.session(&["resume", "cancel"]);
+    let kept = session.clone();
+    let run = tokio::spawn(async move { session.code().run("1", "python").await });
+    let Some(Request::Start { invocation, .. }) = requests.recv().await else { panic!("it is sent first") };
+    run.abort();
+    assert!(run.await.expect_err("it was aborted").is_cancelled());
+    assert_eq!(requests.recv().await, Some(Request::Cancel { invocation }));
+    drop(kept);
+}
+
 /// Keeps to the window of each run.
 async fn flowing(socket: peer::Served) {
     const CHUNK: u64 = 16 * 1024;

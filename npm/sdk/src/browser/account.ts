@@ -24,7 +24,7 @@ import type {
   ToolResult,
 } from "../binding.js";
 import { PlainRun } from "./plain.js";
-import { BrowserRun, type Fallback, finds, starts, takesInput } from "./run.js";
+import { BrowserRun, type Fallback, finds, resultOf, starts, takesInput } from "./run.js";
 
 export { attach, finalize, imports, setLogger } from "#account";
 
@@ -119,7 +119,12 @@ export class AccountSession implements NativeSession {
     return this.#session.browserAccess(scope, lastsS, renew);
   }
 
-  run({ code, language, timeoutS, logLimit, resultLimit }: RunRequest): Promise<RunResult> {
+  /** All output with the result: a stream that nobody watches, where it is found again after a lost connection. */
+  run(request: RunRequest): Promise<RunResult> {
+    return this.extensions.includes("resume") ? resultOf((wake) => this.stream(request, wake)) : this.#call(request);
+  }
+
+  #call({ code, language, timeoutS, logLimit, resultLimit }: RunRequest): Promise<RunResult> {
     // An answer that comes at once has its logs, whoever keeps them in the end.
     const limit = logLimit === null || logLimit < 0 ? null : logLimit;
     return this.#session.run(code, language, timeoutS, limit, resultLimit);
@@ -132,7 +137,7 @@ export class AccountSession implements NativeSession {
 
   /** Makes a run by a plain call, of which nothing was sent. */
   callPlainly(request: RunRequest, why: string, wake: () => void): NativeRun {
-    return new PlainRun(this.run(request), why, request.stamps, wake);
+    return new PlainRun(this.#call(request), why, request.stamps, wake);
   }
 
   attach(request: AttachRequest, wake: () => void): NativeRun {

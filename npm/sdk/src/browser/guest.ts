@@ -8,9 +8,9 @@ import type {
   ToolDescription,
   ToolResult,
 } from "../binding.js";
-import { brokenRun } from "../execution-result.js";
 import type { SessionAccess } from "../session.js";
 import { noAnswer } from "../results.js";
+import { resultOf } from "./run.js";
 
 /** What a page without the API key gets from whatever needs it; nothing is loaded or sent for that. */
 const needsKey = async (): Promise<Answer<never>> =>
@@ -47,19 +47,6 @@ export abstract class Guest implements NativeSession {
 
   /** All output with the result: a stream that nobody watches. */
   run(request: RunRequest): Promise<RunResult> {
-    return new Promise((resolve) => {
-      const read = (): void => {
-        for (let batch; (batch = run.take()) !== null; ) {
-          if (batch.ended) {
-            resolve(run.result() ?? brokenRun("the run ended without a result"));
-          }
-        }
-      };
-      // What wakes us before there is a run is found by reading once afterwards.
-      let wake = (): void => {};
-      const run = this.stream(request, () => wake());
-      wake = read;
-      read();
-    });
+    return resultOf((wake) => this.stream(request, wake));
   }
 }

@@ -23,6 +23,18 @@ export function takesInput(session: { readonly extensions: readonly string[] }, 
   return stdin && session.extensions.includes("stdin");
 }
 
+/** What a run comes to that nobody watches. Never rejects. */
+export async function resultOf(begin: (wake: () => void) => NativeRun): Promise<RunResult> {
+  let wake = (): void => {};
+  const run = begin(() => wake());
+  for (let batch; !(batch = run.take())?.ended; ) {
+    if (batch === null) {
+      await new Promise<void>((resolve) => (wake = resolve));
+    }
+  }
+  return run.result() ?? brokenRun("the run ended without a result");
+}
+
 /** A run of the WebAssembly, one that waits for it, or one that was never sent. */
 export class BrowserRun implements NativeRun {
   #run: WasmRun | null = null;
