@@ -88,6 +88,7 @@ class Copies:
     tells of stops as well, and a program could keep this process busy with those."""
 
     def __init__(self):
+        os.close(os.pidfd_open(os.getpid()))  # Python 3.9 has it: with an older one there is no zygote
         self.events = select.epoll()
         self.events.register(WOMB, select.EPOLLIN)
         self.living = {}

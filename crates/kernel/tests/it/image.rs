@@ -1,12 +1,17 @@
 //! Python with the packages of the default image, which `cargo xtask test` prepares.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use agb_kernel::{Language, Outcome, RichResult};
+use agb_kernel::{Kernel, Language, Outcome, RichResult};
+use agb_sandbox::Level;
 
-use crate::support::{Ran, Subject, home, kernel_of};
+use crate::support::{Ran, Subject, Workdir, home, kernel_of, spec, zygote};
 
 fn python() -> Subject {
+    kernel_of(Language::Python, &interpreter())
+}
+
+fn interpreter() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images");
     let python = folder.join("agb-code-space-1/current/bin/python");
     assert!(
@@ -17,7 +22,7 @@ fn python() -> Subject {
     );
     // As the server does it: the real path, so that it stays the same when the image is prepared again.
     let place = std::fs::read_link(folder.join("agb-code-space-1/current")).unwrap();
-    kernel_of(Language::Python, folder.join("agb-code-space-1").join(place).join("bin/python").as_path())
+    folder.join("agb-code-space-1").join(place).join("bin/python")
 }
 
 fn pictures(ran: &Ran) -> Vec<RichResult> {
@@ -153,4 +158,30 @@ async fn packages_of_a_session_see_the_image() {
         "{error:#?}"
     );
     assert_eq!(python.output("!python -c 'import numpy; print(\"still\")'").await, "still\n");
+}
+
+#[tokio::test]
+async fn copies_draw_other_numbers_and_pictures_as_all_do() {
+    let interpreter = interpreter();
+    let mut drawn = Vec::new();
+    for _ in 0..3 {
+        let workdir = Workdir::new();
+        let mut spec = spec(Language::Python, &interpreter, workdir.root());
+        if spec.policy.level != Level::Namespaces {
+            return; // nothing can be copied here
+        }
+        spec.zygote = Some(zygote(&spec).unwrap());
+        let copy = Subject { kernel: Kernel::new(spec), workdir };
+        let draw = "import sys, numpy, random\nassert '_agb.zygote' in sys.modules\n\
+                    print(numpy.random.random(), numpy.random.normal(), numpy.random.default_rng().random(), random.random())";
+        drawn.extend(copy.output(draw).await.split_whitespace().map(str::to_owned));
+        let same = "numpy.random.seed(7)\nprint(numpy.random.random(), numpy.random.normal())";
+        assert_eq!(copy.output(same).await, "0.07630828937395717 -0.3206032549443759\n", "as everywhere");
+        let ran = copy.run("import matplotlib.pyplot as plt\nplt.plot([1, 2]);").await;
+        assert_eq!(pictures(&ran).len(), 1, "{ran:#?}");
+    }
+    let count = drawn.len();
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!((count, drawn.len()), (12, 12), "{drawn:?}");
 }
