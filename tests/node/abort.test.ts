@@ -136,7 +136,7 @@ describe("an aborted call", () => {
     }
     assert.deepEqual(errors, Array(20).fill("Cancelled"), "onError hears of each once");
     const silent = await code.run("ran.append('silent')", "python", 60, { streamBeta: false, signal });
-    assert.equal(silent.status, "cancelled");
+    assert.deepEqual([silent.status, silent.error?.code], ["cancelled", "CANCELLED"]);
     const run = code.stream("ran.append('stream')", "python", { signal });
     const events = [];
     for await (const event of run) {

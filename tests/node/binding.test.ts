@@ -225,14 +225,14 @@ describe("a stream", () => {
         isMainResult: true,
       },
     });
-    assert.deepEqual(error[1], { type: "error", error: { name: "ValueError", value: "no", traceback: "traceId=t" } });
+    assert.deepEqual(error[1], { type: "error", error: { name: "ValueError", value: "no", traceback: "traceId=t", code: null } });
     assert.deepEqual(last, ["err", "last"]);
     assert.equal(result.success, false);
     assert.equal(result.requestId, run.id);
     assert.equal(result.executionCount, 7);
     assert.equal(result.executionTime, 0.5);
     assert.equal(result.errorMessage, "ValueError: no");
-    assert.deepEqual(result.error, { name: "ValueError", value: "no", traceback: "traceId=t" });
+    assert.deepEqual(result.error, { name: "ValueError", value: "no", traceback: "traceId=t", code: null });
     assert.equal(result.truncated, false);
     assert.deepEqual(logsOf(result), [...sent, last].filter(([, chunk]) => chunk !== ""));
   });

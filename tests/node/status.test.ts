@@ -16,8 +16,12 @@ before(async () => {
 
 after(() => leave());
 
+/** What `onError` heard of the last run: names and codes. */
+let heard: Array<readonly [name: string, code: string | undefined]> = [];
+
 async function python(code: string, timeoutS = 60, options: RunOptions = { streamBeta: true }): Promise<EnhancedCodeExecutionResult> {
-  const result = await session.code.run(code, "python", timeoutS, options);
+  heard = [];
+  const result = await session.code.run(code, "python", timeoutS, { ...options, onError: ({ name, code }) => heard.push([name, code]) });
   assert.equal(result.success, result.status === "finished");
   assert.equal(result.success, result.errorMessage === "");
   return result;
@@ -33,13 +37,19 @@ for (const streamBeta of [true, false]) {
     });
 
     test("failed: the program raised", async () => {
-      const result = await python("class Timeout(Exception): pass\nraise Timeout('of my own')", 60, options);
-      assert.deepEqual([result.status, result.error?.name], ["failed", "Timeout"]);
+      for (const name of ["Timeout", "Cancelled", "ValueError"]) {
+        const own = name === "ValueError" ? "" : `class ${name}(Exception): pass\n`;
+        const result = await python(`${own}raise ${name}('of my own')`, 60, options);
+        assert.deepEqual([result.status, result.error?.name, result.error?.code], ["failed", name, undefined]);
+        assert.deepEqual(heard, [[name, name]]);
+      }
     });
 
     test("failed: it never began", async () => {
-      const result = await session.code.run("1", "cobol", 60, options);
-      assert.deepEqual([result.success, result.status], [false, "failed"]);
+      const codes: unknown[] = [];
+      const result = await session.code.run("1", "cobol", 60, { ...options, onError: ({ code }) => codes.push(code) });
+      assert.deepEqual([result.success, result.status, result.error?.code], [false, "failed", "UNKNOWN_LANGUAGE"]);
+      assert.deepEqual(codes, ["UNKNOWN_LANGUAGE"]);
     });
 
     test("timeout, with the state kept", async () => {
@@ -47,6 +57,8 @@ for (const streamBeta of [true, false]) {
       const result = await python("import time\ntime.sleep(600)", 1, options);
       assert.deepEqual([result.status, result.stateLost], ["timeout", false]);
       assert.match(result.errorMessage, /after 1 s/);
+      assert.equal(result.error?.code, "TIMED_OUT");
+      assert.deepEqual(heard.at(-1), [result.error.name, "TIMED_OUT"]);
       assert.equal((await python("print(kept)", 60, options)).logs.stdout.join(""), "1\n");
     });
 
@@ -54,6 +66,8 @@ for (const streamBeta of [true, false]) {
       const result = await python("import os\nos._exit(3)", 60, options);
       assert.deepEqual([result.status, result.stateLost, result.killedBy], ["killed", true, { exitCode: 3, outOfMemory: false }]);
       assert.match(result.errorMessage, /code 3/);
+      assert.equal(result.error?.code, "KILLED");
+      assert.deepEqual(heard, [["Killed", "KILLED"]]);
     });
 
     test("killed: a signal", async () => {
@@ -73,7 +87,8 @@ describe("cancelled", () => {
       controller.abort();
     };
     const result = await python(code, 600, { onStdout, signal: controller.signal });
-    assert.equal(result.status, "cancelled");
+    assert.deepEqual([result.status, result.error?.code], ["cancelled", "CANCELLED"]);
+    assert.deepEqual(heard.at(-1), ["Cancelled", "CANCELLED"]);
     return [result, performance.now() - at];
   };
 
@@ -98,6 +113,7 @@ describe("cancelled", () => {
       },
     });
     assert.deepEqual([result.status, result.error?.name], ["cancelled", "CallbackError"]);
+    assert.equal(result.error?.code, "CALLBACK_THREW");
   });
 });
 
@@ -111,7 +127,7 @@ test("interrupted: the server died", async () => {
     },
   });
   await mortal.stop();
-  assert.deepEqual([result.success, result.status], [false, "interrupted"]);
+  assert.deepEqual([result.success, result.status, result.error?.code], [false, "interrupted", "INTERRUPTED"]);
   assert.match(result.errorMessage, /outcome is unknown/);
   assert.deepEqual([seen, result.logs.stdout.join("")], ["on\n", "on\n"], "what had come is there");
 });

@@ -58,11 +58,17 @@ impl Error {
     /// `InvalidMcpSession.NotFound`.
     #[must_use]
     pub fn code(&self) -> &str {
+        if let Self::Api(error) = self { error.code() } else { self.own_code() }
+    }
+
+    /// [`code`](Self::code), with one of [`codes`] in place of the service's own.
+    #[must_use]
+    pub fn own_code(&self) -> &'static str {
         match self {
             Self::Config(error) => error.code(),
             Self::EnvFile { .. } => codes::BAD_ENV_FILE,
             Self::Local(error) => error.code(),
-            Self::Api(error) => error.code(),
+            Self::Api(error) => error.own_code(),
             Self::Language(error) => error.code(),
             Self::Rejected(Rejected::Closed) => codes::SESSION_CLOSED,
             Self::Rejected(Rejected::Full { .. }) => codes::TOO_MUCH_UNSENT,

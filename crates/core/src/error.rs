@@ -35,14 +35,26 @@ impl ApiError {
     /// are `UNAUTHORIZED`, `NOT_FOUND`, `REFUSED`, `MALFORMED` and those of [`TransportError::code`].
     #[must_use]
     pub fn code(&self) -> &str {
-        let (refusal, fallback) = match self {
-            Self::Unauthorized(refusal) => (refusal, codes::UNAUTHORIZED),
-            Self::NotFound(refusal) => (refusal, codes::NOT_FOUND),
-            Self::Refused(refusal) => (refusal, codes::REFUSED),
-            Self::Malformed(_) => return codes::MALFORMED,
-            Self::Transport(error) => return error.code(),
-        };
-        if refusal.code.is_empty() { fallback } else { &refusal.code }
+        match self {
+            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal)
+                if !refusal.code.is_empty() =>
+            {
+                &refusal.code
+            }
+            _ => self.own_code(),
+        }
+    }
+
+    /// [`code`](Self::code) without the service's own.
+    #[must_use]
+    pub const fn own_code(&self) -> &'static str {
+        match self {
+            Self::Unauthorized(_) => codes::UNAUTHORIZED,
+            Self::NotFound(_) => codes::NOT_FOUND,
+            Self::Refused(_) => codes::REFUSED,
+            Self::Malformed(_) => codes::MALFORMED,
+            Self::Transport(error) => error.code(),
+        }
     }
 
     /// The id under which the service knows this call; empty where it gave none.

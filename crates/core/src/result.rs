@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::json;
 use crate::wire::object::split_at;
 
+mod code;
 mod room;
 mod shapes;
 mod status;
@@ -35,7 +36,7 @@ pub struct Execution {
     pub logs: Logs,
     /// Values and displays, in order.
     pub results: Vec<RichResult>,
-    /// What the program raised.
+    /// What the program raised, or else why the run failed.
     pub error: Option<RunFailure>,
     /// What went wrong, for a person; empty on success.
     pub error_message: String,

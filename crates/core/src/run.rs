@@ -111,6 +111,12 @@ pub struct RemoteError {
 }
 
 impl RemoteError {
+    /// The stable code of what our service itself says on a run, as [`RunFailure::service_code`].
+    #[must_use]
+    pub fn service_code(&self) -> Option<&'static str> {
+        self.failure.as_ref()?.service_code()
+    }
+
     /// As the result's `error`: the fields where they came, else what the published clients make of it.
     #[must_use]
     pub fn to_failure(&self) -> RunFailure {

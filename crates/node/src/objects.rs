@@ -284,7 +284,7 @@ impl From<RichResult> for NativeExecutionResult {
 }
 
 /// `NativeRunError`.
-#[napi(object, object_from_js = false)]
+#[napi(object, object_from_js = false, use_nullable = true)]
 pub(crate) struct NativeRunError {
     /// The exception's name.
     pub name: String,
@@ -292,11 +292,14 @@ pub(crate) struct NativeRunError {
     pub value: String,
     /// Its traceback.
     pub traceback: String,
+    /// A stable code, of what is not the program's.
+    pub code: Option<String>,
 }
 
-impl From<RunFailure> for NativeRunError {
-    fn from(failure: RunFailure) -> Self {
-        Self { name: failure.name, value: failure.value, traceback: failure.traceback }
+impl NativeRunError {
+    pub(crate) fn new(failure: RunFailure, code: Option<&str>) -> Self {
+        let RunFailure { name, value, traceback } = failure;
+        Self { name, value, traceback, code: code.map(str::to_owned) }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agb_client::{Execution, Log, Logs, Stamp, Stream};
+use agb_client::{Error, Execution, Log, Logs, Stamp, Stream};
 use napi::bindgen_prelude::{Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
 
@@ -15,6 +15,8 @@ use crate::segment::{Text, joined};
 pub(crate) struct Outcome {
     execution: Execution,
     log: Arc<Kept>,
+    /// Of the execution's error.
+    code: Option<&'static str>,
     /// Of the end.
     stamp: Stamp,
 }
@@ -31,13 +33,20 @@ enum Kept {
 impl Outcome {
     /// Of a run that streamed.
     pub(crate) fn streamed(execution: Execution, log: Log, stamp: Stamp) -> Self {
-        Self { execution, log: Arc::new(Kept::Log(log)), stamp }
+        let code = execution.error_code();
+        Self { execution, log: Arc::new(Kept::Log(log)), code, stamp }
     }
 
     /// Of a run whose output came with its result.
     pub(crate) fn at_once(mut execution: Execution) -> Self {
         let lists = std::mem::take(&mut execution.logs);
-        Self { execution, log: Arc::new(Kept::Lists(lists)), stamp: Stamp::default() }
+        let code = execution.error_code();
+        Self { execution, log: Arc::new(Kept::Lists(lists)), code, stamp: Stamp::default() }
+    }
+
+    /// Of a run that this kept from beginning, or from being followed.
+    pub(crate) fn refused(error: &Error) -> Self {
+        Self { code: Some(error.own_code()), ..Self::at_once(error.to_execution()) }
     }
 }
 
@@ -56,7 +65,7 @@ impl Kept {
 
 impl ToNapiValue for Outcome {
     unsafe fn to_napi_value(env: sys::napi_env, outcome: Self) -> Result<sys::napi_value> {
-        let Self { execution, log, stamp } = outcome;
+        let Self { execution, log, code, stamp } = outcome;
         let env = Env::from_raw(env);
         let mut object = Object::new(&env)?;
         object.set("requestId", execution.request_id)?;
@@ -70,7 +79,7 @@ impl ToNapiValue for Outcome {
         let results: Vec<_> = execution.results.into_iter().map(NativeExecutionResult::from).collect();
         object.set("results", results)?;
         match execution.error {
-            Some(error) => object.set("error", NativeRunError::from(error))?,
+            Some(error) => object.set("error", NativeRunError::new(error, code))?,
             None => object.set("error", Null)?,
         }
         object.set("errorMessage", execution.error_message)?;

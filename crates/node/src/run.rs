@@ -127,7 +127,7 @@ impl NativeRun {
         if let Err(error) = io::spawn(async move {
             let outcome = match run {
                 Ok(run) => carry(run, &guard.0).await,
-                Err(error) => Outcome::at_once(error.to_execution()),
+                Err(error) => Outcome::refused(&error),
             };
             guard.end(outcome);
         }) {
@@ -288,7 +288,7 @@ impl ToNapiValue for Event {
             }
             StreamEvent::Error(error) => {
                 object.set("type", "error")?;
-                object.set("error", NativeRunError::from(error.to_failure()))?;
+                object.set("error", NativeRunError::new(error.to_failure(), error.service_code()))?;
             }
             StreamEvent::InputRequest { prompt } => {
                 object.set("type", "inputRequest")?;

@@ -151,9 +151,12 @@ impl NativeSession {
         let limits = Limits::of(&request)?;
         let run = async move {
             let run = limits.apply(session.code().run(request.code, &request.language));
-            run.await.unwrap_or_else(|error| error.to_execution())
+            match run.await {
+                Ok(execution) => Outcome::at_once(execution),
+                Err(error) => Outcome::refused(&error),
+            }
         };
-        promise(env, run, Outcome::at_once)
+        promise(env, run, |outcome| outcome)
     }
 
     /// Runs code over the WebSocket.

@@ -270,6 +270,8 @@ export interface NativeRunError {
   readonly name: string;
   readonly value: string;
   readonly traceback: string;
+  /** A stable code; `null` for what the program itself raised. A page's backend, where each byte counts, does not say it. */
+  readonly code?: string | null;
 }
 
 export type NativeRunStatus = "finished" | "failed" | "timeout" | "cancelled" | "killed" | "interrupted";

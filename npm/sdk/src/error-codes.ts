@@ -30,6 +30,8 @@ export type CoreErrorCode =
   | "INTERRUPTED"
   /** The service does not know the session's token (any more). */
   | "INVALID_TOKEN"
+  /** The program's interpreter died. */
+  | "KILLED"
   /** The local server did not start. */
   | "LOCAL_SERVER_FAILED"
   /** The service's answer cannot be read. */

@@ -93,15 +93,16 @@ export class SessionError extends APIError {
 }
 
 /**
- * What `onError` of a run gets: an exception of the program, or the reason for which the run itself failed. `name` and
- * `code` are the exception's name, e.g. `ValueError`, or e.g. `Cancelled`.
+ * What `onError` of a run gets: an exception of the program, whose `name` and `code` are the exception's name, e.g.
+ * `ValueError`; or the reason for which the run itself failed, with a `name` such as `Cancelled` and a stable `code` such
+ * as `CANCELLED` ({@link CoreErrorCode}; in a page the name again).
  */
 export class CodeExecutionError extends AGBError {
   /** The interpreter's own trace; empty when there is none. */
   readonly traceback: string;
 
-  constructor(name: string, message: string, traceback: string) {
-    super(message, name === "" ? "UNKNOWN" : name);
+  constructor(name: string, message: string, traceback: string, code?: AGBErrorCode | null) {
+    super(message, code ?? (name === "" ? "UNKNOWN" : name));
     this.traceback = traceback;
     if (name !== "") {
       Object.defineProperty(this, "name", { value: name, configurable: true, writable: true });

@@ -5,6 +5,7 @@
  */
 
 import type { NativeExecutionResult, NativeRun, NativeRunError, NativeRunStatus, RunResult } from "./binding.js";
+import type { AGBErrorCode } from "./errors.js";
 import { present } from "./results.js";
 
 /**
@@ -100,6 +101,13 @@ export interface ExecutionError {
   readonly value: string;
   /** The interpreter's own trace; empty when there is none. */
   readonly traceback: string;
+  /**
+   * A code that stays the same from version to version, of what the program did not raise: e.g. `TIMED_OUT`, `CANCELLED`,
+   * `KILLED`, `INTERRUPTED` (the outcome is unknown), `UNREACHABLE` (nothing was sent, it is safe to run it again),
+   * `CALLBACK_THREW`; see {@link AGBErrorCode}. Absent for an exception of the program, whatever its name, and in a page
+   * for all but `CALLBACK_THREW` and what this package itself ends: `status` tells there.
+   */
+  readonly code?: AGBErrorCode;
 }
 
 /** Differences between what the backend says and what the caller gets. */
@@ -120,7 +128,7 @@ export function toExecutionResult(native: RunResult, verdict: Verdict): Enhanced
     ...(native.executionCount === null ? {} : { executionCount: native.executionCount }),
     executionTime: native.executionTime,
     results: native.results.map(toResult),
-    ...(error === null ? {} : { error: { name: error.name, value: error.value, traceback: error.traceback } }),
+    ...(error === null ? {} : { error: toError(error) }),
     errorMessage,
     truncated: native.truncated,
     interruptions: native.interruptions,
@@ -128,6 +136,11 @@ export function toExecutionResult(native: RunResult, verdict: Verdict): Enhanced
     ...(native.killedBy === null ? {} : { killedBy: { ...present(native.killedBy), outOfMemory: native.killedBy.outOfMemory } }),
   };
   return withLazyLogs(fields, () => native.logs());
+}
+
+/** The public form of a run's error. */
+function toError({ name, value, traceback, code }: NativeRunError): ExecutionError {
+  return { name, value, traceback, ...(code && { code }) };
 }
 
 /** A backend's result for a run that the backend itself could not carry through: a fault of this package. */
@@ -155,7 +168,7 @@ function runWithoutBackend(status: RunStatus, name: string, value: string, error
     executionCount: null,
     executionTime: 0,
     results: [],
-    error: { name, value, traceback: "" },
+    error: { name, value, traceback: "", code: status.toUpperCase() },
     errorMessage,
     truncated: false,
     interruptions: 0,

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Batch, NativeRunEvent } from "./binding.js";
+import type { Batch, NativeRunError, NativeRunEvent } from "./binding.js";
 import { AGBError, CodeExecutionError } from "./errors.js";
 import { type EnhancedCodeExecutionResult, type ExecutionResult, toResult } from "./execution-result.js";
 
@@ -81,6 +81,11 @@ export function troubleOf({ code, message }: { readonly code: string; readonly m
   return new AGBError(message, code);
 }
 
+/** @internal The error that tells of what ended a run, or is about to. */
+export function executionErrorOf({ name, value, traceback, code }: NativeRunError, message = value): CodeExecutionError {
+  return new CodeExecutionError(name, value || message, traceback, code);
+}
+
 /** @internal A batch, piece by piece. */
 export function eventsOf({ text, marks, stamps, events }: Batch): RunEvent[] {
   let start = 0;
@@ -107,10 +112,8 @@ function eventOf(event: NativeRunEvent, stamp: EventStamp): RunEvent {
   switch (event.type) {
     case "result":
       return { type: "result", result: toResult(event.result), ...stamp };
-    case "error": {
-      const { name, value, traceback } = event.error;
-      return { type: "error", error: new CodeExecutionError(name, value, traceback), ...stamp };
-    }
+    case "error":
+      return { type: "error", error: executionErrorOf(event.error), ...stamp };
     case "trouble":
       return { type: "error", error: troubleOf(event), ...stamp };
     case "inputRequest":

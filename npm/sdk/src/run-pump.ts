@@ -1,7 +1,7 @@
 import type { Batch, NativeRun } from "./binding.js";
 import { brokenRun, type EnhancedCodeExecutionResult, toResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
-import { troubleOf } from "./run-events.js";
+import { executionErrorOf, troubleOf } from "./run-events.js";
 import type { OutputCallback, ResultCallback, RunCallbacks, StopSignal } from "./run-options.js";
 import { type CallbackName, RunReport } from "./run-report.js";
 import { sharedTurn } from "./turn.js";
@@ -209,7 +209,7 @@ export class RunPump {
       case "result":
         return this.#onResult?.(toResult(event.result));
       case "error":
-        return this.#report.tellEvent(event.error);
+        return this.#report.tellError(executionErrorOf(event.error));
       case "trouble":
         return this.#report.tellError(troubleOf(event));
       default:

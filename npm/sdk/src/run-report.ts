@@ -1,7 +1,8 @@
-import type { NativeRunError, RunResult } from "./binding.js";
-import { AGBError, CodeExecutionError } from "./errors.js";
+import type { RunResult } from "./binding.js";
+import { AGBError } from "./errors.js";
 import { type EnhancedCodeExecutionResult, toExecutionResult, type Verdict } from "./execution-result.js";
 import { log } from "./log.js";
+import { executionErrorOf } from "./run-events.js";
 import type { ErrorCallback } from "./run-options.js";
 
 /** Callbacks of a run, by name. */
@@ -23,11 +24,6 @@ export class RunReport {
   }
 
   /** Tells `onError` of an error event. Returns what it returns and throws what it throws. */
-  tellEvent({ name, value, traceback }: NativeRunError): unknown {
-    return this.tellError(new CodeExecutionError(name, value, traceback));
-  }
-
-  /** The same with the error as its listener gets it. */
   tellError(error: AGBError): unknown {
     this.#told.push(error);
     return this.#onError?.(error);
@@ -55,8 +51,7 @@ export class RunReport {
     if (error !== null && this.#told.some(({ name, message }) => name === error.name && message === error.value)) {
       return;
     }
-    const message = error === null || error.value === "" ? errorMessage : error.value;
-    await this.#tell(new CodeExecutionError(error?.name ?? "", message, error?.traceback ?? ""));
+    await this.#tell(executionErrorOf(error ?? { name: "", value: "", traceback: "" }, errorMessage));
   }
 
   async #tell(error: Error): Promise<void> {
@@ -80,7 +75,7 @@ export class RunReport {
     return {
       success: false,
       status: "cancelled", // by us, for the caller's side: `failed` is what the program itself did
-      error: { name: "CallbackError", value: error.message, traceback: error.stack ?? "" },
+      error: { name: "CallbackError", value: error.message, traceback: error.stack ?? "", code: "CALLBACK_THREW" },
       errorMessage: reasons.join("; "),
     };
   }
