@@ -72,12 +72,19 @@ export class RunFeed {
     return this.#phase === "ended";
   }
 
-  /** @throws TypeError when events have gone by already: half a run is worth nothing to a reader. */
+  /**
+   * A reader comes. After the end there is nothing for it, which is right when others have read all.
+   *
+   * @throws TypeError when events have gone by unread: half a run is worth nothing to a reader, and none looks like a
+   * program that printed nothing.
+   */
   join(reader: Reader): void {
     if (this.#drained) {
       throw new TypeError("the run's events have gone by, since its result was awaited first: begin to read before that");
     }
-    this.#readers.add(reader);
+    if (!this.hasEnded) {
+      this.#readers.add(reader);
+    }
   }
 
   /** A reader goes. When the last one goes before the end, nobody wants the run. */

@@ -23,9 +23,7 @@ export class EventReader implements AsyncIterableIterator<RunEvent>, Reader {
   constructor(feed: RunFeed) {
     this.#feed = feed;
     this.#isDone = feed.hasEnded;
-    if (!this.#isDone) {
-      feed.join(this);
-    }
+    feed.join(this);
   }
 
   get wants(): boolean {
@@ -121,10 +119,9 @@ export function textStream(feed: RunFeed, type: "stdout" | "stderr"): ReadableSt
           }
         }
       };
+      feed.join(reader);
       if (feed.hasEnded) {
         controller.close();
-      } else {
-        feed.join(reader);
       }
     },
     pull: () => feed.pump(),

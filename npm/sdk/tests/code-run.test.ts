@@ -231,6 +231,24 @@ describe("the result alone", () => {
     assert.throws(() => run[Symbol.asyncIterator](), /gone by/);
     started().end();
     assert.equal((await result).status, "finished");
+    assert.throws(() => run[Symbol.asyncIterator](), /gone by/, "after the end as well");
+    assert.throws(() => run.stdout, /gone by/);
+    await assert.rejects(async () => {
+      for await (const event of run) {
+        assert.fail(event.type);
+      }
+    }, TypeError);
+  });
+
+  it("after all was read leaves nothing to another reader, and is no mistake", async () => {
+    const run = session.code.stream("code", "python");
+    const reading = all(run);
+    started().push({ out: "a" });
+    started().end();
+    assert.deepEqual((await reading).map(({ type }) => type), ["stdout", "end"]);
+    await run.result;
+    assert.deepEqual(await all(run), []);
+    assert.equal((await run.stdout.getReader().read()).done, true);
   });
 
   it("asked for before reading begins takes nothing away", async () => {
