@@ -12,7 +12,7 @@
 //! session's group goes with the session's last sandbox, a launcher's with it, and those of dead launchers when the next
 //! one starts.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -111,8 +111,15 @@ pub(crate) struct Groups {
     /// One for each of the kernel's hierarchies. None where the machine offers none.
     trees: Vec<Tree>,
     missing: Vec<String>,
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
     /// By slot. One whose sandboxes are gone stays here until its directories are.
-    sessions: Mutex<HashMap<u32, Weak<Group>>>,
+    groups: HashMap<u32, Weak<Group>>,
+    /// Slots whose programs stand back.
+    standing_back: HashSet<u32>,
 }
 
 /// A session's control groups, one in each tree. They go when the last one lets this go.
@@ -146,7 +153,7 @@ impl Groups {
             return Ok(None);
         }
         let mut sessions = self.sessions();
-        if let Some(group) = sessions.get(&slot).and_then(Weak::upgrade) {
+        if let Some(group) = sessions.groups.get(&slot).and_then(Weak::upgrade) {
             return Ok(Some(group));
         }
         for tree in &self.trees {
@@ -157,17 +164,38 @@ impl Groups {
                 detail: dir.display().to_string(),
             })?;
         }
+        if sessions.standing_back.contains(&slot) {
+            self.set_share(slot, true);
+        }
         let group = Group { slot, groups: Arc::clone(self), known: AtomicU64::new(0) };
         group.known.store(group.killed(), Ordering::Relaxed);
         let group = Arc::new(group);
-        sessions.insert(slot, Arc::downgrade(&group));
+        sessions.groups.insert(slot, Arc::downgrade(&group));
         Ok(Some(group))
+    }
+
+    /// Whether the programs of a slot get less of a busy processor than those of others.
+    pub(crate) fn stand_back(&self, slot: u32, back: bool) {
+        let mut sessions = self.sessions();
+        let changed = if back { sessions.standing_back.insert(slot) } else { sessions.standing_back.remove(&slot) };
+        // Also if its sandboxes are gone: the next one may find it.
+        if changed && sessions.groups.contains_key(&slot) {
+            self.set_share(slot, back);
+        }
+    }
+
+    /// An error means that the group is gone.
+    fn set_share(&self, slot: u32, back: bool) {
+        for tree in self.trees.iter().filter(|tree| tree.has(Controller::Processors)) {
+            let (file, share) = share(tree.version, back);
+            let _ = tree::set(&tree.session(slot).join(file), share);
+        }
     }
 
     /// Removes the groups of sessions that are over, as far as their processes have died.
     pub(crate) fn sweep(&self) {
         let mut sessions = self.sessions();
-        sessions.retain(|slot, group| group.strong_count() > 0 || !self.remove(*slot));
+        sessions.groups.retain(|slot, group| group.strong_count() > 0 || !self.remove(*slot));
     }
 
     /// Removes a session's directories. False if one of its processes still lives.
@@ -180,7 +208,7 @@ impl Groups {
         self.trees.iter().filter(|tree| !gone(tree.session(slot))).count() == 0
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<u32, Weak<Group>>> {
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
         // Each change under the lock is a single step.
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -191,7 +219,7 @@ impl Drop for Groups {
         let deadline = Instant::now() + PATIENCE;
         loop {
             self.sweep();
-            if self.sessions().is_empty() || Instant::now() > deadline {
+            if self.sessions().groups.is_empty() || Instant::now() > deadline {
                 return; // what is left, the trees remove, or the next server
             }
             std::thread::sleep(Duration::from_millis(5));
@@ -239,8 +267,9 @@ impl Drop for Group {
     fn drop(&mut self) {
         let mut sessions = self.groups.sessions();
         // The slot may have a new group by now, in the same place.
-        if sessions.get(&self.slot).is_some_and(|group| group.strong_count() == 0) && self.groups.remove(self.slot) {
-            sessions.remove(&self.slot);
+        let groups = &mut sessions.groups;
+        if groups.get(&self.slot).is_some_and(|group| group.strong_count() == 0) && self.groups.remove(self.slot) {
+            groups.remove(&self.slot);
         }
     }
 }
@@ -261,6 +290,17 @@ fn make(tree: &Tree, dir: &Path, limits: &Limits) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// A session's part of busy processors: the kernel's default, or a quarter of that. Enough that what stands back is done
+/// some time, however busy the others are.
+fn share(version: Version, back: bool) -> (&'static str, &'static str) {
+    match (version, back) {
+        (Version::One, false) => ("cpu.shares", "1024"),
+        (Version::One, true) => ("cpu.shares", "256"),
+        (Version::Two, false) => ("cpu.weight", "100"),
+        (Version::Two, true) => ("cpu.weight", "25"),
+    }
 }
 
 /// Files of a group, what is written into them, and whether they may be missing.

@@ -96,6 +96,12 @@ impl Launcher {
         self.rights.slot_user(level, slot)
     }
 
+    /// Whether the programs of this slot, those that run and those to come, stand back where processors are busy: they get
+    /// a quarter of what others get. Of no effect where there are no control groups for processors.
+    pub fn stand_back(&self, slot: u32, back: bool) {
+        self.groups.stand_back(slot, back);
+    }
+
     /// Which limits of sessions control groups keep here.
     #[must_use]
     pub fn control_groups(&self) -> ControlGroups {

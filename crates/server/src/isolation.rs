@@ -198,6 +198,11 @@ impl Slot {
         self.sandboxes.launcher()
     }
 
+    /// Whether programs here leave busy processors to those of others: nobody waits for them.
+    pub(crate) fn stand_back(&self, back: bool) {
+        self.sandboxes.launcher.stand_back(self.number, back);
+    }
+
     /// Follows a run, to say what would let its program reach the network.
     pub(crate) fn advisor(&self) -> Advisor {
         Advisor::new(Arc::clone(&self.sandboxes.gates), self.number)
@@ -211,6 +216,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.stand_back(false);
         self.sandboxes.gates.remove(self.number);
         self.sandboxes.slots().taken.remove(&self.number);
     }

@@ -11,6 +11,9 @@
 //! [`Warm::memory`](crate::Warm::memory), nor than an eighth of what is free. Nobody ever waits for a room to be made
 //! ready: where the shelf is empty, a session gets a cold one.
 //!
+//! What is made ready stands back from what users run: it begins a moment after the last take, and has a quarter of a
+//! program's part of busy processors (where there are control groups for them), so that it is ready some time all the same.
+//!
 //! A room is taken once and never given back, so nothing of a session is ever found by another.
 
 mod demand;
@@ -336,6 +339,8 @@ impl Pool {
         let pool = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || pool.rooms.make()).await;
         let room = Arc::new(made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?);
+        // What users run comes first: this is for somebody who is not there yet.
+        room.slot().stand_back(true);
         let kernel = room.add_kernel_at_leisure(conditions).await;
         let is_open = match self.state().shelves.get_mut(conditions) {
             Some(shelf) => {
@@ -345,6 +350,7 @@ impl Pool {
             None => false,
         };
         let warmed = if is_open { kernel.warm().await } else { Err(StartError::ShutDown) };
+        room.slot().stand_back(false);
         if let Err(error) = warmed {
             room.close().await;
             return Err(error.to_string());

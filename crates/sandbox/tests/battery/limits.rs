@@ -114,6 +114,36 @@ pub(crate) fn control_groups_keep_a_sessions_processors(world: &World) {
     }
 }
 
+pub(crate) fn who_stands_back_gets_less(world: &World) {
+    if !world.launcher.control_groups().has(Controller::Processors) {
+        return println!("no control groups for processors: not tested");
+    }
+    for &level in &world.levels {
+        let policy = world.policy(level);
+        let share = || -> Option<u32> {
+            let files = groups(std::process::id())
+                .into_iter()
+                .flat_map(|group| ["cpu.shares", "cpu.weight"].map(|file| format!("{group}/{}/{file}", policy.slot)));
+            files.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok()).next()
+        };
+        let start = || {
+            spawn(&world.launcher, &policy, &Command::new("/usr/bin/sleep").args(["60"])).expect("the program starts")
+        };
+        let usual = {
+            let _program = start();
+            share().expect("a session has a group")
+        };
+        world.launcher.stand_back(policy.slot, true);
+        let (first, second) = (start(), start());
+        assert_eq!(share(), Some(usual / 4), "{level}");
+        world.launcher.stand_back(policy.slot, false);
+        assert_eq!(share(), Some(usual), "{level}: one that runs is given back what the others have");
+        drop((first, second));
+        let _program = start();
+        assert_eq!(share(), Some(usual), "{level}: and so is the next");
+    }
+}
+
 /// Set for a process that starts a launcher with a program in it, and dies.
 const DIE: &str = "AGB_BATTERY_DIE";
 

@@ -20,7 +20,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 15] = [
+const TESTS: [(&str, Test); 16] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -32,6 +32,7 @@ const TESTS: [(&str, Test); 15] = [
     ("control_groups_keep_a_sessions_memory", limits::control_groups_keep_a_sessions_memory),
     ("control_groups_keep_a_sessions_processes", limits::control_groups_keep_a_sessions_processes),
     ("control_groups_keep_a_sessions_processors", limits::control_groups_keep_a_sessions_processors),
+    ("who_stands_back_gets_less", limits::who_stands_back_gets_less),
     ("control_groups_of_the_dead_are_removed", limits::control_groups_of_the_dead_are_removed),
     ("nothing_outlives_a_sandbox", ends::nothing_outlives_a_sandbox),
     ("nothing_outlives_the_launcher", ends::nothing_outlives_the_launcher),
