@@ -256,7 +256,12 @@ impl Launcher {
             if let (Some(pid), Some(has_proc)) = (pid, running)
                 && let Some(init) = init.take()
             {
-                return Ok(Made { watched: Watched::new(control, init, &plan.policy, group), pid, has_proc, gate });
+                return Ok(Made {
+                    watched: Watched::new(control, init, pid, &plan.policy, group),
+                    pid,
+                    has_proc,
+                    gate,
+                });
             }
             let mut received = match receive_until(control.as_fd(), &mut buffer, deadline) {
                 Ok(Some(received)) => received,

@@ -72,6 +72,8 @@ pub(crate) struct Watched {
     pub(crate) init: OwnedFd,
     /// Its number.
     pid: i32,
+    /// The program's. A copy of a zygote is not below the first process.
+    program: i32,
     slot: u32,
     limits: Limits,
     places: Vec<PathBuf>,
@@ -86,11 +88,18 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    pub(crate) fn new(control: OwnedFd, init: OwnedFd, policy: &Policy, group: Option<Arc<Group>>) -> Self {
+    pub(crate) fn new(
+        control: OwnedFd,
+        init: OwnedFd,
+        program: i32,
+        policy: &Policy,
+        group: Option<Arc<Group>>,
+    ) -> Self {
         Self {
             control,
             pid: process::number(init.as_fd()).unwrap_or(0),
             init,
+            program,
             slot: policy.slot,
             limits: policy.limits.clone(),
             places: std::iter::once(&policy.workdir).chain(&policy.tmp).cloned().collect(),
@@ -137,8 +146,12 @@ impl Watched {
 
     /// The processes in it now. None: it has ended, or its number means another process by now.
     fn processes(&self) -> Vec<i32> {
-        let processes = if self.pid > 0 { tree::descendants(self.pid) } else { Vec::new() };
-        // As long as the descriptor does not say that it has ended, the number was the sandbox's.
+        let mut processes = if self.pid > 0 { tree::descendants(self.pid) } else { Vec::new() };
+        if self.pid > 0 && self.program > 0 && !processes.contains(&self.program) {
+            processes.push(self.program);
+            processes.extend(tree::descendants(self.program));
+        }
+        // As long as the descriptor does not say that it has ended, the numbers were the sandbox's.
         if self.has_ended() { Vec::new() } else { processes }
     }
 }

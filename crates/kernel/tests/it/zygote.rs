@@ -120,6 +120,25 @@ async fn a_copy_ends_as_others_do() {
     );
 }
 
+/// A copy is not below its sandbox's first process, but what is watched is kept all the same.
+#[tokio::test]
+async fn a_copys_limits_are_watched() {
+    let interpreter = find_interpreter(Language::Python, None).unwrap();
+    let workdir = Workdir::new();
+    let mut spec = spec(Language::Python, &interpreter, workdir.root());
+    if spec.policy.level != Level::Namespaces {
+        return;
+    }
+    spec.zygote = Some(zygote(&spec).unwrap());
+    spec.policy.limits.disk = 8 << 20;
+    let copied = Subject { kernel: Kernel::new(spec), workdir };
+    assert_eq!(copied.value(IS_COPY).await.as_deref(), Some("True"));
+    let grow = "import time\nfor n in range(600):\n    open(str(n), 'wb').write(bytes(1 << 20))\n    time.sleep(0.1)";
+    let ran = copied.run(grow).await;
+    let limit = agb_sandbox::Exceeded::Disk(8 << 20);
+    assert!(matches!(&ran.end.outcome, Outcome::Killed(agb_kernel::Death::Limit(it)) if *it == limit), "{ran:#?}");
+}
+
 #[tokio::test]
 async fn without_its_zygote_a_kernel_is_started() {
     let Some((_, copied)) = both() else { return };
@@ -161,5 +180,5 @@ fn an_ordinary_user_has_copies_too() {
     again.args(["zygote::", "--test-threads=1"]).env(AS_USER, "1").env_remove("HOME").current_dir("/");
     let run = again.uid(USER).gid(USER).output().expect("the test's executable can be run by all");
     let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.contains("6 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && said.contains("7 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
 }
