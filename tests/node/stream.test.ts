@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
-import { type CodeRun, type OutputEvent, type RunEvent, Session } from "agbcloud-sdk";
+import { AGB, type CodeRun, type OutputEvent, type RunEvent, Session } from "agbcloud-sdk";
 
 import { type LocalServer, startStage } from "./local-server.ts";
 
@@ -144,6 +144,27 @@ describe("input", () => {
     run.write("3\n");
     run.end();
     assert.equal(textOf(await all(run)).trim(), "6");
+  });
+
+  test("beyond the limit that was set is refused, and below it is not", async () => {
+    const account = (inputLimitBytes: number): AGB =>
+      new AGB({ apiKey: server.apiKey, config: { endpoint: server.endpoint, streaming: { inputLimitBytes, heartbeatS: 5.5 } } });
+    for (const [limit, refused] of [[1_000, true], [100_000, false]] as const) {
+      const near = (await account(limit).get(session.sessionId)).session!;
+      const run = near.code.stream("print(len(input()))", "python");
+      run.write(`${"x".repeat(2_000)}\n`);
+      run.end();
+      const codes = (await all(run)).map((event) => (event.type === "error" ? event.error.code : event.type));
+      assert.equal(codes.includes("INPUT_REFUSED"), refused, codes.join());
+    }
+  });
+
+  test("limits that are none are not taken", () => {
+    const account = (streaming: object): AGB => new AGB({ apiKey: "k", config: { endpoint: server.endpoint, streaming } });
+    for (const wrong of [{ heartbeatS: 0 }, { silenceS: "1" }, { windowBytes: 1.5 }, { socketAttempts: -1 }, { heartBeatS: 1 }, []]) {
+      assert.throws(() => account(wrong), TypeError, JSON.stringify(wrong));
+    }
+    account({ heartbeatS: undefined, openTimeoutS: 0.5 });
   });
 
   test("is at its end at once for a run that nobody can answer", async () => {

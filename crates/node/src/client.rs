@@ -108,5 +108,8 @@ fn to_options(given: ClientOptions) -> Options {
     if let Some(program) = given.local_server {
         options = options.local_server(program);
     }
+    if let Some(limits) = given.streaming {
+        options = options.tune(move |config| limits.apply(config));
+    }
     options
 }

@@ -1,7 +1,9 @@
 //! The plain objects of `binding.ts`, both ways. Absent values are `null`.
 
+use std::time::Duration;
+
 use agb_client::agb_core::operations::{ListSessions, SessionDetails, SessionPage, Tool, ToolResult};
-use agb_client::{ClientInfo, CreateSession, KilledBy, RichResult, RunFailure};
+use agb_client::{ClientInfo, CreateSession, KilledBy, RichResult, RunFailure, SessionConfig};
 use napi_derive::napi;
 
 /// `ClientOptions`.
@@ -19,6 +21,61 @@ pub(crate) struct ClientOptions {
     pub env: Vec<Vec<String>>,
     /// Program of the local server.
     pub local_server: Option<String>,
+    /// Limits of the sessions' connections.
+    pub streaming: Option<StreamingLimits>,
+}
+
+/// `StreamingLimits`: what is not said keeps its default.
+#[napi(object, object_to_js = false)]
+#[derive(Clone)]
+pub(crate) struct StreamingLimits {
+    /// Seconds.
+    pub heartbeat_s: Option<f64>,
+    /// Seconds.
+    pub silence_s: Option<f64>,
+    /// Seconds.
+    pub open_timeout_s: Option<f64>,
+    /// WebSockets.
+    pub socket_attempts: Option<u32>,
+    /// Seconds.
+    pub give_up_s: Option<f64>,
+    /// Seconds.
+    pub grace_s: Option<f64>,
+    /// Seconds.
+    pub cancel_wait_s: Option<f64>,
+    /// Bytes.
+    pub window_bytes: Option<f64>,
+    /// Bytes.
+    pub unread_limit_bytes: Option<f64>,
+    /// Bytes.
+    pub unsent_limit_bytes: Option<f64>,
+    /// Bytes.
+    pub input_limit_bytes: Option<f64>,
+}
+
+impl StreamingLimits {
+    pub(crate) fn apply(&self, config: &mut SessionConfig) {
+        for (given, limit) in [
+            (self.heartbeat_s, &mut config.heartbeat),
+            (self.silence_s, &mut config.silence),
+            (self.open_timeout_s, &mut config.open_timeout),
+            (self.give_up_s, &mut config.give_up),
+            (self.grace_s, &mut config.grace),
+            (self.cancel_wait_s, &mut config.cancel_wait),
+        ] {
+            // TypeScript has checked that they are numbers above 0.
+            *limit = given.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(*limit);
+        }
+        for (given, limit) in [
+            (self.window_bytes, &mut config.window),
+            (self.unread_limit_bytes, &mut config.unread_limit),
+            (self.unsent_limit_bytes, &mut config.unsent_limit),
+            (self.input_limit_bytes, &mut config.input_limit),
+        ] {
+            *limit = given.map_or(*limit, |bytes| bytes as usize); // a cast saturates
+        }
+        config.socket_attempts = self.socket_attempts.unwrap_or(config.socket_attempts);
+    }
 }
 
 /// `CreateParams`.

@@ -23,6 +23,7 @@ import {
   type SessionResult,
 } from "./results.js";
 import { Session } from "./session.js";
+import type { StreamingLimits } from "./streaming-limits.js";
 
 /** Settings of the connection to the service. */
 export interface AGBConfig {
@@ -33,6 +34,8 @@ export interface AGBConfig {
   readonly endpoint?: string | undefined;
   /** Time limit of one HTTP call, milliseconds. Default: `AGB_TIMEOUT_MS`, else 60000. */
   readonly timeoutMs?: number | undefined;
+  /** Limits of the connections over which runs stream, in Node. */
+  readonly streaming?: StreamingLimits | undefined;
 }
 
 /** What {@link AGB} can be told. What is left out comes from the environment, then from a `.env` file, then from defaults. */
@@ -185,6 +188,7 @@ function toClientOptions(options: string | AGBOptions | undefined): ClientOption
     endpoint,
     timeoutMs: checkOptionalNumber("config.timeoutMs", config.timeoutMs, "milliseconds"),
     envFile: checkOptionalString("envFile", envFile),
+    streaming: currentPlatform().streamingLimits?.(config.streaming),
     env,
     localServer: mayBeLocal(endpoint, env) ? currentPlatform().findLocalServer() : null,
   };

@@ -7,6 +7,8 @@
  * @module
  */
 
+import type { StreamingLimits } from "./streaming-limits.js";
+
 /** A backend: the Node addon or the WebAssembly build. */
 export interface Binding {
   /** Version of the Rust core. */
@@ -40,6 +42,8 @@ export interface ClientOptions {
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
   /** Program for `endpoint: "local"`; `null` when none was found. */
   readonly localServer: string | null;
+  /** Limits of the sessions' connections. The addon's only. */
+  readonly streaming?: StreamingLimits | null | undefined;
 }
 
 /** What every HTTP operation answers. It rejects for nothing that happens on the far side or on the way. */

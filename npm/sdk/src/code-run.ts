@@ -93,7 +93,7 @@ export class CodeRun implements AsyncIterable<RunEvent> {
    *
    * Where the service has the extension `stdinSeq`, it arrives once and in order, however often connections break.
    * Elsewhere it can be lost where one breaks, and an `error` event with the code `INPUT_UNCERTAIN` says so. What does not
-   * fit, here (1 MiB) or there, is left out as a whole, and an `error` event with the code `INPUT_REFUSED` says so.
+   * fit, here (1 MiB, `inputLimitBytes` of {@link StreamingLimits}) or there, is left out as a whole, and an `error` event with the code `INPUT_REFUSED` says so.
    *
    * @throws {@link AGBError} (`NOT_OFFERED`) when the service takes no input for running programs.
    */

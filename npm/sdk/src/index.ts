@@ -69,4 +69,5 @@ export type {
   SessionStatusResult,
 } from "./results.js";
 export { type AccessOptions, type AccessResult, Session, type SessionAccess } from "./session.js";
+export type { StreamingLimits } from "./streaming-limits.js";
 export { VERSION } from "./version.js";

@@ -66,6 +66,7 @@ export type {
   McpToolResult,
   McpToolsResult,
   OperationResult,
+  StreamingLimits,
   AccessOptions,
   AccessResult,
   SessionAccess,

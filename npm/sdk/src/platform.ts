@@ -7,6 +7,7 @@
 
 import type { Binding } from "./binding.js";
 import type { InitializeOptions } from "./initialize.js";
+import type { StreamingLimits } from "./streaming-limits.js";
 
 /** What an entry provides. */
 export interface Platform {
@@ -18,6 +19,8 @@ export interface Platform {
   environment(): Array<readonly [name: string, value: string]>;
   /** Path of the program for `endpoint: "local"`; `null` when there is none. */
   findLocalServer(): string | null;
+  /** Checks what was said of the connections' limits; absent where they cannot be set. */
+  streamingLimits?(value: unknown): StreamingLimits | null;
   /** Runs `task` after the event loop has had a turn for everything else. */
   defer(task: () => void): void;
   /** Ties `task` to the caller's asynchronous context (`AsyncLocalStorage` in Node). */

@@ -31,7 +31,7 @@ beforeEach(() => {
 });
 
 describe("the constructor", () => {
-  const nothing = { apiKey: null, endpoint: null, timeoutMs: null, envFile: null, env: [], localServer: null };
+  const nothing = { apiKey: null, endpoint: null, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: undefined };
 
   it("takes nothing, a key, or options", () => {
     new AGB();

@@ -3,6 +3,7 @@ import type { Platform } from "../platform.js";
 import { backend } from "../backend.js";
 import { loadAddon } from "./addon.js";
 import { findLocalServer } from "./local-server.js";
+import { checkedStreamingLimits } from "./streaming-limits.js";
 
 /** What Node provides. */
 export const nodePlatform: Platform = {
@@ -11,6 +12,7 @@ export const nodePlatform: Platform = {
   environment: () =>
     Object.entries(process.env).filter((entry): entry is [string, string] => entry[0].startsWith("AGB_") && entry[1] !== undefined),
   findLocalServer,
+  streamingLimits: checkedStreamingLimits,
   defer: (task) => void setImmediate(task),
   bindContext: (task) => AsyncResource.bind(task),
 };
