@@ -43,7 +43,7 @@ export interface ClientOptions {
   /** Program for `endpoint: "local"`; `null` when none was found. */
   readonly localServer: string | null;
   /** Limits of the sessions' connections. The addon's only. */
-  readonly streaming?: StreamingLimits | null | undefined;
+  readonly streaming: StreamingLimits | null | undefined;
 }
 
 /** What every HTTP operation answers. It rejects for nothing that happens on the far side or on the way. */
