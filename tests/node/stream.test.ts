@@ -197,7 +197,7 @@ describe("attach", () => {
   });
 
   /** A process that begins a run and dies in the middle, or one that takes it up. */
-  async function runInChild(what: "begin" | "attach", code: string, after: string): Promise<ChildReport> {
+  async function runInChild(what: "begin" | "hesitate" | "attach", code: string, after: string): Promise<ChildReport> {
     const child = spawn(process.execPath, ["--import", "tsx", fileURLToPath(new URL("./attach-child.ts", import.meta.url)), what, session.sessionId, code, after], {
       env: { ...process.env, AGB_API_KEY: server.apiKey, AGB_ENDPOINT: server.endpoint },
       stdio: ["ignore", "pipe", "inherit"],
@@ -209,11 +209,20 @@ describe("attach", () => {
     return JSON.parse(line) as ChildReport;
   }
 
+  test("from another process, when the first one died over what it had, goes on behind that", async () => {
+    const code = "import time\nfor n in range(1, 6):\n    print('line', n)\n    time.sleep(0.1)\n'the result'";
+    const first = await runInChild("hesitate", code, "0");
+    assert.equal(first.text, "line 1\n");
+    const second = await runInChild("attach", first.id, String(first.last));
+    const rest = [2, 3, 4, 5].map((n) => `line ${n}\n`).join("");
+    assert.deepEqual([second.text, second.status, second.results], [rest, "finished", ["'the result'"]]);
+  });
+
   test("to a run that is not known says so", async () => {
     const run = session.code.attach("0123456789abcdef0123456789abcdef");
     const result = await run.result;
-    assert.deepEqual([result.success, result.status], [false, "failed"]);
-    assert.notEqual(result.errorMessage, "");
+    assert.deepEqual([result.success, result.status], [false, "interrupted"]);
+    assert.match(result.errorMessage, /no such run.*outcome is unknown/);
   });
 });
 

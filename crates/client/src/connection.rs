@@ -69,8 +69,12 @@ impl Wire {
         Self { connection: Arc::clone(connection), id }
     }
 
-    pub(crate) fn poll_read(&self, cx: &mut Context<'_>) -> Poll<Batch> {
-        self.connection.shared.poll_read(cx, self.id)
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, ahead: bool) -> Poll<Batch> {
+        self.connection.shared.poll_read(cx, self.id, ahead)
+    }
+
+    pub(crate) fn taken(&self, bytes: usize, seq: u64) {
+        self.connection.shared.with(|session, now| session.taken(now, self.id, bytes, seq));
     }
 
     pub(crate) fn cancel(&self) {

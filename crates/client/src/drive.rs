@@ -74,10 +74,12 @@ impl Shared {
         value
     }
 
-    /// The run's next batch, or `Pending` until there is one. One reader a run.
-    pub(crate) fn poll_read(self: &Arc<Self>, cx: &mut Context<'_>, id: RunId) -> Poll<Batch> {
+    /// The run's next batch, or `Pending` until there is one. One reader a run. Reading `ahead` says nothing of what
+    /// was read before.
+    pub(crate) fn poll_read(self: &Arc<Self>, cx: &mut Context<'_>, id: RunId, ahead: bool) -> Poll<Batch> {
         let mut machine = self.lock();
-        let batch = machine.session.read(self.now(), id);
+        let now = self.now();
+        let batch = if ahead { machine.session.read_ahead(now, id) } else { machine.session.read(now, id) };
         let poll = match batch {
             Some(batch) => Poll::Ready(batch),
             None => {

@@ -18,6 +18,9 @@ use crate::plain::PlainCall;
 
 /// A run that is going on, as a [`Stream`] of what it yields.
 ///
+/// Asking for the next event or batch says that the one before is dealt with: the service keeps the rest for a while, so
+/// that [`Code::attach`](crate::Code::attach) finds it when this process dies over it.
+///
 /// Nothing is lost by reading slowly: what is not read is held back, up to the program's own writes where the service
 /// knows `flow`. Dropping it stops the program where the service can, and ends it here in any case; nothing of it is
 /// run again. Where no stream gets through and nothing was sent, it is made by a plain call
@@ -139,10 +142,19 @@ impl Run {
 
     /// [`next_batch`](Self::next_batch) for those who poll.
     pub fn poll_batch(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<Batch>>> {
+        self.poll_any(cx, false)
+    }
+
+    /// The same for those who read ahead of what they deal with, and say what that is by [`RunControl::taken`].
+    pub fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arc<Batch>>> {
+        self.poll_any(cx, true)
+    }
+
+    fn poll_any(&mut self, cx: &mut Context<'_>, ahead: bool) -> Poll<Option<Arc<Batch>>> {
         if self.end.is_some() {
             return Poll::Ready(None);
         }
-        let Poll::Ready(mut batch) = self.poll_source(cx) else { return Poll::Pending };
+        let Poll::Ready(mut batch) = self.poll_source(cx, ahead) else { return Poll::Pending };
         self.end = batch.take_end();
         if self.end.is_some() {
             self.end_stamp = batch.end_stamp();
@@ -162,14 +174,14 @@ impl Run {
     }
 
     /// What comes next, from the connection or from the plain call.
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Batch> {
+    fn poll_source(&mut self, cx: &mut Context<'_>, ahead: bool) -> Poll<Batch> {
         if let Some(call) = self.call.as_mut()
             && call.is_begun()
         {
             return call.poll(cx);
         }
         let Some(wire) = &self.wire else { return Poll::Pending };
-        let Poll::Ready(batch) = wire.poll_read(cx) else { return Poll::Pending };
+        let Poll::Ready(batch) = wire.poll_read(cx, ahead) else { return Poll::Pending };
         match (batch.end(), &mut self.call) {
             // The core's word that nothing was sent; whatever else came with it would be something that was.
             (Some(Err(RunError::Unreachable(loss))), Some(call)) if batch.marks().is_empty() && !wire.is_closed() => {
@@ -269,6 +281,15 @@ impl RunControl {
         }
         if let Some(wire) = &self.wire {
             wire.cancel();
+        }
+    }
+
+    /// Of a run that is read [ahead](Run::poll_ahead): `bytes` of chunks more have been dealt with, and everything up to
+    /// the number [`Batch::seq`]. Until then the service sends no more than its window, and keeps what it sent for whoever
+    /// comes after you.
+    pub fn taken(&self, bytes: usize, seq: u64) {
+        if let Some(wire) = &self.wire {
+            wire.taken(bytes, seq);
         }
     }
 

@@ -121,12 +121,14 @@ impl Batch {
     }
 
     /// The number of the last event in it, where the run has numbers.
-    pub(crate) const fn seq(&self) -> u64 {
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
         self.seq
     }
 
     /// The length of all chunks, wherever their text is.
-    pub(crate) const fn bytes(&self) -> usize {
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
         self.text.len() + self.held
     }
 

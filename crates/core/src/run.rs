@@ -201,13 +201,16 @@ pub enum RunError {
     },
     /// No connection could be made, so the code was never sent.
     Unreachable(Loss),
-    /// The connection was lost after the code was sent and the service cannot resume: the outcome is unknown.
+    /// The run can be followed no longer, and may have been going on then: the outcome is unknown. The connection was
+    /// lost, or another client follows the run now, or the service has forgotten it.
     Interrupted(Loss),
     /// Cancelled by the caller.
     Cancelled {
         /// The interpreter had to be restarted.
         state_lost: bool,
     },
+    /// Cancelled by the caller, who need not wait; that the program has stopped has nobody confirmed.
+    CancelUnconfirmed,
     /// The service said nothing about the end within the time limit and a grace.
     TimedOut(Duration),
     /// More output waited unread than the limit, on a transport that cannot be paused.
@@ -231,13 +234,13 @@ impl RunError {
                 ["no connection to the session: ", &loss.words(), "; the code was not run"].concat()
             }
             Self::Interrupted(loss) => {
-                let (lost, unknown) = ("the connection was lost while the code ran (", "); the outcome is unknown");
-                [lost, &loss.words(), unknown].concat()
+                ["the run can be followed no longer (", &loss.words(), "); its outcome is unknown"].concat()
             }
             Self::Cancelled { state_lost: false } => "cancelled".into(),
             Self::Cancelled { state_lost: true } => {
                 "cancelled; the interpreter was restarted and its variables are lost".into()
             }
+            Self::CancelUnconfirmed => "cancelled, but not confirmed: the program may still run".into(),
             Self::TimedOut(time) => {
                 ["no end came within ", &seconds(*time), " s, the time limit and the grace after it"].concat()
             }
@@ -267,7 +270,7 @@ impl RunError {
             Self::Remote { .. } => codes::REMOTE,
             Self::Unreachable(_) => codes::UNREACHABLE,
             Self::Interrupted(_) => codes::INTERRUPTED,
-            Self::Cancelled { .. } => codes::CANCELLED,
+            Self::Cancelled { .. } | Self::CancelUnconfirmed => codes::CANCELLED,
             Self::TimedOut(_) => codes::TIMED_OUT,
             Self::Overflow { .. } => codes::OVERFLOW,
             Self::Protocol(_) => codes::PROTOCOL,
@@ -282,7 +285,7 @@ impl RunError {
             Self::Remote { .. } => "RemoteError",
             Self::Unreachable(_) => "ConnectionError",
             Self::Interrupted(_) => "Interrupted",
-            Self::Cancelled { .. } => "Cancelled",
+            Self::Cancelled { .. } | Self::CancelUnconfirmed => "Cancelled",
             Self::TimedOut(_) => "TimeoutError",
             Self::Overflow { .. } => "Overflow",
             Self::Protocol(_) => "ProtocolError",
@@ -295,7 +298,7 @@ impl RunError {
     pub const fn status(&self) -> RunStatus {
         match self {
             Self::Remote { .. } | Self::Unreachable(_) => RunStatus::Failed,
-            Self::Cancelled { .. } => RunStatus::Cancelled,
+            Self::Cancelled { .. } | Self::CancelUnconfirmed => RunStatus::Cancelled,
             Self::TimedOut(_) => RunStatus::Timeout,
             Self::Interrupted(_) | Self::Overflow { .. } | Self::Protocol(_) | Self::Closed => RunStatus::Interrupted,
         }

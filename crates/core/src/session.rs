@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use config::SessionConfig;
 use dial::{Alarm, Dial, Kind};
 use outbox::{Frame, Outbox};
-use runs::{Phase, Run, Runs};
+use runs::{Phase, Reader, Run, Runs};
 use streams::Streams;
 
 use crate::batch::Batch;
@@ -130,12 +130,16 @@ impl Session {
         if !self.config.extensions.resume {
             return Err(Rejected::NotOffered);
         }
-        if self.runs.find(invocation).is_some() {
-            return Err(Rejected::Taken);
+        if let Some(id) = self.runs.find(invocation) {
+            if self.runs.get(id).is_some_and(|run| run.reader == Reader::Reads) {
+                return Err(Rejected::Taken);
+            }
+            self.end(id, Err(RunError::Closed), true); // only its confirmation was waited for
         }
         let mut run = Run::new(invocation.to_owned(), None);
         (run.seq, run.taken, run.stamp.seq) = (after, after, after);
-        let text = self.address(invocation).resume(after, self.config.extensions.flow.then_some(self.config.window));
+        let text =
+            self.address(invocation).resume(after, after, self.config.extensions.flow.then_some(self.config.window));
         Ok(self.begin(run, text))
     }
 
@@ -163,10 +167,11 @@ impl Session {
         }
     }
 
-    /// The run's id on the wire, while it is live.
+    /// The run's id on the wire, until it ends for its reader.
     #[must_use]
     pub fn invocation(&self, id: RunId) -> Option<&str> {
-        self.runs.get(id).filter(|run| run.is_live()).map(|run| run.invocation.as_str())
+        let run = self.runs.get(id).filter(|run| run.is_live() && run.reader == Reader::Reads);
+        run.map(|run| run.invocation.as_str())
     }
 
     /// Stops a run. Where the service can interrupt programs the run ends with its confirmation, at the latest after
@@ -177,57 +182,55 @@ impl Session {
         match run.phase {
             Phase::Ended | Phase::Cancelling => {}
             Phase::Sent | Phase::Detached if self.config.extensions.cancel => {
-                if run.phase == Phase::Sent {
-                    self.say(id, |address| address.cancel());
-                }
-                if let Some(run) = self.runs.get_mut(id) {
-                    run.phase = Phase::Cancelling; // a detached one says it with the next connection
-                }
+                self.ask_to_stop(id);
                 self.runs.set_deadline(id, now + self.config.cancel_wait);
             }
-            _ => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
+            Phase::Queued => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
+            _ => self.end(id, Err(RunError::CancelUnconfirmed), false),
         }
     }
 
-    /// Stops a run that nobody will read.
+    /// Stops a run that nobody will read. Where the service can interrupt programs this goes on behind the scenes until
+    /// it has confirmed, as it does for a cancelled one whose time was up: over the next connection if need be, for at
+    /// most [`SessionConfig::give_up`].
     pub fn abandon(&mut self, now: Instant, id: RunId) {
         self.advance(now);
-        let sent = self.runs.get(id).is_some_and(|run| matches!(run.phase, Phase::Sent | Phase::Detached));
-        self.outbox.remove(id);
-        if sent && self.config.extensions.cancel {
-            self.say(id, |address| address.cancel());
-        }
-        self.end(id, Err(RunError::Cancelled { state_lost: false }), false);
         self.runs.abandon(id);
+        self.stop(id, RunError::CancelUnconfirmed);
     }
 
     /// The next batch of a run. `None`: nothing yet ([`Event::Readable`] will come), or all is read. The batch with
     /// [`Batch::end`] is the last one.
     ///
-    /// Reading tells a service with `flow` that it may send more.
+    /// Asking for it says that the one before is dealt with: a service with `flow` may send more, and one with `resume`
+    /// forget it. So whoever dies over a batch, its end included, finds it there again by [`attach`](Self::attach).
     pub fn read(&mut self, now: Instant, id: RunId) -> Option<Batch> {
+        let (bytes, seq) = self.runs.get(id).map(|run| run.given).unwrap_or_default();
+        self.taken(now, id, bytes, seq);
+        self.read_ahead(now, id)
+    }
+
+    /// The same for an application that reads ahead of what it deals with, which it says by [`taken`](Self::taken).
+    pub fn read_ahead(&mut self, now: Instant, id: RunId) -> Option<Batch> {
         self.advance(now);
-        let extensions = self.config.extensions;
-        // Once its client has the end, the service need not keep the run any longer.
-        let last = self.runs.get(id).filter(|run| extensions.resume && !run.is_live() && run.seq > 0);
-        let last = last.map(|run| self.address(&run.invocation).ack(run.seq));
         let batch = self.runs.read(id)?;
-        if let (Some(Ok(_)), Some(text), Some(_)) = (batch.end(), last, self.dial.open_link()) {
-            self.outbox.push(Frame { run: id, begins: false, text });
-        }
-        if (extensions.flow || extensions.resume)
-            && let Some(run) = self.runs.get_mut(id)
-        {
-            run.unacked += batch.bytes();
-            run.taken = run.taken.max(batch.seq());
-            // A quarter of the window: the service never runs dry, and there are few acknowledgements.
-            if run.unacked >= self.config.window / 4 && matches!(run.phase, Phase::Sent | Phase::Cancelling) {
-                run.unacked = 0;
-                let taken = run.taken;
-                self.say(id, |address| address.ack(taken));
-            }
+        if let Some(run) = self.runs.get_mut(id) {
+            run.given = (run.given.0 + batch.bytes(), batch.seq());
         }
         Some(batch)
+    }
+
+    /// A batch of this size and number has been dealt with, and all before it.
+    pub fn taken(&mut self, now: Instant, id: RunId, bytes: usize, seq: u64) {
+        self.advance(now);
+        let extensions = self.config.extensions;
+        let Some(run) = self.runs.get_mut(id) else { return };
+        run.given.0 = run.given.0.saturating_sub(bytes);
+        if extensions.flow || extensions.resume {
+            run.unacked += bytes;
+            run.taken = run.taken.max(seq);
+            self.acknowledge(id);
+        }
     }
 
     /// Closes the session's connection for good. Live runs end with [`RunError::Closed`].
@@ -390,11 +393,10 @@ impl Session {
             run.interruptions = run.interruptions.saturating_add(1);
             let address = Address { invocation: &run.invocation, target: &self.config.target, bare: false };
             let extensions = self.config.extensions;
-            run.asked_again = run.request.is_some() && run.heard;
             // A start whose answer was lost is said again: the service knows the id and never runs it twice.
             let text = match &run.request {
                 Some(request) if !run.heard => address.start(request, extensions, self.config.window),
-                _ => address.resume(run.seq, extensions.flow.then_some(self.config.window)),
+                _ => address.resume(run.seq, run.taken, extensions.flow.then_some(self.config.window)),
             };
             run.unacked = 0;
             self.outbox.push(Frame { run: id, begins: true, text });
@@ -416,7 +418,7 @@ impl Session {
                 Phase::Queued => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
                 Phase::Sent if resume => self.detach(id, &loss),
                 Phase::Detached | Phase::Cancelling if resume => {}
-                Phase::Cancelling => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
+                Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed), false),
                 _ => self.end(id, Err(RunError::Interrupted(loss.clone())), false),
             }
         }
@@ -485,6 +487,19 @@ impl Session {
         self.outbox.push(Frame { run: id, begins: false, text });
     }
 
+    /// Says how much of a run has been taken, once it is a quarter of the window: so the service never runs dry, and
+    /// there are few acknowledgements.
+    fn acknowledge(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get_mut(id)
+            && run.unacked >= self.config.window / 4
+            && matches!(run.phase, Phase::Sent | Phase::Cancelling)
+        {
+            run.unacked = 0;
+            let taken = run.taken;
+            self.say(id, |address| address.ack(taken));
+        }
+    }
+
     /// The next frame to send. Sending a run's first words sets its clock, and its input follows.
     fn next_frame(&mut self) -> Option<String> {
         let frame = self.outbox.pop()?;
@@ -494,6 +509,7 @@ impl Session {
         {
             (run.phase, run.exposed) = (Phase::Sent, true);
             self.arm(frame.run);
+            self.acknowledge(frame.run); // what was read while this waited
             self.say_input(frame.run, 0);
         }
         Some(frame.text)
@@ -504,6 +520,10 @@ impl Session {
         let Some(run) = self.runs.get(id).filter(|run| run.phase == Phase::Sent) else { return };
         let deadline = match &run.request {
             Some(_) if run.waits => None,
+            // A service that keeps runs says at once that it has this one, however long the program may take.
+            Some(request) if !run.heard && self.config.extensions.resume => {
+                Some(self.now + request.timeout.min(self.config.silence) + self.config.grace)
+            }
             Some(request) => Some(self.now + request.timeout + self.config.grace),
             // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
             None => (!run.heard).then(|| self.now + self.config.grace),
@@ -511,26 +531,62 @@ impl Session {
         self.runs.set_deadline(id, deadline);
     }
 
+    /// Whether the connection may be dead. Then it is asked, and is lost without an answer.
+    fn doubts(&mut self) -> bool {
+        let answers = self.capabilities.ping || self.config.extensions.heartbeat;
+        self.config.extensions.resume && answers && self.dial.doubts(self.now, self.config.cancel_wait)
+    }
+
     fn expire(&mut self, id: RunId) {
         let Some(run) = self.runs.get(id) else { return };
-        match run.phase {
+        let (phase, reads, heard) = (run.phase, run.reader == Reader::Reads, run.heard);
+        let is_held_back = run.given.0 > 0 || !run.unread.is_empty();
+        let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout);
+        let (now, keeps) = (self.now, self.config.extensions.resume);
+        let (grace, cancel_wait) = (self.config.grace, self.config.cancel_wait);
+        match phase {
             Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_loss())), true),
             Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_loss())), false),
-            Phase::Cancelling => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
-            Phase::Sent => {
-                let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout);
-                self.stop(id, RunError::TimedOut(timeout.saturating_add(self.config.grace)));
+            Phase::Cancelling if reads => self.let_go(id, RunError::CancelUnconfirmed),
+            Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed), false),
+            // Whom its own reader holds back is not late.
+            Phase::Sent if is_held_back => self.runs.set_deadline(id, now + grace),
+            // Or else the connection is dead, and has not been silent for long enough to be noticed.
+            Phase::Sent if self.doubts() => self.runs.set_deadline(id, now + cancel_wait),
+            Phase::Sent if !heard && keeps => {
+                self.stop(id, RunError::Interrupted(Loss::Broken("nothing was heard of the run".into())));
             }
+            Phase::Sent => self.stop(id, RunError::TimedOut(timeout.saturating_add(grace))),
             Phase::Ended => {}
         }
     }
 
-    /// Ends a run that the service believes to be going on.
+    /// Ends a run that the service believes to be going on, for the reason that its reader gets.
     fn stop(&mut self, id: RunId, error: RunError) {
-        if self.config.extensions.cancel {
+        let sent = self.runs.get(id).is_some_and(|run| run.is_live() && run.phase != Phase::Queued);
+        if sent && self.config.extensions.cancel {
+            self.ask_to_stop(id);
+            self.let_go(id, error);
+        } else {
+            self.end(id, Err(error), false);
+        }
+    }
+
+    /// The service is to interrupt a run: now, or with the next connection.
+    fn ask_to_stop(&mut self, id: RunId) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let is_shown = run.phase == Phase::Sent;
+        run.phase = Phase::Cancelling;
+        if is_shown {
             self.say(id, |address| address.cancel());
         }
-        self.end(id, Err(error), false);
+    }
+
+    /// The reader of a run that is to stop waits no longer. That it has stopped is still to be confirmed, so the run stays
+    /// until it is or is given up: the connection may have been dead that carried the cancel.
+    fn let_go(&mut self, id: RunId, error: RunError) {
+        self.runs.let_go(id, Err(error));
+        self.runs.set_deadline(id, self.now + self.config.give_up);
     }
 
     fn end(&mut self, id: RunId, end: RunEnd, known: bool) {

@@ -23,6 +23,10 @@ pub(crate) struct NativeRun {
     id: String,
     shared: Arc<Shared>,
     control: Option<RunControl>,
+    /// What JavaScript has dealt with and the service does not know yet: bytes, and the last number.
+    done: Cell<(usize, u64)>,
+    /// The batch that ends with the delivery that JavaScript has.
+    given: Cell<Option<(usize, u64)>>,
     /// The last delivery has been taken.
     ended: Cell<bool>,
 }
@@ -59,7 +63,10 @@ impl NativeRun {
     /// What has arrived, or `null`: wait for `wake`.
     #[napi(catch_unwind)]
     pub fn take(&self, env: &Env) -> Option<Delivery> {
-        let segment = self.shared.pipe.take()?;
+        let next = self.shared.pipe.take();
+        self.deal(next.is_none());
+        let segment = next?;
+        self.given.set(segment.closes);
         self.shared.stay_while_it_flows(env);
         self.ended.set(segment.ended);
         Some(Delivery(segment))
@@ -107,6 +114,22 @@ impl Drop for NativeRun {
 }
 
 impl NativeRun {
+    /// How much may be dealt with before the service hears of it, if JavaScript has not caught up: each time costs a lock.
+    const LATE: usize = 64 * 1024;
+
+    /// JavaScript asks for more: it has dealt with what it has. `all` tells that it has caught up.
+    fn deal(&self, all: bool) {
+        let (mut bytes, mut seq) = self.done.get();
+        if let Some((more, last)) = self.given.take() {
+            (bytes, seq) = (bytes + more, last);
+        }
+        if let Some(control) = self.control.as_ref().filter(|_| bytes >= Self::LATE || all && seq > 0) {
+            control.taken(bytes, seq);
+            (bytes, seq) = (0, 0);
+        }
+        self.done.set((bytes, seq));
+    }
+
     /// Starts carrying a run's output to JavaScript. A run that was not taken is one that has ended at once.
     pub(crate) fn start(env: &Env, run: std::result::Result<Run, Error>, wake: &Function<'_, (), ()>) -> Result<Self> {
         let lane = Lane::of(env)?;
@@ -133,7 +156,7 @@ impl NativeRun {
         }) {
             tracing::error!(target: "agb::node", error, "no I/O thread");
         }
-        Ok(Self { id, shared, control, ended: Cell::new(false) })
+        Ok(Self { id, shared, control, done: Cell::default(), given: Cell::default(), ended: Cell::new(false) })
     }
 }
 
@@ -149,7 +172,7 @@ async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
             break;
         }
         let next = poll_fn(|cx| {
-            let batch = run.poll_batch(cx);
+            let batch = run.poll_ahead(cx);
             if batch.is_pending() {
                 shared.wake();
                 if !shared.pipe.is_empty() {

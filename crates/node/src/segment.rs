@@ -28,6 +28,8 @@ pub(crate) struct Segment {
     pub(crate) stamps: Vec<f64>,
     /// What the marks of kind 2 stand for.
     pub(crate) events: Vec<StreamEvent>,
+    /// It is the last of a batch: that one's length, and its number.
+    pub(crate) closes: Option<(usize, u64)>,
     /// No more will come.
     pub(crate) ended: bool,
 }
@@ -44,7 +46,14 @@ const LARGEST: usize = 32 * 1024;
 impl Segment {
     /// The last delivery of a run when nothing came with the end.
     pub(crate) const fn end() -> Self {
-        Self { text: Text::Own(String::new()), marks: Vec::new(), stamps: Vec::new(), events: Vec::new(), ended: true }
+        Self {
+            text: Text::Own(String::new()),
+            marks: Vec::new(),
+            stamps: Vec::new(),
+            events: Vec::new(),
+            closes: None,
+            ended: true,
+        }
     }
 
     /// How much memory it holds, about.
@@ -77,6 +86,9 @@ pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
     if !pieces.is_empty() {
         segments.push(segment(batch, is_ascii, from, to, &pieces));
     }
+    if let Some(last) = segments.last_mut() {
+        last.closes = Some((batch.bytes(), batch.seq()));
+    }
     segments
 }
 
@@ -106,7 +118,7 @@ fn segment(batch: &Arc<Batch>, is_ascii: bool, from: usize, to: usize, pieces: &
         }));
         Text::Wide(units.finish())
     };
-    Segment { text, marks, stamps, events: events.collect(), ended: false }
+    Segment { text, marks, stamps, events: events.collect(), closes: None, ended: false }
 }
 
 /// Chunks, as often as they are asked for.

@@ -30,7 +30,7 @@ use self::link::{Link, Loss, Turn};
 use crate::access::Pass;
 use crate::http::ApiError;
 use crate::run::event::failure;
-use crate::run::{self, MAX_CHUNK, Ready, ReadyRuns, Run, Wishes};
+use crate::run::{self, MAX_CHUNK, Place, Ready, ReadyRuns, Run, Wishes};
 use crate::session::{NotStarted, Session, Stage, Started};
 
 /// One WebSocket of one session, and the runs that it shows.
@@ -250,7 +250,10 @@ impl Connection {
                 }
                 Ok(())
             }
-            Request::Resume { invocation, after_seq, window } => self.resume(invocation, after_seq, window),
+            Request::Resume { invocation, after_seq, ack_seq, window } => {
+                let window = window.map(|window| window.min(self.session.config().limits.max_window));
+                self.resume(invocation, Place { after: after_seq, taken: ack_seq, window })
+            }
             Request::Stdin { invocation, data, eof, seq } => {
                 match self.pass.may_run() {
                     Ok(()) => {
@@ -299,9 +302,9 @@ impl Connection {
             }
         };
         match started {
-            Ok(Started::Now(run)) => self.show_run(run, 0, wishes.window, None),
+            Ok(Started::Now(run)) => self.show_run(run, Place { window: wishes.window, ..Place::default() }, None),
             Ok(Started::Before(_)) if is_shown => Ok(()),
-            Ok(Started::Before(run)) => self.show_run(run, 0, wishes.window, None),
+            Ok(Started::Before(run)) => self.show_run(run, Place { window: wishes.window, ..Place::default() }, None),
             Err(NotStarted::Taken(message)) => self.fail(&invocation, &message),
             Err(NotStarted::Refused(failure)) => {
                 // An error and an end, as of a run that failed.
@@ -312,16 +315,14 @@ impl Connection {
         }
     }
 
-    fn resume(&mut self, invocation: String, after: u64, window: Option<u64>) -> Result<(), End> {
+    fn resume(&mut self, invocation: String, place: Place) -> Result<(), End> {
         self.answers_pings = true;
         let limits = &self.session.config().limits;
         match self.session.run(&invocation) {
-            Some(run) if self.pass.may_run().is_err() => {
-                self.watch(run, after, window.map(|window| window.min(limits.max_window)))
-            }
+            Some(run) if self.pass.may_run().is_err() => self.watch(run, place),
             Some(run) => {
-                let (greeting, window) = (run.greeting(), window.map(|window| window.min(limits.max_window)));
-                self.show_run(run, after, window, Some(greeting))
+                let greeting = run.greeting();
+                self.show_run(run, place, Some(greeting))
             }
             None => {
                 let kept = limits.resume_retention.as_secs_f64();
@@ -332,14 +333,8 @@ impl Connection {
         }
     }
 
-    fn show_run(
-        &mut self,
-        run: Arc<Run>,
-        after: u64,
-        window: Option<u64>,
-        greeting: Option<String>,
-    ) -> Result<(), End> {
-        match run.attach(&self.ready, after, window) {
+    fn show_run(&mut self, run: Arc<Run>, place: Place, greeting: Option<String>) -> Result<(), End> {
+        match run.attach(&self.ready, place) {
             Ok(()) => {
                 self.replies.extend(greeting.map(Utf8Bytes::from));
                 self.shown.insert(run.id().to_owned(), run);
@@ -350,14 +345,14 @@ impl Connection {
     }
 
     /// Shows a run beside its viewer.
-    fn watch(&mut self, run: Arc<Run>, after: u64, window: Option<u64>) -> Result<(), End> {
+    fn watch(&mut self, run: Arc<Run>, place: Place) -> Result<(), End> {
         let most = self.session.config().limits.max_watchers;
         if self.shown.len() >= most && !self.shown.contains_key(run.id()) {
             let message =
                 format!("this connection watches {most} runs already: have the server allow more (--max-watchers)");
             return self.fail(run.id(), &message);
         }
-        match run.watch(&self.ready, after, window) {
+        match run.watch(&self.ready, place) {
             Ok(()) => {
                 // The program may be silent for long: its watcher hears that it is there.
                 self.replies.push_back(run::watching(run.id()).into());

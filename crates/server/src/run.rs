@@ -51,6 +51,7 @@ pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
 use self::spool::Spool;
 use self::watchers::{OWNER_LEFT, Watchers};
+pub(crate) use self::window::Place;
 use crate::EXTENSIONS;
 use crate::config::Limits;
 use crate::metrics::RunMeter;
@@ -225,17 +226,12 @@ impl Run {
         reply.greeting(state.begun, EXTENSIONS, state.input.seq)
     }
 
-    /// From now on `viewer` is told when there is something to show, beginning behind the event `after`. A viewer that
-    /// was there before is told that it is none any more.
-    pub(crate) fn attach(
-        self: &Arc<Self>,
-        viewer: &Arc<ReadyRuns>,
-        after: u64,
-        window: Option<u64>,
-    ) -> Result<(), NoReplay> {
+    /// From now on `viewer` is told when there is something to show, from this place on. A viewer that was there
+    /// before is told that it is none any more.
+    pub(crate) fn attach(self: &Arc<Self>, viewer: &Arc<ReadyRuns>, place: Place) -> Result<(), NoReplay> {
         {
             let mut state = self.state();
-            state.log.attach(after, window)?;
+            state.log.attach(place)?;
             if !is(&state.viewer, viewer) {
                 if let Some(old) = state.viewer.replace(Arc::clone(viewer)) {
                     old.push(Ready::Lost(Arc::clone(self), "the run is watched by a later connection now"));

@@ -47,7 +47,8 @@ export class Code {
    * It does not reject for what happens on the far side or on the way: see `success`, `status`, `error`,
    * `errorMessage`.
    *
-   * @param timeoutS Seconds the program may take; default 60.
+   * @param timeoutS Seconds the program may take; default 60. They include what it waits for callbacks and readers that
+   * are behind.
    * @param streamBeta Output while the program runs; default: whether there is a callback.
    * @throws TypeError (as a rejection) when an argument has the wrong type; nothing is sent then.
    */
@@ -145,11 +146,12 @@ export class Code {
    *
    * With `afterSeq` 0 it begins with the oldest event that is kept, which is not the first one where the owner has taken
    * some (its `seq` tells); from any other number on it is all or an error. Whoever is too slow for what the service
-   * keeps ends with the status `failed` and the reason, and may attach anew. A run of a client without the extension
+   * keeps ends with the status `interrupted` and the reason, and may attach anew. A run of a client without the extension
    * `resume` is watched from its next event on, while its owner stays.
    *
    * The result counts from there: its `logs` and `results` are of what came here. A run that the service does not know
-   * (any more), or a service that keeps none, ends it with the status `failed` and says so.
+   * (any more), or that another client follows now, ends it with the status `interrupted` and says so: what became of the
+   * program is not known here. With a service that keeps none the status is `failed`.
    *
    * @throws TypeError when an argument has the wrong type; nothing is sent then.
    */

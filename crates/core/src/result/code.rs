@@ -89,6 +89,7 @@ mod tests {
             RunError::Unreachable(loss()),
             RunError::Interrupted(loss()),
             RunError::Cancelled { state_lost: true },
+            RunError::CancelUnconfirmed,
             RunError::TimedOut(Duration::from_secs(1)),
             RunError::Overflow { limit: 1 },
             RunError::Protocol(Violation::NoPhase),

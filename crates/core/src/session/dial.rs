@@ -21,6 +21,7 @@ pub(super) struct Dial {
     open_by: Option<Instant>,
     ping_at: Option<Instant>,
     silent_at: Option<Instant>,
+    heard_at: Instant,
     /// The peer has said something over the link.
     spoke: bool,
     last_loss: Option<Loss>,
@@ -60,6 +61,7 @@ impl Dial {
             open_by: None,
             ping_at: None,
             silent_at: None,
+            heard_at: Instant::ORIGIN,
             spoke: false,
             last_loss: None,
         }
@@ -103,7 +105,18 @@ impl Dial {
     pub(super) fn heard(&mut self, now: Instant, config: &SessionConfig) {
         let open = self.kind == Kind::Events && self.state == State::Open;
         self.silent_at = open.then(|| now + config.silence);
+        self.heard_at = now;
         self.spoke = true;
+    }
+
+    /// Whether the open link has said nothing for longer than this. Then it is asked, and has as long to answer.
+    pub(super) fn doubts(&mut self, now: Instant, patience: Duration) -> bool {
+        let doubts = self.state == State::Open && now > self.heard_at + patience;
+        if doubts {
+            self.wants_ping = true;
+            self.silent_at = Some(now + patience);
+        }
+        doubts
     }
 
     /// The link is gone. `again` tells whether anybody needs another.

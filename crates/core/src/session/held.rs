@@ -30,6 +30,9 @@ impl Session {
                 return None;
             }
         }
+        if self.drop_unwanted(id) {
+            return None;
+        }
         let (seq, stamp) = self.stamp(id);
         self.runs.append(id, |unread| {
             unread.push_held(chunk.stream, chunk.length);

@@ -38,7 +38,7 @@ impl Session {
             self.streams.iter_mut().find_map(|stream| Some((stream.run, stream.dial.poll_open(now, config, next)?)))?;
         let run = self.runs.get_mut(id)?;
         let request = streams::open_request(run, config.link_url.as_deref()?, config);
-        run.asked_again = run.request.is_some() && run.heard;
+        run.unacked = 0; // it says how much was taken
         if run.phase == Phase::Queued {
             run.phase = Phase::Sent;
             self.arm(id);
@@ -52,7 +52,7 @@ impl Session {
             stream.dial.opened(now, config);
         }
         let Some(run) = self.runs.get_mut(id) else { return };
-        (run.unacked, run.exposed) = (0, true);
+        run.exposed = true;
         match run.phase {
             Phase::Detached => {
                 run.phase = Phase::Sent;
@@ -63,6 +63,7 @@ impl Session {
             Phase::Cancelling => self.say(id, |address| address.cancel()), // the first one may have been lost
             _ => {}
         }
+        self.acknowledge(id);
         self.say_input(id, 0);
     }
 

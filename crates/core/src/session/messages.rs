@@ -1,7 +1,7 @@
 //! What a service's messages do to their runs.
 
 use super::Session;
-use super::runs::Phase;
+use super::runs::{Phase, Reader};
 use crate::batch::{Stamp, Stream};
 #[cfg(feature = "pushes")]
 use crate::io::Event;
@@ -39,7 +39,10 @@ impl Session {
             return;
         };
         match self.number(id, &origin) {
-            Ok(true) => self.message(id, message),
+            Ok(true) => {
+                self.message(id, message);
+                self.drop_unwanted(id);
+            }
             Ok(false) => {}
             Err(violation) => self.violation(id, violation),
         }
@@ -64,7 +67,7 @@ impl Session {
             return false;
         }
         if let Some(run) = self.runs.get_mut(id) {
-            (run.seq, run.stamp, run.asked_again) = (seq, stamp, false);
+            (run.seq, run.stamp) = (seq, stamp);
         }
         self.check_unread(id);
         true
@@ -73,18 +76,19 @@ impl Session {
     /// Notes the message's number. `Ok(false)`: it has been here before.
     pub(super) fn number(&mut self, id: RunId, origin: &Origin) -> Result<bool, Violation> {
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
-        if !run.heard && run.request.is_none() && run.phase == Phase::Sent {
-            self.runs.set_deadline(id, None); // the service knows it, and knows its time limit
+        if !run.heard {
+            run.heard = true;
+            if self.config.extensions.resume {
+                self.arm(id); // until now it was the first event that was waited for
+            }
         }
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
-        run.heard = true;
         let Some(got) = origin.seq else {
             // Where events have numbers, one without (an answer to this client alone) bears that of the one before.
             let seq = if run.seq > 0 { run.seq } else { run.stamp.seq + 1 };
             run.stamp = Stamp { seq, time: origin.time, background: origin.background };
             return Ok(true);
         };
-        run.asked_again = false;
         let expected = run.seq + 1;
         // Attached to from 0, which is all that the service still has: where that begins the service knows.
         let begins = run.request.is_none() && run.seq == 0;
@@ -118,10 +122,13 @@ impl Session {
             Message::Unknown => {}
             Message::End(finish) => self.finish(id, finish),
             Message::Failed(message) => {
-                let again = self.runs.get(id).is_some_and(|run| run.asked_again);
-                // The service does not know any more what it was doing: nor do we.
-                let error =
-                    if again { RunError::Interrupted(Loss::Broken(message)) } else { RunError::Remote { message } };
+                let begun = self.runs.get(id).is_some_and(|run| run.heard || run.request.is_none());
+                // It was going on, and the service knows no more of it or shows it to somebody else: what becomes of it is
+                // not for us to say. Without the extension this is how a service tells of a failure.
+                let error = match begun && self.config.extensions.resume {
+                    true => RunError::Interrupted(Loss::Broken(message)),
+                    false => RunError::Remote { message },
+                };
                 self.end(id, Err(error), true);
             }
             Message::Violation(violation) => self.violation(id, violation),
@@ -149,12 +156,24 @@ impl Session {
         }
     }
 
+    /// What comes of a run that nobody reads is dropped, and out of the way of its end. `true`: it is such a run.
+    pub(super) fn drop_unwanted(&mut self, id: RunId) -> bool {
+        let Some(run) = self.runs.get_mut(id).filter(|run| run.is_live() && run.reader != Reader::Reads) else {
+            return false;
+        };
+        run.taken = run.seq;
+        let seq = run.seq;
+        if seq > 0 {
+            self.say(id, |address| address.ack(seq));
+        }
+        true
+    }
+
     /// The number and the stamp of what came last of a run.
     pub(super) fn stamp(&self, id: RunId) -> (u64, Stamp) {
         self.runs.get(id).map_or_else(Default::default, |run| (run.seq, run.stamp))
     }
 
-    /// Something that the client itself has to say of a run.
     /// Tells the application of its connection. What waits of this is bounded, however often a link breaks under a
     /// run that nobody reads: the rest is in the end's count of interruptions.
     pub(super) fn remark(&mut self, id: RunId, event: StreamEvent) {

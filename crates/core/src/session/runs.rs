@@ -13,6 +13,7 @@ pub(super) struct Run {
     /// What was asked for; `None` for a run that was begun elsewhere.
     pub(super) request: Option<RunRequest>,
     pub(super) phase: Phase,
+    pub(super) reader: Reader,
     pub(super) unread: Unread,
     /// Whether the application has been told that there is something to read.
     pub(super) told: bool,
@@ -22,9 +23,11 @@ pub(super) struct Run {
     pub(super) seq: u64,
     /// Of what came last.
     pub(super) stamp: Stamp,
-    /// The last number that the application has read.
+    /// The last number that the application has taken.
     pub(super) taken: u64,
-    /// Bytes read by the application since the last acknowledgement.
+    /// What the application has and has not dealt with: bytes, and the last number.
+    pub(super) given: (usize, u64),
+    /// Bytes taken by the application since the last acknowledgement.
     pub(super) unacked: usize,
     /// How often it was found again after a lost connection.
     pub(super) interruptions: u32,
@@ -34,15 +37,13 @@ pub(super) struct Run {
     pub(super) give_up_at: Instant,
     /// It may have reached the service.
     pub(super) exposed: bool,
-    /// It was asked for again after a lost connection, and nothing of it has come since.
-    pub(super) asked_again: bool,
     pub(super) input: Unconfirmed,
     /// The service has it and has not begun it: its time limit does not count.
     pub(super) waits: bool,
 }
 
 /// How far a run is.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Phase {
     /// Its start waits in the outbox and has never been sent.
     Queued,
@@ -56,6 +57,17 @@ pub(super) enum Phase {
     Ended,
 }
 
+/// Who reads a run. It can outlive its reader: until the service confirms that it has stopped it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reader {
+    /// The application, up to the end.
+    Reads,
+    /// The application, and the end is among what is unread: what comes now is dropped.
+    HasEnd,
+    /// Nobody any more.
+    Gone,
+}
+
 impl Run {
     pub(super) fn new(invocation: String, request: Option<RunRequest>) -> Self {
         Self {
@@ -63,18 +75,19 @@ impl Run {
             invocation,
             request,
             phase: Phase::Queued,
+            reader: Reader::Reads,
             unread: Unread::default(),
             told: false,
             deadline: None,
             seq: 0,
             stamp: Stamp::default(),
             taken: 0,
+            given: (0, 0),
             unacked: 0,
             interruptions: 0,
             heard: false,
             give_up_at: Instant::ORIGIN,
             exposed: false,
-            asked_again: false,
             waits: false,
         }
     }
@@ -167,10 +180,13 @@ impl Runs {
         self.unread
     }
 
-    /// Changes what is unread of a run, and sees to it that the application is told.
+    /// Changes what is unread of a run, and sees to it that the application is told. `None`: nobody reads it.
     pub(super) fn append<T>(&mut self, id: RunId, change: impl FnOnce(&mut Unread) -> T) -> Option<T> {
         let at = self.at(id)?;
         let run = &mut self.runs[at].1;
+        if run.reader != Reader::Reads {
+            return None;
+        }
         let before = run.unread.bytes();
         let value = change(&mut run.unread);
         self.unread = self.unread + run.unread.bytes() - before;
@@ -181,7 +197,7 @@ impl Runs {
         Some(value)
     }
 
-    /// Takes the next unread batch. A run whose end has been read is forgotten.
+    /// Takes the next unread batch. A run whose end has been read is forgotten, once it is over.
     pub(super) fn read(&mut self, id: RunId) -> Option<crate::Batch> {
         let at = self.at(id)?;
         let run = &mut self.runs[at].1;
@@ -191,7 +207,10 @@ impl Runs {
         match &batch {
             None => run.told = false,
             Some(batch) if batch.end().is_some() => {
-                self.runs.remove(at);
+                run.reader = Reader::Gone;
+                if !run.is_live() {
+                    self.runs.remove(at);
+                }
             }
             Some(_) => {}
         }
@@ -233,17 +252,32 @@ impl Runs {
             self.departed.push(invocation);
         }
         self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }));
+        if let Some(at) = self.at(id).filter(|at| self.runs[*at].1.reader == Reader::Gone) {
+            self.runs.remove(at);
+        }
         true
     }
 
-    /// Forgets a run that nobody will read.
+    /// Gives a live run's reader its end, if it waits for one, before the run is over.
+    pub(super) fn let_go(&mut self, id: RunId, end: RunEnd) {
+        let Some(run) = self.get(id).filter(|run| run.is_live()) else { return };
+        let stamp = Stamp { time: None, background: false, ..run.stamp };
+        self.append(id, |unread| unread.push_end(end, stamp));
+        if let Some(run) = self.get_mut(id)
+            && run.reader == Reader::Reads
+        {
+            run.reader = Reader::HasEnd;
+        }
+    }
+
+    /// Nobody will read this run. It is forgotten, once it is over.
     pub(super) fn abandon(&mut self, id: RunId) {
         if let Some(at) = self.at(id) {
-            let (_, run) = self.runs.remove(at);
+            let run = &mut self.runs[at].1;
             self.unread -= run.unread.bytes();
-            self.earliest = None;
-            if run.is_live() {
-                self.forget_invocation(&run.invocation);
+            (run.unread, run.reader) = (Unread::default(), Reader::Gone);
+            if !run.is_live() {
+                self.runs.remove(at);
             }
         }
     }

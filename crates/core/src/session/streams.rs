@@ -86,7 +86,7 @@ pub(super) fn open_request(run: &Run, link_url: &str, config: &SessionConfig) ->
         _ => None,
     };
     let say = [link_url, "/runs/", &run.invocation].concat();
-    let mut url = [&say, "/events?afterSeq=", &number(run.seq)].concat();
+    let mut url = [&say, "/events?afterSeq=", &number(run.seq), "&ackSeq=", &number(run.taken)].concat();
     if config.extensions.flow {
         url += &["&window=", &number(config.window as u64)].concat();
     }

@@ -42,11 +42,13 @@ impl Address<'_> {
         self.say("run_code", Some("stream"), Some(params))
     }
 
-    /// Finds the run again after its connection was lost, and asks for everything behind `after_seq`.
+    /// Finds the run again after its connection was lost, and asks for everything behind `after_seq`. What came before
+    /// has been taken up to `taken`; the rest of it still fills the `window`.
     #[must_use]
-    pub fn resume(self, after_seq: u64, window: Option<usize>) -> String {
+    pub fn resume(self, after_seq: u64, taken: u64, window: Option<usize>) -> String {
         let mut params = Fields::new();
         params.number("afterSeq", after_seq);
+        params.number("ackSeq", taken);
         if let Some(window) = window {
             params.number("window", window as u64);
         }

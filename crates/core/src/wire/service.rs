@@ -49,6 +49,8 @@ pub enum Request {
         invocation: String,
         /// The number of the last event the client has.
         after_seq: u64,
+        /// The number of the last event that has been taken there. What lies between the two fills the window still.
+        ack_seq: Option<u64>,
         /// A new window, bytes.
         window: Option<u64>,
     },
@@ -133,6 +135,7 @@ pub fn read_request(invocation: String, target: &str, data: &Value) -> Request {
         ("run_code", "resume") => Request::Resume {
             invocation,
             after_seq: params.get("afterSeq").and_then(Value::as_u64).unwrap_or(0),
+            ack_seq: params.get("ackSeq").and_then(Value::as_u64),
             window: params.get("window").and_then(Value::as_u64),
         },
         ("cancel", _) => Request::Cancel { invocation },

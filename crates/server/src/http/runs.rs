@@ -23,7 +23,7 @@ use super::link::{Entry, enter};
 use super::params::Params;
 use crate::access::Pass;
 use crate::connection::MAX_INVOCATION;
-use crate::run::{Ready, ReadyRuns, Run, Wishes, watching};
+use crate::run::{Place, Ready, ReadyRuns, Run, Wishes, watching};
 use crate::server::Shared;
 use crate::session::{NotStarted, Session};
 
@@ -67,7 +67,7 @@ pub(super) async fn say(
     Ok(Answer::new(json!({})))
 }
 
-/// `GET /link/{session}/runs/{invocation}/events?afterSeq=n&window=w`: the run's frames as server-sent events.
+/// `GET /link/{session}/runs/{invocation}/events?afterSeq=n&ackSeq=m&window=w`: the run's frames as server-sent events.
 pub(super) async fn watch(
     State(shared): State<Arc<Shared>>,
     path: Result<Path<(String, String)>, PathRejection>,
@@ -75,21 +75,24 @@ pub(super) async fn watch(
     params: Params,
 ) -> Result<Response, ApiError> {
     let (Entry { session, pass }, invocation) = find(&shared, path, &headers)?;
-    let after = params.number("afterSeq")?.unwrap_or(0);
     let limits = &shared.config.limits;
-    let window = params.number("window")?.map(|window| window.min(limits.max_window));
+    let place = Place {
+        after: params.number("afterSeq")?.unwrap_or(0),
+        taken: params.number("ackSeq")?,
+        window: params.number("window")?.map(|window| window.min(limits.max_window)),
+    };
     session.touch();
     let run = run(&session, &invocation)?;
     let ready = Arc::new(ReadyRuns::default());
     let greeting = match pass.may_run() {
         Ok(()) => {
             let greeting = run.greeting();
-            run.attach(&ready, after, window)?;
+            run.attach(&ready, place)?;
             greeting
         }
         // No window: an acknowledgement does not say whose it is. A stream that is not read waits by itself.
         Err(_) => {
-            run.watch(&ready, after, None)?;
+            run.watch(&ready, Place { window: None, ..place })?;
             watching(run.id())
         }
     };

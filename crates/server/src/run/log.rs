@@ -11,7 +11,7 @@ use super::event::{Event, Origin};
 use super::frame::Label;
 use super::replay::{Block, Job, Page, Record, Records, Replay, ReplayLimits};
 use super::tail::Tail;
-use super::window::Window;
+use super::window::{Place, Window};
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
 /// one at worst), and runs take turns in reasonable steps.
@@ -122,7 +122,7 @@ impl Log {
             abandoned: false,
             closing: false,
         };
-        log.set_window(window);
+        log.set_window(Place { window, ..Place::default() });
         log
     }
 
@@ -223,8 +223,9 @@ impl Log {
         Some(Shown { text: record.text, is_end: self.is_over() })
     }
 
-    /// A new viewer, which has everything up to `after`.
-    pub(crate) fn attach(&mut self, after: u64, window: Option<u64>) -> Result<(), NoReplay> {
+    /// A new viewer.
+    pub(crate) fn attach(&mut self, place: Place) -> Result<(), NoReplay> {
+        let after = place.after;
         match &self.replay {
             None if self.last > 0 || after > 0 => return Err(NoReplay::NotKept),
             Some(replay) if after < replay.acked() => return Err(NoReplay::Forgotten { acked: replay.acked() }),
@@ -233,7 +234,7 @@ impl Log {
         }
         self.cursor = after;
         self.watched = true;
-        self.set_window(window);
+        self.set_window(place);
         Ok(())
     }
 
@@ -300,6 +301,12 @@ impl Log {
         }
     }
 
+    /// How much of a window this event takes, if it is in memory.
+    pub(super) fn chunk(&self, seq: u64) -> Option<u32> {
+        let record = self.replay.as_ref().and_then(|replay| replay.get(seq));
+        record.or_else(|| self.tail.as_ref()?.get(seq)).map(|record| record.chunk)
+    }
+
     /// Whether there is nothing behind this event, and will not be.
     pub(super) fn is_all(&self, seq: u64) -> bool {
         self.ended && self.waiting.is_empty() && seq == self.last
@@ -362,10 +369,12 @@ impl Log {
         self.replay.as_mut().is_some_and(|replay| replay.loaded(block, bytes).is_ok())
     }
 
-    fn set_window(&mut self, window: Option<u64>) {
-        self.window = window.map(Window::new);
-        if let Some(window) = window {
-            self.largest = usize::try_from(window.max(1)).unwrap_or(MAX_CHUNK).min(MAX_CHUNK);
+    fn set_window(&mut self, place: Place) {
+        self.window = Window::at(place, |seq| self.chunk(seq));
+        if let Some(window) = place.window {
+            // An eighth of it: a viewer that acknowledges each quarter of it, in units of three bytes, has room for that
+            // without being heard from.
+            self.largest = usize::try_from((window / 8).max(1)).unwrap_or(MAX_CHUNK).min(MAX_CHUNK);
         }
     }
 
@@ -563,6 +572,10 @@ mod tests {
         assert!(log.has_room() && !log.is_readable());
     }
 
+    fn after(seq: u64) -> Place {
+        Place { after: seq, ..Place::default() }
+    }
+
     #[test]
     fn the_next_viewer_gets_what_is_not_acknowledged_again_and_the_very_same() {
         let mut log = kept(1000, None);
@@ -574,17 +587,17 @@ mod tests {
         log.detach();
         log.push(out("d"));
         log.push(out("e"));
-        assert_eq!(log.attach(1, None), Ok(()));
+        assert_eq!(log.attach(after(1)), Ok(()));
         assert_eq!(rest_of(&mut log), [(2, "b".into()), (3, "c".into()), (4, "de".into())]);
         log.acknowledge(2);
-        assert_eq!(log.attach(1, None), Err(NoReplay::Forgotten { acked: 2 }));
-        assert_eq!(log.attach(5, None), Err(NoReplay::Ahead { last: 4 }));
-        assert_eq!(log.attach(2, None), Ok(()));
+        assert_eq!(log.attach(after(1)), Err(NoReplay::Forgotten { acked: 2 }));
+        assert_eq!(log.attach(after(5)), Err(NoReplay::Ahead { last: 4 }));
+        assert_eq!(log.attach(after(2)), Ok(()));
         assert_eq!(rest_of(&mut log), [(3, "c".into()), (4, "de".into())]);
         log.push(Event::End(Finish::default()));
         let shown = log.show().expect("the end");
         assert!(shown.is_end && log.is_over());
-        assert_eq!(log.attach(4, None), Ok(()));
+        assert_eq!(log.attach(after(4)), Ok(()));
         assert!(!log.is_over());
         assert_eq!(rest_of(&mut log), [(5, "end".into())]);
     }
@@ -601,8 +614,8 @@ mod tests {
             log.push(out("0123456789abcdef"));
             pushed += 1;
         }
-        assert!((1_000..20_000).contains(&pushed), "{pushed}");
-        assert_eq!(log.attach(1, Some(8)), Ok(()));
+        assert!((100..20_000).contains(&pushed), "{pushed}"); // each character is an event of its own
+        assert_eq!(log.attach(Place { after: 1, window: Some(8), ..Place::default() }), Ok(()));
         let (mut all, mut seq) = (String::new(), 1);
         while let Some((next, text)) = text_of(log.show()) {
             assert!(next == seq + 1 && text.len() <= 8, "a window of 8 was overstepped");
@@ -615,11 +628,34 @@ mod tests {
     }
 
     #[test]
+    fn what_has_come_and_is_not_taken_fills_the_next_viewers_window() {
+        let mut log = kept(1000, Some(8));
+        for text in ["ab", "cd", "ef"] {
+            log.push(out(text));
+            log.show().expect("there is room");
+        }
+        log.acknowledge(1);
+        log.detach();
+        log.push(out("0123456789"));
+        let place = Place { after: 3, taken: Some(1), window: Some(8) };
+        assert_eq!(log.attach(place), Ok(()));
+        assert_eq!(rest_of(&mut log), [(4, "0123".into())], "4 bytes of the 8 wait there still");
+        log.acknowledge(3);
+        assert_eq!(rest_of(&mut log), [(5, "4567".into())]);
+        // Who says nothing of it has taken all, and who invents numbers harms nobody.
+        assert_eq!(log.attach(Place { taken: None, ..place }), Ok(()));
+        assert_eq!(rest_of(&mut log).len(), 2);
+        for taken in [0, 3, 4, u64::MAX] {
+            assert_eq!(log.attach(Place { taken: Some(taken), ..place }), Ok(()), "{taken}");
+        }
+    }
+
+    #[test]
     fn a_run_that_is_not_kept_is_not_shown_twice() {
         let mut log = new_log(10, None);
-        assert_eq!(log.attach(0, None), Ok(()));
+        assert_eq!(log.attach(after(0)), Ok(()));
         log.push(out("a"));
         log.show();
-        assert_eq!(log.attach(0, None), Err(NoReplay::NotKept));
+        assert_eq!(log.attach(after(0)), Err(NoReplay::NotKept));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::log::{Log, Look, NoReplay, Shown};
 use super::replay::{Block, Page};
-use super::window::Window;
+use super::window::{Place, Window};
 use super::{Ready, ReadyRuns, Run, State};
 
 /// Those who watch a run beside its viewer.
@@ -64,22 +64,17 @@ impl Watcher {
 }
 
 impl Run {
-    /// Lets `who` watch, beginning behind the event `after`; `after` 0 is the oldest event that is kept.
-    pub(crate) fn watch(
-        self: &Arc<Self>,
-        who: &Arc<ReadyRuns>,
-        after: u64,
-        window: Option<u64>,
-    ) -> Result<(), NoReplay> {
+    /// Lets `who` watch from this place on; behind the event 0 comes the oldest that is kept.
+    pub(crate) fn watch(self: &Arc<Self>, who: &Arc<ReadyRuns>, place: Place) -> Result<(), NoReplay> {
         let mut state = self.state();
         let state = &mut *state;
         let before = state.watchers.find(who);
         if before.is_none() && state.watchers.list.len() >= self.max_watchers {
             return Err(NoReplay::Crowded { most: self.max_watchers });
         }
-        let cursor = state.log.watch_from(after)?;
+        let cursor = state.log.watch_from(place.after)?;
         let queued = before.is_some_and(|at| state.watchers.list.swap_remove(at).queued);
-        let window = window.map(Window::new);
+        let window = Window::at(place, |seq| state.log.chunk(seq));
         state.watchers.list.push(Watcher { who: Arc::clone(who), cursor, window, queued, page: None });
         state.log.keep_tail(self.tail);
         self.announce_to_watchers(state);

@@ -21,6 +21,17 @@ struct Checkpoint {
     bytes: u64,
 }
 
+/// Where somebody goes on who comes to a run, and how much may be on the way to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Place {
+    /// It has every event up to this one.
+    pub(crate) after: u64,
+    /// And has taken those up to this one; the rest fills its window. `None`: all that it has.
+    pub(crate) taken: Option<u64>,
+    /// Bytes; `None` for one that acknowledges nothing.
+    pub(crate) window: Option<u64>,
+}
+
 /// Events are freed in groups of up to this part of the window. Small enough for a client that acknowledges each half.
 const GROUPS: u64 = 64;
 
@@ -28,6 +39,20 @@ impl Window {
     /// An empty account of `size` bytes; at least one byte, or nothing would ever move.
     pub(crate) fn new(size: u64) -> Self {
         Self { size: size.max(1), in_flight: 0, checkpoints: VecDeque::new() }
+    }
+
+    /// The account of somebody who comes to this place; `chunk` is how much an event takes. One that lies in a file has
+    /// no size at hand and is not counted: too much room loses nothing.
+    pub(crate) fn at(place: Place, chunk: impl Fn(u64) -> Option<u32>) -> Option<Self> {
+        let mut window = Self::new(place.window?);
+        // So many bytes are at most as many events, whatever a stranger says.
+        let taken = place.taken.unwrap_or(place.after).max(place.after.saturating_sub(window.size));
+        for seq in taken.saturating_add(1)..=place.after {
+            if let Some(chunk) = chunk(seq).filter(|chunk| *chunk > 0) {
+                window.sent(seq, u64::from(chunk));
+            }
+        }
+        Some(window)
     }
 
     /// What it was made with.

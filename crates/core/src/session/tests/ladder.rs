@@ -149,7 +149,7 @@ fn where_no_websocket_gets_through_the_run_has_an_event_stream() {
     let (link, request) = rig.descend();
     let events = request.events.expect("a stream");
     assert_eq!(events.say, format!("https://host/link/s/runs/{wire}"));
-    assert_eq!(request.url, format!("{}/events?afterSeq=0&window=1048576", events.say));
+    assert_eq!(request.url, format!("{}/events?afterSeq=0&ackSeq=0&window=1048576", events.say));
     assert_eq!(request.headers[0].0, "X-Access-Token");
     let first: Value = serde_json::from_str(&events.first.expect("the start")).expect("JSON");
     assert_eq!((&first["method"], &first["mode"]), (&json!("run_code"), &json!("stream")));
@@ -360,12 +360,18 @@ fn cancelling_reaches_the_program_over_an_event_stream() {
     assert_eq!(rig.read(id).end, Some(Err(RunError::Cancelled { state_lost: false })));
     rig.is_clean();
     // A run that nobody reads is stopped before its stream is closed.
-    let (id, _) = rig.run();
+    let (id, wire) = rig.run();
     let (link, _) = rig.link();
     rig.input(link, Input::Opened);
     rig.sent.clear();
     rig.with_session(|session, now| session.abandon(now, id));
     assert_eq!(rig.sent, [(link, json!({ "method": "cancel" }))]);
+    // Also where the stream breaks before that is confirmed.
+    rig.input(link, Input::Lost(broken()));
+    let (link, _) = rig.link();
+    rig.input(link, Input::Opened);
+    assert_eq!(rig.sent.pop(), Some((link, json!({ "method": "cancel" }))));
+    rig.say(link, &wire, &json!({ "phase": "end", "status": "failed", "reason": "cancelled", "seq": 1 }));
     rig.is_clean();
 }
 

@@ -92,11 +92,13 @@ impl Peer {
                 assert_eq!(start.window.is_some(), self.extensions.flow);
                 self.programs.entry(invocation).or_default().start(&start);
             }
-            Request::Resume { invocation, after_seq, window } => {
+            Request::Resume { invocation, after_seq, ack_seq, window } => {
                 assert!(self.extensions.resume);
                 let program = self.programs.get_mut(&invocation).expect("only a run that was heard of is resumed");
                 program.shown = Some(usize::try_from(after_seq).expect("small"));
-                program.acked = program.acked.max(usize::try_from(after_seq).expect("small"));
+                let taken = ack_seq.expect("a client says what has been taken");
+                assert!(taken <= after_seq, "more was taken than came");
+                program.acked = program.acked.max(usize::try_from(taken).expect("small"));
                 program.window = window;
             }
             Request::Ack { invocation, seq } => {

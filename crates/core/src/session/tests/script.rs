@@ -5,7 +5,7 @@ use serde_json::json;
 use super::bench::{Bench, NONE, at, broken, config, everything, request};
 use crate::io::{Capabilities, Event, Input, Loss, State};
 use crate::session::SessionConfig;
-use crate::{Extensions, Rejected, RunError, Secret, StreamEvent, Violation};
+use crate::{Extensions, Rejected, RunError, RunRequest, Secret, StreamEvent, Violation};
 
 #[test]
 fn a_run_goes_to_its_end() {
@@ -188,7 +188,7 @@ fn with_resume_a_run_is_found_again_and_nothing_comes_twice() {
     assert_eq!(
         bench.sent[0]["data"],
         json!({ "method": "run_code", "mode": "resume",
-        "params": { "afterSeq": 2, "window": 1 << 20 } })
+        "params": { "afterSeq": 2, "ackSeq": 0, "window": 1 << 20 } })
     );
     bench.chunk(&wire, Some(2), "b");
     bench.chunk(&wire, Some(3), "c");
@@ -197,10 +197,98 @@ fn with_resume_a_run_is_found_again_and_nothing_comes_twice() {
     assert_eq!(seen.stdout, ["a", "b", "c"]);
     assert_eq!(seen.events, [StreamEvent::Interrupted(broken()), StreamEvent::Reconnected]);
     assert!(matches!(seen.end, Some(Ok(_))));
-    // It has the end: the service may forget the run.
-    let last = bench.sent.last().expect("an acknowledgement");
-    assert_eq!(last["data"], json!({ "method": "ack", "params": { "seq": 4 } }));
-    assert_eq!(last["invocationId"], json!(wire));
+}
+
+#[test]
+fn what_an_application_has_it_may_still_die_over() {
+    let mut bench = Bench::with(SessionConfig { window: 8, ..config(everything()) }, Capabilities::NATIVE);
+    let (id, wire) = bench.started();
+    let read = |bench: &mut Bench| bench.with_session(|session, now| session.read(now, id));
+    let acks = |bench: &mut Bench| {
+        let acks = bench.sent.drain(..).filter(|frame| frame["data"]["method"] == json!("ack"));
+        acks.map(|frame| frame["data"]["params"]["seq"].clone()).collect::<Vec<_>>()
+    };
+    bench.chunk(&wire, Some(1), "abc");
+    assert!(read(&mut bench).is_some());
+    bench.chunk(&wire, Some(2), "def");
+    assert_eq!(acks(&mut bench), [json!(null); 0], "it has the first one, and has not dealt with it");
+    assert!(read(&mut bench).is_some());
+    assert_eq!(acks(&mut bench), [1]);
+    // Nor is the last one forgotten that it got, whatever was in it.
+    bench.say(&wire, &json!({ "phase": "end", "status": "finished", "seq": 3 }));
+    assert!(read(&mut bench).is_some_and(|batch| batch.end().is_some()));
+    assert_eq!(read(&mut bench), None);
+    assert_eq!(acks(&mut bench), [json!(null); 0]);
+    // Who reads ahead says it by himself.
+    let (id, wire) = bench.started();
+    bench.sent.clear();
+    bench.chunk(&wire, Some(1), "abc");
+    for _ in 0..3 {
+        bench.with_session(|session, now| session.read_ahead(now, id));
+    }
+    assert_eq!(acks(&mut bench), [json!(null); 0]);
+    bench.with_session(|session, now| session.taken(now, id, 3, 1));
+    assert_eq!(acks(&mut bench), [1]);
+}
+
+#[test]
+fn who_does_not_read_makes_no_run_late() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "started", "seq": 1 }));
+    bench.chunk(&wire, Some(2), "a");
+    while bench.now < at(1_000_000) {
+        bench.pass();
+        bench.input(Input::Alive);
+    }
+    let seen = bench.read(id);
+    assert_eq!((seen.stdout, seen.end), (vec!["a".to_owned()], None), "its program may wait for this very reader");
+    while bench.session.invocation(id).is_some() {
+        bench.pass();
+        bench.input(Input::Alive);
+    }
+    assert!(bench.now < at(1_030_000));
+    assert!(matches!(bench.read(id).end, Some(Err(RunError::TimedOut(_)))));
+}
+
+#[test]
+fn a_connection_that_died_is_told_from_a_program_that_is_late() {
+    let mut bench = Bench::new(everything());
+    let short = RunRequest { timeout: std::time::Duration::from_secs(5), ..request() };
+    let id = bench.with_session(|session, now| session.run(now, short)).expect("taken");
+    bench.open();
+    let wire = bench.session.invocation(id).expect("live").to_owned();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "started", "seq": 1 }));
+    bench.sent.clear();
+    // The service ends the run within its time, and nothing of that gets through.
+    while bench.link.is_some() {
+        bench.pass();
+    }
+    assert!(bench.now <= at(18_000), "long before its silence would be noticed: {:?}", bench.now);
+    while bench.link.is_none() {
+        bench.pass();
+    }
+    bench.open();
+    assert_eq!(bench.methods(), ["resume"]);
+    bench.chunk(&wire, Some(2), "a");
+    bench.say(&wire, &json!({ "phase": "end", "status": "finished", "seq": 3 }));
+    let seen = bench.read(id);
+    assert_eq!(seen.stdout, ["a"]);
+    assert!(matches!(seen.end, Some(Ok(finish)) if !finish.failed));
+}
+
+#[test]
+fn a_service_that_lives_and_never_speaks_of_the_run_is_not_waited_for() {
+    let mut bench = Bench::new(everything());
+    let long = RunRequest { timeout: std::time::Duration::from_secs(36_000), ..request() };
+    let id = bench.with_session(|session, now| session.run(now, long)).expect("taken");
+    bench.open();
+    while bench.session.invocation(id).is_some() {
+        bench.pass();
+        bench.input(Input::Alive);
+    }
+    assert!(bench.now <= at(40_000), "{:?}", bench.now);
+    assert!(matches!(bench.read(id).end, Some(Err(RunError::Interrupted(Loss::Broken(_))))));
 }
 
 #[test]
@@ -220,14 +308,16 @@ fn a_run_that_waits_for_its_turn_is_waited_for_and_its_time_counts_from_its_star
     bench.input(Input::Alive);
     bench.say(&wire, &json!({ "phase": "event", "eventType": "started", "seq": 2 }));
     let started = bench.now;
-    while bench.session.invocation(id).is_some() {
+    let mut end = None;
+    while end.is_none() {
         bench.pass();
         if bench.link.is_some() {
             bench.input(Input::Alive);
         }
+        end = bench.read(id).end;
     }
-    assert_eq!(bench.now - started, std::time::Duration::from_secs(70));
-    assert_eq!(bench.read(id).end, Some(Err(RunError::TimedOut(std::time::Duration::from_secs(70)))));
+    assert_eq!(bench.now - started, std::time::Duration::from_millis(72_500), "and it was asked whether it is there");
+    assert_eq!(end, Some(Err(RunError::TimedOut(std::time::Duration::from_secs(70)))));
     // And a server that dies meanwhile is noticed.
     let mut bench = Bench::new(everything());
     let (_, wire) = bench.started();
@@ -307,7 +397,7 @@ fn a_half_open_connection_is_noticed() {
 #[test]
 fn a_pong_is_a_sign_of_life_and_a_quiet_program_lives() {
     let mut bench = Bench::new(NONE);
-    let request = crate::RunRequest { timeout: std::time::Duration::from_secs(7_200), ..request() };
+    let request = RunRequest { timeout: std::time::Duration::from_secs(7_200), ..request() };
     let id = bench.with_session(|session, now| session.run(now, request)).unwrap();
     bench.open();
     for second in 1..=360 {
@@ -331,13 +421,14 @@ fn a_browser_says_its_heartbeat_in_text_and_takes_silence_for_nothing() {
 fn the_time_limit_holds_even_if_the_service_forgets_it() {
     let mut bench = Bench::new(Extensions { cancel: true, ..NONE });
     let (id, wire) = bench.started();
-    while bench.session.invocation(id).is_some() {
+    let mut end = None;
+    while end.is_none() {
         bench.pass();
         bench.chunk(&wire, None, "."); // it talks, but does not end
+        end = bench.read(id).end;
     }
     assert_eq!(bench.now, at(70_000));
-    let seen = bench.read(id);
-    assert_eq!(seen.end, Some(Err(RunError::TimedOut(std::time::Duration::from_secs(70)))));
+    assert_eq!(end, Some(Err(RunError::TimedOut(std::time::Duration::from_secs(70)))));
     assert_eq!(bench.methods(), ["stream", "cancel"]);
 }
 
@@ -379,10 +470,88 @@ fn cancel_does_not_wait_for_ever() {
     bench.with_session(|session, now| session.cancel(now, id));
     bench.pass();
     assert_eq!(bench.now, at(2_500));
-    assert_eq!(bench.read(id).end, Some(Err(RunError::Cancelled { state_lost: false })));
+    assert_eq!(bench.read(id).end, Some(Err(RunError::CancelUnconfirmed)));
     let events = bench.events.len();
     bench.chunk(&wire, Some(1), "too late");
     assert_eq!(bench.events.len(), events, "what comes of a run that was left is no push");
+}
+
+#[test]
+fn a_cancel_that_met_no_connection_is_said_when_there_is_one() {
+    let abandoned = json!({ "phase": "end", "status": "failed", "reason": "cancelled", "seq": 3 });
+    for (abandons, is_half_open) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut bench = Bench::new(everything());
+        let (id, wire) = bench.started();
+        bench.chunk(&wire, Some(1), "a");
+        if !is_half_open {
+            bench.lose();
+        }
+        bench.with_session(|session, now| match abandons {
+            true => session.abandon(now, id),
+            false => session.cancel(now, id),
+        });
+        if !abandons {
+            while bench.session.invocation(id).is_some() {
+                if bench.link.is_some() && !is_half_open {
+                    bench.lose();
+                }
+                bench.pass();
+            }
+            assert!(bench.now <= at(3_000), "its caller does not wait for a network");
+            let seen = bench.read(id);
+            assert_eq!((seen.stdout, seen.end), (vec!["a".into()], Some(Err(RunError::CancelUnconfirmed))));
+        }
+        // The program runs on meanwhile, and a half-open connection is noticed by its silence.
+        while is_half_open && bench.link.is_some() {
+            bench.pass();
+        }
+        while bench.link.is_none() {
+            bench.pass();
+        }
+        bench.sent.clear();
+        bench.open();
+        assert_eq!(bench.sent[0]["data"]["params"]["afterSeq"], json!(1));
+        assert_eq!(bench.methods(), ["resume", "cancel"], "{abandons} {is_half_open}");
+        let events = bench.events.len();
+        bench.chunk(&wire, Some(2), "too late");
+        bench.say(&wire, &abandoned);
+        assert_eq!((bench.events.len(), bench.read(id)), (events, super::bench::Seen::default()));
+        bench.lose();
+        assert_eq!((bench.link, bench.session.state()), (None, State::Idle), "nobody wants a connection any more");
+    }
+}
+
+#[test]
+fn a_cancel_that_nobody_can_take_is_given_up() {
+    let mut bench = Bench::new(everything());
+    let (id, _) = bench.started();
+    bench.with_session(|session, now| session.abandon(now, id));
+    let began = bench.now;
+    while bench.deadline.is_some() {
+        if bench.link.is_some() {
+            bench.lose();
+        } else {
+            bench.pass();
+        }
+    }
+    assert_eq!(bench.now - began, config(NONE).give_up);
+    assert_eq!(bench.session.state(), State::Idle);
+    bench.session.runs.assert_sums();
+}
+
+#[test]
+fn a_run_that_was_left_can_be_taken_up_again() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.chunk(&wire, Some(1), "a");
+    bench.with_session(|session, now| session.abandon(now, id));
+    let again = bench.with_session(|session, now| session.attach(now, &wire, 1)).expect("nobody reads it");
+    assert_eq!(bench.methods(), ["stream", "cancel", "resume"]);
+    bench.chunk(&wire, Some(2), "b");
+    let seen = bench.read(again);
+    assert_eq!((seen.stdout, seen.end), (vec!["b".to_owned()], None));
+    let taken = bench.with_session(|session, now| session.attach(now, &wire, 1));
+    assert_eq!(taken, Err(Rejected::Taken), "one reader has it");
 }
 
 #[test]
@@ -425,7 +594,7 @@ fn without_the_extension_cancel_is_local_and_at_once() {
     let (id, wire) = bench.started();
     bench.with_session(|session, now| session.cancel(now, id));
     assert_eq!(bench.methods(), ["stream"]);
-    assert_eq!(bench.read(id).end, Some(Err(RunError::Cancelled { state_lost: false })));
+    assert_eq!(bench.read(id).end, Some(Err(RunError::CancelUnconfirmed)));
     bench.chunk(&wire, None, "still talking");
     assert!(!bench.events.iter().any(|event| matches!(event, Event::Push(_))));
 }
@@ -516,7 +685,7 @@ fn too_much_to_send_is_refused_and_not_run() {
     let mut bench = Bench::with(SessionConfig { unsent_limit: 300, ..config(NONE) }, Capabilities::NATIVE);
     bench.run();
     let refused =
-        bench.with_session(|session, now| session.run(now, crate::RunRequest { code: "x".repeat(300), ..request() }));
+        bench.with_session(|session, now| session.run(now, RunRequest { code: "x".repeat(300), ..request() }));
     assert_eq!(refused, Err(Rejected::Full { limit: 300 }));
 }
 
@@ -641,7 +810,7 @@ fn a_run_that_was_begun_elsewhere_is_continued() {
     let mut bench = Bench::new(everything());
     let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 2)).unwrap();
     bench.open();
-    assert_eq!(bench.sent[0]["data"]["params"], json!({ "afterSeq": 2, "window": 1 << 20 }));
+    assert_eq!(bench.sent[0]["data"]["params"], json!({ "afterSeq": 2, "ackSeq": 2, "window": 1 << 20 }));
     bench.chunk("elsewhere", Some(2), "old");
     bench.chunk("elsewhere", Some(3), "new");
     assert_eq!(bench.with_session(|session, now| session.attach(now, "elsewhere", 0)), Err(Rejected::Taken));
@@ -687,7 +856,10 @@ fn a_service_that_does_not_answer_for_a_run_from_elsewhere_is_not_waited_for() {
     let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 0)).unwrap();
     bench.open();
     bench.pass_until(at(10_000));
-    assert_eq!(bench.read(id).end, Some(Err(RunError::TimedOut(std::time::Duration::from_secs(10)))));
+    bench.input(Input::Alive); // it lives, and says nothing of the run
+    bench.pass_until(at(12_500));
+    let silent = Loss::Broken("nothing was heard of the run".into());
+    assert_eq!(bench.read(id).end, Some(Err(RunError::Interrupted(silent))));
     let mut plain = Bench::new(NONE);
     assert_eq!(plain.with_session(|session, now| session.attach(now, "x", 0)), Err(Rejected::NotOffered));
 }

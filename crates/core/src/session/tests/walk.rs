@@ -86,6 +86,8 @@ struct Told {
     input: Vec<String>,
     end: Option<RunEnd>,
     abandoned: bool,
+    /// When it was stopped first.
+    stopped: Option<Instant>,
 }
 
 impl Walk {
@@ -218,11 +220,15 @@ impl Walk {
 
     fn stop_something(&mut self) {
         if let Some(id) = self.some_run() {
+            let is_live = self.session.invocation(id).is_some();
             if self.dice.roll(3) == 0 {
                 self.session.abandon(self.now, id);
                 self.runs.get_mut(&id).expect("known").abandoned = true;
             } else {
                 self.session.cancel(self.now, id);
+            }
+            if is_live {
+                self.runs.get_mut(&id).expect("known").stopped.get_or_insert(self.now);
             }
             self.drain();
         }
@@ -324,9 +330,7 @@ impl Walk {
         for (id, told) in &self.runs {
             let unread = self.session.runs.get(*id).map_or(0, |run| run.unread.bytes());
             let events = 64 * 8 + 8 * (64 + 32); // of the program, and of the connection with its words
-            // A resumed run has a new window beside what is unread of the old one: then only the limit holds.
-            let resumed = self.session.interruptions(*id) > 0;
-            let most = if flow && !resumed { WINDOW } else { LIMIT } + LARGEST_CHUNK + events;
+            let most = if flow { WINDOW } else { LIMIT } + LARGEST_CHUNK + events;
             // A transport that pauses keeps the sum of all runs down, one that cannot ends the run.
             assert!(unread <= most, "{unread} bytes of one run are unread");
             let Some(program) = self.peer.programs.get(&told.invocation) else { continue };
@@ -338,8 +342,11 @@ impl Walk {
 
     /// The network holds from now on: everything must come to its end, and the ends must be true.
     fn settle(&mut self) {
-        let mut turns = 0;
-        while self.runs.values().any(|told| !told.abandoned && told.end.is_none()) {
+        let (began, mut turns) = (self.now, 0);
+        let unfinished = |walk: &Self| {
+            walk.runs.values().any(|told| !told.abandoned && told.end.is_none()) || walk.session.runs.live().count() > 0
+        };
+        while unfinished(self) {
             turns += 1;
             assert!(turns < 100_000, "no progress although the network holds");
             for id in self.runs.iter().filter(|(_, told)| !told.abandoned).map(|(id, _)| *id).collect::<Vec<_>>() {
@@ -372,9 +379,18 @@ impl Walk {
                 }
                 Err(RunError::Unreachable(_)) => assert!(program.is_none(), "said never to have run, but it was"),
                 Err(RunError::Interrupted(_)) => assert!(program.is_some() || !told.invocation.is_empty()),
-                Err(RunError::Cancelled { .. } | RunError::Overflow { .. }) => {}
+                Err(RunError::Cancelled { .. }) => assert!(program.is_none_or(|program| program.ended)),
+                Err(RunError::CancelUnconfirmed | RunError::Overflow { .. }) => {}
                 Err(other) => panic!("{other:?}"),
             }
+        }
+        // Who was told to stop has stopped, whatever happened to the connection that said so: unless it was down for so
+        // long that the session gave up.
+        let extensions = self.peer.extensions;
+        for told in self.runs.values().filter(|_| extensions.cancel && extensions.resume) {
+            let lately = told.stopped.is_some_and(|at| began - at < Duration::from_secs(15));
+            let program = self.peer.programs.get(&told.invocation);
+            assert!(!lately || program.is_none_or(|program| program.ended), "a program runs on that was cancelled");
         }
         self.session.close(self.now);
         self.drain();
