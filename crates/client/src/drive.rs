@@ -88,9 +88,11 @@ impl Shared {
             }
         };
         self.ensure_driver(&mut machine);
+        // Reading may have made room to read on, and asking for more an acknowledgement.
+        let changed = poll.is_ready() || machine.session.has_unsent();
         drop(machine);
-        if poll.is_ready() {
-            self.changed.notify_one(); // reading may have made an acknowledgement, or room to read on
+        if changed {
+            self.changed.notify_one();
         }
         poll
     }

@@ -349,6 +349,12 @@ impl Session {
         Output::Idle { deadline, read: self.wants_read() }
     }
 
+    /// Whether something waits to be sent: then [`poll_output`](Self::poll_output) has it, once there is a connection.
+    #[must_use]
+    pub const fn has_unsent(&self) -> bool {
+        self.outbox.bytes() > 0
+    }
+
     /// The connection's state.
     #[must_use]
     pub const fn state(&self) -> State {
