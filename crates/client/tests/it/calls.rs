@@ -42,7 +42,11 @@ async fn a_session_is_created_used_and_deleted_without_waiting() {
     session.keep_alive().await.expect("it lives");
     let begun = Instant::now();
     assert_eq!(session.delete().await.expect("it is gone").request_id, "r-1");
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}: it looked twice without a second in between",
+        begun.elapsed()
+    );
     let seen = service.seen();
     assert!(seen.iter().all(|seen| seen.head.contains("authorization: bearer key-secret")), "{seen:?}");
     assert!(seen.iter().any(|seen| seen.body.contains("print('hi')")));
@@ -103,7 +107,7 @@ async fn the_time_limit_is_for_all_tries() {
     let begun = Instant::now();
     let error = agb.tools("i").await.expect_err("nobody answers");
     assert_eq!(error.code(), "TIMED_OUT");
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     drop(service);
 }
 

@@ -1,5 +1,6 @@
 //! Runs that stream.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agb_client::agb_core::Finish;
@@ -69,19 +70,25 @@ async fn a_refused_handshake_says_its_status() {
 
 #[tokio::test]
 async fn a_slow_stream_is_seen_while_it_runs() {
-    let peer = Peer::start(|_, mut socket| async move {
-        let Some((invocation, _)) = peer::start(&mut socket).await else { return };
-        for number in 0..3 {
-            peer::print(&mut socket, &invocation, &number.to_string()).await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    let seen = Arc::new(tokio::sync::Notify::new());
+    let is_seen = Arc::clone(&seen);
+    let peer = Peer::start(move |_, mut socket| {
+        let is_seen = Arc::clone(&is_seen);
+        async move {
+            let Some((invocation, _)) = peer::start(&mut socket).await else { return };
+            for number in 0..3 {
+                peer::print(&mut socket, &invocation, &number.to_string()).await;
+                is_seen.notified().await; // it prints no more before this was seen
+            }
+            peer::end(&mut socket, &invocation).await;
         }
-        peer::end(&mut socket, &invocation).await;
     })
     .await;
     let mut run = peer.session(&[]).code().run("1", "python").stream().expect("it streams");
-    let started = std::time::Instant::now();
-    assert_eq!(run.next().await, Some(RunEvent::Stdout("0".into())));
-    assert!(started.elapsed() < Duration::from_millis(45), "{:?}", started.elapsed());
+    for number in 0..3 {
+        assert_eq!(run.next().await, Some(RunEvent::Stdout(number.to_string())));
+        seen.notify_one();
+    }
     assert_eq!(run.finish().await.logs.stdout, ["0", "1", "2"]);
 }
 

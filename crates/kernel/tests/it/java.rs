@@ -398,15 +398,15 @@ async fn a_loop_stops_at_its_timeout_and_keeps_the_state() {
 #[tokio::test]
 async fn a_librarys_class_is_not_stopped_while_it_is_initialized() {
     let java = java();
-    let slow = "public class Slow { static { long end = System.nanoTime() + 400_000_000L; while (System.nanoTime() < end) { } } public static int n() { return 7; } }";
+    let slow = "public class Slow { static { System.out.println(\\\"on\\\"); long end = System.nanoTime() + 400_000_000L; while (System.nanoTime() < end) { } } public static int n() { return 7; } }";
     let code = format!(
         "import javax.tools.*;\nFiles.writeString(Path.of(\"Slow.java\"), \"{slow}\");\n\
          ToolProvider.getSystemJavaCompiler().run(null, null, null, \"Slow.java\");\n\
          var slow = new URLClassLoader(new URL[] {{ Path.of(\"\").toUri().toURL() }}).loadClass(\"Slow\").getMethod(\"n\");"
     );
     assert_eq!(java.run(&code).await.end.outcome, Outcome::Finished);
-    let mut run = java.start("System.out.println(\"on\");\nslow.invoke(null);\nwhile (true) { }");
-    until(&mut run, "on").await;
+    let mut run = java.start("slow.invoke(null);\nwhile (true) { }");
+    until(&mut run, "on").await; // it is being initialized: just before, nobody can see that it will be
     run.control().interrupt();
     let ran = finish(run).await;
     assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Cancelled, false), "{ran:#?}");

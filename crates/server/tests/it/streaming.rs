@@ -215,7 +215,7 @@ async fn cancel_reaches_the_program_and_keeps_the_state() {
     let begin = Instant::now();
     socket.request("a", json!({ "method": "cancel" })).await;
     let events = socket.until_end().await;
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert_eq!(
         events.iter().find(|event| event["eventType"] == "error").expect("an error")["error"]["name"],
         "Cancelled"
