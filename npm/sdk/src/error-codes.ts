@@ -26,7 +26,7 @@ export type CoreErrorCode =
   | "INPUT_REFUSED"
   /** The connection was lost with input under way, and the service does not number input: it may be lost. */
   | "INPUT_UNCERTAIN"
-  /** The connection was lost after the call or the code was sent: the outcome is unknown. */
+  /** What was sent can be followed no longer, mostly because the connection was lost: the outcome is unknown. */
   | "INTERRUPTED"
   /** The service does not know the session's token (any more). */
   | "INVALID_TOKEN"

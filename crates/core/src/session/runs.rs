@@ -262,10 +262,8 @@ impl Runs {
     pub(super) fn let_go(&mut self, id: RunId, end: RunEnd) {
         let Some(run) = self.get(id).filter(|run| run.is_live()) else { return };
         let stamp = Stamp { time: None, background: false, ..run.stamp };
-        self.append(id, |unread| unread.push_end(end, stamp));
-        if let Some(run) = self.get_mut(id)
-            && run.reader == Reader::Reads
-        {
+        let waits = self.append(id, |unread| unread.push_end(end, stamp)).is_some();
+        if waits && let Some(run) = self.get_mut(id) {
             run.reader = Reader::HasEnd;
         }
     }

@@ -5,6 +5,8 @@ mod held;
 mod input;
 mod ladder;
 mod peer;
+mod reading;
 mod script;
 mod stamps;
+mod stopping;
 mod walk;

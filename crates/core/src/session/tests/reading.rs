@@ -1,0 +1,119 @@
+//! What reading and not reading do to the service and to the run.
+
+use serde_json::json;
+
+use super::bench::{Bench, NONE, at, config, everything};
+use crate::RunError;
+use crate::io::{Capabilities, Input, State};
+use crate::session::SessionConfig;
+
+#[test]
+fn what_an_application_has_it_may_still_die_over() {
+    let mut bench = Bench::with(SessionConfig { window: 8, ..config(everything()) }, Capabilities::NATIVE);
+    let (id, wire) = bench.started();
+    let read = |bench: &mut Bench| bench.with_session(|session, now| session.read(now, id));
+    let acks = |bench: &mut Bench| {
+        let acks = bench.sent.drain(..).filter(|frame| frame["data"]["method"] == json!("ack"));
+        acks.map(|frame| frame["data"]["params"]["seq"].clone()).collect::<Vec<_>>()
+    };
+    bench.chunk(&wire, Some(1), "abc");
+    assert!(read(&mut bench).is_some());
+    bench.chunk(&wire, Some(2), "def");
+    assert_eq!(acks(&mut bench), [json!(null); 0], "it has the first one, and has not dealt with it");
+    assert!(read(&mut bench).is_some());
+    assert_eq!(acks(&mut bench), [1]);
+    // Nor is the last one forgotten that it got, whatever was in it.
+    bench.say(&wire, &json!({ "phase": "end", "status": "finished", "seq": 3 }));
+    assert!(read(&mut bench).is_some_and(|batch| batch.end().is_some()));
+    assert_eq!(read(&mut bench), None);
+    assert_eq!(acks(&mut bench), [json!(null); 0]);
+    // Who reads ahead says it by himself.
+    let (id, wire) = bench.started();
+    bench.sent.clear();
+    bench.chunk(&wire, Some(1), "abc");
+    for _ in 0..3 {
+        bench.with_session(|session, now| session.read_ahead(now, id));
+    }
+    assert_eq!(acks(&mut bench), [json!(null); 0]);
+    bench.with_session(|session, now| session.taken(now, id, 3, 1));
+    assert_eq!(acks(&mut bench), [1]);
+}
+
+#[test]
+fn who_does_not_read_makes_no_run_late() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "started", "seq": 1 }));
+    bench.chunk(&wire, Some(2), "a");
+    while bench.now < at(1_000_000) {
+        bench.pass();
+        bench.input(Input::Alive);
+    }
+    let seen = bench.read(id);
+    assert_eq!((seen.stdout, seen.end), (vec!["a".to_owned()], None), "its program may wait for this very reader");
+    while bench.session.invocation(id).is_some() {
+        bench.pass();
+        bench.input(Input::Alive);
+    }
+    assert!(bench.now < at(1_030_000));
+    assert!(matches!(bench.read(id).end, Some(Err(RunError::TimedOut(_)))));
+}
+
+#[test]
+fn reading_is_what_opens_the_window() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    let piece = "x".repeat(64 * 1024);
+    for seq in 1..=16 {
+        bench.chunk(&wire, Some(seq), &piece);
+    }
+    assert_eq!(bench.methods(), ["stream"], "nothing was read, nothing is acknowledged");
+    bench.read(id);
+    let acks: Vec<_> = bench.sent.iter().map(|frame| frame["data"]["params"]["seq"].clone()).collect();
+    assert_eq!(acks, [4, 8, 12, 16]);
+}
+
+#[test]
+fn unread_output_pauses_the_socket_and_reading_resumes_it() {
+    let mut bench = Bench::new(NONE);
+    let (id, wire) = bench.started();
+    let piece = "x".repeat(1 << 20);
+    for _ in 0..4 {
+        bench.chunk(&wire, None, &piece);
+    }
+    assert!(bench.read, "exactly the limit is not above it");
+    bench.chunk(&wire, None, "x");
+    assert!(!bench.read);
+    bench.pass_until(at(60_000)); // a minute without reading is not the peer's silence
+    assert_eq!(bench.session.state(), State::Open);
+    while !bench.read {
+        let unread = bench.session.runs.unread();
+        assert!(unread > 1 << 20, "resumes no later than at the lower mark");
+        bench.with_session(|session, now| session.read(now, id)).expect("there is more");
+    }
+    assert!(bench.session.runs.unread() <= 1 << 20);
+}
+
+#[test]
+fn a_slow_reader_does_not_pause_the_socket_of_a_service_with_windows() {
+    let mut bench = Bench::new(everything());
+    let ((_, slow), (quick, wire)) = (bench.started(), bench.started());
+    let piece = "x".repeat(1 << 20);
+    bench.chunk(&slow, Some(1), &piece);
+    assert!(bench.read);
+    bench.chunk(&wire, Some(1), "quick");
+    assert_eq!(bench.read(quick).stdout, ["quick"]);
+}
+
+#[test]
+fn what_cannot_be_paused_overflows_honestly_and_exactly_at_the_limit() {
+    let limits = SessionConfig { unread_limit: 1_000, ..config(NONE) };
+    let mut bench = Bench::with(limits, Capabilities::BROWSER);
+    let (id, wire) = bench.started();
+    bench.chunk(&wire, None, &"x".repeat(1_000));
+    assert!(bench.session.invocation(id).is_some(), "exactly the limit is not above it");
+    bench.chunk(&wire, None, "x");
+    let seen = bench.read(id);
+    assert_eq!(seen.stdout.concat().len(), 1_001, "what came is kept");
+    assert_eq!(seen.end, Some(Err(RunError::Overflow { limit: 1_000 })));
+}
