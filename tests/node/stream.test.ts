@@ -77,6 +77,17 @@ describe("events", () => {
     assert.ok(seen[1]![1] - seen[0]![1] > 1_000);
     assert.equal(result.results.length, 2);
   });
+
+  test("are more results than the server keeps, and no output at all", async () => {
+    const code = "class Page:\n    def _repr_html_(self): return 'x' * 1_000_000\nfor _ in range(80): display(Page())";
+    let characters = 0;
+    const result = await session.code.run(code, "python", 120, {
+      logLimit: 0,
+      onResult: ({ html }) => void (characters += html?.length ?? 0),
+    });
+    assert.equal(result.errorMessage, "");
+    assert.deepEqual([result.status, characters], ["finished", 80_000_000]);
+  });
 });
 
 describe("leaving", () => {

@@ -73,8 +73,8 @@ impl Wire {
         self.connection.shared.poll_read(cx, self.id, ahead)
     }
 
-    pub(crate) fn taken(&self, bytes: usize, seq: u64) {
-        self.connection.shared.with(|session, now| session.taken(now, self.id, bytes, seq));
+    pub(crate) fn taken(&self, weight: usize, seq: u64) {
+        self.connection.shared.with(|session, now| session.taken(now, self.id, weight, seq));
     }
 
     pub(crate) fn cancel(&self) {

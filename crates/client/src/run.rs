@@ -284,12 +284,12 @@ impl RunControl {
         }
     }
 
-    /// Of a run that is read [ahead](Run::poll_ahead): `bytes` of chunks more have been dealt with, and everything up to
-    /// the number [`Batch::seq`]. Until then the service sends no more than its window, and keeps what it sent for whoever
-    /// comes after you.
-    pub fn taken(&self, bytes: usize, seq: u64) {
+    /// Of a run that is read [ahead](Run::poll_ahead): batches of this [weight](Batch::weight) more have been dealt with,
+    /// and everything up to the number [`Batch::seq`]. Until then the service sends no more than its window, and keeps
+    /// what it sent for whoever comes after you.
+    pub fn taken(&self, weight: usize, seq: u64) {
         if let Some(wire) = &self.wire {
-            wire.taken(bytes, seq);
+            wire.taken(weight, seq);
         }
     }
 

@@ -126,9 +126,15 @@ impl Batch {
         self.seq
     }
 
-    /// The length of all chunks, wherever their text is.
+    /// How much it is in the memory of both sides, about: all its texts, wherever they are, and 64 bytes a piece.
     #[must_use]
-    pub const fn bytes(&self) -> usize {
+    pub fn weight(&self) -> usize {
+        let events: usize = self.events.iter().map(StreamEvent::weight).sum();
+        self.bytes() + events + 64 * self.marks.len()
+    }
+
+    /// The length of all chunks, wherever their text is.
+    const fn bytes(&self) -> usize {
         self.text.len() + self.held
     }
 

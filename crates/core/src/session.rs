@@ -27,6 +27,7 @@ use crate::io::{Capabilities, Event, Input, LinkId, Loss, Output, State};
 use crate::rng::Rng;
 use crate::run::{Rejected, RunEnd, RunError, RunId, RunRequest, StreamEvent};
 use crate::time::Instant;
+use crate::wire::ACK_WITHIN;
 #[cfg(feature = "text-chunks")]
 use crate::wire::envelope::Envelopes;
 use crate::wire::outgoing::{Address, PING};
@@ -205,8 +206,8 @@ impl Session {
     /// Asking for it says that the one before is dealt with: a service with `flow` may send more, and one with `resume`
     /// forget it. So whoever dies over a batch, its end included, finds it there again by [`attach`](Self::attach).
     pub fn read(&mut self, now: Instant, id: RunId) -> Option<Batch> {
-        let (bytes, seq) = self.runs.get(id).map(|run| run.given).unwrap_or_default();
-        self.taken(now, id, bytes, seq);
+        let (weight, seq) = self.runs.get(id).map(|run| run.given).unwrap_or_default();
+        self.taken(now, id, weight, seq);
         self.read_ahead(now, id)
     }
 
@@ -215,19 +216,19 @@ impl Session {
         self.advance(now);
         let batch = self.runs.read(id)?;
         if let Some(run) = self.runs.get_mut(id) {
-            run.given = (run.given.0 + batch.bytes(), batch.seq());
+            run.given = (run.given.0 + batch.weight(), batch.seq());
         }
         Some(batch)
     }
 
-    /// A batch of this size and number has been dealt with, and all before it.
-    pub fn taken(&mut self, now: Instant, id: RunId, bytes: usize, seq: u64) {
+    /// A batch of this [weight](Batch::weight) and number has been dealt with, and all before it.
+    pub fn taken(&mut self, now: Instant, id: RunId, weight: usize, seq: u64) {
         self.advance(now);
         let extensions = self.config.extensions;
         let Some(run) = self.runs.get_mut(id) else { return };
-        run.given.0 = run.given.0.saturating_sub(bytes);
+        run.given.0 = run.given.0.saturating_sub(weight);
         if extensions.flow || extensions.resume {
-            run.unacked += bytes;
+            run.unacked += weight;
             run.taken = run.taken.max(seq);
             self.acknowledge(id);
         }
@@ -494,10 +495,11 @@ impl Session {
     }
 
     /// Says how much of a run has been taken, once it is a quarter of the window: so the service never runs dry, and
-    /// there are few acknowledgements.
+    /// there are few acknowledgements. And at [`ACK_WITHIN`] at the latest, results and all: a service keeps everything
+    /// until then, and has its limits for that.
     fn acknowledge(&mut self, id: RunId) {
         if let Some(run) = self.runs.get_mut(id)
-            && run.unacked >= self.config.window / 4
+            && run.unacked >= ACK_WITHIN.min(self.config.window / 4)
             && matches!(run.phase, Phase::Sent | Phase::Cancelling)
         {
             run.unacked = 0;

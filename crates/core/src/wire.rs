@@ -22,6 +22,11 @@ pub const DEFAULT_TARGET: &str = "wuying_codespace";
 /// How the client calls itself in `source`, and the service calls it in `target`.
 pub const SDK: &str = "SDK";
 
+/// A client with `resume` or `flow` says after so many bytes at the latest what it has taken: texts of all kinds, and
+/// something for each event. A service that keeps less, several times as much in frames, would wait for it, and it for
+/// the service. 256 KiB: a quarter of our window, and some frames of the largest chunks.
+pub const ACK_WITHIN: usize = 256 * 1024;
+
 /// What a service can do beyond part 1 (wire part 2).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Extensions {

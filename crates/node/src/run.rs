@@ -119,15 +119,15 @@ impl NativeRun {
 
     /// JavaScript asks for more: it has dealt with what it has. `all` tells that it has caught up.
     fn deal(&self, all: bool) {
-        let (mut bytes, mut seq) = self.done.get();
+        let (mut weight, mut seq) = self.done.get();
         if let Some((more, last)) = self.given.take() {
-            (bytes, seq) = (bytes + more, last);
+            (weight, seq) = (weight + more, last);
         }
-        if let Some(control) = self.control.as_ref().filter(|_| bytes >= Self::LATE || all && seq > 0) {
-            control.taken(bytes, seq);
-            (bytes, seq) = (0, 0);
+        if let Some(control) = self.control.as_ref().filter(|_| weight >= Self::LATE || all && seq > 0) {
+            control.taken(weight, seq);
+            (weight, seq) = (0, 0);
         }
-        self.done.set((bytes, seq));
+        self.done.set((weight, seq));
     }
 
     /// Starts carrying a run's output to JavaScript. A run that was not taken is one that has ended at once.

@@ -87,7 +87,7 @@ pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
         segments.push(segment(batch, is_ascii, from, to, &pieces));
     }
     if let Some(last) = segments.last_mut() {
-        last.closes = Some((batch.bytes(), batch.seq()));
+        last.closes = Some((batch.weight(), batch.seq()));
     }
     segments
 }

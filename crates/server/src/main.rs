@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use agb_core::language::Language;
 use agb_core::secret::Secret;
+use agb_core::wire::ACK_WITHIN;
 use agb_server::{ApiKey, Config, Isolation, Limits, Network, Server, TlsFiles, Warm};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
@@ -253,13 +254,13 @@ struct LimitArgs {
     /// Output of such a run that is kept in memory until its client has acknowledged it.
     #[arg(long, default_value_t = Limits::default().replay_memory, value_name = "BYTES")]
     replay_memory: usize,
-    /// And beyond that in a file; then the program waits.
+    /// And beyond that in a file; then the program waits. Both together: 1.5 MiB at least.
     #[arg(long, default_value_t = Limits::default().replay_spool, value_name = "BYTES")]
     replay_spool: u64,
     /// How many may watch one run beside its owner, and how many runs one of their connections may watch.
     #[arg(long, default_value_t = Limits::default().max_watchers, value_name = "N")]
     max_watchers: usize,
-    /// The largest flow-control window that a client gets.
+    /// The largest flow-control window that a client gets; 256 KiB at least.
     #[arg(long, default_value_t = Limits::default().max_window, value_name = "BYTES")]
     max_window: u64,
     /// Frame to a client that asked for no extension.
@@ -420,6 +421,23 @@ fn sandbox_limits(args: &SandboxArgs) -> Result<agb_sandbox::Limits, String> {
 }
 
 fn limits(args: &LimitArgs) -> Result<Limits, String> {
+    let least = ACK_WITHIN as u64;
+    if args.max_window < least {
+        return Err(format!(
+            "--max-window {}: clients acknowledge what they have taken each {least} bytes: give that at least",
+            args.max_window
+        ));
+    }
+    // JSON has six bytes for one at worst.
+    if (args.replay_memory as u64).saturating_add(args.replay_spool) < 6 * least {
+        return Err(format!(
+            "--replay-memory {} and --replay-spool {}: clients acknowledge what they have taken each {least} bytes, which \
+             are up to {} as they are kept: give that at least, together",
+            args.replay_memory,
+            args.replay_spool,
+            6 * least
+        ));
+    }
     Ok(Limits {
         max_sessions: args.max_sessions,
         idle_timeout: duration("--idle-timeout", args.idle_timeout)?,

@@ -349,7 +349,7 @@ impl Run {
     }
 
     fn wake_keeper(&self, state: &mut State) {
-        if state.held_back && state.log.has_room() || state.log.wants_page() {
+        if state.held_back && state.log.has_room() || state.log.wants_file() {
             state.held_back = false;
             self.changed.notify_one();
         }

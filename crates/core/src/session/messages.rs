@@ -119,7 +119,7 @@ impl Session {
                 self.confirm_input(id, input);
             }
             Message::InputTaken(input) => self.confirm_input(id, input),
-            Message::Unknown => {}
+            Message::Unknown => self.pass_over(id),
             Message::End(finish) => self.finish(id, finish),
             Message::Failed(message) => {
                 let begun = self.runs.get(id).is_some_and(|run| run.heard || run.request.is_none());
@@ -132,6 +132,13 @@ impl Session {
                 self.end(id, Err(error), true);
             }
             Message::Violation(violation) => self.violation(id, violation),
+        }
+    }
+
+    /// An event that only later clients know. Nobody takes it, but the service keeps it like any other.
+    fn pass_over(&mut self, id: RunId) {
+        if let Some(run) = self.runs.get(id).filter(|run| run.unread.is_empty() && run.given.0 == 0) {
+            self.taken(self.now, id, 64, run.seq);
         }
     }
 

@@ -25,9 +25,9 @@ pub(super) struct Run {
     pub(super) stamp: Stamp,
     /// The last number that the application has taken.
     pub(super) taken: u64,
-    /// What the application has and has not dealt with: bytes, and the last number.
+    /// What the application has and has not dealt with: its weight, and the last number.
     pub(super) given: (usize, u64),
-    /// Bytes taken by the application since the last acknowledgement.
+    /// The weight of what the application has taken since the last acknowledgement.
     pub(super) unacked: usize,
     /// How often it was found again after a lost connection.
     pub(super) interruptions: u32,

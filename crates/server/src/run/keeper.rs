@@ -168,8 +168,8 @@ impl Run {
     /// Does what the log wants of its file. When it failed: the time to try again.
     async fn work(self: &Arc<Self>, job: Job, spool: &mut Spool) -> Option<Instant> {
         match job {
-            Job::Write(block, bytes) => {
-                let written = spool.write(block, bytes).await;
+            Job::Write { block, bytes, anew } => {
+                let written = spool.write(block, bytes, anew).await;
                 self.state().log.written(block, written.is_ok());
                 let error = written.err()?;
                 tracing::warn!(run = self.id, %error, "a run's output cannot be kept on disk: its program waits");

@@ -173,9 +173,10 @@ impl Log {
         self.abandoned
     }
 
-    /// Whether the viewer waits for a part of the replay that is in the file.
-    pub(crate) fn wants_page(&self) -> bool {
-        self.wanted().is_some()
+    /// Whether there may be something to do with the replay's file: to read what the viewer waits for, or to write what
+    /// it was shown and has not acknowledged.
+    pub(crate) fn wants_file(&self) -> bool {
+        self.wanted().is_some() || self.replay.as_ref().is_some_and(Replay::wants_write)
     }
 
     /// Puts an event in, joining it with the last one where both are chunks of one stream.

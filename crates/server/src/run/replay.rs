@@ -26,8 +26,6 @@ pub(super) struct Replay {
     /// One block that was read back, for the viewer that is there.
     page: Option<(u64, Records)>,
     back: Records,
-    /// Where the next block goes.
-    offset: u64,
     writing: bool,
     /// The file took the last block not; `has_room` may be false until it does.
     stuck: bool,
@@ -63,8 +61,8 @@ pub(super) struct Block {
 /// What is to be done with the file.
 #[derive(Debug, PartialEq)]
 pub(super) enum Job {
-    /// Write these bytes, then say [`Replay::written`].
-    Write(Block, Vec<u8>),
+    /// Write these bytes, then say [`Replay::written`]. `anew`: nothing else of the file is wanted any more.
+    Write { block: Block, bytes: Vec<u8>, anew: bool },
     /// Read this block, then say [`Replay::loaded`].
     Read(Block),
 }
@@ -94,7 +92,6 @@ impl Replay {
             blocks: VecDeque::new(),
             page: None,
             back: Records::default(),
-            offset: 0,
             writing: false,
             stuck: false,
         }
@@ -181,14 +178,31 @@ impl Replay {
         {
             return Some(Job::Read(block));
         }
-        let length = self.back.encoded() as u64;
-        if self.back.bytes < BLOCK || self.stuck || self.writing || self.offset + length > self.limits.spool {
+        if !self.wants_write() {
             return None;
         }
+        let length = self.back.encoded() as u64;
+        let offset = self.place(length)?;
         let first = self.blocks.back().map_or(self.acked + 1 + self.front.len(), |block| block.last + 1);
-        let block = Block { first, last: first + self.back.len() - 1, offset: self.offset, length };
+        let block = Block { first, last: first + self.back.len() - 1, offset, length };
         self.writing = true;
-        Some(Job::Write(block, self.back.encode()))
+        Some(Job::Write { block, bytes: self.back.encode(), anew: self.blocks.is_empty() })
+    }
+
+    /// Whether there may be something for the file.
+    pub(super) fn wants_write(&self) -> bool {
+        !self.has_room() && !self.stuck && !self.writing
+    }
+
+    /// Where in the file there is room for so much: behind the last block, or where acknowledged ones were.
+    fn place(&self, length: u64) -> Option<u64> {
+        let end = self.limits.spool;
+        let (from, to) = match (self.blocks.front(), self.blocks.back()) {
+            (Some(first), Some(last)) if last.offset < first.offset => (last.offset + last.length, first.offset),
+            (Some(first), Some(last)) if last.offset + last.length + length > end => (0, first.offset),
+            (_, last) => (last.map_or(0, |last| last.offset + last.length), end),
+        };
+        (from + length <= to).then_some(from)
     }
 
     /// A block was written, or not: then it is tried again after [`retry`](Self::retry).
@@ -198,7 +212,6 @@ impl Replay {
             for _ in block.first..=block.last {
                 self.back.pop();
             }
-            self.offset += block.length;
             self.blocks.push_back(block);
         } else {
             self.stuck = true;
@@ -218,12 +231,11 @@ impl Replay {
         Ok(())
     }
 
-    /// Without blocks the file begins anew, and what is behind them moves up.
+    /// Without blocks, what is behind them moves up.
     fn tidy(&mut self) {
         if !self.blocks.is_empty() || self.writing {
             return;
         }
-        self.offset = 0;
         self.page = None;
         while self.front.bytes < self.limits.memory
             && let Some(record) = self.back.take()
@@ -347,8 +359,11 @@ mod tests {
         fn work(&mut self, wanted: Option<u64>) {
             match self.replay.next_job(wanted) {
                 None => {}
-                Some(Job::Write(block, bytes)) => {
+                Some(Job::Write { block, bytes, anew }) => {
                     assert_eq!(bytes.len() as u64, block.length);
+                    if anew {
+                        self.file.clear();
+                    }
                     let at = block.offset as usize;
                     self.file.resize(self.file.len().max(at + bytes.len()), 0);
                     self.file[at..at + bytes.len()].copy_from_slice(&bytes);
@@ -399,10 +414,36 @@ mod tests {
                 desk.read(seq, 1_000);
             }
         }
-        assert_eq!((desk.replay.acked(), desk.replay.memory(), desk.replay.offset), (first, 0, 0));
+        assert_eq!((desk.replay.acked(), desk.replay.memory(), desk.replay.blocks.len()), (first, 0, 0));
         assert!(desk.replay.has_room());
         assert!(desk.fill(u64::MAX, 1_000) > 1_000);
         desk.read(desk.last, 1_000);
+    }
+
+    /// A client says what it has taken in steps, which end within blocks. Whatever is left of such a block, the file
+    /// has room again where whole ones were.
+    #[test]
+    fn a_full_file_goes_on_where_it_was_acknowledged() {
+        let mut desk = Desk::new(10_000, 1 << 20);
+        desk.fill(u64::MAX, 1_000);
+        let mut acked = 0;
+        while desk.last < 20_000 {
+            assert!(desk.last - acked > 300, "no room, although all but {} is acknowledged", desk.last - acked);
+            acked += 300;
+            desk.replay.acknowledge(acked);
+            desk.work(None);
+            desk.fill(u64::MAX, 1_000);
+            assert!(desk.file.len() <= 1 << 20, "{}", desk.file.len());
+            for seq in (acked + 1..=desk.last).step_by(101) {
+                desk.read(seq, 1_000);
+            }
+        }
+        assert!(!desk.replay.blocks.is_empty(), "or it was no test of the file");
+        while acked < desk.last {
+            acked += 1;
+            desk.read(acked, 1_000);
+            desk.replay.acknowledge(acked);
+        }
     }
 
     #[test]
@@ -414,7 +455,7 @@ mod tests {
             desk.replay.push(record(desk.last, 1_000));
             pending = desk.replay.next_job(None);
         }
-        let Some(Job::Write(block, bytes)) = pending else { panic!("{pending:?}") };
+        let Some(Job::Write { block, bytes, .. }) = pending else { panic!("{pending:?}") };
         desk.file = bytes;
         desk.replay.acknowledge(desk.last);
         desk.last += 1;
@@ -433,7 +474,7 @@ mod tests {
             desk.last += 1;
             desk.replay.push(record(desk.last, 1_000));
         }
-        let Some(Job::Write(block, _)) = desk.replay.next_job(None) else { panic!("nothing to write") };
+        let Some(Job::Write { block, .. }) = desk.replay.next_job(None) else { panic!("nothing to write") };
         desk.replay.written(block, false);
         assert!(desk.replay.stuck && !desk.replay.has_room());
         assert_eq!(desk.replay.next_job(None), None, "not at once again");

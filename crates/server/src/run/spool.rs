@@ -24,16 +24,16 @@ impl Spool {
         Self { folder, file: None }
     }
 
-    /// Writes a block, beside the threads that serve connections.
-    pub(super) async fn write(&mut self, block: Block, bytes: Vec<u8>) -> io::Result<()> {
+    /// Writes a block, beside the threads that serve connections; `anew`: in the place of all that there is.
+    pub(super) async fn write(&mut self, block: Block, bytes: Vec<u8>, anew: bool) -> io::Result<()> {
         let (folder, file) = (self.folder.clone(), self.file.clone());
         let written = blocking(move || {
             let file = match file {
                 Some(file) => file,
                 None => Arc::new(create(folder)?),
             };
-            if block.offset == 0 {
-                file.set_len(0)?; // what was in it has been acknowledged
+            if anew {
+                file.set_len(0)?;
             }
             file.write_all_at(&bytes, block.offset)?;
             Ok(file)
@@ -76,12 +76,12 @@ mod tests {
         let mut spool = Spool::new(folder.clone());
         let block = |offset, length| Block { first: 1, last: 1, offset, length };
         assert!(spool.read(block(0, 1)).await.is_err(), "there is no file yet");
-        spool.write(block(0, 3), b"abc".to_vec()).await.expect("written");
-        spool.write(block(3, 2), b"de".to_vec()).await.expect("written");
+        spool.write(block(0, 3), b"abc".to_vec(), true).await.expect("written");
+        spool.write(block(3, 2), b"de".to_vec(), false).await.expect("written");
         assert_eq!(spool.read(block(1, 4)).await.expect("read"), b"bcde");
         assert!(spool.read(block(4, 9)).await.is_err(), "there is not so much");
         assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0);
         std::fs::remove_dir(&folder).expect("empty");
-        assert!(Spool::new(folder).write(block(0, 1), vec![1]).await.is_err(), "there is no folder");
+        assert!(Spool::new(folder).write(block(0, 1), vec![1], true).await.is_err(), "there is no folder");
     }
 }

@@ -221,6 +221,8 @@ fn says_its_version_and_what_is_wrong() {
         (vec!["serve", "--api-keys-file", "/none"], "cannot be read"),
         (vec!["serve", "--tls-cert", "/none"], "--tls-key"),
         (vec!["serve", "--api-key", "k", "--idle-timeout=-1"], "--idle-timeout"),
+        (vec!["serve", "--api-key", "k", "--max-window=262143"], "give that at least"),
+        (vec!["serve", "--api-key", "k", "--replay-memory=1048576", "--replay-spool=524287"], "1572864"),
         (vec!["serve", "--api-key", "k", "--data-dir", "/proc/none"], "--data-dir"),
     ] {
         let (code, text) = output(&args);

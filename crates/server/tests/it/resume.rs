@@ -226,6 +226,26 @@ async fn what_nobody_sees_goes_into_a_file() {
     server.stop().await;
 }
 
+/// A large window lets more through than the memory keeps, and so do results, which no window counts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_its_viewer_has_not_acknowledged_goes_into_a_file_as_well() {
+    let server = TestServer::with(|config| config.limits.replay_memory = 64 * 1024).await;
+    let session = server.create().await;
+    let text = "for i in range(8_000): print('x' * 999)";
+    let results = "class Page:\n    def _repr_html_(self): return 'x' * 40_000\nfor i in range(200): display(Page())";
+    for (id, code) in [("text", text), ("results", results)] {
+        let mut socket = session.connect().await;
+        let mut params = params(code);
+        params["window"] = json!(16 << 20);
+        socket.start_with(id, params).await;
+        let events = socket.until_end().await; // and no acknowledgement all the while
+        let html = events.iter().filter_map(|event| event["result"]["mime"]["text/html"].as_str());
+        let size = text_of(&events, "stdout").len() + html.map(str::len).sum::<usize>();
+        assert_eq!(size, 8_000_000, "{:?}", events.last());
+    }
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_file_is_full_the_program_waits_and_nothing_is_lost() {
     let server = TestServer::with(|config| {

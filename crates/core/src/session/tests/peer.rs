@@ -12,6 +12,7 @@ use crate::wire::service::{Request, StartRun, parse_request};
 /// The service: its programs, and the one connection it has.
 pub(super) struct Peer {
     pub(super) extensions: Extensions,
+    room: usize,
     pub(super) programs: BTreeMap<String, Program>,
     connection: Option<Connection>,
 }
@@ -32,6 +33,8 @@ pub(super) struct Program {
     acked: usize,
     /// How much of the log went out on the present connection; `None` when nobody listens.
     shown: Option<usize>,
+    /// Bytes that a service with `resume` keeps of what is not acknowledged. Then its program waits.
+    room: usize,
     extended: bool,
 }
 
@@ -42,8 +45,9 @@ struct Connection {
 }
 
 impl Peer {
-    pub(super) fn new(extensions: Extensions) -> Self {
-        Self { extensions, programs: BTreeMap::new(), connection: None }
+    /// `room`: bytes that it keeps of a run until they are acknowledged.
+    pub(super) fn new(extensions: Extensions, room: usize) -> Self {
+        Self { extensions, room, programs: BTreeMap::new(), connection: None }
     }
 
     pub(super) fn accept(&mut self, link: LinkId) {
@@ -90,7 +94,7 @@ impl Peer {
             Request::Start { invocation, start, .. } => {
                 assert_eq!(start.resume, self.extensions.resume, "asked for what was not offered, or not for what was");
                 assert_eq!(start.window.is_some(), self.extensions.flow);
-                self.programs.entry(invocation).or_default().start(&start);
+                self.programs.entry(invocation).or_default().start(&start, self.room);
             }
             Request::Resume { invocation, after_seq, ack_seq, window } => {
                 assert!(self.extensions.resume);
@@ -154,9 +158,10 @@ impl Peer {
 }
 
 impl Program {
-    fn start(&mut self, start: &StartRun) {
+    fn start(&mut self, start: &StartRun, room: usize) {
         if self.starts == 0 {
             self.starts = 1;
+            self.room = if start.resume { room } else { usize::MAX };
             self.extended = start.is_extended();
             self.log.push(json!({ "phase": "event", "eventType": "started" }));
         } else {
@@ -167,15 +172,22 @@ impl Program {
     }
 
     fn work(&mut self, dice: &mut Dice) {
-        if self.ended {
+        let kept: usize = self.log[self.acked..].iter().map(|event| event.to_string().len()).sum();
+        if self.ended || kept > self.room {
             return;
         }
-        match dice.roll(8) {
+        match dice.roll(9) {
             0 => {
                 self.log.push(json!({ "phase": "end", "status": "finished", "executionCount": 1 }));
                 self.ended = true;
             }
             1 => self.log.push(json!({ "phase": "event", "eventType": "someday", "x": 1 })),
+            2 => {
+                let html = "x".repeat(dice.roll(600));
+                self.log.push(
+                    json!({ "phase": "event", "eventType": "result", "result": { "mime": { "text/html": html } } }),
+                );
+            }
             _ => {
                 let chunk = format!("{}é\n{}", self.log.len(), "x".repeat(dice.roll(400)));
                 self.output.push_str(&chunk);

@@ -73,6 +73,38 @@ fn reading_is_what_opens_the_window() {
     assert_eq!(acks, [4, 8, 12, 16]);
 }
 
+/// A service keeps all of it until then, and lets the program wait once it is too much.
+#[test]
+fn whatever_it_is_that_was_taken_is_acknowledged() {
+    let config = SessionConfig { window: 16 << 20, ..config(everything()) };
+    let read = |bench: &mut Bench, id| while bench.with_session(|session, now| session.read(now, id)).is_some() {};
+    let acks = |bench: &mut Bench| {
+        let acks = bench.sent.drain(..).filter(|frame| frame["data"]["method"] == json!("ack"));
+        acks.map(|frame| frame["data"]["params"]["seq"].as_u64().expect("a number")).collect::<Vec<_>>()
+    };
+    let html = json!({ "mime": { "text/html": "x".repeat(60_000) } });
+    let error = json!({ "name": "E", "value": "x".repeat(60_000) });
+    let texts = [
+        json!({ "phase": "event", "eventType": "result", "result": html }),
+        json!({ "phase": "event", "eventType": "error", "error": error }),
+        json!({ "phase": "event", "eventType": "stdout", "chunk": "x".repeat(60_000) }),
+        json!({ "phase": "event", "eventType": "stderr", "chunk": "." }),
+        json!({ "phase": "event", "eventType": "someday" }),
+    ];
+    for (mut event, most) in texts.into_iter().zip([5, 5, 5, 4_096, 4_096]) {
+        let mut bench = Bench::with(config.clone(), Capabilities::NATIVE);
+        let (id, wire) = bench.started();
+        let mut acked = vec![];
+        for seq in 1..=2 * most {
+            event["seq"] = json!(seq);
+            bench.say(&wire, &event);
+            read(&mut bench, id);
+            acked.extend(acks(&mut bench));
+        }
+        assert_eq!(acked.len(), 2, "{} of {most} each: {acked:?}", event["eventType"]);
+    }
+}
+
 #[test]
 fn unread_output_pauses_the_socket_and_reading_resumes_it() {
     let mut bench = Bench::new(NONE);

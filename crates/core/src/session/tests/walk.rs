@@ -17,6 +17,9 @@ const STEPS: usize = 400;
 const WINDOW: usize = 2_000;
 const LIMIT: usize = 4_000;
 const LARGEST_CHUNK: usize = 512;
+/// What the service keeps of a run until it is acknowledged. The client says what it has taken after a quarter of its
+/// window at the latest, whatever it is: as frames that is several times as much.
+const KEPT: usize = WINDOW;
 
 /// How many walks there are by default: about a minute on two processors. WebAssembly has one thread.
 const WALKS: u64 = if cfg!(target_family = "wasm") { 2_000 } else { 100_000 };
@@ -113,7 +116,7 @@ impl Walk {
         Self {
             dice,
             session,
-            peer: Peer::new(extensions),
+            peer: Peer::new(extensions, KEPT),
             capabilities,
             now: at(0),
             link: None,
