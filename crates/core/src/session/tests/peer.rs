@@ -9,12 +9,12 @@ use crate::io::LinkId;
 use crate::rng::dice::Dice;
 use crate::wire::service::{Request, StartRun, parse_request};
 
-/// The service: its programs, and the one connection it has.
+/// The service: its programs, and its connections: one WebSocket, or an event stream for each run.
 pub(super) struct Peer {
     pub(super) extensions: Extensions,
     room: usize,
     pub(super) programs: BTreeMap<String, Program>,
-    connection: Option<Connection>,
+    connections: Vec<Connection>,
 }
 
 /// A program and everything that it has said.
@@ -30,9 +30,11 @@ pub(super) struct Program {
     pub(super) input: Vec<String>,
     window: Option<u64>,
     log: Vec<Value>,
+    /// How much each event of the log takes.
+    sizes: Vec<usize>,
     acked: usize,
-    /// How much of the log went out on the present connection; `None` when nobody listens.
-    shown: Option<usize>,
+    /// Who listens, and how much of the log went out there.
+    shown: Option<(LinkId, usize)>,
     /// Bytes that a service with `resume` keeps of what is not acknowledged. Then its program waits.
     room: usize,
     extended: bool,
@@ -47,40 +49,55 @@ struct Connection {
 impl Peer {
     /// `room`: bytes that it keeps of a run until they are acknowledged.
     pub(super) fn new(extensions: Extensions, room: usize) -> Self {
-        Self { extensions, room, programs: BTreeMap::new(), connection: None }
+        Self { extensions, room, programs: BTreeMap::new(), connections: vec![] }
     }
 
     pub(super) fn accept(&mut self, link: LinkId) {
-        self.connection = Some(Connection { link, to_peer: VecDeque::new(), to_client: VecDeque::new() });
+        self.connections.push(Connection { link, to_peer: VecDeque::new(), to_client: VecDeque::new() });
+    }
+
+    /// Answers what opens a run's event stream, with the query of its address.
+    pub(super) fn accept_events(&mut self, link: LinkId, invocation: &str, query: &str) {
+        let field = |name| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=')?.parse().ok());
+        self.accept(link);
+        let resume = Request::Resume {
+            invocation: invocation.to_owned(),
+            after_seq: field("afterSeq").expect("a number"),
+            ack_seq: field("ackSeq"),
+            window: field("window"),
+        };
+        self.request(Some(link), resume);
     }
 
     /// The connection is gone, and with it what was on its way.
-    pub(super) fn cut(&mut self) {
-        self.connection = None;
+    pub(super) fn cut(&mut self, link: LinkId) {
+        self.connections.retain(|connection| connection.link != link);
         for program in self.programs.values_mut() {
-            program.shown = None;
+            program.shown.take_if(|(at, _)| *at == link);
             // Without `resume` a program whose client is gone is interrupted.
             program.ended |= !self.extensions.resume;
         }
     }
 
+    /// What a client said on a connection is on its way.
     pub(super) fn take(&mut self, link: LinkId, text: String) {
-        if let Some(connection) = self.connection.as_mut().filter(|connection| connection.link == link) {
+        if let Some(connection) = find(&mut self.connections, link) {
             connection.to_peer.push_back(text);
         }
     }
 
     /// One frame for the client, if one is on its way.
-    pub(super) fn deliver(&mut self) -> Option<(LinkId, String)> {
-        let connection = self.connection.as_mut()?;
+    pub(super) fn deliver(&mut self, dice: &mut Dice) -> Option<(LinkId, String)> {
+        let at = dice.roll(self.connections.len().max(1));
+        let connection = self.connections.get_mut(at)?;
         Some((connection.link, connection.to_client.pop_front()?))
     }
 
     /// The service does one thing: it takes a request, or one of its programs does something.
     pub(super) fn step(&mut self, dice: &mut Dice) {
-        let request = self.connection.as_mut().and_then(|connection| connection.to_peer.pop_front());
-        if let Some(text) = request {
-            self.request(parse_request(&text).expect("our client sends JSON"));
+        let request = self.connections.iter_mut().find_map(|one| Some((one.link, one.to_peer.pop_front()?)));
+        if let Some((link, text)) = request {
+            self.request(Some(link), parse_request(&text).expect("our client sends JSON"));
         } else if !self.programs.is_empty() {
             let at = dice.roll(self.programs.len());
             let program = self.programs.values_mut().nth(at).expect("within the length");
@@ -89,17 +106,18 @@ impl Peer {
         self.show();
     }
 
-    fn request(&mut self, request: Request) {
+    /// `link` is where the answer goes; a call that only starts a run has none.
+    pub(super) fn request(&mut self, link: Option<LinkId>, request: Request) {
         match request {
             Request::Start { invocation, start, .. } => {
                 assert_eq!(start.resume, self.extensions.resume, "asked for what was not offered, or not for what was");
                 assert_eq!(start.window.is_some(), self.extensions.flow);
-                self.programs.entry(invocation).or_default().start(&start, self.room);
+                self.programs.entry(invocation).or_default().start(link, &start, self.room);
             }
             Request::Resume { invocation, after_seq, ack_seq, window } => {
                 assert!(self.extensions.resume);
                 let program = self.programs.get_mut(&invocation).expect("only a run that was heard of is resumed");
-                program.shown = Some(usize::try_from(after_seq).expect("small"));
+                program.shown = link.map(|link| (link, usize::try_from(after_seq).expect("small")));
                 let taken = ack_seq.expect("a client says what has been taken");
                 assert!(taken <= after_seq, "more was taken than came");
                 program.acked = program.acked.max(usize::try_from(taken).expect("small"));
@@ -127,8 +145,10 @@ impl Peer {
                 let taken = json!({ "phase": "event", "eventType": "inputTaken", "inputSeq": program.input.len() });
                 let frame = json!({ "invocationId": invocation, "source": "s", "target": "SDK", "data": taken });
                 // Whoever has seen the end hears no more.
-                let listens = program.shown.is_some_and(|shown| !program.ended || shown < program.log.len());
-                if let Some(connection) = self.connection.as_mut().filter(|_| listens) {
+                let listens = |shown: &usize| !program.ended || *shown < program.log.len();
+                if let Some((link, _)) = program.shown.filter(|(_, shown)| listens(shown))
+                    && let Some(connection) = find(&mut self.connections, link)
+                {
                     connection.to_client.push_back(frame.to_string());
                 }
             }
@@ -139,11 +159,11 @@ impl Peer {
 
     /// Sends what of the programs' logs may be sent.
     fn show(&mut self) {
-        let Some(connection) = &mut self.connection else { return };
         for (invocation, program) in &mut self.programs {
-            while let Some(shown) = program.shown
+            while let Some((link, shown)) = program.shown
                 && let Some(event) = program.log.get(shown)
                 && program.may_send(shown)
+                && let Some(connection) = find(&mut self.connections, link)
             {
                 let mut data = event.clone();
                 if program.extended {
@@ -151,54 +171,64 @@ impl Peer {
                 }
                 let frame = json!({ "invocationId": invocation, "source": "s", "target": "SDK", "data": data });
                 connection.to_client.push_back(frame.to_string());
-                program.shown = Some(shown + 1);
+                program.shown = Some((link, shown + 1));
             }
         }
     }
 }
 
+fn find(connections: &mut [Connection], link: LinkId) -> Option<&mut Connection> {
+    connections.iter_mut().find(|connection| connection.link == link)
+}
+
 impl Program {
-    fn start(&mut self, start: &StartRun, room: usize) {
+    fn start(&mut self, link: Option<LinkId>, start: &StartRun, room: usize) {
         if self.starts == 0 {
             self.starts = 1;
             self.room = if start.resume { room } else { usize::MAX };
             self.extended = start.is_extended();
-            self.log.push(json!({ "phase": "event", "eventType": "started" }));
+            self.say(json!({ "phase": "event", "eventType": "started" }));
         } else {
             assert!(start.resume, "a start was said twice to a service that cannot know it again");
         }
-        self.window = start.window;
-        self.shown = Some(0);
+        if let Some(link) = link {
+            self.window = start.window;
+            self.shown = Some((link, 0));
+        }
     }
 
     fn work(&mut self, dice: &mut Dice) {
-        let kept: usize = self.log[self.acked..].iter().map(|event| event.to_string().len()).sum();
-        if self.ended || kept > self.room {
+        if self.ended || self.sizes[self.acked..].iter().sum::<usize>() > self.room {
             return;
         }
         match dice.roll(9) {
             0 => {
-                self.log.push(json!({ "phase": "end", "status": "finished", "executionCount": 1 }));
+                self.say(json!({ "phase": "end", "status": "finished", "executionCount": 1 }));
                 self.ended = true;
             }
-            1 => self.log.push(json!({ "phase": "event", "eventType": "someday", "x": 1 })),
+            1 => self.say(json!({ "phase": "event", "eventType": "someday", "x": 1 })),
             2 => {
                 let html = "x".repeat(dice.roll(600));
-                self.log.push(
+                self.say(
                     json!({ "phase": "event", "eventType": "result", "result": { "mime": { "text/html": html } } }),
                 );
             }
             _ => {
                 let chunk = format!("{}é\n{}", self.log.len(), "x".repeat(dice.roll(400)));
                 self.output.push_str(&chunk);
-                self.log.push(json!({ "phase": "event", "eventType": "stdout", "chunk": chunk }));
+                self.say(json!({ "phase": "event", "eventType": "stdout", "chunk": chunk }));
             }
         }
     }
 
+    fn say(&mut self, event: Value) {
+        self.sizes.push(event.to_string().len());
+        self.log.push(event);
+    }
+
     fn cancel(&mut self) {
         if !self.ended {
-            self.log.push(json!({ "phase": "end", "status": "failed", "reason": "cancelled" }));
+            self.say(json!({ "phase": "end", "status": "failed", "reason": "cancelled" }));
             (self.cancelled, self.ended) = (true, true);
         }
     }

@@ -11,6 +11,7 @@ use super::peer::Peer;
 use crate::io::{Capabilities, Input, LinkId, Loss, Output};
 use crate::rng::dice::Dice;
 use crate::session::{Session, SessionConfig};
+use crate::wire::service::read_request;
 use crate::{Extensions, Instant, Language, Rejected, RunEnd, RunError, RunId, RunRequest};
 
 const STEPS: usize = 400;
@@ -20,6 +21,7 @@ const LARGEST_CHUNK: usize = 512;
 /// What the service keeps of a run until it is acknowledged. The client says what it has taken after a quarter of its
 /// window at the latest, whatever it is: as frames that is several times as much.
 const KEPT: usize = WINDOW;
+const LINK_URL: &str = "https://host/link/s";
 
 /// How many walks there are by default: about a minute on two processors. WebAssembly has one thread.
 const WALKS: u64 = if cfg!(target_family = "wasm") { 2_000 } else { 100_000 };
@@ -72,13 +74,27 @@ struct Walk {
     peer: Peer,
     capabilities: Capabilities,
     now: Instant,
-    link: Option<LinkId>,
-    opened: bool,
+    links: Vec<Link>,
     dead: Vec<LinkId>,
     runs: BTreeMap<RunId, Told>,
     deadline: Option<Instant>,
     read: bool,
     said: String,
+}
+
+/// A socket, or the event stream of one run.
+struct Link {
+    id: LinkId,
+    opened: bool,
+    events: Option<Events>,
+}
+
+/// How an event stream is opened.
+struct Events {
+    invocation: String,
+    query: String,
+    /// What is still to be said before.
+    first: Option<String>,
 }
 
 /// What the application was told of a run.
@@ -97,7 +113,8 @@ impl Walk {
     fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let capabilities = if dice.roll(2) == 0 { Capabilities::NATIVE } else { Capabilities::BROWSER };
-        let extensions = match dice.roll(4) {
+        let kind = dice.roll(5);
+        let extensions = match kind {
             0 => Extensions::default(),
             1 => Extensions { resume: true, ..Extensions::default() },
             2 => Extensions { flow: true, cancel: true, ..Extensions::default() },
@@ -110,6 +127,8 @@ impl Walk {
             resume_below: LIMIT / 4,
             unsent_limit: 2_000,
             backlog_high: 500,
+            // Where it is known, two sockets in a row that come to nothing lead to event streams.
+            link_url: (kind == 4).then(|| LINK_URL.to_owned()),
             ..config(extensions)
         };
         let session = Session::new(config, capabilities, seed);
@@ -119,8 +138,7 @@ impl Walk {
             peer: Peer::new(extensions, KEPT),
             capabilities,
             now: at(0),
-            link: None,
-            opened: false,
+            links: vec![],
             dead: vec![],
             runs: BTreeMap::new(),
             deadline: None,
@@ -141,10 +159,11 @@ impl Walk {
     fn step(&mut self) {
         match self.dice.roll(20) {
             0 | 1 => self.start(),
-            2 => match self.link {
-                Some(link) if !self.opened => self.accept(link),
-                _ => {}
-            },
+            2 => {
+                if let Some(at) = self.some_link().filter(|at| !self.links[*at].opened) {
+                    self.accept(at);
+                }
+            }
             3 => self.lose(),
             4..=8 => self.peer.step(&mut self.dice),
             9..=13 => self.deliver(),
@@ -153,9 +172,9 @@ impl Walk {
             16 => self.write_something(),
             17 => self.stale(),
             18 => {
-                if let Some(link) = self.link {
+                if let Some(at) = self.some_link() {
                     let backlog = self.dice.roll(1_000);
-                    self.input(link, Input::Backlog(backlog));
+                    self.input(self.links[at].id, Input::Backlog(backlog));
                 }
             }
             _ => self.pass(),
@@ -179,26 +198,56 @@ impl Walk {
         self.drain();
     }
 
-    fn accept(&mut self, link: LinkId) {
-        self.opened = true;
-        self.peer.accept(link);
-        self.input(link, Input::Opened);
+    /// The next of what opens a link comes to pass.
+    fn accept(&mut self, at: usize) {
+        let link = &mut self.links[at];
+        let id = link.id;
+        match &mut link.events {
+            None => self.peer.accept(id),
+            Some(events) => {
+                if let Some(first) = events.first.take() {
+                    let start =
+                        read_request(events.invocation.clone(), "", &serde_json::from_str(&first).expect("JSON"));
+                    self.peer.request(None, start);
+                    self.input(id, Input::Alive);
+                    return;
+                }
+                self.peer.accept_events(id, &events.invocation, &events.query);
+            }
+        }
+        link.opened = true;
+        self.input(id, Input::Opened);
     }
 
     fn lose(&mut self) {
-        if let Some(link) = self.link.take() {
-            self.dead.push(link);
-            self.peer.cut();
-            let loss = if self.opened { broken() } else { Loss::Refused { status: 503 } };
-            self.opened = false;
-            self.input(link, Input::Lost(loss));
-        }
+        let Some(at) = self.some_link() else { return };
+        let link = self.links.remove(at);
+        let loss = match (link.opened, self.dice.roll(3)) {
+            (true, _) => broken(),
+            (false, 0) => Loss::Unreached("nobody is there".into()),
+            (false, 1) if link.events.is_some() => {
+                // It was said, and its answer was lost.
+                if let Some(Events { invocation, first: Some(first), .. }) = link.events {
+                    let start = read_request(invocation, "", &serde_json::from_str(&first).expect("JSON"));
+                    self.peer.request(None, start);
+                }
+                broken()
+            }
+            (false, _) => Loss::Refused { status: 503 },
+        };
+        self.dead.push(link.id);
+        self.peer.cut(link.id);
+        self.input(link.id, Input::Lost(loss));
+    }
+
+    fn some_link(&mut self) -> Option<usize> {
+        (!self.links.is_empty()).then(|| self.dice.roll(self.links.len()))
     }
 
     fn deliver(&mut self) {
         // A transport that can pause has paused, or not yet: one frame may still come through.
         if (self.read || !self.capabilities.pause)
-            && let Some((link, text)) = self.peer.deliver()
+            && let Some((link, text)) = self.peer.deliver(&mut self.dice)
         {
             self.input(link, Input::Text(&text));
         }
@@ -288,29 +337,46 @@ impl Walk {
         for turn in 0.. {
             assert!(turn < 10_000, "the drain does not end");
             match self.session.poll_output() {
-                Output::Open(link, _) => {
-                    assert!(self.link.is_none(), "two sockets at once");
-                    assert!(!self.dead.contains(&link), "a link's number was used again");
-                    (self.link, self.opened) = (Some(link), false);
+                Output::Open(id, request) => {
+                    assert!(!self.dead.contains(&id), "a link's number was used again");
+                    let events = request.events.map(|events| {
+                        let invocation = events.say.strip_prefix(LINK_URL).and_then(|rest| rest.strip_prefix("/runs/"));
+                        let (_, query) = request.url.split_once('?').expect("where it goes on");
+                        Events {
+                            invocation: invocation.expect("the run's address").to_owned(),
+                            query: query.to_owned(),
+                            first: events.first,
+                        }
+                    });
+                    let run = |events: &Option<Events>| events.as_ref().map(|events| events.invocation.clone());
+                    let same = self.links.iter().any(|link| run(&link.events) == run(&events));
+                    assert!(!same, "two sockets at once, or two streams of one run");
+                    self.links.push(Link { id, opened: false, events });
                 }
-                Output::Send(link, text) => {
-                    assert_eq!(Some(link), self.link, "sent on a dead link");
-                    assert!(self.opened, "sent before the link was open");
+                Output::Send(id, text) => {
+                    let link = self.links.iter().find(|link| link.id == id).expect("sent on a dead link");
+                    assert!(link.opened, "sent before the link was open");
                     self.said.push_str(&text);
-                    self.peer.take(link, text);
-                    self.session.handle_input(self.now, link, Input::Backlog(0));
+                    let text = match &link.events {
+                        Some(Events { invocation, .. }) => {
+                            format!(r#"{{"invocationId":"{invocation}","data":{text}}}"#)
+                        }
+                        None => text,
+                    };
+                    self.peer.take(id, text);
+                    self.session.handle_input(self.now, id, Input::Backlog(0));
                 }
-                Output::Ping(link) => {
-                    assert_eq!(Some(link), self.link, "a ping on a dead link");
-                    if self.opened && self.dice.roll(8) > 0 {
-                        self.session.handle_input(self.now, link, Input::Alive);
+                Output::Ping(id) => {
+                    let link = self.links.iter().find(|link| link.id == id).expect("a ping on a dead link");
+                    if link.opened && self.dice.roll(8) > 0 {
+                        self.session.handle_input(self.now, id, Input::Alive);
                     }
                 }
-                Output::Close(link, _) => {
-                    assert_eq!(Some(link), self.link, "closed a dead link");
-                    self.dead.push(link);
-                    self.peer.cut();
-                    (self.link, self.opened) = (None, false);
+                Output::Close(id, _) => {
+                    let at = self.links.iter().position(|link| link.id == id).expect("closed a dead link");
+                    self.links.remove(at);
+                    self.dead.push(id);
+                    self.peer.cut(id);
                 }
                 Output::Event(event) => assert!(!matches!(event, crate::Event::Push(_)), "{event:?}"),
                 Output::Idle { deadline, read } => {
@@ -355,19 +421,22 @@ impl Walk {
             for id in self.runs.iter().filter(|(_, told)| !told.abandoned).map(|(id, _)| *id).collect::<Vec<_>>() {
                 self.read(id);
             }
-            match self.link {
-                Some(link) if !self.opened => self.accept(link),
-                Some(link) => {
-                    self.input(link, Input::Backlog(0));
-                    for _ in 0..20 {
-                        self.peer.step(&mut self.dice);
-                        self.deliver();
-                    }
-                    self.now = self.now + Duration::from_millis(10);
-                    self.session.handle_timeout(self.now);
-                    self.drain();
+            if self.links.is_empty() {
+                self.pass();
+            } else {
+                for at in (0..self.links.len()).rev().filter(|at| !self.links[*at].opened).take(1).collect::<Vec<_>>() {
+                    self.accept(at);
                 }
-                None => self.pass(),
+                for id in self.links.iter().map(|link| link.id).collect::<Vec<_>>() {
+                    self.input(id, Input::Backlog(0));
+                }
+                for _ in 0..20 {
+                    self.peer.step(&mut self.dice);
+                    self.deliver();
+                }
+                self.now = self.now + Duration::from_millis(10);
+                self.session.handle_timeout(self.now);
+                self.drain();
             }
             self.check();
         }
@@ -397,6 +466,6 @@ impl Walk {
         }
         self.session.close(self.now);
         self.drain();
-        assert_eq!((self.link, self.deadline), (None, None), "something is left after closing");
+        assert_eq!((self.links.len(), self.deadline), (0, None), "something is left after closing");
     }
 }
