@@ -285,6 +285,9 @@ impl<'a> Driver<'a> {
         if let Some(backlog) = progress.backlog {
             session.handle_input(now, id, Input::Backlog(backlog));
         }
+        if progress.alive {
+            session.handle_input(now, id, Input::Alive);
+        }
         if let Some(loss) = progress.loss {
             session.handle_input(now, id, lost(loss));
         }

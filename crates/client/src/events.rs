@@ -158,12 +158,16 @@ async fn read(mut response: Response, longest: usize, id: LinkId, signals: &Sign
             Err(error) => return broken(format!("the event stream broke: {}", innermost(&error))),
         };
         parser.take(&chunk);
+        let mut is_part = true;
         loop {
             match parser.next(longest) {
                 Ok(Some(signal)) => tell(signals, id, signal).await,
+                // A large event on a slow line: each piece of it is a sign of life.
+                Ok(None) if is_part => break tell(signals, id, Signal::Alive).await,
                 Ok(None) => break,
                 Err(words) => return broken(words.into()),
             }
+            is_part = false;
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use agb_core::{LinkId, Loss};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -24,6 +25,8 @@ pub(crate) struct Link {
     /// What the core was last told of `backlog`.
     told: usize,
     dirty: bool,
+    /// How much had come when that was told last, and when.
+    heard: (u64, Instant),
     /// Why writing failed. Reading may still tell the better reason, a close frame.
     write_failure: Option<Loss>,
 }
@@ -35,6 +38,8 @@ pub(crate) struct Progress {
     pub(crate) backlog: Option<usize>,
     /// Messages were delivered.
     pub(crate) received: bool,
+    /// Nothing was delivered, and a piece of something has come.
+    pub(crate) alive: bool,
     /// So many that the readers are to have their turn before more is read.
     pub(crate) crowded: bool,
     /// It is gone.
@@ -43,7 +48,7 @@ pub(crate) struct Progress {
 
 impl Progress {
     const fn is_any(&self) -> bool {
-        self.backlog.is_some() || self.received || self.loss.is_some()
+        self.backlog.is_some() || self.received || self.alive || self.loss.is_some()
     }
 }
 
@@ -52,11 +57,22 @@ impl Link {
     /// nothing and delay everything else; a batch a message costs a third of the throughput.
     const BATCH_MESSAGES: usize = 1024;
     const BATCH_BYTES: usize = 256 * 1024;
+    /// A piece of a large message is a sign of life. Told so often at most: for each it would cost a turn of the driver.
+    const ALIVE_EVERY: Duration = Duration::from_secs(1);
     /// How long a closed socket may take to say goodbye.
     const LINGER: Duration = Duration::from_secs(1);
 
     pub(crate) fn new(id: LinkId, socket: Socket) -> Self {
-        Self { id, socket, outgoing: VecDeque::new(), backlog: 0, told: 0, dirty: false, write_failure: None }
+        Self {
+            id,
+            socket,
+            outgoing: VecDeque::new(),
+            backlog: 0,
+            told: 0,
+            dirty: false,
+            heard: (0, Instant::now()),
+            write_failure: None,
+        }
     }
 
     /// Takes a frame to send.
@@ -84,6 +100,11 @@ impl Link {
         }
         if read {
             progress.loss = self.poll_read(cx, &mut progress, deliver).err();
+            let read = self.socket.get_ref().read();
+            if read != self.heard.0 && !progress.received && self.heard.1.elapsed() >= Self::ALIVE_EVERY {
+                self.heard = (read, Instant::now());
+                progress.alive = true;
+            }
         }
         if progress.loss.is_none() && !progress.received {
             progress.loss = self.write_failure.take();

@@ -28,7 +28,7 @@ pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
 
 /// A WebSocket that has been opened.
-pub(crate) type Socket = WebSocketStream<Box<dyn Wire>>;
+pub(crate) type Socket = WebSocketStream<Counted>;
 
 /// Limits of one socket.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,30 +137,46 @@ async fn handshake(
     let (head, rest) = read_head(&mut wire).await?;
     check_response(&head, request, &derive_accept_key(key.as_bytes()))?;
     // `from_partially_read` would do it as well, but reads into a buffer of the size of the next frame ever after.
-    let wire = if rest.is_empty() { wire } else { Box::new(Rewound { rest, wire }) };
-    Ok(Socket::from_raw_socket(wire, Role::Client, Some(limits.to_config())).await)
+    Ok(Socket::from_raw_socket(Counted { rest, wire, read: 0 }, Role::Client, Some(limits.to_config())).await)
 }
 
-/// A wire whose first bytes have been read already.
-struct Rewound {
+/// A wire that knows how much has come, whole messages or not, and whose first bytes may have been read already.
+pub(crate) struct Counted {
     rest: Vec<u8>,
     wire: Box<dyn Wire>,
+    read: u64,
 }
 
-impl AsyncRead for Rewound {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.rest.is_empty() {
-            return Pin::new(&mut this.wire).poll_read(cx, buffer);
-        }
-        let length = this.rest.len().min(buffer.remaining());
-        buffer.put_slice(&this.rest[..length]);
-        this.rest.drain(..length);
-        Poll::Ready(Ok(()))
+impl Counted {
+    #[cfg(test)]
+    pub(crate) fn new(wire: Box<dyn Wire>) -> Self {
+        Self { rest: vec![], wire, read: 0 }
+    }
+
+    /// Bytes that have come so far.
+    pub(crate) const fn read(&self) -> u64 {
+        self.read
     }
 }
 
-impl AsyncWrite for Rewound {
+impl AsyncRead for Counted {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let poll = if this.rest.is_empty() {
+            Pin::new(&mut this.wire).poll_read(cx, buffer)
+        } else {
+            let length = this.rest.len().min(buffer.remaining());
+            buffer.put_slice(&this.rest[..length]);
+            this.rest.drain(..length);
+            Poll::Ready(Ok(()))
+        };
+        this.read += (buffer.filled().len() - before) as u64;
+        poll
+    }
+}
+
+impl AsyncWrite for Counted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.wire).poll_write(cx, bytes)
     }

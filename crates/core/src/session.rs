@@ -525,16 +525,24 @@ impl Session {
 
     /// The run's time limit counts from now.
     fn arm(&mut self, id: RunId) {
-        let Some(run) = self.runs.get(id).filter(|run| run.phase == Phase::Sent) else { return };
+        let Some(run) = self.runs.get_mut(id).filter(|run| run.phase == Phase::Sent) else { return };
+        let soon = self.now + self.config.grace;
+        let resume = self.config.extensions.resume;
         let deadline = match &run.request {
             Some(_) if run.waits => None,
             // A service that keeps runs says at once that it has this one, however long the program may take.
-            Some(request) if !run.heard && self.config.extensions.resume => {
-                Some(self.now + request.timeout.min(self.config.silence) + self.config.grace)
+            Some(request) if !run.heard && resume => Some(soon + request.timeout.min(self.config.silence)),
+            // A new connection that has brought nothing of it makes it no younger, but for what is on its way.
+            Some(_) if resume && run.limit.0 == run.seq => {
+                let (_, limit) = run.limit;
+                Some(limit.max(soon.min(limit + self.config.give_up)).max(self.now + self.config.reopen))
             }
-            Some(request) => Some(self.now + request.timeout + self.config.grace),
+            Some(request) => {
+                run.limit = (run.seq, soon + request.timeout);
+                Some(run.limit.1)
+            }
             // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
-            None => (!run.heard).then(|| self.now + self.config.grace),
+            None => (!run.heard).then_some(soon),
         };
         self.runs.set_deadline(id, deadline);
     }

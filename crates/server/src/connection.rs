@@ -64,7 +64,7 @@ const MAX_NONSENSE: u32 = 100;
 /// The published clients make 32 characters. It is in every frame, so it must stay short.
 pub(crate) const MAX_INVOCATION: usize = 256;
 /// How long the last events of a released session may take to go out.
-const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+pub(crate) const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// WebSocket close codes.
 mod close {

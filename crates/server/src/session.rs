@@ -433,6 +433,13 @@ impl Session {
         let _ = self.watch_stage().wait_for(|stage| *stage == Stage::Gone).await;
     }
 
+    /// Comes when the session is gone, and its last words have had their time.
+    pub(crate) async fn gone(self: Arc<Self>) {
+        // The sender lives as long as `self`.
+        let _ = self.watch_stage().wait_for(|stage| *stage == Stage::Gone).await;
+        tokio::time::sleep(crate::connection::LAST_WORDS).await;
+    }
+
     async fn end(self: Arc<Self>) {
         tracing::debug!(session = self.id, "releasing");
         let room = lock(&self.room).take();

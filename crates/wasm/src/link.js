@@ -81,6 +81,9 @@ export function openEvents(url, token, say, first, hear) {
       const lines = part.value.split("\n");
       lines[0] = rest + lines[0];
       rest = lines.pop();
+      if (lines.length === 0) {
+        hear(ALIVE); // a piece of a large event, on a slow line
+      }
       for (const line of lines.map((line) => line.replace(/\r$/, ""))) {
         if (line === "" && data.length > 0) {
           hear(FRAME, data.join("\n"));

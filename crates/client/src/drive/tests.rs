@@ -6,7 +6,7 @@ use agb_core::run::RunRequest;
 use agb_core::wire::service::{Reply, Request, parse_request};
 use agb_core::{Capabilities, Language, RunError, Secret, SessionConfig};
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 use super::*;
 use crate::connection::Connection;
 use crate::run::{Kept, Run};
-use crate::socket::SocketLimits;
+use crate::socket::{Counted, SocketLimits};
 
 /// The service's end of a socket.
 type Far = WebSocketStream<DuplexStream>;
@@ -48,7 +48,7 @@ fn connection(
                     let (near, far) = duplex(64 * 1024);
                     opened.send(far).expect("the test holds the other end");
                     let limits = SocketLimits::default().to_config();
-                    Ok(Socket::from_raw_socket(Box::new(near), Role::Client, Some(limits)).await)
+                    Ok(Socket::from_raw_socket(Counted::new(Box::new(near)), Role::Client, Some(limits)).await)
                 }
             }
         })
@@ -207,6 +207,28 @@ async fn what_the_wire_has_not_taken_holds_back_the_rest() {
         end(&mut far, &invocation).await;
         assert!(expected.finish().await.success);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_takes_minutes_is_no_silence() {
+    let (connection, mut sockets) = connection(vec![], |_| {});
+    let mut run = run(&connection, "1");
+    let mut far = next(&mut sockets).await;
+    let invocation = start(&mut far).await;
+    let chunk = "x".repeat(20_000);
+    let reply = Reply { invocation: &invocation, source: "s", seq: None, time: None };
+    let text = reply.chunk(agb_core::Stream::Stdout, &chunk);
+    let mut bytes = vec![0x81, 126];
+    bytes.extend(u16::try_from(text.len()).expect("small").to_be_bytes());
+    bytes.extend(text.as_bytes());
+    // The line takes 100 bytes a second, and no ping is answered behind it.
+    for piece in bytes.chunks(100) {
+        far.get_mut().write_all(piece).await.expect("the client reads");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(run.next_batch().await.map(|batch| batch.text().len()), Some(chunk.len()));
+    end(&mut far, &invocation).await;
+    assert!(run.next_batch().await.is_none() && matches!(run.end(), Some(Ok(_))));
 }
 
 #[tokio::test(start_paused = true)]

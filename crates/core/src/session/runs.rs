@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) given: (usize, u64),
     /// The weight of what the application has taken since the last acknowledgement.
     pub(super) unacked: usize,
+    /// The last number when it was said when the run is late, and when it is.
+    pub(super) limit: (u64, Instant),
     /// How often it was found again after a lost connection.
     pub(super) interruptions: u32,
     /// Something of the run itself has come.
@@ -84,6 +86,7 @@ impl Run {
             taken: 0,
             given: (0, 0),
             unacked: 0,
+            limit: (u64::MAX, Instant::ORIGIN),
             interruptions: 0,
             heard: false,
             give_up_at: Instant::ORIGIN,

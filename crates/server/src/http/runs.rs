@@ -5,6 +5,7 @@
 //! only reads a watcher.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use agb_core::wire::DEFAULT_TARGET;
@@ -96,7 +97,8 @@ pub(super) async fn watch(
             watching(run.id())
         }
     };
-    let viewer = Viewer { run, ready, pass, greeting: Some(greeting), is_over: false };
+    let gone = session.clone().gone();
+    let viewer = Viewer { run, ready, pass, gone: Box::pin(gone), greeting: Some(greeting), is_over: false };
     let events = stream::unfold(viewer, async |mut viewer| {
         let frame = viewer.next().await?;
         Some((Ok::<_, Infallible>(Event::default().data(frame)), viewer))
@@ -115,6 +117,8 @@ struct Viewer {
     run: Arc<Run>,
     ready: Arc<ReadyRuns>,
     pass: Pass,
+    /// Comes when the session has been released for long enough: what was to be said has been, or is waited for in vain.
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What comes before the events.
     greeting: Option<String>,
     is_over: bool,
@@ -141,6 +145,7 @@ impl Viewer {
                 None => tokio::select! {
                     () = self.ready.rung() => {}
                     () = self.pass.expired() => return None,
+                    () = &mut self.gone => return None,
                 },
             }
         }

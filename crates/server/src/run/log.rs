@@ -26,7 +26,7 @@ pub(crate) const MAX_CHUNK: usize = 64 * 1024;
 /// Invariants:
 /// * an event is numbered when it is shown or goes into the replay, from 1, without gaps; from then on it never
 ///   changes. Only what has no number is joined with its neighbour or split;
-/// * nothing is dropped, except by [`Log::abandon`] and, from the replay, by acknowledgements;
+/// * nothing is dropped, except by [`Log::abandon`], after [`Log::close`] and, from the replay, by acknowledgements;
 /// * [`Event::End`] is the last event; what is pushed after it is ignored;
 /// * while [`Log::has_room`] is false nothing should be pushed; one event more than the limit is kept then;
 /// * with a viewer the replay holds what it was shown; without one it takes what comes;
@@ -50,8 +50,10 @@ pub(crate) struct Log {
     watched: bool,
     ended: bool,
     abandoned: bool,
-    /// What the program still says is little, and is wanted at once.
+    /// Nobody looks, and the program was told to stop: it waits for nothing any more.
     closing: bool,
+    /// Bytes that it said since then and for which there was no room.
+    dropped: usize,
 }
 
 /// An event without a number.
@@ -121,6 +123,7 @@ impl Log {
             ended: false,
             abandoned: false,
             closing: false,
+            dropped: 0,
         };
         log.set_window(Place { window, ..Place::default() });
         log
@@ -128,8 +131,11 @@ impl Log {
 
     /// Whether the program may go on.
     pub(crate) fn has_room(&self) -> bool {
-        let kept = self.replay.as_ref().is_none_or(Replay::has_room);
-        self.abandoned || self.closing || self.waiting_bytes < self.room() && kept
+        self.abandoned || self.closing || self.keeps_more()
+    }
+
+    fn keeps_more(&self) -> bool {
+        self.waiting_bytes < self.room() && self.replay.as_ref().is_none_or(Replay::has_room)
     }
 
     /// How much may wait: no more than the viewer takes at once.
@@ -180,13 +186,24 @@ impl Log {
     }
 
     /// Puts an event in, joining it with the last one where both are chunks of one stream.
-    pub(crate) fn push(&mut self, event: Event) {
+    pub(crate) fn push(&mut self, mut event: Event) {
         if self.ended {
             return;
         }
         self.ended = matches!(event, Event::End(_));
         if self.abandoned {
             return;
+        }
+        match &mut event {
+            Event::End(finish) if self.dropped > 0 => {
+                let words = format!("; {} bytes that it said after that are not kept", self.dropped);
+                finish.execution_error.get_or_insert_default().push_str(&words);
+            }
+            Event::Chunk(..) | Event::Result { .. } if self.closing && !self.keeps_more() => {
+                self.dropped += event.weight();
+                return;
+            }
+            _ => {}
         }
         self.waiting_bytes += event.weight();
         if let Event::Chunk(origin, text) = &event
@@ -224,8 +241,16 @@ impl Log {
         Some(Shown { text: record.text, is_end: self.is_over() })
     }
 
-    /// A new viewer.
-    pub(crate) fn attach(&mut self, place: Place) -> Result<(), NoReplay> {
+    /// A new viewer. Behind the event 0 comes the oldest that is kept.
+    pub(crate) fn attach(&mut self, mut place: Place) -> Result<(), NoReplay> {
+        if place.after == 0
+            && let Some(replay) = &self.replay
+        {
+            (place.after, place.taken) = (replay.acked(), None);
+            if place.after > 0 && self.is_all(place.after) {
+                return Err(NoReplay::Over);
+            }
+        }
         let after = place.after;
         match &self.replay {
             None if self.last > 0 || after > 0 => return Err(NoReplay::NotKept),
@@ -263,8 +288,8 @@ impl Log {
         self.waiting_bytes = 0;
     }
 
-    /// The program was told to stop while nobody looks: its last words are taken, whatever the limits say. They are
-    /// few, since the kernel's own limits hold.
+    /// The program was told to stop while nobody looks, and must not wait for room to come to its end. What it still says
+    /// is kept as far as there is room, and how much was not is said with its end.
     pub(crate) fn close(&mut self) {
         self.closing = true;
     }
@@ -472,6 +497,26 @@ mod tests {
     }
 
     #[test]
+    fn who_is_told_to_stop_while_nobody_looks_fills_no_memory() {
+        let mut log = kept(1000, None);
+        log.detach();
+        log.close();
+        for _ in 0..10_000 {
+            assert!(log.has_room(), "the program must come to its end");
+            log.push(out(&"x".repeat(1000)));
+            assert!(log.memory() < 2 << 20, "{}", log.memory());
+        }
+        log.push(Event::Error(super::super::event::RunFailure { name: "E".to_owned(), ..Default::default() }));
+        log.push(Event::End(Finish { execution_error: Some("stopped".to_owned()), ..Finish::default() }));
+        log.attach(Place::default()).expect("it is kept");
+        let frames: Vec<_> = std::iter::from_fn(|| log.show()).collect();
+        let shown: usize = frames.iter().map(|frame| frame.text.matches('x').count()).sum();
+        let end = &frames.last().expect("an end").text;
+        let dropped = 10_000 * 1000 - shown / 1000 * 1000;
+        assert!(shown > 1 << 20 && end.contains(&format!("stopped; {dropped} bytes that it said after that")), "{end}");
+    }
+
+    #[test]
     fn joins_neighbours_of_one_stream_only_while_they_wait() {
         let mut log = new_log(1000, None);
         log.push(out("a"));
@@ -592,6 +637,8 @@ mod tests {
         assert_eq!(rest_of(&mut log), [(2, "b".into()), (3, "c".into()), (4, "de".into())]);
         log.acknowledge(2);
         assert_eq!(log.attach(after(1)), Err(NoReplay::Forgotten { acked: 2 }));
+        assert_eq!(log.attach(after(0)), Ok(()));
+        assert_eq!(log.show().and_then(|shown| text_of(Some(shown))).map(|(seq, _)| seq), Some(3));
         assert_eq!(log.attach(after(5)), Err(NoReplay::Ahead { last: 4 }));
         assert_eq!(log.attach(after(2)), Ok(()));
         assert_eq!(rest_of(&mut log), [(3, "c".into()), (4, "de".into())]);

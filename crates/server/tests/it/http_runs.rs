@@ -146,7 +146,24 @@ async fn what_cannot_be_had_is_a_clear_error() {
     let end = all.last().expect("an end")["seq"].as_u64().expect("a number");
     say(&server, &session, "a", json!({ "method": "ack", "params": { "seq": end } })).await.ok();
     let forgotten = Events::open(&server, &session, "a", 0).await.err().expect("forgotten");
-    forgotten.is_error(410, "InvalidRun.Forgotten", "forgotten");
+    forgotten.is_error(410, "InvalidRun.Forgotten", "nothing of it is kept");
+    server.stop().await;
+}
+
+/// What is held back by its reader has no end of its own.
+#[tokio::test]
+async fn a_stream_ends_with_its_session() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let params =
+        json!({ "language": "python", "code": "while True: print('x' * 999)", "resume": true, "window": 10_000 });
+    say(&server, &session, "a", json!({ "method": "run_code", "mode": "stream", "params": params })).await.ok();
+    let url = format!("{}/runs/a/events?afterSeq=0&window=10000", session.link_url);
+    let stream = server.http.get(&url).header("X-Access-Token", &session.token).send().await.expect("an answer");
+    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    let rest = tokio::time::timeout(std::time::Duration::from_secs(60), stream.text()).await;
+    let rest = rest.expect("an end").expect("a body");
+    assert!(rest.contains("accepted"), "{rest}");
     server.stop().await;
 }
 

@@ -92,6 +92,8 @@ async fn a_run_outlives_its_connection() {
     let end = last(&events);
     socket.request("a", json!({ "method": "ack", "params": { "seq": end - 1 } })).await;
     resume(&mut socket, "a", 0).await;
+    assert_eq!(socket.until_end().await, events[events.len() - 1..], "all that there still is");
+    resume(&mut socket, "a", 1).await;
     let (_, refusal) = socket.event().await;
     assert_eq!(refusal["phase"], "error");
     assert!(refusal["error"].as_str().expect("words").contains("were acknowledged and are forgotten"), "{refusal}");

@@ -59,6 +59,49 @@ fn who_does_not_read_makes_no_run_late() {
     assert!(matches!(bench.read(id).end, Some(Err(RunError::TimedOut(_)))));
 }
 
+/// A frame that no connection carries whole, say: the run would never be late.
+#[test]
+fn connections_that_bring_nothing_make_no_run_younger() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "started", "seq": 1 }));
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "someday", "seq": 2 }));
+    let mut lost = 0;
+    while bench.read(id).end.is_none() {
+        assert!(bench.now < at(130_000), "60 s, the grace, and what a last connection may take to bring the end");
+        bench.pass_until(bench.now + std::time::Duration::from_secs(7));
+        if bench.session.state() == crate::State::Open {
+            bench.lose();
+            lost += 1;
+        } else if bench.link.is_some() {
+            bench.open();
+        }
+    }
+    assert!(bench.now > at(70_000) && lost > 3);
+}
+
+/// It may have come to its end meanwhile: that has the time to arrive.
+#[test]
+fn a_run_that_was_late_while_nobody_was_there_is_heard_out() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "started", "seq": 1 }));
+    bench.pass_until(at(5_000));
+    bench.lose();
+    bench.pass_until(at(5_500));
+    bench.open();
+    for seconds in 1..=13 {
+        bench.pass_until(at(5_000 * seconds + 500));
+        bench.input(Input::Alive);
+    }
+    bench.lose();
+    bench.pass_until(at(74_000));
+    bench.open();
+    bench.pass_until(at(80_000));
+    bench.say(&wire, &json!({ "phase": "end", "status": "finished", "seq": 2 }));
+    assert!(matches!(bench.read(id).end, Some(Ok(_))));
+}
+
 #[test]
 fn reading_is_what_opens_the_window() {
     let mut bench = Bench::new(everything());
