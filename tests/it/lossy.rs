@@ -114,7 +114,8 @@ async fn through(plan: &Plan, schedule: Schedule, agb: impl Fn(SocketAddr) -> Ag
 async fn over_a_lossy_network_every_line_arrives_once_and_in_order() {
     let plan = Plan::new(800);
     let (interruptions, tally) = through(&plan, faults(plan.seed), patient).await;
-    assert!(tally.cut >= 5 * plan.runs as u64, "only {} cuts", tally.cut);
+    // With Node's and Chromium's it is more than 10,000; a connection is cut after so many bytes, however quick.
+    assert!(tally.cut >= 10 * plan.runs as u64, "only {} cuts", tally.cut);
     assert!(u64::from(interruptions) >= tally.cut / 2, "{interruptions} of {}", tally.cut);
 }
 

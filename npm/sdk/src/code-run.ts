@@ -64,6 +64,7 @@ export class CodeRun implements AsyncIterable<RunEvent> {
   /**
    * What the run came to. Never rejects: see `status`. Where nobody reads the run's events, they go by once this is
    * asked for; to read them, begin before. Whoever begins later gets a TypeError that says so, also after the end.
+   * A reader that began and stopped without leaving (no `break`, no `cancel()`) holds this back as it holds the program.
    */
   get result(): Promise<EnhancedCodeExecutionResult> {
     // Not at once: whoever asks for the result first and reads then is not to find the beginning gone.

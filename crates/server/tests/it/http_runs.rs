@@ -161,7 +161,7 @@ async fn a_stream_ends_with_its_session() {
     let url = format!("{}/runs/a/events?afterSeq=0&window=10000", session.link_url);
     let stream = server.http.get(&url).header("X-Access-Token", &session.token).send().await.expect("an answer");
     server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
-    let rest = tokio::time::timeout(std::time::Duration::from_secs(60), stream.text()).await;
+    let rest = tokio::time::timeout(Duration::from_secs(60), stream.text()).await;
     let rest = rest.expect("an end").expect("a body");
     assert!(rest.contains("accepted"), "{rest}");
     server.stop().await;

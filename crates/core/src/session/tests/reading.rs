@@ -70,7 +70,7 @@ fn connections_that_bring_nothing_make_no_run_younger() {
     while bench.read(id).end.is_none() {
         assert!(bench.now < at(130_000), "60 s, the grace, and what a last connection may take to bring the end");
         bench.pass_until(bench.now + std::time::Duration::from_secs(7));
-        if bench.session.state() == crate::State::Open {
+        if bench.session.state() == State::Open {
             bench.lose();
             lost += 1;
         } else if bench.link.is_some() {
