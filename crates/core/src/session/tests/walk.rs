@@ -23,7 +23,7 @@ const LARGEST_CHUNK: usize = 512;
 const KEPT: usize = WINDOW;
 const LINK_URL: &str = "https://host/link/s";
 
-/// How many walks there are by default: about a minute on two processors. WebAssembly has one thread.
+/// How many walks there are by default: three minutes on two processors. WebAssembly has one thread.
 const WALKS: u64 = if cfg!(target_family = "wasm") { 2_000 } else { 100_000 };
 
 #[test]
@@ -334,6 +334,7 @@ impl Walk {
     }
 
     fn drain(&mut self) {
+        let mut late = 0;
         for turn in 0.. {
             assert!(turn < 10_000, "the drain does not end");
             match self.session.poll_output() {
@@ -379,6 +380,12 @@ impl Walk {
                     self.peer.cut(id);
                 }
                 Output::Event(event) => assert!(!matches!(event, crate::Event::Push(_)), "{event:?}"),
+                // What was never sent and waits for a connection again may be late already. A driver says so at once.
+                Output::Idle { deadline: Some(deadline), .. } if deadline <= self.now => {
+                    late += 1;
+                    assert!(late < 3, "a deadline that has passed would spin");
+                    self.session.handle_timeout(self.now);
+                }
                 Output::Idle { deadline, read } => {
                     (self.deadline, self.read) = (deadline, read);
                     break;
@@ -391,9 +398,6 @@ impl Walk {
     fn check(&self) {
         self.session.runs.assert_sums();
         self.session.outbox.assert_sums();
-        if let Some(deadline) = self.deadline {
-            assert!(deadline > self.now, "a deadline that has passed would spin");
-        }
         assert!(self.session.outbox.bytes() <= 2_000 + 1_200 * self.runs.len(), "the outbox grows without a limit");
         let flow = self.peer.extensions.flow;
         for (id, told) in &self.runs {
