@@ -10,8 +10,10 @@ use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::http::{Http, innermost};
+use crate::link::Link;
 use crate::socket::{SocketLimits, broken};
 
 /// What a stream says to the driver.
@@ -150,7 +152,7 @@ impl Calls {
 
 /// Reads events until the stream is over; says why it is.
 async fn read(mut response: Response, longest: usize, id: LinkId, signals: &Signals) -> Loss {
-    let mut parser = Parser::default();
+    let (mut parser, mut told_alive) = (Parser::default(), Instant::now());
     loop {
         let chunk = match response.chunk().await {
             Ok(Some(chunk)) => chunk,
@@ -158,16 +160,18 @@ async fn read(mut response: Response, longest: usize, id: LinkId, signals: &Sign
             Err(error) => return broken(format!("the event stream broke: {}", innermost(&error))),
         };
         parser.take(&chunk);
-        let mut is_part = true;
+        let mut is_piece = true;
         loop {
             match parser.next(longest) {
                 Ok(Some(signal)) => tell(signals, id, signal).await,
-                // A large event on a slow line: each piece of it is a sign of life.
-                Ok(None) if is_part => break tell(signals, id, Signal::Alive).await,
                 Ok(None) => break,
                 Err(words) => return broken(words.into()),
             }
-            is_part = false;
+            is_piece = false;
+        }
+        if is_piece && told_alive.elapsed() >= Link::ALIVE_EVERY {
+            told_alive = Instant::now();
+            tell(signals, id, Signal::Alive).await;
         }
     }
 }

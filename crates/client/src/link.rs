@@ -25,8 +25,10 @@ pub(crate) struct Link {
     /// What the core was last told of `backlog`.
     told: usize,
     dirty: bool,
-    /// How much had come when that was told last, and when.
-    heard: (u64, Instant),
+    /// How much had come when the socket was read last.
+    read: u64,
+    /// When a piece of a message was told of last.
+    told_alive: Instant,
     /// Why writing failed. Reading may still tell the better reason, a close frame.
     write_failure: Option<Loss>,
 }
@@ -58,7 +60,7 @@ impl Link {
     const BATCH_MESSAGES: usize = 1024;
     const BATCH_BYTES: usize = 256 * 1024;
     /// A piece of a large message is a sign of life. Told so often at most: for each it would cost a turn of the driver.
-    const ALIVE_EVERY: Duration = Duration::from_secs(1);
+    pub(crate) const ALIVE_EVERY: Duration = Duration::from_secs(1);
     /// How long a closed socket may take to say goodbye.
     const LINGER: Duration = Duration::from_secs(1);
 
@@ -70,7 +72,8 @@ impl Link {
             backlog: 0,
             told: 0,
             dirty: false,
-            heard: (0, Instant::now()),
+            read: 0,
+            told_alive: Instant::now(),
             write_failure: None,
         }
     }
@@ -100,9 +103,9 @@ impl Link {
         }
         if read {
             progress.loss = self.poll_read(cx, &mut progress, deliver).err();
-            let read = self.socket.get_ref().read();
-            if read != self.heard.0 && !progress.received && self.heard.1.elapsed() >= Self::ALIVE_EVERY {
-                self.heard = (read, Instant::now());
+            let before = std::mem::replace(&mut self.read, self.socket.get_ref().read());
+            if self.read != before && !progress.received && self.told_alive.elapsed() >= Self::ALIVE_EVERY {
+                self.told_alive = Instant::now();
                 progress.alive = true;
             }
         }

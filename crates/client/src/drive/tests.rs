@@ -232,6 +232,25 @@ async fn a_message_that_takes_minutes_is_no_silence() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_before_is_no_sign_of_life_now() {
+    let (connection, mut sockets) = connection(vec![], |_| {});
+    let mut run = run(&connection, "1");
+    let mut far = next(&mut sockets).await;
+    let invocation = start(&mut far).await;
+    let reply = Reply { invocation: &invocation, source: "s", seq: None, time: None };
+    let said = reply.chunk(agb_core::Stream::Stdout, "x");
+    far.send(Message::text(said)).await.expect("the client reads");
+    assert!(run.next_batch().await.is_some());
+    // And a piece of a message, after which the peer reads and says nothing more.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    far.get_mut().write_all(&[0x81, 126]).await.expect("the client reads");
+    let began = tokio::time::Instant::now();
+    assert!(run.next_batch().await.is_none());
+    let silence = began.elapsed();
+    assert!(silence <= Duration::from_secs(25), "noticed after {silence:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn close_frames_are_told_and_answered() {
     let (connection, mut sockets) = connection(vec![], |_| {});
     let mut run = run(&connection, "1");
