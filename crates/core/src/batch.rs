@@ -4,6 +4,9 @@ use std::collections::VecDeque;
 
 use crate::run::{RunEnd, StreamEvent};
 
+/// What a piece takes beside its texts, bytes, about.
+pub(crate) const PIECE: usize = 64;
+
 /// Which of a program's streams.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Stream {
@@ -130,7 +133,7 @@ impl Batch {
     #[must_use]
     pub fn weight(&self) -> usize {
         let events: usize = self.events.iter().map(StreamEvent::weight).sum();
-        self.bytes() + events + 64 * self.marks.len()
+        self.bytes() + events + PIECE * self.marks.len()
     }
 
     /// The length of all chunks, wherever their text is.

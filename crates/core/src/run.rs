@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::batch::PIECE;
 use crate::codes;
 use crate::io::Loss;
 use crate::language::Language;
@@ -87,13 +88,14 @@ impl StreamEvent {
 
     /// About how much memory it holds, for the limit on unread data.
     pub(crate) fn weight(&self) -> usize {
-        64 + match self {
+        let texts = match self {
             Self::Result(result) => result.weight(),
             Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight),
             Self::InputRequest { prompt: text } | Self::InputRefused { message: text } => text.len(),
             Self::Interrupted(loss) | Self::Unstreamed(loss) => loss.weight(),
             Self::Reconnected | Self::InputUncertain => 0,
-        }
+        };
+        PIECE + texts
     }
 }
 

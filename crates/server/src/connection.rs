@@ -23,7 +23,6 @@ use agb_core::wire::DEFAULT_TARGET;
 use agb_core::wire::service::{PONG, Reply, Request, StartRun, parse_request};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::StatusCode;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use self::link::{Link, Loss, Turn};
@@ -31,7 +30,7 @@ use crate::access::Pass;
 use crate::http::ApiError;
 use crate::run::event::failure;
 use crate::run::{self, MAX_CHUNK, Place, Ready, ReadyRuns, Run, Wishes};
-use crate::session::{NotStarted, Session, Stage, Started};
+use crate::session::{NotStarted, Session, Started, gone};
 
 /// One WebSocket of one session, and the runs that it shows.
 pub(crate) struct Connection {
@@ -393,9 +392,4 @@ impl Connection {
 /// The frame that says that a run cannot be had.
 fn failed(invocation: &str, message: &str) -> Utf8Bytes {
     Reply { invocation, source: DEFAULT_TARGET, seq: None, time: None }.failed(message).into()
-}
-
-async fn gone(stage: &mut watch::Receiver<Stage>) {
-    // The sender lives in the session, which lives in the connection.
-    let _ = stage.wait_for(|stage| *stage == Stage::Gone).await;
 }

@@ -428,14 +428,12 @@ fn limits(args: &LimitArgs) -> Result<Limits, String> {
             args.max_window
         ));
     }
-    // JSON has six bytes for one at worst.
-    if (args.replay_memory as u64).saturating_add(args.replay_spool) < 6 * least {
+    let kept = 6 * least; // JSON has six bytes for one at worst
+    if (args.replay_memory as u64).saturating_add(args.replay_spool) < kept {
         return Err(format!(
             "--replay-memory {} and --replay-spool {}: clients acknowledge what they have taken each {least} bytes, which \
-             are up to {} as they are kept: give that at least, together",
-            args.replay_memory,
-            args.replay_spool,
-            6 * least
+             are up to {kept} as they are kept: give that at least, together",
+            args.replay_memory, args.replay_spool
         ));
     }
     Ok(Limits {

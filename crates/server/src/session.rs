@@ -429,15 +429,7 @@ impl Session {
             // A task of its own: a caller that goes away does not leave the work half done.
             tokio::spawn(Arc::clone(self).end());
         }
-        // The sender lives as long as `self`.
-        let _ = self.watch_stage().wait_for(|stage| *stage == Stage::Gone).await;
-    }
-
-    /// Comes when the session is gone, and its last words have had their time.
-    pub(crate) async fn gone(self: Arc<Self>) {
-        // The sender lives as long as `self`.
-        let _ = self.watch_stage().wait_for(|stage| *stage == Stage::Gone).await;
-        tokio::time::sleep(crate::connection::LAST_WORDS).await;
+        gone(&mut self.watch_stage()).await;
     }
 
     async fn end(self: Arc<Self>) {
@@ -458,6 +450,12 @@ impl Session {
             run.forget();
         }
     }
+}
+
+/// Comes when the session is gone, whose [`Session::watch_stage`] this is.
+pub(crate) async fn gone(stage: &mut watch::Receiver<Stage>) {
+    // An error says that nobody holds the session any more, which is the same.
+    let _ = stage.wait_for(|stage| *stage == Stage::Gone).await;
 }
 
 /// The language of a run, or why it is refused.

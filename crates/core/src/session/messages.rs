@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::runs::{Phase, Reader};
-use crate::batch::{Stamp, Stream};
+use crate::batch::{PIECE, Stamp, Stream};
 #[cfg(feature = "pushes")]
 use crate::io::Event;
 use crate::io::Loss;
@@ -138,7 +138,7 @@ impl Session {
     /// An event that only later clients know. Nobody takes it, but the service keeps it like any other.
     fn pass_over(&mut self, id: RunId) {
         if let Some(run) = self.runs.get(id).filter(|run| run.unread.is_empty() && run.given.0 == 0) {
-            self.taken(self.now, id, 64, run.seq);
+            self.taken(self.now, id, PIECE, run.seq);
         }
     }
 

@@ -17,16 +17,17 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::error::ApiError;
 use super::link::{Entry, enter};
 use super::params::Params;
 use crate::access::Pass;
-use crate::connection::MAX_INVOCATION;
+use crate::connection::{LAST_WORDS, MAX_INVOCATION};
 use crate::run::{Place, Ready, ReadyRuns, Run, Wishes, watching};
 use crate::server::Shared;
-use crate::session::{NotStarted, Session};
+use crate::session::{NotStarted, Session, gone};
 
 /// `POST /link/{session}/runs/{invocation}`: the body is the `data` of a message of that run.
 pub(super) async fn say(
@@ -97,8 +98,12 @@ pub(super) async fn watch(
             watching(run.id())
         }
     };
-    let gone = session.clone().gone();
-    let viewer = Viewer { run, ready, pass, gone: Box::pin(gone), greeting: Some(greeting), is_over: false };
+    let mut stage = session.watch_stage();
+    let gone = Box::pin(async move {
+        gone(&mut stage).await;
+        sleep(LAST_WORDS).await;
+    });
+    let viewer = Viewer { run, ready, pass, gone, greeting: Some(greeting), is_over: false };
     let events = stream::unfold(viewer, async |mut viewer| {
         let frame = viewer.next().await?;
         Some((Ok::<_, Infallible>(Event::default().data(frame)), viewer))

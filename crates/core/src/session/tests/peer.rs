@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::Extensions;
 use crate::io::LinkId;
 use crate::rng::dice::Dice;
-use crate::wire::service::{Request, StartRun, parse_request};
+use crate::wire::service::{Request, StartRun, parse_request, read_request};
 
 /// The service: its programs, and its connections: one WebSocket, or an event stream for each run.
 pub(super) struct Peer {
@@ -54,6 +54,12 @@ impl Peer {
 
     pub(super) fn accept(&mut self, link: LinkId) {
         self.connections.push(Connection { link, to_peer: VecDeque::new(), to_client: VecDeque::new() });
+    }
+
+    /// A call that starts a run: what it says comes by another.
+    pub(super) fn begin(&mut self, invocation: &str, start: &str) {
+        let data = serde_json::from_str(start).expect("our client sends JSON");
+        self.request(None, read_request(invocation.to_owned(), "", &data));
     }
 
     /// Answers what opens a run's event stream, with the query of its address.
@@ -107,7 +113,7 @@ impl Peer {
     }
 
     /// `link` is where the answer goes; a call that only starts a run has none.
-    pub(super) fn request(&mut self, link: Option<LinkId>, request: Request) {
+    fn request(&mut self, link: Option<LinkId>, request: Request) {
         match request {
             Request::Start { invocation, start, .. } => {
                 assert_eq!(start.resume, self.extensions.resume, "asked for what was not offered, or not for what was");

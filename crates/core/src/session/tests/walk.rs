@@ -11,7 +11,6 @@ use super::peer::Peer;
 use crate::io::{Capabilities, Input, LinkId, Loss, Output};
 use crate::rng::dice::Dice;
 use crate::session::{Session, SessionConfig};
-use crate::wire::service::read_request;
 use crate::{Extensions, Instant, Language, Rejected, RunEnd, RunError, RunId, RunRequest};
 
 const STEPS: usize = 400;
@@ -206,9 +205,7 @@ impl Walk {
             None => self.peer.accept(id),
             Some(events) => {
                 if let Some(first) = events.first.take() {
-                    let start =
-                        read_request(events.invocation.clone(), "", &serde_json::from_str(&first).expect("JSON"));
-                    self.peer.request(None, start);
+                    self.peer.begin(&events.invocation, &first);
                     self.input(id, Input::Alive);
                     return;
                 }
@@ -228,8 +225,7 @@ impl Walk {
             (false, 1) if link.events.is_some() => {
                 // It was said, and its answer was lost.
                 if let Some(Events { invocation, first: Some(first), .. }) = link.events {
-                    let start = read_request(invocation, "", &serde_json::from_str(&first).expect("JSON"));
-                    self.peer.request(None, start);
+                    self.peer.begin(&invocation, &first);
                 }
                 broken()
             }
@@ -334,7 +330,7 @@ impl Walk {
     }
 
     fn drain(&mut self) {
-        let mut late = 0;
+        let mut late = false;
         for turn in 0.. {
             assert!(turn < 10_000, "the drain does not end");
             match self.session.poll_output() {
@@ -382,8 +378,8 @@ impl Walk {
                 Output::Event(event) => assert!(!matches!(event, crate::Event::Push(_)), "{event:?}"),
                 // What was never sent and waits for a connection again may be late already. A driver says so at once.
                 Output::Idle { deadline: Some(deadline), .. } if deadline <= self.now => {
-                    late += 1;
-                    assert!(late < 3, "a deadline that has passed would spin");
+                    assert!(!late, "a deadline that has passed would spin");
+                    late = true;
                     self.session.handle_timeout(self.now);
                 }
                 Output::Idle { deadline, read } => {
@@ -428,7 +424,7 @@ impl Walk {
             if self.links.is_empty() {
                 self.pass();
             } else {
-                for at in (0..self.links.len()).rev().filter(|at| !self.links[*at].opened).take(1).collect::<Vec<_>>() {
+                if let Some(at) = self.links.iter().rposition(|link| !link.opened) {
                     self.accept(at);
                 }
                 for id in self.links.iter().map(|link| link.id).collect::<Vec<_>>() {
