@@ -9,20 +9,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::background::Background;
 use crate::cell_run::{CellRun, Verdict};
-use crate::kernel::{Job, Queue, Task, Warming};
 use crate::message::{self, Message};
-use crate::process::{Process, READ_SIZE};
+use crate::pipe::READ_SIZE;
+use crate::process::Process;
+use crate::queue::{Job, Queue, Task, WarmRequest};
 use crate::{CellEnd, CellEvent, Death, KernelSpec, Language, Outcome, ProtocolError, StartError};
 
-/// How much of a dying interpreter's last words goes into [`StartError::Died`].
-const LAST_WORDS: usize = 2 << 10;
+/// How much of a dying interpreter's standard error goes into [`StartError::Died`].
+const STDERR_TAIL: usize = 2 << 10;
 
 pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::Sender<bool>) {
     let mut actor = Actor {
@@ -30,14 +30,14 @@ pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::S
         queue: &queue,
         process: None,
         executions: 0,
-        obituary: None,
+        last_death: None,
         background: Background::new(spec.limits.background_output),
         buffer: vec![0; READ_SIZE],
     };
     while !queue.is_closed() {
         match queue.pop() {
             Some(Task::Run(job)) => actor.serve(job).await,
-            Some(Task::Warm(order)) => actor.warm(order).await,
+            Some(Task::Warm(request)) => actor.warm(request).await,
             None => actor.idle().await,
         }
         queue.has_process.store(actor.process.is_some(), Ordering::Relaxed);
@@ -54,8 +54,8 @@ struct Actor<'a> {
     queue: &'a Queue,
     process: Option<Box<Process>>,
     executions: u32,
-    /// How the last process died, if it did so between two cells and nobody was told.
-    obituary: Option<Death>,
+    /// How the last process died, if it did so between two cells and no run has reported it.
+    last_death: Option<Death>,
     /// What was written since the last cell ended.
     background: Background,
     /// What every read goes through.
@@ -70,23 +70,23 @@ impl Actor<'_> {
         tokio::select! {
             () = self.queue.changed() => {}
             () = self.background.read(stdout, stderr, &mut self.buffer) => {}
-            () = Process::dead(pidfd) => self.bury().await,
+            () = Process::dead(pidfd) => self.reap().await,
         }
     }
 
-    /// Ends what an idle process that died has left, and keeps its last words.
-    async fn bury(&mut self) {
+    /// Ends what an idle process that died has left, and keeps how it died for the next cell.
+    async fn reap(&mut self) {
         let Some(mut process) = self.process.take() else { return };
         let death = process.end_closed().await;
         self.background.drain(&mut process, &mut self.buffer);
         tracing::warn!(language = %self.spec.language, pid = process.id(), %death, "an idle kernel died");
-        // Nobody has lost anything with one that never ran a cell.
-        self.obituary = Some(death).filter(|_| self.executions > 0);
+        // A process that never ran a cell held no state.
+        self.last_death = Some(death).filter(|_| self.executions > 0);
     }
 
     async fn serve(&mut self, job: Job) {
         if self.process.as_ref().is_some_and(|process| process.is_dying()) {
-            self.bury().await;
+            self.reap().await;
         }
         if self.process.is_none() {
             match self.start(Some(&job)).await {
@@ -100,7 +100,7 @@ impl Actor<'_> {
         }
         let process = self.process.as_mut().expect("it was started above");
         self.executions += 1;
-        if let Some(death) = self.obituary.take() {
+        if let Some(death) = self.last_death.take() {
             job.channel.push(CellEvent::Stderr(format!("The interpreter died between two runs: {death}.\n")));
         }
         // What was written up to here belongs to no cell; what comes from now on is this one's.
@@ -123,8 +123,8 @@ impl Actor<'_> {
         job.end(CellEnd { outcome, execution_count: self.executions, execution_time: time, state_lost });
     }
 
-    /// Starts a process if there is none, and tells who waits for it.
-    async fn warm(&mut self, order: Warming) {
+    /// Starts a process if there is none, and answers the request.
+    async fn warm(&mut self, request: WarmRequest) {
         let result = match self.process {
             Some(_) => Ok(()),
             None => match self.start(None).await {
@@ -137,11 +137,11 @@ impl Actor<'_> {
             },
         };
         self.queue.has_process.store(self.process.is_some(), Ordering::Relaxed);
-        // Whoever does not wait any more has the process all the same.
-        let _ = order.send(result);
+        // A caller that waits no more has the process all the same.
+        let _ = request.send(result);
     }
 
-    /// Starts a process and waits until it is ready, or until nobody wants it any more. Without a job it is to be warm
+    /// Starts a process and waits until it is ready, or until it is not wanted any more. Without a job it is to be warm
     /// as well.
     async fn start(&mut self, job: Option<&Job>) -> Started {
         let began = Instant::now();
@@ -151,7 +151,7 @@ impl Actor<'_> {
         };
         let language = self.spec.language;
         let limit = self.spec.limits.start_timeout;
-        let mut last_words = String::new();
+        let mut stderr_tail = String::new();
         let mut is_cold = job.is_none() && warms(language);
         let death = loop {
             if self.queue.is_closed() || job.is_some_and(|job| job.channel.interrupted()) {
@@ -178,8 +178,8 @@ impl Actor<'_> {
                         Err(error) => { process.end().await; break Death::Protocol(error) }
                     }
                 }
-                () = stdout.ready(), if stdout.is_open() => last_words.extend(stdout.read(&mut self.buffer)),
-                () = stderr.ready(), if stderr.is_open() => last_words.extend(stderr.read(&mut self.buffer)),
+                () = stdout.ready(), if stdout.is_open() => stderr_tail.extend(stdout.read(&mut self.buffer)),
+                () = stderr.ready(), if stderr.is_open() => stderr_tail.extend(stderr.read(&mut self.buffer)),
                 () = Process::dead(pidfd) => break process.end().await,
                 () = changed(job) => {}
                 () = self.queue.changed() => {}
@@ -188,14 +188,14 @@ impl Actor<'_> {
                     return Started::Failed(StartError::TimedOut { language, limit });
                 }
             }
-            last_words = tail(last_words, LAST_WORDS);
+            stderr_tail = tail(stderr_tail, STDERR_TAIL);
         };
-        process.stderr.drain(&mut self.buffer, |text| last_words.push_str(&text));
-        Started::Failed(StartError::Died { language, death, stderr: tail(last_words, LAST_WORDS) })
+        process.stderr.drain(&mut self.buffer, |text| stderr_tail.push_str(&text));
+        Started::Failed(StartError::Died { language, death, stderr: tail(stderr_tail, STDERR_TAIL) })
     }
 }
 
-/// Whether an interpreter of the language that says it is ready has more to do that a first cell would wait for: the
+/// Whether an interpreter of the language that reports `ready` has more to do that a first cell would wait for: the
 /// others have done it before.
 fn warms(language: Language) -> bool {
     language != Language::Python
@@ -221,6 +221,3 @@ fn tail(text: String, size: usize) -> String {
     let start = (text.len() - size..text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
     text[start..].to_owned()
 }
-
-/// Far enough to be never, near enough to be added to an `Instant`.
-pub(crate) const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);

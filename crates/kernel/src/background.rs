@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::channel::CellChannel;
-use crate::process::{OutputPipe, Process};
+use crate::pipe::OutputPipe;
+use crate::process::Process;
 use crate::{CellEvent, OutputStream};
 
 /// How long the reader rests after it had to drop something.

@@ -202,11 +202,11 @@ pub enum StartError {
         language: crate::Language,
         /// The executable.
         interpreter: String,
-        /// The system's word for it.
+        /// The system's error.
         reason: String,
     },
     /// The process died before it was ready.
-    #[error("{language} died while starting: {death}{}", said(.stderr))]
+    #[error("{language} died while starting: {death}{}", stderr_note(.stderr))]
     Died {
         /// The language.
         language: crate::Language,
@@ -239,8 +239,8 @@ pub enum StartError {
     },
 }
 
-fn said(stderr: &str) -> String {
-    if stderr.trim().is_empty() { String::new() } else { format!("; it said: {}", stderr.trim()) }
+fn stderr_note(stderr: &str) -> String {
+    if stderr.trim().is_empty() { String::new() } else { format!("; its standard error: {}", stderr.trim()) }
 }
 
 fn signal_name(signal: i32) -> String {

@@ -4,22 +4,25 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::actor::FOREVER;
 use crate::background::Background;
 use crate::channel::{CellChannel, Input};
-use crate::kernel::{Job, Queue};
-use crate::message::{self, Message, Said};
-use crate::process::{Process, random_hex};
+use crate::message::{self, CellMessage, Message};
+use crate::process::Process;
+use crate::queue::{Job, Queue};
+use crate::random::random_hex;
 use crate::{CellError, CellEvent, Death, KernelLimits, Outcome, ProtocolError};
 
-/// How much more output is taken from a program that was told to stop, although its consumer is behind.
+/// How much more output is taken from a program that was interrupted, although its consumer is behind.
 ///
-/// 1 MiB: a program that blocks on a full pipe cannot hear that it is to stop; this lets it out of its write, and it
+/// 1 MiB: a program that blocks on a full pipe does not notice the interrupt; this lets it out of its write, and it
 /// stops at the next step instead of being killed.
-const LAST_BREATH: usize = 1 << 20;
+const OUTPUT_AFTER_STOP: usize = 1 << 20;
 
-/// What V8 says before it aborts for want of memory, which nobody else can tell from other aborts.
+/// What V8 prints before it aborts for want of memory, which nothing else tells from other aborts.
 const HEAP_IS_FULL: &str = "JavaScript heap out of memory";
+
+/// Far enough to be never, near enough to be added to an `Instant`.
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// What a cell came to.
 #[derive(Debug)]
@@ -43,7 +46,7 @@ pub(crate) struct CellRun<'a> {
     pub(crate) heap_is_full: bool,
 }
 
-/// Why a program was told to stop, when it is told once more, and until when it may take.
+/// Why a program is being stopped, when it is interrupted once more, and when it is killed.
 struct Stopping {
     outcome: Outcome,
     remind_at: Option<Instant>,
@@ -68,7 +71,7 @@ impl CellRun<'_> {
         let finish = match random_hex() {
             Ok(nonce) => self.serve(&nonce, began, &mut stopping, &mut error).await,
             Err(cause) => {
-                tracing::error!(%cause, "no random numbers: a cell cannot be told from a forgery");
+                tracing::error!(%cause, "no random numbers: the messages of a cell cannot be told from forged ones");
                 Finish::ShutDown
             }
         };
@@ -147,7 +150,7 @@ impl CellRun<'_> {
                 }
             }
             let backlog = channel.backlog();
-            let room = self.limits.output_buffer + if stopping.is_some() { LAST_BREATH } else { 0 };
+            let room = self.limits.output_buffer + if stopping.is_some() { OUTPUT_AFTER_STOP } else { 0 };
             // Who is to stop is let out of its write.
             let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
             let take_output = backlog < room && resume_at.is_none();
@@ -170,7 +173,7 @@ impl CellRun<'_> {
                 }
                 () = control.ready(take_control) => {
                     let open = control.step(take_control, self.buffer);
-                    if let Some(finish) = self.hear(nonce, stopping.is_some(), &mut wants_input, error) {
+                    if let Some(finish) = self.receive(nonce, stopping.is_some(), &mut wants_input, error) {
                         return finish;
                     }
                     if !open {
@@ -179,14 +182,14 @@ impl CellRun<'_> {
                 }
                 () = Process::dead(pidfd) => {
                     control.drain(self.buffer);
-                    return match self.hear(nonce, stopping.is_some(), &mut wants_input, error) {
+                    return match self.receive(nonce, stopping.is_some(), &mut wants_input, error) {
                         Some(Finish::Broken(error)) => Finish::Broken(error),
                         _ => Finish::Died,
                     };
                 }
                 () = sleep_until(wake) => {
                     if let Some(stopping) = stopping {
-                        // A program that was just starting another when it was told may have missed it.
+                        // A program that was just starting another may have missed the first interrupt.
                         if stopping.remind_at.take().is_none() {
                             return Finish::Overdue;
                         }
@@ -202,7 +205,7 @@ impl CellRun<'_> {
         }
     }
 
-    /// Tells the program to stop, as Ctrl-C would.
+    /// Interrupts the program, as Ctrl-C would.
     fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
         self.process.control.send(message::interrupt(nonce, self.count));
         self.process.interrupt();
@@ -212,7 +215,7 @@ impl CellRun<'_> {
     }
 
     /// Takes the messages that have come. What was printed before one of them is handed over before it.
-    fn hear(
+    fn receive(
         &mut self,
         nonce: &str,
         stopping: bool,
@@ -220,27 +223,27 @@ impl CellRun<'_> {
         error: &mut Option<CellError>,
     ) -> Option<Finish> {
         loop {
-            let said = match self.process.control.next() {
-                Ok(Some(Message::Cell { nonce: theirs, said })) if theirs == nonce => said,
+            let message = match self.process.control.next() {
+                Ok(Some(Message::Cell { nonce: theirs, message })) if theirs == nonce => message,
                 Ok(Some(_)) => return Some(Finish::Broken(ProtocolError::Stray)),
                 Ok(None) => return None,
                 Err(error) => return Some(Finish::Broken(error)),
             };
             self.drain(false);
-            match said {
-                Said::Result(result) => self.job.channel.push(CellEvent::Result(result)),
+            match message {
+                CellMessage::Result(result) => self.job.channel.push(CellEvent::Result(result)),
                 // That it was interrupted is what was asked for; the outcome says so.
-                Said::Error(_) if stopping => {}
-                Said::Error(cause) => {
+                CellMessage::Error(_) if stopping => {}
+                CellMessage::Error(cause) => {
                     error.get_or_insert_with(|| cause.clone());
                     self.job.channel.push(CellEvent::Error(cause));
                 }
-                Said::Input { prompt } if self.job.cell.stdin => {
+                CellMessage::Input { prompt } if self.job.cell.stdin => {
                     *wants_input = true;
                     self.job.channel.push(CellEvent::InputRequest { prompt });
                 }
-                Said::Input { .. } => return Some(Finish::Broken(ProtocolError::Stray)),
-                Said::Done { failed, time } => return Some(Finish::Done { failed, time }),
+                CellMessage::Input { .. } => return Some(Finish::Broken(ProtocolError::Stray)),
+                CellMessage::Done { failed, time } => return Some(Finish::Done { failed, time }),
             }
         }
     }

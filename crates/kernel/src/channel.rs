@@ -8,11 +8,11 @@
 //! * each side has one waiter, so [`Notify::notify_one`] loses no wake-up.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::kernel::Queue;
 use crate::{CellEnd, CellEvent};
 
 /// A chunk is never joined beyond this: the size of a pipe, and of a read.
@@ -32,12 +32,12 @@ pub enum StdinError {
     Closed,
 }
 
-#[derive(Debug)]
 pub(crate) struct CellChannel {
     state: Mutex<State>,
     readable: Notify,
     changed: Notify,
-    queue: Weak<Queue>,
+    /// Called once, by the first interrupt: a cell that still waits in the queue is removed from it.
+    on_interrupt: Box<dyn Fn() + Send + Sync>,
     stdin_limit: usize,
 }
 
@@ -61,8 +61,14 @@ pub(crate) enum Input {
     Nothing,
 }
 
+impl fmt::Debug for CellChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CellChannel").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
 impl CellChannel {
-    pub(crate) fn new(queue: Weak<Queue>, stdin: bool, stdin_limit: usize) -> Self {
+    pub(crate) fn new(on_interrupt: Box<dyn Fn() + Send + Sync>, stdin: bool, stdin_limit: usize) -> Self {
         let state = State {
             events: VecDeque::new(),
             bytes: 0,
@@ -73,7 +79,7 @@ impl CellChannel {
             stdin_bytes: 0,
             stdin_open: stdin,
         };
-        Self { state: Mutex::new(state), readable: Notify::new(), changed: Notify::new(), queue, stdin_limit }
+        Self { state: Mutex::new(state), readable: Notify::new(), changed: Notify::new(), on_interrupt, stdin_limit }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,7 +94,7 @@ impl CellChannel {
             {
                 let mut state = self.lock();
                 if let Some(event) = state.events.pop_front() {
-                    state.bytes -= cost(&event);
+                    state.bytes -= memory_size(&event);
                     drop(state);
                     self.changed.notify_one();
                     return Some(event);
@@ -117,9 +123,7 @@ impl CellChannel {
         }
         state.interrupted = true;
         drop(state);
-        if let Some(queue) = self.queue.upgrade() {
-            queue.remove_interrupted();
-        }
+        (self.on_interrupt)();
         self.changed.notify_one();
     }
 
@@ -175,9 +179,9 @@ impl CellChannel {
                 more.len()
             }
             _ => {
-                let cost = cost(&event);
+                let size = memory_size(&event);
                 state.events.push_back(event);
-                cost
+                size
             }
         };
         state.bytes += added;
@@ -193,7 +197,7 @@ impl CellChannel {
         state.ended = true;
         let event = CellEvent::End(end);
         if !state.abandoned {
-            state.bytes += cost(&event);
+            state.bytes += memory_size(&event);
             state.events.push_back(event);
         }
         drop(state);
@@ -214,12 +218,13 @@ impl CellChannel {
     }
 }
 
-fn cost(event: &CellEvent) -> usize {
+/// What an event takes while it is queued.
+fn memory_size(event: &CellEvent) -> usize {
     EVENT_COST
         + match event {
             CellEvent::Stdout(text) | CellEvent::Stderr(text) | CellEvent::Background { text, .. } => text.len(),
             CellEvent::Result(result) => {
-                result.data.iter().map(|(key, value)| key.len() + value_size(value)).sum::<usize>()
+                result.data.iter().map(|(key, value)| key.len() + value_memory_size(value)).sum::<usize>()
             }
             CellEvent::Error(error) => error.name.len() + error.value.len() + error.traceback.len(),
             CellEvent::InputRequest { prompt } => prompt.len(),
@@ -228,12 +233,12 @@ fn cost(event: &CellEvent) -> usize {
 }
 
 /// About what a JSON value takes; text dominates.
-fn value_size(value: &serde_json::Value) -> usize {
+fn value_memory_size(value: &serde_json::Value) -> usize {
     use serde_json::Value;
     match value {
         Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| 32 + value_size(item)).sum(),
-        Value::Object(map) => map.iter().map(|(key, item)| 64 + key.len() + value_size(item)).sum(),
+        Value::Array(items) => items.iter().map(|item| 32 + value_memory_size(item)).sum(),
+        Value::Object(map) => map.iter().map(|(key, item)| 64 + key.len() + value_memory_size(item)).sum(),
         _ => 0,
     }
 }

@@ -3,41 +3,9 @@
 //! The command line holds a few lines that read the harness itself, the first frame of the control channel: so it
 //! needs no file, has no limit of length, and does not fill the process list.
 
-use std::io;
-use std::path::{Path, PathBuf};
-
-use agb_sandbox::Policy;
-
-use crate::process::random_hex;
+use crate::launch::Launch;
+use crate::scratch::Scratch;
 use crate::{KernelSpec, Language, StartError, installation, java, javascript, python, r};
-
-/// How an interpreter is started.
-#[derive(Debug)]
-pub(crate) struct Launch {
-    pub(crate) program: PathBuf,
-    pub(crate) args: Vec<String>,
-    /// Environment that the interpreter needs; what the spec gives comes on top.
-    pub(crate) env: Vec<(String, String)>,
-    /// The program that serves cells; empty where the interpreter has it already.
-    pub(crate) source: &'static str,
-    /// What of this machine it must be able to read, beyond the system's own.
-    pub(crate) readonly: Vec<PathBuf>,
-    /// A directory that goes with the process.
-    pub(crate) scratch: Option<Scratch>,
-}
-
-impl Launch {
-    fn new(program: &Path, args: &[&str], source: &'static str) -> Self {
-        Self {
-            program: program.to_owned(),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            env: Vec::new(),
-            readonly: Vec::new(),
-            source,
-            scratch: None,
-        }
-    }
-}
 
 /// Finds out how to start a language's interpreter.
 pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
@@ -67,44 +35,30 @@ async fn launch(spec: &KernelSpec) -> Result<Launch, StartError> {
     }
 }
 
-/// A directory for the temporary files of one process: one that is killed cannot remove its own.
-#[derive(Debug)]
-pub(crate) struct Scratch {
-    /// Where it is, and where the program sees it.
-    path: PathBuf,
-    inside: PathBuf,
+/// What the program's environment has beyond what every sandbox gives: the last of a name wins.
+pub(crate) fn environment(
+    spec: &KernelSpec,
+    own: Vec<(String, String)>,
+    scratch: Option<&Scratch>,
+) -> Vec<(String, String)> {
+    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let interpreter = installation::plain(&spec.interpreter);
+    let path = match interpreter.parent().and_then(|dir| dir.to_str()) {
+        // The tools beside the interpreter come first: a virtual environment's `pip`, a version's `npm`.
+        Some(dir) if !dir.is_empty() && !PATH.split(':').any(|known| known == dir) => format!("{dir}:{PATH}"),
+        _ => PATH.to_owned(),
+    };
+    let given = [("PATH".to_owned(), path)].into_iter().chain(own).chain(spec.policy.env.iter().cloned());
+    let mut env: Vec<(String, String)> = Vec::new();
+    for (name, value) in given.chain(scratch.map(|scratch| ("TMPDIR".to_owned(), scratch.inside()))) {
+        env.retain(|(known, _)| *known != name);
+        env.push((name, value));
+    }
+    env
 }
 
-impl Scratch {
-    /// Makes a directory in the one that the policy has for temporary files. Without such a one, the sandbox has its
-    /// own, which goes with it.
-    pub(crate) fn create(spec: &KernelSpec) -> io::Result<Option<Self>> {
-        use std::os::unix::fs::{DirBuilderExt, lchown};
-        let Policy { level, tmp, slot, .. } = &spec.policy;
-        let Some(tmp) = tmp else { return Ok(None) };
-        let name = format!("agb-{}-{}", spec.language, random_hex()?);
-        let path = tmp.join(&name);
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        let inside = if level.has_namespaces() { Path::new("/tmp").join(name) } else { path.clone() };
-        let scratch = Self { path, inside };
-        if let Some(user) = spec.launcher.user_of(*level, *slot) {
-            // Not what a link leads to that another program of the session may have put there.
-            lchown(&scratch.path, Some(user), Some(user))?;
-        }
-        Ok(Some(scratch))
-    }
-
-    pub(crate) fn inside(&self) -> String {
-        self.inside.display().to_string()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(dir = %self.path.display(), %error, "temporary files of a kernel could not be removed");
-        }
-    }
+/// Why the interpreter does not run.
+pub(crate) fn failed(spec: &KernelSpec, reason: &impl std::fmt::Display) -> StartError {
+    let interpreter = spec.interpreter.display().to_string();
+    StartError::Spawn { language: spec.language, interpreter, reason: reason.to_string() }
 }

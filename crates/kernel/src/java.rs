@@ -16,8 +16,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::harness::{Launch, Scratch};
-use crate::process::random_hex;
+use crate::launch::Launch;
+use crate::random::random_hex;
+use crate::scratch::Scratch;
 use crate::{KernelSpec, Language, StartError};
 
 macro_rules! sources {
@@ -66,7 +67,7 @@ const FLAGS: [&str; 7] = [
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
     "-Xms16m",
-    // No files in /tmp, and no doors.
+    // No files in /tmp, and no listener for debuggers.
     "-XX:-UsePerfData",
     "-XX:+DisableAttachMechanism",
     "-Djava.awt.headless=true",
@@ -110,21 +111,21 @@ fn proxy(env: &[(String, String)]) -> Vec<String> {
 
 /// What a Java lacks to run kernels; `None` if it lacks nothing. Starts it.
 pub(crate) fn lacks(java: &Path) -> Option<String> {
-    let output = match command(java).arg("--list-modules").output() {
-        Ok(output) => output,
+    let listing = match command(java).arg("--list-modules").output() {
+        Ok(listing) => listing,
         Err(error) => return Some(format!("{} could not be run: {error}", java.display())),
     };
-    let said = String::from_utf8_lossy(&output.stdout);
-    let version = said.lines().find_map(|line| line.strip_prefix("java.base@"));
+    let output = String::from_utf8_lossy(&listing.stdout);
+    let version = output.lines().find_map(|line| line.strip_prefix("java.base@"));
     let advice =
         "install a JDK (on Debian: apt-get install openjdk-17-jdk-headless), or set AGB_JAVA to the java of one";
     let java = java.display();
     match version.and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()) {
-        None => Some(format!("{java} is no Java of version {OLDEST} or later; {advice}")),
+        None => Some(format!("{java} is not Java {OLDEST} or later; {advice}")),
         Some(version) if version < OLDEST => {
             Some(format!("{java} is Java {version}, and version {OLDEST} or later is needed; {advice}"))
         }
-        Some(_) if !said.lines().any(|line| line.starts_with("jdk.jshell@")) => {
+        Some(_) if !output.lines().any(|line| line.starts_with("jdk.jshell@")) => {
             Some(format!("{java} has no compiler (module jdk.jshell): it is a runtime only; {advice}"))
         }
         Some(_) => None,
@@ -294,8 +295,8 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     if status.success() {
         return Ok(());
     }
-    let said = [stdout, stderr].concat();
-    Err(format!("{program} could not compile the kernel ({status}): {}", String::from_utf8_lossy(&said).trim()))
+    let text = [stdout, stderr].concat();
+    Err(format!("{program} could not compile the kernel ({status}): {}", String::from_utf8_lossy(&text).trim()))
 }
 
 /// A file or folder that goes if it is not moved away.

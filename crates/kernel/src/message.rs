@@ -10,16 +10,16 @@ use serde_json::{Map, Value, json};
 
 use crate::{Cell, CellError, ProtocolError, RichResult};
 
-/// What a harness says.
+/// What a harness sends.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Message {
     Ready,
-    Cell { nonce: String, said: Said },
+    Cell { nonce: String, message: CellMessage },
 }
 
-/// What a harness says about a cell.
+/// What a harness sends about a cell.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum CellMessage {
     Result(RichResult),
     Error(CellError),
     Input { prompt: String },
@@ -35,26 +35,26 @@ impl Message {
     }
 
     fn from_fields(fields: &mut Map<String, Value>) -> Option<Self> {
-        let said = match text(fields, "type")?.as_str() {
+        let message = match text(fields, "type")?.as_str() {
             "ready" => return Some(Self::Ready),
             "result" => {
                 let is_main = fields.get("main")?.as_bool()?;
                 let Some(Value::Object(data)) = fields.remove("data") else { return None };
-                Said::Result(RichResult { is_main, data })
+                CellMessage::Result(RichResult { is_main, data })
             }
-            "error" => Said::Error(CellError {
+            "error" => CellMessage::Error(CellError {
                 name: text(fields, "name")?,
                 value: text(fields, "value")?,
                 traceback: text(fields, "traceback")?,
             }),
-            "input" => Said::Input { prompt: text(fields, "prompt")? },
-            "done" => Said::Done {
+            "input" => CellMessage::Input { prompt: text(fields, "prompt")? },
+            "done" => CellMessage::Done {
                 failed: fields.get("failed")?.as_bool()?,
                 time: Duration::try_from_secs_f64(fields.get("seconds")?.as_f64()?).ok()?,
             },
             _ => return None,
         };
-        Some(Self::Cell { nonce: text(fields, "nonce")?, said })
+        Some(Self::Cell { nonce: text(fields, "nonce")?, message })
     }
 }
 
@@ -169,7 +169,9 @@ mod tests {
             for piece in bytes.chunks(size) {
                 buffer.feed(piece);
                 while let Some(message) = buffer.next().unwrap() {
-                    let Message::Cell { nonce, said: Said::Done { failed: false, time } } = message else { panic!() };
+                    let Message::Cell { nonce, message: CellMessage::Done { failed: false, time } } = message else {
+                        panic!()
+                    };
                     assert_eq!(time, Duration::from_millis(500));
                     nonces.push(nonce);
                 }

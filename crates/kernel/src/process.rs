@@ -1,7 +1,7 @@
 //! A living interpreter process: its pipes, its control channel, its end.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
@@ -11,14 +11,12 @@ use agb_sandbox::{Child, Command};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::harness::{self, Scratch};
-use crate::message::{FrameBuffer, Message};
+use crate::control::Control;
+use crate::harness;
+use crate::pipe::{OutputPipe, watch};
+use crate::scratch::Scratch;
 use crate::spawn::{Spawned, spawn};
-use crate::text::Utf8Decoder;
 use crate::{Death, KernelSpec, OutputRate, ProtocolError, StartError};
-
-/// One read of a pipe takes what is there, up to what a pipe holds.
-pub(crate) const READ_SIZE: usize = 64 << 10;
 
 /// How long a process that has closed its control channel may take to be seen dead.
 ///
@@ -48,19 +46,20 @@ pub(crate) struct Process {
 impl Process {
     /// Starts the interpreter with its harness, or copies one that has started. It is not ready yet.
     pub(crate) async fn start(spec: &KernelSpec) -> Result<Self, StartError> {
-        if let Some(zygote) = spec.zygote.as_ref().filter(|zygote| zygote.is_fertile()) {
+        if let Some(zygote) = spec.zygote.as_ref().filter(|zygote| zygote.is_alive()) {
             match zygote.copy(spec).await {
-                Ok(spawned) => return Self::adopt(spawned, spec).map_err(|error| failed(spec, &error)),
+                Ok(spawned) => return Self::adopt(spawned, spec).map_err(|error| harness::failed(spec, &error)),
                 Err(error) => tracing::warn!(%error, "a zygote was not copied; the interpreter is started instead"),
             }
         }
         let launch = harness::prepare(spec).await?;
         let mut policy = spec.policy.clone();
-        policy.env = environment(spec, launch.env, launch.scratch.as_ref());
+        policy.env = harness::environment(spec, launch.env, launch.scratch.as_ref());
         policy.readonly.extend(launch.readonly);
         let command = Command::new(launch.program).args(launch.args);
-        let spawned = spawn(Arc::clone(&spec.launcher), policy, command).await.map_err(|error| failed(spec, &error))?;
-        let mut process = Self::adopt(spawned, spec).map_err(|error| failed(spec, &error))?;
+        let spawned =
+            spawn(Arc::clone(&spec.launcher), policy, command).await.map_err(|error| harness::failed(spec, &error))?;
+        let mut process = Self::adopt(spawned, spec).map_err(|error| harness::failed(spec, &error))?;
         process.scratch = launch.scratch;
         process.control.send(crate::message::raw(launch.source.as_bytes()));
         Ok(process)
@@ -86,8 +85,8 @@ impl Process {
     /// Whether everything has ended, or is about to since the harness is gone; asked without waiting.
     pub(crate) fn is_dying(&self) -> bool {
         let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
-        // That the other end is closed is said without being asked for.
-        let mut polls = [entry(self.pidfd.as_raw_fd(), libc::POLLIN), entry(self.control.incoming.as_raw_fd(), 0)];
+        // `poll` reports a closed end without being asked for it.
+        let mut polls = [entry(self.pidfd.as_raw_fd(), libc::POLLIN), entry(self.control.incoming_fd(), 0)];
         // SAFETY: two entries, which outlive the call; their descriptors are open.
         unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) > 0 }
     }
@@ -130,7 +129,7 @@ impl Process {
             }
             tokio::time::sleep(STEP).await;
         }
-        tracing::warn!(pid = self.id(), "a kernel's sandbox does not say whether it was interrupted");
+        tracing::warn!(pid = self.id(), "a kernel's sandbox does not report whether it was interrupted");
     }
 
     /// Kills everything and says how the process had died; at once if it was dead already.
@@ -141,7 +140,7 @@ impl Process {
         let status = match self.child.wait() {
             Ok(status) => status,
             Err(error) => {
-                tracing::warn!(pid = self.id(), %error, "nobody knows how a kernel has ended");
+                tracing::warn!(pid = self.id(), %error, "the exit status of a kernel is unknown");
                 return Death::Signalled(libc::SIGKILL);
             }
         };
@@ -164,220 +163,4 @@ impl Process {
             }
         }
     }
-}
-
-/// Why the interpreter does not run.
-pub(crate) fn failed(spec: &KernelSpec, reason: &impl std::fmt::Display) -> StartError {
-    let interpreter = spec.interpreter.display().to_string();
-    StartError::Spawn { language: spec.language, interpreter, reason: reason.to_string() }
-}
-
-/// What the program's environment has beyond what every sandbox gives: the last of a name wins.
-pub(crate) fn environment(
-    spec: &KernelSpec,
-    own: Vec<(String, String)>,
-    scratch: Option<&Scratch>,
-) -> Vec<(String, String)> {
-    const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-    let interpreter = crate::installation::plain(&spec.interpreter);
-    let path = match interpreter.parent().and_then(|dir| dir.to_str()) {
-        // The tools beside the interpreter come first: a virtual environment's `pip`, a version's `npm`.
-        Some(dir) if !dir.is_empty() && !PATH.split(':').any(|known| known == dir) => format!("{dir}:{PATH}"),
-        _ => PATH.to_owned(),
-    };
-    let given = [("PATH".to_owned(), path)].into_iter().chain(own).chain(spec.policy.env.iter().cloned());
-    let mut env: Vec<(String, String)> = Vec::new();
-    for (name, value) in given.chain(scratch.map(|scratch| ("TMPDIR".to_owned(), scratch.inside()))) {
-        env.retain(|(known, _)| *known != name);
-        env.push((name, value));
-    }
-    env
-}
-
-/// 128 random bits.
-pub(crate) fn random_hex() -> io::Result<String> {
-    let mut bytes = [0; 16];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// Registers a descriptor with the runtime.
-fn watch(file: File, interest: Interest) -> io::Result<AsyncFd<File>> {
-    // SAFETY: a `File` owns its descriptor and answers with the same open one until it is dropped; it is moved in
-    // here, and nothing below gets hold of it other than by reference.
-    unsafe { AsyncFd::register_with_interest(file, interest) }.map_err(Into::into)
-}
-
-/// Our end of the program's standard output or error.
-#[derive(Debug)]
-pub(crate) struct OutputPipe {
-    fd: AsyncFd<File>,
-    decoder: Utf8Decoder,
-    open: bool,
-}
-
-impl OutputPipe {
-    pub(crate) fn new(file: File) -> io::Result<Self> {
-        let fd = watch(file, Interest::READABLE)?;
-        Ok(Self { fd, decoder: Utf8Decoder::default(), open: true })
-    }
-
-    /// Whether more can come.
-    pub(crate) fn is_open(&self) -> bool {
-        self.open
-    }
-
-    /// Resolves when there is something to read. Cancel-safe.
-    pub(crate) async fn ready(&self) {
-        if self.fd.readable().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
-    /// Reads once, after [`ready`](Self::ready).
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Option<String> {
-        match self.fd.try_io(Interest::READABLE, |mut file| file.read(buffer)) {
-            Ok(0) => self.open = false,
-            Ok(size) => return Some(self.decoder.decode(&buffer[..size])).filter(|text| !text.is_empty()),
-            Err(error) if is_passing(&error) => {}
-            Err(_) => self.open = false,
-        }
-        None
-    }
-
-    /// Reads what is in the pipe now, without waiting: all that was written before the call, and no more than a pipe
-    /// holds, so that a writer in the background cannot keep it busy.
-    pub(crate) fn drain(&mut self, buffer: &mut [u8], mut sink: impl FnMut(String)) {
-        let mut taken = 0;
-        while self.open && taken < READ_SIZE {
-            // Past the readiness that the runtime remembers: it may not have heard of the last write yet.
-            match self.fd.get_ref().read(buffer) {
-                Ok(0) => self.open = false,
-                Ok(size) => {
-                    taken += size;
-                    let text = self.decoder.decode(&buffer[..size]);
-                    if !text.is_empty() {
-                        sink(text);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.open = false,
-            }
-        }
-    }
-
-    /// The cell is over: half a character is not completed any more.
-    pub(crate) fn finish(&mut self) -> Option<String> {
-        self.decoder.finish()
-    }
-}
-
-/// Our ends of the control channel.
-#[derive(Debug)]
-pub(crate) struct Control {
-    incoming: AsyncFd<File>,
-    frames: FrameBuffer,
-    outgoing: AsyncFd<File>,
-    unsent: Vec<u8>,
-    sent: usize,
-}
-
-impl Control {
-    pub(crate) fn new(to: File, from: File, limit: usize) -> io::Result<Self> {
-        Ok(Self {
-            incoming: watch(from, Interest::READABLE)?,
-            frames: FrameBuffer::new(limit),
-            outgoing: watch(to, Interest::WRITABLE)?,
-            unsent: Vec::new(),
-            sent: 0,
-        })
-    }
-
-    /// Puts a frame into the queue that [`flush`](Self::flush) writes.
-    pub(crate) fn send(&mut self, frame: Vec<u8>) {
-        if self.unsent.is_empty() {
-            self.unsent = frame;
-        } else {
-            self.unsent.extend_from_slice(&frame);
-        }
-        self.write();
-    }
-
-    pub(crate) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
-    }
-
-    fn write(&mut self) {
-        while self.sent < self.unsent.len() {
-            match self.outgoing.try_io(Interest::WRITABLE, |mut file| file.write(&self.unsent[self.sent..])) {
-                Ok(size) => self.sent += size,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                // Nobody reads any more: the process is dead or dying, which is noticed elsewhere.
-                Err(_) => break,
-            }
-        }
-        self.unsent = Vec::new();
-        self.sent = 0;
-    }
-
-    /// Resolves when something has come or unsent bytes could go. Cancel-safe. Call [`step`](Self::step) after it.
-    pub(crate) async fn ready(&self, read: bool) {
-        let readable = async {
-            if !read || self.incoming.readable().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        let writable = async {
-            if !self.has_unsent() || self.outgoing.writable().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            () = readable => {}
-            () = writable => {}
-        }
-    }
-
-    /// Writes what can be written, and reads once if `read`. False at the end of what can come.
-    pub(crate) fn step(&mut self, read: bool, buffer: &mut [u8]) -> bool {
-        if self.has_unsent() {
-            self.write();
-        }
-        if !read {
-            return true;
-        }
-        match self.incoming.try_io(Interest::READABLE, |mut file| file.read(buffer)) {
-            Ok(0) => false,
-            Ok(size) => {
-                self.frames.feed(&buffer[..size]);
-                true
-            }
-            Err(error) => is_passing(&error),
-        }
-    }
-
-    /// The next message that has come whole.
-    pub(crate) fn next(&mut self) -> Result<Option<Message>, ProtocolError> {
-        self.frames.next()
-    }
-
-    /// Reads what a dead process has left in the channel.
-    pub(crate) fn drain(&mut self, buffer: &mut [u8]) {
-        let mut taken = 0;
-        while taken < READ_SIZE {
-            match self.incoming.get_ref().read(buffer) {
-                Ok(size) if size > 0 => {
-                    taken += size;
-                    self.frames.feed(&buffer[..size]);
-                }
-                _ => return,
-            }
-        }
-    }
-}
-
-fn is_passing(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }

@@ -3,7 +3,7 @@
 //! `R` is a shell script that sets a few variables and becomes the real interpreter. The script is asked once for
 //! these variables; kernels start the interpreter itself, which saves the time of a shell and some programs.
 //!
-//! The default packages take two thirds of R's start. The harness attaches them itself, after it has said that it is
+//! The default packages take two thirds of R's start. The harness attaches them itself, after it has reported that it is
 //! ready: while the first cell is still on its way.
 
 use std::collections::HashMap;
@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
-use crate::harness::{Launch, Scratch};
+use crate::launch::Launch;
+use crate::scratch::Scratch;
 use crate::{KernelSpec, Language, StartError, installation};
 
 /// What the script sets for the interpreter, as opposed to for its other commands.
@@ -53,7 +54,7 @@ struct Installation {
 }
 
 impl Installation {
-    /// What the script says; it is asked once.
+    /// What the script prints; it runs once.
     fn of(script: &Path) -> Result<Self, String> {
         static KNOWN: Mutex<Option<HashMap<PathBuf, Installation>>> = Mutex::new(None);
         let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,9 +78,9 @@ impl Installation {
         command.args(["CMD", "env"]).env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").stdin(Stdio::null());
         let output = command.output().map_err(|error| format!("{} could not be run: {error}", script.display()))?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+            let stderr = String::from_utf8_lossy(&output.stderr);
             let script = script.display();
-            return Err(format!("`{script} CMD env` failed ({}): {}; reinstall R", output.status, said.trim()));
+            return Err(format!("`{script} CMD env` failed ({}): {}; reinstall R", output.status, stderr.trim()));
         }
         let text = String::from_utf8_lossy(&output.stdout);
         let env: Vec<(String, String)> = text

@@ -63,7 +63,7 @@ pub struct KernelLimits {
     /// 2 s: loops, sleeps and child processes stop within milliseconds; what has not stopped by then sits in a
     /// native call and will not.
     pub interrupt_grace: Duration,
-    /// How long the interpreter may take to say that it is ready.
+    /// How long the interpreter may take to report that it is ready.
     ///
     /// 30 s: the slowest takes 0.7 s on an idle machine (Java); the rest is for a machine that is very busy.
     pub start_timeout: Duration,

@@ -38,7 +38,7 @@ impl Utf8Decoder {
                 Err(error) => error,
             };
             let (valid, after) = bytes.split_at(error.valid_up_to());
-            text.push_str(std::str::from_utf8(valid).expect("from_utf8 said that it is valid up to here"));
+            text.push_str(std::str::from_utf8(valid).expect("from_utf8 found it valid up to here"));
             let Some(invalid) = error.error_len() else {
                 self.rest = after.to_vec();
                 return text;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use agb_sandbox::{Command, Nursery};
 use tokio::time::Instant;
 
+use crate::control::Control;
 use crate::message::Message;
-use crate::process::{Control, OutputPipe, READ_SIZE, environment, failed};
+use crate::pipe::{OutputPipe, READ_SIZE};
 use crate::spawn::{self, Spawned};
 use crate::{Death, KernelSpec, Language, ProtocolError, StartError, harness};
 
@@ -31,23 +32,23 @@ impl Zygote {
     /// host's), or the interpreter does not start.
     pub async fn start(spec: &KernelSpec, sessions: &Path) -> Result<Self, StartError> {
         if spec.language != Language::Python {
-            return Err(failed(spec, &"only Python can be copied"));
+            return Err(harness::failed(spec, &"only Python can be copied"));
         }
         let began = Instant::now();
         let mut launch = harness::prepare(spec).await?;
         launch.args.push("zygote".to_owned());
         let mut policy = spec.policy.clone();
-        policy.env = environment(spec, launch.env, None);
+        policy.env = harness::environment(spec, launch.env, None);
         policy.readonly.extend(launch.readonly);
         (policy.workdir, policy.tmp) = (sessions.to_owned(), None);
         let command = Command::new(launch.program).args(launch.args);
         let spawned = spawn::nursery(Arc::clone(&spec.launcher), policy, command);
         let Spawned { child, stdout, stderr, control_in, control_out } =
-            spawned.await.map_err(|error| failed(spec, &error))?;
-        let pipe = |file| OutputPipe::new(file).map_err(|error| failed(spec, &error));
+            spawned.await.map_err(|error| harness::failed(spec, &error))?;
+        let pipe = |file| OutputPipe::new(file).map_err(|error| harness::failed(spec, &error));
         let (stdout, stderr) = (pipe(stdout)?, pipe(stderr)?);
         let control = Control::new(control_in, control_out, spec.limits.max_control_frame);
-        let mut control = control.map_err(|error| failed(spec, &error))?;
+        let mut control = control.map_err(|error| harness::failed(spec, &error))?;
         control.send(crate::message::raw(launch.source.as_bytes()));
         tokio::spawn(listen(stdout));
         tokio::spawn(listen(stderr));
@@ -67,7 +68,7 @@ impl Zygote {
 
     /// Whether it can be copied. One that has died cannot; its copies go on.
     #[must_use]
-    pub fn is_fertile(&self) -> bool {
+    pub fn is_alive(&self) -> bool {
         self.nursery.is_fertile()
     }
 
@@ -101,13 +102,13 @@ async fn wait_until_ready(control: &mut Control) -> Result<(), ProtocolError> {
     }
 }
 
-/// What a zygote says is about itself: packages that complain when they are imported, copies that failed.
+/// What a zygote prints is about itself: packages that complain when they are imported, copies that failed.
 async fn listen(mut pipe: OutputPipe) {
     let mut buffer = vec![0; READ_SIZE];
     while pipe.is_open() {
         pipe.ready().await;
         if let Some(text) = pipe.read(&mut buffer) {
-            tracing::debug!(text = text.trim_end(), "a zygote says");
+            tracing::debug!(text = text.trim_end(), "a zygote printed");
         }
     }
 }

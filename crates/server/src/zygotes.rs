@@ -60,7 +60,7 @@ impl Zygotes {
         let now = Instant::now();
         known.retain(|_, state| !matches!(state, State::Ready(_, used) if now - *used > IDLE));
         match known.get_mut(conditions) {
-            Some(State::Ready(zygote, used)) if zygote.is_fertile() => {
+            Some(State::Ready(zygote, used)) if zygote.is_alive() => {
                 *used = now;
                 return Some(zygote.clone());
             }
