@@ -1,6 +1,6 @@
 //! A lossy network between the Rust client and the real server with real programs: numbered lines, all of them checked.
 //!
-//! `AGB_LOSSY=runs,seed` chooses how many runs and which faults; `cargo xtask soak` does it for long.
+//! `AGB_LOSSY=runs,seed` chooses how many runs and which faults; `cargo xtask soak` makes ten times as many.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -112,9 +112,9 @@ async fn through(plan: &Plan, schedule: Schedule, agb: impl Fn(SocketAddr) -> Ag
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_a_lossy_network_every_line_arrives_once_and_in_order() {
-    let plan = Plan::new(800);
+    let plan = Plan::new(80);
     let (interruptions, tally) = through(&plan, faults(plan.seed), patient).await;
-    // With Node's and Chromium's it is more than 10,000; a connection is cut after so many bytes, however quick.
+    // A connection is cut after so many bytes, however quick it is; `cargo xtask soak` makes more than 10,000 cuts.
     assert!(tally.cut >= 10 * plan.runs as u64, "only {} cuts", tally.cut);
     assert!(u64::from(interruptions) >= tally.cut / 2, "{interruptions} of {}", tally.cut);
 }

@@ -1,6 +1,6 @@
 /**
  * One Node process with many sessions and runs at once, and what is left of them afterwards, in it and in the server.
- * `AGB_LOAD=sessions,runs` chooses how many; a thousand runs at once if nothing is said.
+ * `AGB_LOAD=sessions,runs` chooses how many; `cargo xtask soak` has a thousand runs at once.
  */
 
 import assert from "node:assert/strict";
@@ -13,7 +13,7 @@ import { AGB, type Session } from "agbcloud-sdk";
 import { Lines } from "./lines.ts";
 import { newSession, startServer } from "./local-server.ts";
 
-const [SESSIONS = 100, RUNS = 10] = (process.env["AGB_LOAD"] ?? "").split(",").filter(Boolean).map(Number);
+const [SESSIONS = 10, RUNS = 10] = (process.env["AGB_LOAD"] ?? "").split(",").filter(Boolean).map(Number);
 const LINES = 200;
 
 /** One run, each line checked. Some read slowly, some go away in the middle. */

@@ -65,20 +65,47 @@ impl Programs {
     }
 }
 
+/// How much is built at once.
+///
+/// Cargo unites the features of what it builds together, so the same crate built for another selection is another
+/// build of it. Whoever needs the tests as well as the programs builds both with [`Scope::Workspace`], once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// The server, the addon and the tests' proxy: the least that the demo needs.
+    Programs,
+    /// All crates with their tests and examples.
+    Workspace,
+}
+
+impl Scope {
+    fn arguments(self) -> &'static [&'static str] {
+        match self {
+            Scope::Programs => &["-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit"],
+            Scope::Workspace => &["--workspace", "--all-targets"],
+        }
+    }
+
+    fn label(self) -> &'static str {
+        match self {
+            Scope::Programs => "the server and the addon",
+            Scope::Workspace => "all crates and their tests",
+        }
+    }
+}
+
 /// `cargo xtask node`.
 pub(crate) fn node(workspace: &Workspace, profile: Profile) -> Result<ExitCode, Error> {
     typescript(workspace)?;
-    let addon = place_addon(workspace, &programs(workspace, profile)?)?;
+    let addon = place_addon(workspace, &programs(workspace, profile, Scope::Programs)?)?;
     println!("{}", workspace.display(&addon));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds the server and the addon; in one go, so that what they share is built once.
-pub(crate) fn programs(workspace: &Workspace, profile: Profile) -> Result<Programs, Error> {
+/// Builds the server and the addon, with whatever else `scope` names.
+pub(crate) fn programs(workspace: &Workspace, profile: Profile, scope: Scope) -> Result<Programs, Error> {
     let mut command = workspace.cargo();
-    // The testkit's proxy is for the tests in Node; it is small.
-    command.args(["build", "-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit", "--profile", profile.name()]);
-    let label = format!("build the server and the addon ({})", profile.name());
+    command.args(["build", "--profile", profile.name()]).args(scope.arguments());
+    let label = format!("build {} ({})", scope.label(), profile.name());
     job::prepare(workspace, "build", &label, &mut [command])?;
     let platforms = Platforms::read(workspace)?;
     let host = platforms.host()?;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::artifacts::{self, Profile};
+use crate::artifacts::{self, Profile, Scope};
 use crate::error::Error;
 use crate::process::{self, Running};
 use crate::wasm;
@@ -51,7 +51,7 @@ pub(crate) fn browser(workspace: &Workspace) -> Result<ExitCode, Error> {
 /// A running server, and an example that is to use it.
 fn prepare(workspace: &Workspace, example: &str) -> Result<(Running, Command), Error> {
     artifacts::typescript(workspace)?;
-    let programs = artifacts::programs(workspace, Profile::Dev)?;
+    let programs = artifacts::programs(workspace, Profile::Dev, Scope::Programs)?;
     artifacts::place_addon(workspace, &programs)?;
 
     let key = random_key()?;

@@ -44,8 +44,10 @@ usage: cargo xtask COMMAND
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
   bench client|e2e|kernels [--json]
                                 measure the release builds beside others; more in tests/bench
-  soak [--cells N] [--seed S]   thousands of cells in each language, with cancels, timeouts and deaths among them
-  soak --minutes N [--seed S]   a lossy network between the client and the server, with ever new faults
+  soak [--seed S]               the long form of what is short among the tests: walks of the core, lossy networks,
+                                a thousand runs at once, thousands of cells in each language
+  soak --cells N [--seed S]     the cells only, with cancels, timeouts and deaths among them
+  soak --minutes N [--seed S]   the lossy network and the walks only, round after round, with new faults each
   pack [--profile dev|release]  leave installable npm tarballs in target/npm (release, the default)
                                 or target/npm-dev
 ";

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::artifacts::{self, Profile, Programs};
+use crate::artifacts::{self, Profile, Programs, Scope};
 use crate::error::Error;
 use crate::job;
 use crate::platform::{Kind, Platforms};
@@ -30,7 +30,7 @@ pub(crate) struct Tarball {
 
 /// `cargo xtask pack`.
 pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<ExitCode, Error> {
-    let tarballs = pack(workspace, profile)?;
+    let tarballs = pack(workspace, profile, Scope::Programs)?;
     let names: Vec<String> = tarballs.iter().map(|tarball| workspace.display(&tarball.file).to_string()).collect();
     let width = names.iter().map(String::len).max().unwrap_or(0);
     for (tarball, name) in tarballs.iter().zip(&names) {
@@ -47,8 +47,8 @@ pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> PathBuf {
     })
 }
 
-/// Builds everything and leaves the tarballs in [`folder`].
-pub(crate) fn pack(workspace: &Workspace, profile: Profile) -> Result<Vec<Tarball>, Error> {
+/// Builds everything and leaves the tarballs in [`folder`]. `scope` says which build the programs come from.
+pub(crate) fn pack(workspace: &Workspace, profile: Profile, scope: Scope) -> Result<Vec<Tarball>, Error> {
     if profile == Profile::Release {
         // What is published is compiled from nothing: no file of a source that is no more.
         for kind in Kind::ALL {
@@ -57,7 +57,7 @@ pub(crate) fn pack(workspace: &Workspace, profile: Profile) -> Result<Vec<Tarbal
     }
     artifacts::typescript(workspace)?;
     wasm::bundle(workspace)?;
-    let programs = artifacts::programs(workspace, profile)?;
+    let programs = artifacts::programs(workspace, profile, scope)?;
     let platforms = Platforms::read(workspace)?;
 
     let _lock = workspace.lock()?;

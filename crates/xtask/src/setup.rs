@@ -212,6 +212,28 @@ pub(crate) fn rust_component(workspace: &Workspace, subcommand: &str, component:
     if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
 }
 
+/// The runner of the Rust tests, of a version that is known to run them, built from crates.io where it is missing.
+pub(crate) fn nextest(workspace: &Workspace) -> Result<(), Error> {
+    const VERSION: &str = "0.9.143";
+    let is_there = || {
+        let mut command = workspace.cargo();
+        command.args(["nextest", "--version"]);
+        job::answer(command).is_some()
+    };
+    if is_there() {
+        return Ok(());
+    }
+    let mut command = workspace.command("cargo", Purpose::Install);
+    command.args(["install", "cargo-nextest", "--locked", "--version", VERSION]);
+    // Not in the workspace's folder, which is for what the workspace is built into.
+    command.env_remove("CARGO_TARGET_DIR");
+    job::prepare(workspace, "setup-nextest", "install cargo-nextest", &mut [command])?;
+    match is_there() {
+        true => Ok(()),
+        false => Err(Error::Failed("`cargo nextest` is missing; install it with `cargo install cargo-nextest`".into())),
+    }
+}
+
 /// Rust's standard library for a target.
 pub(crate) fn rust_target(workspace: &Workspace, target: &str) -> Result<(), Error> {
     let is_there = || {

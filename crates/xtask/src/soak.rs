@@ -3,19 +3,31 @@
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::artifacts::{self, Profile};
 use crate::error::Error;
 use crate::process::{self, Running};
 use crate::setup;
-use crate::workspace::Workspace;
+use crate::workspace::{Purpose, Workspace};
 
-const USAGE: &str = "usage: cargo xtask soak [--cells N] [--seed S], or cargo xtask soak --minutes N [--seed S]";
+const USAGE: &str = "usage: cargo xtask soak [--cells N | --minutes N] [--seed S]";
+/// What a notebook sees in weeks: a leak of 4 KiB a cell is 8 MiB then.
+const CELLS: u32 = 2000;
+/// Walks of the core in one round. `cargo xtask test` makes a twentieth.
+const WALKS: u64 = 100_000;
+/// Runs over the lossy network in one round: ten times what `cargo xtask test` makes.
+const RUST_RUNS: u64 = 800;
+const NODE_RUNS: u64 = 160;
+/// Sessions, and runs at once in each.
+const LOAD: &str = "100,10";
 
 /// What is asked for. A run prints its seed; the same one gives the same mixture.
 #[derive(Debug, PartialEq, Eq)]
 enum Plan {
-    /// Cells in each language. The default is what a notebook sees in weeks: a leak of 4 KiB a cell is 8 MiB then.
+    /// One round of everything that is short among the tests.
+    Everything { seed: Option<u64> },
+    /// Cells in each language.
     Cells { count: u32, seed: Option<u64> },
-    /// A lossy network, for at least so long.
+    /// A lossy network and the core's walks, round after round, for at least so long.
     Network { time: Duration, seed: Option<u64> },
 }
 
@@ -35,7 +47,8 @@ impl Plan {
             (None, Some(minutes @ 1..=1_000_000_u32)) => {
                 Ok(Self::Network { time: Duration::from_secs(60) * minutes, seed })
             }
-            (count, None) => Ok(Self::Cells { count: count.unwrap_or(2000), seed }),
+            (Some(count), None) => Ok(Self::Cells { count, seed }),
+            (None, None) => Ok(Self::Everything { seed }),
             _ => Err(wrong()),
         }
     }
@@ -43,49 +56,90 @@ impl Plan {
 
 /// Runs what is asked for, and shows what it prints.
 pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode, Error> {
-    match Plan::parse(arguments)? {
-        Plan::Cells { count, seed } => cells(workspace, count, seed),
-        Plan::Network { time, seed } => network(workspace, time, seed),
-    }
+    let passed = match Plan::parse(arguments)? {
+        Plan::Everything { seed } => everything(workspace, seed)?,
+        Plan::Cells { count, seed } => cells(workspace, count, seed)?,
+        Plan::Network { time, seed } => network(workspace, time, seed)?,
+    };
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn cells(workspace: &Workspace, count: u32, seed: Option<u64>) -> Result<ExitCode, Error> {
+/// All of it once, also after a failure: what a night is for.
+fn everything(workspace: &Workspace, seed: Option<u64>) -> Result<bool, Error> {
+    let of_the_network = seed.unwrap_or_else(fresh_seed);
+    println!("soak: --seed {of_the_network}");
+    let mut passed = passes(walks(workspace, 0))?;
+    passed &= passes(lossy(workspace, RUST_RUNS, of_the_network))?;
+    passed &= passes(rust_load(workspace))?;
+    passed &= node(workspace, "lossy", "AGB_LOSSY", &format!("{NODE_RUNS},{}", of_the_network % 1_000_000))?;
+    passed &= node(workspace, "load", "AGB_LOAD", LOAD)?;
+    passed &= cells(workspace, CELLS, seed)?;
+    Ok(passed)
+}
+
+fn cells(workspace: &Workspace, count: u32, seed: Option<u64>) -> Result<bool, Error> {
     setup::node(workspace)?;
     setup::r(workspace)?;
     setup::java(workspace)?;
-    let mut soak = workspace.cargo();
-    soak.args(["test", "--locked", "--package", "agb-kernel", "--test", "soak", "--", "--nocapture"]);
+    let mut soak = cargo_test(workspace, &["--package", "agb-kernel", "--test", "soak"]);
     soak.env("AGB_SOAK_CELLS", count.to_string());
     if let Some(seed) = seed {
         soak.env("AGB_SOAK_SEED", seed.to_string());
     }
-    Ok(if passes(soak)? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    passes(soak)
 }
 
-/// In turns, until the time is over: a thousand runs between the client and the server over a network that cuts, and
-/// the core's random walks. Each turn has faults of its own.
-fn network(workspace: &Workspace, time: Duration, seed: Option<u64>) -> Result<ExitCode, Error> {
-    /// About as long as the thousand runs.
-    const WALKS: u64 = 10_000;
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut seed = seed.unwrap_or(since.as_secs());
+/// In turns, until the time is over. Each turn has faults of its own.
+fn network(workspace: &Workspace, time: Duration, seed: Option<u64>) -> Result<bool, Error> {
+    let mut seed = seed.unwrap_or_else(fresh_seed);
     let began = Instant::now();
     while began.elapsed() < time {
         println!("soak: --seed {seed}");
-        let mut lossy = workspace.cargo();
-        lossy.args(["test", "--locked", "--package", "agb-tests", "--test", "it", "lossy", "--", "--nocapture"]);
-        lossy.env("AGB_LOSSY", format!("1000,{seed}"));
-        let mut walks = workspace.cargo();
-        walks.args(["test", "--locked", "--package", "agb-core", "--lib", "session::tests::walk"]);
         let first = seed.wrapping_mul(WALKS) % (u64::MAX - WALKS);
-        walks.env("AGB_SEEDS", format!("{first}..{}", first + WALKS));
-        if !passes(lossy)? || !passes(walks)? {
+        if !passes(lossy(workspace, RUST_RUNS, seed))? || !passes(walks(workspace, first))? {
             println!("soak: failed; this turn again: cargo xtask soak --minutes 1 --seed {seed}");
-            return Ok(ExitCode::FAILURE);
+            return Ok(false);
         }
         seed = seed.wrapping_add(1);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(true)
+}
+
+fn fresh_seed() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn walks(workspace: &Workspace, first: u64) -> Command {
+    let mut walks = cargo_test(workspace, &["--package", "agb-core", "--lib", "session::tests::walk"]);
+    walks.env("AGB_SEEDS", format!("{first}..{}", first + WALKS));
+    walks
+}
+
+fn lossy(workspace: &Workspace, runs: u64, seed: u64) -> Command {
+    let mut lossy = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", "lossy"]);
+    lossy.env("AGB_LOSSY", format!("{runs},{seed}"));
+    lossy
+}
+
+fn rust_load(workspace: &Workspace) -> Command {
+    let mut load = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", "load"]);
+    load.env("AGB_LOAD", LOAD);
+    load
+}
+
+fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = workspace.cargo();
+    command.args(["test", "--locked"]).args(arguments).args(["--", "--nocapture"]);
+    command
+}
+
+/// One file of the tests in Node, as large as `variable` says.
+fn node(workspace: &Workspace, file: &str, variable: &str, value: &str) -> Result<bool, Error> {
+    artifacts::node(workspace, Profile::Dev)?;
+    let mut command = workspace.command("node", Purpose::Work);
+    command.args(["--import", "tsx", "--test"]).arg(workspace.path(&format!("tests/node/{file}.test.ts")));
+    command.current_dir(setup::folder_with_package(workspace, "tsx")?).env(variable, value);
+    passes(command)
 }
 
 fn passes(mut command: Command) -> Result<bool, Error> {
@@ -100,7 +154,8 @@ mod tests {
 
     #[test]
     fn plans_say_how_much_and_which() {
-        assert_eq!(Plan::parse(&[]).unwrap(), Plan::Cells { count: 2000, seed: None });
+        assert_eq!(Plan::parse(&[]).unwrap(), Plan::Everything { seed: None });
+        assert_eq!(Plan::parse(&["--seed", "7"]).unwrap(), Plan::Everything { seed: Some(7) });
         let cells = Plan::Cells { count: 10, seed: Some(7) };
         assert_eq!(Plan::parse(&["--seed", "7", "--cells", "10"]).unwrap(), cells);
         let network = Plan::Network { time: Duration::from_secs(300), seed: None };

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
 
-use crate::artifacts::{self, Profile};
+use crate::artifacts::{self, Profile, Programs, Scope};
 use crate::error::Error;
 use crate::job::{self, Outcome};
 use crate::pack;
@@ -40,6 +41,8 @@ enum Reads {
 enum Need {
     Rustfmt,
     Clippy,
+    /// The runner of the Rust tests.
+    Nextest,
     NpmPackages,
     /// The npm packages' compiled TypeScript.
     JavaScript,
@@ -103,9 +106,9 @@ const STEPS: [Step; 11] = [
     Step {
         name: "rust",
         label: "the Rust tests",
-        reads: Reads::Tests(tally::cargo_test),
-        needs: &[Need::Programs, Need::Image, Need::R, Need::Java],
-        commands: |workspace| cargo(workspace, &["test", "--workspace", "--no-fail-fast"]),
+        reads: Reads::Tests(tally::rust),
+        needs: &[Need::Programs, Need::Image, Need::R, Need::Java, Need::Nextest],
+        commands: rust_tests,
     },
     Step {
         name: "npm",
@@ -199,8 +202,12 @@ pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<ExitCode, Err
     let mut total = Tally::default();
     let mut failed = Vec::new();
     let mut reasons = Vec::new();
+    let mut times = Vec::new();
     for step in steps {
+        let began = Instant::now();
         let report = Report::of(workspace, step, &mut preparations)?;
+        let tests = report.outcome.as_ref().map_or(Duration::ZERO, |outcome| outcome.took);
+        times.push((step.name, tests, began.elapsed().saturating_sub(tests)));
         report.print(workspace, width);
         if report.tally.failed > 0 {
             failed.push(step.name);
@@ -208,6 +215,7 @@ pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<ExitCode, Err
         }
         total += &report.tally;
     }
+    print_times(&times, width);
     for test in &total.ignored {
         println!("  ignored: {test}");
     }
@@ -219,6 +227,18 @@ pub(crate) fn test(workspace: &Workspace, only: &[&str]) -> Result<ExitCode, Err
     }
     println!("{} passed, {} failed", total.passed, total.failed);
     Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where the time went: each step's tests, and what had to be installed and built before them.
+fn print_times(times: &[(&'static str, Duration, Duration)], width: usize) {
+    println!("\n  {:width$}  {:>8}  {:>8}", "time", "tests", "set-up");
+    let (mut tests, mut preparations) = (Duration::ZERO, Duration::ZERO);
+    for (name, of_tests, of_preparations) in times {
+        println!("  {name:width$}  {:>8}  {:>8}", seconds(*of_tests), seconds(*of_preparations));
+        tests += *of_tests;
+        preparations += *of_preparations;
+    }
+    println!("  {:width$}  {:>8}  {:>8}\n", "all", seconds(tests), seconds(preparations));
 }
 
 /// The steps called like one of `only`, or all, in their order.
@@ -246,17 +266,18 @@ impl Preparations {
             Need::Clippy => setup::rust_component(workspace, "clippy", "clippy"),
             Need::NpmPackages => setup::npm(workspace),
             Need::JavaScript => artifacts::typescript(workspace),
-            Need::Programs => artifacts::programs(workspace, Profile::Dev)
-                .and_then(|programs| artifacts::place_addon(workspace, &programs).map(drop)),
-            Need::Image => artifacts::programs(workspace, Profile::Dev)
-                .and_then(|programs| setup::image(workspace, programs.of(Kind::Local))),
+            Need::Programs => {
+                programs(workspace).and_then(|programs| artifacts::place_addon(workspace, &programs).map(drop))
+            }
+            Need::Image => programs(workspace).and_then(|programs| setup::image(workspace, programs.of(Kind::Local))),
             Need::R => setup::r(workspace),
             Need::Java => setup::java(workspace),
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),
-            Need::Tarballs => pack::pack(workspace, Profile::Dev).map(drop),
+            Need::Tarballs => pack::pack(workspace, Profile::Dev, Scope::Workspace).map(drop),
+            Need::Nextest => setup::nextest(workspace),
         };
         process::go_on()?;
         self.made.insert(need, made.as_ref().copied().map_err(Error::to_string));
@@ -335,6 +356,25 @@ fn count(reads: Reads, outcome: &Outcome) -> Tally {
             tally
         }
     }
+}
+
+/// The programs that the steps test, out of the one build that the Rust tests are in as well.
+fn programs(workspace: &Workspace) -> Result<Programs, Error> {
+    artifacts::programs(workspace, Profile::Dev, Scope::Workspace)
+}
+
+/// The tests that a runner can list and start one by one, in one pool (`.config/nextest.toml`); those that start
+/// themselves anew with other rights; and the examples in the documentation.
+fn rust_tests(workspace: &Workspace) -> Result<Vec<Command>, Error> {
+    let mut commands = Vec::new();
+    for arguments in [
+        &["nextest", "run", "--workspace", "--no-fail-fast", "-E", "not (binary(=battery) | binary(=escape))"][..],
+        &["test", "--workspace", "--no-fail-fast", "--test", "battery", "--test", "escape"],
+        &["test", "--workspace", "--no-fail-fast", "--doc"],
+    ] {
+        commands.extend(cargo(workspace, arguments)?);
+    }
+    Ok(commands)
 }
 
 fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<Vec<Command>, Error> {

@@ -87,6 +87,31 @@ pub(crate) fn cargo_test(output: &str) -> Tally {
     tally
 }
 
+/// `cargo nextest run` and `cargo test`, one after the other in one output.
+pub(crate) fn rust(output: &str) -> Tally {
+    let mut tally = cargo_test(output);
+    match output.lines().map(without_colour).filter_map(|line| nextest_summary(&line)).next_back() {
+        Some((passed, failed)) => {
+            tally.passed += passed;
+            tally.failed += failed;
+        }
+        None => tally.fail("cargo nextest printed no summary"),
+    }
+    tally
+}
+
+/// `Summary [  12.3s] 5 tests run: 3 passed (1 slow), 1 failed, 1 timed out, 2 skipped`. What was skipped here is what
+/// another command runs, and tests with `#[ignore]`. Tests that a stop left over (`3/5 tests run`) count as failed.
+fn nextest_summary(line: &str) -> Option<(usize, usize)> {
+    let (_, rest) = line.trim_start().strip_prefix("Summary [")?.split_once("] ")?;
+    let (run, counts) = rest.split_once(" run: ")?;
+    let run = run.split_once(' ')?.0;
+    let (done, planned) = run.split_once('/').unwrap_or((run, run));
+    let (done, planned): (usize, usize) = (done.parse().ok()?, planned.parse().ok()?);
+    let passed = counts.split(", ").find_map(|part| part.split_once(" passed")?.0.parse().ok()).unwrap_or(0);
+    Some((passed, done.saturating_sub(passed) + planned.saturating_sub(done)))
+}
+
 /// What one test program printed.
 #[derive(Default)]
 struct Section {

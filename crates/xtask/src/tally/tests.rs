@@ -179,3 +179,20 @@ fn tallies_add_up() {
     assert_eq!(counts(&total), (9, 2));
     assert_eq!(total.ignored.len(), 2);
 }
+
+#[test]
+fn nextest_and_what_follows_it_are_added() {
+    let summary = |line: &str| counts(&rust(&format!("{line}\n{CARGO}")));
+    assert_eq!(summary("     Summary [  12.345s] 40 tests run: 40 passed (2 slow), 3 skipped"), (48, 1));
+    assert_eq!(
+        summary("     Summary [   1.000s] 5 tests run: 2 passed, 1 failed, 1 timed out, 1 exec failed"),
+        (10, 4)
+    );
+    assert_eq!(summary("     Summary [   1.000s] 3/5 tests run: 2 passed, 1 failed, 0 skipped"), (10, 4));
+    assert_eq!(
+        summary("\x1b[31;1m     Summary\x1b[0m [   1.000s] \x1b[1m1\x1b[0m test run: \x1b[1m1\x1b[0m passed"),
+        (9, 1)
+    );
+    let missing = rust(CARGO);
+    assert_eq!((missing.failed, missing.notes.len()), (2, 1));
+}
