@@ -1,12 +1,12 @@
 //! The one way out of a sandbox: an HTTP proxy that connects to named domains and to nothing else.
 //!
 //! ```text
-//! program in a sandbox ── http_proxy=127.0.0.1:3128 ──► Gate (one a sandbox) ──► Outside ──► the internet
+//! program in a sandbox ── http_proxy=127.0.0.1:3128 ──► EgressProxy (one a sandbox) ──► Outside ──► the internet
 //!                                                         │ Allow: is it a domain that was named?
 //!                                                         └ Outside: is the address public? Connect to this one
 //! ```
 //!
-//! The sandbox has a network of its own with nothing in it but its loopback device. A [`Gate`] answers there: the
+//! The sandbox has a network of its own with nothing in it but its loopback device. A [`EgressProxy`] answers there: the
 //! socket that it listens on was made in the sandbox's network and handed out, so that nothing has to run in there.
 //!
 //! Invariants:
@@ -14,7 +14,7 @@
 //! * The name is resolved here, once, and the address that was checked is the one that is connected to. Whatever a name
 //!   resolves to, loopback, private, link-local, shared, multicast and other special addresses, a cloud's metadata
 //!   service and this machine itself are never reached.
-//! * What is refused is answered, with what would allow it, and remembered for the run's result ([`Gate::refusals`]).
+//! * What is refused is answered, with what would allow it, and remembered for the run's result ([`EgressProxy::refusals`]).
 //! * What the program sends may be anything: it is answered or dropped. Nothing waits for ever, and memory is bounded.
 //!
 //! What it does not do: look into what is encrypted. A program that may talk to one name of a server that has several
@@ -22,13 +22,13 @@
 
 mod address;
 mod allow;
-mod gate;
 mod name;
 mod outside;
+mod proxy;
 mod tunnel;
 
 pub use address::is_public;
 pub use allow::{Allow, BadRule};
-pub use gate::{Gate, Limits};
 pub use name::{BadName, Name};
 pub use outside::{DialError, Outside};
+pub use proxy::{EgressProxy, Limits};

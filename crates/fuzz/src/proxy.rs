@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::io;
 use std::time::Duration;
 
-use agb_egress::{Allow, Gate, Limits, Name, Outside};
+use agb_egress::{Allow, EgressProxy, Limits, Name, Outside};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::runtime::Runtime;
 
@@ -12,7 +12,7 @@ thread_local! {
     static RUNTIME: RefCell<Option<Runtime>> = const { RefCell::new(None) };
 }
 
-/// Everything goes to a gate that lets two names out, into a world without any address.
+/// Everything goes to a proxy that lets two names out, into a world without any address.
 pub(crate) fn proxy(bytes: &[u8]) {
     let resolve = |name: Name| {
         let named = ["a.test", "b.test"].contains(&name.as_str()) || name.as_str().ends_with(".c.test");
@@ -27,7 +27,7 @@ pub(crate) fn proxy(bytes: &[u8]) {
             let allow: Allow = "a.test, b.test:81, *.c.test".parse().expect("rules");
             let short = Duration::from_millis(50);
             let limits = Limits { head: short, connect: short, idle: short, ..Limits::default() };
-            let gate = Gate::new("fuzz", allow, Outside::simulated(resolve, |_| false), limits);
+            let proxy = EgressProxy::new("fuzz", allow, Outside::simulated(resolve, |_| false), limits);
             let (mut program, inside) = tokio::io::duplex(1 << 20);
             let talking = async {
                 // It may hang up before it has read everything.
@@ -41,7 +41,7 @@ pub(crate) fn proxy(bytes: &[u8]) {
                         .any(|head| answer.starts_with(head));
                 assert!(is_refusal, "{}", String::from_utf8_lossy(&answer));
             };
-            tokio::join!(gate.serve_one(inside), talking);
+            tokio::join!(proxy.serve_one(inside), talking);
         });
     });
 }

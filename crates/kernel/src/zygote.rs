@@ -69,7 +69,7 @@ impl Zygote {
     /// Whether it can be copied. One that has died cannot; its copies go on.
     #[must_use]
     pub fn is_alive(&self) -> bool {
-        self.nursery.is_fertile()
+        self.nursery.is_alive()
     }
 
     /// Its process's number as this process sees it, for looking.

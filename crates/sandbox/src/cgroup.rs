@@ -229,14 +229,14 @@ impl Drop for Groups {
 
 impl Group {
     /// Where a process writes itself to become a member.
-    pub(crate) fn doors(&self) -> Vec<PathBuf> {
-        let door = |tree: &Tree| match tree.version {
+    pub(crate) fn cgroup_files(&self) -> Vec<PathBuf> {
+        let file = |tree: &Tree| match tree.version {
             // For a thread that moves itself this is without the lock on all of the machine's processes that
             // `cgroup.procs` takes, and waits for: 0.1 ms instead of 3. Who comes here has one thread.
             Version::One => "tasks",
             Version::Two => "cgroup.procs",
         };
-        self.groups.trees.iter().map(|tree| tree.session(self.slot).join(door(tree))).collect()
+        self.groups.trees.iter().map(|tree| tree.session(self.slot).join(file(tree))).collect()
     }
 
     /// Whether the kernel has killed a process of the session for want of memory that nobody has heard of yet, and that

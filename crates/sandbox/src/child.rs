@@ -25,8 +25,8 @@ pub struct Child {
     status: Option<ExitStatus>,
     /// Signals that were ordered and are not known to be sent.
     ordered: AtomicU32,
-    /// What the gatekeeper gave.
-    _gate: Option<Box<dyn Any + Send + Sync>>,
+    /// What the proxy factory returned: dropping it ends the proxy.
+    _proxy: Option<Box<dyn Any + Send + Sync>>,
     /// Whose end would be this one's.
     _nursery: Option<Nursery>,
 }
@@ -36,10 +36,10 @@ impl Child {
         watched: Arc<Watched>,
         pid: i32,
         has_proc: bool,
-        gate: Option<Box<dyn Any + Send + Sync>>,
+        proxy: Option<Box<dyn Any + Send + Sync>>,
         nursery: Option<Nursery>,
     ) -> Self {
-        Self { watched, pid, has_proc, status: None, ordered: AtomicU32::new(0), _gate: gate, _nursery: nursery }
+        Self { watched, pid, has_proc, status: None, ordered: AtomicU32::new(0), _proxy: proxy, _nursery: nursery }
     }
 
     pub(crate) fn watched(&self) -> &Watched {

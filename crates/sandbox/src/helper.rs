@@ -35,7 +35,7 @@ mod root;
 mod trial;
 
 pub(crate) use host::Host;
-use init::Birth;
+use init::SpawnMode;
 
 /// The argument that turns an executable into a launcher.
 pub(crate) const ARGUMENT: &str = "__sandbox-launcher";
@@ -120,7 +120,7 @@ fn run() -> i32 {
                         nursery::launch(&host, &plan, fds, control, liveness.as_fd(), &mut own);
                     }
                     (Some(plan), Ok(fds)) => {
-                        init::create(&host, &plan, fds, control, liveness.as_fd(), Birth::Start, || own = None);
+                        init::create(&host, &plan, fds, control, liveness.as_fd(), SpawnMode::Start, || own = None);
                     }
                     _ => fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "an unreadable plan")),
                 }

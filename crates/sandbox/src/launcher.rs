@@ -27,9 +27,9 @@ use crate::{Child, Command, ControlGroups, Level, Policy};
 /// 30 s: both take milliseconds; this is for a machine that has no time for anything.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What becomes of the gates of sandboxes with [`Network::Gate`](crate::Network::Gate): called with the slot and the
+/// What becomes of the proxies of sandboxes with [`Network::Proxy`](crate::Network::Proxy): called with the slot and the
 /// listening socket of each new one. What it gives is dropped with the sandbox's [`Child`].
-pub type Gatekeeper = Box<dyn Fn(u32, TcpListener) -> Box<dyn Any + Send + Sync> + Send + Sync>;
+pub type ProxyFactory = Box<dyn Fn(u32, TcpListener) -> Box<dyn Any + Send + Sync> + Send + Sync>;
 
 /// A small process that makes sandboxes for this one, which may be large and have many threads.
 ///
@@ -45,14 +45,14 @@ pub struct Launcher {
     /// Behind the process, whose end ends all sandboxes: their groups are empty then.
     groups: Arc<Groups>,
     watch: Arc<Watch>,
-    gatekeeper: OnceLock<Keeper>,
+    proxy_factory: OnceLock<OpaqueFactory>,
 }
 
-struct Keeper(Gatekeeper);
+struct OpaqueFactory(ProxyFactory);
 
-impl fmt::Debug for Keeper {
+impl fmt::Debug for OpaqueFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Keeper")
+        f.write_str("ProxyFactory")
     }
 }
 
@@ -79,14 +79,14 @@ impl Launcher {
             process: Mutex::new(Process::start(program)?),
             watch: Arc::new(Watch::new(&groups)),
             groups,
-            gatekeeper: OnceLock::new(),
+            proxy_factory: OnceLock::new(),
         })
     }
 
-    /// Says what becomes of gates; only once. Without a gatekeeper they are closed, and nobody gets through.
-    pub fn set_gatekeeper(&self, gatekeeper: Gatekeeper) {
+    /// Sets what serves the proxy sockets of sandboxes; only the first call counts. Without a factory they are closed.
+    pub fn set_proxy_factory(&self, proxy_factory: ProxyFactory) {
         // The first one stays.
-        let _ = self.gatekeeper.set(Keeper(gatekeeper));
+        let _ = self.proxy_factory.set(OpaqueFactory(proxy_factory));
     }
 
     /// The host user that programs of this slot run as, where that is another than the server's: the one that their
@@ -176,15 +176,16 @@ impl Launcher {
             hand_over(&plan, &fds, user).map_err(system("give a directory or a pipe to the sandbox's user"))?;
         }
         let group = self.groups.session(plan.policy.slot, &plan.policy.limits)?;
-        let doors: io::Result<Vec<std::fs::File>> = group
+        let cgroup_files: io::Result<Vec<std::fs::File>> = group
             .iter()
-            .flat_map(|group| group.doors())
-            .map(|door| std::fs::File::options().write(true).open(door))
+            .flat_map(|group| group.cgroup_files())
+            .map(|file| std::fs::File::options().write(true).open(file))
             .collect();
-        let doors = doors.map_err(system("open a control group"))?;
+        let cgroup_files = cgroup_files.map_err(system("open a control group"))?;
         let made = self.make(&plan, group, fds, |bytes, fds| {
             let (control, fds) = fds.split_last().expect("there is a control socket");
-            let fds: Vec<_> = fds.iter().copied().chain(doors.iter().map(AsFd::as_fd)).chain([*control]).collect();
+            let fds: Vec<_> =
+                fds.iter().copied().chain(cgroup_files.iter().map(AsFd::as_fd)).chain([*control]).collect();
             nursery.order(bytes, &fds)
         })?;
         Ok(self.watched(made, Some(nursery)))
@@ -220,7 +221,7 @@ impl Launcher {
 
     fn run(&self, plan: Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
         let group = self.groups.session(plan.policy.slot, &plan.policy.limits)?;
-        let plan = Plan { groups: group.as_ref().map(|group| group.doors()).unwrap_or_default(), ..plan };
+        let plan = Plan { groups: group.as_ref().map(|group| group.cgroup_files()).unwrap_or_default(), ..plan };
         let made = self.make(&plan, group, fds, |bytes, fds| self.order(bytes, fds))?;
         Ok(self.watched(made, None))
     }
@@ -228,7 +229,7 @@ impl Launcher {
     fn watched(&self, made: Made, nursery: Option<&Nursery>) -> Child {
         let watched = Arc::new(made.watched);
         self.watch.add(&watched);
-        Child::new(watched, made.pid, made.has_proc, made.gate, nursery.cloned())
+        Child::new(watched, made.pid, made.has_proc, made.proxy, nursery.cloned())
     }
 
     /// Gives a plan to whoever carries it out, and hears how that goes.
@@ -250,7 +251,7 @@ impl Launcher {
         drop(its);
 
         let (mut init, mut pid, mut running) = (None, None, None);
-        let mut gate = None;
+        let mut proxy = None;
         let mut buffer = [0; MAX_MESSAGE];
         loop {
             if let (Some(pid), Some(has_proc)) = (pid, running)
@@ -260,7 +261,7 @@ impl Launcher {
                     watched: Watched::new(control, init, pid, &plan.policy, group),
                     pid,
                     has_proc,
-                    gate,
+                    proxy,
                 });
             }
             let mut received = match receive_until(control.as_fd(), &mut buffer, deadline) {
@@ -270,9 +271,11 @@ impl Launcher {
             };
             match Message::decode(&buffer[..received.len]) {
                 Some(Message::Created) => init = received.fds.pop(),
-                Some(Message::Gate) => {
+                Some(Message::ProxySocket) => {
                     let listener = received.fds.pop().map(TcpListener::from);
-                    gate = listener.zip(self.gatekeeper.get()).map(|(gate, keeper)| keeper.0(plan.policy.slot, gate));
+                    proxy = listener
+                        .zip(self.proxy_factory.get())
+                        .map(|(socket, factory)| factory.0(plan.policy.slot, socket));
                 }
                 Some(Message::Starting) => pid = received.sender,
                 Some(Message::Running { has_proc }) => running = Some(has_proc),
@@ -315,7 +318,7 @@ struct Made {
     watched: Watched,
     pid: i32,
     has_proc: bool,
-    gate: Option<Box<dyn Any + Send + Sync>>,
+    proxy: Option<Box<dyn Any + Send + Sync>>,
 }
 
 /// Gives what the program is to use to its user, which a nursery has no right to. A program opens its pipes again by

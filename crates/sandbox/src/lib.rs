@@ -48,7 +48,7 @@
 //! * Exactness everywhere: what a session has on disk is watched by a thread of the server's and may be exceeded for a
 //!   fifth of a second, and so is its memory where the machine has no control groups for the server; processor time is
 //!   shared by priority only there.
-//! * What a gate lets through: that is for its keeper (the crate `agb-egress`).
+//! * Which requests an egress proxy allows: the proxy decides (the crate `agb-egress`).
 #![cfg(target_os = "linux")]
 
 mod cgroup;
@@ -70,10 +70,10 @@ pub use cgroup::{ControlGroups, Controller, memory_left};
 pub use child::Child;
 pub use error::{LauncherError, SpawnError, Stage};
 pub use helper::main_if_helper;
-pub use launcher::{Gatekeeper, Launcher};
+pub use launcher::{Launcher, ProxyFactory};
 pub use level::{Level, UnknownLevel};
 pub use limits::Limits;
 pub use nursery::Nursery;
-pub use policy::{Command, GATE, HOME, Network, Policy, SLOTS, UnknownNetwork};
+pub use policy::{Command, HOME, Network, PROXY, Policy, SLOTS, UnknownNetwork};
 pub use report::{Offer, Report};
 pub use watch::Exceeded;

@@ -11,29 +11,29 @@ use crate::{Child, SpawnError};
 /// Cheap to clone. It ends, with its zygote, when its last handle and its last sandbox are gone.
 #[derive(Debug, Clone)]
 pub struct Nursery {
-    keeper: Arc<Child>,
+    host: Arc<Child>,
 }
 
 impl Nursery {
-    pub(crate) fn new(keeper: Child) -> Self {
-        Self { keeper: Arc::new(keeper) }
+    pub(crate) fn new(host: Child) -> Self {
+        Self { host: Arc::new(host) }
     }
 
     /// Whether the zygote is there to be copied. When it has died, its copies go on, and there will be no more.
     #[must_use]
-    pub fn is_fertile(&self) -> bool {
-        let watched = self.keeper.watched();
-        // The keeper says nothing on its own but that the zygote has ended.
+    pub fn is_alive(&self) -> bool {
+        let watched = self.host.watched();
+        // The host says nothing on its own but that the zygote has ended.
         !socket::is_readable(&watched.init) && !socket::is_readable(&watched.control)
     }
 
     /// The zygote's process number as this process sees it, for looking.
     #[must_use]
     pub fn id(&self) -> i32 {
-        self.keeper.id()
+        self.host.id()
     }
 
     pub(crate) fn order(&self, plan: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SpawnError> {
-        socket::send(self.keeper.watched().control.as_fd(), plan, fds).map_err(|_| SpawnError::LauncherGone)
+        socket::send(self.host.watched().control.as_fd(), plan, fds).map_err(|_| SpawnError::LauncherGone)
     }
 }

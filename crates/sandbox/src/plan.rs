@@ -71,7 +71,7 @@ impl Plan {
         out.number(match network {
             Network::None => 0,
             Network::Host => 1,
-            Network::Gate => 2,
+            Network::Proxy => 2,
         });
         out.number(u64::from(*slot));
         out.bytes(self.program.as_bytes());
@@ -110,7 +110,7 @@ impl Plan {
         let network = match input.number()? {
             0 => Network::None,
             1 => Network::Host,
-            2 => Network::Gate,
+            2 => Network::Proxy,
             _ => return None,
         };
         let slot = u32::try_from(input.number()?).ok()?;
@@ -135,8 +135,8 @@ impl Plan {
         if policy.limits.nice > 19 {
             return invalid(format!("limits.nice is {}, and must be 0 to 19", policy.limits.nice));
         }
-        if policy.network == Network::Gate && !policy.level.has_namespaces() {
-            return invalid(format!("a gate needs a network of its own, which the level {} has not", policy.level));
+        if policy.network == Network::Proxy && !policy.level.has_namespaces() {
+            return invalid(format!("a proxy needs a network of its own, which the level {} has not", policy.level));
         }
         if matches!(kind, Kind::Nursery | Kind::Copy) {
             if policy.level != Level::Namespaces {
@@ -252,8 +252,8 @@ pub(crate) enum Message {
     Running { has_proc: bool },
     /// Something failed; it ends.
     Failed { stage: Stage, errno: i32, detail: String },
-    /// From the sandbox's first process: the socket of its gate comes with this.
-    Gate,
+    /// From the sandbox's first process: the listening socket for its egress proxy comes with this.
+    ProxySocket,
     /// From the sandbox's first process: a signal that was ordered is sent.
     Signalled,
     /// The program has ended, as `wait` reports it.
@@ -277,7 +277,7 @@ impl Message {
                 let end = (0..=detail.len().min(MAX_MESSAGE / 2)).rev().find(|&at| detail.is_char_boundary(at));
                 out.bytes(&detail.as_bytes()[..end.unwrap_or(0)]);
             }
-            Self::Gate => out.number(5),
+            Self::ProxySocket => out.number(5),
             Self::Signalled => out.number(6),
             Self::Ended { status } => {
                 out.number(4);
@@ -298,7 +298,7 @@ impl Message {
                 errno: i32::try_from(input.number()?).ok()?,
                 detail: String::from_utf8_lossy(input.bytes()?).into_owned(),
             },
-            5 => Self::Gate,
+            5 => Self::ProxySocket,
             6 => Self::Signalled,
             4 => Self::Ended { status: u32::try_from(input.number()?).ok()?.cast_signed() },
             _ => return None,
@@ -375,7 +375,7 @@ mod tests {
         let mut policy = Policy::new(Level::Namespaces, "/", 7);
         policy.readonly = vec!["/usr".into()];
         policy.tmp = Some("/".into());
-        policy.network = Network::Gate;
+        policy.network = Network::Proxy;
         policy.limits.memory = 5;
         let mut plan = Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]).in_dir("a"), Kind::Trial)
             .expect("it is valid");

@@ -10,8 +10,8 @@ use crate::{Level, Limits};
 /// Where the working directory appears at the levels with namespaces.
 pub const HOME: &str = "/home/user";
 
-/// Where a sandbox with [`Network::Gate`] finds its gate. The usual port of a proxy.
-pub const GATE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3128);
+/// Where a sandbox with [`Network::Proxy`] finds its proxy: the usual port of one.
+pub const PROXY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3128);
 
 /// The number of session slots, and so of host users that a server with privilege uses.
 pub const SLOTS: u32 = 20_000;
@@ -24,9 +24,9 @@ pub enum Network {
     /// and clients meet; otherwise it cannot make a socket.
     #[default]
     None,
-    /// Nothing but a gate: a socket at [`GATE`] in a network of its own, and whoever connects there talks to the
-    /// launcher's [gatekeeper](crate::Launcher::set_gatekeeper). Needs a level with namespaces.
-    Gate,
+    /// Nothing but a proxy: a socket at [`PROXY`] in a network of its own, and connections to it are served by the
+    /// launcher's [proxy factory](crate::Launcher::set_proxy_factory). Needs a level with namespaces.
+    Proxy,
     /// All that the server's machine reaches, its loopback services included. Sockets in the file system and in the
     /// abstract name space stay closed where the kernel can (Linux 6.12) or the level does.
     Host,
@@ -36,7 +36,7 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "none",
-            Self::Gate => "gate",
+            Self::Proxy => "proxy",
             Self::Host => "host",
         })
     }

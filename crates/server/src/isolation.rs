@@ -13,7 +13,7 @@ use agb_sandbox::{
 use thiserror::Error;
 
 use crate::config::Config;
-use crate::network::{Advisor, Gates, Network};
+use crate::network::{Advisor, Network, Proxies};
 use crate::random;
 use crate::room::Folder;
 
@@ -84,7 +84,7 @@ pub(crate) struct Sandboxes {
     launcher: Arc<Launcher>,
     level: Level,
     config: Arc<Config>,
-    gates: Arc<Gates>,
+    proxies: Arc<Proxies>,
     slots: Mutex<Slots>,
 }
 
@@ -131,12 +131,12 @@ impl Sandboxes {
         }
         // Without isolation there is nothing that keeps programs from the network.
         let network = if level == Level::None { Network::Host } else { config.network.clone() };
-        let gates = Gates::new(network, config.outside.clone());
-        let keeper = Arc::clone(&gates);
-        launcher.set_gatekeeper(Box::new(move |slot, gate| keeper.keep(slot, gate)));
+        let proxies = Proxies::new(network, config.outside.clone());
+        let keeper = Arc::clone(&proxies);
+        launcher.set_proxy_factory(Box::new(move |slot, proxy| keeper.keep(slot, proxy)));
         let next = random::below(SLOTS);
         let slots = Mutex::new(Slots { taken: HashSet::new(), next });
-        Ok(Arc::new(Self { launcher: Arc::new(launcher), level, config, gates, slots }))
+        Ok(Arc::new(Self { launcher: Arc::new(launcher), level, config, proxies, slots }))
     }
 
     pub(crate) fn launcher(&self) -> Arc<Launcher> {
@@ -164,7 +164,7 @@ impl Sandboxes {
         slots.taken.insert(number);
         slots.next = number + 1;
         drop(slots);
-        self.gates.make(number);
+        self.proxies.make(number);
         Ok(Slot { number, sandboxes: Arc::clone(self) })
     }
 
@@ -205,7 +205,7 @@ impl Slot {
 
     /// Follows a run, to say what would let its program reach the network.
     pub(crate) fn advisor(&self) -> Advisor {
-        Advisor::new(Arc::clone(&self.sandboxes.gates), self.number)
+        Advisor::new(Arc::clone(&self.sandboxes.proxies), self.number)
     }
 
     /// How programs are isolated.
@@ -217,7 +217,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.stand_back(false);
-        self.sandboxes.gates.remove(self.number);
+        self.sandboxes.proxies.remove(self.number);
         self.sandboxes.slots().taken.remove(&self.number);
     }
 }

@@ -1,10 +1,10 @@
 //! What programs reach over the network: nothing, everything, or named domains by a proxy of the server's own.
 //!
 //! ```text
-//! program ── http_proxy (environment) ──► 127.0.0.1:3128 in the sandbox ──► Gate (crate agb-egress, a task a sandbox)
+//! program ── http_proxy (environment) ──► 127.0.0.1:3128 in the sandbox ──► EgressProxy (crate agb-egress, a task a sandbox)
 //! ```
 //!
-//! A session has one [`Gate`], whichever sandboxes its programs run in, so that it knows what was refused to a run.
+//! A session has one [`EgressProxy`], whichever sandboxes its programs run in, so that it knows what was refused to a run.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -14,8 +14,8 @@ use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agb_core::result::RunStatus;
-use agb_egress::{Allow, BadRule, Gate, Limits, Outside};
-use agb_sandbox::GATE;
+use agb_egress::{Allow, BadRule, EgressProxy, Limits, Outside};
+use agb_sandbox::PROXY;
 use data_encoding::BASE64;
 use thiserror::Error;
 use tokio::runtime::Handle;
@@ -75,14 +75,14 @@ impl Network {
         match self {
             Self::None => agb_sandbox::Network::None,
             Self::Host => agb_sandbox::Network::Host,
-            Self::Allow(_) => agb_sandbox::Network::Gate,
+            Self::Allow(_) => agb_sandbox::Network::Proxy,
         }
     }
 
     /// What tells programs of the proxy, in every spelling that is in use.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let Self::Allow(_) = self else { return Vec::new() };
-        let proxy = format!("http://{GATE}");
+        let proxy = format!("http://{PROXY}");
         let mut env = Vec::new();
         for name in ["http_proxy", "https_proxy", "all_proxy"] {
             env.extend([name.to_owned(), name.to_uppercase()].map(|name| (name, proxy.clone())));
@@ -99,25 +99,26 @@ impl Network {
     }
 }
 
-/// The gates of all sessions, by their slots.
-pub(crate) struct Gates {
+/// The proxies of all sessions, by their slots.
+pub(crate) struct Proxies {
     network: Network,
     outside: Outside,
     runtime: Handle,
-    by_slot: Mutex<HashMap<u32, Arc<Gate>>>,
+    by_slot: Mutex<HashMap<u32, Arc<EgressProxy>>>,
 }
 
-impl Gates {
-    /// Call it inside a tokio runtime: gates are tasks of it.
+impl Proxies {
+    /// Call it inside a tokio runtime: proxies are tasks of it.
     pub(crate) fn new(network: Network, outside: Outside) -> Arc<Self> {
         Arc::new(Self { network, outside, runtime: Handle::current(), by_slot: Mutex::default() })
     }
 
-    /// Makes the gate of a slot's next session, where programs have one.
+    /// Makes the proxy of a slot's next session, where programs have one.
     pub(crate) fn make(&self, slot: u32) {
         if let Network::Allow(allow) = &self.network {
-            let gate = Gate::new(format!("slot {slot}"), allow.clone(), self.outside.clone(), Limits::default());
-            self.by_slot().insert(slot, gate);
+            let proxy =
+                EgressProxy::new(format!("slot {slot}"), allow.clone(), self.outside.clone(), Limits::default());
+            self.by_slot().insert(slot, proxy);
         }
     }
 
@@ -127,13 +128,13 @@ impl Gates {
 
     /// Serves a new sandbox; what it gives ends that when it is dropped.
     pub(crate) fn keep(&self, slot: u32, listener: TcpListener) -> Box<dyn Any + Send + Sync> {
-        let gate = self.by_slot().get(&slot).cloned();
-        Box::new(gate.map(|gate| {
+        let proxy = self.by_slot().get(&slot).cloned();
+        Box::new(proxy.map(|proxy| {
             AbortOnDrop(self.runtime.spawn(async move {
                 let listener =
                     listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
                 match listener {
-                    Ok(listener) => gate.serve(listener).await,
+                    Ok(listener) => proxy.serve(listener).await,
                     Err(error) => tracing::error!(%error, "a sandbox has no way out"),
                 }
             }))
@@ -149,7 +150,7 @@ impl Gates {
                     .to_owned()
             }),
             Network::Allow(allow) => {
-                let refused = self.by_slot().get(&slot).map(|gate| gate.refusals()).unwrap_or_default();
+                let refused = self.by_slot().get(&slot).map(|proxy| proxy.refusals()).unwrap_or_default();
                 let refused = (!refused.is_empty()).then(|| refused.join(","))?;
                 Some(format!(
                     "this server allows no connection to {refused}; to allow it, start it with --network allow={allow},{refused}"
@@ -158,7 +159,7 @@ impl Gates {
         }
     }
 
-    fn by_slot(&self) -> MutexGuard<'_, HashMap<u32, Arc<Gate>>> {
+    fn by_slot(&self) -> MutexGuard<'_, HashMap<u32, Arc<EgressProxy>>> {
         // Each change under the lock is a single step.
         self.by_slot.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,19 +168,19 @@ impl Gates {
 /// Adds to the failure of one run what would have let its program reach the network.
 #[derive(Debug)]
 pub(crate) struct Advisor {
-    gates: Arc<Gates>,
+    proxies: Arc<Proxies>,
     slot: u32,
     advice: Option<String>,
 }
 
 impl Advisor {
-    pub(crate) fn new(gates: Arc<Gates>, slot: u32) -> Self {
-        Self { gates, slot, advice: None }
+    pub(crate) fn new(proxies: Arc<Proxies>, slot: u32) -> Self {
+        Self { proxies, slot, advice: None }
     }
 
     /// To the program's own error.
     pub(crate) fn failure(&mut self, mut failure: RunFailure) -> RunFailure {
-        self.advice = self.advice.take().or_else(|| self.gates.advice(self.slot, &failure));
+        self.advice = self.advice.take().or_else(|| self.proxies.advice(self.slot, &failure));
         if let Some(advice) = &self.advice {
             failure.value = format!("{} ({advice})", failure.value);
         }
@@ -197,9 +198,9 @@ impl Advisor {
     }
 }
 
-impl fmt::Debug for Gates {
+impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gates").field("network", &self.network).finish_non_exhaustive()
+        f.debug_struct("Proxies").field("network", &self.network).finish_non_exhaustive()
     }
 }
 
@@ -247,7 +248,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_for_want_of_network_says_how_to_have_one() {
-        let advise = |error| Advisor::new(Gates::new(Network::None, Outside::internet()), 1).failure(error).value;
+        let advise = |error| Advisor::new(Proxies::new(Network::None, Outside::internet()), 1).failure(error).value;
         let value = advise(failure("URLError", "<urlopen error [Errno -3] Temporary failure in name resolution>"));
         assert!(value.contains("--network allow=DOMAIN"), "{value}");
         assert_eq!(advise(failure("ZeroDivisionError", "division by zero")), "division by zero");

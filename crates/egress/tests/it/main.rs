@@ -1,10 +1,10 @@
-//! The way out, tried from inside: real sockets on loopback, a simulated world behind the gate.
+//! The way out, tried from inside: real sockets on loopback, a simulated world behind the proxy.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_egress::{Allow, Gate, Limits, Outside};
+use agb_egress::{Allow, EgressProxy, Limits, Outside};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -14,9 +14,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// A gate with a world in which every name that ends in `.test` is this machine.
+/// A proxy with a world in which every name that ends in `.test` is this machine.
 struct World {
-    gate: Arc<Gate>,
+    proxy: Arc<EgressProxy>,
     address: SocketAddr,
     serving: JoinHandle<()>,
 }
@@ -39,16 +39,16 @@ impl World {
 
     async fn with(allow: &str, outside: Outside, limits: Limits) -> Self {
         let allow = if allow.is_empty() { Allow::default() } else { allow.parse().expect("rules") };
-        let gate = Gate::new("test", allow, outside, limits);
+        let proxy = EgressProxy::new("test", allow, outside, limits);
         let listener = TcpListener::bind((LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
-        let serving = tokio::spawn(Arc::clone(&gate).serve(listener));
-        Self { gate, address, serving }
+        let serving = tokio::spawn(Arc::clone(&proxy).serve(listener));
+        Self { proxy, address, serving }
     }
 
     /// Sends text, says that this was all, and reads until the end.
     async fn ask(&self, request: &str) -> String {
-        let mut socket = TcpStream::connect(self.address).await.expect("the gate is there");
+        let mut socket = TcpStream::connect(self.address).await.expect("the proxy is there");
         socket.write_all(request.as_bytes()).await.expect("written");
         let mut answer = Vec::new();
         let read = socket.read_to_end(&mut answer);
@@ -115,7 +115,7 @@ async fn what_is_allowed_gets_through() {
     assert!(
         world.ask(&format!("CONNECT mixed.test:{port} HTTP/1.1\r\n\r\nx\r\n\r\n")).await.starts_with("HTTP/1.1 200")
     );
-    assert_eq!(world.gate.refusals(), Vec::<String>::new());
+    assert_eq!(world.proxy.refusals(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -134,8 +134,8 @@ async fn what_is_not_allowed_is_refused_with_what_would_allow_it() {
         assert!(first.starts_with("HTTP/1.1 403 ") && first.ends_with(&format!("--network allow={rule}")), "{answer}");
     }
     let rules = [format!("a.test:{port}"), "b.test".into(), "x.a.test".into(), "c.test".into()];
-    assert_eq!(world.gate.refusals(), rules, "each once, for the run's result");
-    assert_eq!(world.gate.refusals(), Vec::<String>::new(), "and told once");
+    assert_eq!(world.proxy.refusals(), rules, "each once, for the run's result");
+    assert_eq!(world.proxy.refusals(), Vec::<String>::new(), "and told once");
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn what_is_no_proxy_request_is_answered_or_dropped() {
 }
 
 #[tokio::test]
-async fn nothing_waits_for_ever_and_everything_ends_with_the_gate() {
+async fn nothing_waits_for_ever_and_everything_ends_with_the_proxy() {
     let silent = TcpListener::bind((LOCALHOST, 0)).await.expect("a port");
     let port = silent.local_addr().expect("it is bound").port();
     let outside = || Outside::simulated(|_| Ok(vec![LOCALHOST]), |_| true);
@@ -234,7 +234,7 @@ async fn nothing_waits_for_ever_and_everything_ends_with_the_gate() {
     assert!(begin.elapsed() < PATIENCE);
 
     let world = World::with(&format!("a.test:{port}"), outside(), Limits::default()).await;
-    let mut tunnel = TcpStream::connect(world.address).await.expect("the gate is there");
+    let mut tunnel = TcpStream::connect(world.address).await.expect("the proxy is there");
     tunnel.write_all(format!("CONNECT a.test:{port} HTTP/1.1\r\n\r\n").as_bytes()).await.expect("written");
     let mut head = [0; 12];
     tunnel.read_exact(&mut head).await.expect("an answer");
@@ -266,7 +266,7 @@ async fn a_body_streams_both_ways() {
         let _ = sent.send(seen);
     });
     let world = World::new(&format!("a.test:{port}")).await;
-    let mut socket = TcpStream::connect(world.address).await.expect("the gate is there");
+    let mut socket = TcpStream::connect(world.address).await.expect("the proxy is there");
     let head = format!(
         "POST http://a.test:{port}/ HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n5\r\nfirst\r\n"
     );

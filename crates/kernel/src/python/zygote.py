@@ -17,13 +17,13 @@ import sys
 from _agb.control import control, library
 from _agb.errors import describe
 
-WOMB = 5  # where copies are asked for
+FORK_SOCKET = 5  # where copies are asked for
 # What comes with an order: the program's descriptors, the sandbox's control socket, the pipe to its first process, its
 # namespaces, the processes' first and the user's last: in there, no other can be entered any more; and its control
 # groups, of which there are three at most.
-CONTROL, BIRTH, NAMESPACES, GROUPS, MOST = 5, 6, 7, 14, 17
+CONTROL, END_PIPE, NAMESPACES, GROUPS, MOST = 5, 6, 7, 14, 17
 # What the pipe is told, each with a number: the copy is there; it ended.
-BORN, ENDED = b"b", b"e"
+COPIED, ENDED = b"b", b"e"
 KINDS = (0x20000000, 0x00020000, 0x40000000, 0x08000000, 0x04000000, 0x02000000, 0x10000000)
 USER = 1000  # in there
 
@@ -52,7 +52,7 @@ def serve():
     global generator
     warm_up()
     generator = Generator()
-    womb = socket.socket(fileno=WOMB)
+    fork_socket = socket.socket(fileno=FORK_SOCKET)
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     copies = Copies()
     gc.collect()
@@ -62,20 +62,20 @@ def serve():
     while True:
         if not copies.wait():
             continue
-        order, fds, is_whole = receive(womb)
+        order, fds, is_whole = receive(fork_socket)
         if not order:
             os._exit(0)  # nobody is there any more
         try:
             if not is_whole:
                 raise OSError("too many open files")
-            # The next process is born in there.
+            # The next process is made in there.
             check(libc.setns(fds[NAMESPACES], KINDS[0]), "the sandbox's processes")
             child = os.fork()
             if child == 0:
-                womb.detach()
+                fork_socket.detach()
                 copies.forget()
                 return be_copy(order, fds)
-            copies.add(child, fds.pop(BIRTH))
+            copies.add(child, fds.pop(END_PIPE))
         except (OSError, IndexError) as error:
             os.write(2, ("a copy failed: %s\n" % error).encode())
         for fd in fds:
@@ -90,50 +90,50 @@ class Copies:
     def __init__(self):
         os.close(os.pidfd_open(os.getpid()))  # Python 3.9 has it: with an older one there is no zygote
         self.events = select.epoll()
-        self.events.register(WOMB, select.EPOLLIN)
+        self.events.register(FORK_SOCKET, select.EPOLLIN)
         self.living = {}
 
-    def add(self, child, birth):
+    def add(self, child, end_pipe):
         try:
             end = os.pidfd_open(child)
-            self.living[end] = child, birth
+            self.living[end] = child, end_pipe
             self.events.register(end, select.EPOLLIN)
         except OSError:
             # Its sandbox could not end before somebody has waited for it.
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            os.close(birth)
+            os.close(end_pipe)
             raise
 
     def wait(self):
         """Waits until something happens. True: there is an order."""
         ready = [fd for fd, _ in self.events.poll()]
         for end in ready:
-            if end != WOMB:
-                self.bury(end)
-        return WOMB in ready
+            if end != FORK_SOCKET:
+                self.reap(end)
+        return FORK_SOCKET in ready
 
-    def bury(self, end):
-        child, birth = self.living.pop(end)
+    def reap(self, end):
+        child, end_pipe = self.living.pop(end)
         self.events.unregister(end)  # not by closing it: a copy that has just been made may have it open still
         os.close(end)
         _, status = os.waitpid(child, 0)
         try:
-            os.write(birth, ENDED + status.to_bytes(4, "little"))
+            os.write(end_pipe, ENDED + status.to_bytes(4, "little"))
         except BrokenPipeError:
             pass  # it ended with its sandbox
-        os.close(birth)
+        os.close(end_pipe)
 
     def forget(self):
         self.events.close()
         self.living.clear()
 
 
-def receive(womb):
+def receive(fork_socket):
     """An order: the parts of its message, its descriptors, and whether these are all."""
     fds = array.array("i")
     room = socket.CMSG_SPACE(MOST * fds.itemsize)
-    data, ancillary, flags, _ = womb.recvmsg(1 << 17, room)
+    data, ancillary, flags, _ = fork_socket.recvmsg(1 << 17, room)
     for _, _, content in ancillary:
         fds.frombytes(content[: len(content) - len(content) % fds.itemsize])
     parts = []
@@ -156,7 +156,7 @@ def be_copy(order, fds):
         os.setresuid(USER, USER, USER)
         for number in range(NAMESPACES - 2):
             os.dup2(fds[number], number, inheritable=number < 3)
-        close_all_but(fds[CONTROL], fds[BIRTH])
+        close_all_but(fds[CONTROL], fds[END_PIPE])
         os.chdir(os.environ["HOME"])
         files = int.from_bytes(files, "little")
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
@@ -165,8 +165,8 @@ def be_copy(order, fds):
         begin_anew()
         with socket.socket(fileno=fds[CONTROL]) as sandbox:
             sandbox.send(starting)
-        os.write(fds[BIRTH], BORN + os.getpid().to_bytes(4, "little"))
-        os.close(fds[BIRTH])
+        os.write(fds[END_PIPE], COPIED + os.getpid().to_bytes(4, "little"))
+        os.close(fds[END_PIPE])
     except BaseException as error:
         os.write(2, describe(error).encode())
         os._exit(1)

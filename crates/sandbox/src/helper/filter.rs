@@ -217,7 +217,7 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
         (true, _) => Some(&SOCKETS),
         // The sockets in the host's file system must stay closed, and Landlock does not close them.
         (false, Network::Host) => Some(&SOCKETS[1..]),
-        (false, Network::None | Network::Gate) => None,
+        (false, Network::None | Network::Proxy) => None,
     };
     let mut rules = Vec::new();
     if let Some(sockets) = sockets {

@@ -36,7 +36,7 @@ pub(crate) struct Host {
     is_admin: bool,
     /// The first host user of the slots, if this process may become other users.
     first_user: Option<u32>,
-    /// This is the keeper of a nursery.
+    /// This is the host of a nursery.
     in_nest: bool,
     pub(super) landlock: i32,
 }
@@ -81,7 +81,7 @@ impl Host {
         })
     }
 
-    /// The same for the keeper of a nursery.
+    /// The same for the host of a nursery.
     pub(super) fn in_nest(mut self) -> Self {
         self.in_nest = true;
         self
@@ -147,7 +147,7 @@ impl Host {
     pub(super) fn place(&self, plan: &Plan) -> Result<Place, Failure> {
         let slot_user = self.slot_user(plan.policy.level, plan.policy.slot);
         let net = match plan.policy.network {
-            Network::None | Network::Gate => libc::CLONE_NEWNET,
+            Network::None | Network::Proxy => libc::CLONE_NEWNET,
             Network::Host => 0,
         };
         let inner = libc::CLONE_NEWNS | libc::CLONE_NEWPID | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS | net;

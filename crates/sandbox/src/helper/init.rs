@@ -17,7 +17,7 @@ use super::host::{Host, INSIDE, Place, UserNamespace, open_proc};
 use super::{At, Failure, fail, filter, landlock, nursery, root};
 use crate::error::Stage;
 use crate::plan::{Kind, Message, Plan};
-use crate::policy::GATE;
+use crate::policy::PROXY;
 use crate::sys::process::Forked;
 use crate::sys::{identity, process, socket};
 use crate::{Level, Network, tree};
@@ -27,17 +27,17 @@ pub(super) const FLOOR: i32 = 10;
 
 /// How the program comes into the sandbox.
 #[derive(Clone, Copy)]
-pub(super) enum Birth<'a> {
+pub(super) enum SpawnMode<'a> {
     /// By starting it.
     Start,
     /// By asking the nursery's zygote for a copy of itself.
     Copy {
         /// Where it is asked.
-        womb: BorrowedFd<'a>,
+        fork_socket: BorrowedFd<'a>,
         /// What the copy may not call, as it takes it.
         filters: &'a [Vec<u8>],
         /// The files of control groups that processes write themselves into, which nothing in a nursery could open.
-        doors: &'a [OwnedFd],
+        cgroup_files: &'a [OwnedFd],
     },
 }
 
@@ -49,7 +49,7 @@ pub(super) fn create(
     fds: [OwnedFd; 5],
     control: OwnedFd,
     liveness: BorrowedFd<'_>,
-    birth: Birth<'_>,
+    mode: SpawnMode<'_>,
     apart: impl FnOnce(),
 ) {
     let place = match host.place(plan) {
@@ -65,7 +65,7 @@ pub(super) fn create(
         Ok(Forked::Child) => {
             apart();
             process::default_signals();
-            main(host, &place, plan, fds, control, liveness, birth)
+            main(host, &place, plan, fds, control, liveness, mode)
         }
         Ok(Forked::Parent { pidfd, .. }) => {
             let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
@@ -82,10 +82,10 @@ fn main(
     fds: [OwnedFd; 5],
     control: OwnedFd,
     liveness: BorrowedFd<'_>,
-    birth: Birth<'_>,
+    mode: SpawnMode<'_>,
 ) -> ! {
     let Ok(control) = process::lift(control, FLOOR) else { process::exit(1) };
-    if let Err(failure) = start(host, place, plan, fds, control.as_fd(), liveness, birth) {
+    if let Err(failure) = start(host, place, plan, fds, control.as_fd(), liveness, mode) {
         fail(control.as_fd(), &failure);
         process::exit(1);
     }
@@ -99,22 +99,22 @@ fn start(
     fds: [OwnedFd; 5],
     control: BorrowedFd<'_>,
     liveness: BorrowedFd<'_>,
-    birth: Birth<'_>,
+    mode: SpawnMode<'_>,
 ) -> Result<(), Failure> {
     let lifted = lift_all(fds)?;
     process::umask(0);
     let level = plan.policy.level;
-    if let Birth::Copy { doors, .. } = birth {
-        for door in doors {
-            let enter = || File::from(door.try_clone()?).write_all(b"0");
+    if let SpawnMode::Copy { cgroup_files, .. } = mode {
+        for file in cgroup_files {
+            let enter = || File::from(file.try_clone()?).write_all(b"0");
             enter().at(Stage::ControlGroup, "the session's")?;
         }
     }
     let has_proc = set_up(host, place, plan, &lifted, control)?;
 
-    // Both wishes are forgotten whenever the user changes; from here on it does not.
-    let farewell = if level.has_namespaces() { libc::SIGKILL } else { libc::SIGTERM };
-    process::die_with_parent(farewell).at(Stage::Fork, "the parent's death")?;
+    // Both settings are forgotten whenever the user changes; from here on it does not.
+    let death_signal = if level.has_namespaces() { libc::SIGKILL } else { libc::SIGTERM };
+    process::die_with_parent(death_signal).at(Stage::Fork, "the parent's death")?;
     if socket::is_readable(liveness) {
         process::exit(1); // the launcher died before the line above
     }
@@ -127,13 +127,21 @@ fn start(
         filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
     }
 
-    let program = match birth {
-        Birth::Start => {
+    let program = match mode {
+        SpawnMode::Start => {
             Program::Started(start_program(control, || confine::program(host, place, plan, &lifted, control))?)
         }
-        Birth::Copy { womb, filters, doors } => {
+        SpawnMode::Copy { fork_socket, filters, cgroup_files } => {
             let files = plan.policy.limits.open_files;
-            Program::Copied(nursery::copy_zygote(&lifted, control, liveness, womb, filters, doors, files)?)
+            Program::Copied(nursery::copy_zygote(
+                &lifted,
+                control,
+                liveness,
+                fork_socket,
+                filters,
+                cgroup_files,
+                files,
+            )?)
         }
     };
     drop(lifted); // the pipes must end when the program does
@@ -196,10 +204,10 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
         if plan.policy.network != Network::Host {
             socket::loopback_up().at(Stage::Loopback, "")?;
         }
-        if plan.policy.network == Network::Gate {
+        if plan.policy.network == Network::Proxy {
             // A socket belongs to the network that it was made in, whoever holds it: nothing has to run in here.
-            let gate = TcpListener::bind(GATE).at(Stage::Loopback, "the gate")?;
-            socket::send(control, &Message::Gate.encode(), &[gate.as_fd()]).at(Stage::Loopback, "the gate")?;
+            let proxy = TcpListener::bind(PROXY).at(Stage::Loopback, "the proxy")?;
+            socket::send(control, &Message::ProxySocket.encode(), &[proxy.as_fd()]).at(Stage::Loopback, "the proxy")?;
         }
         identity::set_host_name("sandbox").at(Stage::Mount, "the host name")?;
     }
@@ -228,9 +236,9 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
 
 /// Enters the session's control groups, with all that comes from here.
 fn join_groups(plan: &Plan) -> Result<(), Failure> {
-    for door in &plan.groups {
-        let enter = || File::options().write(true).open(door)?.write_all(b"0");
-        enter().at(Stage::ControlGroup, &door.display().to_string())?;
+    for file in &plan.groups {
+        let enter = || File::options().write(true).open(file)?.write_all(b"0");
+        enter().at(Stage::ControlGroup, &file.display().to_string())?;
     }
     Ok(())
 }

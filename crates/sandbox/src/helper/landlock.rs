@@ -117,7 +117,7 @@ fn close_all(plan: &Plan) -> Result<RulesetStatus, RulesetError> {
         .scope(Scope::from_all(NEWEST))?;
     let mut readable: Vec<&str> = READABLE.to_vec();
     match policy.network {
-        Network::None | Network::Gate => rules = rules.handle_access(AccessNet::from_all(NEWEST))?,
+        Network::None | Network::Proxy => rules = rules.handle_access(AccessNet::from_all(NEWEST))?,
         Network::Host => readable.extend(RESOLVER),
     }
     let system: Vec<PathBuf> =

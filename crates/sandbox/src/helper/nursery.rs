@@ -1,7 +1,7 @@
-//! The keeper of a nursery: sandboxes whose programs are copies of one warm process, the zygote.
+//! The host of a nursery: sandboxes whose programs are copies of one warm process, the zygote.
 //!
 //! ```text
-//! launcher ── keeper: PID 1 of the nursery ─┬─ the zygote ──────────────────────┬─ a copy, in a session's sandbox
+//! launcher ── host: PID 1 of the nursery ─┬─ the zygote ──────────────────────┬─ a copy, in a session's sandbox
 //!                                           │                                   └─ …
 //!                                           ├─ a session's first process: init ── what the copy starts
 //!                                           └─ …
@@ -19,7 +19,7 @@
 //! All of this happens in a user namespace of the nursery's own, whose root is nobody outside: it may make sandboxes for
 //! the slots' users and enter them, and has no right over anything of the host's. The file system is built once, with
 //! the host's rights, and each sandbox has a copy in which its session's directories cover the nursery's; so making one
-//! is cheaper here than in the launcher. When the keeper ends, everything does.
+//! is cheaper here than in the launcher. When the host ends, everything does.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -28,14 +28,14 @@ use std::path::{Path, PathBuf};
 
 use super::confine;
 use super::host::{Host, Nest};
-use super::init::{self, Birth};
+use super::init::{self, SpawnMode};
 use super::{At, Failure, Own, fail, filter, root};
 use crate::error::Stage;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
 use crate::sys::process::Forked;
 use crate::sys::{identity, process, socket};
 
-/// Creates the keeper. What happens then, the server hears from it.
+/// Creates the host. What happens then, the server hears from it.
 pub(super) fn launch(
     host: &Host,
     plan: &Plan,
@@ -107,10 +107,10 @@ fn keep(
         process::exit(1); // the launcher died before the line above
     }
     let signals = process::signal_fd(&[libc::SIGCHLD]).at(Stage::Fork, "signals")?;
-    let (womb, its) = socket::pair().at(Stage::Fork, "a socket")?;
+    let (fork_socket, its) = socket::pair().at(Stage::Fork, "a socket")?;
     let zygote = start_zygote(&host, plan, fds, its, control)?;
     let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
-    let mut womb = Some(womb);
+    let mut fork_socket = Some(fork_socket);
     // The same for all copies.
     let filters = filter::encoded(plan, !nest.has_slots).at(Stage::Filter, "")?;
     let mut buffer = vec![0; MAX_PLAN];
@@ -122,7 +122,7 @@ fn keep(
             while let Ok(Some(reaped)) = process::reap() {
                 if reaped.pid == zygote {
                     // Its copies go on; there will be no more.
-                    womb = None;
+                    fork_socket = None;
                     let _ = socket::send(control, &Message::Ended { status: reaped.status }.encode(), &[]);
                 }
             }
@@ -133,12 +133,12 @@ fn keep(
         if ordered {
             match socket::receive(control, &mut buffer, false) {
                 Ok(received) if received.len > 1 => {
-                    bear(
+                    copy_into_sandbox(
                         &host,
                         &plan.policy.workdir,
                         &buffer[..received.len],
                         received.fds,
-                        womb.as_ref(),
+                        fork_socket.as_ref(),
                         &filters,
                         liveness,
                     );
@@ -155,27 +155,27 @@ fn start_zygote(
     host: &Host,
     plan: &Plan,
     fds: [OwnedFd; 5],
-    womb: OwnedFd,
+    fork_socket: OwnedFd,
     control: BorrowedFd<'_>,
 ) -> Result<i32, Failure> {
-    let lifted = init::lift_all(fds.into_iter().chain([womb]))?;
+    let lifted = init::lift_all(fds.into_iter().chain([fork_socket]))?;
     init::start_program(control, || confine::zygote(host, plan, &lifted, control))
 }
 
 /// Makes a sandbox for a copy of the zygote. `sessions`: what is at [`root::SESSIONS`].
-fn bear(
+fn copy_into_sandbox(
     host: &Host,
     sessions: &Path,
     bytes: &[u8],
     mut fds: Vec<OwnedFd>,
-    womb: Option<&OwnedFd>,
+    fork_socket: Option<&OwnedFd>,
     filters: &[Vec<u8>],
     liveness: BorrowedFd<'_>,
 ) {
     let Some(control) = fds.pop() else { return };
     let failed = |reason: &str| fail(control.as_fd(), &Failure::new(Stage::Copy, libc::ESRCH, reason));
-    let Some(womb) = womb else { return failed("the zygote has ended") };
-    let doors = if fds.len() > 5 { fds.split_off(5) } else { Vec::new() };
+    let Some(fork_socket) = fork_socket else { return failed("the zygote has ended") };
+    let cgroup_files = if fds.len() > 5 { fds.split_off(5) } else { Vec::new() };
     let (Some(mut plan), Ok(fds)) = (Plan::decode(bytes), <[OwnedFd; 5]>::try_from(fds)) else {
         return failed("an unreadable plan");
     };
@@ -192,7 +192,7 @@ fn bear(
         fds,
         control,
         liveness,
-        Birth::Copy { womb: womb.as_fd(), filters, doors: &doors },
+        SpawnMode::Copy { fork_socket: fork_socket.as_fd(), filters, cgroup_files: &cgroup_files },
         || {},
     );
 }
@@ -207,7 +207,7 @@ pub(super) struct Copy {
 }
 
 /// What the pipe says of a copy, each with a number: that it is there, and how it has ended.
-const BORN: u8 = b'b';
+const COPIED: u8 = b'b';
 const ENDED: u8 = b'e';
 
 impl AsFd for Copy {
@@ -226,7 +226,7 @@ impl Copy {
         if let Some((ENDED, status)) = hear(self.end.as_fd()) {
             return Some(Some(status));
         }
-        // It goes on without its zygote; the keeper waits for it.
+        // It goes on without its zygote; the host waits for it.
         match process::open(self.pid) {
             Ok(process) => {
                 (self.end, self.is_orphan) = (process, true);
@@ -251,14 +251,14 @@ pub(super) fn copy_zygote(
     fds: &[OwnedFd],
     control: BorrowedFd<'_>,
     liveness: BorrowedFd<'_>,
-    womb: BorrowedFd<'_>,
+    fork_socket: BorrowedFd<'_>,
     filters: &[Vec<u8>],
-    doors: &[OwnedFd],
+    cgroup_files: &[OwnedFd],
     open_files: u64,
 ) -> Result<Copy, Failure> {
     const NAMESPACES: [&str; 7] = ["pid", "mnt", "net", "ipc", "uts", "cgroup", "user"];
     let stage = Stage::Copy;
-    let (born, birth) = io::pipe().at(stage, "a pipe")?;
+    let (copied, copying) = io::pipe().at(stage, "a pipe")?;
     let mut namespaces: Vec<OwnedFd> = Vec::new();
     for name in NAMESPACES {
         namespaces.push(File::open(format!("/proc/self/ns/{name}")).at(stage, name)?.into());
@@ -270,16 +270,16 @@ pub(super) fn copy_zygote(
         order.extend_from_slice(part);
     }
     let mut sent: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
-    sent.extend([control, birth.as_fd()]);
-    sent.extend(namespaces.iter().chain(doors).map(AsFd::as_fd));
-    socket::send(womb, &order, &sent).at(stage, "the zygote")?;
-    drop((birth, namespaces));
+    sent.extend([control, copying.as_fd()]);
+    sent.extend(namespaces.iter().chain(cgroup_files).map(AsFd::as_fd));
+    socket::send(fork_socket, &order, &sent).at(stage, "the zygote")?;
+    drop((copying, namespaces));
     loop {
-        let waited = socket::wait_readable([born.as_fd(), control, liveness], None);
+        let waited = socket::wait_readable([copied.as_fd(), control, liveness], None);
         let [answered, ordered, orphaned] = waited.at(stage, "the zygote")?;
         if answered {
-            return match hear(born.as_fd()) {
-                Some((BORN, pid)) => Ok(Copy { pid, end: born.into(), is_orphan: false }),
+            return match hear(copied.as_fd()) {
+                Some((COPIED, pid)) => Ok(Copy { pid, end: copied.into(), is_orphan: false }),
                 _ => Err(Failure::new(stage, libc::ESRCH, "the zygote's copy gave up; the server's log says why")),
             };
         }

@@ -96,7 +96,7 @@ pub(super) fn fetch(plan: &Plan) -> Result<Fetched, Failure> {
     }
     let resolver = match plan.policy.network {
         Network::Host => std::fs::read("/etc/resolv.conf").unwrap_or_default(),
-        Network::None | Network::Gate => Vec::new(),
+        Network::None | Network::Proxy => Vec::new(),
     };
     let mut workdir = part(&plan.policy.workdir, WRITABLE)?;
     workdir.at = relative(if plan.kind == Kind::Nursery { Path::new(SESSIONS) } else { &plan.policy.mount_at });

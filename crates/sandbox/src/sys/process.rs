@@ -118,7 +118,7 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
 
 /// Has the kernel send this process a signal when its parent dies.
 ///
-/// The wish is forgotten whenever the process changes its user or capabilities: call this after those.
+/// The setting is forgotten whenever the process changes its user or capabilities: call this after those.
 pub(crate) fn die_with_parent(signal: i32) -> io::Result<()> {
     prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
 }

@@ -1,4 +1,4 @@
-//! What programs reach over the network: nothing, or named domains by the gate, in a world where `*.test` is this machine.
+//! What programs reach over the network: nothing, or named domains by the proxy, in a world where `*.test` is this machine.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -101,7 +101,7 @@ async fn named_domains_are_reached_and_nothing_else() {
     let events = socket.until_end().await;
     assert_eq!(events.last().expect("an end")["executionError"], "ZeroDivisionError: division by zero");
 
-    // Past the gate there is no network: this machine's services are not there, nor are addresses through it.
+    // Past the proxy there is no network: this machine's services are not there, nor are addresses through it.
     let direct = format!(
         "import socket\nfor host in ['127.0.0.1', '10.0.0.1', '1.1.1.1']:\n    try:\n        \
          socket.create_connection((host, {port}), timeout=5)\n        print('through', host)\n    except OSError:\n        pass\n\
@@ -156,7 +156,7 @@ async fn r_and_java_reach_named_domains_and_nothing_else() {
         let ran = server.run_code(&session, "java", &get(&url("a"))).await;
         assert!(ran["result"][0]["text/plain"].as_str().is_some_and(|text| text.contains("hello")), "{ran}");
     }
-    // By this one it is an error, by the other an answer of the gate's with the reason.
+    // By this one it is an error, by the other an answer of the proxy's with the reason.
     let ran = server.run_code(&session, "java", &plain(&url("b"))).await;
     assert!(ran["executionError"].as_str().is_some_and(|text| text.contains(&hint)), "{ran}");
     let ran = server.run_code(&session, "java", &client(&url("b"))).await;

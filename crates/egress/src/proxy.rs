@@ -1,7 +1,7 @@
-//! A sandbox's gate: the proxy that answers in its network.
+//! The egress proxy of one sandbox: the HTTP proxy that its programs use to reach allowed domains.
 //!
 //! ```text
-//! Gate ── accept loop (Gate::serve) ── a connection (a task each, all end with the loop)
+//! EgressProxy ── accept loop (EgressProxy::serve) ── a connection (a task each, all end with the loop)
 //! ```
 
 use std::collections::VecDeque;
@@ -52,7 +52,7 @@ impl Default for Limits {
 }
 
 /// A sandbox's way out.
-pub struct Gate {
+pub struct EgressProxy {
     /// For the log: whose sandbox it is.
     owner: String,
     allow: Allow,
@@ -66,7 +66,7 @@ const MOST_REFUSED: usize = 8;
 
 type Body = BoxBody<Bytes, hyper::Error>;
 
-impl Gate {
+impl EgressProxy {
     /// A way out to what `allow` names.
     #[must_use]
     pub fn new(owner: impl Into<String>, allow: Allow, outside: Outside, limits: Limits) -> Arc<Self> {
@@ -80,16 +80,16 @@ impl Gate {
 
     /// Serves the sandbox. Never ends by itself; when it is dropped, its connections are closed.
     pub async fn serve(self: Arc<Self>, listener: TcpListener) {
-        let seats = Arc::new(Semaphore::new(self.limits.connections));
+        let permits = Arc::new(Semaphore::new(self.limits.connections));
         let mut connections = JoinSet::new();
         loop {
-            let seat = Arc::clone(&seats).acquire_owned().await.expect("the semaphore is never closed");
+            let permit = Arc::clone(&permits).acquire_owned().await.expect("the semaphore is never closed");
             match listener.accept().await {
                 Ok((socket, _)) => {
-                    let gate = Arc::clone(&self);
+                    let proxy = Arc::clone(&self);
                     connections.spawn(async move {
-                        gate.serve_one(socket).await;
-                        drop(seat);
+                        proxy.serve_one(socket).await;
+                        drop(permit);
                     });
                 }
                 // Descriptors have run out, or the program has hung up: neither is cured by trying at once.
@@ -105,10 +105,10 @@ impl Gate {
     /// Serves one connection of a program.
     pub async fn serve_one(self: Arc<Self>, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (tunnels, mut opened) = tokio::sync::mpsc::channel(1);
-        let gate = Arc::clone(&self);
+        let proxy = Arc::clone(&self);
         let service = service_fn(move |request| {
-            let (gate, tunnels) = (Arc::clone(&gate), tunnels.clone());
-            async move { Ok::<_, Infallible>(gate.answer(request, tunnels).await) }
+            let (proxy, tunnels) = (Arc::clone(&proxy), tunnels.clone());
+            async move { Ok::<_, Infallible>(proxy.answer(request, tunnels).await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -238,11 +238,11 @@ impl Refusal {
             Self::BadTarget(_) | Self::NotAProxyRequest => StatusCode::BAD_REQUEST,
             Self::Dial(_) => StatusCode::BAD_GATEWAY,
         };
-        let words = self.to_string();
-        let mut response = Response::new(text(format!("{words}\n")));
+        let message = self.to_string();
+        let mut response = Response::new(text(format!("{message}\n")));
         *response.status_mut() = status;
         // Clients that asked for a tunnel show nothing but this.
-        if let Ok(reason) = ReasonPhrase::try_from(words.into_bytes()) {
+        if let Ok(reason) = ReasonPhrase::try_from(message.into_bytes()) {
             response.extensions_mut().insert(reason);
         }
         // What a client says after a CONNECT that was refused is not for us.
