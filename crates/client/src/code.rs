@@ -12,7 +12,7 @@ use agb_core::run::{DEFAULT_TIMEOUT, RunRequest};
 
 use crate::error::Error;
 use crate::random;
-use crate::run::{Kept, Run};
+use crate::run::{Retention, Run};
 use crate::session::Session;
 
 /// Runs code in a session; see [`Session::code`].
@@ -33,7 +33,7 @@ impl<'a> Code<'a> {
             code: code.into(),
             language: language.into_language(),
             timeout: DEFAULT_TIMEOUT,
-            kept: Kept::default(),
+            retention: Retention::default(),
             stdin: false,
         }
     }
@@ -42,7 +42,7 @@ impl<'a> Code<'a> {
     /// behind its event number `after` comes, from 0 on all of it that the service still has. `id` is [`Run::id`], the
     /// number is of [`Run::stamp`].
     pub fn attach(self, id: impl Into<String>, after: u64) -> AttachBuilder<'a> {
-        AttachBuilder { session: self.session, id: id.into(), after, kept: Kept::default() }
+        AttachBuilder { session: self.session, id: id.into(), after, retention: Retention::default() }
     }
 }
 
@@ -53,25 +53,25 @@ pub struct AttachBuilder<'a> {
     session: &'a Session,
     id: String,
     after: u64,
-    kept: Kept,
+    retention: Retention,
 }
 
 impl AttachBuilder<'_> {
     /// As [`RunBuilder::log_limit`].
     pub const fn log_limit(mut self, bytes: usize) -> Self {
-        self.kept.log = bytes;
+        self.retention.log = bytes;
         self
     }
 
     /// As [`RunBuilder::result_limit`].
     pub const fn result_limit(mut self, bytes: usize) -> Self {
-        self.kept.results = bytes;
+        self.retention.results = bytes;
         self
     }
 
     /// As [`RunBuilder::stamps`].
     pub const fn stamps(mut self, keep: bool) -> Self {
-        self.kept.stamps = keep;
+        self.retention.stamps = keep;
         self
     }
 
@@ -84,7 +84,7 @@ impl AttachBuilder<'_> {
     ///
     /// [`RunError::Remote`]: agb_core::RunError::Remote
     pub fn stream(self) -> Result<Run, Error> {
-        Ok(self.session.connection()?.attach(&self.id, self.after, self.kept)?)
+        Ok(self.session.connection()?.attach(&self.id, self.after, self.retention)?)
     }
 }
 
@@ -96,7 +96,7 @@ pub struct RunBuilder<'a> {
     code: String,
     language: Result<Language, UnknownLanguage>,
     timeout: Duration,
-    kept: Kept,
+    retention: Retention,
     stdin: bool,
 }
 
@@ -109,21 +109,21 @@ impl<'a> RunBuilder<'a> {
 
     /// Bytes of output per stream that are kept for the result: 16 MiB unless said. What is streamed is not limited.
     pub const fn log_limit(mut self, bytes: usize) -> Self {
-        self.kept.log = bytes;
+        self.retention.log = bytes;
         self
     }
 
     /// Bytes of results (values, pictures, tables) that are kept for the run's result: 64 MiB unless said. One that finds
     /// no room is replaced by a text that says what it was. What is streamed is not limited.
     pub const fn result_limit(mut self, bytes: usize) -> Self {
-        self.kept.results = bytes;
+        self.retention.results = bytes;
         self
     }
 
     /// Whether [`Run::stamp`] knows number and time of each event: it does unless said otherwise. Costs 24 bytes for each
     /// piece of output that waits.
     pub const fn stamps(mut self, keep: bool) -> Self {
-        self.kept.stamps = keep;
+        self.retention.stamps = keep;
         self
     }
 
@@ -146,9 +146,9 @@ impl<'a> RunBuilder<'a> {
     /// # Errors
     /// [`Error::Language`], [`Error::Rejected`]: nothing has been sent. What goes wrong later is in the run's result.
     pub fn stream(self) -> Result<Run, Error> {
-        let kept = self.kept;
+        let retention = self.retention;
         let (request, session) = self.into_request()?;
-        session.start(request, kept)
+        session.start(request, retention)
     }
 
     fn into_request(self) -> Result<(RunRequest, &'a Session), Error> {
@@ -167,12 +167,12 @@ impl<'a> RunBuilder<'a> {
     }
 
     async fn call(self) -> Result<Execution, Error> {
-        let kept = self.kept;
+        let retention = self.retention;
         let (request, session) = self.into_request()?;
         let operation = RunCode::new(session.data(), &request, random::id());
         let mut execution = session.call(&operation).await?.value;
-        execution.truncated |= cut(&mut execution.logs, kept.log);
-        execution.limit_results(kept.results);
+        execution.truncated |= cut(&mut execution.logs, retention.log);
+        execution.limit_results(retention.results);
         Ok(execution)
     }
 }

@@ -7,7 +7,7 @@ use agb_core::{Batch, Rejected, RunId, RunRequest, Session, State};
 
 use crate::drive::{Dialer, Follower, Shared};
 use crate::plain::PlainCall;
-use crate::run::{Kept, Run};
+use crate::run::{Retention, Run};
 
 /// Shared by a session's handles and its runs; the last one to go closes the socket.
 pub(crate) struct Connection {
@@ -24,25 +24,30 @@ impl Connection {
     pub(crate) fn start(
         self: &Arc<Self>,
         request: RunRequest,
-        kept: Kept,
+        retention: Retention,
         call: Option<PlainCall>,
     ) -> Result<Run, Rejected> {
         let (id, invocation) = self.shared.with(|session, now| {
             let id = session.run(now, request)?;
-            kept.tell(session, id);
+            retention.tell(session, id);
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
-        Ok(Run::new(Some(Wire::new(self, id)), invocation, kept, call))
+        Ok(Run::new(Some(Wire::new(self, id)), invocation, retention, call))
     }
 
     /// Continues a run that was begun elsewhere.
-    pub(crate) fn attach(self: &Arc<Self>, invocation: &str, after: u64, kept: Kept) -> Result<Run, Rejected> {
+    pub(crate) fn attach(
+        self: &Arc<Self>,
+        invocation: &str,
+        after: u64,
+        retention: Retention,
+    ) -> Result<Run, Rejected> {
         let id = self.shared.with(|session, now| {
             let id = session.attach(now, invocation, after)?;
-            kept.tell(session, id);
+            retention.tell(session, id);
             Ok(id)
         })?;
-        Ok(Run::new(Some(Wire::new(self, id)), invocation.to_owned(), kept, None))
+        Ok(Run::new(Some(Wire::new(self, id)), invocation.to_owned(), retention, None))
     }
 
     /// Ends all runs and closes the socket, for good.
@@ -73,8 +78,8 @@ impl Wire {
         self.connection.shared.poll_read(cx, self.id, ahead)
     }
 
-    pub(crate) fn taken(&self, weight: usize, seq: u64) {
-        self.connection.shared.with(|session, now| session.taken(now, self.id, weight, seq));
+    pub(crate) fn ack(&self, weight: usize, seq: u64) {
+        self.connection.shared.with(|session, now| session.ack(now, self.id, weight, seq));
     }
 
     pub(crate) fn cancel(&self) {

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use agb_core::{Batch, Event, Input, Instant, LinkId, Loss, OpenRequest, Output, RunId, Session, State};
+use agb_core::{Batch, DisconnectReason, Event, Input, Instant, LinkId, OpenRequest, Output, RunId, Session, State};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Message;
@@ -34,7 +34,7 @@ pub(crate) type Dialer = Box<dyn Fn(OpenRequest) -> Opening + Send + Sync>;
 /// How event streams are opened.
 pub(crate) type Follower = Box<dyn Fn(LinkId, OpenRequest, Signals) -> EventLink + Send + Sync>;
 /// A socket being opened.
-pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Socket, Loss>> + Send>>;
+pub(crate) type Opening = Pin<Box<dyn Future<Output = Result<Socket, DisconnectReason>> + Send>>;
 
 /// What the handles of a session and its driver share.
 pub(crate) struct Shared {
@@ -127,7 +127,7 @@ impl Shared {
 enum Turn {
     Changed,
     Deadline,
-    Opened(LinkId, Result<Box<Socket>, Loss>),
+    Opened(LinkId, Result<Box<Socket>, DisconnectReason>),
     Link(Progress),
     Stream(LinkId, Signal),
 }
@@ -318,7 +318,7 @@ impl Drop for Driver<'_> {
     }
 }
 
-async fn opened(opening: &mut Option<(LinkId, Opening)>) -> (LinkId, Result<Socket, Loss>) {
+async fn opened(opening: &mut Option<(LinkId, Opening)>) -> (LinkId, Result<Socket, DisconnectReason>) {
     match opening {
         Some((id, opening)) => (*id, opening.await),
         None => pending().await,
@@ -344,7 +344,7 @@ async fn progress(shared: &Shared, link: &mut Option<Link>, read: bool) -> Progr
     .await
 }
 
-fn lost(loss: Loss) -> Input<'static> {
+fn lost(loss: DisconnectReason) -> Input<'static> {
     tracing::debug!(target: "agb::connection", %loss, "the connection is lost");
     Input::Lost(loss)
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use agb_core::{EventsRequest, LinkId, Loss, OpenRequest, Secret};
+use agb_core::{DisconnectReason, EventsRequest, LinkId, OpenRequest, Secret};
 use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::mpsc;
@@ -22,7 +22,7 @@ pub(crate) enum Signal {
     Opened,
     Text(String),
     Alive,
-    Lost(Loss),
+    Lost(DisconnectReason),
 }
 
 /// The driver's end of the channel of all streams.
@@ -95,7 +95,7 @@ impl Calls {
     /// A call that says something is short; the core has no timer for it.
     const SAY_TIMEOUT: Duration = Duration::from_secs(10);
 
-    fn new(request: OpenRequest, http: &Http, _limits: SocketLimits) -> Result<(Self, Opening), Loss> {
+    fn new(request: OpenRequest, http: &Http, _limits: SocketLimits) -> Result<(Self, Opening), DisconnectReason> {
         let EventsRequest { say, first } = request.events.ok_or_else(|| broken("it is no event stream".into()))?;
         let parse =
             |url: &str| Url::parse(url).map_err(|error| broken(format!("the session's linkUrl is no URL: {error}")));
@@ -104,7 +104,7 @@ impl Calls {
         Ok((Self { client, say, headers: request.headers }, Opening { url, first }))
     }
 
-    async fn open(&self, opening: Opening, id: LinkId, signals: &Signals) -> Result<Response, Loss> {
+    async fn open(&self, opening: Opening, id: LinkId, signals: &Signals) -> Result<Response, DisconnectReason> {
         if let Some(first) = opening.first {
             self.say(first).await?;
             tell(signals, id, Signal::Alive).await; // the run is begun: whatever becomes of the stream, it was sent
@@ -118,7 +118,7 @@ impl Calls {
             match self.say(words).await {
                 Ok(()) => {}
                 // The service has heard it, and says no to this alone: the run may be over.
-                Err(Loss::Refused { status }) if (400..500).contains(&status) => {
+                Err(DisconnectReason::Refused { status }) if (400..500).contains(&status) => {
                     tracing::debug!(target: "agb::connection", status, "the service did not take what was said");
                 }
                 Err(loss) => return tell(&signals, id, Signal::Lost(loss)).await,
@@ -126,13 +126,13 @@ impl Calls {
         }
     }
 
-    async fn say(&self, words: String) -> Result<(), Loss> {
+    async fn say(&self, words: String) -> Result<(), DisconnectReason> {
         let call = self.client.post(self.say.clone()).header("content-type", "application/json").body(words);
         self.send(call.timeout(Self::SAY_TIMEOUT)).await?;
         Ok(())
     }
 
-    async fn send(&self, mut call: RequestBuilder) -> Result<Response, Loss> {
+    async fn send(&self, mut call: RequestBuilder) -> Result<Response, DisconnectReason> {
         for (name, value) in &self.headers {
             let mut value = HeaderValue::from_str(value.expose())
                 .map_err(|_| broken(format!("the header {name} cannot carry the session's token")))?;
@@ -141,17 +141,17 @@ impl Calls {
         }
         let response = call.send().await.map_err(|error| {
             let words = format!("the call failed: {}", innermost(&error));
-            if error.is_connect() { Loss::Unreached(words) } else { broken(words) }
+            if error.is_connect() { DisconnectReason::Unreached(words) } else { broken(words) }
         })?;
         match response.status().as_u16() {
             200 => Ok(response),
-            status => Err(Loss::Refused { status }),
+            status => Err(DisconnectReason::Refused { status }),
         }
     }
 }
 
 /// Reads events until the stream is over; says why it is.
-async fn read(mut response: Response, longest: usize, id: LinkId, signals: &Signals) -> Loss {
+async fn read(mut response: Response, longest: usize, id: LinkId, signals: &Signals) -> DisconnectReason {
     let (mut parser, mut told_alive) = (Parser::default(), Instant::now());
     loop {
         let chunk = match response.chunk().await {

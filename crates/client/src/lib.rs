@@ -36,7 +36,7 @@
 //!   `flow`; elsewhere reading the socket pauses. Memory stays bounded.
 //! * **An honest end.** A run has one result, and what goes wrong in it is in it: [`Execution::success`],
 //!   [`Execution::error`]. Code that was sent is never sent a second time.
-//! * **A way down.** A run is found again after a lost connection; where no WebSocket gets through it has an event
+//! * **Transport fallback.** A run is found again after a lost connection; where no WebSocket gets through it has an event
 //!   stream, where that is not offered either a plain call, if nothing of it was sent ([`RunEvent::Unstreamed`]).
 //! * **Drop is cancel.** A [`Run`] that is dropped stops its program where the service can.
 //! * **Secrets stay inside.** Keys and tokens are [`Secret`]s; no error and no log line (`tracing`, targets `agb::…`)
@@ -44,7 +44,7 @@
 //!
 //! # How it is built
 //! Everything that decides is in `agb-core`, which has no socket and no clock. This crate brings both: `drive.rs` turns
-//! the core's crank for a session's socket, `http.rs` sends its operations, `plain.rs` is the last rung of a run, `local.rs` starts the local server. It needs
+//! the core's crank for a session's socket, `http.rs` sends its operations, `plain.rs` is the last transport fallback, `local.rs` starts the local server. It needs
 //! a tokio runtime with I/O and time; one thread is enough.
 
 mod agb;
@@ -71,7 +71,8 @@ pub use agb_core::operations::{
 };
 pub use agb_core::result::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
 pub use agb_core::{
-    Batch, Language, Loss, Mark, Piece, RemoteError, RunError, Secret, SessionConfig, Stamp, Stream, StreamEvent,
+    Batch, DisconnectReason, Language, Mark, Piece, RemoteError, RunError, Secret, SessionConfig, Stamp, Stream,
+    StreamEvent,
 };
 
 pub use crate::agb::Agb;

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use agb_core::{LinkId, Loss};
+use agb_core::{DisconnectReason, LinkId};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
@@ -30,7 +30,7 @@ pub(crate) struct Link {
     /// When a piece of a message was told of last.
     told_alive: Instant,
     /// Why writing failed. Reading may still tell the better reason, a close frame.
-    write_failure: Option<Loss>,
+    write_failure: Option<DisconnectReason>,
 }
 
 /// What a socket has done.
@@ -45,7 +45,7 @@ pub(crate) struct Progress {
     /// So many that the readers are to have their turn before more is read.
     pub(crate) crowded: bool,
     /// It is gone.
-    pub(crate) loss: Option<Loss>,
+    pub(crate) loss: Option<DisconnectReason>,
 }
 
 impl Progress {
@@ -142,7 +142,7 @@ impl Link {
         cx: &mut Context<'_>,
         progress: &mut Progress,
         mut deliver: impl FnMut(Message),
-    ) -> Result<(), Loss> {
+    ) -> Result<(), DisconnectReason> {
         let (mut messages, mut bytes) = (0, 0);
         while !progress.crowded {
             match Pin::new(&mut self.socket).poll_next(cx) {
@@ -181,17 +181,17 @@ impl Link {
     }
 }
 
-fn closed(frame: Option<CloseFrame>) -> Loss {
+fn closed(frame: Option<CloseFrame>) -> DisconnectReason {
     /// "No code was given" (RFC 6455, section 7.4.1).
     const NO_CODE: u16 = 1005;
-    frame.map_or(Loss::Closed { code: NO_CODE, reason: String::new() }, |frame| Loss::Closed {
+    frame.map_or(DisconnectReason::Closed { code: NO_CODE, reason: String::new() }, |frame| DisconnectReason::Closed {
         code: frame.code.into(),
         reason: frame.reason.to_string(),
     })
 }
 
 /// Words without a URL: none of these errors holds one once the socket is open.
-fn loss_of(error: Error) -> Loss {
+fn loss_of(error: Error) -> DisconnectReason {
     match error {
         Error::ConnectionClosed
         | Error::AlreadyClosed

@@ -104,7 +104,7 @@ impl Log {
             match mark {
                 Mark::Chunk(Stream::Stdout, length) => stdout += *length as usize,
                 Mark::Chunk(Stream::Stderr, length) => stderr += *length as usize,
-                Mark::Held(..) | Mark::Event => {}
+                Mark::External(..) | Mark::Event => {}
             }
         }
         let fits = self.stdout.takes(stdout, self.limit) && self.stderr.takes(stderr, self.limit);

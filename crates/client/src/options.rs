@@ -22,7 +22,7 @@ use crate::socket::SocketLimits;
 /// | [`timeout`](Self::timeout) | `AGB_TIMEOUT_MS` | 60 s |
 #[derive(Clone, Default)]
 pub struct Options {
-    pub(crate) given: config::Options,
+    pub(crate) in_code: config::Options,
     env_file: Option<PathBuf>,
     environment: Option<Vec<(String, String)>>,
     local_server: Option<PathBuf>,
@@ -44,14 +44,14 @@ impl Options {
     /// The API key.
     #[must_use]
     pub fn api_key(mut self, key: impl Into<Secret>) -> Self {
-        self.given.api_key = Some(key.into());
+        self.in_code.api_key = Some(key.into());
         self
     }
 
     /// A host, a URL, or `local` for a server on this machine that is started when it is needed.
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
-        self.given.endpoint = Some(endpoint.into());
+        self.in_code.endpoint = Some(endpoint.into());
         self
     }
 
@@ -64,7 +64,7 @@ impl Options {
     /// [`timeout`](Self::timeout) in milliseconds, as other languages have it; what is no such number is refused later.
     #[must_use]
     pub fn timeout_ms(mut self, milliseconds: f64) -> Self {
-        self.given.timeout_ms = Some(milliseconds);
+        self.in_code.timeout_ms = Some(milliseconds);
         self
     }
 
@@ -128,7 +128,7 @@ impl Options {
                 &own
             }
         };
-        let settings = Settings::resolve(&self.given, environment, dotenv.as_deref())?;
+        let settings = Settings::resolve(&self.in_code, environment, dotenv.as_deref())?;
         let program = match settings.endpoint {
             Endpoint::Local => Some(self.local_program()?),
             Endpoint::Remote(_) => None,
@@ -152,7 +152,7 @@ impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.environment.as_ref().map(|pairs| pairs.iter().map(|(name, _)| name).collect::<Vec<_>>());
         f.debug_struct("Options")
-            .field("given", &self.given)
+            .field("in_code", &self.in_code)
             .field("env_file", &self.env_file)
             .field("environment", &names)
             .field("local_server", &self.local_server)

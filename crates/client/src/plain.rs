@@ -1,4 +1,4 @@
-//! The last rung of the ladder: a run that could not stream and was never sent, made by one plain call.
+//! The last transport fallback: one plain HTTP call for a run that could not stream and was never sent.
 //!
 //! Invariants:
 //! * The call is made only for a run of which nothing was sent, which is for the core to say
@@ -15,7 +15,7 @@ use agb_core::error::{ApiError, TransportError};
 use agb_core::operations::RunCode;
 use agb_core::result::Execution;
 use agb_core::run::RunRequest;
-use agb_core::{Batch, Loss, RunError, StreamEvent};
+use agb_core::{Batch, DisconnectReason, RunError, StreamEvent};
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted};
 
 use crate::error::Error;
@@ -48,9 +48,9 @@ enum State {
     /// The run is streamed, or going to be.
     Spare(AbortRegistration),
     /// To be made, for this reason.
-    Due(Loss, AbortRegistration),
+    Due(DisconnectReason, AbortRegistration),
     /// Being made.
-    Made(Loss, Answer),
+    Made(DisconnectReason, Answer),
     /// Over: this is still to be read.
     Over(VecDeque<Batch>),
 }
@@ -73,7 +73,7 @@ impl PlainCall {
     }
 
     /// From now on the call is the run. Nothing of the run may have been sent.
-    pub(crate) fn begin(&mut self, reason: Loss) {
+    pub(crate) fn begin(&mut self, reason: DisconnectReason) {
         let state = self.state();
         if let State::Spare(registration) = std::mem::replace(state, State::Over(VecDeque::new())) {
             *state = State::Due(reason, registration);
@@ -148,18 +148,20 @@ impl PlainCall {
 }
 
 /// What a call without an answer comes to. `reason` is why the run was not streamed.
-fn end_of(reason: &Loss, error: &Error) -> RunError {
+fn end_of(reason: &DisconnectReason, error: &Error) -> RunError {
     match error {
         Error::Api(ApiError::Transport(TransportError::Interrupted { reason })) => {
-            RunError::Interrupted(Loss::Broken(reason.clone()))
+            RunError::Interrupted(DisconnectReason::Broken(reason.clone()))
         }
         Error::Api(ApiError::Transport(TransportError::TimedOut { after })) => RunError::TimedOut(*after),
         Error::Api(ApiError::Transport(TransportError::Unreachable { .. })) => {
-            RunError::Unreachable(Loss::Unreached(format!("{reason}, and a plain call: {error}")))
+            RunError::Unreachable(DisconnectReason::Unreached(format!("{reason}, and a plain call: {error}")))
         }
-        Error::Api(ApiError::Malformed(malformed)) => RunError::Interrupted(Loss::Broken(malformed.to_string())),
+        Error::Api(ApiError::Malformed(malformed)) => {
+            RunError::Interrupted(DisconnectReason::Broken(malformed.to_string()))
+        }
         Error::Api(error) if matches!(error.status(), Some(500..)) => {
-            RunError::Interrupted(Loss::Broken(error.to_string()))
+            RunError::Interrupted(DisconnectReason::Broken(error.to_string()))
         }
         Error::Api(error) => RunError::Remote { message: error.to_string() },
         // Before anything was sent: no key, no local server.

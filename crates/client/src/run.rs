@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use agb_core::result::{Execution, ResultRoom, RichResult};
-use agb_core::{Batch, Loss, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent};
+use agb_core::result::{Execution, ResultBudget, RichResult};
+use agb_core::{Batch, DisconnectReason, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent};
 use futures_util::Stream;
 use futures_util::future::AbortHandle;
 
@@ -33,7 +33,7 @@ use crate::plain::PlainCall;
 pub struct Run {
     /// Its place on the session's connection; `None` where the session has none.
     wire: Option<Wire>,
-    /// The last rung, where there may be one.
+    /// The last transport fallback, where one is allowed.
     call: Option<PlainCall>,
     invocation: String,
     /// What the stream has taken in and not given out.
@@ -42,7 +42,7 @@ pub struct Run {
     stamp: Stamp,
     log: Log,
     results: Vec<RichResult>,
-    room: ResultRoom,
+    budget: ResultBudget,
     error: Option<RemoteError>,
     interruptions: u32,
     end: Option<RunEnd>,
@@ -51,7 +51,7 @@ pub struct Run {
 
 /// What is kept of a run beside what is delivered, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Retention {
     /// Of each stream's output.
     pub(crate) log: usize,
     /// Of all results together.
@@ -60,7 +60,7 @@ pub(crate) struct Kept {
     pub(crate) stamps: bool,
 }
 
-impl Kept {
+impl Retention {
     pub(crate) fn tell(self, session: &mut Session, id: RunId) {
         if self.stamps {
             session.keep_stamps(id);
@@ -68,9 +68,9 @@ impl Kept {
     }
 }
 
-impl Default for Kept {
+impl Default for Retention {
     fn default() -> Self {
-        Self { log: Log::DEFAULT_LIMIT, results: ResultRoom::DEFAULT, stamps: true }
+        Self { log: Log::DEFAULT_LIMIT, results: ResultBudget::DEFAULT, stamps: true }
     }
 }
 
@@ -99,27 +99,27 @@ pub enum RunEvent {
     /// The connection was lost with input under way, and the service does not number input: it may not have arrived.
     /// The stable code is [`INPUT_UNCERTAIN`](agb_core::codes::INPUT_UNCERTAIN).
     InputUncertain,
-    /// The connection was lost; the run goes on and is looked for. [`Loss::code`] is stable.
-    Interrupted(Loss),
+    /// The connection was lost; the run goes on and is looked for. [`DisconnectReason::code`] is stable.
+    Interrupted(DisconnectReason),
     /// It was found again; nothing is missing.
     Reconnected,
     /// No stream gets through, for this reason, and nothing of the run was sent: it is made by a plain call, and what it
     /// prints comes at its end. The stable code is [`NO_STREAMING`](agb_core::codes::NO_STREAMING).
-    Unstreamed(Loss),
+    Unstreamed(DisconnectReason),
 }
 
 impl Run {
     /// Without a `wire` it has a `call` that is begun.
-    pub(crate) fn new(wire: Option<Wire>, invocation: String, kept: Kept, call: Option<PlainCall>) -> Self {
+    pub(crate) fn new(wire: Option<Wire>, invocation: String, retention: Retention, call: Option<PlainCall>) -> Self {
         Self {
             wire,
             call,
             invocation,
             pending: VecDeque::new(),
             stamp: Stamp::default(),
-            log: Log::new(kept.log),
+            log: Log::new(retention.log),
             results: Vec::new(),
-            room: ResultRoom::new(kept.results),
+            budget: ResultBudget::new(retention.results),
             error: None,
             interruptions: 0,
             end: None,
@@ -162,7 +162,7 @@ impl Run {
         }
         for event in batch.events() {
             match event {
-                StreamEvent::Result(result) => self.results.extend(self.room.keep(result).map(Cow::into_owned)),
+                StreamEvent::Result(result) => self.results.extend(self.budget.keep(result).map(Cow::into_owned)),
                 StreamEvent::Error(error) => self.error = Some(error.clone()),
                 StreamEvent::Reconnected => self.interruptions = self.interruptions.saturating_add(1),
                 _ => {}
@@ -249,7 +249,7 @@ impl Run {
             self.error.as_ref(),
             &end,
         );
-        execution.truncated = log.is_truncated() || self.room.is_truncated();
+        execution.truncated = log.is_truncated() || self.budget.is_truncated();
         execution.interruptions = self.interruptions;
         if let Some(extra) = self.call.as_ref().map(PlainCall::extra).filter(|extra| !extra.request_id.is_empty()) {
             execution.request_id.clone_from(&extra.request_id);
@@ -284,12 +284,12 @@ impl RunControl {
         }
     }
 
-    /// Of a run that is read [ahead](Run::poll_ahead): batches of this [weight](Batch::weight) more have been dealt with,
+    /// Of a run that is read [ahead](Run::poll_ahead): batches of this [weight](Batch::memory_size) more have been dealt with,
     /// and everything up to the number [`Batch::seq`]. Until then the service sends no more than its window, and keeps
     /// what it sent for whoever comes after you.
     pub fn taken(&self, weight: usize, seq: u64) {
         if let Some(wire) = &self.wire {
-            wire.taken(weight, seq);
+            wire.ack(weight, seq);
         }
     }
 

@@ -10,7 +10,7 @@ use agb_core::operations::{
 };
 use agb_core::run::RunRequest;
 use agb_core::wire::Extensions;
-use agb_core::{Capabilities, Loss, Secret, SessionConfig};
+use agb_core::{Capabilities, DisconnectReason, Secret, SessionConfig};
 use serde_json::{Map, Value};
 
 use crate::agb::Api;
@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::events::EventLink;
 use crate::plain::PlainCall;
 use crate::random;
-use crate::run::{Kept, Run};
+use crate::run::{Retention, Run};
 use crate::socket;
 
 /// A session. Cheap to clone; clones share one WebSocket, which is opened at the first run that streams and carries all
@@ -199,15 +199,15 @@ impl Session {
         }
     }
 
-    pub(crate) fn start(&self, request: RunRequest, kept: Kept) -> Result<Run, Error> {
+    pub(crate) fn start(&self, request: RunRequest, retention: Retention) -> Result<Run, Error> {
         // A call carries no input: what was written for the run would be lost.
         let takes_input = request.stdin && self.data().extensions.iter().any(|name| name == "stdin");
-        let call = (!takes_input).then(|| PlainCall::new(self.clone(), request.clone(), kept.stamps));
+        let call = (!takes_input).then(|| PlainCall::new(self.clone(), request.clone(), retention.stamps));
         match (&self.inner.connection, call) {
-            (Some(connection), call) => Ok(connection.start(request, kept, call)?),
+            (Some(connection), call) => Ok(connection.start(request, retention, call)?),
             (None, Some(mut call)) => {
-                call.begin(Loss::Unreached("the service gave the session no wsUrl".into()));
-                Ok(Run::new(None, random::id(), kept, Some(call)))
+                call.begin(DisconnectReason::Unreached("the service gave the session no wsUrl".into()));
+                Ok(Run::new(None, random::id(), retention, Some(call)))
             }
             (None, None) => Err(Error::NoStreaming),
         }

@@ -1,7 +1,7 @@
 //! Opening a WebSocket: TCP, TLS where the URL says so, the opening handshake.
 //!
 //! The handshake is written here and not left to tungstenite, which prints the whole request, token included, at its
-//! log level `trace`. Every failure becomes a [`Loss`] whose words hold no URL and no token.
+//! log level `trace`. Every failure becomes a [`DisconnectReason`] whose words hold no URL and no token.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use agb_core::{Loss, OpenRequest, Secret};
+use agb_core::{DisconnectReason, OpenRequest, Secret};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use reqwest::Url;
@@ -53,7 +53,7 @@ impl SocketLimits {
 }
 
 /// Opens a socket.
-pub(crate) async fn dial(request: OpenRequest, limits: SocketLimits) -> Result<Socket, Loss> {
+pub(crate) async fn dial(request: OpenRequest, limits: SocketLimits) -> Result<Socket, DisconnectReason> {
     // The parser's error repeats no part of the URL.
     let url = Url::parse(&request.url).map_err(|error| broken(format!("the session's wsUrl is no URL: {error}")))?;
     let secure = match url.scheme() {
@@ -82,7 +82,7 @@ pub(crate) async fn dial(request: OpenRequest, limits: SocketLimits) -> Result<S
 ///
 /// An address that does not answer must not use up the time for the others, so the next one is tried beside it after a
 /// quarter of a second (RFC 8305, section 5).
-async fn connect(name: &str, port: u16) -> Result<TcpStream, Loss> {
+async fn connect(name: &str, port: u16) -> Result<TcpStream, DisconnectReason> {
     const NEXT_AFTER: Duration = Duration::from_millis(250);
     let addresses = lookup_host((name, port)).await;
     let addresses = addresses.map_err(|error| broken(format!("cannot find the host {name}: {error}")))?;
@@ -129,7 +129,7 @@ async fn handshake(
     url: &Url,
     request: &OpenRequest,
     limits: SocketLimits,
-) -> Result<Socket, Loss> {
+) -> Result<Socket, DisconnectReason> {
     let key = generate_key();
     let text = Secret::from(handshake_request(url, request, &key)?);
     wire.write_all(text.expose().as_bytes()).await.map_err(|error| io_loss(&error))?;
@@ -190,7 +190,7 @@ impl AsyncWrite for Counted {
     }
 }
 
-fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<String, Loss> {
+fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<String, DisconnectReason> {
     let (path, host) = (url.path(), url.host_str().unwrap_or_default());
     let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
     let port = url.port().map_or_else(String::new, |port| format!(":{port}")); // `None` for the scheme's own
@@ -212,7 +212,7 @@ fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<Stri
 }
 
 /// Reads up to the blank line. What comes behind it is already frames.
-async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), Loss> {
+async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), DisconnectReason> {
     /// Cookies of a proxy fit; what is longer is no handshake.
     const LONGEST: usize = 16 * 1024;
     let mut head = Vec::with_capacity(1024);
@@ -233,13 +233,13 @@ async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), Loss>
     }
 }
 
-fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<(), Loss> {
+fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<(), DisconnectReason> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     response.parse(head).map_err(|error| broken(format!("the handshake's answer is not HTTP: {error}")))?;
     match response.code {
         Some(101) => {}
-        Some(status) => return Err(Loss::Refused { status }),
+        Some(status) => return Err(DisconnectReason::Refused { status }),
         None => return Err(broken("the handshake's answer has no status".into())),
     }
     let has = |name: &str, wanted: &dyn Fn(&str) -> bool| {
@@ -262,10 +262,10 @@ fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<()
     Ok(())
 }
 
-pub(crate) fn broken(reason: String) -> Loss {
-    Loss::Broken(reason)
+pub(crate) fn broken(reason: String) -> DisconnectReason {
+    DisconnectReason::Broken(reason)
 }
 
-pub(crate) fn io_loss(error: &io::Error) -> Loss {
+pub(crate) fn io_loss(error: &io::Error) -> DisconnectReason {
     broken(format!("the connection broke: {error}"))
 }

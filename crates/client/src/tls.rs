@@ -12,12 +12,12 @@ use rustls_platform_verifier::BuilderVerifierExt;
 /// What is wrong with the machine's certificates, for a person.
 pub(crate) fn config() -> Result<Arc<ClientConfig>, String> {
     static CONFIG: OnceLock<Result<Arc<ClientConfig>, String>> = OnceLock::new();
-    CONFIG.get_or_init(|| make().map(Arc::new).map_err(|error| words(&error))).clone()
+    CONFIG.get_or_init(|| make().map(Arc::new).map_err(|error| message(&error))).clone()
 }
 
 /// For connections that are not encrypted: reqwest wants a configuration all the same. It trusts nobody.
 pub(crate) fn unused() -> Result<ClientConfig, String> {
-    let builder = builder().map_err(|error| words(&error))?;
+    let builder = builder().map_err(|error| message(&error))?;
     Ok(builder.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth())
 }
 
@@ -30,7 +30,7 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error
     ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
 }
 
-fn words(error: &rustls::Error) -> String {
+fn message(error: &rustls::Error) -> String {
     format!("TLS cannot be set up: {error}; install the system's CA certificates (Debian: ca-certificates)")
 }
 

@@ -29,7 +29,7 @@ pub struct Batch {
     end: Option<RunEnd>,
     end_stamp: Stamp,
     seq: u64,
-    held: usize,
+    external: usize,
 }
 
 /// Which of a run's events a piece is, when it happened, and where it comes from.
@@ -52,7 +52,7 @@ pub enum Mark {
     Chunk(Stream, u32),
     /// A chunk whose text the driver holds, of this length in the driver's own units
     /// ([`Session::handle_chunk`](crate::Session::handle_chunk)).
-    Held(Stream, u32),
+    External(Stream, u32),
     /// The next entry of the batch's events.
     Event,
 }
@@ -131,14 +131,14 @@ impl Batch {
 
     /// How much it is in the memory of both sides, about: all its texts, wherever they are, and 64 bytes a piece.
     #[must_use]
-    pub fn weight(&self) -> usize {
-        let events: usize = self.events.iter().map(StreamEvent::weight).sum();
+    pub fn memory_size(&self) -> usize {
+        let events: usize = self.events.iter().map(StreamEvent::memory_size).sum();
         self.bytes() + events + PIECE * self.marks.len()
     }
 
     /// The length of all chunks, wherever their text is.
     const fn bytes(&self) -> usize {
-        self.text.len() + self.held
+        self.text.len() + self.external
     }
 
     /// Whether there is nothing in it.
@@ -156,7 +156,7 @@ impl Batch {
                 text = rest;
                 Some(Piece::Chunk(stream, chunk))
             }
-            Mark::Held(..) => None,
+            Mark::External(..) => None,
             Mark::Event => Some(Piece::Event(events.next().expect("one event per event mark"))),
         })
     }
@@ -215,15 +215,15 @@ impl Unread {
     }
 
     /// Appends a chunk whose text is elsewhere.
-    pub(crate) fn push_held(&mut self, stream: Stream, length: u32) {
+    pub(crate) fn push_external(&mut self, stream: Stream, length: u32) {
         let batch = self.open_batch();
-        batch.marks.push(Mark::Held(stream, length));
-        batch.held += length as usize;
+        batch.marks.push(Mark::External(stream, length));
+        batch.external += length as usize;
         self.bytes += length as usize;
     }
 
     pub(crate) fn push_event(&mut self, event: StreamEvent) {
-        self.bytes += event.weight();
+        self.bytes += event.memory_size();
         if is_remark(&event) {
             self.remarks += 1;
             self.interrupted = matches!(event, StreamEvent::Interrupted(_));
@@ -234,7 +234,7 @@ impl Unread {
     }
 
     /// Whether so many interruptions wait that this one, or the word that it is over, is left out.
-    pub(crate) fn is_full_of_remarks(&self, next: &StreamEvent) -> bool {
+    pub(crate) fn is_full_of_notices(&self, next: &StreamEvent) -> bool {
         // An interruption that was told of is told to be over.
         let ends = self.interrupted && matches!(next, StreamEvent::Reconnected);
         self.remarks >= Self::REMARKS && !ends
@@ -266,7 +266,7 @@ impl Unread {
         let batch = self.batches.pop_front()?;
         self.bytes -= batch.bytes();
         for event in &batch.events {
-            self.bytes -= event.weight();
+            self.bytes -= event.memory_size();
             self.remarks -= usize::from(is_remark(event));
         }
         Some(batch)
@@ -289,7 +289,7 @@ const fn is_remark(event: &StreamEvent) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Loss;
+    use crate::DisconnectReason;
 
     fn push(unread: &mut Unread, stream: Stream, text: &str) {
         unread
@@ -325,8 +325,8 @@ mod tests {
         let mut unread = Unread::default();
         for turn in 0..100 {
             push(&mut unread, Stream::Stdout, "x");
-            for event in [StreamEvent::Interrupted(Loss::Broken(String::new())), StreamEvent::Reconnected] {
-                let is_full = unread.is_full_of_remarks(&event);
+            for event in [StreamEvent::Interrupted(DisconnectReason::Broken(String::new())), StreamEvent::Reconnected] {
+                let is_full = unread.is_full_of_notices(&event);
                 assert_eq!(is_full, turn >= Unread::REMARKS / 2, "turn {turn}: {event:?}");
                 if !is_full {
                     unread.push_event(event);
@@ -335,7 +335,7 @@ mod tests {
         }
         assert_eq!(unread.bytes(), 100 + 64 * Unread::REMARKS);
         while unread.pop().is_some() {}
-        assert!(!unread.is_full_of_remarks(&StreamEvent::Reconnected));
+        assert!(!unread.is_full_of_notices(&StreamEvent::Reconnected));
     }
 
     #[test]

@@ -46,13 +46,13 @@ pub enum Input<'a> {
     /// How many bytes were taken from us and not yet by the wire.
     Backlog(usize),
     /// The socket is gone, by whatever way. Nothing more comes from this link.
-    Lost(Loss),
+    Lost(DisconnectReason),
 }
 
 /// A chunk of output that the driver has read from its frame, and whose text it keeps on its side: a browser's strings
 /// are not copied into WebAssembly and out again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct HeldChunk<'a> {
+pub struct ExternalChunk<'a> {
     /// `invocationId`, or where that is missing `requestId`.
     pub invocation: &'a str,
     /// The number of the event, where it has one.
@@ -69,7 +69,7 @@ pub struct HeldChunk<'a> {
 
 /// Why a socket is gone.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Loss {
+pub enum DisconnectReason {
     /// The opening handshake was answered by an HTTP status (a browser never sees it).
     Refused {
         /// The status.
@@ -88,10 +88,10 @@ pub enum Loss {
     Unreached(String),
 }
 
-impl Loss {
+impl DisconnectReason {
     /// What its `Display` shows.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::Refused { status } => ["the handshake was refused with HTTP status ", &number(*status)].concat(),
             Self::Closed { code, reason } => {
@@ -103,15 +103,15 @@ impl Loss {
     }
 }
 
-impl fmt::Display for Loss {
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words())
+        f.write_str(&self.message())
     }
 }
 
-impl std::error::Error for Loss {}
+impl std::error::Error for DisconnectReason {}
 
-impl Loss {
+impl DisconnectReason {
     /// A stable name for programs to compare.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -123,7 +123,7 @@ impl Loss {
         }
     }
 
-    pub(crate) fn weight(&self) -> usize {
+    pub(crate) fn memory_size(&self) -> usize {
         match self {
             Self::Refused { .. } => 0,
             Self::Closed { reason, .. } => reason.len(),
@@ -183,7 +183,7 @@ pub struct OpenRequest {
 /// A run's event stream, where the network lets no WebSocket through (extension `http`).
 ///
 /// To open it: `POST` what comes [`first`](Self::first), if there is something, then `GET` the request's `url`. A status
-/// of 200 is [`Input::Opened`]; any other, of either call, is [`Loss::Refused`], and where no connection could be made [`Loss::Unreached`]. Each event's data is an [`Input::Text`],
+/// of 200 is [`Input::Opened`]; any other, of either call, is [`DisconnectReason::Refused`], and where no connection could be made [`DisconnectReason::Unreached`]. Each event's data is an [`Input::Text`],
 /// a comment is [`Input::Alive`], and so is a first call that was taken, whatever comes of the second; the end of the stream is [`Input::Lost`]. What is [sent](Output::Send) is POSTed in
 /// order, one after the other; where that fails the link is lost.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -94,7 +94,7 @@ impl UnknownLanguage {
     }
 
     /// What its `Display` shows.
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         let shown = |given: char| if given.is_control() { char::REPLACEMENT_CHARACTER } else { given };
         let given: String = self.given.chars().map(shown).collect();
         let known = Language::ALL.map(Language::as_str).join(", ");
@@ -109,7 +109,7 @@ impl UnknownLanguage {
 
 impl fmt::Display for UnknownLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words())
+        f.write_str(&self.message())
     }
 }
 

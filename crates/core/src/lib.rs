@@ -77,7 +77,7 @@
 //! after it. A program that waits for its turn (event `accepted`) or says nothing is waited for as long as the service
 //! gives signs of life.
 //!
-//! # The rooms
+//! # Modules
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`io`] | the seam's types |
@@ -108,7 +108,10 @@ pub mod wire;
 mod words;
 
 pub use batch::{Batch, Mark, Piece, Stamp, Stream};
-pub use io::{Capabilities, Event, EventsRequest, HeldChunk, Input, LinkId, Loss, OpenRequest, Output, Push, State};
+pub use io::{
+    Capabilities, DisconnectReason, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, Push,
+    State,
+};
 pub use language::Language;
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
 pub use secret::Secret;

@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 use crate::json;
 use crate::wire::object::split_at;
 
+mod budget;
 mod code;
-mod room;
 mod shapes;
 mod status;
 mod streamed;
 
-pub use room::ResultRoom;
+pub use budget::ResultBudget;
 pub use status::{KilledBy, RunStatus};
 
 /// The result of one run (wire protocol, "The result a caller gets").
@@ -65,11 +65,11 @@ impl Execution {
         self.results.iter().rfind(|result| result.is_main)
     }
 
-    /// Keeps at most so many bytes of results; see [`ResultRoom`].
+    /// Keeps at most so many bytes of results; see [`ResultBudget`].
     pub fn limit_results(&mut self, limit: usize) {
-        let mut room = ResultRoom::new(limit);
-        self.results = self.results.iter().filter_map(|result| room.keep(result)).map(Cow::into_owned).collect();
-        self.truncated |= room.is_truncated();
+        let mut budget = ResultBudget::new(limit);
+        self.results = self.results.iter().filter_map(|result| budget.keep(result)).map(Cow::into_owned).collect();
+        self.truncated |= budget.is_truncated();
     }
 
     /// Settles `success`, `status` and `error_message`, which must agree, from everything else that is known. `reason`
@@ -164,7 +164,7 @@ impl RunFailure {
     }
 
     /// About how much memory it holds, for the limit on unread data.
-    pub(crate) fn weight(&self) -> usize {
+    pub(crate) fn memory_size(&self) -> usize {
         self.name.len() + self.value.len() + self.traceback.len()
     }
 
@@ -299,7 +299,7 @@ impl RichResult {
     }
 
     /// About how much memory it holds, for the limit on unread data.
-    pub(crate) fn weight(&self) -> usize {
+    pub(crate) fn memory_size(&self) -> usize {
         self.forms().flatten().map(String::len).sum()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::batch::PIECE;
 use crate::codes;
-use crate::io::Loss;
+use crate::io::DisconnectReason;
 use crate::language::Language;
 use crate::result::{KilledBy, RichResult, RunFailure, RunStatus};
 use crate::time::seconds;
@@ -55,26 +55,26 @@ pub enum StreamEvent {
     /// may not have arrived.
     InputUncertain,
     /// The connection was lost; the run is looked for (extension `resume`).
-    Interrupted(Loss),
+    Interrupted(DisconnectReason),
     /// The run was found again; nothing is missing.
     Reconnected,
     /// There is no way to stream the run, for this reason, and nothing of it was sent. Its driver makes the plain call
     /// instead ([`Execution::into_stream`](crate::result::Execution::into_stream)).
-    Unstreamed(Loss),
+    Unstreamed(DisconnectReason),
 }
 
 impl StreamEvent {
     /// What went wrong on the way to a program that goes on: a stable code, and words for a person. `None` of what the
     /// program or the service itself says, and of [`Reconnected`](Self::Reconnected).
     #[must_use]
-    pub fn trouble(&self) -> Option<(&'static str, String)> {
+    pub fn warning(&self) -> Option<(&'static str, String)> {
         Some(match self {
             Self::Interrupted(loss) => {
-                (loss.code(), ["the connection was lost (", &loss.words(), "); looking for the run again"].concat())
+                (loss.code(), ["the connection was lost (", &loss.message(), "); looking for the run again"].concat())
             }
             Self::Unstreamed(loss) => {
                 let rest = "); it is made by a plain call, and its output comes at its end";
-                (codes::NO_STREAMING, ["the run cannot be streamed (", &loss.words(), rest].concat())
+                (codes::NO_STREAMING, ["the run cannot be streamed (", &loss.message(), rest].concat())
             }
             Self::InputRefused { message } => (codes::INPUT_REFUSED, message.clone()),
             Self::InputUncertain => {
@@ -87,12 +87,12 @@ impl StreamEvent {
     }
 
     /// About how much memory it holds, for the limit on unread data.
-    pub(crate) fn weight(&self) -> usize {
+    pub(crate) fn memory_size(&self) -> usize {
         let texts = match self {
-            Self::Result(result) => result.weight(),
-            Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::weight),
+            Self::Result(result) => result.memory_size(),
+            Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::memory_size),
             Self::InputRequest { prompt: text } | Self::InputRefused { message: text } => text.len(),
-            Self::Interrupted(loss) | Self::Unstreamed(loss) => loss.weight(),
+            Self::Interrupted(loss) | Self::Unstreamed(loss) => loss.memory_size(),
             Self::Reconnected | Self::InputUncertain => 0,
         };
         PIECE + texts
@@ -171,7 +171,7 @@ pub enum Rejected {
 impl Rejected {
     /// What its `Display` shows.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::Closed => "the session is closed: create or get a session first".into(),
             Self::Full { limit } => {
@@ -186,7 +186,7 @@ impl Rejected {
 
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words())
+        f.write_str(&self.message())
     }
 }
 
@@ -202,10 +202,10 @@ pub enum RunError {
         message: String,
     },
     /// No connection could be made, so the code was never sent.
-    Unreachable(Loss),
+    Unreachable(DisconnectReason),
     /// The run can be followed no longer, and may have been going on then: the outcome is unknown. The connection was
     /// lost, or another client follows the run now, or the service has forgotten it.
-    Interrupted(Loss),
+    Interrupted(DisconnectReason),
     /// Cancelled by the caller.
     Cancelled {
         /// The interpreter had to be restarted.
@@ -229,14 +229,14 @@ pub enum RunError {
 impl RunError {
     /// What its `Display` shows.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::Remote { message } => message.clone(),
             Self::Unreachable(loss) => {
-                ["no connection to the session: ", &loss.words(), "; the code was not run"].concat()
+                ["no connection to the session: ", &loss.message(), "; the code was not run"].concat()
             }
             Self::Interrupted(loss) => {
-                ["the run can be followed no longer (", &loss.words(), "); its outcome is unknown"].concat()
+                ["the run can be followed no longer (", &loss.message(), "); its outcome is unknown"].concat()
             }
             Self::Cancelled { state_lost: false } => "cancelled".into(),
             Self::Cancelled { state_lost: true } => {
@@ -250,7 +250,7 @@ impl RunError {
                 let rest = " bytes of output waited unread: read faster or raise the limit";
                 ["more than ", &number(*limit as u64), rest].concat()
             }
-            Self::Protocol(violation) => ["the service broke the protocol: ", &violation.words()].concat(),
+            Self::Protocol(violation) => ["the service broke the protocol: ", &violation.message()].concat(),
             Self::Closed => "the session was closed during the run".into(),
         }
     }
@@ -258,7 +258,7 @@ impl RunError {
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words())
+        f.write_str(&self.message())
     }
 }
 
@@ -337,7 +337,7 @@ pub enum Violation {
 impl Violation {
     /// What its `Display` shows.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::NoPhase => "a message of the run has no phase".into(),
             Self::UnknownPhase(phase) => ["a message of the run has the unknown phase `", phase, "`"].concat(),
@@ -352,7 +352,7 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words())
+        f.write_str(&self.message())
     }
 }
 

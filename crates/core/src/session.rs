@@ -2,9 +2,9 @@
 
 mod config;
 mod dial;
-mod held;
+mod external;
+mod fallback;
 mod input;
-mod ladder;
 mod messages;
 mod outbox;
 mod runs;
@@ -23,7 +23,7 @@ use runs::{Phase, Reader, Run, Runs};
 use streams::Streams;
 
 use crate::batch::Batch;
-use crate::io::{Capabilities, Event, Input, LinkId, Loss, Output, State};
+use crate::io::{Capabilities, DisconnectReason, Event, Input, LinkId, Output, State};
 use crate::rng::Rng;
 use crate::run::{Rejected, RunEnd, RunError, RunId, RunRequest, StreamEvent};
 use crate::time::Instant;
@@ -49,14 +49,14 @@ pub struct Session {
     /// WebSockets in a row that came to nothing.
     failures: u32,
     /// The network lets no WebSocket through: runs have event streams instead, from now on.
-    descended: bool,
+    fell_back: bool,
     streams: Streams,
     next_link: u32,
     runs: Runs,
     outbox: Outbox,
     backlog: usize,
     paused: bool,
-    told_state: State,
+    notified_state: State,
     #[cfg(feature = "pushes")]
     pushes: VecDeque<Event>,
     #[cfg(feature = "text-chunks")]
@@ -75,14 +75,14 @@ impl Session {
             now: Instant::ORIGIN,
             dial: Dial::new(Kind::Socket),
             failures: 0,
-            descended: false,
+            fell_back: false,
             streams: Streams::default(),
             next_link: 0,
             runs: Runs::default(),
             outbox: Outbox::default(),
             backlog: 0,
             paused: false,
-            told_state: State::Idle,
+            notified_state: State::Idle,
             #[cfg(feature = "pushes")]
             pushes: VecDeque::new(),
             #[cfg(feature = "text-chunks")]
@@ -95,7 +95,7 @@ impl Session {
     /// Connects before there is anything to run. Runs connect by themselves.
     pub fn connect(&mut self, now: Instant) {
         self.advance(now);
-        if !self.has_descended() {
+        if !self.has_fallen_back() {
             self.dial.want();
         }
     }
@@ -138,7 +138,7 @@ impl Session {
             self.end(id, Err(RunError::Closed), true); // only its confirmation was waited for
         }
         let mut run = Run::new(invocation.to_owned(), None);
-        (run.seq, run.taken, run.stamp.seq) = (after, after, after);
+        (run.seq, run.acked, run.stamp.seq) = (after, after, after);
         let text =
             self.address(invocation).resume(after, after, self.config.extensions.flow.then_some(self.config.window));
         Ok(self.begin(run, text))
@@ -151,7 +151,7 @@ impl Session {
             run.give_up_at = give_up_at;
         }
         self.runs.set_deadline(id, give_up_at);
-        if self.has_descended() {
+        if self.has_fallen_back() {
             self.streams.add(id);
         } else {
             self.outbox.push(Frame { run: id, begins: true, text });
@@ -206,30 +206,30 @@ impl Session {
     /// Asking for it says that the one before is dealt with: a service with `flow` may send more, and one with `resume`
     /// forget it. So whoever dies over a batch, its end included, finds it there again by [`attach`](Self::attach).
     pub fn read(&mut self, now: Instant, id: RunId) -> Option<Batch> {
-        let (weight, seq) = self.runs.get(id).map(|run| run.given).unwrap_or_default();
-        self.taken(now, id, weight, seq);
+        let (weight, seq) = self.runs.get(id).map(|run| run.in_flight).unwrap_or_default();
+        self.ack(now, id, weight, seq);
         self.read_ahead(now, id)
     }
 
-    /// The same for an application that reads ahead of what it deals with, which it says by [`taken`](Self::taken).
+    /// The same for an application that reads ahead of what it deals with, which it says by [`ack`](Self::ack).
     pub fn read_ahead(&mut self, now: Instant, id: RunId) -> Option<Batch> {
         self.advance(now);
         let batch = self.runs.read(id)?;
         if let Some(run) = self.runs.get_mut(id) {
-            run.given = (run.given.0 + batch.weight(), batch.seq());
+            run.in_flight = (run.in_flight.0 + batch.memory_size(), batch.seq());
         }
         Some(batch)
     }
 
-    /// A batch of this [weight](Batch::weight) and number has been dealt with, and all before it.
-    pub fn taken(&mut self, now: Instant, id: RunId, weight: usize, seq: u64) {
+    /// A batch of this [weight](Batch::memory_size) and number has been dealt with, and all before it.
+    pub fn ack(&mut self, now: Instant, id: RunId, weight: usize, seq: u64) {
         self.advance(now);
         let extensions = self.config.extensions;
         let Some(run) = self.runs.get_mut(id) else { return };
-        run.given.0 = run.given.0.saturating_sub(weight);
+        run.in_flight.0 = run.in_flight.0.saturating_sub(weight);
         if extensions.flow || extensions.resume {
             run.unacked += weight;
-            run.taken = run.taken.max(seq);
+            run.acked = run.acked.max(seq);
             self.acknowledge(id);
         }
     }
@@ -254,7 +254,7 @@ impl Session {
             return;
         }
         if !matches!(input, Input::Backlog(_)) {
-            self.heard(link);
+            self.note_received(link);
         }
         let stream = self.streams.find(link).map(|stream| stream.run);
         match (input, stream) {
@@ -277,7 +277,7 @@ impl Session {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
         if self.paused {
-            self.heard_all(); // whoever does not listen cannot complain of silence
+            self.note_received_all(); // whoever does not listen cannot complain of silence
         }
         while let Some(alarm) = self.dial.alarm(now, self.capabilities, &self.config) {
             match alarm {
@@ -313,7 +313,7 @@ impl Session {
             self.backlog = 0;
             return Output::Open(link, dial::open_request(self.capabilities, &self.config));
         }
-        if self.has_descended() {
+        if self.has_fallen_back() {
             if let Some(open) = self.open_stream() {
                 return open;
             }
@@ -324,9 +324,9 @@ impl Session {
                 return Output::Send(link, frame.text);
             }
         }
-        if self.told_state != self.dial.state() {
-            self.told_state = self.dial.state();
-            return Output::Event(Event::State(self.told_state));
+        if self.notified_state != self.dial.state() {
+            self.notified_state = self.dial.state();
+            return Output::Event(Event::State(self.notified_state));
         }
         if let Some(link) = self.dial.poll_ping() {
             return if self.capabilities.ping { Output::Ping(link) } else { Output::Send(link, PING.into()) };
@@ -378,17 +378,17 @@ impl Session {
         self.dial.is_link(link) || self.streams.find(link).is_some()
     }
 
-    fn heard(&mut self, link: LinkId) {
+    fn note_received(&mut self, link: LinkId) {
         match self.streams.find(link) {
-            Some(stream) => stream.dial.heard(self.now, &self.config),
-            None => self.dial.heard(self.now, &self.config),
+            Some(stream) => stream.dial.note_received(self.now, &self.config),
+            None => self.dial.note_received(self.now, &self.config),
         }
     }
 
-    fn heard_all(&mut self) {
-        self.dial.heard(self.now, &self.config);
+    fn note_received_all(&mut self) {
+        self.dial.note_received(self.now, &self.config);
         for stream in self.streams.iter_mut() {
-            stream.dial.heard(self.now, &self.config);
+            stream.dial.note_received(self.now, &self.config);
         }
     }
 
@@ -402,21 +402,21 @@ impl Session {
             let extensions = self.config.extensions;
             // A start whose answer was lost is said again: the service knows the id and never runs it twice.
             let text = match &run.request {
-                Some(request) if !run.heard => address.start(request, extensions, self.config.window),
-                _ => address.resume(run.seq, run.taken, extensions.flow.then_some(self.config.window)),
+                Some(request) if !run.received => address.start(request, extensions, self.config.window),
+                _ => address.resume(run.seq, run.acked, extensions.flow.then_some(self.config.window)),
             };
             run.unacked = 0;
             self.outbox.push(Frame { run: id, begins: true, text });
-            self.remark(id, StreamEvent::Reconnected);
+            self.notice(id, StreamEvent::Reconnected);
             if cancelling {
-                self.say(id, |address| address.cancel()); // the first one may have gone down with the old connection
+                self.enqueue(id, |address| address.cancel()); // the first one may have gone down with the old connection
             }
         }
     }
 
-    fn lost(&mut self, loss: Loss) {
+    fn lost(&mut self, loss: DisconnectReason) {
         // A proxy's refusal looks like the service's: where there is another way, it is asked there.
-        let elsewhere = matches!(loss, Loss::Refused { .. }) && loss.is_final() && self.can_descend();
+        let elsewhere = matches!(loss, DisconnectReason::Refused { .. }) && loss.is_final() && self.can_fall_back();
         let is_final = loss.is_final() && !elsewhere;
         let resume = self.config.extensions.resume && !is_final;
         for id in self.runs.live_ids(|run| run.phase != Phase::Queued || is_final) {
@@ -435,8 +435,8 @@ impl Session {
         }
         self.failures = self.failures.saturating_add(1);
         let again = self.runs.live().next().is_some();
-        if again && (elsewhere || self.failures >= self.config.socket_attempts && self.can_descend()) {
-            self.descend(loss);
+        if again && (elsewhere || self.failures >= self.config.socket_attempts && self.can_fall_back()) {
+            self.fall_back(loss);
         } else {
             self.dial.lost(self.now, loss, again, &self.config, &mut self.rng);
         }
@@ -444,10 +444,10 @@ impl Session {
 
     /// The socket was silent for too long. Where that was in the handshake, several times in a row, something swallows
     /// handshakes: what was never sent need not wait for it any longer, as it need not after a refusal.
-    fn unanswered(&mut self, loss: Loss) {
+    fn unanswered(&mut self, loss: DisconnectReason) {
         let handshake = matches!(self.dial.state(), State::Connecting { .. });
         self.lost(loss.clone());
-        if handshake && self.failures >= self.config.socket_attempts && !self.has_descended() {
+        if handshake && self.failures >= self.config.socket_attempts && !self.has_fallen_back() {
             for id in self.runs.live_ids(|run| run.phase == Phase::Queued) {
                 self.end(id, Err(RunError::Unreachable(loss.clone())), true);
             }
@@ -455,11 +455,11 @@ impl Session {
     }
 
     /// The connection of a run is lost, and it is to be found again.
-    fn detach(&mut self, id: RunId, loss: &Loss) {
+    fn detach(&mut self, id: RunId, loss: &DisconnectReason) {
         if let Some(run) = self.runs.get_mut(id) {
             run.phase = Phase::Detached;
             self.runs.set_deadline(id, self.now + self.config.give_up);
-            self.remark(id, StreamEvent::Interrupted(loss.clone()));
+            self.notice(id, StreamEvent::Interrupted(loss.clone()));
             self.lose_input(id);
         }
     }
@@ -473,7 +473,7 @@ impl Session {
         if self.paused {
             self.paused = unread > self.config.resume_below.saturating_add(windows);
             if !self.paused {
-                self.heard_all();
+                self.note_received_all();
             }
         } else {
             self.paused = unread > self.config.pause_above.saturating_add(windows);
@@ -484,11 +484,11 @@ impl Session {
     // Runs ----------------------------------------------------------------------------------------------------------
 
     fn address<'a>(&'a self, invocation: &'a str) -> Address<'a> {
-        Address { invocation, target: &self.config.target, bare: self.has_descended() }
+        Address { invocation, target: &self.config.target, bare: self.has_fallen_back() }
     }
 
     /// Says something on a live run's behalf.
-    fn say(&mut self, id: RunId, words: impl FnOnce(Address<'_>) -> String) {
+    fn enqueue(&mut self, id: RunId, words: impl FnOnce(Address<'_>) -> String) {
         let Some(run) = self.runs.get(id).filter(|run| run.is_live()) else { return };
         let text = words(self.address(&run.invocation));
         self.outbox.push(Frame { run: id, begins: false, text });
@@ -503,8 +503,8 @@ impl Session {
             && matches!(run.phase, Phase::Sent | Phase::Cancelling)
         {
             run.unacked = 0;
-            let taken = run.taken;
-            self.say(id, |address| address.ack(taken));
+            let taken = run.acked;
+            self.enqueue(id, |address| address.ack(taken));
         }
     }
 
@@ -515,10 +515,10 @@ impl Session {
             && let Some(run) = self.runs.get_mut(frame.run)
             && matches!(run.phase, Phase::Queued | Phase::Detached)
         {
-            (run.phase, run.exposed) = (Phase::Sent, true);
+            (run.phase, run.maybe_sent) = (Phase::Sent, true);
             self.arm(frame.run);
             self.acknowledge(frame.run); // what was read while this waited
-            self.say_input(frame.run, 0);
+            self.enqueue_input(frame.run, 0);
         }
         Some(frame.text)
     }
@@ -531,7 +531,7 @@ impl Session {
         let deadline = match &run.request {
             Some(_) if run.waits => None,
             // A service that keeps runs says at once that it has this one, however long the program may take.
-            Some(request) if !run.heard && resume => Some(soon + request.timeout.min(self.config.silence)),
+            Some(request) if !run.received && resume => Some(soon + request.timeout.min(self.config.silence)),
             // A new connection that has brought nothing of it makes it no younger, but for what is on its way.
             Some(_) if resume && run.limit.0 == run.seq => {
                 let (_, limit) = run.limit;
@@ -542,7 +542,7 @@ impl Session {
                 Some(run.limit.1)
             }
             // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
-            None => (!run.heard).then_some(soon),
+            None => (!run.received).then_some(soon),
         };
         self.runs.set_deadline(id, deadline);
     }
@@ -555,22 +555,22 @@ impl Session {
 
     fn expire(&mut self, id: RunId) {
         let Some(run) = self.runs.get(id) else { return };
-        let (phase, reads, heard) = (run.phase, run.reader == Reader::Reads, run.heard);
-        let is_held_back = run.given.0 > 0 || !run.unread.is_empty();
+        let (phase, reads, received) = (run.phase, run.reader == Reader::Reads, run.received);
+        let is_held_back = run.in_flight.0 > 0 || !run.unread.is_empty();
         let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout);
         let (now, keeps) = (self.now, self.config.extensions.resume);
         let (grace, cancel_wait) = (self.config.grace, self.config.cancel_wait);
         match phase {
-            Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_loss())), true),
-            Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_loss())), false),
+            Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_reason())), true),
+            Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_reason())), false),
             Phase::Cancelling if reads => self.let_go(id, RunError::CancelUnconfirmed),
             Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed), false),
             // Whom its own reader holds back is not late.
             Phase::Sent if is_held_back => self.runs.set_deadline(id, now + grace),
             // Or else the connection is dead, and has not been silent for long enough to be noticed.
             Phase::Sent if self.doubts() => self.runs.set_deadline(id, now + cancel_wait),
-            Phase::Sent if !heard && keeps => {
-                self.stop(id, RunError::Interrupted(Loss::Broken("nothing was heard of the run".into())));
+            Phase::Sent if !received && keeps => {
+                self.stop(id, RunError::Interrupted(DisconnectReason::Broken("nothing was heard of the run".into())));
             }
             Phase::Sent => self.stop(id, RunError::TimedOut(timeout.saturating_add(grace))),
             Phase::Ended => {}
@@ -594,7 +594,7 @@ impl Session {
         let is_shown = run.phase == Phase::Sent;
         run.phase = Phase::Cancelling;
         if is_shown {
-            self.say(id, |address| address.cancel());
+            self.enqueue(id, |address| address.cancel());
         }
     }
 
@@ -615,7 +615,7 @@ impl Session {
         }
         self.streams.end(id);
         // A service may work on one run after the other: what has waited behind this one begins to count only now.
-        for waiting in self.runs.live_ids(|run| run.phase == Phase::Sent && !run.heard) {
+        for waiting in self.runs.live_ids(|run| run.phase == Phase::Sent && !run.received) {
             self.arm(waiting);
         }
         if self.runs.live().next().is_none() {

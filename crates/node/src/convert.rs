@@ -5,7 +5,7 @@ use std::ptr;
 use napi::bindgen_prelude::{Result, ToNapiValue};
 use napi::{check_status, sys};
 
-use crate::segment::Text;
+use crate::js_batch::Text;
 
 /// Makes a string without looking at its characters.
 impl ToNapiValue for &Text {

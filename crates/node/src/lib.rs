@@ -5,14 +5,14 @@
 //! ```text
 //! JavaScript thread (one per worker)                    I/O thread (one per process)
 //!   Client, NativeSession ──── promise ─────────────────► agb-client operations ──┐
-//!   NativeRun.take() ◄──── Pipe: segments, bounded ◄───── a task per run          │
+//!   NativeRun.take() ◄──── OutputQueue: batches, bounded ◄───── a task per run          │
 //!        ▲                                                                        │
-//!        └── wake, settled promises, log lines ◄── Lane: one queue per JavaScript thread
+//!        └── wake, settled promises, log lines ◄── JsThreadQueue: one queue per JavaScript thread
 //! ```
 //!
 //! Invariants:
 //! * The JavaScript thread never waits and never parses: text arrives as ASCII or UTF-16, ready to become a string.
-//! * The I/O thread never calls JavaScript; what it wants said goes through the `Lane`, which knows when
+//! * The I/O thread never calls JavaScript; what it wants said goes through the `JsThreadQueue`, which knows when
 //!   the JavaScript thread is no more.
 //! * Only pending runs and pending promises keep the process alive.
 //! * A panic on either side becomes an error, never a crash.
@@ -24,14 +24,14 @@ mod answer;
 mod client;
 mod convert;
 mod io;
-mod lane;
+mod js_batch;
+mod js_thread_queue;
 mod logger;
 mod objects;
-mod pipe;
+mod output_queue;
 mod promise;
 mod result;
 mod run;
-mod segment;
 mod session;
 
 use napi_derive::napi;

@@ -16,7 +16,7 @@ use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::lane::{Callback, Lane};
+use crate::js_thread_queue::{Callback, JsThreadQueue};
 
 /// Lines that wait for one JavaScript thread.
 const LONGEST_QUEUE: usize = 1_000;
@@ -32,14 +32,14 @@ pub(crate) fn set_logger(
 ) -> Result<()> {
     let level = parse(&level)
         .ok_or_else(|| Error::new(Status::InvalidArg, "the level is one of off, error, warn, info, debug, trace"))?;
-    let lane = Lane::of(env)?;
+    let queue = JsThreadQueue::of(env)?;
     let callback = Callback::keep(env, &sink)?;
     install();
     let replaced = {
         let mut sinks = sinks();
-        let replaced = sinks.iter().position(|sink| sink.lane.is(&lane)).map(|at| sinks.swap_remove(at));
-        sinks.retain(|sink| sink.lane.is_open());
-        sinks.push(Arc::new(Sink { lane, callback, level, lines: Mutex::default() }));
+        let replaced = sinks.iter().position(|sink| sink.queue.is(&queue)).map(|at| sinks.swap_remove(at));
+        sinks.retain(|sink| sink.queue.is_open());
+        sinks.push(Arc::new(Sink { queue, callback, level, lines: Mutex::default() }));
         let most = sinks.iter().map(|sink| sink.level).max().unwrap_or(LevelFilter::OFF);
         MOST.store(rank(most), Ordering::Relaxed);
         replaced
@@ -61,7 +61,7 @@ fn sinks() -> MutexGuard<'static, Vec<Arc<Sink>>> {
 
 /// One JavaScript thread's logger.
 struct Sink {
-    lane: Lane,
+    queue: JsThreadQueue,
     callback: Callback,
     level: LevelFilter,
     lines: Mutex<Lines>,
@@ -100,7 +100,7 @@ impl Sink {
             }
         }
         let sink = Arc::clone(self);
-        self.lane.post(Box::new(move |env| sink.deliver(env)));
+        self.queue.post(Box::new(move |env| sink.deliver(env)));
     }
 
     fn deliver(&self, env: &Env) {

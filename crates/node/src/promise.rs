@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use crate::answer::{Answer, answer};
 use crate::io;
-use crate::lane::Lane;
+use crate::js_thread_queue::JsThreadQueue;
 
 /// What TypeScript awaits.
 pub(crate) type Promise<'env> = PromiseRaw<'env, Unknown<'env>>;
@@ -27,12 +27,12 @@ where
     T: Send + 'static,
     V: ToNapiValue,
 {
-    let lane = Lane::of(env)?;
+    let queue = JsThreadQueue::of(env)?;
     let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
     // SAFETY: both pointers are to locals, and `env` is the environment of this thread.
     check_status!(unsafe { sys::napi_create_promise(env.raw(), &raw mut deferred, &raw mut promise) })?;
-    lane.hold(env);
-    let deferred = Deferred { lane, raw: Some(Raw(deferred)) };
+    queue.hold(env);
+    let deferred = Deferred { queue, raw: Some(Raw(deferred)) };
     let task = async move {
         // A panic drops the task and with it `deferred`, which then rejects.
         let value = future.await;
@@ -89,13 +89,13 @@ impl<V: ToNapiValue> ToNapiValue for Settled<V> {
 
 /// A promise that is to be settled, once.
 struct Deferred {
-    lane: Lane,
+    queue: JsThreadQueue,
     raw: Option<Raw>,
 }
 
 struct Raw(sys::napi_deferred);
 
-// SAFETY: it is used on its JavaScript thread only, in jobs of the lane.
+// SAFETY: it is used on its JavaScript thread only, in jobs of the queue.
 unsafe impl Send for Raw {}
 
 impl Deferred {
@@ -108,9 +108,9 @@ impl Deferred {
     }
 
     fn settle(&self, raw: Raw, value: impl FnOnce(&Env) -> Result<sys::napi_value> + Send + 'static) {
-        let lane = self.lane.clone();
-        self.lane.post(Box::new(move |env| {
-            lane.let_go(env);
+        let queue = self.queue.clone();
+        self.queue.post(Box::new(move |env| {
+            queue.let_go(env);
             let raw = raw; // the whole of it, which is `Send`, and not its field
             // SAFETY: the deferred is of this environment and is settled once, for it was moved here.
             let settled = unsafe {

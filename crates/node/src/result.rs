@@ -7,8 +7,8 @@ use napi::bindgen_prelude::{Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
 
 use crate::convert::Numbers;
+use crate::js_batch::{Text, joined};
 use crate::objects::{NativeExecutionResult, NativeKilledBy, NativeRunError};
-use crate::segment::{Text, joined};
 
 /// A run's outcome.
 #[derive(Clone, Debug)]

@@ -11,11 +11,11 @@ use napi_derive::napi;
 
 use crate::convert::Numbers;
 use crate::io;
-use crate::lane::{Callback, Lane};
+use crate::js_batch::{JsBatch, js_batches};
+use crate::js_thread_queue::{Callback, JsThreadQueue};
 use crate::objects::{NativeExecutionResult, NativeRunError};
-use crate::pipe::Pipe;
+use crate::output_queue::OutputQueue;
 use crate::result::Outcome;
-use crate::segment::{Segment, segments};
 
 /// A run that is going on.
 #[napi]
@@ -26,17 +26,17 @@ pub(crate) struct NativeRun {
     /// What JavaScript has dealt with and the service does not know yet: bytes, and the last number.
     done: Cell<(usize, u64)>,
     /// The batch that ends with the delivery that JavaScript has.
-    given: Cell<Option<(usize, u64)>>,
+    in_flight: Cell<Option<(usize, u64)>>,
     /// The last delivery has been taken.
     ended: Cell<bool>,
 }
 
 /// Between the run's task and JavaScript.
 struct Shared {
-    pipe: Pipe,
+    output: OutputQueue,
     outcome: Mutex<Option<Outcome>>,
     wake: Callback,
-    lane: Lane,
+    queue: JsThreadQueue,
     /// Changed on the JavaScript thread only.
     stay: Mutex<Stay>,
 }
@@ -44,9 +44,9 @@ struct Shared {
 /// Whether a run keeps its process alive: for as long as something of it may come by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stay {
-    /// It does: it holds its lane.
+    /// It does: it holds its queue.
     Held,
-    /// It does not while its pipe is full: nothing comes until JavaScript takes, which may be never.
+    /// It does not while its queue is full: nothing comes until JavaScript takes, which may be never.
     Released,
     /// It does not any more.
     Over,
@@ -63,13 +63,13 @@ impl NativeRun {
     /// What has arrived, or `null`: wait for `wake`.
     #[napi(catch_unwind)]
     pub fn take(&self, env: &Env) -> Option<Delivery> {
-        let next = self.shared.pipe.take();
+        let next = self.shared.output.take();
         self.deal(next.is_none());
-        let segment = next?;
-        self.given.set(segment.closes);
+        let js_batch = next?;
+        self.in_flight.set(js_batch.closes);
         self.shared.stay_while_it_flows(env);
-        self.ended.set(segment.ended);
-        Some(Delivery(segment))
+        self.ended.set(js_batch.ended);
+        Some(Delivery(js_batch))
     }
 
     /// Stops the program where the service can.
@@ -109,7 +109,7 @@ impl NativeRun {
 impl Drop for NativeRun {
     /// Nobody can read it any more: the task ends, and with it the program.
     fn drop(&mut self) {
-        self.shared.pipe.close();
+        self.shared.output.close();
     }
 }
 
@@ -120,7 +120,7 @@ impl NativeRun {
     /// JavaScript asks for more: it has dealt with what it has. `all` tells that it has caught up.
     fn deal(&self, all: bool) {
         let (mut weight, mut seq) = self.done.get();
-        if let Some((more, last)) = self.given.take() {
+        if let Some((more, last)) = self.in_flight.take() {
             (weight, seq) = (weight + more, last);
         }
         if let Some(control) = self.control.as_ref().filter(|_| weight >= Self::LATE || all && seq > 0) {
@@ -132,15 +132,15 @@ impl NativeRun {
 
     /// Starts carrying a run's output to JavaScript. A run that was not taken is one that has ended at once.
     pub(crate) fn start(env: &Env, run: std::result::Result<Run, Error>, wake: &Function<'_, (), ()>) -> Result<Self> {
-        let lane = Lane::of(env)?;
+        let queue = JsThreadQueue::of(env)?;
         let shared = Arc::new(Shared {
-            pipe: Pipe::default(),
+            output: OutputQueue::default(),
             outcome: Mutex::new(None),
             wake: Callback::keep(env, wake)?,
-            lane: lane.clone(),
+            queue: queue.clone(),
             stay: Mutex::new(Stay::Held),
         });
-        lane.hold(env);
+        queue.hold(env);
         let guard = Ending(Arc::clone(&shared));
         let (id, control, run) = match run {
             Ok(run) => (run.id().to_owned(), Some(run.control()), Ok(run)),
@@ -156,26 +156,26 @@ impl NativeRun {
         }) {
             tracing::error!(target: "agb::node", error, "no I/O thread");
         }
-        Ok(Self { id, shared, control, done: Cell::default(), given: Cell::default(), ended: Cell::new(false) })
+        Ok(Self { id, shared, control, done: Cell::default(), in_flight: Cell::default(), ended: Cell::new(false) })
     }
 }
 
-/// Pulls a run's batches into the pipe until it ends or nobody reads any more. JavaScript is woken when there is
+/// Pulls a run's batches into the queue until it ends or nobody reads any more. JavaScript is woken when there is
 /// nothing more to pull for now: a wake costs more than a batch.
 async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
     loop {
-        if !shared.pipe.has_room() {
+        if !shared.output.has_room() {
             shared.wake();
             shared.release_while_full();
         }
-        if shared.pipe.room().await.is_err() {
+        if shared.output.room().await.is_err() {
             break;
         }
         let next = poll_fn(|cx| {
             let batch = run.poll_ahead(cx);
             if batch.is_pending() {
                 shared.wake();
-                if !shared.pipe.is_empty() {
+                if !shared.output.is_empty() {
                     // Where there are fewer processors than threads, JavaScript's turn has come: without this it waits
                     // for the end of this thread's time slice, some milliseconds.
                     std::thread::yield_now();
@@ -186,11 +186,11 @@ async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
         let batch = tokio::select! {
             biased;
             batch = next => batch,
-            () = shared.pipe.closed() => break,
+            () = shared.output.closed() => break,
         };
         let Some(batch) = batch else { break };
-        for segment in segments(&batch) {
-            shared.pipe.put(segment);
+        for js_batch in js_batches(&batch) {
+            shared.output.put(js_batch);
         }
     }
     let stamp = run.stamp();
@@ -201,22 +201,22 @@ async fn carry(mut run: Run, shared: &Arc<Shared>) -> Outcome {
 impl Shared {
     /// Tells JavaScript, unless it knows, that there is something to take.
     fn wake(self: &Arc<Self>) {
-        if self.pipe.wants_wake() {
+        if self.output.wants_wake() {
             let shared = Arc::clone(self);
-            self.lane.post(Box::new(move |env| {
-                if shared.pipe.arrive() {
+            self.queue.post(Box::new(move |env| {
+                if shared.output.arrive() {
                     shared.wake.call(env, &[]);
                 }
             }));
         }
     }
 
-    /// Lets the process end if JavaScript, when it has been woken, leaves the pipe full. Only JavaScript makes room, so
+    /// Lets the process end if JavaScript, when it has been woken, leaves the queue full. Only JavaScript makes room, so
     /// whoever means to read keeps the process alive by what it waits for meanwhile.
     fn release_while_full(self: &Arc<Self>) {
         let shared = Arc::clone(self);
-        self.lane.post(Box::new(move |env| {
-            if !shared.pipe.has_room() {
+        self.queue.post(Box::new(move |env| {
+            if !shared.output.has_room() {
                 shared.change(env, Stay::Held, Stay::Released);
             }
         }));
@@ -224,12 +224,12 @@ impl Shared {
 
     /// Takes [`release_while_full`](Self::release_while_full) back once there is room.
     fn stay_while_it_flows(&self, env: &Env) {
-        if self.pipe.has_room() {
+        if self.output.has_room() {
             self.change(env, Stay::Released, Stay::Held);
         }
     }
 
-    /// Goes from one state to another, with the lane; not at all from a state that is not `from`.
+    /// Goes from one state to another, with the queue; not at all from a state that is not `from`.
     fn change(&self, env: &Env, from: Stay, to: Stay) {
         let mut stay = self.stay.lock().unwrap_or_else(PoisonError::into_inner);
         if *stay != from {
@@ -238,8 +238,8 @@ impl Shared {
         *stay = to;
         drop(stay);
         match (from, to) {
-            (Stay::Held, _) => self.lane.let_go(env),
-            (_, Stay::Held) => self.lane.hold(env),
+            (Stay::Held, _) => self.queue.let_go(env),
+            (_, Stay::Held) => self.queue.hold(env),
             _ => {}
         }
     }
@@ -263,11 +263,11 @@ impl Drop for Ending {
             Outcome::at_once(execution)
         });
         drop(outcome);
-        self.0.pipe.put(Segment::end());
+        self.0.output.put(JsBatch::end());
         self.0.wake();
         let shared = Arc::clone(&self.0);
         // Behind the last wake: from here on nobody is woken, and the process need not stay for this run.
-        self.0.lane.post(Box::new(move |env| {
+        self.0.queue.post(Box::new(move |env| {
             shared.wake.forget(env);
             shared.change(env, Stay::Held, Stay::Over);
             shared.change(env, Stay::Released, Stay::Over);
@@ -276,24 +276,24 @@ impl Drop for Ending {
 }
 
 /// `Batch`.
-pub(crate) struct Delivery(Segment);
+pub(crate) struct Delivery(JsBatch);
 
 impl ToNapiValue for Delivery {
-    unsafe fn to_napi_value(env: sys::napi_env, Delivery(segment): Self) -> Result<sys::napi_value> {
+    unsafe fn to_napi_value(env: sys::napi_env, Delivery(js_batch): Self) -> Result<sys::napi_value> {
         let mut object = Object::new(&Env::from_raw(env))?;
-        object.set("text", &segment.text)?;
-        object.set("marks", Numbers(&segment.marks[..]))?;
-        if segment.stamps.is_empty() {
+        object.set("text", &js_batch.text)?;
+        object.set("marks", Numbers(&js_batch.marks[..]))?;
+        if js_batch.stamps.is_empty() {
             object.set("stamps", Null)?;
         } else {
-            object.set("stamps", Numbers(&segment.stamps[..]))?;
+            object.set("stamps", Numbers(&js_batch.stamps[..]))?;
         }
-        if segment.events.is_empty() {
+        if js_batch.events.is_empty() {
             object.set("events", Null)?;
         } else {
-            object.set("events", segment.events.into_iter().map(Event).collect::<Vec<_>>())?;
+            object.set("events", js_batch.events.into_iter().map(Event).collect::<Vec<_>>())?;
         }
-        object.set("ended", segment.ended)?;
+        object.set("ended", js_batch.ended)?;
         Ok(napi::JsValue::raw(&object))
     }
 }
@@ -317,7 +317,7 @@ impl ToNapiValue for Event {
                 object.set("type", "inputRequest")?;
                 object.set("prompt", prompt)?;
             }
-            event => match event.trouble() {
+            event => match event.warning() {
                 Some((code, message)) => {
                     object.set("type", "trouble")?;
                     object.set("code", code)?;

@@ -5,8 +5,8 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use agb_core::{
-    Capabilities, Event, HeldChunk, Input, Instant, LinkId, OpenRequest, Output, RunId, Session, SessionConfig, State,
-    Stream,
+    Capabilities, Event, ExternalChunk, Input, Instant, LinkId, OpenRequest, Output, RunId, Session, SessionConfig,
+    State, Stream,
 };
 use js_sys::{Array, Function};
 use wasm_bindgen::prelude::Closure;
@@ -108,7 +108,7 @@ impl Driver {
                     }
                 }
                 Output::Event(Event::Readable(id)) => readable.push(id),
-                Output::Event(Event::State(state)) => logger::debug("agb::session", || state_words(state).into()),
+                Output::Event(Event::State(state)) => logger::debug("agb::session", || state_message(state).into()),
                 Output::Event(_) => {} // messages of no run have no listener here
                 Output::Idle { deadline, read: _ } => {
                     self.timer.set(deadline);
@@ -161,7 +161,7 @@ impl Driver {
             Signal::Frame(frame) => self.hear_frame(link, &frame),
             Signal::Alive => self.with(|session, now| session.handle_input(now, link, Input::Alive)),
             Signal::Lost(loss) => {
-                logger::debug("agb::session", || ["the connection is lost: ", &loss.words()].concat());
+                logger::debug("agb::session", || ["the connection is lost: ", &loss.message()].concat());
                 let dead = self.take_link(link);
                 self.with(|session, now| session.handle_input(now, link, Input::Lost(loss)));
                 drop(dead);
@@ -183,7 +183,7 @@ impl Driver {
     fn hear_chunk(&self, link: LinkId, chunk: &host::Chunk) {
         let (invocation, kind, text) = (chunk.id(), chunk.kind(), chunk.text());
         let (seq, time) = (chunk.seq(), chunk.time());
-        let held = HeldChunk {
+        let held = ExternalChunk {
             invocation: &invocation,
             seq: (seq >= 0.0).then_some(seq as u64),
             time: (time >= 0.0).then_some(time as u64),
@@ -226,7 +226,7 @@ impl Driver {
     }
 }
 
-fn state_words(state: State) -> &'static str {
+fn state_message(state: State) -> &'static str {
     match state {
         State::Idle => "not connected",
         State::Connecting { .. } => "connecting",

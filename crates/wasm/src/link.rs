@@ -1,6 +1,6 @@
 //! One link to the service, a WebSocket or an event stream, and what it says.
 
-use agb_core::{LinkId, Loss, OpenRequest, Secret};
+use agb_core::{DisconnectReason, LinkId, OpenRequest, Secret};
 use js_sys::Function;
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};
@@ -26,7 +26,7 @@ pub(crate) enum Signal {
     /// A frame: a string, or something else in a binary frame.
     Frame(JsValue),
     Alive,
-    Lost(Loss),
+    Lost(DisconnectReason),
 }
 
 /// A link that is opening, open, or closed by the other side.
@@ -85,9 +85,9 @@ fn signal(kind: u32, data: JsValue, code: u16) -> Signal {
         _ => {
             let words = data.as_string().unwrap_or_default();
             Signal::Lost(match kind {
-                3 => Loss::Closed { code, reason: words },
-                4 => Loss::Broken(words),
-                _ => Loss::Refused { status: code },
+                3 => DisconnectReason::Closed { code, reason: words },
+                4 => DisconnectReason::Broken(words),
+                _ => DisconnectReason::Refused { status: code },
             })
         }
     }

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use agb_core::result::{Execution, ResultRoom};
+use agb_core::result::{Execution, ResultBudget};
 use agb_core::{
-    Batch, Instant, Loss, Mark, Rejected, RemoteError, RunEnd, RunError, RunId, Session, Stamp, Stream, StreamEvent,
+    Batch, DisconnectReason, Instant, Mark, Rejected, RemoteError, RunEnd, RunError, RunId, Session, Stamp, Stream,
+    StreamEvent,
 };
 use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
@@ -35,7 +36,7 @@ struct Story {
     log: Log,
     /// As JavaScript got them: the result has the very same objects, as far as there is room.
     results: Vec<JsValue>,
-    room: ResultRoom,
+    budget: ResultBudget,
     error: Option<RemoteError>,
     interruptions: u32,
     end: Option<RunEnd>,
@@ -68,7 +69,7 @@ impl NativeRun {
             texts,
             log: Log::new(log_limit),
             results: Vec::new(),
-            room: ResultRoom::new(result_limit),
+            budget: ResultBudget::new(result_limit),
             error: None,
             interruptions: 0,
             end: None,
@@ -104,9 +105,9 @@ impl NativeRun {
     #[must_use]
     pub fn unsent(&self) -> Option<String> {
         match &self.story.borrow().end {
-            Some(Err(RunError::Unreachable(Loss::Closed { code: 4000.., .. }))) => None,
+            Some(Err(RunError::Unreachable(DisconnectReason::Closed { code: 4000.., .. }))) => None,
             Some(Err(RunError::Unreachable(loss))) => {
-                StreamEvent::Unstreamed(loss.clone()).trouble().map(|(_, words)| words)
+                StreamEvent::Unstreamed(loss.clone()).warning().map(|(_, words)| words)
             }
             _ => None,
         }
@@ -156,7 +157,7 @@ impl Story {
         match event {
             StreamEvent::Result(result) => {
                 let shown = object::rich_result(result);
-                self.results.extend(self.room.keep(result).map(|kept| match kept {
+                self.results.extend(self.budget.keep(result).map(|kept| match kept {
                     Cow::Borrowed(_) => shown.clone(),
                     Cow::Owned(note) => object::rich_result(&note),
                 }));
@@ -169,7 +170,7 @@ impl Story {
             StreamEvent::InputRequest { prompt } => {
                 host::record("type prompt", vec!["inputRequest".into(), prompt.into()])
             }
-            _ => match event.trouble() {
+            _ => match event.warning() {
                 Some((code, words)) => {
                     host::record("type code message", vec!["trouble".into(), code.into(), words.into()])
                 }
@@ -186,7 +187,7 @@ impl Story {
         let mut held = 0;
         let mut own = batch.text();
         let marks = batch.marks().iter().map(|mark| match *mark {
-            Mark::Held(stream, length) => {
+            Mark::External(stream, length) => {
                 held += 1;
                 length << 2 | kind(stream)
             }
@@ -211,7 +212,7 @@ impl Story {
         let log = std::mem::replace(&mut self.log, Log::new(None));
         let results = std::mem::take(&mut self.results);
         let mut execution = Execution::from_stream(invocation.to_owned(), Vec::new(), self.error.as_ref(), end);
-        execution.truncated = log.is_truncated() || self.room.is_truncated();
+        execution.truncated = log.is_truncated() || self.budget.is_truncated();
         execution.interruptions = self.interruptions;
         let (texts, marks) = log.into_parts();
         object::run_result(&execution, results, &texts, marks, self.stamp)

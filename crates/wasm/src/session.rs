@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use agb_core::result::ResultRoom;
+use agb_core::result::ResultBudget;
 use agb_core::{Extensions, Instant, Language, Rejected, RunId, RunRequest, Session, SessionConfig};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
@@ -98,21 +98,22 @@ impl NativeSession {
         };
         match NativeRun::start(driver, begin, limit(log_limit), room(result_limit), stamps, wake) {
             Ok(run) => run.into(),
-            Err(rejected) => object::run_refused("Rejected", &rejected.words()),
+            Err(rejected) => object::run_refused("Rejected", &rejected.message()),
         }
     }
 }
 
 /// The request, or the `RunResult` that says what is wrong with it.
 pub(crate) fn request(code: String, language: &str, timeout_s: f64, stdin: bool) -> Result<RunRequest, JsValue> {
-    let language = Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.words()))?;
+    let language =
+        Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.message()))?;
     let timeout = Duration::from_nanos((timeout_s * 1e9) as u64); // 584 years at most; TypeScript has checked the sign
     Ok(RunRequest { code, language, timeout, stdin })
 }
 
 /// How much of the results is kept.
 pub(crate) fn room(result_limit: Option<f64>) -> usize {
-    result_limit.map_or(ResultRoom::DEFAULT, |limit| limit as usize)
+    result_limit.map_or(ResultBudget::DEFAULT, |limit| limit as usize)
 }
 
 /// How much of each stream is kept; `None`, said by a negative number: whoever asks keeps the log.

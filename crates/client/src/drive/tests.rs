@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
 use crate::connection::Connection;
-use crate::run::{Kept, Run};
+use crate::run::{Retention, Run};
 use crate::socket::{Counted, SocketLimits};
 
 /// The service's end of a socket.
@@ -22,7 +22,7 @@ type Far = WebSocketStream<DuplexStream>;
 /// What becomes of one attempt to connect.
 enum Dial {
     Fine,
-    Fails(Loss),
+    Fails(DisconnectReason),
     Hangs,
 }
 
@@ -60,7 +60,7 @@ fn connection(
 fn run(on: &Arc<Connection>, code: &str) -> Run {
     let request =
         RunRequest { code: code.into(), language: Language::Python, timeout: Duration::from_secs(3_600), stdin: false };
-    on.start(request, Kept { log: 1 << 20, ..Kept::default() }, None).expect("the session takes runs")
+    on.start(request, Retention { log: 1 << 20, ..Retention::default() }, None).expect("the session takes runs")
 }
 
 async fn next(far: &mut UnboundedReceiver<DuplexStream>) -> Far {
@@ -100,7 +100,7 @@ async fn end(far: &mut Far, invocation: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_attempt_is_repeated_when_the_core_says_so() {
-    let failed = || Dial::Fails(Loss::Broken("no route".into()));
+    let failed = || Dial::Fails(DisconnectReason::Broken("no route".into()));
     let (connection, mut sockets) = connection(vec![failed(), failed()], |_| {});
     let begun = tokio::time::Instant::now();
     let run = run(&connection, "1");
@@ -117,17 +117,17 @@ async fn attempts_that_hang_are_given_up() {
     let begun = tokio::time::Instant::now();
     let mut run = run(&connection, "1");
     assert!(run.next_batch().await.is_none());
-    assert!(matches!(run.end(), Some(Err(RunError::Unreachable(Loss::Broken(_))))), "{:?}", run.end());
+    assert!(matches!(run.end(), Some(Err(RunError::Unreachable(DisconnectReason::Broken(_))))), "{:?}", run.end());
     assert!(begun.elapsed() <= Duration::from_secs(31), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_is_final_ends_the_run_at_once() {
-    let (connection, _sockets) = connection(vec![Dial::Fails(Loss::Refused { status: 401 })], |_| {});
+    let (connection, _sockets) = connection(vec![Dial::Fails(DisconnectReason::Refused { status: 401 })], |_| {});
     let begun = tokio::time::Instant::now();
     let mut run = run(&connection, "1");
     assert!(run.next_batch().await.is_none());
-    assert_eq!(run.end(), Some(&Err(RunError::Unreachable(Loss::Refused { status: 401 }))));
+    assert_eq!(run.end(), Some(&Err(RunError::Unreachable(DisconnectReason::Refused { status: 401 }))));
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
@@ -139,7 +139,9 @@ async fn a_socket_that_falls_silent_is_noticed() {
     start(&mut far).await;
     let begun = tokio::time::Instant::now();
     assert!(run.next_batch().await.is_none()); // the far end is there and reads nothing more
-    assert!(matches!(run.end(), Some(Err(RunError::Interrupted(Loss::Broken(words)))) if words.contains("25 s")));
+    assert!(
+        matches!(run.end(), Some(Err(RunError::Interrupted(DisconnectReason::Broken(words)))) if words.contains("25 s"))
+    );
     assert!(begun.elapsed() <= Duration::from_secs(26), "{:?}", begun.elapsed());
     drop(far);
 }
@@ -259,7 +261,7 @@ async fn close_frames_are_told_and_answered() {
     let frame = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 4403.into(), reason: "gone".into() };
     far.close(Some(frame)).await.expect("the client reads");
     assert!(run.next_batch().await.is_none());
-    let loss = Loss::Closed { code: 4403, reason: "gone".into() };
+    let loss = DisconnectReason::Closed { code: 4403, reason: "gone".into() };
     assert_eq!(run.end(), Some(&Err(RunError::Interrupted(loss))));
     assert!(matches!(far.next().await, Some(Ok(Message::Close(Some(frame)))) if u16::from(frame.code) == 4403));
 }

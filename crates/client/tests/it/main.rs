@@ -2,7 +2,7 @@
 
 mod calls;
 mod encrypted;
-mod ladder;
+mod fallback;
 mod local;
 mod peer;
 mod secrets;

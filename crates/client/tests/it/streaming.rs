@@ -159,7 +159,7 @@ async fn a_run_is_found_again_where_the_service_can_resume() {
         events.push(event);
     }
     let stdout = |text: &str| RunEvent::Stdout(text.into());
-    let lost = RunEvent::Interrupted(agb_core::Loss::Broken("the connection was cut".into()));
+    let lost = RunEvent::Interrupted(agb_core::DisconnectReason::Broken("the connection was cut".into()));
     assert_eq!(events, [stdout("one"), lost, RunEvent::Reconnected, stdout("two")]);
     assert!(run.finish().await.success);
     assert_eq!(peer.connections(), 2);

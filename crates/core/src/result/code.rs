@@ -65,7 +65,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::io::Loss;
+    use crate::io::DisconnectReason;
     use crate::run::{Finish, RemoteError, RunEnd, RunError, Violation};
 
     fn code(error: Option<&RemoteError>, end: &RunEnd) -> Option<&'static str> {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn each_end_that_a_client_makes_has_its_own() {
-        let loss = || Loss::Broken("x".into());
+        let loss = || DisconnectReason::Broken("x".into());
         for end in [
             RunError::Remote { message: "no".into() },
             RunError::Unreachable(loss()),

@@ -31,13 +31,14 @@ impl Execution {
                 (finish.failed, finish.reason, words)
             }
             Err(end) => {
-                let failure = RunFailure { name: end.name().to_owned(), value: end.words(), traceback: String::new() };
+                let failure =
+                    RunFailure { name: end.name().to_owned(), value: end.message(), traceback: String::new() };
                 // What a cancelled program raises is the interrupt itself.
                 if execution.error.is_none() || matches!(end, RunError::Cancelled { .. }) {
                     execution.error = Some(failure);
                 }
                 execution.state_lost = matches!(end, RunError::Cancelled { state_lost: true });
-                (true, Some(end.status()), Some(end.words()))
+                (true, Some(end.status()), Some(end.message()))
             }
         };
         execution.conclude(failed, reason, words);
@@ -126,8 +127,8 @@ mod tests {
             (None, end(Some(RunStatus::Killed), false), RunStatus::Killed),
             (None, end(Some(RunStatus::Interrupted), true), RunStatus::Interrupted),
             (None, Err(RunError::Cancelled { state_lost: true }), RunStatus::Cancelled),
-            (None, Err(RunError::Interrupted(crate::io::Loss::Broken("x".into()))), RunStatus::Interrupted),
-            (None, Err(RunError::Unreachable(crate::io::Loss::Broken("x".into()))), RunStatus::Failed),
+            (None, Err(RunError::Interrupted(crate::io::DisconnectReason::Broken("x".into()))), RunStatus::Interrupted),
+            (None, Err(RunError::Unreachable(crate::io::DisconnectReason::Broken("x".into()))), RunStatus::Failed),
         ] {
             let execution = of(error.as_ref(), &end);
             assert_eq!(execution.status, status, "{end:?}");

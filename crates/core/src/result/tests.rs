@@ -251,7 +251,7 @@ fn mime_values_of_every_kind() {
     assert_eq!(result.png, None);
     assert_eq!(result.json.as_deref(), Some("\"word\""));
     assert_eq!(result.chart.as_deref(), Some("[1]"));
-    assert_eq!(result.weight(), 3 + 1 + 6 + 3);
+    assert_eq!(result.memory_size(), 3 + 1 + 6 + 3);
     assert!(!result.is_empty() && RichResult::default().is_empty());
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::SessionConfig;
-use crate::io::{Capabilities, LinkId, Loss, OpenRequest, State};
+use crate::io::{Capabilities, DisconnectReason, LinkId, OpenRequest, State};
 use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::time::{Instant, seconds};
@@ -21,10 +21,10 @@ pub(super) struct Dial {
     open_by: Option<Instant>,
     ping_at: Option<Instant>,
     silent_at: Option<Instant>,
-    heard_at: Instant,
+    received_at: Instant,
     /// The peer has said something over the link.
-    spoke: bool,
-    last_loss: Option<Loss>,
+    has_received: bool,
+    last_reason: Option<DisconnectReason>,
 }
 
 /// What is dialed.
@@ -40,7 +40,7 @@ pub(super) enum Kind {
 #[derive(Debug, Eq, PartialEq)]
 pub(super) enum Alarm {
     /// The link was given up for this reason.
-    Lost(Loss),
+    Lost(DisconnectReason),
     /// It is time for a heartbeat.
     Ping,
 }
@@ -61,9 +61,9 @@ impl Dial {
             open_by: None,
             ping_at: None,
             silent_at: None,
-            heard_at: Instant::ORIGIN,
-            spoke: false,
-            last_loss: None,
+            received_at: Instant::ORIGIN,
+            has_received: false,
+            last_reason: None,
         }
     }
 
@@ -81,8 +81,8 @@ impl Dial {
     }
 
     /// Why the last socket was lost.
-    pub(super) fn last_loss(&self) -> Loss {
-        self.last_loss.clone().unwrap_or_else(|| Loss::Broken("no connection was made in time".into()))
+    pub(super) fn last_reason(&self) -> DisconnectReason {
+        self.last_reason.clone().unwrap_or_else(|| DisconnectReason::Broken("no connection was made in time".into()))
     }
 
     /// Makes sure that a socket is open, being opened, or going to be.
@@ -97,21 +97,21 @@ impl Dial {
         self.state = State::Open;
         self.open_by = None;
         self.ping_at = (self.kind == Kind::Socket).then(|| now + config.heartbeat);
-        self.heard(now, config);
-        self.spoke = false;
+        self.note_received(now, config);
+        self.has_received = false;
     }
 
     /// The peer said something.
-    pub(super) fn heard(&mut self, now: Instant, config: &SessionConfig) {
+    pub(super) fn note_received(&mut self, now: Instant, config: &SessionConfig) {
         let open = self.kind == Kind::Events && self.state == State::Open;
         self.silent_at = open.then(|| now + config.silence);
-        self.heard_at = now;
-        self.spoke = true;
+        self.received_at = now;
+        self.has_received = true;
     }
 
     /// Whether the open link has said nothing for longer than this. Then it is asked, and has as long to answer.
     pub(super) fn doubts(&mut self, now: Instant, patience: Duration) -> bool {
-        let doubts = self.state == State::Open && now > self.heard_at + patience;
+        let doubts = self.state == State::Open && now > self.received_at + patience;
         if doubts {
             self.wants_ping = true;
             self.silent_at = Some(now + patience);
@@ -120,16 +120,23 @@ impl Dial {
     }
 
     /// The link is gone. `again` tells whether anybody needs another.
-    pub(super) fn lost(&mut self, now: Instant, loss: Loss, again: bool, config: &SessionConfig, rng: &mut Rng) {
+    pub(super) fn lost(
+        &mut self,
+        now: Instant,
+        loss: DisconnectReason,
+        again: bool,
+        config: &SessionConfig,
+        rng: &mut Rng,
+    ) {
         let attempt = match self.state {
             State::Connecting { attempt } => attempt.saturating_add(1),
             _ => 0,
         };
-        // A link that worked and broke was cut on the way: its service is there. One that nobody spoke on counts as a
+        // A link that worked and broke was cut on the way: its service is there. One that nobody has_received on counts as a
         // failed attempt, or a service that hangs up on everybody would be called without a pause.
-        let stood = self.state == State::Open && self.spoke;
+        let stood = self.state == State::Open && self.has_received;
         self.forget();
-        self.last_loss = Some(loss);
+        self.last_reason = Some(loss);
         if self.state == State::Closed {
             return;
         }
@@ -151,14 +158,14 @@ impl Dial {
     }
 
     /// Another link was lost for this reason, in the place of this one.
-    pub(super) fn note(&mut self, loss: Loss) {
-        self.last_loss = Some(loss);
+    pub(super) fn note(&mut self, loss: DisconnectReason) {
+        self.last_reason = Some(loss);
     }
 
     /// The link is gone, and none is wanted.
-    pub(super) fn leave(&mut self, loss: Loss) {
+    pub(super) fn leave(&mut self, loss: DisconnectReason) {
         self.forget();
-        self.last_loss = Some(loss);
+        self.last_reason = Some(loss);
         self.retry_at = None;
         self.state = State::Idle;
     }
@@ -179,11 +186,11 @@ impl Dial {
         let due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if due(self.open_by) {
             self.part(1000);
-            return Some(Alarm::Lost(Loss::Broken(within("no connection", config.open_timeout))));
+            return Some(Alarm::Lost(DisconnectReason::Broken(within("no connection", config.open_timeout))));
         }
         if due(self.silent_at) {
             self.part(Self::SILENT);
-            return Some(Alarm::Lost(Loss::Broken(within("nothing was heard", config.silence))));
+            return Some(Alarm::Lost(DisconnectReason::Broken(within("nothing was heard", config.silence))));
         }
         if due(self.retry_at) {
             self.retry_at = None;

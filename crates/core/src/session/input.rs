@@ -63,20 +63,20 @@ impl Session {
             let rest =
                 " bytes of input wait to be taken: this piece was left out; write less at once, or raise the limit";
             let message = ["more than ", &number(limit as u64), rest].concat();
-            self.remark(id, StreamEvent::InputRefused { message });
+            self.notice(id, StreamEvent::InputRefused { message });
             return;
         }
         input.bytes = bytes;
         input.pieces.push(data.map(str::to_owned));
         let last = input.pieces.len() - 1;
-        self.say_input(id, last);
+        self.enqueue_input(id, last);
     }
 
     /// Says a run's input from this piece on, where it can be said: behind what began the run on this connection, which
     /// is when all of it is said anew.
-    pub(super) fn say_input(&mut self, id: RunId, from: usize) {
+    pub(super) fn enqueue_input(&mut self, id: RunId, from: usize) {
         let numbered = self.config.extensions.stdin_seq;
-        let bare = self.has_descended();
+        let bare = self.has_fallen_back();
         let speaks = !bare || self.streams.link_of(id).is_some();
         let Some(run) = self.runs.get(id) else { return };
         let input = &run.input;
@@ -102,7 +102,7 @@ impl Session {
         let input = &mut run.input;
         if input.first == 0 {
             input.first = taken.saturating_add(1);
-            self.say_input(id, 0);
+            self.enqueue_input(id, 0);
         } else {
             let known = taken.saturating_add(1).saturating_sub(input.first);
             let known = usize::try_from(known).unwrap_or(usize::MAX);
@@ -115,7 +115,7 @@ impl Session {
         if let Some(run) = self.runs.get_mut(id)
             && std::mem::take(&mut run.input.uncertain)
         {
-            self.remark(id, StreamEvent::InputUncertain);
+            self.notice(id, StreamEvent::InputUncertain);
         }
     }
 }

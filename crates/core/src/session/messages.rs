@@ -3,9 +3,9 @@
 use super::Session;
 use super::runs::{Phase, Reader};
 use crate::batch::{PIECE, Stamp, Stream};
+use crate::io::DisconnectReason;
 #[cfg(feature = "pushes")]
 use crate::io::Event;
-use crate::io::Loss;
 use crate::result::RunStatus;
 use crate::run::{Finish, RunEnd, RunError, RunId, StreamEvent, Violation};
 #[cfg(feature = "text-chunks")]
@@ -53,7 +53,7 @@ impl Session {
     fn known(&mut self, known: &Known<'_>) -> bool {
         let Some(id) = self.runs.find(known.invocation) else { return false };
         let Some(run) = self.runs.get_mut(id) else { return false };
-        if !run.heard || known.seq.is_some_and(|seq| seq != run.seq + 1) {
+        if !run.received || known.seq.is_some_and(|seq| seq != run.seq + 1) {
             return false;
         }
         let seq = known.seq.unwrap_or(run.seq);
@@ -76,8 +76,8 @@ impl Session {
     /// Notes the message's number. `Ok(false)`: it has been here before.
     pub(super) fn number(&mut self, id: RunId, origin: &Origin) -> Result<bool, Violation> {
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
-        if !run.heard {
-            run.heard = true;
+        if !run.received {
+            run.received = true;
             if self.config.extensions.resume {
                 self.arm(id); // until now it was the first event that was waited for
             }
@@ -122,11 +122,11 @@ impl Session {
             Message::Unknown => self.pass_over(id),
             Message::End(finish) => self.finish(id, finish),
             Message::Failed(message) => {
-                let begun = self.runs.get(id).is_some_and(|run| run.heard || run.request.is_none());
+                let begun = self.runs.get(id).is_some_and(|run| run.received || run.request.is_none());
                 // It was going on, and the service knows no more of it or shows it to somebody else: what becomes of it is
                 // not for us to say. Without the extension this is how a service tells of a failure.
                 let error = match begun && self.config.extensions.resume {
-                    true => RunError::Interrupted(Loss::Broken(message)),
+                    true => RunError::Interrupted(DisconnectReason::Broken(message)),
                     false => RunError::Remote { message },
                 };
                 self.end(id, Err(error), true);
@@ -137,8 +137,8 @@ impl Session {
 
     /// An event that only later clients know. Nobody takes it, but the service keeps it like any other.
     fn pass_over(&mut self, id: RunId) {
-        if let Some(run) = self.runs.get(id).filter(|run| run.unread.is_empty() && run.given.0 == 0) {
-            self.taken(self.now, id, PIECE, run.seq);
+        if let Some(run) = self.runs.get(id).filter(|run| run.unread.is_empty() && run.in_flight.0 == 0) {
+            self.ack(self.now, id, PIECE, run.seq);
         }
     }
 
@@ -168,10 +168,10 @@ impl Session {
         let Some(run) = self.runs.get_mut(id).filter(|run| run.is_live() && run.reader != Reader::Reads) else {
             return false;
         };
-        run.taken = run.seq;
+        run.acked = run.seq;
         let seq = run.seq;
         if seq > 0 {
-            self.say(id, |address| address.ack(seq));
+            self.enqueue(id, |address| address.ack(seq));
         }
         true
     }
@@ -183,8 +183,8 @@ impl Session {
 
     /// Tells the application of its connection. What waits of this is bounded, however often a link breaks under a
     /// run that nobody reads: the rest is in the end's count of interruptions.
-    pub(super) fn remark(&mut self, id: RunId, event: StreamEvent) {
-        if self.runs.get(id).is_some_and(|run| run.unread.is_full_of_remarks(&event)) {
+    pub(super) fn notice(&mut self, id: RunId, event: StreamEvent) {
+        if self.runs.get(id).is_some_and(|run| run.unread.is_full_of_notices(&event)) {
             return;
         }
         let (seq, stamp) = self.stamp(id);

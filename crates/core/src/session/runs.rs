@@ -16,7 +16,7 @@ pub(super) struct Run {
     pub(super) reader: Reader,
     pub(super) unread: Unread,
     /// Whether the application has been told that there is something to read.
-    pub(super) told: bool,
+    pub(super) notified: bool,
     /// When the session ends the run by itself.
     pub(super) deadline: Option<Instant>,
     /// The last number that came, where the run has numbers.
@@ -24,9 +24,9 @@ pub(super) struct Run {
     /// Of what came last.
     pub(super) stamp: Stamp,
     /// The last number that the application has taken.
-    pub(super) taken: u64,
+    pub(super) acked: u64,
     /// What the application has and has not dealt with: its weight, and the last number.
-    pub(super) given: (usize, u64),
+    pub(super) in_flight: (usize, u64),
     /// The weight of what the application has taken since the last acknowledgement.
     pub(super) unacked: usize,
     /// The last number when it was said when the run is late, and when it is.
@@ -34,11 +34,11 @@ pub(super) struct Run {
     /// How often it was found again after a lost connection.
     pub(super) interruptions: u32,
     /// Something of the run itself has come.
-    pub(super) heard: bool,
+    pub(super) received: bool,
     /// When it is given up if it has never been sent.
     pub(super) give_up_at: Instant,
     /// It may have reached the service.
-    pub(super) exposed: bool,
+    pub(super) maybe_sent: bool,
     pub(super) input: Unconfirmed,
     /// The service has it and has not begun it: its time limit does not count.
     pub(super) waits: bool,
@@ -79,18 +79,18 @@ impl Run {
             phase: Phase::Queued,
             reader: Reader::Reads,
             unread: Unread::default(),
-            told: false,
+            notified: false,
             deadline: None,
             seq: 0,
             stamp: Stamp::default(),
-            taken: 0,
-            given: (0, 0),
+            acked: 0,
+            in_flight: (0, 0),
             unacked: 0,
             limit: (u64::MAX, Instant::ORIGIN),
             interruptions: 0,
-            heard: false,
+            received: false,
             give_up_at: Instant::ORIGIN,
-            exposed: false,
+            maybe_sent: false,
             waits: false,
         }
     }
@@ -193,8 +193,8 @@ impl Runs {
         let before = run.unread.bytes();
         let value = change(&mut run.unread);
         self.unread = self.unread + run.unread.bytes() - before;
-        if !run.unread.is_empty() && !run.told {
-            run.told = true;
+        if !run.unread.is_empty() && !run.notified {
+            run.notified = true;
             self.readable.push(id);
         }
         Some(value)
@@ -208,7 +208,7 @@ impl Runs {
         let batch = run.unread.pop();
         self.unread = self.unread + run.unread.bytes() - before;
         match &batch {
-            None => run.told = false,
+            None => run.notified = false,
             Some(batch) if batch.end().is_some() => {
                 run.reader = Reader::Gone;
                 if !run.is_live() {

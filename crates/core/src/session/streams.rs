@@ -82,11 +82,11 @@ impl Streams {
 pub(super) fn open_request(run: &Run, link_url: &str, config: &SessionConfig) -> OpenRequest {
     let address = Address { invocation: &run.invocation, target: &config.target, bare: true };
     let first = match &run.request {
-        Some(request) if !run.heard => Some(address.start(request, config.extensions, config.window)),
+        Some(request) if !run.received => Some(address.start(request, config.extensions, config.window)),
         _ => None,
     };
     let say = [link_url, "/runs/", &run.invocation].concat();
-    let mut url = [&say, "/events?afterSeq=", &number(run.seq), "&ackSeq=", &number(run.taken)].concat();
+    let mut url = [&say, "/events?afterSeq=", &number(run.seq), "&ackSeq=", &number(run.acked)].concat();
     if config.extensions.flow {
         url += &["&window=", &number(config.window as u64)].concat();
     }

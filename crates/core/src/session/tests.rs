@@ -1,9 +1,9 @@
 //! Tests on virtual time: no socket, no sleep.
 
 mod bench;
-mod held;
+mod external;
+mod fallback;
 mod input;
-mod ladder;
 mod peer;
 mod reading;
 mod script;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use agb_core::wire::Extensions;
 use agb_core::{
-    Capabilities, Input, Instant, Language, LinkId, Loss, Output, Piece, RunEnd, RunId, RunRequest, Secret, Session,
-    SessionConfig, Stream, StreamEvent,
+    Capabilities, DisconnectReason, Input, Instant, Language, LinkId, Output, Piece, RunEnd, RunId, RunRequest, Secret,
+    Session, SessionConfig, Stream, StreamEvent,
 };
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ impl Player {
             self.session.write(now, self.runs[name].0, step["data"].as_str());
         } else if step["cut"] == json!(true) {
             let link = self.link.take().expect("connected");
-            self.session.handle_input(now, link, Input::Lost(Loss::Broken("cut".into())));
+            self.session.handle_input(now, link, Input::Lost(DisconnectReason::Broken("cut".into())));
             self.session.handle_timeout(now + Duration::from_secs(1));
         } else if let Some(frame) = step.get("server") {
             let text = self.fill(frame, 1.into(), "x".into()).to_string();

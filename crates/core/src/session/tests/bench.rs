@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::io::{Capabilities, Event, Input, LinkId, Loss, OpenRequest, Output};
+use crate::io::{Capabilities, DisconnectReason, Event, Input, LinkId, OpenRequest, Output};
 use crate::session::{Session, SessionConfig};
 use crate::{Batch, Extensions, Instant, Language, Piece, RunEnd, RunId, RunRequest, Secret, Stream, StreamEvent};
 
@@ -212,6 +212,6 @@ impl Seen {
     }
 }
 
-pub(super) fn broken() -> Loss {
-    Loss::Broken("connection reset".into())
+pub(super) fn broken() -> DisconnectReason {
+    DisconnectReason::Broken("connection reset".into())
 }

@@ -85,7 +85,7 @@ fn input_that_is_not_taken_is_bounded() {
     assert_eq!(bench.said().len(), 2);
     let events = bench.read(id).events;
     assert_eq!(events.len(), 2, "{events:?}");
-    let (code, words) = events[0].trouble().expect("it was left out");
+    let (code, words) = events[0].warning().expect("it was left out");
     assert!(code == "INPUT_REFUSED" && words.contains("300 bytes"), "{words}");
     bench.taken(&wire, 1);
     bench.write(id, "there is room");
@@ -122,7 +122,7 @@ fn where_input_has_no_numbers_a_cut_is_told_of_once() {
     bench.come_back();
     let events = bench.read(id).events;
     assert_eq!(events.iter().filter(|event| **event == StreamEvent::InputUncertain).count(), 2, "{events:?}");
-    assert_eq!(StreamEvent::InputUncertain.trouble().map(|(code, _)| code), Some("INPUT_UNCERTAIN"));
+    assert_eq!(StreamEvent::InputUncertain.warning().map(|(code, _)| code), Some("INPUT_UNCERTAIN"));
 }
 
 #[test]

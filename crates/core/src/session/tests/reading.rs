@@ -35,7 +35,7 @@ fn what_an_application_has_it_may_still_die_over() {
         bench.with_session(|session, now| session.read_ahead(now, id));
     }
     assert_eq!(acks(&mut bench), [json!(null); 0]);
-    bench.with_session(|session, now| session.taken(now, id, 3, 1));
+    bench.with_session(|session, now| session.ack(now, id, 3, 1));
     assert_eq!(acks(&mut bench), [1]);
 }
 

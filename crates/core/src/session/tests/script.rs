@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::bench::{Bench, NONE, at, broken, config, everything, request};
-use crate::io::{Capabilities, Event, Input, Loss, State};
+use crate::io::{Capabilities, DisconnectReason, Event, Input, State};
 use crate::session::SessionConfig;
 use crate::{Extensions, Rejected, RunError, RunRequest, Secret, StreamEvent, Violation};
 
@@ -118,9 +118,9 @@ fn waits_between_attempts_grow_and_are_bounded() {
 #[test]
 fn a_refusal_is_final() {
     for loss in [
-        Loss::Refused { status: 401 },
-        Loss::Refused { status: 404 },
-        Loss::Closed { code: 4403, reason: "scope".into() },
+        DisconnectReason::Refused { status: 401 },
+        DisconnectReason::Refused { status: 404 },
+        DisconnectReason::Closed { code: 4403, reason: "scope".into() },
     ] {
         let mut bench = Bench::new(everything());
         let id = bench.run();
@@ -130,7 +130,7 @@ fn a_refusal_is_final() {
     }
     let mut bench = Bench::new(NONE);
     let id = bench.run();
-    bench.input(Input::Lost(Loss::Refused { status: 503 }));
+    bench.input(Input::Lost(DisconnectReason::Refused { status: 503 }));
     assert_eq!(bench.read(id).end, None, "a busy server is asked again");
 }
 
@@ -236,7 +236,7 @@ fn a_service_that_lives_and_never_speaks_of_the_run_is_not_waited_for() {
         bench.input(Input::Alive);
     }
     assert!(bench.now <= at(40_000), "{:?}", bench.now);
-    assert!(matches!(bench.read(id).end, Some(Err(RunError::Interrupted(Loss::Broken(_))))));
+    assert!(matches!(bench.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::Broken(_))))));
 }
 
 #[test]
@@ -530,7 +530,7 @@ fn refused_input_is_told_of_and_the_run_goes_on() {
     bench.say(&wire, &json!({ "phase": "event", "eventType": "inputRefused", "message": "too much", "seq": 1 }));
     let seen = bench.read(id);
     assert_eq!(seen.events, [StreamEvent::InputRefused { message: "too much".into() }]);
-    assert_eq!(seen.events[0].trouble(), Some(("INPUT_REFUSED", "too much".into())));
+    assert_eq!(seen.events[0].warning(), Some(("INPUT_REFUSED", "too much".into())));
     assert_eq!(seen.end, None);
 }
 
@@ -587,7 +587,7 @@ fn a_service_that_does_not_answer_for_a_run_from_elsewhere_is_not_waited_for() {
     bench.pass_until(at(10_000));
     bench.input(Input::Alive); // it lives, and says nothing of the run
     bench.pass_until(at(12_500));
-    let silent = Loss::Broken("nothing was heard of the run".into());
+    let silent = DisconnectReason::Broken("nothing was heard of the run".into());
     assert_eq!(bench.read(id).end, Some(Err(RunError::Interrupted(silent))));
     let mut plain = Bench::new(NONE);
     assert_eq!(plain.with_session(|session, now| session.attach(now, "x", 0)), Err(Rejected::NotOffered));

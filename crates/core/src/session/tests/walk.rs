@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::bench::{at, broken, config, everything};
 use super::peer::Peer;
-use crate::io::{Capabilities, Input, LinkId, Loss, Output};
+use crate::io::{Capabilities, DisconnectReason, Input, LinkId, Output};
 use crate::rng::dice::Dice;
 use crate::session::{Session, SessionConfig};
 use crate::{Extensions, Instant, Language, Rejected, RunEnd, RunError, RunId, RunRequest};
@@ -221,7 +221,7 @@ impl Walk {
         let link = self.links.remove(at);
         let loss = match (link.opened, self.dice.roll(3)) {
             (true, _) => broken(),
-            (false, 0) => Loss::Unreached("nobody is there".into()),
+            (false, 0) => DisconnectReason::Unreached("nobody is there".into()),
             (false, 1) if link.events.is_some() => {
                 // It was said, and its answer was lost.
                 if let Some(Events { invocation, first: Some(first), .. }) = link.events {
@@ -229,7 +229,7 @@ impl Walk {
                 }
                 broken()
             }
-            (false, _) => Loss::Refused { status: 503 },
+            (false, _) => DisconnectReason::Refused { status: 503 },
         };
         self.dead.push(link.id);
         self.peer.cut(link.id);

@@ -7,13 +7,13 @@ use crate::words::number;
 
 /// The room for the results of one run, which a program that shows pictures in a loop would else fill memory with.
 #[derive(Clone, Copy, Debug)]
-pub struct ResultRoom {
+pub struct ResultBudget {
     limit: usize,
     left: usize,
     notes: usize,
 }
 
-impl ResultRoom {
+impl ResultBudget {
     /// Bytes for all results of a run unless the caller says otherwise. 64 MiB: four of the largest messages that the
     /// local server sends, dozens of full-screen pictures, and a page survives it.
     pub const DEFAULT: usize = 64 << 20;
@@ -32,14 +32,14 @@ impl ResultRoom {
     /// What is kept of the next result: itself where it fits, else a text that says what it was and how large. Behind a
     /// hundred of such texts nothing.
     pub fn keep<'a>(&mut self, result: &'a RichResult) -> Option<Cow<'a, RichResult>> {
-        let size = result.weight() + Self::OVERHEAD;
+        let size = result.memory_size() + Self::OVERHEAD;
         if size <= self.left {
             self.left -= size;
             return Some(Cow::Borrowed(result));
         }
         self.notes = self.notes.saturating_add(1);
         let note = || {
-            let (types, size, limit) = (result.types().join(", "), result.weight(), self.limit);
+            let (types, size, limit) = (result.types().join(", "), result.memory_size(), self.limit);
             let more =
                 if self.notes == Self::NOTES { "; what else finds no room is left out without a word" } else { "" };
             let (size, limit) = (number(size as u64), number(limit as u64));
@@ -63,22 +63,22 @@ mod tests {
 
     #[test]
     fn what_fits_is_kept_and_the_rest_is_told_of() {
-        let mut room = ResultRoom::new(1000);
+        let mut budget = ResultBudget::new(1000);
         let picture = RichResult {
             text: Some("<Figure>".to_owned()),
             png: Some("x".repeat(500)),
             is_main: true,
             ..RichResult::default()
         };
-        assert_eq!(room.keep(&picture).as_deref(), Some(&picture));
-        assert!(!room.is_truncated());
-        let note = room.keep(&picture).expect("a note").into_owned();
+        assert_eq!(budget.keep(&picture).as_deref(), Some(&picture));
+        assert!(!budget.is_truncated());
+        let note = budget.keep(&picture).expect("a note").into_owned();
         let text = "[left out: text/plain, image/png of 508 bytes; 1000 bytes are kept of a run's results]";
         assert_eq!(note, RichResult::plain(text, true));
-        assert!(room.is_truncated());
+        assert!(budget.is_truncated());
         let small = RichResult::plain("x", false);
-        assert!(matches!(room.keep(&RichResult::plain("fits no more", false)), Some(Cow::Owned(_))));
-        let kept = (0..1000).filter_map(|_| room.keep(&small)).map(Cow::into_owned).collect::<Vec<_>>();
+        assert!(matches!(budget.keep(&RichResult::plain("fits no more", false)), Some(Cow::Owned(_))));
+        let kept = (0..1000).filter_map(|_| budget.keep(&small)).map(Cow::into_owned).collect::<Vec<_>>();
         assert_eq!(kept.len(), 98);
         assert!(kept[97].text.as_deref().is_some_and(|text| text.contains("without a word")));
     }
@@ -89,10 +89,10 @@ mod tests {
             results: vec![RichResult::plain("a", false), RichResult::plain("b".repeat(500), true)],
             ..Default::default()
         };
-        execution.limit_results(ResultRoom::DEFAULT);
+        execution.limit_results(ResultBudget::DEFAULT);
         assert!(!execution.truncated);
         execution.limit_results(400);
         assert_eq!(execution.results[0], RichResult::plain("a", false));
-        assert!(execution.truncated && execution.main_result().is_some_and(|main| main.weight() < 120));
+        assert!(execution.truncated && execution.main_result().is_some_and(|main| main.memory_size() < 120));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agb_client::agb_core::{Loss, RunEnd, RunError};
+use agb_client::agb_core::{DisconnectReason, RunEnd, RunError};
 use agb_client::{Agb, Options, RunEvent, RunStatus, Secret, Session, SessionData, Tool};
 use futures_util::StreamExt;
 
@@ -60,7 +60,7 @@ async fn where_no_websocket_gets_through_the_run_is_made_by_a_plain_call() {
     }
     let (stdout, result) = (|text: &str| RunEvent::Stdout(text.into()), events.remove(4));
     assert!(matches!(result, RunEvent::Result(result) if result.is_main && result.text.as_deref() == Some("2")));
-    let unstreamed = RunEvent::Unstreamed(Loss::Refused { status: 403 });
+    let unstreamed = RunEvent::Unstreamed(DisconnectReason::Refused { status: 403 });
     assert_eq!(events, [unstreamed, stdout("one\n"), stdout("grün\n"), RunEvent::Stderr("e".into())]);
     assert_eq!((stamps, run.stamp().seq), (vec![0, 1, 2, 3, 4], 5));
     let result = run.finish().await;
@@ -95,7 +95,7 @@ async fn a_session_without_a_websocket_makes_it_at_once() {
     let session = session(&service, data);
     let mut run = session.code().run("print(1)", "python").log_limit(3).stream().expect("it is taken");
     assert!(
-        matches!(run.next().await, Some(RunEvent::Unstreamed(Loss::Unreached(words))) if words.contains("no wsUrl"))
+        matches!(run.next().await, Some(RunEvent::Unstreamed(DisconnectReason::Unreached(words))) if words.contains("no wsUrl"))
     );
     let result = run.finish().await;
     assert_eq!((result.success, result.truncated, result.logs.stdout), (true, true, vec!["one".into()]));
@@ -130,7 +130,7 @@ async fn a_run_that_was_posted_and_cannot_be_followed_is_not_called_again() {
     data.link_url = Some(format!("{}/link", service.url));
     data.extensions = vec!["resume".into(), "http".into()];
     let end = end_of(start(&session(&service, data))).await;
-    assert_eq!(end, Err(RunError::Interrupted(Loss::Refused { status: 403 })));
+    assert_eq!(end, Err(RunError::Interrupted(DisconnectReason::Refused { status: 403 })));
     assert_eq!(calls(&service), 1, "the POST");
 }
 
@@ -195,7 +195,7 @@ async fn a_run_that_takes_input_is_not_made_without_it() {
     let session = session(&service, data);
     let run = session.code().run("print(1)", "python").stdin(true).stream().expect("it is taken");
     run.write("a\n");
-    assert_eq!(end_of(run).await, Err(RunError::Unreachable(Loss::Refused { status: 403 })));
+    assert_eq!(end_of(run).await, Err(RunError::Unreachable(DisconnectReason::Refused { status: 403 })));
     assert_eq!(calls(&service), 0);
 }
 

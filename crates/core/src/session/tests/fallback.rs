@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::bench::{at, broken, config, everything, request};
-use crate::io::{Capabilities, Input, LinkId, Loss, OpenRequest, Output};
+use crate::io::{Capabilities, DisconnectReason, Input, LinkId, OpenRequest, Output};
 use crate::session::{Session, SessionConfig};
 use crate::{Instant, Piece, RunEnd, RunError, RunId, Stream, StreamEvent};
 
@@ -107,7 +107,7 @@ impl Rig {
     }
 
     /// Lets WebSockets fail until there is an event stream.
-    fn descend(&mut self) -> (LinkId, OpenRequest) {
+    fn fall_back(&mut self) -> (LinkId, OpenRequest) {
         for _ in 0..2 {
             let (link, request) = self.link();
             assert!(request.events.is_none());
@@ -146,7 +146,7 @@ impl Rig {
 fn where_no_websocket_gets_through_the_run_has_an_event_stream() {
     let mut rig = Rig::new();
     let (id, wire) = rig.run();
-    let (link, request) = rig.descend();
+    let (link, request) = rig.fall_back();
     let events = request.events.expect("a stream");
     assert_eq!(events.say, format!("https://host/link/s/runs/{wire}"));
     assert_eq!(request.url, format!("{}/events?afterSeq=0&ackSeq=0&window=1048576", events.say));
@@ -185,8 +185,8 @@ fn a_run_goes_on_where_the_websocket_left_it() {
     for (seq, text) in [(1, "a"), (2, "b")] {
         rig.chunk(socket, &wire, seq, text);
     }
-    rig.input(socket, Input::Lost(Loss::Closed { code: 1006, reason: String::new() }));
-    let (link, request) = rig.descend_after_one();
+    rig.input(socket, Input::Lost(DisconnectReason::Closed { code: 1006, reason: String::new() }));
+    let (link, request) = rig.fall_back_after_one();
     assert!(request.url.contains("afterSeq=2") && request.events.expect("a stream").first.is_none());
     rig.input(link, Input::Opened);
     for (seq, text) in [(2, "b"), (3, "c")] {
@@ -207,8 +207,8 @@ fn a_run_goes_on_where_the_websocket_left_it() {
 }
 
 impl Rig {
-    /// As [`descend`](Self::descend), when one WebSocket has failed already.
-    fn descend_after_one(&mut self) -> (LinkId, OpenRequest) {
+    /// As [`fall_back`](Self::fall_back), when one WebSocket has failed already.
+    fn fall_back_after_one(&mut self) -> (LinkId, OpenRequest) {
         let (link, request) = self.link();
         assert!(request.events.is_none());
         self.input(link, Input::Lost(broken()));
@@ -221,13 +221,13 @@ fn a_refused_handshake_is_asked_for_elsewhere_at_once() {
     let mut rig = Rig::new();
     let (id, _) = rig.run();
     let (socket, _) = rig.link();
-    rig.input(socket, Input::Lost(Loss::Refused { status: 403 }));
+    rig.input(socket, Input::Lost(DisconnectReason::Refused { status: 403 }));
     assert_eq!(rig.now, at(0));
     let (link, request) = rig.link();
     assert!(request.events.is_some());
     // There the service says it, too: then it is so.
-    rig.input(link, Input::Lost(Loss::Refused { status: 401 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Unreachable(Loss::Refused { status: 401 }))));
+    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 401 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Unreachable(DisconnectReason::Refused { status: 401 }))));
     rig.is_clean();
 }
 
@@ -241,26 +241,26 @@ fn what_was_sent_before_is_not_undone_by_a_refusal() {
     rig.input(socket, Input::Opened);
     assert!(!rig.sent.is_empty());
     rig.input(socket, Input::Lost(broken()));
-    let (link, _) = rig.descend_after_one();
-    rig.input(link, Input::Lost(Loss::Refused { status: 404 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(Loss::Refused { status: 404 }))));
+    let (link, _) = rig.fall_back_after_one();
+    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 404 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 404 }))));
     rig.is_clean();
     // POSTed, and the answer was lost.
     let mut rig = Rig::new();
     let (id, _) = rig.run();
-    let (link, _) = rig.descend();
+    let (link, _) = rig.fall_back();
     rig.input(link, Input::Lost(broken()));
     let (link, _) = rig.link();
-    rig.input(link, Input::Lost(Loss::Refused { status: 401 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(Loss::Refused { status: 401 }))));
+    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 401 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 401 }))));
     rig.is_clean();
     // POSTed and taken, and the stream itself does not get through.
     let mut rig = Rig::new();
     let (id, _) = rig.run();
-    let (link, _) = rig.descend();
+    let (link, _) = rig.fall_back();
     rig.input(link, Input::Alive);
-    rig.input(link, Input::Lost(Loss::Refused { status: 403 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(Loss::Refused { status: 403 }))));
+    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 403 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 403 }))));
     rig.is_clean();
 }
 
@@ -289,13 +289,13 @@ fn without_the_extension_there_is_no_way_down() {
 
 #[test]
 fn what_never_left_was_not_run_and_what_may_have_arrived_is_unknown() {
-    let unreached = || Loss::Unreached("cannot connect".into());
+    let unreached = || DisconnectReason::Unreached("cannot connect".into());
     for (losses, expected) in
         [(vec![], Err(RunError::Unreachable(unreached()))), (vec![broken()], Err(RunError::Interrupted(unreached())))]
     {
         let mut rig = Rig::new();
         let (id, _) = rig.run();
-        rig.descend();
+        rig.fall_back();
         let mut losses = losses.into_iter();
         let end = loop {
             if let Some(end) = rig.read(id).end {
@@ -319,15 +319,15 @@ fn what_never_left_was_not_run_and_what_may_have_arrived_is_unknown() {
 fn a_service_that_has_forgotten_the_run_leaves_its_outcome_unknown() {
     let mut rig = Rig::new();
     let (id, wire) = rig.run();
-    let (link, _) = rig.descend();
+    let (link, _) = rig.fall_back();
     rig.input(link, Input::Opened);
     rig.chunk(link, &wire, 1, "so far");
     rig.input(link, Input::Lost(broken()));
     let (link, _) = rig.link();
-    rig.input(link, Input::Lost(Loss::Refused { status: 404 }));
+    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 404 }));
     let seen = rig.read(id);
     assert_eq!(seen.text, "so far");
-    assert_eq!(seen.end, Some(Err(RunError::Interrupted(Loss::Refused { status: 404 }))));
+    assert_eq!(seen.end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 404 }))));
     // The same over a WebSocket.
     let mut rig = Rig::new();
     let (id, wire) = rig.run();
@@ -338,7 +338,7 @@ fn a_service_that_has_forgotten_the_run_leaves_its_outcome_unknown() {
     let (socket, _) = rig.link();
     rig.input(socket, Input::Opened);
     rig.say(socket, &wire, &json!({ "phase": "error", "error": "there is no such run" }));
-    let lost = Loss::Broken("there is no such run".into());
+    let lost = DisconnectReason::Broken("there is no such run".into());
     assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(lost))));
 }
 
@@ -346,7 +346,7 @@ fn a_service_that_has_forgotten_the_run_leaves_its_outcome_unknown() {
 fn cancelling_reaches_the_program_over_an_event_stream() {
     let mut rig = Rig::new();
     let (id, wire) = rig.run();
-    let (link, _) = rig.descend();
+    let (link, _) = rig.fall_back();
     rig.input(link, Input::Opened);
     rig.chunk(link, &wire, 1, "a");
     rig.with_session(|session, now| session.cancel(now, id));
@@ -379,7 +379,7 @@ fn cancelling_reaches_the_program_over_an_event_stream() {
 fn a_quiet_event_stream_lives_by_its_comments_and_a_dead_one_is_noticed() {
     let mut rig = Rig::new();
     let (id, wire) = rig.run();
-    let (link, _) = rig.descend();
+    let (link, _) = rig.fall_back();
     rig.input(link, Input::Opened);
     rig.say(link, &wire, &json!({ "phase": "event", "eventType": "accepted", "seq": 1 }));
     let began = rig.now;
@@ -402,7 +402,7 @@ fn a_quiet_event_stream_lives_by_its_comments_and_a_dead_one_is_noticed() {
 fn closing_leaves_nothing() {
     let mut rig = Rig::new();
     let (id, _) = rig.run();
-    let (link, _) = rig.descend();
+    let (link, _) = rig.fall_back();
     rig.input(link, Input::Opened);
     rig.with_session(|session, now| session.close(now));
     assert_eq!(rig.read(id).end, Some(Err(RunError::Closed)));

@@ -1,13 +1,13 @@
 //! Chunks whose text stays with the driver.
 
 use super::bench::{Bench, NONE, config, everything};
-use crate::io::{Capabilities, HeldChunk};
+use crate::io::{Capabilities, ExternalChunk};
 use crate::session::SessionConfig;
 use crate::{Mark, RunError, RunId, Stream, Violation};
 
 fn hold(bench: &mut Bench, invocation: &str, seq: Option<u64>, length: u32) -> Option<RunId> {
     let link = bench.link.expect("it is connected");
-    let chunk = HeldChunk { invocation, seq, time: None, background: false, stream: Stream::Stdout, length };
+    let chunk = ExternalChunk { invocation, seq, time: None, background: false, stream: Stream::Stdout, length };
     bench.with_session(|session, now| session.handle_chunk(now, link, chunk))
 }
 
@@ -21,7 +21,7 @@ fn they_are_told_in_order_with_everything_else() {
     assert_eq!(hold(&mut bench, &wire, None, 3), None, "the run is over");
     assert_eq!(hold(&mut bench, "unknown", None, 3), None);
     let batch = bench.with_session(|session, now| session.read(now, id)).expect("two chunks and an end");
-    assert_eq!(batch.marks(), [Mark::Held(Stream::Stdout, 3), Mark::Held(Stream::Stdout, 0)]);
+    assert_eq!(batch.marks(), [Mark::External(Stream::Stdout, 3), Mark::External(Stream::Stdout, 0)]);
     assert!(batch.text().is_empty() && batch.pieces().next().is_none() && batch.end().is_some());
 }
 
@@ -66,7 +66,13 @@ fn a_dead_link_says_nothing_more() {
     let (_, wire) = bench.started();
     let old = bench.link.expect("it is connected");
     bench.lose();
-    let chunk =
-        HeldChunk { invocation: &wire, seq: Some(1), time: None, background: false, stream: Stream::Stderr, length: 1 };
+    let chunk = ExternalChunk {
+        invocation: &wire,
+        seq: Some(1),
+        time: None,
+        background: false,
+        stream: Stream::Stderr,
+        length: 1,
+    };
     assert_eq!(bench.with_session(|session, now| session.handle_chunk(now, old, chunk)), None);
 }

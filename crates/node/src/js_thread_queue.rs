@@ -24,7 +24,7 @@ pub(crate) type Job = Box<dyn FnOnce(&Env) + Send>;
 
 /// One JavaScript thread's queue.
 #[derive(Clone)]
-pub(crate) struct Lane {
+pub(crate) struct JsThreadQueue {
     queue: Arc<Queue>,
 }
 
@@ -55,27 +55,27 @@ struct Jobs {
 unsafe impl Send for Gate {}
 
 thread_local! {
-    /// The lanes of this thread. More than one when the addon was loaded more than once, as test runners do.
-    static LANES: RefCell<Vec<(sys::napi_env, Lane)>> = const { RefCell::new(Vec::new()) };
+    /// The queues of this thread. More than one when the addon was loaded more than once, as test runners do.
+    static QUEUES: RefCell<Vec<(sys::napi_env, JsThreadQueue)>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Lane {
-    /// The lane of the JavaScript thread that this is.
+impl JsThreadQueue {
+    /// The queue of the JavaScript thread that this is.
     pub(crate) fn of(env: &Env) -> Result<Self> {
-        let known = LANES
-            .with_borrow(|lanes| lanes.iter().find(|(known, _)| *known == env.raw()).map(|(_, lane)| lane.clone()));
+        let known = QUEUES
+            .with_borrow(|queues| queues.iter().find(|(known, _)| *known == env.raw()).map(|(_, queue)| queue.clone()));
         match known {
-            Some(lane) => Ok(lane),
+            Some(queue) => Ok(queue),
             None => Self::open(env),
         }
     }
 
     fn open(env: &Env) -> Result<Self> {
         let gate = Gate { function: ptr::null_mut(), open: false, holds: 0 };
-        let lane = Self { queue: Arc::new(Queue { gate: Mutex::new(gate), jobs: Mutex::default() }) };
+        let queue = Self { queue: Arc::new(Queue { gate: Mutex::new(gate), jobs: Mutex::default() }) };
         let name = env.create_string("agb")?;
         // The function's context and the finalizer's data: one count of the queue, taken back by the finalizer.
-        let context = Arc::into_raw(Arc::clone(&lane.queue)).cast_mut().cast::<c_void>();
+        let context = Arc::into_raw(Arc::clone(&queue.queue)).cast_mut().cast::<c_void>();
         let mut function = ptr::null_mut();
         // SAFETY: `env` is the environment of this thread; null is allowed for the function, since there is a callback
         // of our own, and for the resource; `context` lives until `finalize` takes it back.
@@ -99,18 +99,18 @@ impl Lane {
             drop(unsafe { Arc::from_raw(context.cast::<Queue>()) });
             return Err(failed("no threadsafe function can be made", status));
         }
-        // SAFETY: the function was just made in this environment. An idle lane must not keep the process alive.
+        // SAFETY: the function was just made in this environment. An idle queue must not keep the process alive.
         let status = unsafe { sys::napi_unref_threadsafe_function(env.raw(), function) };
         if status != sys::Status::napi_ok {
             return Err(failed("the threadsafe function cannot be released from the event loop", status));
         }
         {
-            let mut gate = lock(&lane.queue.gate);
+            let mut gate = lock(&queue.queue.gate);
             gate.function = function;
             gate.open = true;
         }
-        LANES.with_borrow_mut(|lanes| lanes.push((env.raw(), lane.clone())));
-        Ok(lane)
+        QUEUES.with_borrow_mut(|queues| queues.push((env.raw(), queue.clone())));
+        Ok(queue)
     }
 
     /// Has a job done on the JavaScript thread. When that is no more, the job is dropped.
@@ -165,7 +165,7 @@ impl Lane {
         }
     }
 
-    /// Whether this is the same lane.
+    /// Whether this is the same queue.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.queue, &other.queue)
     }
@@ -212,14 +212,14 @@ unsafe extern "C" fn run_jobs(env: sys::napi_env, _: sys::napi_value, context: *
 
 /// Runs on the JavaScript thread when its environment is torn down.
 unsafe extern "C" fn finalize(env: sys::napi_env, data: *mut c_void, _: *mut c_void) {
-    // SAFETY: `data` is the count that `Lane::open` gave away, and Node finalizes once.
+    // SAFETY: `data` is the count that `JsThreadQueue::open` gave away, and Node finalizes once.
     let queue = unsafe { Arc::from_raw(data.cast::<Queue>()) };
     lock(&queue.gate).open = false;
     let jobs = queue.close();
     // A thread that is ending may have no thread-locals left.
-    let _ = LANES.try_with(|lanes| {
-        if let Ok(mut lanes) = lanes.try_borrow_mut() {
-            lanes.retain(|(_, lane)| !Arc::ptr_eq(&lane.queue, &queue));
+    let _ = QUEUES.try_with(|queues| {
+        if let Ok(mut queues) = queues.try_borrow_mut() {
+            queues.retain(|(_, known)| !Arc::ptr_eq(&known.queue, &queue));
         }
     });
     let _ = env;

@@ -20,7 +20,7 @@ pub(crate) enum Text {
 
 /// One delivery to JavaScript.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Segment {
+pub(crate) struct JsBatch {
     pub(crate) text: Text,
     /// See `Batch` in `binding.ts`.
     pub(crate) marks: Vec<u32>,
@@ -43,7 +43,7 @@ const EVENT: u32 = 2;
 /// batch that ends in a large chunk is taken apart.
 const LARGEST: usize = 32 * 1024;
 
-impl Segment {
+impl JsBatch {
     /// The last delivery of a run when nothing came with the end.
     pub(crate) const fn end() -> Self {
         Self {
@@ -57,7 +57,7 @@ impl Segment {
     }
 
     /// How much memory it holds, about.
-    pub(crate) fn weight(&self) -> usize {
+    pub(crate) fn memory_size(&self) -> usize {
         let text = match &self.text {
             Text::Ascii(_, from, to) => to - from,
             Text::Wide(units) => 2 * units.capacity(),
@@ -68,15 +68,15 @@ impl Segment {
 }
 
 /// Takes a batch apart into deliveries of at most [`LARGEST`] bytes, or of one chunk where that is larger.
-pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
+pub(crate) fn js_batches(batch: &Arc<Batch>) -> Vec<JsBatch> {
     let is_ascii = batch.text().is_ascii();
-    let mut segments = Vec::with_capacity(1);
+    let mut js_batches = Vec::with_capacity(1);
     let (mut from, mut to, mut pieces) = (0, 0, Vec::with_capacity(batch.marks().len()));
     let mut stamps = batch.stamps().iter().copied();
     for piece in batch.pieces() {
         let length = if let Piece::Chunk(_, text) = piece { text.len() } else { 0 };
         if to > from && to - from + length > LARGEST {
-            segments.push(segment(batch, is_ascii, from, to, &pieces));
+            js_batches.push(js_batch(batch, is_ascii, from, to, &pieces));
             from = to;
             pieces.clear();
         }
@@ -84,18 +84,18 @@ pub(crate) fn segments(batch: &Arc<Batch>) -> Vec<Segment> {
         pieces.push((piece, stamps.next()));
     }
     if !pieces.is_empty() {
-        segments.push(segment(batch, is_ascii, from, to, &pieces));
+        js_batches.push(js_batch(batch, is_ascii, from, to, &pieces));
     }
-    if let Some(last) = segments.last_mut() {
-        last.closes = Some((batch.weight(), batch.seq()));
+    if let Some(last) = js_batches.last_mut() {
+        last.closes = Some((batch.memory_size(), batch.seq()));
     }
-    segments
+    js_batches
 }
 
 /// A piece with its stamp.
 type Stamped<'a> = (Piece<'a>, Option<Stamp>);
 
-fn segment(batch: &Arc<Batch>, is_ascii: bool, from: usize, to: usize, pieces: &[Stamped<'_>]) -> Segment {
+fn js_batch(batch: &Arc<Batch>, is_ascii: bool, from: usize, to: usize, pieces: &[Stamped<'_>]) -> JsBatch {
     let events = pieces
         .iter()
         .filter_map(|(piece, _)| if let Piece::Event(event) = piece { Some((*event).clone()) } else { None });
@@ -118,7 +118,7 @@ fn segment(batch: &Arc<Batch>, is_ascii: bool, from: usize, to: usize, pieces: &
         }));
         Text::Wide(units.finish())
     };
-    Segment { text, marks, stamps, events: events.collect(), closes: None, ended: false }
+    JsBatch { text, marks, stamps, events: events.collect(), closes: None, ended: false }
 }
 
 /// Chunks, as often as they are asked for.
@@ -216,9 +216,9 @@ mod tests {
         std::iter::from_fn(|| session.read(now, run)).map(Arc::new).collect()
     }
 
-    /// A segment as JavaScript sees it.
-    fn decode(segment: &Segment) -> Vec<(u32, String)> {
-        let units: Vec<u16> = match &segment.text {
+    /// A `JsBatch` as JavaScript sees it.
+    fn decode(js_batch: &JsBatch) -> Vec<(u32, String)> {
+        let units: Vec<u16> = match &js_batch.text {
             Text::Ascii(batch, from, to) => batch.text()[*from..*to].encode_utf16().collect(),
             Text::Own(text) => text.encode_utf16().collect(),
             Text::Wide(units) => units.clone(),
@@ -230,7 +230,7 @@ mod tests {
             from = to;
             (mark & 3, text)
         };
-        let pieces = segment.marks.iter().map(&mut take).collect();
+        let pieces = js_batch.marks.iter().map(&mut take).collect();
         assert_eq!(from, units.len());
         pieces
     }
@@ -243,12 +243,12 @@ mod tests {
                 chunks.iter().zip(streams).map(|(chunk, stream)| reply.chunk(stream, chunk)).collect()
             });
             let [batch] = &*batches else { panic!("one batch") };
-            let [segment] = &*segments(batch) else { panic!("one segment") };
+            let [js_batch] = &*js_batches(batch) else { panic!("one batch") };
             let expected: Vec<_> = chunks.iter().zip([STDOUT, STDERR].into_iter().cycle()).collect();
-            let decoded = decode(segment);
+            let decoded = decode(js_batch);
             let decoded: Vec<_> = decoded.iter().map(|(kind, text)| (text.as_str(), *kind)).collect();
             assert_eq!(decoded, expected.into_iter().map(|(text, kind)| (*text, kind)).collect::<Vec<_>>());
-            assert_eq!(matches!(segment.text, Text::Ascii(..)), chunks.iter().all(|chunk| chunk.is_ascii()));
+            assert_eq!(matches!(js_batch.text, Text::Ascii(..)), chunks.iter().all(|chunk| chunk.is_ascii()));
         }
     }
 
@@ -262,13 +262,13 @@ mod tests {
                 reply.chunk(Stream::Stdout, "b"),
             ]
         });
-        let [segment] = &*segments(&batches[0]) else { panic!("one segment") };
-        assert_eq!(segment.marks, [mark(Stream::Stdout, 1), EVENT, EVENT, mark(Stream::Stdout, 1)]);
-        let [StreamEvent::Error(error), StreamEvent::InputRequest { prompt }] = &*segment.events else {
-            panic!("{:?}", segment.events)
+        let [js_batch] = &*js_batches(&batches[0]) else { panic!("one batch") };
+        assert_eq!(js_batch.marks, [mark(Stream::Stdout, 1), EVENT, EVENT, mark(Stream::Stdout, 1)]);
+        let [StreamEvent::Error(error), StreamEvent::InputRequest { prompt }] = &*js_batch.events else {
+            panic!("{:?}", js_batch.events)
         };
         assert_eq!((&*error.code, &**prompt), ("E", "?"));
-        assert!(segment.stamps.is_empty(), "nobody asked for them");
+        assert!(js_batch.stamps.is_empty(), "nobody asked for them");
     }
 
     #[test]
@@ -279,8 +279,8 @@ mod tests {
                 sizes.iter().map(|size| reply.chunk(Stream::Stdout, &letter.repeat(size / letter.len()))).collect()
             });
             let mut seen = Vec::new();
-            for segment in batches.iter().flat_map(segments) {
-                let pieces = decode(&segment);
+            for js_batch in batches.iter().flat_map(js_batches) {
+                let pieces = decode(&js_batch);
                 let length: usize = pieces.iter().map(|(_, text)| text.len()).sum();
                 assert!(length <= LARGEST || pieces.len() == 1, "{length} in {}", pieces.len());
                 seen.extend(pieces.into_iter().map(|(_, text)| text.len()));
@@ -295,7 +295,7 @@ mod tests {
             [vec![(Stream::Stdout, "a"), (Stream::Stderr, "bc")], vec![(Stream::Stderr, "你"), (Stream::Stdout, "b")]]
         {
             let (text, marks) = joined(&|| Box::new(chunks.iter().copied()));
-            let decoded = decode(&Segment { text, marks, ..Segment::end() });
+            let decoded = decode(&JsBatch { text, marks, ..JsBatch::end() });
             let expected: Vec<_> = chunks.iter().map(|(stream, text)| (mark(*stream, 0), (*text).to_owned())).collect();
             assert_eq!(decoded, expected);
         }

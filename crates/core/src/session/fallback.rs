@@ -1,4 +1,4 @@
-//! The way down: from the WebSocket to event streams, one for each run.
+//! Transport fallback: from the WebSocket to event streams, one for each run.
 //!
 //! Where several WebSockets in a row came to nothing and the service offers the extension `http`, the session uses event
 //! streams from then on. It is the same run with the same numbers, so that what was said over the socket is not said
@@ -7,22 +7,22 @@
 use super::Session;
 use super::runs::Phase;
 use super::streams;
-use crate::io::{Loss, Output};
+use crate::io::{DisconnectReason, Output};
 use crate::run::{RunError, RunId, StreamEvent};
 
 impl Session {
-    pub(super) fn can_descend(&self) -> bool {
+    pub(super) fn can_fall_back(&self) -> bool {
         let extensions = self.config.extensions;
         extensions.http && extensions.resume && self.config.link_url.is_some()
     }
 
-    pub(super) fn has_descended(&self) -> bool {
-        self.descended
+    pub(super) fn has_fallen_back(&self) -> bool {
+        self.fell_back
     }
 
     /// Leaves the WebSocket, which is lost, for event streams.
-    pub(super) fn descend(&mut self, loss: Loss) {
-        self.descended = true;
+    pub(super) fn fall_back(&mut self, loss: DisconnectReason) {
+        self.fell_back = true;
         self.dial.leave(loss);
         for id in self.runs.live_ids(|_| true) {
             self.outbox.remove(id); // it was for the socket
@@ -52,41 +52,41 @@ impl Session {
             stream.dial.opened(now, config);
         }
         let Some(run) = self.runs.get_mut(id) else { return };
-        run.exposed = true;
+        run.maybe_sent = true;
         match run.phase {
             Phase::Detached => {
                 run.phase = Phase::Sent;
                 run.interruptions = run.interruptions.saturating_add(1);
-                self.remark(id, StreamEvent::Reconnected);
+                self.notice(id, StreamEvent::Reconnected);
                 self.arm(id);
             }
-            Phase::Cancelling => self.say(id, |address| address.cancel()), // the first one may have been lost
+            Phase::Cancelling => self.enqueue(id, |address| address.cancel()), // the first one may have been lost
             _ => {}
         }
         self.acknowledge(id);
-        self.say_input(id, 0);
+        self.enqueue_input(id, 0);
     }
 
     /// Before the stream is open this says that the service has taken the run.
     pub(super) fn stream_alive(&mut self, id: RunId) {
         if let Some(run) = self.runs.get_mut(id) {
-            run.exposed = true;
+            run.maybe_sent = true;
         }
     }
 
-    pub(super) fn stream_lost(&mut self, id: RunId, loss: Loss) {
+    pub(super) fn stream_lost(&mut self, id: RunId, loss: DisconnectReason) {
         self.outbox.remove(id);
         self.dial.note(loss.clone());
         if let Some(run) = self.runs.get_mut(id) {
             // A refusal of the first that was said says that the service does not have it; what was said before, over
             // another link, it may have.
-            let refused = loss.is_final() && !run.exposed && run.request.is_some();
-            run.exposed |= !matches!(loss, Loss::Unreached(_));
+            let refused = loss.is_final() && !run.maybe_sent && run.request.is_some();
+            run.maybe_sent |= !matches!(loss, DisconnectReason::Unreached(_));
             let give_up_at = run.give_up_at;
             match run.phase {
                 _ if refused => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
                 _ if loss.is_final() => self.end(id, Err(RunError::Interrupted(loss.clone())), true),
-                Phase::Sent if !run.exposed => {
+                Phase::Sent if !run.maybe_sent => {
                     run.phase = Phase::Queued;
                     self.runs.set_deadline(id, give_up_at);
                 }
