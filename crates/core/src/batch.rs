@@ -2,19 +2,12 @@
 
 use std::collections::VecDeque;
 
+pub use agb_protocol::Stream;
+
 use crate::run::{RunEnd, StreamEvent};
 
 /// What a piece takes beside its texts, bytes, about.
 pub(crate) const PIECE: usize = 64;
-
-/// Which of a program's streams.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
 
 /// Pieces of one run in the order in which the service sent them.
 ///

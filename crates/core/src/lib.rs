@@ -90,31 +90,26 @@
 //! | [`config`], [`language`], [`secret`], [`error`], [`time`] | what their names say |
 
 pub mod batch;
-pub mod codes;
 pub mod config;
 pub mod error;
 pub mod http;
 pub mod io;
 mod json;
-pub mod language;
 pub mod operations;
 pub mod result;
-mod rng;
 pub mod run;
-pub mod secret;
 pub mod session;
 pub mod time;
 pub mod wire;
 mod words;
 
+pub use agb_protocol::{Language, Secret, codes, language, secret};
 pub use batch::{Batch, Mark, Piece, Stamp, Stream};
 pub use io::{
     Capabilities, DisconnectReason, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, Push,
     State,
 };
-pub use language::Language;
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
-pub use secret::Secret;
 pub use session::{Session, SessionConfig};
 pub use time::Instant;
 pub use wire::Extensions;

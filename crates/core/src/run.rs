@@ -7,9 +7,11 @@ use crate::batch::PIECE;
 use crate::codes;
 use crate::io::DisconnectReason;
 use crate::language::Language;
-use crate::result::{KilledBy, RichResult, RunFailure, RunStatus};
+use crate::result::{RichResult, RunFailure, RunStatus};
+
 use crate::time::seconds;
 use crate::words::number;
+pub use agb_protocol::Finish;
 
 /// One run, local to its [`Session`](crate::Session). Unrelated to the id on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -132,25 +134,6 @@ impl RemoteError {
 
 /// How a run ended, said once and last.
 pub type RunEnd = Result<Finish, RunError>;
-
-/// The service's own word on the end of a run (wire part 1, phase `end`).
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Finish {
-    /// `status` was `failed`.
-    pub failed: bool,
-    /// How many runs the kernel has had, this one included.
-    pub execution_count: Option<u64>,
-    /// Seconds, measured around the program.
-    pub execution_time: Option<f64>,
-    /// What went wrong, in the service's words.
-    pub execution_error: Option<String>,
-    /// Why it ended, where the service says it (ours).
-    pub reason: Option<RunStatus>,
-    /// With [`RunStatus::Killed`]: what ended the interpreter (ours).
-    pub killed_by: Option<KilledBy>,
-    /// The interpreter had to be restarted: variables are gone (ours).
-    pub state_lost: bool,
-}
 
 /// A run that was not taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

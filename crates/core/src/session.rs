@@ -24,13 +24,13 @@ use streams::Streams;
 
 use crate::batch::Batch;
 use crate::io::{Capabilities, DisconnectReason, Event, Input, LinkId, Output, State};
-use crate::rng::Rng;
 use crate::run::{Rejected, RunEnd, RunError, RunId, RunRequest, StreamEvent};
 use crate::time::Instant;
 use crate::wire::ACK_WITHIN;
 #[cfg(feature = "text-chunks")]
 use crate::wire::envelope::Envelopes;
 use crate::wire::outgoing::{Address, PING};
+use agb_protocol::random::SplitMix64;
 
 /// One session's connection, and the runs on it, without a socket and without a clock.
 ///
@@ -42,7 +42,7 @@ use crate::wire::outgoing::{Address, PING};
 pub struct Session {
     config: SessionConfig,
     capabilities: Capabilities,
-    rng: Rng,
+    rng: SplitMix64,
     /// The latest time that anybody told.
     now: Instant,
     dial: Dial,
@@ -71,7 +71,7 @@ impl Session {
         Self {
             config,
             capabilities,
-            rng: Rng::new(seed),
+            rng: SplitMix64::new(seed),
             now: Instant::ORIGIN,
             dial: Dial::new(Kind::Socket),
             failures: 0,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use agb_core::wire::service::{Request as Asked, parse_request};
+use agb_protocol::service::{Request as Asked, parse_request};
 use agb_server::{Config, Server};
 use axum::Router;
 use axum::body::Body;

@@ -2,28 +2,12 @@
 
 use std::path::Path;
 
+use agb_protocol::random::SplitMix64;
+
 agb_fuzz::helper_before_main!();
 
 /// So many mutations of each target: together a few seconds.
 const ROUNDS: u64 = 10_000;
-
-/// A small generator: what matters is that a seed gives the same inputs on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        // SplitMix64.
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.roll() % u64::try_from(limit.max(1)).expect("it is small")).expect("it is below")
-    }
-}
 
 /// Pieces that parsers take for something.
 const TOKENS: [&str; 26] = [
@@ -55,27 +39,27 @@ const TOKENS: [&str; 26] = [
     ".",
 ];
 
-fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], dice: &mut Dice) {
-    for _ in 0..=dice.below(4) {
-        let at = dice.below(input.len() + 1);
-        match dice.below(8) {
-            0 if at < input.len() => input[at] ^= 1 << dice.below(8),
-            1 if at < input.len() => input[at] = u8::try_from(dice.below(256)).expect("it is below"),
-            2 if at < input.len() => drop(input.drain(at..(at + 1 + dice.below(16)).min(input.len()))),
-            3 => drop(input.splice(at..at, TOKENS[dice.below(TOKENS.len())].bytes())),
+fn mutate(input: &mut Vec<u8>, corpus: &[Vec<u8>], dice: &mut SplitMix64) {
+    for _ in 0..=dice.roll(4) {
+        let at = dice.roll(input.len() + 1);
+        match dice.roll(8) {
+            0 if at < input.len() => input[at] ^= 1 << dice.roll(8),
+            1 if at < input.len() => input[at] = u8::try_from(dice.roll(256)).expect("it is below"),
+            2 if at < input.len() => drop(input.drain(at..(at + 1 + dice.roll(16)).min(input.len()))),
+            3 => drop(input.splice(at..at, TOKENS[dice.roll(TOKENS.len())].bytes())),
             4 => {
-                let piece = input[at..(at + dice.below(64)).min(input.len())].to_vec();
+                let piece = input[at..(at + dice.roll(64)).min(input.len())].to_vec();
                 input.splice(at..at, piece);
             }
             5 => {
-                let other = &corpus[dice.below(corpus.len())];
-                let from = dice.below(other.len() + 1);
-                input.splice(at..at, other[from..(from + dice.below(64)).min(other.len())].iter().copied());
+                let other = &corpus[dice.roll(corpus.len())];
+                let from = dice.roll(other.len() + 1);
+                input.splice(at..at, other[from..(from + dice.roll(64)).min(other.len())].iter().copied());
             }
             6 => input.truncate(at),
             _ => {
-                let count = dice.below(300);
-                let byte = TOKENS[dice.below(TOKENS.len())].as_bytes()[0];
+                let count = dice.roll(300);
+                let byte = TOKENS[dice.roll(TOKENS.len())].as_bytes()[0];
                 input.splice(at..at, std::iter::repeat_n(byte, count));
             }
         }
@@ -115,9 +99,9 @@ fn try_out(target: &str) {
         agb_fuzz::run(target, input);
     };
     corpus.iter().for_each(|input| run(input));
-    let mut dice = Dice(seed);
+    let mut dice = SplitMix64::new(seed);
     for _ in 0..rounds {
-        let mut input = corpus[dice.below(corpus.len())].clone();
+        let mut input = corpus[dice.roll(corpus.len())].clone();
         mutate(&mut input, &corpus, &mut dice);
         run(&input);
     }

@@ -54,7 +54,7 @@ mod spec;
 mod text;
 mod zygote;
 
-pub use agb_core::language::Language;
+pub use agb_protocol::Language;
 pub use cell::{
     Cell, CellEnd, CellError, CellEvent, Death, Outcome, OutputStream, ProtocolError, RichResult, StartError,
 };

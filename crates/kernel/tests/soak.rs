@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agb_kernel::{Cell, Execution, Kernel, KernelSpec, Language, Outcome, find_interpreter};
+use agb_protocol::random::SplitMix64;
 
 use crate::programs::{Kind, LANGUAGES, process_name, program};
 use crate::support::{PATIENCE, Ran, Workdir, cache, eventually, finish, processes_in, spec};
@@ -87,7 +88,7 @@ struct Walk {
     language: Language,
     kernel: Kernel,
     dir: PathBuf,
-    random: Random,
+    random: SplitMix64,
     /// How often the variable was counted up in the living process.
     counted: u32,
     executions: u32,
@@ -101,7 +102,7 @@ impl Walk {
         Self {
             language: spec.language,
             dir: spec.policy.workdir.clone(),
-            random: Random(seed ^ ((spec.language as u64) << 32)),
+            random: SplitMix64::new(seed ^ ((spec.language as u64) << 32)),
             kernel: Kernel::new(spec),
             counted: 0,
             executions: 0,
@@ -151,14 +152,14 @@ impl Walk {
     fn pick(&mut self, mortal: bool) -> Kind {
         let kinds = Kind::ALL;
         loop {
-            let kind = kinds[self.random.below(kinds.len())];
+            let kind = kinds[self.random.roll(kinds.len())];
             // A stubborn one takes the whole grace of two seconds.
             let rare = match kind {
                 Kind::Stubborn => 8,
                 Kind::Exit | Kind::Crash => 4,
                 _ => 1,
             };
-            if (mortal || !kind.is_deadly()) && self.random.below(rare) == 0 {
+            if (mortal || !kind.is_deadly()) && self.random.roll(rare) == 0 {
                 return kind;
             }
         }
@@ -169,7 +170,7 @@ impl Walk {
         self.executions += 1;
         let run = self.start(kind);
         if let Kind::Cancel | Kind::Stubborn | Kind::Drop = kind {
-            tokio::time::sleep(Duration::from_micros(self.random.below(20_000) as u64)).await;
+            tokio::time::sleep(Duration::from_micros(self.random.roll(20_000) as u64)).await;
             if kind == Kind::Drop {
                 drop(run);
                 return self.look_after().await;
@@ -268,18 +269,5 @@ impl Footprint {
         let kib =
             status.lines().find_map(|line| line.strip_prefix("RssAnon:")?.trim().strip_suffix(" kB")?.parse().ok());
         Self { pid: 0, descriptors, memory: kib.unwrap_or(0u64) << 10 }
-    }
-}
-
-/// The same numbers for the same seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit as u64) as usize
     }
 }

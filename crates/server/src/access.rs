@@ -6,8 +6,8 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agb_core::operations::AccessScope;
-use agb_core::secret::Secret;
+use agb_protocol::AccessScope;
+use agb_protocol::Secret;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};

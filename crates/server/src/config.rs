@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agb_core::language::Language;
-use agb_core::secret::Secret;
 use agb_egress::Outside;
+use agb_protocol::Language;
+use agb_protocol::Secret;
 
 use crate::image::Images;
 use crate::isolation::Isolation;

@@ -19,8 +19,8 @@ mod link;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::{PONG, Reply, Request, StartRun, parse_request};
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::{PONG, Reply, Request, StartRun, parse_request};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::StatusCode;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use agb_core::language::Language;
 use agb_kernel::{KernelSpec, Zygote};
+use agb_protocol::Language;
 use agb_sandbox::{Command, Launcher, Level, Policy};
 use agb_server::Found;
 use clap::Args;

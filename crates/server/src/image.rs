@@ -19,7 +19,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agb_core::language::Language;
+use agb_protocol::Language;
 use thiserror::Error;
 
 pub(crate) use self::definition::Definition;

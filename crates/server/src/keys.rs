@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use agb_core::secret::Secret;
+use agb_protocol::Secret;
 use thiserror::Error;
 
 use crate::rate::{Bucket, Rate};

@@ -26,8 +26,8 @@
 //! * what a client sends may be anything: it is answered or dropped, never a panic, never a hang;
 //! * nothing that a program prints is dropped while someone can still see it; where nobody takes it, the program
 //!   waits in its own `write`, and no other run with it;
-//! * keys and tokens are [`agb_core::secret::Secret`]s: they are in no log and no error;
-//! * the wire's field names are known to `agb_core::wire` (WebSocket) and to `http` only.
+//! * keys and tokens are [`agb_protocol::Secret`]s: they are in no log and no error;
+//! * the wire's field names are known to `agb_protocol` (WebSocket) and to `http` only.
 //!
 //! What it says beyond AGB's own wire, for clients that ask for an extension or look at extra fields:
 //!

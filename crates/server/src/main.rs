@@ -12,9 +12,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use agb_core::language::Language;
-use agb_core::secret::Secret;
-use agb_core::wire::ACK_WITHIN;
+use agb_protocol::ACK_WITHIN;
+use agb_protocol::Language;
+use agb_protocol::Secret;
 use agb_server::{ApiKey, Config, Isolation, Limits, Network, Server, TlsFiles, Warm};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;

@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_core::language::Language;
 use agb_kernel::{CellEnd, CellEvent, Outcome};
+use agb_protocol::Language;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;

@@ -13,8 +13,8 @@ use std::net::TcpListener;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agb_core::result::RunStatus;
 use agb_egress::{Allow, BadRule, EgressProxy, Limits, Outside};
+use agb_protocol::RunStatus;
 use agb_sandbox::PROXY;
 use data_encoding::BASE64;
 use thiserror::Error;

@@ -24,8 +24,8 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use agb_core::language::Language;
 use agb_kernel::{Kernel, StartError};
+use agb_protocol::Language;
 use agb_sandbox::Level;
 use futures_util::future::join_all;
 use tokio::sync::Notify;

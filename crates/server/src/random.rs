@@ -1,6 +1,6 @@
 //! Names that nobody guesses.
 
-use agb_core::secret::Secret;
+use agb_protocol::Secret;
 use data_encoding::HEXLOWER;
 
 /// `N` random bytes as hexadecimal.

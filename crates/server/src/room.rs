@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agb_core::language::Language;
 use agb_kernel::{Kernel, KernelLimits, KernelSpec, MissingInterpreter};
+use agb_protocol::Language;
 use futures_util::future::join_all;
 
 pub(crate) use self::folder::{Folder, PathError};

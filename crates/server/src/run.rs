@@ -33,10 +33,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agb_core::result::RunStatus;
-use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::{Reply, StartRun};
 use agb_kernel::{Cell, ExecutionControl, Kernel};
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::RunStatus;
+use agb_protocol::service::{Reply, StartRun};
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;

@@ -18,10 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agb_core::language::Language;
-use agb_core::secret::Secret;
-use agb_core::wire::service::StartRun;
 use agb_kernel::{Cell, Kernel};
+use agb_protocol::Language;
+use agb_protocol::Secret;
+use agb_protocol::service::StartRun;
 use agb_sandbox::Level;
 use tokio::sync::watch;
 use tokio::time::Instant;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use agb_core::language::Language;
+use agb_protocol::Language;
 use futures_util::future::join_all;
 use thiserror::Error;
 use tokio::sync::Notify;

@@ -14,7 +14,7 @@ mod shell;
 
 use std::sync::{Arc, LazyLock};
 
-use agb_core::wire::DEFAULT_TARGET;
+use agb_protocol::DEFAULT_TARGET;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agb_core::language::Language;
 use agb_kernel::{KernelSpec, Zygote};
+use agb_protocol::Language;
 use agb_sandbox::{Level, Network};
 use tokio::sync::Notify;
 use tokio::time::Instant;

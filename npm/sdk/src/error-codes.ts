@@ -1,4 +1,4 @@
-/** Written by `UPDATE_SNAPSHOTS=1 cargo test -p agb-core codes`, from the table in `crates/core/src/codes.rs`. */
+/** Written by `UPDATE_SNAPSHOTS=1 cargo test -p agb-protocol codes`, from the table in `crates/protocol/src/codes.rs`. */
 
 /** Codes of the native part. */
 export type CoreErrorCode =

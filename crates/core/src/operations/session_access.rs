@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+pub use agb_protocol::AccessScope;
 use serde_json::{Map, Value};
 
 use super::SessionData;
@@ -13,33 +14,6 @@ use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operati
 use crate::secret::Secret;
 use crate::wire::DEFAULT_TARGET;
 use crate::wire::object::{self as json, Object};
-
-/// What the holder of an access may do.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum AccessScope {
-    /// Run code and call tools.
-    #[default]
-    Run,
-    /// Watch runs that others have started.
-    Read,
-}
-
-impl AccessScope {
-    /// Its name on the wire.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Read => "read",
-        }
-    }
-
-    /// Reads a name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        [Self::Run, Self::Read].into_iter().find(|scope| scope.as_str() == name)
-    }
-}
 
 /// Asks for an access, or for more time for one that was given out before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +98,7 @@ pub struct IncompleteAccess(&'static str);
 
 impl SessionAccess {
     /// The name in a session's `extensions` under which a service says that it gives these out.
-    pub const EXTENSION: &str = "browserAccess";
+    pub const EXTENSION: &str = AccessScope::EXTENSION;
 
     /// Reads one from JSON text.
     ///

@@ -12,7 +12,7 @@ impl Execution {
     #[must_use]
     pub fn error_code(&self) -> Option<&'static str> {
         let error = self.error.as_ref().filter(|error| error.traceback.is_empty())?;
-        let by_client = if error.value == self.error_message { error.client_code() } else { None };
+        let by_client = if error.value == self.error_message { client_code(error) } else { None };
         by_client.filter(|_| self.status != RunStatus::Finished).or(match self.status {
             RunStatus::Finished => None,
             RunStatus::Failed => error.service_code(),
@@ -24,40 +24,19 @@ impl Execution {
     }
 }
 
-impl RunFailure {
-    /// The stable code of what our service itself says on a run. `None` for what a program raised, which has a traceback.
-    #[must_use]
-    pub fn service_code(&self) -> Option<&'static str> {
-        if !self.traceback.is_empty() {
-            return None;
-        }
-        Some(match self.name.as_str() {
-            "Timeout" => codes::TIMED_OUT,
-            "Cancelled" => codes::CANCELLED,
-            "Interrupted" => codes::INTERRUPTED,
-            "Killed" => codes::KILLED,
-            "UnknownLanguage" => codes::UNKNOWN_LANGUAGE,
-            "InvalidTimeout" => codes::BAD_TIMEOUT,
-            "SessionReleased" => codes::SESSION_CLOSED,
-            "NotStarted" | "NoRoom" | "TooManyRuns" | "TooMuchCode" | "ServerStopping" => codes::REFUSED,
-            _ => return None,
-        })
-    }
-
-    /// By the names of [`RunError`](crate::RunError).
-    fn client_code(&self) -> Option<&'static str> {
-        Some(match self.name.as_str() {
-            "RemoteError" => codes::REMOTE,
-            "ConnectionError" => codes::UNREACHABLE,
-            "Interrupted" => codes::INTERRUPTED,
-            "Cancelled" => codes::CANCELLED,
-            "TimeoutError" => codes::TIMED_OUT,
-            "Overflow" => codes::OVERFLOW,
-            "ProtocolError" => codes::PROTOCOL,
-            "SessionClosed" => codes::CLOSED,
-            _ => return None,
-        })
-    }
+/// By the names of [`RunError`](crate::RunError).
+fn client_code(error: &RunFailure) -> Option<&'static str> {
+    Some(match error.name.as_str() {
+        "RemoteError" => codes::REMOTE,
+        "ConnectionError" => codes::UNREACHABLE,
+        "Interrupted" => codes::INTERRUPTED,
+        "Cancelled" => codes::CANCELLED,
+        "TimeoutError" => codes::TIMED_OUT,
+        "Overflow" => codes::OVERFLOW,
+        "ProtocolError" => codes::PROTOCOL,
+        "SessionClosed" => codes::CLOSED,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The shapes in which `run_code` answers when it does not stream, tried in the document's order.
 
+use agb_protocol::UNNAMED_FAILURE;
 use serde_json::Value;
 
 use super::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
@@ -52,7 +53,7 @@ fn read_new(object: &Object, is_error: bool) -> Execution {
     let mut execution = Execution {
         results,
         logs: read_logs(object),
-        error: json::field(object, &["executionError"]).and_then(RunFailure::from_value),
+        error: json::field(object, &["executionError"]).and_then(read_failure),
         ..measured(object)
     };
     execution.conclude(is_error || json::flag(object, &["isError"]), reason(object), None);
@@ -71,7 +72,7 @@ fn read_rich(object: &Object, is_error: bool) -> Execution {
             })
             .collect(),
         logs: object.get("logs").and_then(Value::as_object).map(read_logs).unwrap_or_default(),
-        error: json::field(object, &["error"]).and_then(RunFailure::from_value),
+        error: json::field(object, &["error"]).and_then(read_failure),
         ..measured(object)
     };
     execution.conclude(is_error || json::flag(object, &["isError"]), reason(object), None);
@@ -95,7 +96,7 @@ fn read_plain(texts: &[&str], is_error: bool) -> Execution {
     let text = texts.join("\n");
     let mut execution = Execution::default();
     if is_error {
-        execution.error = RunFailure::from_value(&Value::String(text));
+        execution.error = read_failure(&Value::String(text));
         execution.conclude(true, None, None);
         return execution;
     }
@@ -170,4 +171,29 @@ fn read_killed_by(object: &Object) -> KilledBy {
         signal: object.get("signal").and_then(Value::as_str).map(str::to_owned),
         out_of_memory: json::flag(object, &["outOfMemory"]),
     }
+}
+
+/// Reads `{name, value, traceback}`, a text, or whatever came instead; nothing for null and the empty text.
+pub(super) fn read_failure(value: &Value) -> Option<RunFailure> {
+    let object = match value {
+        Value::Null | Value::Bool(false) => return None,
+        Value::String(text) if text.trim().is_empty() => return None,
+        Value::String(text) => return Some(RunFailure::from_text(text)),
+        Value::Object(object) if object.is_empty() => return None,
+        Value::Object(object) => object,
+        other => return Some(RunFailure::from_text(&other.to_string())),
+    };
+    let part = |spellings: &[&str]| json::field(object, spellings).and_then(|value| json::plain(value, "\n"));
+    let mut failure = RunFailure {
+        name: part(&["name", "code"]).unwrap_or_else(|| UNNAMED_FAILURE.to_owned()),
+        value: part(&["value", "message"]).unwrap_or_default(),
+        traceback: part(&["traceback"]).unwrap_or_default(),
+    };
+    if failure.name.is_empty() {
+        UNNAMED_FAILURE.clone_into(&mut failure.name);
+    }
+    if failure.value.is_empty() && failure.traceback.is_empty() && failure.name == UNNAMED_FAILURE {
+        failure.value = value.to_string();
+    }
+    Some(failure)
 }

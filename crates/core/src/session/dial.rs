@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::SessionConfig;
 use crate::io::{Capabilities, DisconnectReason, LinkId, OpenRequest, State};
-use crate::rng::Rng;
 use crate::secret::Secret;
 use crate::time::{Instant, seconds};
+use agb_protocol::random::SplitMix64;
 
 /// A link's state machine. It knows nothing of runs.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ impl Dial {
         loss: DisconnectReason,
         again: bool,
         config: &SessionConfig,
-        rng: &mut Rng,
+        rng: &mut SplitMix64,
     ) {
         let attempt = match self.state {
             State::Connecting { attempt } => attempt.saturating_add(1),
@@ -267,8 +267,8 @@ fn grown(attempt: u32, config: &SessionConfig) -> Duration {
 }
 
 /// Half to one and a half times: clients that lost the same server must not all come back at once.
-fn jittered(wait: Duration, config: &SessionConfig, rng: &mut Rng) -> Duration {
-    let jitter = 512 + (rng.next() % 1024) as u32;
+fn jittered(wait: Duration, config: &SessionConfig, rng: &mut SplitMix64) -> Duration {
+    let jitter = 512 + (rng.next_u64() % 1024) as u32;
     (wait.min(config.backoff_most) / 1024 * jitter).min(config.backoff_most)
 }
 

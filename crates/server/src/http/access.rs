@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use agb_core::operations::{AccessScope, SessionAccess};
-use agb_core::wire::DEFAULT_TARGET;
+use agb_protocol::{AccessScope, DEFAULT_TARGET};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
@@ -50,7 +49,7 @@ pub(super) async fn give(
         }
     };
     session.touch();
-    let extensions = EXTENSIONS.iter().filter(|name| **name != SessionAccess::EXTENSION).collect::<Vec<_>>();
+    let extensions = EXTENSIONS.iter().filter(|name| **name != AccessScope::EXTENSION).collect::<Vec<_>>();
     Ok(Answer::new(json!({
         "sessionId": session.id(),
         "wsUrl": address.ws(&format!("/ws/{}", session.id())),

@@ -8,8 +8,8 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::{Reply, Request, read_request};
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::{Reply, Request, read_request};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, header};

@@ -23,7 +23,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use agb_core::language::Language;
+use agb_protocol::Language;
 use serde::Deserialize;
 use thiserror::Error;
 

@@ -8,8 +8,8 @@ use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use agb_core::language::Language;
 use agb_kernel::MissingInterpreter;
+use agb_protocol::Language;
 use thiserror::Error;
 
 use super::UnknownImage;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use agb_core::language::Language;
+use agb_protocol::Language;
 
 use super::Images;
 use super::definition::{Definition, node_package};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use agb_core::language::Language;
+use agb_protocol::Language;
 use tokio::time::Instant;
 
 /// The part of what is free that may go into what nobody has asked for yet: an eighth.

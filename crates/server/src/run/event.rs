@@ -1,9 +1,9 @@
 //! What happens in a run, as its viewers see it.
 
-pub(crate) use agb_core::batch::Stream;
-pub(crate) use agb_core::result::RunFailure;
-pub(crate) use agb_core::run::Finish;
 use agb_kernel::OutputStream;
+pub(crate) use agb_protocol::Finish;
+pub(crate) use agb_protocol::RunFailure;
+pub(crate) use agb_protocol::Stream;
 use serde_json::{Map, Value};
 
 /// Where a chunk comes from.

@@ -1,7 +1,7 @@
 //! A run's events as WebSocket frames, none larger than the client takes.
 
-use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::Reply;
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::Reply;
 use serde_json::{Map, Value, json};
 
 use super::event::{Event, Origin, RunFailure};

@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::Reply;
 use agb_kernel::StdinError;
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::Reply;
 
 use super::event::Event;
 use super::{Run, Shown, State};

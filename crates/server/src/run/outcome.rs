@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use agb_core::result::{KilledBy, RunStatus};
 use agb_kernel::{CellEnd, CellError, Death, Outcome};
+use agb_protocol::{KilledBy, RunStatus};
 use agb_sandbox::Exceeded;
 
 use super::event::{Finish, RunFailure, failure, one_line};

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use agb_core::secret::Secret;
+use agb_protocol::Secret;
 use tokio::time::Instant;
 
 use crate::random;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use agb_core::wire::service::killed_by_json;
 use agb_kernel::{Cell, CellEvent, ExecutionControl, OutputStream};
+use agb_protocol::service::killed_by_json;
 use serde_json::{Map, Value, json};
 
 use super::args::Args;

@@ -55,7 +55,7 @@ async fn runs_java() {
 #[tokio::test]
 async fn says_what_cannot_be_run() {
     let server = TestServer::with(|config| {
-        config.interpreters.insert(agb_core::language::Language::Java, "/nowhere/java".into());
+        config.interpreters.insert(agb_protocol::Language::Java, "/nowhere/java".into());
     })
     .await;
     let session = server.create().await;

@@ -1,7 +1,7 @@
 //! One WebSocket: what the client asks for comes in on one task, what is printed goes out on another.
 
-use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::{Reply, Request, parse_request};
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::{Reply, Request, parse_request};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};

@@ -5,8 +5,8 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use agb_core::Extensions;
-use agb_core::wire::DEFAULT_TARGET;
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::Extensions;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use agb_core::wire::DEFAULT_TARGET;
-use agb_core::wire::service::{Reply, StartRun};
-use agb_core::{Finish, Stream};
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::{Reply, StartRun};
+use agb_protocol::{Finish, Stream};
 use tokio::time::Instant;
 
 use super::websocket;

@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use agb_protocol::random::SplitMix64;
+
 /// Faults for connections, by their place.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
@@ -126,7 +128,7 @@ impl Schedule {
         if !is_websocket && !self.also_http {
             return Plan::default();
         }
-        let mut dice = Dice(self.seed ^ place.wrapping_mul(0xd134_2543_de82_ef95));
+        let mut dice = Dice(SplitMix64::new(self.seed ^ place.wrapping_mul(0xd134_2543_de82_ef95)));
         let delay = dice.duration(&self.delay);
         let (kind, after) = (dice.below(100), dice.between(self.after.start, self.after.end));
         let mut bound = 0;
@@ -150,20 +152,11 @@ impl Schedule {
     }
 }
 
-/// SplitMix64.
-struct Dice(u64);
+struct Dice(SplitMix64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit.max(1)
+        self.0.next_u64() % limit.max(1)
     }
 
     fn between(&mut self, start: u64, end: u64) -> u64 {

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::Extensions;
 use crate::io::LinkId;
-use crate::rng::dice::Dice;
 use crate::wire::service::{Request, StartRun, parse_request, read_request};
+use agb_protocol::random::SplitMix64 as Dice;
 
 /// The service: its programs, and its connections: one WebSocket, or an event stream for each run.
 pub(super) struct Peer {

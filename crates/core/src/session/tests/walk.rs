@@ -9,9 +9,9 @@ use std::time::Duration;
 use super::bench::{at, broken, config, everything};
 use super::peer::Peer;
 use crate::io::{Capabilities, DisconnectReason, Input, LinkId, Output};
-use crate::rng::dice::Dice;
 use crate::session::{Session, SessionConfig};
 use crate::{Extensions, Instant, Language, Rejected, RunEnd, RunError, RunId, RunRequest};
+use agb_protocol::random::SplitMix64 as Dice;
 
 const STEPS: usize = 400;
 const WINDOW: usize = 2_000;

@@ -1,7 +1,7 @@
 use super::*;
-use crate::rng::dice::Dice;
 #[cfg(feature = "text-chunks")]
 use crate::wire::scan;
+use agb_protocol::random::SplitMix64 as Dice;
 
 /// Reads a message without the scanner.
 #[cfg(feature = "text-chunks")]

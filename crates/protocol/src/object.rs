@@ -8,47 +8,48 @@
 
 use std::borrow::Cow;
 
-use super::text::Raw;
+use crate::text::Raw;
 
 /// A JSON object. Of a name that comes twice the last one counts.
 #[derive(Clone, Debug)]
-pub(crate) struct Object<'a> {
+pub struct Object<'a> {
     text: &'a str,
     members: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
 /// A JSON value: its text, which is known to be one, without spaces around it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Value<'a>(&'a str);
+pub struct Value<'a>(&'a str);
 
 /// As deep as `serde_json` goes.
 const DEPTH: u32 = 128;
 
 impl<'a> Object<'a> {
     /// Reads a text that is one object and nothing else.
-    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+    pub fn parse(text: &'a str) -> Option<Self> {
         Value::parse(text)?.as_object()
     }
 
     /// The member of this name, unless it is null.
-    pub(crate) fn get(&self, name: &str) -> Option<Value<'a>> {
+    pub fn get(&self, name: &str) -> Option<Value<'a>> {
         let (_, value) = self.members.iter().rfind(|(key, _)| key == name)?;
         (value.0 != "null").then_some(*value)
     }
 
     /// The member of this name, if it is a string with something in it.
-    pub(crate) fn string(&self, name: &str) -> Option<Cow<'a, str>> {
+    pub fn string(&self, name: &str) -> Option<Cow<'a, str>> {
         self.get(name)?.as_str().filter(|text| !text.is_empty())
     }
 
     /// The object itself, as JSON text.
-    pub(crate) const fn text(&self) -> &'a str {
+    pub const fn text(&self) -> &'a str {
         self.text
     }
 }
 
 impl<'a> Value<'a> {
-    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+    /// Reads a text that is one value and nothing else.
+    pub fn parse(text: &'a str) -> Option<Self> {
         let mut cursor = Cursor(text);
         let value = cursor.value(DEPTH)?;
         cursor.space();
@@ -56,11 +57,12 @@ impl<'a> Value<'a> {
     }
 
     /// As JSON text.
-    pub(crate) const fn text(self) -> &'a str {
+    pub const fn text(self) -> &'a str {
         self.0
     }
 
-    pub(crate) fn as_str(self) -> Option<Cow<'a, str>> {
+    /// The text, if it is a string.
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
         let (raw, _) = Raw::split(self.0.strip_prefix('"')?)?;
         if let Some(plain) = raw.as_plain() {
             return Some(plain.into());
@@ -71,13 +73,13 @@ impl<'a> Value<'a> {
     }
 
     /// A whole number, as a counter is written.
-    pub(crate) fn as_u64(self) -> Option<u64> {
+    pub fn as_u64(self) -> Option<u64> {
         self.0.parse().ok()
     }
 
     /// A number that is not negative. To the last bit where its digits fit into 53 bits, which those of seconds do;
     /// one unit in the last place may be missing elsewhere.
-    pub(crate) fn as_f64(self) -> Option<f64> {
+    pub fn as_f64(self) -> Option<f64> {
         let (digits, exponent) = split_at(self.0, |byte| matches!(byte, b'e' | b'E')).unwrap_or((self.0, "0"));
         let mut exponent: i32 = exponent.parse().ok()?;
         let (mut number, mut point) = (0_u64, false);
@@ -97,11 +99,13 @@ impl<'a> Value<'a> {
         value.is_finite().then_some(value)
     }
 
-    pub(crate) fn is_true(self) -> bool {
+    /// Whether it is the word `true`.
+    pub fn is_true(self) -> bool {
         self.0 == "true"
     }
 
-    pub(crate) fn as_object(self) -> Option<Object<'a>> {
+    /// The members, if it is an object.
+    pub fn as_object(self) -> Option<Object<'a>> {
         let mut members = Vec::new();
         Cursor(self.0).members(b'{', b'}', |cursor| {
             let name = cursor.string()?;
@@ -112,7 +116,8 @@ impl<'a> Value<'a> {
         Some(Object { text: self.0, members })
     }
 
-    pub(crate) fn as_array(self) -> Option<Vec<Self>> {
+    /// The items, if it is a list.
+    pub fn as_array(self) -> Option<Vec<Self>> {
         let mut items = Vec::new();
         Cursor(self.0).members(b'[', b']', |cursor| {
             items.push(cursor.value(DEPTH)?);
@@ -122,7 +127,7 @@ impl<'a> Value<'a> {
     }
 
     /// A text as it is; a list of texts joined by `separator`; anything else as JSON text.
-    pub(crate) fn to_plain(self, separator: &str) -> String {
+    pub fn to_plain(self, separator: &str) -> String {
         if let Some(text) = self.as_str() {
             return text.into_owned();
         }
@@ -199,7 +204,7 @@ impl<'a> Cursor<'a> {
 }
 
 /// What is before and behind the first byte like this, which is an ASCII one. (`split_once` brings 1 KB of searchers.)
-pub(crate) fn split_at(text: &str, here: fn(u8) -> bool) -> Option<(&str, &str)> {
+pub fn split_at(text: &str, here: fn(u8) -> bool) -> Option<(&str, &str)> {
     let at = text.bytes().position(here)?;
     Some((&text[..at], &text[at + 1..]))
 }
@@ -219,7 +224,7 @@ fn is_number(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::dice::Dice;
+    use crate::random::SplitMix64 as Dice;
 
     #[test]
     fn members_are_found_and_read() {

@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn typescript_knows_the_same() {
         let mut text = String::from(
-            "/** Written by `UPDATE_SNAPSHOTS=1 cargo test -p agb-core codes`, from the table in `crates/core/src/codes.rs`. */\n\n\
+            "/** Written by `UPDATE_SNAPSHOTS=1 cargo test -p agb-protocol codes`, from the table in `crates/protocol/src/codes.rs`. */\n\n\
              /** Codes of the native part. */\nexport type CoreErrorCode =\n",
         );
         let lines = ALL.iter().map(|(code, words)| format!("  /**{words} */\n  | \"{code}\""));

@@ -12,11 +12,11 @@ pub struct Raw<'a> {
 
 /// A backslash that begins no escape of RFC 8259, section 7.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct BadEscape;
+pub struct BadEscape;
 
 impl<'a> Raw<'a> {
     /// Reads up to the closing quote; `text` begins after the opening one. Gives what is between and what is behind.
-    pub(crate) fn split(text: &'a str) -> Option<(Self, &'a str)> {
+    pub fn split(text: &'a str) -> Option<(Self, &'a str)> {
         let bytes = text.as_bytes();
         let (mut at, mut escaped) = (0, false);
         loop {
@@ -30,12 +30,12 @@ impl<'a> Raw<'a> {
     }
 
     /// The text, if it stands there as it is.
-    pub(crate) const fn as_plain(self) -> Option<&'a str> {
+    pub const fn as_plain(self) -> Option<&'a str> {
         if self.escaped { None } else { Some(self.text) }
     }
 
     /// Appends what the string says. A surrogate without its other half becomes U+FFFD.
-    pub(crate) fn append_to(self, out: &mut String) -> Result<(), BadEscape> {
+    pub fn append_to(self, out: &mut String) -> Result<(), BadEscape> {
         if self.escaped {
             append_escaped(self.text, out)
         } else {
@@ -46,14 +46,14 @@ impl<'a> Raw<'a> {
 
     /// As it stood on the wire.
     #[cfg(feature = "text-chunks")]
-    pub(crate) const fn escaped(self) -> &'a str {
+    pub const fn escaped(self) -> &'a str {
         self.text
     }
 }
 
 /// Appends what the inside of a JSON string says. A quote that is not escaped is refused like an escape that JSON does
 /// not know.
-pub(crate) fn append_escaped(text: &str, out: &mut String) -> Result<(), BadEscape> {
+pub fn append_escaped(text: &str, out: &mut String) -> Result<(), BadEscape> {
     out.reserve(text.len());
     let mut rest = text;
     while let Some(at) = memchr2(b'"', b'\\', rest.as_bytes()) {

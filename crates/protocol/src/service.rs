@@ -2,11 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::SDK;
-pub use super::text::{json_str_len, push_json_str};
-use crate::batch::Stream;
-use crate::result::{KilledBy, RunFailure};
-use crate::run::Finish;
+use crate::text::push_json_str;
+use crate::{Finish, KilledBy, RunFailure, SDK, Stream};
 
 /// One request of a client.
 #[derive(Clone, Debug, PartialEq)]

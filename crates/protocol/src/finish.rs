@@ -1,0 +1,22 @@
+//! How a run ended, in the service's words.
+
+use crate::{KilledBy, RunStatus};
+
+/// The service's own word on the end of a run (wire part 1, phase `end`).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Finish {
+    /// `status` was `failed`.
+    pub failed: bool,
+    /// How many runs the kernel has had, this one included.
+    pub execution_count: Option<u64>,
+    /// Seconds, measured around the program.
+    pub execution_time: Option<f64>,
+    /// What went wrong, in the service's words.
+    pub execution_error: Option<String>,
+    /// Why it ended, where the service says it (ours).
+    pub reason: Option<RunStatus>,
+    /// With [`RunStatus::Killed`]: what ended the interpreter (ours).
+    pub killed_by: Option<KilledBy>,
+    /// The interpreter had to be restarted: variables are gone (ours).
+    pub state_lost: bool,
+}
