@@ -9,6 +9,7 @@ use agb_egress::Outside;
 use agb_protocol::Language;
 use agb_protocol::Secret;
 
+use crate::contexts::ContextSettings;
 use crate::image::Images;
 use crate::isolation::Isolation;
 use crate::keys::ApiKey;
@@ -43,6 +44,8 @@ pub struct Config {
     /// The folder below which the sessions' folders are made. The server makes a private one of its own in it, and
     /// removes it at its end.
     pub data_dir: PathBuf,
+    /// Contexts: files that outlive sessions.
+    pub contexts: ContextSettings,
     /// The folder for what is compiled once and used by every session: what runs inside Java. Only the server's user may
     /// write there.
     pub cache_dir: PathBuf,
@@ -78,6 +81,7 @@ impl Config {
             interpreters: BTreeMap::new(),
             images: Images::default(),
             data_dir: std::env::temp_dir(),
+            contexts: ContextSettings::default(),
             cache_dir: agb_kernel::default_cache(),
             isolation: Isolation::Auto,
             network: Network::None,

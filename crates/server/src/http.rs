@@ -4,7 +4,10 @@ mod access;
 mod address;
 mod answer;
 mod browser;
+mod context_files;
+mod contexts;
 mod error;
+mod file_body;
 mod health;
 mod labels;
 mod link;
@@ -48,6 +51,15 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/sdk/ListSession", get(sessions::list))
         .route("/sdk/SetLabel", post(labels::set))
         .route("/sdk/GetLabel", get(labels::get))
+        .route("/sdk/ListContexts", get(contexts::list))
+        .route("/sdk/GetContext", get(contexts::get))
+        .route("/sdk/ModifyContext", post(contexts::modify))
+        .route("/sdk/DeleteContext", post(contexts::delete))
+        .route("/sdk/ClearContext", post(contexts::clear))
+        .route("/sdk/GetContextFileUploadUrl", post(contexts::upload_url))
+        .route("/sdk/GetContextFileDownloadUrl", post(contexts::download_url))
+        .route("/sdk/DeleteContextFile", post(contexts::delete_file))
+        .route("/sdk/DescribeContextFiles", post(contexts::describe_files))
         .route("/internet/getLink", get(sessions::link))
         .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
@@ -57,7 +69,10 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/link/{session}/browserAccess", post(access::give))
         .route("/link/{session}/runs/{invocation}", post(runs::say))
         .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
-    let open = Router::new().route("/healthz", get(health::live)).route("/readyz", get(health::ready));
+    let open = Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/context-files/{id}", get(context_files::download).put(context_files::upload));
     with_key
         .merge(with_token)
         .merge(open)
@@ -70,7 +85,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-async fn check_key(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let key = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = key.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
     match key {
@@ -78,7 +93,11 @@ async fn check_key(State(shared): State<Arc<Shared>>, request: Request, next: Ne
         Some((_, key)) => match shared.keys.find(key.trim()) {
             None => ApiError::WrongKey.into_response(),
             Some(caller) => match caller.bucket.take() {
-                Ok(()) => next.run(request).await,
+                Ok(()) => {
+                    // Contexts belong to the caller.
+                    request.extensions_mut().insert(caller);
+                    next.run(request).await
+                }
                 Err(wait) => ApiError::TooOften { wait }.into_response(),
             },
         },

@@ -75,6 +75,7 @@ compile_error!("agb-server isolates what it runs by means of Linux, and is for L
 mod access;
 mod config;
 mod connection;
+mod contexts;
 mod door;
 #[doc(hidden)]
 pub mod fuzzing;
@@ -100,6 +101,7 @@ mod tools;
 mod zygotes;
 
 pub use config::{Config, Limits, Warm};
+pub use contexts::ContextSettings;
 pub use http::{InvalidOrigin, InvalidPublicUrl};
 pub use image::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use agb_protocol::ACK_WITHIN;
 use agb_protocol::Language;
 use agb_protocol::Secret;
-use agb_server::{ApiKey, Config, Isolation, Limits, Network, Server, TlsFiles, Warm};
+use agb_server::{ApiKey, Config, ContextSettings, Isolation, Limits, Network, Server, TlsFiles, Warm};
 use clap::{Args, Parser, Subcommand};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, Signal, SignalKind};
@@ -120,6 +120,8 @@ struct Serve {
     #[command(flatten)]
     sandbox: SandboxArgs,
     #[command(flatten)]
+    contexts: ContextArgs,
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
@@ -187,6 +189,28 @@ struct SandboxArgs {
 /// Every limit; a default that is not given here is in the documentation of `Limits`, with its reason.
 #[derive(Args)]
 #[command(next_help_heading = "Limits")]
+struct ContextArgs {
+    /// The folder that contexts are kept in; only one server at a time uses it.
+    #[arg(long, env = "AGB_CONTEXTS", value_name = "FOLDER")]
+    contexts_dir: Option<PathBuf>,
+    /// Contexts of one API key.
+    #[arg(long, default_value_t = ContextSettings::default().max_contexts, value_name = "N")]
+    max_contexts: usize,
+    /// Bytes of one context, unfinished uploads included.
+    #[arg(long, default_value_t = ContextSettings::default().max_bytes, value_name = "BYTES")]
+    context_size: u64,
+    /// Files and folders of one context.
+    #[arg(long, default_value_t = ContextSettings::default().max_files, value_name = "N")]
+    context_files: u64,
+    /// How long a URL opens its file that uploads to or downloads from a context.
+    #[arg(long, default_value_t = seconds(ContextSettings::default().url_time), value_name = "SECONDS")]
+    url_time: f64,
+    /// The longest time that one upload or download of a file may take.
+    #[arg(long, default_value_t = seconds(ContextSettings::default().max_transfer_time), value_name = "SECONDS")]
+    max_transfer_time: f64,
+}
+
+#[derive(Args)]
 struct LimitArgs {
     /// Sessions at once.
     #[arg(long, default_value_t = Limits::default().max_sessions, value_name = "N")]
@@ -373,6 +397,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         images: serve.place.images()?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
+        contexts: contexts(serve.contexts)?,
         isolation: serve.isolation,
         network: serve.network,
         outside: defaults.outside,
@@ -384,6 +409,18 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
         api_keys_file: serve.api_keys_file,
         tls: serve.tls_cert.zip(serve.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
+    })
+}
+
+fn contexts(args: ContextArgs) -> Result<ContextSettings, String> {
+    let defaults = ContextSettings::default();
+    Ok(ContextSettings {
+        folder: args.contexts_dir.or(defaults.folder),
+        max_contexts: args.max_contexts,
+        max_bytes: args.context_size,
+        max_files: args.context_files,
+        url_time: duration("--url-time", args.url_time)?,
+        max_transfer_time: duration("--max-transfer-time", args.max_transfer_time)?,
     })
 }
 

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 
 use crate::access::Accesses;
 use crate::config::Config;
+use crate::contexts::{self, Contexts};
 use crate::door::Door;
 use crate::http::{self, Address, ApiError, InvalidOrigin, InvalidPublicUrl, Origins};
 use crate::isolation::{IsolationError, Sandboxes};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) address: Option<Address>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) accesses: Accesses,
+    pub(crate) contexts: Arc<Contexts>,
     pub(crate) origins: Origins,
     pub(crate) keys: Keys,
     pub(crate) metrics: Arc<Metrics>,
@@ -124,7 +126,10 @@ impl Server {
         let pool = Pool::new(rooms, Arc::clone(&config), Arc::clone(&metrics));
         let sessions = Sessions::new(Arc::clone(&config), pool, Arc::clone(&metrics));
         let accesses = Accesses::default();
-        Ok(Self { shared: Arc::new(Shared { config, address, sessions, accesses, origins, keys, metrics, tls }) })
+        let contexts = Arc::new(Contexts::new(config.contexts.clone()));
+        tokio::spawn(contexts::recycle_hourly(Arc::downgrade(&contexts)));
+        let shared = Shared { config, address, sessions, accesses, contexts, origins, keys, metrics, tls };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The routes, to be served by other means than [`Server::serve`], which has limits on connections and slow

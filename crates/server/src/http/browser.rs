@@ -85,7 +85,8 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     let mut response = if is_preflight { preflight(request.headers()) } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("x-request-id"));
+    headers
+        .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("content-range, etag, x-request-id"));
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     response
 }
@@ -94,8 +95,11 @@ fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     let fixed = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "authorization, content-type, x-access-token"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT"),
+        (
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            "authorization, content-type, if-match, if-range, range, x-access-token",
+        ),
         // Chromium's own limit is two hours; ten minutes forget a changed --allow-origin soon enough.
         (header::ACCESS_CONTROL_MAX_AGE, "600"),
     ];

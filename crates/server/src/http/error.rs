@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::answer::envelope;
 use crate::access::{Denied, TooMany};
+use crate::contexts::{BadUrl, ContextError};
 use crate::image::UnknownImage;
 use crate::run::NoReplay;
 use crate::session::Busy;
@@ -71,6 +72,12 @@ pub(crate) enum ApiError {
     NoReplay(#[from] NoReplay),
     #[error("{0}")]
     RunTaken(String),
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    BadUrl(#[from] BadUrl),
+    #[error("{action} the file failed: {problem}")]
+    File { action: &'static str, problem: String },
     #[error("{0}: {1}")]
     Refused(String, String),
     #[error("the call broke off by a defect of agb-server; its log has more under this request id")]
@@ -120,6 +127,10 @@ impl ApiError {
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
             Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
             Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
+            Self::Context(error) => of_context(error),
+            Self::BadUrl(BadUrl::Signature) => ("InvalidUrl.Signature", Status::FORBIDDEN),
+            Self::BadUrl(BadUrl::Expired) => ("InvalidUrl.Expired", Status::FORBIDDEN),
+            Self::File { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
             Self::Defect => ("InternalError", Status::INTERNAL_SERVER_ERROR),
         }
     }
@@ -131,6 +142,11 @@ impl ApiError {
             // Nobody knows when a place becomes free; a second is when it is worth a look.
             _ => (self.kind().1 == StatusCode::TOO_MANY_REQUESTS).then_some(1),
         }
+    }
+
+    /// The system's refusal to do something with a file.
+    pub(crate) fn file(action: &'static str, error: &std::io::Error) -> Self {
+        Self::File { action, problem: error.to_string() }
     }
 
     /// A parameter with a wrong value.
@@ -147,6 +163,26 @@ impl IntoResponse for ApiError {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
+    use StatusCode as Status;
+    match error {
+        ContextError::NotFound(_) => ("InvalidContext.NotFound", Status::BAD_REQUEST),
+        ContextError::NameTaken(_) => ("InvalidContext.NameTaken", Status::CONFLICT),
+        ContextError::Clearing(_) => ("InvalidContext.Clearing", Status::CONFLICT),
+        ContextError::InvalidField { .. } | ContextError::InvalidPath { .. } => {
+            ("InvalidParameter.Value", Status::BAD_REQUEST)
+        }
+        ContextError::NoFile { .. } => ("InvalidContextFile.NotFound", Status::NOT_FOUND),
+        ContextError::WrongKind { .. } => ("InvalidContextFile.Kind", Status::CONFLICT),
+        ContextError::TooMany { .. } => ("LimitExceeded.Contexts", Status::TOO_MANY_REQUESTS),
+        ContextError::Quota { .. } => ("LimitExceeded.ContextSize", Status::PAYLOAD_TOO_LARGE),
+        ContextError::DiskFull => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
+        ContextError::NoFolder => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
+        ContextError::InUse => ("ServiceUnavailable.Contexts", Status::SERVICE_UNAVAILABLE),
+        ContextError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
     }
 }
 

@@ -6,6 +6,7 @@ mod address;
 mod bad_input;
 mod browser;
 mod command;
+mod contexts;
 mod door;
 mod files;
 mod flow;

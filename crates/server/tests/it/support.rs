@@ -60,6 +60,7 @@ impl TestServer {
         std::fs::create_dir_all(&data_dir).expect("a folder");
         let mut config = Config::new(KEY.into());
         config.data_dir = data_dir.clone();
+        config.contexts.folder = Some(contexts_dir(&data_dir));
         config.cache_dir = concat!(env!("CARGO_TARGET_TMPDIR"), "/cache").into();
         if let Ok(name) = std::env::var("AGB_TEST_ISOLATION") {
             config.isolation = name.parse().expect("a level");
@@ -127,6 +128,9 @@ impl TestServer {
         let left: Vec<_> = std::fs::read_dir(&self.data_dir).expect("the folder").flatten().collect();
         assert!(left.is_empty(), "files are left: {left:?}");
         std::fs::remove_dir(&self.data_dir).expect("an empty folder");
+        if let Err(error) = std::fs::remove_dir_all(contexts_dir(&self.data_dir)) {
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "no call made the folder of contexts");
+        }
     }
 }
 
@@ -264,6 +268,11 @@ impl Socket {
 /// Whether this only says that the run is there, to somebody who has come back to it or watches it. It has no number.
 pub(crate) fn is_greeting(event: &Value) -> bool {
     (event["eventType"] == "accepted" || event["eventType"] == "started") && event["seq"].is_null()
+}
+
+/// Where the contexts of a test server are.
+pub(crate) fn contexts_dir(data_dir: &Path) -> PathBuf {
+    data_dir.with_extension("contexts")
 }
 
 /// What the chunks of a stream say, joined.

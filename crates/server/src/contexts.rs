@@ -1,0 +1,37 @@
+//! Contexts: folders of files that outlive sessions, one set for each API key.
+//!
+//! ```text
+//! <contexts-dir>/lock                     held by the one server that uses the folder
+//! <contexts-dir>/key-<name>/<context id>/ context.json · files/… · incoming/ (uploads) · trash-…/ (being cleared)
+//! ```
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `store` | finds, creates, lists, renames and deletes contexts |
+//! | `context` | the files of one context, changed one whole file at a time |
+//! | `recycle` | removes files by age |
+//! | `usage` | counts bytes and files against the quota |
+//! | `path` | reads the paths of files in a context |
+//! | `signed` | signs URLs that open one file for one method and a while |
+//!
+//! Invariants:
+//! * the bytes and files of a context, unfinished uploads included, never exceed its quota;
+//! * a file is replaced as a whole or not at all;
+//! * a context is found with the API key that created it and with no other.
+
+mod context;
+mod error;
+mod path;
+mod recycle;
+mod settings;
+mod signed;
+mod store;
+mod usage;
+
+pub(crate) use self::context::{Context, Entry, Upload};
+pub(crate) use self::error::ContextError;
+pub(crate) use self::path::ContextPath;
+pub(crate) use self::recycle::recycle_hourly;
+pub use self::settings::ContextSettings;
+pub(crate) use self::signed::{BadUrl, SignedMethod, SignedQuery, UrlSigner};
+pub(crate) use self::store::{Contexts, Wanted};

@@ -1,0 +1,470 @@
+//! The files of one context. Every method blocks: call it off the runtime's threads.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use cap_std::ambient_authority;
+use cap_std::fs::{Dir, DirEntry, File, Metadata, OpenOptions, OpenOptionsExt, PermissionsExt};
+use serde::{Deserialize, Serialize};
+
+use super::recycle::RecycleRule;
+use super::usage::{Amount, Quota, Reservation};
+use super::{ContextError, ContextPath};
+use crate::random;
+
+/// The parts of a context's folder.
+const FILES: &str = "files";
+const INCOMING: &str = "incoming";
+const TRASH: &str = "trash-";
+const META: &str = "context.json";
+
+/// A context: files with a name, on disk.
+#[derive(Debug)]
+pub(crate) struct Context {
+    id: String,
+    folder: PathBuf,
+    max: Amount,
+    meta: Mutex<Meta>,
+    /// Counted when it is first needed.
+    quota: OnceLock<Arc<Quota>>,
+    /// Held for each step that makes files appear or disappear.
+    changes: Mutex<()>,
+    is_clearing: AtomicBool,
+}
+
+/// What is known of a context beside its files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Meta {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created: String,
+    pub(crate) last_used: String,
+    #[serde(default)]
+    pub(crate) recycle: Vec<RecycleRule>,
+}
+
+/// A part of a folder's entries.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) entries: Vec<Entry>,
+    /// How many the folder has in all.
+    pub(crate) total: usize,
+}
+
+/// A file or folder of a context.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) path: ContextPath,
+    pub(crate) is_dir: bool,
+    pub(crate) size: u64,
+    pub(crate) created: SystemTime,
+    pub(crate) modified: SystemTime,
+}
+
+/// A file on its way into a context. Dropping it without [`Upload::commit`] leaves nothing behind.
+#[derive(Debug)]
+pub(crate) struct Upload {
+    context: Arc<Context>,
+    path: ContextPath,
+    root: Dir,
+    temporary: PathBuf,
+    file: File,
+    size: u64,
+    /// `None` once the file is in its place.
+    reservation: Option<Reservation>,
+}
+
+impl Context {
+    /// Makes a new one in a folder that does not exist yet.
+    pub(crate) fn create(folder: PathBuf, meta: Meta, max: Amount) -> Result<Arc<Self>, ContextError> {
+        let make = |path: &Path| {
+            use std::os::unix::fs::DirBuilderExt;
+            fs::DirBuilder::new().mode(0o700).recursive(true).create(path)
+        };
+        make(&folder.join(FILES))
+            .and_then(|()| make(&folder.join(INCOMING)))
+            .map_err(|error| ContextError::system("making the context's folder", &error))?;
+        let context = Self::new(folder, meta, max);
+        context.save()?;
+        Ok(Arc::new(context))
+    }
+
+    /// Finds the one in a folder; `None` where the folder is not a context. Removes what a server that died has left.
+    pub(crate) fn load(folder: PathBuf, max: Amount) -> Option<Arc<Self>> {
+        let meta: Meta = serde_json::from_slice(&fs::read(folder.join(META)).ok()?).ok()?;
+        for entry in fs::read_dir(folder.join(INCOMING)).into_iter().flatten().flatten() {
+            let _ = fs::remove_file(entry.path()); // an upload that nobody finishes any more
+        }
+        for entry in fs::read_dir(&folder).ok()?.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TRASH) {
+                remove_tree(&entry.path());
+            }
+        }
+        Some(Arc::new(Self::new(folder, meta, max)))
+    }
+
+    fn new(folder: PathBuf, meta: Meta, max: Amount) -> Self {
+        Self {
+            id: meta.id.clone(),
+            folder,
+            max,
+            meta: Mutex::new(meta),
+            quota: OnceLock::new(),
+            changes: Mutex::default(),
+            is_clearing: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn meta(&self) -> Meta {
+        lock(&self.meta).clone()
+    }
+
+    /// As it goes over the wire.
+    pub(crate) fn state(&self) -> &'static str {
+        if self.is_clearing.load(Ordering::Acquire) { "clearing" } else { "available" }
+    }
+
+    /// Changes what is known of it, on disk as well.
+    pub(crate) fn update(&self, change: impl FnOnce(&mut Meta)) -> Result<(), ContextError> {
+        change(&mut lock(&self.meta));
+        self.save()
+    }
+
+    /// Notes that it is used now.
+    pub(crate) fn touch(&self) -> Result<(), ContextError> {
+        self.update(|meta| meta.last_used = now())
+    }
+
+    fn save(&self) -> Result<(), ContextError> {
+        let meta = lock(&self.meta);
+        let new = self.folder.join(format!("{META}.new"));
+        let text = serde_json::to_vec(&*meta).map_err(io::Error::other);
+        text.and_then(|text| fs::write(&new, text))
+            .and_then(|()| fs::rename(&new, self.folder.join(META)))
+            .map_err(|error| ContextError::system("saving the context", &error))
+    }
+
+    /// The folder that everything of it is in.
+    fn root(&self) -> Result<Dir, ContextError> {
+        Dir::open_ambient_dir(&self.folder, ambient_authority()).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => ContextError::NotFound(self.id.clone()),
+            _ => ContextError::system("opening the context", &error),
+        })
+    }
+
+    /// Its files, beneath which every path of a client is resolved.
+    fn files(&self) -> Result<Dir, ContextError> {
+        self.root()?.open_dir(FILES).map_err(|error| ContextError::system("opening the context", &error))
+    }
+
+    fn quota(&self) -> Result<&Arc<Quota>, ContextError> {
+        if let Some(quota) = self.quota.get() {
+            return Ok(quota);
+        }
+        let _changes = lock(&self.changes);
+        if self.quota.get().is_none() {
+            let mut used = Amount::default();
+            self.walk(&ContextPath::default(), |entry| {
+                used.files += 1;
+                used.bytes += entry.size;
+                Ok(())
+            })?;
+            let _ = self.quota.set(Quota::new(self.max, used));
+        }
+        Ok(self.quota.get().expect("it was set above"))
+    }
+
+    /// The entries of a folder, by name; pages are counted from 1. A folder that does not exist is empty, since folders
+    /// come and go with their files.
+    pub(crate) fn list(&self, path: &ContextPath, page: usize, page_size: usize) -> Result<Listing, ContextError> {
+        let files = self.files()?;
+        let mut names = match files.read_dir(on_disk(path)) {
+            Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Listing::default()),
+            Err(error) => return Err(ContextError::of_file("listing", &path.shown(), &error)),
+        };
+        names.sort_unstable();
+        let total = names.len();
+        let first = page.saturating_sub(1).saturating_mul(page_size);
+        let paths = names.into_iter().skip(first).take(page_size).map(|name| on_disk(path).join(name));
+        // One that is gone meanwhile is left out.
+        let entries = paths.filter_map(|path| Some(entry(&path, &files.symlink_metadata(&path).ok()?))).collect();
+        Ok(Listing { entries, total })
+    }
+
+    /// Opens a file for reading.
+    pub(crate) fn open(&self, path: &ContextPath) -> Result<(fs::File, Metadata), ContextError> {
+        if self.is_clearing.load(Ordering::Acquire) {
+            return Err(ContextError::Clearing(self.id.clone()));
+        }
+        let failed = |error: io::Error| ContextError::of_file("opening the file", &path.shown(), &error);
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        let file = self.files()?.open_with(on_disk(path), &options).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.is_dir() {
+            return Err(ContextError::WrongKind { path: path.shown(), is: "a folder" });
+        }
+        Ok((file.into_std(), meta))
+    }
+
+    /// Where a symbolic link leads, as it was stored.
+    pub(crate) fn read_link(&self, path: &ContextPath) -> Result<PathBuf, ContextError> {
+        let failed = |error: io::Error| ContextError::of_file("reading the link", &path.shown(), &error);
+        self.files()?.read_link_contents(on_disk(path)).map_err(failed)
+    }
+
+    /// Begins to receive a file.
+    pub(crate) fn upload(self: &Arc<Self>, path: ContextPath) -> Result<Upload, ContextError> {
+        if self.is_clearing.load(Ordering::Acquire) {
+            return Err(ContextError::Clearing(self.id.clone()));
+        }
+        let mut reservation = self.quota()?.reserve();
+        reservation.grow(Amount { bytes: 0, files: 1 })?;
+        let root = self.root()?;
+        if root.metadata(Path::new(FILES).join(on_disk(&path))).is_ok_and(|meta| meta.is_dir()) {
+            return Err(ContextError::WrongKind { path: path.shown(), is: "a folder" });
+        }
+        let temporary = Path::new(INCOMING).join(random::hex::<8>());
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let file =
+            root.open_with(&temporary, &options).map_err(|error| ContextError::system("receiving the file", &error))?;
+        let context = Arc::clone(self);
+        Ok(Upload { context, path, root, temporary, file, size: 0, reservation: Some(reservation) })
+    }
+
+    /// Stores a symbolic link. Where it leads is not looked at: nothing here follows it out of the context.
+    pub(crate) fn store_link(&self, path: &ContextPath, target: &Path) -> Result<(), ContextError> {
+        let mut reservation = self.quota()?.reserve();
+        reservation.grow(Amount { bytes: 0, files: 1 })?;
+        let root = self.root()?;
+        let temporary = Path::new(INCOMING).join(random::hex::<8>());
+        root.symlink_contents(target, &temporary).map_err(|error| ContextError::system("storing the link", &error))?;
+        let placed = self.place(&root, &temporary, path, &mut reservation);
+        if placed.is_err() {
+            let _ = root.remove_file(&temporary); // the first error is the one to report
+        }
+        placed?;
+        reservation.keep();
+        Ok(())
+    }
+
+    /// Moves a finished file to its place, over what was there.
+    fn place(
+        &self,
+        root: &Dir,
+        temporary: &Path,
+        path: &ContextPath,
+        reservation: &mut Reservation,
+    ) -> Result<(), ContextError> {
+        let failed = |error: io::Error| ContextError::of_file("storing the file", &path.shown(), &error);
+        let to = Path::new(FILES).join(on_disk(path));
+        let _changes = lock(&self.changes);
+        let mut parent = PathBuf::from(FILES);
+        for name in on_disk(path).parent().unwrap_or(Path::new("")) {
+            parent.push(name);
+            match root.create_dir(&parent) {
+                Ok(()) => {
+                    if let Err(error) = reservation.grow(Amount { bytes: 0, files: 1 }) {
+                        let _ = root.remove_dir(&parent); // it is empty; another error changes nothing
+                        return Err(error);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        let before = root.symlink_metadata(&to).ok();
+        root.rename(temporary, root, &to).map_err(failed)?;
+        if let Some(before) = before {
+            self.quota()?.release(amount_of(&before));
+        }
+        Ok(())
+    }
+
+    /// Removes a file, and the folders that are empty without it.
+    pub(crate) fn remove(&self, path: &ContextPath) -> Result<(), ContextError> {
+        let failed = |error: io::Error| ContextError::of_file("deleting", &path.shown(), &error);
+        let quota = self.quota()?;
+        let files = self.files()?;
+        let _changes = lock(&self.changes);
+        let meta = files.symlink_metadata(on_disk(path)).map_err(failed)?;
+        if meta.is_dir() {
+            return Err(ContextError::WrongKind { path: path.shown(), is: "a folder" });
+        }
+        files.remove_file(on_disk(path)).map_err(failed)?;
+        quota.release(amount_of(&meta));
+        let mut parent = on_disk(path).parent();
+        while let Some(folder) = parent.filter(|folder| !folder.as_os_str().is_empty()) {
+            // Fails for the first that is not empty.
+            if files.remove_dir(folder).is_err() {
+                break;
+            }
+            quota.release(Amount { bytes: 0, files: 1 });
+            parent = folder.parent();
+        }
+        Ok(())
+    }
+
+    /// Visits every file and folder below a folder, folders before what is in them. Links are not followed.
+    pub(crate) fn walk(
+        &self,
+        start: &ContextPath,
+        mut visit: impl FnMut(Entry) -> Result<(), ContextError>,
+    ) -> Result<(), ContextError> {
+        let files = self.files()?;
+        let mut waiting = VecDeque::from([on_disk(start).to_path_buf()]);
+        while let Some(folder) = waiting.pop_front() {
+            let entries = match files.read_dir(&folder) {
+                Ok(entries) => entries,
+                // It does not exist, was removed meanwhile, or is a file.
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => continue,
+                Err(error) => return Err(ContextError::system("listing the context", &error)),
+            };
+            for found in entries.flatten() {
+                let Ok(meta) = found.metadata() else { continue };
+                let path = child(&folder, &found);
+                if meta.is_dir() {
+                    waiting.push_back(path.clone());
+                }
+                visit(entry(&path, &meta))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to clear it: nothing of its files is seen any more, and [`Context::finish_clear`] removes them. `None`
+    /// where that goes on already.
+    pub(crate) fn begin_clear(&self) -> Result<Option<PathBuf>, ContextError> {
+        let quota = self.quota()?;
+        let _changes = lock(&self.changes);
+        if self.is_clearing.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        let failed = |error: io::Error| ContextError::system("clearing the context", &error);
+        let root = self.root()?;
+        let mut stored = Amount::default();
+        self.walk(&ContextPath::default(), |entry| {
+            stored.files += 1;
+            stored.bytes += entry.size;
+            Ok(())
+        })?;
+        let trash = format!("{TRASH}{}", random::hex::<8>());
+        root.rename(FILES, &root, &trash).map_err(failed)?;
+        root.create_dir(FILES).map_err(failed)?;
+        quota.release(stored);
+        self.is_clearing.store(true, Ordering::Release);
+        Ok(Some(self.folder.join(trash)))
+    }
+
+    /// Removes what [`Context::begin_clear`] has put aside.
+    pub(crate) fn finish_clear(&self, trash: &Path) {
+        remove_tree(trash);
+        self.is_clearing.store(false, Ordering::Release);
+    }
+
+    /// Removes the context with all its files.
+    pub(crate) fn delete(&self) -> Result<(), ContextError> {
+        // Under another name first: from here on nothing finds it, whatever the removal takes.
+        let aside = self.folder.with_extension("deleted");
+        fs::rename(&self.folder, &aside).map_err(|error| ContextError::system("deleting the context", &error))?;
+        remove_tree(&aside);
+        Ok(())
+    }
+}
+
+impl Upload {
+    /// Adds bytes.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ContextError> {
+        let reservation = self.reservation.as_mut().expect("it is there until the commit, which takes the upload");
+        reservation.grow(Amount { bytes: bytes.len() as u64, files: 0 })?;
+        self.file.write_all(bytes).map_err(|error| ContextError::system("receiving the file", &error))?;
+        self.size += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Puts the file in its place, whole, over what was there.
+    pub(crate) fn commit(mut self, executable: bool) -> Result<Metadata, ContextError> {
+        let failed = |error: io::Error| ContextError::system("storing the file", &error);
+        if executable {
+            let mode = cap_std::fs::Permissions::from_mode(0o700);
+            self.file.set_permissions(mode).map_err(failed)?;
+        }
+        let meta = self.file.metadata().map_err(failed)?;
+        let mut reservation = self.reservation.take().expect("it is there until the commit, which takes the upload");
+        match self.context.place(&self.root, &self.temporary, &self.path, &mut reservation) {
+            Ok(()) => reservation.keep(),
+            Err(error) => {
+                self.reservation = Some(reservation);
+                return Err(error);
+            }
+        }
+        Ok(meta)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if self.reservation.is_some() {
+            // What stays is removed when the context is loaded next.
+            let _ = self.root.remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Removes a tree of the server's own making, which is at most [`MAX_DEPTH`](super::path::MAX_DEPTH) folders deep.
+fn remove_tree(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!(folder = %path.display(), %error, "files of a context could not be removed");
+    }
+}
+
+/// The current time, as it goes over the wire.
+pub(crate) fn now() -> String {
+    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+}
+
+fn on_disk(path: &ContextPath) -> &Path {
+    if path.is_root() { Path::new(".") } else { path.as_path() }
+}
+
+fn child(folder: &Path, found: &DirEntry) -> PathBuf {
+    if folder == Path::new(".") { found.file_name().into() } else { folder.join(found.file_name()) }
+}
+
+fn entry(path: &Path, meta: &Metadata) -> Entry {
+    let time =
+        |time: io::Result<cap_std::time::SystemTime>| time.map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
+    let modified = time(meta.modified());
+    Entry {
+        path: ContextPath::of_stored(path),
+        is_dir: meta.is_dir(),
+        size: if meta.is_file() { meta.len() } else { 0 },
+        created: meta.created().map_or(modified, |time| time.into_std()),
+        modified,
+    }
+}
+
+fn amount_of(meta: &Metadata) -> Amount {
+    Amount { bytes: if meta.is_file() { meta.len() } else { 0 }, files: 1 }
+}
+
+/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! What goes wrong with a context.
+
+use std::io;
+
+use thiserror::Error;
+
+/// What goes wrong with a context. Each message says what happened, to what, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum ContextError {
+    #[error("context {0:?} not found: it was deleted, belongs to another API key, or never existed")]
+    NotFound(String),
+    #[error("a context with the name {0:?} exists already: choose another name")]
+    NameTaken(String),
+    #[error("the context's {field} is not valid: {problem}")]
+    InvalidField { field: &'static str, problem: &'static str },
+    #[error("the path {path:?} is not valid in a context: {problem}")]
+    InvalidPath { path: String, problem: &'static str },
+    #[error("{path:?} not found in the context: list its files to compare")]
+    NoFile { path: String },
+    #[error("{path:?} is {is} in the context: give the path of a file")]
+    WrongKind { path: String, is: &'static str },
+    #[error("context {0:?} is being cleared: wait until its state is available")]
+    Clearing(String),
+    #[error("there are {limit} contexts of this API key already: delete some, or raise --max-contexts")]
+    TooMany { limit: usize },
+    #[error("the context would have more than {limit} {unit}: delete files, or raise {flag}")]
+    Quota { limit: u64, unit: &'static str, flag: &'static str },
+    #[error("no space is left on the server's disk: free some and try again")]
+    DiskFull,
+    #[error("this server keeps no contexts: start it with --contexts-dir")]
+    NoFolder,
+    #[error("the folder of contexts is used by another server: start this one with a --contexts-dir of its own")]
+    InUse,
+    #[error("{action} failed: {problem}")]
+    System { action: &'static str, problem: String },
+}
+
+impl ContextError {
+    /// The system's refusal to do something with a context's files.
+    pub(crate) fn system(action: &'static str, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull,
+            _ => Self::System { action, problem: error.to_string() },
+        }
+    }
+
+    /// The same, of one file.
+    pub(crate) fn of_file(action: &'static str, path: &str, error: &io::Error) -> Self {
+        let path = path.to_owned();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NoFile { path },
+            io::ErrorKind::IsADirectory => Self::WrongKind { path, is: "a folder" },
+            io::ErrorKind::NotADirectory => Self::WrongKind { path, is: "below a file" },
+            _ => Self::system(action, error),
+        }
+    }
+}

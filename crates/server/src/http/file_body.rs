@@ -1,0 +1,226 @@
+//! Files as bodies: sent with ranges and entity tags, received piece by piece. Memory stays bounded at any size.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use futures_util::stream;
+use http_body_util::BodyExt;
+
+use super::error::ApiError;
+
+/// Bytes that are read from a file at once. Large enough for a gigabyte a second, small enough for a thousand readers.
+const PIECE: u64 = 256 * 1024;
+
+/// Bytes that are collected before they are written.
+const BATCH: usize = 256 * 1024;
+
+/// What of a file is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Whole,
+    /// From the first byte to one before the second.
+    Range(u64, u64),
+    /// A range that the file does not have.
+    Unsatisfiable,
+}
+
+/// The entity tag of a file: it changes when the file is replaced or written.
+pub(super) fn entity_tag(inode: u64, size: u64, modified: SystemTime) -> String {
+    let nanos = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("\"{inode:x}-{size:x}-{nanos:x}\"")
+}
+
+/// Answers with a regular file, whole or the one range that is asked for.
+pub(super) fn send(file: File, asked: &HeaderMap) -> Result<Response, ApiError> {
+    let meta = file.metadata().map_err(|error| ApiError::file("reading", &error))?;
+    let (size, modified) = (meta.len(), meta.modified().unwrap_or(SystemTime::UNIX_EPOCH));
+    let tag = entity_tag(meta.ino(), size, modified);
+    let part = part(asked, &tag, size);
+    let (status, first, end) = match part {
+        _ if matches(asked, header::IF_NONE_MATCH, &tag) => (StatusCode::NOT_MODIFIED, 0, 0),
+        Part::Whole => (StatusCode::OK, 0, size),
+        Part::Range(first, end) => (StatusCode::PARTIAL_CONTENT, first, end),
+        Part::Unsatisfiable => (StatusCode::RANGE_NOT_SATISFIABLE, 0, 0),
+    };
+    let mut response = Response::new(body(file, first, end));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let mut set = |name, value: String| {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    };
+    set(header::ETAG, tag);
+    set(header::LAST_MODIFIED, httpdate::fmt_http_date(modified));
+    set(header::ACCEPT_RANGES, "bytes".to_owned());
+    match part {
+        _ if status == StatusCode::NOT_MODIFIED => return Ok(response),
+        Part::Range(..) => set(header::CONTENT_RANGE, format!("bytes {first}-{}/{size}", end - 1)),
+        Part::Unsatisfiable => set(header::CONTENT_RANGE, format!("bytes */{size}")),
+        Part::Whole => {}
+    }
+    set(header::CONTENT_LENGTH, (end - first).to_string());
+    set(header::CONTENT_TYPE, "application/octet-stream".to_owned());
+    // Whatever a program has written, a browser stores it and does not show it.
+    set(header::CONTENT_DISPOSITION, "attachment".to_owned());
+    Ok(response)
+}
+
+fn body(file: File, first: u64, end: u64) -> Body {
+    if first == end {
+        return Body::empty();
+    }
+    let file = Arc::new(file);
+    Body::from_stream(stream::try_unfold(first, move |at| {
+        let file = Arc::clone(&file);
+        async move {
+            if at >= end {
+                return Ok::<_, io::Error>(None);
+            }
+            let read = move || {
+                let mut piece = vec![0; usize::try_from(PIECE.min(end - at)).unwrap_or(usize::MAX)];
+                file.read_exact_at(&mut piece, at).map(|()| piece)
+            };
+            // A file that has become shorter breaks the connection off: the length was promised.
+            let piece = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+            let next = at + piece.len() as u64;
+            Ok(Some((Bytes::from(piece), next)))
+        }
+    }))
+}
+
+/// Several ranges are answered by the whole, as HTTP allows.
+fn part(asked: &HeaderMap, tag: &str, size: u64) -> Part {
+    let range = asked.get(header::RANGE).and_then(|range| range.to_str().ok());
+    let Some(range) = range.and_then(|range| range.trim().strip_prefix("bytes=")) else { return Part::Whole };
+    if asked.contains_key(header::IF_RANGE) && !matches(asked, header::IF_RANGE, tag) {
+        return Part::Whole;
+    }
+    let Some((first, last)) = range.split_once('-') else { return Part::Whole };
+    let (first, last) = (first.trim(), last.trim());
+    let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok())?;
+    match (first.is_empty(), last.is_empty()) {
+        (true, false) => match number(last) {
+            Some(0) => Part::Unsatisfiable,
+            Some(_) if size == 0 => Part::Unsatisfiable,
+            Some(count) => Part::Range(size.saturating_sub(count), size),
+            None => Part::Whole,
+        },
+        (false, true) => match number(first) {
+            Some(first) if first < size => Part::Range(first, size),
+            Some(_) => Part::Unsatisfiable,
+            None => Part::Whole,
+        },
+        (false, false) => match (number(first), number(last)) {
+            (Some(first), Some(last)) if first > last => Part::Whole,
+            (Some(first), Some(_)) if first >= size => Part::Unsatisfiable,
+            (Some(first), Some(last)) => Part::Range(first, last.saturating_add(1).min(size)),
+            _ => Part::Whole,
+        },
+        (true, true) => Part::Whole,
+    }
+}
+
+fn matches(asked: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
+    let values = asked.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).any(|value| value == tag || value == "*")
+}
+
+/// Receives a body: hands it to `write` in pieces, off the runtime's threads, and gives the writer back at its end.
+pub(super) async fn receive<W: Send + 'static>(
+    mut body: Body,
+    mut writer: W,
+    silence: Duration,
+    write: impl Fn(&mut W, &[u8]) -> Result<(), ApiError> + Clone + Send + 'static,
+) -> Result<W, ApiError> {
+    let mut batch = Vec::new();
+    loop {
+        let frame = tokio::time::timeout(silence, body.frame()).await;
+        let frame = frame.map_err(|_| ApiError::TooSlow { seconds: silence.as_secs() })?;
+        let data = match frame {
+            None => None,
+            Some(Err(_)) => return Err(ApiError::Malformed("the connection broke within it".to_owned())),
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => Some(data),
+                Err(_) => continue, // trailers
+            },
+        };
+        let is_last = data.is_none();
+        batch.extend_from_slice(&data.unwrap_or_default());
+        if batch.len() < BATCH && !(is_last && !batch.is_empty()) {
+            if is_last {
+                return Ok(writer);
+            }
+            continue;
+        }
+        let piece = std::mem::take(&mut batch);
+        let write = write.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            let result = write(&mut writer, &piece);
+            (writer, result)
+        });
+        let (back, result) = written.await.map_err(|_| ApiError::Defect)?;
+        writer = back;
+        if let Err(error) = result {
+            drop(writer);
+            drain(body, silence).await;
+            return Err(error);
+        }
+        if is_last {
+            return Ok(writer);
+        }
+    }
+}
+
+/// Reads some of a body that is refused, so that the client comes to hear of it: one that is still writing does not
+/// read.
+async fn drain(mut body: Body, silence: Duration) {
+    const MOST: usize = 64 * 1024 * 1024;
+    let mut drained = 0;
+    while drained <= MOST {
+        match tokio::time::timeout(silence, body.frame()).await {
+            Ok(Some(Ok(frame))) => drained += frame.data_ref().map_or(0, Bytes::len),
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read_as_http_says() {
+        let tag = "\"1-a-0\"";
+        for (range, size, expected) in [
+            ("bytes=0-4", 10, Part::Range(0, 5)),
+            ("bytes=5-", 10, Part::Range(5, 10)),
+            ("bytes=-3", 10, Part::Range(7, 10)),
+            ("bytes=-30", 10, Part::Range(0, 10)),
+            ("bytes=2-99", 10, Part::Range(2, 10)),
+            ("bytes=2-18446744073709551615", 10, Part::Range(2, 10)),
+            ("bytes=10-", 10, Part::Unsatisfiable),
+            ("bytes=-0", 10, Part::Unsatisfiable),
+            ("bytes=-1", 0, Part::Unsatisfiable),
+            ("bytes=0-", 0, Part::Unsatisfiable),
+            ("bytes=4-2", 10, Part::Whole),
+            ("bytes=1-2,4-5", 10, Part::Whole),
+            ("bytes=-", 10, Part::Whole),
+            ("bytes=+1-2", 10, Part::Whole),
+            ("lines=1-2", 10, Part::Whole),
+        ] {
+            let asked = HeaderMap::from_iter([(header::RANGE, range.parse().expect("a value"))]);
+            assert_eq!(part(&asked, tag, size), expected, "{range} of {size}");
+        }
+        let mut asked = HeaderMap::from_iter([(header::RANGE, "bytes=1-".parse().expect("a value"))]);
+        asked.insert(header::IF_RANGE, tag.parse().expect("a value"));
+        assert_eq!(part(&asked, tag, 10), Part::Range(1, 10));
+        assert_eq!(part(&asked, "\"other\"", 10), Part::Whole);
+    }
+}

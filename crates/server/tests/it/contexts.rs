@@ -1,0 +1,286 @@
+//! Contexts: the calls about them, and the signed URLs that open their files.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{KEY, Reply, TestServer};
+
+/// A server with two keys; `other` is the second one.
+async fn start() -> TestServer {
+    TestServer::with(|config| {
+        config.api_keys.push(agb_server::ApiKey { name: "other".into(), secret: "another-key".into() });
+        config.contexts.max_bytes = 1 << 20;
+        config.contexts.max_contexts = 5;
+    })
+    .await
+}
+
+/// A call with all parameters in its query, as the published clients make it.
+async fn call(server: &TestServer, key: &str, name: &str, query: &[(&str, &str)]) -> Reply {
+    let url = server.url(&format!("/sdk/{name}"));
+    let is_get = matches!(name, "ListContexts" | "GetContext" | "GetContextInfo");
+    let request = if is_get { server.http.get(url) } else { server.http.post(url) };
+    Reply::of(request.bearer_auth(key).query(query).send().await.expect("an answer")).await
+}
+
+async fn ok(server: &TestServer, name: &str, query: &[(&str, &str)]) -> Value {
+    call(server, KEY, name, query).await.ok()
+}
+
+async fn create(server: &TestServer, name: &str) -> String {
+    let query = [("name", name), ("allowCreate", "true"), ("loginRegionId", "cn-hangzhou")];
+    ok(server, "GetContext", &query).await["id"].as_str().expect("an id").to_owned()
+}
+
+async fn url(server: &TestServer, call: &str, id: &str, path: &str) -> String {
+    let data = ok(server, call, &[("contextId", id), ("filePath", path)]).await;
+    assert!(data["expireTime"].is_u64(), "{data}");
+    data["url"].as_str().expect("a URL").to_owned()
+}
+
+async fn put(server: &TestServer, url: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
+    server.http.put(url).body(body).send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn contexts_are_created_found_renamed_listed_and_deleted() {
+    let server = start().await;
+    let id = create(&server, "one").await;
+    assert_eq!(create(&server, "one").await, id, "created once");
+    let found = ok(&server, "GetContext", &[("id", &id), ("allowCreate", "false")]).await;
+    assert_eq!((&found["name"], &found["state"]), (&json!("one"), &json!("available")));
+    assert!(found["createTime"].as_str().is_some_and(|time| time.ends_with('Z')), "{found}");
+    assert!(found["lastUsedTime"].is_string());
+    for query in [[("name", "none"), ("allowCreate", "false")], [("id", "ctx-none"), ("allowCreate", "false")]] {
+        call(&server, KEY, "GetContext", &query).await.is_error(400, "InvalidContext.NotFound", "not found");
+    }
+    call(&server, KEY, "GetContext", &[("id", &id), ("allowCreate", "true")]).await.is_error(
+        400,
+        "InvalidParameter.Value",
+        "allowCreate",
+    );
+    call(&server, KEY, "GetContext", &[("allowCreate", "true")]).await.is_error(
+        400,
+        "InvalidParameter.Missing",
+        "name",
+    );
+    call(&server, KEY, "GetContext", &[("name", "x"), ("allowCreate", "perhaps")]).await.is_error(
+        400,
+        "InvalidParameter.Value",
+        "true or false",
+    );
+    let long = "x".repeat(300);
+    for name in ["a\nb", long.as_str()] {
+        call(&server, KEY, "GetContext", &[("name", name), ("allowCreate", "true")]).await.is_error(
+            400,
+            "InvalidParameter.Value",
+            "name",
+        );
+    }
+
+    let second = create(&server, "zwei ✓").await;
+    call(&server, KEY, "ModifyContext", &[("id", &id), ("name", "zwei ✓")]).await.is_error(
+        409,
+        "InvalidContext.NameTaken",
+        "exists already",
+    );
+    call(&server, KEY, "ModifyContext", &[("id", &id)]).await.is_error(400, "InvalidParameter.Missing", "name");
+    ok(&server, "ModifyContext", &[("id", &id), ("name", "uno")]).await;
+    for name in ["three", "four", "five"] {
+        create(&server, name).await;
+    }
+    call(&server, KEY, "GetContext", &[("name", "six"), ("allowCreate", "true")]).await.is_error(
+        429,
+        "LimitExceeded.Contexts",
+        "--max-contexts",
+    );
+
+    let mut names = Vec::new();
+    let mut token = String::new();
+    loop {
+        let page = call(&server, KEY, "ListContexts", &[("maxResults", "2"), ("nextToken", &token)]).await;
+        assert_eq!((&page.body["maxResults"], &page.body["totalCount"]), (&json!(2), &json!(5)), "{}", page.body);
+        let list = page.body["data"].as_array().expect("a list");
+        names.extend(list.iter().map(|context| context["name"].as_str().expect("a name").to_owned()));
+        match page.body["nextToken"].as_str() {
+            Some(next) => token = next.to_owned(),
+            None => break,
+        }
+    }
+    names.sort();
+    assert_eq!(names, ["five", "four", "three", "uno", "zwei ✓"]);
+    for query in [("maxResults", "0"), ("maxResults", "many"), ("nextToken", "here")] {
+        call(&server, KEY, "ListContexts", &[query]).await.is_error(400, "InvalidParameter.Value", query.0);
+    }
+
+    ok(&server, "DeleteContext", &[("id", &second)]).await;
+    for name in ["DeleteContext", "ClearContext", "ModifyContext"] {
+        call(&server, KEY, name, &[("id", &second), ("name", "x")]).await.is_error(
+            400,
+            "InvalidContext.NotFound",
+            &second,
+        );
+        call(&server, KEY, name, &[("name", "x")]).await.is_error(400, "InvalidParameter.Missing", "id");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn another_key_sees_nothing_of_it() {
+    let server = start().await;
+    let id = create(&server, "mine").await;
+    let calls: [(&str, &[(&str, &str)]); 8] = [
+        ("GetContext", &[("id", &id)]),
+        ("GetContext", &[("name", "mine")]),
+        ("ModifyContext", &[("id", &id), ("name", "x")]),
+        ("DeleteContext", &[("id", &id)]),
+        ("ClearContext", &[("id", &id)]),
+        ("GetContextFileUploadUrl", &[("contextId", &id), ("filePath", "x")]),
+        ("GetContextFileDownloadUrl", &[("contextId", &id), ("filePath", "x")]),
+        ("DescribeContextFiles", &[("contextId", &id)]),
+    ];
+    for (name, query) in calls {
+        call(&server, "another-key", name, query).await.is_error(400, "InvalidContext.NotFound", "another API key");
+    }
+    assert_eq!(call(&server, "another-key", "ListContexts", &[]).await.ok(), json!([]));
+    let other = call(&server, "another-key", "GetContext", &[("name", "mine"), ("allowCreate", "true")]).await.ok();
+    assert_ne!(other["id"], json!(id));
+    call(&server, "no-key", "ListContexts", &[]).await.is_error(401, "InvalidApiKey.NotFound", "key");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn files_go_in_and_out_by_signed_urls() {
+    let server = start().await;
+    let id = create(&server, "files").await;
+    let path = "/tmp/a folder/ü&x=1.txt";
+    let upload = url(&server, "GetContextFileUploadUrl", &id, path).await;
+    assert!(!upload.contains(KEY));
+    let response = put(&server, &upload, "hello, context").await;
+    assert_eq!(response.status(), 200);
+    let tag = response.headers()["etag"].clone();
+    let download = url(&server, "GetContextFileDownloadUrl", &id, path).await;
+    let response = server.http.get(&download).send().await.expect("an answer");
+    assert_eq!((response.status().as_u16(), &response.headers()["etag"]), (200, &tag));
+    assert_eq!(response.headers()["content-disposition"], "attachment");
+    assert_eq!(response.text().await.expect("a body"), "hello, context");
+    let range = server.http.get(&download).header("range", "bytes=7-").send().await.expect("an answer");
+    assert_eq!(
+        (range.status().as_u16(), &range.headers()["content-range"].clone()),
+        (206, &"bytes 7-13/14".parse().expect("a value"))
+    );
+    assert_eq!(range.text().await.expect("a body"), "context");
+    let far = server.http.get(&download).header("range", "bytes=99-").send().await.expect("an answer");
+    assert_eq!(
+        (far.status().as_u16(), &far.headers()["content-range"]),
+        (416, &"bytes */14".parse().expect("a value"))
+    );
+    let same = server.http.get(&download).header("if-none-match", &tag).send().await.expect("an answer");
+    assert_eq!(same.status(), 304);
+
+    // Replaced as a whole; empty files are files.
+    assert_eq!(put(&server, &upload, "").await.status(), 200);
+    let empty = server.http.get(&download).send().await.expect("an answer");
+    assert_eq!((empty.status().as_u16(), empty.content_length()), (200, Some(0)));
+
+    let query = [("contextId", id.as_str()), ("parentFolderPath", "/tmp"), ("pageNumber", "1"), ("pageSize", "50")];
+    let listed = call(&server, KEY, "DescribeContextFiles", &query).await;
+    assert_eq!((&listed.body["count"], &listed.body["data"][0]["fileType"]), (&json!(1), &json!("directory")));
+    let query = [("contextId", id.as_str()), ("parentFolderPath", "/tmp/a folder/")];
+    let listed = ok(&server, "DescribeContextFiles", &query).await;
+    let file = &listed[0];
+    assert_eq!((&file["filePath"], &file["fileName"], &file["size"]), (&json!(path), &json!("ü&x=1.txt"), &json!(0)));
+    assert!(file["gmtCreate"].is_string() && file["gmtModified"].is_string() && file["fileId"].is_string());
+
+    ok(&server, "DeleteContextFile", &[("contextId", &id), ("filePath", path)]).await;
+    call(&server, KEY, "DeleteContextFile", &[("contextId", &id), ("filePath", path)]).await.is_error(
+        404,
+        "InvalidContextFile.NotFound",
+        "not found",
+    );
+    let gone = Reply::of(server.http.get(&download).send().await.expect("an answer")).await;
+    gone.is_error(404, "InvalidContextFile.NotFound", "not found");
+    assert_eq!(ok(&server, "DescribeContextFiles", &[("contextId", &id)]).await, json!([]));
+    for path in ["", "/", "../x", "/a/../../b"] {
+        let reply = call(&server, KEY, "GetContextFileUploadUrl", &[("contextId", &id), ("filePath", path)]).await;
+        assert_eq!(reply.status, 400, "{path}: {}", reply.body);
+    }
+    for query in [("pageNumber", "0"), ("pageSize", "0"), ("pageSize", "x")] {
+        let reply = call(&server, KEY, "DescribeContextFiles", &[("contextId", &id), query]).await;
+        reply.is_error(400, "InvalidParameter.Value", query.0);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_url_opens_one_file_by_one_method_until_it_expires() {
+    let server = TestServer::with(|config| config.contexts.url_time = Duration::from_secs(2)).await;
+    let id = create(&server, "urls").await;
+    let other = create(&server, "others").await;
+    let upload = url(&server, "GetContextFileUploadUrl", &id, "/a").await;
+    assert_eq!(put(&server, &upload, "a").await.status(), 200);
+    let download = url(&server, "GetContextFileDownloadUrl", &id, "/a").await;
+    let forged = [
+        download.replace("path=%2Fa", "path=%2Fb"),
+        download.replace(&id, &other),
+        download.replace("expires=", "expires=1"),
+        download.split("&signature").next().expect("a part").to_owned(),
+        upload.clone(),
+    ];
+    for url in forged {
+        let reply = Reply::of(server.http.get(&url).send().await.expect("an answer")).await;
+        reply.is_error(403, "InvalidUrl.Signature", "ask for a new one");
+    }
+    Reply::of(put(&server, &download, "x").await).await.is_error(403, "InvalidUrl.Signature", "signed");
+    assert_eq!(server.http.delete(&download).send().await.expect("an answer").status(), 405);
+    tokio::time::sleep(Duration::from_millis(2100)).await;
+    let late = Reply::of(server.http.get(&download).send().await.expect("an answer")).await;
+    late.is_error(403, "InvalidUrl.Expired", "expired");
+    Reply::of(put(&server, &upload, "x").await).await.is_error(403, "InvalidUrl.Expired", "expired");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_quota_holds_and_nothing_is_half_written() {
+    let server = start().await;
+    let id = create(&server, "small").await;
+    let upload = url(&server, "GetContextFileUploadUrl", &id, "/f").await;
+    assert_eq!(put(&server, &upload, "before").await.status(), 200);
+    let large = vec![b'x'; 2 << 20];
+    let refused = Reply::of(put(&server, &upload, large.clone()).await).await;
+    refused.is_error(413, "LimitExceeded.ContextSize", "--context-size");
+    // A client that goes away in the middle.
+    let cut = futures_util::stream::iter([Ok(large[..1000].to_vec()), Err(std::io::Error::other("gone"))]);
+    let body = reqwest::Body::wrap_stream(cut);
+    server.http.put(&upload).body(body).send().await.expect_err("it was cut");
+    let download = url(&server, "GetContextFileDownloadUrl", &id, "/f").await;
+    let text = server.http.get(&download).send().await.expect("an answer").text().await.expect("a body");
+    assert_eq!(text, "before");
+    assert_eq!(put(&server, &upload, vec![b'x'; (1 << 20) - 10]).await.status(), 200, "what was cut holds no quota");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn clearing_removes_the_files_and_keeps_the_context() {
+    let server = start().await;
+    let id = create(&server, "clear").await;
+    for path in ["/a/1", "/b/2", "/c"] {
+        let upload = url(&server, "GetContextFileUploadUrl", &id, path).await;
+        assert_eq!(put(&server, &upload, "x").await.status(), 200);
+    }
+    ok(&server, "ClearContext", &[("id", &id)]).await;
+    ok(&server, "ClearContext", &[("id", &id)]).await;
+    let begin = std::time::Instant::now();
+    loop {
+        let context = ok(&server, "GetContext", &[("id", &id), ("allowCreate", "false")]).await;
+        match context["state"].as_str() {
+            Some("available") => break,
+            Some("clearing") => assert!(begin.elapsed() < crate::support::PATIENCE, "still clearing"),
+            other => panic!("{other:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(ok(&server, "DescribeContextFiles", &[("contextId", &id)]).await, json!([]));
+    server.stop().await;
+}
