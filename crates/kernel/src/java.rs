@@ -26,10 +26,11 @@ macro_rules! sources {
 }
 
 /// The harness: classes and their sources.
-const SOURCES: [(&str, &str); 23] = sources![
+const SOURCES: [(&str, &str); 25] = sources![
     "Cells",
     "Channel",
     "Cut",
+    "Declarations",
     "DefaultImports",
     "Engine",
     "Hints",
@@ -49,6 +50,7 @@ const SOURCES: [(&str, &str); 23] = sources![
     "Traces",
     "Training",
     "Values",
+    "Variables",
     "Worker",
 ];
 
@@ -121,7 +123,7 @@ pub(crate) fn lacks(java: &Path) -> Option<String> {
         "install a JDK (on Debian: apt-get install openjdk-17-jdk-headless), or set AGB_JAVA to the java of one";
     let java = java.display();
     match version.and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok()) {
-        None => Some(format!("{java} is not Java {OLDEST} or later; {advice}")),
+        None => Some(format!("{java} is no Java of version {OLDEST} or later; {advice}")),
         Some(version) if version < OLDEST => {
             Some(format!("{java} is Java {version}, and version {OLDEST} or later is needed; {advice}"))
         }

@@ -1,14 +1,18 @@
 package agb.kernel;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import jdk.jshell.JShell;
+import jdk.jshell.MethodSnippet;
 import jdk.jshell.Snippet;
 import jdk.jshell.Snippet.SubKind;
 import jdk.jshell.SnippetEvent;
+import jdk.jshell.TypeDeclSnippet;
 import jdk.jshell.UnresolvedReferenceException;
+import jdk.jshell.VarSnippet;
 
 /** Runs cells, one at a time. */
 final class Cells {
@@ -18,6 +22,8 @@ final class Cells {
     private final Channel channel;
     private final Engine engine = new Engine();
     private final JShell shell;
+    private final Declarations declarations;
+    private final Variables variables;
     private final Places places;
     private final Problems problems;
     private final Leftovers leftovers;
@@ -39,7 +45,8 @@ final class Cells {
         Cell(Map<String, Object> message) {
             nonce = (String) message.get("nonce");
             count = ((Double) message.get("count")).intValue();
-            code = (String) message.get("code");
+            // A source file may begin with a mark and have any line ends.
+            code = ((String) message.get("code")).replaceFirst("\\A\ufeff", "").replaceAll("\r\n?", "\n");
             hasInput = (Boolean) message.get("stdin");
             maxFrame = ((Double) message.get("maxFrame")).intValue();
         }
@@ -48,6 +55,8 @@ final class Cells {
     Cells(Channel channel) {
         this.channel = channel;
         shell = JShell.builder().executionEngine(engine.provider(), Map.of()).compilerOptions("-g").build();
+        declarations = new Declarations(shell);
+        variables = new Variables(shell, engine.loader());
         places = new Places(shell);
         problems = new Problems(shell);
         leftovers = new Leftovers(shell);
@@ -140,6 +149,7 @@ final class Cells {
     private Report execute(Cell cell) {
         var cut = new Cut(shell.sourceCodeAnalysis(), cell.count, cell.code);
         var declared = new ArrayList<Snippet>();
+        engine.shown = null;
         // Nothing of a cell runs that does not parse.
         Piece broken = cut.broken();
         if (broken != null) {
@@ -147,17 +157,20 @@ final class Cells {
             if (failure != null) return failure;
         }
         for (String place : imports.neededBy(cell.code)) shell.eval("import " + place + ".*;");
-        Report failure = null;
+        Report failure = evaluateImports(cut, declared);
+        Set<Piece> hoisted = failure == null ? declareTogether(cut, declared) : Set.of();
+        Report early = failure == null ? early(cut, declared) : failure;
+        if (early != null) return early;
         Piece last = null;
         for (Piece piece : cut.pieces) {
             if (cell.isInterrupted || failure != null) break;
-            if (piece == broken) continue; // it was none
+            if (piece == broken || piece.kind() == Piece.Kind.IMPORT) continue; // the broken one parsed after all
             last = piece;
-            boolean isRenewed = cut.mainCall != null && piece.kind() == Piece.Kind.STATEFUL_TYPE;
-            failure = evaluate(isRenewed ? renewed(piece) : piece, piece == cut.pieces.get(cut.pieces.size() - 1), declared, cut.names);
+            if (hoisted.contains(piece)) continue;
+            failure = evaluate(cut.renews(piece) ? renewed(piece) : piece, piece == cut.pieces.get(cut.pieces.size() - 1), declared, cut.names);
         }
         // What follows from a declaration that is not complete is told as that.
-        Report incomplete = incomplete(declared);
+        Report incomplete = incomplete(declared, Set.of());
         if (incomplete != null) return incomplete;
         if (failure != null || cell.isInterrupted) return failure;
         if (cut.mainCall != null) return runMain(cut.mainCall, cell);
@@ -165,14 +178,64 @@ final class Cells {
         return null;
     }
 
+    private Report evaluateImports(Cut cut, List<Snippet> declared) {
+        Report failure = null;
+        for (Piece piece : cut.pieces) {
+            if (failure == null && piece.kind() == Piece.Kind.IMPORT) failure = evaluate(piece, false, declared, cut.names);
+        }
+        return failure;
+    }
+
+    /** Declares the cell's types and methods before anything runs; answers which those are. */
+    private Set<Piece> declareTogether(Cut cut, List<Snippet> declared) {
+        if (!declarations.isAvailable()) return Set.of();
+        List<Piece> pieces = cut.declarations().stream().map(piece -> cut.renews(piece) ? renewed(piece) : piece).toList();
+        if (pieces.isEmpty()) return Set.of();
+        variables.save();
+        var changed = new ArrayList<VarSnippet>();
+        List<Snippet> snippets = declarations.declare(pieces.stream().map(Piece::source).toList(), changed);
+        restore(changed);
+        var hoisted = new HashSet<Piece>(cut.declarations());
+        for (int i = 0; i < snippets.size(); i++) {
+            Snippet snippet = snippets.get(i);
+            places.add(snippet, pieces.get(i));
+            // One that uses a variable as this cell declares it may not fit the variable of that name that is there.
+            boolean isForLater = shell.status(snippet) == Snippet.Status.REJECTED && pieces.get(i).names(cut.variables);
+            if (isForLater) hoisted.remove(cut.declarations().get(i));
+            else declared.add(snippet);
+        }
+        return hoisted;
+    }
+
+    private void restore(List<VarSnippet> changed) {
+        Set<String> lost = variables.restore(changed);
+        if (lost.isEmpty()) return;
+        System.err.println("note: the value of " + String.join(", ", lost) + " is gone: its type was declared anew");
+    }
+
+    /** What is wrong with declarations whatever the rest of the cell does: nothing of it runs then. */
+    private Report early(Cut cut, List<Snippet> declared) {
+        for (Snippet snippet : declared) {
+            if (shell.status(snippet) == Snippet.Status.REJECTED) return problems.of(snippet, places.of(snippet), cut.variables);
+        }
+        if (!declarations.isAvailable()) return null;
+        var expected = new HashSet<String>(cut.variables);
+        for (Snippet snippet : declared) {
+            boolean isPending = snippet instanceof TypeDeclSnippet && shell.status(snippet) != Snippet.Status.VALID;
+            if (isPending) expected.add(((TypeDeclSnippet) snippet).name());
+        }
+        return incomplete(declared, expected);
+    }
+
     /** JShell leaves a class that is declared again as it is, with its static fields; a program starts with fresh ones. */
     private Piece renewed(Piece piece) {
         return shell.snippets().anyMatch(other -> other.source().equals(piece.source()) && shell.status(other).isActive()) ? piece.moved() : piece;
     }
 
-    private Report incomplete(List<Snippet> declared) {
+    /** Of declarations that name what is not there, and is not expected to come. */
+    private Report incomplete(List<Snippet> declared, Set<String> expected) {
         for (Snippet snippet : declared) {
-            Report report = problems.ofIncomplete(snippet, places.of(snippet));
+            Report report = problems.ofIncomplete(snippet, places.of(snippet), expected);
             if (report != null) return report;
         }
         return null;
@@ -184,9 +247,16 @@ final class Cells {
         engine.shown = null;
         engine.wantsValue = isLast && (piece.kind() == Piece.Kind.CALL || piece.kind() == Piece.Kind.EXPRESSION);
         Report failure = null;
+        var updated = new HashSet<MethodSnippet>();
+        var changed = new ArrayList<VarSnippet>();
+        if (piece.isDeclaration()) variables.save();
         for (SnippetEvent event : shell.eval(piece.source())) {
             Snippet snippet = event.snippet();
-            if (event.causeSnippet() != null) continue; // an earlier one that depends on this one
+            if (event.causeSnippet() != null) { // an earlier one that depends on this one
+                if (snippet instanceof MethodSnippet method && shell.status(method).isActive()) updated.add(method);
+                if (snippet instanceof VarSnippet variable && shell.status(variable) != Snippet.Status.OVERWRITTEN) changed.add(variable);
+                continue;
+            }
             places.add(snippet, piece);
             if (event.status() == Snippet.Status.REJECTED) {
                 failure = problems.of(snippet, piece, names);
@@ -197,6 +267,8 @@ final class Cells {
             // Its value would stay for ever.
             if (snippet.subKind() == SubKind.TEMP_VAR_EXPRESSION_SUBKIND && shell.status(snippet).isActive()) shell.drop(snippet);
         }
+        restore(changed);
+        if (declarations.isAvailable()) declarations.rejoin(updated);
         places.begin(null);
         return failure;
     }
@@ -205,7 +277,7 @@ final class Cells {
         if (event.exception() == null) return earlier;
         if (event.exception() instanceof UnresolvedReferenceException unresolved) {
             Snippet culprit = unresolved.getSnippet();
-            Report report = places.of(culprit) == null ? null : problems.ofIncomplete(culprit, places.of(culprit));
+            Report report = places.of(culprit) == null ? null : problems.ofIncomplete(culprit, places.of(culprit), Set.of());
             if (report != null) return report;
         }
         return Report.of(engine.thrown == null ? event.exception() : engine.thrown);

@@ -18,17 +18,21 @@ final class Cut {
     private static final String BLANKS = "(?:\\s|//[^\\n]*+(?:\\n|$)|/\\*(?s:.)*?\\*/)*+";
     private static final Pattern PACKAGE = Pattern.compile("\\A" + BLANKS + "(package\\s+[\\w.]+\\s*;)");
     private static final Pattern LEADING = Pattern.compile("\\A" + BLANKS);
+    private static final Pattern NON_SEALED = Pattern.compile("(?<![\\w.])non-sealed(?=\\s)");
     /** Statements go to JShell together, up to this many characters: a method has a largest size. */
     private static final int TOGETHER = 16_000;
 
     final List<Piece> pieces = new ArrayList<>();
     /** What the cell declares. */
     final Set<String> names = new HashSet<>();
+    /** Those of them that are variables. */
+    final Set<String> variables = new HashSet<>();
     /** The call of the program's {@code main}, if the cell is a whole program. */
     String mainCall;
 
     private final int cell;
     private final String code;
+    private final List<Piece> declarations = new ArrayList<>();
     private boolean isMainPublic;
 
     Cut(SourceCodeAnalysis analysis, int cell, String code) {
@@ -38,28 +42,62 @@ final class Cut {
         if (name.find()) code = code.substring(0, name.end(1)).replaceAll("[^\r\n]", " ") + code.substring(name.end(1));
         this.code = code;
         var parts = new ArrayList<Part>();
-        for (String rest = code; !rest.isEmpty(); ) {
+        // JShell 17 ends a piece in front of the minus; here it is a modifier as long as that one.
+        String plain = NON_SEALED.matcher(code).replaceAll("strictfp  ");
+        for (String rest = plain; !rest.isEmpty(); ) {
             var found = analysis.analyzeCompletion(rest);
             if (found.completeness() == Completeness.EMPTY) break;
             boolean isWhole = found.completeness().isComplete();
+            int start = code.length() - rest.length();
             String source = isWhole ? found.source() : rest;
+            if (code != plain) {
+                // What may be longer than the text is a semicolon at its end.
+                int length = Math.min(source.length(), rest.length());
+                source = code.substring(start, start + length) + source.substring(length);
+            }
             // Blank lines in front would make an equal declaration another one, and JShell then drops what depends on it.
             var leading = LEADING.matcher(source);
             int skipped = leading.find() ? leading.end() : 0;
-            parts.add(new Part(code.length() - rest.length() + skipped, source.substring(skipped), isWhole));
+            parts.add(new Part(start + skipped, source.substring(skipped), isWhole));
             boolean isMore = isWhole && found.remaining() != null && found.remaining().length() < rest.length();
             rest = isMore ? found.remaining() : "";
         }
         Part.classify(parts);
         parts.forEach(part -> part.permit(parts));
-        parts.forEach(part -> part.name().ifPresent(names::add));
-        join(parts.stream().map(this::piece).toList());
+        parts.forEach(part -> names.addAll(part.names()));
+        parts.stream().filter(Part::isVariable).forEach(part -> variables.addAll(part.names()));
+        List<Piece> separate = parts.stream().map(this::piece).toList();
+        collectDeclarations(parts, separate);
+        join(separate);
         if (parts.stream().allMatch(Part::isDeclaration)) parts.forEach(this::noteMain);
     }
 
     /** The part that does not parse, if there is one. */
     Piece broken() {
         return pieces.stream().filter(piece -> piece.kind() == Piece.Kind.BROKEN).findFirst().orElse(null);
+    }
+
+    /** The types and methods, which go to the compiler together; none if one is declared twice: then the order counts. */
+    List<Piece> declarations() {
+        return declarations;
+    }
+
+    /** Whether it is a type that a program which is run again has afresh. */
+    boolean renews(Piece piece) {
+        return mainCall != null && piece.kind() == Piece.Kind.STATEFUL_TYPE;
+    }
+
+    private void collectDeclarations(List<Part> parts, List<Piece> pieces) {
+        var signatures = new HashSet<String>();
+        for (int i = 0; i < parts.size(); i++) {
+            Part part = parts.get(i);
+            if (!part.isDeclaration() || part.kind == Piece.Kind.IMPORT) continue;
+            if (!signatures.add(part.signature())) {
+                declarations.clear();
+                return;
+            }
+            declarations.add(pieces.get(i));
+        }
     }
 
     private Piece piece(Part part) {

@@ -16,6 +16,7 @@ import jdk.jshell.spi.ExecutionEnv;
 final class Engine extends LocalExecutionControl {
     private static final boolean CAN_STOP_THREADS = Runtime.version().feature() < 20;
 
+    private final Loader loader;
     private final Worker worker = new Worker();
     /** What {@link #relay} runs. */
     private Method relayed;
@@ -29,7 +30,16 @@ final class Engine extends LocalExecutionControl {
     Throwable thrown;
 
     Engine() {
-        super(new Loader());
+        this(new Loader());
+    }
+
+    private Engine(Loader loader) {
+        super(loader);
+        this.loader = loader;
+    }
+
+    Loader loader() {
+        return loader;
     }
 
     ExecutionControlProvider provider() {

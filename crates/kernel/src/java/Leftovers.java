@@ -6,6 +6,9 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import jdk.jshell.DeclarationSnippet;
 import jdk.jshell.ImportSnippet;
 import jdk.jshell.JShell;
 import jdk.jshell.PersistentSnippet;
@@ -22,6 +25,10 @@ final class Leftovers {
     /** Cells until the compilers start afresh, which takes some 50 ms: what they gather in so many is 300 KiB. */
     private static final int FRESH_COMPILERS = 100;
 
+    private static final Pattern NUMBER = Pattern.compile("\\AREPL\\.\\$JShell\\$(\\d+)");
+    /** No class has these bytes. */
+    private static final byte[] GONE = {};
+
     /** Of the classes that JShell puts around the program's own. */
     private static final String PACKAGE = "REPL.";
 
@@ -35,6 +42,11 @@ final class Leftovers {
     private Map<String, ?> compiled;
     private Map<String, ?> wrapped;
     private Map<?, ?> compilers;
+    /** Of the classes that were loaded: their bytes. */
+    private Field loadedBytes;
+    private Field currentBytes;
+    /** The numbers of declarations. One that is declared again begins to count its classes afresh. */
+    private final Set<String> declarations = new HashSet<>();
     private int cells;
 
     Leftovers(JShell shell) {
@@ -43,7 +55,11 @@ final class Leftovers {
             Object maps = field(shell, "maps");
             Object tasks = field(shell, "taskFactory");
             numbered = field(maps, "keyIndexToSnippet");
-            loaded = field(field(shell, "classTracker"), "map");
+            Object tracker = field(shell, "classTracker");
+            loaded = field(tracker, "map");
+            Class<?> info = Class.forName("jdk.jshell.ClassTracker$ClassInfo");
+            loadedBytes = accessible(info.getDeclaredField("loadedBytes"));
+            currentBytes = accessible(info.getDeclaredField("currentBytes"));
             compiled = field(field(tasks, "fileManager"), "classObjects");
             wrapped = field(field(shell, "outerMap"), "classOuters");
             compilers = field(field(tasks, "javacTaskPool"), "options2Contexts");
@@ -55,9 +71,12 @@ final class Leftovers {
 
     @SuppressWarnings("unchecked")
     private static <T> T field(Object of, String name) throws ReflectiveOperationException {
-        Field field = of.getClass().getDeclaredField(name);
+        return (T) accessible(of.getClass().getDeclaredField(name)).get(of);
+    }
+
+    private static Field accessible(Field field) {
         field.setAccessible(true);
-        return (T) field.get(of);
+        return field;
     }
 
     /** After a cell. */
@@ -66,6 +85,7 @@ final class Leftovers {
         Set<Snippet> dead = new HashSet<>();
         Set<String> needed = new HashSet<>();
         for (Snippet snippet : shell.snippets().toList()) {
+            if (snippet instanceof DeclarationSnippet) declarations.add(number(shell.sourceCodeAnalysis().wrapper(snippet).fullClassName()));
             if (!(snippet instanceof PersistentSnippet) || !shell.status(snippet).isActive()) {
                 dead.add(snippet);
             } else if (!(snippet instanceof ImportSnippet)) {
@@ -75,9 +95,31 @@ final class Leftovers {
         }
         snippets.removeAll(dead);
         numbered.replaceAll(snippet -> dead.contains(snippet) ? null : snippet);
-        for (var classes : List.of(loaded, compiled)) classes.keySet().removeIf(name -> !isIn(name, needed));
+        compiled.keySet().removeIf(name -> !isIn(name, needed));
+        loaded.entrySet().removeIf(entry -> !isIn(entry.getKey(), needed) && !keepsName(entry.getKey(), entry.getValue()));
         wrapped.keySet().removeIf(name -> !needed.contains(PACKAGE + name));
         if (++cells % FRESH_COMPILERS == 0) compilers.clear();
+    }
+
+    /**
+     * Whether the name of a class may be wanted again. JShell has to know then that such a class was loaded, though not
+     * what was in it.
+     */
+    private boolean keepsName(String name, Object info) {
+        if (!declarations.contains(number(name))) return false;
+        try {
+            loadedBytes.set(info, GONE);
+            currentBytes.set(info, null);
+        } catch (IllegalAccessException impossible) {
+            throw new AssertionError(impossible);
+        }
+        return true;
+    }
+
+    /** The number of the snippet that a class is of: 12 of {@code REPL.$JShell$12B$Inner}. */
+    private static String number(String name) {
+        Matcher match = NUMBER.matcher(name);
+        return match.find() ? match.group(1) : "";
     }
 
     /** Whether a class is one of these, or in one. */

@@ -14,7 +14,6 @@ import java.net.URI;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -41,6 +40,7 @@ final class Part {
     Piece.Kind kind;
     /** Of a declaration. */
     Tree tree;
+    private List<String> variables = List.of();
     /** Where something was put into the source, and how long it is. */
     int gap;
     int gapLength;
@@ -65,12 +65,27 @@ final class Part {
         };
     }
 
-    /** What it declares. */
-    Optional<String> name() {
-        if (tree instanceof ClassTree type) return Optional.of(type.getSimpleName().toString());
-        if (tree instanceof MethodTree method) return Optional.of(method.getName().toString());
-        if (tree instanceof VariableTree variable) return Optional.of(variable.getName().toString());
-        return Optional.empty();
+    boolean isVariable() {
+        return kind == Piece.Kind.VARIABLE;
+    }
+
+    /** What tells a type or method from the others of a file. */
+    String signature() {
+        if (!(tree instanceof MethodTree method)) return String.valueOf(name());
+        return method.getName() + method.getParameters().stream().map(one -> one.getType().toString()).toList().toString();
+    }
+
+    /** What it declares: one name, or the variables of {@code int a, b;}. */
+    List<String> names() {
+        if (!variables.isEmpty()) return variables;
+        return Stream.ofNullable(name()).toList();
+    }
+
+    private String name() {
+        if (tree instanceof ClassTree type) return type.getSimpleName().toString();
+        if (tree instanceof MethodTree method) return method.getName().toString();
+        if (tree instanceof VariableTree variable) return variable.getName().toString();
+        return null;
     }
 
     /**
@@ -157,12 +172,19 @@ final class Part {
         if (form == Form.STATEMENT || form == Form.OPEN_STATEMENT) {
             if (members.size() != 1) return;
             var statements = ((MethodTree) found).getBody().getStatements();
-            if (!statements.isEmpty()) takeStatement(form, statements.get(0));
+            if (statements.isEmpty()) return;
+            takeStatement(form, statements.get(0));
+            variables = variables(statements);
         } else if (form == Form.EXPRESSION) {
             kind = Piece.Kind.EXPRESSION;
         } else {
             takeDeclaration(found);
+            variables = variables(members);
         }
+    }
+
+    private static List<String> variables(List<? extends Tree> trees) {
+        return trees.stream().filter(VariableTree.class::isInstance).map(one -> ((VariableTree) one).getName().toString()).toList();
     }
 
     private void takeDeclaration(Tree found) {

@@ -1,5 +1,8 @@
 package agb.kernel;
 
+import java.util.Set;
+import java.util.regex.Pattern;
+
 /**
  * What JShell gets at once: a part of a cell.
  *
@@ -31,6 +34,19 @@ record Piece(int cell, String code, int start, int prefix, int gap, int gapLengt
     /** The same, but not to the letter. */
     Piece moved() {
         return new Piece(cell, code, start, prefix + 1, gap + 1, gapLength, "\n" + source, kind);
+    }
+
+    /** Whether earlier declarations may be compiled anew for it. */
+    boolean isDeclaration() {
+        return switch (kind) {
+            case IMPORT, TYPE, STATEFUL_TYPE, METHOD, VARIABLE -> true;
+            default -> false;
+        };
+    }
+
+    /** Whether its text has one of these words. */
+    boolean names(Set<String> words) {
+        return Pattern.compile("\\W+").splitAsStream(source).anyMatch(words::contains);
     }
 
     /** The position in the cell of one in the source. */

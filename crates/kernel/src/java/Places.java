@@ -42,15 +42,22 @@ final class Places {
 
     /** The place of a line of a class that JShell has made, such as {@code cell-3.java:2}; null where it is unknown. */
     synchronized String find(String className, int line) {
+        String nearest = null;
         for (Snippet snippet : shell.snippets().toList()) {
             Piece piece = pieces.getOrDefault(snippet, current);
-            if (piece == null) continue;
+            // An equal text that was sent later has taken the place of an overwritten one.
+            if (piece == null || shell.status(snippet) == Snippet.Status.OVERWRITTEN) continue;
             var wrapper = shell.sourceCodeAnalysis().wrapper(snippet);
-            if (wrapper.fullClassName().equals(className)) return find(wrapper, line, piece);
+            if (!wrapper.fullClassName().equals(className)) continue;
+            // Methods of one name share a class.
+            String place = find(wrapper, line, piece);
+            if (place != null) return place;
+            if (nearest == null) nearest = piece.place(piece.prefix() + piece.source().length() - piece.source().stripLeading().length());
         }
-        return null;
+        return nearest;
     }
 
+    /** The place of a line in a wrapper that is the piece's own; null if it is not. */
     private static String find(SnippetWrapper wrapper, int line, Piece piece) {
         String wrapped = wrapper.wrapped();
         int at = 0;
@@ -64,6 +71,6 @@ final class Places {
             boolean isOwn = source >= 0 && source < wrapper.source().length();
             if (isOwn && wrapper.sourceToWrappedPosition(source) == at) return piece.place(source);
         }
-        return piece.place(piece.prefix() + piece.source().length() - piece.source().stripLeading().length());
+        return null;
     }
 }

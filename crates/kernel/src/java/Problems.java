@@ -32,16 +32,16 @@ final class Problems {
     Report of(Snippet snippet, Piece piece, Set<String> names) {
         var errors = shell.diagnostics(snippet).filter(Diag::isError).toList();
         var own = errors.stream().filter(diag -> !isAbout(diag, names)).toList();
-        var problems = (own.isEmpty() ? errors : own).stream()
-            .map(diag -> {
-                String message = clean(diag.getMessage(Locale.ROOT));
-                // Of `Sytem.out` the compiler says that there is no such package, and points at the dot.
-                boolean isPackage = diag.getCode().equals("compiler.err.doesnt.exist");
-                long position = isPackage ? diag.getStartPosition() : diag.getPosition();
-                return new Problem(Math.toIntExact(position), message, hints.of(diag.getCode(), message));
-            })
-            .toList();
+        var problems = (own.isEmpty() ? errors : own).stream().map(this::problem).toList();
         return report(problems.isEmpty() ? List.of(new Problem(piece.prefix(), "this is no Java", null)) : problems, piece);
+    }
+
+    private Problem problem(Diag diag) {
+        String message = clean(diag.getMessage(Locale.ROOT));
+        // Of `Sytem.out` the compiler says that there is no such package, and points at the dot.
+        boolean isPackage = diag.getCode().equals("compiler.err.doesnt.exist");
+        long position = isPackage ? diag.getStartPosition() : diag.getPosition();
+        return new Problem(Math.toIntExact(position), message, hints.of(diag.getCode(), message));
     }
 
     private static boolean isAbout(Diag diag, Set<String> names) {
@@ -50,8 +50,8 @@ final class Problems {
         return symbol.find() && names.contains(symbol.group(1));
     }
 
-    /** Of a declaration that names what is not there; null if it is complete. */
-    Report ofIncomplete(Snippet snippet, Piece piece) {
+    /** Of a declaration that names what is not there, other than what is expected to come; null if it is complete. */
+    Report ofIncomplete(Snippet snippet, Piece piece, Set<String> expected) {
         if (!(snippet instanceof DeclarationSnippet declaration)) return null;
         switch (shell.status(snippet)) {
             case RECOVERABLE_DEFINED, RECOVERABLE_NOT_DEFINED -> {}
@@ -59,16 +59,27 @@ final class Problems {
                 return null;
             }
         }
-        var problems = shell.unresolvedDependencies(declaration)
-            .filter(Objects::nonNull)
+        var symbols = shell.unresolvedDependencies(declaration).filter(Objects::nonNull).toList();
+        var missing = symbols.stream().filter(symbol -> !isExpected(symbol, expected)).toList();
+        if (missing.isEmpty() && !symbols.isEmpty()) return null;
+        var problems = missing.stream()
             .map(symbol -> {
                 String message = "cannot find symbol\n  symbol:   " + Traces.withoutWrapper(symbol);
                 return new Problem(find(symbol, piece), message, hints.of("compiler.err.cant.resolve", message));
             })
             .sorted((one, other) -> Integer.compare(one.position, other.position))
             .toList();
+        if (problems.isEmpty()) problems = shell.diagnostics(snippet).filter(Diag::isError).map(this::problem).toList();
         if (problems.isEmpty()) return report(List.of(new Problem(piece.prefix(), "this declaration does not compile", null)), piece);
-        return report(problems, piece);
+        String kept = "note: " + declaration.name() + " is kept, and works once a cell has declared what it needs\n";
+        Report report = report(problems, piece);
+        return new Report(report.name(), report.value(), report.traceback() + kept);
+    }
+
+    /** Methods are told by their parameters as well, so they are here or they are not. */
+    private static boolean isExpected(String symbol, Set<String> expected) {
+        String[] words = symbol.split(" ");
+        return !words[0].equals("method") && expected.contains(words[words.length - 1].replaceFirst("<.*", ""));
     }
 
     /** The first place that names a symbol such as {@code method size(int)}: JShell does not tell. */
@@ -109,7 +120,7 @@ final class Problems {
     /** Without JShell's class around the snippet, and without the line that is about nothing else. */
     private static String clean(String message) {
         return message.lines()
-            .map(Traces::withoutWrapper)
+            .map(line -> Traces.withoutWrapper(line).replaceAll(" in class (REPL\\.\\$JShell\\$\\w+)? ?cannot", " cannot"))
             .filter(line -> !line.matches("\\s+location: class\\s*(REPL\\.\\$JShell\\$\\w+)?"))
             .collect(Collectors.joining("\n"));
     }
