@@ -23,6 +23,8 @@ pub enum ApiError {
     NotFound(Refusal),
     /// The service understood the call and said no.
     Refused(Refusal),
+    /// The service did its part, and the session's tool said no.
+    ToolFailed(Refusal),
     /// The service's answer could not be read.
     Malformed(Malformed),
     /// Nobody is known to have said anything: the network failed, or the time was up. Parsing never gives this; it is
@@ -36,7 +38,10 @@ impl ApiError {
     #[must_use]
     pub fn code(&self) -> &str {
         match self {
-            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal)
+            Self::Unauthorized(refusal)
+            | Self::NotFound(refusal)
+            | Self::Refused(refusal)
+            | Self::ToolFailed(refusal)
                 if !refusal.code.is_empty() =>
             {
                 &refusal.code
@@ -52,6 +57,7 @@ impl ApiError {
             Self::Unauthorized(_) => codes::UNAUTHORIZED,
             Self::NotFound(_) => codes::NOT_FOUND,
             Self::Refused(_) => codes::REFUSED,
+            Self::ToolFailed(_) => codes::TOOL_FAILED,
             Self::Malformed(_) => codes::MALFORMED,
             Self::Transport(error) => error.code(),
         }
@@ -61,7 +67,10 @@ impl ApiError {
     #[must_use]
     pub fn request_id(&self) -> &str {
         match self {
-            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => &refusal.request_id,
+            Self::Unauthorized(refusal)
+            | Self::NotFound(refusal)
+            | Self::Refused(refusal)
+            | Self::ToolFailed(refusal) => &refusal.request_id,
             Self::Malformed(malformed) => &malformed.request_id,
             Self::Transport(_) => "",
         }
@@ -71,7 +80,10 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => Some(refusal.status),
+            Self::Unauthorized(refusal)
+            | Self::NotFound(refusal)
+            | Self::Refused(refusal)
+            | Self::ToolFailed(refusal) => Some(refusal.status),
             Self::Malformed(malformed) => Some(malformed.status),
             Self::Transport(_) => None,
         }
@@ -89,7 +101,10 @@ impl ApiError {
             }
         };
         match &mut self {
-            Self::Unauthorized(refusal) | Self::NotFound(refusal) | Self::Refused(refusal) => {
+            Self::Unauthorized(refusal)
+            | Self::NotFound(refusal)
+            | Self::Refused(refusal)
+            | Self::ToolFailed(refusal) => {
                 [&mut refusal.code, &mut refusal.message, &mut refusal.request_id].into_iter().for_each(hide);
             }
             Self::Malformed(malformed) => {
@@ -119,6 +134,7 @@ impl fmt::Display for ApiError {
                 f.write_str("the service refused the call")?;
                 refusal.write_details(f)
             }
+            Self::ToolFailed(refusal) => f.write_str(&refusal.message),
             Self::Malformed(malformed) => malformed.fmt(f),
             Self::Transport(error) => error.fmt(f),
         }

@@ -85,6 +85,7 @@
 //! | [`run`], [`batch`] | what a run is, what it yields, how it ends |
 //! | [`wire`] | the WebSocket's messages: the only place that knows the field names |
 //! | [`operations`], [`http`] | the HTTP calls as plain data |
+//! | [`procedure`] | what takes several calls, and all of it by name for language bindings |
 //! | [`result`] | what a caller gets, and every shape that `run_code` answers in |
 //! | [`codes`] | the stable codes of all errors |
 //! | [`config`], [`language`], [`secret`], [`error`], [`time`] | what their names say |
@@ -96,6 +97,7 @@ pub mod http;
 pub mod io;
 mod json;
 pub mod operations;
+pub mod procedure;
 pub mod result;
 pub mod run;
 pub mod session;

@@ -14,38 +14,52 @@
 //! | [`GetDetails`] | `POST /mcp/getMcpResource` |
 //! | [`GetLink`] | `GET /internet/getLink` |
 //! | [`GrantAccess`] | `POST <linkUrl>/browserAccess` (ours) |
+//! | [`contexts`] | `/sdk/…Context…` |
+//! | [`RunCommand`], [`files`], [`SessionMetrics`] | tools, as procedures of one or more calls |
 //!
 //! What the document shows in several spellings or quotings is read in all of them; what is missing without being
 //! needed is `None` or empty; only an answer without the one thing that was asked for is
 //! [`Malformed`](crate::error::ApiError::Malformed).
 
 mod call_tool;
+mod command;
+pub mod contexts;
 mod create_session;
 mod delete_poll;
+mod desktop;
 mod details;
+pub mod files;
 mod get_session;
 mod labels;
 mod link;
 mod list_sessions;
+mod metrics;
 mod release_session;
 mod run_code;
 mod session_access;
 mod session_data;
 mod tool;
+mod toolbox;
 
 pub use call_tool::{CallTool, ToolResult, ToolRoute};
+pub use command::{CommandOutput, RunCommand};
 pub use create_session::{ClientInfo, CreateSession};
 pub use delete_poll::{DeletePoll, DeleteStep};
+pub use desktop::CallIfOffered;
 pub use details::{GetDetails, SessionDetails};
 pub use get_session::{GetSession, GetSessionInfo, RefreshIdleTime, SessionStatus};
 pub use labels::{GetLabels, SetLabels};
 pub use link::GetLink;
 pub use list_sessions::{ListSessions, SessionListing, SessionPage};
+pub use metrics::SessionMetrics;
 pub use release_session::ReleaseSession;
 pub use run_code::RunCode;
 pub use session_access::{AccessScope, GrantAccess, IncompleteAccess, SessionAccess};
 pub use session_data::SessionData;
 pub use tool::{ListTools, Tool};
+pub use toolbox::Toolbox;
+
+use serde_json::Value;
 
 use crate::http::{HttpRequest, Method, Repeat};
 use crate::json::Object;
@@ -56,5 +70,10 @@ fn post_session(path: &str, session_id: &str, repeat: Repeat) -> HttpRequest {
     HttpRequest::new(Method::Post, path, repeat).body(body)
 }
 
+/// A JSON object of these fields.
+pub(crate) fn object<const N: usize>(fields: [(&str, Value); N]) -> Value {
+    Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

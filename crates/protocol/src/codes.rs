@@ -17,6 +17,8 @@ macro_rules! codes {
 codes! {
     /// What was given is no access to a session.
     BAD_ACCESS,
+    /// An argument is missing or of the wrong kind; nothing was sent.
+    BAD_ARGUMENTS,
     /// The endpoint is no host and no URL.
     BAD_ENDPOINT,
     /// The `.env` file that was named cannot be read.
@@ -25,6 +27,8 @@ codes! {
     BAD_TIMEOUT,
     /// Cancelled by the caller.
     CANCELLED,
+    /// A context was not cleared within the time limit.
+    CLEARANCE_TIMED_OUT,
     /// The session was closed during the run.
     CLOSED,
     /// A connection broke or fell silent; the run goes on and is looked for.
@@ -75,10 +79,14 @@ codes! {
     SESSION_CLOSED,
     /// The service made no session and did not say why.
     SESSION_NOT_CREATED,
+    /// A context's files could not be carried to or from a session.
+    SYNC_FAILED,
     /// The time limit passed.
     TIMED_OUT,
     /// Too much code waits to be sent.
     TOO_MUCH_UNSENT,
+    /// A tool of the session failed.
+    TOOL_FAILED,
     /// The service does not accept the key, or not for this.
     UNAUTHORIZED,
     /// No language that sessions run.

@@ -22,13 +22,13 @@ pub(super) fn not_found() -> HttpResponse {
 }
 
 /// Method and URL on one line.
-pub(super) fn line(request: &HttpRequest) -> String {
+pub(crate) fn line(request: &HttpRequest) -> String {
     let base = BaseUrl::parse("https://h").expect("it is a host");
     [request.method.as_str(), " ", &request.url(&base)].concat()
 }
 
 /// The body, read.
-pub(super) fn body(request: &HttpRequest) -> Value {
+pub(crate) fn body(request: &HttpRequest) -> Value {
     request.body.as_deref().map_or(Value::Null, |body| serde_json::from_str(body).expect("bodies are JSON"))
 }
 

@@ -1,0 +1,97 @@
+//! The texts of `list_directory`, `search_files` and `read_multiple_files`.
+
+use serde_json::Value;
+
+/// One entry of a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DirectoryEntry {
+    /// It is a directory.
+    pub is_directory: bool,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<DirectoryEntry> for Value {
+    fn from(entry: DirectoryEntry) -> Self {
+        let kind = if entry.is_directory { "directory" } else { "file" };
+        crate::operations::object([("type", kind.into()), ("name", entry.name.into())])
+    }
+}
+
+/// `[DIR] name` and `[FILE] name`, one a line; every other line is none.
+pub(super) fn entries(text: &str) -> Vec<DirectoryEntry> {
+    let entry = |line: &str| {
+        let line = line.trim_start();
+        let (is_directory, name) = match (line.strip_prefix("[DIR]"), line.strip_prefix("[FILE]")) {
+            (Some(name), _) => (true, name),
+            (_, Some(name)) => (false, name),
+            _ => return None,
+        };
+        let name = name.trim().to_owned();
+        (!name.is_empty()).then_some(DirectoryEntry { is_directory, name })
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+/// A path a line.
+pub(super) fn matches(text: &str) -> Vec<String> {
+    let text = text.trim();
+    if text == "No matches found" {
+        return Vec::new();
+    }
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// `path:` and the content, with a line `---` between two. Contents may hold such lines, and anything that looks like a
+/// path: so it is cut where the next of the asked paths begins, in order.
+pub(super) fn files(text: &str, paths: &[String]) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut rest = text;
+    for (at, path) in paths.iter().enumerate() {
+        let head = [path.as_str(), ":"].concat();
+        let Some(content) = rest.strip_prefix(&head) else { break };
+        let end = paths.get(at + 1).and_then(|next| content.find(&["\n---\n", next, ":"].concat()));
+        let part = end.map_or(content, |end| &content[..end]);
+        found.push((path.clone(), part.trim().to_owned()));
+        rest = end.map_or("", |end| &content[end + "\n---\n".len()..]);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(text: &str) -> Vec<(bool, String)> {
+        entries(text).into_iter().map(|entry| (entry.is_directory, entry.name)).collect()
+    }
+
+    #[test]
+    fn directories_have_two_kinds_of_lines() {
+        assert_eq!(
+            names("[DIR] b\n[FILE] a b.txt \nTotal: 2\n[LINK] c\n[FILE]\n"),
+            [(true, String::from("b")), (false, String::from("a b.txt"))]
+        );
+        assert_eq!(names(""), []);
+    }
+
+    #[test]
+    fn nothing_found_is_an_empty_list() {
+        assert_eq!(matches("/a/b\n/a/c d\n"), ["/a/b", "/a/c d"]);
+        for text in ["", " \n", "No matches found", "No matches found\n"] {
+            assert_eq!(matches(text), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn contents_may_look_like_what_separates_them() {
+        let paths = ["/a".to_owned(), "/b".to_owned(), "/c".to_owned()];
+        let text = "/a:\none\n---\ntwo: 2\n/b: no\n\n---\n/b: Error - not found\n\n---\n/c:\n---\n";
+        let found = files(text, &paths);
+        assert_eq!(found[0], ("/a".to_owned(), "one\n---\ntwo: 2\n/b: no".to_owned()));
+        assert_eq!(found[1], ("/b".to_owned(), "Error - not found".to_owned()));
+        assert_eq!(found[2], ("/c".to_owned(), "---".to_owned()));
+        assert_eq!(files("odd", &paths), []);
+        assert_eq!(files("/a:x", &[]), []);
+    }
+}

@@ -1,0 +1,257 @@
+//! All procedures by the names that language bindings call them by.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Arguments, BadArguments, Converted, JsonProcedure, Procedure};
+use crate::operations::contexts::{
+    self, FindContext, ListContexts, ListFiles, Settle, SyncContext, SyncMode, TaskFilter,
+};
+use crate::operations::files::{Edit, Files, WriteMode, binary_content, text_content};
+use crate::operations::{CallIfOffered, GetLink, RunCommand, SessionMetrics, Toolbox, object};
+
+/// What a procedure is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// The account.
+    Account,
+    /// A session.
+    Session(Toolbox<'a>),
+}
+
+/// The procedure of a name, with the arguments of a JSON object.
+///
+/// | names | arguments | output |
+/// | --- | --- | --- |
+/// | `command.execute` | `command`, `timeoutMs`, `cwd`, `envs` | `success`, `exitCode`, `output`, `stdout`, `stderr`, `traceId`, `errorMessage` |
+/// | `file.read`, `file.readBytes` | `path` | `content` (bytes in base64) |
+/// | `file.write` | `path`, `content`, `mode` | null |
+/// | `file.info`, `file.list`, `file.search`, `file.readMany`, `file.changes`, `file.watch` | as the tool | see [`files`](crate::operations::files) |
+/// | `file.createDirectory`, `file.delete`, `file.move`, `file.edit` | as the tool | null |
+/// | `context.…` | as [`contexts`](crate::operations::contexts) | |
+/// | `session.metrics`, `session.link`, `session.toolIfOffered` | | |
+///
+/// # Errors
+/// [`BadArguments`] for an unknown name, a missing or wrong argument, or a name that is not of this scope.
+pub fn by_name(name: &str, arguments: &str, scope: Scope<'_>) -> Result<JsonProcedure, BadArguments> {
+    let arguments = Arguments::parse(arguments)?;
+    let found = match scope {
+        Scope::Account => of_account(name, &arguments)?,
+        Scope::Session(toolbox) => match name.split_once('.') {
+            Some(("file", name)) => of_files(name, &arguments, &Files(toolbox))?,
+            _ => of_session(name, &arguments, &toolbox)?,
+        },
+    };
+    found.ok_or_else(|| BadArguments::new(["there is no procedure ", name].concat()))
+}
+
+type Found = Result<Option<JsonProcedure>, BadArguments>;
+
+fn found<P>(procedure: P) -> Found
+where
+    P: Procedure + Send + 'static,
+    P::Output: Into<Value>,
+{
+    convert(procedure, Into::into)
+}
+
+fn convert<P: Procedure + Send + 'static>(procedure: P, convert: fn(P::Output) -> Value) -> Found {
+    Ok(Some(Box::new(Converted::new(procedure, convert))))
+}
+
+/// For procedures that answer nothing.
+fn nothing((): ()) -> Value {
+    Value::Null
+}
+
+fn list<T: Into<Value>>(items: Vec<T>) -> Value {
+    items.into_iter().map(Into::into).collect()
+}
+
+fn of_account(name: &str, arguments: &Arguments) -> Found {
+    let id = || arguments.word("contextId");
+    let path = || arguments.word("filePath");
+    match name {
+        "context.list" => found(ListContexts::from_arguments(arguments)?.call()),
+        "context.get" => found(FindContext::from_arguments(arguments)?.call()),
+        "context.update" => found(contexts::rename_context(&id()?, &arguments.word("name")?)),
+        "context.delete" => found(contexts::delete_context(&id()?)),
+        "context.uploadUrl" => found(contexts::upload_url(&id()?, &path()?)),
+        "context.downloadUrl" => found(contexts::download_url(&id()?, &path()?)),
+        "context.deleteFile" => convert(contexts::delete_file(&id()?, &path()?), nothing),
+        "context.listFiles" => found(
+            ListFiles {
+                context_id: id()?,
+                folder: arguments.optional_word("parentFolderPath")?.unwrap_or_default(),
+                page: arguments.count("pageNumber", 1, 1)?,
+                page_size: arguments.count("pageSize", 1, ListFiles::PAGE_SIZE)?,
+            }
+            .call(),
+        ),
+        "context.clearAsync" => found(contexts::clear_context(&id()?)),
+        "context.clearState" => found(contexts::clear_state(&id()?)),
+        "context.clear" => {
+            let seconds = |name: &str, default: f64| {
+                let seconds = arguments.positive(name, default)?;
+                Duration::try_from_secs_f64(seconds).map_err(|_| BadArguments::new([name, " is too long"].concat()))
+            };
+            found(contexts::ClearContext::new(&id()?, seconds("timeoutS", 60.0)?, seconds("pollIntervalS", 2.0)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
+    let path = || arguments.text("path");
+    match name {
+        "read" => convert(files.read(&path()?), text_content),
+        "readBytes" => convert(files.read(&path()?), binary_content),
+        "write" => {
+            let mode =
+                arguments.optional_word("mode")?.map_or(Some(WriteMode::default()), |mode| WriteMode::parse(&mode));
+            let mode = mode.ok_or_else(|| BadArguments::new("mode must be overwrite, append or create_new"))?;
+            convert(files.write(&path()?, arguments.any_text("content")?, mode), nothing)
+        }
+        "info" => found(files.info(&path()?)),
+        "list" => convert(files.list(&path()?), list),
+        "search" => {
+            let exclude = arguments.texts("excludePatterns")?;
+            convert(files.search(&path()?, &arguments.text("pattern")?, &exclude), list)
+        }
+        "readMany" => {
+            let paths = arguments.texts("paths")?;
+            convert(files.read_many(paths), |files| {
+                files.into_iter().map(|(path, text)| (path, Value::from(text))).collect::<crate::json::Object>().into()
+            })
+        }
+        "changes" => found(files.changes(&path()?)),
+        "watch" => found(files.watch(&path()?, arguments.flag("first")?)),
+        "createDirectory" => convert(files.create_directory(&path()?), nothing),
+        "delete" => convert(files.delete(&path()?), nothing),
+        "move" => convert(files.rename(&arguments.text("source")?, &arguments.text("destination")?), nothing),
+        "edit" => {
+            let text = |item: &Value, name: &str| Some(item.get(name)?.as_str()?.to_owned());
+            let edit = |item: &Value| Some(Edit { old_text: text(item, "oldText")?, new_text: text(item, "newText")? });
+            let edits = arguments.list("edits", "a list of { oldText, newText }", edit)?;
+            convert(files.edit(&path()?, &edits, arguments.flag("dryRun")?), nothing)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn of_session(name: &str, arguments: &Arguments, toolbox: &Toolbox<'_>) -> Found {
+    let session = toolbox.session.session_id.as_str();
+    match name {
+        "command.execute" => found(RunCommand::from_arguments(arguments)?.on(toolbox)),
+        "session.metrics" => found(SessionMetrics::of(toolbox)),
+        "session.toolIfOffered" => {
+            found(CallIfOffered::new(toolbox, &arguments.word("name")?, arguments.object("args")?))
+        }
+        "session.link" => {
+            let port = match arguments.count("port", 0, u64::MAX)? {
+                u64::MAX => None,
+                port => Some(u16::try_from(port).map_err(|_| BadArguments::new("port must be a port number"))?),
+            };
+            let protocol = arguments.optional_word("protocol")?;
+            let link = GetLink { session_id: session.to_owned(), protocol, port };
+            found(link.procedure())
+        }
+        "context.info" => convert(filter(arguments)?.info(session), list),
+        "context.sync" => {
+            let filter = pair(arguments)?;
+            let retries = arguments.count("maxRetries", 0, SyncContext::RETRIES)?;
+            let interval = milliseconds(arguments, "retryIntervalMs", SyncContext::INTERVAL)?;
+            convert(SyncContext::new(session, filter, mode(arguments)?, retries, interval), nothing)
+        }
+        "context.beginSync" => convert(SyncContext::begin(session, &pair(arguments)?, mode(arguments)?), nothing),
+        "context.await" => {
+            let interval = milliseconds(arguments, "pollIntervalMs", SyncContext::INTERVAL)?;
+            let timeout = milliseconds(arguments, "timeoutMs", Duration::from_secs(30))?;
+            let retries = timeout.as_millis().div_ceil(interval.as_millis().max(1)) as u64;
+            convert(contexts::await_task(session, filter(arguments)?, retries, interval), nothing)
+        }
+        "context.settle" => {
+            // The documented patience of creating a session with mounts: 150 looks, 2 s between two.
+            convert(Settle::new(session, TaskFilter::default(), 150, Duration::from_secs(2)), list)
+        }
+        "context.transfer" => convert(contexts::transfer_context(session), |context| match context {
+            Some(context) => object([("contextId", context.context_id.into()), ("path", context.path.into())]),
+            None => Value::Null,
+        }),
+        _ => Ok(None),
+    }
+}
+
+fn filter(arguments: &Arguments) -> Result<TaskFilter, BadArguments> {
+    let word = |name: &str| arguments.optional_word(name);
+    Ok(TaskFilter { context_id: word("contextId")?, path: word("path")?, kind: word("taskType")? })
+}
+
+/// A context and its path, or neither.
+fn pair(arguments: &Arguments) -> Result<TaskFilter, BadArguments> {
+    let filter = filter(arguments)?;
+    if filter.context_id.is_some() != filter.path.is_some() {
+        return Err(BadArguments::new("contextId and path must be given together, or neither for all contexts"));
+    }
+    Ok(filter)
+}
+
+fn mode(arguments: &Arguments) -> Result<Option<SyncMode>, BadArguments> {
+    let wrong = || BadArguments::new("mode must be upload or download");
+    arguments.optional_word("mode")?.map(|name| SyncMode::parse(&name).ok_or_else(wrong)).transpose()
+}
+
+fn milliseconds(arguments: &Arguments, name: &str, default: Duration) -> Result<Duration, BadArguments> {
+    Ok(Duration::from_millis(arguments.count(name, 1, default.as_millis() as u64)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::procedure::fixtures::{Played, by_gateway, tool};
+
+    fn session(name: &str, arguments: Value) -> Result<JsonProcedure, BadArguments> {
+        by_name(name, &arguments.to_string(), Scope::Session(by_gateway().toolbox()))
+    }
+
+    #[test]
+    fn output_is_json() {
+        let mut played = Played::new(session("file.read", json!({"path": "/a"})).unwrap());
+        played.call();
+        played.answer(tool("size: 1"));
+        played.call();
+        assert_eq!(played.end(tool("/w==")), Ok(json!({"content": "\u{fffd}"})));
+        let mut played = Played::new(session("file.readMany", json!({"paths": ["/a"]})).unwrap());
+        played.call();
+        assert_eq!(played.end(tool("/a:\nx\n")), Ok(json!({"/a": "x"})));
+    }
+
+    #[test]
+    fn wrong_arguments_are_named_and_nothing_is_sent() {
+        for (name, arguments, words) in [
+            ("file.read", json!({}), "path must be a non-empty string"),
+            ("file.read", json!({"path": 7}), "path must be"),
+            ("file.write", json!({"path": "/a"}), "content must be a string"),
+            ("file.write", json!({"path": "/a", "content": "", "mode": "truncate"}), "mode must be"),
+            ("file.edit", json!({"path": "/a", "edits": [{"oldText": "a"}]}), "edits must be a list of"),
+            ("file.search", json!({"path": "/a", "pattern": "x", "excludePatterns": "y"}), "excludePatterns must be"),
+            ("session.link", json!({"port": 70_000}), "port must be"),
+            ("session.link", json!({"port": -1}), "port must be"),
+            ("context.sync", json!({"contextId": "c"}), "together"),
+            ("context.sync", json!({"mode": "sideways"}), "mode must be"),
+            ("context.list", json!({}), "no procedure"),
+            ("nothing", json!({}), "no procedure nothing"),
+        ] {
+            let error = session(name, arguments).map(|_| ()).unwrap_err();
+            assert!(error.to_string().contains(words), "{name}: {error}");
+        }
+        let account = |name: &str, arguments: &str| by_name(name, arguments, Scope::Account).map(|_| ());
+        assert!(account("context.delete", r#"{"contextId":" "}"#).is_err());
+        assert!(account("context.delete", "[]").is_err());
+        assert!(account("command.execute", r#"{"command":"c"}"#).is_err());
+        assert_eq!(account("context.listFiles", r#"{"contextId":"c"}"#), Ok(()));
+    }
+}
