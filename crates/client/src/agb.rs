@@ -76,6 +76,10 @@ impl Agb {
         Session::new(Arc::new(api), access.into_session())
     }
 
+    pub(crate) fn api(&self) -> &Api {
+        &self.api
+    }
+
     /// An account as the environment and a `.env` file say it.
     ///
     /// # Errors

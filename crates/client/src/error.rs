@@ -8,6 +8,7 @@ use agb_core::config::ConfigError;
 use agb_core::error::{ApiError, TransportError};
 use agb_core::language::UnknownLanguage;
 use agb_core::operations::GrantAccess;
+use agb_core::procedure::BadArguments;
 use agb_core::result::{Execution, RunFailure, RunStatus};
 
 pub use crate::local::LocalError;
@@ -39,6 +40,9 @@ pub enum Error {
     /// No language that sessions run.
     #[error(transparent)]
     Language(#[from] UnknownLanguage),
+    /// An argument is missing or wrong; nothing was sent.
+    #[error(transparent)]
+    Arguments(#[from] BadArguments),
     /// The run was not taken; nothing was sent.
     #[error(transparent)]
     Rejected(#[from] Rejected),
@@ -70,6 +74,7 @@ impl Error {
             Self::Local(error) => error.code(),
             Self::Api(error) => error.own_code(),
             Self::Language(error) => error.code(),
+            Self::Arguments(_) => codes::BAD_ARGUMENTS,
             Self::Rejected(Rejected::Closed) => codes::SESSION_CLOSED,
             Self::Rejected(Rejected::Full { .. }) => codes::TOO_MUCH_UNSENT,
             Self::Rejected(Rejected::Taken) => codes::RUN_TAKEN,
@@ -93,6 +98,7 @@ impl Error {
             Self::Api(ApiError::Transport(_)) | Self::NoStreaming => "ConnectionError",
             Self::Api(_) | Self::NoAccess => "ServiceError",
             Self::Language(_) => "UnknownLanguage",
+            Self::Arguments(_) => "BadArguments",
             Self::Rejected(Rejected::Closed) => "SessionClosed",
             Self::Rejected(Rejected::Full { .. }) => "Overflow",
             Self::Rejected(_) => "RunRejected",

@@ -50,15 +50,18 @@
 mod agb;
 mod code;
 mod connection;
+mod contexts;
 mod drive;
 pub mod error;
 mod events;
+mod files;
 mod http;
 mod link;
 mod local;
 mod log;
 mod options;
 mod plain;
+mod procedures;
 mod random;
 mod run;
 mod session;
@@ -67,7 +70,8 @@ mod tls;
 
 pub use agb_core;
 pub use agb_core::operations::{
-    ClientInfo, CreateSession, ListSessions, SessionData, SessionDetails, SessionPage, SessionStatus, Tool, ToolResult,
+    ClientInfo, CommandOutput, CreateSession, ListSessions, RunCommand, SessionData, SessionDetails, SessionMetrics,
+    SessionPage, SessionStatus, Tool, ToolResult,
 };
 pub use agb_core::result::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
 pub use agb_core::{
@@ -77,7 +81,9 @@ pub use agb_core::{
 
 pub use crate::agb::Agb;
 pub use crate::code::{AttachBuilder, Code, IntoLanguage, RunBuilder};
+pub use crate::contexts::{Contexts, SessionContexts};
 pub use crate::error::Error;
+pub use crate::files::Files;
 pub use crate::log::Log;
 pub use crate::options::Options;
 pub use crate::run::{Run, RunControl, RunEvent};

@@ -61,6 +61,10 @@ impl Session {
         Self { inner: Arc::new(Inner { api, data, connection }) }
     }
 
+    pub(crate) fn api(&self) -> &Api {
+        &self.inner.api
+    }
+
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &str {

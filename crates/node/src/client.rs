@@ -2,11 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use agb_client::agb_core::http::Answered;
 use agb_client::agb_core::operations::{GetSession, ListTools};
 use agb_client::{Agb, Options};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Result};
 use napi_derive::napi;
+use serde_json::Value;
 
 use crate::objects::{ClientOptions, CreateParams, ListPage, ListParams, ToolDescription, pairs};
 use crate::promise::{Promise, call};
@@ -67,6 +69,13 @@ impl Client {
         call(env, async move { agb.call(&operation).await }, ListPage::from)
     }
 
+    /// Carries out a procedure of the core; its output is JSON text.
+    #[napi(catch_unwind)]
+    pub fn invoke<'env>(&self, env: &'env Env, name: String, arguments: String) -> Result<Promise<'env>> {
+        let agb = self.agb.clone();
+        call(env, async move { agb.invoke(&name, &arguments).await.map(text) }, |json| json)
+    }
+
     /// Releases a session and waits until it is gone.
     #[napi(catch_unwind)]
     pub fn delete_session<'env>(&self, env: &'env Env, session_id: String) -> Result<Promise<'env>> {
@@ -85,6 +94,11 @@ impl Client {
 /// `null` for an operation that answers nothing.
 pub(crate) fn nothing((): ()) -> napi::bindgen_prelude::Null {
     napi::bindgen_prelude::Null
+}
+
+/// JSON text, made on the I/O thread.
+pub(crate) fn text(answered: Answered<Value>) -> Answered<String> {
+    answered.map(|value| value.to_string())
 }
 
 pub(crate) fn tools(tools: Vec<agb_client::Tool>) -> Vec<ToolDescription> {

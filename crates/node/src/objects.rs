@@ -91,6 +91,8 @@ pub(crate) struct CreateParams {
     pub mcp_policy_id: Option<String>,
     /// A context.
     pub context_id: Option<String>,
+    /// `persistenceDataList`, as JSON text.
+    pub persistence: Option<String>,
     /// Version of the npm package.
     pub sdk_version: String,
 }
@@ -104,6 +106,8 @@ impl CreateParams {
             idle_release: self.idle_release_timeout.map(|seconds| seconds as u64),
             mcp_policy_id: self.mcp_policy_id,
             context_id: self.context_id,
+            // TypeScript has made it of its own objects.
+            persistence: self.persistence.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             client: ClientInfo { language: "typescript".into(), version: self.sdk_version, is_release: false },
             ..CreateSession::default()
         }

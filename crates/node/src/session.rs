@@ -12,7 +12,7 @@ use napi::bindgen_prelude::{Error, Function, Result, Status};
 use napi_derive::napi;
 use serde_json::{Map, Value};
 
-use crate::client::{nothing, tools};
+use crate::client::{nothing, text, tools};
 use crate::io;
 use crate::objects::{AccessRequest, AttachRequest, Details, RunRequest, ToolOutcome, pairs};
 use crate::promise::{Promise, call, promise};
@@ -116,6 +116,19 @@ impl NativeSession {
     pub fn info<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
         let (session, operation) = (self.session.clone(), GetDetails { session_id: self.id() });
         call(env, async move { session.call(&operation).await }, Details::from)
+    }
+
+    /// Carries out a procedure of the core; its output is JSON text.
+    #[napi(catch_unwind)]
+    pub fn invoke<'env>(&self, env: &'env Env, name: String, arguments: String) -> Result<Promise<'env>> {
+        let session = self.session.clone();
+        call(env, async move { session.invoke(&name, &arguments).await.map(text) }, |json| json)
+    }
+
+    /// All that the service said of it, as JSON text.
+    #[napi(catch_unwind)]
+    pub fn describe(&self) -> String {
+        self.session.data().to_json()
     }
 
     /// Calls a tool.

@@ -4,6 +4,7 @@ mod answer;
 mod client;
 mod host;
 mod http;
+mod procedure;
 mod session;
 
 pub(crate) use session::Member;

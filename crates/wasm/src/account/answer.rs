@@ -25,6 +25,10 @@ pub(crate) fn answer(outcome: Result<Answered<JsValue>, ApiError>) -> JsValue {
     }
 }
 
+/// What a page without the API key gets from whatever needs it.
+pub(crate) const NO_API_KEY: &str =
+    "this page was let into the session by its server and holds no API key; ask that server to do it";
+
 /// An `Answer` for what was never sent.
 pub(crate) fn refused(code: &str, message: &str) -> JsValue {
     host::answer("", false, Some(code.to_owned()), message, None, JsValue::NULL)

@@ -6,6 +6,7 @@ use agb_core::Secret;
 use agb_core::codes;
 use agb_core::config::{Endpoint, Options, Settings};
 use agb_core::operations::{ClientInfo, CreateSession, GetSession, ListSessions, ListTools, SessionData};
+use agb_core::procedure::{Scope, by_name};
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -13,6 +14,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use super::answer;
 use super::host;
 use super::http::Http;
+use super::procedure::perform;
 use crate::session::NativeSession;
 
 /// `NativeClient` of `binding.ts`. A page has no environment and no files: all comes from code or is the default.
@@ -56,6 +58,7 @@ impl Client {
 
     /// Resolves to `Answer<NativeSession>`. Labels are names and values by turns.
     #[wasm_bindgen(js_name = createSession)]
+    #[expect(clippy::too_many_arguments, reason = "what is exported is flat")]
     pub fn create_session(
         &self,
         image_id: String,
@@ -63,6 +66,7 @@ impl Client {
         idle_release: Option<f64>,
         mcp_policy_id: Option<String>,
         context_id: Option<String>,
+        persistence: Option<String>,
         sdk_version: String,
     ) -> Promise {
         let operation = CreateSession {
@@ -71,6 +75,7 @@ impl Client {
             idle_release: idle_release.map(|seconds| seconds as u64),
             mcp_policy_id,
             context_id,
+            persistence: persistence.as_deref().and_then(|text| serde_json::from_str(text).ok()),
             client: ClientInfo { language: String::from("typescript"), version: sdk_version, is_release: true },
             ..CreateSession::default()
         };
@@ -94,6 +99,14 @@ impl Client {
     ) -> Promise {
         let operation = ListSessions { labels: pairs(labels), max_results, next_token, is_all };
         self.http.promise(operation, answer::session_page)
+    }
+
+    /// Resolves to `Answer<string>`: the output of a procedure of the core, as JSON text.
+    pub fn invoke(&self, name: &str, arguments: &str) -> Promise {
+        match by_name(name, arguments, Scope::Account) {
+            Ok(procedure) => perform(&self.http, procedure, false),
+            Err(error) => Promise::resolve(&answer::refused(codes::BAD_ARGUMENTS, &error.to_string())),
+        }
     }
 
     /// Resolves to `Answer<null>` when the session is gone.

@@ -55,7 +55,7 @@ impl Http {
         future_to_promise(async move { Ok(finish(http.call(&request, &read).await)) })
     }
 
-    async fn call(&self, request: &HttpRequest, read: &Reader) -> Result<Answered<JsValue>, ApiError> {
+    pub(crate) async fn call(&self, request: &HttpRequest, read: &Reader) -> Result<Answered<JsValue>, ApiError> {
         let limit = request.time_limit(self.timeout);
         let deadline = now() + limit;
         let mut tries = 0;
@@ -154,7 +154,7 @@ pub(crate) fn reader<O: Operation + 'static>(operation: O, convert: impl Fn(O::O
     Box::new(move |response, key| Ok(operation.answer(response, key)?.map(&convert)))
 }
 
-async fn pause(delay: Duration) {
+pub(crate) async fn pause(delay: Duration) {
     if !delay.is_zero() {
         // A timer's promise does not reject.
         let _ = JsFuture::from(host::pause(delay.as_secs_f64() * 1e3)).await;

@@ -3,12 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use agb_core::codes;
 use agb_core::error::{ApiError, TransportError};
 use agb_core::http::Operation;
 use agb_core::operations::{
     AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime, RunCode,
-    SessionData, SetLabels, ToolRoute,
+    SessionData, SetLabels, ToolRoute, Toolbox,
 };
+use agb_core::procedure::{Scope, by_name};
 use agb_core::result::RunStatus;
 use agb_core::{Extensions, Secret, SessionConfig};
 use js_sys::Promise;
@@ -20,6 +22,7 @@ use super::answer;
 use super::client::pairs;
 use super::host;
 use super::http::{Http, reader};
+use super::procedure::perform;
 use crate::driver::Driver;
 use crate::object;
 use crate::session::{self, NativeSession};
@@ -49,9 +52,7 @@ impl NativeSession {
     /// Calls the service about this session.
     fn call<O: Operation + 'static>(&self, operation: O, convert: impl Fn(O::Output) -> JsValue + 'static) -> Promise {
         if self.account.is_guest {
-            let message =
-                "this page was let into the session by its server and holds no API key; ask that server to do it";
-            return Promise::resolve(&answer::refused("NO_API_KEY", message));
+            return Promise::resolve(&answer::refused("NO_API_KEY", answer::NO_API_KEY));
         }
         self.account.http.promise(operation, convert)
     }
@@ -158,6 +159,23 @@ impl NativeSession {
     /// Resolves to `Answer<SessionDetails>`.
     pub fn info(&self) -> Promise {
         self.call(GetDetails { session_id: self.id() }, answer::details)
+    }
+
+    /// Resolves to `Answer<string>`: the output of a procedure of the core, as JSON text.
+    pub fn invoke(&self, name: &str, arguments: &str) -> Promise {
+        let id = host::random_id();
+        let Member { http, is_guest, data } = &self.account;
+        let toolbox = Toolbox { session: data, is_guest: *is_guest, id: &id };
+        match by_name(name, arguments, Scope::Session(toolbox)) {
+            Ok(procedure) => perform(http, procedure, *is_guest),
+            Err(error) => Promise::resolve(&answer::refused(codes::BAD_ARGUMENTS, &error.to_string())),
+        }
+    }
+
+    /// All that the service said of it, as JSON text; see [`SessionData::to_json`].
+    #[must_use]
+    pub fn describe(&self) -> String {
+        self.account.data.to_json()
     }
 
     /// Resolves to `Answer<ToolResult>`.

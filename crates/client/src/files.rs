@@ -1,0 +1,120 @@
+//! A session's files.
+
+use agb_core::operations::files::{self, DirectoryEntry, Edit, FileChanges, FileInfo, WatchStep, WriteMode};
+use agb_core::procedure::Procedure;
+
+use crate::error::Error;
+use crate::session::Session;
+
+/// The files of a session, read and written through its tools.
+#[derive(Clone, Copy, Debug)]
+pub struct Files<'a> {
+    session: &'a Session,
+}
+
+impl<'a> Files<'a> {
+    pub(crate) const fn new(session: &'a Session) -> Self {
+        Self { session }
+    }
+
+    /// The bytes of a file.
+    ///
+    /// # Errors
+    /// What the service, its tool or the network says.
+    pub async fn read(&self, path: &str) -> Result<Vec<u8>, Error> {
+        self.perform(|files| files.read(path)).await
+    }
+
+    /// Writes a text. A part that fails ends it, and what was written stays.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn write(&self, path: &str, content: impl Into<String>, mode: WriteMode) -> Result<(), Error> {
+        let content = content.into();
+        self.perform(|files| files.write(path, content, mode)).await
+    }
+
+    /// What there is to know of a file or directory.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn info(&self, path: &str) -> Result<FileInfo, Error> {
+        self.perform(|files| files.info(path)).await
+    }
+
+    /// What is in a directory.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn list(&self, path: &str) -> Result<Vec<DirectoryEntry>, Error> {
+        self.perform(|files| files.list(path)).await
+    }
+
+    /// Paths below a directory that match the pattern and none of `exclude`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn search(&self, path: &str, pattern: &str, exclude: &[String]) -> Result<Vec<String>, Error> {
+        self.perform(|files| files.search(path, pattern, exclude)).await
+    }
+
+    /// The texts of files, by path. One that cannot be read is a text `Error - …`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_many(&self, paths: Vec<String>) -> Result<Vec<(String, String)>, Error> {
+        self.perform(|files| files.read_many(paths)).await
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn create_directory(&self, path: &str) -> Result<(), Error> {
+        self.perform(|files| files.create_directory(path)).await
+    }
+
+    /// Deletes a file.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn delete(&self, path: &str) -> Result<(), Error> {
+        self.perform(|files| files.delete(path)).await
+    }
+
+    /// Moves or renames a file or directory.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn rename(&self, source: &str, destination: &str) -> Result<(), Error> {
+        self.perform(|files| files.rename(source, destination)).await
+    }
+
+    /// Replaces texts in a file, in order; with `dry_run` only looks whether it could.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn edit(&self, path: &str, edits: &[Edit], dry_run: bool) -> Result<(), Error> {
+        self.perform(|files| files.edit(path, edits, dry_run)).await
+    }
+
+    /// What has changed below a directory since the last look of anybody in this session.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn changes(&self, path: &str) -> Result<FileChanges, Error> {
+        self.perform(|files| files.changes(path)).await
+    }
+
+    /// One look of a watch: the first one starts the comparison, and the caller waits between two.
+    ///
+    /// # Errors
+    /// Only what kept the look from being made at all; the rest is a [`WatchStep`].
+    pub async fn watch(&self, path: &str, is_first: bool) -> Result<WatchStep, Error> {
+        self.perform(|files| files.watch(path, is_first)).await
+    }
+
+    async fn perform<P: Procedure>(&self, make: impl FnOnce(files::Files<'_>) -> P) -> Result<P::Output, Error> {
+        Ok(self.session.perform(|toolbox| make(files::Files(*toolbox))).await?.value)
+    }
+}
