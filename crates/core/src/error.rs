@@ -83,7 +83,7 @@ impl ApiError {
             Self::Unauthorized(refusal)
             | Self::NotFound(refusal)
             | Self::Refused(refusal)
-            | Self::ToolFailed(refusal) => Some(refusal.status),
+            | Self::ToolFailed(refusal) => Some(refusal.status).filter(|status| *status != 0),
             Self::Malformed(malformed) => Some(malformed.status),
             Self::Transport(_) => None,
         }

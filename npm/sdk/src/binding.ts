@@ -78,6 +78,8 @@ export interface NativeClient {
   /** Releases a session and waits until it is gone. */
   deleteSession(sessionId: string): NativeCall<null>;
   listTools(imageId: string): NativeCall<ToolDescription[]>;
+  /** Carries out a procedure of the core for the account; see {@link NativeSession.invoke}. */
+  invoke(name: string, argsJson: string): NativeCall<string>;
 }
 
 export interface CreateParams {
@@ -87,6 +89,8 @@ export interface CreateParams {
   readonly idleReleaseTimeout: number | null;
   readonly mcpPolicyId: string | null;
   readonly contextId: string | null;
+  /** `persistenceDataList`, as JSON text. */
+  readonly persistence: string | null;
   readonly sdkVersion: string;
 }
 
@@ -123,6 +127,13 @@ export interface NativeSession {
   /** What the service offers beyond the documented wire, e.g. `flow`, `cancel`. */
   readonly extensions: ReadonlyArray<string>;
 
+  /**
+   * Carries out a procedure of the core (`crates/core/src/procedure/by_name.rs` has their names): `argsJson` is a JSON
+   * object as text, and so is the answer. Wrong arguments are answered with the code `BAD_ARGUMENTS`.
+   */
+  invoke(name: string, argsJson: string): NativeCall<string>;
+  /** {@link SessionDescription} as JSON text. */
+  describe(): string;
   delete(): NativeCall<null>;
   /** `RUNNING`, `FINISH`, `DELETING`, `DELETED`. */
   getStatus(): NativeCall<string>;
@@ -148,6 +159,15 @@ export interface NativeSession {
   stream(request: RunRequest, wake: () => void): NativeRun;
   /** Follows a run that was begun elsewhere, as if {@link NativeSession.stream} had begun it. */
   attach(request: AttachRequest, wake: () => void): NativeRun;
+}
+
+/** What the service said of a session beside its ids. What it did not say is empty. */
+export interface SessionDescription {
+  readonly linkUrl: string;
+  readonly wsUrl: string;
+  readonly token: string;
+  readonly status: string;
+  readonly tools: readonly ToolDescription[];
 }
 
 export interface AccessRequest {

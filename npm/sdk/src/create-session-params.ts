@@ -60,6 +60,7 @@ export function toCreateParams(options: CreateSessionOptions): CreateParams {
     idleReleaseTimeout: checkOptionalNumber("idleReleaseTimeout", options.idleReleaseTimeout, "seconds"),
     mcpPolicyId: checkOptionalString("mcpPolicyId", options.mcpPolicyId),
     contextId: checkOptionalString("contextId", options.contextId),
+    persistence: null,
     sdkVersion: VERSION,
   };
 }

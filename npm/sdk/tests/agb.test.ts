@@ -115,6 +115,7 @@ describe("sessions", () => {
       idleReleaseTimeout: 30,
       mcpPolicyId: null,
       contextId: null,
+      persistence: null,
       sdkVersion: VERSION,
     };
     for (const params of [options, new CreateSessionParams(options)]) {

@@ -24,6 +24,7 @@ import type {
   NativeRunEvent,
   RunRequest,
   RunResult,
+  SessionDescription,
   SessionDetails,
   ToolDescription,
   ToolResult,
@@ -152,6 +153,14 @@ export class FakeClient implements NativeClient {
     return this.#answer("deleteSession", sessionId, null);
   }
 
+  /** What `invoke` answers, by the procedure's name. */
+  readonly procedures: Record<string, Answer<unknown>> = {};
+
+  async invoke(name: string, argsJson: string): Promise<Answer<string>> {
+    this.calls.push([name, JSON.parse(argsJson)]);
+    return this.failure ?? asText(this.procedures[name]);
+  }
+
   async listTools(imageId: string): Promise<Answer<ToolDescription[]>> {
     return this.#answer("listTools", imageId, []);
   }
@@ -196,6 +205,20 @@ export class FakeSession implements NativeSession {
 
   async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
     return this.#answer("callTool", [name, argsJson], this.tool);
+  }
+
+  /** What `invoke` answers, by the procedure's name; a list is answered one by one. */
+  readonly procedures: Record<string, Answer<unknown> | Array<Answer<unknown>>> = {};
+  description: SessionDescription = { linkUrl: "https://link.example", wsUrl: "wss://ws.example", token: "t-1", status: "", tools: [] };
+
+  async invoke(name: string, argsJson: string): Promise<Answer<string>> {
+    this.calls.push([name, JSON.parse(argsJson)]);
+    const answer = this.procedures[name];
+    return this.failure ?? asText(Array.isArray(answer) ? answer.shift() : answer);
+  }
+
+  describe(): string {
+    return JSON.stringify(this.description);
   }
 
   async listTools(): Promise<Answer<ToolDescription[]>> {
@@ -315,6 +338,12 @@ export const CANCELLED: NativeRunError = { name: "Cancelled", value: "The run wa
 
 export function ok<T>(data: T): Answer<T> {
   return { requestId: "r-1", success: true, code: null, errorMessage: "", httpStatus: 200, data };
+}
+
+/** As the core answers: the data as JSON text. */
+function asText(answer: Answer<unknown> | undefined): Answer<string> {
+  const { data, ...rest } = answer ?? ok(null);
+  return { ...rest, data: rest.success ? JSON.stringify(data) : null };
 }
 
 export function failed(code: string, httpStatus: number | null, errorMessage: string): Answer<never> {

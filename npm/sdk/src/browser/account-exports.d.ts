@@ -19,6 +19,7 @@ export class Client {
     idleRelease: number | Absent,
     mcpPolicyId: string | Absent,
     contextId: string | Absent,
+    persistence: string | Absent,
     sdkVersion: string,
   ): Promise<Answer<NativeSession>>;
   getSession(sessionId: string): Promise<Answer<NativeSession>>;
@@ -30,6 +31,7 @@ export class Client {
   ): Promise<Answer<ListPage>>;
   deleteSession(sessionId: string): Promise<Answer<null>>;
   listTools(imageId: string): Promise<Answer<ToolDescription[]>>;
+  invoke(name: string, argsJson: string): Promise<Answer<string>>;
 }
 
 export class NativeSession extends StreamingSession {
@@ -39,6 +41,8 @@ export class NativeSession extends StreamingSession {
   readonly appInstanceId: string | undefined;
   readonly resourceId: string | undefined;
   readonly extensions: string[];
+  invoke(name: string, argsJson: string): Promise<Answer<string>>;
+  describe(): string;
   delete(): Promise<Answer<null>>;
   getStatus(): Promise<Answer<string>>;
   keepAlive(): Promise<Answer<null>>;

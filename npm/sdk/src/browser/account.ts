@@ -45,10 +45,9 @@ export class AccountClient implements NativeClient {
   }
 
   async createSession(params: CreateParams): Promise<Answer<NativeSession>> {
-    const { imageId, labels, idleReleaseTimeout, mcpPolicyId, contextId, sdkVersion } = params;
-    return adopted(
-      await this.#client.createSession(imageId, flat(labels), idleReleaseTimeout, mcpPolicyId, contextId, sdkVersion),
-    );
+    const { imageId, labels, idleReleaseTimeout, mcpPolicyId, contextId, persistence, sdkVersion } = params;
+    const rest = [mcpPolicyId, contextId, persistence, sdkVersion] as const;
+    return adopted(await this.#client.createSession(imageId, flat(labels), idleReleaseTimeout, ...rest));
   }
 
   async getSession(sessionId: string): Promise<Answer<NativeSession>> {
@@ -65,6 +64,10 @@ export class AccountClient implements NativeClient {
 
   listTools(imageId: string): Promise<Answer<ToolDescription[]>> {
     return this.#client.listTools(imageId);
+  }
+
+  invoke(name: string, argsJson: string): Promise<Answer<string>> {
+    return this.#client.invoke(name, argsJson);
   }
 }
 
@@ -100,6 +103,7 @@ export class AccountSession implements NativeSession {
     return this.#session.extensions;
   }
 
+  describe = (): string => this.#session.describe();
   delete = (): Promise<Answer<null>> => this.#session.delete();
   getStatus = (): Promise<Answer<string>> => this.#session.getStatus();
   keepAlive = (): Promise<Answer<null>> => this.#session.keepAlive();
@@ -113,6 +117,10 @@ export class AccountSession implements NativeSession {
 
   callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
     return this.#session.callTool(name, argsJson);
+  }
+
+  invoke(name: string, argsJson: string): Promise<Answer<string>> {
+    return this.#session.invoke(name, argsJson);
   }
 
   browserAccess({ scope, lastsS, renew }: AccessRequest): Promise<Answer<string>> {

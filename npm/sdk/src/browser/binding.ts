@@ -78,6 +78,8 @@ class BrowserClient implements NativeClient {
   deleteSession = async (sessionId: string): Promise<Answer<null>> => (await this.#ready()).deleteSession(sessionId);
   listTools = async (imageId: string): Promise<Answer<ToolDescription[]>> => (await this.#ready()).listTools(imageId);
 
+  invoke = async (name: string, argsJson: string): Promise<Answer<string>> => (await this.#ready()).invoke(name, argsJson);
+
   async #ready(): Promise<NativeClient> {
     return this.#client ?? this.#make(await account.load());
   }
@@ -106,6 +108,10 @@ class GuestSession extends Guest {
 
   async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
     return (await this.#all()).callTool(name, argsJson);
+  }
+
+  async invoke(name: string, argsJson: string): Promise<Answer<string>> {
+    return (await this.#all()).invoke(name, argsJson);
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {

@@ -40,7 +40,13 @@ export abstract class Guest implements NativeSession {
   readonly info = needsKey;
   readonly browserAccess = needsKey;
 
+  describe(): string {
+    const { linkUrl = "", wsUrl, token } = this.access;
+    return JSON.stringify({ linkUrl, wsUrl, token, status: "", tools: [] });
+  }
+
   abstract listTools(): Promise<Answer<ToolDescription[]>>;
+  abstract invoke(name: string, argsJson: string): Promise<Answer<string>>;
   abstract callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
   abstract stream(request: RunRequest, wake: () => void): NativeRun;
   abstract attach(request: AttachRequest, wake: () => void): NativeRun;

@@ -191,6 +191,10 @@ class WorkerSession extends Guest {
     return this.#thread.ask({ do: "callTool", session: this.#number, name, args }) as Promise<Answer<ToolResult>>;
   }
 
+  invoke(name: string, args: string): Promise<Answer<string>> {
+    return this.#thread.ask({ do: "invoke", session: this.#number, name, args }) as Promise<Answer<string>>;
+  }
+
   listTools(): Promise<Answer<ToolDescription[]>> {
     return this.#thread.ask({ do: "listTools", session: this.#number }) as Promise<Answer<ToolDescription[]>>;
   }

@@ -14,6 +14,7 @@ export type Order =
   | { readonly do: "attach"; readonly session: number; readonly access: string }
   | { readonly do: "leave"; readonly session: number }
   | { readonly do: "callTool"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
+  | { readonly do: "invoke"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
   | { readonly do: "listTools"; readonly call: number; readonly session: number }
   | { readonly do: "stream"; readonly session: number; readonly run: number; readonly request: RunRequest }
   | { readonly do: "follow"; readonly session: number; readonly run: number; readonly request: AttachRequest }

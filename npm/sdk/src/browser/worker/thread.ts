@@ -159,6 +159,8 @@ function obey(order: Order): void {
       return;
     case "callTool":
       return void answer(order.call, () => session(order.session).callTool(order.name, order.args));
+    case "invoke":
+      return void answer(order.call, () => session(order.session).invoke(order.name, order.args));
     case "listTools":
       return void answer(order.call, () => session(order.session).listTools());
     case "stream":
