@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::image::Definition;
-use crate::keys;
+use crate::auth::keys;
+use crate::images::Definition;
 
 /// Reads the definition of an image; the error is for a person.
 pub fn image(name: &str, text: &str) -> Result<(), String> {

@@ -13,10 +13,10 @@
 //! | `door` | TCP connections, TLS, who waits how long | the process |
 //! | `sessions` | all sessions, the sweeper | the process |
 //! | `session` | runs, and a room once it is used | from create to release, or until idle |
-//! | `pool` | rooms with an interpreter that is ready | the process |
+//! | `pool` | factory with an interpreter that is ready | the process |
 //! | `room` | a host user, a folder, kernels | from a session's first use to its end |
 //! | `connection` | one WebSocket | as long as the client stays |
-//! | `run` | one program's events | the program, and until its viewer has seen the end |
+//! | `run` | one program's events | the program, and until its subscriber has seen the end |
 //!
 //! Beside them: `http` (routes, envelope), `keys` (several, read again when their file changes), `rate` (how often a
 //! key or a session may call), `metrics` (what is counted), `network` (what programs reach), `tools` (what `callTool` calls) and `image` (what sessions are created
@@ -35,8 +35,8 @@
 //! | --- | --- |
 //! | session data | `extensions`: [`EXTENSIONS`]; `imageId`; `isolation`: the level at which programs are isolated |
 //! | a run that asked for an extension (`resume`, `window`, `stdin`) | each event has `seq`, from 1, and `time`, milliseconds since the Unix epoch; the first is `accepted` with `extensions`, at once; `started` comes when the interpreter has the program |
-//! | `"resume": true` in a start | the run outlives its connection. `run_code`, mode `resume`, `{afterSeq, ackSeq?, window?}` shows it from there on, over any connection of the session; the newest viewer wins, the one before is told so. What lies between `ackSeq` and `afterSeq` has come and is not taken: it fills the new `window`, so that a client that reads slowly has no more to hold for each cut. First comes, without `seq`, an `accepted`, or a `started` where the interpreter has the program, since that may be silent for long. The same start said again finds the run; another program under its id is an error. What was acknowledged is forgotten, the rest is kept in memory and then in a file (`--replay-memory`, `--replay-spool`), and where both are full the program waits. Unwatched it goes on for `--unwatched-time` and then ends as `interrupted`; once over it stays for `--resume-retention`, unless more than `--max-runs` have ended since or it is acknowledged |
-//! | `run_code`, mode `resume`, over an access with the scope `read` | watches: the run's owner keeps it and notices nothing, the program waits for no watcher, an `ack` moves that watcher's own window only. First comes an `accepted` without `seq`, since the program may be silent for long; then what the owner was shown, as far as it is kept: what is not acknowledged (without an owner at the other end all that is said, at once), and while somebody watches the newest events, `--replay-memory` bytes of them. `afterSeq` 0 begins with the oldest event that is kept, which its `seq` tells; from any other number on nothing is left out, or an error says so. Whoever falls behind what is kept gets an `error` on that run and may watch anew. A run without `resume` is watched from its next event on, for as long as its owner stays. A watcher's `cancel` ends the watching only, its `stdin` is answered by `inputRefused`, its start by `NotAllowed`. It does not count as somebody who looks (`--unwatched-time`). At most `--max-watchers` a run, and as many runs a connection |
+//! | `"resume": true` in a start | the run outlives its connection. `run_code`, mode `resume`, `{afterSeq, ackSeq?, window?}` shows it from there on, over any connection of the session; the newest subscriber wins, the one before is told so. What lies between `ackSeq` and `afterSeq` has come and is not taken: it fills the new `window`, so that a client that reads slowly has no more to hold for each cut. First comes, without `seq`, an `accepted`, or a `started` where the interpreter has the program, since that may be silent for long. The same start said again finds the run; another program under its id is an error. What was acknowledged is forgotten, the rest is kept in memory and then in a file (`--replay-memory`, `--replay-spool`), and where both are full the program waits. Unwatched it goes on for `--unwatched-time` and then ends as `interrupted`; once over it stays for `--resume-retention`, unless more than `--max-runs` have ended since or it is acknowledged |
+//! | `run_code`, mode `resume`, over an access with the scope `read` | watches: the run's owner keeps it and notices nothing, the program waits for no observer, an `ack` moves that observer's own window only. First comes an `accepted` without `seq`, since the program may be silent for long; then what the owner was shown, as far as it is kept: what is not acknowledged (without an owner at the other end all that is said, at once), and while somebody watches the newest events, `--replay-memory` bytes of them. `afterSeq` 0 begins with the oldest event that is kept, which its `seq` tells; from any other number on nothing is left out, or an error says so. Whoever falls behind what is kept gets an `error` on that run and may watch anew. A run without `resume` is watched from its next event on, for as long as its owner stays. A observer's `cancel` ends the watching only, its `stdin` is answered by `inputRefused`, its start by `NotAllowed`. It does not count as somebody who looks (`--unwatched-time`). At most `--max-observers` a run, and as many runs a connection |
 //! | `"stdin": true` in a start | the program may ask: event `inputRequest {prompt}`, answered by `stdin {data}` or `{eof: true}`; what does not fit is refused as a whole by the event `inputRefused {message}`. Without, input is at its end |
 //! | `"inputSeq": n` in a `stdin` (`stdinSeq`) | the pieces of a run's input, its end too, have numbers, from 1. Each is taken once and in order: one that has been here is left out, and so is one behind a piece that is missing. Event `inputTaken {inputSeq}`, without `seq`, says how far it is, and so does the first event after a `resume` |
 //! | `GET <linkUrl>/runs/<invocationId>/events?afterSeq=n&ackSeq=m&window=w`, `X-Access-Token` | the same run as server-sent events, each a whole frame; comments are signs of life |
@@ -72,47 +72,31 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("agb-server isolates what it runs by means of Linux, and is for Linux only");
 
-mod access;
-mod config;
-mod connection;
+mod auth;
 mod contexts;
-mod door;
 #[doc(hidden)]
 pub mod fuzzing;
-mod http;
-mod image;
-mod isolation;
-mod keys;
-mod metrics;
-mod network;
-mod pool;
+mod images;
+mod listen;
+mod observe;
 mod random;
-mod rate;
-mod reload;
-mod room;
-mod rooms;
-mod root;
 mod run;
 mod server;
 mod session;
-mod sessions;
-mod tls;
+mod settings;
 mod tools;
-mod zygotes;
+mod workspace;
 
-pub use config::{Config, Limits, Warm};
-pub use contexts::ContextSettings;
-pub use http::{InvalidOrigin, InvalidPublicUrl};
-pub use image::{
+pub use auth::keys::KeysError;
+pub use images::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,
 };
-pub use isolation::{Isolation, IsolationError};
-pub use keys::{ApiKey, KeysError};
-pub use network::{Network, UnknownNetwork};
+pub use listen::http::{InvalidOrigin, InvalidPublicUrl};
+pub use listen::tls::TlsError;
 pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
-pub use tls::{TlsError, TlsFiles};
-
-/// The extensions to AGB's wire that this server knows, by their names in the protocol.
-pub const EXTENSIONS: &[&str] =
-    &["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "browserAccess"];
+pub use settings::{
+    ApiKey, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, Network, TlsFiles, UnknownNetwork,
+    Warm,
+};
+pub use workspace::sandboxes::IsolationError;

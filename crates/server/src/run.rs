@@ -1,32 +1,33 @@
 //! A run: one program on its way through one kernel.
 //!
-//! A run is an object of its own, apart from the connection that shows it. Its task, the [`keeper`], takes events out of
-//! the kernel and puts them into the run's [`Log`] while that has room; a viewer takes them out, numbered. Neither
-//! waits for the other except through the log: a log without room stops the keeper, the kernel's pipe fills, and the
+//! A run is an object of its own, apart from the connection that shows it. Its task, the [`run task`], takes events out of
+//! the kernel and puts them into the run's [`Log`] while that has room; a subscriber takes them out, numbered. Neither
+//! waits for the other except through the log: a log without room stops the run task, the kernel's pipe fills, and the
 //! program waits in its own `write`.
 //!
 //! ```text
-//! program ─pipe─► kernel ─► keeper (a task a run) ─► Log ─► viewer: a connection, in turns with its other runs
+//! program ─pipe─► kernel ─► run task (a task a run) ─► Log ─► subscriber: a connection, in turns with its other runs
 //!                             └─ file, where the log asks for it
 //! ```
 //!
-//! Beside the viewer others may watch: they see what it is shown and change nothing ([`watchers`]).
+//! Beside the subscriber others may watch: they see what it is shown and change nothing ([`observers`]).
 //!
-//! A run has one viewer at a time: the newest. When its viewer goes, a run that was started with `resume` goes on for a
-//! while without one; any other is abandoned: its program is interrupted, what it still says is dropped. The keeper ends
+//! A run has one subscriber at a time: the newest. When its subscriber goes, a run that was started with `resume` goes on for a
+//! while without one; any other is abandoned: its program is interrupted, what it still says is dropped. The run task ends
 //! with the program, or when a run that can be resumed has been over for long enough.
 
 pub(crate) mod event;
 pub(crate) mod frame;
 mod input;
-mod keeper;
 mod log;
+pub(crate) mod network_hint;
+mod observers;
 pub(crate) mod outcome;
 mod ready;
 mod replay;
 mod spool;
 mod tail;
-mod watchers;
+mod task;
 mod window;
 
 use std::path::PathBuf;
@@ -46,21 +47,22 @@ use self::frame::Label;
 use self::input::Taken;
 use self::log::Log;
 pub(crate) use self::log::{MAX_CHUNK, NoReplay, Shown};
+use self::network_hint::NetworkHint;
+use self::observers::{OWNER_LEFT, Observers};
 use self::outcome::Stop;
 pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
 use self::spool::Spool;
-use self::watchers::{OWNER_LEFT, Watchers};
-pub(crate) use self::window::Place;
-use crate::EXTENSIONS;
-use crate::config::Limits;
-use crate::metrics::RunMeter;
-use crate::network::Advisor;
+pub(crate) use self::window::Cursor;
+use crate::observe::RunMeter;
+use crate::settings::EXTENSIONS;
+use crate::settings::Limits;
+use crate::workspace::egress::NetworkHints;
 
 /// One program on its way through one kernel.
 pub(crate) struct Run {
     id: String,
-    wishes: Wishes,
+    options: RunOptions,
     control: ExecutionControl,
     times: Times,
     /// How many may watch.
@@ -68,16 +70,16 @@ pub(crate) struct Run {
     /// How much is kept for those who watch, bytes.
     tail: usize,
     state: Mutex<State>,
-    /// Tells the keeper that the state has changed.
+    /// Tells the run task that the state has changed.
     changed: Notify,
 }
 
 struct State {
     log: Log,
-    viewer: Option<Arc<ReadyRuns>>,
-    /// Whether the viewer's queue holds this run, so that it does so once.
+    subscriber: Option<Arc<ReadyRuns>>,
+    /// Whether the subscriber's queue holds this run, so that it does so once.
     queued: bool,
-    watchers: Watchers,
+    observers: Observers,
     /// Why the program was told to stop.
     stop: Option<Stop>,
     /// The interpreter has the program.
@@ -87,7 +89,7 @@ struct State {
     /// Since when nobody looks, or nobody has to look any more.
     idle_since: Instant,
     input: Taken,
-    /// The keeper waits for room.
+    /// The run task waits for room.
     held_back: bool,
     /// Nobody can ever see it again.
     forgotten: bool,
@@ -102,7 +104,7 @@ struct Times {
 
 /// What a client wants of a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wishes {
+pub(crate) struct RunOptions {
     /// It asked for an extension: its events are numbered, and the first says what the server knows.
     pub(crate) extended: bool,
     /// It will come back for the run after a lost connection.
@@ -113,7 +115,7 @@ pub(crate) struct Wishes {
     pub(crate) stdin: bool,
 }
 
-impl Wishes {
+impl RunOptions {
     /// What a start asks for, within the server's limits.
     pub(crate) fn of(start: &StartRun, limits: &Limits) -> Self {
         Self {
@@ -131,32 +133,32 @@ pub(crate) struct Program<'a> {
     pub(crate) cell: Cell,
     pub(crate) spool: PathBuf,
     pub(crate) meter: RunMeter,
-    pub(crate) advisor: Advisor,
+    pub(crate) network_hints: NetworkHints,
 }
 
 impl Run {
     /// Starts a program. `busy` is dropped when it has ended, `kept` when the run can be seen no more.
     pub(crate) fn start(
         id: String,
-        wishes: Wishes,
+        options: RunOptions,
         limits: &Limits,
         program: Program<'_>,
         busy: impl Send + 'static,
         kept: impl Send + 'static,
     ) -> Arc<Self> {
         let execution = program.kernel.run(program.cell);
-        let mut log = new_log(&id, wishes, limits);
-        if wishes.extended {
+        let mut log = new_log(&id, options, limits);
+        if options.extended {
             log.push(Event::Accepted);
         }
-        if wishes.resume {
-            log.detach(); // its viewer comes by another call, or never
+        if options.resume {
+            log.detach(); // its subscriber comes by another call, or never
         }
         let state = State {
             log,
-            viewer: None,
+            subscriber: None,
             queued: false,
-            watchers: Watchers::default(),
+            observers: Observers::default(),
             stop: None,
             begun: false,
             ended: false,
@@ -167,7 +169,7 @@ impl Run {
         };
         let run = Arc::new(Self {
             id,
-            wishes,
+            options,
             control: execution.control(),
             times: Times { unwatched: limits.unwatched_time, retention: limits.resume_retention },
             max_watchers: limits.max_watchers,
@@ -175,10 +177,10 @@ impl Run {
             state: Mutex::new(state),
             changed: Notify::new(),
         });
-        tokio::spawn(keeper::keep(
+        tokio::spawn(task::keep(
             Arc::clone(&run),
             execution,
-            (program.meter, program.advisor),
+            (program.meter, NetworkHint::new(program.network_hints)),
             Spool::new(program.spool),
             busy,
             kept,
@@ -191,9 +193,9 @@ impl Run {
         &self.id
     }
 
-    /// Whether it outlives its viewer.
+    /// Whether it outlives its subscriber.
     pub(crate) fn is_kept(&self) -> bool {
-        self.wishes.resume
+        self.options.resume
     }
 
     /// Bytes in memory.
@@ -213,12 +215,12 @@ impl Run {
 
     /// The server was told to stop, and interrupts the program then.
     pub(crate) fn announce_stop(self: &Arc<Self>, within: Duration) {
-        if self.wishes.extended && !within.is_zero() {
+        if self.options.extended && !within.is_zero() {
             self.push(Event::Ending { seconds: within.as_secs_f64() });
         }
     }
 
-    /// The frame that tells a viewer which has come back that the run is here: the program may be silent for long, and
+    /// The frame that tells a subscriber which has come back that the run is here: the program may be silent for long, and
     /// what it says next may be a frame that a bad connection does not carry whole. It has no number: it is no event.
     pub(crate) fn greeting(&self) -> String {
         let reply = Reply { invocation: &self.id, source: DEFAULT_TARGET, seq: None, time: None };
@@ -226,14 +228,14 @@ impl Run {
         reply.greeting(state.begun, EXTENSIONS, state.input.seq)
     }
 
-    /// From now on `viewer` is told when there is something to show, from this place on. A viewer that was there
+    /// From now on `subscriber` is told when there is something to show, from this place on. A subscriber that was there
     /// before is told that it is none any more.
-    pub(crate) fn attach(self: &Arc<Self>, viewer: &Arc<ReadyRuns>, place: Place) -> Result<(), NoReplay> {
+    pub(crate) fn attach(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>, place: Cursor) -> Result<(), NoReplay> {
         {
             let mut state = self.state();
             state.log.attach(place)?;
-            if !is(&state.viewer, viewer) {
-                if let Some(old) = state.viewer.replace(Arc::clone(viewer)) {
+            if !is(&state.subscriber, subscriber) {
+                if let Some(old) = state.subscriber.replace(Arc::clone(subscriber)) {
                     old.push(Ready::Lost(Arc::clone(self), "the run is watched by a later connection now"));
                 }
                 state.queued = false;
@@ -244,12 +246,12 @@ impl Run {
         Ok(())
     }
 
-    /// The next event for the viewer or a watcher, if that is who asks. The run keeps its place in the viewer's queue while it has
+    /// The next event for the subscriber or a observer, if that is who asks. The run keeps its place in the subscriber's queue while it has
     /// more.
-    pub(crate) fn show(self: &Arc<Self>, viewer: &Arc<ReadyRuns>) -> Option<Shown> {
+    pub(crate) fn show(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>) -> Option<Shown> {
         let mut state = self.state();
-        if !is(&state.viewer, viewer) {
-            return self.show_to_watcher(&mut state, viewer);
+        if !is(&state.subscriber, subscriber) {
+            return self.show_to_observer(&mut state, subscriber);
         }
         let shown = state.confirm_input(&self.id).or_else(|| state.log.show());
         state.queued = false;
@@ -257,18 +259,18 @@ impl Run {
         if state.log.is_over() {
             state.idle_since = Instant::now();
         }
-        self.wake_keeper(&mut state);
+        self.wake_task(&mut state);
         shown
     }
 
-    /// The viewer has taken every event up to `seq`.
-    pub(crate) fn acknowledge(self: &Arc<Self>, viewer: &Arc<ReadyRuns>, seq: u64) {
+    /// The subscriber has taken every event up to `seq`.
+    pub(crate) fn acknowledge(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>, seq: u64) {
         let mut state = self.state();
-        if is(&state.viewer, viewer) {
+        if is(&state.subscriber, subscriber) {
             drop(state);
             self.acknowledge_all(seq);
         } else {
-            self.acknowledge_of_watcher(&mut state, viewer, seq);
+            self.acknowledge_of_observer(&mut state, subscriber, seq);
         }
     }
 
@@ -277,22 +279,22 @@ impl Run {
         let mut state = self.state();
         state.log.acknowledge(seq);
         self.announce(&mut state);
-        self.wake_keeper(&mut state);
+        self.wake_task(&mut state);
     }
 
-    /// The viewer goes. A run that is not kept is interrupted, and what it still says is dropped. Whoever only watches may
+    /// The subscriber goes. A run that is not kept is interrupted, and what it still says is dropped. Whoever only watches may
     /// go without any of that.
-    pub(crate) fn leave(self: &Arc<Self>, viewer: &Arc<ReadyRuns>) {
+    pub(crate) fn leave(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>) {
         let mut state = self.state();
-        if !is(&state.viewer, viewer) {
+        if !is(&state.subscriber, subscriber) {
             drop(state);
-            return self.unwatch(viewer);
+            return self.unwatch(subscriber);
         }
-        state.viewer = None;
+        state.subscriber = None;
         state.idle_since = Instant::now();
-        if self.wishes.resume {
+        if self.options.resume {
             state.log.detach();
-            self.announce_to_watchers(&mut state);
+            self.announce_to_observers(&mut state);
             drop(state);
             self.changed.notify_one();
         } else {
@@ -311,7 +313,7 @@ impl Run {
     fn abandon(self: &Arc<Self>, why: &'static str) {
         let mut state = self.state();
         state.log.abandon();
-        self.dismiss_watchers(&mut state, why);
+        self.dismiss_observers(&mut state, why);
         drop(state);
         self.changed.notify_one();
         self.stop(Stop::Client);
@@ -336,19 +338,19 @@ impl Run {
         self.announce(&mut state);
     }
 
-    /// Puts the run into its viewer's queue, and the watchers', when there is something to show and it is not there yet.
+    /// Puts the run into its subscriber's queue, and the observers', when there is something to show and it is not there yet.
     fn announce(self: &Arc<Self>, state: &mut State) {
         if !state.queued
             && (state.log.is_readable() || state.input.due)
-            && let Some(viewer) = &state.viewer
+            && let Some(subscriber) = &state.subscriber
         {
-            viewer.push(Ready::Run(Arc::clone(self)));
+            subscriber.push(Ready::Run(Arc::clone(self)));
             state.queued = true;
         }
-        self.announce_to_watchers(state);
+        self.announce_to_observers(state);
     }
 
-    fn wake_keeper(&self, state: &mut State) {
+    fn wake_task(&self, state: &mut State) {
         if state.held_back && state.log.has_room() || state.log.wants_file() {
             state.held_back = false;
             self.changed.notify_one();
@@ -362,7 +364,7 @@ impl Run {
 }
 
 /// The frames of a run that comes to nothing: why, and an end.
-pub(crate) fn refusal(id: &str, wishes: Wishes, limits: &Limits, failure: RunFailure) -> Vec<Utf8Bytes> {
+pub(crate) fn refusal(id: &str, options: RunOptions, limits: &Limits, failure: RunFailure) -> Vec<Utf8Bytes> {
     let finish = Finish {
         failed: true,
         execution_error: Some(event::one_line(&failure)),
@@ -370,27 +372,27 @@ pub(crate) fn refusal(id: &str, wishes: Wishes, limits: &Limits, failure: RunFai
         reason: Some(RunStatus::Failed),
         ..Finish::default()
     };
-    let mut log = new_log(id, Wishes { resume: false, ..wishes }, limits);
+    let mut log = new_log(id, RunOptions { resume: false, ..options }, limits);
     log.push(Event::Error(failure));
     log.push(Event::End(finish));
     std::iter::from_fn(|| log.show()).map(|shown| shown.text).collect()
 }
 
-/// The frame that tells a watcher that it watches. It has no number: it is no event of the run.
+/// The frame that tells a observer that it watches. It has no number: it is no event of the run.
 pub(crate) fn watching(id: &str) -> String {
     Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None }.greeting(false, EXTENSIONS, 0)
 }
 
-fn new_log(id: &str, wishes: Wishes, limits: &Limits) -> Log {
+fn new_log(id: &str, options: RunOptions, limits: &Limits) -> Log {
     let label = Label {
         id: id.to_owned(),
-        numbered: wishes.extended,
-        limit: if wishes.extended { limits.max_extended_frame } else { limits.max_frame },
+        numbered: options.extended,
+        limit: if options.extended { limits.max_extended_frame } else { limits.max_frame },
     };
     let replay = ReplayLimits { memory: limits.replay_memory, spool: limits.replay_spool };
-    Log::new(label, limits.run_buffer, wishes.window, wishes.resume.then_some(replay))
+    Log::new(label, limits.run_buffer, options.window, options.resume.then_some(replay))
 }
 
-fn is(viewer: &Option<Arc<ReadyRuns>>, other: &Arc<ReadyRuns>) -> bool {
-    viewer.as_ref().is_some_and(|viewer| Arc::ptr_eq(viewer, other))
+fn is(subscriber: &Option<Arc<ReadyRuns>>, other: &Arc<ReadyRuns>) -> bool {
+    subscriber.as_ref().is_some_and(|subscriber| Arc::ptr_eq(subscriber, other))
 }

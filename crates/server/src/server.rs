@@ -1,7 +1,7 @@
 //! The server: what its parts share, the accept loop, and the orderly end.
 //!
 //! ```text
-//! server ─┬─ door ── HTTP connection (a task each) ── after an upgrade: connection (a task each)
+//! server ─┬─ listener ── HTTP connection (a task each) ── after an upgrade: connection (a task each)
 //!         └─ sessions ─┬─ sweeper
 //!                      └─ session ── kernels, runs
 //! ```
@@ -9,6 +9,8 @@
 //! The end, in order: where it is to drain, nothing new is taken and runs are told how long they have; no new TCP
 //! connection, no new session; every session is released, which ends every child
 //! process; the last events go out; the folder is removed.
+
+mod reload;
 
 use std::future::{Future, pending};
 use std::io;
@@ -20,21 +22,19 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::access::Accesses;
-use crate::config::Config;
+use crate::auth::access::Accesses;
+use crate::auth::keys::{Keys, KeysError};
+use crate::auth::rate::Rate;
 use crate::contexts::{self, Contexts};
-use crate::door::Door;
-use crate::http::{self, Address, ApiError, InvalidOrigin, InvalidPublicUrl, Origins};
-use crate::isolation::{IsolationError, Sandboxes};
-use crate::keys::{Keys, KeysError};
-use crate::metrics::Metrics;
-use crate::pool::Pool;
-use crate::rate::Rate;
-use crate::reload;
-use crate::rooms::Rooms;
-use crate::session::Session;
-use crate::sessions::Sessions;
-use crate::tls::{Tls, TlsError};
+use crate::listen::http::{self, Address, InvalidOrigin, InvalidPublicUrl, Origins, Shared};
+use crate::listen::listener::Listener;
+use crate::listen::tls::{Tls, TlsError};
+use crate::observe::Metrics;
+use crate::session::sessions::Sessions;
+use crate::settings::Config;
+use crate::workspace::factory::WorkspaceFactory;
+use crate::workspace::pool::Pool;
+use crate::workspace::sandboxes::{IsolationError, Sandboxes};
 
 /// A server for AGB's wire that runs code on this machine.
 ///
@@ -42,19 +42,6 @@ use crate::tls::{Tls, TlsError};
 /// handles of its parts.
 pub struct Server {
     shared: Arc<Shared>,
-}
-
-/// What the parts of a server share.
-pub(crate) struct Shared {
-    pub(crate) config: Arc<Config>,
-    pub(crate) address: Option<Address>,
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) accesses: Accesses,
-    pub(crate) contexts: Arc<Contexts>,
-    pub(crate) origins: Origins,
-    pub(crate) keys: Keys,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Why there is no server.
@@ -98,13 +85,6 @@ pub enum ExposureError {
     Key(#[from] KeysError),
 }
 
-impl Shared {
-    /// The session of this id.
-    pub(crate) fn find(&self, id: &str) -> Result<Arc<Session>, ApiError> {
-        self.sessions.find(id).ok_or_else(|| ApiError::NoSession(id.chars().take(80).collect()))
-    }
-}
-
 impl Server {
     /// A server that listens nowhere yet. Call it inside a tokio runtime: its sessions are tasks of it.
     ///
@@ -121,9 +101,9 @@ impl Server {
         let config = Arc::new(config);
         let sandboxes = Sandboxes::start(Arc::clone(&config))?;
         let metrics = Arc::new(Metrics::default());
-        let rooms = Rooms::new(Arc::clone(&config), sandboxes)
+        let factory = WorkspaceFactory::new(Arc::clone(&config), sandboxes)
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
-        let pool = Pool::new(rooms, Arc::clone(&config), Arc::clone(&metrics));
+        let pool = Pool::new(factory, Arc::clone(&config), Arc::clone(&metrics));
         let sessions = Sessions::new(Arc::clone(&config), pool, Arc::clone(&metrics));
         let accesses = Accesses::default();
         let contexts = Arc::new(Contexts::new(config.contexts.clone()));
@@ -188,16 +168,16 @@ impl Server {
     async fn serve_until(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let limits = &self.shared.config.limits;
         let tls = self.shared.tls.as_ref().map(Tls::acceptor);
-        let door = Door::new(limits.clone(), tls, Arc::clone(&self.shared.metrics));
+        let listening = Listener::new(limits.clone(), tls, Arc::clone(&self.shared.metrics));
         let (ending, ended) = watch::channel(false);
         tokio::select! {
-            () = door.open(listener, self.router(), stop, &ended) => {}
+            () = listening.run(listener, self.router(), stop, &ended) => {}
             never = reload::watch(Arc::clone(&self.shared)) => match never {},
         }
         ending.send_replace(true);
         self.close().await;
         // The last client has to hear the end.
-        let _ = tokio::time::timeout(limits.shutdown_grace, door.is_empty()).await;
+        let _ = tokio::time::timeout(limits.shutdown_grace, listening.is_empty()).await;
     }
 
     /// Ends every session with every process in it, and lets no new one begin.

@@ -8,7 +8,7 @@
 //!
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
-mod tokens;
+pub(crate) mod sessions;
 mod use_clock;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -26,19 +26,18 @@ use agb_sandbox::Level;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::tokens::Tokens;
-pub(crate) use self::tokens::Verdict;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
-use crate::config::{Config, Limits};
-use crate::image::Image;
-use crate::metrics::{Metrics, RunMeter};
-use crate::pool::Pool;
+use crate::auth::rate::{Bucket, Rate};
+use crate::auth::tokens::{Tokens, Verdict};
+use crate::images::Image;
+use crate::observe::{Metrics, RunMeter};
 use crate::random;
-use crate::rate::{Bucket, Rate};
-use crate::room::{Conditions, Room};
 use crate::run::event::{RunFailure, failure};
-use crate::run::{Program, Run, Wishes};
+use crate::run::{Program, Run, RunOptions};
+use crate::settings::{Config, Limits};
+use crate::workspace::pool::Pool;
+use crate::workspace::{KernelKey, Workspace};
 
 /// The runs of a session, and its room once it was used.
 pub(crate) struct Session {
@@ -48,7 +47,7 @@ pub(crate) struct Session {
     tokens: Mutex<Tokens>,
     bucket: Bucket,
     pool: Arc<Pool>,
-    room: Mutex<Option<Arc<Room>>>,
+    room: Mutex<Option<Arc<Workspace>>>,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
@@ -116,12 +115,12 @@ struct Entry {
 }
 
 /// A run goes on in the session, under its id.
-struct Going {
+struct ActiveRun {
     id: String,
     activity: Activity,
 }
 
-impl Drop for Going {
+impl Drop for ActiveRun {
     fn drop(&mut self) {
         let session = &self.activity.session;
         lock(&session.runs).has_ended(&self.id, &session.config.limits);
@@ -129,12 +128,12 @@ impl Drop for Going {
 }
 
 /// A run can be seen in the session, under its id.
-struct Kept {
+struct Retention {
     id: String,
     session: Arc<Session>,
 }
 
-impl Drop for Kept {
+impl Drop for Retention {
     fn drop(&mut self) {
         lock(&self.session.runs).forget(&self.id);
     }
@@ -155,9 +154,9 @@ impl Runs {
     }
 
     /// The run of this id, if it is the same.
-    fn find(&self, id: &str, program: u64, wishes: Wishes) -> Result<Option<Arc<Run>>, NotStarted> {
+    fn find(&self, id: &str, program: u64, options: RunOptions) -> Result<Option<Arc<Run>>, NotStarted> {
         let Some(entry) = self.by_id.get(id) else { return Ok(None) };
-        if !wishes.resume || !entry.run.is_kept() {
+        if !options.resume || !entry.run.is_kept() {
             let words = format!("there is a run with the invocation id {id:?} already; use a new id for each run");
             return Err(failure("DuplicateRun", words).into());
         }
@@ -335,12 +334,17 @@ impl Session {
 
     /// Starts a program as a run that can be watched. Said again with the same id, for a run that can be resumed, it finds
     /// the run that there is: nothing is ever run twice because an answer was lost.
-    pub(crate) fn start(self: &Arc<Self>, id: &str, wishes: Wishes, start: StartRun) -> Result<Started, NotStarted> {
+    pub(crate) fn start(
+        self: &Arc<Self>,
+        id: &str,
+        options: RunOptions,
+        start: StartRun,
+    ) -> Result<Started, NotStarted> {
         let language = parse_language(&start.language)?;
         let mut hasher = DefaultHasher::new();
         (language, &start.code).hash(&mut hasher);
         let program = hasher.finish();
-        if let Some(found) = lock(&self.runs).find(id, program, wishes)? {
+        if let Some(found) = lock(&self.runs).find(id, program, options)? {
             return Ok(Started::Before(found));
         }
         let timeout = self.run_timeout(start.timeout_s)?;
@@ -350,42 +354,47 @@ impl Session {
         })?;
         let (room, kernel) = self.kernel(language)?;
         let mut runs = lock(&self.runs);
-        if let Some(found) = runs.find(id, program, wishes)? {
+        if let Some(found) = runs.find(id, program, options)? {
             return Ok(Started::Before(found));
         }
-        let going = Going { id: id.to_owned(), activity };
-        let kept = Kept { id: id.to_owned(), session: Arc::clone(self) };
-        let cell = Cell { stdin: wishes.stdin, ..Cell::new(start.code, timeout) };
+        let going = ActiveRun { id: id.to_owned(), activity };
+        let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
+        let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
         let spool = room.folder().root().to_path_buf();
-        let program_to_run =
-            Program { kernel: &kernel, cell, spool, meter: self.meter(language), advisor: room.slot().advisor() };
-        let run = Run::start(id.to_owned(), wishes, &self.config.limits, program_to_run, going, kept);
+        let program_to_run = Program {
+            kernel: &kernel,
+            cell,
+            spool,
+            meter: self.meter(language),
+            network_hints: room.slot().network_hints(),
+        };
+        let run = Run::start(id.to_owned(), options, &self.config.limits, program_to_run, going, kept);
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program });
         Ok(Started::Now(run))
     }
 
     /// The kernel of a language, and the room that it is in. A session that has none yet gets both together, warm if
     /// there is such a room; another kernel starts its interpreter with its first cell.
-    pub(crate) fn kernel(&self, language: Language) -> Result<(Arc<Room>, Kernel), RunFailure> {
+    pub(crate) fn kernel(&self, language: Language) -> Result<(Arc<Workspace>, Kernel), RunFailure> {
         let mut place = lock(&self.room);
         if let Some(room) = &*place
             && let Some(kernel) = room.kernel(language)
         {
             return Ok((Arc::clone(room), kernel));
         }
-        let conditions = Conditions::of(&self.config, &self.image, language)
+        let key = KernelKey::of(&self.config, &self.image, language)
             .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
         self.check_life()?;
         if let Some(room) = &*place {
-            self.pool.missed(&conditions);
-            return Ok((Arc::clone(room), room.add_kernel(&conditions)));
+            self.pool.missed(&key);
+            return Ok((Arc::clone(room), room.add_kernel(&key)));
         }
-        let (room, kernel) = self.pool.take(&conditions).map_err(no_room)?;
+        let (room, kernel) = self.pool.take(&key).map_err(no_room)?;
         Ok((Arc::clone(place.insert(room)), kernel))
     }
 
     /// The session's room.
-    pub(crate) fn room(&self) -> Result<Arc<Room>, RunFailure> {
+    pub(crate) fn room(&self) -> Result<Arc<Workspace>, RunFailure> {
         let mut place = lock(&self.room);
         self.check_life()?;
         if let Some(room) = &*place {

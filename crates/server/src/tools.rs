@@ -19,11 +19,10 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use self::args::Args;
-pub(crate) use self::changes::FileChanges;
 use self::error::ToolError;
-use crate::room::ActAs;
 use crate::run::event::weight_of;
 use crate::session::{Busy, Session};
+use crate::workspace::ActAs;
 
 /// A tool of a session.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::dress::Dress;
+use crate::profile::PrivilegeProfile;
 
 /// Where the results of this process and those that it starts go, a line each.
 const RESULTS: &str = "AGB_ESCAPES_RESULTS";
@@ -48,9 +48,9 @@ pub fn begin() {
 /// # Panics
 /// Without [`begin`].
 pub fn keep(level: &str, attempt: &str, answer: &str) {
-    let dress = Dress::worn().unwrap_or_else(Dress::of_this_process);
+    let profile = PrivilegeProfile::active().unwrap_or_else(PrivilegeProfile::of_this_process);
     let mut file = File::options().append(true).open(results()).expect("it was made by `begin`");
-    let line = format!("{dress}\t{level}\t{attempt}\t{answer}\n");
+    let line = format!("{profile}\t{level}\t{attempt}\t{answer}\n");
     file.write_all(line.as_bytes()).expect("the temporary folder can be written");
 }
 
@@ -90,11 +90,11 @@ impl Escapes {
             results.lines().filter_map(|line| line.split('\t').collect::<Vec<_>>().try_into().ok()).collect();
         let mut text =
             format!("# What stops a program\n\n{}\n\nThe server was, at these levels of isolation:\n\n", self.preface);
-        for dress in Dress::ALL {
-            let has = |level: &&str| kept.iter().any(|row| row[0] == dress.name() && row[1] == *level);
+        for profile in PrivilegeProfile::ALL {
+            let has = |level: &&str| kept.iter().any(|row| row[0] == profile.name() && row[1] == *level);
             let levels: Vec<&str> = LEVELS.into_iter().filter(has).collect();
             if !levels.is_empty() {
-                text.push_str(&format!("* {dress}: {}\n", levels.join(", ")));
+                text.push_str(&format!("* {profile}: {}\n", levels.join(", ")));
             }
         }
         text.push_str(

@@ -3,12 +3,12 @@
 //! * [`load`]: a service that speaks the wire and answers each run with as much output as the socket takes. It is what
 //!   `cargo xtask bench client` measures clients against; the program `agb-load` serves it.
 //! * [`proxy`]: a TCP proxy with faults on a seeded schedule, to put between a real client and a real server.
-//! * [`dress`], [`escapes`]: for tests of the sandbox, this process started anew with the rights that a server has
+//! * [`profile`], [`escapes`]: for tests of the sandbox, this process started anew with the rights that a server has
 //!   elsewhere, and the list of what was tried there.
 
 #[cfg(target_os = "linux")]
-pub mod dress;
-#[cfg(target_os = "linux")]
 pub mod escapes;
 pub mod load;
+#[cfg(target_os = "linux")]
+pub mod profile;
 pub mod proxy;

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use agb_kernel::{Cell, CellEvent, Kernel, KernelSpec, Outcome, find_interpreter};
 use agb_sandbox::{Child, Command, Launcher, Level, Policy, main_if_helper};
-use agb_testkit::dress::Dress;
 use agb_testkit::escapes::{self, Escapes};
+use agb_testkit::profile::PrivilegeProfile;
 
 mod attempts;
 
@@ -33,15 +33,15 @@ fn main() {
         std::env::set_var(KEY, "a-key-that-is-nobodys-business");
         std::env::set_var("PATH", "/usr/local/bin:/usr/bin:/bin");
     }
-    let worn = Dress::worn();
-    let dress = worn.unwrap_or_else(Dress::of_this_process);
+    let active = PrivilegeProfile::active();
+    let profile = active.unwrap_or_else(PrivilegeProfile::of_this_process);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    runtime.expect("there are threads").block_on(try_everything(dress, &words));
-    println!("as {dress}: nothing got out");
-    if worn.is_none() {
-        for dress in dress.others() {
-            let status = dress.run_again(&words).unwrap_or_else(|error| panic!("as {dress}: {error}"));
-            assert!(status.success(), "as {dress}: {status}");
+    runtime.expect("there are threads").block_on(try_everything(profile, &words));
+    println!("as {profile}: nothing got out");
+    if active.is_none() {
+        for profile in profile.others() {
+            let status = profile.run_again(&words).unwrap_or_else(|error| panic!("as {profile}: {error}"));
+            assert!(status.success(), "as {profile}: {status}");
         }
         let preface = "Written by the test `escape` of this crate, which runs a cell of each language with all attempts \
                        of it. What stops system calls as such is in `crates/sandbox/ESCAPES.md`.";
@@ -56,7 +56,7 @@ fn title(program: &Program, attempt: &Attempt) -> String {
     format!("{}: {}", program.language, attempt.name)
 }
 
-async fn try_everything(dress: Dress, words: &[String]) {
+async fn try_everything(profile: PrivilegeProfile, words: &[String]) {
     let launcher = Arc::new(Launcher::start("/proc/self/exe").expect("the launcher starts"));
     let report = launcher.probe();
     let offered = report.levels.iter().filter(|(_, offer)| offer.is_ok()).map(|(level, _)| *level);
@@ -73,7 +73,7 @@ async fn try_everything(dress: Dress, words: &[String]) {
         for (program, answers) in running {
             let answers = answers.await.expect("it says what is wrong");
             for (attempt, answer) in made(program, level).zip(answers) {
-                println!("{dress}, {level}, {}: {answer}", title(program, attempt));
+                println!("{profile}, {level}, {}: {answer}", title(program, attempt));
                 if level == Level::None {
                     assert_eq!(answer, "WORKED", "without isolation this works: {}", title(program, attempt));
                     continue;
@@ -85,7 +85,7 @@ async fn try_everything(dress: Dress, words: &[String]) {
             }
         }
     }
-    assert!(got_out.is_empty(), "as {dress}: {got_out:#?}");
+    assert!(got_out.is_empty(), "as {profile}: {got_out:#?}");
 }
 
 /// The attempts that are made. Without isolation, where they work: those that change nothing.

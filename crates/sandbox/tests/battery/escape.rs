@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
 use agb_sandbox::{Child, Command, Level, Network};
-use agb_testkit::dress::Dress;
 use agb_testkit::escapes::{self, Escapes};
+use agb_testkit::profile::PrivilegeProfile;
 
 use crate::attempts::{ATTEMPTS, Bare::Works, NUMBERS, PRELUDE};
 use crate::world::{Ends, World};
@@ -82,7 +82,7 @@ fn attempts(world: &World, level: Level, network: Network, bare: bool) -> Vec<St
 
 pub(crate) fn attempts_are_stopped(world: &World) {
     let bare = attempts(world, Level::None, Network::None, true);
-    let in_container = Dress::worn().is_some_and(Dress::is_in_container);
+    let in_container = PrivilegeProfile::active().is_some_and(PrivilegeProfile::is_in_container);
     let works = ATTEMPTS.iter().filter(|(_, kind, _)| *kind == Works);
     for ((name, _, code), answer) in works.zip(&bare) {
         // A container's server has no filter less and no right more than its programs.

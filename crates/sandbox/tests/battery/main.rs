@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use agb_sandbox::main_if_helper;
-use agb_testkit::dress::Dress;
+use agb_testkit::profile::PrivilegeProfile;
 
 mod attempts;
 mod ends;
@@ -43,10 +43,10 @@ fn main() {
     main_if_helper();
     limits::die_if_asked();
     let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let worn = Dress::worn();
+    let active = PrivilegeProfile::active();
     agb_testkit::escapes::begin();
     let world = World::new();
-    println!("as {}:\n{}", worn.unwrap_or_else(Dress::of_this_process), world.launcher.probe());
+    println!("as {}:\n{}", active.unwrap_or_else(PrivilegeProfile::of_this_process), world.launcher.probe());
     println!("control groups: {}", world.launcher.control_groups());
     assert!(!world.levels.is_empty(), "this machine offers no isolation at all");
     let mut passed = 0;
@@ -60,10 +60,10 @@ fn main() {
     }
     println!("test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
     drop(world);
-    if worn.is_none() {
-        for dress in Dress::of_this_process().others() {
-            let status = dress.run_again(&words).unwrap_or_else(|error| panic!("as {dress}: {error}"));
-            assert!(status.success(), "as {dress}: {status}");
+    if active.is_none() {
+        for profile in PrivilegeProfile::of_this_process().others() {
+            let status = profile.run_again(&words).unwrap_or_else(|error| panic!("as {profile}: {error}"));
+            assert!(status.success(), "as {profile}: {status}");
         }
         escape::compare_with_the_list(words.is_empty());
     }

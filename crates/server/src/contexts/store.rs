@@ -10,8 +10,9 @@ use std::time::SystemTime;
 use super::context::{Context, Meta, now};
 use super::recycle::recycle;
 use super::usage::Amount;
-use super::{ContextError, ContextSettings, UrlSigner};
+use super::{ContextError, UrlSigner};
 use crate::random;
+use crate::settings::ContextSettings;
 
 /// All contexts of a server.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What happens in a run, as its viewers see it.
+//! What happens in a run, as its subscribers see it.
 
 use agb_kernel::OutputStream;
 pub(crate) use agb_protocol::Finish;
@@ -34,7 +34,7 @@ impl Origin {
 /// One thing that happened. [`Event::End`] comes once, and last.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// The server has the run; its program may have to wait for its turn. Only a viewer that asked for an extension sees
+    /// The server has the run; its program may have to wait for its turn. Only a subscriber that asked for an extension sees
     /// this and what follows.
     Accepted,
     /// The interpreter has the program: its time counts from here.

@@ -5,8 +5,8 @@ use agb_protocol::service::Reply;
 use serde_json::{Map, Value, json};
 
 use super::event::{Event, Origin, RunFailure};
-use crate::EXTENSIONS;
 use crate::random;
+use crate::settings::EXTENSIONS;
 
 /// What an envelope takes around its content, generously.
 const ENVELOPE: usize = 1024;

@@ -18,7 +18,7 @@ use super::{Run, Shown, State};
 pub(super) struct Taken {
     /// The last number.
     pub(super) seq: u64,
-    /// The viewer is to hear of it. Once, however many pieces have come: it is nothing that memory grows with.
+    /// The subscriber is to hear of it. Once, however many pieces have come: it is nothing that memory grows with.
     pub(super) due: bool,
 }
 
@@ -50,7 +50,7 @@ impl Run {
 }
 
 impl State {
-    /// What tells the viewer how much has been taken, if that is due.
+    /// What tells the subscriber how much has been taken, if that is due.
     pub(super) fn confirm_input(&mut self, id: &str) -> Option<Shown> {
         if !std::mem::take(&mut self.input.due) || self.log.is_over() {
             return None;

@@ -1,5 +1,5 @@
-//! A run's events between the program and its viewer: bounded, joined while waiting, numbered when shown, and kept for
-//! the next viewer where the client asked for that.
+//! A run's events between the program and its subscriber: bounded, joined while waiting, numbered when shown, and kept for
+//! the next subscriber where the client asked for that.
 
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,16 +11,16 @@ use super::event::{Event, Origin};
 use super::frame::Label;
 use super::replay::{Block, Job, Page, Record, Records, Replay, ReplayLimits};
 use super::tail::Tail;
-use super::window::{Place, Window};
+use super::window::{Cursor, Window};
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
 /// one at worst), and runs take turns in reasonable steps.
 pub(crate) const MAX_CHUNK: usize = 64 * 1024;
 
-/// A run's events between the program and its viewer.
+/// A run's events between the program and its subscriber.
 ///
 /// ```text
-/// program ─► waiting ─► numbered (in the replay, if there is one) ─► the viewer, from its cursor on
+/// program ─► waiting ─► numbered (in the replay, if there is one) ─► the subscriber, from its cursor on
 /// ```
 ///
 /// Invariants:
@@ -29,8 +29,8 @@ pub(crate) const MAX_CHUNK: usize = 64 * 1024;
 /// * nothing is dropped, except by [`Log::abandon`], after [`Log::close`] and, from the replay, by acknowledgements;
 /// * [`Event::End`] is the last event; what is pushed after it is ignored;
 /// * while [`Log::has_room`] is false nothing should be pushed; one event more than the limit is kept then;
-/// * with a viewer the replay holds what it was shown; without one it takes what comes;
-/// * those who watch beside the viewer see numbered events only: what the viewer was shown, or, without one, what came.
+/// * with a subscriber the replay holds what it was shown; without one it takes what comes;
+/// * those who watch beside the subscriber see numbered events only: what the subscriber was shown, or, without one, what came.
 #[derive(Debug)]
 pub(crate) struct Log {
     label: Label,
@@ -41,11 +41,11 @@ pub(crate) struct Log {
     /// No chunk is larger: one that has its number cannot be cut for a small window any more.
     largest: usize,
     replay: Option<Replay>,
-    /// The newest events, while somebody watches beside the viewer.
+    /// The newest events, while somebody watches beside the subscriber.
     tail: Option<Tail>,
     /// The last number given.
     last: u64,
-    /// The last number shown to the viewer.
+    /// The last number shown to the subscriber.
     cursor: u64,
     watched: bool,
     ended: bool,
@@ -64,7 +64,7 @@ struct Waiting {
     time: u64,
 }
 
-/// An event for the viewer.
+/// An event for the subscriber.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) text: Utf8Bytes,
@@ -89,8 +89,8 @@ pub(crate) enum NoReplay {
     Missed { after: u64, oldest: u64 },
     #[error("the run is over, and nothing of it is kept any more: there is nothing to watch")]
     Over,
-    #[error("{most} others watch already: wait until one has gone, or have the server allow more (--max-watchers)")]
-    Crowded { most: usize },
+    #[error("{most} others watch already: wait until one has gone, or have the server allow more (--max-observers)")]
+    AddressFull { most: usize },
 }
 
 /// What there is of an event for somebody who watches.
@@ -98,14 +98,14 @@ pub(crate) enum NoReplay {
 pub(super) enum Look<'a> {
     There(&'a Record),
     InFile(Block),
-    /// It has not happened, or the viewer has not been shown it.
+    /// It has not happened, or the subscriber has not been shown it.
     NotYet,
     /// It is kept no longer.
     Gone,
 }
 
 impl Log {
-    /// An empty log that holds about `limit` bytes for a slow viewer, and has at most `window` of chunks
+    /// An empty log that holds about `limit` bytes for a slow subscriber, and has at most `window` of chunks
     /// un-acknowledged.
     pub(crate) fn new(label: Label, limit: usize, window: Option<u64>, replay: Option<ReplayLimits>) -> Self {
         let mut log = Self {
@@ -125,7 +125,7 @@ impl Log {
             closing: false,
             dropped: 0,
         };
-        log.set_window(Place { window, ..Place::default() });
+        log.set_window(Cursor { window, ..Cursor::default() });
         log
     }
 
@@ -138,7 +138,7 @@ impl Log {
         self.waiting_bytes < self.room() && self.replay.as_ref().is_none_or(Replay::has_room)
     }
 
-    /// How much may wait: no more than the viewer takes at once.
+    /// How much may wait: no more than the subscriber takes at once.
     fn room(&self) -> usize {
         self.window
             .as_ref()
@@ -164,7 +164,7 @@ impl Log {
         }
     }
 
-    /// Whether the end is known, and the viewer has been shown it.
+    /// Whether the end is known, and the subscriber has been shown it.
     pub(crate) fn is_over(&self) -> bool {
         self.ended && self.waiting.is_empty() && self.cursor == self.last
     }
@@ -179,7 +179,7 @@ impl Log {
         self.abandoned
     }
 
-    /// Whether there may be something to do with the replay's file: to read what the viewer waits for, or to write what
+    /// Whether there may be something to do with the replay's file: to read what the subscriber waits for, or to write what
     /// it was shown and has not acknowledged.
     pub(crate) fn wants_file(&self) -> bool {
         self.wanted().is_some() || self.replay.as_ref().is_some_and(Replay::wants_write)
@@ -218,7 +218,7 @@ impl Log {
         self.store();
     }
 
-    /// The next event for the viewer.
+    /// The next event for the subscriber.
     pub(crate) fn show(&mut self) -> Option<Shown> {
         if !self.is_readable() {
             return None;
@@ -241,8 +241,8 @@ impl Log {
         Some(Shown { text: record.text, is_end: self.is_over() })
     }
 
-    /// A new viewer. Behind the event 0 comes the oldest that is kept.
-    pub(crate) fn attach(&mut self, mut place: Place) -> Result<(), NoReplay> {
+    /// A new subscriber. Behind the event 0 comes the oldest that is kept.
+    pub(crate) fn attach(&mut self, mut place: Cursor) -> Result<(), NoReplay> {
         if place.after == 0
             && let Some(replay) = &self.replay
         {
@@ -264,13 +264,13 @@ impl Log {
         Ok(())
     }
 
-    /// The viewer is gone; another may come.
+    /// The subscriber is gone; another may come.
     pub(crate) fn detach(&mut self) {
         self.watched = false;
         self.store();
     }
 
-    /// The viewer has taken every event up to `seq`.
+    /// The subscriber has taken every event up to `seq`.
     pub(crate) fn acknowledge(&mut self, seq: u64) {
         let seq = seq.min(self.cursor);
         if let Some(window) = &mut self.window {
@@ -395,16 +395,16 @@ impl Log {
         self.replay.as_mut().is_some_and(|replay| replay.loaded(block, bytes).is_ok())
     }
 
-    fn set_window(&mut self, place: Place) {
+    fn set_window(&mut self, place: Cursor) {
         self.window = Window::at(place, |seq| self.chunk(seq));
         if let Some(window) = place.window {
-            // An eighth of it: a viewer that acknowledges each quarter of it, in units of three bytes, has room for that
+            // An eighth of it: a subscriber that acknowledges each quarter of it, in units of three bytes, has room for that
             // without being heard from.
             self.largest = usize::try_from((window / 8).max(1)).unwrap_or(MAX_CHUNK).min(MAX_CHUNK);
         }
     }
 
-    /// Without a viewer, what waits goes into the replay: at once when somebody watches, else once it is enough.
+    /// Without a subscriber, what waits goes into the replay: at once when somebody watches, else once it is enough.
     fn store(&mut self) {
         let enough = self.tail.is_some() || self.waiting_bytes >= self.limit;
         if self.watched || self.replay.is_none() || self.abandoned || !enough || self.waiting.is_empty() {

@@ -1,6 +1,6 @@
-//! Which of a viewer's runs have something to show: a queue, so that they take turns.
+//! Which of a subscriber's runs have something to show: a queue, so that they take turns.
 //!
-//! It also stands for the viewer itself: a run knows its viewer by it.
+//! It also stands for the subscriber itself: a run knows its subscriber by it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 use super::Run;
 
-/// Which of a viewer's runs have something to show, in the order of their turns. A run is in it once at most, so it is
-/// as long as the viewer has runs.
+/// Which of a subscriber's runs have something to show, in the order of their turns. A run is in it once at most, so it is
+/// as long as the subscriber has runs.
 #[derive(Default)]
 pub(crate) struct ReadyRuns {
     queue: Mutex<VecDeque<Ready>>,
@@ -21,7 +21,7 @@ pub(crate) struct ReadyRuns {
 pub(crate) enum Ready {
     /// It has something to show.
     Run(Arc<Run>),
-    /// It can be shown no more, and this is why: another viewer has it, or what it had said cannot be read any more.
+    /// It can be shown no more, and this is why: another subscriber has it, or what it had said cannot be read any more.
     Lost(Arc<Run>, &'static str),
 }
 

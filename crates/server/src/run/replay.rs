@@ -23,7 +23,7 @@ pub(super) struct Replay {
     acked: u64,
     front: Records,
     blocks: VecDeque<Block>,
-    /// One block that was read back, for the viewer that is there.
+    /// One block that was read back, for the subscriber that is there.
     page: Option<(u64, Records)>,
     back: Records,
     writing: bool,
@@ -67,7 +67,7 @@ pub(super) enum Job {
     Read(Block),
 }
 
-/// A block that was read back, for those who watch beside the viewer.
+/// A block that was read back, for those who watch beside the subscriber.
 #[derive(Debug)]
 pub(super) struct Page {
     first: u64,
@@ -171,7 +171,7 @@ impl Replay {
         }
     }
 
-    /// What is to be done with the file now; `wanted` is what the viewer waits for.
+    /// What is to be done with the file now; `wanted` is what the subscriber waits for.
     pub(super) fn next_job(&mut self, wanted: Option<u64>) -> Option<Job> {
         if let Some(seq) = wanted
             && let Some(block) = self.block_of(seq)

@@ -1,11 +1,11 @@
-//! The newest events of a run, for those who watch it beside its viewer.
+//! The newest events of a run, for those who watch it beside its subscriber.
 
 use super::replay::{Record, Records};
 
 /// The newest events of a run, whoever has acknowledged them. It is there while somebody watches.
 ///
 /// Invariants: the numbers in it are contiguous and end with the newest event; it holds at most `limit` bytes, or one
-/// event. All that its watchers wait for is in here, so a run has one bounded tail however many they are.
+/// event. All that its observers wait for is in here, so a run has one bounded tail however many they are.
 #[derive(Debug)]
 pub(super) struct Tail {
     limit: usize,

@@ -1,8 +1,8 @@
-//! The `flow` extension's account: how much output a viewer has been sent and not yet acknowledged.
+//! The `flow` extension's account: how much output a subscriber has been sent and not yet acknowledged.
 
 use std::collections::VecDeque;
 
-/// How much output a viewer has been sent and not yet acknowledged.
+/// How much output a subscriber has been sent and not yet acknowledged.
 ///
 /// Invariants: `in_flight` is the sum over `checkpoints`, and at most `size` unless a single character is larger;
 /// there are at most about 128 checkpoints whatever the sizes of the chunks, so an account of a million one-byte
@@ -23,7 +23,7 @@ struct Checkpoint {
 
 /// Where somebody goes on who comes to a run, and how much may be on the way to it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Place {
+pub(crate) struct Cursor {
     /// It has every event up to this one.
     pub(crate) after: u64,
     /// And has taken those up to this one; the rest fills its window. `None`: all that it has.
@@ -43,7 +43,7 @@ impl Window {
 
     /// The account of somebody who comes to this place; `chunk` is how much an event takes. One that lies in a file has
     /// no size at hand and is not counted: too much room loses nothing.
-    pub(crate) fn at(place: Place, chunk: impl Fn(u64) -> Option<u32>) -> Option<Self> {
+    pub(crate) fn at(place: Cursor, chunk: impl Fn(u64) -> Option<u32>) -> Option<Self> {
         let mut window = Self::new(place.window?);
         // So many bytes are at most as many events, whatever a stranger says.
         let taken = place.taken.unwrap_or(place.after).max(place.after.saturating_sub(window.size));
@@ -82,7 +82,7 @@ impl Window {
         }
     }
 
-    /// The viewer has taken every event up to `seq`. Old and invented numbers do no harm.
+    /// The subscriber has taken every event up to `seq`. Old and invented numbers do no harm.
     pub(crate) fn acknowledged(&mut self, seq: u64) {
         while let Some(first) = self.checkpoints.front()
             && first.last_seq <= seq

@@ -5,7 +5,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::config::Limits;
+use crate::settings::Limits;
 
 /// When a session was last used. What is going on counts as use for as long as it goes on.
 #[derive(Debug)]

@@ -1,39 +1,22 @@
 //! `get_file_change`: what has changed below a directory since the last call for it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
 use super::args::Args;
 use super::error::ToolError;
 use super::search_files::walk;
-use crate::room::Room;
+use crate::workspace::Workspace;
+use crate::workspace::file_changes::{Entry, Snapshot};
 
 /// Directories that one session watches; each keeps a list of its files.
 const MAX_WATCHED: usize = 16;
 /// Files below one watched directory. Their list stays in memory.
 const MAX_FILES: usize = 20_000;
 
-/// What the directories that are watched looked like at the last call, by their paths.
-#[derive(Debug, Default)]
-pub(crate) struct FileChanges {
-    seen: BTreeMap<PathBuf, Snapshot>,
-}
-
-type Snapshot = BTreeMap<PathBuf, Entry>;
-
-/// What is compared of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    is_dir: bool,
-    size: u64,
-    modified: Option<SystemTime>,
-}
-
 /// The first call for a directory finds no changes: it is where the comparison begins.
-pub(super) fn get_file_change(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn get_file_change(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let path = room.folder().path(given)?;
     let mut now = Snapshot::new();

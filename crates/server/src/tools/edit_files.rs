@@ -10,21 +10,21 @@ use similar::TextDiff;
 use super::args::Args;
 use super::error::ToolError;
 use super::read_files::{open, read_whole};
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// Edits in one call; more are a loop's mistake.
 const MAX_EDITS: usize = 1000;
 /// Finding the smallest difference of two large texts takes long; after this a larger one will do.
 const DIFF_TIME: std::time::Duration = std::time::Duration::from_millis(500);
 
-pub(super) fn create_directory(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn create_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let path = room.folder().path(given)?;
     room.folder().files().create_dir_all(&path).map_err(|error| ToolError::system("making", &path, &error))?;
     Ok(format!("Successfully created directory {given}"))
 }
 
-pub(super) fn write_file(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let path = room.folder().path(given)?;
     let content = args.text("content")?;
@@ -48,7 +48,7 @@ pub(super) fn write_file(room: &Room, args: &Args) -> Result<String, ToolError> 
     Ok(format!("Successfully wrote {} bytes to {given}", content.len()))
 }
 
-pub(super) fn edit_file(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn edit_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let path = room.folder().path(given)?;
     let limit = room.config().limits.max_tool_output as u64;
@@ -74,7 +74,7 @@ pub(super) fn edit_file(room: &Room, args: &Args) -> Result<String, ToolError> {
     Ok(difference(given, &before, &after))
 }
 
-pub(super) fn move_file(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn move_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let (source, destination) = (args.text("source")?, args.text("destination")?);
     let (from, to) = (room.folder().path(source)?, room.folder().path(destination)?);
     let files = room.folder().files();
@@ -88,7 +88,7 @@ pub(super) fn move_file(room: &Room, args: &Args) -> Result<String, ToolError> {
     Ok(format!("Successfully moved {source} to {destination}"))
 }
 
-pub(super) fn delete_file(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn delete_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let path = room.folder().path(given)?;
     if path == Path::new(".") {

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::room::PathError;
 use crate::run::event::{RunFailure, one_line};
+use crate::workspace::PathError;
 
 /// What goes wrong within a tool. Each says what happened, to what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

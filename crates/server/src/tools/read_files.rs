@@ -8,7 +8,7 @@ use data_encoding::BASE64;
 
 use super::args::Args;
 use super::error::ToolError;
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// A directory of more entries is searched, not listed.
 const MAX_ENTRIES: usize = 100_000;
@@ -17,7 +17,7 @@ const MAX_FILES: usize = 1000;
 /// The longest character is four bytes: so many more are read to complete the last one.
 const CHARACTER: u64 = 3;
 
-pub(super) fn read_file(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn read_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let path = room.folder().path(args.text("path")?)?;
     let (offset, length) = (args.bytes("offset")?, args.bytes("length")?);
     let format = args.optional_text("format")?.unwrap_or("text");
@@ -33,7 +33,7 @@ pub(super) fn read_file(room: &Room, args: &Args) -> Result<String, ToolError> {
     }
 }
 
-pub(super) fn read_multiple_files(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn read_multiple_files(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let paths = args.texts("paths")?;
     if paths.is_empty() {
         return Err(args.invalid("paths", "a list with a path at least"));
@@ -61,7 +61,7 @@ pub(super) fn read_multiple_files(room: &Room, args: &Args) -> Result<String, To
     Ok(parts.join("\n---\n"))
 }
 
-pub(super) fn get_file_info(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn get_file_info(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let path = room.folder().path(args.text("path")?)?;
     let files = room.folder().files();
     let failed = |error: io::Error| ToolError::system("looking at", &path, &error);
@@ -86,7 +86,7 @@ pub(super) fn get_file_info(room: &Room, args: &Args) -> Result<String, ToolErro
     Ok(lines.join("\n"))
 }
 
-pub(super) fn list_directory(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn list_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let path = room.folder().path(args.text("path")?)?;
     let failed = |error: io::Error| ToolError::system("listing", &path, &error);
     let mut lines = Vec::new();

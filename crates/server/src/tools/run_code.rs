@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::args::Args;
 use super::error::ToolError;
+use crate::run::network_hint::NetworkHint;
 use crate::run::outcome;
 use crate::session::{Session, parse_language};
 
@@ -43,7 +44,7 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     let timeout = session.run_timeout(args.number("timeout_s")?).map_err(ToolError::Run)?;
     let (room, kernel) = session.kernel(language).map_err(ToolError::Run)?;
     let meter = session.meter(language);
-    let mut advisor = room.slot().advisor();
+    let mut network_hint = NetworkHint::new(room.slot().network_hints());
     let mut execution = kernel.run(Cell::new(code, timeout));
     let guard = InterruptOnDrop(execution.control());
     let mut collected = Collected::new(session.config().limits.max_tool_output);
@@ -63,11 +64,11 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
             }
             CellEvent::Result(result) => collected.result(result.data, result.is_main),
             CellEvent::Error(error) => {
-                failure.get_or_insert_with(|| advisor.failure(outcome::failure_of(error)));
+                failure.get_or_insert_with(|| network_hint.failure(outcome::failure_of(error)));
             }
             CellEvent::InputRequest { .. } => guard.0.close_stdin(),
             CellEvent::End(end) => {
-                let ended = advisor.ended(outcome::ended(end, None));
+                let ended = network_hint.ended(outcome::ended(end, None));
                 failure = failure.or(ended.failure);
                 finish = ended.finish;
             }

@@ -10,14 +10,14 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::args::Args;
 use super::error::ToolError;
 use super::read_files::one_line;
-use crate::room::Room;
+use crate::workspace::Workspace;
 
 /// More are not looked at by anybody.
 const MAX_MATCHES: usize = 10_000;
 /// Entries to walk through: some seconds.
 pub(super) const MAX_WALKED: usize = 200_000;
 
-pub(super) fn search_files(room: &Room, args: &Args) -> Result<String, ToolError> {
+pub(super) fn search_files(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let path = room.folder().path(given)?;
     let pattern = Pattern::new(args, "pattern", args.text("pattern")?)?;

@@ -22,8 +22,8 @@ use tokio::net::unix::pipe::Receiver;
 use super::args::Args;
 use super::error::ToolError;
 use crate::random;
-use crate::room::{ActAs, Room};
 use crate::session::{Session, Stage};
+use crate::workspace::{ActAs, Workspace};
 
 /// What AGB gives a command that does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -157,7 +157,7 @@ async fn start(launcher: Arc<Launcher>, policy: Policy, command: Command) -> io:
 }
 
 /// Relative to the session's.
-fn working_directory(room: &Room, args: &Args) -> Result<PathBuf, ToolError> {
+fn working_directory(room: &Workspace, args: &Args) -> Result<PathBuf, ToolError> {
     let Some(given) = args.optional_text("cwd")? else { return Ok(PathBuf::new()) };
     let folder = room.folder();
     let path = folder.path(given)?;

@@ -53,7 +53,7 @@ fn who_is_told_to_stop_while_nobody_looks_fills_no_memory() {
     }
     log.push(Event::Error(RunFailure { name: "E".to_owned(), ..Default::default() }));
     log.push(Event::End(Finish { execution_error: Some("stopped".to_owned()), ..Finish::default() }));
-    log.attach(Place::default()).expect("it is kept");
+    log.attach(Cursor::default()).expect("it is kept");
     let frames: Vec<_> = std::iter::from_fn(|| log.show()).collect();
     let shown: usize = frames.iter().map(|frame| frame.text.matches('x').count()).sum();
     let end = &frames.last().expect("an end").text;
@@ -163,8 +163,8 @@ fn an_abandoned_log_swallows_everything() {
     assert!(log.has_room() && !log.is_readable());
 }
 
-fn after(seq: u64) -> Place {
-    Place { after: seq, ..Place::default() }
+fn after(seq: u64) -> Cursor {
+    Cursor { after: seq, ..Cursor::default() }
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn the_next_viewer_gets_what_is_not_acknowledged_again_and_the_very_same() {
 fn an_unwatched_log_takes_what_the_replay_takes_and_a_watched_one_what_its_viewer_takes() {
     let mut log = kept(10, Some(8));
     log.push(out("0123456789"));
-    assert!(!log.has_room(), "its viewer is behind");
+    assert!(!log.has_room(), "its subscriber is behind");
     assert_eq!(text_of(log.show()), Some((1, "01234567".into())));
     log.detach();
     let mut pushed = 0;
@@ -208,7 +208,7 @@ fn an_unwatched_log_takes_what_the_replay_takes_and_a_watched_one_what_its_viewe
         pushed += 1;
     }
     assert!((100..20_000).contains(&pushed), "{pushed}"); // each character is an event of its own
-    assert_eq!(log.attach(Place { after: 1, window: Some(8), ..Place::default() }), Ok(()));
+    assert_eq!(log.attach(Cursor { after: 1, window: Some(8), ..Cursor::default() }), Ok(()));
     let (mut all, mut seq) = (String::new(), 1);
     while let Some((next, text)) = text_of(log.show()) {
         assert!(next == seq + 1 && text.len() <= 8, "a window of 8 was overstepped");
@@ -230,16 +230,16 @@ fn what_has_come_and_is_not_taken_fills_the_next_viewers_window() {
     log.acknowledge(1);
     log.detach();
     log.push(out("0123456789"));
-    let place = Place { after: 3, taken: Some(1), window: Some(8) };
+    let place = Cursor { after: 3, taken: Some(1), window: Some(8) };
     assert_eq!(log.attach(place), Ok(()));
     assert_eq!(rest_of(&mut log), [(4, "0123".into())], "4 bytes of the 8 wait there still");
     log.acknowledge(3);
     assert_eq!(rest_of(&mut log), [(5, "4567".into())]);
     // Who says nothing of it has taken all, and who invents numbers harms nobody.
-    assert_eq!(log.attach(Place { taken: None, ..place }), Ok(()));
+    assert_eq!(log.attach(Cursor { taken: None, ..place }), Ok(()));
     assert_eq!(rest_of(&mut log).len(), 2);
     for taken in [0, 3, 4, u64::MAX] {
-        assert_eq!(log.attach(Place { taken: Some(taken), ..place }), Ok(()), "{taken}");
+        assert_eq!(log.attach(Cursor { taken: Some(taken), ..place }), Ok(()), "{taken}");
     }
 }
 

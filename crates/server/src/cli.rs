@@ -1,0 +1,43 @@
+//! The command line.
+
+mod allocator;
+mod descriptors;
+mod doctor;
+mod images;
+mod sandbox;
+mod serve;
+mod stop;
+
+use clap::{Parser, Subcommand};
+
+use self::doctor::Doctor;
+use self::images::ImagesCommand;
+use self::serve::Serve;
+
+/// A local server that speaks AGB's wire and really runs the code.
+#[derive(Parser)]
+#[command(name = "agb-server", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients until SIGINT or SIGTERM.
+    Serve(Box<Serve>),
+    /// List the images that sessions can be created from, with what they have and what is missing.
+    Images(ImagesCommand),
+    /// Tell how programs can be isolated on this machine, and what is missing.
+    Doctor(Doctor),
+}
+
+impl Cli {
+    pub(crate) fn run(self) -> Result<(), String> {
+        match self.command {
+            Command::Serve(serve) => serve.run(),
+            Command::Images(command) => command.run(),
+            Command::Doctor(command) => command.run(),
+        }
+    }
+}

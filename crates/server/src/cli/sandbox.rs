@@ -1,0 +1,70 @@
+//! What programs may use up, as options.
+
+use clap::Args;
+
+/// What programs may use up; each default's reason is in the documentation of `agb_sandbox::Limits`.
+#[derive(Args)]
+#[command(next_help_heading = "Limits of programs")]
+pub(super) struct SandboxArgs {
+    /// Memory of all programs of a session together; the largest is killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_memory, value_name = "BYTES")]
+    session_memory: u64,
+    /// Private memory of each process; one that wants more gets an error.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().memory, value_name = "BYTES")]
+    process_memory: u64,
+    /// Processes and threads of an interpreter or a command.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().processes, value_name = "N")]
+    processes: u64,
+    /// Open files of each process.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().open_files, value_name = "N")]
+    open_files: u64,
+    /// The size of one file.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().file_size, value_name = "BYTES")]
+    file_size: u64,
+    /// What a session has on disk, temporary files included; programs that go on writing are killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().disk, value_name = "BYTES")]
+    disk: u64,
+    /// Files and directories of a session, likewise.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().files, value_name = "N")]
+    files: u64,
+    /// Shared memory (`/dev/shm`) of an interpreter or a command.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().tmp_size, value_name = "BYTES")]
+    shared_memory: u64,
+    /// Processes and threads of all programs of a session together. Enforced where the server has control groups (see
+    /// `agb-server doctor`).
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_processes, value_name = "N")]
+    session_processes: u64,
+    /// Processors that a session may use, such as 1.5; 0: all. Needs control groups; with them sessions share busy
+    /// processors evenly anyway.
+    #[arg(long, default_value_t = f64::from(agb_sandbox::Limits::default().cpus) / 1000.0, value_name = "CPUS")]
+    session_cpus: f64,
+    /// How far the programs' priority for processors is below the server's.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().nice, value_name = "N",
+        value_parser = clap::value_parser!(u8).range(0..=19))]
+    nice: u8,
+}
+
+impl SandboxArgs {
+    pub(super) fn limits(&self) -> Result<agb_sandbox::Limits, String> {
+        const MOST: f64 = 100_000.0;
+        let cpus = self.session_cpus;
+        if !(cpus == 0.0 || (0.01..=MOST).contains(&cpus)) {
+            return Err(format!("--session-cpus {cpus}: give 0 for no limit, or a number from 0.01 to {MOST}"));
+        }
+        let cpus = (cpus * 1000.0).round() as u32;
+        Ok(agb_sandbox::Limits {
+            total_memory: self.session_memory,
+            memory: self.process_memory,
+            processes: self.processes,
+            open_files: self.open_files,
+            file_size: self.file_size,
+            disk: self.disk,
+            files: self.files,
+            tmp_size: self.shared_memory,
+            total_processes: self.session_processes,
+            cpus,
+            nice: self.nice,
+            ..agb_sandbox::Limits::default()
+        })
+    }
+}

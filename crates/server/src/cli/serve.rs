@@ -1,0 +1,196 @@
+//! The command `agb-server serve`.
+
+use std::future::pending;
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agb_protocol::{Language, Secret};
+use agb_server::{ApiKey, Config, ContextSettings, Isolation, Limits, Network, Server, TlsFiles, Warm};
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{self, SignalKind};
+use tracing_subscriber::EnvFilter;
+
+use super::images::ImageFolder;
+use super::sandbox::SandboxArgs;
+use super::stop::stop;
+use super::{allocator, descriptors};
+
+#[derive(Args)]
+pub(crate) struct Serve {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value_t = Config::DEFAULT_LISTEN, value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// The key that clients must give; without any a random key is made and printed. A key that is given here and not
+    /// by the environment is seen by everybody who can list processes.
+    #[arg(long, env = "AGB_API_KEY", hide_env_values = true, value_name = "KEY")]
+    api_key: Option<String>,
+    /// A file of keys, a line each: NAME KEY, # before comments, at least 16 characters a key. It is read again when it
+    /// changes and at SIGHUP: a key that was taken out opens nothing more.
+    #[arg(long, value_name = "FILE")]
+    api_keys_file: Option<PathBuf>,
+    /// Speak https and wss with this certificate (PEM, with those between it and the authority). It is read again when
+    /// it changes and at SIGHUP.
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM).
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Listen elsewhere than on this machine's loopback without encryption: for a container, or behind something that
+    /// encrypts.
+    #[arg(long)]
+    insecure_listen: bool,
+    /// Where clients reach this server, when a proxy hides the Host that they asked for.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Web pages of this origin may use the server, such as https://app.example.org; repeat it for more, `*` for all.
+    /// Without it those of this machine may.
+    #[arg(long, value_name = "ORIGIN")]
+    allow_origin: Vec<String>,
+    /// End when standard input does: a parent's way to take this server with it, however it ends.
+    #[arg(long)]
+    exit_with_stdin: bool,
+    /// The Python interpreter; else it is looked for.
+    #[arg(long, env = "AGB_PYTHON", value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// The Node interpreter; else it is looked for.
+    #[arg(long, env = "AGB_NODE", value_name = "PATH")]
+    node: Option<PathBuf>,
+    /// The R interpreter (`R`, not `Rscript`); else it is looked for.
+    #[arg(long, env = "AGB_R", value_name = "PATH")]
+    r: Option<PathBuf>,
+    /// The Java interpreter, the `java` of a JDK; else it is looked for.
+    #[arg(long, env = "AGB_JAVA", value_name = "PATH")]
+    java: Option<PathBuf>,
+    #[command(flatten)]
+    images: ImageFolder,
+    /// How programs are isolated: auto takes the strongest of namespaces, namespaces-root and landlock that this machine
+    /// offers (see `agb-server doctor`); none gives them the server's own rights.
+    #[arg(long, default_value_t = Isolation::Auto, value_name = "LEVEL")]
+    isolation: Isolation,
+    /// What programs reach over the network: none; host, for all that this machine reaches; or allow=DOMAIN,… for these
+    /// domains by HTTP and HTTPS: example.org (ports 80 and 443), *.example.org (all below it, not itself),
+    /// example.org:8443. Names that resolve to other than public addresses are never reached.
+    #[arg(long, default_value_t = Network::None, value_name = "NETWORK")]
+    network: Network,
+    /// Start Python anew for each session, instead of copying one of each image that has imported its libraries. A session
+    /// takes longer to start and more memory then; nothing else is different.
+    #[arg(long)]
+    no_zygotes: bool,
+    /// The folder below which sessions get theirs; else the system's temporary one.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: Option<PathBuf>,
+    /// The folder for what is compiled once and used by every session; else the user's cache folder.
+    #[arg(long, env = "AGB_CACHE", value_name = "FOLDER")]
+    cache_dir: Option<PathBuf>,
+    /// Threads for connections and runs. One is the fastest for chatty programs: a line passes through three tasks,
+    /// and to wake another thread for each costs more than all the work. More pay when many programs pour out bulk
+    /// output at once on a machine with cores to spare.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: u16,
+    #[command(flatten)]
+    warm: Warm,
+    #[command(flatten)]
+    sandbox: SandboxArgs,
+    #[command(flatten)]
+    contexts: ContextSettings,
+    #[command(flatten)]
+    limits: Limits,
+}
+
+impl Serve {
+    pub(super) fn run(self) -> Result<(), String> {
+        tracing_subscriber::fmt()
+            .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init();
+        allocator::keep();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(usize::from(self.threads))
+            .enable_all()
+            .build()
+            .map_err(|error| format!("no threads: {error}"))?;
+        let result = runtime.block_on(run(self));
+        // A file tool in the middle of a large file does not hold up the end.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        result
+    }
+}
+
+async fn run(serve: Serve) -> Result<(), String> {
+    let (drain, stop) = stop(serve.exit_with_stdin)?;
+    let (listen, insecure) = (serve.listen, serve.insecure_listen);
+    let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
+    let made_key = (serve.api_key.is_none() && serve.api_keys_file.is_none()).then(agb_server::api_key);
+    let config = config(serve, made_key.clone())?;
+    descriptors::raise(&config.limits);
+    let server = Server::new(config).map_err(|error| error.to_string())?;
+    server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
+    let mut hang_up =
+        unix::signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
+    if let Some(key) = made_key {
+        say(&format!("agb-server made the API key {}", key.expose()));
+    }
+    say(&format!("agb-server listening on {scheme}://{address}"));
+    let reloading = async {
+        while hang_up.recv().await.is_some() {
+            server.reload();
+        }
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = server.serve_and_drain(listener, drain, stop) => {}
+        () = reloading => {}
+    }
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
+    serve.limits.check().map_err(|error| error.to_string())?;
+    let key = serve.api_key.map(Secret::from).or(made_key);
+    let interpreters = [
+        (Language::Python, serve.python),
+        (Language::JavaScript, serve.node),
+        (Language::R, serve.r),
+        (Language::Java, serve.java),
+    ];
+    let defaults = Config::new(Secret::default());
+    let name = ApiKey::DEFAULT_NAME.to_owned();
+    Ok(Config {
+        public_url: serve.public_url,
+        allow_origins: serve.allow_origin,
+        interpreters: interpreters.into_iter().filter_map(|(language, path)| Some((language, path?))).collect(),
+        images: serve.images.images()?,
+        data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
+        cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
+        contexts: ContextSettings {
+            folder: serve.contexts.folder.clone().or_else(ContextSettings::default_folder),
+            ..serve.contexts
+        },
+        isolation: serve.isolation,
+        network: serve.network,
+        outside: defaults.outside,
+        sandbox: serve.sandbox.limits()?,
+        launcher: defaults.launcher,
+        zygotes: !serve.no_zygotes,
+        warm: serve.warm,
+        limits: serve.limits,
+        api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),
+        api_keys_file: serve.api_keys_file,
+        tls: serve.tls_cert.zip(serve.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
+    })
+}
+
+/// Writes a line to standard output. Whoever waits for it must not wait for a buffer; whoever does not read it is no
+/// reason to end.
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}");
+    let _ = out.flush();
+}

@@ -1,0 +1,7 @@
+//! Where clients come in: TCP, TLS, HTTP, WebSocket.
+
+mod address_limit;
+pub(crate) mod http;
+pub(crate) mod listener;
+pub(crate) mod tls;
+pub(crate) mod websocket;

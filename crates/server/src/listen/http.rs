@@ -1,0 +1,152 @@
+//! The HTTP side: routes, the key, and the envelope around every answer.
+
+mod access;
+mod address;
+mod answer;
+mod browser;
+mod context_files;
+mod contexts;
+mod error;
+mod file_body;
+mod health;
+mod labels;
+mod link;
+mod params;
+mod runs;
+mod sessions;
+mod shared;
+mod tools;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, Uri, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+pub(crate) use self::address::Address;
+pub use self::address::InvalidPublicUrl;
+use self::answer::Code;
+pub use self::browser::InvalidOrigin;
+pub(crate) use self::browser::Origins;
+pub(crate) use self::error::ApiError;
+pub(crate) use self::shared::Shared;
+
+/// All routes of a server.
+pub(crate) fn routes(shared: Arc<Shared>) -> Router {
+    let with_key = Router::new()
+        .route("/mcp/createSession", post(sessions::create))
+        .route("/mcp/getSession", post(sessions::get))
+        .route("/mcp/getSessionInfo", post(sessions::info))
+        .route("/mcp/releaseSession", post(sessions::release))
+        .route("/mcp/releaseSessionAsync", post(sessions::release_async))
+        .route("/mcp/refreshSessionIdleTime", post(sessions::refresh))
+        .route("/mcp/getMcpResource", post(sessions::resource))
+        .route("/mcp/listTools", post(tools::list))
+        .route("/mcp", post(tools::call))
+        .route("/sdk/ListSession", get(sessions::list))
+        .route("/sdk/SetLabel", post(labels::set))
+        .route("/sdk/GetLabel", get(labels::get))
+        .route("/sdk/ListContexts", get(contexts::list))
+        .route("/sdk/GetContext", get(contexts::get))
+        .route("/sdk/ModifyContext", post(contexts::modify))
+        .route("/sdk/DeleteContext", post(contexts::delete))
+        .route("/sdk/ClearContext", post(contexts::clear))
+        .route("/sdk/GetContextFileUploadUrl", post(contexts::upload_url))
+        .route("/sdk/GetContextFileDownloadUrl", post(contexts::download_url))
+        .route("/sdk/DeleteContextFile", post(contexts::delete_file))
+        .route("/sdk/DescribeContextFiles", post(contexts::describe_files))
+        .route("/internet/getLink", get(sessions::link))
+        .route("/metrics", get(health::metrics))
+        .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
+    let with_token = Router::new()
+        .route("/ws/{session}", get(link::connect))
+        .route("/link/{session}/callTool", post(link::call))
+        .route("/link/{session}/browserAccess", post(access::give))
+        .route("/link/{session}/runs/{invocation}", post(runs::say))
+        .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
+    let open = Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/context-files/{id}", get(context_files::download).put(context_files::upload));
+    with_key
+        .merge(with_token)
+        .merge(open)
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
+        .layer(from_fn(catch_panics))
+        .layer(map_response(protect))
+        .layer(from_fn_with_state(Arc::clone(&shared), measure))
+        .with_state(shared)
+}
+
+async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let key = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let key = key.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    match key {
+        None => ApiError::NoKey.into_response(),
+        Some((_, key)) => match shared.keys.find(key.trim()) {
+            None => ApiError::WrongKey.into_response(),
+            Some(caller) => match caller.bucket.take() {
+                Ok(()) => {
+                    // Contexts belong to the caller.
+                    request.extensions_mut().insert(caller);
+                    next.run(request).await
+                }
+                Err(wait) => ApiError::TooOften { wait }.into_response(),
+            },
+        },
+    }
+}
+
+async fn no_route(uri: Uri) -> ApiError {
+    ApiError::NoRoute(uri.path().chars().take(200).collect())
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::WrongMethod { method, path: uri.path().chars().take(200).collect() }
+}
+
+/// Counts the call, and how long it took.
+async fn measure(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let begin = Instant::now();
+    let response = next.run(request).await;
+    let code = response.extensions().get::<Code>().map_or("ok", |Code(code)| code);
+    shared.metrics.called(code, begin.elapsed());
+    response
+}
+
+/// No answer of this server is a page: browsers are told to treat none as one, whatever a program has put into it.
+///
+/// There is no `Strict-Transport-Security`: it binds every port of a host, and this host is often `localhost`.
+async fn protect(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A panic is a defect of ours; even then the client gets an answer, and the others notice nothing.
+async fn catch_panics(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(path, "a call broke off by a panic");
+            ApiError::Defect.into_response()
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What signed URLs open: `PUT` and `GET` of one file of a context, without a key.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use cap_std::fs::MetadataExt;
+
+use super::Shared;
+use super::contexts::blocking;
+use super::error::ApiError;
+use super::file_body;
+use crate::contexts::{BadUrl, Context, ContextPath, SignedMethod, SignedQuery, Upload};
+
+type Id = Result<Path<String>, PathRejection>;
+type SignedUrl = Result<Query<SignedQuery>, QueryRejection>;
+
+/// `GET /context-files/{id}?path&expires&signature`: the file's bytes, with ranges and an entity tag.
+pub(super) async fn download(
+    State(shared): State<Arc<Shared>>,
+    id: Id,
+    url: SignedUrl,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (context, path) = check(&shared, SignedMethod::Get, id, url).await?;
+    let (file, _) = blocking(move || context.open(&path)).await?;
+    file_body::send(file, &headers)
+}
+
+/// `PUT /context-files/{id}?path&expires&signature`: stores the body as the file, whole or not at all, and answers its
+/// entity tag.
+pub(super) async fn upload(
+    State(shared): State<Arc<Shared>>,
+    id: Id,
+    url: SignedUrl,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (context, path) = check(&shared, SignedMethod::Put, id, url).await?;
+    let upload = blocking(move || context.upload(path)).await?;
+    let time = shared.contexts.settings().max_transfer_time;
+    let receiving = receive(request.into_body(), upload, &shared);
+    let tag = match tokio::time::timeout(time, receiving).await {
+        Ok(tag) => tag?,
+        Err(_) => return Err(ApiError::TooSlow { seconds: time.as_secs() }),
+    };
+    let mut response = StatusCode::OK.into_response();
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+async fn receive(body: Body, upload: Upload, shared: &Shared) -> Result<String, ApiError> {
+    let silence = shared.config.limits.read_timeout;
+    let upload = file_body::receive(body, upload, silence, |upload, piece| Ok(upload.write(piece)?)).await?;
+    let meta = blocking(move || upload.commit(false)).await?;
+    let modified = meta.modified().map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
+    Ok(file_body::entity_tag(meta.ino(), meta.len(), modified))
+}
+
+/// Nothing of the body is read, and no context is looked for, before the signature is known to be good.
+async fn check(
+    shared: &Arc<Shared>,
+    method: SignedMethod,
+    id: Id,
+    url: SignedUrl,
+) -> Result<(Arc<Context>, ContextPath), ApiError> {
+    let (Ok(Path(id)), Ok(Query(url))) = (id, url) else { return Err(BadUrl::Signature.into()) };
+    shared.contexts.signer().check(method, &id, &url, SystemTime::now())?;
+    let path = ContextPath::of_file(&url.path)?;
+    let shared = Arc::clone(shared);
+    let context = blocking(move || shared.contexts.find_signed(&id)).await?;
+    Ok((context, path))
+}

@@ -1,0 +1,191 @@
+//! What goes wrong with an HTTP call, and how it is said.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use thiserror::Error;
+
+use super::answer::envelope;
+use crate::auth::access::{Denied, TooMany};
+use crate::contexts::{BadUrl, ContextError};
+use crate::images::UnknownImage;
+use crate::run::NoReplay;
+use crate::session::Busy;
+use crate::session::sessions::CreateError;
+use crate::tools::UnknownTool;
+
+/// What goes wrong with an HTTP call. Each says what happened, to what, and what to do.
+#[derive(Debug, Error)]
+pub(crate) enum ApiError {
+    #[error("no API key: send the header \"authorization: Bearer <key>\"")]
+    NoKey,
+    #[error("the API key is not this server's: compare AGB_API_KEY on both sides")]
+    WrongKey,
+    #[error("too many calls: come again in {} s, or start the server with a higher --calls-per-second", whole_seconds(*wait))]
+    TooOften { wait: Duration },
+    #[error("no access token: send the session's token in the header X-Access-Token")]
+    NoToken,
+    #[error(transparent)]
+    Denied(#[from] Denied),
+    #[error("only the session's own token opens this: ask the server that created the session")]
+    NotOwner,
+    #[error("pages of the origin {0:?} may not use this server: start it with --allow-origin {0}")]
+    WrongOrigin(String),
+    #[error("this server does not know itself as {0:?}: start it with --public-url, or reach it by its address")]
+    WrongHost(String),
+    #[error(transparent)]
+    TooManyAccesses(#[from] TooMany),
+    #[error("session {0:?} not found: it was released, was idle for too long, or never was; create a new one")]
+    NoSession(String),
+    #[error("session {0:?} is being released: create a new one")]
+    SessionEnding(String),
+    #[error(transparent)]
+    NoImage(#[from] UnknownImage),
+    #[error(transparent)]
+    NoTool(#[from] UnknownTool),
+    #[error("{0} is missing: it is required for this call")]
+    Missing(&'static str),
+    #[error("{name} is not valid: {problem}")]
+    Invalid { name: &'static str, problem: String },
+    #[error("the body is not a JSON object: {0}")]
+    Malformed(String),
+    #[error("the body is larger than the {limit} bytes that this server takes")]
+    TooLarge { limit: usize },
+    #[error("the body did not arrive within {seconds} s")]
+    TooSlow { seconds: u64 },
+    #[error("{what} is not offered by the local server{hint}")]
+    NotOffered { what: &'static str, hint: &'static str },
+    #[error("there is no {0} here: compare the path with the documentation")]
+    NoRoute(String),
+    #[error("{path} does not take {method}: compare the method with the documentation")]
+    WrongMethod { method: Method, path: String },
+    #[error("this address speaks WebSocket: {0}")]
+    NoUpgrade(String),
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    #[error(transparent)]
+    NotCreated(#[from] CreateError),
+    #[error("there is no such run (any more): one that has ended can be resumed for {0} s")]
+    NoRun(f64),
+    #[error(transparent)]
+    NoReplay(#[from] NoReplay),
+    #[error("{0}")]
+    RunTaken(String),
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    #[error(transparent)]
+    BadUrl(#[from] BadUrl),
+    #[error("{action} the file failed: {problem}")]
+    File { action: &'static str, problem: String },
+    #[error("{0}: {1}")]
+    Refused(String, String),
+    #[error("the call broke off by a defect of agb-server; its log has more under this request id")]
+    Defect,
+}
+
+impl ApiError {
+    /// The error's code and HTTP status.
+    pub(crate) fn kind(&self) -> (&'static str, StatusCode) {
+        use StatusCode as Status;
+        match self {
+            Self::NoKey => ("InvalidApiKey.Missing", Status::UNAUTHORIZED),
+            Self::WrongKey => ("InvalidApiKey.NotFound", Status::UNAUTHORIZED),
+            Self::TooOften { .. } => ("LimitExceeded.Rate", Status::TOO_MANY_REQUESTS),
+            Self::NoToken => ("InvalidAccessToken.Missing", Status::UNAUTHORIZED),
+            Self::Denied(Denied::Unknown) => ("InvalidAccessToken.NotFound", Status::UNAUTHORIZED),
+            Self::Denied(Denied::Expired | Denied::OwnExpired) => ("InvalidAccessToken.Expired", Status::UNAUTHORIZED),
+            Self::Denied(Denied::OtherSession) => ("InvalidAccessToken.OtherSession", Status::FORBIDDEN),
+            Self::Denied(Denied::OnlyReads) => ("InvalidAccessToken.Scope", Status::FORBIDDEN),
+            Self::NotOwner => ("InvalidAccessToken.NotOwner", Status::FORBIDDEN),
+            Self::WrongOrigin(_) => ("InvalidOrigin.NotAllowed", Status::FORBIDDEN),
+            Self::WrongHost(_) => ("InvalidHost.NotAllowed", Status::FORBIDDEN),
+            Self::TooManyAccesses(_) => ("LimitExceeded.Accesses", Status::TOO_MANY_REQUESTS),
+            Self::NoSession(_) => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
+            Self::SessionEnding(_) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
+            Self::NoImage(_) => ("InvalidImage.NotFound", Status::BAD_REQUEST),
+            Self::NoTool(_) => ("InvalidTool.NotFound", Status::BAD_REQUEST),
+            Self::Missing(_) => ("InvalidParameter.Missing", Status::BAD_REQUEST),
+            Self::Invalid { .. } => ("InvalidParameter.Value", Status::BAD_REQUEST),
+            Self::Malformed(_) => ("InvalidBody.Malformed", Status::BAD_REQUEST),
+            Self::TooLarge { .. } => ("InvalidBody.TooLarge", Status::PAYLOAD_TOO_LARGE),
+            Self::TooSlow { .. } => ("InvalidBody.TooSlow", Status::REQUEST_TIMEOUT),
+            Self::NotOffered { .. } => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
+            Self::NoRoute(_) => ("InvalidPath.NotFound", Status::NOT_FOUND),
+            Self::WrongMethod { .. } => ("InvalidMethod.NotAllowed", Status::METHOD_NOT_ALLOWED),
+            Self::NoUpgrade(_) => ("InvalidUpgrade", Status::BAD_REQUEST),
+            Self::Busy(Busy::Ending) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
+            Self::Busy(Busy::Stopping) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
+            Self::Busy(_) => ("LimitExceeded.Runs", Status::TOO_MANY_REQUESTS),
+            Self::NoRun(_) => ("InvalidRun.NotFound", Status::NOT_FOUND),
+            Self::NoReplay(NoReplay::Forgotten { .. } | NoReplay::Missed { .. } | NoReplay::Over) => {
+                ("InvalidRun.Forgotten", Status::GONE)
+            }
+            Self::NoReplay(NoReplay::AddressFull { .. }) => ("LimitExceeded.Observers", Status::TOO_MANY_REQUESTS),
+            Self::NoReplay(_) => ("InvalidRun.Position", Status::CONFLICT),
+            Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
+            Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
+            Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
+            Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
+            Self::Context(error) => of_context(error),
+            Self::BadUrl(BadUrl::Signature) => ("InvalidUrl.Signature", Status::FORBIDDEN),
+            Self::BadUrl(BadUrl::Expired) => ("InvalidUrl.Expired", Status::FORBIDDEN),
+            Self::File { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+            Self::Defect => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+        }
+    }
+
+    /// When a call that came to a limit may be sent again, as `Retry-After` says it: in whole seconds, 1 at least.
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooOften { wait } => Some(whole_seconds(*wait)),
+            // Nobody knows when a place becomes free; a second is when it is worth a look.
+            _ => (self.kind().1 == StatusCode::TOO_MANY_REQUESTS).then_some(1),
+        }
+    }
+
+    /// The system's refusal to do something with a file.
+    pub(crate) fn file(action: &'static str, error: &std::io::Error) -> Self {
+        Self::File { action, problem: error.to_string() }
+    }
+
+    /// A parameter with a wrong value.
+    pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::Invalid { name, problem: problem.into() }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (code, status) = self.kind();
+        let mut response = envelope(status, code, &self.to_string(), None);
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
+    use StatusCode as Status;
+    match error {
+        ContextError::NotFound(_) => ("InvalidContext.NotFound", Status::BAD_REQUEST),
+        ContextError::NameTaken(_) => ("InvalidContext.NameTaken", Status::CONFLICT),
+        ContextError::Clearing(_) => ("InvalidContext.Clearing", Status::CONFLICT),
+        ContextError::InvalidField { .. } | ContextError::InvalidPath { .. } => {
+            ("InvalidParameter.Value", Status::BAD_REQUEST)
+        }
+        ContextError::NoFile { .. } => ("InvalidContextFile.NotFound", Status::NOT_FOUND),
+        ContextError::WrongKind { .. } => ("InvalidContextFile.Kind", Status::CONFLICT),
+        ContextError::TooMany { .. } => ("LimitExceeded.Contexts", Status::TOO_MANY_REQUESTS),
+        ContextError::Quota { .. } => ("LimitExceeded.ContextSize", Status::PAYLOAD_TOO_LARGE),
+        ContextError::DiskFull => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
+        ContextError::NoFolder => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
+        ContextError::InUse => ("ServiceUnavailable.Contexts", Status::SERVICE_UNAVAILABLE),
+        ContextError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+    }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}

@@ -1,0 +1,191 @@
+//! A run over plain HTTP, for networks that let no WebSocket through (extension `http`).
+//!
+//! It is the same run as over a WebSocket: the same id, the same numbers, one subscriber at a time. A `POST` says what a
+//! message would say, as often as it takes; a `GET` is the run's subscriber for as long as it lasts, or with an access that
+//! only reads a observer.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::{Reply, Request, read_request};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde_json::json;
+use tokio::time::sleep;
+
+use super::Shared;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::link::{Entry, enter};
+use super::params::Params;
+use crate::auth::access::AccessGrant;
+use crate::listen::websocket::{LAST_WORDS, MAX_INVOCATION};
+use crate::run::{Cursor, Ready, ReadyRuns, Run, RunOptions, watching};
+use crate::session::{NotStarted, Session, gone};
+
+/// `POST /link/{session}/runs/{invocation}`: the body is the `data` of a message of that run.
+pub(super) async fn say(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Answer, ApiError> {
+    let (Entry { session, grant }, invocation) = find(&shared, path, &headers)?;
+    session.touch();
+    match read_request(invocation, "", &params.into_body()) {
+        Request::Start { invocation, start, .. } => {
+            grant.may_run()?;
+            if !start.resume {
+                return Err(ApiError::invalid("resume", "it must be true: a run over HTTP is watched by another call"));
+            }
+            session.start(&invocation, RunOptions::of(&start, &shared.config.limits), start)?;
+        }
+        Request::Ack { invocation, seq } => {
+            let run = run(&session, &invocation)?;
+            // Whoever only watches has nothing to free: its stream is paced by TCP alone.
+            if grant.may_run().is_ok() {
+                run.acknowledge_all(seq);
+            }
+        }
+        Request::Cancel { invocation } => {
+            grant.may_run()?;
+            run(&session, &invocation)?.interrupt();
+        }
+        Request::Stdin { invocation, data, eof, seq } => {
+            grant.may_run()?;
+            run(&session, &invocation)?.take_stdin(data, eof, seq);
+        }
+        Request::Resume { .. } => return Err(ApiError::invalid("mode", "to resume a run, GET its events")),
+        Request::Ping | Request::Unknown { .. } => {
+            return Err(ApiError::invalid("method", "it must be run_code (mode stream), ack, cancel or stdin"));
+        }
+    }
+    Ok(Answer::new(json!({})))
+}
+
+/// `GET /link/{session}/runs/{invocation}/events?afterSeq=n&ackSeq=m&window=w`: the run's frames as server-sent events.
+pub(super) async fn watch(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let (Entry { session, grant }, invocation) = find(&shared, path, &headers)?;
+    let limits = &shared.config.limits;
+    let place = Cursor {
+        after: params.number("afterSeq")?.unwrap_or(0),
+        taken: params.number("ackSeq")?,
+        window: params.number("window")?.map(|window| window.min(limits.max_window)),
+    };
+    session.touch();
+    let run = run(&session, &invocation)?;
+    let ready = Arc::new(ReadyRuns::default());
+    let greeting = match grant.may_run() {
+        Ok(()) => {
+            let greeting = run.greeting();
+            run.attach(&ready, place)?;
+            greeting
+        }
+        // No window: an acknowledgement does not say whose it is. A stream that is not read waits by itself.
+        Err(_) => {
+            run.watch(&ready, Cursor { window: None, ..place })?;
+            watching(run.id())
+        }
+    };
+    let mut stage = session.watch_stage();
+    let gone = Box::pin(async move {
+        gone(&mut stage).await;
+        sleep(LAST_WORDS).await;
+    });
+    let subscriber = Subscriber { run, ready, grant, gone, greeting: Some(greeting), is_over: false };
+    let events = stream::unfold(subscriber, async |mut subscriber| {
+        let frame = subscriber.next().await?;
+        Some((Ok::<_, Infallible>(Event::default().data(frame)), subscriber))
+    });
+    // Half of a WebSocket's: there the client can ask for a sign of life as well.
+    let alive = KeepAlive::new().interval(limits.heartbeat / 2);
+    let mut response = Sse::new(events).keep_alive(alive).into_response();
+    // A proxy that collects answers would hold the output back.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+/// The subscriber that an event stream is.
+struct Subscriber {
+    run: Arc<Run>,
+    ready: Arc<ReadyRuns>,
+    grant: AccessGrant,
+    /// Comes when the session has been released for long enough: what was to be said has been, or is waited for in vain.
+    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What comes before the events.
+    greeting: Option<String>,
+    is_over: bool,
+}
+
+impl Subscriber {
+    /// The next frame; `None` when no more can come.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(greeting) = self.greeting.take() {
+            return Some(greeting);
+        }
+        while !self.is_over {
+            match self.ready.pop() {
+                Some(Ready::Run(run)) => {
+                    let Some(shown) = run.show(&self.ready) else { continue };
+                    self.is_over = shown.is_end;
+                    return Some(shown.text.to_string());
+                }
+                Some(Ready::Lost(run, why)) => {
+                    self.is_over = true;
+                    let reply = Reply { invocation: run.id(), source: DEFAULT_TARGET, seq: None, time: None };
+                    return Some(reply.failed(why));
+                }
+                None => tokio::select! {
+                    () = self.ready.rung() => {}
+                    () = self.grant.expired() => return None,
+                    () = &mut self.gone => return None,
+                },
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.run.leave(&self.ready);
+    }
+}
+
+fn find(
+    shared: &Shared,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: &HeaderMap,
+) -> Result<(Entry, String), ApiError> {
+    let Path((session, invocation)) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
+    let entry = enter(shared, Ok(Path(session)), headers)?;
+    if invocation.len() > MAX_INVOCATION {
+        return Err(ApiError::invalid("invocationId", "it is longer than 256 bytes"));
+    }
+    Ok((entry, invocation))
+}
+
+fn run(session: &Session, invocation: &str) -> Result<Arc<Run>, ApiError> {
+    session.run(invocation).ok_or_else(|| ApiError::NoRun(session.config().limits.resume_retention.as_secs_f64()))
+}
+
+impl From<NotStarted> for ApiError {
+    fn from(reason: NotStarted) -> Self {
+        match reason {
+            NotStarted::Refused(failure) => Self::Refused(failure.name, failure.value),
+            NotStarted::Taken(message) => Self::RunTaken(message),
+        }
+    }
+}

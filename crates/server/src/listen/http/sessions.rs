@@ -1,0 +1,200 @@
+//! The calls about sessions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::address::Address;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::labels::{self, Labels};
+use super::params::Params;
+use crate::observe::Released;
+use crate::session::{NewSession, Session, Stage};
+use crate::settings::EXTENSIONS;
+use crate::tools;
+
+/// `POST /mcp/createSession`
+pub(super) async fn create(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Answer, ApiError> {
+    let address = address(&shared, &headers)?;
+    if params.is_set("persistenceDataList") || params.is_set("contextId") {
+        let hint = ": create the session without a context, its files live as long as it does";
+        return Err(ApiError::NotOffered { what: "a persistent context", hint });
+    }
+    if let Some(id) = params.text("sessionId")? {
+        let session = shared.find(&id)?;
+        return Ok(Answer::new(describe(&session, &address)));
+    }
+    let new = NewSession {
+        image: shared.config.images.find(params.text("imageId")?.as_deref())?,
+        labels: labels::parse(params.object("labels")?, "labels")?,
+        idle_timeout: idle_timeout(&shared, params.number("timeout")?)?,
+    };
+    let session = shared.sessions.create(new)?;
+    Ok(Answer::new(describe(&session, &address)))
+}
+
+/// `POST /mcp/getSession`
+pub(super) async fn get(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    session.touch();
+    let mut data = describe(&session, &address(&shared, &headers)?);
+    data["status"] = json!(session.stage().as_str());
+    Ok(Answer::new(data))
+}
+
+/// `POST /mcp/getSessionInfo`
+///
+/// Does not count as use: it is what is polled to see a session end.
+pub(super) async fn info(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    Ok(Answer::new(json!({ "sessionId": session.id(), "status": session.stage().as_str() })))
+}
+
+/// `GET /sdk/ListSession`
+pub(super) async fn list(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    const DEFAULT_PAGE: u64 = 10;
+    const LARGEST_PAGE: u64 = 100;
+    let page = params.number("maxResults")?.unwrap_or(DEFAULT_PAGE);
+    if page == 0 || page > LARGEST_PAGE {
+        return Err(ApiError::invalid("maxResults", format!("it must be from 1 to {LARGEST_PAGE}")));
+    }
+    let after = match params.text("nextToken")? {
+        None => 0,
+        Some(token) => parse_page_token(&token)
+            .ok_or_else(|| ApiError::invalid("nextToken", "it must be the nextToken of an earlier answer"))?,
+    };
+    let wanted = labels::parse(params.object("labels")?, "labels")?;
+    let all = params.is_set("isAll");
+    let matching: Vec<Arc<Session>> = shared
+        .sessions
+        .list()
+        .into_iter()
+        .filter(|session| all || session.stage() == Stage::Running)
+        .filter(|session| has_labels(&session.labels(), &wanted))
+        .collect();
+    let mut rest = matching.iter().filter(|session| session.ordinal() > after);
+    let shown: Vec<_> = rest.by_ref().take(usize::try_from(page).unwrap_or(usize::MAX)).collect();
+    let next = match (rest.next(), shown.last()) {
+        (Some(_), Some(last)) => json!(page_token(last.ordinal())),
+        _ => Value::Null,
+    };
+    let data = shown
+        .iter()
+        .map(|session| json!({ "sessionId": session.id(), "sessionStatus": session.stage().as_str() }))
+        .collect();
+    Ok(Answer::new(data)
+        .beside("nextToken", next)
+        .beside("maxResults", json!(page))
+        .beside("count", json!(matching.len())))
+}
+
+/// `POST /mcp/releaseSession`
+pub(super) async fn release(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    shared.sessions.release(&session, Released::Asked).await;
+    Ok(Answer::default())
+}
+
+/// `POST /mcp/releaseSessionAsync`
+///
+/// Answers when the session is gone, or after a moment while it is still going: a client that looks at once, and then
+/// each second, finds it gone at the first look.
+pub(super) async fn release_async(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    const MOMENT: Duration = Duration::from_millis(500);
+    let session = shared.find(&params.required("sessionId")?)?;
+    let _ = tokio::time::timeout(MOMENT, shared.sessions.release(&session, Released::Asked)).await;
+    Ok(Answer::default())
+}
+
+/// `POST /mcp/refreshSessionIdleTime`
+pub(super) async fn refresh(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    shared.find(&params.required("sessionId")?)?.touch();
+    Ok(Answer::default())
+}
+
+/// `POST /mcp/getMcpResource`
+pub(super) async fn resource(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    let url = address(&shared, &headers)?.http(&link_path(&session));
+    Ok(Answer::new(json!({ "sessionId": session.id(), "resourceUrl": url, "desktopInfo": null })))
+}
+
+/// `GET /internet/getLink`
+pub(super) async fn link(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    shared.find(&params.required("sessionId")?)?;
+    let hint = ": programs run on this machine, reach their ports on localhost";
+    Err(ApiError::NotOffered { what: "a link to a port of the session", hint })
+}
+
+/// Everything a client needs to use a session.
+fn describe(session: &Session, address: &Address) -> Value {
+    json!({
+        "sessionId": session.id(),
+        "success": true,
+        "errMsg": "",
+        "appInstanceId": format!("local-{}", session.ordinal()),
+        "resourceId": session.id(),
+        "resourceUrl": address.http(&link_path(session)),
+        "taskId": "",
+        "networkInterfaceIp": "",
+        "linkUrl": address.http(&link_path(session)),
+        "wsUrl": address.ws(&format!("/ws/{}", session.id())),
+        "token": session.token().expose(),
+        "toolList": tools::list(),
+        "imageId": session.image().id(),
+        "extensions": EXTENSIONS,
+        "isolation": session.level().name(),
+    })
+}
+
+pub(super) fn link_path(session: &Session) -> String {
+    format!("/link/{}", session.id())
+}
+
+pub(super) fn address(shared: &Shared, headers: &HeaderMap) -> Result<Address, ApiError> {
+    match &shared.address {
+        Some(address) => Ok(address.clone()),
+        None => Address::of_request(headers, shared.tls.is_some())
+            .ok_or_else(|| ApiError::invalid("Host", "this server's address is made from it: send host and port")),
+    }
+}
+
+fn idle_timeout(shared: &Shared, asked: Option<u64>) -> Result<Duration, ApiError> {
+    let limits = &shared.config.limits;
+    let Some(seconds) = asked else { return Ok(limits.idle_timeout) };
+    let most = limits.max_idle_timeout;
+    match Duration::from_secs(seconds) {
+        timeout if !timeout.is_zero() && timeout <= most => Ok(timeout),
+        _ => Err(ApiError::invalid("timeout", format!("it must be from 1 to {} seconds", most.as_secs()))),
+    }
+}
+
+fn has_labels(labels: &Labels, wanted: &BTreeMap<String, String>) -> bool {
+    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
+}
+
+fn page_token(ordinal: u64) -> String {
+    format!("after-{ordinal}")
+}
+
+fn parse_page_token(token: &str) -> Option<u64> {
+    token.strip_prefix("after-")?.parse().ok()
+}

@@ -1,0 +1,159 @@
+//! The accept loop: TCP connections on their way to HTTP. How many, from where, encrypted or not, and how slow they may be.
+//!
+//! ```text
+//! accept loop ── a client (a task each): TLS handshake ── HTTP ── after an upgrade: connection (a task each)
+//!             └─ files (a task): certificate and keys are read again when they change
+//! ```
+//!
+//! Every step that waits for a client has its time: the handshake and each head and body `read_timeout`, each write
+//! `write_timeout`. So a client that dawdles loses its connection.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_io_timeout::TimeoutStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::address_limit::{AddressLimit, AddressPermit};
+use crate::observe::Metrics;
+use crate::settings::Limits;
+
+/// What hyper's buffer for a head is at least.
+const LEAST_HEAD: usize = 8192;
+/// Far more than a process has descriptors, and little enough for a semaphore.
+const MOST_CONNECTIONS: usize = 1 << 20;
+
+/// Accepts clients.
+pub(crate) struct Listener {
+    limits: Limits,
+    tls: Option<TlsAcceptor>,
+    permits: Arc<Semaphore>,
+    addresses: Arc<AddressLimit>,
+    metrics: Arc<Metrics>,
+}
+
+/// Held as long as a client's TCP connection lives, an upgraded one included.
+pub(crate) struct ConnectionPermit {
+    _permit: OwnedSemaphorePermit,
+    _of_address: Option<AddressPermit>,
+    metrics: Arc<Metrics>,
+}
+
+impl Drop for ConnectionPermit {
+    fn drop(&mut self) {
+        self.metrics.disconnected();
+    }
+}
+
+impl Listener {
+    pub(crate) fn new(limits: Limits, tls: Option<TlsAcceptor>, metrics: Arc<Metrics>) -> Self {
+        let permits = Arc::new(Semaphore::new(most_connections(&limits)));
+        let addresses = AddressLimit::new(limits.max_connections_per_address);
+        Self { limits, tls, permits, addresses, metrics }
+    }
+
+    /// Accepts clients until `stop` is ready. They are notified of the end by `ended`.
+    pub(crate) async fn run(
+        &self,
+        listener: TcpListener,
+        router: Router,
+        stop: impl Future<Output = ()>,
+        ended: &watch::Receiver<bool>,
+    ) {
+        let mut stop = pin!(stop);
+        loop {
+            let permit = tokio::select! {
+                () = &mut stop => break,
+                permit = Arc::clone(&self.permits).acquire_owned() => permit.expect("the semaphore is never closed"),
+            };
+            let accepted = tokio::select! {
+                () = &mut stop => break,
+                accepted = listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((socket, from)) => {
+                    let Ok(of_address) = self.addresses.permit(from.ip()) else {
+                        tracing::warn!(address = %from.ip(), "too many connections from one address (--max-connections-per-address)");
+                        self.metrics.limit_hit("LimitExceeded.Connections");
+                        continue;
+                    };
+                    self.metrics.connected();
+                    let metrics = Arc::clone(&self.metrics);
+                    let permit = ConnectionPermit { _permit: permit, _of_address: of_address, metrics };
+                    let router = router.clone().layer(Extension(Arc::new(permit)));
+                    let client = Client { limits: self.limits.clone(), router, ended: ended.clone() };
+                    tokio::spawn(client.handle(socket, self.tls.clone()));
+                }
+                // The client has gone again, or descriptors have run out: neither is cured by trying at once.
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+
+    /// Ready when the last client has gone.
+    pub(crate) async fn is_empty(&self) {
+        let all = u32::try_from(most_connections(&self.limits)).unwrap_or(u32::MAX);
+        drop(self.permits.acquire_many(all).await);
+    }
+}
+
+fn most_connections(limits: &Limits) -> usize {
+    limits.max_connections.clamp(1, MOST_CONNECTIONS)
+}
+
+struct Client {
+    limits: Limits,
+    router: Router,
+    ended: watch::Receiver<bool>,
+}
+
+impl Client {
+    async fn handle(self, socket: TcpStream, tls: Option<TlsAcceptor>) {
+        // Chunks are small and must not wait for each other.
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY was refused");
+        }
+        let mut socket = Box::pin(TimeoutStream::new(socket));
+        socket.as_mut().set_write_timeout_pinned(Some(self.limits.write_timeout));
+        let Some(tls) = tls else { return self.serve(socket).await };
+        match tokio::time::timeout(self.limits.read_timeout, tls.accept(socket)).await {
+            Ok(Ok(socket)) => self.serve(socket).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake broke off"),
+            Err(_) => tracing::debug!("a TLS handshake took too long"),
+        }
+    }
+
+    async fn serve(mut self, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.read_timeout)
+            .max_headers(self.limits.max_headers)
+            .max_buf_size(self.limits.max_head.max(LEAST_HEAD))
+            .serve_connection(TokioIo::new(socket), TowerToHyperService::new(self.router))
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        // The flag is set once; a sender that is gone says the same.
+        let ending = async { drop(self.ended.wait_for(|ended| *ended).await) };
+        let result = tokio::select! {
+            result = connection.as_mut() => result,
+            () = ending => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "an HTTP connection broke");
+        }
+    }
+}

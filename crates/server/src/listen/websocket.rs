@@ -1,0 +1,397 @@
+//! A connection: one WebSocket of one session, and the runs that it shows.
+//!
+//! One task a connection, one loop:
+//!
+//! ```text
+//!              ┌── a message came ──► start, cancel, acknowledge, …
+//! connection ──┼── the socket takes more, and a run has something: the next run in turn shows one event
+//!              ├── time for a heartbeat, or the other end is gone
+//!              └── the session ends: show what is left, say goodbye
+//! ```
+//!
+//! It queues nothing: an event leaves its run's log when the socket takes it. So a client that reads slowly makes its
+//! programs wait, each for itself, and memory does not grow.
+//!
+//! When the connection is gone, a run that nobody can see again is abandoned.
+
+mod link;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::service::{PONG, Reply, Request, StartRun, parse_request};
+use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
+use axum::http::StatusCode;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+
+use self::link::{DisconnectReason, Link, Turn};
+use crate::auth::access::AccessGrant;
+use crate::listen::http::ApiError;
+use crate::run::event::failure;
+use crate::run::{self, Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, RunOptions};
+use crate::session::{NotStarted, Session, Started, gone};
+
+/// One WebSocket of one session, and the runs that it shows.
+pub(crate) struct Connection {
+    session: Arc<Session>,
+    link: Link,
+    ready: Arc<ReadyRuns>,
+    shown: HashMap<String, Arc<Run>>,
+    /// Frames that belong to no run that goes on: refusals.
+    replies: VecDeque<Utf8Bytes>,
+    /// Messages that meant nothing.
+    nonsense: u32,
+    /// The client has asked for extensions.
+    answers_pings: bool,
+    grant: AccessGrant,
+}
+
+/// How a connection came to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// By the other end, or the network: there is nobody to talk to.
+    Lost(DisconnectReason),
+    /// By us, with a word.
+    Goodbye(u16, &'static str),
+}
+
+/// While so many refusals wait, nothing more is read.
+const MAX_REPLIES: usize = 64;
+/// So many messages that mean nothing are one client's mistake; more are an attack.
+const MAX_NONSENSE: u32 = 100;
+/// The published clients make 32 characters. It is in every frame, so it must stay short.
+pub(crate) const MAX_INVOCATION: usize = 256;
+/// How long the last events of a released session may take to go out.
+pub(crate) const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// WebSocket close codes.
+mod close {
+    /// A message above the limit.
+    pub(super) const TOO_LARGE: u16 = 1009;
+    /// Against the rules of this protocol.
+    pub(super) const POLICY: u16 = 1008;
+    /// The token opens nothing, or nothing any more. Reads as 401.
+    pub(super) const UNAUTHORIZED: u16 = 4401;
+    /// The token, or the page's origin, opens something else. Reads as 403.
+    pub(super) const FORBIDDEN: u16 = 4403;
+    /// What a close frame can carry (RFC 6455, section 5.5), less the code.
+    pub(super) const MOST_REASON: usize = 123;
+    /// The session is no more. (4000 and above are free for applications; this one reads as 404.)
+    pub(super) const SESSION_GONE: u16 = 4404;
+}
+
+impl Connection {
+    /// Serves a client until it or its session is gone.
+    pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>, grant: AccessGrant) {
+        let mut connection = Self {
+            session,
+            link: Link::new(socket),
+            ready: Arc::default(),
+            shown: HashMap::new(),
+            replies: VecDeque::new(),
+            nonsense: 0,
+            answers_pings: false,
+            grant,
+        };
+        connection.session.touch();
+        tracing::debug!(session = connection.session.id(), grant = %connection.grant, "connected");
+        let end = connection.talk().await;
+        tracing::debug!(session = connection.session.id(), ?end, runs = connection.shown.len(), "disconnected");
+        for run in connection.shown.into_values() {
+            run.leave(&connection.ready);
+        }
+        if let End::Goodbye(code, reason) = end {
+            connection.link.close(code, reason).await;
+        }
+    }
+
+    /// Tells a browser's client why it may not come in.
+    pub(crate) async fn turn_away(socket: WebSocket, error: &ApiError) {
+        let code = match error.kind().1 {
+            StatusCode::UNAUTHORIZED => close::UNAUTHORIZED,
+            StatusCode::FORBIDDEN => close::FORBIDDEN,
+            _ => close::SESSION_GONE,
+        };
+        let mut reason = error.to_string();
+        reason.truncate(reason.floor_char_boundary(close::MOST_REASON));
+        Link::new(socket).close(code, reason).await;
+    }
+
+    async fn talk(&mut self) -> End {
+        let limits = self.session.config().limits.clone();
+        let mut heartbeat = interval_at(Instant::now() + limits.heartbeat, limits.heartbeat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ping_due = false;
+        let mut stage = self.session.watch_stage();
+        let mut last_words: Option<Instant> = None;
+        let ready = Arc::clone(&self.ready);
+        loop {
+            let can_show = ping_due || !self.replies.is_empty() || !self.ready.is_empty();
+            if last_words.is_some() && !can_show && self.shown.is_empty() {
+                return End::Goodbye(close::SESSION_GONE, "the session was released");
+            }
+            let can_read = self.replies.len() < MAX_REPLIES;
+            let deadline = self.link.deadline(limits.silence_timeout, limits.write_timeout);
+            let deadline = last_words.map_or(deadline, |until| deadline.min(until));
+            let turn = tokio::select! {
+                turn = self.link.turn(can_read, can_show) => turn,
+                () = ready.rung() => continue,
+                _ = heartbeat.tick() => {
+                    ping_due = true;
+                    continue;
+                }
+                () = self.grant.expired() => {
+                    return End::Goodbye(close::UNAUTHORIZED, "the access has expired: have your server renew it or give a new one");
+                }
+                () = gone(&mut stage), if last_words.is_none() => {
+                    last_words = Some(Instant::now() + LAST_WORDS);
+                    continue;
+                }
+                () = sleep_until(deadline) => {
+                    return match last_words {
+                        Some(_) => End::Goodbye(close::SESSION_GONE, "the session was released"),
+                        None => End::Lost(DisconnectReason::Broken("the client reads or answers nothing any more".to_owned())),
+                    };
+                }
+            };
+            let result = match turn {
+                Turn::Incoming(message) => self.take(message),
+                Turn::Writable => self.show(std::mem::take(&mut ping_due)),
+                Turn::Lost(DisconnectReason::TooLarge) => {
+                    Err(End::Goodbye(close::TOO_LARGE, "the message is larger than this server takes"))
+                }
+                Turn::Lost(loss) => Err(End::Lost(loss)),
+            };
+            if let Err(end) = result {
+                return end;
+            }
+        }
+    }
+
+    /// Sends what is due: a ping, refusals, and then an event of each run in turn, until about one chunk is under way.
+    fn show(&mut self, ping_due: bool) -> Result<(), End> {
+        if ping_due {
+            self.link.send(Message::Ping(Vec::new().into())).map_err(End::Lost)?;
+        }
+        let mut sent = 0;
+        while sent < MAX_CHUNK && self.link.takes_more() {
+            let Some(text) = self.next_frame() else { break };
+            sent += text.len();
+            self.link.send(Message::Text(text)).map_err(End::Lost)?;
+        }
+        Ok(())
+    }
+
+    fn next_frame(&mut self) -> Option<Utf8Bytes> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
+        }
+        while let Some(ready) = self.ready.pop() {
+            match ready {
+                Ready::Run(run) => {
+                    let Some(shown) = run.show(&self.ready) else { continue };
+                    if shown.is_end {
+                        self.shown.remove(run.id());
+                    }
+                    return Some(shown.text);
+                }
+                Ready::Lost(run, why) => {
+                    if self.shown.remove(run.id()).is_some() {
+                        run.unwatch(&self.ready); // it may have come back before it heard
+                        return Some(failed(run.id(), why));
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), End> {
+        match message {
+            Message::Text(text) => self.request(&text),
+            // Seen from clients that hand over bytes: the same JSON.
+            Message::Binary(bytes) => match std::str::from_utf8(&bytes) {
+                Ok(text) => self.request(text),
+                Err(_) => self.nonsense(),
+            },
+            // Answered below us.
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            // What follows is the end of the stream.
+            Message::Close(_) => Ok(()),
+        }
+    }
+
+    fn request(&mut self, text: &str) -> Result<(), End> {
+        let Ok(request) = parse_request(text) else { return self.nonsense() };
+        match request {
+            Request::Ping => {
+                // Published clients know no answer; ours wants one where it has no ping frames.
+                if self.answers_pings && self.replies.is_empty() {
+                    self.replies.push_back(Utf8Bytes::from_static(PONG));
+                }
+                Ok(())
+            }
+            Request::Start { invocation, start, .. } => self.start(invocation, start),
+            Request::Cancel { invocation } => match self.grant.may_run() {
+                Ok(()) => {
+                    if let Some(run) = self.session.run(&invocation) {
+                        run.interrupt();
+                    }
+                    Ok(())
+                }
+                Err(_) => self.stop_watching(&invocation),
+            },
+            Request::Ack { invocation, seq } => {
+                // Not only of those that are shown: the last acknowledgement comes behind the end.
+                if let Some(run) = self.shown.get(&invocation).cloned().or_else(|| self.session.run(&invocation)) {
+                    run.acknowledge(&self.ready, seq);
+                }
+                Ok(())
+            }
+            Request::Resume { invocation, after_seq, ack_seq, window } => {
+                let window = window.map(|window| window.min(self.session.config().limits.max_window));
+                self.resume(invocation, Cursor { after: after_seq, taken: ack_seq, window })
+            }
+            Request::Stdin { invocation, data, eof, seq } => {
+                match self.grant.may_run() {
+                    Ok(()) => {
+                        if let Some(run) = self.session.run(&invocation) {
+                            run.take_stdin(data, eof, seq);
+                        }
+                    }
+                    Err(denied) if self.shown.contains_key(&invocation) => {
+                        let reply = Reply { invocation: &invocation, source: DEFAULT_TARGET, seq: None, time: None };
+                        self.replies.push_back(reply.input_refused(&denied.to_string()).into());
+                    }
+                    Err(_) => {}
+                }
+                Ok(())
+            }
+            Request::Unknown { invocation: Some(invocation), what } if !self.shown.contains_key(&invocation) => {
+                let message = format!(
+                    "this server knows no request {what:?}; it knows run_code (mode stream, resume), cancel, ack and stdin"
+                );
+                self.nonsense()?;
+                self.fail(&invocation, &message)
+            }
+            Request::Unknown { .. } => self.nonsense(),
+        }
+    }
+
+    fn start(&mut self, invocation: String, start: StartRun) -> Result<(), End> {
+        if invocation.len() > MAX_INVOCATION {
+            return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
+        }
+        let is_shown = self.shown.contains_key(&invocation);
+        if is_shown && !start.resume && self.grant.may_run().is_ok() {
+            // The same start once more: it is under way.
+            return Ok(());
+        }
+        self.answers_pings |= start.is_extended();
+        let limits = &self.session.config().limits;
+        let options = RunOptions::of(&start, limits);
+        let started = match self.grant.may_run() {
+            Ok(()) => self.session.start(&invocation, options, start),
+            Err(denied) => {
+                if let Some(run) = self.shown.remove(&invocation) {
+                    run.unwatch(&self.ready); // what follows is the end under this id
+                }
+                Err(failure("NotAllowed", denied.to_string()).into())
+            }
+        };
+        match started {
+            Ok(Started::Now(run)) => self.show_run(run, Cursor { window: options.window, ..Cursor::default() }, None),
+            Ok(Started::Before(_)) if is_shown => Ok(()),
+            Ok(Started::Before(run)) => {
+                self.show_run(run, Cursor { window: options.window, ..Cursor::default() }, None)
+            }
+            Err(NotStarted::Taken(message)) => self.fail(&invocation, &message),
+            Err(NotStarted::Refused(failure)) => {
+                // An error and an end, as of a run that failed.
+                tracing::debug!(session = self.session.id(), invocation, reason = failure.name, "run refused");
+                self.replies.extend(run::refusal(&invocation, options, limits, failure));
+                Ok(())
+            }
+        }
+    }
+
+    fn resume(&mut self, invocation: String, place: Cursor) -> Result<(), End> {
+        self.answers_pings = true;
+        let limits = &self.session.config().limits;
+        match self.session.run(&invocation) {
+            Some(run) if self.grant.may_run().is_err() => self.watch(run, place),
+            Some(run) => {
+                let greeting = run.greeting();
+                self.show_run(run, place, Some(greeting))
+            }
+            None => {
+                let kept = limits.resume_retention.as_secs_f64();
+                let message =
+                    format!("there is no such run (any more): one that has ended can be resumed for {kept} s");
+                self.fail(&invocation, &message)
+            }
+        }
+    }
+
+    fn show_run(&mut self, run: Arc<Run>, place: Cursor, greeting: Option<String>) -> Result<(), End> {
+        match run.attach(&self.ready, place) {
+            Ok(()) => {
+                self.replies.extend(greeting.map(Utf8Bytes::from));
+                self.shown.insert(run.id().to_owned(), run);
+                Ok(())
+            }
+            Err(reason) => self.fail(run.id(), &reason.to_string()),
+        }
+    }
+
+    /// Shows a run beside its subscriber.
+    fn watch(&mut self, run: Arc<Run>, place: Cursor) -> Result<(), End> {
+        let most = self.session.config().limits.max_watchers;
+        if self.shown.len() >= most && !self.shown.contains_key(run.id()) {
+            let message =
+                format!("this connection watches {most} runs already: have the server allow more (--max-observers)");
+            return self.fail(run.id(), &message);
+        }
+        match run.watch(&self.ready, place) {
+            Ok(()) => {
+                // The program may be silent for long: its observer hears that it is there.
+                self.replies.push_back(run::watching(run.id()).into());
+                self.shown.insert(run.id().to_owned(), run);
+                Ok(())
+            }
+            Err(reason) => self.fail(run.id(), &reason.to_string()),
+        }
+    }
+
+    /// A observer has cancelled: that ends what it sees, and nothing else.
+    fn stop_watching(&mut self, invocation: &str) -> Result<(), End> {
+        let Some(run) = self.shown.remove(invocation) else { return Ok(()) };
+        run.unwatch(&self.ready);
+        self.fail(
+            invocation,
+            "the watching has ended and the run goes on: an access with the scope \"read\" cancels nothing",
+        )
+    }
+
+    fn fail(&mut self, invocation: &str, message: &str) -> Result<(), End> {
+        if invocation.len() > MAX_INVOCATION {
+            return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
+        }
+        self.replies.push_back(failed(invocation, message));
+        Ok(())
+    }
+
+    fn nonsense(&mut self) -> Result<(), End> {
+        self.nonsense += 1;
+        if self.nonsense > MAX_NONSENSE {
+            return Err(End::Goodbye(close::POLICY, "too many messages that are no requests"));
+        }
+        Ok(())
+    }
+}
+
+/// The frame that says that a run cannot be had.
+fn failed(invocation: &str, message: &str) -> Utf8Bytes {
+    Reply { invocation, source: DEFAULT_TARGET, seq: None, time: None }.failed(message).into()
+}

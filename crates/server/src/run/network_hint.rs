@@ -1,0 +1,58 @@
+//! What a failure says about the network that its program lacked.
+
+use agb_protocol::RunStatus;
+
+use super::event::{RunFailure, one_line};
+use super::outcome::Ended;
+use crate::workspace::egress::NetworkHints;
+
+/// Adds to the failure of one run what would have let its program reach the network.
+#[derive(Debug)]
+pub(crate) struct NetworkHint {
+    hints: NetworkHints,
+    hint: Option<String>,
+}
+
+impl NetworkHint {
+    pub(crate) fn new(hints: NetworkHints) -> Self {
+        Self { hints, hint: None }
+    }
+
+    /// To the program's own error.
+    pub(crate) fn failure(&mut self, mut failure: RunFailure) -> RunFailure {
+        self.hint = self.hint.take().or_else(|| self.hints.hint(&failure));
+        if let Some(hint) = &self.hint {
+            failure.value = format!("{} ({hint})", failure.value);
+        }
+        failure
+    }
+
+    /// To the end, which repeats the error.
+    pub(crate) fn ended(&mut self, ended: Ended) -> Ended {
+        let Ended { failure, mut finish } = ended;
+        let failure = failure.map(|failure| self.failure(failure));
+        if let (Some(failure), Some(RunStatus::Failed)) = (&failure, finish.reason) {
+            finish.execution_error = Some(one_line(failure));
+        }
+        Ended { failure, finish }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agb_egress::Outside;
+
+    use super::*;
+    use crate::run::event::failure;
+    use crate::settings::Network;
+    use crate::workspace::egress::Proxies;
+
+    #[tokio::test]
+    async fn a_failure_for_want_of_network_says_how_to_have_one() {
+        let hints = NetworkHints::new(Proxies::new(Network::None, Outside::internet()), 1);
+        let hint = |error| NetworkHint::new(hints.clone()).failure(error).value;
+        let value = hint(failure("URLError", "<urlopen error [Errno -3] Temporary failure in name resolution>"));
+        assert!(value.contains("--network allow=DOMAIN"), "{value}");
+        assert_eq!(hint(failure("ZeroDivisionError", "division by zero")), "division by zero");
+    }
+}

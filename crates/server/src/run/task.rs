@@ -1,0 +1,211 @@
+//! The task of a run: takes events out of the kernel while the log has room, works the log's file, and knows when a run
+//! has been alone for long enough.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agb_kernel::{CellEvent, Execution};
+use tokio::time::{Instant, sleep_until};
+
+use super::event::{Event, Origin, Stream};
+use super::network_hint::NetworkHint;
+use super::outcome::{self, Ended, Stop};
+use super::replay::{Block, Job, Page};
+use super::spool::Spool;
+use super::{Ready, Run, State, Times};
+use crate::observe::RunMeter;
+
+/// A disk that took nothing is asked again after so long.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// What subscribers hear then, for good.
+const DISK_LOST: &str = "the server's disk has lost what the run had said";
+
+/// What a run task does next.
+struct Turn {
+    job: Option<Job>,
+    /// The log takes events.
+    room: bool,
+    /// When the run has been alone for long enough.
+    deadline: Option<Instant>,
+    /// Nobody can see the run any more.
+    over: bool,
+}
+
+/// Keeps a run until nobody can see it any more. `busy` is dropped with the program's end, `kept` at the end.
+pub(super) async fn keep<B, K>(
+    run: Arc<Run>,
+    mut execution: Execution,
+    (meter, mut network_hint): (RunMeter, NetworkHint),
+    mut spool: Spool,
+    busy: B,
+    kept: K,
+) {
+    let mut busy = Some(busy);
+    let mut failure_sent = false;
+    let mut retry_at: Option<Instant> = None;
+    loop {
+        let Turn { job, room, deadline, over } = run.turn();
+        if let Some(job) = job {
+            retry_at = run.work(job, &mut spool).await;
+            continue;
+        }
+        if let Some(block) = run.observers_block() {
+            run.read_for_observers(block, &spool).await;
+        }
+        if over && busy.is_none() {
+            break;
+        }
+        let wake = [deadline, retry_at].into_iter().flatten().min();
+        if wake.is_some_and(|wake| wake <= Instant::now()) {
+            retry_at.take_if(|at| *at <= Instant::now()).into_iter().for_each(|_| run.state().log.retry());
+            run.expire();
+            continue;
+        }
+        tokio::select! {
+            biased;
+            event = execution.next(), if room && busy.is_some() => match event {
+                Some(event) => {
+                    meter.saw(&event);
+                    take(&run, event, &execution, &mut network_hint, &mut failure_sent);
+                }
+                None => {
+                    // Without effect after an end, which every kernel gives.
+                    run.push(Event::End(outcome::vanished()));
+                    busy = None;
+                }
+            },
+            () = run.changed.notified() => {}
+            () = until(wake) => {}
+        }
+    }
+    run.close_file();
+    drop(kept);
+}
+
+/// Hands an event of the kernel over to the log.
+fn take(
+    run: &Arc<Run>,
+    event: CellEvent,
+    execution: &Execution,
+    network_hint: &mut NetworkHint,
+    failure_sent: &mut bool,
+) {
+    match event {
+        CellEvent::Started if run.options.extended => run.push(Event::Started),
+        CellEvent::Started => {}
+        CellEvent::Stdout(text) => run.push(Event::Chunk(Stream::Stdout.into(), text)),
+        CellEvent::Stderr(text) => run.push(Event::Chunk(Stream::Stderr.into(), text)),
+        CellEvent::Background { stream, text } => run.push(Event::Chunk(Origin::background(stream), text)),
+        CellEvent::Result(result) => run.push(Event::Result { is_main: result.is_main, mime: result.data }),
+        CellEvent::Error(error) => {
+            *failure_sent = true;
+            run.push(Event::Error(network_hint.failure(outcome::failure_of(error))));
+        }
+        CellEvent::InputRequest { prompt } if run.options.stdin => run.push(Event::InputRequest { prompt }),
+        // There is nobody to answer: the program finds its input at its end.
+        CellEvent::InputRequest { .. } => execution.control().close_stdin(),
+        CellEvent::End(end) => {
+            let stop = run.state().stop;
+            let Ended { failure, finish } = network_hint.ended(outcome::ended(end, stop));
+            if let Some(failure) = failure
+                && !*failure_sent
+            {
+                run.push(Event::Error(failure));
+            }
+            run.push(Event::End(finish));
+        }
+    }
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => sleep_until(wake).await,
+        None => pending().await,
+    }
+}
+
+impl State {
+    /// Whether nobody has anything to do with it any more, unless somebody comes back.
+    fn is_done(&self) -> bool {
+        self.ended && (self.log.is_unwatched() || self.log.is_over())
+    }
+
+    /// When the run has been alone for long enough.
+    fn deadline(&self, times: Times) -> Option<Instant> {
+        if self.is_done() {
+            Some(self.idle_since + times.retention)
+        } else if self.log.is_unwatched() && self.stop.is_none() {
+            Some(self.idle_since + times.unwatched)
+        } else {
+            None
+        }
+    }
+}
+
+impl Run {
+    fn turn(&self) -> Turn {
+        let mut state = self.state();
+        let job = state.log.next_job();
+        let room = state.log.has_room() || state.ended;
+        state.held_back = !room;
+        let needless = !self.options.resume || state.log.is_abandoned() || state.is_done() && state.forgotten;
+        let over = state.ended && needless;
+        Turn { job, room, deadline: state.deadline(self.times), over }
+    }
+
+    /// The deadline may have come.
+    fn expire(&self) {
+        let mut state = self.state();
+        if state.deadline(self.times).is_none_or(|deadline| deadline > Instant::now()) {
+            return;
+        }
+        if state.ended {
+            state.forgotten = true;
+            return;
+        }
+        state.log.close();
+        drop(state);
+        tracing::debug!(run = self.id, "nobody came back for it");
+        self.stop(Stop::Unwatched(self.times.unwatched));
+    }
+
+    /// Does what the log wants of its file. When it failed: the time to try again.
+    async fn work(self: &Arc<Self>, job: Job, spool: &mut Spool) -> Option<Instant> {
+        match job {
+            Job::Write { block, bytes, anew } => {
+                let written = spool.write(block, bytes, anew).await;
+                self.state().log.written(block, written.is_ok());
+                let error = written.err()?;
+                tracing::warn!(run = self.id, %error, "a run's output cannot be kept on disk: its program waits");
+                Some(Instant::now() + RETRY)
+            }
+            Job::Read(block) => {
+                let read = spool.read(block).await;
+                let mut state = self.state();
+                let loaded = read.as_ref().is_ok_and(|bytes| state.log.loaded(block, bytes));
+                if loaded {
+                    self.announce(&mut state);
+                    return None;
+                }
+                tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk any more");
+                if let Some(subscriber) = state.subscriber.take() {
+                    subscriber.push(Ready::Lost(Arc::clone(self), DISK_LOST));
+                }
+                drop(state);
+                self.abandon(DISK_LOST);
+                None
+            }
+        }
+    }
+
+    async fn read_for_observers(self: &Arc<Self>, block: Block, spool: &Spool) {
+        let read = spool.read(block).await;
+        let page = read.as_ref().ok().and_then(|bytes| Page::decode(block, bytes));
+        if page.is_none() {
+            tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk for a observer");
+        }
+        self.give_page(block, page);
+    }
+}

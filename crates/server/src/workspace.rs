@@ -1,0 +1,124 @@
+//! A session's place on this machine: a host user, a folder, and the interpreters that run there.
+//!
+//! A session takes its room when it is first used, not when it is created, and nobody else ever has it: at its end
+//! everything in it goes.
+
+pub(crate) mod act_as;
+pub(crate) mod egress;
+pub(crate) mod factory;
+pub(crate) mod file_changes;
+mod folder;
+mod kernel_key;
+pub(crate) mod pool;
+mod root;
+pub(crate) mod sandboxes;
+mod zygotes;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use agb_kernel::{Kernel, KernelLimits, KernelSpec};
+use agb_protocol::Language;
+use futures_util::future::join_all;
+
+pub(crate) use self::act_as::ActAs;
+use self::file_changes::FileChanges;
+pub(crate) use self::folder::{Folder, PathError};
+pub(crate) use self::kernel_key::KernelKey;
+use self::sandboxes::Slot;
+use self::zygotes::Zygotes;
+use crate::settings::Config;
+
+/// A host user, a folder, and the interpreters that run there.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    kernels: Mutex<HashMap<Language, Kernel>>,
+    changes: Mutex<FileChanges>,
+    folder: Folder,
+    slot: Slot,
+    zygotes: Arc<Zygotes>,
+    config: Arc<Config>,
+}
+
+impl Workspace {
+    /// A folder of the slot's user, and no interpreter yet.
+    pub(crate) fn new(folder: Folder, slot: Slot, zygotes: Arc<Zygotes>, config: Arc<Config>) -> Self {
+        Self { kernels: Mutex::default(), changes: Mutex::default(), folder, slot, zygotes, config }
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// What its programs are isolated by.
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What the file tools know about earlier states of the folder.
+    pub(crate) fn changes(&self) -> MutexGuard<'_, FileChanges> {
+        lock(&self.changes)
+    }
+
+    /// The languages that have an interpreter here.
+    pub(crate) fn languages(&self) -> Vec<Language> {
+        lock(&self.kernels).keys().copied().collect()
+    }
+
+    /// The interpreter of a language, if there is one.
+    pub(crate) fn kernel(&self, language: Language) -> Option<Kernel> {
+        lock(&self.kernels).get(&language).cloned()
+    }
+
+    /// A new interpreter; it starts with its first cell. There must be none of its language.
+    pub(crate) fn add_kernel(&self, key: &KernelKey) -> Kernel {
+        let mut spec = self.spec(key);
+        spec.zygote = self.zygotes.find(key, &spec);
+        let kernel = Kernel::new(spec);
+        let before = lock(&self.kernels).insert(key.language, kernel.clone());
+        debug_assert!(before.is_none(), "it would end with its runs");
+        kernel
+    }
+
+    /// The same, after what the interpreter could be copied from has had the time to start.
+    pub(crate) async fn add_kernel_at_leisure(&self, key: &KernelKey) -> Kernel {
+        self.zygotes.settle(key, &self.spec(key)).await;
+        self.add_kernel(key)
+    }
+
+    fn spec(&self, key: &KernelKey) -> KernelSpec {
+        let policy = self.slot.policy(&self.folder, key.env.clone(), Vec::new());
+        KernelSpec {
+            cache: self.config.cache_dir.clone(),
+            limits: KernelLimits {
+                queued_cells: self.config.limits.max_runs,
+                java_heap: self.config.limits.java_heap,
+                output_rate: self.config.limits.output_rate,
+                ..KernelLimits::default()
+            },
+            ..KernelSpec::new(key.language, key.interpreter.clone(), self.slot.launcher(), policy)
+        }
+    }
+
+    /// Ends every process in it, and removes its files. Waits until that is done.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        let kernels: Vec<Kernel> = std::mem::take(&mut *lock(&self.kernels)).into_values().collect();
+        join_all(kernels.iter().map(Kernel::shutdown)).await;
+        let room = Arc::clone(self);
+        let folder = || self.folder.root().display();
+        match tokio::task::spawn_blocking(move || room.folder.remove()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(folder = %folder(), %error, "a session's folder could not be removed"),
+            Err(error) => tracing::error!(folder = %folder(), %error, "the removal of a session's folder broke off"),
+        }
+    }
+}
+
+/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,193 @@
+//! Where programs run: the launcher of sandboxes, the level it works at, and what a session's programs may do.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use agb_sandbox::{ControlGroups, Controller, Launcher, LauncherError, Level, Policy, Report, SLOTS, SpawnError};
+use thiserror::Error;
+
+use crate::random;
+use crate::settings::Config;
+use crate::settings::{Isolation, Network};
+use crate::workspace::Folder;
+use crate::workspace::egress::{NetworkHints, Proxies};
+
+/// Why programs cannot be isolated as they should be.
+#[derive(Debug, Error)]
+pub enum IsolationError {
+    /// There is nothing to make sandboxes with.
+    #[error(transparent)]
+    Launcher(#[from] LauncherError),
+    /// The machine offers none.
+    #[error(
+        "this machine offers no isolation, so the server runs no programs:\n{0}`agb-server doctor` says more; \
+         `--isolation none` runs programs with the server's own rights, for code that you would run yourself"
+    )]
+    None(Report),
+    /// There is no way to let named domains through and nothing else.
+    #[error(
+        "--network allow=… needs a network for each program of its own, which the isolation level {0} has not; \
+         `agb-server doctor` says what would give one"
+    )]
+    NoGate(Level),
+    /// A limit was asked for that nothing keeps here.
+    #[error(
+        "--session-cpus needs control groups for processors, and the server has these: {0}; without the option \
+         programs share processors by priority (--nice)"
+    )]
+    NoProcessorLimit(ControlGroups),
+    /// The machine does not offer this one.
+    #[error("the isolation level {level} cannot be had here: {error}")]
+    Level {
+        /// The level that was asked for.
+        level: Level,
+        /// What went wrong when it was tried.
+        error: SpawnError,
+    },
+}
+
+/// What makes the sandboxes of all sessions.
+#[derive(Debug)]
+pub(crate) struct Sandboxes {
+    launcher: Arc<Launcher>,
+    level: Level,
+    config: Arc<Config>,
+    proxies: Arc<Proxies>,
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug)]
+struct Slots {
+    taken: HashSet<u32>,
+    /// Begins anywhere: two servers of one machine that use the same host users rarely meet.
+    next: u32,
+}
+
+/// A session's slot: where the server may, programs of each run as a host user of their own. Free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    number: u32,
+    sandboxes: Arc<Sandboxes>,
+}
+
+impl Sandboxes {
+    /// Starts the launcher and finds out, by trying, what this machine offers.
+    pub(crate) fn start(config: Arc<Config>) -> Result<Arc<Self>, IsolationError> {
+        let launcher = Launcher::start(&config.launcher)?;
+        let level = match config.isolation {
+            Isolation::Auto => {
+                let report = launcher.probe();
+                report.best().ok_or(IsolationError::None(report))?
+            }
+            Isolation::At(level) => {
+                launcher.try_level(level).map_err(|error| IsolationError::Level { level, error })?;
+                level
+            }
+        };
+        if level == Level::None {
+            tracing::warn!("programs run with the server's own rights: --isolation none");
+        } else {
+            tracing::info!(%level, network = %config.network, "programs are isolated");
+        }
+        let groups = launcher.control_groups();
+        tracing::info!(%groups, "control groups");
+        if config.sandbox.cpus > 0 && !groups.has(Controller::Processors) {
+            return Err(IsolationError::NoProcessorLimit(groups));
+        }
+        if matches!(config.network, Network::Allow(_)) && !level.has_namespaces() {
+            return Err(IsolationError::NoGate(level));
+        }
+        // Without isolation there is nothing that keeps programs from the network.
+        let network = if level == Level::None { Network::Host } else { config.network.clone() };
+        let proxies = Proxies::new(network, config.outside.clone());
+        let by_slot = Arc::clone(&proxies);
+        launcher.set_proxy_factory(Box::new(move |slot, proxy| by_slot.keep(slot, proxy)));
+        let next = random::below(SLOTS);
+        let slots = Mutex::new(Slots { taken: HashSet::new(), next });
+        Ok(Arc::new(Self { launcher: Arc::new(launcher), level, config, proxies, slots }))
+    }
+
+    pub(crate) fn launcher(&self) -> Arc<Launcher> {
+        Arc::clone(&self.launcher)
+    }
+
+    /// How programs are isolated.
+    pub(crate) fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Whether programs run as other host users than the server: they have to get to their folders then.
+    pub(crate) fn has_users(&self) -> bool {
+        self.launcher.user_of(self.level, 0).is_some()
+    }
+
+    /// A slot that no living session has.
+    pub(crate) fn slot(self: &Arc<Self>) -> io::Result<Slot> {
+        // The last one is for trials.
+        const USABLE: u32 = SLOTS - 1;
+        let mut slots = self.slots();
+        let first = slots.next;
+        let free = (0..USABLE).map(|at| (first + at) % USABLE).find(|number| !slots.taken.contains(number));
+        let number = free.ok_or_else(|| io::Error::other(format!("all {USABLE} slots for sessions are taken")))?;
+        slots.taken.insert(number);
+        slots.next = number + 1;
+        drop(slots);
+        self.proxies.make(number);
+        Ok(Slot { number, sandboxes: Arc::clone(self) })
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        // Each change under the lock is a single step.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    /// The host user that the session's files belong to, where that is another than the server's.
+    pub(crate) fn user(&self) -> Option<u32> {
+        self.sandboxes.launcher.user_of(self.sandboxes.level, self.number)
+    }
+
+    /// What programs of the session may do.
+    pub(crate) fn policy(&self, folder: &Folder, env: Vec<(String, String)>, readonly: Vec<PathBuf>) -> Policy {
+        let config = &self.sandboxes.config;
+        let mut policy = Policy::new(self.sandboxes.level, folder.work(), self.number);
+        policy.tmp = Some(folder.tmp().to_path_buf());
+        policy.readonly = readonly;
+        policy.limits = config.sandbox.clone();
+        policy.network = config.network.of_sandbox();
+        policy.env = config.network.environment();
+        policy.env.retain(|(name, _)| !env.iter().any(|(given, _)| given == name));
+        policy.env.extend(env);
+        policy
+    }
+
+    pub(crate) fn launcher(&self) -> Arc<Launcher> {
+        self.sandboxes.launcher()
+    }
+
+    /// Whether programs here leave busy processors to those of others: nobody waits for them.
+    pub(crate) fn stand_back(&self, back: bool) {
+        self.sandboxes.launcher.stand_back(self.number, back);
+    }
+
+    /// Follows a run, to say what would let its program reach the network.
+    pub(crate) fn network_hints(&self) -> NetworkHints {
+        NetworkHints::new(Arc::clone(&self.sandboxes.proxies), self.number)
+    }
+
+    /// How programs are isolated.
+    pub(crate) fn level(&self) -> Level {
+        self.sandboxes.level
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.stand_back(false);
+        self.sandboxes.proxies.remove(self.number);
+        self.sandboxes.slots().taken.remove(&self.number);
+    }
+}
