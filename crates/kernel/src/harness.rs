@@ -23,13 +23,7 @@ async fn launch(spec: &KernelSpec) -> Result<Launch, StartError> {
             &["-I", "-c", python::BOOT],
             python::SOURCES,
         )),
-        Language::JavaScript => Ok(Launch::new(
-            &spec.interpreter,
-            // An interrupted timer callback leaves node's bookkeeping of asynchronous contexts one entry too deep;
-            // with the check it would end the process for that.
-            &["--no-force-async-hooks-checks", "-e", javascript::BOOT],
-            javascript::SOURCES,
-        )),
+        Language::JavaScript => Ok(Launch::new(&spec.interpreter, &javascript::ARGUMENTS, javascript::SOURCES)),
         Language::R => r::prepare(spec).await,
         Language::Java => java::prepare(spec).await,
     }

@@ -1,29 +1,41 @@
 //! The JavaScript harness: what the kernel's interpreter is started with, and its sources.
 
-/// The command line's program: takes the sources from the control channel.
-pub(crate) const BOOT: &str = include_str!("javascript/boot.cjs");
+/// What node is started with: the program of the command line takes the sources from the control channel.
+///
+/// * An interrupted timer callback leaves node's bookkeeping of asynchronous contexts one entry too deep; with the
+///   check it would end the process for that.
+/// * Without `vm`'s modules node refuses to hand an `import()` in a cell to the harness.
+pub(crate) const ARGUMENTS: [&str; 4] =
+    ["--no-force-async-hooks-checks", "--experimental-vm-modules", "-e", include_str!("javascript/boot.cjs")];
 
-/// The sources in one text: name and source of every file, apart by NUL. `main` is what runs; the others are compiled
-/// when it, or a cell, needs them.
-pub(crate) const SOURCES: &str = concat!(
-    "main\0",
-    include_str!("javascript/main.cjs"),
-    "\0control\0",
-    include_str!("javascript/control.cjs"),
-    "\0watcher\0",
-    include_str!("javascript/watcher.cjs"),
-    "\0timers\0",
-    include_str!("javascript/timers.cjs"),
-    "\0children\0",
-    include_str!("javascript/children.cjs"),
-    "\0input\0",
-    include_str!("javascript/input.cjs"),
-    "\0output\0",
-    include_str!("javascript/output.cjs"),
-    "\0cells\0",
-    include_str!("javascript/cells.cjs"),
-    "\0errors\0",
-    include_str!("javascript/errors.cjs"),
-    "\0imports\0",
-    include_str!("javascript/imports.cjs"),
+/// The name and the source of a part of the harness, each ended by a NUL.
+macro_rules! sources {
+    ($($name:literal),+ $(,)?) => {
+        concat!(
+            include_str!("javascript/realm.cjs"),
+            $("\0", $name, "\0", include_str!(concat!("javascript/", $name, ".cjs"))),+
+        )
+    };
+}
+
+/// The sources in one text, apart by NUL: what hands out the parts, then name and source of every part. `main` is what
+/// runs; the others are compiled when it, or a cell, needs them.
+pub(crate) const SOURCES: &str = sources!(
+    "main",
+    "captured",
+    "control",
+    "watcher",
+    "timers",
+    "modules",
+    "output",
+    "input",
+    "descriptors",
+    "lines",
+    "stacks",
+    "ends",
+    "cells",
+    "errors",
+    "syntax",
+    "imports",
+    "declarations",
 );

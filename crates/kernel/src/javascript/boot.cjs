@@ -1,6 +1,6 @@
 (() => {
   const fs = require("fs");
-  const { runInThisContext } = require("vm");
+  const vm = require("vm");
   const take = (size) => {
     const data = Buffer.alloc(size);
     for (let at = 0; at < size; ) {
@@ -10,18 +10,29 @@
     }
     return data;
   };
-  const load = (name) => import(name);
-  const sources = take(take(4).readUInt32BE()).toString().split("\0");
-  const loaded = new Map();
-  // In functions, because what is declared at this level could not be declared by a cell.
-  const part = (name) => {
-    if (!loaded.has(name)) {
-      const source = sources[sources.indexOf(name) + 1];
-      const module = { exports: {} };
-      runInThisContext(`(function (require, part, load, module) {${source}\n})`, { filename: `agb:${name}` })(require, part, load, module);
-      loaded.set(name, module.exports);
-    }
-    return loaded.get(name);
+  const sources = take(take(4).readUInt32BE()).toString();
+  // The harness has builtins of its own: what a program does to `JSON` or to `Array.prototype` does not reach them.
+  const realm = vm.createContext({ __proto__: null });
+  const { Script } = vm;
+  const { apply, defineProperty, ownKeys, getOwnPropertyDescriptor } = Reflect;
+  const { runInContext } = Script.prototype;
+  const host = {
+    __proto__: null,
+    global: globalThis,
+    require,
+    load: (name, options) => import(name, options),
+    // A function for programs, which is one of their own `Function`. `like` gives it the properties that it replaces.
+    facade: (name, implementation, like = {}) => {
+      const facade = { [name](...args) { return apply(implementation, this, args); } }[name];
+      for (const key of ownKeys(like)) {
+        if (key !== "prototype") defineProperty(facade, key, getOwnPropertyDescriptor(like, key));
+      }
+      return facade;
+    },
+    // Throws what V8 says of the text of a script.
+    check: (source) => void new Script(source),
+    compile: (source, filename) => apply(runInContext, new Script(source, { __proto__: null, filename }), [realm]),
   };
-  part("main");
+  const end = sources.indexOf("\0");
+  host.compile(sources.slice(0, end), "agb:realm")(host, sources.slice(end + 1));
 })();

@@ -1,7 +1,9 @@
 // What is said of errors: the user's lines only.
+//
+// An error is a program's object: to look at its name, its message or its stack may run code that throws.
 "use strict";
 
-const util = require("util");
+const { errorPrototype, inspect, isNativeError } = part("captured");
 
 const TEXT_LIMIT = 256 * 1024; // of an error's message or stack: nobody reads more, and frames stay small
 
@@ -21,26 +23,54 @@ function withoutForeign(text) {
   return lines.join("\n");
 }
 
-/** An error as a frame has it; `place` is that of a syntax error in the cell. */
-function describe(error, cell, place) {
+/** What a look at a program's object gives, or, if it throws, something else. */
+function attempt(look, otherwise) {
   try {
-    if (!util.types.isNativeError(error) && !(error instanceof Error)) {
-      const text = cut(util.inspect(error));
-      return { name: "Uncaught", value: text, traceback: `Uncaught ${text}\n` };
-    }
-    const name = String(error.name ?? "Error");
-    const value = cut(String(error.message));
-    // `inspect` adds causes and own properties.
-    let trace = withoutForeign(util.inspect(error));
-    if (place) {
-      const [line, column] = place;
-      const source = cell.code.split("\n")[line] ?? "";
-      trace = `cell-${cell.count}.js:${line + 1}\n${source}\n${" ".repeat(column)}^\n\n${trace}`;
-    }
-    return { name, value, traceback: cut(trace) + "\n" };
+    return look();
   } catch {
-    return { name: "Error", value: "an error that cannot be printed", traceback: "" };
+    return otherwise;
   }
 }
 
-module.exports = { describe, withoutForeign };
+/** Text of anything that has some; empty if it has none. */
+const textOf = (look) => attempt(() => cut(String(look())), "");
+
+const isError = (value) =>
+  isNativeError(value) || attempt(() => Reflect.apply(Object.prototype.isPrototypeOf, errorPrototype, [value]), false);
+
+/** A value as text, or why there is none. */
+function inspected(value, options) {
+  try {
+    return inspect(value, options);
+  } catch (error) {
+    const why = textOf(() => error.message) || textOf(() => error) || "its own code failed";
+    return `[${value === null ? "null" : typeof value}: cannot be shown: ${why}]`;
+  }
+}
+
+/** An error as a frame has it; `place` is that of a syntax error in the cell. */
+function describe(error, cell, place) {
+  if (!isError(error)) {
+    const text = cut(inspected(error));
+    return { name: "Uncaught", value: text, traceback: `Uncaught ${text}\n` };
+  }
+  const name = textOf(() => error.name ?? "Error") || "Error";
+  const value = textOf(() => error.message);
+  const head = value ? `${name}: ${value}` : name;
+  // `inspect` adds causes and own properties.
+  let trace = attempt(() => withoutForeign(inspect(error)), undefined);
+  trace ??= withoutForeign(textOf(() => error.stack)) || head;
+  if (place && cell) trace = `${pointer(cell, place)}\n\n${trace}`;
+  return { name, value, traceback: `${cut(trace)}\n` };
+}
+
+/** Shows a place in the cell's text. */
+function pointer(cell, [line, column]) {
+  const lines = cell.code.split(/\r\n|[\n\r\u2028\u2029]/);
+  // At the end of the text the place is behind what is added to it.
+  const at = Math.min(line, lines.length - 1);
+  const source = lines[at];
+  return `cell-${cell.count}.js:${at + 1}\n${source}\n${" ".repeat(at === line ? column : source.length)}^`;
+}
+
+module.exports = { describe, inspected, isError, withoutForeign };

@@ -1,59 +1,45 @@
 // What runs inside a JavaScript kernel: takes cells from fd 3, runs them in the global scope, answers on fd 4.
-//
-// Every file of this harness is a function of `require`, `part` (another file's exports), `load` (an `import()`, which
-// only the code of the command line has) and `module`. It is compiled when it is first asked for.
 "use strict";
 
-const path = require("path");
-const { createRequire } = require("module");
-const { pathToFileURL } = require("url");
-
+const { createRequire, cwd, path, pathToFileURL, process } = part("captured");
 const { receive, send } = part("control");
 const { readControl } = part("watcher"); // first: the other thread takes a while to start
 part("timers");
-part("children");
+part("modules");
 part("output");
+part("descriptors");
+part("stacks");
 const { start, warm } = part("cells");
+const { facade, global } = host;
 
-/** `import()` as cells have it. */
-const dynamicImport = (specifier, options) => part("imports").importModule(specifier, options);
-
-const here = path.join(process.cwd(), "cell.js");
-const cells = { exports: {}, id: ".", filename: here, loaded: false, children: [], paths: [] };
+const here = path.join(cwd(), "cell.js");
+const hereUrl = pathToFileURL(here).href;
+const require = createRequire(here);
+const cells = { __proto__: global.Object.prototype, exports: new global.Object(), id: ".", filename: here, loaded: false };
+Object.assign(cells, { children: new global.Array(), paths: new global.Array() });
+const meta = {
+  __proto__: null,
+  dirname: cwd(),
+  filename: here,
+  resolve: facade("resolve", (specifier) => pathToFileURL(require.resolve(specifier)).href),
+  url: hereUrl,
+};
 const hidden = (value) => ({ value, configurable: true, writable: true });
-Object.defineProperties(globalThis, {
+Object.defineProperties(global, {
   // Cells are the program, as in `if (require.main === module) main()`.
-  require: hidden(Object.assign(createRequire(here), { main: cells })),
+  require: hidden(require),
   module: hidden(cells),
-  exports: hidden({}),
+  exports: hidden(cells.exports),
   __filename: hidden(here),
-  __dirname: hidden(process.cwd()),
-  __import: hidden(Object.defineProperty(dynamicImport, "checked", { get: () => part("imports").importModule.checked })),
-  __importMeta: hidden({
-    url: pathToFileURL(here).href,
-    filename: here,
-    dirname: process.cwd(),
-    resolve: (specifier) => pathToFileURL(createRequire(here).resolve(specifier)).href,
-  }),
-  // node's own also feeds the inspector, which keeps the last thousand messages and what they show alive.
-  console: hidden(new console.Console({ stdout: process.stdout, stderr: process.stderr })),
+  __dirname: hidden(cwd()),
+  // What `import.meta` becomes in a cell: nothing that is declared there can hide it.
+  __importMeta: { value: meta },
 });
-process.argv = [process.argv[0], here];
+require.main = cells;
+process.argv = global.Array.of(process.argv[0], here);
+process.execArgv = new global.Array();
 // node puts back its own when the code of the command line has ended, which is while the first cell runs.
-process.nextTick(() => (globalThis.module = cells));
-
-// The frames of this harness, and those of node that led to it, are no part of any stack; a program's own function for
-// this goes before ours, as it goes before node's.
-const isOurs = (frame) => /^agb:|^node:inspector$|^\[eval\]$/.test(frame.getFileName() ?? "");
-Object.defineProperty(Error, "prepareStackTrace", hidden((error, frames) => {
-  const first = frames.findIndex((frame) => frame.getFileName() === "node:inspector");
-  const own = (first < 0 ? frames : frames.slice(0, first)).filter((frame) => !isOurs(frame));
-  const { name, message, code } = error;
-  const isCoded = typeof code === "string" && code.startsWith("ERR_"); // node's own errors
-  const head = isCoded ? `${name} [${code}]: ${message}` : Error.prototype.toString.call(error);
-  // Without any frame `inspect` would put the error into brackets.
-  return [head, ...(own.length ? own : ["<anonymous>"])].join("\n    at ");
-}));
+process.nextTick(() => (global.module = cells));
 
 send({ type: "ready" });
 let first = receive(); // here, while the other thread still starts

@@ -1,37 +1,103 @@
-// `process.stdout` and `process.stderr`: everything is in the pipe when a write returns.
+// `process.stdout` and `process.stderr`: everything is in the pipe when a write returns, and each run begins with streams
+// that work, whatever an earlier one did with them.
 "use strict";
 
-const fs = require("fs");
-const { Writable } = require("stream");
-
+const { bytesOf, Writable, writeSync } = part("captured");
 const { pause } = part("watcher");
+const { facade, global, require } = host;
+const { process } = part("captured");
 
-/**
- * `process.stdout` and `process.stderr`. node's own queue in memory what a full pipe does not take; these block, so
- * that a program can be no further ahead of its reader than the pipe.
- */
-function outputStream(fd) {
-  const stream = new Writable({
-    write(chunk, _encoding, done) {
-      for (let at = 0; at < chunk.length; ) {
+/** Writes all of it. node's own stream would queue in memory what a full pipe does not take. */
+function write(fd, bytes) {
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(fd, bytes, at);
+    } catch (error) {
+      // A child process (node is one that does it) has made the pipe it shares with us non-blocking.
+      if (error.code !== "EAGAIN") throw error;
+      pause(1);
+    }
+  }
+}
+
+/** One of the two streams, which is always the same object: who has kept it, or a console that writes to it, goes on. */
+class Output {
+  constructor(name, fd) {
+    Object.assign(this, { name, fd, stream: undefined, properties: undefined });
+    this.create();
+  }
+
+  create() {
+    this.stream = Object.create(Writable.prototype);
+    this.reset();
+    this.prototype = Writable.prototype;
+  }
+
+  /** Makes a new stream of the object. */
+  reset() {
+    const { fd, stream } = this;
+    for (const name of Reflect.ownKeys(stream)) delete stream[name];
+    Reflect.apply(Writable, stream, [{
+      __proto__: null,
+      decodeStrings: true,
+      write(chunk, _encoding, done) {
         try {
-          at += fs.writeSync(fd, chunk, at);
+          write(fd, bytesOf(chunk));
         } catch (error) {
-          // A child process (node is one that does it) has made the pipe it shares with us non-blocking.
-          if (error.code !== "EAGAIN") return done(error);
-          pause(1);
+          return done(error);
         }
-      }
-      done();
-    },
-    destroy(error, done) {
-      done(error); // the descriptor stays open: it is not only this stream's
-    },
-  });
-  return Object.assign(stream, { fd, _type: "pipe", _isStdio: true, destroySoon: stream.destroy });
+        done();
+      },
+      destroy(error, done) {
+        done(error); // the descriptor stays open: it is not only this stream's
+      },
+    }]);
+    const destroySoon = stream.destroy;
+    for (const [name, value] of Object.entries({ fd, _type: "pipe", _isStdio: true, destroySoon })) {
+      stream[name] = value;
+    }
+  }
+
+  begin() {
+    try {
+      Object.setPrototypeOf(this.stream, this.prototype);
+      this.reset();
+    } catch {
+      this.create(); // a frozen one
+    }
+    const { name, stream: value } = this;
+    Reflect.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
+  }
 }
 
-for (const [name, fd] of [["stdout", 1], ["stderr", 2]]) {
-  const value = outputStream(fd);
-  Object.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
+const outputs = [new Output("stdout", 1), new Output("stderr", 2)];
+
+/** A console like node's, which also feeds the inspector: that keeps the last thousand messages and what they show alive. */
+function newConsole() {
+  const { Console } = require("console");
+  const [stdout, stderr] = outputs.map((output) => output.stream);
+  const made = new Console({ __proto__: null, stdout, stderr });
+  const add = (name, value) => Object.defineProperty(made, name, { value, configurable: true, writable: true });
+  add("Console", Console);
+  for (const name of ["profile", "profileEnd", "timeStamp", "context", "createTask"]) {
+    if (name in global.console) add(name, global.console[name]);
+  }
+  return made;
 }
+
+let shown; // the console
+let descriptors;
+
+/** Puts the streams and the console back. */
+function begin() {
+  for (const output of outputs) output.begin();
+  if (!shown || shown._stdout !== outputs[0].stream || shown._stderr !== outputs[1].stream) {
+    shown = newConsole();
+    descriptors = Reflect.ownKeys(shown).map((name) => [name, Object.getOwnPropertyDescriptor(shown, name)]);
+  }
+  for (const [name, descriptor] of descriptors) Reflect.defineProperty(shown, name, descriptor);
+  Reflect.defineProperty(global, "console", { value: shown, configurable: true, writable: true });
+}
+begin();
+
+module.exports = { begin, write };

@@ -1,18 +1,18 @@
 // The timers of the running cell: what an interrupt must end.
 "use strict";
 
-const events = require("events");
-const util = require("util");
-
+const { AbortController, getActiveHandles, ownValue, promisify, setMaxListeners } = part("captured");
 const { whole } = part("watcher");
+const { facade, global, require } = host;
 
 const timers = new Set();
 
 /** Ends the promises of timers. */
 const newInterruption = () => {
   const controller = new AbortController();
-  events.setMaxListeners(0, controller.signal);
-  return controller;
+  const { signal } = controller;
+  setMaxListeners(0, signal);
+  return { signal, abort: controller.abort.bind(controller) };
 };
 let interruption = newInterruption();
 const interruptions = new WeakSet();
@@ -33,7 +33,7 @@ function trackTimers() {
       if (typeof callback !== "function") return make(callback, ...rest); // throws what it throws
       const run = function (...args) {
         // A terminated callback stays in the set: clearing it is what puts node's count of live timers right.
-        const result = callback.apply(this, args);
+        const result = Reflect.apply(callback, this, args);
         timers.delete(timer);
         return result;
       };
@@ -53,24 +53,26 @@ function trackTimers() {
     clearInterval: clear(clearInterval),
     clearImmediate: clear(clearImmediate),
   };
-  const originals = { setTimeout, setInterval, setImmediate, clearTimeout, clearInterval, clearImmediate };
   const promises = require("timers/promises");
+  const newPromises = {};
   for (const name of ["setTimeout", "setImmediate", "setInterval"]) {
     const original = promises[name];
     const at = name === "setImmediate" ? 1 : 2; // the place of the options
-    promises[name] = (...args) => {
+    const make = (...args) => {
       args.length = at + 1;
       if (!args[at]?.signal) args[at] = { ...args[at], signal: interruption.signal };
       return whole(() => original(...args));
     };
-    if (name !== "setInterval") Object.defineProperty(tracked[name], util.promisify.custom, { value: promises[name] });
+    promises[name] = newPromises[name] = facade(name, make, original);
   }
-  for (const [name, value] of Object.entries(tracked)) {
-    Object.defineProperty(value, "name", { value: name });
+  for (const [name, replacement] of Object.entries(tracked)) {
+    const value = facade(name, replacement);
+    const promise = name !== "setInterval" && newPromises[name];
+    if (promise) Object.defineProperty(value, promisify, { value: promise });
     module[name] = value;
-    Object.defineProperty(globalThis, name, { value, configurable: true, enumerable: true, writable: true });
+    Object.defineProperty(global, name, { value, configurable: true, enumerable: true, writable: true });
   }
-  return originals;
+  return { setImmediate, clearTimeout, clearImmediate };
 }
 
 const own = trackTimers();
@@ -85,7 +87,17 @@ function letGo() {
   interruption.abort();
   interruptions.add(interruption.signal.reason);
   interruption = newInterruption();
-  for (const handle of process._getActiveHandles()) handle.unref?.();
+  const handles = getActiveHandles();
+  for (let at = 0; at < handles.length; at++) handles[at].unref?.();
 }
 
-module.exports = { letGo, clear: () => timers.clear(), isInterruption: (reason) => interruptions.has(reason) };
+/** Whether this is the error of a promise that was let go. */
+function isInterruption(error) {
+  try {
+    return interruptions.has(ownValue(error, "cause"));
+  } catch {
+    return false; // not an object, or one that does not like to be looked at
+  }
+}
+
+module.exports = { clear: () => timers.clear(), isInterruption, letGo, setImmediate: own.setImmediate };

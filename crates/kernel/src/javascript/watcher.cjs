@@ -4,10 +4,7 @@
 // computes; it interrupts by terminating what runs there.
 "use strict";
 
-const fs = require("fs");
-const inspector = require("inspector");
-const { SHARE_ENV, Worker } = require("worker_threads");
-
+const captured = part("captured");
 const { CONTROL_IN } = part("control");
 
 // What both threads see. A termination that comes when the user's code does not run would hit the harness, or the next
@@ -20,25 +17,31 @@ const TERMINATED = 3; // of the last one that was terminated,
 const DONE = 4; // and of the last one that is over
 const WANTED = 5; // the number of the last cell that is to be terminated
 const NEVER = 6;
+const INPUT = 7; // counts the answers to requests for input
+/** In place of a cell's number: what runs while none does. */
+const BACKGROUND = -1;
 const [USER, HARNESS, TERMINATING] = [0, 1, 2]; // the values of PHASE
 
 function watch() {
   const { parentPort, workerData } = require("worker_threads");
   const inspector = require("inspector");
   const net = require("net");
-  const { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, USER, TERMINATING, CONTROL_IN } = workerData;
+  const { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING } = workerData;
+  const { BACKGROUND, CONTROL_IN, answers } = workerData;
   const session = new inspector.Session();
   let connected = false;
 
   /** Terminates what a cell runs, as soon as it runs; then says so to the other thread. */
   const terminate = (count, delay) => {
-    if (Atomics.load(shared, DONE) >= count || Atomics.load(shared, TERMINATED) >= count) return;
+    const isCell = count !== BACKGROUND;
+    if (isCell && (Atomics.load(shared, DONE) >= count || Atomics.load(shared, TERMINATED) >= count)) return;
     const isFree = Atomics.compareExchange(shared, PHASE, USER, TERMINATING) === USER;
-    if (isFree && Atomics.load(shared, STARTED) === count && Atomics.load(shared, DONE) < count) {
+    const isCurrent = () => Atomics.load(shared, STARTED) === count && Atomics.load(shared, DONE) < count;
+    if (isFree && (!isCell || isCurrent())) {
       if (!connected) session.connectToMainThread();
       connected = true;
       session.post("Runtime.terminateExecution", () => {
-        Atomics.store(shared, TERMINATED, count);
+        if (isCell) Atomics.store(shared, TERMINATED, count);
         Atomics.store(shared, PHASE, USER);
         Atomics.notify(shared, PHASE);
         parentPort.postMessage({ type: "terminated", count });
@@ -66,6 +69,12 @@ function watch() {
       const end = 4 + received.readUInt32BE();
       const message = JSON.parse(received.subarray(4, end).toString());
       received = received.subarray(end);
+      if (message.type === "stdin") {
+        // On a port of their own, because the other thread may block until it has one.
+        answers.postMessage(message);
+        Atomics.add(shared, INPUT, 1);
+        Atomics.notify(shared, INPUT);
+      }
       parentPort.postMessage(message);
       if (message.type !== "interrupt") continue;
       Atomics.store(shared, WANTED, message.count);
@@ -77,30 +86,73 @@ function watch() {
   input.on("end", gone).on("error", gone);
 }
 
-const session = new inspector.Session();
+const session = new captured.inspector.Session();
 session.connect();
+session.emit = () => {}; // notifications, which nobody asked for
+const dispatch = session.post.bind(session);
+const objectPrototype = host.global.Object.prototype;
 
-const watcher = new Worker(`(${watch})()`, {
+/**
+ * Sends a command to the inspector. `params` are of this realm, but node makes a message of them that inherits from the
+ * program's `Object.prototype`: a `toJSON` there must not see it, and is back before the command does anything.
+ */
+function post(method, params, callback) {
+  const toJSON = Object.getOwnPropertyDescriptor(objectPrototype, "toJSON");
+  if (toJSON) {
+    const putBack = () => Object.defineProperty(objectPrototype, "toJSON", toJSON);
+    const harmless = toJSON.configurable
+      ? { get: () => void putBack(), configurable: true }
+      : { value() { putBack(); return this; } };
+    // A frozen one stays: the command fails, and with that the cell.
+    Reflect.defineProperty(objectPrototype, "toJSON", harmless);
+  }
+  dispatch(method, params, callback);
+}
+
+/** An object's number for the inspector, so that no name has to be looked up in an expression to find it. */
+function numberOf(object) {
+  const name = Symbol.for("agb.kernel");
+  let objectId;
+  Object.defineProperty(host.global, name, { value: object, configurable: true });
+  const expression = 'globalThis[Symbol.for("agb.kernel")]';
+  post("Runtime.evaluate", { expression, objectGroup: "agb" }, (_, answer) => ({ objectId } = answer.result));
+  delete host.global[name];
+  return objectId;
+}
+
+const { port1: answers, port2: theirAnswers } = new captured.MessageChannel();
+const watcher = new captured.Worker(`(${watch})()`, {
   eval: true,
-  env: SHARE_ENV,
+  env: captured.SHARE_ENV,
+  execArgv: [],
   // Its own memory; what it gets are the texts of cells.
   resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 2 },
   trackUnmanagedFds: false,
-  workerData: { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, USER, TERMINATING, CONTROL_IN },
+  transferList: [theirAnswers],
+  workerData: {
+    ...{ shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING, BACKGROUND, CONTROL_IN },
+    answers: theirAnswers,
+  },
 });
+for (const name of ["emit", "postMessage", "ref", "unref"]) watcher[name] = watcher[name];
 watcher.on("error", (error) => {
-  fs.writeSync(2, `The interpreter's watcher failed: ${error.stack}\n`);
-  process.reallyExit(70);
+  captured.writeSync(2, `The interpreter's watcher failed: ${error.stack}\n`);
+  captured.reallyExit(70);
 });
 
 let depth = 0;
+
+const waitId = numberOf(() => Atomics.wait(shared, PHASE, TERMINATING));
+/** Calls the function of this number by way of the inspector. */
+const call = (objectId, parameters = []) =>
+  post("Runtime.callFunctionOn", { functionDeclaration: "function (...a) { this(...a) }", objectId, arguments: parameters, silent: true }, () => {});
 
 /** From here on nothing is torn. Answers whether a termination was on its way, and is over. */
 function enter() {
   let taken = false;
   while (depth === 0 && Atomics.compareExchange(shared, PHASE, USER, HARNESS) !== USER) {
     // An evaluation is what takes it without harm.
-    session.post("Runtime.evaluate", { expression: 'globalThis[Symbol.for("agb.kernel")].wait()' }, () => {});
+    call(waitId);
     taken = true;
   }
   depth++;
@@ -138,6 +190,19 @@ function whole(work) {
 
 const isTerminated = (count) => Atomics.load(shared, TERMINATED) === count;
 
+/** The next answer to a request for input; null: none has come. */
+const takeAnswer = () => captured.receiveMessageOnPort(answers)?.message ?? null;
+
+/** The next answer. Blocks until there is one. */
+function awaitAnswer() {
+  for (;;) {
+    const count = Atomics.load(shared, INPUT);
+    const answer = takeAnswer();
+    if (answer) return answer;
+    Atomics.wait(shared, INPUT, count);
+  }
+}
+
 /** Ends what runs in the cell of this number: does not return. */
 function end(count) {
   watcher.postMessage(count);
@@ -154,15 +219,19 @@ function readControl() {
 const pause = (milliseconds) => Atomics.wait(shared, NEVER, 0, milliseconds);
 
 module.exports = {
+  awaitAnswer,
+  call,
   end,
+  endBackground: () => end(BACKGROUND),
   guarded,
+  numberOf,
   pause,
+  post,
   readControl,
-  session,
+  takeAnswer,
   watcher,
   started: (count) => Atomics.store(shared, STARTED, count),
   done: (count) => Atomics.store(shared, DONE, count),
   isTerminated,
   whole,
-  waitWhileTerminating: () => Atomics.wait(shared, PHASE, TERMINATING),
 };
