@@ -212,25 +212,37 @@ pub(crate) fn rust_component(workspace: &Workspace, subcommand: &str, component:
     if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
 }
 
-/// The runner of the Rust tests, of a version that is known to run them, built from crates.io where it is missing.
+/// The runner of the Rust tests.
 pub(crate) fn nextest(workspace: &Workspace) -> Result<(), Error> {
-    const VERSION: &str = "0.9.143";
+    cargo_tool(workspace, "nextest", "0.9.143")
+}
+
+/// What checks the licences and sources of the dependencies.
+pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<(), Error> {
+    cargo_tool(workspace, "deny", "0.20.2")
+}
+
+/// `cargo NAME`: any version that is installed, else this one, built from crates.io.
+fn cargo_tool(workspace: &Workspace, name: &str, version: &str) -> Result<(), Error> {
     let is_there = || {
         let mut command = workspace.cargo();
-        command.args(["nextest", "--version"]);
+        command.args([name, "--version"]);
         job::answer(command).is_some()
     };
     if is_there() {
         return Ok(());
     }
+    let package = format!("cargo-{name}");
     let mut command = workspace.command("cargo", Purpose::Install);
-    command.args(["install", "cargo-nextest", "--locked", "--version", VERSION]);
+    command.args(["install", &package, "--locked", "--version", version]);
     // Not in the workspace's folder, which is for what the workspace is built into.
     command.env_remove("CARGO_TARGET_DIR");
-    job::prepare(workspace, "setup-nextest", "install cargo-nextest", &mut [command])?;
+    job::prepare(workspace, &format!("setup-{name}"), &format!("install {package}"), &mut [command])?;
     match is_there() {
         true => Ok(()),
-        false => Err(Error::Failed("`cargo nextest` is missing; install it with `cargo install cargo-nextest`".into())),
+        false => {
+            Err(Error::Failed(format!("`cargo {name}` is missing; install it with `cargo install {package} --locked`")))
+        }
     }
 }
 

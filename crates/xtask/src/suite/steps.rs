@@ -1,0 +1,251 @@
+//! The steps of `cargo xtask test` and `cargo xtask check`: what each runs, needs, and says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::artifacts::Profile;
+use crate::error::Error;
+use crate::pack;
+use crate::setup;
+use crate::tally::{self, Tally};
+use crate::workspace::{Purpose, Workspace};
+
+/// One line of the report.
+pub(super) struct Step {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) reads: Reads,
+    pub(super) needs: &'static [Need],
+    pub(super) commands: fn(&Workspace) -> Result<Vec<Command>, Error>,
+}
+
+/// What a step's output says.
+#[derive(Clone, Copy)]
+pub(super) enum Reads {
+    /// Nothing: the exit code is the verdict, and it counts as one test.
+    ExitCode,
+    /// The counts of a test runner.
+    Tests(fn(&str) -> Tally),
+}
+
+/// What must be there before a step can start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Need {
+    Rustfmt,
+    Clippy,
+    /// The runner of the Rust tests.
+    Nextest,
+    CargoDeny,
+    NpmPackages,
+    /// The npm packages' compiled TypeScript.
+    JavaScript,
+    /// The bundle for browsers.
+    Bundle,
+    Chromium,
+    /// Rust's standard library for WebAssembly with a system interface.
+    WasiTarget,
+    /// The server, and the addon where the SDK looks for it.
+    Programs,
+    /// The default image with its packages.
+    Image,
+    R,
+    Java,
+    PythonClient,
+    Tarballs,
+}
+
+/// All steps, in the order in which they run: what fails fast goes first.
+pub(super) const STEPS: [Step; 12] = [
+    Step {
+        name: "fmt",
+        label: "the formatter",
+        reads: Reads::ExitCode,
+        needs: &[Need::Rustfmt],
+        commands: |workspace| cargo(workspace, &["fmt", "--all", "--check", "--", "--color", "never"]),
+    },
+    Step {
+        name: "clippy",
+        label: "the linter",
+        reads: Reads::ExitCode,
+        needs: &[Need::Clippy],
+        commands: |workspace| cargo(workspace, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    },
+    Step {
+        name: "doc",
+        label: "the documentation",
+        reads: Reads::ExitCode,
+        needs: &[],
+        commands: |workspace| {
+            let mut commands = cargo(workspace, &["doc", "--workspace", "--no-deps"])?;
+            commands.iter_mut().for_each(|command| {
+                command.env("RUSTDOCFLAGS", "-D warnings");
+            });
+            Ok(commands)
+        },
+    },
+    Step {
+        name: "tsc",
+        label: "the types of the npm packages, the examples and the tests",
+        reads: Reads::ExitCode,
+        needs: &[Need::NpmPackages],
+        commands: |workspace| {
+            let mut commands = npm(workspace, "check")?;
+            let mut tests = workspace.command("node", Purpose::Work);
+            tests.args(["npm/node_modules/typescript/bin/tsc", "--project", "tests"]);
+            commands.push(tests);
+            Ok(commands)
+        },
+    },
+    Step {
+        name: "deny",
+        label: "the licences and sources of the dependencies",
+        reads: Reads::ExitCode,
+        needs: &[Need::CargoDeny],
+        // Advisories are fetched from elsewhere; the workflow asks for them.
+        commands: |workspace| {
+            cargo(workspace, &["deny", "--log-level", "error", "check", "licenses", "bans", "sources"])
+        },
+    },
+    Step {
+        name: "rust",
+        label: "the Rust tests",
+        reads: Reads::Tests(tally::rust),
+        needs: &[Need::Programs, Need::Image, Need::R, Need::Java, Need::Nextest],
+        commands: rust_tests,
+    },
+    Step {
+        name: "npm",
+        label: "the tests of the npm packages",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::NpmPackages, Need::Programs],
+        commands: |workspace| npm(workspace, "test"),
+    },
+    Step {
+        name: "node",
+        label: "Node against the server",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::R, Need::Java],
+        commands: |workspace| {
+            let folder = setup::folder_with_package(workspace, "tsx")?;
+            let mut command = workspace.command("node", Purpose::Work);
+            command.args(["--import", "tsx", "--test"]).current_dir(folder);
+            command.args(files(workspace, "tests/node", ".test.ts")?);
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "core-on-wasm",
+        label: "the core's own tests, as WebAssembly",
+        reads: Reads::Tests(tally::cargo_test),
+        needs: &[Need::WasiTarget],
+        commands: |workspace| {
+            let mut command = workspace.cargo();
+            command.args(["test", "--package", "agb-core", "--lib", "--target", "wasm32-wasip1"]);
+            command.arg("--no-default-features"); // as a page has it
+            // Node brings the system interface that a test runner needs for its report.
+            command.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", runner(workspace));
+            command.env("CARGO_TARGET_DIR", workspace.target("wasm"));
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "browser",
+        label: "the SDK in Chromium",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::Bundle, Need::Chromium, Need::R, Need::Java],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.args(["--import", "tsx", "--test", "--test-concurrency=1"]).current_dir(workspace.path("tests"));
+            command.args(files(workspace, "tests/browser", ".test.ts")?);
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "python",
+        label: "the published Python client against the server",
+        reads: Reads::Tests(tally::unittest),
+        needs: &[Need::Programs, Need::PythonClient, Need::R, Need::Java],
+        commands: |workspace| {
+            // Looked for here, so that an empty folder is told apart from a broken one.
+            files(workspace, "tests/python", ".py")?;
+            let mut command = workspace.command(setup::python(workspace)?, Purpose::Work);
+            command.args(["-m", "unittest", "discover", "--verbose"]);
+            command.args(["--start-directory", "tests/python", "--pattern", "test_*.py"]);
+            command.env("PYTHONPYCACHEPREFIX", workspace.state("pycache"));
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "packaging",
+        label: "the packed npm packages in an empty project",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::Tarballs],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.arg("--test").args(files(workspace, "tests/packaging", ".test.mjs")?);
+            command.env("AGB_TARBALLS", pack::folder(workspace, Profile::Dev));
+            Ok(vec![command])
+        },
+    },
+];
+
+/// The tests that a runner can list and start one by one, in one pool (`.config/nextest.toml`); those that start
+/// themselves anew with other rights; and the examples in the documentation.
+fn rust_tests(workspace: &Workspace) -> Result<Vec<Command>, Error> {
+    let mut commands = Vec::new();
+    for arguments in [
+        &["nextest", "run", "--workspace", "--no-fail-fast", "-E", "not (binary(=battery) | binary(=escape))"][..],
+        &["test", "--workspace", "--no-fail-fast", "--test", "battery", "--test", "escape"],
+        &["test", "--workspace", "--no-fail-fast", "--doc"],
+    ] {
+        commands.extend(cargo(workspace, arguments)?);
+    }
+    Ok(commands)
+}
+
+fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<Vec<Command>, Error> {
+    let mut command = workspace.cargo();
+    command.args(arguments);
+    Ok(vec![command])
+}
+
+fn npm(workspace: &Workspace, script: &str) -> Result<Vec<Command>, Error> {
+    let mut command = workspace.command("npm", Purpose::Work);
+    command.args(["run", "--silent", script]).current_dir(workspace.path("npm"));
+    Ok(vec![command])
+}
+
+/// How cargo starts a program for `wasm32-wasip1`.
+fn runner(workspace: &Workspace) -> String {
+    format!("node --no-warnings {}", workspace.path("tests/wasi.mjs").display())
+}
+
+/// The files of `folder` whose names end like this, sorted; none is an error.
+fn files(workspace: &Workspace, folder: &str, ending: &str) -> Result<Vec<PathBuf>, Error> {
+    let path = workspace.path(folder);
+    let matches = |file: &Path| file.to_str().is_some_and(|name| name.ends_with(ending));
+    let mut files: Vec<PathBuf> = fs::read_dir(&path)
+        .map_err(Error::file(&path))?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|file| matches(file))
+        .collect();
+    files.sort();
+    match files.is_empty() {
+        true => Err(Error::Failed(format!("{folder} has no file *{ending}"))),
+        false => Ok(files),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_tests_is_an_error() {
+        let workspace = Workspace::find().unwrap();
+        assert!(!files(&workspace, "crates/xtask/src", ".rs").unwrap().is_empty());
+        assert!(files(&workspace, "crates/xtask/src", ".test.ts").is_err());
+        assert!(files(&workspace, "no/such/folder", ".rs").is_err());
+    }
+}
