@@ -109,6 +109,7 @@ impl Actor<'_> {
             process,
             job: &job,
             queue: self.queue,
+            language: self.spec.language,
             limits: &self.spec.limits,
             count: self.executions,
             background: &mut self.background,

@@ -6,11 +6,12 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::background::Background;
 use crate::channel::{CellChannel, Input};
+use crate::java;
 use crate::message::{self, CellMessage, Message};
 use crate::process::Process;
 use crate::queue::{Job, Queue};
 use crate::random::random_hex;
-use crate::{CellError, CellEvent, Death, KernelLimits, Outcome, ProtocolError};
+use crate::{CellError, CellEvent, Death, KernelLimits, Language, Outcome, ProtocolError};
 
 /// How much more output is taken from a program that was interrupted, although its consumer is behind.
 ///
@@ -38,6 +39,7 @@ pub(crate) struct CellRun<'a> {
     pub(crate) process: &'a mut Process,
     pub(crate) job: &'a Job,
     pub(crate) queue: &'a Queue,
+    pub(crate) language: Language,
     pub(crate) limits: &'a KernelLimits,
     pub(crate) count: u32,
     pub(crate) background: &'a mut Background,
@@ -91,11 +93,11 @@ impl CellRun<'_> {
             }
             Finish::Died => {
                 let death = self.process.end().await;
-                (requested.unwrap_or(Outcome::Killed(death)), wall, true)
+                (requested.unwrap_or_else(|| self.exited(death)), wall, true)
             }
             Finish::ControlClosed => {
                 let death = self.process.end_closed().await;
-                (requested.unwrap_or(Outcome::Killed(death)), wall, true)
+                (requested.unwrap_or_else(|| self.exited(death)), wall, true)
             }
             Finish::Broken(error) => {
                 self.process.end().await;
@@ -114,6 +116,22 @@ impl CellRun<'_> {
             other => other,
         };
         Verdict { outcome, time, state_lost }
+    }
+
+    /// What the death of the process means for the cell. `System.exit` in Java ends the whole process: a regular end of
+    /// the program, as in the other languages, whose interpreters outlive it.
+    fn exited(&self, death: Death) -> Outcome {
+        match death {
+            Death::Exited(0) if self.language == Language::Java => Outcome::Finished,
+            Death::Exited(code) if self.language == Language::Java && code != java::DEFECT => {
+                let (name, value) = ("ProcessExit".to_owned(), format!("the program ended with exit status {code}"));
+                let traceback = format!("{name}: {value}\n");
+                let error = CellError { name, value, traceback };
+                self.job.channel.push(CellEvent::Error(error.clone()));
+                Outcome::Failed(error)
+            }
+            death => Outcome::Killed(death),
+        }
     }
 
     async fn serve(

@@ -26,12 +26,13 @@ macro_rules! sources {
 }
 
 /// The harness: classes and their sources.
-const SOURCES: [(&str, &str); 25] = sources![
+const SOURCES: [(&str, &str); 26] = sources![
     "Cells",
     "Channel",
     "Cut",
     "Declarations",
     "DefaultImports",
+    "Descriptors",
     "Engine",
     "Hints",
     "Input",
@@ -54,11 +55,15 @@ const SOURCES: [(&str, &str); 25] = sources![
     "Worker",
 ];
 
-/// Of the harness's jar. What it opens is for `Leftovers`.
+/// Of the harness's jar. What it opens is for `Declarations`, `Leftovers` and `Descriptors`.
 const MANIFEST: &str = "\
 Main-Class: agb.kernel.Main
-Add-Opens: jdk.jshell/jdk.jshell jdk.compiler/com.sun.tools.javac.api
+Add-Opens: jdk.jshell/jdk.jshell jdk.compiler/com.sun.tools.javac.api java.base/java.io
+  java.base/sun.nio.ch
 ";
+
+/// The exit status of a harness that has failed itself (`EX_SOFTWARE`), as in `Main.java`; every other is the program's.
+pub(crate) const DEFECT: i32 = 70;
 
 /// The oldest Java that compiles the harness.
 const OLDEST: u32 = 17;

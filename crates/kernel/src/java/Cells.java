@@ -1,5 +1,6 @@
 package agb.kernel;
 
+import java.lang.reflect.InvocationTargetException;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -13,6 +14,7 @@ import jdk.jshell.SnippetEvent;
 import jdk.jshell.TypeDeclSnippet;
 import jdk.jshell.UnresolvedReferenceException;
 import jdk.jshell.VarSnippet;
+import jdk.jshell.spi.ExecutionControl.StoppedException;
 
 /** Runs cells, one at a time. */
 final class Cells {
@@ -123,6 +125,9 @@ final class Cells {
 
     void run(Map<String, Object> message) {
         var cell = new Cell(message);
+        // Whatever earlier cells have put there or closed.
+        Output.install();
+        System.setIn(input);
         engine.worker().beginCell();
         synchronized (this) {
             this.cell = cell;
@@ -135,6 +140,10 @@ final class Cells {
             // Of the compiler: a program that is nested too deep, or no memory left.
             failure = Report.of(error);
         }
+        if (Output.isReplaced() && !cell.isInterrupted) {
+            Report flushing = flush();
+            if (failure == null) failure = flushing;
+        }
         double seconds = (System.nanoTime() - start) / 1e9;
         places.endCell();
         if (failure != null && !cell.isInterrupted) channel.send(failure.json(cell.nonce));
@@ -144,6 +153,18 @@ final class Cells {
         }
         input.endCell();
         leftovers.clear();
+    }
+
+    /** What the program has written is in this run's output, whatever it has put around the streams. */
+    private Report flush() {
+        try {
+            engine.worker().run(Output::flushAll);
+            return null;
+        } catch (InvocationTargetException error) {
+            return Report.of(error.getCause());
+        } catch (StoppedException interrupted) {
+            return null;
+        }
     }
 
     private Report execute(Cell cell) {

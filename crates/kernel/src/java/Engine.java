@@ -74,6 +74,8 @@ final class Engine extends LocalExecutionControl {
         } catch (InvocationTargetException error) {
             thrown = error.getCause();
             throw error;
+        } finally {
+            Output.replaceNull();
         }
         return "";
     }

@@ -1,27 +1,50 @@
 package agb.kernel;
 
-import java.io.FileDescriptor;
-import java.io.FileOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.locks.LockSupport;
 
-/** Standard output and error: everything is in the pipe when a write returns. */
+/**
+ * Standard output and error: everything is in the pipe when a write returns. Every run has new streams, because a program
+ * may have closed those of an earlier one.
+ */
 final class Output extends OutputStream {
     /** What a pipe takes whole or not at all. */
     private static final int ATOMIC = 4096;
 
-    private final FileOutputStream pipe;
+    private final OutputStream pipe;
 
-    private Output(FileDescriptor descriptor) {
-        pipe = new FileOutputStream(descriptor);
+    private Output(OutputStream pipe) {
+        this.pipe = pipe;
     }
 
+    private static PrintStream out;
+    private static PrintStream err;
+
     static void install() {
-        System.setOut(new PrintStream(new Output(FileDescriptor.out), true, StandardCharsets.UTF_8));
-        System.setErr(new ErrorStream(new Output(FileDescriptor.err)));
+        Descriptors.restore();
+        out = new PrintStream(new Output(Descriptors.out()), true, StandardCharsets.UTF_8);
+        err = new ErrorStream(new Output(Descriptors.err()));
+        System.setOut(out);
+        System.setErr(err);
+    }
+
+    /** The compiler, which is needed for what the cell does next, takes it for granted that there is a stream. */
+    static void replaceNull() {
+        if (System.err == null) System.setErr(err);
+    }
+
+    /** Whether the program has put streams of its own there, which may hold something back. */
+    static boolean isReplaced() {
+        return System.out != out || System.err != err;
+    }
+
+    /** Called in the program's thread: a stream of its own runs its code. */
+    static void flushAll() {
+        if (System.out != null) System.out.flush();
+        if (System.err != null) System.err.flush();
     }
 
     @Override

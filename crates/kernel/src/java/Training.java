@@ -2,7 +2,6 @@ package agb.kernel;
 
 import java.io.InputStream;
 import java.io.OutputStream;
-import java.io.PrintStream;
 import java.util.List;
 import java.util.Map;
 
@@ -22,8 +21,6 @@ final class Training {
     private Training() {}
 
     static void run() {
-        System.setOut(new PrintStream(OutputStream.nullOutputStream()));
-        System.setErr(System.out);
         var cells = new Cells(new Channel(InputStream.nullInputStream(), OutputStream.nullOutputStream()));
         for (String code : CELLS) {
             cells.run(Map.of("nonce", "", "count", 1.0, "code", code, "stdin", false, "maxFrame", 1e6));

@@ -439,13 +439,21 @@ async fn exit_ends_the_kernel_with_its_code() {
             0,
         ),
         ("System.out.print(\"bye\");\nRuntime.getRuntime().halt(4);", 4),
+        ("Thread t = new Thread(() -> System.exit(5)); System.out.print(\"bye\"); t.start(); t.join();", 5),
+        ("Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.print(\"bye\"))); System.exit(0);", 0),
     ] {
         let ran = java.run(code).await;
-        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Killed(Death::Exited(status)), true), "{ran:#?}");
-        assert_eq!(ran.stdout(), "bye");
+        assert_eq!((ran.stdout().as_str(), ran.end.state_lost), ("bye", true), "{ran:#?}");
+        if status == 0 {
+            assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
+        } else {
+            let error = ran.error();
+            assert_eq!(error.name, "ProcessExit");
+            assert_eq!(error.value, format!("the program ended with exit status {status}"));
+        }
     }
     let ran = java.run("x").await;
-    assert_eq!((ran.error().name.as_str(), ran.end.execution_count), ("CompileError", 5));
+    assert_eq!((ran.error().name.as_str(), ran.end.execution_count), ("CompileError", 7));
     let ran = java.run("new ProcessBuilder(\"kill\", \"-9\", \"\" + ProcessHandle.current().pid()).start().waitFor();\nThread.sleep(100_000);").await;
     assert_eq!(ran.end.outcome, Outcome::Killed(Death::Signalled(9)));
 }
@@ -597,7 +605,7 @@ async fn temporary_files_go_with_the_kernel() {
     let dir = java.workdir.root().join("tmp").join(name);
     assert!(dir.exists(), "{dir:?}");
     let ran = java.run("new ProcessBuilder(\"setsid\", \"sleep\", \"1000\").start();\nSystem.exit(0);").await;
-    assert_eq!(ran.end.outcome, Outcome::Killed(Death::Exited(0)));
+    assert_eq!(ran.end.outcome, Outcome::Finished);
     eventually("the directory is gone", || !dir.exists()).await;
     assert_eq!(processes_in(java.workdir.path()), []);
     java.run("1").await;

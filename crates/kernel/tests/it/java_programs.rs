@@ -216,3 +216,42 @@ async fn line_ends_and_a_mark_make_no_difference() {
         assert!(error.value.ends_with("(line 3, column 9)"), "{end:?}: {error:?}");
     }
 }
+
+/// In the same cell a program that has closed its output is silent, as with a pipe; the next begins with working streams.
+#[tokio::test]
+async fn every_run_begins_with_working_streams() {
+    let java = java();
+    for (code, output) in [
+        ("PrintWriter out = new PrintWriter(System.out); out.print(1); out.close();", "1"),
+        ("System.out.close(); System.err.close(); System.in.close();", ""),
+        (
+            "var o = new PrintWriter(new OutputStreamWriter(new FileOutputStream(FileDescriptor.out))); o.print(2); o.close();",
+            "2",
+        ),
+        ("new FileOutputStream(FileDescriptor.err).close(); new FileInputStream(FileDescriptor.in).close();", ""),
+        ("System.setOut(new PrintStream(new FileOutputStream(\"out.txt\")));", ""),
+        ("System.setOut(null); System.setErr(null); System.setIn(null);", ""),
+        (
+            "System.setIn(new ByteArrayInputStream(\"own\".getBytes())); System.out.print(new Scanner(System.in).next());",
+            "own",
+        ),
+        // What a stream of its own holds back is delivered with the run.
+        (
+            "System.setOut(new PrintStream(new BufferedOutputStream(new FileOutputStream(FileDescriptor.out)))); System.out.print(3);",
+            "3",
+        ),
+        (
+            "System.setOut(new PrintStream(new BufferedOutputStream(System.out, 1 << 16), false)); System.out.print(4);",
+            "4",
+        ),
+    ] {
+        let ran = java.run(code).await;
+        assert_eq!((&ran.end.outcome, ran.stdout().as_str()), (&Outcome::Finished, output), "{code}: {ran:#?}");
+        let ran = java
+            .run("System.out.print(\"a\"); System.err.print(\"b\"); new ProcessBuilder(\"sh\", \"-c\", \"printf c; printf d >&2\").inheritIO().start().waitFor(); \
+                  var raw = new FileOutputStream(FileDescriptor.out); raw.write('e'); System.out.print(System.in.read());")
+            .await;
+        assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("ace-1", "bd"), "after {code}: {ran:#?}");
+    }
+    assert_eq!(std::fs::read_to_string(java.workdir.path().join("out.txt")).unwrap(), "");
+}
