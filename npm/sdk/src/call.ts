@@ -1,6 +1,6 @@
 import type { Answer, NativeCall } from "./binding.js";
 import { noAnswer } from "./results.js";
-import { checkedSignal, type StopSignal } from "./run-options.js";
+import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
 /** Options of every call to the service. */
 export interface CallOptions {

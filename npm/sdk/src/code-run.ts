@@ -6,8 +6,9 @@ import type { EnhancedCodeExecutionResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
 import type { RunEvent } from "./run-events.js";
 import { RunFeed } from "./run-feed.js";
-import type { RunCallbacks, StopSignal } from "./run-options.js";
+import type { RunCallbacks } from "./run-options.js";
 import { EventReader, textStream } from "./run-readers.js";
+import type { StopSignal } from "./stop-signal.js";
 
 declare global {
   // It is there already where the program's own types have it; the two declarations then are one.

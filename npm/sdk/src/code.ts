@@ -10,16 +10,15 @@ import {
   checkedFollowOptions,
   checkedRequest,
   checkedRunOptions,
-  checkedSignal,
   type ErrorCallback,
   type Language,
   type OutputCallback,
   type RunOptions,
-  type StopSignal,
   type StreamOptions,
 } from "./run-options.js";
 import { RunPump } from "./run-pump.js";
 import { RunReport } from "./run-report.js";
+import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
 /** Runs code in a session; see {@link Session.code}. */
 export class Code {

@@ -27,7 +27,6 @@ export type {
   OutputCallback,
   ResultCallback,
   RunOptions,
-  StopSignal,
   StreamOptions,
 } from "./run-options.js";
 export {
@@ -69,5 +68,24 @@ export type {
   SessionStatusResult,
 } from "./results.js";
 export { type AccessOptions, type AccessResult, Session, type SessionAccess } from "./session.js";
+export type { StopSignal } from "./stop-signal.js";
 export type { StreamingLimits } from "./streaming-limits.js";
 export { VERSION } from "./version.js";
+export { Command, type CommandOptions, type CommandResult } from "./command.js";
+export { type DirectoryWatch, type FileEdit, FileSystem, type ReadFileOptions, type WriteMode } from "./file-system.js";
+export type {
+  BinaryFileContentResult,
+  BoolResult,
+  DirectoryEntry,
+  DirectoryListResult,
+  DownloadResult,
+  FileChangeEvent,
+  FileChangeResult,
+  FileContentResult,
+  FileInfo,
+  FileInfoResult,
+  FileSearchResult,
+  MultipleFileContentResult,
+  UploadResult,
+} from "./file-results.js";
+export type { DownloadOptions, UploadOptions } from "./file-transfer.js";

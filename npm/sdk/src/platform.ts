@@ -7,6 +7,7 @@
 
 import type { Binding } from "./binding.js";
 import type { InitializeOptions } from "./initialize.js";
+import type { StopSignal } from "./stop-signal.js";
 import type { StreamingLimits } from "./streaming-limits.js";
 
 /** What an entry provides. */
@@ -23,8 +24,33 @@ export interface Platform {
   streamingLimits?(value: unknown): StreamingLimits | null;
   /** Runs `task` after the event loop has had a turn for everything else. */
   defer(task: () => void): void;
+  /** Bytes from base64. */
+  decodeBase64(text: string): Uint8Array;
+  /** Files of this machine; absent in a page. */
+  readonly localFiles?: LocalFiles;
   /** Ties `task` to the caller's asynchronous context (`AsyncLocalStorage` in Node). */
   bindContext(task: () => void): () => void;
+}
+
+/** Files of this machine, and carrying them over HTTP. */
+export interface LocalFiles {
+  /** Bytes of a regular file; `null` for everything else. */
+  size(path: string): Promise<number | null>;
+  exists(path: string): Promise<boolean>;
+  /** Sends a file's bytes with `PUT`. */
+  put(url: string, path: string, size: number, request: TransferRequest): Promise<{ readonly status: number; readonly etag: string | null }>;
+  /** Writes what `GET` answers, if that is a success. Nothing is left half written. */
+  get(url: string, path: string, request: TransferRequest, overwrite: boolean): Promise<{ readonly status: number; readonly bytes: number }>;
+}
+
+/** How bytes are carried. */
+export interface TransferRequest {
+  readonly contentType: string | null;
+  readonly signal: StopSignal | null;
+  /** Milliseconds that may pass without a byte moving. */
+  readonly quietMs: number;
+  /** Gets the bytes so far. */
+  onBytes(bytes: number): void;
 }
 
 let plugged: Platform | null = null;

@@ -23,7 +23,7 @@ export interface ApiResult {
 }
 
 /** Result of an operation with something to tell. */
-export interface OperationResult<T = undefined> extends ApiResult {
+export interface OperationResult<T = unknown> extends ApiResult {
   /** Absent on failure, and where there is nothing to tell. */
   readonly data?: T;
 }

@@ -7,6 +7,7 @@
 import { checkObject, checkOptionalNumber, checkString, checkText, describe } from "./check.js";
 import type { RunRequest } from "./binding.js";
 import type { ExecutionResult } from "./execution-result.js";
+import type { StopSignal } from "./stop-signal.js";
 
 /** Languages of the code spaces, in any case; `py`, `python3`, `js`, `node`, `nodejs` are known as well. */
 export type Language = "python" | "javascript" | "r" | "java" | (string & {});
@@ -30,13 +31,6 @@ export type ResultCallback = (result: ExecutionResult) => unknown;
  * is told as it happens, with a code that begins with `CONNECTION_`; the run goes on, and nothing of it is run again.
  */
 export type ErrorCallback = (error: Error & { readonly code?: string | undefined }) => unknown;
-
-/** An `AbortSignal`, from whichever library. */
-export interface StopSignal {
-  readonly aborted: boolean;
-  addEventListener(type: "abort", listener: () => void): void;
-  removeEventListener(type: "abort", listener: () => void): void;
-}
 
 /** Options that each streamed run has, begun here or elsewhere. */
 export interface FollowOptions {
@@ -148,16 +142,6 @@ export function checkedCount(name: string, value: unknown, unit: string): number
     throw new TypeError(`${name} must be a whole number of ${unit}, 0 or more, not ${describe(value)}`);
   }
   return value;
-}
-
-export function checkedSignal(value: unknown): StopSignal | null {
-  if (value === undefined || value === null) {
-    return null;
-  }
-  if (typeof value !== "object" || !("aborted" in value) || !("addEventListener" in value)) {
-    throw new TypeError(`signal must be an AbortSignal, not ${describe(value)}`);
-  }
-  return value as StopSignal;
 }
 
 export function checkedCallbacks(options: Unchecked<RunOptions>): RunCallbacks {

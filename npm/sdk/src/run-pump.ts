@@ -2,8 +2,9 @@ import type { Batch, NativeRun } from "./binding.js";
 import { brokenRun, type EnhancedCodeExecutionResult, toResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
 import { executionErrorOf, troubleOf } from "./run-events.js";
-import type { OutputCallback, ResultCallback, RunCallbacks, StopSignal } from "./run-options.js";
+import type { OutputCallback, ResultCallback, RunCallbacks } from "./run-options.js";
 import { type CallbackName, RunReport } from "./run-report.js";
+import type { StopSignal } from "./stop-signal.js";
 import { sharedTurn } from "./turn.js";
 
 /** The two low bits of a mark; see {@link Batch}. */

@@ -3,8 +3,10 @@ import type { AccessRequest, NativeSession, SessionDetails, ToolDescription, Too
 import { checkObject, checkOptionalNumber, checkString, describe, labelPairs } from "./check.js";
 import { call, type CallOptions } from "./call.js";
 import { Code } from "./code.js";
+import { Command } from "./command.js";
 import { asyncDispose } from "./dispose.js";
 import { AGBError } from "./errors.js";
+import { FileSystem } from "./file-system.js";
 import type { Labels } from "./create-session-params.js";
 import {
   type ApiResult,
@@ -64,11 +66,17 @@ export interface AccessOptions extends CallOptions {
 export class Session {
   /** Runs code in the session. */
   readonly code: Code;
+  /** Runs shell commands in the session. */
+  readonly command: Command;
+  /** Reads, writes and watches files of the session. */
+  readonly file: FileSystem;
   readonly #native: NativeSession;
 
   private constructor(native: NativeSession) {
     this.#native = native;
     this.code = Code.fromNative(native);
+    this.command = new Command(native);
+    this.file = new FileSystem(native);
   }
 
   /** @internal */

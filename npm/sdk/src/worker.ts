@@ -26,6 +26,7 @@ export { initialize, type InitializeOptions } from "./initialize.js";
 export { type Logger, type LogLevel, setLogger, setLogLevel } from "./log.js";
 export type * from "./run-events.js";
 export type * from "./run-options.js";
+export type { StopSignal } from "./stop-signal.js";
 export type {
   EnhancedCodeExecutionResult,
   ExecutionError,

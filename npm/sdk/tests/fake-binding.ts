@@ -104,6 +104,7 @@ export class FakeBackend implements Binding {
         this.deferred += 1;
         setImmediate(task);
       },
+      decodeBase64: (text) => Buffer.from(text, "base64"),
       bindContext: (task) => task,
       ...overrides,
     });

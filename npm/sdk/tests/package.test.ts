@@ -20,22 +20,13 @@ describe("the built package", () => {
       import * as esm from "agbcloud-sdk";
       const cjs = createRequire(process.cwd() + "/x.js")("agbcloud-sdk");
       const names = Object.keys(cjs).sort();
-      console.log(JSON.stringify({ esm: Object.keys(esm).sort(), cjs: names, same: names.every((name) => esm[name] === cjs[name]) }));
+      const found = Object.keys(esm).filter((name) => name !== "__esModule"); // Node's own view of a CommonJS file
+      console.log(JSON.stringify({ esm: found.sort(), cjs: names, same: names.every((name) => esm[name] === cjs[name]) }));
     `);
     const { esm, cjs, same } = JSON.parse(output) as { esm: string[]; cjs: string[]; same: boolean };
     assert.deepEqual(esm, cjs);
     assert(same, "import and require give different classes");
     assert(cjs.includes("AGB") && cjs.includes("CreateSessionParams") && cjs.includes("AuthenticationError"));
-  });
-
-  it("exports the same types to both", () => {
-    const names = (file: string): string[] =>
-      [...readFileSync(join(PACKAGE, "src", file), "utf8").matchAll(/export (?:type )?\{(.*?)\} from/gs)]
-        .flatMap(([, list = ""]) => list.split(","))
-        .map((name) => name.replace("type ", "").trim())
-        .filter((name) => name !== "")
-        .sort();
-    assert.deepEqual(names("node.mts"), names("index.ts"));
   });
 
   it("names Node only behind the seam of platform.ts", () => {
@@ -77,7 +68,8 @@ describe("the built package", () => {
         symlinkSync(PACKAGE, join(project, "node_modules", "agbcloud-sdk"), "junction");
         writeFileSync(
           join(project, file),
-          `import { AGB, CreateSessionParams, type SessionResult } from "agbcloud-sdk";
+          `import { AGB, type BinaryFileContentResult, CreateSessionParams, type SessionResult } from "agbcloud-sdk";
+          export const size = (result: BinaryFileContentResult): number => result.content.byteLength;
           export const created: Promise<SessionResult> = new AGB("key").create(new CreateSessionParams({ imageId: "i" }));
           // @ts-expect-error the types are not just any
           new AGB(42);`,

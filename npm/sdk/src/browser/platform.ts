@@ -19,5 +19,6 @@ export const platformOf = (binding: Binding, initialize: Platform["initialize"])
     deferred.push(task);
     channel.port2.postMessage(null);
   },
+  decodeBase64: (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0)),
   bindContext: (task) => task,
 });

@@ -2,6 +2,7 @@ import { AsyncResource } from "node:async_hooks";
 import type { Platform } from "../platform.js";
 import { backend } from "../backend.js";
 import { loadAddon } from "./addon.js";
+import { localFiles } from "./local-files.js";
 import { findLocalServer } from "./local-server.js";
 import { checkedStreamingLimits } from "./streaming-limits.js";
 
@@ -14,5 +15,7 @@ export const nodePlatform: Platform = {
   findLocalServer,
   streamingLimits: checkedStreamingLimits,
   defer: (task) => void setImmediate(task),
+  decodeBase64: (text) => Buffer.from(text, "base64"),
+  localFiles,
   bindContext: (task) => AsyncResource.bind(task),
 };

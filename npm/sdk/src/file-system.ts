@@ -1,0 +1,299 @@
+import type { Answer, NativeSession } from "./binding.js";
+import { bindMethods } from "./bind-methods.js";
+import type { Bytes } from "./node/bytes.js";
+import type { CallOptions } from "./call.js";
+import { checkOptionalNumber, describe } from "./check.js";
+import type {
+  BinaryFileContentResult,
+  BoolResult,
+  DirectoryEntry,
+  DirectoryListResult,
+  DownloadResult,
+  FileChangeEvent,
+  FileChangeResult,
+  FileContentResult,
+  FileInfo,
+  FileInfoResult,
+  FileSearchResult,
+  MultipleFileContentResult,
+  UploadResult,
+} from "./file-results.js";
+import { type DownloadOptions, FileTransfer, type UploadOptions } from "./file-transfer.js";
+import { watch, type WatchCallback } from "./file-watch.js";
+import { invoke } from "./invoke.js";
+import { currentPlatform } from "./platform.js";
+import { apiResult, present } from "./results.js";
+import { checkedSignal, type StopSignal } from "./stop-signal.js";
+
+/** What becomes of a file that is there: it is replaced, the text goes behind what it has, or the call fails. */
+export type WriteMode = "overwrite" | "append" | "create_new";
+
+/** One replacement of {@link FileSystem.editFile}. */
+export type FileEdit = {
+  /** Replaced wherever it occurs. */
+  readonly oldText: string;
+  readonly newText: string;
+};
+
+/** Options of {@link FileSystem.readFile}. */
+export interface ReadFileOptions extends CallOptions {
+  /** `text` (default) or `bytes`. */
+  readonly format?: "text" | "bytes" | undefined;
+}
+
+/** A watch of {@link FileSystem.watchDir}. */
+export interface DirectoryWatch {
+  /** Ends the watch at once. */
+  stop(): void;
+}
+
+const DEFAULT_INTERVAL_MS = 1000;
+
+/** Reads, writes and watches files of a session; see {@link Session.file}. */
+export class FileSystem {
+  /** Bytes of a file that one call reads or writes. Longer files are read and written in parts. */
+  static readonly DEFAULT_CHUNK_SIZE = 51_200;
+  readonly #native: NativeSession;
+  readonly #transfer: FileTransfer;
+
+  /** @internal */
+  constructor(native: NativeSession) {
+    this.#native = native;
+    this.#transfer = new FileTransfer(native);
+    bindMethods(this);
+  }
+
+  /** Makes a directory. */
+  createDirectory(path: string, options?: CallOptions | null): Promise<BoolResult> {
+    return this.#done("file.createDirectory", { path }, options);
+  }
+
+  /** Deletes a file. A directory is an error. */
+  deleteFile(path: string, options?: CallOptions | null): Promise<BoolResult> {
+    return this.#done("file.delete", { path }, options);
+  }
+
+  /**
+   * Replaces texts in a file, one edit after the other. A text that does not occur is an error, and nothing is written.
+   *
+   * @param dryRun Only look whether the edits could be made.
+   */
+  editFile(path: string, edits: readonly FileEdit[], dryRun = false, options?: CallOptions | null): Promise<BoolResult> {
+    return this.#done("file.edit", { path, edits, dryRun }, options);
+  }
+
+  /** What there is to know of a file or directory. */
+  async getFileInfo(path: string, options?: CallOptions | null): Promise<FileInfoResult> {
+    const answer = await this.#invoke<FileInfo>("file.info", { path }, options);
+    return answer.data === null ? apiResult(answer) : { ...apiResult(answer), fileInfo: present(answer.data) as FileInfo };
+  }
+
+  /** What is in a directory. */
+  async listDirectory(path: string, options?: CallOptions | null): Promise<DirectoryListResult> {
+    const answer = await this.#invoke<DirectoryEntry[]>("file.list", { path }, options);
+    return { ...apiResult(answer), entries: answer.data ?? [] };
+  }
+
+  /** Moves or renames a file or directory. A destination that exists is an error. */
+  moveFile(source: string, destination: string, options?: CallOptions | null): Promise<BoolResult> {
+    return this.#done("file.move", { source, destination }, options);
+  }
+
+  /**
+   * Reads a file, whatever its size.
+   *
+   * ```ts
+   * const { content } = await session.file.read("/tmp/data.csv");
+   * const { content: bytes } = await session.file.read("/tmp/plot.png", { format: "bytes" });
+   * ```
+   */
+  readFile(path: string, options: ReadFileOptions & { readonly format: "bytes" }): Promise<BinaryFileContentResult>;
+  readFile(path: string, options?: (ReadFileOptions & { readonly format?: "text" | undefined }) | null): Promise<FileContentResult>;
+  async readFile(path: string, options?: ReadFileOptions | null): Promise<FileContentResult | BinaryFileContentResult> {
+    const format: unknown = options?.format ?? "text";
+    if (format === "bytes") {
+      return this.readBytes(path, options);
+    }
+    const answer = format === "text"
+      ? await this.#invoke<{ readonly content: string }>("file.read", { path }, options)
+      : await this.#invoke<never>("file.read", { path: null }, options);
+    const words = format === "text" ? {} : { errorMessage: `format must be "text" or "bytes", not ${describe(format)}` };
+    return { ...apiResult(answer), ...words, content: answer.data?.content ?? "" };
+  }
+
+  /** Reads a file as bytes; {@link FileSystem.readFile} with `format: "bytes"`. */
+  async readBytes(path: string, options?: CallOptions | null): Promise<BinaryFileContentResult> {
+    const answer = await this.#invoke<{ readonly content: string; readonly size: number }>("file.readBytes", { path }, options);
+    const content = currentPlatform().decodeBase64(answer.data?.content ?? "") as Bytes;
+    return { ...apiResult(answer), content, ...(answer.data === null ? {} : { size: answer.data.size }) };
+  }
+
+  /** Writes a text, whatever its length. If a part of it cannot be written, the parts before it stay. */
+  writeFile(path: string, content: string, mode: WriteMode = "overwrite", options?: CallOptions | null): Promise<BoolResult> {
+    return this.#done("file.write", { path, content, mode }, options);
+  }
+
+  /** Reads texts in one call. A file that cannot be read is a text that begins with `Error - `. */
+  async readMultipleFiles(paths: readonly string[], options?: CallOptions | null): Promise<MultipleFileContentResult> {
+    const answer = await this.#invoke<Record<string, string>>("file.readMany", { paths }, options);
+    return { ...apiResult(answer), files: answer.data ?? {} };
+  }
+
+  /**
+   * Finds files and directories below a directory by name.
+   *
+   * @param pattern A glob, e.g. `*.py`, or a part of the name.
+   * @param excludePatterns What is left out, with everything below it.
+   */
+  async searchFiles(
+    path: string,
+    pattern: string,
+    excludePatterns?: readonly string[] | null,
+    options?: CallOptions | null,
+  ): Promise<FileSearchResult> {
+    const answer = await this.#invoke<string[]>("file.search", { path, pattern, excludePatterns }, options);
+    return answer.data === null ? apiResult(answer) : { ...apiResult(answer), matches: answer.data };
+  }
+
+  /** What has changed below a directory since the last call for it in this session, whoever made that. */
+  async getFileChange(path: string, options?: CallOptions | null): Promise<FileChangeResult> {
+    const answer = await this.#invoke<{ readonly events: FileChangeEvent[]; readonly rawData: string }>("file.changes", { path }, options);
+    return { ...apiResult(answer), ...(answer.data ?? { events: [] }) };
+  }
+
+  /**
+   * Calls back with changes below a directory until `signal` is aborted or the session is gone. What the callback throws
+   * is logged, and the watch goes on. Two watches of one path take each other's changes.
+   *
+   * @param interval Milliseconds between two looks.
+   * @throws TypeError (as a rejection) when an argument has the wrong type.
+   */
+  async watchDirectory(
+    path: string,
+    callback: WatchCallback,
+    interval: number | null = DEFAULT_INTERVAL_MS,
+    signal?: StopSignal | null,
+  ): Promise<void> {
+    await watch(this.#native, path, checkedCallback(callback), checkedInterval(interval), checkedSignal(signal));
+  }
+
+  /**
+   * {@link FileSystem.watchDirectory} in the background.
+   *
+   * @throws TypeError when an argument has the wrong type.
+   */
+  watchDir(dirPath: string, callback: WatchCallback, interval: number | null = DEFAULT_INTERVAL_MS): DirectoryWatch {
+    const stop = new AbortController();
+    void watch(this.#native, dirPath, checkedCallback(callback), checkedInterval(interval), stop.signal);
+    return { stop: () => stop.abort() };
+  }
+
+  /** Folder of the session below which {@link FileSystem.upload} can put files; `undefined` when the service has none. */
+  transferPath(): Promise<string | undefined> {
+    return this.#transfer.path();
+  }
+
+  /**
+   * Copies a file of this machine into the session.
+   *
+   * @param remotePath Where it goes, below {@link FileSystem.transferPath}.
+   */
+  upload(localPath: string, remotePath: string, options: UploadOptions = {}): Promise<UploadResult> {
+    return this.#transfer.upload(localPath, remotePath, options);
+  }
+
+  /** Copies a file of the session to this machine. Folders above `localPath` are made. */
+  download(remotePath: string, localPath: string, options: DownloadOptions = {}): Promise<DownloadResult> {
+    return this.#transfer.download(remotePath, localPath, options);
+  }
+
+  /** Without anything that could hold a secret. */
+  toJSON(): { sessionId: string } {
+    return { sessionId: this.#native.sessionId };
+  }
+
+  /** {@link FileSystem.createDirectory}. */
+  get mkdir(): FileSystem["createDirectory"] {
+    return this.createDirectory;
+  }
+
+  /** {@link FileSystem.deleteFile}. */
+  get delete(): FileSystem["deleteFile"] {
+    return this.deleteFile;
+  }
+
+  /** {@link FileSystem.deleteFile}. */
+  get remove(): FileSystem["deleteFile"] {
+    return this.deleteFile;
+  }
+
+  /** {@link FileSystem.deleteFile}. */
+  get rm(): FileSystem["deleteFile"] {
+    return this.deleteFile;
+  }
+
+  /** {@link FileSystem.editFile}. */
+  get edit(): FileSystem["editFile"] {
+    return this.editFile;
+  }
+
+  /** {@link FileSystem.getFileInfo}. */
+  get info(): FileSystem["getFileInfo"] {
+    return this.getFileInfo;
+  }
+
+  /** {@link FileSystem.listDirectory}. */
+  get list(): FileSystem["listDirectory"] {
+    return this.listDirectory;
+  }
+
+  /** {@link FileSystem.listDirectory}. */
+  get ls(): FileSystem["listDirectory"] {
+    return this.listDirectory;
+  }
+
+  /** {@link FileSystem.moveFile}. */
+  get move(): FileSystem["moveFile"] {
+    return this.moveFile;
+  }
+
+  /** {@link FileSystem.readFile}. */
+  get read(): FileSystem["readFile"] {
+    return this.readFile;
+  }
+
+  /** {@link FileSystem.writeFile}. */
+  get write(): FileSystem["writeFile"] {
+    return this.writeFile;
+  }
+
+  /** {@link FileSystem.readMultipleFiles}. */
+  get readBatch(): FileSystem["readMultipleFiles"] {
+    return this.readMultipleFiles;
+  }
+
+  /** {@link FileSystem.searchFiles}. */
+  get search(): FileSystem["searchFiles"] {
+    return this.searchFiles;
+  }
+
+  #invoke<T>(name: string, args: object, options?: CallOptions | null): Promise<Answer<T>> {
+    return invoke<T>(this.#native, name, args, options);
+  }
+
+  async #done(name: string, args: object, options?: CallOptions | null): Promise<BoolResult> {
+    const answer = await this.#invoke<null>(name, args, options);
+    return answer.success ? { ...apiResult(answer), data: true } : apiResult(answer);
+  }
+}
+
+function checkedCallback(callback: unknown): WatchCallback {
+  if (typeof callback !== "function") {
+    throw new TypeError(`callback must be a function, not ${describe(callback)}`);
+  }
+  return callback as WatchCallback;
+}
+
+function checkedInterval(interval: unknown): number {
+  return checkOptionalNumber("interval", interval, "milliseconds") ?? DEFAULT_INTERVAL_MS;
+}

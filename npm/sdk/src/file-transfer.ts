@@ -1,0 +1,204 @@
+/**
+ * Copies files between this machine and a session, by way of the session's own context for that.
+ *
+ * @module
+ */
+
+import type { Answer, NativeSession } from "./binding.js";
+import type { CallOptions } from "./call.js";
+import { checkedSignal, type StopSignal } from "./stop-signal.js";
+import type { DownloadResult, UploadResult } from "./file-results.js";
+import { invoke } from "./invoke.js";
+import { log } from "./log.js";
+import { currentPlatform, type LocalFiles } from "./platform.js";
+
+/** Options of both directions. */
+export interface TransferOptions extends CallOptions {
+  /** Whether to wait until the service has carried the file on. Default `true`. */
+  readonly wait?: boolean | undefined;
+  /** Milliseconds to wait at most. Default 30000. */
+  readonly waitTimeout?: number | undefined;
+  /** Milliseconds between two looks whether it has. Default 1500. */
+  readonly pollInterval?: number | undefined;
+  /** Gets how many bytes have gone so far, again and again. */
+  readonly progressCallback?: ((bytes: number) => void) | null | undefined;
+}
+
+/** Options of {@link FileSystem.upload}. */
+export interface UploadOptions extends TransferOptions {
+  /** Sent as the file's content type. */
+  readonly contentType?: string | undefined;
+}
+
+/** Options of {@link FileSystem.download}. */
+export interface DownloadOptions extends TransferOptions {
+  /** Whether a local file that exists is replaced. Default `true`. */
+  readonly overwrite?: boolean | undefined;
+}
+
+interface TransferContext {
+  readonly contextId: string;
+  readonly path: string;
+}
+
+interface Url {
+  readonly url: string;
+}
+
+/** A step that failed, and what is known of the file's way until then. */
+class Failure extends Error {}
+
+/** Carries the files of one session. */
+export class FileTransfer {
+  readonly #native: NativeSession;
+  #context: Promise<TransferContext> | null = null;
+
+  constructor(native: NativeSession) {
+    this.#native = native;
+  }
+
+  async path(): Promise<string | undefined> {
+    try {
+      return (await this.#loadContext()).path;
+    } catch (error) {
+      log("debug", `the session has no folder for files on their way: ${words(error)}`);
+      return undefined;
+    }
+  }
+
+  async upload(localPath: string, remotePath: string, options: UploadOptions): Promise<UploadResult> {
+    const result: Mutable<UploadResult> = { success: false, bytesSent: 0, path: String(remotePath), errorMessage: "" };
+    try {
+      const files = localFiles();
+      const signal = checkedSignal(options.signal);
+      const size = await files.size(localPath);
+      if (size === null) {
+        throw new Failure(`Local file not found: ${String(localPath)} is not a file`);
+      }
+      const context = await this.#loadContext();
+      const folder = parentOf(remotePath, context);
+      const url = await this.#step<Url>("context.uploadUrl", { contextId: context.contextId, filePath: remotePath }, signal);
+      result.requestIdUploadUrl = url.requestId;
+      const sent = await files.put(url.data.url, localPath, size, request(options, signal, (bytes) => (result.bytesSent = bytes)));
+      result.httpStatus = sent.status;
+      if (!isFine(sent.status)) {
+        throw new Failure(`The upload of ${localPath} was refused with the HTTP status ${sent.status}`);
+      }
+      result.bytesSent = size;
+      if (sent.etag !== null) {
+        result.etag = sent.etag;
+      }
+      result.requestIdSync = await this.#carry(context, folder, "download", options, signal);
+      result.success = true;
+    } catch (error) {
+      result.errorMessage = words(error);
+    }
+    return result;
+  }
+
+  async download(remotePath: string, localPath: string, options: DownloadOptions): Promise<DownloadResult> {
+    const result: Mutable<DownloadResult> = {
+      success: false,
+      bytesReceived: 0,
+      path: String(remotePath),
+      localPath: String(localPath),
+      errorMessage: "",
+    };
+    try {
+      const files = localFiles();
+      const signal = checkedSignal(options.signal);
+      if (options.overwrite === false && (await files.exists(localPath))) {
+        throw new Failure(`Destination exists and overwrite is false: ${localPath}`);
+      }
+      const context = await this.#loadContext();
+      result.requestIdSync = await this.#carry(context, parentOf(remotePath, context), "upload", options, signal);
+      const file = { contextId: context.contextId, filePath: remotePath };
+      const url = await this.#step<Url>("context.downloadUrl", file, signal);
+      result.requestIdDownloadUrl = url.requestId;
+      const onBytes = (bytes: number): void => void (result.bytesReceived = bytes);
+      const got = await files.get(url.data.url, localPath, request(options, signal, onBytes), options.overwrite !== false);
+      result.httpStatus = got.status;
+      if (!isFine(got.status)) {
+        throw new Failure(`The download of ${remotePath} was refused with the HTTP status ${got.status}`);
+      }
+      result.bytesReceived = got.bytes;
+      result.success = true;
+      const removed = await invoke<null>(this.#native, "context.deleteFile", file);
+      if (!removed.success) {
+        log("debug", `the copy of ${remotePath} stays in its context: ${removed.errorMessage}`);
+      }
+    } catch (error) {
+      result.errorMessage = words(error);
+    }
+    return result;
+  }
+
+  /** Once a session; after a failure the next call asks again. */
+  #loadContext(): Promise<TransferContext> {
+    this.#context ??= this.#step<TransferContext | null>("context.transfer", {}, null).then(({ data }) => {
+      if (data === null) {
+        throw new Failure("Context ID not available: the service gave the session no context for files on their way");
+      }
+      return data;
+    });
+    this.#context.catch(() => (this.#context = null));
+    return this.#context;
+  }
+
+  /** Has the service carry the folder on, and waits for that if asked to. Gives the id of the call. */
+  async #carry(
+    { contextId }: TransferContext,
+    path: string,
+    mode: "upload" | "download",
+    { wait = true, waitTimeout, pollInterval }: TransferOptions,
+    signal: StopSignal | null,
+  ): Promise<string> {
+    const begun = await this.#step<null>("context.beginSync", { contextId, path, mode }, signal);
+    if (wait) {
+      const args = { contextId, path, taskType: mode, timeoutMs: waitTimeout, pollIntervalMs: pollInterval };
+      await this.#step<null>("context.await", args, signal);
+    }
+    return begun.requestId;
+  }
+
+  async #step<T>(name: string, args: object, signal: StopSignal | null): Promise<Answer<T> & { readonly data: T }> {
+    const answer = await invoke<T>(this.#native, name, args, { signal });
+    if (!answer.success) {
+      throw new Failure(answer.errorMessage);
+    }
+    return answer as Answer<T> & { readonly data: T };
+  }
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Milliseconds that an upload or download may take without a byte moving, and the way there. */
+const QUIET_MS = 60_000;
+
+function request(options: UploadOptions, signal: StopSignal | null, onBytes: (bytes: number) => void): Parameters<LocalFiles["get"]>[2] {
+  const { progressCallback, contentType = null } = options;
+  const tell = (bytes: number): void => {
+    onBytes(bytes);
+    progressCallback?.(bytes);
+  };
+  return { contentType, signal, quietMs: QUIET_MS, onBytes: tell };
+}
+
+function localFiles(): LocalFiles {
+  const { localFiles: files } = currentPlatform();
+  if (files === undefined) {
+    throw new Failure("A page has no local files: read and write contents with session.file.read and session.file.write");
+  }
+  return files;
+}
+
+/** The folder that is carried: the parent of the path, or for one without, the whole of what is on its way. */
+function parentOf(remotePath: string, context: TransferContext): string {
+  const path = String(remotePath).replaceAll("\\", "/");
+  const end = path.lastIndexOf("/");
+  return end < 0 ? context.path : path.slice(0, end) || "/";
+}
+
+const isFine = (status: number): boolean => status >= 200 && status < 300;
+
+const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));
