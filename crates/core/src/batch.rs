@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 pub use agb_protocol::Stream;
 
-use crate::run::{RunEnd, StreamEvent};
+use crate::run::{RunEnd, RunError, StreamEvent};
 
 /// What a piece takes beside its texts, bytes, about.
 pub(crate) const PIECE: usize = 64;
@@ -21,6 +21,7 @@ pub struct Batch {
     stamps: Vec<Stamp>,
     end: Option<RunEnd>,
     end_stamp: Stamp,
+    interruptions: u32,
     seq: u64,
     external: usize,
 }
@@ -71,7 +72,8 @@ impl Batch {
     /// The end of a run of which nothing came.
     #[must_use]
     pub fn of_end(end: RunEnd) -> Self {
-        Self { end: Some(end), ..Self::default() }
+        let interruptions = u32::from(is_interruption(&end));
+        Self { end: Some(end), interruptions, ..Self::default() }
     }
 
     /// The text of all chunks.
@@ -103,6 +105,13 @@ impl Batch {
     #[must_use]
     pub const fn end_stamp(&self) -> Stamp {
         self.end_stamp
+    }
+
+    /// With the end: how often the run's connection was lost. At least 1 for a run that ended as
+    /// [interrupted](crate::RunError::Interrupted).
+    #[must_use]
+    pub const fn interruptions(&self) -> u32 {
+        self.interruptions
     }
 
     /// Set on the last batch of a run, and on no other.
@@ -162,7 +171,7 @@ pub(crate) struct Unread {
     bytes: usize,
     stamps: bool,
     /// Interruptions and words that they are over among what waits.
-    remarks: usize,
+    notices: usize,
     /// The last of these was an interruption.
     interrupted: bool,
 }
@@ -174,7 +183,7 @@ impl Unread {
     /// And at this many pieces, for the same reason.
     const BATCH_PIECES: usize = 512;
     /// Interruptions and their ends that wait: more tell nothing to a reader that is so far behind.
-    const REMARKS: usize = 8;
+    const NOTICES: usize = 8;
 
     /// Bytes of text and of events that wait.
     pub(crate) const fn bytes(&self) -> usize {
@@ -217,8 +226,8 @@ impl Unread {
 
     pub(crate) fn push_event(&mut self, event: StreamEvent) {
         self.bytes += event.memory_size();
-        if is_remark(&event) {
-            self.remarks += 1;
+        if is_notice(&event) {
+            self.notices += 1;
             self.interrupted = matches!(event, StreamEvent::Interrupted(_));
         }
         let batch = self.open_batch();
@@ -230,7 +239,7 @@ impl Unread {
     pub(crate) fn is_full_of_notices(&self, next: &StreamEvent) -> bool {
         // An interruption that was told of is told to be over.
         let ends = self.interrupted && matches!(next, StreamEvent::Reconnected);
-        self.remarks >= Self::REMARKS && !ends
+        self.notices >= Self::NOTICES && !ends
     }
 
     /// Keeps stamps of what is pushed from now on, 24 bytes a piece.
@@ -249,8 +258,9 @@ impl Unread {
         }
     }
 
-    pub(crate) fn push_end(&mut self, end: RunEnd, stamp: Stamp) {
+    pub(crate) fn push_end(&mut self, end: RunEnd, stamp: Stamp, interruptions: u32) {
         let batch = self.open_batch();
+        batch.interruptions = interruptions.max(u32::from(is_interruption(&end)));
         batch.end = Some(end);
         batch.end_stamp = stamp;
     }
@@ -260,7 +270,7 @@ impl Unread {
         self.bytes -= batch.bytes();
         for event in &batch.events {
             self.bytes -= event.memory_size();
-            self.remarks -= usize::from(is_remark(event));
+            self.notices -= usize::from(is_notice(event));
         }
         Some(batch)
     }
@@ -274,8 +284,12 @@ impl Unread {
     }
 }
 
+const fn is_interruption(end: &RunEnd) -> bool {
+    matches!(end, Err(RunError::Interrupted(_)))
+}
+
 /// It tells of the connection.
-const fn is_remark(event: &StreamEvent) -> bool {
+const fn is_notice(event: &StreamEvent) -> bool {
     matches!(event, StreamEvent::Interrupted(_) | StreamEvent::Reconnected)
 }
 
@@ -320,13 +334,13 @@ mod tests {
             push(&mut unread, Stream::Stdout, "x");
             for event in [StreamEvent::Interrupted(DisconnectReason::Broken(String::new())), StreamEvent::Reconnected] {
                 let is_full = unread.is_full_of_notices(&event);
-                assert_eq!(is_full, turn >= Unread::REMARKS / 2, "turn {turn}: {event:?}");
+                assert_eq!(is_full, turn >= Unread::NOTICES / 2, "turn {turn}: {event:?}");
                 if !is_full {
                     unread.push_event(event);
                 }
             }
         }
-        assert_eq!(unread.bytes(), 100 + 64 * Unread::REMARKS);
+        assert_eq!(unread.bytes(), 100 + 64 * Unread::NOTICES);
         while unread.pop().is_some() {}
         assert!(!unread.is_full_of_notices(&StreamEvent::Reconnected));
     }

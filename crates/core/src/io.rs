@@ -86,6 +86,8 @@ pub enum DisconnectReason {
     Broken(String),
     /// Of an event stream: there was no connection to send anything over.
     Unreached(String),
+    /// A message of the service was larger than this client takes, in these words.
+    TooLarge(String),
 }
 
 impl DisconnectReason {
@@ -98,7 +100,7 @@ impl DisconnectReason {
                 let colon = if reason.is_empty() { "" } else { ": " };
                 ["the service closed the connection (code ", &number(*code), colon, reason, ")"].concat()
             }
-            Self::Broken(words) | Self::Unreached(words) => words.clone(),
+            Self::Broken(message) | Self::Unreached(message) | Self::TooLarge(message) => message.clone(),
         }
     }
 }
@@ -118,7 +120,7 @@ impl DisconnectReason {
         match self {
             Self::Refused { .. } => codes::CONNECTION_REFUSED,
             Self::Closed { .. } => codes::CONNECTION_CLOSED,
-            Self::Broken(_) => codes::CONNECTION_BROKEN,
+            Self::Broken(_) | Self::TooLarge(_) => codes::CONNECTION_BROKEN,
             Self::Unreached(_) => codes::CONNECTION_UNREACHED,
         }
     }
@@ -127,7 +129,7 @@ impl DisconnectReason {
         match self {
             Self::Refused { .. } => 0,
             Self::Closed { reason, .. } => reason.len(),
-            Self::Broken(words) | Self::Unreached(words) => words.len(),
+            Self::Broken(message) | Self::Unreached(message) | Self::TooLarge(message) => message.len(),
         }
     }
 
@@ -139,8 +141,17 @@ impl DisconnectReason {
             Self::Refused { status } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
             // Our server's own codes for clients that cannot see a refused handshake (wire part 2, browser tokens).
             Self::Closed { code, .. } => matches!(code, 4401 | 4403 | 4404),
-            Self::Broken(_) | Self::Unreached(_) => false,
+            Self::Broken(_) | Self::Unreached(_) | Self::TooLarge(_) => false,
         }
+    }
+
+    /// Whether something on the way, or this client, takes no message as large as the one that came: another link of
+    /// this kind would end at the same message.
+    #[must_use]
+    pub const fn is_too_large(&self) -> bool {
+        /// "Message too big" (RFC 6455, section 7.4.1).
+        const TOO_BIG: u16 = 1009;
+        matches!(self, Self::TooLarge(_) | Self::Closed { code: TOO_BIG, .. })
     }
 }
 

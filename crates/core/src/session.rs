@@ -19,7 +19,7 @@ use std::time::Duration;
 pub use config::SessionConfig;
 use dial::{Alarm, Dial, Kind};
 use outbox::{Frame, Outbox};
-use runs::{Phase, Reader, Run, Runs};
+use runs::{Phase, Reader, Run, Runs, Stall};
 use streams::Streams;
 
 use crate::batch::Batch;
@@ -46,8 +46,8 @@ pub struct Session {
     /// The latest time that anybody told.
     now: Instant,
     dial: Dial,
-    /// WebSockets in a row that came to nothing.
-    failures: u32,
+    /// The deadline that the driver waits for.
+    awaited: Option<Instant>,
     /// The network lets no WebSocket through: runs have event streams instead, from now on.
     fell_back: bool,
     streams: Streams,
@@ -74,7 +74,7 @@ impl Session {
             rng: SplitMix64::new(seed),
             now: Instant::ORIGIN,
             dial: Dial::new(Kind::Socket),
-            failures: 0,
+            awaited: None,
             fell_back: false,
             streams: Streams::default(),
             next_link: 0,
@@ -260,11 +260,7 @@ impl Session {
         match (input, stream) {
             (Input::Opened, None) => self.opened(),
             (Input::Opened, Some(id)) => self.stream_opened(id),
-            (Input::Text(text), None) => {
-                self.failures = 0;
-                self.text(text);
-            }
-            (Input::Text(text), Some(_)) => self.text(text),
+            (Input::Text(text), _) => self.text(text),
             (Input::Alive, Some(id)) => self.stream_alive(id),
             (Input::Alive, None) | (Input::Backlog(_), Some(_)) => {}
             (Input::Backlog(bytes), None) => self.backlog = bytes,
@@ -276,6 +272,10 @@ impl Session {
     /// The deadline has come. Calling early or twice is harmless.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.advance(now);
+        // A process that slept, or a clock that leapt: nobody was there to be late.
+        if let Some(leap) = self.awaited.take().map(|at| now - at).filter(|late| *late > self.config.grace) {
+            self.runs.put_off(leap);
+        }
         if self.paused {
             self.note_received_all(); // whoever does not listen cannot complain of silence
         }
@@ -347,6 +347,7 @@ impl Session {
         }
         let deadlines = [self.dial.deadline(), self.streams.deadline(), self.runs.deadline()];
         let deadline = deadlines.into_iter().flatten().min();
+        self.awaited = deadline;
         Output::Idle { deadline, read: self.wants_read() }
     }
 
@@ -362,7 +363,8 @@ impl Session {
         self.dial.state()
     }
 
-    /// How often a run was found again after its connection was lost. 0 for a run whose end has been read.
+    /// How often a run's connection was lost, each time until something new came of it. 0 for a run whose end has been
+    /// read: there [`Batch::interruptions`] has it.
     #[must_use]
     pub fn interruptions(&self, id: RunId) -> u32 {
         self.runs.get(id).map_or(0, |run| run.interruptions)
@@ -394,10 +396,17 @@ impl Session {
 
     fn opened(&mut self) {
         self.dial.opened(self.now, &self.config);
-        for id in self.runs.live_ids(|run| matches!(run.phase, Phase::Detached | Phase::Cancelling)) {
+        // What is to stop comes first: what the others have kept may break this connection as well.
+        let mut ids = self.runs.live_ids(|run| run.phase == Phase::Cancelling);
+        ids.extend(self.runs.live_ids(|run| run.phase == Phase::Detached));
+        for id in ids {
             let Some(run) = self.runs.get_mut(id) else { continue };
             let cancelling = run.phase == Phase::Cancelling;
-            run.interruptions = run.interruptions.saturating_add(1);
+            if cancelling && run.stall.is_some_and(|stall| stall.is_reconnected) {
+                // What it has to say may break each connection, and nobody reads it: it is stopped, not followed.
+                self.enqueue(id, |address| address.cancel());
+                continue;
+            }
             let address = Address { invocation: &run.invocation, target: &self.config.target, bare: false };
             let extensions = self.config.extensions;
             // A start whose answer was lost is said again: the service knows the id and never runs it twice.
@@ -407,38 +416,41 @@ impl Session {
             };
             run.unacked = 0;
             self.outbox.push(Frame { run: id, begins: true, text });
-            self.notice(id, StreamEvent::Reconnected);
+            self.note_reconnected(id);
             if cancelling {
                 self.enqueue(id, |address| address.cancel()); // the first one may have gone down with the old connection
             }
         }
     }
 
-    fn lost(&mut self, loss: DisconnectReason) {
+    fn lost(&mut self, reason: DisconnectReason) {
         // A proxy's refusal looks like the service's: where there is another way, it is asked there.
-        let elsewhere = matches!(loss, DisconnectReason::Refused { .. }) && loss.is_final() && self.can_fall_back();
-        let is_final = loss.is_final() && !elsewhere;
+        let elsewhere = matches!(reason, DisconnectReason::Refused { .. }) && reason.is_final() && self.can_fall_back();
+        let is_final = reason.is_final() && !elsewhere;
         let resume = self.config.extensions.resume && !is_final;
+        let failures = self.dial.count_failure(self.now, &self.config);
         for id in self.runs.live_ids(|run| run.phase != Phase::Queued || is_final) {
             let Some(run) = self.runs.get_mut(id) else { continue };
             match run.phase {
-                Phase::Queued => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
-                Phase::Sent if resume => self.detach(id, &loss),
-                Phase::Detached | Phase::Cancelling if resume => {}
+                Phase::Queued => self.end(id, Err(RunError::Unreachable(reason.clone())), true),
+                Phase::Sent if resume => self.detach(id, &reason, failures == 0),
+                Phase::Detached if resume => {}
+                Phase::Cancelling if resume => _ = self.stall(id, failures == 0),
                 Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed), false),
-                _ => self.end(id, Err(RunError::Interrupted(loss.clone())), false),
+                _ => self.end(id, Err(RunError::Interrupted(reason.clone())), false),
             }
         }
         self.outbox.keep_beginnings();
         for id in self.runs.live_ids(|run| run.phase != Phase::Queued) {
             self.outbox.remove(id); // said anew once there is a connection
         }
-        self.failures = self.failures.saturating_add(1);
         let again = self.runs.live().next().is_some();
-        if again && (elsewhere || self.failures >= self.config.socket_attempts && self.can_fall_back()) {
-            self.fall_back(loss);
+        // Several that came to nothing, or one that says why none can do better.
+        let is_unfit = elsewhere || reason.is_too_large() || self.dial.is_hopeless(&self.config);
+        if again && is_unfit && self.can_fall_back() {
+            self.fall_back(reason);
         } else {
-            self.dial.lost(self.now, loss, again, &self.config, &mut self.rng);
+            self.dial.lost(self.now, reason, again, &self.config, &mut self.rng);
         }
     }
 
@@ -447,20 +459,62 @@ impl Session {
     fn unanswered(&mut self, loss: DisconnectReason) {
         let handshake = matches!(self.dial.state(), State::Connecting { .. });
         self.lost(loss.clone());
-        if handshake && self.failures >= self.config.socket_attempts && !self.has_fallen_back() {
+        if handshake && self.dial.failures() >= self.config.socket_attempts && !self.has_fallen_back() {
             for id in self.runs.live_ids(|run| run.phase == Phase::Queued) {
                 self.end(id, Err(RunError::Unreachable(loss.clone())), true);
             }
         }
     }
 
-    /// The connection of a run is lost, and it is to be found again.
-    fn detach(&mut self, id: RunId, loss: &DisconnectReason) {
+    /// The connection of a run is lost, and it is to be found again. `worked` tells whether the connection was worth
+    /// opening.
+    ///
+    /// The run has [`give_up`](SessionConfig::give_up) for a new connection, over all attempts that bring nothing new of
+    /// it. Once it had one, its own time limit holds as well: a deadline is a deadline, however often a connection
+    /// breaks.
+    fn detach(&mut self, id: RunId, reason: &DisconnectReason, worked: bool) {
+        let is_new = self.stall(id, worked);
+        let Some(run) = self.runs.get_mut(id) else { return };
+        run.phase = Phase::Detached;
+        let stall = run.stall.expect("it was just set");
+        let late = stall.catch_up.zip(run.limit).map(|(catch_up, limit)| catch_up.max(limit));
+        let given_up = stall.since + self.config.give_up;
+        self.runs.set_deadline(id, late.map_or(given_up, |late| late.min(given_up)));
+        if is_new {
+            self.notice(id, StreamEvent::Interrupted(reason.clone()));
+        }
+        self.lose_input(id);
+    }
+
+    /// A connection of a run is lost. `true`: something new had come of the run since the one before.
+    fn stall(&mut self, id: RunId, worked: bool) -> bool {
+        let now = self.now;
+        let Some(run) = self.runs.get_mut(id) else { return false };
+        run.stall.take_if(|_| worked);
+        let is_new = run.stall.is_none();
+        if is_new {
+            run.interruptions = run.interruptions.saturating_add(1);
+            run.stall = Some(Stall { since: now, catch_up: None, is_reconnected: false });
+        }
+        is_new
+    }
+
+    /// A run has a connection again. The application is told so once, until something new has come of the run.
+    fn note_reconnected(&mut self, id: RunId) {
+        let stall = self.runs.get_mut(id).and_then(|run| run.stall.as_mut());
+        if stall.is_some_and(|stall| !std::mem::replace(&mut stall.is_reconnected, true)) {
+            self.notice(id, StreamEvent::Reconnected);
+        }
+    }
+
+    /// Something new has come of a run.
+    fn note_progress(&mut self, id: RunId) {
         if let Some(run) = self.runs.get_mut(id) {
-            run.phase = Phase::Detached;
-            self.runs.set_deadline(id, self.now + self.config.give_up);
-            self.notice(id, StreamEvent::Interrupted(loss.clone()));
-            self.lose_input(id);
+            run.stall = None;
+        }
+        match self.streams.of_run(id) {
+            Some(stream) => stream.dial.note_progress(),
+            None => self.dial.note_progress(),
         }
     }
 
@@ -516,33 +570,37 @@ impl Session {
             && matches!(run.phase, Phase::Queued | Phase::Detached)
         {
             (run.phase, run.maybe_sent) = (Phase::Sent, true);
-            self.arm(frame.run);
+            self.arm(frame.run, false);
             self.acknowledge(frame.run); // what was read while this waited
             self.enqueue_input(frame.run, 0);
         }
         Some(frame.text)
     }
 
-    /// The run's time limit counts from now.
-    fn arm(&mut self, id: RunId) {
+    /// The run's time limit counts from now, unless it does already. With `anew` it does in any case.
+    fn arm(&mut self, id: RunId, anew: bool) {
+        let (now, config) = (self.now, &self.config);
+        let soon = now + config.grace;
         let Some(run) = self.runs.get_mut(id).filter(|run| run.phase == Phase::Sent) else { return };
-        let soon = self.now + self.config.grace;
-        let resume = self.config.extensions.resume;
-        let deadline = match &run.request {
+        run.limit.take_if(|_| anew);
+        let limit = match &run.request {
             Some(_) if run.waits => None,
             // A service that keeps runs says at once that it has this one, however long the program may take.
-            Some(request) if !run.received && resume => Some(soon + request.timeout.min(self.config.silence)),
-            // A new connection that has brought nothing of it makes it no younger, but for what is on its way.
-            Some(_) if resume && run.limit.0 == run.seq => {
-                let (_, limit) = run.limit;
-                Some(limit.max(soon.min(limit + self.config.give_up)).max(self.now + self.config.reopen))
+            Some(request) if !run.received && config.extensions.resume => {
+                Some(soon + request.timeout.min(config.silence))
             }
-            Some(request) => {
-                run.limit = (run.seq, soon + request.timeout);
-                Some(run.limit.1)
-            }
+            Some(request) => Some(soon + request.timeout),
             // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
             None => (!run.received).then_some(soon),
+        };
+        run.limit = limit.map(|limit| run.limit.unwrap_or(limit));
+        let deadline = match (run.limit, &mut run.stall) {
+            // What the service has kept meanwhile may take a little longer.
+            (Some(limit), Some(stall)) => {
+                let most = soon.min(limit + config.give_up).max(now + config.reopen);
+                Some(limit.max(*stall.catch_up.get_or_insert(most)))
+            }
+            (limit, _) => limit,
         };
         self.runs.set_deadline(id, deadline);
     }
@@ -556,6 +614,7 @@ impl Session {
     fn expire(&mut self, id: RunId) {
         let Some(run) = self.runs.get(id) else { return };
         let (phase, reads, received) = (run.phase, run.reader == Reader::Reads, run.received);
+        let is_stalled = run.stall.is_some();
         let is_held_back = run.in_flight.0 > 0 || !run.unread.is_empty();
         let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout);
         let (now, keeps) = (self.now, self.config.extensions.resume);
@@ -569,6 +628,7 @@ impl Session {
             Phase::Sent if is_held_back => self.runs.set_deadline(id, now + grace),
             // Or else the connection is dead, and has not been silent for long enough to be noticed.
             Phase::Sent if self.doubts() => self.runs.set_deadline(id, now + cancel_wait),
+            Phase::Sent if is_stalled => self.stop(id, RunError::Interrupted(self.dial.last_reason())),
             Phase::Sent if !received && keeps => {
                 self.stop(id, RunError::Interrupted(DisconnectReason::Broken("nothing was heard of the run".into())));
             }
@@ -616,7 +676,7 @@ impl Session {
         self.streams.end(id);
         // A service may work on one run after the other: what has waited behind this one begins to count only now.
         for waiting in self.runs.live_ids(|run| run.phase == Phase::Sent && !run.received) {
-            self.arm(waiting);
+            self.arm(waiting, true);
         }
         if self.runs.live().next().is_none() {
             self.dial.unwant();

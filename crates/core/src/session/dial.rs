@@ -22,8 +22,13 @@ pub(super) struct Dial {
     ping_at: Option<Instant>,
     silent_at: Option<Instant>,
     received_at: Instant,
-    /// The peer has said something over the link.
-    has_received: bool,
+    opened_at: Instant,
+    /// The link has brought something new of a run.
+    has_progressed: bool,
+    /// Links in a row that did not [work](Self::has_worked).
+    failures: u32,
+    /// A link worked once, and was lost.
+    was_cut: bool,
     last_reason: Option<DisconnectReason>,
 }
 
@@ -62,7 +67,10 @@ impl Dial {
             ping_at: None,
             silent_at: None,
             received_at: Instant::ORIGIN,
-            has_received: false,
+            opened_at: Instant::ORIGIN,
+            has_progressed: false,
+            failures: 0,
+            was_cut: false,
             last_reason: None,
         }
     }
@@ -98,7 +106,35 @@ impl Dial {
         self.open_by = None;
         self.ping_at = (self.kind == Kind::Socket).then(|| now + config.heartbeat);
         self.note_received(now, config);
-        self.has_received = false;
+        self.opened_at = now;
+        self.has_progressed = false;
+    }
+
+    /// The link has brought something new of a run.
+    pub(super) const fn note_progress(&mut self) {
+        self.has_progressed = true;
+    }
+
+    /// Whether the link was worth opening: it brought something new of a run, or it stood for as long as the longest
+    /// wait between attempts, so that opening links like it costs no more than trying in vain.
+    fn has_worked(&self, now: Instant, config: &SessionConfig) -> bool {
+        self.state == State::Open && (self.has_progressed || now >= self.opened_at + config.backoff_most)
+    }
+
+    /// Counts the link that was just lost. Gives the number of links in a row that did not work, this one included:
+    /// 0 if it did.
+    pub(super) fn count_failure(&mut self, now: Instant, config: &SessionConfig) -> u32 {
+        let worked = self.has_worked(now, config);
+        self.failures = if worked { 0 } else { self.failures.saturating_add(1) };
+        self.was_cut |= worked;
+        self.failures
+    }
+
+    /// Whether this kind of link is to be left for another: several came to nothing, or one was cut and the next could
+    /// not even be opened. Ask before [`lost`](Self::lost).
+    pub(super) fn is_hopeless(&self, config: &SessionConfig) -> bool {
+        let cut = u32::from(self.was_cut && self.state != State::Open);
+        self.failures > 0 && self.failures + cut >= config.socket_attempts
     }
 
     /// The peer said something.
@@ -106,7 +142,6 @@ impl Dial {
         let open = self.kind == Kind::Events && self.state == State::Open;
         self.silent_at = open.then(|| now + config.silence);
         self.received_at = now;
-        self.has_received = true;
     }
 
     /// Whether the open link has said nothing for longer than this. Then it is asked, and has as long to answer.
@@ -119,30 +154,24 @@ impl Dial {
         doubts
     }
 
-    /// The link is gone. `again` tells whether anybody needs another.
+    /// The link is gone and has been [counted](Self::count_failure). `again` tells whether another one is needed.
     pub(super) fn lost(
         &mut self,
         now: Instant,
-        loss: DisconnectReason,
+        reason: DisconnectReason,
         again: bool,
         config: &SessionConfig,
         rng: &mut SplitMix64,
     ) {
-        let attempt = match self.state {
-            State::Connecting { attempt } => attempt.saturating_add(1),
-            _ => 0,
-        };
-        // A link that worked and broke was cut on the way: its service is there. One that nobody has_received on counts as a
-        // failed attempt, or a service that hangs up on everybody would be called without a pause.
-        let stood = self.state == State::Open && self.has_received;
         self.forget();
-        self.last_reason = Some(loss);
+        self.last_reason = Some(reason);
         if self.state == State::Closed {
             return;
         }
         if again {
-            self.state = State::Waiting { attempt };
-            let base = if stood { config.reopen } else { grown(attempt.saturating_sub(1), config) };
+            self.state = State::Waiting { attempt: self.failures };
+            // A link that worked and broke was cut on the way: its service is there.
+            let base = if self.failures == 0 { config.reopen } else { grown(self.failures - 1, config) };
             self.retry_at = Some(now + jittered(base, config, rng));
         } else {
             self.state = State::Idle;
@@ -210,6 +239,11 @@ impl Dial {
             return Some(Alarm::Ping);
         }
         None
+    }
+
+    /// Links in a row that did not work.
+    pub(super) const fn failures(&self) -> u32 {
+        self.failures
     }
 
     pub(super) fn poll_close(&mut self) -> Option<(LinkId, u16)> {

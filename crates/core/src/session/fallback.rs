@@ -8,7 +8,7 @@ use super::Session;
 use super::runs::Phase;
 use super::streams;
 use crate::io::{DisconnectReason, Output};
-use crate::run::{RunError, RunId, StreamEvent};
+use crate::run::{RunError, RunId};
 
 impl Session {
     pub(super) fn can_fall_back(&self) -> bool {
@@ -41,7 +41,7 @@ impl Session {
         run.unacked = 0; // it says how much was taken
         if run.phase == Phase::Queued {
             run.phase = Phase::Sent;
-            self.arm(id);
+            self.arm(id, false);
         }
         Some(Output::Open(link, request))
     }
@@ -56,9 +56,8 @@ impl Session {
         match run.phase {
             Phase::Detached => {
                 run.phase = Phase::Sent;
-                run.interruptions = run.interruptions.saturating_add(1);
-                self.notice(id, StreamEvent::Reconnected);
-                self.arm(id);
+                self.note_reconnected(id);
+                self.arm(id, false);
             }
             Phase::Cancelling => self.enqueue(id, |address| address.cancel()), // the first one may have been lost
             _ => {}
@@ -74,29 +73,34 @@ impl Session {
         }
     }
 
-    pub(super) fn stream_lost(&mut self, id: RunId, loss: DisconnectReason) {
+    pub(super) fn stream_lost(&mut self, id: RunId, reason: DisconnectReason) {
         self.outbox.remove(id);
-        self.dial.note(loss.clone());
+        self.dial.note(reason.clone());
+        let (now, config) = (self.now, &self.config);
+        let worked = self.streams.of_run(id).is_none_or(|stream| stream.dial.count_failure(now, config) == 0);
         if let Some(run) = self.runs.get_mut(id) {
             // A refusal of the first that was said says that the service does not have it; what was said before, over
             // another link, it may have.
-            let refused = loss.is_final() && !run.maybe_sent && run.request.is_some();
-            run.maybe_sent |= !matches!(loss, DisconnectReason::Unreached(_));
+            let refused = reason.is_final() && !run.maybe_sent && run.request.is_some();
+            run.maybe_sent |= !matches!(reason, DisconnectReason::Unreached(_));
             let give_up_at = run.give_up_at;
             match run.phase {
-                _ if refused => self.end(id, Err(RunError::Unreachable(loss.clone())), true),
-                _ if loss.is_final() => self.end(id, Err(RunError::Interrupted(loss.clone())), true),
+                _ if refused => self.end(id, Err(RunError::Unreachable(reason.clone())), true),
+                // There is no other way for what no event stream can carry.
+                _ if reason.is_final() || reason.is_too_large() => {
+                    self.end(id, Err(RunError::Interrupted(reason.clone())), true);
+                }
                 Phase::Sent if !run.maybe_sent => {
                     run.phase = Phase::Queued;
                     self.runs.set_deadline(id, give_up_at);
                 }
-                Phase::Sent => self.detach(id, &loss),
+                Phase::Sent => self.detach(id, &reason, worked),
                 _ => {}
             }
         }
         let again = self.runs.get(id).is_some_and(super::runs::Run::is_live);
         for stream in self.streams.iter_mut().filter(|stream| stream.run == id) {
-            stream.dial.lost(self.now, loss.clone(), again, &self.config, &mut self.rng);
+            stream.dial.lost(self.now, reason.clone(), again, &self.config, &mut self.rng);
         }
     }
 }

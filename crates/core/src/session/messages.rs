@@ -69,6 +69,7 @@ impl Session {
         if let Some(run) = self.runs.get_mut(id) {
             (run.seq, run.stamp) = (seq, stamp);
         }
+        self.note_progress(id);
         self.check_unread(id);
         true
     }
@@ -79,8 +80,11 @@ impl Session {
         if !run.received {
             run.received = true;
             if self.config.extensions.resume {
-                self.arm(id); // until now it was the first event that was waited for
+                self.arm(id, true); // until now it was the first event that was waited for
             }
+            self.note_progress(id);
+        } else if origin.seq.is_none() && !self.config.extensions.resume {
+            self.note_progress(id);
         }
         let Some(run) = self.runs.get_mut(id) else { return Ok(false) };
         let Some(got) = origin.seq else {
@@ -98,6 +102,7 @@ impl Session {
         if got >= expected {
             run.seq = got;
             run.stamp = Stamp { seq: got, time: origin.time, background: origin.background };
+            self.note_progress(id);
         }
         Ok(got >= expected)
     }
@@ -145,8 +150,9 @@ impl Session {
     /// Whether the program waits behind others, for as long as it takes: that the service lives is seen by its heartbeat.
     fn waits(&mut self, id: RunId, waits: bool) {
         if let Some(run) = self.runs.get_mut(id) {
-            run.waits = waits;
-            self.arm(id);
+            // A service says it again to each connection.
+            let begins = std::mem::replace(&mut run.waits, waits) && !waits;
+            self.arm(id, begins);
         }
     }
 

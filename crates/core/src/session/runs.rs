@@ -1,5 +1,7 @@
 //! The runs of a session: which are live, what of them is unread, which have ended.
 
+use std::time::Duration;
+
 use super::input::Unconfirmed;
 use crate::batch::{Stamp, Unread};
 use crate::run::{RunEnd, RunError, RunId, RunRequest};
@@ -29,9 +31,11 @@ pub(super) struct Run {
     pub(super) in_flight: (usize, u64),
     /// The weight of what the application has taken since the last acknowledgement.
     pub(super) unacked: usize,
-    /// The last number when it was said when the run is late, and when it is.
-    pub(super) limit: (u64, Instant),
-    /// How often it was found again after a lost connection.
+    /// When it is late, said once: no reconnect moves it.
+    pub(super) limit: Option<Instant>,
+    /// Set while connections were lost and none has brought anything new since.
+    pub(super) stall: Option<Stall>,
+    /// How often it stalled.
     pub(super) interruptions: u32,
     /// Something of the run itself has come.
     pub(super) received: bool,
@@ -42,6 +46,17 @@ pub(super) struct Run {
     pub(super) input: Unconfirmed,
     /// The service has it and has not begun it: its time limit does not count.
     pub(super) waits: bool,
+}
+
+/// A run whose connection was lost, until something new comes of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stall {
+    /// When the connection was lost.
+    pub(super) since: Instant,
+    /// From the first reconnect on: until when what the service has kept may take to arrive.
+    pub(super) catch_up: Option<Instant>,
+    /// The application knows that the connection is back. It is told of a state, not of each attempt.
+    pub(super) is_reconnected: bool,
 }
 
 /// How far a run is.
@@ -86,7 +101,8 @@ impl Run {
             acked: 0,
             in_flight: (0, 0),
             unacked: 0,
-            limit: (u64::MAX, Instant::ORIGIN),
+            limit: None,
+            stall: None,
             interruptions: 0,
             received: false,
             give_up_at: Instant::ORIGIN,
@@ -245,6 +261,7 @@ impl Runs {
         run.input = Unconfirmed::new(true); // nobody reads it any more
         let invocation = run.invocation.clone();
         let stamp = if end.is_ok() { run.stamp } else { Stamp { time: None, ..run.stamp } };
+        let interruptions = run.interruptions;
         self.earliest = None;
         self.forget_invocation(&invocation);
         #[cfg(feature = "pushes")]
@@ -254,7 +271,7 @@ impl Runs {
             }
             self.departed.push(invocation);
         }
-        self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }));
+        self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }, interruptions));
         if let Some(at) = self.at(id).filter(|at| self.runs[*at].1.reader == Reader::Gone) {
             self.runs.remove(at);
         }
@@ -264,8 +281,8 @@ impl Runs {
     /// Gives a live run's reader its end, if it waits for one, before the run is over.
     pub(super) fn let_go(&mut self, id: RunId, end: RunEnd) {
         let Some(run) = self.get(id).filter(|run| run.is_live()) else { return };
-        let stamp = Stamp { time: None, background: false, ..run.stamp };
-        let waits = self.append(id, |unread| unread.push_end(end, stamp)).is_some();
+        let (stamp, interruptions) = (Stamp { time: None, background: false, ..run.stamp }, run.interruptions);
+        let waits = self.append(id, |unread| unread.push_end(end, stamp, interruptions)).is_some();
         if waits && let Some(run) = self.get_mut(id) {
             run.reader = Reader::HasEnd;
         }
@@ -295,6 +312,19 @@ impl Runs {
             run.deadline = deadline.into();
             self.earliest = None;
         }
+    }
+
+    /// Puts off everything that live runs wait for: the clock leapt, or the process was asleep.
+    pub(super) fn put_off(&mut self, by: Duration) {
+        for run in self.runs.iter_mut().map(|(_, run)| run).filter(|run| run.is_live()) {
+            let later = |at: Instant| at + by;
+            (run.deadline, run.limit) = (run.deadline.map(later), run.limit.map(later));
+            run.give_up_at = later(run.give_up_at);
+            if let Some(stall) = &mut run.stall {
+                (stall.since, stall.catch_up) = (later(stall.since), stall.catch_up.map(later));
+            }
+        }
+        self.earliest = None;
     }
 
     pub(super) fn deadline(&mut self) -> Option<Instant> {

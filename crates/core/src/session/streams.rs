@@ -41,6 +41,11 @@ impl Streams {
         self.streams.iter_mut().find(|stream| stream.dial.is_link(link))
     }
 
+    /// The stream of this run.
+    pub(super) fn of_run(&mut self, run: RunId) -> Option<&mut Stream> {
+        self.streams.iter_mut().find(|stream| stream.run == run)
+    }
+
     /// The open stream of this run.
     pub(super) fn link_of(&self, run: RunId) -> Option<LinkId> {
         self.streams.iter().find(|stream| stream.run == run).and_then(|stream| stream.dial.open_link())

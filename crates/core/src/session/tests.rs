@@ -7,6 +7,7 @@ mod input;
 mod peer;
 mod reading;
 mod script;
+mod stalling;
 mod stamps;
 mod stopping;
 mod walk;
