@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use agb_core::{DisconnectReason, EventsRequest, LinkId, OpenRequest, Secret};
-use reqwest::header::HeaderValue;
+use agb_core::{DisconnectReason, EventsRequest, Input, LinkId, OpenRequest, Secret, StreamCall};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -23,6 +23,16 @@ pub(crate) enum Signal {
     Text(String),
     Alive,
     Lost(DisconnectReason),
+}
+
+impl Signal {
+    fn of(input: Input<'_>) -> Self {
+        match input {
+            Input::Opened => Self::Opened,
+            Input::Lost(reason) => Self::Lost(reason),
+            _ => Self::Alive,
+        }
+    }
 }
 
 /// The driver's end of the channel of all streams.
@@ -53,7 +63,6 @@ impl EventLink {
                 Ok(response) => response,
                 Err(loss) => return tell(&signals, id, Signal::Lost(loss)).await,
             };
-            tell(&signals, id, Signal::Opened).await;
             tokio::spawn(calls.clone().say_all(id, said, signals.clone()));
             let loss = read(opened, limits.max_message, id, &signals).await;
             tell(&signals, id, Signal::Lost(loss)).await;
@@ -106,47 +115,57 @@ impl Calls {
 
     async fn open(&self, opening: Opening, id: LinkId, signals: &Signals) -> Result<Response, DisconnectReason> {
         if let Some(first) = opening.first {
-            self.say(first).await?;
-            tell(signals, id, Signal::Alive).await; // the run is begun: whatever becomes of the stream, it was sent
+            self.post(StreamCall::First, first, id, signals).await?;
         }
-        self.send(self.client.get(opening.url)).await
+        self.call(StreamCall::Events, self.client.get(opening.url), id, signals).await
     }
 
-    /// Says one thing after the other. The first that is not heard breaks the link.
+    /// Says one thing after the other. The first that is not received breaks the link.
     async fn say_all(self, id: LinkId, mut said: mpsc::UnboundedReceiver<String>, signals: Signals) {
-        while let Some(words) = said.recv().await {
-            match self.say(words).await {
-                Ok(()) => {}
-                // The service has heard it, and says no to this alone: the run may be over.
-                Err(DisconnectReason::Refused { status }) if (400..500).contains(&status) => {
-                    tracing::debug!(target: "agb::connection", status, "the service did not take what was said");
-                }
-                Err(loss) => return tell(&signals, id, Signal::Lost(loss)).await,
+        while let Some(text) = said.recv().await {
+            if let Err(reason) = self.post(StreamCall::Send, text, id, &signals).await {
+                return tell(&signals, id, Signal::Lost(reason)).await;
             }
         }
     }
 
-    async fn say(&self, words: String) -> Result<(), DisconnectReason> {
-        let call = self.client.post(self.say.clone()).header("content-type", "application/json").body(words);
-        self.send(call.timeout(Self::SAY_TIMEOUT)).await?;
+    async fn post(
+        &self,
+        call: StreamCall,
+        text: String,
+        id: LinkId,
+        signals: &Signals,
+    ) -> Result<(), DisconnectReason> {
+        let request = self.client.post(self.say.clone()).header("content-type", "application/json").body(text);
+        self.call(call, request.timeout(Self::SAY_TIMEOUT), id, signals).await?;
         Ok(())
     }
 
-    async fn send(&self, mut call: RequestBuilder) -> Result<Response, DisconnectReason> {
+    /// Makes a call, and tells the driver what its answer means.
+    async fn call(
+        &self,
+        call: StreamCall,
+        mut request: RequestBuilder,
+        id: LinkId,
+        signals: &Signals,
+    ) -> Result<Response, DisconnectReason> {
         for (name, value) in &self.headers {
             let mut value = HeaderValue::from_str(value.expose())
                 .map_err(|_| broken(format!("the header {name} cannot carry the session's token")))?;
             value.set_sensitive(true);
-            call = call.header(*name, value);
+            request = request.header(*name, value);
         }
-        let response = call.send().await.map_err(|error| {
-            let words = format!("the call failed: {}", innermost(&error));
-            if error.is_connect() { DisconnectReason::Unreached(words) } else { broken(words) }
+        let response = request.send().await.map_err(|error| {
+            let message = format!("the call failed: {}", innermost(&error));
+            if error.is_connect() { DisconnectReason::Unreached(message) } else { broken(message) }
         })?;
-        match response.status().as_u16() {
-            200 => Ok(response),
-            status => Err(DisconnectReason::Refused { status }),
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        match call.judge(response.status().as_u16(), content_type.unwrap_or_default()).map(Signal::of) {
+            Some(Signal::Lost(reason)) => return Err(reason),
+            Some(signal) => tell(signals, id, signal).await,
+            None => {}
         }
+        Ok(response)
     }
 }
 
@@ -165,7 +184,7 @@ async fn read(mut response: Response, longest: usize, id: LinkId, signals: &Sign
             match parser.next(longest) {
                 Ok(Some(signal)) => tell(signals, id, signal).await,
                 Ok(None) => break,
-                Err(words) => return broken(words.into()),
+                Err(reason) => return reason,
             }
             is_piece = false;
         }
@@ -192,11 +211,11 @@ impl Parser {
     }
 
     /// The next thing that was said, if it is whole.
-    fn next(&mut self, longest: usize) -> Result<Option<Signal>, &'static str> {
+    fn next(&mut self, longest: usize) -> Result<Option<Signal>, DisconnectReason> {
         while let Some(length) = memchr(&self.bytes[self.at..]) {
             let line = &self.bytes[self.at..self.at + length];
             self.at += length + 1;
-            let line = str::from_utf8(line).map_err(|_| "the event stream is not text")?;
+            let line = str::from_utf8(line).map_err(|_| broken("the event stream is not text".into()))?;
             let line = line.strip_suffix('\r').unwrap_or(line);
             if line.is_empty() {
                 if let Some(data) = self.data.take() {
@@ -213,7 +232,7 @@ impl Parser {
             }
         }
         let waiting = self.bytes.len() - self.at + self.data.as_ref().map_or(0, String::len);
-        if waiting > longest { Err("an event of the service is too large") } else { Ok(None) }
+        if waiting > longest { Err(SocketLimits::exceeded(longest)) } else { Ok(None) }
     }
 }
 

@@ -8,11 +8,11 @@ use std::time::Duration;
 use agb_core::{DisconnectReason, LinkId};
 use futures_util::{Sink, SinkExt, Stream, StreamExt};
 use tokio::time::Instant;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::socket::{Socket, broken, io_loss};
+use crate::socket::{Socket, SocketLimits, broken, io_loss};
 
 /// An open socket. It is polled by the driver alone, for reading and writing at once: no lock, no second task.
 pub(crate) struct Link {
@@ -197,7 +197,7 @@ fn loss_of(error: Error) -> DisconnectReason {
         | Error::AlreadyClosed
         | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => broken("the connection was cut".into()),
         Error::Io(error) => io_loss(&error),
-        Error::Capacity(error) => broken(format!("a message of the service is too large: {error}")),
+        Error::Capacity(CapacityError::MessageTooLong { max_size, .. }) => SocketLimits::exceeded(max_size),
         other => broken(format!("the service broke the WebSocket protocol: {other}")),
     }
 }

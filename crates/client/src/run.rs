@@ -158,13 +158,13 @@ impl Run {
         self.end = batch.take_end();
         if self.end.is_some() {
             self.end_stamp = batch.end_stamp();
+            self.interruptions = batch.interruptions();
             self.stamp = self.end_stamp; // for those who read batches; the stream sets its own
         }
         for event in batch.events() {
             match event {
                 StreamEvent::Result(result) => self.results.extend(self.budget.keep(result).map(Cow::into_owned)),
                 StreamEvent::Error(error) => self.error = Some(error.clone()),
-                StreamEvent::Reconnected => self.interruptions = self.interruptions.saturating_add(1),
                 _ => {}
             }
         }

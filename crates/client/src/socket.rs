@@ -47,6 +47,13 @@ impl Default for SocketLimits {
 }
 
 impl SocketLimits {
+    /// A message was larger than this limit.
+    pub(crate) fn exceeded(limit: usize) -> DisconnectReason {
+        DisconnectReason::TooLarge(format!(
+            "a message of the service is too large, above {limit} bytes: raise the limit (`SocketLimits`)"
+        ))
+    }
+
     pub(crate) fn to_config(self) -> WebSocketConfig {
         WebSocketConfig::default().max_message_size(Some(self.max_message)).max_frame_size(Some(self.max_frame))
     }

@@ -107,7 +107,7 @@ impl Batch {
         self.end_stamp
     }
 
-    /// With the end: how often the run's connection was lost. At least 1 for a run that ended as
+    /// With the end: how often the run was found again after its connection was lost. At least 1 for a run that ended as
     /// [interrupted](crate::RunError::Interrupted).
     #[must_use]
     pub const fn interruptions(&self) -> u32 {

@@ -193,16 +193,57 @@ pub struct OpenRequest {
 
 /// A run's event stream, where the network lets no WebSocket through (extension `http`).
 ///
-/// To open it: `POST` what comes [`first`](Self::first), if there is something, then `GET` the request's `url`. A status
-/// of 200 is [`Input::Opened`]; any other, of either call, is [`DisconnectReason::Refused`], and where no connection could be made [`DisconnectReason::Unreached`]. Each event's data is an [`Input::Text`],
-/// a comment is [`Input::Alive`], and so is a first call that was taken, whatever comes of the second; the end of the stream is [`Input::Lost`]. What is [sent](Output::Send) is POSTed in
-/// order, one after the other; where that fails the link is lost.
+/// To open it: `POST` what comes [`first`](Self::first), if there is something, then `GET` the request's `url`.
+/// What is [sent](Output::Send) is POSTed in order, one call after the other. [`StreamCall::judge`] says what each
+/// answer means. Where no connection could be made the link is lost as [`DisconnectReason::Unreached`]. Each event's
+/// data is an [`Input::Text`], a comment is [`Input::Alive`], and the end of the stream is [`Input::Lost`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EventsRequest {
     /// Where to POST what is sent, as JSON.
     pub say: String,
     /// What is to be POSTed before the stream is opened. Saying it twice does no harm.
     pub first: Option<String>,
+}
+
+/// The HTTP calls of an event stream.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StreamCall {
+    /// The `POST` of [`EventsRequest::first`].
+    First,
+    /// A `POST` of something that was [sent](Output::Send).
+    Send,
+    /// The `GET` of the stream itself.
+    Events,
+}
+
+impl StreamCall {
+    /// What an answer with this status and `Content-Type` means for the link. `None`: nothing.
+    #[must_use]
+    pub fn judge(self, status: u16, content_type: &str) -> Option<Input<'static>> {
+        let is =
+            |wanted: &str| content_type.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted));
+        let is_expected = match self {
+            Self::First | Self::Send => !is("text/html"),
+            Self::Events => is("text/event-stream"),
+        };
+        match (self, status) {
+            (Self::First, 200) if is_expected => Some(Input::Alive),
+            (Self::Send, 200) if is_expected => None,
+            (Self::Events, 200) if is_expected => Some(Input::Opened),
+            // The service has received it, and says no to this alone: the run may be over.
+            (Self::Send, 400..=499) => None,
+            (_, 200) => Some(Input::Lost(DisconnectReason::Broken(not_ours(content_type)))),
+            // A browser's word for a redirect, which the service never makes.
+            (_, 0) => Some(Input::Lost(DisconnectReason::Broken(not_ours("a redirect")))),
+            (_, status) => Some(Input::Lost(DisconnectReason::Refused { status })),
+        }
+    }
+}
+
+fn not_ours(what: &str) -> String {
+    let shown = if what.is_empty() { "no content type" } else { &what[..what.floor_char_boundary(64)] };
+    ["the address of the event stream answered with ", shown, ": a login page or a proxy may answer in its place"]
+        .concat()
 }
 
 /// A hint for the application. Data is pulled with [`Session::read`](crate::Session::read).

@@ -109,7 +109,7 @@ pub use agb_protocol::{Language, Secret, codes, language, secret};
 pub use batch::{Batch, Mark, Piece, Stamp, Stream};
 pub use io::{
     Capabilities, DisconnectReason, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, Push,
-    State,
+    State, StreamCall,
 };
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
 pub use session::{Session, SessionConfig};

@@ -363,8 +363,8 @@ impl Session {
         self.dial.state()
     }
 
-    /// How often a run's connection was lost, each time until something new came of it. 0 for a run whose end has been
-    /// read: there [`Batch::interruptions`] has it.
+    /// How often a run was found again after its connection was lost. 0 for a run whose end has been read: there
+    /// [`Batch::interruptions`] has it.
     #[must_use]
     pub fn interruptions(&self, id: RunId) -> u32 {
         self.runs.get(id).map_or(0, |run| run.interruptions)
@@ -493,7 +493,6 @@ impl Session {
         run.stall.take_if(|_| worked);
         let is_new = run.stall.is_none();
         if is_new {
-            run.interruptions = run.interruptions.saturating_add(1);
             run.stall = Some(Stall { since: now, catch_up: None, is_reconnected: false });
         }
         is_new
@@ -501,8 +500,10 @@ impl Session {
 
     /// A run has a connection again. The application is told so once, until something new has come of the run.
     fn note_reconnected(&mut self, id: RunId) {
-        let stall = self.runs.get_mut(id).and_then(|run| run.stall.as_mut());
-        if stall.is_some_and(|stall| !std::mem::replace(&mut stall.is_reconnected, true)) {
+        let Some(run) = self.runs.get_mut(id) else { return };
+        let Some(stall) = &mut run.stall else { return };
+        if !std::mem::replace(&mut stall.is_reconnected, true) {
+            run.interruptions = run.interruptions.saturating_add(1);
             self.notice(id, StreamEvent::Reconnected);
         }
     }

@@ -1,7 +1,9 @@
 // The two kinds of links to the service, a WebSocket and a run's event stream, as one kind of object.
 
 /** What `hear(kind, data, code)` says; link.rs has the same. */
-const [OPENED, FRAME, ALIVE, CLOSED, BROKEN, REFUSED] = [0, 1, 2, 3, 4, 5];
+const [OPENED, FRAME, ALIVE, CLOSED, BROKEN, TOO_LARGE] = [0, 1, 2, 3, 4, 5];
+/** An answer to a call of an event stream: its content type and status. Gives whether the link lives. */
+const [FIRST, SEND, EVENTS] = [6, 7, 8];
 
 /** The longest event of a stream, in UTF-16 units: what a run may have unread. */
 const LONGEST_EVENT = 64 << 20;
@@ -41,7 +43,7 @@ export function openSocket(url, protocols, hear) {
  */
 export function openEvents(url, token, say, first, hear) {
   const reading = new AbortController();
-  const call = async (target, body, signal) => {
+  const call = async (kind, target, body, signal) => {
     let response;
     try {
       response = await fetch(target, {
@@ -56,24 +58,22 @@ export function openEvents(url, token, say, first, hear) {
     } catch (error) {
       throw [BROKEN, `the browser says: ${error.message}`];
     }
-    if (response.status !== 200) {
-      throw [REFUSED, "", response.status];
-    }
-    return response;
+    return hear(kind, response.headers.get("content-type") ?? "", response.status) ? response : undefined;
   };
-  const tell = async (words) => {
+  const tell = async (kind, text) => {
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(), SAY_TIMEOUT);
-    await call(say, words, abort.signal).finally(() => clearTimeout(timer));
+    return call(kind, say, text, abort.signal).finally(() => clearTimeout(timer));
   };
   const lose = (loss) => hear(...(Array.isArray(loss) ? loss : [BROKEN, `the event stream broke: ${loss.message}`]));
   const read = async () => {
-    if (first !== undefined) {
-      await tell(first);
-      hear(ALIVE);
+    if (first !== undefined && !(await tell(FIRST, first))) {
+      return;
     }
-    const response = await call(url, undefined, reading.signal);
-    hear(OPENED);
+    const response = await call(EVENTS, url, undefined, reading.signal);
+    if (response === undefined) {
+      return;
+    }
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let rest = "";
     let data = [];
@@ -95,7 +95,7 @@ export function openEvents(url, token, say, first, hear) {
         }
       }
       if (rest.length > LONGEST_EVENT) {
-        throw [BROKEN, "an event of the service is too large"];
+        throw [TOO_LARGE, "an event of the service is larger than a page takes (64 MiB)"];
       }
     }
     throw [BROKEN, "the event stream ended"];
@@ -104,12 +104,7 @@ export function openEvents(url, token, say, first, hear) {
   let said = Promise.resolve();
   return {
     send(words) {
-      said = said.then(() => tell(words)).catch((loss) => {
-        // A refusal is of this alone: the run may be over.
-        if (loss[0] !== REFUSED || loss[2] >= 500) {
-          lose(loss);
-        }
-      });
+      said = said.then(() => tell(SEND, words)).catch(lose);
       return 0;
     },
     backlog: () => 0,

@@ -1,6 +1,6 @@
 //! One link to the service, a WebSocket or an event stream, and what it says.
 
-use agb_core::{DisconnectReason, LinkId, OpenRequest, Secret};
+use agb_core::{DisconnectReason, Input, LinkId, OpenRequest, Secret, StreamCall};
 use js_sys::Function;
 use wasm_bindgen::prelude::{Closure, wasm_bindgen};
 use wasm_bindgen::{JsCast, JsValue};
@@ -33,13 +33,20 @@ pub(crate) enum Signal {
 pub(crate) struct Link {
     pub(crate) id: LinkId,
     raw: RawLink,
-    _hear: Closure<dyn Fn(u32, JsValue, u16)>,
+    _hear: Closure<dyn Fn(u32, JsValue, u16) -> bool>,
 }
 
 impl Link {
     /// Begins to open. `hear` is called with what it says, never before this function has returned.
     pub(crate) fn open(id: LinkId, request: &OpenRequest, hear: impl Fn(Signal) + 'static) -> Self {
-        let hear = Closure::<dyn Fn(u32, JsValue, u16)>::new(move |kind, data, code| hear(signal(kind, data, code)));
+        let hear = Closure::<dyn Fn(u32, JsValue, u16) -> bool>::new(move |kind, data, code| {
+            let signal = signal(kind, data, code);
+            let lives = !matches!(signal, Some(Signal::Lost(_)));
+            if let Some(signal) = signal {
+                hear(signal);
+            }
+            lives
+        });
         let function = hear.as_ref().unchecked_ref();
         let raw = match &request.events {
             None => {
@@ -76,19 +83,23 @@ impl Drop for Link {
     }
 }
 
-/// What `link.js` says; it has the same numbers.
-fn signal(kind: u32, data: JsValue, code: u16) -> Signal {
-    match kind {
-        0 => Signal::Opened,
-        1 => Signal::Frame(data),
-        2 => Signal::Alive,
-        _ => {
-            let words = data.as_string().unwrap_or_default();
-            Signal::Lost(match kind {
-                3 => DisconnectReason::Closed { code, reason: words },
-                4 => DisconnectReason::Broken(words),
-                _ => DisconnectReason::Refused { status: code },
-            })
-        }
-    }
+/// What `link.js` says; it has the same numbers. `None`: nothing that matters.
+fn signal(kind: u32, data: JsValue, code: u16) -> Option<Signal> {
+    let text = || data.as_string().unwrap_or_default();
+    let call = match kind {
+        0 => return Some(Signal::Opened),
+        1 => return Some(Signal::Frame(data)),
+        2 => return Some(Signal::Alive),
+        3 => return Some(Signal::Lost(DisconnectReason::Closed { code, reason: text() })),
+        4 => return Some(Signal::Lost(DisconnectReason::Broken(text()))),
+        5 => return Some(Signal::Lost(DisconnectReason::TooLarge(text()))),
+        6 => StreamCall::First,
+        7 => StreamCall::Send,
+        _ => StreamCall::Events,
+    };
+    Some(match call.judge(code, &text())? {
+        Input::Opened => Signal::Opened,
+        Input::Lost(reason) => Signal::Lost(reason),
+        _ => Signal::Alive,
+    })
 }

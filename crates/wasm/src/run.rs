@@ -146,6 +146,7 @@ impl Story {
     fn tell(&mut self, mut batch: Batch) -> JsValue {
         self.end = batch.take_end();
         self.stamp = batch.end_stamp();
+        self.interruptions = batch.interruptions();
         let events = batch.events().iter().map(|event| self.event(event)).collect();
         let (text, marks) = self.text(&batch);
         self.log.keep(&text, &marks);
@@ -174,10 +175,7 @@ impl Story {
                 Some((code, words)) => {
                     host::record("type code message", vec!["trouble".into(), code.into(), words.into()])
                 }
-                None => {
-                    self.interruptions = self.interruptions.saturating_add(1);
-                    host::record("type", vec!["reconnected".into()])
-                }
+                None => host::record("type", vec!["reconnected".into()]),
             },
         }
     }

@@ -35,7 +35,7 @@ pub(super) struct Run {
     pub(super) limit: Option<Instant>,
     /// Set while connections were lost and none has brought anything new since.
     pub(super) stall: Option<Stall>,
-    /// How often it stalled.
+    /// How often it was found again, each time with something new from it between.
     pub(super) interruptions: u32,
     /// Something of the run itself has come.
     pub(super) received: bool,

@@ -10,4 +10,5 @@ mod script;
 mod stalling;
 mod stamps;
 mod stopping;
+mod stream_calls;
 mod walk;
