@@ -36,6 +36,7 @@ mod trial;
 
 pub(crate) use host::Host;
 use init::SpawnMode;
+pub use root::system_paths;
 
 /// The argument that turns an executable into a launcher.
 pub(crate) const ARGUMENT: &str = "__sandbox-launcher";

@@ -325,7 +325,7 @@ struct Made {
 /// /dev/fd/N.
 fn hand_over(plan: &Plan, fds: &[BorrowedFd<'_>], user: u32) -> io::Result<()> {
     use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
-    for path in std::iter::once(&plan.policy.workdir).chain(&plan.policy.tmp) {
+    for path in plan.policy.own_dirs() {
         let dir = std::fs::File::open(path)?;
         if dir.metadata()?.uid() != user {
             fchown(&dir, Some(user), Some(user))?;

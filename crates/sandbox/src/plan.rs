@@ -9,7 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::Stage;
-use crate::{Command, Level, Limits, Network, Policy, SpawnError};
+use crate::{Command, Level, Limits, Link, Mount, Network, Policy, SpawnError};
 
 /// The largest plan. Below what a Unix socket takes as one message by default (208 KiB).
 pub(crate) const MAX_PLAN: usize = 128 << 10;
@@ -52,12 +52,21 @@ impl Kind {
 impl Plan {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, SpawnError> {
         let mut out = Writer(Vec::with_capacity(1 << 10));
-        let Policy { level, workdir, mount_at, tmp, readonly, limits, network, env: _, slot } = &self.policy;
+        let Policy { level, workdir, mount_at, tmp, readonly, mounts, links, limits, network, env: _, slot } =
+            &self.policy;
         out.number(*level as u64);
         out.path(workdir);
         out.path(mount_at);
         out.list(tmp.as_slice(), |out, path| out.path(path));
         out.list(readonly, |out, path| out.path(path));
+        out.list(mounts, |out, mount| {
+            out.path(&mount.dir);
+            out.path(&mount.at);
+        });
+        out.list(links, |out, link| {
+            out.path(&link.at);
+            out.path(&link.target);
+        });
         let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, .. } = limits;
         let Limits { total_memory, disk, files, total_processes, cpus, nice, .. } = limits;
         for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
@@ -93,6 +102,8 @@ impl Plan {
         let (workdir, mount_at) = (input.path()?, input.path()?);
         let tmp = input.list(Reader::path)?.pop();
         let readonly = input.list(Reader::path)?;
+        let mounts = input.list(|input| Some(Mount { dir: input.path()?, at: input.path()? }))?;
+        let links = input.list(|input| Some(Link { at: input.path()?, target: input.path()? }))?;
         let limits = Limits {
             memory: input.number()?,
             processes: input.number()?,
@@ -115,7 +126,8 @@ impl Plan {
         };
         let slot = u32::try_from(input.number()?).ok()?;
         let mut policy = Policy::new(level, workdir, slot);
-        (policy.mount_at, policy.tmp, policy.readonly) = (mount_at, tmp, readonly);
+        (policy.mount_at, policy.tmp, policy.readonly, policy.mounts) = (mount_at, tmp, readonly, mounts);
+        policy.links = links;
         (policy.limits, policy.network) = (limits, network);
         let program = input.string()?;
         let args = input.list(Reader::string)?;
@@ -162,11 +174,27 @@ impl Plan {
                 return invalid(format!("{}: the sandbox has one of its own", path.display()));
             }
         }
+        for mount in &mut policy.mounts {
+            mount.dir = real(&mount.dir, "the mounted directory")?;
+            if !policy.level.has_namespaces() {
+                return invalid(format!("a mount needs a level with namespaces, not {}", policy.level));
+            }
+            let taken = ["/tmp", "/var/tmp"].map(Path::new).into_iter().chain([policy.mount_at.as_path()]);
+            if taken.into_iter().any(|dir| mount.at.starts_with(dir) || dir.starts_with(&mount.at))
+                || RESERVED.iter().any(|dir| mount.at.starts_with(dir))
+            {
+                return invalid(format!("{} is a place of the sandbox's", mount.at.display()));
+            }
+        }
+        if let Some(link) = policy.links.iter().find(|link| RESERVED.iter().any(|dir| link.at.starts_with(dir))) {
+            return invalid(format!("{} is a place of the system's", link.at.display()));
+        }
         let plain = |path: &Path| {
             let mut parts = path.components();
             parts.next() == Some(Component::RootDir) && parts.all(|part| matches!(part, Component::Normal(_)))
         };
-        for path in policy.readonly.iter().chain([&policy.mount_at, &command.program]) {
+        let mounted = policy.mounts.iter().map(|mount| &mount.at).chain(policy.links.iter().map(|link| &link.at));
+        for path in policy.readonly.iter().chain([&policy.mount_at, &command.program]).chain(mounted) {
             if !plain(path) {
                 return invalid(format!("{} is not an absolute path without `..`", path.display()));
             }
@@ -374,6 +402,8 @@ mod tests {
     fn a_plan_survives_the_way_to_the_launcher() {
         let mut policy = Policy::new(Level::Namespaces, "/", 7);
         policy.readonly = vec!["/usr".into()];
+        policy.links = vec![Link { at: "/run/bin/python".into(), target: "/usr/bin/python3".into() }];
+        policy.mounts = vec![Mount { dir: "/usr/share".into(), at: "/data/x".into() }];
         policy.tmp = Some("/".into());
         policy.network = Network::Proxy;
         policy.limits.memory = 5;

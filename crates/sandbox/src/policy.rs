@@ -59,6 +59,24 @@ impl FromStr for Network {
     }
 }
 
+/// A directory of the host that a program may write, and where it finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The directory, absolute. It belongs to the session, as [`Policy::workdir`] does.
+    pub dir: PathBuf,
+    /// Where it appears, absolute: outside of `/tmp`, of the working directory, and of what is the system's.
+    pub at: PathBuf,
+}
+
+/// A symbolic link that a sandbox has in its root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Where it appears, absolute, in a directory that is not the system's.
+    pub at: PathBuf,
+    /// Where it leads.
+    pub target: PathBuf,
+}
+
 /// What a program may do. Build one with [`Policy::new`] and change what needs changing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,6 +97,11 @@ pub struct Policy {
     /// Directories and files outside the system's own (`/usr`, a few of `/etc`) that the program may read and
     /// execute, absolute: the image, a virtual environment, an interpreter elsewhere. They appear where they are, also below `/tmp`.
     pub readonly: Vec<PathBuf>,
+    /// More directories of the session's that the program may write, each at a place of its own. Needs a level with
+    /// namespaces.
+    pub mounts: Vec<Mount>,
+    /// Symbolic links, such as one that gives an interpreter another name. Only the levels with namespaces have them.
+    pub links: Vec<Link>,
     /// What it may use up.
     pub limits: Limits,
     /// What it may reach.
@@ -101,11 +124,19 @@ impl Policy {
             mount_at: PathBuf::from(HOME),
             tmp: None,
             readonly: Vec::new(),
+            mounts: Vec::new(),
+            links: Vec::new(),
             limits: Limits::default(),
             network: Network::None,
             env: Vec::new(),
             slot,
         }
+    }
+
+    /// The directories that belong to the session.
+    pub(crate) fn own_dirs(&self) -> impl Iterator<Item = &PathBuf> {
+        let mounts = self.mounts.iter().map(|mount| &mount.dir);
+        std::iter::once(&self.workdir).chain(&self.tmp).chain(mounts)
     }
 
     /// Where the program finds its working directory. It is also its `HOME`.

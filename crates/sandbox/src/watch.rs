@@ -102,7 +102,7 @@ impl Watched {
             program,
             slot: policy.slot,
             limits: policy.limits.clone(),
-            places: std::iter::once(&policy.workdir).chain(&policy.tmp).cloned().collect(),
+            places: policy.own_dirs().cloned().collect(),
             exceeded: OnceLock::new(),
             killed_before: group.as_ref().map_or(0, |group| group.killed()),
             group,

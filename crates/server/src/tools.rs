@@ -5,6 +5,7 @@
 
 mod args;
 mod changes;
+mod command_env;
 mod edit_files;
 mod error;
 mod read_files;
@@ -89,7 +90,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "get_file_info",
-        description: "Tells size, kind, permissions and times, one a line",
+        description: "Tells name, kind, size, owner, permissions and times, one a line",
         server: FILES,
         parameters: &[("path", "string", "The file or directory")],
     },
@@ -107,7 +108,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "delete_file",
-        description: "Deletes a file, a link or an empty directory",
+        description: "Deletes a file or a link; a directory is an error",
         server: FILES,
         parameters: &[("path", "string", "The file")],
     },
@@ -152,7 +153,10 @@ const TOOLS: &[Tool] = &[
         name: "get_file_change",
         description: "Tells what has changed below a directory since the last call for it",
         server: FILES,
-        parameters: &[("path", "string", "The directory")],
+        parameters: &[
+            ("path", "string", "The directory"),
+            ("?watcher", "string", "Any text: each has a comparison of its own"),
+        ],
     },
 ];
 

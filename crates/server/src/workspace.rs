@@ -12,6 +12,7 @@ mod kernel_key;
 pub(crate) mod pool;
 mod root;
 pub(crate) mod sandboxes;
+mod view;
 mod zygotes;
 
 use std::collections::HashMap;
@@ -23,9 +24,10 @@ use futures_util::future::join_all;
 
 pub(crate) use self::act_as::ActAs;
 use self::file_changes::FileChanges;
-pub(crate) use self::folder::{Folder, PathError};
+pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
 use self::sandboxes::Slot;
+pub(crate) use self::view::{Located, PathError};
 use self::zygotes::Zygotes;
 use crate::settings::Config;
 

@@ -106,6 +106,11 @@ pub(super) fn fetch(plan: &Plan) -> Result<Fetched, Failure> {
         tmp.at = "tmp".into();
         parts.push(tmp);
     }
+    for mount in &plan.policy.mounts {
+        let mut part = part(&mount.dir, WRITABLE)?;
+        part.at = relative(&mount.at);
+        parts.push(part);
+    }
     let mut devices = Vec::new();
     for name in DEVICES {
         let path = Path::new("/dev").join(name.to_str().expect("the names are ASCII"));
@@ -127,6 +132,9 @@ pub(super) fn build(fetched: Fetched, plan: &Plan, user_inside: u32) -> Result<b
 
     for (link, target) in &links {
         make_link(root, link, target)?;
+    }
+    for link in &plan.policy.links {
+        make_link(root, &relative(&link.at), &link.target)?;
     }
     let (in_tmp, parts): (Vec<Part>, Vec<Part>) = parts.into_iter().partition(|part| below_tmp(&part.at).is_some());
     for part in &parts {
@@ -185,6 +193,23 @@ pub(super) fn move_in(plan: &Plan) -> Result<bool, Failure> {
     Ok(proc)
 }
 
+/// What of the system's files sandboxes show, by the paths that they have there; some may not exist.
+#[must_use]
+pub fn system_paths() -> Vec<PathBuf> {
+    let top = TOP.iter().map(|name| Path::new("/").join(name));
+    let etc = etc_names().into_iter().map(|name| Path::new("/etc").join(name));
+    SYSTEM.iter().map(PathBuf::from).chain(top).chain(etc).collect()
+}
+
+fn etc_names() -> Vec<String> {
+    let mut names: Vec<String> = ETC.map(str::to_owned).into();
+    if let Ok(entries) = std::fs::read_dir("/etc") {
+        let found = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+        names.extend(found.filter(|name| ETC_PREFIXES.iter().any(|prefix| name.starts_with(prefix))));
+    }
+    names
+}
+
 /// The system's parts, and the links that belong to the root itself.
 fn system(links: &mut Vec<(PathBuf, PathBuf)>) -> Result<Vec<Part>, Failure> {
     let mut parts = Vec::new();
@@ -198,12 +223,7 @@ fn system(links: &mut Vec<(PathBuf, PathBuf)>) -> Result<Vec<Part>, Failure> {
             Err(_) => parts.extend(part_if_there(&path)?),
         }
     }
-    let mut names: Vec<String> = ETC.map(str::to_owned).into();
-    if let Ok(entries) = std::fs::read_dir("/etc") {
-        let found = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-        names.extend(found.filter(|name| ETC_PREFIXES.iter().any(|prefix| name.starts_with(prefix))));
-    }
-    for name in names {
+    for name in etc_names() {
         let path = Path::new("/etc").join(&name);
         match std::fs::read_link(&path) {
             Ok(target) => links.push((relative(&path), target)),
@@ -337,6 +357,8 @@ fn make_dev(root: BorrowedFd<'_>, devices: &[(&CStr, Part)]) -> Result<(), Failu
 /// One `tmpfs` for all temporary places that are the sandbox's own, so that one size bounds them together.
 fn make_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
     make_link(root, Path::new("var/tmp"), Path::new("/tmp"))?;
+    // Programs and people look for logs there; it is empty.
+    make_dirs(root, Path::new("var/log"))?;
     make_dir(root, c"dev/shm", 0o755)?;
     make_dir(root, c"tmp", 0o755)?;
     attach_scratch(root, plan)

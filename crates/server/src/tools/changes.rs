@@ -1,4 +1,7 @@
 //! `get_file_change`: what has changed below a directory since the last call for it.
+//!
+//! The wire names no watcher, so two that watch one directory with the same arguments take each other's events. A client
+//! that gives a `watcher`, any text, has a comparison of its own.
 
 use std::path::PathBuf;
 
@@ -12,18 +15,25 @@ use crate::workspace::file_changes::{Entry, Snapshot};
 
 /// Directories that one session watches; each keeps a list of its files.
 const MAX_WATCHED: usize = 16;
-/// Files below one watched directory. Their list stays in memory.
+/// Files below one watched directory.
 const MAX_FILES: usize = 20_000;
+/// What the lists of one session take in memory, in bytes. 16 MiB: 20,000 files of usual names, several times.
+const MAX_MEMORY: usize = 16 << 20;
+/// The longest name of a watcher, in bytes: a UUID and more.
+const MAX_WATCHER: usize = 100;
 
 /// The first call for a directory finds no changes: it is where the comparison begins.
 pub(super) fn get_file_change(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = room.folder().path(given)?;
-    let mut now = Snapshot::new();
-    walk(&room.folder().files(), &path, |relative, met| {
-        if now.len() == MAX_FILES {
-            let (what, limit) = ("the number of files watched".to_owned(), MAX_FILES.to_string());
-            return Err(ToolError::TooMuch { what, limit, hint: "watch a directory with less below it" });
+    let watcher = args.optional_text("watcher")?.unwrap_or_default();
+    if watcher.len() > MAX_WATCHER {
+        return Err(args.invalid("watcher", format!("a text of at most {MAX_WATCHER} bytes")));
+    }
+    let at = room.folder().locate(given)?;
+    let mut now = Snapshot::default();
+    walk(&at, |relative, met| {
+        if now.entries.len() == MAX_FILES {
+            return Err(too_much("the number of files watched", MAX_FILES, "watch a directory with less below it"));
         }
         let meta = met.meta.as_ref();
         let modified = meta.and_then(|meta| meta.modified().ok()).map(cap_std::time::SystemTime::into_std);
@@ -32,16 +42,26 @@ pub(super) fn get_file_change(room: &Workspace, args: &Args) -> Result<String, T
             true => Entry { is_dir: true, size: 0, modified: None },
             false => Entry { is_dir: false, size: meta.map_or(0, cap_std::fs::Metadata::len), modified },
         };
-        now.insert(relative.to_path_buf(), entry);
+        now.memory += relative.as_os_str().len() + size_of::<(PathBuf, Entry)>();
+        if now.memory > MAX_MEMORY {
+            return Err(too_much("the names of files watched", MAX_MEMORY, "watch a directory with less below it"));
+        }
+        now.entries.insert(relative.to_path_buf(), entry);
         Ok(true)
     })?;
+    // One directory has one name, however it is spelled.
+    let real = at.dir.canonicalize(&at.path).map_err(|error| ToolError::system("watching", &at.inside, &error))?;
+    let key = (watcher.to_owned(), at.place.join(real));
     let mut changes = room.changes();
-    let Some(before) = changes.seen.get(&path) else {
+    let others: usize = changes.seen.iter().filter(|(other, _)| **other != key).map(|(_, seen)| seen.memory).sum();
+    if others + now.memory > MAX_MEMORY {
+        return Err(too_much("the names of files watched", MAX_MEMORY, "watch directories with less below them"));
+    }
+    let Some(before) = changes.seen.get(&key) else {
         if changes.seen.len() == MAX_WATCHED {
-            let (what, limit) = ("the number of directories watched".to_owned(), MAX_WATCHED.to_string());
-            return Err(ToolError::TooMuch { what, limit, hint: "watch one above them" });
+            return Err(too_much("the number of directories watched", MAX_WATCHED, "watch one above them"));
         }
-        changes.seen.insert(path, now);
+        changes.seen.insert(key, now);
         return Ok("[]".to_owned());
     };
     let told = |kind: &str, relative: &PathBuf, entry: &Entry| {
@@ -51,17 +71,21 @@ pub(super) fn get_file_change(room: &Workspace, args: &Args) -> Result<String, T
             "pathType": if entry.is_dir { "directory" } else { "file" },
         })
     };
+    let (before, entries) = (&before.entries, &now.entries);
     let mut events: Vec<Value> = Vec::new();
-    for (relative, entry) in &now {
+    for (relative, entry) in entries {
         match before.get(relative) {
             None => events.push(told("create", relative, entry)),
             Some(old) if old != entry => events.push(told("modify", relative, entry)),
             Some(_) => {}
         }
     }
-    events.extend(
-        before.iter().filter(|(path, _)| !now.contains_key(*path)).map(|(path, entry)| told("delete", path, entry)),
-    );
-    changes.seen.insert(path, now);
+    let gone = before.iter().filter(|(path, _)| !entries.contains_key(*path));
+    events.extend(gone.map(|(path, entry)| told("delete", path, entry)));
+    changes.seen.insert(key, now);
     Ok(Value::Array(events).to_string())
+}
+
+fn too_much(what: &str, limit: usize, hint: &'static str) -> ToolError {
+    ToolError::TooMuch { what: what.to_owned(), limit: limit.to_string(), hint }
 }

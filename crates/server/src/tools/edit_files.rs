@@ -1,16 +1,17 @@
 //! The file tools that change something.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use cap_std::fs::OpenOptions;
+use cap_std::fs::{File, OpenOptions, Permissions, PermissionsExt};
 use serde_json::Value;
 use similar::TextDiff;
 
 use super::args::Args;
 use super::error::ToolError;
 use super::read_files::{open, read_whole};
-use crate::workspace::Workspace;
+use crate::random;
+use crate::workspace::{Located, Workspace};
 
 /// Edits in one call; more are a loop's mistake.
 const MAX_EDITS: usize = 1000;
@@ -19,40 +20,38 @@ const DIFF_TIME: std::time::Duration = std::time::Duration::from_millis(500);
 
 pub(super) fn create_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = room.folder().path(given)?;
-    room.folder().files().create_dir_all(&path).map_err(|error| ToolError::system("making", &path, &error))?;
+    let at = room.folder().locate(given)?.writable()?;
+    at.dir.create_dir_all(&at.path).map_err(|error| ToolError::system("making", &at.inside, &error))?;
     Ok(format!("Successfully created directory {given}"))
 }
 
+/// `overwrite` replaces the file as a whole or not at all; `append` adds to it.
 pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = room.folder().path(given)?;
+    let at = room.folder().locate(given)?.writable()?;
     let content = args.text("content")?;
-    let mut options = OpenOptions::new();
     match args.optional_text("mode")?.unwrap_or("overwrite") {
-        // Emptied only once it is known to be a regular file.
-        "" | "overwrite" => options.write(true).create(true),
-        "append" => options.append(true).create(true),
-        "create_new" => options.write(true).create_new(true),
+        "" | "overwrite" => replace(&at, content.as_bytes())?,
+        "append" => {
+            let (file, _) = open(&at, OpenOptions::new().append(true).create(true))?;
+            write(file, content.as_bytes(), &at)?;
+        }
+        "create_new" => {
+            if at.dir.symlink_metadata(&at.path).is_ok() {
+                return Err(exists(given, "overwrite it, or choose another name"));
+            }
+            replace(&at, content.as_bytes())?;
+        }
         _ => return Err(args.invalid("mode", "overwrite, append or create_new")),
-    };
-    let overwrite = !matches!(args.optional_text("mode")?, Some("append" | "create_new"));
-    if matches!(args.optional_text("mode")?, Some("create_new"))
-        && room.folder().files().symlink_metadata(&path).is_ok()
-    {
-        return Err(ToolError::Exists { path: given.to_owned(), hint: "overwrite it, or choose another name" });
     }
-    let (mut file, _) = open(&room.folder().files(), &path, &mut options)?;
-    let written = if overwrite { file.set_len(0) } else { Ok(()) }.and_then(|()| file.write_all(content.as_bytes()));
-    written.map_err(|error| ToolError::system("writing", &path, &error))?;
     Ok(format!("Successfully wrote {} bytes to {given}", content.len()))
 }
 
 pub(super) fn edit_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = room.folder().path(given)?;
+    let at = room.folder().locate(given)?.writable()?;
     let limit = room.config().limits.max_tool_output as u64;
-    let before = read_whole(&room.folder().files(), &path, limit)?;
+    let before = read_whole(&at, limit)?;
     let mut after = before.clone();
     for (index, (old, new)) in edits(args)?.iter().enumerate() {
         if !after.contains(old.as_str()) {
@@ -67,40 +66,102 @@ pub(super) fn edit_file(room: &Workspace, args: &Args) -> Result<String, ToolErr
         after = after.replace(old.as_str(), new);
     }
     if !args.flag("dryRun")? && after != before {
-        let failed = |error: io::Error| ToolError::system("writing", &path, &error);
-        let (mut file, _) = open(&room.folder().files(), &path, OpenOptions::new().write(true))?;
-        file.set_len(0).and_then(|()| file.write_all(after.as_bytes())).map_err(failed)?;
+        replace(&at, after.as_bytes())?;
     }
     Ok(difference(given, &before, &after))
 }
 
 pub(super) fn move_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let (source, destination) = (args.text("source")?, args.text("destination")?);
-    let (from, to) = (room.folder().path(source)?, room.folder().path(destination)?);
-    let files = room.folder().files();
-    if files.symlink_metadata(&to).is_ok() {
-        return Err(ToolError::Exists {
-            path: destination.to_owned(),
-            hint: "delete it first, or choose another name",
-        });
+    let from = room.folder().locate(source)?.writable()?;
+    let to = room.folder().locate(destination)?.writable()?;
+    if from.is_place() {
+        return Err(goes_with_session(source));
     }
-    files.rename(&from, &files, &to).map_err(|error| ToolError::system("moving", &from, &error))?;
+    if to.dir.symlink_metadata(&to.path).is_ok() {
+        return Err(exists(destination, "delete it first, or choose another name"));
+    }
+    let moved = from.dir.rename(&from.path, &to.dir, &to.path);
+    moved.map_err(|error| ToolError::system("moving", &from.inside, &error))?;
     Ok(format!("Successfully moved {source} to {destination}"))
 }
 
+/// Deletes a file or a link; a directory is an error, as documented.
 pub(super) fn delete_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = room.folder().path(given)?;
-    if path == Path::new(".") {
-        let is = "the working directory";
-        return Err(ToolError::WrongKind { path: given.to_owned(), is, hint: "it goes with its session" });
+    let at = room.folder().locate(given)?.writable()?;
+    if at.is_place() {
+        return Err(goes_with_session(given));
     }
-    let files = room.folder().files();
-    let failed = |error: io::Error| ToolError::system("deleting", &path, &error);
-    let meta = files.symlink_metadata(&path).map_err(failed)?;
-    let deleted = if meta.is_dir() { files.remove_dir(&path) } else { files.remove_file(&path) };
-    deleted.map_err(failed)?;
+    let failed = |error: io::Error| ToolError::system("deleting", &at.inside, &error);
+    let meta = at.dir.symlink_metadata(&at.path).map_err(failed)?;
+    if meta.is_dir() {
+        let hint = "only files are deleted; remove a directory with a command, such as rm -r";
+        return Err(ToolError::WrongKind { path: given.to_owned(), is: "a directory", hint });
+    }
+    at.dir.remove_file(&at.path).map_err(failed)?;
     Ok(format!("Successfully deleted {given}"))
+}
+
+/// Puts a whole new file in the place of what is there, which stays as it is if anything fails.
+fn replace(at: &Located, content: &[u8]) -> Result<(), ToolError> {
+    let failed = |error: io::Error| ToolError::system("writing", &at.inside, &error);
+    let real = match at.dir.symlink_metadata(&at.path) {
+        // What a link leads to is replaced, not the link.
+        Ok(meta) if meta.is_symlink() => match at.dir.canonicalize(&at.path) {
+            Ok(real) => real,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (file, _) = open(at, OpenOptions::new().write(true).create(true))?;
+                return write(file, content, at);
+            }
+            Err(error) => return Err(failed(error)),
+        },
+        _ => at.path.clone(),
+    };
+    let before = match at.dir.symlink_metadata(&real) {
+        Ok(meta) if meta.is_file() => Some(meta.permissions().mode() & 0o7777),
+        Ok(meta) => {
+            let is = if meta.is_dir() { "a directory" } else { "not a regular file" };
+            return Err(ToolError::WrongKind { path: at.inside.display().to_string(), is, hint: "give a file" });
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    if before.is_some() {
+        // Whether it may be written is for its own permissions to say, not only for its directory's.
+        open(at, OpenOptions::new().write(true))?;
+    }
+    let new = beside(&real);
+    let file = at.dir.open_with(&new, OpenOptions::new().write(true).create_new(true)).map_err(failed)?;
+    let written = match before {
+        Some(mode) => file.set_permissions(Permissions::from_mode(mode)).map_err(failed),
+        None => Ok(()),
+    };
+    let written = written
+        .and_then(|()| write(file, content, at))
+        .and_then(|()| at.dir.rename(&new, &at.dir, &real).map_err(failed));
+    if written.is_err() {
+        let _ = at.dir.remove_file(&new); // the first error is the one to report
+    }
+    written
+}
+
+/// A name that nobody has, in the same directory.
+fn beside(path: &Path) -> PathBuf {
+    path.with_file_name(format!(".agb-{}.new", random::hex::<8>()))
+}
+
+fn write(mut file: File, content: &[u8], at: &Located) -> Result<(), ToolError> {
+    file.write_all(content).map_err(|error| ToolError::system("writing", &at.inside, &error))
+}
+
+fn exists(path: &str, hint: &'static str) -> ToolError {
+    ToolError::Exists { path: path.to_owned(), hint }
+}
+
+fn goes_with_session(path: &str) -> ToolError {
+    let is = "the working directory, or one like it";
+    ToolError::WrongKind { path: path.to_owned(), is, hint: "it goes with its session" }
 }
 
 fn edits(args: &Args) -> Result<Vec<(String, String)>, ToolError> {

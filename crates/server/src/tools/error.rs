@@ -17,7 +17,7 @@ pub(crate) enum ToolError {
     Invalid { tool: &'static str, name: &'static str, expected: String },
     #[error(transparent)]
     Path(#[from] PathError),
-    #[error("{path:?} does not exist: compare it with list_directory")]
+    #[error("{path:?} not found: it does not exist; compare it with list_directory")]
     NotFound { path: String },
     #[error("{path:?} exists already: {hint}")]
     Exists { path: String, hint: &'static str },

@@ -1,14 +1,13 @@
 //! The file tools that look.
 
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
 
-use cap_std::fs::{Dir, File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, PermissionsExt};
+use cap_std::fs::{File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, PermissionsExt};
 use data_encoding::BASE64;
 
 use super::args::Args;
 use super::error::ToolError;
-use crate::workspace::Workspace;
+use crate::workspace::{Located, Workspace};
 
 /// A directory of more entries is searched, not listed.
 const MAX_ENTRIES: usize = 100_000;
@@ -18,15 +17,14 @@ const MAX_FILES: usize = 1000;
 const CHARACTER: u64 = 3;
 
 pub(super) fn read_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
-    let path = room.folder().path(args.text("path")?)?;
+    let at = room.folder().locate(args.text("path")?)?;
     let (offset, length) = (args.bytes("offset")?, args.bytes("length")?);
     let format = args.optional_text("format")?.unwrap_or("text");
     let limit = room.config().limits.max_tool_output as u64;
-    let files = room.folder().files();
     match format {
-        "" | "text" => read_text(&files, &path, offset, length, limit),
+        "" | "text" => read_text(&at, offset, length, limit),
         "binary" => {
-            let bytes = read_bytes(&files, &path, offset, length, limit)?;
+            let bytes = read_bytes(&at, offset, length, limit)?;
             Ok(BASE64.encode(&bytes))
         }
         _ => Err(args.invalid("format", "text or binary")),
@@ -47,9 +45,9 @@ pub(super) fn read_multiple_files(room: &Workspace, args: &Args) -> Result<Strin
     for given in paths {
         let read = room
             .folder()
-            .path(&given)
+            .locate(&given)
             .map_err(ToolError::from)
-            .and_then(|path| read_text(&room.folder().files(), &path, 0, 0, (limit - size) as u64));
+            .and_then(|at| read_text(&at, 0, 0, (limit - size) as u64));
         let part = match read {
             Ok(text) => format!("{given}:\n{text}\n"),
             Err(error @ ToolError::TooMuch { .. }) => return Err(error),
@@ -62,17 +60,34 @@ pub(super) fn read_multiple_files(room: &Workspace, args: &Args) -> Result<Strin
 }
 
 pub(super) fn get_file_info(room: &Workspace, args: &Args) -> Result<String, ToolError> {
-    let path = room.folder().path(args.text("path")?)?;
-    let files = room.folder().files();
-    let failed = |error: io::Error| ToolError::system("looking at", &path, &error);
-    let link = files.symlink_metadata(&path).map_err(failed)?;
+    let at = room.folder().locate(args.text("path")?)?;
+    let failed = |error: io::Error| ToolError::system("looking at", &at.inside, &error);
+    let link = at.dir.symlink_metadata(&at.path).map_err(failed)?;
     // A link that leads nowhere, or out, is shown as what it is itself.
-    let meta = if link.is_symlink() { files.metadata(&path).unwrap_or_else(|_| link.clone()) } else { link.clone() };
+    let meta =
+        if link.is_symlink() { at.dir.metadata(&at.path).unwrap_or_else(|_| link.clone()) } else { link.clone() };
     let time = |time: io::Result<cap_std::time::SystemTime>| match time {
         Ok(time) => humantime::format_rfc3339_millis(time.into_std()).to_string(),
         Err(_) => "unknown".to_owned(),
     };
+    let kind = match () {
+        () if meta.is_dir() => "directory",
+        () if meta.is_file() => "file",
+        () if meta.is_symlink() => "link",
+        () => "other",
+    };
+    let mode = meta.permissions().mode() & 0o7777;
+    let own = room.slot().user().unwrap_or_else(own_user);
+    let (owner, group) = (name_of(MetadataExt::uid(&meta), own), name_of(MetadataExt::gid(&meta), own));
+    // `modTime` and `mode` are what the published TypeScript reads, `modified` and `permissions` what others do.
     let lines = [
+        format!("name: {}", one_line(&at.inside.file_name().unwrap_or_default().to_string_lossy())),
+        format!("path: {}", one_line(&at.inside.to_string_lossy())),
+        format!("type: {kind}"),
+        format!("owner: {owner}"),
+        format!("group: {group}"),
+        format!("mode: {mode:o}"),
+        format!("modTime: {}", time(meta.modified())),
         format!("size: {}", meta.len()),
         format!("created: {}", time(meta.created())),
         format!("modified: {}", time(meta.modified())),
@@ -80,17 +95,17 @@ pub(super) fn get_file_info(room: &Workspace, args: &Args) -> Result<String, Too
         format!("isDirectory: {}", meta.is_dir()),
         format!("isFile: {}", meta.is_file()),
         format!("isSymbolicLink: {}", link.is_symlink()),
-        format!("permissions: {:o}", meta.permissions().mode() & 0o7777),
+        format!("permissions: {mode:o}"),
         format!("links: {}", MetadataExt::nlink(&meta)),
     ];
     Ok(lines.join("\n"))
 }
 
 pub(super) fn list_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
-    let path = room.folder().path(args.text("path")?)?;
-    let failed = |error: io::Error| ToolError::system("listing", &path, &error);
+    let at = room.folder().locate(args.text("path")?)?;
+    let failed = |error: io::Error| ToolError::system("listing", &at.inside, &error);
     let mut lines = Vec::new();
-    for entry in room.folder().files().read_dir(&path).map_err(failed)? {
+    for entry in at.dir.read_dir(&at.path).map_err(failed)? {
         let entry = entry.map_err(failed)?;
         let is_dir = entry.file_type().is_ok_and(|kind: FileType| kind.is_dir());
         let name = one_line(&entry.file_name().to_string_lossy());
@@ -108,10 +123,10 @@ pub(super) fn list_directory(room: &Workspace, args: &Args) -> Result<String, To
 }
 
 /// The whole of a text file.
-pub(super) fn read_whole(files: &Dir, path: &Path, limit: u64) -> Result<String, ToolError> {
-    let bytes = read_bytes(files, path, 0, 0, limit)?;
+pub(super) fn read_whole(at: &Located, limit: u64) -> Result<String, ToolError> {
+    let bytes = read_bytes(at, 0, 0, limit)?;
     String::from_utf8(bytes).map_err(|_| ToolError::WrongKind {
-        path: path.display().to_string(),
+        path: at.inside.display().to_string(),
         is: "not a text",
         hint: "only UTF-8 text can be edited",
     })
@@ -119,9 +134,9 @@ pub(super) fn read_whole(files: &Dir, path: &Path, limit: u64) -> Result<String,
 
 /// A part of a text file. A character belongs to the part that its first byte is in, so that the parts of a file, put
 /// together, are the file.
-fn read_text(files: &Dir, path: &Path, offset: u64, length: u64, limit: u64) -> Result<String, ToolError> {
-    let asked = if length == 0 { 0 } else { length + CHARACTER };
-    let mut bytes = read_bytes(files, path, offset, asked, limit.saturating_add(CHARACTER))?;
+fn read_text(at: &Located, offset: u64, length: u64, limit: u64) -> Result<String, ToolError> {
+    let asked = if length == 0 { 0 } else { length.saturating_add(CHARACTER) };
+    let mut bytes = read_bytes(at, offset, asked, limit.saturating_add(CHARACTER))?;
     let is_middle = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
     if length > 0 {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -133,34 +148,50 @@ fn read_text(files: &Dir, path: &Path, offset: u64, length: u64, limit: u64) -> 
     Ok(String::from_utf8_lossy(&bytes[head..]).into_owned())
 }
 
-fn read_bytes(files: &Dir, path: &Path, offset: u64, length: u64, limit: u64) -> Result<Vec<u8>, ToolError> {
-    let failed = |error: io::Error| ToolError::system("reading", path, &error);
-    let (mut file, meta) = open(files, path, OpenOptions::new().read(true))?;
-    let rest = meta.len().saturating_sub(offset);
+fn read_bytes(at: &Located, offset: u64, length: u64, limit: u64) -> Result<Vec<u8>, ToolError> {
+    let failed = |error: io::Error| ToolError::system("reading", &at.inside, &error);
+    let (mut file, meta) = open(at, OpenOptions::new().read(true))?;
+    // Files of /proc say that they have no size, and are read to their end.
+    let rest = if meta.len() == 0 { limit.saturating_add(1) } else { meta.len().saturating_sub(offset) };
     let wanted = if length == 0 { rest } else { length.min(rest) };
-    if wanted > limit {
-        return Err(too_much(
-            "the answer",
-            usize::try_from(limit).unwrap_or(usize::MAX),
-            "read the file in parts, by offset and length",
-        ));
+    let in_parts = || {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        too_much("the answer", limit, "read the file in parts, by offset and length")
+    };
+    if wanted > limit && meta.len() > 0 {
+        return Err(in_parts());
     }
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+    let mut bytes = Vec::with_capacity(usize::try_from(wanted.min(meta.len())).unwrap_or(0));
     file.take(wanted).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    if bytes.len() as u64 > limit { Err(in_parts()) } else { Ok(bytes) }
 }
 
 /// Opens a regular file. Anything else (a pipe, a device) could block for ever, and is refused.
-pub(super) fn open(files: &Dir, path: &Path, options: &mut OpenOptions) -> Result<(File, Metadata), ToolError> {
-    let failed = |error: io::Error| ToolError::system("opening", path, &error);
-    let file = files.open_with(path, options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)).map_err(failed)?;
+pub(super) fn open(at: &Located, options: &mut OpenOptions) -> Result<(File, Metadata), ToolError> {
+    let failed = |error: io::Error| ToolError::system("opening", &at.inside, &error);
+    let file = at.dir.open_with(&at.path, options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)).map_err(failed)?;
     let meta = file.metadata().map_err(failed)?;
     if !meta.is_file() {
         let is = if meta.is_dir() { "a directory" } else { "not a regular file" };
-        return Err(ToolError::WrongKind { path: path.display().to_string(), is, hint: "give a file" });
+        return Err(ToolError::WrongKind { path: at.inside.display().to_string(), is, hint: "give a file" });
     }
     Ok((file, meta))
+}
+
+/// The user that programs run as where they have none of their own: the server's.
+fn own_user() -> u32 {
+    // SAFETY: a system call without arguments that cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The name of a user or group as programs see it: there are root, the session's own, and nobody.
+fn name_of(id: u32, own: u32) -> String {
+    match id {
+        0 if own != 0 => "root".to_owned(),
+        _ if id == own => "user".to_owned(),
+        _ => id.to_string(),
+    }
 }
 
 /// A name that cannot pass for two lines.

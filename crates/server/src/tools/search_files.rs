@@ -4,30 +4,33 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::Dir;
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::args::Args;
 use super::error::ToolError;
 use super::read_files::one_line;
-use crate::workspace::Workspace;
+use crate::workspace::{Located, Workspace};
 
 /// More are not looked at by anybody.
 const MAX_MATCHES: usize = 10_000;
+/// Each is compiled, and compared with each file.
+const MAX_EXCLUDED: usize = 200;
 /// Entries to walk through: some seconds.
 pub(super) const MAX_WALKED: usize = 200_000;
 
 pub(super) fn search_files(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let path = room.folder().path(given)?;
+    let at = room.folder().locate(given)?;
     let pattern = Pattern::new(args, "pattern", args.text("pattern")?)?;
-    let excluded = args
-        .texts("excludePatterns")?
-        .iter()
-        .map(|text| Pattern::new(args, "excludePatterns", text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let excluded = args.texts("excludePatterns")?;
+    if excluded.len() > MAX_EXCLUDED {
+        let (what, limit) = ("the number of excludePatterns".to_owned(), MAX_EXCLUDED.to_string());
+        return Err(ToolError::TooMuch { what, limit, hint: "join some of them, as in *.{log,tmp}" });
+    }
+    let excluded =
+        excluded.iter().map(|text| Pattern::new(args, "excludePatterns", text)).collect::<Result<Vec<_>, _>>()?;
     let mut found = Vec::new();
-    walk(&room.folder().files(), &path, |relative, _| {
+    walk(&at, |relative, _| {
         if excluded.iter().any(|excluded| excluded.matches(relative)) {
             return Ok(false);
         }
@@ -55,17 +58,16 @@ pub(super) struct Met {
 /// Visits everything below a directory, without following links, by paths relative to it. The visitor says whether to
 /// go on below.
 pub(super) fn walk(
-    files: &Dir,
-    start: &Path,
+    at: &Located,
     mut visit: impl FnMut(&Path, &Met) -> Result<bool, ToolError>,
 ) -> Result<(), ToolError> {
     let mut waiting = VecDeque::from([PathBuf::new()]);
     let mut walked = 0;
     while let Some(below) = waiting.pop_front() {
-        let here = start.join(&below);
-        let entries = match files.read_dir(&here) {
+        let here = at.path.join(&below);
+        let entries = match at.dir.read_dir(&here) {
             Ok(entries) => entries,
-            Err(error) if below.as_os_str().is_empty() => return Err(ToolError::system("listing", &here, &error)),
+            Err(error) if below.as_os_str().is_empty() => return Err(ToolError::system("listing", &at.inside, &error)),
             // Gone meanwhile, or closed to us: the rest is still worth having.
             Err(_) => continue,
         };

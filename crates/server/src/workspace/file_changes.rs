@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-/// What the directories that are watched looked like at the last call, by their paths.
+/// What the directories that are watched looked like at the last call, by watcher and path.
 #[derive(Debug, Default)]
 pub(crate) struct FileChanges {
-    pub(crate) seen: BTreeMap<PathBuf, Snapshot>,
+    pub(crate) seen: BTreeMap<(String, PathBuf), Snapshot>,
 }
 
-/// The files below a directory, by their paths.
-pub(crate) type Snapshot = BTreeMap<PathBuf, Entry>;
+/// The files below a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// By their paths, relative to the directory.
+    pub(crate) entries: BTreeMap<PathBuf, Entry>,
+    /// What the entries take, in bytes.
+    pub(crate) memory: usize,
+}
 
 /// What is compared of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,40 +2,35 @@
 
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use agb_sandbox::HOME;
+use agb_sandbox::{HOME, Mount};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
-use thiserror::Error;
 
+use super::view::{self, Located, MADE, PathError, Place};
 use crate::workspace::sandboxes::Slot;
 
-/// A session's own folder. Nothing that is reached through [`Folder::files`] lies outside of it, whatever a path or a
-/// symbolic link says; the operating system checks each step.
+/// A session's own folder. Nothing that is reached through [`Folder::locate`] lies outside of what programs see, whatever
+/// a path or a symbolic link says; the operating system checks each step.
 #[derive(Debug)]
 pub(crate) struct Folder {
     root: PathBuf,
     work: PathBuf,
     tmp: PathBuf,
-    /// Where programs see `work`.
-    inside: PathBuf,
-    files: Arc<Dir>,
+    user: Option<u32>,
+    /// Whether mounts appear at their paths, and files stand in for the machine's.
+    has_namespaces: bool,
+    /// What file tools may change; the working directory is the first.
+    places: Mutex<Vec<Place>>,
+    mounts: Mutex<Vec<Mount>>,
+    /// The files that programs see in place of the machine's, where they do.
+    made: Option<Place>,
 }
 
-/// A path that is no good.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub(crate) enum PathError {
-    /// It has a NUL in it, or nothing.
-    #[error("the path {0:?} is not a path: give a name relative to the session's working directory")]
-    Invalid(String),
-    /// It leads out.
-    #[error(
-        "the path {0:?} is outside of the session's working directory: only files below it can be reached, by a relative path"
-    )]
-    Outside(String),
-}
+/// The folder for the files that stand in for the machine's.
+const MADE_FOLDER: &str = "etc";
 
 impl Folder {
     /// Makes the folder `name` below `parent`, for the slot's user and nobody else.
@@ -45,15 +40,20 @@ impl Folder {
         let user = slot.user();
         // Another user than ours has to pass through: names are not secret, and there is nothing else in it.
         std::fs::DirBuilder::new().mode(if user.is_some() { 0o711 } else { 0o700 }).create(&root)?;
-        for folder in [&work, &tmp] {
-            std::fs::DirBuilder::new().mode(0o700).create(folder)?;
-            if user.is_some() {
-                std::os::unix::fs::lchown(folder, user, user)?;
-            }
+        let (work_dir, tmp_dir) = (make_own(&work, user)?, make_own(&tmp, user)?);
+        let has_namespaces = slot.level().has_namespaces();
+        let place = |at: &Path, real: &Path, dir: &Arc<Dir>| {
+            let inside = if has_namespaces { at } else { real };
+            Place { at: at.to_path_buf(), inside: inside.to_path_buf(), dir: Arc::clone(dir) }
+        };
+        let mut places = vec![place(Path::new(HOME), &work, &work_dir)];
+        places.extend(["/tmp", "/var/tmp"].map(|path| place(Path::new(path), &tmp, &tmp_dir)));
+        if !has_namespaces {
+            places.extend([place(&work, &work, &work_dir), place(&tmp, &tmp, &tmp_dir)]);
         }
-        let files = Arc::new(Dir::open_ambient_dir(&work, ambient_authority())?);
-        let inside = if slot.level().has_namespaces() { PathBuf::from(HOME) } else { work.clone() };
-        Ok(Self { root, work, tmp, inside, files })
+        let made = if has_namespaces { Some(make_files(&root.join(MADE_FOLDER))?) } else { None };
+        let (places, mounts) = (Mutex::new(places), Mutex::default());
+        Ok(Self { root, work, tmp, user, has_namespaces, places, mounts, made })
     }
 
     /// Where temporary files of programs are.
@@ -71,36 +71,39 @@ impl Folder {
         &self.work
     }
 
-    /// The files, by paths from [`Folder::path`].
-    pub(crate) fn files(&self) -> Arc<Dir> {
-        Arc::clone(&self.files)
+    /// The working directory, as programs see it.
+    pub(crate) fn home(&self) -> &Path {
+        if self.has_namespaces { Path::new(HOME) } else { &self.work }
     }
 
-    /// A path as a caller wrote it, relative to the working directory. Whether it leads out by a link or by `..` is
-    /// seen when it is used.
-    pub(crate) fn path(&self, given: &str) -> Result<PathBuf, PathError> {
-        let trimmed = given.trim_end_matches('/');
-        if given.is_empty() || given.contains('\0') {
-            return Err(PathError::Invalid(shown(given)));
+    /// What a path of a caller's leads to. Whether it leads out by a link is seen when it is used.
+    pub(crate) fn locate(&self, given: &str) -> Result<Located, PathError> {
+        let places = lock(&self.places).clone();
+        view::locate(&places, self.made.as_ref(), given)
+    }
+
+    /// Makes a directory for a mount that appears at an absolute path, for programs that start from now on. Below the
+    /// working directory and `/tmp` it is a directory there; elsewhere it needs a level with namespaces.
+    pub(crate) fn add_mount(&self, at: &Path) -> Result<(), PathError> {
+        let given = at.to_string_lossy();
+        if let Ok(located) = self.locate(&given)
+            && located.clone().writable().is_ok()
+        {
+            return located.dir.create_dir_all(&located.path).map_err(|_| PathError::Outside(view::shown(&given)));
         }
-        let path = Path::new(if trimmed.is_empty() { "/" } else { trimmed });
-        let relative = if path.is_absolute() {
-            path.strip_prefix(&self.inside).map_err(|_| PathError::Outside(shown(given)))?
-        } else {
-            path
-        };
-        let mut depth = 0_usize;
-        for component in relative.components() {
-            match component {
-                Component::Normal(_) => depth += 1,
-                Component::CurDir => {}
-                Component::ParentDir => {
-                    depth = depth.checked_sub(1).ok_or_else(|| PathError::Outside(shown(given)))?;
-                }
-                Component::RootDir | Component::Prefix(_) => return Err(PathError::Outside(shown(given))),
-            }
+        if !self.has_namespaces {
+            return Err(PathError::Outside(view::shown(&given)));
         }
-        Ok(if relative.as_os_str().is_empty() { PathBuf::from(".") } else { relative.to_path_buf() })
+        let dir = self.root.join(format!("mount-{}", lock(&self.mounts).len()));
+        let place = make_own(&dir, self.user).map_err(|_| PathError::Outside(view::shown(&given)))?;
+        lock(&self.places).push(Place { at: at.to_path_buf(), inside: at.to_path_buf(), dir: place });
+        lock(&self.mounts).push(Mount { dir, at: at.to_path_buf() });
+        Ok(())
+    }
+
+    /// The directories that sandboxes show beside the working directory and `/tmp`.
+    pub(crate) fn mounts(&self) -> Vec<Mount> {
+        lock(&self.mounts).clone()
     }
 
     /// Removes everything. A program may have taken its own rights away: they are given back first.
@@ -116,6 +119,27 @@ impl Folder {
     }
 }
 
+/// A directory for the slot's user alone.
+fn make_own(path: &Path, user: Option<u32>) -> io::Result<Arc<Dir>> {
+    std::fs::DirBuilder::new().mode(0o700).create(path)?;
+    if user.is_some() {
+        std::os::unix::fs::lchown(path, user, user)?;
+    }
+    Ok(Arc::new(Dir::open_ambient_dir(path, ambient_authority())?))
+}
+
+/// The files that programs see in place of the machine's, readable for every slot's user.
+fn make_files(folder: &Path) -> io::Result<Place> {
+    std::fs::DirBuilder::new().mode(0o755).create(folder)?;
+    for (name, text) in MADE {
+        let path = folder.join(name);
+        std::fs::write(&path, text)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))?;
+    }
+    let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
+    Ok(Place { at: PathBuf::from("/etc"), inside: PathBuf::from("/etc"), dir: Arc::new(dir) })
+}
+
 fn open_up(folder: &Path) {
     // What cannot be opened up is reported by the removal that follows.
     let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
@@ -126,37 +150,7 @@ fn open_up(folder: &Path) {
     }
 }
 
-fn shown(path: &str) -> String {
-    path.chars().take(200).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_paths_inside_and_refuses_the_rest() {
-        let root = std::env::temp_dir().join(format!("agb-folder-test-{}", std::process::id()));
-        let work = root.join("work");
-        std::fs::create_dir_all(&work).expect("the temporary directory is writable");
-        let files = Arc::new(Dir::open_ambient_dir(&work, ambient_authority()).expect("it was made above"));
-        let folder = Folder { tmp: root.join("tmp"), inside: HOME.into(), root, work, files };
-        let inside = format!("{HOME}/a/b");
-        for (given, expected) in
-            [("a", "a"), ("a/../b/", "a/../b"), ("./a", "./a"), (inside.as_str(), "a/b"), (".", "."), (HOME, ".")]
-        {
-            assert_eq!(folder.path(given).as_deref(), Ok(Path::new(expected)), "{given}");
-        }
-        let sly = format!("{HOME}/../../etc");
-        let host = folder.work().display().to_string();
-        for given in ["/etc/passwd", "..", "a/../../b", "/", sly.as_str(), host.as_str()] {
-            assert_eq!(folder.path(given), Err(PathError::Outside(given.to_owned())), "{given}");
-        }
-        assert!(matches!(folder.path(""), Err(PathError::Invalid(_))));
-        assert!(matches!(folder.path("a\0b"), Err(PathError::Invalid(_))));
-        std::os::unix::fs::symlink("/etc", folder.work().join("out")).expect("a link");
-        assert!(folder.files().read("out/passwd").is_err(), "a link leads out");
-        folder.remove().expect("removed");
-        assert!(!folder.work().exists());
-    }
+/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

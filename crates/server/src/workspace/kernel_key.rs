@@ -1,6 +1,6 @@
 //! What interpreters have to have in common to take each other's place.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use agb_kernel::MissingInterpreter;
 use agb_protocol::Language;
@@ -22,5 +22,9 @@ impl KernelKey {
         let given = config.interpreters.get(&language).cloned().or_else(|| image.interpreter(language));
         let interpreter = agb_kernel::find_interpreter(language, given.as_deref())?;
         Ok(Self { language, interpreter, env: image.env() })
+    }
+
+    pub(crate) fn interpreter(&self) -> &Path {
+        &self.interpreter
     }
 }

@@ -156,6 +156,7 @@ impl Slot {
         let mut policy = Policy::new(self.sandboxes.level, folder.work(), self.number);
         policy.tmp = Some(folder.tmp().to_path_buf());
         policy.readonly = readonly;
+        policy.mounts = folder.mounts();
         policy.limits = config.sandbox.clone();
         policy.network = config.network.of_sandbox();
         policy.env = config.network.environment();

@@ -56,11 +56,12 @@ async fn files_are_written_read_listed_moved_and_deleted() {
     files.ok("move_file", json!({ "source": "a/x.txt", "destination": "y.txt" })).await;
     files.error("move_file", json!({ "source": "y.txt", "destination": "a/new" }), "exists already").await;
     files.error("move_file", json!({ "source": "a/x.txt", "destination": "z" }), "does not exist").await;
-    files.error("delete_file", json!({ "path": "a" }), "not empty").await;
+    for directory in ["a", "a/b"] {
+        files.error("delete_file", json!({ "path": directory }), "a directory").await;
+    }
     files.error("delete_file", json!({ "path": "." }), "working directory").await;
     files.ok("delete_file", json!({ "path": "y.txt" })).await;
-    files.ok("delete_file", json!({ "path": "a/b" })).await;
-    files.error("read_file", json!({ "path": "y.txt" }), "does not exist").await;
+    files.error("read_file", json!({ "path": "y.txt" }), "not found: it does not exist").await;
     files.error("read_file", json!({ "path": "a" }), "a directory").await;
     files.server.stop().await;
 }

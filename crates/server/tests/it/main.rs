@@ -16,6 +16,7 @@ mod images;
 mod limits;
 mod listener;
 mod network;
+mod paths;
 mod pool;
 mod resume;
 mod run_code;

@@ -1,0 +1,174 @@
+//! Paths of file tools and commands: what a program of the session sees under them.
+
+use serde_json::{Value, json};
+
+use crate::support::{TestServer, TestSession};
+
+async fn ok(server: &TestServer, session: &TestSession, tool: &str, args: Value) -> String {
+    server.call(session, tool, args.clone()).await.unwrap_or_else(|error| panic!("{tool} {args}: {error}"))
+}
+
+async fn fails(server: &TestServer, session: &TestSession, tool: &str, args: Value, part: &str) {
+    let error = server.call(session, tool, args.clone()).await.expect_err("an error");
+    assert!(error.contains(part), "{tool} {args}: {error:?} does not contain {part:?}");
+}
+
+async fn shell(server: &TestServer, session: &TestSession, command: &str, cwd: Option<&str>) -> Value {
+    let args = json!({ "command": command, "cwd": cwd, "timeout_ms": 20_000 });
+    serde_json::from_str(&ok(server, session, "shell", args).await).expect("JSON")
+}
+
+#[tokio::test]
+async fn tools_programs_and_commands_share_tmp_and_home() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    for path in ["/tmp/a/x.txt", "/home/user/b/x.txt", "c/x.txt"] {
+        let (folder, _) = path.rsplit_once('/').expect("a folder");
+        fails(&server, &session, "write_file", json!({ "path": path, "content": "x" }), "not found").await;
+        ok(&server, &session, "create_directory", json!({ "path": format!("{folder}/") })).await;
+        ok(&server, &session, "write_file", json!({ "path": path, "content": "one\n" })).await;
+        ok(&server, &session, "write_file", json!({ "path": path, "content": "two\n", "mode": "append" })).await;
+        assert_eq!(ok(&server, &session, "read_file", json!({ "path": path })).await, "one\ntwo\n");
+        let seen = shell(&server, &session, "cat x.txt; pwd", Some(folder)).await;
+        let inside = if folder.starts_with('/') { folder.to_owned() } else { format!("/home/user/{folder}") };
+        let output = seen["stdout"].as_str().expect("a text");
+        // Without namespaces a session's folders are elsewhere, and commands know them by other names.
+        let told = output.strip_prefix("one\ntwo\n").unwrap_or_else(|| panic!("{seen}"));
+        assert!(told.trim_end() == inside || std::env::var_os("AGB_TEST_ISOLATION").is_some(), "{seen}");
+        assert_eq!(ok(&server, &session, "list_directory", json!({ "path": folder })).await, "[FILE] x.txt");
+        assert_eq!(
+            ok(&server, &session, "search_files", json!({ "path": folder, "pattern": "*.txt" })).await,
+            format!("{folder}/x.txt")
+        );
+    }
+    ok(&server, &session, "move_file", json!({ "source": "/tmp/a/x.txt", "destination": "/home/user/moved" })).await;
+    let code = "print(open('moved').read())";
+    assert_eq!(server.run_code(&session, "python", code).await["stdout"], json!(["one\ntwo\n\n"]));
+    for path in ["/tmp", "/tmp/", "/home/user", "."] {
+        fails(&server, &session, "delete_file", json!({ "path": path }), "goes with its session").await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_systems_files_can_be_read_and_not_changed() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let listed = ok(&server, &session, "list_directory", json!({ "path": "/usr/bin" })).await;
+    assert!(listed.lines().any(|line| line == "[FILE] env"), "{} lines", listed.lines().count());
+    let info = ok(&server, &session, "get_file_info", json!({ "path": "/bin/sh" })).await;
+    assert!(info.contains("name: sh\npath: /bin/sh\ntype: file\nowner: root\n"), "{info}");
+    let release = ok(&server, &session, "read_file", json!({ "path": "/etc/os-release" })).await;
+    assert!(release.contains("NAME="), "{release}");
+    // It says that its size is zero.
+    let memory = ok(&server, &session, "read_file", json!({ "path": "/proc/meminfo" })).await;
+    assert!(memory.starts_with("MemTotal:"), "{memory}");
+    for path in ["/usr/bin/env", "/etc/os-release", "/proc/meminfo", "/bin/new"] {
+        for (tool, args) in [
+            ("write_file", json!({ "path": path, "content": "x" })),
+            ("delete_file", json!({ "path": path })),
+            ("create_directory", json!({ "path": path })),
+            ("move_file", json!({ "source": path, "destination": "mine" })),
+        ] {
+            fails(&server, &session, tool, args, "cannot be changed").await;
+        }
+    }
+    for path in ["/etc/shadow", "/root/.ssh", "/proc/1/environ", "/proc/self/environ", "/sys/kernel", "/home/other"] {
+        fails(&server, &session, "read_file", json!({ "path": path }), "not found").await;
+        fails(&server, &session, "list_directory", json!({ "path": path }), "not found").await;
+    }
+    fails(&server, &session, "read_file", json!({ "path": "/usr/none" }), "not found").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn get_file_info_has_all_fields() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    ok(&server, &session, "write_file", json!({ "path": "/tmp/f.txt", "content": "12345" })).await;
+    let info = ok(&server, &session, "get_file_info", json!({ "path": "/tmp/f.txt" })).await;
+    let field = |name: &str| {
+        let line = info.lines().find_map(|line| line.split_once(": ").filter(|(key, _)| *key == name));
+        line.unwrap_or_else(|| panic!("no {name} in {info}")).1.to_owned()
+    };
+    let is = |name: &str, value: &str| assert_eq!(field(name), value, "{info}");
+    is("name", "f.txt");
+    is("type", "file");
+    is("size", "5");
+    is("isDirectory", "false");
+    is("isFile", "true");
+    is("owner", "user");
+    is("group", "user");
+    assert!(field("path").ends_with("/f.txt") && field("mode") == field("permissions"), "{info}");
+    assert_eq!(field("modTime"), field("modified"));
+    let info = ok(&server, &session, "get_file_info", json!({ "path": "/tmp" })).await;
+    assert!(info.contains("type: directory") && info.contains("isDirectory: true"), "{info}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_write_replaces_the_whole_file_or_nothing() {
+    let server = TestServer::with(|config| config.sandbox.file_size = 1 << 20).await;
+    let session = server.create().await;
+    ok(&server, &session, "write_file", json!({ "path": "f", "content": "before" })).await;
+    shell(&server, &session, "chmod 751 f; ln -s f link; ln f other", None).await;
+    ok(&server, &session, "write_file", json!({ "path": "link", "content": "after" })).await;
+    let seen = shell(&server, &session, "cat f; stat -c ' %a' f; readlink link; cat other", None).await;
+    assert_eq!(
+        seen["stdout"], "after 751\nf\nbefore",
+        "replaced behind the link, with its mode; another name keeps its file"
+    );
+    let left = ok(&server, &session, "list_directory", json!({ "path": "." })).await;
+    assert!(!left.contains(".agb-"), "{left}");
+    shell(&server, &session, "mkfifo pipe; mkdir dir; ln -s /etc/hostname out", None).await;
+    for (path, part) in [("pipe", "not a regular file"), ("dir", "a directory"), ("out", "outside")] {
+        fails(&server, &session, "write_file", json!({ "path": path, "content": "x" }), part).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn two_watchers_of_one_path_hear_of_all_changes() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    ok(&server, &session, "create_directory", json!({ "path": "/tmp/w" })).await;
+    let changes = |watcher: Option<&'static str>, path: &'static str| {
+        let (server, session) = (&server, &session);
+        async move {
+            let args = json!({ "path": path, "watcher": watcher });
+            let text = ok(server, session, "get_file_change", args).await;
+            serde_json::from_str::<Vec<Value>>(&text).expect("JSON").len()
+        }
+    };
+    for watcher in [Some("a"), Some("b"), None] {
+        assert_eq!(changes(watcher, "/tmp/w").await, 0);
+    }
+    ok(&server, &session, "write_file", json!({ "path": "/tmp/w/x", "content": "1" })).await;
+    for watcher in [Some("a"), Some("b"), None] {
+        assert_eq!(changes(watcher, "/tmp/w/").await, 1, "{watcher:?}");
+        assert_eq!(changes(watcher, "/tmp/./w").await, 0, "{watcher:?}");
+    }
+    let long = "x".repeat(200);
+    fails(&server, &session, "get_file_change", json!({ "path": "/tmp/w", "watcher": long }), "watcher").await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn commands_find_python_and_begin_where_they_are_told() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let seen = shell(&server, &session, "python -c 'print(6*7)'; python3 -c 'print(1)'", None).await;
+    assert_eq!(seen["exit_code"], 0, "{seen}");
+    assert_eq!(seen["stdout"], "42\n1\n");
+    for cwd in ["/tmp", "/usr/bin"] {
+        assert_eq!(shell(&server, &session, "pwd -P >&2; exit 3", Some(cwd)).await["exit_code"], 3, "{cwd}");
+    }
+    // What is quoted stays so when a command begins elsewhere.
+    let seen = shell(&server, &session, "echo \"it's $((1+1))\" '$HOME'", Some("/tmp")).await;
+    assert_eq!(seen["stdout"], "it's 2 $HOME\n");
+    let missing = shell(&server, &session, "echo never", Some("/none")).await;
+    assert!(missing["exit_code"] != 0 && missing["stdout"] == "", "{missing}");
+    fails(&server, &session, "shell", json!({ "command": "true", "cwd": "none" }), "not found").await;
+    fails(&server, &session, "shell", json!({ "command": "true", "cwd": "/tmp/none" }), "not found").await;
+    server.stop().await;
+}
