@@ -1,60 +1,60 @@
-# What a program does with `sys.stdin`: asking over the control channel for what it reads.
+# Asking over the control channel for what a program reads.
 
-import io
+import _thread
+import os
+import select
 
-from _agb.control import control, quote
-
-
-def ask(stream, prompt=""):
-    """Adds what comes to `stream.pending`; false at the end."""
-    if stream.at_end or not control.is_ours():
-        return False
-    with control.lock:
-        control.send('{"type":"input","nonce":%s,"prompt":%s}' % (quote(stream.nonce), quote(prompt)))
-        while True:
-            message = control.receive()
-            if message["type"] == "stdin" and message["nonce"] == stream.nonce:
-                break
-    stream.pending += message["data"]
-    stream.at_end = message["eof"]
-    return not stream.at_end
+from _agb.control import CONTROL_IN, control, interrupts, quote
 
 
-def readline(stream, size, prompt):
-    if not stream.pending and ask(stream, prompt) and not stream.pending.endswith("\n"):
-        stream.pending += "\n"  # what was sent in one piece is a line
-    end = stream.pending.find("\n") + 1 or len(stream.pending)
-    if size is not None and size >= 0:
-        end = min(end, size)
-    line, stream.pending = stream.pending[:end], stream.pending[end:]
-    return line
+class Bell:
+    """Wakes who waits in a thread when the run ends."""
 
+    def __init__(self):
+        self.ear, self.button = os.pipe()
+        os.set_blocking(self.button, False)
+        control.when_closed.append(self.ring)
 
-def read(stream, size):
-    while (size is None or size < 0 or len(stream.pending) < size) and ask(stream):
-        pass
-    end = len(stream.pending) if size is None or size < 0 else size
-    text, stream.pending = stream.pending[:end], stream.pending[end:]
-    return text
+    def ring(self):
+        try:
+            os.write(self.button, b"!")
+        except BlockingIOError:
+            pass  # it rings
 
-
-class RawIn(io.RawIOBase):
-    """`sys.stdin.buffer`, over the same text."""
-
-    name, mode = "<stdin>", "rb"
-
-    def __init__(self, text):
-        self.text, self.rest = text, b""
-
-    def readable(self):
+    def wait(self):
+        """Waits until something has come from the server, or a run has ended; true for the first."""
+        poll = select.poll()
+        poll.register(CONTROL_IN, select.POLLIN)
+        poll.register(self.ear, select.POLLIN)
+        ready = [fd for fd, _ in poll.poll()]
+        if self.ear in ready:
+            os.read(self.ear, 1 << 16)
+            return False
         return True
 
-    def fileno(self):
-        return 0
 
-    def readinto(self, target):
-        if not self.rest:
-            self.rest = self.text.readline().encode("utf-8", "surrogateescape")
-        size = min(len(target), len(self.rest))
-        target[:size], self.rest = self.rest[:size], self.rest[size:]
-        return size
+bell = None
+
+
+def ask(nonce, prompt):
+    """What comes, and whether that was the last."""
+    global bell
+    waits = interrupts.main_thread != _thread.get_ident()
+    with control.asking:  # and not the channel's lock: others may show what they have meanwhile
+        if nonce != control.nonce or not control.tell("input", '"prompt":%s' % quote(prompt)):
+            return "", True
+        if waits and bell is None:
+            bell = Bell()
+        while True:
+            while waits and not control.has_message():
+                has_come = bell.wait()
+                if nonce != control.nonce:
+                    return "", True
+                if has_come:
+                    control.read()
+            message = control.receive()
+            if message["type"] == "run" and message["nonce"] != nonce:
+                return "", True  # this is for the main thread
+            control.take()
+            if message["type"] == "stdin" and message["nonce"] == nonce:
+                return message["data"], message["eof"]

@@ -7,4 +7,5 @@ def take(size):
         data += more
     return data
 parts = take(int.from_bytes(take(4), "big")).decode().split("\0")
-exec(compile(parts[0], "<agb>", "exec"), {"__name__": "agb", "parts": parts[1:]})
+own = {"__name__": "agb", "__builtins__": dict(vars(__builtins__)), "parts": parts[1:]}
+exec(compile(parts[0], "<agb>", "exec"), own)

@@ -1,13 +1,12 @@
-# Runs cells in `__main__`, and says what came of them.
+# Runs cells in `__main__`.
 
 import _ast
 import builtins
-import os
 import sys
 
 from _agb import imports
-from _agb.control import control, interrupts, library, quote
-from _agb.streams import stderr, stdin, stdout
+from _agb.control import control, library, quote
+from _agb.streams import partial
 
 # What `repr` alone shows: for these nothing has to be loaded.
 PLAIN = {int, float, str, bool, bytes, complex, list, tuple, dict, set}
@@ -16,6 +15,16 @@ COROUTINE = 0x80  # of `co_flags`: the code has an `await`
 LOOP_NAMES = {"create_task", "ensure_future", "get_running_loop"}
 # but who also calls one of these has a loop of its own, which another that runs would forbid.
 RUN_NAMES = {"run", "run_until_complete", "run_forever"}
+MOST_CALLED = 100  # functions that are looked into for these names: what a cell calls, not what a library does
+IS_ASYNC = 0x80 | 0x200  # of `co_flags`: a coroutine, or a generator of one
+Function = type(lambda: 0)
+DEFINITIONS = (_ast.ClassDef, _ast.FunctionDef, _ast.AsyncFunctionDef)
+ASYNC = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+# What a program writes that opens descriptors 0, 1 or 2 once more.
+STANDARD_DESCRIPTORS = ("open(0", "open(1", "open(2", "/dev/stdin", "/fd/0", ".fileno()")
+LEAST_DEPTH = 1000  # of the harness's own calls, whatever limit the program has set: Python's own default
+
+getrecursionlimit, setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
 
 
 class Sources:
@@ -25,76 +34,95 @@ class Sources:
 
     def __init__(self):
         self.lines = {}
-        self.cache = self.lines
+        self.definitions = {}  # of the cells that were searched: the lines of classes, by the names around them
+        self.last = None
+        self.caches = [self.lines]
         imports.when_loaded("linecache", None, self.fill)
 
-    def fill(self, linecache, _):
-        self.cache = linecache.cache
-        self.cache.update(self.lines)
+    def fill(self, linecache, _=None):
+        self.caches.append(linecache.cache)
+        linecache.cache.update(self.lines)
 
     def add(self, name, code):
         entry = (len(code), None, [line + "\n" for line in code.split("\n")], name)
-        self.lines[name] = self.cache[name] = entry
+        for cache in self.caches:
+            if self.last is not None and self.last not in cache:
+                cache.update(self.lines)  # it was cleared
+            cache[name] = entry
+        self.last = name
+
+    def class_place(self, kind):
+        """The last cell that defines a class of this name, and the line where that begins."""
+        wanted = kind.__qualname__.replace(".<locals>", "").split(".")
+        for name in reversed(self.lines):
+            if wanted[-1] in "".join(self.lines[name][2]):
+                line = self.find_class(name, wanted)
+                if line is not None:
+                    return name, line
+        return None
+
+    def find_class(self, cell, wanted):
+        if cell not in self.definitions:
+            try:
+                tree = compile("".join(self.lines[cell][2]), cell, "exec", ASYNC | _ast.PyCF_ONLY_AST, True)
+            except (SyntaxError, ValueError):
+                tree = None
+            self.definitions[cell] = dict(definitions(tree)) if tree is not None else {}
+        return self.definitions[cell].get(tuple(wanted))
+
+
+def definitions(tree):
+    """The classes of a cell: their names with those around them, and the lines where their decorators begin."""
+    waiting = [(tree, ())]
+    while waiting:
+        node, names = waiting.pop()
+        if isinstance(node, DEFINITIONS):
+            names += (node.name,)
+            if isinstance(node, _ast.ClassDef):
+                yield names, min([node.lineno] + [one.lineno for one in node.decorator_list])
+        inner = []
+        for field in node._fields:
+            value = getattr(node, field, None)
+            inner += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, _ast.AST)]
+        waiting += [(one, names) for one in reversed(inner)]
 
 
 class Cells:
-    """Runs cells in `__main__`."""
+    """The program's names, and how its cells are executed."""
 
     def __init__(self):
-        module = type(sys)("__main__")
-        self.names = module.__dict__
-        self.names.update(__builtins__=builtins, __spec__=None, __annotations__={})
-        sys.modules["__main__"] = module
+        self.module = type(sys)("__main__")
+        self.names = self.module.__dict__
+        self.names.update(__spec__=None, __annotations__={})
         self.sources = Sources()
         self.name = ""
         self.loop = None
-        self.nonce = ""
         self.frame_limit = 0
+        self.recursion_limit = None  # what the program has set
         self.after = []  # what runs after each cell, as a part of it
+        self.begin()
 
-    def run(self, message):
-        self.nonce = message["nonce"]
-        self.frame_limit = message["maxFrame"]
-        code, self.name = message["code"], "<cell %d>" % message["count"]
-        self.sources.add(self.name, code)
-        sys.stdout, sys.stderr, sys.stdin = stdout, stderr, stdin
-        stdin.start(self.nonce if message["stdin"] else None)
-        interrupts.install()
-        failure = None
-        clock = library("time").perf_counter
-        interrupts.pending = False
-        start = clock()
-        try:
-            interrupts.in_cell = True
-            try:
-                try:
-                    result = self.execute(code)
-                    if result is not None:
-                        self.names["_"] = result
-                        self.show(result, True)
-                    result = None
-                finally:
-                    for function in self.after:
-                        function()
-            finally:
-                interrupts.in_cell = False
-        except BaseException as error:
-            failure = error
-        seconds = clock() - start
-        if not control.is_ours():
-            os._exit(self.exit_code(failure))  # a forked copy came out of the cell
-        failed = failure is not None and self.report(failure)
-        failure = None
-        self.flush_c()
-        control.send(
-            '{"type":"done","nonce":%s,"failed":%s,"seconds":%.9f}'
-            % (quote(self.nonce), "true" if failed else "false", seconds)
-        )
+    def begin(self):
+        """What a program may have replaced that a program needs."""
+        self.names["__builtins__"] = builtins
+        sys.modules["__main__"] = self.module
+
+    def enter(self):
+        """From here on the program's own limit holds."""
+        if self.recursion_limit is not None:
+            setrecursionlimit(self.recursion_limit)
+            self.recursion_limit = None
+
+    def leave(self):
+        limit = getrecursionlimit()
+        if limit < LEAST_DEPTH:
+            self.recursion_limit = limit
+            setrecursionlimit(LEAST_DEPTH)
 
     def execute(self, code):
         """Runs a program; answers its last expression's value if that is to be shown."""
         # dont_inherit: no __future__ of this file; the flag allows `await` outside of functions.
-        flags = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        flags = ASYNC
         problem = None
         try:
             tree = compile(code, self.name, "exec", flags | _ast.PyCF_ONLY_AST, True)
@@ -109,6 +137,10 @@ class Cells:
                 raise problem
             code = translated
             tree = compile(code, self.name, "exec", flags | _ast.PyCF_ONLY_AST, True)
+        if any(spelling in code for spelling in STANDARD_DESCRIPTORS):
+            from _agb import standard_input
+
+            standard_input.rewrite(tree)
         last = None
         if tree.body and isinstance(tree.body[-1], _ast.Expr):
             last = tree.body.pop()
@@ -145,7 +177,7 @@ class Cells:
 
     def evaluate(self, code):
         is_coroutine = code.co_flags & COROUTINE
-        if not is_coroutine and (LOOP_NAMES.isdisjoint(code.co_names) or not RUN_NAMES.isdisjoint(code.co_names)):
+        if not is_coroutine and not self.needs_loop(code):
             return eval(code, self.names)
         asyncio = library("asyncio")
         if self.loop is None or self.loop.is_closed():
@@ -168,6 +200,29 @@ class Cells:
                     pass
             raise
 
+    def needs_loop(self, code):
+        """Whether the code, or a function of the cells that it calls, takes for granted that a loop runs."""
+        names = set(code.co_names)
+        if "asyncio" in sys.modules:
+            waiting, seen = list(code.co_names), set()
+            inner = [one for one in code.co_consts if type(one) is type(code) and not one.co_flags & IS_ASYNC]
+            while (waiting or inner) and len(seen) < MOST_CALLED:
+                if inner:
+                    found = inner.pop()
+                    if found.co_name not in names:
+                        continue  # it is defined here and not called
+                else:
+                    function = self.names.get(waiting.pop())
+                    if type(function) is not Function or function.__globals__ is not self.names:
+                        continue
+                    found = function.__code__
+                if found in seen or found.co_flags & IS_ASYNC:
+                    continue
+                seen.add(found)
+                names.update(found.co_names)
+                waiting += found.co_names
+        return not LOOP_NAMES.isdisjoint(names) and RUN_NAMES.isdisjoint(names)
+
     @staticmethod
     def is_suppressed(code, last):
         """Whether a semicolon follows the last expression."""
@@ -176,7 +231,7 @@ class Cells:
 
     def show(self, value, is_main):
         kind = type(value)
-        if kind in PLAIN and control.is_ours():
+        if kind in PLAIN and control.nonce is not None and control.is_ours():
             self.send_result(kind.__name__, '"text/plain":' + quote(repr(value)), is_main)
         else:
             from _agb import results
@@ -184,43 +239,23 @@ class Cells:
             results.show(value, is_main)
 
     def send_result(self, kind, data, is_main):
-        """Sends a result whose representations are JSON already."""
-        text = '{"type":"result","nonce":%s,"main":%s,"data":{%s}}'
-        nonce, main = quote(self.nonce), "true" if is_main else "false"
-        frame = text % (nonce, main, data)
+        """Sends a result whose representations are JSON already; false if no cell runs that it could belong to."""
+        fields = '"main":%s,"data":{%s}'
+        main = "true" if is_main else "false"
+        text = fields % (main, data)
         # Four bytes are the most that one character takes in UTF-8: only what may be too large is measured.
-        if len(frame) * 4 > self.frame_limit and len(frame.encode()) > self.frame_limit:
-            note = "%s of %d bytes: too large to show" % (kind, len(frame.encode()))
-            frame = text % (nonce, main, '"text/plain":' + quote(note))
-        control.send(frame)
-
-    def exit_code(self, failure):
-        if failure is None:
-            return 0
-        if isinstance(failure, SystemExit):
-            return failure.code if isinstance(failure.code, int) else int(failure.code is not None)
-        self.write_traceback(failure)
-        return 1
-
-    def report(self, error):
-        from _agb import errors
-
-        return errors.report(error, self.nonce)
+        if len(text) * 4 > self.frame_limit and len(text.encode()) + ENVELOPE > self.frame_limit:
+            note = "%s of %d bytes: too large to show" % (kind, len(text.encode()))
+            text = fields % (main, '"text/plain":' + quote(note))
+        partial.flush()  # what was printed before it
+        return control.tell("result", text)
 
     def write_traceback(self, error):
         from _agb import errors
+        from _agb.streams import write_all
 
-        stderr.write(errors.describe(error))
-
-    @staticmethod
-    def flush_c():
-        """What C code printed through stdio lies in its buffer: out with it, it belongs to this cell."""
-        ctypes = sys.modules.get("ctypes")
-        if ctypes is not None:
-            try:
-                ctypes.CDLL(None).fflush(None)
-            except Exception:
-                pass
+        write_all(2, errors.describe(error).encode("utf-8", "backslashreplace"))
 
 
+ENVELOPE = 100  # bytes of a frame besides its fields
 cells = Cells()

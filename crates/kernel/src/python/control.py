@@ -8,6 +8,10 @@ import os
 import sys
 
 CONTROL_IN, CONTROL_OUT = 3, 4
+# Errors in a row, without a byte written in between: a thousand handlers that raise are still fewer than a storm of a
+# timer's, but a channel that is gone fails for ever.
+MOST_FAILURES = 1000
+LOST = b"The program has closed the interpreter's control channel (descriptors 3 and 4), so it ends.\n"
 
 os.set_inheritable(CONTROL_IN, False)
 os.set_inheritable(CONTROL_OUT, False)
@@ -15,7 +19,7 @@ os.set_inheritable(CONTROL_OUT, False)
 
 def library(name):
     """Imports a module of the standard library, which a file of the same name in the user's directory must not
-    shadow."""
+    shadow. It is the program's own: what must not depend on the program takes nothing from here."""
     module = sys.modules.get(name)
     if module is not None:
         return module
@@ -69,10 +73,10 @@ interrupts = Interrupts()
 def whole(text):
     """The same text as whole characters: a lone surrogate is no JSON."""
     try:
-        text.encode()
+        str.encode(text)
         return text
     except UnicodeEncodeError:
-        return text.encode("utf-8", "backslashreplace").decode()
+        return str.encode(text, "utf-8", "backslashreplace").decode()
 
 
 def quote(text):
@@ -92,11 +96,19 @@ scan = _json.make_scanner(Scanner())
 
 
 class Control:
-    """Frames: a length of four bytes, big-endian, and JSON."""
+    """Frames: a length of four bytes, big-endian, and JSON.
+
+    A signal handler of the program's may run between any two steps in here, and raise. So what a system call has done
+    is noted within the same step, by `extend(map(call, …))`: whatever is raised, nothing is lost and no frame is torn.
+    """
 
     def __init__(self):
-        self.received = b""
+        self.received, self.end = [], 4  # what was read and not taken yet; where its first message ends
+        self.unsent = []  # frames, each with the list of how much of it was written
+        self.nonce = None  # of the cell that runs
         self.lock = _thread.RLock()
+        self.asking = _thread.allocate_lock()  # whoever waits for input has it
+        self.when_closed = []  # wakes who waits in a thread
         self.pid = os.getpid()
         os.register_at_fork(after_in_child=self.forked)
 
@@ -104,37 +116,115 @@ class Control:
         # A copy of this process speaks no more on the channel, and a lock held by a thread that is not here any more
         # would be held for ever.
         self.lock = _thread.RLock()
+        self.asking = _thread.allocate_lock()
         interrupts.main_thread = _thread.get_ident()
         interrupts.held = interrupts.pending = False
 
     def is_ours(self):
         return os.getpid() == self.pid
 
-    def send(self, text):
-        data = text.encode()
-        data = len(data).to_bytes(4, "big") + data
+    # To the server.
+
+    def open(self, nonce):
         with self.lock:
-            held = interrupts.hold()
-            try:
-                while data:
-                    data = data[os.write(CONTROL_OUT, data):]
-            finally:
-                if held:
-                    interrupts.release()
+            self.nonce = nonce
+
+    def tell(self, kind, fields):
+        """Sends a message of the cell that runs; false if none does: what threads say between two is not sent."""
+        with self.lock:
+            if self.nonce is None or not self.is_ours():
+                return False
+            self.send('{"type":"%s","nonce":%s,%s}' % (kind, quote(self.nonce), fields))
+            return True
+
+    def close(self, fields):
+        """Sends that the cell has ended. Nothing of it can be sent any more."""
+        with self.lock:
+            if self.nonce is not None:
+                self.put('{"type":"done","nonce":%s,%s}' % (quote(self.nonce), fields))
+                self.nonce = None
+            self.flush()
+        for wake in self.when_closed:
+            wake()
+
+    def send(self, text):
+        with self.lock:
+            self.put(text)
+            self.flush()
+
+    def put(self, text):
+        data = text.encode()
+        self.unsent.append((memoryview(len(data).to_bytes(4, "big") + data), []))
+
+    def flush(self):
+        held, raised, failures = interrupts.hold(), None, 0
+        try:
+            while self.unsent:
+                try:
+                    self.write()
+                    failures = 0
+                except BaseException as error:  # of a signal handler: it may have its error when the frame is whole
+                    raised, failures = raised or error, failures + 1
+                    if failures > MOST_FAILURES or not is_open(CONTROL_OUT):
+                        end()
+        finally:
+            if held:
+                interrupts.release()
+        if raised is not None:
+            raise raised
+
+    def write(self):
+        frame, written = self.unsent[0]
+        start = sum(written)
+        if start < len(frame):
+            written.extend(map(os.write, (CONTROL_OUT,), (frame[start:],)))
+        else:
+            del self.unsent[0]
+
+    # From the server.
+
+    def has_message(self):
+        if self.received and len(self.received[0]) < 4:
+            self.received[:] = [b"".join(self.received)]
+        if not self.received or len(self.received[0]) < 4:
+            return False
+        self.end = 4 + int.from_bytes(self.received[0][:4], "big")
+        return sum(map(len, self.received)) >= self.end
 
     def receive(self):
-        """The next message. An interrupt in here loses nothing: what has come stays in `received`."""
-        while True:
-            if len(self.received) >= 4:
-                end = 4 + int.from_bytes(self.received[:4], "big")
-                if len(self.received) >= end:
-                    text = self.received[4:end].decode()
-                    self.received = self.received[end:]
-                    return scan(text, 0)[0]
-            data = os.read(CONTROL_IN, 1 << 16)
-            if not data:
-                os._exit(0)  # nobody is there any more
-            self.received += data
+        """The next message. It stays the next one until `take` was called."""
+        while not self.has_message():
+            self.read()
+        return scan(b"".join(self.received)[4:self.end].decode(), 0)[0]
+
+    def read(self):
+        try:
+            self.received.extend(map(os.read, (CONTROL_IN,), (1 << 16,)))
+        except OSError:
+            if not is_open(CONTROL_IN):
+                end()
+            raise
+        if not self.received[-1]:
+            os._exit(0)  # nobody is there any more
+
+    def take(self):
+        self.received[:] = [b"".join(self.received)[self.end:]]
+
+
+def is_open(fd):
+    try:
+        os.get_inheritable(fd)
+        return True
+    except OSError:
+        return False
+
+
+def end():
+    """The channel is gone: nothing can be told any more but this."""
+    try:
+        os.write(2, LOST)
+    finally:
+        os._exit(1)
 
 
 control = Control()

@@ -1,10 +1,22 @@
 # What is said of errors: tracebacks of the user's lines only.
+#
+# Whatever is asked of an exception may run code of the program's, which may raise anything. What could not be had is
+# replaced by words; only a Ctrl-C ends it.
 
-from _agb.control import control, library, quote
-from _agb.streams import stderr
+import sys
+
+from _agb import imports
+from _agb.control import control, quote
+from _agb.looks import message_of, name_of, safely
+from _agb.run import show_uncaught
+from _agb.streams import write_all
 
 HARNESS = "<agb"  # what the names of the harness's own files begin with
 TEXT_LIMIT = 256 * 1024  # of an error's message or traceback: nobody reads more, and frames stay small
+FRAMES = 1000  # frames at each end of a trace that are shown; between them, a number
+REPEATED = 2000  # equal frames in a row are one line that counts them; of more, so many stand for all
+CHAIN = 50  # causes of causes
+GROUP = 1000  # exceptions of a group: of more, none is described
 
 
 class UsageError(Exception):
@@ -13,52 +25,222 @@ class UsageError(Exception):
     __module__ = "builtins"  # tracebacks say the bare name
 
 
+links = BaseException.__dict__
+cause_of, context_of = links["__cause__"].__get__, links["__context__"].__get__
+trace_of, code_of = links["__traceback__"].__get__, SystemExit.__dict__["code"].__get__
+Group = __builtins__.get("BaseExceptionGroup")  # older ones have none
+
+
 def cut(text):
     return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"
 
 
-def report(error, nonce):
+def report(error):
     """Tells of an error; false if it is none."""
-    if isinstance(error, SystemExit):
-        code = error.code
-        if code is None or (isinstance(code, int) and code == 0):
+    kind = type(error)
+    if issubclass(kind, SystemExit):
+        code = code_of(error)
+        if code is None or (isinstance(code, int) and int.__eq__(code, 0)):
             return False
+        value = safely(str, code, "<no message: %s in __str__>")
         if not isinstance(code, int):
-            stderr.write(str(code) + "\n")
-        name, value, trace = "SystemExit", str(code), "SystemExit: %s\n" % (code,)
+            write_error(value + "\n")
+        name, trace = "SystemExit", "SystemExit: %s\n" % value
     else:
-        name, trace = type(error).__name__, describe(error)
-        try:
-            value = str(error)
-        except Exception as broken:
-            value = "<no message: %s in __str__>" % type(broken).__name__
-    control.send(
-        '{"type":"error","nonce":%s,"name":%s,"value":%s,"traceback":%s}'
-        % (quote(nonce), quote(name), quote(cut(value)), quote(cut(trace)))
-    )
+        name, value, trace = name_of(kind), message_of(error), describe(error)
+        call_hook(error)
+    tell(name, value, trace)
     return True
+
+
+def report_briefly(error):
+    """Tells of an error without asking it anything."""
+    name = name_of(type(error))
+    tell(name, "", name + "\n")
+
+
+def tell(name, value, trace):
+    fields = '"name":%s,"value":%s,"traceback":%s'
+    control.tell("error", fields % (quote(name), quote(cut(value)), quote(cut(trace))))
+
+
+def exit_code(error):
+    """With what a program ends that has ended so; tells why."""
+    if not issubclass(type(error), SystemExit):
+        write_error(describe(error))
+        return 1
+    code = code_of(error)
+    if code is None or isinstance(code, int):
+        return int(code or 0) & 0xFF
+    write_error(message_of(error) + "\n")
+    return 1
+
+
+def write_error(text):
+    """Writes to what the program takes for standard error, or to the real one."""
+    try:
+        sys.stderr.write(text)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        write_all(2, text.encode("utf-8", "backslashreplace"))
+
+
+def call_hook(error):
+    """A program that has a hook for its errors is told of them as a script is."""
+    hook = getattr(sys, "excepthook", None)
+    if hook is None or hook is show_uncaught or hook is sys.__excepthook__:
+        return
+    try:
+        hook(type(error), error, trace_of(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as broken:
+        write_error("Error in sys.excepthook:\n%s" % describe(broken))
 
 
 def describe(error):
     """The traceback as Python prints it, without the harness's own lines."""
-    if isinstance(error, UsageError):
+    if type(error) is UsageError:
         return "UsageError: %s\n" % error  # where it was raised is nobody's business
     try:
-        traceback = library("traceback")
-        report = traceback.TracebackException.from_exception(error)
-        pending, seen = [report], set()
-        while pending:
-            part = pending.pop()
-            if part is None or id(part) in seen:
-                continue
-            seen.add(id(part))
-            if part.stack is not None:
-                part.stack[:] = [frame for frame in part.stack if not frame.filename.startswith(HARNESS)]
-            pending += [part.__cause__, part.__context__]
-            pending += getattr(part, "exceptions", None) or []
-        text = "".join(report.format())
+        return Description(error).text
+    except KeyboardInterrupt:
+        raise
+    except BaseException as broken:
+        note = "(its traceback could not be made: %s)" % name_of(type(broken))
+        return "%s%s: %s %s\n" % (plainly(trace_of(error)), name_of(type(error)), message_of(error), note)
+
+
+def plainly(trace):
+    """The last frames of a trace."""
+    lines = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if not code.co_filename.startswith(HARNESS):
+            lines.append('  File "%s", line %d, in %s\n' % (code.co_filename, trace.tb_lineno, code.co_name))
+        trace = trace.tb_next
+        del lines[:-FRAMES]
+    return "".join(lines)
+
+
+class Description:
+    """A traceback. Its cost is bounded: it may take less than a second for what a program has made in two."""
+
+    def __init__(self, error):
+        module = self.module = private_traceback()
+        self.notes = []  # what stands for frames that were left out, and by what it is replaced
+        ends = chain_ends(error)
+        module._agb_frames = self.frames
+        # The module asks for ids to find what it knows already.
+        module.id = lambda one: id(error) if id(one) in ends else id(one)
+        # A group that is large is described as an exception like others.
+        module.BaseExceptionGroup = Group if Group is not None and is_small(error) else ()
+        report = module.TracebackException(type(error), error, trace_of(error), compact=True)
+        lines, size = ["[earlier exceptions are left out]\n\n"] if ends else [], 0
+        for line in report.format():
+            lines.append(line)
+            size += len(line)
+            if size > 2 * TEXT_LIMIT:
+                break
+        self.text = "".join(lines)
+        for before, after in self.notes:
+            self.text = self.text.replace(before, after)
         if not report.stack:
-            text = text.replace("Traceback (most recent call last):\n", "", 1)
-        return text
-    except Exception as broken:  # an exception class that cannot be printed
-        return "%s (its traceback could not be made: %s)\n" % (type(error).__name__, type(broken).__name__)
+            self.text = self.text.replace("Traceback (most recent call last):\n", "", 1)
+
+    def frames(self, trace):
+        """A trace without the harness's frames: of equal ones in a row there are few, of many the first and the last."""
+        first, last, left_out = [], [], 0
+        code, line, repeated = None, 0, 0
+        while trace is not None:
+            one, trace = trace, trace.tb_next
+            if one.tb_frame.f_code.co_filename.startswith(HARNESS):
+                continue
+            if one.tb_frame.f_code is not code or one.tb_lineno != line:
+                self.fold(repeated)
+                code, line, repeated = one.tb_frame.f_code, one.tb_lineno, 0
+            repeated += 1
+            if repeated > REPEATED + len(self.notes):
+                continue
+            if len(first) < FRAMES + REPEATED:
+                first.append(one)
+                continue
+            last.append(one)
+            if len(last) > 2 * FRAMES:
+                del last[:FRAMES]
+                left_out += FRAMES
+        self.fold(repeated)
+        if left_out:
+            gap = Gap("<frames %d>" % len(self.notes))
+            self.notes.append(('  File "%s", line 0, in \n' % gap.co_filename, "  [%d frames are left out]\n" % left_out))
+            first.append(gap)
+        return first + last
+
+    def fold(self, repeated):
+        shown = REPEATED + len(self.notes)
+        if repeated > shown:
+            line = "  [Previous line repeated %d more times]\n"
+            self.notes.append((line % (shown - 3), line % (repeated - 3)))
+
+
+class Gap:
+    """Stands in a trace for frames that were left out."""
+
+    tb_lasti, tb_lineno, co_name, f_globals, f_locals = -1, 0, "", {}, {}
+
+    def __init__(self, name):
+        self.co_filename = name
+        self.tb_frame = self.f_code = self
+
+
+def chain_ends(error):
+    """The exceptions that are not described any more: there are enough between them and the last one."""
+    waiting, seen, ends = [(error, 0)], set(), set()
+    while waiting:
+        one, depth = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if depth == CHAIN:
+            ends.add(id(one))
+        else:
+            waiting += [(cause_of(one), depth + 1), (context_of(one), depth + 1)]
+    return ends
+
+
+def is_small(error):
+    """Whether there are few enough exceptions in a group, and in those that caused it."""
+    waiting, seen = [error], set()
+    while waiting and len(seen) < GROUP:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        waiting += [cause_of(one), context_of(one)]
+        if issubclass(type(one), Group):
+            waiting += Group.__dict__["exceptions"].__get__(one)[:GROUP]
+    return not waiting
+
+
+def private_traceback():
+    """The `traceback` module and the `linecache` it reads, loaded for the harness alone."""
+    module = imports.private.get("traceback")
+    if module is None:
+        from _agb.cells import cells
+
+        linecache = imports.private_copy("linecache", {})
+        cells.sources.fill(linecache)
+        module = imports.private_copy("traceback", {"linecache": linecache})
+        if hasattr(module, "_walk_tb_with_full_positions"):
+            position = module._get_code_position
+
+            def positions(trace):
+                for one in module._agb_frames(trace):
+                    found = position(one.tb_frame.f_code, one.tb_lasti)
+                    yield one.tb_frame, found if found[0] is not None else (one.tb_lineno, None, None, None)
+
+            module._walk_tb_with_full_positions = positions
+        else:
+            module.walk_tb = lambda trace: [(one.tb_frame, one.tb_lineno) for one in module._agb_frames(trace)]
+    return module

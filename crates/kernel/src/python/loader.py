@@ -1,16 +1,39 @@
-# The first thing a Python kernel runs: makes the other files of the harness importable as `_agb.NAME`, and starts.
+# The first thing a Python kernel runs: the harness's own imports.
+#
+# The harness shares nothing with the program that the program can change. It runs with builtins of its own; its modules
+# are in a table of its own and not in `sys.modules`; and of the modules that it uses it has copies, made before the
+# program's first line, so that a function that is replaced, mocked or deleted there is still here.
 #
 # All sources come in one frame, but each is compiled only when something imports it: compiling is most of what a
-# kernel does before it is ready. What is imported before the first cell imports nothing else than built-in modules
-# (C, no file to read); the rest is imported when it is first needed.
+# kernel does before it is ready. What is imported before the first cell imports nothing else than modules in C.
 
+import _frozen_importlib_external
+import builtins
 import sys
 
 PACKAGE = "_agb"
+# What the program, or a library of its, may import: matplotlib finds its backend by name, and a copy of a zygote can be
+# told by the presence of its module.
+PUBLIC = {PACKAGE, "_agb.figures", "_agb.zygote"}
+# What the core of the harness calls. Everything in it has to be taken now.
+TAKEN = ("_ast", "_io", "_json", "_signal", "_thread", "_warnings", "io", "os", "time")
+# These as well where they need no file; else when they are first used.
+TAKEN_IF_BUILT_IN = ("binascii", "select")
+
+own_builtins = __builtins__  # noqa: F821 - the boot code has made it
+real_import = builtins.__import__
+ModuleSpec, Module = type(sys.__spec__), type(sys)
+SourceFileLoader = _frozen_importlib_external.SourceFileLoader
+
+
+def copied(module):
+    copy = Module(module.__name__)
+    copy.__dict__.update(module.__dict__)
+    return copy
 
 
 class Imports:
-    """Finds the harness's own modules before any file does, and calls back after certain others were loaded.
+    """The harness's own modules, and calls when certain others were loaded.
 
     Every import of the user's program passes here, so it costs two look-ups in dictionaries.
     """
@@ -18,8 +41,68 @@ class Imports:
     def __init__(self, parts):
         names = ("%s.%s" % (PACKAGE, name) for name in parts[::2])
         self.sources = dict(zip(names, parts[1::2]))
+        self.package = Module(PACKAGE)
+        self.package.__path__ = []
+        self.package.imports = self
+        self.modules = {PACKAGE: self.package}
+        names = TAKEN + tuple(name for name in TAKEN_IF_BUILT_IN if name in sys.builtin_module_names)
+        self.taken = {name: copied(real_import(name)) for name in names}
+        self.private = {}
         self.hooks = {}
+        own_builtins["__import__"] = self.own_import
         sys.meta_path.insert(0, self)
+
+    # What the harness imports.
+
+    def own_import(self, name, names=None, scope=None, fromlist=(), level=0):
+        """`import` as the harness's own files know it."""
+        if name == PACKAGE or name.startswith(PACKAGE + "."):
+            module = self.load(name)
+            for part in fromlist or ():
+                if part not in module.__dict__:
+                    self.load("%s.%s" % (PACKAGE, part))
+            return module if fromlist else self.package
+        return self.taken.get(name) or real_import(name, names, scope, fromlist, level)
+
+    def load(self, name):
+        module = self.modules.get(name)
+        if module is None:
+            module = self.make(name)
+            self.run(module)
+        return module
+
+    def make(self, name):
+        module = Module(name)
+        module.__package__, module.__builtins__ = PACKAGE, own_builtins
+        return module
+
+    def run(self, module):
+        name = module.__name__
+        file = name[len(PACKAGE) + 1:]
+        code = compile(self.sources[name], "<agb:%s>" % file, "exec", 0, True)
+        self.modules[name] = module
+        try:
+            exec(code, module.__dict__)
+        except BaseException:
+            del self.modules[name]  # a program was interrupted that needed it: the next one tries anew
+            raise
+        setattr(self.package, file, module)
+
+    def private_copy(self, name, replaced):
+        """A module of the standard library's, loaded once more for the harness alone. It imports as the harness does,
+        and of `replaced` it gets these modules."""
+        module = self.private.get(name)
+        if module is None:
+            path = self.taken["os"].__file__.rpartition("/")[0] + "/" + name + ".py"
+            module = Module(name)
+            module.__file__ = path
+            module.__builtins__ = dict(own_builtins)
+            module.__builtins__["__import__"] = lambda name, *rest: replaced.get(name) or self.own_import(name, *rest)
+            exec(SourceFileLoader(name, path).get_code(name), module.__dict__)
+            self.private[name] = module
+        return module
+
+    # What the program imports.
 
     def when_loaded(self, name, prepare, finish):
         """Around the loading of module `name`, calls `finish(module, prepare())`; at once if it is loaded already."""
@@ -29,8 +112,8 @@ class Imports:
             self.hooks[name] = (prepare, finish)
 
     def find_spec(self, name, path=None, target=None):
-        if name in self.sources:
-            return type(sys.__spec__)(name, self)
+        if name in PUBLIC:
+            return ModuleSpec(name, self, is_package=name == PACKAGE)
         hook = self.hooks.pop(name, None)
         if hook is not None:
             for finder in sys.meta_path:
@@ -42,12 +125,11 @@ class Imports:
         return None
 
     def create_module(self, spec):
-        return None
+        return self.modules.get(spec.name) or self.make(spec.name)
 
     def exec_module(self, module):
-        name = module.__name__
-        code = compile(self.sources[name], "<agb:%s>" % name[len(PACKAGE) + 1:], "exec", 0, True)
-        exec(code, module.__dict__)
+        if module.__name__ not in self.modules:
+            self.run(module)
 
 
 class Hooked:
@@ -71,9 +153,7 @@ class Hooked:
             self.finish(module, prepared)
 
 
-package = type(sys)(PACKAGE)
-package.__path__ = []
-package.imports = Imports(parts)  # noqa: F821 - a global that the boot code has set
-sys.modules[PACKAGE] = package
+imports = Imports(parts)  # noqa: F821 - a global that the boot code has set
+sys.modules[PACKAGE] = imports.package
 
 import _agb.main  # noqa: E402 - does not return

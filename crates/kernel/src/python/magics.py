@@ -8,7 +8,7 @@ from _agb.cells import cells
 from _agb.control import library
 from _agb.errors import UsageError
 from _agb.shell import shell
-from _agb.streams import stdout
+from _agb.streams import streams
 
 # ----------------------------------------------------------------------------------------------------------- time
 
@@ -38,8 +38,8 @@ def timed(code):
         user, system = after.user - cpu.user, after.system - cpu.system
         if user + system > 0:
             parts = duration(user), duration(system), duration(user + system)
-            stdout.write("CPU times: user %s, sys: %s, total: %s\n" % parts)
-        stdout.write("Wall time: %s\n" % duration(wall))
+            streams.stdout.write("CPU times: user %s, sys: %s, total: %s\n" % parts)
+        streams.stdout.write("Wall time: %s\n" % duration(wall))
 
 
 def at_line(body, first_line):
@@ -68,7 +68,7 @@ def timeit(line, body=None, first_line=0):
     mean = statistics.mean(runs)
     deviation = statistics.pstdev(runs) if len(runs) > 1 else 0.0
     if not quiet:
-        stdout.write("%s ± %s per loop (mean ± std. dev. of %d run%s, %s loop%s each)\n" % (
+        streams.stdout.write("%s ± %s per loop (mean ± std. dev. of %d run%s, %s loop%s each)\n" % (
             duration(mean), duration(deviation), repeat, "s" * (repeat != 1), format(number, ","), "s" * (number != 1)))
     return runs if output else None
 
@@ -149,7 +149,7 @@ def change_directory(line):
     except OSError as error:
         raise UsageError("`%%cd %s`: %s." % (line, error.strerror)) from None
     previous[:] = [here]
-    stdout.write(os.getcwd() + "\n")
+    streams.stdout.write(os.getcwd() + "\n")
 
 
 def environment(line):
@@ -163,7 +163,7 @@ def environment(line):
             raise UsageError("Environment does not have key: %s" % name)
         return os.environ[name]
     os.environ[name] = value
-    stdout.write("env: %s=%s\n" % (name, value))
+    streams.stdout.write("env: %s=%s\n" % (name, value))
 
 
 def write_file(line, body, first_line):
@@ -174,7 +174,7 @@ def write_file(line, body, first_line):
         raise UsageError("`%%writefile` takes one file name, such as `%%writefile program.py`.")
     path = os.path.expanduser(names[0])
     verb = "Appending to" if append else "Overwriting" if os.path.exists(path) else "Writing"
-    stdout.write("%s %s\n" % (verb, names[0]))
+    streams.stdout.write("%s %s\n" % (verb, names[0]))
     with open(path, "a" if append else "w", encoding="utf-8") as file:
         file.write(body if body.endswith("\n") else body + "\n")
 
@@ -244,7 +244,7 @@ def set_formats(formats):
 def matplotlib(line):
     """`%matplotlib`: figures are shown in the output whatever it says."""
     if line.strip() == "--list":
-        stdout.write("Available matplotlib backends: ['inline']\n")
+        streams.stdout.write("Available matplotlib backends: ['inline']\n")
     elif "matplotlib" in sys.modules:
         from _agb import plotting
 
@@ -262,14 +262,14 @@ def variables(line):
 
 def who(line):
     names = variables(line)
-    stdout.write("\t ".join(names) + "\n" if names else "Interactive namespace is empty.\n")
+    streams.stdout.write("\t ".join(names) + "\n" if names else "Interactive namespace is empty.\n")
 
 
 def whos(line):
     for name in variables(line):
         value = cells.names[name]
         text = repr(value).replace("\n", " ")
-        stdout.write("%-16s %-16s %s\n" % (name, type(value).__name__, text if len(text) <= 60 else text[:57] + "..."))
+        streams.stdout.write("%-16s %-16s %s\n" % (name, type(value).__name__, text if len(text) <= 60 else text[:57] + "..."))
 
 
 def reset(line):
@@ -278,7 +278,7 @@ def reset(line):
 
 
 def list_magics(line):
-    stdout.write("Line magics: %s\nCell magics: %s\n" % (
+    streams.stdout.write("Line magics: %s\nCell magics: %s\n" % (
         " ".join("%" + name for name in sorted({**LINE, **shell.line_magics})),
         " ".join("%%" + name for name in sorted({**CELL, **shell.cell_magics}))))
 
@@ -298,7 +298,7 @@ def explain(name, detail=1):
         try:
             value = eval(name, cells.names)
         except (NameError, AttributeError, KeyError, IndexError):
-            stdout.write("Object `%s` not found.\n" % name)
+            streams.stdout.write("Object `%s` not found.\n" % name)
             return
     lines = []
     try:
@@ -315,7 +315,7 @@ def explain(name, detail=1):
     except (TypeError, OSError):
         pass
     for label, text in lines:
-        stdout.write("%-12s %s\n" % (label + ":", text))
+        streams.stdout.write("%-12s %s\n" % (label + ":", text))
     source = None
     if detail > 1:
         try:
@@ -323,9 +323,9 @@ def explain(name, detail=1):
         except (TypeError, OSError):
             pass
     if source is not None:
-        stdout.write("Source:\n%s\n" % source.rstrip("\n"))
+        streams.stdout.write("Source:\n%s\n" % source.rstrip("\n"))
     else:
-        stdout.write("Docstring:   %s\n" % (inspect.getdoc(value) or "<no docstring>"))
+        streams.stdout.write("Docstring:   %s\n" % (inspect.getdoc(value) or "<no docstring>"))
 
 
 LINE = {

@@ -3,11 +3,11 @@
 import builtins
 import os
 import sys
+import time
 
-from _agb import control as channel
-from _agb import imports, streams
-from _agb.cells import cells
+from _agb import imports, run
 from _agb.control import control, interrupts
+from _agb.streams import streams
 
 
 def display(*values, **options):
@@ -24,10 +24,6 @@ def get_ipython():
     return shell.shell
 
 
-def show_uncaught(kind, error, trace):
-    cells.write_traceback(error)
-
-
 def prepare_packages():
     """What this session has installed is importable; see `packages`."""
     from _agb import packages
@@ -39,14 +35,10 @@ def hook(name, part, prepare=False):
     """After module `name` was loaded, calls `loaded` of a part of the harness."""
 
     def get_ready():
-        from importlib import import_module
-
-        return import_module("_agb." + part).prepare() if prepare else None
+        return imports.load("_agb." + part).prepare() if prepare else None
 
     def finish(module, prepared):
-        from importlib import import_module
-
-        import_module("_agb." + part).loaded(module, prepared)
+        imports.load("_agb." + part).loaded(module, prepared)
 
     imports.when_loaded(name, get_ready, finish)
 
@@ -63,14 +55,20 @@ class LastResort:
         return None
 
 
-streams.install()
+GUARDS = 4  # one in the other: each is left only when a handler raises while the one inside tells of an error
+
 for function in (display, get_ipython):
     function.__module__ = "builtins"
     setattr(builtins, function.__name__, function)
-sys.excepthook = show_uncaught
+sys.excepthook = run.show_uncaught
 is_zygote, sys.argv = sys.argv[1:] == ["zygote"], [""]
 sys.path.insert(0, "")
 sys.meta_path.append(LastResort)
+imports.when_loaded("ctypes", None, run.ctypes_loaded)
+hook("getpass", "libraries")
+hook("inspect", "libraries")
+hook("plotly.io._renderers", "libraries")
+hook("tqdm.notebook", "libraries")
 hook("matplotlib", "plotting", prepare=True)
 hook("IPython.core.display_functions", "shim")
 hook("IPython.core.getipython", "shim")
@@ -78,16 +76,17 @@ if sys.version_info >= (3, 14):
     hook("multiprocessing.context", "processes")
 for name in ("popen_spawn_posix", "popen_forkserver"):
     hook("multiprocessing." + name, "processes")
+if "TZ" not in os.environ:
+    # All sessions live in one time zone; a program that wants another one sets it.
+    os.putenv("TZ", "UTC")
+    time.tzset()
 interrupts.install()
 if is_zygote:
     from _agb import zygote
 
     zygote.serve()  # what comes now is a copy's
+streams.keep()
 if os.path.isdir(os.environ.get("HOME", "") + "/.local/share/agb"):
     prepare_packages()
 control.send('{"type":"ready"}')
-while True:
-    message = channel.control.receive()
-    if message["type"] == "run":
-        cells.run(message)
-    message = None
+run.Runs().guard(GUARDS)

@@ -9,7 +9,7 @@ import sys
 
 from _agb.control import library
 from _agb.errors import UsageError
-from _agb.streams import stderr
+from _agb.streams import streams
 
 VERSION = "%d.%d" % sys.version_info[:2]
 # A command that installs; the shell must find the environment's `pip` then.
@@ -94,7 +94,7 @@ def pip(line):
     said = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8", errors="backslashreplace") as process:
         for text in process.stderr:
-            stderr.write(text)
+            streams.stderr.write(text)
             said.append(text)
     library("importlib").invalidate_caches()
     use()

@@ -3,6 +3,8 @@
 import os
 import sys
 
+from _agb import imports
+
 BACKEND = "module://_agb.figures"
 
 
@@ -64,7 +66,7 @@ def represent(figure):
             options = dict(facecolor=figure.get_facecolor(), edgecolor=figure.get_edgecolor(), bbox_inches="tight")
             figure.savefig(target, format=kind, dpi=figure.dpi * scale, **options)
             data[mime] = target.getvalue().decode() if kind == "svg" else target.getvalue()
-    figures = sys.modules.get("_agb.figures")
+    figures = imports.modules.get("_agb.figures")
     if figures is not None:
         figures.shown(figure)
     return data

@@ -1,10 +1,15 @@
 # Values in all their representations, as a notebook shows them.
+#
+# Every look at a value may run code of the program's, which may raise anything. A representation that cannot be had is
+# left out; only a Ctrl-C ends it.
 
+import binascii
 import sys
 
 from _agb.cells import cells
-from _agb.control import control, library, quote, whole
-from _agb.streams import stderr, stdout
+from _agb.control import control, quote
+from _agb.looks import message_of, name_of
+from _agb.streams import write_all
 
 REPRESENTATIONS = (
     ("_repr_html_", "text/html"),
@@ -19,31 +24,37 @@ REPRESENTATIONS = (
 )
 
 
-def encode(value):
-    """JSON. NaN is none, and what a library thinks is JSON may hold what `str` has to do for."""
-    if isinstance(value, str):
-        return quote(value)
-    return whole(library("json").dumps(value, allow_nan=False, default=str))
-
-
 def show(value, is_main):
-    send(type(value).__name__, represent(value), is_main)
+    send(name_of(type(value)), represent(value), is_main)
 
 
 def send(kind, data, is_main=False):
     """Sends representations by MIME type."""
-    if not control.is_ours():
-        stdout.write(str(data.get("text/plain", "")) + "\n")  # a forked copy
-        return
-    parts = []
+    parts, left_out = [], []
     for mime, item in data.items():
+        mime = str.__str__(mime) if isinstance(mime, str) else str(mime)
+        if isinstance(item, (bytes, bytearray, memoryview)):
+            item = binascii.b2a_base64(item, newline=False).decode()
+        if isinstance(item, str):
+            parts.append(quote(mime) + ":" + quote(item))
+            continue
+        from _agb import documents
+
         try:
-            if isinstance(item, (bytes, bytearray, memoryview)):
-                item = library("binascii").b2a_base64(item, newline=False).decode()
-            parts.append(quote(mime) + ":" + encode(item))
-        except (TypeError, ValueError, RecursionError) as error:
-            stderr.write(f"the {mime} of {kind} is not JSON: {error}\n")
-    cells.send_result("%s (%s)" % (kind, ", ".join(data)), ",".join(parts), is_main)
+            text = documents.encode(item)
+        except documents.TooDeep:
+            left_out.append(mime)
+            continue
+        if text != "null":
+            parts.append(quote(mime) + ":" + text)
+    if left_out:
+        note = "[left out, since it is nested too deeply: %s]" % ", ".join(left_out)
+        if "text/plain" not in data or "text/plain" in left_out:
+            parts.append('"text/plain":' + quote(note))
+    if not cells.send_result("%s (%s)" % (kind, ", ".join(map(str, data))), ",".join(parts), is_main):
+        # Of a forked copy, or of a thread while no cell runs.
+        text = data.get("text/plain", "")
+        write_all(1, (str(text) + "\n").encode("utf-8", "backslashreplace"))
 
 
 def represent(value):
@@ -53,15 +64,26 @@ def represent(value):
         data.update(special(value))
         bundle = call(value, "_repr_mimebundle_", include=None, exclude=None)
         if isinstance(bundle, dict):
-            data.update((str(key), item) for key, item in bundle.items() if item is not None)
+            data.update((str(key), item) for key, item in dict.items(bundle) if item is not None)
         for method, mime in REPRESENTATIONS:
             if mime not in data and not (mime == "image/jpeg" and "image/png" in data):  # one of the same picture
                 item = call(value, method)
                 if item is not None:
                     data[mime] = item
     if "text/plain" not in data:
-        data["text/plain"] = repr(value)
+        data["text/plain"] = text_of(value)
     return data
+
+
+def text_of(value):
+    """Its `repr`. An error in there is the program's; what would end the program is none."""
+    try:
+        return repr(value)
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as broken:
+        kind = name_of(type(value))
+        return "<%s object: %s in __repr__>" % (kind, name_of(type(broken)))
 
 
 def special(value):
@@ -85,7 +107,12 @@ def special(value):
 
 def call(value, method, **arguments):
     # Objects such as mocks and proxies have every attribute one asks for.
-    if getattr(type(value), method, None) is None or getattr(value, "_ipython_canary_method_should_not_exist_", None):
+    try:
+        if getattr(type(value), method, None) is None or getattr(value, "_ipython_canary_method_should_not_exist_", None):
+            return None
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         return None
     item = attempt(value, method, arguments)
     return item[0] if isinstance(item, tuple) and item else item
@@ -94,10 +121,15 @@ def call(value, method, **arguments):
 def attempt(value, method, arguments):
     try:
         return getattr(value, method)(**arguments)
-    except NotImplementedError:
+    except (KeyboardInterrupt, NotImplementedError) as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
         return None
-    except Exception as error:
-        stderr.write(f"{type(value).__name__}.{method} failed: {type(error).__name__}: {error}\n")
+    except BaseException as error:
+        from _agb import errors
+
+        said = name_of(type(value)), method, name_of(type(error)), message_of(error)
+        errors.write_error("%s.%s failed: %s: %s\n" % said)
         return None
 
 
@@ -140,7 +172,7 @@ def display(*values, include=None, exclude=None, metadata=None, transient=None, 
             for mime, item in data.items()
             if (include is None or mime in include or mime == "text/plain") and (exclude is None or mime not in exclude)
         }
-        send(type(value).__name__, data)
+        send(name_of(type(value)), data)
     if display_id is None:
         return None
     if display_id is True:

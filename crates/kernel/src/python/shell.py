@@ -60,6 +60,7 @@ class Shell:
         self.user_ns = self.user_global_ns = cells.names
         self.user_module = sys.modules["__main__"]
         self.config = {}
+        self.kernel = None  # libraries ask whether it is there: then no terminal is
         self.events = Events()
         self.line_magics, self.cell_magics = {}, {}
 
@@ -190,11 +191,18 @@ class Shell:
 
         magics.explain(name, detail)
 
+    @staticmethod
+    def open_standard(*args, **options):
+        """Opens descriptor 0, 1 or 2; see `standard_input`."""
+        from _agb import standard_input
+
+        return standard_input.opened(*args, **options)
+
     def enable_gui(self, gui=None):
         pass
 
     def enable_matplotlib(self, gui=None):
-        return "inline", "module://_agb.plotting"
+        return "inline", "module://_agb.figures"
 
     def showtraceback(self, *_, **__):
         if sys.exc_info()[1] is not None:

@@ -1,84 +1,170 @@
-# `sys.stdout`, `sys.stderr`, `sys.stdin`, `print` and `input`.
+# `sys.stdout`, `sys.stderr`, `sys.stdin`: Python's own kinds of streams, new ones for each run.
 #
-# Every write goes to the pipe at once. What reads input is in `asking`: few programs do.
+# What is printed goes to the pipe when it is complete. `print` looks up `write` and calls it for each part of a line,
+# from C code: the calling function is at the same instruction both times. A function that calls `write` itself is not.
+# So the first part of a print can wait for the rest, and what is written directly goes at once. A print may also end
+# without a newline: from its second part on, a thread looks after the stream and writes what nobody has completed.
 
-import builtins
+import _io
+import _thread
 import io
 import os
 import sys
+import time
+
+from _agb import imports
+
+PAUSE = 0.005  # seconds: shorter than anybody sees, longer than the parts of one print are apart
+KEPT = 1000  # duplicates of the descriptors 0, 1 and 2 are kept from this number on, where no program looks
+MOST_STREAMS = 100  # of a program's own, one inside the other, that are flushed: nobody has ten
+
+getframe, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
+base_write, base_flush = _io.TextIOWrapper.write, _io.TextIOWrapper.flush
+base_buffer, file_number = _io.TextIOWrapper.buffer.__get__, _io.TextIOWrapper.fileno
+base_readline, base_read = _io.TextIOWrapper.readline, _io.TextIOWrapper.read
 
 
 def write_all(fd, data):
     view = memoryview(data).cast("B")
-    size = len(view)
     while view:
         try:
             view = view[os.write(fd, view):]
         except BlockingIOError:
-            # A child process (node does it) has made the pipe it shares with us non-blocking.
             os.set_blocking(fd, True)
+
+
+class BytesOut(_io.BufferedWriter):
+    """`sys.stdout.buffer`: what is written is on its way when `write` returns."""
+
+    def write(self, data):
+        partial.flush()  # what was printed before
+        make_blocking(self.fileno())
+        size = _io.BufferedWriter.write(self, data)
+        _io.BufferedWriter.flush(self)
+        return size
+
+
+def make_blocking(fd):
+    """A child process (node does it) may have made the pipe non-blocking that it shares with us."""
+    try:
+        if not os.get_blocking(fd):
+            os.set_blocking(fd, True)
+    except OSError:
+        pass  # it was closed: whoever writes is told
+
+
+class LookedUp:
+    """A method of a stream that knows where it was looked up."""
+
+    frame, instruction = 0, 0
+
+    def __init__(self, function):
+        self.function = function
+
+    def __get__(self, stream, kind=None):
+        frame = getframe(1)
+        LookedUp.frame, LookedUp.instruction = id(frame), frame.f_lasti
+        return Method(self.function, stream)
+
+
+def write(stream, text):
+    frame = getframe(1)
+    if question.place is not None and question.is_asked(frame):
+        question.prompt += text
+        return len(text)
+    make_blocking(file_number(stream))
+    size = base_write(stream, text)
+    if str.find(text, "\n") >= 0 or str.find(text, "\r") >= 0:  # a class of the program's may lie about itself
+        partial.discard(stream)  # it is written
+    elif LookedUp.instruction != frame.f_lasti or LookedUp.frame != id(frame) or size == 0:
+        flush(stream)  # not of a print, or the end of `print(…, end="")`
+    else:
+        partial.add(stream)
     return size
 
 
-class RawOut(io.BufferedIOBase):
-    """`sys.stdout.buffer`: unbuffered."""
+def flush(stream):
+    if question.place is not None and question.is_asked(getframe(1)):
+        return  # `input` begins: the prompt belongs to the request
+    base_flush(stream)
+    partial.discard(stream)
+
+
+class TextOut(_io.TextIOWrapper):
+    write, flush = LookedUp(write), LookedUp(flush)
 
     def __init__(self, fd, name):
-        self.fd, self.name, self.mode = fd, name, "wb"
+        raw = _io.FileIO(fd, "wb", closefd=False)
+        raw.name = name
+        super().__init__(_io.BufferedWriter(raw), "utf-8", "backslashreplace", "\n", True)
+        self.mode = "w"
+        self.bytes = BytesOut(raw)
 
-    def writable(self):
-        return True
-
-    def fileno(self):
-        return self.fd
-
-    def write(self, data):
-        return write_all(self.fd, data)
-
-    def close(self):
-        pass
+    @property
+    def buffer(self):
+        return self.bytes if base_buffer(self) is not None else None
 
 
-class TextOut(io.TextIOBase):
-    """`sys.stdout`: every write goes to the pipe at once, so that nothing waits for a newline or a flush."""
+class Question:
+    """What `input` does before it reads: it asks for the number of `sys.stdin`, writes the prompt and flushes it. What
+    is written at the same place of the same function is the prompt of a request and not printed."""
 
-    encoding, errors, newlines, line_buffering, write_through, mode = "utf-8", "backslashreplace", None, True, True, "w"
+    place = None
+    prompt = ""
 
-    def __init__(self, fd, name):
-        self.fd, self.name = fd, name
-        self.buffer = RawOut(fd, name)
+    def begin(self, frame):
+        self.place, self.prompt = (id(frame), frame.f_lasti), ""
 
-    def writable(self):
-        return True
+    def is_asked(self, frame):
+        return self.place is not None and self.place == (id(frame), frame.f_lasti)
 
-    def fileno(self):
-        return self.fd
-
-    def write(self, text):
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if text:
-            write_all(self.fd, text.encode("utf-8", "backslashreplace"))
-        return len(text)
-
-    def reconfigure(self, **_):
-        pass  # there is nothing to configure: no buffer, one encoding
-
-    def close(self):
-        pass  # a program that closes its output must not take it from the next one
+    def end(self):
+        prompt, self.place, self.prompt = self.prompt, None, ""
+        return prompt
 
 
-class TextIn(io.TextIOBase):
-    """`sys.stdin`: asks over the control channel when the cell may, else is at its end."""
-
-    encoding, errors, newlines, name, mode = "utf-8", "strict", None, "<stdin>", "r"
+class Partial:
+    """The streams that hold a part of a line."""
 
     def __init__(self):
-        self.start(None)
+        self.streams = set()
+        self.is_watched = False
 
-    def start(self, nonce):
-        """Begins a cell; without a nonce there is no input."""
-        self.nonce, self.pending, self.at_end = nonce, "", nonce is None
+    def add(self, stream):
+        if stream not in self.streams:
+            self.streams.add(stream)
+        elif not self.is_watched:
+            self.is_watched = True
+            _thread.start_new_thread(self.watch, ())
+
+    def discard(self, stream):
+        self.streams.discard(stream)
+
+    def flush(self):
+        while self.streams:
+            try:
+                base_flush(self.streams.pop())
+            except (ValueError, OSError, KeyError):
+                pass  # it was closed meanwhile, or written by another thread
+
+    def watch(self):
+        try:
+            while self.streams:
+                time.sleep(PAUSE)
+                self.flush()
+        finally:
+            self.is_watched = False
+
+    def forked(self):
+        self.is_watched = False
+
+
+class RawIn(io.RawIOBase):
+    """Asks over the control channel when the cell may, else is at its end."""
+
+    def __init__(self, nonce):
+        self.name, self.nonce, self.at_end = "<stdin>", nonce, nonce is None
+        self.rest, self.as_lines = b"", True
 
     def readable(self):
         return True
@@ -86,80 +172,125 @@ class TextIn(io.TextIOBase):
     def fileno(self):
         return 0
 
-    @property
-    def buffer(self):
-        from _agb import asking
+    def readinto(self, target):
+        if not self.rest and not self.at_end:
+            from _agb import asking
 
-        self.__dict__["buffer"] = raw = asking.RawIn(self)
-        return raw
-
-    def readline(self, size=-1, prompt=""):
-        from _agb import asking
-
-        return asking.readline(self, size, prompt)
-
-    def read(self, size=-1):
-        from _agb import asking
-
-        return asking.read(self, size)
-
-    def __next__(self):
-        line = self.readline()
-        if not line:
-            raise StopIteration
-        return line
-
-    def close(self):
-        pass
+            partial.flush()  # the text that asks comes before the request
+            data, self.at_end = asking.ask(self.nonce, question.end())
+            if data and self.as_lines and not data.endswith("\n"):
+                data += "\n"  # what was sent in one piece is a line
+            self.rest = str.encode(data, "utf-8", "surrogateescape")
+        size = min(len(target), len(self.rest))
+        target[:size], self.rest = self.rest[:size], self.rest[size:]
+        return size
 
 
-stdout, stderr, stdin = TextOut(1, "<stdout>"), TextOut(2, "<stderr>"), TextIn()
-builtin_print = builtins.print
+class TextIn(_io.TextIOWrapper):
+    def __init__(self, nonce):
+        self.raw = RawIn(nonce)
+        super().__init__(_io.BufferedReader(self.raw), "utf-8", "strict")
+        self.mode = "r"
+
+    def fileno(self):
+        partial.flush()
+        question.begin(getframe(1))
+        return 0
+
+    def readline(self, size=-1, /):
+        if not question.is_asked(getframe(1)):
+            question.end()
+        try:
+            return base_readline(self, size)
+        finally:
+            prompt = question.end()
+            if prompt:
+                streams.stdout.write(prompt)  # nobody had to be asked, so it is plain output
+
+    def read(self, size=-1, /):
+        self.raw.as_lines = False
+        try:
+            return base_read(self, size)
+        finally:
+            self.raw.as_lines = True
+
+    def ask(self, prompt):
+        """A line for who asks without printing; empty at the end."""
+        question.prompt = prompt
+        try:
+            return base_readline(self)
+        finally:
+            question.end()
 
 
-def print(*values, sep=" ", end="\n", file=None, flush=False):
-    """Prints the values to a stream, or to sys.stdout by default.
-
-    sep
-      string inserted between values, default a space.
-    end
-      string appended after the last value, default a newline.
-    file
-      a file-like object (stream); defaults to the current sys.stdout.
-    flush
-      whether to forcibly flush the stream.
-    """
-    # The built-in one writes the text and the newline apart: two system calls, and a reader would see them apart.
-    target = sys.stdout if file is None else file
-    if type(target) is not TextOut:
-        return builtin_print(*values, sep=sep, end=end, file=file, flush=flush)
-    sep = " " if sep is None else sep
-    end = "\n" if end is None else end
-    if not (isinstance(sep, str) and isinstance(end, str)):
-        return builtin_print(*values, sep=sep, end=end, file=file, flush=flush)  # raises what it raises
-    target.write(sep.join([str(value) for value in values]) + end)
+def count(stranger):
+    return getrefcount(stranger)
 
 
-def input(prompt="", /):
-    """Read a string from standard input.  The trailing newline is stripped.
+class Streams:
+    """The streams of the run, and the descriptors below them."""
 
-    The prompt string, if given, is shown to whoever answers. When nobody does, EOFError is raised.
-    """
-    prompt = str(prompt)
-    if sys.stdin is not stdin:
-        stdout.write(prompt)
-        line = sys.stdin.readline()
-    else:
-        if stdin.at_end:
-            stdout.write(prompt)  # nobody is asked, so it is plain output
-        line = stdin.readline(prompt=prompt)
-    if not line:
-        raise EOFError("EOF when reading a line: this run has no input to give")
-    return line[:-1] if line.endswith("\n") else line
+    def __init__(self):
+        self.kept = []  # duplicates of descriptors 0, 1 and 2
+        self.strangers = [_io.StringIO()]  # what programs have put in place of the streams, while somebody uses it
+        self.unused = [count(one) for one in self.strangers][0]
+        self.begin(None)
+
+    def keep(self):
+        for fd in range(3):
+            try:
+                self.kept.append(os.dup2(fd, KEPT + fd, False))
+            except OSError:
+                self.kept.append(os.dup(fd))  # the limit is lower
+
+    def begin(self, nonce):
+        """New streams, whatever has become of the old ones, on the descriptors that the interpreter began with."""
+        self.stdout, self.stderr, self.stdin = TextOut(1, "<stdout>"), TextOut(2, "<stderr>"), TextIn(nonce)
+        self.own = self.stdout, self.stderr
+        self.put_back()
+        sys.__stdout__, sys.__stderr__, sys.__stdin__ = sys.stdout, sys.stderr, sys.stdin
+        question.end()
+
+    def put_back(self):
+        """What stands in place of the streams goes. If that closes its descriptor, it does so now and not later."""
+        self.strangers += [getattr(sys, name, None) for name in ("stdout", "stderr")]
+        sys.stdout, sys.stderr, sys.stdin = self.stdout, self.stderr, self.stdin
+        self.strangers = [one for one in self.strangers if self.is_used(one)]
+        for fd, kept in enumerate(self.kept):
+            os.dup2(kept, fd)
+
+    def is_used(self, stranger):
+        return isinstance(stranger, _io._IOBase) and stranger not in self.own and count(stranger) > self.unused
+
+    def flush(self):
+        """Delivers what was written into whatever stands in place of the streams, through any depth of buffers."""
+        seen, waiting = [], [getattr(sys, "stderr", None), getattr(sys, "stdout", None)]
+        while waiting and len(seen) < MOST_STREAMS:
+            stream = waiting.pop()
+            if stream is None or any(stream is one for one in seen):
+                continue
+            seen.append(stream)
+            try:
+                stream.flush()
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                pass  # it was closed, or has nothing to flush
+            try:
+                # A program's own class may have streams that its `flush` does not know of.
+                waiting += [one for one in vars(stream).values() if hasattr(one, "write")]
+            except KeyboardInterrupt:
+                raise
+            except BaseException:
+                pass
+        partial.streams.update(self.own)
+        partial.flush()
 
 
-def install():
-    sys.stdout, sys.stderr, sys.stdin = sys.__stdout__, sys.__stderr__, sys.__stdin__ = stdout, stderr, stdin
-    for function in (print, input):
-        function.__module__, function.__qualname__ = "builtins", function.__name__
-        setattr(builtins, function.__name__, function)
+def at_fork():
+    partial.flush()
+
+
+question, partial = Question(), Partial()
+streams = Streams()
+os.register_at_fork(before=at_fork, after_in_child=partial.forked)

@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 
+from _agb import imports
 from _agb.control import control, library
 from _agb.errors import describe
 
@@ -50,6 +51,7 @@ def check(result, what):
 def serve():
     """Copies this process as often as it is asked to. Returns in the copies only."""
     global generator
+    sys.modules[__name__] = imports.modules[__name__]  # a copy can be told by it
     warm_up()
     generator = Generator()
     fork_socket = socket.socket(fileno=FORK_SOCKET)
@@ -209,7 +211,7 @@ HEADER, SETS = ctypes.c_uint32 * 2, ctypes.c_uint32 * 6
 def begin_anew():
     """What must not be the same in two copies."""
     control.pid = os.getpid()
-    control.received = b""
+    control.received = []
     sys.path_importer_cache.pop(os.environ["HOME"], None)  # another folder than before
     generator.begin_anew()  # `random` does so by itself
 

@@ -1,0 +1,74 @@
+# Libraries that ask about what is around a program, and get the answers of this kernel.
+
+import sys
+
+from _agb.cells import cells
+from _agb.streams import streams
+
+Function = type(lambda: 0)
+
+
+def loaded(module, _):
+    {"getpass": getpass, "inspect": inspect, "plotly.io._renderers": plotly, "tqdm.notebook": tqdm}[module.__name__](module)
+
+
+def getpass(module):
+    """A secret is asked for like any other input, without a terminal's noise."""
+    original = module.getpass
+
+    def getpass(prompt="Password: ", stream=None):
+        if sys.stdin is not streams.stdin:
+            return original(prompt, stream)
+        line = streams.stdin.ask(str(prompt))
+        if not line:
+            raise EOFError("EOF when reading a line")
+        return line[:-1] if line.endswith("\n") else line
+
+    getpass.__module__, getpass.__qualname__, getpass.__doc__ = "getpass", "getpass", original.__doc__
+    module.getpass = module.unix_getpass = module.fallback_getpass = getpass
+
+
+def inspect(module):
+    """Finds the source of a cell's classes, which have no file that could be asked for by their module."""
+    getfile, findsource = module.getfile, module.findsource
+
+    def cell_of(value):
+        if isinstance(value, type) and value.__module__ == "__main__":
+            return cells.sources.class_place(value)
+        return None
+
+    def getfile_of(object):
+        place = cell_of(object)
+        return getfile(object) if place is None else place[0]
+
+    def findsource_of(object):
+        place = cell_of(object)
+        if place is None:
+            return findsource(object)
+        return list(cells.sources.lines[place[0]][2]), place[1] - 1
+
+    for name, function, original in (("getfile", getfile_of, getfile), ("findsource", findsource_of, findsource)):
+        function.__module__, function.__name__, function.__qualname__ = "inspect", name, name
+        function.__doc__ = original.__doc__
+        setattr(module, name, function)
+
+
+def tqdm(module):
+    """There are no widgets here: the bar is text."""
+    std = sys.modules["tqdm.std"]
+    module.tqdm = module.tqdm_notebook = std.tqdm
+    module.trange = module.tnrange = std.trange
+
+
+def plotly(module):
+    """A figure is its description, once; viewers draw it."""
+
+    class Renderer(module.ExternalRenderer):
+        def render(self, figure):
+            from _agb import results
+
+            results.display({"application/vnd.plotly.v1+json": figure, "text/plain": "<plotly figure>"}, raw=True)
+
+    module.renderers["agb"] = Renderer()
+    if not module.os.environ.get("PLOTLY_RENDERER"):
+        module.renderers.default = "agb"

@@ -1,0 +1,216 @@
+# One run, from its message to its end.
+
+import _signal
+import _warnings
+import os
+import sys
+import time
+
+from _agb.cells import cells
+from _agb.control import control, interrupts
+from _agb.streams import partial, streams
+
+# Runs of a program end with its timers: one that nobody handles would kill the interpreter later.
+TIMERS = (
+    (_signal.ITIMER_REAL, _signal.SIGALRM),
+    (_signal.ITIMER_VIRTUAL, _signal.SIGVTALRM),
+    (_signal.ITIMER_PROF, _signal.SIGPROF),
+)
+MOST_STRAYS = 1000  # errors of signal handlers while a run begins or ends, before it is given up
+
+clock = time.perf_counter
+gettrace, settrace, getprofile, setprofile = sys.gettrace, sys.settrace, sys.getprofile, sys.setprofile
+forget_warnings = getattr(_warnings, "_filters_mutated", None) or getattr(_warnings, "_filters_mutated_lock_held", None)
+SIGNAL_MASK = _signal.pthread_sigmask(_signal.SIG_BLOCK, ())
+
+
+class Run:
+    """One run, in steps. Between any two lines in here, but for `execute`, a signal handler that an earlier program has
+    left may raise; so every step can be done again."""
+
+    trace = profile = None  # what programs have set, while none runs
+
+    def __init__(self, message):
+        self.nonce, self.may_ask = message["nonce"], message["stdin"]
+        # A file's text, as Python reads it.
+        code = message["code"].replace("\r\n", "\n").replace("\r", "\n")
+        self.code = code[1:] if code[:1] == "\ufeff" else code
+        self.name, self.frame_limit = "<cell %d>" % message["count"], message["maxFrame"]
+        self.failure = None
+        self.failed = self.is_watched = False
+        self.seconds = 0.0
+        self.strays = 0
+        self.step = self.begin
+
+    def go_on(self):
+        """Does what is left; false if that is nothing."""
+        try:
+            while self.step is not None:
+                self.step()
+        except BaseException as error:
+            if self.step == self.execute:
+                self.failure = self.failure or error
+                self.step = self.end
+            else:
+                tell_stray(error)
+                self.strays += 1
+                if self.strays == MOST_STRAYS:  # no handler's, but the harness's own
+                    control.open(self.nonce)
+                    self.failure, self.step = error, self.end
+        return self.step is not None
+
+    def begin(self):
+        cells.name, cells.frame_limit = self.name, self.frame_limit
+        cells.begin()
+        cells.sources.add(self.name, self.code)
+        streams.begin(self.nonce if self.may_ask else None)
+        cells.names.pop("__warningregistry__", None)
+        if forget_warnings is not None:
+            forget_warnings()  # each is shown once a run
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, SIGNAL_MASK)
+        interrupts.install()
+        interrupts.pending = False
+        control.open(self.nonce)
+        self.step = self.execute
+
+    def execute(self):
+        start = clock()
+        try:
+            interrupts.in_cell = True
+            try:
+                self.run_program()
+            except BaseException as error:
+                self.failure = error
+            self.seconds = clock() - start
+            if not control.is_ours():
+                self.leave_fork()
+            # The program's time limit holds for these, too: they may run code of its classes.
+            if self.failure is not None:
+                self.report()
+            streams.flush()
+        finally:
+            interrupts.in_cell = False
+        self.step = self.end
+
+    def run_program(self):
+        try:
+            cells.enter()
+            self.is_watched = True
+            settrace(Run.trace)
+            setprofile(Run.profile)
+            result = cells.execute(self.code)
+            self.pause()
+            if result is not None:
+                cells.names["_"] = result
+                cells.show(result, True)
+        finally:
+            self.pause()
+            for function in cells.after:
+                function()
+
+    def pause(self):
+        """What the program watches itself with does not watch the harness, and its limits do not bind it."""
+        if self.is_watched:
+            self.is_watched = False
+            Run.trace, Run.profile = gettrace(), getprofile()
+            settrace(None)
+            setprofile(None)
+            cells.leave()
+
+    def report(self):
+        from _agb import errors
+
+        self.failed = True
+        self.failed = errors.report(self.failure)
+        self.failure = None
+
+    def end(self):
+        if self.failure is not None:
+            from _agb import errors
+
+            # It was interrupted while it was described, or in between.
+            self.failed = True
+            errors.report_briefly(self.failure)
+            self.failure = None
+        flush_c()
+        streams.put_back()
+        for timer, number in TIMERS:
+            if _signal.getsignal(number) == _signal.SIG_DFL:
+                _signal.setitimer(timer, 0)
+        self.step = self.finish
+
+    def finish(self):
+        control.close('"failed":%s,"seconds":%.9f' % ("true" if self.failed else "false", self.seconds))
+        self.step = None
+
+    def leave_fork(self):
+        """A forked copy came out of the cell: it ends as a program does."""
+        from _agb import errors
+
+        code = 0
+        try:
+            if self.failure is not None:
+                code = errors.exit_code(self.failure)
+            streams.flush()
+        finally:
+            os._exit(code)
+
+
+def tell_stray(error):
+    """Tells what a signal handler has raised between two runs. It goes with the next run, as background."""
+    try:
+        cells.write_traceback(error)
+    except BaseException:
+        pass  # another one
+
+
+def show_uncaught(kind, error, trace):
+    """`sys.excepthook`, as long as the program has none of its own."""
+    cells.write_traceback(error)
+
+
+def flush_c():
+    """What C code printed through stdio lies in its buffer: out with it, it belongs to this cell."""
+    if c_library is not None:
+        c_library.fflush(None)
+
+
+c_library = None
+
+
+def ctypes_loaded(module, _):
+    global c_library
+    try:
+        c_library = module.CDLL(None)
+        c_library.fflush
+    except (OSError, AttributeError):
+        c_library = None
+
+
+class Runs:
+    """Serves runs until nobody sends any more."""
+
+    def __init__(self):
+        self.current = None
+        self.last = None  # the nonce of the one before
+
+    def serve(self):
+        while True:
+            if self.current is None:
+                with control.asking:  # a thread that asked has left
+                    pass
+                message = control.receive()
+                if message["type"] == "run" and message["nonce"] != self.last:
+                    self.current = Run(message)
+                control.take()
+            elif not self.current.go_on():
+                self.last, self.current = self.current.nonce, None
+
+    def guard(self, levels):
+        """Goes on whatever a signal handler raises, be it while the last one's error is told."""
+        while True:
+            try:
+                self.guard(levels - 1) if levels else self.serve()
+            except BaseException as error:
+                if levels == 0:
+                    tell_stray(error)
