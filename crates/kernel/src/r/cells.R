@@ -11,14 +11,16 @@ attach_packages <- function() {
   options(defaultPackages = packages)
   .OptRequireMethods()
   for (package in packages[-1L]) library(package, character.only = TRUE, warn.conflicts = FALSE)
-  options(device = open_plot_device, pager = "/bin/cat", menu.graphics = FALSE, help_type = "text", browser = "echo")
+  options(device = open_plot_device, editor = no_editor, pager = "/bin/cat", menu.graphics = FALSE, help_type = "text", browser = "echo")
   setHook("plot.new", send_plots)
   setHook("grid.newpage", send_plots)
-  wrap_read_table()
+  utils <- asNamespace("utils")
+  wrap_read_table(utils)
+  replace_editors(utils)
+  replace_questions(utils)
 }
 
-wrap_read_table <- function() {
-  utils <- asNamespace("utils")
+wrap_read_table <- function(utils) {
   original <- utils$read.table
   wrapped <- function() NULL
   body(wrapped) <- substitute({
@@ -34,8 +36,7 @@ wrap_read_table <- function() {
   }, list(original = original, is_input = is_input, ask_all = ask_all))
   formals(wrapped) <- formals(original)
   environment(wrapped) <- utils
-  replace_in(utils, "read.table", wrapped)
-  replace_in(as.environment("package:utils"), "read.table", wrapped)
+  replace_function(utils, "read.table", wrapped)
 }
 
 # What `eval` is called with in `evaluate`: it marks where the program's own calls begin, and stands in the place of
@@ -45,7 +46,8 @@ marker <- quote(eval(expression_now, globalenv()))
 evaluate <- function() withVisible(eval(expression_now, globalenv()))
 
 execute <- function(code, name) {
-  lines <- strsplit(code, "\r?\n")[[1L]]
+  # A source file may begin with a mark and have any line ends.
+  lines <- strsplit(sub("\r\\z", "", sub("\\A\ufeff", "", code, perl = TRUE), perl = TRUE), "\r?\n")[[1L]]
   source <- srcfilecopy(name, lines)
   expressions <- tryCatch(
     parse(text = lines, srcfile = source, keep.source = TRUE, encoding = "UTF-8"),
@@ -101,12 +103,17 @@ headline <- function(kind, call, message) {
   paste0(kind, " in ", call, " : ", if (width + 6L + nchar(kind) > 77L) "\n  ", message)
 }
 
+# A program's own method for it may fail, or answer something else than a text.
+message_of <- function(condition) {
+  tryCatch(whole(paste(conditionMessage(condition), collapse = "\n")), error = function(e) "")
+}
+
 # Warnings are told at once, so that they stand beside the output they belong to.
 on_warning <- function(condition) {
   level <- getOption("warn")
   if (!is.numeric(level) || length(level) != 1L || level < 0 || level >= 2 || !is_ours()) return()
   call <- own_call(conditionCall(condition))
-  message <- whole(conditionMessage(condition))
+  message <- message_of(condition)
   count <- length(warnings_now) + 1L
   if (count <= warnings_shown) {
     cat(headline("Warning", call, message), "\n", sep = "", file = stderr())
@@ -186,12 +193,12 @@ report <- function(condition) {
     text <- whole(text)
     if (nchar(text) > text_limit) paste0(substr(text, 1L, text_limit), "\u2026") else text
   }
-  message <- tryCatch(whole(paste(conditionMessage(condition), collapse = "\n")), error = function(e) "")
+  message <- message_of(condition)
   name <- class(condition)[[1L]]
   if (name %in% c("simpleError", "error", "harness_parse_error")) {
     name <- if (name == "harness_parse_error") "ParseError" else "Error"
   }
-  if (!is.null(condition$report) && inherits(condition, "harness_parse_error")) {
+  if (inherits(condition, c("harness_parse_error", "harness_exit"))) {
     trace <- condition$report
   } else {
     trace <- headline("Error", own_call(conditionCall(condition)), message)
@@ -203,6 +210,37 @@ report <- function(condition) {
     traceback = quote_json(paste0(cut(trace), "\n"))
   )))
 }
+
+# The end of a program by `quit`: its status is the cell's, and the interpreter lives on.
+exit_condition <- function(status) {
+  if (status == 0L) return(NULL)
+  message <- sprintf("quit(status = %d)", status)
+  structure(
+    class = c("ProcessExit", "harness_exit", "error", "condition"),
+    list(message = message, call = NULL, report = paste0("ProcessExit: ", message))
+  )
+}
+
+for (name in c("q", "quit")) wrap_base(name, function(original) function() {
+  if (!is_ours() || !nzchar(nonce)) return(original(save, status, runLast))
+  status <- as.integer(status)
+  if (length(status) != 1L || is.na(status)) status <- 0L
+  if (identical(save, "yes")) save.image()
+  if (runLast && exists(".Last", globalenv(), inherits = FALSE)) get(".Last", globalenv())()
+  invokeRestart("end_cell", status)
+})
+
+# The harness's own calls count for `options(expressions =)` as well: a program that asks for fewer than these leaves them
+# so many above its own.
+own_expressions <- 500L
+wrap_base("options", function(original) function() {
+  given <- list(...)
+  if (length(given) == 1L && is.null(names(given)) && is.list(given[[1L]])) given <- given[[1L]]
+  limit <- given[["expressions"]]
+  if (!is.numeric(limit) || length(limit) != 1L || is.na(limit) || limit >= own_expressions) return(original(...))
+  given[["expressions"]] <- limit + own_expressions
+  original(given)
+})
 
 run <- function(message) {
   nonce <<- message$nonce
@@ -221,7 +259,8 @@ run <- function(message) {
     tryCatch(
       withRestarts(
         withCallingHandlers(work(), warning = on_warning, error = on_error),
-        abort = function(...) NULL
+        abort = function(...) NULL,
+        end_cell = function(status) failure <<- exit_condition(status)
       ),
       interrupt = function(e) failure <<- "interrupt",
       error = function(e) failure <<- e
@@ -230,11 +269,14 @@ run <- function(message) {
   }
   failure <- guarded(function() execute(message$code, sprintf("<cell %d>", as.integer(message$count))))
   seconds <- max(0, as.numeric(Sys.time()) - begin)
-  if (!is_ours()) quit("no", as.integer(!is.null(failure)), FALSE) # a forked copy came out of the cell
+  if (!is_ours()) quit_process("no", as.integer(!is.null(failure)), FALSE) # a forked copy came out of the cell
   plotting <- guarded(finish_plots)
   if (is.null(failure)) failure <- plotting
   finish_warnings()
   expression_now <<- NULL
+  # Those of the program would end the interpreter between two cells.
+  setTimeLimit()
+  setSessionTimeLimit()
   failed <- inherits(failure, "condition")
   if (failed) report(failure)
   flush(stdout())

@@ -43,3 +43,22 @@ for (name in c("system", "system2")) wrap_base(name, function(original) {
   }, list(name = call("quote", as.name(name)), originals = originals, heed = heed, is_ours = is_ours))
   wrapped
 })
+
+# ----------------------------------------------------------------------------------------------------- connections
+#
+# The harness's own connections are none of the program's: what lists or closes "all" of them does not see them.
+
+own_connections <- as.integer(c(channel, answers, waiting))
+wrap_base("getAllConnections", function(original) function() setdiff(original(), own_connections))
+wrap_base("getConnection", function(original) function() {
+  if (what %in% own_connections) stop(gettextf("there is no connection %d", as.integer(what)), domain = NA)
+  original(what)
+})
+wrap_base("showConnections", function(original) function() {
+  table <- original(all)
+  table[!rownames(table) %in% as.character(own_connections), , drop = FALSE]
+})
+wrap_base("close.connection", function(original) function() {
+  if (as.integer(con) %in% own_connections) stop("invalid connection")
+  original(con, type, ...)
+})

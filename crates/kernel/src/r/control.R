@@ -15,6 +15,8 @@ text_limit <- 262144L # of an error's message or traceback: nobody reads more, a
 answers <- file("/dev/fd/4", "wb", raw = TRUE)
 pid <- Sys.getpid()
 
+quit_process <- quit # of the process, where the program's ends a cell
+
 # A forked copy of this process (parallel::mclapply) speaks no more on the channel.
 is_ours <- function() Sys.getpid() == pid
 

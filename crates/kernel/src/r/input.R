@@ -9,7 +9,11 @@ input_lines <- character()
 interrupted <- FALSE
 
 standard_input <- structure(0L, class = c("standard_input", "terminal", "connection"))
-is_input <- function(con) inherits(con, "standard_input") || identical(con, "stdin")
+# Also by the names of descriptor 0, which programs for judges use.
+input_names <- c("stdin", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
+is_input <- function(con) {
+  inherits(con, "standard_input") || is.character(con) && length(con) == 1L && con %in% input_names
+}
 
 # Waits for a message of this cell; an interrupt comes through.
 await <- function(type) {
@@ -78,7 +82,7 @@ wrap_base <- function(name, wrapper) {
 
 wrap_base("stdin", function(original) function() standard_input)
 wrap_base("file", function(original) function() {
-  if (identical(description, "stdin")) standard_input
+  if (is_input(description)) standard_input
   else original(description, open, blocking, encoding, raw = raw, method = method)
 })
 wrap_base("readline", function(original) function() {

@@ -1,7 +1,14 @@
 # ---------------------------------------------------------------------------------------------------------- values
 
-rows_shown <- 60L # of a table as HTML; as many as pandas shows
-columns_shown <- 40L # more than that is wider than any screen
+# Of a table as HTML: as many rows as pandas shows, and no more columns than a wide screen. Options by the names that
+# notebooks use say otherwise.
+rows_shown <- function() table_setting("repr.matrix.max.rows", 60L)
+columns_shown <- function() table_setting("repr.matrix.max.cols", 40L)
+
+table_setting <- function(name, default) {
+  value <- getOption(name)
+  if (is.numeric(value) && length(value) == 1L && is.finite(value) && value >= 2) as.integer(value) else default
+}
 
 # What the function prints.
 capture <- function(print_it) {
@@ -28,7 +35,9 @@ show_main <- function(value) {
   text <- sub("\n$", "", allowInterrupts(capture(function() print_value(value))))
   if (!nzchar(text)) return(invisible()) # a plot, or a print method that prints nothing
   data <- c("text/plain" = quote_json(text))
-  html <- tryCatch(html_of(value), error = function(e) NULL)
+  # Its methods may fail, print, warn or take long.
+  html <- NULL
+  allowInterrupts(suppressWarnings(capture(function() html <<- tryCatch(html_of(value), error = function(e) NULL))))
   if (!is.null(html)) data <- c(data, "text/html" = quote_json(html))
   send_result(data, TRUE, class(value)[[1L]])
 }
@@ -67,36 +76,33 @@ shown <- function(count, limit) {
   c(seq_len(half), NA, seq.int(count - half + 1L, count))
 }
 
+# The same cells as the text has: R's own formats of factors, dates, lists and tables within the table.
 table_html <- function(table) {
   size <- dim(table)
-  rows <- shown(size[[1L]], rows_shown)
-  columns <- shown(size[[2L]], columns_shown)
+  rows <- shown(size[[1L]], rows_shown())
+  columns <- shown(size[[2L]], columns_shown())
   part <- as.data.frame(table)[rows[!is.na(rows)], columns[!is.na(columns)], drop = FALSE]
-  gap_row <- function(cells) if (anyNA(rows)) append(cells, "\u22ee", which(is.na(rows)) - 1L) else cells
-  gap_column <- function(cells) if (anyNA(columns)) append(cells, list("\u22ef"), which(is.na(columns)) - 1L) else cells
-  cell <- function(column) {
-    # Factors, dates and lists as they print; numbers with the digits that the whole column needs.
-    text <- if (is.character(column)) column
-      else if (is.list(column)) vapply(column, function(item) paste(format(item), collapse = ", "), "")
-      else format(column)
-    if (length(dim(text)) == 2L) text <- apply(text, 1L, paste, collapse = " ")
-    text[is.na(text)] <- "NA"
-    escape_html(trimws(text))
+  text <- as.matrix(format.data.frame(part, na.encode = FALSE))
+  text[is.na(text)] <- "<NA>" # as R prints it, so that it is not the text "NA"
+  # A column that is a table has become several.
+  gap <- function(cells, at) if (anyNA(at)) append(cells, "\u2026", length(cells) %/% 2L) else cells
+  wide <- shown(ncol(text), columns_shown())
+  text <- text[, wide[!is.na(wide)], drop = FALSE]
+  gaps <- if (anyNA(wide)) wide else columns
+  tag <- function(name, cells) paste0("<", name, ">", escape_html(trimws(cells)), "</", name, ">")
+  names <- gap(colnames(text), gaps)
+  head <- paste0("<tr><th></th>", paste0("<th>", escape_html(names), "</th>", collapse = ""), "</tr>")
+  lines <- vapply(seq_len(nrow(text)), function(i) {
+    paste0("<tr>", tag("th", row.names(part)[[i]]), paste0(tag("td", gap(text[i, ], gaps)), collapse = ""), "</tr>")
+  }, "")
+  if (anyNA(rows)) {
+    dots <- paste0("<tr><th>\u22ee</th>", strrep("<td>\u22ee</td>", length(names)), "</tr>")
+    lines <- append(lines, dots, which(is.na(rows)) - 1L)
   }
-  cells <- gap_column(lapply(seq_along(part), function(i) gap_row(cell(part[[i]]))))
-  row_names <- gap_row(escape_html(row.names(part)))
-  heads <- unlist(gap_column(as.list(escape_html(names(part)))))
-  head <- paste0("<tr><th></th>", paste0("<th>", heads, "</th>", collapse = ""), "</tr>")
-  body <- do.call(paste0, c(
-    list("<tr><th>", row_names, "</th>"),
-    unlist(lapply(cells, function(column) list("<td>", column, "</td>")), recursive = FALSE),
-    list("</tr>")
-  ))
-  if (size[[1L]] == 0L) body <- character()
-  note <- if (anyNA(c(rows, columns))) sprintf("\n<p>%d rows \u00d7 %d columns</p>", size[[1L]], size[[2L]]) else ""
+  note <- if (anyNA(c(rows, gaps))) sprintf("\n<p>%d rows \u00d7 %d columns</p>", size[[1L]], size[[2L]]) else ""
   paste0(
     "<table class=\"dataframe\">\n<thead>\n", head, "\n</thead>\n<tbody>\n",
-    paste(body, collapse = "\n"), "\n</tbody>\n</table>", note
+    paste(lines, collapse = "\n"), "\n</tbody>\n</table>", note
   )
 }
 

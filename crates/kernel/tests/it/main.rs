@@ -12,6 +12,7 @@ mod lifecycle;
 mod notebook;
 mod python;
 mod r;
+mod r_programs;
 mod streaming;
 mod support;
 mod zygote;

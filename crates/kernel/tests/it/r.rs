@@ -318,18 +318,40 @@ async fn a_loop_stops_at_its_timeout_and_keeps_the_state() {
 }
 
 #[tokio::test]
-async fn quit_ends_the_kernel_with_its_code() {
+async fn quit_ends_the_cell_and_keeps_the_state() {
     let r = r();
     r.run("x <- 1").await;
-    for (code, status) in [("cat('bye\\n')\nquit(status = 3)", 3), ("q('no')", 0), ("quit()", 0)] {
+    for (code, status, output) in [
+        ("cat('bye')\nquit(status = 3)\ncat('never')", 3, "bye"),
+        ("q('no')\ncat('never')", 0, ""),
+        ("quit()", 0, ""),
+        (
+            "f <- function() { on.exit(cat('last')); tryCatch(q('no', 2), error = function(e) cat('caught')) }\nf()",
+            2,
+            "last",
+        ),
+        ("lapply(1:3, function(n) if (n == 2) q(status = 1L) else cat(n))", 1, "1"),
+        (".Last <- function() cat('.Last')\nq()", 0, ".Last"),
+        ("rm(.Last); q(runLast = FALSE)", 0, ""),
+    ] {
         let ran = r.run(code).await;
-        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Killed(Death::Exited(status)), true), "{ran:#?}");
+        assert_eq!((ran.stdout().as_str(), ran.end.state_lost), (output, false), "{code}: {ran:#?}");
+        if status == 0 {
+            assert_eq!(ran.end.outcome, Outcome::Finished, "{code}");
+        } else {
+            let error = ran.error();
+            let value = format!("quit(status = {status})");
+            assert_eq!((error.name.as_str(), error.value.as_str()), ("ProcessExit", value.as_str()), "{code}");
+        }
     }
-    let ran = r.run("exists('x')").await;
-    assert_eq!((ran.value().as_deref(), ran.end.execution_count), (Some("[1] FALSE"), 5));
+    let ran = r.run("x").await;
+    assert_eq!((ran.value().as_deref(), ran.end.execution_count), (Some("[1] 1"), 9));
     assert!(!r.workdir.path().join(".RData").exists());
+    let forked = "library(parallel)\np <- mcparallel({ quit(status = 4); 1 })\ninvisible(mccollect(p))\n2";
+    assert_eq!(r.value(forked).await.as_deref(), Some("[1] 2"), "a forked copy ends by it");
     let ran = r.run("tools::pskill(Sys.getpid(), tools::SIGKILL)\nSys.sleep(100)").await;
-    assert_eq!(ran.end.outcome, Outcome::Killed(Death::Signalled(9)));
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Killed(Death::Signalled(9)), true));
+    assert_eq!(r.value("exists('x')").await.as_deref(), Some("[1] FALSE"));
 }
 
 #[tokio::test]
@@ -389,8 +411,8 @@ async fn temporary_files_go_with_the_kernel() {
     let name = |dir: &str| Path::new(dir).parent().unwrap().file_name().unwrap().to_owned();
     let first = name(&dir);
     assert!(r.workdir.root().join("tmp").join(&first).join(Path::new(&dir).file_name().unwrap()).exists());
-    let ran = r.run("system('setsid sleep 1000 &')\nquit()").await;
-    assert_eq!(ran.end.outcome, Outcome::Killed(Death::Exited(0)));
+    let ran = r.run("system('setsid sleep 1000 &')\ntools::pskill(Sys.getpid(), 9)\nSys.sleep(100)").await;
+    assert_eq!(ran.end.outcome, Outcome::Killed(Death::Signalled(9)));
     eventually("the directory is gone", || places() == 0).await;
     assert_eq!(processes_in(r.workdir.path()), []);
     assert_ne!(name(&r.output("cat(tempdir())").await), first);

@@ -1,0 +1,285 @@
+//! R programs that close, redirect, draw, ask and limit what the harness uses as well.
+
+use agb_kernel::{Cell, CellEvent, Language, Outcome};
+
+use crate::support::{PATIENCE, Ran, Subject, finish, kernel, next};
+
+fn r() -> Subject {
+    kernel(Language::R)
+}
+
+fn pictures(ran: &Ran) -> usize {
+    ran.results().iter().filter(|result| result.data.contains_key("image/png")).count()
+}
+
+/// Runs a cell that is answered from these lines and then at its end; gives what it said and the prompts.
+async fn answered(r: &Subject, code: &str, lines: &[&str]) -> (Ran, Vec<String>) {
+    let mut run = r.kernel.run(Cell { code: code.to_owned(), timeout: PATIENCE, stdin: true });
+    let control = run.control();
+    lines.iter().for_each(|line| control.write_stdin((*line).to_owned()).unwrap());
+    control.close_stdin();
+    assert_eq!(next(&mut run).await, Some(CellEvent::Started));
+    let ran = finish(run).await;
+    let prompt =
+        |event: &CellEvent| if let CellEvent::InputRequest { prompt } = event { Some(prompt.clone()) } else { None };
+    let prompts = ran.events.iter().filter_map(|(_, event)| prompt(event)).collect();
+    (ran, prompts)
+}
+
+#[tokio::test]
+async fn the_harness_keeps_its_connections() {
+    let r = r();
+    r.run("kept <- 1").await;
+    for code in [
+        "closeAllConnections()",
+        "for (i in getAllConnections()) if (i > 2) close(getConnection(i))",
+        "for (i in 3:20) try(close(getConnection(i)), silent = TRUE)",
+        "for (i in as.integer(rownames(showConnections()))) close(getConnection(i))",
+        "x <- file('own.txt', 'w'); sink(x); print(1); closeAllConnections(); cat('')",
+        "con <- textConnection('a'); readLines(con); close(con); invisible(gc())",
+        "sink('out.txt'); sink('out2.txt'); cat('x'); sink(); sink(); cat('')",
+        "sink(file('err.txt', 'w'), type = 'message'); message('x'); sink(type = 'message')",
+    ] {
+        let ran = r.run(code).await;
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Finished, false), "{code}: {ran:#?}");
+        let ran = r.run("cat('out', kept); message('err')").await;
+        assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("out 1", "err\n"), "after {code}: {ran:#?}");
+    }
+}
+
+#[tokio::test]
+async fn limits_of_the_program_are_not_the_harness_s() {
+    let r = r();
+    r.run("kept <- 1").await;
+    for code in ["options(expressions = 25)", "options(list(expressions = 30, digits = 7))"] {
+        let ran = r.run(code).await;
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::Finished, false), "{code}: {ran:#?}");
+        assert_eq!(r.value("kept").await.as_deref(), Some("[1] 1"), "{code}");
+        let error = r.run("f <- function(n) f(n + 1)\nf(1)").await.error();
+        assert!(error.value.contains("nested too deeply"), "{error:?}");
+    }
+    assert_eq!(r.value("options(expressions = 5000)\nkept").await.as_deref(), Some("[1] 1"));
+    for code in ["setTimeLimit(elapsed = 0.2)", "setSessionTimeLimit(elapsed = 0.2)"] {
+        r.run(code).await;
+        assert_eq!(r.value("Sys.sleep(0.5); kept").await.as_deref(), Some("[1] 1"), "{code}");
+    }
+    let error = r.run("setTimeLimit(elapsed = 0.2); repeat sqrt(2)").await.error();
+    assert!(error.value.contains("time limit"), "{error:?}");
+    assert_eq!(r.value("kept").await.as_deref(), Some("[1] 1"));
+}
+
+#[tokio::test]
+async fn values_and_errors_that_cannot_be_shown_are_errors() {
+    let r = r();
+    r.run("kept <- 1").await;
+    for (code, name, value) in [
+        ("print.a <- function(x, ...) stop('no print')\nstructure(1, class = 'a')", "Error", "no print"),
+        (
+            "format.b <- function(x, ...) stop('no format')\nd <- data.frame(n = 1:2)\nd$b <- structure(1:2, class = 'b')\nd",
+            "Error",
+            "no format",
+        ),
+        (
+            "setClass('S', representation(n = 'numeric'))\nsetMethod('show', 'S', function(object) stop('no show'))\nnew('S', n = 1)",
+            "Error",
+            "no show",
+        ),
+        ("stop(structure(class = c('odd', 'error', 'condition'), list(message = NULL)))", "odd", ""),
+        ("stop(structure(class = c('odd', 'error', 'condition'), list(message = 1:2, call = 5)))", "odd", "1\n2"),
+        (
+            "conditionMessage.c <- function(c) stop('no message')\nstop(structure(class = c('c', 'error', 'condition'), list(message = 'm', call = NULL)))",
+            "Error",
+            "no message",
+        ),
+        ("print.deep <- function(x, ...) print(x)\nstructure(1, class = 'deep')", "", ""),
+        ("print.q <- function(x, ...) quit(status = 7)\nstructure(1, class = 'q')", "ProcessExit", "quit(status = 7)"),
+    ] {
+        let ran = r.run(code).await;
+        let error = ran.error();
+        assert!(!ran.end.state_lost, "{code}: {ran:#?}");
+        if !name.is_empty() {
+            assert_eq!((error.name.as_str(), error.value.as_str()), (name, value), "{code}");
+        }
+        assert_eq!(r.value("kept").await.as_deref(), Some("[1] 1"), "{code}");
+    }
+    // A warning without a message is one all the same.
+    let ran =
+        r.run("warning(structure(class = c('w', 'warning', 'condition'), list(message = NULL, call = NULL)))\n5").await;
+    assert_eq!(ran.value().as_deref(), Some("[1] 5"), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn html_of_a_table_says_what_its_text_says() {
+    let r = r();
+    for (code, heads, rows) in [
+        (
+            "d <- data.frame(id = 1:2); d$sub <- data.frame(x = c('a', 'b'), y = 7:8); d",
+            &["", "id", "sub.x", "sub.y"][..],
+            &[&["1", "1", "a", "7"][..], &["2", "2", "b", "8"]][..],
+        ),
+        (
+            "data.frame(a = c('NA', NA), n = c(NA, 1))",
+            &["", "a", "n"],
+            &[&["1", "NA", "NA"], &["2", "&lt;NA&gt;", "1"]],
+        ),
+        (
+            "data.frame(f = factor(c('u', NA)), d = as.Date(c('2024-01-02', NA)), b = c(TRUE, NA))",
+            &["", "f", "d", "b"],
+            &[&["1", "u", "2024-01-02", "TRUE"], &["2", "&lt;NA&gt;", "&lt;NA&gt;", "NA"]],
+        ),
+        (
+            "d <- data.frame(k = 1:2); d$l <- list(1:3, list(1, 'x')); d$m <- matrix(1:4, 2); d",
+            &["", "k", "l", "m.1", "m.2"],
+            &[&["1", "1", "1, 2, 3", "1", "3"], &["2", "2", "1, x", "2", "4"]],
+        ),
+        (
+            "data.frame(t = as.POSIXct('2024-01-02 03:04:05', tz = 'UTC') + c(0, 1), row.names = c('r1', 'r<2'))",
+            &["", "t"],
+            &[&["r1", "2024-01-02 03:04:05"], &["r&lt;2", "2024-01-02 03:04:06"]],
+        ),
+        ("matrix(c('a', NA), 1, dimnames = list('r', c('x', 'y')))", &["", "x", "y"], &[&["r", "a", "&lt;NA&gt;"]]),
+        (
+            "options(repr.matrix.max.rows = 2); data.frame(x = 1:9)",
+            &["", "x"],
+            &[&["1", "1"], &["⋮", "⋮"], &["9", "9"]],
+        ),
+        (
+            "options(repr.matrix.max.cols = 2); data.frame(a = 1, b = 2, c = 3)",
+            &["", "a", "…", "c"],
+            &[&["1", "1", "…", "3"]],
+        ),
+    ] {
+        let ran = r.run(code).await;
+        let results = ran.results();
+        let [table] = results.as_slice() else { panic!("{code}: {ran:#?}") };
+        let html = table.data["text/html"].as_str().unwrap();
+        let cells = |line: &str, tag: &str| -> Vec<String> {
+            let line = line
+                .replace(&format!("<{tag}>"), "\u{0}")
+                .replace(&format!("</{tag}>"), "")
+                .replace("<th>", "\u{0}")
+                .replace("</th>", "");
+            line.trim_start_matches("<tr>")
+                .trim_end_matches("</tr>")
+                .split('\u{0}')
+                .skip(1)
+                .map(str::to_owned)
+                .collect()
+        };
+        let lines: Vec<&str> = html.lines().filter(|line| line.starts_with("<tr>")).collect();
+        assert_eq!(cells(lines[0], "th"), heads, "{code}: {html}");
+        let shown: Vec<Vec<String>> = lines[1..].iter().map(|line| cells(line, "td")).collect();
+        assert_eq!(shown, rows, "{code}: {html}");
+    }
+}
+
+#[tokio::test]
+async fn every_page_of_every_device_is_shown_once_where_it_was_drawn() {
+    let r = r();
+    for (code, count) in [
+        ("dev.new(); plot(1, main = 'ONE'); dev.new(); plot(2, main = 'TWO')", 2),
+        ("plot(3, main = 'THREE')", 1),
+        ("1 + 1", 0),
+        ("graphics.off()", 0),
+        ("plot(1:3); x <- recordPlot(); replayPlot(x)", 2),
+        ("replayPlot(x)", 1),
+        ("dev.print(pdf, 'p.pdf'); invisible(file.exists('p.pdf'))", 0),
+        ("plot(1:3); dev.copy(png, 'copy.png'); dev.off()", 1),
+        // The page is kept: what a later cell draws comes on it.
+        ("plot(1:10)", 1),
+        ("lines(c(1, 10), c(10, 1))", 1),
+        ("abline(h = 5); legend('top', 'a')", 1),
+        ("plot(4); plot(5); plot(6)", 3),
+        ("dev.off()", 0),
+        ("dev.new(width = 2, height = 2); plot(1, mar = c(0, 0, 0, 0)); dev.off()", 1),
+        ("dev.new(); dev.control('inhibit'); plot(1:2)", 1),
+        ("graphics.off(); par(mfrow = c(1, 2)); plot(1)", 1),
+        ("plot(2)", 1),
+        ("for (i in 1:2) { dev.new(); plot(i); dev.off() }", 2),
+        ("library(grid); grid.newpage(); grid.text('x'); grid.newpage(); grid.rect()", 2),
+        ("grid.text('y')", 1),
+    ] {
+        let ran = r.run(code).await;
+        assert_eq!(
+            (&ran.end.outcome, pictures(&ran)),
+            (&Outcome::Finished, count),
+            "{code}: {:?} {:?}",
+            ran.end,
+            ran.stderr()
+        );
+    }
+    assert!(r.workdir.path().join("p.pdf").metadata().unwrap().len() > 1000);
+    assert!(r.workdir.path().join("copy.png").metadata().unwrap().len() > 1000);
+    assert!(!r.workdir.path().join("Rplots.pdf").exists());
+}
+
+#[tokio::test]
+async fn what_would_wait_for_somebody_says_so() {
+    let r = r();
+    for code in
+        ["edit(1:3)", "fix(letters)", "vi(1)", "file.edit('x.R')", "edit(mtcars)", "View(mtcars)", "data.entry(1)"]
+    {
+        let ran = r.run(code).await;
+        assert!(matches!(ran.end.outcome, Outcome::Failed(_)) && !ran.end.state_lost, "{code}: {ran:#?}");
+        assert!(!ran.stdout().contains('\u{1b}'), "{code}: {ran:#?}");
+    }
+    for code in [
+        "page(1:3)",
+        "?mean",
+        "locator(1)",
+        "browseURL('http://example.com')",
+        "browser()",
+        "help.start(browser = NULL)",
+    ] {
+        let ran = r.run(code).await;
+        assert!(!ran.end.state_lost && !matches!(ran.end.outcome, Outcome::TimedOut(_)), "{code}: {ran:#?}");
+    }
+    assert_eq!(r.value("menu(c('yes', 'no'), title = 'Sure?')").await.as_deref(), Some("[1] 0"), "nobody answers");
+    let (ran, prompts) = answered(&r, "menu(c('yes', 'no'), title = 'Sure?')", &["7\n", "2\n"]).await;
+    assert_eq!((ran.value().as_deref(), prompts), (Some("[1] 2"), vec!["Selection: ".to_owned(); 2]), "{ran:#?}");
+    assert!(ran.stdout().starts_with("Sure?"), "{ran:#?}");
+    let (ran, _) = answered(&r, "select.list(c('a', 'b'))", &["b"]).await;
+    assert_eq!(ran.value().as_deref(), Some("[1] \"b\""), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn every_way_to_read_standard_input_asks() {
+    let r = r();
+    for code in [
+        "c(readline('? '), readline('? '))",
+        "readLines(stdin())",
+        "readLines(file('stdin'))",
+        "readLines('stdin')",
+        "readLines('/dev/stdin')",
+        "readLines(file('/dev/stdin'))",
+        "con <- file('/dev/fd/0', 'r'); l <- character(); while (length(x <- readLines(con, 1)) > 0) l <- c(l, x); close(con); l",
+        "con <- file('stdin', open = 'r'); on <- readLines(con, n = 2); close(con); on",
+        "scan('stdin', what = '', sep = '\\n', quiet = TRUE)",
+        "scan(file('stdin'), what = character(), quiet = TRUE)",
+        "scan('/dev/stdin', what = '', quiet = TRUE)",
+        "scan(stdin(), what = '', n = 2, quiet = TRUE)",
+        "as.character(read.table(file('stdin'))$V1)",
+        "as.character(read.csv('/dev/stdin', header = FALSE)$V1)",
+    ] {
+        let (ran, prompts) = answered(&r, code, &["a\n", "b\n"]).await;
+        assert_eq!(ran.value().as_deref(), Some("[1] \"a\" \"b\""), "{code}: {ran:#?}");
+        assert!((2..=3).contains(&prompts.len()), "{code}: one request for each question: {prompts:?}");
+    }
+}
+
+#[tokio::test]
+async fn line_ends_and_a_mark_make_no_difference() {
+    let r = r();
+    let program = "a <- 1\n# note\ns <- 'x\ny'\ncat(a, s)";
+    for code in [
+        program.to_owned(),
+        program.replace('\n', "\r\n"),
+        format!("\u{feff}{program}"),
+        format!("{program}\r"),
+        format!("{program}\r\n"),
+    ] {
+        assert_eq!(r.output(&code).await, "1 x\ny", "{code:?}");
+    }
+    let error = r.run("\u{feff}1\r\n\r\nprint(x y)").await.error();
+    assert!(error.value.ends_with("(line 3, column 9)"), "{error:?}");
+}
