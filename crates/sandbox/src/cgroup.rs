@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::sys::process;
 use crate::{Limits, SpawnError, Stage};
 
 mod left;
@@ -196,6 +197,31 @@ impl Groups {
     pub(crate) fn sweep(&self) {
         let mut sessions = self.sessions();
         sessions.groups.retain(|slot, group| group.strong_count() > 0 || !self.remove(*slot));
+    }
+
+    /// Kills what is left in a session's groups, until there is nothing. False: there still is at the deadline.
+    pub(crate) fn end_session(&self, slot: u32, deadline: Instant) -> bool {
+        self.trees.iter().all(|tree| {
+            let dir = tree.session(slot);
+            loop {
+                // Gone, like its members.
+                let Ok(members) = fs::read_to_string(dir.join("cgroup.procs")) else { return true };
+                let members: Vec<i32> = members.lines().filter_map(|pid| pid.parse().ok()).collect();
+                if members.is_empty() {
+                    return true;
+                }
+                if Instant::now() > deadline {
+                    return false;
+                }
+                // Version 2 of Linux 5.14 ends all of it at once, whatever is being forked.
+                if tree.version == Version::One || tree::set(&dir.join("cgroup.kill"), "1").is_err() {
+                    for pid in members {
+                        let _ = process::kill(pid, libc::SIGKILL);
+                    }
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        })
     }
 
     /// Removes a session's directories. False if one of its processes still lives.

@@ -1,6 +1,5 @@
 //! A sandbox with a program in it.
 
-use std::any::Any;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::ExitStatusExt;
@@ -9,37 +8,43 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::network::SharedNetwork;
 use crate::plan::{MAX_MESSAGE, Message, order};
 use crate::sys::socket;
-use crate::watch::Watched;
+use crate::watch::Watch;
+use crate::watched::Watched;
 use crate::{Exceeded, Nursery, SpawnError};
 
 /// A sandbox. Its descriptor becomes readable when nothing of it runs any more, so an event loop can wait for that.
 ///
-/// It ends when its program does, with everything that the program has started. Dropping this ends it, too.
+/// It ends when its program does, with everything that the program has started, unless that is to
+/// [go on](crate::Command::keep_background). Dropping this ends it, too.
 #[derive(Debug)]
 pub struct Child {
     watched: Arc<Watched>,
+    /// Where it is ended.
+    watch: Arc<Watch>,
     pid: i32,
     has_proc: bool,
     status: Option<ExitStatus>,
     /// Signals that were ordered and are not known to be sent.
     ordered: AtomicU32,
-    /// What the proxy factory returned: dropping it ends the proxy.
-    _proxy: Option<Box<dyn Any + Send + Sync>>,
+    /// Which goes with the last sandbox of its session.
+    _network: Option<Arc<SharedNetwork>>,
     /// Whose end would be this one's.
     _nursery: Option<Nursery>,
 }
 
 impl Child {
     pub(crate) fn new(
-        watched: Arc<Watched>,
+        (watched, watch): (Arc<Watched>, Arc<Watch>),
         pid: i32,
         has_proc: bool,
-        proxy: Option<Box<dyn Any + Send + Sync>>,
+        network: Option<Arc<SharedNetwork>>,
         nursery: Option<Nursery>,
     ) -> Self {
-        Self { watched, pid, has_proc, status: None, ordered: AtomicU32::new(0), _proxy: proxy, _nursery: nursery }
+        let ordered = AtomicU32::new(0);
+        Self { watched, watch, pid, has_proc, status: None, ordered, _network: network, _nursery: nursery }
     }
 
     pub(crate) fn watched(&self) -> &Watched {
@@ -99,8 +104,26 @@ impl Child {
 
     /// Kills everything in the sandbox. [`wait`](Self::wait) says when that is done; it takes milliseconds.
     pub fn kill_all(&self) {
-        // The first process kills all others and ends. An error means that it has ended.
-        let _ = socket::send(self.watched.control.as_fd(), &order(0), &[]);
+        self.watch.end(&self.watched);
+    }
+
+    /// How the program has ended, if it has: asked without waiting, and of use where others
+    /// [go on](crate::Command::keep_background) in the sandbox. [`events`](Self::events) says when to ask.
+    pub fn program_end(&mut self) -> Option<ExitStatus> {
+        while self.status.is_none() {
+            match self.next_message()? {
+                Message::Ended { status } => self.status = Some(ExitStatus::from_raw(status)),
+                Message::Signalled => *self.ordered.get_mut() = self.ordered.get_mut().saturating_sub(1),
+                _ => {}
+            }
+        }
+        self.status
+    }
+
+    /// Readable when [`program_end`](Self::program_end) is to be asked.
+    #[must_use]
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.watched.control.as_fd()
     }
 
     /// Waits until nothing of the sandbox runs any more, and says how the program ended; if it was not the program
@@ -162,6 +185,12 @@ impl Child {
         let mut buffer = [0; MAX_MESSAGE];
         let received = socket::receive(self.watched.control.as_fd(), &mut buffer, false).ok()?;
         Message::decode(&buffer[..received.len])
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.watch.end(&self.watched);
     }
 }
 

@@ -23,6 +23,8 @@ pub enum Stage {
     Mount,
     /// Switching the sandbox's loopback device on.
     Loopback,
+    /// Entering the network that the session's other sandboxes have.
+    Network,
     /// Handing the working directory or a pipe to the slot's user, or entering the directory.
     Workdir,
     /// Showing the program an image that its user can reach.
@@ -44,7 +46,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::ControlGroup,
         Self::Namespaces,
         Self::UserMap,
@@ -52,6 +54,7 @@ impl Stage {
         Self::Capabilities,
         Self::Mount,
         Self::Loopback,
+        Self::Network,
         Self::Workdir,
         Self::Image,
         Self::Landlock,
@@ -85,6 +88,10 @@ impl Stage {
                  a security profile that allows mounts are needed (Ubuntu: an AppArmor profile with `userns,`)"
             }
             Self::Loopback => "the kernel needs network namespaces with a loopback device",
+            Self::Network => {
+                "a nursery's sandbox cannot enter a network that was made outside the nursery: start the program instead; \
+                 elsewhere a descriptor for each session has to be left (ulimit -n)"
+            }
             Self::Workdir => {
                 "check that the working directory exists, and, at the level landlock with the server as root, that \
                  all users may pass through the directories above it (chmod o+x)"
@@ -117,6 +124,7 @@ impl fmt::Display for Stage {
             Self::Capabilities => "give up capabilities",
             Self::Mount => "build the file system",
             Self::Loopback => "switch on the loopback device",
+            Self::Network => "enter the session's network",
             Self::Workdir => "enter the working directory",
             Self::Image => "show the program what it is to read",
             Self::Landlock => "close the file system with Landlock",

@@ -20,10 +20,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags};
 
 use crate::error::Stage;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
 use crate::sys::{process, socket};
+use crate::tree;
 
 mod confine;
 mod filter;
@@ -111,19 +115,32 @@ fn run() -> i32 {
     }
     let mut own = Some(Own { server, _alive: alive.into() });
     let mut buffer = vec![0; MAX_PLAN];
+    let mut orphans = Orphans::default();
     while let Some(Own { server, .. }) = &own {
+        if !orphans.wait(server.as_fd()) {
+            continue;
+        }
         match socket::receive(server.as_fd(), &mut buffer, true) {
             Ok(received) if received.len == 0 => return 0,
             Ok(mut received) => {
                 let Some(control) = received.fds.pop() else { continue };
-                match (Plan::decode(&buffer[..received.len]), <[OwnedFd; 5]>::try_from(received.fds)) {
-                    (Some(plan), Ok(fds)) if plan.kind == Kind::Nursery => {
-                        nursery::launch(&host, &plan, fds, control, liveness.as_fd(), &mut own);
-                    }
-                    (Some(plan), Ok(fds)) => {
-                        init::create(&host, &plan, fds, control, liveness.as_fd(), SpawnMode::Start, || own = None);
-                    }
-                    _ => fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "an unreadable plan")),
+                let Some(plan) = Plan::decode(&buffer[..received.len]) else {
+                    fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "an unreadable plan"));
+                    continue;
+                };
+                let network = plan.joins_network.then(|| received.fds.pop()).flatten();
+                let Ok(fds) = <[OwnedFd; 5]>::try_from(received.fds) else {
+                    fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "not the program's descriptors"));
+                    continue;
+                };
+                if plan.kind == Kind::Nursery {
+                    nursery::launch(&host, &plan, fds, control, liveness.as_fd(), &mut own);
+                    continue;
+                }
+                let gifts = init::Gifts { fds, network, control };
+                let made = init::create(&host, &plan, gifts, liveness.as_fd(), SpawnMode::Start, || own = None);
+                if !plan.policy.level.has_namespaces() {
+                    orphans.firsts.extend(made);
                 }
             }
             Err(error) if error.raw_os_error() == Some(libc::EMFILE) => {}
@@ -131,6 +148,56 @@ fn run() -> i32 {
         }
     }
     1
+}
+
+/// Ends what a sandbox without a PID namespace leaves behind if its first process is killed: the orphans come to the
+/// launcher.
+#[derive(Default)]
+struct Orphans {
+    /// The first processes of such sandboxes.
+    firsts: Vec<OwnedFd>,
+    /// One of them has ended, and there may be orphans.
+    hunting: bool,
+}
+
+impl Orphans {
+    /// Waits for the server, and meanwhile does its own work. Whether there is something from the server.
+    fn wait(&mut self, server: BorrowedFd<'_>) -> bool {
+        let mut polled: Vec<PollFd<'_>> = std::iter::once(server)
+            .chain(self.firsts.iter().map(AsFd::as_fd))
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN))
+            .collect();
+        // 2 ms: an orphan that has just been killed leaves its own.
+        let timeout = self.hunting.then_some(Duration::from_millis(2));
+        if socket::wait_any(&mut polled, timeout).is_err() {
+            return true;
+        }
+        let ready: Vec<bool> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let mut ended = ready.iter().skip(1);
+        let before = self.firsts.len();
+        self.firsts.retain(|_| ended.next() != Some(&true));
+        if self.hunting || self.firsts.len() < before {
+            // What cannot be looked up now, may be later.
+            self.hunting = kill_orphans().unwrap_or(true);
+        }
+        ready[0]
+    }
+}
+
+/// Kills the launcher's children that are no first processes of sandboxes: those are of its own session, and a program is
+/// of another. Whether there were any.
+fn kill_orphans() -> io::Result<bool> {
+    let own = process::id();
+    let mut found = false;
+    for child in tree::children(own)?.unwrap_or_default() {
+        if process::session_of(child).is_some_and(|session| session != own) {
+            found = true;
+            for pid in tree::descendants(child)?.into_iter().chain([child]) {
+                let _ = process::kill(pid, libc::SIGKILL);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// What only the launcher may hold, so that its end is noticed at the other ends.

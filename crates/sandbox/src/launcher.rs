@@ -14,13 +14,15 @@ use std::time::{Duration, Instant};
 use crate::cgroup::{Group, Groups};
 use crate::error::{LauncherError, SpawnError};
 use crate::helper::{ARGUMENT, HELLO, Host, is_helper};
+use crate::network::{Networks, SharedNetwork};
 use crate::nursery::Nursery;
 use crate::plan::{Kind, MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
 use crate::report::{Offer, Report};
 use crate::sys::socket::{self, Received};
-use crate::watch::{Watch, Watched};
-use crate::{Child, Command, ControlGroups, Level, Policy};
+use crate::watch::Watch;
+use crate::watched::Watched;
+use crate::{Child, Command, ControlGroups, Level, Network, Policy, Stage};
 
 /// How long the launcher may take to say hello, and a sandbox to run its program.
 ///
@@ -45,6 +47,7 @@ pub struct Launcher {
     /// Behind the process, whose end ends all sandboxes: their groups are empty then.
     groups: Arc<Groups>,
     watch: Arc<Watch>,
+    networks: Networks,
     proxy_factory: OnceLock<OpaqueFactory>,
 }
 
@@ -79,6 +82,7 @@ impl Launcher {
             process: Mutex::new(Process::start(program)?),
             watch: Arc::new(Watch::new(&groups)),
             groups,
+            networks: Networks::default(),
             proxy_factory: OnceLock::new(),
         })
     }
@@ -162,8 +166,9 @@ impl Launcher {
     /// `policy.slot` means nothing: the zygote is a user of its own, and in no session's control group.
     pub fn nursery(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Nursery, SpawnError> {
         let plan = Plan::new(policy, command, Kind::Nursery)?;
-        let made = self.make(&plan, None, fds, |bytes, fds| self.order(bytes, fds))?;
-        Ok(Nursery::new(Child::new(Arc::new(made.watched), made.pid, made.has_proc, None, None)))
+        let made = self.make(&plan, None, fds, None, |bytes, fds| self.order(bytes, fds))?;
+        let watched = (Arc::new(made.watched), Arc::clone(&self.watch));
+        Ok(Nursery::new(Child::new(watched, made.pid, made.has_proc, None, None)))
     }
 
     /// Copies a nursery's zygote into a new sandbox, with these descriptors as the copy's 0 to 4. The policy must be what
@@ -182,13 +187,14 @@ impl Launcher {
             .map(|file| std::fs::File::options().write(true).open(file))
             .collect();
         let cgroup_files = cgroup_files.map_err(system("open a control group"))?;
-        let made = self.make(&plan, group, fds, |bytes, fds| {
-            let (control, fds) = fds.split_last().expect("there is a control socket");
-            let fds: Vec<_> =
-                fds.iter().copied().chain(cgroup_files.iter().map(AsFd::as_fd)).chain([*control]).collect();
+        let (made, network) = self.make_in_network(plan, group, fds, Some(nursery.key()), |bytes, fds| {
+            // The program's own, then control groups, then the network and the control socket.
+            let (own, rest) = fds.split_at(5);
+            let groups = cgroup_files.iter().map(AsFd::as_fd);
+            let fds: Vec<_> = own.iter().copied().chain(groups).chain(rest.iter().copied()).collect();
             nursery.order(bytes, &fds)
         })?;
-        Ok(self.watched(made, Some(nursery)))
+        Ok(self.watched(made, network, Some(nursery)))
     }
 
     /// Finds out which levels this machine offers, by making a sandbox at each and looking around in it.
@@ -222,14 +228,73 @@ impl Launcher {
     fn run(&self, plan: Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
         let group = self.groups.session(plan.policy.slot, &plan.policy.limits)?;
         let plan = Plan { groups: group.as_ref().map(|group| group.cgroup_files()).unwrap_or_default(), ..plan };
-        let made = self.make(&plan, group, fds, |bytes, fds| self.order(bytes, fds))?;
-        Ok(self.watched(made, None))
+        let (made, network) = self.make_in_network(plan, group, fds, None, |bytes, fds| self.order(bytes, fds))?;
+        Ok(self.watched(made, network, None))
     }
 
-    fn watched(&self, made: Made, nursery: Option<&Nursery>) -> Child {
+    fn watched(&self, made: Made, network: Option<Arc<SharedNetwork>>, nursery: Option<&Nursery>) -> Child {
         let watched = Arc::new(made.watched);
         self.watch.add(&watched);
-        Child::new(watched, made.pid, made.has_proc, made.proxy, nursery.cloned())
+        Child::new((watched, Arc::clone(&self.watch)), made.pid, made.has_proc, network, nursery.cloned())
+    }
+
+    /// [`make`](Self::make) in the session's network: the one that is there, or a new one.
+    fn make_in_network(
+        &self,
+        mut plan: Plan,
+        group: Option<Arc<Group>>,
+        fds: [BorrowedFd<'_>; 5],
+        nursery: Option<u64>,
+        order: impl FnOnce(&[u8], &[BorrowedFd<'_>]) -> Result<(), SpawnError>,
+    ) -> Result<(Made, Option<Arc<SharedNetwork>>), SpawnError> {
+        let Policy { level, network: policy, slot, .. } = plan.policy;
+        if !level.has_namespaces() || policy == Network::Host || plan.kind == Kind::Trial {
+            return Ok((self.make(&plan, group, fds, None, order)?, None));
+        }
+        let place = self.networks.slot(slot);
+        let mut known = place.lock();
+        if let Some(network) = known.upgrade().filter(|network| network.policy == policy) {
+            drop(known);
+            // A nursery has no right over a network that was made elsewhere.
+            if nursery.is_some() && network.nursery != nursery {
+                let detail = "another sandbox of the session has made it".to_owned();
+                return Err(SpawnError::Failed { stage: Stage::Network, errno: libc::EPERM, detail });
+            }
+            plan.joins_network = true;
+            let made = self.make(&plan, group, fds, Some(network.namespace.as_fd()), order)?;
+            return Ok((made, Some(network)));
+        }
+        let mut made = self.make(&plan, group, fds, None, order)?;
+        let network = made
+            .network
+            .take()
+            .map(|namespace| Arc::new(SharedNetwork { namespace, policy, nursery, _proxy: made.proxy.take() }));
+        *known = network.as_ref().map(Arc::downgrade).unwrap_or_default();
+        Ok((made, network))
+    }
+
+    /// Ends all sandboxes of a slot, those that nobody holds any more included, and waits until nothing of them runs.
+    /// False: it still does after `patience`. What a session has left may be removed only after this.
+    #[must_use]
+    pub fn end_slot(&self, slot: u32, patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        self.networks.forget(slot);
+        let sandboxes = self.watch.of_slot(slot);
+        sandboxes.iter().for_each(|sandbox| self.watch.end(sandbox));
+        let mut all_ended = true;
+        for sandbox in &sandboxes {
+            while !sandbox.has_ended() {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    all_ended = false;
+                    break;
+                }
+                // The thread that watches presses meanwhile; if there is none, this does.
+                let _ = socket::wait_readable([sandbox.init.as_fd()], Some(left.min(Duration::from_millis(200))));
+                sandbox.press();
+            }
+        }
+        all_ended && self.groups.end_session(slot, deadline)
     }
 
     /// Gives a plan to whoever carries it out, and hears how that goes.
@@ -238,6 +303,7 @@ impl Launcher {
         plan: &Plan,
         group: Option<Arc<Group>>,
         fds: [BorrowedFd<'_>; 5],
+        network: Option<BorrowedFd<'_>>,
         order: impl FnOnce(&[u8], &[BorrowedFd<'_>]) -> Result<(), SpawnError>,
     ) -> Result<Made, SpawnError> {
         let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
@@ -246,12 +312,13 @@ impl Launcher {
         let (control, its) = socket::pair().map_err(system("create a socket"))?;
         // Before anything can be sent: the number of the program's process is read off its message.
         socket::name_senders(control.as_fd()).map_err(system("configure a socket"))?;
-        let [stdin, stdout, stderr, input, output] = fds;
-        order(&bytes, &[stdin, stdout, stderr, input, output, its.as_fd()])?;
+        let sent: Vec<BorrowedFd<'_>> = fds.into_iter().chain(network).chain([its.as_fd()]).collect();
+        order(&bytes, &sent)?;
+        drop(sent);
         drop(its);
 
         let (mut init, mut pid, mut running) = (None, None, None);
-        let mut proxy = None;
+        let (mut proxy, mut network) = (None, None);
         let mut buffer = [0; MAX_MESSAGE];
         loop {
             if let (Some(pid), Some(has_proc)) = (pid, running)
@@ -261,6 +328,7 @@ impl Launcher {
                     watched: Watched::new(control, init, pid, &plan.policy, group),
                     pid,
                     has_proc,
+                    network,
                     proxy,
                 });
             }
@@ -277,6 +345,7 @@ impl Launcher {
                         .zip(self.proxy_factory.get())
                         .map(|(socket, factory)| factory.0(plan.policy.slot, socket));
                 }
+                Some(Message::Network) => network = received.fds.pop(),
                 Some(Message::Starting) => pid = received.sender,
                 Some(Message::Running { has_proc }) => running = Some(has_proc),
                 Some(Message::Failed { stage, errno, detail }) => {
@@ -318,6 +387,8 @@ struct Made {
     watched: Watched,
     pid: i32,
     has_proc: bool,
+    /// What it has made, if it has.
+    network: Option<OwnedFd>,
     proxy: Option<Box<dyn Any + Send + Sync>>,
 }
 

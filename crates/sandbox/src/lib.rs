@@ -58,6 +58,7 @@ mod helper;
 mod launcher;
 mod level;
 mod limits;
+mod network;
 mod nursery;
 mod plan;
 mod policy;
@@ -65,6 +66,7 @@ mod report;
 mod sys;
 mod tree;
 mod watch;
+mod watched;
 
 pub use cgroup::{ControlGroups, Controller, memory_left};
 pub use child::Child;

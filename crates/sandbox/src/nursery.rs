@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::sys::socket;
 use crate::{Child, SpawnError};
@@ -12,11 +13,14 @@ use crate::{Child, SpawnError};
 #[derive(Debug, Clone)]
 pub struct Nursery {
     host: Arc<Child>,
+    /// Tells nurseries apart.
+    key: u64,
 }
 
 impl Nursery {
     pub(crate) fn new(host: Child) -> Self {
-        Self { host: Arc::new(host) }
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { host: Arc::new(host), key: NEXT.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// Whether the zygote is there to be copied. When it has died, its copies go on, and there will be no more.
@@ -31,6 +35,10 @@ impl Nursery {
     #[must_use]
     pub fn id(&self) -> i32 {
         self.host.id()
+    }
+
+    pub(crate) fn key(&self) -> u64 {
+        self.key
     }
 
     pub(crate) fn order(&self, plan: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SpawnError> {

@@ -30,6 +30,10 @@ pub(crate) struct Plan {
     pub(crate) kind: Kind,
     /// The files of control groups that the sandbox's first process writes itself into.
     pub(crate) groups: Vec<PathBuf>,
+    /// The session has a network already: its descriptor comes with the plan, before the control socket.
+    pub(crate) joins_network: bool,
+    /// [`Command::keep_background`].
+    pub(crate) keeps_background: bool,
 }
 
 /// What is to become of a plan.
@@ -89,6 +93,8 @@ impl Plan {
         out.path(&self.dir);
         out.number(self.kind as u64);
         out.list(&self.groups, |out, path| out.path(path));
+        out.number(u64::from(self.joins_network));
+        out.number(u64::from(self.keeps_background));
         if out.0.len() > MAX_PLAN {
             return Err(SpawnError::TooLarge { size: out.0.len(), limit: MAX_PLAN });
         }
@@ -135,7 +141,19 @@ impl Plan {
         let dir = input.path()?;
         let kind = *Kind::ALL.get(usize::try_from(input.number()?).ok()?)?;
         let groups = input.list(Reader::path)?;
-        input.0.is_empty().then_some(Self { policy, program, args, env, dir, kind, groups })
+        let (joins_network, keeps_background) = (input.number()? != 0, input.number()? != 0);
+        let rest = input.0;
+        rest.is_empty().then_some(Self {
+            policy,
+            program,
+            args,
+            env,
+            dir,
+            kind,
+            groups,
+            joins_network,
+            keeps_background,
+        })
     }
 
     /// Checks what can be checked without looking at the machine, and completes the rest.
@@ -211,7 +229,17 @@ impl Plan {
             args.push(c_string(arg.as_bytes(), "an argument")?);
         }
         let env = environment(&policy)?;
-        Ok(Self { policy, program, args, env, dir: command.dir.clone(), kind, groups: Vec::new() })
+        Ok(Self {
+            policy,
+            program,
+            args,
+            env,
+            dir: command.dir.clone(),
+            kind,
+            groups: Vec::new(),
+            joins_network: false,
+            keeps_background: command.keeps_background,
+        })
     }
 }
 
@@ -282,6 +310,8 @@ pub(crate) enum Message {
     Failed { stage: Stage, errno: i32, detail: String },
     /// From the sandbox's first process: the listening socket for its egress proxy comes with this.
     ProxySocket,
+    /// From the sandbox's first process: the network that it has made for its session comes with this.
+    Network,
     /// From the sandbox's first process: a signal that was ordered is sent.
     Signalled,
     /// The program has ended, as `wait` reports it.
@@ -307,6 +337,7 @@ impl Message {
             }
             Self::ProxySocket => out.number(5),
             Self::Signalled => out.number(6),
+            Self::Network => out.number(7),
             Self::Ended { status } => {
                 out.number(4);
                 out.number(u64::from(status.cast_unsigned()));
@@ -328,6 +359,7 @@ impl Message {
             },
             5 => Self::ProxySocket,
             6 => Self::Signalled,
+            7 => Self::Network,
             4 => Self::Ended { status: u32::try_from(input.number()?).ok()?.cast_signed() },
             _ => return None,
         };
@@ -425,6 +457,7 @@ mod tests {
             Message::Running { has_proc: true },
             Message::Failed { stage: Stage::Mount, errno: 13, detail: "/usr".into() },
             Message::Signalled,
+            Message::Network,
             Message::Ended { status: 9 },
         ] {
             assert_eq!(Message::decode(&message.encode()), Some(message));

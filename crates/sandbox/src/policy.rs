@@ -156,13 +156,24 @@ pub struct Command {
     /// Where it starts, relative to the working directory; empty: there. Links on the way are followed inside the
     /// sandbox, where they lead nowhere else.
     pub dir: PathBuf,
+    /// See [`keep_background`](Self::keep_background).
+    pub keeps_background: bool,
 }
 
 impl Command {
     /// A program without arguments.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), args: Vec::new(), dir: PathBuf::new() }
+        Self { program: program.into(), args: Vec::new(), dir: PathBuf::new(), keeps_background: false }
+    }
+
+    /// Lets what the program has started go on when it ends itself: the sandbox ends with the last process in it, or when
+    /// its [`Child`](crate::Child) is ended or dropped. [`Child::program_end`](crate::Child::program_end) says how the
+    /// program ended.
+    #[must_use]
+    pub fn keep_background(mut self) -> Self {
+        self.keeps_background = true;
+        self
     }
 
     /// Starts it in a directory below the working directory.

@@ -2,46 +2,63 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io;
 
-/// All descendants of a process as they are now, parents before their children.
+/// All descendants of a process as they are now, parents before their children. An error means that they cannot be
+/// looked up, not that there are none.
 ///
 /// Processes come and go while this looks; one whose parent ends meanwhile is missed if its new parent was looked at
 /// before. Whoever must find all looks until there are none.
-pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+pub(crate) fn descendants(pid: i32) -> io::Result<Vec<i32>> {
     let mut found = vec![pid];
     let mut seen = HashSet::from([pid]);
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
         next += 1;
-        match children(parent) {
+        match children(parent)? {
             Some(children) => found.extend(children.into_iter().filter(|&child| seen.insert(child))),
             // The kernel was built without lists of children.
             None => return by_parents(pid),
         }
     }
     found.remove(0);
-    found
+    Ok(found)
 }
 
-/// `None`: the kernel does not tell.
-fn children(parent: i32) -> Option<Vec<i32>> {
+/// The children of a process; none also if it has ended. `None`: the kernel was built without these lists.
+pub(crate) fn children(parent: i32) -> io::Result<Option<Vec<i32>>> {
     let mut children = Vec::new();
-    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Some(children) };
-    for thread in threads.flatten() {
-        match fs::read_to_string(thread.path().join("children")) {
+    let threads = match fs::read_dir(format!("/proc/{parent}/task")) {
+        Err(error) if has_ended(&error) => return Ok(Some(children)),
+        threads => threads?,
+    };
+    for thread in threads {
+        let thread = match thread {
+            Err(error) if has_ended(&error) => continue,
+            thread => thread?.path(),
+        };
+        match fs::read_to_string(thread.join("children")) {
             Ok(text) => children.extend(text.split_whitespace().filter_map(|pid| pid.parse::<i32>().ok())),
-            Err(_) if thread.path().exists() => return None,
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && thread.exists() => return Ok(None),
+            Err(error) if has_ended(&error) => {}
+            Err(error) => return Err(error),
         }
     }
-    Some(children)
+    Ok(Some(children))
+}
+
+/// The process that was asked about is not there any more.
+fn has_ended(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// The same by asking every process for its parent.
-fn by_parents(root: i32) -> Vec<i32> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let pairs: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+fn by_parents(root: i32) -> io::Result<Vec<i32>> {
+    let mut pairs: Vec<(i32, i32)> = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let pid = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok());
+        pairs.extend(pid.and_then(|pid| Some((pid, parent(pid)?))));
+    }
     let mut found = vec![root];
     let mut next = 0;
     while let Some(&parent) = found.get(next) {
@@ -49,7 +66,7 @@ fn by_parents(root: i32) -> Vec<i32> {
         found.extend(pairs.iter().filter(|&&(pid, of)| of == parent && pid != root).map(|&(pid, _)| pid));
     }
     found.remove(0);
-    found
+    Ok(found)
 }
 
 fn parent(pid: i32) -> Option<i32> {
@@ -71,10 +88,10 @@ mod tests {
             .spawn()
             .expect("there is a shell");
         let mut line = [0; 6];
-        std::io::Read::read_exact(shell.stdout.as_mut().expect("it is piped"), &mut line).expect("it says ready");
+        io::Read::read_exact(shell.stdout.as_mut().expect("it is piped"), &mut line).expect("it says ready");
         let pid = i32::try_from(shell.id()).expect("a process number is an int");
-        let mut found = descendants(pid);
-        let mut other = by_parents(pid);
+        let mut found = descendants(pid).expect("/proc can be read");
+        let mut other = by_parents(pid).expect("/proc can be read");
         found.sort_unstable();
         other.sort_unstable();
         assert_eq!(found.len(), 2);

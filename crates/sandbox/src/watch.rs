@@ -7,17 +7,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::cgroup::{Group, Groups};
-use crate::plan::order;
-use crate::sys::{process, socket};
-use crate::{Limits, Policy, tree};
+use crate::Limits;
+use crate::cgroup::Groups;
+use crate::sys::process;
+use crate::watched::Watched;
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
 const SOON: Duration = Duration::from_millis(200);
@@ -63,111 +61,25 @@ impl fmt::Display for Size {
     }
 }
 
-/// A sandbox that is watched: what its [`Child`](crate::Child) and the thread share.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    /// To the sandbox's first process, which ends with everything else when this is closed.
-    pub(crate) control: OwnedFd,
-    /// Names the sandbox's first process.
-    pub(crate) init: OwnedFd,
-    /// Its number.
-    pid: i32,
-    /// The program's. A copy of a zygote is not below the first process.
-    program: i32,
-    slot: u32,
-    limits: Limits,
-    places: Vec<PathBuf>,
-    exceeded: OnceLock<Exceeded>,
-    /// The session's control groups, which stay as long as this does.
-    group: Option<Arc<Group>>,
-    /// How many of the session's processes the kernel had killed for want of memory before this began: a sandbox that
-    /// is short of memory may lose several, of which its end tells as one.
-    killed_before: u64,
-    /// Something begins there.
-    stirred: AtomicBool,
-}
-
-impl Watched {
-    pub(crate) fn new(
-        control: OwnedFd,
-        init: OwnedFd,
-        program: i32,
-        policy: &Policy,
-        group: Option<Arc<Group>>,
-    ) -> Self {
-        Self {
-            control,
-            pid: process::number(init.as_fd()).unwrap_or(0),
-            init,
-            program,
-            slot: policy.slot,
-            limits: policy.limits.clone(),
-            places: policy.own_dirs().cloned().collect(),
-            exceeded: OnceLock::new(),
-            killed_before: group.as_ref().map_or(0, |group| group.killed()),
-            group,
-            stirred: AtomicBool::new(true),
-        }
-    }
-
-    /// Why it was killed, if it was for a limit: by the thread, or by the kernel, which says so in the session's control
-    /// group. What ends first after the kernel has killed somebody is what was killed.
-    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
-        if self.exceeded.get().is_none() && self.has_ended() && self.is_out_of_memory() {
-            return Some(*self.exceeded.get_or_init(|| Exceeded::Memory(self.limits.total_memory)));
-        }
-        self.exceeded.get().copied()
-    }
-
-    fn is_out_of_memory(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.is_out_of_memory(self.killed_before))
-    }
-
-    /// Whether the kernel has killed somebody of the session, and nobody has heard of it.
-    fn has_killed(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.has_killed())
-    }
-
-    fn has_ended(&self) -> bool {
-        socket::is_readable(&self.init)
-    }
-
-    /// Has the thread look soon.
-    pub(crate) fn stir(&self) {
-        self.stirred.store(true, Ordering::Relaxed);
-    }
-
-    fn kill(&self, exceeded: Exceeded) {
-        // The first reason counts.
-        let _ = self.exceeded.set(exceeded);
-        // An error means that it has ended.
-        let _ = socket::send(self.control.as_fd(), &order(0), &[]);
-    }
-
-    /// The processes in it now. None: it has ended, or its number means another process by now.
-    fn processes(&self) -> Vec<i32> {
-        let mut processes = if self.pid > 0 { tree::descendants(self.pid) } else { Vec::new() };
-        if self.pid > 0 && self.program > 0 && !processes.contains(&self.program) {
-            processes.push(self.program);
-            processes.extend(tree::descendants(self.program));
-        }
-        // As long as the descriptor does not say that it has ended, the numbers were the sandbox's.
-        if self.has_ended() { Vec::new() } else { processes }
-    }
-}
-
 /// All that is watched, by slots: the sandboxes of a slot are one session's.
 #[derive(Debug)]
 pub(crate) struct Watch {
     /// Where the groups of sessions that are over are to be removed. Not to be kept from going.
     groups: Weak<Groups>,
     sandboxes: Mutex<Vec<Weak<Watched>>>,
+    /// Those that are to end, whoever else has let go of them.
+    ending: Mutex<Vec<Arc<Watched>>>,
     started: OnceLock<()>,
 }
 
 impl Watch {
     pub(crate) fn new(groups: &Arc<Groups>) -> Self {
-        Self { groups: Arc::downgrade(groups), sandboxes: Mutex::default(), started: OnceLock::new() }
+        Self {
+            groups: Arc::downgrade(groups),
+            sandboxes: Mutex::default(),
+            ending: Mutex::default(),
+            started: OnceLock::new(),
+        }
     }
 
     /// Watches a sandbox from now on, until it is dropped.
@@ -179,6 +91,36 @@ impl Watch {
             // Without it there are the limits that the kernel keeps.
             let _ = thread.spawn(move || run(&watch));
         });
+    }
+
+    /// Ends a sandbox, and sees to it that it does.
+    pub(crate) fn end(&self, sandbox: &Arc<Watched>) {
+        sandbox.end();
+        let mut ending = self.ending();
+        if !sandbox.has_ended() && !ending.iter().any(|known| Arc::ptr_eq(known, sandbox)) {
+            ending.push(Arc::clone(sandbox));
+        }
+    }
+
+    /// The sandboxes of a slot that may still run.
+    pub(crate) fn of_slot(&self, slot: u32) -> Vec<Arc<Watched>> {
+        let mut found: Vec<_> = self.sandboxes().iter().filter_map(Weak::upgrade).collect();
+        found.extend(self.ending().iter().cloned());
+        found.retain(|sandbox| sandbox.slot == slot);
+        found
+    }
+
+    fn press(&self) {
+        let ending: Vec<_> = {
+            let mut ending = self.ending();
+            ending.retain(|sandbox| !sandbox.has_ended());
+            ending.clone()
+        };
+        ending.iter().for_each(|sandbox| sandbox.press());
+    }
+
+    fn ending(&self) -> MutexGuard<'_, Vec<Arc<Watched>>> {
+        self.ending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn sandboxes(&self) -> MutexGuard<'_, Vec<Weak<Watched>>> {
@@ -214,6 +156,7 @@ fn run(watch: &Weak<Watch>) {
     let mut sessions: HashMap<u32, Session> = HashMap::new();
     while let Some(watch) = watch.upgrade() {
         let living = watch.living();
+        watch.press();
         if let Some(groups) = watch.groups.upgrade() {
             groups.sweep();
         }
@@ -230,10 +173,11 @@ fn run(watch: &Weak<Watch>) {
                 is_new: true,
                 has_killed: false,
             });
-            let stirred = sandboxes.iter().filter(|sandbox| sandbox.stirred.swap(false, Ordering::Relaxed)).count();
+            let stirred = sandboxes.iter().filter(|sandbox| sandbox.take_stirred()).count();
             if session.look_at <= now || stirred > 0 {
                 session.look(&sandboxes, now);
             }
+            sandboxes.iter().filter(|sandbox| sandbox.is_ending()).for_each(|sandbox| sandbox.press());
         }
         std::thread::sleep(SOON);
     }
@@ -246,7 +190,8 @@ impl Session {
         let mut uses: Vec<(u64, Vec<i32>, &Arc<Watched>)> = Vec::new();
         let mut busy = 0;
         for sandbox in sandboxes {
-            let processes = sandbox.processes();
+            // Who cannot be looked at now, is at the next look.
+            let processes = sandbox.processes().unwrap_or_default();
             busy += processes.iter().map(|pid| processor_time(*pid)).sum::<u64>();
             uses.push((processes.iter().map(|pid| resident(*pid)).sum(), processes, sandbox));
         }

@@ -98,6 +98,15 @@ fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) 
         (libc::RLIMIT_FSIZE, "file size", Some(file_size)),
         // A core would be a file as large as the memory, with what was in it.
         (libc::RLIMIT_CORE, "core size", Some(0)),
+        // What follows counts for the user, and is the server's own where programs have its user; or would let a program
+        // be scheduled before others. What the server was started with is not passed on.
+        // 64 KiB: where libraries keep keys.
+        (libc::RLIMIT_MEMLOCK, "locked memory", Some(64 << 10)),
+        // 1024: a queued signal, or a timer, each.
+        (libc::RLIMIT_SIGPENDING, "queued signals", Some(1024)),
+        (libc::RLIMIT_MSGQUEUE, "message queues", Some(0)),
+        (libc::RLIMIT_RTPRIO, "real-time priority", Some(0)),
+        (libc::RLIMIT_NICE, "priority", Some(0)),
     ];
     for (resource, name, value) in limits {
         match value {

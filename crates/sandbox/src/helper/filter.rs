@@ -143,6 +143,14 @@ const NAMESPACES: [libc::c_int; 7] = [
 /// The sockets that exist for programs. The others reach into rarely used parts of the kernel.
 const SOCKETS: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
+/// The protocols of internet sockets: the default of the type, TCP, UDP and ping. Not MPTCP, UDP-Lite, SCTP and their
+/// like, which are kernel modules that few programs use.
+const PROTOCOLS: [libc::c_int; 5] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
+
+/// What changes how another process is scheduled. The first argument is its number; zero is the caller.
+const SCHEDULING: [libc::c_long; 4] =
+    [libc::SYS_sched_setaffinity, libc::SYS_sched_setattr, libc::SYS_sched_setparam, libc::SYS_sched_setscheduler];
+
 /// What a filter depends on, and its programs.
 type Made = ((Level, Network, bool), Arc<[BpfProgram]>);
 
@@ -188,14 +196,17 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     let mut denied: BTreeMap<i64, Vec<SeccompRule>> =
         DENIED.iter().chain(&DENIED_HERE).map(|&call| (call, Vec::new())).collect();
 
+    denied.extend(on_others(level)?);
+    let mut pairs = vec![rule(&[is_not(0, libc::AF_UNIX)])?];
     if !level.has_namespaces() {
         denied.extend(SHARED.map(|call| (call, Vec::new())));
         // Datagram sockets of a pair can be sent from to any socket in the file system.
         let kind = |kind: libc::c_int| {
             rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(0xf), u64::from(kind.unsigned_abs()))])
         };
-        denied.insert(libc::SYS_socketpair, vec![kind(libc::SOCK_DGRAM)?, kind(libc::SOCK_RAW)?]);
+        pairs.extend([kind(libc::SOCK_DGRAM)?, kind(libc::SOCK_RAW)?]);
     }
+    denied.insert(libc::SYS_socketpair, pairs);
     if !level.has_namespaces() && shares_user {
         denied.extend(BY_NAME.iter().chain(&BY_NAME_HERE).map(|&call| (call, Vec::new())));
         let named = rule(&[(1, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)])?;
@@ -221,11 +232,14 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     };
     let mut rules = Vec::new();
     if let Some(sockets) = sockets {
-        let none_of: Vec<_> = sockets
-            .iter()
-            .map(|family| (0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(family.unsigned_abs())))
-            .collect();
+        let none_of: Vec<_> = sockets.iter().map(|&family| is_not(0, family)).collect();
         rules.push(rule(&none_of)?);
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            let other = PROTOCOLS.iter().map(|&protocol| is_not(2, protocol));
+            rules.push(rule(&std::iter::once(is(0, family)).chain(other).collect::<Vec<_>>())?);
+        }
+        // Interfaces and addresses, which the C library asks for. The rest reports on, or changes, the machine.
+        rules.push(rule(&[is(0, libc::AF_NETLINK), is_not(2, libc::NETLINK_ROUTE)])?);
     }
     denied.insert(libc::SYS_socket, rules);
 
@@ -238,7 +252,44 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     Ok(programs)
 }
 
+/// Calls that change another process's scheduling, priority or limits, where they could mean one that is not the
+/// program's own: its sandbox's first process has the same user, and so has, at [`Level::Landlock`], perhaps the server.
+///
+/// In a PID namespace, that one is number 1, and all others are the program's own: threads pin each other by their
+/// numbers, as OpenMP with `OMP_PROC_BIND` does. Elsewhere only zero, the caller itself, is surely its own.
+fn on_others(level: Level) -> Result<Vec<(libc::c_long, Vec<SeccompRule>)>, seccompiler::BackendError> {
+    let foreign = |at: u8| if level.has_namespaces() { is(at, 1) } else { is_not(at, 0) };
+    let mut calls = Vec::new();
+    for call in SCHEDULING {
+        calls.push((call, vec![rule(&[foreign(0)])?]));
+    }
+    // Without new limits it only asks for the old.
+    let sets = (2, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0);
+    calls.push((libc::SYS_prlimit64, vec![rule(&[foreign(0), sets])?]));
+    let by = |which: libc::c_int| rule(&[is(0, which), foreign(1)]);
+    let of_users = rule(&[is(0, PRIO_USER)])?;
+    calls.push((libc::SYS_setpriority, vec![by(PRIO_PROCESS)?, by(PRIO_GROUP)?, of_users]));
+    // Core scheduling, of others by their numbers.
+    calls.push((libc::SYS_prctl, vec![rule(&[is(0, PR_SCHED_CORE)])?]));
+    Ok(calls)
+}
+
+const PRIO_PROCESS: libc::c_int = libc::PRIO_PROCESS as libc::c_int;
+const PRIO_GROUP: libc::c_int = libc::PRIO_PGRP as libc::c_int;
+const PRIO_USER: libc::c_int = libc::PRIO_USER as libc::c_int;
+const PR_SCHED_CORE: libc::c_int = 62;
+
 type Condition = (u8, SeccompCmpArgLen, SeccompCmpOp, u64);
+
+/// An `int` argument has this value.
+fn is(at: u8, value: libc::c_int) -> Condition {
+    (at, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(value.unsigned_abs()))
+}
+
+/// An `int` argument has another value.
+fn is_not(at: u8, value: libc::c_int) -> Condition {
+    (at, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, u64::from(value.unsigned_abs()))
+}
 
 /// Holds when all conditions do.
 fn rule(conditions: &[Condition]) -> Result<SeccompRule, seccompiler::BackendError> {

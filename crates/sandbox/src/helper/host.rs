@@ -57,7 +57,7 @@ pub(super) struct Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum UserNamespace {
     No,
-    /// It owns the other namespaces, which gives the rights to set them up.
+    /// It owns the other namespaces, which gives the rights to set them up. The program's own is below it.
     First,
     /// The others belong to the host: nothing in the sandbox has rights over them, not even before all are dropped.
     Last,
@@ -85,6 +85,20 @@ impl Host {
     pub(super) fn in_nest(mut self) -> Self {
         self.in_nest = true;
         self
+    }
+
+    /// The same for a process that has entered the user namespace which a session's network belongs to.
+    pub(super) fn inside_owner(&self) -> io::Result<Self> {
+        Ok(Self {
+            proc: self.proc.try_clone()?,
+            user: identity::user(),
+            group: identity::group(),
+            is_host_root: false,
+            is_admin: true,
+            first_user: None,
+            landlock: self.landlock,
+            in_nest: true,
+        })
     }
 
     /// How a nursery is made.

@@ -10,7 +10,9 @@ use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::thread::LinkNameSpaceType;
 
 use super::confine;
 use super::host::{Host, INSIDE, Place, UserNamespace, open_proc};
@@ -18,7 +20,7 @@ use super::{At, Failure, fail, filter, landlock, nursery, root};
 use crate::error::Stage;
 use crate::plan::{Kind, Message, Plan};
 use crate::policy::PROXY;
-use crate::sys::process::Forked;
+use crate::sys::process::{Forked, Reaped};
 use crate::sys::{identity, process, socket};
 use crate::{Level, Network, tree};
 
@@ -41,50 +43,114 @@ pub(super) enum SpawnMode<'a> {
     },
 }
 
+/// What comes with a plan: what a sandbox gets from its server.
+pub(super) struct Gifts {
+    /// The program's descriptors.
+    pub(super) fds: [OwnedFd; 5],
+    /// The session's network namespace, if it has one already.
+    pub(super) network: Option<OwnedFd>,
+    /// Where the server hears of the sandbox, and orders it.
+    pub(super) control: OwnedFd,
+}
+
 /// Creates the first process of a sandbox. What happens then, the server hears from it. `apart`: what it lets go of that
-/// is this process's alone.
+/// is this process's alone. Returns the process, if it was made.
 pub(super) fn create(
     host: &Host,
     plan: &Plan,
-    fds: [OwnedFd; 5],
-    control: OwnedFd,
+    gifts: Gifts,
     liveness: BorrowedFd<'_>,
     mode: SpawnMode<'_>,
     apart: impl FnOnce(),
-) {
+) -> Option<OwnedFd> {
+    let Gifts { fds, network, control } = gifts;
     let place = match host.place(plan) {
         Ok(place) => place,
-        Err(failure) => return fail(control.as_fd(), &failure),
+        Err(failure) => {
+            fail(control.as_fd(), &failure);
+            return None;
+        }
     };
     if plan.policy.level != Level::None
         && let Err(error) = filter::prepare(plan, host.shares_user(&place))
     {
-        return fail(control.as_fd(), &Failure::of(Stage::Filter, &error, ""));
+        fail(control.as_fd(), &Failure::of(Stage::Filter, &error, ""));
+        return None;
     }
-    match process::clone_into(place.namespaces) {
+    // Who has no right over the session's network enters the user namespace that has.
+    let joins_as_owner = network.is_some() && place.user_namespace == UserNamespace::First;
+    let namespaces = match network {
+        Some(_) if joins_as_owner => 0,
+        Some(_) => place.namespaces & !libc::CLONE_NEWNET,
+        None => place.namespaces,
+    };
+    match process::clone_into(namespaces) {
         Ok(Forked::Child) => {
             apart();
             process::default_signals();
-            main(host, &place, plan, fds, control, liveness, mode)
+            if let Some(network) = network.as_ref().filter(|_| joins_as_owner) {
+                let Err(failure) = join_as_owner(host, &place, plan, network.as_fd(), fds, &control, liveness, mode);
+                fail(control.as_fd(), &failure);
+                process::exit(1)
+            }
+            main(host, &place, plan, Gifts { fds, network, control }, liveness, mode)
         }
         Ok(Forked::Parent { pidfd, .. }) => {
-            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
+            if !joins_as_owner {
+                let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
+            }
+            Some(pidfd)
         }
-        Err(error) => fail(control.as_fd(), &Failure::of(Stage::Namespaces, &error, "")),
+        Err(error) => {
+            fail(control.as_fd(), &Failure::of(Stage::Namespaces, &error, ""));
+            None
+        }
+    }
+}
+
+/// Makes the sandbox from inside the user namespace that the session's network belongs to: an ordinary user has all
+/// rights there, and so may enter the network. This process was made for it, and ends.
+#[allow(clippy::too_many_arguments, reason = "it continues `create` in another process")]
+fn join_as_owner(
+    host: &Host,
+    place: &Place,
+    plan: &Plan,
+    network: BorrowedFd<'_>,
+    fds: [OwnedFd; 5],
+    control: &OwnedFd,
+    liveness: BorrowedFd<'_>,
+    mode: SpawnMode<'_>,
+) -> Result<Infallible, Failure> {
+    let stage = Stage::Network;
+    let owner = process::owner_of(network).at(stage, "its owner")?;
+    process::enter(owner.as_fd(), LinkNameSpaceType::User).at(stage, "its owner")?;
+    process::enter(network, LinkNameSpaceType::Network).at(stage, "the session's")?;
+    let host = host.inside_owner().at(stage, "the host")?;
+    let namespaces = place.namespaces & !(libc::CLONE_NEWNET | libc::CLONE_NEWUSER);
+    let place = Place { namespaces, user_namespace: UserNamespace::Last, ..*place };
+    match process::clone_sibling(namespaces).at(Stage::Namespaces, "")? {
+        Forked::Child => {
+            let control = control.try_clone().at(Stage::Fork, "a socket")?;
+            // It is in the network already.
+            main(&host, &place, plan, Gifts { fds, network: None, control }, liveness, mode)
+        }
+        Forked::Parent { pidfd, .. } => {
+            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
+            process::exit(0)
+        }
     }
 }
 
 /// Never returns: ends with the sandbox.
-fn main(
-    host: &Host,
-    place: &Place,
-    plan: &Plan,
-    fds: [OwnedFd; 5],
-    control: OwnedFd,
-    liveness: BorrowedFd<'_>,
-    mode: SpawnMode<'_>,
-) -> ! {
+fn main(host: &Host, place: &Place, plan: &Plan, gifts: Gifts, liveness: BorrowedFd<'_>, mode: SpawnMode<'_>) -> ! {
+    let Gifts { fds, network, control } = gifts;
     let Ok(control) = process::lift(control, FLOOR) else { process::exit(1) };
+    if let Some(network) = network
+        && let Err(error) = process::enter(network.as_fd(), LinkNameSpaceType::Network)
+    {
+        fail(control.as_fd(), &Failure::of(Stage::Network, &error, "the session's"));
+        process::exit(1);
+    }
     if let Err(failure) = start(host, place, plan, fds, control.as_fd(), liveness, mode) {
         fail(control.as_fd(), &failure);
         process::exit(1);
@@ -104,6 +170,9 @@ fn start(
     let lifted = lift_all(fds)?;
     process::umask(0);
     let level = plan.policy.level;
+    if level != Level::None {
+        prefer_when_out_of_memory(host);
+    }
     if let SpawnMode::Copy { cgroup_files, .. } = mode {
         for file in cgroup_files {
             let enter = || File::from(file.try_clone()?).write_all(b"0");
@@ -127,6 +196,7 @@ fn start(
         filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
     }
 
+    let contained = landlock::contain_signals(host, level);
     let program = match mode {
         SpawnMode::Start => {
             Program::Started(start_program(control, || confine::program(host, place, plan, &lifted, control))?)
@@ -146,9 +216,9 @@ fn start(
     };
     drop(lifted); // the pipes must end when the program does
     let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
-    let status = supervise(program, control, liveness, signals.as_fd());
+    let status = supervise(program, control, liveness, signals.as_fd(), plan.keeps_background);
     if !level.has_namespaces() {
-        end_all();
+        end_all(contained);
     }
     if let Some(status) = status {
         let _ = socket::send(control, &Message::Ended { status }.encode(), &[]);
@@ -190,7 +260,8 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
     join_groups(plan)?;
     let level = plan.policy.level;
     if place.user_namespace == UserNamespace::First {
-        map_user(host, place)?;
+        let (user, group) = host.user_of(place);
+        map_user(host, user, group)?;
     }
     // For a copy the server has done so: a nursery has no right over what is the server's.
     if let Some(user) = place.become_user.filter(|_| plan.kind != Kind::Copy) {
@@ -201,10 +272,14 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
         // Older kernels have none; then the program sees the name of its control group.
         let _ = identity::unshare(libc::CLONE_NEWCGROUP);
         proc = if plan.kind == Kind::Copy { root::move_in(plan)? } else { root::enter(plan, place)? };
-        if plan.policy.network != Network::Host {
+        let is_first = !plan.joins_network;
+        if plan.policy.network != Network::Host && is_first {
             socket::loopback_up().at(Stage::Loopback, "")?;
+            // The session's other sandboxes will join it.
+            let network = open_proc(host, c"self/ns/net", libc::O_RDONLY).at(Stage::Network, "its own")?;
+            socket::send(control, &Message::Network.encode(), &[network.as_fd()]).at(Stage::Network, "its own")?;
         }
-        if plan.policy.network == Network::Proxy {
+        if plan.policy.network == Network::Proxy && is_first {
             // A socket belongs to the network that it was made in, whoever holds it: nothing has to run in here.
             let proxy = TcpListener::bind(PROXY).at(Stage::Loopback, "the proxy")?;
             socket::send(control, &Message::ProxySocket.encode(), &[proxy.as_fd()]).at(Stage::Loopback, "the proxy")?;
@@ -215,11 +290,15 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
         identity::drop_bounding_set();
         identity::become_user(user, user).at(Stage::User, &format!("user {user}"))?;
     }
-    if place.user_namespace == UserNamespace::Last {
+    if place.user_namespace != UserNamespace::No {
         // Changing the user made our files in /proc root's, and the map is one of them.
         process::set_dumpable(true).at(Stage::UserMap, "")?;
         identity::unshare(libc::CLONE_NEWUSER).at(Stage::Namespaces, "user")?;
-        map_user(host, place)?;
+        // Also in one that was made first: others of the session will be in there, and the kernel counts processes by
+        // user namespaces.
+        let is_inside = place.user_namespace == UserNamespace::First;
+        let (user, group) = if is_inside { (INSIDE, INSIDE) } else { host.user_of(place) };
+        map_user(host, user, group)?;
     }
     if level != Level::None {
         identity::drop_bounding_set();
@@ -234,6 +313,16 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
     Ok(proc)
 }
 
+/// Has the kernel end programs before the server, where it runs out of memory.
+///
+/// 500: as much as half of the machine's memory on top of what a program uses. Only a hint, so a failure is none of the
+/// sandbox: without `/proc` there is no way to give it.
+fn prefer_when_out_of_memory(host: &Host) {
+    if let Ok(file) = open_proc(host, c"self/oom_score_adj", libc::O_WRONLY) {
+        let _ = File::from(file).write_all(b"500");
+    }
+}
+
 /// Enters the session's control groups, with all that comes from here.
 fn join_groups(plan: &Plan) -> Result<(), Failure> {
     for file in &plan.groups {
@@ -244,8 +333,7 @@ fn join_groups(plan: &Plan) -> Result<(), Failure> {
 }
 
 /// Gives the new user namespace its one user. No privilege is needed for one's own number.
-fn map_user(host: &Host, place: &Place) -> Result<(), Failure> {
-    let (user, group) = host.user_of(place);
+fn map_user(host: &Host, user: u32, group: u32) -> Result<(), Failure> {
     let write = |path: &std::ffi::CStr, text: String| {
         File::from(open_proc(host, path, libc::O_WRONLY)?).write_all(text.as_bytes())
     };
@@ -297,14 +385,17 @@ impl Program {
 }
 
 /// Serves the sandbox until it is to end: because the program has ended, whose status this returns, because the
-/// server says so, or because server or launcher are gone.
+/// server says so, or because server or launcher are gone. `keeps_background`: the end of the program is told at once, and
+/// the sandbox ends with the last process in it.
 fn supervise(
     mut program: Program,
     control: BorrowedFd<'_>,
     liveness: BorrowedFd<'_>,
     signals: BorrowedFd<'_>,
+    keeps_background: bool,
 ) -> Option<i32> {
     let pid = program.pid();
+    let mut is_told = false;
     loop {
         let end = match &program {
             Program::Started(_) => signals,
@@ -320,9 +411,22 @@ fn supervise(
                     return None;
                 }
             }
-            while let Ok(Some(reaped)) = process::reap() {
-                if matches!(program, Program::Started(_)) && reaped.pid == pid {
-                    return Some(reaped.status);
+            loop {
+                match process::reap() {
+                    Ok(Some(Reaped { pid: ended, status })) => {
+                        let is_program = matches!(program, Program::Started(_)) && ended == pid && !is_told;
+                        if is_program && !keeps_background {
+                            return Some(status);
+                        }
+                        if is_program {
+                            let _ = socket::send(control, &Message::Ended { status }.encode(), &[]);
+                            is_told = true;
+                        }
+                    }
+                    Ok(None) => break,
+                    // There are no processes any more.
+                    Err(_) if is_told => return None,
+                    Err(_) => break,
                 }
             }
         }
@@ -352,12 +456,22 @@ fn supervise(
     }
 }
 
+/// How long a first process without a namespace of its own looks for its descendants. They end in milliseconds; after
+/// this it ends itself, and what is left comes to the launcher, which kills it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Kills every descendant. Orphans become our children, so none can get away; one that is forked while we look is
-/// found by the next look.
-fn end_all() {
-    loop {
-        for pid in tree::descendants(process::id()) {
-            let _ = process::kill(pid, libc::SIGKILL);
+/// found by the next look. `contained`: this process can signal no others, so one call reaches all of them at once.
+fn end_all(contained: bool) {
+    let begin = Instant::now();
+    while begin.elapsed() < PATIENCE {
+        if contained {
+            process::kill_all_below();
+        } else {
+            // They may have used up the descriptors that looking takes. Then the next look finds them.
+            for pid in tree::descendants(process::id()).unwrap_or_default() {
+                let _ = process::kill(pid, libc::SIGKILL);
+            }
         }
         loop {
             match process::reap() {

@@ -81,6 +81,14 @@ pub(super) fn make_tmp(plan: &Plan) -> io::Result<()> {
     }
 }
 
+/// Keeps this process, a sandbox's first, from signalling any but its descendants: then it can end all of them by one
+/// call, in which none can get away by copying itself. False: this kernel cannot.
+///
+/// Before the program is started: what is not below this restriction cannot be signalled.
+pub(super) fn contain_signals(host: &Host, level: Level) -> bool {
+    level == Level::Landlock && host.landlock >= SIGNALS && scope().is_ok()
+}
+
 /// Restricts this process and all that it will start.
 pub(super) fn restrict(host: &Host, place: &Place, plan: &Plan) -> Result<(), Failure> {
     match plan.policy.level {

@@ -175,10 +175,12 @@ fn copy_into_sandbox(
     let Some(control) = fds.pop() else { return };
     let failed = |reason: &str| fail(control.as_fd(), &Failure::new(Stage::Copy, libc::ESRCH, reason));
     let Some(fork_socket) = fork_socket else { return failed("the zygote has ended") };
-    let cgroup_files = if fds.len() > 5 { fds.split_off(5) } else { Vec::new() };
+    let mut others = if fds.len() > 5 { fds.split_off(5) } else { Vec::new() };
     let (Some(mut plan), Ok(fds)) = (Plan::decode(bytes), <[OwnedFd; 5]>::try_from(fds)) else {
         return failed("an unreadable plan");
     };
+    let network = plan.joins_network.then(|| others.pop()).flatten();
+    let cgroup_files = others;
     let below =
         |path: &Path| -> Option<PathBuf> { Some(Path::new(root::SESSIONS).join(path.strip_prefix(sessions).ok()?)) };
     let tmp = plan.policy.tmp.as_deref().map(below);
@@ -189,8 +191,7 @@ fn copy_into_sandbox(
     init::create(
         host,
         &plan,
-        fds,
-        control,
+        init::Gifts { fds, network, control },
         liveness,
         SpawnMode::Copy { fork_socket: fork_socket.as_fd(), filters, cgroup_files: &cgroup_files },
         || {},

@@ -150,7 +150,8 @@ pub(super) fn build(fetched: Fetched, plan: &Plan, user_inside: u32) -> Result<b
     for part in &in_tmp {
         attach_in_tmp(root, part)?;
     }
-    let proc = make_proc(root)?;
+    // A nursery gives the sandboxes in it their users by way of it.
+    let proc = make_proc(root, plan.kind != Kind::Nursery)?;
     mount::restrict(root, FROZEN, false).at(stage, "the read-only root")?;
     mount::make_root(root).at(stage, "the new root")?;
     Ok(proc)
@@ -187,7 +188,7 @@ pub(super) fn move_in(plan: &Plan) -> Result<bool, Failure> {
     for part in &in_tmp {
         attach_in_tmp(root, part)?;
     }
-    let proc = attach_proc(root)?;
+    let proc = attach_proc(root, true)?;
     // Sessions that are not this one's. Nothing is open in there, so this is their end in here.
     mount::detach(&c_path(Path::new(SESSIONS))).at(stage, "the other sessions")?;
     Ok(proc)
@@ -388,13 +389,15 @@ fn attach_scratch(root: BorrowedFd<'_>, plan: &Plan) -> Result<(), Failure> {
 }
 
 /// The view of the sandbox's own processes. Container runtimes that mask parts of `/proc` make the kernel refuse it.
-fn make_proc(root: BorrowedFd<'_>) -> Result<bool, Failure> {
+fn make_proc(root: BorrowedFd<'_>, read_only: bool) -> Result<bool, Failure> {
     make_dir(root, c"proc", 0o555)?;
-    attach_proc(root)
+    attach_proc(root, read_only)
 }
 
-fn attach_proc(root: BorrowedFd<'_>) -> Result<bool, Failure> {
-    let attributes = Attributes { no_devices: true, no_exec: true, read_only: false };
+/// Read-only, a program cannot have the kernel end others before it (`oom_score_adj`). What `/proc/self/fd` leads to can be
+/// written as ever.
+fn attach_proc(root: BorrowedFd<'_>, read_only: bool) -> Result<bool, Failure> {
+    let attributes = Attributes { no_devices: true, no_exec: true, read_only };
     match mount::create(c"proc", &[], attributes) {
         Ok(proc) => mount::attach(proc.as_fd(), root, c"proc").at(Stage::Mount, "/proc").map(|()| true),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),

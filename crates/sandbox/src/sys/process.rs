@@ -6,6 +6,9 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
+use rustix::process::{Signal, pidfd_send_signal};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
 use super::{check, check_int};
 
 /// What a call that makes two processes out of one returns in each.
@@ -35,6 +38,65 @@ pub(crate) fn clone_into(namespaces: libc::c_int) -> io::Result<Forked> {
             }),
         }
     }
+}
+
+/// Copies this process into new namespaces as a sibling: the new process's parent is this one's.
+///
+/// The descriptor names it. See [`clone_into`].
+pub(crate) fn clone_sibling(namespaces: libc::c_int) -> io::Result<Forked> {
+    clone_into(namespaces | libc::CLONE_PARENT)
+}
+
+/// Moves this process into the namespace that a descriptor names.
+pub(crate) fn enter(namespace: BorrowedFd<'_>, kind: LinkNameSpaceType) -> io::Result<()> {
+    Ok(move_into_link_name_space(namespace, Some(kind))?)
+}
+
+/// The user namespace that a namespace belongs to.
+pub(crate) fn owner_of(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `NS_GET_USERNS`: `_IO(0xb7, 0x1)`.
+    const NS_GET_USERNS: libc::c_ulong = 0xb701;
+    // SAFETY: the request takes no argument; the descriptor is a new one that nobody else owns.
+    unsafe {
+        let fd = check_int(libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _))?;
+        Ok(OwnedFd::from_raw_fd(fd))
+    }
+}
+
+/// Sends a signal to the process that a descriptor names, and to no other.
+pub(crate) fn signal(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    Ok(pidfd_send_signal(process, signal)?)
+}
+
+/// Kills every process that this one may signal, but for itself and number 1.
+///
+/// Only for a process that has been [confined](crate::helper) to signal its own descendants.
+pub(crate) fn kill_all_below() {
+    // SAFETY: a system call on integers. Failing means that there is nobody to signal.
+    unsafe {
+        libc::kill(-1, libc::SIGKILL);
+    }
+}
+
+/// Lets a process run on any processor, at the usual policy: what it was before somebody else changed it.
+///
+/// Errors mean that this process may not, or that it has ended: then it stays as it is.
+pub(crate) fn schedule_as_usual(pid: i32) {
+    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return };
+    let mut all = rustix::thread::CpuSet::new();
+    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
+    let _ = rustix::thread::sched_setaffinity(Some(pid), &all);
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the structure lives during the call.
+    unsafe {
+        libc::sched_setscheduler(pid.as_raw_nonzero().get(), libc::SCHED_OTHER, &raw const parameters);
+    }
+}
+
+/// The session that a process belongs to; `None`: it has ended.
+pub(crate) fn session_of(pid: i32) -> Option<i32> {
+    let session = rustix::process::getsid(rustix::process::Pid::from_raw(pid)).ok()?;
+    Some(session.as_raw_nonzero().get())
 }
 
 /// The number of this process. Asked of the kernel each time: [`clone_into`] goes past the C library.

@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 73] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 100] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -80,6 +80,38 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 73] = [
     ("read the memory of what started it", Maybe, "open(f'/proc/{PARENT}/mem', 'rb')"),
     ("the same by another call", Maybe, "call('process_vm_readv', PARENT, 0, 0, 0, 0, 0)"),
     ("take a descriptor of what started it", Maybe, "call('pidfd_getfd', os.pidfd_open(PARENT), 0, 0)"),
+    ("queue a signal for the server", Maybe, "call('rt_sigqueueinfo', SERVER, 0, ctypes.create_string_buffer(128))"),
+    (
+        "stop what started it",
+        Maybe,
+        "os.kill(PARENT, 19); [os.sched_yield() for _ in range(1000)]; state(PARENT) == 'T' or stop('it goes on')",
+    ),
+    ("limit the server", Works, "resource.prlimit(SERVER, 4, resource.prlimit(SERVER, 4))"),
+    ("limit what started it", Works, "resource.prlimit(PARENT, 4, resource.getrlimit(4))"),
+    ("limit another session's program", Works, "resource.prlimit(OTHER, 4, resource.prlimit(OTHER, 4))"),
+    ("slow the server", Works, "os.setpriority(os.PRIO_PROCESS, SERVER, os.getpriority(os.PRIO_PROCESS, SERVER))"),
+    ("slow what started it", Works, "os.setpriority(os.PRIO_PROCESS, PARENT, 19)"),
+    ("slow what started it by its group", Maybe, "os.setpriority(os.PRIO_PGRP, PARENT, 19)"),
+    ("slow all of its user", Maybe, "os.setpriority(os.PRIO_USER, 0, 19)"),
+    ("pin the server", Works, "os.sched_setaffinity(SERVER, os.sched_getaffinity(SERVER))"),
+    ("pin what started it", Works, "os.sched_setaffinity(PARENT, os.sched_getaffinity(PARENT))"),
+    ("put the server on idle", Maybe, "os.sched_setscheduler(SERVER, os.SCHED_IDLE, os.sched_param(0))"),
+    ("put what started it on idle", Maybe, "os.sched_setscheduler(PARENT, os.SCHED_IDLE, os.sched_param(0))"),
+    ("the same by its parameters", Maybe, "os.sched_setparam(PARENT, os.sched_param(0))"),
+    (
+        "the same by its attributes",
+        Maybe,
+        "call('sched_setattr', PARENT, struct.pack('=IIQiIQQQ', 48, 5, 0, 0, 0, 0, 0, 0), 0)",
+    ),
+    ("delay the disk of what started it", Maybe, "call('ioprio_set', 1, PARENT, 3 << 13)"),
+    ("share a core with what started it", Maybe, "call('prctl', 62, 2, PARENT, 0, 0)"),
+    ("compare itself with what started it", Maybe, "call('kcmp', PARENT, os.getpid(), 0, 0, 0)"),
+    ("move the memory of what started it", Maybe, "call('migrate_pages', PARENT, 0, 0, 0)"),
+    (
+        "be the last that the kernel ends",
+        Maybe,
+        "int(open('/proc/self/oom_score_adj').read()) < 500 or open('/proc/self/oom_score_adj', 'w').write('0')",
+    ),
     ("use an inherited descriptor", Maybe, "any(is_open(fd) for fd in range(5, 1024)) or stop('there is none')"),
     ("find the server's environment in its own", Maybe, "os.environ['CARGO_MANIFEST_DIR']"),
     // The network
@@ -91,6 +123,13 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 73] = [
     ("send raw packets", Maybe, "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)"),
     ("read the wire", Maybe, "socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3)"),
     ("use the kernel's cryptography", Maybe, "socket.socket(socket.AF_ALG, socket.SOCK_SEQPACKET)"),
+    ("make a pair of another family", Maybe, "socket.socketpair(30, socket.SOCK_SEQPACKET)"),
+    ("speak a protocol that few do", Maybe, "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)"),
+    ("the same over IPv6", Maybe, "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM, 136)"),
+    ("list all sockets", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)"),
+    ("change how packets are encrypted", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)"),
+    ("read the kernel's audit", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)"),
+    ("change the packet filter", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)"),
     ("call the hypervisor", Maybe, "socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)"),
     // Large parts of the kernel
     ("load a program into the kernel", Maybe, "call('bpf', 0, ctypes.create_string_buffer(128), 128)"),
@@ -106,13 +145,19 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 73] = [
     ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
 ];
 
-pub(crate) const NUMBERS: [(&str, libc::c_long); 21] = [
+pub(crate) const NUMBERS: [(&str, libc::c_long); 27] = [
     ("add_key", libc::SYS_add_key),
     ("bpf", libc::SYS_bpf),
     ("clone", libc::SYS_clone),
     ("clone3", libc::SYS_clone3),
     ("fsopen", libc::SYS_fsopen),
+    ("ioprio_set", libc::SYS_ioprio_set),
     ("io_uring_setup", libc::SYS_io_uring_setup),
+    ("kcmp", libc::SYS_kcmp),
+    ("migrate_pages", libc::SYS_migrate_pages),
+    ("prctl", libc::SYS_prctl),
+    ("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo),
+    ("sched_setattr", libc::SYS_sched_setattr),
     ("keyctl", libc::SYS_keyctl),
     ("mount", libc::SYS_mount),
     ("open_by_handle_at", libc::SYS_open_by_handle_at),
@@ -131,10 +176,11 @@ pub(crate) const NUMBERS: [(&str, libc::c_long); 21] = [
 ];
 
 pub(crate) const PRELUDE: &str = r"
-import ctypes, errno, os, resource, socket, stat, sys
+import ctypes, errno, os, resource, socket, stat, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 WORK, PARENT = os.getcwd(), os.getppid()
 pair = lambda kind: socket.socketpair(socket.AF_UNIX, kind)
+state = lambda pid: open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[0]
 class Stop(Exception): pass
 def stop(why): raise Stop(why)
 def call(name, *args):

@@ -55,6 +55,138 @@ pub(crate) fn nothing_outlives_a_sandbox(world: &World) {
     }
 }
 
+/// The first process of a sandbox, as this process sees it: the program's parent.
+fn first_process(program: i32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{program}/stat")).expect("the program runs");
+    let fields = stat.rsplit_once(')').expect("the name is in parentheses").1;
+    fields.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("its parent's number")
+}
+
+/// More than an end takes on a busy machine, and half of what it took when a program could slow its first process down.
+const SOON: Duration = Duration::from_secs(10);
+
+/// A program does to its sandbox's first process what it can, and keeps all processors busy.
+pub(crate) fn a_program_cannot_delay_its_end(world: &World) {
+    let code = r"
+import os, resource
+def attempt(action):
+    try: action()
+    except OSError: pass
+first = os.getppid()
+attempt(lambda: os.kill(first, 19))
+attempt(lambda: os.sched_setaffinity(first, {0}))
+attempt(lambda: os.sched_setscheduler(first, os.SCHED_IDLE, os.sched_param(0)))
+attempt(lambda: os.setpriority(os.PRIO_PROCESS, first, 19))
+attempt(lambda: os.setpriority(os.PRIO_USER, 0, 19))
+attempt(lambda: resource.prlimit(first, resource.RLIMIT_NOFILE, (0, 0)))
+attempt(lambda: resource.prlimit(first, resource.RLIMIT_NPROC, (0, 0)))
+for _ in range(150):
+    if os.fork() == 0:
+        os.setsid()
+        while True: pass
+print('ready', flush=True)
+while True: pass
+";
+    for &level in &world.levels {
+        let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", code]);
+        let (mut child, mut ends) =
+            world.spawn(&world.policy(level), &command).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(line(&mut ends.output), "ready");
+        let start = Instant::now();
+        child.kill_all();
+        assert!(child.wait_timeout(PATIENCE).expect("waiting works").is_some(), "{level}");
+        let took = start.elapsed();
+        println!("{level}: 151 busy processes ended after {:.1} ms", took.as_secs_f64() * 1e3);
+        assert!(took < SOON, "{level}: {took:?}");
+    }
+}
+
+/// A first process that does not do its work, for whatever reason, is made to, or done without.
+pub(crate) fn a_first_process_that_stands_still_delays_nothing(world: &World) {
+    for &level in &world.levels {
+        for signal in [libc::SIGSTOP, libc::SIGKILL] {
+            let mark = format!("agb-still-{}-{level}-{signal}", std::process::id());
+            let policy = world.policy(level);
+            let (child, mut ends) = world.spawn(&policy, &family(&mark)).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(line(&mut ends.output), "ready");
+            await_marked(&mark, 50);
+            // SAFETY: a system call on integers; the process is the parent of one that runs.
+            assert_eq!(unsafe { libc::kill(first_process(child.id()), signal) }, 0, "{level}");
+            let start = Instant::now();
+            assert!(world.launcher.end_slot(policy.slot, PATIENCE), "{level}");
+            assert!(
+                signal == libc::SIGKILL || marked(&mark) == 0,
+                "{level}: `end_slot` says that nothing runs any more"
+            );
+            await_marked(&mark, 0);
+            assert!(start.elapsed() < SOON, "{level}: {:?}", start.elapsed());
+        }
+    }
+}
+
+/// What a command leaves in the background goes on, is reached by the session's other programs, and ends with it.
+pub(crate) fn the_background_of_a_session_lives_as_long_as_it(world: &World) {
+    let serve = "echo word > index.html; python3 -I -m http.server --bind 127.0.0.1 8080 > log 2>&1 &\n\
+                 until python3 -I -S -c \"import socket; socket.create_connection(('127.0.0.1', 8080))\" 2> /dev/null\n\
+                 do :; done; echo serving";
+    let ask = "import urllib.request\nprint(urllib.request.urlopen('http://127.0.0.1:8080/').read().decode().strip())";
+    let ask_in = |policy: &agb_sandbox::Policy| {
+        let command = Command::new("/usr/bin/python3").args(["-I", "-c", ask]);
+        let (mut child, mut ends) = world.spawn(policy, &command).unwrap_or_else(|error| panic!("{error}"));
+        child.wait_timeout(PATIENCE).expect("waiting works").expect("the program ends");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut ends.output, &mut text).expect("it prints text");
+        text
+    };
+    for level in world.levels.iter().copied().filter(|level| level.has_namespaces()) {
+        let policy = world.policy(level);
+        let (_bystander, _ends) =
+            world.spawn(&policy, &Command::new("/usr/bin/sleep").args(["1000"])).expect("the session's first starts");
+        let command = Command::new("/bin/sh").args(["-c", serve]).keep_background();
+        let (mut child, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(line(&mut ends.output), "serving", "{level}");
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.program_end() {
+                break status;
+            }
+            assert!(start.elapsed() < PATIENCE, "{level}: the shell has ended");
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        assert!(status.success(), "{level}: {status}");
+        assert_eq!(child.wait_timeout(Duration::ZERO).expect("waiting works"), None, "{level}: the server goes on");
+        assert_eq!(ask_in(&policy), "word\n", "{level}: another program of the session reaches it");
+        assert!(ask_in(&world.policy(level)).contains("ConnectionRefused"), "{level}: another session does not");
+        assert!(world.launcher.end_slot(policy.slot, PATIENCE), "{level}");
+        assert!(child.wait_timeout(Duration::ZERO).expect("waiting works").is_some(), "{level}");
+        assert_eq!(child.program_end().and_then(|status| status.code()), Some(0), "{level}: it keeps what was said");
+        assert!(
+            ask_in(&policy).contains("ConnectionRefused"),
+            "{level}: the next session of the slot has nothing of it"
+        );
+    }
+}
+
+/// It goes when the last process in it does.
+pub(crate) fn a_sandbox_ends_with_its_background(world: &World) {
+    for level in world.levels.iter().copied().chain([Level::None]) {
+        let shell = "(read word; echo heard $word; exec 1>&-) < /dev/fd/3 & exit 7";
+        let command = Command::new("/bin/sh").args(["-c", shell]).keep_background();
+        let (mut child, mut ends) =
+            world.spawn(&world.policy(level), &command).unwrap_or_else(|error| panic!("{error}"));
+        let start = Instant::now();
+        while child.program_end().is_none() {
+            assert!(start.elapsed() < PATIENCE, "{level}: the shell has ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(child.wait_timeout(Duration::ZERO).expect("waiting works"), None, "{level}: the rest goes on");
+        std::io::Write::write_all(&mut ends.to, b"it\n").expect("somebody reads it");
+        assert_eq!(line(&mut ends.output), "heard it", "{level}");
+        let status = child.wait_timeout(PATIENCE).expect("waiting works").expect("it ends with its last process");
+        assert_eq!(status.code(), Some(7), "{level}");
+    }
+}
+
 fn await_marked(mark: &str, wanted: usize) {
     let start = Instant::now();
     while marked(mark) != wanted {

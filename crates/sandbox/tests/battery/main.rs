@@ -20,7 +20,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 16] = [
+const TESTS: [(&str, Test); 20] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -35,6 +35,10 @@ const TESTS: [(&str, Test); 16] = [
     ("who_stands_back_gets_less", limits::who_stands_back_gets_less),
     ("control_groups_of_the_dead_are_removed", limits::control_groups_of_the_dead_are_removed),
     ("nothing_outlives_a_sandbox", ends::nothing_outlives_a_sandbox),
+    ("a_program_cannot_delay_its_end", ends::a_program_cannot_delay_its_end),
+    ("a_first_process_that_stands_still_delays_nothing", ends::a_first_process_that_stands_still_delays_nothing),
+    ("the_background_of_a_session_lives_as_long_as_it", ends::the_background_of_a_session_lives_as_long_as_it),
+    ("a_sandbox_ends_with_its_background", ends::a_sandbox_ends_with_its_background),
     ("nothing_outlives_the_launcher", ends::nothing_outlives_the_launcher),
     ("starts_are_fast", programs::starts_are_fast),
 ];

@@ -1,0 +1,169 @@
+//! A sandbox as the server sees it: what its [`Child`](crate::Child) and the thread that watches it share, and how it is
+//! ended from outside.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::cgroup::Group;
+use crate::plan::order;
+use crate::sys::{process, socket};
+use crate::watch::Exceeded;
+use crate::{Level, Limits, Policy, tree};
+
+/// How long a sandbox may take to end before it is ended by stronger means.
+///
+/// 300 ms: one with hundreds of processes takes tens of milliseconds, on a busy machine too.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// A sandbox that is watched.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    /// To the sandbox's first process, which ends with everything else when this is closed.
+    pub(crate) control: OwnedFd,
+    /// Names the sandbox's first process.
+    pub(crate) init: OwnedFd,
+    /// Its number.
+    pid: i32,
+    /// The program's. A copy of a zygote is not below the first process.
+    program: i32,
+    pub(crate) slot: u32,
+    level: Level,
+    pub(crate) limits: Limits,
+    pub(crate) places: Vec<PathBuf>,
+    exceeded: OnceLock<Exceeded>,
+    /// The session's control groups, which stay as long as this does.
+    pub(crate) group: Option<Arc<Group>>,
+    /// How many of the session's processes the kernel had killed for want of memory before this began: a sandbox that
+    /// is short of memory may lose several, of which its end tells as one.
+    killed_before: u64,
+    /// Something begins there.
+    stirred: AtomicBool,
+    /// Since when it is to end.
+    ending: OnceLock<Instant>,
+}
+
+impl Watched {
+    pub(crate) fn new(
+        control: OwnedFd,
+        init: OwnedFd,
+        program: i32,
+        policy: &Policy,
+        group: Option<Arc<Group>>,
+    ) -> Self {
+        Self {
+            control,
+            pid: process::number(init.as_fd()).unwrap_or(0),
+            init,
+            program,
+            slot: policy.slot,
+            level: policy.level,
+            limits: policy.limits.clone(),
+            places: policy.own_dirs().cloned().collect(),
+            exceeded: OnceLock::new(),
+            killed_before: group.as_ref().map_or(0, |group| group.killed()),
+            group,
+            stirred: AtomicBool::new(true),
+            ending: OnceLock::new(),
+        }
+    }
+
+    /// Why it was killed, if it was for a limit: by the thread, or by the kernel, which says so in the session's control
+    /// group. What ends first after the kernel has killed somebody is what was killed.
+    pub(crate) fn exceeded(&self) -> Option<Exceeded> {
+        if self.exceeded.get().is_none() && self.has_ended() && self.is_out_of_memory() {
+            return Some(*self.exceeded.get_or_init(|| Exceeded::Memory(self.limits.total_memory)));
+        }
+        self.exceeded.get().copied()
+    }
+
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_out_of_memory(self.killed_before))
+    }
+
+    /// Whether the kernel has killed somebody of the session, and nobody has heard of it.
+    pub(crate) fn has_killed(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.has_killed())
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        socket::is_readable(&self.init)
+    }
+
+    /// Has the thread look soon.
+    pub(crate) fn stir(&self) {
+        self.stirred.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was stirred since the last call.
+    pub(crate) fn take_stirred(&self) -> bool {
+        self.stirred.swap(false, Ordering::Relaxed)
+    }
+
+    /// Ends it for a limit.
+    pub(crate) fn kill(&self, exceeded: Exceeded) {
+        // The first reason counts.
+        let _ = self.exceeded.set(exceeded);
+        self.end();
+    }
+
+    /// Ends everything in it. Nothing in the sandbox is asked: where it has a PID namespace, the kernel ends all of it with
+    /// its first process. Elsewhere that one does it; a program can neither signal nor slow it down, and [`press`](
+    /// Self::press) is for when it does not.
+    pub(crate) fn end(&self) {
+        let _ = self.ending.set(Instant::now());
+        let killed = self.level.has_namespaces() && process::signal(self.init.as_fd(), Signal::KILL).is_ok();
+        if !killed {
+            // An error means that it has ended.
+            let _ = socket::send(self.control.as_fd(), &order(0), &[]);
+        }
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending.get().is_some()
+    }
+
+    /// Ends it by stronger means if it is to end, and has had time to.
+    pub(crate) fn press(&self) {
+        if self.has_ended() || self.ending.get().is_none_or(|since| since.elapsed() < GRACE) {
+            return;
+        }
+        // Whatever has made it slow.
+        process::schedule_as_usual(self.pid);
+        let _ = process::signal(self.init.as_fd(), Signal::CONT);
+        let processes = tree::descendants(self.pid);
+        if self.has_ended() {
+            return; // the numbers may mean others by now
+        }
+        match processes {
+            Ok(processes) if !processes.is_empty() || self.level.has_namespaces() => {
+                for pid in processes {
+                    let _ = process::kill(pid, libc::SIGKILL);
+                }
+                if self.level.has_namespaces() {
+                    let _ = process::signal(self.init.as_fd(), Signal::KILL);
+                }
+            }
+            // There is nothing left below it; or nobody can look, and the launcher gets what is.
+            _ => {
+                let _ = process::signal(self.init.as_fd(), Signal::KILL);
+            }
+        }
+    }
+
+    /// The processes in it now. None: it has ended, or its number means another process by now. An error means that they
+    /// cannot be looked up.
+    pub(crate) fn processes(&self) -> std::io::Result<Vec<i32>> {
+        let mut processes = if self.pid > 0 { tree::descendants(self.pid)? } else { Vec::new() };
+        if self.pid > 0 && self.program > 0 && !processes.contains(&self.program) {
+            processes.push(self.program);
+            processes.extend(tree::descendants(self.program)?);
+        }
+        // As long as the descriptor does not say that it has ended, the numbers were the sandbox's.
+        Ok(if self.has_ended() { Vec::new() } else { processes })
+    }
+}
