@@ -104,6 +104,29 @@ async fn copies_have_nothing_in_common() {
     assert!(one.workdir.path().join("mine").is_file(), "where the server looks for it");
 }
 
+/// Whichever of its interpreters were started, and which copied.
+#[tokio::test]
+async fn the_interpreters_of_a_session_share_a_network() {
+    let interpreter = find_interpreter(Language::Python, None).unwrap();
+    const SERVE: &str = "import socket\ns = socket.socket()\ns.bind(('127.0.0.1', 8099))\ns.listen()\nprint('serving')";
+    const MEET: &str = "import socket\nsocket.create_connection(('127.0.0.1', 8099)).close()\nprint('met')";
+    for copy_first in [true, false] {
+        let workdir = Workdir::new();
+        let started = spec(Language::Python, &interpreter, workdir.root());
+        if started.policy.level != Level::Namespaces {
+            return;
+        }
+        let mut copied = started.clone();
+        copied.zygote = Some(zygote(&started).unwrap());
+        let (first, second) = if copy_first { (copied, started) } else { (started, copied) };
+        let first = Subject { kernel: Kernel::new(first), workdir };
+        assert_eq!(first.value(IS_COPY).await.as_deref(), Some(if copy_first { "True" } else { "False" }));
+        assert_eq!(first.output(SERVE).await, "serving\n");
+        let second = Subject { kernel: Kernel::new(second), workdir: Workdir::new() };
+        assert_eq!(second.output(MEET).await, "met\n", "the copy is first: {copy_first}");
+    }
+}
+
 #[tokio::test]
 async fn a_copy_ends_as_others_do() {
     let Some((_, copied)) = both() else { return };
@@ -180,5 +203,5 @@ fn an_ordinary_user_has_copies_too() {
     again.args(["zygote::", "--test-threads=1"]).env(AS_USER, "1").env_remove("HOME").current_dir("/");
     let run = again.uid(USER).gid(USER).output().expect("the test's executable can be run by all");
     let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.contains("7 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && said.contains("8 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
 }
