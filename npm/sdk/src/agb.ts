@@ -1,52 +1,40 @@
-import { backend } from "./backend.js";
-import type { Answer, ClientOptions, ListPage, ListParams, NativeClient, NativeSession } from "./binding.js";
+import type {
+  Answer,
+  ListPage,
+  ListParams,
+  NativeClient,
+  NativeSession,
+  SessionDescription,
+} from "./binding.js";
+import { bindMethods } from "./bind-methods.js";
 import { call, type CallOptions } from "./call.js";
 import {
-  checkObject,
   checkOptionalCount,
-  checkOptionalNumber,
   checkOptionalString,
   checkString,
   describe,
   labelPairs,
 } from "./check.js";
+import { type AGBOptions, makeClient } from "./client-options.js";
+import { type Config, configOf } from "./config.js";
 import { type CreateSessionOptions, type CreateSessionParams, type Labels, toCreateParams } from "./create-session-params.js";
-import { AGBError, AuthenticationError, ConfigurationError } from "./errors.js";
-import { currentPlatform } from "./platform.js";
+import { ContextService } from "./context.js";
+import type { ContextStatusData } from "./context-results.js";
+import { invoke } from "./invoke.js";
+import { log } from "./log.js";
 import {
   apiResult,
   type DeleteResult,
+  type GetSessionData,
   type GetSessionResult,
   operationResult,
-  present,
+  always,
+  checkedOr,
+  noAnswer,
   type SessionListResult,
-  type SessionResult,
 } from "./results.js";
 import { Session } from "./session.js";
-import type { StreamingLimits } from "./streaming-limits.js";
-
-/** Settings of the connection to the service. */
-export interface AGBConfig {
-  /**
-   * Host (https), URL, or `local` for a server on this machine that starts with the first call and ends with this
-   * process; it needs the package `agbcloud-local`. Default: `AGB_ENDPOINT`, else the public service.
-   */
-  readonly endpoint?: string | undefined;
-  /** Time limit of one HTTP call, milliseconds. Default: `AGB_TIMEOUT_MS`, else 60000. */
-  readonly timeoutMs?: number | undefined;
-  /** Limits of the connections over which runs stream, in Node. */
-  readonly streaming?: StreamingLimits | undefined;
-}
-
-/** What {@link AGB} can be told. What is left out comes from the environment, then from a `.env` file, then from defaults. */
-export interface AGBOptions {
-  /** Default: `AGB_API_KEY`. Not needed with `endpoint: "local"`. */
-  readonly apiKey?: string | undefined;
-  /** How to reach the service. */
-  readonly config?: AGBConfig | undefined;
-  /** Path of a `.env` file. Default: the first `.env` from the working directory upwards. */
-  readonly envFile?: string | undefined;
-}
+import type { SessionResult } from "./session-result.js";
 
 /** Which page of {@link AGB.list}. */
 export interface ListOptions extends CallOptions {
@@ -67,7 +55,10 @@ export interface ListOptions extends CallOptions {
  * ```
  */
 export class AGB {
+  /** Contexts: files that outlive sessions. */
+  readonly context: ContextService;
   readonly #client: NativeClient;
+  readonly #endpoint: string | undefined;
 
   /**
    * Connects to nothing yet.
@@ -79,13 +70,10 @@ export class AGB {
    * @throws TypeError when an option has the wrong type.
    */
   constructor(options?: string | AGBOptions) {
-    const clientOptions = toClientOptions(options);
-    const { Client } = backend();
-    try {
-      this.#client = new Client(clientOptions);
-    } catch (error) {
-      throw constructionError(error);
-    }
+    this.#client = makeClient(options);
+    this.#endpoint = typeof options === "object" ? options?.config?.endpoint : undefined;
+    this.context = new ContextService(this.#client);
+    bindMethods(this);
   }
 
   /** Base URL of the service; `null` while a local server has not been started yet. */
@@ -98,32 +86,48 @@ export class AGB {
     return this.#client.timeoutMs;
   }
 
+  /** How the service is reached. */
+  get config(): Config {
+    return configOf(this.#client, this.#endpoint);
+  }
+
+  /** Without the API key. */
+  toJSON(): Config {
+    return this.config;
+  }
+
   /**
    * Makes a session. It lives until it is deleted or unused for too long. One that was made although the call was
    * aborted is released as soon as its answer comes.
    *
-   * @throws TypeError (as a rejection) when a parameter has the wrong type; nothing is sent then.
+   * Wrong parameters resolve with the code `BAD_ARGUMENTS`, and nothing is sent. With `contextSync` it resolves when the
+   * files of the contexts are there, or have failed to come: see `contexts` of the result.
    */
   async create(params: CreateSessionParams | CreateSessionOptions, options?: CallOptions): Promise<SessionResult> {
-    const request = toCreateParams(params);
-    const begin = () => this.#client.createSession(request);
-    return sessionResult(await call(options, begin, (running) => void running.then(({ data }) => data?.delete(), () => {})));
+    const request = checkedOr(() => toCreateParams(params));
+    if ("failure" in request) {
+      return this.#sessionResult(request.failure);
+    }
+    const begin = () => this.#client.createSession(request.value);
+    const release = (running: Promise<Answer<NativeSession>>) => void running.then(({ data }) => data?.delete(), () => {});
+    const answer = await call(options, begin, release);
+    const result = this.#sessionResult(answer);
+    return answer.data === null || request.value.persistence === null ? result : withContexts(result, answer.data, options);
   }
 
-  /** Takes up a session that exists, e.g. one that another process made. */
+  /** Takes up a session that exists, e.g. one that another process made. On failure `session` is `null`. */
   async get(sessionId: string, options?: CallOptions): Promise<SessionResult> {
-    checkString("sessionId", sessionId);
-    return sessionResult(await call(options, () => this.#client.getSession(sessionId)));
+    const id = checkedOr(() => checkString("sessionId", sessionId));
+    const answer = "failure" in id ? id.failure : await call(options, () => this.#client.getSession(id.value));
+    const result = this.#sessionResult(answer);
+    return answer.success ? result : { ...result, session: null as unknown as Session };
   }
 
   /** What the service knows of a session, without taking it up. */
   async getSession(sessionId: string, options?: CallOptions): Promise<GetSessionResult> {
-    checkString("sessionId", sessionId);
-    const answer = await call(options, () => this.#client.getSession(sessionId));
-    return operationResult(answer, ({ sessionId: id, appInstanceId, resourceId, resourceUrl }) => ({
-      sessionId: id,
-      ...present({ appInstanceId, resourceId, resourceUrl }),
-    }));
+    const id = checkedOr(() => checkString("sessionId", sessionId));
+    const answer = "failure" in id ? id.failure : await call(options, () => this.#client.getSession(id.value));
+    return { ...operationResult(answer, toSessionData), ...always(answer) };
   }
 
   /**
@@ -135,30 +139,53 @@ export class AGB {
    * @param limit Sessions a page, with a page number; default 10.
    */
   async list(labels?: Labels | null, page: number | ListOptions | null = 1, limit?: number | null): Promise<SessionListResult> {
-    const pairs = labels === undefined || labels === null ? null : labelPairs("labels", labels);
+    const checked = checkedOr(() => {
+      const pairs = labels === undefined || labels === null ? null : labelPairs("labels", labels);
+      return typeof page === "object" && page !== null
+        ? { params: toListParams(pairs, page), number: 0 }
+        : {
+            params: { labels: pairs, maxResults: checkOptionalCount("limit", limit, "sessions"), nextToken: null, isAll: null },
+            number: checkOptionalCount("page", page, "pages") ?? 1,
+          };
+    });
+    if ("failure" in checked) {
+      return listResult(checked.failure);
+    }
+    const { params, number } = checked.value;
     if (typeof page === "object" && page !== null) {
-      const params = toListParams(pairs, page);
       return listResult(await call(page, () => this.#client.listSessions(params)));
     }
-    const number = checkOptionalCount("page", page, "pages") ?? 1;
-    const maxResults = checkOptionalCount("limit", limit, "sessions");
-    return this.#listPage({ labels: pairs, maxResults, nextToken: null, isAll: null }, number);
+    return this.#listPage(params, number);
   }
 
   /**
    * Releases a session and waits until it is gone.
    *
    * @param session A {@link Session}, or the id of one.
+   * @param syncContext Whether to carry the session's files into its contexts first, and wait for that; or the options of
+   * the call. What a policy uploads by itself is carried in any case.
    */
-  async delete(session: Session | string, options?: CallOptions): Promise<DeleteResult> {
+  async delete(session: Session | string, syncContext?: boolean | CallOptions, options?: CallOptions): Promise<DeleteResult> {
     if (session instanceof Session) {
-      return session.delete(options);
+      return session.delete(syncContext, options);
     }
     if (typeof session !== "string") {
       throw new TypeError(`session must be a Session or the id of one, not ${describe(session)}`);
     }
     checkString("session", session);
-    return apiResult(await call(options, () => this.#client.deleteSession(session)));
+    const callOptions = typeof syncContext === "object" ? syncContext : options;
+    if (syncContext === true) {
+      const found = await this.get(session, callOptions);
+      return found.success ? found.session.delete(true, callOptions) : apiResult(noAnswer(found.code ?? "UNKNOWN", found.errorMessage));
+    }
+    return apiResult(await call(callOptions, () => this.#client.deleteSession(session)));
+  }
+
+  #sessionResult(answer: Answer<NativeSession>): SessionResult {
+    const result = apiResult(answer);
+    // Only there on success; see the type.
+    const found = answer.success && answer.data !== null ? { session: Session.fromNative(answer.data, this.#client) } : {};
+    return { ...result, ...found } as SessionResult;
   }
 
   /** Pages have no numbers on the wire: goes from one to the next by their tokens. */
@@ -175,63 +202,6 @@ export class AGB {
   }
 }
 
-function toClientOptions(options: string | AGBOptions | undefined): ClientOptions {
-  if (typeof options === "string") {
-    return toClientOptions({ apiKey: options });
-  }
-  const { apiKey, config = {}, envFile } = checkedOptions(options);
-  checkObject("config", config);
-  const env = currentPlatform().environment();
-  const endpoint = checkOptionalString("config.endpoint", config.endpoint);
-  return {
-    apiKey: checkOptionalString("apiKey", apiKey),
-    endpoint,
-    timeoutMs: checkOptionalNumber("config.timeoutMs", config.timeoutMs, "milliseconds"),
-    envFile: checkOptionalString("envFile", envFile),
-    streaming: currentPlatform().streamingLimits?.(config.streaming),
-    env,
-    localServer: mayBeLocal(endpoint, env) ? currentPlatform().findLocalServer() : null,
-  };
-}
-
-function checkedOptions(options: AGBOptions | undefined | null): AGBOptions {
-  if (options === undefined || options === null) {
-    return {};
-  }
-  checkObject("options", options);
-  return options;
-}
-
-/** Whether to look for a server program: not when code or environment name another endpoint. A `.env` file might. */
-function mayBeLocal(endpoint: string | null, env: ClientOptions["env"]): boolean {
-  const named = endpoint ?? env.find(([name, value]) => name === "AGB_ENDPOINT" && value !== "")?.[1];
-  return named === undefined || named.trim().toLowerCase() === "local";
-}
-
-/** The typed error for what the backend's constructor threw. */
-function constructionError(error: unknown): unknown {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") {
-    return error;
-  }
-  switch (error.code) {
-    case "NO_API_KEY":
-      return new AuthenticationError(error.message, error.code);
-    case "NO_LOCAL_SERVER":
-      return new ConfigurationError(
-        'The endpoint is "local", but no server program was found. Run `npm install agbcloud-local`, or let AGB_SERVER' +
-          " name an agb-server program",
-        error.code,
-        { cause: error },
-      );
-    case "BAD_ENDPOINT":
-    case "BAD_TIMEOUT":
-    case "BAD_ENV_FILE":
-      return new ConfigurationError(error.message, error.code);
-    default:
-      return new AGBError(error.message, error.code, { cause: error });
-  }
-}
-
 function toListParams(labels: ListParams["labels"], options: ListOptions): ListParams {
   if (options.isAll !== undefined && typeof options.isAll !== "boolean") {
     throw new TypeError(`isAll must be true or false, not ${describe(options.isAll)}`);
@@ -244,10 +214,32 @@ function toListParams(labels: ListParams["labels"], options: ListOptions): ListP
   };
 }
 
-function sessionResult(answer: Answer<NativeSession>): SessionResult {
-  return answer.success && answer.data !== null
-    ? { ...apiResult(answer), session: Session.fromNative(answer.data) }
-    : apiResult(answer);
+/** Waits for the contexts of a new session. Whatever becomes of them, the session is there. */
+async function withContexts(result: SessionResult, native: NativeSession, options?: CallOptions): Promise<SessionResult> {
+  const settled = await invoke<ContextStatusData[]>(native, "context.settle", {}, options);
+  const contexts = settled.data ?? [];
+  const failed = contexts.filter(({ status }) => status !== "Success");
+  if (!settled.success || failed.length > 0) {
+    const words = failed.map(({ path, status, errorMessage }) => `${path}: ${errorMessage || status}`).join("; ");
+    log("warn", `not all contexts of ${native.sessionId} came into the session: ${words || settled.errorMessage}`);
+  }
+  return { ...result, contexts };
+}
+
+function toSessionData(native: NativeSession): GetSessionData {
+  const { linkUrl, wsUrl, token, status, tools } = JSON.parse(native.describe()) as SessionDescription;
+  return {
+    sessionId: native.sessionId,
+    appInstanceId: native.appInstanceId ?? "",
+    resourceId: native.resourceId ?? "",
+    resourceUrl: native.resourceUrl ?? "",
+    status,
+    success: true,
+    linkUrl,
+    wsUrl,
+    token,
+    toolList: tools.length === 0 ? "" : JSON.stringify(tools),
+  };
 }
 
 function listResult(answer: Answer<ListPage>): SessionListResult {

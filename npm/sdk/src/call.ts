@@ -1,6 +1,10 @@
 import type { Answer, NativeCall } from "./binding.js";
+import { checkOptionalNumber } from "./check.js";
 import { noAnswer } from "./results.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
+
+/** Most milliseconds that a timer of JavaScript can wait. */
+const LONGEST_WAIT = 0x7fff_ffff;
 
 /** Options of every call to the service. */
 export interface CallOptions {
@@ -9,6 +13,11 @@ export interface CallOptions {
    * `CANCELLED`. What was sent by then may have been carried out; {@link AGB.create} releases what it made.
    */
   readonly signal?: StopSignal | null | undefined;
+  /**
+   * Milliseconds that this call may take, if that is less than `timeoutMs` of {@link AGB} allows: then it resolves with
+   * the code `TIMED_OUT`.
+   */
+  readonly timeoutMs?: number | null | undefined;
 }
 
 /**
@@ -22,21 +31,28 @@ export function call<T>(
   abort: (running: NativeCall<T>) => void = (running) => running.abort?.(),
 ): Promise<Answer<T>> {
   const signal = checkedSignal(options?.signal);
-  if (signal === null) {
+  const timeoutMs = checkOptionalNumber("timeoutMs", options?.timeoutMs, "milliseconds");
+  if (signal === null && timeoutMs === null) {
     return begin();
   }
   return new Promise((resolve, reject) => {
     const cancelled = noAnswer("CANCELLED", "the call was cancelled; what was sent by then may have been carried out");
-    if (signal.aborted) {
+    if (signal?.aborted) {
       resolve(cancelled);
       return;
     }
     const running = begin();
-    const stop = (): void => {
-      resolve(cancelled);
+    const end = (answer: Answer<never>): void => {
+      resolve(answer);
       abort(running);
     };
-    signal.addEventListener("abort", stop);
-    running.then(resolve, reject).finally(() => signal.removeEventListener("abort", stop));
+    const stop = (): void => end(cancelled);
+    signal?.addEventListener("abort", stop);
+    const expire = (): void => end(noAnswer("TIMED_OUT", `no answer within ${timeoutMs} ms; allow more, or look whether it was carried out`));
+    const timer = timeoutMs === null ? undefined : setTimeout(expire, Math.min(timeoutMs, LONGEST_WAIT));
+    running.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", stop);
+    });
   });
 }

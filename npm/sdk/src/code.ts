@@ -1,4 +1,5 @@
 import type { NativeRun, NativeSession, RunRequest } from "./binding.js";
+import { bindMethods } from "./bind-methods.js";
 import { checkString } from "./check.js";
 import { CodeRun } from "./code-run.js";
 import { CANCELLED_RUN, type EnhancedCodeExecutionResult, brokenRun } from "./execution-result.js";
@@ -26,6 +27,7 @@ export class Code {
 
   private constructor(native: NativeSession) {
     this.#native = native;
+    bindMethods(this);
   }
 
   /** @internal */

@@ -1,5 +1,6 @@
 import { checkObject, checkOptionalNumber, checkOptionalString, checkString, labelPairs } from "./check.js";
 import type { CreateParams } from "./binding.js";
+import { type ContextMount, persistenceOf } from "./context-sync.js";
 import { VERSION } from "./version.js";
 
 /** Labels of a session: free text by name, for finding sessions again with {@link AGB.list}. */
@@ -15,9 +16,18 @@ export interface CreateSessionOptions {
   readonly idleReleaseTimeout?: number | undefined;
   /** Policy for the session's tools. */
   readonly mcpPolicyId?: string | undefined;
+  /** The same as `mcpPolicyId`. */
+  readonly policyId?: string | undefined;
   /** Persistent context to attach. */
   readonly contextId?: string | undefined;
+  /** Contexts that the session is to have, each at a path. `create` resolves when their files are there. */
+  readonly contextSync?: readonly ContextMount[] | undefined;
+  /** Contexts of a browser. Sessions of this package have none, and creating one with it fails. */
+  readonly browserContext?: unknown;
 }
+
+/** What {@link CreateSessionParams} is made from. `imageId` must be set before the session is created. */
+export type CreateSessionParamsOptions = Partial<CreateSessionOptions>;
 
 /**
  * Parameters of {@link AGB.create}.
@@ -35,16 +45,25 @@ export class CreateSessionParams implements CreateSessionOptions {
   idleReleaseTimeout: number | undefined;
   /** Policy for the session's tools. */
   mcpPolicyId: string | undefined;
+  /** The same as `mcpPolicyId`. */
+  policyId: string | undefined;
   /** Persistent context to attach. */
   contextId: string | undefined;
+  /** Contexts that the session is to have; empty when none were given. */
+  contextSync: readonly ContextMount[];
+  /** Contexts of a browser; see {@link CreateSessionOptions.browserContext}. */
+  browserContext: unknown;
 
-  constructor(options: CreateSessionOptions) {
+  constructor(options: CreateSessionParamsOptions = {}) {
     checkObject("CreateSessionParams", options);
-    this.imageId = options.imageId;
+    this.imageId = options.imageId ?? "";
     this.labels = { ...options.labels };
     this.idleReleaseTimeout = options.idleReleaseTimeout;
     this.mcpPolicyId = options.mcpPolicyId;
+    this.policyId = options.policyId;
     this.contextId = options.contextId;
+    this.contextSync = options.contextSync ?? [];
+    this.browserContext = options.browserContext;
   }
 }
 
@@ -54,13 +73,16 @@ export class CreateSessionParams implements CreateSessionOptions {
  */
 export function toCreateParams(options: CreateSessionOptions): CreateParams {
   checkObject("params", options);
+  if (options.browserContext !== undefined && options.browserContext !== null) {
+    throw new TypeError("browserContext is not supported: mount its context with contextSync, or leave it out");
+  }
   return {
     imageId: checkString("imageId", options.imageId),
     labels: options.labels === undefined ? null : labelPairs("labels", options.labels),
     idleReleaseTimeout: checkOptionalNumber("idleReleaseTimeout", options.idleReleaseTimeout, "seconds"),
-    mcpPolicyId: checkOptionalString("mcpPolicyId", options.mcpPolicyId),
+    mcpPolicyId: checkOptionalString("mcpPolicyId", options.mcpPolicyId) ?? checkOptionalString("policyId", options.policyId),
     contextId: checkOptionalString("contextId", options.contextId),
-    persistence: null,
+    persistence: persistenceOf(options.contextSync),
     sdkVersion: VERSION,
   };
 }

@@ -19,19 +19,26 @@ export type AGBErrorCode =
   | "NATIVE_ADDON_MISSING"
   | "NATIVE_ADDON_BROKEN"
   | "NO_SUCH_PAGE"
-  | "TOOL_FAILED"
+  | "COMMAND_FAILED"
   | "CALLBACK_THREW"
   | "UNKNOWN"
   | (string & {});
+
+/** What an error is made with beside its message: a code, or data to keep with it. */
+type CodeOrExtra = AGBErrorCode | object;
 
 /** Base of all errors of this package. */
 export class AGBError extends Error {
   /** Stable code; see {@link AGBErrorCode}. */
   readonly code: AGBErrorCode;
+  /** What was given to keep with the error. */
+  readonly extra: object;
 
-  constructor(message: string, code: AGBErrorCode, options?: { readonly cause?: unknown }) {
+  constructor(message = "", codeOrExtra: CodeOrExtra = {}, options?: { readonly cause?: unknown }) {
     super(message, options);
-    this.code = code;
+    this.code = typeof codeOrExtra === "string" ? codeOrExtra : "UNKNOWN";
+    this.extra = typeof codeOrExtra === "string" ? {} : codeOrExtra;
+    hide(this, "extra");
   }
 
   static {
@@ -60,6 +67,12 @@ export class NativeAddonError extends AGBError {
   }
 }
 
+/** What is known of a call that failed. */
+interface CallDetails {
+  readonly requestId: string;
+  readonly httpStatus?: number | undefined;
+}
+
 /** A call to the service failed. */
 export class APIError extends AGBError {
   /** Id of the call, for the service's support; empty when none was given. */
@@ -67,17 +80,26 @@ export class APIError extends AGBError {
   /** HTTP status of the answer; absent when there was no answer. */
   readonly httpStatus?: number;
 
+  constructor(message: string, code: AGBErrorCode, details: CallDetails, options?: { readonly cause?: unknown });
+  constructor(message?: string, statusCode?: number, extra?: object);
   constructor(
-    message: string,
-    code: AGBErrorCode,
-    details: { readonly requestId: string; readonly httpStatus?: number | undefined },
+    message?: string,
+    codeOrStatus?: AGBErrorCode | number,
+    detailsOrExtra: CallDetails | object = {},
     options?: { readonly cause?: unknown },
   ) {
-    super(message, code, options);
-    this.requestId = details.requestId;
-    if (details.httpStatus !== undefined) {
-      this.httpStatus = details.httpStatus;
+    const isOurs = typeof codeOrStatus === "string";
+    super(message, isOurs ? codeOrStatus : detailsOrExtra, options);
+    const { requestId = "", httpStatus } = (isOurs ? detailsOrExtra : { httpStatus: codeOrStatus }) as Partial<CallDetails>;
+    this.requestId = requestId;
+    if (httpStatus !== undefined) {
+      this.httpStatus = httpStatus;
     }
+  }
+
+  /** The same as `httpStatus`. */
+  get statusCode(): number | undefined {
+    return this.httpStatus;
   }
 
   static {
@@ -87,8 +109,64 @@ export class APIError extends AGBError {
 
 /** A call failed because of the session it was for: unknown, released, or not usable. */
 export class SessionError extends APIError {
+  constructor(message: string, code: AGBErrorCode, details: CallDetails, options?: { readonly cause?: unknown });
+  constructor(message?: string, extra?: object);
+  constructor(message = "", codeOrExtra: CodeOrExtra = {}, details?: CallDetails, options?: { readonly cause?: unknown }) {
+    if (typeof codeOrExtra === "string") {
+      super(message, codeOrExtra, details ?? { requestId: "" }, options);
+    } else {
+      super(message, undefined, codeOrExtra);
+    }
+  }
+
   static {
     nameErrors(this, "SessionError");
+  }
+}
+
+/** An operation on files failed. */
+export class FileError extends AGBError {
+  static {
+    nameErrors(this, "FileError");
+  }
+}
+
+/** A command failed. */
+export class CommandError extends AGBError {
+  static {
+    nameErrors(this, "CommandError");
+  }
+}
+
+/** The files of a context were not deleted in time; see {@link ContextService.clear}. */
+export class ClearanceTimeoutError extends AGBError {
+  constructor(message = "", codeOrExtra: CodeOrExtra = "CLEARANCE_TIMED_OUT", options?: { readonly cause?: unknown }) {
+    super(message, codeOrExtra, options);
+  }
+
+  static {
+    nameErrors(this, "ClearanceTimeoutError");
+  }
+}
+
+/** Starting or stopping a program on a session's desktop failed. */
+export class ApplicationError extends AGBError {
+  static {
+    nameErrors(this, "ApplicationError");
+  }
+}
+
+/** A session's browser cannot be used. */
+export class BrowserError extends AGBError {
+  static {
+    nameErrors(this, "BrowserError");
+  }
+}
+
+/** A screenshot could not be made. */
+export class ScreenError extends AGBError {
+  static {
+    nameErrors(this, "ScreenError");
   }
 }
 
@@ -136,6 +214,13 @@ export function throwIfFailed<R extends ApiResult>(result: R): R {
   throw code.startsWith("InvalidMcpSession")
     ? new SessionError(result.errorMessage, code, details)
     : new APIError(result.errorMessage, code, details);
+}
+
+/** Keeps a field out of what is printed of an error where it says nothing. */
+function hide(error: AGBError, field: "extra"): void {
+  if (Object.keys(error[field]).length === 0) {
+    Object.defineProperty(error, field, { enumerable: false });
+  }
 }
 
 /** Puts the name on the prototype, so that it is in `String(error)` and not among an instance's own properties. */

@@ -4,11 +4,56 @@
  * @module
  */
 
-export { AGB, type AGBConfig, type AGBOptions, type ListOptions } from "./agb.js";
+export { AGB, type ListOptions } from "./agb.js";
+export type { AGBConfig, AGBOptions } from "./client-options.js";
+export { type Config, type ConfigOptions, defaultConfig, loadConfig } from "./config.js";
+export { Context, ContextService } from "./context.js";
+export { ContextManager } from "./context-manager.js";
+export type {
+  ClearContextResult,
+  ContextChangeResult,
+  ContextData,
+  ContextFileEntry,
+  ContextFileListResult,
+  ContextInfoResult,
+  ContextInfoResult as ContextInfoResultType,
+  ContextListParams,
+  ContextListResult,
+  ContextResult,
+  ContextStatusData,
+  ContextStatusData as ContextStatusDataType,
+  ContextSyncResult,
+  ContextSyncResult as ContextSyncResultType,
+  FileUrlResult,
+} from "./context-results.js";
+export {
+  type BWList,
+  type ContextMount,
+  ContextSync,
+  type DeletePolicy,
+  type DownloadPolicy,
+  DownloadStrategy,
+  type ExtractPolicy,
+  Lifecycle,
+  type MappingPolicy,
+  newDeletePolicy,
+  newDownloadPolicy,
+  newExtractPolicy,
+  newRecyclePolicy,
+  newSyncPolicy,
+  newUploadPolicy,
+  type RecyclePolicy,
+  type SyncPolicy,
+  syncPolicyToDict,
+  UploadMode,
+  type UploadPolicy,
+  UploadStrategy,
+  type WhiteList,
+} from "./context-sync.js";
 export type { CallOptions } from "./call.js";
 export { Code } from "./code.js";
 export { CodeRun } from "./code-run.js";
-export { CreateSessionParams, type CreateSessionOptions, type Labels } from "./create-session-params.js";
+export { CreateSessionParams, type CreateSessionOptions, type CreateSessionParamsOptions, type Labels } from "./create-session-params.js";
 export type {
   EndEvent,
   ErrorEvent,
@@ -33,10 +78,16 @@ export {
   AGBError,
   type AGBErrorCode,
   APIError,
+  ApplicationError,
   AuthenticationError,
+  BrowserError,
+  ClearanceTimeoutError,
   CodeExecutionError,
+  CommandError,
   ConfigurationError,
+  FileError,
   NativeAddonError,
+  ScreenError,
   SessionError,
   throwIfFailed,
 } from "./errors.js";
@@ -49,8 +100,19 @@ export type {
   RunStatus,
 } from "./execution-result.js";
 export { initialize, type InitializeOptions } from "./initialize.js";
-export { type Logger, type LogLevel, setLogger, setLogLevel } from "./log.js";
+export {
+  getLogLevel,
+  logDebug,
+  logError,
+  type Logger,
+  logInfo,
+  LogLevel,
+  logWarn,
+  setLogger,
+  setLogLevel,
+} from "./log.js";
 export type {
+  ApiResponse,
   ApiResult,
   DeleteResult,
   GetSessionData,
@@ -63,14 +125,16 @@ export type {
   SessionInfo,
   SessionListEntry,
   SessionListResult,
-  SessionResult,
+  SessionMetrics,
+  SessionMetricsResult,
   SessionStatus,
   SessionStatusResult,
 } from "./results.js";
 export { type AccessOptions, type AccessResult, Session, type SessionAccess } from "./session.js";
+export type { SessionResult } from "./session-result.js";
 export type { StopSignal } from "./stop-signal.js";
 export type { StreamingLimits } from "./streaming-limits.js";
-export { VERSION } from "./version.js";
+export { getSdkVersion, isReleaseVersion, VERSION } from "./version.js";
 export { Command, type CommandOptions, type CommandResult } from "./command.js";
 export { type DirectoryWatch, type FileEdit, FileSystem, type ReadFileOptions, type WriteMode } from "./file-system.js";
 export type {
@@ -89,3 +153,48 @@ export type {
   UploadResult,
 } from "./file-results.js";
 export type { DownloadOptions, UploadOptions } from "./file-transfer.js";
+export {
+  type ActOptions,
+  type ActResult,
+  Browser,
+  BrowserAgent,
+  BrowserContext,
+  type BrowserFingerprint,
+  BrowserFingerprintContext,
+  BrowserFingerprintGenerator,
+  type BrowserOption,
+  BrowserOptionClass,
+  type BrowserProxy,
+  BrowserProxyClass,
+  type BrowserScreen,
+  type BrowserViewport,
+  Extension,
+  ExtensionOption,
+  ExtensionsService,
+  type ExtractOptions,
+  type ExtractResult,
+  FingerprintFormat,
+  type ObserveOptions,
+  type ObserveResult,
+} from "./modules/browser.js";
+export {
+  ApplicationManager,
+  type AppOperationResult,
+  Computer,
+  type CursorPosition,
+  type InstalledAppInfo,
+  type InstalledAppListResult,
+  KeyboardController,
+  MouseButton,
+  MouseController,
+  type ProcessInfo,
+  type ProcessListResult,
+  ScreenController,
+  type ScreenshotResult,
+  type ScreenSize,
+  ScrollDirection,
+  type WindowInfo,
+  type WindowInfoResult,
+  type WindowListResult,
+  WindowManager,
+} from "./modules/computer.js";

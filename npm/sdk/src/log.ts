@@ -7,8 +7,21 @@
 import type { Binding, NativeLogLevel } from "./binding.js";
 import { currentPlatform } from "./platform.js";
 
-/** From which level on lines are written. */
-export type LogLevel = NativeLogLevel;
+/** Levels as numbers, each with all above it. `SILENT` writes nothing. */
+export const LogLevel = { DEBUG: 0, INFO: 1, WARN: 2, ERROR: 3, SILENT: 4 } as const;
+
+/** From which level on lines are written: a word, in any case, or a number of {@link LogLevel}. */
+export type LogLevel =
+  | NativeLogLevel
+  | "silent"
+  | "warning"
+  | "DEBUG"
+  | "INFO"
+  | "WARN"
+  | "WARNING"
+  | "ERROR"
+  | "SILENT"
+  | (typeof LogLevel)[keyof typeof LogLevel];
 
 /** Where lines go. `console` is one; so are the usual logging packages. */
 export interface Logger {
@@ -20,8 +33,8 @@ export interface Logger {
   trace?(message: string): void;
 }
 
-const LEVELS: readonly LogLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
-const DEFAULT_LEVEL: LogLevel = "warn";
+const LEVELS: readonly NativeLogLevel[] = ["off", "error", "warn", "info", "debug", "trace"];
+const DEFAULT_LEVEL: NativeLogLevel = "warn";
 
 /** Writes to stderr, since stdout belongs to the program. */
 const stderrLogger: Logger = {
@@ -31,7 +44,7 @@ const stderrLogger: Logger = {
   debug: (message) => console.error(`[agb] DEBUG ${message}`),
 };
 
-let chosenLevel: LogLevel | null = null;
+let chosenLevel: NativeLogLevel | null = null;
 let logger: Logger = stderrLogger;
 let attached: Binding | null = null;
 
@@ -42,11 +55,38 @@ let attached: Binding | null = null;
  * @throws TypeError for an unknown level.
  */
 export function setLogLevel(level: LogLevel): void {
-  if (!isLogLevel(level)) {
-    throw new TypeError(`the log level must be one of ${LEVELS.join(", ")}`);
+  const known = readLevel(level);
+  if (known === null) {
+    throw new TypeError(`the log level must be one of ${LEVELS.join(", ")}, or a number of LogLevel`);
   }
-  chosenLevel = level;
-  attached?.setLogger(level, logNative);
+  chosenLevel = known;
+  attached?.setLogger(known, logNative);
+}
+
+/** From which level on lines are logged. */
+export function getLogLevel(): (typeof LogLevel)[keyof typeof LogLevel] {
+  // `trace` has no number of its own.
+  return Math.max(0, 4 - LEVELS.indexOf(level())) as (typeof LogLevel)[keyof typeof LogLevel];
+}
+
+/** Logs a line of the caller's, at the level `debug`. */
+export function logDebug(message: string, ...args: unknown[]): void {
+  log("debug", lineOf(message, args));
+}
+
+/** Logs a line of the caller's, at the level `info`. */
+export function logInfo(message: string, ...args: unknown[]): void {
+  log("info", lineOf(message, args));
+}
+
+/** Logs a line of the caller's, at the level `warn`. */
+export function logWarn(message: string, ...args: unknown[]): void {
+  log("warn", lineOf(message, args));
+}
+
+/** Logs a line of the caller's, at the level `error`. */
+export function logError(message: string, ...args: unknown[]): void {
+  log("error", lineOf(message, args));
 }
 
 /**
@@ -76,7 +116,7 @@ export function attachLog(binding: Binding): void {
 }
 
 /** @internal Writes one line, if its level is wanted. */
-export function log(lineLevel: Exclude<LogLevel, "off">, message: string): void {
+export function log(lineLevel: Exclude<NativeLogLevel, "off">, message: string): void {
   if (LEVELS.indexOf(lineLevel) > LEVELS.indexOf(level())) {
     return;
   }
@@ -97,21 +137,41 @@ function logNative(lineLevel: NativeLogLevel, target: string, message: string): 
   }
 }
 
-function level(): LogLevel {
+function level(): NativeLogLevel {
   if (chosenLevel === null) {
     const wanted = currentPlatform()
       .environment()
       .find(([name]) => name === "AGB_LOG_LEVEL")?.[1]
-      .trim()
-      .toLowerCase();
-    chosenLevel = isLogLevel(wanted) ? wanted : DEFAULT_LEVEL;
-    if (wanted && !isLogLevel(wanted)) {
+      .trim();
+    const known = readLevel(wanted);
+    chosenLevel = known ?? DEFAULT_LEVEL;
+    if (wanted && known === null) {
       log("warn", `AGB_LOG_LEVEL is not one of ${LEVELS.join(", ")}; using ${DEFAULT_LEVEL}`);
     }
   }
   return chosenLevel;
 }
 
-function isLogLevel(value: unknown): value is LogLevel {
-  return (LEVELS as readonly unknown[]).includes(value);
+/** The level that a word or a number stands for; `null` for what is none. */
+function readLevel(value: unknown): NativeLogLevel | null {
+  if (typeof value === "number") {
+    return value >= 0 && Number.isInteger(value) ? (LEVELS[4 - value] ?? null) : null;
+  }
+  const word = typeof value === "string" ? value.toLowerCase() : "";
+  const known = word === "silent" ? "off" : word === "warning" ? "warn" : word;
+  return LEVELS.find((level) => level === known) ?? null;
+}
+
+function lineOf(message: string, args: readonly unknown[]): string {
+  const text = (value: unknown): string => {
+    if (typeof value === "string") {
+      return value;
+    }
+    try {
+      return value instanceof Error ? String(value) : (JSON.stringify(value) ?? String(value));
+    } catch {
+      return String(value);
+    }
+  };
+  return [message, ...args.map(text)].join(" ");
 }

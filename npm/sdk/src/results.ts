@@ -6,7 +6,9 @@
  */
 
 import type { Answer } from "./binding.js";
-import type { Session } from "./session.js";
+
+/** What every answer of the service has, as far as it has come. */
+export type ApiResponse = { readonly requestId?: string };
 
 /** Fields of every result. */
 export interface ApiResult {
@@ -26,12 +28,6 @@ export interface ApiResult {
 export interface OperationResult<T = unknown> extends ApiResult {
   /** Absent on failure, and where there is nothing to tell. */
   readonly data?: T;
-}
-
-/** Result of {@link AGB.create} and {@link AGB.get}. */
-export interface SessionResult extends ApiResult {
-  /** Absent on failure. */
-  readonly session?: Session;
 }
 
 /** Result of {@link AGB.delete} and {@link Session.delete}. */
@@ -59,35 +55,81 @@ export interface SessionListEntry {
 }
 
 /** Result of {@link AGB.getSession}: what the service knows of a session, without a {@link Session} to work with. */
-export type GetSessionResult = OperationResult<GetSessionData>;
-
-/** Data of a {@link GetSessionResult}. */
-export interface GetSessionData {
-  readonly sessionId: string;
-  readonly appInstanceId?: string;
-  readonly resourceId?: string;
-  readonly resourceUrl?: string;
+export interface GetSessionResult extends OperationResult<GetSessionData> {
+  /** Stable code of a failure; empty on success. */
+  readonly code: string;
+  /** The same as `httpStatus`; 0 when there was no answer. */
+  readonly httpStatusCode: number;
 }
+
+/** Data of a {@link GetSessionResult}. What the service did not say is empty. */
+export type GetSessionData = {
+  readonly sessionId: string;
+  readonly appInstanceId: string;
+  readonly resourceId: string;
+  readonly resourceUrl: string;
+  readonly status: SessionStatus;
+  readonly success: true;
+  readonly linkUrl: string;
+  readonly wsUrl: string;
+  /** Lets its holder into the session: keep it out of logs. */
+  readonly token: string;
+  /** The session's tools, as JSON text. */
+  readonly toolList: string;
+};
 
 /** State of a session: `RUNNING`, `FINISH`, `DELETING`, `DELETED`, or what else the service says. */
 export type SessionStatus = "RUNNING" | "FINISH" | "DELETING" | "DELETED" | (string & {});
 
 /** Result of {@link Session.getStatus}. */
 export interface SessionStatusResult extends ApiResult {
-  /** Absent on failure. */
-  readonly status?: SessionStatus;
+  /** Empty on failure. */
+  readonly status: SessionStatus;
+  /** Stable code of a failure; empty on success. */
+  readonly code: string;
+  /** The same as `httpStatus`; 0 when there was no answer. */
+  readonly httpStatusCode: number;
 }
 
 /** Data of {@link Session.info}. What the service did not tell is absent. */
-export interface SessionInfo {
+export type SessionInfo = {
   readonly sessionId: string;
   readonly resourceUrl?: string;
   readonly appId?: string;
   readonly authCode?: string;
-  readonly connectionProperties?: string;
+  readonly connectionProperties?: Record<string, unknown>;
   readonly resourceId?: string;
   readonly resourceType?: string;
   readonly ticket?: string;
+};
+
+/** What a session uses. A number that the service does not say is 0. */
+export type SessionMetrics = {
+  readonly cpuCount: number;
+  /** From 0 to 100. */
+  readonly cpuUsedPct: number;
+  /** Bytes. */
+  readonly memTotal: number;
+  /** Bytes. */
+  readonly memUsed: number;
+  /** Bytes. */
+  readonly diskTotal: number;
+  /** Bytes. */
+  readonly diskUsed: number;
+  readonly rxRateKbytePerS: number;
+  readonly txRateKbytePerS: number;
+  readonly rxUsedKbyte: number;
+  readonly txUsedKbyte: number;
+  /** When it was measured, as the service writes it. */
+  readonly timestamp: string;
+};
+
+/** Result of {@link Session.getMetrics}. */
+export interface SessionMetricsResult extends ApiResult {
+  /** Absent on failure. */
+  readonly metrics?: SessionMetrics;
+  /** All that the service said; empty on failure. */
+  readonly raw: Record<string, unknown>;
 }
 
 /** Result of {@link Session.callMcpTool}. */
@@ -114,16 +156,16 @@ export interface McpToolsResult extends ApiResult {
 }
 
 /** A tool of a session. */
-export interface McpTool {
+export type McpTool = {
   readonly name: string;
   readonly description: string;
   /** JSON schema of the arguments, parsed. */
-  readonly inputSchema: unknown;
+  readonly inputSchema: Record<string, unknown>;
   /** Which of the session's servers has it. */
   readonly server: string;
   /** Its name on that server. */
   readonly tool: string;
-}
+};
 
 /** @internal The fields that every result takes from the backend's answer. */
 export function apiResult(answer: Answer<unknown>): ApiResult {
@@ -133,6 +175,23 @@ export function apiResult(answer: Answer<unknown>): ApiResult {
     errorMessage: answer.errorMessage,
     ...present({ code: answer.code, httpStatus: answer.httpStatus }),
   };
+}
+
+/** @internal The code and the status of a result for which both are always there. */
+export function always(answer: Answer<unknown>): { readonly code: string; readonly httpStatusCode: number } {
+  return { code: answer.code ?? "", httpStatusCode: answer.httpStatus ?? 0 };
+}
+
+/** @internal What `checks` gives, or the failure that its `TypeError` stands for: nothing is sent then. */
+export function checkedOr<T>(checks: () => T): { readonly value: T } | { readonly failure: Answer<never> } {
+  try {
+    return { value: checks() };
+  } catch (error) {
+    if (error instanceof TypeError) {
+      return { failure: noAnswer("BAD_ARGUMENTS", error.message) };
+    }
+    throw error;
+  }
 }
 
 /** @internal What a call comes to that got no answer. */

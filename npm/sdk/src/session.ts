@@ -1,16 +1,32 @@
 import { backend } from "./backend.js";
-import type { AccessRequest, NativeSession, SessionDetails, ToolDescription, ToolResult } from "./binding.js";
+import type {
+  AccessRequest,
+  NativeClient,
+  NativeSession,
+  SessionDescription,
+  SessionDetails,
+  ToolDescription,
+  ToolResult,
+} from "./binding.js";
+import { bindMethods } from "./bind-methods.js";
 import { checkObject, checkOptionalNumber, checkString, describe, labelPairs } from "./check.js";
 import { call, type CallOptions } from "./call.js";
 import { Code } from "./code.js";
 import { Command } from "./command.js";
+import { ContextManager } from "./context-manager.js";
 import { asyncDispose } from "./dispose.js";
 import { AGBError } from "./errors.js";
 import { FileSystem } from "./file-system.js";
 import type { Labels } from "./create-session-params.js";
+import { invoke } from "./invoke.js";
+import { log } from "./log.js";
+import { Browser } from "./modules/browser.js";
+import { Computer } from "./modules/computer.js";
 import {
+  always,
   type ApiResult,
   apiResult,
+  checkedOr,
   type DeleteResult,
   type McpContent,
   type McpTool,
@@ -20,6 +36,8 @@ import {
   operationResult,
   present,
   type SessionInfo,
+  type SessionMetrics,
+  type SessionMetricsResult,
   type SessionStatusResult,
 } from "./results.js";
 
@@ -70,18 +88,31 @@ export class Session {
   readonly command: Command;
   /** Reads, writes and watches files of the session. */
   readonly file: FileSystem;
+  /** The session's desktop, if its image has one. */
+  readonly computer: Computer;
+  /** The session's browser. There is none; see {@link Browser}. */
+  readonly browser: Browser;
+  /** The contexts that the session was created with. */
+  readonly context: ContextManager;
   readonly #native: NativeSession;
+  /** Of the account; `null` for a session that was taken up without one. */
+  readonly #client: NativeClient | null;
 
-  private constructor(native: NativeSession) {
+  private constructor(native: NativeSession, client: NativeClient | null) {
     this.#native = native;
+    this.#client = client;
     this.code = Code.fromNative(native);
+    this.context = new ContextManager(native);
+    this.computer = new Computer(native);
+    this.browser = new Browser(native.imageId ?? "");
     this.command = new Command(native);
     this.file = new FileSystem(native);
+    bindMethods(this);
   }
 
   /** @internal */
-  static fromNative(native: NativeSession): Session {
-    return new Session(native);
+  static fromNative(native: NativeSession, client: NativeClient | null): Session {
+    return new Session(native, client);
   }
 
   /**
@@ -108,7 +139,7 @@ export class Session {
         );
       }
     }
-    return new Session(backend().attach(JSON.stringify(access)));
+    return new Session(backend().attach(JSON.stringify(access)), null);
   }
 
   /** Id of the session, by which {@link AGB.get} finds it again. */
@@ -116,24 +147,55 @@ export class Session {
     return this.#native.sessionId;
   }
 
-  /** Image that the session was started from; absent when the service did not say. */
-  get imageId(): string | undefined {
-    return this.#native.imageId ?? undefined;
+  /** {@link Session.sessionId}. */
+  getSessionId(): string {
+    return this.sessionId;
   }
 
-  /** Page on which a person can watch the session; absent when it has none. */
-  get resourceUrl(): string | undefined {
-    return this.#native.resourceUrl ?? undefined;
+  /** Image that the session was started from; empty when the service did not say. */
+  get imageId(): string {
+    return this.#native.imageId ?? "";
   }
 
-  /** The service's id of the machine behind the session; absent when it did not say. */
-  get appInstanceId(): string | undefined {
-    return this.#native.appInstanceId ?? undefined;
+  /** Page on which a person can watch the session; empty when it has none. */
+  get resourceUrl(): string {
+    return this.#native.resourceUrl ?? "";
   }
 
-  /** The service's id of what a person can watch; absent when it did not say. */
-  get resourceId(): string | undefined {
-    return this.#native.resourceId ?? undefined;
+  /** The service's id of the machine behind the session; empty when it did not say. */
+  get appInstanceId(): string {
+    return this.#native.appInstanceId ?? "";
+  }
+
+  /** The service's id of what a person can watch; empty when it did not say. */
+  get resourceId(): string {
+    return this.#native.resourceId ?? "";
+  }
+
+  /** Where the session's tools are called; empty when the service did not say. */
+  get linkUrl(): string {
+    return this.#describe().linkUrl;
+  }
+
+  /** Where the session's runs stream; empty when the service did not say. */
+  get wsUrl(): string {
+    return this.#describe().wsUrl;
+  }
+
+  /** Lets its holder into the session: keep it out of logs. Empty when the service gave none. */
+  get token(): string {
+    return this.#describe().token;
+  }
+
+  /** The tools that the session came with. */
+  get mcpTools(): McpTool[] {
+    return this.#describe().tools.map(toTool);
+  }
+
+  /** {@link Session.mcpTools} as JSON text; empty when the service did not say. */
+  get toolList(): string {
+    const { tools } = this.#describe();
+    return tools.length === 0 ? "" : JSON.stringify(tools);
   }
 
   /** What the service offers beyond the documented wire, e.g. `flow`, `cancel`; usually nothing to care about. */
@@ -141,9 +203,27 @@ export class Session {
     return this.#native.extensions;
   }
 
-  /** Releases the session and waits until it is gone. What still runs in it ends with an error. */
-  async delete(options?: CallOptions): Promise<DeleteResult> {
-    return apiResult(await call(options, () => this.#native.delete()));
+  /**
+   * Releases the session and waits until it is gone. What still runs in it ends with an error.
+   *
+   * @param syncContext Whether to carry the session's files into its contexts first, and wait for that; or the options of
+   * the call. What a policy uploads by itself is carried in any case.
+   */
+  async delete(syncContext?: boolean | CallOptions | null, options?: CallOptions): Promise<DeleteResult> {
+    const callOptions = typeof syncContext === "object" && syncContext !== null ? syncContext : options;
+    if (syncContext === true) {
+      const synced = await this.context.sync(null, null, null, undefined, undefined, null, callOptions);
+      if (!synced.success) {
+        log("warn", `${this.sessionId} is released, though its contexts could not be synchronized: ${synced.errorMessage}`);
+      }
+    }
+    return apiResult(await call(callOptions, () => this.#native.delete()));
+  }
+
+  /** Its ids, without the token. */
+  toJSON(): Record<"sessionId" | "resourceUrl" | "imageId" | "appInstanceId" | "resourceId", string> {
+    const { sessionId, resourceUrl, imageId, appInstanceId, resourceId } = this;
+    return { sessionId, resourceUrl, imageId, appInstanceId, resourceId };
   }
 
   /** For `await using`: {@link Session.delete}. Where that fails the service releases the session when it is idle. */
@@ -174,7 +254,7 @@ export class Session {
   /** Asks the service for the session's state. */
   async getStatus(options?: CallOptions): Promise<SessionStatusResult> {
     const answer = await call(options, () => this.#native.getStatus());
-    return answer.success && answer.data !== null ? { ...apiResult(answer), status: answer.data } : apiResult(answer);
+    return { ...apiResult(answer), status: answer.data ?? "", ...always(answer) };
   }
 
   /** Starts the idle time anew, after which the service would release the session. */
@@ -182,10 +262,13 @@ export class Session {
     return apiResult(await call(options, () => this.#native.keepAlive()));
   }
 
-  /** Replaces the session's labels. */
+  /**
+   * Replaces the session's labels. At least one is needed, and neither names nor values may be blank: otherwise it
+   * resolves with the code `BAD_ARGUMENTS`, and nothing is sent.
+   */
   async setLabels(labels: Labels, options?: CallOptions): Promise<OperationResult> {
-    const pairs = labelPairs("labels", labels);
-    return apiResult(await call(options, () => this.#native.setLabels(pairs)));
+    const pairs = checkedOr(() => checkedLabels(labels));
+    return apiResult("failure" in pairs ? pairs.failure : await call(options, () => this.#native.setLabels(pairs.value)));
   }
 
   /** The session's labels. */
@@ -203,23 +286,83 @@ export class Session {
    *
    * @param name As in {@link Session.listMcpTools}.
    * @param args The tool's arguments; must be expressible as JSON.
+   * @param readTimeout Milliseconds to wait for the answer, at most as long as `timeoutMs` of {@link AGB}; or the options
+   * of the call.
+   * @param _connectTimeout Not used: connecting has a time limit of its own.
    */
-  async callMcpTool(name: string, args: object = {}, options?: CallOptions): Promise<McpToolResult> {
+  async callMcpTool(
+    name: string,
+    args: object = {},
+    readTimeout?: number | CallOptions | null,
+    _connectTimeout?: number | null,
+  ): Promise<McpToolResult> {
     checkString("name", name);
     checkObject("args", args);
     const argsJson = JSON.stringify(args);
-    const answer = await call(options, () => this.#native.callTool(name, argsJson));
+    const answer = await call(timedOptions(readTimeout), () => this.#native.callTool(name, argsJson));
     if (!answer.success || answer.data === null) {
       return { ...apiResult(answer), data: "", content: [] };
     }
     return toToolResult(apiResult(answer), answer.data, name);
   }
 
-  /** The tools that {@link Session.callMcpTool} can call. */
-  async listMcpTools(options?: CallOptions): Promise<McpToolsResult> {
-    const answer = await call(options, () => this.#native.listTools());
+  /**
+   * The tools that {@link Session.callMcpTool} can call.
+   *
+   * @param imageId Of this image instead; or the options of the call.
+   */
+  async listMcpTools(imageId?: string | CallOptions | null, options?: CallOptions): Promise<McpToolsResult> {
+    const callOptions = typeof imageId === "object" && imageId !== null ? imageId : options;
+    const client = this.#client;
+    const answer = await call(callOptions, () =>
+      typeof imageId === "string" && imageId.trim() !== "" && client !== null ? client.listTools(imageId) : this.#native.listTools(),
+    );
     return { ...apiResult(answer), tools: (answer.data ?? []).map(toTool) };
   }
+
+  /**
+   * A URL at which a port of the session can be reached from outside.
+   *
+   * @param protocolType E.g. `https` or `wss`; the service's default when absent.
+   * @param port Port inside the session. Services take 30100 to 30199.
+   */
+  async getLink(protocolType?: string | null, port?: number | null, options?: CallOptions): Promise<OperationResult<string>> {
+    const answer = await invoke<string>(this.#native, "session.link", { protocol: protocolType, port }, options);
+    return operationResult(answer, (url) => url);
+  }
+
+  /**
+   * What the session uses: processors, memory, disk and network.
+   *
+   * @param readTimeout Milliseconds to wait for the answer; or the options of the call.
+   * @param _connectTimeout Not used: connecting has a time limit of its own.
+   */
+  async getMetrics(readTimeout?: number | CallOptions | null, _connectTimeout?: number | null): Promise<SessionMetricsResult> {
+    type Measured = { readonly metrics: SessionMetrics; readonly raw: Record<string, unknown> };
+    const answer = await invoke<Measured>(this.#native, "session.metrics", {}, timedOptions(readTimeout));
+    return { ...apiResult(answer), raw: {}, ...answer.data };
+  }
+
+  #describe(): SessionDescription {
+    return JSON.parse(this.#native.describe()) as SessionDescription;
+  }
+}
+
+/** The documented position of a time limit, where options are taken, too. */
+function timedOptions(readTimeout: number | CallOptions | null | undefined): CallOptions | undefined {
+  return typeof readTimeout === "number" ? { timeoutMs: readTimeout } : (readTimeout ?? undefined);
+}
+
+function checkedLabels(labels: unknown): Array<[key: string, value: string]> {
+  const pairs = labelPairs("labels", labels);
+  if (pairs.length === 0) {
+    throw new TypeError("labels must not be empty");
+  }
+  const blank = pairs.find(([name, value]) => name.trim() === "" || value.trim() === "");
+  if (blank !== undefined) {
+    throw new TypeError(`labels must have names and values that are not blank: ${JSON.stringify(blank[0])} has not`);
+  }
+  return pairs;
 }
 
 function checkedAccess(options: AccessOptions): AccessRequest {
@@ -238,8 +381,9 @@ function checkedAccess(options: AccessOptions): AccessRequest {
   };
 }
 
-function toSessionInfo({ sessionId, ...details }: SessionDetails): SessionInfo {
-  return { sessionId, ...present(details) };
+function toSessionInfo({ sessionId, connectionProperties, ...details }: SessionDetails): SessionInfo {
+  const properties = connectionProperties === null ? null : toObject(connectionProperties);
+  return { sessionId, ...present({ ...details, connectionProperties: properties }) };
 }
 
 function toToolResult(result: OperationResult, tool: ToolResult, name: string): McpToolResult {
@@ -253,7 +397,13 @@ function toToolResult(result: OperationResult, tool: ToolResult, name: string): 
 }
 
 function toTool({ name, description, inputSchema, server, tool }: ToolDescription): McpTool {
-  return { name, description, inputSchema: parseJson(inputSchema), server, tool };
+  return { name, description, inputSchema: toObject(inputSchema), server, tool };
+}
+
+/** A peer's JSON object. */
+function toObject(text: string): Record<string, unknown> {
+  const value = parseJson(text);
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
 }
 
 /** A peer's JSON; what is none stays text. */

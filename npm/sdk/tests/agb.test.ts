@@ -1,18 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import {
-  AGB,
-  AGBError,
-  APIError,
-  AuthenticationError,
-  ConfigurationError,
-  CreateSessionParams,
-  Session,
-  SessionError,
-  throwIfFailed,
-  VERSION,
-} from "../src/index.js";
-import { FakeBackend, failed } from "./fake-binding.js";
+import { AGB, type ApiResult, AGBError, APIError, AuthenticationError, ConfigurationError, ContextSync, CreateSessionParams, newSyncPolicy, Session, SessionError, syncPolicyToDict, throwIfFailed, VERSION } from "../src/index.js";
+import { failed, FakeBackend, ok } from "./fake-binding.js";
 
 let searched = 0;
 const backend = new FakeBackend();
@@ -29,6 +18,10 @@ beforeEach(() => {
   backend.localServer = null;
   searched = 0;
 });
+
+function refused({ success, code, errorMessage }: ApiResult): void {
+  assert.deepEqual([success, code, errorMessage !== ""], [false, "BAD_ARGUMENTS", true]);
+}
 
 describe("the constructor", () => {
   const nothing = { apiKey: null, endpoint: null, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: undefined };
@@ -129,19 +122,25 @@ describe("sessions", () => {
     }
   });
 
-  it("rejects wrong parameters before anything is sent", async () => {
+  it("resolves wrong parameters before anything is sent", async () => {
     const agb = new AGB("key");
     for (const params of [undefined, "image", {}, { imageId: "" }, { imageId: "i", labels: { a: 1 } }, { imageId: "i", idleReleaseTimeout: 0 }]) {
-      await assert.rejects(agb.create(params as never), TypeError);
+      refused(await agb.create(params as never));
     }
-    await assert.rejects(agb.get(1 as never), TypeError);
+    refused(await agb.create(new CreateSessionParams()));
+    refused(await agb.create({ imageId: "i", browserContext: {} }));
+    refused(await agb.create({ imageId: "i", contextSync: [{ contextId: " ", path: "/p" }] }));
+    refused(await agb.create({ imageId: "i", contextSync: {} as never }));
+    refused(await agb.get(1 as never));
+    refused(await agb.get(""));
+    refused(await agb.getSession(" "));
     await assert.rejects(agb.delete({} as never), TypeError);
-    await assert.rejects(agb.list("team" as never), TypeError);
-    await assert.rejects(agb.list({}, 0), TypeError);
-    await assert.rejects(agb.list({}, 1, 1.5), TypeError);
-    await assert.rejects(agb.list({}, { isAll: 1 as never }), TypeError);
+    refused(await agb.list("team" as never));
+    refused(await agb.list({}, 0));
+    refused(await agb.list({}, 1, 1.5));
+    refused(await agb.list({}, { isAll: 1 as never }));
     assert.deepEqual(backend.client.calls, []);
-    assert.throws(() => new CreateSessionParams(undefined as never), TypeError);
+    assert.throws(() => new CreateSessionParams("image" as never), TypeError);
   });
 
   it("resolves failures, with code and status", async () => {
@@ -154,6 +153,7 @@ describe("sessions", () => {
       errorMessage: "Session s-9 not found",
       code: "InvalidMcpSession.NotFound",
       httpStatus: 400,
+      session: null,
     });
     assert.equal((await agb.create({ imageId: "i" })).session, undefined);
     assert.equal((await agb.getSession("s-9")).data, undefined);
@@ -162,8 +162,20 @@ describe("sessions", () => {
   });
 
   it("tells of a session without taking it up", async () => {
-    const { data } = await new AGB("key").getSession("s-1");
-    assert.deepEqual(data, { sessionId: "s-1", appInstanceId: "app-1" });
+    const { data, code, httpStatusCode } = await new AGB("key").getSession("s-1");
+    assert.deepEqual(data, {
+      sessionId: "s-1",
+      appInstanceId: "app-1",
+      resourceId: "",
+      resourceUrl: "",
+      status: "",
+      success: true,
+      linkUrl: "https://link.example",
+      wsUrl: "wss://ws.example",
+      token: "t-1",
+      toolList: "",
+    });
+    assert.deepEqual([code, httpStatusCode], ["", 200]);
   });
 
   it("deletes by session and by id", async () => {
@@ -174,6 +186,38 @@ describe("sessions", () => {
     assert.deepEqual(backend.client.session.calls, [["delete", null]]);
     await agb.delete("s-7");
     assert.deepEqual(backend.client.calls.at(-1), ["deleteSession", "s-7"]);
+  });
+});
+
+describe("contexts of a new session", () => {
+  const contextSync = [new ContextSync("c-1", "/home/data"), { contextId: "c-2", path: "/p", policy: newSyncPolicy() }];
+
+  it("are sent with a policy each, and waited for", async () => {
+    const agb = new AGB("key");
+    const task = { contextId: "c-1", path: "/home/data", status: "Failed", errorMessage: "disk full", taskType: "download" };
+    backend.client.session.procedures["context.settle"] = ok([task]);
+    const result = await agb.create({ imageId: "i", contextSync, policyId: "p-1" });
+    assert.equal(result.success, true);
+    assert.deepEqual(result.contexts, [task]);
+    const [, params] = backend.client.calls[0] as [string, { persistence: string; mcpPolicyId: string }];
+    const sent = JSON.parse(params.persistence) as Array<{ contextId: string; path: string; policy: string }>;
+    assert.deepEqual(sent.map(({ contextId, path }) => [contextId, path]), [["c-1", "/home/data"], ["c-2", "/p"]]);
+    assert.equal(params.mcpPolicyId, "p-1");
+    for (const { policy } of sent) {
+      assert.deepEqual(JSON.parse(policy), syncPolicyToDict(newSyncPolicy()));
+    }
+  });
+
+  it("are carried back first where delete is told so, and a failure does not keep the session", async () => {
+    const agb = new AGB("key");
+    const { session } = await agb.create({ imageId: "i" });
+    const fake = backend.client.session;
+    fake.procedures["context.sync"] = failed("SYNC_FAILED", 200, "disk full");
+    assert.equal((await agb.delete(session, true)).success, true);
+    assert.deepEqual(fake.calls.map(([name]) => name), ["context.sync", "delete"]);
+    assert.equal((await agb.delete("s-1", true)).success, true);
+    assert.equal((await session.delete()).success, true);
+    assert.deepEqual(fake.calls.slice(2).map(([name]) => name), ["context.sync", "delete", "delete"]);
   });
 });
 

@@ -16,7 +16,7 @@ let fake: FakeSession;
 let folder: string;
 let store: Server;
 let url: string;
-let stored: { body: Buffer; type: string | undefined; length: string | undefined } | null = null;
+const stored: Array<{ body: Buffer; type: string | undefined; length: string | undefined }> = [];
 
 before(async () => {
   folder = mkdtempSync(join(tmpdir(), "agb-transfer-"));
@@ -31,7 +31,7 @@ before(async () => {
       for await (const part of request) {
         parts.push(part as Buffer);
       }
-      stored = { body: Buffer.concat(parts), type: request.headers["content-type"], length: request.headers["content-length"] };
+      stored.push({ body: Buffer.concat(parts), type: request.headers["content-type"], length: request.headers["content-length"] });
       response.writeHead(200, { etag: '"e-1"' }).end();
     } else {
       response.writeHead(200, { "content-length": CONTENT.length });
@@ -77,8 +77,9 @@ describe("an upload", () => {
       path: "/tmp/transfer/sub/a.bin",
       errorMessage: "",
     });
-    assert(stored?.body.equals(CONTENT));
-    assert.deepEqual([stored.type, stored.length], ["text/x", String(CONTENT.length)]);
+    const [got] = stored;
+    assert(got?.body.equals(CONTENT));
+    assert.deepEqual([got.type, got.length], ["text/x", String(CONTENT.length)]);
     assert.equal(progress.at(-1), CONTENT.length);
     assert.deepEqual(progress, [...progress].sort((a, b) => a - b));
     assert.deepEqual(fake.calls.slice(1), [

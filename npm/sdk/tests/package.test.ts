@@ -47,7 +47,7 @@ describe("the built package", () => {
 
   it("has every file that package.json names", () => {
     const manifest = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")) as Record<string, unknown>;
-    const paths = JSON.stringify(manifest).match(/\.\/dist\/[\w.]+/g) ?? [];
+    const paths = JSON.stringify(manifest).match(/\.\/dist\/[\w./-]+/g) ?? [];
     assert(paths.length >= 6);
     for (const path of paths) {
       assert(existsSync(join(PACKAGE, path)), `${path} is missing`);
@@ -85,6 +85,36 @@ describe("the built package", () => {
       }
     });
   }
+
+  it("has two more entries, with types for every way of finding them", () => {
+    const project = mkdtempSync(join(tmpdir(), "agb-sdk-entries-"));
+    try {
+      mkdirSync(join(project, "node_modules"));
+      symlinkSync(PACKAGE, join(project, "node_modules", "agbcloud-sdk"), "junction");
+      writeFileSync(
+        join(project, "program.ts"),
+        `import { ContextSync, Lifecycle, newSyncPolicy, type SyncPolicy } from "agbcloud-sdk/context-sync";
+        import { MouseButton } from "agbcloud-sdk/modules/computer/computer";
+        const policy: SyncPolicy = newSyncPolicy({ recyclePolicy: { lifecycle: Lifecycle.LIFECYCLE_7DAYS } });
+        export const all = [ContextSync.new("c", "/p").withPolicy(policy), MouseButton.LEFT];`,
+      );
+      const tsc = createRequire(__filename).resolve("typescript/bin/tsc");
+      for (const options of ["--module node16 --moduleResolution node16", "--module esnext --moduleResolution bundler", "--module commonjs --moduleResolution node10"]) {
+        execFileSync(process.execPath, [tsc, "--noEmit", "--strict", "--target", "es2020", ...options.split(" "), "program.ts"], { cwd: project });
+      }
+    } catch (error) {
+      assert.fail(String((error as { stdout?: unknown }).stdout ?? error));
+    } finally {
+      rmSync(project, { recursive: true });
+    }
+    const output = runModule(`
+      import { ContextSync } from "agbcloud-sdk/context-sync";
+      import { MouseButton } from "agbcloud-sdk/modules/computer/computer";
+      import * as all from "agbcloud-sdk";
+      console.log(ContextSync === all.ContextSync, MouseButton === all.MouseButton);
+    `);
+    assert.equal(output.trim(), "true true");
+  });
 
   it("needs no other package and no Node types", () => {
     const manifest = JSON.parse(readFileSync(join(PACKAGE, "package.json"), "utf8")) as Record<string, unknown>;

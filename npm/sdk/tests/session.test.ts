@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import { AGB, type Session } from "../src/index.js";
-import { FakeBackend, type FakeSession, failed } from "./fake-binding.js";
+import { inspect } from "node:util";
+import { AGB, BrowserError, MouseButton, ScreenError, type Session } from "../src/index.js";
+import { FakeBackend, type FakeSession, failed, ok } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
 const DONE = { requestId: "r-1", success: true, errorMessage: "", httpStatus: 200 };
@@ -23,9 +24,9 @@ describe("a session", () => {
       {
         sessionId: "s-1",
         imageId: "agb-code-space-1",
-        resourceUrl: undefined,
+        resourceUrl: "",
         appInstanceId: "app-1",
-        resourceId: undefined,
+        resourceId: "",
         extensions: ["flow", "cancel", "stdin", "resume"],
       },
     );
@@ -33,7 +34,7 @@ describe("a session", () => {
 
   it("has the operations of one", async () => {
     assert.deepEqual(await session.delete(), DONE);
-    assert.deepEqual(await session.getStatus(), { ...DONE, status: "RUNNING" });
+    assert.deepEqual(await session.getStatus(), { ...DONE, status: "RUNNING", code: "", httpStatusCode: 200 });
     assert.deepEqual(await session.keepAlive(), DONE);
     assert.deepEqual(await session.setLabels({ team: "red" }), DONE);
     assert.deepEqual(await session.getLabels(), { ...DONE, data: { team: "blue" } });
@@ -44,16 +45,78 @@ describe("a session", () => {
   it("resolves failures", async () => {
     fake.failure = failed("UNREACHABLE", null, "The service cannot be reached");
     const failure = { requestId: "r-2", success: false, errorMessage: "The service cannot be reached", code: "UNREACHABLE" };
-    assert.deepEqual(await session.getStatus(), failure);
+    assert.deepEqual(await session.getStatus(), { ...failure, status: "", httpStatusCode: 0 });
     assert.deepEqual(await session.getLabels(), failure);
     assert.deepEqual(await session.callMcpTool("shell"), { ...failure, data: "", content: [] });
     assert.deepEqual(await session.listMcpTools(), { ...failure, tools: [] });
   });
 
-  it("rejects wrong labels before anything is sent", async () => {
-    await assert.rejects(session.setLabels(["team"] as never), TypeError);
-    await assert.rejects(session.setLabels({ team: null } as never), /labels.team must be a string, not null/);
+  it("resolves wrong labels before anything is sent", async () => {
+    for (const labels of [["team"], null, "team", {}, { team: null }, { team: " " }, { " ": "red" }, { team: 1 }]) {
+      const { success, code } = await session.setLabels(labels as never);
+      assert.deepEqual([success, code], [false, "BAD_ARGUMENTS"], JSON.stringify(labels));
+    }
+    assert.match((await session.setLabels({ team: null } as never)).errorMessage, /labels.team must be a string, not null/);
     assert.deepEqual(fake.calls, []);
+  });
+
+  it("tells where it is reached, and prints no token", async () => {
+    assert.deepEqual([session.getSessionId(), session.linkUrl, session.wsUrl, session.token], ["s-1", "https://link.example", "wss://ws.example", "t-1"]);
+    assert.deepEqual([session.mcpTools, session.toolList], [[], ""]);
+    const tool = { name: "shell", description: "", inputSchema: "not JSON", server: "srv", tool: "shell" };
+    fake.description = { ...fake.description, tools: [tool] };
+    assert.deepEqual(session.mcpTools, [{ ...tool, inputSchema: {} }]);
+    assert.deepEqual(JSON.parse(session.toolList), [tool]);
+    assert.deepEqual(JSON.parse(JSON.stringify(session)), {
+      sessionId: "s-1",
+      resourceUrl: "",
+      imageId: "agb-code-space-1",
+      appInstanceId: "app-1",
+      resourceId: "",
+    });
+    assert(!inspect(session, { depth: 9, showHidden: true }).includes("t-1"));
+  });
+
+  it("has links and metrics", async () => {
+    fake.procedures["session.link"] = ok("https://s.example/");
+    assert.deepEqual(await session.getLink("https", 30100), { ...DONE, data: "https://s.example/" });
+    assert.deepEqual(fake.calls, [["session.link", { protocol: "https", port: 30100 }]]);
+    const metrics = { cpuCount: 2, timestamp: "t" };
+    fake.procedures["session.metrics"] = ok({ metrics, raw: { cpu_count: 2 } });
+    assert.deepEqual(await session.getMetrics(5000), { ...DONE, metrics, raw: { cpu_count: 2 } });
+    fake.failure = failed("TOOL_FAILED", 200, "Unknown tool");
+    assert.deepEqual((await session.getMetrics()).raw, {});
+    assert.equal((await session.getLink()).data, undefined);
+  });
+
+  it("has methods that work by themselves", async () => {
+    const { getStatus, info, code } = session;
+    assert.deepEqual([(await getStatus()).success, (await info()).success], [true, true]);
+    const { run } = code;
+    assert.equal((await run("1", "python")).success, true);
+  });
+
+  it("gives up a call after its time", async () => {
+    fake.callTool = () => new Promise(() => {});
+    assert.equal((await session.callMcpTool("shell", {}, 5)).code, "TIMED_OUT");
+    fake.invoke = () => new Promise(() => {});
+    assert.equal((await session.getMetrics(5)).code, "TIMED_OUT");
+  });
+
+  it("says that it has no desktop and no browser", async () => {
+    fake.procedures["session.toolIfOffered"] = failed("NOT_SUPPORTED", null, "i has no tool click_mouse");
+    const clicked = await session.computer.mouse.click(1, 2, MouseButton.RIGHT);
+    assert.deepEqual([clicked.success, clicked.code, clicked.data], [false, "NOT_SUPPORTED", false]);
+    assert.deepEqual(fake.calls, [["session.toolIfOffered", { name: "click_mouse", args: { x: 1, y: 2, button: "right" } }]]);
+    assert.deepEqual((await session.computer.app.start("gedit")).data, []);
+    assert.deepEqual((await session.computer.screen.getSize()).width, 0);
+    await assert.rejects(session.computer.screen.betaTakeScreenshot(), ScreenError);
+    fake.procedures["session.toolIfOffered"] = ok('{"width":800,"height":600}');
+    const { width, height, data } = await session.computer.screen.getSize();
+    assert.deepEqual([width, height, data], [800, 600, { width: 800, height: 600 }]);
+    assert.equal(await session.browser.initialize(), false);
+    await assert.rejects(session.browser.getEndpointUrl(), BrowserError);
+    await assert.rejects(session.browser.agent.act({}), /agb-code-space-1 has no browser/);
   });
 });
 
@@ -77,6 +140,11 @@ describe("tools", () => {
     await assert.rejects(session.callMcpTool(""), TypeError);
     await assert.rejects(session.callMcpTool("shell", "ls" as never), TypeError);
     assert.deepEqual(fake.calls, []);
+  });
+
+  it("are those of an image where one is named", async () => {
+    await session.listMcpTools("other-image");
+    assert.deepEqual(backend.client.calls.at(-1), ["listTools", "other-image"]);
   });
 
   it("are listed with their schemas", async () => {

@@ -1,0 +1,101 @@
+import { backend } from "./backend.js";
+import type { ClientOptions, NativeClient } from "./binding.js";
+import { checkObject, checkOptionalNumber, checkOptionalString } from "./check.js";
+import { AGBError, AuthenticationError, ConfigurationError } from "./errors.js";
+import { currentPlatform } from "./platform.js";
+import type { StreamingLimits } from "./streaming-limits.js";
+
+/** Settings of the connection to the service. */
+export interface AGBConfig {
+  /**
+   * Host (https), URL, or `local` for a server on this machine that starts with the first call and ends with this
+   * process; it needs the package `agbcloud-local`. Default: `AGB_ENDPOINT`, else the public service.
+   */
+  readonly endpoint?: string | undefined;
+  /** Time limit of one HTTP call, milliseconds. Default: `AGB_TIMEOUT_MS`, else 60000. */
+  readonly timeoutMs?: number | undefined;
+  /** Limits of the connections over which runs stream, in Node. */
+  readonly streaming?: StreamingLimits | undefined;
+}
+
+/** What {@link AGB} can be told. What is left out comes from the environment, then from a `.env` file, then from defaults. */
+export interface AGBOptions {
+  /** Default: `AGB_API_KEY`. Not needed with `endpoint: "local"`. */
+  readonly apiKey?: string | undefined;
+  /** How to reach the service. */
+  readonly config?: AGBConfig | undefined;
+  /** Path of a `.env` file. Default: the first `.env` from the working directory upwards. */
+  readonly envFile?: string | undefined;
+}
+
+/**
+ * @internal The backend's client for these options.
+ *
+ * @throws what {@link AGB} throws.
+ */
+export function makeClient(options: string | AGBOptions | undefined): NativeClient {
+  const clientOptions = toClientOptions(options);
+  const { Client } = backend();
+  try {
+    return new Client(clientOptions);
+  } catch (error) {
+    throw constructionError(error);
+  }
+}
+
+function toClientOptions(options: string | AGBOptions | undefined): ClientOptions {
+  if (typeof options === "string") {
+    return toClientOptions({ apiKey: options });
+  }
+  const { apiKey, config = {}, envFile } = checkedOptions(options);
+  checkObject("config", config);
+  const env = currentPlatform().environment();
+  const endpoint = checkOptionalString("config.endpoint", config.endpoint);
+  return {
+    apiKey: checkOptionalString("apiKey", apiKey),
+    endpoint,
+    timeoutMs: checkOptionalNumber("config.timeoutMs", config.timeoutMs, "milliseconds"),
+    envFile: checkOptionalString("envFile", envFile),
+    streaming: currentPlatform().streamingLimits?.(config.streaming),
+    env,
+    localServer: mayBeLocal(endpoint, env) ? currentPlatform().findLocalServer() : null,
+  };
+}
+
+function checkedOptions(options: AGBOptions | undefined | null): AGBOptions {
+  if (options === undefined || options === null) {
+    return {};
+  }
+  checkObject("options", options);
+  return options;
+}
+
+/** Whether to look for a server program: not when code or environment name another endpoint. A `.env` file might. */
+function mayBeLocal(endpoint: string | null, env: ClientOptions["env"]): boolean {
+  const named = endpoint ?? env.find(([name, value]) => name === "AGB_ENDPOINT" && value !== "")?.[1];
+  return named === undefined || named.trim().toLowerCase() === "local";
+}
+
+/** The typed error for what the backend's constructor threw. */
+function constructionError(error: unknown): unknown {
+  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") {
+    return error;
+  }
+  switch (error.code) {
+    case "NO_API_KEY":
+      return new AuthenticationError(error.message, error.code);
+    case "NO_LOCAL_SERVER":
+      return new ConfigurationError(
+        'The endpoint is "local", but no server program was found. Run `npm install agbcloud-local`, or let AGB_SERVER' +
+          " name an agb-server program",
+        error.code,
+        { cause: error },
+      );
+    case "BAD_ENDPOINT":
+    case "BAD_TIMEOUT":
+    case "BAD_ENV_FILE":
+      return new ConfigurationError(error.message, error.code);
+    default:
+      return new AGBError(error.message, error.code, { cause: error });
+  }
+}
