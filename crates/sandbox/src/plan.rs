@@ -278,6 +278,8 @@ fn environment(policy: &Policy) -> Result<Vec<CString>, SpawnError> {
         ("TMPDIR", &tmp),
         ("USER", "user"),
         ("LANG", "C.UTF-8"),
+        // One zone in every language and on every host. An image's environment or the program changes it.
+        ("TZ", "UTC"),
     ];
     let mut env = Vec::new();
     for (name, value) in defaults {

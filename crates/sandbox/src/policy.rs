@@ -106,7 +106,7 @@ pub struct Policy {
     pub limits: Limits,
     /// What it may reach.
     pub network: Network,
-    /// Its environment on top of `PATH`, `HOME`, `TMPDIR`, `USER` and `LANG`, which it may replace. The server's is
+    /// Its environment on top of `PATH`, `HOME`, `TMPDIR`, `USER`, `LANG` and `TZ` (UTC), which it may replace. The server's is
     /// not inherited.
     pub env: Vec<(String, String)>,
     /// The session's slot, below [`SLOTS`]. A server with privilege runs each slot as a host user of its own, so no

@@ -3,7 +3,6 @@
 import builtins
 import os
 import sys
-import time
 
 from _agb import imports, run
 from _agb.control import control, interrupts
@@ -76,10 +75,6 @@ if sys.version_info >= (3, 14):
     hook("multiprocessing.context", "processes")
 for name in ("popen_spawn_posix", "popen_forkserver"):
     hook("multiprocessing." + name, "processes")
-if "TZ" not in os.environ:
-    # All sessions live in one time zone; a program that wants another one sets it.
-    os.putenv("TZ", "UTC")
-    time.tzset()
 interrupts.install()
 if is_zygote:
     from _agb import zygote

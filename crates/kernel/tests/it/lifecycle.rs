@@ -399,3 +399,21 @@ async fn what_cannot_be_warm_says_why() {
     assert!(matches!(error, StartError::Died { .. }), "{error:?}");
     assert!(!kernel.is_warm());
 }
+
+/// Whatever the host's own zone is; a program may choose another.
+#[tokio::test]
+async fn every_language_is_in_utc() {
+    for (language, code) in [
+        (Language::Python, "import time; print(time.tzname[0], time.localtime(0).tm_hour)"),
+        (Language::JavaScript, "console.log(Intl.DateTimeFormat().resolvedOptions().timeZone, new Date(0).getHours())"),
+        (Language::R, "cat(Sys.timezone(), format(.POSIXct(0), '%H'), '\\n')"),
+        (
+            Language::Java,
+            "System.out.println(java.time.ZoneId.systemDefault() + \" \" + java.time.LocalTime.ofInstant(java.time.Instant.EPOCH, java.time.ZoneId.systemDefault()).getHour());",
+        ),
+    ] {
+        let out = kernel(language).output(code).await;
+        let out = out.replace("Etc/UTC", "UTC").replace("00", "0");
+        assert_eq!(out.trim(), "UTC 0", "{language}");
+    }
+}

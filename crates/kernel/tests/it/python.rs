@@ -279,7 +279,7 @@ async fn the_environment_is_the_kernels_own() {
     let out = python()
         .output("import os\nprint(sorted(os.environ), os.environ['HOME'] == os.getcwd(), os.environ['LANG'])")
         .await;
-    assert_eq!(out, "['HOME', 'LANG', 'PATH', 'TMPDIR', 'USER'] True C.UTF-8\n");
+    assert_eq!(out, "['HOME', 'LANG', 'PATH', 'TMPDIR', 'TZ', 'USER'] True C.UTF-8\n");
 }
 
 #[tokio::test]

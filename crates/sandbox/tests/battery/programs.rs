@@ -46,7 +46,7 @@ print(sorted(os.environ)); print(os.environ['HOME'] == os.getcwd(), os.getuid() 
         assert_eq!(answer, "WORD!", "{level}");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[..4], ["0o644", "thread", "child x", "pair"], "{level}");
-        assert_eq!(lines[5], "['EXTRA', 'HOME', 'LANG', 'PATH', 'TMPDIR', 'USER']", "{level}");
+        assert_eq!(lines[5], "['EXTRA', 'HOME', 'LANG', 'PATH', 'TMPDIR', 'TZ', 'USER']", "{level}");
         if level != Level::None {
             let refusal = if level.has_namespaces() { libc::EROFS } else { libc::EACCES };
             assert_eq!(lines[4], refusal.to_string(), "{level}");
