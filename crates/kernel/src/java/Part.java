@@ -9,12 +9,14 @@ import com.sun.source.tree.MethodTree;
 import com.sun.source.tree.Tree;
 import com.sun.source.tree.VariableTree;
 import com.sun.source.util.JavacTask;
+import com.sun.source.util.Trees;
 import java.io.IOException;
 import java.net.URI;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.ToIntFunction;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import javax.lang.model.element.Modifier;
@@ -30,6 +32,9 @@ final class Part {
     private static final Pattern IMPORT = Pattern.compile("\\Aimport\\b");
     /** What these return is of no interest. */
     private static final Pattern PRINT = Pattern.compile("System\\.(out|err)\\.");
+
+    /** The begin of a constructor without parameters of its own, which only records have. */
+    private static final Pattern COMPACT = Pattern.compile("(?:@[\\w.]+(?:\\([^)]*\\))?\\s*)*\\w+\\s*\\{");
 
     private static final JavaCompiler COMPILER = ToolProvider.getSystemJavaCompiler();
     private static final StandardJavaFileManager FILES = COMPILER.getStandardFileManager(null, null, null);
@@ -147,9 +152,12 @@ final class Part {
         }, options, null, attempts);
         try {
             int at = 0;
+            var positions = Trees.instance(task).getSourcePositions();
             for (CompilationUnitTree unit : task.parse()) {
                 Attempt attempt = attempts.get(at++);
-                if (attempt.part.kind == null && !broken.contains(attempt.text)) attempt.part.take(attempt.form, unit);
+                if (attempt.part.kind != null || broken.contains(attempt.text)) continue;
+                attempt.part.take(attempt.form, unit);
+                attempt.part.publish(tree -> (int) positions.getStartPosition(unit, tree) - attempt.form.before.length());
             }
         } catch (IOException impossible) {
             throw new AssertionError(impossible);
@@ -181,6 +189,35 @@ final class Part {
             takeDeclaration(found);
             variables = variables(members);
         }
+    }
+
+    /**
+     * JShell makes every type public. A record's canonical constructor has to be as accessible as the record, so one that
+     * has no modifier gets this one too.
+     */
+    private void publish(ToIntFunction<Tree> start) {
+        if (!(tree instanceof ClassTree type) || type.getKind() != Tree.Kind.RECORD || gapLength > 0) return;
+        var components = type.getMembers().stream().filter(member -> member instanceof VariableTree && !isStaticField(member)).map(Part::type).toList();
+        for (Tree member : type.getMembers()) {
+            if (!(member instanceof MethodTree method) || !method.getName().contentEquals("<init>")) continue;
+            var access = method.getModifiers().getFlags();
+            int at = start.applyAsInt(method);
+            if (at < 0 || access.contains(Modifier.PUBLIC) || access.contains(Modifier.PROTECTED) || access.contains(Modifier.PRIVATE)) continue;
+            boolean isCompact = COMPACT.matcher(source.substring(at)).lookingAt();
+            if (!isCompact && !method.getParameters().stream().map(Part::type).toList().equals(components)) continue;
+            insert(at, "public ");
+            return;
+        }
+    }
+
+    private static String type(Tree variable) {
+        return ((VariableTree) variable).getType().toString();
+    }
+
+    private void insert(int at, String text) {
+        gap = at;
+        gapLength = text.length();
+        source = source.substring(0, at) + text + source.substring(at);
     }
 
     private static List<String> variables(List<? extends Tree> trees) {
@@ -231,9 +268,7 @@ final class Part {
         var head = Pattern.compile("\\b(class|interface)\\s+" + Pattern.quote(name) + "\\b[^{]*").matcher(source);
         if (!head.find()) return;
         String clause = " permits " + String.join(", ", subtypes) + " ";
-        gap = head.end();
-        gapLength = clause.length();
-        source = source.substring(0, gap) + clause + source.substring(gap);
+        insert(head.end(), clause);
     }
 
     private static boolean extendsType(ClassTree type, String name) {
