@@ -60,6 +60,13 @@ async fn declarations_of_a_cell_come_in_any_order() {
             "static int fact(int n) { return n <= 1 ? 1 : n * fact(n - 1); }\npublic static void main(String[] args) { System.out.print(fact(5)); }",
             "120",
         ),
+        // JShell makes a record public, which its constructor then has to be.
+        (
+            "record V(double x, double y) {\n  static final V ZERO = new V(0, 0);\n  V { x = x + 1; }\n  V(double v) { this(v, v); }\n}\n\
+             record G<T>(T a, List<T> l) { G(T a, List<T> l) { this.a = a; this.l = List.copyOf(l); } }\n\
+             System.out.print(new V(1) + \"\" + V.ZERO + new G<>(\"x\", List.of(\"y\")));",
+            "V[x=2.0, y=1.0]V[x=1.0, y=0.0]G[a=x, l=[y]]",
+        ),
         // Declared twice in a cell: then the order counts, as in a session.
         (
             "int f(int x) { return 1; }\nSystem.out.print(f(0));\nint f(int x) { return 2; }\nSystem.out.print(f(0));",
