@@ -4,8 +4,8 @@ import { asyncDispose } from "./dispose.js";
 import { AGBError } from "./errors.js";
 import type { EnhancedCodeExecutionResult } from "./execution-result.js";
 import { currentPlatform } from "./platform.js";
+import { RunDelivery } from "./run-delivery.js";
 import type { RunEvent } from "./run-events.js";
-import { RunFeed } from "./run-feed.js";
 import type { RunCallbacks } from "./run-options.js";
 import { EventReader, textStream } from "./run-readers.js";
 import type { StopSignal } from "./stop-signal.js";
@@ -28,13 +28,13 @@ declare global {
  * than is held ready (some MiB) and that nobody reads does not keep Node from ending.
  */
 export class CodeRun implements AsyncIterable<RunEvent> {
-  readonly #feed: RunFeed;
+  readonly #delivery: RunDelivery;
   readonly #takesInput: boolean;
   #stdout: ReadableStream<string> | null = null;
   #stderr: ReadableStream<string> | null = null;
 
-  private constructor(feed: RunFeed, takesInput: boolean) {
-    this.#feed = feed;
+  private constructor(delivery: RunDelivery, takesInput: boolean) {
+    this.#delivery = delivery;
     this.#takesInput = takesInput;
   }
 
@@ -45,13 +45,7 @@ export class CodeRun implements AsyncIterable<RunEvent> {
     signal: StopSignal | null,
     takesInput: boolean,
   ): CodeRun {
-    const run = new CodeRun(new RunFeed(begin, callbacks), takesInput);
-    if (signal !== null) {
-      const stop = (): void => void run.cancel();
-      signal.addEventListener("abort", stop);
-      void run.#feed.promise.then(() => signal.removeEventListener("abort", stop));
-    }
-    return run;
+    return new CodeRun(new RunDelivery(begin, callbacks, signal, { flows: false }), takesInput);
   }
 
   /**
@@ -59,7 +53,7 @@ export class CodeRun implements AsyncIterable<RunEvent> {
    * refused, and in a page until the WebAssembly is loaded (see {@link initialize}).
    */
   get id(): string {
-    return this.#feed.id;
+    return this.#delivery.id;
   }
 
   /**
@@ -69,25 +63,25 @@ export class CodeRun implements AsyncIterable<RunEvent> {
    */
   get result(): Promise<EnhancedCodeExecutionResult> {
     // Not at once: whoever asks for the result first and reads then is not to find the beginning gone.
-    currentPlatform().defer(() => this.#feed.drainUnlessRead());
-    return this.#feed.promise;
+    currentPlatform().defer(() => this.#delivery.drainUnlessRead());
+    return this.#delivery.promise;
   }
 
   /** What the program writes to standard output, as a stream of the web's kind. The same one each time. */
   get stdout(): ReadableStream<string> {
-    this.#stdout ??= textStream(this.#feed, "stdout");
+    this.#stdout ??= textStream(this.#delivery, "stdout");
     return this.#stdout;
   }
 
   /** What the program writes to standard error, likewise. */
   get stderr(): ReadableStream<string> {
-    this.#stderr ??= textStream(this.#feed, "stderr");
+    this.#stderr ??= textStream(this.#delivery, "stderr");
     return this.#stderr;
   }
 
   /** All events from here on, in order; the last one is `end`. Leaving a loop early cancels the run. */
   [Symbol.asyncIterator](): AsyncIterableIterator<RunEvent> {
-    return new EventReader(this.#feed);
+    return new EventReader(this.#delivery);
   }
 
   /**
@@ -102,13 +96,13 @@ export class CodeRun implements AsyncIterable<RunEvent> {
   write(text: string): void {
     checkText("text", text);
     this.#checkInput();
-    this.#feed.write(text);
+    this.#delivery.write(text);
   }
 
   /** Ends the program's input: what was written is read first. Throws as {@link CodeRun.write} does. */
   end(): void {
     this.#checkInput();
-    this.#feed.endInput();
+    this.#delivery.endInput();
   }
 
   /**
@@ -117,8 +111,8 @@ export class CodeRun implements AsyncIterable<RunEvent> {
    * does not, and `result.logs` has what they said. Never rejects; harmless after the end.
    */
   async cancel(): Promise<void> {
-    this.#feed.cancel();
-    await this.#feed.promise;
+    this.#delivery.cancel();
+    await this.#delivery.promise;
   }
 
   /** For `await using`: {@link CodeRun.cancel}. */

@@ -4,6 +4,7 @@ import { checkString } from "./check.js";
 import { CodeRun } from "./code-run.js";
 import { CANCELLED_RUN, type EnhancedCodeExecutionResult, brokenRun } from "./execution-result.js";
 import { log } from "./log.js";
+import { RunDelivery } from "./run-delivery.js";
 import {
   type AttachOptions,
   checkedCallbacks,
@@ -17,7 +18,6 @@ import {
   type RunOptions,
   type StreamOptions,
 } from "./run-options.js";
-import { RunPump } from "./run-pump.js";
 import { RunReport } from "./run-report.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
@@ -90,7 +90,7 @@ export class Code {
     const callbacks = checkedCallbacks(options);
     const signal = checkedSignal(options.signal);
     if (options.streamBeta ?? Object.values(callbacks).some((callback) => callback !== null)) {
-      return new RunPump(this.#starting(request, signal), callbacks, signal).promise;
+      return new RunDelivery(this.#starting(request, signal), callbacks, signal, { flows: true }).promise;
     }
     if (callbacks.onStdout !== null || callbacks.onStderr !== null || callbacks.onResult !== null) {
       log("warn", "code.run has output callbacks but streamBeta is false: all output comes with the result");
@@ -98,7 +98,7 @@ export class Code {
     if (signal !== null) {
       // A plain call cannot be stopped: that reaches the program over the stream only.
       const silent = { onStdout: null, onStderr: null, onResult: null, onError: callbacks.onError };
-      return new RunPump(this.#starting(request, signal), silent, signal).promise;
+      return new RunDelivery(this.#starting(request, signal), silent, signal, { flows: true }).promise;
     }
     return this.#runAtOnce(request, callbacks.onError);
   }

@@ -99,7 +99,8 @@ export type {
   KilledBy,
   RunStatus,
 } from "./execution-result.js";
-export { initialize, type InitializeOptions } from "./initialize.js";
+export { initialize } from "./initialize.js";
+export type { InitializeOptions } from "./initialize-options.js";
 export {
   getLogLevel,
   logDebug,
@@ -130,7 +131,8 @@ export type {
   SessionStatus,
   SessionStatusResult,
 } from "./results.js";
-export { type AccessOptions, type AccessResult, Session, type SessionAccess } from "./session.js";
+export { Session } from "./session.js";
+export type { AccessOptions, AccessResult, SessionAccess } from "./session-access.js";
 export type { SessionResult } from "./session-result.js";
 export type { StopSignal } from "./stop-signal.js";
 export type { StreamingLimits } from "./streaming-limits.js";

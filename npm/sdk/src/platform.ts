@@ -6,7 +6,7 @@
  */
 
 import type { Binding } from "./binding.js";
-import type { InitializeOptions } from "./initialize.js";
+import type { InitializeOptions } from "./initialize-options.js";
 import type { StopSignal } from "./stop-signal.js";
 import type { StreamingLimits } from "./streaming-limits.js";
 

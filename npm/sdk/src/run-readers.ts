@@ -4,8 +4,8 @@
  * @module
  */
 
+import type { Reader, RunDelivery } from "./run-delivery.js";
 import type { RunEvent } from "./run-events.js";
-import type { Reader, RunFeed } from "./run-feed.js";
 
 /** Characters that a stream of text holds ready. */
 const TEXT_ROOM = 64 * 1024;
@@ -14,16 +14,16 @@ const LAST_EVENTS = 1024;
 
 /** Events for a `for await` loop. Leaving it early cancels the run. */
 export class EventReader implements AsyncIterableIterator<RunEvent>, Reader {
-  readonly #feed: RunFeed;
+  readonly #delivery: RunDelivery;
   #events: RunEvent[] = [];
   #at = 0;
   readonly #waiting: Array<(result: IteratorResult<RunEvent>) => void> = [];
   #isDone: boolean;
 
-  constructor(feed: RunFeed) {
-    this.#feed = feed;
-    this.#isDone = feed.hasEnded;
-    feed.join(this);
+  constructor(delivery: RunDelivery) {
+    this.#delivery = delivery;
+    this.#isDone = delivery.hasEnded;
+    delivery.join(this);
   }
 
   get wants(): boolean {
@@ -51,7 +51,7 @@ export class EventReader implements AsyncIterableIterator<RunEvent>, Reader {
     const event = this.#shift();
     if (event !== null) {
       if (this.hasRoom) {
-        this.#feed.pump(); // another reader may wait for this one
+        this.#delivery.pump(); // another reader may wait for this one
       }
       return Promise.resolve({ value: event, done: false });
     }
@@ -60,7 +60,7 @@ export class EventReader implements AsyncIterableIterator<RunEvent>, Reader {
     }
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
-      this.#feed.pump();
+      this.#delivery.pump();
     });
   }
 
@@ -69,7 +69,7 @@ export class EventReader implements AsyncIterableIterator<RunEvent>, Reader {
     this.#isDone = true;
     this.#events = [];
     this.#at = 0;
-    this.#feed.leave(this);
+    this.#delivery.leave(this);
     this.#finish();
     return Promise.resolve({ value: undefined, done: true });
   }
@@ -94,7 +94,7 @@ export class EventReader implements AsyncIterableIterator<RunEvent>, Reader {
 }
 
 /** One of the program's streams. Cancelling it is leaving. */
-export function textStream(feed: RunFeed, type: "stdout" | "stderr"): ReadableStream<string> {
+export function textStream(delivery: RunDelivery, type: "stdout" | "stderr"): ReadableStream<string> {
   const { ReadableStream: Stream } = globalThis as unknown as { readonly ReadableStream: TextStreamType };
   let take: Reader["take"] = () => {};
   let room = (): boolean => true;
@@ -119,13 +119,13 @@ export function textStream(feed: RunFeed, type: "stdout" | "stderr"): ReadableSt
           }
         }
       };
-      feed.join(reader);
-      if (feed.hasEnded) {
+      delivery.join(reader);
+      if (delivery.hasEnded) {
         controller.close();
       }
     },
-    pull: () => feed.pump(),
-    cancel: () => feed.leave(reader),
+    pull: () => delivery.pump(),
+    cancel: () => delivery.leave(reader),
   };
   return new Stream(source, { highWaterMark: TEXT_ROOM, size: (chunk) => chunk.length });
 }

@@ -22,7 +22,8 @@ export { Code } from "./code.js";
 export { CodeRun } from "./code-run.js";
 export { AGBError, CodeExecutionError, NativeAddonError, throwIfFailed } from "./errors.js";
 export type { AGBErrorCode } from "./errors.js";
-export { initialize, type InitializeOptions } from "./initialize.js";
+export { initialize } from "./initialize.js";
+export type { InitializeOptions } from "./initialize-options.js";
 export { type Logger, type LogLevel, setLogger, setLogLevel } from "./log.js";
 export type * from "./run-events.js";
 export type * from "./run-options.js";
@@ -36,5 +37,6 @@ export type {
   RunStatus,
 } from "./execution-result.js";
 export type { McpContent, McpTool, McpToolResult, McpToolsResult } from "./results.js";
-export { Session, type SessionAccess } from "./session.js";
+export { Session } from "./session.js";
+export type { SessionAccess } from "./session-access.js";
 export { VERSION } from "./version.js";

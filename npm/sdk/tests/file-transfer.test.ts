@@ -78,7 +78,8 @@ describe("an upload", () => {
       errorMessage: "",
     });
     const [got] = stored;
-    assert(got?.body.equals(CONTENT));
+    assert(got);
+    assert(got.body.equals(CONTENT));
     assert.deepEqual([got.type, got.length], ["text/x", String(CONTENT.length)]);
     assert.equal(progress.at(-1), CONTENT.length);
     assert.deepEqual(progress, [...progress].sort((a, b) => a - b));

@@ -22,7 +22,7 @@ import type {
   ToolDescription,
   ToolResult,
 } from "../binding.js";
-import type { InitializeOptions } from "../initialize.js";
+import type { InitializeOptions } from "../initialize-options.js";
 import { log } from "../log.js";
 import { VERSION } from "../version.js";
 import { Guest } from "./guest.js";

@@ -8,7 +8,7 @@ import type {
   ToolDescription,
   ToolResult,
 } from "../binding.js";
-import type { SessionAccess } from "../session.js";
+import type { SessionAccess } from "../session-access.js";
 import { noAnswer } from "../results.js";
 import { resultOf } from "./run.js";
 

@@ -9,7 +9,7 @@
 
 import { attach, finalize, imports, setLogger } from "#wasm";
 import { NativeAddonError } from "../errors.js";
-import type { InitializeOptions } from "../initialize.js";
+import type { InitializeOptions } from "../initialize-options.js";
 
 /** What both builds of `crates/wasm` export. (Named one by one: of a namespace the bundler keeps all.) */
 export interface Wasm {

@@ -18,7 +18,7 @@ import type {
 } from "../../binding.js";
 import { NativeAddonError } from "../../errors.js";
 import { brokenRun } from "../../execution-result.js";
-import type { InitializeOptions } from "../../initialize.js";
+import type { InitializeOptions } from "../../initialize-options.js";
 import { VERSION } from "../../version.js";
 import { Guest } from "../guest.js";
 import { RunLog } from "./log.js";
