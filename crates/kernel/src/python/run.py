@@ -141,6 +141,7 @@ class Run:
 
     def finish(self):
         control.close('"failed":%s,"seconds":%.9f' % ("true" if self.failed else "false", self.seconds))
+        streams.prepare()
         self.step = None
 
     def leave_fork(self):

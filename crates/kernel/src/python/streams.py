@@ -16,6 +16,7 @@ from _agb import imports
 
 PAUSE = 0.005  # seconds: shorter than anybody sees, longer than the parts of one print are apart
 KEPT = 1000  # duplicates of the descriptors 0, 1 and 2 are kept from this number on, where no program looks
+SMALL = 2000  # characters: what a buffer holds whatever they are, so that none is lost when the pipe does not take it
 MOST_STREAMS = 100  # of a program's own, one inside the other, that are flushed: nobody has ten
 
 getframe, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
@@ -53,18 +54,22 @@ def make_blocking(fd):
         pass  # it was closed: whoever writes is told
 
 
-class LookedUp:
-    """A method of a stream that knows where it was looked up."""
+looked_up_in, looked_up_at = 0, 0  # the function that looked up a `write` last, and at which instruction
 
-    frame, instruction = 0, 0
 
-    def __init__(self, function):
-        self.function = function
+class Write:
+    """`write`, which notes where it is looked up."""
 
     def __get__(self, stream, kind=None):
+        global looked_up_in, looked_up_at
         frame = getframe(1)
-        LookedUp.frame, LookedUp.instruction = id(frame), frame.f_lasti
-        return Method(self.function, stream)
+        looked_up_in, looked_up_at = id(frame), frame.f_lasti
+        return Method(write, stream)
+
+
+class Flush:
+    def __get__(self, stream, kind=None):
+        return Method(flush, stream)
 
 
 def write(stream, text):
@@ -72,11 +77,21 @@ def write(stream, text):
     if question.place is not None and question.is_asked(frame):
         question.prompt += text
         return len(text)
-    make_blocking(file_number(stream))
-    size = base_write(stream, text)
-    if str.find(text, "\n") >= 0 or str.find(text, "\r") >= 0:  # a class of the program's may lie about itself
-        partial.discard(stream)  # it is written
-    elif LookedUp.instruction != frame.f_lasti or LookedUp.frame != id(frame) or size == 0:
+    if type(text) is not str and isinstance(text, str):
+        text = str.__str__(text)  # a class of the program's may lie about what is in it
+    try:
+        size = len(text)
+        if size > SMALL:
+            make_blocking(file_number(stream))
+        base_write(stream, text)
+    except BlockingIOError:
+        make_blocking(file_number(stream))
+        base_flush(stream)
+    if "\n" in text:
+        streams = partial.streams
+        if stream in streams:
+            streams.discard(stream)  # it is written
+    elif looked_up_at != frame.f_lasti or looked_up_in != id(frame) or size == 0 or "\r" in text:
         flush(stream)  # not of a print, or the end of `print(…, end="")`
     else:
         partial.add(stream)
@@ -87,11 +102,11 @@ def flush(stream):
     if question.place is not None and question.is_asked(getframe(1)):
         return  # `input` begins: the prompt belongs to the request
     base_flush(stream)
-    partial.discard(stream)
+    partial.streams.discard(stream)
 
 
 class TextOut(_io.TextIOWrapper):
-    write, flush = LookedUp(write), LookedUp(flush)
+    write, flush = Write(), Flush()
 
     def __init__(self, fd, name):
         raw = _io.FileIO(fd, "wb", closefd=False)
@@ -137,9 +152,6 @@ class Partial:
             self.is_watched = True
             _thread.start_new_thread(self.watch, ())
 
-    def discard(self, stream):
-        self.streams.discard(stream)
-
     def flush(self):
         while self.streams:
             try:
@@ -162,9 +174,12 @@ class Partial:
 class RawIn(io.RawIOBase):
     """Asks over the control channel when the cell may, else is at its end."""
 
-    def __init__(self, nonce):
-        self.name, self.nonce, self.at_end = "<stdin>", nonce, nonce is None
-        self.rest, self.as_lines = b"", True
+    def __init__(self, nonce=None):
+        self.name, self.rest, self.as_lines = "<stdin>", b"", True
+        self.begin(nonce)
+
+    def begin(self, nonce):
+        self.nonce, self.at_end = nonce, nonce is None
 
     def readable(self):
         return True
@@ -187,7 +202,7 @@ class RawIn(io.RawIOBase):
 
 
 class TextIn(_io.TextIOWrapper):
-    def __init__(self, nonce):
+    def __init__(self, nonce=None):
         self.raw = RawIn(nonce)
         super().__init__(_io.BufferedReader(self.raw), "utf-8", "strict")
         self.mode = "r"
@@ -223,18 +238,15 @@ class TextIn(_io.TextIOWrapper):
             question.end()
 
 
-def count(stranger):
-    return getrefcount(stranger)
-
-
 class Streams:
     """The streams of the run, and the descriptors below them."""
 
     def __init__(self):
         self.kept = []  # duplicates of descriptors 0, 1 and 2
         self.strangers = [_io.StringIO()]  # what programs have put in place of the streams, while somebody uses it
-        self.unused = [count(one) for one in self.strangers][0]
-        self.begin(None)
+        self.unused = 0
+        self.unused = [self.references(one) for one in self.strangers][0]
+        self.prepare()
 
     def keep(self):
         for fd in range(3):
@@ -243,24 +255,31 @@ class Streams:
             except OSError:
                 self.kept.append(os.dup(fd))  # the limit is lower
 
-    def begin(self, nonce):
-        """New streams, whatever has become of the old ones, on the descriptors that the interpreter began with."""
-        self.stdout, self.stderr, self.stdin = TextOut(1, "<stdout>"), TextOut(2, "<stderr>"), TextIn(nonce)
+    def prepare(self):
+        """Makes the streams of the next run, whatever has become of those of the last one."""
+        self.stdout, self.stderr, self.stdin = TextOut(1, "<stdout>"), TextOut(2, "<stderr>"), TextIn()
         self.own = self.stdout, self.stderr
+        sys.__stdout__, sys.__stderr__, sys.__stdin__ = self.stdout, self.stderr, self.stdin
         self.put_back()
-        sys.__stdout__, sys.__stderr__, sys.__stdin__ = sys.stdout, sys.stderr, sys.stdin
+
+    def begin(self, nonce):
+        """Puts the streams in place, on the descriptors that the interpreter began with."""
+        self.put_back()
+        self.stdin.raw.begin(nonce)
         question.end()
 
     def put_back(self):
         """What stands in place of the streams goes. If that closes its descriptor, it does so now and not later."""
         self.strangers += [getattr(sys, name, None) for name in ("stdout", "stderr")]
         sys.stdout, sys.stderr, sys.stdin = self.stdout, self.stderr, self.stdin
-        self.strangers = [one for one in self.strangers if self.is_used(one)]
+        self.strangers = [one for one in self.strangers if self.references(one) > self.unused]
         for fd, kept in enumerate(self.kept):
             os.dup2(kept, fd)
 
-    def is_used(self, stranger):
-        return isinstance(stranger, _io._IOBase) and stranger not in self.own and count(stranger) > self.unused
+    def references(self, stranger):
+        """How many know a stream, in a list that is walked; none of those that close nothing."""
+        is_stranger = isinstance(stranger, _io._IOBase) and type(stranger) is not TextOut
+        return getrefcount(stranger) if is_stranger else 0
 
     def flush(self):
         """Delivers what was written into whatever stands in place of the streams, through any depth of buffers."""
