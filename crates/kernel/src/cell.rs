@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use crate::MimeBundle;
 
 /// One run of a program in a kernel.
 #[derive(Debug, Clone)]
@@ -73,7 +73,7 @@ pub struct RichResult {
     /// Whether this is the value of the cell's last expression, as opposed to something displayed on the way.
     pub is_main: bool,
     /// The representations by MIME type. Text is a string, binary data a base64 string, JSON is itself.
-    pub data: Map<String, Value>,
+    pub data: MimeBundle,
 }
 
 /// An error that a program did not handle.

@@ -25,6 +25,11 @@ const HEAP_IS_FULL: &str = "JavaScript heap out of memory";
 /// Far enough to be never, near enough to be added to an `Instant`.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
+/// What a message costs beyond its bytes, as output that is paced.
+///
+/// 1 KiB: about what an empty result takes on its way to those who see it.
+const FRAME_COST: usize = 1 << 10;
+
 /// What a cell came to.
 #[derive(Debug)]
 pub(crate) struct Verdict {
@@ -71,7 +76,11 @@ impl CellRun<'_> {
         let mut stopping = None;
         let mut error = None;
         let finish = match random_hex() {
-            Ok(nonce) => self.serve(&nonce, began, &mut stopping, &mut error).await,
+            Ok(nonce) => {
+                let finish = self.serve(&nonce, began, &mut stopping, &mut error).await;
+                self.process.remember_nonce(nonce);
+                finish
+            }
             Err(cause) => {
                 tracing::error!(%cause, "no random numbers: the messages of a cell cannot be told from forged ones");
                 Finish::ShutDown
@@ -86,6 +95,7 @@ impl CellRun<'_> {
                 }
                 let own = match error {
                     Some(error) if failed => Outcome::Failed(error),
+                    None if failed && requested.is_none() => self.failed_without_error(),
                     _ => Outcome::Finished,
                 };
                 // The program's own clock is the better one, but not to be believed beyond ours.
@@ -134,6 +144,14 @@ impl CellRun<'_> {
         }
     }
 
+    /// A cell that failed is never a success, although the harness could not say why.
+    fn failed_without_error(&self) -> Outcome {
+        let value = "the program failed, and the interpreter did not say why".to_owned();
+        let error = CellError { name: "Error".to_owned(), traceback: format!("Error: {value}\n"), value };
+        self.job.channel.push(CellEvent::Error(error.clone()));
+        Outcome::Failed(error)
+    }
+
     async fn serve(
         &mut self,
         nonce: &str,
@@ -172,7 +190,7 @@ impl CellRun<'_> {
             // Who is to stop is let out of its write.
             let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
             let take_output = backlog < room && resume_at.is_none();
-            let take_control = backlog < room + self.limits.max_control_frame;
+            let take_control = backlog < room + self.limits.max_control_frame && resume_at.is_none();
             let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
@@ -242,11 +260,14 @@ impl CellRun<'_> {
     ) -> Option<Finish> {
         loop {
             let message = match self.process.control.next() {
-                Ok(Some(Message::Cell { nonce: theirs, message })) if theirs == nonce => message,
+                Ok(Some(Message::Cell { nonce: theirs, message })) if theirs == nonce => Some(message),
+                Ok(Some(Message::Cell { nonce: theirs, .. })) if self.process.knew_nonce(&theirs) => None,
                 Ok(Some(_)) => return Some(Finish::Broken(ProtocolError::Stray)),
                 Ok(None) => return None,
                 Err(error) => return Some(Finish::Broken(error)),
             };
+            self.process.rate.taken(self.process.control.last_size() + FRAME_COST);
+            let Some(message) = message else { continue };
             self.drain(false);
             match message {
                 CellMessage::Result(result) => self.job.channel.push(CellEvent::Result(result)),

@@ -223,22 +223,9 @@ fn memory_size(event: &CellEvent) -> usize {
     EVENT_COST
         + match event {
             CellEvent::Stdout(text) | CellEvent::Stderr(text) | CellEvent::Background { text, .. } => text.len(),
-            CellEvent::Result(result) => {
-                result.data.iter().map(|(key, value)| key.len() + value_memory_size(value)).sum::<usize>()
-            }
+            CellEvent::Result(result) => result.data.memory_size(),
             CellEvent::Error(error) => error.name.len() + error.value.len() + error.traceback.len(),
             CellEvent::InputRequest { prompt } => prompt.len(),
             CellEvent::Started | CellEvent::End(_) => 0,
         }
-}
-
-/// About what a JSON value takes; text dominates.
-fn value_memory_size(value: &serde_json::Value) -> usize {
-    use serde_json::Value;
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| 32 + value_memory_size(item)).sum(),
-        Value::Object(map) => map.iter().map(|(key, item)| 64 + key.len() + value_memory_size(item)).sum(),
-        _ => 0,
-    }
 }

@@ -106,6 +106,11 @@ impl Control {
         self.frames.next()
     }
 
+    /// How many bytes the last message took.
+    pub(crate) fn last_size(&self) -> usize {
+        self.frames.last_size()
+    }
+
     /// Reads what a dead process has left in the channel.
     pub(crate) fn drain(&mut self, buffer: &mut [u8]) {
         let mut taken = 0;

@@ -2,13 +2,18 @@
 //!
 //! To the interpreter: `warm`, `run`, `stdin`, `interrupt`. From it: `ready` (also after `warm`), `result`, `error`, `input`, `done`. What comes
 //! from there is untrusted: the user's program lives in the same process and can write whatever it likes. So the
-//! parser is total, a frame has a largest size, and a message counts only with the nonce of the cell that runs.
+//! parser is total, a frame has a largest size and takes a small multiple of its bytes, and a message counts only with
+//! the nonce of the cell that runs.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde::de::{Deserialize, Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-use crate::{Cell, CellError, ProtocolError, RichResult};
+use crate::{Cell, CellError, MimeBundle, ProtocolError, RichResult};
 
 /// What a harness sends.
 #[derive(Debug, PartialEq)]
@@ -28,40 +33,71 @@ pub(crate) enum CellMessage {
 
 impl Message {
     pub(crate) fn parse(frame: &[u8]) -> Result<Self, ProtocolError> {
-        let Ok(Value::Object(mut fields)) = serde_json::from_slice(frame) else {
-            return Err(ProtocolError::Malformed);
-        };
-        Self::from_fields(&mut fields).ok_or(ProtocolError::Malformed)
-    }
-
-    fn from_fields(fields: &mut Map<String, Value>) -> Option<Self> {
-        let message = match text(fields, "type")?.as_str() {
-            "ready" => return Some(Self::Ready),
-            "result" => {
-                let is_main = fields.get("main")?.as_bool()?;
-                let Some(Value::Object(data)) = fields.remove("data") else { return None };
-                CellMessage::Result(RichResult { is_main, data })
-            }
-            "error" => CellMessage::Error(CellError {
-                name: text(fields, "name")?,
-                value: text(fields, "value")?,
-                traceback: text(fields, "traceback")?,
-            }),
-            "input" => CellMessage::Input { prompt: text(fields, "prompt")? },
-            "done" => CellMessage::Done {
-                failed: fields.get("failed")?.as_bool()?,
-                time: Duration::try_from_secs_f64(fields.get("seconds")?.as_f64()?).ok()?,
-            },
-            _ => return None,
-        };
-        Some(Self::Cell { nonce: text(fields, "nonce")?, message })
+        let mut deserializer = serde_json::Deserializer::from_slice(frame);
+        let fields = deserializer.deserialize_map(Fields::default());
+        let fields =
+            fields.and_then(|fields| deserializer.end().map(|()| fields)).map_err(|_| ProtocolError::Malformed)?;
+        fields.message().ok_or(ProtocolError::Malformed)
     }
 }
 
-fn text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
-    match fields.remove(name) {
-        Some(Value::String(text)) => Some(text),
-        _ => None,
+/// The members of a message, found but not read: the values of a program's own stay text.
+#[derive(Default)]
+struct Fields<'a> {
+    found: [Option<&'a RawValue>; NAMES.len()],
+}
+
+const NAMES: [&str; 10] =
+    ["type", "nonce", "main", "data", "name", "value", "traceback", "prompt", "failed", "seconds"];
+
+impl<'a> Fields<'a> {
+    fn message(&self) -> Option<Message> {
+        let message = match self.read::<Cow<'_, str>>("type")?.as_ref() {
+            "ready" => return Some(Message::Ready),
+            "result" => CellMessage::Result(RichResult {
+                is_main: self.read("main")?,
+                data: MimeBundle::parse(self.get("data")?.get())?,
+            }),
+            "error" => CellMessage::Error(CellError {
+                name: self.read("name")?,
+                value: self.read("value")?,
+                traceback: self.read("traceback")?,
+            }),
+            "input" => CellMessage::Input { prompt: self.read("prompt")? },
+            "done" => CellMessage::Done {
+                failed: self.read("failed")?,
+                time: Duration::try_from_secs_f64(self.read("seconds")?).ok()?,
+            },
+            _ => return None,
+        };
+        Some(Message::Cell { nonce: self.read("nonce")?, message })
+    }
+
+    fn get(&self, name: &str) -> Option<&'a RawValue> {
+        let at = NAMES.iter().position(|known| *known == name)?;
+        self.found[at]
+    }
+
+    fn read<T: Deserialize<'a>>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.get(name)?.get()).ok()
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'de> {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Self, A::Error> {
+        while let Some(name) = map.next_key::<Cow<'_, str>>()? {
+            match NAMES.iter().position(|known| *known == name) {
+                Some(at) => self.found[at] = Some(map.next_value()?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(self)
     }
 }
 
@@ -105,15 +141,22 @@ pub(crate) fn raw(bytes: &[u8]) -> Vec<u8> {
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
     limit: usize,
+    /// How large the last message was.
+    last_size: usize,
 }
 
 impl FrameBuffer {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit }
+        Self { bytes: Vec::new(), limit, last_size: 0 }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How many bytes the last message took.
+    pub(crate) fn last_size(&self) -> usize {
+        self.last_size
     }
 
     /// The next whole message.
@@ -125,7 +168,8 @@ impl FrameBuffer {
         }
         let Some(frame) = rest.get(..length) else { return Ok(None) };
         let message = Message::parse(frame)?;
-        self.bytes.drain(..4 + length);
+        self.last_size = 4 + length;
+        self.bytes.drain(..self.last_size);
         if self.bytes.is_empty() && self.bytes.capacity() > 1 << 20 {
             self.bytes = Vec::new(); // a figure once in a while must not stay in memory
         }

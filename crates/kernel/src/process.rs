@@ -1,5 +1,6 @@
 //! A living interpreter process: its pipes, its control channel, its end.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -28,6 +29,11 @@ const CLOSING_GRACE: Duration = Duration::from_secs(1);
 /// 10 s: it takes a tenth of a millisecond; this is for a machine that has no time for anything.
 const INTERRUPT_PATIENCE: Duration = Duration::from_secs(10);
 
+/// Of how many cells that have ended messages may come.
+///
+/// 16: a message is sent within its cell, so that of the last one is enough; a thread may have been slow to write it.
+const PAST_NONCES: usize = 16;
+
 /// An interpreter process in a sandbox. Dropping it ends the sandbox, and with it all that runs there.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -36,6 +42,8 @@ pub(crate) struct Process {
     /// Of both of them, while cells run.
     pub(crate) rate: OutputRate,
     pub(crate) control: Control,
+    /// The nonces of the last cells, whose messages may still be under way.
+    past_nonces: VecDeque<String>,
     /// Readable once nothing of the sandbox runs any more.
     pidfd: AsyncFd<File>,
     child: Child,
@@ -71,6 +79,7 @@ impl Process {
             stderr: OutputPipe::new(spawned.stderr)?,
             rate: OutputRate::new(spec.limits.output_rate),
             control: Control::new(spawned.control_in, spawned.control_out, spec.limits.max_control_frame)?,
+            past_nonces: VecDeque::new(),
             pidfd: watch(spawned.child.as_fd().try_clone_to_owned()?.into(), Interest::READABLE)?,
             child: spawned.child,
             scratch: None,
@@ -89,6 +98,17 @@ impl Process {
         let mut polls = [entry(self.pidfd.as_raw_fd(), libc::POLLIN), entry(self.control.incoming_fd(), 0)];
         // SAFETY: two entries, which outlive the call; their descriptors are open.
         unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) > 0 }
+    }
+
+    /// A cell has ended: what threads of it still send is no forgery.
+    pub(crate) fn remember_nonce(&mut self, nonce: String) {
+        self.past_nonces.truncate(PAST_NONCES - 1);
+        self.past_nonces.push_front(nonce);
+    }
+
+    /// Whether this was the nonce of one of the last cells.
+    pub(crate) fn knew_nonce(&self, nonce: &str) -> bool {
+        self.past_nonces.iter().any(|past| past == nonce)
     }
 
     /// Resolves once the process has died and all that it had started is gone. Cancel-safe.

@@ -1,6 +1,6 @@
 //! The wire from the server's side: what clients ask, and the frames that answer.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::text::push_json_str;
 use crate::{Finish, KilledBy, RunFailure, SDK, Stream};
@@ -259,10 +259,12 @@ impl Reply<'_> {
         self.event("inputTaken", &[("inputSeq", json!(seq))])
     }
 
-    /// A rich result: an object keyed by MIME type.
+    /// A rich result: the JSON text of an object keyed by MIME type. It is not read: a program may have nested it.
     #[must_use]
-    pub fn result(self, mime: &Map<String, Value>, is_main: bool) -> String {
-        self.event("result", &[("result", json!({ "mime": mime, "isMainResult": is_main }))])
+    pub fn result(self, mime: &str, is_main: bool) -> String {
+        const EMPTY: &str = r#""mime":{}"#; // inside of a string its quotes would be escaped
+        let frame = self.event("result", &[("result", json!({ "mime": {}, "isMainResult": is_main }))]);
+        frame.replacen(EMPTY, &format!(r#""mime":{mime}"#), 1)
     }
 
     /// A failure of the run; the end follows.

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use agb_kernel::{Kernel, Language, Outcome, RichResult};
+use agb_kernel::{Kernel, Language, Outcome};
 use agb_sandbox::Level;
 
-use crate::support::{Ran, Subject, Workdir, home, kernel_of, spec, zygote};
+use crate::support::{Ran, Shown, Subject, Workdir, home, kernel_of, spec, zygote};
 
 fn python() -> Subject {
     kernel_of(Language::Python, &interpreter())
@@ -25,7 +25,7 @@ fn interpreter() -> PathBuf {
     folder.join("agb-code-space-1").join(place).join("bin/python")
 }
 
-fn pictures(ran: &Ran) -> Vec<RichResult> {
+fn pictures(ran: &Ran) -> Vec<Shown> {
     ran.results().into_iter().filter(|result| result.data.contains_key("image/png")).collect()
 }
 

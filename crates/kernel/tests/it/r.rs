@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use agb_kernel::{Cell, CellEvent, Death, Kernel, Language, Outcome, RichResult, StartError, StdinError};
+use agb_kernel::{Cell, CellEvent, Death, Kernel, Language, Outcome, StartError, StdinError};
 
 use crate::support::{
-    PATIENCE, Ran, Subject, Workdir, eventually, finish, kernel, kernel_with, next, processes_in, spec, until,
+    PATIENCE, Ran, Shown, Subject, Workdir, eventually, finish, kernel, kernel_with, next, processes_in, spec, until,
 };
 
 fn r() -> Subject {
     kernel(Language::R)
 }
 
-fn pictures(ran: &Ran) -> Vec<RichResult> {
+fn pictures(ran: &Ran) -> Vec<Shown> {
     ran.results().into_iter().filter(|result| result.data.contains_key("image/png")).collect()
 }
 

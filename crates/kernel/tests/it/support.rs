@@ -10,6 +10,7 @@ use agb_kernel::{
     StartError, Zygote, find_interpreter,
 };
 use agb_sandbox::{Launcher, Level, Policy};
+use serde_json::{Map, Value};
 
 /// Longer than anything takes on a busy machine; a test that gets there has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -129,6 +130,20 @@ pub(crate) fn kernel_of(language: Language, interpreter: &Path) -> Subject {
     Subject { kernel: Kernel::new(spec), workdir }
 }
 
+/// A result whose representations are read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) is_main: bool,
+    pub(crate) data: Map<String, Value>,
+}
+
+impl From<&RichResult> for Shown {
+    fn from(result: &RichResult) -> Self {
+        let data = serde_json::from_str(&result.data.to_json()).expect("a bundle is an object");
+        Self { is_main: result.is_main, data }
+    }
+}
+
 /// Everything that one cell said.
 #[derive(Debug)]
 pub(crate) struct Ran {
@@ -209,13 +224,13 @@ impl Ran {
         self.all(|event| if let CellEvent::Stderr(text) = event { Some(text.as_str()) } else { None }).collect()
     }
 
-    pub(crate) fn results(&self) -> Vec<RichResult> {
-        self.all(|event| if let CellEvent::Result(result) = event { Some(result.clone()) } else { None }).collect()
+    pub(crate) fn results(&self) -> Vec<Shown> {
+        self.all(|event| if let CellEvent::Result(result) = event { Some(Shown::from(result)) } else { None }).collect()
     }
 
     /// The main result as plain text.
     pub(crate) fn value(&self) -> Option<String> {
-        let main: Vec<RichResult> = self.results().into_iter().filter(|result| result.is_main).collect();
+        let main: Vec<Shown> = self.results().into_iter().filter(|result| result.is_main).collect();
         assert!(main.len() <= 1, "{self:#?}");
         main.first().map(|result| result.data["text/plain"].as_str().unwrap().to_owned())
     }

@@ -1,10 +1,10 @@
 //! What happens in a run, as its subscribers see it.
 
-use agb_kernel::OutputStream;
+use agb_kernel::{MimeBundle, OutputStream};
 pub(crate) use agb_protocol::Finish;
 pub(crate) use agb_protocol::RunFailure;
 pub(crate) use agb_protocol::Stream;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Where a chunk comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(crate) enum Event {
         /// The value of the program's last expression, say.
         is_main: bool,
         /// By MIME type.
-        mime: Map<String, Value>,
+        mime: MimeBundle,
     },
     /// The run failed, and this is why.
     Error(RunFailure),
@@ -74,7 +74,7 @@ impl Event {
     pub(crate) fn weight(&self) -> usize {
         match self {
             Self::Chunk(_, text) => text.len(),
-            Self::Result { mime, .. } => mime.values().map(weight_of).sum(),
+            Self::Result { mime, .. } => mime.memory_size(),
             Self::Error(failure) => failure.value.len() + failure.traceback.len(),
             Self::InputRequest { prompt } => prompt.len(),
             Self::InputRefused { message } => message.len(),

@@ -1,8 +1,8 @@
 //! A run's events as WebSocket frames, none larger than the client takes.
 
+use agb_kernel::MimeBundle;
 use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::service::Reply;
-use serde_json::{Map, Value, json};
 
 use super::event::{Event, Origin, RunFailure};
 use crate::random;
@@ -46,7 +46,7 @@ fn frame(reply: Reply<'_>, event: Event, limit: usize) -> String {
         Event::InputRequest { prompt } => reply.input_request(&cut(prompt, MAX_MESSAGE)),
         Event::Chunk(Origin { stream, background: false }, text) => reply.chunk(stream, &text),
         Event::Chunk(Origin { stream, background: true }, text) => reply.background_chunk(stream, &text),
-        Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)), is_main),
+        Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)).to_json(), is_main),
         Event::Error(failure) => {
             let failure = RunFailure {
                 name: cut(failure.name, MAX_MESSAGE),
@@ -63,9 +63,9 @@ fn frame(reply: Reply<'_>, event: Event, limit: usize) -> String {
 }
 
 /// Takes the largest representations out until the rest fits, and says so in `text/plain`.
-fn fit(mut mime: Map<String, Value>, limit: usize) -> Map<String, Value> {
-    let size = |key: &str, value: &Value| key.len() + value.to_string().len() + 4;
-    let mut sizes: Vec<(usize, String)> = mime.iter().map(|(key, value)| (size(key, value), key.clone())).collect();
+fn fit(mut mime: MimeBundle, limit: usize) -> MimeBundle {
+    let mut sizes: Vec<(usize, String)> =
+        mime.iter().map(|(key, json)| (key.len() + json.len() + 4, key.to_owned())).collect();
     let mut total: usize = sizes.iter().map(|(size, _)| size).sum();
     if total <= limit {
         return mime;
@@ -85,11 +85,11 @@ fn fit(mut mime: Map<String, Value>, limit: usize) -> Map<String, Value> {
         "[left out, since a message of more than {limit} bytes does not go through: {}; write it to a file instead]",
         left_out.join(", ")
     );
-    let text = match mime.get("text/plain").and_then(Value::as_str) {
+    let text = match mime.text("text/plain") {
         Some(text) => format!("{text}\n{note}"),
         None => note,
     };
-    mime.insert("text/plain".to_owned(), json!(text));
+    mime.insert_text("text/plain", &text);
     mime
 }
 
@@ -105,6 +105,8 @@ fn cut(mut text: String, limit: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::run::MAX_CHUNK;
     use crate::run::event::{Finish, Stream};
@@ -118,10 +120,10 @@ mod tests {
 
     #[test]
     fn no_frame_reaches_the_limit() {
-        let mut mime = Map::new();
-        mime.insert("image/png".to_owned(), json!("x".repeat(3 * MIB)));
-        mime.insert("text/html".to_owned(), json!("\u{1}".repeat(MIB / 6)));
-        mime.insert("text/plain".to_owned(), json!("<Figure>"));
+        let mut mime = MimeBundle::default();
+        mime.insert_text("image/png", &"x".repeat(3 * MIB));
+        mime.insert_text("text/html", &"\u{1}".repeat(MIB / 6));
+        mime.insert_text("text/plain", "<Figure>");
         let failure = RunFailure { name: "\0".repeat(MIB), value: "\0".repeat(MIB), traceback: "\0".repeat(MIB) };
         for event in [
             Event::Chunk(Stream::Stdout.into(), "\0".repeat(MAX_CHUNK)),
@@ -137,9 +139,9 @@ mod tests {
 
     #[test]
     fn a_large_result_says_what_it_was_and_keeps_the_rest() {
-        let mut mime = Map::new();
-        mime.insert("image/png".to_owned(), json!("x".repeat(3 * MIB)));
-        mime.insert("text/plain".to_owned(), json!("<Figure>"));
+        let mut mime = MimeBundle::default();
+        mime.insert_text("image/png", &"x".repeat(3 * MIB));
+        mime.insert_text("text/plain", "<Figure>");
         let frame = made(Event::Result { is_main: true, mime });
         let value: Value = serde_json::from_str(&frame).expect("a frame is JSON");
         let mime = &value["data"]["result"]["mime"];
@@ -150,7 +152,8 @@ mod tests {
 
     #[test]
     fn many_representations_do_not_make_a_long_note() {
-        let mime = (0..20_000).map(|n| (format!("x/{n}"), json!("y".repeat(100)))).collect();
+        let mut mime = MimeBundle::default();
+        (0..20_000).for_each(|n| mime.insert_text(&format!("x/{n}"), &"y".repeat(100)));
         assert!(made(Event::Result { is_main: false, mime }).len() < MIB);
     }
 }

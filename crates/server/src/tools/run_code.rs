@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use agb_kernel::{Cell, CellEvent, ExecutionControl, OutputStream};
+use agb_kernel::{Cell, CellEvent, ExecutionControl, MimeBundle, OutputStream};
 use agb_protocol::service::killed_by_json;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::args::Args;
 use super::error::ToolError;
@@ -29,7 +29,8 @@ struct Collected {
     stdout: Vec<String>,
     stderr: Vec<String>,
     background: Background,
-    results: Vec<Value>,
+    /// As JSON, which is not read.
+    results: Vec<String>,
 }
 
 #[derive(Default, PartialEq)]
@@ -62,7 +63,7 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
             CellEvent::Background { stream: OutputStream::Stderr, text } => {
                 collected.chunk(text, |all| &mut all.background.stderr);
             }
-            CellEvent::Result(result) => collected.result(result.data, result.is_main),
+            CellEvent::Result(result) => collected.result(&result.data, result.is_main),
             CellEvent::Error(error) => {
                 failure.get_or_insert_with(|| network_hint.failure(outcome::failure_of(error)));
             }
@@ -76,7 +77,7 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     }
     collected.tell_what_is_left_out();
     let mut answer = json!({
-        "result": collected.results,
+        "result": [],
         "stdout": collected.stdout,
         "stderr": collected.stderr,
         "execution_count": finish.execution_count,
@@ -103,7 +104,9 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     if finish.state_lost {
         answer["stateLost"] = json!(true);
     }
-    Ok(answer.to_string())
+    // Inside of a string the quotes would be escaped.
+    let results = format!(r#""result":[{}]"#, collected.results.join(","));
+    Ok(answer.to_string().replacen(r#""result":[]"#, &results, 1))
 }
 
 impl Collected {
@@ -134,15 +137,16 @@ impl Collected {
         }
     }
 
-    fn result(&mut self, mut mime: Map<String, Value>, is_main: bool) {
-        let size = Value::Object(mime.clone()).to_string().len();
-        if size > self.limit.saturating_sub(self.size) {
-            self.left_out += size;
+    fn result(&mut self, mime: &MimeBundle, is_main: bool) {
+        let mut json = mime.to_json();
+        if json.len() > self.limit.saturating_sub(self.size) {
+            self.left_out += json.len();
             return;
         }
-        self.size += size;
-        mime.insert("isMainResult".to_owned(), json!(is_main));
-        self.results.push(Value::Object(mime));
+        self.size += json.len();
+        json.pop();
+        let comma = if json.len() > 1 { "," } else { "" };
+        self.results.push(format!(r#"{json}{comma}"isMainResult":{is_main}}}"#));
     }
 
     fn tell_what_is_left_out(&mut self) {
