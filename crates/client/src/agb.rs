@@ -9,11 +9,11 @@ use agb_core::config::{self, BaseUrl, Endpoint, Settings};
 use agb_core::error::ApiError;
 use agb_core::http::{Answered, Operation};
 use agb_core::operations::{
-    CreateSession, DeletePoll, DeleteStep, GetSession, GetSessionInfo, ListSessions, ListTools, ReleaseSession,
-    SessionAccess, SessionData, SessionPage, Tool,
+    CreateSession, DeleteSession, DeleteStep, GetSession, ListSessions, ListTools, SessionAccess, SessionData,
+    SessionPage, Tool,
 };
-use tokio::time::Instant;
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::http::Http;
 use crate::local;
@@ -52,7 +52,7 @@ impl Agb {
         let api = Api {
             settings,
             local_program,
-            http: Http::new(options.retry_wait),
+            http: Http::new(options.retry_wait, options.network()?),
             limits: options.limits,
             tuning: options.tuning.clone(),
             is_guest: false,
@@ -64,6 +64,15 @@ impl Agb {
     /// tools over its own link; whatever needs the key is [`Error::NoKey`]. Nothing is sent.
     #[must_use]
     pub fn attach(access: SessionAccess) -> Session {
+        Self::attach_with(access, &Options::new()).expect("the default network can be used")
+    }
+
+    /// [`attach`](Self::attach) with the proxy, the certificates and the limits of these options; what else they say is
+    /// of no use here.
+    ///
+    /// # Errors
+    /// [`Error::Network`] for a proxy or a certificate that cannot be used.
+    pub fn attach_with(access: SessionAccess, options: &Options) -> Result<Session, Error> {
         // A placeholder where the settings want a key: it is never sent.
         let given = config::Options {
             api_key: Some(Secret::from("none")),
@@ -71,9 +80,10 @@ impl Agb {
             timeout_ms: None,
         };
         let settings = Settings::resolve::<&str, &str>(&given, &[], None).expect("these settings can be used");
-        let (http, limits) = (Http::new(None), SocketLimits::default());
-        let api = Api { settings, local_program: None, http, limits, tuning: None, is_guest: true };
-        Session::new(Arc::new(api), access.into_session())
+        let http = Http::new(options.retry_wait, options.network()?);
+        let (limits, tuning) = (options.limits, options.tuning.clone());
+        let api = Api { settings, local_program: None, http, limits, tuning, is_guest: true };
+        Ok(Session::new(Arc::new(api), access.into_session()))
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -184,35 +194,32 @@ impl Api {
         }
     }
 
-    /// Looks at once whether it is gone and then ever more rarely, as the core says.
+    /// Carries out the core's [`DeleteSession`].
     pub(crate) async fn delete(&self, session_id: &str) -> Result<Answered<()>, Error> {
-        let release = ReleaseSession { session_id: session_id.to_owned(), in_background: true };
-        let released = match self.call(&release).await {
-            Ok(released) => released,
-            Err(Error::Api(ApiError::NotFound(refusal))) => {
-                return Ok(Answered { value: (), request_id: refusal.request_id });
-            }
-            Err(error) => return Err(error),
-        };
-        let started = Instant::now();
-        let info = GetSessionInfo { session_id: session_id.to_owned() };
-        let (mut poll, mut step) = DeletePoll::start();
+        let clock = Clock::start();
+        let mut delete = DeleteSession::new(session_id);
         loop {
-            let after = match step {
-                DeleteStep::Poll { after } => after,
-                DeleteStep::Gone => return Ok(released),
-                DeleteStep::GaveUp(error) => return Err(error.into()),
-            };
-            if !after.is_zero() {
-                tokio::time::sleep(after).await;
+            match delete.next(clock.now()) {
+                DeleteStep::Release(operation) => {
+                    let outcome = api_outcome(self.call(&operation).await)?;
+                    delete.released(clock.now(), outcome);
+                }
+                DeleteStep::Look(operation) => {
+                    let outcome = api_outcome(self.call(&operation).await)?;
+                    delete.looked(clock.now(), &outcome);
+                }
+                DeleteStep::WaitUntil(at) => clock.wait_until(at).await,
+                DeleteStep::Done(outcome) => return Ok(outcome?),
             }
-            let outcome = match self.call(&info).await {
-                Ok(answered) => Ok(answered),
-                Err(Error::Api(error)) => Err(error),
-                Err(error) => return Err(error),
-            };
-            step = poll.next(started.elapsed(), &outcome);
         }
+    }
+}
+
+/// What the service or the network said, apart from what kept a call from being made.
+fn api_outcome<T>(outcome: Result<T, Error>) -> Result<Result<T, ApiError>, Error> {
+    match outcome {
+        Err(Error::Api(error)) => Ok(Err(error)),
+        other => other.map(Ok),
     }
 }
 

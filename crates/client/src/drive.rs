@@ -25,6 +25,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Message;
 
+use crate::clock::Clock;
 use crate::events::{self, EventLink, Signal, Signals};
 use crate::link::{Link, Progress};
 use crate::socket::{Socket, broken};
@@ -41,8 +42,7 @@ pub(crate) struct Shared {
     machine: Mutex<Machine>,
     /// A handle has changed the machine.
     changed: Notify,
-    /// Where the core's clock begins.
-    origin: tokio::time::Instant,
+    clock: Clock,
     dialer: Dialer,
     follower: Follower,
 }
@@ -58,8 +58,7 @@ struct Machine {
 impl Shared {
     pub(crate) fn new(session: Session, dialer: Dialer, follower: Follower) -> Self {
         let machine = Machine { session, waiting: HashMap::new(), driven: false };
-        let origin = tokio::time::Instant::now();
-        Self { machine: Mutex::new(machine), changed: Notify::new(), origin, dialer, follower }
+        Self { machine: Mutex::new(machine), changed: Notify::new(), clock: Clock::start(), dialer, follower }
     }
 
     /// Changes the session and tells the driver.
@@ -109,7 +108,7 @@ impl Shared {
     }
 
     fn now(&self) -> Instant {
-        Instant::since_origin(self.origin.elapsed())
+        self.clock.now()
     }
 
     /// Starts the driver where there is none. Outside of a runtime that is left to the next call.
@@ -141,7 +140,7 @@ async fn drive(shared: Arc<Shared>) {
             continue;
         }
         // A moment that the clock cannot hold is never.
-        let deadline = deadline.and_then(|at| shared.origin.checked_add(at.elapsed()));
+        let deadline = deadline.and_then(|at| shared.clock.to_tokio(at));
         if let Some(deadline) = deadline
             && timer.deadline() != deadline
         {

@@ -31,6 +31,12 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
+    /// A proxy or a certificate of the options cannot be used.
+    #[error("the network's settings cannot be used: {reason}")]
+    Network {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The server of the endpoint `local` is not there, or did not start.
     #[error(transparent)]
     Local(#[from] LocalError),
@@ -71,6 +77,7 @@ impl Error {
         match self {
             Self::Config(error) => error.code(),
             Self::EnvFile { .. } => codes::BAD_ENV_FILE,
+            Self::Network { .. } => codes::BAD_NETWORK,
             Self::Local(error) => error.code(),
             Self::Api(error) => error.own_code(),
             Self::Language(error) => error.code(),
@@ -89,7 +96,7 @@ impl Error {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Config(_) | Self::EnvFile { .. } => "ConfigError",
+            Self::Config(_) | Self::EnvFile { .. } | Self::Network { .. } => "ConfigError",
             Self::Local(_) => "LocalServerError",
             Self::Api(ApiError::Unauthorized(_)) | Self::NoKey => "AuthenticationError",
             Self::Api(ApiError::NotFound(_)) => "NotFoundError",

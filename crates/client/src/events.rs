@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use agb_core::http::Repeat;
 use agb_core::{DisconnectReason, EventsRequest, Input, LinkId, OpenRequest, Secret, StreamCall};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 use crate::http::{Http, innermost};
 use crate::link::Link;
 use crate::socket::{SocketLimits, broken};
+use crate::tls;
 
 /// What a stream says to the driver.
 #[derive(Debug)]
@@ -109,7 +111,7 @@ impl Calls {
         let parse =
             |url: &str| Url::parse(url).map_err(|error| broken(format!("the session's linkUrl is no URL: {error}")));
         let (url, say) = (parse(&request.url)?, parse(&say)?);
-        let client = http.client(&url).map_err(broken)?.clone();
+        let client = http.client(&url, Repeat::Safe).map_err(broken)?.clone();
         Ok((Self { client, say, headers: request.headers }, Opening { url, first }))
     }
 
@@ -156,6 +158,9 @@ impl Calls {
             request = request.header(*name, value);
         }
         let response = request.send().await.map_err(|error| {
+            if let Some(problem) = tls::problem(&error) {
+                return DisconnectReason::Untrusted(format!("{}: {problem}", self.say.host_str().unwrap_or_default()));
+            }
             let message = format!("the call failed: {}", innermost(&error));
             if error.is_connect() { DisconnectReason::Unreached(message) } else { broken(message) }
         })?;

@@ -3,17 +3,21 @@
 //! What to send, how long to wait, whether to send again and how to read the answer is the core's to say.
 
 use std::error::Error as _;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use agb_core::Secret;
 use agb_core::config::BaseUrl;
 use agb_core::error::{ApiError, TransportError};
-use agb_core::http::{Answered, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES, Method, Operation, retry_after};
-use reqwest::header::HeaderValue;
-use reqwest::{Client, Url};
-use tokio::time::{Instant, timeout_at};
+use agb_core::http::{
+    Answered, CallStep, HttpCall, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES, Method, Operation, Repeat,
+};
+use agb_core::{DisconnectReason, Secret};
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, Response, Url};
 
+use crate::clock::Clock;
+use crate::network::Network;
+use crate::proxy::{Proxy, is_loopback};
 use crate::tls;
 
 /// Clients with their pools of connections, made when they are needed.
@@ -21,23 +25,25 @@ use crate::tls;
 pub(crate) struct Http {
     /// How long the tries of one call may wait for one another.
     retry_wait: Duration,
-    /// To this machine: never through a proxy.
-    loopback: OnceLock<Result<Client, String>>,
-    plain: OnceLock<Result<Client, String>>,
-    secure: OnceLock<Result<Client, String>>,
+    pub(crate) network: Arc<Network>,
+    /// By [`Pool`], and within by what may happen twice.
+    clients: [[OnceLock<Result<Client, String>>; 2]; 4],
 }
 
 impl Http {
     /// How long making a connection may take: TCP and TLS with two lost packets on a mobile network, as for WebSockets.
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-    /// Default of [`Options::retry_wait`](crate::Options::retry_wait): a busy service has room again by then, or needs
-    /// more than the patience of whoever waits for the call.
-    const RETRY_WAIT: Duration = Duration::from_secs(10);
+    /// How long an idle connection is kept for the next call. Default 10 s: below the 30 s after which our server closes
+    /// it, and the 60 s of usual proxies.
+    const SAFE_IDLE: Duration = Duration::from_secs(10);
+    /// The same for calls that must not be repeated: one that meets a connection which the other side is closing has an
+    /// unknown outcome. Default 1 s: below what any server or proxy is set to, and enough for calls in a row.
+    const UNSAFE_IDLE: Duration = Duration::from_secs(1);
 
-    pub(crate) fn new(retry_wait: Option<Duration>) -> Self {
-        let retry_wait = retry_wait.unwrap_or(Self::RETRY_WAIT);
-        Self { retry_wait, loopback: OnceLock::new(), plain: OnceLock::new(), secure: OnceLock::new() }
+    pub(crate) fn new(retry_wait: Option<Duration>, network: Arc<Network>) -> Self {
+        let retry_wait = retry_wait.unwrap_or(HttpCall::<()>::RETRY_WAIT);
+        Self { retry_wait, network, clients: Default::default() }
     }
 
     /// Calls the service. `timeout` is the caller's limit for all tries together.
@@ -49,43 +55,33 @@ impl Http {
         timeout: Duration,
     ) -> Result<Answered<O::Output>, ApiError> {
         let request = operation.request();
-        let limit = request.time_limit(timeout);
-        let deadline = Instant::now().checked_add(limit);
-        let (mut tries, mut waited) = (0, Duration::ZERO);
+        let clock = Clock::start();
+        let mut call = HttpCall::new(&request, timeout, self.retry_wait, clock.now());
         loop {
-            tries += 1;
-            let sent = within(deadline, self.send(&request, base, key)).await;
-            let response = sent.unwrap_or(Err(TransportError::TimedOut { after: limit }));
-            let (answer, asked) = match response {
-                Ok((response, asked)) => (operation.answer(&response, key), asked),
-                Err(error) => (Err(error.into()), None),
-            };
-            let error = match answer {
-                Ok(answered) => return Ok(answered),
-                Err(error) => error,
-            };
-            tracing::debug!(target: "agb::http", path = path(&request), tries, code = error.code(), "the call failed");
-            let Some(delay) = retry_after(request.repeat, &error, tries, asked) else { return Err(error) };
-            waited = delay.saturating_add(waited);
-            if waited > self.retry_wait || within(deadline, tokio::time::sleep(delay)).await.is_none() {
-                return Err(error);
+            match call.next(clock.now()) {
+                CallStep::Send { until } => {
+                    let sent = clock.within(until, self.send(&request, base, key)).await;
+                    let came = sent.map(|sent| match sent {
+                        Ok(response) => (operation.answer(&response, key), response.retry_after),
+                        Err(error) => (Err(error.into()), None),
+                    });
+                    if let Some((Err(error), _)) = &came {
+                        tracing::debug!(target: "agb::http", path = path(&request), code = error.code(), "the call failed");
+                    }
+                    call.handle(clock.now(), came);
+                }
+                CallStep::WaitUntil(at) => clock.wait_until(at).await,
+                CallStep::Done(outcome) => return outcome,
             }
         }
     }
 
-    /// The answer, and how long to wait before the next try if the service says so in seconds.
-    async fn send(
-        &self,
-        request: &HttpRequest,
-        base: &BaseUrl,
-        key: &Secret,
-    ) -> Result<(HttpResponse, Option<Duration>), TransportError> {
+    async fn send(&self, request: &HttpRequest, base: &BaseUrl, key: &Secret) -> Result<HttpResponse, TransportError> {
         let url = Url::parse(&request.url(base)).map_err(|error| unreachable(format!("its URL is none: {error}")))?;
-        let client = self.client(&url).map_err(unreachable)?;
-        let host = authority(&url);
+        let client = self.client(&url, request.repeat).map_err(unreachable)?;
         let mut call = match request.method {
-            Method::Get => client.get(url),
-            Method::Post => client.post(url),
+            Method::Get => client.get(url.clone()),
+            Method::Post => client.post(url.clone()),
         };
         for (name, value) in request.all_headers(key) {
             let mut value = HeaderValue::from_str(value.expose())
@@ -96,68 +92,124 @@ impl Http {
         if let Some(body) = &request.body {
             call = call.body(body.clone());
         }
-        let failure = |error| failure(&host, &error);
-        let started = Instant::now();
-        let mut response = call.send().await.map_err(failure)?;
+        let started = Clock::start();
+        let mut response = match call.send().await {
+            Ok(response) => response,
+            Err(error) => return Err(self.failure(&url, &error).await),
+        };
         let status = response.status().as_u16();
+        if let Some(error) = self.refused_by_proxy(&url, &response) {
+            return Err(error);
+        }
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let request_id = header("x-request-id");
-        let asked = header("retry-after").and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        let retry_after = header("retry-after");
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(failure)? {
+        loop {
+            let chunk = match response.chunk().await {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => break,
+                Err(error) => return Err(self.failure(&url, &error).await),
+            };
             if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
                 let reason = format!("the answer is longer than {MAX_RESPONSE_BYTES} bytes");
                 return Err(TransportError::Interrupted { reason });
             }
             body.extend_from_slice(&chunk);
         }
-        let took = started.elapsed();
+        let took = started.now().elapsed();
         tracing::debug!(target: "agb::http", path = path(request), status, ?took, "answered");
-        Ok((HttpResponse::new(status, request_id, body), asked))
+        Ok(HttpResponse::new(status, request_id, body).with_retry_after(retry_after.as_deref()))
     }
 
-    pub(crate) fn client(&self, url: &Url) -> Result<&Client, String> {
-        let (cell, loopback) = match (url.scheme(), is_loopback(url)) {
-            ("https", _) => (&self.secure, false),
-            (_, false) => (&self.plain, false),
-            (_, true) => (&self.loopback, true),
+    /// The client for this URL, with a pool of its own for calls that must not be repeated.
+    pub(crate) fn client(&self, url: &Url, repeat: Repeat) -> Result<&Client, String> {
+        let pool = match (url.scheme() == "https", is_loopback(url)) {
+            (false, false) => Pool::Plain,
+            (false, true) => Pool::PlainLoopback,
+            (true, false) => Pool::Secure,
+            (true, true) => Pool::SecureLoopback,
         };
-        cell.get_or_init(|| make(url.scheme() == "https", loopback)).as_ref().map_err(Clone::clone)
+        let cell = &self.clients[pool as usize][usize::from(repeat == Repeat::Unsafe)];
+        cell.get_or_init(|| self.make(url, pool, repeat)).as_ref().map_err(Clone::clone)
+    }
+
+    /// Without a tunnel a proxy answers in the service's place.
+    fn refused_by_proxy(&self, url: &Url, response: &Response) -> Option<TransportError> {
+        let status = response.status().as_u16();
+        let proxy = self.network.proxies.to(url).filter(|_| url.scheme() == "http")?;
+        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let is_ours = content_type.is_some_and(|value| value.starts_with("application/json"));
+        if status != 407 && (is_ours || status != 403) {
+            return None;
+        }
+        Some(match proxy.refused(status, &authority(url)) {
+            DisconnectReason::ProxyRefused(reason) => TransportError::ProxyRefused { reason },
+            reason => unreachable(reason.message()),
+        })
+    }
+
+    /// What a failure without an answer means. Where a proxy's tunnel failed, it is asked once more for its own words,
+    /// which reqwest does not keep.
+    async fn failure(&self, url: &Url, error: &reqwest::Error) -> TransportError {
+        let host = authority(url);
+        if let Some(problem) = tls::problem(error) {
+            return TransportError::Untrusted { reason: format!("{host}: {problem}") };
+        }
+        if tls::is_plain(error) {
+            return unreachable(format!("{host}: {}", tls::NOT_TLS));
+        }
+        let reason = format!("{host}: {}", innermost(error));
+        let Some(proxy) = self.network.proxies.to(url).filter(|_| error.is_connect()) else {
+            return if error.is_connect() { unreachable(reason) } else { TransportError::Interrupted { reason } };
+        };
+        if url.scheme() == "https" && !error.is_timeout() {
+            let (name, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
+            match proxy.tunnel(name, port, &self.network.trust).await {
+                Err(DisconnectReason::ProxyRefused(reason)) => return TransportError::ProxyRefused { reason },
+                Err(reason) => return unreachable(reason.message()),
+                Ok(_) => {}
+            }
+        }
+        unreachable(format!("{reason}, through {}", proxy.name()))
+    }
+
+    fn make(&self, url: &Url, pool: Pool, repeat: Repeat) -> Result<Client, String> {
+        let tls = match pool {
+            Pool::Secure | Pool::SecureLoopback => (*self.network.trust.config()?).clone(),
+            Pool::Plain | Pool::PlainLoopback => tls::unused()?,
+        };
+        let failed = |error: reqwest::Error| format!("the HTTP client cannot be set up: {}", innermost(&error));
+        let connect = if self.network.proxies.to(url).is_some() { Proxy::TIMEOUT } else { Self::CONNECT_TIMEOUT };
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(crate::USER_AGENT)
+            .connect_timeout(connect)
+            .pool_idle_timeout(if repeat == Repeat::Unsafe { Self::UNSAFE_IDLE } else { Self::SAFE_IDLE })
+            // A redirect would carry the key to wherever it leads.
+            .redirect(reqwest::redirect::Policy::none());
+        builder = match pool {
+            Pool::PlainLoopback | Pool::SecureLoopback => builder.no_proxy(),
+            Pool::Plain | Pool::Secure => self.network.proxies.apply(builder).map_err(failed)?,
+        };
+        builder.build().map_err(failed)
     }
 }
 
-fn make(secure: bool, loopback: bool) -> Result<Client, String> {
-    let tls = if secure { (*tls::config()?).clone() } else { tls::unused()? };
-    let mut builder = Client::builder()
-        .tls_backend_preconfigured(tls)
-        .user_agent(crate::USER_AGENT)
-        .connect_timeout(Http::CONNECT_TIMEOUT)
-        // A redirect would carry the key to wherever it leads.
-        .redirect(reqwest::redirect::Policy::none());
-    if loopback {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| format!("the HTTP client cannot be set up: {}", innermost(&error)))
+/// Which connections a call may use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Pool {
+    Plain,
+    /// To this machine: never through a proxy.
+    PlainLoopback,
+    Secure,
+    SecureLoopback,
 }
 
 /// Host and port: all of a URL that an error may show.
 fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
-}
-
-/// An IPv6 host has brackets here.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-async fn within<T>(deadline: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
-    match deadline {
-        Some(deadline) => timeout_at(deadline, future).await.ok(),
-        None => Some(future.await), // a limit beyond what the clock can hold
-    }
 }
 
 /// The path for a log line: of an absolute URL nothing but that it is one.
@@ -167,11 +219,6 @@ fn path(request: &HttpRequest) -> &str {
 
 fn unreachable(reason: String) -> TransportError {
     TransportError::Unreachable { reason }
-}
-
-fn failure(host: &str, error: &reqwest::Error) -> TransportError {
-    let reason = format!("{host}: {}", innermost(error));
-    if error.is_connect() { unreachable(reason) } else { TransportError::Interrupted { reason } }
 }
 
 /// The words of the last cause. Those before it only repeat where it happened, and the first one names the URL.

@@ -48,6 +48,7 @@
 //! a tokio runtime with I/O and time; one thread is enough.
 
 mod agb;
+mod clock;
 mod code;
 mod connection;
 mod contexts;
@@ -59,9 +60,11 @@ mod http;
 mod link;
 mod local;
 mod log;
+mod network;
 mod options;
 mod plain;
 mod procedures;
+mod proxy;
 mod random;
 mod run;
 mod session;

@@ -10,6 +10,8 @@ use agb_core::config::{self, Endpoint, Settings};
 use agb_core::{Secret, SessionConfig};
 
 use crate::error::{Error, LocalError};
+use crate::network::Network;
+use crate::proxy::ProxyChoice;
 use crate::socket::SocketLimits;
 
 /// Settings of an [`Agb`](crate::Agb). What is not said is looked for in the environment, then in a `.env` file, and
@@ -28,6 +30,9 @@ pub struct Options {
     local_server: Option<PathBuf>,
     pub(crate) retry_wait: Option<Duration>,
     pub(crate) limits: SocketLimits,
+    pub(crate) proxy: ProxyChoice,
+    pub(crate) authorities: Vec<String>,
+    pub(crate) with_bundled: bool,
     pub(crate) tuning: Option<Tuning>,
 }
 
@@ -98,6 +103,36 @@ impl Options {
         self
     }
 
+    /// The forward proxy for all connections but those to this machine: `http://user:password@host:port`. Not said, the
+    /// variables `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` decide, in lower case too.
+    #[must_use]
+    pub fn proxy(mut self, url: impl Into<String>) -> Self {
+        self.proxy = ProxyChoice::Url(url.into());
+        self
+    }
+
+    /// No forward proxy, whatever the variables say.
+    #[must_use]
+    pub fn no_proxy(mut self) -> Self {
+        self.proxy = ProxyChoice::None;
+        self
+    }
+
+    /// Trusts the authorities with these certificates (PEM) as well: beside the platform's, in whose place
+    /// `SSL_CERT_FILE` may name others, and those of the file that `NODE_EXTRA_CA_CERTS` names.
+    #[must_use]
+    pub fn ca(mut self, pem: impl Into<String>) -> Self {
+        self.authorities.push(pem.into());
+        self
+    }
+
+    /// Whether Mozilla's list of authorities is trusted as well, as in Node. Not said, it is where the platform has none.
+    #[must_use]
+    pub const fn bundled_certificates(mut self, trust: bool) -> Self {
+        self.with_bundled = trust;
+        self
+    }
+
     /// How large what a WebSocket brings may be.
     #[must_use]
     pub fn socket_limits(mut self, limits: SocketLimits) -> Self {
@@ -110,6 +145,11 @@ impl Options {
     pub fn tune(mut self, tuning: impl Fn(&mut SessionConfig) + Send + Sync + 'static) -> Self {
         self.tuning = Some(Arc::new(tuning));
         self
+    }
+
+    pub(crate) fn network(&self) -> Result<Arc<Network>, Error> {
+        let made = Network::new(self.proxy.clone(), self.authorities.clone(), self.with_bundled);
+        made.map(Arc::new).map_err(|reason| Error::Network { reason })
     }
 
     /// The settings, and for the endpoint `local` the program.

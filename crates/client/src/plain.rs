@@ -157,6 +157,12 @@ fn end_of(reason: &DisconnectReason, error: &Error) -> RunError {
         Error::Api(ApiError::Transport(TransportError::Unreachable { .. })) => {
             RunError::Unreachable(DisconnectReason::Unreached(format!("{reason}, and a plain call: {error}")))
         }
+        Error::Api(ApiError::Transport(TransportError::Untrusted { reason })) => {
+            RunError::Unreachable(DisconnectReason::Untrusted(reason.clone()))
+        }
+        Error::Api(ApiError::Transport(TransportError::ProxyRefused { reason })) => {
+            RunError::Unreachable(DisconnectReason::ProxyRefused(reason.clone()))
+        }
         Error::Api(ApiError::Malformed(malformed)) => {
             RunError::Interrupted(DisconnectReason::Broken(malformed.to_string()))
         }

@@ -182,10 +182,11 @@ impl Run {
         }
         let Some(wire) = &self.wire else { return Poll::Pending };
         let Poll::Ready(batch) = wire.poll_read(cx, ahead) else { return Poll::Pending };
-        match (batch.end(), &mut self.call) {
+        let reason = batch.end().and_then(|end| end.as_ref().err()).and_then(RunError::plain_call_reason);
+        match (reason, &mut self.call) {
             // The core's word that nothing was sent; whatever else came with it would be something that was.
-            (Some(Err(RunError::Unreachable(loss))), Some(call)) if batch.marks().is_empty() && !wire.is_closed() => {
-                call.begin(loss.clone());
+            (Some(reason), Some(call)) if batch.marks().is_empty() && !wire.is_closed() => {
+                call.begin(reason.clone());
                 call.poll(cx)
             }
             _ => Poll::Ready(batch),

@@ -51,10 +51,10 @@ impl Session {
             }
             let limits = api.limits;
             let session = agb_core::Session::new(config, Capabilities::NATIVE, random::seed());
-            let api = Arc::clone(&api);
+            let (api, network) = (Arc::clone(&api), Arc::clone(&api.http.network));
             Connection::new(
                 session,
-                Box::new(move |request| Box::pin(socket::dial(request, limits))),
+                Box::new(move |request| Box::pin(socket::dial(request, limits, Arc::clone(&network)))),
                 Box::new(move |id, request, signals| EventLink::open(id, request, &api.http, limits, signals)),
             )
         });

@@ -1,4 +1,4 @@
-//! Opening a WebSocket: TCP, TLS where the URL says so, the opening handshake.
+//! Opening a WebSocket: TCP or a proxy's tunnel, TLS where the URL says so, the opening handshake.
 //!
 //! The handshake is written here and not left to tungstenite, which prints the whole request, token included, at its
 //! log level `trace`. Every failure becomes a [`DisconnectReason`] whose words hold no URL and no token.
@@ -6,6 +6,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,13 +16,12 @@ use futures_util::stream::FuturesUnordered;
 use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpStream, lookup_host};
-use tokio_rustls::TlsConnector;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::tls;
+use crate::network::Network;
 
 /// Bytes both ways. Boxed: one virtual call a system call is nothing, and tests put memory in its place.
 pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -60,7 +60,11 @@ impl SocketLimits {
 }
 
 /// Opens a socket.
-pub(crate) async fn dial(request: OpenRequest, limits: SocketLimits) -> Result<Socket, DisconnectReason> {
+pub(crate) async fn dial(
+    request: OpenRequest,
+    limits: SocketLimits,
+    network: Arc<Network>,
+) -> Result<Socket, DisconnectReason> {
     // The parser's error repeats no part of the URL.
     let url = Url::parse(&request.url).map_err(|error| broken(format!("the session's wsUrl is no URL: {error}")))?;
     let secure = match url.scheme() {
@@ -72,16 +76,14 @@ pub(crate) async fn dial(request: OpenRequest, limits: SocketLimits) -> Result<S
     // Without the brackets of an IPv6 address.
     let name = host.trim_start_matches('[').trim_end_matches(']');
     let port = url.port_or_known_default().unwrap_or(if secure { 443 } else { 80 });
-    let tcp = connect(name, port).await?;
-    let wire: Box<dyn Wire> = if secure {
-        let connector = TlsConnector::from(tls::config().map_err(broken)?);
-        let server = rustls::pki_types::ServerName::try_from(name.to_owned())
-            .map_err(|_| broken(format!("{name} is no name that a certificate can be for")))?;
-        let tls = connector.connect(server, tcp).await;
-        Box::new(tls.map_err(|error| broken(format!("TLS with {name} failed: {error}")))?)
-    } else {
-        Box::new(tcp)
+    let wire: Box<dyn Wire> = match network.proxies.to(&url) {
+        Some(proxy) => proxy.tunnel(host, port, &network.trust).await?,
+        None => {
+            let tcp = connect(name, port).await;
+            Box::new(tcp.map_err(|error| broken(format!("cannot connect to {name}, port {port}: {error}")))?)
+        }
     };
+    let wire = if secure { network.trust.connect_over(name, wire).await? } else { wire };
     handshake(wire, &url, &request, limits).await
 }
 
@@ -89,10 +91,9 @@ pub(crate) async fn dial(request: OpenRequest, limits: SocketLimits) -> Result<S
 ///
 /// An address that does not answer must not use up the time for the others, so the next one is tried beside it after a
 /// quarter of a second (RFC 8305, section 5).
-async fn connect(name: &str, port: u16) -> Result<TcpStream, DisconnectReason> {
+pub(crate) async fn connect(name: &str, port: u16) -> io::Result<TcpStream> {
     const NEXT_AFTER: Duration = Duration::from_millis(250);
-    let addresses = lookup_host((name, port)).await;
-    let addresses = addresses.map_err(|error| broken(format!("cannot find the host {name}: {error}")))?;
+    let addresses = lookup_host((name, port)).await?;
     let mut attempts: FuturesUnordered<_> = alternate(addresses.collect())
         .into_iter()
         .zip(0_u32..)
@@ -104,15 +105,14 @@ async fn connect(name: &str, port: u16) -> Result<TcpStream, DisconnectReason> {
             io::Result::Ok(tcp)
         })
         .collect();
-    let mut last = None;
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
     while let Some(attempt) = attempts.next().await {
         match attempt {
             Ok(tcp) => return Ok(tcp),
-            Err(error) => last = Some(error),
+            Err(error) => last = error,
         }
     }
-    let reason = last.map_or_else(|| "it has no address".into(), |error| error.to_string());
-    Err(broken(format!("cannot connect to {name}, port {port}: {reason}")))
+    Err(last)
 }
 
 /// The two families in turn, beginning with the one that the system prefers.
@@ -219,7 +219,7 @@ fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<Stri
 }
 
 /// Reads up to the blank line. What comes behind it is already frames.
-async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), DisconnectReason> {
+pub(crate) async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), DisconnectReason> {
     /// Cookies of a proxy fit; what is longer is no handshake.
     const LONGEST: usize = 16 * 1024;
     let mut head = Vec::with_capacity(1024);

@@ -110,9 +110,12 @@ impl ApiError {
             Self::Malformed(malformed) => {
                 [&mut malformed.problem, &mut malformed.start, &mut malformed.request_id].into_iter().for_each(hide);
             }
-            Self::Transport(TransportError::Unreachable { reason } | TransportError::Interrupted { reason }) => {
-                hide(reason)
-            }
+            Self::Transport(
+                TransportError::Unreachable { reason }
+                | TransportError::Interrupted { reason }
+                | TransportError::Untrusted { reason }
+                | TransportError::ProxyRefused { reason },
+            ) => hide(reason),
             Self::Transport(TransportError::TimedOut { .. }) => {}
         }
         self
@@ -217,6 +220,18 @@ pub enum TransportError {
         /// What the transport said, without the URL.
         reason: String,
     },
+    /// The service's certificate is not trusted: nothing was sent, and nothing is tried again.
+    #[error("the service cannot be trusted: {reason}")]
+    Untrusted {
+        /// Host, reason and remedy.
+        reason: String,
+    },
+    /// A forward proxy does not let this client through: the service has not seen the call.
+    #[error("{reason}")]
+    ProxyRefused {
+        /// The proxy, its status and the remedy.
+        reason: String,
+    },
     /// The connection broke before the answer was whole: the service may have done what was asked.
     #[error("the connection broke before the answer came: {reason}; the outcome is unknown")]
     Interrupted {
@@ -236,7 +251,7 @@ impl TransportError {
     #[must_use]
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Unreachable { .. } => codes::UNREACHABLE,
+            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::ProxyRefused { .. } => codes::UNREACHABLE,
             Self::Interrupted { .. } => codes::INTERRUPTED,
             Self::TimedOut { .. } => codes::TIMED_OUT,
         }

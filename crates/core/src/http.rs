@@ -1,8 +1,7 @@
 //! HTTP calls as plain data: what to send, how to read the answer, whether to send again.
 //!
-//! A driver does five things and decides nothing: it takes an operation's [`request`](Operation::request), sends it to
-//! [`url`](HttpRequest::url) with [`headers`](HttpRequest::all_headers) under
-//! [`time_limit`](HttpRequest::time_limit), asks [`retry_after`] when that fails, and gives what came to
+//! A driver decides nothing: it makes an [`HttpCall`] of an operation's [`request`](Operation::request) and carries out
+//! its steps. It sends to [`url`](HttpRequest::url) with [`headers`](HttpRequest::all_headers), and gives what came to
 //! [`answer`](Operation::answer).
 
 use std::fmt;
@@ -12,9 +11,11 @@ use crate::config::BaseUrl;
 use crate::error::ApiError;
 use crate::secret::Secret;
 
+mod call;
 mod envelope;
 mod retry;
 
+pub use call::{CallStep, HttpCall};
 pub(crate) use envelope::Envelope;
 pub use retry::{Repeat, retry_after};
 
@@ -197,6 +198,8 @@ pub struct HttpResponse {
     pub request_id_header: Option<String>,
     /// The body as text.
     pub body: String,
+    /// How long the service asks to wait: the header `retry-after`, where it is a number of seconds.
+    pub retry_after: Option<Duration>,
 }
 
 impl HttpResponse {
@@ -205,7 +208,14 @@ impl HttpResponse {
     pub fn new(status: u16, request_id_header: Option<String>, body: Vec<u8>) -> Self {
         let body =
             String::from_utf8(body).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-        Self { status, request_id_header, body }
+        Self { status, request_id_header, body, retry_after: None }
+    }
+
+    /// Takes the header `retry-after`.
+    #[must_use]
+    pub fn with_retry_after(mut self, header: Option<&str>) -> Self {
+        self.retry_after = header.and_then(|seconds| seconds.trim().parse().ok()).map(Duration::from_secs);
+        self
     }
 }
 

@@ -88,6 +88,10 @@ pub enum DisconnectReason {
     Unreached(String),
     /// A message of the service was larger than this client takes, in these words.
     TooLarge(String),
+    /// The service's certificate is not trusted, in these words.
+    Untrusted(String),
+    /// A forward proxy does not let this client through, in these words.
+    ProxyRefused(String),
 }
 
 impl DisconnectReason {
@@ -100,7 +104,11 @@ impl DisconnectReason {
                 let colon = if reason.is_empty() { "" } else { ": " };
                 ["the service closed the connection (code ", &number(*code), colon, reason, ")"].concat()
             }
-            Self::Broken(message) | Self::Unreached(message) | Self::TooLarge(message) => message.clone(),
+            Self::Broken(message)
+            | Self::Unreached(message)
+            | Self::TooLarge(message)
+            | Self::Untrusted(message)
+            | Self::ProxyRefused(message) => message.clone(),
         }
     }
 }
@@ -121,7 +129,7 @@ impl DisconnectReason {
             Self::Refused { .. } => codes::CONNECTION_REFUSED,
             Self::Closed { .. } => codes::CONNECTION_CLOSED,
             Self::Broken(_) | Self::TooLarge(_) => codes::CONNECTION_BROKEN,
-            Self::Unreached(_) => codes::CONNECTION_UNREACHED,
+            Self::Unreached(_) | Self::Untrusted(_) | Self::ProxyRefused(_) => codes::CONNECTION_UNREACHED,
         }
     }
 
@@ -129,7 +137,11 @@ impl DisconnectReason {
         match self {
             Self::Refused { .. } => 0,
             Self::Closed { reason, .. } => reason.len(),
-            Self::Broken(message) | Self::Unreached(message) | Self::TooLarge(message) => message.len(),
+            Self::Broken(message)
+            | Self::Unreached(message)
+            | Self::TooLarge(message)
+            | Self::Untrusted(message)
+            | Self::ProxyRefused(message) => message.len(),
         }
     }
 
@@ -141,6 +153,8 @@ impl DisconnectReason {
             Self::Refused { status } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
             // Our server's own codes for clients that cannot see a refused handshake (wire part 2, browser tokens).
             Self::Closed { code, .. } => matches!(code, 4401 | 4403 | 4404),
+            // Neither a certificate nor a proxy's rules change by asking again.
+            Self::Untrusted(_) | Self::ProxyRefused(_) => true,
             Self::Broken(_) | Self::Unreached(_) | Self::TooLarge(_) => false,
         }
     }

@@ -6,7 +6,7 @@
 //! | [`GetSession`] | `POST /mcp/getSession` |
 //! | [`GetSessionInfo`] | `POST /mcp/getSessionInfo` |
 //! | [`ListSessions`] | `GET /sdk/ListSession` |
-//! | [`ReleaseSession`] | `POST /mcp/releaseSession`, `POST /mcp/releaseSessionAsync` with [`DeletePoll`] |
+//! | [`ReleaseSession`] | `POST /mcp/releaseSession`, `POST /mcp/releaseSessionAsync` with [`DeleteSession`] |
 //! | [`RefreshIdleTime`] | `POST /mcp/refreshSessionIdleTime` |
 //! | [`SetLabels`], [`GetLabels`] | `POST /sdk/SetLabel`, `GET /sdk/GetLabel` |
 //! | [`ListTools`] | `POST /mcp/listTools` |
@@ -25,7 +25,7 @@ mod call_tool;
 mod command;
 pub mod contexts;
 mod create_session;
-mod delete_poll;
+mod delete_session;
 mod desktop;
 mod details;
 pub mod files;
@@ -44,7 +44,7 @@ mod toolbox;
 pub use call_tool::{CallTool, ToolResult, ToolRoute};
 pub use command::{CommandOutput, RunCommand};
 pub use create_session::{ClientInfo, CreateSession};
-pub use delete_poll::{DeletePoll, DeleteStep};
+pub use delete_session::{DeleteSession, DeleteStep};
 pub use desktop::CallIfOffered;
 pub use details::{GetDetails, SessionDetails};
 pub use get_session::{GetSession, GetSessionInfo, RefreshIdleTime, SessionStatus};

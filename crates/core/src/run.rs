@@ -289,6 +289,23 @@ impl RunError {
         }
     }
 
+    /// Why the run can be made by a plain HTTP call instead, the last transport fallback. `None`: it cannot.
+    ///
+    /// | end | plain call | because |
+    /// | --- | --- | --- |
+    /// | no connection, or a refused handshake | yes | the network may let no WebSocket through |
+    /// | close code 4000 and above | no | the service itself said no |
+    /// | a certificate that is not trusted | no | every transport has the same one |
+    /// | every other end | no | the code may have been sent |
+    #[must_use]
+    pub const fn plain_call_reason(&self) -> Option<&DisconnectReason> {
+        match self {
+            Self::Unreachable(DisconnectReason::Closed { code: 4000.., .. } | DisconnectReason::Untrusted(_)) => None,
+            Self::Unreachable(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
     /// Whether the same code can be sent again without the risk of running it twice.
     #[must_use]
     pub const fn is_safe_to_repeat(&self) -> bool {

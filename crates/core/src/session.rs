@@ -424,8 +424,10 @@ impl Session {
     }
 
     fn lost(&mut self, reason: DisconnectReason) {
-        // A proxy's refusal looks like the service's: where there is another way, it is asked there.
-        let elsewhere = matches!(reason, DisconnectReason::Refused { .. }) && reason.is_final() && self.can_fall_back();
+        // A proxy's refusal may be of WebSockets alone: where there is another way, it is asked there. All ways have the
+        // same certificate.
+        let is_trusted = !matches!(reason, DisconnectReason::Untrusted(_) | DisconnectReason::Closed { .. });
+        let elsewhere = is_trusted && reason.is_final() && self.can_fall_back();
         let is_final = reason.is_final() && !elsewhere;
         let resume = self.config.extensions.resume && !is_final;
         let failures = self.dial.count_failure(self.now, &self.config);

@@ -23,6 +23,8 @@ codes! {
     BAD_ENDPOINT,
     /// The `.env` file that was named cannot be read.
     BAD_ENV_FILE,
+    /// A proxy or a certificate that was given cannot be used.
+    BAD_NETWORK,
     /// The time limit is no positive number of milliseconds.
     BAD_TIMEOUT,
     /// Cancelled by the caller.

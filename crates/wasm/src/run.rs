@@ -104,13 +104,9 @@ impl NativeRun {
     #[wasm_bindgen(getter)]
     #[must_use]
     pub fn unsent(&self) -> Option<String> {
-        match &self.story.borrow().end {
-            Some(Err(RunError::Unreachable(DisconnectReason::Closed { code: 4000.., .. }))) => None,
-            Some(Err(RunError::Unreachable(loss))) => {
-                StreamEvent::Unstreamed(loss.clone()).warning().map(|(_, words)| words)
-            }
-            _ => None,
-        }
+        let story = self.story.borrow();
+        let reason = story.end.as_ref()?.as_ref().err()?.plain_call_reason()?.clone();
+        StreamEvent::Unstreamed(reason).warning().map(|(_, message)| message)
     }
 
     /// Stops the program where the service can, and ends the run.

@@ -70,14 +70,20 @@ async fn with_what_this_process_trusts() {
 }
 
 /// The authority as PEM, and a server that has a certificate of it for 127.0.0.1.
-fn certificates() -> (String, ServerConfig) {
+pub(crate) fn certificates() -> (String, ServerConfig) {
+    certificates_for("127.0.0.1", |_| {})
+}
+
+/// The same for this name, with a change.
+pub(crate) fn certificates_for(name: &str, change: impl FnOnce(&mut CertificateParams)) -> (String, ServerConfig) {
     let key = KeyPair::generate().expect("ring makes keys");
     let mut params = CertificateParams::new([]).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority = params.self_signed(&key).expect("the key is good");
     let issuer = Issuer::new(params, key);
     let server_key = KeyPair::generate().expect("ring makes keys");
-    let server = CertificateParams::new(["127.0.0.1".to_owned()]).expect("it is an address");
+    let mut server = CertificateParams::new([name.to_owned()]).expect("it is a name");
+    change(&mut server);
     let server = server.signed_by(&server_key, &issuer).expect("the keys are good");
     let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(server_key.serialize_der()));
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -90,7 +96,7 @@ fn certificates() -> (String, ServerConfig) {
 }
 
 /// Answers WebSockets as well as calls.
-async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
+pub(crate) async fn serve(listener: TcpListener, acceptor: TlsAcceptor) {
     while let Ok((tcp, _)) = listener.accept().await {
         let acceptor = acceptor.clone();
         tokio::spawn(async move {

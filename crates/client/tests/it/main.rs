@@ -4,6 +4,7 @@ mod calls;
 mod encrypted;
 mod fallback;
 mod local;
+mod network;
 mod peer;
 mod secrets;
 mod service;

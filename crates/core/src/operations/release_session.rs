@@ -9,7 +9,7 @@ use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Operation, Repe
 pub struct ReleaseSession {
     /// Which.
     pub session_id: String,
-    /// The service only begins; [`DeletePoll`](super::DeletePoll) then says when to look whether it is done. Otherwise
+    /// The service only begins; [`DeleteSession`](super::DeleteSession) looks whether it is done. Otherwise
     /// the answer comes when the session is gone.
     pub in_background: bool,
 }

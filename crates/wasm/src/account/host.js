@@ -34,6 +34,7 @@ export async function exchange(method, url, headers, body, milliseconds, limit) 
     return {
       status: response.status,
       requestId: response.headers.get("x-request-id") ?? undefined,
+      retryAfter: response.headers.get("retry-after") ?? undefined,
       body: await new Blob(parts).text(),
     };
   } catch (error) {

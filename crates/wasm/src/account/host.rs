@@ -23,6 +23,8 @@ unsafe extern "C" {
     pub(crate) safe fn status(this: &Exchanged) -> Option<u16>;
     #[wasm_bindgen(method, getter, structural, js_name = requestId)]
     pub(crate) safe fn request_id(this: &Exchanged) -> Option<String>;
+    #[wasm_bindgen(method, getter, structural, js_name = retryAfter)]
+    pub(crate) safe fn retry_after(this: &Exchanged) -> Option<String>;
     #[wasm_bindgen(method, getter, structural)]
     pub(crate) safe fn body(this: &Exchanged) -> String;
     #[wasm_bindgen(method, getter, structural, js_name = timedOut)]

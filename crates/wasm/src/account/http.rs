@@ -4,11 +4,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use agb_core::Secret;
 use agb_core::config::{BaseUrl, DEFAULT_TIMEOUT, Endpoint};
 use agb_core::error::{ApiError, TransportError};
-use agb_core::http::{Answered, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES, Operation, retry_after};
-use agb_core::operations::{DeletePoll, DeleteStep, GetSessionInfo, ReleaseSession};
+use agb_core::http::{Answered, CallStep, HttpCall, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES, Operation};
+use agb_core::operations::{DeleteSession, DeleteStep, SessionStatus};
+use agb_core::{Instant, Secret};
 use js_sys::Promise;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
@@ -56,30 +56,28 @@ impl Http {
     }
 
     pub(crate) async fn call(&self, request: &HttpRequest, read: &Reader) -> Result<Answered<JsValue>, ApiError> {
-        let limit = request.time_limit(self.timeout);
-        let deadline = now() + limit;
-        let mut tries = 0;
+        let mut call = HttpCall::new(request, self.timeout, HttpCall::<JsValue>::RETRY_WAIT, now());
         loop {
-            tries += 1;
-            let sent = self.send(request, deadline - now(), limit).await;
-            let error = match sent.map_err(ApiError::from).and_then(|response| read(&response, &self.key)) {
-                Ok(answered) => return Ok(answered),
-                Err(error) => error,
-            };
-            logger::debug("agb::http", || ["the call failed: ", error.code()].concat());
-            match retry_after(request.repeat, &error, tries, None) {
-                Some(delay) if now() + delay < deadline => pause(delay).await,
-                _ => return Err(error),
+            match call.next(now()) {
+                CallStep::Send { until } => {
+                    let came = match self.send(request, until).await {
+                        Some(Ok(response)) => Some((read(&response, &self.key), response.retry_after)),
+                        Some(Err(error)) => Some((Err(error.into()), None)),
+                        None => None,
+                    };
+                    if let Some((Err(error), _)) = &came {
+                        logger::debug("agb::http", || ["the call failed: ", error.code()].concat());
+                    }
+                    call.handle(now(), came);
+                }
+                CallStep::WaitUntil(at) => pause(at - now()).await,
+                CallStep::Done(outcome) => return outcome,
             }
         }
     }
 
-    async fn send(
-        &self,
-        request: &HttpRequest,
-        left: Duration,
-        limit: Duration,
-    ) -> Result<HttpResponse, TransportError> {
+    /// What came by this moment.
+    async fn send(&self, request: &HttpRequest, until: Instant) -> Option<Result<HttpResponse, TransportError>> {
         let headers = request.all_headers(&self.key);
         let headers = headers.iter().flat_map(|(name, value)| [(*name).to_owned(), value.expose().to_owned()]);
         let exchanged = host::exchange(
@@ -87,27 +85,33 @@ impl Http {
             &request.url(&self.base),
             headers.collect(),
             request.body.clone(),
-            left.as_millis() as f64,
+            (until - now()).as_millis() as f64,
             MAX_RESPONSE_BYTES as f64,
         );
         let exchanged: host::Exchanged = match JsFuture::from(exchanged).await {
             Ok(exchanged) => exchanged.unchecked_into(),
-            Err(_) => return Err(TransportError::Interrupted { reason: String::from("the page has no fetch") }),
+            Err(_) => return Some(Err(TransportError::Interrupted { reason: String::from("the page has no fetch") })),
         };
         match exchanged.status() {
             Some(status) => {
-                Ok(HttpResponse { status, request_id_header: exchanged.request_id(), body: exchanged.body() })
+                let response = HttpResponse {
+                    status,
+                    request_id_header: exchanged.request_id(),
+                    body: exchanged.body(),
+                    retry_after: None,
+                };
+                Some(Ok(response.with_retry_after(exchanged.retry_after().as_deref())))
             }
-            None if exchanged.timed_out() == Some(true) => Err(TransportError::TimedOut { after: limit }),
+            None if exchanged.timed_out() == Some(true) => None,
             // A browser does not say whether the call reached anybody, nor that its own rules forbade it.
-            None => Err(TransportError::Interrupted {
+            None => Some(Err(TransportError::Interrupted {
                 reason: [
                     "the browser says: ",
                     &exchanged.reason(),
                     " (no connection, or the service does not allow this page's origin)",
                 ]
                 .concat(),
-            }),
+            })),
         }
     }
 
@@ -124,27 +128,23 @@ impl Http {
     }
 
     async fn release(&self, session_id: String) -> Result<Answered<JsValue>, ApiError> {
-        let release = ReleaseSession { session_id: session_id.clone(), in_background: true };
-        let released = match self.call(&release.request(), &reader(release, |()| JsValue::NULL)).await {
-            Err(ApiError::NotFound(refusal)) => {
-                return Ok(Answered { value: JsValue::NULL, request_id: refusal.request_id });
-            }
-            released => released?,
-        };
-        let info = GetSessionInfo { session_id };
-        let started = now();
-        let (mut poll, mut step) = DeletePoll::start();
+        let mut delete = DeleteSession::new(session_id);
         loop {
-            match step {
-                DeleteStep::Poll { after } => pause(after).await,
-                DeleteStep::Gone => return Ok(released),
-                DeleteStep::GaveUp(error) => return Err(error),
+            match delete.next(now()) {
+                DeleteStep::Release(operation) => {
+                    let outcome = self.call(&operation.request(), &reader(operation, |()| JsValue::NULL)).await;
+                    delete.released(now(), outcome.map(|answered| answered.map(|_| ())));
+                }
+                DeleteStep::Look(operation) => {
+                    let request = operation.request();
+                    let read = reader(operation, |status| JsValue::from_str(status.as_str()));
+                    let outcome = self.call(&request, &read).await;
+                    let status = |word: JsValue| SessionStatus::from(word.as_string().unwrap_or_default().as_str());
+                    delete.looked(now(), &outcome.map(|answered| answered.map(status)));
+                }
+                DeleteStep::WaitUntil(at) => pause(at - now()).await,
+                DeleteStep::Done(outcome) => return outcome.map(|answered| answered.map(|()| JsValue::NULL)),
             }
-            let request = info.request();
-            let status = reader(info.clone(), |status| JsValue::from_str(status.as_str()));
-            let outcome = self.call(&request, &status).await;
-            let outcome = outcome.map(|status| status.map(|word| word.as_string().unwrap_or_default().as_str().into()));
-            step = poll.next(now() - started, &outcome);
         }
     }
 }

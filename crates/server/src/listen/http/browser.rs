@@ -85,8 +85,10 @@ pub(super) async fn guard(State(shared): State<Arc<Shared>>, request: Request, n
     let mut response = if is_preflight { preflight(request.headers()) } else { next.run(request).await };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers
-        .insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("content-range, etag, x-request-id"));
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("content-range, etag, retry-after, x-request-id"),
+    );
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     response
 }
