@@ -30,6 +30,15 @@ const emitter = {
   listenerCount: uncurry(Emitter.listenerCount),
 };
 
+/** A prototype with all that this one and those behind it have now: later replacements on them do not matter. */
+function sealed(prototype) {
+  const descriptors = {};
+  for (let from = prototype; from !== global.Object.prototype; from = Object.getPrototypeOf(from)) {
+    for (const name of Reflect.ownKeys(from)) descriptors[name] ??= Object.getOwnPropertyDescriptor(from, name);
+  }
+  return Object.create(prototype, descriptors);
+}
+
 const encoder = new TextEncoder();
 const encode = encoder.encode.bind(encoder);
 const own = Object.getOwnPropertyDescriptor;
@@ -52,12 +61,17 @@ const { hrtime } = process;
 
 module.exports = {
   AbortController,
+  abort: uncurry(AbortController.prototype.abort),
+  reasonOf: getter(global.AbortSignal.prototype, "reason"),
+  signalOf: getter(AbortController.prototype, "signal"),
   Buffer,
   Error: global.Error,
   Readable: stream.Readable,
+  readable: sealed(stream.Readable.prototype),
   SyntaxError: global.SyntaxError,
   Worker: workers.Worker,
   Writable: stream.Writable,
+  writable: sealed(stream.Writable.prototype),
   bufferFrom: Buffer.from,
   bytesOf,
   createContext: vm.createContext,
@@ -73,6 +87,7 @@ module.exports = {
   inspect: util.inspect,
   inspector,
   isNativeError: util.types.isNativeError,
+  isPromise: util.types.isPromise,
   module: module_,
   nodeVersion: process.versions.node,
   nodePath: process.env.NODE_PATH ?? "",

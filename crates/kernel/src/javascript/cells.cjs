@@ -24,11 +24,12 @@ function start(message) {
   guarded(() => {
     watcher.unref();
     cell = current;
+    started(current.count);
+    current.started = captured.seconds();
     output.begin();
+    timers.begin();
     input.begin(current);
     ends.begin();
-    current.started = captured.seconds();
-    started(current.count);
   });
   evaluate(current, current.code);
 }
@@ -60,11 +61,42 @@ function attempt(current, work) {
   }
 }
 
-function evaluateScript(current, code) {
+/** Once a name was declared again in another way. */
+let declarations;
+
+function evaluateScript(current, text) {
+  const code = declarations ? declarations.rename(text) : text;
   const expression = `${asExpression(code)}\n//# sourceURL=cell-${current.count}.js`;
   const options = { expression, replMode: true, awaitPromise: true, objectGroup: "cell" };
-  post("Runtime.evaluate", options, (error, answer) => settle(current, code, error, answer));
+  post("Runtime.evaluate", options, (error, answer) => attempt(current, () => settle(current, code, error, answer)));
 }
+
+/** The cell's own code has ended; its timers and sockets may go on. */
+function settle(current, code, error, answer) {
+  if (current !== cell || current.settled) return; // the promise of a cell that was interrupted
+  const details = answer && captured.ownValue(answer, "exceptionDetails");
+  if (details && isDeclared(details)) {
+    declarations ??= part("declarations");
+    const again = declarations.resolve(code, details.exception.description);
+    if (again) return evaluateScript(current, again);
+  }
+  current.settled = true;
+  if (error) {
+    // Terminated: whoever did it says why.
+    if (!/terminated/.test(captured.ownValue(error, "message"))) throw error;
+  } else if (details) {
+    const { exception, lineNumber, columnNumber, stackTrace } = details;
+    // A syntax error has no frame, but a place.
+    const isSyntax = !stackTrace && String(exception.description).startsWith("SyntaxError");
+    report(valueOf(exception), isSyntax ? [lineNumber, columnNumber] : undefined);
+  } else {
+    showResult(valueOf(answer.result));
+  }
+}
+
+/** Whether V8 refuses the cell for a name that is declared already: nothing of it has run. */
+const isDeclared = ({ exception, stackTrace }) =>
+  !stackTrace && /^SyntaxError: Identifier '.*' has already been declared/.test(exception.description);
 
 /** Does what makes a first cell slow: V8's console evaluation compiles itself. The program sees nothing of it. */
 function warm() {
@@ -82,61 +114,45 @@ function asExpression(code) {
   }
 }
 
-/** The cell's own code has ended; its timers and sockets may go on. */
-function settle(current, code, error, answer) {
-  if (current !== cell || cell.settled) return; // the promise of a cell that was interrupted
-  try {
-    const details = answer && captured.ownValue(answer, "exceptionDetails");
-    const again = details && isDeclared(details) && part("declarations").resolve(code, details.exception.description);
-    if (again) return evaluateScript(current, again);
-    cell.settled = true;
-    if (error) {
-      // Terminated: whoever did it says why.
-      if (!/terminated/.test(captured.ownValue(error, "message"))) report(error);
-    } else if (details) {
-      reportThrown(details);
-    } else {
-      showResult(answer.result);
-    }
-  } catch (failure) {
-    cell.settled = true;
-    report(failure); // of this harness: never a success
-  }
-}
-
-/** Whether V8 refuses the cell for a name that is declared already: nothing of it has run. */
-const isDeclared = ({ exception }) => /^SyntaxError: Identifier '.*' has already been declared/.test(exception.description);
-
-function reportThrown({ exception, lineNumber, columnNumber, stackTrace }) {
-  const thrown = valueOf(exception);
-  // A syntax error has no frame, but a place.
-  const isSyntax = !stackTrace && String(exception.description).startsWith("SyntaxError");
-  report(thrown, isSyntax ? [lineNumber, columnNumber] : undefined);
-}
-
-let received;
-const receiver = numberOf((value) => void (received = value));
+let carried;
+const carrier = numberOf((...values) => (values.length ? void (carried = values[0]) : carried));
 
 /** From the inspector's description of a value to the value. */
 function valueOf(remote) {
-  const type = captured.ownValue(remote, "type");
-  const unserializable = captured.ownValue(remote, "unserializableValue");
   const objectId = captured.ownValue(remote, "objectId");
-  if (type === "bigint") return BigInt(unserializable.slice(0, -1));
-  if (unserializable !== undefined) return Number(unserializable); // NaN, -0, the infinities
-  if (objectId === undefined) return captured.ownValue(remote, "subtype") === "null" ? null : captured.ownValue(remote, "value");
-  call(receiver, [{ objectId }]);
-  const value = received;
-  received = undefined;
+  if (objectId === undefined) return plainValue(remote);
+  call(carrier, [{ objectId }]);
+  const value = carried;
+  carried = undefined;
   return value;
 }
 
+/** The state of a promise, which only the inspector knows without becoming one of those who wait for it. */
+function stateOf(promise) {
+  carried = promise;
+  const { objectId } = call(carrier);
+  carried = undefined;
+  let properties = [];
+  post("Runtime.getProperties", { objectId, ownProperties: true }, (_, answer) => {
+    properties = captured.ownValue(answer, "internalProperties");
+  });
+  const internal = {};
+  for (let at = 0; at < properties.length; at++) internal[properties[at].name] = properties[at].value;
+  return { state: internal["[[PromiseState]]"].value, result: valueOf(internal["[[PromiseResult]]"]) };
+}
+
+/** The value of what is no object. */
+function plainValue(remote) {
+  const unserializable = captured.ownValue(remote, "unserializableValue");
+  if (unserializable === undefined) return captured.ownValue(remote, "subtype") === "null" ? null : captured.ownValue(remote, "value");
+  return unserializable.endsWith("n") ? BigInt(unserializable.slice(0, -1)) : Number(unserializable); // NaN, -0, the infinities
+}
+
 /** Shows the value of the last expression: at once, or, where it waits for promises, when the run ends. */
-function showResult(remote) {
-  if (captured.ownValue(remote, "subtype") === "promise") {
-    cell.held = { promise: captured.ownValue(remote, "objectId"), value: valueOf(remote) };
-  } else if (captured.ownValue(remote, "type") !== "undefined") {
-    const value = valueOf(remote);
+function showResult(value) {
+  if (captured.isPromise(value)) {
+    cell.held = { value, isPromise: true };
+  } else if (value !== undefined) {
     const text = inspected(value);
     if (text.includes("<pending>")) cell.held = { value, text };
     else show(value, text);
@@ -145,23 +161,13 @@ function showResult(remote) {
 
 /** Shows what was held back, now that nothing of it changes any more. */
 function showHeld() {
-  const { held } = cell;
+  const { value, isPromise } = cell.held;
   cell.held = undefined;
-  if (!held) return;
-  if (held.promise === undefined) return show(held.value, inspected(held.value));
-  let properties = [];
-  post("Runtime.getProperties", { objectId: held.promise, ownProperties: true }, (_, answer) => {
-    properties = captured.ownValue(answer, "internalProperties");
-  });
-  const internal = {};
-  for (let at = 0; at < properties.length; at++) internal[properties[at].name] = properties[at].value;
-  const state = internal["[[PromiseState]]"]?.value;
+  if (!isPromise) return show(value, inspected(value));
+  const { state, result } = stateOf(value);
   if (state === "rejected" && cell.failed) return; // which was told
-  if (state !== "fulfilled") return show(held.value, inspected(held.value));
-  const result = internal["[[PromiseResult]]"];
-  if (captured.ownValue(result, "type") === "undefined") return;
-  const value = valueOf(result);
-  show(value, inspected(value));
+  if (state !== "fulfilled") show(value, inspected(value));
+  else if (result !== undefined) show(result, inspected(result));
 }
 
 /** A value as text. */
@@ -208,6 +214,7 @@ function finish() {
     cell = null;
     input.end();
     timers.clear();
+    declarations?.synchronize();
     post("Runtime.releaseObjectGroup", { objectGroup: "cell" }, () => {});
     done(count);
     watcher.ref();
@@ -224,8 +231,12 @@ function fail(name, value) {
 /** The cell was told to stop, and nothing of it runs. */
 function stop() {
   guarded(() => {
-    timers.letGo();
     input.forget(); // whoever reads it stays behind
+    try {
+      timers.letGo();
+    } catch {
+      // The rest is what keeps the kernel going.
+    }
     const { exit, held } = cell;
     const hasFailed = cell.failed;
     if (held?.text !== undefined) show(held.value, held.text);
@@ -236,23 +247,37 @@ function stop() {
   });
 }
 
-// node's end is the cell's end.
-ends.watch({
-  report,
-  nothingIsLeft() {
-    if (!cell) return watcher.ref();
-    // Guarded: a termination that has just emptied the loop is complete then.
-    if (guarded(() => cell.exit !== undefined || isTerminated(cell.count))) return stop();
+/** Nothing of the cell is left to run, so node would end: what is to happen then may be code of the program. */
+function endCell(current) {
+  if (current !== cell || ends.offerBeforeExit()) return;
+  attempt(current, () => {
     if (!cell.settled) {
       cell.settled = true;
       report(new captured.Error("the run waits for a promise that nothing is left to settle"));
     }
-    showHeld();
-    const code = ends.runExitListeners(cell.failed ? 1 : undefined);
+    if (cell.held) showHeld();
+  });
+  if (current !== cell) return;
+  const code = ends.runExitListeners(cell.failed ? 1 : undefined);
+  guarded(() => {
+    if (cell.exit !== undefined || isTerminated(cell.count)) return stop();
+    if (code !== 0 && !cell.failed) fail("ProcessExit", `process.exitCode = ${code}`);
+    finish();
+  });
+}
+
+// node's end is the cell's end.
+ends.watch({
+  report,
+  nothingIsLeft() {
+    const current = cell;
+    if (!current) return watcher.ref();
+    // Guarded: a termination that has just emptied the loop is complete then.
     guarded(() => {
-      if (cell.exit !== undefined || isTerminated(cell.count)) return stop();
-      if (code !== 0 && !cell.failed) fail("ProcessExit", `process.exitCode = ${code}`);
-      finish();
+      if (current.exit !== undefined || isTerminated(current.count)) stop();
+      else if (current.settled && !current.held && !ends.hasListeners()) endCell(current);
+      // node would end if it were interrupted in here.
+      else timers.setImmediate(endCell, current);
     });
   },
   exit(code) {

@@ -5,9 +5,10 @@
 "use strict";
 
 const { emitter, getActiveResources, process } = part("captured");
-const { setImmediate } = part("timers");
 const { endBackground } = part("watcher");
 const { facade } = host;
+
+const hasCapture = process.hasUncaughtExceptionCaptureCallback.bind(process);
 
 let handlers;
 /** What a program has put in the place of `process.emit`. */
@@ -25,14 +26,30 @@ function offer(...args) {
   }
 }
 
+/** Whether somebody else wants to know of an end. */
+const hasListeners = () =>
+  replacement !== undefined ||
+  emitter.listenerCount(process, "beforeExit") > 0 ||
+  emitter.listenerCount(process, "exit") > 0;
+
+/** Tells the program that nothing is left to do; answers whether it has begun something new. */
+function offerBeforeExit() {
+  if (!hasListeners()) return false;
+  const before = countResources();
+  offer("beforeExit", exitCode(process.exitCode));
+  return [...countResources()].some(([kind, count]) => count > (before.get(kind) ?? 0));
+}
+
+/** How much of each kind the loop waits for. */
+function countResources() {
+  const counts = new Map();
+  const kinds = getActiveResources();
+  for (let at = 0; at < kinds.length; at++) counts.set(kinds[at], (counts.get(kinds[at]) ?? 0) + 1);
+  return counts;
+}
+
 const interpreted = {
-  beforeExit(...args) {
-    if (emitter.listenerCount(process, "beforeExit") > 0 || replacement) {
-      const before = getActiveResources().length;
-      const answer = offer(...args);
-      // They have begun something new: the loop goes on, also if node does not count it.
-      if (getActiveResources().length > before) return setImmediate(() => {}), answer;
-    }
+  beforeExit() {
     handlers.nothingIsLeft();
     return true;
   },
@@ -41,7 +58,10 @@ const interpreted = {
     return true;
   },
   unhandledRejection(type, reason, promise) {
-    if (!offer(type, reason, promise)) handlers.report(reason);
+    if (offer(type, reason, promise)) return true;
+    // node asks the listeners for exceptions next.
+    if (emitter.listenerCount(process, "uncaughtException") > 0 || hasCapture()) return false;
+    handlers.report(reason);
     return true;
   },
 };
@@ -63,14 +83,22 @@ function exitCode(code) {
 }
 
 /** What is reset for each run. */
-const begin = () => void (process.exitCode = undefined);
+function begin() {
+  process.exitCode = undefined;
+  removeExitListeners();
+}
+
+/** Each run is a program, whose end they have seen. */
+function removeExitListeners() {
+  const listeners = emitter.rawListeners(process, "exit");
+  for (let at = 0; at < listeners.length; at++) emitter.removeListener(process, "exit", listeners[at]);
+}
 
 /** Calls the program's listeners for its end, once; gives the number that it ends with. */
 function runExitListeners(code) {
   if (code !== undefined) process.exitCode = code;
-  const listeners = emitter.rawListeners(process, "exit");
-  if (listeners.length) offer("exit", exitCode(process.exitCode));
-  for (let at = 0; at < listeners.length; at++) emitter.removeListener(process, "exit", listeners[at]);
+  if (emitter.listenerCount(process, "exit") > 0) offer("exit", exitCode(process.exitCode));
+  removeExitListeners();
   const last = exitCode(process.exitCode);
   process.exitCode = undefined;
   return last;
@@ -101,4 +129,4 @@ function takeInterrupts() {
 }
 const signal = takeInterrupts();
 
-module.exports = { begin, signal, runExitListeners, watch: (given) => void (handlers = given) };
+module.exports = { begin, hasListeners, offerBeforeExit, signal, runExitListeners, watch: (given) => void (handlers = given) };

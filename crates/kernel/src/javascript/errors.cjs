@@ -43,7 +43,7 @@ function inspected(value, options) {
   try {
     return inspect(value, options);
   } catch (error) {
-    const why = textOf(() => error.message) || textOf(() => error) || "its own code failed";
+    const why = textOf(() => (isError(error) ? error.message : error)) || "its own code failed";
     return `[${value === null ? "null" : typeof value}: cannot be shown: ${why}]`;
   }
 }

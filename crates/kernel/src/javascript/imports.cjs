@@ -5,7 +5,7 @@
 "use strict";
 
 const captured = part("captured");
-const { scan } = part("syntax");
+const { edited, scan } = part("syntax");
 const { createContext, module: nodeModule, nodePath, path, pathToFileURL, process, then } = captured;
 
 /** What runs in node's thread for this: looks in other places for what is not found. */
@@ -233,17 +233,6 @@ function rewriteModule(code) {
     edits.push([place, place, before + hoisted]);
   }
   return { code: edited(code, edits), statements: found };
-}
-
-function edited(code, edits) {
-  let out = "";
-  let done = 0;
-  for (const [start, end, text] of edits.sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
-    const blank = code.slice(start, end).replace(/[^\n\r\u2028\u2029]/g, " ");
-    out += code.slice(done, start) + text + blank.slice(text.length);
-    done = end;
-  }
-  return out + code.slice(done);
 }
 
 module.exports = { importModule, loadStatements, rewriteModule };

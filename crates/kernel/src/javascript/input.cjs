@@ -4,7 +4,7 @@
 // goes out, and its answer is what comes in. What nobody waits for is not asked for: the stream does not read ahead.
 "use strict";
 
-const { bufferFrom, bytesOf, emitter, encode, isFlowing, push, Readable, process } = part("captured");
+const { bufferFrom, bytesOf, emitter, encode, isFlowing, push, process, Readable, readable } = part("captured");
 const { send } = part("control");
 const { setImmediate } = part("timers");
 const { awaitAnswer, guarded, takeAnswer, watcher } = part("watcher");
@@ -37,6 +37,7 @@ class InputStream {
         consider();
       },
     });
+    Object.setPrototypeOf(this.stream, readable);
     this.stream.fd = 0;
     for (const event of ["pause", "resume", "newListener", "removeListener"]) emitter.on(this.stream, event, consider);
     of.set(this.stream, this);

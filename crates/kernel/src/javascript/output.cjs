@@ -2,10 +2,9 @@
 // that work, whatever an earlier one did with them.
 "use strict";
 
-const { bytesOf, Writable, writeSync } = part("captured");
+const { bufferFrom, bytesOf, encode, process, Writable, writable, writeSync } = part("captured");
 const { pause } = part("watcher");
-const { facade, global, require } = host;
-const { process } = part("captured");
+const { global, require } = host;
 
 /** Writes all of it. node's own stream would queue in memory what a full pipe does not take. */
 function write(fd, bytes) {
@@ -20,29 +19,35 @@ function write(fd, bytes) {
   }
 }
 
+/** The own properties of an object at one moment. Puts them back without anything that a program can replace. */
+class Snapshot {
+  constructor(object) {
+    this.object = object;
+    this.descriptors = Reflect.ownKeys(object).map((name) => [name, Object.getOwnPropertyDescriptor(object, name)]);
+  }
+
+  restore() {
+    const { object, descriptors } = this;
+    for (const name of Reflect.ownKeys(object)) delete object[name];
+    for (const [name, descriptor] of descriptors) Object.defineProperty(object, name, descriptor);
+  }
+}
+
 /** One of the two streams, which is always the same object: who has kept it, or a console that writes to it, goes on. */
 class Output {
   constructor(name, fd) {
-    Object.assign(this, { name, fd, stream: undefined, properties: undefined });
+    Object.assign(this, { name, fd });
     this.create();
   }
 
   create() {
-    this.stream = Object.create(Writable.prototype);
-    this.reset();
-    this.prototype = Writable.prototype;
-  }
-
-  /** Makes a new stream of the object. */
-  reset() {
-    const { fd, stream } = this;
-    for (const name of Reflect.ownKeys(stream)) delete stream[name];
-    Reflect.apply(Writable, stream, [{
+    const { fd } = this;
+    this.stream = new Writable({
       __proto__: null,
-      decodeStrings: true,
-      write(chunk, _encoding, done) {
+      decodeStrings: false,
+      write(chunk, encoding, done) {
         try {
-          write(fd, bytesOf(chunk));
+          write(fd, bytesOfChunk(chunk, encoding));
         } catch (error) {
           return done(error);
         }
@@ -51,23 +56,31 @@ class Output {
       destroy(error, done) {
         done(error); // the descriptor stays open: it is not only this stream's
       },
-    }]);
-    const destroySoon = stream.destroy;
-    for (const [name, value] of Object.entries({ fd, _type: "pipe", _isStdio: true, destroySoon })) {
-      stream[name] = value;
-    }
+    });
+    const { stream } = this;
+    Object.assign(stream, { fd, _type: "pipe", _isStdio: true, destroySoon: stream.destroy });
+    // Its state, its listeners, and then itself.
+    this.snapshots = [stream._writableState, stream._events, stream].map((object) => new Snapshot(object));
+    Object.setPrototypeOf(stream, writable);
   }
 
   begin() {
     try {
-      Object.setPrototypeOf(this.stream, this.prototype);
-      this.reset();
+      Object.setPrototypeOf(this.stream, writable);
+      for (const snapshot of this.snapshots) snapshot.restore();
     } catch {
       this.create(); // a frozen one
     }
     const { name, stream: value } = this;
     Reflect.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
   }
+}
+
+const UTF8 = new Set(["utf8", "utf-8", "UTF-8", "UTF8", undefined]);
+
+function bytesOfChunk(chunk, encoding) {
+  if (typeof chunk !== "string") return bytesOf(chunk);
+  return UTF8.has(encoding) ? encode(chunk) : bytesOf(bufferFrom(chunk, encoding));
 }
 
 const outputs = [new Output("stdout", 1), new Output("stderr", 2)];

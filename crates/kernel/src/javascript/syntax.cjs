@@ -177,7 +177,7 @@ class Scanner {
   key(text) {
     const isModifier = MODIFIERS.has(text) && !/^\s*[(=,};:]/.test(this.code.slice(this.at + text.length, this.at + text.length + 100));
     this.frame.isMemberStart = isModifier;
-    this.add(text, { isKey: true });
+    this.add(text, { isKey: true, isField: this.frame.kind === "class" });
     this.expect(false);
   }
 
@@ -298,4 +298,27 @@ class Scanner {
 
 const scan = (code) => new Scanner(code).scan();
 
-module.exports = { scan };
+/** Whether the program gives a value to a variable of this name outside of a declaration. */
+function assigned(tokens, name) {
+  return tokens.some(({ text, isKey, isProperty }, i) => {
+    if (text !== name || isKey || isProperty) return false;
+    const [before, after, next] = [tokens[i - 1]?.text, tokens[i + 1]?.text, tokens[i + 2]?.text];
+    if (/^(?:\+\+|--)$/.test(before) || /^(?:\+\+|--)$/.test(after)) return true;
+    if (after === "=") return next !== "=" && !/^(?:let|const|var|,)$/.test(before);
+    return next === "=" && /^(?:[-+*/%&|^]|\*\*|\?\?)$/.test(after) && tokens[i + 1].end === tokens[i + 2].start;
+  });
+}
+
+/** A text with some of it replaced: [start, end, text]. What is shorter is filled, so that columns stay. */
+function edited(code, edits) {
+  let out = "";
+  let done = 0;
+  for (const [start, end, text] of edits.sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
+    const blank = code.slice(start, end).replace(/[^\n\r\u2028\u2029]/g, " ");
+    out += code.slice(done, start) + text + blank.slice(text.length);
+    done = end;
+  }
+  return out + code.slice(done);
+}
+
+module.exports = { assigned, edited, scan };

@@ -1,7 +1,8 @@
 // The timers of the running cell: what an interrupt must end.
 "use strict";
 
-const { AbortController, getActiveHandles, ownValue, promisify, setMaxListeners } = part("captured");
+const captured = part("captured");
+const { AbortController, getActiveHandles, ownValue, promisify, reasonOf, setMaxListeners, signalOf } = captured;
 const { whole } = part("watcher");
 const { facade, global, require } = host;
 
@@ -10,9 +11,9 @@ const timers = new Set();
 /** Ends the promises of timers. */
 const newInterruption = () => {
   const controller = new AbortController();
-  const { signal } = controller;
+  const signal = signalOf(controller);
   setMaxListeners(0, signal);
-  return { signal, abort: controller.abort.bind(controller) };
+  return { signal, abort: () => captured.abort(controller) };
 };
 let interruption = newInterruption();
 const interruptions = new WeakSet();
@@ -31,14 +32,14 @@ function trackTimers() {
   const once = (make) =>
     function (callback, ...rest) {
       if (typeof callback !== "function") return make(callback, ...rest); // throws what it throws
+      let timer;
       const run = function (...args) {
         // A terminated callback stays in the set: clearing it is what puts node's count of live timers right.
         const result = Reflect.apply(callback, this, args);
         timers.delete(timer);
         return result;
       };
-      const timer = whole(() => note(make(run, ...rest)));
-      return timer;
+      return whole(() => (timer = note(make(run, ...rest))));
     };
   const clear = (original) => (timer) =>
     whole(() => {
@@ -77,6 +78,18 @@ function trackTimers() {
 
 const own = trackTimers();
 
+/** What earlier runs have begun meanwhile goes on, and keeps no later one from its end. */
+function begin() {
+  for (const timer of timers) timer.unref?.();
+  timers.clear();
+  unrefHandles();
+}
+
+function unrefHandles() {
+  const handles = getActiveHandles();
+  for (let at = 0; at < handles.length; at++) handles[at].unref?.();
+}
+
 /** Ends what would keep an interrupted cell from being over. Servers and sockets live on, but count no more. */
 function letGo() {
   for (const timer of timers) {
@@ -85,10 +98,9 @@ function letGo() {
   }
   timers.clear();
   interruption.abort();
-  interruptions.add(interruption.signal.reason);
+  interruptions.add(reasonOf(interruption.signal));
   interruption = newInterruption();
-  const handles = getActiveHandles();
-  for (let at = 0; at < handles.length; at++) handles[at].unref?.();
+  unrefHandles();
 }
 
 /** Whether this is the error of a promise that was let go. */
@@ -100,4 +112,4 @@ function isInterruption(error) {
   }
 }
 
-module.exports = { clear: () => timers.clear(), isInterruption, letGo, setImmediate: own.setImmediate };
+module.exports = { begin, clear: () => timers.clear(), isInterruption, letGo, setImmediate: own.setImmediate };

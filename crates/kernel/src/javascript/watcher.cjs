@@ -134,7 +134,11 @@ const watcher = new captured.Worker(`(${watch})()`, {
     answers: theirAnswers,
   },
 });
-for (const name of ["emit", "postMessage", "ref", "unref"]) watcher[name] = watcher[name];
+// Methods of their own: those of their classes may be replaced.
+for (const object of [watcher, ...Object.getOwnPropertySymbols(watcher).map((name) => watcher[name])]) {
+  if (typeof object?.postMessage !== "function") continue;
+  for (const name of ["emit", "postMessage", "ref", "unref"]) object[name] = object[name];
+}
 watcher.on("error", (error) => {
   captured.writeSync(2, `The interpreter's watcher failed: ${error.stack}\n`);
   captured.reallyExit(70);
@@ -143,9 +147,14 @@ watcher.on("error", (error) => {
 let depth = 0;
 
 const waitId = numberOf(() => Atomics.wait(shared, PHASE, TERMINATING));
-/** Calls the function of this number by way of the inspector. */
-const call = (objectId, parameters = []) =>
-  post("Runtime.callFunctionOn", { functionDeclaration: "function (...a) { this(...a) }", objectId, arguments: parameters, silent: true }, () => {});
+/** Calls the function of this number by way of the inspector; gives the description of what it returns. */
+function call(objectId, parameters = []) {
+  const functionDeclaration = "function (...values) { return this(...values) }";
+  let result;
+  const options = { functionDeclaration, objectId, arguments: parameters, silent: true, objectGroup: "cell" };
+  post("Runtime.callFunctionOn", options, (_, answer) => ({ result } = answer ?? {}));
+  return result;
+}
 
 /** From here on nothing is torn. Answers whether a termination was on its way, and is over. */
 function enter() {

@@ -1,5 +1,14 @@
 //! What JavaScript cells do.
 
+mod declarations;
+mod ends;
+mod input;
+mod modules;
+mod names;
+mod random;
+mod streams;
+mod values;
+
 use std::time::Duration;
 
 use agb_kernel::{Cell, CellEvent, Death, Kernel, Language, Outcome, find_interpreter};

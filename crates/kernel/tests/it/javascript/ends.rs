@@ -1,0 +1,156 @@
+//! An end tells the truth: what is thrown and not handled is a failure, what is handled is none, and what goes on between
+//! two runs ends nothing.
+
+use std::time::Duration;
+
+use agb_kernel::Outcome;
+
+use super::node;
+use super::random::Random;
+use crate::support::Subject;
+
+/// What is thrown, with the name and the message that are told.
+const THROWN: &[(&str, &str, &str)] = &[
+    ("new Error('e')", "Error", "e"),
+    ("new RangeError('r')", "RangeError", "r"),
+    ("new (class Own extends Error { name = 'Own' })('o')", "Own", "o"),
+    ("'text'", "Uncaught", "'text'"),
+    ("5", "Uncaught", "5"),
+    ("null", "Uncaught", "null"),
+    ("undefined", "Uncaught", "undefined"),
+    ("10n", "Uncaught", "10n"),
+    ("Symbol('s')", "Uncaught", "Symbol(s)"),
+    ("[1]", "Uncaught", "[ 1 ]"),
+    ("Object.create(null)", "Uncaught", "[Object: null prototype] {}"),
+    ("new AggregateError([new Error('a')], 'many')", "AggregateError", "many"),
+    ("new Error('outer', { cause: new Error('inner') })", "Error", "outer"),
+    ("new DOMException('d', 'AbortError')", "AbortError", "d"),
+];
+
+/// Where it is thrown: `V` is the value.
+const PLACES: &[&str] = &[
+    "throw V",
+    "await null; throw V",
+    "(() => { throw V })()",
+    "await (async () => { throw V })()",
+    "(async () => { throw V })(); 0",
+    "Promise.reject(V); 0",
+    "new Promise((_, reject) => setTimeout(reject, 2, V)); 0",
+    "setTimeout(() => { throw V }, 2); 0",
+    "setImmediate(() => { throw V }); 0",
+    "process.nextTick(() => { throw V })",
+    "queueMicrotask(() => { throw V })",
+    "Promise.resolve().then(() => { throw V }); 0",
+    "const e = new (require('events'))(); e.on('x', () => { throw V }); setTimeout(() => e.emit('x'), 1); 0",
+    "require('fs').readFile('absent', () => { throw V })",
+    "for await (const x of (async function* () { yield 1; throw V })()) ;",
+    "try { throw 0 } finally { throw V }",
+];
+
+#[tokio::test]
+async fn whatever_is_thrown_wherever_is_told() {
+    let node = node();
+    node.run("var kept = 'kept'").await;
+    let mut random = Random::new();
+    for _ in 0..60 {
+        let (thrown, name, value) = THROWN[random.below(THROWN.len())];
+        let code = random.pick(PLACES).replace('V', thrown).replace("const e", "var e");
+        let ran = node.run(&code).await;
+        let error = ran.error();
+        assert_eq!((error.name.as_str(), error.value.as_str()), (name, value), "{code}");
+        assert_eq!(node.value("kept").await.as_deref(), Some("'kept'"), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_handled_is_no_failure() {
+    let node = node();
+    for (code, out) in [
+        (
+            "process.once('uncaughtException', (e) => console.log('mine', e.message)); setTimeout(() => { throw new Error('x') }, 2); 0",
+            "mine x\n",
+        ),
+        ("process.once('unhandledRejection', (e) => console.log('mine', e)); Promise.reject(3); 0", "mine 3\n"),
+        (
+            "process.on('uncaughtException', (e, origin) => console.log(origin)); Promise.reject(new Error('r')); setTimeout(() => process.removeAllListeners('uncaughtException'), 5); 0",
+            "unhandledRejection\n",
+        ),
+        (
+            "process.setUncaughtExceptionCaptureCallback((e) => console.log('taken', e)); setTimeout(() => { throw 4 }, 2); setTimeout(() => process.setUncaughtExceptionCaptureCallback(null), 9); 0",
+            "taken 4\n",
+        ),
+        ("Promise.reject(5).catch((e) => console.log('caught', e)); 0", "caught 5\n"),
+        ("process.on('exit', (code) => console.log('bye', code)); 'value'", "bye 0\n"),
+        ("process.once('beforeExit', () => setTimeout(() => console.log('more'), 5)); 0", "more\n"),
+        ("process.on('exit', () => console.log('one')); process.exit()", "one\n"),
+        ("process.exitCode = 0; console.log('zero')", "zero\n"),
+    ] {
+        assert_eq!(node.output(code).await, out, "{code}");
+    }
+    assert_eq!(node.output("console.log('none of it is left')").await, "none of it is left\n");
+}
+
+#[tokio::test]
+async fn ends_have_their_numbers() {
+    let node = node();
+    for (code, value, out) in [
+        ("process.exit(3)", "process.exit(3)", ""),
+        ("process.exitCode = 4; process.exit()", "process.exit(4)", ""),
+        ("process.exitCode = 5; console.log('on')", "process.exitCode = 5", "on\n"),
+        ("process.on('exit', (code) => console.log('bye', code)); process.exit(6)", "process.exit(6)", "bye 6\n"),
+        ("process.on('exit', () => { process.exitCode = 7 }); 0", "process.exitCode = 7", ""),
+        ("process.on('exit', () => process.exit(8)); 0", "process.exit(8)", ""),
+        ("setTimeout(() => process.exit('9'), 1); setInterval(() => {}, 1); 0", "process.exit(9)", ""),
+    ] {
+        let ran = node.run(code).await;
+        assert_eq!(
+            (ran.error().name.as_str(), ran.error().value.as_str(), ran.stdout().as_str()),
+            ("ProcessExit", value, out),
+            "{code}"
+        );
+    }
+    let ran = node.run("process.on('exit', () => { throw new Error('in exit') }); 0").await;
+    assert_eq!(ran.error().value, "in exit");
+    let ran = node.run("Promise.reject(new Error('first')); throw new TypeError('second')").await;
+    assert_eq!(ran.error().value, "second", "node would have ended with it");
+    assert!(ran.stderr().contains("Error: first\n"), "the other is not lost: {ran:#?}");
+}
+
+/// What an earlier run has left behind, and does between two runs.
+#[tokio::test]
+async fn what_happens_between_runs_ends_nothing() {
+    const LEFT: &[&str] = &[
+        "process.exit(0)",
+        "process.exit(1)",
+        "process.exit()",
+        "process.exitCode = 5; process.exit()",
+        "throw new Error('late')",
+        "Promise.reject(new Error('late'))",
+        "console.log('late')",
+        "process.stdout.end('late')",
+        "process.stdin.on('data', () => {}).resume()",
+        "require('readline').createInterface({ input: process.stdin }).question('late?', () => {})",
+        "require('fs').readFileSync(0)",
+        "process.emit('beforeExit')",
+        "process.kill(process.pid, 'SIGINT')",
+        "process.removeAllListeners(); process.kill(process.pid, 'SIGINT')",
+        "setTimeout(() => {}, 1e6)",
+    ];
+    let subject: Subject = node();
+    let mut random = Random::new();
+    subject.run("var kept = 1").await;
+    for _ in 0..30 {
+        let left = random.pick(LEFT);
+        // The first run has ended by then; a file says when it has happened.
+        let code = format!(
+            "require('fs').rmSync('happened', {{ force: true }});\n\
+             setTimeout(() => {{ require('fs').writeFileSync('happened', ''); {left} }}, 40).unref(); 0"
+        );
+        subject.output(&code).await;
+        let happened = subject.workdir.path().join("happened");
+        crate::support::eventually("it has happened", || happened.exists()).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let ran = subject.run("kept").await;
+        assert_eq!((&ran.end.outcome, ran.value().as_deref()), (&Outcome::Finished, Some("1")), "{left}: {ran:#?}");
+    }
+}
