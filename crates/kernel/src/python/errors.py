@@ -6,6 +6,7 @@
 import sys
 
 from _agb import imports
+from _agb.cells import cells
 from _agb.control import control, quote
 from _agb.looks import message_of, name_of, safely
 from _agb.run import show_uncaught
@@ -13,8 +14,8 @@ from _agb.streams import write_all
 
 HARNESS = "<agb"  # what the names of the harness's own files begin with
 TEXT_LIMIT = 256 * 1024  # of an error's message or traceback: nobody reads more, and frames stay small
-FRAMES = 1000  # frames at each end of a trace that are shown; between them, a number
-REPEATED = 2000  # equal frames in a row are one line that counts them; of more, so many stand for all
+FRAMES = 500  # frames at each end of a trace that are shown; between them, a number
+REPEATED = 500  # equal frames in a row are one line that counts them; of more, so many stand for all
 CHAIN = 50  # causes of causes
 GROUP = 1000  # exceptions of a group: of more, none is described
 
@@ -108,20 +109,24 @@ def describe(error):
     except KeyboardInterrupt:
         raise
     except BaseException as broken:
-        note = "(its traceback could not be made: %s)" % name_of(type(broken))
-        return "%s%s: %s %s\n" % (plainly(trace_of(error)), name_of(type(error)), message_of(error), note)
+        note = "[made without the traceback module: %s]" % name_of(type(broken))
+        return "%s%s: %s\n%s\n" % (plainly(trace_of(error)), name_of(type(error)), message_of(error), note)
 
 
 def plainly(trace):
-    """The last frames of a trace."""
+    """The last frames of a trace, without any library's help."""
     lines = []
     while trace is not None:
-        code = trace.tb_frame.f_code
+        code, number = trace.tb_frame.f_code, trace.tb_lineno
         if not code.co_filename.startswith(HARNESS):
-            lines.append('  File "%s", line %d, in %s\n' % (code.co_filename, trace.tb_lineno, code.co_name))
+            text = '  File "%s", line %d, in %s\n' % (code.co_filename, number, code.co_name)
+            source = cells.sources.lines.get(code.co_filename)
+            if source is not None and 0 < number <= len(source[2]):
+                text += "    %s\n" % source[2][number - 1].strip()
+            lines.append(text)
         trace = trace.tb_next
         del lines[:-FRAMES]
-    return "".join(lines)
+    return "".join(["Traceback (most recent call last):\n"] + lines if lines else [])
 
 
 class Description:
@@ -227,8 +232,6 @@ def private_traceback():
     """The `traceback` module and the `linecache` it reads, loaded for the harness alone."""
     module = imports.private.get("traceback")
     if module is None:
-        from _agb.cells import cells
-
         linecache = imports.private_copy("linecache", {})
         cells.sources.fill(linecache)
         module = imports.private_copy("traceback", {"linecache": linecache})

@@ -19,6 +19,10 @@ KEPT = 1000  # duplicates of the descriptors 0, 1 and 2 are kept from this numbe
 SMALL = 2000  # characters: what a buffer holds whatever they are, so that none is lost when the pipe does not take it
 MOST_STREAMS = 100  # of a program's own, one inside the other, that are flushed: nobody has ten
 
+# What is told to hooks before another program, or a copy of this one, starts.
+STARTS = {"os.exec", "os.fork", "os.forkpty", "os.kill", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"}
+
+add_hook, get_ident = sys.addaudithook, _thread.get_ident
 getframe, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
 base_write, base_flush = _io.TextIOWrapper.write, _io.TextIOWrapper.flush
 base_buffer, file_number = _io.TextIOWrapper.buffer.__get__, _io.TextIOWrapper.fileno
@@ -74,8 +78,9 @@ class Flush:
 
 def write(stream, text):
     frame = getframe(1)
-    if question.place is not None and question.is_asked(frame):
-        question.prompt += text
+    question = questions.open and questions.asked_at(frame)
+    if question:
+        question[2] += text
         return len(text)
     if type(text) is not str and isinstance(text, str):
         text = str.__str__(text)  # a class of the program's may lie about what is in it
@@ -91,15 +96,15 @@ def write(stream, text):
         streams = partial.streams
         if stream in streams:
             streams.discard(stream)  # it is written
-    elif looked_up_at != frame.f_lasti or looked_up_in != id(frame) or size == 0 or "\r" in text:
-        flush(stream)  # not of a print, or the end of `print(…, end="")`
+    elif looked_up_at != frame.f_lasti or looked_up_in != id(frame) or "\r" in text:
+        flush(stream)  # not of a print
     else:
         partial.add(stream)
     return size
 
 
 def flush(stream):
-    if question.place is not None and question.is_asked(getframe(1)):
+    if questions.open and questions.asked_at(getframe(1)):
         return  # `input` begins: the prompt belongs to the request
     base_flush(stream)
     partial.streams.discard(stream)
@@ -120,22 +125,33 @@ class TextOut(_io.TextIOWrapper):
         return self.bytes if base_buffer(self) is not None else None
 
 
-class Question:
+class Questions:
     """What `input` does before it reads: it asks for the number of `sys.stdin`, writes the prompt and flushes it. What
     is written at the same place of the same function is the prompt of a request and not printed."""
 
-    place = None
-    prompt = ""
+    def __init__(self):
+        self.open = {}  # by thread: the place and what was written there
 
     def begin(self, frame):
-        self.place, self.prompt = (id(frame), frame.f_lasti), ""
+        self.open[get_ident()] = [id(frame), frame.f_lasti, ""]
 
-    def is_asked(self, frame):
-        return self.place is not None and self.place == (id(frame), frame.f_lasti)
+    def asked_at(self, frame):
+        question = self.open.get(get_ident())
+        return question if question is not None and question[0] == id(frame) and question[1] == frame.f_lasti else None
+
+    def set(self, prompt):
+        self.open[get_ident()] = [0, 0, prompt]
 
     def end(self):
-        prompt, self.place, self.prompt = self.prompt, None, ""
-        return prompt
+        """The prompt, which nobody takes a second time."""
+        question = self.open.pop(get_ident(), None)
+        return question[2] if question is not None else ""
+
+
+def flush_before(event, _):
+    """What was printed before a program starts another is written before that."""
+    if event in STARTS and partial.streams:
+        partial.flush()
 
 
 class Partial:
@@ -143,7 +159,7 @@ class Partial:
 
     def __init__(self):
         self.streams = set()
-        self.is_watched = False
+        self.is_watched = self.is_hooked = False
 
     def add(self, stream):
         if stream not in self.streams:
@@ -151,6 +167,9 @@ class Partial:
         elif not self.is_watched:
             self.is_watched = True
             _thread.start_new_thread(self.watch, ())
+            if not self.is_hooked:
+                self.is_hooked = True
+                add_hook(flush_before)
 
     def flush(self):
         while self.streams:
@@ -192,7 +211,7 @@ class RawIn(io.RawIOBase):
             from _agb import asking
 
             partial.flush()  # the text that asks comes before the request
-            data, self.at_end = asking.ask(self.nonce, question.end())
+            data, self.at_end = asking.ask(self.nonce, questions.end())
             if data and self.as_lines and not data.endswith("\n"):
                 data += "\n"  # what was sent in one piece is a line
             self.rest = str.encode(data, "utf-8", "surrogateescape")
@@ -209,16 +228,16 @@ class TextIn(_io.TextIOWrapper):
 
     def fileno(self):
         partial.flush()
-        question.begin(getframe(1))
+        questions.begin(getframe(1))
         return 0
 
     def readline(self, size=-1, /):
-        if not question.is_asked(getframe(1)):
-            question.end()
+        if not questions.asked_at(getframe(1)):
+            questions.end()
         try:
             return base_readline(self, size)
         finally:
-            prompt = question.end()
+            prompt = questions.end()
             if prompt:
                 streams.stdout.write(prompt)  # nobody had to be asked, so it is plain output
 
@@ -231,11 +250,11 @@ class TextIn(_io.TextIOWrapper):
 
     def ask(self, prompt):
         """A line for who asks without printing; empty at the end."""
-        question.prompt = prompt
+        questions.set(prompt)
         try:
             return base_readline(self)
         finally:
-            question.end()
+            questions.end()
 
 
 class Streams:
@@ -266,7 +285,7 @@ class Streams:
         """Puts the streams in place, on the descriptors that the interpreter began with."""
         self.put_back()
         self.stdin.raw.begin(nonce)
-        question.end()
+        questions.open.clear()
 
     def put_back(self):
         """What stands in place of the streams goes. If that closes its descriptor, it does so now and not later."""
@@ -310,6 +329,6 @@ def at_fork():
     partial.flush()
 
 
-question, partial = Question(), Partial()
+questions, partial = Questions(), Partial()
 streams = Streams()
 os.register_at_fork(before=at_fork, after_in_child=partial.forked)

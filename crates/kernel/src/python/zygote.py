@@ -16,7 +16,7 @@ import sys
 
 from _agb import imports
 from _agb.control import control, library
-from _agb.errors import describe
+from _agb.errors import describe, private_traceback
 
 FORK_SOCKET = 5  # where copies are asked for
 # What comes with an order: the program's descriptors, the sandbox's control socket, the pipe to its first process, its
@@ -53,6 +53,7 @@ def serve():
     global generator
     sys.modules[__name__] = imports.modules[__name__]  # a copy can be told by it
     warm_up()
+    private_traceback()
     generator = Generator()
     fork_socket = socket.socket(fileno=FORK_SOCKET)
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)

@@ -11,6 +11,7 @@ mod javascript;
 mod lifecycle;
 mod notebook;
 mod python;
+mod python_programs;
 mod r;
 mod r_programs;
 mod streaming;
