@@ -3,9 +3,8 @@
 import sys
 
 from _agb.cells import cells
+from _agb.control import library
 from _agb.streams import streams
-
-Function = type(lambda: 0)
 
 
 def loaded(module, _):
@@ -61,14 +60,22 @@ def tqdm(module):
 
 
 def plotly(module):
-    """A figure is its description, once; viewers draw it."""
+    """A figure is shown as its description, once; viewers draw it."""
 
     class Renderer(module.ExternalRenderer):
         def render(self, figure):
             from _agb import results
 
-            results.display({"application/vnd.plotly.v1+json": figure, "text/plain": "<plotly figure>"}, raw=True)
+            results.display(plotly_bundle(figure), raw=True)
 
     module.renderers["agb"] = Renderer()
     if not module.os.environ.get("PLOTLY_RENDERER"):
         module.renderers.default = "agb"
+
+
+def plotly_bundle(figure):
+    to_json = sys.modules["plotly.io"].to_json  # it knows what is not of JSON in a figure
+    document = library("json").loads(to_json(figure, validate=False))
+    count = len(document.get("data", ()))
+    text = "<plotly figure with %d trace%s>" % (count, "s" * (count != 1))
+    return {"application/vnd.plotly.v1+json": document, "text/plain": text}

@@ -11,6 +11,7 @@ from _agb.control import control, quote
 from _agb.looks import message_of, name_of
 from _agb.streams import write_all
 
+PLOTLY = "application/vnd.plotly.v1+json"
 REPRESENTATIONS = (
     ("_repr_html_", "text/html"),
     ("_repr_markdown_", "text/markdown"),
@@ -62,6 +63,8 @@ def represent(value):
     data = {}
     if not isinstance(value, type):  # a class has the methods, but not for itself
         data.update(special(value))
+        if PLOTLY in data:
+            return data  # the others are pages that load the rest of themselves from elsewhere
         bundle = call(value, "_repr_mimebundle_", include=None, exclude=None)
         if isinstance(bundle, dict):
             data.update((str(key), item) for key, item in dict.items(bundle) if item is not None)
@@ -95,6 +98,11 @@ def special(value):
 
         return plotting.represent(value)
     kind = type(value)
+    figure = getattr(sys.modules.get("plotly.basedatatypes"), "BaseFigure", ())
+    if isinstance(value, figure):
+        from _agb import libraries
+
+        return libraries.plotly_bundle(value)
     if (kind.__module__ or "").startswith("altair.") and hasattr(kind, "to_dict") and hasattr(kind, "_repr_mimebundle_"):
         # Its own is a web page that loads the rest of itself from elsewhere; the specification is what viewers draw.
         chart = attempt(value, "to_dict", {})

@@ -82,24 +82,30 @@ def write(stream, text):
     if question:
         question[2] += text
         return len(text)
-    if type(text) is not str and isinstance(text, str):
+    if type(text) is not str:
+        if not isinstance(text, str):
+            return base_write(stream, text)  # raises what it raises
         text = str.__str__(text)  # a class of the program's may lie about what is in it
-    try:
-        size = len(text)
-        if size > SMALL:
-            make_blocking(file_number(stream))
-        base_write(stream, text)
-    except BlockingIOError:
+    size = len(text)
+    if size > SMALL:
         make_blocking(file_number(stream))
+    is_part = text[-1:] != "\n" and looked_up_at == frame.f_lasti and looked_up_in == id(frame)
+    if is_part and "\n" in text:
+        # Some lines and more to come: past the text layer, which would not wait.
         base_flush(stream)
-    if "\n" in text:
-        streams = partial.streams
-        if stream in streams:
-            streams.discard(stream)  # it is written
-    elif looked_up_at != frame.f_lasti or looked_up_in != id(frame) or "\r" in text:
-        flush(stream)  # not of a print
+        base_buffer(stream).write(text.encode("utf-8", "backslashreplace"))
     else:
+        try:
+            base_write(stream, text)
+        except BlockingIOError:
+            make_blocking(file_number(stream))
+            base_flush(stream)
+    if is_part and "\r" not in text:
         partial.add(stream)
+    elif is_part or text[-1:] != "\n":
+        flush(stream)  # not of a print
+    elif stream in partial.streams:
+        partial.streams.discard(stream)  # its line has an end
     return size
 
 
