@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The harness: classes and their sources.
-const SOURCES: [(&str, &str); 26] = sources![
+const SOURCES: [(&str, &str); 27] = sources![
     "Cells",
     "Channel",
     "Cut",
@@ -35,6 +35,7 @@ const SOURCES: [(&str, &str); 26] = sources![
     "Descriptors",
     "Engine",
     "Hints",
+    "Indexing",
     "Input",
     "Json",
     "Leftovers",
@@ -193,6 +194,8 @@ impl Installation {
             "UTF-8",
             "-proc:none",
             "-nowarn",
+            // Else each shape of a concatenation is made when it first runs, a few milliseconds each.
+            "-XDstringConcat=inline",
             "-d",
         ]);
         compiler.arg(&classes);

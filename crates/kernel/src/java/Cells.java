@@ -57,6 +57,7 @@ final class Cells {
     Cells(Channel channel) {
         this.channel = channel;
         shell = JShell.builder().executionEngine(engine.provider(), Map.of()).compilerOptions("-g").build();
+        Indexing.stop(shell.sourceCodeAnalysis());
         declarations = new Declarations(shell);
         variables = new Variables(shell, engine.loader());
         places = new Places(shell);

@@ -152,12 +152,12 @@ final class Part {
         }, options, null, attempts);
         try {
             int at = 0;
-            var positions = Trees.instance(task).getSourcePositions();
             for (CompilationUnitTree unit : task.parse()) {
                 Attempt attempt = attempts.get(at++);
                 if (attempt.part.kind != null || broken.contains(attempt.text)) continue;
                 attempt.part.take(attempt.form, unit);
-                attempt.part.publish(tree -> (int) positions.getStartPosition(unit, tree) - attempt.form.before.length());
+                // What knows positions is dear to make, and is needed for few.
+                attempt.part.publish(tree -> (int) Trees.instance(task).getSourcePositions().getStartPosition(unit, tree) - attempt.form.before.length());
             }
         } catch (IOException impossible) {
             throw new AssertionError(impossible);
