@@ -6,6 +6,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.atomic.AtomicReference;
 import jdk.jshell.JShell;
 import jdk.jshell.MethodSnippet;
 import jdk.jshell.Snippet;
@@ -162,7 +163,7 @@ final class Cells {
             engine.worker().run(Output::flushAll);
             return null;
         } catch (InvocationTargetException error) {
-            return Report.of(error.getCause());
+            return describe(error.getCause());
         } catch (StoppedException interrupted) {
             return null;
         }
@@ -302,7 +303,18 @@ final class Cells {
             Report report = places.of(culprit) == null ? null : problems.ofIncomplete(culprit, places.of(culprit), Set.of());
             if (report != null) return report;
         }
-        return Report.of(engine.thrown == null ? event.exception() : engine.thrown);
+        return describe(engine.thrown == null ? event.exception() : engine.thrown);
+    }
+
+    /** In the program's thread, because it runs the program's own methods: they can be stopped there. */
+    private Report describe(Throwable thrown) {
+        var made = new AtomicReference<Report>();
+        try {
+            engine.worker().run(() -> made.set(Report.of(thrown)));
+        } catch (InvocationTargetException | StoppedException error) {
+            return Report.ofName(thrown);
+        }
+        return made.get() == null ? Report.ofName(thrown) : made.get();
     }
 
     private Report runMain(String call, Cell cell) {

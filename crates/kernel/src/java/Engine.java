@@ -6,6 +6,7 @@ import jdk.jshell.execution.LocalExecutionControl;
 import jdk.jshell.spi.ExecutionControl;
 import jdk.jshell.spi.ExecutionControlProvider;
 import jdk.jshell.spi.ExecutionEnv;
+import jdk.jshell.spi.SPIResolutionException;
 
 /**
  * Where snippets run: in this process, all in one thread, which the program knows as {@code main}.
@@ -73,7 +74,8 @@ final class Engine extends LocalExecutionControl {
             }
         } catch (InvocationTargetException error) {
             thrown = error.getCause();
-            throw error;
+            // JShell asks what it gets for its message and causes: the program's own is not for it.
+            throw thrown instanceof SPIResolutionException ? error : new InvocationTargetException(new Throwable());
         } finally {
             Output.replaceNull();
         }

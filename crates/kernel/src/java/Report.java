@@ -11,17 +11,17 @@ record Report(String name, String value, String traceback) {
     }
 
     static Report of(Throwable thrown) {
-        String message;
-        try {
-            message = String.valueOf(thrown.getLocalizedMessage());
-        } catch (Throwable error) {
-            message = "an exception that cannot be printed";
-        }
+        String message = Traces.attempt(thrown::getLocalizedMessage, "");
         if (thrown instanceof OutOfMemoryError) {
             message += " (a program may hold about " + (Runtime.getRuntime().maxMemory() >> 20) + " MiB)";
         }
-        String value = message.equals("null") ? "" : Traces.withoutWrapper(message);
-        return new Report(Traces.name(thrown), value, Traces.of(thrown));
+        return new Report(Traces.name(thrown), Traces.withoutWrapper(cut(message)), Traces.of(thrown));
+    }
+
+    /** Of an exception whose own methods do not come to an end. */
+    static Report ofName(Throwable thrown) {
+        String name = Traces.name(thrown);
+        return new Report(name, "", name + "\n");
     }
 
     String json(String nonce) {

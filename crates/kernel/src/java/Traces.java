@@ -5,6 +5,7 @@ import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -12,6 +13,9 @@ import java.util.regex.Pattern;
 final class Traces {
     /** Frames of one exception that are shown, from both ends: an endless recursion has a thousand alike. */
     private static final int FRAMES = 40;
+
+    /** Exceptions of a chain of causes that are shown: the first ones, which say what went wrong last. */
+    private static final int SHOWN = 50;
 
     private static final Pattern WRAPPER = Pattern.compile("REPL\\.\\$JShell\\$\\w+([.$])");
     private static final Pattern TRACE_LINE = Pattern.compile("\\tat (?:\\S+/)?(REPL\\.\\$JShell\\$\\w+)((?:\\$[\\w$]+)?)\\.([\\w$<>]+)\\(.*?:(\\d+)\\)");
@@ -39,21 +43,34 @@ final class Traces {
         return frame(match.group(1), match.group(2), match.group(3), Integer.parseInt(match.group(4)));
     }
 
-    /** What Java prints of an exception that nobody caught. */
+    /** What Java prints of an exception that nobody caught: bounded, whatever hangs on it, and whatever its methods do. */
     static String of(Throwable thrown) {
         var text = new StringBuilder();
         append(text, thrown, "", "", Collections.newSetFromMap(new IdentityHashMap<>()));
         return text.toString();
     }
 
-    private static void append(StringBuilder text, Throwable thrown, String indent, String caption, Set<Throwable> seen) {
-        text.append(indent).append(caption);
-        if (!seen.add(thrown)) {
-            text.append("[circular: ").append(headline(thrown)).append("]\n");
-            return;
+    private static void append(StringBuilder text, Throwable first, String indent, String caption, Set<Throwable> seen) {
+        Throwable thrown = first;
+        while (thrown != null) {
+            text.append(indent).append(caption);
+            if (seen.size() >= SHOWN) {
+                text.append("...\n");
+                return;
+            }
+            if (!seen.add(thrown)) {
+                text.append("[circular: ").append(headline(thrown)).append("]\n");
+                return;
+            }
+            text.append(headline(thrown)).append('\n');
+            appendFrames(text, frames(thrown), indent);
+            for (Throwable suppressed : attempt(thrown::getSuppressed, new Throwable[0])) append(text, suppressed, indent + "\t", "Suppressed: ", seen);
+            thrown = attempt(thrown::getCause, null);
+            caption = "Caused by: ";
         }
-        text.append(headline(thrown)).append('\n');
-        List<String> frames = frames(thrown);
+    }
+
+    private static void appendFrames(StringBuilder text, List<String> frames, String indent) {
         for (int i = 0; i < frames.size(); i++) {
             if (i == FRAMES / 2 && frames.size() > FRAMES) {
                 int left = frames.size() - FRAMES;
@@ -62,17 +79,22 @@ final class Traces {
             }
             text.append(indent).append(frames.get(i)).append('\n');
         }
-        for (Throwable suppressed : thrown.getSuppressed()) append(text, suppressed, indent + "\t", "Suppressed: ", seen);
-        if (thrown.getCause() != null) append(text, thrown.getCause(), indent, "Caused by: ", seen);
+    }
+
+    /** What a method of the program's own answers, or this if it fails. */
+    static <T> T attempt(Supplier<T> method, T otherwise) {
+        try {
+            T answer = method.get();
+            return answer == null ? otherwise : answer;
+        } catch (Throwable error) {
+            if (error instanceof ThreadDeath stopped) throw stopped;
+            return otherwise;
+        }
     }
 
     /** The class and message; a program's own method for it may fail. */
     static String headline(Throwable thrown) {
-        try {
-            return withoutWrapper(thrown.toString());
-        } catch (Throwable error) {
-            return name(thrown);
-        }
+        return withoutWrapper(attempt(thrown::toString, name(thrown)));
     }
 
     static String name(Throwable thrown) {
@@ -81,7 +103,7 @@ final class Traces {
 
     private static List<String> frames(Throwable thrown) {
         var lines = new ArrayList<String>();
-        for (StackTraceElement frame : thrown.getStackTrace()) {
+        for (StackTraceElement frame : attempt(thrown::getStackTrace, new StackTraceElement[0])) {
             String name = frame.getClassName();
             // The program's classes and those of its libraries are in no module.
             if (frame.getModuleName() != null || name.startsWith("agb.kernel.")) continue;

@@ -6,8 +6,10 @@ import java.util.Map;
 
 /** How values read. */
 final class Values {
-    /** Elements of an array that are shown: what fills some screens. */
+    /** Elements of arrays that are shown: what fills some screens. */
     private static final int ELEMENTS = 1000;
+    /** Arrays in arrays, likewise. */
+    private static final int DEPTH = 20;
 
     /** A value's text, and what else it is by media type. */
     record Shown(boolean isNull, String type, String text, Map<String, String> media) {
@@ -29,38 +31,55 @@ final class Values {
 
     static Shown show(Object value) {
         String type = value == null ? "null" : Traces.withoutWrapper(value.getClass().getTypeName());
-        return new Shown(value == null, type, Traces.withoutWrapper(text(value)), Media.of(value));
+        return new Shown(value == null, type, text(type, value), Media.of(value));
     }
 
-    private static String text(Object value) {
-        if (value instanceof Notebook.Rendered rendered) {
-            return rendered.content() instanceof String text ? text : rendered.type();
+    /** What cannot be shown is shown as a text that says why. */
+    private static String text(String type, Object value) {
+        try {
+            return Traces.withoutWrapper(new Text().of(value));
+        } catch (Throwable error) {
+            if (error instanceof ThreadDeath stopped) throw stopped;
+            return type + " (cannot be shown: " + Traces.headline(error) + ")";
         }
-        if (value instanceof String string) return quote(string, '"');
-        if (value instanceof Character character) return quote(character.toString(), '\'');
-        if (value != null && value.getClass().isArray()) return array(value);
-        return String.valueOf(value);
     }
 
-    /** As JShell has it: {@code int[3] { 1, 2, 3 }}. */
-    private static String array(Object array) {
-        int length = Array.getLength(array);
-        String type = Traces.withoutWrapper(array.getClass().getComponentType().getTypeName());
-        int bracket = type.indexOf('[');
-        var result = new StringBuilder(bracket < 0 ? type : type.substring(0, bracket)).append('[').append(length).append(']');
-        if (bracket >= 0) result.append(type, bracket, type.length());
-        result.append(" {");
-        for (int i = 0; i < length; i++) {
-            result.append(i == 0 ? " " : ", ");
-            if (i == ELEMENTS) {
-                result.append("…");
-                break;
+    /** The text of one value; an array may hold arrays, and itself. */
+    private static final class Text {
+        private int elements;
+        private int depth;
+
+        String of(Object value) {
+            if (value instanceof Notebook.Rendered rendered) {
+                return rendered.content() instanceof String text ? text : rendered.type();
             }
-            Object element = Array.get(array, i);
-            // An array may hold itself.
-            result.append(element == array ? "(this array)" : text(element));
+            if (value instanceof String string) return quote(string, '"');
+            if (value instanceof Character character) return quote(character.toString(), '\'');
+            if (value != null && value.getClass().isArray()) return array(value);
+            return String.valueOf(String.valueOf(value)); // `toString` may be null itself
         }
-        return result.append(" }").toString();
+
+        /** As JShell has it: {@code int[3] { 1, 2, 3 }}. */
+        private String array(Object array) {
+            int length = Array.getLength(array);
+            String type = Traces.withoutWrapper(array.getClass().getComponentType().getTypeName());
+            int bracket = type.indexOf('[');
+            var result = new StringBuilder(bracket < 0 ? type : type.substring(0, bracket)).append('[').append(length).append(']');
+            if (bracket >= 0) result.append(type, bracket, type.length());
+            result.append(" {");
+            depth++;
+            for (int i = 0; i < length; i++) {
+                result.append(i == 0 ? " " : ", ");
+                if (++elements > ELEMENTS || depth > DEPTH) {
+                    result.append("…");
+                    break;
+                }
+                Object element = Array.get(array, i);
+                result.append(element == array ? "(this array)" : of(element));
+            }
+            depth--;
+            return result.append(" }").toString();
+        }
     }
 
     private static String quote(String text, char quote) {

@@ -262,3 +262,81 @@ async fn every_run_begins_with_working_streams() {
     }
     assert_eq!(std::fs::read_to_string(java.workdir.path().join("out.txt")).unwrap(), "");
 }
+
+/// The program's exception stays the one that is named, and what cannot be shown is shown as a text that says why.
+#[tokio::test]
+async fn exceptions_and_values_of_any_kind_are_described() {
+    let java = java();
+    java.run("int kept = 5;").await;
+    for (code, name, value) in [
+        (
+            "Exception e = null;\nfor (int i = 0; i < 100_000; i++) e = new Exception(\"c\" + i, e);\nthrow e;",
+            "java.lang.Exception",
+            "c99999",
+        ),
+        (
+            "class A extends RuntimeException { public String getMessage() { throw new IllegalStateException(\"m\"); } }\nthrow new A();",
+            "A",
+            "",
+        ),
+        (
+            "class B extends RuntimeException { B() { super(\"b\"); } public Throwable getCause() { throw new IllegalStateException(); } }\nthrow new B();",
+            "B",
+            "b",
+        ),
+        (
+            "class C extends RuntimeException { public Throwable getCause() { return new C(); } }\nthrow new C();",
+            "C",
+            "",
+        ),
+        (
+            "class D extends RuntimeException { D() { super(\"d\"); } public StackTraceElement[] getStackTrace() { return null; } }\nthrow new D();",
+            "D",
+            "d",
+        ),
+        (
+            "class E extends RuntimeException { public String toString() { return toString(); } }\nthrow new E();",
+            "E",
+            "",
+        ),
+        ("class F extends Error { F() { super(\"f\"); } }\nthrow new F();", "F", "f"),
+        ("throw new Exception(\"m\".repeat(1_000_000));", "java.lang.Exception", ""),
+        ("Throwable s = new Exception(\"s\"); s.addSuppressed(new Exception(s)); throw s;", "java.lang.Exception", "s"),
+    ] {
+        let ran = java.run(code).await;
+        let error = ran.error();
+        assert_eq!((error.name.as_str(), ran.end.state_lost), (name, false), "{code}: {error:?}");
+        assert!(value.is_empty() || error.value == value, "{code}: {error:?}");
+        assert!(error.traceback.len() < 600_000, "{code}: {}", error.traceback.len());
+    }
+    for (code, text) in [
+        (
+            "class T { public String toString() { throw new IllegalStateException(\"no\"); } }\nnew T()",
+            "T (cannot be shown: java.lang.IllegalStateException: no)",
+        ),
+        (
+            "class U { public String toString() { return toString(); } }\nnew U()",
+            "U (cannot be shown: java.lang.StackOverflowError)",
+        ),
+        ("class V { public String toString() { return null; } }\nnew V()", "null"),
+        ("Object[] a = new Object[1]; Object[] b = {a}; a[0] = b; a", "java.lang.Object[1] { "),
+        (
+            "Object nest = \"x\"; for (int i = 0; i < 100_000; i++) nest = new Object[] {nest}; nest",
+            "java.lang.Object[1] { ",
+        ),
+        ("int[][] g = new int[2000][2000]; g", "int[2000][] { int[2000] { 0, "),
+    ] {
+        let value = java.value(code).await.unwrap();
+        assert!(value.starts_with(text) && value.len() < 100_000, "{code}: {value:.300}");
+    }
+    // A method that does not come to an end is stopped by the run's own time limit.
+    let timeout = std::time::Duration::from_secs(2);
+    let ran = java
+        .run_for(
+            "class W extends RuntimeException { public String getMessage() { while (true) { } } }\nthrow new W();",
+            timeout,
+        )
+        .await;
+    assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::TimedOut(timeout), false), "{ran:#?}");
+    assert_eq!(java.value("kept").await.as_deref(), Some("5"));
+}
