@@ -194,8 +194,7 @@ function show(value, text) {
 }
 
 /**
- * Tells of an error that nobody caught, and with that the cell has failed. The first is the run's error; node would have
- * ended with it, so later ones are text.
+ * Tells of an error that nobody caught: the cell has failed, and ends as node would. What else fails until then is text.
  */
 function report(error, place) {
   if (timers.isInterruption(error)) return; // we did that
@@ -203,8 +202,33 @@ function report(error, place) {
   guarded(() => {
     if (!cell || cell.failed) return output.write(2, captured.encode(described.traceback));
     cell.failed = true;
+    cell.settled = true;
     send({ type: "error", nonce: cell.nonce, ...described });
+    timers.cancel();
+    timers.setImmediate(endFailed, cell);
   });
+}
+
+/** Ends a cell that has failed, whatever it still waits for. */
+function endFailed(current) {
+  if (current !== cell) return;
+  ends.runExitListeners(1);
+  guarded(() => {
+    if (cell.exit !== undefined || isTerminated(cell.count)) return stop();
+    abandon();
+    finish();
+  });
+}
+
+/** Leaves behind what the cell still waits for. */
+function abandon() {
+  input.forget();
+  if (cell.held?.text !== undefined) show(cell.held.value, cell.held.text);
+  try {
+    timers.letGo();
+  } catch {
+    // The rest is what keeps the kernel going.
+  }
 }
 
 function finish() {
@@ -231,18 +255,10 @@ function fail(name, value) {
 /** The cell was told to stop, and nothing of it runs. */
 function stop() {
   guarded(() => {
-    input.forget(); // whoever reads it stays behind
-    try {
-      timers.letGo();
-    } catch {
-      // The rest is what keeps the kernel going.
-    }
-    const { exit, held } = cell;
-    const hasFailed = cell.failed;
-    if (held?.text !== undefined) show(held.value, held.text);
-    cell.failed = exit !== 0;
+    abandon();
+    const { exit, failed } = cell;
     if (exit === undefined) fail("Interrupted", "the run was interrupted");
-    else if (exit !== 0 && !hasFailed) fail("ProcessExit", `process.exit(${exit})`);
+    else if (exit !== 0 && !failed) fail("ProcessExit", `process.exit(${exit})`);
     finish();
   });
 }

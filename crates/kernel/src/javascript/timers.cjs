@@ -90,13 +90,18 @@ function unrefHandles() {
   for (let at = 0; at < handles.length; at++) handles[at].unref?.();
 }
 
-/** Ends what would keep an interrupted cell from being over. Servers and sockets live on, but count no more. */
-function letGo() {
+/** Ends the timers of the running cell. */
+function cancel() {
   for (const timer of timers) {
     own.clearTimeout(timer);
     own.clearImmediate(timer);
   }
   timers.clear();
+}
+
+/** Ends what would keep a cell from being over. Servers and sockets live on, but count no more. */
+function letGo() {
+  cancel();
   interruption.abort();
   interruptions.add(reasonOf(interruption.signal));
   interruption = newInterruption();
@@ -112,4 +117,4 @@ function isInterruption(error) {
   }
 }
 
-module.exports = { begin, clear: () => timers.clear(), isInterruption, letGo, setImmediate: own.setImmediate };
+module.exports = { begin, cancel, clear: () => timers.clear(), isInterruption, letGo, setImmediate: own.setImmediate };

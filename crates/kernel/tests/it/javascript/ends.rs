@@ -116,6 +116,29 @@ async fn ends_have_their_numbers() {
     assert!(ran.stderr().contains("Error: first\n"), "the other is not lost: {ran:#?}");
 }
 
+/// After an error that nobody caught node runs nothing more, and waits for nothing.
+#[tokio::test]
+async fn a_failed_run_waits_for_nothing() {
+    let node = node();
+    for before in [
+        "setInterval(() => console.log('more'), 300)",
+        "setTimeout(() => console.log('more'), 300)",
+        "require('http').createServer().listen(0)",
+        "require('child_process').spawn('sleep', ['1000'])",
+        "(async () => { await new Promise((done) => setTimeout(done, 300)); console.log('more') })()",
+        "process.stdin.on('data', () => {})",
+    ] {
+        for place in PLACES {
+            let code = format!("{before};\n{}", place.replace('V', "new Error('end')").replace("const e", "var e"));
+            let ran = node.run(&code).await;
+            assert_eq!((ran.error().value.as_str(), ran.stdout().as_str()), ("end", ""), "{code}");
+        }
+    }
+    let ran =
+        node.run("process.on('exit', (code) => console.log('bye', code)); setInterval(() => {}, 1); throw 1").await;
+    assert_eq!((ran.error().value.as_str(), ran.stdout().as_str()), ("1", "bye 1\n"));
+}
+
 /// What an earlier run has left behind, and does between two runs.
 #[tokio::test]
 async fn what_happens_between_runs_ends_nothing() {
