@@ -9,13 +9,14 @@ use std::collections::HashSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::cache;
 use crate::launch::Launch;
 use crate::random::random_hex;
 use crate::scratch::Scratch;
@@ -151,6 +152,8 @@ impl Installation {
     fn of(java: &Path, cache: &Path) -> Result<Self, String> {
         // Links are followed: `/usr/bin/java` is another Java after an upgrade.
         let real = java.canonicalize().map_err(|error| format!("{} could not be run: {error}", java.display()))?;
+        let cache =
+            &cache::own_folder(cache).map_err(|error| format!("no folder for the kernel's classes: {error}"))?;
         let installation = Self { folder: cache.join(format!("java-{}", key(&real))), java: real };
         // One of a process's kernels does it, the others wait. Two processes do it twice, which harms nothing.
         static BUILDING: Mutex<()> = Mutex::new(());
@@ -164,7 +167,13 @@ impl Installation {
             }
             installation.build(cache)?;
         }
-        if !installation.archive().exists() {
+        // Whoever has made them, and whenever: what they say runs with this user's rights.
+        for made in [&installation.folder, &installation.jar()] {
+            cache::check(made).map_err(|error| error.to_string())?;
+        }
+        if installation.archive().exists() {
+            cache::check(&installation.archive()).map_err(|error| error.to_string())?;
+        } else {
             installation.make_archive();
         }
         Ok(installation)
@@ -180,7 +189,6 @@ impl Installation {
 
     fn build(&self, cache: &Path) -> Result<(), String> {
         let failed = |what: &Path, error: io::Error| format!("{} could not be made: {error}", what.display());
-        private_folder(cache).map_err(|error| failed(cache, error))?;
         let name = random_hex().map_err(|error| failed(cache, error))?;
         let made = Temporary(cache.join(format!("{name}.tmp")));
         let (sources, classes) = (made.0.join("sources"), made.0.join("classes"));
@@ -212,6 +220,10 @@ impl Installation {
         archiver.args(["-m", "jdk.jartool/sun.tools.jar.Main", "--create", "--no-compress", "--manifest"]);
         archiver.arg(manifest).arg("--file").arg(ready.join("harness.jar"));
         succeed(archiver.arg("-C").arg(&classes).arg("."))?;
+        // Whatever this user's mask lets others do.
+        for (path, mode) in [(ready.join("harness.jar"), 0o644), (ready.clone(), 0o755)] {
+            fs::set_permissions(&path, PermissionsExt::from_mode(mode)).map_err(|error| failed(&path, error))?;
+        }
         match fs::rename(&ready, &self.folder) {
             // Another process was first; its is as good.
             Err(_) if self.jar().exists() => Ok(()),
@@ -242,7 +254,9 @@ impl Installation {
         let work = move || {
             let made = Temporary(made);
             let result = succeed(&mut java).and_then(|()| {
-                fs::rename(&made.0, &archive).map_err(|error| format!("{}: {error}", archive.display()))
+                fs::set_permissions(&made.0, PermissionsExt::from_mode(0o644))
+                    .and_then(|()| fs::rename(&made.0, &archive))
+                    .map_err(|error| format!("{}: {error}", archive.display()))
             });
             if let Err(reason) = result {
                 tracing::warn!(reason, "no archive of Java's classes: kernels start slower");
@@ -277,19 +291,6 @@ fn key(java: &Path) -> String {
         (meta.len(), meta.mtime(), meta.mtime_nsec()).hash(&mut hasher);
     }
     format!("{:016x}", hasher.finish())
-}
-
-/// Makes a folder in which only this user can write; what is there must be one. Others may read: a program that runs
-/// as another user starts from it.
-fn private_folder(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
-    let meta = fs::metadata(folder)?;
-    // SAFETY: plain system call that cannot fail.
-    if meta.uid() != unsafe { libc::geteuid() } || meta.mode() & 0o022 != 0 {
-        let reason = "it belongs to another user or others can write to it, and programs are started from it";
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, reason));
-    }
-    Ok(())
 }
 
 fn command(java: &Path) -> Command {

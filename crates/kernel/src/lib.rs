@@ -28,6 +28,7 @@
 
 mod actor;
 mod background;
+mod cache;
 mod cell;
 mod cell_run;
 mod channel;
@@ -57,6 +58,7 @@ mod text;
 mod zygote;
 
 pub use agb_protocol::Language;
+pub use cache::default_cache;
 pub use cell::{
     Cell, CellEnd, CellError, CellEvent, Death, Outcome, OutputStream, ProtocolError, RichResult, StartError,
 };
@@ -69,5 +71,5 @@ pub use kernel::Kernel;
 pub use message::read_control;
 pub use mime_bundle::MimeBundle;
 pub use rate::OutputRate;
-pub use spec::{KernelLimits, KernelSpec, default_cache};
+pub use spec::{KernelLimits, KernelSpec};
 pub use zygote::Zygote;

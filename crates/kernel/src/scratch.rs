@@ -41,11 +41,17 @@ impl Scratch {
 }
 
 impl Drop for Scratch {
+    /// It may hold any number of files, so this is not the work of the thread that lets go of it. What is left if that
+    /// thread does not get to it goes with the session's folder.
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::warn!(dir = %self.path.display(), %error, "temporary files of a kernel could not be removed");
+        let path = std::mem::take(&mut self.path);
+        let remove = move || {
+            if let Err(error) = agb_sandbox::remove_tree(&path) {
+                tracing::warn!(dir = %path.display(), %error, "temporary files of a kernel could not be removed");
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("agb-scratch".to_owned()).spawn(remove) {
+            tracing::warn!(%error, "temporary files of a kernel stay until its session ends");
         }
     }
 }

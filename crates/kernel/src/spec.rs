@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agb_sandbox::{Launcher, Policy};
 
-use crate::{Language, Zygote};
+use crate::{Language, Zygote, cache};
 
 /// What a [`Kernel`](crate::Kernel) is started from. The same spec serves every restart.
 #[derive(Debug, Clone)]
@@ -38,21 +38,11 @@ impl KernelSpec {
             interpreter: interpreter.into(),
             launcher,
             policy,
-            cache: default_cache(),
+            cache: cache::default_cache(),
             zygote: None,
             limits: KernelLimits::default(),
         }
     }
-}
-
-/// Where this user keeps what can be made again: `$XDG_CACHE_HOME/agb`, else `~/.cache/agb`, else a folder of this
-/// user's in the system's temporary one.
-#[must_use]
-pub fn default_cache() -> PathBuf {
-    let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let folder = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache"))).map(|folder| folder.join("agb"));
-    // SAFETY: plain system call that cannot fail.
-    folder.unwrap_or_else(|| std::env::temp_dir().join(format!("agb-cache-{}", unsafe { libc::geteuid() })))
 }
 
 /// What bounds a kernel. Each default has its reason beside it.

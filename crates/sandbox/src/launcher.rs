@@ -2,12 +2,12 @@
 
 use std::any::Any;
 use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use crate::network::{Networks, SharedNetwork};
 use crate::nursery::Nursery;
 use crate::plan::{Kind, MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
+use crate::remove::remove_tree;
 use crate::report::{Offer, Report};
 use crate::sys::socket::{self, Received};
 use crate::watch::Watch;
@@ -441,18 +442,22 @@ fn errno(error: &io::Error) -> i32 {
 struct TemporaryDir(PathBuf);
 
 impl TemporaryDir {
+    /// Under a name that nobody can know before: in a place of everybody's, one that is known can be taken.
     fn create() -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("agb-trial-{}-{number}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
+        loop {
+            let random = RandomState::new().build_hasher().finish();
+            let path = std::env::temp_dir().join(format!("agb-trial-{random:016x}"));
+            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                result => return result.map(|()| Self(path)),
+            }
+        }
     }
 }
 
 impl Drop for TemporaryDir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        let _ = remove_tree(&self.0);
     }
 }

@@ -64,6 +64,7 @@ mod plan;
 mod policy;
 mod remove;
 mod report;
+mod stored;
 mod sys;
 mod tree;
 mod watch;

@@ -54,17 +54,21 @@ pub fn remove_tree(path: &Path) -> io::Result<()> {
 
 /// Does something in the name of the user that a folder belongs to, if this process is root and that one is not.
 fn as_owner<T: Send>(folder: BorrowedFd<'_>, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
-    let owner = fstat(folder)?.st_uid;
-    if acting_user() != 0 || owner == 0 {
+    as_user(fstat(folder)?.st_uid, work)
+}
+
+/// Does something in a user's name, as far as files are concerned, if this process is root and that one is not.
+pub(crate) fn as_user<T: Send>(user: u32, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    if acting_user() != 0 || user == 0 {
         return work();
     }
     std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().name("agb-remove".to_owned());
+        let thread = std::thread::Builder::new().name("agb-as-user".to_owned());
         let thread = thread.spawn_scoped(scope, || {
-            become_for_files(owner)?;
+            become_for_files(user)?;
             work()
         })?;
-        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that removes files has panicked")))
+        thread.join().unwrap_or_else(|_| Err(io::Error::other("the thread that acts for a user has panicked")))
     })
 }
 
@@ -174,7 +178,11 @@ impl Remover {
 
     /// Removes a folder in the top that is not empty.
     fn remove_folder(&mut self, top: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
-        let folder = open_folder(top, name)?;
+        let folder = match open_folder(top, name) {
+            // Somebody else removes it as well, or it is something else by now, which the next pass finds.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            folder => folder?,
+        };
         if acting_user() == 0 && fstat(&folder)?.st_uid != 0 {
             // It is the top of what is its owner's.
             self.empty(folder)?;

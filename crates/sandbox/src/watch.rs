@@ -7,14 +7,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::Limits;
 use crate::cgroup::Groups;
-use crate::sys::process;
+use crate::stored::Stored;
 use crate::watched::Watched;
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
@@ -25,6 +23,9 @@ const LATER: Duration = Duration::from_secs(2);
 
 /// The part of the time that counting files may take: one twentieth.
 const COUNTING: u32 = 20;
+
+/// How often in a row a session's folders may not be counted, because somebody moves them or descriptors have run out.
+const MOST_LOST: u32 = 10;
 
 /// A limit of a session that was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -146,8 +147,11 @@ struct Session {
     /// The processor time of its processes at the last look.
     busy: u64,
     count_at: Instant,
-    stored: Stored,
+    /// Bytes and files at the last count.
+    stored: (u64, u64),
     is_new: bool,
+    /// Counts in a row that could not be finished.
+    lost: u32,
     /// The kernel had killed somebody at the last look, and nobody had asked.
     has_killed: bool,
 }
@@ -169,8 +173,9 @@ fn run(watch: &Weak<Watch>) {
                 interval: SOON,
                 busy: 0,
                 count_at: now,
-                stored: Stored::default(),
+                stored: (0, 0),
                 is_new: true,
+                lost: 0,
                 has_killed: false,
             });
             let stirred = sandboxes.iter().filter(|sandbox| sandbox.take_stirred()).count();
@@ -193,7 +198,9 @@ impl Session {
             // Who cannot be looked at now, is at the next look.
             let processes = sandbox.processes().unwrap_or_default();
             busy += processes.iter().map(|pid| processor_time(*pid)).sum::<u64>();
-            uses.push((processes.iter().map(|pid| resident(*pid)).sum(), processes, sandbox));
+            let in_files = sandbox.in_memory_files(&processes);
+            let bytes = processes.iter().map(|pid| resident(*pid)).sum::<u64>().max(in_files);
+            uses.push((bytes, processes, sandbox));
         }
         // The kernel has killed somebody. A sandbox that ends of it asks for the reason itself, and has time for that;
         // but it may have been one of several processes, and the others go on.
@@ -208,8 +215,11 @@ impl Session {
         }
         if uses.iter().map(|(bytes, ..)| bytes).sum::<u64>() > limit {
             // What several processes have together was counted for each: now exactly, which takes longer.
-            for (bytes, processes, _) in &mut uses {
-                *bytes = processes.iter().map(|pid| own_memory(*pid)).sum();
+            for (bytes, processes, sandbox) in &mut uses {
+                let own: Vec<OwnMemory> = processes.iter().map(|pid| own_memory(*pid)).collect();
+                // Files in memory that are mapped, too, are among what is shared.
+                let shared = own.iter().map(|own| own.shared).sum::<u64>().max(sandbox.in_memory_files(processes));
+                *bytes = own.iter().map(|own| own.private).sum::<u64>() + shared;
             }
             if uses.iter().map(|(bytes, ..)| bytes).sum::<u64>() > limit
                 && let Some((.., largest)) = uses.iter().max_by_key(|(bytes, ..)| *bytes)
@@ -230,17 +240,23 @@ impl Session {
     /// files may go on.
     fn count(&mut self, first: &Watched, uses: &[(u64, Vec<i32>, &Arc<Watched>)]) {
         let began = Instant::now();
-        let mut stored = Stored::default();
-        for place in &first.places {
-            stored.add(place);
-        }
         let Limits { disk, files, .. } = first.limits;
-        let before = std::mem::replace(&mut self.stored, stored);
+        let mut stored = Stored::new(files.saturating_mul(2));
+        let counted = first.places.iter().try_for_each(|place| stored.add(place));
+        for (_, processes, _) in uses {
+            processes.iter().for_each(|pid| stored.add_unnamed(*pid));
+        }
+        self.lost = if counted.is_ok() { 0 } else { self.lost + 1 };
+        let now = (stored.bytes, stored.files);
+        let before = std::mem::replace(&mut self.stored, now);
         let grown_before = |now: u64, then: u64| now > then || self.is_new;
-        let exceeded = if stored.bytes > disk && grown_before(stored.bytes, before.bytes) {
+        let exceeded = if now.0 > disk && grown_before(now.0, before.0) {
             Some(Exceeded::Disk(disk))
-        } else if stored.files > files && grown_before(stored.files, before.files) {
+        } else if now.1 > files && (grown_before(now.1, before.1) || stored.is_beyond) {
             Some(Exceeded::Files(files))
+        } else if stored.is_beyond || self.lost >= MOST_LOST {
+            // What cannot be looked into could be anything.
+            Some(Exceeded::Disk(disk))
         } else {
             None
         };
@@ -255,46 +271,33 @@ impl Session {
     }
 }
 
-/// What lies in a directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Stored {
-    bytes: u64,
-    files: u64,
-}
-
-impl Stored {
-    /// Adds what is below, without following links. What vanishes meanwhile is not there.
-    fn add(&mut self, dir: &Path) {
-        let mut dirs = vec![dir.to_owned()];
-        while let Some(dir) = dirs.pop() {
-            for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
-                let Ok(meta) = entry.metadata() else { continue };
-                self.files += 1;
-                // A file of several names counts for each: the parts of one that has no name here are not found.
-                self.bytes += meta.blocks() * 512 / meta.nlink().max(1);
-                if meta.is_dir() {
-                    dirs.push(entry.path());
-                }
-            }
-        }
-    }
-}
-
-/// The memory of a process that is there, what it has together with others included.
+/// The memory of a process that is there, what it has together with others included, and what the kernel needs to find it.
 fn resident(pid: i32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/statm")) else { return 0 };
-    let pages: u64 = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * process::page_size()
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
+    field(&text, "VmRSS:") + field(&text, "VmPTE:")
 }
 
-/// The memory of a process that is no file's, its part of what it has together with others.
-fn own_memory(pid: i32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { return resident(pid) };
-    let field = |name: &str| -> u64 {
-        let line = text.lines().find_map(|line| line.strip_prefix(name));
-        line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0)
+/// The memory of a process that is no file's.
+#[derive(Debug, Default)]
+struct OwnMemory {
+    private: u64,
+    /// Its part of what it has together with others, and of files that are in memory only.
+    shared: u64,
+}
+
+fn own_memory(pid: i32) -> OwnMemory {
+    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+        return OwnMemory { private: resident(pid), shared: 0 };
     };
-    (field("Pss_Anon:") + field("Pss_Shmem:")) << 10
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    OwnMemory { private: field(&text, "Pss_Anon:") + field(&status, "VmPTE:"), shared: field(&text, "Pss_Shmem:") }
+}
+
+/// A number of kilobytes in one of the kernel's tables, in bytes.
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let number: u64 = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0);
+    number << 10
 }
 
 /// The processor time of a process, in the system's ticks.
@@ -321,26 +324,13 @@ mod tests {
     fn what_a_process_uses_can_be_seen() {
         let own = i32::try_from(std::process::id()).expect("a process number is an int");
         let memory = vec![1_u8; 64 << 20];
-        assert!(resident(own) > 64 << 20 && own_memory(own) > 64 << 20, "{} {}", resident(own), own_memory(own));
+        let (resident_now, own_now) = (resident(own), own_memory(own));
+        assert!(resident_now > 64 << 20 && own_now.private > 64 << 20, "{resident_now} {own_now:?}");
         let begin = Instant::now();
         while processor_time(own) == 0 {
             assert!(begin.elapsed() < Duration::from_secs(60), "it counts ticks");
         }
         assert_eq!(memory[1 << 20], 1);
-        assert_eq!((resident(-1), own_memory(-1), processor_time(-1)), (0, 0, 0));
-    }
-
-    #[test]
-    fn files_are_counted_once_and_links_are_not_followed() {
-        let dir = std::env::temp_dir().join(format!("agb-watch-{}", std::process::id()));
-        fs::create_dir_all(dir.join("a/b")).expect("the temporary directory is writable");
-        fs::write(dir.join("a/file"), vec![1; 1 << 20]).expect("it was made above");
-        fs::hard_link(dir.join("a/file"), dir.join("same")).expect("it was made above");
-        std::os::unix::fs::symlink("/", dir.join("root")).expect("it was made above");
-        let mut stored = Stored::default();
-        stored.add(&dir);
-        assert_eq!(stored.files, 5);
-        assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&stored.bytes), "{stored:?}");
-        fs::remove_dir_all(&dir).expect("it was made above");
+        assert_eq!((resident(-1), own_memory(-1).private, processor_time(-1)), (0, 0, 0));
     }
 }

@@ -155,6 +155,19 @@ impl Watched {
         }
     }
 
+    /// Bytes in the sandbox's own file systems that are in memory: `/dev/shm`, and `/tmp` where that is not the session's.
+    /// `processes`: what [`processes`](Self::processes) has just said.
+    pub(crate) fn in_memory_files(&self, processes: &[i32]) -> u64 {
+        if !self.level.has_namespaces() || self.has_ended() {
+            return 0;
+        }
+        // An ordinary user may look into a program, and not into the first process. The root is read-only, so what this name
+        // leads to is what was put there.
+        let look = |pid: &i32| rustix::fs::statvfs(format!("/proc/{pid}/root/dev/shm")).ok();
+        let Some(stat) = std::iter::once(&self.pid).chain(processes).take(4).find_map(look) else { return 0 };
+        stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize)
+    }
+
     /// The processes in it now. None: it has ended, or its number means another process by now. An error means that they
     /// cannot be looked up.
     pub(crate) fn processes(&self) -> std::io::Result<Vec<i32>> {

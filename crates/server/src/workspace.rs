@@ -112,7 +112,15 @@ impl Workspace {
         join_all(kernels.iter().map(Kernel::shutdown)).await;
         let room = Arc::clone(self);
         let folder = || self.folder.root().display();
-        match tokio::task::spawn_blocking(move || room.folder.remove()).await {
+        let end = move || {
+            // Commands and what they have left in the background too: what still runs could write, and be met by the next
+            // session of the slot.
+            if !room.slot.end_all() {
+                tracing::error!(slot = room.slot.number(), "programs of a session do not end");
+            }
+            room.folder.remove()
+        };
+        match tokio::task::spawn_blocking(end).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(folder = %folder(), %error, "a session's folder could not be removed"),
             Err(error) => tracing::error!(folder = %folder(), %error, "the removal of a session's folder broke off"),

@@ -121,12 +121,6 @@ pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
     }
 }
 
-/// The size of a page of memory in bytes.
-pub(crate) fn page_size() -> u64 {
-    // SAFETY: a call on an integer.
-    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
-}
-
 /// The number of the process that made this one; zero: it is not in this PID namespace.
 pub(crate) fn parent() -> i32 {
     // SAFETY: a system call without arguments.

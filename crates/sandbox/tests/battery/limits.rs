@@ -48,6 +48,62 @@ attempt('processes', bomb)
     }
 }
 
+/// What takes room counts, whatever its name, path and mode, and whether it has any.
+pub(crate) fn hidden_files_count(world: &World) {
+    const WAYS: [(&str, &str); 7] = [
+        ("as it is", "fill(open('f', 'wb'))"),
+        ("without a name", "f = open('f', 'wb'); os.unlink('f'); fill(f)"),
+        ("never named", "f = os.fdopen(os.open('.', os.O_TMPFILE | os.O_WRONLY), 'wb'); fill(f)"),
+        ("too deep", "for _ in range(30): os.mkdir('n' * 250); os.chdir('n' * 250)\nfill(open('f', 'wb'))"),
+        ("in a closed folder", "os.mkdir('d'); fill(open('d/f', 'wb')); os.fchmod(os.open('d', os.O_RDONLY), 0o300)"),
+        (
+            "with many names",
+            "os.mkdir('d'); f = open('d/f', 'wb')\nfor i in range(60): os.link('d/f', 'd/%d' % i)\nfill(f)",
+        ),
+        (
+            "mapped",
+            "f = open('f', 'w+b'); fill(f); import mmap; m = mmap.mmap(f.fileno(), 0); f.close(); os.unlink('f')",
+        ),
+    ];
+    let fill = "import os\ndef fill(file):\n    for _ in range(60): file.write(bytes(1 << 20))\n    file.flush()\n";
+    for &level in &world.levels {
+        for (way, code) in WAYS {
+            let mut policy = world.policy(level);
+            policy.limits.disk = 20 << 20;
+            let code = format!("{fill}{code}\nwhile True: pass");
+            let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", &code]);
+            let (mut program, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+            let ended = program.wait_timeout(PATIENCE).expect("waiting works");
+            let mut text = String::new();
+            if ended.is_some() {
+                ends.output.read_to_string(&mut text).expect("it prints text");
+            }
+            assert_eq!(program.exceeded(), Some(Exceeded::Disk(20 << 20)), "{level}: {way}: {ended:?} {text}");
+        }
+    }
+}
+
+/// Memory counts that is in files, and what the kernel needs to find memory; with control groups and without.
+pub(crate) fn memory_that_is_no_processs_counts(world: &World) {
+    let shared = "f = open('/dev/shm/f', 'wb')\nfor _ in range(150): f.write(bytes(1 << 20))\nwhile True: pass";
+    // A page of the table for each 2 MiB.
+    let tables = "import mmap\nm = mmap.mmap(-1, 96 << 30, mmap.MAP_PRIVATE | 0x4000, mmap.PROT_READ)\n\
+                  for at in range(0, 96 << 30, 2 << 20): m[at]\nwhile True: pass";
+    for level in world.levels.iter().copied() {
+        for (what, code) in [("files in memory", shared), ("page tables", tables)] {
+            if what == "files in memory" && !level.has_namespaces() {
+                continue; // it has no /dev/shm
+            }
+            let mut policy = world.policy(level);
+            policy.limits.total_memory = 64 << 20;
+            let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", code]);
+            let (mut program, _ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+            let status = program.wait_timeout(PATIENCE).expect("waiting works");
+            assert_eq!(program.exceeded(), Some(Exceeded::Memory(64 << 20)), "{level}: {what}: {status:?}");
+        }
+    }
+}
+
 /// The kernel and the thread that watches both keep the limit: here the thread, which looks five times a second, is
 /// too late.
 pub(crate) fn control_groups_keep_a_sessions_memory(world: &World) {

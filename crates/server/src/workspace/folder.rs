@@ -106,16 +106,9 @@ impl Folder {
         lock(&self.mounts).clone()
     }
 
-    /// Removes everything. A program may have taken its own rights away: they are given back first.
+    /// Removes everything, whatever programs have made of it. Nothing of the session may run any more. This blocks.
     pub(crate) fn remove(&self) -> io::Result<()> {
-        if std::fs::remove_dir_all(&self.root).is_ok() {
-            return Ok(());
-        }
-        open_up(&self.root);
-        match std::fs::remove_dir_all(&self.root) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
+        agb_sandbox::remove_tree(&self.root)
     }
 }
 
@@ -138,16 +131,6 @@ fn make_files(folder: &Path) -> io::Result<Place> {
     }
     let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
     Ok(Place { at: PathBuf::from("/etc"), inside: PathBuf::from("/etc"), dir: Arc::new(dir) })
-}
-
-fn open_up(folder: &Path) {
-    // What cannot be opened up is reported by the removal that follows.
-    let _ = std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700));
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
-        }
-    }
 }
 
 /// Nothing in this module panics while it holds a lock, and each change under one is a single step.

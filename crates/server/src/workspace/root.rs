@@ -2,9 +2,10 @@
 //! next server starts.
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::random;
 
@@ -34,7 +35,7 @@ impl Root {
         // Under its name only once it is locked: otherwise it would pass for a dead server's.
         let path = data_dir.join(format!("{NAME}{id}"));
         fs::rename(&new, &path)?;
-        remove_dead(data_dir);
+        remove_dead_in_background(data_dir);
         // Canonical: programs may see their working directory so, and their absolute paths are compared with it.
         Ok(Self { path: path.canonicalize()?, _lock: lock })
     }
@@ -46,6 +47,24 @@ impl Root {
     /// Removes it with all that is in it.
     pub(crate) fn remove(&self) {
         remove(&self.path);
+    }
+}
+
+/// How long a start waits until what dead servers have left is removed. Usually that takes milliseconds; a session may
+/// have left hundreds of thousands of files, and then it goes on meanwhile.
+const CLEANING: Duration = Duration::from_secs(2);
+
+/// Removes what dead servers have left. However much that is, and whether it can be removed, the server starts.
+fn remove_dead_in_background(data_dir: &Path) {
+    let data_dir = data_dir.to_owned();
+    let (done, wait) = std::sync::mpsc::channel();
+    let thread = std::thread::Builder::new().name("agb-clean".to_owned()).spawn(move || {
+        remove_dead(&data_dir);
+        let _ = done.send(()); // the start may have gone on
+    });
+    match thread {
+        Ok(_) => _ = wait.recv_timeout(CLEANING),
+        Err(error) => tracing::warn!(%error, "what dead servers have left is not removed; the next start tries again"),
     }
 }
 
@@ -71,9 +90,7 @@ fn remove_dead(data_dir: &Path) {
 }
 
 fn remove(path: &Path) {
-    if let Err(error) = fs::remove_dir_all(path)
-        && error.kind() != ErrorKind::NotFound
-    {
+    if let Err(error) = agb_sandbox::remove_tree(path) {
         tracing::warn!(%error, folder = %path.display(), "a server's folder could not be removed");
     }
 }

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use agb_sandbox::{ControlGroups, Controller, Launcher, LauncherError, Level, Policy, Report, SLOTS, SpawnError};
 use thiserror::Error;
@@ -48,6 +50,10 @@ pub enum IsolationError {
     },
 }
 
+/// How long the end of a session waits for its programs: they end in milliseconds, and on a machine that has no time for
+/// anything in seconds.
+const END_PATIENCE: Duration = Duration::from_secs(30);
+
 /// What makes the sandboxes of all sessions.
 #[derive(Debug)]
 pub(crate) struct Sandboxes {
@@ -70,6 +76,8 @@ struct Slots {
 pub(crate) struct Slot {
     number: u32,
     sandboxes: Arc<Sandboxes>,
+    /// Something of its session could not be ended.
+    occupied: AtomicBool,
 }
 
 impl Sandboxes {
@@ -135,7 +143,7 @@ impl Sandboxes {
         slots.next = number + 1;
         drop(slots);
         self.proxies.make(number);
-        Ok(Slot { number, sandboxes: Arc::clone(self) })
+        Ok(Slot { number, sandboxes: Arc::clone(self), occupied: AtomicBool::new(false) })
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -179,6 +187,20 @@ impl Slot {
         NetworkHints::new(Arc::clone(&self.sandboxes.proxies), self.number)
     }
 
+    /// Ends everything that runs in the slot, and waits for it. False: something still runs after [`END_PATIENCE`], and
+    /// nobody gets the slot again. This blocks.
+    pub(crate) fn end_all(&self) -> bool {
+        let ended = self.sandboxes.launcher.end_slot(self.number, END_PATIENCE);
+        if !ended {
+            self.occupied.store(true, Ordering::Relaxed);
+        }
+        ended
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// How programs are isolated.
     pub(crate) fn level(&self) -> Level {
         self.sandboxes.level
@@ -189,6 +211,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         self.stand_back(false);
         self.sandboxes.proxies.remove(self.number);
-        self.sandboxes.slots().taken.remove(&self.number);
+        if !self.occupied.load(Ordering::Relaxed) {
+            self.sandboxes.slots().taken.remove(&self.number);
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! The life of a session, by HTTP.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{TestServer, TestSession, is_alive, programs, work};
+use crate::support::{TestServer, TestSession, eventually, is_alive, programs, work};
 
 #[tokio::test]
 async fn a_session_is_created_described_and_released() {
@@ -89,6 +90,42 @@ async fn release_ends_every_process_and_removes_the_files() {
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
     assert!(!pids.iter().any(|pid| is_alive(*pid)), "a process is left");
     assert!(!folder.exists(), "files are left");
+    server.stop().await;
+}
+
+/// What a session leaves may be as deep as its files allow, in any folder of its own, with somebody in the background who
+/// does to its sandbox what it can.
+#[tokio::test]
+async fn whatever_a_session_leaves_is_gone_after_its_release() {
+    // In memory where that can be: on a disk, thousands of folders may take minutes to go.
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    let server = TestServer::with_data_in(&parent, |_| {}).await;
+    let session = server.create().await;
+    // Deeper than a recursive removal gets in a thread of 2 MiB.
+    let deep = "import os\nfor i in range(18_000): os.mkdir('d'); os.chdir('d')\nos.chdir('/'); print('made')";
+    let answer = server.run_code(&session, "python", deep).await;
+    assert_eq!(answer["stdout"], json!(["made\n"]));
+    let hobble = "import os, resource\n\
+        for n in (os.getppid(), 1):\n\
+        \x20for action in (lambda: os.sched_setscheduler(n, os.SCHED_IDLE, os.sched_param(0)), lambda: os.sched_setaffinity(n, {0}),\n\
+        \x20  lambda: resource.prlimit(n, resource.RLIMIT_NOFILE, (0, 0)), lambda: os.setpriority(os.PRIO_PROCESS, n, 19)):\n\
+        \x20 try: action()\n\
+        \x20 except OSError: pass\n\
+        for _ in range(50):\n\
+        \x20if os.fork() == 0:\n\
+        \x20 os.setsid()\n\
+        \x20 while True:\n\
+        \x20  try: os.makedirs('x/%d/y' % os.getpid(), exist_ok=True); os.chmod('x/%d' % os.getpid(), 0o311)\n\
+        \x20  except OSError: pass\n\
+        print('busy', flush=True)";
+    let answer = server.run_code(&session, "python", hobble).await;
+    assert_eq!(answer["stdout"], json!(["busy\n"]));
+    let (folder, pids) = (work(&server.data_dir), programs(&server.data_dir));
+    server.post("/mcp/releaseSessionAsync", json!({ "sessionId": session.id })).await.ok();
+    assert!(!pids.iter().any(|pid| is_alive(*pid)), "a process is left");
+    eventually("the files are gone", || !folder.exists()).await;
+    server.get("/sdk/ListSession", &[]).await.ok(); // it lives
     server.stop().await;
 }
 

@@ -54,9 +54,14 @@ impl TestServer {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with_data_in(&std::env::temp_dir(), change).await
+    }
+
+    /// One whose folder for data lies in another than the one for temporary files.
+    pub(crate) async fn with_data_in(parent: &Path, change: impl FnOnce(&mut Config)) -> Self {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let data_dir = std::env::temp_dir().join(format!("agb-server-it-{}-{next}", std::process::id()));
+        let data_dir = parent.join(format!("agb-server-it-{}-{next}", std::process::id()));
         std::fs::create_dir_all(&data_dir).expect("a folder");
         let mut config = Config::new(KEY.into());
         config.data_dir = data_dir.clone();

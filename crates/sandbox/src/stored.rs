@@ -1,0 +1,329 @@
+//! What a session has on disk: everything that takes room, whatever its name, path, mode and holder.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{CStr, CString};
+use std::fs;
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fstat, openat, statat};
+use rustix::io::Errno;
+
+use crate::remove::as_user;
+
+/// How many folders on the way down stay open.
+///
+/// 32: deeper than what people make; below that, the way back is found by `..`.
+const OPEN: usize = 32;
+
+/// Names a file on this machine: device and number.
+type Id = (u64, u64);
+
+/// What lies in the folders of a session, and what its processes hold that lies in none.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    pub(crate) bytes: u64,
+    pub(crate) files: u64,
+    /// There is more than was to be counted, or something that cannot be looked into.
+    pub(crate) is_beyond: bool,
+    /// Files that have more than one name, or none: they count once.
+    seen: HashSet<Id>,
+    devices: HashSet<u64>,
+    /// As many files are counted.
+    most: u64,
+}
+
+/// A folder on the way.
+struct Step {
+    id: Id,
+    /// Open still; the last one always is.
+    folder: Option<OwnedFd>,
+    /// Folders in it that are to be looked into.
+    left: Vec<CString>,
+}
+
+impl Stored {
+    /// Nothing yet. No more than `most` files will be counted.
+    pub(crate) fn new(most: u64) -> Self {
+        Self { most, ..Self::default() }
+    }
+
+    /// Adds what is below a folder, without following links. What vanishes meanwhile is not there.
+    ///
+    /// An error means that the tree was changed so that the way through it was lost: the next look may find it.
+    pub(crate) fn add(&mut self, dir: &Path) -> io::Result<()> {
+        let name = CString::new(dir.as_os_str().as_bytes())?;
+        let mut steps = Vec::new();
+        steps.extend(self.look_into(CWD, &name)?);
+        while let Some(at) = steps.len().checked_sub(1) {
+            if self.files > self.most {
+                self.is_beyond = true;
+                return Ok(());
+            }
+            let Some(name) = steps[at].left.pop() else {
+                let done = steps.pop().and_then(|step: Step| step.folder).expect("the last step is open");
+                if let Some(parent) = steps.last_mut()
+                    && parent.folder.is_none()
+                {
+                    parent.folder = Some(parent_of(&done, parent.id)?);
+                }
+                continue;
+            };
+            let folder = steps[at].folder.as_ref().expect("the last step is open");
+            if let Some(next) = self.look_into(folder.as_fd(), &name)? {
+                steps.push(next);
+                if let Some(far) = steps.len().checked_sub(OPEN + 1) {
+                    steps[far].folder = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what is in a folder. `None`: it is none, or not there any more.
+    fn look_into(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Step>> {
+        let folder = match open_to_read(parent, name) {
+            Ok(folder) => folder,
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+            Err(Errno::ACCESS | Errno::PERM) => {
+                self.is_beyond = true;
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let own = fstat(&folder)?;
+        self.devices.insert(own.st_dev);
+        let mut left = Vec::new();
+        let mut buffer = [MaybeUninit::uninit(); 16 << 10];
+        let mut entries = RawDir::new(&folder, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = match entry {
+                Err(Errno::NOENT) => break,
+                entry => entry?,
+            };
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            let Ok(stat) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            self.files += 1;
+            let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
+            if is_folder || stat.st_nlink <= 1 || self.seen.insert(id(&stat)) {
+                self.bytes += size(&stat);
+            }
+            if is_folder {
+                left.push(name.to_owned());
+            }
+            if self.files > self.most {
+                break;
+            }
+        }
+        Ok(Some(Step { id: id(&own), folder: Some(folder), left }))
+    }
+
+    /// Adds the files without a name that a process holds, open or mapped, where the folders lie that were added.
+    pub(crate) fn add_unnamed(&mut self, pid: i32) {
+        if self.add_unnamed_in_own_name(pid).is_ok() {
+            return;
+        }
+        // Root in a container may look into its own processes only: so it is asked in the name of the process's user.
+        if let Ok(owner) = fs::metadata(format!("/proc/{pid}")).map(|meta| meta.uid()) {
+            as_user(owner, || {
+                // Who cannot be looked into even so has ended, or has said that nobody may.
+                let _ = self.add_unnamed_in_own_name(pid);
+                Ok(())
+            })
+            .unwrap_or_default();
+        }
+    }
+
+    fn add_unnamed_in_own_name(&mut self, pid: i32) -> io::Result<()> {
+        for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+            match fs::metadata(entry.path()) {
+                Ok(meta) if meta.is_file() && meta.nlink() == 0 => {
+                    self.add_once((meta.dev(), meta.ino()), meta.blocks() * 512);
+                }
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+                _ => {}
+            }
+        }
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let mut mapped: HashMap<Id, u64> = HashMap::new();
+        for (id, end) in maps.lines().filter_map(mapped_without_name) {
+            let known = mapped.entry(id).or_default();
+            *known = end.max(*known);
+        }
+        // How much of it is there cannot be seen, so it counts in full.
+        mapped.into_iter().for_each(|(id, end)| self.add_once(id, end));
+        Ok(())
+    }
+
+    fn add_once(&mut self, id: Id, bytes: u64) {
+        if self.devices.contains(&id.0) && self.seen.insert(id) {
+            self.files += 1;
+            self.bytes += bytes;
+        }
+    }
+}
+
+/// A line of `/proc/PID/maps`, if it is about a file that has no name any more: which, and how far it is mapped.
+fn mapped_without_name(line: &str) -> Option<(Id, u64)> {
+    let mut fields = line.strip_suffix(" (deleted)")?.split_ascii_whitespace();
+    let (begin, end) = fields.next()?.split_once('-')?;
+    let number = |digits| u64::from_str_radix(digits, 16).ok();
+    let offset = number(fields.nth(1)?)?;
+    let (major, minor) = fields.next()?.split_once(':')?;
+    let device = rustix::fs::makedev(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
+    let inode = fields.next()?.parse().ok()?;
+    Some(((device, inode), offset.saturating_add(number(end)?.saturating_sub(number(begin)?))))
+}
+
+fn id(stat: &Stat) -> Id {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn id_of(folder: &OwnedFd) -> Option<Id> {
+    fstat(folder).ok().map(|stat| id(&stat))
+}
+
+fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_blocks).unwrap_or(0) * 512
+}
+
+/// Opens a folder, not what a link leads to. One whose owner may not read it, and is this process's user, is opened up for
+/// the moment.
+fn open_to_read(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || openat(parent, name, OFlags::RDONLY | flags, Mode::empty());
+    match open() {
+        Err(Errno::ACCESS) => {
+            let folder = openat(parent, name, OFlags::PATH | flags, Mode::empty())?;
+            let mode = Mode::from_raw_mode(fstat(&folder)?.st_mode & 0o7777);
+            // By the descriptor, which may be open for nothing but this.
+            let by_descriptor = format!("/proc/self/fd/{}", folder.as_raw_fd());
+            chmod(&*by_descriptor, mode | Mode::RUSR | Mode::XUSR)?;
+            let opened = open();
+            chmod(&*by_descriptor, mode)?;
+            opened
+        }
+        result => result,
+    }
+}
+
+/// The folder that a folder lies in, if it is the one that it lay in before.
+fn parent_of(child: &OwnedFd, expected: Id) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let parent = openat(child, c"..", flags, Mode::empty())?;
+    if id_of(&parent) == Some(expected) { Ok(parent) } else { Err(lost()) }
+}
+
+fn lost() -> io::Error {
+    io::Error::other("the way through a folder was lost, because it was moved")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn place(name: &str) -> std::path::PathBuf {
+        let dir = std::env::temp_dir().join(format!("agb-stored-{name}-{}", std::process::id()));
+        fs::create_dir(&dir).expect("the temporary directory is writable");
+        dir
+    }
+
+    fn stored(dir: &Path) -> Stored {
+        let mut stored = Stored::new(100_000);
+        stored.add(dir).expect("nobody moves it");
+        stored
+    }
+
+    #[test]
+    fn files_are_counted_once_and_links_are_not_followed() {
+        let dir = place("once");
+        fs::create_dir_all(dir.join("a/b")).expect("it was made above");
+        fs::write(dir.join("a/file"), vec![1; 1 << 20]).expect("it was made above");
+        fs::hard_link(dir.join("a/file"), dir.join("same")).expect("it was made above");
+        std::os::unix::fs::symlink("/", dir.join("root")).expect("it was made above");
+        let found = stored(&dir);
+        assert_eq!(found.files, 5);
+        assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&found.bytes), "{found:?}");
+        // A name in a place that is not seen takes nothing off.
+        let elsewhere = place("elsewhere");
+        for name in 0..60 {
+            fs::hard_link(dir.join("same"), elsewhere.join(name.to_string())).expect("it was made above");
+        }
+        assert!(stored(&dir).bytes > 1 << 20);
+        for dir in [dir, elsewhere] {
+            crate::remove_tree(&dir).expect("it was made above");
+        }
+    }
+
+    #[test]
+    fn depth_names_and_modes_hide_nothing() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = place("deep");
+        let name = CString::new("n".repeat(250)).expect("it has no zero byte");
+        let mut folder: OwnedFd = fs::File::open(&dir).expect("it was made above").into();
+        for _ in 0..200 {
+            rustix::fs::mkdirat(&folder, &*name, Mode::RWXU).expect("it is new");
+            folder = openat(&folder, &*name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).expect("it was made");
+        }
+        let file = openat(&folder, c"file", OFlags::WRONLY | OFlags::CREATE, Mode::RUSR).expect("it is new");
+        fs::File::from(file).write_all(&vec![1; 1 << 20]).expect("there is room");
+        fs::create_dir_all(dir.join("closed/in")).expect("it was made above");
+        fs::write(dir.join("closed/in/file"), vec![1; 1 << 20]).expect("it was made above");
+        for (path, mode) in [("closed/in", 0o300), ("closed", 0)] {
+            fs::set_permissions(dir.join(path), PermissionsExt::from_mode(mode)).expect("it is ours");
+        }
+        let found = stored(&dir);
+        assert_eq!((found.files, found.is_beyond), (204, false), "{found:?}");
+        assert!(found.bytes > 2 << 20, "{found:?}");
+        let mode = fs::metadata(dir.join("closed")).expect("it is there").mode() & 0o777;
+        assert_eq!(mode, 0, "as before");
+        crate::remove_tree(&dir).expect("it is ours");
+    }
+
+    #[test]
+    fn files_without_a_name_count_as_long_as_they_are_held() {
+        let dir = place("unnamed");
+        let path = dir.join("file");
+        let mut file = fs::File::create_new(&path).expect("it is new");
+        file.write_all(&vec![1; 3 << 20]).expect("there is room");
+        fs::remove_file(&path).expect("it is ours");
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let look = || {
+            let mut found = stored(&dir);
+            found.add_unnamed(own);
+            found.add_unnamed(own);
+            found
+        };
+        let found = look();
+        assert!((3 << 20..4 << 20).contains(&found.bytes) && found.files == 1, "{found:?}");
+        drop(file);
+        assert_eq!(look().files, 0);
+        crate::remove_tree(&dir).expect("it is ours");
+    }
+
+    #[test]
+    fn more_than_is_to_be_counted_is_said_so() {
+        let dir = place("many");
+        (0..20).for_each(|name| drop(fs::File::create(dir.join(name.to_string())).expect("it is new")));
+        let mut few = Stored::new(10);
+        few.add(&dir).expect("nobody moves it");
+        assert!(few.is_beyond && few.files == 11, "{few:?}");
+        crate::remove_tree(&dir).expect("it is ours");
+    }
+
+    #[test]
+    fn mapped_files_without_a_name_are_read_off_their_line() {
+        let line = "7f00-8f00 rw-s 00002000 fd:01 1234                 /tmp/a b (deleted)";
+        assert_eq!(mapped_without_name(line), Some(((rustix::fs::makedev(0xfd, 1), 1234), 0x3000)));
+        assert_eq!(mapped_without_name("7f00-8f00 rw-s 00002000 fd:01 1234 /tmp/a"), None);
+        assert_eq!(mapped_without_name(""), None);
+    }
+}
