@@ -102,6 +102,7 @@ async fn the_last_words_of_a_kernel_that_died_between_cells_are_kept() {
         .await;
     let_it_write(&python).await;
     eventually("the process is gone", || crate::support::processes_in(python.workdir.path()).is_empty()).await;
+    eventually("the kernel has noticed", || !python.kernel.is_warm()).await;
     let ran = python.run("print('again')").await;
     assert_eq!(background(&ran), [(OutputStream::Stdout, "last words\n".to_owned())], "{ran:#?}");
     assert!(ran.stderr().contains("died between two runs"), "{ran:#?}");

@@ -12,6 +12,7 @@ mod lifecycle;
 mod notebook;
 mod python;
 mod python_programs;
+mod python_properties;
 mod r;
 mod r_programs;
 mod streaming;
