@@ -29,15 +29,12 @@ export async function watch(
   signal: StopSignal | null,
 ): Promise<void> {
   for (let first = true; signal?.aborted !== true; ) {
-    const { success, data, errorMessage, code } = await invoke<Look>(native, "file.watch", { path, first }, { signal });
+    const { success, data, errorMessage } = await invoke<Look>(native, "file.watch", { path, first }, { signal });
     if (signal?.aborted) {
       return;
     }
     if (!success || data === null || data.ended) {
       log("warn", `watching ${path} ends: ${data?.problem ?? errorMessage}`);
-      if (code === "BAD_ARGUMENTS") {
-        throw new TypeError(errorMessage);
-      }
       return;
     }
     if (data.problem === null) {

@@ -9,12 +9,22 @@ import {
   AGBError,
   APIError,
   AuthenticationError,
+  type BinaryFileContentResult,
   type Code,
   type CodeExecutionError,
+  type CommandResult,
+  type Config,
+  Context,
+  ContextSync,
   CreateSessionParams,
   type DeleteResult,
   type EnhancedCodeExecutionResult,
+  type FileContentResult,
+  Lifecycle,
+  loadConfig,
   type Logger,
+  LogLevel,
+  newSyncPolicy,
   type OperationResult,
   Session,
   SessionError,
@@ -22,6 +32,7 @@ import {
   type SessionResult,
   setLogger,
   setLogLevel,
+  type SyncPolicy,
   throwIfFailed,
 } from "../src/index.js";
 
@@ -122,12 +133,70 @@ async function results(agb: AGB): Promise<void> {
 }
 void results;
 
+// --- commands, files, contexts ----------------------------------------------------------------------------------
+async function modules(agb: AGB): Promise<void> {
+  const command: CommandResult = await session.command.execute("ls", 5000, "/tmp", { A: "1" });
+  const skipped: CommandResult = await session.command.run("ls", undefined, undefined, { A: "1" });
+  const texts: string[] = [command.stdout, command.stderr, command.output, command.traceId, command.errorMessage];
+  const code: number = skipped.exitCode;
+  // @ts-expect-error environment variables are texts
+  await session.command.exec("ls", 1000, "/", { A: 1 });
+
+  const text: string = (await session.file.read("/a")).content;
+  const plain: FileContentResult = await session.file.readFile("/a", { format: "text" });
+  const bytes: BinaryFileContentResult = await session.file.read("/a", { format: "bytes" });
+  const buffer: Buffer = bytes.content;
+  // @ts-expect-error there are two formats
+  await session.file.read("/a", { format: "base64" });
+  // @ts-expect-error there are three modes
+  await session.file.write("/a", "x", "truncate");
+  const entries: Array<{ type: "file" | "directory"; name: string }> = (await session.file.ls("/")).entries;
+  const size: number = (await session.file.getFileInfo("/a")).fileInfo!.size;
+  const watch = session.file.watchDir("/a", (events) => events.map(({ eventType, path, pathType }) => `${eventType}${path}${pathType}`));
+  watch.stop();
+  const done: Promise<void> = session.file.watchDirectory("/a", () => {}, 1000, new AbortController().signal);
+  const { bytesSent, etag } = await session.file.upload("a", "/a", { wait: false, progressCallback: (count: number) => count });
+  const path: string | undefined = await session.file.transferPath();
+
+  const policy: SyncPolicy = newSyncPolicy({ recyclePolicy: { lifecycle: Lifecycle.LIFECYCLE_7DAYS } });
+  const found = await agb.context.get("n", true);
+  const mount = new ContextSync(found.context!.id, "/data").withPolicy(policy);
+  await agb.create({ imageId: "i", contextSync: [mount, { contextId: "c", path: "/p" }] });
+  await agb.create(new CreateSessionParams({ imageId: "i", contextSync: [ContextSync.new("c", "/p")] }));
+  await agb.context.update(new Context("c", "n"));
+  await agb.context.delete({ id: "c", name: "n" });
+  const files: string[] = (await agb.context.listFiles("c", "/", 1, 50)).entries.map(({ filePath }) => filePath);
+  for (const { status, startTime } of (await session.context.info()).data) {
+    void [status satisfies string, startTime satisfies number];
+  }
+  await session.context.sync("c", "/p", "upload", 10, 1000, (success: boolean) => void success);
+  await agb.delete(session, true);
+  await session.delete(true);
+
+  const link: string | undefined = (await session.getLink("https", 30100)).data;
+  const used: number | undefined = (await session.getMetrics(5000)).metrics?.memUsed;
+  const info = (await session.info()).data as Record<string, unknown>;
+  const anything: OperationResult = await session.keepAlive();
+  const data = anything.data as Record<string, unknown>;
+  const urls: string[] = [session.linkUrl, session.wsUrl, session.token, session.resourceUrl, session.imageId, session.getSessionId()];
+  const schema: Record<string, unknown> | undefined = session.mcpTools[0]?.inputSchema;
+  await session.callMcpTool("shell", {}, 5000, 1000);
+  await session.listMcpTools("image");
+  const config: Config = loadConfig({ timeoutMs: 5 }, ".env");
+  void [texts, code, text, plain, buffer, entries, size, done, bytesSent, etag, path, files, link, used, info, data, urls, schema, config];
+}
+void modules;
+
 // --- errors and logging -----------------------------------------------------------------------------------------
 const errors: AGBError[] = [new AuthenticationError("m", "NO_API_KEY"), new APIError("m", "X", { requestId: "r" }), new SessionError("m", "X", { requestId: "r", httpStatus: 400 })];
 declare const executionError: CodeExecutionError;
 const texts: string[] = [executionError.code, executionError.traceback, ...errors.map((error) => error.code)];
 void texts;
 setLogLevel("debug");
+setLogLevel("DEBUG");
+setLogLevel(LogLevel.SILENT);
+setLogLevel(2);
+void [new AGBError("m"), new AGBError("m", { a: 1 }), new APIError("m", 404, { a: 1 }), new AuthenticationError("m")];
 // @ts-expect-error not a level
 setLogLevel("loud");
 setLogger(console);

@@ -6,6 +6,7 @@ mod fallback;
 mod local;
 mod network;
 mod peer;
+mod procedures;
 mod secrets;
 mod service;
 mod streaming;
