@@ -102,12 +102,6 @@ describe("files", () => {
     assert.match((await file.read("/tmp/work")).errorMessage, /is a directory/);
   });
 
-  test("that say no size are read to their end", async () => {
-    const read = await session.file.read("/proc/self/limits");
-    assert.ok(read.success, read.errorMessage);
-    assert.match(read.content, /Max open files/);
-  });
-
   test("are watched, and the watch tells changes only", async () => {
     const { file } = session;
     await file.mkdir("/tmp/watched");

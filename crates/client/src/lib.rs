@@ -29,6 +29,20 @@
 //!
 //! With the endpoint `local` (`AGB_ENDPOINT=local`) a server on this machine is started, no key needed.
 //!
+//! # Commands, files and contexts
+//! ```no_run
+//! # use agb_client::{Agb, CreateSession, RunCommand};
+//! # use agb_client::agb_core::operations::files::WriteMode;
+//! # async fn example(session: agb_client::Session) -> Result<(), agb_client::Error> {
+//! let output = session.execute(RunCommand::new("python --version")).await?;
+//! println!("{}: {}", output.exit_code, output.stdout);
+//! session.files().write("/tmp/a.txt", "hello", WriteMode::Overwrite).await?;
+//! assert_eq!(session.files().read("/tmp/a.txt").await?, b"hello");
+//! let context = Agb::from_env()?.contexts().create("project").await?; // files that outlive sessions
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it does for you
 //! * **One WebSocket a session**, opened at the first run that streams, shared by all of them, opened anew when it is
 //!   lost. A half-open connection is noticed by its silence.

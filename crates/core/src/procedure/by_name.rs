@@ -1,4 +1,8 @@
 //! All procedures by the names that language bindings call them by.
+//!
+//! To add one, write it in [`operations`](crate::operations) (a [`Single`](super::Single) where one call is enough), give
+//! its output an `Into<Value>`, add its name here, and its method with its types in `npm/sdk/src` and in `agb-client`.
+//! The addon and the WebAssembly build need no change.
 
 use std::time::Duration;
 
