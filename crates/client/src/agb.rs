@@ -171,6 +171,11 @@ impl Agb {
 }
 
 impl Api {
+    /// The service's endpoint; `None` for whoever was let into a session, and for a local server.
+    pub(crate) fn endpoint(&self) -> Option<&BaseUrl> {
+        self.settings.endpoint.base_url().filter(|_| !self.is_guest)
+    }
+
     pub(crate) const fn is_guest(&self) -> bool {
         self.is_guest
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use agb_core::Rejected;
 use agb_core::codes;
 use agb_core::config::ConfigError;
-use agb_core::error::{ApiError, TransportError};
+use agb_core::error::ApiError;
 use agb_core::language::UnknownLanguage;
 use agb_core::operations::GrantAccess;
 use agb_core::procedure::BadArguments;
@@ -82,10 +82,7 @@ impl Error {
             Self::Api(error) => error.own_code(),
             Self::Language(error) => error.code(),
             Self::Arguments(_) => codes::BAD_ARGUMENTS,
-            Self::Rejected(Rejected::Closed) => codes::SESSION_CLOSED,
-            Self::Rejected(Rejected::Full { .. }) => codes::TOO_MUCH_UNSENT,
-            Self::Rejected(Rejected::Taken) => codes::RUN_TAKEN,
-            Self::Rejected(Rejected::NotOffered) => codes::NOT_OFFERED,
+            Self::Rejected(rejected) => rejected.code(),
             Self::NoStreaming => codes::NO_STREAMING,
             Self::NoKey => codes::NO_API_KEY,
             Self::NoAccess => codes::NOT_SUPPORTED,
@@ -98,17 +95,13 @@ impl Error {
         match self {
             Self::Config(_) | Self::EnvFile { .. } | Self::Network { .. } => "ConfigError",
             Self::Local(_) => "LocalServerError",
-            Self::Api(ApiError::Unauthorized(_)) | Self::NoKey => "AuthenticationError",
-            Self::Api(ApiError::NotFound(_)) => "NotFoundError",
-            Self::Api(ApiError::Transport(TransportError::TimedOut { .. })) => "TimeoutError",
-            Self::Api(ApiError::Transport(TransportError::Interrupted { .. })) => "Interrupted",
-            Self::Api(ApiError::Transport(_)) | Self::NoStreaming => "ConnectionError",
-            Self::Api(_) | Self::NoAccess => "ServiceError",
+            Self::Api(error) => error.name(),
+            Self::NoKey => "AuthenticationError",
+            Self::NoStreaming => "ConnectionError",
+            Self::NoAccess => "ServiceError",
             Self::Language(_) => "UnknownLanguage",
             Self::Arguments(_) => "BadArguments",
-            Self::Rejected(Rejected::Closed) => "SessionClosed",
-            Self::Rejected(Rejected::Full { .. }) => "Overflow",
-            Self::Rejected(_) => "RunRejected",
+            Self::Rejected(rejected) => rejected.name(),
         }
     }
 
@@ -119,8 +112,7 @@ impl Error {
         let mut execution = Execution::default();
         execution.request_id = self.request_id().to_owned();
         execution.status = match self {
-            Self::Api(ApiError::Transport(TransportError::TimedOut { .. })) => RunStatus::Timeout,
-            Self::Api(ApiError::Transport(TransportError::Interrupted { .. })) => RunStatus::Interrupted,
+            Self::Api(error) => error.run_status(),
             _ => RunStatus::Failed,
         };
         execution.error_message = self.to_string();

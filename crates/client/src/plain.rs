@@ -11,7 +11,6 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use agb_core::error::{ApiError, TransportError};
 use agb_core::operations::RunCode;
 use agb_core::result::Execution;
 use agb_core::run::RunRequest;
@@ -150,26 +149,7 @@ impl PlainCall {
 /// What a call without an answer comes to. `reason` is why the run was not streamed.
 fn end_of(reason: &DisconnectReason, error: &Error) -> RunError {
     match error {
-        Error::Api(ApiError::Transport(TransportError::Interrupted { reason })) => {
-            RunError::Interrupted(DisconnectReason::Broken(reason.clone()))
-        }
-        Error::Api(ApiError::Transport(TransportError::TimedOut { after })) => RunError::TimedOut(*after),
-        Error::Api(ApiError::Transport(TransportError::Unreachable { .. })) => {
-            RunError::Unreachable(DisconnectReason::Unreached(format!("{reason}, and a plain call: {error}")))
-        }
-        Error::Api(ApiError::Transport(TransportError::Untrusted { reason })) => {
-            RunError::Unreachable(DisconnectReason::Untrusted(reason.clone()))
-        }
-        Error::Api(ApiError::Transport(TransportError::ProxyRefused { reason })) => {
-            RunError::Unreachable(DisconnectReason::ProxyRefused(reason.clone()))
-        }
-        Error::Api(ApiError::Malformed(malformed)) => {
-            RunError::Interrupted(DisconnectReason::Broken(malformed.to_string()))
-        }
-        Error::Api(error) if matches!(error.status(), Some(500..)) => {
-            RunError::Interrupted(DisconnectReason::Broken(error.to_string()))
-        }
-        Error::Api(error) => RunError::Remote { message: error.to_string() },
+        Error::Api(error) => RunError::of_plain_call(reason, error),
         // Before anything was sent: no key, no local server.
         _ => RunError::Unreachable(reason.clone()),
     }

@@ -1,13 +1,12 @@
 //! One run that streams.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use agb_core::result::{Execution, ResultBudget, RichResult};
+use agb_core::result::{Execution, ResultBudget, RichResult, RunRecorder};
 use agb_core::{Batch, DisconnectReason, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent};
 use futures_util::Stream;
 use futures_util::future::AbortHandle;
@@ -41,12 +40,7 @@ pub struct Run {
     /// Of what the stream gave out last.
     stamp: Stamp,
     log: Log,
-    results: Vec<RichResult>,
-    budget: ResultBudget,
-    error: Option<RemoteError>,
-    interruptions: u32,
-    end: Option<RunEnd>,
-    end_stamp: Stamp,
+    recorder: RunRecorder<RichResult>,
 }
 
 /// What is kept of a run beside what is delivered, in bytes.
@@ -118,12 +112,7 @@ impl Run {
             pending: VecDeque::new(),
             stamp: Stamp::default(),
             log: Log::new(retention.log),
-            results: Vec::new(),
-            budget: ResultBudget::new(retention.results),
-            error: None,
-            interruptions: 0,
-            end: None,
-            end_stamp: Stamp::default(),
+            recorder: RunRecorder::new(retention.results),
         }
     }
 
@@ -151,22 +140,15 @@ impl Run {
     }
 
     fn poll_any(&mut self, cx: &mut Context<'_>, ahead: bool) -> Poll<Option<Arc<Batch>>> {
-        if self.end.is_some() {
+        if self.is_finished() {
             return Poll::Ready(None);
         }
         let Poll::Ready(mut batch) = self.poll_source(cx, ahead) else { return Poll::Pending };
-        self.end = batch.take_end();
-        if self.end.is_some() {
-            self.end_stamp = batch.end_stamp();
-            self.interruptions = batch.interruptions();
-            self.stamp = self.end_stamp; // for those who read batches; the stream sets its own
+        if self.recorder.take_end(&mut batch) {
+            self.stamp = self.recorder.end_stamp(); // for those who read batches; the stream sets its own
         }
         for event in batch.events() {
-            match event {
-                StreamEvent::Result(result) => self.results.extend(self.budget.keep(result).map(Cow::into_owned)),
-                StreamEvent::Error(error) => self.error = Some(error.clone()),
-                _ => {}
-            }
+            self.recorder.note(event, |kept| kept.into_owned());
         }
         let batch = Arc::new(batch);
         self.log.keep(&batch);
@@ -196,7 +178,7 @@ impl Run {
     /// Whether the end has come.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        self.end.is_some()
+        self.recorder.end().is_some()
     }
 
     /// As [`RunControl::cancel`].
@@ -242,16 +224,11 @@ impl Run {
     /// run.
     #[must_use]
     pub fn into_parts(mut self) -> (Execution, Log) {
-        let end = self.end.clone().unwrap_or(Err(RunError::Cancelled { state_lost: false }));
+        let end = self.end().cloned().unwrap_or(Err(RunError::Cancelled { state_lost: false }));
         let log = std::mem::replace(&mut self.log, Log::new(0));
-        let mut execution = Execution::from_stream(
-            std::mem::take(&mut self.invocation),
-            std::mem::take(&mut self.results),
-            self.error.as_ref(),
-            &end,
-        );
-        execution.truncated = log.is_truncated() || self.budget.is_truncated();
-        execution.interruptions = self.interruptions;
+        let invocation = std::mem::take(&mut self.invocation);
+        let (mut execution, results) = self.recorder.conclude(invocation, &end, log.is_truncated());
+        execution.results = results;
         if let Some(extra) = self.call.as_ref().map(PlainCall::extra).filter(|extra| !extra.request_id.is_empty()) {
             execution.request_id.clone_from(&extra.request_id);
             execution.truncated |= extra.truncated;
@@ -262,7 +239,7 @@ impl Run {
     /// How the run ended, with the error as a value to compare. `None` before the end.
     #[must_use]
     pub const fn end(&self) -> Option<&RunEnd> {
-        self.end.as_ref()
+        self.recorder.end()
     }
 }
 
@@ -326,7 +303,7 @@ impl Stream for Run {
                     run.pending.extend(batch.pieces().map(|piece| (RunEvent::from(piece), stamps.next())));
                 }
                 Poll::Ready(None) => {
-                    run.stamp = run.end_stamp;
+                    run.stamp = run.recorder.end_stamp();
                     return Poll::Ready(None);
                 }
                 Poll::Pending => return Poll::Pending,
@@ -337,7 +314,7 @@ impl Stream for Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if self.end.is_none()
+        if !self.is_finished()
             && let Some(wire) = &self.wire
         {
             wire.abandon();
@@ -347,7 +324,7 @@ impl Drop for Run {
 
 impl std::fmt::Debug for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Run").field("id", &self.invocation).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("Run").field("id", &self.invocation).field("end", &self.end()).finish_non_exhaustive()
     }
 }
 

@@ -9,7 +9,6 @@ use agb_core::operations::{
     SessionAccess, SessionData, SessionDetails, SessionStatus, SetLabels, Tool, ToolResult, ToolRoute,
 };
 use agb_core::run::RunRequest;
-use agb_core::wire::Extensions;
 use agb_core::{Capabilities, DisconnectReason, Secret, SessionConfig};
 use serde_json::{Map, Value};
 
@@ -40,12 +39,11 @@ struct Inner {
 }
 
 impl Session {
-    pub(crate) fn new(api: Arc<Api>, data: SessionData) -> Self {
-        let connection = data.ws_url.as_deref().map(|url| {
-            let mut config = SessionConfig::new(url, data.token.clone());
-            config.link_url.clone_from(&data.link_url);
-            config.target = data.run_code_target().to_owned();
-            config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
+    pub(crate) fn new(api: Arc<Api>, mut data: SessionData) -> Self {
+        if let Some(endpoint) = api.endpoint() {
+            data.secure(endpoint);
+        }
+        let connection = SessionConfig::of(&data).map(|mut config| {
             if let Some(tune) = &api.tuning {
                 tune(&mut config);
             }

@@ -22,6 +22,7 @@ pub struct Batch {
     end: Option<RunEnd>,
     end_stamp: Stamp,
     interruptions: u32,
+    execution_time: Option<f64>,
     seq: u64,
     external: usize,
 }
@@ -112,6 +113,12 @@ impl Batch {
     #[must_use]
     pub const fn interruptions(&self) -> u32 {
         self.interruptions
+    }
+
+    /// With an end that is the client's own word: how long the program ran, seconds, where the service said it.
+    #[must_use]
+    pub const fn execution_time(&self) -> Option<f64> {
+        self.execution_time
     }
 
     /// Set on the last batch of a run, and on no other.
@@ -258,8 +265,9 @@ impl Unread {
         }
     }
 
-    pub(crate) fn push_end(&mut self, end: RunEnd, stamp: Stamp, interruptions: u32) {
+    pub(crate) fn push_end(&mut self, end: RunEnd, stamp: Stamp, interruptions: u32, execution_time: Option<f64>) {
         let batch = self.open_batch();
+        batch.execution_time = execution_time;
         batch.interruptions = interruptions.max(u32::from(is_interruption(&end)));
         batch.end = Some(end);
         batch.end_stamp = stamp;

@@ -8,11 +8,13 @@ use crate::json;
 
 mod budget;
 mod code;
+mod recorder;
 mod shapes;
 mod streamed;
 
 pub use agb_protocol::{KilledBy, RunFailure, RunStatus};
 pub use budget::ResultBudget;
+pub use recorder::RunRecorder;
 
 /// The result of one run (wire protocol, "The result a caller gets").
 ///

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::batch::PIECE;
 use crate::codes;
+use crate::error::{ApiError, TransportError};
 use crate::io::DisconnectReason;
 use crate::language::Language;
 use crate::result::{RichResult, RunFailure, RunStatus};
@@ -167,6 +168,29 @@ impl Rejected {
     }
 }
 
+impl Rejected {
+    /// A stable name for programs to compare.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Closed => codes::SESSION_CLOSED,
+            Self::Full { .. } => codes::TOO_MUCH_UNSENT,
+            Self::Taken => codes::RUN_TAKEN,
+            Self::NotOffered => codes::NOT_OFFERED,
+        }
+    }
+
+    /// The name that the result's `error` carries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Closed => "SessionClosed",
+            Self::Full { .. } => "Overflow",
+            Self::Taken | Self::NotOffered => "RunRejected",
+        }
+    }
+}
+
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message())
@@ -303,6 +327,33 @@ impl RunError {
             Self::Unreachable(DisconnectReason::Closed { code: 4000.., .. } | DisconnectReason::Untrusted(_)) => None,
             Self::Unreachable(reason) => Some(reason),
             _ => None,
+        }
+    }
+
+    /// What a plain call without an answer comes to. `reason` is why the run was not streamed.
+    #[must_use]
+    pub fn of_plain_call(reason: &DisconnectReason, error: &ApiError) -> Self {
+        match error {
+            ApiError::Transport(TransportError::Interrupted { reason }) => {
+                Self::Interrupted(DisconnectReason::Broken(reason.clone()))
+            }
+            ApiError::Transport(TransportError::TimedOut { after }) => Self::TimedOut(*after),
+            ApiError::Transport(TransportError::Untrusted { reason }) => {
+                Self::Unreachable(DisconnectReason::Untrusted(reason.clone()))
+            }
+            ApiError::Transport(TransportError::ProxyRefused { reason }) => {
+                Self::Unreachable(DisconnectReason::ProxyRefused(reason.clone()))
+            }
+            ApiError::Transport(TransportError::Unreachable { .. }) => {
+                let message = [&reason.message(), ", and a plain call: ", &error.to_string()].concat();
+                Self::Unreachable(DisconnectReason::Unreached(message))
+            }
+            // Somebody answered, and it is not known who: the program may have run.
+            ApiError::Malformed(malformed) => Self::Interrupted(DisconnectReason::Broken(malformed.to_string())),
+            error if matches!(error.status(), Some(500..)) => {
+                Self::Interrupted(DisconnectReason::Broken(error.to_string()))
+            }
+            error => Self::Remote { message: error.to_string() },
         }
     }
 

@@ -106,7 +106,8 @@ pub(crate) fn tools(tools: Vec<agb_client::Tool>) -> Vec<ToolDescription> {
 }
 
 fn to_options(given: ClientOptions) -> Options {
-    let mut options = Options::new().environment(pairs(given.env));
+    // Node has authorities of its own: those of Mozilla's list.
+    let mut options = Options::new().environment(pairs(given.env)).bundled_certificates(true);
     if let Some(key) = given.api_key {
         options = options.api_key(key);
     }
@@ -121,6 +122,14 @@ fn to_options(given: ClientOptions) -> Options {
     }
     if let Some(program) = given.local_server {
         options = options.local_server(program);
+    }
+    match given.proxy {
+        Some(none) if none.is_empty() => options = options.no_proxy(),
+        Some(url) => options = options.proxy(url),
+        None => {}
+    }
+    for pem in given.ca.unwrap_or_default() {
+        options = options.ca(pem);
     }
     if let Some(limits) = given.streaming {
         options = options.tune(move |config| limits.apply(config));

@@ -16,7 +16,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use napi::bindgen_prelude::{Error, Result, Status};
+use napi::bindgen_prelude::{Error, Object, Result, Status};
 use napi::{Env, check_status, sys};
 
 /// Something to do on the JavaScript thread.
@@ -74,16 +74,17 @@ impl JsThreadQueue {
         let gate = Gate { function: ptr::null_mut(), open: false, holds: 0 };
         let queue = Self { queue: Arc::new(Queue { gate: Mutex::new(gate), jobs: Mutex::default() }) };
         let name = env.create_string("agb")?;
+        let resource = resource(env, &queue.queue)?;
         // The function's context and the finalizer's data: one count of the queue, taken back by the finalizer.
         let context = Arc::into_raw(Arc::clone(&queue.queue)).cast_mut().cast::<c_void>();
         let mut function = ptr::null_mut();
         // SAFETY: `env` is the environment of this thread; null is allowed for the function, since there is a callback
-        // of our own, and for the resource; `context` lives until `finalize` takes it back.
+        // of our own; the resource was just made in it; `context` lives until `finalize` takes it back.
         let status = unsafe {
             sys::napi_create_threadsafe_function(
                 env.raw(),
                 ptr::null_mut(),
-                ptr::null_mut(),
+                napi::JsValue::raw(&resource),
                 napi::JsValue::raw(&name),
                 0, // no limit: what is posted is bounded by the runs and promises there are
                 1,
@@ -174,6 +175,18 @@ impl JsThreadQueue {
     pub(crate) fn is_open(&self) -> bool {
         lock(&self.queue.gate).open
     }
+}
+
+/// The queue as Node's `async_hooks` show it. Tools that look for what keeps a process alive, such as Jest with
+/// `--detectOpenHandles`, ask its `hasRef()`.
+fn resource<'env>(env: &'env Env, queue: &Arc<Queue>) -> Result<Object<'env>> {
+    let queue = Arc::downgrade(queue);
+    let has_ref = env.create_function_from_closure::<(), _, _>("hasRef", move |_| {
+        Ok(queue.upgrade().is_some_and(|queue| lock(&queue.gate).holds > 0))
+    })?;
+    let mut resource = Object::new(env)?;
+    resource.set("hasRef", has_ref)?;
+    Ok(resource)
 }
 
 impl Queue {

@@ -21,6 +21,10 @@ pub(crate) struct ClientOptions {
     pub env: Vec<Vec<String>>,
     /// Program of the local server.
     pub local_server: Option<String>,
+    /// A forward proxy; an empty text for none.
+    pub proxy: Option<String>,
+    /// Certificates of authorities, PEM.
+    pub ca: Option<Vec<String>>,
     /// Limits of the sessions' connections.
     pub streaming: Option<StreamingLimits>,
 }

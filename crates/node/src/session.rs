@@ -6,7 +6,7 @@ use agb_client::agb_core::codes;
 use agb_client::agb_core::operations::{
     AccessScope, GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SessionAccess, SetLabels,
 };
-use agb_client::{Agb, RunBuilder, Secret, Session};
+use agb_client::{Agb, Options, RunBuilder, Secret, Session};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Function, Result, Status};
 use napi_derive::napi;
@@ -209,7 +209,10 @@ impl NativeSession {
 #[napi(catch_unwind)]
 pub fn attach(access: String) -> Result<NativeSession, String> {
     match SessionAccess::parse(&access) {
-        Ok(access) => Ok(NativeSession::new(Agb::attach(access))),
+        Ok(access) => match Agb::attach_with(access, &Options::new().bundled_certificates(true)) {
+            Ok(session) => Ok(NativeSession::new(session)),
+            Err(error) => Err(Error::new(error.code().to_owned(), error.to_string())),
+        },
         Err(error) => Err(Error::new(codes::BAD_ACCESS.to_owned(), error.to_string())),
     }
 }

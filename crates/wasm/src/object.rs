@@ -17,14 +17,25 @@ pub(crate) fn rich_result(result: &RichResult) -> JsValue {
     host::record("text html markdown png jpeg svg latex json chart isMainResult", values)
 }
 
-pub(crate) fn failure(failure: &RunFailure) -> JsValue {
+pub(crate) fn failure(failure: &RunFailure, code: Option<&str>) -> JsValue {
     let RunFailure { name, value, traceback } = failure;
-    host::record("name value traceback", vec![name.into(), value.into(), traceback.into()])
+    host::record("name value traceback code", vec![name.into(), value.into(), traceback.into(), or_null(code)])
 }
 
 /// A `RunResult` with these results and logs.
 pub(crate) fn run_result(
     execution: &Execution,
+    results: Vec<JsValue>,
+    texts: &Array,
+    marks: Vec<u32>,
+    stamp: Stamp,
+) -> JsValue {
+    coded_result(execution, execution.error_code(), results, texts, marks, stamp)
+}
+
+fn coded_result(
+    execution: &Execution,
+    code: Option<&str>,
     results: Vec<JsValue>,
     texts: &Array,
     marks: Vec<u32>,
@@ -39,7 +50,7 @@ pub(crate) fn run_result(
         or_null(execution.execution_count.map(|count| count as f64)),
         execution.execution_time.into(),
         results.into_iter().collect::<Array>().into(),
-        execution.error.as_ref().map_or(JsValue::NULL, failure),
+        execution.error.as_ref().map_or(JsValue::NULL, |error| failure(error, code)),
         (&execution.error_message).into(),
         execution.truncated.into(),
         execution.interruptions.into(),
@@ -52,18 +63,18 @@ pub(crate) fn run_result(
 }
 
 /// The `RunResult` of a run that was never sent.
-pub(crate) fn run_refused(name: &str, message: &str) -> JsValue {
-    run_failed(name, message, RunStatus::Failed)
+pub(crate) fn run_refused(name: &str, code: &str, message: &str) -> JsValue {
+    run_failed(name, code, message, RunStatus::Failed)
 }
 
 /// The `RunResult` of a run of which nothing came.
-pub(crate) fn run_failed(name: &str, message: &str, status: RunStatus) -> JsValue {
+pub(crate) fn run_failed(name: &str, code: &str, message: &str, status: RunStatus) -> JsValue {
     let error = Some(RunFailure { name: name.to_owned(), value: message.to_owned(), traceback: String::new() });
     let mut execution = Execution::default();
     execution.error_message = message.to_owned();
     execution.error = error;
     execution.status = status;
-    run_result(&execution, Vec::new(), &Array::new(), Vec::new(), Stamp::default())
+    coded_result(&execution, Some(code), Vec::new(), &Array::new(), Vec::new(), Stamp::default())
 }
 
 fn killed_by(killed_by: &KilledBy) -> JsValue {

@@ -4,11 +4,8 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use agb_core::result::{Execution, ResultBudget};
-use agb_core::{
-    Batch, DisconnectReason, Instant, Mark, Rejected, RemoteError, RunEnd, RunError, RunId, Session, Stamp, Stream,
-    StreamEvent,
-};
+use agb_core::result::RunRecorder;
+use agb_core::{Batch, Instant, Mark, Rejected, RunId, Session, Stamp, Stream, StreamEvent};
 use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -34,13 +31,8 @@ struct Story {
     /// Texts that the driver has put here and [`NativeRun::take`] has not taken.
     texts: Array,
     log: Log,
-    /// As JavaScript got them: the result has the very same objects, as far as there is room.
-    results: Vec<JsValue>,
-    budget: ResultBudget,
-    error: Option<RemoteError>,
-    interruptions: u32,
-    end: Option<RunEnd>,
-    stamp: Stamp,
+    /// Its results are as JavaScript got them: the result has the very same objects, as far as there is room.
+    recorder: RunRecorder<JsValue>,
 }
 
 impl NativeRun {
@@ -65,16 +57,7 @@ impl NativeRun {
             driver.add_reader(id, wake, texts.clone());
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
-        let story = Story {
-            texts,
-            log: Log::new(log_limit),
-            results: Vec::new(),
-            budget: ResultBudget::new(result_limit),
-            error: None,
-            interruptions: 0,
-            end: None,
-            stamp: Stamp::default(),
-        };
+        let story = Story { texts, log: Log::new(log_limit), recorder: RunRecorder::new(result_limit) };
         Ok(Self { driver: Rc::clone(driver), id: Cell::new(Some(id)), invocation, story: RefCell::new(story) })
     }
 }
@@ -105,7 +88,7 @@ impl NativeRun {
     #[must_use]
     pub fn unsent(&self) -> Option<String> {
         let story = self.story.borrow();
-        let reason = story.end.as_ref()?.as_ref().err()?.plain_call_reason()?.clone();
+        let reason = story.recorder.end()?.as_ref().err()?.plain_call_reason()?.clone();
         StreamEvent::Unstreamed(reason).warning().map(|(_, message)| message)
     }
 
@@ -140,13 +123,11 @@ impl Drop for NativeRun {
 
 impl Story {
     fn tell(&mut self, mut batch: Batch) -> JsValue {
-        self.end = batch.take_end();
-        self.stamp = batch.end_stamp();
-        self.interruptions = batch.interruptions();
+        let ended = self.recorder.take_end(&mut batch);
         let events = batch.events().iter().map(|event| self.event(event)).collect();
         let (text, marks) = self.text(&batch);
         self.log.keep(&text, &marks);
-        host::batch(&text, marks, numbers(batch.stamps()), events, self.end.is_some())
+        host::batch(&text, marks, numbers(batch.stamps()), events, ended)
     }
 
     /// Keeps what the result needs; gives what JavaScript gets to see now.
@@ -154,15 +135,16 @@ impl Story {
         match event {
             StreamEvent::Result(result) => {
                 let shown = object::rich_result(result);
-                self.results.extend(self.budget.keep(result).map(|kept| match kept {
+                self.recorder.note(event, |kept| match kept {
                     Cow::Borrowed(_) => shown.clone(),
                     Cow::Owned(note) => object::rich_result(&note),
-                }));
+                });
                 host::record("type result", vec!["result".into(), shown])
             }
             StreamEvent::Error(error) => {
-                self.error = Some(error.clone());
-                host::record("type error", vec!["error".into(), object::failure(&error.to_failure())])
+                self.recorder.note(event, |kept| object::rich_result(&kept));
+                let failure = object::failure(&error.to_failure(), error.service_code());
+                host::record("type error", vec!["error".into(), failure])
             }
             StreamEvent::InputRequest { prompt } => {
                 host::record("type prompt", vec!["inputRequest".into(), prompt.into()])
@@ -202,14 +184,11 @@ impl Story {
     }
 
     fn result(&mut self, invocation: &str) -> JsValue {
-        let Some(end) = &self.end else { return JsValue::NULL };
+        let Some(end) = self.recorder.end().cloned() else { return JsValue::NULL };
         let log = std::mem::replace(&mut self.log, Log::new(None));
-        let results = std::mem::take(&mut self.results);
-        let mut execution = Execution::from_stream(invocation.to_owned(), Vec::new(), self.error.as_ref(), end);
-        execution.truncated = log.is_truncated() || self.budget.is_truncated();
-        execution.interruptions = self.interruptions;
+        let (execution, results) = self.recorder.conclude(invocation.to_owned(), &end, log.is_truncated());
         let (texts, marks) = log.into_parts();
-        object::run_result(&execution, results, &texts, marks, self.stamp)
+        object::run_result(&execution, results, &texts, marks, self.recorder.end_stamp())
     }
 }
 

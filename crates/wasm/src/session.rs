@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use agb_core::codes;
 use agb_core::result::ResultBudget;
 use agb_core::{Extensions, Instant, Language, Rejected, RunId, RunRequest, Session, SessionConfig};
 use js_sys::Function;
@@ -94,19 +95,19 @@ impl NativeSession {
     ) -> JsValue {
         let Some(driver) = &self.driver else {
             let message = "the session has no WebSocket to stream over; run without streaming";
-            return object::run_refused("NoStreaming", message);
+            return object::run_refused("ConnectionError", codes::NO_STREAMING, message);
         };
         match NativeRun::start(driver, begin, limit(log_limit), room(result_limit), stamps, wake) {
             Ok(run) => run.into(),
-            Err(rejected) => object::run_refused("Rejected", &rejected.message()),
+            Err(rejected) => object::run_refused(rejected.name(), rejected.code(), &rejected.message()),
         }
     }
 }
 
 /// The request, or the `RunResult` that says what is wrong with it.
 pub(crate) fn request(code: String, language: &str, timeout_s: f64, stdin: bool) -> Result<RunRequest, JsValue> {
-    let language =
-        Language::parse(language).map_err(|error| object::run_refused("UnknownLanguage", &error.message()))?;
+    let language = Language::parse(language)
+        .map_err(|error| object::run_refused("UnknownLanguage", error.code(), &error.message()))?;
     let timeout = Duration::from_nanos((timeout_s * 1e9) as u64); // 584 years at most; TypeScript has checked the sign
     Ok(RunRequest { code, language, timeout, stdin })
 }

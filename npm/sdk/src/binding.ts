@@ -42,6 +42,10 @@ export interface ClientOptions {
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
   /** Program for `endpoint: "local"`; `null` when none was found. */
   readonly localServer: string | null;
+  /** A forward proxy; an empty text for none. Absent: what the environment says. The addon's only. */
+  readonly proxy?: string;
+  /** Certificates of authorities, PEM. The addon's only. */
+  readonly ca?: readonly string[];
   /** Limits of the sessions' connections. The addon's only. */
   readonly streaming: StreamingLimits | null | undefined;
 }

@@ -14,6 +14,16 @@ export interface AGBConfig {
   readonly endpoint?: string | undefined;
   /** Time limit of one HTTP call, milliseconds. Default: `AGB_TIMEOUT_MS`, else 60000. */
   readonly timeoutMs?: number | undefined;
+  /**
+   * Forward proxy for all connections but those to this machine, in Node: `http://user:password@host:port`, or `false`
+   * for none. Default: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in lower case too.
+   */
+  readonly proxy?: string | false | undefined;
+  /**
+   * Certificates of authorities to trust, PEM, in Node: beside Node's own, the system's and those that
+   * `NODE_EXTRA_CA_CERTS` names. `NODE_TLS_REJECT_UNAUTHORIZED=0` is not honoured; give the certificate here instead.
+   */
+  readonly ca?: string | readonly string[] | undefined;
   /** Limits of the connections over which runs stream, in Node. */
   readonly streaming?: StreamingLimits | undefined;
 }
@@ -59,6 +69,18 @@ function toClientOptions(options: string | AGBOptions | undefined): ClientOption
     streaming: currentPlatform().streamingLimits?.(config.streaming),
     env,
     localServer: mayBeLocal(endpoint, env) ? currentPlatform().findLocalServer() : null,
+    ...networkOptions(config),
+  };
+}
+
+/** What was said of proxy and certificates, if anything was. */
+function networkOptions({ proxy, ca }: AGBConfig): Pick<ClientOptions, "proxy" | "ca"> {
+  const checkedProxy = proxy === false ? "" : checkOptionalString("config.proxy", proxy);
+  const texts: readonly unknown[] = Array.isArray(ca) ? ca : [ca];
+  const checkedCa = texts.map((text) => checkOptionalString("config.ca", text)).filter((text) => text !== null);
+  return {
+    ...(checkedProxy === null ? {} : { proxy: checkedProxy }),
+    ...(checkedCa.length === 0 ? {} : { ca: checkedCa }),
   };
 }
 
@@ -78,24 +100,27 @@ function mayBeLocal(endpoint: string | null, env: ClientOptions["env"]): boolean
 
 /** The typed error for what the backend's constructor threw. */
 function constructionError(error: unknown): unknown {
-  if (!(error instanceof Error) || !("code" in error) || typeof error.code !== "string") {
+  // Not by `instanceof`: under Jest and in other realms the addon's errors are of another one.
+  const { code, message } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown };
+  if (typeof code !== "string" || typeof message !== "string") {
     return error;
   }
-  switch (error.code) {
+  switch (code) {
     case "NO_API_KEY":
-      return new AuthenticationError(error.message, error.code);
+      return new AuthenticationError(message, code);
     case "NO_LOCAL_SERVER":
       return new ConfigurationError(
         'The endpoint is "local", but no server program was found. Run `npm install agbcloud-local`, or let AGB_SERVER' +
           " name an agb-server program",
-        error.code,
+        code,
         { cause: error },
       );
     case "BAD_ENDPOINT":
     case "BAD_TIMEOUT":
     case "BAD_ENV_FILE":
-      return new ConfigurationError(error.message, error.code);
+    case "BAD_NETWORK":
+      return new ConfigurationError(message, code);
     default:
-      return new AGBError(error.message, error.code, { cause: error });
+      return new AGBError(message, code, { cause: error });
   }
 }

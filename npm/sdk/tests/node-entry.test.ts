@@ -54,6 +54,16 @@ describe("the addon", () => {
     assert(env.every(([name]) => name.startsWith("AGB_")));
   });
 
+  it("a file that is there and cannot be loaded is told with the file, the fault and the cause", () => {
+    for (const [text, words] of [["", "damaged"], ["not an addon", "damaged"], ["\x7fELF", "damaged"]] as const) {
+      process.env["AGB_NATIVE"] = file("broken.node", text);
+      const error = thrownBy(loadAddon);
+      assert.equal(error.code, "NATIVE_ADDON_BROKEN");
+      assert(error.message.includes("broken.node") && error.message.includes(words), error.message);
+      assert(error.cause !== undefined);
+    }
+  });
+
   it("missing where AGB_NATIVE points is an error that names the file and the remedy", () => {
     process.env["AGB_NATIVE"] = join(scratch, "nothing.node");
     const error = thrownBy(loadAddon);

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::Tool;
 use crate::codes;
+use crate::config::BaseUrl;
 use crate::error::ApiError;
 use crate::http::Envelope;
 use crate::json;
@@ -57,6 +58,24 @@ impl SessionData {
     #[must_use]
     pub fn run_code_target(&self) -> &str {
         self.server_of("run_code").unwrap_or(DEFAULT_TARGET)
+    }
+
+    /// Sees to it that nothing of a session goes unencrypted that an `https:` endpoint told of: an address of the same
+    /// host is raised to `wss:` or `https:`, since a proxy in front may not have said how it was reached; one of another
+    /// host is left out.
+    pub fn secure(&mut self, endpoint: &BaseUrl) {
+        let Some(host) = endpoint.as_str().strip_prefix("https://").map(host_of) else { return };
+        for (address, plain, secure) in
+            [(&mut self.ws_url, "ws://", "wss://"), (&mut self.link_url, "http://", "https://")]
+        {
+            let Some(rest) = address.as_deref().and_then(|url| after_scheme(url, plain)) else { continue };
+            *address = host_of(rest).eq_ignore_ascii_case(host).then(|| {
+                // The port of the other scheme would be wrong for this one.
+                let behind = &rest[host.len()..];
+                [secure, host, behind.strip_prefix(":80").filter(|rest| !begins_with_digit(rest)).unwrap_or(behind)]
+                    .concat()
+            });
+        }
     }
 
     /// Who serves a tool, where the tool list says so.
@@ -123,6 +142,26 @@ impl SessionData {
     }
 }
 
+/// What follows `http://` and the like, in whatever case it is written.
+fn after_scheme<'a>(url: &'a str, scheme: &str) -> Option<&'a str> {
+    let (start, rest) = (url.get(..scheme.len())?, url.get(scheme.len()..)?);
+    start.eq_ignore_ascii_case(scheme).then_some(rest)
+}
+
+fn begins_with_digit(text: &str) -> bool {
+    text.as_bytes().first().is_some_and(u8::is_ascii_digit)
+}
+
+/// The host at the beginning of what follows a scheme: without a port, with the brackets of an IPv6 address.
+fn host_of(rest: &str) -> &str {
+    let end = rest.bytes().position(|byte| b"/?#".contains(&byte)).unwrap_or(rest.len());
+    let authority = &rest[..end];
+    match authority.bytes().rposition(|byte| byte == b':') {
+        Some(at) if authority.bytes().skip(at + 1).all(|byte| byte.is_ascii_digit()) => &authority[..at],
+        _ => authority,
+    }
+}
+
 impl fmt::Debug for SessionData {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionData")
@@ -134,5 +173,37 @@ impl fmt::Debug for SessionData {
             .field("extensions", &self.extensions)
             .field("status", &self.status)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Endpoint;
+
+    #[test]
+    fn nothing_goes_unencrypted_from_an_https_endpoint() {
+        for (endpoint, given, expected) in [
+            ("https://h.test", "ws://h.test/ws?a=:80/", Some("wss://h.test/ws?a=:80/")),
+            ("https://h.test", "WS://H.test:80/ws", Some("wss://h.test/ws")),
+            ("https://h.test:8443", "ws://h.test:8443/ws", Some("wss://h.test:8443/ws")),
+            ("https://h.test", "ws://h.test:8000", Some("wss://h.test:8000")),
+            ("https://[::1]:1", "ws://[::1]:80/", Some("wss://[::1]/")),
+            ("https://h.test", "wss://other.test/ws", Some("wss://other.test/ws")),
+            ("https://h.test", "ws://other.test/ws", None),
+            ("https://h.test", "ws://h.test.evil/ws", None),
+            ("https://h.test", "ws://h.test@evil/ws", None),
+            ("http://h.test", "ws://other.test/ws", Some("ws://other.test/ws")),
+        ] {
+            let endpoint = Endpoint::parse(endpoint).expect("an endpoint");
+            let mut data = SessionData {
+                ws_url: Some(given.to_owned()),
+                link_url: Some(given.to_ascii_lowercase().replacen("ws", "http", 1)),
+                ..SessionData::default()
+            };
+            data.secure(endpoint.base_url().expect("a remote one"));
+            assert_eq!(data.ws_url.as_deref(), expected, "{given}");
+            assert_eq!(data.link_url, expected.map(|url| url.replacen("ws", "http", 1)), "{given}");
+        }
     }
 }

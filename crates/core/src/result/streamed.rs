@@ -88,7 +88,7 @@ impl Execution {
             killed_by: self.killed_by,
             state_lost: self.state_lost,
         };
-        unread.push_end(Ok(finish), stamp(), 0);
+        unread.push_end(Ok(finish), stamp(), 0, None);
         std::iter::from_fn(move || unread.pop())
     }
 }

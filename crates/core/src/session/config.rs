@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::operations::SessionData;
 use crate::secret::Secret;
 use crate::wire::{DEFAULT_TARGET, Extensions};
 
@@ -66,6 +67,16 @@ pub struct SessionConfig {
 }
 
 impl SessionConfig {
+    /// For a session as the service describes it. `None`: the service gave it no WebSocket.
+    #[must_use]
+    pub fn of(data: &SessionData) -> Option<Self> {
+        let mut config = Self::new(data.ws_url.as_deref()?, data.token.clone());
+        config.link_url.clone_from(&data.link_url);
+        data.run_code_target().clone_into(&mut config.target);
+        config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
+        Some(config)
+    }
+
     /// The defaults, for this address.
     #[must_use]
     pub fn new(url: impl Into<String>, token: Secret) -> Self {

@@ -219,6 +219,9 @@ impl Session {
         // Or it may have died or run out of time: then it is that.
         let cancelled = finish.reason.is_none_or(|reason| reason == RunStatus::Cancelled);
         let end: RunEnd = if cancelling && finish.failed && cancelled {
+            if let Some(run) = self.runs.get_mut(id) {
+                run.execution_time = finish.execution_time;
+            }
             Err(RunError::Cancelled { state_lost: finish.state_lost })
         } else {
             Ok(finish)

@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub(super) unacked: usize,
     /// When it is late, said once: no reconnect moves it.
     pub(super) limit: Option<Instant>,
+    /// How long the program of a cancelled run ran, seconds.
+    pub(super) execution_time: Option<f64>,
     /// Set while connections were lost and none has brought anything new since.
     pub(super) stall: Option<Stall>,
     /// How often it was found again, each time with something new from it between.
@@ -102,6 +104,7 @@ impl Run {
             in_flight: (0, 0),
             unacked: 0,
             limit: None,
+            execution_time: None,
             stall: None,
             interruptions: 0,
             received: false,
@@ -261,7 +264,7 @@ impl Runs {
         run.input = Unconfirmed::new(true); // nobody reads it any more
         let invocation = run.invocation.clone();
         let stamp = if end.is_ok() { run.stamp } else { Stamp { time: None, ..run.stamp } };
-        let interruptions = run.interruptions;
+        let (interruptions, time) = (run.interruptions, run.execution_time);
         self.earliest = None;
         self.forget_invocation(&invocation);
         #[cfg(feature = "pushes")]
@@ -271,7 +274,7 @@ impl Runs {
             }
             self.departed.push(invocation);
         }
-        self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }, interruptions));
+        self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }, interruptions, time));
         if let Some(at) = self.at(id).filter(|at| self.runs[*at].1.reader == Reader::Gone) {
             self.runs.remove(at);
         }
@@ -282,7 +285,7 @@ impl Runs {
     pub(super) fn let_go(&mut self, id: RunId, end: RunEnd) {
         let Some(run) = self.get(id).filter(|run| run.is_live()) else { return };
         let (stamp, interruptions) = (Stamp { time: None, background: false, ..run.stamp }, run.interruptions);
-        let waits = self.append(id, |unread| unread.push_end(end, stamp, interruptions)).is_some();
+        let waits = self.append(id, |unread| unread.push_end(end, stamp, interruptions, None)).is_some();
         if waits && let Some(run) = self.get_mut(id) {
             run.reader = Reader::HasEnd;
         }

@@ -49,7 +49,7 @@ impl Http {
         self: &Rc<Self>,
         request: HttpRequest,
         read: Reader,
-        finish: fn(Result<Answered<JsValue>, ApiError>) -> JsValue,
+        finish: impl FnOnce(Result<Answered<JsValue>, ApiError>) -> JsValue + 'static,
     ) -> Promise {
         let http = Rc::clone(self);
         future_to_promise(async move { Ok(finish(http.call(&request, &read).await)) })

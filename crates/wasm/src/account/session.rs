@@ -4,15 +4,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use agb_core::codes;
-use agb_core::error::{ApiError, TransportError};
+use agb_core::error::ApiError;
 use agb_core::http::Operation;
 use agb_core::operations::{
     AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime, RunCode,
     SessionData, SetLabels, ToolRoute, Toolbox,
 };
 use agb_core::procedure::{Scope, by_name};
-use agb_core::result::RunStatus;
-use agb_core::{Extensions, Secret, SessionConfig};
+use agb_core::{DisconnectReason, RunError, Secret, SessionConfig};
 use js_sys::Promise;
 use serde_json::Value;
 use wasm_bindgen::JsValue;
@@ -45,7 +44,8 @@ impl Member {
 }
 
 impl NativeSession {
-    pub(crate) fn of_account(http: Rc<Http>, data: SessionData) -> Self {
+    pub(crate) fn of_account(http: Rc<Http>, mut data: SessionData) -> Self {
+        data.secure(&http.base);
         Self { driver: drive(&data), account: Member { http, is_guest: false, data } }
     }
 
@@ -68,11 +68,7 @@ impl NativeSession {
 
 /// A driver for a session, if that can stream at all.
 fn drive(data: &SessionData) -> Option<Rc<Driver>> {
-    let mut config = SessionConfig::new(data.ws_url.as_deref()?, data.token.clone());
-    data.run_code_target().clone_into(&mut config.target);
-    config.extensions = Extensions::from_names(data.extensions.iter().map(String::as_str));
-    config.link_url.clone_from(&data.link_url);
-    Some(Driver::new(config))
+    Some(Driver::new(SessionConfig::of(data)?))
 }
 
 #[wasm_bindgen]
@@ -222,7 +218,7 @@ impl NativeSession {
         }
     }
 
-    /// One HTTP call; resolves to `RunResult`.
+    /// One HTTP call; resolves to `RunResult`. `unstreamed` tells why the run was not streamed, if it was to be.
     pub fn run(
         &self,
         code: String,
@@ -230,6 +226,7 @@ impl NativeSession {
         timeout_s: f64,
         log_limit: Option<f64>,
         result_limit: Option<f64>,
+        unstreamed: Option<String>,
     ) -> Promise {
         let request = match session::request(code, language, timeout_s, false) {
             Ok(request) => request,
@@ -238,24 +235,25 @@ impl NativeSession {
         let operation = RunCode::new(&self.account.data, &request, host::random_id());
         if !self.is_open_to(operation.route()) {
             let message = "this page can only run code with streaming: the session has no link of its own";
-            return Promise::resolve(&object::run_refused("NotAllowed", message));
+            return Promise::resolve(&object::run_refused("AuthenticationError", codes::NO_API_KEY, message));
         }
         let (limit, room) = (session::limit(log_limit), session::room(result_limit));
         self.account.http.promise_with(
             operation.request(),
             reader(operation, move |execution| answer::run_result_at_once(execution, limit, room)),
-            |outcome| match outcome {
+            move |outcome| match outcome {
                 Ok(answered) => answered.value,
-                Err(error) => {
-                    let status = match &error {
-                        ApiError::Transport(TransportError::TimedOut { .. }) => RunStatus::Timeout,
-                        // A browser does not tell an unanswered call from one that reached nobody.
-                        ApiError::Transport(TransportError::Interrupted { .. }) => RunStatus::Interrupted,
-                        _ => RunStatus::Failed,
-                    };
-                    object::run_failed(error.code(), &error.to_string(), status)
-                }
+                Err(error) => unanswered(&error, unstreamed.as_deref()),
             },
         )
     }
+}
+
+/// The `RunResult` of a call without an answer: by the same rules as in every other client of this core.
+fn unanswered(error: &ApiError, unstreamed: Option<&str>) -> JsValue {
+    let Some(reason) = unstreamed else {
+        return object::run_failed(error.name(), error.own_code(), &error.to_string(), error.run_status());
+    };
+    let end = RunError::of_plain_call(&DisconnectReason::Broken(reason.to_owned()), error);
+    object::run_failed(end.name(), end.code(), &end.message(), end.status())
 }

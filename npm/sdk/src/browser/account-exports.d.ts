@@ -52,5 +52,5 @@ export class NativeSession extends StreamingSession {
   callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
   listTools(): Promise<Answer<ToolDescription[]>>;
   browserAccess(scope: string, lastsS: number | Absent, renew: string | Absent): Promise<Answer<string>>;
-  run(code: string, language: string, timeoutS: number, logLimit: number | Absent, resultLimit: number | Absent): Promise<RunResult>;
+  run(code: string, language: string, timeoutS: number, logLimit: number | Absent, resultLimit: number | Absent, unstreamed: string | Absent): Promise<RunResult>;
 }

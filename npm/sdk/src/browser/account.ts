@@ -132,10 +132,10 @@ export class AccountSession implements NativeSession {
     return this.extensions.includes("resume") ? resultOf((wake) => this.stream(request, wake)) : this.#call(request);
   }
 
-  #call({ code, language, timeoutS, logLimit, resultLimit }: RunRequest): Promise<RunResult> {
+  #call({ code, language, timeoutS, logLimit, resultLimit }: RunRequest, unstreamed?: string): Promise<RunResult> {
     // An answer that comes at once has its logs, whoever keeps them in the end.
     const limit = logLimit === null || logLimit < 0 ? null : logLimit;
-    return this.#session.run(code, language, timeoutS, limit, resultLimit);
+    return this.#session.run(code, language, timeoutS, limit, resultLimit, unstreamed);
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
@@ -145,7 +145,7 @@ export class AccountSession implements NativeSession {
 
   /** Makes a run by a plain call, of which nothing was sent. */
   callPlainly(request: RunRequest, why: string, wake: () => void): NativeRun {
-    return new PlainRun(this.#call(request), why, request.stamps, wake);
+    return new PlainRun(this.#call(request, why), why, request.stamps, wake);
   }
 
   attach(request: AttachRequest, wake: () => void): NativeRun {

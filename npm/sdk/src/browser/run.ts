@@ -119,7 +119,7 @@ export class BrowserRun implements NativeRun {
     if ("take" in started) {
       this.#run = started;
       this.#input.forEach((text) => started.write(text));
-    } else if (started.error?.name !== "NoStreaming" || !this.#callPlainly(started.errorMessage)) {
+    } else if (started.error?.code !== "NO_STREAMING" || !this.#callPlainly(started.errorMessage)) {
       this.#refused = started;
     }
   }
@@ -150,5 +150,6 @@ export class BrowserRun implements NativeRun {
 /** @internal */
 export function failedRun(name: string, value: string): RunResult {
   const status = name === "Cancelled" ? "cancelled" : "failed";
-  return { ...brokenRun(value), status, error: { name, value, traceback: "" }, errorMessage: value };
+  const code = name === "Cancelled" ? "CANCELLED" : "NATIVE_ADDON_BROKEN";
+  return { ...brokenRun(value), status, error: { name, value, traceback: "", code }, errorMessage: value };
 }

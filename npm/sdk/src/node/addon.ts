@@ -29,7 +29,7 @@ export function loadAddon(): Binding {
     return loadOverride(resolve(override));
   }
   const platform = platformName();
-  const attempts: string[] = [];
+  const attempts: Attempt[] = [];
   for (const request of [`agbcloud-sdk-${platform}`, join(PACKAGE_ROOT, "native", `agbcloud-sdk.${platform}.node`)]) {
     try {
       return checked(require(request), request);
@@ -37,10 +37,10 @@ export function loadAddon(): Binding {
       if (error instanceof NativeAddonError) {
         throw error;
       }
-      attempts.push(`${request}: ${reason(error)}`);
+      attempts.push({ request, error });
     }
   }
-  throw missing(platform, attempts);
+  throw notLoaded(platform, attempts);
 }
 
 /** E.g. `linux-x64-gnu`, `darwin-arm64`. */
@@ -56,8 +56,10 @@ function loadOverride(path: string): Binding {
   try {
     return checked(require(path), path);
   } catch (error) {
+    const fault = faultOf(error);
     throw new NativeAddonError(
-      `AGB_NATIVE names ${path}, which cannot be loaded: ${reason(error)}. Correct it, or unset it to use the installed one`,
+      `AGB_NATIVE names ${path}, which cannot be loaded: ${fault?.what ?? reason(error)}. ` +
+        `${fault === null ? "" : `${fault.remedy}. `}Correct it, or unset it to use the installed one`,
       existsSync(path) ? "NATIVE_ADDON_BROKEN" : "NATIVE_ADDON_MISSING",
       { cause: error },
     );
@@ -73,17 +75,86 @@ function checked(loaded: unknown, from: string): Binding {
   return binding as Binding;
 }
 
-function missing(platform: string, attempts: readonly string[]): NativeAddonError {
+/** What was tried to load, and why it did not. */
+interface Attempt {
+  readonly request: string;
+  readonly error: unknown;
+}
+
+/** What is wrong with an addon that is there, and what to do. */
+interface Fault {
+  readonly what: string;
+  readonly remedy: string;
+}
+
+const REINSTALL =
+  "Reinstall with optional dependencies (`npm install agbcloud-sdk --include=optional`, and not with a lock file or" +
+  " node_modules folder made on another platform); in a checkout, build it with `cargo xtask node`";
+
+/** The error for an addon that is missing, or that is there and cannot be loaded. */
+function notLoaded(platform: string, attempts: readonly Attempt[]): NativeAddonError {
+  const about = `${platform}, Node ${process.version}`;
+  for (const { request, error } of attempts) {
+    const fault = faultOf(error);
+    if (fault !== null) {
+      const file = fileOf(request);
+      const message = `The native addon ${file} (${about}) cannot be loaded: ${fault.what}. ${fault.remedy}`;
+      return new NativeAddonError(message, "NATIVE_ADDON_BROKEN", { cause: error });
+    }
+  }
   const remedy = PLATFORMS.includes(platform)
-    ? "Reinstall with optional dependencies (`npm install agbcloud-sdk --include=optional`, and not with a lock file or" +
-      " node_modules folder made on another platform); in a checkout, build it with `cargo xtask node`"
+    ? REINSTALL
     : `There is no prebuilt addon for it (there is for ${PLATFORMS.join(", ")}); build one with \`cargo xtask node\` and` +
       " let AGB_NATIVE name it";
+  const tried = attempts.map(({ request, error }) => `${request}: ${reason(error)}`).join("; ");
   return new NativeAddonError(
-    `agbcloud-sdk has no native addon for this platform, ${platform} (Node ${process.version}). ${remedy}. ` +
-      `Tried: ${attempts.join("; ")}`,
+    `agbcloud-sdk has no native addon for this platform, ${platform} (Node ${process.version}). ${remedy}. Tried: ${tried}`,
     "NATIVE_ADDON_MISSING",
+    { cause: attempts[0]?.error },
   );
+}
+
+/** What a loader's error says of a file that it found; `null` for one that is not there. */
+function faultOf(error: unknown): Fault | null {
+  const { code, name, message = "" } = (error ?? {}) as { readonly code?: unknown; readonly name?: unknown; readonly message?: string };
+  if (code === "MODULE_NOT_FOUND") {
+    return null;
+  }
+  if (code === "ERR_DLOPEN_DISABLED") {
+    return { what: "Node's permission model forbids addons", remedy: "Start Node with --allow-addons" };
+  }
+  if (name === "NotCapable" || name === "PermissionDenied" || message.includes("--allow-ffi")) {
+    return { what: "Deno does not allow it", remedy: "Start Deno with --allow-ffi, --allow-read and --allow-env" };
+  }
+  const needed = [...message.matchAll(/GLIBC_([\d.]+)' not found/g)].map(([, version]) => version).join(", ");
+  if (needed !== "") {
+    return {
+      what: `it needs glibc ${needed}, and this system has ${glibcVersion() ?? "another C library"}`,
+      remedy: "Use a newer system, or build the addon on this one with `cargo xtask node` and let AGB_NATIVE name it",
+    };
+  }
+  if (message.includes("musl")) {
+    return { what: `it is for musl (Alpine): ${reason(error)}`, remedy: REINSTALL };
+  }
+  if (/file too short|invalid ELF header|not a mach-o|not a valid Win32|slice is not valid/i.test(message)) {
+    return { what: `the file is damaged: ${reason(error)}`, remedy: REINSTALL };
+  }
+  return { what: reason(error), remedy: REINSTALL };
+}
+
+/** The file behind what was required, as far as it can be told. */
+function fileOf(request: string): string {
+  try {
+    return require.resolve(request);
+  } catch {
+    return request;
+  }
+}
+
+function glibcVersion(): string | null {
+  const report = process.report?.getReport() as { readonly header?: { readonly glibcVersionRuntime?: string } } | undefined;
+  const version = report?.header?.glibcVersionRuntime;
+  return version === undefined ? null : `glibc ${version}`;
 }
 
 /** The first line of an error: Node appends the require stack to it. */
@@ -97,7 +168,6 @@ function isMusl(): boolean {
   try {
     return readFileSync("/usr/bin/ldd", "latin1").includes("musl");
   } catch {
-    const report = process.report?.getReport() as { readonly header?: { readonly glibcVersionRuntime?: string } } | undefined;
-    return report?.header?.glibcVersionRuntime === undefined;
+    return glibcVersion() === null;
   }
 }
