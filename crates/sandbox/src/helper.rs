@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags};
 
+use crate::dial;
 use crate::error::Stage;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
 use crate::sys::{process, socket};
@@ -57,6 +58,9 @@ const SOCKET: i32 = 0;
 /// before any thread is started. Executables whose `main` is not theirs, tests, have
 /// [`helper_before_main`](crate::helper_before_main).
 pub fn main_if_helper() {
+    if dial::is_wanted() {
+        process::exit(dial::run());
+    }
     if is_helper() {
         std::panic::set_hook(Box::new(|panic| {
             eprintln!("agb sandbox launcher: {panic}");

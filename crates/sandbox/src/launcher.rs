@@ -41,14 +41,14 @@ pub type ProxyFactory = Box<dyn Fn(u32, TcpListener) -> Box<dyn Any + Send + Syn
 /// Should the process be killed from outside, then its sandboxes end with it, and the next one is made by a new process.
 #[derive(Debug)]
 pub struct Launcher {
-    program: PathBuf,
+    pub(crate) program: PathBuf,
     /// What the process has, too.
     rights: Host,
     process: Mutex<Process>,
     /// Behind the process, whose end ends all sandboxes: their groups are empty then.
     groups: Arc<Groups>,
-    watch: Arc<Watch>,
-    networks: Networks,
+    pub(crate) watch: Arc<Watch>,
+    pub(crate) networks: Networks,
     proxy_factory: OnceLock<OpaqueFactory>,
 }
 

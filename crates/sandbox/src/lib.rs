@@ -53,6 +53,7 @@
 
 mod cgroup;
 mod child;
+mod dial;
 mod error;
 mod helper;
 mod launcher;
@@ -67,6 +68,7 @@ mod report;
 mod stored;
 mod sys;
 mod tree;
+mod usage;
 mod watch;
 mod watched;
 
@@ -82,4 +84,5 @@ pub use nursery::Nursery;
 pub use policy::{Command, HOME, Link, Mount, Network, PROXY, Policy, SLOTS, UnknownNetwork};
 pub use remove::remove_tree;
 pub use report::{Offer, Report};
+pub use usage::Usage;
 pub use watch::Exceeded;

@@ -272,7 +272,7 @@ impl Session {
 }
 
 /// The memory of a process that is there, what it has together with others included, and what the kernel needs to find it.
-fn resident(pid: i32) -> u64 {
+pub(crate) fn resident(pid: i32) -> u64 {
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
     field(&text, "VmRSS:") + field(&text, "VmPTE:")
 }
@@ -301,7 +301,7 @@ fn field(text: &str, name: &str) -> u64 {
 }
 
 /// The processor time of a process, in the system's ticks.
-fn processor_time(pid: i32) -> u64 {
+pub(crate) fn processor_time(pid: i32) -> u64 {
     let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0 };
     // The name, which may contain anything, ends at the last parenthesis; user and system time are fields 14 and 15.
     let Some((_, fields)) = text.rsplit_once(')') else { return 0 };

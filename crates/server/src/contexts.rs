@@ -9,6 +9,7 @@
 //! | --- | --- |
 //! | `store` | finds, creates, lists, renames and deletes contexts |
 //! | `context` | the files of one context, changed one whole file at a time |
+//! | `policy` | reads what is synchronised with a session, when and how |
 //! | `recycle` | removes files by age |
 //! | `usage` | counts bytes and files against the quota |
 //! | `path` | reads the paths of files in a context |
@@ -22,6 +23,7 @@
 mod context;
 mod error;
 mod path;
+mod policy;
 mod recycle;
 mod signed;
 mod store;
@@ -30,6 +32,8 @@ mod usage;
 pub(crate) use self::context::{Context, Entry, Upload};
 pub(crate) use self::error::ContextError;
 pub(crate) use self::path::ContextPath;
+pub(crate) use self::policy::SyncPolicy;
+pub(crate) use self::recycle::RecycleRule;
 pub(crate) use self::recycle::recycle_hourly;
 pub(crate) use self::signed::{BadUrl, SignedMethod, SignedQuery, UrlSigner};
 pub(crate) use self::store::{Contexts, Wanted};

@@ -77,6 +77,7 @@ mod contexts;
 #[doc(hidden)]
 pub mod fuzzing;
 mod images;
+mod links;
 mod listen;
 mod observe;
 mod random;
@@ -96,7 +97,7 @@ pub use listen::tls::TlsError;
 pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
 pub use settings::{
-    ApiKey, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, Network, TlsFiles, UnknownNetwork,
-    Warm,
+    ApiKey, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, LinkSettings, Network, TlsFiles,
+    UnknownNetwork, Warm,
 };
 pub use workspace::sandboxes::IsolationError;

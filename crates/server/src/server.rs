@@ -26,6 +26,7 @@ use crate::auth::access::Accesses;
 use crate::auth::keys::{Keys, KeysError};
 use crate::auth::rate::Rate;
 use crate::contexts::{self, Contexts};
+use crate::links::Links;
 use crate::listen::http::{self, Address, InvalidOrigin, InvalidPublicUrl, Origins, Shared};
 use crate::listen::listener::Listener;
 use crate::listen::tls::{Tls, TlsError};
@@ -108,7 +109,18 @@ impl Server {
         let accesses = Accesses::default();
         let contexts = Arc::new(Contexts::new(config.contexts.clone()));
         tokio::spawn(contexts::recycle_hourly(Arc::downgrade(&contexts)));
-        let shared = Shared { config, address, sessions, accesses, contexts, origins, keys, metrics, tls };
+        let shared = Shared {
+            config,
+            address,
+            sessions,
+            accesses,
+            contexts,
+            links: Links::default(),
+            origins,
+            keys,
+            metrics,
+            tls,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 

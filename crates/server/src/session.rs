@@ -8,10 +8,13 @@
 //!
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
+pub(crate) mod mounts;
+mod runs;
 pub(crate) mod sessions;
+pub(crate) mod sync;
 mod use_clock;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +29,9 @@ use agb_sandbox::Level;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::mounts::Mount;
+use self::runs::{Entry, Runs};
+use self::sync::SessionContexts;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::auth::rate::{Bucket, Rate};
@@ -35,7 +41,7 @@ use crate::observe::{Metrics, RunMeter};
 use crate::random;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Program, Run, RunOptions};
-use crate::settings::{Config, Limits};
+use crate::settings::Config;
 use crate::workspace::pool::Pool;
 use crate::workspace::{KernelKey, Workspace};
 
@@ -54,6 +60,7 @@ pub(crate) struct Session {
     clock: Mutex<UseClock>,
     labels: Mutex<BTreeMap<String, String>>,
     runs: Mutex<Runs>,
+    contexts: SessionContexts,
     /// The server was told to stop.
     stopping: AtomicBool,
 }
@@ -86,6 +93,7 @@ pub(crate) struct NewSession {
     pub(crate) image: Image,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) idle_timeout: Duration,
+    pub(crate) mounts: Vec<Mount>,
 }
 
 /// Something is going on in the session: it is not idle until this is dropped.
@@ -98,20 +106,6 @@ impl Drop for Activity {
     fn drop(&mut self) {
         lock(&self.session.clock).end(self.bytes);
     }
-}
-
-/// The runs that can be seen: those that go on, and those that have ended and can be resumed.
-#[derive(Default)]
-struct Runs {
-    by_id: HashMap<String, Entry>,
-    /// Runs that have ended, oldest first; some may be forgotten by now.
-    ended: VecDeque<Arc<Run>>,
-}
-
-struct Entry {
-    run: Arc<Run>,
-    /// What was started, to know a start that is said again from another one.
-    program: u64,
 }
 
 /// A run goes on in the session, under its id.
@@ -136,40 +130,6 @@ struct Retention {
 impl Drop for Retention {
     fn drop(&mut self) {
         lock(&self.session.runs).forget(&self.id);
-    }
-}
-
-impl Runs {
-    /// Those that have ended are kept while they are not more than may go on at once, and their memory is not more than
-    /// programs may hold. The oldest go first.
-    fn has_ended(&mut self, id: &str, limits: &Limits) {
-        let Some(entry) = self.by_id.get(id).filter(|entry| entry.run.is_kept()) else { return };
-        self.ended.push_back(Arc::clone(&entry.run));
-        let mut memory: usize = self.ended.iter().map(|run| run.memory()).sum();
-        while self.ended.len() > limits.max_runs || memory > limits.max_held && self.ended.len() > 1 {
-            let Some(oldest) = self.ended.pop_front() else { return };
-            memory -= oldest.memory().min(memory);
-            oldest.forget();
-        }
-    }
-
-    /// The run of this id, if it is the same.
-    fn find(&self, id: &str, program: u64, options: RunOptions) -> Result<Option<Arc<Run>>, NotStarted> {
-        let Some(entry) = self.by_id.get(id) else { return Ok(None) };
-        if !options.resume || !entry.run.is_kept() {
-            let words = format!("there is a run with the invocation id {id:?} already; use a new id for each run");
-            return Err(failure("DuplicateRun", words).into());
-        }
-        if entry.program != program {
-            let words = "there is a run of another program with this invocation id; use a new id for each run";
-            return Err(NotStarted::Taken(words.to_owned()));
-        }
-        Ok(Some(Arc::clone(&entry.run)))
-    }
-
-    fn forget(&mut self, id: &str) {
-        self.by_id.remove(id);
-        self.ended.retain(|run| run.id() != id);
     }
 }
 
@@ -219,6 +179,7 @@ impl Session {
             clock: Mutex::new(UseClock::new(new.idle_timeout)),
             labels: Mutex::new(new.labels),
             runs: Mutex::default(),
+            contexts: SessionContexts::new(new.mounts),
             stopping: AtomicBool::new(false),
         })
     }
@@ -389,7 +350,14 @@ impl Session {
             self.pool.missed(&key);
             return Ok((Arc::clone(room), room.add_kernel(&key)));
         }
-        let (room, kernel) = self.pool.take(&key).map_err(no_room)?;
+        let (room, kernel) = if self.contexts.need_own_workspace() {
+            let room = self.with_mounts(self.pool.take_empty().map_err(no_room)?)?;
+            let kernel = room.add_kernel(&key);
+            (room, kernel)
+        } else {
+            let (room, kernel) = self.pool.take(&key).map_err(no_room)?;
+            (self.with_mounts(room)?, kernel)
+        };
         Ok((Arc::clone(place.insert(room)), kernel))
     }
 
@@ -400,8 +368,9 @@ impl Session {
         if let Some(room) = &*place {
             return Ok(Arc::clone(room));
         }
-        let room = self.pool.take_any(&self.image).map_err(no_room)?;
-        Ok(Arc::clone(place.insert(room)))
+        let own = self.contexts.need_own_workspace();
+        let room = if own { self.pool.take_empty() } else { self.pool.take_any(&self.image) }.map_err(no_room)?;
+        Ok(Arc::clone(place.insert(self.with_mounts(room)?)))
     }
 
     /// Whether the session can still be used. Under the lock of its room: a release takes that after it has said so.
@@ -451,6 +420,8 @@ impl Session {
             run.interrupt_with(reason);
         }
         if let Some(room) = room {
+            room.end_programs().await;
+            self.upload_mounts(&room).await;
             room.close().await;
         }
         tracing::info!(session = self.id, "released");

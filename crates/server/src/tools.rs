@@ -8,6 +8,7 @@ mod changes;
 mod command_env;
 mod edit_files;
 mod error;
+mod metrics;
 mod read_files;
 mod run_code;
 mod search_files;
@@ -63,7 +64,7 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         name: "shell",
-        description: "Runs a command in sh; it and all it started end with the call",
+        description: "Runs a command in sh; what it puts into the background lives on in the session",
         server: SHELL,
         parameters: &[
             ("command", "string", "The command"),
@@ -158,6 +159,12 @@ const TOOLS: &[Tool] = &[
             ("?watcher", "string", "Any text: each has a comparison of its own"),
         ],
     },
+    Tool {
+        name: "get_metrics",
+        description: "Tells processors, memory, disk and network traffic of the session, as JSON",
+        server: SHELL,
+        parameters: &[],
+    },
 ];
 
 /// The tool of this name.
@@ -237,6 +244,7 @@ fn file_tool(name: &str, session: &Session, args: &Args) -> Result<String, ToolE
         "read_multiple_files" => read_files::read_multiple_files(&room, args),
         "search_files" => search_files::search_files(&room, args),
         "get_file_change" => changes::get_file_change(&room, args),
+        "get_metrics" => metrics::get_metrics(&room),
         _ => Err(ToolError::Defect),
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod factory;
 pub(crate) mod file_changes;
 mod folder;
 mod kernel_key;
+mod new_file;
 pub(crate) mod pool;
 mod root;
 pub(crate) mod sandboxes;
@@ -20,22 +21,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use agb_kernel::{Kernel, KernelLimits, KernelSpec};
 use agb_protocol::Language;
+use agb_sandbox::Usage;
 use futures_util::future::join_all;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 pub(crate) use self::act_as::ActAs;
 use self::file_changes::FileChanges;
 pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
+pub(crate) use self::new_file::{NewFile, identity};
 use self::sandboxes::Slot;
 pub(crate) use self::view::{Located, PathError};
 use self::zygotes::Zygotes;
 use crate::settings::Config;
+
+/// What a session's programs used at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    pub(crate) at: Instant,
+    pub(crate) usage: Usage,
+}
 
 /// A host user, a folder, and the interpreters that run there.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     kernels: Mutex<HashMap<Language, Kernel>>,
     changes: Mutex<FileChanges>,
+    background: Mutex<JoinSet<()>>,
+    last_sample: Mutex<Sample>,
     folder: Folder,
     slot: Slot,
     zygotes: Arc<Zygotes>,
@@ -45,7 +59,16 @@ pub(crate) struct Workspace {
 impl Workspace {
     /// A folder of the slot's user, and no interpreter yet.
     pub(crate) fn new(folder: Folder, slot: Slot, zygotes: Arc<Zygotes>, config: Arc<Config>) -> Self {
-        Self { kernels: Mutex::default(), changes: Mutex::default(), folder, slot, zygotes, config }
+        Self {
+            kernels: Mutex::default(),
+            changes: Mutex::default(),
+            background: Mutex::default(),
+            last_sample: Mutex::new(Sample { at: Instant::now(), usage: Usage::default() }),
+            folder,
+            slot,
+            zygotes,
+            config,
+        }
     }
 
     pub(crate) fn folder(&self) -> &Folder {
@@ -79,7 +102,8 @@ impl Workspace {
     /// A new interpreter; it starts with its first cell. There must be none of its language.
     pub(crate) fn add_kernel(&self, key: &KernelKey) -> Kernel {
         let mut spec = self.spec(key);
-        spec.zygote = self.zygotes.find(key, &spec);
+        // A copy has the mounts of what it is copied from.
+        spec.zygote = if self.folder.mounts().is_empty() { self.zygotes.find(key, &spec) } else { None };
         let kernel = Kernel::new(spec);
         let before = lock(&self.kernels).insert(key.language, kernel.clone());
         debug_assert!(before.is_none(), "it would end with its runs");
@@ -106,21 +130,52 @@ impl Workspace {
         }
     }
 
-    /// Ends every process in it, and removes its files. Waits until that is done.
-    pub(crate) async fn close(self: &Arc<Self>) {
+    /// What its programs use now. Blocks.
+    pub(crate) fn usage(&self) -> Usage {
+        let mounts = self.folder.mounts();
+        let dirs = [self.folder.work(), self.folder.tmp()].into_iter();
+        self.slot.launcher().usage(self.slot.number(), dirs.chain(mounts.iter().map(|mount| mount.dir.as_path())))
+    }
+
+    /// What they used when it was looked at last.
+    pub(crate) fn last_sample(&self) -> MutexGuard<'_, Sample> {
+        lock(&self.last_sample)
+    }
+
+    /// Whether one more command may leave processes in the background; else how many do.
+    pub(crate) fn check_background(&self) -> Result<(), usize> {
+        let mut background = lock(&self.background);
+        while background.try_join_next().is_some() {}
+        let limit = self.config.limits.max_runs;
+        if background.len() < limit { Ok(()) } else { Err(limit) }
+    }
+
+    /// Keeps what a command has left in the background, until it has ended or the room is closed.
+    pub(crate) fn keep_background(&self, processes: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.background).spawn(processes);
+    }
+
+    /// Ends every process in it.
+    pub(crate) async fn end_programs(self: &Arc<Self>) {
         let kernels: Vec<Kernel> = std::mem::take(&mut *lock(&self.kernels)).into_values().collect();
         join_all(kernels.iter().map(Kernel::shutdown)).await;
         let room = Arc::clone(self);
+        // Commands and what they have left in the background too: what still runs could write, and be met by the next
+        // session of the slot.
+        let ended = tokio::task::spawn_blocking(move || room.slot.end_all()).await;
+        if !ended.unwrap_or(false) {
+            tracing::error!(slot = self.slot.number(), "programs of a session do not end");
+        }
+        let mut background = std::mem::take(&mut *lock(&self.background));
+        background.abort_all();
+    }
+
+    /// Ends every process in it, and removes its files. Waits until that is done.
+    pub(crate) async fn close(self: &Arc<Self>) {
+        self.end_programs().await;
+        let room = Arc::clone(self);
         let folder = || self.folder.root().display();
-        let end = move || {
-            // Commands and what they have left in the background too: what still runs could write, and be met by the next
-            // session of the slot.
-            if !room.slot.end_all() {
-                tracing::error!(slot = room.slot.number(), "programs of a session do not end");
-            }
-            room.folder.remove()
-        };
-        match tokio::task::spawn_blocking(end).await {
+        match tokio::task::spawn_blocking(move || room.folder.remove()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(folder = %folder(), %error, "a session's folder could not be removed"),
             Err(error) => tracing::error!(folder = %folder(), %error, "the removal of a session's folder broke off"),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agb_protocol::{Language, Secret};
-use agb_server::{ApiKey, Config, ContextSettings, Isolation, Limits, Network, Server, TlsFiles, Warm};
+use agb_server::{ApiKey, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server, TlsFiles, Warm};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, SignalKind};
@@ -97,6 +97,8 @@ pub(crate) struct Serve {
     #[command(flatten)]
     contexts: ContextSettings,
     #[command(flatten)]
+    links: LinkSettings,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -169,6 +171,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         images: serve.images.images()?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
+        links: serve.links,
         contexts: ContextSettings {
             folder: serve.contexts.folder.clone().or_else(ContextSettings::default_folder),
             ..serve.contexts

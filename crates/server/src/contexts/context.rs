@@ -35,6 +35,8 @@ pub(crate) struct Context {
     /// Held for each step that makes files appear or disappear.
     changes: Mutex<()>,
     is_clearing: AtomicBool,
+    /// The session that it passes files for, if it is for that.
+    session: Option<String>,
 }
 
 /// What is known of a context beside its files.
@@ -61,6 +63,7 @@ pub(crate) struct Listing {
 pub(crate) struct Entry {
     pub(crate) path: ContextPath,
     pub(crate) is_dir: bool,
+    pub(crate) is_link: bool,
     pub(crate) size: u64,
     pub(crate) created: SystemTime,
     pub(crate) modified: SystemTime,
@@ -82,6 +85,18 @@ pub(crate) struct Upload {
 impl Context {
     /// Makes a new one in a folder that does not exist yet.
     pub(crate) fn create(folder: PathBuf, meta: Meta, max: Amount) -> Result<Arc<Self>, ContextError> {
+        Self::make(folder, meta, max).map(Arc::new)
+    }
+
+    /// Makes one that files of a session pass through.
+    pub(crate) fn create_transfer(folder: PathBuf, session: &str, max: Amount) -> Result<Arc<Self>, ContextError> {
+        let id = format!("ctx-transfer-{}", random::hex::<16>());
+        let meta = Meta { name: id.clone(), id, created: now(), last_used: now(), recycle: Vec::new() };
+        let context = Self::make(folder, meta, max)?;
+        Ok(Arc::new(Self { session: Some(session.to_owned()), ..context }))
+    }
+
+    fn make(folder: PathBuf, meta: Meta, max: Amount) -> Result<Self, ContextError> {
         let make = |path: &Path| {
             use std::os::unix::fs::DirBuilderExt;
             fs::DirBuilder::new().mode(0o700).recursive(true).create(path)
@@ -91,7 +106,7 @@ impl Context {
             .map_err(|error| ContextError::system("making the context's folder", &error))?;
         let context = Self::new(folder, meta, max);
         context.save()?;
-        Ok(Arc::new(context))
+        Ok(context)
     }
 
     /// Finds the one in a folder; `None` where the folder is not a context. Removes what a server that died has left.
@@ -117,11 +132,22 @@ impl Context {
             quota: OnceLock::new(),
             changes: Mutex::default(),
             is_clearing: AtomicBool::new(false),
+            session: None,
         }
     }
 
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// The session that it passes files for, if it is for that.
+    pub(crate) fn session(&self) -> Option<&str> {
+        self.session.as_deref()
+    }
+
+    /// How many files and folders it may have.
+    pub(crate) fn max_files(&self) -> u64 {
+        self.max.files
     }
 
     pub(crate) fn meta(&self) -> Meta {
@@ -201,6 +227,41 @@ impl Context {
         Ok(Listing { entries, total })
     }
 
+    /// What is at a path, if there is something.
+    pub(crate) fn entry(&self, path: &ContextPath) -> Option<Entry> {
+        Some(entry(on_disk(path), &self.files().ok()?.symlink_metadata(on_disk(path)).ok()?))
+    }
+
+    /// Makes a folder and those above it.
+    pub(crate) fn make_folder(&self, path: &ContextPath) -> Result<(), ContextError> {
+        let mut reservation = self.quota()?.reserve();
+        let root = self.root()?;
+        let _changes = lock(&self.changes);
+        self.make_folders(&root, on_disk(path), &mut reservation)?;
+        reservation.keep();
+        Ok(())
+    }
+
+    fn make_folders(&self, root: &Dir, path: &Path, reservation: &mut Reservation) -> Result<(), ContextError> {
+        let mut folder = PathBuf::from(FILES);
+        for name in path {
+            folder.push(name);
+            match root.create_dir(&folder) {
+                Ok(()) => {
+                    if let Err(error) = reservation.grow(Amount { bytes: 0, files: 1 }) {
+                        let _ = root.remove_dir(&folder); // it is empty; another error changes nothing
+                        return Err(error);
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(ContextError::of_file("storing the file", &path.display().to_string(), &error));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Opens a file for reading.
     pub(crate) fn open(&self, path: &ContextPath) -> Result<(fs::File, Metadata), ContextError> {
         if self.is_clearing.load(Ordering::Acquire) {
@@ -270,20 +331,7 @@ impl Context {
         let failed = |error: io::Error| ContextError::of_file("storing the file", &path.shown(), &error);
         let to = Path::new(FILES).join(on_disk(path));
         let _changes = lock(&self.changes);
-        let mut parent = PathBuf::from(FILES);
-        for name in on_disk(path).parent().unwrap_or(Path::new("")) {
-            parent.push(name);
-            match root.create_dir(&parent) {
-                Ok(()) => {
-                    if let Err(error) = reservation.grow(Amount { bytes: 0, files: 1 }) {
-                        let _ = root.remove_dir(&parent); // it is empty; another error changes nothing
-                        return Err(error);
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(failed(error)),
-            }
-        }
+        self.make_folders(root, on_disk(path).parent().unwrap_or(Path::new("")), reservation)?;
         let before = root.symlink_metadata(&to).ok();
         root.rename(temporary, root, &to).map_err(failed)?;
         if let Some(before) = before {
@@ -451,6 +499,7 @@ fn entry(path: &Path, meta: &Metadata) -> Entry {
     Entry {
         path: ContextPath::of_stored(path),
         is_dir: meta.is_dir(),
+        is_link: meta.is_symlink(),
         size: if meta.is_file() { meta.len() } else { 0 },
         created: meta.created().map_or(modified, |time| time.into_std()),
         modified,

@@ -31,6 +31,10 @@ pub(crate) enum ContextError {
     NoFolder,
     #[error("the folder of contexts is used by another server: start this one with a --contexts-dir of its own")]
     InUse,
+    #[error("the policy is not valid: {0}")]
+    Policy(String),
+    #[error("{count} files of the session could not be read, so they are not uploaded; the first is {first}")]
+    Unread { count: usize, first: String },
     #[error("{action} failed: {problem}")]
     System { action: &'static str, problem: String },
 }

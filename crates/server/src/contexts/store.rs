@@ -1,10 +1,10 @@
 //! All contexts of a server, by API key. Every method blocks: call it off the runtime's threads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
 use super::context::{Context, Meta, now};
@@ -21,6 +21,8 @@ pub(crate) struct Contexts {
     signer: UrlSigner,
     /// `None` until a call needs them: a server that nobody asks for contexts leaves the folder to another one.
     opened: Mutex<Option<Opened>>,
+    /// Those that files of sessions pass through, by id. Each goes with its session.
+    transfers: Mutex<HashMap<String, Weak<Context>>>,
 }
 
 #[derive(Debug)]
@@ -45,7 +47,7 @@ const MAX_NAME: usize = 255;
 impl Contexts {
     pub(crate) fn new(settings: ContextSettings) -> Self {
         let signer = UrlSigner::new(settings.url_time);
-        Self { settings, signer, opened: Mutex::default() }
+        Self { settings, signer, opened: Mutex::default(), transfers: Mutex::default() }
     }
 
     pub(crate) fn settings(&self) -> &ContextSettings {
@@ -65,12 +67,22 @@ impl Contexts {
     }
 
     /// Finds one of an owner.
+    ///
+    /// One that files of a session pass through is found with every key, as its session is.
     pub(crate) fn find(&self, owner: &str, wanted: &Wanted) -> Result<Arc<Context>, ContextError> {
+        if let Wanted::Id(id) = wanted
+            && let Some(transfer) = self.find_transfer(id)
+        {
+            return Ok(transfer);
+        }
         self.opened()?.find(owner, wanted)
     }
 
     /// Finds one by its id, whoever owns it: for those who have a signed URL.
     pub(crate) fn find_signed(&self, id: &str) -> Result<Arc<Context>, ContextError> {
+        if let Some(transfer) = self.find_transfer(id) {
+            return Ok(transfer);
+        }
         let opened = self.opened()?;
         let found = opened.all.iter().find(|((_, own), _)| own == id);
         found.map(|(_, context)| Arc::clone(context)).ok_or_else(|| not_found(id))
@@ -116,6 +128,24 @@ impl Contexts {
             removed.ok_or_else(|| not_found(id))?
         };
         context.delete()
+    }
+
+    /// Makes a context that files of a session pass through, in a folder of the session's.
+    pub(crate) fn create_transfer(&self, folder: PathBuf, session: &str) -> Result<Arc<Context>, ContextError> {
+        let context = Context::create_transfer(folder, session, self.quota())?;
+        let mut transfers = self.transfers();
+        transfers.retain(|_, transfer| transfer.strong_count() > 0);
+        transfers.insert(context.id().to_owned(), Arc::downgrade(&context));
+        Ok(context)
+    }
+
+    fn find_transfer(&self, id: &str) -> Option<Arc<Context>> {
+        self.transfers().get(id)?.upgrade()
+    }
+
+    fn transfers(&self) -> MutexGuard<'_, HashMap<String, Weak<Context>>> {
+        // Each change under the lock is a single step.
+        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes what has become too old in every context that this server has opened.

@@ -31,6 +31,7 @@ impl Quota {
     }
 
     /// What is used, reservations included.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> Amount {
         *self.lock()
     }

@@ -8,11 +8,14 @@ mod context_files;
 mod contexts;
 mod error;
 mod file_body;
+mod files;
 mod health;
 mod labels;
 mod link;
 mod params;
+mod proxy;
 mod runs;
+mod session_contexts;
 mod sessions;
 mod shared;
 mod tools;
@@ -61,12 +64,19 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/sdk/GetContextFileDownloadUrl", post(contexts::download_url))
         .route("/sdk/DeleteContextFile", post(contexts::delete_file))
         .route("/sdk/DescribeContextFiles", post(contexts::describe_files))
+        .route("/sdk/SyncContext", post(session_contexts::sync))
+        .route("/sdk/GetContextInfo", get(session_contexts::info))
+        .route("/sdk/GetAndLoadInternalContext", post(session_contexts::load_internal))
         .route("/internet/getLink", get(sessions::link))
+        .route("/browser/init", post(sessions::no_desktop))
+        .route("/internet/getCdpLink", post(sessions::no_desktop))
         .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
     let with_token = Router::new()
         .route("/ws/{session}", get(link::connect))
         .route("/link/{session}/callTool", post(link::call))
+        .route("/link/{session}/files", get(files::read).put(files::write))
+        .route("/link/{session}/files/progress", get(files::progress))
         .route("/link/{session}/browserAccess", post(access::give))
         .route("/link/{session}/runs/{invocation}", post(runs::say))
         .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
@@ -80,6 +90,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
+        .layer(from_fn_with_state(Arc::clone(&shared), proxy::serve))
         .layer(from_fn(catch_panics))
         .layer(map_response(protect))
         .layer(from_fn_with_state(Arc::clone(&shared), measure))
@@ -126,6 +137,9 @@ async fn measure(State(shared): State<Arc<Shared>>, request: Request, next: Next
 ///
 /// There is no `Strict-Transport-Security`: it binds every port of a host, and this host is often `localhost`.
 async fn protect(mut response: Response) -> Response {
+    if response.extensions().get::<proxy::OfProgram>().is_some() {
+        return response; // a program's page, which is not of this server's origin
+    }
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),

@@ -83,6 +83,11 @@ impl Sessions {
         Ok(session)
     }
 
+    /// How programs are isolated.
+    pub(crate) fn level(&self) -> agb_sandbox::Level {
+        self.pool.level()
+    }
+
     /// Finds a session.
     pub(crate) fn find(&self, id: &str) -> Option<Arc<Session>> {
         self.all().by_id.get(id).cloned()

@@ -8,7 +8,7 @@ use agb_egress::Outside;
 use agb_protocol::Language;
 use agb_protocol::Secret;
 
-use super::{ApiKey, ContextSettings, Isolation, Limits, Network, TlsFiles, Warm};
+use super::{ApiKey, ContextSettings, Isolation, Limits, LinkSettings, Network, TlsFiles, Warm};
 use crate::images::Images;
 
 /// Everything a server is told before it starts.
@@ -38,6 +38,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Contexts: files that outlive sessions.
     pub contexts: ContextSettings,
+    /// Links to ports of sessions.
+    pub links: LinkSettings,
     /// The folder for what is compiled once and used by every session: what runs inside Java. Only the server's user may
     /// write there.
     pub cache_dir: PathBuf,
@@ -74,6 +76,7 @@ impl Config {
             images: Images::default(),
             data_dir: std::env::temp_dir(),
             contexts: ContextSettings::default(),
+            links: LinkSettings::default(),
             cache_dir: agb_kernel::default_cache(),
             isolation: Isolation::Auto,
             network: Network::None,

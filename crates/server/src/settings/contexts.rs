@@ -32,6 +32,11 @@ pub struct ContextSettings {
     /// 100,000: `node_modules` of a large project.
     #[arg(long = "context-files", default_value_t = 100_000, value_name = "N")]
     pub max_files: u64,
+    /// Contexts that one session may mount.
+    ///
+    /// 16: more than any documented program does; each is a mount in every sandbox.
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    pub max_mounts: usize,
     /// How long a signed URL opens its file.
     ///
     /// One hour: long enough for 10 GB over a slow line to begin, short enough for a URL that was seen in a log.

@@ -1,17 +1,15 @@
 //! The file tools that change something.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
 
-use cap_std::fs::{File, OpenOptions, Permissions, PermissionsExt};
+use cap_std::fs::{File, OpenOptions};
 use serde_json::Value;
 use similar::TextDiff;
 
 use super::args::Args;
 use super::error::ToolError;
-use super::read_files::{open, read_whole};
-use crate::random;
-use crate::workspace::{Located, Workspace};
+use super::read_files::{open, read_whole, refused};
+use crate::workspace::{Located, NewFile, Workspace};
 
 /// Edits in one call; more are a loop's mistake.
 const MAX_EDITS: usize = 1000;
@@ -105,50 +103,9 @@ pub(super) fn delete_file(room: &Workspace, args: &Args) -> Result<String, ToolE
 
 /// Puts a whole new file in the place of what is there, which stays as it is if anything fails.
 fn replace(at: &Located, content: &[u8]) -> Result<(), ToolError> {
-    let failed = |error: io::Error| ToolError::system("writing", &at.inside, &error);
-    let real = match at.dir.symlink_metadata(&at.path) {
-        // What a link leads to is replaced, not the link.
-        Ok(meta) if meta.is_symlink() => match at.dir.canonicalize(&at.path) {
-            Ok(real) => real,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (file, _) = open(at, OpenOptions::new().write(true).create(true))?;
-                return write(file, content, at);
-            }
-            Err(error) => return Err(failed(error)),
-        },
-        _ => at.path.clone(),
-    };
-    let before = match at.dir.symlink_metadata(&real) {
-        Ok(meta) if meta.is_file() => Some(meta.permissions().mode() & 0o7777),
-        Ok(meta) => {
-            let is = if meta.is_dir() { "a directory" } else { "not a regular file" };
-            return Err(ToolError::WrongKind { path: at.inside.display().to_string(), is, hint: "give a file" });
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error)),
-    };
-    if before.is_some() {
-        // Whether it may be written is for its own permissions to say, not only for its directory's.
-        open(at, OpenOptions::new().write(true))?;
-    }
-    let new = beside(&real);
-    let file = at.dir.open_with(&new, OpenOptions::new().write(true).create_new(true)).map_err(failed)?;
-    let written = match before {
-        Some(mode) => file.set_permissions(Permissions::from_mode(mode)).map_err(failed),
-        None => Ok(()),
-    };
-    let written = written
-        .and_then(|()| write(file, content, at))
-        .and_then(|()| at.dir.rename(&new, &at.dir, &real).map_err(failed));
-    if written.is_err() {
-        let _ = at.dir.remove_file(&new); // the first error is the one to report
-    }
-    written
-}
-
-/// A name that nobody has, in the same directory.
-fn beside(path: &Path) -> PathBuf {
-    path.with_file_name(format!(".agb-{}.new", random::hex::<8>()))
+    let mut new = NewFile::begin(at).map_err(|error| refused(at, &error))?;
+    let written = new.write(content).and_then(|()| new.commit().map(drop));
+    written.map_err(|error| ToolError::system("writing", &at.inside, &error))
 }
 
 fn write(mut file: File, content: &[u8], at: &Located) -> Result<(), ToolError> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use cap_std::fs::{File, FileType, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, PermissionsExt};
+use cap_std::fs::{File, FileType, Metadata, MetadataExt, OpenOptions, PermissionsExt};
 use data_encoding::BASE64;
 
 use super::args::Args;
@@ -167,16 +167,22 @@ fn read_bytes(at: &Located, offset: u64, length: u64, limit: u64) -> Result<Vec<
     if bytes.len() as u64 > limit { Err(in_parts()) } else { Ok(bytes) }
 }
 
-/// Opens a regular file. Anything else (a pipe, a device) could block for ever, and is refused.
+/// Opens a regular file.
 pub(super) fn open(at: &Located, options: &mut OpenOptions) -> Result<(File, Metadata), ToolError> {
-    let failed = |error: io::Error| ToolError::system("opening", &at.inside, &error);
-    let file = at.dir.open_with(&at.path, options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)).map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    if !meta.is_file() {
-        let is = if meta.is_dir() { "a directory" } else { "not a regular file" };
-        return Err(ToolError::WrongKind { path: at.inside.display().to_string(), is, hint: "give a file" });
+    at.open(options).map_err(|error| refused(at, &error))
+}
+
+/// Why a file cannot be opened.
+pub(super) fn refused(at: &Located, error: &io::Error) -> ToolError {
+    match error.kind() {
+        io::ErrorKind::IsADirectory => wrong_kind(at, "a directory"),
+        io::ErrorKind::InvalidInput if error.raw_os_error().is_none() => wrong_kind(at, "not a regular file"),
+        _ => ToolError::system("opening", &at.inside, error),
     }
-    Ok((file, meta))
+}
+
+fn wrong_kind(at: &Located, is: &'static str) -> ToolError {
+    ToolError::WrongKind { path: at.inside.display().to_string(), is, hint: "give a file" }
 }
 
 /// The user that programs run as where they have none of their own: the server's.

@@ -1,11 +1,12 @@
 //! `shell`: a command in `sh`.
 //!
-//! The command has a sandbox of its own. When the call ends, for whatever reason, the sandbox does: nothing that a
-//! command started outlives its call.
+//! The command has a sandbox of its own, which shares files and network with the others of its session. The call ends when
+//! the command does. What it has put into the background goes on, and ends with the session; after a time limit, or for a
+//! caller that has gone away, the whole sandbox ends.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -35,7 +36,7 @@ const EXIT_TIMED_OUT: i32 = 124;
 
 /// How a command came to its end.
 enum End {
-    Exited,
+    Exited(ExitStatus),
     Exceeded(Exceeded),
     TimedOut,
     SessionEnded,
@@ -47,7 +48,13 @@ struct Running {
     child: Child,
     stdout: Receiver,
     stderr: Receiver,
+    /// Readable once nothing of it runs any more.
+    ended: Watched,
+    /// Readable when the command may have ended.
+    events: Watched,
 }
+
+type Watched = AsyncFd<OwnedFd>;
 
 pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String, ToolError> {
     let command = args.text("command")?;
@@ -72,28 +79,28 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
     let CommandEnv { env, readonly, links } = CommandEnv::new(session.config(), session.image(), given);
     let mut policy = room.slot().policy(room.folder(), env, readonly);
     policy.links = links;
-    let Running { mut child, mut stdout, mut stderr } = start(room.slot().launcher(), policy, command)
+    room.check_background().map_err(|limit| ToolError::TooMuch {
+        what: "the commands with processes in the background".to_owned(),
+        limit: limit.to_string(),
+        hint: "end some of them",
+    })?;
+    let mut running = start(room.slot().launcher(), policy, command.keep_background())
         .await
         .map_err(|error| ToolError::Report(format!("sh could not be started: {error}")))?;
     let lost = |error: io::Error| ToolError::Report(format!("the command could not be waited for: {error}"));
-    // Readable once nothing of it runs any more.
-    let ended = child.as_fd().try_clone_to_owned().map_err(lost)?;
-    // SAFETY: an `OwnedFd` answers with the same open descriptor until it is dropped; it is moved in here, and nothing
-    // below gets hold of it.
-    let ended = unsafe { AsyncFd::register_with_interest(ended, Interest::READABLE) };
-    let ended = ended.map_err(|error| lost(error.into()))?;
     let limits = &session.config().limits;
     let captured = || Captured::new(limits.max_tool_output / 2, OutputRate::new(limits.output_rate));
     let (mut out, mut err) = (captured(), captured());
     let end = {
-        let reading = async { tokio::join!(out.read(&mut stdout), err.read(&mut stderr)) };
+        let Running { child, stdout, stderr, ended, events } = &mut running;
+        let reading = async { tokio::join!(out.read(stdout), err.read(stderr)) };
         let mut reading = std::pin::pin!(reading);
         let mut stage = session.watch_stage();
         let end = async {
             tokio::select! {
-                _ = ended.readable() => End::Exited,
-                () = tokio::time::sleep(timeout) => End::TimedOut,
-                _ = stage.wait_for(|stage| *stage != Stage::Running) => End::SessionEnded,
+                status = program_end(child, events, ended) => status.map(End::Exited),
+                () = tokio::time::sleep(timeout) => Ok(End::TimedOut),
+                _ = stage.wait_for(|stage| *stage != Stage::Running) => Ok(End::SessionEnded),
             }
         };
         let mut end = std::pin::pin!(end);
@@ -101,28 +108,57 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
             end = &mut end => (end, false),
             _ = &mut reading => (end.await, true),
         };
-        child.kill_all();
-        let _ = ended.readable().await;
+        let end = end.map_err(lost)?;
         if !read_all {
             let _ = tokio::time::timeout(LAST_OUTPUT, reading).await;
         }
         end
     };
-    // It has ended, so this does not wait.
-    let status = child.wait().map_err(lost)?;
-    let end = child.exceeded().map_or(end, End::Exceeded);
-    report(end, status, timeout, out.text(), err.text())
+    let end = running.child.exceeded().map_or(end, End::Exceeded);
+    if let End::Exited(_) = end {
+        room.keep_background(running.drain(limits.output_rate));
+    } else {
+        running.child.kill_all();
+        let _ = running.ended.readable().await;
+    }
+    report(end, timeout, out.text(), err.text())
 }
 
-fn report(
-    end: End,
-    status: ExitStatus,
-    timeout: Duration,
-    stdout: String,
-    mut stderr: String,
-) -> Result<String, ToolError> {
+/// Waits for the command itself, whatever it has left in the background. Cancel-safe.
+async fn program_end(child: &mut Child, events: &Watched, ended: &Watched) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.program_end() {
+            return Ok(status);
+        }
+        tokio::select! {
+            biased;
+            // It has ended, so this does not wait.
+            _ = ended.readable() => return child.wait(),
+            ready = events.readable() => ready?.clear_ready(),
+        }
+    }
+}
+
+impl Running {
+    /// Reads what the processes in the background still write, so that they can go on, until the last of them has ended.
+    async fn drain(self, rate: u64) {
+        let Self { child, mut stdout, mut stderr, ended, events: _ } = self;
+        let captured = || Captured::new(0, OutputRate::new(rate));
+        let (mut out, mut err) = (captured(), captured());
+        tokio::select! {
+            _ = ended.readable() => {}
+            never = async {
+                tokio::join!(out.read(&mut stdout), err.read(&mut stderr));
+                std::future::pending::<std::convert::Infallible>().await
+            } => match never {},
+        }
+        drop(child);
+    }
+}
+
+fn report(end: End, timeout: Duration, stdout: String, mut stderr: String) -> Result<String, ToolError> {
     let (exit_code, failed) = match end {
-        End::Exited => (status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)), false),
+        End::Exited(status) => (status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)), false),
         End::TimedOut => {
             let millis = timeout.as_millis();
             stderr.push_str(&format!(
@@ -162,7 +198,15 @@ async fn start(launcher: Arc<Launcher>, policy: Policy, command: Command) -> io:
     });
     let (child, stdout, stderr) = spawned.await.map_err(io::Error::other)??;
     let receiver = |pipe: io::PipeReader| Receiver::from_owned_fd(pipe.into());
-    Ok(Running { child, stdout: receiver(stdout)?, stderr: receiver(stderr)? })
+    let (ended, events) = (watched(child.as_fd())?, watched(child.events())?);
+    Ok(Running { child, stdout: receiver(stdout)?, stderr: receiver(stderr)?, ended, events })
+}
+
+fn watched(fd: BorrowedFd<'_>) -> io::Result<Watched> {
+    let fd = fd.try_clone_to_owned()?;
+    // SAFETY: an `OwnedFd` answers with the same open descriptor until it is dropped; it is moved in here, and nobody
+    // gets hold of it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
 }
 
 /// Where a command begins. It enters it inside its sandbox, whatever has become of it by then.

@@ -9,6 +9,7 @@ use agb_sandbox::{HOME, Mount};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
+use super::ActAs;
 use super::view::{self, Located, MADE, PathError, Place};
 use crate::workspace::sandboxes::Slot;
 
@@ -89,6 +90,7 @@ impl Folder {
         if let Ok(located) = self.locate(&given)
             && located.clone().writable().is_ok()
         {
+            let _acting = ActAs::user(self.user).map_err(|_| PathError::Outside(view::shown(&given)))?;
             return located.dir.create_dir_all(&located.path).map_err(|_| PathError::Outside(view::shown(&given)));
         }
         if !self.has_namespaces {

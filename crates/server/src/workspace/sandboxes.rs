@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -175,6 +176,18 @@ impl Slot {
 
     pub(crate) fn launcher(&self) -> Arc<Launcher> {
         self.sandboxes.launcher()
+    }
+
+    /// TCP sockets in the network of the session's programs, not connected yet. Blocks.
+    ///
+    /// # Errors
+    /// `NotFound`: no program runs. `Unsupported`: programs have no network of their own.
+    pub(crate) fn sockets(&self) -> io::Result<Vec<OwnedFd>> {
+        let sandboxes = &self.sandboxes;
+        if !sandboxes.level.has_namespaces() || matches!(sandboxes.config.network, Network::Host) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        sandboxes.launcher.sockets(self.number)
     }
 
     /// Whether programs here leave busy processors to those of others: nobody waits for them.

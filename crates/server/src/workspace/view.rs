@@ -12,11 +12,12 @@
 //! Each place is an open directory, and what is below it is resolved beneath it by the operating system: neither `..` nor
 //! a symbolic link leads from one place to another or out.
 
+use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
 use thiserror::Error;
 
 /// A directory that programs see, and where.
@@ -69,6 +70,17 @@ impl Located {
     /// The same, for a tool that changes something there.
     pub(crate) fn writable(self) -> Result<Self, PathError> {
         if self.writable { Ok(self) } else { Err(PathError::ReadOnly(shown(&self.inside.to_string_lossy()))) }
+    }
+
+    /// Opens a regular file. Anything else (a pipe, a device) could block for ever, and is refused.
+    pub(crate) fn open(&self, options: &mut OpenOptions) -> io::Result<(File, Metadata)> {
+        let file = self.dir.open_with(&self.path, options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY))?;
+        let meta = file.metadata()?;
+        match () {
+            () if meta.is_dir() => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+            () if !meta.is_file() => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+            () => Ok((file, meta)),
+        }
     }
 
     /// Whether it is the place itself, which goes with its session.
@@ -236,7 +248,7 @@ mod tests {
             assert!(matches!(located.writable(), Err(PathError::ReadOnly(_))), "{given}");
         }
         let missing = locate(&places, None, "/usr/none").expect("it would be in the system");
-        assert_eq!(missing.dir.metadata(&missing.path).err().map(|e| e.kind()), Some(std::io::ErrorKind::NotFound));
+        assert_eq!(missing.dir.metadata(&missing.path).err().map(|e| e.kind()), Some(io::ErrorKind::NotFound));
         let made = Place { at: "/etc".into(), inside: "/etc".into(), dir: Arc::clone(&places[0].dir) };
         assert_eq!(locate(&places, Some(&made), "/etc/hostname").expect("it is made").path, Path::new("hostname"));
         assert!(locate(&places, Some(&made), "/etc/passwd").is_err());

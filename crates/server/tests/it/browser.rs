@@ -58,7 +58,10 @@ async fn an_access_runs_code_in_its_session() {
     let access = grant(&server, &session, json!({})).await.ok();
     assert_eq!((&access["sessionId"], &access["scope"]), (&json!(session.id), &json!("run")));
     assert_eq!((&access["wsUrl"], &access["linkUrl"]), (&json!(session.ws_url), &json!(session.link_url)));
-    assert_eq!(access["extensions"], json!(["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat"]));
+    assert_eq!(
+        access["extensions"],
+        json!(["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "files"])
+    );
     assert!(access["expiresAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{access}");
     let token = access["token"].as_str().expect("a token");
     assert_ne!(token, session.token);

@@ -28,7 +28,7 @@ async fn a_command_runs_with_its_folder_and_environment() {
     assert!(home.starts_with('/'), "{answer}");
     assert!(answer.get("traceId").is_none());
     let answer = shell(json!({ "command": "pwd; echo $A; env | wc -l", "cwd": "sub", "envs": { "A": "1 2" } })).await;
-    assert_eq!(answer["stdout"], format!("{home}/sub\n1 2\n7\n"), "PATH, HOME, TMPDIR, USER, LANG, PWD and A");
+    assert_eq!(answer["stdout"], format!("{home}/sub\n1 2\n8\n"), "PATH, HOME, TMPDIR, USER, LANG, TZ, PWD and A");
     let answer = shell(json!({ "command": "pwd", "cwd": format!("{home}/sub/../sub") })).await;
     assert_eq!(answer["stdout"], format!("{home}/sub\n"), "{answer}");
     assert_eq!(shell(json!({ "command": "kill -9 $$" })).await["exit_code"], 137);
@@ -68,8 +68,11 @@ async fn a_command_ends_in_time_with_all_it_started() {
         server.call(&session, "shell", json!({ "command": "sleep 1000 & echo begun", "timeout_ms": 20_000 })).await;
     let answer: Value = serde_json::from_str(&text.expect("an answer")).expect("JSON");
     assert_eq!((&answer["stdout"], &answer["exit_code"]), (&json!("begun\n"), &json!(0)));
-    assert!(programs(&server.data_dir).is_empty(), "the child is dead");
+    let living = programs(&server.data_dir);
+    assert_eq!(living.len(), 1, "the child lives on");
     assert!(begin.elapsed() < Duration::from_secs(10));
+    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    assert!(!living.into_iter().any(is_alive), "it has ended with its session");
     server.stop().await;
 }
 
@@ -83,6 +86,35 @@ async fn endless_output_is_cut_and_said_to_be() {
     let stdout = answer["stdout"].as_str().expect("a text");
     assert!(stdout.len() < 101_000 && stdout.contains("4900000 bytes more are left out"), "{}", stdout.len());
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_in_the_background_is_reached_by_later_calls() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let shell = async |command: &str| {
+        let args = json!({ "command": command, "timeout_ms": 20_000 });
+        let text = server.call(&session, "shell", args).await.unwrap_or_else(|error| panic!("{command}: {error}"));
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    let begin = Instant::now();
+    let answer = shell("echo hello > page; nohup python3 -u -m http.server 8080 > log 2>&1 & echo started").await;
+    assert_eq!((&answer["stdout"], &answer["exit_code"]), (&json!("started\n"), &json!(0)), "{answer}");
+    assert!(begin.elapsed() < Duration::from_secs(10), "it does not wait for the server");
+    shell("until grep -q Serving log; do sleep 0.05; done").await;
+    let fetch = "import urllib.request\nprint(urllib.request.urlopen('http://localhost:8080/page').read())";
+    let answer = shell(&format!("python3 -c \"{fetch}\"")).await;
+    assert_eq!(answer["stdout"], "b'hello\\n'\n", "{answer}");
+    let answer = server.run_code(&session, "python", fetch).await;
+    assert!(answer["stdout"].to_string().contains("hello"), "a program reaches it, too: {answer}");
+
+    // One that ignores SIGHUP and writes to the call's own output goes on as well.
+    shell("trap '' HUP; (sleep 0.2; echo late; echo late; touch late) &").await;
+    shell("until test -e late; do sleep 0.05; done").await;
+    let living = programs(&server.data_dir);
+    assert!(!living.is_empty());
+    server.stop().await;
+    assert!(!living.into_iter().any(is_alive), "nothing outlives the session");
 }
 
 #[tokio::test]

@@ -291,7 +291,8 @@ pub(crate) fn works(data_dir: &Path) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
         entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
     };
-    folders(data_dir).iter().flat_map(|root| folders(root)).map(|session| session.join("work")).collect()
+    let works = folders(data_dir).into_iter().flat_map(|root| folders(&root)).map(|session| session.join("work"));
+    works.filter(|work| work.exists()).collect()
 }
 
 /// The working directory of the only session.

@@ -49,6 +49,14 @@ impl Address {
         self.rest.split('/').next().is_some_and(|own| own.eq_ignore_ascii_case(host))
     }
 
+    /// The same scheme and port at another host.
+    pub(crate) fn with_host(&self, host: &str) -> Self {
+        let own = self.rest.split('/').next().unwrap_or_default();
+        let port = own.rsplit_once(':').filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        let port = port.map(|(_, port)| format!(":{port}")).unwrap_or_default();
+        Self { secure: self.secure, rest: format!("{host}{port}") }
+    }
+
     /// The URL of a path, for HTTP.
     pub(crate) fn http(&self, path: &str) -> String {
         format!("{}://{}{path}", if self.secure { "https" } else { "http" }, self.rest)

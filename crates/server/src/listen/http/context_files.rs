@@ -1,5 +1,6 @@
 //! What signed URLs open: `PUT` and `GET` of one file of a context, without a key.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,13 +9,15 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cap_std::fs::MetadataExt;
+use cap_std::fs::{MetadataExt, OpenOptions};
 
 use super::Shared;
 use super::contexts::blocking;
 use super::error::ApiError;
 use super::file_body;
-use crate::contexts::{BadUrl, Context, ContextPath, SignedMethod, SignedQuery, Upload};
+use crate::contexts::{BadUrl, Context, ContextError, ContextPath, SignedMethod, SignedQuery, Upload};
+use crate::session::Session;
+use crate::workspace::ActAs;
 
 type Id = Result<Path<String>, PathRejection>;
 type SignedUrl = Result<Query<SignedQuery>, QueryRejection>;
@@ -27,8 +30,23 @@ pub(super) async fn download(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (context, path) = check(&shared, SignedMethod::Get, id, url).await?;
-    let (file, _) = blocking(move || context.open(&path)).await?;
-    file_body::send(file, &headers)
+    let session = context.session().and_then(|id| shared.sessions.find(id));
+    let file = blocking(move || match (context.open(&path), session) {
+        // What passes through is the session's own file.
+        (Err(ContextError::NoFile { .. }), Some(session)) => open_in_session(&session, &path),
+        (opened, _) => Ok(opened?.0),
+    });
+    file_body::send(file.await?, &headers)
+}
+
+fn open_in_session(session: &Session, path: &ContextPath) -> Result<File, ContextError> {
+    let unusable = |problem| ContextError::System { action: "using the session", problem };
+    let room = session.room().map_err(|failure| unusable(failure.value))?;
+    let missing = || ContextError::NoFile { path: path.shown() };
+    let at = room.folder().locate(&path.shown()).map_err(|_| missing())?;
+    let failed = |error: std::io::Error| ContextError::of_file("opening the file", &path.shown(), &error);
+    let _acting = ActAs::user(room.slot().user()).map_err(failed)?;
+    Ok(at.open(OpenOptions::new().read(true)).map_err(failed)?.0.into_std())
 }
 
 /// `PUT /context-files/{id}?path&expires&signature`: stores the body as the file, whole or not at all, and answers its

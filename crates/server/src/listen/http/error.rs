@@ -7,13 +7,16 @@ use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
 use super::answer::envelope;
+use super::files::FileError;
 use crate::auth::access::{Denied, TooMany};
 use crate::contexts::{BadUrl, ContextError};
 use crate::images::UnknownImage;
+use crate::links::LinkError;
 use crate::run::NoReplay;
 use crate::session::Busy;
 use crate::session::sessions::CreateError;
 use crate::tools::UnknownTool;
+use crate::workspace::PathError;
 
 /// What goes wrong with an HTTP call. Each says what happened, to what, and what to do.
 #[derive(Debug, Error)]
@@ -74,6 +77,14 @@ pub(crate) enum ApiError {
     RunTaken(String),
     #[error(transparent)]
     Context(#[from] ContextError),
+    #[error(
+        "context {context:?} is not mounted at {path:?} in this session: mount it by persistenceDataList of createSession"
+    )]
+    NotMounted { context: String, path: String },
+    #[error(transparent)]
+    SessionFile(#[from] FileError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
     #[error(transparent)]
     BadUrl(#[from] BadUrl),
     #[error("{action} the file failed: {problem}")]
@@ -128,6 +139,12 @@ impl ApiError {
             Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
             Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::Context(error) => of_context(error),
+            Self::SessionFile(error) => of_file(error),
+            Self::Link(LinkError::Gone) => ("InvalidLink.NotFound", Status::NOT_FOUND),
+            Self::Link(LinkError::NotListening(_)) => ("InvalidLink.NotListening", Status::BAD_GATEWAY),
+            Self::Link(LinkError::Unreachable { .. }) => ("InvalidLink.Unreachable", Status::BAD_GATEWAY),
+            Self::Link(LinkError::TooMany(_)) => ("LimitExceeded.Links", Status::TOO_MANY_REQUESTS),
+            Self::NotMounted { .. } => ("InvalidContext.NotMounted", Status::BAD_REQUEST),
             Self::BadUrl(BadUrl::Signature) => ("InvalidUrl.Signature", Status::FORBIDDEN),
             Self::BadUrl(BadUrl::Expired) => ("InvalidUrl.Expired", Status::FORBIDDEN),
             Self::File { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
@@ -166,13 +183,27 @@ impl IntoResponse for ApiError {
     }
 }
 
+fn of_file(error: &FileError) -> (&'static str, StatusCode) {
+    use StatusCode as Status;
+    match error {
+        FileError::Path(PathError::Invalid(_)) => ("InvalidParameter.Value", Status::BAD_REQUEST),
+        FileError::Path(PathError::ReadOnly(_)) => ("InvalidFile.ReadOnly", Status::FORBIDDEN),
+        FileError::Path(PathError::Outside(_)) | FileError::NotFound(_) => ("InvalidFile.NotFound", Status::NOT_FOUND),
+        FileError::Kind { .. } => ("InvalidFile.Kind", Status::CONFLICT),
+        FileError::Refused(_) => ("InvalidFile.Refused", Status::FORBIDDEN),
+        FileError::Full(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
+        FileError::Offset { .. } => ("InvalidUpload.Offset", Status::CONFLICT),
+        FileError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+    }
+}
+
 fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
     use StatusCode as Status;
     match error {
         ContextError::NotFound(_) => ("InvalidContext.NotFound", Status::BAD_REQUEST),
         ContextError::NameTaken(_) => ("InvalidContext.NameTaken", Status::CONFLICT),
         ContextError::Clearing(_) => ("InvalidContext.Clearing", Status::CONFLICT),
-        ContextError::InvalidField { .. } | ContextError::InvalidPath { .. } => {
+        ContextError::InvalidField { .. } | ContextError::InvalidPath { .. } | ContextError::Policy(_) => {
             ("InvalidParameter.Value", Status::BAD_REQUEST)
         }
         ContextError::NoFile { .. } => ("InvalidContextFile.NotFound", Status::NOT_FOUND),
@@ -182,7 +213,7 @@ fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
         ContextError::DiskFull => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         ContextError::NoFolder => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
         ContextError::InUse => ("ServiceUnavailable.Contexts", Status::SERVICE_UNAVAILABLE),
-        ContextError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+        ContextError::System { .. } | ContextError::Unread { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 
 use super::error::ApiError;
@@ -34,6 +34,21 @@ enum Part {
 pub(super) fn entity_tag(inode: u64, size: u64, modified: SystemTime) -> String {
     let nanos = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("\"{inode:x}-{size:x}-{nanos:x}\"")
+}
+
+/// The same, holding something until the last byte has gone or the client has.
+pub(super) fn send_during(
+    file: File,
+    asked: &HeaderMap,
+    held: impl Send + Sync + 'static,
+) -> Result<Response, ApiError> {
+    let response = send(file, asked)?;
+    Ok(response.map(|body| {
+        let frames = body.into_data_stream();
+        Body::from_stream(frames.inspect(move |_| {
+            let _ = &held;
+        }))
+    }))
 }
 
 /// Answers with a regular file, whole or the one range that is asked for.

@@ -59,6 +59,18 @@ impl Params {
         }
     }
 
+    /// A list, also as a text of JSON.
+    pub(crate) fn list(&self, name: &'static str) -> Result<Option<Vec<Value>>, ApiError> {
+        if let Some(Value::Array(items)) = self.body.get(name) {
+            return Ok(Some(items.clone()));
+        }
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        match serde_json::from_str(&text) {
+            Ok(Value::Array(items)) => Ok(Some(items)),
+            _ => Err(ApiError::invalid(name, "it must be a JSON list, as a text or not")),
+        }
+    }
+
     /// The body as it came.
     pub(crate) fn into_body(self) -> Value {
         Value::Object(self.body)

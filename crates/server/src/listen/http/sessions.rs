@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use serde_json::{Value, json};
@@ -14,21 +15,24 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::labels::{self, Labels};
 use super::params::Params;
+use super::session_contexts;
+use crate::auth::keys::Caller;
 use crate::observe::Released;
 use crate::session::{NewSession, Session, Stage};
-use crate::settings::EXTENSIONS;
+use crate::settings::{EXTENSIONS, Network};
 use crate::tools;
 
 /// `POST /mcp/createSession`
 pub(super) async fn create(
     State(shared): State<Arc<Shared>>,
+    Extension(caller): Extension<Arc<Caller>>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Answer, ApiError> {
     let address = address(&shared, &headers)?;
-    if params.is_set("persistenceDataList") || params.is_set("contextId") {
-        let hint = ": create the session without a context, its files live as long as it does";
-        return Err(ApiError::NotOffered { what: "a persistent context", hint });
+    if params.is_set("contextId") {
+        let hint = ": mount it at a path by persistenceDataList";
+        return Err(ApiError::NotOffered { what: "a context without a path", hint });
     }
     if let Some(id) = params.text("sessionId")? {
         let session = shared.find(&id)?;
@@ -38,8 +42,10 @@ pub(super) async fn create(
         image: shared.config.images.find(params.text("imageId")?.as_deref())?,
         labels: labels::parse(params.object("labels")?, "labels")?,
         idle_timeout: idle_timeout(&shared, params.number("timeout")?)?,
+        mounts: session_contexts::mounts(&shared, &caller, &params).await?,
     };
     let session = shared.sessions.create(new)?;
+    session.download_mounts()?;
     Ok(Answer::new(describe(&session, &address)))
 }
 
@@ -138,10 +144,46 @@ pub(super) async fn resource(
 }
 
 /// `GET /internet/getLink`
-pub(super) async fn link(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+///
+/// A URL that opens one port of the session for a while, by HTTP or, for the protocols `ws` and `wss`, by WebSocket.
+pub(super) async fn link(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    let settings = &shared.config.links;
+    let is_ws = match params.text("protocolType")?.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("http" | "https") => false,
+        Some("ws" | "wss") => true,
+        Some(_) => return Err(ApiError::invalid("protocolType", "it must be http, https, ws or wss")),
+    };
+    let port = params.number("port")?.unwrap_or(u64::from(*settings.ports.start()));
+    let port = u16::try_from(port).ok().filter(|port| settings.ports.contains(port)).ok_or_else(|| {
+        let (first, last) = (settings.ports.start(), settings.ports.end());
+        ApiError::invalid("port", format!("it must be from {first} to {last} (--link-ports)"))
+    })?;
+    if !session.level().has_namespaces() || shared.config.network == Network::Host {
+        let hint =
+            ": its programs have no network of their own (--network, --isolation), reach their ports on localhost";
+        return Err(ApiError::NotOffered { what: "a link to a port of the session", hint });
+    }
+    session.touch();
+    let address = address(&shared, &headers)?;
+    let name = shared.links.create(&session, port, settings.time)?;
+    let (address, path) = match &settings.domain {
+        Some(domain) => (address.with_host(&format!("{name}.{domain}")), "/".to_owned()),
+        None => (address, format!("/l/{name}/")),
+    };
+    let url = if is_ws { address.ws(&path) } else { address.http(&path) };
+    Ok(Answer::new(json!({ "url": url })))
+}
+
+/// What belongs to a desktop or a browser, which a code space has not.
+pub(super) async fn no_desktop(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     shared.find(&params.required("sessionId")?)?;
-    let hint = ": programs run on this machine, reach their ports on localhost";
-    Err(ApiError::NotOffered { what: "a link to a port of the session", hint })
+    let hint = ": this server runs code spaces only; use an image of AGB's own service such as agb-browser-use-1";
+    Err(ApiError::NotOffered { what: "a browser", hint })
 }
 
 /// Everything a client needs to use a session.

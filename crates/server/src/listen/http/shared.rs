@@ -6,6 +6,7 @@ use super::{Address, ApiError, Origins};
 use crate::auth::access::Accesses;
 use crate::auth::keys::Keys;
 use crate::contexts::Contexts;
+use crate::links::Links;
 use crate::listen::tls::Tls;
 use crate::observe::Metrics;
 use crate::session::Session;
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) accesses: Accesses,
     pub(crate) contexts: Arc<Contexts>,
+    pub(crate) links: Links,
     pub(crate) origins: Origins,
     pub(crate) keys: Keys,
     pub(crate) metrics: Arc<Metrics>,

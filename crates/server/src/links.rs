@@ -1,0 +1,148 @@
+//! Links: names that open one port of one session for a while.
+//!
+//! ```text
+//! client ── /l/<name>/… or https://<name>.<link-domain>/… ──► listen::http::proxy ──► a TCP socket in the session's network
+//! ```
+//!
+//! Invariants:
+//! * a name is 128 random bits, opens the loopback of one session at one port, and nothing once that session is released;
+//! * what is reached is in the session's own network: never a service of the machine.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout};
+
+use crate::random;
+use crate::session::{Session, Stage};
+
+/// All links of a server.
+#[derive(Default)]
+pub(crate) struct Links {
+    by_name: Mutex<HashMap<String, Link>>,
+}
+
+/// A port of a session, for a while.
+#[derive(Clone)]
+pub(crate) struct Link {
+    session: Weak<Session>,
+    id: String,
+    pub(crate) port: u16,
+    expires: Instant,
+    /// Sockets in the session's network that are not used yet.
+    sockets: Arc<Mutex<Vec<OwnedFd>>>,
+}
+
+/// Why a link leads nowhere.
+#[derive(Debug, Error)]
+pub(crate) enum LinkError {
+    #[error("the link opens nothing (any more): it has expired, or its session was released; ask for a new one")]
+    Gone,
+    #[error("nothing in the session listens on port {0}: start a server there, on 127.0.0.1 or 0.0.0.0")]
+    NotListening(u16),
+    #[error("port {port} of the session could not be reached: {error}")]
+    Unreachable { port: u16, error: io::Error },
+    #[error(
+        "{0} links of this session are in use already: wait for some to expire, or let them last shorter (--link-time)"
+    )]
+    TooMany(usize),
+}
+
+/// Links of one session; more are a loop's mistake.
+const MOST: usize = 100;
+
+/// How long a program of the session may take to accept a connection.
+const CONNECT_TIME: Duration = Duration::from_secs(10);
+
+impl Links {
+    /// A new name for a port of a session.
+    pub(crate) fn create(&self, session: &Arc<Session>, port: u16, lasts: Duration) -> Result<String, LinkError> {
+        let now = Instant::now();
+        let mut by_name = self.by_name();
+        by_name.retain(|_, link| link.expires > now && link.session.strong_count() > 0);
+        if by_name.values().filter(|link| link.id == session.id()).count() >= MOST {
+            return Err(LinkError::TooMany(MOST));
+        }
+        let name = random::hex::<16>();
+        let (id, session) = (session.id().to_owned(), Arc::downgrade(session));
+        by_name.insert(name.clone(), Link { session, id, port, expires: now + lasts, sockets: Arc::default() });
+        Ok(name)
+    }
+
+    /// The link of this name, with its session.
+    pub(crate) fn find(&self, name: &str) -> Result<(Link, Arc<Session>), LinkError> {
+        // A name is 128 random bits and the map's hash is keyed: the time that a look takes says nothing of others.
+        let link = self.by_name().get(name).cloned().ok_or(LinkError::Gone)?;
+        let session = link.session.upgrade().filter(|session| session.stage() == Stage::Running);
+        match session {
+            Some(session) if link.expires > Instant::now() => Ok((link, session)),
+            _ => Err(LinkError::Gone),
+        }
+    }
+
+    fn by_name(&self) -> MutexGuard<'_, HashMap<String, Link>> {
+        // Each change under the lock is a single step.
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Link {
+    /// Connects to the port.
+    pub(crate) async fn connect(&self, session: &Arc<Session>) -> Result<TcpStream, LinkError> {
+        let port = self.port;
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => LinkError::NotListening(port),
+            _ => LinkError::Unreachable { port, error },
+        };
+        // Sockets that were kept may be of a network that is gone with its last sandbox: then there is a new one.
+        let kept = self.take();
+        let is_kept = kept.is_some();
+        let socket = match kept {
+            Some(socket) => socket,
+            None => self.make(session).await.map_err(failed)?,
+        };
+        match self.dial(socket).await {
+            Err(_) if is_kept => {
+                self.sockets().clear();
+                let socket = self.make(session).await.map_err(failed)?;
+                self.dial(socket).await.map_err(failed)
+            }
+            result => result.map_err(failed),
+        }
+    }
+
+    async fn dial(&self, socket: OwnedFd) -> io::Result<TcpStream> {
+        let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        let connected = timeout(CONNECT_TIME, socket.connect(address)).await;
+        let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn make(&self, session: &Arc<Session>) -> io::Result<OwnedFd> {
+        let session = Arc::clone(session);
+        let made = tokio::task::spawn_blocking(move || {
+            let room = session.room().map_err(|failure| io::Error::other(failure.value))?;
+            room.slot().sockets()
+        });
+        let mut made = made.await.map_err(io::Error::other)??;
+        let first = made.pop().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        *self.sockets() = made;
+        Ok(first)
+    }
+
+    fn take(&self) -> Option<OwnedFd> {
+        self.sockets().pop()
+    }
+
+    fn sockets(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,203 @@
+//! The extension `files`: a session's files as plain HTTP bodies, in bounded memory at any size.
+//!
+//! | request (with `X-Access-Token`) | answer |
+//! | --- | --- |
+//! | `GET <linkUrl>/files?path=P`, also with `Range`, `If-Range`, `If-None-Match` | the bytes, `ETag`, `Accept-Ranges`; 206, 304 or 416 as HTTP has them |
+//! | `PUT <linkUrl>/files?path=P` | the body replaces the file as a whole or not at all; `ETag`, and `data: {size}` |
+//! | `PUT <linkUrl>/files?path=P&upload=ID`, header `Upload-Offset: N` | goes on with an upload that was cut; with `Upload-Complete: ?0` the file does not take its place yet |
+//! | `GET <linkUrl>/files/progress?path=P&upload=ID` | `data: {offset}`: where to go on from |
+//!
+//! `ID` is 1 to 64 letters, digits or `-`, chosen by the client. Paths are those that programs see, as for the file tools.
+//! Errors: 404 `InvalidFile.NotFound`, 409 `InvalidFile.Kind` (a directory, a pipe), 409 `InvalidUpload.Offset` (its message says where
+//! to go on), 403 `InvalidFile.ReadOnly`, 507 `InsufficientStorage`.
+//!
+//! ```text
+//! PUT /link/session-1/files?path=/tmp/a.bin&upload=7f3a HTTP/1.1
+//! X-Access-Token: …
+//! Upload-Offset: 1048576
+//! ```
+
+use std::io;
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use cap_std::fs::OpenOptions;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Shared;
+use super::answer::Answer;
+use super::error::ApiError;
+use super::file_body;
+use super::link::{Entry, enter};
+use crate::session::Session;
+use crate::workspace::{ActAs, Located, NewFile, PathError, identity};
+
+/// What a file's URL says.
+#[derive(Debug, Deserialize)]
+pub(super) struct FileQuery {
+    path: String,
+    upload: Option<String>,
+}
+
+type Id = Result<Path<String>, PathRejection>;
+type FileUrl = Result<Query<FileQuery>, QueryRejection>;
+
+/// Why a file of a session cannot be used by a stream.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error("{0:?} not found: compare it with the session's files")]
+    NotFound(String),
+    #[error("{path:?} is {is}: give the path of a file")]
+    Kind { path: String, is: &'static str },
+    #[error("{0:?} may not be used by the session's programs, and so not by this call")]
+    Refused(String),
+    #[error("no space is left for {0:?}: free some and try again")]
+    Full(String),
+    #[error("the upload has {actual} bytes: go on from there (Upload-Offset: {actual})")]
+    Offset { actual: u64 },
+    #[error("using {path:?} failed: {error}")]
+    System { path: String, error: io::Error },
+}
+
+impl FileError {
+    fn new(path: &str, error: io::Error) -> Self {
+        let path = path.chars().take(200).collect();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::NotFound(path),
+            io::ErrorKind::IsADirectory => Self::Kind { path, is: "a directory" },
+            io::ErrorKind::NotADirectory => Self::Kind { path, is: "below a file" },
+            io::ErrorKind::InvalidInput => Self::Kind { path, is: "not a regular file" },
+            // A way out of the session's folders has this kind, and no number of the system's.
+            io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => PathError::Outside(path).into(),
+            io::ErrorKind::PermissionDenied => Self::Refused(path),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full(path),
+            _ => Self::System { path, error },
+        }
+    }
+}
+
+/// `GET /link/{session}/files`
+pub(super) async fn read(
+    State(shared): State<Arc<Shared>>,
+    id: Id,
+    url: FileUrl,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let (session, query) = open(&shared, id, url, &headers)?;
+    let activity = session.begin(0)?;
+    let path = query.path;
+    let file = in_session(session, path, |at| Ok(at.open(OpenOptions::new().read(true))?.0.into_std())).await?;
+    file_body::send_during(file, &headers, activity)
+}
+
+/// `PUT /link/{session}/files`
+pub(super) async fn write(
+    State(shared): State<Arc<Shared>>,
+    id: Id,
+    url: FileUrl,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    let (session, query) = open(&shared, id, url, &headers)?;
+    let _activity = session.begin(0)?;
+    let (offset, complete) = upload_headers(&headers)?;
+    let upload = upload_id(&query)?;
+    let path = query.path.clone();
+    let new = in_session(Arc::clone(&session), path.clone(), move |at| {
+        let at = at.writable().map_err(io::Error::other)?;
+        match upload {
+            None => NewFile::begin(&at).map(Ok),
+            Some(id) => NewFile::resume(&at, &id, offset),
+        }
+    })
+    .await?
+    .map_err(|wrong| FileError::Offset { actual: wrong.actual })?;
+    let silence = shared.config.limits.read_timeout;
+    let named = path.clone();
+    let new = file_body::receive(request.into_body(), new, silence, move |new: &mut NewFile, piece: &[u8]| {
+        new.write(piece).map_err(|error| FileError::new(&named, error).into())
+    })
+    .await?;
+    if !complete {
+        let size = new.size().map_err(|error| FileError::new(&path, error))?;
+        return Ok(Answer::new(json!({ "offset": size })).into_response());
+    }
+    let meta = in_session(session, path, move |_| new.commit()).await?;
+    let (inode, size, modified) = identity(&meta);
+    let mut response = Answer::new(json!({ "size": size })).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&file_body::entity_tag(inode, size, modified)) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    Ok(response)
+}
+
+/// `GET /link/{session}/files/progress`
+pub(super) async fn progress(
+    State(shared): State<Arc<Shared>>,
+    id: Id,
+    url: FileUrl,
+    headers: HeaderMap,
+) -> Result<Answer, ApiError> {
+    let (session, query) = open(&shared, id, url, &headers)?;
+    let upload = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
+    let offset = in_session(session, query.path, move |at| NewFile::progress(&at, &upload)).await?;
+    Ok(Answer::new(json!({ "offset": offset })))
+}
+
+/// Checks the token first; nothing of a body is read before.
+fn open(shared: &Shared, id: Id, url: FileUrl, headers: &HeaderMap) -> Result<(Arc<Session>, FileQuery), ApiError> {
+    let Entry { session, grant } = enter(shared, id, headers)?;
+    grant.may_run()?;
+    let Ok(Query(query)) = url else { return Err(ApiError::Missing("path")) };
+    Ok((session, query))
+}
+
+/// Does something with a file in the name of the session's user, off the runtime's threads.
+async fn in_session<T: Send + 'static>(
+    session: Arc<Session>,
+    path: String,
+    work: impl FnOnce(Located) -> io::Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(move || {
+        let room = session.room().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
+        let at = room.folder().locate(&path).map_err(FileError::from)?;
+        let failed = |error| ApiError::from(FileError::new(&path, error));
+        let _acting = ActAs::user(room.slot().user()).map_err(failed)?;
+        work(at).map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<PathError>()) {
+            Some(path) => FileError::Path(path.clone()).into(),
+            None => failed(error),
+        })
+    });
+    done.await.unwrap_or(Err(ApiError::Defect))
+}
+
+fn upload_id(query: &FileQuery) -> Result<Option<String>, ApiError> {
+    let is_plain = |id: &String| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    match &query.upload {
+        None => Ok(None),
+        Some(id) if is_plain(id) => Ok(Some(id.clone())),
+        Some(_) => Err(ApiError::invalid("upload", "it must be 1 to 64 letters, digits or -")),
+    }
+}
+
+/// Where the body goes on from, and whether the file is complete with it.
+fn upload_headers(headers: &HeaderMap) -> Result<(u64, bool), ApiError> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("not text").trim());
+    let offset = match text("upload-offset") {
+        None => 0,
+        Some(text) => text.parse().map_err(|_| ApiError::invalid("Upload-Offset", "it must be a number of bytes"))?,
+    };
+    match text("upload-complete") {
+        None | Some("?1") => Ok((offset, true)),
+        Some("?0") => Ok((offset, false)),
+        Some(_) => Err(ApiError::invalid("Upload-Complete", "it must be ?1 or ?0")),
+    }
+}

@@ -1,0 +1,229 @@
+//! Links to ports of sessions: HTTP/1.1 and what it upgrades to, streamed both ways.
+//!
+//! What answers is a program of the session, so it must not be able to act for this server:
+//!
+//! | link | whose origin a page has | what keeps it from acting for the server |
+//! | --- | --- | --- |
+//! | `https://<name>.<link-domain>/` | its own | the origin; cookies for other hosts than its own are dropped |
+//! | `/l/<name>/…` | none: `Content-Security-Policy: sandbox` | calls of it say `Origin: null`, which the server's API refuses; cookies are dropped both ways |
+//!
+//! Neither gets this server's keys and tokens: an `Authorization` with one of its keys, and `X-Access-Token`, stay here.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::copy_bidirectional;
+
+use super::Shared;
+use super::error::ApiError;
+use crate::links::LinkError;
+
+/// On an answer that a program of a session has made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OfProgram;
+
+/// What a link's request asks for.
+struct Target {
+    name: String,
+    /// In front of the program's own paths; empty where the link has a host of its own.
+    prefix: String,
+    path_and_query: String,
+}
+
+/// The path that links without a host of their own begin with.
+const PREFIX: &str = "/l/";
+
+/// Serves requests to links; the others go on.
+pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let Some(target) = target(&shared, &request) else { return next.run(request).await };
+    let in_path = !target.prefix.is_empty();
+    if in_path && is_preflight(&request) {
+        return cross_origin(StatusCode::NO_CONTENT.into_response(), &request.headers().clone());
+    }
+    let asked = request.headers().clone();
+    let response = match forward(&shared, request, &target).await {
+        Ok(response) => response,
+        Err(error) => return error.into_response(),
+    };
+    let mut response = clean(response, in_path);
+    if in_path {
+        response = cross_origin(response, &asked);
+    }
+    response.extensions_mut().insert(OfProgram);
+    response
+}
+
+fn target(shared: &Shared, request: &Request) -> Option<Target> {
+    let all = request.uri().path_and_query().map_or("/", uri::PathAndQuery::as_str);
+    if let Some(domain) = &shared.config.links.domain {
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        let host = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
+        let name = host.strip_suffix(&domain.to_ascii_lowercase()).and_then(|rest| rest.strip_suffix('.'));
+        if let Some(name) = name {
+            return Some(Target { name: name.to_owned(), prefix: String::new(), path_and_query: all.to_owned() });
+        }
+    }
+    let rest = all.strip_prefix(PREFIX)?;
+    let end = rest.find(['/', '?']).unwrap_or(rest.len());
+    let (name, path) = rest.split_at(end);
+    let path_and_query = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+    Some(Target { name: name.to_owned(), prefix: format!("{PREFIX}{name}"), path_and_query })
+}
+
+async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) -> Result<Response, ApiError> {
+    let (link, session) = shared.links.find(&target.name)?;
+    session.touch();
+    let upgrade = upgrade_of(request.headers());
+    let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    let stream = link.connect(&session).await?;
+    let broken = |error: hyper::Error| {
+        ApiError::Link(LinkError::Unreachable { port: link.port, error: std::io::Error::other(error) })
+    };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // Ends with the request and its answer, or with what it was upgraded to.
+    tokio::spawn(async move {
+        if let Err(error) = connection.with_upgrades().await {
+            tracing::debug!(%error, "a link's connection broke");
+        }
+    });
+    let (mut parts, body) = request.into_parts();
+    // Among them the permit of the client's connection, which lasts as long as what it was upgraded to.
+    let extensions = std::mem::take(&mut parts.extensions);
+    parts.uri = target.path_and_query.parse::<Uri>().map_err(|_| ApiError::invalid("path", "it is not a URI"))?;
+    parts.version = axum::http::Version::HTTP_11;
+    prepare(shared, &mut parts.headers, target, link.port, upgrade.as_ref());
+    let mut answer = sender.send_request(Request::from_parts(parts, body)).await.map_err(broken)?;
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
+        && let Some(client) = client
+    {
+        let program = hyper::upgrade::on(&mut answer);
+        tokio::spawn(async move {
+            let _permit = extensions;
+            let (Ok(client), Ok(program)) = tokio::join!(client, program) else { return };
+            // Each direction has one buffer: who does not read is not read from.
+            let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(program)).await;
+        });
+    }
+    Ok(answer.map(Body::new))
+}
+
+/// What is asked to be upgraded to, if the client asks for that.
+fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
+    let connection = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
+    let asks = connection.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
+    asks.then(|| headers.get(header::UPGRADE).cloned()).flatten()
+}
+
+/// Makes the client's headers those of a request to the program.
+fn prepare(shared: &Shared, headers: &mut HeaderMap, target: &Target, port: u16, upgrade: Option<&HeaderValue>) {
+    let host = headers.get(header::HOST).cloned();
+    remove_hop_by_hop(headers);
+    let key = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let key = key.and_then(|value| value.split_once(' ')).map(|(_, key)| key.trim());
+    if key.is_some_and(|key| shared.keys.find(key).is_some()) {
+        headers.remove(header::AUTHORIZATION);
+    }
+    headers.remove("x-access-token");
+    if !target.prefix.is_empty() {
+        headers.remove(header::COOKIE);
+        set(headers, HeaderName::from_static("x-forwarded-prefix"), &target.prefix);
+    }
+    if let Some(host) = host {
+        headers.insert("x-forwarded-host", host);
+    }
+    // Development servers answer to the name that they know themselves by only.
+    set(headers, header::HOST, &format!("localhost:{port}"));
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, upgrade.clone());
+    }
+}
+
+/// Takes out of a program's answer what would reach beyond its link.
+fn clean(mut response: Response, in_path: bool) -> Response {
+    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    let upgrade = switching.then(|| headers.get(header::UPGRADE).cloned()).flatten();
+    remove_hop_by_hop(headers);
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, upgrade);
+    }
+    // They speak for the whole host.
+    for name in ["strict-transport-security", "alt-svc", "public-key-pins", "clear-site-data", "service-worker-allowed"]
+    {
+        headers.remove(name);
+    }
+    let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).into_iter().cloned().collect();
+    headers.remove(header::SET_COOKIE);
+    if in_path {
+        const SANDBOX: &str = "sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts";
+        headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(SANDBOX));
+    } else {
+        let own = cookies.into_iter().filter(|cookie| !names_domain(cookie));
+        for cookie in own {
+            headers.append(header::SET_COOKIE, cookie);
+        }
+    }
+    // The name is the key: it is not told to other sites.
+    headers.entry(header::REFERRER_POLICY).or_insert(HeaderValue::from_static("same-origin"));
+    response
+}
+
+fn names_domain(cookie: &HeaderValue) -> bool {
+    let text = String::from_utf8_lossy(cookie.as_bytes()).to_ascii_lowercase();
+    text.split(';').skip(1).any(|part| part.trim_start().starts_with("domain"))
+}
+
+/// A page without an origin may call its own server by the link, and whoever knows the name may anyway.
+fn cross_origin(mut response: Response, asked: &HeaderMap) -> Response {
+    let Some(origin) = asked.get(header::ORIGIN) else { return response };
+    let headers = response.headers_mut();
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
+    headers.remove(header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
+    for (name, allowed) in [
+        (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
+        (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
+    ] {
+        if let Some(value) = asked.get(name) {
+            headers.insert(allowed, value.clone());
+        }
+    }
+    response
+}
+
+fn is_preflight(request: &Request) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Headers that are between two neighbours only. Hyper writes those of its own connections.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    named.into_iter().for_each(|name| drop(headers.remove(name)));
+    for name in [header::CONNECTION, header::UPGRADE, header::TE, header::TRAILER, header::TRANSFER_ENCODING] {
+        headers.remove(name);
+    }
+    for name in ["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate"] {
+        headers.remove(name);
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

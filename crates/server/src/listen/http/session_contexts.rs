@@ -1,0 +1,167 @@
+//! The calls about the contexts of a session: what is mounted, and what is copied when.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::Shared;
+use super::answer::Answer;
+use super::contexts::blocking;
+use super::error::ApiError;
+use super::params::Params;
+use crate::auth::keys::Caller;
+use crate::contexts::Wanted;
+use crate::session::mounts::Mount;
+use crate::session::sync::{Direction, SyncTask, Target};
+
+/// Where programs find the files that are passed to and from a session. The directory is made when it is asked for.
+const TRANSFER_PATH: &str = "/tmp/file_transfer";
+/// The kind of internal context that there is.
+const TRANSFER: &str = "file_transfer";
+
+/// Reads `persistenceDataList` of `createSession`: `[{contextId, path, policy}]`, where `policy` is JSON, as a text or not.
+pub(super) async fn mounts(
+    shared: &Arc<Shared>,
+    caller: &Arc<Caller>,
+    params: &Params,
+) -> Result<Vec<Mount>, ApiError> {
+    let name = "persistenceDataList";
+    let invalid = || ApiError::invalid(name, "it must be a list of objects with contextId, path and policy");
+    let Some(list) = params.list(name)? else { return Ok(Vec::new()) };
+    let limit = shared.config.contexts.max_mounts;
+    if list.len() > limit {
+        return Err(ApiError::invalid(name, format!("it has more than {limit} mounts (--max-mounts)")));
+    }
+    let mut wanted = Vec::new();
+    for item in list {
+        let text =
+            |name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned).filter(|text| !text.is_empty());
+        let policy = match item.get("policy") {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(policy @ Value::Object(_)) => policy.to_string(),
+            Some(_) => return Err(invalid()),
+        };
+        wanted.push((text("contextId").ok_or_else(invalid)?, text("path").ok_or_else(invalid)?, policy));
+    }
+    let has_namespaces = shared.sessions.level().has_namespaces();
+    let (contexts, caller) = (Arc::clone(&shared.contexts), Arc::clone(caller));
+    let mounts: Vec<Mount> = blocking(move || {
+        let mount = |(id, path, policy): (String, String, String)| {
+            let context = contexts.find(&caller.name, &Wanted::Id(id.trim().to_owned()))?;
+            let mount = Mount::new(context, path, &policy)?;
+            mount.keep_recycle_rule()?;
+            Ok(mount)
+        };
+        wanted.into_iter().map(mount).collect()
+    })
+    .await?;
+    for (index, mount) in mounts.iter().enumerate() {
+        let inside = mount.inside();
+        if mounts[..index].iter().any(|other| inside.starts_with(other.inside()) || other.inside().starts_with(&inside))
+        {
+            return Err(ApiError::invalid(name, format!("the mount {} lies in another one", mount.path)));
+        }
+        if mount.policy.archive {
+            return Err(ApiError::NotOffered { what: "the upload mode Archive", hint: ": use File" });
+        }
+        if !has_namespaces && !["/home/user", "/tmp"].iter().any(|place| inside.starts_with(place)) {
+            let hint = " without namespaces (agb-server doctor): mount it below /home/user or /tmp";
+            return Err(ApiError::NotOffered { what: "a mount at such a path", hint });
+        }
+    }
+    Ok(mounts)
+}
+
+/// `POST /sdk/SyncContext`
+///
+/// Answers at once; `GetContextInfo` shows how far it is. Without a context and a path: all mounts.
+pub(super) async fn sync(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    let direction = match params.text("mode")? {
+        None => Direction::Upload,
+        Some(mode) => {
+            Direction::parse(&mode).ok_or_else(|| ApiError::invalid("mode", "it must be upload or download"))?
+        }
+    };
+    let targets = match (params.text("contextId")?, params.text("path")?) {
+        (None, None) => session.contexts().mounts().iter().map(|mount| Target::Mount(Arc::clone(mount))).collect(),
+        (Some(context), Some(path)) => {
+            let target = session.contexts().target(context.trim(), &path);
+            vec![target.ok_or_else(|| ApiError::NotMounted { context, path })?]
+        }
+        (Some(_), None) => return Err(ApiError::Missing("path")),
+        (None, Some(_)) => return Err(ApiError::Missing("contextId")),
+    };
+    for target in targets {
+        session.synchronise(target, direction)?;
+    }
+    Ok(Answer::default())
+}
+
+/// `GET /sdk/GetContextInfo`
+pub(super) async fn info(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    let (context, path, kind) = (params.text("contextId")?, params.text("path")?, params.text("taskType")?);
+    if kind.as_deref().is_some_and(|kind| Direction::parse(kind).is_none()) {
+        return Err(ApiError::invalid("taskType", "it must be upload or download"));
+    }
+    let matches = |task: &SyncTask| {
+        context.as_deref().is_none_or(|context| task.context == context)
+            && path.as_deref().is_none_or(|path| task.path.trim_end_matches('/') == path.trim_end_matches('/'))
+            && kind.as_deref().is_none_or(|kind| Direction::parse(kind) == Some(task.direction))
+    };
+    let tasks: Value = session.contexts().tasks().iter().filter(|task| matches(task)).map(describe).collect();
+    let status = json!([{ "type": "data", "data": tasks.to_string() }]);
+    Ok(Answer::new(json!({ "contextStatus": status.to_string() })))
+}
+
+/// `POST /sdk/GetAndLoadInternalContext`
+pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+    let session = shared.find(&params.required("sessionId")?)?;
+    let types = params.list("contextTypes")?.ok_or(ApiError::Missing("contextTypes"))?;
+    if !types.iter().all(Value::is_string) {
+        return Err(ApiError::invalid("contextTypes", "it must be a list of texts, as JSON"));
+    }
+    if !types.iter().any(|kind| kind == TRANSFER) {
+        return Ok(Answer::new(json!([])));
+    }
+    let activity = session.begin(0)?;
+    let context = blocking(move || {
+        let _activity = activity;
+        if let Some(context) = session.contexts().transfer() {
+            return Ok(context);
+        }
+        let room = session.room().map_err(|failure| crate::contexts::ContextError::System {
+            action: "using the session",
+            problem: failure.value,
+        })?;
+        let made = room.folder().add_mount(std::path::Path::new(TRANSFER_PATH));
+        made.map_err(|error| crate::contexts::ContextError::System {
+            action: "making the directory for transfers",
+            problem: error.to_string(),
+        })?;
+        let folder = room.folder().root().join(format!("transfer-{}", crate::random::hex::<4>()));
+        Ok(session.contexts().keep_transfer(shared.contexts.create_transfer(folder, session.id())?))
+    })
+    .await?;
+    Ok(Answer::new(json!([{ "contextId": context.id(), "contextType": TRANSFER, "contextPath": TRANSFER_PATH }])))
+}
+
+fn describe(task: &SyncTask) -> Value {
+    let (status, error, finished) = match &task.end {
+        None => ("Running", String::new(), 0),
+        Some((at, Ok(()))) => ("Success", String::new(), *at),
+        Some((at, Err(error))) => ("Failed", error.to_string(), *at),
+    };
+    json!({
+        "contextId": task.context,
+        "path": task.path,
+        "errorMessage": error,
+        "status": status,
+        "startTime": task.started,
+        "finishTime": finished,
+        "taskType": task.direction.as_str(),
+    })
+}

@@ -1,0 +1,323 @@
+//! The contexts of a session: what is mounted where, and the copying between a context and the session's own files.
+//!
+//! A mount is a directory of the session's. The context's files are copied into it (download) and back (upload), so that a
+//! program never has its hands on the context itself: only whole regular files, folders and links get there, within the
+//! context's quota. Copying reads and writes the session's side in the name of its programs' user.
+
+use std::collections::{HashSet, VecDeque};
+use std::io::{self, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
+
+use crate::contexts::{Context, ContextError, ContextPath, Entry, SyncPolicy};
+use crate::random;
+use crate::workspace::{ActAs, Folder, Located};
+
+/// A context at a path of a session.
+#[derive(Debug)]
+pub(crate) struct Mount {
+    pub(crate) context: Arc<Context>,
+    /// As the client wrote it.
+    pub(crate) path: String,
+    pub(crate) policy: SyncPolicy,
+    /// The context's folder that is mounted.
+    folder: ContextPath,
+    /// Files that both sides have had, relative to the mount: only these are deleted when the session has them no more.
+    known: Mutex<HashSet<PathBuf>>,
+}
+
+/// The session's side of a copy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side<'a> {
+    pub(crate) folder: &'a Folder,
+    /// Whom the session's programs run as, where that is not the server's user.
+    pub(crate) user: Option<u32>,
+    /// Bytes that a download may write; 0: no limit.
+    pub(crate) disk: u64,
+}
+
+/// Entries of a session's folder that an upload looks at, for each file that the context may have.
+const WALKED_PER_FILE: u64 = 2;
+/// Bytes that are copied at once.
+const PIECE: usize = 256 * 1024;
+
+impl Mount {
+    /// Checks the path of a mount.
+    pub(crate) fn new(context: Arc<Context>, path: String, policy: &str) -> Result<Self, ContextError> {
+        let at = ContextPath::of_file(&path)?;
+        let invalid = |problem| ContextError::InvalidPath { path: path.chars().take(200).collect(), problem };
+        if !path.starts_with('/') || path.contains('\\') {
+            return Err(invalid("a mount needs an absolute path"));
+        }
+        let inside = Path::new("/").join(at.as_path());
+        if ["/home/user", "/tmp", "/var/tmp", "/var/log"]
+            .iter()
+            .any(|own| Path::new(own).starts_with(&inside) && Path::new(own) != inside)
+            || SYSTEM.iter().any(|system| inside.starts_with(system))
+        {
+            return Err(invalid("it is a place of the system's; mount below /home, /mnt, /data or the like"));
+        }
+        let policy = SyncPolicy::parse(policy, &at)?;
+        let folder = policy.mapping.clone().unwrap_or(at);
+        Ok(Self { context, path, policy, folder, known: Mutex::default() })
+    }
+
+    /// Where programs find it.
+    pub(crate) fn inside(&self) -> PathBuf {
+        Path::new("/").join(self.path.trim_matches('/'))
+    }
+
+    /// What is recycled by age below it, as the context is to know it.
+    pub(crate) fn keep_recycle_rule(&self) -> Result<(), ContextError> {
+        let (rule, root) = (self.policy.recycle_rule(&self.folder), self.folder.shown());
+        self.context.update(|meta| {
+            meta.recycle.retain(|other| other.root != root);
+            meta.recycle.extend(rule);
+        })?;
+        self.context.touch()
+    }
+
+    /// Copies the context's files to the session; what is there already and the same stays. Files of the session that
+    /// the context has not are left alone.
+    pub(crate) fn download(&self, side: Side<'_>) -> Result<(), ContextError> {
+        download(&self.context, &self.folder, &self.path, side, &self.policy, |path| {
+            lock(&self.known).insert(path.to_path_buf());
+        })
+    }
+
+    /// Copies the session's files to the context. Where the policy says so, what the session has deleted is deleted there.
+    pub(crate) fn upload(&self, side: Side<'_>) -> Result<(), ContextError> {
+        let at = side.folder.locate(&self.path).map_err(|error| refused(&self.path, &error))?;
+        let mut present = HashSet::new();
+        let mut failures = Failures::default();
+        let mut waiting = VecDeque::from([PathBuf::new()]);
+        let mut walked = 0;
+        let most = self.context.max_files().saturating_mul(WALKED_PER_FILE);
+        while let Some(below) = waiting.pop_front() {
+            let (entries, is_empty) = match list(&at, &below, side.user) {
+                Ok(entries) => (entries, false),
+                // The mount's own directory was removed: nothing is there any more.
+                Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), true),
+                Err(error) => {
+                    failures.note(&below, &error);
+                    continue;
+                }
+            };
+            if entries.is_empty() && !is_empty && !below.as_os_str().is_empty() && self.policy.includes(&below) {
+                self.context.make_folder(&self.folder.join(&below)?)?;
+            }
+            for (name, is_dir) in entries {
+                walked += 1;
+                if walked > most {
+                    return Err(ContextError::Quota { limit: most, unit: "files to look at", flag: "--context-files" });
+                }
+                let path = below.join(name);
+                if is_dir && self.policy.may_include_below(&path) {
+                    waiting.push_back(path);
+                } else if !is_dir && self.policy.includes(&path) {
+                    match self.upload_file(&at, &path, side.user) {
+                        Ok(true) => drop(present.insert(path)),
+                        Ok(false) => {} // a pipe or a socket is no file to keep
+                        Err(Refusal::Session(error)) => {
+                            failures.note(&path, &error);
+                            present.insert(path);
+                        }
+                        Err(Refusal::Context(error)) => return Err(error),
+                    }
+                }
+            }
+        }
+        failures.result()?;
+        let mut known = lock(&self.known);
+        if self.policy.deletes {
+            for gone in known.difference(&present) {
+                match self.context.remove(&self.folder.join(gone)?) {
+                    Ok(()) | Err(ContextError::NoFile { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        *known = present;
+        Ok(())
+    }
+
+    /// False for what is neither a file nor a link.
+    fn upload_file(&self, at: &Located, path: &Path, user: Option<u32>) -> Result<bool, Refusal> {
+        let to = self.folder.join(path)?;
+        let from = at.path.join(path);
+        let acting = ActAs::user(user).map_err(Refusal::Session)?;
+        let meta = at.dir.symlink_metadata(&from).map_err(Refusal::Session)?;
+        if meta.is_symlink() {
+            let target = at.dir.read_link_contents(&from).map_err(Refusal::Session)?;
+            drop(acting);
+            if self.context.read_link(&to).ok().as_ref() != Some(&target) {
+                self.context.store_link(&to, &target)?;
+            }
+            return Ok(true);
+        }
+        if !meta.is_file() {
+            return Ok(false);
+        }
+        let modified = meta.modified().map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
+        let file = at.dir.open_with(&from, &options).map_err(Refusal::Session)?;
+        let opened = file.metadata().map_err(Refusal::Session)?;
+        drop(acting);
+        if !opened.is_file() {
+            return Ok(false);
+        }
+        if self.context.entry(&to).is_some_and(|it| !it.is_link && it.size == opened.len() && it.modified == modified) {
+            return Ok(true);
+        }
+        let mut upload = self.context.upload(to)?;
+        let mut file = file.into_std();
+        let mut piece = vec![0; PIECE];
+        loop {
+            match file.read(&mut piece) {
+                Ok(0) => break,
+                Ok(read) => upload.write(&piece[..read])?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(Refusal::Session(error)),
+            }
+        }
+        upload.commit(opened.permissions().mode() & 0o100 != 0)?;
+        Ok(true)
+    }
+}
+
+/// Copies a folder of a context to a path of a session. Tells of each file.
+pub(crate) fn download(
+    context: &Context,
+    folder: &ContextPath,
+    path: &str,
+    side: Side<'_>,
+    policy: &SyncPolicy,
+    mut copied: impl FnMut(&Path),
+) -> Result<(), ContextError> {
+    let located = side.folder.locate(path).and_then(Located::writable);
+    let at = located.map_err(|error| refused(path, &error))?;
+    let mut total = 0_u64;
+    context.walk(folder, |entry| {
+        let Ok(below) = entry.path.as_path().strip_prefix(folder.as_path()) else { return Ok(()) };
+        if !policy.includes(below) {
+            return Ok(());
+        }
+        total = total.saturating_add(entry.size);
+        if side.disk > 0 && total > side.disk {
+            return Err(ContextError::Quota { limit: side.disk, unit: "bytes for its session", flag: "--disk" });
+        }
+        let to = at.path.join(below);
+        let failed =
+            |error: io::Error| ContextError::of_file("writing in the session", &below.display().to_string(), &error);
+        if entry.is_dir {
+            let _acting = ActAs::user(side.user).map_err(failed)?;
+            return at.dir.create_dir_all(&to).map_err(failed);
+        }
+        download_file(context, &entry, &at.dir, &to, side.user).map_err(|refusal| match refusal {
+            Refusal::Context(error) => error,
+            Refusal::Session(error) => failed(error),
+        })?;
+        copied(below);
+        Ok(())
+    })
+}
+
+fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, user: Option<u32>) -> Result<(), Refusal> {
+    let session = Refusal::Session;
+    if let Some(parent) = to.parent() {
+        let _acting = ActAs::user(user).map_err(session)?;
+        dir.create_dir_all(parent).map_err(session)?;
+    }
+    let new = to.with_file_name(format!(".agb-{}.new", random::hex::<8>()));
+    if entry.is_link {
+        let target = context.read_link(&entry.path)?;
+        let _acting = ActAs::user(user).map_err(session)?;
+        let placed = dir.symlink_contents(&target, &new).and_then(|()| dir.rename(&new, dir, to));
+        return placed.map_err(session);
+    }
+    // Opened with the server's rights, written with the session's.
+    let (mut source, meta) = context.open(&entry.path)?;
+    let executable = meta.permissions().mode() & 0o100 != 0;
+    let _acting = ActAs::user(user).map_err(session)?;
+    let before = dir.symlink_metadata(to).ok().filter(|before| before.is_file() && before.len() == meta.len());
+    if before.and_then(|before| before.modified().ok()).is_some_and(|time| time.into_std() == entry.modified) {
+        return Ok(());
+    }
+    let mut copy = || {
+        let file = dir.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
+        file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
+        let mut file = file.into_std();
+        io::copy(&mut source, &mut file)?;
+        // The same time on both sides tells an upload that nothing has changed.
+        file.set_modified(entry.modified)?;
+        dir.rename(&new, dir, to)
+    };
+    copy().map_err(|error| {
+        let _ = dir.remove_file(&new); // the first error is the one to report
+        Refusal::Session(error)
+    })
+}
+
+/// The names in a directory of the session's, and which are directories.
+fn list(at: &Located, below: &Path, user: Option<u32>) -> io::Result<Vec<(PathBuf, bool)>> {
+    let _acting = ActAs::user(user)?;
+    at.dir
+        .read_dir(at.path.join(below))?
+        .map(|entry| {
+            let entry = entry?;
+            Ok((entry.file_name().into(), entry.file_type()?.is_dir()))
+        })
+        .collect()
+}
+
+/// Whose side did not take a file.
+enum Refusal {
+    Session(io::Error),
+    Context(ContextError),
+}
+
+impl From<ContextError> for Refusal {
+    fn from(error: ContextError) -> Self {
+        Self::Context(error)
+    }
+}
+
+/// Files that could not be read: the others are uploaded all the same.
+#[derive(Default)]
+struct Failures {
+    count: usize,
+    first: String,
+}
+
+impl Failures {
+    fn note(&mut self, path: &Path, error: &io::Error) {
+        if self.count == 0 {
+            self.first = format!("{}: {error}", path.display());
+        }
+        self.count += 1;
+    }
+
+    fn result(self) -> Result<(), ContextError> {
+        match self.count {
+            0 => Ok(()),
+            count => Err(ContextError::Unread { count, first: self.first }),
+        }
+    }
+}
+
+fn refused(path: &str, error: &crate::workspace::PathError) -> ContextError {
+    ContextError::System { action: "using a path of the session", problem: format!("{path}: {error}") }
+}
+
+/// What a sandbox consists of.
+const SYSTEM: [&str; 13] =
+    ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev", "/sys", "/run", "/nix"];
+
+/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,57 @@
+//! The runs of a session that can be seen.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::NotStarted;
+use crate::run::event::failure;
+use crate::run::{Run, RunOptions};
+use crate::settings::Limits;
+
+/// The runs that can be seen: those that go on, and those that have ended and can be resumed.
+#[derive(Default)]
+pub(super) struct Runs {
+    pub(super) by_id: HashMap<String, Entry>,
+    /// Runs that have ended, oldest first; some may be forgotten by now.
+    ended: VecDeque<Arc<Run>>,
+}
+
+pub(super) struct Entry {
+    pub(super) run: Arc<Run>,
+    /// What was started, to know a start that is said again from another one.
+    pub(super) program: u64,
+}
+
+impl Runs {
+    /// Those that have ended are kept while they are not more than may go on at once, and their memory is not more than
+    /// programs may hold. The oldest go first.
+    pub(super) fn has_ended(&mut self, id: &str, limits: &Limits) {
+        let Some(entry) = self.by_id.get(id).filter(|entry| entry.run.is_kept()) else { return };
+        self.ended.push_back(Arc::clone(&entry.run));
+        let mut memory: usize = self.ended.iter().map(|run| run.memory()).sum();
+        while self.ended.len() > limits.max_runs || memory > limits.max_held && self.ended.len() > 1 {
+            let Some(oldest) = self.ended.pop_front() else { return };
+            memory -= oldest.memory().min(memory);
+            oldest.forget();
+        }
+    }
+
+    /// The run of this id, if it is the same.
+    pub(super) fn find(&self, id: &str, program: u64, options: RunOptions) -> Result<Option<Arc<Run>>, NotStarted> {
+        let Some(entry) = self.by_id.get(id) else { return Ok(None) };
+        if !options.resume || !entry.run.is_kept() {
+            let words = format!("there is a run with the invocation id {id:?} already; use a new id for each run");
+            return Err(failure("DuplicateRun", words).into());
+        }
+        if entry.program != program {
+            let words = "there is a run of another program with this invocation id; use a new id for each run";
+            return Err(NotStarted::Taken(words.to_owned()));
+        }
+        Ok(Some(Arc::clone(&entry.run)))
+    }
+
+    pub(super) fn forget(&mut self, id: &str) {
+        self.by_id.remove(id);
+        self.ended.retain(|run| run.id() != id);
+    }
+}

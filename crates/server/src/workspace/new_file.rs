@@ -1,0 +1,136 @@
+//! A file that takes its place as a whole or not at all.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
+
+use super::Located;
+use crate::random;
+
+/// A file on its way to a place of the session's. Dropping it without [`NewFile::commit`] leaves what was there; what came
+/// of it stays only if it can be [resumed](NewFile::resume).
+///
+/// It is made and committed in the name of the session's user; writing is to the open file.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    dir: Arc<Dir>,
+    new: PathBuf,
+    real: PathBuf,
+    file: File,
+    mode: Option<u32>,
+    /// It is removed when it is given up.
+    is_temporary: bool,
+}
+
+/// Where a resumed file goes on from was not where it was left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WrongOffset {
+    /// How many bytes there are.
+    pub(crate) actual: u64,
+}
+
+impl NewFile {
+    /// Begins one in the place of what is there, which must be a regular file that its user may write, or nothing.
+    pub(crate) fn begin(at: &Located) -> io::Result<Self> {
+        Self::open(at, |real| beside(real, &format!("{}.new", random::hex::<8>())), true)
+    }
+
+    /// Goes on with one that an earlier connection has begun under this id, which is plain text.
+    pub(crate) fn resume(at: &Located, id: &str, offset: u64) -> io::Result<Result<Self, WrongOffset>> {
+        let this = Self::open(at, |real| upload_name(real, id), false)?;
+        let actual = this.file.metadata()?.len();
+        Ok(if actual == offset { Ok(this) } else { Err(WrongOffset { actual }) })
+    }
+
+    /// How far one has come that was begun under this id.
+    pub(crate) fn progress(at: &Located, id: &str) -> io::Result<u64> {
+        match at.dir.symlink_metadata(upload_name(&real(at)?, id)) {
+            Ok(meta) => Ok(meta.len()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open(at: &Located, name: impl FnOnce(&Path) -> PathBuf, is_temporary: bool) -> io::Result<Self> {
+        let real = real(at)?;
+        let mode = match at.dir.symlink_metadata(&real) {
+            Ok(meta) if meta.is_file() => Some(meta.permissions().mode() & 0o7777),
+            Ok(meta) if meta.is_dir() => return Err(ErrorKind::IsADirectory.into()),
+            Ok(_) => return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        if mode.is_some() {
+            // Whether it may be written is for its own permissions to say, not only for its directory's.
+            at.open(OpenOptions::new().write(true))?;
+        }
+        let new = name(&real);
+        let mut options = OpenOptions::new();
+        options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW);
+        let options =
+            if is_temporary { options.write(true).create_new(true) } else { options.append(true).create(true) };
+        let file = at.dir.open_with(&new, options)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+        }
+        Ok(Self { dir: Arc::clone(&at.dir), new, real, file, mode, is_temporary })
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn size(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Puts it in its place.
+    pub(crate) fn commit(mut self) -> io::Result<Metadata> {
+        if let Some(mode) = self.mode {
+            self.file.set_permissions(Permissions::from_mode(mode))?;
+        }
+        self.dir.rename(&self.new, &self.dir, &self.real)?;
+        self.is_temporary = false;
+        self.file.metadata()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.is_temporary {
+            let _ = self.dir.remove_file(&self.new); // it goes with its session at the latest
+        }
+    }
+}
+
+/// What a path stands for: of a link, what it leads to is replaced, not the link.
+fn real(at: &Located) -> io::Result<PathBuf> {
+    match at.dir.symlink_metadata(&at.path) {
+        Ok(meta) if meta.is_symlink() => match at.dir.canonicalize(&at.path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // A link that leads nowhere yet leads there.
+                let target = at.dir.read_link(&at.path)?;
+                Ok(at.path.parent().unwrap_or(Path::new("")).join(target))
+            }
+            result => result,
+        },
+        _ => Ok(at.path.clone()),
+    }
+}
+
+fn beside(path: &Path, end: &str) -> PathBuf {
+    path.with_file_name(format!(".agb-{end}"))
+}
+
+fn upload_name(real: &Path, id: &str) -> PathBuf {
+    beside(real, &format!("upload-{id}"))
+}
+
+/// What tells one state of a file from another: its number, size and time.
+pub(crate) fn identity(meta: &Metadata) -> (u64, u64, std::time::SystemTime) {
+    let modified = meta.modified().map_or(std::time::SystemTime::UNIX_EPOCH, |time| time.into_std());
+    (MetadataExt::ino(meta), meta.len(), modified)
+}

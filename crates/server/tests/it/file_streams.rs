@@ -1,0 +1,148 @@
+//! Files as plain HTTP bodies on the session's link, and what a session uses.
+
+use serde_json::{Value, json};
+
+use crate::support::{Reply, TestServer, TestSession};
+
+fn request(
+    server: &TestServer,
+    session: &TestSession,
+    method: &str,
+    query: &[(&str, &str)],
+) -> reqwest::RequestBuilder {
+    let method = method.parse().expect("a method");
+    let url = format!("{}/files", session.link_url);
+    server.http.request(method, url).header("X-Access-Token", &session.token).query(query)
+}
+
+async fn read(server: &TestServer, session: &TestSession, path: &str) -> String {
+    let tool = server.call(session, "read_file", json!({ "path": path })).await;
+    tool.unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+#[tokio::test]
+async fn files_are_streamed_both_ways() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let large: Vec<u8> = (0..5_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let path = [("path", "/tmp/large.bin")];
+    let put = request(&server, &session, "PUT", &path).body(large.clone()).send().await.expect("an answer");
+    let tag = put.headers()["etag"].clone();
+    assert_eq!(Reply::of(put).await.ok(), json!({ "size": 5_000_000 }));
+    let get = request(&server, &session, "GET", &path).send().await.expect("an answer");
+    assert_eq!((get.status().as_u16(), &get.headers()["etag"], get.content_length()), (200, &tag, Some(5_000_000)));
+    assert!(get.bytes().await.expect("a body") == large, "byte for byte");
+    let range = request(&server, &session, "GET", &path).header("range", "bytes=4999990-").header("if-range", &tag);
+    let range = range.send().await.expect("an answer");
+    assert_eq!(range.status(), 206);
+    assert_eq!(range.bytes().await.expect("a body"), large[4_999_990..]);
+
+    // A program sees it, it is its user's, and what a program has changed has another tag.
+    let code = "import os\ns = os.stat('/tmp/large.bin')\nprint(s.st_size, s.st_uid == os.getuid())\nopen('/tmp/large.bin', 'a').write('!')";
+    assert_eq!(server.run_code(&session, "python", code).await["stdout"], json!(["5000000 True\n"]));
+    let changed = request(&server, &session, "GET", &path).header("range", "bytes=0-1").header("if-range", &tag);
+    assert_eq!(changed.send().await.expect("an answer").status(), 200, "the whole of another file");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_upload_that_was_cut_goes_on_where_it_ended() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let whole: Vec<u8> = (0..2_000_000_u32).map(|at| (at % 253) as u8).collect();
+    let query = [("path", "up.bin"), ("upload", "id-1")];
+    let progress = async || {
+        let url = format!("{}/files/progress", session.link_url);
+        let request = server.http.get(url).header("X-Access-Token", &session.token).query(&query);
+        let data = Reply::of(request.send().await.expect("an answer")).await.ok();
+        usize::try_from(data["offset"].as_u64().expect("a number")).expect("it fits")
+    };
+    assert_eq!(progress().await, 0);
+    let cut = futures_util::stream::iter([Ok(whole[..700_000].to_vec()), Err(std::io::Error::other("cut"))]);
+    let body = reqwest::Body::wrap_stream(cut);
+    request(&server, &session, "PUT", &query).body(body).send().await.expect_err("it was cut");
+    assert!(server.call(&session, "read_file", json!({ "path": "up.bin" })).await.is_err(), "nothing half written");
+    let mut at = progress().await;
+    assert!(at <= 700_000, "{at}");
+    let wrong = request(&server, &session, "PUT", &query).header("Upload-Offset", at + 1).body("x");
+    Reply::of(wrong.send().await.expect("an answer")).await.is_error(409, "InvalidUpload.Offset", &at.to_string());
+    let part = request(&server, &session, "PUT", &query).header("Upload-Offset", at).header("Upload-Complete", "?0");
+    let part = part.body(whole[at..1_000_000].to_vec()).send().await.expect("an answer");
+    assert_eq!(Reply::of(part).await.ok(), json!({ "offset": 1_000_000 }));
+    at = progress().await;
+    let last = request(&server, &session, "PUT", &query).header("Upload-Offset", at).body(whole[at..].to_vec());
+    assert_eq!(Reply::of(last.send().await.expect("an answer")).await.ok(), json!({ "size": 2_000_000 }));
+    let get = request(&server, &session, "GET", &query[..1]).send().await.expect("an answer");
+    assert!(get.bytes().await.expect("a body") == whole, "byte for byte");
+    assert_eq!(progress().await, 0, "the next one begins anew");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn bad_streams_are_refused_and_leave_nothing() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let args =
+        json!({ "command": "mkdir dir; mkfifo pipe; ln -s /etc/passwd link; echo kept > f", "timeout_ms": 20_000 });
+    server.call(&session, "shell", args).await.expect("made");
+    for (method, query, status, code) in [
+        ("GET", [("path", "none"), ("", "")], 404, "InvalidFile.NotFound"),
+        ("GET", [("path", "/etc/shadow"), ("", "")], 404, "InvalidFile.NotFound"),
+        ("GET", [("path", "link"), ("", "")], 404, "InvalidFile.NotFound"),
+        ("GET", [("path", "dir"), ("", "")], 409, "InvalidFile.Kind"),
+        ("GET", [("path", "pipe"), ("", "")], 409, "InvalidFile.Kind"),
+        ("GET", [("nopath", ""), ("", "")], 400, "InvalidParameter.Missing"),
+        ("GET", [("path", ""), ("", "")], 400, "InvalidParameter.Value"),
+        ("PUT", [("path", "no/such/folder"), ("", "")], 404, "InvalidFile.NotFound"),
+        ("PUT", [("path", "/usr/x"), ("", "")], 403, "InvalidFile.ReadOnly"),
+        ("PUT", [("path", "/proc/1/mem"), ("", "")], 404, "InvalidFile.NotFound"),
+        ("PUT", [("path", "link"), ("", "")], 404, "InvalidFile.NotFound"),
+        ("PUT", [("path", "dir"), ("", "")], 409, "InvalidFile.Kind"),
+        ("PUT", [("path", "pipe"), ("", "")], 409, "InvalidFile.Kind"),
+        ("PUT", [("path", "f"), ("upload", "../x")], 400, "InvalidParameter.Value"),
+    ] {
+        let answer = request(&server, &session, method, &query).body("x").send().await.expect("an answer");
+        Reply::of(answer).await.is_error(status, code, "");
+    }
+    let far = request(&server, &session, "GET", &[("path", "f")]).header("range", "bytes=99-");
+    assert_eq!(far.send().await.expect("an answer").status(), 416);
+    let odd = request(&server, &session, "PUT", &[("path", "f")]).header("Upload-Offset", "x").body("x");
+    Reply::of(odd.send().await.expect("an answer")).await.is_error(400, "InvalidParameter.Value", "Upload-Offset");
+    let stranger = server.http.put(format!("{}/files", session.link_url)).query(&[("path", "f")]).body("x");
+    Reply::of(stranger.send().await.expect("an answer")).await.is_error(401, "InvalidAccessToken.Missing", "token");
+    assert_eq!(read(&server, &session, "f").await, "kept\n");
+    let listed = server.call(&session, "list_directory", json!({ "path": "." })).await.expect("a list");
+    assert!(!listed.contains(".agb-"), "{listed}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_tell_what_a_session_uses() {
+    let server = TestServer::with(|config| config.sandbox.disk = 1 << 30).await;
+    let session = server.create().await;
+    let metrics = async || {
+        let text = server.call(&session, "get_metrics", json!({})).await.expect("metrics");
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    let number = |metrics: &Value, name: &str| metrics[name].as_f64().unwrap_or_else(|| panic!("{name} in {metrics}"));
+    let before = metrics().await;
+    for name in ["cpu_count", "mem_total", "disk_total"] {
+        assert!(number(&before, name) > 0.0, "{name} in {before}");
+    }
+    for name in ["rx_rate_kbyte_per_s", "tx_rate_kbyte_per_s", "rx_used_kbyte", "tx_used_kbyte"] {
+        assert_eq!(number(&before, name), 0.0, "no network: {before}");
+    }
+    assert!(before["timestamp"].as_str().is_some_and(|time| time.ends_with('Z')), "{before}");
+    let code = "held = b'x' * (64 << 20)\nopen('/tmp/f', 'wb').write(b'x' * (8 << 20))\nimport time\nbegin = time.process_time()\nwhile time.process_time() - begin < 0.3: pass";
+    let run = server.run_code(&session, "python", code).await;
+    assert!(run["executionError"].is_null(), "{run}");
+    let after = metrics().await;
+    assert!(number(&after, "mem_used") - number(&before, "mem_used") > f64::from(60 << 20), "{before} {after}");
+    assert!(number(&after, "disk_used") - number(&before, "disk_used") >= f64::from(8 << 20), "{before} {after}");
+    assert!(number(&after, "disk_total") == f64::from(1 << 30) && number(&after, "cpu_used_pct") > 0.0, "{after}");
+    assert!(
+        number(&after, "cpu_used_pct") <= 100.0 && number(&after, "mem_used") < number(&after, "mem_total"),
+        "{after}"
+    );
+    server.stop().await;
+}
