@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
+import { isOwnPage } from "./own-page.js";
 
 const { values } = parseArgs({ options: { port: { type: "string", default: "5173" } } });
 const agb = new AGB();
@@ -16,7 +17,9 @@ const agb = new AGB();
 const sessions = new Map<string, Session>();
 
 const http = createServer((request, response) => {
-  if (request.method === "POST" && request.url === "/api/session") {
+  if (!isOwnPage(request)) {
+    answer(response, 403, { message: "only for this server's own page" });
+  } else if (request.method === "POST" && request.url === "/api/session") {
     giveAccess(request).then(
       (access) => answer(response, 200, access),
       (error: unknown) => answer(response, 502, { message: error instanceof Error ? error.message : String(error) }),

@@ -3,7 +3,7 @@ import { defineConfig } from "vite";
 
 export default defineConfig({
   root: import.meta.dirname,
-  // In this checkout the SDK is a link to a folder outside of this one.
-  server: { fs: { allow: [resolve(import.meta.dirname, "../..")] } },
+  // What a page may load by path: its own files, its packages, and the SDK, which is a link in this checkout.
+  server: { fs: { allow: [".", "../node_modules", "../../npm/sdk"].map((folder) => resolve(import.meta.dirname, folder)) } },
   build: { target: "es2022", outDir: "../../target/examples/browser", emptyOutDir: true },
 });

@@ -2,18 +2,22 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { type LocalServer, startServer } from "../node/local-server.js";
 import { launch, open } from "./stage.js";
+import { answersItsOwnPageOnly, givesOutNothingElse } from "./strangers.js";
 
 const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 const ARTEFACTS = fileURLToPath(new URL("../../target/browser/", import.meta.url));
 
 let server: LocalServer;
 let site: ChildProcess;
+let address: string;
 let browser: Awaited<ReturnType<typeof launch>>;
 let page: Page & { readonly complaints: string[] };
 
@@ -37,7 +41,7 @@ before(async () => {
     env: { ...process.env, AGB_ENDPOINT: endpoint, AGB_API_KEY: apiKey },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const address = await addressOf(site);
+  address = await addressOf(site);
   browser = await launch();
   page = await open(browser.context, address);
   await page.setViewportSize({ width: 1280, height: 760 });
@@ -148,6 +152,35 @@ describe("the example page", () => {
     assert.equal(await page.frameLocator("#results iframe").locator("p").innerText(), "shown");
     assert.equal(await page.title(), "Run code");
     page.complaints.length = 0; // Chromium's own words about the script that it has not run
+  });
+
+  it("lets a result speak to nobody", async () => {
+    const heard: string[] = [];
+    const listener = createServer((request, response) => {
+      heard.push(request.url!);
+      response.end();
+    });
+    await once(listener.listen(0, "127.0.0.1"), "listening");
+    const { port } = listener.address() as AddressInfo;
+    const to = (name: string): string => `http://127.0.0.1:${port}/${name}`;
+    const html =
+      `<img src=${to("img")}><style>@import url(${to("import")}); p { background: url(${to("background")}) } @font-face { font-family: x; src: url(${to("font")}) }</style>` +
+      `<link rel=stylesheet href=${to("link")}><link rel=prefetch href=${to("prefetch")}><link rel=preconnect href=${to("")}><iframe src=${to("frame")}></iframe>` +
+      `<video src=${to("video")} poster=${to("poster")}></video><object data=${to("object")}></object><meta http-equiv=refresh content="0;url=${to("refresh")}"><p style="font-family: x">said</p>`;
+    await type(`class D:\n    def _repr_html_(self):\n        return ${JSON.stringify(html)}\nD()`);
+    await page.keyboard.press("Control+Enter");
+    await state("finished");
+    await page.locator("#results iframe").last().waitFor();
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 1_000))); // whatever would be loaded has begun
+    listener.close();
+    assert.deepEqual(heard, []);
+    page.complaints.length = 0; // Chromium's own words about what it has not loaded
+  });
+
+  it("gives out its own files and serves its own page only", async () => {
+    await givesOutNothingElse(address, "/etc/passwd", "root:");
+    await givesOutNothingElse(address, fileURLToPath(import.meta.url), "gives out its own files");
+    await answersItsOwnPageOnly(address, "/api/session");
   });
 
   it("has a program for each language", async () => {

@@ -1,18 +1,19 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type LocalServer, startServer } from "../node/local-server.js";
 import { launch, open } from "./stage.js";
+import { answersItsOwnPageOnly, givesOutNothingElse } from "./strangers.js";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 describe("the README's quick start for browsers", () => {
   let server: LocalServer;
   let program: ChildProcess;
+  let address: string;
   let browser: Awaited<ReturnType<typeof launch>>;
 
   before(async () => {
@@ -28,21 +29,13 @@ describe("the README's quick start for browsers", () => {
     await server?.stop();
   });
 
-  it("is these very files", () => {
-    const readme = readFileSync(`${ROOT}README.md`, "utf8");
-    for (const name of ["browser-quickstart.ts", "browser-quickstart.html"]) {
-      const file = readFileSync(`${ROOT}examples/${name}`, "utf8");
-      assert(readme.includes(`\n${file}\`\`\``), `the README shows another ${name}`);
-    }
-  });
-
   it("shows output in the page while the program runs", async () => {
     program = spawn(process.execPath, ["--import", "tsx", "browser-quickstart.ts"], {
       cwd: `${ROOT}examples`,
       env: { ...process.env, AGB_ENDPOINT: server.endpoint, AGB_API_KEY: server.apiKey, PORT: "0" },
       stdio: ["ignore", "pipe", "inherit"],
     });
-    const [address] = (await once(createInterface({ input: program.stdout! }), "line")) as [string];
+    [address] = (await once(createInterface({ input: program.stdout! }), "line")) as [string];
     const page = await open(browser.context, address);
     const times: number[] = [];
     for (let step = 1; step <= 5; step += 1) {
@@ -55,5 +48,11 @@ describe("the README's quick start for browsers", () => {
       assert(time - before >= 800, `step ${index + 1} came ${time - before} ms after the one before`);
     }
     assert.deepEqual(page.complaints, []);
+  });
+
+  it("gives out its four files and serves its own page only", async () => {
+    await givesOutNothingElse(address, "/etc/passwd", "root:");
+    await givesOutNothingElse(address, fileURLToPath(import.meta.url), "gives out its four files");
+    await answersItsOwnPageOnly(address, "/session");
   });
 });

@@ -8,7 +8,9 @@ fn the_quick_starts_are_the_files_that_are_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = fs::read_to_string(root.join("README.md")).expect("the README");
     for (language, file) in [
-        ("ts", "examples/quickstart.ts"),
+        ("ts", "examples/live.ts"),
+        ("ts", "examples/positional.ts"),
+        ("html", "examples/browser-quickstart.html"),
         ("python", "tests/python/quickstart.py"),
         ("rust", "crates/client/examples/quickstart.rs"),
     ] {

@@ -63,6 +63,17 @@ test("the quickstart shows each line when it is printed", async () => {
   assert.match(lines.at(-1)!.text, /^Execution completed in 5\.\d\ds$/);
 });
 
+test("the README's conversation and its call by position", async () => {
+  const live = (await runExample("live.ts")).map(({ text }) => text);
+  assert.deepEqual(live, ["Your name? 0: hello, Ada", "1: hello, Ada", "2: hello, Ada", "finished"]);
+  const lines = await runExample("positional.ts");
+  const texts = lines.map(({ text }) => text);
+  assert.deepEqual(texts, [1, 2, 3, 4, 5].map((n) => `[STDOUT] Progress: ${n}/5`).concat("true 5"));
+  for (const gap of gaps(lines.slice(0, 5))) {
+    assert.ok(gap > 800, `lines came ${gap} ms apart, not as they were printed`);
+  }
+});
+
 test("the data-processing loop reacts while the rows are processed", async () => {
   const lines = await runExample("data-processing.ts");
   const reactions = lines.filter(({ text }) => /% done/.test(text));

@@ -77,6 +77,10 @@ export interface ExecutionLogs {
 /** One value that a program showed, in the formats it has. */
 export interface ExecutionResult {
   readonly text?: string;
+  /**
+   * What the program made, which may hold scripts, and pictures of any server. Show it in an `<iframe sandbox="">` whose
+   * `srcdoc` begins with a Content-Security-Policy (`default-src 'none'; img-src data:; style-src 'unsafe-inline'`).
+   */
   readonly html?: string;
   readonly markdown?: string;
   /** Base64. */
