@@ -20,3 +20,16 @@ fn the_quick_starts_are_the_files_that_are_tested() {
         assert!(readme.contains(&format!("`{file}`")), "the README does not name {file}");
     }
 }
+
+#[test]
+fn the_files_that_documents_name_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for document in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        let text = fs::read_to_string(root.join(document)).unwrap_or_else(|error| panic!("{document}: {error}"));
+        let named = text.split('`').skip(1).step_by(2);
+        let paths =
+            named.filter(|name| ["crates/", "npm/", "tests/", "examples/"].iter().any(|top| name.starts_with(top)));
+        let missing: Vec<_> = paths.filter(|name| !name.contains(' ') && !root.join(name).exists()).collect();
+        assert!(missing.is_empty(), "{document} names files that are not there: {missing:?}");
+    }
+}
