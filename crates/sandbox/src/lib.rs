@@ -27,7 +27,8 @@
 //! | host user, if the server is root | the slot's | the slot's | the slot's |
 //! | host user, if it is not | the server's | | the server's, needs Linux 6.12 |
 //! | system calls | a list is denied | the same | a longer list is denied |
-//! | its end | with PID 1 | with PID 1 | its tree is hunted down |
+//! | its end | PID 1 is killed, and the kernel ends the rest | the same | its first process kills its descendants |
+//! | network | its session's, with `127.0.0.1` in common | the same | no sockets, or the host's |
 //!
 //! Everywhere: no capability, no new privileges, the environment of the policy and nothing else, five descriptors,
 //! the [`Limits`], a session of its own, and its death with the launcher's. `tests/battery` tries to get out by all
@@ -45,6 +46,7 @@
 //!
 //! # What is not here
 //!
+//! * One process table for a session: its sandboxes share files, temporary files and network, and each has its own processes.
 //! * Exactness everywhere: what a session has on disk is watched by a thread of the server's and may be exceeded for a
 //!   fifth of a second, and so is its memory where the machine has no control groups for the server; processor time is
 //!   shared by priority only there.

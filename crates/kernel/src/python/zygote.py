@@ -215,6 +215,9 @@ def begin_anew():
     control.received = []
     sys.path_importer_cache.pop(os.environ["HOME"], None)  # another folder than before
     generator.begin_anew()  # `random` does so by itself
+    ssl = sys.modules.get("_ssl")
+    if ssl is not None:
+        ssl.RAND_add(os.urandom(32), 32.0)  # all of OpenSSL's generators follow
 
 
 class Generator:

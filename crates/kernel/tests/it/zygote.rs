@@ -104,6 +104,22 @@ async fn copies_have_nothing_in_common() {
     assert!(one.workdir.path().join("mine").is_file(), "where the server looks for it");
 }
 
+/// Libraries tell by their number that they are in a copy.
+#[tokio::test]
+async fn a_zygote_has_a_number_that_no_copy_has() {
+    let interpreter = find_interpreter(Language::Python, None).unwrap();
+    let workdir = Workdir::new();
+    let spec = spec(Language::Python, &interpreter, workdir.root());
+    if spec.policy.level != Level::Namespaces {
+        return;
+    }
+    let zygote = zygote(&spec).unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", zygote.id())).unwrap();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
+    let inside: u32 = numbers.split_whitespace().last().unwrap().parse().unwrap();
+    assert!(inside > 10_000, "{numbers}");
+}
+
 /// Whichever of its interpreters were started, and which copied.
 #[tokio::test]
 async fn the_interpreters_of_a_session_share_a_network() {
@@ -204,5 +220,5 @@ fn an_ordinary_user_has_copies_too() {
     again.args(["zygote::", "--test-threads=1"]).env(AS_USER, "1").env_remove("HOME").current_dir("/");
     let run = again.uid(USER).gid(USER).output().expect("the test's executable can be run by all");
     let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.contains("8 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && said.contains("9 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
 }

@@ -108,6 +108,7 @@ fn keep(
     }
     let signals = process::signal_fd(&[libc::SIGCHLD]).at(Stage::Fork, "signals")?;
     let (fork_socket, its) = socket::pair().at(Stage::Fork, "a socket")?;
+    set_apart();
     let zygote = start_zygote(&host, plan, fds, its, control)?;
     let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
     let mut fork_socket = Some(fork_socket);
@@ -148,6 +149,18 @@ fn keep(
             }
         }
     }
+}
+
+/// Gives the next process, the zygote, a number that no process in a sandbox has.
+///
+/// Libraries find out by their number that they are in a copy, and then make their random numbers anew: OpenSSL does. In
+/// its sandbox a copy is number 2, as the zygote would be in here. Without `/proc`, a copy has to do it by itself.
+fn set_apart() {
+    let last = || {
+        let most: u32 = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?.trim().parse().ok()?;
+        std::fs::write("/proc/sys/kernel/ns_last_pid", (most - most / 8).to_string()).ok()
+    };
+    let _ = last();
 }
 
 /// Starts the zygote; answers its number. Its descriptor 5 is where it is asked for copies.
