@@ -1,7 +1,7 @@
 //! The system calls that the rest of the crate uses, as safe functions.
 //!
-//! All `unsafe` of the crate is in here, apart from one call each that becomes an executable and that adopts a
-//! descriptor number. Nothing in here decides anything.
+//! Most of them are `rustix`'s. All `unsafe` of the crate is in here, apart from the thread that acts for a user
+//! ([`crate::remove`]). Nothing in here decides anything.
 //!
 //! The functions that change the calling process ([`process::exec`], [`identity`], [`mount`]) are only called in the
 //! helper, which has one thread; see [`crate::helper`].

@@ -3,6 +3,8 @@
 use std::convert::Infallible;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::process::{Resource, Signal};
+
 use super::host::{Host, Place};
 use super::init::c_path;
 use super::{At, Failure, filter, landlock, trial};
@@ -21,7 +23,7 @@ pub(super) fn program(
 ) -> Result<Infallible, Failure> {
     let level = plan.policy.level;
     process::new_session().at(Stage::Fork, "a session")?;
-    process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
+    process::die_with_parent(Signal::KILL).at(Stage::Fork, "the parent's death")?;
     let workdir = plan.policy.workdir_inside();
     process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;
     if !plan.dir.as_os_str().is_empty() {
@@ -58,7 +60,7 @@ pub(super) fn zygote(
     control: BorrowedFd<'_>,
 ) -> Result<Infallible, Failure> {
     process::new_session().at(Stage::Fork, "a session")?;
-    process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
+    process::die_with_parent(Signal::KILL).at(Stage::Fork, "the parent's death")?;
     let workdir = plan.policy.workdir_inside();
     process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;
     // Its copies have them, too, but for open files: it has two for each copy that lives, which takes that limit itself.
@@ -92,21 +94,21 @@ fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) 
     };
     let limits = [
         // Private writable memory. Not the address space: WebAssembly and Java reserve many times what they use.
-        (libc::RLIMIT_DATA, "memory", Some(memory)),
-        (libc::RLIMIT_NPROC, "processes", Some(processes)),
-        (libc::RLIMIT_NOFILE, "open files", open_files),
-        (libc::RLIMIT_FSIZE, "file size", Some(file_size)),
+        (Resource::Data, "memory", Some(memory)),
+        (Resource::Nproc, "processes", Some(processes)),
+        (Resource::Nofile, "open files", open_files),
+        (Resource::Fsize, "file size", Some(file_size)),
         // A core would be a file as large as the memory, with what was in it.
-        (libc::RLIMIT_CORE, "core size", Some(0)),
+        (Resource::Core, "core size", Some(0)),
         // What follows counts for the user, and is the server's own where programs have its user; or would let a program
         // be scheduled before others. What the server was started with is not passed on.
         // 64 KiB: where libraries keep keys.
-        (libc::RLIMIT_MEMLOCK, "locked memory", Some(64 << 10)),
+        (Resource::Memlock, "locked memory", Some(64 << 10)),
         // 1024: a queued signal, or a timer, each.
-        (libc::RLIMIT_SIGPENDING, "queued signals", Some(1024)),
-        (libc::RLIMIT_MSGQUEUE, "message queues", Some(0)),
-        (libc::RLIMIT_RTPRIO, "real-time priority", Some(0)),
-        (libc::RLIMIT_NICE, "priority", Some(0)),
+        (Resource::Sigpending, "queued signals", Some(1024)),
+        (Resource::Msgqueue, "message queues", Some(0)),
+        (Resource::Rtprio, "real-time priority", Some(0)),
+        (Resource::Nice, "priority", Some(0)),
     ];
     for (resource, name, value) in limits {
         match value {

@@ -12,6 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use rustix::thread::LinkNameSpaceType;
 
 use super::confine;
@@ -182,7 +183,7 @@ fn start(
     let has_proc = set_up(host, place, plan, &lifted, control)?;
 
     // Both settings are forgotten whenever the user changes; from here on it does not.
-    let death_signal = if level.has_namespaces() { libc::SIGKILL } else { libc::SIGTERM };
+    let death_signal = if level.has_namespaces() { Signal::KILL } else { Signal::TERM };
     process::die_with_parent(death_signal).at(Stage::Fork, "the parent's death")?;
     if socket::is_readable(liveness) {
         process::exit(1); // the launcher died before the line above

@@ -26,6 +26,8 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::process::Signal;
+
 use super::confine;
 use super::host::{Host, Nest};
 use super::init::{self, SpawnMode};
@@ -102,7 +104,7 @@ fn keep(
     let host = Host::look().at(Stage::Mount, "/proc")?.in_nest();
     process::no_new_privileges().at(Stage::Capabilities, "no new privileges")?;
     process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
-    process::die_with_parent(libc::SIGKILL).at(Stage::Fork, "the parent's death")?;
+    process::die_with_parent(Signal::KILL).at(Stage::Fork, "the parent's death")?;
     if socket::is_readable(liveness) {
         process::exit(1); // the launcher died before the line above
     }

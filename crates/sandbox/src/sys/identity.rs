@@ -1,10 +1,18 @@
 //! Who this process is: user, groups, capabilities, host name.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::ptr;
 
-use super::{check, check_int};
+use rustix::fs::fchown;
+use rustix::process::{Gid, Uid, getegid, geteuid};
+use rustix::system::sethostname;
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+use super::check_int;
 
 /// `CAP_SETGID` and its kin, by their numbers.
 pub(crate) const SETGID: u32 = 6;
@@ -17,26 +25,23 @@ const LAST_CAPABILITY: libc::c_ulong = 63;
 
 /// The effective user.
 pub(crate) fn user() -> u32 {
-    // SAFETY: a system call without arguments that cannot fail.
-    unsafe { libc::geteuid() }
+    geteuid().as_raw()
 }
 
 /// The effective group.
 pub(crate) fn group() -> u32 {
-    // SAFETY: a system call without arguments that cannot fail.
-    unsafe { libc::getegid() }
+    getegid().as_raw()
 }
 
 /// Becomes another user and group for good, with no further groups. Needs privilege.
+///
+/// By calls about this thread, and not by the C library's functions: those would have to tell other threads, and there are
+/// none.
 pub(crate) fn become_user(user: u32, group: u32) -> io::Result<()> {
-    // SAFETY: system calls on integers. `syscall` and not the C library's functions: those would have to tell other
-    // threads, and there are none.
-    unsafe {
-        check(libc::syscall(libc::SYS_setgroups, 0usize, ptr::null::<libc::gid_t>()))?;
-        check(libc::syscall(libc::SYS_setresgid, group, group, group))?;
-        check(libc::syscall(libc::SYS_setresuid, user, user, user))?;
-    }
-    Ok(())
+    let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+    set_thread_groups(&[])?;
+    set_thread_res_gid(group, group, group)?;
+    Ok(set_thread_res_uid(user, user, user)?)
 }
 
 /// Moves this process into new namespaces.
@@ -48,42 +53,17 @@ pub(crate) fn unshare(namespaces: libc::c_int) -> io::Result<()> {
 
 /// The host name inside this process's UTS namespace.
 pub(crate) fn set_host_name(name: &str) -> io::Result<()> {
-    // SAFETY: pointer and length describe the string, which lives during the call.
-    unsafe { check_int(libc::sethostname(name.as_ptr().cast(), name.len()))? };
-    Ok(())
+    Ok(sethostname(name.as_bytes())?)
 }
 
 /// Gives an open file to another user.
 pub(crate) fn give_to(fd: BorrowedFd<'_>, user: u32, group: u32) -> io::Result<()> {
-    // SAFETY: a system call on integers.
-    unsafe { check_int(libc::fchown(fd.as_raw_fd(), user, group))? };
-    Ok(())
+    Ok(fchown(fd, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?)
 }
-
-#[repr(C)]
-struct CapabilityHeader {
-    version: u32,
-    pid: libc::c_int,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct CapabilitySet {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-/// `_LINUX_CAPABILITY_VERSION_3`: two sets of 32 bits.
-const VERSION: u32 = 0x2008_0522;
 
 /// Whether this process has a capability now.
 pub(crate) fn has_capability(capability: u32) -> bool {
-    let mut header = CapabilityHeader { version: VERSION, pid: 0 };
-    let mut sets = [CapabilitySet::default(); 2];
-    // SAFETY: header and both sets have the layout of version 3 and live during the call.
-    let result = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
-    result == 0 && sets[(capability / 32) as usize].effective & (1 << (capability % 32)) != 0
+    capabilities(None).is_ok_and(|sets| sets.effective.bits() & (1 << capability) != 0)
 }
 
 /// The kernel's version of Landlock; zero: none.
@@ -113,13 +93,7 @@ pub(crate) fn keep_in_bounding_set(kept: &[u32]) {
 
 /// Gives up every capability.
 pub(crate) fn drop_capabilities() -> io::Result<()> {
-    let zero: libc::c_ulong = 0;
-    // SAFETY: the option takes integers; header and sets have the layout of version 3 and live during the call.
-    unsafe {
-        libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as libc::c_ulong, zero, zero, zero);
-        let header = CapabilityHeader { version: VERSION, pid: 0 };
-        let sets = [CapabilitySet::default(); 2];
-        check(libc::syscall(libc::SYS_capset, &raw const header, sets.as_ptr()))?;
-    }
-    Ok(())
+    let _ = clear_ambient_capability_set(); // older kernels have none
+    let none = CapabilitySet::empty();
+    Ok(set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?)
 }

@@ -6,8 +6,13 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
-use rustix::process::{Signal, pidfd_send_signal};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::fs::Mode;
+use rustix::process::{
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, chdir, getpid, getppid, getrlimit, nice,
+    pidfd_open, pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal,
+    setrlimit, setsid, wait,
+};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_no_new_privs};
 
 use super::{check, check_int};
 
@@ -82,7 +87,7 @@ pub(crate) fn kill_all_below() {
 ///
 /// Errors mean that this process may not, or that it has ended: then it stays as it is.
 pub(crate) fn schedule_as_usual(pid: i32) {
-    let Some(pid) = rustix::process::Pid::from_raw(pid) else { return };
+    let Some(pid) = Pid::from_raw(pid) else { return };
     let mut all = rustix::thread::CpuSet::new();
     (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
     let _ = rustix::thread::sched_setaffinity(Some(pid), &all);
@@ -95,7 +100,7 @@ pub(crate) fn schedule_as_usual(pid: i32) {
 
 /// The session that a process belongs to; `None`: it has ended.
 pub(crate) fn session_of(pid: i32) -> Option<i32> {
-    let session = rustix::process::getsid(rustix::process::Pid::from_raw(pid)).ok()?;
+    let session = rustix::process::getsid(Pid::from_raw(pid)).ok()?;
     Some(session.as_raw_nonzero().get())
 }
 
@@ -114,17 +119,13 @@ pub(crate) fn number(pidfd: BorrowedFd<'_>) -> Option<i32> {
 
 /// A descriptor that names a process, even when its number is used again, and is readable once it has ended.
 pub(crate) fn open(pid: i32) -> io::Result<OwnedFd> {
-    // SAFETY: a system call on integers; the descriptor is a new one that nobody else owns.
-    unsafe {
-        let fd = check(libc::syscall(libc::SYS_pidfd_open, pid, 0))?;
-        Ok(OwnedFd::from_raw_fd(RawFd::try_from(fd).expect("a descriptor is an int")))
-    }
+    let pid = Pid::from_raw(pid).ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// The number of the process that made this one; zero: it is not in this PID namespace.
 pub(crate) fn parent() -> i32 {
-    // SAFETY: a system call without arguments.
-    unsafe { libc::getppid() }
+    Pid::as_raw(getppid())
 }
 
 /// Ends this process at once: nothing is flushed, dropped or unwound.
@@ -154,10 +155,8 @@ pub(crate) struct Reaped {
 
 /// Takes the status of a child that has ended. `None`: those that there are still run. `ECHILD`: there are none.
 pub(crate) fn reap() -> io::Result<Option<Reaped>> {
-    let mut status = 0;
-    // SAFETY: `status` lives during the call.
-    let pid = unsafe { check_int(libc::waitpid(-1, &raw mut status, libc::WNOHANG))? };
-    Ok((pid != 0).then_some(Reaped { pid, status }))
+    let ended = wait(WaitOptions::NOHANG)?;
+    Ok(ended.map(|(pid, status)| Reaped { pid: pid.as_raw_nonzero().get(), status: status.as_raw() }))
 }
 
 /// Sends a signal to a process (`pid` > 0) or to a process group (`pid` < -1).
@@ -175,79 +174,54 @@ pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
 /// Has the kernel send this process a signal when its parent dies.
 ///
 /// The setting is forgotten whenever the process changes its user or capabilities: call this after those.
-pub(crate) fn die_with_parent(signal: i32) -> io::Result<()> {
-    prctl(libc::PR_SET_PDEATHSIG, signal as libc::c_ulong)
+pub(crate) fn die_with_parent(signal: Signal) -> io::Result<()> {
+    Ok(set_parent_process_death_signal(Some(signal))?)
 }
 
 /// Makes this process the parent of its descendants' orphans.
 pub(crate) fn adopt_orphans() -> io::Result<()> {
-    prctl(libc::PR_SET_CHILD_SUBREAPER, 1)
+    Ok(set_child_subreaper(Some(getpid()))?)
 }
 
 /// Whether others of the same user may look into this process (and its `/proc` files belong to that user).
 pub(crate) fn set_dumpable(on: bool) -> io::Result<()> {
-    prctl(libc::PR_SET_DUMPABLE, libc::c_ulong::from(on))
+    Ok(set_dumpable_behavior(if on { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable })?)
 }
 
 /// No program that this process becomes can gain rights by being set-uid. For good.
 pub(crate) fn no_new_privileges() -> io::Result<()> {
-    prctl(libc::PR_SET_NO_NEW_PRIVS, 1)
-}
-
-fn prctl(option: libc::c_int, value: libc::c_ulong) -> io::Result<()> {
-    // SAFETY: the options used in this file take integers.
-    unsafe { check_int(libc::prctl(option, value, 0 as libc::c_ulong, 0 as libc::c_ulong, 0 as libc::c_ulong))? };
-    Ok(())
+    Ok(set_no_new_privs(true)?)
 }
 
 /// Makes this process the leader of a session and a process group of its own.
 pub(crate) fn new_session() -> io::Result<()> {
-    // SAFETY: a system call without arguments.
-    unsafe { check_int(libc::setsid())? };
+    setsid()?;
     Ok(())
 }
 
 /// Sets the soft limit to the hard one.
-pub(crate) fn limit_as_high_as_may_be(resource: u32) -> io::Result<()> {
-    let mut current = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `current` lives during the calls.
-    unsafe {
-        check_int(libc::getrlimit64(resource as _, &raw mut current))?;
-        current.rlim_cur = current.rlim_max;
-        check_int(libc::setrlimit64(resource as _, &raw const current))?;
-    }
-    Ok(())
+pub(crate) fn limit_as_high_as_may_be(resource: Resource) -> io::Result<()> {
+    let Rlimit { maximum, .. } = getrlimit(resource);
+    Ok(setrlimit(resource, Rlimit { current: maximum, maximum })?)
 }
 
 /// Sets soft and hard limit.
-pub(crate) fn limit(resource: u32, value: u64) -> io::Result<()> {
-    let wanted = libc::rlimit64 { rlim_cur: value, rlim_max: value };
-    // SAFETY: `wanted` lives during the call.
-    match unsafe { check_int(libc::setrlimit64(resource as _, &raw const wanted)) } {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            // Without privilege a hard limit can only fall. One that is lower already is fine as it is.
-            let mut current = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-            // SAFETY: `current` lives during the call.
-            unsafe { check_int(libc::getrlimit64(resource as _, &raw mut current))? };
-            if current.rlim_max > value {
-                return Err(error);
-            }
-            current.rlim_cur = current.rlim_max;
-            // SAFETY: `current` lives during the call.
-            unsafe { check_int(libc::setrlimit64(resource as _, &raw const current))? };
-            Ok(())
-        }
+pub(crate) fn limit(resource: Resource, value: u64) -> io::Result<()> {
+    let both = |value| Rlimit { current: Some(value), maximum: Some(value) };
+    match setrlimit(resource, both(value)) {
+        Ok(()) => Ok(()),
+        // Without privilege a hard limit can only fall. One that is lower already is fine as it is.
+        Err(error) => match getrlimit(resource).maximum {
+            Some(lower) if lower <= value => Ok(setrlimit(resource, both(lower))?),
+            _ => Err(error.into()),
+        },
     }
 }
 
 /// Lowers the priority by so many steps, or to the lowest there is. Everyone may.
 pub(crate) fn renice(by: u8) {
-    // SAFETY: a system call on an integer, about the calling process. -1 may be an error or the new value; for a step
-    // down it is the latter.
-    unsafe {
-        libc::nice(libc::c_int::from(by));
-    }
+    // A step down cannot fail.
+    let _ = nice(by.into());
 }
 
 /// Sets all signals to their defaults, and blocks none.
@@ -341,15 +315,10 @@ pub(crate) fn inherited(number: RawFd) -> Option<OwnedFd> {
 
 /// Moves into a directory.
 pub(crate) fn change_dir(path: &CStr) -> io::Result<()> {
-    // SAFETY: the string lives during the call.
-    unsafe { check_int(libc::chdir(path.as_ptr()))? };
-    Ok(())
+    Ok(chdir(path)?)
 }
 
 /// Which permissions new files do not get.
 pub(crate) fn umask(mask: u32) {
-    // SAFETY: a system call on an integer that cannot fail.
-    unsafe {
-        libc::umask(mask);
-    }
+    rustix::process::umask(Mode::from_raw_mode(mask));
 }

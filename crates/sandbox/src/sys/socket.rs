@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 
 use super::{check, check_int};
 
@@ -16,28 +17,12 @@ pub(crate) const MAX_FDS: usize = 17;
 
 /// A connected pair of sockets that keep message boundaries.
 pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
-    let mut fds = [-1; 2];
-    // SAFETY: `fds` has room for the two descriptors, which nobody else owns afterwards.
-    unsafe {
-        check_int(libc::socketpair(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC, 0, fds.as_mut_ptr()))?;
-        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
-    }
+    Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
 /// From now on, every message that comes says which process has sent it; the kernel writes that, not the sender.
 pub(crate) fn name_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
-    let on: libc::c_int = 1;
-    // SAFETY: the option's value is an int, which lives during the call.
-    unsafe {
-        check_int(libc::setsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_PASSCRED,
-            (&raw const on).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        ))?;
-    }
-    Ok(())
+    Ok(sockopt::set_socket_passcred(socket, true)?)
 }
 
 /// Room for the largest control data: the descriptors, and the sender's name. Aligned as `cmsghdr` wants it.
