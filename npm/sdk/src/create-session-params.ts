@@ -40,7 +40,7 @@ export class CreateSessionParams implements CreateSessionOptions {
   /** Image to start, e.g. `agb-code-space-1`. */
   imageId: string;
   /** Empty when none were given. */
-  labels: Labels;
+  labels: Record<string, string>;
   /** Seconds without use after which the service releases the session. */
   idleReleaseTimeout: number | undefined;
   /** Policy for the session's tools. */
@@ -50,7 +50,7 @@ export class CreateSessionParams implements CreateSessionOptions {
   /** Persistent context to attach. */
   contextId: string | undefined;
   /** Contexts that the session is to have; empty when none were given. */
-  contextSync: readonly ContextMount[];
+  contextSync: ContextMount[];
   /** Contexts of a browser; see {@link CreateSessionOptions.browserContext}. */
   browserContext: unknown;
 
@@ -62,7 +62,9 @@ export class CreateSessionParams implements CreateSessionOptions {
     this.mcpPolicyId = options.mcpPolicyId;
     this.policyId = options.policyId;
     this.contextId = options.contextId;
-    this.contextSync = options.contextSync ?? [];
+    const { contextSync = [] } = options;
+    // What is not a list stays, so that `create` can refuse it.
+    this.contextSync = Array.isArray(contextSync) ? [...contextSync] : (contextSync as ContextMount[]);
     this.browserContext = options.browserContext;
   }
 }
