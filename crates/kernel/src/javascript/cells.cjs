@@ -14,7 +14,7 @@ const input = part("input");
 const output = part("output");
 const ends = part("ends");
 const timers = part("timers");
-const { call, done, end, guarded, isTerminated, numberOf, post, started, watcher } = part("watcher");
+const { describeObject, done, end, guarded, isTerminated, objectOf, post, started, watcher } = part("watcher");
 
 /** The cell that runs. */
 let cell = null;
@@ -98,9 +98,17 @@ function settle(current, code, error, answer) {
 const isDeclared = ({ exception, stackTrace }) =>
   !stackTrace && /^SyntaxError: Identifier '.*' has already been declared/.test(exception.description);
 
-/** Does what makes a first cell slow: V8's console evaluation compiles itself. The program sees nothing of it. */
+/**
+ * Does what makes a first cell slow: V8's console evaluation, node's inspection and what is here compile themselves. The
+ * program sees nothing of it.
+ */
 function warm() {
   post("Runtime.evaluate", { expression: "undefined", replMode: true, awaitPromise: true }, () => {});
+  inspected(new host.global.Array("text", 1));
+  describeObject(host.global);
+  output.begin();
+  timers.begin();
+  ends.begin();
 }
 
 /** `{ a: 1 }` is an object to whoever types it, as in node's own console, although it reads as a block. */
@@ -114,24 +122,15 @@ function asExpression(code) {
   }
 }
 
-let carried;
-const carrier = numberOf((...values) => (values.length ? void (carried = values[0]) : carried));
-
 /** From the inspector's description of a value to the value. */
 function valueOf(remote) {
   const objectId = captured.ownValue(remote, "objectId");
-  if (objectId === undefined) return plainValue(remote);
-  call(carrier, [{ objectId }]);
-  const value = carried;
-  carried = undefined;
-  return value;
+  return objectId === undefined ? plainValue(remote) : objectOf(objectId);
 }
 
 /** The state of a promise, which only the inspector knows without becoming one of those who wait for it. */
 function stateOf(promise) {
-  carried = promise;
-  const { objectId } = call(carrier);
-  carried = undefined;
+  const { objectId } = describeObject(promise);
   let properties = [];
   post("Runtime.getProperties", { objectId, ownProperties: true }, (_, answer) => {
     properties = captured.ownValue(answer, "internalProperties");

@@ -5,6 +5,7 @@
 const { bytesOf, Buffer, fs, nextTick } = part("captured");
 const input = part("input");
 const { facade, global } = host;
+const { Promise } = global;
 
 const LAST = 4; // the control channel's
 const NOT_OPEN = 2 ** 30;
@@ -79,9 +80,14 @@ replace("read", (read) => (fd, ...rest) => {
   input.read(bytes, (count) => callback(null, count, buffer));
 });
 
-const { promises } = fs;
-const { readFile } = promises;
-const { Promise } = global;
-promises.readFile = facade("readFile", (file, options) =>
-  isInput(file) ? new Promise((done) => input.readAll((buffer) => done(encoded(buffer, options)))) : readFile(file, options),
-readFile);
+/** Replaces what reads a whole file in `fs/promises`, when a program first loads it: it takes a while. */
+function watchPromises(promises) {
+  const { readFile } = promises;
+  const read = (file, options) =>
+    isInput(file)
+      ? new Promise((done) => input.readAll((buffer) => done(encoded(buffer, options))))
+      : readFile(file, options);
+  promises.readFile = facade("readFile", read, readFile);
+}
+
+module.exports = { watchPromises };

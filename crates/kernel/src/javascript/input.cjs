@@ -7,7 +7,7 @@
 const { bufferFrom, bytesOf, emitter, encode, isFlowing, push, process, Readable, readable } = part("captured");
 const { send } = part("control");
 const { setImmediate } = part("timers");
-const { awaitAnswer, guarded, takeAnswer, watcher } = part("watcher");
+const { awaitAnswer, guarded, openAnswers, takeAnswer, watcher } = part("watcher");
 
 const NEWLINE = 10;
 
@@ -136,7 +136,10 @@ const isReadable = () => lines.length > 0 || isAtEnd || cell === null;
 function ask() {
   if (isAsked) return;
   isAsked = true;
-  guarded(() => send({ type: "input", nonce: cell.nonce, prompt: "" }));
+  guarded(() => {
+    openAnswers();
+    send({ type: "input", nonce: cell.nonce, prompt: "" });
+  });
 }
 
 /** The watcher has an answer. */

@@ -4,7 +4,7 @@
 // child itself, with a signal. The program is terminated as soon as such a function has returned.
 "use strict";
 
-const { module: Module, syncExports } = part("captured");
+const { fs, module: Module, syncExports } = part("captured");
 const { whole } = part("watcher");
 const { facade, require } = host;
 
@@ -15,6 +15,7 @@ const PATCHES = {
       loaded[name] = facade(name, (...args) => whole(() => wait(...args)), wait);
     }
   },
+  "fs/promises": (loaded) => part("descriptors").watchPromises(loaded),
   readline(loaded) {
     part("lines").watch(loaded);
     if (pending.delete("readline/promises")) part("lines").watch(loaded.promises);
@@ -35,6 +36,14 @@ Module._load = facade("_load", function (request, ...rest) {
   if (pending.delete(name)) PATCHES[name](loaded);
   return loaded;
 }, original);
+
+const { get } = Object.getOwnPropertyDescriptor(fs, "promises");
+const promises = () => {
+  const loaded = Reflect.apply(get, fs, []);
+  if (pending.delete("fs/promises")) PATCHES["fs/promises"](loaded);
+  return loaded;
+};
+Object.defineProperty(fs, "promises", { get: facade("get promises", promises), configurable: true, enumerable: true });
 
 /** Loads the module here if it is such a one: node's own `import` would pass by what is above. */
 function prepare(request) {

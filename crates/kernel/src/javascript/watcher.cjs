@@ -27,7 +27,7 @@ function watch() {
   const inspector = require("inspector");
   const net = require("net");
   const { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING } = workerData;
-  const { BACKGROUND, CONTROL_IN, answers } = workerData;
+  const { BACKGROUND, CONTROL_IN } = workerData;
   const session = new inspector.Session();
   let connected = false;
 
@@ -55,10 +55,24 @@ function watch() {
     setTimeout(terminate, delay, count, Math.min(delay * 2, 50));
   };
 
-  // The main thread waits for it: for `process.exit`, or because it has taken one that was the program's.
-  parentPort.on("message", (count) => {
+  /** Where answers to requests for input go: on a port of its own, because the other thread may block until it has one. */
+  let answers;
+  const early = [];
+  const answer = (message) => {
+    if (!answers) return early.push(message);
+    answers.postMessage(message);
+    Atomics.add(shared, INPUT, 1);
+    Atomics.notify(shared, INPUT);
+    parentPort.postMessage({ type: "stdin" });
+  };
+  parentPort.on("message", (message) => {
+    if (typeof message === "object") {
+      answers = message;
+      return early.splice(0).forEach(answer);
+    }
+    // The main thread waits for it: for `process.exit`, or because it has taken one that was the program's.
     Atomics.store(shared, TERMINATED, 0);
-    terminate(count, 1);
+    terminate(message, 1);
   });
   Atomics.wait(shared, READ, 0);
   let received = Buffer.alloc(0);
@@ -70,10 +84,8 @@ function watch() {
       const message = JSON.parse(received.subarray(4, end).toString());
       received = received.subarray(end);
       if (message.type === "stdin") {
-        // On a port of their own, because the other thread may block until it has one.
-        answers.postMessage(message);
-        Atomics.add(shared, INPUT, 1);
-        Atomics.notify(shared, INPUT);
+        answer(message);
+        continue;
       }
       parentPort.postMessage(message);
       if (message.type !== "interrupt") continue;
@@ -120,19 +132,13 @@ function numberOf(object) {
   return objectId;
 }
 
-const { port1: answers, port2: theirAnswers } = new captured.MessageChannel();
 const watcher = new captured.Worker(`(${watch})()`, {
   eval: true,
   env: captured.SHARE_ENV,
-  execArgv: [],
   // Its own memory; what it gets are the texts of cells.
   resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 2 },
   trackUnmanagedFds: false,
-  transferList: [theirAnswers],
-  workerData: {
-    ...{ shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING, BACKGROUND, CONTROL_IN },
-    answers: theirAnswers,
-  },
+  workerData: { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING, BACKGROUND, CONTROL_IN },
 });
 // Methods of their own: those of their classes may be replaced.
 for (const object of [watcher, ...Object.getOwnPropertySymbols(watcher).map((name) => watcher[name])]) {
@@ -146,14 +152,39 @@ watcher.on("error", (error) => {
 
 let depth = 0;
 
-const waitId = numberOf(() => Atomics.wait(shared, PHASE, TERMINATING));
-/** Calls the function of this number by way of the inspector; gives the description of what it returns. */
-function call(objectId, parameters = []) {
-  const functionDeclaration = "function (...values) { return this(...values) }";
+let carried;
+const operations = {
+  put: (value) => void (carried = value),
+  take: () => carried,
+  wait: () => Atomics.wait(shared, PHASE, TERMINATING),
+};
+/** What the inspector calls for us. */
+const carrier = numberOf((name, value) => operations[name](value));
+
+/** Has the inspector call one of the operations; gives the description of what it returns. */
+function call(name, remote = {}) {
+  const functionDeclaration = "function (name, value) { return this(name, value) }";
+  const parameters = [{ value: name }, remote];
   let result;
-  const options = { functionDeclaration, objectId, arguments: parameters, silent: true, objectGroup: "cell" };
+  const options = { functionDeclaration, objectId: carrier, arguments: parameters, silent: true, objectGroup: "cell" };
   post("Runtime.callFunctionOn", options, (_, answer) => ({ result } = answer ?? {}));
   return result;
+}
+
+/** From the inspector's number of an object to the object. */
+function objectOf(objectId) {
+  call("put", { objectId });
+  const value = carried;
+  carried = undefined;
+  return value;
+}
+
+/** From an object to the inspector's description of it. */
+function describeObject(value) {
+  carried = value;
+  const description = call("take");
+  carried = undefined;
+  return description;
 }
 
 /** From here on nothing is torn. Answers whether a termination was on its way, and is over. */
@@ -161,7 +192,7 @@ function enter() {
   let taken = false;
   while (depth === 0 && Atomics.compareExchange(shared, PHASE, USER, HARNESS) !== USER) {
     // An evaluation is what takes it without harm.
-    call(waitId);
+    call("wait");
     taken = true;
   }
   depth++;
@@ -199,6 +230,17 @@ function whole(work) {
 
 const isTerminated = (count) => Atomics.load(shared, TERMINATED) === count;
 
+/** The port that brings the answers to requests for input, once there is one. */
+let answers;
+
+/** From here on answers come. Most programs never ask. */
+function openAnswers() {
+  if (answers) return;
+  const { port1, port2 } = new captured.MessageChannel();
+  answers = port1;
+  watcher.postMessage(port2, [port2]);
+}
+
 /** The next answer to a request for input; null: none has come. */
 const takeAnswer = () => captured.receiveMessageOnPort(answers)?.message ?? null;
 
@@ -229,11 +271,12 @@ const pause = (milliseconds) => Atomics.wait(shared, NEVER, 0, milliseconds);
 
 module.exports = {
   awaitAnswer,
-  call,
+  describeObject,
   end,
   endBackground: () => end(BACKGROUND),
   guarded,
-  numberOf,
+  objectOf,
+  openAnswers,
   pause,
   post,
   readControl,
