@@ -350,7 +350,7 @@ impl Connection {
         let most = self.session.config().limits.max_watchers;
         if self.shown.len() >= most && !self.shown.contains_key(run.id()) {
             let message =
-                format!("this connection watches {most} runs already: have the server allow more (--max-observers)");
+                format!("this connection watches {most} runs already: have the server allow more (--max-watchers)");
             return self.fail(run.id(), &message);
         }
         match run.watch(&self.ready, place) {
@@ -364,7 +364,7 @@ impl Connection {
         }
     }
 
-    /// A observer has cancelled: that ends what it sees, and nothing else.
+    /// An observer has cancelled: that ends what it sees, and nothing else.
     fn stop_watching(&mut self, invocation: &str) -> Result<(), End> {
         let Some(run) = self.shown.remove(invocation) else { return Ok(()) };
         run.unwatch(&self.ready);

@@ -89,7 +89,7 @@ pub(crate) enum NoReplay {
     Missed { after: u64, oldest: u64 },
     #[error("the run is over, and nothing of it is kept any more: there is nothing to watch")]
     Over,
-    #[error("{most} others watch already: wait until one has gone, or have the server allow more (--max-observers)")]
+    #[error("{most} others watch already: wait until one has gone, or have the server allow more (--max-watchers)")]
     AddressFull { most: usize },
 }
 

@@ -204,7 +204,7 @@ impl Run {
         let read = spool.read(block).await;
         let page = read.as_ref().ok().and_then(|bytes| Page::decode(block, bytes));
         if page.is_none() {
-            tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk for a observer");
+            tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk for an observer");
         }
         self.give_page(block, page);
     }
