@@ -91,7 +91,8 @@ pub(crate) fn http(bytes: &[u8]) {
 pub(crate) fn request(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let Ok(request) = parse_request(text) else { return };
-    let value: Value = serde_json::from_str(text).expect("a request is JSON");
+    // Ours takes a little more than RFC 8259 does, such as control characters in strings.
+    let Ok(value) = serde_json::from_str::<Value>(text) else { return };
     assert!(value.is_object(), "a request is an object");
     let anew = parse_request(&value.to_string()).expect("it was one before");
     assert_eq!(without_time(anew), without_time(request), "written anew, it is the same");

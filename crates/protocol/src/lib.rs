@@ -7,7 +7,7 @@
 //! | module | what is in it |
 //! | --- | --- |
 //! | [`service`] | the server's half of the WebSocket: requests as they are read, frames as they are written |
-//! | [`object`], [`text`] | JSON read and written without a tree of values |
+//! | [`object`], [`fields`], [`text`] | JSON read and written without a tree of values |
 //! | [`codes`] | the stable codes of all errors |
 //! | [`language`], [`secret`], [`random`] | what their names say |
 //!
@@ -18,6 +18,7 @@ mod access;
 pub mod codes;
 mod extensions;
 mod failure;
+pub mod fields;
 mod finish;
 pub mod language;
 pub mod object;

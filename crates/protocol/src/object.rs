@@ -25,6 +25,14 @@ pub struct Value<'a>(&'a str);
 const DEPTH: u32 = 128;
 
 impl<'a> Object<'a> {
+    /// An object with more members is not read: each costs up to eight times its bytes. Far more than any message has.
+    pub const MOST_MEMBERS: usize = 4096;
+
+    /// The members, as they came.
+    pub fn members(&self) -> impl Iterator<Item = (&str, Value<'a>)> {
+        self.members.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
     /// Reads a text that is one object and nothing else.
     pub fn parse(text: &'a str) -> Option<Self> {
         Value::parse(text)?.as_object()
@@ -110,6 +118,7 @@ impl<'a> Value<'a> {
         Cursor(self.0).members(b'{', b'}', |cursor| {
             let name = cursor.string()?;
             cursor.token(b':')?;
+            (members.len() < Object::MOST_MEMBERS).then_some(())?;
             members.push((Value(name).as_str()?, cursor.value(DEPTH)?));
             Some(())
         })?;
@@ -118,8 +127,14 @@ impl<'a> Value<'a> {
 
     /// The items, if it is a list.
     pub fn as_array(self) -> Option<Vec<Self>> {
+        self.items(usize::MAX)
+    }
+
+    /// The items, if it is a list and they are not more than `most`.
+    pub fn items(self, most: usize) -> Option<Vec<Self>> {
         let mut items = Vec::new();
         Cursor(self.0).members(b'[', b']', |cursor| {
+            (items.len() < most).then_some(())?;
             items.push(cursor.value(DEPTH)?);
             Some(())
         })?;

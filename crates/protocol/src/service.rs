@@ -1,7 +1,10 @@
 //! The wire from the server's side: what clients ask, and the frames that answer.
 
-use serde_json::{Value, json};
+use std::borrow::Cow;
 
+use serde_json::{Value as Json, json};
+
+use crate::object::{Object, Value};
 use crate::text::push_json_str;
 use crate::{Finish, KilledBy, RunFailure, SDK, Stream};
 
@@ -95,85 +98,87 @@ pub const PONG: &str = r#"{"type":"pong"}"#;
 #[error("the frame is not a JSON object")]
 pub struct Malformed;
 
-/// Reads a client's text frame.
+/// Reads a client's text frame. Values that nobody needs stay text: a frame costs what it weighs.
 ///
 /// # Errors
 /// [`Malformed`] when it is not a JSON object.
 pub fn parse_request(text: &str) -> Result<Request, Malformed> {
-    let Ok(Value::Object(envelope)) = serde_json::from_str(text) else { return Err(Malformed) };
-    let invocation = ["invocationId", "requestId"].into_iter().find_map(|key| match envelope.get(key) {
-        Some(Value::String(id)) if !id.is_empty() => Some(id.clone()),
-        _ => None,
-    });
-    if envelope.get("type").and_then(Value::as_str) == Some("ping") {
+    let envelope = Object::parse(text).ok_or(Malformed)?;
+    if envelope.string("type").as_deref() == Some("ping") {
         return Ok(Request::Ping);
     }
-    let decoded = match envelope.get("data") {
-        Some(Value::String(text)) => serde_json::from_str::<Value>(text).unwrap_or_default(),
-        Some(data) => data.clone(),
-        None => Value::Null,
-    };
-    let target = envelope.get("target").and_then(Value::as_str).unwrap_or_default();
-    Ok(match invocation {
-        Some(invocation) => read_request(invocation, target, &decoded),
-        None => Request::Unknown { invocation: None, what: what(&decoded) },
+    let data = envelope.get("data");
+    // The published protocol knows the object as a text as well.
+    let quoted = data.and_then(Value::as_str);
+    let data = quoted.as_deref().or(data.map(Value::text)).and_then(Object::parse);
+    let target = envelope.string("target").unwrap_or_default();
+    Ok(match envelope.string("invocationId").or_else(|| envelope.string("requestId")) {
+        Some(invocation) => read_request(invocation.into_owned(), &target, data.as_ref()),
+        None => Request::Unknown { invocation: None, what: what(data.as_ref()) },
     })
 }
 
-/// Reads the `data` of a client's message about a run.
+/// Reads the `data` of a client's message about a run; `None`: it is no object.
 #[must_use]
-pub fn read_request(invocation: String, target: &str, data: &Value) -> Request {
-    let field = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default();
-    let unknown = |invocation| Request::Unknown { invocation, what: what(data) };
-    let nothing = Value::Null;
-    let params = data.get("params").unwrap_or(&nothing);
-    match (field("method"), field("mode")) {
-        ("run_code", "stream") => Request::Start { invocation, target: target.to_owned(), start: parse_start(params) },
+pub fn read_request(invocation: String, target: &str, data: Option<&Object<'_>>) -> Request {
+    let unknown = |invocation| Request::Unknown { invocation: Some(invocation), what: what(data) };
+    let Some(data) = data else { return unknown(invocation) };
+    let field = |name| data.string(name).unwrap_or_default();
+    let params = data.get("params").and_then(Value::as_object);
+    let param = |name: &str| params.as_ref()?.get(name);
+    let count = |name| param(name).and_then(Value::as_u64);
+    match (field("method").as_ref(), field("mode").as_ref()) {
+        ("run_code", "stream") => {
+            Request::Start { invocation, target: target.to_owned(), start: read_start(params.as_ref()) }
+        }
         ("run_code", "resume") => Request::Resume {
             invocation,
-            after_seq: params.get("afterSeq").and_then(Value::as_u64).unwrap_or(0),
-            ack_seq: params.get("ackSeq").and_then(Value::as_u64),
-            window: params.get("window").and_then(Value::as_u64),
+            after_seq: count("afterSeq").unwrap_or(0),
+            ack_seq: count("ackSeq"),
+            window: count("window"),
         },
         ("cancel", _) => Request::Cancel { invocation },
-        ("ack", _) => match params.get("seq").and_then(Value::as_u64) {
+        ("ack", _) => match count("seq") {
             Some(seq) => Request::Ack { invocation, seq },
-            None => unknown(Some(invocation)),
+            None => unknown(invocation),
         },
         ("stdin", _) => Request::Stdin {
             invocation,
-            data: params.get("data").and_then(Value::as_str).map(str::to_owned),
-            eof: params.get("eof").and_then(Value::as_bool).unwrap_or(false),
-            seq: params.get("inputSeq").and_then(Value::as_u64),
+            data: param("data").and_then(Value::as_str).map(Cow::into_owned),
+            eof: param("eof").is_some_and(Value::is_true),
+            seq: count("inputSeq"),
         },
-        _ => unknown(Some(invocation)),
+        _ => unknown(invocation),
     }
 }
 
 /// What a message asked for, shortened.
-fn what(data: &Value) -> String {
-    let field = |key: &str| data.get(key).and_then(Value::as_str).unwrap_or_default();
+fn what(data: Option<&Object<'_>>) -> String {
+    let field = |name| data.and_then(|data| data.string(name)).unwrap_or_default();
     [field("method"), field("mode")].join(" ").trim().chars().take(60).collect()
 }
 
-fn parse_start(params: &Value) -> StartRun {
-    let text = |key: &str| params.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+fn read_start(params: Option<&Object<'_>>) -> StartRun {
+    let param = |name: &str| params?.get(name);
+    let text = |name| param(name).and_then(Value::as_str).map(Cow::into_owned).unwrap_or_default();
+    let flag = |name| param(name).is_some_and(Value::is_true);
     StartRun {
         language: text("language"),
         code: text("code"),
         // Seen as a number; a string of one is taken as well.
-        timeout_s: params
-            .get("timeoutS")
-            .and_then(|value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())),
-        resume: params.get("resume").and_then(Value::as_bool).unwrap_or(false),
-        window: params.get("window").and_then(Value::as_u64),
-        stdin: params.get("stdin").and_then(Value::as_bool).unwrap_or(false),
+        timeout_s: param("timeoutS").and_then(|value| match value.as_str() {
+            Some(text) => text.trim().parse().ok(),
+            None => value.text().parse().ok(),
+        }),
+        resume: flag("resume"),
+        window: param("window").and_then(Value::as_u64),
+        stdin: flag("stdin"),
     }
 }
 
 /// What ended an interpreter, as a JSON object of what is known.
 #[must_use]
-pub fn killed_by_json(killed_by: &KilledBy) -> Value {
+pub fn killed_by_json(killed_by: &KilledBy) -> Json {
     let KilledBy { exit_code, signal, out_of_memory } = killed_by;
     let out_of_memory = out_of_memory.then_some(true);
     let fields = [("exitCode", json!(exit_code)), ("signal", json!(signal)), ("outOfMemory", json!(out_of_memory))];
@@ -325,7 +330,7 @@ impl Reply<'_> {
         self.frame(json!({ "phase": "error", "error": message }))
     }
 
-    fn event(self, event_type: &str, fields: &[(&str, Value)]) -> String {
+    fn event(self, event_type: &str, fields: &[(&str, Json)]) -> String {
         let mut data = json!({ "phase": "event", "eventType": event_type });
         for (key, value) in fields {
             data[*key] = value.clone();
@@ -333,7 +338,7 @@ impl Reply<'_> {
         self.frame(data)
     }
 
-    fn frame(self, mut data: Value) -> String {
+    fn frame(self, mut data: Json) -> String {
         for (name, number) in [("seq", self.seq), ("time", self.time)] {
             if let Some(number) = number {
                 data[name] = json!(number);

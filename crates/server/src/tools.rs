@@ -17,12 +17,12 @@ mod shell;
 use std::sync::{Arc, LazyLock};
 
 use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::fields::Fields;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use self::args::Args;
 use self::error::ToolError;
-use crate::run::event::weight_of;
 use crate::session::{Busy, Session};
 use crate::workspace::ActAs;
 
@@ -184,8 +184,8 @@ fn names() -> String {
 
 impl Tool {
     /// Calls the tool. A call that is dropped ends what it started.
-    pub(crate) async fn call(&self, session: &Arc<Session>, args: Map<String, Value>) -> Result<ToolAnswer, Busy> {
-        let _activity = session.begin(args.values().map(weight_of).sum())?;
+    pub(crate) async fn call(&self, session: &Arc<Session>, args: Fields) -> Result<ToolAnswer, Busy> {
+        let _activity = session.begin(args.memory_size())?;
         let args = Args::new(self.name, args);
         let result = match self.name {
             "run_code" => run_code::run_code(session, &args).await,

@@ -31,7 +31,7 @@ struct Grant {
 }
 
 /// What a token that was accepted opens.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AccessGrant {
     scope: AccessScope,
     /// Absent for the session's own token.
@@ -128,6 +128,11 @@ impl AccessGrant {
     /// Whether its holder may change anything.
     pub(crate) fn may_run(&self) -> Result<(), Denied> {
         if self.scope == AccessScope::Run { Ok(()) } else { Err(Denied::OnlyReads) }
+    }
+
+    /// Whether it has ended. Never for the owner.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.ends.as_ref().is_some_and(|ends| *ends.borrow() <= Instant::now())
     }
 
     /// Waits for its end, which may be put off meanwhile. Never for the owner.

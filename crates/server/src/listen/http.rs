@@ -6,6 +6,7 @@ mod answer;
 mod browser;
 mod context_files;
 mod contexts;
+mod entry;
 mod error;
 mod file_body;
 mod files;
@@ -23,6 +24,7 @@ mod tools;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use agb_protocol::AccessScope;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, Uri, header};
@@ -37,6 +39,7 @@ pub use self::address::InvalidPublicUrl;
 use self::answer::Code;
 pub use self::browser::InvalidOrigin;
 pub(crate) use self::browser::Origins;
+use self::entry::Needs;
 pub(crate) use self::error::ApiError;
 pub(crate) use self::shared::Shared;
 
@@ -72,14 +75,22 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/internet/getCdpLink", post(sessions::no_desktop))
         .route("/metrics", get(health::metrics))
         .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
-    let with_token = Router::new()
-        .route("/ws/{session}", get(link::connect))
-        .route("/link/{session}/callTool", post(link::call))
-        .route("/link/{session}/files", get(files::read).put(files::write))
-        .route("/link/{session}/files/progress", get(files::progress))
-        .route("/link/{session}/browserAccess", post(access::give))
+    let admitted = |needs, routes: Router<Arc<Shared>>| {
+        routes.route_layer(from_fn_with_state((Arc::clone(&shared), needs), entry::admit))
+    };
+    let (read, run) = (Needs::Scope(AccessScope::Read), Needs::Scope(AccessScope::Run));
+    let runs = Router::new()
         .route("/link/{session}/runs/{invocation}", post(runs::say))
         .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
+    let run_routes = Router::new()
+        .route("/link/{session}/callTool", post(link::call))
+        .route("/link/{session}/files", get(files::read).put(files::write))
+        .route("/link/{session}/files/progress", get(files::progress));
+    let with_token = Router::new()
+        .route("/ws/{session}", get(link::connect))
+        .merge(admitted(read, runs))
+        .merge(admitted(run, run_routes))
+        .merge(admitted(Needs::Owner, Router::new().route("/link/{session}/browserAccess", post(access::give))));
     let open = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))

@@ -65,6 +65,9 @@ pub(crate) const MAX_INVOCATION: usize = 256;
 /// How long the last events of a released session may take to go out.
 pub(crate) const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// What the holder of an access hears at its end.
+const EXPIRED: &str = "the access has expired: have your server renew it or give a new one";
+
 /// WebSocket close codes.
 mod close {
     /// A message above the limit.
@@ -94,7 +97,9 @@ impl Connection {
             answers_pings: false,
             grant,
         };
-        connection.session.touch();
+        if connection.grant.may_run().is_ok() {
+            connection.session.touch(); // whoever only watches does not keep the session
+        }
         tracing::debug!(session = connection.session.id(), grant = %connection.grant, "connected");
         let end = connection.talk().await;
         tracing::debug!(session = connection.session.id(), ?end, runs = connection.shown.len(), "disconnected");
@@ -127,6 +132,9 @@ impl Connection {
         let mut last_words: Option<Instant> = None;
         let ready = Arc::clone(&self.ready);
         loop {
+            if self.grant.is_expired() {
+                return End::Goodbye(close::UNAUTHORIZED, EXPIRED);
+            }
             let can_show = ping_due || !self.replies.is_empty() || !self.ready.is_empty();
             if last_words.is_some() && !can_show && self.shown.is_empty() {
                 return End::Goodbye(close::SESSION_GONE, "the session was released");
@@ -142,7 +150,7 @@ impl Connection {
                     continue;
                 }
                 () = self.grant.expired() => {
-                    return End::Goodbye(close::UNAUTHORIZED, "the access has expired: have your server renew it or give a new one");
+                    return End::Goodbye(close::UNAUTHORIZED, EXPIRED);
                 }
                 () = gone(&mut stage), if last_words.is_none() => {
                     last_words = Some(Instant::now() + LAST_WORDS);
@@ -158,6 +166,9 @@ impl Connection {
             let result = match turn {
                 Turn::Incoming(message) => self.take(message),
                 Turn::Writable => self.show(std::mem::take(&mut ping_due)),
+                Turn::Lost(DisconnectReason::Unread) => {
+                    Err(End::Goodbye(close::POLICY, "too many pings whose answers are not read"))
+                }
                 Turn::Lost(DisconnectReason::TooLarge) => {
                     Err(End::Goodbye(close::TOO_LARGE, "the message is larger than this server takes"))
                 }

@@ -1,6 +1,6 @@
 //! The arguments of a tool, read without trust.
 
-use serde_json::{Map, Value};
+use agb_protocol::fields::{Field, Fields};
 
 use super::error::ToolError;
 
@@ -8,17 +8,20 @@ use super::error::ToolError;
 #[derive(Debug)]
 pub(super) struct Args {
     tool: &'static str,
-    values: Map<String, Value>,
+    fields: Fields,
 }
 
+/// More texts in one list are nobody's wish: each tool has a smaller limit of its own where it costs more.
+const MAX_TEXTS: usize = 10_000;
+
 impl Args {
-    pub(super) fn new(tool: &'static str, values: Map<String, Value>) -> Self {
-        Self { tool, values }
+    pub(super) fn new(tool: &'static str, fields: Fields) -> Self {
+        Self { tool, fields }
     }
 
     /// A value that is not null.
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.values.get(name).filter(|value| !value.is_null())
+    pub(super) fn get(&self, name: &str) -> Option<&Field> {
+        self.fields.get(name)
     }
 
     /// A text that must be there; it may be empty.
@@ -28,45 +31,42 @@ impl Args {
 
     /// A text, if it is there.
     pub(super) fn optional_text(&self, name: &'static str) -> Result<Option<&str>, ToolError> {
-        self.get(name).map(|value| value.as_str().ok_or_else(|| self.invalid(name, "a text"))).transpose()
+        match self.get(name) {
+            None => Ok(None),
+            Some(Field::Text(text)) => Ok(Some(text)),
+            Some(Field::Json(_)) => Err(self.invalid(name, "a text")),
+        }
     }
 
     /// A number, also as a text.
     pub(super) fn number(&self, name: &'static str) -> Result<Option<f64>, ToolError> {
-        self.get(name)
-            .map(|value| {
-                value
-                    .as_f64()
-                    .or_else(|| value.as_str()?.trim().parse().ok())
-                    .filter(|number| number.is_finite())
-                    .ok_or_else(|| self.invalid(name, "a number"))
-            })
-            .transpose()
+        let number = |field: &Field| field.number().ok_or_else(|| self.invalid(name, "a number"));
+        self.get(name).map(number).transpose()
     }
 
     /// A number of bytes, also as a text.
     pub(super) fn bytes(&self, name: &'static str) -> Result<u64, ToolError> {
-        match self.get(name) {
-            None => Ok(0),
-            Some(value) => value
-                .as_u64()
-                .or_else(|| value.as_str()?.trim().parse().ok())
-                .ok_or_else(|| self.invalid(name, "a whole number, 0 or more")),
-        }
+        let count = |field: &Field| field.count().ok_or_else(|| self.invalid(name, "a whole number, 0 or more"));
+        self.get(name).map_or(Ok(0), count)
     }
 
     /// A yes or no; no if it is not there.
     pub(super) fn flag(&self, name: &'static str) -> Result<bool, ToolError> {
-        self.get(name).map_or(Ok(false), |value| value.as_bool().ok_or_else(|| self.invalid(name, "true or false")))
+        match self.get(name) {
+            None => Ok(false),
+            Some(Field::Json(json)) if json == "true" => Ok(true),
+            Some(Field::Json(json)) if json == "false" => Ok(false),
+            Some(_) => Err(self.invalid(name, "true or false")),
+        }
     }
 
     /// A list of texts; empty if it is not there.
     pub(super) fn texts(&self, name: &'static str) -> Result<Vec<String>, ToolError> {
-        let Some(value) = self.get(name) else { return Ok(Vec::new()) };
-        value
-            .as_array()
-            .and_then(|items| items.iter().map(|item| item.as_str().map(str::to_owned)).collect())
-            .ok_or_else(|| self.invalid(name, "a list of texts"))
+        let Some(field) = self.get(name) else { return Ok(Vec::new()) };
+        field
+            .items(MAX_TEXTS)
+            .and_then(|items| items.into_iter().map(Field::into_text).collect())
+            .ok_or_else(|| self.invalid(name, format!("a list of at most {MAX_TEXTS} texts")))
     }
 
     /// The error for a value of the wrong kind.

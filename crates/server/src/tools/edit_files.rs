@@ -3,7 +3,6 @@
 use std::io::{self, Write};
 
 use cap_std::fs::{File, OpenOptions};
-use serde_json::Value;
 use similar::TextDiff;
 
 use super::args::Args;
@@ -123,15 +122,16 @@ fn goes_with_session(path: &str) -> ToolError {
 
 fn edits(args: &Args) -> Result<Vec<(String, String)>, ToolError> {
     let invalid = || args.invalid("edits", "a list of objects with the texts oldText (not empty) and newText");
-    let edits = args.get("edits").and_then(Value::as_array).ok_or_else(invalid)?;
-    if edits.is_empty() || edits.len() > MAX_EDITS {
+    let edits = args.get("edits").and_then(|field| field.items(MAX_EDITS)).ok_or_else(invalid)?;
+    if edits.is_empty() {
         return Err(invalid());
     }
     edits
         .iter()
         .map(|edit| {
-            let old = edit.get("oldText").and_then(Value::as_str).filter(|old| !old.is_empty());
-            let new = edit.get("newText").and_then(Value::as_str);
+            let edit = edit.fields().ok_or_else(invalid)?;
+            let old = edit.text("oldText").filter(|old| !old.is_empty());
+            let new = edit.text("newText");
             old.zip(new).map(|(old, new)| (old.to_owned(), new.to_owned())).ok_or_else(invalid)
         })
         .collect()

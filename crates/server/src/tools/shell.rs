@@ -14,8 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agb_kernel::OutputRate;
+use agb_protocol::fields::Field;
 use agb_sandbox::{Child, Command, Exceeded, Launcher, Policy};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest};
 use tokio::net::unix::pipe::Receiver;
@@ -241,11 +242,12 @@ fn working_directory(room: &Workspace, args: &Args) -> Result<Cwd, ToolError> {
 fn environment(args: &Args) -> Result<Vec<(String, String)>, ToolError> {
     let invalid = || args.invalid("envs", "an object of texts, with names that an environment takes");
     let Some(envs) = args.get("envs") else { return Ok(Vec::new()) };
-    let Value::Object(envs) = envs else { return Err(invalid()) };
-    envs.iter()
+    let Field::Json(_) = envs else { return Err(invalid()) };
+    let envs = envs.fields().ok_or_else(invalid)?;
+    envs.into_iter()
         .map(|(name, value)| match value {
-            Value::String(value) if !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0') => {
-                Ok((name.clone(), value.clone()))
+            Field::Text(value) if !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0') => {
+                Ok((name, value))
             }
             _ => Err(invalid()),
         })

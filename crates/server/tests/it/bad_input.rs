@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::support::{KEY, Reply, TestServer};
+use crate::support::{KEY, PATIENCE, Reply, TestServer};
 
 const WITH_KEY: [(&str, &str); 13] = [
     ("POST", "/mcp/createSession"),
@@ -233,4 +233,46 @@ async fn a_server_without_a_key_or_with_a_bad_url_does_not_start() {
     let mut config = Config::new("k".into());
     config.data_dir = "/proc/nowhere".into();
     assert!(Server::new(config).err().expect("an error").to_string().contains("--data-dir"));
+}
+
+/// Sends a head that announces a large body, and no byte of it.
+async fn head_alone(server: &TestServer, path: &str, token: Option<&str>, framing: &str) -> String {
+    let mut stream = TcpStream::connect(server.address).await.expect("a connection");
+    let token = token.map_or_else(String::new, |token| format!("x-access-token: {token}\r\n"));
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\n{token}{framing}\r\n\r\n", server.address);
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    let reading = stream.read_to_end(&mut answer);
+    tokio::time::timeout(PATIENCE, reading).await.expect("the answer comes without the body").expect("an answer");
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_credential_is_checked_before_the_body_is_read() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let read_token = server.access(&session, json!({ "scope": "read" })).await;
+    let run_token = server.access(&session, json!({ "scope": "run" })).await;
+    let [call, access, run] =
+        ["callTool", "browserAccess", "runs/a"].map(|route| format!("/link/{}/{route}", session.id));
+    for framing in ["content-length: 16000000", "transfer-encoding: chunked"] {
+        for path in [&call, &access, &run] {
+            for (token, code) in [(None, "InvalidAccessToken.Missing"), (Some("guess"), "InvalidAccessToken.NotFound")]
+            {
+                let answer = head_alone(&server, path, token, framing).await;
+                assert!(answer.starts_with("HTTP/1.1 401 ") && answer.contains(code), "{path} {framing}: {answer}");
+            }
+        }
+        // Nor for an access that does not allow the call.
+        for (path, token) in [(&call, &read_token), (&access, &read_token), (&access, &run_token)] {
+            let answer = head_alone(&server, path, Some(token), framing).await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{path} {framing}: {answer}");
+        }
+    }
+    for path in ["/mcp", "/mcp/createSession", "/sdk/SetLabel", "/sdk/ModifyContext"] {
+        let answer = head_alone(&server, path, None, "content-length: 16000000").await;
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{path}: {answer}");
+    }
+    server.stop().await;
 }

@@ -119,6 +119,14 @@ impl TestServer {
         }
     }
 
+    /// The token of an access to this session.
+    pub(crate) async fn access(&self, session: &TestSession, asked: Value) -> String {
+        let request = self.http.post(format!("{}/browserAccess", session.link_url)).json(&asked);
+        let request = request.header("X-Access-Token", &session.token);
+        let access = Reply::of(request.send().await.expect("an answer")).await.ok();
+        access["token"].as_str().expect("a token").to_owned()
+    }
+
     /// `run_code`, decoded.
     pub(crate) async fn run_code(&self, session: &TestSession, language: &str, code: &str) -> Value {
         let args = json!({ "code": code, "language": language, "timeout_s": 20 });

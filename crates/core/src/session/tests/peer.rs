@@ -58,8 +58,8 @@ impl Peer {
 
     /// A call that starts a run: what it says comes by another.
     pub(super) fn begin(&mut self, invocation: &str, start: &str) {
-        let data = serde_json::from_str(start).expect("our client sends JSON");
-        self.request(None, read_request(invocation.to_owned(), "", &data));
+        let data = crate::wire::object::Object::parse(start).expect("our client sends JSON");
+        self.request(None, read_request(invocation.to_owned(), "", Some(&data)));
     }
 
     /// Answers what opens a run's event stream, with the query of its address.

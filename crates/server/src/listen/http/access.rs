@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use agb_protocol::{AccessScope, DEFAULT_TARGET};
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::Extension;
+use axum::extract::State;
 use axum::http::HeaderMap;
 use serde_json::json;
 
 use super::Shared;
 use super::answer::Answer;
+use super::entry::Entry;
 use super::error::ApiError;
-use super::link::{Entry, enter};
 use super::params::Params;
 use super::sessions;
 use crate::auth::access::Denied;
@@ -22,14 +22,10 @@ use crate::settings::EXTENSIONS;
 /// own token opens this: a page cannot prolong its own stay.
 pub(super) async fn give(
     State(shared): State<Arc<Shared>>,
-    path: Result<Path<String>, PathRejection>,
+    Extension(Entry { session, .. }): Extension<Entry>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Answer, ApiError> {
-    let Entry { session, grant } = enter(&shared, path, &headers)?;
-    if !grant.is_owner() {
-        return Err(ApiError::NotOwner);
-    }
     let scope = match params.text("scope")? {
         None => AccessScope::default(),
         Some(name) => {

@@ -20,8 +20,9 @@
 use std::io;
 use std::sync::Arc;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, Request, State};
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use cap_std::fs::OpenOptions;
@@ -30,9 +31,9 @@ use serde_json::json;
 
 use super::Shared;
 use super::answer::Answer;
+use super::entry::Entry;
 use super::error::ApiError;
 use super::file_body;
-use super::link::{Entry, enter};
 use crate::session::Session;
 use crate::workspace::{ActAs, Located, NewFile, PathError, identity};
 
@@ -43,7 +44,6 @@ pub(super) struct FileQuery {
     upload: Option<String>,
 }
 
-type Id = Result<Path<String>, PathRejection>;
 type FileUrl = Result<Query<FileQuery>, QueryRejection>;
 
 /// Why a file of a session cannot be used by a stream.
@@ -84,12 +84,11 @@ impl FileError {
 
 /// `GET /link/{session}/files`
 pub(super) async fn read(
-    State(shared): State<Arc<Shared>>,
-    id: Id,
+    Extension(entry): Extension<Entry>,
     url: FileUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (session, query) = open(&shared, id, url, &headers)?;
+    let (session, query) = open(entry, url)?;
     let activity = session.begin(0)?;
     let path = query.path;
     let file = in_session(session, path, |at| Ok(at.open(OpenOptions::new().read(true))?.0.into_std())).await?;
@@ -99,12 +98,12 @@ pub(super) async fn read(
 /// `PUT /link/{session}/files`
 pub(super) async fn write(
     State(shared): State<Arc<Shared>>,
-    id: Id,
+    Extension(entry): Extension<Entry>,
     url: FileUrl,
     request: Request,
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    let (session, query) = open(&shared, id, url, &headers)?;
+    let (session, query) = open(entry, url)?;
     let _activity = session.begin(0)?;
     let (offset, complete) = upload_headers(&headers)?;
     let upload = upload_id(&query)?;
@@ -138,22 +137,14 @@ pub(super) async fn write(
 }
 
 /// `GET /link/{session}/files/progress`
-pub(super) async fn progress(
-    State(shared): State<Arc<Shared>>,
-    id: Id,
-    url: FileUrl,
-    headers: HeaderMap,
-) -> Result<Answer, ApiError> {
-    let (session, query) = open(&shared, id, url, &headers)?;
+pub(super) async fn progress(Extension(entry): Extension<Entry>, url: FileUrl) -> Result<Answer, ApiError> {
+    let (session, query) = open(entry, url)?;
     let upload = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
     let offset = in_session(session, query.path, move |at| NewFile::progress(&at, &upload)).await?;
     Ok(Answer::new(json!({ "offset": offset })))
 }
 
-/// Checks the token first; nothing of a body is read before.
-fn open(shared: &Shared, id: Id, url: FileUrl, headers: &HeaderMap) -> Result<(Arc<Session>, FileQuery), ApiError> {
-    let Entry { session, grant } = enter(shared, id, headers)?;
-    grant.may_run()?;
+fn open(Entry { session, .. }: Entry, url: FileUrl) -> Result<(Arc<Session>, FileQuery), ApiError> {
     let Ok(Query(query)) = url else { return Err(ApiError::Missing("path")) };
     Ok((session, query))
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use agb_protocol::fields::{Field, Fields};
 use axum::extract::State;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::Shared;
 use super::answer::Answer;
@@ -40,7 +41,7 @@ pub(super) async fn get(State(shared): State<Arc<Shared>>, params: Params) -> Re
 }
 
 /// Reads labels: an object of texts.
-pub(super) fn parse(given: Option<Map<String, Value>>, name: &'static str) -> Result<Labels, ApiError> {
+pub(super) fn parse(given: Option<Fields>, name: &'static str) -> Result<Labels, ApiError> {
     let given = given.unwrap_or_default();
     if given.len() > MAX_LABELS {
         return Err(ApiError::invalid(name, format!("there are more than {MAX_LABELS}")));
@@ -52,11 +53,11 @@ pub(super) fn parse(given: Option<Map<String, Value>>, name: &'static str) -> Re
             _ if key.len() > MAX_LABEL => {
                 Err(ApiError::invalid(name, format!("a key has more than {MAX_LABEL} bytes")))
             }
-            Value::String(value) if value.len() <= MAX_LABEL => Ok((key, value)),
-            Value::String(_) => {
+            Field::Text(value) if value.len() <= MAX_LABEL => Ok((key, value)),
+            Field::Text(_) => {
                 Err(ApiError::invalid(name, format!("the value of {key:?} has more than {MAX_LABEL} bytes")))
             }
-            _ => Err(ApiError::invalid(name, format!("the value of {key:?} is not a text"))),
+            Field::Json(_) => Err(ApiError::invalid(name, format!("the value of {key:?} is not a text"))),
         })
         .collect()
 }

@@ -7,26 +7,27 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::json;
 
 use super::Shared;
 use super::answer::Answer;
 use super::browser;
+use super::entry::{self, Entry, enter};
 use super::error::ApiError;
 use super::params::Params;
-use crate::auth::access::{AccessGrant, Denied};
-use crate::auth::tokens::Verdict;
 use crate::listen::listener::ConnectionPermit;
 use crate::listen::websocket::Connection;
-use crate::session::{Session, Stage};
 use crate::tools;
 
 /// Bytes of a WebSocket that are read at once. Acknowledgements have a hundred, programs a few thousand; what is larger
 /// is read in parts. It is memory of each client, and is cleared before each read: with the usual 128 KiB a waiting run
 /// takes 125 KiB instead of 30, and each acknowledgement clears all of them.
 const READ_BUFFER: usize = 8 * 1024;
+
+/// What a message or a body of an access may have that only watches: an acknowledgement has a hundred bytes.
+pub(super) const MAX_OF_READER: usize = 64 * 1024;
 
 /// `GET /ws/{sessionId}`
 ///
@@ -39,19 +40,25 @@ pub(super) async fn connect(
     permit: Option<Extension<Arc<ConnectionPermit>>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    let entry = browser::check(&shared, &headers).and_then(|()| enter(&shared, path, &headers));
-    let is_browser = offered(&headers).any(|protocol| protocol == PROTOCOL);
+    let entry = browser::check(&shared, &headers).and_then(|()| {
+        let Path(id) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
+        enter(&shared, &id, &headers)
+    });
+    let is_browser = entry::offered(&headers).any(|protocol| protocol == PROTOCOL);
     let entry = match entry {
         Err(error) if !is_browser => return Err(error),
         entry => entry,
     };
     let limits = &shared.config.limits;
+    // Whoever only watches has acknowledgements to send, and nothing larger.
+    let may_run = entry.as_ref().is_ok_and(|entry| entry.grant.may_run().is_ok());
+    let largest = if may_run { limits.max_message } else { limits.max_message.min(MAX_OF_READER) };
     let upgrade = upgrade.map_err(|rejection| ApiError::NoUpgrade(rejection.body_text()))?;
     Ok(upgrade
         .protocols([PROTOCOL])
         .read_buffer_size(READ_BUFFER)
-        .max_message_size(limits.max_message)
-        .max_frame_size(limits.max_message)
+        .max_message_size(largest)
+        .max_frame_size(largest)
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket handshake broke off"))
         .on_upgrade(async move |socket| {
             match entry {
@@ -64,13 +71,9 @@ pub(super) async fn connect(
 
 /// `POST /link/{sessionId}/callTool`
 pub(super) async fn call(
-    State(shared): State<Arc<Shared>>,
-    path: Result<Path<String>, PathRejection>,
-    headers: HeaderMap,
+    Extension(Entry { session, .. }): Extension<Entry>,
     params: Params,
 ) -> Result<Answer, ApiError> {
-    let Entry { session, grant } = enter(&shared, path, &headers)?;
-    grant.may_run()?;
     let tool = tools::find(&params.required("tool")?)?;
     let args = params.object("args")?.unwrap_or_default();
     let answer = tool.call(&session, args).await?;
@@ -79,40 +82,3 @@ pub(super) async fn call(
 
 /// The sub-protocol that browsers' clients speak.
 const PROTOCOL: &str = "agb.v1";
-/// Before a token among the sub-protocols that are offered.
-const TOKEN_PROTOCOL: &str = "agb.token.";
-
-/// A session, and what its visitor may do in it.
-pub(super) struct Entry {
-    pub(super) session: Arc<Session>,
-    pub(super) grant: AccessGrant,
-}
-
-/// Finds the session and checks the token. Without any token nobody learns whether the session exists.
-pub(super) fn enter(
-    shared: &Shared,
-    path: Result<Path<String>, PathRejection>,
-    headers: &HeaderMap,
-) -> Result<Entry, ApiError> {
-    let Path(id) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
-    let token = match headers.get("x-access-token") {
-        Some(token) => token.to_str().map_err(|_| Denied::Unknown)?,
-        None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken)?,
-    };
-    let session = shared.find(&id)?;
-    let grant = match session.check_token(token) {
-        Verdict::Good => AccessGrant::of_owner(),
-        Verdict::Expired => return Err(Denied::OwnExpired.into()),
-        Verdict::Unknown => shared.accesses.check(&id, token)?,
-    };
-    session.bucket().take().map_err(|wait| ApiError::TooOften { wait })?;
-    if session.stage() != Stage::Running {
-        return Err(ApiError::SessionEnding(id));
-    }
-    Ok(Entry { session, grant })
-}
-
-fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
-    lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
-}

@@ -3,31 +3,36 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::body::Bytes;
+use agb_protocol::fields::{Field, Fields};
+use agb_protocol::object::Object;
 use axum::extract::{FromRequest, Query, Request};
 use axum::http::{Method, header};
 use http_body_util::BodyExt;
-use serde_json::{Map, Value};
+use serde::de::IgnoredAny;
 
 use super::Shared;
+use super::entry::Entry;
 use super::error::ApiError;
+use super::link::MAX_OF_READER;
 use crate::settings::Limits;
 
 /// The parameters of a call. A name is looked for in the body first, then in the query: clients differ.
 #[derive(Debug, Default)]
 pub(crate) struct Params {
     query: BTreeMap<String, String>,
-    body: Map<String, Value>,
+    body: Fields,
 }
 
 impl Params {
     /// A text, if there is one that is not empty. A number is taken as its text.
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, ApiError> {
         let text = match self.body.get(name) {
-            None | Some(Value::Null) => self.query.get(name).cloned(),
-            Some(Value::String(text)) => Some(text.clone()),
-            Some(Value::Number(number)) => Some(number.to_string()),
-            Some(_) => return Err(ApiError::invalid(name, "it must be a text")),
+            None => self.query.get(name).cloned(),
+            Some(Field::Text(text)) => Some(text.clone()),
+            Some(Field::Json(json)) if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
+                Some(json.clone())
+            }
+            Some(Field::Json(_)) => return Err(ApiError::invalid(name, "it must be a text")),
         };
         Ok(text.filter(|text| !text.is_empty()))
     }
@@ -46,45 +51,45 @@ impl Params {
             .transpose()
     }
 
-    /// An object, also as a text of JSON.
-    pub(crate) fn object(&self, name: &'static str) -> Result<Option<Map<String, Value>>, ApiError> {
-        if let Some(Value::Object(object)) = self.body.get(name) {
-            return Ok(Some(object.clone()));
-        }
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        match serde_json::from_str(&text) {
-            Ok(Value::Object(object)) => Ok(Some(object)),
-            Ok(_) => Err(ApiError::invalid(name, "it must be a JSON object, as a text")),
-            Err(error) => Err(ApiError::invalid(name, format!("it must be a JSON object, as a text: {error}"))),
-        }
+    /// The fields of an object, also as a text of JSON.
+    pub(crate) fn object(&self, name: &'static str) -> Result<Option<Fields>, ApiError> {
+        let fields = match self.body.get(name) {
+            Some(Field::Text(text)) if text.is_empty() => return Ok(None),
+            Some(field) => field.fields(),
+            None => match self.query.get(name).filter(|text| !text.is_empty()) {
+                Some(text) => Fields::parse(text),
+                None => return Ok(None),
+            },
+        };
+        let problem = || ApiError::invalid(name, "it must be a JSON object, as a text");
+        fields.map(Some).ok_or_else(problem)
     }
 
-    /// A list, also as a text of JSON.
-    pub(crate) fn list(&self, name: &'static str) -> Result<Option<Vec<Value>>, ApiError> {
-        if let Some(Value::Array(items)) = self.body.get(name) {
-            return Ok(Some(items.clone()));
+    /// The items of a list, also as a text of JSON.
+    pub(crate) fn list(&self, name: &'static str, most: usize) -> Result<Option<Vec<Field>>, ApiError> {
+        let json = match self.body.get(name) {
+            Some(Field::Text(text) | Field::Json(text)) => text,
+            None => match self.query.get(name) {
+                Some(text) => text,
+                None => return Ok(None),
+            },
+        };
+        if json.is_empty() {
+            return Ok(None);
         }
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        match serde_json::from_str(&text) {
-            Ok(Value::Array(items)) => Ok(Some(items)),
-            _ => Err(ApiError::invalid(name, "it must be a JSON list, as a text or not")),
-        }
-    }
-
-    /// The body as it came.
-    pub(crate) fn into_body(self) -> Value {
-        Value::Object(self.body)
+        let problem = || ApiError::invalid(name, format!("it must be a JSON list of at most {most} items"));
+        Field::Json(json.clone()).items(most).map(Some).ok_or_else(problem)
     }
 
     /// Whether there is something under this name that is not null, empty or false.
     pub(crate) fn is_set(&self, name: &str) -> bool {
         match self.body.get(name) {
             None => self.query.get(name).is_some_and(|text| !text.is_empty() && text != "false"),
-            Some(Value::Null | Value::Bool(false)) => false,
-            Some(Value::String(text)) => !text.is_empty(),
-            Some(Value::Array(items)) => !items.is_empty(),
-            Some(Value::Object(fields)) => !fields.is_empty(),
-            Some(Value::Bool(true) | Value::Number(_)) => true,
+            Some(Field::Text(text)) => !text.is_empty(),
+            Some(Field::Json(json)) => {
+                let inside = json.trim_matches(['[', ']', '{', '}']).trim();
+                !inside.is_empty() && inside != "false"
+            }
         }
     }
 }
@@ -97,39 +102,79 @@ impl FromRequest<Arc<Shared>> for Params {
             .map(|Query(pairs)| pairs.into_iter().collect())
             .map_err(|_| ApiError::invalid("query", "it is not a list of name=value"))?;
         let body = match *request.method() {
-            Method::GET | Method::HEAD => Map::new(),
-            _ => parse(&read(request, &shared.config.limits).await?)?,
+            Method::GET | Method::HEAD => Fields::default(),
+            _ => {
+                let body = Body(read(request, &shared.config.limits).await?);
+                body.parse(
+                    |text| if text.trim_ascii().is_empty() { Some(Fields::default()) } else { Fields::parse(text) },
+                )
+                .await?
+            }
         };
         Ok(Self { query, body })
     }
 }
 
-fn parse(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    if body.trim_ascii().is_empty() {
-        return Ok(Map::new());
+impl FromRequest<Arc<Shared>> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        Ok(Self(read(request, &shared.config.limits).await?))
     }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(ApiError::Malformed("it is another kind of JSON".to_owned())),
-        Err(error) => Err(ApiError::Malformed(error.to_string())),
+}
+
+/// The body of a call, as it came.
+#[derive(Debug)]
+pub(super) struct Body(Vec<u8>);
+
+/// What takes longer to parse than this takes is parsed on a thread of its own: a few milliseconds.
+const LARGE: usize = 256 * 1024;
+
+impl Body {
+    /// Reads what `parse` makes of the text. It must be total, and not keep more than a few times the text's bytes.
+    pub(super) async fn parse<T: Send + 'static>(
+        self,
+        parse: impl FnOnce(&str) -> Option<T> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let Self(bytes) = self;
+        let is_large = bytes.len() > LARGE;
+        let read = move || {
+            let parsed = std::str::from_utf8(&bytes).ok().and_then(parse);
+            parsed.ok_or_else(|| ApiError::Malformed(problem(&bytes)))
+        };
+        if is_large { tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::Defect)? } else { read() }
+    }
+}
+
+/// What keeps this from being an object. Builds nothing of it.
+fn problem(bytes: &[u8]) -> String {
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Err(error) => error.to_string(),
+        Ok(_) if std::str::from_utf8(bytes).is_err() => "it is not unicode".to_owned(),
+        Ok(_) if bytes.trim_ascii_start().starts_with(b"{") => {
+            format!("it has more than {} members", Object::MOST_MEMBERS)
+        }
+        Ok(_) => "it is another kind of JSON".to_owned(),
     }
 }
 
 /// Reads a body within the limits of size and time.
-async fn read(request: Request, limits: &Limits) -> Result<Bytes, ApiError> {
+async fn read(request: Request, limits: &Limits) -> Result<Vec<u8>, ApiError> {
+    let only_reads = request.extensions().get::<Entry>().is_some_and(|entry| entry.grant.may_run().is_err());
+    let most = if only_reads { limits.max_body.min(MAX_OF_READER) } else { limits.max_body };
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
         .unwrap_or(0);
-    let too_large = announced > limits.max_body as u64;
+    let too_large = announced > most as u64;
     let mut body = request.into_body();
     let (mut bytes, mut dropped) = (Vec::new(), 0);
     let reading = async {
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| ApiError::Malformed("the connection broke within it".to_owned()))?;
             let Ok(data) = frame.into_data() else { continue };
-            if too_large || bytes.len() + data.len() > limits.max_body {
+            if too_large || bytes.len() + data.len() > most {
                 bytes = Vec::new();
                 dropped += data.len();
                 // Some of the rest is read all the same: a client that is still writing would not see the answer.
@@ -147,9 +192,9 @@ async fn read(request: Request, limits: &Limits) -> Result<Bytes, ApiError> {
         Err(_) => return Err(ApiError::TooSlow { seconds: limits.read_timeout.as_secs() }),
     }
     if too_large || dropped > 0 {
-        return Err(ApiError::TooLarge { limit: limits.max_body });
+        return Err(ApiError::TooLarge { limit: most });
     }
-    Ok(bytes.into())
+    Ok(bytes)
 }
 
 /// What is read of a body that is too large anyway, so that the client comes to hear of it.

@@ -9,10 +9,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::object::Object;
 use agb_protocol::service::{Reply, Request, read_request};
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -21,10 +23,9 @@ use tokio::time::sleep;
 
 use super::Shared;
 use super::answer::Answer;
+use super::entry::Entry;
 use super::error::ApiError;
-use super::link::{Entry, enter};
-use super::params::Params;
-use crate::auth::access::AccessGrant;
+use super::params::{Body, Params};
 use crate::listen::websocket::{LAST_WORDS, MAX_INVOCATION};
 use crate::run::{Cursor, Ready, ReadyRuns, Run, RunOptions, watching};
 use crate::session::{NotStarted, Session, gone};
@@ -32,13 +33,16 @@ use crate::session::{NotStarted, Session, gone};
 /// `POST /link/{session}/runs/{invocation}`: the body is the `data` of a message of that run.
 pub(super) async fn say(
     State(shared): State<Arc<Shared>>,
+    Extension(Entry { session, grant }): Extension<Entry>,
     path: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
-    params: Params,
+    body: Body,
 ) -> Result<Answer, ApiError> {
-    let (Entry { session, grant }, invocation) = find(&shared, path, &headers)?;
-    session.touch();
-    match read_request(invocation, "", &params.into_body()) {
+    let invocation = invocation(path)?;
+    if grant.may_run().is_ok() {
+        session.touch();
+    }
+    let request = body.parse(|data| Some(read_request(invocation, "", Some(&Object::parse(data)?)))).await?;
+    match request {
         Request::Start { invocation, start, .. } => {
             grant.may_run()?;
             if !start.resume {
@@ -72,18 +76,20 @@ pub(super) async fn say(
 /// `GET /link/{session}/runs/{invocation}/events?afterSeq=n&ackSeq=m&window=w`: the run's frames as server-sent events.
 pub(super) async fn watch(
     State(shared): State<Arc<Shared>>,
+    Extension(Entry { session, grant }): Extension<Entry>,
     path: Result<Path<(String, String)>, PathRejection>,
-    headers: HeaderMap,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let (Entry { session, grant }, invocation) = find(&shared, path, &headers)?;
+    let invocation = invocation(path)?;
     let limits = &shared.config.limits;
     let place = Cursor {
         after: params.number("afterSeq")?.unwrap_or(0),
         taken: params.number("ackSeq")?,
         window: params.number("window")?.map(|window| window.min(limits.max_window)),
     };
-    session.touch();
+    if grant.may_run().is_ok() {
+        session.touch(); // whoever only watches does not keep the session
+    }
     let run = run(&session, &invocation)?;
     let ready = Arc::new(ReadyRuns::default());
     let greeting = match grant.may_run() {
@@ -103,7 +109,7 @@ pub(super) async fn watch(
         gone(&mut stage).await;
         sleep(LAST_WORDS).await;
     });
-    let subscriber = Subscriber { run, ready, grant, gone, greeting: Some(greeting), is_over: false };
+    let subscriber = Subscriber { run, ready, gone, greeting: Some(greeting), is_over: false };
     let events = stream::unfold(subscriber, async |mut subscriber| {
         let frame = subscriber.next().await?;
         Some((Ok::<_, Infallible>(Event::default().data(frame)), subscriber))
@@ -121,7 +127,6 @@ pub(super) async fn watch(
 struct Subscriber {
     run: Arc<Run>,
     ready: Arc<ReadyRuns>,
-    grant: AccessGrant,
     /// Comes when the session has been released for long enough: what was to be said has been, or is waited for in vain.
     gone: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What comes before the events.
@@ -149,7 +154,6 @@ impl Subscriber {
                 }
                 None => tokio::select! {
                     () = self.ready.rung() => {}
-                    () = self.grant.expired() => return None,
                     () = &mut self.gone => return None,
                 },
             }
@@ -164,17 +168,12 @@ impl Drop for Subscriber {
     }
 }
 
-fn find(
-    shared: &Shared,
-    path: Result<Path<(String, String)>, PathRejection>,
-    headers: &HeaderMap,
-) -> Result<(Entry, String), ApiError> {
-    let Path((session, invocation)) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
-    let entry = enter(shared, Ok(Path(session)), headers)?;
+fn invocation(path: Result<Path<(String, String)>, PathRejection>) -> Result<String, ApiError> {
+    let Path((_, invocation)) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
     if invocation.len() > MAX_INVOCATION {
         return Err(ApiError::invalid("invocationId", "it is longer than 256 bytes"));
     }
-    Ok((entry, invocation))
+    Ok(invocation)
 }
 
 fn run(session: &Session, invocation: &str) -> Result<Arc<Run>, ApiError> {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use agb_protocol::fields::Field;
+use agb_protocol::object::Object;
 use axum::extract::State;
 use serde_json::{Value, json};
 
@@ -28,20 +30,20 @@ pub(super) async fn mounts(
 ) -> Result<Vec<Mount>, ApiError> {
     let name = "persistenceDataList";
     let invalid = || ApiError::invalid(name, "it must be a list of objects with contextId, path and policy");
-    let Some(list) = params.list(name)? else { return Ok(Vec::new()) };
+    let Some(list) = params.list(name, Object::MOST_MEMBERS)? else { return Ok(Vec::new()) };
     let limit = shared.config.contexts.max_mounts;
     if list.len() > limit {
         return Err(ApiError::invalid(name, format!("it has more than {limit} mounts (--max-mounts)")));
     }
     let mut wanted = Vec::new();
     for item in list {
-        let text =
-            |name: &str| item.get(name).and_then(Value::as_str).map(str::to_owned).filter(|text| !text.is_empty());
+        let item = item.fields().ok_or_else(invalid)?;
+        let text = |name: &str| item.text(name).map(str::to_owned).filter(|text| !text.is_empty());
         let policy = match item.get("policy") {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(policy @ Value::Object(_)) => policy.to_string(),
-            Some(_) => return Err(invalid()),
+            None => String::new(),
+            Some(Field::Text(text)) => text.clone(),
+            Some(Field::Json(policy)) if policy.starts_with('{') => policy.clone(),
+            Some(Field::Json(_)) => return Err(invalid()),
         };
         wanted.push((text("contextId").ok_or_else(invalid)?, text("path").ok_or_else(invalid)?, policy));
     }
@@ -120,10 +122,9 @@ pub(super) async fn info(State(shared): State<Arc<Shared>>, params: Params) -> R
 /// `POST /sdk/GetAndLoadInternalContext`
 pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     let session = shared.find(&params.required("sessionId")?)?;
-    let types = params.list("contextTypes")?.ok_or(ApiError::Missing("contextTypes"))?;
-    if !types.iter().all(Value::is_string) {
-        return Err(ApiError::invalid("contextTypes", "it must be a list of texts, as JSON"));
-    }
+    let types = params.list("contextTypes", 100)?.ok_or(ApiError::Missing("contextTypes"))?;
+    let types: Option<Vec<String>> = types.into_iter().map(Field::into_text).collect();
+    let types = types.ok_or_else(|| ApiError::invalid("contextTypes", "it must be a list of texts, as JSON"))?;
     if !types.iter().any(|kind| kind == TRANSFER) {
         return Ok(Answer::new(json!([])));
     }

@@ -16,6 +16,8 @@ pub(super) struct Link {
     unsent_since: Option<Instant>,
     /// When something came from the other end, an answer to a ping at least.
     heard: Instant,
+    /// Pings whose answers are not known to have gone out.
+    pings: u32,
     /// Whose turn it is when both directions are ready.
     write_first: bool,
 }
@@ -37,13 +39,15 @@ pub(super) enum DisconnectReason {
     Closed,
     /// The other end sent a message above the limit.
     TooLarge,
+    /// The other end sends pings and does not read their answers.
+    Unread,
     /// The other end broke the rules of WebSockets, or the network broke.
     Broken(String),
 }
 
 impl Link {
     pub(super) fn new(socket: WebSocket) -> Self {
-        Self { socket, unsent_since: None, heard: Instant::now(), write_first: false }
+        Self { socket, unsent_since: None, heard: Instant::now(), pings: 0, write_first: false }
     }
 
     /// Waits until there is something to do. `read` and `write` say what is wanted; what was sent goes out meanwhile
@@ -105,7 +109,15 @@ impl Link {
             self.heard = Instant::now();
             self.write_first = true;
             match incoming {
-                Some(Ok(message)) => Turn::Incoming(message),
+                Some(Ok(Message::Ping(_))) if self.pings == MOST_PINGS => Turn::Lost(DisconnectReason::Unread),
+                Some(Ok(message)) => {
+                    if let Message::Ping(_) = message {
+                        // Its answer waits in the socket from here on, until all before it is out.
+                        self.pings += 1;
+                        self.unsent_since.get_or_insert_with(Instant::now);
+                    }
+                    Turn::Incoming(message)
+                }
                 Some(Err(error)) => Turn::Lost(loss(&error.into_inner())),
                 None => Turn::Lost(DisconnectReason::Closed),
             }
@@ -115,7 +127,7 @@ impl Link {
     fn poll_write(&mut self, context: &mut Context<'_>, wanted: bool) -> Poll<Turn> {
         if self.unsent_since.is_some() {
             match self.socket.poll_flush_unpin(context) {
-                Poll::Ready(Ok(())) => self.unsent_since = None,
+                Poll::Ready(Ok(())) => (self.unsent_since, self.pings) = (None, 0),
                 Poll::Ready(Err(error)) => return Poll::Ready(Turn::Lost(loss(&error.into_inner()))),
                 Poll::Pending => return Poll::Pending,
             }
@@ -132,6 +144,9 @@ impl Link {
         })
     }
 }
+
+/// So many pings may be unanswered while the socket takes nothing: clients send one in 20 s, and each costs up to 131 bytes.
+const MOST_PINGS: u32 = 256;
 
 /// Long enough for a goodbye on a slow line, short enough for a server that wants to end.
 const GOODBYE: Duration = Duration::from_secs(1);

@@ -1,0 +1,147 @@
+//! Who comes into a session: the token is checked before anything of a call but its head is read.
+//!
+//! One layer stands before all of `/link`. It checks the token and what the call needs, and ends the call, and the answer
+//! that is on its way, when the access does.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use agb_protocol::AccessScope;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::RawPathParamsRejection;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+use super::Shared;
+use super::error::ApiError;
+use crate::auth::access::{AccessGrant, Denied};
+use crate::auth::tokens::Verdict;
+use crate::session::{Session, Stage};
+
+/// Before a token among the sub-protocols that are offered.
+const TOKEN_PROTOCOL: &str = "agb.token.";
+
+/// A session, and what the caller may do in it.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) session: Arc<Session>,
+    pub(super) grant: AccessGrant,
+}
+
+/// What a call needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// An access of this scope, or the session's own token.
+    Scope(AccessScope),
+    /// The session's own token.
+    Owner,
+}
+
+impl Needs {
+    fn check(self, grant: &AccessGrant) -> Result<(), ApiError> {
+        match self {
+            Self::Scope(AccessScope::Read) => Ok(()),
+            Self::Scope(AccessScope::Run) => Ok(grant.may_run()?),
+            Self::Owner => {
+                if grant.is_owner() {
+                    Ok(())
+                } else {
+                    Err(ApiError::NotOwner)
+                }
+            }
+        }
+    }
+}
+
+/// The layer before `/link`: leaves the [`Entry`] with the request.
+pub(super) async fn admit(
+    State((shared, needs)): State<(Arc<Shared>, Needs)>,
+    path: Result<RawPathParams, RawPathParamsRejection>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let entry = path.map_err(|_| ApiError::NoRoute("such path".to_owned())).and_then(|path| {
+        let id = path.iter().find(|(name, _)| *name == "session").map(|(_, id)| id.to_owned()).unwrap_or_default();
+        let entry = enter(&shared, &id, request.headers())?;
+        needs.check(&entry.grant)?;
+        Ok(entry)
+    });
+    let entry = match entry {
+        Ok(entry) => entry,
+        Err(error) => return error.into_response(),
+    };
+    let mut grant = entry.grant.clone();
+    request.extensions_mut().insert(entry);
+    let response = tokio::select! {
+        biased;
+        () = grant.expired() => return ApiError::from(Denied::Expired).into_response(),
+        response = next.run(request) => response,
+    };
+    if grant.is_owner() {
+        return response;
+    }
+    let expired = Box::pin(async move { grant.expired().await });
+    response.map(|body| Body::new(UntilExpired { body: body.boxed_unsync(), expired, is_over: false }))
+}
+
+/// Finds the session and checks the token. Without any token nobody learns whether the session exists.
+pub(super) fn enter(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<Entry, ApiError> {
+    let token = match headers.get("x-access-token") {
+        Some(token) => token.to_str().map_err(|_| Denied::Unknown)?,
+        None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken)?,
+    };
+    let session = shared.find(id)?;
+    let grant = match session.check_token(token) {
+        Verdict::Good => AccessGrant::of_owner(),
+        Verdict::Expired => return Err(Denied::OwnExpired.into()),
+        Verdict::Unknown => shared.accesses.check(id, token)?,
+    };
+    session.bucket().take().map_err(|wait| ApiError::TooOften { wait })?;
+    if session.stage() != Stage::Running {
+        return Err(ApiError::SessionEnding(id.to_owned()));
+    }
+    Ok(Entry { session, grant })
+}
+
+/// The sub-protocols that a WebSocket's client offers.
+pub(super) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+    lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
+}
+
+/// An answer that ends with its caller's access, however much of it is ready.
+struct UntilExpired {
+    body: UnsyncBoxBody<Bytes, axum::Error>,
+    expired: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_over: bool,
+}
+
+impl HttpBody for UntilExpired {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.is_over = self.is_over || self.expired.as_mut().poll(context).is_ready();
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
