@@ -3,5 +3,6 @@
 mod address_limit;
 pub(crate) mod http;
 pub(crate) mod listener;
+mod meter;
 pub(crate) mod tls;
 pub(crate) mod websocket;

@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use crate::auth::access::Accesses;
 use crate::auth::keys::{Keys, KeysError};
 use crate::auth::rate::Rate;
+use crate::budget::Budget;
 use crate::contexts::{self, Contexts};
 use crate::links::Links;
 use crate::listen::http::{self, Address, InvalidOrigin, InvalidPublicUrl, Origins, Shared};
@@ -105,7 +106,8 @@ impl Server {
         let factory = WorkspaceFactory::new(Arc::clone(&config), sandboxes)
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
         let pool = Pool::new(factory, Arc::clone(&config), Arc::clone(&metrics));
-        let sessions = Sessions::new(Arc::clone(&config), pool, Arc::clone(&metrics));
+        let budget = Budget::new(config.limits.buffers);
+        let sessions = Sessions::new(Arc::clone(&config), pool, Arc::clone(&metrics), Arc::clone(&budget));
         let accesses = Accesses::default();
         let contexts = Arc::new(Contexts::new(config.contexts.clone()));
         tokio::spawn(contexts::recycle_hourly(Arc::downgrade(&contexts)));
@@ -114,6 +116,7 @@ impl Server {
             address,
             sessions,
             accesses,
+            budget,
             contexts,
             links: Links::default(),
             origins,

@@ -26,16 +26,18 @@ use agb_protocol::Language;
 use agb_protocol::Secret;
 use agb_protocol::service::StartRun;
 use agb_sandbox::Level;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use self::mounts::Mount;
 use self::runs::{Entry, Runs};
+pub(crate) use self::runs::{NotStarted, Started};
 use self::sync::SessionContexts;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::auth::rate::{Bucket, Rate};
 use crate::auth::tokens::{Tokens, Verdict};
+use crate::budget::Budget;
 use crate::images::Image;
 use crate::observe::{Metrics, RunMeter};
 use crate::random;
@@ -52,6 +54,9 @@ pub(crate) struct Session {
     image: Image,
     tokens: Mutex<Tokens>,
     bucket: Bucket,
+    budget: Arc<Budget>,
+    connections: Arc<Semaphore>,
+    file_tools: Semaphore,
     pool: Arc<Pool>,
     room: Mutex<Option<Arc<Workspace>>>,
     config: Arc<Config>,
@@ -133,29 +138,6 @@ impl Drop for Retention {
     }
 }
 
-/// A run that a client wanted to start.
-pub(crate) enum Started {
-    /// It was started.
-    Now(Arc<Run>),
-    /// It was started before, by the same words.
-    Before(Arc<Run>),
-}
-
-/// Why a run was not started.
-#[derive(Debug)]
-pub(crate) enum NotStarted {
-    /// It came to nothing.
-    Refused(RunFailure),
-    /// Its id is another run's.
-    Taken(String),
-}
-
-impl From<RunFailure> for NotStarted {
-    fn from(failure: RunFailure) -> Self {
-        Self::Refused(failure)
-    }
-}
-
 impl Session {
     /// A session that has nothing yet: it takes a room when it is used.
     pub(crate) fn new(
@@ -164,6 +146,7 @@ impl Session {
         pool: Arc<Pool>,
         config: Arc<Config>,
         metrics: Arc<Metrics>,
+        budget: Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new(Self {
             id: random::session_id(),
@@ -171,6 +154,11 @@ impl Session {
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
             bucket: Bucket::new(Rate::of(&config.limits)),
+            budget,
+            connections: Arc::new(Semaphore::new(
+                config.limits.max_connections_per_session.min(Semaphore::MAX_PERMITS),
+            )),
+            file_tools: Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS)),
             pool,
             room: Mutex::default(),
             config,
@@ -210,6 +198,22 @@ impl Session {
     /// How often whoever has a token may call. Apart from the API key's bucket: a page cannot use that up.
     pub(crate) fn bucket(&self) -> &Bucket {
         &self.bucket
+    }
+
+    /// What its requests, messages and answers may hold.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
+    /// A WebSocket or an event stream comes; held as long as it lasts.
+    pub(crate) fn connect(&self) -> Result<OwnedSemaphorePermit, Busy> {
+        let most = self.config.limits.max_connections_per_session;
+        Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Busy::TooManyConnections(most))
+    }
+
+    /// A file tool's turn. Whoever waits holds what his call holds.
+    pub(crate) async fn file_tool(&self) -> SemaphorePermit<'_> {
+        self.file_tools.acquire().await.expect("the semaphore is never closed")
     }
 
     /// How its programs are isolated.
@@ -452,7 +456,7 @@ fn refusal(busy: &Busy) -> RunFailure {
     let name = match busy {
         Busy::Ending => "SessionReleased",
         Busy::Stopping => "ServerStopping",
-        Busy::TooMany(_) => "TooManyRuns",
+        Busy::TooMany(_) | Busy::TooManyConnections(_) => "TooManyRuns",
         Busy::TooMuch(_) => "TooMuchCode",
     };
     failure(name, busy.to_string())

@@ -192,6 +192,7 @@ impl Tool {
             "shell" => shell::shell(session, &args).await,
             _ => {
                 // Files may be on a slow disk, and large.
+                let _turn = session.file_tool().await;
                 let session = Arc::clone(session);
                 let name = self.name;
                 tokio::task::spawn_blocking(move || file_tool(name, &session, &args))

@@ -56,8 +56,10 @@ pub(crate) enum Denied {
 
 /// There are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("{} accesses are in use already: wait for some to expire, or let them last shorter", Accesses::MOST)]
-pub(crate) struct TooMany;
+#[error("{most} accesses are in use already: wait for some to expire, or let them last shorter (--max-accesses)")]
+pub(crate) struct TooMany {
+    most: usize,
+}
 
 impl Accesses {
     /// Far more than pages that a local server will ever have, and some MiB at most.
@@ -66,9 +68,19 @@ impl Accesses {
     const REMEMBERED: Duration = Duration::from_secs(3600);
 
     /// Gives one out.
-    pub(crate) fn give(&self, session: &str, scope: AccessScope, lasts: Duration) -> Result<Secret, TooMany> {
+    pub(crate) fn give(
+        &self,
+        session: &str,
+        scope: AccessScope,
+        lasts: Duration,
+        most: usize,
+    ) -> Result<Secret, TooMany> {
         let now = Instant::now();
         let mut given = self.given();
+        let of_session = given.values().filter(|given| given.session == session && *given.ends.borrow() > now);
+        if of_session.count() >= most {
+            return Err(TooMany { most });
+        }
         if given.len() >= Self::MOST {
             given.retain(|_, given| *given.ends.borrow() + Self::REMEMBERED > now);
         }
@@ -76,7 +88,7 @@ impl Accesses {
             given.retain(|_, given| *given.ends.borrow() > now);
         }
         if given.len() >= Self::MOST {
-            return Err(TooMany);
+            return Err(TooMany { most: Self::MOST });
         }
         let token = random::token();
         let ends = watch::Sender::new(now + lasts);
@@ -164,7 +176,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn opens_one_session_for_a_while() {
         let accesses = Accesses::default();
-        let token = accesses.give("s", AccessScope::Read, MINUTE).expect("there is room");
+        let token = accesses.give("s", AccessScope::Read, MINUTE, 9).expect("there is room");
         let grant = accesses.check("s", token.expose()).expect("it is good");
         assert_eq!((grant.may_run(), grant.is_owner()), (Err(Denied::OnlyReads), false));
         assert_eq!(accesses.check("t", token.expose()).err(), Some(Denied::OtherSession));
@@ -176,7 +188,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn is_renewed_under_those_who_use_it() {
         let accesses = Accesses::default();
-        let token = accesses.give("s", AccessScope::Run, MINUTE).expect("there is room");
+        let token = accesses.give("s", AccessScope::Run, MINUTE, 9).expect("there is room");
         let mut grant = accesses.check("s", token.expose()).expect("it is good");
         let began = Instant::now();
         let waiting = tokio::spawn(async move {
@@ -194,12 +206,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn there_is_a_limit_and_time_makes_room() {
         let accesses = Accesses::default();
-        for _ in 0..Accesses::MOST {
-            accesses.give("s", AccessScope::Run, MINUTE).expect("there is room");
+        let give = |session: &str| accesses.give(session, AccessScope::Run, MINUTE, 100);
+        for n in 0..Accesses::MOST {
+            give(&format!("session {}", n / 100)).expect("there is room");
         }
-        assert_eq!(accesses.give("s", AccessScope::Run, MINUTE), Err(TooMany));
+        assert_eq!(give("session 0"), Err(TooMany { most: 100 }), "a session has a share");
+        assert_eq!(give("another"), Err(TooMany { most: Accesses::MOST }));
         tokio::time::advance(MINUTE).await;
-        assert!(accesses.give("s", AccessScope::Run, MINUTE).is_ok());
+        assert!(give("session 0").is_ok() && give("another").is_ok());
     }
 
     #[tokio::test]

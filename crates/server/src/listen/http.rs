@@ -4,6 +4,7 @@ mod access;
 mod address;
 mod answer;
 mod browser;
+mod charged;
 mod context_files;
 mod contexts;
 mod entry;
@@ -119,7 +120,7 @@ async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next
                 Ok(()) => {
                     // Contexts belong to the caller.
                     request.extensions_mut().insert(caller);
-                    next.run(request).await
+                    charged::charge(next.run(request).await, &shared.budget).unwrap_or_else(IntoResponse::into_response)
                 }
                 Err(wait) => ApiError::TooOften { wait }.into_response(),
             },

@@ -23,6 +23,7 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::address_limit::{AddressLimit, AddressPermit};
+use super::meter::{Metered, ReadMeter};
 use crate::observe::Metrics;
 use crate::settings::Limits;
 
@@ -44,7 +45,15 @@ pub(crate) struct Listener {
 pub(crate) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     _of_address: Option<AddressPermit>,
+    meter: ReadMeter,
     metrics: Arc<Metrics>,
+}
+
+impl ConnectionPermit {
+    /// What the connection reads.
+    pub(crate) fn meter(&self) -> &ReadMeter {
+        &self.meter
+    }
 }
 
 impl Drop for ConnectionPermit {
@@ -86,10 +95,11 @@ impl Listener {
                         continue;
                     };
                     self.metrics.connected();
-                    let metrics = Arc::clone(&self.metrics);
-                    let permit = ConnectionPermit { _permit: permit, _of_address: of_address, metrics };
+                    let (metrics, meter) = (Arc::clone(&self.metrics), ReadMeter::default());
+                    let permit =
+                        ConnectionPermit { _permit: permit, _of_address: of_address, meter: meter.clone(), metrics };
                     let router = router.clone().layer(Extension(Arc::new(permit)));
-                    let client = Client { limits: self.limits.clone(), router, ended: ended.clone() };
+                    let client = Client { limits: self.limits.clone(), router, ended: ended.clone(), meter };
                     tokio::spawn(client.handle(socket, self.tls.clone()));
                 }
                 // The client has gone again, or descriptors have run out: neither is cured by trying at once.
@@ -116,6 +126,7 @@ struct Client {
     limits: Limits,
     router: Router,
     ended: watch::Receiver<bool>,
+    meter: ReadMeter,
 }
 
 impl Client {
@@ -126,6 +137,7 @@ impl Client {
         }
         let mut socket = Box::pin(TimeoutStream::new(socket));
         socket.as_mut().set_write_timeout_pinned(Some(self.limits.write_timeout));
+        let socket = Metered::new(socket, self.meter.clone());
         let Some(tls) = tls else { return self.serve(socket).await };
         match tokio::time::timeout(self.limits.read_timeout, tls.accept(socket)).await {
             Ok(Ok(socket)) => self.serve(socket).await,

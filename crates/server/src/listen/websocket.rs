@@ -28,6 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use self::link::{DisconnectReason, Link, Turn};
 use crate::auth::access::AccessGrant;
 use crate::listen::http::ApiError;
+use crate::listen::meter::ReadMeter;
 use crate::run::event::failure;
 use crate::run::{self, Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, RunOptions};
 use crate::session::{NotStarted, Session, Started, gone};
@@ -45,6 +46,8 @@ pub(crate) struct Connection {
     /// The client has asked for extensions.
     answers_pings: bool,
     grant: AccessGrant,
+    /// Bytes of a message that is not finished.
+    meter: ReadMeter,
 }
 
 /// How a connection came to its end.
@@ -68,6 +71,10 @@ pub(crate) const LAST_WORDS: std::time::Duration = std::time::Duration::from_sec
 /// What the holder of an access hears at its end.
 const EXPIRED: &str = "the access has expired: have your server renew it or give a new one";
 
+/// What the start of a run hears when too much waits for the client.
+const UNREAD: &str =
+    "too many runs of this connection have not been read to their end: read what they say, then try again";
+
 /// WebSocket close codes.
 mod close {
     /// A message above the limit.
@@ -86,7 +93,10 @@ mod close {
 
 impl Connection {
     /// Serves a client until it or its session is gone.
-    pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>, grant: AccessGrant) {
+    pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>, grant: AccessGrant, meter: ReadMeter) {
+        if let Ok(charge) = session.budget().charge(0) {
+            meter.begin(charge);
+        }
         let mut connection = Self {
             session,
             link: Link::new(socket),
@@ -96,6 +106,7 @@ impl Connection {
             nonsense: 0,
             answers_pings: false,
             grant,
+            meter,
         };
         if connection.grant.may_run().is_ok() {
             connection.session.touch(); // whoever only watches does not keep the session
@@ -219,6 +230,7 @@ impl Connection {
     }
 
     fn take(&mut self, message: Message) -> Result<(), End> {
+        self.meter.finished();
         match message {
             Message::Text(text) => self.request(&text),
             // Seen from clients that hand over bytes: the same JSON.
@@ -303,6 +315,7 @@ impl Connection {
         let limits = &self.session.config().limits;
         let options = RunOptions::of(&start, limits);
         let started = match self.grant.may_run() {
+            Ok(()) if !is_shown && self.is_full() => Err(failure("TooManyRuns", UNREAD).into()),
             Ok(()) => self.session.start(&invocation, options, start),
             Err(denied) => {
                 if let Some(run) = self.shown.remove(&invocation) {
@@ -325,6 +338,13 @@ impl Connection {
                 Ok(())
             }
         }
+    }
+
+    /// Whether so many runs wait to be read, or so much of them, that no other may begin here.
+    fn is_full(&self) -> bool {
+        let limits = &self.session.config().limits;
+        self.shown.len() >= limits.max_runs
+            || self.shown.values().map(|run| run.memory()).sum::<usize>() > limits.max_held
     }
 
     fn resume(&mut self, invocation: String, place: Cursor) -> Result<(), End> {

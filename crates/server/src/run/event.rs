@@ -4,7 +4,6 @@ use agb_kernel::{MimeBundle, OutputStream};
 pub(crate) use agb_protocol::Finish;
 pub(crate) use agb_protocol::RunFailure;
 pub(crate) use agb_protocol::Stream;
-use serde_json::Value;
 
 /// Where a chunk comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,14 +69,15 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// What it costs to keep, in bytes, roughly.
-    pub(crate) fn weight(&self) -> usize {
+    /// Bytes in memory. Chunks are joined, so they count by their text alone; everything else costs something beside it.
+    pub(crate) fn memory_size(&self) -> usize {
+        const EVENT: usize = 128;
         match self {
             Self::Chunk(_, text) => text.len(),
-            Self::Result { mime, .. } => mime.memory_size(),
-            Self::Error(failure) => failure.value.len() + failure.traceback.len(),
-            Self::InputRequest { prompt } => prompt.len(),
-            Self::InputRefused { message } => message.len(),
+            Self::Result { mime, .. } => EVENT + mime.memory_size(),
+            Self::Error(failure) => EVENT + failure.memory_size(),
+            Self::InputRequest { prompt } => EVENT + prompt.len(),
+            Self::InputRefused { message } => EVENT + message.len(),
             Self::Accepted | Self::Started | Self::Ending { .. } | Self::End(_) => 0,
         }
     }
@@ -94,15 +94,5 @@ pub(crate) fn one_line(failure: &RunFailure) -> String {
         (_, true) => failure.name.clone(),
         (true, false) => failure.value.clone(),
         (false, false) => format!("{}: {}", failure.name, failure.value),
-    }
-}
-
-/// What a value costs to keep, in bytes, roughly.
-pub(crate) fn weight_of(value: &Value) -> usize {
-    match value {
-        Value::String(text) => text.len(),
-        Value::Array(items) => items.iter().map(|item| 16 + weight_of(item)).sum(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| 16 + key.len() + weight_of(value)).sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
     }
 }

@@ -200,12 +200,12 @@ impl Log {
                 finish.execution_error.get_or_insert_default().push_str(&words);
             }
             Event::Chunk(..) | Event::Result { .. } if self.closing && !self.keeps_more() => {
-                self.dropped += event.weight();
+                self.dropped += event.memory_size();
                 return;
             }
             _ => {}
         }
-        self.waiting_bytes += event.weight();
+        self.waiting_bytes += event.memory_size();
         if let Event::Chunk(origin, text) = &event
             && let Some(Waiting { event: Event::Chunk(last_origin, last), .. }) = self.waiting.back_mut()
             && origin == last_origin
@@ -420,7 +420,7 @@ impl Log {
             Event::Chunk(origin, text) => self.cut_to_fit(origin, text, time, room, one_at_least),
             other => other,
         };
-        self.waiting_bytes -= event.weight();
+        self.waiting_bytes -= event.memory_size();
         self.last += 1;
         let chunk = if let Event::Chunk(_, text) = &event { text.len() as u32 } else { 0 };
         let record = Record { chunk, text: self.label.frame(self.last, time, event).into() };

@@ -1,10 +1,9 @@
-//! The runs of a session that can be seen.
+//! The runs of a session, by their ids.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::NotStarted;
-use crate::run::event::failure;
+use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
 use crate::settings::Limits;
 
@@ -20,6 +19,29 @@ pub(super) struct Entry {
     pub(super) run: Arc<Run>,
     /// What was started, to know a start that is said again from another one.
     pub(super) program: u64,
+}
+
+/// A run that a client wanted to start.
+pub(crate) enum Started {
+    /// It was started.
+    Now(Arc<Run>),
+    /// It was started before, by the same words.
+    Before(Arc<Run>),
+}
+
+/// Why a run was not started.
+#[derive(Debug)]
+pub(crate) enum NotStarted {
+    /// It came to nothing.
+    Refused(RunFailure),
+    /// Its id is another run's.
+    Taken(String),
+}
+
+impl From<RunFailure> for NotStarted {
+    fn from(failure: RunFailure) -> Self {
+        Self::Refused(failure)
+    }
 }
 
 impl Runs {

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{NewSession, Session, Stage};
+use crate::budget::Budget;
 use crate::observe::{Census, Metrics, Released};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
@@ -23,6 +24,8 @@ pub(crate) struct Sessions {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     pool: Arc<Pool>,
+    /// Of all sessions together.
+    budget: Arc<Budget>,
     all: Mutex<All>,
     next_ordinal: AtomicU64,
     created: Arc<Notify>,
@@ -48,12 +51,13 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Sessions {
     /// No session yet.
-    pub(crate) fn new(config: Arc<Config>, pool: Arc<Pool>, metrics: Arc<Metrics>) -> Arc<Self> {
+    pub(crate) fn new(config: Arc<Config>, pool: Arc<Pool>, metrics: Arc<Metrics>, budget: Arc<Budget>) -> Arc<Self> {
         let created = Arc::new(Notify::new());
         let sessions = Arc::new(Self {
             config,
             metrics,
             pool,
+            budget,
             all: Mutex::default(),
             next_ordinal: AtomicU64::new(1),
             created: Arc::clone(&created),
@@ -74,7 +78,8 @@ impl Sessions {
         }
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
         let (pool, config, metrics) = (Arc::clone(&self.pool), Arc::clone(&self.config), Arc::clone(&self.metrics));
-        let session = Session::new(ordinal, new, pool, config, metrics);
+        let budget = Budget::within(&self.budget, self.config.limits.session_buffers);
+        let session = Session::new(ordinal, new, pool, config, metrics, budget);
         all.by_id.insert(session.id().to_owned(), Arc::clone(&session));
         drop(all);
         self.metrics.session_created();

@@ -25,6 +25,10 @@ pub(crate) enum Busy {
     Stopping,
     #[error("{0} runs and calls are going on in this session already; wait for one to end, then try again")]
     TooMany(usize),
+    #[error(
+        "{0} WebSockets and event streams of this session are open already; close one, or start the server with a higher --max-connections-per-session"
+    )]
+    TooManyConnections(usize),
     #[error("the programs that wait in this session would be more than {0} bytes; wait for one to end, then try again")]
     TooMuch(usize),
 }

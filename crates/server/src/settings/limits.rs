@@ -100,6 +100,31 @@ pub struct Limits {
     /// Programs and arguments of what goes on in one session, in all. A hundred large notebooks' worth.
     #[arg(long, default_value_t = 64 * MIB, value_name = "BYTES")]
     pub max_held: usize,
+    /// Requests under way, unfinished messages and answers that are not taken, of all sessions together.
+    ///
+    /// 1 GiB: eight sessions' worth. On a machine with less give a quarter of what it has.
+    #[arg(long, default_value_t = 1024 * MIB, value_name = "BYTES")]
+    pub buffers: usize,
+    /// The same, of one session.
+    ///
+    /// 128 MiB: a few of the largest answers, such as a file of 16 MiB whose every byte JSON writes as six.
+    #[arg(long, default_value_t = 128 * MIB, value_name = "BYTES")]
+    pub session_buffers: usize,
+    /// WebSockets and event streams of one session at once.
+    ///
+    /// 200, as of one address: behind a reverse proxy that limit does not see who comes.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub max_connections_per_session: usize,
+    /// Accesses that one session gives out at once (`browserAccess`).
+    ///
+    /// 200: a class and its teachers. Each lasts for a while, and costs a hundred bytes.
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub max_accesses: usize,
+    /// File tools of one session that work at the same time; more wait.
+    ///
+    /// 4, as many as kernels: all sessions share 512 threads for files.
+    #[arg(long, default_value_t = 4, value_name = "N")]
+    pub max_file_tools: usize,
     /// Objects that a Java program may hold.
     ///
     /// Objects that a Java program may hold, in bytes. A few million of them; Java itself takes 60 MiB more.

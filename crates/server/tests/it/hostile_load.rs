@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 
 use crate::support::{PATIENCE, TestServer, TestSession};
@@ -186,5 +188,65 @@ async fn others_go_on_while_programs_use_up_what_they_can() {
         assert!(*longest < PATIENCE / 2, "{}: {longest:?}", case.name);
         server.post("/mcp/releaseSession", serde_json::json!({ "sessionId": hostile.id })).await;
     }
+    server.stop().await;
+}
+
+/// Memory of this process, which the server runs in, bytes.
+fn memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("there is /proc");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it is listed");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+}
+
+/// What a holder of an access sends and does not read, and what the server takes for it. The limits are small, so that a
+/// flood is small, too: what is above them must not show in the server's memory.
+#[tokio::test]
+async fn floods_of_clients_are_bounded_and_others_are_served() {
+    let server = TestServer::with(|config| {
+        config.limits.session_buffers = 24 << 20;
+        config.limits.max_connections_per_session = 16;
+    })
+    .await;
+    let (victim, other) = (server.create().await, server.create().await);
+    let token = server.access(&victim, json!({ "scope": "run" })).await;
+    let before = memory();
+    let mut sockets = Vec::new();
+
+    // Messages that are never finished: 16 sockets with 8 MiB each are 128 MiB; 24 MiB of them are held at most.
+    for n in 0..20 {
+        match victim.try_connect(Some(&token)).await {
+            Ok(socket) => sockets.push(socket),
+            Err((status, body)) => {
+                assert!(n >= 16 && status == 429, "{n}: {status} {body}");
+            }
+        }
+    }
+    assert_eq!(sockets.len(), 16, "a session has so many connections");
+    let mut streams: Vec<_> = sockets.into_iter().map(|socket| socket.0.into_inner()).collect();
+    let mut cut = 0;
+    for stream in &mut streams {
+        // The head of a masked text frame of 15 MiB, and half of it.
+        let mut frame = vec![0x81, 0xff];
+        frame.extend((15_u64 << 20).to_be_bytes());
+        frame.extend([0; 4]);
+        frame.extend(vec![b' '; 8 << 20]);
+        let sent = tokio::time::timeout(PATIENCE, stream.write_all(&frame)).await;
+        cut += usize::from(!matches!(sent, Ok(Ok(()))));
+    }
+    assert!(cut >= 8, "{cut} of 16 connections were cut");
+    assert_eq!(server.run_code(&other, "python", "print(1)").await["stdout"], json!(["1\n"]));
+    let taken = memory().saturating_sub(before);
+    assert!(taken < 200 << 20, "the server took {} MiB", taken >> 20);
+    drop(streams);
+
+    // Deep and wide JSON: 12 MiB that were 1.5 GiB as a tree of values.
+    let before = memory();
+    let mut socket = victim.connect().await;
+    let wide = format!(r#"{{"invocationId":"x","data":{{"a":[{}0]}}}}"#, r#"{"":0},"#.repeat(1_700_000));
+    socket.send(wide).await;
+    let (id, refusal) = socket.event().await;
+    assert_eq!((id.as_str(), &refusal["phase"]), ("x", &json!("error")), "{refusal}");
+    let taken = memory().saturating_sub(before);
+    assert!(taken < 200 << 20, "the server took {} MiB", taken >> 20);
     server.stop().await;
 }

@@ -35,7 +35,10 @@ pub(super) async fn give(
     let lasts = lasts(&shared, params.number("lastsS")?)?;
     let address = sessions::address(&shared, &headers)?;
     let (token, scope) = match params.text("renew")? {
-        None => (shared.accesses.give(session.id(), scope, lasts)?.expose().to_owned(), scope),
+        None => (
+            shared.accesses.give(session.id(), scope, lasts, shared.config.limits.max_accesses)?.expose().to_owned(),
+            scope,
+        ),
         Some(token) => {
             let scope = shared.accesses.renew(session.id(), &token, lasts).map_err(|denied| match denied {
                 Denied::Unknown => ApiError::invalid("renew", "it is no access of this server; ask for a new one"),

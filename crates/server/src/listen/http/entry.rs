@@ -19,6 +19,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::Shared;
+use super::charged::charge;
 use super::error::ApiError;
 use crate::auth::access::{AccessGrant, Denied};
 use crate::auth::tokens::Verdict;
@@ -76,12 +77,16 @@ pub(super) async fn admit(
         Ok(entry) => entry,
         Err(error) => return error.into_response(),
     };
-    let mut grant = entry.grant.clone();
+    let (mut grant, budget) = (entry.grant.clone(), Arc::clone(entry.session.budget()));
     request.extensions_mut().insert(entry);
     let response = tokio::select! {
         biased;
         () = grant.expired() => return ApiError::from(Denied::Expired).into_response(),
         response = next.run(request) => response,
+    };
+    let response = match charge(response, &budget) {
+        Ok(response) => response,
+        Err(error) => return error.into_response(),
     };
     if grant.is_owner() {
         return response;

@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::answer::envelope;
 use super::files::FileError;
 use crate::auth::access::{Denied, TooMany};
+use crate::budget::OverBudget;
 use crate::contexts::{BadUrl, ContextError};
 use crate::images::UnknownImage;
 use crate::links::LinkError;
@@ -65,6 +66,8 @@ pub(crate) enum ApiError {
     WrongMethod { method: Method, path: String },
     #[error("this address speaks WebSocket: {0}")]
     NoUpgrade(String),
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     #[error(transparent)]
     Busy(#[from] Busy),
     #[error(transparent)]
@@ -127,6 +130,8 @@ impl ApiError {
             Self::NoUpgrade(_) => ("InvalidUpgrade", Status::BAD_REQUEST),
             Self::Busy(Busy::Ending) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
             Self::Busy(Busy::Stopping) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
+            Self::OverBudget(_) => ("LimitExceeded.Buffers", Status::TOO_MANY_REQUESTS),
+            Self::Busy(Busy::TooManyConnections(_)) => ("LimitExceeded.Connections", Status::TOO_MANY_REQUESTS),
             Self::Busy(_) => ("LimitExceeded.Runs", Status::TOO_MANY_REQUESTS),
             Self::NoRun(_) => ("InvalidRun.NotFound", Status::NOT_FOUND),
             Self::NoReplay(NoReplay::Forgotten { .. } | NoReplay::Missed { .. } | NoReplay::Over) => {

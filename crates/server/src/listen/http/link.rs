@@ -42,7 +42,9 @@ pub(super) async fn connect(
 ) -> Result<Response, ApiError> {
     let entry = browser::check(&shared, &headers).and_then(|()| {
         let Path(id) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
-        enter(&shared, &id, &headers)
+        let entry = enter(&shared, &id, &headers)?;
+        let permit = entry.session.connect()?;
+        Ok((entry, permit))
     });
     let is_browser = entry::offered(&headers).any(|protocol| protocol == PROTOCOL);
     let entry = match entry {
@@ -51,7 +53,7 @@ pub(super) async fn connect(
     };
     let limits = &shared.config.limits;
     // Whoever only watches has acknowledgements to send, and nothing larger.
-    let may_run = entry.as_ref().is_ok_and(|entry| entry.grant.may_run().is_ok());
+    let may_run = entry.as_ref().is_ok_and(|(entry, _)| entry.grant.may_run().is_ok());
     let largest = if may_run { limits.max_message } else { limits.max_message.min(MAX_OF_READER) };
     let upgrade = upgrade.map_err(|rejection| ApiError::NoUpgrade(rejection.body_text()))?;
     Ok(upgrade
@@ -62,7 +64,10 @@ pub(super) async fn connect(
         .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket handshake broke off"))
         .on_upgrade(async move |socket| {
             match entry {
-                Ok(Entry { session, grant }) => Connection::serve(socket, session, grant).await,
+                Ok((Entry { session, grant }, _permit)) => {
+                    let meter = permit.as_ref().map(|permit| permit.meter().clone()).unwrap_or_default();
+                    Connection::serve(socket, session, grant, meter).await;
+                }
                 Err(error) => Connection::turn_away(socket, &error).await,
             }
             drop(permit);

@@ -1,6 +1,7 @@
 //! The parameters of a call: its query and its body, read without trust.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use agb_protocol::fields::{Field, Fields};
@@ -8,12 +9,13 @@ use agb_protocol::object::Object;
 use axum::extract::{FromRequest, Query, Request};
 use axum::http::{Method, header};
 use http_body_util::BodyExt;
-use serde::de::IgnoredAny;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::Shared;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::link::MAX_OF_READER;
+use crate::budget::Charge;
 use crate::settings::Limits;
 
 /// The parameters of a call. A name is looked for in the body first, then in the query: clients differ.
@@ -21,6 +23,8 @@ use crate::settings::Limits;
 pub(crate) struct Params {
     query: BTreeMap<String, String>,
     body: Fields,
+    /// The body's bytes, counted while the call lasts.
+    _charge: Option<Charge>,
 }
 
 impl Params {
@@ -87,8 +91,9 @@ impl Params {
             None => self.query.get(name).is_some_and(|text| !text.is_empty() && text != "false"),
             Some(Field::Text(text)) => !text.is_empty(),
             Some(Field::Json(json)) => {
-                let inside = json.trim_matches(['[', ']', '{', '}']).trim();
-                !inside.is_empty() && inside != "false"
+                let inside = |open, close| json.strip_prefix(open)?.strip_suffix(close);
+                let inside = inside('[', ']').or_else(|| inside('{', '}')).unwrap_or(json);
+                !inside.trim().is_empty() && json != "false"
             }
         }
     }
@@ -101,17 +106,18 @@ impl FromRequest<Arc<Shared>> for Params {
         let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
             .map(|Query(pairs)| pairs.into_iter().collect())
             .map_err(|_| ApiError::invalid("query", "it is not a list of name=value"))?;
-        let body = match *request.method() {
-            Method::GET | Method::HEAD => Fields::default(),
+        let (body, charge) = match *request.method() {
+            Method::GET | Method::HEAD => (Fields::default(), None),
             _ => {
-                let body = Body(read(request, &shared.config.limits).await?);
-                body.parse(
-                    |text| if text.trim_ascii().is_empty() { Some(Fields::default()) } else { Fields::parse(text) },
-                )
-                .await?
+                let body = Body::read(request, shared).await?;
+                let parse = |text: &str| {
+                    if text.trim_ascii().is_empty() { Some(Fields::default()) } else { Fields::parse(text) }
+                };
+                let (body, charge) = body.parse(parse).await?;
+                (body, Some(charge))
             }
         };
-        Ok(Self { query, body })
+        Ok(Self { query, body, _charge: charge })
     }
 }
 
@@ -119,13 +125,16 @@ impl FromRequest<Arc<Shared>> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
-        Ok(Self(read(request, &shared.config.limits).await?))
+        Self::read(request, shared).await
     }
 }
 
 /// The body of a call, as it came.
 #[derive(Debug)]
-pub(super) struct Body(Vec<u8>);
+pub(super) struct Body {
+    bytes: Vec<u8>,
+    charge: Charge,
+}
 
 /// What takes longer to parse than this takes is parsed on a thread of its own: a few milliseconds.
 const LARGE: usize = 256 * 1024;
@@ -135,12 +144,13 @@ impl Body {
     pub(super) async fn parse<T: Send + 'static>(
         self,
         parse: impl FnOnce(&str) -> Option<T> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let Self(bytes) = self;
+    ) -> Result<(T, Charge), ApiError> {
+        let Self { bytes, charge } = self;
         let is_large = bytes.len() > LARGE;
         let read = move || {
             let parsed = std::str::from_utf8(&bytes).ok().and_then(parse);
-            parsed.ok_or_else(|| ApiError::Malformed(problem(&bytes)))
+            let parsed = parsed.ok_or_else(|| ApiError::Malformed(problem(&bytes)))?;
+            Ok((parsed, charge))
         };
         if is_large { tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::Defect)? } else { read() }
     }
@@ -148,20 +158,81 @@ impl Body {
 
 /// What keeps this from being an object. Builds nothing of it.
 fn problem(bytes: &[u8]) -> String {
-    match serde_json::from_slice::<IgnoredAny>(bytes) {
+    match serde_json::from_slice::<Nothing>(bytes) {
         Err(error) => error.to_string(),
-        Ok(_) if std::str::from_utf8(bytes).is_err() => "it is not unicode".to_owned(),
-        Ok(_) if bytes.trim_ascii_start().starts_with(b"{") => {
+        Ok(Nothing) if bytes.trim_ascii_start().starts_with(b"{") => {
             format!("it has more than {} members", Object::MOST_MEMBERS)
         }
-        Ok(_) => "it is another kind of JSON".to_owned(),
+        Ok(Nothing) => "it is another kind of JSON".to_owned(),
     }
 }
 
-/// Reads a body within the limits of size and time.
-async fn read(request: Request, limits: &Limits) -> Result<Vec<u8>, ApiError> {
-    let only_reads = request.extensions().get::<Entry>().is_some_and(|entry| entry.grant.may_run().is_err());
-    let most = if only_reads { limits.max_body.min(MAX_OF_READER) } else { limits.max_body };
+/// Any value, which is read strictly, to the depth that `serde_json` allows, and not kept.
+struct Nothing;
+
+impl<'de> Deserialize<'de> for Nothing {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Nothing {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self, A::Error> {
+        while fields.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}
+
+impl Body {
+    /// Reads a body within the limits of size and time. What is read counts for its session, or else for the server.
+    async fn read(request: Request, shared: &Shared) -> Result<Self, ApiError> {
+        let entry = request.extensions().get::<Entry>();
+        let budget = entry.map_or(&shared.budget, |entry| entry.session.budget());
+        let mut charge = budget.charge(0)?;
+        let only_reads = entry.is_some_and(|entry| entry.grant.may_run().is_err());
+        let limits = &shared.config.limits;
+        let most = if only_reads { limits.max_body.min(MAX_OF_READER) } else { limits.max_body };
+        let bytes = read(request, limits, most, &mut charge).await?;
+        Ok(Self { bytes, charge })
+    }
+}
+
+async fn read(request: Request, limits: &Limits, most: usize, charge: &mut Charge) -> Result<Vec<u8>, ApiError> {
     let announced = request
         .headers()
         .get(header::CONTENT_LENGTH)
@@ -183,6 +254,7 @@ async fn read(request: Request, limits: &Limits) -> Result<Vec<u8>, ApiError> {
                 }
             } else {
                 bytes.extend_from_slice(&data);
+                charge.resize(bytes.capacity())?;
             }
         }
         Ok::<(), ApiError>(())

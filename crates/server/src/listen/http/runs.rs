@@ -19,6 +19,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde_json::json;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::Shared;
@@ -41,7 +42,7 @@ pub(super) async fn say(
     if grant.may_run().is_ok() {
         session.touch();
     }
-    let request = body.parse(|data| Some(read_request(invocation, "", Some(&Object::parse(data)?)))).await?;
+    let (request, _charge) = body.parse(|data| Some(read_request(invocation, "", Some(&Object::parse(data)?)))).await?;
     match request {
         Request::Start { invocation, start, .. } => {
             grant.may_run()?;
@@ -90,6 +91,7 @@ pub(super) async fn watch(
     if grant.may_run().is_ok() {
         session.touch(); // whoever only watches does not keep the session
     }
+    let permit = session.connect()?;
     let run = run(&session, &invocation)?;
     let ready = Arc::new(ReadyRuns::default());
     let greeting = match grant.may_run() {
@@ -109,7 +111,7 @@ pub(super) async fn watch(
         gone(&mut stage).await;
         sleep(LAST_WORDS).await;
     });
-    let subscriber = Subscriber { run, ready, gone, greeting: Some(greeting), is_over: false };
+    let subscriber = Subscriber { run, ready, gone, _permit: permit, greeting: Some(greeting), is_over: false };
     let events = stream::unfold(subscriber, async |mut subscriber| {
         let frame = subscriber.next().await?;
         Some((Ok::<_, Infallible>(Event::default().data(frame)), subscriber))
@@ -132,6 +134,7 @@ struct Subscriber {
     /// What comes before the events.
     greeting: Option<String>,
     is_over: bool,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Subscriber {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Address, ApiError, Origins};
 use crate::auth::access::Accesses;
 use crate::auth::keys::Keys;
+use crate::budget::Budget;
 use crate::contexts::Contexts;
 use crate::links::Links;
 use crate::listen::tls::Tls;
@@ -19,6 +20,8 @@ pub(crate) struct Shared {
     pub(crate) address: Option<Address>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) accesses: Accesses,
+    /// Of all sessions, and of what belongs to none.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) contexts: Arc<Contexts>,
     pub(crate) links: Links,
     pub(crate) origins: Origins,

@@ -1,0 +1,118 @@
+//! Bytes that are held for clients: of a session, and of the server as a whole.
+//!
+//! Requests that are being read, messages that are not finished and answers that are not taken draw from the budget of
+//! their session, and each session's from the server's. Who would take more is refused, and nobody else notices.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use thiserror::Error;
+
+/// How many bytes may be held at once.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    most: usize,
+    used: AtomicUsize,
+    /// Of whose bytes these are a part.
+    whole: Option<Arc<Budget>>,
+}
+
+/// Bytes of a budget, given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+/// More bytes would be held than may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the requests and answers under way would take more than {most} bytes: take the answers, wait for a call to end, and \
+     try again (--session-buffers, --buffers)"
+)]
+pub(crate) struct OverBudget {
+    most: usize,
+}
+
+impl Budget {
+    /// That of a server.
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, used: AtomicUsize::new(0), whole: None })
+    }
+
+    /// A part of another one.
+    pub(crate) fn within(whole: &Arc<Self>, most: usize) -> Arc<Self> {
+        Arc::new(Self { most, used: AtomicUsize::new(0), whole: Some(Arc::clone(whole)) })
+    }
+
+    /// Takes bytes.
+    pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, OverBudget> {
+        self.take(bytes)?;
+        Ok(Charge { budget: Arc::clone(self), bytes })
+    }
+
+    fn take(&self, bytes: usize) -> Result<(), OverBudget> {
+        let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.most);
+        let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        taken.map_err(|_| OverBudget { most: self.most })?;
+        let whole = self.whole.as_ref().map_or(Ok(()), |whole| whole.take(bytes));
+        whole.inspect_err(|_| drop(self.used.fetch_sub(bytes, Ordering::Relaxed)))
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.give_back(bytes);
+        }
+    }
+}
+
+impl Charge {
+    /// Takes more, or gives some back. When it is refused, everything stays as it was.
+    pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        match bytes.checked_sub(self.bytes) {
+            Some(more) => self.budget.take(more)?,
+            None => self.budget.give_back(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Takes so many more.
+    pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        self.resize(self.bytes.saturating_add(bytes))
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.budget.give_back(self.bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn used(budget: &Budget) -> usize {
+        budget.used.load(Ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_part_is_bounded_by_itself_and_by_the_whole() {
+        let server = Budget::new(100);
+        let (one, other) = (Budget::within(&server, 60), Budget::within(&server, 60));
+        let mut first = one.charge(50).expect("it fits");
+        assert_eq!(one.charge(11).err(), Some(OverBudget { most: 60 }));
+        let second = other.charge(50).expect("it fits");
+        assert_eq!(other.charge(1).err(), Some(OverBudget { most: 100 }));
+        assert_eq!((used(&one), used(&other), used(&server)), (50, 50, 100));
+        assert_eq!(first.grow(usize::MAX).err(), Some(OverBudget { most: 60 }));
+        first.resize(10).expect("it is less");
+        assert_eq!((used(&one), used(&server)), (10, 60));
+        drop(second);
+        first.grow(50).expect("there is room again");
+        drop(first);
+        assert_eq!((used(&one), used(&other), used(&server)), (0, 0, 0));
+    }
+}

@@ -1,0 +1,74 @@
+//! An answer that is counted until its client has taken it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+
+use super::answer::Code;
+use super::error::ApiError;
+use crate::budget::{Budget, Charge};
+
+/// What is smaller is gone at once, or is a few of the system's pages.
+const SMALL: u64 = 16 * 1024;
+/// An answer goes out in parts of this: what the socket does not take stays here, where it is counted.
+const PART: usize = 64 * 1024;
+
+/// Counts an answer whose length is known; one that the budget has no room for is given up.
+pub(super) fn charge(response: Response, budget: &Arc<Budget>) -> Result<Response, ApiError> {
+    // Only an envelope is whole in memory; a file's bytes come as the client takes them.
+    let is_envelope = response.extensions().get::<Code>().is_some();
+    let size = response.body().size_hint().exact().filter(|size| is_envelope && *size > SMALL);
+    let Some(size) = size else { return Ok(response) };
+    let charge = budget.charge(usize::try_from(size).unwrap_or(usize::MAX))?;
+    Ok(response
+        .map(|body| Body::new(ChargedBody { body: body.boxed_unsync(), part: Bytes::new(), left: size, charge })))
+}
+
+struct ChargedBody {
+    body: UnsyncBoxBody<Bytes, axum::Error>,
+    part: Bytes,
+    left: u64,
+    charge: Charge,
+}
+
+impl HttpBody for ChargedBody {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if self.part.is_empty() {
+            match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.part = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+        let length = self.part.len().min(PART);
+        let data = self.part.split_to(length);
+        self.left = self.left.saturating_sub(length as u64);
+        // The parts share one allocation: it is free when the last of them is out, and is counted until then.
+        if self.left == 0 {
+            self.charge.resize(length).ok();
+        }
+        Poll::Ready(Some(Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.part.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

@@ -1,0 +1,114 @@
+//! What a WebSocket's client has sent of a message that is not finished.
+//!
+//! The library that reads messages keeps an unfinished one where nobody sees it. So the bytes are counted below it, as
+//! they come from the network, and given back with each message that is finished.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::budget::Charge;
+
+/// Counts what a connection reads, once it has a budget.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadMeter(Arc<Mutex<Option<Charge>>>);
+
+impl ReadMeter {
+    /// From here on what is read draws from this.
+    pub(crate) fn begin(&self, charge: Charge) {
+        *self.charge() = Some(charge);
+    }
+
+    /// What was read has become a whole message, which is counted by itself.
+    pub(crate) fn finished(&self) {
+        if let Some(charge) = &mut *self.charge() {
+            charge.resize(0).expect("nothing is always to be had");
+        }
+    }
+
+    fn read(&self, bytes: usize) -> io::Result<()> {
+        match &mut *self.charge() {
+            Some(charge) => charge.grow(bytes).map_err(io::Error::other),
+            None => Ok(()),
+        }
+    }
+
+    fn charge(&self) -> MutexGuard<'_, Option<Charge>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection whose reading is counted.
+pub(crate) struct Metered<S> {
+    socket: S,
+    meter: ReadMeter,
+}
+
+impl<S> Metered<S> {
+    pub(crate) fn new(socket: S, meter: ReadMeter) -> Self {
+        Self { socket, meter }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(context, buffer))?;
+        Poll::Ready(self.meter.read(buffer.filled().len() - before))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(context, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::budget::Budget;
+
+    #[tokio::test]
+    async fn what_is_read_counts_until_a_message_is_whole() {
+        let (budget, meter) = (Budget::new(10), ReadMeter::default());
+        let bytes = [0_u8; 64];
+        let mut socket = Metered::new(&bytes[..], meter.clone());
+        let mut buffer = [0; 8];
+        socket.read_exact(&mut buffer).await.expect("nothing is counted yet");
+        meter.begin(budget.charge(0).expect("there is room"));
+        socket.read_exact(&mut buffer).await.expect("8 of 10");
+        meter.finished();
+        socket.read_exact(&mut buffer).await.expect("8 of 10 again");
+        socket.read_exact(&mut buffer).await.expect_err("16 of 10");
+    }
+}
