@@ -7,5 +7,5 @@ use std::io::{self, Read};
 pub(crate) fn random_hex() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(agb_protocol::random::hex(&bytes))
 }

@@ -1,7 +1,6 @@
 //! Names that nobody guesses.
 
 use agb_protocol::Secret;
-use data_encoding::HEXLOWER;
 
 /// `N` random bytes as hexadecimal.
 ///
@@ -10,7 +9,7 @@ use data_encoding::HEXLOWER;
 pub(crate) fn hex<const N: usize>() -> String {
     let mut bytes = [0_u8; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
-    HEXLOWER.encode(&bytes)
+    agb_protocol::random::hex(&bytes)
 }
 
 /// Any number below this one. Slightly uneven, which is no matter where nothing is to be guessed.
