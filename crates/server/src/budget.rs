@@ -56,7 +56,9 @@ impl Budget {
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         taken.map_err(|_| OverBudget { most: self.most })?;
         let whole = self.whole.as_ref().map_or(Ok(()), |whole| whole.take(bytes));
-        whole.inspect_err(|_| drop(self.used.fetch_sub(bytes, Ordering::Relaxed)))
+        whole.inspect_err(|_| {
+            self.used.fetch_sub(bytes, Ordering::Relaxed);
+        })
     }
 
     fn give_back(&self, bytes: usize) {
