@@ -5,20 +5,16 @@ import builtins
 import sys
 
 from _agb import imports
-from _agb.control import control, library, quote
+from _agb.control import control, quote
 from _agb.streams import partial
 
 # What `repr` alone shows: for these nothing has to be loaded.
 PLAIN = {int, float, str, bool, bytes, complex, list, tuple, dict, set}
 COROUTINE = 0x80  # of `co_flags`: the code has an `await`
-# Who calls one of these outside of a function means the loop that `await` runs in,
+# Who calls one of these outside of a function means the loop that `await` runs in.
 LOOP_NAMES = {"create_task", "ensure_future", "get_running_loop"}
-# but who also calls one of these has a loop of its own, which another that runs would forbid.
-RUN_NAMES = {"run", "run_until_complete", "run_forever"}
-MOST_CALLED = 100  # functions that are looked into for these names: what a cell calls, not what a library does
-IS_ASYNC = 0x80 | 0x200  # of `co_flags`: a coroutine, or a generator of one
+ASYNC = 0x80 | 0x200  # of `co_flags`: a coroutine, or a generator of one
 Function = type(lambda: 0)
-DEFINITIONS = (_ast.ClassDef, _ast.FunctionDef, _ast.AsyncFunctionDef)
 ASYNC = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # What a program writes that opens descriptors 0, 1 or 2 once more.
 STANDARD_DESCRIPTORS = ("open(0", "open(1", "open(2", "/dev/stdin", "/fd/0", ".fileno()")
@@ -34,7 +30,6 @@ class Sources:
 
     def __init__(self):
         self.lines = {}
-        self.definitions = {}  # of the cells that were searched: the lines of classes, by the names around them
         self.last = None
         self.caches = [self.lines]
         imports.when_loaded("linecache", None, self.fill)
@@ -51,41 +46,6 @@ class Sources:
             cache[name] = entry
         self.last = name
 
-    def class_place(self, kind):
-        """The last cell that defines a class of this name, and the line where that begins."""
-        wanted = kind.__qualname__.replace(".<locals>", "").split(".")
-        for name in reversed(self.lines):
-            if wanted[-1] in "".join(self.lines[name][2]):
-                line = self.find_class(name, wanted)
-                if line is not None:
-                    return name, line
-        return None
-
-    def find_class(self, cell, wanted):
-        if cell not in self.definitions:
-            try:
-                tree = compile("".join(self.lines[cell][2]), cell, "exec", ASYNC | _ast.PyCF_ONLY_AST, True)
-            except (SyntaxError, ValueError):
-                tree = None
-            self.definitions[cell] = dict(definitions(tree)) if tree is not None else {}
-        return self.definitions[cell].get(tuple(wanted))
-
-
-def definitions(tree):
-    """The classes of a cell: their names with those around them, and the lines where their decorators begin."""
-    waiting = [(tree, ())]
-    while waiting:
-        node, names = waiting.pop()
-        if isinstance(node, DEFINITIONS):
-            names += (node.name,)
-            if isinstance(node, _ast.ClassDef):
-                yield names, min([node.lineno] + [one.lineno for one in node.decorator_list])
-        inner = []
-        for field in node._fields:
-            value = getattr(node, field, None)
-            inner += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, _ast.AST)]
-        waiting += [(one, names) for one in reversed(inner)]
-
 
 class Cells:
     """The program's names, and how its cells are executed."""
@@ -96,7 +56,6 @@ class Cells:
         self.names.update(__spec__=None, __annotations__={})
         self.sources = Sources()
         self.name = ""
-        self.loop = None
         self.frame_limit = 0
         self.recursion_limit = None  # what the program has set
         self.after = []  # what runs after each cell, as a part of it
@@ -176,52 +135,11 @@ class Cells:
             self.evaluate(compile(_ast.Module([statement], []), self.name, "exec", flags, True))
 
     def evaluate(self, code):
-        is_coroutine = code.co_flags & COROUTINE
-        if not is_coroutine and not self.needs_loop(code):
-            return eval(code, self.names)
-        asyncio = library("asyncio")
-        if self.loop is None or self.loop.is_closed():
-            self.loop = asyncio.new_event_loop()
-            asyncio.set_event_loop(self.loop)
+        if code.co_flags & COROUTINE or "asyncio" in sys.modules or not LOOP_NAMES.isdisjoint(code.co_names):
+            from _agb import loops
 
-        async def inside():
-            return eval(code, self.names)
-
-        task = self.loop.create_task(eval(code, self.names) if is_coroutine else inside())
-        try:
-            return self.loop.run_until_complete(task)
-        except BaseException:
-            # Interrupted: the task must not go on in the next cell.
-            if not task.done():
-                task.cancel()
-                try:
-                    self.loop.run_until_complete(task)
-                except BaseException:
-                    pass
-            raise
-
-    def needs_loop(self, code):
-        """Whether the code, or a function of the cells that it calls, takes for granted that a loop runs."""
-        names = set(code.co_names)
-        if "asyncio" in sys.modules:
-            waiting, seen = list(code.co_names), set()
-            inner = [one for one in code.co_consts if type(one) is type(code) and not one.co_flags & IS_ASYNC]
-            while (waiting or inner) and len(seen) < MOST_CALLED:
-                if inner:
-                    found = inner.pop()
-                    if found.co_name not in names:
-                        continue  # it is defined here and not called
-                else:
-                    function = self.names.get(waiting.pop())
-                    if type(function) is not Function or function.__globals__ is not self.names:
-                        continue
-                    found = function.__code__
-                if found in seen or found.co_flags & IS_ASYNC:
-                    continue
-                seen.add(found)
-                names.update(found.co_names)
-                waiting += found.co_names
-        return not LOOP_NAMES.isdisjoint(names) and RUN_NAMES.isdisjoint(names)
+            return loops.evaluate(code)
+        return eval(code, self.names)
 
     @staticmethod
     def is_suppressed(code, last):

@@ -3,9 +3,10 @@
 # Whatever is asked of an exception may run code of the program's, which may raise anything. What could not be had is
 # replaced by words; only a Ctrl-C ends it.
 
+import _frozen_importlib_external as files
+import os
 import sys
 
-from _agb import imports
 from _agb.cells import cells
 from _agb.control import control, quote
 from _agb.looks import message_of, name_of, safely
@@ -26,6 +27,7 @@ class UsageError(Exception):
     __module__ = "builtins"  # tracebacks say the bare name
 
 
+Module = type(sys)
 links = BaseException.__dict__
 cause_of, context_of = links["__cause__"].__get__, links["__context__"].__get__
 trace_of, code_of = links["__traceback__"].__get__, SystemExit.__dict__["code"].__get__
@@ -228,13 +230,28 @@ def is_small(error):
     return not waiting
 
 
+private = {}
+
+
+def private_copy(name, replaced):
+    """A module of the standard library's, loaded once more for the harness alone. It imports as the harness does, and
+    of `replaced` it gets these modules."""
+    path = os.__file__.rpartition("/")[0] + "/" + name + ".py"
+    module = Module(name)
+    module.__file__ = path
+    module.__builtins__ = dict(__builtins__)
+    module.__builtins__["__import__"] = lambda name, *rest: replaced.get(name) or __import__(name, *rest)
+    exec(files.SourceFileLoader(name, path).get_code(name), module.__dict__)
+    return module
+
+
 def private_traceback():
     """The `traceback` module and the `linecache` it reads, loaded for the harness alone."""
-    module = imports.private.get("traceback")
+    module = private.get("traceback")
     if module is None:
-        linecache = imports.private_copy("linecache", {})
+        linecache = private_copy("linecache", {})
         cells.sources.fill(linecache)
-        module = imports.private_copy("traceback", {"linecache": linecache})
+        module = private["traceback"] = private_copy("traceback", {"linecache": linecache})
         if hasattr(module, "_walk_tb_with_full_positions"):
             position = module._get_code_position
 

@@ -1,10 +1,11 @@
 # Libraries that ask about what is around a program, and get the answers of this kernel.
 
+import _ast
 import sys
 
 from _agb.cells import cells
 from _agb.control import library
-from _agb.streams import streams
+from _agb.streams import base_readline, questions, streams
 
 
 def loaded(module, _):
@@ -18,7 +19,8 @@ def getpass(module):
     def getpass(prompt="Password: ", stream=None):
         if sys.stdin is not streams.stdin:
             return original(prompt, stream)
-        line = streams.stdin.ask(str(prompt))
+        questions.ask(str(prompt))
+        line = base_readline(streams.stdin)
         if not line:
             raise EOFError("EOF when reading a line")
         return line[:-1] if line.endswith("\n") else line
@@ -33,7 +35,7 @@ def inspect(module):
 
     def cell_of(value):
         if isinstance(value, type) and value.__module__ == "__main__":
-            return cells.sources.class_place(value)
+            return class_place(value)
         return None
 
     def getfile_of(object):
@@ -50,6 +52,45 @@ def inspect(module):
         function.__module__, function.__name__, function.__qualname__ = "inspect", name, name
         function.__doc__ = original.__doc__
         setattr(module, name, function)
+
+
+def class_place(kind):
+    """The last cell that defines a class of this name, and the line where that begins."""
+    wanted = tuple(kind.__qualname__.replace(".<locals>", "").split("."))
+    for name in reversed(cells.sources.lines):
+        if wanted[-1] in "".join(cells.sources.lines[name][2]):
+            line = classes_of(name).get(wanted)
+            if line is not None:
+                return name, line
+    return None
+
+
+known = {}  # the classes of the cells that were searched: their lines, by their names and those around them
+
+
+def classes_of(cell):
+    if cell not in known:
+        try:
+            flags = _ast.PyCF_ONLY_AST | _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+            known[cell] = dict(classes_in(compile("".join(cells.sources.lines[cell][2]), cell, "exec", flags, True)))
+        except (SyntaxError, ValueError):
+            known[cell] = {}
+    return known[cell]
+
+
+def classes_in(tree):
+    waiting = [(tree, ())]
+    while waiting:
+        node, names = waiting.pop()
+        if isinstance(node, (_ast.ClassDef, _ast.FunctionDef, _ast.AsyncFunctionDef)):
+            names += (node.name,)
+            if isinstance(node, _ast.ClassDef):
+                yield names, min([node.lineno] + [one.lineno for one in node.decorator_list])
+        inner = []
+        for field in node._fields:
+            value = getattr(node, field, None)
+            inner += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, _ast.AST)]
+        waiting += [(one, names) for one in reversed(inner)]
 
 
 def tqdm(module):

@@ -7,7 +7,6 @@
 # All sources come in one frame, but each is compiled only when something imports it: compiling is most of what a
 # kernel does before it is ready. What is imported before the first cell imports nothing else than modules in C.
 
-import _frozen_importlib_external
 import builtins
 import sys
 
@@ -16,14 +15,13 @@ PACKAGE = "_agb"
 # told by the presence of its module.
 PUBLIC = {PACKAGE, "_agb.figures", "_agb.zygote"}
 # What the core of the harness calls. Everything in it has to be taken now.
-TAKEN = ("_ast", "_io", "_json", "_signal", "_thread", "_warnings", "io", "os", "time")
+TAKEN = ("_ast", "_frozen_importlib_external", "_io", "_json", "_signal", "_thread", "_warnings", "io", "os", "time")
 # These as well where they need no file; else when they are first used.
 TAKEN_IF_BUILT_IN = ("binascii", "select")
 
 own_builtins = __builtins__  # noqa: F821 - the boot code has made it
 real_import = builtins.__import__
 ModuleSpec, Module = type(sys.__spec__), type(sys)
-SourceFileLoader = _frozen_importlib_external.SourceFileLoader
 
 
 def copied(module):
@@ -47,7 +45,6 @@ class Imports:
         self.modules = {PACKAGE: self.package}
         names = TAKEN + tuple(name for name in TAKEN_IF_BUILT_IN if name in sys.builtin_module_names)
         self.taken = {name: copied(real_import(name)) for name in names}
-        self.private = {}
         self.hooks = {}
         own_builtins["__import__"] = self.own_import
         sys.meta_path.insert(0, self)
@@ -87,20 +84,6 @@ class Imports:
             del self.modules[name]  # a program was interrupted that needed it: the next one tries anew
             raise
         setattr(self.package, file, module)
-
-    def private_copy(self, name, replaced):
-        """A module of the standard library's, loaded once more for the harness alone. It imports as the harness does,
-        and of `replaced` it gets these modules."""
-        module = self.private.get(name)
-        if module is None:
-            path = self.taken["os"].__file__.rpartition("/")[0] + "/" + name + ".py"
-            module = Module(name)
-            module.__file__ = path
-            module.__builtins__ = dict(own_builtins)
-            module.__builtins__["__import__"] = lambda name, *rest: replaced.get(name) or self.own_import(name, *rest)
-            exec(SourceFileLoader(name, path).get_code(name), module.__dict__)
-            self.private[name] = module
-        return module
 
     # What the program imports.
 

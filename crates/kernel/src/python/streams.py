@@ -17,12 +17,8 @@ from _agb import imports
 PAUSE = 0.005  # seconds: shorter than anybody sees, longer than the parts of one print are apart
 KEPT = 1000  # duplicates of the descriptors 0, 1 and 2 are kept from this number on, where no program looks
 SMALL = 2000  # characters: what a buffer holds whatever they are, so that none is lost when the pipe does not take it
-MOST_STREAMS = 100  # of a program's own, one inside the other, that are flushed: nobody has ten
 
-# What is told to hooks before another program, or a copy of this one, starts.
-STARTS = {"os.exec", "os.fork", "os.forkpty", "os.kill", "os.posix_spawn", "os.spawn", "os.system", "subprocess.Popen"}
-
-add_hook, get_ident = sys.addaudithook, _thread.get_ident
+get_ident = _thread.get_ident
 getframe, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
 base_write, base_flush = _io.TextIOWrapper.write, _io.TextIOWrapper.flush
 base_buffer, file_number = _io.TextIOWrapper.buffer.__get__, _io.TextIOWrapper.fileno
@@ -67,6 +63,8 @@ class Write:
     def __get__(self, stream, kind=None):
         global looked_up_in, looked_up_at
         frame = getframe(1)
+        if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and stream in partial.streams:
+            return Method(write_more, stream)
         looked_up_in, looked_up_at = id(frame), frame.f_lasti
         return Method(write, stream)
 
@@ -100,13 +98,30 @@ def write(stream, text):
         except BlockingIOError:
             make_blocking(file_number(stream))
             base_flush(stream)
-    if is_part and "\r" not in text:
+    if is_part and size and "\r" not in text:
         partial.add(stream)
     elif is_part or text[-1:] != "\n":
-        flush(stream)  # not of a print
+        flush(stream)  # not of a print, or the end of `print(…, end="")`
     elif stream in partial.streams:
         partial.streams.discard(stream)  # its line has an end
     return size
+
+
+def write_more(stream, text):
+    """Writes another part of a print: the quick way for what most of them are."""
+    if type(text) is str and len(text) < SMALL:
+        if text == "\n":
+            try:
+                base_write(stream, text)
+                partial.streams.discard(stream)
+                return 1
+            except BlockingIOError:
+                text = ""  # it is in the buffer
+        elif text and "\n" not in text and "\r" not in text:
+            base_write(stream, text)
+            partial.add(stream)
+            return len(text)
+    return write(stream, text)
 
 
 def flush(stream):
@@ -141,12 +156,14 @@ class Questions:
     def begin(self, frame):
         self.open[get_ident()] = [id(frame), frame.f_lasti, ""]
 
+    def ask(self, prompt):
+        """For who asks without printing."""
+        self.begin(getframe(1))
+        self.open[get_ident()][2] = prompt
+
     def asked_at(self, frame):
         question = self.open.get(get_ident())
         return question if question is not None and question[0] == id(frame) and question[1] == frame.f_lasti else None
-
-    def set(self, prompt):
-        self.open[get_ident()] = [0, 0, prompt]
 
     def end(self):
         """The prompt, which nobody takes a second time."""
@@ -154,18 +171,12 @@ class Questions:
         return question[2] if question is not None else ""
 
 
-def flush_before(event, _):
-    """What was printed before a program starts another is written before that."""
-    if event in STARTS and partial.streams:
-        partial.flush()
-
-
 class Partial:
     """The streams that hold a part of a line."""
 
     def __init__(self):
         self.streams = set()
-        self.is_watched = self.is_hooked = False
+        self.is_watched = False
 
     def add(self, stream):
         if stream not in self.streams:
@@ -173,9 +184,6 @@ class Partial:
         elif not self.is_watched:
             self.is_watched = True
             _thread.start_new_thread(self.watch, ())
-            if not self.is_hooked:
-                self.is_hooked = True
-                add_hook(flush_before)
 
     def flush(self):
         while self.streams:
@@ -254,14 +262,6 @@ class TextIn(_io.TextIOWrapper):
         finally:
             self.raw.as_lines = True
 
-    def ask(self, prompt):
-        """A line for who asks without printing; empty at the end."""
-        questions.set(prompt)
-        try:
-            return base_readline(self)
-        finally:
-            questions.end()
-
 
 class Streams:
     """The streams of the run, and the descriptors below them."""
@@ -307,26 +307,12 @@ class Streams:
         return getrefcount(stranger) if is_stranger else 0
 
     def flush(self):
-        """Delivers what was written into whatever stands in place of the streams, through any depth of buffers."""
-        seen, waiting = [], [getattr(sys, "stderr", None), getattr(sys, "stdout", None)]
-        while waiting and len(seen) < MOST_STREAMS:
-            stream = waiting.pop()
-            if stream is None or any(stream is one for one in seen):
-                continue
-            seen.append(stream)
-            try:
-                stream.flush()
-            except KeyboardInterrupt:
-                raise
-            except BaseException:
-                pass  # it was closed, or has nothing to flush
-            try:
-                # A program's own class may have streams that its `flush` does not know of.
-                waiting += [one for one in vars(stream).values() if hasattr(one, "write")]
-            except KeyboardInterrupt:
-                raise
-            except BaseException:
-                pass
+        """Delivers what was written, be it into what stands in place of the streams."""
+        placed = [getattr(sys, "stdout", None), getattr(sys, "stderr", None)]
+        if placed != [self.stdout, self.stderr]:
+            from _agb import strangers
+
+            strangers.flush(placed)
         partial.streams.update(self.own)
         partial.flush()
 

@@ -299,6 +299,7 @@ async fn a_loop_stops_at_its_timeout_and_keeps_the_state() {
 #[tokio::test]
 async fn an_interrupted_await_does_not_go_on_in_the_next_cell() {
     let python = python();
+    python.run("import asyncio").await; // not in the time that the next one has
     let code = "import asyncio\nhits = []\nasync def tick():\n    while True:\n        hits.append(1)\n        await asyncio.sleep(0.001)\nawait tick()";
     let ran = python.run_for(code, Duration::from_millis(300)).await;
     assert_eq!((ran.end.state_lost, ran.value()), (false, None), "{ran:#?}");

@@ -64,10 +64,10 @@ async fn a_print_is_one_event() {
     let ran = python
         .run(&format!(
             "{rest}import sys\nprint('a', 1, 'b'); rest()\nprint('c', 'd', end=' '); rest()\nprint('e', end=''); rest()\n\
-             sys.stdout.write('f'); rest()\nsys.stdout.buffer.write(b'g'); rest()\nprint(*'hi', sep='', end='!'); rest()"
+             sys.stdout.write('f'); rest()\nsys.stdout.buffer.write(b'g'); rest()\nprint(*'hi', sep='-', end='!'); rest()"
         ))
         .await;
-    assert_eq!(chunks(&ran), ["a 1 b\n", "c d ", "e", "f", "g", "hi!"], "{ran:#?}");
+    assert_eq!(chunks(&ran), ["a 1 b\n", "c d ", "e", "f", "g", "h-i!"], "{ran:#?}");
     // In a thread as well.
     let ran = python
         .run("import threading\ndef work():\n    for n in range(3): print('n', n, end=' '); rest()\nt = threading.Thread(target=work); t.start(); t.join()")
