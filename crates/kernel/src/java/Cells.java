@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Collectors;
 import jdk.jshell.JShell;
 import jdk.jshell.MethodSnippet;
 import jdk.jshell.Snippet;
@@ -216,7 +217,10 @@ final class Cells {
         if (pieces.isEmpty()) return Set.of();
         variables.save();
         var changed = new ArrayList<VarSnippet>();
-        List<Snippet> snippets = declarations.declare(pieces.stream().map(Piece::source).toList(), changed);
+        List<String> variables = declarations.overload(cut.methods) ? newVariables(cut) : List.of();
+        var sources = new ArrayList<>(variables);
+        pieces.forEach(piece -> sources.add(piece.source()));
+        List<Snippet> snippets = declarations.declare(sources, changed).subList(variables.size(), sources.size());
         restore(changed);
         var hoisted = new HashSet<Piece>(cut.declarations());
         for (int i = 0; i < snippets.size(); i++) {
@@ -228,6 +232,15 @@ final class Cells {
             else declared.add(snippet);
         }
         return hoisted;
+    }
+
+    /**
+     * Of methods of one name JShell loses some when one of them names a variable that is not there yet. So for those the
+     * variables of the cell come with them, and get their values in their place.
+     */
+    private List<String> newVariables(Cut cut) {
+        Set<String> there = shell.variables().map(VarSnippet::name).collect(Collectors.toSet());
+        return cut.plainVariables.entrySet().stream().filter(variable -> !there.contains(variable.getKey())).map(Map.Entry::getValue).toList();
     }
 
     private void restore(List<VarSnippet> changed) {

@@ -6,7 +6,9 @@ import com.sun.source.tree.Tree;
 import com.sun.source.tree.VariableTree;
 import java.util.ArrayList;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.regex.Pattern;
 import javax.lang.model.element.Modifier;
@@ -27,6 +29,10 @@ final class Cut {
     final Set<String> names = new HashSet<>();
     /** Those of them that are variables. */
     final Set<String> variables = new HashSet<>();
+    /** Variables without their initial values, by name: those that say their type. */
+    final Map<String, String> plainVariables = new LinkedHashMap<>();
+    /** The names of its methods, as often as they are declared. */
+    final List<String> methods = new ArrayList<>();
     /** The call of the program's {@code main}, if the cell is a whole program. */
     String mainCall;
 
@@ -66,6 +72,11 @@ final class Cut {
         parts.forEach(part -> part.permit(parts));
         parts.forEach(part -> names.addAll(part.names()));
         parts.stream().filter(Part::isVariable).forEach(part -> variables.addAll(part.names()));
+        for (Part part : parts) {
+            if (part.tree instanceof MethodTree method) methods.add(method.getName().toString());
+            boolean isPlain = part.tree instanceof VariableTree variable && variable.getType() != null && part.names().size() == 1;
+            if (isPlain) plainVariables.put(part.names().get(0), ((VariableTree) part.tree).getType() + " " + part.names().get(0) + ";");
+        }
         List<Piece> separate = parts.stream().map(this::piece).toList();
         collectDeclarations(parts, separate);
         join(separate);

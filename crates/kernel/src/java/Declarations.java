@@ -109,6 +109,8 @@ final class Declarations {
         // They import each other, by the names of the classes around them.
         for (Object each : set) call(prepare, each);
         for (Object each : set) call(wrap, each, set, List.of(each));
+        // Methods of one name share a class: what imports them needs the name of that one.
+        for (Object each : set) call(wrap, each, set, set);
         compile(set, snippets);
         for (Object each : set) {
             if (call(snippetOf, each) instanceof VarSnippet variable && shell.status(variable) != Snippet.Status.OVERWRITTEN) changed.add(variable);
@@ -148,6 +150,12 @@ final class Declarations {
             others.forEach(other -> addDependent(set, other, method));
         }
         if (!set.isEmpty()) compile(set, List.of());
+    }
+
+    /** Whether one of these names is of several methods, with those that are there. */
+    boolean overload(List<String> names) {
+        return names.stream().distinct().count() < names.size()
+            || shell.methods().anyMatch(method -> names.contains(method.name()) && shell.status(method).isActive());
     }
 
     /** The other active methods of a name. */

@@ -10,6 +10,7 @@ mod java_programs;
 mod javascript;
 mod lifecycle;
 mod notebook;
+mod principles;
 mod python;
 mod python_programs;
 mod python_properties;
