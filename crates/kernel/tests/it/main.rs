@@ -6,6 +6,7 @@ agb_sandbox::helper_before_main!();
 mod background;
 mod image;
 mod java;
+mod java_ends;
 mod java_programs;
 mod javascript;
 mod lifecycle;

@@ -135,7 +135,7 @@ fn r(kind: Kind) -> &'static str {
         Kind::Stubborn => {
             "system('setsid sleep 1000', wait = FALSE)\nsystem(\"trap '' INT; sleep 1000 & wait; sleep 1000\")"
         }
-        Kind::Exit => "quit(status = 3)",
+        Kind::Exit => "tools::pskill(Sys.getpid(), tools::SIGTERM); Sys.sleep(100)",
         Kind::Crash => "tools::pskill(Sys.getpid(), 11)\nSys.sleep(100)",
     }
 }
@@ -160,7 +160,7 @@ fn java(kind: Kind) -> &'static str {
             "new ProcessBuilder(\"setsid\", \"sleep\", \"1000\").start();\n\
              while (true) { try { Thread.sleep(1000); } catch (Throwable stop) { } }"
         }
-        Kind::Exit => "System.exit(3);",
+        Kind::Exit => "Runtime.getRuntime().halt(70);",
         Kind::Crash => "new ProcessBuilder(\"sh\", \"-c\", \"kill -KILL $PPID\").start();\nThread.sleep(100_000);",
     }
 }
