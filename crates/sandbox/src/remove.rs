@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, SeekFrom, chmod, fstat, openat, renameat, seek, unlinkat};
 use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, dumpable_behavior, set_dumpable_behavior};
 use rustix::thread::{Gid, set_thread_groups};
 
 /// How long removing one tree may take.
@@ -80,11 +81,16 @@ fn acting_user() -> u32 {
 
 /// Makes this thread, which does nothing else afterwards, another user's for access to files.
 fn become_for_files(user: u32) -> io::Result<()> {
+    let dumpable = dumpable_behavior()?;
     set_thread_groups(&[Gid::from_raw(user)])?;
     // SAFETY: system calls on integers, which are about this thread.
     unsafe {
         libc::setfsgid(user);
         libc::setfsuid(user);
+    }
+    // The kernel has made the whole process one that nobody may look into. Its user is what it was, though: as before.
+    if dumpable == DumpableBehavior::Dumpable {
+        set_dumpable_behavior(dumpable)?;
     }
     if acting_user() == user { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::EPERM)) }
 }

@@ -99,6 +99,33 @@ pub(crate) fn an_image_below_tmp_is_shown_and_follows_no_link(world: &World) {
     std::fs::remove_dir_all(&root).expect("it is ours");
 }
 
+/// As OpenMP does with OMP_PROC_BIND, and Java with thread priorities. At landlock a number may be the server's, and only the
+/// thread itself is surely the program's own.
+pub(crate) fn threads_are_scheduled_by_their_program(world: &World) {
+    let code = r"
+import os, resource, threading
+def attempt(action):
+    try: action(); return 'works'
+    except OSError as error: return str(error.errno)
+stop = threading.Event(); thread = threading.Thread(target=stop.wait); thread.start()
+other, child = thread.native_id, os.fork()
+if child == 0: os.read(0, 1); os._exit(0)
+own = [lambda n: os.sched_setaffinity(n, os.sched_getaffinity(0)), lambda n: os.setpriority(os.PRIO_PROCESS, n, 19),
+       lambda n: os.sched_setscheduler(n, os.SCHED_BATCH, os.sched_param(0)),
+       lambda n: resource.prlimit(n, resource.RLIMIT_CORE, (0, 0))]
+print(*[attempt(lambda: action(0)) for action in own], flush=True)
+print(*[attempt(lambda: action(n)) for action in own for n in (other, child)], flush=True)
+stop.set(); thread.join(); os._exit(0)
+";
+    for &level in &world.levels {
+        let (status, text) = world.python(&world.policy(level), code);
+        assert!(status.success(), "{level}: {text}");
+        let others = if level.has_namespaces() { "works".to_owned() } else { libc::EPERM.to_string() };
+        let expected = format!("works works works works\n{}\n", vec![others; 8].join(" "));
+        assert_eq!(text, expected, "{level}");
+    }
+}
+
 pub(crate) fn failures_name_the_step(world: &World) {
     for level in world.levels.iter().copied().chain([Level::None]) {
         let policy = world.policy(level);
