@@ -54,11 +54,3 @@ describe("contexts", () => {
     assert.deepEqual((await contexts.listFiles(contextId, "/data")).files, []);
   });
 });
-
-describe("a session with a context", () => {
-  test("that does not exist is refused, and no session is made", async () => {
-    const refused = await stage.agb.create({ imageId: "agb-code-space-1", contextSync: [{ contextId: "ctx-none", path: "/data" }] });
-    assert.equal(refused.success, false);
-    assert.notEqual(refused.errorMessage, "");
-  });
-});
