@@ -86,6 +86,7 @@ function exitCode(code) {
 function begin() {
   process.exitCode = undefined;
   removeExitListeners();
+  interrupts.keep();
 }
 
 /** Each run is a program, whose end they have seen. */
@@ -113,20 +114,38 @@ process.exit = facade("exit", function (...args) {
 
 /**
  * The interrupt of a run is a signal as well, for its children; without a handler node would end by it. A handle of our
- * own, because a listener can be removed.
+ * own, because a listener can be removed; node 24 gives it to nobody, so there a listener that comes back.
  */
 function takeInterrupts() {
   const { noDeprecation } = process;
   process.noDeprecation = true; // which the next line would tell the program of
-  const { Signal } = process.binding("signal_wrap");
-  if (noDeprecation === undefined) delete process.noDeprecation;
-  else process.noDeprecation = noDeprecation;
-  const signal = new Signal();
-  signal.unref();
-  signal.onsignal = () => {};
-  signal.start(2); // SIGINT
-  return signal;
+  try {
+    const { Signal } = process.binding("signal_wrap");
+    const handle = new Signal();
+    handle.unref();
+    handle.onsignal = () => {};
+    handle.start(2); // SIGINT
+    return { handle, keep() {} };
+  } catch {
+    // node itself starts and stops to listen for signals by listeners for listeners.
+    emitter.on(process, "removeListener", (name) => name === "SIGINT" && keep());
+    const kept = ["newListener", "removeListener"].map((name) => [name, emitter.rawListeners(process, name)]);
+    kept.push(["SIGINT", [() => {}]]);
+    const keep = () => {
+      for (const [name, listeners] of kept) {
+        for (let at = 0; at < listeners.length; at++) {
+          const present = Object.values(emitter.rawListeners(process, name));
+          if (!present.includes(listeners[at])) emitter.on(process, name, listeners[at]);
+        }
+      }
+    };
+    keep();
+    return { keep };
+  } finally {
+    if (noDeprecation === undefined) delete process.noDeprecation;
+    else process.noDeprecation = noDeprecation;
+  }
 }
-const signal = takeInterrupts();
+const interrupts = takeInterrupts();
 
-module.exports = { begin, hasListeners, offerBeforeExit, signal, runExitListeners, watch: (given) => void (handlers = given) };
+module.exports = { begin, hasListeners, interrupts, offerBeforeExit, runExitListeners, watch: (given) => void (handlers = given) };

@@ -204,7 +204,7 @@ function rewriteModule(code) {
   const edits = []; // [start, end, text]
   let hoisted = "";
   const add = ({ specifier, names, attributes, namespace }) => {
-    const module = `await import("agb:${found.length}")`;
+    const module = `await ${isRecent ? "import" : "__import"}("agb:${found.length}")`;
     const locals = names.filter(([, local]) => local);
     const pattern = locals.map(([imported, local]) => `${JSON.stringify(imported)}: ${local}`).join(", ");
     if (namespace) hoisted += `const ${namespace} = ${module};`;
