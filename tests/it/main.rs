@@ -3,6 +3,7 @@
 agb_sandbox::helper_before_main!();
 
 mod encrypted;
+mod intermediary;
 mod load;
 mod lossy;
 mod network;

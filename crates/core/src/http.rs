@@ -15,7 +15,7 @@ mod call;
 mod envelope;
 mod retry;
 
-pub use call::{CallStep, HttpCall};
+pub use call::{CallStep, Came, HttpCall};
 pub(crate) use envelope::Envelope;
 pub use retry::{Repeat, retry_after};
 

@@ -28,8 +28,6 @@
 
 #[cfg(feature = "account")]
 mod account;
-#[cfg(target_arch = "wasm32")]
-mod allocator;
 mod driver;
 mod host;
 mod link;

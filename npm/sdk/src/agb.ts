@@ -243,7 +243,7 @@ function toSessionData(native: NativeSession): GetSessionData {
 }
 
 function listResult(answer: Answer<ListPage>): SessionListResult {
-  const sessions = answer.data?.sessions.map(({ sessionId, sessionStatus }) => ({ sessionId, sessionStatus })) ?? [];
+  const sessions = Array.from(answer.data?.sessions ?? [], ({ sessionId, sessionStatus }) => ({ sessionId, sessionStatus }));
   return {
     ...apiResult(answer),
     sessionIds: sessions.map(({ sessionId }) => sessionId),

@@ -131,7 +131,8 @@ export function toExecutionResult(native: RunResult, verdict: Verdict): Enhanced
     status,
     ...(native.executionCount === null ? {} : { executionCount: native.executionCount }),
     executionTime: native.executionTime,
-    results: native.results.map(toResult),
+    // Not by `map`: a list of the addon's is of Node's own realm, and so would be what its methods make.
+    results: Array.from(native.results, (result) => toResult(result)),
     ...(error === null ? {} : { error: toError(error) }),
     errorMessage,
     truncated: native.truncated,

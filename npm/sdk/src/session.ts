@@ -164,7 +164,7 @@ export class Session {
 
   /** What the service offers beyond the documented wire, e.g. `flow`, `cancel`; usually nothing to care about. */
   get extensions(): readonly string[] {
-    return this.#native.extensions;
+    return Array.from(this.#native.extensions);
   }
 
   /**
@@ -281,7 +281,7 @@ export class Session {
     const answer = await call(callOptions, () =>
       typeof imageId === "string" && imageId.trim() !== "" && client !== null ? client.listTools(imageId) : this.#native.listTools(),
     );
-    return { ...apiResult(answer), tools: (answer.data ?? []).map(toTool) };
+    return { ...apiResult(answer), tools: Array.from(answer.data ?? [], (tool) => toTool(tool)) };
   }
 
   /**

@@ -166,7 +166,8 @@ async fn a_certificate_that_is_not_trusted_is_told_of_once_and_at_once() {
         params.not_before = rcgen::date_time_ymd(2019, 1, 1);
     }
     fn fine(_: &mut rcgen::CertificateParams) {}
-    let cases: [(&str, fn(&mut rcgen::CertificateParams), bool, &str); 3] = [
+    type Change = fn(&mut rcgen::CertificateParams);
+    let cases: [(&str, Change, bool, &str); 3] = [
         ("127.0.0.1", fine, false, "authority"),
         ("127.0.0.1", expired, true, "expired"),
         ("other.test", fine, true, "another name"),

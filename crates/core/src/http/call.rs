@@ -49,6 +49,9 @@ enum State<T> {
     Over(Result<Answered<T>, ApiError>),
 }
 
+/// What a try came to, and how long the service asks to wait.
+pub type Came<T> = (Result<Answered<T>, ApiError>, Option<Duration>);
+
 /// What a driver does for a call.
 #[derive(Debug)]
 pub enum CallStep<T> {
@@ -108,7 +111,7 @@ impl<T> HttpCall<T> {
     }
 
     /// What a try came to: its answer as the operation read it, and the answer's `Retry-After`. `None`: the time was up.
-    pub fn handle(&mut self, now: Instant, came: Option<(Result<Answered<T>, ApiError>, Option<Duration>)>) {
+    pub fn handle(&mut self, now: Instant, came: Option<Came<T>>) {
         let (outcome, asked) = came.unwrap_or((Err(TransportError::TimedOut { after: self.limit }.into()), None));
         self.state = match outcome {
             Err(error) => match self.again(now, &error, asked) {
@@ -136,8 +139,6 @@ mod tests {
     use crate::error::Refusal;
     use crate::http::Method;
 
-    type Came = Option<(Result<Answered<u8>, ApiError>, Option<Duration>)>;
-
     fn at(milliseconds: u64) -> Instant {
         Instant::since_origin(Duration::from_millis(milliseconds))
     }
@@ -156,7 +157,11 @@ mod tests {
 
     /// Plays a script of outcomes, each try of which takes so many milliseconds. Gives when each was sent, the end and
     /// when it came.
-    fn play(repeat: Repeat, took: u64, script: Vec<Came>) -> (Vec<Instant>, Result<Answered<u8>, ApiError>, Instant) {
+    fn play(
+        repeat: Repeat,
+        took: u64,
+        script: Vec<Option<Came<u8>>>,
+    ) -> (Vec<Instant>, Result<Answered<u8>, ApiError>, Instant) {
         let request = HttpRequest::new(Method::Get, "/x", repeat);
         let mut now = at(0);
         let mut call = HttpCall::new(&request, Duration::from_secs(60), HttpCall::<u8>::RETRY_WAIT, now);
