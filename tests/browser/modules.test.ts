@@ -1,14 +1,22 @@
 /** Commands, files and contexts of a session, in a page. */
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { Stage } from "./stage.js";
 
 let stage: Stage;
+let folder: string;
 before(async () => {
-  stage = await Stage.build();
+  folder = mkdtempSync(join(tmpdir(), "agb-contexts-"));
+  stage = await Stage.build("--contexts-dir", folder);
 });
-after(() => stage.close());
+after(async () => {
+  await stage.close();
+  rmSync(folder, { recursive: true });
+});
 
 describe("a page that was let into a session", () => {
   it("runs commands and works with files over the session's own link", async () => {
