@@ -27,13 +27,15 @@ mod policy;
 mod recycle;
 mod signed;
 mod store;
+mod upload;
 mod usage;
 
-pub(crate) use self::context::{Context, Entry, Upload};
+pub(crate) use self::context::{Context, Entry};
 pub(crate) use self::error::ContextError;
 pub(crate) use self::path::ContextPath;
-pub(crate) use self::policy::SyncPolicy;
+pub(crate) use self::policy::{Extract, SyncPolicy};
 pub(crate) use self::recycle::RecycleRule;
 pub(crate) use self::recycle::recycle_hourly;
 pub(crate) use self::signed::{BadUrl, SignedMethod, SignedQuery, UrlSigner};
 pub(crate) use self::store::{Contexts, Wanted};
+pub(crate) use self::upload::Upload;

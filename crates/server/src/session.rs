@@ -8,6 +8,7 @@
 //!
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
+mod archive;
 pub(crate) mod mounts;
 mod runs;
 pub(crate) mod sessions;
@@ -45,7 +46,7 @@ use crate::run::event::{RunFailure, failure};
 use crate::run::{Program, Run, RunOptions};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
-use crate::workspace::{KernelKey, Workspace};
+use crate::workspace::{KernelKey, ProgramOptions, Workspace};
 
 /// The runs of a session, and its room once it was used.
 pub(crate) struct Session {
@@ -66,6 +67,7 @@ pub(crate) struct Session {
     labels: Mutex<BTreeMap<String, String>>,
     runs: Mutex<Runs>,
     contexts: SessionContexts,
+    options: ProgramOptions,
     /// The server was told to stop.
     stopping: AtomicBool,
 }
@@ -99,6 +101,7 @@ pub(crate) struct NewSession {
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) idle_timeout: Duration,
     pub(crate) mounts: Vec<Mount>,
+    pub(crate) options: ProgramOptions,
 }
 
 /// Something is going on in the session: it is not idle until this is dropped.
@@ -168,6 +171,7 @@ impl Session {
             labels: Mutex::new(new.labels),
             runs: Mutex::default(),
             contexts: SessionContexts::new(new.mounts),
+            options: new.options,
             stopping: AtomicBool::new(false),
         })
     }
@@ -354,13 +358,13 @@ impl Session {
             self.pool.missed(&key);
             return Ok((Arc::clone(room), room.add_kernel(&key)));
         }
-        let (room, kernel) = if self.contexts.need_own_workspace() {
-            let room = self.with_mounts(self.pool.take_empty().map_err(no_room)?)?;
+        let (room, kernel) = if self.needs_own_workspace() {
+            let room = self.furnish(self.pool.take_empty().map_err(no_room)?)?;
             let kernel = room.add_kernel(&key);
             (room, kernel)
         } else {
             let (room, kernel) = self.pool.take(&key).map_err(no_room)?;
-            (self.with_mounts(room)?, kernel)
+            (self.furnish(room)?, kernel)
         };
         Ok((Arc::clone(place.insert(room)), kernel))
     }
@@ -372,9 +376,9 @@ impl Session {
         if let Some(room) = &*place {
             return Ok(Arc::clone(room));
         }
-        let own = self.contexts.need_own_workspace();
+        let own = self.needs_own_workspace();
         let room = if own { self.pool.take_empty() } else { self.pool.take_any(&self.image) }.map_err(no_room)?;
-        Ok(Arc::clone(place.insert(self.with_mounts(room)?)))
+        Ok(Arc::clone(place.insert(self.furnish(room)?)))
     }
 
     /// Whether the session can still be used. Under the lock of its room: a release takes that after it has said so.

@@ -11,17 +11,19 @@ mod folder;
 mod kernel_key;
 mod new_file;
 pub(crate) mod pool;
+mod program_options;
 mod root;
 pub(crate) mod sandboxes;
 mod view;
 mod zygotes;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use agb_kernel::{Kernel, KernelLimits, KernelSpec};
 use agb_protocol::Language;
-use agb_sandbox::Usage;
+use agb_sandbox::{Policy, Usage};
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -31,6 +33,7 @@ use self::file_changes::FileChanges;
 pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
 pub(crate) use self::new_file::{NewFile, identity};
+pub(crate) use self::program_options::ProgramOptions;
 use self::sandboxes::Slot;
 pub(crate) use self::view::{Located, PathError};
 use self::zygotes::Zygotes;
@@ -50,6 +53,8 @@ pub(crate) struct Workspace {
     changes: Mutex<FileChanges>,
     background: Mutex<JoinSet<()>>,
     last_sample: Mutex<Sample>,
+    /// Set before the first program starts, or never.
+    options: OnceLock<ProgramOptions>,
     folder: Folder,
     slot: Slot,
     zygotes: Arc<Zygotes>,
@@ -64,6 +69,7 @@ impl Workspace {
             changes: Mutex::default(),
             background: Mutex::default(),
             last_sample: Mutex::new(Sample { at: Instant::now(), usage: Usage::default() }),
+            options: OnceLock::new(),
             folder,
             slot,
             zygotes,
@@ -102,8 +108,9 @@ impl Workspace {
     /// A new interpreter; it starts with its first cell. There must be none of its language.
     pub(crate) fn add_kernel(&self, key: &KernelKey) -> Kernel {
         let mut spec = self.spec(key);
-        // A copy has the mounts of what it is copied from.
-        spec.zygote = if self.folder.mounts().is_empty() { self.zygotes.find(key, &spec) } else { None };
+        // A copy has the mounts and the environment of what it is copied from.
+        let is_usual = self.folder.mounts().is_empty() && self.options.get().is_none();
+        spec.zygote = if is_usual { self.zygotes.find(key, &spec) } else { None };
         let kernel = Kernel::new(spec);
         let before = lock(&self.kernels).insert(key.language, kernel.clone());
         debug_assert!(before.is_none(), "it would end with its runs");
@@ -116,8 +123,24 @@ impl Workspace {
         self.add_kernel(key)
     }
 
+    /// Gives the session's programs what others have not.
+    pub(crate) fn set_options(&self, options: ProgramOptions) {
+        // A room is taken by one session, and once.
+        let _ = self.options.set(options);
+    }
+
+    /// What a program of the session may do.
+    pub(crate) fn policy(&self, env: Vec<(String, String)>, readonly: Vec<PathBuf>) -> Policy {
+        let mut policy = self.slot.policy(&self.folder, env, readonly);
+        if let Some(options) = self.options.get() {
+            options.restrict(&mut policy, &self.config.network.environment());
+        }
+        policy
+    }
+
     fn spec(&self, key: &KernelKey) -> KernelSpec {
-        let policy = self.slot.policy(&self.folder, key.env.clone(), Vec::new());
+        let env = self.options.get().map_or_else(|| key.env.clone(), |options| options.over(key.env.clone()));
+        let policy = self.policy(env, Vec::new());
         KernelSpec {
             cache: self.config.cache_dir.clone(),
             limits: KernelLimits {

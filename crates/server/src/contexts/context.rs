@@ -2,17 +2,18 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirEntry, File, Metadata, OpenOptions, OpenOptionsExt, PermissionsExt};
+use cap_std::fs::{Dir, DirEntry, Metadata, OpenOptions, OpenOptionsExt};
 use serde::{Deserialize, Serialize};
 
 use super::recycle::RecycleRule;
+use super::upload::Upload;
 use super::usage::{Amount, Quota, Reservation};
 use super::{ContextError, ContextPath};
 use crate::random;
@@ -67,19 +68,6 @@ pub(crate) struct Entry {
     pub(crate) size: u64,
     pub(crate) created: SystemTime,
     pub(crate) modified: SystemTime,
-}
-
-/// A file on its way into a context. Dropping it without [`Upload::commit`] leaves nothing behind.
-#[derive(Debug)]
-pub(crate) struct Upload {
-    context: Arc<Context>,
-    path: ContextPath,
-    root: Dir,
-    temporary: PathBuf,
-    file: File,
-    size: u64,
-    /// `None` once the file is in its place.
-    reservation: Option<Reservation>,
 }
 
 impl Context {
@@ -301,7 +289,7 @@ impl Context {
         let file =
             root.open_with(&temporary, &options).map_err(|error| ContextError::system("receiving the file", &error))?;
         let context = Arc::clone(self);
-        Ok(Upload { context, path, root, temporary, file, size: 0, reservation: Some(reservation) })
+        Ok(Upload { context, path, root, temporary, file, reservation: Some(reservation) })
     }
 
     /// Stores a symbolic link. Where it leads is not looked at: nothing here follows it out of the context.
@@ -321,7 +309,7 @@ impl Context {
     }
 
     /// Moves a finished file to its place, over what was there.
-    fn place(
+    pub(super) fn place(
         &self,
         root: &Dir,
         temporary: &Path,
@@ -428,45 +416,6 @@ impl Context {
         fs::rename(&self.folder, &aside).map_err(|error| ContextError::system("deleting the context", &error))?;
         remove_tree(&aside);
         Ok(())
-    }
-}
-
-impl Upload {
-    /// Adds bytes.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ContextError> {
-        let reservation = self.reservation.as_mut().expect("it is there until the commit, which takes the upload");
-        reservation.grow(Amount { bytes: bytes.len() as u64, files: 0 })?;
-        self.file.write_all(bytes).map_err(|error| ContextError::system("receiving the file", &error))?;
-        self.size += bytes.len() as u64;
-        Ok(())
-    }
-
-    /// Puts the file in its place, whole, over what was there.
-    pub(crate) fn commit(mut self, executable: bool) -> Result<Metadata, ContextError> {
-        let failed = |error: io::Error| ContextError::system("storing the file", &error);
-        if executable {
-            let mode = cap_std::fs::Permissions::from_mode(0o700);
-            self.file.set_permissions(mode).map_err(failed)?;
-        }
-        let meta = self.file.metadata().map_err(failed)?;
-        let mut reservation = self.reservation.take().expect("it is there until the commit, which takes the upload");
-        match self.context.place(&self.root, &self.temporary, &self.path, &mut reservation) {
-            Ok(()) => reservation.keep(),
-            Err(error) => {
-                self.reservation = Some(reservation);
-                return Err(error);
-            }
-        }
-        Ok(meta)
-    }
-}
-
-impl Drop for Upload {
-    fn drop(&mut self) {
-        if self.reservation.is_some() {
-            // What stays is removed when the context is loaded next.
-            let _ = self.root.remove_file(&self.temporary);
-        }
     }
 }
 

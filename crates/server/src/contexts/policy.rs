@@ -57,6 +57,12 @@ impl SyncPolicy {
         raw.read(mount)
     }
 
+    /// Everything as it is, for files that pass through.
+    pub(crate) fn plain() -> Self {
+        let default = Raw::default().read(&ContextPath::default()).expect("what is left out has a default");
+        Self { extract: None, ..default }
+    }
+
     /// Whether a path, relative to the mount, is synchronised.
     pub(crate) fn includes(&self, path: &Path) -> bool {
         self.white_list.is_empty() || self.white_list.iter().any(|entry| entry.includes(path))

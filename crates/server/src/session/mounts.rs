@@ -12,7 +12,8 @@ use std::time::SystemTime;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 
-use crate::contexts::{Context, ContextError, ContextPath, Entry, SyncPolicy};
+use super::archive::{self, ArchiveWriter, Bounds};
+use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, SyncPolicy};
 use crate::random;
 use crate::workspace::{ActAs, Folder, Located};
 
@@ -83,9 +84,17 @@ impl Mount {
     /// Copies the context's files to the session; what is there already and the same stays. Files of the session that
     /// the context has not are left alone.
     pub(crate) fn download(&self, side: Side<'_>) -> Result<(), ContextError> {
-        download(&self.context, &self.folder, &self.path, side, &self.policy, |path| {
+        let archive = self.policy.archive.then(|| self.archive());
+        let from = Source { context: &self.context, folder: &self.folder, archive: archive.as_deref() };
+        download(from, &self.path, side, &self.policy, |path| {
             lock(&self.known).insert(path.to_path_buf());
         })
+    }
+
+    /// The archive that the mount's files are uploaded as, where they are, relative to the mount.
+    fn archive(&self) -> PathBuf {
+        let name = self.folder.as_path().file_name().unwrap_or_default().to_string_lossy();
+        PathBuf::from(format!("{name}.zip"))
     }
 
     /// Copies the session's files to the context. Where the policy says so, what the session has deleted is deleted there.
@@ -96,6 +105,11 @@ impl Mount {
         let mut waiting = VecDeque::from([PathBuf::new()]);
         let mut walked = 0;
         let most = self.context.max_files().saturating_mul(WALKED_PER_FILE);
+        let archived = self.policy.archive.then(|| self.archive());
+        let mut archive = match &archived {
+            Some(path) => Some(ArchiveWriter::new(self.context.upload(self.folder.join(path)?)?)),
+            None => None,
+        };
         while let Some(below) = waiting.pop_front() {
             let (entries, is_empty) = match list(&at, &below, side.user) {
                 Ok(entries) => (entries, false),
@@ -107,7 +121,10 @@ impl Mount {
                 }
             };
             if entries.is_empty() && !is_empty && !below.as_os_str().is_empty() && self.policy.includes(&below) {
-                self.context.make_folder(&self.folder.join(&below)?)?;
+                match &mut archive {
+                    Some(archive) => archive.add_folder(&below)?,
+                    None => self.context.make_folder(&self.folder.join(&below)?)?,
+                }
             }
             for (name, is_dir) in entries {
                 walked += 1;
@@ -117,8 +134,8 @@ impl Mount {
                 let path = below.join(name);
                 if is_dir && self.policy.may_include_below(&path) {
                     waiting.push_back(path);
-                } else if !is_dir && self.policy.includes(&path) {
-                    match self.upload_file(&at, &path, side.user) {
+                } else if !is_dir && self.policy.includes(&path) && archived.as_ref() != Some(&path) {
+                    match self.upload_file(&at, &path, side.user, archive.as_mut()) {
                         Ok(true) => drop(present.insert(path)),
                         Ok(false) => {} // a pipe or a socket is no file to keep
                         Err(Refusal::Session(error)) => {
@@ -131,6 +148,9 @@ impl Mount {
             }
         }
         failures.result()?;
+        if let Some(archive) = archive {
+            return archive.finish();
+        }
         let mut known = lock(&self.known);
         if self.policy.deletes {
             for gone in known.difference(&present) {
@@ -145,7 +165,13 @@ impl Mount {
     }
 
     /// False for what is neither a file nor a link.
-    fn upload_file(&self, at: &Located, path: &Path, user: Option<u32>) -> Result<bool, Refusal> {
+    fn upload_file(
+        &self,
+        at: &Located,
+        path: &Path,
+        user: Option<u32>,
+        archive: Option<&mut ArchiveWriter>,
+    ) -> Result<bool, Refusal> {
         let to = self.folder.join(path)?;
         let from = at.path.join(path);
         let acting = ActAs::user(user).map_err(Refusal::Session)?;
@@ -153,6 +179,10 @@ impl Mount {
         if meta.is_symlink() {
             let target = at.dir.read_link_contents(&from).map_err(Refusal::Session)?;
             drop(acting);
+            if let Some(archive) = archive {
+                archive.add_link(path, &target)?;
+                return Ok(true);
+            }
             if self.context.read_link(&to).ok().as_ref() != Some(&target) {
                 self.context.store_link(&to, &target)?;
             }
@@ -169,6 +199,10 @@ impl Mount {
         drop(acting);
         if !opened.is_file() {
             return Ok(false);
+        }
+        if let Some(archive) = archive {
+            archive.add(path, file.into_std(), opened.permissions().mode() & 0o100 != 0)?;
+            return Ok(true);
         }
         if self.context.entry(&to).is_some_and(|it| !it.is_link && it.size == opened.len() && it.modified == modified) {
             return Ok(true);
@@ -189,10 +223,18 @@ impl Mount {
     }
 }
 
+/// What is downloaded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) folder: &'a ContextPath,
+    /// The archive that an upload has made, relative to the folder: it is always extracted in its place.
+    pub(crate) archive: Option<&'a Path>,
+}
+
 /// Copies a folder of a context to a path of a session. Tells of each file.
 pub(crate) fn download(
-    context: &Context,
-    folder: &ContextPath,
+    Source { context, folder, archive }: Source<'_>,
     path: &str,
     side: Side<'_>,
     policy: &SyncPolicy,
@@ -217,10 +259,28 @@ pub(crate) fn download(
             let _acting = ActAs::user(side.user).map_err(failed)?;
             return at.dir.create_dir_all(&to).map_err(failed);
         }
-        download_file(context, &entry, &at.dir, &to, side.user).map_err(|refusal| match refusal {
+        let how = if archive == Some(below) {
+            Some(Extract { delete_source: true, into_current: true })
+        } else {
+            policy.extract.filter(|_| !entry.is_link)
+        };
+        let refused = |refusal| match refusal {
             Refusal::Context(error) => error,
             Refusal::Session(error) => failed(error),
-        })?;
+        };
+        if let Some(how) = how
+            && let Some(folder) = archive::destination(below, how.into_current)
+            && let Some(opened) = archive::open(context.open(&entry.path)?.0)
+        {
+            let bytes = if side.disk > 0 { side.disk } else { u64::MAX };
+            let bounds = Bounds { bytes, files: context.max_files() };
+            archive::extract(opened, &at.dir, &at.path.join(folder), side.user, bounds).map_err(refused)?;
+            if how.delete_source {
+                copied(below); // what replaces it is uploaded, and then it goes
+                return Ok(());
+            }
+        }
+        download_file(context, &entry, &at.dir, &to, side.user).map_err(refused)?;
         copied(below);
         Ok(())
     })
@@ -275,7 +335,7 @@ fn list(at: &Located, below: &Path, user: Option<u32>) -> io::Result<Vec<(PathBu
 }
 
 /// Whose side did not take a file.
-enum Refusal {
+pub(super) enum Refusal {
     Session(io::Error),
     Context(ContextError),
 }

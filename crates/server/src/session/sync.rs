@@ -11,7 +11,7 @@ use super::Session;
 use super::mounts::{self, Mount, Side};
 use crate::contexts::{Context, ContextError, ContextPath, SyncPolicy};
 use crate::run::event::{RunFailure, failure};
-use crate::workspace::Workspace;
+use crate::workspace::{ProgramOptions, Workspace};
 
 /// The contexts of a session.
 #[derive(Debug, Default)]
@@ -92,8 +92,8 @@ impl Target {
             (Self::Mount(mount), Direction::Download) => mount.download(side),
             (Self::Mount(mount), Direction::Upload) => mount.upload(side),
             (Self::Transfer(context, path), Direction::Download) => {
-                let policy = SyncPolicy::parse("", &ContextPath::default())?;
-                mounts::download(context, &ContextPath::parse(path)?, path, side, &policy, |_| {})
+                let from = mounts::Source { context, folder: &ContextPath::parse(path)?, archive: None };
+                mounts::download(from, path, side, &SyncPolicy::plain(), |_| {})
             }
             // A download from the context reads the session's own file: only an older copy may be in the way.
             (Self::Transfer(context, path), Direction::Upload) => {
@@ -214,8 +214,21 @@ impl Session {
         &self.contexts
     }
 
-    /// The same room, with the directories of the mounts in it.
-    pub(super) fn with_mounts(&self, room: Arc<Workspace>) -> Result<Arc<Workspace>, RunFailure> {
+    /// What its programs are given beyond those of other sessions.
+    pub(crate) fn options(&self) -> &ProgramOptions {
+        &self.options
+    }
+
+    /// Whether a room that is ready for others will not do.
+    pub(super) fn needs_own_workspace(&self) -> bool {
+        self.contexts.need_own_workspace() || !self.options.is_default()
+    }
+
+    /// The same room, with the session's own options and the directories of its mounts.
+    pub(super) fn furnish(&self, room: Arc<Workspace>) -> Result<Arc<Workspace>, RunFailure> {
+        if !self.options.is_default() {
+            room.set_options(self.options.clone());
+        }
         for mount in self.contexts.mounts() {
             let made = room.folder().add_mount(&mount.inside());
             made.map_err(|error| failure("NoMount", format!("the mount {} could not be made: {error}", mount.path)))?;

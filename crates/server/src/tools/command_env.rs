@@ -27,8 +27,13 @@ const SYSTEM_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbi
 const NAMES: &str = "/run/agb/bin";
 
 impl CommandEnv {
-    /// What the image has, with the caller's variables over its own. Looks at files only, and starts nothing.
-    pub(super) fn new(config: &Config, image: &Image, given: Vec<(String, String)>) -> Self {
+    /// The image's interpreters, the session's own variables and the caller's over them. Looks at files only, and starts nothing.
+    pub(super) fn new(
+        config: &Config,
+        image: &Image,
+        own: Vec<(String, String)>,
+        given: Vec<(String, String)>,
+    ) -> Self {
         let mut this = Self::default();
         let mut path = Vec::new();
         for language in Language::ALL {
@@ -50,7 +55,7 @@ impl CommandEnv {
         }
         path.push(SYSTEM_PATH.to_owned());
         this.env.push(("PATH".to_owned(), path.join(":")));
-        for (name, value) in image.env().into_iter().chain(given) {
+        for (name, value) in own.into_iter().chain(given) {
             this.env.retain(|(known, _)| *known != name);
             this.env.push((name, value));
         }

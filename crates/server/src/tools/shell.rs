@@ -77,8 +77,9 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
             Command::new("/bin/sh").args(["-c", "cd -- \"$0\" && exec /bin/sh -c \"$1\"", path.as_ref(), command])
         }
     };
-    let CommandEnv { env, readonly, links } = CommandEnv::new(session.config(), session.image(), given);
-    let mut policy = room.slot().policy(room.folder(), env, readonly);
+    let image = session.options().over(session.image().env());
+    let CommandEnv { env, readonly, links } = CommandEnv::new(session.config(), session.image(), image, given);
+    let mut policy = room.policy(env, readonly);
     policy.links = links;
     room.check_background().map_err(|limit| ToolError::TooMuch {
         what: "the commands with processes in the background".to_owned(),

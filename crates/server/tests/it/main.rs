@@ -23,6 +23,7 @@ mod paths;
 mod pool;
 mod resume;
 mod run_code;
+mod session_options;
 mod sessions;
 mod shell;
 mod stdin;

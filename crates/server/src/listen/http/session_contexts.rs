@@ -65,9 +65,6 @@ pub(super) async fn mounts(
         {
             return Err(ApiError::invalid(name, format!("the mount {} lies in another one", mount.path)));
         }
-        if mount.policy.archive {
-            return Err(ApiError::NotOffered { what: "the upload mode Archive", hint: ": use File" });
-        }
         if !has_namespaces && !["/home/user", "/tmp"].iter().any(|place| inside.starts_with(place)) {
             let hint = " without namespaces (agb-server doctor): mount it below /home/user or /tmp";
             return Err(ApiError::NotOffered { what: "a mount at such a path", hint });

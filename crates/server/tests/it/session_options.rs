@@ -1,0 +1,160 @@
+//! What one session has beyond others: archives of its mounts, environment variables, and no network.
+
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::support::{KEY, PATIENCE, Reply, TestServer, TestSession};
+
+async fn call(server: &TestServer, name: &str, query: &[(&str, &str)]) -> Reply {
+    let url = server.url(&format!("/sdk/{name}"));
+    let is_get = matches!(name, "GetContext" | "GetContextInfo");
+    let request = if is_get { server.http.get(url) } else { server.http.post(url) };
+    Reply::of(request.bearer_auth(KEY).query(query).send().await.expect("an answer")).await
+}
+
+async fn mount(server: &TestServer, context: &str, path: &str, policy: Value) -> (TestSession, Vec<Value>) {
+    let list = json!([{ "contextId": context, "path": path, "policy": policy.to_string() }]);
+    let session = server.create_with(json!({ "persistenceDataList": list })).await;
+    let begin = Instant::now();
+    loop {
+        let data = call(server, "GetContextInfo", &[("sessionId", &session.id)]).await.ok();
+        let status: Value = serde_json::from_str(data["contextStatus"].as_str().expect("a text")).expect("JSON");
+        let tasks: Vec<Value> = serde_json::from_str(status[0]["data"].as_str().expect("a text")).expect("JSON");
+        if tasks.iter().all(|task| task["status"] != "Running") {
+            return (session, tasks);
+        }
+        assert!(begin.elapsed() < PATIENCE, "{tasks:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+async fn shell(server: &TestServer, session: &TestSession, command: &str) -> String {
+    let args = json!({ "command": command, "timeout_ms": 20_000 });
+    let text = server.call(session, "shell", args).await.unwrap_or_else(|error| panic!("{command}: {error}"));
+    let answer: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(answer["exit_code"], 0, "{answer}");
+    answer["stdout"].as_str().expect("a text").to_owned()
+}
+
+async fn release(server: &TestServer, session: &TestSession) {
+    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+}
+
+async fn names(server: &TestServer, context: &str, folder: &str) -> Vec<String> {
+    let query = [("contextId", context), ("parentFolderPath", folder)];
+    let data = call(server, "DescribeContextFiles", &query).await.ok();
+    let entries = data.as_array().expect("a list").iter();
+    entries.map(|entry| entry["fileName"].as_str().expect("a name").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_mount_is_kept_as_one_archive_and_comes_back_as_files() {
+    let server = TestServer::start().await;
+    let data = call(&server, "GetContext", &[("name", "archives"), ("allowCreate", "true")]).await.ok();
+    let id = data["id"].as_str().expect("an id");
+    let policy = json!({ "uploadPolicy": { "uploadMode": "Archive" } });
+    let (session, _) = mount(&server, id, "/home/data", policy.clone()).await;
+    let make = "cd /home/data; mkdir -p a/b empty; echo 1 > a/b/x; printf '#!/bin/sh\\necho ran' > run; chmod +x run; ln -s a/b/x link";
+    shell(&server, &session, make).await;
+    release(&server, &session).await;
+    assert_eq!(names(&server, id, "/home/data").await, ["data.zip"]);
+
+    let (session, tasks) = mount(&server, id, "/home/data", policy).await;
+    assert!(tasks.iter().all(|task| task["status"] == "Success"), "{tasks:?}");
+    let seen = shell(&server, &session, "cd /home/data; ls; cat link; ./run").await;
+    assert_eq!(seen, "a\nempty\nlink\nrun\n1\nran\n");
+    release(&server, &session).await;
+    assert_eq!(names(&server, id, "/home/data").await, ["data.zip"], "replaced, not added to");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn archives_are_extracted_as_the_policy_says() {
+    let server = TestServer::start().await;
+    let data = call(&server, "GetContext", &[("name", "extract"), ("allowCreate", "true")]).await.ok();
+    let id = data["id"].as_str().expect("an id");
+    let session = server.create().await;
+    let code = "import zipfile, base64\nwith zipfile.ZipFile('z.zip', 'w') as z:\n    z.writestr('in/x', 'inside')\n    z.writestr('../../up', 'out')\n    z.writestr('/abs', 'out')\nprint(base64.b64encode(open('z.zip', 'rb').read()).decode())";
+    let run = server.run_code(&session, "python", code).await;
+    assert!(run["executionError"].is_null(), "{run}");
+    let get = server.http.get(format!("{}/files", session.link_url)).query(&[("path", "z.zip")]);
+    let zip =
+        get.header("X-Access-Token", &session.token).send().await.expect("an answer").bytes().await.expect("bytes");
+    release(&server, &session).await;
+    let put = async |path: &str, bytes: Vec<u8>| {
+        let url = call(&server, "GetContextFileUploadUrl", &[("contextId", id), ("filePath", path)]).await.ok();
+        let url = url["url"].as_str().expect("a URL").to_owned();
+        assert_eq!(server.http.put(url).body(bytes).send().await.expect("an answer").status(), 200);
+    };
+    put("/mnt/x/z.zip", zip.to_vec()).await;
+    put("/mnt/x/not.zip", b"text".to_vec()).await;
+    for (policy, expected) in [
+        (json!({ "extract": false }), "./not.zip\n./z.zip\n"),
+        (json!({ "deleteSrcFile": false }), "./not.zip\n./z.zip\n./z/in/x\n"),
+        (json!({ "extractToCurrentFolder": true }), "./in/x\n./not.zip\n"),
+        (json!({}), "./not.zip\n./z/in/x\n"),
+    ] {
+        let policy = json!({ "extractPolicy": policy, "uploadPolicy": { "autoUpload": false } });
+        let (session, tasks) = mount(&server, id, "/mnt/x", policy.clone()).await;
+        assert!(tasks.iter().all(|task| task["status"] == "Success"), "{tasks:?}");
+        // Names that lead out of the folder lead nowhere.
+        let seen = shell(
+            &server,
+            &session,
+            "cd /mnt/x; find . -type f | grep -v abs | sort; test ! -e /mnt/up; test ! -e /abs",
+        )
+        .await;
+        assert_eq!(seen, expected, "{policy}");
+        release(&server, &session).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_has_its_own_environment() {
+    let server = TestServer::start().await;
+    let envs = json!({ "GREETING": "hello world", "LANG": "C" });
+    let body = json!({ "envs": envs, "network": "none" });
+    let data = server.post("/mcp/createSession?imageId=agb-code-space-1", body).await.ok();
+    assert_eq!((&data["envs"], &data["network"]), (&envs, &json!("none")));
+    let session = TestSession::of(&data);
+    let got = server.post("/mcp/getSession", json!({ "sessionId": session.id })).await.ok();
+    assert_eq!(got["envs"], envs);
+    for code in ["import os; print(os.environ['GREETING'])"] {
+        let run = server.run_code(&session, "python", code).await;
+        assert_eq!(run["stdout"], json!(["hello world\n"]), "{run}");
+    }
+    assert_eq!(shell(&server, &session, "echo $GREETING $LANG").await, "hello world C\n");
+    let args = json!({ "command": "echo $GREETING", "envs": { "GREETING": "of the call" }, "timeout_ms": 20_000 });
+    let text = server.call(&session, "shell", args).await.expect("an answer");
+    assert!(text.contains("of the call"), "{text}");
+    let other = server.create().await;
+    assert_eq!(shell(&server, &other, "echo \"[$GREETING]\"").await, "[]\n");
+    for (body, part) in [
+        (json!({ "envs": "x" }), "envs"),
+        (json!({ "envs": { "A": 1 } }), "envs"),
+        (json!({ "envs": { "A=B": "1" } }), "envs"),
+        (json!({ "envs": { "A": "x".repeat(70_000) } }), "envs"),
+        (json!({ "network": "host" }), "network"),
+        (json!({ "network": "allow=example.org" }), "network"),
+    ] {
+        let reply = server.post("/mcp/createSession?imageId=agb-code-space-1", body).await;
+        reply.is_error(400, "InvalidParameter.Value", part);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_may_do_without_the_network_that_others_have() {
+    let server = TestServer::with(|config| config.network = "allow=example.org".parse().expect("a network")).await;
+    let with = server.create().await;
+    let without = server.create_with(json!({ "network": "none" })).await;
+    let proxy = "echo ${http_proxy:-none}";
+    assert_ne!(shell(&server, &with, proxy).await, "none\n");
+    assert_eq!(shell(&server, &without, proxy).await, "none\n");
+    let code = "import socket\ntry:\n    socket.create_connection(('127.0.0.1', 3128), 2)\n    print('open')\nexcept OSError:\n    print('closed')";
+    assert_eq!(server.run_code(&with, "python", code).await["stdout"], json!(["open\n"]));
+    assert_eq!(server.run_code(&without, "python", code).await["stdout"], json!(["closed\n"]));
+    server.stop().await;
+}
