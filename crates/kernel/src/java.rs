@@ -6,7 +6,7 @@
 //! finds them finds them whole.
 
 use std::collections::HashSet;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -155,9 +155,11 @@ impl Installation {
         let cache =
             &cache::own_folder(cache).map_err(|error| format!("no folder for the kernel's classes: {error}"))?;
         let installation = Self { folder: cache.join(format!("java-{}", key(&real))), java: real };
-        // One of a process's kernels does it, the others wait. Two processes do it twice, which harms nothing.
-        static BUILDING: Mutex<()> = Mutex::new(());
-        let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        // One of this user's kernels does it, the others wait, also those of other processes.
+        let building = cache.join("java.lock");
+        let _building = File::create(&building)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(|error| format!("{} could not be locked: {error}", building.display()))?;
         if !installation.archive().exists() {
             [cache, &installation.folder].iter().for_each(|folder| sweep(folder));
         }
@@ -239,6 +241,11 @@ impl Installation {
             return;
         }
         let Ok(name) = random_hex() else { return };
+        // Another process that holds it is making the archive: this one does without, once.
+        let Ok(lock) = File::create(self.folder.with_extension("lock")) else { return };
+        if lock.try_lock().is_err() {
+            return;
+        }
         let made = self.folder.join(format!("{name}.tmp"));
         let mut java = command(&self.java);
         java.args(FLAGS).arg(format!("-XX:ArchiveClassesAtExit={}", made.display()));
@@ -252,6 +259,7 @@ impl Installation {
             });
         }
         let work = move || {
+            let _lock = lock;
             let made = Temporary(made);
             let result = succeed(&mut java).and_then(|()| {
                 fs::set_permissions(&made.0, PermissionsExt::from_mode(0o644))
