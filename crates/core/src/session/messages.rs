@@ -111,9 +111,10 @@ impl Session {
         match message {
             Message::Chunk(stream, text) => self.chunk(id, stream, &text),
             Message::Event(event) => {
-                let (seq, stamp) = self.stamp(id);
-                self.event(id, event, seq, stamp);
-                self.check_unread(id);
+                if let Some((event, seq, stamp)) = self.hold_raised(id, event) {
+                    self.event(id, event, seq, stamp);
+                    self.check_unread(id);
+                }
             }
             Message::Accepted(input) => {
                 self.waits(id, true);
@@ -137,6 +138,16 @@ impl Session {
                 self.end(id, Err(error), true);
             }
             Message::Violation(violation) => self.violation(id, violation),
+        }
+    }
+
+    /// What a cancelled program raises waits for the end: where that says "cancelled", it is the interrupt, and the
+    /// application is told of one thing once. Gives what is to be told now.
+    fn hold_raised(&mut self, id: RunId, event: StreamEvent) -> Option<(StreamEvent, u64, Stamp)> {
+        let (seq, stamp) = self.stamp(id);
+        match self.runs.get_mut(id).filter(|run| run.phase == Phase::Cancelling) {
+            Some(run) if matches!(event, StreamEvent::Error(_)) => run.raised.replace((event, seq, stamp)),
+            _ => Some((event, seq, stamp)),
         }
     }
 

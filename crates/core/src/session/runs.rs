@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::input::Unconfirmed;
 use crate::batch::{Stamp, Unread};
-use crate::run::{RunEnd, RunError, RunId, RunRequest};
+use crate::run::{RunEnd, RunError, RunId, RunRequest, StreamEvent};
 use crate::time::Instant;
 
 /// One run.
@@ -35,6 +35,9 @@ pub(super) struct Run {
     pub(super) limit: Option<Instant>,
     /// How long the program of a cancelled run ran, seconds.
     pub(super) execution_time: Option<f64>,
+    /// What the program raised since it was cancelled, with its number: most likely the interrupt itself. Told before an
+    /// end that is something else.
+    pub(super) raised: Option<(StreamEvent, u64, Stamp)>,
     /// Set while connections were lost and none has brought anything new since.
     pub(super) stall: Option<Stall>,
     /// How often it was found again, each time with something new from it between.
@@ -105,6 +108,7 @@ impl Run {
             unacked: 0,
             limit: None,
             execution_time: None,
+            raised: None,
             stall: None,
             interruptions: 0,
             received: false,
@@ -274,6 +278,7 @@ impl Runs {
             }
             self.departed.push(invocation);
         }
+        self.tell_raised(id, &end);
         self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }, interruptions, time));
         if let Some(at) = self.at(id).filter(|at| self.runs[*at].1.reader == Reader::Gone) {
             self.runs.remove(at);
@@ -285,9 +290,21 @@ impl Runs {
     pub(super) fn let_go(&mut self, id: RunId, end: RunEnd) {
         let Some(run) = self.get(id).filter(|run| run.is_live()) else { return };
         let (stamp, interruptions) = (Stamp { time: None, background: false, ..run.stamp }, run.interruptions);
+        self.tell_raised(id, &end);
         let waits = self.append(id, |unread| unread.push_end(end, stamp, interruptions, None)).is_some();
         if waits && let Some(run) = self.get_mut(id) {
             run.reader = Reader::HasEnd;
+        }
+    }
+
+    /// Tells what the program raised after it was cancelled, unless the end says that by itself.
+    fn tell_raised(&mut self, id: RunId, end: &RunEnd) {
+        let raised = self.get_mut(id).and_then(|run| run.raised.take());
+        if let Some((event, seq, stamp)) = raised.filter(|_| !matches!(end, Err(RunError::Cancelled { .. }))) {
+            self.append(id, |unread| {
+                unread.push_event(event);
+                unread.stamp(seq, stamp);
+            });
         }
     }
 

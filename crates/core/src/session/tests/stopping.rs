@@ -20,6 +20,40 @@ fn cancel_is_confirmed_by_the_service() {
 }
 
 #[test]
+fn what_a_cancelled_program_raises_is_told_once() {
+    let raised =
+        |seq| json!({ "phase": "event", "eventType": "error", "seq": seq, "error": { "code": "KeyboardInterrupt" } });
+    let end = |reason| json!({ "phase": "end", "status": "failed", "reason": reason, "seq": 3 });
+    for (reason, told) in [("cancelled", 0), ("failed", 1), ("timeout", 1)] {
+        let mut bench = Bench::new(everything());
+        let (id, wire) = bench.started();
+        bench.with_session(|session, now| session.cancel(now, id));
+        bench.say(&wire, &raised(1));
+        bench.chunk(&wire, Some(2), "last words");
+        bench.say(&wire, &end(reason));
+        let seen = bench.read(id);
+        assert_eq!((seen.events.len(), seen.stdout.len()), (told, 1), "{reason}");
+        let is_cancelled = seen.end == Some(Err(RunError::Cancelled { state_lost: false }));
+        assert_eq!(is_cancelled, told == 0, "{reason}");
+    }
+    // Raised before the cancel it is the program's own, and an end that nobody confirms says nothing of it.
+    for (before, told) in [(true, 1), (false, 1)] {
+        let mut bench = Bench::new(everything());
+        let (id, wire) = bench.started();
+        if before {
+            bench.say(&wire, &raised(1));
+        }
+        bench.with_session(|session, now| session.cancel(now, id));
+        if !before {
+            bench.say(&wire, &raised(1));
+        }
+        bench.pass();
+        let seen = bench.read(id);
+        assert_eq!((seen.events.len(), seen.end), (told, Some(Err(RunError::CancelUnconfirmed))));
+    }
+}
+
+#[test]
 fn cancel_does_not_wait_for_ever() {
     let mut bench = Bench::new(everything());
     let (id, wire) = bench.started();
