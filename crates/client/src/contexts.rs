@@ -132,7 +132,8 @@ impl<'a> SessionContexts<'a> {
     pub async fn sync(&self, filter: TaskFilter, mode: Option<SyncMode>) -> Result<(), Error> {
         let (retries, interval) = (SyncContext::RETRIES, SyncContext::INTERVAL);
         let make = |id: &str| SyncContext::new(id, filter, mode, retries, interval);
-        Ok(self.session.perform(|toolbox| make(&toolbox.session.session_id)).await?.value)
+        self.session.perform(|toolbox| make(&toolbox.session.session_id)).await?;
+        Ok(())
     }
 
     /// Waits until those that a new session was created with are there: the tasks that carried them.

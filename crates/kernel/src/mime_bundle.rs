@@ -19,7 +19,7 @@ const PART_COST: usize = 96;
 /// A value's representations by MIME type.
 ///
 /// A program can send whatever it likes, so no value is made a tree: each is kept as its JSON text. Every one of these
-/// texts is JSON that all readers take: see [`json_text`].
+/// texts is JSON that all readers take (`json_text.rs`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MimeBundle {
     parts: BTreeMap<String, Box<str>>,

@@ -7,8 +7,11 @@ use crate::http::Answered;
 /// Sends one call and reads its answer.
 pub struct Single<T> {
     call: Option<Call>,
-    read: Box<dyn Fn(Answered<Reply>) -> Result<Answered<T>, ApiError> + Send>,
+    read: Box<Read<T>>,
 }
+
+/// Reads the answer of a call.
+type Read<T> = dyn Fn(Answered<Reply>) -> Result<Answered<T>, ApiError> + Send;
 
 impl<T> Single<T> {
     pub(crate) fn new(

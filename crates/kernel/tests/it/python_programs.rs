@@ -27,8 +27,11 @@ pub(crate) async fn answered(python: &Subject, code: &str, pieces: &[&str]) -> (
 
 /// The pieces of standard output as they came.
 fn chunks(ran: &Ran) -> Vec<&str> {
-    let text = |event| if let &CellEvent::Stdout(ref text) = event { Some(text.as_str()) } else { None };
-    ran.events.iter().filter_map(|(_, event)| text(event)).collect()
+    let pieces = ran.events.iter().filter_map(|(_, event)| match event {
+        CellEvent::Stdout(text) => Some(text.as_str()),
+        _ => None,
+    });
+    pieces.collect()
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ pub(super) async fn receive<W: Send + 'static>(
         };
         let is_last = data.is_none();
         batch.extend_from_slice(&data.unwrap_or_default());
-        if batch.len() < BATCH && !(is_last && !batch.is_empty()) {
+        if batch.len() < BATCH && (!is_last || batch.is_empty()) {
             if is_last {
                 return Ok(writer);
             }
