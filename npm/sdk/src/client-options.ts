@@ -11,31 +11,31 @@ export interface AGBConfig {
    * Host (https), URL, or `local` for a server on this machine that starts with the first call and ends with this
    * process; it needs the package `agbcloud-local`. Default: `AGB_ENDPOINT`, else the public service.
    */
-  readonly endpoint?: string | undefined;
+  endpoint?: string | undefined;
   /** Time limit of one HTTP call, milliseconds. Default: `AGB_TIMEOUT_MS`, else 60000. */
-  readonly timeoutMs?: number | undefined;
+  timeoutMs?: number | undefined;
   /**
    * Forward proxy for all connections but those to this machine, in Node: `http://user:password@host:port`, or `false`
    * for none. Default: `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, in lower case too.
    */
-  readonly proxy?: string | false | undefined;
+  proxy?: string | false | undefined;
   /**
    * Certificates of authorities to trust, PEM, in Node: beside Node's own, the system's and those that
    * `NODE_EXTRA_CA_CERTS` names. `NODE_TLS_REJECT_UNAUTHORIZED=0` is not honoured; give the certificate here instead.
    */
-  readonly ca?: string | readonly string[] | undefined;
+  ca?: string | readonly string[] | undefined;
   /** Limits of the connections over which runs stream, in Node. */
-  readonly streaming?: StreamingLimits | undefined;
+  streaming?: StreamingLimits | undefined;
 }
 
 /** What {@link AGB} can be told. What is left out comes from the environment, then from a `.env` file, then from defaults. */
 export interface AGBOptions {
   /** Default: `AGB_API_KEY`. Not needed with `endpoint: "local"`. */
-  readonly apiKey?: string | undefined;
+  apiKey?: string | undefined;
   /** How to reach the service. */
-  readonly config?: AGBConfig | undefined;
+  config?: AGBConfig | undefined;
   /** Path of a `.env` file. Default: the first `.env` from the working directory upwards. */
-  readonly envFile?: string | undefined;
+  envFile?: string | undefined;
 }
 
 /**

@@ -8,11 +8,11 @@ import { type ApiResult, apiResult } from "./results.js";
 /** Options of {@link Command.execute}, in place of its positions. */
 export interface CommandOptions extends CallOptions {
   /** Milliseconds after which the command is terminated. Default 1000. */
-  readonly timeoutMs?: number | undefined;
+  timeoutMs?: number | undefined;
   /** Folder that the command starts in. Default: the session's own. */
-  readonly cwd?: string | undefined;
+  cwd?: string | undefined;
   /** Environment variables for this command, beside those of the session. */
-  readonly envs?: Readonly<Record<string, string>> | undefined;
+  envs?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Result of {@link Command.execute}. */

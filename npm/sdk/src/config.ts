@@ -13,8 +13,8 @@ export type Config = {
 
 /** Settings for {@link loadConfig}. What is left out is looked for elsewhere. */
 export type ConfigOptions = {
-  readonly endpoint?: string | undefined;
-  readonly timeoutMs?: number | undefined;
+  endpoint?: string | undefined;
+  timeoutMs?: number | undefined;
 };
 
 /** Settings where nobody has said otherwise. */

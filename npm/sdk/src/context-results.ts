@@ -8,20 +8,20 @@ import type { ApiResult, OperationResult } from "./results.js";
 
 /** What there is to know of a context. */
 export type ContextData = {
-  readonly id: string;
-  readonly name: string;
+  id: string;
+  name: string;
   /** When it was made, as the service writes it. */
-  readonly createdAt?: string | undefined;
+  createdAt?: string | undefined;
   /** When it was last used, as the service writes it. */
-  readonly lastUsedAt?: string | undefined;
+  lastUsedAt?: string | undefined;
 };
 
 /** Which page of {@link ContextService.list}. */
 export type ContextListParams = {
   /** Contexts a page. Default 10. */
-  readonly maxResults?: number | undefined;
+  maxResults?: number | undefined;
   /** `nextToken` of the page before. */
-  readonly nextToken?: string | undefined;
+  nextToken?: string | undefined;
 };
 
 /** Result of {@link ContextService.get} and {@link ContextService.create}. */

@@ -20,6 +20,7 @@ export {
   DownloadStrategy,
   type DownloadPolicy,
   type ExtractPolicy,
+  type FullSyncPolicy,
   Lifecycle,
   type MappingPolicy,
   newDeletePolicy,
@@ -68,9 +69,9 @@ export class ContextSync {
 
 /** A {@link ContextSync} or a plain object of its fields. */
 export type ContextMount = {
-  readonly contextId: string;
-  readonly path: string;
-  readonly policy?: SyncPolicy | undefined;
+  contextId: string;
+  path: string;
+  policy?: SyncPolicy | undefined;
 };
 
 /**

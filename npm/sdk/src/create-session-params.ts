@@ -4,26 +4,26 @@ import { type ContextMount, persistenceOf } from "./context-sync.js";
 import { VERSION } from "./version.js";
 
 /** Labels of a session: free text by name, for finding sessions again with {@link AGB.list}. */
-export type Labels = Readonly<Record<string, string>>;
+export type Labels = Record<string, string>;
 
 /** What a new session is to be. */
 export interface CreateSessionOptions {
   /** Image to start, e.g. `agb-code-space-1`. */
-  readonly imageId: string;
+  imageId: string;
   /** To find the session again by. */
-  readonly labels?: Labels | undefined;
+  labels?: Labels | undefined;
   /** Seconds without use after which the service releases the session; the service's default when absent. */
-  readonly idleReleaseTimeout?: number | undefined;
+  idleReleaseTimeout?: number | undefined;
   /** Policy for the session's tools. */
-  readonly mcpPolicyId?: string | undefined;
+  mcpPolicyId?: string | undefined;
   /** The same as `mcpPolicyId`. */
-  readonly policyId?: string | undefined;
+  policyId?: string | undefined;
   /** Persistent context to attach. */
-  readonly contextId?: string | undefined;
+  contextId?: string | undefined;
   /** Contexts that the session is to have, each at a path. `create` resolves when their files are there. */
-  readonly contextSync?: readonly ContextMount[] | undefined;
+  contextSync?: readonly ContextMount[] | undefined;
   /** Contexts of a browser. Sessions of this package have none, and creating one with it fails. */
-  readonly browserContext?: unknown;
+  browserContext?: unknown;
 }
 
 /** What {@link CreateSessionParams} is made from. `imageId` must be set before the session is created. */

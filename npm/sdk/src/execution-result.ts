@@ -68,14 +68,14 @@ export interface EnhancedCodeExecutionResult {
 }
 
 /** Output of a run, in the chunks in which it came. */
-export interface ExecutionLogs {
+export type ExecutionLogs = {
   /** Chunks, not lines: join them before splitting. */
   readonly stdout: string[];
   readonly stderr: string[];
-}
+};
 
 /** One value that a program showed, in the formats it has. */
-export interface ExecutionResult {
+export type ExecutionResult = {
   readonly text?: string;
   /**
    * What the program made, which may hold scripts, and pictures of any server. Show it in an `<iframe sandbox="">` whose
@@ -95,10 +95,10 @@ export interface ExecutionResult {
   readonly chart?: unknown;
   /** The value of the program's last expression. */
   readonly isMainResult: boolean;
-}
+};
 
 /** Why a run failed. */
-export interface ExecutionError {
+export type ExecutionError = {
   /** The exception's name, e.g. `ValueError`; or e.g. `Cancelled`, `CallbackError`. */
   readonly name: string;
   /** The exception's message. */
@@ -112,7 +112,7 @@ export interface ExecutionError {
    * for all but `CALLBACK_THREW` and what this package itself ends: `status` tells there.
    */
   readonly code?: AGBErrorCode;
-}
+};
 
 /** Differences between what the backend says and what the caller gets. */
 export interface Verdict {

@@ -7,8 +7,22 @@
 import type { Binding, NativeLogLevel } from "./binding.js";
 import { currentPlatform } from "./platform.js";
 
-/** Levels as numbers, each with all above it. `SILENT` writes nothing. */
-export const LogLevel = { DEBUG: 0, INFO: 1, WARN: 2, ERROR: 3, SILENT: 4 } as const;
+/** Levels as numbers, each with all above it, and the names of the numbers. `SILENT` writes nothing. */
+export const LogLevel = {
+  DEBUG: 0,
+  INFO: 1,
+  WARN: 2,
+  ERROR: 3,
+  SILENT: 4,
+  0: "DEBUG",
+  1: "INFO",
+  2: "WARN",
+  3: "ERROR",
+  4: "SILENT",
+} as const;
+
+/** A level as a number. */
+type LevelNumber = 0 | 1 | 2 | 3 | 4;
 
 /** From which level on lines are written: a word, in any case, or a number of {@link LogLevel}. */
 export type LogLevel =
@@ -21,7 +35,7 @@ export type LogLevel =
   | "WARNING"
   | "ERROR"
   | "SILENT"
-  | (typeof LogLevel)[keyof typeof LogLevel];
+  | LevelNumber;
 
 /** Where lines go. `console` is one; so are the usual logging packages. */
 export interface Logger {
@@ -64,9 +78,9 @@ export function setLogLevel(level: LogLevel): void {
 }
 
 /** From which level on lines are logged. */
-export function getLogLevel(): (typeof LogLevel)[keyof typeof LogLevel] {
+export function getLogLevel(): LevelNumber {
   // `trace` has no number of its own.
-  return Math.max(0, 4 - LEVELS.indexOf(level())) as (typeof LogLevel)[keyof typeof LogLevel];
+  return Math.max(0, 4 - LEVELS.indexOf(level())) as LevelNumber;
 }
 
 /** Logs a line of the caller's, at the level `debug`. */

@@ -87,7 +87,7 @@ export type WhiteList = {
 
 /** Which files are carried; all of them where the list is empty. */
 export type BWList = {
-  whiteLists?: WhiteList[];
+  whiteLists: WhiteList[];
 };
 
 /** Where an earlier session had the files, if the new one is to have them elsewhere. */
@@ -142,8 +142,19 @@ export function newRecyclePolicy({ lifecycle = Lifecycle.LIFECYCLE_FOREVER, path
   return { lifecycle, paths };
 }
 
+/** A {@link SyncPolicy} that has all its parts; only `mappingPolicy` may be absent. */
+export type FullSyncPolicy = {
+  uploadPolicy: Required<UploadPolicy>;
+  downloadPolicy: Required<DownloadPolicy>;
+  deletePolicy: Required<DeletePolicy>;
+  extractPolicy: Required<ExtractPolicy>;
+  recyclePolicy: Required<RecyclePolicy>;
+  bwList: BWList;
+  mappingPolicy?: MappingPolicy;
+};
+
 /** A policy with the defaults of each of its parts. */
-export function newSyncPolicy(options: SyncPolicy = {}): SyncPolicy {
+export function newSyncPolicy(options: SyncPolicy = {}): FullSyncPolicy {
   return {
     uploadPolicy: newUploadPolicy(options.uploadPolicy),
     downloadPolicy: newDownloadPolicy(options.downloadPolicy),

@@ -41,6 +41,7 @@ describe("the log", () => {
     for (const [given, number] of [[LogLevel.DEBUG, 0], ["INFO", 1], ["Warning", 2], [3, 3], ["silent", 4], ["off", 4], ["trace", 0]] as const) {
       setLogLevel(given as never);
       assert.equal(getLogLevel(), number, String(given));
+      assert.equal(LogLevel[LogLevel[getLogLevel()]], number);
     }
     for (const wrong of [-1, 5, 1.5, "loud", null]) {
       assert.throws(() => setLogLevel(wrong as never), TypeError);

@@ -98,16 +98,32 @@ export type ObserveResult = Record<string, unknown>;
 export type ExtractOptions = Record<string, unknown>;
 export type ExtractResult = Record<string, unknown>;
 export type BrowserProxy = Record<string, unknown>;
+/** Where a proxy comes from, as the service names it. */
+export type BrowserProxyType = string;
+/** How proxies take turns, as the service names it. */
+export type BrowserProxyStrategy = string;
 export type BrowserFingerprint = Record<string, unknown>;
+/** What a fingerprint says of its browser, in parts. */
+export type Fingerprint = Record<string, unknown>;
+export type ScreenFingerprint = Record<string, unknown>;
+export type NavigatorFingerprint = Record<string, unknown>;
+export type UserAgentData = Record<string, unknown>;
+export type Brand = Record<string, unknown>;
+export type ExtraProperties = Record<string, unknown>;
+export type VideoCard = Record<string, unknown>;
 export type BrowserViewport = { readonly width: number; readonly height: number };
 export type BrowserScreen = { readonly width: number; readonly height: number };
 
-/** Data that keeps what it is made from. */
+/** Data that keeps what it is made from: the fields of an object, or a list of values as `values`. */
 class Data {
   [name: string]: unknown;
 
-  constructor(fields: object = {}) {
-    Object.assign(this, fields);
+  constructor(first?: unknown, ...more: unknown[]) {
+    if (typeof first === "object" && first !== null) {
+      Object.assign(this, first);
+    } else if (first !== undefined || more.length > 0) {
+      this["values"] = [first, ...more];
+    }
   }
 }
 
