@@ -164,15 +164,19 @@ export class AGB {
    * @param session A {@link Session}, or the id of one.
    * @param syncContext Whether to carry the session's files into its contexts first, and wait for that; or the options of
    * the call. What a policy uploads by itself is carried in any case.
+   * @throws TypeError (as a rejection) when `session` is something else. No session at all, such as that of a `create`
+   * that failed, resolves with the code `BAD_ARGUMENTS`.
    */
-  async delete(session: Session | string, syncContext?: boolean | CallOptions, options?: CallOptions): Promise<DeleteResult> {
+  async delete(session: Session | string | null | undefined, syncContext?: boolean | CallOptions, options?: CallOptions): Promise<DeleteResult> {
     if (session instanceof Session) {
       return session.delete(syncContext, options);
+    }
+    if (session === undefined || session === null || (typeof session === "string" && session.trim() === "")) {
+      return apiResult(noAnswer("BAD_ARGUMENTS", `there is no session to delete: session is ${describe(session)}`));
     }
     if (typeof session !== "string") {
       throw new TypeError(`session must be a Session or the id of one, not ${describe(session)}`);
     }
-    checkString("session", session);
     const callOptions = typeof syncContext === "object" ? syncContext : options;
     if (syncContext === true) {
       const found = await this.get(session, callOptions);

@@ -1,6 +1,6 @@
 import type { Answer, NativeCall } from "./binding.js";
 import { checkOptionalNumber } from "./check.js";
-import { noAnswer } from "./results.js";
+import { checkedOr, noAnswer } from "./results.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
 /** Most milliseconds that a timer of JavaScript can wait. */
@@ -12,12 +12,12 @@ export interface CallOptions {
    * Ends the call when it is aborted (`AbortController.signal`): it resolves at once with `success: false` and the code
    * `CANCELLED`. What was sent by then may have been carried out; {@link AGB.create} releases what it made.
    */
-  readonly signal?: StopSignal | null | undefined;
+  signal?: StopSignal | null | undefined;
   /**
    * Milliseconds that this call may take, if that is less than `timeoutMs` of {@link AGB} allows: then it resolves with
    * the code `TIMED_OUT`.
    */
-  readonly timeoutMs?: number | null | undefined;
+  timeoutMs?: number | null | undefined;
 }
 
 /**
@@ -31,7 +31,11 @@ export function call<T>(
   abort: (running: NativeCall<T>) => void = (running) => running.abort?.(),
 ): Promise<Answer<T>> {
   const signal = checkedSignal(options?.signal);
-  const timeoutMs = checkOptionalNumber("timeoutMs", options?.timeoutMs, "milliseconds");
+  const limit = checkedOr(() => checkOptionalNumber("timeoutMs", options?.timeoutMs, "milliseconds"));
+  if ("failure" in limit) {
+    return Promise.resolve(limit.failure);
+  }
+  const timeoutMs = limit.value;
   if (signal === null && timeoutMs === null) {
     return begin();
   }

@@ -88,6 +88,7 @@ export function persistenceOf(mounts: unknown): string | null {
   const entries = mounts.map((mount: unknown, at) => {
     checkObject(`contextSync[${at}]`, mount);
     const { contextId, path, policy } = mount as ContextMount;
+    checkPolicy(`contextSync[${at}].policy`, policy);
     return {
       contextId: checkString(`contextSync[${at}].contextId`, contextId),
       path: checkString(`contextSync[${at}].path`, path),
@@ -95,4 +96,17 @@ export function persistenceOf(mounts: unknown): string | null {
     };
   });
   return entries.length === 0 ? null : JSON.stringify(entries);
+}
+
+/** The service checks what the parts say; what is no object would be left out. */
+function checkPolicy(name: string, policy: unknown): void {
+  if (policy === undefined || policy === null) {
+    return;
+  }
+  checkObject(name, policy);
+  for (const [part, value] of Object.entries(policy)) {
+    if (value !== undefined && value !== null) {
+      checkObject(`${name}.${part}`, value);
+    }
+  }
 }

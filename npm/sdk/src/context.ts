@@ -1,6 +1,7 @@
 import type { Answer } from "./binding.js";
 import { bindMethods } from "./bind-methods.js";
 import type { CallOptions } from "./call.js";
+import { checkObject } from "./check.js";
 import type {
   ClearContextResult,
   ContextChangeResult,
@@ -14,7 +15,7 @@ import type {
 } from "./context-results.js";
 import { ClearanceTimeoutError } from "./errors.js";
 import { invoke, type Invoker } from "./invoke.js";
-import { apiResult, type OperationResult, present } from "./results.js";
+import { apiResult, checkedOr, type OperationResult, present } from "./results.js";
 
 /** A context: files that outlive sessions. */
 export class Context {
@@ -41,7 +42,8 @@ export class ContextService {
 
   /** Lists contexts, a page at a time. */
   async list(params?: ContextListParams | null, options?: CallOptions | null): Promise<ContextListResult> {
-    const answer = await this.#invoke<Page>("context.list", { ...params }, options);
+    const asked = checkedOr(() => params && checkObject("params", params));
+    const answer = "failure" in asked ? asked.failure : await this.#invoke<Page>("context.list", { ...params }, options);
     const { contexts = [], ...rest } = answer.data ?? {};
     return { ...apiResult(answer), contexts: contexts.map(toContext), ...present(rest) };
   }

@@ -2,7 +2,7 @@ import type { Answer, NativeSession } from "./binding.js";
 import { bindMethods } from "./bind-methods.js";
 import type { Bytes } from "./node/bytes.js";
 import type { CallOptions } from "./call.js";
-import { checkOptionalNumber, describe } from "./check.js";
+import { checkOptionalNumber, checkString, describe } from "./check.js";
 import type {
   BinaryFileContentResult,
   BoolResult,
@@ -31,14 +31,14 @@ export type WriteMode = "overwrite" | "append" | "create_new";
 /** One replacement of {@link FileSystem.editFile}. */
 export type FileEdit = {
   /** Replaced wherever it occurs. */
-  readonly oldText: string;
-  readonly newText: string;
+  oldText: string;
+  newText: string;
 };
 
 /** Options of {@link FileSystem.readFile}. */
 export interface ReadFileOptions extends CallOptions {
   /** `text` (default) or `bytes`. */
-  readonly format?: "text" | "bytes" | undefined;
+  format?: "text" | "bytes" | undefined;
 }
 
 /** A watch of {@link FileSystem.watchDir}. */
@@ -174,7 +174,8 @@ export class FileSystem {
     interval: number | null = DEFAULT_INTERVAL_MS,
     signal?: StopSignal | null,
   ): Promise<void> {
-    await watch(this.#native, path, checkedCallback(callback), checkedInterval(interval), checkedSignal(signal));
+    const watched = checkString("path", path);
+    await watch(this.#native, watched, checkedCallback(callback), checkedInterval(interval), checkedSignal(signal));
   }
 
   /**
@@ -184,7 +185,8 @@ export class FileSystem {
    */
   watchDir(dirPath: string, callback: WatchCallback, interval: number | null = DEFAULT_INTERVAL_MS): DirectoryWatch {
     const stop = new AbortController();
-    void watch(this.#native, dirPath, checkedCallback(callback), checkedInterval(interval), stop.signal);
+    const watched = checkString("dirPath", dirPath);
+    void watch(this.#native, watched, checkedCallback(callback), checkedInterval(interval), stop.signal);
     return { stop: () => stop.abort() };
   }
 
@@ -198,12 +200,12 @@ export class FileSystem {
    *
    * @param remotePath Where it goes, below {@link FileSystem.transferPath}.
    */
-  upload(localPath: string, remotePath: string, options: UploadOptions = {}): Promise<UploadResult> {
+  upload(localPath: string, remotePath: string, options?: UploadOptions | null): Promise<UploadResult> {
     return this.#transfer.upload(localPath, remotePath, options);
   }
 
   /** Copies a file of the session to this machine. Folders above `localPath` are made. */
-  download(remotePath: string, localPath: string, options: DownloadOptions = {}): Promise<DownloadResult> {
+  download(remotePath: string, localPath: string, options?: DownloadOptions | null): Promise<DownloadResult> {
     return this.#transfer.download(remotePath, localPath, options);
   }
 

@@ -6,6 +6,7 @@
 
 import type { Answer, NativeSession } from "./binding.js";
 import type { CallOptions } from "./call.js";
+import { checkObject, checkOptionalCount, checkOptionalString, checkString, describe } from "./check.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 import type { DownloadResult, UploadResult } from "./file-results.js";
 import { invoke } from "./invoke.js";
@@ -15,25 +16,25 @@ import { currentPlatform, type LocalFiles } from "./platform.js";
 /** Options of both directions. */
 export interface TransferOptions extends CallOptions {
   /** Whether to wait until the service has carried the file on. Default `true`. */
-  readonly wait?: boolean | undefined;
+  wait?: boolean | undefined;
   /** Milliseconds to wait at most. Default 30000. */
-  readonly waitTimeout?: number | undefined;
+  waitTimeout?: number | undefined;
   /** Milliseconds between two looks whether it has. Default 1500. */
-  readonly pollInterval?: number | undefined;
+  pollInterval?: number | undefined;
   /** Gets how many bytes have gone so far, again and again. */
-  readonly progressCallback?: ((bytes: number) => void) | null | undefined;
+  progressCallback?: ((bytes: number) => void) | null | undefined;
 }
 
 /** Options of {@link FileSystem.upload}. */
 export interface UploadOptions extends TransferOptions {
   /** Sent as the file's content type. */
-  readonly contentType?: string | undefined;
+  contentType?: string | undefined;
 }
 
 /** Options of {@link FileSystem.download}. */
 export interface DownloadOptions extends TransferOptions {
   /** Whether a local file that exists is replaced. Default `true`. */
-  readonly overwrite?: boolean | undefined;
+  overwrite?: boolean | undefined;
 }
 
 interface TransferContext {
@@ -66,10 +67,11 @@ export class FileTransfer {
     }
   }
 
-  async upload(localPath: string, remotePath: string, options: UploadOptions): Promise<UploadResult> {
+  async upload(localPath: string, remotePath: string, given: UploadOptions | null | undefined): Promise<UploadResult> {
     const result: Mutable<UploadResult> = { success: false, bytesSent: 0, path: String(remotePath), errorMessage: "" };
     try {
       const files = localFiles();
+      const options = checkedOptions(remotePath, given);
       const signal = checkedSignal(options.signal);
       const size = await files.size(localPath);
       if (size === null) {
@@ -96,7 +98,7 @@ export class FileTransfer {
     return result;
   }
 
-  async download(remotePath: string, localPath: string, options: DownloadOptions): Promise<DownloadResult> {
+  async download(remotePath: string, localPath: string, given: DownloadOptions | null | undefined): Promise<DownloadResult> {
     const result: Mutable<DownloadResult> = {
       success: false,
       bytesReceived: 0,
@@ -106,6 +108,8 @@ export class FileTransfer {
     };
     try {
       const files = localFiles();
+      const options = checkedOptions(remotePath, given);
+      checkString("localPath", localPath);
       const signal = checkedSignal(options.signal);
       if (options.overwrite === false && (await files.exists(localPath))) {
         throw new Failure(`Destination exists and overwrite is false: ${localPath}`);
@@ -182,6 +186,28 @@ function request(options: UploadOptions, signal: StopSignal | null, onBytes: (by
     progressCallback?.(bytes);
   };
   return { contentType, signal, quietMs: QUIET_MS, onBytes: tell };
+}
+
+/** @throws TypeError when something has the wrong type. */
+function checkedOptions(remotePath: unknown, given: unknown): UploadOptions & DownloadOptions {
+  checkString("remotePath", remotePath);
+  const options = given ?? {};
+  checkObject("options", options);
+  const checked: UploadOptions & DownloadOptions = options;
+  checkOptionalString("contentType", checked.contentType);
+  checkOptionalCount("waitTimeout", checked.waitTimeout, "milliseconds");
+  checkOptionalCount("pollInterval", checked.pollInterval, "milliseconds");
+  for (const name of ["wait", "overwrite"] as const) {
+    const value: unknown = checked[name] ?? true;
+    if (typeof value !== "boolean") {
+      throw new TypeError(`${name} must be true or false, not ${describe(value)}`);
+    }
+  }
+  const callback: unknown = checked.progressCallback ?? (() => {});
+  if (typeof callback !== "function") {
+    throw new TypeError(`progressCallback must be a function, not ${describe(callback)}`);
+  }
+  return checked;
 }
 
 function localFiles(): LocalFiles {

@@ -12,17 +12,32 @@ export interface Invoker {
  * `BAD_ARGUMENTS`.
  */
 export async function invoke<T>(on: Invoker, name: string, args: object, options?: CallOptions | null): Promise<Answer<T>> {
-  let argsJson: string;
-  try {
-    argsJson = JSON.stringify(args, keepOddNumbers);
-  } catch (error) {
-    return noAnswer("BAD_ARGUMENTS", `the arguments cannot be written as JSON: ${error instanceof Error ? error.message : error}`);
+  const argsJson = toJson(args, keepOddValues);
+  if ("failure" in argsJson) {
+    return argsJson.failure;
   }
-  const answer = await call(options, () => on.invoke(name, argsJson));
+  const answer = await call(options, () => on.invoke(name, argsJson.value));
   return { ...answer, data: answer.data === null ? null : (JSON.parse(answer.data) as T) };
 }
 
-/** JSON writes `NaN` and `Infinity` as `null`, which would mean the default: as texts they are refused. */
-function keepOddNumbers(_: string, value: unknown): unknown {
-  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+/** @internal Arguments as JSON, or the failure for what has no such form: circles, what is nested too deep. */
+export function toJson(
+  args: object,
+  replacer?: (name: string, value: unknown) => unknown,
+): { readonly value: string } | { readonly failure: Answer<never> } {
+  try {
+    return { value: JSON.stringify(args, replacer) };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : "one of them threw";
+    return { failure: noAnswer("BAD_ARGUMENTS", `the arguments cannot be written as JSON: ${reason}`) };
+  }
+}
+
+/**
+ * JSON writes `NaN` as `null` and leaves functions and symbols out, which would mean the default. As an object, which no
+ * single argument is, they are refused.
+ */
+function keepOddValues(_: string, value: unknown): unknown {
+  const isOdd = typeof value === "number" ? !Number.isFinite(value) : ["bigint", "function", "symbol"].includes(typeof value);
+  return isOdd ? { odd: String(value) } : value;
 }

@@ -18,7 +18,7 @@ import { asyncDispose } from "./dispose.js";
 import { AGBError } from "./errors.js";
 import { FileSystem } from "./file-system.js";
 import type { Labels } from "./create-session-params.js";
-import { invoke } from "./invoke.js";
+import { invoke, toJson } from "./invoke.js";
 import { log } from "./log.js";
 import { Browser } from "./modules/browser.js";
 import { Computer } from "./modules/computer.js";
@@ -253,6 +253,7 @@ export class Session {
    * @param readTimeout Milliseconds to wait for the answer, at most as long as `timeoutMs` of {@link AGB}; or the options
    * of the call.
    * @param _connectTimeout Not used: connecting has a time limit of its own.
+   * @throws TypeError (as a rejection) when `name` or `args` has the wrong type; nothing is sent then.
    */
   async callMcpTool(
     name: string,
@@ -262,8 +263,10 @@ export class Session {
   ): Promise<McpToolResult> {
     checkString("name", name);
     checkObject("args", args);
-    const argsJson = JSON.stringify(args);
-    const answer = await call(timedOptions(readTimeout), () => this.#native.callTool(name, argsJson));
+    const argsJson = toJson(args);
+    const answer = "failure" in argsJson
+      ? argsJson.failure
+      : await call(timedOptions(readTimeout), () => this.#native.callTool(name, argsJson.value));
     if (!answer.success || answer.data === null) {
       return { ...apiResult(answer), data: "", content: [] };
     }

@@ -135,6 +135,15 @@ describe("sessions", () => {
     refused(await agb.get(""));
     refused(await agb.getSession(" "));
     await assert.rejects(agb.delete({} as never), TypeError);
+    for (const none of [undefined, null, "", " "]) {
+      refused(await agb.delete(none));
+    }
+    for (const policy of ["all", 5, [], { uploadPolicy: "no" }]) {
+      refused(await agb.create({ imageId: "i", contextSync: [{ contextId: "c", path: "/p", policy: policy as never }] }));
+    }
+    for (const page of [5, "2", []]) {
+      refused(await agb.context.list(page as never));
+    }
     refused(await agb.list("team" as never));
     refused(await agb.list({}, 0));
     refused(await agb.list({}, 1, 1.5));

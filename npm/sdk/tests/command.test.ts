@@ -45,9 +45,13 @@ describe("a command", () => {
     assert.deepEqual([errorMessage, code], ["The service cannot be reached", "UNREACHABLE"]);
   });
 
-  it("leaves wrong arguments to the core, numbers that JSON cannot write included", async () => {
+  it("leaves wrong arguments to the core, what JSON cannot write included", async () => {
     await command.execute(7 as never, Infinity);
-    assert.deepEqual(fake.calls, [["command.execute", { command: 7, timeoutMs: "Infinity" }]]);
+    await command.execute(NaN as never, 1n as never, Symbol("cwd") as never);
+    assert.deepEqual(fake.calls, [
+      ["command.execute", { command: 7, timeoutMs: { odd: "Infinity" } }],
+      ["command.execute", { command: { odd: "NaN" }, timeoutMs: { odd: "1" }, cwd: { odd: "Symbol(cwd)" } }],
+    ]);
     const circle: Record<string, unknown> = {};
     circle["self"] = circle;
     const { success, code } = await command.execute(circle as never);

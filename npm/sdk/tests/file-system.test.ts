@@ -119,7 +119,11 @@ describe("a watch", () => {
     assert.equal(fake.calls.length, 2);
   });
 
-  it("needs a callback and a time", async () => {
+  it("needs a path, a callback and a time", async () => {
+    for (const path of [undefined, 5, "", Symbol("path")]) {
+      await assert.rejects(file.watchDirectory(path as never, () => {}), TypeError);
+      assert.throws(() => file.watchDir(path as never, () => {}), TypeError);
+    }
     await assert.rejects(file.watchDirectory("/a", "log" as never), TypeError);
     assert.throws(() => file.watchDir("/a", () => {}, -1), TypeError);
     assert.deepEqual(fake.calls, []);

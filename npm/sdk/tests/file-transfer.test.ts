@@ -129,6 +129,30 @@ describe("an upload", () => {
   });
 });
 
+describe("a transfer", () => {
+  it("does without options, and names those that are wrong before anything is sent", async () => {
+    const local = join(folder, "local.bin");
+    assert.equal((await file.upload(local, "/a", null)).success, true);
+    assert.equal((await file.download("/a", join(folder, "plain.bin"), null)).success, true);
+    fake.calls.length = 0;
+    const wrong = [
+      5, "x", { contentType: 5 }, { wait: "no" }, { overwrite: 1 }, { waitTimeout: -1 }, { pollInterval: "x" }, { progressCallback: 5 },
+    ];
+    for (const options of wrong) {
+      const name = new RegExp(typeof options === "object" ? Object.keys(options)[0]! : "options");
+      assert.match((await file.upload(local, "/a", options as never)).errorMessage, name);
+      assert.match((await file.download("/a", join(folder, "wrong.bin"), options as never)).errorMessage, name);
+    }
+    for (const path of [undefined, null, 5, " "]) {
+      assert.match((await file.upload(local, path as never)).errorMessage, /remotePath must be/);
+      assert.match((await file.download(path as never, join(folder, "wrong.bin"))).errorMessage, /remotePath must be/);
+      assert.match((await file.download("/a", path as never)).errorMessage, /localPath must be/);
+    }
+    assert.deepEqual(fake.calls, []);
+    assert.equal(existsSync(join(folder, "wrong.bin")), false);
+  });
+});
+
 describe("a download", () => {
   it("arrives whole, in folders that are made, and its copy is deleted", async () => {
     const target = join(folder, "new", "deep", "b.bin");

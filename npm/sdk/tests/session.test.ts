@@ -142,6 +142,24 @@ describe("tools", () => {
     assert.deepEqual(fake.calls, []);
   });
 
+  it("resolve what cannot be written as JSON, and times that are none, before anything is sent", async () => {
+    const circle: Record<string, unknown> = {};
+    circle["self"] = circle;
+    let deep: object = {};
+    for (let level = 0; level < 100_000; level += 1) {
+      deep = { deep };
+    }
+    const results = [
+      await session.callMcpTool("shell", circle),
+      await session.callMcpTool("shell", { count: 1n }),
+      await session.callMcpTool("shell", deep),
+      await session.callMcpTool("shell", {}, NaN),
+      await session.getMetrics(-1),
+    ];
+    assert.deepEqual(results.map(({ success, code }) => [success, code]), results.map(() => [false, "BAD_ARGUMENTS"]));
+    assert.deepEqual(fake.calls, []);
+  });
+
   it("are those of an image where one is named", async () => {
     await session.listMcpTools("other-image");
     assert.deepEqual(backend.client.calls.at(-1), ["listTools", "other-image"]);
