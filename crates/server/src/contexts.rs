@@ -22,6 +22,7 @@
 
 mod context;
 mod error;
+mod json_object;
 mod path;
 mod policy;
 mod recycle;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::json_object::JsonObject;
 use super::path::ContextPath;
 use super::{ContextError, RecycleRule};
 
@@ -52,7 +53,9 @@ impl SyncPolicy {
     pub(crate) fn parse(text: &str, mount: &ContextPath) -> Result<Self, ContextError> {
         let raw: Raw = match text.trim() {
             "" => Raw::default(),
-            text => serde_json::from_str(text).map_err(|error| ContextError::Policy(error.to_string()))?,
+            text => {
+                serde_json::from_str::<JsonObject<_>>(text).map_err(|error| ContextError::Policy(error.to_string()))?.0
+            }
         };
         raw.read(mount)
     }
@@ -91,13 +94,13 @@ impl WhiteEntry {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Raw {
-    upload_policy: Option<RawUpload>,
-    download_policy: Option<RawDownload>,
-    delete_policy: Option<RawDelete>,
-    extract_policy: Option<RawExtract>,
-    recycle_policy: Option<RawRecycle>,
-    bw_list: Option<RawList>,
-    mapping_policy: Option<RawMapping>,
+    upload_policy: Option<JsonObject<RawUpload>>,
+    download_policy: Option<JsonObject<RawDownload>>,
+    delete_policy: Option<JsonObject<RawDelete>>,
+    extract_policy: Option<JsonObject<RawExtract>>,
+    recycle_policy: Option<JsonObject<RawRecycle>>,
+    bw_list: Option<JsonObject<RawList>>,
+    mapping_policy: Option<JsonObject<RawMapping>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -140,7 +143,7 @@ struct RawRecycle {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct RawList {
-    white_lists: Vec<RawWhite>,
+    white_lists: Vec<JsonObject<RawWhite>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -157,17 +160,17 @@ struct RawMapping {
 
 impl Raw {
     fn read(self, mount: &ContextPath) -> Result<SyncPolicy, ContextError> {
-        let upload = self.upload_policy.unwrap_or_default();
-        let download = self.download_policy.unwrap_or_default();
-        let extract = self.extract_policy.unwrap_or_default();
+        let upload = self.upload_policy.unwrap_or_default().0;
+        let download = self.download_policy.unwrap_or_default().0;
+        let extract = self.extract_policy.unwrap_or_default().0;
         one_of("uploadStrategy", upload.upload_strategy.as_deref(), &["UploadBeforeResourceRelease"])?;
         one_of("downloadStrategy", download.download_strategy.as_deref(), &["DownloadAsync"])?;
         one_of("uploadMode", upload.upload_mode.as_deref(), &["File", "Archive"])?;
-        let white = self.bw_list.unwrap_or_default().white_lists;
-        if white.len() > MAX_LIST || white.iter().any(|entry| entry.exclude_paths.len() > MAX_LIST) {
+        let white = self.bw_list.unwrap_or_default().0.white_lists;
+        if white.len() > MAX_LIST || white.iter().any(|JsonObject(entry)| entry.exclude_paths.len() > MAX_LIST) {
             return Err(ContextError::Policy(format!("bwList: more than {MAX_LIST} paths in a list")));
         }
-        let white_list = white.iter().map(|entry| {
+        let white_list = white.iter().map(|JsonObject(entry)| {
             let exclude = entry.exclude_paths.iter().map(|path| relative(path, mount));
             Ok(WhiteEntry {
                 path: relative(&entry.path, mount)?,
@@ -176,7 +179,7 @@ impl Raw {
         });
         let recycle = match self.recycle_policy {
             None => None,
-            Some(raw) => {
+            Some(JsonObject(raw)) => {
                 let paths = raw.paths.unwrap_or_else(|| vec![String::new()]);
                 if paths.len() > MAX_LIST {
                     return Err(ContextError::Policy(format!("recyclePolicy: more than {MAX_LIST} paths")));
@@ -190,12 +193,12 @@ impl Raw {
             auto_upload: upload.auto_upload.unwrap_or(true),
             auto_download: download.auto_download.unwrap_or(true),
             archive: upload.upload_mode.as_deref() == Some("Archive"),
-            deletes: self.delete_policy.and_then(|delete| delete.sync_local_file).unwrap_or(true),
+            deletes: self.delete_policy.and_then(|JsonObject(delete)| delete.sync_local_file).unwrap_or(true),
             extract: extract.extract.unwrap_or(true).then_some(Extract {
                 delete_source: extract.delete_src_file.unwrap_or(true),
                 into_current: extract.extract_to_current_folder.unwrap_or(false),
             }),
-            mapping: self.mapping_policy.map(|mapping| ContextPath::parse(&mapping.path)).transpose()?,
+            mapping: self.mapping_policy.map(|JsonObject(mapping)| ContextPath::parse(&mapping.path)).transpose()?,
             white_list: white_list.collect::<Result<_, ContextError>>()?,
             recycle,
         })
@@ -302,7 +305,13 @@ mod tests {
         for bad in [
             "[]",
             "{",
+            "null",
+            r#"[{"autoUpload":false}]"#,
             r#"{"uploadPolicy":1}"#,
+            r#"{"uploadPolicy":[false]}"#,
+            r#"{"bwList":[[]]}"#,
+            r#"{"bwList":{"whiteLists":[["src",[]]]}}"#,
+            r#"{"mappingPolicy":["/a"]}"#,
             r#"{"uploadPolicy":{"autoUpload":"yes"}}"#,
             r#"{"uploadPolicy":{"uploadMode":"Zip"}}"#,
             r#"{"uploadPolicy":{"uploadStrategy":"Now"}}"#,

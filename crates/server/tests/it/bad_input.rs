@@ -85,7 +85,12 @@ async fn every_parameter_is_checked() {
         server.get(path, &[("sessionId", "nope")]).await.is_error(400, "InvalidMcpSession.NotFound", "not found");
     }
     let id = session.id.as_str();
-    server.get("/internet/getLink", &[("sessionId", id)]).await.is_error(501, "NotSupported.Local", "localhost");
+    for (name, bad, part) in
+        [("port", "30099", "30100 to 30199"), ("port", "x", "port"), ("protocolType", "ftp", "wss")]
+    {
+        let reply = server.get("/internet/getLink", &[("sessionId", id), (name, bad)]).await;
+        reply.is_error(400, "InvalidParameter.Value", part);
+    }
 
     let reply = server.post("/mcp/createSession?imageId=ubuntu", json!({})).await;
     reply.is_error(400, "InvalidImage.NotFound", "\"ubuntu\" is not known");

@@ -369,6 +369,7 @@ async fn errors_tell_nothing_of_the_machine() {
         "/mcp/listTools",
         "/mcp",
         "/sdk/SetLabel",
+        "/internet/getCdpLink",
         "/nothing",
         "/../../etc/passwd",
     ];
