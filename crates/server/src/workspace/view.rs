@@ -52,7 +52,7 @@ pub(crate) enum PathError {
     Invalid(String),
     /// It leads out.
     #[error(
-        "not found: the path {0:?} is outside of the session's working directory, of /tmp, of its mounts and of the system's folders"
+        "not found: the path {0:?} is outside of the session's working directory, of its temporary folder, of its mounts and of the system's folders"
     )]
     Outside(String),
     /// It may be read only.

@@ -124,8 +124,12 @@ async fn every_parameter_is_checked() {
         "InvalidMcpSession.NotFound",
         "x",
     );
-    let reply = server.post("/mcp/createSession", json!({ "persistenceDataList": [{}] })).await;
-    reply.is_error(501, "NotSupported.Local", "context");
+    let reply = server.post("/mcp/createSession", json!({ "contextId": "x" })).await;
+    reply.is_error(501, "NotSupported.Local", "persistenceDataList");
+    for mounts in [json!([{}]), json!([1]), json!({}), json!([{ "contextId": "x", "path": "/a", "policy": [] }])] {
+        let reply = server.post("/mcp/createSession", json!({ "persistenceDataList": mounts })).await;
+        reply.is_error(400, value, "persistenceDataList");
+    }
     for query in [("maxResults", "0"), ("maxResults", "1000"), ("maxResults", "x"), ("nextToken", "x"), ("labels", "x")]
     {
         server.get("/sdk/ListSession", &[query]).await.is_error(400, value, query.0);

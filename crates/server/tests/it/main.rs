@@ -3,10 +3,12 @@
 agb_sandbox::helper_before_main!();
 
 mod address;
+mod answers;
 mod bad_input;
 mod browser;
 mod command;
 mod contexts;
+mod credentials;
 mod file_streams;
 mod files;
 mod flow;

@@ -92,6 +92,11 @@ impl TestServer {
         Reply::of(request.send().await.expect("an answer")).await
     }
 
+    /// A call with this key and nothing in it.
+    pub(crate) async fn post_with(&self, key: &str, path: &str) -> reqwest::Response {
+        self.http.post(self.url(path)).bearer_auth(key).json(&json!({})).send().await.expect("an answer")
+    }
+
     pub(crate) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Reply {
         let request = self.http.get(self.url(path)).bearer_auth(KEY).query(query);
         Reply::of(request.send().await.expect("an answer")).await
