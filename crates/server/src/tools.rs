@@ -6,6 +6,7 @@
 mod args;
 mod changes;
 mod command_env;
+mod difference;
 mod edit_files;
 mod error;
 mod metrics;

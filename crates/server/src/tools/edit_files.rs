@@ -3,17 +3,15 @@
 use std::io::{self, Write};
 
 use cap_std::fs::{File, OpenOptions};
-use similar::TextDiff;
 
 use super::args::Args;
+use super::difference::difference;
 use super::error::ToolError;
 use super::read_files::{open, read_whole, refused};
 use crate::workspace::{Located, NewFile, Workspace};
 
-/// Edits in one call; more are a loop's mistake.
-const MAX_EDITS: usize = 1000;
-/// Finding the smallest difference of two large texts takes long; after this a larger one will do.
-const DIFF_TIME: std::time::Duration = std::time::Duration::from_millis(500);
+/// Edits in one call: the file's whole text is searched, and copied, for each.
+const MAX_EDITS: usize = 200;
 
 pub(super) fn create_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
@@ -121,7 +119,8 @@ fn goes_with_session(path: &str) -> ToolError {
 }
 
 fn edits(args: &Args) -> Result<Vec<(String, String)>, ToolError> {
-    let invalid = || args.invalid("edits", "a list of objects with the texts oldText (not empty) and newText");
+    let expected = format!("a list of objects with the texts oldText (not empty) and newText, {MAX_EDITS} at most");
+    let invalid = || args.invalid("edits", expected.clone());
     let edits = args.get("edits").and_then(|field| field.items(MAX_EDITS)).ok_or_else(invalid)?;
     if edits.is_empty() {
         return Err(invalid());
@@ -135,12 +134,4 @@ fn edits(args: &Args) -> Result<Vec<(String, String)>, ToolError> {
             old.zip(new).map(|(old, new)| (old.to_owned(), new.to_owned())).ok_or_else(invalid)
         })
         .collect()
-}
-
-fn difference(path: &str, before: &str, after: &str) -> String {
-    if before == after {
-        return format!("{path} stays as it is");
-    }
-    let diff = TextDiff::configure().timeout(DIFF_TIME).diff_lines(before, after);
-    diff.unified_diff().header(path, path).to_string()
 }

@@ -118,6 +118,12 @@ async fn edits_are_applied_in_order_or_only_shown() {
     for bad in [json!([]), json!("x"), json!([{ "oldText": "", "newText": "x" }]), json!([{ "oldText": "x" }])] {
         files.error("edit_file", json!({ "path": "f", "edits": bad }), "a list of objects").await;
     }
+    let many = vec![json!({ "oldText": "a", "newText": "a" }); 201];
+    files.ok("edit_file", json!({ "path": "f", "edits": many[1..] })).await;
+    files.error("edit_file", json!({ "path": "f", "edits": many }), "200 at most").await;
+    files.ok("search_files", json!({ "path": ".", "pattern": "f", "excludePatterns": vec!["x"; 200] })).await;
+    let many = json!({ "path": ".", "pattern": "f", "excludePatterns": vec!["x"; 201] });
+    files.error("search_files", many, "excludePatterns would be more than 200").await;
     files.server.stop().await;
 }
 
