@@ -110,6 +110,6 @@ fn try_interpreter(launcher: &Launcher, level: Level, language: Language, path: 
         output.read_to_string(&mut said).map_err(text)?;
         Err(format!("{status}: {}", said.trim()))
     })();
-    std::fs::remove_dir_all(&workdir).map_err(text)?;
+    agb_sandbox::remove_tree(&workdir).map_err(text)?;
     result
 }

@@ -419,11 +419,9 @@ impl Context {
     }
 }
 
-/// Removes a tree of the server's own making, which is at most [`MAX_DEPTH`](super::path::MAX_DEPTH) folders deep.
-fn remove_tree(path: &Path) {
-    if let Err(error) = fs::remove_dir_all(path)
-        && error.kind() != ErrorKind::NotFound
-    {
+/// Removes a tree of files, however deep and wide it is.
+pub(super) fn remove_tree(path: &Path) {
+    if let Err(error) = agb_sandbox::remove_tree(path) {
         tracing::warn!(folder = %path.display(), %error, "files of a context could not be removed");
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
 
-use super::context::{Context, Meta, now};
+use super::context::{Context, Meta, now, remove_tree};
 use super::recycle::recycle;
 use super::usage::Amount;
 use super::{ContextError, UrlSigner};
@@ -210,7 +210,7 @@ impl Opened {
             let Some(name) = owner.file_name().to_str().and_then(owner_of) else { continue };
             for entry in fs::read_dir(owner.path()).into_iter().flatten().flatten() {
                 if entry.path().extension().is_some_and(|extension| extension == "deleted") {
-                    let _ = fs::remove_dir_all(entry.path()); // the next start tries again
+                    remove_tree(&entry.path()); // if it fails, the next start tries again
                 } else if let Some(context) = Context::load(entry.path(), quota) {
                     all.insert((name.clone(), context.id().to_owned()), context);
                 }

@@ -83,7 +83,7 @@ impl Environment {
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
             if entry.file_type()?.is_dir() && !keep.contains(&entry.path()) {
-                fs::remove_dir_all(entry.path())?;
+                agb_sandbox::remove_tree(&entry.path())?;
             }
         }
         Ok(())
