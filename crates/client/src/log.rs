@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use agb_core::result::Logs;
+use agb_core::result::{LogBudget, Logs};
 use agb_core::{Batch, Mark, Piece, Stream};
 
 /// A run's output in order, up to a limit per stream.
@@ -12,9 +12,9 @@ use agb_core::{Batch, Mark, Piece, Stream};
 #[derive(Clone, Debug)]
 pub struct Log {
     segments: Vec<Segment>,
-    stdout: Account,
-    stderr: Account,
-    limit: usize,
+    budget: LogBudget,
+    /// Kept chunks, by stream.
+    chunks: [usize; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -29,43 +29,26 @@ struct Own {
     marks: Vec<(Stream, u32)>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Account {
-    bytes: usize,
-    chunks: usize,
-    truncated: bool,
-}
-
-impl Account {
-    /// Whether all of so many bytes can be kept. Behind the first cut nothing more is.
-    const fn takes(&self, bytes: usize, limit: usize) -> bool {
-        bytes == 0 || (!self.truncated && self.bytes + bytes <= limit)
-    }
-}
-
 impl Log {
     /// Bytes per stream that are kept unless the caller says otherwise: what a person will ever read and a small
     /// machine can hold, for many runs at once.
-    pub const DEFAULT_LIMIT: usize = 16 << 20;
+    pub const DEFAULT_LIMIT: usize = LogBudget::DEFAULT;
 
     /// Smaller batches are copied together: below this an allocation costs more than the copy.
     const SHARED_FROM: usize = 4 * 1024;
     /// Own segments end here, so that growing one never copies much.
     const OWN_BYTES: usize = 64 * 1024;
-    /// Behind so many chunks of one stream adjacent ones are joined: each costs its mark, and there is no limit to how
-    /// small they are.
-    const CHUNKS: usize = 1 << 20;
 
     /// An empty log that keeps `limit` bytes per stream.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { segments: Vec::new(), stdout: Account::default(), stderr: Account::default(), limit }
+        Self { segments: Vec::new(), budget: LogBudget::new(limit), chunks: [0; 2] }
     }
 
     /// Whether something was left out.
     #[must_use]
     pub const fn is_truncated(&self) -> bool {
-        self.stdout.truncated || self.stderr.truncated
+        self.budget.is_truncated()
     }
 
     /// The chunks, in order. Empty ones are not kept.
@@ -107,10 +90,7 @@ impl Log {
                 Mark::External(..) | Mark::Event => {}
             }
         }
-        let fits = self.stdout.takes(stdout, self.limit) && self.stderr.takes(stderr, self.limit);
-        if fits && batch.text().len() >= Self::SHARED_FROM {
-            self.stdout.bytes += stdout;
-            self.stderr.bytes += stderr;
+        if batch.text().len() >= Self::SHARED_FROM && self.budget.take_all(stdout, stderr) {
             self.segments.push(Segment::Shared(Arc::clone(batch)));
             return;
         }
@@ -122,20 +102,13 @@ impl Log {
     }
 
     fn keep_chunk(&mut self, stream: Stream, text: &str) {
-        let limit = self.limit;
-        let account = match stream {
-            Stream::Stdout => &mut self.stdout,
-            Stream::Stderr => &mut self.stderr,
-        };
-        // Whole characters, and a log without a hole.
-        let room = if account.truncated { 0 } else { text.floor_char_boundary(limit - account.bytes) };
-        account.truncated |= room < text.len();
+        let room = self.budget.take(stream, text.len(), |room| text.floor_char_boundary(room));
         if room == 0 {
             return;
         }
-        account.bytes += room;
-        account.chunks += 1;
-        let join = account.chunks > Self::CHUNKS;
+        let chunks = &mut self.chunks[usize::from(stream == Stream::Stderr)];
+        *chunks += 1;
+        let join = *chunks > LogBudget::CHUNKS;
         if !matches!(self.segments.last(), Some(Segment::Own(own)) if own.text.len() < Self::OWN_BYTES) {
             self.segments.push(Segment::Own(Own::default()));
         }

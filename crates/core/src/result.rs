@@ -8,12 +8,14 @@ use crate::json;
 
 mod budget;
 mod code;
+mod log_budget;
 mod recorder;
 mod shapes;
 mod streamed;
 
 pub use agb_protocol::{KilledBy, RunFailure, RunStatus};
 pub use budget::ResultBudget;
+pub use log_budget::LogBudget;
 pub use recorder::RunRecorder;
 
 /// The result of one run (wire protocol, "The result a caller gets").

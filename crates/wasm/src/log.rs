@@ -1,5 +1,7 @@
 //! What a run has printed, kept for its result on the browser's side.
 
+use agb_core::Stream;
+use agb_core::result::LogBudget;
 use js_sys::{Array, JsString};
 
 use crate::host;
@@ -15,22 +17,13 @@ pub(crate) struct Log {
     /// Whole batches where they fit, else pieces of them.
     texts: Array,
     marks: Vec<u32>,
-    /// By stream.
-    kept: [usize; 2],
     /// `None`: somebody else keeps them.
-    limit: Option<usize>,
-    truncated: bool,
+    budget: Option<LogBudget>,
 }
 
 impl Log {
-    /// Units per stream that are kept unless the caller says otherwise: as in every other client of this core.
-    pub(crate) const DEFAULT_LIMIT: usize = 16 << 20;
-    /// Behind so many chunks adjacent ones of a stream are joined: each costs its mark, and there is no limit to how
-    /// small they are.
-    const CHUNKS: usize = 1 << 20;
-
     pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self { texts: Array::new(), marks: Vec::new(), kept: [0; 2], limit, truncated: false }
+        Self { texts: Array::new(), marks: Vec::new(), budget: limit.map(LogBudget::new) }
     }
 
     /// Keeps a batch as far as the limit allows.
@@ -41,34 +34,24 @@ impl Log {
                 *sum += (mark >> 2) as usize;
             }
         }
-        let Some(limit) = self.limit.filter(|_| coming != [0; 2]) else { return };
-        if !self.truncated && (0..2).all(|stream| self.kept[stream] + coming[stream] <= limit) {
+        let Some(budget) = self.budget.as_mut().filter(|_| coming != [0; 2]) else { return };
+        if budget.take_all(coming[0], coming[1]) {
             self.texts.push(text);
-            (0..2).for_each(|stream| self.kept[stream] += coming[stream]);
             marks.iter().for_each(|mark| self.mark(*mark));
             return;
         }
         let mut start = 0;
         for mark in marks.iter().filter(|mark| **mark & 3 != EVENT) {
-            let length = mark >> 2;
-            self.keep_chunk(text, start, length, mark & 3, limit);
+            let (kind, length) = (mark & 3, mark >> 2);
+            let stream = if kind == STDOUT { Stream::Stdout } else { Stream::Stderr };
+            // Not more than `length`, which is a u32.
+            let kept =
+                self.budget.as_mut().map_or(0, |budget| budget.take(stream, length as usize, |room| room)) as u32;
+            if kept > 0 {
+                self.texts.push(&host::cut(text, start, start + kept));
+                self.mark(kept << 2 | kind);
+            }
             start += length;
-        }
-    }
-
-    /// Keeps no hole: behind the first cut of a stream nothing more of it is kept.
-    fn keep_chunk(&mut self, text: &JsString, start: u32, length: u32, kind: u32, limit: usize) {
-        let kept = &mut self.kept[kind as usize];
-        let room = length.min(u32::try_from(limit.saturating_sub(*kept)).unwrap_or(u32::MAX));
-        if room < length {
-            self.truncated = true;
-            *kept = usize::MAX; // closed
-        } else {
-            *kept += length as usize;
-        }
-        if room > 0 {
-            self.texts.push(&host::cut(text, start, start + room));
-            self.mark(room << 2 | kind);
         }
     }
 
@@ -77,15 +60,15 @@ impl Log {
         if kind == EVENT || length == 0 {
             return;
         }
-        let joins = self.marks.len() >= Self::CHUNKS;
+        let joins = self.marks.len() >= LogBudget::CHUNKS;
         match self.marks.last_mut().filter(|last| joins && **last & 3 == kind) {
             Some(last) => *last = last.saturating_add(length << 2),
             None => self.marks.push(mark),
         }
     }
 
-    pub(crate) const fn is_truncated(&self) -> bool {
-        self.truncated
+    pub(crate) fn is_truncated(&self) -> bool {
+        self.budget.is_some_and(|budget| budget.is_truncated())
     }
 
     /// The texts and the marks within them.

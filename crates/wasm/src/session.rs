@@ -4,14 +4,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use agb_core::codes;
-use agb_core::result::ResultBudget;
+use agb_core::result::{LogBudget, ResultBudget};
 use agb_core::{Extensions, Instant, Language, Rejected, RunId, RunRequest, Session, SessionConfig};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::driver::Driver;
-use crate::log::Log;
 use crate::object;
 use crate::run::NativeRun;
 
@@ -119,6 +118,6 @@ pub(crate) fn room(result_limit: Option<f64>) -> usize {
 
 /// How much of each stream is kept; `None`, said by a negative number: whoever asks keeps the log.
 pub(crate) fn limit(log_limit: Option<f64>) -> Option<usize> {
-    let limit = log_limit.map_or(Log::DEFAULT_LIMIT, |limit| limit as usize);
+    let limit = log_limit.map_or(LogBudget::DEFAULT, |limit| limit as usize);
     log_limit.is_none_or(|limit| limit >= 0.0).then_some(limit)
 }
