@@ -197,9 +197,6 @@ impl<'a> Driver<'a> {
                 Output::Close(link, code) => self.close(link, code),
                 Output::Event(Event::Readable(id)) => self.wakers.extend(machine.waiting.remove(&id)),
                 Output::Event(Event::State(state)) => log_state(state),
-                Output::Event(Event::Push(push)) => {
-                    tracing::debug!(target: "agb::connection", to = push.target, "a message that belongs to no run");
-                }
                 Output::Event(_) => {}
                 Output::Idle { deadline, read } => break (deadline, read),
             }

@@ -94,12 +94,20 @@ pub enum DisconnectReason {
     ProxyRefused(String),
 }
 
+/// What a browser says in the place of a close code: the connection ended without a close frame, or without TLS (RFC 6455,
+/// section 7.4.1). Neither is ever sent.
+const NO_FRAME: u16 = 1006;
+const NO_TLS: u16 = 1015;
+
 impl DisconnectReason {
     /// What its `Display` shows.
     #[must_use]
     pub fn message(&self) -> String {
         match self {
             Self::Refused { status } => ["the handshake was refused with HTTP status ", &number(*status)].concat(),
+            Self::Closed { code: code @ (NO_FRAME | NO_TLS), .. } => {
+                ["the connection broke, without a close frame (code ", &number(*code), ")"].concat()
+            }
             Self::Closed { code, reason } => {
                 let colon = if reason.is_empty() { "" } else { ": " };
                 ["the service closed the connection (code ", &number(*code), colon, reason, ")"].concat()
@@ -127,8 +135,10 @@ impl DisconnectReason {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Refused { .. } => codes::CONNECTION_REFUSED,
+            Self::Broken(_) | Self::TooLarge(_) | Self::Closed { code: NO_FRAME | NO_TLS, .. } => {
+                codes::CONNECTION_BROKEN
+            }
             Self::Closed { .. } => codes::CONNECTION_CLOSED,
-            Self::Broken(_) | Self::TooLarge(_) => codes::CONNECTION_BROKEN,
             Self::Unreached(_) | Self::Untrusted(_) | Self::ProxyRefused(_) => codes::CONNECTION_UNREACHED,
         }
     }
@@ -268,17 +278,6 @@ pub enum Event {
     State(State),
     /// There is something to read for this run. Said once until it has been read empty.
     Readable(RunId),
-    /// A message that belongs to no run.
-    Push(Push),
-}
-
-/// A message that belongs to no run (wire part 1, WebSocket).
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Push {
-    /// Whom it is for: `target`, or `source` where the target is the SDK.
-    pub target: String,
-    /// Its data, as JSON text.
-    pub data: String,
 }
 
 /// The connection's state.

@@ -108,8 +108,8 @@ mod words;
 pub use agb_protocol::{Language, Secret, codes, language, secret};
 pub use batch::{Batch, Mark, Piece, Stamp, Stream};
 pub use io::{
-    Capabilities, DisconnectReason, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, Push,
-    State, StreamCall,
+    Capabilities, DisconnectReason, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, State,
+    StreamCall,
 };
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
 pub use session::{Session, SessionConfig};

@@ -12,8 +12,6 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-#[cfg(feature = "pushes")]
-use std::collections::VecDeque;
 use std::time::Duration;
 
 pub use config::SessionConfig;
@@ -57,8 +55,6 @@ pub struct Session {
     backlog: usize,
     paused: bool,
     notified_state: State,
-    #[cfg(feature = "pushes")]
-    pushes: VecDeque<Event>,
     #[cfg(feature = "text-chunks")]
     envelopes: Envelopes,
 }
@@ -83,8 +79,6 @@ impl Session {
             backlog: 0,
             paused: false,
             notified_state: State::Idle,
-            #[cfg(feature = "pushes")]
-            pushes: VecDeque::new(),
             #[cfg(feature = "text-chunks")]
             envelopes: Envelopes::default(),
         }
@@ -135,7 +129,7 @@ impl Session {
             if self.runs.get(id).is_some_and(|run| run.reader == Reader::Reads) {
                 return Err(Rejected::Taken);
             }
-            self.end(id, Err(RunError::Closed), true); // only its confirmation was waited for
+            self.end(id, Err(RunError::Closed)); // only its confirmation was waited for
         }
         let mut run = Run::new(invocation.to_owned(), None);
         (run.seq, run.acked, run.stamp.seq) = (after, after, after);
@@ -186,8 +180,8 @@ impl Session {
                 self.ask_to_stop(id);
                 self.runs.set_deadline(id, now + self.config.cancel_wait);
             }
-            Phase::Queued => self.end(id, Err(RunError::Cancelled { state_lost: false }), false),
-            _ => self.end(id, Err(RunError::CancelUnconfirmed), false),
+            Phase::Queued => self.end(id, Err(RunError::Cancelled { state_lost: false })),
+            _ => self.end(id, Err(RunError::CancelUnconfirmed)),
         }
     }
 
@@ -338,10 +332,6 @@ impl Session {
             self.backlog += text.len(); // until the driver says how much is left of it
             return Output::Send(link, text);
         }
-        #[cfg(feature = "pushes")]
-        if let Some(push) = self.pushes.pop_front() {
-            return Output::Event(push);
-        }
         if let Some(id) = self.runs.poll_readable() {
             return Output::Event(Event::Readable(id));
         }
@@ -434,12 +424,12 @@ impl Session {
         for id in self.runs.live_ids(|run| run.phase != Phase::Queued || is_final) {
             let Some(run) = self.runs.get_mut(id) else { continue };
             match run.phase {
-                Phase::Queued => self.end(id, Err(RunError::Unreachable(reason.clone())), true),
+                Phase::Queued => self.end(id, Err(RunError::Unreachable(reason.clone()))),
                 Phase::Sent if resume => self.detach(id, &reason, failures == 0),
                 Phase::Detached if resume => {}
                 Phase::Cancelling if resume => _ = self.stall(id, failures == 0),
-                Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed), false),
-                _ => self.end(id, Err(RunError::Interrupted(reason.clone())), false),
+                Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed)),
+                _ => self.end(id, Err(RunError::Interrupted(reason.clone()))),
             }
         }
         self.outbox.keep_beginnings();
@@ -463,7 +453,7 @@ impl Session {
         self.lost(loss.clone());
         if handshake && self.dial.failures() >= self.config.socket_attempts && !self.has_fallen_back() {
             for id in self.runs.live_ids(|run| run.phase == Phase::Queued) {
-                self.end(id, Err(RunError::Unreachable(loss.clone())), true);
+                self.end(id, Err(RunError::Unreachable(loss.clone())));
             }
         }
     }
@@ -623,10 +613,10 @@ impl Session {
         let (now, keeps) = (self.now, self.config.extensions.resume);
         let (grace, cancel_wait) = (self.config.grace, self.config.cancel_wait);
         match phase {
-            Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_reason())), true),
-            Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_reason())), false),
+            Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_reason()))),
+            Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_reason()))),
             Phase::Cancelling if reads => self.let_go(id, RunError::CancelUnconfirmed),
-            Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed), false),
+            Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed)),
             // Whom its own reader holds back is not late.
             Phase::Sent if is_held_back => self.runs.set_deadline(id, now + grace),
             // Or else the connection is dead, and has not been silent for long enough to be noticed.
@@ -647,7 +637,7 @@ impl Session {
             self.ask_to_stop(id);
             self.let_go(id, error);
         } else {
-            self.end(id, Err(error), false);
+            self.end(id, Err(error));
         }
     }
 
@@ -668,12 +658,12 @@ impl Session {
         self.runs.set_deadline(id, self.now + self.config.give_up);
     }
 
-    fn end(&mut self, id: RunId, end: RunEnd, known: bool) {
+    fn end(&mut self, id: RunId, end: RunEnd) {
         let queued = self.runs.get(id).is_some_and(|run| run.phase == Phase::Queued);
         if queued {
             self.outbox.remove(id);
         }
-        if !self.runs.end(id, end, known) {
+        if !self.runs.end(id, end) {
             return;
         }
         self.streams.end(id);

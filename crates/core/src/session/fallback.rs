@@ -85,10 +85,10 @@ impl Session {
             run.maybe_sent |= !matches!(reason, DisconnectReason::Unreached(_));
             let give_up_at = run.give_up_at;
             match run.phase {
-                _ if refused => self.end(id, Err(RunError::Unreachable(reason.clone())), true),
+                _ if refused => self.end(id, Err(RunError::Unreachable(reason.clone()))),
                 // There is no other way for what no event stream can carry.
                 _ if reason.is_final() || reason.is_too_large() => {
-                    self.end(id, Err(RunError::Interrupted(reason.clone())), true);
+                    self.end(id, Err(RunError::Interrupted(reason.clone())));
                 }
                 Phase::Sent if !run.maybe_sent => {
                     run.phase = Phase::Queued;

@@ -4,8 +4,6 @@ use super::Session;
 use super::runs::{Phase, Reader};
 use crate::batch::{PIECE, Stamp, Stream};
 use crate::io::DisconnectReason;
-#[cfg(feature = "pushes")]
-use crate::io::Event;
 use crate::result::RunStatus;
 use crate::run::{Finish, RunEnd, RunError, RunId, StreamEvent, Violation};
 #[cfg(feature = "text-chunks")]
@@ -29,15 +27,7 @@ impl Session {
         {
             self.envelopes.learn(text, invocation, *stream, origin, *chunk);
         }
-        let Some(id) = self.runs.find(&invocation) else {
-            #[cfg(feature = "pushes")]
-            if !self.runs.is_departed(&invocation)
-                && let Some(push) = incoming::parse_push(text)
-            {
-                self.pushes.push_back(Event::Push(push));
-            }
-            return;
-        };
+        let Some(id) = self.runs.find(&invocation) else { return };
         match self.number(id, &origin) {
             Ok(true) => {
                 self.message(id, message);
@@ -135,7 +125,7 @@ impl Session {
                     true => RunError::Interrupted(DisconnectReason::Broken(message)),
                     false => RunError::Remote { message },
                 };
-                self.end(id, Err(error), true);
+                self.end(id, Err(error));
             }
             Message::Violation(violation) => self.violation(id, violation),
         }
@@ -237,7 +227,7 @@ impl Session {
         } else {
             Ok(finish)
         };
-        self.end(id, end, true);
+        self.end(id, end);
     }
 
     pub(super) fn violation(&mut self, id: RunId, violation: Violation) {

@@ -135,9 +135,6 @@ pub(super) struct Runs {
     by_invocation: Vec<(String, RunId)>,
     /// The runs that the application is still to be told of.
     readable: Vec<RunId>,
-    /// Ids of runs that ended here before the service said so: what it still says of them is no push.
-    #[cfg(feature = "pushes")]
-    departed: Vec<String>,
     unread: usize,
     next: u64,
     /// The earliest deadline, while it is known: looking through all runs for each frame would cost.
@@ -145,10 +142,6 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    #[cfg(feature = "pushes")]
-    /// How many ended ids are remembered. A service stops talking about a run soon after it was told to.
-    const DEPARTED: usize = 256;
-
     pub(super) fn insert(&mut self, run: Run) -> RunId {
         let id = RunId(self.next);
         self.next += 1;
@@ -185,12 +178,6 @@ impl Runs {
     /// The live run with this id on the wire.
     pub(super) fn find(&self, invocation: &str) -> Option<RunId> {
         self.invocation_at(invocation).ok().map(|at| self.by_invocation[at].1)
-    }
-
-    #[cfg(feature = "pushes")]
-    /// Whether a run with this id ended here and the service may not know yet.
-    pub(super) fn is_departed(&self, invocation: &str) -> bool {
-        self.departed.iter().any(|departed| departed == invocation)
     }
 
     pub(super) fn live(&self) -> impl Iterator<Item = (RunId, &Run)> {
@@ -254,15 +241,9 @@ impl Runs {
         None
     }
 
-    #[cfg_attr(
-        not(feature = "pushes"),
-        expect(unused_variables, reason = "only pushes are told from what it says still")
-    )]
-    /// Ends a live run, once. `known` tells whether the service knows that it is over.
-    pub(super) fn end(&mut self, id: RunId, end: RunEnd, known: bool) -> bool {
+    /// Ends a live run, once.
+    pub(super) fn end(&mut self, id: RunId, end: RunEnd) -> bool {
         let Some(run) = self.get_mut(id).filter(|run| run.is_live()) else { return false };
-        #[cfg(feature = "pushes")]
-        let sent = run.phase != Phase::Queued;
         run.phase = Phase::Ended;
         run.deadline = None;
         run.input = Unconfirmed::new(true); // nobody reads it any more
@@ -271,13 +252,6 @@ impl Runs {
         let (interruptions, time) = (run.interruptions, run.execution_time);
         self.earliest = None;
         self.forget_invocation(&invocation);
-        #[cfg(feature = "pushes")]
-        if sent && !known {
-            if self.departed.len() == Self::DEPARTED {
-                self.departed.remove(0);
-            }
-            self.departed.push(invocation);
-        }
         self.tell_raised(id, &end);
         self.append(id, |unread| unread.push_end(end, Stamp { background: false, ..stamp }, interruptions, time));
         if let Some(at) = self.at(id).filter(|at| self.runs[*at].1.reader == Reader::Gone) {
@@ -322,7 +296,7 @@ impl Runs {
 
     pub(super) fn end_all(&mut self, error: &RunError) {
         for id in self.live_ids(|_| true) {
-            self.end(id, Err(error.clone()), true);
+            self.end(id, Err(error.clone()));
         }
     }
 

@@ -2,11 +2,9 @@
 
 use std::borrow::Cow;
 
-use super::SDK;
 use super::object::{Object, Value};
 use super::text::Raw;
 use crate::batch::Stream;
-use crate::io::Push;
 use crate::result::{KilledBy, RichResult, RunFailure, RunStatus};
 use crate::run::{Finish, RemoteError, StreamEvent, Violation};
 
@@ -20,7 +18,7 @@ pub enum Incoming<'a> {
         invocation: Cow<'a, str>,
         /// What it says beside.
         origin: Origin,
-        /// What it says, if `invocation` is a live run. [`parse_push`] reads it if it is none.
+        /// What it says, if `invocation` is a live run.
         message: Message<'a>,
     },
     /// A message without an id: a heartbeat's answer, or the service's own affairs.
@@ -98,15 +96,6 @@ pub fn parse(text: &str) -> Incoming<'_> {
         return Incoming::Run { invocation: found.invocation.into(), origin: found.origin, message };
     }
     Object::parse(text).map_or(Incoming::Garbage, |envelope| parse_envelope(&envelope))
-}
-
-/// Reads a message of no live run, also one that [`parse`] took for a chunk.
-#[must_use]
-pub fn parse_push(text: &str) -> Option<Push> {
-    let envelope = Object::parse(text)?;
-    let target = envelope.string("target").filter(|target| target != SDK).or_else(|| envelope.string("source"));
-    let data = with_data(&envelope, |data| data.map_or_else(String::new, |data| data.text().to_owned()));
-    Some(Push { target: target.unwrap_or_default().into_owned(), data })
 }
 
 fn parse_envelope<'a>(envelope: &Object<'a>) -> Incoming<'a> {

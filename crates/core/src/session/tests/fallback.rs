@@ -201,7 +201,7 @@ fn a_run_goes_on_where_the_websocket_left_it() {
     assert_eq!(rig.session.interruptions(id), 2);
     let seen = rig.read(id);
     assert_eq!(seen.text, "abc");
-    assert_eq!(seen.marks, ["CONNECTION_CLOSED", "reconnected", "CONNECTION_BROKEN", "reconnected"]);
+    assert_eq!(seen.marks, ["CONNECTION_BROKEN", "reconnected", "CONNECTION_BROKEN", "reconnected"]);
     assert!(matches!(seen.end, Some(Ok(_))));
     rig.is_clean();
 }

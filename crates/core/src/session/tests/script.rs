@@ -456,9 +456,8 @@ fn failures_that_the_service_reports_end_the_run() {
     }
 }
 
-#[cfg(feature = "pushes")]
 #[test]
-fn what_belongs_to_no_run_is_a_push() {
+fn what_belongs_to_no_run_is_nothing() {
     let mut bench = Bench::new(NONE);
     bench.started();
     bench.events.clear();
@@ -467,16 +466,7 @@ fn what_belongs_to_no_run_is_a_push() {
     bench.input(Input::Text(
         r#"{"invocationId":"other","source":"s","target":"t","data":{"phase":"event","eventType":"stdout","chunk":"c"}}"#,
     ));
-    let pushes: Vec<_> = bench
-        .events
-        .iter()
-        .map(|event| match event {
-            Event::Push(push) => (push.target.as_str(), push.data.as_str()),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    let chunk = r#"{"phase":"event","eventType":"stdout","chunk":"c"}"#;
-    assert_eq!(pushes, [("PTY", r#"{"method":"output"}"#), ("t", chunk)]);
+    assert_eq!(bench.events, []);
 }
 
 #[test]
