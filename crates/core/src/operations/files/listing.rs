@@ -52,10 +52,18 @@ pub(super) fn files(text: &str, paths: &[String]) -> Vec<(String, String)> {
         let Some(content) = rest.strip_prefix(&head) else { break };
         let end = paths.get(at + 1).and_then(|next| content.find(&["\n---\n", next, ":"].concat()));
         let part = end.map_or(content, |end| &content[..end]);
-        found.push((path.clone(), part.trim().to_owned()));
+        found.push((path.clone(), content_of(part).to_owned()));
         rest = end.map_or("", |end| &content[end + "\n---\n".len()..]);
     }
     found
+}
+
+/// A content is on lines of its own, and every other blank in it is the file's. An error follows its path.
+fn content_of(part: &str) -> &str {
+    match part.strip_prefix('\n') {
+        Some(lines) => lines.strip_suffix('\n').unwrap_or(lines),
+        None => part.trim(),
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +99,9 @@ mod tests {
         assert_eq!(found[0], ("/a".to_owned(), "one\n---\ntwo: 2\n/b: no".to_owned()));
         assert_eq!(found[1], ("/b".to_owned(), "Error - not found".to_owned()));
         assert_eq!(found[2], ("/c".to_owned(), "---".to_owned()));
+        let blanks = files("/a:\n  indented\n\n\n\n---\n/b:\n\n\n---\n/c:\nno newline", &paths);
+        let contents: Vec<&str> = blanks.iter().map(|(_, content)| content.as_str()).collect();
+        assert_eq!(contents, ["  indented\n\n", "", "no newline"]);
         assert_eq!(files("odd", &paths), []);
         assert_eq!(files("/a:x", &[]), []);
     }
