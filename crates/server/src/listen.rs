@@ -4,5 +4,6 @@ mod address_limit;
 pub(crate) mod http;
 pub(crate) mod listener;
 mod meter;
+mod paced;
 pub(crate) mod tls;
 pub(crate) mod websocket;

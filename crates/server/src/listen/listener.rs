@@ -5,8 +5,8 @@
 //!             └─ files (a task): certificate and keys are read again when they change
 //! ```
 //!
-//! Every step that waits for a client has its time: the handshake and each head and body `read_timeout`, each write
-//! `write_timeout`. So a client that dawdles loses its connection.
+//! Every step that waits for a client has its time: the handshake and each head and body `read_timeout`, writes
+//! `write_timeout` for what the client takes at `write_rate`. So a client that dawdles loses its connection.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::address_limit::{AddressLimit, AddressPermit};
 use super::meter::{Metered, ReadMeter};
+use super::paced::{Pace, Paced};
 use crate::observe::Metrics;
 use crate::settings::Limits;
 
@@ -135,9 +135,8 @@ impl Client {
         if let Err(error) = socket.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
-        let mut socket = Box::pin(TimeoutStream::new(socket));
-        socket.as_mut().set_write_timeout_pinned(Some(self.limits.write_timeout));
-        let socket = Metered::new(socket, self.meter.clone());
+        let pace = Pace { time: self.limits.write_timeout, per_minute: self.limits.write_rate };
+        let socket = Metered::new(Paced::new(socket, pace), self.meter.clone());
         let Some(tls) = tls else { return self.serve(socket).await };
         match tokio::time::timeout(self.limits.read_timeout, tls.accept(socket)).await {
             Ok(Ok(socket)) => self.serve(socket).await,

@@ -204,11 +204,17 @@ pub struct Limits {
     /// well keep a single-threaded client busy for a minute.
     #[arg(long, default_value = "120", value_parser = seconds, value_name = "SECONDS")]
     pub silence_timeout: Duration,
-    /// A client that takes nothing for so long is gone.
+    /// A client that takes nothing for so long, or too little (--write-rate), is gone.
     ///
-    /// A client that takes no byte for so long is gone. As above.
+    /// A client that is waited for so long, in all, until it has taken enough is gone. As above.
     #[arg(long, default_value = "120", value_parser = seconds, value_name = "SECONDS")]
     pub write_timeout: Duration,
+    /// What a client takes of what waits for it, bytes a minute; who takes less within --write-timeout is gone.
+    ///
+    /// What a client takes at least, bytes a minute of the time that is waited for it. 60,000 is a fifth of what the
+    /// slowest mobile line carries: who takes less only holds what is kept for it.
+    #[arg(long, default_value_t = 60_000, value_name = "BYTES")]
+    pub write_rate: u64,
     /// How long a session's own token opens it; with the API key a new one is had from half of this on.
     ///
     /// How long a session's own token opens it. Those who have the API key get a new one from the second half of this
