@@ -4,6 +4,7 @@ mod allocator;
 mod descriptors;
 mod doctor;
 mod images;
+mod log_limit;
 mod sandbox;
 mod serve;
 mod stop;

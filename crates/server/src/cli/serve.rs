@@ -11,9 +11,12 @@ use agb_server::{ApiKey, Config, ContextSettings, Isolation, Limits, LinkSetting
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, SignalKind};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
 
 use super::images::ImageFolder;
+use super::log_limit::LogLimit;
 use super::sandbox::SandboxArgs;
 use super::stop::stop;
 use super::{allocator, descriptors};
@@ -90,6 +93,10 @@ pub(crate) struct Serve {
     /// output at once on a machine with cores to spare.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
+    /// Log lines of one kind a second, each session's apart; what is more is counted, and summed up in one line. 20 show what
+    /// goes on; a program or a stranger causes thousands.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    log_lines: u64,
     #[command(flatten)]
     warm: Warm,
     #[command(flatten)]
@@ -104,10 +111,11 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), String> {
-        tracing_subscriber::fmt()
-            .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
-            .with_writer(std::io::stderr)
-            .with_ansi(std::io::stderr().is_terminal())
+        let log = LogLimit::new(self.log_lines).map_err(|error| format!("no thread for the log: {error}"))?;
+        tracing_subscriber::registry()
+            .with(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
+            .with(log.clone())
+            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()))
             .init();
         allocator::keep();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -118,6 +126,7 @@ impl Serve {
         let result = runtime.block_on(run(self));
         // A file tool in the middle of a large file does not hold up the end.
         runtime.shutdown_timeout(Duration::from_secs(1));
+        log.finish();
         result
     }
 }
