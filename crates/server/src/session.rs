@@ -194,6 +194,11 @@ impl Session {
         lock(&self.tokens).hand_out()
     }
 
+    /// Its own tokens, for those who come with one when it has gone.
+    pub(crate) fn tokens(&self) -> Tokens {
+        lock(&self.tokens).clone()
+    }
+
     /// Whether a token is this session's own.
     pub(crate) fn check_token(&self, candidate: &str) -> Verdict {
         lock(&self.tokens).check(candidate)

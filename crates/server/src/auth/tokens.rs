@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use crate::random;
 
 /// A session's own tokens, of 256 random bits each.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     lasts: Duration,
     newest: Token,
     former: Option<Token>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Token {
     secret: Secret,
     ends: Instant,

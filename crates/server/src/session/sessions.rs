@@ -3,7 +3,7 @@
 //! One task, the sweeper, sleeps until the next session may have been idle for too long and releases it. It ends with
 //! the sessions.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::{NewSession, Session, Stage};
+use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
 use crate::observe::{Census, Metrics, Released};
 use crate::settings::Config;
@@ -34,6 +35,8 @@ pub(crate) struct Sessions {
 #[derive(Default)]
 struct All {
     by_id: HashMap<String, Arc<Session>>,
+    /// The last that were released, with their tokens.
+    former: VecDeque<(String, Tokens)>,
     closed: bool,
 }
 
@@ -48,6 +51,9 @@ pub(crate) enum CreateError {
 
 /// When nothing becomes idle before, look again after this: a session may have got a shorter time meanwhile.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Released sessions whose tokens are remembered, so that their holders hear that the session is gone. A few hundred
+/// bytes each; whoever comes later hears that the token is none.
+const MOST_FORMER: usize = 1000;
 
 impl Sessions {
     /// No session yet.
@@ -98,6 +104,12 @@ impl Sessions {
         self.all().by_id.get(id).cloned()
     }
 
+    /// Whether this was a token of a session that was released, not too many others ago.
+    pub(crate) fn had_token(&self, id: &str, token: &str) -> bool {
+        let all = self.all();
+        all.former.iter().any(|(former, tokens)| former == id && tokens.check(token) != Verdict::Unknown)
+    }
+
     /// All sessions, oldest first.
     pub(crate) fn list(&self) -> Vec<Arc<Session>> {
         let mut list: Vec<_> = self.all().by_id.values().cloned().collect();
@@ -129,13 +141,26 @@ impl Sessions {
         let (sessions, session) = (Arc::clone(self), Arc::clone(session));
         let released = tokio::spawn(async move {
             session.release().await;
-            if sessions.all().by_id.remove(session.id()).is_some() {
+            if sessions.forget(&session) {
                 sessions.metrics.session_released(why);
             }
         });
         if let Err(error) = released.await {
             tracing::error!(%error, "a release broke off");
         }
+    }
+
+    /// Whether it was there.
+    fn forget(&self, session: &Session) -> bool {
+        let mut all = self.all();
+        let was_there = all.by_id.remove(session.id()).is_some();
+        if was_there {
+            all.former.push_back((session.id().to_owned(), session.tokens()));
+            if all.former.len() > MOST_FORMER {
+                all.former.pop_front();
+            }
+        }
+        was_there
     }
 
     /// Lets no session and no run begin any more, and waits for those that go on, at most for so long.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{KEY, PATIENCE, Reply, TestServer, TestSession};
 
@@ -105,5 +105,45 @@ async fn too_many_calls_are_told_when_to_come_again() {
         }
     }
     assert_eq!(last, 429);
+    server.stop().await;
+}
+
+/// Who was never given a token of a session hears the same of one that is, of one that was, and of one that never was.
+#[tokio::test]
+async fn a_made_up_token_learns_nothing() {
+    let server = TestServer::start().await;
+    let (session, other, gone) = (server.create().await, server.create().await, server.create().await);
+    let of_gone = server.access(&gone, json!({ "scope": "read" })).await;
+    server.post("/mcp/releaseSession", json!({ "sessionId": gone.id })).await.ok();
+    let call = async |id: &str, token: &str| {
+        let url = server.url(&format!("/link/{id}/callTool"));
+        let reply = server.http.post(url).header("X-Access-Token", token).json(&json!({})).send().await;
+        let mut reply = Reply::of(reply.expect("an answer")).await;
+        reply.body["requestId"] = Value::Null;
+        (reply.status, reply.body)
+    };
+    let connect = async |id: &str, token: &str| {
+        let session = TestSession { ws_url: session.ws_url.replace(&session.id, id), ..session.clone() };
+        let (status, mut body) = session.try_connect(Some(token)).await.err().expect("a refusal");
+        body["requestId"] = Value::Null;
+        (status, body)
+    };
+    let unknown = "0".repeat(32);
+    for token in ["", "x", KEY, &other.token, &"0".repeat(64)] {
+        let (refused, unopened) = (call(&session.id, token).await, connect(&session.id, token).await);
+        assert_eq!((refused.0, unopened.0), (401, 401), "{token:?}");
+        for id in [&gone.id, &unknown] {
+            assert_eq!(
+                (call(id, token).await, connect(id, token).await),
+                (refused.clone(), unopened.clone()),
+                "{token:?}"
+            );
+        }
+    }
+    // Who was given one hears that the session has gone.
+    for token in [&gone.token, &of_gone] {
+        let (status, body) = call(&gone.id, token).await;
+        assert_eq!((status, body["code"].as_str()), (400, Some("InvalidMcpSession.NotFound")), "{body}");
+    }
     server.stop().await;
 }

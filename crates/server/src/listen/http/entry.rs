@@ -95,13 +95,16 @@ pub(super) async fn admit(
     response.map(|body| Body::new(UntilExpired { body: body.boxed_unsync(), expired, is_over: false }))
 }
 
-/// Finds the session and checks the token. Without any token nobody learns whether the session exists.
+/// Finds the session and checks the token. Who has never had a token for the session does not learn whether it exists.
 pub(super) fn enter(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<Entry, ApiError> {
     let token = match headers.get("x-access-token") {
         Some(token) => token.to_str().map_err(|_| Denied::Unknown)?,
         None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken)?,
     };
-    let session = shared.find(id)?;
+    let session = match shared.find(id) {
+        Ok(session) => session,
+        Err(gone) => return Err(without_session(shared, id, token, gone)),
+    };
     let grant = match session.check_token(token) {
         Verdict::Good => AccessGrant::of_owner(),
         Verdict::Expired => return Err(Denied::OwnExpired.into()),
@@ -112,6 +115,13 @@ pub(super) fn enter(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<En
         return Err(ApiError::SessionEnding(id.to_owned()));
     }
     Ok(Entry { session, grant })
+}
+
+/// Whose token was given out hears that there is no such session (any more); a made-up one what it hears of all sessions.
+fn without_session(shared: &Shared, id: &str, token: &str, gone: ApiError) -> ApiError {
+    let is_made_up =
+        shared.accesses.check(id, token).err() == Some(Denied::Unknown) && !shared.sessions.had_token(id, token);
+    if is_made_up { Denied::Unknown.into() } else { gone }
 }
 
 /// The sub-protocols that a WebSocket's client offers.
