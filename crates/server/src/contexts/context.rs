@@ -223,21 +223,20 @@ impl Context {
     /// Makes a folder and those above it.
     pub(crate) fn make_folder(&self, path: &ContextPath) -> Result<(), ContextError> {
         let mut reservation = self.quota()?.reserve();
-        let root = self.root()?;
         let _changes = lock(&self.changes);
-        self.make_folders(&root, on_disk(path), &mut reservation)?;
+        self.make_folders(&self.files()?, on_disk(path), &mut reservation)?;
         reservation.keep();
         Ok(())
     }
 
-    fn make_folders(&self, root: &Dir, path: &Path, reservation: &mut Reservation) -> Result<(), ContextError> {
-        let mut folder = PathBuf::from(FILES);
+    fn make_folders(&self, files: &Dir, path: &Path, reservation: &mut Reservation) -> Result<(), ContextError> {
+        let mut folder = PathBuf::new();
         for name in path {
             folder.push(name);
-            match root.create_dir(&folder) {
+            match files.create_dir(&folder) {
                 Ok(()) => {
                     if let Err(error) = reservation.grow(Amount { bytes: 0, files: 1 }) {
-                        let _ = root.remove_dir(&folder); // it is empty; another error changes nothing
+                        let _ = files.remove_dir(&folder); // it is empty; another error changes nothing
                         return Err(error);
                     }
                 }
@@ -280,7 +279,7 @@ impl Context {
         let mut reservation = self.quota()?.reserve();
         reservation.grow(Amount { bytes: 0, files: 1 })?;
         let root = self.root()?;
-        if root.metadata(Path::new(FILES).join(on_disk(&path))).is_ok_and(|meta| meta.is_dir()) {
+        if self.files()?.metadata(on_disk(&path)).is_ok_and(|meta| meta.is_dir()) {
             return Err(ContextError::WrongKind { path: path.shown(), is: "a folder" });
         }
         let temporary = Path::new(INCOMING).join(random::hex::<8>());
@@ -308,7 +307,8 @@ impl Context {
         Ok(())
     }
 
-    /// Moves a finished file to its place, over what was there.
+    /// Moves a finished file to its place, over what was there. The place is beneath the context's files: a stored link on
+    /// the way leads neither out of the context nor to what the server keeps of it beside them.
     pub(super) fn place(
         &self,
         root: &Dir,
@@ -317,11 +317,13 @@ impl Context {
         reservation: &mut Reservation,
     ) -> Result<(), ContextError> {
         let failed = |error: io::Error| ContextError::of_file("storing the file", &path.shown(), &error);
-        let to = Path::new(FILES).join(on_disk(path));
+        let to = on_disk(path);
         let _changes = lock(&self.changes);
-        self.make_folders(root, on_disk(path).parent().unwrap_or(Path::new("")), reservation)?;
-        let before = root.symlink_metadata(&to).ok();
-        root.rename(temporary, root, &to).map_err(failed)?;
+        // Opened under the lock: a clearing before it has put the earlier folder aside.
+        let files = self.files()?;
+        self.make_folders(&files, to.parent().unwrap_or(Path::new("")), reservation)?;
+        let before = files.symlink_metadata(to).ok();
+        root.rename(temporary, &files, to).map_err(failed)?;
         if let Some(before) = before {
             self.quota()?.release(amount_of(&before));
         }

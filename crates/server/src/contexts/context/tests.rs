@@ -98,6 +98,34 @@ fn a_link_leads_nowhere_else() {
 }
 
 #[test]
+fn a_stored_link_does_not_lead_to_what_the_server_keeps_of_a_context() {
+    let (folder, context) = context(LARGE);
+    let root = folder.path().join("ctx-1");
+    let meta = fs::read(root.join(META)).expect("it is there");
+    for (name, target) in [("data/up", "../.."), ("data/in", "../../incoming"), ("top", "."), ("above", "..")] {
+        context.store_link(&path(name), Path::new(target)).expect("it is stored");
+    }
+    for name in
+        ["data/up/context.json", "data/up/context.json.new", "data/in/x", "above/context.json", "above/trash-1/x"]
+    {
+        assert!(put(&context, name, b"forged").is_err(), "{name}");
+        assert!(context.store_link(&path(name), Path::new("/")).is_err(), "{name}");
+        assert!(context.make_folder(&path(name)).is_err(), "{name}");
+        assert!(context.remove(&path(name)).is_err() && context.open(&path(name)).is_err(), "{name}");
+        assert!(context.entry(&path(name)).is_none(), "{name}");
+    }
+    assert_eq!(fs::read(root.join(META)).expect("it is there"), meta);
+    let mut names: Vec<_> =
+        fs::read_dir(&root).expect("a folder").flatten().map(|entry| entry.file_name().into_string()).collect();
+    names.sort_unstable();
+    assert_eq!(names, [META, FILES, INCOMING].map(|name| Ok(name.to_owned())));
+    assert_eq!(fs::read_dir(root.join(INCOMING)).expect("a folder").count(), 0);
+    // Within the files it leads on as before.
+    put(&context, "top/data/x", b"1").expect("it leads to the files");
+    assert_eq!(read(&context, "data/x").as_deref(), Ok("1"));
+}
+
+#[test]
 fn clearing_is_a_state() {
     let (_folder, context) = context(LARGE);
     put(&context, "/a/b", b"1").expect("there is room");
