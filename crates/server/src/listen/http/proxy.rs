@@ -39,6 +39,18 @@ struct Target {
 /// The path that links without a host of their own begin with.
 const PREFIX: &str = "/l/";
 
+/// What speaks for a whole host. Reports would tell a program the addresses of other links and of signed files.
+const FOR_THE_HOST: [&str; 8] = [
+    "strict-transport-security",
+    "alt-svc",
+    "public-key-pins",
+    "clear-site-data",
+    "service-worker-allowed",
+    "nel",
+    "report-to",
+    "reporting-endpoints",
+];
+
 /// Serves requests to links; the others go on.
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let Some(target) = target(&shared, &request) else { return next.run(request).await };
@@ -155,9 +167,7 @@ fn clean(mut response: Response, in_path: bool) -> Response {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, upgrade);
     }
-    // They speak for the whole host.
-    for name in ["strict-transport-security", "alt-svc", "public-key-pins", "clear-site-data", "service-worker-allowed"]
-    {
+    for name in FOR_THE_HOST {
         headers.remove(name);
     }
     let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).into_iter().cloned().collect();
