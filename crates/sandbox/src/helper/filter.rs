@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::{Level, Network};
 
 /// Denied whatever the arguments.
-const DENIED: [libc::c_long; 67] = [
+const DENIED: [libc::c_long; 69] = [
     // Other file systems, other roots, files by number.
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -65,9 +65,11 @@ const DENIED: [libc::c_long; 67] = [
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
     libc::SYS_vmsplice,
-    // Memory that belongs to no process, and so to no limit.
+    // Memory that belongs to no process, and so to no limit: semaphores alone may take 60 GiB of the kernel's.
     libc::SYS_memfd_create,
     libc::SYS_shmget,
+    libc::SYS_semget,
+    libc::SYS_msgget,
     libc::SYS_lookup_dcookie,
     // Where memory lies on the machine.
     libc::SYS_mbind,
@@ -100,8 +102,17 @@ const DENIED_HERE: [libc::c_long; 3] = [libc::SYS_iopl, libc::SYS_ioperm, libc::
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: [libc::c_long; 0] = [];
 
-/// What a program would share with the host without a namespace of its own.
-const SHARED: [libc::c_long; 3] = [libc::SYS_shmat, libc::SYS_msgget, libc::SYS_semget];
+/// What a program would share with the host without a namespace of its own: by number, as none can be made.
+const SHARED: [libc::c_long; 8] = [
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_msgctl,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_semop,
+    libc::SYS_semtimedop,
+    libc::SYS_semctl,
+];
 
 /// What changes files by their names without Landlock being asked. The same by an open descriptor stays: Landlock was
 /// asked when it was opened.

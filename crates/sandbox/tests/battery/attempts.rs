@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 100] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 102] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -138,6 +138,8 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 100] = [
         Maybe,
         "call('perf_event_open', ctypes.create_string_buffer(b'\\1\\0\\0\\0\\x80', 128), 0, -1, -1, 0)",
     ),
+    ("fill the kernel's memory with semaphores", Maybe, "call('semctl', call('semget', 0, 1, 0o600), 0, 0, 0)"),
+    ("and with messages", Maybe, "call('msgctl', call('msgget', 0, 0o600), 0, 0)"),
     ("use io_uring", Maybe, "call('io_uring_setup', 1, ctypes.create_string_buffer(128))"),
     ("keep a key", Maybe, "call('add_key', b'user', b'a', b'a', 1, -3)"),
     ("read the session's keys", Maybe, "call('keyctl', 0, -3, 0)"),
@@ -145,7 +147,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 100] = [
     ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
 ];
 
-pub(crate) const NUMBERS: [(&str, libc::c_long); 27] = [
+pub(crate) const NUMBERS: [(&str, libc::c_long); 31] = [
     ("add_key", libc::SYS_add_key),
     ("bpf", libc::SYS_bpf),
     ("clone", libc::SYS_clone),
@@ -160,6 +162,10 @@ pub(crate) const NUMBERS: [(&str, libc::c_long); 27] = [
     ("sched_setattr", libc::SYS_sched_setattr),
     ("keyctl", libc::SYS_keyctl),
     ("mount", libc::SYS_mount),
+    ("msgctl", libc::SYS_msgctl),
+    ("msgget", libc::SYS_msgget),
+    ("semctl", libc::SYS_semctl),
+    ("semget", libc::SYS_semget),
     ("open_by_handle_at", libc::SYS_open_by_handle_at),
     ("perf_event_open", libc::SYS_perf_event_open),
     ("pidfd_getfd", libc::SYS_pidfd_getfd),
