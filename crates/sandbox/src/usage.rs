@@ -16,6 +16,8 @@ pub struct Usage {
     pub processor_time: Duration,
     /// What lies in the directories, bytes.
     pub disk: u64,
+    /// And how many files and folders.
+    pub files: u64,
     /// Bytes that have come over the network, the loopback's not among them.
     pub received: u64,
     /// And gone.
@@ -46,6 +48,7 @@ impl Launcher {
             memory: processes.iter().map(|pid| resident(*pid)).sum(),
             processor_time: TICK * u32::try_from(ticks).unwrap_or(u32::MAX),
             disk: stored.bytes,
+            files: stored.files,
             received,
             sent,
         }

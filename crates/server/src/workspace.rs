@@ -4,6 +4,7 @@
 //! everything in it goes.
 
 pub(crate) mod act_as;
+pub(crate) mod disk_meter;
 pub(crate) mod egress;
 pub(crate) mod factory;
 pub(crate) mod file_changes;
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub(crate) use self::act_as::ActAs;
+use self::disk_meter::{DiskFull, DiskMeter, Stored};
 use self::file_changes::FileChanges;
 pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
@@ -53,6 +55,7 @@ pub(crate) struct Workspace {
     changes: Mutex<FileChanges>,
     background: Mutex<JoinSet<()>>,
     last_sample: Mutex<Sample>,
+    disk: DiskMeter,
     /// Set before the first program starts, or never.
     options: OnceLock<ProgramOptions>,
     folder: Folder,
@@ -69,6 +72,7 @@ impl Workspace {
             changes: Mutex::default(),
             background: Mutex::default(),
             last_sample: Mutex::new(Sample { at: Instant::now(), usage: Usage::default() }),
+            disk: DiskMeter::default(),
             options: OnceLock::new(),
             folder,
             slot,
@@ -158,6 +162,16 @@ impl Workspace {
         let mounts = self.folder.mounts();
         let dirs = [self.folder.work(), self.folder.tmp()].into_iter();
         self.slot.launcher().usage(self.slot.number(), dirs.chain(mounts.iter().map(|mount| mount.dir.as_path())))
+    }
+
+    /// The server is about to write so many bytes and files for the session. May block while what there is is counted.
+    pub(crate) fn take_disk(&self, bytes: u64, files: u64) -> Result<(), DiskFull> {
+        let limits = &self.config.sandbox;
+        let limit = Stored { bytes: limits.disk, files: limits.files };
+        self.disk.take(Stored { bytes, files }, limit, || {
+            let Usage { disk: bytes, files, .. } = self.usage();
+            Stored { bytes, files }
+        })
     }
 
     /// What they used when it was looked at last.

@@ -4,6 +4,8 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::workspace::disk_meter::DiskFull;
+
 /// What goes wrong with a context. Each message says what happened, to what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(crate) enum ContextError {
@@ -25,6 +27,8 @@ pub(crate) enum ContextError {
     TooMany { limit: usize },
     #[error("the context would have more than {limit} {unit}: delete files, or raise {flag}")]
     Quota { limit: u64, unit: &'static str, flag: &'static str },
+    #[error(transparent)]
+    SessionFull(#[from] DiskFull),
     #[error("no space is left on the server's disk: free some and try again")]
     DiskFull,
     #[error("this server keeps no contexts: start it with --contexts-dir")]

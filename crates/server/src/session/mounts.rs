@@ -12,10 +12,10 @@ use std::time::SystemTime;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 
-use super::archive::{self, ArchiveWriter, Bounds};
+use super::archive::{self, ArchiveWriter};
 use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, SyncPolicy};
 use crate::random;
-use crate::workspace::{ActAs, Folder, Located};
+use crate::workspace::{ActAs, Folder, Located, Workspace};
 
 /// A context at a path of a session.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ pub(crate) struct Side<'a> {
     pub(crate) folder: &'a Folder,
     /// Whom the session's programs run as, where that is not the server's user.
     pub(crate) user: Option<u32>,
-    /// Bytes that a download may write; 0: no limit.
-    pub(crate) disk: u64,
+    /// Whose limits of disk and files a download keeps.
+    pub(crate) room: &'a Workspace,
 }
 
 /// Entries of a session's folder that an upload looks at, for each file that the context may have.
@@ -242,20 +242,16 @@ pub(crate) fn download(
 ) -> Result<(), ContextError> {
     let located = side.folder.locate(path).and_then(Located::writable);
     let at = located.map_err(|error| refused(path, &error))?;
-    let mut total = 0_u64;
     context.walk(folder, |entry| {
         let Ok(below) = entry.path.as_path().strip_prefix(folder.as_path()) else { return Ok(()) };
         if !policy.includes(below) {
             return Ok(());
         }
-        total = total.saturating_add(entry.size);
-        if side.disk > 0 && total > side.disk {
-            return Err(ContextError::Quota { limit: side.disk, unit: "bytes for its session", flag: "--disk" });
-        }
         let to = at.path.join(below);
         let failed =
             |error: io::Error| ContextError::of_file("writing in the session", &below.display().to_string(), &error);
         if entry.is_dir {
+            side.room.take_disk(0, 1)?;
             let _acting = ActAs::user(side.user).map_err(failed)?;
             return at.dir.create_dir_all(&to).map_err(failed);
         }
@@ -270,23 +266,22 @@ pub(crate) fn download(
         };
         if let Some(how) = how
             && let Some(folder) = archive::destination(below, how.into_current)
-            && let Some(opened) = archive::open(context.open(&entry.path)?.0)
+            && let Some(opened) = archive::open(context.open(&entry.path)?.0, context.max_files())?
         {
-            let bytes = if side.disk > 0 { side.disk } else { u64::MAX };
-            let bounds = Bounds { bytes, files: context.max_files() };
-            archive::extract(opened, &at.dir, &at.path.join(folder), side.user, bounds).map_err(refused)?;
+            archive::extract(opened, &at.dir, &at.path.join(folder), side).map_err(refused)?;
             if how.delete_source {
                 copied(below); // what replaces it is uploaded, and then it goes
                 return Ok(());
             }
         }
-        download_file(context, &entry, &at.dir, &to, side.user).map_err(refused)?;
+        download_file(context, &entry, &at.dir, &to, side).map_err(refused)?;
         copied(below);
         Ok(())
     })
 }
 
-fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, user: Option<u32>) -> Result<(), Refusal> {
+fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, side: Side<'_>) -> Result<(), Refusal> {
+    let user = side.user;
     let session = Refusal::Session;
     if let Some(parent) = to.parent() {
         let _acting = ActAs::user(user).map_err(session)?;
@@ -307,6 +302,7 @@ fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, user: O
     if before.and_then(|before| before.modified().ok()).is_some_and(|time| time.into_std() == entry.modified) {
         return Ok(());
     }
+    side.room.take_disk(meta.len(), 1).map_err(ContextError::from)?;
     let mut copy = || {
         let file = dir.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
         file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;

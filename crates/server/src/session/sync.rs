@@ -259,7 +259,7 @@ impl Session {
 async fn copy(room: &Arc<Workspace>, target: Target, direction: Direction) -> Result<(), ContextError> {
     let room = Arc::clone(room);
     let copying = tokio::task::spawn_blocking(move || {
-        let side = Side { folder: room.folder(), user: room.slot().user(), disk: room.config().sandbox.disk };
+        let side = Side { folder: room.folder(), user: room.slot().user(), room: &room };
         target.copy(direction, side)
     });
     let broken = |_| ContextError::System { action: "copying", problem: "it broke off by a defect".to_owned() };

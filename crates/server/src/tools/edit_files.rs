@@ -16,6 +16,7 @@ const MAX_EDITS: usize = 200;
 pub(super) fn create_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let at = room.folder().locate(given)?.writable()?;
+    take_disk(room, 0, at.path.components().count())?;
     at.dir.create_dir_all(&at.path).map_err(|error| ToolError::system("making", &at.inside, &error))?;
     Ok(format!("Successfully created directory {given}"))
 }
@@ -26,8 +27,9 @@ pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolEr
     let at = room.folder().locate(given)?.writable()?;
     let content = args.text("content")?;
     match args.optional_text("mode")?.unwrap_or("overwrite") {
-        "" | "overwrite" => replace(&at, content.as_bytes())?,
+        "" | "overwrite" => replace(room, &at, content.as_bytes())?,
         "append" => {
+            take_disk(room, content.len(), 1)?;
             let (file, _) = open(&at, OpenOptions::new().append(true).create(true))?;
             write(file, content.as_bytes(), &at)?;
         }
@@ -35,7 +37,7 @@ pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolEr
             if at.dir.symlink_metadata(&at.path).is_ok() {
                 return Err(exists(given, "overwrite it, or choose another name"));
             }
-            replace(&at, content.as_bytes())?;
+            replace(room, &at, content.as_bytes())?;
         }
         _ => return Err(args.invalid("mode", "overwrite, append or create_new")),
     }
@@ -61,7 +63,7 @@ pub(super) fn edit_file(room: &Workspace, args: &Args) -> Result<String, ToolErr
         after = after.replace(old.as_str(), new);
     }
     if !args.flag("dryRun")? && after != before {
-        replace(&at, after.as_bytes())?;
+        replace(room, &at, after.as_bytes())?;
     }
     Ok(difference(given, &before, &after))
 }
@@ -99,10 +101,15 @@ pub(super) fn delete_file(room: &Workspace, args: &Args) -> Result<String, ToolE
 }
 
 /// Puts a whole new file in the place of what is there, which stays as it is if anything fails.
-fn replace(at: &Located, content: &[u8]) -> Result<(), ToolError> {
+fn replace(room: &Workspace, at: &Located, content: &[u8]) -> Result<(), ToolError> {
+    take_disk(room, content.len(), 1)?;
     let mut new = NewFile::begin(at).map_err(|error| refused(at, &error))?;
     let written = new.write(content).and_then(|()| new.commit().map(drop));
     written.map_err(|error| ToolError::system("writing", &at.inside, &error))
+}
+
+fn take_disk(room: &Workspace, bytes: usize, files: usize) -> Result<(), ToolError> {
+    room.take_disk(bytes as u64, files as u64).map_err(|full| ToolError::Report(full.to_string()))
 }
 
 fn write(mut file: File, content: &[u8], at: &Located) -> Result<(), ToolError> {

@@ -1,8 +1,10 @@
 //! Files as plain HTTP bodies on the session's link, and what a session uses.
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
-use crate::support::{Reply, TestServer, TestSession};
+use crate::support::{PATIENCE, Reply, TestServer, TestSession};
 
 fn request(
     server: &TestServer,
@@ -144,5 +146,43 @@ async fn metrics_tell_what_a_session_uses() {
         number(&after, "cpu_used_pct") <= 100.0 && number(&after, "mem_used") < number(&after, "mem_total"),
         "{after}"
     );
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_calls_write_counts_as_what_programs_write() {
+    let server = TestServer::with(|config| {
+        config.sandbox.disk = 3_000_000;
+        config.sandbox.files = 60;
+    })
+    .await;
+    let session = server.create().await;
+    let put = async |path: &str, bytes: usize| {
+        let request = request(&server, &session, "PUT", &[("path", path)]).body(vec![b'x'; bytes]);
+        Reply::of(request.send().await.expect("an answer")).await
+    };
+    put("/tmp/large", 5_000_000).await.is_error(507, "InsufficientStorage", "--disk");
+    // What came of it is gone, and that is seen as soon as it is counted again.
+    let begin = Instant::now();
+    while put("/tmp/small", 2_000_000).await.status != 200 {
+        assert!(begin.elapsed() < PATIENCE, "it is counted anew");
+    }
+    put("/tmp/other", 2_000_000).await.is_error(507, "InsufficientStorage", "--disk");
+    let write = async |mode: &str| {
+        let args = json!({ "path": "text", "content": "x".repeat(2_000_000), "mode": mode });
+        server.call(&session, "write_file", args).await
+    };
+    for mode in ["overwrite", "append", "create_new"] {
+        assert!(write(mode).await.is_err_and(|error| error.contains("--disk")), "{mode}");
+    }
+    let deep = server.call(&session, "create_directory", json!({ "path": "d/".repeat(70) })).await;
+    assert!(deep.is_err_and(|error| error.contains("--files")));
+    assert_eq!(server.call(&session, "list_directory", json!({ "path": "/tmp" })).await.as_deref(), Ok("[FILE] small"));
+    // Room that was made is seen.
+    server.call(&session, "delete_file", json!({ "path": "/tmp/small" })).await.expect("it is there");
+    let begin = Instant::now();
+    while write("overwrite").await.is_err() {
+        assert!(begin.elapsed() < PATIENCE, "it is counted anew");
+    }
     server.stop().await;
 }

@@ -112,6 +112,39 @@ async fn archives_are_extracted_as_the_policy_says() {
 }
 
 #[tokio::test]
+async fn archives_stay_within_the_sessions_disk_together() {
+    let server = TestServer::with(|config| config.sandbox.disk = 8_000_000).await;
+    let data = call(&server, "GetContext", &[("name", "bombs"), ("allowCreate", "true")]).await.ok();
+    let id = data["id"].as_str().expect("an id");
+    let session = server.create().await;
+    let code = "import zipfile\nwith zipfile.ZipFile('z.zip', 'w', zipfile.ZIP_DEFLATED) as z:\n    z.writestr('zeros', bytes(3_000_000))";
+    let run = server.run_code(&session, "python", code).await;
+    assert!(run["executionError"].is_null(), "{run}");
+    let get = server.http.get(format!("{}/files", session.link_url)).query(&[("path", "z.zip")]);
+    let zip =
+        get.header("X-Access-Token", &session.token).send().await.expect("an answer").bytes().await.expect("bytes");
+    assert!(zip.len() < 10_000);
+    release(&server, &session).await;
+    for (archives, fits) in [(2, true), (4, false)] {
+        for at in 0..archives {
+            let path = format!("/mnt/{archives}/{at}.zip");
+            let url = call(&server, "GetContextFileUploadUrl", &[("contextId", id), ("filePath", &path)]).await.ok();
+            let url = url["url"].as_str().expect("a URL").to_owned();
+            assert_eq!(server.http.put(url).body(zip.clone()).send().await.expect("an answer").status(), 200);
+        }
+        let policy = json!({ "uploadPolicy": { "autoUpload": false } });
+        let (session, tasks) = mount(&server, id, &format!("/mnt/{archives}"), policy).await;
+        let failed = tasks.iter().any(|task| task["errorMessage"].as_str().is_some_and(|text| text.contains("--disk")));
+        assert_eq!(failed, !fits, "{tasks:?}");
+        let stored = shell(&server, &session, &format!("cat /mnt/{archives}/*/zeros | wc -c")).await;
+        let stored: usize = stored.trim().parse().expect("a number");
+        assert!(stored == 6_000_000, "{archives}: {stored}");
+        release(&server, &session).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_session_has_its_own_environment() {
     let server = TestServer::start().await;
     let envs = json!({ "GREETING": "hello world", "LANG": "C" });

@@ -196,7 +196,7 @@ fn of_file(error: &FileError) -> (&'static str, StatusCode) {
         FileError::Path(PathError::Outside(_)) | FileError::NotFound(_) => ("InvalidFile.NotFound", Status::NOT_FOUND),
         FileError::Kind { .. } => ("InvalidFile.Kind", Status::CONFLICT),
         FileError::Refused(_) => ("InvalidFile.Refused", Status::FORBIDDEN),
-        FileError::Full(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
+        FileError::Full(_) | FileError::Limit(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         FileError::Offset { .. } => ("InvalidUpload.Offset", Status::CONFLICT),
         FileError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
     }
@@ -215,7 +215,7 @@ fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
         ContextError::WrongKind { .. } => ("InvalidContextFile.Kind", Status::CONFLICT),
         ContextError::TooMany { .. } => ("LimitExceeded.Contexts", Status::TOO_MANY_REQUESTS),
         ContextError::Quota { .. } => ("LimitExceeded.ContextSize", Status::PAYLOAD_TOO_LARGE),
-        ContextError::DiskFull => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
+        ContextError::DiskFull | ContextError::SessionFull(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         ContextError::NoFolder => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
         ContextError::InUse => ("ServiceUnavailable.Contexts", Status::SERVICE_UNAVAILABLE),
         ContextError::System { .. } | ContextError::Unread { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),

@@ -9,7 +9,8 @@
 //!
 //! `ID` is 1 to 64 letters, digits or `-`, chosen by the client. Paths are those that programs see, as for the file tools.
 //! Errors: 404 `InvalidFile.NotFound`, 409 `InvalidFile.Kind` (a directory, a pipe), 409 `InvalidUpload.Offset` (its message says where
-//! to go on), 403 `InvalidFile.ReadOnly`, 507 `InsufficientStorage`.
+//! to go on), 403 `InvalidFile.ReadOnly`, 507 `InsufficientStorage`
+//! (of the machine, or of the session: `--disk`, `--files`).
 //!
 //! ```text
 //! PUT /link/session-1/files?path=/tmp/a.bin&upload=7f3a HTTP/1.1
@@ -35,7 +36,8 @@ use super::entry::Entry;
 use super::error::ApiError;
 use super::file_body;
 use crate::session::Session;
-use crate::workspace::{ActAs, Located, NewFile, PathError, identity};
+use crate::workspace::disk_meter::DiskFull;
+use crate::workspace::{ActAs, Located, NewFile, PathError, Workspace, identity};
 
 /// What a file's URL says.
 #[derive(Debug, Deserialize)]
@@ -59,6 +61,8 @@ pub(crate) enum FileError {
     Refused(String),
     #[error("no space is left for {0:?}: free some and try again")]
     Full(String),
+    #[error(transparent)]
+    Limit(#[from] DiskFull),
     #[error("the upload has {actual} bytes: go on from there (Upload-Offset: {actual})")]
     Offset { actual: u64 },
     #[error("using {path:?} failed: {error}")]
@@ -108,6 +112,7 @@ pub(super) async fn write(
     let (offset, complete) = upload_headers(&headers)?;
     let upload = upload_id(&query)?;
     let path = query.path.clone();
+    let room = room_for_one(Arc::clone(&session)).await?;
     let new = in_session(Arc::clone(&session), path.clone(), move |at| {
         let at = at.writable().map_err(io::Error::other)?;
         match upload {
@@ -120,6 +125,7 @@ pub(super) async fn write(
     let silence = shared.config.limits.read_timeout;
     let named = path.clone();
     let new = file_body::receive(request.into_body(), new, silence, move |new: &mut NewFile, piece: &[u8]| {
+        room.take_disk(piece.len() as u64, 0).map_err(FileError::from)?;
         new.write(piece).map_err(|error| FileError::new(&named, error).into())
     })
     .await?;
@@ -147,6 +153,16 @@ pub(super) async fn progress(Extension(entry): Extension<Entry>, url: FileUrl) -
 fn open(Entry { session, .. }: Entry, url: FileUrl) -> Result<(Arc<Session>, FileQuery), ApiError> {
     let Ok(Query(query)) = url else { return Err(ApiError::Missing("path")) };
     Ok((session, query))
+}
+
+/// The session's room, which has room for one file more.
+async fn room_for_one(session: Arc<Session>) -> Result<Arc<Workspace>, ApiError> {
+    let look = tokio::task::spawn_blocking(move || {
+        let room = session.room().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
+        room.take_disk(0, 1).map_err(FileError::from)?;
+        Ok(room)
+    });
+    look.await.unwrap_or(Err(ApiError::Defect))
 }
 
 /// Does something with a file in the name of the session's user, off the runtime's threads.
