@@ -8,7 +8,7 @@ import { currentPlatform } from "./platform.js";
  * `account`, `new AGB(…)` checks its options at once in a browser too.
  *
  * ```ts
- * await initialize({ wasm: "/assets/agb_wasm_bg.wasm" });
+ * await initialize({ wasm: "/assets/agb_bg.wasm" });
  * ```
  *
  * @throws NativeAddonError (as a rejection) that says why it cannot be loaded.
