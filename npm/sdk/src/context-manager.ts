@@ -48,7 +48,7 @@ export class ContextManager {
     mode?: string | null,
     maxRetries: number | null = MAX_RETRIES,
     retryInterval: number | null = RETRY_INTERVAL_MS,
-    callback?: ((success: boolean) => void) | null,
+    callback?: ((success: boolean) => unknown) | null,
     options?: CallOptions | null,
   ): Promise<ContextSyncResult> {
     const args = { contextId, path, mode, maxRetries, retryIntervalMs: retryInterval };
@@ -56,11 +56,11 @@ export class ContextManager {
     if (typeof callback !== "function") {
       return running;
     }
-    void running.then(({ success, errorMessage }) => {
+    void running.then(async ({ success, errorMessage }) => {
       if (!success) {
         log("warn", `the contexts of ${this.#native.sessionId} could not be synchronized: ${errorMessage}`);
       }
-      callback(success);
+      await callback(success);
     }).catch((error: unknown) => log("error", `the callback of context.sync threw: ${String(error)}`));
     return { requestId: "", success: true, errorMessage: "" };
   }

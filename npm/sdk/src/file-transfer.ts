@@ -21,8 +21,8 @@ export interface TransferOptions extends CallOptions {
   waitTimeout?: number | undefined;
   /** Milliseconds between two looks whether it has. Default 1500. */
   pollInterval?: number | undefined;
-  /** Gets how many bytes have gone so far, again and again. */
-  progressCallback?: ((bytes: number) => void) | null | undefined;
+  /** Gets how many bytes have gone so far, again and again. A promise is awaited; what it throws ends the transfer. */
+  progressCallback?: ((bytes: number) => unknown) | null | undefined;
 }
 
 /** Options of {@link FileSystem.upload}. */
@@ -181,9 +181,9 @@ const QUIET_MS = 60_000;
 
 function request(options: UploadOptions, signal: StopSignal | null, onBytes: (bytes: number) => void): Parameters<LocalFiles["get"]>[2] {
   const { progressCallback, contentType = null } = options;
-  const tell = (bytes: number): void => {
+  const tell = (bytes: number): unknown => {
     onBytes(bytes);
-    progressCallback?.(bytes);
+    return progressCallback?.(bytes);
   };
   return { contentType, signal, quietMs: QUIET_MS, onBytes: tell };
 }

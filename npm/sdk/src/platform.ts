@@ -50,7 +50,7 @@ export interface TransferRequest {
   /** Milliseconds that may pass without a byte moving. */
   readonly quietMs: number;
   /** Gets the bytes so far. */
-  onBytes(bytes: number): void;
+  onBytes(bytes: number): unknown;
 }
 
 let plugged: Platform | null = null;

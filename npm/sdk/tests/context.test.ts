@@ -11,6 +11,7 @@ import {
   type Session,
   syncPolicyToDict,
   UploadMode,
+  setLogger,
 } from "../src/index.js";
 import { FakeBackend, failed, ok } from "./fake-binding.js";
 
@@ -107,6 +108,18 @@ describe("a session's contexts", () => {
       void session.context.sync(null, null, null, 1, 1, (success) => resolve([begun, success])).then(({ success }) => (begun = success));
     });
     assert.deepEqual(told, [true, false]);
+  });
+
+  it("log what a callback throws, also later", async () => {
+    const line = new Promise<string>((resolve) => {
+      const others = (): void => {};
+      setLogger({ error: resolve, warn: others, info: others, debug: others });
+    });
+    await session.context.sync(null, null, null, 1, 1, async () => {
+      throw new Error("not now");
+    });
+    assert.match(await line, /the callback of context.sync threw: Error: not now/);
+    setLogger(null);
   });
 });
 

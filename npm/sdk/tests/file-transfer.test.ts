@@ -126,6 +126,12 @@ describe("an upload", () => {
       },
     });
     assert.deepEqual([thrown.success, thrown.errorMessage], [false, "enough"]);
+    const progressCallback = async (): Promise<void> => {
+      throw new Error("later");
+    };
+    const up = await file.upload(join(folder, "local.bin"), "/a", { progressCallback });
+    const down = await file.download("/a", join(folder, "rejected.bin"), { progressCallback });
+    assert.deepEqual([up.errorMessage, down.errorMessage, existsSync(join(folder, "rejected.bin"))], ["later", "later", false]);
   });
 });
 

@@ -90,12 +90,11 @@ function counting({ onBytes }: TransferRequest): Transform & { bytes: number } {
     new Transform({
       transform(chunk: Buffer, _, done) {
         count.bytes += chunk.length;
-        try {
-          onBytes(count.bytes);
-          done(null, chunk);
-        } catch (error) {
-          done(error instanceof Error ? error : new Error(String(error)));
-        }
+        const told = async (): Promise<unknown> => onBytes(count.bytes);
+        told().then(
+          () => done(null, chunk),
+          (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
+        );
       },
     }),
     { bytes: 0 },
