@@ -74,6 +74,7 @@ pub(crate) fn run_failed(name: &str, code: &str, message: &str, status: RunStatu
     execution.error_message = message.to_owned();
     execution.error = error;
     execution.status = status;
+    execution.interruptions = u32::from(status == RunStatus::Interrupted); // as `Batch::of_end` counts
     coded_result(&execution, Some(code), Vec::new(), &Array::new(), Vec::new(), Stamp::default())
 }
 

@@ -1,6 +1,11 @@
 import type { Batch, NativeRun, NativeRunEvent, RunResult } from "../binding.js";
 import { failedRun } from "./run.js";
 
+/** Whether an answer brought the error. Why there was no answer only the end says, as in every other client. */
+function isOfTheProgram({ status, error }: RunResult): boolean {
+  return status === "timeout" || status === "killed" || (status === "failed" && (error?.code ?? null) === null);
+}
+
 /** The low bits of a mark of an event; see {@link Batch}. */
 const EVENT = 2;
 
@@ -36,7 +41,7 @@ export class PlainRun implements NativeRun {
     const { results, error } = this.#result;
     const { text, marks } = this.#result.logs();
     const events: NativeRunEvent[] = results.map((result) => ({ type: "result", result }));
-    if (error !== null && error.name !== "Cancelled") {
+    if (error !== null && isOfTheProgram(this.#result)) {
       events.push({ type: "error", error });
     }
     return this.#batch(text, marks, events, true);
