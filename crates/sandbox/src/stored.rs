@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fsta
 use rustix::io::Errno;
 
 use crate::remove::as_user;
+use crate::tree::read_lossy;
 
 /// How many folders on the way down stay open.
 ///
@@ -151,7 +152,7 @@ impl Stored {
                 _ => {}
             }
         }
-        let maps = fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let maps = read_lossy(format!("/proc/{pid}/maps")).unwrap_or_default();
         let mut mapped: HashMap<Id, u64> = HashMap::new();
         for (id, end) in maps.lines().filter_map(mapped_without_name) {
             let known = mapped.entry(id).or_default();

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 /// All descendants of a process as they are now, parents before their children. An error means that they cannot be
 /// looked up, not that there are none.
@@ -70,9 +71,15 @@ fn by_parents(root: i32) -> io::Result<Vec<i32>> {
 }
 
 fn parent(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let stat = read_lossy(format!("/proc/{pid}/stat")).ok()?;
     // The name, which may contain anything, ends at the last parenthesis. Then: state, parent.
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// One of the kernel's tables about a process. Names in it are the program's, and may be of any bytes: they must not hide the
+/// rest.
+pub(crate) fn read_lossy(path: impl AsRef<Path>) -> io::Result<String> {
+    Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
 }
 
 #[cfg(test)]

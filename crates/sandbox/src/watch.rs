@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::Limits;
 use crate::cgroup::Groups;
 use crate::stored::Stored;
+use crate::tree::read_lossy;
 use crate::watched::Watched;
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
@@ -273,7 +273,7 @@ impl Session {
 
 /// The memory of a process that is there, what it has together with others included, and what the kernel needs to find it.
 pub(crate) fn resident(pid: i32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/status")) else { return 0 };
+    let Ok(text) = read_lossy(format!("/proc/{pid}/status")) else { return 0 };
     field(&text, "VmRSS:") + field(&text, "VmPTE:")
 }
 
@@ -286,10 +286,10 @@ struct OwnMemory {
 }
 
 fn own_memory(pid: i32) -> OwnMemory {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else {
+    let Ok(text) = read_lossy(format!("/proc/{pid}/smaps_rollup")) else {
         return OwnMemory { private: resident(pid), shared: 0 };
     };
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
     OwnMemory { private: field(&text, "Pss_Anon:") + field(&status, "VmPTE:"), shared: field(&text, "Pss_Shmem:") }
 }
 
@@ -302,7 +302,7 @@ fn field(text: &str, name: &str) -> u64 {
 
 /// The processor time of a process, in the system's ticks.
 pub(crate) fn processor_time(pid: i32) -> u64 {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/stat")) else { return 0 };
+    let Ok(text) = read_lossy(format!("/proc/{pid}/stat")) else { return 0 };
     // The name, which may contain anything, ends at the last parenthesis; user and system time are fields 14 and 15.
     let Some((_, fields)) = text.rsplit_once(')') else { return 0 };
     fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
@@ -318,6 +318,29 @@ mod tests {
         assert_eq!(Exceeded::Disk(1536 << 20).to_string(), "disk limit 1536 MiB");
         assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
         assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
+    }
+
+    #[test]
+    fn a_name_hides_nothing_of_a_process() {
+        let (ready, say) = std::sync::mpsc::channel();
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: the name is text that ends with a zero byte.
+            unsafe { libc::prctl(libc::PR_SET_NAME, c"\xff) 1".as_ptr()) };
+            // SAFETY: a system call without arguments that cannot fail.
+            ready.send(unsafe { libc::gettid() }).expect("it is waited for");
+            let begin = Instant::now();
+            while begin.elapsed() < Duration::from_millis(50) {}
+            let _ = wait.recv();
+        });
+        let named = say.recv().expect("it runs");
+        assert!(resident(named) > 0);
+        let begin = Instant::now();
+        while processor_time(named) == 0 {
+            assert!(begin.elapsed() < Duration::from_secs(60), "it counts ticks");
+        }
+        drop(end);
+        thread.join().expect("it ends");
     }
 
     #[test]

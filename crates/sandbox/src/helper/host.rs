@@ -138,7 +138,7 @@ impl Host {
         let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
         let tasks = |entry: std::fs::DirEntry| -> Option<u64> {
             entry.file_name().to_str()?.parse::<u32>().ok()?;
-            let status = std::fs::read_to_string(entry.path().join("status")).ok()?;
+            let status = crate::tree::read_lossy(entry.path().join("status")).ok()?;
             let field = |name: &str| -> Option<u64> {
                 status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
             };
