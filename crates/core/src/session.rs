@@ -1,7 +1,9 @@
 //! The state machine of one session's connection and of the runs on it.
 
 mod config;
+mod connection;
 mod dial;
+mod ends;
 mod external;
 mod fallback;
 mod input;
@@ -12,17 +14,15 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 pub use config::SessionConfig;
 use dial::{Alarm, Dial, Kind};
 use outbox::{Frame, Outbox};
-use runs::{Phase, Reader, Run, Runs, Stall};
+use runs::{Phase, Reader, Run, Runs};
 use streams::Streams;
 
 use crate::batch::Batch;
-use crate::io::{Capabilities, DisconnectReason, Event, Input, LinkId, Output, State};
-use crate::run::{Rejected, RunEnd, RunError, RunId, RunRequest, StreamEvent};
+use crate::io::{Capabilities, Event, Input, LinkId, Output, State};
+use crate::run::{Rejected, RunError, RunId, RunRequest};
 use crate::time::Instant;
 use crate::wire::ACK_WITHIN;
 #[cfg(feature = "text-chunks")]
@@ -384,133 +384,6 @@ impl Session {
         }
     }
 
-    fn opened(&mut self) {
-        self.dial.opened(self.now, &self.config);
-        // What is to stop comes first: what the others have kept may break this connection as well.
-        let mut ids = self.runs.live_ids(|run| run.phase == Phase::Cancelling);
-        ids.extend(self.runs.live_ids(|run| run.phase == Phase::Detached));
-        for id in ids {
-            let Some(run) = self.runs.get_mut(id) else { continue };
-            let cancelling = run.phase == Phase::Cancelling;
-            if cancelling && run.stall.is_some_and(|stall| stall.is_reconnected) {
-                // What it has to say may break each connection, and nobody reads it: it is stopped, not followed.
-                self.enqueue(id, |address| address.cancel());
-                continue;
-            }
-            let address = Address { invocation: &run.invocation, target: &self.config.target, bare: false };
-            let extensions = self.config.extensions;
-            // A start whose answer was lost is said again: the service knows the id and never runs it twice.
-            let text = match &run.request {
-                Some(request) if !run.received => address.start(request, extensions, self.config.window),
-                _ => address.resume(run.seq, run.acked, extensions.flow.then_some(self.config.window)),
-            };
-            run.unacked = 0;
-            self.outbox.push(Frame { run: id, begins: true, text });
-            self.note_reconnected(id);
-            if cancelling {
-                self.enqueue(id, |address| address.cancel()); // the first one may have gone down with the old connection
-            }
-        }
-    }
-
-    fn lost(&mut self, reason: DisconnectReason) {
-        // A proxy's refusal may be of WebSockets alone: where there is another way, it is asked there. All ways have the
-        // same certificate.
-        let is_trusted = !matches!(reason, DisconnectReason::Untrusted(_) | DisconnectReason::Closed { .. });
-        let elsewhere = is_trusted && reason.is_final() && self.can_fall_back();
-        let is_final = reason.is_final() && !elsewhere;
-        let resume = self.config.extensions.resume && !is_final;
-        let failures = self.dial.count_failure(self.now, &self.config);
-        for id in self.runs.live_ids(|run| run.phase != Phase::Queued || is_final) {
-            let Some(run) = self.runs.get_mut(id) else { continue };
-            match run.phase {
-                Phase::Queued => self.end(id, Err(RunError::Unreachable(reason.clone()))),
-                Phase::Sent if resume => self.detach(id, &reason, failures == 0),
-                Phase::Detached if resume => {}
-                Phase::Cancelling if resume => _ = self.stall(id, failures == 0),
-                Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed)),
-                _ => self.end(id, Err(RunError::Interrupted(reason.clone()))),
-            }
-        }
-        self.outbox.keep_beginnings();
-        for id in self.runs.live_ids(|run| run.phase != Phase::Queued) {
-            self.outbox.remove(id); // said anew once there is a connection
-        }
-        let again = self.runs.live().next().is_some();
-        // Several that came to nothing, or one that says why none can do better.
-        let is_unfit = elsewhere || reason.is_too_large() || self.dial.is_hopeless(&self.config);
-        if again && is_unfit && self.can_fall_back() {
-            self.fall_back(reason);
-        } else {
-            self.dial.lost(self.now, reason, again, &self.config, &mut self.rng);
-        }
-    }
-
-    /// The socket was silent for too long. Where that was in the handshake, several times in a row, something swallows
-    /// handshakes: what was never sent need not wait for it any longer, as it need not after a refusal.
-    fn unanswered(&mut self, loss: DisconnectReason) {
-        let handshake = matches!(self.dial.state(), State::Connecting { .. });
-        self.lost(loss.clone());
-        if handshake && self.dial.failures() >= self.config.socket_attempts && !self.has_fallen_back() {
-            for id in self.runs.live_ids(|run| run.phase == Phase::Queued) {
-                self.end(id, Err(RunError::Unreachable(loss.clone())));
-            }
-        }
-    }
-
-    /// The connection of a run is lost, and it is to be found again. `worked` tells whether the connection was worth
-    /// opening.
-    ///
-    /// The run has [`give_up`](SessionConfig::give_up) for a new connection, over all attempts that bring nothing new of
-    /// it. Once it had one, its own time limit holds as well: a deadline is a deadline, however often a connection
-    /// breaks.
-    fn detach(&mut self, id: RunId, reason: &DisconnectReason, worked: bool) {
-        let is_new = self.stall(id, worked);
-        let Some(run) = self.runs.get_mut(id) else { return };
-        run.phase = Phase::Detached;
-        let stall = run.stall.expect("it was just set");
-        let late = stall.catch_up.zip(run.limit).map(|(catch_up, limit)| catch_up.max(limit));
-        let given_up = stall.since + self.config.give_up;
-        self.runs.set_deadline(id, late.map_or(given_up, |late| late.min(given_up)));
-        if is_new {
-            self.notice(id, StreamEvent::Interrupted(reason.clone()));
-        }
-        self.lose_input(id);
-    }
-
-    /// A connection of a run is lost. `true`: something new had come of the run since the one before.
-    fn stall(&mut self, id: RunId, worked: bool) -> bool {
-        let now = self.now;
-        let Some(run) = self.runs.get_mut(id) else { return false };
-        run.stall.take_if(|_| worked);
-        let is_new = run.stall.is_none();
-        if is_new {
-            run.stall = Some(Stall { since: now, catch_up: None, is_reconnected: false });
-        }
-        is_new
-    }
-
-    /// A run has a connection again. The application is told so once, until something new has come of the run.
-    fn note_reconnected(&mut self, id: RunId) {
-        let Some(run) = self.runs.get_mut(id) else { return };
-        let Some(stall) = &mut run.stall else { return };
-        if !std::mem::replace(&mut stall.is_reconnected, true) {
-            run.interruptions = run.interruptions.saturating_add(1);
-            self.notice(id, StreamEvent::Reconnected);
-        }
-    }
-
-    /// Something new has come of a run.
-    fn note_progress(&mut self, id: RunId) {
-        if let Some(run) = self.runs.get_mut(id) {
-            run.stall = None;
-        }
-        match self.streams.of_run(id) {
-            Some(stream) => stream.dial.note_progress(),
-            None => self.dial.note_progress(),
-        }
-    }
-
     fn wants_read(&mut self) -> bool {
         // With `flow` every run has a window of its own, and pausing the socket would hold back the others: only a
         // service that oversteps its windows is paused.
@@ -568,111 +441,5 @@ impl Session {
             self.enqueue_input(frame.run, 0);
         }
         Some(frame.text)
-    }
-
-    /// The run's time limit counts from now, unless it does already. With `anew` it does in any case.
-    fn arm(&mut self, id: RunId, anew: bool) {
-        let (now, config) = (self.now, &self.config);
-        let soon = now + config.grace;
-        let Some(run) = self.runs.get_mut(id).filter(|run| run.phase == Phase::Sent) else { return };
-        run.limit.take_if(|_| anew);
-        let limit = match &run.request {
-            Some(_) if run.waits => None,
-            // A service that keeps runs says at once that it has this one, however long the program may take.
-            Some(request) if !run.received && config.extensions.resume => {
-                Some(soon + request.timeout.min(config.silence))
-            }
-            Some(request) => Some(soon + request.timeout),
-            // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
-            None => (!run.received).then_some(soon),
-        };
-        run.limit = limit.map(|limit| run.limit.unwrap_or(limit));
-        let deadline = match (run.limit, &mut run.stall) {
-            // What the service has kept meanwhile may take a little longer.
-            (Some(limit), Some(stall)) => {
-                let most = soon.min(limit + config.give_up).max(now + config.reopen);
-                Some(limit.max(*stall.catch_up.get_or_insert(most)))
-            }
-            (limit, _) => limit,
-        };
-        self.runs.set_deadline(id, deadline);
-    }
-
-    /// Whether the connection may be dead. Then it is asked, and is lost without an answer.
-    fn doubts(&mut self) -> bool {
-        let answers = self.capabilities.ping || self.config.extensions.heartbeat;
-        self.config.extensions.resume && answers && self.dial.doubts(self.now, self.config.cancel_wait)
-    }
-
-    fn expire(&mut self, id: RunId) {
-        let Some(run) = self.runs.get(id) else { return };
-        let (phase, reads, received) = (run.phase, run.reader == Reader::Reads, run.received);
-        let is_stalled = run.stall.is_some();
-        let is_held_back = run.in_flight.0 > 0 || !run.unread.is_empty();
-        let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout);
-        let (now, keeps) = (self.now, self.config.extensions.resume);
-        let (grace, cancel_wait) = (self.config.grace, self.config.cancel_wait);
-        match phase {
-            Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_reason()))),
-            Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_reason()))),
-            Phase::Cancelling if reads => self.let_go(id, RunError::CancelUnconfirmed),
-            Phase::Cancelling => self.end(id, Err(RunError::CancelUnconfirmed)),
-            // Whom its own reader holds back is not late.
-            Phase::Sent if is_held_back => self.runs.set_deadline(id, now + grace),
-            // Or else the connection is dead, and has not been silent for long enough to be noticed.
-            Phase::Sent if self.doubts() => self.runs.set_deadline(id, now + cancel_wait),
-            Phase::Sent if is_stalled => self.stop(id, RunError::Interrupted(self.dial.last_reason())),
-            Phase::Sent if !received && keeps => {
-                self.stop(id, RunError::Interrupted(DisconnectReason::Broken("nothing was heard of the run".into())));
-            }
-            Phase::Sent => self.stop(id, RunError::TimedOut(timeout.saturating_add(grace))),
-            Phase::Ended => {}
-        }
-    }
-
-    /// Ends a run that the service believes to be going on, for the reason that its reader gets.
-    fn stop(&mut self, id: RunId, error: RunError) {
-        let sent = self.runs.get(id).is_some_and(|run| run.is_live() && run.phase != Phase::Queued);
-        if sent && self.config.extensions.cancel {
-            self.ask_to_stop(id);
-            self.let_go(id, error);
-        } else {
-            self.end(id, Err(error));
-        }
-    }
-
-    /// The service is to interrupt a run: now, or with the next connection.
-    fn ask_to_stop(&mut self, id: RunId) {
-        let Some(run) = self.runs.get_mut(id) else { return };
-        let is_shown = run.phase == Phase::Sent;
-        run.phase = Phase::Cancelling;
-        if is_shown {
-            self.enqueue(id, |address| address.cancel());
-        }
-    }
-
-    /// The reader of a run that is to stop waits no longer. That it has stopped is still to be confirmed, so the run stays
-    /// until it is or is given up: the connection may have been dead that carried the cancel.
-    fn let_go(&mut self, id: RunId, error: RunError) {
-        self.runs.let_go(id, Err(error));
-        self.runs.set_deadline(id, self.now + self.config.give_up);
-    }
-
-    fn end(&mut self, id: RunId, end: RunEnd) {
-        let queued = self.runs.get(id).is_some_and(|run| run.phase == Phase::Queued);
-        if queued {
-            self.outbox.remove(id);
-        }
-        if !self.runs.end(id, end) {
-            return;
-        }
-        self.streams.end(id);
-        // A service may work on one run after the other: what has waited behind this one begins to count only now.
-        for waiting in self.runs.live_ids(|run| run.phase == Phase::Sent && !run.received) {
-            self.arm(waiting, true);
-        }
-        if self.runs.live().next().is_none() {
-            self.dial.unwant();
-        }
     }
 }
