@@ -42,12 +42,12 @@ export interface ClientOptions {
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
   /** Program for `endpoint: "local"`; `null` when none was found. */
   readonly localServer: string | null;
-  /** A forward proxy; an empty text for none. Absent: what the environment says. The addon's only. */
-  readonly proxy?: string;
+  /** A forward proxy; an empty text for none. `null`: what the environment says. The addon's only. */
+  readonly proxy?: string | null;
   /** Certificates of authorities, PEM. The addon's only. */
-  readonly ca?: readonly string[];
+  readonly ca?: readonly string[] | null;
   /** Limits of the sessions' connections. The addon's only. */
-  readonly streaming: StreamingLimits | null | undefined;
+  readonly streaming: StreamingLimits | null;
 }
 
 /** What every HTTP operation answers. It rejects for nothing that happens on the far side or on the way. */

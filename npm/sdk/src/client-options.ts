@@ -66,7 +66,7 @@ function toClientOptions(options: string | AGBOptions | undefined): ClientOption
     endpoint,
     timeoutMs: checkOptionalNumber("config.timeoutMs", config.timeoutMs, "milliseconds"),
     envFile: checkOptionalString("envFile", envFile),
-    streaming: currentPlatform().streamingLimits?.(config.streaming),
+    streaming: currentPlatform().streamingLimits?.(config.streaming) ?? null,
     env,
     localServer: mayBeLocal(endpoint, env) ? currentPlatform().findLocalServer() : null,
     ...networkOptions(config),
@@ -78,10 +78,8 @@ function networkOptions({ proxy, ca }: AGBConfig): Pick<ClientOptions, "proxy" |
   const checkedProxy = proxy === false ? "" : checkOptionalString("config.proxy", proxy);
   const texts: readonly unknown[] = Array.isArray(ca) ? ca : [ca];
   const checkedCa = texts.map((text) => checkOptionalString("config.ca", text)).filter((text) => text !== null);
-  return {
-    ...(checkedProxy === null ? {} : { proxy: checkedProxy }),
-    ...(checkedCa.length === 0 ? {} : { ca: checkedCa }),
-  };
+  // Absent ones are `null`: the addon takes an object that lacks them for a wrong one.
+  return { proxy: checkedProxy, ca: checkedCa.length === 0 ? null : checkedCa };
 }
 
 function checkedOptions(options: AGBOptions | undefined | null): AGBOptions {

@@ -24,7 +24,7 @@ function refused({ success, code, errorMessage }: ApiResult): void {
 }
 
 describe("the constructor", () => {
-  const nothing = { apiKey: null, endpoint: null, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: undefined };
+  const nothing = { apiKey: null, endpoint: null, timeoutMs: null, envFile: null, env: [], localServer: null, proxy: null, ca: null, streaming: null };
 
   it("takes nothing, a key, or options", () => {
     new AGB();
