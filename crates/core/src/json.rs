@@ -120,7 +120,7 @@ fn mend_surrogates(text: &str) -> Option<String> {
     Some(mended)
 }
 
-/// The UTF-16 unit of the escape `\uXXXX` at this place.
+/// The UTF-16 unit of the escape `\u` and four digits at this place.
 fn unit(bytes: &[u8], at: usize) -> Option<u16> {
     let escape = bytes.get(at..at.checked_add(6)?)?;
     let digits = escape.strip_prefix(b"\\u")?;
