@@ -85,6 +85,9 @@ function bytesOfChunk(chunk, encoding) {
 
 const outputs = [new Output("stdout", 1), new Output("stderr", 2)];
 
+/** Node's own, as it is before the first line of a program, which may delete the global. */
+const original = global.console;
+
 /** A console like node's, which also feeds the inspector: that keeps the last thousand messages and what they show alive. */
 function newConsole() {
   const { Console } = require("console");
@@ -93,7 +96,7 @@ function newConsole() {
   const add = (name, value) => Object.defineProperty(made, name, { value, configurable: true, writable: true });
   add("Console", Console);
   for (const name of ["profile", "profileEnd", "timeStamp", "context", "createTask"]) {
-    if (name in global.console) add(name, global.console[name]);
+    if (name in original) add(name, original[name]);
   }
   return made;
 }

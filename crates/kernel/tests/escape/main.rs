@@ -117,6 +117,11 @@ impl World {
         Self { port: tcp.local_addr().expect("it is bound").port(), dir, _listeners: (tcp, socket) }
     }
 
+    /// Not in the folder above, where anybody may write: nothing is started from such a place.
+    fn cache(&self) -> PathBuf {
+        self.dir.with_extension("cache")
+    }
+
     /// A policy with folders of its own.
     fn policy(&self, level: Level, slot: u32) -> Policy {
         let folder = self.dir.join(format!("{level}-{slot}"));
@@ -155,6 +160,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.dir);
+        let _ = std::fs::remove_dir_all(self.cache());
     }
 }
 
@@ -165,7 +171,7 @@ async fn run(launcher: Arc<Launcher>, world: Arc<World>, level: Level, program: 
     let other = other(&launcher, &world.policy(level, slot + 1));
     let interpreter = find_interpreter(language, None).expect("interpreters are installed");
     let mut spec = KernelSpec::new(language, interpreter, launcher, world.policy(level, slot));
-    spec.cache = world.dir.join("cache");
+    spec.cache = world.cache();
     let kernel = Kernel::new(spec);
     let attempts: String = made(program, level).map(|attempt| (program.call)(attempt.name, attempt.code)).collect();
     let code = world.fill(&format!("{}\n{attempts}", program.prelude), &other);

@@ -418,7 +418,8 @@ async fn temporary_files_go_with_the_kernel() {
     assert_ne!(name(&r.output("cat(tempdir())").await), first);
     assert_eq!(places(), 1);
     r.kernel.shutdown().await;
-    assert_eq!(places(), 0);
+    // A thread of its own removes them, whatever there is.
+    eventually("the directory is gone", || places() == 0).await;
 }
 
 #[tokio::test]
