@@ -136,7 +136,12 @@ async fn program_end(child: &mut Child, events: &Watched, ended: &Watched) -> io
             biased;
             // It has ended, so this does not wait.
             _ = ended.readable() => return child.wait(),
-            ready = events.readable() => ready?.clear_ready(),
+            ready = events.readable() => {
+                ready?.clear_ready();
+                // The other end may be closed, which stays ready for good: the thread that says that all has ended is this
+                // one.
+                tokio::task::yield_now().await;
+            }
         }
     }
 }
