@@ -31,7 +31,7 @@ before(async () => {
 after(() => service.stop());
 
 function options(endpoint: string | null, apiKey: string | null = KEY): ConstructorParameters<Binding["Client"]>[0] {
-  return { apiKey, endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null };
+  return { apiKey, endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null };
 }
 
 async function session(): Promise<NativeSession> {
@@ -429,7 +429,7 @@ describe("a process", () => {
     const source = `
       const binding = require(${JSON.stringify(ADDON)});
       const endpoint = ${JSON.stringify(service.endpoint)};
-      const client = new binding.Client({ apiKey: "k", endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null });
+      const client = new binding.Client({ apiKey: "k", endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null });
       const create = () => client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, persistence: null, sdkVersion: "0" });
       const stream = (session, wake) => session.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, wake);
       ${body}`;
@@ -532,7 +532,7 @@ describe("a process", () => {
       const source = ${JSON.stringify(`
         const { parentPort, workerData } = require("node:worker_threads");
         const binding = require(workerData.addon);
-        const client = new binding.Client({ apiKey: "k", endpoint: workerData.endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null });
+        const client = new binding.Client({ apiKey: "k", endpoint: workerData.endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null });
         client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, persistence: null, sdkVersion: "0" }).then(({ data }) => {
           for (let index = 0; index < 5; index += 1) {
             const run = data.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, () => {
@@ -561,7 +561,7 @@ describe("a process", () => {
     const source = `
       const { Worker } = require("node:worker_threads");
       const body = "const b = require(" + JSON.stringify(${JSON.stringify(ADDON)}) + "); const c = new b.Client({ apiKey: 'k', endpoint: " +
-        JSON.stringify(${JSON.stringify(service.endpoint)}) + ", timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null }); c.listTools('x')";
+        JSON.stringify(${JSON.stringify(service.endpoint)}) + ", timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null }); c.listTools('x')";
       const next = (left) => { if (left === 0) { setTimeout(() => console.log("done"), 200); return; }
         new Worker(body, { eval: true }).on("exit", () => next(left - 1)); };
       next(5);`;

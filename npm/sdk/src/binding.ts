@@ -43,9 +43,9 @@ export interface ClientOptions {
   /** Program for `endpoint: "local"`; `null` when none was found. */
   readonly localServer: string | null;
   /** A forward proxy; an empty text for none. `null`: what the environment says. The addon's only. */
-  readonly proxy?: string | null;
+  readonly proxy: string | null;
   /** Certificates of authorities, PEM. The addon's only. */
-  readonly ca?: readonly string[] | null;
+  readonly ca: readonly string[] | null;
   /** Limits of the sessions' connections. The addon's only. */
   readonly streaming: StreamingLimits | null;
 }
