@@ -1,5 +1,6 @@
 //! The Rust quick start, as a user runs it.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -11,9 +12,13 @@ use crate::server::{KEY, TestServer};
 #[tokio::test(flavor = "multi_thread")]
 async fn each_line_arrives_when_it_is_printed() {
     let server = TestServer::start().await;
-    // Built beside the tests already when the whole workspace is tested; the bound is against hanging.
-    let mut child = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--package", "agb-client", "--example", "quickstart"])
+    // Of the whole workspace, as the tests are built: another selection would be another build of everything it uses.
+    let built =
+        Command::new(env!("CARGO")).args(["build", "--quiet", "--workspace", "--example", "quickstart"]).status();
+    assert!(built.await.expect("cargo starts").success(), "see above");
+    let tests = std::env::current_exe().expect("this is a program");
+    let target = tests.parent().and_then(Path::parent).expect("tests are in a folder below the target's");
+    let mut child = Command::new(target.join("examples/quickstart"))
         .env("AGB_ENDPOINT", server.endpoint())
         .env("AGB_API_KEY", KEY)
         .stdout(Stdio::piped())

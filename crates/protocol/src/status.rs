@@ -1,6 +1,6 @@
 //! How a run ended, in one word, and what ended an interpreter.
 
-/// How a run ended, in one word. Finer than [`Execution::success`](super::Execution::success), which is true for
+/// How a run ended, in one word. Finer than the `success` of a client's result, which is true for
 /// [`Finished`](Self::Finished) alone.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub enum RunStatus {

@@ -138,6 +138,9 @@ const watcher = new captured.Worker(`(${watch})()`, {
   // Its own memory; what it gets are the texts of cells.
   resourceLimits: { maxOldGenerationSizeMb: 256, maxYoungGenerationSizeMb: 2 },
   trackUnmanagedFds: false,
+  // It prints nothing. Node would read its streams into this thread's by methods that a program can replace.
+  stdout: true,
+  stderr: true,
   workerData: { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING, BACKGROUND, CONTROL_IN },
 });
 // Methods of their own: those of their classes may be replaced.

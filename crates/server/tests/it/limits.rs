@@ -85,3 +85,19 @@ async fn a_fork_bomb_and_busy_loops_leave_the_others_alone() {
     assert!(longest < Duration::from_secs(15), "{longest:?}");
     server.stop().await;
 }
+
+/// On one thread, as the server runs: whoever waits for the end of a killed command leaves that thread to the others.
+#[tokio::test]
+async fn a_command_that_is_killed_holds_nobody_back() {
+    let server = TestServer::with(|config| config.sandbox.disk = 16 * MIB).await;
+    let (hostile, other) = (server.create().await, server.create().await);
+    let fill = "while :; do head -c 1000000 /dev/zero > b$RANDOM$(date +%N); done";
+    for _ in 0..3 {
+        let command = json!({ "command": format!("rm -f b*; {fill}"), "timeout_ms": 25_000 });
+        let said = server.call(&hostile, "shell", command).await.expect_err("it is killed");
+        assert!(said.contains("disk limit 16 MiB"), "{said}");
+        let answer = server.run_code(&other, "python", "1 + 1").await;
+        assert_eq!(answer["result"][0]["text/plain"], "2", "{answer}");
+    }
+    server.stop().await;
+}
