@@ -65,7 +65,7 @@ test("the quickstart shows each line when it is printed", async () => {
 
 test("the README's conversation and its call by position", async () => {
   const live = (await runExample("live.ts")).map(({ text }) => text);
-  assert.deepEqual(live, ["Your name? 0: hello, Ada", "1: hello, Ada", "2: hello, Ada", "finished"]);
+  assert.deepEqual(live, ["0: hello, Ada", "1: hello, Ada", "2: hello, Ada", "finished"]);
   const lines = await runExample("positional.ts");
   const texts = lines.map(({ text }) => text);
   assert.deepEqual(texts, [1, 2, 3, 4, 5].map((n) => `[STDOUT] Progress: ${n}/5`).concat("true 5"));

@@ -92,7 +92,7 @@ describe("files", () => {
     assert.ok((await file.editFile("/tmp/work/a.py", [{ oldText: "1", newText: "2" }])).success);
     assert.ok((await file.move("/tmp/work/a.py", "/tmp/work/b.py")).success);
     const { files } = await file.readMultipleFiles(["/tmp/work/b.py", "/tmp/work/a.py"]);
-    assert.equal(files["/tmp/work/b.py"], "x = 2\nx = 2");
+    assert.equal(files["/tmp/work/b.py"], "x = 2\nx = 2\n");
     assert.match(files["/tmp/work/a.py"] ?? "", /^Error - /);
     assert.equal((await file.remove("/tmp/work/sub")).success, false, "a directory is not deleted");
     assert.ok((await file.rm("/tmp/work/b.py")).success);
