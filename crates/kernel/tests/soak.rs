@@ -90,9 +90,11 @@ async fn session(cells: usize, seed: u64) -> Vec<String> {
     // A checkout below /tmp is shown in the sandbox's own: the folders on the way to it are nobody's files.
     let checkout =
         Path::new(env!("CARGO_MANIFEST_DIR")).strip_prefix("/tmp").ok().and_then(|below| below.iter().next());
-    let names = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name());
-    let left: Vec<_> = names.filter(|name| Some(name.as_os_str()) != checkout).collect();
-    assert!(left.is_empty(), "temporary files: {left:?}");
+    let is_empty = || {
+        let mut names = std::fs::read_dir(&temporary).unwrap().map(|entry| entry.unwrap().file_name());
+        names.all(|name| Some(name.as_os_str()) == checkout)
+    };
+    eventually("no temporary file of the session is left", is_empty).await;
     reports
 }
 
