@@ -205,7 +205,7 @@ class Runs(unittest.TestCase):
             ("python", "import os\nprint('last', flush=True)\nos._exit(7)", "code 7"),
             ("python", "import ctypes\nctypes.string_at(0)", "segmentation fault"),
             ("javascript", "console.log('last'); process.kill(process.pid, 'SIGKILL')", "SIGKILL"),
-            ("r", "cat('last')\nquit(status = 3)", "code 3"),
+            ("r", "cat('last')\ntools::pskill(Sys.getpid(), 9)\nSys.sleep(30)", "SIGKILL"),
         ]:
             for streaming in (True, False):
                 with self.subTest(language=language, words=words, streaming=streaming):
