@@ -5,24 +5,10 @@ use std::time::{Duration, Instant};
 use agb_kernel::{Cell, CellEvent, Death, Language, Outcome, OutputStream};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Ran, Subject, eventually, finish, kernel, next};
+use crate::support::{PATIENCE, Ran, Subject, answered, eventually, finish, kernel, next};
 
 pub(crate) fn python() -> Subject {
     kernel(Language::Python)
-}
-
-/// Runs a cell that is answered from these pieces and then at its end; gives what it said and the prompts.
-pub(crate) async fn answered(python: &Subject, code: &str, pieces: &[&str]) -> (Ran, Vec<String>) {
-    let mut run = python.kernel.run(Cell { code: code.to_owned(), timeout: PATIENCE, stdin: true });
-    let control = run.control();
-    pieces.iter().for_each(|piece| control.write_stdin((*piece).to_owned()).unwrap());
-    control.close_stdin();
-    assert_eq!(next(&mut run).await, Some(CellEvent::Started));
-    let ran = finish(run).await;
-    let prompt =
-        |event: &CellEvent| if let CellEvent::InputRequest { prompt } = event { Some(prompt.clone()) } else { None };
-    let prompts = ran.events.iter().filter_map(|(_, event)| prompt(event)).collect();
-    (ran, prompts)
 }
 
 /// The pieces of standard output as they came.

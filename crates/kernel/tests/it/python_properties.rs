@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use agb_kernel::{Cell, CellEvent, Outcome};
 
-use crate::python_programs::{answered, python};
-use crate::support::{PATIENCE, Ran, Subject, eventually, finish};
+use crate::python_programs::python;
+use crate::support::{PATIENCE, Ran, Subject, answered, eventually, finish};
 
 /// Chance that can be repeated: xorshift.
 struct Dice(u64);

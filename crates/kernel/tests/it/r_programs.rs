@@ -1,8 +1,8 @@
 //! R programs that close, redirect, draw, ask and limit what the harness uses as well.
 
-use agb_kernel::{Cell, CellEvent, Language, Outcome};
+use agb_kernel::{Language, Outcome};
 
-use crate::support::{PATIENCE, Ran, Subject, finish, kernel, next};
+use crate::support::{Ran, Subject, answered, kernel};
 
 fn r() -> Subject {
     kernel(Language::R)
@@ -10,20 +10,6 @@ fn r() -> Subject {
 
 fn pictures(ran: &Ran) -> usize {
     ran.results().iter().filter(|result| result.data.contains_key("image/png")).count()
-}
-
-/// Runs a cell that is answered from these lines and then at its end; gives what it said and the prompts.
-async fn answered(r: &Subject, code: &str, lines: &[&str]) -> (Ran, Vec<String>) {
-    let mut run = r.kernel.run(Cell { code: code.to_owned(), timeout: PATIENCE, stdin: true });
-    let control = run.control();
-    lines.iter().for_each(|line| control.write_stdin((*line).to_owned()).unwrap());
-    control.close_stdin();
-    assert_eq!(next(&mut run).await, Some(CellEvent::Started));
-    let ran = finish(run).await;
-    let prompt =
-        |event: &CellEvent| if let CellEvent::InputRequest { prompt } = event { Some(prompt.clone()) } else { None };
-    let prompts = ran.events.iter().filter_map(|(_, event)| prompt(event)).collect();
-    (ran, prompts)
 }
 
 #[tokio::test]

@@ -193,6 +193,20 @@ pub(crate) async fn finish(mut execution: Execution) -> Ran {
     }
 }
 
+/// Runs a cell that is answered from these pieces and then at its end; gives what it said and the prompts.
+pub(crate) async fn answered(subject: &Subject, code: &str, pieces: &[&str]) -> (Ran, Vec<String>) {
+    let mut run = subject.kernel.run(Cell { code: code.to_owned(), timeout: PATIENCE, stdin: true });
+    let control = run.control();
+    pieces.iter().for_each(|piece| control.write_stdin((*piece).to_owned()).unwrap());
+    control.close_stdin();
+    assert_eq!(next(&mut run).await, Some(CellEvent::Started));
+    let ran = finish(run).await;
+    let prompt =
+        |event: &CellEvent| if let CellEvent::InputRequest { prompt } = event { Some(prompt.clone()) } else { None };
+    let prompts = ran.events.iter().filter_map(|(_, event)| prompt(event)).collect();
+    (ran, prompts)
+}
+
 /// The next event, within patience.
 pub(crate) async fn next(execution: &mut Execution) -> Option<CellEvent> {
     tokio::time::timeout(PATIENCE, execution.next()).await.expect("no event within a minute")
