@@ -284,3 +284,6 @@ def warm_up():
     numpy = sys.modules.get("numpy.random")
     if numpy is not None:
         numpy.random()
+    ssl = sys.modules.get("_ssl")
+    if ssl is not None:
+        ssl.RAND_bytes(1)  # OpenSSL makes its generators at the first: in each copy that took 1 ms and 100 pages
