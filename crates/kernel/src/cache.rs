@@ -3,7 +3,10 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 
 /// Where this user keeps what can be made again: `$XDG_CACHE_HOME/agb`, else `.cache/agb` in the user's home, which the
 /// list of users names where `$HOME` does not; else a folder in `/var/cache`. Never one in a place that all users share:
@@ -48,6 +51,39 @@ fn check_parent(folder: &Path) -> io::Result<()> {
         return Err(refused(folder));
     }
     Ok(())
+}
+
+/// A file or folder that goes if it is not moved away.
+pub(crate) struct Temporary(pub(crate) PathBuf);
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = if self.0.is_dir() { fs::remove_dir_all(&self.0) } else { fs::remove_file(&self.0) };
+    }
+}
+
+/// Removes what processes that were killed have left half made.
+pub(crate) fn sweep(folder: &Path) {
+    const OLD: Duration = Duration::from_secs(3600); // nothing takes so long
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let is_old =
+            entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD));
+        if is_old && entry.path().extension().is_some_and(|extension| extension == "tmp") {
+            drop(Temporary(entry.path()));
+        }
+    }
+}
+
+/// Has the command's process end with the thread that starts it, which waits for it: it outlives nobody.
+pub(crate) fn end_with_this_thread(command: &mut Command) {
+    // SAFETY: one system call on integers between fork and exec.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
 }
 
 fn refused(path: &Path) -> io::Error {

@@ -1,6 +1,6 @@
 //! What runs inside the interpreters, and how they are started.
 //!
-//! The command line holds a few lines that read the harness itself, the first frame of the control channel: so it
+//! The command line holds a few lines that read the harness itself, the first frames of the control channel: so it
 //! needs no file, has no limit of length, and does not fill the process list.
 
 use crate::launch::Launch;
@@ -17,13 +17,8 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
 
 async fn launch(spec: &KernelSpec) -> Result<Launch, StartError> {
     match spec.language {
-        Language::Python => Ok(Launch::new(
-            &spec.interpreter,
-            // Isolated: neither the environment nor the working directory decides what the harness imports.
-            &["-I", "-c", python::BOOT],
-            python::SOURCES,
-        )),
-        Language::JavaScript => Ok(Launch::new(&spec.interpreter, &javascript::ARGUMENTS, javascript::SOURCES)),
+        Language::Python => python::prepare(spec).await,
+        Language::JavaScript => javascript::prepare(spec).await,
         Language::R => r::prepare(spec).await,
         Language::Java => java::prepare(spec).await,
     }

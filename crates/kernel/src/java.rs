@@ -10,14 +10,13 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use crate::cache;
+use crate::cache::{self, Temporary, sweep};
 use crate::launch::Launch;
+use crate::message;
 use crate::random::random_hex;
 use crate::scratch::Scratch;
 use crate::{KernelSpec, Language, StartError};
@@ -27,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The harness: classes and their sources.
-const SOURCES: [(&str, &str); 27] = sources![
+const SOURCES: [(&str, &str); 28] = sources![
     "Cells",
     "Channel",
     "Cut",
@@ -50,6 +49,7 @@ const SOURCES: [(&str, &str); 27] = sources![
     "Places",
     "Problems",
     "Report",
+    "Stdin",
     "Traces",
     "Training",
     "Values",
@@ -101,7 +101,7 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     }
     args.extend(["-jar".to_owned(), installed.jar().display().to_string()]);
     let readonly = vec![installed.folder];
-    Ok(Launch { program: installed.java, args, env: Vec::new(), readonly, source: "", scratch })
+    Ok(Launch { program: installed.java, args, env: Vec::new(), readonly, harness: message::raw(&[]), scratch })
 }
 
 /// Java does not ask the environment for a proxy, as everybody else does.
@@ -250,14 +250,7 @@ impl Installation {
         let mut java = command(&self.java);
         java.args(FLAGS).arg(format!("-XX:ArchiveClassesAtExit={}", made.display()));
         java.arg("-jar").arg(self.jar()).arg("train");
-        // SAFETY: one system call on integers between fork and exec. It ends the child with the thread below, which
-        // lives until the child has ended, or this process has.
-        unsafe {
-            java.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) {
-                -1 => Err(io::Error::last_os_error()),
-                _ => Ok(()),
-            });
-        }
+        cache::end_with_this_thread(&mut java);
         let work = move || {
             let _lock = lock;
             let made = Temporary(made);
@@ -272,19 +265,6 @@ impl Installation {
         };
         if let Err(error) = std::thread::Builder::new().name("agb-java-archive".to_owned()).spawn(work) {
             tracing::warn!(%error, "no thread to make an archive of Java's classes");
-        }
-    }
-}
-
-/// Removes what processes that were killed have left half made.
-fn sweep(folder: &Path) {
-    const OLD: Duration = Duration::from_secs(3600); // nothing takes so long
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let is_old =
-            entry.metadata().and_then(|meta| meta.modified()).is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD));
-        if is_old && entry.path().extension().is_some_and(|extension| extension == "tmp") {
-            drop(Temporary(entry.path()));
         }
     }
 }
@@ -316,13 +296,4 @@ fn succeed(command: &mut Command) -> Result<(), String> {
     }
     let text = [stdout, stderr].concat();
     Err(format!("{program} could not compile the kernel ({status}): {}", String::from_utf8_lossy(&text).trim()))
-}
-
-/// A file or folder that goes if it is not moved away.
-struct Temporary(PathBuf);
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = if self.0.is_dir() { fs::remove_dir_all(&self.0) } else { fs::remove_file(&self.0) };
-    }
 }

@@ -1,12 +1,27 @@
 //! The JavaScript harness: what the kernel's interpreter is started with, and its sources.
 
+use crate::compiled::Recipe;
+use crate::launch::Launch;
+use crate::{KernelSpec, StartError};
+
 /// What node is started with: the program of the command line takes the sources from the control channel.
 ///
 /// * An interrupted timer callback leaves node's bookkeeping of asynchronous contexts one entry too deep; with the
 ///   check it would end the process for that.
 /// * Without `vm`'s modules node refuses to hand an `import()` in a cell to the harness.
-pub(crate) const ARGUMENTS: [&str; 4] =
+const ARGUMENTS: [&str; 4] =
     ["--no-force-async-hooks-checks", "--experimental-vm-modules", "-e", include_str!("javascript/boot.cjs")];
+
+/// How the harness is compiled: with the same flags.
+static RECIPE: Recipe = Recipe {
+    name: "javascript",
+    args: [ARGUMENTS[0], ARGUMENTS[1], ARGUMENTS[2], include_str!("javascript/compile.cjs")],
+    sources: SOURCES,
+};
+
+pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
+    Ok(Launch::new(&spec.interpreter, &ARGUMENTS, RECIPE.harness(spec).await?))
+}
 
 /// The name and the source of a part of the harness, each ended by a NUL.
 macro_rules! sources {
@@ -20,7 +35,7 @@ macro_rules! sources {
 
 /// The sources in one text, apart by NUL: what hands out the parts, then name and source of every part. `main` is what
 /// runs; the others are compiled when it, or a cell, needs them.
-pub(crate) const SOURCES: &str = sources!(
+const SOURCES: &str = sources!(
     "main",
     "captured",
     "control",

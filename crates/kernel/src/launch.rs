@@ -11,8 +11,8 @@ pub(crate) struct Launch {
     pub(crate) args: Vec<String>,
     /// Environment that the interpreter needs; what the spec gives comes on top.
     pub(crate) env: Vec<(String, String)>,
-    /// The program that serves cells; empty where the interpreter has it already.
-    pub(crate) source: &'static str,
+    /// What the control channel brings first, in frames: the program that serves cells.
+    pub(crate) harness: Vec<u8>,
     /// What of this machine it must be able to read, beyond the system's own.
     pub(crate) readonly: Vec<PathBuf>,
     /// A directory that goes with the process.
@@ -20,13 +20,13 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    pub(crate) fn new(program: &Path, args: &[&str], source: &'static str) -> Self {
+    pub(crate) fn new(program: &Path, args: &[&str], harness: Vec<u8>) -> Self {
         Self {
             program: program.to_owned(),
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             env: Vec::new(),
             readonly: Vec::new(),
-            source,
+            harness,
             scratch: None,
         }
     }

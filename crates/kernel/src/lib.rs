@@ -32,6 +32,7 @@ mod cache;
 mod cell;
 mod cell_run;
 mod channel;
+mod compiled;
 mod control;
 mod execution;
 mod harness;

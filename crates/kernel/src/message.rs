@@ -127,7 +127,7 @@ fn frame(value: &Value) -> Vec<u8> {
     raw(value.to_string().as_bytes())
 }
 
-/// A frame around bytes: the first one carries the harness itself.
+/// A frame around bytes: the first ones carry the harness itself.
 pub(crate) fn raw(bytes: &[u8]) -> Vec<u8> {
     let length = u32::try_from(bytes.len()).expect("a cell of 4 GiB does not fit the server's own limits");
     let mut frame = Vec::with_capacity(4 + bytes.len());

@@ -69,7 +69,7 @@ impl Process {
             spawn(Arc::clone(&spec.launcher), policy, command).await.map_err(|error| harness::failed(spec, &error))?;
         let mut process = Self::adopt(spawned, spec).map_err(|error| harness::failed(spec, &error))?;
         process.scratch = launch.scratch;
-        process.control.send(crate::message::raw(launch.source.as_bytes()));
+        process.control.send(launch.harness);
         Ok(process)
     }
 

@@ -1,12 +1,25 @@
 //! The Python harness: what the kernel's interpreter is started with, and its sources.
 
-/// The command line's program: takes the sources from the control channel.
-pub(crate) const BOOT: &str = include_str!("python/boot.py");
+use crate::compiled::Recipe;
+use crate::launch::Launch;
+use crate::{KernelSpec, StartError};
+
+/// How the harness is compiled. Neither the environment nor installed packages take part: those run as programs only.
+static RECIPE: Recipe =
+    Recipe { name: "python", args: ["-I", "-S", "-c", include_str!("python/compile.py")], sources: SOURCES };
+
+pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
+    // Isolated: neither the environment nor the working directory decides what the harness imports.
+    Ok(Launch::new(&spec.interpreter, &["-I", "-c", BOOT], RECIPE.harness(spec).await?))
+}
+
+/// The command line's program: takes the harness from the control channel.
+const BOOT: &str = include_str!("python/boot.py");
 
 /// The sources in one text: the loader, then name and source of every other file, apart by NUL.
 ///
-/// The interpreter compiles each file when it is first needed. `python/main.py` imports what the first cell needs.
-pub(crate) const SOURCES: &str = concat!(
+/// The interpreter takes each file, or its bytecode, when it is first needed. `python/main.py` imports what the first cell needs.
+const SOURCES: &str = concat!(
     include_str!("python/loader.py"),
     "\0control\0",
     include_str!("python/control.py"),

@@ -13,7 +13,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::launch::Launch;
 use crate::scratch::Scratch;
-use crate::{KernelSpec, Language, StartError, installation};
+use crate::{KernelSpec, Language, StartError, installation, message};
 
 /// What the script sets for the interpreter, as opposed to for its other commands.
 const VARIABLES: [&str; 6] = ["R_HOME", "R_SHARE_DIR", "R_INCLUDE_DIR", "R_DOC_DIR", "R_ARCH", "LD_LIBRARY_PATH"];
@@ -44,7 +44,14 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     let args = ["--no-echo", "--no-restore", "--no-save", "--no-environ", "--no-init-file", "-e"];
     let mut args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
     args.push(include_str!("r/boot.R").to_owned());
-    Ok(Launch { program: installation.program, args, env, readonly, source: HARNESS, scratch })
+    Ok(Launch {
+        program: installation.program,
+        args,
+        env,
+        readonly,
+        harness: message::raw(HARNESS.as_bytes()),
+        scratch,
+    })
 }
 
 #[derive(Debug, Clone)]

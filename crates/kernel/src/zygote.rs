@@ -49,7 +49,7 @@ impl Zygote {
         let (stdout, stderr) = (pipe(stdout)?, pipe(stderr)?);
         let control = Control::new(control_in, control_out, spec.limits.max_control_frame);
         let mut control = control.map_err(|error| harness::failed(spec, &error))?;
-        control.send(crate::message::raw(launch.source.as_bytes()));
+        control.send(launch.harness);
         tokio::spawn(listen(stdout));
         tokio::spawn(listen(stderr));
         let limit = spec.limits.start_timeout;

@@ -67,6 +67,7 @@ final class Cells {
         leftovers = new Leftovers(shell);
         Traces.use(places);
         Notebook.use(this);
+        Stdin.use(input);
         System.setIn(input);
     }
 

@@ -38,6 +38,8 @@ final class Cut {
 
     private final int cell;
     private final String code;
+    /** The same with other calls in it, as it is evaluated. */
+    private final String evaluated;
     private final List<Piece> declarations = new ArrayList<>();
     private boolean isMainPublic;
 
@@ -47,19 +49,20 @@ final class Cut {
         var name = PACKAGE.matcher(code);
         if (name.find()) code = code.substring(0, name.end(1)).replaceAll("[^\r\n]", " ") + code.substring(name.end(1));
         this.code = code;
+        evaluated = Stdin.rewrite(code);
         var parts = new ArrayList<Part>();
         // JShell 17 ends a piece in front of the minus; here it is a modifier as long as that one.
-        String plain = NON_SEALED.matcher(code).replaceAll("strictfp  ");
+        String plain = NON_SEALED.matcher(evaluated).replaceAll("strictfp  ");
         for (String rest = plain; !rest.isEmpty(); ) {
             var found = analysis.analyzeCompletion(rest);
             if (found.completeness() == Completeness.EMPTY) break;
             boolean isWhole = found.completeness().isComplete();
             int start = code.length() - rest.length();
             String source = isWhole ? found.source() : rest;
-            if (code != plain) {
+            if (evaluated != plain) {
                 // What may be longer than the text is a semicolon at its end.
                 int length = Math.min(source.length(), rest.length());
-                source = code.substring(start, start + length) + source.substring(length);
+                source = evaluated.substring(start, start + length) + source.substring(length);
             }
             // Blank lines in front would make an equal declaration another one, and JShell then drops what depends on it.
             var leading = LEADING.matcher(source);
@@ -128,7 +131,7 @@ final class Cut {
             }
             Piece last = parts.get(end - 1);
             if (end - i > 1) {
-                String source = "{" + code.substring(first.start(), last.start()) + last.source() + "\n}";
+                String source = "{" + evaluated.substring(first.start(), last.start()) + last.source() + "\n}";
                 pieces.add(new Piece(cell, code, first.start(), 1, 0, 0, source, Piece.Kind.STATEMENT));
             } else {
                 pieces.add(first);

@@ -16,8 +16,8 @@ LOOP_NAMES = {"create_task", "ensure_future", "get_running_loop"}
 ASYNC = 0x80 | 0x200  # of `co_flags`: a coroutine, or a generator of one
 Function = type(lambda: 0)
 ASYNC = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-# What a program writes that opens descriptors 0, 1 or 2 once more.
-STANDARD_DESCRIPTORS = ("open(0", "open(1", "open(2", "/dev/stdin", "/fd/0", ".fileno()")
+# What a program writes that opens descriptors 0, 1 or 2 once more, or closes them.
+STANDARD_DESCRIPTORS = ("open(0", "open(1", "open(2", "/dev/stdin", "/fd/0", ".fileno()", "os.close")
 LEAST_DEPTH = 1000  # of the harness's own calls, whatever limit the program has set: Python's own default
 
 getrecursionlimit, setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit

@@ -4,8 +4,9 @@
 # are in a table of its own and not in `sys.modules`; and of the modules that it uses it has copies, made before the
 # program's first line, so that a function that is replaced, mocked or deleted there is still here.
 #
-# All sources come in one frame, but each is compiled only when something imports it: compiling is most of what a
-# kernel does before it is ready. What is imported before the first cell imports nothing else than modules in C.
+# All parts come in one frame, as sources or compiled by an interpreter of this version. A source is compiled when
+# something imports it: compiling is most of what a kernel does before it is ready. What is imported before the first
+# cell imports nothing else than modules in C.
 
 import builtins
 import sys
@@ -36,9 +37,9 @@ class Imports:
     Every import of the user's program passes here, so it costs two look-ups in dictionaries.
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts, loads):
         names = ("%s.%s" % (PACKAGE, name) for name in parts[::2])
-        self.sources = dict(zip(names, parts[1::2]))
+        self.parts, self.loads = dict(zip(names, parts[1::2])), loads
         self.package = Module(PACKAGE)
         self.package.__path__ = []
         self.package.imports = self
@@ -76,7 +77,8 @@ class Imports:
     def run(self, module):
         name = module.__name__
         file = name[len(PACKAGE) + 1:]
-        code = compile(self.sources[name], "<agb:%s>" % file, "exec", 0, True)
+        part, loads = self.parts[name], self.loads
+        code = loads(part) if loads is not None else compile(part, "<agb:%s>" % file, "exec", 0, True)
         self.modules[name] = module
         try:
             exec(code, module.__dict__)
@@ -136,7 +138,7 @@ class Hooked:
             self.finish(module, prepared)
 
 
-imports = Imports(parts)  # noqa: F821 - a global that the boot code has set
+imports = Imports(parts, loads)  # noqa: F821 - globals that the boot code has set
 sys.modules[PACKAGE] = imports.package
 
 import _agb.main  # noqa: E402 - does not return

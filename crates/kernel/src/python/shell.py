@@ -198,6 +198,13 @@ class Shell:
 
         return standard_input.opened(*args, **options)
 
+    @staticmethod
+    def close_standard(function, *args, **options):
+        """Calls what closes descriptors; see `standard_input`."""
+        from _agb import standard_input
+
+        return standard_input.closed(function, *args, **options)
+
     def enable_gui(self, gui=None):
         pass
 

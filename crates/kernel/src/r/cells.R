@@ -247,6 +247,7 @@ run <- function(message) {
   frame_limit <<- message$maxFrame
   input_open <<- message$stdin
   input_lines <<- character()
+  input_bytes <<- raw()
   interrupted <<- FALSE
   error_now <<- NULL
   warnings_more <<- 0L

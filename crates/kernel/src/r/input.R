@@ -6,6 +6,7 @@
 nonce <- ""
 input_open <- FALSE
 input_lines <- character()
+input_bytes <- raw() # what is left of the line that was read as bytes
 interrupted <- FALSE
 
 standard_input <- structure(0L, class = c("standard_input", "terminal", "connection"))
@@ -43,6 +44,12 @@ heed <- function() {
 
 # One line without its end, or NULL at the end of the input.
 ask <- function(prompt = "") {
+  if (length(input_bytes) > 0L) {
+    line <- sub("\n\\z", "", rawToChar(drop_nul(input_bytes)), perl = TRUE)
+    Encoding(line) <- "UTF-8"
+    input_bytes <<- raw()
+    return(line)
+  }
   if (length(input_lines) == 0L) {
     if (!input_open || !is_ours()) return(NULL)
     send(object_json(c(type = "\"input\"", nonce = quote_json(nonce), prompt = quote_json(prompt))))
@@ -62,6 +69,68 @@ ask_all <- function() {
   lines <- character()
   while (!is.null(line <- ask())) lines <- c(lines, line)
   lines
+}
+
+# Up to so many bytes, of which there may be fewer at the end of the input only.
+ask_bytes <- function(count) {
+  pieces <- list()
+  found <- 0
+  while (found < count) {
+    if (length(input_bytes) == 0L) {
+      line <- ask()
+      if (is.null(line)) break
+      input_bytes <<- c(charToRaw(line), as.raw(10L))
+    }
+    taken <- seq_len(min(length(input_bytes), count - found))
+    pieces[[length(pieces) + 1L]] <- input_bytes[taken]
+    found <- found + length(taken)
+    input_bytes <<- input_bytes[-taken]
+  }
+  as.raw(unlist(pieces))
+}
+
+# The bytes of up to so many characters. The first byte of one says how many follow.
+ask_characters <- function(count) {
+  data <- ask_bytes(count)
+  repeat {
+    starts <- which(bitwAnd(as.integer(data), 0xc0L) != 0x80L)
+    missing <- count - length(starts)
+    if (missing > 0L) {
+      more <- ask_bytes(missing)
+      if (length(more) == 0L) return(data)
+      data <- c(data, more)
+    } else if (length(starts) == 0L) {
+      return(data)
+    } else {
+      last <- starts[[length(starts)]]
+      size <- sum(as.integer(data[[last]]) >= c(0L, 0xc0L, 0xe0L, 0xf0L))
+      return(c(data, ask_bytes(size - (length(data) - last + 1L))))
+    }
+  }
+}
+
+# The same function, which reads all of the input where it is given as `file`. Its calls look as they did.
+reading <- function(name, original) {
+  originals <- structure(list(original), names = name)
+  wrapped <- function() NULL
+  body(wrapped) <- substitute({
+    call <- match.call()
+    call[[1L]] <- name
+    if (!missing(file) && is_input(file)) {
+      call$file <- textConnection(ask_all())
+      on.exit(close(call$file))
+    } else if (!missing(file)) {
+      call$file <- file # evaluated once
+    }
+    eval(call, originals, parent.frame())
+  }, list(name = call("quote", as.name(name)), is_input = is_input, ask_all = ask_all, originals = originals))
+  wrapped
+}
+
+# How many bytes one item of these takes for `readBin`.
+size_of <- function(what, size) {
+  if (is.numeric(size) && length(size) == 1L && !is.na(size)) return(size)
+  switch(what, numeric = , double = 8, integer = , int = , logical = 4, complex = 16, 1)
 }
 
 replace_in <- function(place, name, value) {
@@ -99,6 +168,24 @@ wrap_base("readLines", function(original) function() {
   if (!ok && length(lines) < n) stop("too few lines read in readLines")
   lines
 })
+wrap_base("readBin", function(original) function() {
+  if (!is_input(con)) return(original(con, what, n, size, signed, endian))
+  if (is.character(what) && length(what) == 1L && nzchar(what)) type <- what else type <- typeof(what)
+  if (type == "character") {
+    # Texts that end with a NUL, of which a text can have none.
+    return(original(c(ask_bytes(Inf), as.raw(0L)), what, n, size, signed, endian))
+  }
+  original(ask_bytes(n * size_of(type, size)), what, n, size, signed, endian)
+})
+wrap_base("readChar", function(original) function() {
+  if (!is_input(con)) return(original(con, nchars, useBytes))
+  data <- if (useBytes) ask_bytes(sum(nchars)) else ask_characters(sum(nchars))
+  if (length(data) == 0L) character() else original(data, nchars, useBytes)
+})
+
+# Functions of base that read text natively: they get what there is as a connection of the kind that they know.
+for (name in c("parse", "read.dcf")) wrap_base(name, function(original) reading(name, original))
+
 # The call of `scan` with the input's lines as its text: up to `count` items, an empty line (as at a prompt) or the end.
 scan_input <- function(call, what, count, to_blank) {
   lines <- character()

@@ -40,8 +40,8 @@ pub struct Config {
     pub contexts: ContextSettings,
     /// Links to ports of sessions.
     pub links: LinkSettings,
-    /// The folder for what is compiled once and used by every session: what runs inside Java. Only the server's user may
-    /// write there.
+    /// The folder for what is compiled once and used by every session: what runs inside Java and Python. Only the
+    /// server's user may write there.
     pub cache_dir: PathBuf,
     /// How programs are isolated.
     pub isolation: Isolation,
