@@ -63,8 +63,6 @@ class Write:
     def __get__(self, stream, kind=None):
         global looked_up_in, looked_up_at
         frame = getframe(1)
-        if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and stream in partial.streams:
-            return Method(write_more, stream)
         looked_up_in, looked_up_at = id(frame), frame.f_lasti
         return Method(write, stream)
 
@@ -76,6 +74,66 @@ class Flush:
 
 def write(stream, text):
     frame = getframe(1)
+    if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and type(text) is str and not questions.open:
+        held = stream.held
+        if text[-1:] != "\n" and "\r" not in text and held is not None:
+            held.append(text)
+            # An attribute of the stream's own is found without `Write`: this is what the print looks up next.
+            stream.write = Method(write_more, stream)
+            return len(text)
+    return write_any(stream, text, frame)
+
+
+def write_more(stream, text):
+    """Writes another part of a print: the quick way for what most of them are."""
+    held = stream.held
+    if type(text) is str and held is not None:
+        if text == "\n":
+            forget_write(stream)
+            release(stream, text)
+            return 1
+        frame = getframe(1)
+        is_part = looked_up_at == frame.f_lasti and looked_up_in == id(frame)
+        if is_part and text and text[-1] != "\n" and "\r" not in text:
+            held.append(text)
+            partial.look_after(stream)
+            return len(text)
+    # The end of the print, or it has failed in between, or what it prints writes as well.
+    forget_write(stream)
+    return write_any(stream, text, getframe(1))
+
+
+def forget_write(stream):
+    try:
+        del stream.write
+    except AttributeError:
+        pass  # it was kept for longer
+
+
+def release(stream, text=""):
+    """Writes what is held of a print, and a last part. Past the layers of `io`, which take longer than all of this."""
+    held = stream.held
+    try:
+        if len(held) == 1:
+            text = held.pop() + text
+        elif held:
+            parts = []
+            while held:
+                parts.append(held.pop())
+            text = "".join(reversed(parts)) + text
+    except IndexError:
+        pass  # another thread was quicker
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        data = text.encode("utf-8", "backslashreplace")
+    size = stream.write_bytes(data)
+    if size != len(data):
+        make_blocking(file_number(stream))
+        write_all(file_number(stream), data[size or 0:])
+
+
+def write_any(stream, text, frame):
     question = questions.open and questions.asked_at(frame)
     if question:
         question[2] += text
@@ -85,9 +143,17 @@ def write(stream, text):
             return base_write(stream, text)  # raises what it raises
         text = str.__str__(text)  # a class of the program's may lie about what is in it
     size = len(text)
+    is_part = text[-1:] != "\n" and looked_up_at == frame.f_lasti and looked_up_in == id(frame)
+    if stream.held is not None:
+        if is_part and size and "\r" not in text:
+            stream.held.append(text)
+            partial.add(stream)
+        else:
+            release(stream, text)
+            partial.streams.discard(stream)
+        return size
     if size > SMALL:
         make_blocking(file_number(stream))
-    is_part = text[-1:] != "\n" and looked_up_at == frame.f_lasti and looked_up_in == id(frame)
     if is_part and "\n" in text:
         # Some lines and more to come: past the text layer, which would not wait.
         base_flush(stream)
@@ -107,32 +173,22 @@ def write(stream, text):
     return size
 
 
-def write_more(stream, text):
-    """Writes another part of a print: the quick way for what most of them are."""
-    if type(text) is str and len(text) < SMALL:
-        if text == "\n":
-            try:
-                base_write(stream, text)
-                partial.streams.discard(stream)
-                return 1
-            except BlockingIOError:
-                text = ""  # it is in the buffer
-        elif text and "\n" not in text and "\r" not in text:
-            base_write(stream, text)
-            partial.add(stream)
-            return len(text)
-    return write(stream, text)
-
-
 def flush(stream):
     if questions.open and questions.asked_at(getframe(1)):
         return  # `input` begins: the prompt belongs to the request
-    base_flush(stream)
+    deliver(stream)
     partial.streams.discard(stream)
+
+
+def deliver(stream):
+    if stream.held:
+        release(stream)
+    base_flush(stream)
 
 
 class TextOut(_io.TextIOWrapper):
     write, flush = Write(), Flush()
+    held = write_bytes = None
 
     def __init__(self, fd, name):
         raw = _io.FileIO(fd, "wb", closefd=False)
@@ -140,6 +196,26 @@ class TextOut(_io.TextIOWrapper):
         super().__init__(_io.BufferedWriter(raw), "utf-8", "backslashreplace", "\n", True)
         self.mode = "w"
         self.bytes = BytesOut(raw)
+        self.write_bytes = raw.write
+        self.held = []  # parts of a print; None: all goes the way of `io`
+
+    def reconfigure(self, **options):
+        self.leave()
+        _io.TextIOWrapper.reconfigure(self, **options)
+
+    def detach(self):
+        self.leave()
+        return _io.TextIOWrapper.detach(self)
+
+    def close(self):
+        self.leave()
+        _io.TextIOWrapper.close(self)
+
+    def leave(self):
+        """From here on something else than UTF-8 may be to be written, or nothing."""
+        if self.held:
+            release(self)
+        self.held = None
 
     @property
     def buffer(self):
@@ -179,16 +255,23 @@ class Partial:
         self.is_watched = False
 
     def add(self, stream):
-        if stream not in self.streams:
-            self.streams.add(stream)
-        elif not self.is_watched:
+        if stream in self.streams:
+            self.look_after(stream)
+        self.streams.add(stream)
+
+    def look_after(self, stream):
+        self.streams.add(stream)
+        if not self.is_watched:
             self.is_watched = True
             _thread.start_new_thread(self.watch, ())
 
     def flush(self):
+        for stream in streams.own:
+            if stream.held:
+                self.streams.add(stream)
         while self.streams:
             try:
-                base_flush(self.streams.pop())
+                deliver(self.streams.pop())
             except (ValueError, OSError, KeyError):
                 pass  # it was closed meanwhile, or written by another thread
 
