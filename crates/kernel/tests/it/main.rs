@@ -4,13 +4,17 @@
 agb_sandbox::helper_before_main!();
 
 mod background;
+mod bytecode;
+mod descriptors;
 mod image;
 mod java;
 mod java_ends;
 mod java_programs;
 mod javascript;
 mod lifecycle;
+mod messages;
 mod notebook;
+mod plotly;
 mod principles;
 mod python;
 mod python_programs;
