@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::background::Background;
 use crate::cell_run::{CellRun, Verdict};
+use crate::channel::CellChannel;
 use crate::message::{self, Message};
 use crate::pipe::READ_SIZE;
 use crate::process::Process;
@@ -84,12 +85,12 @@ impl Actor<'_> {
         self.last_death = Some(death).filter(|_| self.executions > 0);
     }
 
-    async fn serve(&mut self, job: Job) {
+    async fn serve(&mut self, mut job: Job) {
         if self.process.as_ref().is_some_and(|process| process.is_dying()) {
             self.reap().await;
         }
         if self.process.is_none() {
-            match self.start(Some(&job)).await {
+            match self.start(Some(&job.channel)).await {
                 Started::Ready(process) => self.process = Some(process),
                 Started::Failed(error) => {
                     tracing::warn!(%error, "a kernel did not start");
@@ -101,13 +102,15 @@ impl Actor<'_> {
         let process = self.process.as_mut().expect("it was started above");
         self.executions += 1;
         if let Some(death) = self.last_death.take() {
-            job.channel.push(CellEvent::Stderr(format!("The interpreter died between two runs: {death}.\n")));
+            job.sink.push(CellEvent::Stderr(format!("The interpreter died between two runs: {death}.\n")));
         }
         // What was written up to here belongs to no cell; what comes from now on is this one's.
         self.background.drain(process, &mut self.buffer);
         let run = CellRun {
             process,
-            job: &job,
+            cell: &job.cell,
+            channel: &job.channel,
+            sink: job.sink.as_mut(),
             queue: self.queue,
             language: self.spec.language,
             limits: &self.spec.limits,
@@ -142,9 +145,9 @@ impl Actor<'_> {
         let _ = request.send(result);
     }
 
-    /// Starts a process and waits until it is ready, or until it is not wanted any more. Without a job it is to be warm
+    /// Starts a process and waits until it is ready, or until it is not wanted any more. Without a cell it is to be warm
     /// as well.
-    async fn start(&mut self, job: Option<&Job>) -> Started {
+    async fn start(&mut self, channel: Option<&CellChannel>) -> Started {
         let began = Instant::now();
         let mut process = match Process::start(self.spec).await {
             Ok(process) => process,
@@ -153,9 +156,9 @@ impl Actor<'_> {
         let language = self.spec.language;
         let limit = self.spec.limits.start_timeout;
         let mut stderr_tail = String::new();
-        let mut is_cold = job.is_none() && warms(language);
+        let mut is_cold = channel.is_none() && warms(language);
         let death = loop {
-            if self.queue.is_closed() || job.is_some_and(|job| job.channel.interrupted()) {
+            if self.queue.is_closed() || channel.is_some_and(CellChannel::interrupted) {
                 process.end().await;
                 return Started::Unwanted;
             }
@@ -182,7 +185,7 @@ impl Actor<'_> {
                 () = stdout.ready(), if stdout.is_open() => stderr_tail.extend(stdout.read(&mut self.buffer)),
                 () = stderr.ready(), if stderr.is_open() => stderr_tail.extend(stderr.read(&mut self.buffer)),
                 () = Process::dead(pidfd) => break process.end().await,
-                () = changed(job) => {}
+                () = changed(channel) => {}
                 () = self.queue.changed() => {}
                 () = tokio::time::sleep_until(began + limit) => {
                     process.end().await;
@@ -202,9 +205,9 @@ fn warms(language: Language) -> bool {
     language != Language::Python
 }
 
-async fn changed(job: Option<&Job>) {
-    match job {
-        Some(job) => job.channel.changed().await,
+async fn changed(channel: Option<&CellChannel>) {
+    match channel {
+        Some(channel) => channel.changed().await,
         None => std::future::pending().await,
     }
 }

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::channel::CellChannel;
 use crate::pipe::OutputPipe;
 use crate::process::Process;
-use crate::{CellEvent, OutputStream};
+use crate::{CellEvent, CellSink, Stream};
 
 /// How long the reader rests after it had to drop something.
 ///
@@ -21,7 +20,7 @@ const FLOOD_PAUSE: Duration = Duration::from_millis(10);
 /// Output that waits for a cell to go with.
 #[derive(Debug)]
 pub(crate) struct Background {
-    chunks: VecDeque<(OutputStream, String)>,
+    chunks: VecDeque<(Stream, String)>,
     bytes: usize,
     limit: usize,
     dropped: u64,
@@ -43,10 +42,10 @@ impl Background {
         let dropped = self.dropped;
         tokio::select! {
             () = stdout.ready(), if stdout.is_open() => {
-                stdout.read(buffer).into_iter().for_each(|text| self.push(OutputStream::Stdout, text));
+                stdout.read(buffer).into_iter().for_each(|text| self.push(Stream::Stdout, text));
             }
             () = stderr.ready(), if stderr.is_open() => {
-                stderr.read(buffer).into_iter().for_each(|text| self.push(OutputStream::Stderr, text));
+                stderr.read(buffer).into_iter().for_each(|text| self.push(Stream::Stderr, text));
             }
             else => std::future::pending().await,
         }
@@ -55,23 +54,23 @@ impl Background {
 
     /// Keeps what is in the pipes now.
     pub(crate) fn drain(&mut self, process: &mut Process, buffer: &mut [u8]) {
-        process.stdout.drain(buffer, |text| self.push(OutputStream::Stdout, text));
-        process.stderr.drain(buffer, |text| self.push(OutputStream::Stderr, text));
+        process.stdout.drain(buffer, |text| self.push(Stream::Stdout, text));
+        process.stderr.drain(buffer, |text| self.push(Stream::Stderr, text));
     }
 
     /// Hands everything to a cell.
-    pub(crate) fn deliver(&mut self, channel: &CellChannel) {
+    pub(crate) fn deliver(&mut self, sink: &mut dyn CellSink) {
         if self.dropped > 0 {
             let text = format!("[{} bytes of older background output are left out]\n", self.dropped);
-            channel.push(CellEvent::Background { stream: OutputStream::Stderr, text });
+            sink.push(CellEvent::Background { stream: Stream::Stderr, text });
         }
         for (stream, text) in std::mem::take(&mut self.chunks) {
-            channel.push(CellEvent::Background { stream, text });
+            sink.push(CellEvent::Background { stream, text });
         }
         *self = Self::new(self.limit);
     }
 
-    fn push(&mut self, stream: OutputStream, text: String) {
+    fn push(&mut self, stream: Stream, text: String) {
         self.bytes += text.len();
         match self.chunks.back_mut() {
             // Small pieces are joined, so that a million of one byte are not a million pieces.
@@ -102,7 +101,7 @@ mod tests {
     fn the_newest_is_kept_and_the_rest_counted() {
         let mut background = Background::new(10_000);
         for n in 0..1000 {
-            background.push(OutputStream::Stdout, format!("{n:099}\n"));
+            background.push(Stream::Stdout, format!("{n:099}\n"));
         }
         assert_eq!(background.bytes, 10_000);
         assert_eq!(background.bytes as u64 + background.dropped, 100_000);
@@ -113,12 +112,9 @@ mod tests {
     #[test]
     fn order_across_streams_is_kept() {
         let mut background = Background::new(10_000);
-        for (stream, text) in [
-            (OutputStream::Stdout, "a"),
-            (OutputStream::Stdout, "b"),
-            (OutputStream::Stderr, "c"),
-            (OutputStream::Stdout, "d"),
-        ] {
+        for (stream, text) in
+            [(Stream::Stdout, "a"), (Stream::Stdout, "b"), (Stream::Stderr, "c"), (Stream::Stdout, "d")]
+        {
             background.push(stream, text.to_owned());
         }
         let kept: Vec<_> = background.chunks.iter().map(|(_, text)| text.as_str()).collect();

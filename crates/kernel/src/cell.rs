@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::MimeBundle;
+use agb_protocol::{MimeBundle, Stream};
 
 /// One run of a program in a kernel.
 #[derive(Debug, Clone)]
@@ -39,7 +39,7 @@ pub enum CellEvent {
     /// write while a cell runs is that cell's own output.
     Background {
         /// Where they wrote it.
-        stream: OutputStream,
+        stream: Stream,
         /// Whole characters.
         text: String,
     },
@@ -56,15 +56,6 @@ pub enum CellEvent {
     },
     /// The cell is over.
     End(CellEnd),
-}
-
-/// The two places where a program writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OutputStream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
 }
 
 /// A value in one or several representations.

@@ -9,9 +9,9 @@ use crate::channel::{CellChannel, Input};
 use crate::java;
 use crate::message::{self, CellMessage, Message};
 use crate::process::Process;
-use crate::queue::{Job, Queue};
+use crate::queue::Queue;
 use crate::random::random_hex;
-use crate::{CellError, CellEvent, Death, KernelLimits, Language, Outcome, ProtocolError};
+use crate::{Cell, CellError, CellEvent, CellSink, Death, KernelLimits, Language, Outcome, ProtocolError};
 
 /// How much more output is taken from a program that was interrupted, although its consumer is behind.
 ///
@@ -42,7 +42,9 @@ pub(crate) struct Verdict {
 /// A cell that runs.
 pub(crate) struct CellRun<'a> {
     pub(crate) process: &'a mut Process,
-    pub(crate) job: &'a Job,
+    pub(crate) cell: &'a Cell,
+    pub(crate) channel: &'a CellChannel,
+    pub(crate) sink: &'a mut dyn CellSink,
     pub(crate) queue: &'a Queue,
     pub(crate) language: Language,
     pub(crate) limits: &'a KernelLimits,
@@ -130,14 +132,14 @@ impl CellRun<'_> {
 
     /// What the death of the process means for the cell. `System.exit` in Java ends the whole process: a regular end of
     /// the program, as in the other languages, whose interpreters outlive it.
-    fn exited(&self, death: Death) -> Outcome {
+    fn exited(&mut self, death: Death) -> Outcome {
         match death {
             Death::Exited(0) if self.language == Language::Java => Outcome::Finished,
             Death::Exited(code) if self.language == Language::Java && code != java::DEFECT => {
                 let (name, value) = ("ProcessExit".to_owned(), format!("the program ended with exit status {code}"));
                 let traceback = format!("{name}: {value}\n");
                 let error = CellError { name, value, traceback };
-                self.job.channel.push(CellEvent::Error(error.clone()));
+                self.sink.push(CellEvent::Error(error.clone()));
                 Outcome::Failed(error)
             }
             death => Outcome::Killed(death),
@@ -145,10 +147,10 @@ impl CellRun<'_> {
     }
 
     /// A cell that failed is never a success, although the harness could not say why.
-    fn failed_without_error(&self) -> Outcome {
+    fn failed_without_error(&mut self) -> Outcome {
         let value = "the program failed, and the interpreter did not say why".to_owned();
         let error = CellError { name: "Error".to_owned(), traceback: format!("Error: {value}\n"), value };
-        self.job.channel.push(CellEvent::Error(error.clone()));
+        self.sink.push(CellEvent::Error(error.clone()));
         Outcome::Failed(error)
     }
 
@@ -159,14 +161,13 @@ impl CellRun<'_> {
         stopping: &mut Option<Stopping>,
         error: &mut Option<CellError>,
     ) -> Finish {
-        let cell = &self.job.cell;
-        let channel: &CellChannel = &self.job.channel;
+        let (cell, channel) = (self.cell, self.channel);
         let deadline = began + cell.timeout.min(FOREVER);
         let mut wants_input = false;
         self.process.stir();
         self.process.control.send(message::run(cell, nonce, self.count, self.limits.max_control_frame));
-        channel.push(CellEvent::Started);
-        self.background.deliver(channel);
+        self.sink.push(CellEvent::Started);
+        self.background.deliver(self.sink);
         loop {
             if self.queue.is_closed() {
                 return Finish::ShutDown;
@@ -185,26 +186,26 @@ impl CellRun<'_> {
                     self.process.control.send(answer);
                 }
             }
-            let backlog = channel.backlog();
-            let room = self.limits.output_buffer + if stopping.is_some() { OUTPUT_AFTER_STOP } else { 0 };
+            let excess = self.sink.excess();
             // Who is to stop is let out of its write.
+            let more = if stopping.is_some() { OUTPUT_AFTER_STOP } else { 0 };
             let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
-            let take_output = backlog < room && resume_at.is_none();
-            let take_control = backlog < room + self.limits.max_control_frame && resume_at.is_none();
+            let takes = |more: usize| resume_at.is_none() && excess.is_none_or(|excess| excess < more);
+            let (take_output, take_control) = (takes(more), takes(more + self.limits.max_control_frame));
             let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
                 () = stdout.ready(), if take_output && stdout.is_open() => {
                     if let Some(text) = stdout.read(self.buffer) {
                         self.process.rate.taken(text.len());
-                        channel.push(CellEvent::Stdout(text));
+                        self.sink.push(CellEvent::Stdout(text));
                     }
                 }
                 () = stderr.ready(), if take_output && stderr.is_open() => {
                     if let Some(text) = stderr.read(self.buffer) {
                         self.process.rate.taken(text.len());
                         self.heap_is_full |= text.contains(HEAP_IS_FULL);
-                        channel.push(CellEvent::Stderr(text));
+                        self.sink.push(CellEvent::Stderr(text));
                     }
                 }
                 () = control.ready(take_control) => {
@@ -270,16 +271,16 @@ impl CellRun<'_> {
             let Some(message) = message else { continue };
             self.drain(false);
             match message {
-                CellMessage::Result(result) => self.job.channel.push(CellEvent::Result(result)),
+                CellMessage::Result(result) => self.sink.push(CellEvent::Result(result)),
                 // That it was interrupted is what was asked for; the outcome says so.
                 CellMessage::Error(_) if stopping => {}
                 CellMessage::Error(cause) => {
                     error.get_or_insert_with(|| cause.clone());
-                    self.job.channel.push(CellEvent::Error(cause));
+                    self.sink.push(CellEvent::Error(cause));
                 }
-                CellMessage::Input { prompt } if self.job.cell.stdin => {
+                CellMessage::Input { prompt } if self.cell.stdin => {
                     *wants_input = true;
-                    self.job.channel.push(CellEvent::InputRequest { prompt });
+                    self.sink.push(CellEvent::InputRequest { prompt });
                 }
                 CellMessage::Input { .. } => return Some(Finish::Broken(ProtocolError::Stray)),
                 CellMessage::Done { failed, time } => return Some(Finish::Done { failed, time }),
@@ -289,20 +290,20 @@ impl CellRun<'_> {
 
     /// Hands over what is in the pipes.
     fn drain(&mut self, last: bool) {
-        let channel = &self.job.channel;
+        let sink = &mut *self.sink;
         let Process { stdout, stderr, rate, .. } = &mut *self.process;
         stdout.drain(self.buffer, |text| {
             rate.taken(text.len());
-            channel.push(CellEvent::Stdout(text));
+            sink.push(CellEvent::Stdout(text));
         });
         stderr.drain(self.buffer, |text| {
             rate.taken(text.len());
             self.heap_is_full |= text.contains(HEAP_IS_FULL);
-            channel.push(CellEvent::Stderr(text));
+            sink.push(CellEvent::Stderr(text));
         });
         if last {
-            stdout.finish().into_iter().for_each(|text| channel.push(CellEvent::Stdout(text)));
-            stderr.finish().into_iter().for_each(|text| channel.push(CellEvent::Stderr(text)));
+            stdout.finish().into_iter().for_each(|text| sink.push(CellEvent::Stdout(text)));
+            stderr.finish().into_iter().for_each(|text| sink.push(CellEvent::Stderr(text)));
         }
     }
 }

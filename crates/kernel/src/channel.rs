@@ -1,11 +1,4 @@
-//! Between a cell in the actor and its [`Execution`](crate::Execution).
-//!
-//! One producer (the actor), one consumer (the `Execution`), any number of controls. Bounded by bytes instead of by
-//! messages, because a message is anything from one byte to a figure.
-//!
-//! Invariants:
-//! * the end is pushed once, and nothing after it: it never waits for room, so that a slow consumer delays nobody;
-//! * each side has one waiter, so [`Notify::notify_one`] loses no wake-up.
+//! What those who run a cell tell the kernel's task about it: interrupts, input, and that there is room again.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,13 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::{CellEnd, CellEvent};
-
-/// A chunk is never joined beyond this: the size of a pipe, and of a read.
-const CHUNK: usize = 64 << 10;
-
-/// What a queued event costs beyond its text, so that many small events are bounded as well.
-const EVENT_COST: usize = 64;
+/// What a piece of input costs beyond its text, so that many small ones are bounded as well.
+const INPUT_COST: usize = 64;
 
 /// Why input was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,9 +20,10 @@ pub enum StdinError {
     Closed,
 }
 
+/// From any number of [`ExecutionControl`](crate::ExecutionControl)s to the kernel's task, which is the one waiter: so
+/// [`Notify::notify_one`] loses no wake-up.
 pub(crate) struct CellChannel {
     state: Mutex<State>,
-    readable: Notify,
     changed: Notify,
     /// Called once, by the first interrupt: a cell that still waits in the queue is removed from it.
     on_interrupt: Box<dyn Fn() + Send + Sync>,
@@ -43,9 +32,6 @@ pub(crate) struct CellChannel {
 
 #[derive(Debug)]
 struct State {
-    events: VecDeque<CellEvent>,
-    bytes: usize,
-    abandoned: bool,
     interrupted: bool,
     ended: bool,
     stdin: VecDeque<String>,
@@ -69,17 +55,9 @@ impl fmt::Debug for CellChannel {
 
 impl CellChannel {
     pub(crate) fn new(on_interrupt: Box<dyn Fn() + Send + Sync>, stdin: bool, stdin_limit: usize) -> Self {
-        let state = State {
-            events: VecDeque::new(),
-            bytes: 0,
-            abandoned: false,
-            interrupted: false,
-            ended: false,
-            stdin: VecDeque::new(),
-            stdin_bytes: 0,
-            stdin_open: stdin,
-        };
-        Self { state: Mutex::new(state), readable: Notify::new(), changed: Notify::new(), on_interrupt, stdin_limit }
+        let state =
+            State { interrupted: false, ended: false, stdin: VecDeque::new(), stdin_bytes: 0, stdin_open: stdin };
+        Self { state: Mutex::new(state), changed: Notify::new(), on_interrupt, stdin_limit }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -87,34 +65,7 @@ impl CellChannel {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // The consumer.
-
-    pub(crate) async fn next(&self) -> Option<CellEvent> {
-        loop {
-            {
-                let mut state = self.lock();
-                if let Some(event) = state.events.pop_front() {
-                    state.bytes -= memory_size(&event);
-                    drop(state);
-                    self.changed.notify_one();
-                    return Some(event);
-                }
-                if state.ended {
-                    return None;
-                }
-            }
-            self.readable.notified().await;
-        }
-    }
-
-    pub(crate) fn abandon(&self) {
-        let mut state = self.lock();
-        state.abandoned = true;
-        state.events.clear();
-        state.bytes = 0;
-        drop(state);
-        self.interrupt();
-    }
+    // Those who run the cell.
 
     pub(crate) fn interrupt(&self) {
         let mut state = self.lock();
@@ -132,7 +83,7 @@ impl CellChannel {
         if !state.stdin_open || state.ended {
             return Err(StdinError::Closed);
         }
-        let cost = data.len() + EVENT_COST;
+        let cost = data.len() + INPUT_COST;
         if state.stdin_bytes + cost > self.stdin_limit {
             return Err(StdinError::Full(state.stdin_bytes));
         }
@@ -148,9 +99,14 @@ impl CellChannel {
         self.changed.notify_one();
     }
 
-    // The actor.
+    /// The cell's sink may take more than when it was last asked.
+    pub(crate) fn resume(&self) {
+        self.changed.notify_one();
+    }
 
-    /// Resolves after anything changed: room was made, an interrupt, input.
+    // The kernel's task.
+
+    /// Resolves after anything changed: an interrupt, input, room in the sink.
     pub(crate) async fn changed(&self) {
         self.changed.notified().await;
     }
@@ -159,49 +115,9 @@ impl CellChannel {
         self.lock().interrupted
     }
 
-    /// How many bytes wait for the consumer.
-    pub(crate) fn backlog(&self) -> usize {
-        self.lock().bytes
-    }
-
-    /// Hands over an event, joined with the last one where both are output of one stream.
-    pub(crate) fn push(&self, event: CellEvent) {
-        let mut state = self.lock();
-        if state.abandoned || state.ended {
-            return;
-        }
-        let added = match (state.events.back_mut(), &event) {
-            (Some(CellEvent::Stdout(last)), CellEvent::Stdout(more))
-            | (Some(CellEvent::Stderr(last)), CellEvent::Stderr(more))
-                if last.len() + more.len() <= CHUNK =>
-            {
-                last.push_str(more);
-                more.len()
-            }
-            _ => {
-                let size = memory_size(&event);
-                state.events.push_back(event);
-                size
-            }
-        };
-        state.bytes += added;
-        drop(state);
-        self.readable.notify_one();
-    }
-
-    pub(crate) fn end(&self, end: CellEnd) {
-        let mut state = self.lock();
-        if state.ended {
-            return;
-        }
-        state.ended = true;
-        let event = CellEvent::End(end);
-        if !state.abandoned {
-            state.bytes += memory_size(&event);
-            state.events.push_back(event);
-        }
-        drop(state);
-        self.readable.notify_one();
+    /// The cell is over: from now on nothing has any effect. Whether it was not before.
+    pub(crate) fn end(&self) -> bool {
+        !std::mem::replace(&mut self.lock().ended, true)
     }
 
     /// Takes one piece of input, as it was written.
@@ -209,23 +125,11 @@ impl CellChannel {
         let mut state = self.lock();
         match state.stdin.pop_front() {
             Some(data) => {
-                state.stdin_bytes -= data.len() + EVENT_COST;
+                state.stdin_bytes -= data.len() + INPUT_COST;
                 Input::Data(data)
             }
             None if state.stdin_open => Input::Nothing,
             None => Input::Eof,
         }
     }
-}
-
-/// What an event takes while it is queued.
-fn memory_size(event: &CellEvent) -> usize {
-    EVENT_COST
-        + match event {
-            CellEvent::Stdout(text) | CellEvent::Stderr(text) | CellEvent::Background { text, .. } => text.len(),
-            CellEvent::Result(result) => result.data.memory_size(),
-            CellEvent::Error(error) => error.name.len() + error.value.len() + error.traceback.len(),
-            CellEvent::InputRequest { prompt } => prompt.len(),
-            CellEvent::Started | CellEvent::End(_) => 0,
-        }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::channel::CellChannel;
+use crate::event_queue::EventQueue;
 use crate::{CellEvent, StdinError};
 
 /// A cell that is queued or runs: a stream of its events.
@@ -14,31 +15,35 @@ use crate::{CellEvent, StdinError};
 /// Dropping it before its [`CellEvent::End`] interrupts the cell.
 #[derive(Debug)]
 pub struct Execution {
-    channel: Arc<CellChannel>,
+    events: Arc<EventQueue>,
+    control: ExecutionControl,
 }
 
 impl Execution {
-    pub(crate) fn new(channel: Arc<CellChannel>) -> Self {
-        Self { channel }
+    pub(crate) fn new(events: Arc<EventQueue>, control: ExecutionControl) -> Self {
+        Self { events, control }
     }
 
     /// The next event; `None` after [`CellEvent::End`].
     ///
     /// Cancel-safe: dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<CellEvent> {
-        self.channel.next().await
+        let event = self.events.next().await;
+        self.control.resume();
+        event
     }
 
     /// A handle that steers the cell while somebody else reads its events.
     #[must_use]
     pub fn control(&self) -> ExecutionControl {
-        ExecutionControl { channel: Arc::clone(&self.channel) }
+        self.control.clone()
     }
 }
 
 impl Drop for Execution {
     fn drop(&mut self) {
-        self.channel.abandon();
+        self.events.abandon();
+        self.control.interrupt();
     }
 }
 
@@ -49,10 +54,14 @@ pub struct ExecutionControl {
 }
 
 impl ExecutionControl {
+    pub(crate) fn new(channel: Arc<CellChannel>) -> Self {
+        Self { channel }
+    }
+
     /// Stops the cell: a queued one is removed; a running one gets what Ctrl-C sends, and is killed with everything
     /// it started if it has not stopped within [`interrupt_grace`](crate::KernelLimits::interrupt_grace).
     ///
-    /// The end says [`Outcome::Cancelled`](crate::Outcome::Cancelled).
+    /// The end says [`Outcome::Cancelled`](crate::Outcome::Cancelled). A queued cell's end is pushed before this returns.
     pub fn interrupt(&self) {
         self.channel.interrupt();
     }
@@ -73,5 +82,11 @@ impl ExecutionControl {
     /// Ends the program's input: what was written is read first.
     pub fn close_stdin(&self) {
         self.channel.close_stdin();
+    }
+
+    /// Has the kernel ask the cell's [`CellSink`](crate::CellSink) for its [`excess`](crate::CellSink::excess) again: it
+    /// takes more than it did.
+    pub fn resume(&self) {
+        self.channel.resume();
     }
 }

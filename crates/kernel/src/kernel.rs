@@ -6,8 +6,9 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{oneshot, watch};
 
 use crate::channel::CellChannel;
+use crate::event_queue::EventQueue;
 use crate::queue::{Job, Queue};
-use crate::{Cell, CellEnd, Execution, KernelSpec, Outcome, StartError};
+use crate::{Cell, CellEnd, CellSink, Execution, ExecutionControl, KernelSpec, Outcome, StartError};
 
 /// A handle to one kernel: cheap to clone. The process starts with the first cell, or before it
 /// ([`warm`](Kernel::warm)); when the last handle is dropped, the whole process tree is killed.
@@ -34,21 +35,28 @@ impl Kernel {
         Self { handle: Arc::new(Handle { queue, spec, stopped }) }
     }
 
-    /// Queues a cell: cells of one kernel run in the order of these calls.
-    ///
-    /// Never fails by itself: what went wrong is in the execution's end.
+    /// Queues a cell, whose events wait in a queue for the caller. Otherwise as [`run_into`](Self::run_into).
     #[must_use = "dropping an execution interrupts its cell"]
     pub fn run(&self, cell: Cell) -> Execution {
+        let events = Arc::new(EventQueue::new(self.handle.spec.limits.output_buffer));
+        let control = self.run_into(cell, Arc::clone(&events));
+        Execution::new(events, control)
+    }
+
+    /// Queues a cell, whose events go to the sink: cells of one kernel run in the order of these calls.
+    ///
+    /// Never fails by itself: what went wrong is in the cell's end, which may be pushed before this returns.
+    pub fn run_into(&self, cell: Cell, sink: impl CellSink + 'static) -> ExecutionControl {
         let limits = &self.handle.spec.limits;
         let queue = &self.handle.queue;
         let waiting = Arc::downgrade(queue);
         let on_interrupt = move || waiting.upgrade().into_iter().for_each(|queue| queue.remove_interrupted());
         let channel = Arc::new(CellChannel::new(Box::new(on_interrupt), cell.stdin, limits.stdin_buffer));
-        let job = Job { cell, channel: Arc::clone(&channel) };
+        let job = Job { cell, channel: Arc::clone(&channel), sink: Box::new(sink) };
         if let Err((job, error)) = queue.push(job, limits.queued_cells) {
             job.end(CellEnd::never(Outcome::NotStarted(error)));
         }
-        Execution::new(channel)
+        ExecutionControl::new(channel)
     }
 
     /// Starts the process now, if there is none, and waits until a cell can run in it at once. No cell is counted for

@@ -1,8 +1,8 @@
 //! Interpreter processes that keep state between runs and stream their output.
 //!
 //! One [`Kernel`] is one interpreter of one session. It starts with its first [`Cell`], queues cells in order, and
-//! ends with its last handle. Each cell is an [`Execution`]: a stream of [`CellEvent`]s, ended by exactly one
-//! [`CellEvent::End`].
+//! ends with its last handle. What a cell says are [`CellEvent`]s, ended by exactly one [`CellEvent::End`]: they go into a
+//! [`CellSink`], or wait in an [`Execution`], which is a stream of them.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,17 +34,16 @@ mod cell_run;
 mod channel;
 mod compiled;
 mod control;
+mod event_queue;
 mod execution;
 mod harness;
 mod installation;
 mod interpreter;
 mod java;
 mod javascript;
-mod json_text;
 mod kernel;
 mod launch;
 mod message;
-mod mime_bundle;
 mod pipe;
 mod process;
 mod python;
@@ -53,16 +52,15 @@ mod r;
 mod random;
 mod rate;
 mod scratch;
+mod sink;
 mod spawn;
 mod spec;
 mod text;
 mod zygote;
 
-pub use agb_protocol::Language;
+pub use agb_protocol::{Language, Stream};
 pub use cache::default_cache;
-pub use cell::{
-    Cell, CellEnd, CellError, CellEvent, Death, Outcome, OutputStream, ProtocolError, RichResult, StartError,
-};
+pub use cell::{Cell, CellEnd, CellError, CellEvent, Death, Outcome, ProtocolError, RichResult, StartError};
 pub use channel::StdinError;
 pub use execution::{Execution, ExecutionControl};
 pub use installation::readable;
@@ -70,7 +68,7 @@ pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};
 pub use kernel::Kernel;
 #[doc(hidden)]
 pub use message::read_control;
-pub use mime_bundle::MimeBundle;
 pub use rate::OutputRate;
+pub use sink::CellSink;
 pub use spec::{KernelLimits, KernelSpec};
 pub use zygote::Zygote;

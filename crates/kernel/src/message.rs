@@ -9,11 +9,12 @@ use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
+use agb_protocol::MimeBundle;
 use serde::de::{Deserialize, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::{Cell, CellError, MimeBundle, ProtocolError, RichResult};
+use crate::{Cell, CellError, ProtocolError, RichResult};
 
 /// What a harness sends.
 #[derive(Debug, PartialEq)]

@@ -1,30 +1,45 @@
 //! The cells that wait for the interpreter.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot};
 
 use crate::channel::CellChannel;
-use crate::{Cell, CellEnd, Outcome, StartError};
+use crate::{Cell, CellEnd, CellEvent, CellSink, Outcome, StartError};
 
 /// A cell on its way to the interpreter. One that is dropped on the way ends as cancelled.
-#[derive(Debug)]
+///
+/// It alone holds the sink: those who steer the cell may be held by whoever the sink belongs to.
 pub(crate) struct Job {
     pub(crate) cell: Cell,
     pub(crate) channel: Arc<CellChannel>,
+    pub(crate) sink: Box<dyn CellSink>,
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Job").field("cell", &self.cell).field("channel", &self.channel).finish_non_exhaustive()
+    }
 }
 
 impl Job {
-    pub(crate) fn end(self, end: CellEnd) {
-        self.channel.end(end);
+    pub(crate) fn end(mut self, end: CellEnd) {
+        self.push_end(end);
+    }
+
+    fn push_end(&mut self, end: CellEnd) {
+        if self.channel.end() {
+            self.sink.push(CellEvent::End(end));
+        }
     }
 }
 
 impl Drop for Job {
     fn drop(&mut self) {
-        self.channel.end(CellEnd::never(Outcome::Cancelled));
+        self.push_end(CellEnd::never(Outcome::Cancelled));
     }
 }
 

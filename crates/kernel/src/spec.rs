@@ -66,7 +66,8 @@ pub struct KernelLimits {
     ///
     /// 64: a notebook's "run all" fits; a caller that queues without looking gets an error instead of memory.
     pub queued_cells: usize,
-    /// How many bytes of output may wait for a slow consumer before the pipes are not read any more.
+    /// How many bytes of output may wait in an [`Execution`](crate::Execution) before the pipes are not read any more. A
+    /// [`CellSink`](crate::CellSink) has a limit of its own.
     ///
     /// 256 KiB: four full pipes, so that reader and writer need not alternate; nothing worth the name memory.
     pub output_buffer: usize,

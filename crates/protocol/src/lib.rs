@@ -21,6 +21,8 @@ mod failure;
 pub mod fields;
 mod finish;
 pub mod language;
+#[cfg(feature = "mime-bundle")]
+mod mime_bundle;
 pub mod object;
 pub mod random;
 pub mod secret;
@@ -34,6 +36,8 @@ pub use extensions::Extensions;
 pub use failure::{RunFailure, UNNAMED_FAILURE};
 pub use finish::Finish;
 pub use language::Language;
+#[cfg(feature = "mime-bundle")]
+pub use mime_bundle::MimeBundle;
 pub use secret::Secret;
 pub use status::{KilledBy, RunStatus};
 pub use stream::Stream;

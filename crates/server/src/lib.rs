@@ -16,7 +16,7 @@
 //! # Modules
 //! ```text
 //! HTTP ──────► listen::http ──► session::sessions ──► session ─┬─► kernel (crate agb-kernel): one interpreter process a language
-//! WebSocket ─► listen::websocket ──► run ──────────────────────┘
+//! WebSocket ─► listen::websocket ──► run ◄── cell ◄─────────────┘
 //! ```
 //!
 //! | module | what lives there | how long |
@@ -25,7 +25,8 @@
 //! | `listen` | TCP connections, TLS, limits per address, HTTP, WebSockets | the process; a WebSocket as long as its client stays |
 //! | `session` | all sessions; the runs of each, and its workspace once it is used | from create to release, or until idle |
 //! | `workspace` | a host user, a folder, sandboxes, interpreters; the warm pool of them | from a session's first use to its end |
-//! | `run` | one program's events | the program, and until its subscriber has seen the end |
+//! | `run` | one program's events, whatever feeds it | the program, and until its subscriber has seen the end |
+//! | `cell` | a kernel's cell as what feeds a run | the program |
 //! | `tools` | what `callTool` calls | the call |
 //! | `contexts` | files that outlive sessions | until they are deleted |
 //! | `auth` | API keys, tokens, accesses, rates | the process |
@@ -34,8 +35,8 @@
 //! | `observe` | metrics | the process |
 //! | `budget` | bytes that are held for clients | the process |
 //!
-//! Each module imports from those below it in this list's sense only: `listen` uses `session`, which uses `run` and
-//! `workspace`, which use `settings`.
+//! Each module imports from those below it in this list's sense only: `listen` uses `session`, which uses `cell`, which
+//! uses `run` and `workspace`, which use `settings`.
 //!
 //! Invariants:
 //! * what a client sends may be anything: it is answered or dropped, never a panic, never a hang;
@@ -52,6 +53,7 @@ compile_error!("agb-server isolates what it runs by means of Linux, and is for L
 
 mod auth;
 mod budget;
+mod cell;
 mod contexts;
 #[doc(hidden)]
 pub mod fuzzing;

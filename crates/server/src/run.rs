@@ -1,13 +1,13 @@
-//! A run: one program on its way through one kernel.
+//! A run: one program and what it says.
 //!
-//! A run is an object of its own, apart from the connection that shows it. Its task, the [`run task`], takes events out of
-//! the kernel and puts them into the run's [`Log`] while that has room; a subscriber takes them out, numbered. Neither
-//! waits for the other except through the log: a log without room stops the run task, the kernel's pipe fills, and the
-//! program waits in its own `write`.
+//! A run is an object of its own, apart from the connection that shows it and from what runs the program, its [`Source`].
+//! The source puts events into the run's [`Log`] through a [`Feed`]; a subscriber takes them out, numbered. Neither waits
+//! for the other except through the log, the only queue between them: the source reads no more while the log has no room,
+//! the program's pipe fills, and the program waits in its own `write`.
 //!
 //! ```text
-//! program ─pipe─► kernel ─► run task (a task a run) ─► Log ─► subscriber: a connection, in turns with its other runs
-//!                             └─ file, where the log asks for it
+//! program ─pipe─► source: a kernel, say ─► Feed ─► Log ─► subscriber: a connection, in turns with its other runs
+//!                                                  └─ run task (a task a run): the log's file, deadlines
 //! ```
 //!
 //! Beside the subscriber others may watch: they see what it is shown and change nothing ([`observers`]).
@@ -20,21 +20,19 @@ pub(crate) mod event;
 pub(crate) mod frame;
 mod input;
 mod log;
-pub(crate) mod network_hint;
 mod observers;
-pub(crate) mod outcome;
 mod ready;
 mod replay;
+mod source;
 mod spool;
 mod tail;
 mod task;
 mod window;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use agb_kernel::{Cell, ExecutionControl, Kernel};
 use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::RunStatus;
 use agb_protocol::service::{Reply, StartRun};
@@ -47,23 +45,21 @@ use self::frame::Label;
 use self::input::Taken;
 use self::log::Log;
 pub(crate) use self::log::{MAX_CHUNK, NoReplay, Shown};
-use self::network_hint::NetworkHint;
 use self::observers::{OWNER_LEFT, Observers};
-use self::outcome::Stop;
 pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
+pub(crate) use self::source::{Feed, InputError, Source, Stop, vanished};
 use self::spool::Spool;
 pub(crate) use self::window::Cursor;
-use crate::observe::RunMeter;
 use crate::settings::EXTENSIONS;
 use crate::settings::Limits;
-use crate::workspace::egress::NetworkHints;
 
-/// One program on its way through one kernel.
+/// One program and what it says.
 pub(crate) struct Run {
     id: String,
     options: RunOptions,
-    control: ExecutionControl,
+    /// Set by [`Run::start`], before anybody has the run.
+    source: OnceLock<Box<dyn Source>>,
     times: Times,
     /// How many may watch.
     max_watchers: usize,
@@ -89,7 +85,7 @@ struct State {
     /// Since when nobody looks, or nobody has to look any more.
     idle_since: Instant,
     input: Taken,
-    /// The run task waits for room.
+    /// The source waits for room; after the end the run task does.
     held_back: bool,
     /// Nobody can ever see it again.
     forgotten: bool,
@@ -127,26 +123,18 @@ impl RunOptions {
     }
 }
 
-/// A program to start, and where what it says may be kept.
-pub(crate) struct Program<'a> {
-    pub(crate) kernel: &'a Kernel,
-    pub(crate) cell: Cell,
-    pub(crate) spool: PathBuf,
-    pub(crate) meter: RunMeter,
-    pub(crate) network_hints: NetworkHints,
-}
-
 impl Run {
-    /// Starts a program. `busy` is dropped when it has ended, `kept` when the run can be seen no more.
+    /// Starts a run of what `start` starts. What it says is kept in the folder `spool` where memory does not take it.
+    /// `busy` is dropped when the program has ended and its last output has room, `kept` when the run can be seen no more.
     pub(crate) fn start(
         id: String,
         options: RunOptions,
         limits: &Limits,
-        program: Program<'_>,
+        spool: PathBuf,
+        start: impl FnOnce(Feed) -> Box<dyn Source>,
         busy: impl Send + 'static,
         kept: impl Send + 'static,
     ) -> Arc<Self> {
-        let execution = program.kernel.run(program.cell);
         let mut log = new_log(&id, options, limits);
         if options.extended {
             log.push(Event::Accepted);
@@ -170,21 +158,16 @@ impl Run {
         let run = Arc::new(Self {
             id,
             options,
-            control: execution.control(),
+            source: OnceLock::new(),
             times: Times { unwatched: limits.unwatched_time, retention: limits.resume_retention },
             max_watchers: limits.max_watchers,
             tail: limits.replay_memory,
             state: Mutex::new(state),
             changed: Notify::new(),
         });
-        tokio::spawn(task::keep(
-            Arc::clone(&run),
-            execution,
-            (program.meter, NetworkHint::new(program.network_hints)),
-            Spool::new(program.spool),
-            busy,
-            kept,
-        ));
+        let source = start(Feed::new(Arc::clone(&run)));
+        run.source.get_or_init(|| source);
+        tokio::spawn(task::keep(Arc::clone(&run), Spool::new(spool), busy, kept));
         run
     }
 
@@ -259,7 +242,7 @@ impl Run {
         if state.log.is_over() {
             state.idle_since = Instant::now();
         }
-        self.wake_task(&mut state);
+        self.wake(&mut state);
         shown
     }
 
@@ -279,7 +262,7 @@ impl Run {
         let mut state = self.state();
         state.log.acknowledge(seq);
         self.announce(&mut state);
-        self.wake_task(&mut state);
+        self.wake(&mut state);
     }
 
     /// The subscriber goes. A run that is not kept is interrupted, and what it still says is dropped. Whoever only watches may
@@ -319,15 +302,26 @@ impl Run {
         self.stop(Stop::Client);
     }
 
+    /// Not under the lock: the source may have an end to push at once.
     fn stop(&self, stop: Stop) {
         self.state().stop.get_or_insert(stop);
-        self.control.interrupt();
+        if let Some(source) = self.source.get() {
+            source.interrupt();
+        }
     }
 
     fn push(self: &Arc<Self>, event: Event) {
         let mut state = self.state();
+        if state.ended {
+            return;
+        }
         match event {
-            Event::Started => state.begun = true,
+            Event::Started => {
+                state.begun = true;
+                if !self.options.extended {
+                    return;
+                }
+            }
             Event::End(_) => {
                 state.ended = true;
                 state.idle_since = Instant::now();
@@ -336,6 +330,17 @@ impl Run {
         }
         state.log.push(event);
         self.announce(&mut state);
+        if state.ended || state.log.wants_file() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// By how much the log is above what it takes. If it is, the source hears when it is not any more.
+    fn excess(&self) -> Option<usize> {
+        let mut state = self.state();
+        let excess = state.log.excess();
+        state.held_back = excess.is_some();
+        excess
     }
 
     /// Puts the run into its subscriber's queue, and the observers', when there is something to show and it is not there yet.
@@ -350,10 +355,24 @@ impl Run {
         self.announce_to_observers(state);
     }
 
-    fn wake_task(&self, state: &mut State) {
-        if state.held_back && state.log.has_room() || state.log.wants_file() {
-            state.held_back = false;
+    /// After what may have made room, or work for the run task.
+    fn wake(&self, state: &mut State) {
+        self.resume(state);
+        if state.log.wants_file() {
             self.changed.notify_one();
+        }
+    }
+
+    /// Tells whoever waits for room in the log that there is some.
+    fn resume(&self, state: &mut State) {
+        if !state.held_back || !state.log.has_room() {
+            return;
+        }
+        state.held_back = false;
+        if state.ended {
+            self.changed.notify_one();
+        } else if let Some(source) = self.source.get() {
+            source.resume();
         }
     }
 
@@ -396,3 +415,6 @@ fn new_log(id: &str, options: RunOptions, limits: &Limits) -> Log {
 fn is(subscriber: &Option<Arc<ReadyRuns>>, other: &Arc<ReadyRuns>) -> bool {
     subscriber.as_ref().is_some_and(|subscriber| Arc::ptr_eq(subscriber, other))
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,11 +39,12 @@ use self::use_clock::UseClock;
 use crate::auth::rate::{Bucket, Rate};
 use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
+use crate::cell;
 use crate::images::Image;
 use crate::observe::{Metrics, RunMeter};
 use crate::random;
 use crate::run::event::{RunFailure, failure};
-use crate::run::{Program, Run, RunOptions};
+use crate::run::{Run, RunOptions};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
 use crate::workspace::{KernelKey, ProgramOptions, Workspace};
@@ -334,15 +335,10 @@ impl Session {
         let going = ActiveRun { id: id.to_owned(), activity };
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
         let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
+        let (meter, hints) = (self.meter(language), room.slot().network_hints());
         let spool = room.folder().root().to_path_buf();
-        let program_to_run = Program {
-            kernel: &kernel,
-            cell,
-            spool,
-            meter: self.meter(language),
-            network_hints: room.slot().network_hints(),
-        };
-        let run = Run::start(id.to_owned(), options, &self.config.limits, program_to_run, going, kept);
+        let from_cell = |feed| cell::start(&kernel, cell, feed, meter, hints);
+        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_cell, going, kept);
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program });
         Ok(Started::Now(run))
     }

@@ -1,6 +1,6 @@
 //! What is written after the end of a cell: kept for the next one, never mixed into it.
 
-use agb_kernel::{CellEvent, Language, Outcome, OutputStream};
+use agb_kernel::{CellEvent, Language, Outcome, Stream};
 
 use crate::support::{Ran, Subject, eventually, finish, kernel, kernel_with, until};
 
@@ -11,7 +11,7 @@ async fn let_it_write(subject: &Subject) {
     eventually("what runs in the background has written", || at("done").exists()).await;
 }
 
-fn background(ran: &Ran) -> Vec<(OutputStream, String)> {
+fn background(ran: &Ran) -> Vec<(Stream, String)> {
     let texts = ran.events.iter().filter_map(|(_, event)| match event {
         CellEvent::Background { stream, text } => Some((*stream, text.clone())),
         _ => None,
@@ -52,8 +52,8 @@ async fn late_output_comes_with_the_next_cell_and_apart() {
         let second = subject.run(own).await;
         assert!(matches!(second.events[0].1, CellEvent::Started), "{second:#?}");
         let late = background(&second);
-        assert!(late.contains(&(OutputStream::Stdout, "late\n".to_owned())), "{second:#?}");
-        assert!(late.contains(&(OutputStream::Stderr, "oops\n".to_owned())), "{second:#?}");
+        assert!(late.contains(&(Stream::Stdout, "late\n".to_owned())), "{second:#?}");
+        assert!(late.contains(&(Stream::Stderr, "oops\n".to_owned())), "{second:#?}");
         assert_eq!((second.stdout().as_str(), second.stderr().as_str()), ("own\n", ""), "{second:#?}");
         assert!(background(&subject.run(own).await).is_empty(), "it comes once");
     }
@@ -104,7 +104,7 @@ async fn the_last_words_of_a_kernel_that_died_between_cells_are_kept() {
     eventually("the process is gone", || crate::support::processes_in(python.workdir.path()).is_empty()).await;
     eventually("the kernel has noticed", || !python.kernel.is_warm()).await;
     let ran = python.run("print('again')").await;
-    assert_eq!(background(&ran), [(OutputStream::Stdout, "last words\n".to_owned())], "{ran:#?}");
+    assert_eq!(background(&ran), [(Stream::Stdout, "last words\n".to_owned())], "{ran:#?}");
     assert!(ran.stderr().contains("died between two runs"), "{ran:#?}");
     assert_eq!(ran.stdout(), "again\n");
 }

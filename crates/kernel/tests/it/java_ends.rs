@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use agb_kernel::{
-    Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, OutputStream, StartError, interpreter_lacks,
+    Cell, CellEvent, Death, Kernel, KernelSpec, Language, Outcome, StartError, Stream, interpreter_lacks,
 };
 
 use crate::support::{
@@ -137,7 +137,7 @@ async fn what_threads_write_later_belongs_to_no_run() {
     eventually("the thread has written", || java.workdir.path().join("done").exists()).await;
     let ran = java.run("System.out.println(\"second\");").await;
     assert_eq!(ran.stdout(), "second\n");
-    let late = CellEvent::Background { stream: OutputStream::Stdout, text: "late\n".to_owned() };
+    let late = CellEvent::Background { stream: Stream::Stdout, text: "late\n".to_owned() };
     assert!(ran.events.iter().any(|(_, event)| *event == late), "{ran:#?}");
 }
 
@@ -211,9 +211,7 @@ async fn what_display_shows_in_a_thread_that_outlives_its_cell_is_text() {
     eventually("the thread has shown its value", || !go.exists()).await;
     let ran = java.run("1;").await;
     let said: Vec<_> = ran.events.iter().filter(|(_, event)| matches!(event, CellEvent::Background { .. })).collect();
-    let [(_, CellEvent::Background { stream: OutputStream::Stdout, text })] = said.as_slice() else {
-        panic!("{ran:#?}")
-    };
+    let [(_, CellEvent::Background { stream: Stream::Stdout, text })] = said.as_slice() else { panic!("{ran:#?}") };
     assert_eq!(text, "42\n");
 }
 

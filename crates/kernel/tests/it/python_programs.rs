@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use agb_kernel::{Cell, CellEvent, Death, Language, Outcome, OutputStream};
+use agb_kernel::{Cell, CellEvent, Death, Language, Outcome, Stream};
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, Ran, Subject, answered, eventually, finish, kernel, next};
@@ -101,7 +101,7 @@ async fn what_happens_between_runs_ends_nothing() {
     let python = python();
     let background = |ran: &Ran| -> String {
         let text = |event: &CellEvent| match event {
-            CellEvent::Background { stream: OutputStream::Stdout | OutputStream::Stderr, text } => Some(text.clone()),
+            CellEvent::Background { stream: Stream::Stdout | Stream::Stderr, text } => Some(text.clone()),
             _ => None,
         };
         ran.events.iter().filter_map(|(_, event)| text(event)).collect()

@@ -1,8 +1,10 @@
 //! Output on its way: at once, whole characters, held back by a slow consumer.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use agb_kernel::{Cell, CellEvent, Language, Outcome};
+use agb_kernel::{Cell, CellEnd, CellEvent, CellSink, Language, Outcome};
+use tokio::sync::Notify;
 
 use crate::support::{PATIENCE, finish, kernel, kernel_with, next, until};
 
@@ -155,6 +157,74 @@ async fn a_slow_consumer_holds_the_program_back() {
         assert_eq!(end.outcome, Outcome::Finished);
         assert!(size > (LINES - 1000) * 100 && size <= LINES * 100, "{language}: {size}");
     }
+}
+
+/// What a sink of one's own was given.
+#[derive(Default)]
+struct Given {
+    text: String,
+    /// The most that has waited in it.
+    most: usize,
+    end: Option<CellEnd>,
+}
+
+#[derive(Clone, Default)]
+struct Bounded {
+    given: Arc<Mutex<Given>>,
+    /// It is full, or has the end.
+    look: Arc<Notify>,
+}
+
+impl Bounded {
+    const LIMIT: usize = 100_000;
+}
+
+impl CellSink for Bounded {
+    fn push(&mut self, event: CellEvent) {
+        let mut given = self.given.lock().unwrap();
+        assert!(given.end.is_none(), "{event:?} after the end");
+        match event {
+            CellEvent::Stdout(text) => given.text += &text,
+            CellEvent::End(end) => {
+                given.end = Some(end);
+                self.look.notify_one();
+            }
+            CellEvent::Started => {}
+            other => panic!("{other:?}"),
+        }
+        given.most = given.most.max(given.text.len());
+    }
+
+    fn excess(&self) -> Option<usize> {
+        let excess = self.given.lock().unwrap().text.len().checked_sub(Self::LIMIT);
+        excess.inspect(|_| self.look.notify_one())
+    }
+}
+
+/// A sink gets everything, in order, and hardly more than it says; it says once that it takes more.
+#[tokio::test]
+async fn a_sink_holds_the_program_back_until_it_takes_more() {
+    const LINES: usize = 50_000;
+    let python = kernel(Language::Python);
+    let sink = Bounded::default();
+    let (given, look) = (Arc::clone(&sink.given), Arc::clone(&sink.look));
+    let code = format!("for i in range({LINES}): print('%099d' % i)");
+    let control = python.kernel.run_into(Cell::new(code, PATIENCE), sink);
+    let mut all = String::new();
+    let (end, most) = loop {
+        tokio::time::timeout(PATIENCE, look.notified()).await.expect("it fills or ends");
+        let mut given = given.lock().unwrap();
+        all += &std::mem::take(&mut given.text);
+        if let Some(end) = given.end.take() {
+            break (end, given.most);
+        }
+        drop(given);
+        control.resume();
+    };
+    assert_eq!(end.outcome, Outcome::Finished);
+    assert!(all.lines().map(|line| line.parse::<usize>().expect("a number")).eq(0..LINES), "{} bytes", all.len());
+    // One read above the limit, and at the end what was in the pipe.
+    assert!((Bounded::LIMIT..Bounded::LIMIT + (192 << 10)).contains(&most), "{most}");
 }
 
 /// A program that is blocked on its write hears that it is to stop, and keeps its state.

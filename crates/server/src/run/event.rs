@@ -1,9 +1,7 @@
 //! What happens in a run, as its subscribers see it.
 
-use agb_kernel::{MimeBundle, OutputStream};
-pub(crate) use agb_protocol::Finish;
-pub(crate) use agb_protocol::RunFailure;
-pub(crate) use agb_protocol::Stream;
+use agb_protocol::MimeBundle;
+pub(crate) use agb_protocol::{Finish, RunFailure, Stream};
 
 /// Where a chunk comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +19,7 @@ impl From<Stream> for Origin {
 
 impl Origin {
     /// That of what was written between two runs.
-    pub(crate) fn background(stream: OutputStream) -> Self {
-        let stream = match stream {
-            OutputStream::Stdout => Stream::Stdout,
-            OutputStream::Stderr => Stream::Stderr,
-        };
+    pub(crate) fn background(stream: Stream) -> Self {
         Self { stream, background: true }
     }
 }

@@ -1,8 +1,7 @@
 //! A run's events as WebSocket frames, none larger than the client takes.
 
-use agb_kernel::MimeBundle;
-use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::service::Reply;
+use agb_protocol::{DEFAULT_TARGET, MimeBundle};
 
 use super::event::{Event, Origin, RunFailure};
 use crate::random;

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use agb_kernel::StdinError;
 use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::service::Reply;
 
 use super::event::Event;
+use super::source::InputError;
 use super::{Run, Shown, State};
 
 /// How much of a run's input has been taken.
@@ -36,15 +36,16 @@ impl Run {
                 return;
             }
         }
-        let taken = data.map_or(Ok(()), |data| self.control.write_stdin(data));
+        let Some(source) = self.source.get() else { return };
+        let taken = data.map_or(Ok(()), |data| source.write_input(data));
         if eof && taken.is_ok() {
-            self.control.close_stdin();
+            source.end_input();
         }
         drop(state);
         match taken {
-            Err(error @ StdinError::Full(_)) => self.push(Event::InputRefused { message: error.to_string() }),
+            Err(error @ InputError::Full { .. }) => self.push(Event::InputRefused { message: error.to_string() }),
             // A run that has ended or was started without input: whoever writes there has seen it, or will.
-            Ok(()) | Err(StdinError::Closed) => {}
+            Ok(()) | Err(InputError::Closed) => {}
         }
     }
 }

@@ -17,6 +17,10 @@ use super::window::{Cursor, Window};
 /// one at worst), and runs take turns in reasonable steps.
 pub(crate) const MAX_CHUNK: usize = 64 * 1024;
 
+/// What an event costs beyond its own bytes while it waits, so that many small ones, which cannot be joined because their
+/// streams alternate, are bounded as well.
+const WAITING: usize = 64;
+
 /// A run's events between the program and its subscriber.
 ///
 /// ```text
@@ -134,8 +138,25 @@ impl Log {
         self.abandoned || self.closing || self.keeps_more()
     }
 
+    /// By how many bytes what waits is at or above what may; `None` with [`Log::has_room`].
+    pub(crate) fn excess(&self) -> Option<usize> {
+        if self.has_room() {
+            return None;
+        }
+        let in_replay = self.replay.as_ref().and_then(Replay::excess);
+        Some(match in_replay {
+            Some(excess) => self.waiting_size() + excess,
+            None => self.waiting_size().saturating_sub(self.room()),
+        })
+    }
+
+    /// What all that waits takes in memory.
+    fn waiting_size(&self) -> usize {
+        self.waiting_bytes + WAITING * self.waiting.len()
+    }
+
     fn keeps_more(&self) -> bool {
-        self.waiting_bytes < self.room() && self.replay.as_ref().is_none_or(Replay::has_room)
+        self.waiting_size() < self.room() && self.replay.as_ref().is_none_or(Replay::has_room)
     }
 
     /// How much may wait: no more than the subscriber takes at once.
@@ -361,7 +382,7 @@ impl Log {
 
     /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
-        self.waiting_bytes + self.replay.as_ref().map_or(0, Replay::memory)
+        self.waiting_size() + self.replay.as_ref().map_or(0, Replay::memory)
     }
 
     /// What is to be done with the replay's file.
@@ -406,7 +427,7 @@ impl Log {
 
     /// Without a subscriber, what waits goes into the replay: at once when somebody watches, else once it is enough.
     fn store(&mut self) {
-        let enough = self.tail.is_some() || self.waiting_bytes >= self.limit;
+        let enough = self.tail.is_some() || self.waiting_size() >= self.limit;
         if self.watched || self.replay.is_none() || self.abandoned || !enough || self.waiting.is_empty() {
             return;
         }

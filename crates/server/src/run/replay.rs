@@ -83,7 +83,12 @@ impl Replay {
 
     /// Whether the program may go on.
     pub(super) fn has_room(&self) -> bool {
-        self.back.bytes < BLOCK
+        self.excess().is_none()
+    }
+
+    /// How many bytes it holds at or above that.
+    pub(super) fn excess(&self) -> Option<usize> {
+        self.back.bytes.checked_sub(BLOCK)
     }
 
     /// Takes the newest record.

@@ -1,20 +1,15 @@
-//! The task of a run: takes events out of the kernel while the log has room, works the log's file, and knows when a run
-//! has been alone for long enough.
+//! The task of a run: works the log's file, and knows when a run has been alone for long enough.
 
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_kernel::{CellEvent, Execution};
 use tokio::time::{Instant, sleep_until};
 
-use super::event::{Event, Origin, Stream};
-use super::network_hint::NetworkHint;
-use super::outcome::{self, Ended, Stop};
 use super::replay::{Block, Job, Page};
+use super::source::Stop;
 use super::spool::Spool;
 use super::{Ready, Run, State, Times};
-use crate::observe::RunMeter;
 
 /// A disk that took nothing is asked again after so long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -25,8 +20,8 @@ const DISK_LOST: &str = "the server's disk has lost what the run had said";
 /// What a run task does next.
 struct Turn {
     job: Option<Job>,
-    /// The log takes events.
-    room: bool,
+    /// The program has ended, and what is left of it takes no more than the log's room.
+    ended: bool,
     /// When the run has been alone for long enough.
     deadline: Option<Instant>,
     /// Nobody can see the run any more.
@@ -34,27 +29,22 @@ struct Turn {
 }
 
 /// Keeps a run until nobody can see it any more. `busy` is dropped with the program's end, `kept` at the end.
-pub(super) async fn keep<B, K>(
-    run: Arc<Run>,
-    mut execution: Execution,
-    (meter, mut network_hint): (RunMeter, NetworkHint),
-    mut spool: Spool,
-    busy: B,
-    kept: K,
-) {
+pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K) {
     let mut busy = Some(busy);
-    let mut failure_sent = false;
     let mut retry_at: Option<Instant> = None;
     loop {
-        let Turn { job, room, deadline, over } = run.turn();
+        let Turn { job, ended, deadline, over } = run.turn();
         if let Some(job) = job {
             retry_at = run.work(job, &mut spool).await;
             continue;
         }
+        if ended {
+            busy = None;
+        }
         if let Some(block) = run.observers_block() {
             run.read_for_observers(block, &spool).await;
         }
-        if over && busy.is_none() {
+        if over {
             break;
         }
         let wake = [deadline, retry_at].into_iter().flatten().min();
@@ -64,59 +54,12 @@ pub(super) async fn keep<B, K>(
             continue;
         }
         tokio::select! {
-            biased;
-            event = execution.next(), if room && busy.is_some() => match event {
-                Some(event) => {
-                    meter.saw(&event);
-                    take(&run, event, &execution, &mut network_hint, &mut failure_sent);
-                }
-                None => {
-                    // Without effect after an end, which every kernel gives.
-                    run.push(Event::End(outcome::vanished()));
-                    busy = None;
-                }
-            },
             () = run.changed.notified() => {}
             () = until(wake) => {}
         }
     }
     run.close_file();
-    drop(kept);
-}
-
-/// Hands an event of the kernel over to the log.
-fn take(
-    run: &Arc<Run>,
-    event: CellEvent,
-    execution: &Execution,
-    network_hint: &mut NetworkHint,
-    failure_sent: &mut bool,
-) {
-    match event {
-        CellEvent::Started if run.options.extended => run.push(Event::Started),
-        CellEvent::Started => {}
-        CellEvent::Stdout(text) => run.push(Event::Chunk(Stream::Stdout.into(), text)),
-        CellEvent::Stderr(text) => run.push(Event::Chunk(Stream::Stderr.into(), text)),
-        CellEvent::Background { stream, text } => run.push(Event::Chunk(Origin::background(stream), text)),
-        CellEvent::Result(result) => run.push(Event::Result { is_main: result.is_main, mime: result.data }),
-        CellEvent::Error(error) => {
-            *failure_sent = true;
-            run.push(Event::Error(network_hint.failure(outcome::failure_of(error))));
-        }
-        CellEvent::InputRequest { prompt } if run.options.stdin => run.push(Event::InputRequest { prompt }),
-        // There is nobody to answer: the program finds its input at its end.
-        CellEvent::InputRequest { .. } => execution.control().close_stdin(),
-        CellEvent::End(end) => {
-            let stop = run.state().stop;
-            let Ended { failure, finish } = network_hint.ended(outcome::ended(end, stop));
-            if let Some(failure) = failure
-                && !*failure_sent
-            {
-                run.push(Event::Error(failure));
-            }
-            run.push(Event::End(finish));
-        }
-    }
+    drop((busy, kept));
 }
 
 async fn until(wake: Option<Instant>) {
@@ -148,11 +91,13 @@ impl Run {
     fn turn(&self) -> Turn {
         let mut state = self.state();
         let job = state.log.next_job();
-        let room = state.log.has_room() || state.ended;
-        state.held_back = !room;
-        let needless = !self.options.resume || state.log.is_abandoned() || state.is_done() && state.forgotten;
-        let over = state.ended && needless;
-        Turn { job, room, deadline: state.deadline(self.times), over }
+        self.resume(&mut state);
+        let room = state.log.has_room();
+        let forgotten = state.is_done() && state.forgotten;
+        let ended = state.ended && (room || forgotten);
+        state.held_back |= state.ended && !room;
+        let needless = !self.options.resume || state.log.is_abandoned() || forgotten;
+        Turn { job, ended, deadline: state.deadline(self.times), over: ended && needless }
     }
 
     /// The deadline may have come.

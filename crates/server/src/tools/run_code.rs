@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use agb_kernel::{Cell, CellEvent, ExecutionControl, MimeBundle, OutputStream};
+use agb_kernel::{Cell, CellEvent, ExecutionControl};
 use agb_protocol::service::killed_by_json;
+use agb_protocol::{MimeBundle, Stream};
 use serde_json::json;
 
 use super::args::Args;
 use super::error::ToolError;
-use crate::run::network_hint::NetworkHint;
-use crate::run::outcome;
+use crate::cell::{NetworkHint, ended, failure_of};
+use crate::run::vanished;
 use crate::session::{Session, parse_language};
 
 /// Interrupts the program when the call is dropped, since nobody hears of it any more. Without effect after its end.
@@ -50,26 +51,26 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     let guard = InterruptOnDrop(execution.control());
     let mut collected = Collected::new(session.config().limits.max_tool_output);
     let mut failure = None;
-    let mut finish = outcome::vanished();
+    let mut finish = vanished();
     while let Some(event) = execution.next().await {
         meter.saw(&event);
         match event {
             CellEvent::Started => {}
             CellEvent::Stdout(text) => collected.chunk(text, |all| &mut all.stdout),
             CellEvent::Stderr(text) => collected.chunk(text, |all| &mut all.stderr),
-            CellEvent::Background { stream: OutputStream::Stdout, text } => {
+            CellEvent::Background { stream: Stream::Stdout, text } => {
                 collected.chunk(text, |all| &mut all.background.stdout);
             }
-            CellEvent::Background { stream: OutputStream::Stderr, text } => {
+            CellEvent::Background { stream: Stream::Stderr, text } => {
                 collected.chunk(text, |all| &mut all.background.stderr);
             }
             CellEvent::Result(result) => collected.result(&result.data, result.is_main),
             CellEvent::Error(error) => {
-                failure.get_or_insert_with(|| network_hint.failure(outcome::failure_of(error)));
+                failure.get_or_insert_with(|| network_hint.failure(failure_of(error)));
             }
             CellEvent::InputRequest { .. } => guard.0.close_stdin(),
             CellEvent::End(end) => {
-                let ended = network_hint.ended(outcome::ended(end, None));
+                let ended = network_hint.ended(ended(end, None));
                 failure = failure.or(ended.failure);
                 finish = ended.finish;
             }

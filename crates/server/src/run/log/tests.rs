@@ -98,6 +98,21 @@ fn holds_back_when_full_and_goes_on_when_shown() {
 }
 
 #[test]
+fn small_events_of_alternating_streams_are_bounded() {
+    let mut log = new_log(10_000, None);
+    let mut pushed = 0;
+    while log.has_room() {
+        log.push(out("a"));
+        log.push(err("b"));
+        pushed += 2;
+    }
+    assert!((100..200).contains(&pushed) && log.excess().is_some_and(|excess| excess < 200), "{pushed}");
+    assert!(log.memory() >= 10_000, "{}", log.memory());
+    assert_eq!(rest_of(&mut log).len(), pushed);
+    assert_eq!((log.memory(), log.excess()), (0, None));
+}
+
+#[test]
 fn never_sends_more_than_the_window() {
     let mut log = new_log(1 << 20, Some(10));
     log.push(out("0123456789abcde"));

@@ -2,8 +2,8 @@
 
 use agb_protocol::RunStatus;
 
-use super::event::{RunFailure, one_line};
-use super::outcome::Ended;
+use super::Ended;
+use crate::run::event::{RunFailure, one_line};
 use crate::workspace::egress::NetworkHints;
 
 /// Adds to the failure of one run what would have let its program reach the network.

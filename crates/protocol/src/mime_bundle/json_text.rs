@@ -6,7 +6,7 @@ const MAX_DEPTH: u32 = 100;
 
 /// Whether every reader takes a text that is known to be JSON: it is not nested too deeply, its numbers are those of a
 /// double, and its strings have no half of a character. Iterative; memory is constant.
-pub(crate) fn is_readable(json: &str) -> bool {
+pub(super) fn is_readable(json: &str) -> bool {
     let bytes = json.as_bytes();
     let mut depth = 0_u32;
     let mut at = 0;

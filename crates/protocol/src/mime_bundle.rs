@@ -8,7 +8,7 @@ use serde::Deserializer as _;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::json_text;
+mod json_text;
 
 /// The most representations of one value. 64: libraries give less than ten, and each has a cost beyond its bytes.
 const MAX_PARTS: usize = 64;
@@ -19,7 +19,7 @@ const PART_COST: usize = 96;
 /// A value's representations by MIME type.
 ///
 /// A program can send whatever it likes, so no value is made a tree: each is kept as its JSON text. Every one of these
-/// texts is JSON that all readers take (`json_text.rs`).
+/// texts is JSON that all readers take (`mime_bundle/json_text.rs`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MimeBundle {
     parts: BTreeMap<String, Box<str>>,
@@ -42,7 +42,7 @@ impl MimeBundle {
     /// A representation that is a string, as that string.
     #[must_use]
     pub fn text(&self, mime: &str) -> Option<Cow<'_, str>> {
-        agb_protocol::object::Value::parse(self.get(mime)?)?.as_str()
+        crate::object::Value::parse(self.get(mime)?)?.as_str()
     }
 
     /// Every representation: its MIME type and its JSON text.

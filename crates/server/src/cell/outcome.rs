@@ -1,29 +1,17 @@
 //! What a kernel says about the end of a cell, in the words of the wire.
 
-use std::time::Duration;
-
 use agb_kernel::{CellEnd, CellError, Death, Outcome};
 use agb_protocol::{KilledBy, RunStatus};
 use agb_sandbox::Exceeded;
 
-use super::event::{Finish, RunFailure, failure, one_line};
+use crate::run::Stop;
+use crate::run::event::{Finish, RunFailure, failure, one_line};
 
 /// The end of a run, and the failure to tell before it if the kernel told none.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ended {
     pub(crate) failure: Option<RunFailure>,
     pub(crate) finish: Finish,
-}
-
-/// Why a program was told to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stop {
-    /// Its client wanted it.
-    Client,
-    /// Nobody came back for it within this time.
-    Unwatched(Duration),
-    /// Something of ours ends, and takes it along.
-    Service(&'static str),
 }
 
 /// Puts the end of a cell into the words of the wire: what happened, and what became of the program's variables. `stop`
@@ -74,17 +62,6 @@ pub(crate) fn ended(end: CellEnd, stop: Option<Stop>) -> Ended {
     Ended { failure, finish }
 }
 
-/// The end of a run whose kernel went away without a word: a mistake of ours, but still an end.
-pub(crate) fn vanished() -> Finish {
-    Finish {
-        failed: true,
-        execution_error: Some("the run's kernel vanished; this is a defect of agb-server".to_owned()),
-        reason: Some(RunStatus::Killed),
-        state_lost: true,
-        ..Finish::default()
-    }
-}
-
 /// What ended an interpreter, in the fields of the wire.
 fn killed_by(death: &Death) -> Option<KilledBy> {
     match death {
@@ -104,6 +81,8 @@ pub(crate) fn failure_of(error: CellError) -> RunFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn of(outcome: Outcome, execution_count: u32, state_lost: bool) -> Ended {

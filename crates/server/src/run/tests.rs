@@ -1,0 +1,153 @@
+//! A run and what feeds it, without a kernel.
+
+use tokio::sync::oneshot;
+
+use super::event::Stream;
+use super::*;
+
+/// A source that remembers what it was told.
+#[derive(Default)]
+struct Told {
+    input: Mutex<Vec<String>>,
+    calls: Mutex<Vec<&'static str>>,
+}
+
+struct FakeSource(Arc<Told>);
+
+impl Source for FakeSource {
+    fn interrupt(&self) {
+        self.0.calls.lock().unwrap().push("interrupt");
+    }
+
+    fn write_input(&self, data: String) -> Result<(), InputError> {
+        if data.len() > 10 {
+            return Err(InputError::Full { unread: 10 });
+        }
+        self.0.input.lock().unwrap().push(data);
+        Ok(())
+    }
+
+    fn end_input(&self) {
+        self.0.calls.lock().unwrap().push("end_input");
+    }
+
+    fn resume(&self) {
+        self.0.calls.lock().unwrap().push("resume");
+    }
+}
+
+struct Fixture {
+    run: Arc<Run>,
+    feed: Feed,
+    told: Arc<Told>,
+    subscriber: Arc<ReadyRuns>,
+    busy: oneshot::Receiver<()>,
+    kept: oneshot::Receiver<()>,
+}
+
+const LIMIT: usize = 1000;
+
+fn start(options: RunOptions) -> Fixture {
+    let told = Arc::new(Told::default());
+    let mut feed = None;
+    let limits = Limits { run_buffer: LIMIT, ..Limits::default() };
+    let ((busy, busy_ended), (kept, kept_ended)) = (oneshot::channel::<()>(), oneshot::channel::<()>());
+    let source = |its: Feed| -> Box<dyn Source> {
+        feed = Some(its);
+        Box::new(FakeSource(Arc::clone(&told)))
+    };
+    let run = Run::start("a".to_owned(), options, &limits, std::env::temp_dir(), source, busy, kept);
+    let subscriber = Arc::new(ReadyRuns::default());
+    run.attach(&subscriber, Cursor::default()).expect("it is new");
+    Fixture { run, feed: feed.expect("it was given"), told, subscriber, busy: busy_ended, kept: kept_ended }
+}
+
+impl Fixture {
+    fn calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.told.calls.lock().unwrap())
+    }
+
+    /// What the subscriber is shown until there is no more.
+    fn shown(&self) -> Vec<Shown> {
+        std::iter::from_fn(|| self.run.show(&self.subscriber)).collect()
+    }
+}
+
+fn chunk(text: &str) -> Event {
+    Event::Chunk(Stream::Stdout.into(), text.to_owned())
+}
+
+const EXTENDED: RunOptions = RunOptions { extended: true, resume: false, window: None, stdin: true };
+
+#[tokio::test]
+async fn the_source_is_held_back_told_of_room_and_steered() {
+    let mut it = start(EXTENDED);
+    it.feed.push(Event::Started);
+    assert_eq!(it.feed.excess(), None);
+    it.feed.push(chunk(&"x".repeat(LIMIT)));
+    let excess = it.feed.excess().expect("it is full");
+    it.feed.push(chunk("more"));
+    assert_eq!((it.feed.excess(), it.calls()), (Some(excess + 4), vec![]));
+    let shown = it.shown();
+    assert_eq!(shown.len(), 3, "accepted, started, and one chunk of both: {shown:?}");
+    assert_eq!((it.calls(), it.feed.excess()), (vec!["resume"], None), "told once");
+    it.feed.push(chunk("y"));
+    it.shown();
+    assert!(it.calls().is_empty(), "nobody waited");
+
+    it.run.take_stdin(Some("in".to_owned()), true, None);
+    it.run.take_stdin(Some("too much for it".to_owned()), true, None);
+    assert_eq!((it.calls(), it.told.input.lock().unwrap().concat()), (vec!["end_input"], "in".to_owned()));
+    let refused = it.shown();
+    assert!(refused.len() == 1 && refused[0].text.contains("has not read 10 bytes"), "{refused:?}");
+    assert_eq!(it.feed.stop(), None);
+    it.run.interrupt();
+    it.run.interrupt_with("the session was released");
+    assert_eq!((it.calls(), it.feed.stop()), (vec!["interrupt"; 2], Some(Stop::Client)), "the first reason counts");
+
+    it.feed.push(Event::End(Finish::default()));
+    it.feed.push(chunk("late"));
+    let shown = it.shown();
+    assert!(shown.len() == 1 && shown[0].is_end, "{shown:?}");
+    assert!(it.busy.await.is_err() && it.kept.await.is_err(), "both are dropped with the end");
+}
+
+#[tokio::test]
+async fn a_feed_that_goes_without_an_end_ends_its_run() {
+    let Fixture { run, feed, subscriber, busy, .. } = start(RunOptions::default());
+    drop(feed);
+    let end = run.show(&subscriber).expect("an end");
+    assert!(end.is_end && end.text.contains("vanished"), "{end:?}");
+    assert!(busy.await.is_err());
+}
+
+#[tokio::test]
+async fn a_run_is_busy_until_its_last_output_has_room() {
+    let mut it = start(RunOptions::default());
+    it.feed.push(chunk(&"x".repeat(2 * LIMIT)));
+    it.feed.push(Event::End(Finish::default()));
+    for _ in 0..10 {
+        tokio::task::yield_now().await; // the run task has had its turn
+    }
+    assert_eq!(it.busy.try_recv(), Err(oneshot::error::TryRecvError::Empty));
+    assert!(it.shown().last().expect("an end").is_end);
+    assert!(it.busy.await.is_err());
+}
+
+#[tokio::test]
+async fn a_source_goes_on_when_its_run_is_abandoned_or_closed() {
+    let mut it = start(EXTENDED);
+    it.feed.push(chunk(&"x".repeat(LIMIT)));
+    assert!(it.feed.excess().is_some());
+    it.run.leave(&it.subscriber);
+    assert_eq!(it.feed.excess(), None);
+    assert_eq!(it.calls(), ["interrupt"]);
+
+    let mut it = start(RunOptions { resume: true, ..EXTENDED });
+    while it.feed.excess().is_none() {
+        it.feed.push(chunk(&"x".repeat(LIMIT)));
+    }
+    it.run.leave(&it.subscriber);
+    tokio::task::yield_now().await; // the run task has had its turn
+    assert_eq!((it.calls(), it.feed.excess()), (vec!["resume"], None), "the replay takes what waits");
+}
