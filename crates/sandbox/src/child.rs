@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use crate::network::SharedNetwork;
 use crate::plan::{MAX_MESSAGE, Message, order};
 use crate::sys::socket;
@@ -35,16 +37,29 @@ pub struct Child {
     _nursery: Option<Nursery>,
 }
 
+/// What is known of a program's end, apart from its sandbox's; see [`Child::program_end`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProgramEnd {
+    /// It runs. Ask again when [`Child::events`] is readable.
+    NotYet,
+    /// It has ended so.
+    Ended(ExitStatus),
+    /// Nothing more will be said: the sandbox ends. The [`Child`]'s descriptor tells when that is done, and
+    /// [`Child::wait`] how the program ended. [`Child::events`] stays readable from now on.
+    WithSandbox,
+}
+
 impl Child {
     pub(crate) fn new(
         (watched, watch): (Arc<Watched>, Arc<Watch>),
         pid: i32,
         has_proc: bool,
+        status: Option<i32>,
         network: Option<Arc<SharedNetwork>>,
         nursery: Option<Nursery>,
     ) -> Self {
-        let ordered = AtomicU32::new(0);
-        Self { watched, watch, pid, has_proc, status: None, ordered, _network: network, _nursery: nursery }
+        let (status, ordered) = (status.map(ExitStatus::from_raw), AtomicU32::new(0));
+        Self { watched, watch, pid, has_proc, status, ordered, _network: network, _nursery: nursery }
     }
 
     pub(crate) fn watched(&self) -> &Watched {
@@ -76,12 +91,12 @@ impl Child {
     }
 
     /// Sends a signal to the program's process group, as a terminal's Ctrl-C does. An error means that the sandbox
-    /// has ended.
+    /// has ended, or that this is not one of the signals with a name.
     ///
     /// The sandbox's first process does it, so the signal never meets a process that has got the number meanwhile. It
     /// does it soon: [`signals_are_sent`](Self::signals_are_sent) tells when.
     pub fn signal_group(&self, signal: i32) -> io::Result<()> {
-        let signal = u8::try_from(signal).ok().filter(|&signal| signal != 0);
+        let signal = u8::try_from(signal).ok().filter(|_| Signal::from_named_raw(signal).is_some());
         let signal = signal.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
         socket::send(self.watched.control.as_fd(), &order(signal), &[])?;
         self.ordered.fetch_add(1, Ordering::Relaxed);
@@ -93,10 +108,10 @@ impl Child {
     pub fn signals_are_sent(&mut self) -> bool {
         while *self.ordered.get_mut() > 0 && self.status.is_none() {
             match self.next_message() {
-                Some(Message::Signalled) => *self.ordered.get_mut() -= 1,
-                Some(Message::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
-                Some(_) => {}
-                None => return self.await_end(Duration::ZERO).unwrap_or(true),
+                Ok(Message::Signalled) => *self.ordered.get_mut() -= 1,
+                Ok(Message::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
+                Ok(_) => {}
+                Err(_) => return self.await_end(Duration::ZERO).unwrap_or(true),
             }
         }
         true
@@ -109,15 +124,19 @@ impl Child {
 
     /// How the program has ended, if it has: asked without waiting, and of use where others
     /// [go on](crate::Command::keep_background) in the sandbox. [`events`](Self::events) says when to ask.
-    pub fn program_end(&mut self) -> Option<ExitStatus> {
-        while self.status.is_none() {
-            match self.next_message()? {
-                Message::Ended { status } => self.status = Some(ExitStatus::from_raw(status)),
-                Message::Signalled => *self.ordered.get_mut() = self.ordered.get_mut().saturating_sub(1),
-                _ => {}
+    pub fn program_end(&mut self) -> ProgramEnd {
+        loop {
+            if let Some(status) = self.status {
+                return ProgramEnd::Ended(status);
+            }
+            match self.next_message() {
+                Ok(Message::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
+                Ok(Message::Signalled) => *self.ordered.get_mut() = self.ordered.get_mut().saturating_sub(1),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ProgramEnd::NotYet,
+                Err(_) => return ProgramEnd::WithSandbox,
             }
         }
-        self.status
     }
 
     /// Readable when [`program_end`](Self::program_end) is to be asked.
@@ -144,7 +163,7 @@ impl Child {
             return Ok(None);
         }
         let mut failure = None;
-        while let Some(message) = self.next_message() {
+        while let Ok(message) = self.next_message() {
             match message {
                 Message::Failed { stage, errno, detail } => {
                     failure = Some(SpawnError::Failed { stage, errno, detail });
@@ -172,19 +191,19 @@ impl Child {
     fn last_status(&mut self) -> ExitStatus {
         while self.status.is_none() {
             match self.next_message() {
-                Some(Message::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
-                Some(_) => {}
-                None => self.status = Some(ExitStatus::from_raw(libc::SIGKILL)),
+                Ok(Message::Ended { status }) => self.status = Some(ExitStatus::from_raw(status)),
+                Ok(_) => {}
+                Err(_) => self.status = Some(ExitStatus::from_raw(libc::SIGKILL)),
             }
         }
         self.status.expect("the loop above goes on until it is there")
     }
 
-    /// What the sandbox said last. Nothing comes any more when it has ended.
-    fn next_message(&self) -> Option<Message> {
+    /// What the sandbox said next. `WouldBlock`: nothing now; any other error: nothing any more.
+    fn next_message(&self) -> io::Result<Message> {
         let mut buffer = [0; MAX_MESSAGE];
-        let received = socket::receive(self.watched.control.as_fd(), &mut buffer, false).ok()?;
-        Message::decode(&buffer[..received.len])
+        let received = socket::receive(self.watched.control.as_fd(), &mut buffer, false)?;
+        Message::decode(&buffer[..received.len]).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 

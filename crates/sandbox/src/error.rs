@@ -169,7 +169,10 @@ pub enum SpawnError {
     #[error("the sandbox launcher has ended, and a new one could not be started")]
     LauncherGone,
     /// The sandbox ended before the program started, without saying why.
-    #[error("a sandbox ended while it was made; look for a message of the kernel's (out of memory?)")]
+    #[error(
+        "a sandbox's first process ended before its program ran, and did not say why: something has killed it; see the \
+         kernel's log (out of memory?), and try again"
+    )]
     Vanished,
     /// It takes too long.
     #[error("a sandbox was not ready after {0:?}: the machine is overloaded; try again, or run fewer at once")]

@@ -20,6 +20,7 @@ use crate::plan::{Kind, MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
 use crate::remove::remove_tree;
 use crate::report::{Offer, Report};
+use crate::reports::{Complete, Reports};
 use crate::sys::socket::{self, Received};
 use crate::watch::Watch;
 use crate::watched::Watched;
@@ -168,8 +169,11 @@ impl Launcher {
     pub fn nursery(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Nursery, SpawnError> {
         let plan = Plan::new(policy, command, Kind::Nursery)?;
         let made = self.make(&plan, None, fds, None, |bytes, fds| self.order(bytes, fds))?;
+        if made.status.is_some() {
+            return Err(SpawnError::Vanished); // the zygote has
+        }
         let watched = (Arc::new(made.watched), Arc::clone(&self.watch));
-        Ok(Nursery::new(Child::new(watched, made.pid, made.has_proc, None, None)))
+        Ok(Nursery::new(Child::new(watched, made.pid, made.has_proc, None, None, None)))
     }
 
     /// Copies a nursery's zygote into a new sandbox, with these descriptors as the copy's 0 to 4. The policy must be what
@@ -236,7 +240,8 @@ impl Launcher {
     fn watched(&self, made: Made, network: Option<Arc<SharedNetwork>>, nursery: Option<&Nursery>) -> Child {
         let watched = Arc::new(made.watched);
         self.watch.add(&watched);
-        Child::new((watched, Arc::clone(&self.watch)), made.pid, made.has_proc, network, nursery.cloned())
+        let watched = (watched, Arc::clone(&self.watch));
+        Child::new(watched, made.pid, made.has_proc, made.status, network, nursery.cloned())
     }
 
     /// [`make`](Self::make) in the session's network: the one that is there, or a new one.
@@ -318,43 +323,23 @@ impl Launcher {
         drop(sent);
         drop(its);
 
-        let (mut init, mut pid, mut running) = (None, None, None);
-        let (mut proxy, mut network) = (None, None);
+        let mut reports = Reports::default();
         let mut buffer = [0; MAX_MESSAGE];
         loop {
-            if let (Some(pid), Some(has_proc)) = (pid, running)
-                && let Some(init) = init.take()
-            {
-                return Ok(Made {
-                    watched: Watched::new(control, init, pid, &plan.policy, group),
-                    pid,
-                    has_proc,
-                    network,
-                    proxy,
-                });
-            }
-            let mut received = match receive_until(control.as_fd(), &mut buffer, deadline) {
+            let received = match receive_until(control.as_fd(), &mut buffer, deadline) {
                 Ok(Some(received)) => received,
                 Ok(None) => return Err(SpawnError::TimedOut(PATIENCE)),
                 Err(error) => return Err(system("hear of a new sandbox")(error)),
             };
-            match Message::decode(&buffer[..received.len]) {
-                Some(Message::Created) => init = received.fds.pop(),
-                Some(Message::ProxySocket) => {
-                    let listener = received.fds.pop().map(TcpListener::from);
-                    proxy = listener
-                        .zip(self.proxy_factory.get())
-                        .map(|(socket, factory)| factory.0(plan.policy.slot, socket));
-                }
-                Some(Message::Network) => network = received.fds.pop(),
-                Some(Message::Starting) => pid = received.sender,
-                Some(Message::Running { has_proc }) => running = Some(has_proc),
-                Some(Message::Failed { stage, errno, detail }) => {
-                    return Err(SpawnError::Failed { stage, errno, detail });
-                }
-                // Its end, or nothing sensible, before it was there.
-                Some(Message::Ended { .. } | Message::Signalled) | None => return Err(SpawnError::Vanished),
-            }
+            let message = Message::decode(&buffer[..received.len]);
+            let Some(Complete { init, pid, has_proc, status, network, proxy }) = reports.take(message, received)?
+            else {
+                continue;
+            };
+            let factory = self.proxy_factory.get();
+            let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));
+            let watched = Watched::new(control, init, pid, &plan.policy, group);
+            return Ok(Made { watched, pid, has_proc, status, network, proxy });
         }
     }
 
@@ -388,6 +373,8 @@ struct Made {
     watched: Watched,
     pid: i32,
     has_proc: bool,
+    /// How the program ended, if it has.
+    status: Option<i32>,
     /// What it has made, if it has.
     network: Option<OwnedFd>,
     proxy: Option<Box<dyn Any + Send + Sync>>,

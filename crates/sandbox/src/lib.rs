@@ -67,6 +67,7 @@ mod plan;
 mod policy;
 mod remove;
 mod report;
+mod reports;
 mod stored;
 mod sys;
 mod tree;
@@ -75,7 +76,7 @@ mod watch;
 mod watched;
 
 pub use cgroup::{ControlGroups, Controller, memory_left};
-pub use child::Child;
+pub use child::{Child, ProgramEnd};
 pub use error::{LauncherError, SpawnError, Stage};
 pub use helper::main_if_helper;
 pub use helper::system_paths;

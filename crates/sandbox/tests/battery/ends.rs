@@ -3,7 +3,8 @@
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
-use agb_sandbox::{Command, Launcher, Level};
+use agb_sandbox::{Command, Launcher, Level, ProgramEnd};
+use rustix::process::{Pid, Signal};
 
 use crate::world::{PATIENCE, World, line, spawn};
 
@@ -104,18 +105,18 @@ while True: pass
 /// A first process that does not do its work, for whatever reason, is made to, or done without.
 pub(crate) fn a_first_process_that_stands_still_delays_nothing(world: &World) {
     for &level in &world.levels {
-        for signal in [libc::SIGSTOP, libc::SIGKILL] {
-            let mark = format!("agb-still-{}-{level}-{signal}", std::process::id());
+        for signal in [Signal::STOP, Signal::KILL] {
+            let mark = format!("agb-still-{}-{level}-{}", std::process::id(), signal.as_raw());
             let policy = world.policy(level);
             let (child, mut ends) = world.spawn(&policy, &family(&mark)).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(line(&mut ends.output), "ready");
             await_marked(&mark, 50);
-            // SAFETY: a system call on integers; the process is the parent of one that runs.
-            assert_eq!(unsafe { libc::kill(first_process(child.id()), signal) }, 0, "{level}");
+            let first = Pid::from_raw(first_process(child.id())).expect("the parent of a process that runs");
+            rustix::process::kill_process(first, signal).unwrap_or_else(|error| panic!("{level}: {error}"));
             let start = Instant::now();
             assert!(world.launcher.end_slot(policy.slot, PATIENCE), "{level}");
             assert!(
-                signal == libc::SIGKILL || marked(&mark) == 0,
+                signal == Signal::KILL || marked(&mark) == 0,
                 "{level}: `end_slot` says that nothing runs any more"
             );
             await_marked(&mark, 0);
@@ -147,7 +148,7 @@ pub(crate) fn the_background_of_a_session_lives_as_long_as_it(world: &World) {
         assert_eq!(line(&mut ends.output), "serving", "{level}");
         let start = Instant::now();
         let status = loop {
-            if let Some(status) = child.program_end() {
+            if let ProgramEnd::Ended(status) = child.program_end() {
                 break status;
             }
             assert!(start.elapsed() < PATIENCE, "{level}: the shell has ended");
@@ -159,7 +160,7 @@ pub(crate) fn the_background_of_a_session_lives_as_long_as_it(world: &World) {
         assert!(ask_in(&world.policy(level)).contains("ConnectionRefused"), "{level}: another session does not");
         assert!(world.launcher.end_slot(policy.slot, PATIENCE), "{level}");
         assert!(child.wait_timeout(Duration::ZERO).expect("waiting works").is_some(), "{level}");
-        assert_eq!(child.program_end().and_then(|status| status.code()), Some(0), "{level}: it keeps what was said");
+        assert_eq!(child.program_end(), ProgramEnd::Ended(status), "{level}: it keeps what was said");
         assert!(
             ask_in(&policy).contains("ConnectionRefused"),
             "{level}: the next session of the slot has nothing of it"
@@ -175,7 +176,7 @@ pub(crate) fn a_sandbox_ends_with_its_background(world: &World) {
         let (mut child, mut ends) =
             world.spawn(&world.policy(level), &command).unwrap_or_else(|error| panic!("{error}"));
         let start = Instant::now();
-        while child.program_end().is_none() {
+        while child.program_end() == ProgramEnd::NotYet {
             assert!(start.elapsed() < PATIENCE, "{level}: the shell has ended");
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -205,9 +206,9 @@ pub(crate) fn nothing_outlives_the_launcher(world: &World) {
             assert_eq!(line(&mut ends.output), "ready");
             await_marked(&mark, 50);
             if by_kill {
-                let pid = i32::try_from(launcher.id()).expect("a process number is an int");
-                // SAFETY: a system call on integers; the launcher is a child of ours that is not reaped yet.
-                unsafe { libc::kill(pid, libc::SIGKILL) };
+                let pid = i32::try_from(launcher.id()).ok().and_then(Pid::from_raw);
+                let pid = pid.expect("a child of ours that is not reaped yet");
+                rustix::process::kill_process(pid, Signal::KILL).expect("it is ours");
             } else {
                 drop(launcher);
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use agb_kernel::OutputRate;
 use agb_protocol::fields::Field;
-use agb_sandbox::{Child, Command, Exceeded, Launcher, Policy};
+use agb_sandbox::{Child, Command, Exceeded, Launcher, Policy, ProgramEnd};
 use serde_json::json;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncReadExt, Interest};
@@ -129,18 +129,12 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
 /// Waits for the command itself, whatever it has left in the background. Cancel-safe.
 async fn program_end(child: &mut Child, events: &Watched, ended: &Watched) -> io::Result<ExitStatus> {
     loop {
-        if let Some(status) = child.program_end() {
-            return Ok(status);
-        }
-        tokio::select! {
-            biased;
-            // It has ended, so this does not wait.
-            _ = ended.readable() => return child.wait(),
-            ready = events.readable() => {
-                ready?.clear_ready();
-                // The other end may be closed, which stays ready for good: the thread that says that all has ended is this
-                // one.
-                tokio::task::yield_now().await;
+        match child.program_end() {
+            ProgramEnd::Ended(status) => return Ok(status),
+            ProgramEnd::NotYet => events.readable().await?.clear_ready(),
+            ProgramEnd::WithSandbox => {
+                ended.readable().await?.retain_ready();
+                return child.wait(); // it has ended, so this does not wait
             }
         }
     }
