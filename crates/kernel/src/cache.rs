@@ -96,8 +96,7 @@ fn refused(path: &Path) -> io::Error {
 }
 
 fn own_user() -> u32 {
-    // SAFETY: a system call without arguments that cannot fail.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -33,8 +33,8 @@ impl Control {
     }
 
     /// The descriptor that messages come from, to be polled.
-    pub(crate) fn incoming_fd(&self) -> RawFd {
-        self.incoming.as_raw_fd()
+    pub(crate) fn incoming_fd(&self) -> BorrowedFd<'_> {
+        self.incoming.get_ref().as_fd()
     }
 
     /// Puts a frame into the queue that [`step`](Self::step) writes.

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agb_sandbox::{Child, Command};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -93,11 +94,10 @@ impl Process {
 
     /// Whether everything has ended, or is about to since the harness is gone; asked without waiting.
     pub(crate) fn is_dying(&self) -> bool {
-        let entry = |fd, events| libc::pollfd { fd, events, revents: 0 };
         // `poll` reports a closed end without being asked for it.
-        let mut polls = [entry(self.pidfd.as_raw_fd(), libc::POLLIN), entry(self.control.incoming_fd(), 0)];
-        // SAFETY: two entries, which outlive the call; their descriptors are open.
-        unsafe { libc::poll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, 0) > 0 }
+        let asked = [(self.pidfd.get_ref().as_fd(), PollFlags::IN), (self.control.incoming_fd(), PollFlags::empty())];
+        let mut polled = asked.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
+        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
     /// A cell has ended: what threads of it still send is no forgery.

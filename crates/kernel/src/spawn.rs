@@ -2,10 +2,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use agb_sandbox::{Child, Command, Launcher, Nursery, Policy, SpawnError};
+use rustix::io::ioctl_fionbio;
 
 /// An interpreter in a sandbox, and our ends of its pipes, all non-blocking.
 ///
@@ -65,9 +66,9 @@ fn start<T>(make: impl FnOnce([BorrowedFd<'_>; 5]) -> Result<T, SpawnError>) -> 
         [nothing.as_fd(), its_stdout.as_fd(), its_stderr.as_fd(), its_control_in.as_fd(), its_control_out.as_fd()];
     let child = make(its)?;
     let file = |fd: OwnedFd| -> io::Result<File> {
-        let file = File::from(fd);
-        set_nonblocking(&file)?;
-        Ok(file)
+        // Reader and writer of a pipe have flags of their own: the program's end still blocks.
+        ioctl_fionbio(&fd, true)?;
+        Ok(File::from(fd))
     };
     Ok(Spawned {
         child,
@@ -76,17 +77,4 @@ fn start<T>(make: impl FnOnce([BorrowedFd<'_>; 5]) -> Result<T, SpawnError>) -> 
         control_in: file(control_in.into())?,
         control_out: file(control_out.into())?,
     })
-}
-
-fn set_nonblocking(file: &File) -> io::Result<()> {
-    // SAFETY: `file` is open. Reader and writer of a pipe have flags of their own, so the program's end still blocks.
-    unsafe {
-        let flags = check(libc::fcntl(file.as_raw_fd(), libc::F_GETFL))?;
-        check(libc::fcntl(file.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK))?;
-    }
-    Ok(())
-}
-
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

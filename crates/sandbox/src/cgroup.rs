@@ -216,7 +216,7 @@ impl Groups {
                 // Version 2 of Linux 5.14 ends all of it at once, whatever is being forked.
                 if tree.version == Version::One || tree::set(&dir.join("cgroup.kill"), "1").is_err() {
                     for pid in members {
-                        let _ = process::kill(pid, libc::SIGKILL);
+                        let _ = process::kill(pid);
                     }
                 }
                 std::thread::sleep(Duration::from_millis(1));

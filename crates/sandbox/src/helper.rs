@@ -31,6 +31,7 @@ use crate::sys::{process, socket};
 use crate::tree;
 
 mod confine;
+mod copy;
 mod filter;
 mod host;
 mod init;
@@ -197,7 +198,7 @@ fn kill_orphans() -> io::Result<bool> {
         if process::session_of(child).is_some_and(|session| session != own) {
             found = true;
             for pid in tree::descendants(child)?.into_iter().chain([child]) {
-                let _ = process::kill(pid, libc::SIGKILL);
+                let _ = process::kill(pid);
             }
         }
     }

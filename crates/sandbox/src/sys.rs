@@ -6,7 +6,10 @@
 //! The functions that change the calling process ([`process::exec`], [`identity`], [`mount`]) are only called in the
 //! helper, which has one thread; see [`crate::helper`].
 
+use std::ffi::CString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 pub(crate) mod identity;
 pub(crate) mod mount;
@@ -21,4 +24,12 @@ pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
 /// [`check`] for calls that answer with an `int`.
 pub(crate) fn check_int(result: libc::c_int) -> io::Result<libc::c_int> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// A path for a system call.
+///
+/// # Panics
+/// If it has a zero byte, which no path of the file system's or of a plan's has.
+pub(crate) fn c_path(path: &Path) -> CString {
+    CString::new(path.as_os_str().as_bytes()).expect("a path of the file system's or of a plan's has no zero byte")
 }

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(found, other);
         shell.kill().expect("it is our child");
         for pid in found {
-            crate::sys::process::kill(pid, libc::SIGKILL).expect("it is our child's child");
+            crate::sys::process::kill(pid).expect("it is our child's child");
         }
         shell.wait().expect("it was killed");
     }

@@ -5,15 +5,14 @@
 //! used up between two looks is the price for needing no control groups: at most what a program can fill in that time.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use crate::Limits;
 use crate::cgroup::Groups;
 use crate::stored::Stored;
 use crate::tree::read_lossy;
 use crate::watched::Watched;
+use crate::{Exceeded, Limits};
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
 const SOON: Duration = Duration::from_millis(200);
@@ -26,41 +25,6 @@ const COUNTING: u32 = 20;
 
 /// How often in a row a session's folders may not be counted, because somebody moves them or descriptors have run out.
 const MOST_LOST: u32 = 10;
-
-/// A limit of a session that was exceeded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Exceeded {
-    /// [`Limits::total_memory`].
-    Memory(u64),
-    /// [`Limits::disk`].
-    Disk(u64),
-    /// [`Limits::files`].
-    Files(u64),
-}
-
-impl fmt::Display for Exceeded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Memory(limit) => write!(f, "memory limit {}", Size(*limit)),
-            Self::Disk(limit) => write!(f, "disk limit {}", Size(*limit)),
-            Self::Files(limit) => write!(f, "limit of {limit} files"),
-        }
-    }
-}
-
-/// Bytes, for people.
-struct Size(u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
-            Some((name, unit)) => write!(f, "{} {name}", self.0 / unit),
-            None => write!(f, "{} bytes", self.0),
-        }
-    }
-}
 
 /// All that is watched, by slots: the sandboxes of a slot are one session's.
 #[derive(Debug)]
@@ -313,22 +277,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_said_as_they_are_set() {
-        assert_eq!(Exceeded::Memory(1 << 30).to_string(), "memory limit 1 GiB");
-        assert_eq!(Exceeded::Disk(1536 << 20).to_string(), "disk limit 1536 MiB");
-        assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
-        assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
-    }
-
-    #[test]
     fn a_name_hides_nothing_of_a_process() {
         let (ready, say) = std::sync::mpsc::channel();
         let (end, wait) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || {
-            // SAFETY: the name is text that ends with a zero byte.
-            unsafe { libc::prctl(libc::PR_SET_NAME, c"\xff) 1".as_ptr()) };
-            // SAFETY: a system call without arguments that cannot fail.
-            ready.send(unsafe { libc::gettid() }).expect("it is waited for");
+            rustix::thread::set_name(c"\xff) 1").expect("every thread may have one");
+            ready.send(rustix::thread::gettid().as_raw_pid()).expect("it is waited for");
             let begin = Instant::now();
             while begin.elapsed() < Duration::from_millis(50) {}
             let _ = wait.recv();

@@ -12,8 +12,7 @@ use rustix::process::Signal;
 use crate::cgroup::Group;
 use crate::plan::order;
 use crate::sys::{process, socket};
-use crate::watch::Exceeded;
-use crate::{Level, Limits, Policy, tree};
+use crate::{Exceeded, Level, Limits, Policy, tree};
 
 /// How long a sandbox may take to end before it is ended by stronger means.
 ///
@@ -142,7 +141,7 @@ impl Watched {
         match processes {
             Ok(processes) if !processes.is_empty() || self.level.has_namespaces() => {
                 for pid in processes {
-                    let _ = process::kill(pid, libc::SIGKILL);
+                    let _ = process::kill(pid);
                 }
                 if self.level.has_namespaces() {
                     let _ = process::signal(self.init.as_fd(), Signal::KILL);

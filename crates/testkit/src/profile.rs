@@ -9,6 +9,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitStatus};
 
+use rustix::thread::{CapabilitySet, remove_capability_from_bounding_set};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
@@ -58,8 +59,7 @@ impl PrivilegeProfile {
     /// What this process is without being dressed.
     #[must_use]
     pub fn of_this_process() -> Self {
-        // SAFETY: a system call without arguments that cannot fail.
-        if unsafe { libc::geteuid() } == 0 { Self::Root } else { Self::User }
+        if rustix::process::geteuid().is_root() { Self::Root } else { Self::User }
     }
 
     /// Those that a process in this one can take on.
@@ -153,11 +153,10 @@ impl fmt::Display for PrivilegeProfile {
 fn drop_to_container_capabilities() {
     // chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot, mknod,
     // audit_write, setfcap
-    const KEPT: [libc::c_ulong; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
-    let zero: libc::c_ulong = 0;
+    const KEPT: [u32; 14] = [0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31];
     for capability in (0..64).filter(|capability| !KEPT.contains(capability)) {
-        // SAFETY: the option takes integers; for one that does not exist it fails harmlessly.
-        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, zero, zero, zero) };
+        // For one that does not exist it fails harmlessly.
+        let _ = remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << capability));
     }
 }
 

@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, kill_process_group, waitpid};
+
 use crate::error::Error;
 
 /// How long a group may take to end after SIGTERM.
@@ -40,10 +42,7 @@ pub(crate) fn take_charge() -> io::Result<()> {
         }
     }
     #[cfg(target_os = "linux")]
-    // SAFETY: this option takes one integer and touches no memory of ours.
-    unsafe {
-        libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1);
-    }
+    rustix::process::set_child_subreaper(Some(getpid()))?;
     thread::Builder::new().name("signals".into()).spawn(end_groups_on_signal)?;
     Ok(())
 }
@@ -81,11 +80,11 @@ fn groups() -> MutexGuard<'static, Vec<i32>> {
     GROUPS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The group is one that we made and still hold: its leader is not reaped, or it has members, so the number cannot belong
+/// to anyone else.
 fn signal_group(group: i32, signal: i32) {
-    // SAFETY: plain system call. The group is one that we made and still hold: its leader is not reaped, or it has
-    // members, so the number cannot belong to anyone else.
-    unsafe {
-        libc::killpg(group, signal);
+    if let (Some(group), Some(signal)) = (Pid::from_raw(group), Signal::from_named_raw(signal)) {
+        let _ = kill_process_group(group, signal); // an error means that it has ended
     }
 }
 
@@ -178,10 +177,8 @@ impl Running {
         let deadline = Instant::now() + LINGER;
         while !remaining.is_empty() && Instant::now() < deadline {
             for process in &remaining {
-                // SAFETY: plain system call on a descendant that is alive or our unreaped zombie.
-                unsafe {
-                    libc::kill(process.id, libc::SIGKILL);
-                }
+                // It is a descendant that is alive, or our unreaped zombie.
+                let _ = Pid::from_raw(process.id).map(|id| kill_process(id, Signal::KILL));
             }
             thread::sleep(TICK);
             remaining = self.descendants();
@@ -223,8 +220,7 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 }
 
 fn own_id() -> i32 {
-    // SAFETY: plain system call that cannot fail.
-    unsafe { libc::getpid() }
+    getpid().as_raw_pid()
 }
 
 /// A line of the process table.
@@ -285,10 +281,8 @@ fn orphans() -> Vec<Process> {
     found.retain(|process| process.parent == own && !groups.contains(&process.id));
     found.retain(|process| {
         if process.is_zombie() {
-            // SAFETY: plain system call; a child that no `Child` stands for.
-            unsafe {
-                libc::waitpid(process.id, std::ptr::null_mut(), libc::WNOHANG);
-            }
+            // No `Child` stands for it.
+            let _ = waitpid(Pid::from_raw(process.id), WaitOptions::NOHANG);
         }
         !process.is_zombie()
     });

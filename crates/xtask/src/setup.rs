@@ -320,8 +320,7 @@ pub(crate) fn debian(workspace: &Workspace, complaint: &str, packages: &[&str]) 
     if find_program("apt-get").is_none() {
         return Err(Error::Failed(format!("{complaint}; install what Debian calls {list}")));
     }
-    // SAFETY: plain system call that cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
+    if !rustix::process::geteuid().is_root() {
         return Err(Error::Failed(format!("{complaint}; run: sudo apt-get install {list}")));
     }
     let apt = |arguments: &[&str]| {

@@ -189,8 +189,9 @@ async fn without_its_zygote_a_kernel_is_started() {
     mine.zygote = Some(zygote.clone());
     let one = Subject { kernel: Kernel::new(mine.clone()), workdir };
     assert_eq!(one.value(IS_COPY).await.as_deref(), Some("True"));
-    // SAFETY: a system call on integers; the zygote is this test's own and is not reaped before the keeper has ended.
-    assert_eq!(unsafe { libc::kill(zygote.id(), libc::SIGKILL) }, 0);
+    // It is this test's own, and not reaped before its nursery has ended.
+    let process = rustix::process::Pid::from_raw(zygote.id()).expect("a process");
+    rustix::process::kill_process(process, rustix::process::Signal::KILL).expect("it is there");
     let begin = std::time::Instant::now();
     while zygote.is_alive() {
         assert!(begin.elapsed() < crate::support::PATIENCE);
@@ -211,8 +212,7 @@ const AS_USER: &str = "AGB_KERNEL_TEST_AS_USER";
 #[test]
 fn an_ordinary_user_has_copies_too() {
     use std::os::unix::process::CommandExt;
-    // SAFETY: a system call without arguments.
-    if unsafe { libc::geteuid() } != 0 || std::env::var_os(AS_USER).is_some() {
+    if !rustix::process::geteuid().is_root() || std::env::var_os(AS_USER).is_some() {
         return; // all the others are this test
     }
     const USER: u32 = 1_999_999_999;

@@ -6,11 +6,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::process::{Resource, Signal};
 
 use super::host::{Host, Place};
-use super::init::c_path;
 use super::{At, Failure, filter, landlock, trial};
 use crate::error::Stage;
 use crate::plan::{Kind, Message, Plan};
-use crate::sys::{identity, process, socket};
+use crate::sys::{c_path, identity, process, socket};
 use crate::{Level, Limits};
 
 /// Becomes the program.

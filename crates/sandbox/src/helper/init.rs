@@ -4,20 +4,17 @@
 //! others it is the parent of its descendants' orphans and ends them itself; see [`end_all`].
 
 use std::convert::Infallible;
-use std::ffi::CString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use rustix::thread::LinkNameSpaceType;
 
-use super::confine;
 use super::host::{Host, INSIDE, Place, UserNamespace, open_proc};
-use super::{At, Failure, fail, filter, landlock, nursery, root};
+use super::{At, Failure, confine, copy, fail, filter, landlock, root};
 use crate::error::Stage;
 use crate::plan::{Kind, Message, Plan};
 use crate::policy::PROXY;
@@ -204,15 +201,7 @@ fn start(
         }
         SpawnMode::Copy { fork_socket, filters, cgroup_files } => {
             let files = plan.policy.limits.open_files;
-            Program::Copied(nursery::copy_zygote(
-                &lifted,
-                control,
-                liveness,
-                fork_socket,
-                filters,
-                cgroup_files,
-                files,
-            )?)
+            Program::Copied(copy::copy_zygote(&lifted, control, liveness, fork_socket, filters, cgroup_files, files)?)
         }
     };
     drop(lifted); // the pipes must end when the program does
@@ -374,13 +363,13 @@ enum Program {
     /// A child of this process.
     Started(i32),
     /// A child of the zygote's.
-    Copied(nursery::Copy),
+    Copied(copy::Copy),
 }
 
 impl Program {
     fn pid(&self) -> i32 {
         match self {
-            Self::Started(pid) | Self::Copied(nursery::Copy { pid, .. }) => *pid,
+            Self::Started(pid) | Self::Copied(copy::Copy { pid, .. }) => *pid,
         }
     }
 }
@@ -447,7 +436,9 @@ fn supervise(
                     // The program leads its process group. A group that is not there yet or any more needs no signal.
                     // The number means this one: of a child that is not reaped yet, or, of the zygote's, as long as 2^15
                     // processes have not followed it within the microseconds in which this is told of its end.
-                    let _ = process::kill(-pid, i32::from(order[0]));
+                    if let Some(signal) = Signal::from_named_raw(i32::from(order[0])) {
+                        let _ = process::signal_group(pid, signal);
+                    }
                     let _ = socket::send(control, &Message::Signalled.encode(), &[]);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -471,7 +462,7 @@ fn end_all(contained: bool) {
         } else {
             // They may have used up the descriptors that looking takes. Then the next look finds them.
             for pid in tree::descendants(process::id()).unwrap_or_default() {
-                let _ = process::kill(pid, libc::SIGKILL);
+                let _ = process::kill(pid);
             }
         }
         loop {
@@ -483,9 +474,4 @@ fn end_all(contained: bool) {
         }
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// A path for a system call.
-pub(super) fn c_path(path: &std::path::Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("a plan's path has no zero byte")
 }

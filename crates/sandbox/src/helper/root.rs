@@ -9,7 +9,6 @@ use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::host::Place;
@@ -17,6 +16,7 @@ use super::{At, Failure};
 use crate::Network;
 use crate::error::Stage;
 use crate::plan::{Kind, Plan};
+use crate::sys::c_path;
 use crate::sys::mount::{self, Attributes};
 
 /// Where the system lies. `/nix/store` is the `/usr` of NixOS.
@@ -407,8 +407,4 @@ fn attach_proc(root: BorrowedFd<'_>, read_only: bool) -> Result<bool, Failure> {
 
 fn relative(path: &Path) -> PathBuf {
     path.strip_prefix("/").unwrap_or(path).to_path_buf()
-}
-
-fn c_path(path: &Path) -> CString {
-    CString::new(path.as_os_str().as_bytes()).expect("a path of the file system's or of a plan's has no zero byte")
 }

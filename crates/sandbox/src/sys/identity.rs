@@ -8,8 +8,8 @@ use rustix::fs::fchown;
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::system::sethostname;
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, set_capabilities, set_thread_groups,
-    set_thread_res_gid, set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
+    set_capabilities, set_thread_groups, set_thread_res_gid, set_thread_res_uid,
 };
 
 use super::check_int;
@@ -21,7 +21,7 @@ pub(crate) const SETPCAP: u32 = 8;
 pub(crate) const SYS_CHROOT: u32 = 18;
 pub(crate) const SYS_ADMIN: u32 = 21;
 /// Above the last capability there is; dropping one that does not exist fails harmlessly.
-const LAST_CAPABILITY: libc::c_ulong = 63;
+const LAST_CAPABILITY: u32 = 63;
 
 /// The effective user.
 pub(crate) fn user() -> u32 {
@@ -82,10 +82,8 @@ pub(crate) fn drop_bounding_set() {
 
 /// The same, but for these.
 pub(crate) fn keep_in_bounding_set(kept: &[u32]) {
-    let zero: libc::c_ulong = 0;
-    for capability in (0..=LAST_CAPABILITY).filter(|&one| !kept.iter().any(|&kept| libc::c_ulong::from(kept) == one)) {
-        // SAFETY: the option takes integers.
-        if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, zero, zero, zero) } == -1 {
+    for capability in (0..=LAST_CAPABILITY).filter(|one| !kept.contains(one)) {
+        if remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << capability)).is_err() {
             return; // no privilege, or past the last there is
         }
     }

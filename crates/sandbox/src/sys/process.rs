@@ -7,10 +7,11 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::fs::Mode;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{
-    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, chdir, getpid, getppid, getrlimit, nice,
-    pidfd_open, pidfd_send_signal, set_child_subreaper, set_dumpable_behavior, set_parent_process_death_signal,
-    setrlimit, setsid, wait,
+    DumpableBehavior, Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, chdir, getpid, getppid, getrlimit,
+    kill_process, kill_process_group, nice, pidfd_open, pidfd_send_signal, set_child_subreaper, set_dumpable_behavior,
+    set_parent_process_death_signal, setrlimit, setsid, test_kill_process, wait,
 };
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space, set_no_new_privs};
 
@@ -106,8 +107,7 @@ pub(crate) fn session_of(pid: i32) -> Option<i32> {
 
 /// The number of this process. Asked of the kernel each time: [`clone_into`] goes past the C library.
 pub(crate) fn id() -> i32 {
-    // SAFETY: a system call without arguments.
-    unsafe { libc::syscall(libc::SYS_getpid) as i32 }
+    getpid().as_raw_pid()
 }
 
 /// The number of the process that a descriptor names; `None`: it has ended, or there is no `/proc`.
@@ -159,16 +159,25 @@ pub(crate) fn reap() -> io::Result<Option<Reaped>> {
     Ok(ended.map(|(pid, status)| Reaped { pid: pid.as_raw_nonzero().get(), status: status.as_raw() }))
 }
 
-/// Sends a signal to a process (`pid` > 0) or to a process group (`pid` < -1).
-///
-/// The numbers that mean "everything" are refused: no caller has a use for them.
-pub(crate) fn kill(pid: i32, signal: i32) -> io::Result<()> {
-    if pid == 0 || pid == -1 {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    // SAFETY: a system call on integers.
-    unsafe { check_int(libc::kill(pid, signal))? };
-    Ok(())
+/// Kills a process.
+pub(crate) fn kill(pid: i32) -> io::Result<()> {
+    Ok(kill_process(one(pid)?, Signal::KILL)?)
+}
+
+/// Sends a signal to a process group. Group 1 is refused: to the system call it means every process.
+pub(crate) fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
+    let group = Some(group).filter(|&group| group != 1).ok_or(Errno::INVAL)?;
+    Ok(kill_process_group(one(group)?, signal)?)
+}
+
+/// Asks whether this process may signal another one.
+pub(crate) fn may_signal(pid: i32) -> io::Result<()> {
+    Ok(test_kill_process(one(pid)?)?)
+}
+
+/// The number of one process: not one of those that mean several.
+fn one(pid: i32) -> io::Result<Pid> {
+    Ok(Pid::from_raw(pid).filter(|_| pid > 0).ok_or(Errno::INVAL)?)
 }
 
 /// Has the kernel send this process a signal when its parent dies.
@@ -263,13 +272,10 @@ pub(crate) fn signal_fd(signals: &[i32]) -> io::Result<OwnedFd> {
 
 /// The next signal that waits in a [`signal_fd`].
 pub(crate) fn next_signal(fd: BorrowedFd<'_>) -> Option<i32> {
-    // SAFETY: the structure lives during the call and any bytes are a valid value of it.
-    unsafe {
-        let mut info: libc::signalfd_siginfo = std::mem::zeroed();
-        let size = size_of::<libc::signalfd_siginfo>();
-        let read = libc::read(fd.as_raw_fd(), (&raw mut info).cast(), size);
-        (usize::try_from(read) == Ok(size)).then_some(info.ssi_signo as i32)
-    }
+    // Its number comes first.
+    let mut info = [0; size_of::<libc::signalfd_siginfo>()];
+    let whole = rustix::io::read(fd, &mut info) == Ok(info.len());
+    info.first_chunk().filter(|_| whole).map(|number| i32::from_ne_bytes(*number))
 }
 
 /// Puts a copy of a descriptor at a given number, kept open across `exec`.
@@ -287,11 +293,7 @@ pub(crate) fn lift(fd: OwnedFd, floor: RawFd) -> io::Result<OwnedFd> {
     if fd.as_raw_fd() >= floor {
         return Ok(fd);
     }
-    // SAFETY: the result is a new descriptor that nobody else owns.
-    unsafe {
-        let lifted = check_int(libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, floor))?;
-        Ok(OwnedFd::from_raw_fd(lifted))
-    }
+    Ok(fcntl_dupfd_cloexec(fd, floor)?)
 }
 
 /// Marks every descriptor from this number on to be closed by `exec`.

@@ -1,15 +1,19 @@
 //! Message sockets that carry descriptors and tell who has sent a message.
 
-use std::io::{self, ErrorKind};
-use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::io::{self, ErrorKind, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::cmsg_space;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg, socket_with, socketpair, sockopt,
+};
 
-use super::{check, check_int};
+use super::check_int;
 
 /// The most descriptors in one message: those of a program, the control socket, and on the way to a zygote a pipe,
 /// seven namespaces and three control groups.
@@ -21,45 +25,25 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 }
 
 /// From now on, every message that comes says which process has sent it; the kernel writes that, not the sender.
+///
+/// Only where all senders are processes that this one can see: the others have the number zero, which is none.
 pub(crate) fn name_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(sockopt::set_socket_passcred(socket, true)?)
 }
 
-/// Room for the largest control data: the descriptors, and the sender's name. Aligned as `cmsghdr` wants it.
-#[repr(align(8))]
-struct ControlBuffer([u8; 160]);
+/// Room for the largest control data: the descriptors, and the sender's name.
+const CONTROL: usize = cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1));
 
 /// Sends one message with descriptors.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     assert!(fds.len() <= MAX_FDS, "a message carries at most {MAX_FDS} descriptors");
-    let mut control = ControlBuffer([0; 160]);
-    let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    let size = size_of::<RawFd>() * fds.len();
-    // SAFETY: all pointers in `message` point to live values of the lengths given; `sendmsg` only reads them. The
-    // control buffer is aligned and has room for a header and `MAX_FDS` descriptors (16 + 68 bytes).
-    unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        if !fds.is_empty() {
-            message.msg_control = (&raw mut control.0).cast();
-            message.msg_controllen = libc::CMSG_SPACE(size as u32) as _;
-            let header = libc::CMSG_FIRSTHDR(&raw const message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(size as u32) as _;
-            for (index, fd) in fds.iter().enumerate() {
-                libc::CMSG_DATA(header).cast::<RawFd>().add(index).write_unaligned(fd.as_raw_fd());
-            }
-        }
-        loop {
-            match check(libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_NOSIGNAL) as _) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() {
+        assert!(control.push(SendAncillaryMessage::ScmRights(fds)), "there is room for so many");
     }
+    retry_on_intr(|| sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL))?;
+    Ok(())
 }
 
 /// What came in one message.
@@ -74,52 +58,20 @@ pub(crate) struct Received {
 
 /// Takes one message. Without `wait`, an empty socket is `WouldBlock`.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8], wait: bool) -> io::Result<Received> {
-    let mut control = ControlBuffer([0; 160]);
-    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
-    let mut received = Received::default();
-    let flags = libc::MSG_CMSG_CLOEXEC | if wait { 0 } else { libc::MSG_DONTWAIT };
-    // SAFETY: all pointers in `message` point to live buffers of the lengths given. The control messages are walked
-    // with the macros made for it, inside what the kernel says it has filled. The descriptors in it are new ones that
-    // nobody else owns.
-    unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &raw mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = (&raw mut control.0).cast();
-        message.msg_controllen = control.0.len() as _;
-        received.len = loop {
-            match check(libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) as _) {
-                Ok(len) => break usize::try_from(len).expect("a length is not negative"),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        };
-        let mut header = libc::CMSG_FIRSTHDR(&raw const message);
-        while !header.is_null() {
-            let data = libc::CMSG_DATA(header);
-            #[allow(clippy::unnecessary_cast, reason = "the field's type differs between C libraries")]
-            let size = (*header).cmsg_len as usize - (data as usize - header as usize);
-            match ((*header).cmsg_level, (*header).cmsg_type) {
-                (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                    for index in 0..size / size_of::<RawFd>() {
-                        let fd = data.cast::<RawFd>().add(index).read_unaligned();
-                        received.fds.push(OwnedFd::from_raw_fd(fd));
-                    }
-                }
-                (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) => {
-                    let mut sender = MaybeUninit::<libc::ucred>::uninit();
-                    if size >= size_of::<libc::ucred>() {
-                        sender.as_mut_ptr().copy_from(data.cast(), 1);
-                        received.sender = Some(sender.assume_init().pid);
-                    }
-                }
-                _ => {}
-            }
-            header = libc::CMSG_NXTHDR(&raw const message, header);
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+    let message = retry_on_intr(|| recvmsg(socket, &mut [IoSliceMut::new(buffer)], &mut control, flags))?;
+    let mut received = Received { len: message.bytes, ..Received::default() };
+    for part in control.drain() {
+        match part {
+            RecvAncillaryMessage::ScmRights(fds) => received.fds.extend(fds),
+            RecvAncillaryMessage::ScmCredentials(sender) => received.sender = Some(sender.pid.as_raw_pid()),
+            _ => {}
         }
-        if message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0 {
-            return Err(io::Error::new(ErrorKind::InvalidData, "a message was larger than its buffer"));
-        }
+    }
+    if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::Error::new(ErrorKind::InvalidData, "a message was larger than its buffer"));
     }
     Ok(received)
 }
@@ -157,10 +109,9 @@ pub(crate) fn is_readable(fd: impl AsFd) -> bool {
 
 /// Switches the loopback interface of the current network namespace on.
 pub(crate) fn loopback_up() -> io::Result<()> {
+    let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     // SAFETY: the request is a zeroed C structure with a short name; `ioctl` reads it and keeps no pointer.
     unsafe {
-        let socket = check_int(libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0))?;
-        let socket = OwnedFd::from_raw_fd(socket);
         let mut request: libc::ifreq = std::mem::zeroed();
         request.ifr_name[0] = b'l' as libc::c_char;
         request.ifr_name[1] = b'o' as libc::c_char;

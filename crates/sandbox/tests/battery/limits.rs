@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use agb_sandbox::{Command, Controller, Exceeded, Launcher, Policy};
+use rustix::process::Signal;
 
 use crate::world::{PATIENCE, World, line, spawn};
 
@@ -212,8 +213,7 @@ pub(crate) fn die_if_asked() {
     let (_child, _ends) =
         spawn(&launcher, &policy, &Command::new("/usr/bin/sleep").args(["60"])).expect("the program starts");
     println!("{}", groups(std::process::id()).join(" "));
-    // SAFETY: a system call on integers, about this process.
-    unsafe { libc::kill(libc::getpid(), libc::SIGKILL) };
+    rustix::process::kill_process(rustix::process::getpid(), Signal::KILL).expect("it is this process");
 }
 
 /// The control groups that a process has locked.

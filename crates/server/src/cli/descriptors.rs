@@ -3,6 +3,7 @@
 use std::io;
 
 use agb_server::Limits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a session with one interpreter and a connection takes, about: four pipes, three descriptors of its sandbox, its
 /// folder, its event loop's, its socket.
@@ -22,20 +23,11 @@ pub(crate) fn raise(limits: &Limits) {
     }
 }
 
-/// Answers with the limit that holds from here on.
+/// Answers with the limit that holds from here on; the largest number where there is none.
 fn raise_to_hard_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: both calls get a structure that outlives them.
-    unsafe {
-        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-        limit.rlim_cur = limit.rlim_max;
-        if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) != 0 {
-            return Err(io::Error::last_os_error());
-        }
-    }
-    Ok(limit.rlim_cur)
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })?;
+    Ok(maximum.unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -46,7 +38,7 @@ mod tests {
         let limits = std::fs::read_to_string("/proc/self/limits").expect("there is /proc");
         let line = limits.lines().find(|line| line.starts_with("Max open files")).expect("it is listed");
         let fields: Vec<_> = line.split_ascii_whitespace().collect();
-        let may = if may == libc::RLIM_INFINITY { "unlimited".to_owned() } else { may.to_string() };
+        let may = if may == u64::MAX { "unlimited".to_owned() } else { may.to_string() };
         assert_eq!(fields[3..5], [may.as_str(), may.as_str()], "{line}");
     }
 }

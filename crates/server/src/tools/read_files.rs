@@ -187,8 +187,7 @@ fn wrong_kind(at: &Located, is: &'static str) -> ToolError {
 
 /// The user that programs run as where they have none of their own: the server's.
 fn own_user() -> u32 {
-    // SAFETY: a system call without arguments that cannot fail.
-    unsafe { libc::geteuid() }
+    rustix::process::geteuid().as_raw()
 }
 
 /// The name of a user or group as programs see it: there are root, the session's own, and nobody.

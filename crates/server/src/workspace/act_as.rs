@@ -3,6 +3,8 @@
 use std::io;
 use std::marker::PhantomData;
 
+use rustix::process::{getegid, geteuid};
+
 /// For files, this thread is another user as long as this lives, and so without root's rights over them.
 ///
 /// Linux keeps a user for file access in each thread; the rest of the process stays what it is.
@@ -27,8 +29,7 @@ impl ActAs {
 
 impl Drop for ActAs {
     fn drop(&mut self) {
-        // SAFETY: system calls without arguments that cannot fail.
-        let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
+        let (user, group) = (geteuid().as_raw(), getegid().as_raw());
         // The thread goes back to its pool: it must not do somebody else's work as this user.
         if set_user(user) != user || set_group(group) != group {
             tracing::error!("a thread cannot become the server's user again");
@@ -39,20 +40,20 @@ impl Drop for ActAs {
 
 /// Sets the thread's user for files, and says which it is now.
 fn set_user(user: u32) -> u32 {
-    // SAFETY: system calls on integers; a number that is none changes nothing and asks only. One's own is always
-    // allowed.
-    unsafe {
-        libc::setfsuid(user);
-        libc::setfsuid(u32::MAX).unsigned_abs()
-    }
+    set(user, libc::setfsuid)
 }
 
 /// Sets the thread's group for files, and says which it is now.
 fn set_group(group: u32) -> u32 {
-    // SAFETY: as above.
+    set(group, libc::setfsgid)
+}
+
+fn set(id: u32, call: unsafe extern "C" fn(u32) -> libc::c_int) -> u32 {
+    // SAFETY: `setfsuid` or `setfsgid`: system calls on integers; a number that is none changes nothing and asks only.
+    // One's own is always allowed.
     unsafe {
-        libc::setfsgid(group);
-        libc::setfsgid(u32::MAX).unsigned_abs()
+        call(id);
+        call(u32::MAX).unsigned_abs()
     }
 }
 
@@ -64,8 +65,7 @@ mod tests {
 
     #[test]
     fn files_belong_to_the_user_only_as_long_as_one_acts() {
-        // SAFETY: a system call without arguments that cannot fail.
-        if unsafe { libc::geteuid() } != 0 {
+        if !geteuid().is_root() {
             assert!(ActAs::user(Some(2_000_000_001)).is_err(), "only root may");
             return;
         }

@@ -71,8 +71,7 @@ fn remove_dead_in_background(data_dir: &Path) {
 /// Removes what servers have left behind that were killed. Their processes have ended with them: each sandbox does when
 /// its launcher does, and that one when its server does.
 fn remove_dead(data_dir: &Path) {
-    // SAFETY: a system call without arguments that cannot fail.
-    let own = unsafe { libc::geteuid() };
+    let own = rustix::process::geteuid().as_raw();
     let Ok(entries) = fs::read_dir(data_dir) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, TestSession, eventually, is_alive, programs};
@@ -45,10 +46,8 @@ impl Process {
         Self { child, stdin, lines, url, data_dir }
     }
 
-    fn signal(&self, signal: i32) {
-        let pid = i32::try_from(self.child.id()).expect("a pid");
-        // SAFETY: kill takes two integers; the child is ours and not waited for yet.
-        assert_eq!(unsafe { libc::kill(pid, signal) }, 0);
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("it is ours, and not waited for yet");
     }
 
     /// Waits for the end; gives the exit status and the log.
@@ -99,7 +98,7 @@ async fn occupy(process: &Process, session: &TestSession) -> Vec<u32> {
 
 #[tokio::test]
 async fn a_signal_ends_every_process() {
-    for (name, signal) in [("term", libc::SIGTERM), ("int", libc::SIGINT)] {
+    for (name, signal) in [("term", Signal::TERM), ("int", Signal::INT)] {
         let process = Process::start(name, &["--drain", "0"], Some("the-key"));
         assert_eq!(process.lines, [format!("agb-server listening on {}", process.url)], "one line, and only this");
         let session = process.create("the-key").await;
@@ -131,7 +130,7 @@ async fn a_server_that_is_killed_leaves_no_process_and_the_next_one_cleans_up() 
     // In the same place.
     let second = Process::start("killed", &[], Some("the-key"));
     assert_eq!(std::fs::read_dir(&second.data_dir).expect("a folder").count(), 1, "its own folder");
-    second.signal(libc::SIGTERM);
+    second.signal(Signal::TERM);
     assert!(second.wait().0.success());
 }
 
@@ -154,7 +153,7 @@ async fn runs_come_to_their_end_before_the_server_does() {
     let code = "import time\nprint('begin', flush=True)\ntime.sleep(1)\nprint('end')";
     socket.start_with("a", json!({ "language": "python", "timeoutS": 60, "code": code, "resume": true })).await;
     while socket.event().await.1["chunk"] != "begin\n" {}
-    process.signal(libc::SIGTERM);
+    process.signal(Signal::TERM);
     let (_, told) = socket.event().await;
     assert_eq!((&told["eventType"], &told["inSeconds"]), (&json!("serverEnding"), &json!(20.0)));
     // Nothing new is taken meanwhile, but connections are: a run can be found again.
@@ -181,7 +180,7 @@ async fn runs_that_take_longer_than_the_server_waits_are_interrupted() {
         socket.start("a", "python", "import time\nprint('begin', flush=True)\ntime.sleep(1000)").await;
         socket.event().await;
         for _ in 0..signals {
-            process.signal(libc::SIGINT);
+            process.signal(Signal::INT);
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         let end = socket.until_end().await.pop().expect("an end");
@@ -197,7 +196,7 @@ async fn a_key_is_made_and_printed() {
     let key = process.lines[0].strip_prefix("agb-server made the API key ").expect("a key").to_owned();
     assert!(key.len() > 40);
     process.create(&key).await;
-    process.signal(libc::SIGTERM);
+    process.signal(Signal::TERM);
     let (status, log) = process.wait();
     assert!(status.success() && !log.contains(&key));
 }

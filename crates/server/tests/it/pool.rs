@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use agb_server::{Config, Isolation};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
 use crate::support::{KEY, PATIENCE, TestServer, TestSession, eventually, is_alive, programs, text_of, work, works};
@@ -110,8 +111,8 @@ async fn an_interpreter_that_has_died_is_replaced() {
     until_ready(&server, "python", 1).await;
     let (room, dead) = (work(&server.data_dir), programs(&server.data_dir));
     for pid in &dead {
-        // SAFETY: kill takes two integers; the process is in a sandbox of this test's.
-        assert_eq!(unsafe { libc::kill(i32::try_from(*pid).expect("a pid"), libc::SIGKILL) }, 0);
+        let process = i32::try_from(*pid).ok().and_then(Pid::from_raw).expect("a process");
+        kill_process(process, Signal::KILL).expect("it is in a sandbox of this test's");
     }
     eventually("it is dead", || !dead.iter().any(|pid| is_alive(*pid))).await;
     // At once: whether it is known to be dead or handed out, nobody notices.

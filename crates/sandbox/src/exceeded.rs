@@ -1,0 +1,51 @@
+//! Which limit of a session was exceeded.
+
+use std::fmt;
+
+/// A limit of a session that was exceeded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Exceeded {
+    /// [`Limits::total_memory`].
+    Memory(u64),
+    /// [`Limits::disk`].
+    Disk(u64),
+    /// [`Limits::files`].
+    Files(u64),
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory(limit) => write!(f, "memory limit {}", Size(*limit)),
+            Self::Disk(limit) => write!(f, "disk limit {}", Size(*limit)),
+            Self::Files(limit) => write!(f, "limit of {limit} files"),
+        }
+    }
+}
+
+/// Bytes, for people.
+struct Size(u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        match UNITS.iter().find(|(_, unit)| self.0 >= *unit && self.0.is_multiple_of(*unit)) {
+            Some((name, unit)) => write!(f, "{} {name}", self.0 / unit),
+            None => write!(f, "{} bytes", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_said_as_they_are_set() {
+        assert_eq!(Exceeded::Memory(1 << 30).to_string(), "memory limit 1 GiB");
+        assert_eq!(Exceeded::Disk(1536 << 20).to_string(), "disk limit 1536 MiB");
+        assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
+        assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
+    }
+}
