@@ -10,7 +10,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { join, posix } from "node:path";
 import { before, describe, it } from "node:test";
 import { CHECKOUT, Project, tarballs } from "./project.mjs";
 
@@ -32,7 +32,11 @@ describe("the packages", () => {
   it("hold what they must and nothing of the workshop", () => {
     for (const name of project.packages()) {
       const files = project.filesOf(name);
-      const foreign = files.filter((file) => /(^|\/)(src|tests?|node_modules)\/|tsbuildinfo|tsconfig|\.test\.|\.rs$/.test(file));
+      // Of the sources only what the maps of the compiled files name: debuggers and editors show it.
+      const mapped = new Set(files.filter((file) => file.endsWith(".map")).flatMap((file) => sourcesOf(name, file)));
+      assert.deepEqual([...mapped].filter((source) => !files.includes(source)), [], `${name} lacks what its maps name`);
+      const own = files.filter((file) => !mapped.has(file));
+      const foreign = own.filter((file) => /(^|\/)(src|tests?|node_modules)\/|tsbuildinfo|tsconfig|\.test\.|\.rs$/.test(file));
       assert.deepEqual(foreign, [], name);
       for (const licence of ["LICENSE-APACHE", "LICENSE-MIT"]) {
         assert.ok(files.includes(licence), `${name} lacks ${licence}`);
@@ -243,6 +247,12 @@ function compile(files, options) {
     getCurrentDirectory: () => project.folder,
     getNewLine: () => "\n",
   });
+}
+
+/** The files that a map of an installed package names, but for those that it carries itself. */
+function sourcesOf(name, map) {
+  const { sources, sourcesContent } = JSON.parse(readFileSync(project.path(`node_modules/${name}/${map}`), "utf8"));
+  return sourcesContent ? [] : sources.map((source) => posix.join(posix.dirname(map), source));
 }
 
 /** All strings in a tree of objects. */

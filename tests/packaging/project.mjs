@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { delimiter, join, relative } from "node:path";
+import { delimiter, dirname, join, relative } from "node:path";
 import { after } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -33,16 +33,21 @@ export function tarballs() {
 }
 
 export class Project {
-  constructor() {
-    /** The root of everything: the project, its home directory and its search path. */
-    const root = mkdtempSync(join(tmpdir(), "agb-packaging-"));
-    after(() => rmSync(root, { recursive: true, force: true }));
+  /** @param root The root of everything: the project, its home directory and its search path. */
+  constructor(root = mkdtempSync(join(tmpdir(), "agb-packaging-"))) {
+    /** Ends at the end of the file what was started for all of its tests; stands for a test's context. */
+    const ends = [];
+    this.file = { after: (end) => ends.push(end) };
+    after(() => {
+      ends.forEach((end) => end());
+      rmSync(root, { recursive: true, force: true });
+    });
     this.folder = join(root, "project");
     this.home = join(root, "home");
     this.bin = join(root, "bin");
     this.cache = join(root, "npm-cache");
     for (const folder of [this.folder, this.home, this.bin]) {
-      mkdirSync(folder);
+      mkdirSync(folder, { recursive: true });
     }
     for (const program of PROGRAMS) {
       symlinkSync(findProgram(program), join(this.bin, program));
@@ -63,6 +68,7 @@ export class Project {
   }
 
   write(name, text) {
+    mkdirSync(dirname(this.path(name)), { recursive: true });
     writeFileSync(this.path(name), text);
     return this.path(name);
   }
@@ -84,21 +90,22 @@ export class Project {
   }
 
   /** Runs Node in the project to its end. */
-  async node(t, args, env, program = process.execPath) {
-    const running = this.start(t, args, env, program);
+  async node(t, args, env, program = process.execPath, options = {}) {
+    const running = this.start(t, args, env, program, options);
     const ending = await running.ended;
     return { ...ending, lines: running.lines, errors: running.errors() };
   }
 
   /** Starts Node in the project; what the project sees of our environment is nothing. */
-  start(t, args, env, program = process.execPath) {
+  start(t, args, env, program = process.execPath, { cwd = this.folder, timeoutMs = TIMEOUT_MS } = {}) {
     const child = spawn(program, args, {
-      cwd: this.folder,
+      cwd,
       env: { PATH: this.bin, HOME: this.home, TMPDIR: tmpdir(), ...env },
       stdio: ["ignore", "pipe", "pipe"],
       detached: true, // leads a process group, so that what it started can be ended with it
     });
-    const killer = setTimeout(() => killGroup(child), TIMEOUT_MS);
+    const killer = setTimeout(() => killGroup(child), timeoutMs);
+    killer.unref();
     t.after(() => killGroup(child));
 
     const lines = [];
@@ -178,7 +185,7 @@ function commandLines() {
 }
 
 /** Where `program` is; the system's own goes before one that a version manager puts on the path. */
-function findProgram(program) {
+export function findProgram(program) {
   const folders = ["/usr/bin", "/bin", ...(process.env["PATH"] ?? "").split(delimiter)];
   const found = folders.map((folder) => join(folder, program)).find((path) => existsSync(path));
   assert.ok(found, `${program} is not installed`);

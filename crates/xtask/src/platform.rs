@@ -54,7 +54,11 @@ impl Platforms {
         let (os, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
         let name = name(os, architecture, cfg!(target_env = "musl"));
         name.and_then(|name| self.find(name).transpose())
-            .unwrap_or_else(|| Err(Error::Failed(format!("{FILE} has no platform for {os} on {architecture}"))))
+            .unwrap_or_else(|| {
+                Err(Error::Failed(format!(
+                    "{FILE} has no row for {os} on {architecture}: it lists what was built and tested. Add one to build here"
+                )))
+            })
     }
 
     fn find(&self, name: &str) -> Result<Option<Platform<'_>>, Error> {
@@ -78,6 +82,16 @@ impl Platform<'_> {
         text(&self.row[kind.folder()], "name")
     }
 
+    /// What cargo calls the machine.
+    pub(crate) fn target(&self) -> Result<&str, Error> {
+        text(self.row, "target")
+    }
+
+    /// The oldest glibc that the programs may need; none where there is no glibc.
+    pub(crate) fn glibc(&self) -> Option<&str> {
+        self.row["glibc"].as_str()
+    }
+
     /// What cargo calls the program.
     pub(crate) fn artifact(&self, kind: Kind) -> Result<&str, Error> {
         text(&self.row[kind.folder()], "artifact")
@@ -95,7 +109,7 @@ impl Platform<'_> {
         manifest.insert("name".into(), self.package_name(kind)?.into());
         let description = text(template, "description")?.replace("{platform}", text(self.row, "platform")?);
         manifest.insert("description".into(), description.into());
-        for inherited in ["version", "license", "repository", "engines"] {
+        for inherited in ["version", "license", "homepage", "bugs", "repository", "engines"] {
             if let Some(value) = parent.get(inherited) {
                 manifest.insert(inherited.into(), value.clone());
             }
@@ -110,6 +124,8 @@ impl Platform<'_> {
             manifest.insert("main".into(), file.into());
         }
         manifest.insert("files".into(), json!([file]));
+        // Yarn's Plug'n'Play would leave it in an archive, from which no program can be started.
+        manifest.insert("preferUnplugged".into(), true.into());
         Ok(manifest.into())
     }
 }
@@ -139,14 +155,19 @@ mod tests {
     }
 
     #[test]
-    fn every_name_of_ours_is_in_the_file() {
+    fn every_platform_in_the_file_is_found_on_its_machine() {
         let platforms = platforms();
+        let mut machines = Vec::new();
         for os in ["linux", "macos"] {
             for architecture in ["x86_64", "aarch64"] {
-                for musl in [false, true] {
-                    let name = name(os, architecture, musl).unwrap();
-                    assert!(platforms.find(name).unwrap().is_some(), "{name}");
-                }
+                machines.extend([false, true].map(|musl| name(os, architecture, musl).unwrap()));
+            }
+        }
+        for row in platforms.rows().unwrap() {
+            let platform = text(row, "platform").unwrap();
+            assert!(machines.contains(&platform), "{platform}");
+            for kind in Kind::ALL {
+                assert!(text(&row[kind.folder()], "name").unwrap().ends_with(platform));
             }
         }
         assert_eq!(name("plan9", "x86_64", false), None);
@@ -166,17 +187,27 @@ mod tests {
 
     #[test]
     fn makes_manifests() {
-        let platforms = platforms();
-        let parent = json!({ "version": "1.2.3", "license": "MIT", "main": "./dist/node.js" });
+        let row = |platform: &str, libc: Value| {
+            let of = |kind: &str, file: &str| json!({ "name": format!("agbcloud-{kind}-{platform}"), "file": file });
+            json!({ "platform": platform, "libc": libc, "sdk": of("sdk", "addon.node"), "local": of("local", "bin/agb-server") })
+        };
+        let mut content = platforms().content;
+        content["platforms"] = json!([row("linux-x64-gnu", json!("glibc")), row("darwin-arm64", Value::Null)]);
+        let platforms = Platforms { content };
+        let parent = json!({
+            "version": "1.2.3", "license": "MIT", "main": "./dist/node.js", "homepage": "https://h", "bugs": "https://b",
+        });
         let gnu = platforms.find("linux-x64-gnu").unwrap().unwrap();
         let manifest = gnu.manifest(Kind::Sdk, &parent).unwrap();
         assert_eq!(manifest["name"], "agbcloud-sdk-linux-x64-gnu");
         assert_eq!(manifest["version"], "1.2.3");
-        assert_eq!(manifest["main"], "agbcloud-sdk.linux-x64-gnu.node");
+        assert_eq!(manifest["main"], "addon.node");
+        assert_eq!((&manifest["homepage"], &manifest["bugs"]), (&json!("https://h"), &json!("https://b")));
         assert_eq!(manifest["libc"], json!(["glibc"]));
         let mac = platforms.find("darwin-arm64").unwrap().unwrap();
         let manifest = mac.manifest(Kind::Local, &parent).unwrap();
         assert_eq!(manifest["files"], json!(["bin/agb-server"]));
+        assert_eq!(manifest["preferUnplugged"], true);
         assert_eq!((manifest.get("main"), manifest.get("libc")), (None, None));
     }
 }

@@ -1,9 +1,12 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
+import { createRequire } from "node:module";
 import { dirname, join, resolve } from "node:path";
 
 /** The folder of this package. Compiled or not, this file is one folder below it. */
 const PACKAGE_ROOT = resolve(__dirname, "..");
 const PROGRAM = process.platform === "win32" ? "agb-server.exe" : "agb-server";
+/** Platforms that have a package with the program; the same as in `npm/platforms.json`. */
+export const PLATFORMS: readonly string[] = ["linux-x64-gnu"];
 
 /**
  * Path of the server program: what `AGB_SERVER` names, else that of this platform's package, else the one that was
@@ -23,9 +26,12 @@ export function serverPath(): string {
   const path = packagedServer(platform) ?? builtServer(resolve(PACKAGE_ROOT, "..", ".."));
   if (path === null) {
     throw notFound(
-      `there is no server program for this platform, ${platform}: the package agbcloud-local-${platform} is not installed.` +
-        " Reinstall with optional dependencies (`npm install agbcloud-local --include=optional`), in a checkout run" +
-        " `cargo build -p agb-server`, or let AGB_SERVER name a program",
+      PLATFORMS.includes(platform)
+        ? `there is no server program: the package agbcloud-local-${platform} is not installed. Reinstall with optional` +
+            " dependencies (`npm install agbcloud-local --include=optional`), in a checkout run" +
+            " `cargo build -p agb-server`, or let AGB_SERVER name a program"
+        : `there is no server program for this platform, ${platform} (there is for ${PLATFORMS.join(", ")}). Let AGB_SERVER` +
+            " name one that you have built, or use a server on another machine",
     );
   }
   return path;
@@ -42,7 +48,8 @@ export function platformName(): string {
 
 function packagedServer(platform: string): string | null {
   try {
-    const path = join(dirname(require.resolve(`agbcloud-local-${platform}/package.json`)), "bin", PROGRAM);
+    // Not by `require`, which a bundler would follow.
+    const path = join(dirname(createRequire(__filename).resolve(`agbcloud-local-${platform}/package.json`)), "bin", PROGRAM);
     return existsSync(path) ? path : null;
   } catch {
     return null; // not installed

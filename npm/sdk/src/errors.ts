@@ -216,6 +216,12 @@ export function throwIfFailed<R extends ApiResult>(result: R): R {
     : new APIError(result.errorMessage, code, details);
 }
 
+/** @internal What a thrown value says. Not by `instanceof`: an error of the addon or of Node is of another realm in Jest. */
+export function messageOf(thrown: unknown): string {
+  const { message } = (thrown ?? {}) as { readonly message?: unknown };
+  return typeof message === "string" ? message : String(thrown);
+}
+
 /** Keeps a field out of what is printed of an error where it says nothing. */
 function hide(error: AGBError, field: "extra"): void {
   if (Object.keys(error[field]).length === 0) {

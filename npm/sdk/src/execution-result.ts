@@ -5,7 +5,7 @@
  */
 
 import type { NativeExecutionResult, NativeRun, NativeRunError, NativeRunStatus, RunResult } from "./binding.js";
-import type { AGBErrorCode } from "./errors.js";
+import { type AGBErrorCode, messageOf } from "./errors.js";
 import { present } from "./results.js";
 
 /**
@@ -150,7 +150,7 @@ function toError({ name, value, traceback, code }: NativeRunError): ExecutionErr
 
 /** A backend's result for a run that the backend itself could not carry through: a fault of this package. */
 export function brokenRun(fault: unknown): RunResult {
-  const value = fault instanceof Error ? fault.message : String(fault);
+  const value = messageOf(fault);
   const words = `The run was lost to a fault inside agbcloud-sdk, please report it: ${value}`;
   return runWithoutBackend("interrupted", "InternalError", value, words);
 }

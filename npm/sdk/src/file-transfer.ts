@@ -8,6 +8,7 @@ import type { Answer, NativeSession } from "./binding.js";
 import type { CallOptions } from "./call.js";
 import { checkObject, checkOptionalCount, checkOptionalString, checkString, describe } from "./check.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
+import { messageOf } from "./errors.js";
 import type { DownloadResult, UploadResult } from "./file-results.js";
 import { invoke } from "./invoke.js";
 import { log } from "./log.js";
@@ -62,7 +63,7 @@ export class FileTransfer {
     try {
       return (await this.#loadContext()).path;
     } catch (error) {
-      log("debug", `the session has no folder for files on their way: ${words(error)}`);
+      log("debug", `the session has no folder for files on their way: ${messageOf(error)}`);
       return undefined;
     }
   }
@@ -93,7 +94,7 @@ export class FileTransfer {
       result.requestIdSync = await this.#carry(context, folder, "download", options, signal);
       result.success = true;
     } catch (error) {
-      result.errorMessage = words(error);
+      result.errorMessage = messageOf(error);
     }
     return result;
   }
@@ -132,7 +133,7 @@ export class FileTransfer {
         log("debug", `the copy of ${remotePath} stays in its context: ${removed.errorMessage}`);
       }
     } catch (error) {
-      result.errorMessage = words(error);
+      result.errorMessage = messageOf(error);
     }
     return result;
   }
@@ -226,5 +227,3 @@ function parentOf(remotePath: string, context: TransferContext): string {
 }
 
 const isFine = (status: number): boolean => status >= 200 && status < 300;
-
-const words = (error: unknown): string => (error instanceof Error ? error.message : String(error));

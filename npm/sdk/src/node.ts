@@ -6,8 +6,9 @@
  */
 
 import { nodePlatform } from "./node/platform.js";
+import { requirePlatformPackage } from "./node/platform-package.js";
 import { plugPlatform } from "./platform.js";
 
-plugPlatform(nodePlatform);
+plugPlatform(nodePlatform(requirePlatformPackage));
 
 export * from "./index.js";

@@ -4,13 +4,15 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { AGB, NativeAddonError, VERSION } from "../src/node.js";
-import { loadAddon, PLATFORMS, platformName } from "../src/node/addon.js";
+import { loadAddon as loadAddonWith, PLATFORMS, platformName } from "../src/node/addon.js";
 import { builtServer, findLocalServer } from "../src/node/local-server.js";
+import { requirePlatformPackage } from "../src/node/platform-package.js";
 
 const NPM = resolve(__dirname, "..", "..");
 const scratch = mkdtempSync(join(tmpdir(), "agb-sdk-test-"));
 const kept = { ...process.env };
 const keptDirectory = process.cwd();
+const loadAddon = (): unknown => loadAddonWith(requirePlatformPackage);
 
 beforeEach(() => {
   delete process.env["AGB_NATIVE"];

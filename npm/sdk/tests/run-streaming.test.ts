@@ -190,7 +190,7 @@ describe("delivery", () => {
 
 describe("the asynchronous context", () => {
   it("of a callback is that of the call", async () => {
-    backend.plug({ bindContext: nodePlatform.bindContext });
+    backend.plug({ bindContext: nodePlatform(() => null).bindContext });
     const storage = new AsyncLocalStorage<string>();
     const seen: Array<string | undefined> = [];
     const note = (): void => void seen.push(storage.getStore());

@@ -59,9 +59,13 @@ export class Build<W extends Wasm> {
       this.loaded = glue;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
+      const remedy = isNode()
+        ? 'This is the build of agbcloud-sdk for pages, in Node: let the bundler use the condition "node"' +
+          ' (rollup: exportConditions: ["node"]), or leave the package out of the bundle'
+        : `The file ${this.#file} must be served beside the script, or be named with initialize({ wasm }); a` +
+          " Content-Security-Policy must allow 'wasm-unsafe-eval'";
       throw new NativeAddonError(
-        `The WebAssembly part of agbcloud-sdk cannot be loaded: ${reason}. The file ${this.#file} must be served beside` +
-          " the script, or be named with initialize({ wasm }); a Content-Security-Policy must allow 'wasm-unsafe-eval'",
+        `The WebAssembly part of agbcloud-sdk cannot be loaded: ${reason}. ${remedy}`,
         "NATIVE_ADDON_MISSING",
         { cause },
       );
@@ -69,6 +73,10 @@ export class Build<W extends Wasm> {
     this.#onLoad(this.loaded);
     return this.loaded;
   }
+}
+
+function isNode(): boolean {
+  return (globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } }).process?.versions?.node !== undefined;
 }
 
 /** A module from whatever names or holds it. What is none of these is for the browser to say. */

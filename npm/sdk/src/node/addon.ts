@@ -2,20 +2,15 @@ import { existsSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Binding } from "../binding.js";
 import { NativeAddonError } from "../errors.js";
-
-/** The folder of this package. Compiled or not, this file is two folders below it. */
-const PACKAGE_ROOT = resolve(__dirname, "..", "..");
+import { VERSION } from "../version.js";
+import { checkLibrary, faultOf, glibcVersion, reason, REINSTALL } from "./addon-fault.js";
+import { HERE, isBundled, PACKAGE_ROOT, requireFrom } from "./location.js";
 
 /** Platforms that have an addon package; the same as in `npm/platforms.json`. */
-export const PLATFORMS: readonly string[] = [
-  "linux-x64-gnu",
-  "linux-x64-musl",
-  "linux-arm64-gnu",
-  "linux-arm64-musl",
-  "darwin-x64",
-  "darwin-arm64",
-  "win32-x64-msvc",
-];
+export const PLATFORMS: readonly string[] = ["linux-x64-gnu"];
+
+/** How the addon of a platform's package is found, which differs for code that was bundled. */
+export type RequirePackage = (platform: string) => unknown;
 
 /**
  * Loads the native addon: the file that `AGB_NATIVE` names, else this platform's package, else the one that was built
@@ -23,16 +18,18 @@ export const PLATFORMS: readonly string[] = [
  *
  * @throws NativeAddonError that tells the platform, what was tried and what to do.
  */
-export function loadAddon(): Binding {
+export function loadAddon(requirePackage: RequirePackage): Binding {
   const override = process.env["AGB_NATIVE"];
   if (override !== undefined && override !== "") {
     return loadOverride(resolve(override));
   }
   const platform = platformName();
+  const name = `agbcloud-sdk-${platform}`;
+  const built = join(PACKAGE_ROOT, "native", `agbcloud-sdk.${platform}.node`);
   const attempts: Attempt[] = [];
-  for (const request of [`agbcloud-sdk-${platform}`, join(PACKAGE_ROOT, "native", `agbcloud-sdk.${platform}.node`)]) {
+  for (const [request, load] of [[name, () => requirePackage(platform)], [built, () => requireFile(built)]] as const) {
     try {
-      return checked(require(request), request);
+      return ofThisVersion(checked(load(), request), request);
     } catch (error) {
       if (error instanceof NativeAddonError) {
         throw error;
@@ -54,8 +51,11 @@ export function platformName(): string {
 
 function loadOverride(path: string): Binding {
   try {
-    return checked(require(path), path);
+    return checked(requireFile(path), path);
   } catch (error) {
+    if (error instanceof NativeAddonError) {
+      throw error;
+    }
     const fault = faultOf(error);
     throw new NativeAddonError(
       `AGB_NATIVE names ${path}, which cannot be loaded: ${fault?.what ?? reason(error)}. ` +
@@ -64,6 +64,12 @@ function loadOverride(path: string): Binding {
       { cause: error },
     );
   }
+}
+
+/** By a `require` that no bundler follows: the file is not theirs. */
+function requireFile(path: string): unknown {
+  checkLibrary(path);
+  return requireFrom(HERE)(path);
 }
 
 /** Refuses what loads but is something else. */
@@ -75,21 +81,28 @@ function checked(loaded: unknown, from: string): Binding {
   return binding as Binding;
 }
 
+/** Refuses an addon of another version, such as one that a bundle finds where it was carried to. */
+function ofThisVersion(binding: Binding, from: string): Binding {
+  if (binding.version !== VERSION) {
+    throw new NativeAddonError(
+      `${from} has version ${binding.version}, and agbcloud-sdk has ${VERSION}; install both in the same version`,
+      "NATIVE_ADDON_BROKEN",
+    );
+  }
+  return binding;
+}
+
 /** What was tried to load, and why it did not. */
 interface Attempt {
   readonly request: string;
   readonly error: unknown;
 }
 
-/** What is wrong with an addon that is there, and what to do. */
-interface Fault {
-  readonly what: string;
-  readonly remedy: string;
-}
-
-const REINSTALL =
-  "Reinstall with optional dependencies (`npm install agbcloud-sdk --include=optional`, and not with a lock file or" +
-  " node_modules folder made on another platform); in a checkout, build it with `cargo xtask node`";
+const UNBUNDLE =
+  "agbcloud-sdk was bundled, and the library cannot be part of a bundle. Leave the package out of the bundle and install" +
+  ' it beside the program (Next.js: serverExternalPackages: ["agbcloud-sdk"]; esbuild and bun: --external:agbcloud-sdk and' +
+  ' --external agbcloud-sdk; webpack: externals: { "agbcloud-sdk": "commonjs agbcloud-sdk" }; rollup and Vite: external:' +
+  ' ["agbcloud-sdk"]), or let AGB_NATIVE name the library';
 
 /** The error for an addon that is missing, or that is there and cannot be loaded. */
 function notLoaded(platform: string, attempts: readonly Attempt[]): NativeAddonError {
@@ -97,70 +110,36 @@ function notLoaded(platform: string, attempts: readonly Attempt[]): NativeAddonE
   for (const { request, error } of attempts) {
     const fault = faultOf(error);
     if (fault !== null) {
-      const file = fileOf(request);
-      const message = `The native addon ${file} (${about}) cannot be loaded: ${fault.what}. ${fault.remedy}`;
+      const message = `The native addon ${fileOf(request)} (${about}) cannot be loaded: ${fault.what}. ${fault.remedy}`;
       return new NativeAddonError(message, "NATIVE_ADDON_BROKEN", { cause: error });
     }
   }
-  const remedy = PLATFORMS.includes(platform)
-    ? REINSTALL
-    : `There is no prebuilt addon for it (there is for ${PLATFORMS.join(", ")}); build one with \`cargo xtask node\` and` +
-      " let AGB_NATIVE name it";
   const tried = attempts.map(({ request, error }) => `${request}: ${reason(error)}`).join("; ");
   return new NativeAddonError(
-    `agbcloud-sdk has no native addon for this platform, ${platform} (Node ${process.version}). ${remedy}. Tried: ${tried}`,
+    `agbcloud-sdk has no native addon for this platform, ${platform} (Node ${process.version}). ${remedyFor(platform)}. Tried: ${tried}`,
     "NATIVE_ADDON_MISSING",
     { cause: attempts[0]?.error },
   );
 }
 
-/** What a loader's error says of a file that it found; `null` for one that is not there. */
-function faultOf(error: unknown): Fault | null {
-  const { code, name, message = "" } = (error ?? {}) as { readonly code?: unknown; readonly name?: unknown; readonly message?: string };
-  if (code === "MODULE_NOT_FOUND") {
-    return null;
+/** What to do about an addon that is nowhere. */
+function remedyFor(platform: string): string {
+  if (!PLATFORMS.includes(platform)) {
+    return (
+      `There is no prebuilt addon for it (there is for ${PLATFORMS.join(", ")}); build one with` +
+      " `cargo build --release -p agb-node`, and let AGB_NATIVE name the library, as a file *.node"
+    );
   }
-  if (code === "ERR_DLOPEN_DISABLED") {
-    return { what: "Node's permission model forbids addons", remedy: "Start Node with --allow-addons" };
-  }
-  if (name === "NotCapable" || name === "PermissionDenied" || message.includes("--allow-ffi")) {
-    return { what: "Deno does not allow it", remedy: "Start Deno with --allow-ffi, --allow-read and --allow-env" };
-  }
-  const needed = [...message.matchAll(/GLIBC_([\d.]+)' not found/g)].map(([, version]) => version).join(", ");
-  if (needed !== "") {
-    return {
-      what: `it needs glibc ${needed}, and this system has ${glibcVersion() ?? "another C library"}`,
-      remedy: "Use a newer system, or build the addon on this one with `cargo xtask node` and let AGB_NATIVE name it",
-    };
-  }
-  if (message.includes("musl")) {
-    return { what: `it is for musl (Alpine): ${reason(error)}`, remedy: REINSTALL };
-  }
-  if (/file too short|invalid ELF header|not a mach-o|not a valid Win32|slice is not valid/i.test(message)) {
-    return { what: `the file is damaged: ${reason(error)}`, remedy: REINSTALL };
-  }
-  return { what: reason(error), remedy: REINSTALL };
+  return isBundled() ? UNBUNDLE : REINSTALL;
 }
 
 /** The file behind what was required, as far as it can be told. */
 function fileOf(request: string): string {
   try {
-    return require.resolve(request);
+    return requireFrom(HERE).resolve(request);
   } catch {
     return request;
   }
-}
-
-function glibcVersion(): string | null {
-  const report = process.report?.getReport() as { readonly header?: { readonly glibcVersionRuntime?: string } } | undefined;
-  const version = report?.header?.glibcVersionRuntime;
-  return version === undefined ? null : `glibc ${version}`;
-}
-
-/** The first line of an error: Node appends the require stack to it. */
-function reason(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.split("\n", 1)[0] ?? message;
 }
 
 /** Whether this Linux has musl (Alpine) for its C library. */

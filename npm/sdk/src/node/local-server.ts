@@ -1,10 +1,11 @@
 import { existsSync, statSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { log } from "../log.js";
+import { reason } from "./addon-fault.js";
+import { HERE, PACKAGE_ROOT, requireFrom } from "./location.js";
 
 /** The folder of the checkout, if this package is in one. */
-const CHECKOUT = resolve(__dirname, "..", "..", "..", "..");
+const CHECKOUT = resolve(PACKAGE_ROOT, "..", "..");
 const PROGRAM = process.platform === "win32" ? "agb-server.exe" : "agb-server";
 
 /**
@@ -32,12 +33,12 @@ export function builtServer(checkout: string): string | null {
 
 /** From `agbcloud-local`, installed beside this package or in the program's own folder. */
 function fromPackage(): string | null {
-  for (const base of [__filename, join(process.cwd(), "index.js")]) {
+  for (const base of [HERE, join(process.cwd(), "index.js")]) {
     try {
-      const local = createRequire(base)("agbcloud-local") as { serverPath(): string };
+      const local = requireFrom(base)("agbcloud-local") as { serverPath(): string };
       return local.serverPath();
     } catch (error) {
-      log("debug", `no server program from agbcloud-local as seen from ${base}: ${firstLine(error)}`);
+      log("debug", `no server program from agbcloud-local as seen from ${base}: ${reason(error)}`);
     }
   }
   return null;
@@ -46,8 +47,4 @@ function fromPackage(): string | null {
 function warnMissing(named: string): null {
   log("warn", `AGB_SERVER names ${named}, where there is no file`);
   return null;
-}
-
-function firstLine(error: unknown): string {
-  return (error instanceof Error ? error.message : String(error)).split("\n", 1)[0] ?? "";
 }

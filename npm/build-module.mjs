@@ -1,0 +1,22 @@
+// Bundles the entries that are no part of the CommonJS package: for bundlers that build for Node, and for run times
+// that can only refuse. `npm run build` calls it; it prints nothing.
+import { build } from "esbuild";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const sdk = join(dirname(fileURLToPath(import.meta.url)), "sdk");
+
+const common = {
+  outdir: join(sdk, "dist"),
+  outExtension: { ".js": ".mjs" },
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  keepNames: true, // of errors, which programs read
+  sourcemap: "linked",
+  tsconfig: join(sdk, "tsconfig.json"),
+  logLevel: "warning",
+};
+
+await build({ ...common, entryPoints: [join(sdk, "src/module.ts")], platform: "node" });
+await build({ ...common, entryPoints: [join(sdk, "src/edge.ts")], platform: "neutral" });
