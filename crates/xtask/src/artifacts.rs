@@ -21,7 +21,7 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    fn folder(self) -> &'static str {
+    pub(crate) fn folder(self) -> &'static str {
         match self {
             Profile::Dev => "debug",
             Profile::Release => "release",
@@ -57,6 +57,10 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
+    pub(crate) fn new(server: PathBuf, addon: PathBuf) -> Self {
+        Self { server, addon }
+    }
+
     pub(crate) fn of(&self, kind: Kind) -> &Path {
         match kind {
             Kind::Sdk => &self.addon,
@@ -116,7 +120,7 @@ pub(crate) fn programs(workspace: &Workspace, profile: Profile, scope: Scope) ->
             false => Err(Error::Failed(format!("the build left no {}", workspace.display(&file)))),
         }
     };
-    Ok(Programs { server: built(Kind::Local)?, addon: built(Kind::Sdk)? })
+    Ok(Programs::new(built(Kind::Local)?, built(Kind::Sdk)?))
 }
 
 /// Puts the addon where the SDK's loader looks in a checkout.

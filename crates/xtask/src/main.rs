@@ -17,6 +17,7 @@ mod error;
 mod job;
 mod pack;
 mod platform;
+mod portable;
 mod process;
 mod progress;
 mod setup;
@@ -39,6 +40,8 @@ usage: cargo xtask COMMAND
   demo                          start the local server and run examples/quickstart.ts against it
   demo --browser                start the local server and a page with live output, until Ctrl+C
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
+  test --packages               what is published, as strangers use it: the packed npm packages in an empty project, in
+                                bundlers, frameworks, run times and package managers; the crates, as for crates.io
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
@@ -48,8 +51,9 @@ usage: cargo xtask COMMAND
                                 a thousand runs at once, thousands of cells in each language
   soak --cells N [--seed S]     the cells only, with cancels, timeouts and deaths among them
   soak --minutes N [--seed S]   the lossy network and the walks only, round after round, with new faults each
-  pack [--profile dev|release]  leave installable npm tarballs in target/npm (release, the default)
-                                or target/npm-dev
+  pack [--profile dev|release] [--repository URL]
+                                leave installable npm tarballs in target/npm (release, the default) or target/npm-dev;
+                                they name the repository at URL
 ";
 
 fn main() -> ExitCode {
@@ -72,6 +76,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
     match arguments.as_slice() {
         ["demo"] => demo::run(workspace),
         ["demo", "--browser"] => demo::browser(workspace),
+        ["test", "--packages"] => suite::test(workspace, &suite::PACKAGES),
         ["test", rest @ ..] => suite::test(workspace, &only(rest)?),
         ["check"] => suite::check(workspace),
         ["node"] => artifacts::node(workspace, Profile::Dev),
@@ -79,8 +84,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
         ["wasm"] => wasm::run(workspace),
         ["bench", rest @ ..] => bench::run(workspace, rest),
         ["soak", rest @ ..] => soak::run(workspace, rest),
-        ["pack"] => pack::run(workspace, Profile::Release),
-        ["pack", "--profile", profile] => pack::run(workspace, profile.parse()?),
+        ["pack", rest @ ..] => pack::run(workspace, &pack::Options::parse(rest)?),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(ExitCode::SUCCESS)

@@ -8,16 +8,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::artifacts::{self, Profile, Programs, Scope};
 use crate::error::Error;
 use crate::job;
 use crate::platform::{Kind, Platforms};
+use crate::portable;
 use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 const LICENCES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
+/// What a `package.json` says of the repository.
+const ADDRESSES: [&str; 3] = ["homepage", "bugs", "repository"];
 /// All packages and crates have one version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -28,9 +31,54 @@ pub(crate) struct Tarball {
     unpacked: u64,
 }
 
+/// What `cargo xtask pack` was told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Options<'a> {
+    profile: Profile,
+    /// The address of the repository that publishes. Default none: the packages name an address only when it is true,
+    /// which the workflow that publishes knows.
+    repository: Option<&'a str>,
+}
+
+impl<'a> Options<'a> {
+    pub(crate) fn parse(mut arguments: &[&'a str]) -> Result<Self, Error> {
+        let mut options = Options { profile: Profile::Release, repository: None };
+        loop {
+            arguments = match arguments {
+                [] => return Ok(options),
+                ["--profile", profile, rest @ ..] => {
+                    options.profile = profile.parse()?;
+                    rest
+                }
+                ["--repository", address, rest @ ..] if address.starts_with("https://") => {
+                    options.repository = Some(address.trim_end_matches('/').trim_end_matches(".git"));
+                    rest
+                }
+                ["--repository", ..] => {
+                    return Err(Error::Usage("pack --repository needs the https:// address of the repository".into()));
+                }
+                [other, ..] => return Err(Error::Usage(format!("pack does not understand {other}"))),
+            }
+        }
+    }
+
+    /// Where the packages come from, and where to complain.
+    fn addresses(&self) -> Vec<(&'static str, Value)> {
+        let Some(address) = self.repository else {
+            return Vec::new();
+        };
+        let values = [
+            format!("{address}#readme").into(),
+            json!({ "url": format!("{address}/issues") }),
+            json!({ "type": "git", "url": format!("git+{address}.git") }),
+        ];
+        ADDRESSES.into_iter().zip(values).collect()
+    }
+}
+
 /// `cargo xtask pack`.
-pub(crate) fn run(workspace: &Workspace, profile: Profile) -> Result<ExitCode, Error> {
-    let tarballs = pack(workspace, profile, Scope::Programs)?;
+pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<ExitCode, Error> {
+    let tarballs = make(workspace, options, Scope::Programs)?;
     let names: Vec<String> = tarballs.iter().map(|tarball| workspace.display(&tarball.file).to_string()).collect();
     let width = names.iter().map(String::len).max().unwrap_or(0);
     for (tarball, name) in tarballs.iter().zip(&names) {
@@ -49,6 +97,11 @@ pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> PathBuf {
 
 /// Builds everything and leaves the tarballs in [`folder`]. `scope` says which build the programs come from.
 pub(crate) fn pack(workspace: &Workspace, profile: Profile, scope: Scope) -> Result<Vec<Tarball>, Error> {
+    make(workspace, &Options { profile, repository: None }, scope)
+}
+
+fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope) -> Result<Vec<Tarball>, Error> {
+    let profile = options.profile;
     if profile == Profile::Release {
         // What is published is compiled from nothing: no file of a source that is no more.
         for kind in Kind::ALL {
@@ -57,7 +110,9 @@ pub(crate) fn pack(workspace: &Workspace, profile: Profile, scope: Scope) -> Res
     }
     artifacts::typescript(workspace)?;
     wasm::bundle(workspace)?;
-    let programs = artifacts::programs(workspace, profile, scope)?;
+    // What is published runs on older systems than this one; what is tested is what the other tests have built.
+    let portable = if profile == Profile::Release { portable::programs(workspace, profile)? } else { None };
+    let programs = portable.map_or_else(|| artifacts::programs(workspace, profile, scope), Ok)?;
     let platforms = Platforms::read(workspace)?;
 
     let _lock = workspace.lock()?;
@@ -65,7 +120,10 @@ pub(crate) fn pack(workspace: &Workspace, profile: Profile, scope: Scope) -> Res
     empty(&stage)?;
     let mut packages = Vec::new();
     for kind in Kind::ALL {
-        let parent = manifest(&workspace.path("npm").join(kind.folder()))?;
+        let mut parent = manifest(&workspace.path("npm").join(kind.folder()))?;
+        for (key, value) in options.addresses() {
+            parent[key] = value;
+        }
         packages.push(stage_parent(workspace, &stage, kind, &parent, &platforms)?);
         packages.push(stage_program(workspace, &stage, kind, &parent, &platforms, &programs)?);
     }
@@ -103,7 +161,13 @@ fn stage_parent(
         edit.arg(format!("optionalDependencies.{package}={VERSION}"));
     }
     edit.args(LICENCES.map(|licence| format!("files[]={licence}")));
-    for command in [pack, unpack, edit] {
+    let mut commands = vec![pack, unpack, edit];
+    for (key, value) in ADDRESSES.iter().filter_map(|key| Some((key, manifest.get(*key)?))) {
+        let mut address = workspace.command("npm", Purpose::Work);
+        address.args(["pkg", "set", "--silent", "--json"]).arg(format!("{key}={value}")).current_dir(&folder);
+        commands.push(address);
+    }
+    for command in commands {
         job::prepare(workspace, &format!("pack-{}", kind.folder()), &format!("prepare {name}"), &mut [command])?;
     }
     add_licences(workspace, &folder)?;
@@ -199,6 +263,21 @@ mod tests {
     #[test]
     fn writes_sizes() {
         assert_eq!([size(512), size(12_340), size(4_500_000)], ["512 B", "12.3 kB", "4.5 MB"]);
+    }
+
+    #[test]
+    fn names_the_repository_when_it_is_told() {
+        let told = ["--profile", "dev", "--repository", "https://git.test/agb.git"];
+        let options = Options::parse(&told).unwrap();
+        assert_eq!(options, Options { profile: Profile::Dev, repository: Some("https://git.test/agb") });
+        let [(_, homepage), (_, bugs), (_, repository)] = options.addresses().try_into().unwrap();
+        assert_eq!(homepage, "https://git.test/agb#readme");
+        assert_eq!(bugs["url"], "https://git.test/agb/issues");
+        assert_eq!(repository["url"], "git+https://git.test/agb.git");
+        assert!(Options::parse(&[]).unwrap().addresses().is_empty());
+        for wrong in [&["--repository"][..], &["--repository", "agb"], &["--profile"], &["--profile", "debug"]] {
+            assert!(Options::parse(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ const NPM_ROOTS: [&str; 3] = ["npm", "examples", "tests"];
 const OLDEST_NODE: u32 = 18;
 /// The published client that nobody here wrote.
 const PYTHON_CLIENT: &str = "agbcloud-sdk==0.12.0";
+/// What links against older versions of glibc.
+const ZIGBUILD: [&str; 2] = ["cargo-zigbuild==0.24.1", "ziglang==0.15.2"];
 /// What our kernels are measured beside.
 const JUPYTER: [&str; 2] = ["ipykernel==7.4.0", "jupyter_client==8.10.0"];
 
@@ -52,20 +54,30 @@ fn is_new_enough(version: &str) -> bool {
 
 /// The packages that our own packages, the examples and the tests need, as their lock files say.
 pub(crate) fn npm(workspace: &Workspace) -> Result<(), Error> {
+    npm_roots(workspace, &NPM_ROOTS)
+}
+
+/// The tools that the packages are tried with: over a gigabyte, so only for who asks.
+pub(crate) fn frameworks(workspace: &Workspace) -> Result<(), Error> {
+    npm_roots(workspace, &["tests/frameworks"])
+}
+
+fn npm_roots(workspace: &Workspace, roots: &[&str]) -> Result<(), Error> {
     node(workspace)?;
     let _lock = workspace.lock()?;
     let version = node_version(workspace).unwrap_or_default();
-    for root in NPM_ROOTS {
+    for root in roots {
         let folder = workspace.path(root);
         if !folder.join("package.json").is_file() {
             continue;
         }
+        let name = root.replace('/', "-");
         let mut fingerprint = Fingerprint::new();
         fingerprint.add(&version);
         for file in ["package.json", "package-lock.json", ".npmrc"] {
             fingerprint.add_file(&folder.join(file))?;
         }
-        let stamp = Stamp::new(workspace, &format!("npm-{root}"), fingerprint);
+        let stamp = Stamp::new(workspace, &format!("npm-{name}"), fingerprint);
         if stamp.is_current() && folder.join("node_modules").is_dir() {
             continue;
         }
@@ -75,7 +87,7 @@ pub(crate) fn npm(workspace: &Workspace) -> Result<(), Error> {
         command.args(if locked { &["ci"][..] } else { &["install", "--no-package-lock"] });
         command.args(["--no-audit", "--no-fund"]).current_dir(&folder);
         let label = format!("install the npm packages of {root}/");
-        job::prepare(workspace, &format!("setup-npm-{root}"), &label, &mut [command])?;
+        job::prepare(workspace, &format!("setup-npm-{name}"), &label, &mut [command])?;
         stamp.set()?;
     }
     Ok(())
@@ -115,11 +127,26 @@ pub(crate) fn jupyter(workspace: &Workspace) -> Result<(), Error> {
     let mut register = workspace.command("Rscript", Purpose::Work);
     register.args(["-e", "IRkernel::installspec(prefix = commandArgs(TRUE))"]).arg(&folder);
     // It asks a program called `jupyter` to do it.
+    first_on_path(&mut register, &interpreter)?;
+    job::prepare(workspace, "setup-irkernel", "register IRkernel", &mut [register])
+}
+
+/// `cargo-zigbuild` with its Zig, from a Python environment under `target/zig`.
+pub(crate) fn zigbuild(workspace: &Workspace) -> Result<Command, Error> {
+    let interpreter = environment(workspace, "zig", &ZIGBUILD)?;
+    let mut command = workspace.command(interpreter.with_file_name("cargo-zigbuild"), Purpose::Work);
+    command.env("CARGO_TERM_COLOR", "never");
+    first_on_path(&mut command, &interpreter)?; // where it finds Zig
+    Ok(command)
+}
+
+/// Lets a command find the programs of an interpreter's environment before all others.
+fn first_on_path(command: &mut Command, interpreter: &Path) -> Result<(), Error> {
     let bin = interpreter.parent().expect("an interpreter is in a folder").to_owned();
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([bin].into_iter().chain(std::env::split_paths(&path)));
-    register.env("PATH", path.map_err(|error| Error::Failed(error.to_string()))?);
-    job::prepare(workspace, "setup-irkernel", "register IRkernel", &mut [register])
+    command.env("PATH", path.map_err(|error| Error::Failed(error.to_string()))?);
+    Ok(())
 }
 
 /// A Python environment under `target` with these packages; returns its interpreter.

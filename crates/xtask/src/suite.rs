@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::job::{self, Outcome};
 use crate::pack;
 use crate::platform::Kind;
+use crate::portable;
 use crate::process;
 use crate::progress::seconds;
 use crate::setup;
@@ -21,8 +22,11 @@ use crate::workspace::Workspace;
 
 /// The steps of `cargo xtask check`.
 const CHECKS: [&str; 5] = ["fmt", "clippy", "doc", "tsc", "deny"];
-/// Not among the tests: its tool takes minutes to build, and it only changes with `Cargo.lock`.
-const ONLY_CHECKED: &str = "deny";
+/// The steps of `cargo xtask test --packages`: what is published, as strangers use it.
+pub(crate) const PACKAGES: [&str; 4] = ["packaging", "publish", "frameworks", "portable"];
+/// Not among the tests: `deny`, whose tool takes minutes to build and which only changes with `Cargo.lock`, and the long
+/// ones of [`PACKAGES`].
+const BY_NAME_ONLY: [&str; 4] = ["deny", "publish", "frameworks", "portable"];
 
 /// `cargo xtask check`.
 pub(crate) fn check(workspace: &Workspace) -> Result<ExitCode, Error> {
@@ -82,7 +86,8 @@ fn plan(only: &[&str]) -> Result<Vec<&'static Step>, Error> {
         let names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
         return Err(Error::Usage(format!("no step is called {unknown}; there are {}", names.join(", "))));
     }
-    let wanted = |step: &&Step| if only.is_empty() { step.name != ONLY_CHECKED } else { only.contains(&step.name) };
+    let wanted =
+        |step: &&Step| if only.is_empty() { !BY_NAME_ONLY.contains(&step.name) } else { only.contains(&step.name) };
     Ok(STEPS.iter().filter(wanted).collect())
 }
 
@@ -112,6 +117,8 @@ impl Preparations {
             Need::Chromium => setup::chromium(workspace),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),
+            Need::Portable => portable::programs(workspace, Profile::Dev).map(drop),
+            Need::Frameworks => setup::frameworks(workspace),
             Need::Tarballs => pack::pack(workspace, Profile::Dev, Scope::Workspace).map(drop),
             Need::Nextest => setup::nextest(workspace),
             Need::CargoDeny => setup::cargo_deny(workspace),
@@ -225,8 +232,9 @@ mod tests {
 
     #[test]
     fn plans_all_steps_or_those_named_in_their_own_order() {
-        assert_eq!(names(&[]).len(), STEPS.len() - 1);
-        assert!(!names(&[]).contains(&ONLY_CHECKED));
+        assert_eq!(names(&[]).len(), STEPS.len() - BY_NAME_ONLY.len());
+        assert!(BY_NAME_ONLY.iter().all(|name| !names(&[]).contains(name)));
+        assert_eq!(names(&PACKAGES), PACKAGES);
         assert_eq!(names(&["python", "fmt"]), ["fmt", "python"]);
         assert_eq!(names(&CHECKS), CHECKS);
         let error = plan(&["fmt", "pyton"]).err().unwrap().to_string();

@@ -3,6 +3,7 @@
 mod calls;
 mod encrypted;
 mod fallback;
+mod keep_alive;
 mod local;
 mod network;
 mod peer;

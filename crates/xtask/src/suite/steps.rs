@@ -7,6 +7,7 @@ use std::process::Command;
 use crate::artifacts::Profile;
 use crate::error::Error;
 use crate::pack;
+use crate::portable;
 use crate::setup;
 use crate::tally::{self, Tally};
 use crate::workspace::{Purpose, Workspace};
@@ -53,10 +54,14 @@ pub(super) enum Need {
     Java,
     PythonClient,
     Tarballs,
+    /// The bundlers, frameworks, run times and package managers that the packages are tried with.
+    Frameworks,
+    /// The server and the addon for older systems.
+    Portable,
 }
 
 /// All steps, in the order in which they run: what fails fast goes first.
-pub(super) const STEPS: [Step; 12] = [
+pub(super) const STEPS: [Step; 15] = [
     Step {
         name: "fmt",
         label: "the formatter",
@@ -188,7 +193,51 @@ pub(super) const STEPS: [Step; 12] = [
             Ok(vec![command])
         },
     },
+    Step {
+        name: "publish",
+        label: "what crates.io would say of the crates",
+        reads: Reads::ExitCode,
+        needs: &[],
+        // A working copy may have changes; they are what is tried.
+        commands: |workspace| {
+            let mut commands = cargo(workspace, &["publish", "--dry-run", "--locked", "--allow-dirty"])?;
+            for command in &mut commands {
+                PUBLISHED.iter().for_each(|package| {
+                    command.args(["--package", package]);
+                });
+            }
+            Ok(commands)
+        },
+    },
+    Step {
+        name: "frameworks",
+        label: "the packed npm packages in bundlers, frameworks, run times and package managers",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::Tarballs, Need::Frameworks],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.args(["--test", "--test-concurrency=1"]).args(files(workspace, "tests/frameworks", ".test.mjs")?);
+            command.env("AGB_TARBALLS", pack::folder(workspace, Profile::Dev));
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "portable",
+        label: "the programs for older systems",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::Tarballs, Need::Portable],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.arg("--test").args(files(workspace, "tests/portable", ".test.mjs")?);
+            command.env("AGB_TARBALLS", pack::folder(workspace, Profile::Dev));
+            command.env("AGB_PORTABLE", portable::folder(workspace, Profile::Dev)?);
+            Ok(vec![command])
+        },
+    },
 ];
+
+/// The crates for others to use, each after those that it needs.
+const PUBLISHED: [&str; 3] = ["agb-protocol", "agb-core", "agb-client"];
 
 /// The tests that a runner can list and start one by one, in one pool (`.config/nextest.toml`); those that start
 /// themselves anew with other rights; and the examples in the documentation.

@@ -1,0 +1,84 @@
+//! Programs for older systems: linked against the oldest glibc that the packages promise.
+//!
+//! A program that is linked here needs the glibc of this machine. Zig has the stubs of every version and links against
+//! the one that `npm/platforms.json` names; `readelf` then says whether it came true.
+
+use std::path::{Path, PathBuf};
+
+use crate::artifacts::{Profile, Programs};
+use crate::error::Error;
+use crate::job;
+use crate::platform::{Kind, Platforms};
+use crate::setup;
+use crate::workspace::{Purpose, Workspace};
+
+/// Builds the server and the addon for the oldest glibc of this machine's platform. Where the platform has no glibc, the
+/// usual build is as portable as it gets, and this gives nothing.
+pub(crate) fn programs(workspace: &Workspace, profile: Profile) -> Result<Option<Programs>, Error> {
+    let platforms = Platforms::read(workspace)?;
+    let host = platforms.host()?;
+    let Some(floor) = host.glibc() else {
+        return Ok(None);
+    };
+    let target = host.target()?;
+    let mut build = setup::zigbuild(workspace)?;
+    build.args(["zigbuild", "--locked", "--profile", profile.name(), "--target", &format!("{target}.{floor}")]);
+    build.args(["--package", "agb-server", "--package", "agb-node"]);
+    let label = format!("build the server and the addon for glibc {floor} ({})", profile.name());
+    job::prepare(workspace, "build-portable", &label, &mut [build])?;
+
+    let folder = folder(workspace, profile)?;
+    let built = |kind| -> Result<_, Error> {
+        let file = folder.join(host.artifact(kind)?);
+        check(workspace, &file, floor)?;
+        Ok(file)
+    };
+    Ok(Some(Programs::new(built(Kind::Local)?, built(Kind::Sdk)?)))
+}
+
+/// Where [`programs`] leaves them.
+pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> Result<PathBuf, Error> {
+    let platforms = Platforms::read(workspace)?;
+    Ok(workspace.target(platforms.host()?.target()?).join(profile.folder()))
+}
+
+/// Refuses a program that needs a newer glibc than `floor`.
+fn check(workspace: &Workspace, file: &Path, floor: &str) -> Result<(), Error> {
+    let mut readelf = workspace.command("readelf", Purpose::Work);
+    readelf.args(["--version-info", "--wide"]).arg(file);
+    let info = job::answer(readelf)
+        .ok_or_else(|| Error::Failed(format!("readelf cannot read {}", workspace.display(file))))?;
+    match newest(&info) {
+        Some(needed) if needed <= number(floor).unwrap_or_default() => Ok(()),
+        Some((major, minor)) => Err(Error::Failed(format!(
+            "{} needs glibc {major}.{minor}, and its package promises {floor}",
+            workspace.display(file)
+        ))),
+        None => Err(Error::Failed(format!("{} names no version of glibc", workspace.display(file)))),
+    }
+}
+
+/// The newest glibc that is named.
+fn newest(info: &str) -> Option<(u32, u32)> {
+    info.split("GLIBC_").skip(1).filter_map(number).max()
+}
+
+/// `2.28` at the beginning of a text.
+fn number(text: &str) -> Option<(u32, u32)> {
+    let end = text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let mut parts = text[..end].split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_newest_version() {
+        let info = "0x0010:   Name: GLIBC_2.3  Flags: none\n  0x0020: Name: GLIBC_2.28\n Name: GLIBC_2.9.1 Name: GLIBC_PRIVATE";
+        assert_eq!(newest(info), Some((2, 28)));
+        assert_eq!(newest("GLIBCXX_3.4"), None);
+        assert!(number("2.34").unwrap() > number("2.4").unwrap());
+    }
+}
