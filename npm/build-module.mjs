@@ -1,6 +1,7 @@
 // Bundles the entries that are no part of the CommonJS package: for bundlers that build for Node, and for run times
 // that can only refuse. `npm run build` calls it; it prints nothing.
 import { build } from "esbuild";
+import { writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -20,3 +21,7 @@ const common = {
 
 await build({ ...common, entryPoints: [join(sdk, "src/module.ts")], platform: "node" });
 await build({ ...common, entryPoints: [join(sdk, "src/edge.ts")], platform: "neutral" });
+
+// What importing one of the WebAssembly files gives is the bundler's to say: its address, its bytes, the module.
+// `initialize({ wasm })` takes all of them.
+writeFileSync(join(sdk, "dist/wasm-file.d.ts"), "declare const file: string | object;\nexport default file;\n");

@@ -109,7 +109,7 @@ impl Platform<'_> {
         manifest.insert("name".into(), self.package_name(kind)?.into());
         let description = text(template, "description")?.replace("{platform}", text(self.row, "platform")?);
         manifest.insert("description".into(), description.into());
-        for inherited in ["version", "license", "homepage", "bugs", "repository", "engines"] {
+        for inherited in ["version", "type", "license", "homepage", "bugs", "repository", "engines"] {
             if let Some(value) = parent.get(inherited) {
                 manifest.insert(inherited.into(), value.clone());
             }
