@@ -270,7 +270,7 @@ mod tests {
         let told = ["--profile", "dev", "--repository", "https://git.test/agb.git"];
         let options = Options::parse(&told).unwrap();
         assert_eq!(options, Options { profile: Profile::Dev, repository: Some("https://git.test/agb") });
-        let [(_, homepage), (_, bugs), (_, repository)] = options.addresses().try_into().unwrap();
+        let [(_, homepage), (_, bugs), (_, repository)]: [(&str, Value); 3] = options.addresses().try_into().unwrap();
         assert_eq!(homepage, "https://git.test/agb#readme");
         assert_eq!(bugs["url"], "https://git.test/agb/issues");
         assert_eq!(repository["url"], "git+https://git.test/agb.git");
