@@ -19,6 +19,12 @@ export function numbered(language: Language, name: string, count: number): strin
   }
 }
 
+/** A shell command that does the same. */
+export function numberedCommand(name: string, count: number): string {
+  const program = `BEGIN { for (i = 0; i < ${count}; i++) { e = ""; for (j = i % 40; j > 0; j--) e = e "é"; print i " of ${name} " e } }`;
+  return `echo '${name}' >> starts; awk '${program}'`;
+}
+
 /** Checks each line of a {@link numbered} program as it comes. */
 export class Lines {
   readonly #name: string;

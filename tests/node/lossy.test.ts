@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { AGB, Session } from "agbcloud-sdk";
 
-import { type Language, Lines, numbered } from "./lines.ts";
+import { type Language, Lines, numbered, numberedCommand } from "./lines.ts";
 import { type LocalServer, newSession, startServer } from "./local-server.ts";
 import { Proxy, type Tally } from "./proxy.ts";
 
@@ -111,6 +111,41 @@ describe(`a lossy network, seed ${SEED}`, { concurrency: true }, () => {
     console.log(`# ${each * LANGUAGES.length} runs, ${interruptions} interruptions, ${JSON.stringify(tally)}`);
     assert.ok(tally.cut >= 3 * RUNS, `only ${tally.cut} cuts`);
     assert.ok(interruptions >= tally.cut / 2, `${interruptions} interruptions of ${tally.cut} cuts`);
+  });
+
+  test("that cuts and stalls loses nothing of a command, and what is typed arrives once", async () => {
+    const [interruptions] = await through(2, FAULTS, async ([one, other]) => {
+      const near = (await direct.get(one!.sessionId)).session!;
+      let interruptions = 0;
+      for (const [name, detached] of [["a", false], ["b", true]] as const) {
+        const out = new Lines(name);
+        const run = one!.command.stream(numberedCommand(name, LINES), { timeoutMs: 600_000, logLimit: 0, detached });
+        for await (const event of run) {
+          if (event.type === "stdout") {
+            out.take(event.text);
+          }
+        }
+        out.end(LINES);
+        const result = await run.result;
+        assert.deepEqual([result.status, result.exitCode], ["exited", 0], result.errorMessage);
+        interruptions += result.interruptions;
+      }
+      assert.equal((await near.command.execute("cat starts")).stdout, "a\nb\n", "each was begun once");
+      const typed = Array.from({ length: 500 }, (_, n) => `line ${n} ${"x".repeat(200)}\n`);
+      const cat = other!.command.stream("cat", { timeoutMs: 600_000 });
+      for (const [n, line] of typed.entries()) {
+        cat.write(line);
+        if (n % 50 === 49) {
+          await sleep(20);
+        }
+      }
+      cat.end();
+      const echoed = await cat.result;
+      assert.equal(echoed.stdout, typed.join(""));
+      assert.equal(echoed.exitCode, 0);
+      return interruptions + echoed.interruptions;
+    });
+    assert.ok(interruptions >= 2, `${interruptions} interruptions`);
   });
 
   test("that refuses some WebSockets as well is left for event streams, which it harms, too", async () => {

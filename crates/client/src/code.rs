@@ -42,7 +42,7 @@ impl<'a> Code<'a> {
     /// behind its event number `after` comes, from 0 on all of it that the service still has. `id` is [`Run::id`], the
     /// number is of [`Run::stamp`].
     pub fn attach(self, id: impl Into<String>, after: u64) -> AttachBuilder<'a> {
-        AttachBuilder { session: self.session, id: id.into(), after, retention: Retention::default() }
+        AttachBuilder::new(self.session, id.into(), after, false)
     }
 }
 
@@ -53,10 +53,16 @@ pub struct AttachBuilder<'a> {
     session: &'a Session,
     id: String,
     after: u64,
+    /// It is left when it is dropped.
+    goes_on: bool,
     retention: Retention,
 }
 
-impl AttachBuilder<'_> {
+impl<'a> AttachBuilder<'a> {
+    pub(crate) fn new(session: &'a Session, id: String, after: u64, goes_on: bool) -> Self {
+        Self { session, id, after, goes_on, retention: Retention::default() }
+    }
+
     /// As [`RunBuilder::log_limit`].
     pub const fn log_limit(mut self, bytes: usize) -> Self {
         self.retention.log = bytes;
@@ -84,7 +90,7 @@ impl AttachBuilder<'_> {
     ///
     /// [`RunError::Remote`]: agb_core::RunError::Remote
     pub fn stream(self) -> Result<Run, Error> {
-        Ok(self.session.connection()?.attach(&self.id, self.after, self.retention)?)
+        Ok(self.session.connection()?.attach(&self.id, self.after, self.goes_on, self.retention)?)
     }
 }
 

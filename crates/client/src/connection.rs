@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use agb_core::{Batch, Rejected, RunId, RunRequest, Session, State};
+use agb_core::{Batch, CommandRequest, Instant, Rejected, RunId, RunRequest, Session, State, TerminalSize};
 
 use crate::drive::{Dialer, Follower, Shared};
 use crate::plain::PlainCall;
@@ -27,8 +27,26 @@ impl Connection {
         retention: Retention,
         call: Option<PlainCall>,
     ) -> Result<Run, Rejected> {
+        self.begin(retention, call, |session, now| session.run(now, request))
+    }
+
+    /// Starts a command, likewise.
+    pub(crate) fn start_command(
+        self: &Arc<Self>,
+        request: CommandRequest,
+        retention: Retention,
+    ) -> Result<Run, Rejected> {
+        self.begin(retention, None, |session, now| session.run_command(now, request))
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        retention: Retention,
+        call: Option<PlainCall>,
+        begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
+    ) -> Result<Run, Rejected> {
         let (id, invocation) = self.shared.with(|session, now| {
-            let id = session.run(now, request)?;
+            let id = begin(session, now)?;
             retention.tell(session, id);
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
@@ -40,10 +58,14 @@ impl Connection {
         self: &Arc<Self>,
         invocation: &str,
         after: u64,
+        goes_on: bool,
         retention: Retention,
     ) -> Result<Run, Rejected> {
         let id = self.shared.with(|session, now| {
             let id = session.attach(now, invocation, after)?;
+            if goes_on {
+                session.keep_going(id);
+            }
             retention.tell(session, id);
             Ok(id)
         })?;
@@ -88,6 +110,18 @@ impl Wire {
 
     pub(crate) fn write(&self, text: Option<&str>) {
         self.connection.shared.with(|session, now| session.write(now, self.id, text));
+    }
+
+    pub(crate) fn signal(&self, signal: &str) {
+        self.connection.shared.with(|session, now| session.signal(now, self.id, signal));
+    }
+
+    pub(crate) fn resize(&self, size: TerminalSize) {
+        self.connection.shared.with(|session, now| session.resize(now, self.id, size));
+    }
+
+    pub(crate) fn leave(&self) {
+        self.connection.shared.with(|session, now| session.leave(now, self.id));
     }
 
     /// Nobody will read the run.

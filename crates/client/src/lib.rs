@@ -64,6 +64,7 @@
 mod agb;
 mod clock;
 mod code;
+mod command;
 mod connection;
 mod contexts;
 mod drive;
@@ -87,8 +88,8 @@ mod tls;
 
 pub use agb_core;
 pub use agb_core::operations::{
-    ClientInfo, CommandOutput, CreateSession, ListSessions, RunCommand, SessionData, SessionDetails, SessionMetrics,
-    SessionPage, SessionStatus, Tool, ToolResult,
+    ClientInfo, CommandInfo, CommandOutput, CreateSession, ListSessions, RunCommand, SessionData, SessionDetails,
+    SessionMetrics, SessionPage, SessionStatus, Tool, ToolResult,
 };
 pub use agb_core::result::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
 pub use agb_core::{
@@ -98,6 +99,7 @@ pub use agb_core::{
 
 pub use crate::agb::Agb;
 pub use crate::code::{AttachBuilder, Code, IntoLanguage, RunBuilder};
+pub use crate::command::{CommandBuilder, Commands};
 pub use crate::contexts::{Contexts, SessionContexts};
 pub use crate::error::Error;
 pub use crate::files::Files;

@@ -6,6 +6,7 @@ use agb_core::procedure::{Procedure, Scope, Step, by_name};
 use serde_json::Value;
 
 use crate::agb::{Agb, Api};
+use crate::command::Commands;
 use crate::error::Error;
 use crate::files::Files;
 use crate::session::Session;
@@ -63,6 +64,12 @@ impl Session {
     /// What the service or the network says.
     pub async fn execute(&self, command: RunCommand) -> Result<CommandOutput, Error> {
         Ok(self.perform(|toolbox| command.on(toolbox)).await?.value)
+    }
+
+    /// Its commands, followed as runs.
+    #[must_use]
+    pub fn commands(&self) -> Commands<'_> {
+        Commands::new(self)
     }
 
     /// Its files.

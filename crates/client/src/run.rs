@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use agb_core::result::{Execution, ResultBudget, RichResult, RunRecorder};
-use agb_core::{Batch, DisconnectReason, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent};
+use agb_core::{
+    Batch, DisconnectReason, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent, TerminalSize,
+};
 use futures_util::Stream;
 use futures_util::future::AbortHandle;
 
@@ -93,6 +95,9 @@ pub enum RunEvent {
     /// The connection was lost with input under way, and the service does not number input: it may not have arrived.
     /// The stable code is [`INPUT_UNCERTAIN`](agb_core::codes::INPUT_UNCERTAIN).
     InputUncertain,
+    /// The service has not kept so many bytes of a detached command's output: nobody took them, and there was no room. The
+    /// stable code is [`OUTPUT_DROPPED`](agb_core::codes::OUTPUT_DROPPED).
+    OutputDropped(u64),
     /// The connection was lost; the run goes on and is looked for. [`DisconnectReason::code`] is stable.
     Interrupted(DisconnectReason),
     /// It was found again; nothing is missing.
@@ -279,6 +284,28 @@ impl RunControl {
         }
     }
 
+    /// Sends a signal to a command's process group, such as `SIGTERM`. Of code only [`cancel`](Self::cancel) is of use.
+    pub fn kill(&self, signal: &str) {
+        if let Some(wire) = &self.wire {
+            wire.signal(signal);
+        }
+    }
+
+    /// Changes the size of a command's terminal, in its place among what is written.
+    pub fn resize(&self, cols: u16, rows: u16) {
+        if let Some(wire) = &self.wire {
+            wire.resize(TerminalSize { cols, rows });
+        }
+    }
+
+    /// Follows the run no longer, and lets it go on where the service keeps it: it ends here with
+    /// [`RunError::Left`](agb_core::RunError::Left), once the service is known to have it.
+    pub fn leave(&self) {
+        if let Some(wire) = &self.wire {
+            wire.leave();
+        }
+    }
+
     /// Ends the program's input: what was written is read first.
     pub fn end_input(&self) {
         if let Some(wire) = &self.wire {
@@ -338,6 +365,7 @@ impl From<Piece<'_>> for RunEvent {
             Piece::Event(StreamEvent::InputRequest { prompt }) => Self::InputRequest { prompt: prompt.clone() },
             Piece::Event(StreamEvent::InputRefused { message }) => Self::InputRefused { message: message.clone() },
             Piece::Event(StreamEvent::InputUncertain) => Self::InputUncertain,
+            Piece::Event(StreamEvent::OutputDropped { bytes }) => Self::OutputDropped(*bytes),
             Piece::Event(StreamEvent::Interrupted(loss)) => Self::Interrupted(loss.clone()),
             Piece::Event(StreamEvent::Unstreamed(reason)) => Self::Unstreamed(reason.clone()),
             Piece::Event(_) => Self::Reconnected,

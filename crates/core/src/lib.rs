@@ -82,7 +82,7 @@
 //! | --- | --- |
 //! | [`io`] | the seam's types |
 //! | [`session`] | the state machine |
-//! | [`run`], [`batch`] | what a run is, what it yields, how it ends |
+//! | [`run`], [`command`], [`batch`] | what a run is, what it yields, how it ends |
 //! | [`wire`] | the WebSocket's messages: the only place that knows the field names |
 //! | [`operations`], [`http`] | the HTTP calls as plain data |
 //! | [`procedure`] | what takes several calls, and all of it by name for language bindings |
@@ -91,6 +91,7 @@
 //! | [`config`], [`language`], [`secret`], [`error`], [`time`] | what their names say |
 
 pub mod batch;
+pub mod command;
 pub mod config;
 pub mod error;
 pub mod http;
@@ -105,8 +106,10 @@ pub mod time;
 pub mod wire;
 mod words;
 
+pub use agb_protocol::command::TerminalSize;
 pub use agb_protocol::{Language, Secret, codes, language, secret};
 pub use batch::{Batch, Mark, Piece, Stamp, Stream};
+pub use command::CommandRequest;
 pub use io::{
     Capabilities, DisconnectReason, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, State,
     StreamCall,

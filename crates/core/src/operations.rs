@@ -15,7 +15,7 @@
 //! | [`GetLink`] | `GET /internet/getLink` |
 //! | [`GrantAccess`] | `POST <linkUrl>/browserAccess` (ours) |
 //! | [`contexts`] | `/sdk/…Context…` |
-//! | [`RunCommand`], [`files`], [`SessionMetrics`] | tools, as procedures of one or more calls |
+//! | [`RunCommand`], [`CommandInfo`], [`files`], [`SessionMetrics`] | tools, as procedures of one or more calls |
 //!
 //! What the document shows in several spellings or quotings is read in all of them; what is missing without being
 //! needed is `None` or empty; only an answer without the one thing that was asked for is
@@ -32,6 +32,7 @@ pub mod files;
 mod get_session;
 mod labels;
 mod link;
+mod list_commands;
 mod list_sessions;
 mod metrics;
 mod release_session;
@@ -50,6 +51,7 @@ pub use details::{GetDetails, SessionDetails};
 pub use get_session::{GetSession, GetSessionInfo, RefreshIdleTime, SessionStatus};
 pub use labels::{GetLabels, SetLabels};
 pub use link::GetLink;
+pub use list_commands::CommandInfo;
 pub use list_sessions::{ListSessions, SessionListing, SessionPage};
 pub use metrics::SessionMetrics;
 pub use release_session::ReleaseSession;

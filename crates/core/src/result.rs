@@ -48,7 +48,11 @@ pub struct Execution {
     pub interruptions: u32,
     /// The interpreter was restarted: its variables are gone.
     pub state_lost: bool,
-    /// With [`RunStatus::Killed`]: what ended the interpreter, where the service says it.
+    /// Of a command, as a shell tells it: the exit code, or 128 and the number of the signal that ended it; 124 at its time
+    /// limit.
+    pub exit_code: Option<i32>,
+    /// With [`RunStatus::Killed`] what ended the interpreter, with [`RunStatus::Signalled`] what ended the command, where
+    /// the service says it.
     pub killed_by: Option<KilledBy>,
 }
 
@@ -79,7 +83,7 @@ impl Execution {
     fn conclude(&mut self, failed: bool, reason: Option<RunStatus>, words: Option<String>) {
         let words = words.filter(|words| !words.is_empty());
         let reason = reason.filter(|reason| *reason != RunStatus::Finished);
-        self.success = !failed && reason.is_none() && self.error.is_none();
+        self.success = !failed && reason.is_none_or(|reason| reason == RunStatus::Exited) && self.error.is_none();
         self.status = reason.unwrap_or(if self.success { RunStatus::Finished } else { RunStatus::Failed });
         self.error_message = if self.success {
             String::new()

@@ -57,6 +57,11 @@ pub enum StreamEvent {
     /// The connection was lost with input under way, and the service does not number input (extension `stdinSeq`): it
     /// may not have arrived.
     InputUncertain,
+    /// The service has not kept this much of a detached command's output: nobody took it, and there was no room.
+    OutputDropped {
+        /// How much.
+        bytes: u64,
+    },
     /// The connection was lost; the run is looked for (extension `resume`).
     Interrupted(DisconnectReason),
     /// The run was found again; nothing is missing.
@@ -85,6 +90,10 @@ impl StreamEvent {
                     "input was under way when the connection was lost, and may be lost: see what the program asks";
                 (codes::INPUT_UNCERTAIN, words.into())
             }
+            Self::OutputDropped { bytes } => {
+                let rest = " bytes of output were not kept here: nobody took them, and there was no room";
+                (codes::OUTPUT_DROPPED, [&number(*bytes), rest].concat())
+            }
             Self::Result(_) | Self::Error(_) | Self::InputRequest { .. } | Self::Reconnected => return None,
         })
     }
@@ -96,7 +105,7 @@ impl StreamEvent {
             Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::memory_size),
             Self::InputRequest { prompt: text } | Self::InputRefused { message: text } => text.len(),
             Self::Interrupted(loss) | Self::Unstreamed(loss) => loss.memory_size(),
-            Self::Reconnected | Self::InputUncertain => 0,
+            Self::Reconnected | Self::InputUncertain | Self::OutputDropped { .. } => 0,
         };
         PIECE + texts
     }
@@ -150,6 +159,8 @@ pub enum Rejected {
     Taken,
     /// The service cannot do this.
     NotOffered,
+    /// The service does not follow commands.
+    NoCommands,
 }
 
 impl Rejected {
@@ -163,6 +174,9 @@ impl Rejected {
                 ["more than ", &number(*limit as u64), rest].concat()
             }
             Self::Taken => "the run is followed in this session already: use the run that there is".into(),
+            Self::NoCommands => {
+                "the service does not offer to follow commands (extension `command`): execute them".into()
+            }
             Self::NotOffered => "the service does not offer to continue runs (extension `resume`)".into(),
         }
     }
@@ -176,7 +190,7 @@ impl Rejected {
             Self::Closed => codes::SESSION_CLOSED,
             Self::Full { .. } => codes::TOO_MUCH_UNSENT,
             Self::Taken => codes::RUN_TAKEN,
-            Self::NotOffered => codes::NOT_OFFERED,
+            Self::NotOffered | Self::NoCommands => codes::NOT_OFFERED,
         }
     }
 
@@ -186,7 +200,7 @@ impl Rejected {
         match self {
             Self::Closed => "SessionClosed",
             Self::Full { .. } => "Overflow",
-            Self::Taken | Self::NotOffered => "RunRejected",
+            Self::Taken | Self::NotOffered | Self::NoCommands => "RunRejected",
         }
     }
 }
@@ -231,6 +245,8 @@ pub enum RunError {
     Protocol(Violation),
     /// The session was closed while the run was going on.
     Closed,
+    /// The caller follows the run no longer, and lets it go on.
+    Left,
 }
 
 impl RunError {
@@ -259,6 +275,7 @@ impl RunError {
             }
             Self::Protocol(violation) => ["the service broke the protocol: ", &violation.message()].concat(),
             Self::Closed => "the session was closed during the run".into(),
+            Self::Left => "the run is followed here no longer, and goes on".into(),
         }
     }
 }
@@ -284,6 +301,7 @@ impl RunError {
             Self::Overflow { .. } => codes::OVERFLOW,
             Self::Protocol(_) => codes::PROTOCOL,
             Self::Closed => codes::CLOSED,
+            Self::Left => codes::INTERRUPTED,
         }
     }
 
@@ -299,6 +317,7 @@ impl RunError {
             Self::Overflow { .. } => "Overflow",
             Self::Protocol(_) => "ProtocolError",
             Self::Closed => "SessionClosed",
+            Self::Left => "Interrupted",
         }
     }
 
@@ -309,7 +328,9 @@ impl RunError {
             Self::Remote { .. } | Self::Unreachable(_) => RunStatus::Failed,
             Self::Cancelled { .. } | Self::CancelUnconfirmed => RunStatus::Cancelled,
             Self::TimedOut(_) => RunStatus::Timeout,
-            Self::Interrupted(_) | Self::Overflow { .. } | Self::Protocol(_) | Self::Closed => RunStatus::Interrupted,
+            Self::Interrupted(_) | Self::Overflow { .. } | Self::Protocol(_) | Self::Closed | Self::Left => {
+                RunStatus::Interrupted
+            }
         }
     }
 

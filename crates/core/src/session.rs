@@ -7,6 +7,7 @@ mod ends;
 mod external;
 mod fallback;
 mod input;
+mod leave;
 mod messages;
 mod outbox;
 mod runs;
@@ -21,6 +22,7 @@ use runs::{Phase, Reader, Run, Runs};
 use streams::Streams;
 
 use crate::batch::Batch;
+use crate::command::{Beginning, CommandRequest};
 use crate::io::{Capabilities, Event, Input, LinkId, Output, State};
 use crate::run::{Rejected, RunError, RunId, RunRequest};
 use crate::time::Instant;
@@ -99,16 +101,31 @@ impl Session {
     /// # Errors
     /// [`Rejected`] when the session is closed or too much waits to be sent. The code has then not been run.
     pub fn run(&mut self, now: Instant, request: RunRequest) -> Result<RunId, Rejected> {
+        self.start(now, Beginning::Code(request))
+    }
+
+    /// Starts a command, as [`run`](Self::run) does code (extension `command`).
+    ///
+    /// # Errors
+    /// [`Rejected`], also where the service does not follow commands.
+    pub fn run_command(&mut self, now: Instant, request: CommandRequest) -> Result<RunId, Rejected> {
+        if !self.config.extensions.command {
+            return Err(Rejected::NoCommands);
+        }
+        self.start(now, Beginning::Command(request))
+    }
+
+    fn start(&mut self, now: Instant, request: Beginning) -> Result<RunId, Rejected> {
         self.advance(now);
         if self.dial.state() == State::Closed {
             return Err(Rejected::Closed);
         }
         let limit = self.config.unsent_limit;
-        if self.outbox.bytes().saturating_add(request.code.len()) > limit {
+        if self.outbox.bytes().saturating_add(request.size()) > limit {
             return Err(Rejected::Full { limit });
         }
         let invocation = self.rng.wire_id();
-        let text = self.address(&invocation).start(&request, self.config.extensions, self.config.window);
+        let text = request.start(self.address(&invocation), self.config.extensions, self.config.window);
         Ok(self.begin(Run::new(invocation, Some(request)), text))
     }
 
@@ -190,8 +207,13 @@ impl Session {
     /// most [`SessionConfig::give_up`].
     pub fn abandon(&mut self, now: Instant, id: RunId) {
         self.advance(now);
+        let goes_on = self.runs.get(id).is_some_and(|run| run.goes_on);
         self.runs.abandon(id);
-        self.stop(id, RunError::CancelUnconfirmed);
+        if goes_on {
+            self.leave(now, id);
+        } else {
+            self.stop(id, RunError::CancelUnconfirmed);
+        }
     }
 
     /// The next batch of a run. `None`: nothing yet ([`Event::Readable`] will come), or all is read. The batch with

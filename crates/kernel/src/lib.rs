@@ -71,4 +71,5 @@ pub use message::read_control;
 pub use rate::OutputRate;
 pub use sink::CellSink;
 pub use spec::{KernelLimits, KernelSpec};
+pub use text::Utf8Decoder;
 pub use zygote::Zygote;

@@ -3,13 +3,14 @@
 /// Decodes UTF-8 that comes in pieces: a character cut at the border of two reads is kept for the second, and what is
 /// no UTF-8 becomes U+FFFD.
 #[derive(Debug, Default)]
-pub(crate) struct Utf8Decoder {
+pub struct Utf8Decoder {
     /// The beginning of a character: at most three bytes.
     rest: Vec<u8>,
 }
 
 impl Utf8Decoder {
-    pub(crate) fn decode(&mut self, bytes: &[u8]) -> String {
+    /// The text of the next piece.
+    pub fn decode(&mut self, bytes: &[u8]) -> String {
         if self.rest.is_empty() {
             return self.convert(bytes);
         }
@@ -19,7 +20,7 @@ impl Utf8Decoder {
     }
 
     /// The stream is at its end: half a character is none.
-    pub(crate) fn finish(&mut self) -> Option<String> {
+    pub fn finish(&mut self) -> Option<String> {
         if self.rest.is_empty() {
             return None;
         }

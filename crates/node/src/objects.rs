@@ -172,6 +172,29 @@ pub(crate) struct RunRequest {
     pub stdin: bool,
 }
 
+/// `CommandRequest`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+pub(crate) struct CommandRequest {
+    /// What the shell reads.
+    pub command: String,
+    /// Milliseconds.
+    pub timeout_ms: Option<f64>,
+    /// Where it starts.
+    pub cwd: Option<String>,
+    /// Environment variables, as pairs.
+    pub envs: Vec<Vec<String>>,
+    /// Somebody writes input.
+    pub stdin: bool,
+    /// The size of its terminal: columns and rows.
+    pub pty: Option<Vec<u32>>,
+    /// It goes on without a reader.
+    pub detached: bool,
+    /// Bytes of log kept per stream.
+    pub log_limit: Option<f64>,
+    /// Deliveries say each piece's number and time.
+    pub stamps: bool,
+}
+
 /// `AttachRequest`.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub(crate) struct AttachRequest {

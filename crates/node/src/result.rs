@@ -86,6 +86,10 @@ impl ToNapiValue for Outcome {
         object.set("truncated", execution.truncated)?;
         object.set("interruptions", execution.interruptions)?;
         object.set("stateLost", execution.state_lost)?;
+        match execution.exit_code {
+            Some(code) => object.set("exitCode", code)?,
+            None => object.set("exitCode", Null)?,
+        }
         match execution.killed_by {
             Some(killed_by) => object.set("killedBy", NativeKilledBy::from(killed_by))?,
             None => object.set("killedBy", Null)?,

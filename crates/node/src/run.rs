@@ -96,6 +96,32 @@ impl NativeRun {
         }
     }
 
+    /// Sends a signal to a command.
+    #[napi(catch_unwind)]
+    pub fn signal(&self, name: String) {
+        if let Some(control) = &self.control {
+            control.kill(&name);
+        }
+    }
+
+    /// Changes the size of a command's terminal.
+    #[napi(catch_unwind)]
+    pub fn resize(&self, cols: u32, rows: u32) {
+        if let Some(control) = &self.control {
+            // TypeScript has checked that they fit.
+            let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+            control.resize(side(cols), side(rows));
+        }
+    }
+
+    /// Follows the run no longer, and lets it go on.
+    #[napi(catch_unwind)]
+    pub fn leave(&self) {
+        if let Some(control) = &self.control {
+            control.leave();
+        }
+    }
+
     /// What the run came to, once its end has been taken.
     #[napi(catch_unwind)]
     pub fn result(&self) -> Option<Outcome> {

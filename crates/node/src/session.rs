@@ -6,7 +6,7 @@ use agb_client::agb_core::codes;
 use agb_client::agb_core::operations::{
     AccessScope, GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SessionAccess, SetLabels,
 };
-use agb_client::{Agb, Options, RunBuilder, Secret, Session};
+use agb_client::{Agb, AttachBuilder, CommandBuilder, Commands, Options, RunBuilder, Secret, Session};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Function, Result, Status};
 use napi_derive::napi;
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::client::{nothing, text, tools};
 use crate::io;
-use crate::objects::{AccessRequest, AttachRequest, Details, RunRequest, ToolOutcome, pairs};
+use crate::objects::{AccessRequest, AttachRequest, CommandRequest, Details, RunRequest, ToolOutcome, pairs};
 use crate::promise::{Promise, call, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
@@ -185,24 +185,76 @@ impl NativeSession {
         NativeRun::start(env, run, &wake)
     }
 
-    /// Follows a run that was begun elsewhere.
+    /// Starts a shell command over the WebSocket.
     #[napi(catch_unwind)]
-    pub fn attach(&self, env: &Env, request: AttachRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
+    pub fn command(&self, env: &Env, request: CommandRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
         let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
         let run = {
             let _entered = runtime.enter(); // as in `stream`
-            // TypeScript has checked that both are whole numbers; the casts saturate.
-            let mut run = self.session.code().attach(request.id, request.after_seq as u64).stamps(request.stamps);
-            if let Some(bytes) = request.log_limit {
-                run = run.log_limit(bytes as usize);
-            }
-            if let Some(bytes) = request.result_limit {
-                run = run.result_limit(bytes as usize);
-            }
-            run.stream()
+            command(self.session.commands(), request).stream()
         };
         NativeRun::start(env, run, &wake)
     }
+
+    /// Follows a run that was begun elsewhere.
+    #[napi(catch_unwind)]
+    pub fn attach(&self, env: &Env, request: AttachRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
+        follow(env, request, &wake, |id, after| self.session.code().attach(id, after))
+    }
+
+    /// Follows a command that was begun elsewhere, and leaves it when nobody reads it any more.
+    #[napi(catch_unwind)]
+    pub fn attach_command(&self, env: &Env, request: AttachRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
+        follow(env, request, &wake, |id, after| self.session.commands().attach(id, after))
+    }
+}
+
+fn follow<'a>(
+    env: &Env,
+    request: AttachRequest,
+    wake: &Function<'_, (), ()>,
+    find: impl FnOnce(String, u64) -> AttachBuilder<'a>,
+) -> Result<NativeRun> {
+    let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
+    let run = {
+        let _entered = runtime.enter(); // as in `stream`
+        // TypeScript has checked that both are whole numbers; the casts saturate.
+        let mut run = find(request.id, request.after_seq as u64).stamps(request.stamps);
+        if let Some(bytes) = request.log_limit {
+            run = run.log_limit(bytes as usize);
+        }
+        if let Some(bytes) = request.result_limit {
+            run = run.result_limit(bytes as usize);
+        }
+        run.stream()
+    };
+    NativeRun::start(env, run, wake)
+}
+
+/// The command that TypeScript has checked.
+fn command(commands: Commands<'_>, request: CommandRequest) -> CommandBuilder<'_> {
+    let mut run = commands.run(request.command);
+    if let Some(size) = request.pty {
+        let side = |at: usize| size.get(at).and_then(|side| u16::try_from(*side).ok()).unwrap_or(u16::MAX);
+        run = run.pty(side(0), side(1));
+    }
+    if request.detached {
+        run = run.detached();
+    }
+    run = match request.timeout_ms {
+        Some(millis) => run.timeout(Duration::try_from_secs_f64(millis / 1000.0).unwrap_or(Duration::MAX)),
+        None => run.without_timeout(),
+    };
+    if let Some(cwd) = request.cwd {
+        run = run.cwd(cwd);
+    }
+    for (name, value) in pairs(request.envs) {
+        run = run.env(name, value);
+    }
+    if let Some(bytes) = request.log_limit {
+        run = run.log_limit(bytes as usize);
+    }
+    run.stdin(request.stdin).stamps(request.stamps)
 }
 
 /// A session from what `browserAccess` gave.

@@ -17,6 +17,8 @@ pub struct Extensions {
     pub http: bool,
     /// `{"type":"ping"}` is answered by `{"type":"pong"}`: silence means something where there are no ping frames.
     pub heartbeat: bool,
+    /// Shell commands are followed as runs.
+    pub command: bool,
 }
 
 impl Extensions {
@@ -33,6 +35,7 @@ impl Extensions {
                 "stdinSeq" => extensions.stdin_seq = true,
                 "http" => extensions.http = true,
                 "heartbeat" => extensions.heartbeat = true,
+                "command" => extensions.command = true,
                 _ => {}
             }
         }
@@ -50,6 +53,7 @@ impl Extensions {
             ("stdinSeq", self.stdin_seq),
             ("http", self.http),
             ("heartbeat", self.heartbeat),
+            ("command", self.command),
         ];
         all.into_iter().filter(|(_, known)| *known).map(|(name, _)| name).collect()
     }

@@ -15,7 +15,11 @@ pub struct Finish {
     pub execution_error: Option<String>,
     /// Why it ended, where the service says it (ours).
     pub reason: Option<RunStatus>,
-    /// With [`RunStatus::Killed`]: what ended the interpreter (ours).
+    /// Of a command, as a shell tells it: the exit code, or 128 and the number of the signal that ended it; 124 at its time
+    /// limit (ours).
+    pub exit_code: Option<i32>,
+    /// With [`RunStatus::Killed`]: what ended the interpreter; with [`RunStatus::Signalled`]: the signal that ended the
+    /// command (ours).
     pub killed_by: Option<KilledBy>,
     /// The interpreter had to be restarted: variables are gone (ours).
     pub state_lost: bool,

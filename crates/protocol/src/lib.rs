@@ -9,6 +9,7 @@
 //! | [`service`] | the server's half of the WebSocket: requests as they are read, frames as they are written |
 //! | [`object`], [`fields`], [`text`] | JSON read and written without a tree of values |
 //! | [`codes`] | the stable codes of all errors |
+//! | [`command`] | shell commands that are followed as runs |
 //! | [`language`], [`secret`], [`random`] | what their names say |
 //!
 //! The names of the protocol's fields are known to this crate and to the client's half in `agb_core::wire` only. The
@@ -16,6 +17,7 @@
 
 mod access;
 pub mod codes;
+pub mod command;
 mod extensions;
 mod failure;
 pub mod fields;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Value as Json, json};
 
+use crate::command::{self, StartCommand, TerminalSize};
 use crate::object::{Object, Value};
 use crate::text::push_json_str;
 use crate::{Finish, KilledBy, RunFailure, SDK, Stream};
@@ -19,6 +20,36 @@ pub enum Request {
         target: String,
         /// What to run, and how.
         start: StartRun,
+    },
+    /// Run a shell command (extension `command`).
+    StartCommand {
+        /// The run's id, made by the client.
+        invocation: String,
+        /// What to run, and how.
+        start: StartCommand,
+    },
+    /// Send a signal to a command's process group.
+    Signal {
+        /// The run's id.
+        invocation: String,
+        /// The signal's name, such as `SIGTERM`.
+        signal: String,
+        /// Its number among the pieces of the run's input.
+        seq: Option<u64>,
+    },
+    /// Change the size of a command's terminal.
+    Resize {
+        /// The run's id.
+        invocation: String,
+        /// The new size.
+        size: TerminalSize,
+        /// Its number among the pieces of the run's input.
+        seq: Option<u64>,
+    },
+    /// Follow a run no longer, and let it go on.
+    Leave {
+        /// The run's id.
+        invocation: String,
     },
     /// Interrupt a run.
     Cancel {
@@ -137,6 +168,16 @@ pub fn read_request(invocation: String, target: &str, data: Option<&Object<'_>>)
             ack_seq: count("ackSeq"),
             window: count("window"),
         },
+        ("run_command", "stream") => Request::StartCommand { invocation, start: command::read_start(params.as_ref()) },
+        ("signal", _) => match param("signal").and_then(Value::as_str) {
+            Some(signal) => Request::Signal { invocation, signal: signal.into_owned(), seq: count("inputSeq") },
+            None => unknown(invocation),
+        },
+        ("resize", _) => match params.as_ref().and_then(command::read_size) {
+            Some(size) => Request::Resize { invocation, size, seq: count("inputSeq") },
+            None => unknown(invocation),
+        },
+        ("leave", _) => Request::Leave { invocation },
         ("cancel", _) => Request::Cancel { invocation },
         ("ack", _) => match count("seq") {
             Some(seq) => Request::Ack { invocation, seq },
@@ -296,6 +337,12 @@ impl Reply<'_> {
         self.event("inputRefused", &[("message", json!(message))])
     }
 
+    /// Output was not kept, since nobody took it and there was no room.
+    #[must_use]
+    pub fn output_dropped(self, bytes: u64) -> String {
+        self.event("outputDropped", &[("bytes", json!(bytes))])
+    }
+
     /// The server is about to end, and interrupts the run after so many seconds.
     #[must_use]
     pub fn ending(self, seconds: f64) -> String {
@@ -314,6 +361,9 @@ impl Reply<'_> {
         });
         if let Some(reason) = &finish.reason {
             data["reason"] = json!(reason.as_str());
+        }
+        if let Some(code) = finish.exit_code {
+            data["exitCode"] = json!(code);
         }
         if let Some(killed_by) = &finish.killed_by {
             data["killedBy"] = killed_by_json(killed_by);

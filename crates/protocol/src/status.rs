@@ -18,12 +18,24 @@ pub enum RunStatus {
     /// It was begun and could not be followed to its end. Whether the program came to its end is unknown; running it
     /// again may do everything twice.
     Interrupted,
+    /// A command came to its end by itself: its exit code says how.
+    Exited,
+    /// A signal ended a command: its own, the caller's or another program's.
+    Signalled,
 }
 
 impl RunStatus {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Finished, Self::Failed, Self::Timeout, Self::Cancelled, Self::Killed, Self::Interrupted];
+    pub const ALL: [Self; 8] = [
+        Self::Finished,
+        Self::Failed,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Killed,
+        Self::Interrupted,
+        Self::Exited,
+        Self::Signalled,
+    ];
 
     /// As on the wire and in every client.
     #[must_use]
@@ -35,6 +47,8 @@ impl RunStatus {
             Self::Cancelled => "cancelled",
             Self::Killed => "killed",
             Self::Interrupted => "interrupted",
+            Self::Exited => "exited",
+            Self::Signalled => "signalled",
         }
     }
 
@@ -45,7 +59,7 @@ impl RunStatus {
     }
 }
 
-/// What ended an interpreter under its run, as far as the service says.
+/// What ended an interpreter under its run, or a command, as far as the service says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct KilledBy {
     /// It ended itself with this exit code.

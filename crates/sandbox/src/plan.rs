@@ -34,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) joins_network: bool,
     /// [`Command::keep_background`].
     pub(crate) keeps_background: bool,
+    /// [`Command::on_terminal`].
+    pub(crate) on_terminal: bool,
 }
 
 /// What is to become of a plan.
@@ -95,6 +97,7 @@ impl Plan {
         out.list(&self.groups, |out, path| out.path(path));
         out.number(u64::from(self.joins_network));
         out.number(u64::from(self.keeps_background));
+        out.number(u64::from(self.on_terminal));
         if out.0.len() > MAX_PLAN {
             return Err(SpawnError::TooLarge { size: out.0.len(), limit: MAX_PLAN });
         }
@@ -141,7 +144,8 @@ impl Plan {
         let dir = input.path()?;
         let kind = *Kind::ALL.get(usize::try_from(input.number()?).ok()?)?;
         let groups = input.list(Reader::path)?;
-        let (joins_network, keeps_background) = (input.number()? != 0, input.number()? != 0);
+        let mut flag = || Some(input.number()? != 0);
+        let (joins_network, keeps_background, on_terminal) = (flag()?, flag()?, flag()?);
         let rest = input.0;
         rest.is_empty().then_some(Self {
             policy,
@@ -153,6 +157,7 @@ impl Plan {
             groups,
             joins_network,
             keeps_background,
+            on_terminal,
         })
     }
 
@@ -239,6 +244,7 @@ impl Plan {
             groups: Vec::new(),
             joins_network: false,
             keeps_background: command.keeps_background,
+            on_terminal: command.on_terminal,
         })
     }
 }

@@ -158,13 +158,21 @@ pub struct Command {
     pub dir: PathBuf,
     /// See [`keep_background`](Self::keep_background).
     pub keeps_background: bool,
+    /// See [`on_terminal`](Self::on_terminal).
+    pub on_terminal: bool,
 }
 
 impl Command {
     /// A program without arguments.
     #[must_use]
     pub fn new(program: impl Into<PathBuf>) -> Self {
-        Self { program: program.into(), args: Vec::new(), dir: PathBuf::new(), keeps_background: false }
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            dir: PathBuf::new(),
+            keeps_background: false,
+            on_terminal: false,
+        }
     }
 
     /// Lets what the program has started go on when it ends itself: the sandbox ends with the last process in it, or when
@@ -173,6 +181,14 @@ impl Command {
     #[must_use]
     pub fn keep_background(mut self) -> Self {
         self.keeps_background = true;
+        self
+    }
+
+    /// The program's first descriptor is a terminal ([`Terminal::open`](crate::Terminal::open)), and becomes the one that
+    /// controls it: job control, Ctrl-C and `/dev/tty` work, and its processes are hung up when the terminal is closed.
+    #[must_use]
+    pub fn on_terminal(mut self) -> Self {
+        self.on_terminal = true;
         self
     }
 

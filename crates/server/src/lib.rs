@@ -16,7 +16,7 @@
 //! # Modules
 //! ```text
 //! HTTP ──────► listen::http ──► session::sessions ──► session ─┬─► kernel (crate agb-kernel): one interpreter process a language
-//! WebSocket ─► listen::websocket ──► run ◄── cell ◄─────────────┘
+//! WebSocket ─► listen::websocket ──► run ◄── cell, command ◄────┘
 //! ```
 //!
 //! | module | what lives there | how long |
@@ -27,6 +27,7 @@
 //! | `workspace` | a host user, a folder, sandboxes, interpreters; the warm pool of them | from a session's first use to its end |
 //! | `run` | one program's events, whatever feeds it | the program, and until its subscriber has seen the end |
 //! | `cell` | a kernel's cell as what feeds a run | the program |
+//! | `command` | a shell command as what feeds a run | the command; what it leaves in the background: the session |
 //! | `tools` | what `callTool` calls | the call |
 //! | `contexts` | files that outlive sessions | until they are deleted |
 //! | `auth` | API keys, tokens, accesses, rates | the process |
@@ -54,6 +55,7 @@ compile_error!("agb-server isolates what it runs by means of Linux, and is for L
 mod auth;
 mod budget;
 mod cell;
+mod command;
 mod contexts;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::RunStatus;
+use agb_protocol::command::StartCommand;
 use agb_protocol::service::{Reply, StartRun};
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
@@ -82,6 +83,8 @@ struct State {
     begun: bool,
     /// The program has ended.
     ended: bool,
+    /// How, in the words of the wire.
+    finish: Option<Finish>,
     /// Since when nobody looks, or nobody has to look any more.
     idle_since: Instant,
     input: Taken,
@@ -94,7 +97,8 @@ struct State {
 /// How long a run stays that nobody looks at.
 #[derive(Clone, Copy, Debug)]
 struct Times {
-    unwatched: Duration,
+    /// `None`: as long as its program runs.
+    unwatched: Option<Duration>,
     retention: Duration,
 }
 
@@ -109,6 +113,8 @@ pub(crate) struct RunOptions {
     pub(crate) window: Option<u64>,
     /// It answers the program's requests for input.
     pub(crate) stdin: bool,
+    /// The program goes on without anybody, and waits for nobody.
+    pub(crate) detached: bool,
 }
 
 impl RunOptions {
@@ -119,6 +125,18 @@ impl RunOptions {
             resume: start.resume,
             window: start.window.map(|window| window.min(limits.max_window)),
             stdin: start.stdin,
+            detached: false,
+        }
+    }
+
+    /// The same of a command. A detached one is found again, so it is kept.
+    pub(crate) fn of_command(start: &StartCommand, limits: &Limits) -> Self {
+        Self {
+            extended: true,
+            resume: start.resume || start.detached,
+            window: start.window.map(|window| window.min(limits.max_window)),
+            stdin: start.stdin,
+            detached: start.detached,
         }
     }
 }
@@ -136,6 +154,9 @@ impl Run {
         kept: impl Send + 'static,
     ) -> Arc<Self> {
         let mut log = new_log(&id, options, limits);
+        if options.detached {
+            log.never_wait();
+        }
         if options.extended {
             log.push(Event::Accepted);
         }
@@ -150,6 +171,7 @@ impl Run {
             stop: None,
             begun: false,
             ended: false,
+            finish: None,
             idle_since: Instant::now(),
             input: Taken::default(),
             held_back: false,
@@ -159,7 +181,10 @@ impl Run {
             id,
             options,
             source: OnceLock::new(),
-            times: Times { unwatched: limits.unwatched_time, retention: limits.resume_retention },
+            times: Times {
+                unwatched: (!options.detached).then_some(limits.unwatched_time),
+                retention: limits.resume_retention,
+            },
             max_watchers: limits.max_watchers,
             tail: limits.replay_memory,
             state: Mutex::new(state),
@@ -174,6 +199,11 @@ impl Run {
     /// The id its client made.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// How its program has ended, if it has.
+    pub(crate) fn finish(&self) -> Option<Finish> {
+        self.state().finish.clone()
     }
 
     /// Whether it outlives its subscriber.
@@ -322,8 +352,9 @@ impl Run {
                     return;
                 }
             }
-            Event::End(_) => {
+            Event::End(ref finish) => {
                 state.ended = true;
+                state.finish = Some(finish.clone());
                 state.idle_since = Instant::now();
             }
             _ => {}

@@ -9,6 +9,7 @@
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
 mod archive;
+mod commands;
 pub(crate) mod mounts;
 mod runs;
 pub(crate) mod sessions;
@@ -339,7 +340,7 @@ impl Session {
         let spool = room.folder().root().to_path_buf();
         let from_cell = |feed| cell::start(&kernel, cell, feed, meter, hints);
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_cell, going, kept);
-        runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program });
+        runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, command: None });
         Ok(Started::Now(run))
     }
 

@@ -23,4 +23,4 @@ pub use self::warm::Warm;
 
 /// The extensions to AGB's wire that this server knows, by their names in the protocol.
 pub const EXTENSIONS: &[&str] =
-    &["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "browserAccess", "files"];
+    &["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "browserAccess", "files", "command"];

@@ -5,10 +5,10 @@
 
 mod args;
 mod changes;
-mod command_env;
 mod difference;
 mod edit_files;
 mod error;
+mod list_commands;
 mod metrics;
 mod read_files;
 mod run_code;
@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 use self::args::Args;
-use self::error::ToolError;
+pub(crate) use self::error::ToolError;
 use crate::session::{Busy, Session};
 use crate::workspace::ActAs;
 
@@ -73,6 +73,12 @@ const TOOLS: &[Tool] = &[
             ("?cwd", "string", "Where; the session's working directory if not given"),
             ("?envs", "object", "Environment variables"),
         ],
+    },
+    Tool {
+        name: "list_commands",
+        description: "Lists the commands that are followed as runs, with their state, as JSON",
+        server: SHELL,
+        parameters: &[],
     },
     Tool {
         name: "create_directory",
@@ -191,6 +197,7 @@ impl Tool {
         let result = match self.name {
             "run_code" => run_code::run_code(session, &args).await,
             "shell" => shell::shell(session, &args).await,
+            "list_commands" => Ok(list_commands::list_commands(session)),
             _ => {
                 // Files may be on a slow disk, and large.
                 let _turn = session.file_tool().await;

@@ -42,7 +42,7 @@ fn coded_result(
     stamp: Stamp,
 ) -> JsValue {
     let names = "requestId success status executionCount executionTime results error errorMessage truncated interruptions \
-                 stateLost killedBy seq time";
+                 stateLost exitCode killedBy seq time";
     let values = vec![
         (&execution.request_id).into(),
         execution.success.into(),
@@ -55,6 +55,7 @@ fn coded_result(
         execution.truncated.into(),
         execution.interruptions.into(),
         execution.state_lost.into(),
+        or_null(execution.exit_code),
         execution.killed_by.as_ref().map_or(JsValue::NULL, killed_by),
         (stamp.seq as f64).into(),
         or_null(stamp.time.map(|time| time as f64)),

@@ -5,7 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use agb_core::result::RunRecorder;
-use agb_core::{Batch, Instant, Mark, Rejected, RunId, Session, Stamp, Stream, StreamEvent};
+use agb_core::{Batch, Instant, Mark, Rejected, RunId, Session, Stamp, Stream, StreamEvent, TerminalSize};
 use js_sys::{Array, Function, JsString};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -103,6 +103,27 @@ impl NativeRun {
     pub fn write(&self, text: Option<String>) {
         if let Some(id) = self.id.get() {
             self.driver.with(|session, now| session.write(now, id, text.as_deref()));
+        }
+    }
+
+    /// Sends a signal to a command.
+    pub fn signal(&self, name: &str) {
+        if let Some(id) = self.id.get() {
+            self.driver.with(|session, now| session.signal(now, id, name));
+        }
+    }
+
+    /// Changes the size of a command's terminal.
+    pub fn resize(&self, cols: u16, rows: u16) {
+        if let Some(id) = self.id.get() {
+            self.driver.with(|session, now| session.resize(now, id, TerminalSize { cols, rows }));
+        }
+    }
+
+    /// Follows the run no longer, and lets it go on.
+    pub fn leave(&self) {
+        if let Some(id) = self.id.get() {
+            self.driver.with(|session, now| session.leave(now, id));
         }
     }
 

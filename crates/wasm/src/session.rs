@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use agb_core::codes;
 use agb_core::result::{LogBudget, ResultBudget};
-use agb_core::{Extensions, Instant, Language, Rejected, RunId, RunRequest, Session, SessionConfig};
+use agb_core::{
+    CommandRequest, Extensions, Instant, Language, Rejected, RunId, RunRequest, Session, SessionConfig, TerminalSize,
+};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -70,8 +72,40 @@ impl NativeSession {
         }
     }
 
+    /// Starts a shell command, likewise. `envs` are names and values by turns; `pty` is columns and rows, or nothing.
+    #[expect(clippy::too_many_arguments, reason = "what is exported is flat")]
+    pub fn command(
+        &self,
+        command: String,
+        timeout_ms: Option<f64>,
+        cwd: Option<String>,
+        envs: Vec<String>,
+        stdin: bool,
+        pty: Vec<u16>,
+        detached: bool,
+        log_limit: Option<f64>,
+        stamps: bool,
+        wake: Function,
+    ) -> JsValue {
+        let mut envs = envs.into_iter();
+        let request = CommandRequest {
+            command,
+            timeout: timeout_ms.map(|millis| Duration::from_nanos((millis * 1e6) as u64)), // 584 years at most
+            cwd,
+            envs: std::iter::from_fn(|| Some((envs.next()?, envs.next()?))).collect(),
+            stdin,
+            terminal: match pty[..] {
+                [cols, rows] => Some(TerminalSize { cols, rows }),
+                _ => None,
+            },
+            detached,
+        };
+        self.follow(log_limit, None, stamps, wake, |session, now| session.run_command(now, request))
+    }
+
     /// Follows a run that was begun elsewhere; gives what [`stream`](Self::stream) gives.
     #[wasm_bindgen(js_name = attachRun)]
+    #[expect(clippy::too_many_arguments, reason = "what is exported is flat")]
     pub fn attach_run(
         &self,
         id: &str,
@@ -79,9 +113,16 @@ impl NativeSession {
         log_limit: Option<f64>,
         result_limit: Option<f64>,
         stamps: bool,
+        goes_on: bool,
         wake: Function,
     ) -> JsValue {
-        self.follow(log_limit, result_limit, stamps, wake, |session, now| session.attach(now, id, after as u64))
+        self.follow(log_limit, result_limit, stamps, wake, |session, now| {
+            let run = session.attach(now, id, after as u64)?;
+            if goes_on {
+                session.keep_going(run);
+            }
+            Ok(run)
+        })
     }
 
     fn follow(

@@ -161,8 +161,12 @@ export interface NativeSession {
    * something, and not again before `take` has returned `null`.
    */
   stream(request: RunRequest, wake: () => void): NativeRun;
+  /** Starts a shell command over the WebSocket, as {@link NativeSession.stream} starts code. */
+  command(request: CommandRequest, wake: () => void): NativeRun;
   /** Follows a run that was begun elsewhere, as if {@link NativeSession.stream} had begun it. */
   attach(request: AttachRequest, wake: () => void): NativeRun;
+  /** Follows a command that was begun elsewhere: it is left, not stopped, when nobody reads it any more. */
+  attachCommand(request: AttachRequest, wake: () => void): NativeRun;
 }
 
 /** What the service said of a session beside its ids. What it did not say is empty. */
@@ -217,6 +221,24 @@ export interface RunRequest {
   readonly stdin: boolean;
 }
 
+export interface CommandRequest {
+  readonly command: string;
+  /** Milliseconds; `null`: as long as the service lets anything run. */
+  readonly timeoutMs: number | null;
+  readonly cwd: string | null;
+  readonly envs: ReadonlyArray<readonly [name: string, value: string]>;
+  /** Somebody writes input; otherwise the command finds its input at its end. */
+  readonly stdin: boolean;
+  /** The size of its terminal, if it is to have one. */
+  readonly pty: readonly [cols: number, rows: number] | null;
+  /** It goes on without a reader. */
+  readonly detached: boolean;
+  /** As in {@link RunRequest}. */
+  readonly logLimit: number | null;
+  /** As in {@link RunRequest}. */
+  readonly stamps: boolean;
+}
+
 export interface AttachRequest {
   readonly id: string;
   /** Everything behind the event with this number comes. */
@@ -244,6 +266,12 @@ export interface NativeRun {
   write(text: string): void;
   /** Ends the program's input. */
   endInput(): void;
+  /** Sends a signal to a command's process group. */
+  signal(name: string): void;
+  /** Changes the size of a command's terminal. */
+  resize(cols: number, rows: number): void;
+  /** Follows the run no longer, and lets it go on: it ends here once the service has it. */
+  leave(): void;
   /** After a batch with `ended`: what the run came to. Before it: `null`. */
   result(): RunResult | null;
 }
@@ -302,7 +330,7 @@ export interface NativeRunError {
   readonly code?: string | null;
 }
 
-export type NativeRunStatus = "finished" | "failed" | "timeout" | "cancelled" | "killed" | "interrupted";
+export type NativeRunStatus = "finished" | "failed" | "timeout" | "cancelled" | "killed" | "interrupted" | "exited" | "signalled";
 
 /** What ended an interpreter under its run. */
 export interface NativeKilledBy {
@@ -330,6 +358,8 @@ export interface RunResult {
   readonly interruptions: number;
   /** The interpreter was restarted. */
   readonly stateLost: boolean;
+  /** Of a command, as a shell tells it. */
+  readonly exitCode: number | null;
   readonly killedBy: NativeKilledBy | null;
   /** Number of the end among the run's events; 0 for one that did not stream. */
   readonly seq: number;

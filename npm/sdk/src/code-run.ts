@@ -96,13 +96,13 @@ export class CodeRun implements AsyncIterable<RunEvent> {
   write(text: string): void {
     checkText("text", text);
     this.#checkInput();
-    this.#delivery.write(text);
+    this.#delivery.native((run) => run.write(text));
   }
 
   /** Ends the program's input: what was written is read first. Throws as {@link CodeRun.write} does. */
   end(): void {
     this.#checkInput();
-    this.#delivery.endInput();
+    this.#delivery.native((run) => run.endInput());
   }
 
   /**

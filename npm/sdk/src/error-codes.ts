@@ -54,6 +54,8 @@ export type CoreErrorCode =
   | "NOT_OFFERED"
   /** The service cannot do this at all. */
   | "NOT_SUPPORTED"
+  /** Output of a detached command was not kept: nobody took it, and there was no room. */
+  | "OUTPUT_DROPPED"
   /** More output waited unread than is allowed. */
   | "OVERFLOW"
   /** The service broke the protocol. */

@@ -19,7 +19,7 @@ import { present } from "./results.js";
  * * `interrupted`: it was begun and could not be followed to its end. Whether the program came to its end is unknown;
  *   running it again may do everything twice.
  */
-export type RunStatus = NativeRunStatus;
+export type RunStatus = Exclude<NativeRunStatus, "exited" | "signalled">;
 
 /** What ended the interpreter of a run that was `killed`, as far as the service says. */
 export interface KilledBy {
@@ -63,6 +63,8 @@ export interface EnhancedCodeExecutionResult {
   readonly interruptions: number;
   /** The interpreter was restarted: variables of earlier runs are gone. */
   readonly stateLost: boolean;
+  /** @internal Of a command, as a shell tells it. */
+  readonly exitCode?: number;
   /** With the status `killed`: what ended the interpreter; absent when the service did not say. */
   readonly killedBy?: KilledBy;
 }
@@ -117,7 +119,7 @@ export type ExecutionError = {
 /** Differences between what the backend says and what the caller gets. */
 export interface Verdict {
   readonly success: boolean;
-  readonly status: RunStatus;
+  readonly status: NativeRunStatus;
   readonly error: NativeRunError | null;
   readonly errorMessage: string;
 }
@@ -128,7 +130,7 @@ export function toExecutionResult(native: RunResult, verdict: Verdict): Enhanced
   const fields = {
     requestId: native.requestId,
     success,
-    status,
+    status: status as RunStatus, // a command's other two are for `toCommandResult`
     ...(native.executionCount === null ? {} : { executionCount: native.executionCount }),
     executionTime: native.executionTime,
     // Not by `map`: a list of the addon's is of Node's own realm, and so would be what its methods make.
@@ -138,6 +140,7 @@ export function toExecutionResult(native: RunResult, verdict: Verdict): Enhanced
     truncated: native.truncated,
     interruptions: native.interruptions,
     stateLost: native.stateLost,
+    ...(native.exitCode === null ? {} : { exitCode: native.exitCode }),
     ...(native.killedBy === null ? {} : { killedBy: { ...present(native.killedBy), outOfMemory: native.killedBy.outOfMemory } }),
   };
   return withLazyLogs(fields, () => native.logs());
@@ -162,6 +165,9 @@ export const CANCELLED_RUN: NativeRun = {
   cancel() {},
   write() {},
   endInput() {},
+  signal() {},
+  resize() {},
+  leave() {},
   result: () => runWithoutBackend("cancelled", "Cancelled", "cancelled", "cancelled"),
 };
 
@@ -178,6 +184,7 @@ function runWithoutBackend(status: RunStatus, name: string, value: string, error
     truncated: false,
     interruptions: 0,
     stateLost: false,
+    exitCode: null,
     killedBy: null,
     seq: 0,
     time: null,

@@ -138,7 +138,16 @@ export type { SessionResult } from "./session-result.js";
 export type { StopSignal } from "./stop-signal.js";
 export type { StreamingLimits } from "./streaming-limits.js";
 export { getSdkVersion, isReleaseVersion, VERSION } from "./version.js";
-export { Command, type CommandOptions, type CommandResult } from "./command.js";
+export {
+  Command,
+  type CommandAttachOptions,
+  type CommandInfo,
+  type CommandListResult,
+  type CommandOptions,
+  type CommandStreamOptions,
+} from "./command.js";
+export type { CommandResult, CommandRunResult, CommandStatus } from "./command-result.js";
+export { type CommandEndEvent, type CommandEvent, CommandRun } from "./command-run.js";
 export { type DirectoryWatch, type FileEdit, FileSystem, type ReadFileOptions, type WriteMode } from "./file-system.js";
 export type {
   BinaryFileContentResult,

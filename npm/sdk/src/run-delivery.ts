@@ -58,6 +58,8 @@ export class RunDelivery {
   #woken = false;
   /** Events go by, read or not. */
   #flows: boolean;
+  /** It is left, not stopped, when the last reader goes. */
+  readonly #goesOn: boolean;
   /** Some have gone by unread. */
   #drained = false;
   /** A callback threw: none is called any more. */
@@ -75,12 +77,15 @@ export class RunDelivery {
   #stride = 1;
   #lastLook = 0;
 
-  /** @param flows Whether events go by from the start: it has callbacks and no readers. */
+  /**
+   * @param flows Whether events go by from the start: it has callbacks and no readers.
+   * @param goesOn Whether it is left, not stopped, when its last reader goes.
+   */
   constructor(
     begin: (wake: () => void) => NativeRun,
     callbacks: RunCallbacks,
     signal: StopSignal | null,
-    { flows }: { readonly flows: boolean },
+    { flows, goesOn = false }: { readonly flows: boolean; readonly goesOn?: boolean },
   ) {
     this.promise = new Promise((resolve) => {
       this.#resolve = resolve;
@@ -90,6 +95,7 @@ export class RunDelivery {
     this.#onResult = callbacks.onResult;
     this.#report = new RunReport(callbacks.onError);
     this.#flows = flows;
+    this.#goesOn = goesOn;
     this.#resume = currentPlatform().bindContext(() => this.#enter());
     try {
       this.#run = begin(() => this.#wake());
@@ -131,7 +137,7 @@ export class RunDelivery {
   /** A reader goes. When the last one goes before the end, nobody wants the run. */
   leave(reader: Reader): void {
     if (this.#readers.delete(reader) && this.#readers.size === 0 && !this.hasEnded) {
-      this.cancel();
+      this.#goesOn ? this.leaveRun() : this.cancel();
     }
   }
 
@@ -142,12 +148,18 @@ export class RunDelivery {
     }
   }
 
-  write(text: string): void {
-    this.#run?.write(text);
+  /** Says something to the run, if it goes on. */
+  native(order: (run: NativeRun) => void): void {
+    if (this.#run !== null) {
+      order(this.#run);
+    }
   }
 
-  endInput(): void {
-    this.#run?.endInput();
+  /** Follows the run no longer, and lets it go on. */
+  leaveRun(): void {
+    this.#flows = true; // so that it ends here, whoever reads
+    this.native((run) => run.leave());
+    this.pump();
   }
 
   cancel(): void {

@@ -173,7 +173,7 @@ function checkedStreamBeta(value: unknown): boolean | undefined {
   return value;
 }
 
-function checkNames(call: string, options: object, names: readonly string[]): void {
+export function checkNames(call: string, options: object, names: readonly string[]): void {
   const unknownName = Object.keys(options).find((name) => !names.includes(name));
   if (unknownName !== undefined) {
     throw new TypeError(`${call} has no option ${unknownName}; it has ${names.join(", ")}`);

@@ -12,6 +12,7 @@ import type {
   Batch,
   Binding,
   ClientOptions,
+  CommandRequest,
   CreateParams,
   ListPage,
   ListParams,
@@ -182,6 +183,7 @@ export class FakeSession implements NativeSession {
   readonly calls: Array<[name: string, argument: unknown]> = [];
   readonly requests: RunRequest[] = [];
   readonly attached: AttachRequest[] = [];
+  readonly commands: CommandRequest[] = [];
   readonly runs: FakeRun[] = [];
   failure: Answer<never> | null = null;
   tool: ToolResult = { isError: false, text: "pong", contentJson: '[{"type":"text","text":"pong"}]' };
@@ -244,12 +246,24 @@ export class FakeSession implements NativeSession {
     return run;
   }
 
+  command(request: CommandRequest, wake: () => void): FakeRun {
+    this.commands.push(request);
+    const run = new FakeRun(wake);
+    this.runs.push(run);
+    this.onStream(run);
+    return run;
+  }
+
   attach(request: AttachRequest, wake: () => void): FakeRun {
     this.attached.push(request);
     const run = new FakeRun(wake);
     this.runs.push(run);
     this.onStream(run);
     return run;
+  }
+
+  attachCommand(request: AttachRequest, wake: () => void): FakeRun {
+    return this.attach(request, wake);
   }
 
   #answer<T>(name: string, argument: unknown, data: T): Answer<T> {
@@ -319,6 +333,23 @@ export class FakeRun implements NativeRun {
     this.input.push(null);
   }
 
+  /** Signals and sizes that were sent. */
+  readonly orders: string[] = [];
+  leaves = 0;
+
+  signal(name: string): void {
+    this.orders.push(name);
+  }
+
+  resize(cols: number, rows: number): void {
+    this.orders.push(`${cols}x${rows}`);
+  }
+
+  leave(): void {
+    this.leaves += 1;
+    this.end([], runResult({ success: false, status: "interrupted", errorMessage: "it goes on" }));
+  }
+
   result(): RunResult | null {
     return this.#handedOver ? this.#result : null;
   }
@@ -364,6 +395,7 @@ export function runResult(overrides: Partial<RunResult> = {}): RunResult {
     truncated: false,
     interruptions: 0,
     stateLost: false,
+    exitCode: null,
     killedBy: null,
     seq: 0,
     time: null,

@@ -13,7 +13,7 @@ use crate::operations::contexts::{
     self, FindContext, ListContexts, ListFiles, Settle, SyncContext, SyncMode, TaskFilter,
 };
 use crate::operations::files::{Edit, Files, WriteMode, binary_content, text_content};
-use crate::operations::{CallIfOffered, GetLink, RunCommand, SessionMetrics, Toolbox, object};
+use crate::operations::{CallIfOffered, CommandInfo, GetLink, RunCommand, SessionMetrics, Toolbox, object};
 
 /// What a procedure is about.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +29,7 @@ pub enum Scope<'a> {
 /// | names | arguments | output |
 /// | --- | --- | --- |
 /// | `command.execute` | `command`, `timeoutMs`, `cwd`, `envs` | `success`, `exitCode`, `output`, `stdout`, `stderr`, `traceId`, `errorMessage` |
+/// | `command.list` | | a list of [`CommandInfo`] |
 /// | `file.read`, `file.readBytes` | `path` | `content` (bytes in base64) |
 /// | `file.write` | `path`, `content`, `mode` | null |
 /// | `file.info`, `file.list`, `file.search`, `file.readMany`, `file.changes`, `file.watch` | as the tool | see [`files`](crate::operations::files) |
@@ -147,6 +148,7 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
 fn of_session(name: &str, arguments: &Arguments, toolbox: &Toolbox<'_>) -> Found {
     let session = toolbox.session.session_id.as_str();
     match name {
+        "command.list" => convert(CommandInfo::list(toolbox), list),
         "command.execute" => found(RunCommand::from_arguments(arguments)?.on(toolbox)),
         "session.metrics" => found(SessionMetrics::of(toolbox)),
         "session.toolIfOffered" => {

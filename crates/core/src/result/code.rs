@@ -14,11 +14,11 @@ impl Execution {
         let error = self.error.as_ref().filter(|error| error.traceback.is_empty())?;
         let by_client = if error.value == self.error_message { client_code(error) } else { None };
         by_client.filter(|_| self.status != RunStatus::Finished).or(match self.status {
-            RunStatus::Finished => None,
+            RunStatus::Finished | RunStatus::Exited => None,
             RunStatus::Failed => error.service_code(),
             RunStatus::Timeout => Some(codes::TIMED_OUT),
             RunStatus::Cancelled => Some(codes::CANCELLED),
-            RunStatus::Killed => Some(codes::KILLED),
+            RunStatus::Killed | RunStatus::Signalled => Some(codes::KILLED),
             RunStatus::Interrupted => Some(codes::INTERRUPTED),
         })
     }

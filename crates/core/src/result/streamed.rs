@@ -27,6 +27,7 @@ impl Execution {
                     execution.error = words.as_deref().map(RunFailure::from_text);
                 }
                 execution.state_lost = finish.state_lost;
+                execution.exit_code = finish.exit_code;
                 execution.killed_by.clone_from(&finish.killed_by);
                 (finish.failed, finish.reason, words)
             }
@@ -85,6 +86,7 @@ impl Execution {
             execution_time: Some(self.execution_time),
             execution_error: Some(self.error_message).filter(|words| !words.is_empty()),
             reason: Some(self.status),
+            exit_code: self.exit_code,
             killed_by: self.killed_by,
             state_lost: self.state_lost,
         };

@@ -25,7 +25,7 @@ impl Session {
             let extensions = self.config.extensions;
             // A start whose answer was lost is said again: the service knows the id and never runs it twice.
             let text = match &run.request {
-                Some(request) if !run.received => address.start(request, extensions, self.config.window),
+                Some(request) if !run.received => request.start(address, extensions, self.config.window),
                 _ => address.resume(run.seq, run.acked, extensions.flow.then_some(self.config.window)),
             };
             run.unacked = 0;

@@ -18,9 +18,9 @@ impl Session {
             Some(_) if run.waits => None,
             // A service that keeps runs says at once that it has this one, however long the program may take.
             Some(request) if !run.received && config.extensions.resume => {
-                Some(soon + request.timeout.min(config.silence))
+                Some(soon + request.timeout().min(config.silence))
             }
-            Some(request) => Some(soon + request.timeout),
+            Some(request) => Some(soon + request.timeout()),
             // Begun elsewhere: the service is to say that it knows the run; its time limit is the service's affair.
             None => (!run.received).then_some(soon),
         };
@@ -47,10 +47,12 @@ impl Session {
         let (phase, reads, received) = (run.phase, run.reader == Reader::Reads, run.received);
         let is_stalled = run.stall.is_some();
         let is_held_back = run.in_flight.0 > 0 || !run.unread.is_empty();
-        let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout);
+        let timeout = run.request.as_ref().map_or(Duration::ZERO, |request| request.timeout());
         let (now, keeps) = (self.now, self.config.extensions.resume);
         let (grace, cancel_wait) = (self.config.grace, self.config.cancel_wait);
+        let leaves = run.leaves;
         match phase {
+            Phase::Sent if leaves => self.end(id, Err(RunError::Left)),
             Phase::Queued => self.end(id, Err(RunError::Unreachable(self.dial.last_reason()))),
             Phase::Detached => self.end(id, Err(RunError::Interrupted(self.dial.last_reason()))),
             Phase::Cancelling if reads => self.let_go(id, RunError::CancelUnconfirmed),

@@ -12,17 +12,46 @@ use crate::run::{RunId, StreamEvent};
 use crate::time::Instant;
 use crate::wire::outgoing::Address;
 use crate::words::number;
+use agb_protocol::command::TerminalSize;
 
 /// A run's input that the service may not have.
 #[derive(Debug)]
 pub(super) struct Unconfirmed {
-    /// Text, or with `None` the end.
-    pieces: Vec<Option<String>>,
+    pieces: Vec<Piece>,
+    /// The end has been said.
+    ended: bool,
     /// The number of the first piece. 0: the run was begun elsewhere, and the service has not yet said how much it has.
     first: u64,
     bytes: usize,
     /// Something without a number was said over this connection.
     pub(super) uncertain: bool,
+}
+
+/// A piece of a run's input. What steers a command is one too, so that it keeps its place and arrives once.
+#[derive(Debug)]
+enum Piece {
+    Text(String),
+    End,
+    Signal(String),
+    Resize(TerminalSize),
+}
+
+impl Piece {
+    fn size(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Signal(text) => text.len(),
+            Self::End | Self::Resize(_) => 0,
+        }
+    }
+
+    fn say(&self, address: Address<'_>, seq: Option<u64>) -> String {
+        match self {
+            Self::Text(text) => address.stdin(Some(text), seq),
+            Self::End => address.stdin(None, seq),
+            Self::Signal(signal) => address.signal(signal, seq),
+            Self::Resize(size) => address.resize(*size, seq),
+        }
+    }
 }
 
 impl Unconfirmed {
@@ -31,12 +60,12 @@ impl Unconfirmed {
 
     /// For a run that is begun here, or elsewhere.
     pub(super) const fn new(here: bool) -> Self {
-        Self { pieces: Vec::new(), first: here as u64, bytes: 0, uncertain: false }
+        Self { pieces: Vec::new(), ended: false, first: here as u64, bytes: 0, uncertain: false }
     }
 
     /// Drops what the service has: the pieces before this one.
     fn drop_before(&mut self, at: usize) {
-        let cost = |piece: Option<String>| piece.map_or(0, |text| text.len()) + Self::PIECE;
+        let cost = |piece: Piece| piece.size() + Self::PIECE;
         let gone: usize = self.pieces.drain(..at).map(cost).sum();
         self.bytes -= gone;
         self.first = self.first.saturating_add(at as u64);
@@ -48,6 +77,21 @@ impl Session {
     /// and on a service without the extension. Above [`input_limit`](crate::SessionConfig::input_limit) it is refused as
     /// a whole ([`StreamEvent::InputRefused`]); the end never is.
     pub fn write(&mut self, now: Instant, id: RunId, data: Option<&str>) {
+        let piece = data.map_or(Piece::End, |text| Piece::Text(text.to_owned()));
+        self.put(now, id, piece);
+    }
+
+    /// Sends a signal to a command's process group, in its place among the command's input. Without effect after the end.
+    pub fn signal(&mut self, now: Instant, id: RunId, signal: &str) {
+        self.put(now, id, Piece::Signal(signal.to_owned()));
+    }
+
+    /// Changes the size of a command's terminal, likewise.
+    pub fn resize(&mut self, now: Instant, id: RunId, size: TerminalSize) {
+        self.put(now, id, Piece::Resize(size));
+    }
+
+    fn put(&mut self, now: Instant, id: RunId, piece: Piece) {
         self.advance(now);
         let limit = self.config.input_limit;
         if !self.config.extensions.stdin {
@@ -55,11 +99,13 @@ impl Session {
         }
         let Some(run) = self.runs.get_mut(id).filter(|run| run.is_live()) else { return };
         let input = &mut run.input;
-        let bytes = input.bytes.saturating_add(data.map_or(0, str::len) + Unconfirmed::PIECE);
-        if matches!(input.pieces.last(), Some(None)) {
-            return; // the end has been said
+        let bytes = input.bytes.saturating_add(piece.size() + Unconfirmed::PIECE);
+        let is_input = matches!(piece, Piece::Text(_) | Piece::End);
+        if is_input && input.ended {
+            return;
         }
-        if bytes > limit && data.is_some() {
+        input.ended |= matches!(piece, Piece::End);
+        if bytes > limit && !matches!(piece, Piece::End) {
             let rest =
                 " bytes of input wait to be taken: this piece was left out; write less at once, or raise the limit";
             let message = ["more than ", &number(limit as u64), rest].concat();
@@ -67,7 +113,7 @@ impl Session {
             return;
         }
         input.bytes = bytes;
-        input.pieces.push(data.map(str::to_owned));
+        input.pieces.push(piece);
         let last = input.pieces.len() - 1;
         self.enqueue_input(id, last);
     }
@@ -86,7 +132,7 @@ impl Session {
         let address = Address { invocation: &run.invocation, target: &self.config.target, bare };
         let mut seq = input.first.saturating_add(from as u64);
         for piece in &input.pieces[from..] {
-            let text = address.stdin(piece.as_deref(), numbered.then_some(seq));
+            let text = piece.say(address, numbered.then_some(seq));
             seq = seq.saturating_add(1);
             self.outbox.push(Frame { run: id, begins: false, text });
         }

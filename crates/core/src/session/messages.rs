@@ -172,9 +172,13 @@ impl Session {
 
     /// What comes of a run that nobody reads is dropped, and out of the way of its end. `true`: it is such a run.
     pub(super) fn drop_unwanted(&mut self, id: RunId) -> bool {
+        let leaves = self.leave_if_known(id);
         let Some(run) = self.runs.get_mut(id).filter(|run| run.is_live() && run.reader != Reader::Reads) else {
             return false;
         };
+        if leaves {
+            return true; // what came last is for the next reader
+        }
         run.acked = run.seq;
         let seq = run.seq;
         if seq > 0 {

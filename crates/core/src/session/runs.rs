@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::input::Unconfirmed;
 use crate::batch::{Stamp, Unread};
-use crate::run::{RunEnd, RunError, RunId, RunRequest, StreamEvent};
+use crate::command::Beginning;
+use crate::run::{RunEnd, RunError, RunId, StreamEvent};
 use crate::time::Instant;
 
 /// One run.
@@ -13,7 +14,7 @@ pub(super) struct Run {
     /// The run's id on the wire.
     pub(super) invocation: String,
     /// What was asked for; `None` for a run that was begun elsewhere.
-    pub(super) request: Option<RunRequest>,
+    pub(super) request: Option<Beginning>,
     pub(super) phase: Phase,
     pub(super) reader: Reader,
     pub(super) unread: Unread,
@@ -51,6 +52,10 @@ pub(super) struct Run {
     pub(super) input: Unconfirmed,
     /// The service has it and has not begun it: its time limit does not count.
     pub(super) waits: bool,
+    /// It goes on when its reader goes.
+    pub(super) goes_on: bool,
+    /// Its reader has gone, and it is to go on: the service is told once it has the run.
+    pub(super) leaves: bool,
 }
 
 /// A run whose connection was lost, until something new comes of it.
@@ -91,9 +96,10 @@ pub(super) enum Reader {
 }
 
 impl Run {
-    pub(super) fn new(invocation: String, request: Option<RunRequest>) -> Self {
+    pub(super) fn new(invocation: String, request: Option<Beginning>) -> Self {
         Self {
             input: Unconfirmed::new(request.is_some()),
+            goes_on: request.as_ref().is_some_and(Beginning::is_detached),
             invocation,
             request,
             phase: Phase::Queued,
@@ -115,6 +121,7 @@ impl Run {
             give_up_at: Instant::ORIGIN,
             maybe_sent: false,
             waits: false,
+            leaves: false,
         }
     }
 

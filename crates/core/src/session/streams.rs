@@ -87,7 +87,7 @@ impl Streams {
 pub(super) fn open_request(run: &Run, link_url: &str, config: &SessionConfig) -> OpenRequest {
     let address = Address { invocation: &run.invocation, target: &config.target, bare: true };
     let first = match &run.request {
-        Some(request) if !run.received => Some(address.start(request, config.extensions, config.window)),
+        Some(request) if !run.received => Some(request.start(address, config.extensions, config.window)),
         _ => None,
     };
     let say = [link_url, "/runs/", &run.invocation].concat();

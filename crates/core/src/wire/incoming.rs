@@ -150,6 +150,10 @@ fn parse_event(data: &Object<'_>) -> Message<'static> {
         "inputRefused" => {
             return Message::Event(StreamEvent::InputRefused { message: string(data, "message") });
         }
+        "outputDropped" => {
+            let bytes = data.get("bytes").and_then(Value::as_u64).unwrap_or(0);
+            return Message::Event(StreamEvent::OutputDropped { bytes });
+        }
         "inputRequest" => return Message::Event(StreamEvent::InputRequest { prompt: string(data, "prompt") }),
         _ => return Message::Unknown,
     };
@@ -201,18 +205,23 @@ fn parse_end(data: &Object<'_>) -> Finish {
         execution_time: data.get("executionTime").and_then(Value::as_f64),
         execution_error: text("executionError"),
         reason: data.string("reason").and_then(|word| RunStatus::parse(&word)),
+        exit_code: data.get("exitCode").and_then(exit_code),
         killed_by: data.get("killedBy").and_then(Value::as_object).map(|object| parse_killed_by(&object)),
         state_lost: data.get("stateLost").is_some_and(Value::is_true),
     }
 }
 
 fn parse_killed_by(object: &Object<'_>) -> KilledBy {
-    let number = |name| object.get(name).and_then(Value::as_u64);
     KilledBy {
-        exit_code: number("exitCode").and_then(|code| i32::try_from(code).ok()), // 0 to 255 where there are processes
+        exit_code: object.get("exitCode").and_then(exit_code),
         signal: object.string("signal").map(Cow::into_owned),
         out_of_memory: object.get("outOfMemory").is_some_and(Value::is_true),
     }
+}
+
+/// 0 to 255 where there are processes.
+fn exit_code(value: Value<'_>) -> Option<i32> {
+    value.as_u64().and_then(|code| i32::try_from(code).ok())
 }
 
 fn failure_text(data: &Object<'_>) -> String {

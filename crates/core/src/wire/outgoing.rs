@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use super::text::push_json_str;
 use super::{Extensions, SDK};
+use crate::command::CommandRequest;
 use crate::run::RunRequest;
 use crate::time::seconds;
+use agb_protocol::command::TerminalSize;
 
 /// The heartbeat of a client that cannot send ping frames. It has no answer.
 pub const PING: &str = r#"{"type":"ping"}"#;
@@ -42,6 +44,36 @@ impl Address<'_> {
         self.say("run_code", Some("stream"), Some(params))
     }
 
+    /// Starts a command (extension `command`), as [`start`](Self::start) does code.
+    #[must_use]
+    pub fn start_command(self, run: &CommandRequest, extensions: Extensions, window: usize) -> String {
+        let mut params = Fields::new();
+        params.text("command", &run.command);
+        if let Some(timeout) = run.timeout {
+            params.number("timeoutMs", u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        }
+        if let Some(cwd) = &run.cwd {
+            params.text("cwd", cwd);
+        }
+        if !run.envs.is_empty() {
+            let mut envs = Fields::new();
+            run.envs.iter().for_each(|(name, value)| envs.text(name, value));
+            params.value("envs", &envs.end());
+        }
+        if let Some(size) = run.terminal {
+            params.value("pty", &Fields::of_size(size).end());
+        }
+        let flags =
+            [("detached", run.detached), ("resume", extensions.resume), ("stdin", extensions.stdin && run.stdin)];
+        for (name, _) in flags.into_iter().filter(|(_, wanted)| *wanted) {
+            params.value(name, "true");
+        }
+        if extensions.flow {
+            params.number("window", window as u64);
+        }
+        self.say("run_command", Some("stream"), Some(params))
+    }
+
     /// Finds the run again after its connection was lost, and asks for everything behind `after_seq`. What came before
     /// has been taken up to `taken`; the rest of it still fills the `window`.
     #[must_use]
@@ -69,6 +101,26 @@ impl Address<'_> {
         self.say("cancel", None, None)
     }
 
+    /// Sends a signal to a command's process group. `seq` as in [`stdin`](Self::stdin).
+    #[must_use]
+    pub fn signal(self, signal: &str, seq: Option<u64>) -> String {
+        let mut params = Fields::new();
+        params.text("signal", signal);
+        self.say_piece("signal", params, seq)
+    }
+
+    /// Changes the size of a command's terminal. `seq` as in [`stdin`](Self::stdin).
+    #[must_use]
+    pub fn resize(self, size: TerminalSize, seq: Option<u64>) -> String {
+        self.say_piece("resize", Fields::of_size(size), seq)
+    }
+
+    /// Follows the run no longer, and lets it go on.
+    #[must_use]
+    pub fn leave(self) -> String {
+        self.say("leave", None, None)
+    }
+
     /// Gives the program a piece of input, or its end. `seq` is its number, where the service has the extension
     /// `stdinSeq`.
     #[must_use]
@@ -78,10 +130,14 @@ impl Address<'_> {
             Some(data) => params.text("data", data),
             None => params.value("eof", "true"),
         }
+        self.say_piece("stdin", params, seq)
+    }
+
+    fn say_piece(self, method: &str, mut params: Fields, seq: Option<u64>) -> String {
         if let Some(seq) = seq {
             params.number("inputSeq", seq);
         }
-        self.say("stdin", None, Some(params))
+        self.say(method, None, Some(params))
     }
 
     fn say(self, method: &str, mode: Option<&str>, params: Option<Fields>) -> String {
@@ -111,6 +167,13 @@ struct Fields(String);
 impl Fields {
     fn new() -> Self {
         Self(String::from("{"))
+    }
+
+    fn of_size(size: TerminalSize) -> Self {
+        let mut fields = Self::new();
+        fields.number("cols", size.cols.into());
+        fields.number("rows", size.rows.into());
+        fields
     }
 
     fn text(&mut self, name: &str, text: &str) {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use agb_core::wire::Extensions;
 use agb_core::{
-    Capabilities, DisconnectReason, Input, Instant, Language, LinkId, Output, Piece, RunEnd, RunId, RunRequest, Secret,
-    Session, SessionConfig, Stream, StreamEvent,
+    Capabilities, CommandRequest, DisconnectReason, Input, Instant, Language, LinkId, Output, Piece, RunEnd, RunId,
+    RunRequest, Secret, Session, SessionConfig, Stream, StreamEvent, TerminalSize,
 };
 use serde_json::{Value, json};
 
@@ -67,7 +67,15 @@ impl Player {
 
     fn play(&mut self, step: &Value) {
         let now = Instant::ORIGIN;
-        if let Some(name) = step["run"].as_str() {
+        if let (Some(name), Some(_)) = (step["run"].as_str(), step["command"].as_str()) {
+            let id = self.session.run_command(now, command(step)).expect("taken");
+            let invocation = self.session.invocation(id).expect("live").to_owned();
+            self.runs.insert(name.into(), (id, invocation));
+        } else if let Some(name) = step["signal"].as_str() {
+            self.session.signal(now, self.runs[name].0, step["name"].as_str().expect("a signal"));
+        } else if let Some(name) = step["resize"].as_str() {
+            self.session.resize(now, self.runs[name].0, size(step));
+        } else if let Some(name) = step["run"].as_str() {
             let request = RunRequest {
                 code: step["code"].as_str().expect("code").into(),
                 language: Language::parse(step["language"].as_str().expect("language")).expect("known"),
@@ -149,6 +157,24 @@ impl Player {
     }
 }
 
+fn command(step: &Value) -> CommandRequest {
+    let envs = step["envs"].as_object().into_iter().flatten();
+    CommandRequest {
+        command: step["command"].as_str().expect("a command").into(),
+        timeout: step["timeoutMs"].as_u64().map(Duration::from_millis),
+        cwd: step["cwd"].as_str().map(str::to_owned),
+        envs: envs.map(|(name, value)| (name.clone(), value.as_str().expect("a text").into())).collect(),
+        stdin: step["stdin"].as_bool().unwrap_or(false),
+        terminal: step.get("pty").map(size),
+        detached: step["detached"].as_bool().unwrap_or(false),
+    }
+}
+
+fn size(sides: &Value) -> TerminalSize {
+    let side = |name: &str| u16::try_from(sides[name].as_u64().expect("a side")).expect("small");
+    TerminalSize { cols: side("cols"), rows: side("rows") }
+}
+
 /// Chunks of one stream that follow one another are one.
 fn push(seen: &mut VecDeque<Value>, piece: Piece<'_>) {
     let value = match piece {
@@ -168,6 +194,7 @@ fn push(seen: &mut VecDeque<Value>, piece: Piece<'_>) {
             json!({ "error": { "name": failure.name, "value": failure.value, "traceback": failure.traceback } })
         }
         Piece::Event(StreamEvent::InputRequest { prompt }) => json!({ "inputRequest": prompt }),
+        Piece::Event(StreamEvent::OutputDropped { bytes }) => json!({ "dropped": bytes }),
         Piece::Event(StreamEvent::Interrupted(loss)) => json!({ "interrupted": loss.code() }),
         Piece::Event(StreamEvent::Reconnected) => json!({ "reconnected": true }),
         Piece::Event(other) => panic!("{other:?}"),
@@ -181,6 +208,7 @@ fn end_as_json(end: &RunEnd) -> Value {
             "failed": finish.failed,
             "executionCount": finish.execution_count,
             "executionError": finish.execution_error,
+            "exitCode": finish.exit_code,
             "reason": finish.reason.map(agb_core::result::RunStatus::as_str),
         }),
         Err(error) => json!({ "error": error.code() }),

@@ -22,6 +22,9 @@ pub(super) fn program(
 ) -> Result<Infallible, Failure> {
     let level = plan.policy.level;
     process::new_session().at(Stage::Fork, "a session")?;
+    if let Some(terminal) = fds.first().filter(|_| plan.on_terminal) {
+        process::take_terminal(terminal.as_fd()).at(Stage::Fork, "the terminal")?;
+    }
     process::die_with_parent(Signal::KILL).at(Stage::Fork, "the parent's death")?;
     let workdir = plan.policy.workdir_inside();
     process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;

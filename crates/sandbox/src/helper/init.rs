@@ -351,7 +351,8 @@ fn hand_over(plan: &Plan, fds: &[OwnedFd], user: u32) -> Result<(), Failure> {
     for fd in fds {
         // Opening /dev/fd/N, as R and Java do, asks for the file's permissions again.
         let file = File::from(fd.try_clone().at(Stage::Workdir, "a pipe")?);
-        if file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        let is_pipe = file.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo());
+        if is_pipe || rustix::termios::isatty(&file) {
             identity::give_to(file.as_fd(), user, user).at(Stage::Workdir, "a pipe")?;
         }
     }

@@ -69,6 +69,9 @@ const RESOLVER: [&str; 3] = ["/etc/hosts", "/etc/host.conf", "/etc/resolv.conf"]
 /// Devices that hold nothing and control nothing.
 const DEVICES: [&str; 5] = ["/dev/full", "/dev/null", "/dev/random", "/dev/urandom", "/dev/zero"];
 
+/// A program's own terminal, whichever that is.
+const TERMINAL: &str = "/dev/tty";
+
 /// The first version that keeps signals inside (Linux 6.12). Older ones do where the program is a user of its own: it
 /// may signal nobody else's processes then.
 const SIGNALS: i32 = 6;
@@ -132,11 +135,13 @@ fn close_all(plan: &Plan) -> Result<RulesetStatus, RulesetError> {
         SYSTEM.iter().map(PathBuf::from).chain(policy.readonly.iter().cloned()).filter(|path| path.exists()).collect();
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
+    let terminal = plan.on_terminal.then_some(TERMINAL);
     let status = rules
         .create()?
         .add_rules(path_beneath_rules(existing(&readable), read))?
         .add_rules(path_beneath_rules(system, AccessFs::from_read(NEWEST)))?
         .add_rules(path_beneath_rules(existing(&DEVICES), device))?
+        .add_rules(path_beneath_rules(terminal, device | AccessFs::IoctlDev))?
         .add_rules(path_beneath_rules(std::iter::once(&policy.workdir).chain(&policy.tmp), all_but_devices()))?
         .restrict_self()?;
     Ok(status.ruleset)

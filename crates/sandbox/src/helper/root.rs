@@ -112,7 +112,9 @@ pub(super) fn fetch(plan: &Plan) -> Result<Fetched, Failure> {
         parts.push(part);
     }
     let mut devices = Vec::new();
-    for name in DEVICES {
+    // It is the program's own terminal, whichever that is, and fails for a program without one.
+    let terminal = plan.on_terminal.then_some(c"tty");
+    for name in DEVICES.into_iter().chain(terminal) {
         let path = Path::new("/dev").join(name.to_str().expect("the names are ASCII"));
         devices.push((name, part(&path, Attributes { read_only: true, no_devices: false, no_exec: true })?));
     }

@@ -208,6 +208,11 @@ pub(crate) fn new_session() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a terminal the one that controls this process, which leads a session and has none.
+pub(crate) fn take_terminal(terminal: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::process::ioctl_tiocsctty(terminal)?)
+}
+
 /// Sets the soft limit to the hard one.
 pub(crate) fn limit_as_high_as_may_be(resource: Resource) -> io::Result<()> {
     let Rlimit { maximum, .. } = getrlimit(resource);

@@ -14,13 +14,14 @@ mod ends;
 mod escape;
 mod limits;
 mod programs;
+mod terminals;
 mod world;
 
 use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 23] = [
+const TESTS: [(&str, Test); 25] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -43,6 +44,8 @@ const TESTS: [(&str, Test); 23] = [
     ("the_background_of_a_session_lives_as_long_as_it", ends::the_background_of_a_session_lives_as_long_as_it),
     ("a_sandbox_ends_with_its_background", ends::a_sandbox_ends_with_its_background),
     ("nothing_outlives_the_launcher", ends::nothing_outlives_the_launcher),
+    ("a_terminal_is_its_programs_and_no_others", terminals::a_terminal_is_its_programs_and_no_others),
+    ("what_ignores_a_hang_up_ends_with_its_sandbox", terminals::what_ignores_a_hang_up_ends_with_its_sandbox),
     ("starts_are_fast", programs::starts_are_fast),
 ];
 

@@ -56,6 +56,7 @@ pub(crate) fn ended(end: CellEnd, stop: Option<Stop>) -> Ended {
         execution_time: Some(end.execution_time.as_secs_f64()),
         execution_error,
         reason: Some(reason),
+        exit_code: None,
         killed_by,
         state_lost: end.state_lost,
     };

@@ -20,6 +20,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::command::StartCommand;
 use agb_protocol::service::{PONG, Reply, Request, StartRun, parse_request};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::StatusCode;
@@ -256,6 +257,21 @@ impl Connection {
                 Ok(())
             }
             Request::Start { invocation, start, .. } => self.start(invocation, start),
+            Request::StartCommand { invocation, start } => self.start_command(invocation, start),
+            Request::Leave { invocation } => {
+                if let Some(run) = self.shown.remove(&invocation) {
+                    run.leave(&self.ready);
+                }
+                Ok(())
+            }
+            Request::Signal { invocation, signal, seq } => {
+                self.order(&invocation, |run| run.take_signal(&signal, seq));
+                Ok(())
+            }
+            Request::Resize { invocation, size, seq } => {
+                self.order(&invocation, |run| run.take_size(size, seq));
+                Ok(())
+            }
             Request::Cancel { invocation } => match self.grant.may_run() {
                 Ok(()) => {
                     if let Some(run) = self.session.run(&invocation) {
@@ -277,23 +293,12 @@ impl Connection {
                 self.resume(invocation, Cursor { after: after_seq, taken: ack_seq, window })
             }
             Request::Stdin { invocation, data, eof, seq } => {
-                match self.grant.may_run() {
-                    Ok(()) => {
-                        if let Some(run) = self.session.run(&invocation) {
-                            run.take_stdin(data, eof, seq);
-                        }
-                    }
-                    Err(denied) if self.shown.contains_key(&invocation) => {
-                        let reply = Reply { invocation: &invocation, source: DEFAULT_TARGET, seq: None, time: None };
-                        self.replies.push_back(reply.input_refused(&denied.to_string()).into());
-                    }
-                    Err(_) => {}
-                }
+                self.order(&invocation, |run| run.take_stdin(data, eof, seq));
                 Ok(())
             }
             Request::Unknown { invocation: Some(invocation), what } if !self.shown.contains_key(&invocation) => {
                 let message = format!(
-                    "this server knows no request {what:?}; it knows run_code (mode stream, resume), cancel, ack and stdin"
+                    "this server knows no request {what:?}; it knows run_code (mode stream, resume), run_command (mode stream), cancel, ack, stdin, signal, resize and leave"
                 );
                 self.nonsense()?;
                 self.fail(&invocation, &message)
@@ -302,21 +307,55 @@ impl Connection {
         }
     }
 
+    /// Carries out what somebody who may run has ordered of a run; an observer is refused.
+    fn order(&mut self, invocation: &str, order: impl FnOnce(&Arc<Run>)) {
+        match self.grant.may_run() {
+            Ok(()) => {
+                if let Some(run) = self.session.run(invocation) {
+                    order(&run);
+                }
+            }
+            Err(denied) if self.shown.contains_key(invocation) => {
+                let reply = Reply { invocation, source: DEFAULT_TARGET, seq: None, time: None };
+                self.replies.push_back(reply.input_refused(&denied.to_string()).into());
+            }
+            Err(_) => {}
+        }
+    }
+
     fn start(&mut self, invocation: String, start: StartRun) -> Result<(), End> {
+        let once = !start.resume;
+        self.answers_pings |= start.is_extended();
+        let options = RunOptions::of(&start, &self.session.config().limits);
+        self.begin(invocation, options, once, |session, id| session.start(id, options, start))
+    }
+
+    fn start_command(&mut self, invocation: String, start: StartCommand) -> Result<(), End> {
+        self.answers_pings = true;
+        let options = RunOptions::of_command(&start, &self.session.config().limits);
+        self.begin(invocation, options, !options.resume, |session, id| session.start_command(id, options, start))
+    }
+
+    /// Starts a run and shows it. `once`: the same start once more says nothing new.
+    fn begin(
+        &mut self,
+        invocation: String,
+        options: RunOptions,
+        once: bool,
+        start: impl FnOnce(&Arc<Session>, &str) -> Result<Started, NotStarted>,
+    ) -> Result<(), End> {
         if invocation.len() > MAX_INVOCATION {
             return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
         }
         let is_shown = self.shown.contains_key(&invocation);
-        if is_shown && !start.resume && self.grant.may_run().is_ok() {
+        if is_shown && once && self.grant.may_run().is_ok() {
             // The same start once more: it is under way.
             return Ok(());
         }
-        self.answers_pings |= start.is_extended();
         let limits = &self.session.config().limits;
-        let options = RunOptions::of(&start, limits);
         let started = match self.grant.may_run() {
             Ok(()) if !is_shown && self.is_full() => Err(failure("TooManyRuns", UNREAD).into()),
-            Ok(()) => self.session.start(&invocation, options, start),
+            Ok(()) => start(&self.session, &invocation),
             Err(denied) => {
                 if let Some(run) = self.shown.remove(&invocation) {
                     run.unwatch(&self.ready); // what follows is the end under this id

@@ -171,30 +171,42 @@ fn count(things: usize) -> i64 {
 #[derive(Debug)]
 pub(crate) struct RunMeter {
     metrics: Arc<Metrics>,
-    language: Language,
+    language: &'static str,
     asked: Instant,
 }
 
 impl RunMeter {
     pub(crate) fn new(metrics: Arc<Metrics>, language: Language) -> Self {
-        Self { metrics, language, asked: Instant::now() }
+        Self { metrics, language: language.as_str(), asked: Instant::now() }
+    }
+
+    /// Of a command, which counts as a language of its own.
+    pub(crate) fn of_command(metrics: Arc<Metrics>) -> Self {
+        Self { metrics, language: "shell", asked: Instant::now() }
     }
 
     /// Something has happened in it.
     pub(crate) fn saw(&self, event: &CellEvent) {
         match event {
             CellEvent::Started => self.started(),
-            CellEvent::End(end) => self.ended(end),
+            CellEvent::End(end) => self.cell_ended(end),
             _ => {}
         }
     }
 
-    fn started(&self) {
-        let start = self.metrics.run_start.get_or_create(&[("language", self.language.as_str())]);
+    /// Its program runs.
+    pub(crate) fn started(&self) {
+        let start = self.metrics.run_start.get_or_create(&[("language", self.language)]);
         start.observe(self.asked.elapsed().as_secs_f64());
     }
 
-    fn ended(&self, end: &CellEnd) {
+    /// Its program has ended, in one word, after so long.
+    pub(crate) fn ended(&self, outcome: &'static str, time: Duration) {
+        self.metrics.run_ends.get_or_create(&[("language", self.language), ("outcome", outcome)]).inc();
+        self.metrics.run_time.observe(time.as_secs_f64());
+    }
+
+    fn cell_ended(&self, end: &CellEnd) {
         let outcome = match end.outcome {
             Outcome::Finished => "finished",
             Outcome::Failed(_) => "failed",
@@ -203,7 +215,6 @@ impl RunMeter {
             Outcome::Killed(_) => "killed",
             Outcome::NotStarted(_) => "not_started",
         };
-        self.metrics.run_ends.get_or_create(&[("language", self.language.as_str()), ("outcome", outcome)]).inc();
-        self.metrics.run_time.observe(end.execution_time.as_secs_f64());
+        self.ended(outcome, end.execution_time);
     }
 }

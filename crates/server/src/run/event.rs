@@ -44,6 +44,11 @@ pub(crate) enum Event {
         /// Why, and what to do.
         message: String,
     },
+    /// Output was not kept: nobody took it, and there was no room.
+    Dropped {
+        /// How much.
+        bytes: u64,
+    },
     /// The server is about to end.
     Ending {
         /// The run is interrupted after so many seconds.
@@ -72,7 +77,7 @@ impl Event {
             Self::Error(failure) => EVENT + failure.memory_size(),
             Self::InputRequest { prompt } => EVENT + prompt.len(),
             Self::InputRefused { message } => EVENT + message.len(),
-            Self::Accepted | Self::Started | Self::Ending { .. } | Self::End(_) => 0,
+            Self::Accepted | Self::Started | Self::Dropped { .. } | Self::Ending { .. } | Self::End(_) => 0,
         }
     }
 }

@@ -41,6 +41,7 @@ fn frame(reply: Reply<'_>, event: Event, limit: usize) -> String {
         Event::Accepted => reply.accepted(EXTENSIONS),
         Event::Started => reply.started(),
         Event::InputRefused { message } => reply.input_refused(&message),
+        Event::Dropped { bytes } => reply.output_dropped(bytes),
         Event::Ending { seconds } => reply.ending(seconds),
         Event::InputRequest { prompt } => reply.input_request(&cut(prompt, MAX_MESSAGE)),
         Event::Chunk(Origin { stream, background: false }, text) => reply.chunk(stream, &text),

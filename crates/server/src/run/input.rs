@@ -7,10 +7,11 @@
 use std::sync::Arc;
 
 use agb_protocol::DEFAULT_TARGET;
+use agb_protocol::command::{TerminalSize, signal_number};
 use agb_protocol::service::Reply;
 
 use super::event::Event;
-use super::source::InputError;
+use super::source::{InputError, Source};
 use super::{Run, Shown, State};
 
 /// How much of a run's input has been taken.
@@ -27,14 +28,8 @@ impl Run {
     /// that has been here is left out, and so is one behind a piece that is missing.
     pub(crate) fn take_stdin(self: &Arc<Self>, data: Option<String>, eof: bool, seq: Option<u64>) {
         let mut state = self.state();
-        if let Some(seq) = seq {
-            let is_next = seq.checked_sub(1) == Some(state.input.seq);
-            state.input.due = !state.log.is_over(); // who has seen the end asks for nothing
-            state.input.seq += u64::from(is_next);
-            self.announce(&mut state);
-            if !is_next {
-                return;
-            }
+        if !self.is_next_piece(&mut state, seq) {
+            return;
         }
         let Some(source) = self.source.get() else { return };
         let taken = data.map_or(Ok(()), |data| source.write_input(data));
@@ -47,6 +42,44 @@ impl Run {
             // A run that has ended or was started without input: whoever writes there has seen it, or will.
             Ok(()) | Err(InputError::Closed) => {}
         }
+    }
+}
+
+impl Run {
+    /// Sends a signal to what runs, in its place among the pieces of its input.
+    pub(crate) fn take_signal(self: &Arc<Self>, signal: &str, seq: Option<u64>) {
+        self.take_order(seq, |source| {
+            let number = signal_number(signal).ok_or("it is not a signal that a command can be sent")?;
+            source.signal(number)
+        });
+    }
+
+    /// Changes the size of the terminal of what runs, likewise.
+    pub(crate) fn take_size(self: &Arc<Self>, size: TerminalSize, seq: Option<u64>) {
+        self.take_order(seq, |source| source.resize(size));
+    }
+
+    fn take_order(self: &Arc<Self>, seq: Option<u64>, order: impl FnOnce(&dyn Source) -> Result<(), &'static str>) {
+        let mut state = self.state();
+        if state.ended || !self.is_next_piece(&mut state, seq) {
+            return;
+        }
+        let Some(source) = self.source.get() else { return };
+        let taken = order(source.as_ref());
+        drop(state);
+        if let Err(why) = taken {
+            self.push(Event::InputRefused { message: why.to_owned() });
+        }
+    }
+
+    /// Counts a piece of input. `false`: it has been here before, or one before it is missing.
+    fn is_next_piece(self: &Arc<Self>, state: &mut State, seq: Option<u64>) -> bool {
+        let Some(seq) = seq else { return true };
+        let is_next = seq.checked_sub(1) == Some(state.input.seq);
+        state.input.due = !state.log.is_over(); // who has seen the end asks for nothing
+        state.input.seq += u64::from(is_next);
+        self.announce(state);
+        is_next
     }
 }
 

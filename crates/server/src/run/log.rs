@@ -30,7 +30,8 @@ const WAITING: usize = 64;
 /// Invariants:
 /// * an event is numbered when it is shown or goes into the replay, from 1, without gaps; from then on it never
 ///   changes. Only what has no number is joined with its neighbour or split;
-/// * nothing is dropped, except by [`Log::abandon`], after [`Log::close`] and, from the replay, by acknowledgements;
+/// * nothing is dropped, except by [`Log::abandon`], after [`Log::close`], by a log that [never waits](Log::never_wait)
+///   and, from the replay, by acknowledgements;
 /// * [`Event::End`] is the last event; what is pushed after it is ignored;
 /// * while [`Log::has_room`] is false nothing should be pushed; one event more than the limit is kept then;
 /// * with a subscriber the replay holds what it was shown; without one it takes what comes;
@@ -56,7 +57,10 @@ pub(crate) struct Log {
     abandoned: bool,
     /// Nobody looks, and the program was told to stop: it waits for nothing any more.
     closing: bool,
-    /// Bytes that it said since then and for which there was no room.
+    /// Its program waits for nobody, whoever looks: what there is no room for is dropped, and how much is told where it
+    /// was.
+    detached: bool,
+    /// Bytes for which there was no room: since it was told to stop, or since the last one was told of.
     dropped: usize,
 }
 
@@ -127,6 +131,7 @@ impl Log {
             ended: false,
             abandoned: false,
             closing: false,
+            detached: false,
             dropped: 0,
         };
         log.set_window(Cursor { window, ..Cursor::default() });
@@ -135,7 +140,7 @@ impl Log {
 
     /// Whether the program may go on.
     pub(crate) fn has_room(&self) -> bool {
-        self.abandoned || self.closing || self.keeps_more()
+        self.abandoned || self.closing || self.keeps_more() || self.is_full()
     }
 
     /// By how many bytes what waits is at or above what may; `None` with [`Log::has_room`].
@@ -215,6 +220,9 @@ impl Log {
         if self.abandoned {
             return;
         }
+        if self.detached && self.drops(&event) {
+            return;
+        }
         match &mut event {
             Event::End(finish) if self.dropped > 0 => {
                 let words = format!("; {} bytes that it said after that are not kept", self.dropped);
@@ -237,6 +245,24 @@ impl Log {
             self.waiting.push_back(Waiting { event, time: now() });
         }
         self.store();
+    }
+
+    /// Counts output for which there is no room; tells how much it was before the first event that there is room for.
+    fn drops(&mut self, event: &Event) -> bool {
+        if matches!(event, Event::Chunk(..)) && self.is_full() {
+            self.dropped += event.memory_size();
+            return true;
+        }
+        if self.dropped > 0 {
+            let bytes = std::mem::take(&mut self.dropped) as u64;
+            self.waiting.push_back(Waiting { event: Event::Dropped { bytes }, time: now() });
+        }
+        false
+    }
+
+    /// A log that waits for nobody has no room, and will have none until somebody takes something.
+    fn is_full(&self) -> bool {
+        self.detached && self.replay.as_ref().is_some_and(Replay::is_full)
     }
 
     /// The next event for the subscriber.
@@ -300,6 +326,11 @@ impl Log {
         if let Some(replay) = &mut self.replay {
             replay.acknowledge(seq);
         }
+    }
+
+    /// From now on its program waits for nobody. Only for a log that keeps a replay.
+    pub(super) fn never_wait(&mut self) {
+        self.detached = true;
     }
 
     /// Nobody will look any more: forgets what waits, and what still comes.
@@ -427,8 +458,14 @@ impl Log {
 
     /// Without a subscriber, what waits goes into the replay: at once when somebody watches, else once it is enough.
     fn store(&mut self) {
-        let enough = self.tail.is_some() || self.waiting_size() >= self.limit;
-        if self.watched || self.replay.is_none() || self.abandoned || !enough || self.waiting.is_empty() {
+        let most = if self.detached { self.room() } else { self.limit };
+        let enough = self.tail.is_some() || self.waiting_size() >= most;
+        if self.watched && !(self.detached && enough)
+            || self.replay.is_none()
+            || self.abandoned
+            || !enough
+            || self.waiting.is_empty()
+        {
             return;
         }
         while self.number(self.largest, true).is_some() {}

@@ -91,6 +91,11 @@ impl Replay {
         self.back.bytes.checked_sub(BLOCK)
     }
 
+    /// Whether there is no room, in memory or in the file, until something is acknowledged.
+    pub(super) fn is_full(&self) -> bool {
+        !self.has_room() && !self.writing && (self.stuck || self.place(self.back.encoded() as u64).is_none())
+    }
+
     /// Takes the newest record.
     pub(super) fn push(&mut self, record: Record) {
         let to_front = self.back.is_empty() && self.blocks.is_empty() && self.front.bytes < self.limits.memory;

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agb_protocol::command::TerminalSize;
 use agb_protocol::{Finish, RunStatus};
 use thiserror::Error;
 
@@ -34,6 +35,16 @@ pub(crate) trait Source: Send + Sync {
 
     /// [`Feed::excess`] may be less than it was.
     fn resume(&self);
+
+    /// Sends a signal, by its number, to the process group of what runs. The error is for the client.
+    fn signal(&self, _signal: i32) -> Result<(), &'static str> {
+        Err("only a command takes signals: cancel the run instead")
+    }
+
+    /// Changes the size of the terminal of what runs. The error is for the client.
+    fn resize(&self, _size: TerminalSize) -> Result<(), &'static str> {
+        Err("only a command has a terminal")
+    }
 }
 
 /// Why input was not taken.

@@ -80,7 +80,7 @@ impl State {
         if self.is_done() {
             Some(self.idle_since + times.retention)
         } else if self.log.is_unwatched() && self.stop.is_none() {
-            Some(self.idle_since + times.unwatched)
+            Some(self.idle_since + times.unwatched?)
         } else {
             None
         }
@@ -113,7 +113,7 @@ impl Run {
         state.log.close();
         drop(state);
         tracing::debug!(run = self.id, "nobody came back for it");
-        self.stop(Stop::Unwatched(self.times.unwatched));
+        self.stop(Stop::Unwatched(self.times.unwatched.unwrap_or_default()));
     }
 
     /// Does what the log wants of its file. When it failed: the time to try again.

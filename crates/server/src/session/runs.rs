@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::commands::CommandRecord;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
 use crate::settings::Limits;
@@ -19,6 +20,8 @@ pub(super) struct Entry {
     pub(super) run: Arc<Run>,
     /// What was started, to know a start that is said again from another one.
     pub(super) program: u64,
+    /// What it is, if it is a command.
+    pub(super) command: Option<CommandRecord>,
 }
 
 /// A run that a client wanted to start.

@@ -40,7 +40,7 @@ pub(crate) enum ToolError {
 
 impl ToolError {
     /// The system's refusal to do something with a file.
-    pub(super) fn system(action: &'static str, path: &Path, error: &io::Error) -> Self {
+    pub(crate) fn system(action: &'static str, path: &Path, error: &io::Error) -> Self {
         let path = path.display().to_string();
         match error.kind() {
             // An escape from the session's folder has this kind, and no number of the system's.

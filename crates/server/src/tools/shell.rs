@@ -8,7 +8,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,11 +21,10 @@ use tokio::io::{AsyncRead, AsyncReadExt, Interest};
 use tokio::net::unix::pipe::Receiver;
 
 use super::args::Args;
-use super::command_env::CommandEnv;
 use super::error::ToolError;
+use crate::command::prepare;
 use crate::random;
 use crate::session::{Session, Stage};
-use crate::workspace::{ActAs, PathError, Workspace};
 
 /// What AGB gives a command that does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1000);
@@ -69,24 +67,8 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
             })?,
     };
     let room = session.room().map_err(ToolError::Run)?;
-    let given = environment(args)?;
-    let command = match working_directory(&room, args)? {
-        Cwd::Below(dir) => Command::new("/bin/sh").args(["-c", command]).in_dir(dir),
-        Cwd::At(path) => {
-            let path = path.to_string_lossy();
-            Command::new("/bin/sh").args(["-c", "cd -- \"$0\" && exec /bin/sh -c \"$1\"", path.as_ref(), command])
-        }
-    };
-    let image = session.options().over(session.image().env());
-    let CommandEnv { env, readonly, links } = CommandEnv::new(session.config(), session.image(), image, given);
-    let mut policy = room.policy(env, readonly);
-    policy.links = links;
-    room.check_background().map_err(|limit| ToolError::TooMuch {
-        what: "the commands with processes in the background".to_owned(),
-        limit: limit.to_string(),
-        hint: "end some of them",
-    })?;
-    let mut running = start(room.slot().launcher(), policy, command.keep_background())
+    let (policy, command) = prepare(session, &room, command, args.optional_text("cwd")?, environment(args)?)?;
+    let mut running = start(room.slot().launcher(), policy, command)
         .await
         .map_err(|error| ToolError::Report(format!("sh could not be started: {error}")))?;
     let lost = |error: io::Error| ToolError::Report(format!("the command could not be waited for: {error}"));
@@ -208,35 +190,6 @@ fn watched(fd: BorrowedFd<'_>) -> io::Result<Watched> {
     // SAFETY: an `OwnedFd` answers with the same open descriptor until it is dropped; it is moved in here, and nobody
     // gets hold of it.
     Ok(unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) }?)
-}
-
-/// Where a command begins. It enters it inside its sandbox, whatever has become of it by then.
-enum Cwd {
-    /// Relative to the session's working directory.
-    Below(PathBuf),
-    /// Absolute, as programs see it.
-    At(PathBuf),
-}
-
-fn working_directory(room: &Workspace, args: &Args) -> Result<Cwd, ToolError> {
-    let Some(given) = args.optional_text("cwd")? else { return Ok(Cwd::Below(PathBuf::new())) };
-    let folder = room.folder();
-    let at = match folder.locate(given) {
-        Ok(at) => at,
-        // It may be a directory of the sandbox's own, such as `/var/log`, which only a program can enter.
-        Err(PathError::Outside(_)) if Path::new(given).is_absolute() && !given.contains('\0') => {
-            return Ok(Cwd::At(given.into()));
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let failed = |error: io::Error| ToolError::system("entering", &at.inside, &error);
-    let _user = ActAs::user(room.slot().user()).map_err(failed)?;
-    let real = at.dir.canonicalize(&at.path).map_err(failed)?;
-    if !at.dir.metadata(&real).is_ok_and(|meta| meta.is_dir()) {
-        return Err(ToolError::WrongKind { path: given.to_owned(), is: "not a directory", hint: "give a directory" });
-    }
-    let is_home = Path::new(given).is_relative() || at.place == folder.home();
-    Ok(if is_home { Cwd::Below(real) } else { Cwd::At(at.place.join(real)) })
 }
 
 fn environment(args: &Args) -> Result<Vec<(String, String)>, ToolError> {

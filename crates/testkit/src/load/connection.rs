@@ -116,7 +116,8 @@ fn hear(frame: FromClient, runs: &mut Vec<Printing>, block: &mut Vec<u8>) -> boo
         Ok(Request::Ack { invocation, seq }) => run(runs, &invocation, &|run| run.ack(seq)),
         Ok(Request::Cancel { invocation }) => run(runs, &invocation, &Printing::cancel),
         Ok(Request::Resume { invocation, .. }) => fail(block, &invocation, "a load server keeps nothing"),
-        Ok(Request::Stdin { .. } | Request::Ping | Request::Unknown { .. }) | Err(_) => {}
+        Ok(Request::StartCommand { invocation, .. }) => fail(block, &invocation, "a load server runs no commands"),
+        Ok(_) | Err(_) => {}
     }
     true
 }

@@ -11,6 +11,7 @@ import type {
   Answer,
   AttachRequest,
   ClientOptions,
+  CommandRequest,
   CreateParams,
   ListPage,
   ListParams,
@@ -24,7 +25,7 @@ import type {
   ToolResult,
 } from "../binding.js";
 import { PlainRun } from "./plain.js";
-import { BrowserRun, type Fallback, finds, resultOf, starts, takesInput } from "./run.js";
+import { BrowserRun, commands, type Fallback, finds, resultOf, starts, takesInput } from "./run.js";
 
 export { attach, finalize, imports, setLogger } from "#account";
 
@@ -148,8 +149,16 @@ export class AccountSession implements NativeSession {
     return new PlainRun(this.#call(request, why), why, request.stamps, wake);
   }
 
+  command(request: CommandRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, commands(request), wake);
+  }
+
   attach(request: AttachRequest, wake: () => void): NativeRun {
     return new BrowserRun(this.#session, finds(request), wake);
+  }
+
+  attachCommand(request: AttachRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, finds(request, true), wake);
   }
 }
 

@@ -11,6 +11,7 @@ import type {
   AttachRequest,
   Binding,
   ClientOptions,
+  CommandRequest,
   CreateParams,
   ListPage,
   ListParams,
@@ -26,7 +27,7 @@ import type { InitializeOptions } from "../initialize-options.js";
 import { log } from "../log.js";
 import { VERSION } from "../version.js";
 import { Guest } from "./guest.js";
-import { BrowserRun, type Fallback, finds, starts, takesInput } from "./run.js";
+import { BrowserRun, commands, type Fallback, finds, starts, takesInput } from "./run.js";
 import type { AccountSession } from "./account.js";
 import { type AccountWasm, builds, type Wasm } from "./wasm.js";
 
@@ -119,8 +120,16 @@ class GuestSession extends Guest {
     return new BrowserRun(this.#session, starts(request), wake, takesInput(this, request) ? null : fallback);
   }
 
+  command(request: CommandRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, commands(request), wake);
+  }
+
   attach(request: AttachRequest, wake: () => void): NativeRun {
     return new BrowserRun(this.#session, finds(request), wake);
+  }
+
+  attachCommand(request: AttachRequest, wake: () => void): NativeRun {
+    return new BrowserRun(this.#session, finds(request, true), wake);
   }
 
   #all(): Promise<AccountSession> {

@@ -1,6 +1,7 @@
 import type {
   Answer,
   AttachRequest,
+  CommandRequest,
   NativeRun,
   NativeSession,
   RunRequest,
@@ -49,7 +50,9 @@ export abstract class Guest implements NativeSession {
   abstract invoke(name: string, argsJson: string): Promise<Answer<string>>;
   abstract callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
   abstract stream(request: RunRequest, wake: () => void): NativeRun;
+  abstract command(request: CommandRequest, wake: () => void): NativeRun;
   abstract attach(request: AttachRequest, wake: () => void): NativeRun;
+  abstract attachCommand(request: AttachRequest, wake: () => void): NativeRun;
 
   /** All output with the result: a stream that nobody watches. */
   run(request: RunRequest): Promise<RunResult> {

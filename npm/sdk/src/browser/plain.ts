@@ -53,6 +53,9 @@ export class PlainRun implements NativeRun {
 
   write(): void {}
   endInput(): void {}
+  signal(): void {}
+  resize(): void {}
+  leave(): void {}
 
   result(): RunResult | null {
     return this.#result;

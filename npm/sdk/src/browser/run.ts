@@ -1,5 +1,5 @@
 import type { NativeRun as WasmRun, NativeSession as StreamingSession } from "#wasm";
-import type { AttachRequest, Batch, NativeRun, RunRequest, RunResult } from "../binding.js";
+import type { AttachRequest, Batch, CommandRequest, NativeRun, RunRequest, RunResult } from "../binding.js";
 import { brokenRun } from "../execution-result.js";
 
 /** Starts a run, or finds one. */
@@ -11,8 +11,14 @@ export function starts({ code, language, timeoutS, logLimit, resultLimit, stamps
 }
 
 /** @internal */
-export function finds({ id, afterSeq, logLimit, resultLimit, stamps }: AttachRequest): Begin {
-  return (session, wake) => session.attachRun(id, afterSeq, logLimit, resultLimit, stamps, wake);
+export function finds({ id, afterSeq, logLimit, resultLimit, stamps }: AttachRequest, goesOn = false): Begin {
+  return (session, wake) => session.attachRun(id, afterSeq, logLimit, resultLimit, stamps, goesOn, wake);
+}
+
+/** @internal */
+export function commands({ command, timeoutMs, cwd, envs, stdin, pty, detached, logLimit, stamps }: CommandRequest): Begin {
+  const size = Uint16Array.from(pty ?? []);
+  return (session, wake) => session.command(command, timeoutMs, cwd, envs.flat(), stdin, size, detached, logLimit, stamps, wake);
 }
 
 /** Makes a run by a plain call, since it cannot be streamed for the reason `why`. */
@@ -42,8 +48,8 @@ export class BrowserRun implements NativeRun {
   #refused: RunResult | null = null;
   #hasEnded = false;
   #isCancelled = false;
-  /** Input from before there was a run; `null` is its end. */
-  #input: Array<string | null> = [];
+  /** What was said to the run before there was one. */
+  #orders: Array<(run: WasmRun) => void> = [];
   readonly #wake: () => void;
   #fallback: Fallback | null;
   /** The run as a plain call. */
@@ -91,22 +97,34 @@ export class BrowserRun implements NativeRun {
   }
 
   write(text: string): void {
-    this.#give(text);
+    this.#order((run) => run.write(text));
   }
 
   endInput(): void {
-    this.#give(null);
+    this.#order((run) => run.write(null));
+  }
+
+  signal(name: string): void {
+    this.#order((run) => run.signal(name));
+  }
+
+  resize(cols: number, rows: number): void {
+    this.#order((run) => run.resize(cols, rows));
+  }
+
+  leave(): void {
+    this.#order((run) => run.leave());
   }
 
   result(): RunResult | null {
     return this.#refused ?? (this.#plain ?? this.#run)?.result() ?? null;
   }
 
-  #give(text: string | null): void {
+  #order(order: (run: WasmRun) => void): void {
     if (this.#run === null) {
-      this.#input.push(text);
+      this.#orders.push(order);
     } else {
-      this.#run.write(text);
+      order(this.#run);
     }
   }
 
@@ -118,7 +136,7 @@ export class BrowserRun implements NativeRun {
     const started = begin(session, this.#wake);
     if ("take" in started) {
       this.#run = started;
-      this.#input.forEach((text) => started.write(text));
+      this.#orders.splice(0).forEach((order) => order(started));
     } else if (started.error?.code !== "NO_STREAMING" || !this.#callPlainly(started.errorMessage)) {
       this.#refused = started;
     }

@@ -29,12 +29,26 @@ export class NativeSession {
     stdin: boolean,
     wake: () => void,
   ): NativeRun | RunResult;
+  /** `envs` are names and values by turns; `pty` is columns and rows, or empty. */
+  command(
+    command: string,
+    timeoutMs: number | Absent,
+    cwd: string | Absent,
+    envs: string[],
+    stdin: boolean,
+    pty: Uint16Array,
+    detached: boolean,
+    logLimit: number | Absent,
+    stamps: boolean,
+    wake: () => void,
+  ): NativeRun | RunResult;
   attachRun(
     id: string,
     after: number,
     logLimit: number | Absent,
     resultLimit: number | Absent,
     stamps: boolean,
+    goesOn: boolean,
     wake: () => void,
   ): NativeRun | RunResult;
 }
@@ -46,5 +60,8 @@ export class NativeRun {
   take(): Batch | null;
   cancel(): void;
   write(text: string | Absent): void;
+  signal(name: string): void;
+  resize(cols: number, rows: number): void;
+  leave(): void;
   result(): RunResult | null;
 }

@@ -17,6 +17,7 @@ pub(super) const NONE: Extensions = Extensions {
     stdin_seq: false,
     http: false,
     heartbeat: false,
+    command: false,
 };
 
 pub(super) struct Bench {
@@ -46,7 +47,16 @@ pub(super) fn at(milliseconds: u64) -> Instant {
 }
 
 pub(super) fn everything() -> Extensions {
-    Extensions { resume: true, flow: true, cancel: true, stdin: true, stdin_seq: true, http: true, heartbeat: true }
+    Extensions {
+        resume: true,
+        flow: true,
+        cancel: true,
+        stdin: true,
+        stdin_seq: true,
+        http: true,
+        heartbeat: true,
+        command: true,
+    }
 }
 
 pub(super) fn config(extensions: Extensions) -> SessionConfig {

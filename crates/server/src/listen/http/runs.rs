@@ -51,6 +51,23 @@ pub(super) async fn say(
             }
             session.start(&invocation, RunOptions::of(&start, &shared.config.limits), start)?;
         }
+        Request::StartCommand { invocation, start } => {
+            grant.may_run()?;
+            if !start.resume {
+                return Err(ApiError::invalid("resume", "it must be true: a run over HTTP is watched by another call"));
+            }
+            session.start_command(&invocation, RunOptions::of_command(&start, &shared.config.limits), start)?;
+        }
+        Request::Signal { invocation, signal, seq } => {
+            grant.may_run()?;
+            run(&session, &invocation)?.take_signal(&signal, seq);
+        }
+        Request::Resize { invocation, size, seq } => {
+            grant.may_run()?;
+            run(&session, &invocation)?.take_size(size, seq);
+        }
+        // Whoever follows a run over HTTP leaves it by ending the answer.
+        Request::Leave { .. } => {}
         Request::Ack { invocation, seq } => {
             let run = run(&session, &invocation)?;
             // Whoever only watches has nothing to free: its stream is paced by TCP alone.
@@ -68,7 +85,10 @@ pub(super) async fn say(
         }
         Request::Resume { .. } => return Err(ApiError::invalid("mode", "to resume a run, GET its events")),
         Request::Ping | Request::Unknown { .. } => {
-            return Err(ApiError::invalid("method", "it must be run_code (mode stream), ack, cancel or stdin"));
+            return Err(ApiError::invalid(
+                "method",
+                "it must be run_code or run_command (mode stream), ack, cancel, stdin, signal, resize or leave",
+            ));
         }
     }
     Ok(Answer::new(json!({})))

@@ -9,6 +9,7 @@ import type {
   AttachRequest,
   Batch,
   Binding,
+  CommandRequest,
   NativeLogLevel,
   NativeRun,
   RunRequest,
@@ -162,6 +163,18 @@ class WorkerRun implements NativeRun {
     this.#say({ do: "write", run: this.#number, text: null });
   }
 
+  signal(name: string): void {
+    this.#say({ do: "signal", run: this.#number, name });
+  }
+
+  resize(cols: number, rows: number): void {
+    this.#say({ do: "resize", run: this.#number, cols, rows });
+  }
+
+  leave(): void {
+    this.#say({ do: "leaveRun", run: this.#number });
+  }
+
   result(): RunResult | null {
     return this.#result === null ? null : { ...this.#result, truncated: this.#result.truncated || this.#log.truncated };
   }
@@ -205,9 +218,21 @@ class WorkerSession extends Guest {
     return run.run;
   }
 
+  command(request: CommandRequest, wake: () => void): NativeRun {
+    const run = this.#run(request.logLimit, wake);
+    this.#thread.say({ do: "command", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
+    return run.run;
+  }
+
   attach(request: AttachRequest, wake: () => void): NativeRun {
     const run = this.#run(request.logLimit, wake);
     this.#thread.say({ do: "follow", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
+    return run.run;
+  }
+
+  attachCommand(request: AttachRequest, wake: () => void): NativeRun {
+    const run = this.#run(request.logLimit, wake);
+    this.#thread.say({ do: "followCommand", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
     return run.run;
   }
 

@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { AttachRequest, Batch, NativeLogLevel, RunRequest, RunResult } from "../../binding.js";
+import type { AttachRequest, Batch, CommandRequest, NativeLogLevel, RunRequest, RunResult } from "../../binding.js";
 
 /** From the page. Sessions and runs have numbers that the page gives them. */
 export type Order =
@@ -17,10 +17,14 @@ export type Order =
   | { readonly do: "invoke"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
   | { readonly do: "listTools"; readonly call: number; readonly session: number }
   | { readonly do: "stream"; readonly session: number; readonly run: number; readonly request: RunRequest }
-  | { readonly do: "follow"; readonly session: number; readonly run: number; readonly request: AttachRequest }
+  | { readonly do: "command"; readonly session: number; readonly run: number; readonly request: CommandRequest }
+  | { readonly do: "follow" | "followCommand"; readonly session: number; readonly run: number; readonly request: AttachRequest }
   /** A message of output has been taken: another may come. */
   | { readonly do: "taken"; readonly run: number }
   | { readonly do: "write"; readonly run: number; readonly text: string | null }
+  | { readonly do: "signal"; readonly run: number; readonly name: string }
+  | { readonly do: "resize"; readonly run: number; readonly cols: number; readonly rows: number }
+  | { readonly do: "leaveRun"; readonly run: number }
   | { readonly do: "cancel"; readonly run: number };
 
 /** From the worker. */

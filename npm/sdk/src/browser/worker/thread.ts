@@ -53,8 +53,9 @@ class ThreadRun {
     text === null ? this.#run.endInput() : this.#run.write(text);
   }
 
-  cancel(): void {
-    this.#run.cancel();
+  /** For what is said to the run as it is. */
+  get native(): NativeRun {
+    return this.#run;
   }
 
   #wake(): void {
@@ -165,14 +166,24 @@ function obey(order: Order): void {
       return void answer(order.call, () => session(order.session).listTools());
     case "stream":
       return begin(order.run, (wake) => session(order.session).stream(order.request, wake));
+    case "command":
+      return begin(order.run, (wake) => session(order.session).command(order.request, wake));
     case "follow":
       return begin(order.run, (wake) => session(order.session).attach(order.request, wake));
+    case "followCommand":
+      return begin(order.run, (wake) => session(order.session).attachCommand(order.request, wake));
     case "taken":
       return runs.get(order.run)?.taken();
     case "write":
       return runs.get(order.run)?.write(order.text);
     case "cancel":
-      return runs.get(order.run)?.cancel();
+      return runs.get(order.run)?.native.cancel();
+    case "signal":
+      return runs.get(order.run)?.native.signal(order.name);
+    case "resize":
+      return runs.get(order.run)?.native.resize(order.cols, order.rows);
+    case "leaveRun":
+      return runs.get(order.run)?.native.leave();
   }
 }
 

@@ -1,0 +1,64 @@
+//! Shell commands: what they find, how they are started, and how one becomes a run.
+//!
+//! ```text
+//!            ┌─ stdout, stderr: pipes ─┐
+//! process ───┤                         ├─► command task (one a command) ─► the feed of its run
+//!            └─ or one terminal ───────┘        ▲
+//!                                    signals, input, interrupts: [`CommandControl`], the run's source
+//! ```
+//!
+//! The command task reads output while its run takes it; a run without room leaves the output in the pipes, and the command
+//! waits in its own `write`. Time limit, signals and interrupts hold meanwhile. What the command has put into the
+//! background goes on behind its end, and ends with the session.
+
+mod control;
+mod env;
+mod feed;
+mod input;
+mod outcome;
+mod output;
+mod place;
+mod process;
+mod task;
+mod terminal;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agb_protocol::command::TerminalSize;
+
+use self::control::CommandControl;
+use self::feed::CommandFeed;
+pub(crate) use self::process::prepare;
+use self::task::CommandTask;
+use crate::observe::RunMeter;
+use crate::run::{Feed, Source};
+use crate::session::Session;
+use crate::workspace::Workspace;
+
+/// A command to start as a run.
+#[derive(Debug)]
+pub(crate) struct CommandSpec {
+    pub(crate) command: String,
+    pub(crate) cwd: Option<String>,
+    pub(crate) envs: Vec<(String, String)>,
+    pub(crate) timeout: Duration,
+    /// Somebody writes input.
+    pub(crate) stdin: bool,
+    /// It gets a terminal instead of pipes.
+    pub(crate) terminal: Option<TerminalSize>,
+}
+
+/// Starts a command, to feed a run. What goes wrong is in its end.
+pub(crate) fn start(
+    session: &Arc<Session>,
+    room: Arc<Workspace>,
+    spec: CommandSpec,
+    feed: Feed,
+    meter: RunMeter,
+) -> Box<dyn Source> {
+    let control = CommandControl::new(spec.stdin, spec.terminal);
+    let task = CommandTask::new(Arc::clone(session), room, spec, control.clone());
+    tokio::spawn(task.run(CommandFeed { feed, meter }));
+    Box::new(control)
+}

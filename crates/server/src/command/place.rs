@@ -1,0 +1,36 @@
+//! Where a command begins.
+
+use std::path::{Path, PathBuf};
+
+use crate::tools::ToolError;
+use crate::workspace::{ActAs, PathError, Workspace};
+
+/// Where a command begins. It enters it inside its sandbox, whatever has become of it by then.
+pub(super) enum Cwd {
+    /// Relative to the session's working directory.
+    Below(PathBuf),
+    /// Absolute, as programs see it.
+    At(PathBuf),
+}
+
+/// Finds the directory that a client names.
+pub(super) fn working_directory(room: &Workspace, given: Option<&str>) -> Result<Cwd, ToolError> {
+    let Some(given) = given else { return Ok(Cwd::Below(PathBuf::new())) };
+    let folder = room.folder();
+    let at = match folder.locate(given) {
+        Ok(at) => at,
+        // It may be a directory of the sandbox's own, such as `/var/log`, which only a program can enter.
+        Err(PathError::Outside(_)) if Path::new(given).is_absolute() && !given.contains('\0') => {
+            return Ok(Cwd::At(given.into()));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let failed = |error: std::io::Error| ToolError::system("entering", &at.inside, &error);
+    let _user = ActAs::user(room.slot().user()).map_err(failed)?;
+    let real = at.dir.canonicalize(&at.path).map_err(failed)?;
+    if !at.dir.metadata(&real).is_ok_and(|meta| meta.is_dir()) {
+        return Err(ToolError::WrongKind { path: given.to_owned(), is: "not a directory", hint: "give a directory" });
+    }
+    let is_home = Path::new(given).is_relative() || at.place == folder.home();
+    Ok(if is_home { Cwd::Below(real) } else { Cwd::At(at.place.join(real)) })
+}

@@ -1,0 +1,150 @@
+//! A command's process: its sandbox, and our ends of its descriptors.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::ExitStatus;
+use std::sync::Arc;
+
+use agb_protocol::Stream;
+use agb_sandbox::{Child, Command, Launcher, Policy, ProgramEnd};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::unix::pipe::{Receiver, Sender};
+
+use super::control::TerminalEnds;
+use super::env::CommandEnv;
+use super::input::InputEnd;
+use super::output::{Output, Source};
+use super::place::{Cwd, working_directory};
+use crate::session::Session;
+use crate::tools::ToolError;
+use crate::workspace::Workspace;
+
+/// A command that runs, and our ends of its descriptors.
+pub(super) struct Process {
+    /// Dropping it ends the sandbox.
+    pub(super) child: Child,
+    pub(super) outputs: Vec<Output>,
+    /// `None`: the command finds its input at its end.
+    pub(super) input: Option<InputEnd>,
+    /// Readable once nothing of it runs any more.
+    ended: AsyncFd<OwnedFd>,
+    /// Readable when the command may have ended.
+    events: AsyncFd<OwnedFd>,
+}
+
+/// What a command's process has as its descriptors 0 to 2.
+pub(super) enum Descriptors {
+    /// Pipes; the input is at its end unless it is wanted.
+    Pipes { stdin: bool },
+    /// One terminal for all.
+    Terminal(TerminalEnds),
+}
+
+/// What a command may do and what it finds. Looks at files.
+pub(crate) fn prepare(
+    session: &Session,
+    room: &Workspace,
+    command: &str,
+    cwd: Option<&str>,
+    envs: Vec<(String, String)>,
+) -> Result<(Policy, Command), ToolError> {
+    let command = match working_directory(room, cwd)? {
+        Cwd::Below(dir) => Command::new("/bin/sh").args(["-c", command]).in_dir(dir),
+        Cwd::At(path) => {
+            let path = path.to_string_lossy();
+            Command::new("/bin/sh").args(["-c", "cd -- \"$0\" && exec /bin/sh -c \"$1\"", path.as_ref(), command])
+        }
+    };
+    let image = session.options().over(session.image().env());
+    let CommandEnv { env, readonly, links } = CommandEnv::new(session.config(), session.image(), image, envs);
+    let mut policy = room.policy(env, readonly);
+    policy.links = links;
+    room.check_background().map_err(|limit| ToolError::TooMuch {
+        what: "the commands with processes in the background".to_owned(),
+        limit: limit.to_string(),
+        hint: "end some of them",
+    })?;
+    Ok((policy, command.keep_background()))
+}
+
+impl Process {
+    /// Starts it. This blocks for some milliseconds, and must be called on a runtime's thread.
+    pub(super) fn start(
+        launcher: &Arc<Launcher>,
+        policy: &Policy,
+        command: Command,
+        descriptors: Descriptors,
+        rate: u64,
+    ) -> io::Result<Self> {
+        let null = File::options().read(true).write(true).open("/dev/null")?;
+        let null = null.as_fd();
+        match descriptors {
+            Descriptors::Pipes { stdin } => {
+                let (stdout, its_stdout) = io::pipe()?;
+                let (stderr, its_stderr) = io::pipe()?;
+                let stdin = if stdin { Some(io::pipe()?) } else { None };
+                let its_stdin = stdin.as_ref().map_or(null, |(its, _)| its.as_fd());
+                let fds = [its_stdin, its_stdout.as_fd(), its_stderr.as_fd(), null, null];
+                let child = launcher.spawn(policy, &command, fds).map_err(io::Error::other)?;
+                let output = |pipe: io::PipeReader, stream| {
+                    Ok::<_, io::Error>(Output::new(Source::Pipe(Receiver::from_owned_fd(pipe.into())?), stream, rate))
+                };
+                let outputs = vec![output(stdout, Stream::Stdout)?, output(stderr, Stream::Stderr)?];
+                let input = stdin.map(|(_, ours)| Sender::from_owned_fd(ours.into())).transpose()?;
+                Self::new(child, outputs, input.map(InputEnd::Pipe))
+            }
+            Descriptors::Terminal((ours, theirs)) => {
+                let theirs = theirs.as_fd();
+                let fds = [theirs, theirs, theirs, null, null];
+                let child = launcher.spawn(policy, &command.on_terminal(), fds).map_err(io::Error::other)?;
+                let output = Output::new(Source::Terminal(Arc::clone(&ours)), Stream::Stdout, rate);
+                Self::new(child, vec![output], Some(InputEnd::Terminal(ours)))
+            }
+        }
+    }
+
+    fn new(child: Child, outputs: Vec<Output>, input: Option<InputEnd>) -> io::Result<Self> {
+        let (ended, events) =
+            (watched(child.as_fd(), Interest::READABLE)?, watched(child.events(), Interest::READABLE)?);
+        Ok(Self { child, outputs, input, ended, events })
+    }
+
+    /// Waits for the command itself, whatever it has left in the background. Cancel-safe.
+    pub(super) async fn program_end(&mut self) -> io::Result<ExitStatus> {
+        loop {
+            match self.child.program_end() {
+                ProgramEnd::Ended(status) => return Ok(status),
+                ProgramEnd::NotYet => self.events.readable().await?.clear_ready(),
+                ProgramEnd::WithSandbox => {
+                    self.ended.readable().await?.retain_ready();
+                    return self.child.wait(); // it has ended, so this does not wait
+                }
+            }
+        }
+    }
+
+    /// Reads what the processes in the background still write, so that they can go on, until the last of them has ended.
+    pub(super) async fn drain(self) {
+        let Self { child, outputs, input, ended, events: _ } = self;
+        drop(input);
+        let draining = futures_util::future::join_all(outputs.into_iter().map(Output::drain));
+        let mut draining = std::pin::pin!(draining);
+        tokio::select! {
+            _ = ended.readable() => {}
+            _ = &mut draining => {
+                let _ = ended.readable().await;
+            }
+        }
+        drop(child);
+    }
+}
+
+/// Tells when a descriptor is ready.
+pub(super) fn watched(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    let fd = fd.try_clone_to_owned()?;
+    // SAFETY: an `OwnedFd` answers with the same open descriptor until it is dropped; it is moved in here, and nobody
+    // gets hold of it.
+    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
+}

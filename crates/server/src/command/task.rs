@@ -1,0 +1,229 @@
+//! The task of a command: reads its output while its run takes it, carries out what its control orders, and ends it at its
+//! time limit.
+
+use std::future::pending;
+use std::io;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agb_protocol::Stream;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::CommandSpec;
+use super::control::CommandControl;
+use super::feed::CommandFeed;
+use super::input::carry;
+use super::outcome::Outcome;
+use super::output::Output;
+use super::process::{Descriptors, Process, prepare};
+use crate::session::Session;
+use crate::workspace::Workspace;
+
+/// How long a command may take to end after it was told to. 2 s, as of an interpreter.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// When everything has ended, what was written is in the pipes; a terminal passes it on a moment later.
+const LAST_OUTPUT: Duration = Duration::from_millis(50);
+
+pub(super) struct CommandTask {
+    session: Arc<Session>,
+    room: Arc<Workspace>,
+    spec: CommandSpec,
+    control: CommandControl,
+}
+
+/// What is known of a command that runs.
+struct Course {
+    begun: Instant,
+    /// Its time limit.
+    deadline: Instant,
+    timed_out: bool,
+    /// It was told to stop, and is killed then.
+    kill_at: Option<Instant>,
+    /// It has ended so, after this time.
+    status: Option<(ExitStatus, Duration)>,
+}
+
+impl CommandTask {
+    pub(super) fn new(session: Arc<Session>, room: Arc<Workspace>, spec: CommandSpec, control: CommandControl) -> Self {
+        Self { session, room, spec, control }
+    }
+
+    pub(super) async fn run(mut self, mut feed: CommandFeed) {
+        let begun = Instant::now();
+        let mut process = match self.start().await {
+            Ok(process) => process,
+            Err(reason) => {
+                self.control.close();
+                return feed.end(&Outcome::NotStarted(reason), Duration::ZERO);
+            }
+        };
+        feed.started();
+        let input = process.input.take().map(|end| {
+            let control = self.control.clone();
+            Carrier(tokio::spawn(async move { carry(control.input(), end).await }))
+        });
+        let deadline = begun + self.spec.timeout;
+        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, status: None };
+        let ended = self.follow(&mut process, &mut course, &mut feed).await;
+        self.control.close();
+        drop(input);
+        let outcome = match ended {
+            Ok(()) => self.outcome(&process, &course),
+            Err(error) => Outcome::NotStarted(format!("the command could not be waited for: {error}")),
+        };
+        if matches!(outcome, Outcome::Exited(_) | Outcome::Signalled(_) | Outcome::Cancelled) {
+            if self.spec.terminal.is_some() {
+                process.outputs.clear(); // the last handle of the terminal: what is left on it is hung up
+            }
+            self.room.keep_background(process.drain());
+        }
+        let time = course.status.map_or_else(|| course.begun.elapsed(), |(_, time)| time);
+        feed.end(&outcome, time);
+    }
+
+    async fn start(&mut self) -> Result<Process, String> {
+        let descriptors = match self.control.take_terminal() {
+            Some(Ok(ends)) => Descriptors::Terminal(ends),
+            Some(Err(reason)) => return Err(reason),
+            None => Descriptors::Pipes { stdin: self.spec.stdin },
+        };
+        let (session, room) = (Arc::clone(&self.session), Arc::clone(&self.room));
+        let (command, cwd) = (std::mem::take(&mut self.spec.command), self.spec.cwd.take());
+        let mut envs = std::mem::take(&mut self.spec.envs);
+        if self.spec.terminal.is_some() && !envs.iter().any(|(name, _)| name == "TERM") {
+            envs.push(("TERM".to_owned(), "xterm-256color".to_owned())); // what xterm.js and most terminals understand
+        }
+        let started = tokio::task::spawn_blocking(move || {
+            let (policy, command) =
+                prepare(&session, &room, &command, cwd.as_deref(), envs).map_err(|error| error.to_string())?;
+            let rate = session.config().limits.output_rate;
+            Process::start(&room.slot().launcher(), &policy, command, descriptors, rate)
+                .map_err(|error| format!("sh could not be started: {error}"))
+        });
+        started.await.map_err(|_| "the start broke off by a defect of agb-server; its log has more".to_owned())?
+    }
+
+    /// Follows the process until it has ended and its output has been read.
+    async fn follow(&self, process: &mut Process, course: &mut Course, feed: &mut CommandFeed) -> io::Result<()> {
+        loop {
+            self.obey(process, course);
+            let now = Instant::now();
+            if course.status.is_none() && !course.timed_out && course.wake() <= now {
+                course.timed_out = course.kill_at.is_none();
+                (course.deadline, course.kill_at) = (now + NEVER, course.kill_at.map(|_| now + NEVER));
+                process.child.kill_all();
+            }
+            let resume_at = process.outputs.iter().filter_map(Output::resume_at).min();
+            let reads = feed.has_room() && resume_at.is_none_or(|at| at <= now);
+            if course.status.is_some() {
+                if process.outputs.iter().all(|output| !output.is_open()) {
+                    return Ok(());
+                }
+                if reads {
+                    match timeout(LAST_OUTPUT, next_output(&mut process.outputs)).await {
+                        Ok((stream, text)) => feed.output(stream, text),
+                        Err(_) => return Ok(()), // what holds it open is in the background
+                    }
+                    continue;
+                }
+            }
+            let wake = resume_at.filter(|_| feed.has_room()).into_iter().chain([course.wake()]).min();
+            let Process { outputs, .. } = process;
+            let mut outputs = std::mem::take(outputs);
+            let next = tokio::select! {
+                biased;
+                status = process.program_end(), if course.status.is_none() => Next::Ended(status?),
+                () = self.control.changed() => Next::Ordered,
+                output = next_output(&mut outputs), if reads => Next::Output(output),
+                () = until(wake) => Next::Ordered,
+            };
+            process.outputs = outputs;
+            match next {
+                Next::Ended(status) => {
+                    course.status = Some((status, course.begun.elapsed()));
+                    process.outputs.iter_mut().for_each(Output::finish);
+                }
+                Next::Output((stream, text)) => feed.output(stream, text),
+                Next::Ordered => {}
+            }
+        }
+    }
+
+    /// Sends the signals that were ordered.
+    fn obey(&self, process: &Process, course: &mut Course) {
+        if course.status.is_some() {
+            return;
+        }
+        while let Some(signal) = self.control.next_signal() {
+            // An error says that it has ended, which is noticed elsewhere.
+            let _ = process.child.signal_group(signal);
+        }
+        if course.kill_at.is_none() && self.control.interrupted() {
+            // A shell on a terminal takes no notice of SIGINT; closing the terminal is what ends it.
+            let signal = if self.spec.terminal.is_some() { libc::SIGHUP } else { libc::SIGINT };
+            let _ = process.child.signal_group(signal);
+            course.kill_at = Some(Instant::now() + GRACE);
+        }
+    }
+
+    fn outcome(&self, process: &Process, course: &Course) -> Outcome {
+        let outcome = course.status.map_or(Outcome::Cancelled, |(status, _)| Outcome::of(status));
+        if let Some(limit) = process.child.exceeded() {
+            return Outcome::Exceeded(limit);
+        }
+        if course.timed_out {
+            return Outcome::TimedOut(self.spec.timeout);
+        }
+        let stopped = course.kill_at.is_some() || self.control.interrupted() && outcome != Outcome::Exited(0);
+        if stopped { Outcome::Cancelled } else { outcome }
+    }
+}
+
+impl Course {
+    /// When it is to be killed.
+    fn wake(&self) -> Instant {
+        self.kill_at.map_or(self.deadline, |at| at.min(self.deadline))
+    }
+}
+
+/// Far enough: what was killed is not killed again.
+const NEVER: Duration = Duration::from_secs(86400 * 365);
+
+enum Next {
+    Ended(ExitStatus),
+    Output((Stream, String)),
+    /// There is an order, or it is time for something.
+    Ordered,
+}
+
+/// Carries input; ends with this.
+struct Carrier(JoinHandle<()>);
+
+impl Drop for Carrier {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The next output of a stream that is open; nothing if none is. Cancel-safe.
+async fn next_output(outputs: &mut [Output]) -> (Stream, String) {
+    let mut open = outputs.iter_mut().filter(|output| output.is_open());
+    match (open.next(), open.next()) {
+        (Some(one), Some(other)) => tokio::select! {
+            output = one.next() => output,
+            output = other.next() => output,
+        },
+        (Some(one), None) => one.next().await,
+        (None, _) => pending().await,
+    }
+}
+
+async fn until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => sleep_until(wake).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,127 @@
+//! The commands of a session that are followed as runs: starting one, and listing them.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use agb_protocol::Finish;
+use agb_protocol::command::StartCommand;
+
+use super::runs::{Entry, NotStarted, Started};
+use super::{ActiveRun, Retention, Session, lock, refusal};
+use crate::command::{self, CommandSpec};
+use crate::observe::RunMeter;
+use crate::run::event::{RunFailure, failure};
+use crate::run::{Run, RunOptions};
+
+/// A list shows so much of a command's text, in bytes: enough to know it by.
+const SHOWN: usize = 4096;
+
+/// What is known of a command beside its run.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandRecord {
+    /// Its text, or the beginning of it.
+    pub(crate) command: String,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) started_at: u64,
+    pub(crate) detached: bool,
+    pub(crate) terminal: bool,
+}
+
+/// A command of a session, as a list shows it.
+#[derive(Debug)]
+pub(crate) struct ListedCommand {
+    pub(crate) id: String,
+    pub(crate) record: CommandRecord,
+    /// How it has ended, if it has.
+    pub(crate) finish: Option<Finish>,
+}
+
+impl Session {
+    /// Starts a command as a run. Said again with the same id, for a run that can be resumed, it finds the run that there
+    /// is.
+    pub(crate) fn start_command(
+        self: &Arc<Self>,
+        id: &str,
+        options: RunOptions,
+        start: StartCommand,
+    ) -> Result<Started, NotStarted> {
+        if let Some(invalid) = start.invalid {
+            return Err(failure("BadArguments", invalid).into());
+        }
+        let mut hasher = DefaultHasher::new();
+        (&start.command, &start.cwd, &start.envs, start.terminal, start.detached).hash(&mut hasher);
+        let program = hasher.finish();
+        if let Some(found) = lock(&self.runs).find(id, program, options)? {
+            return Ok(Started::Before(found));
+        }
+        let timeout = self.command_timeout(start.timeout_ms)?;
+        let held = start.command.len() + start.envs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let activity = self.begin(held).map_err(|busy| {
+            self.metrics.limit_hit("LimitExceeded.Runs");
+            refusal(&busy)
+        })?;
+        let room = self.room()?;
+        let mut runs = lock(&self.runs);
+        if let Some(found) = runs.find(id, program, options)? {
+            return Ok(Started::Before(found));
+        }
+        let record = CommandRecord {
+            command: start.command[..start.command.floor_char_boundary(SHOWN)].to_owned(),
+            started_at: now(),
+            detached: start.detached,
+            terminal: start.terminal.is_some(),
+        };
+        let going = ActiveRun { id: id.to_owned(), activity };
+        let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
+        let spec = CommandSpec {
+            command: start.command,
+            cwd: start.cwd,
+            envs: start.envs,
+            timeout,
+            stdin: start.stdin,
+            terminal: start.terminal,
+        };
+        let meter = RunMeter::of_command(Arc::clone(&self.metrics));
+        let spool = room.folder().root().to_path_buf();
+        let from_command = |feed| command::start(self, room, spec, feed, meter);
+        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_command, going, kept);
+        let entry = Entry { run: Arc::clone(&run), program, command: Some(record) };
+        runs.by_id.insert(id.to_owned(), entry);
+        Ok(Started::Now(run))
+    }
+
+    /// The commands that can be attached to: those that run, and those that have ended and are kept. The oldest first.
+    pub(crate) fn commands(&self) -> Vec<ListedCommand> {
+        let found: Vec<(Arc<Run>, CommandRecord)> = lock(&self.runs)
+            .by_id
+            .values()
+            .filter_map(|entry| Some((Arc::clone(&entry.run), entry.command.clone()?)))
+            .collect();
+        let mut commands: Vec<ListedCommand> = found
+            .into_iter()
+            .map(|(run, record)| ListedCommand { id: run.id().to_owned(), record, finish: run.finish() })
+            .collect();
+        commands.sort_by(|one, other| (one.record.started_at, &one.id).cmp(&(other.record.started_at, &other.id)));
+        commands
+    }
+
+    /// Time for a command, as it asked for: what the server lets run at most when it does not say.
+    fn command_timeout(&self, asked: Option<f64>) -> Result<Duration, RunFailure> {
+        let most = self.config.limits.max_run_timeout;
+        let Some(millis) = asked else { return Ok(most) };
+        Duration::try_from_secs_f64(millis / 1000.0)
+            .ok()
+            .filter(|timeout| !timeout.is_zero() && *timeout <= most)
+            .ok_or_else(|| {
+                let most = most.as_millis();
+                let words = format!("a timeout of {millis} ms cannot be had: give more than 0 and at most {most} ms");
+                failure("InvalidTimeout", words)
+            })
+    }
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(); // a clock before 1970 is at zero
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
