@@ -1,10 +1,11 @@
-/** The page: editor, language, run, stop, live output, results. */
+/** The page: editor, language, run, stop, live output, results, and a shell. */
 
 import "./style.css";
 import { Connection } from "./connection.js";
 import { Editor } from "./editor.js";
 import { languages } from "./programs.js";
 import { showResult } from "./results.js";
+import { Shell } from "./shell.js";
 import { Output } from "./terminal.js";
 
 const element = <T extends HTMLElement>(id: string): T => document.getElementById(id) as T;
@@ -27,6 +28,7 @@ async function start(): Promise<void> {
   }
   const controller = new AbortController();
   running = controller;
+  select(element("output-tab"));
   const clock = begin();
   const write = (chunk: string, isError: boolean): Promise<void> | undefined => {
     lastLine = lastLineOf(lastLine + chunk);
@@ -113,6 +115,26 @@ function show(kind: string, words: string): void {
   }
 }
 
+const tabs = [
+  { tab: element("output-tab"), panel: element("output-panel") },
+  { tab: element("shell-tab"), panel: element("shell") },
+];
+let shell: Shell | null = null;
+
+function select(selected: HTMLElement): void {
+  for (const { tab, panel } of tabs) {
+    tab.ariaSelected = String(tab === selected);
+    panel.hidden = tab !== selected;
+  }
+  if (selected.id === "shell-tab") {
+    shell ??= new Shell(element("shell"), () => connection.session());
+    void shell.show();
+  }
+}
+
+for (const { tab } of tabs) {
+  tab.addEventListener("click", () => select(tab));
+}
 for (const [name, { label }] of Object.entries(languages)) {
   language.append(new Option(label, name));
 }

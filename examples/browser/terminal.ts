@@ -10,6 +10,18 @@ const MOST_UNDRAWN = 256 * 1024;
 const STDERR = "\x1b[38;5;216m";
 const PLAIN = "\x1b[39m";
 
+/** The colours of both terminals. */
+export const THEME = {
+  background: "#101214",
+  foreground: "#e6e8eb",
+  red: "#ff8b85",
+  green: "#5fd68f",
+  yellow: "#f2c55c",
+  blue: "#7db4ff",
+  magenta: "#d9a1ff",
+  cyan: "#5ccfe6",
+};
+
 export class Output {
   readonly #terminal = new Terminal({
     convertEol: true,
@@ -18,17 +30,7 @@ export class Output {
     fontFamily: MONOSPACE,
     fontSize: 13,
     scrollback: 5_000,
-    theme: {
-      background: "#101214",
-      foreground: "#e6e8eb",
-      cursor: "#101214",
-      red: "#ff8b85",
-      green: "#5fd68f",
-      yellow: "#f2c55c",
-      blue: "#7db4ff",
-      magenta: "#d9a1ff",
-      cyan: "#5ccfe6",
-    },
+    theme: { ...THEME, cursor: THEME.background },
   });
   #undrawn = 0;
 

@@ -232,4 +232,40 @@ describe("the example page", () => {
     await page.screenshot({ path: `${ARTEFACTS}example-dark.png` });
     assert.deepEqual(page.complaints, []);
   });
+
+  it("has a shell that knows its size, takes Ctrl-C and is found again after a reload", async () => {
+    await page.emulateMedia({ colorScheme: "light" });
+    await page.setViewportSize({ width: 1280, height: 760 });
+    const inShell = (text: string): Promise<unknown> =>
+      page.waitForFunction((text) => document.querySelector<HTMLElement>("#shell .xterm-rows")?.innerText.includes(text), text);
+    const typed = async (line: string): Promise<void> => {
+      await page.locator("#shell .xterm-helper-textarea").focus();
+      await page.keyboard.insertText(line);
+      await page.keyboard.press("Enter");
+    };
+    await page.click("#shell-tab");
+    await typed("echo $((40 + 2)) of $(stty size | wc -w); kept=still-here");
+    await inShell("42 of 2");
+    const size = async (): Promise<string> => {
+      await typed("clear; echo now $(stty size) now");
+      await page.waitForFunction(() => /now \d+ \d+ now/.test(document.querySelector<HTMLElement>("#shell .xterm-rows")?.innerText ?? ""));
+      return /now (\d+ \d+) now/.exec(await page.locator("#shell .xterm-rows").innerText())![1]!;
+    };
+    const large = await size();
+    await page.setViewportSize({ width: 900, height: 500 });
+    assert.notEqual(await size(), large);
+    await page.setViewportSize({ width: 1280, height: 760 });
+    assert.equal(await size(), large);
+    await typed("sleep 600");
+    await page.keyboard.press("Control+c");
+    await typed("printf '\\033[32mgreen\\033[0m after-%d\\n' 23; ls -la / | head -8");
+    await inShell("after-23");
+    await page.screenshot({ path: `${ARTEFACTS}example-shell.png` });
+    await page.reload();
+    await state("ready");
+    await page.click("#shell-tab");
+    await typed("echo $kept $kept");
+    await inShell("still-here still-here");
+    assert.deepEqual(page.complaints, []);
+  });
 });
