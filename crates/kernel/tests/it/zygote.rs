@@ -42,6 +42,7 @@ async fn a_copy_may_do_what_a_started_one_may() {
         "print(open('/proc/self/uid_map').read().split()[0], open('/proc/self/setgroups').read())",
         "print(os.stat('/proc/self/environ').st_uid, os.access('/proc/1/environ', os.R_OK), os.access('/proc/1/fd', os.R_OK))",
         "print(open('/proc/self/cgroup').read())",
+        "print(open('/proc/self/oom_score_adj').read())",
         "import signal\nprint(signal.getsignal(signal.SIGCHLD), os.umask(0o22), sys.argv, sys.path[0])",
         "print(os.path.realpath('/proc/self/cwd'), os.path.realpath('/proc/self/root'))",
     ] {

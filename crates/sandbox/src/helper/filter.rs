@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::{Level, Network};
 
 /// Denied whatever the arguments.
-const DENIED: [libc::c_long; 69] = [
+const DENIED: [libc::c_long; 71] = [
     // Other file systems, other roots, files by number.
     libc::SYS_mount,
     libc::SYS_umount2,
@@ -62,6 +62,8 @@ const DENIED: [libc::c_long; 69] = [
     libc::SYS_request_key,
     libc::SYS_keyctl,
     libc::SYS_memfd_secret,
+    // Requests of the older kind: the whole machine has 65,536, and one program could take them all.
+    libc::SYS_io_setup,
     libc::SYS_mq_open,
     libc::SYS_mq_unlink,
     libc::SYS_vmsplice,
@@ -70,6 +72,8 @@ const DENIED: [libc::c_long; 69] = [
     libc::SYS_shmget,
     libc::SYS_semget,
     libc::SYS_msgget,
+    // Each open set of rules has as many as one likes.
+    libc::SYS_landlock_add_rule,
     libc::SYS_lookup_dcookie,
     // Where memory lies on the machine.
     libc::SYS_mbind,
@@ -157,6 +161,11 @@ const SOCKETS: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6,
 /// The protocols of internet sockets: the default of the type, TCP, UDP and ping. Not MPTCP, UDP-Lite, SCTP and their
 /// like, which are kernel modules that few programs use.
 const PROTOCOLS: [libc::c_int; 5] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
+
+/// What gives a socket a program that the kernel compiles: packet filters, and choices among sockets of one port. Only tools
+/// that read the wire use them.
+const SOCKET_PROGRAMS: [libc::c_int; 4] =
+    [libc::SO_ATTACH_FILTER, libc::SO_ATTACH_BPF, libc::SO_ATTACH_REUSEPORT_CBPF, libc::SO_ATTACH_REUSEPORT_EBPF];
 
 /// What changes how another process is scheduled. The first argument is its number; zero is the caller.
 const SCHEDULING: [libc::c_long; 4] =
@@ -254,14 +263,38 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     }
     denied.insert(libc::SYS_socket, rules);
 
+    let attach = SOCKET_PROGRAMS.map(|option| rule(&[is(1, libc::SOL_SOCKET), is(2, option)]));
+    denied.insert(libc::SYS_setsockopt, attach.into_iter().collect::<Result<_, _>>()?);
+
     // Filters cannot look into the structure that `clone3` takes. The C libraries go on with `clone` at this answer.
     let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    let mut programs = vec![compile(denied, libc::EPERM)?, compile(unknown, libc::ENOSYS)?];
+    // A disk could be full within milliseconds, before anybody has looked. The C library writes a byte into each block at
+    // this answer, which some file systems give; what makes holes stays.
+    let is_no_hole = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(PUNCH_HOLE), 0)])?;
+    let reserving = BTreeMap::from([(libc::SYS_fallocate, vec![is_no_hole])]);
+    let mut programs =
+        vec![compile(denied, libc::EPERM)?, compile(unknown, libc::ENOSYS)?, compile(reserving, libc::EOPNOTSUPP)?];
     if cfg!(target_arch = "x86_64") {
         programs.push(no_x32());
     }
+    programs.push(no_filters()?);
     Ok(programs)
 }
+
+/// No more filters of system calls. The last one: it holds for those that would follow.
+///
+/// What they are compiled to comes out of 256 MiB that the whole machine has for this (`net.core.bpf_jit_limit`). A
+/// program with a few hundred processes takes all of it, and then no sandbox can be made any more, nor a container. The
+/// answer is that of a kernel without filters, which programs that would protect themselves by one go on with.
+fn no_filters() -> Result<BpfProgram, seccompiler::BackendError> {
+    let by_call = rule(&[is(0, SECCOMP_SET_MODE_FILTER)])?;
+    let by_prctl = rule(&[is(0, libc::PR_SET_SECCOMP), is(1, SECCOMP_MODE_FILTER)])?;
+    compile(BTreeMap::from([(libc::SYS_seccomp, vec![by_call]), (libc::SYS_prctl, vec![by_prctl])]), libc::EINVAL)
+}
+
+const PUNCH_HOLE: u64 = libc::FALLOC_FL_PUNCH_HOLE as u64;
+const SECCOMP_SET_MODE_FILTER: libc::c_int = libc::SECCOMP_SET_MODE_FILTER as libc::c_int;
+const SECCOMP_MODE_FILTER: libc::c_int = libc::SECCOMP_MODE_FILTER as libc::c_int;
 
 /// Calls that change another process's scheduling, priority or limits, where they could mean one that is not the
 /// program's own: its sandbox's first process has the same user, and so has, at [`Level::Landlock`], perhaps the server.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use rustix::thread::LinkNameSpaceType;
 
-use super::host::{Host, INSIDE, Place, UserNamespace, open_proc};
+use super::host::{Host, INSIDE, Place, UserNamespace, bound_connections, open_proc};
 use super::{At, Failure, confine, copy, fail, filter, landlock, root};
 use crate::error::Stage;
 use crate::plan::{Kind, Message, Plan};
@@ -265,6 +265,7 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
         let is_first = !plan.joins_network;
         if plan.policy.network != Network::Host && is_first {
             socket::loopback_up().at(Stage::Loopback, "")?;
+            bound_connections(host);
             // The session's other sandboxes will join it.
             let network = open_proc(host, c"self/ns/net", libc::O_RDONLY).at(Stage::Network, "its own")?;
             socket::send(control, &Message::Network.encode(), &[network.as_fd()]).at(Stage::Network, "its own")?;
@@ -307,7 +308,7 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
 ///
 /// 500: as much as half of the machine's memory on top of what a program uses. Only a hint, so a failure is none of the
 /// sandbox: without `/proc` there is no way to give it.
-fn prefer_when_out_of_memory(host: &Host) {
+pub(super) fn prefer_when_out_of_memory(host: &Host) {
     if let Ok(file) = open_proc(host, c"self/oom_score_adj", libc::O_WRONLY) {
         let _ = File::from(file).write_all(b"500");
     }
@@ -359,6 +360,9 @@ fn hand_over(plan: &Plan, fds: &[OwnedFd], user: u32) -> Result<(), Failure> {
     Ok(())
 }
 
+/// How many signals are read in a turn: there are two kinds, of which each waits once.
+const SIGNALS: usize = 2;
+
 /// The program's process.
 enum Program {
     /// A child of this process.
@@ -397,7 +401,8 @@ fn supervise(
             return None;
         };
         if signalled {
-            while let Some(signal) = process::next_signal(signals) {
+            // A program can send them, too, as fast as they are read: the rest is for the next turn.
+            for signal in std::iter::from_fn(|| process::next_signal(signals)).take(SIGNALS) {
                 if signal == libc::SIGTERM {
                     return None;
                 }

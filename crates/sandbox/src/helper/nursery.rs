@@ -101,6 +101,8 @@ fn keep(
     socket::loopback_up().at(Stage::Loopback, "")?;
     identity::set_host_name("sandbox").at(Stage::Mount, "the host name")?;
     let host = Host::look().at(Stage::Mount, "/proc")?.in_nest();
+    // Copies have it from the zygote, whose children they are.
+    init::prefer_when_out_of_memory(&host);
     process::no_new_privileges().at(Stage::Capabilities, "no new privileges")?;
     process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
     process::die_with_parent(Signal::KILL).at(Stage::Fork, "the parent's death")?;

@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 102] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 108] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -35,6 +35,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 102] = [
     ("write into /usr", Maybe, "open('/usr/new', 'w')"),
     ("write into /etc", Maybe, "open('/etc/new', 'w')"),
     ("write into /", Maybe, "open('/new', 'w')"),
+    ("reserve the disk at once", Maybe, "call('fallocate', os.open('room', os.O_RDWR | os.O_CREAT), 0, 0, 1 << 20)"),
     ("open a file by its number", Maybe, "call('open_by_handle_at', -1, 0, 0)"),
     // Devices and the kernel's own files
     ("make a device", Maybe, "os.mknod('device', stat.S_IFBLK | 0o666, os.makedev(7, 0)); open('device', 'rb')"),
@@ -141,21 +142,35 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 102] = [
     ("fill the kernel's memory with semaphores", Maybe, "call('semctl', call('semget', 0, 1, 0o600), 0, 0, 0)"),
     ("and with messages", Maybe, "call('msgctl', call('msgget', 0, 0o600), 0, 0)"),
     ("use io_uring", Maybe, "call('io_uring_setup', 1, ctypes.create_string_buffer(128))"),
+    ("use the older kind of it", Maybe, "call('io_setup', 1, ctypes.create_string_buffer(8))"),
+    ("fill the kernel's memory with filters of calls", Maybe, "call('seccomp', 1, 0, filter())"),
+    ("the same by prctl", Maybe, "call('prctl', 22, 2, filter(), 0, 0)"),
+    ("and with filters of packets", Maybe, "pair(socket.SOCK_STREAM)[0].setsockopt(1, 26, filter())"),
+    (
+        "and with rules of its own",
+        Maybe,
+        "call('landlock_add_rule', call('landlock_create_ruleset', struct.pack('QQ', 0, 1), 16, 0), 2, \
+         struct.pack('QQ', 1, 80), 0)",
+    ),
     ("keep a key", Maybe, "call('add_key', b'user', b'a', b'a', 1, -3)"),
     ("read the session's keys", Maybe, "call('keyctl', 0, -3, 0)"),
     ("handle page faults itself", Maybe, "call('userfaultfd', 0)"),
     ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
 ];
 
-pub(crate) const NUMBERS: [(&str, libc::c_long); 31] = [
+pub(crate) const NUMBERS: [(&str, libc::c_long); 36] = [
     ("add_key", libc::SYS_add_key),
     ("bpf", libc::SYS_bpf),
     ("clone", libc::SYS_clone),
     ("clone3", libc::SYS_clone3),
+    ("fallocate", libc::SYS_fallocate),
     ("fsopen", libc::SYS_fsopen),
     ("ioprio_set", libc::SYS_ioprio_set),
+    ("io_setup", libc::SYS_io_setup),
     ("io_uring_setup", libc::SYS_io_uring_setup),
     ("kcmp", libc::SYS_kcmp),
+    ("landlock_add_rule", libc::SYS_landlock_add_rule),
+    ("landlock_create_ruleset", libc::SYS_landlock_create_ruleset),
     ("migrate_pages", libc::SYS_migrate_pages),
     ("prctl", libc::SYS_prctl),
     ("rt_sigqueueinfo", libc::SYS_rt_sigqueueinfo),
@@ -164,6 +179,7 @@ pub(crate) const NUMBERS: [(&str, libc::c_long); 31] = [
     ("mount", libc::SYS_mount),
     ("msgctl", libc::SYS_msgctl),
     ("msgget", libc::SYS_msgget),
+    ("seccomp", libc::SYS_seccomp),
     ("semctl", libc::SYS_semctl),
     ("semget", libc::SYS_semget),
     ("open_by_handle_at", libc::SYS_open_by_handle_at),
@@ -194,6 +210,8 @@ def call(name, *args):
     result = libc.syscall(ctypes.c_long(NUMBERS[name]), *args)
     if result == -1: raise OSError(ctypes.get_errno(), name)
     return result
+allow_all = ctypes.create_string_buffer(bytes([6, 0, 0, 0, 0, 0, 255, 127]), 8)
+def filter(): return struct.pack('HxxxxxxQ', 1, ctypes.addressof(allow_all))
 def clone(flags):
     if call('clone', flags | 17, 0, 0, 0, 0) == 0: os._exit(0)
 def is_open(fd):

@@ -23,6 +23,7 @@ a, b = socket.socketpair(); a.send(b'pair'); print(b.recv(9).decode())
 try: os.listdir('IMAGE'); open('IMAGE/new', 'w') if ISOLATED else print(0)
 except OSError as error: print(error.errno)
 print(sorted(os.environ)); print(os.environ['HOME'] == os.getcwd(), os.getuid() != 0)
+with open('room', 'w') as room: os.posix_fallocate(room.fileno(), 0, 1 << 20); print(os.stat('room').st_blocks * 512 >= 1 << 20)
 ";
     for level in world.levels.iter().copied().chain([Level::None]) {
         let mut policy = world.policy(level);
@@ -52,6 +53,7 @@ print(sorted(os.environ)); print(os.environ['HOME'] == os.getcwd(), os.getuid() 
             assert_eq!(lines[4], refusal.to_string(), "{level}");
             assert_eq!(lines[6], "True True", "{level}");
         }
+        assert_eq!(lines[7], "True", "{level}: room for a file");
         // The next sandbox of the session finds what this one has left.
         let (_, again) = world.python(&policy, "print(open('note').read())");
         assert_eq!(again, "x\n", "{level}");
