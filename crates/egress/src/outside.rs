@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::address::is_public;
@@ -20,7 +21,13 @@ pub struct Outside {
     permits: fn(IpAddr) -> bool,
     /// Connections to this machine are found out and dropped, by whatever address it was reached.
     never_self: bool,
+    /// Names that are resolved at the same time, for all sandboxes. Each takes a thread of those that files need, too, until
+    /// the system's resolver gives up, which may be long after nobody waits for it any more.
+    lookups: Arc<Semaphore>,
 }
+
+/// 64: an eighth of the runtime's 512 threads.
+const MOST_LOOKUPS: usize = 64;
 
 /// Why there is no connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +66,7 @@ impl Outside {
     /// The internet, as this machine resolves names, and nothing but the internet ([`is_public`]).
     #[must_use]
     pub fn internet() -> Self {
-        Self { resolve: Arc::new(|name| Box::pin(look_up(name))), permits: is_public, never_self: true }
+        Self::new(|name| Box::pin(look_up(name)), is_public, true)
     }
 
     /// Another world: for tests, whose servers are on loopback.
@@ -68,15 +75,28 @@ impl Outside {
         resolve: impl Fn(Name) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
         permits: fn(IpAddr) -> bool,
     ) -> Self {
-        let resolve = move |name| -> BoxFuture<'static, _> { Box::pin(std::future::ready(resolve(name))) };
-        Self { resolve: Arc::new(resolve), permits, never_self: false }
+        Self::new(move |name| Box::pin(std::future::ready(resolve(name))), permits, false)
+    }
+
+    fn new(
+        resolve: impl Fn(Name) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> + Send + Sync + 'static,
+        permits: fn(IpAddr) -> bool,
+        never_self: bool,
+    ) -> Self {
+        Self { resolve: Arc::new(resolve), permits, never_self, lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)) }
     }
 
     /// Connects to the first address of the name that may be connected to and answers. `patience` is for the resolver,
-    /// and for each address.
-    pub(crate) async fn connect(&self, name: &Name, port: u16, patience: Duration) -> Result<TcpStream, DialError> {
+    /// and for each address. `share`: how many names of one sandbox are resolved at the same time.
+    pub(crate) async fn connect(
+        &self,
+        name: &Name,
+        port: u16,
+        patience: Duration,
+        share: &Arc<Semaphore>,
+    ) -> Result<TcpStream, DialError> {
         let unresolved = |problem: String| DialError::Unresolved { name: name.clone(), problem };
-        let addresses = timeout(patience, (self.resolve)(name.clone()))
+        let addresses = timeout(patience, self.look_up(name, share))
             .await
             .map_err(|_| unresolved(format!("no answer within {} s", patience.as_secs_f64())))?
             .map_err(|error| unresolved(error.to_string()))?;
@@ -96,6 +116,21 @@ impl Outside {
         }
         Err(failure)
     }
+
+    /// Resolves a name. Who gives up waiting leaves the resolver to its work, and what it takes is taken until that is done.
+    async fn look_up(&self, name: &Name, share: &Arc<Semaphore>) -> io::Result<Vec<IpAddr>> {
+        let mut permits = Vec::new();
+        for semaphore in [share, &self.lookups] {
+            permits.push(Arc::clone(semaphore).acquire_owned().await.expect("the semaphore is never closed"));
+        }
+        let resolving = (self.resolve)(name.clone());
+        let done = tokio::spawn(async move {
+            let addresses = resolving.await;
+            drop(permits);
+            addresses
+        });
+        done.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
 }
 
 /// A connection whose ends have one address does not leave this machine.
@@ -110,4 +145,44 @@ async fn look_up(name: Name) -> io::Result<Vec<IpAddr>> {
     // With the dot the name is a whole one: neither the search list nor this machine's own names are asked.
     let found = tokio::net::lookup_host((format!("{name}."), 0)).await?;
     Ok(found.map(|address| address.ip()).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A resolver that never answers, which is asked no more often than there are places.
+    #[tokio::test(start_paused = true)]
+    async fn a_resolver_that_hangs_takes_a_few_places_and_no_more() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        let resolve = move |_| -> BoxFuture<'static, _> {
+            count.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::pending())
+        };
+        let outside = Outside::new(resolve, is_public, false);
+        let name = Name::parse("example.org").expect("a name");
+        for sandbox in 1..=10 {
+            let share = Arc::new(Semaphore::new(8));
+            for _ in 0..20 {
+                let begin = tokio::time::Instant::now();
+                let failed = outside.connect(&name, 80, Duration::from_secs(10), &share).await;
+                assert!(matches!(failed, Err(DialError::Unresolved { .. })), "{failed:?}");
+                assert_eq!(begin.elapsed(), Duration::from_secs(10), "it is said in time all the same");
+            }
+            assert_eq!(asked.load(Ordering::Relaxed), MOST_LOOKUPS.min(sandbox * 8));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_place_is_free_again_when_the_resolver_has_answered() {
+        let outside = Outside::simulated(|_| Ok(Vec::new()), is_public);
+        let (name, share) = (Name::parse("example.org").expect("a name"), Arc::new(Semaphore::new(1)));
+        for _ in 0..2 * MOST_LOOKUPS {
+            let failed = outside.connect(&name, 80, Duration::from_secs(10), &share).await;
+            assert!(matches!(failed, Err(DialError::Unresolved { problem, .. }) if problem.contains("no address")));
+        }
+    }
 }

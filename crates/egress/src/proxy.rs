@@ -9,7 +9,8 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
+use futures_util::stream;
+use http_body_util::{BodyExt, Empty, Full, StreamBody, combinators::BoxBody};
 use hyper::body::{Bytes, Incoming};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -32,6 +33,8 @@ use crate::tunnel;
 pub struct Limits {
     /// Connections at once; more wait. Package managers use 10 to 50.
     pub connections: usize,
+    /// Names that are resolved at once; more wait. A resolver that answers takes milliseconds for each.
+    pub lookups: usize,
     /// Time for a request's head. It comes from this machine.
     pub head: Duration,
     /// Time to resolve a name, and to connect to each of its addresses.
@@ -44,6 +47,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 64,
+            lookups: 8,
             head: Duration::from_secs(10),
             connect: Duration::from_secs(10),
             idle: Duration::from_secs(120),
@@ -57,6 +61,7 @@ pub struct EgressProxy {
     owner: String,
     allow: Allow,
     outside: Outside,
+    lookups: Arc<Semaphore>,
     limits: Limits,
     refused: Mutex<VecDeque<String>>,
 }
@@ -64,13 +69,14 @@ pub struct EgressProxy {
 /// As many refused places are remembered; the first are the ones that matter.
 const MOST_REFUSED: usize = 8;
 
-type Body = BoxBody<Bytes, hyper::Error>;
+type Body = BoxBody<Bytes, Box<dyn std::error::Error + Send + Sync>>;
 
 impl EgressProxy {
     /// A way out to what `allow` names.
     #[must_use]
     pub fn new(owner: impl Into<String>, allow: Allow, outside: Outside, limits: Limits) -> Arc<Self> {
-        Arc::new(Self { owner: owner.into(), allow, outside, limits, refused: Mutex::default() })
+        let lookups = Arc::new(Semaphore::new(limits.lookups.clamp(1, Semaphore::MAX_PERMITS)));
+        Arc::new(Self { owner: owner.into(), allow, outside, lookups, limits, refused: Mutex::default() })
     }
 
     /// What was refused since the last call: a rule for each place that would allow it, the first few, none twice.
@@ -181,11 +187,12 @@ impl EgressProxy {
             .map_err(|error| lost(error.to_string()))?;
         let (mut head, body) = response.into_parts();
         remove_hop_by_hop(&mut head.headers);
-        let body = body.map_frame(move |frame| {
-            let _ = &abort; // the connection lives as long as its body is read
-            frame
+        // The connection lives as long as its body is read, and the body as long as something comes of it.
+        let frames = stream::try_unfold((body, abort), move |(mut body, abort)| async move {
+            let next = tokio::time::timeout(idle, body.frame()).await?;
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(next.transpose()?.map(|frame| (frame, (body, abort))))
         });
-        Ok(Response::from_parts(head, body.boxed()))
+        Ok(Response::from_parts(head, BodyExt::boxed(StreamBody::new(frames))))
     }
 
     async fn dial(&self, name: &Name, port: u16) -> Result<tokio::net::TcpStream, Refusal> {
@@ -197,7 +204,7 @@ impl EgressProxy {
             }
             return Err(Refusal::NotAllowed { rule });
         }
-        Ok(self.outside.connect(name, port, self.limits.connect).await?)
+        Ok(self.outside.connect(name, port, self.limits.connect, &self.lookups).await?)
     }
 
     fn refused(&self) -> std::sync::MutexGuard<'_, VecDeque<String>> {
