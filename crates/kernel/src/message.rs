@@ -13,6 +13,7 @@ use agb_protocol::MimeBundle;
 use serde::de::{Deserialize, Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::{Cell, CellError, ProtocolError, RichResult};
 
@@ -168,7 +169,7 @@ impl FrameBuffer {
             return Err(ProtocolError::TooLarge(length));
         }
         let Some(frame) = rest.get(..length) else { return Ok(None) };
-        let message = Message::parse(frame)?;
+        let message = if length > LARGE { apart(|| Message::parse(frame)) } else { Message::parse(frame) }?;
         self.last_size = 4 + length;
         self.bytes.drain(..self.last_size);
         if self.bytes.is_empty() && self.bytes.capacity() > 1 << 20 {
@@ -176,6 +177,15 @@ impl FrameBuffer {
         }
         Ok(Some(message))
     }
+}
+
+/// What takes longer to read than this takes is read while another thread serves everybody else: a few milliseconds.
+const LARGE: usize = 256 << 10;
+
+/// Does something that takes long. Where the runtime has but this thread, everybody waits.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    let flavor = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+    if matches!(flavor, Ok(RuntimeFlavor::MultiThread)) { tokio::task::block_in_place(work) } else { work() }
 }
 
 /// Reads what came over a control channel, piece by piece: how many messages, and what was wrong then. For fuzzing.
