@@ -66,6 +66,8 @@ fn create(
         Forked::Child => {
             *own = None;
             drop(map);
+            // Copies have it from the zygote, whose children they are. As another user this process may not.
+            init::prefer_when_out_of_memory(host);
             process::default_signals();
             // Nothing comes if the launcher could not say who this is.
             if mapped.read(&mut [0]).unwrap_or(0) == 1 {
@@ -101,8 +103,6 @@ fn keep(
     socket::loopback_up().at(Stage::Loopback, "")?;
     identity::set_host_name("sandbox").at(Stage::Mount, "the host name")?;
     let host = Host::look().at(Stage::Mount, "/proc")?.in_nest();
-    // Copies have it from the zygote, whose children they are.
-    init::prefer_when_out_of_memory(&host);
     process::no_new_privileges().at(Stage::Capabilities, "no new privileges")?;
     process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
     process::die_with_parent(Signal::KILL).at(Stage::Fork, "the parent's death")?;
