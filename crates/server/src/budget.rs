@@ -70,6 +70,11 @@ impl Budget {
 }
 
 impl Charge {
+    /// How many bytes it is.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes more, or gives some back. When it is refused, everything stays as it was.
     pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
         match bytes.checked_sub(self.bytes) {

@@ -5,6 +5,7 @@ mod descriptors;
 mod doctor;
 mod images;
 mod log_limit;
+mod log_lines;
 mod sandbox;
 mod serve;
 mod stop;

@@ -29,7 +29,6 @@ mod tail;
 mod task;
 mod window;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -51,6 +50,7 @@ pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
 pub(crate) use self::source::{Feed, InputError, Source, Stop, vanished};
 use self::spool::Spool;
+pub(crate) use self::spool::SpoolSpace;
 pub(crate) use self::window::Cursor;
 use crate::settings::EXTENSIONS;
 use crate::settings::Limits;
@@ -142,13 +142,13 @@ impl RunOptions {
 }
 
 impl Run {
-    /// Starts a run of what `start` starts. What it says is kept in the folder `spool` where memory does not take it.
+    /// Starts a run of what `start` starts. What it says is kept in `spool` where memory does not take it.
     /// `busy` is dropped when the program has ended and its last output has room, `kept` when the run can be seen no more.
     pub(crate) fn start(
         id: String,
         options: RunOptions,
         limits: &Limits,
-        spool: PathBuf,
+        spool: SpoolSpace,
         start: impl FnOnce(Feed) -> Box<dyn Source>,
         busy: impl Send + 'static,
         kept: impl Send + 'static,

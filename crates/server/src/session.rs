@@ -37,7 +37,8 @@ pub(crate) use self::runs::{NotStarted, Started};
 use self::sync::SessionContexts;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
-use crate::auth::rate::{Bucket, Rate};
+use crate::auth::access::AccessGrant;
+use crate::auth::admission::{Admission, AllTaken};
 use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
 use crate::cell;
@@ -45,7 +46,7 @@ use crate::images::Image;
 use crate::observe::{Metrics, RunMeter};
 use crate::random;
 use crate::run::event::{RunFailure, failure};
-use crate::run::{Run, RunOptions};
+use crate::run::{Run, RunOptions, SpoolSpace};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
 use crate::workspace::{KernelKey, ProgramOptions, Workspace};
@@ -56,9 +57,10 @@ pub(crate) struct Session {
     ordinal: u64,
     image: Image,
     tokens: Mutex<Tokens>,
-    bucket: Bucket,
+    admission: Admission,
     budget: Arc<Budget>,
-    connections: Arc<Semaphore>,
+    /// What the files of its runs may have.
+    spools: Arc<Budget>,
     file_tools: Semaphore,
     pool: Arc<Pool>,
     room: Mutex<Option<Arc<Workspace>>>,
@@ -158,11 +160,9 @@ impl Session {
             ordinal,
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
-            bucket: Bucket::new(Rate::of(&config.limits)),
+            admission: Admission::new(&config.limits),
             budget,
-            connections: Arc::new(Semaphore::new(
-                config.limits.max_connections_per_session.min(Semaphore::MAX_PERMITS),
-            )),
+            spools: Budget::new(usize::try_from(config.limits.session_spool).unwrap_or(usize::MAX)),
             file_tools: Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS)),
             pool,
             room: Mutex::default(),
@@ -206,9 +206,9 @@ impl Session {
         lock(&self.tokens).check(candidate)
     }
 
-    /// How often whoever has a token may call. Apart from the API key's bucket: a page cannot use that up.
-    pub(crate) fn bucket(&self) -> &Bucket {
-        &self.bucket
+    /// A call with a token comes; else how long it has to wait. Apart from the API key's calls: a page cannot use those up.
+    pub(crate) fn call(&self, grant: &AccessGrant) -> Result<(), Duration> {
+        self.admission.call(grant)
     }
 
     /// What its requests, messages and answers may hold.
@@ -217,9 +217,9 @@ impl Session {
     }
 
     /// A WebSocket or an event stream comes; held as long as it lasts.
-    pub(crate) fn connect(&self) -> Result<OwnedSemaphorePermit, Busy> {
+    pub(crate) fn connect(&self, grant: &AccessGrant) -> Result<OwnedSemaphorePermit, Busy> {
         let most = self.config.limits.max_connections_per_session;
-        Arc::clone(&self.connections).try_acquire_owned().map_err(|_| Busy::TooManyConnections(most))
+        self.admission.connect(grant).map_err(|AllTaken| Busy::TooManyConnections(most))
     }
 
     /// A file tool's turn. Whoever waits holds what his call holds.
@@ -337,7 +337,7 @@ impl Session {
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
         let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
         let (meter, hints) = (self.meter(language), room.slot().network_hints());
-        let spool = room.folder().root().to_path_buf();
+        let spool = SpoolSpace { folder: room.folder().root().to_path_buf(), budget: Arc::clone(&self.spools) };
         let from_cell = |feed| cell::start(&kernel, cell, feed, meter, hints);
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_cell, going, kept);
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, command: None });

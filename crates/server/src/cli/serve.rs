@@ -17,6 +17,7 @@ use tracing_subscriber::{EnvFilter, fmt};
 
 use super::images::ImageFolder;
 use super::log_limit::LogLimit;
+use super::log_lines::LogLines;
 use super::sandbox::SandboxArgs;
 use super::stop::stop;
 use super::{allocator, descriptors};
@@ -112,10 +113,12 @@ pub(crate) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), String> {
         let log = LogLimit::new(self.log_lines).map_err(|error| format!("no thread for the log: {error}"))?;
+        let has_colours = std::io::stderr().is_terminal();
+        let lines = move || LogLines { writer: std::io::stderr(), has_colours };
         tracing_subscriber::registry()
             .with(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
             .with(log.clone())
-            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()))
+            .with(fmt::layer().with_writer(lines).with_ansi(has_colours))
             .init();
         allocator::keep();
         let runtime = tokio::runtime::Builder::new_multi_thread()

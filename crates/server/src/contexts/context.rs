@@ -138,6 +138,11 @@ impl Context {
         self.max.files
     }
 
+    /// How many bytes it may have.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        self.max.bytes
+    }
+
     pub(crate) fn meta(&self) -> Meta {
         lock(&self.meta).clone()
     }

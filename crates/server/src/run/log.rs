@@ -405,7 +405,7 @@ impl Log {
     }
 
     /// The number of the oldest event that is kept; one more than the newest when none is.
-    fn oldest(&self) -> u64 {
+    pub(super) fn oldest(&self) -> u64 {
         let in_tail = self.tail.as_ref().map_or(self.last + 1, Tail::first);
         let in_replay = self.replay.as_ref().map_or(self.last + 1, |replay| replay.acked() + 1);
         in_tail.min(in_replay)
@@ -448,7 +448,7 @@ impl Log {
     }
 
     fn set_window(&mut self, place: Cursor) {
-        self.window = Window::at(place, |seq| self.chunk(seq));
+        self.window = Window::at(place, self.oldest(), |seq| self.chunk(seq));
         if let Some(window) = place.window {
             // An eighth of it: a subscriber that acknowledges each quarter of it, in units of three bytes, has room for that
             // without being heard from.

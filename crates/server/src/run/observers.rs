@@ -74,7 +74,7 @@ impl Run {
         }
         let cursor = state.log.watch_from(place.after)?;
         let queued = before.is_some_and(|at| state.observers.list.swap_remove(at).queued);
-        let window = Window::at(place, |seq| state.log.chunk(seq));
+        let window = Window::at(place, state.log.oldest(), |seq| state.log.chunk(seq));
         state.observers.list.push(Observer { who: Arc::clone(who), cursor, window, queued, page: None });
         state.log.keep_tail(self.tail);
         self.announce_to_observers(state);

@@ -9,24 +9,35 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::replay::Block;
+use crate::budget::{Budget, Charge};
 use crate::random;
+
+/// Where the files of a session's runs are, and how many bytes they may have together.
+#[derive(Clone, Debug)]
+pub(crate) struct SpoolSpace {
+    pub(crate) folder: PathBuf,
+    pub(crate) budget: Arc<Budget>,
+}
 
 /// A run's file in its session's folder, made when it is first needed. It has no name any more once it is open: no
 /// program finds it by a path, and it is gone with the run, however the server ends.
 #[derive(Debug)]
 pub(super) struct Spool {
-    folder: PathBuf,
+    space: SpoolSpace,
     file: Option<Arc<File>>,
+    /// The file's length, of the session's space.
+    length: Option<Charge>,
 }
 
 impl Spool {
-    pub(super) fn new(folder: PathBuf) -> Self {
-        Self { folder, file: None }
+    pub(super) fn new(space: SpoolSpace) -> Self {
+        Self { space, file: None, length: None }
     }
 
     /// Writes a block, beside the threads that serve connections; `anew`: in the place of all that there is.
     pub(super) async fn write(&mut self, block: Block, bytes: Vec<u8>, anew: bool) -> io::Result<()> {
-        let (folder, file) = (self.folder.clone(), self.file.clone());
+        self.take_space(block, anew)?;
+        let (folder, file) = (self.space.folder.clone(), self.file.clone());
         let written = blocking(move || {
             let file = match file {
                 Some(file) => file,
@@ -40,6 +51,21 @@ impl Spool {
         });
         self.file = Some(written.await?);
         Ok(())
+    }
+
+    /// Has the file's length counted as it is to be. What is counted in vain, because writing fails, is written next.
+    fn take_space(&mut self, block: Block, anew: bool) -> io::Result<()> {
+        let full =
+            |_| io::Error::new(io::ErrorKind::StorageFull, "the session's runs fill what they have (--session-spool)");
+        let end = usize::try_from(block.offset.saturating_add(block.length)).map_err(io::Error::other)?;
+        match &mut self.length {
+            Some(length) if anew || end > length.bytes() => length.resize(end).map_err(full),
+            Some(_) => Ok(()),
+            none => {
+                *none = Some(self.space.budget.charge(end).map_err(full)?);
+                Ok(())
+            }
+        }
     }
 
     /// Reads a block.
@@ -73,7 +99,8 @@ mod tests {
     async fn a_block_comes_back_and_no_name_is_left() {
         let folder = std::env::temp_dir().join(format!("agb-spool-test-{}", random::hex::<4>()));
         std::fs::create_dir(&folder).expect("a folder");
-        let mut spool = Spool::new(folder.clone());
+        let space = |folder: &std::path::Path| SpoolSpace { folder: folder.to_owned(), budget: Budget::new(100) };
+        let mut spool = Spool::new(space(&folder));
         let block = |offset, length| Block { first: 1, last: 1, offset, length };
         assert!(spool.read(block(0, 1)).await.is_err(), "there is no file yet");
         spool.write(block(0, 3), b"abc".to_vec(), true).await.expect("written");
@@ -82,6 +109,24 @@ mod tests {
         assert!(spool.read(block(4, 9)).await.is_err(), "there is not so much");
         assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0);
         std::fs::remove_dir(&folder).expect("empty");
-        assert!(Spool::new(folder).write(block(0, 1), vec![1], true).await.is_err(), "there is no folder");
+        assert!(Spool::new(space(&folder)).write(block(0, 1), vec![1], true).await.is_err(), "there is no folder");
+    }
+
+    #[tokio::test]
+    async fn the_runs_of_a_session_share_its_space() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let space = SpoolSpace { folder: folder.path().to_owned(), budget: Budget::new(10) };
+        let block = |offset, length| Block { first: 1, last: 1, offset, length };
+        let (mut one, mut other) = (Spool::new(space.clone()), Spool::new(space));
+        one.write(block(0, 6), vec![1; 6], true).await.expect("there is room");
+        one.write(block(2, 4), vec![2; 4], false).await.expect("where something was before");
+        let full = other.write(block(0, 5), vec![3; 5], true).await.expect_err("there is none");
+        assert!(full.kind() == io::ErrorKind::StorageFull && full.to_string().contains("--session-spool"), "{full}");
+        one.write(block(6, 5), vec![4; 5], false).await.expect_err("nor here");
+        one.write(block(0, 5), vec![5; 5], true).await.expect("in the place of all");
+        other.write(block(0, 5), vec![6; 5], true).await.expect("there is room now");
+        drop(one);
+        other.write(block(5, 5), vec![7; 5], false).await.expect("the run is over");
+        assert_eq!(other.read(block(0, 10)).await.expect("read"), [[6; 5], [7; 5]].concat());
     }
 }

@@ -56,7 +56,8 @@ fn start(options: RunOptions) -> Fixture {
         feed = Some(its);
         Box::new(FakeSource(Arc::clone(&told)))
     };
-    let run = Run::start("a".to_owned(), options, &limits, std::env::temp_dir(), source, busy, kept);
+    let spool = SpoolSpace { folder: std::env::temp_dir(), budget: crate::budget::Budget::new(1 << 30) };
+    let run = Run::start("a".to_owned(), options, &limits, spool, source, busy, kept);
     let subscriber = Arc::new(ReadyRuns::default());
     run.attach(&subscriber, Cursor::default()).expect("it is new");
     Fixture { run, feed: feed.expect("it was given"), told, subscriber, busy: busy_ended, kept: kept_ended }

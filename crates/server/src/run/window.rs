@@ -41,13 +41,14 @@ impl Window {
         Self { size: size.max(1), in_flight: 0, checkpoints: VecDeque::new() }
     }
 
-    /// The account of somebody who comes to this place; `chunk` is how much an event takes. One that lies in a file has
-    /// no size at hand and is not counted: too much room loses nothing.
-    pub(crate) fn at(place: Cursor, chunk: impl Fn(u64) -> Option<u32>) -> Option<Self> {
+    /// The account of somebody who comes to this place; `chunk` is how much an event takes, from `oldest` on. One that
+    /// lies in a file has no size at hand and is not counted: too much room loses nothing.
+    pub(crate) fn at(place: Cursor, oldest: u64, chunk: impl Fn(u64) -> Option<u32>) -> Option<Self> {
         let mut window = Self::new(place.window?);
-        // So many bytes are at most as many events, whatever a stranger says.
+        // So many bytes are at most as many events, whatever a stranger says; and what is kept no longer is not asked for,
+        // of millions of events.
         let taken = place.taken.unwrap_or(place.after).max(place.after.saturating_sub(window.size));
-        for seq in taken.saturating_add(1)..=place.after {
+        for seq in taken.saturating_add(1).max(oldest)..=place.after {
             if let Some(chunk) = chunk(seq).filter(|chunk| *chunk > 0) {
                 window.sent(seq, u64::from(chunk));
             }
@@ -110,6 +111,21 @@ mod tests {
         assert_eq!(window.room(), 60);
         window.acknowledged(u64::MAX);
         assert!(window.is_empty());
+    }
+
+    #[test]
+    fn begins_with_what_is_kept() {
+        let asked = std::cell::Cell::new(0);
+        let chunk = |_| {
+            asked.set(asked.get() + 1);
+            Some(10)
+        };
+        let place = Cursor { after: 10_000_000, taken: Some(0), window: Some(1 << 24) };
+        let window = Window::at(place, 9_999_998, chunk).expect("it is asked for");
+        assert_eq!((window.in_flight, asked.get()), (30, 3));
+        let place = Cursor { taken: Some(9_999_999), ..place };
+        assert_eq!(Window::at(place, 1, chunk).map(|window| window.in_flight), Some(10));
+        assert!(Window::at(Cursor { window: None, ..place }, 1, chunk).is_none());
     }
 
     #[test]

@@ -16,7 +16,14 @@ use crate::random;
 use crate::workspace::{ActAs, Workspace};
 
 /// Writes an archive into a context.
-pub(super) struct ArchiveWriter(ZipWriter<zip::write::StreamWriter<UploadWriter>>);
+///
+/// What goes in is counted against the context's quota, and not only what comes of it: a program can leave files of
+/// nothing but zeros that take no room anywhere, and days to compress. Nor could they be extracted again.
+pub(super) struct ArchiveWriter {
+    zip: ZipWriter<zip::write::StreamWriter<UploadWriter>>,
+    most: u64,
+    left: u64,
+}
 
 /// An upload as what an archive is written to. What the context refuses is kept, since an I/O error cannot carry it.
 pub(super) struct UploadWriter {
@@ -56,30 +63,36 @@ impl Write for UploadWriter {
 }
 
 impl ArchiveWriter {
-    pub(super) fn new(upload: Upload) -> Self {
-        Self(ZipWriter::new_stream(UploadWriter { upload, refused: None }))
+    /// `most`: how many bytes may go in.
+    pub(super) fn new(upload: Upload, most: u64) -> Self {
+        Self { zip: ZipWriter::new_stream(UploadWriter { upload, refused: None }), most, left: most }
     }
 
     /// Adds a file.
-    pub(super) fn add(&mut self, path: &Path, mut file: File, executable: bool) -> Result<(), ContextError> {
+    pub(super) fn add(&mut self, path: &Path, file: impl Read, executable: bool) -> Result<(), ContextError> {
         let mode = if executable { 0o755 } else { 0o644 };
-        self.0.start_file(name(path), options(mode)).map_err(|error| broken(&error))?;
-        io::copy(&mut file, &mut self.0).map(drop).map_err(|error| broken(&error))
+        self.zip.start_file(name(path), options(mode)).map_err(|error| broken(&error))?;
+        let added =
+            io::copy(&mut file.take(self.left.saturating_add(1)), &mut self.zip).map_err(|error| broken(&error))?;
+        let left = self.left.checked_sub(added);
+        self.left =
+            left.ok_or(ContextError::Quota { limit: self.most, unit: "bytes to archive", flag: "--context-size" })?;
+        Ok(())
     }
 
     /// Adds a symbolic link.
     pub(super) fn add_link(&mut self, path: &Path, target: &Path) -> Result<(), ContextError> {
-        self.0.add_symlink(name(path), target.to_string_lossy(), options(0o777)).map_err(|error| broken(&error))
+        self.zip.add_symlink(name(path), target.to_string_lossy(), options(0o777)).map_err(|error| broken(&error))
     }
 
     /// Adds a folder that has nothing in it.
     pub(super) fn add_folder(&mut self, path: &Path) -> Result<(), ContextError> {
-        self.0.add_directory(name(path), options(0o755)).map_err(|error| broken(&error))
+        self.zip.add_directory(name(path), options(0o755)).map_err(|error| broken(&error))
     }
 
     /// Puts the archive in its place.
     pub(super) fn finish(self) -> Result<(), ContextError> {
-        let writer = self.0.finish().map_err(|error| broken(&error))?.into_inner();
+        let writer = self.zip.finish().map_err(|error| broken(&error))?.into_inner();
         match writer.refused {
             Some(error) => Err(error),
             None => writer.upload.commit(false).map(drop),

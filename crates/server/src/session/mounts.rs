@@ -107,7 +107,9 @@ impl Mount {
         let most = self.context.max_files().saturating_mul(WALKED_PER_FILE);
         let archived = self.policy.archive.then(|| self.archive());
         let mut archive = match &archived {
-            Some(path) => Some(ArchiveWriter::new(self.context.upload(self.folder.join(path)?)?)),
+            Some(path) => {
+                Some(ArchiveWriter::new(self.context.upload(self.folder.join(path)?)?, self.context.max_bytes()))
+            }
             None => None,
         };
         while let Some(below) = waiting.pop_front() {

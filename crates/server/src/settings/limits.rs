@@ -81,7 +81,8 @@ pub struct Limits {
     pub max_connections_per_address: usize,
     /// Calls a second of one API key, and of each session's tokens; more are refused (HTTP 429, Retry-After).
     ///
-    /// Calls a second of one API key, and of each session's tokens, in the long run. Two cores answer a few thousand.
+    /// Calls a second of one API key, and of each session's tokens, in the long run: its own, its accesses that run
+    /// programs, and those that watch, each kind apart. Two cores answer a few thousand.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub calls_per_second: u32,
     /// Calls at once before that counts.
@@ -110,9 +111,11 @@ pub struct Limits {
     /// 128 MiB: a few of the largest answers, such as a file of 16 MiB whose every byte JSON writes as six.
     #[arg(long, default_value_t = 128 * MIB, value_name = "BYTES")]
     pub session_buffers: usize,
-    /// WebSockets and event streams of one session at once.
+    /// WebSockets and event streams of one session at once: with its own token, and as many with accesses that run
+    /// programs, and with those that watch.
     ///
-    /// 200, as of one address: behind a reverse proxy that limit does not see who comes.
+    /// 200, as of one address: behind a reverse proxy that limit does not see who comes. Each kind apart: who watches
+    /// cannot keep out those that may do more.
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub max_connections_per_session: usize,
     /// Accesses that one session gives out at once (`browserAccess`).
@@ -166,6 +169,12 @@ pub struct Limits {
     /// either makes the program wait.
     #[arg(long, default_value_t = 64 * MIB as u64, value_name = "BYTES")]
     pub replay_spool: u64,
+    /// The files of all runs of one session together; then their programs wait.
+    ///
+    /// The files of all runs of one session together, those that have ended and can be resumed included. 1 GiB: 16 runs
+    /// that nobody reads, and half of what a session's programs may have on disk (`--disk`).
+    #[arg(long, default_value_t = 1024 * MIB as u64, value_name = "BYTES")]
+    pub session_spool: u64,
     /// How many may watch one run beside its owner, and how many runs one of their connections may watch.
     ///
     /// How many may watch one run beside its owner, and how many runs one of their connections may watch. 32: a class

@@ -69,6 +69,26 @@ async fn a_mount_is_kept_as_one_archive_and_comes_back_as_files() {
     server.stop().await;
 }
 
+/// A file of nothing but zeros takes no room, and compresses to a thousandth: only what goes in can be counted in time.
+#[tokio::test]
+async fn what_goes_into_an_archive_counts() {
+    let server = TestServer::with(|config| config.contexts.max_bytes = 8 << 20).await;
+    let data = call(&server, "GetContext", &[("name", "zeros"), ("allowCreate", "true")]).await.ok();
+    let id = data["id"].as_str().expect("an id");
+    let policy = json!({ "uploadPolicy": { "uploadMode": "Archive" } });
+    for size in ["7M", "9M", "900M"] {
+        let (session, _) = mount(&server, id, "/home/data", policy.clone()).await;
+        shell(&server, &session, &format!("cd /home/data; rm -f *; truncate -s {size} {size}")).await;
+        release(&server, &session).await;
+        assert_eq!(names(&server, id, "/home/data").await, ["data.zip"], "{size}");
+    }
+    // The last one that was not too large is there still.
+    let (session, _) = mount(&server, id, "/home/data", policy).await;
+    assert_eq!(shell(&server, &session, "ls /home/data").await, "7M\n");
+    release(&server, &session).await;
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn archives_are_extracted_as_the_policy_says() {
     let server = TestServer::start().await;

@@ -110,7 +110,7 @@ pub(super) fn enter(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<En
         Verdict::Expired => return Err(Denied::OwnExpired.into()),
         Verdict::Unknown => shared.accesses.check(id, token)?,
     };
-    session.bucket().take().map_err(|wait| ApiError::TooOften { wait })?;
+    session.call(&grant).map_err(|wait| ApiError::TooOften { wait })?;
     if session.stage() != Stage::Running {
         return Err(ApiError::SessionEnding(id.to_owned()));
     }

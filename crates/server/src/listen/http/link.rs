@@ -43,7 +43,7 @@ pub(super) async fn connect(
     let entry = browser::check(&shared, &headers).and_then(|()| {
         let Path(id) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
         let entry = enter(&shared, &id, &headers)?;
-        let permit = entry.session.connect()?;
+        let permit = entry.session.connect(&entry.grant)?;
         Ok((entry, permit))
     });
     let is_browser = entry::offered(&headers).any(|protocol| protocol == PROTOCOL);

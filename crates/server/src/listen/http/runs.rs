@@ -111,7 +111,7 @@ pub(super) async fn watch(
     if grant.may_run().is_ok() {
         session.touch(); // whoever only watches does not keep the session
     }
-    let permit = session.connect()?;
+    let permit = session.connect(&grant)?;
     let run = run(&session, &invocation)?;
     let ready = Arc::new(ReadyRuns::default());
     let greeting = match grant.may_run() {
