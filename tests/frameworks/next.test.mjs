@@ -6,15 +6,19 @@
  */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readFileSync, symlinkSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join, relative } from "node:path";
 import { before, describe, it } from "node:test";
 import { BUILD_MS, HERE, Stage, tool } from "./stage.mjs";
 
-const NEXT = tool("next/dist/bin/next");
 const stage = new Stage("next");
-before(() => stage.open());
+/** Beside the package, as in an application: the search for the addon begins at the script that Node was started with. */
+const NEXT = stage.path("node_modules/.bin/next");
+before(async () => {
+  await stage.open();
+  symlinkSync(tool("next/dist/bin/next"), NEXT);
+});
 
 const ROUTE = `import { AGB } from "agbcloud-sdk";
 
@@ -79,7 +83,10 @@ async function serve(t, args, options, port) {
 
 const start = (t, folder, port) => serve(t, [NEXT, "start", "--port", String(port), "--hostname", "127.0.0.1"], { cwd: stage.path(folder) }, port);
 
-async function streams(port) {
+/** All that a server has written. */
+const said = (server) => `${server.errors()}\n${server.lines.map(({ text }) => text).join("\n")}`;
+
+async function streams(port, server) {
   const answer = await fetch(`http://127.0.0.1:${port}/run`);
   const decoder = new TextDecoder();
   let text = "";
@@ -88,7 +95,7 @@ async function streams(port) {
     text += decoder.decode(chunk, { stream: true });
     arrivals.push(performance.now());
   }
-  assert.deepEqual([answer.status, text], [200, "0\n1\n2\nfinished"]);
+  assert.deepEqual([answer.status, text], [200, "0\n1\n2\nfinished"], said(server));
   // The program takes three seconds: what comes at its end comes within a moment.
   const spread = arrivals.at(-1) - arrivals[0];
   assert.ok(spread > 1_000, `everything came within ${spread} ms`);
@@ -103,8 +110,7 @@ for (const bundler of ["Turbopack", "webpack"]) {
       application(folder);
       await build(t, folder, bundler);
       const port = await freePort();
-      await start(t, folder, port);
-      await streams(port);
+      await streams(port, await start(t, folder, port));
     });
 
     it("streams as standalone output with serverExternalPackages", async (t) => {
@@ -114,8 +120,7 @@ for (const bundler of ["Turbopack", "webpack"]) {
       const place = stage.elsewhere(t, `${folder}/.next/standalone`);
       const server = join(place, relative(HERE, stage.path(folder)), "server.js");
       const port = await freePort();
-      await serve(t, [server], { cwd: dirname(server) }, port);
-      await streams(port);
+      await streams(port, await serve(t, [server], { cwd: dirname(server) }, port));
     });
 
     it("says in standalone output without it which line is missing", async (t) => {
@@ -128,8 +133,7 @@ for (const bundler of ["Turbopack", "webpack"]) {
       const running = await serve(t, [server], { cwd: dirname(server) }, port);
       const { status } = await fetch(`http://127.0.0.1:${port}/run`);
       if (status !== 200) {
-        const said = running.errors() + running.lines.map(({ text }) => text).join("\n");
-        assert.match(said, /was bundled.*serverExternalPackages: \["agbcloud-sdk"\]/);
+        assert.match(said(running), /was bundled.*serverExternalPackages: \["agbcloud-sdk"\]/);
       }
     });
   });
