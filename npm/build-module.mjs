@@ -15,6 +15,7 @@ const common = {
   target: "es2022",
   keepNames: true, // of errors, which programs read
   sourcemap: "linked",
+  sourcesContent: false, // the sources are in the package
   tsconfig: join(sdk, "tsconfig.json"),
   logLevel: "warning",
 };

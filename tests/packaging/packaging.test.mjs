@@ -249,10 +249,10 @@ function compile(files, options) {
   });
 }
 
-/** The files that a map of an installed package names, but for those that it carries itself. */
+/** The files that a map of an installed package names. */
 function sourcesOf(name, map) {
-  const { sources, sourcesContent } = JSON.parse(readFileSync(project.path(`node_modules/${name}/${map}`), "utf8"));
-  return sourcesContent ? [] : sources.map((source) => posix.join(posix.dirname(map), source));
+  const { sources } = JSON.parse(readFileSync(project.path(`node_modules/${name}/${map}`), "utf8"));
+  return sources.map((source) => posix.join(posix.dirname(map), source));
 }
 
 /** All strings in a tree of objects. */
