@@ -28,6 +28,16 @@ const NAMESPACE: i32 = 0;
 const SERVER: i32 = 1;
 
 impl Launcher {
+    /// Which network the sandboxes of a slot share now. A number is not given again while a socket of its network is held.
+    ///
+    /// # Errors
+    /// `NotFound`: nothing of the slot runs that has a network of its own.
+    pub fn network(&self, slot: u32) -> io::Result<u64> {
+        let network = self.networks.slot(slot).lock().upgrade();
+        let network = network.ok_or_else(|| io::Error::from(ErrorKind::NotFound))?;
+        Ok(rustix::fs::fstat(&network.namespace)?.st_ino)
+    }
+
     /// Some TCP sockets (IPv4, not connected, non-blocking) in the network that the sandboxes of a slot share. Blocks for
     /// milliseconds.
     ///

@@ -6,12 +6,14 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Exceeded {
-    /// [`Limits::total_memory`].
+    /// [`Limits::total_memory`](crate::Limits::total_memory).
     Memory(u64),
-    /// [`Limits::disk`].
+    /// [`Limits::disk`](crate::Limits::disk).
     Disk(u64),
-    /// [`Limits::files`].
+    /// [`Limits::files`](crate::Limits::files).
     Files(u64),
+    /// [`Limits::mappings`](crate::Limits::mappings).
+    Mappings(u64),
 }
 
 impl fmt::Display for Exceeded {
@@ -20,6 +22,7 @@ impl fmt::Display for Exceeded {
             Self::Memory(limit) => write!(f, "memory limit {}", Size(*limit)),
             Self::Disk(limit) => write!(f, "disk limit {}", Size(*limit)),
             Self::Files(limit) => write!(f, "limit of {limit} files"),
+            Self::Mappings(limit) => write!(f, "limit of {limit} open files and memory mappings"),
         }
     }
 }
@@ -47,5 +50,6 @@ mod tests {
         assert_eq!(Exceeded::Disk(1536 << 20).to_string(), "disk limit 1536 MiB");
         assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
         assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
+        assert_eq!(Exceeded::Mappings(10).to_string(), "limit of 10 open files and memory mappings");
     }
 }

@@ -59,6 +59,7 @@ mod dial;
 mod error;
 mod exceeded;
 mod helper;
+mod inspection;
 mod launcher;
 mod level;
 mod limits;

@@ -50,6 +50,13 @@ pub struct Limits {
     ///
     /// 200,000: four large `node_modules`, and little enough to be counted, and removed, in seconds.
     pub files: u64,
+    /// Open files and memory mappings of a session's processes together. Files without a name are looked for among them
+    /// while the session's programs are busy; they are killed when there are more, since nobody could say then what they
+    /// have on disk.
+    ///
+    /// 2,000,000: a thousand processes with a thousand files and a thousand mappings each (Java has 600), and looked through
+    /// in about a second.
+    pub mappings: u64,
     /// Processes and threads of a session's sandboxes together. Needs control groups: without them there is only
     /// `processes`, for each sandbox.
     ///
@@ -80,6 +87,7 @@ impl Default for Limits {
             total_memory: 2 << 30,
             disk: 2 << 30,
             files: 200_000,
+            mappings: 2_000_000,
             total_processes: 1024,
             cpus: 0,
             nice: 5,

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs;
-use std::io;
+use std::io::{self, BufRead, BufReader};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -14,12 +14,14 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fsta
 use rustix::io::Errno;
 
 use crate::remove::as_user;
-use crate::tree::read_lossy;
 
 /// How many folders on the way down stay open.
 ///
 /// 32: deeper than what people make; below that, the way back is found by `..`.
 const OPEN: usize = 32;
+
+/// What is read of a process's table of mappings at once. The kernel gives a page at a time, or a longer line.
+const TABLE: usize = 8 << 10;
 
 /// Names a file on this machine: device and number.
 type Id = (u64, u64);
@@ -36,6 +38,10 @@ pub(crate) struct Stored {
     devices: HashSet<u64>,
     /// As many files are counted.
     most: u64,
+    /// As many open files and mappings are still looked at.
+    left: u64,
+    /// There were more of them.
+    pub(crate) is_unreadable: bool,
 }
 
 /// A folder on the way.
@@ -48,9 +54,10 @@ struct Step {
 }
 
 impl Stored {
-    /// Nothing yet. No more than `most` files will be counted.
-    pub(crate) fn new(most: u64) -> Self {
-        Self { most, ..Self::default() }
+    /// Nothing yet. No more than `most` files will be counted, and files without a name will be looked for among no more than
+    /// `mappings` open files and mappings.
+    pub(crate) fn new(most: u64, mappings: u64) -> Self {
+        Self { most, left: mappings, ..Self::default() }
     }
 
     /// Adds what is below a folder, without following links. What vanishes meanwhile is not there.
@@ -144,6 +151,9 @@ impl Stored {
 
     fn add_unnamed_in_own_name(&mut self, pid: i32) -> io::Result<()> {
         for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+            if !self.look_at_one() {
+                return Ok(());
+            }
             match fs::metadata(entry.path()) {
                 Ok(meta) if meta.is_file() && meta.nlink() == 0 => {
                     self.add_once((meta.dev(), meta.ino()), meta.blocks() * 512);
@@ -152,28 +162,49 @@ impl Stored {
                 _ => {}
             }
         }
-        let maps = read_lossy(format!("/proc/{pid}/maps")).unwrap_or_default();
+        // A line at a time: a program can make tables of megabytes, in each of its processes.
+        let Ok(maps) = fs::File::open(format!("/proc/{pid}/maps")) else { return Ok(()) };
+        let mut maps = BufReader::with_capacity(TABLE, maps);
         let mut mapped: HashMap<Id, u64> = HashMap::new();
-        for (id, end) in maps.lines().filter_map(mapped_without_name) {
-            let known = mapped.entry(id).or_default();
-            *known = end.max(*known);
+        let mut line = Vec::new();
+        // What cannot be read any more is of a process that has ended.
+        while maps.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) && self.look_at_one() {
+            if let Some((id, end)) = mapped_without_name(&line)
+                && self.devices.contains(&id.0)
+            {
+                let known = mapped.entry(id).or_default();
+                *known = end.max(*known);
+            }
+            line.clear();
         }
         // How much of it is there cannot be seen, so it counts in full.
         mapped.into_iter().for_each(|(id, end)| self.add_once(id, end));
         Ok(())
     }
 
+    /// Whether one open file or mapping more is to be looked at.
+    fn look_at_one(&mut self) -> bool {
+        match self.left.checked_sub(1) {
+            Some(left) => self.left = left,
+            None => self.is_unreadable = true,
+        }
+        !self.is_unreadable
+    }
+
     fn add_once(&mut self, id: Id, bytes: u64) {
         if self.devices.contains(&id.0) && self.seen.insert(id) {
             self.files += 1;
-            self.bytes += bytes;
+            self.bytes = self.bytes.saturating_add(bytes);
         }
     }
 }
 
 /// A line of `/proc/PID/maps`, if it is about a file that has no name any more: which, and how far it is mapped.
-fn mapped_without_name(line: &str) -> Option<(Id, u64)> {
-    let mut fields = line.strip_suffix(" (deleted)")?.split_ascii_whitespace();
+fn mapped_without_name(line: &[u8]) -> Option<(Id, u64)> {
+    let line = line.strip_suffix(b"\n").unwrap_or(line).strip_suffix(b" (deleted)")?;
+    // The path comes last, and may be of any bytes.
+    let line = String::from_utf8_lossy(line);
+    let mut fields = line.split_ascii_whitespace();
     let (begin, end) = fields.next()?.split_once('-')?;
     let number = |digits| u64::from_str_radix(digits, 16).ok();
     let offset = number(fields.nth(1)?)?;
@@ -238,7 +269,7 @@ mod tests {
     }
 
     fn stored(dir: &Path) -> Stored {
-        let mut stored = Stored::new(100_000);
+        let mut stored = Stored::new(100_000, 100_000);
         stored.add(dir).expect("nobody moves it");
         stored
     }
@@ -314,17 +345,30 @@ mod tests {
     fn more_than_is_to_be_counted_is_said_so() {
         let dir = place("many");
         (0..20).for_each(|name| drop(fs::File::create(dir.join(name.to_string())).expect("it is new")));
-        let mut few = Stored::new(10);
+        let mut few = Stored::new(10, 0);
         few.add(&dir).expect("nobody moves it");
         assert!(few.is_beyond && few.files == 11, "{few:?}");
         crate::remove_tree(&dir).expect("it is ours");
     }
 
     #[test]
+    fn a_process_with_more_mappings_than_are_looked_at_is_told_apart() {
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let look = |mappings| {
+            let mut found = Stored::new(100, mappings);
+            found.add_unnamed(own);
+            found.add_unnamed(own);
+            found.is_unreadable
+        };
+        // A process of Rust's has about thirty mappings, and some for each thread.
+        assert_eq!([0, 5, 1_000_000].map(look), [true, true, false]);
+    }
+
+    #[test]
     fn mapped_files_without_a_name_are_read_off_their_line() {
-        let line = "7f00-8f00 rw-s 00002000 fd:01 1234                 /tmp/a b (deleted)";
+        let line = b"7f00-8f00 rw-s 00002000 fd:01 1234                 /tmp/\xffa b (deleted)\n";
         assert_eq!(mapped_without_name(line), Some(((rustix::fs::makedev(0xfd, 1), 1234), 0x3000)));
-        assert_eq!(mapped_without_name("7f00-8f00 rw-s 00002000 fd:01 1234 /tmp/a"), None);
-        assert_eq!(mapped_without_name(""), None);
+        assert_eq!(mapped_without_name(b"7f00-8f00 rw-s 00002000 fd:01 1234 /tmp/a\n"), None);
+        assert_eq!(mapped_without_name(b""), None);
     }
 }

@@ -39,7 +39,7 @@ impl Launcher {
         let processes: Vec<i32> =
             sandboxes.iter().flat_map(|sandbox| sandbox.processes().unwrap_or_default()).collect();
         let ticks: u64 = processes.iter().map(|pid| processor_time(*pid)).sum();
-        let mut stored = Stored::new(MOST);
+        let mut stored = Stored::new(MOST, 0);
         for dir in dirs {
             let _ = stored.add(dir); // what cannot be looked at is not counted
         }

@@ -3,28 +3,26 @@
 //! It looks at a session five times a second while its programs are busy, and less often while they are not. Who is
 //! above a limit is killed, with the reason kept for whoever asks ([`Child::exceeded`](crate::Child::exceeded)). What is
 //! used up between two looks is the price for needing no control groups: at most what a program can fill in that time.
+//!
+//! What takes long, counting files and dividing shared memory up, is done by a thread of the session's own
+//! ([`Inspection`]): how long is up to its programs, and the other sessions do not wait for it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::Exceeded;
 use crate::cgroup::Groups;
-use crate::stored::Stored;
+use crate::inspection::{Disk, Inspection};
 use crate::tree::read_lossy;
 use crate::watched::Watched;
-use crate::{Exceeded, Limits};
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
 const SOON: Duration = Duration::from_millis(200);
 
 /// How often a session is looked at whose programs do nothing.
 const LATER: Duration = Duration::from_secs(2);
-
-/// The part of the time that counting files may take: one twentieth.
-const COUNTING: u32 = 20;
-
-/// How often in a row a session's folders may not be counted, because somebody moves them or descriptors have run out.
-const MOST_LOST: u32 = 10;
 
 /// All that is watched, by slots: the sandboxes of a slot are one session's.
 #[derive(Debug)]
@@ -104,18 +102,40 @@ impl Watch {
     }
 }
 
+/// What a sandbox uses at a look.
+#[derive(Debug)]
+pub(crate) struct Use {
+    /// What several processes have together counts for each, unless it was looked at exactly.
+    pub(crate) memory: u64,
+    pub(crate) processes: Vec<i32>,
+    pub(crate) sandbox: Arc<Watched>,
+}
+
+impl Use {
+    pub(crate) fn total(uses: &[Self]) -> u64 {
+        uses.iter().map(|it| it.memory).sum()
+    }
+
+    pub(crate) fn kill_largest(uses: &[Self], exceeded: Exceeded) {
+        if let Some(largest) = uses.iter().max_by_key(|it| it.memory) {
+            largest.sandbox.kill(exceeded);
+        }
+    }
+}
+
 /// What the thread remembers of a session.
 struct Session {
     look_at: Instant,
     interval: Duration,
     /// The processor time of its processes at the last look.
     busy: u64,
+    /// It was busy, and its files have not been counted since.
+    has_worked: bool,
+    weigh_at: Instant,
     count_at: Instant,
-    /// Bytes and files at the last count.
-    stored: (u64, u64),
-    is_new: bool,
-    /// Counts in a row that could not be finished.
-    lost: u32,
+    disk: Arc<Mutex<Disk>>,
+    /// What looks into it closely.
+    inspection: Option<Inspection>,
     /// The kernel had killed somebody at the last look, and nobody had asked.
     has_killed: bool,
 }
@@ -136,10 +156,11 @@ fn run(watch: &Weak<Watch>) {
                 look_at: now,
                 interval: SOON,
                 busy: 0,
+                has_worked: true,
+                weigh_at: now,
                 count_at: now,
-                stored: (0, 0),
-                is_new: true,
-                lost: 0,
+                disk: Arc::default(),
+                inspection: None,
                 has_killed: false,
             });
             let stirred = sandboxes.iter().filter(|sandbox| sandbox.take_stirred()).count();
@@ -156,15 +177,15 @@ impl Session {
     fn look(&mut self, sandboxes: &[Arc<Watched>], now: Instant) {
         let Some(first) = sandboxes.first() else { return };
         let limit = first.limits.total_memory;
-        let mut uses: Vec<(u64, Vec<i32>, &Arc<Watched>)> = Vec::new();
+        let mut uses = Vec::new();
         let mut busy = 0;
         for sandbox in sandboxes {
             // Who cannot be looked at now, is at the next look.
             let processes = sandbox.processes().unwrap_or_default();
             busy += processes.iter().map(|pid| processor_time(*pid)).sum::<u64>();
             let in_files = sandbox.in_memory_files(&processes);
-            let bytes = processes.iter().map(|pid| resident(*pid)).sum::<u64>().max(in_files);
-            uses.push((bytes, processes, sandbox));
+            let memory = processes.iter().map(|pid| resident(*pid)).sum::<u64>().max(in_files);
+            uses.push(Use { memory, processes, sandbox: Arc::clone(sandbox) });
         }
         // The kernel has killed somebody. A sandbox that ends of it asks for the reason itself, and has time for that;
         // but it may have been one of several processes, and the others go on.
@@ -173,65 +194,25 @@ impl Session {
             && had_killed
             && sandboxes.iter().all(|sandbox| !sandbox.has_ended())
             && first.is_out_of_memory()
-            && let Some((.., largest)) = uses.iter().max_by_key(|(bytes, ..)| *bytes)
         {
-            largest.kill(Exceeded::Memory(limit));
-        }
-        if uses.iter().map(|(bytes, ..)| bytes).sum::<u64>() > limit {
-            // What several processes have together was counted for each: now exactly, which takes longer.
-            for (bytes, processes, sandbox) in &mut uses {
-                let own: Vec<OwnMemory> = processes.iter().map(|pid| own_memory(*pid)).collect();
-                // Files in memory that are mapped, too, are among what is shared.
-                let shared = own.iter().map(|own| own.shared).sum::<u64>().max(sandbox.in_memory_files(processes));
-                *bytes = own.iter().map(|own| own.private).sum::<u64>() + shared;
-            }
-            if uses.iter().map(|(bytes, ..)| bytes).sum::<u64>() > limit
-                && let Some((.., largest)) = uses.iter().max_by_key(|(bytes, ..)| *bytes)
-            {
-                largest.kill(Exceeded::Memory(limit));
-            }
+            Use::kill_largest(&uses, Exceeded::Memory(limit));
         }
         let was_idle = busy == self.busy && !self.has_killed;
         self.busy = busy;
+        self.has_worked |= !was_idle;
         self.interval = if was_idle { (self.interval * 2).min(LATER) } else { SOON };
         self.look_at = now + self.interval;
-        if self.count_at <= now && (!was_idle || self.is_new) {
-            self.count(first, &uses);
+        if let Some(done) = self.inspection.take_if(|inspection| inspection.is_over()) {
+            (self.weigh_at, self.count_at) = done.next_at(self.weigh_at, self.count_at);
         }
-    }
-
-    /// Counts what the session has on disk. Who is above a limit and still grows is killed: who is above it and removes
-    /// files may go on.
-    fn count(&mut self, first: &Watched, uses: &[(u64, Vec<i32>, &Arc<Watched>)]) {
-        let began = Instant::now();
-        let Limits { disk, files, .. } = first.limits;
-        let mut stored = Stored::new(files.saturating_mul(2));
-        let counted = first.places.iter().try_for_each(|place| stored.add(place));
-        for (_, processes, _) in uses {
-            processes.iter().for_each(|pid| stored.add_unnamed(*pid));
+        // What several processes have together was counted for each: now exactly, which takes longer.
+        let is_heavy = Use::total(&uses) > limit && self.weigh_at <= now;
+        let is_to_count = self.has_worked && self.count_at <= now;
+        if self.inspection.is_none() && (is_heavy || is_to_count) {
+            let disk = is_to_count.then(|| Arc::clone(&self.disk));
+            self.inspection = Inspection::start(uses, is_heavy, disk);
+            self.has_worked &= !(is_to_count && self.inspection.is_some());
         }
-        self.lost = if counted.is_ok() { 0 } else { self.lost + 1 };
-        let now = (stored.bytes, stored.files);
-        let before = std::mem::replace(&mut self.stored, now);
-        let grown_before = |now: u64, then: u64| now > then || self.is_new;
-        let exceeded = if now.0 > disk && grown_before(now.0, before.0) {
-            Some(Exceeded::Disk(disk))
-        } else if now.1 > files && (grown_before(now.1, before.1) || stored.is_beyond) {
-            Some(Exceeded::Files(files))
-        } else if stored.is_beyond || self.lost >= MOST_LOST {
-            // What cannot be looked into could be anything.
-            Some(Exceeded::Disk(disk))
-        } else {
-            None
-        };
-        if let Some(exceeded) = exceeded {
-            // Nobody knows which of them has written it.
-            uses.iter()
-                .filter(|(_, processes, _)| !processes.is_empty())
-                .for_each(|(.., sandbox)| sandbox.kill(exceeded));
-        }
-        self.is_new = false;
-        self.count_at = Instant::now() + began.elapsed() * COUNTING;
     }
 }
 
@@ -241,31 +222,18 @@ pub(crate) fn resident(pid: i32) -> u64 {
     field(&text, "VmRSS:") + field(&text, "VmPTE:")
 }
 
-/// The memory of a process that is no file's.
-#[derive(Debug, Default)]
-struct OwnMemory {
-    private: u64,
-    /// Its part of what it has together with others, and of files that are in memory only.
-    shared: u64,
-}
-
-fn own_memory(pid: i32) -> OwnMemory {
-    let Ok(text) = read_lossy(format!("/proc/{pid}/smaps_rollup")) else {
-        return OwnMemory { private: resident(pid), shared: 0 };
-    };
-    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
-    OwnMemory { private: field(&text, "Pss_Anon:") + field(&status, "VmPTE:"), shared: field(&text, "Pss_Shmem:") }
-}
-
 /// A number of kilobytes in one of the kernel's tables, in bytes.
-fn field(text: &str, name: &str) -> u64 {
+pub(crate) fn field(text: &str, name: &str) -> u64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     let number: u64 = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0);
     number << 10
 }
 
+/// In the place of a process's number: the thread that asks.
+pub(crate) const THIS_THREAD: &str = "thread-self";
+
 /// The processor time of a process, in the system's ticks.
-pub(crate) fn processor_time(pid: i32) -> u64 {
+pub(crate) fn processor_time(pid: impl fmt::Display) -> u64 {
     let Ok(text) = read_lossy(format!("/proc/{pid}/stat")) else { return 0 };
     // The name, which may contain anything, ends at the last parenthesis; user and system time are fields 14 and 15.
     let Some((_, fields)) = text.rsplit_once(')') else { return 0 };
@@ -301,13 +269,13 @@ mod tests {
     fn what_a_process_uses_can_be_seen() {
         let own = i32::try_from(std::process::id()).expect("a process number is an int");
         let memory = vec![1_u8; 64 << 20];
-        let (resident_now, own_now) = (resident(own), own_memory(own));
-        assert!(resident_now > 64 << 20 && own_now.private > 64 << 20, "{resident_now} {own_now:?}");
+        let resident_now = resident(own);
+        assert!(resident_now > 64 << 20, "{resident_now}");
         let begin = Instant::now();
         while processor_time(own) == 0 {
             assert!(begin.elapsed() < Duration::from_secs(60), "it counts ticks");
         }
         assert_eq!(memory[1 << 20], 1);
-        assert_eq!((resident(-1), own_memory(-1).private, processor_time(-1)), (0, 0, 0));
+        assert_eq!((resident(-1), processor_time(-1)), (0, 0));
     }
 }

@@ -51,7 +51,7 @@ attempt('processes', bomb)
 
 /// What takes room counts, whatever its name, path and mode, and whether it has any.
 pub(crate) fn hidden_files_count(world: &World) {
-    const WAYS: [(&str, &str); 7] = [
+    const WAYS: [(&str, &str); 8] = [
         ("as it is", "fill(open('f', 'wb'))"),
         ("without a name", "f = open('f', 'wb'); os.unlink('f'); fill(f)"),
         ("never named", "f = os.fdopen(os.open('.', os.O_TMPFILE | os.O_WRONLY), 'wb'); fill(f)"),
@@ -64,6 +64,11 @@ pub(crate) fn hidden_files_count(world: &World) {
         (
             "mapped",
             "f = open('f', 'w+b'); fill(f); import mmap; m = mmap.mmap(f.fileno(), 0); f.close(); os.unlink('f')",
+        ),
+        (
+            "mapped behind many others",
+            "import mmap; more = [mmap.mmap(-1, 4096, 0x22, 1 + i % 2 * 2) for i in range(30000)]\n\
+             f = open('f', 'w+b'); fill(f); m = mmap.mmap(f.fileno(), 0); f.close(); os.unlink('f')",
         ),
     ];
     let fill = "import os\ndef fill(file):\n    for _ in range(60): file.write(bytes(1 << 20))\n    file.flush()\n";
@@ -81,6 +86,19 @@ pub(crate) fn hidden_files_count(world: &World) {
             }
             assert_eq!(program.exceeded(), Some(Exceeded::Disk(20 << 20)), "{level}: {way}: {ended:?} {text}");
         }
+    }
+}
+
+/// Who has more mappings than are looked through could hide a file among them. Others do not wait for the look.
+pub(crate) fn mappings_are_bounded(world: &World) {
+    let code = "import mmap\nmore = [mmap.mmap(-1, 4096, 0x22, 1 + i % 2 * 2) for i in range(20000)]\nwhile True: pass";
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        policy.limits.mappings = 10_000;
+        let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", code]);
+        let (mut program, _ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+        let ended = program.wait_timeout(PATIENCE).expect("waiting works");
+        assert_eq!(program.exceeded(), Some(Exceeded::Mappings(10_000)), "{level}: {ended:?}");
     }
 }
 

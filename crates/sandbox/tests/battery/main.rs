@@ -21,7 +21,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 25] = [
+const TESTS: [(&str, Test); 26] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -32,6 +32,7 @@ const TESTS: [(&str, Test); 25] = [
     ("interrupt_reaches_the_group", programs::interrupt_reaches_the_group),
     ("limits_hold", limits::limits_hold),
     ("hidden_files_count", limits::hidden_files_count),
+    ("mappings_are_bounded", limits::mappings_are_bounded),
     ("memory_that_is_no_processs_counts", limits::memory_that_is_no_processs_counts),
     ("control_groups_keep_a_sessions_memory", limits::control_groups_keep_a_sessions_memory),
     ("control_groups_keep_a_sessions_processes", limits::control_groups_keep_a_sessions_processes),

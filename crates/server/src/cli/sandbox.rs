@@ -27,6 +27,9 @@ pub(super) struct SandboxArgs {
     /// Files and directories of a session, likewise.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().files, value_name = "N")]
     files: u64,
+    /// Open files and memory mappings of all processes of a session together; programs that have more are killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().mappings, value_name = "N")]
+    session_mappings: u64,
     /// Shared memory (`/dev/shm`) of an interpreter or a command.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().tmp_size, value_name = "BYTES")]
     shared_memory: u64,
@@ -60,6 +63,7 @@ impl SandboxArgs {
             file_size: self.file_size,
             disk: self.disk,
             files: self.files,
+            mappings: self.session_mappings,
             tmp_size: self.shared_memory,
             total_processes: self.session_processes,
             cpus,

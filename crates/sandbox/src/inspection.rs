@@ -1,0 +1,194 @@
+//! A close look at a session: how much memory it really has, and what it has on disk.
+//!
+//! What that costs is up to the session's programs: mappings, processes, files. So it is done in a thread of its own, one for
+//! a session at a time, for a bounded part of the time; and what one look may cost is bounded, too.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::stored::Stored;
+use crate::tree::read_lossy;
+use crate::watch::{THIS_THREAD, Use, field, processor_time, resident};
+use crate::{Exceeded, Limits};
+
+/// The part of the time that counting files may take: one twentieth.
+const COUNTING: u32 = 20;
+
+/// The part of the time that looking at memory exactly may take: one fifth.
+const WEIGHING: u32 = 5;
+
+/// The processor time that one exact look at memory may take, in the system's ticks. What is left then counts as if nothing
+/// of it were shared.
+///
+/// 2 s: half a millisecond for a usual process, so thousands of them. One with 65,530 mappings takes 30 ms and more.
+const WEIGHED: u64 = 200;
+
+/// How often in a row a session's folders may not be counted, because somebody moves them or descriptors have run out.
+const MOST_LOST: u32 = 10;
+
+/// A close look that goes on, or has been.
+#[derive(Debug)]
+pub(crate) struct Inspection {
+    thread: JoinHandle<()>,
+    took: Arc<Mutex<Took>>,
+}
+
+/// How long each part took, and when it was over. `None`: it was not wanted.
+#[derive(Clone, Copy, Debug, Default)]
+struct Took {
+    weighing: Option<(Instant, Duration)>,
+    counting: Option<(Instant, Duration)>,
+}
+
+/// What a session had on disk at the last count.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    bytes: u64,
+    files: u64,
+    is_new: bool,
+    /// Counts in a row that could not be finished.
+    lost: u32,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self { bytes: 0, files: 0, is_new: true, lost: 0 }
+    }
+}
+
+impl Inspection {
+    /// Begins to look, and kills who is above a limit. `None`: no thread can be had now; the next look tries again.
+    pub(crate) fn start(uses: Vec<Use>, weighs: bool, disk: Option<Arc<Mutex<Disk>>>) -> Option<Self> {
+        let took = Arc::new(Mutex::new(Took::default()));
+        let takes = Arc::clone(&took);
+        let thread = std::thread::Builder::new().name("agb-inspect".to_owned()).spawn(move || {
+            let mut uses = uses;
+            let weighing = weighs.then(|| timed(|| weigh(&mut uses)));
+            let counting = disk.map(|disk| timed(|| disk.lock().unwrap_or_else(PoisonError::into_inner).count(&uses)));
+            *takes.lock().unwrap_or_else(PoisonError::into_inner) = Took { weighing, counting };
+        });
+        Some(Self { thread: thread.ok()?, took })
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// When memory and disk are to be looked at next.
+    pub(crate) fn next_at(&self, weigh_at: Instant, count_at: Instant) -> (Instant, Instant) {
+        let took = *self.took.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = |took: Option<(Instant, Duration)>, part| took.map(|(end, took)| end + took * part);
+        (next(took.weighing, WEIGHING - 1).unwrap_or(weigh_at), next(took.counting, COUNTING).unwrap_or(count_at))
+    }
+}
+
+fn timed(work: impl FnOnce()) -> (Instant, Duration) {
+    let begin = Instant::now();
+    work();
+    let end = Instant::now();
+    (end, end - begin)
+}
+
+/// Looks at memory exactly. The largest sandbox is killed where it is too much.
+fn weigh(uses: &mut [Use]) {
+    let Some(limit) = uses.first().map(|it| it.sandbox.limits.total_memory) else { return };
+    // The kernel's work for this thread is among it.
+    let end = processor_time(THIS_THREAD) + WEIGHED;
+    for it in &mut *uses {
+        let mut own = OwnMemory::default();
+        for &pid in &it.processes {
+            own.add(if processor_time(THIS_THREAD) < end { own_memory(pid) } else { OwnMemory::unknown(pid) });
+        }
+        // Files in memory that are mapped, too, are among what is shared.
+        it.memory = own.private + own.shared.max(it.sandbox.in_memory_files(&it.processes));
+    }
+    if Use::total(uses) > limit {
+        Use::kill_largest(uses, Exceeded::Memory(limit));
+    }
+}
+
+impl Disk {
+    /// Counts what the session has on disk. Who is above a limit and still grows is killed: who is above it and removes
+    /// files may go on.
+    fn count(&mut self, uses: &[Use]) {
+        let Some(first) = uses.first() else { return };
+        let Limits { disk, files, mappings, .. } = first.sandbox.limits;
+        let mut stored = Stored::new(files.saturating_mul(2), mappings);
+        let counted = first.sandbox.places.iter().try_for_each(|place| stored.add(place));
+        uses.iter().flat_map(|it| &it.processes).for_each(|pid| stored.add_unnamed(*pid));
+        self.lost = if counted.is_ok() { 0 } else { self.lost + 1 };
+        let has_grown = |now: u64, then: u64| now > then || self.is_new;
+        let exceeded = if stored.bytes > disk && has_grown(stored.bytes, self.bytes) {
+            Some(Exceeded::Disk(disk))
+        } else if stored.files > files && (has_grown(stored.files, self.files) || stored.is_beyond) {
+            Some(Exceeded::Files(files))
+        } else if stored.is_beyond || self.lost >= MOST_LOST {
+            // What cannot be looked into could be anything.
+            Some(Exceeded::Disk(disk))
+        } else {
+            stored.is_unreadable.then_some(Exceeded::Mappings(mappings))
+        };
+        if let Some(exceeded) = exceeded {
+            // Nobody knows which of them has written it.
+            uses.iter().filter(|it| !it.processes.is_empty()).for_each(|it| it.sandbox.kill(exceeded));
+        }
+        *self = Self { bytes: stored.bytes, files: stored.files, is_new: false, lost: self.lost };
+    }
+}
+
+/// The memory of a process that is no file's.
+#[derive(Debug, Default)]
+struct OwnMemory {
+    private: u64,
+    /// Its part of what it has together with others, and of files that are in memory only.
+    shared: u64,
+}
+
+impl OwnMemory {
+    /// Of a process that cannot be looked at exactly: all of it is taken for its own.
+    fn unknown(pid: i32) -> Self {
+        Self { private: resident(pid), shared: 0 }
+    }
+
+    fn add(&mut self, other: Self) {
+        self.private += other.private;
+        self.shared += other.shared;
+    }
+}
+
+fn own_memory(pid: i32) -> OwnMemory {
+    let Ok(text) = read_lossy(format!("/proc/{pid}/smaps_rollup")) else {
+        return OwnMemory::unknown(pid);
+    };
+    let status = read_lossy(format!("/proc/{pid}/status")).unwrap_or_default();
+    OwnMemory { private: field(&text, "Pss_Anon:") + field(&status, "VmPTE:"), shared: field(&text, "Pss_Shmem:") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_a_process_is_its_own() {
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let memory = vec![1_u8; 64 << 20];
+        let found = own_memory(own);
+        assert!(found.private > 64 << 20, "{found:?}");
+        assert_eq!(memory[1 << 20], 1);
+        assert_eq!((own_memory(-1).private, OwnMemory::unknown(-1).private), (0, 0));
+    }
+
+    #[test]
+    fn a_look_takes_a_bounded_part_of_the_time() {
+        let look = Inspection::start(Vec::new(), true, Some(Arc::default())).expect("there are threads");
+        while !look.is_over() {
+            std::thread::yield_now();
+        }
+        let (long_ago, took) = (Instant::now(), Duration::from_secs(1));
+        *look.took.lock().expect("nobody panics") = Took { weighing: None, counting: Some((long_ago, took)) };
+        assert_eq!(look.next_at(long_ago, long_ago), (long_ago, long_ago + 20 * took));
+        *look.took.lock().expect("nobody panics") = Took { weighing: Some((long_ago, took)), counting: None };
+        assert_eq!(look.next_at(long_ago, long_ago), (long_ago + 4 * took, long_ago));
+    }
+}
