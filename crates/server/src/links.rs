@@ -10,17 +10,16 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{Instant, timeout};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 use crate::random;
-use crate::session::{Session, Stage};
+use crate::session::{PortsTaken, Session, Stage};
 
 /// All links of a server.
 #[derive(Default)]
@@ -35,8 +34,6 @@ pub(crate) struct Link {
     id: String,
     pub(crate) port: u16,
     expires: Instant,
-    /// Sockets in the session's network that are not used yet.
-    sockets: Arc<Mutex<Vec<OwnedFd>>>,
 }
 
 /// Why a link leads nowhere.
@@ -52,13 +49,20 @@ pub(crate) enum LinkError {
         "{0} links of this session are in use already: wait for some to expire, or let them last shorter (--link-time)"
     )]
     TooMany(usize),
+    #[error(
+        "{0} connections to ports of this session are open already: close one, or start the server with a higher \
+         --link-connections"
+    )]
+    TooManyConnections(usize),
+    #[error(
+        "the program on port {port} has not begun to answer within {seconds} s: look what it is doing, or start the server \
+         with a higher --link-answer-time"
+    )]
+    NoAnswer { port: u16, seconds: u64 },
 }
 
 /// Links of one session; more are a loop's mistake.
 const MOST: usize = 100;
-
-/// How long a program of the session may take to accept a connection.
-const CONNECT_TIME: Duration = Duration::from_secs(10);
 
 impl Links {
     /// A new name for a port of a session.
@@ -71,7 +75,7 @@ impl Links {
         }
         let name = random::hex::<16>();
         let (id, session) = (session.id().to_owned(), Arc::downgrade(session));
-        by_name.insert(name.clone(), Link { session, id, port, expires: now + lasts, sockets: Arc::default() });
+        by_name.insert(name.clone(), Link { session, id, port, expires: now + lasts });
         Ok(name)
     }
 
@@ -93,56 +97,14 @@ impl Links {
 }
 
 impl Link {
-    /// Connects to the port.
-    pub(crate) async fn connect(&self, session: &Arc<Session>) -> Result<TcpStream, LinkError> {
+    /// Connects to the port. The permit is held as long as the connection lasts.
+    pub(crate) async fn connect(&self, session: &Arc<Session>) -> Result<(TcpStream, OwnedSemaphorePermit), LinkError> {
         let port = self.port;
-        let failed = |error: io::Error| match error.kind() {
+        let permit = session.ports().permit().map_err(|PortsTaken(most)| LinkError::TooManyConnections(most))?;
+        let stream = session.ports().connect(session, port).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => LinkError::NotListening(port),
             _ => LinkError::Unreachable { port, error },
-        };
-        // Sockets that were kept may be of a network that is gone with its last sandbox: then there is a new one.
-        let kept = self.take();
-        let is_kept = kept.is_some();
-        let socket = match kept {
-            Some(socket) => socket,
-            None => self.make(session).await.map_err(failed)?,
-        };
-        match self.dial(socket).await {
-            Err(_) if is_kept => {
-                self.sockets().clear();
-                let socket = self.make(session).await.map_err(failed)?;
-                self.dial(socket).await.map_err(failed)
-            }
-            result => result.map_err(failed),
-        }
-    }
-
-    async fn dial(&self, socket: OwnedFd) -> io::Result<TcpStream> {
-        let socket = TcpSocket::from_std_stream(std::net::TcpStream::from(socket));
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
-        let connected = timeout(CONNECT_TIME, socket.connect(address)).await;
-        let stream = connected.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        stream.set_nodelay(true)?;
-        Ok(stream)
-    }
-
-    async fn make(&self, session: &Arc<Session>) -> io::Result<OwnedFd> {
-        let session = Arc::clone(session);
-        let made = tokio::task::spawn_blocking(move || {
-            let room = session.room().map_err(|failure| io::Error::other(failure.value))?;
-            room.slot().sockets()
-        });
-        let mut made = made.await.map_err(io::Error::other)??;
-        let first = made.pop().ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        *self.sockets() = made;
-        Ok(first)
-    }
-
-    fn take(&self) -> Option<OwnedFd> {
-        self.sockets().pop()
-    }
-
-    fn sockets(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+        })?;
+        Ok((stream, permit))
     }
 }

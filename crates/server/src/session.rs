@@ -11,6 +11,7 @@
 mod archive;
 mod commands;
 pub(crate) mod mounts;
+mod ports;
 mod runs;
 pub(crate) mod sessions;
 pub(crate) mod sync;
@@ -32,6 +33,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use self::mounts::Mount;
+pub(crate) use self::ports::{Ports, PortsTaken};
 use self::runs::{Entry, Runs};
 pub(crate) use self::runs::{NotStarted, Started};
 use self::sync::SessionContexts;
@@ -61,6 +63,7 @@ pub(crate) struct Session {
     budget: Arc<Budget>,
     /// What the files of its runs may have.
     spools: Arc<Budget>,
+    ports: Ports,
     file_tools: Semaphore,
     pool: Arc<Pool>,
     room: Mutex<Option<Arc<Workspace>>>,
@@ -163,6 +166,7 @@ impl Session {
             admission: Admission::new(&config.limits),
             budget,
             spools: Budget::new(usize::try_from(config.limits.session_spool).unwrap_or(usize::MAX)),
+            ports: Ports::new(config.links.connections),
             file_tools: Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS)),
             pool,
             room: Mutex::default(),
@@ -220,6 +224,11 @@ impl Session {
     pub(crate) fn connect(&self, grant: &AccessGrant) -> Result<OwnedSemaphorePermit, Busy> {
         let most = self.config.limits.max_connections_per_session;
         self.admission.connect(grant).map_err(|AllTaken| Busy::TooManyConnections(most))
+    }
+
+    /// Where its programs listen.
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
     }
 
     /// A file tool's turn. Whoever waits holds what his call holds.
@@ -423,6 +432,7 @@ impl Session {
     async fn end(self: Arc<Self>) {
         tracing::debug!(session = self.id, "releasing");
         let room = lock(&self.room).take();
+        self.ports.close();
         let runs: Vec<Arc<Run>> = lock(&self.runs).by_id.values().map(|entry| Arc::clone(&entry.run)).collect();
         let stopping = self.stopping.load(Ordering::Relaxed);
         let reason = if stopping { "the server was told to stop" } else { "the session was released" };

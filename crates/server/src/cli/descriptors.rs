@@ -2,25 +2,35 @@
 
 use std::io;
 
-use agb_server::Limits;
+use agb_server::{LinkSettings, Limits};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a session with one interpreter and a connection takes, about: four pipes, three descriptors of its sandbox, its
 /// folder, its event loop's, its socket.
 const OF_SESSION: u64 = 10;
 
+/// What a session whose ports are reached by links keeps ready: sockets of its network.
+const OF_PORTS: u64 = 16;
+
 /// Lets this process have as many as it may. Warns if that will not do for what it is to serve.
-pub(crate) fn raise(limits: &Limits) {
+pub(crate) fn raise(limits: &Limits, links: &LinkSettings) {
     let may = match raise_to_hard_limit() {
         Ok(may) => may,
         Err(error) => return tracing::warn!(%error, "the limit of open files stays as it is"),
     };
-    let sessions = u64::try_from(limits.max_sessions).unwrap_or(u64::MAX);
-    let connections = u64::try_from(limits.max_connections).unwrap_or(u64::MAX);
-    let needed = sessions.saturating_mul(OF_SESSION).saturating_add(connections);
+    let needed = needed(limits, links);
     if may < needed {
         tracing::warn!(may, needed, "too few open files for --max-sessions and --max-connections; see `ulimit -Hn`");
     }
+}
+
+/// As many as this server may have open.
+fn needed(limits: &Limits, links: &LinkSettings) -> u64 {
+    let number = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let (sessions, connections) = (number(limits.max_sessions), number(limits.max_connections));
+    // Each of a client's connections may go on to a program.
+    let to_programs = sessions.saturating_mul(number(links.connections)).min(connections);
+    sessions.saturating_mul(OF_SESSION + OF_PORTS).saturating_add(connections).saturating_add(to_programs)
 }
 
 /// Answers with the limit that holds from here on; the largest number where there is none.
@@ -32,6 +42,15 @@ fn raise_to_hard_limit() -> io::Result<u64> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn sessions_connections_and_links_are_counted() {
+        let limits = super::Limits { max_sessions: 10, max_connections: 100, ..super::Limits::default() };
+        let needed = |connections| {
+            super::needed(&limits, &super::LinkSettings { connections, ..super::LinkSettings::default() })
+        };
+        assert_eq!((needed(0), needed(2), needed(1000)), (360, 380, 460));
+    }
+
     #[test]
     fn it_is_raised_as_far_as_may_be() {
         let may = super::raise_to_hard_limit().expect("every process may do that");

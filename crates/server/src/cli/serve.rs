@@ -140,7 +140,7 @@ async fn run(serve: Serve) -> Result<(), String> {
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
     let made_key = (serve.api_key.is_none() && serve.api_keys_file.is_none()).then(agb_server::api_key);
     let config = config(serve, made_key.clone())?;
-    descriptors::raise(&config.limits);
+    descriptors::raise(&config.limits, &config.links);
     let server = Server::new(config).map_err(|error| error.to_string())?;
     server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
     let mut hang_up =

@@ -11,6 +11,7 @@ mod entry;
 mod error;
 mod file_body;
 mod files;
+mod followed;
 mod health;
 mod labels;
 mod link;

@@ -21,6 +21,17 @@ pub struct LinkSettings {
     /// One hour: a page stays usable through a meeting, and a link that was seen by somebody does not for long.
     #[arg(long = "link-time", default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub time: Duration,
+    /// Connections to ports of one session at once; more are refused (HTTP 429).
+    ///
+    /// 200, as from one address: a page takes six, and a link that is passed around does not take every connection of the
+    /// server's.
+    #[arg(long = "link-connections", default_value_t = 200, value_name = "N")]
+    pub connections: usize,
+    /// How long a program may take to begin its answer to a request, which it has whole.
+    ///
+    /// Five minutes: a development server that builds everything first, and a model that is loaded first, take some.
+    #[arg(long = "link-answer-time", default_value = "300", value_parser = seconds, value_name = "SECONDS")]
+    pub answer_time: Duration,
     /// The ports of a session that links may lead to.
     ///
     /// 30100-30199: those that AGB's own service takes.

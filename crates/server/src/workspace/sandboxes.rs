@@ -190,6 +190,14 @@ impl Slot {
         sandboxes.launcher.sockets(self.number)
     }
 
+    /// Which network that is now.
+    ///
+    /// # Errors
+    /// As [`Slot::sockets`].
+    pub(crate) fn network(&self) -> io::Result<u64> {
+        self.sandboxes.launcher.network(self.number)
+    }
+
     /// Whether programs here leave busy processors to those of others: nobody waits for them.
     pub(crate) fn stand_back(&self, back: bool) {
         self.sandboxes.launcher.stand_back(self.number, back);

@@ -9,6 +9,7 @@ use crate::support::{KEY, Reply, TestServer, TestSession};
 /// A small server in the session: it answers by what it was asked, streams, and speaks enough WebSocket to greet.
 const SERVER: &str = r#"
 import base64, hashlib, http.server, json, socketserver, sys, time
+HEADERS = sys.argv[2].split(',')
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
     def log_message(self, *args): pass
@@ -26,6 +27,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(bytes([0x81, len(text) + 5]) + b'echo ' + text)
             self.close_connection = True
             return
+        if self.path.startswith('/never'):
+            time.sleep(600)
         length = int(self.headers.get('Content-Length', 0))
         body = self.rfile.read(length)
         answer = json.dumps({'method': self.command, 'path': self.path, 'headers': {k.lower(): v for k, v in self.headers.items()}, 'body': len(body)}).encode()
@@ -34,7 +37,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header('Content-Length', str(len(answer)))
         self.send_header('Set-Cookie', 'own=1')
         self.send_header('Set-Cookie', 'wide=1; Domain=example.org')
-        self.send_header('Strict-Transport-Security', 'max-age=9')
+        for name in HEADERS: self.send_header(name, 'x')
+        if self.path.startswith('/held'):
+            self.end_headers()
+            self.wfile.write(answer[:1])
+            time.sleep(600)
         self.end_headers()
         self.wfile.write(answer)
     do_POST = do_PUT = do_DELETE = do_GET
@@ -44,6 +51,31 @@ server = Server(('127.0.0.1', int(sys.argv[1])), Handler)
 print('ready', flush=True)
 server.serve_forever()
 "#;
+
+/// Headers that speak for more than an origin: no link's page has them.
+const SHARED: [&str; 11] = [
+    "Strict-Transport-Security",
+    "Public-Key-Pins",
+    "Expect-CT",
+    "Alt-Svc",
+    "Clear-Site-Data",
+    "Service-Worker-Allowed",
+    "NEL",
+    "Report-To",
+    "Reporting-Endpoints",
+    "Set-Cookie2",
+    "Set-Login",
+];
+/// Headers that speak for an origin, which is the server's where a link is a path.
+const OF_ORIGIN: [&str; 7] = [
+    "WWW-Authenticate",
+    "Authentication-Info",
+    "Accept-CH",
+    "Critical-CH",
+    "Origin-Agent-Cluster",
+    "Use-As-Dictionary",
+    "Sec-Session-Registration",
+];
 
 async fn link(server: &TestServer, session: &TestSession, query: &[(&str, &str)]) -> Reply {
     let mut all = vec![("sessionId", session.id.as_str())];
@@ -58,7 +90,9 @@ async fn url(server: &TestServer, session: &TestSession, query: &[(&str, &str)])
 async fn listen(server: &TestServer, session: &TestSession, port: u16) {
     let write = json!({ "path": "server.py", "content": SERVER });
     server.call(session, "write_file", write).await.expect("written");
-    let command = format!("nohup python3 server.py {port} > log 2>&1 & until grep -q ready log; do sleep 0.05; done");
+    let headers = [&SHARED[..], &OF_ORIGIN[..]].concat().join(",");
+    let command =
+        format!("nohup python3 server.py {port} {headers} > log 2>&1 & until grep -q ready log; do sleep 0.05; done");
     let args = json!({ "command": command, "timeout_ms": 20_000 });
     server.call(session, "shell", args).await.expect("it listens");
 }
@@ -159,7 +193,7 @@ async fn a_sessions_page_is_not_of_the_servers_origin() {
     let (_, headers, _) = get(&server, &url).await;
     let policy = headers["content-security-policy"].to_str().expect("a text");
     assert!(policy.starts_with("sandbox ") && !policy.contains("allow-same-origin"), "{policy}");
-    for name in ["set-cookie", "strict-transport-security", "x-frame-options"] {
+    for name in [&["set-cookie", "proxy-authenticate", "x-frame-options"][..], &SHARED, &OF_ORIGIN].concat() {
         assert!(!headers.contains_key(name), "{name}");
     }
     assert_eq!(headers["referrer-policy"], "same-origin");
@@ -189,12 +223,68 @@ async fn with_a_domain_each_link_has_a_host_of_its_own() {
     let response = ask(format!("{name}.links.example.org:{port}")).await.expect("an answer");
     let cookies: Vec<_> = response.headers().get_all("set-cookie").iter().cloned().collect();
     assert_eq!(cookies, ["own=1"], "none for other hosts");
+    for name in SHARED {
+        assert!(!response.headers().contains_key(name), "{name}");
+    }
+    for name in OF_ORIGIN {
+        assert!(response.headers().contains_key(name), "{name}: the origin is its own");
+    }
     assert!(!response.headers().contains_key("content-security-policy"));
     let answer: Value = serde_json::from_str(&response.text().await.expect("a body")).expect("JSON");
     assert_eq!(answer["path"], "/x/y?z");
     for host in ["none.links.example.org", "mcp.links.example.org:1", "a.b.links.example.org"] {
         let reply = Reply::of(ask(host.to_owned()).await.expect("an answer")).await;
         reply.is_error(404, "InvalidLink.NotFound", "");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn connections_by_links_are_counted_for_each_session() {
+    let server = TestServer::with(|config| config.links.connections = 2).await;
+    let (one, two) = (server.create().await, server.create().await);
+    for session in [&one, &two] {
+        listen(&server, session, 30100).await;
+    }
+    let (of_one, of_two) = (url(&server, &one, &[]).await, url(&server, &two, &[]).await);
+    // Another link of the session's is no way around.
+    let again = url(&server, &one, &[]).await;
+    let first = server.http.get(format!("{of_one}held")).send().await.expect("a head");
+    let second = server.http.get(format!("{again}held")).send().await.expect("a head");
+    for url in [&of_one, &again] {
+        let refused = Reply::of(server.http.get(url).send().await.expect("an answer")).await;
+        refused.is_error(429, "LimitExceeded.Connections", "--link-connections");
+    }
+    assert_eq!(get(&server, &of_two).await.0, 200, "another session has its own");
+    let own = json!({ "path": "server.py" });
+    server.call(&one, "get_file_info", own).await.expect("its owner's calls are others");
+    drop((first, second));
+    let begin = std::time::Instant::now();
+    while get(&server, &of_one).await.0 != 200 {
+        assert!(begin.elapsed() < crate::support::PATIENCE, "connections that have gone are counted");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_answer_is_not_waited_for() {
+    let server = TestServer::with(|config| {
+        config.links.answer_time = std::time::Duration::from_secs(1);
+        config.links.connections = 1;
+    })
+    .await;
+    let session = server.create().await;
+    listen(&server, &session, 30100).await;
+    let url = url(&server, &session, &[]).await;
+    for _ in 0..2 {
+        let late = Reply::of(server.http.get(format!("{url}never")).send().await.expect("an answer")).await;
+        late.is_error(504, "InvalidLink.NoAnswer", "--link-answer-time");
+    }
+    let begin = std::time::Instant::now();
+    while get(&server, &url).await.0 != 200 {
+        assert!(begin.elapsed() < crate::support::PATIENCE, "its connection is still held");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     server.stop().await;
 }

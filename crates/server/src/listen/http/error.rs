@@ -148,6 +148,8 @@ impl ApiError {
             Self::Link(LinkError::Gone) => ("InvalidLink.NotFound", Status::NOT_FOUND),
             Self::Link(LinkError::NotListening(_)) => ("InvalidLink.NotListening", Status::BAD_GATEWAY),
             Self::Link(LinkError::Unreachable { .. }) => ("InvalidLink.Unreachable", Status::BAD_GATEWAY),
+            Self::Link(LinkError::NoAnswer { .. }) => ("InvalidLink.NoAnswer", Status::GATEWAY_TIMEOUT),
+            Self::Link(LinkError::TooManyConnections(_)) => ("LimitExceeded.Connections", Status::TOO_MANY_REQUESTS),
             Self::Link(LinkError::TooMany(_)) => ("LimitExceeded.Links", Status::TOO_MANY_REQUESTS),
             Self::NotMounted { .. } => ("InvalidContext.NotMounted", Status::BAD_REQUEST),
             Self::BadUrl(BadUrl::Signature) => ("InvalidUrl.Signature", Status::FORBIDDEN),

@@ -22,6 +22,7 @@ use tokio::io::copy_bidirectional;
 
 use super::Shared;
 use super::error::ApiError;
+use super::followed::{Followed, Progress};
 use crate::links::LinkError;
 
 /// On an answer that a program of a session has made.
@@ -39,16 +40,43 @@ struct Target {
 /// The path that links without a host of their own begin with.
 const PREFIX: &str = "/l/";
 
-/// What speaks for a whole host. Reports would tell a program the addresses of other links and of signed files.
-const FOR_THE_HOST: [&str; 8] = [
+/// What speaks for a whole host, or the domain that it is in. Reports would tell a program the addresses of other links and
+/// of signed files.
+const FOR_THE_HOST: [&str; 13] = [
     "strict-transport-security",
     "alt-svc",
     "public-key-pins",
+    "public-key-pins-report-only",
+    "expect-ct",
+    "expect-staple",
     "clear-site-data",
     "service-worker-allowed",
     "nel",
     "report-to",
     "reporting-endpoints",
+    "set-cookie2",
+    "set-login",
+];
+
+/// What speaks for an origin, which is this server's where a link is a path: a browser would ask for a password in its name,
+/// and send that, or hints, keys and dictionaries, with calls to it.
+const FOR_THE_ORIGIN: [&str; 16] = [
+    "www-authenticate",
+    "authentication-info",
+    "accept-ch",
+    "critical-ch",
+    "accept-ch-lifetime",
+    "origin-agent-cluster",
+    "use-as-dictionary",
+    "sec-session-registration",
+    "secure-session-registration",
+    "secure-session-challenge",
+    "sec-session-challenge",
+    "shared-storage-write",
+    "observe-browsing-topics",
+    "activate-storage-access",
+    "attribution-reporting-register-source",
+    "attribution-reporting-register-trigger",
 ];
 
 /// Serves requests to links; the others go on.
@@ -93,13 +121,16 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
     session.touch();
     let upgrade = upgrade_of(request.headers());
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-    let stream = link.connect(&session).await?;
+    let (stream, permit) = link.connect(&session).await?;
+    let permit = Arc::new(permit);
     let broken = |error: hyper::Error| {
         ApiError::Link(LinkError::Unreachable { port: link.port, error: std::io::Error::other(error) })
     };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     // Ends with the request and its answer, or with what it was upgraded to.
-    tokio::spawn(async move {
+    let held = Arc::clone(&permit);
+    let driver = tokio::spawn(async move {
+        let _permit = held;
         if let Err(error) = connection.with_upgrades().await {
             tracing::debug!(%error, "a link's connection broke");
         }
@@ -110,13 +141,21 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
     parts.uri = target.path_and_query.parse::<Uri>().map_err(|_| ApiError::invalid("path", "it is not a URI"))?;
     parts.version = axum::http::Version::HTTP_11;
     prepare(shared, &mut parts.headers, target, link.port, upgrade.as_ref());
-    let mut answer = sender.send_request(Request::from_parts(parts, body)).await.map_err(broken)?;
+    let progress = Progress::default();
+    let body = Body::new(Followed { body, progress: progress.clone() });
+    let answer_time = shared.config.links.answer_time;
+    let answer = progress.silent_for(answer_time, sender.send_request(Request::from_parts(parts, body))).await;
+    let Some(answer) = answer else {
+        driver.abort();
+        return Err(LinkError::NoAnswer { port: link.port, seconds: answer_time.as_secs() }.into());
+    };
+    let mut answer = answer.map_err(broken)?;
     if answer.status() == StatusCode::SWITCHING_PROTOCOLS
         && let Some(client) = client
     {
         let program = hyper::upgrade::on(&mut answer);
         tokio::spawn(async move {
-            let _permit = extensions;
+            let _permits = (extensions, permit);
             let (Ok(client), Ok(program)) = tokio::join!(client, program) else { return };
             // Each direction has one buffer: who does not read is not read from.
             let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(program)).await;
@@ -169,6 +208,11 @@ fn clean(mut response: Response, in_path: bool) -> Response {
     }
     for name in FOR_THE_HOST {
         headers.remove(name);
+    }
+    if in_path {
+        for name in FOR_THE_ORIGIN {
+            headers.remove(name);
+        }
     }
     let cookies: Vec<HeaderValue> = headers.get_all(header::SET_COOKIE).into_iter().cloned().collect();
     headers.remove(header::SET_COOKIE);
