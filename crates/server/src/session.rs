@@ -10,6 +10,7 @@
 
 mod archive;
 mod commands;
+mod left_out;
 pub(crate) mod mounts;
 mod ports;
 mod runs;

@@ -37,8 +37,8 @@ pub(crate) enum ContextError {
     InUse,
     #[error("the policy is not valid: {0}")]
     Policy(String),
-    #[error("{count} files of the session could not be read, so they are not uploaded; the first is {first}")]
-    Unread { count: usize, first: String },
+    #[error("{count} files or folders could not be copied, all others were: {named}")]
+    LeftOut { count: usize, named: String },
     #[error("{action} failed: {problem}")]
     System { action: &'static str, problem: String },
 }

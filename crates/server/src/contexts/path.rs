@@ -58,9 +58,16 @@ impl ContextPath {
         Self(path.to_path_buf())
     }
 
-    /// A path below this one.
+    /// A path of a session's file below this one. Names that clients could not write are refused: `\` is a separator there,
+    /// and paths are text. Two files never become one.
     pub(crate) fn join(&self, below: &Path) -> Result<Self, ContextError> {
-        Self::parse(&self.0.join(below).to_string_lossy())
+        let path = self.0.join(below);
+        let invalid = |problem| ContextError::InvalidPath { path: shorten(&path.to_string_lossy()), problem };
+        match path.to_str() {
+            None => Err(invalid("its name is not UTF-8; rename it")),
+            Some(text) if text.contains('\\') => Err(invalid("a name in it contains `\\`; rename it")),
+            Some(text) => Self::parse(text),
+        }
     }
 
     pub(crate) fn is_root(&self) -> bool {
@@ -99,6 +106,20 @@ mod tests {
         ] {
             assert_eq!(ContextPath::parse(given).map(|path| path.shown()).as_deref(), Ok(shown), "{given}");
         }
+    }
+
+    #[test]
+    fn names_of_sessions_are_taken_as_they_are_or_not_at_all() {
+        use std::os::unix::ffi::OsStrExt;
+        let at = ContextPath::parse("/data").expect("it is one");
+        let join = |bytes: &[u8]| at.join(Path::new(std::ffi::OsStr::from_bytes(bytes)));
+        for name in ["a:b", "a\nb", " ", "日本", "~", "C:", "..."] {
+            assert_eq!(join(name.as_bytes()).map(|path| path.shown()), Ok(format!("/data/{name}")));
+        }
+        for bytes in [&b"..\\x"[..], b"a\\b", b"\xff", b"a/\xfe/b", b"..", "x/".repeat(64).as_bytes()] {
+            assert!(matches!(join(bytes), Err(ContextError::InvalidPath { .. })), "{bytes:?}");
+        }
+        join("x/".repeat(63).as_bytes()).expect("64 with its parent");
     }
 
     #[test]

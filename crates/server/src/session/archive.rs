@@ -3,13 +3,16 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use cap_std::fs::{Dir, OpenOptions, Permissions, PermissionsExt};
+use zip::read::{Config, ZipFileEntry};
+use zip::unstable::read::ZipIterable;
 use zip::write::SimpleFileOptions;
-use zip::{CompressionMethod, ZipArchive, ZipWriter};
+use zip::{CompressionMethod, ZipReadOptions, ZipWriter};
 
+use super::left_out::LeftOut;
 use super::mounts::{Refusal, Side};
 use crate::contexts::{ContextError, Upload};
 use crate::random;
@@ -100,7 +103,8 @@ impl ArchiveWriter {
     }
 }
 
-/// An archive's file, of which only so much is read: its list of files is kept in memory.
+/// An archive's file, of which only so much is read until it is known what is in it.
+#[derive(Debug)]
 pub(super) struct Bounded {
     file: File,
     left: Rc<Cell<u64>>,
@@ -110,7 +114,7 @@ impl Read for Bounded {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left.get()).unwrap_or(usize::MAX).min(buffer.len());
         if most == 0 && !buffer.is_empty() {
-            return Err(io::Error::other("its list of files is too long"));
+            return Err(io::Error::other("its list of files cannot be found"));
         }
         let read = self.file.read(&mut buffer[..most])?;
         self.left.set(self.left.get().saturating_sub(read as u64));
@@ -124,11 +128,14 @@ impl Seek for Bounded {
     }
 }
 
-/// Reads a file as an archive of at most so many files; `None`: it is another kind of file, or its list of files is longer
-/// than theirs would be.
-pub(super) fn open(file: File, most: u64) -> Result<Option<ZipArchive<Bounded>>, ContextError> {
+/// An archive whose list of files is read as it goes, and never kept: nothing that it says of itself is believed.
+pub(super) type Archive = ZipIterable<Bounded>;
+
+/// Reads a file as an archive of at most so many files; `None`: it is another kind of file, or nothing that could be such a
+/// list is near its end.
+pub(super) fn open(file: File, most: u64) -> Result<Option<Archive>, ContextError> {
     let left = Rc::new(Cell::new(most.saturating_mul(LISTED).max(LEAST_LIST)));
-    match ZipArchive::new(Bounded { file, left: Rc::clone(&left) }) {
+    match Archive::try_new(Bounded { file, left: Rc::clone(&left) }, Config::default()) {
         Ok(archive) if archive.len() as u64 > most => {
             Err(ContextError::Quota { limit: most, unit: "files from an archive", flag: "--context-files" })
         }
@@ -140,35 +147,71 @@ pub(super) fn open(file: File, most: u64) -> Result<Option<ZipArchive<Bounded>>,
     }
 }
 
-/// Extracts an archive below a folder of the session's, in the name of its user.
-pub(super) fn extract(mut archive: ZipArchive<Bounded>, dir: &Dir, to: &Path, side: Side<'_>) -> Result<(), Refusal> {
+/// Extracts an archive to a folder below a mount of the session's, in the name of its user.
+pub(super) fn extract(
+    mut archive: Archive,
+    dir: &Dir,
+    mount: &Path,
+    folder: &Path,
+    side: Side<'_>,
+    left: &mut LeftOut,
+) -> Result<(), Refusal> {
     let _acting = ActAs::user(side.user).map_err(Refusal::Session)?;
-    for index in 0..archive.len() {
-        let mut entry = archive.by_index(index).map_err(|error| unreadable(&error))?;
-        // A name that leads out is left out: no program makes such a one by accident.
-        let Some(below) = entry.enclosed_name() else { continue };
-        let path = to.join(&below);
-        side.room.take_disk(0, below.components().count() as u64).map_err(ContextError::from)?;
-        if entry.is_dir() {
-            dir.create_dir_all(&path).map_err(Refusal::Session)?;
+    let entries = archive.files().map_err(|error| unreadable(&error))?;
+    // Entries share the file's position with the list, which goes on where it was.
+    while let Some(entry) = entries.next() {
+        let entry = entry.map_err(|error| unreadable(&error))?;
+        let named = PathBuf::from(String::from_utf8_lossy(entry.name_raw()).into_owned());
+        let shown = folder.join(&named);
+        let Some(below) = entry.name().ok().and_then(|name| enclosed(&name)) else {
+            // No program makes such a one by accident, and none misses it.
+            tracing::warn!(name = %shown.to_string_lossy().escape_debug(), "a name in an archive leads out of its folder");
             continue;
-        }
-        if let Some(parent) = path.parent() {
-            dir.create_dir_all(parent).map_err(Refusal::Session)?;
-        }
-        let mode = entry.unix_mode().unwrap_or(0o644);
-        let new = path.with_file_name(format!(".agb-{}.new", random::hex::<8>()));
-        let placed = if mode & TYPE == LINK {
-            link(&mut entry, dir, &new).map_err(Refusal::Session)
-        } else {
-            write(&mut entry, dir, &new, mode & 0o100 != 0, side.room)
         };
-        if let Err(refusal) = placed.and_then(|()| dir.rename(&new, dir, &path).map_err(Refusal::Session)) {
-            let _ = dir.remove_file(&new); // the first error is the one to report
-            return Err(refusal);
+        side.room.take_disk(0, below.components().count() as u64).map_err(ContextError::from)?;
+        match extract_entry(entry, entries.reader_mut(), dir, &mount.join(folder).join(below), side.room) {
+            Ok(()) => {}
+            Err(Refusal::Session(error)) => left.note(&shown, &error),
+            Err(refusal) => return Err(refusal),
         }
     }
     Ok(())
+}
+
+fn extract_entry(
+    entry: ZipFileEntry<'_>,
+    reader: &mut Bounded,
+    dir: &Dir,
+    path: &Path,
+    room: &Workspace,
+) -> Result<(), Refusal> {
+    let session = Refusal::Session;
+    if entry.is_dir() {
+        return dir.create_dir_all(path).map_err(session);
+    }
+    let mode = entry.unix_mode().unwrap_or(0o644);
+    let mut bytes =
+        entry.with_reader(reader, ZipReadOptions::new()).map_err(|error| session(io::Error::other(error)))?;
+    if let Some(parent) = path.parent() {
+        dir.create_dir_all(parent).map_err(session)?;
+    }
+    let new = path.with_file_name(format!(".agb-{}.new", random::hex::<8>()));
+    let placed = if mode & TYPE == LINK {
+        link(&mut bytes, dir, &new).map_err(session)
+    } else {
+        write(&mut bytes, dir, &new, mode & 0o100 != 0, room)
+    };
+    placed.and_then(|()| dir.rename(&new, dir, path).map_err(session)).inspect_err(|_| {
+        let _ = dir.remove_file(&new); // the first error is the one to report
+    })
+}
+
+/// The path that an archive's name means below a folder, if it does. Archives of Windows' have `\`.
+fn enclosed(name: &str) -> Option<PathBuf> {
+    let is_plain = |part: &&str| !matches!(*part, "" | ".");
+    let path: PathBuf = name.split(['/', '\\']).filter(is_plain).collect();
+    let leads_out = path.components().any(|part| !matches!(part, Component::Normal(_)));
+    (!leads_out && !name.contains('\0') && !path.as_os_str().is_empty()).then_some(path)
 }
 
 fn link(entry: &mut impl Read, dir: &Dir, new: &Path) -> io::Result<()> {
@@ -235,14 +278,59 @@ mod tests {
     }
 
     #[test]
-    fn an_archives_list_of_files_is_bounded_before_it_is_kept() {
+    fn what_an_archive_says_of_itself_is_not_believed() {
         let opened = open(archive(5, 10), 5).expect("it is small").expect("it is an archive");
         assert_eq!(opened.len(), 5);
         assert!(matches!(open(archive(6, 10), 5), Err(ContextError::Quota { limit: 5, .. })));
-        // More than a megabyte of names: five files of people's have less.
-        assert!(open(archive(30, 60_000), 5).is_ok_and(|opened| opened.is_none()));
         let mut text = tempfile::tempfile().expect("a file");
         text.write_all(&vec![b'x'; 2 << 20]).expect("there is room");
         assert!(open(text, 5).is_ok_and(|opened| opened.is_none()));
+    }
+
+    /// A gigabyte of nothing, one header, and an end that claims a list of a billion files.
+    #[test]
+    fn a_claimed_number_of_files_reserves_nothing() {
+        const AT: u64 = 1 << 30;
+        const CLAIMED: u64 = 1_000_000_000;
+        let mut header = b"PK\x01\x02".to_vec();
+        header.resize(46, 0);
+        let mut end = b"PK\x06\x06".to_vec();
+        end.extend(44_u64.to_le_bytes());
+        end.extend([0; 12]);
+        for number in [CLAIMED, CLAIMED, CLAIMED * 46, AT] {
+            end.extend(number.to_le_bytes());
+        }
+        end.extend(b"PK\x06\x07\0\0\0\0");
+        end.extend((AT + 46).to_le_bytes());
+        end.extend(1_u32.to_le_bytes());
+        end.extend(b"PK\x05\x06\0\0\0\0");
+        end.extend([0xff; 12]);
+        end.extend([0, 0]);
+        let mut file = tempfile::tempfile().expect("a file");
+        file.seek(SeekFrom::Start(AT)).expect("it is a file");
+        file.write_all(&[header, end].concat()).expect("there is room");
+        for most in [5, u64::MAX] {
+            let file = file.try_clone().expect("it is open");
+            assert!(!matches!(open(file, most), Ok(Some(_))));
+        }
+    }
+
+    #[test]
+    fn names_in_archives_stay_below_their_folder() {
+        for (name, path) in [
+            ("a/./b//c", Some("a/b/c")),
+            ("a\\b", Some("a/b")),
+            ("10:30.txt", Some("10:30.txt")),
+            ("/etc/x", Some("etc/x")),
+            ("a/", Some("a")),
+            ("../x", None),
+            ("a/../x", None),
+            ("..\\x", None),
+            ("a\0b", None),
+            ("", None),
+            ("./", None),
+        ] {
+            assert_eq!(enclosed(name), path.map(PathBuf::from), "{name:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 
 use super::archive::{self, ArchiveWriter};
+use super::left_out::LeftOut;
 use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, SyncPolicy};
 use crate::random;
 use crate::workspace::{ActAs, Folder, Located, Workspace};
@@ -98,10 +99,13 @@ impl Mount {
     }
 
     /// Copies the session's files to the context. Where the policy says so, what the session has deleted is deleted there.
+    /// What cannot be copied is left out, and told.
     pub(crate) fn upload(&self, side: Side<'_>) -> Result<(), ContextError> {
         let at = side.folder.locate(&self.path).map_err(|error| refused(&self.path, &error))?;
         let mut present = HashSet::new();
-        let mut failures = Failures::default();
+        let mut left = LeftOut::default();
+        // In the way of these is something that the session has no more.
+        let mut blocked = Vec::new();
         let mut waiting = VecDeque::from([PathBuf::new()]);
         let mut walked = 0;
         let most = self.context.max_files().saturating_mul(WALKED_PER_FILE);
@@ -118,14 +122,15 @@ impl Mount {
                 // The mount's own directory was removed: nothing is there any more.
                 Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), true),
                 Err(error) => {
-                    failures.note(&below, &error);
+                    left.note_folder(below, &error);
                     continue;
                 }
             };
             if entries.is_empty() && !is_empty && !below.as_os_str().is_empty() && self.policy.includes(&below) {
-                match &mut archive {
-                    Some(archive) => archive.add_folder(&below)?,
-                    None => self.context.make_folder(&self.folder.join(&below)?)?,
+                if let Some(archive) = &mut archive {
+                    archive.add_folder(&below)?;
+                } else if let Err(error) = self.context.make_folder(&self.folder.join(&below)?) {
+                    leave(&mut left, &below, error)?;
                 }
             }
             for (name, is_dir) in entries {
@@ -135,35 +140,58 @@ impl Mount {
                 }
                 let path = below.join(name);
                 if is_dir && self.policy.may_include_below(&path) {
-                    waiting.push_back(path);
+                    match self.folder.join(&path) {
+                        Ok(_) => waiting.push_back(path),
+                        Err(error) => left.note(&path, &error),
+                    }
                 } else if !is_dir && self.policy.includes(&path) && archived.as_ref() != Some(&path) {
                     match self.upload_file(&at, &path, side.user, archive.as_mut()) {
                         Ok(true) => drop(present.insert(path)),
                         Ok(false) => {} // a pipe or a socket is no file to keep
                         Err(Refusal::Session(error)) => {
-                            failures.note(&path, &error);
+                            left.note(&path, &error);
                             present.insert(path);
                         }
-                        Err(Refusal::Context(error)) => return Err(error),
+                        Err(Refusal::Context(error @ ContextError::InvalidPath { .. })) => left.note(&path, &error),
+                        // An archive that has half a file is none.
+                        Err(Refusal::Context(error)) if archive.is_some() => return Err(error),
+                        Err(Refusal::Context(ContextError::WrongKind { .. })) => blocked.push(path),
+                        // What the context has of it stays.
+                        Err(Refusal::Context(error)) => {
+                            leave(&mut left, &path, error)?;
+                            present.insert(path);
+                        }
                     }
                 }
             }
         }
-        failures.result()?;
         if let Some(archive) = archive {
-            return archive.finish();
+            archive.finish()?;
+            return left.result();
         }
-        let mut known = lock(&self.known);
-        if self.policy.deletes {
-            for gone in known.difference(&present) {
-                match self.context.remove(&self.folder.join(gone)?) {
-                    Ok(()) | Err(ContextError::NoFile { .. }) => {}
-                    Err(error) => return Err(error),
-                }
+        let gone: Vec<PathBuf> = {
+            let mut known = lock(&self.known);
+            let kept: Vec<PathBuf> = known.iter().filter(|path| left.may_have(path)).cloned().collect();
+            present.extend(kept);
+            let before = std::mem::replace(&mut *known, present.clone());
+            before.into_iter().filter(|path| self.policy.deletes && !present.contains(path)).collect()
+        };
+        for path in gone {
+            let removed = self.folder.join(&path).and_then(|path| self.context.remove(&path));
+            match removed {
+                Ok(()) | Err(ContextError::NoFile { .. } | ContextError::WrongKind { .. }) => {}
+                Err(error) => leave(&mut left, &path, error)?,
             }
         }
-        *known = present;
-        Ok(())
+        for path in blocked {
+            match self.upload_file(&at, &path, side.user, None) {
+                Ok(true) => drop(lock(&self.known).insert(path)),
+                Ok(false) => {}
+                Err(Refusal::Session(error)) => left.note(&path, &error),
+                Err(Refusal::Context(error)) => leave(&mut left, &path, error)?,
+            }
+        }
+        left.result()
     }
 
     /// False for what is neither a file nor a link.
@@ -182,6 +210,10 @@ impl Mount {
             let target = at.dir.read_link_contents(&from).map_err(Refusal::Session)?;
             drop(acting);
             if let Some(archive) = archive {
+                if target.to_str().is_none() {
+                    let problem = io::Error::other("a link in an archive leads to a name that is UTF-8");
+                    return Err(Refusal::Session(problem));
+                }
                 archive.add_link(path, &target)?;
                 return Ok(true);
             }
@@ -244,42 +276,57 @@ pub(crate) fn download(
 ) -> Result<(), ContextError> {
     let located = side.folder.locate(path).and_then(Located::writable);
     let at = located.map_err(|error| refused(path, &error))?;
+    let mut left = LeftOut::default();
     context.walk(folder, |entry| {
         let Ok(below) = entry.path.as_path().strip_prefix(folder.as_path()) else { return Ok(()) };
         if !policy.includes(below) {
             return Ok(());
         }
-        let to = at.path.join(below);
-        let failed =
-            |error: io::Error| ContextError::of_file("writing in the session", &below.display().to_string(), &error);
-        if entry.is_dir {
-            side.room.take_disk(0, 1)?;
-            let _acting = ActAs::user(side.user).map_err(failed)?;
-            return at.dir.create_dir_all(&to).map_err(failed);
+        let done = download_entry(Source { context, folder, archive }, &entry, below, &at, side, policy, &mut left);
+        match done {
+            Ok(true) => copied(below),
+            Ok(false) => {}
+            Err(Refusal::Session(error)) => left.note(below, &error),
+            Err(Refusal::Context(error)) => leave(&mut left, below, error)?,
         }
-        let how = if archive == Some(below) {
-            Some(Extract { delete_source: true, into_current: true })
-        } else {
-            policy.extract.filter(|_| !entry.is_link)
-        };
-        let refused = |refusal| match refusal {
-            Refusal::Context(error) => error,
-            Refusal::Session(error) => failed(error),
-        };
-        if let Some(how) = how
-            && let Some(folder) = archive::destination(below, how.into_current)
-            && let Some(opened) = archive::open(context.open(&entry.path)?.0, context.max_files())?
-        {
-            archive::extract(opened, &at.dir, &at.path.join(folder), side).map_err(refused)?;
-            if how.delete_source {
-                copied(below); // what replaces it is uploaded, and then it goes
-                return Ok(());
-            }
-        }
-        download_file(context, &entry, &at.dir, &to, side).map_err(refused)?;
-        copied(below);
         Ok(())
-    })
+    })?;
+    left.result()
+}
+
+/// False: it is not a file, or not all of it has arrived.
+fn download_entry(
+    Source { context, archive, .. }: Source<'_>,
+    entry: &Entry,
+    below: &Path,
+    at: &Located,
+    side: Side<'_>,
+    policy: &SyncPolicy,
+    left: &mut LeftOut,
+) -> Result<bool, Refusal> {
+    let to = at.path.join(below);
+    if entry.is_dir {
+        side.room.take_disk(0, 1).map_err(ContextError::from)?;
+        let _acting = ActAs::user(side.user).map_err(Refusal::Session)?;
+        return at.dir.create_dir_all(&to).map(|()| false).map_err(Refusal::Session);
+    }
+    let how = if archive == Some(below) {
+        Some(Extract { delete_source: true, into_current: true })
+    } else {
+        policy.extract.filter(|_| !entry.is_link)
+    };
+    if let Some(how) = how
+        && let Some(folder) = archive::destination(below, how.into_current)
+        && let Some(opened) = archive::open(context.open(&entry.path)?.0, context.max_files())?
+    {
+        let before = left.count();
+        archive::extract(opened, &at.dir, &at.path, &folder, side, left)?;
+        if how.delete_source {
+            // What replaces it is uploaded, and then it goes, unless a part of it has not arrived.
+            return Ok(left.count() == before);
+        }
+    }
+    download_file(context, entry, &at.dir, &to, side).map(|()| true)
 }
 
 fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, side: Side<'_>) -> Result<(), Refusal> {
@@ -344,25 +391,13 @@ impl From<ContextError> for Refusal {
     }
 }
 
-/// Files that could not be read: the others are uploaded all the same.
-#[derive(Default)]
-struct Failures {
-    count: usize,
-    first: String,
-}
-
-impl Failures {
-    fn note(&mut self, path: &Path, error: &io::Error) {
-        if self.count == 0 {
-            self.first = format!("{}: {error}", path.display());
-        }
-        self.count += 1;
-    }
-
-    fn result(self) -> Result<(), ContextError> {
-        match self.count {
-            0 => Ok(()),
-            count => Err(ContextError::Unread { count, first: self.first }),
+/// A file is left out, unless the context takes nothing more at all.
+fn leave(left: &mut LeftOut, path: &Path, error: ContextError) -> Result<(), ContextError> {
+    match error {
+        ContextError::NotFound(_) | ContextError::Clearing(_) | ContextError::DiskFull => Err(error),
+        error => {
+            left.note(path, &error);
+            Ok(())
         }
     }
 }

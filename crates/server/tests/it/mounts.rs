@@ -276,3 +276,76 @@ async fn files_are_passed_in_and_out_by_the_sessions_own_context() {
     );
     server.stop().await;
 }
+
+/// What cannot be taken does not keep the others from arriving, and is told.
+#[tokio::test]
+async fn every_file_that_can_be_copied_is() {
+    let server = TestServer::with(|config| config.contexts.max_bytes = 100_000).await;
+    let id = context(&server, "odd").await;
+    put(&server, &id, "/data/folder/in", "1").await;
+    put(&server, &id, "/data/file", "1").await;
+    put(&server, &id, "/data/large", "before").await;
+    let session = mount(&server, json!([{ "contextId": id, "path": "/data" }])).await;
+    settled(&server, &session.id).await;
+    let odd = r"
+import os
+os.chdir('/data')
+for name in [b'..\\x', b'a\\b', b'b/a\\b', b'\xff', b'\xfe', b'large', b'a:b', b'a\nb', b'b/a', b'z']:
+    os.makedirs(os.path.dirname(name) or b'.', exist_ok=True)
+    open(name, 'wb').write(b'0' * 200_000 if name == b'large' else name)
+os.mkdir(b'w\\'); open(b'w\\/in', 'w').write('1')
+os.remove('folder/in'); os.rmdir('folder'); open('folder', 'w').write('now a file')
+os.remove('file'); os.mkdir('file'); open('file/in', 'w').write('now a folder')
+for _ in range(70): os.mkdir('d'); os.chdir('d'); open('f', 'w').write('1')
+";
+    let run = server.run_code(&session, "python", odd).await;
+    assert!(run["executionError"].is_null(), "{run}");
+    call(&server, "SyncContext", &[("sessionId", &session.id)]).await.ok();
+    let tasks = settled(&server, &session.id).await;
+    let task = tasks.iter().find(|task| task["taskType"] == "upload").expect("a task");
+    let told = task["errorMessage"].as_str().expect("a text");
+    // Seven names, what is too large, and the folder that is too deep.
+    assert_eq!((&task["status"], told.split(' ').next()), (&json!("Failed"), Some("8")), "{told}");
+    for part in [r"..\\x: ", r"a\\b: ", r"b/a\\b: ", r"w\\: ", "large: ", "not UTF-8", "64 folders", "--context-size"] {
+        assert!(told.contains(part), "{part:?} is missing in {told}");
+    }
+    let deep = |levels| format!("/data/{}f", "d/".repeat(levels));
+    for (path, text) in [
+        ("/data/a:b", Some("a:b")),
+        ("/data/a\nb", Some("a\nb")),
+        ("/data/b/a", Some("b/a")),
+        ("/data/a/b", None),
+        ("/data/z", Some("z")),
+        ("/data/large", Some("before")),
+        ("/data/folder", Some("now a file")),
+        ("/data/file/in", Some("now a folder")),
+        (&deep(62), Some("1")),
+        (&deep(1), Some("1")),
+    ] {
+        assert_eq!(get(&server, &id, path).await.as_deref(), text, "{path}");
+    }
+    release(&server, &session).await;
+    server.stop().await;
+}
+
+/// An archive, too: what is missing in it is told, and it is not thrown away for a part that did not arrive.
+#[tokio::test]
+async fn an_archive_has_every_file_that_it_can() {
+    let server = TestServer::start().await;
+    let id = context(&server, "archive").await;
+    let policy = json!({ "uploadPolicy": { "uploadMode": "Archive", "autoUpload": true } }).to_string();
+    let session = mount(&server, json!([{ "contextId": id, "path": "/data", "policy": policy }])).await;
+    settled(&server, &session.id).await;
+    shell(&server, &session, r"cd /data && echo 1 > a:b && echo 2 > 'a\b' && echo 3 > z").await;
+    call(&server, "SyncContext", &[("sessionId", &session.id)]).await.ok();
+    let tasks = settled(&server, &session.id).await;
+    let task = tasks.iter().find(|task| task["taskType"] == "upload").expect("a task");
+    let told = task["errorMessage"].as_str().expect("a text");
+    assert!(task["status"] == "Failed" && told.starts_with("1 ") && told.contains(r"a\\b: "), "{told}");
+    release(&server, &session).await;
+    let again = mount(&server, json!([{ "contextId": id, "path": "/data", "policy": policy }])).await;
+    settled(&server, &again.id).await;
+    assert_eq!(shell(&server, &again, "cd /data; ls; cat *").await, "a:b\nz\n1\n3\n");
+    release(&server, &again).await;
+    server.stop().await;
+}

@@ -220,7 +220,7 @@ fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
         ContextError::DiskFull | ContextError::SessionFull(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         ContextError::NoFolder => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
         ContextError::InUse => ("ServiceUnavailable.Contexts", Status::SERVICE_UNAVAILABLE),
-        ContextError::System { .. } | ContextError::Unread { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
+        ContextError::System { .. } | ContextError::LeftOut { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
     }
 }
 
