@@ -1,7 +1,9 @@
 //! Bytes that are held for clients: of a session, and of the server as a whole.
 //!
 //! Requests that are being read, messages that are not finished and answers that are not taken draw from the budget of
-//! their session, and each session's from the server's. Who would take more is refused, and nobody else notices.
+//! their session, and each session's from the server's. Who would take more is refused, and nobody else notices. What runs
+//! have said and nobody has taken is counted, too: it is there already, so it is never refused, and a run whose budget is
+//! short keeps as little as it can.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,6 +47,11 @@ impl Budget {
         Arc::new(Self { most, used: AtomicUsize::new(0), whole: Some(Arc::clone(whole)) })
     }
 
+    /// A charge of nothing yet.
+    pub(crate) fn nothing(self: &Arc<Self>) -> Charge {
+        Charge { budget: Arc::clone(self), bytes: 0 }
+    }
+
     /// Takes bytes.
     pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, OverBudget> {
         self.take(bytes)?;
@@ -52,6 +59,9 @@ impl Budget {
     }
 
     fn take(&self, bytes: usize) -> Result<(), OverBudget> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let fits = |used: usize| used.checked_add(bytes).filter(|sum| *sum <= self.most);
         let taken = self.used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
         taken.map_err(|_| OverBudget { most: self.most })?;
@@ -59,6 +69,17 @@ impl Budget {
         whole.inspect_err(|_| {
             self.used.fetch_sub(bytes, Ordering::Relaxed);
         })
+    }
+
+    fn take_anyway(&self, bytes: usize) {
+        self.used.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.take_anyway(bytes);
+        }
+    }
+
+    fn is_short(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= self.most || self.whole.as_ref().is_some_and(|whole| whole.is_short())
     }
 
     fn give_back(&self, bytes: usize) {
@@ -83,6 +104,21 @@ impl Charge {
         }
         self.bytes = bytes;
         Ok(())
+    }
+
+    /// Counts what is there already, whether there is room or not. Who asks next is refused where there was none.
+    pub(crate) fn hold(&mut self, bytes: usize) {
+        match bytes.checked_sub(self.bytes) {
+            Some(0) => return,
+            Some(more) => self.budget.take_anyway(more),
+            None => self.budget.give_back(self.bytes - bytes),
+        }
+        self.bytes = bytes;
+    }
+
+    /// Whether there is no room for anything more.
+    pub(crate) fn is_short(&self) -> bool {
+        self.budget.is_short()
     }
 
     /// Takes so many more.
@@ -121,5 +157,23 @@ mod tests {
         first.grow(50).expect("there is room again");
         drop(first);
         assert_eq!((used(&one), used(&other), used(&server)), (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_there_already_counts_whether_there_is_room_or_not() {
+        let server = Budget::new(100);
+        let (one, other) = (Budget::within(&server, 60), Budget::within(&server, 60));
+        let (mut held, mut others) = (one.nothing(), other.nothing());
+        held.hold(59);
+        assert!(!held.is_short());
+        held.hold(100);
+        assert!(held.is_short() && others.is_short(), "the server has no room either");
+        assert!(one.charge(1).is_err() && other.charge(1).is_err());
+        others.resize(0).expect("nothing is always to be had");
+        held.hold(60);
+        assert!(held.is_short() && !others.is_short());
+        other.charge(40).expect("there is room");
+        drop(held);
+        assert_eq!((used(&one), used(&server)), (0, 0));
     }
 }

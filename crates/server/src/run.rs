@@ -52,6 +52,7 @@ pub(crate) use self::source::{Feed, InputError, Source, Stop, vanished};
 use self::spool::Spool;
 pub(crate) use self::spool::SpoolSpace;
 pub(crate) use self::window::Cursor;
+use crate::budget::Charge;
 use crate::settings::EXTENSIONS;
 use crate::settings::Limits;
 
@@ -194,6 +195,11 @@ impl Run {
         run.source.get_or_init(|| source);
         tokio::spawn(task::keep(Arc::clone(&run), Spool::new(spool), busy, kept));
         run
+    }
+
+    /// What is kept of what it says is a part of this from now on.
+    pub(crate) fn count(&self, memory: Charge) {
+        self.state().log.count(memory);
     }
 
     /// The id its client made.

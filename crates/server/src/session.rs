@@ -350,6 +350,7 @@ impl Session {
         let spool = SpoolSpace { folder: room.folder().root().to_path_buf(), budget: Arc::clone(&self.spools) };
         let from_cell = |feed| cell::start(&kernel, cell, feed, meter, hints);
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_cell, going, kept);
+        run.count(self.budget.nothing());
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, command: None });
         Ok(Started::Now(run))
     }

@@ -160,8 +160,10 @@ impl Workspace {
     /// What its programs use now. Blocks.
     pub(crate) fn usage(&self) -> Usage {
         let mounts = self.folder.mounts();
+        let transfers = self.folder.transfers();
         let dirs = [self.folder.work(), self.folder.tmp()].into_iter();
-        self.slot.launcher().usage(self.slot.number(), dirs.chain(mounts.iter().map(|mount| mount.dir.as_path())))
+        let dirs = dirs.chain(mounts.iter().map(|mount| mount.dir.as_path()));
+        self.slot.launcher().usage(self.slot.number(), dirs.chain(transfers.iter().map(PathBuf::as_path)))
     }
 
     /// The server is about to write so many bytes and files for the session. May block while what there is is counted.

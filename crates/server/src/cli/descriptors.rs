@@ -2,7 +2,7 @@
 
 use std::io;
 
-use agb_server::{LinkSettings, Limits};
+use agb_server::{Limits, LinkSettings};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a session with one interpreter and a connection takes, about: four pipes, three descriptors of its sandbox, its

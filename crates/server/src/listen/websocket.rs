@@ -15,18 +15,20 @@
 //! When the connection is gone, a run that nobody can see again is abandoned.
 
 mod link;
+mod request;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::command::StartCommand;
-use agb_protocol::service::{PONG, Reply, Request, StartRun, parse_request};
+use agb_protocol::service::{PONG, Reply, Request, StartRun};
 use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::StatusCode;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 
 use self::link::{DisconnectReason, Link, Turn};
+use self::request::read_request;
 use crate::auth::access::AccessGrant;
 use crate::listen::http::ApiError;
 use crate::listen::meter::ReadMeter;
@@ -95,9 +97,7 @@ mod close {
 impl Connection {
     /// Serves a client until it or its session is gone.
     pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>, grant: AccessGrant, meter: ReadMeter) {
-        if let Ok(charge) = session.budget().charge(0) {
-            meter.begin(charge);
-        }
+        meter.begin(session.budget().nothing());
         let mut connection = Self {
             session,
             link: Link::new(socket),
@@ -176,7 +176,7 @@ impl Connection {
                 }
             };
             let result = match turn {
-                Turn::Incoming(message) => self.take(message),
+                Turn::Incoming(message) => self.take(message).await,
                 Turn::Writable => self.show(std::mem::take(&mut ping_due)),
                 Turn::Lost(DisconnectReason::Unread) => {
                     Err(End::Goodbye(close::POLICY, "too many pings whose answers are not read"))
@@ -230,24 +230,36 @@ impl Connection {
         None
     }
 
-    fn take(&mut self, message: Message) -> Result<(), End> {
-        self.meter.finished();
+    async fn take(&mut self, message: Message) -> Result<(), End> {
         match message {
-            Message::Text(text) => self.request(&text),
+            Message::Text(text) => self.request(text).await,
             // Seen from clients that hand over bytes: the same JSON.
-            Message::Binary(bytes) => match std::str::from_utf8(&bytes) {
-                Ok(text) => self.request(text),
-                Err(_) => self.nonsense(),
+            Message::Binary(bytes) => match Utf8Bytes::try_from(bytes) {
+                Ok(text) => self.request(text).await,
+                Err(_) => {
+                    self.meter.finished();
+                    self.nonsense()
+                }
             },
-            // Answered below us.
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
-            // What follows is the end of the stream.
-            Message::Close(_) => Ok(()),
+            // Pings and pongs are answered below us; what follows a close is the end of the stream.
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {
+                self.meter.finished();
+                Ok(())
+            }
         }
     }
 
-    fn request(&mut self, text: &str) -> Result<(), End> {
-        let Ok(request) = parse_request(text) else { return self.nonsense() };
+    async fn request(&mut self, text: Utf8Bytes) -> Result<(), End> {
+        let request = read_request(text).await;
+        // Until here it counts.
+        self.meter.finished();
+        match request {
+            Some(request) => self.obey(request),
+            None => self.nonsense(),
+        }
+    }
+
+    fn obey(&mut self, request: Request) -> Result<(), End> {
         match request {
             Request::Ping => {
                 // Published clients know no answer; ours wants one where it has no ping frames.

@@ -12,6 +12,7 @@ use super::frame::Label;
 use super::replay::{Block, Job, Page, Record, Records, Replay, ReplayLimits};
 use super::tail::Tail;
 use super::window::{Cursor, Window};
+use crate::budget::Charge;
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
 /// one at worst), and runs take turns in reasonable steps.
@@ -62,6 +63,8 @@ pub(crate) struct Log {
     detached: bool,
     /// Bytes for which there was no room: since it was told to stop, or since the last one was told of.
     dropped: usize,
+    /// What it holds, of what its session may.
+    charge: Option<Charge>,
 }
 
 /// An event without a number.
@@ -133,6 +136,7 @@ impl Log {
             closing: false,
             detached: false,
             dropped: 0,
+            charge: None,
         };
         log.set_window(Cursor { window, ..Cursor::default() });
         log
@@ -161,7 +165,10 @@ impl Log {
     }
 
     fn keeps_more(&self) -> bool {
-        self.waiting_size() < self.room() && self.replay.as_ref().is_none_or(Replay::has_room)
+        // An event at a time is always to be had: whoever shares the memory cannot stop a run that is read.
+        self.waiting_size() < self.room()
+            && self.replay.as_ref().is_none_or(Replay::has_room)
+            && (self.waiting.is_empty() || !self.is_short())
     }
 
     /// How much may wait: no more than the subscriber takes at once.
@@ -245,6 +252,7 @@ impl Log {
             self.waiting.push_back(Waiting { event, time: now() });
         }
         self.store();
+        self.account();
     }
 
     /// Counts output for which there is no room; tells how much it was before the first event that there is room for.
@@ -285,6 +293,7 @@ impl Log {
         {
             window.sent(self.cursor, u64::from(record.chunk));
         }
+        self.account();
         Some(Shown { text: record.text, is_end: self.is_over() })
     }
 
@@ -315,6 +324,7 @@ impl Log {
     pub(crate) fn detach(&mut self) {
         self.watched = false;
         self.store();
+        self.account();
     }
 
     /// The subscriber has taken every event up to `seq`.
@@ -326,6 +336,7 @@ impl Log {
         if let Some(replay) = &mut self.replay {
             replay.acknowledge(seq);
         }
+        self.account();
     }
 
     /// From now on its program waits for nobody. Only for a log that keeps a replay.
@@ -338,6 +349,7 @@ impl Log {
         self.abandoned = true;
         self.waiting.clear();
         self.waiting_bytes = 0;
+        self.account();
     }
 
     /// The program was told to stop while nobody looks, and must not wait for room to come to its end. What it still says
@@ -396,12 +408,14 @@ impl Log {
             let newest = self.replay.as_ref().map_or_else(Records::default, |replay| replay.newest(self.last, limit));
             self.tail = Some(Tail::new(limit, newest, self.last));
             self.store();
+            self.account();
         }
     }
 
     /// Nobody watches any more.
     pub(super) fn drop_tail(&mut self) {
         self.tail = None;
+        self.account();
     }
 
     /// The number of the oldest event that is kept; one more than the newest when none is.
@@ -440,11 +454,14 @@ impl Log {
         if let Some(replay) = &mut self.replay {
             replay.written(block, done);
         }
+        self.account();
     }
 
     /// A block was read. `false`: it is not what was written.
     pub(super) fn loaded(&mut self, block: Block, bytes: &[u8]) -> bool {
-        self.replay.as_mut().is_some_and(|replay| replay.loaded(block, bytes).is_ok())
+        let loaded = self.replay.as_mut().is_some_and(|replay| replay.loaded(block, bytes).is_ok());
+        self.account();
+        loaded
     }
 
     fn set_window(&mut self, place: Cursor) {
@@ -459,7 +476,7 @@ impl Log {
     /// Without a subscriber, what waits goes into the replay: at once when somebody watches, else once it is enough.
     fn store(&mut self) {
         let most = if self.detached { self.room() } else { self.limit };
-        let enough = self.tail.is_some() || self.waiting_size() >= most;
+        let enough = self.tail.is_some() || self.waiting_size() >= most || self.is_short();
         if self.watched && !(self.detached && enough)
             || self.replay.is_none()
             || self.abandoned
@@ -510,6 +527,8 @@ fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(); // a clock before 1970 is at zero
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+mod held;
 
 #[cfg(test)]
 mod tests;

@@ -30,6 +30,8 @@ pub(super) struct Replay {
     writing: bool,
     /// The file took the last block not; `has_room` may be false until it does.
     stuck: bool,
+    /// Memory is short: what comes goes to the file.
+    spills: bool,
 }
 
 /// How much is kept, bytes.
@@ -68,7 +70,13 @@ impl Replay {
             back: Records::default(),
             writing: false,
             stuck: false,
+            spills: false,
         }
+    }
+
+    /// Whether memory is short: then what comes goes to the file.
+    pub(super) fn set_spills(&mut self, spills: bool) {
+        self.spills = spills;
     }
 
     /// The last number that is forgotten.
@@ -98,7 +106,8 @@ impl Replay {
 
     /// Takes the newest record.
     pub(super) fn push(&mut self, record: Record) {
-        let to_front = self.back.is_empty() && self.blocks.is_empty() && self.front.bytes < self.limits.memory;
+        let to_front =
+            self.back.is_empty() && self.blocks.is_empty() && self.front.bytes < self.limits.memory && !self.spills;
         if to_front { self.front.push(record) } else { self.back.push(record) }
     }
 

@@ -27,6 +27,11 @@ impl Tail {
         self.last + 1 - self.records.len()
     }
 
+    /// Bytes in memory, some of which the replay may have as well.
+    pub(super) fn bytes(&self) -> usize {
+        self.records.bytes()
+    }
+
     pub(super) fn get(&self, seq: u64) -> Option<&Record> {
         self.records.get(seq.checked_sub(self.first())?)
     }

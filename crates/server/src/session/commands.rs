@@ -86,6 +86,7 @@ impl Session {
         let spool = room.folder().root().to_path_buf();
         let from_command = |feed| command::start(self, room, spec, feed, meter);
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_command, going, kept);
+        run.count(self.budget().nothing());
         let entry = Entry { run: Arc::clone(&run), program, command: Some(record) };
         runs.by_id.insert(id.to_owned(), entry);
         Ok(Started::Now(run))

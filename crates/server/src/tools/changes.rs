@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::args::Args;
 use super::error::ToolError;
 use super::search_files::walk;
+use crate::budget::Charge;
 use crate::workspace::Workspace;
 use crate::workspace::file_changes::{Entry, Snapshot};
 
@@ -22,15 +23,18 @@ const MAX_MEMORY: usize = 16 << 20;
 /// The longest name of a watcher, in bytes: a UUID and more.
 const MAX_WATCHER: usize = 100;
 
+/// What an entry takes beside its path: a tree's leaves are half full at worst, and each path is an allocation.
+const ENTRY: usize = 2 * size_of::<(PathBuf, Entry)>() + 16;
+
 /// The first call for a directory finds no changes: it is where the comparison begins.
-pub(super) fn get_file_change(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn get_file_change(room: &Workspace, args: &Args, charge: Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let watcher = args.optional_text("watcher")?.unwrap_or_default();
     if watcher.len() > MAX_WATCHER {
         return Err(args.invalid("watcher", format!("a text of at most {MAX_WATCHER} bytes")));
     }
     let at = room.folder().locate(given)?;
-    let mut now = Snapshot::default();
+    let mut now = Snapshot { charge: Some(charge), ..Snapshot::default() };
     walk(&at, |relative, met| {
         if now.entries.len() == MAX_FILES {
             return Err(too_much("the number of files watched", MAX_FILES, "watch a directory with less below it"));
@@ -42,7 +46,9 @@ pub(super) fn get_file_change(room: &Workspace, args: &Args) -> Result<String, T
             true => Entry { is_dir: true, size: 0, modified: None },
             false => Entry { is_dir: false, size: meta.map_or(0, cap_std::fs::Metadata::len), modified },
         };
-        now.memory += relative.as_os_str().len() + size_of::<(PathBuf, Entry)>();
+        let memory = relative.as_os_str().len() + ENTRY;
+        now.memory += memory;
+        now.charge.as_mut().map_or(Ok(()), |charge| charge.grow(memory))?;
         if now.memory > MAX_MEMORY {
             return Err(too_much("the names of files watched", MAX_MEMORY, "watch a directory with less below it"));
         }

@@ -15,6 +15,13 @@ const MAX_SHOWN: usize = 64 * 1024;
 /// Lines that stay as they are before and after a change, as everywhere.
 const CONTEXT: usize = 3;
 
+/// The bytes that [`difference`] takes at most.
+pub(super) fn differing(before: &str, after: &str) -> usize {
+    // Half of the lines at worst are one byte and its end.
+    let compared = before.len() + after.len();
+    if compared <= MAX_COMPARED { compared * 40 } else { 4 * MAX_SHOWN }
+}
+
 /// The difference of a file's text before and after an edit.
 pub(super) fn difference(path: &str, before: &str, after: &str) -> String {
     if before == after {

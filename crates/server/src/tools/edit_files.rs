@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use cap_std::fs::{File, OpenOptions};
 
 use super::args::Args;
-use super::difference::difference;
+use super::difference::{difference, differing};
 use super::error::ToolError;
 use super::read_files::{open, read_whole, refused};
+use crate::budget::Charge;
 use crate::workspace::{Located, NewFile, Workspace};
 
 /// Edits in one call: the file's whole text is searched, and copied, for each.
@@ -44,11 +45,12 @@ pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolEr
     Ok(format!("Successfully wrote {} bytes to {given}", content.len()))
 }
 
-pub(super) fn edit_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn edit_file(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let at = room.folder().locate(given)?.writable()?;
     let limit = room.config().limits.max_tool_output as u64;
-    let before = read_whole(&at, limit)?;
+    let before = read_whole(&at, limit, memory)?;
+    memory.grow(before.len())?;
     let mut after = before.clone();
     for (index, (old, new)) in edits(args)?.iter().enumerate() {
         if !after.contains(old.as_str()) {
@@ -56,15 +58,19 @@ pub(super) fn edit_file(room: &Workspace, args: &Args) -> Result<String, ToolErr
         }
         // Each replacement could be longer than what it replaces: a small call must not make a huge text.
         let count = after.matches(old.as_str()).count();
-        if after.len().saturating_add(count.saturating_mul(new.len())) as u64 > limit {
+        let longest = after.len().saturating_add(count.saturating_mul(new.len()));
+        if longest as u64 > limit {
             let (what, limit) = ("the edited text".to_owned(), format!("{limit} bytes"));
             return Err(ToolError::TooMuch { what, limit, hint: "edit it with a program" });
         }
+        // Until the text before it is let go of, there are both; and a string grows by doubling.
+        memory.resize(before.len() + after.len() + 2 * longest)?;
         after = after.replace(old.as_str(), new);
     }
     if !args.flag("dryRun")? && after != before {
         replace(room, &at, after.as_bytes())?;
     }
+    memory.resize(before.len() + after.capacity() + differing(&before, &after))?;
     Ok(difference(given, &before, &after))
 }
 

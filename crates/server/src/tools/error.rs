@@ -5,6 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
+use crate::budget::OverBudget;
 use crate::run::event::{RunFailure, one_line};
 use crate::workspace::PathError;
 
@@ -29,6 +30,8 @@ pub(crate) enum ToolError {
     NoMatch { path: String, number: usize },
     #[error("{action} {path:?} failed: {problem}")]
     System { action: &'static str, path: String, problem: String },
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     #[error("{}", one_line(.0))]
     Run(RunFailure),
     /// A text that the caller reads as it is.

@@ -7,8 +7,11 @@ use data_encoding::BASE64;
 
 use super::args::Args;
 use super::error::ToolError;
+use crate::budget::Charge;
 use crate::workspace::{Located, Workspace};
 
+/// What a list takes, for each of its lines' bytes: the names, the lines, and what they are joined to.
+pub(super) const LINES: usize = 3;
 /// A directory of more entries is searched, not listed.
 const MAX_ENTRIES: usize = 100_000;
 /// Files in one call; more are a loop's mistake.
@@ -16,22 +19,23 @@ const MAX_FILES: usize = 1000;
 /// The longest character is four bytes: so many more are read to complete the last one.
 const CHARACTER: u64 = 3;
 
-pub(super) fn read_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn read_file(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let at = room.folder().locate(args.text("path")?)?;
     let (offset, length) = (args.bytes("offset")?, args.bytes("length")?);
     let format = args.optional_text("format")?.unwrap_or("text");
     let limit = room.config().limits.max_tool_output as u64;
     match format {
-        "" | "text" => read_text(&at, offset, length, limit),
+        "" | "text" => read_text(&at, offset, length, limit, memory),
         "binary" => {
-            let bytes = read_bytes(&at, offset, length, limit)?;
+            let bytes = read_bytes(&at, offset, length, limit, memory)?;
+            memory.grow(BASE64.encode_len(bytes.len()))?;
             Ok(BASE64.encode(&bytes))
         }
         _ => Err(args.invalid("format", "text or binary")),
     }
 }
 
-pub(super) fn read_multiple_files(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn read_multiple_files(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let paths = args.texts("paths")?;
     if paths.is_empty() {
         return Err(args.invalid("paths", "a list with a path at least"));
@@ -47,13 +51,15 @@ pub(super) fn read_multiple_files(room: &Workspace, args: &Args) -> Result<Strin
             .folder()
             .locate(&given)
             .map_err(ToolError::from)
-            .and_then(|at| read_text(&at, 0, 0, (limit - size) as u64));
+            .and_then(|at| read_text(&at, 0, 0, (limit - size) as u64, memory));
         let part = match read {
             Ok(text) => format!("{given}:\n{text}\n"),
-            Err(error @ ToolError::TooMuch { .. }) => return Err(error),
+            Err(error @ (ToolError::TooMuch { .. } | ToolError::OverBudget(_))) => return Err(error),
             Err(error) => format!("{given}: Error - {error}\n"),
         };
         size = (size + part.len()).min(limit);
+        // The parts, and what they are joined to.
+        memory.resize(2 * size)?;
         parts.push(part);
     }
     Ok(parts.join("\n---\n"))
@@ -101,7 +107,7 @@ pub(super) fn get_file_info(room: &Workspace, args: &Args) -> Result<String, Too
     Ok(lines.join("\n"))
 }
 
-pub(super) fn list_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn list_directory(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let at = room.folder().locate(args.text("path")?)?;
     let failed = |error: io::Error| ToolError::system("listing", &at.inside, &error);
     let mut lines = Vec::new();
@@ -109,6 +115,7 @@ pub(super) fn list_directory(room: &Workspace, args: &Args) -> Result<String, To
         let entry = entry.map_err(failed)?;
         let is_dir = entry.file_type().is_ok_and(|kind: FileType| kind.is_dir());
         let name = one_line(&entry.file_name().to_string_lossy());
+        memory.grow(LINES * (size_of::<(bool, String)>() + name.len()))?;
         lines.push((!is_dir, name));
         if lines.len() > MAX_ENTRIES {
             return Err(too_much("the list", MAX_ENTRIES, "look for what you need with search_files"));
@@ -123,8 +130,8 @@ pub(super) fn list_directory(room: &Workspace, args: &Args) -> Result<String, To
 }
 
 /// The whole of a text file.
-pub(super) fn read_whole(at: &Located, limit: u64) -> Result<String, ToolError> {
-    let bytes = read_bytes(at, 0, 0, limit)?;
+pub(super) fn read_whole(at: &Located, limit: u64, memory: &mut Charge) -> Result<String, ToolError> {
+    let bytes = read_bytes(at, 0, 0, limit, memory)?;
     String::from_utf8(bytes).map_err(|_| ToolError::WrongKind {
         path: at.inside.display().to_string(),
         is: "not a text",
@@ -134,9 +141,11 @@ pub(super) fn read_whole(at: &Located, limit: u64) -> Result<String, ToolError> 
 
 /// A part of a text file. A character belongs to the part that its first byte is in, so that the parts of a file, put
 /// together, are the file.
-fn read_text(at: &Located, offset: u64, length: u64, limit: u64) -> Result<String, ToolError> {
+fn read_text(at: &Located, offset: u64, length: u64, limit: u64, memory: &mut Charge) -> Result<String, ToolError> {
     let asked = if length == 0 { 0 } else { length.saturating_add(CHARACTER) };
-    let mut bytes = read_bytes(at, offset, asked, limit.saturating_add(CHARACTER))?;
+    let mut bytes = read_bytes(at, offset, asked, limit.saturating_add(CHARACTER), memory)?;
+    // The text is a copy; what is no text becomes three bytes for one.
+    memory.grow(if str::from_utf8(&bytes).is_ok() { bytes.len() } else { 3 * bytes.len() })?;
     let is_middle = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
     if length > 0 {
         let length = usize::try_from(length).unwrap_or(usize::MAX);
@@ -148,7 +157,7 @@ fn read_text(at: &Located, offset: u64, length: u64, limit: u64) -> Result<Strin
     Ok(String::from_utf8_lossy(&bytes[head..]).into_owned())
 }
 
-fn read_bytes(at: &Located, offset: u64, length: u64, limit: u64) -> Result<Vec<u8>, ToolError> {
+fn read_bytes(at: &Located, offset: u64, length: u64, limit: u64, memory: &mut Charge) -> Result<Vec<u8>, ToolError> {
     let failed = |error: io::Error| ToolError::system("reading", &at.inside, &error);
     let (mut file, meta) = open(at, OpenOptions::new().read(true))?;
     // Files of /proc say that they have no size, and are read to their end.
@@ -162,8 +171,11 @@ fn read_bytes(at: &Located, offset: u64, length: u64, limit: u64) -> Result<Vec<
         return Err(in_parts());
     }
     file.seek(SeekFrom::Start(offset)).map_err(failed)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(wanted.min(meta.len())).unwrap_or(0));
+    let expected = usize::try_from(wanted.min(meta.len())).unwrap_or(usize::MAX);
+    memory.grow(expected)?;
+    let mut bytes = Vec::with_capacity(expected);
     file.take(wanted).read_to_end(&mut bytes).map_err(failed)?;
+    memory.grow(bytes.capacity().saturating_sub(expected))?;
     if bytes.len() as u64 > limit { Err(in_parts()) } else { Ok(bytes) }
 }
 

@@ -8,7 +8,8 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::args::Args;
 use super::error::ToolError;
-use super::read_files::one_line;
+use super::read_files::{LINES, one_line};
+use crate::budget::Charge;
 use crate::workspace::{Located, Workspace};
 
 /// More are not looked at by anybody.
@@ -18,7 +19,7 @@ const MAX_EXCLUDED: usize = 200;
 /// Entries to walk through: some seconds.
 pub(super) const MAX_WALKED: usize = 200_000;
 
-pub(super) fn search_files(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn search_files(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let at = room.folder().locate(given)?;
     let pattern = Pattern::new(args, "pattern", args.text("pattern")?)?;
@@ -37,7 +38,9 @@ pub(super) fn search_files(room: &Workspace, args: &Args) -> Result<String, Tool
         if pattern.matches(relative) {
             // A path that can be given to the other tools as it is.
             let shown = if given == "." { relative.to_path_buf() } else { Path::new(given).join(relative) };
-            found.push(one_line(&shown.to_string_lossy()));
+            let shown = one_line(&shown.to_string_lossy());
+            memory.grow(LINES * (size_of::<String>() + shown.len()))?;
+            found.push(shown);
         }
         if found.len() > MAX_MATCHES {
             let (what, limit) = ("the number of matches".to_owned(), MAX_MATCHES.to_string());

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
+use crate::budget::Charge;
+
 /// What the directories that are watched looked like at the last call, by watcher and path.
 #[derive(Debug, Default)]
 pub(crate) struct FileChanges {
@@ -17,6 +19,8 @@ pub(crate) struct Snapshot {
     pub(crate) entries: BTreeMap<PathBuf, Entry>,
     /// What the entries take, in bytes.
     pub(crate) memory: usize,
+    /// The same, of what the session may hold, as long as this is kept.
+    pub(crate) charge: Option<Charge>,
 }
 
 /// What is compared of a file.

@@ -11,6 +11,7 @@ use cap_std::fs::Dir;
 
 use super::ActAs;
 use super::view::{self, Located, MADE, PathError, Place};
+use crate::random;
 use crate::workspace::sandboxes::Slot;
 
 /// A session's own folder. Nothing that is reached through [`Folder::locate`] lies outside of what programs see, whatever
@@ -32,6 +33,9 @@ pub(crate) struct Folder {
 
 /// The folder for the files that stand in for the machine's.
 const MADE_FOLDER: &str = "etc";
+
+/// What the names of the places for transfers begin with.
+const TRANSFER: &str = "transfer-";
 
 impl Folder {
     /// Makes the folder `name` below `parent`, for the slot's user and nobody else.
@@ -106,6 +110,18 @@ impl Folder {
     /// The directories that sandboxes show beside the working directory and `/tmp`.
     pub(crate) fn mounts(&self) -> Vec<Mount> {
         lock(&self.mounts).clone()
+    }
+
+    /// A new place for the context that files are passed through. Nobody else writes there, and it counts as the session's.
+    pub(crate) fn new_transfer(&self) -> PathBuf {
+        self.root.join(format!("{TRANSFER}{}", random::hex::<4>()))
+    }
+
+    /// Those that were made.
+    pub(crate) fn transfers(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let transfers = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TRANSFER));
+        transfers.map(|entry| entry.path()).collect()
     }
 
     /// Removes everything, whatever programs have made of it. Nothing of the session may run any more. This blocks.

@@ -15,9 +15,13 @@ use super::Shared;
 use super::contexts::blocking;
 use super::error::ApiError;
 use super::file_body;
+use crate::budget::Budget;
 use crate::contexts::{BadUrl, Context, ContextError, ContextPath, SignedMethod, SignedQuery, Upload};
 use crate::session::Session;
-use crate::workspace::ActAs;
+use crate::workspace::{ActAs, Workspace};
+
+/// What a body on its way takes: a piece that is collected, and one that is written or sent.
+const HELD: usize = 512 * 1024;
 
 type Id = Result<Path<String>, PathRejection>;
 type SignedUrl = Result<Query<SignedQuery>, QueryRejection>;
@@ -31,12 +35,13 @@ pub(super) async fn download(
 ) -> Result<Response, ApiError> {
     let (context, path) = check(&shared, SignedMethod::Get, id, url).await?;
     let session = context.session().and_then(|id| shared.sessions.find(id));
+    let held = budget(&shared, session.as_deref()).charge(HELD)?;
     let file = blocking(move || match (context.open(&path), session) {
         // What passes through is the session's own file.
         (Err(ContextError::NoFile { .. }), Some(session)) => open_in_session(&session, &path),
         (opened, _) => Ok(opened?.0),
     });
-    file_body::send(file.await?, &headers)
+    file_body::send_during(file.await?, &headers, held)
 }
 
 fn open_in_session(session: &Session, path: &ContextPath) -> Result<File, ContextError> {
@@ -58,9 +63,19 @@ pub(super) async fn upload(
     request: Request,
 ) -> Result<Response, ApiError> {
     let (context, path) = check(&shared, SignedMethod::Put, id, url).await?;
-    let upload = blocking(move || context.upload(path)).await?;
+    let session = context.session().and_then(|id| shared.sessions.find(id));
+    let _held = budget(&shared, session.as_deref()).charge(HELD)?;
+    let (room, upload) = blocking(move || {
+        // What passes through counts as the session's.
+        let room = session.map(|session| session.room()).transpose();
+        let room =
+            room.map_err(|failure| ContextError::System { action: "using the session", problem: failure.value })?;
+        room.as_ref().map_or(Ok(()), |room| room.take_disk(0, 1))?;
+        Ok((room, context.upload(path)?))
+    })
+    .await?;
     let time = shared.contexts.settings().max_transfer_time;
-    let receiving = receive(request.into_body(), upload, &shared);
+    let receiving = receive(request.into_body(), upload, room, &shared);
     let tag = match tokio::time::timeout(time, receiving).await {
         Ok(tag) => tag?,
         Err(_) => return Err(ApiError::TooSlow { seconds: time.as_secs() }),
@@ -72,9 +87,23 @@ pub(super) async fn upload(
     Ok(response)
 }
 
-async fn receive(body: Body, upload: Upload, shared: &Shared) -> Result<String, ApiError> {
+/// Of whose bytes a body is a part: its session's, or else the server's.
+fn budget<'a>(shared: &'a Shared, session: Option<&'a Session>) -> &'a Arc<Budget> {
+    session.map_or(&shared.budget, Session::budget)
+}
+
+async fn receive(
+    body: Body,
+    upload: Upload,
+    room: Option<Arc<Workspace>>,
+    shared: &Shared,
+) -> Result<String, ApiError> {
     let silence = shared.config.limits.read_timeout;
-    let upload = file_body::receive(body, upload, silence, |upload, piece| Ok(upload.write(piece)?)).await?;
+    let upload = file_body::receive(body, upload, silence, move |upload: &mut Upload, piece: &[u8]| {
+        room.as_ref().map_or(Ok(()), |room| room.take_disk(piece.len() as u64, 0)).map_err(ContextError::from)?;
+        Ok(upload.write(piece)?)
+    })
+    .await?;
     let meta = blocking(move || upload.commit(false)).await?;
     let modified = meta.modified().map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
     Ok(file_body::entity_tag(meta.ino(), meta.len(), modified))

@@ -223,7 +223,7 @@ impl Body {
     async fn read(request: Request, shared: &Shared) -> Result<Self, ApiError> {
         let entry = request.extensions().get::<Entry>();
         let budget = entry.map_or(&shared.budget, |entry| entry.session.budget());
-        let mut charge = budget.charge(0)?;
+        let mut charge = budget.nothing();
         let only_reads = entry.is_some_and(|entry| entry.grant.may_run().is_err());
         let limits = &shared.config.limits;
         let most = if only_reads { limits.max_body.min(MAX_OF_READER) } else { limits.max_body };

@@ -140,8 +140,8 @@ pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Par
             action: "making the directory for transfers",
             problem: error.to_string(),
         })?;
-        let folder = room.folder().root().join(format!("transfer-{}", crate::random::hex::<4>()));
-        Ok(session.contexts().keep_transfer(shared.contexts.create_transfer(folder, session.id())?))
+        let made = shared.contexts.create_transfer(room.folder().new_transfer(), session.id())?;
+        Ok(session.contexts().keep_transfer(made))
     })
     .await?;
     Ok(Answer::new(json!([{ "contextId": context.id(), "contextType": TRANSFER, "contextPath": TRANSFER_PATH }])))

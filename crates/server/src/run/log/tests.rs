@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::*;
+use crate::budget::Budget;
 use crate::run::event::{Finish, RunFailure, Stream};
 
 fn out(text: &str) -> Event {
@@ -265,4 +266,38 @@ fn a_run_that_is_not_kept_is_not_shown_twice() {
     log.push(out("a"));
     log.show();
     assert_eq!(log.attach(after(0)), Err(NoReplay::NotKept));
+}
+
+/// Those whose session holds as much as it may go on an event at a time, as they are read; with a file, by that.
+#[test]
+fn what_is_kept_counts_and_the_others_hold_less() {
+    let budget = Budget::new(100_000);
+    let mut greedy = new_log(200_000, None);
+    greedy.count(budget.nothing());
+    for _ in 0..3 {
+        greedy.push(out(&"x".repeat(50_000)));
+    }
+    assert!(!greedy.has_room(), "it is beyond what the session may hold");
+    assert!(budget.charge(1).is_err());
+
+    let mut other = new_log(200_000, None);
+    other.count(budget.nothing());
+    for _ in 0..10 {
+        assert!(other.has_room(), "it is read");
+        other.push(out("a line\n"));
+        assert!(!other.has_room(), "but no second one waits");
+        assert_eq!(rest_of(&mut other).len(), 1);
+    }
+
+    let mut detached = Log::new(label(), 200_000, None, Some(ReplayLimits { memory: 1 << 20, spool: 1 << 20 }));
+    detached.count(budget.nothing());
+    detached.detach();
+    while detached.has_room() {
+        detached.push(out(&"y".repeat(10_000)));
+    }
+    assert!(detached.wants_file(), "it does not wait for the others, but for its file");
+    assert!(detached.memory() < 400_000, "{}", detached.memory());
+
+    drop((greedy, other, detached));
+    budget.charge(100_000).expect("all is given back");
 }

@@ -1,0 +1,43 @@
+//! Reads a client's message: a long one off the runtime's thread, which all connections share.
+
+use agb_protocol::service::{Request, parse_request};
+use axum::extract::ws::Utf8Bytes;
+
+/// Messages from here on are read by another thread, since all connections share this one.
+///
+/// 64 KiB: nearly every program is shorter, and one takes 0.1 ms. The largest message takes tens of milliseconds.
+const LONG: usize = 64 * 1024;
+
+/// What a message asks for. `None`: it is no request.
+pub(super) async fn read_request(text: Utf8Bytes) -> Option<Request> {
+    if text.len() < LONG {
+        return parse_request(&text).ok();
+    }
+    // An error is a panic, which the log has already.
+    tokio::task::spawn_blocking(move || parse_request(&text).ok()).await.ok().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_message_is_read_elsewhere() {
+        let message = |code: &str| {
+            let data = format!(r#"{{"method":"run_code","mode":"stream","params":{{"code":"{code}"}}}}"#);
+            Utf8Bytes::from(format!(r#"{{"invocationId":"1","data":{data}}}"#))
+        };
+        let mut context = Context::from_waker(Waker::noop());
+        let short = pin!(read_request(message("1"))).poll(&mut context);
+        assert!(matches!(short, Poll::Ready(Some(Request::Start { .. }))));
+        let code = "x".repeat(16 << 20);
+        let mut long = pin!(read_request(message(&code)));
+        assert!(matches!(long.as_mut().poll(&mut context), Poll::Pending), "this thread is free meanwhile");
+        let Some(Request::Start { start, .. }) = long.await else { panic!("it is a start") };
+        assert_eq!(start.code, code);
+        assert!(read_request(Utf8Bytes::from("x".repeat(LONG))).await.is_none());
+    }
+}
