@@ -185,3 +185,99 @@ async fn copies_draw_other_numbers_and_pictures_as_all_do() {
     drawn.dedup();
     assert_eq!((count, drawn.len()), (12, 12), "{drawn:?}");
 }
+
+/// Whatever an image imports by itself, before it is copied.
+#[tokio::test]
+async fn copies_share_no_generator_of_an_image() {
+    let image = Preloaded::new(
+        "import ssl, random, uuid, secrets, tempfile, multiprocessing, numpy.random; ssl.create_default_context(); \
+         ssl.RAND_bytes(8); random.random(); uuid.uuid4(); secrets.token_hex(8); numpy.random.random(); \
+         tempfile.mktemp(); multiprocessing.current_process().authkey",
+    );
+    let draw = "import sys, os, ssl, random, uuid, secrets, tempfile, multiprocessing, numpy\n\
+                assert '_agb.zygote' in sys.modules\n\
+                print(ssl.RAND_bytes(16).hex(), random.random(), uuid.uuid4(), uuid.uuid1(), secrets.token_hex(8),\n      \
+                numpy.random.random(), numpy.random.default_rng().random(), tempfile.mktemp(),\n      \
+                bytes(multiprocessing.current_process().authkey).hex(), os.urandom(8).hex())";
+    let mut drawn = Vec::new();
+    for _ in 0..3 {
+        let workdir = Workdir::new();
+        let mut spec = spec(Language::Python, image.interpreter(), workdir.root());
+        if spec.policy.level != Level::Namespaces {
+            return; // nothing can be copied here
+        }
+        spec.zygote = Some(zygote(&spec).unwrap());
+        let copy = Subject { kernel: Kernel::new(spec), workdir };
+        let loaded = "import sys\nprint('ssl' in sys.modules, 'multiprocessing.process' in sys.modules)";
+        assert_eq!(copy.output(loaded).await, "True True\n");
+        drawn.extend(copy.output(draw).await.split_whitespace().map(str::to_owned));
+    }
+    let count = drawn.len();
+    drawn.sort();
+    drawn.dedup();
+    assert_eq!((count, drawn.len()), (30, 30), "{drawn:?}");
+}
+
+/// Those that are started have a seed of their own for the hashes of texts, too. (Copies share that of their zygote.)
+#[tokio::test]
+async fn hashes_of_texts_differ_where_interpreters_are_started() {
+    let mut hashes = Vec::new();
+    for _ in 0..2 {
+        let workdir = Workdir::new();
+        let mut spec = spec(Language::Python, interpreter(), workdir.root());
+        spec.zygote = None;
+        let started = Subject { kernel: Kernel::new(spec), workdir };
+        hashes.push(started.output("print(hash('a text'))").await);
+    }
+    assert_ne!(hashes[0], hashes[1]);
+}
+
+/// Libraries pin and count processors for their threads by `sched_setaffinity` and `sched_getaffinity`.
+#[tokio::test]
+async fn threads_of_libraries_are_scheduled() {
+    let python = python();
+    let pin = "import os, threading\n\
+               cpus = sorted(os.sched_getaffinity(0))\nseen = []\n\
+               def pin(n):\n    os.sched_setaffinity(0, {cpus[n % len(cpus)]})\n    \
+               seen.append(os.sched_getaffinity(0) == {cpus[n % len(cpus)]})\n\
+               threads = [threading.Thread(target=pin, args=(n,)) for n in range(4)]\n\
+               [thread.start() for thread in threads]\n[thread.join() for thread in threads]\nprint(seen)";
+    assert_eq!(python.output(pin).await, "[True, True, True, True]\n");
+    let multiply = "import os, subprocess, sys\n\
+                    code = '''\nimport os, numpy\na = numpy.ones((700, 700))\nb = a @ a\n\
+                    wanted = min(2, len(os.sched_getaffinity(0)))\n\
+                    print(float(b.min()), float(b.max()), len(os.listdir('/proc/self/task')) >= wanted)'''\n\
+                    env = dict(os.environ, OPENBLAS_NUM_THREADS='2', OMP_NUM_THREADS='2')\n\
+                    print(subprocess.run([sys.executable, '-c', code], env=env, capture_output=True, text=True).stdout)";
+    assert_eq!(python.output(multiply).await, "700.0 700.0 True\n\n");
+    assert_eq!(
+        python.output("import numpy\na = numpy.ones((700, 700))\nprint((a @ a).sum() / 700 ** 3)").await,
+        "1.0\n"
+    );
+}
+
+/// A copy of the image with a file that runs a line when Python starts.
+struct Preloaded(PathBuf);
+
+impl Preloaded {
+    fn new(line: &str) -> Self {
+        let image = interpreter().parent().and_then(Path::parent).unwrap().canonicalize().unwrap();
+        let copy = image.parent().unwrap().join(format!("preloaded-{}", std::process::id()));
+        // Links to the same files: nothing of them is changed.
+        let copied = std::process::Command::new("cp").arg("-al").args([&image, &copy]).status().unwrap();
+        assert!(copied.success());
+        let version = std::fs::read_dir(copy.join("lib")).unwrap().next().unwrap().unwrap().path();
+        std::fs::write(version.join("site-packages/preload.pth"), format!("{line}\n")).unwrap();
+        Self(copy)
+    }
+
+    fn interpreter(&self) -> PathBuf {
+        self.0.join("bin/python")
+    }
+}
+
+impl Drop for Preloaded {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
