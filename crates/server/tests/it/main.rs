@@ -10,6 +10,7 @@ mod command;
 mod command_runs;
 mod contexts;
 mod credentials;
+mod escape;
 mod file_streams;
 mod files;
 mod flow;

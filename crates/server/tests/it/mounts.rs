@@ -304,8 +304,8 @@ for _ in range(70): os.mkdir('d'); os.chdir('d'); open('f', 'w').write('1')
     let tasks = settled(&server, &session.id).await;
     let task = tasks.iter().find(|task| task["taskType"] == "upload").expect("a task");
     let told = task["errorMessage"].as_str().expect("a text");
-    // Seven names, what is too large, and the folder that is too deep.
-    assert_eq!((&task["status"], told.split(' ').next()), (&json!("Failed"), Some("8")), "{told}");
+    // Six names, what is too large, and a file and a folder that are too deep.
+    assert_eq!((&task["status"], told.split(' ').next()), (&json!("Failed"), Some("9")), "{told}");
     for part in [r"..\\x: ", r"a\\b: ", r"b/a\\b: ", r"w\\: ", "large: ", "not UTF-8", "64 folders", "--context-size"] {
         assert!(told.contains(part), "{part:?} is missing in {told}");
     }
