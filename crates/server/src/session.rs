@@ -347,12 +347,17 @@ impl Session {
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
         let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
         let (meter, hints) = (self.meter(language), room.slot().network_hints());
-        let spool = SpoolSpace { folder: room.folder().root().to_path_buf(), budget: Arc::clone(&self.spools) };
+        let spool = self.spool(&room);
         let from_cell = |feed| cell::start(&kernel, cell, feed, meter, hints);
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_cell, going, kept);
         run.count(self.budget.nothing());
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, command: None });
         Ok(Started::Now(run))
+    }
+
+    /// Where its runs keep what nobody has read.
+    fn spool(&self, room: &Workspace) -> SpoolSpace {
+        SpoolSpace { folder: room.folder().root().to_path_buf(), budget: Arc::clone(&self.spools) }
     }
 
     /// The kernel of a language, and the room that it is in. A session that has none yet gets both together, warm if

@@ -83,7 +83,7 @@ impl Session {
             terminal: start.terminal,
         };
         let meter = RunMeter::of_command(Arc::clone(&self.metrics));
-        let spool = room.folder().root().to_path_buf();
+        let spool = self.spool(&room);
         let from_command = |feed| command::start(self, room, spec, feed, meter);
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_command, going, kept);
         run.count(self.budget().nothing());
