@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::stored::Stored;
-use crate::tree::read_lossy;
+use crate::tree::{read_lossy, witness};
 use crate::watch::{THIS_THREAD, Use, field, processor_time, resident};
 use crate::{Exceeded, Limits};
 
@@ -158,6 +158,7 @@ impl OwnMemory {
 }
 
 fn own_memory(pid: i32) -> OwnMemory {
+    let pid = witness(pid);
     let Ok(text) = read_lossy(format!("/proc/{pid}/smaps_rollup")) else {
         return OwnMemory::unknown(pid);
     };

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fsta
 use rustix::io::Errno;
 
 use crate::remove::as_user;
+use crate::tree;
 
 /// How many folders on the way down stay open.
 ///
@@ -150,7 +151,23 @@ impl Stored {
     }
 
     fn add_unnamed_in_own_name(&mut self, pid: i32) -> io::Result<()> {
-        for entry in fs::read_dir(format!("/proc/{pid}/fd"))?.flatten() {
+        // Each thread may have descriptors of its own; and those of the process are not under its number any more when its
+        // first thread has ended. Who may not look at that one may look at the others.
+        let mut refused = None;
+        for thread in tree::threads(pid) {
+            if let Err(error) = self.add_open(thread)
+                && error.kind() == io::ErrorKind::PermissionDenied
+            {
+                refused = Some(error);
+            }
+        }
+        self.add_mapped(tree::witness(pid));
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Adds the files without a name that a thread has open.
+    fn add_open(&mut self, thread: i32) -> io::Result<()> {
+        for entry in fs::read_dir(format!("/proc/{thread}/fd"))?.flatten() {
             if !self.look_at_one() {
                 return Ok(());
             }
@@ -162,24 +179,30 @@ impl Stored {
                 _ => {}
             }
         }
+        Ok(())
+    }
+
+    /// Adds the files without a name that are mapped by the process of a thread.
+    fn add_mapped(&mut self, thread: i32) {
         // A line at a time: a program can make tables of megabytes, in each of its processes.
-        let Ok(maps) = fs::File::open(format!("/proc/{pid}/maps")) else { return Ok(()) };
+        let Ok(maps) = fs::File::open(format!("/proc/{thread}/maps")) else { return };
         let mut maps = BufReader::with_capacity(TABLE, maps);
         let mut mapped: HashMap<Id, u64> = HashMap::new();
         let mut line = Vec::new();
         // What cannot be read any more is of a process that has ended.
         while maps.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) && self.look_at_one() {
-            if let Some((id, end)) = mapped_without_name(&line)
+            if let Some(Mapped { id, begin, end, reach }) = mapped_without_name(&line)
                 && self.devices.contains(&id.0)
+                && !self.seen.contains(&id)
             {
                 let known = mapped.entry(id).or_default();
-                *known = end.max(*known);
+                // What is not mapped of it is there, too, which only root can see. Else it counts as far as it is mapped.
+                let size = if *known > 0 { None } else { size_of_mapped(thread, begin, end) };
+                *known = size.unwrap_or(reach).max(*known);
             }
             line.clear();
         }
-        // How much of it is there cannot be seen, so it counts in full.
-        mapped.into_iter().for_each(|(id, end)| self.add_once(id, end));
-        Ok(())
+        mapped.into_iter().for_each(|(id, bytes)| self.add_once(id, bytes));
     }
 
     /// Whether one open file or mapping more is to be looked at.
@@ -199,8 +222,25 @@ impl Stored {
     }
 }
 
-/// A line of `/proc/PID/maps`, if it is about a file that has no name any more: which, and how far it is mapped.
-fn mapped_without_name(line: &[u8]) -> Option<(Id, u64)> {
+/// What a file that is mapped takes, as far as this process may ask.
+fn size_of_mapped(thread: i32, begin: u64, end: u64) -> Option<u64> {
+    let meta = fs::metadata(format!("/proc/{thread}/map_files/{begin:x}-{end:x}")).ok()?;
+    Some(meta.blocks() * 512)
+}
+
+/// A part of a file in memory.
+#[derive(Debug, PartialEq, Eq)]
+struct Mapped {
+    id: Id,
+    /// Where in memory.
+    begin: u64,
+    end: u64,
+    /// How far it reaches in the file.
+    reach: u64,
+}
+
+/// A line of `/proc/PID/maps`, if it is about a file that has no name any more.
+fn mapped_without_name(line: &[u8]) -> Option<Mapped> {
     let line = line.strip_suffix(b"\n").unwrap_or(line).strip_suffix(b" (deleted)")?;
     // The path comes last, and may be of any bytes.
     let line = String::from_utf8_lossy(line);
@@ -211,7 +251,8 @@ fn mapped_without_name(line: &[u8]) -> Option<(Id, u64)> {
     let (major, minor) = fields.next()?.split_once(':')?;
     let device = rustix::fs::makedev(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
     let inode = fields.next()?.parse().ok()?;
-    Some(((device, inode), offset.saturating_add(number(end)?.saturating_sub(number(begin)?))))
+    let (begin, end) = (number(begin)?, number(end)?);
+    Some(Mapped { id: (device, inode), begin, end, reach: offset.saturating_add(end.saturating_sub(begin)) })
 }
 
 fn id(stat: &Stat) -> Id {
@@ -342,6 +383,41 @@ mod tests {
     }
 
     #[test]
+    fn what_a_thread_alone_has_open_counts() {
+        let dir = place("thread");
+        let path = dir.join("file");
+        let mut file = fs::File::create_new(&path).expect("it is new");
+        file.write_all(&vec![1; 3 << 20]).expect("there is room");
+        fs::remove_file(&path).expect("it is ours");
+        let (ready, wait) = std::sync::mpsc::channel();
+        let (done, end) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: a system call on an integer: this thread's table of descriptors is a copy from here on.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
+            ready.send(()).expect("it is waited for");
+            let _ = end.recv();
+            drop(file);
+        });
+        wait.recv().expect("it runs");
+        // Closed for all the others.
+        let fds = fs::read_dir("/proc/self/fd").expect("there is /proc").flatten();
+        let is_it = |fd: &fs::DirEntry| {
+            fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with(&*path.to_string_lossy()))
+        };
+        let fd: Vec<i32> = fds.filter(is_it).filter_map(|fd| fd.file_name().to_str()?.parse().ok()).collect();
+        assert_eq!(fd.len(), 1);
+        // SAFETY: the descriptor is nobody's in this table: the file that owns it lives in a thread with another one.
+        assert_eq!(unsafe { libc::close(fd[0]) }, 0);
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let mut found = stored(&dir);
+        found.add_unnamed(own);
+        assert!(found.bytes >= 3 << 20 && found.files == 1, "{found:?}");
+        drop(done);
+        thread.join().expect("it ends");
+        crate::remove_tree(&dir).expect("it is ours");
+    }
+
+    #[test]
     fn more_than_is_to_be_counted_is_said_so() {
         let dir = place("many");
         (0..20).for_each(|name| drop(fs::File::create(dir.join(name.to_string())).expect("it is new")));
@@ -367,7 +443,8 @@ mod tests {
     #[test]
     fn mapped_files_without_a_name_are_read_off_their_line() {
         let line = b"7f00-8f00 rw-s 00002000 fd:01 1234                 /tmp/\xffa b (deleted)\n";
-        assert_eq!(mapped_without_name(line), Some(((rustix::fs::makedev(0xfd, 1), 1234), 0x3000)));
+        let mapped = Mapped { id: (rustix::fs::makedev(0xfd, 1), 1234), begin: 0x7f00, end: 0x8f00, reach: 0x3000 };
+        assert_eq!(mapped_without_name(line), Some(mapped));
         assert_eq!(mapped_without_name(b"7f00-8f00 rw-s 00002000 fd:01 1234 /tmp/a\n"), None);
         assert_eq!(mapped_without_name(b""), None);
     }

@@ -48,6 +48,26 @@ pub(crate) fn children(parent: i32) -> io::Result<Option<Vec<i32>>> {
     Ok(Some(children))
 }
 
+/// The threads of a process, by their numbers; none if it has ended.
+pub(crate) fn threads(pid: i32) -> Vec<i32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The thread by whose number the memory, the maps and the root of a process can be looked at. That is its first one; but
+/// if that has ended, and others go on, nothing is there to be seen under its number, and so of the process.
+pub(crate) fn witness(pid: i32) -> i32 {
+    if has_memory(pid) {
+        return pid;
+    }
+    threads(pid).into_iter().find(|thread| has_memory(*thread)).unwrap_or(pid)
+}
+
+fn has_memory(thread: i32) -> bool {
+    let status = read_lossy(format!("/proc/{thread}/status"));
+    status.is_ok_and(|text| text.lines().any(|line| line.starts_with("VmRSS:")))
+}
+
 /// The process that was asked about is not there any more.
 fn has_ended(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
@@ -86,6 +106,33 @@ pub(crate) fn read_lossy(path: impl AsRef<Path>) -> io::Result<String> {
 mod tests {
     use super::*;
     use std::process::{Command, Stdio};
+
+    #[test]
+    fn a_process_is_seen_by_a_thread_that_lives() {
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        assert_eq!(witness(own), own);
+        assert!(threads(own).contains(&own));
+        let code = "import ctypes, threading\nthread = threading.Thread(target=lambda: (print('ready', flush=True), \
+                    open('/dev/stdin').read()))\nthread.start()\nctypes.CDLL(None).syscall(60, 0)";
+        let mut python = Command::new("/usr/bin/python3")
+            .args(["-I", "-S", "-c", code])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("there is Python");
+        let mut line = [0; 6];
+        io::Read::read_exact(python.stdout.as_mut().expect("it is piped"), &mut line).expect("it says ready");
+        let pid = i32::try_from(python.id()).expect("a process number is an int");
+        let begin = std::time::Instant::now();
+        while has_memory(pid) {
+            assert!(begin.elapsed() < std::time::Duration::from_secs(60), "its first thread ends");
+        }
+        let other = witness(pid);
+        assert!(other != pid && threads(pid) == [pid, other] && has_memory(other));
+        python.kill().expect("it is our child");
+        python.wait().expect("it was killed");
+        assert_eq!((witness(pid), threads(pid)), (pid, Vec::new()));
+    }
 
     #[test]
     fn both_ways_find_children_and_their_children() {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::Exceeded;
 use crate::cgroup::Groups;
 use crate::inspection::{Disk, Inspection};
-use crate::tree::read_lossy;
+use crate::tree::{read_lossy, witness};
 use crate::watched::Watched;
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
@@ -129,6 +129,8 @@ struct Session {
     interval: Duration,
     /// The processor time of its processes at the last look.
     busy: u64,
+    /// And which they were.
+    processes: Vec<i32>,
     /// It was busy, and its files have not been counted since.
     has_worked: bool,
     weigh_at: Instant,
@@ -156,6 +158,7 @@ fn run(watch: &Weak<Watch>) {
                 look_at: now,
                 interval: SOON,
                 busy: 0,
+                processes: Vec::new(),
                 has_worked: true,
                 weigh_at: now,
                 count_at: now,
@@ -197,8 +200,11 @@ impl Session {
         {
             Use::kill_largest(&uses, Exceeded::Memory(limit));
         }
-        let was_idle = busy == self.busy && !self.has_killed;
-        self.busy = busy;
+        // Processes may follow each other so fast that none of them has any time.
+        let mut processes: Vec<i32> = uses.iter().flat_map(|it| it.processes.iter().copied()).collect();
+        processes.sort_unstable();
+        let was_idle = busy == self.busy && processes == self.processes && !self.has_killed;
+        (self.busy, self.processes) = (busy, processes);
         self.has_worked |= !was_idle;
         self.interval = if was_idle { (self.interval * 2).min(LATER) } else { SOON };
         self.look_at = now + self.interval;
@@ -218,8 +224,15 @@ impl Session {
 
 /// The memory of a process that is there, what it has together with others included, and what the kernel needs to find it.
 pub(crate) fn resident(pid: i32) -> u64 {
-    let Ok(text) = read_lossy(format!("/proc/{pid}/status")) else { return 0 };
-    field(&text, "VmRSS:") + field(&text, "VmPTE:")
+    let figures = |thread: i32| {
+        let text = read_lossy(format!("/proc/{thread}/status")).unwrap_or_default();
+        field(&text, "VmRSS:") + field(&text, "VmPTE:")
+    };
+    // Nothing is to be seen of one whose first thread has ended.
+    match figures(pid) {
+        0 => figures(witness(pid)),
+        bytes => bytes,
+    }
 }
 
 /// A number of kilobytes in one of the kernel's tables, in bytes.

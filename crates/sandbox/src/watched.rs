@@ -162,7 +162,7 @@ impl Watched {
         }
         // An ordinary user may look into a program, and not into the first process. The root is read-only, so what this name
         // leads to is what was put there.
-        let look = |pid: &i32| rustix::fs::statvfs(format!("/proc/{pid}/root/dev/shm")).ok();
+        let look = |pid: &i32| rustix::fs::statvfs(format!("/proc/{}/root/dev/shm", tree::witness(*pid))).ok();
         let Some(stat) = std::iter::once(&self.pid).chain(processes).take(4).find_map(look) else { return 0 };
         stat.f_blocks.saturating_sub(stat.f_bfree).saturating_mul(stat.f_frsize)
     }

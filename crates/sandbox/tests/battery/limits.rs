@@ -63,12 +63,12 @@ pub(crate) fn hidden_files_count(world: &World) {
         ),
         (
             "mapped",
-            "f = open('f', 'w+b'); fill(f); import mmap; m = mmap.mmap(f.fileno(), 0); f.close(); os.unlink('f')",
+            "f = open('f', 'w+b'); fill(f); import mmap; m = mmap.mmap(f.fileno(), 0); os.unlink('f'); os.closerange(5, 100)",
         ),
         (
             "mapped behind many others",
             "import mmap; more = [mmap.mmap(-1, 4096, 0x22, 1 + i % 2 * 2) for i in range(30000)]\n\
-             f = open('f', 'w+b'); fill(f); m = mmap.mmap(f.fileno(), 0); f.close(); os.unlink('f')",
+             f = open('f', 'w+b'); fill(f); m = mmap.mmap(f.fileno(), 0); os.unlink('f'); os.closerange(5, 100)",
         ),
     ];
     let fill = "import os\ndef fill(file):\n    for _ in range(60): file.write(bytes(1 << 20))\n    file.flush()\n";

@@ -12,6 +12,7 @@ use agb_testkit::profile::PrivilegeProfile;
 mod attempts;
 mod ends;
 mod escape;
+mod hidden;
 mod limits;
 mod programs;
 mod terminals;
@@ -21,7 +22,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 26] = [
+const TESTS: [(&str, Test); 29] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -32,8 +33,11 @@ const TESTS: [(&str, Test); 26] = [
     ("interrupt_reaches_the_group", programs::interrupt_reaches_the_group),
     ("limits_hold", limits::limits_hold),
     ("hidden_files_count", limits::hidden_files_count),
-    ("mappings_are_bounded", limits::mappings_are_bounded),
     ("memory_that_is_no_processs_counts", limits::memory_that_is_no_processs_counts),
+    ("nothing_on_disk_is_hidden_by_how_processes_live", hidden::nothing_on_disk_is_hidden_by_how_processes_live),
+    ("memory_counts_behind_a_thread_that_has_ended", hidden::memory_counts_behind_a_thread_that_has_ended),
+    ("mappings_are_bounded", limits::mappings_are_bounded),
+    ("connections_hold_little", hidden::connections_hold_little),
     ("control_groups_keep_a_sessions_memory", limits::control_groups_keep_a_sessions_memory),
     ("control_groups_keep_a_sessions_processes", limits::control_groups_keep_a_sessions_processes),
     ("control_groups_keep_a_sessions_processors", limits::control_groups_keep_a_sessions_processors),
