@@ -54,7 +54,7 @@ class Run:
             else:
                 tell_stray(error)
                 self.strays += 1
-                if self.strays == MOST_STRAYS:  # no handler's, but the harness's own
+                if self.strays == MOST_STRAYS:  # no handler's, but the harness's own, or an audit hook's
                     control.open(self.nonce)
                     self.failure, self.step = error, self.end
         return self.step is not None
@@ -141,7 +141,10 @@ class Run:
 
     def finish(self):
         control.close('"failed":%s,"seconds":%.9f' % ("true" if self.failed else "false", self.seconds))
-        streams.prepare()
+        try:
+            streams.prepare()
+        except BaseException as error:
+            tell_stray(error)  # the next run makes them, or fails by that
         self.step = None
 
     def leave_fork(self):

@@ -22,6 +22,7 @@ get_ident = _thread.get_ident
 getframe, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
 base_write, base_flush = _io.TextIOWrapper.write, _io.TextIOWrapper.flush
 base_buffer, file_number = _io.TextIOWrapper.buffer.__get__, _io.TextIOWrapper.fileno
+is_closed = _io.TextIOWrapper.closed.__get__
 base_readline, base_read = _io.TextIOWrapper.readline, _io.TextIOWrapper.read
 
 
@@ -365,16 +366,28 @@ class Streams:
 
     def prepare(self):
         """Makes the streams of the next run, whatever has become of those of the last one."""
+        self.is_prepared = False
         self.stdout, self.stderr, self.stdin = TextOut(1, "<stdout>"), TextOut(2, "<stderr>"), TextIn()
         self.own = self.stdout, self.stderr
         sys.__stdout__, sys.__stderr__, sys.__stdin__ = self.stdout, self.stderr, self.stdin
         self.put_back()
+        self.is_prepared = True
 
     def begin(self, nonce):
         """Puts the streams in place, on the descriptors that the interpreter began with."""
+        if not self.is_prepared or self.are_used():
+            partial.flush()
+            self.prepare()
         self.put_back()
         self.stdin.raw.begin(nonce)
         questions.open.clear()
+
+    def are_used(self):
+        """Whether a thread of an earlier run has closed or changed one of them since they were made."""
+        try:
+            return any(stream.held is None or is_closed(stream) for stream in self.own) or is_closed(self.stdin)
+        except ValueError:
+            return True  # it was detached
 
     def put_back(self):
         """What stands in place of the streams goes. If that closes its descriptor, it does so now and not later."""

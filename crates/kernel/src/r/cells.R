@@ -142,6 +142,15 @@ finish_warnings <- function() {
 
 error_now <- NULL
 
+# The last condition that was signalled and is no error. `stop()` takes one as well: it tells nobody else of it, prints it
+# and aborts, as `invokeRestart("abort")` does without an error.
+signalled_now <- NULL
+on_condition <- function(condition) if (!inherits(condition, c("error", "warning", "message"))) signalled_now <<- condition
+aborted <- function() {
+  message <- paste0(message_of(signalled_now), "\n")
+  if (!is.null(signalled_now) && endsWith(geterrmessage(), message)) signalled_now
+}
+
 # Called where the error happened: the calls are still there.
 on_error <- function(condition) {
   if (inherits(condition, "harness_parse_error")) return()
@@ -249,7 +258,7 @@ run <- function(message) {
   input_lines <<- character()
   input_bytes <<- raw()
   interrupted <<- FALSE
-  error_now <<- NULL
+  error_now <<- signalled_now <<- NULL
   warnings_more <<- 0L
   # A signal that came after the end of the last cell was meant for that one.
   tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL)
@@ -259,8 +268,8 @@ run <- function(message) {
     failure <- NULL
     tryCatch(
       withRestarts(
-        withCallingHandlers(work(), warning = on_warning, error = on_error),
-        abort = function(...) NULL,
+        withCallingHandlers(work(), warning = on_warning, error = on_error, condition = on_condition),
+        abort = function(...) failure <<- aborted(),
         end_cell = function(status) failure <<- exit_condition(status)
       ),
       interrupt = function(e) failure <<- "interrupt",

@@ -161,6 +161,11 @@ wrap_base("readline", function(original) function() {
   line <- ask(prompt)
   if (is.null(line)) "" else line
 })
+wrap_base("file.choose", function(original) function() {
+  path <- ask("Enter file name: ")
+  if (is.null(path) || !nzchar(trimws(path))) stop("file choice cancelled")
+  path.expand(trimws(path))
+})
 wrap_base("readLines", function(original) function() {
   if (!is_input(con)) return(original(con, n, ok, warn, encoding, skipNul))
   lines <- character()

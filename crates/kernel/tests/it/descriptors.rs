@@ -45,6 +45,48 @@ async fn python_files_never_become_a_descriptor_that_was_closed() {
     }
 }
 
+/// What threads of earlier runs do to the streams of the next one, before it begins.
+#[tokio::test]
+async fn python_begins_with_streams_that_nobody_has_changed() {
+    let python = kernel(Language::Python);
+    python
+        .run("import os, sys, threading, time\ndef later(work):\n    def wait():\n        while not os.path.exists('go'): time.sleep(0.001)\n        \
+              work(); open('done', 'w').close()\n    threading.Thread(target=wait).start()")
+        .await;
+    for work in [
+        "sys.stdout.close()",
+        "sys.stderr.close()",
+        "sys.stdin.close()",
+        "sys.stdout.buffer.close()",
+        "sys.stderr.buffer.raw.close()",
+        "sys.stdout.detach()",
+        "sys.stdout.reconfigure(encoding='utf-16', newline='\\r\\n')",
+        "setattr(sys, 'stdout', None)",
+        "delattr(sys, 'stdin')",
+        "os.close(1)",
+    ] {
+        python.run(&format!("later(lambda: {work})")).await;
+        let at = |name: &str| python.workdir.path().join(name);
+        std::fs::write(at("go"), "").unwrap();
+        crate::support::eventually("it has happened", || at("done").exists()).await;
+        let (ran, _) = answered(&python, "print('é', input()); print('err', file=sys.stderr)", &["in"]).await;
+        assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("é in\n", "err\n"), "{work}: {ran:#?}");
+        ["go", "done"].iter().for_each(|name| std::fs::remove_file(at(name)).unwrap());
+    }
+}
+
+/// A program may forbid to open anything, for good: its runs say so, and nothing hangs or is lost.
+#[tokio::test]
+async fn an_audit_hook_that_forbids_everything_is_an_error_of_the_runs() {
+    let python = kernel(Language::Python);
+    python.run("import sys\nkept, on = 1, False\ndef hook(event, _):\n    if on and event == 'open': raise RuntimeError('forbidden')\nsys.addaudithook(hook)").await;
+    assert_eq!(python.output("on = True\nprint(kept)").await, "1\n");
+    for _ in 0..2 {
+        let ran = python.run("print(kept)").await;
+        assert_eq!((ran.error().name.as_str(), ran.end.state_lost), ("RuntimeError", false), "{ran:#?}");
+    }
+}
+
 #[tokio::test]
 async fn java_reads_the_input_by_its_descriptor() {
     let java = kernel(Language::Java);
@@ -108,6 +150,7 @@ async fn r_reads_the_input_in_bytes_and_characters() {
         ("eval(parse(file('stdin')))", &["x <- 2", "x * 3"], "[1] 6"),
         ("eval(parse('stdin'))", &["1 +", "4"], "[1] 5"),
         ("source(file('stdin'))$value", &["x <- 2", "x * 4"], "[1] 8"),
+        ("file.choose()", &["data.csv"], "[1] \"data.csv\""),
         ("as.character(read.dcf(file('stdin')))", &["A: 1", "B: 2"], "[1] \"1\" \"2\""),
     ] {
         let (ran, prompts) = answered(&r, code, pieces).await;
@@ -117,6 +160,7 @@ async fn r_reads_the_input_in_bytes_and_characters() {
     for (code, value) in [
         ("length(readBin(file('stdin'), 'raw', 10))", "[1] 0"),
         ("readChar(stdin(), 5)", "character(0)"),
+        ("tryCatch(file.choose(), error = conditionMessage)", "[1] \"file choice cancelled\""),
         ("readBin(as.raw(1:3), 'raw', 2)", "[1] 01 02"),
         ("writeLines('1 + 1', 'p.R'); eval(parse('p.R'))", "[1] 2"),
         ("eval(parse(text = '2 + 3'))", "[1] 5"),

@@ -77,6 +77,12 @@ async fn values_and_errors_that_cannot_be_shown_are_errors() {
             "Error",
             "no message",
         ),
+        ("stop(simpleCondition('sc'))", "simpleCondition", "sc"),
+        (
+            "f <- function() stop(structure(class = c('mine', 'condition'), list(message = 'm', call = NULL))); f()",
+            "mine",
+            "m",
+        ),
         ("print.deep <- function(x, ...) print(x)\nstructure(1, class = 'deep')", "", ""),
         ("print.q <- function(x, ...) quit(status = 7)\nstructure(1, class = 'q')", "ProcessExit", "quit(status = 7)"),
     ] {
@@ -87,6 +93,12 @@ async fn values_and_errors_that_cannot_be_shown_are_errors() {
             assert_eq!((error.name.as_str(), error.value.as_str()), (name, value), "{code}");
         }
         assert_eq!(r.value("kept").await.as_deref(), Some("[1] 1"), "{code}");
+    }
+    for code in [
+        "signalCondition(simpleCondition('sc')); invokeRestart('abort')",
+        "try(stop('t'), silent = TRUE); invokeRestart('abort')",
+    ] {
+        assert_eq!(r.run(code).await.end.outcome, Outcome::Finished, "{code}");
     }
     // A warning without a message is one all the same.
     let ran =
