@@ -73,6 +73,7 @@ module.exports = {
   Writable: stream.Writable,
   writable: sealed(stream.Writable.prototype),
   bufferFrom: Buffer.from,
+  byteLength: Buffer.byteLength,
   bytesOf,
   createContext: vm.createContext,
   createRequire: module_.createRequire,

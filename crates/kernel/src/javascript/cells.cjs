@@ -77,7 +77,7 @@ function settle(current, code, error, answer) {
   const details = answer && captured.ownValue(answer, "exceptionDetails");
   if (details && isDeclared(details)) {
     declarations ??= part("declarations");
-    const again = declarations.resolve(code, details.exception.description);
+    const again = declarations.resolve(code, details.exception.description, (current.tried ??= new Set()));
     if (again) return evaluateScript(current, again);
   }
   current.settled = true;

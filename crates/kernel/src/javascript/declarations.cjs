@@ -71,15 +71,23 @@ function keywordFor(kind, keyword, isTop, isAssigned) {
   return isAssigned ? undefined : "const"; // by another name
 }
 
-/** The cell with the declaration of the refused name written in another way; undefined if there is none. */
-function resolve(code, description) {
+/**
+ * The cell with the declaration of the refused name written in another way; undefined if there is none. `tried` has the
+ * names of the cell that were refused before: a keyword that suits all variables of one declaration may not exist.
+ */
+function resolve(code, description, tried) {
   const name = NAME.exec(description)?.[1];
-  if (name === undefined) return undefined;
+  if (name === undefined || names.has(name)) return undefined;
   const tokens = scan(code);
   const found = declarationsOf(tokens, name);
   const keywords = found.map(([i]) => tokens[i].text);
   // Twice in this cell is an error of this cell.
   if (found.length === 0 || (found.length > 1 && keywords.some((keyword) => keyword !== "var"))) return undefined;
+  if (tried.has(name)) {
+    names.set(name, name + INVISIBLE);
+    return rename(code);
+  }
+  tried.add(name);
   let kind = earlierKind(name);
   if (kind === "dead") kind = keywords[0] === "const" ? "let" : "const";
   const isAssigned = assigned(tokens, name);
@@ -131,8 +139,10 @@ function rename(code) {
 /** Gives the constants the values of their variables. */
 function synchronize() {
   for (const [name, variable] of names) {
-    const expression = `const ${name} = ${variable}`;
-    post("Runtime.evaluate", { expression, replMode: true, silent: true }, () => {}); // it may have no value yet
+    // It may have no value yet.
+    const give = (expression) => post("Runtime.evaluate", { expression, replMode: true, silent: true }, () => {});
+    give(`const ${name} = ${variable}`);
+    give(`${name} = ${variable}`); // what is no constant
   }
 }
 

@@ -2,10 +2,11 @@
 // them can be closed, because a file that was opened then would take its place.
 "use strict";
 
-const { bytesOf, Buffer, fs, nextTick } = part("captured");
+const { bytesOf, Buffer, fs, nextTick, then } = part("captured");
 const input = part("input");
-const { facade, global } = host;
-const { Promise } = global;
+const { facade, global, require } = host;
+const { Promise, RangeError, Object: ProgramObject } = global;
+const { createReadStream } = fs;
 
 const LAST = 4; // the control channel's
 const NOT_OPEN = 2 ** 30;
@@ -80,6 +81,25 @@ replace("read", (read) => (fd, ...rest) => {
   input.read(bytes, (count) => callback(null, count, buffer));
 });
 
+/** The first of the buffers that has room, as a call of `readv` fills it. */
+const firstOf = (buffers) => {
+  for (let at = 0; at < buffers.length; at++) {
+    if (!isBuffer(buffers[at])) return undefined; // node says what is wrong
+    if (bytesOf(buffers[at]).length > 0) return bytesOf(buffers[at]);
+  }
+};
+
+replace("readvSync", (readv) => (fd, buffers, ...rest) => {
+  const bytes = fd === 0 && Array.isArray(buffers) ? firstOf(buffers) : undefined;
+  return bytes ? input.readSync(bytes) : readv(fd, buffers, ...rest);
+});
+replace("readv", (readv) => (fd, buffers, ...rest) => {
+  const callback = rest.at(-1);
+  const bytes = fd === 0 && Array.isArray(buffers) && typeof callback === "function" ? firstOf(buffers) : undefined;
+  if (!bytes) return readv(fd, buffers, ...rest);
+  input.read(bytes, (count) => callback(null, count, buffers));
+});
+
 /** Replaces what reads a whole file in `fs/promises`, when a program first loads it: it takes a while. */
 function watchPromises(promises) {
   const { readFile } = promises;
@@ -88,6 +108,33 @@ function watchPromises(promises) {
       ? new Promise((done) => input.readAll((buffer) => done(encoded(buffer, options))))
       : readFile(file, options);
   promises.readFile = facade("readFile", read, readFile);
+  const { open } = promises;
+  const openFile = (file, ...rest) => {
+    const opened = open(file, ...rest);
+    if (!NAMES.has(file)) return opened;
+    return new Promise((done, failed) => then(opened, (handle) => done(inputHandle(handle)), failed));
+  };
+  promises.open = facade("open", openFile, open);
+}
+
+/** Has the methods of an open file that read, read standard input. */
+function inputHandle(handle) {
+  const methods = {
+    read(buffer, ...given) {
+      if (!isBuffer(buffer)) [buffer, given] = [buffer?.buffer ?? Buffer.alloc(16384), [buffer ?? {}]];
+      const bytes = target(buffer, given);
+      return new Promise((done, failed) => {
+        if (!bytes) return failed(new RangeError("the range is not within the buffer"));
+        input.read(bytes, (bytesRead) => done(Object.assign(new ProgramObject(), { bytesRead, buffer })));
+      });
+    },
+    readFile: (options) => new Promise((done) => input.readAll((buffer) => done(encoded(buffer, options)))),
+    createReadStream: (options) => createReadStream(null, { ...options, fd: 0 }),
+    readLines: (options) =>
+      require("readline").createInterface({ crlfDelay: Infinity, ...options, input: createReadStream(null, { fd: 0 }) }),
+  };
+  for (const [name, method] of Object.entries(methods)) handle[name] = facade(name, method);
+  return handle;
 }
 
 module.exports = { watchPromises };

@@ -2,13 +2,13 @@
 // that work, whatever an earlier one did with them.
 "use strict";
 
-const { bufferFrom, bytesOf, encode, process, Writable, writable, writeSync } = part("captured");
+const { bufferFrom, byteLength, bytesOf, encode, process, Writable, writable, writeSync } = part("captured");
 const { pause } = part("watcher");
 const { global, require } = host;
 
-/** Writes all of it. node's own stream would queue in memory what a full pipe does not take. */
-function write(fd, bytes) {
-  for (let at = 0; at < bytes.length; ) {
+/** Writes all of it from there on. node's own stream would queue in memory what a full pipe does not take. */
+function write(fd, bytes, at = 0) {
+  while (at < bytes.length) {
     try {
       at += writeSync(fd, bytes, at);
     } catch (error) {
@@ -17,6 +17,17 @@ function write(fd, bytes) {
       pause(1);
     }
   }
+}
+
+/** The same for text, which node encodes on its way: the pipe takes nearly every one whole. */
+function writeText(fd, text) {
+  let written = 0;
+  try {
+    written = writeSync(fd, text);
+  } catch (error) {
+    if (error.code !== "EAGAIN") throw error;
+  }
+  if (written < byteLength(text)) write(fd, encode(text), written);
 }
 
 /** The own properties of an object at one moment. Puts them back without anything that a program can replace. */
@@ -47,7 +58,8 @@ class Output {
       decodeStrings: false,
       write(chunk, encoding, done) {
         try {
-          write(fd, bytesOfChunk(chunk, encoding));
+          if (typeof chunk === "string" && UTF8.has(encoding)) writeText(fd, chunk);
+          else write(fd, typeof chunk === "string" ? bytesOf(bufferFrom(chunk, encoding)) : bytesOf(chunk));
         } catch (error) {
           return done(error);
         }
@@ -77,11 +89,6 @@ class Output {
 }
 
 const UTF8 = new Set(["utf8", "utf-8", "UTF-8", "UTF8", undefined]);
-
-function bytesOfChunk(chunk, encoding) {
-  if (typeof chunk !== "string") return bytesOf(chunk);
-  return UTF8.has(encoding) ? encode(chunk) : bytesOf(bufferFrom(chunk, encoding));
-}
 
 const outputs = [new Output("stdout", 1), new Output("stderr", 2)];
 

@@ -64,3 +64,26 @@ async fn what_is_wrong_in_one_cell_stays_wrong() {
     assert_eq!(node.run("fixed = 3").await.error().name, "TypeError", "in a later cell as well");
     assert_eq!(node.run("await 1; eval('let inner; let inner')").await.error().name, "SyntaxError");
 }
+
+/// No keyword suits all of them: one of the names gets another behind the scenes.
+#[tokio::test]
+async fn variables_of_different_kinds_are_declared_again_together() {
+    for (first, second, value) in [
+        ("const a = 1; let b = 2", "const a = 3, b = 4; [a, b]", "[ 3, 4 ]"),
+        ("const a = 1; let b = 2", "let a = 3, b = 4; b++; a++; [a, b]", "[ 4, 5 ]"),
+        (
+            "var a = 1; let b = 2; const c = 3",
+            "const { a, b: [b], c } = { a: 4, b: [5], c: 6 }; [a, b, c]",
+            "[ 4, 5, 6 ]",
+        ),
+        ("function a() {} let b = 2; class c {}", "let a = 1, b = 2, c = 3; [a, b, c]", "[ 1, 2, 3 ]"),
+        ("var a = 1; const b = 2", "var a = 3, b = 4; [a, b]", "[ 3, 4 ]"),
+    ] {
+        let node = node();
+        node.run(&format!("{first}; globalThis.read = () => [a, b]")).await;
+        assert_eq!(node.value(second).await.as_deref(), Some(value), "{first}; {second}");
+        let both = "String([a, b]) === String(read())";
+        assert_eq!(node.value(both).await.as_deref(), Some("true"), "{first}; {second}: earlier cells see the same");
+        assert_eq!(node.value(second).await.as_deref(), Some(value), "{first}; {second}, once more");
+    }
+}

@@ -268,6 +268,36 @@ fn cases() -> Vec<Case> {
         1,
     );
     add("", "console.log((await require('fs').promises.readFile('/dev/stdin', 'utf8')).trim())", &["a"], "a\n", 2);
+    let open = "const file = await require('fs/promises').open('/dev/stdin'); ";
+    add(open, "console.log((await file.readFile('utf8')).trim()); await file.close()", &["a"], "a\n", 2);
+    add(
+        open,
+        "const { bytesRead, buffer } = await file.read(); console.log(String(buffer.subarray(0, bytesRead)).trim()); await file.close()",
+        &["a"],
+        "a\n",
+        1,
+    );
+    add(
+        open,
+        "for await (const line of file.readLines()) console.log('l', line); await file.close()",
+        &["a", "b"],
+        "l a\nl b\n",
+        3,
+    );
+    add(
+        "",
+        "const b = Buffer.alloc(4), n = require('fs').readvSync(0, [Buffer.alloc(0), b]); console.log(n, String(b.subarray(0, n)).trim())",
+        &["a"],
+        "2 a\n",
+        1,
+    );
+    add(
+        "",
+        "require('fs').readv(0, [Buffer.alloc(4)], (e, n, [b]) => console.log(e, n, String(b.subarray(0, n)).trim()))",
+        &["a"],
+        "null 2 a\n",
+        1,
+    );
     add(
         "",
         "let all = ''; for await (const c of require('fs').createReadStream('/dev/stdin')) all += c; console.log(JSON.stringify(all))",
