@@ -58,6 +58,9 @@ pub enum Error {
     /// The session was taken up with an access, which opens it and nothing else.
     #[error("this session was taken up without an API key; ask the program that gave the access to do it")]
     NoKey,
+    /// The service cannot do this.
+    #[error("{0}")]
+    NotSupported(&'static str),
     /// The service has no way into a session for those without the key.
     #[error("{}", GrantAccess::NOT_SUPPORTED)]
     NoAccess,
@@ -85,7 +88,7 @@ impl Error {
             Self::Rejected(rejected) => rejected.code(),
             Self::NoStreaming => codes::NO_STREAMING,
             Self::NoKey => codes::NO_API_KEY,
-            Self::NoAccess => codes::NOT_SUPPORTED,
+            Self::NoAccess | Self::NotSupported(_) => codes::NOT_SUPPORTED,
         }
     }
 
@@ -98,7 +101,7 @@ impl Error {
             Self::Api(error) => error.name(),
             Self::NoKey => "AuthenticationError",
             Self::NoStreaming => "ConnectionError",
-            Self::NoAccess => "ServiceError",
+            Self::NoAccess | Self::NotSupported(_) => "ServiceError",
             Self::Language(_) => "UnknownLanguage",
             Self::Arguments(_) => "BadArguments",
             Self::Rejected(rejected) => rejected.name(),

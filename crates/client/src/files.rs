@@ -1,9 +1,14 @@
 //! A session's files.
 
-use agb_core::operations::files::{self, DirectoryEntry, Edit, FileChanges, FileInfo, WatchStep, WriteMode};
+use std::ops::{Bound, RangeBounds};
+
+use agb_core::operations::files::{self, DirectoryEntry, Edit, FileChanges, FileInfo, FileLink, WatchStep, WriteMode};
 use agb_core::procedure::Procedure;
 
 use crate::error::Error;
+use crate::file_reader::FileReader;
+use crate::file_watch::FileWatch;
+use crate::file_writer::FileWriter;
 use crate::session::Session;
 
 /// The files of a session, read and written through its tools.
@@ -112,6 +117,56 @@ impl<'a> Files<'a> {
     /// Only what kept the look from being made at all; the rest is a [`WatchStep`].
     pub async fn watch(&self, path: &str, is_first: bool) -> Result<WatchStep, Error> {
         self.perform(|files| files.watch(path, is_first)).await
+    }
+
+    /// Reads bytes of a file as a stream, of any size in bounded memory; `end` is behind the last one. A cut is repaired
+    /// without a trace, and a file that changes meanwhile is an error.
+    ///
+    /// ```no_run
+    /// # async fn example(session: agb_client::Session) -> Result<(), agb_client::Error> {
+    /// let mut reader = session.files().read_stream("/tmp/large.bin", ..);
+    /// while let Some(bytes) = reader.next().await? {
+    ///     println!("{} bytes", bytes.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn read_stream(&self, path: &str, range: impl RangeBounds<u64>) -> FileReader {
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        FileReader::new(self.session.clone(), path, start, end)
+    }
+
+    /// Writes a file as a stream, of any size in bounded memory. It takes its place as a whole when the stream is
+    /// [finished](FileWriter::finish), or not at all.
+    #[must_use]
+    pub fn write_stream(&self, path: &str, mode: WriteMode) -> FileWriter {
+        FileWriter::new(self.session.clone(), path, mode)
+    }
+
+    /// Watches a file or folder: the service tells of changes as they happen, from the answer of this call on.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); [`Error::NotSupported`] for a service that does not tell of changes.
+    pub async fn follow(&self, path: &str, recursive: bool) -> Result<FileWatch, Error> {
+        FileWatch::open(self.session.clone(), path, recursive).await
+    }
+
+    pub(crate) async fn read_chunk(&self, path: &str, offset: u64, length: u64) -> Result<Vec<u8>, Error> {
+        self.perform(|files| files.read_chunk(path, offset, length)).await
+    }
+
+    pub(crate) async fn discard(&self, link: &FileLink, path: &str, upload: &str) -> Result<(), Error> {
+        self.perform(|files| files.discard(link, path, upload)).await
     }
 
     async fn perform<P: Procedure>(&self, make: impl FnOnce(files::Files<'_>) -> P) -> Result<P::Output, Error> {

@@ -13,7 +13,7 @@ use agb_core::http::{
 };
 use agb_core::{DisconnectReason, Secret};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 
 use crate::clock::Clock;
 use crate::network::Network;
@@ -79,16 +79,7 @@ impl Http {
     async fn send(&self, request: &HttpRequest, base: &BaseUrl, key: &Secret) -> Result<HttpResponse, TransportError> {
         let url = Url::parse(&request.url(base)).map_err(|error| unreachable(format!("its URL is none: {error}")))?;
         let client = self.client(&url, request.repeat).map_err(unreachable)?;
-        let mut call = match request.method {
-            Method::Get => client.get(url.clone()),
-            Method::Post => client.post(url.clone()),
-        };
-        for (name, value) in request.all_headers(key) {
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| unreachable(format!("the header {name} cannot carry its value")))?;
-            value.set_sensitive(true);
-            call = call.header(name, value);
-        }
+        let mut call = begin(client, request, &url, key)?;
         if let Some(body) = &request.body {
             call = call.body(body.clone());
         }
@@ -135,7 +126,7 @@ impl Http {
     }
 
     /// Without a tunnel a proxy answers in the service's place.
-    fn refused_by_proxy(&self, url: &Url, response: &Response) -> Option<TransportError> {
+    pub(crate) fn refused_by_proxy(&self, url: &Url, response: &Response) -> Option<TransportError> {
         let status = response.status().as_u16();
         let proxy = self.network.proxies.to(url).filter(|_| url.scheme() == "http")?;
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -151,7 +142,7 @@ impl Http {
 
     /// What a failure without an answer means. Where a proxy's tunnel failed, it is asked once more for its own words,
     /// which reqwest does not keep.
-    async fn failure(&self, url: &Url, error: &reqwest::Error) -> TransportError {
+    pub(crate) async fn failure(&self, url: &Url, error: &reqwest::Error) -> TransportError {
         let host = authority(url);
         if let Some(problem) = tls::problem(error) {
             return TransportError::Untrusted { reason: format!("{host}: {problem}") };
@@ -196,6 +187,28 @@ impl Http {
     }
 }
 
+/// A call with its head.
+pub(crate) fn begin(
+    client: &Client,
+    request: &HttpRequest,
+    url: &Url,
+    key: &Secret,
+) -> Result<RequestBuilder, TransportError> {
+    let mut call = match request.method {
+        Method::Get => client.get(url.clone()),
+        Method::Post => client.post(url.clone()),
+        Method::Put => client.put(url.clone()),
+        Method::Delete => client.delete(url.clone()),
+    };
+    for (name, value) in request.all_headers(key) {
+        let mut value = HeaderValue::from_str(value.expose())
+            .map_err(|_| unreachable(format!("the header {name} cannot carry its value")))?;
+        value.set_sensitive(true);
+        call = call.header(name, value);
+    }
+    Ok(call)
+}
+
 /// Which connections a call may use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Pool {
@@ -217,7 +230,7 @@ fn path(request: &HttpRequest) -> &str {
     if request.path.starts_with('/') { &request.path } else { "(link)" }
 }
 
-fn unreachable(reason: String) -> TransportError {
+pub(crate) fn unreachable(reason: String) -> TransportError {
     TransportError::Unreachable { reason }
 }
 

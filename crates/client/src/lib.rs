@@ -70,6 +70,9 @@ mod contexts;
 mod drive;
 pub mod error;
 mod events;
+mod file_reader;
+mod file_watch;
+mod file_writer;
 mod files;
 mod http;
 mod link;
@@ -85,23 +88,28 @@ mod run;
 mod session;
 mod socket;
 mod tls;
+mod transfer;
 
 pub use agb_core;
 pub use agb_core::operations::{
     ClientInfo, CommandInfo, CommandOutput, CreateSession, ListSessions, RunCommand, SessionData, SessionDetails,
-    SessionMetrics, SessionPage, SessionStatus, Tool, ToolResult,
+    SessionMetrics, SessionNetwork, SessionOptions, SessionPage, SessionStatus, Tool, ToolResult,
 };
 pub use agb_core::result::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
 pub use agb_core::{
     Batch, DisconnectReason, Language, Mark, Piece, RemoteError, RunError, Secret, SessionConfig, Stamp, Stream,
     StreamEvent,
 };
+pub use bytes::Bytes;
 
 pub use crate::agb::Agb;
 pub use crate::code::{AttachBuilder, Code, IntoLanguage, RunBuilder};
 pub use crate::command::{CommandBuilder, Commands};
 pub use crate::contexts::{Contexts, SessionContexts};
 pub use crate::error::Error;
+pub use crate::file_reader::FileReader;
+pub use crate::file_watch::FileWatch;
+pub use crate::file_writer::FileWriter;
 pub use crate::files::Files;
 pub use crate::log::Log;
 pub use crate::options::Options;

@@ -39,6 +39,7 @@ mod release_session;
 mod run_code;
 mod session_access;
 mod session_data;
+mod session_options;
 mod tool;
 mod toolbox;
 
@@ -58,6 +59,7 @@ pub use release_session::ReleaseSession;
 pub use run_code::RunCode;
 pub use session_access::{AccessScope, GrantAccess, IncompleteAccess, SessionAccess};
 pub use session_data::SessionData;
+pub use session_options::{SessionNetwork, SessionOptions};
 pub use tool::{ListTools, Tool};
 pub use toolbox::Toolbox;
 

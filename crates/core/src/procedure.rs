@@ -38,7 +38,7 @@ mod single;
 
 pub(crate) use arguments::Arguments;
 pub use arguments::BadArguments;
-pub use by_name::{Scope, by_name};
+pub use by_name::{Scope, by_name, transfer_by_name};
 pub use single::Single;
 
 /// What a call of a procedure came to.

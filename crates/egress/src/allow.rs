@@ -45,10 +45,37 @@ impl Allow {
         })
     }
 
+    /// The first of other rules that permits more than these do.
+    #[must_use]
+    pub fn first_beyond(&self, others: &Self) -> Option<String> {
+        let is_within = |other: &Rule| self.rules.iter().any(|rule| rule.covers(other));
+        let beyond = others.rules.iter().find(|other| !is_within(other))?;
+        Some(Self { rules: vec![beyond.clone()] }.to_string())
+    }
+
     /// The rule that would permit it.
     #[must_use]
     pub fn rule_for(name: &Name, port: u16) -> String {
         if port == 80 || port == 443 { name.to_string() } else { format!("{name}:{port}") }
+    }
+}
+
+impl Rule {
+    /// Whether this permits all that another one does.
+    fn covers(&self, other: &Self) -> bool {
+        let named = match (self.below, other.below) {
+            (false, false) => self.name == other.name,
+            (false, true) => false,
+            (true, false) => other.name.is_below(&self.name),
+            (true, true) => other.name == self.name || other.name.is_below(&self.name),
+        };
+        let is_usual = |port: u16| port == 80 || port == 443;
+        named
+            && match (self.port, other.port) {
+                (None, None) => true,
+                (None, Some(port)) => is_usual(port),
+                (Some(port), other) => other == Some(port),
+            }
     }
 }
 
@@ -94,6 +121,27 @@ impl fmt::Display for Allow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_within_others_permit_nothing_more() {
+        let own: Allow = "example.org,*.index.test,registry.example:8443".parse().expect("rules");
+        for (others, beyond) in [
+            ("example.org", None),
+            ("example.org:443", None),
+            ("example.org:8080", Some("example.org:8080")),
+            ("*.example.org", Some("*.example.org")),
+            ("a.index.test,*.b.index.test", None),
+            ("*.index.test", None),
+            ("index.test", Some("index.test")),
+            ("*.index.test:22", Some("*.index.test:22")),
+            ("registry.example:8443", None),
+            ("registry.example", Some("registry.example")),
+            ("example.org,evil.test", Some("evil.test")),
+        ] {
+            let others: Allow = others.parse().expect("rules");
+            assert_eq!(own.first_beyond(&others).as_deref(), beyond, "{others}");
+        }
+    }
 
     #[test]
     fn rules_say_what_they_mean() {

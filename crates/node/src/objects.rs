@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use agb_client::agb_core::operations::{ListSessions, SessionDetails, SessionPage, Tool, ToolResult};
+use agb_client::agb_core::operations::files::Part;
+use agb_client::agb_core::operations::{ListSessions, SessionDetails, SessionOptions, SessionPage, Tool, ToolResult};
 use agb_client::{ClientInfo, CreateSession, KilledBy, RichResult, RunFailure, SessionConfig};
+use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
+use serde_json::Value;
 
 /// `ClientOptions`.
 #[napi(object, object_to_js = false, use_nullable = true)]
@@ -97,6 +100,8 @@ pub(crate) struct CreateParams {
     pub context_id: Option<String>,
     /// `persistenceDataList`, as JSON text.
     pub persistence: Option<String>,
+    /// `SessionOptions` of the core, as JSON text.
+    pub options: Option<String>,
     /// Version of the npm package.
     pub sdk_version: String,
 }
@@ -112,6 +117,7 @@ impl CreateParams {
             context_id: self.context_id,
             // TypeScript has made it of its own objects.
             persistence: self.persistence.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            options: self.options.as_deref().and_then(SessionOptions::parse).unwrap_or_default(),
             client: ClientInfo { language: "typescript".into(), version: self.sdk_version, is_release: false },
             ..CreateSession::default()
         }
@@ -310,6 +316,8 @@ pub(crate) struct Details {
     pub resource_type: Option<String>,
     /// `ticket`
     pub ticket: Option<String>,
+    /// `envs`, `network` and `timeoutS`, as JSON text.
+    pub options: Option<String>,
 }
 
 impl From<SessionDetails> for Details {
@@ -325,6 +333,7 @@ impl From<SessionDetails> for Details {
             resource_id: details.resource_id,
             resource_type: details.resource_type,
             ticket: exposed(details.ticket),
+            options: exposed(details.options),
         }
     }
 }
@@ -411,4 +420,19 @@ impl From<KilledBy> for NativeKilledBy {
 /// Pairs as TypeScript writes them. What is no pair is left out; the types on the other side allow none.
 pub(crate) fn pairs(pairs: Vec<Vec<String>>) -> Vec<(String, String)> {
     pairs.into_iter().filter_map(|pair| <[String; 2]>::try_from(pair).ok()).map(|[name, value]| (name, value)).collect()
+}
+
+/// `Transferred`.
+#[napi(object, object_from_js = false)]
+pub(crate) struct Transferred {
+    /// What is known of the file, as JSON text.
+    pub meta: String,
+    /// The bytes that were read.
+    pub bytes: Buffer,
+}
+
+impl From<(Part, Vec<u8>)> for Transferred {
+    fn from((part, bytes): (Part, Vec<u8>)) -> Self {
+        Self { meta: Value::from(part).to_string(), bytes: bytes.into() }
+    }
 }

@@ -6,15 +6,17 @@ use agb_client::agb_core::codes;
 use agb_client::agb_core::operations::{
     AccessScope, GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SessionAccess, SetLabels,
 };
-use agb_client::{Agb, AttachBuilder, CommandBuilder, Commands, Options, RunBuilder, Secret, Session};
+use agb_client::{Agb, AttachBuilder, Bytes, CommandBuilder, Commands, Options, RunBuilder, Secret, Session};
 use napi::Env;
-use napi::bindgen_prelude::{Error, Function, Result, Status};
+use napi::bindgen_prelude::{Error, Function, Result, Status, Uint8Array};
 use napi_derive::napi;
 use serde_json::{Map, Value};
 
 use crate::client::{nothing, text, tools};
 use crate::io;
-use crate::objects::{AccessRequest, AttachRequest, CommandRequest, Details, RunRequest, ToolOutcome, pairs};
+use crate::objects::{
+    AccessRequest, AttachRequest, CommandRequest, Details, RunRequest, ToolOutcome, Transferred, pairs,
+};
 use crate::promise::{Promise, call, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
@@ -123,6 +125,21 @@ impl NativeSession {
     pub fn invoke<'env>(&self, env: &'env Env, name: String, arguments: String) -> Result<Promise<'env>> {
         let session = self.session.clone();
         call(env, async move { session.invoke(&name, &arguments).await.map(text) }, |json| json)
+    }
+
+    /// Carries a part of a file.
+    #[napi(catch_unwind)]
+    pub fn transfer<'env>(
+        &self,
+        env: &'env Env,
+        name: String,
+        arguments: String,
+        bytes: Option<Uint8Array>,
+    ) -> Result<Promise<'env>> {
+        // Copied: JavaScript goes on with its own while these are sent.
+        let bytes = bytes.map(|bytes| Bytes::copy_from_slice(&bytes)).unwrap_or_default();
+        let session = self.session.clone();
+        call(env, async move { session.transfer_by_name(&name, &arguments, bytes).await }, Transferred::from)
     }
 
     /// All that the service said of it, as JSON text.

@@ -76,6 +76,8 @@ pub(crate) struct Session {
     runs: Mutex<Runs>,
     contexts: SessionContexts,
     options: ProgramOptions,
+    timeout: Option<Duration>,
+    created: Instant,
     /// The server was told to stop.
     stopping: AtomicBool,
 }
@@ -108,6 +110,8 @@ pub(crate) struct NewSession {
     pub(crate) image: Image,
     pub(crate) labels: BTreeMap<String, String>,
     pub(crate) idle_timeout: Duration,
+    /// How long it may live.
+    pub(crate) timeout: Option<Duration>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) options: ProgramOptions,
 }
@@ -179,6 +183,8 @@ impl Session {
             runs: Mutex::default(),
             contexts: SessionContexts::new(new.mounts),
             options: new.options,
+            timeout: new.timeout,
+            created: Instant::now(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -286,6 +292,16 @@ impl Session {
     /// When the session will have been idle for too long, if nothing happens.
     pub(crate) fn idle_deadline(&self, now: Instant) -> Instant {
         lock(&self.clock).deadline(now)
+    }
+
+    /// How long it may live, whatever goes on in it.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// When it will have lived for so long.
+    pub(crate) fn lives_until(&self) -> Option<Instant> {
+        self.timeout.map(|timeout| self.created + timeout)
     }
 
     /// Something begins that lasts and holds so many bytes of its caller's, if the session still takes it.
@@ -397,6 +413,11 @@ impl Session {
         let own = self.needs_own_workspace();
         let room = if own { self.pool.take_empty() } else { self.pool.take_any(&self.image) }.map_err(no_room)?;
         Ok(Arc::clone(place.insert(self.furnish(room)?)))
+    }
+
+    /// The session's room, if it has one.
+    pub(crate) fn existing_room(&self) -> Option<Arc<Workspace>> {
+        lock(&self.room).clone()
     }
 
     /// Whether the session can still be used. Under the lock of its room: a release takes that after it has said so.

@@ -22,5 +22,17 @@ pub use self::tls_files::TlsFiles;
 pub use self::warm::Warm;
 
 /// The extensions to AGB's wire that this server knows, by their names in the protocol.
-pub const EXTENSIONS: &[&str] =
-    &["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "browserAccess", "files", "command"];
+pub const EXTENSIONS: &[&str] = &[
+    "resume",
+    "flow",
+    "cancel",
+    "stdin",
+    "stdinSeq",
+    "http",
+    "heartbeat",
+    "browserAccess",
+    "files",
+    "command",
+    "fileWatch",
+    "sessionOptions",
+];

@@ -5,6 +5,7 @@
 
 mod args;
 mod changes;
+mod desktop;
 mod difference;
 mod edit_files;
 mod error;
@@ -44,10 +45,18 @@ pub(crate) struct ToolAnswer {
     is_error: bool,
 }
 
-/// A tool that is not known, said together with those that are.
+/// A tool that this server does not have.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("tool {0:?} is not known to this server; known tools are {known}", known = names())]
-pub(crate) struct UnknownTool(String);
+pub(crate) enum UnknownTool {
+    /// It is not known, said together with those that are.
+    #[error("tool {0:?} is not known to this server; known tools are {known}", known = names())]
+    Name(String),
+    /// It is known, and needs a desktop.
+    #[error(
+        "tool {0:?} needs a desktop, which code spaces do not have: use a session of an image with one, such as agb-computer-use-ubuntu-2204, at a service that offers it"
+    )]
+    Desktop(String),
+}
 
 const SHELL: &str = "wuying_shell";
 const FILES: &str = "wuying_filesystem";
@@ -176,7 +185,10 @@ const TOOLS: &[Tool] = &[
 
 /// The tool of this name.
 pub(crate) fn find(name: &str) -> Result<&'static Tool, UnknownTool> {
-    TOOLS.iter().find(|tool| tool.name == name).ok_or_else(|| UnknownTool(name.chars().take(80).collect()))
+    TOOLS.iter().find(|tool| tool.name == name).ok_or_else(|| {
+        let shown = name.chars().take(80).collect();
+        if desktop::has(name) { UnknownTool::Desktop(shown) } else { UnknownTool::Name(shown) }
+    })
 }
 
 /// All tools, as the text in which the wire lists them: each new session's description has it.

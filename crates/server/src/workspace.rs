@@ -15,7 +15,9 @@ pub(crate) mod pool;
 mod program_options;
 mod root;
 pub(crate) mod sandboxes;
+mod uploads;
 mod view;
+pub(crate) mod watch;
 mod zygotes;
 
 use std::collections::HashMap;
@@ -34,10 +36,12 @@ use self::disk_meter::{DiskFull, DiskMeter, Stored};
 use self::file_changes::FileChanges;
 pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
-pub(crate) use self::new_file::{NewFile, identity};
+pub(crate) use self::new_file::{Commit, NewFile, identity};
 pub(crate) use self::program_options::ProgramOptions;
 use self::sandboxes::Slot;
+pub(crate) use self::uploads::{Completed, Uploads};
 pub(crate) use self::view::{Located, PathError};
+use self::watch::Watches;
 use self::zygotes::Zygotes;
 use crate::settings::Config;
 
@@ -56,6 +60,8 @@ pub(crate) struct Workspace {
     background: Mutex<JoinSet<()>>,
     last_sample: Mutex<Sample>,
     disk: DiskMeter,
+    uploads: Mutex<Uploads>,
+    watches: Arc<Watches>,
     /// Set before the first program starts, or never.
     options: OnceLock<ProgramOptions>,
     folder: Folder,
@@ -73,6 +79,8 @@ impl Workspace {
             background: Mutex::default(),
             last_sample: Mutex::new(Sample { at: Instant::now(), usage: Usage::default() }),
             disk: DiskMeter::default(),
+            uploads: Mutex::default(),
+            watches: Arc::default(),
             options: OnceLock::new(),
             folder,
             slot,
@@ -129,6 +137,9 @@ impl Workspace {
 
     /// Gives the session's programs what others have not.
     pub(crate) fn set_options(&self, options: ProgramOptions) {
+        if let Some(network) = &options.network {
+            self.slot.narrow(network);
+        }
         // A room is taken by one session, and once.
         let _ = self.options.set(options);
     }
@@ -176,6 +187,16 @@ impl Workspace {
         })
     }
 
+    /// The uploads that were completed last.
+    pub(crate) fn uploads(&self) -> MutexGuard<'_, Uploads> {
+        lock(&self.uploads)
+    }
+
+    /// The watches of its files.
+    pub(crate) fn watches(&self) -> &Arc<Watches> {
+        &self.watches
+    }
+
     /// What they used when it was looked at last.
     pub(crate) fn last_sample(&self) -> MutexGuard<'_, Sample> {
         lock(&self.last_sample)
@@ -212,6 +233,7 @@ impl Workspace {
     /// Ends every process in it, and removes its files. Waits until that is done.
     pub(crate) async fn close(self: &Arc<Self>) {
         self.end_programs().await;
+        self.watches.end_all();
         let room = Arc::clone(self);
         let folder = || self.folder.root().display();
         match tokio::task::spawn_blocking(move || room.folder.remove()).await {

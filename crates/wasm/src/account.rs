@@ -6,5 +6,6 @@ mod host;
 mod http;
 mod procedure;
 mod session;
+mod transfer;
 
 pub(crate) use session::Member;

@@ -11,12 +11,13 @@ use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// What can be measured, and what of the packages it takes is built.
-const BENCHES: [(&str, &[&str]); 6] = [
+const BENCHES: [(&str, &[&str]); 7] = [
     ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
     ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
     ("browser", &["-p", "agb-testkit"]),
     ("kernels", &["-p", "agb-kernel", "--example", "measure"]),
     ("resume", &["-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit"]),
+    ("session", &["-p", "agb-server", "-p", "agb-node"]),
     ("start", &["-p", "agb-server", "-p", "agb-client", "--bin", "agb-server", "--example", "starts"]),
 ];
 
@@ -43,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     build.args(["build", "--locked", "--release"]).args(*built);
     job::prepare(workspace, "build-bench", "build what is measured (release)", &mut [build])?;
 
-    if name == "start" {
+    if name == "start" || name == "session" {
         setup::image(workspace, &workspace.target("release/agb-server"))?;
         setup::sandboxes(workspace);
     }

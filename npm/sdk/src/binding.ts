@@ -95,6 +95,8 @@ export interface CreateParams {
   readonly contextId: string | null;
   /** `persistenceDataList`, as JSON text. */
   readonly persistence: string | null;
+  /** `{envs, network, timeoutS}` as JSON text. */
+  readonly options: string | null;
   readonly sdkVersion: string;
 }
 
@@ -136,6 +138,11 @@ export interface NativeSession {
    * object as text, and so is the answer. Wrong arguments are answered with the code `BAD_ARGUMENTS`.
    */
   invoke(name: string, argsJson: string): NativeCall<string>;
+  /**
+   * Carries a part of a file: `name` and `argsJson` are those of `transfer_by_name` in the core. `bytes` are those to
+   * write; the backend has read them by the time the promise is settled, not before.
+   */
+  transfer(name: string, argsJson: string, bytes: Uint8Array | null): NativeCall<Transferred>;
   /** {@link SessionDescription} as JSON text. */
   describe(): string;
   delete(): NativeCall<null>;
@@ -169,6 +176,14 @@ export interface NativeSession {
   attachCommand(request: AttachRequest, wake: () => void): NativeRun;
 }
 
+/** What a transfer came to. */
+export interface Transferred {
+  /** What is known of the file, as JSON text. */
+  readonly meta: string;
+  /** The bytes that were read. */
+  readonly bytes: Uint8Array;
+}
+
 /** What the service said of a session beside its ids. What it did not say is empty. */
 export interface SessionDescription {
   readonly linkUrl: string;
@@ -195,6 +210,8 @@ export interface SessionDetails {
   readonly resourceId: string | null;
   readonly resourceType: string | null;
   readonly ticket: string | null;
+  /** `{envs, network, timeoutS}` as JSON text; `null` where the service does not say. */
+  readonly options: string | null;
 }
 
 export interface ToolResult {

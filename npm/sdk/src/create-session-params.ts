@@ -1,6 +1,15 @@
-import { checkObject, checkOptionalNumber, checkOptionalString, checkString, labelPairs } from "./check.js";
+import {
+  checkObject,
+  checkOptionalCount,
+  checkOptionalNumber,
+  checkOptionalString,
+  checkString,
+  describe,
+  labelPairs,
+} from "./check.js";
 import type { CreateParams } from "./binding.js";
 import { type ContextMount, persistenceOf } from "./context-sync.js";
+import type { SessionNetwork } from "./results.js";
 import { VERSION } from "./version.js";
 
 /** Labels of a session: free text by name, for finding sessions again with {@link AGB.list}. */
@@ -22,6 +31,15 @@ export interface CreateSessionOptions {
   contextId?: string | undefined;
   /** Contexts that the session is to have, each at a path. `create` resolves when their files are there. */
   contextSync?: readonly ContextMount[] | undefined;
+  /** Environment variables of all programs of the session, beyond those of its image. */
+  envs?: Record<string, string> | undefined;
+  /**
+   * What programs of the session reach over the network: `"none"`, or `{ allow: ["example.org", "*.example.net"] }`. Never
+   * more than the service's programs reach, which is the default; more is refused.
+   */
+  network?: SessionNetwork | undefined;
+  /** Seconds after which the service releases the session, whatever goes on in it. */
+  timeoutS?: number | undefined;
   /** Contexts of a browser. Sessions of this package have none, and creating one with it fails. */
   browserContext?: unknown;
 }
@@ -51,6 +69,12 @@ export class CreateSessionParams implements CreateSessionOptions {
   contextId: string | undefined;
   /** Contexts that the session is to have; empty when none were given. */
   contextSync: ContextMount[];
+  /** Environment variables of all programs of the session. */
+  envs: Record<string, string> | undefined;
+  /** What programs of the session reach over the network. */
+  network: SessionNetwork | undefined;
+  /** Seconds after which the service releases the session, whatever goes on in it. */
+  timeoutS: number | undefined;
   /** Contexts of a browser; see {@link CreateSessionOptions.browserContext}. */
   browserContext: unknown;
 
@@ -65,6 +89,9 @@ export class CreateSessionParams implements CreateSessionOptions {
     const { contextSync = [] } = options;
     // What is not a list stays, so that `create` can refuse it.
     this.contextSync = Array.isArray(contextSync) ? [...contextSync] : (contextSync as ContextMount[]);
+    this.envs = options.envs;
+    this.network = options.network;
+    this.timeoutS = options.timeoutS;
     this.browserContext = options.browserContext;
   }
 }
@@ -85,6 +112,28 @@ export function toCreateParams(options: CreateSessionOptions): CreateParams {
     mcpPolicyId: checkOptionalString("mcpPolicyId", options.mcpPolicyId) ?? checkOptionalString("policyId", options.policyId),
     contextId: checkOptionalString("contextId", options.contextId),
     persistence: persistenceOf(options.contextSync),
+    options: optionsOf(options),
     sdkVersion: VERSION,
   };
+}
+
+/** What the session has that others do not, as JSON text; `null` where that is nothing. */
+function optionsOf({ envs, network, timeoutS }: CreateSessionOptions): string | null {
+  const given = {
+    envs: envs === undefined || envs === null ? null : Object.fromEntries(labelPairs("envs", envs)),
+    network: checkedNetwork(network),
+    timeoutS: checkOptionalCount("timeoutS", timeoutS, "seconds"),
+  };
+  return Object.values(given).every((value) => value === null) ? null : JSON.stringify(given);
+}
+
+function checkedNetwork(network: unknown): SessionNetwork | null {
+  if (network === undefined || network === null || network === "none") {
+    return network ?? null;
+  }
+  const { allow }: { readonly allow?: unknown } = typeof network === "object" ? network : {};
+  if (!Array.isArray(allow) || allow.length === 0 || allow.some((rule) => typeof rule !== "string")) {
+    throw new TypeError(`network must be "none" or { allow: ["example.org", …] }, not ${describe(network)}`);
+  }
+  return { allow };
 }

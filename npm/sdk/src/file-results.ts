@@ -74,7 +74,7 @@ export interface FileSearchResult extends ApiResult {
 
 /** One change below a directory. */
 export type FileChangeEvent = {
-  /** `create`, `modify` or `delete`. */
+  /** `create`, `modify` or `delete`; `overflow` when changes were lost: look at the files anew. */
   readonly eventType: string;
   readonly path: string;
   /** `file` or `directory`. */

@@ -1,4 +1,5 @@
 import type { Answer, NativeSession } from "./binding.js";
+import type { UploadSource } from "./byte-transfer.js";
 import { bindMethods } from "./bind-methods.js";
 import type { Bytes } from "./node/bytes.js";
 import type { CallOptions } from "./call.js";
@@ -19,6 +20,14 @@ import type {
   UploadResult,
 } from "./file-results.js";
 import { type DownloadOptions, FileTransfer, type UploadOptions } from "./file-transfer.js";
+import { type FileWatch, watchFiles, type WatchOptions } from "./file-events.js";
+import {
+  type FileChunk,
+  readStream,
+  type ReadStreamOptions,
+  writeStream,
+  type WriteStreamOptions,
+} from "./file-stream.js";
 import { watch, type WatchCallback } from "./file-watch.js";
 import { invoke } from "./invoke.js";
 import { currentPlatform } from "./platform.js";
@@ -163,9 +172,12 @@ export class FileSystem {
 
   /**
    * Calls back with changes below a directory until `signal` is aborted or the session is gone. What the callback throws
-   * is logged, and the watch goes on. Two watches of one path take each other's changes.
+   * is logged, and the watch goes on.
    *
-   * @param interval Milliseconds between two looks.
+   * The service tells of changes as they happen. Where it does not, the directory is looked at again and again, and two
+   * watches of one path take each other's changes.
+   *
+   * @param interval Milliseconds between two looks, where there are any.
    * @throws TypeError (as a rejection) when an argument has the wrong type.
    */
   async watchDirectory(
@@ -190,18 +202,67 @@ export class FileSystem {
     return { stop: () => stop.abort() };
   }
 
+  /**
+   * Reads a file as a Web stream, of any size in bounded memory. A lost connection is repaired without a trace; a file
+   * that changes meanwhile ends the stream with the code `InvalidFile.Changed`, so that no two states are ever mixed.
+   *
+   * ```ts
+   * for await (const bytes of session.file.readStream("/tmp/large.bin")) hash.update(bytes);
+   * await session.file.readStream("/tmp/large.bin", { start: 0, end: 1024 }).pipeTo(destination);
+   * ```
+   *
+   * @throws TypeError when an argument has the wrong type.
+   */
+  readStream(path: string, options?: ReadStreamOptions | null): ReadableStream<Uint8Array> {
+    return readStream(this.#native, path, options);
+  }
+
+  /**
+   * Writes a file as a Web stream, of any size in bounded memory. The file takes its place as a whole when the stream is
+   * closed; a stream that is aborted or fails leaves what was there.
+   *
+   * ```ts
+   * await response.body.pipeTo(session.file.writeStream("/tmp/data.csv"));
+   * ```
+   *
+   * A service that carries no bytes gets the documented calls: UTF-8 only, and what was written before a failure stays.
+   *
+   * @throws TypeError when an argument has the wrong type.
+   */
+  writeStream(path: string, options?: WriteStreamOptions | null): WritableStream<FileChunk> {
+    return writeStream(this.#native, path, options);
+  }
+
+  /**
+   * Watches a file or folder: the service tells of changes as they happen, also after a lost connection. An event
+   * `overflow` says that some were lost: look at the files anew. The iteration ends with the session, or when what is
+   * watched is gone.
+   *
+   * ```ts
+   * for await (const { eventType, path } of session.file.watch("/home/user", { recursive: true })) console.log(eventType, path);
+   * ```
+   *
+   * @throws TypeError when an argument has the wrong type.
+   */
+  watch(path: string, options?: WatchOptions | null): FileWatch {
+    return watchFiles(this.#native, path, options);
+  }
+
   /** Folder of the session below which {@link FileSystem.upload} can put files; `undefined` when the service has none. */
   transferPath(): Promise<string | undefined> {
     return this.#transfer.path();
   }
 
   /**
-   * Copies a file of this machine into the session.
+   * Copies a file of this machine into the session, or in a page the contents of a `File` or `Blob`. The file takes its
+   * place as a whole or not at all, and a lost connection is repaired.
    *
-   * @param remotePath Where it goes, below {@link FileSystem.transferPath}.
+   * @param source Path of a file of this machine; or bytes, a `Blob` or `File`.
+   * @param remotePath Where it goes. A service that carries no bytes takes paths below {@link FileSystem.transferPath}, and of
+   * what is not a path texts only.
    */
-  upload(localPath: string, remotePath: string, options?: UploadOptions | null): Promise<UploadResult> {
-    return this.#transfer.upload(localPath, remotePath, options);
+  upload(source: string | UploadSource, remotePath: string, options?: UploadOptions | null): Promise<UploadResult> {
+    return this.#transfer.upload(source, remotePath, options);
   }
 
   /** Copies a file of the session to this machine. Folders above `localPath` are made. */

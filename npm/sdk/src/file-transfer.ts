@@ -1,12 +1,15 @@
 /**
- * Copies files between this machine and a session, by way of the session's own context for that.
+ * Copies files between this machine and a session: as plain bytes where the service carries them, else by way of the
+ * session's own context for that.
  *
  * @module
  */
 
 import type { Answer, NativeSession } from "./binding.js";
+import { downloadBytes, piecesOf, uploadBytes, type UploadSource } from "./byte-transfer.js";
 import type { CallOptions } from "./call.js";
 import { checkObject, checkOptionalCount, checkOptionalString, checkString, describe } from "./check.js";
+import { carriesBytes } from "./file-stream.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 import { messageOf } from "./errors.js";
 import type { DownloadResult, UploadResult } from "./file-results.js";
@@ -16,7 +19,7 @@ import { currentPlatform, type LocalFiles } from "./platform.js";
 
 /** Options of both directions. */
 export interface TransferOptions extends CallOptions {
-  /** Whether to wait until the service has carried the file on. Default `true`. */
+  /** Whether to wait until the service has carried the file on, where that takes a step of its own. Default `true`. */
   wait?: boolean | undefined;
   /** Milliseconds to wait at most. Default 30000. */
   waitTimeout?: number | undefined;
@@ -68,15 +71,24 @@ export class FileTransfer {
     }
   }
 
-  async upload(localPath: string, remotePath: string, given: UploadOptions | null | undefined): Promise<UploadResult> {
+  async upload(source: string | UploadSource, remotePath: string, given: UploadOptions | null | undefined): Promise<UploadResult> {
     const result: Mutable<UploadResult> = { success: false, bytesSent: 0, path: String(remotePath), errorMessage: "" };
     try {
-      const files = localFiles();
+      if (typeof source !== "string") {
+        const options = checkedOptions(remotePath, given);
+        await uploadBytes(this.#native, piecesOf(source), remotePath, result, telling(options));
+        return { ...result, success: true };
+      }
+      const [files, localPath] = [localFiles(), source];
       const options = checkedOptions(remotePath, given);
       const signal = checkedSignal(options.signal);
       const size = await files.size(localPath);
       if (size === null) {
         throw new Failure(`Local file not found: ${String(localPath)} is not a file`);
+      }
+      if (carriesBytes(this.#native)) {
+        await uploadBytes(this.#native, files.read(localPath), remotePath, result, telling(options));
+        return { ...result, success: true };
       }
       const context = await this.#loadContext();
       const folder = parentOf(remotePath, context);
@@ -114,6 +126,11 @@ export class FileTransfer {
       const signal = checkedSignal(options.signal);
       if (options.overwrite === false && (await files.exists(localPath))) {
         throw new Failure(`Destination exists and overwrite is false: ${localPath}`);
+      }
+      if (carriesBytes(this.#native)) {
+        const overwrite = options.overwrite !== false;
+        await downloadBytes(this.#native, remotePath, files, localPath, overwrite, result, telling(options));
+        return { ...result, success: true };
       }
       const context = await this.#loadContext();
       result.requestIdSync = await this.#carry(context, parentOf(remotePath, context), "upload", options, signal);
@@ -179,6 +196,11 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Milliseconds that an upload or download may take without a byte moving, and the way there. */
 const QUIET_MS = 60_000;
+
+/** What a copy of bytes tells, and what ends it. */
+function telling({ signal, progressCallback }: TransferOptions): Parameters<typeof uploadBytes>[4] {
+  return { signal: checkedSignal(signal), onBytes: (bytes) => progressCallback?.(bytes) };
+}
 
 function request(options: UploadOptions, signal: StopSignal | null, onBytes: (bytes: number) => void): Parameters<LocalFiles["get"]>[2] {
   const { progressCallback, contentType = null } = options;

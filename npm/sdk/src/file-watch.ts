@@ -1,4 +1,5 @@
 import type { NativeSession } from "./binding.js";
+import { Changes, tellsChanges } from "./file-events.js";
 import { invoke } from "./invoke.js";
 import { log } from "./log.js";
 import { currentPlatform } from "./platform.js";
@@ -18,10 +19,47 @@ interface Look {
 }
 
 /**
- * @internal Looks at a directory again and again, and calls back with changes only. Resolves when it is stopped or the
- * session is gone.
+ * @internal Calls back with changes of a directory. Resolves when it is stopped or the session is gone. Where the service
+ * does not tell of changes, or not of this directory, the directory is looked at again and again.
  */
 export async function watch(
+  native: NativeSession,
+  path: string,
+  callback: WatchCallback,
+  intervalMs: number,
+  signal: StopSignal | null,
+): Promise<void> {
+  const isOver = tellsChanges(native) && (await follow(native, path, callback, signal));
+  if (!isOver) {
+    await poll(native, path, callback, intervalMs, signal);
+  }
+}
+
+/** Passes on what the service tells. False: it has to be asked again and again. */
+async function follow(native: NativeSession, path: string, callback: WatchCallback, signal: StopSignal | null): Promise<boolean> {
+  const changes = new Changes(native, path, true, signal);
+  try {
+    await changes.open();
+    for (let events; (events = await changes.next()) !== null; ) {
+      await report(path, events, callback);
+    }
+  } catch (error) {
+    if (signal?.aborted) {
+      return true;
+    }
+    log("debug", `the service does not tell of changes below ${path}, which is looked at instead: ${messageOf(error)}`);
+    return false;
+  } finally {
+    changes.end();
+  }
+  if (changes.why !== null) {
+    // It may come again; a session that is gone is found out by the first look.
+    log("debug", `${path} is looked at again and again: ${changes.why}`);
+  }
+  return changes.why === null;
+}
+
+async function poll(
   native: NativeSession,
   path: string,
   callback: WatchCallback,
@@ -55,9 +93,11 @@ async function report(path: string, events: FileChangeEvent[], callback: WatchCa
   try {
     await callback(events);
   } catch (error) {
-    log("error", `the callback of the watch of ${path} threw: ${error instanceof Error ? error.message : String(error)}`);
+    log("error", `the callback of the watch of ${path} threw: ${messageOf(error)}`);
   }
 }
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function pause(milliseconds: number, signal: StopSignal | null): Promise<void> {
   return new Promise((resolve) => {

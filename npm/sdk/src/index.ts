@@ -125,6 +125,7 @@ export type {
   McpToolsResult,
   OperationResult,
   SessionInfo,
+  SessionNetwork,
   SessionListEntry,
   SessionListResult,
   SessionMetrics,
@@ -148,6 +149,8 @@ export {
 } from "./command.js";
 export type { CommandResult, CommandRunResult, CommandStatus } from "./command-result.js";
 export { type CommandEndEvent, type CommandEvent, CommandRun } from "./command-run.js";
+export type { FileWatch, WatchOptions } from "./file-events.js";
+export type { FileChunk, ReadStreamOptions, WriteStreamOptions } from "./file-stream.js";
 export { type DirectoryWatch, type FileEdit, FileSystem, type ReadFileOptions, type WriteMode } from "./file-system.js";
 export type {
   BinaryFileContentResult,
@@ -164,6 +167,7 @@ export type {
   MultipleFileContentResult,
   UploadResult,
 } from "./file-results.js";
+export type { UploadSource } from "./byte-transfer.js";
 export type { DownloadOptions, UploadOptions } from "./file-transfer.js";
 export {
   type ActOptions,

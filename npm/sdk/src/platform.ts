@@ -37,6 +37,10 @@ export interface LocalFiles {
   /** Bytes of a regular file; `null` for everything else. */
   size(path: string): Promise<number | null>;
   exists(path: string): Promise<boolean>;
+  /** The bytes of a file. */
+  read(path: string): AsyncIterable<Uint8Array>;
+  /** Writes bytes into a file, and makes the folders above it. Nothing is left half written. */
+  write(path: string, bytes: AsyncIterable<Uint8Array>, overwrite: boolean): Promise<void>;
   /** Sends a file's bytes with `PUT`. */
   put(url: string, path: string, size: number, request: TransferRequest): Promise<{ readonly status: number; readonly etag: string | null }>;
   /** Writes what `GET` answers, if that is a success. Nothing is left half written. */

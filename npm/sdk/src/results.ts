@@ -101,7 +101,16 @@ export type SessionInfo = {
   readonly resourceId?: string;
   readonly resourceType?: string;
   readonly ticket?: string;
+  /** Environment variables that the session was created with. */
+  readonly envs?: Record<string, string>;
+  /** What its programs reach; `host` for everything that the service's machine reaches. */
+  readonly network?: SessionNetwork | "host";
+  /** Seconds after which it is released, whatever goes on in it. */
+  readonly timeoutS?: number;
 };
+
+/** What programs of a session reach over the network: nothing, or these domains by HTTP and HTTPS. */
+export type SessionNetwork = "none" | { readonly allow: readonly string[] };
 
 /** What a session uses. A number that the service does not say is 0. */
 export type SessionMetrics = {

@@ -348,9 +348,9 @@ function checkedAccess(options: AccessOptions): AccessRequest {
   };
 }
 
-function toSessionInfo({ sessionId, connectionProperties, ...details }: SessionDetails): SessionInfo {
+function toSessionInfo({ sessionId, connectionProperties, options, ...details }: SessionDetails): SessionInfo {
   const properties = connectionProperties === null ? null : toObject(connectionProperties);
-  return { sessionId, ...present({ ...details, connectionProperties: properties }) };
+  return { sessionId, ...present({ ...details, connectionProperties: properties }), ...present(toObject(options ?? "{}")) };
 }
 
 function toToolResult(result: OperationResult, tool: ToolResult, name: string): McpToolResult {

@@ -109,6 +109,7 @@ describe("sessions", () => {
       mcpPolicyId: null,
       contextId: null,
       persistence: null,
+      options: null,
       sdkVersion: VERSION,
     };
     for (const params of [options, new CreateSessionParams(options)]) {
@@ -119,6 +120,19 @@ describe("sessions", () => {
       assert(result.session instanceof Session);
       assert.equal(result.session.sessionId, "s-1");
       assert.deepEqual(backend.client.calls.pop(), ["createSession", expected]);
+    }
+  });
+
+  it("hands over what the session has that others do not", async () => {
+    const agb = new AGB("key");
+    const options = { imageId: "i", envs: { A: "1" }, network: { allow: ["example.org"] }, timeoutS: 60 } as const;
+    for (const params of [options, new CreateSessionParams(options)]) {
+      await agb.create(params);
+      const [, sent] = backend.client.calls.pop() as [string, { options: string }];
+      assert.deepEqual(JSON.parse(sent.options), { envs: { A: "1" }, network: { allow: ["example.org"] }, timeoutS: 60 });
+    }
+    for (const wrong of [{ envs: { A: 1 } }, { network: "all" }, { network: { allow: [] } }, { network: { allow: [1] } }, { timeoutS: 0 }, { timeoutS: 1.5 }]) {
+      refused(await agb.create({ imageId: "i", ...wrong } as never));
     }
   });
 

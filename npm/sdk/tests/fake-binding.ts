@@ -29,6 +29,7 @@ import type {
   SessionDetails,
   ToolDescription,
   ToolResult,
+  Transferred,
 } from "../src/binding.js";
 import { type Platform, plugPlatform } from "../src/platform.js";
 
@@ -202,7 +203,7 @@ export class FakeSession implements NativeSession {
   }
 
   async info(): Promise<Answer<SessionDetails>> {
-    const none = { authCode: null, connectionProperties: null, resourceId: null, resourceType: null, ticket: null };
+    const none = { authCode: null, connectionProperties: null, resourceId: null, resourceType: null, ticket: null, options: null };
     return this.#answer("info", null, { sessionId: "s-1", resourceUrl: "https://watch.example", appId: "app", ...none });
   }
 
@@ -218,6 +219,15 @@ export class FakeSession implements NativeSession {
     this.calls.push([name, JSON.parse(argsJson)]);
     const answer = this.procedures[name];
     return this.failure ?? asText(Array.isArray(answer) ? answer.shift() : answer);
+  }
+
+  /** What `transfer` answers. */
+  onTransfer: (name: string, args: Record<string, unknown>, bytes: Uint8Array | null) => Answer<Transferred> = () => ok({ meta: "{}", bytes: new Uint8Array(0) });
+
+  async transfer(name: string, argsJson: string, bytes: Uint8Array | null): Promise<Answer<Transferred>> {
+    const args = JSON.parse(argsJson) as Record<string, unknown>;
+    this.calls.push([name, args]);
+    return this.failure ?? this.onTransfer(name, args, bytes);
   }
 
   describe(): string {

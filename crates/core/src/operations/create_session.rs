@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::SessionData;
 use super::labels::labels_text;
+use super::{SessionData, SessionOptions};
+use crate::codes;
 use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
 use crate::json::Object;
@@ -25,6 +26,8 @@ pub struct CreateSession {
     pub session_id: Option<String>,
     /// `persistenceDataList` as the service takes it.
     pub persistence: Option<Value>,
+    /// What it has that others do not.
+    pub options: SessionOptions,
     /// Who asks.
     pub client: ClientInfo,
 }
@@ -71,7 +74,8 @@ impl Operation for CreateSession {
             ("sessionId", text(&self.session_id)),
             ("persistenceDataList", self.persistence.clone()),
         ];
-        let body: Object = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        let mut body: Object = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
+        self.options.write(&mut body);
         // A second execution would be a second session, paid for and known to nobody.
         HttpRequest::new(Method::Post, "/mcp/createSession", Repeat::Unsafe)
             .query("imageId", &self.image_id)
@@ -83,6 +87,15 @@ impl Operation for CreateSession {
         let mut envelope = Envelope::open(response)?;
         let mut session = SessionData::read(&mut envelope, None)?;
         session.image_id.get_or_insert_with(|| self.image_id.clone());
+        if !self.options.is_empty() && !session.extensions.iter().any(|name| name == SessionOptions::EXTENSION) {
+            let id = &session.session_id;
+            let message = [
+                "the service takes no envs, network or timeoutS, and created session ",
+                id,
+                " without them; delete it",
+            ];
+            return Err(envelope.refused(codes::NOT_SUPPORTED, message.concat()));
+        }
         Ok(envelope.answer(session))
     }
 }
@@ -162,6 +175,18 @@ mod tests {
             let shown = format!("{session:?}");
             assert!(shown.contains("s-1") && !shown.contains("SECRET") && !shown.contains("wss"), "{shown}");
         }
+    }
+
+    #[test]
+    fn options_that_the_service_does_not_know_are_refused() {
+        let options = SessionOptions { timeout_s: Some(60), ..SessionOptions::default() };
+        let operation = CreateSession { options, ..operation() };
+        assert_eq!(body(&operation.request()), json!({"timeoutS": 60}));
+        let error = operation.parse(&fine(json!({"sessionId": "s-1"}))).unwrap_err();
+        assert_eq!(error.code(), "NOT_SUPPORTED");
+        assert!(error.to_string().contains("s-1"), "{error}");
+        let session = read(&operation, json!({"sessionId": "s-1", "extensions": ["sessionOptions"]}));
+        assert_eq!(session.session_id, "s-1");
     }
 
     #[test]

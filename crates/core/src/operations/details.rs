@@ -36,6 +36,8 @@ pub struct SessionDetails {
     pub resource_type: Option<String>,
     /// `ticket`, which lets its holder in.
     pub ticket: Option<Secret>,
+    /// `envs`, `network` and `timeoutS` as JSON text, where the service knows them; variables may be secrets.
+    pub options: Option<Secret>,
 }
 
 impl Operation for GetDetails {
@@ -60,9 +62,17 @@ impl Operation for GetDetails {
             resource_id: text("resourceId"),
             resource_type: text("resourceType"),
             ticket: text("ticket").map(Secret::from),
+            options: options(&data),
         };
         Ok(envelope.answer(details))
     }
+}
+
+/// Those that the service says, as JSON text.
+fn options(data: &json::Object) -> Option<Secret> {
+    let told = ["envs", "network", "timeoutS"].map(|name| (name.to_owned(), json::field(data, &[name]).cloned()));
+    let told: json::Object = told.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+    (!told.is_empty()).then(|| Secret::from(serde_json::Value::Object(told).to_string()))
 }
 
 impl fmt::Debug for SessionDetails {
@@ -108,6 +118,14 @@ mod tests {
             assert_eq!(details.ticket, details.auth_code);
             assert!(!format!("{details:?}").contains("SECRET"));
         }
+    }
+
+    #[test]
+    fn options_are_told_as_they_are() {
+        let details = read(&operation(), json!({"envs": {"A": "SECRET"}, "network": {"allow": ["a"]}, "timeoutS": 5}));
+        let options = details.options.as_ref().map(Secret::expose);
+        assert_eq!(options, Some(r#"{"envs":{"A":"SECRET"},"network":{"allow":["a"]},"timeoutS":5}"#));
+        assert!(!format!("{details:?}").contains("SECRET"));
     }
 
     #[test]

@@ -8,6 +8,9 @@
 //! | [`Files::info`], [`Files::list`], [`Files::search`] | `get_file_info`, `list_directory`, `search_files` |
 //! | [`Files::create_directory`], [`Files::delete`], [`Files::rename`], [`Files::edit`] | the tool of that name |
 //! | [`Files::changes`], [`Files::watch`] | `get_file_change` |
+//!
+//! Beyond the tools, where the service has the extensions: [`ReadPart`] and [`WritePart`] carry bytes, [`FileWatch`] tells
+//! what happens.
 
 use serde_json::Value;
 
@@ -15,17 +18,25 @@ use super::Toolbox;
 use crate::procedure::Single;
 
 mod changes;
+mod file_watch;
 mod info;
 mod listing;
 mod read;
+mod read_part;
+mod transfer;
 mod write;
+mod write_part;
 
 pub use changes::{FileChange, FileChanges, WatchPoll, WatchStep};
+pub use file_watch::{FileWatch, NextNews, WatchNews};
 pub use info::FileInfo;
 pub use listing::DirectoryEntry;
 pub use read::ReadFile;
 pub(crate) use read::{binary_content, text_content};
+pub use read_part::ReadPart;
+pub use transfer::{Exchange, FileLink, PART_SIZE, Part, Transfer, TransferStep};
 pub use write::{WriteFile, WriteMode};
+pub use write_part::WritePart;
 
 /// Bytes of a file that one call reads or writes: what the published clients take, so every service does.
 pub const CHUNK_SIZE: u64 = 51_200;
@@ -117,6 +128,18 @@ impl Files<'_> {
     #[must_use]
     pub fn changes(&self, path: &str) -> Single<FileChanges> {
         self.0.tool("get_file_change").once([("path", path.into())], FileChanges::read)
+    }
+
+    /// One part of a file, of [`CHUNK_SIZE`] bytes at most, by the documented tool: for services without [`FileLink`].
+    #[must_use]
+    pub fn read_chunk(&self, path: &str, offset: u64, length: u64) -> Single<Vec<u8>> {
+        read::chunk(&self.0, path, offset, length)
+    }
+
+    /// Gives up an upload whose parts were written by [`WritePart`].
+    #[must_use]
+    pub fn discard(&self, link: &FileLink, path: &str, upload: &str) -> Single<()> {
+        Single::done(write_part::discard(link, path, upload), || ())
     }
 
     /// One look of a watch; see [`WatchPoll`].

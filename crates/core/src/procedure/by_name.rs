@@ -12,7 +12,10 @@ use super::{Arguments, BadArguments, Converted, JsonProcedure, Procedure};
 use crate::operations::contexts::{
     self, FindContext, ListContexts, ListFiles, Settle, SyncContext, SyncMode, TaskFilter,
 };
-use crate::operations::files::{Edit, Files, WriteMode, binary_content, text_content};
+use crate::operations::files::{
+    CHUNK_SIZE, Edit, FileLink, FileWatch, Files, PART_SIZE, ReadPart, Transfer, WriteMode, WritePart, binary_content,
+    text_content,
+};
 use crate::operations::{CallIfOffered, CommandInfo, GetLink, RunCommand, SessionMetrics, Toolbox, object};
 
 /// What a procedure is about.
@@ -33,6 +36,7 @@ pub enum Scope<'a> {
 /// | `file.read`, `file.readBytes` | `path` | `content` (bytes in base64) |
 /// | `file.write` | `path`, `content`, `mode` | null |
 /// | `file.info`, `file.list`, `file.search`, `file.readMany`, `file.changes`, `file.watch` | as the tool | see [`files`](crate::operations::files) |
+/// | `file.readChunk`, `file.discard`, `file.watchOpen`, `file.watchNext`, `file.watchClose` | see [`files`](crate::operations::files) | |
 /// | `file.createDirectory`, `file.delete`, `file.move`, `file.edit` | as the tool | null |
 /// | `context.…` | as [`contexts`](crate::operations::contexts) | |
 /// | `session.metrics`, `session.link`, `session.toolIfOffered` | | |
@@ -112,12 +116,7 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
     match name {
         "read" => convert(files.read(&path()?), text_content),
         "readBytes" => convert(files.read(&path()?), binary_content),
-        "write" => {
-            let mode =
-                arguments.optional_word("mode")?.map_or(Some(WriteMode::default()), |mode| WriteMode::parse(&mode));
-            let mode = mode.ok_or_else(|| BadArguments::new("mode must be overwrite, append or create_new"))?;
-            convert(files.write(&path()?, arguments.any_text("content")?, mode), nothing)
-        }
+        "write" => convert(files.write(&path()?, arguments.any_text("content")?, write_mode(arguments)?), nothing),
         "info" => found(files.info(&path()?)),
         "list" => convert(files.list(&path()?), list),
         "search" => {
@@ -131,6 +130,23 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
             })
         }
         "changes" => found(files.changes(&path()?)),
+        "readChunk" => {
+            let (offset, length) = (arguments.count("offset", 0, 0)?, arguments.count("length", 1, CHUNK_SIZE)?);
+            convert(files.read_chunk(&path()?, offset, length), binary_content)
+        }
+        "discard" => {
+            let link = FileLink::of(files.0.session).ok_or_else(|| not_offered(FileLink::EXTENSION))?;
+            convert(files.discard(&link, &path()?, &arguments.word("upload")?), nothing)
+        }
+        "watchOpen" | "watchNext" | "watchClose" => {
+            let watch = FileWatch::of(files.0.session, &path()?, arguments.flag("recursive")?);
+            let watch = watch.ok_or_else(|| not_offered(FileWatch::EXTENSION))?;
+            match name {
+                "watchOpen" => found(watch.open(files.0.id.to_owned())),
+                "watchNext" => found(watch.next(arguments.word("watch")?, arguments.count("after", 0, 0)?, files.0.id)),
+                _ => convert(watch.close(&arguments.word("watch")?), nothing),
+            }
+        }
         "watch" => found(files.watch(&path()?, arguments.flag("first")?)),
         "createDirectory" => convert(files.create_directory(&path()?), nothing),
         "delete" => convert(files.delete(&path()?), nothing),
@@ -143,6 +159,47 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
         }
         _ => Ok(None),
     }
+}
+
+/// The transfer of a name, with the arguments of a JSON object and, to write, so many bytes.
+///
+/// | name | arguments | bytes |
+/// | --- | --- | --- |
+/// | `file.readPart` | `path`, `offset`, `length`, `etag` | those that were read |
+/// | `file.writePart` | `path`, `upload`, `mode`, `offset`, `complete` | those to write |
+///
+/// # Errors
+/// [`BadArguments`] as [`by_name`], and for a service without the extension.
+pub fn transfer_by_name(
+    name: &str,
+    arguments: &str,
+    bytes: u64,
+    toolbox: &Toolbox<'_>,
+) -> Result<Box<dyn Transfer>, BadArguments> {
+    let arguments = Arguments::parse(arguments)?;
+    let link = FileLink::of(toolbox.session).ok_or_else(|| not_offered(FileLink::EXTENSION))?;
+    let (path, offset) = (arguments.text("path")?, arguments.count("offset", 0, 0)?);
+    match name {
+        "file.readPart" => {
+            let (length, etag) = (arguments.count("length", 1, PART_SIZE)?, arguments.optional_word("etag")?);
+            Ok(Box::new(ReadPart::new(link, &path, offset, length, etag)))
+        }
+        "file.writePart" => {
+            let (upload, mode) = (arguments.word("upload")?, write_mode(&arguments)?);
+            let complete = arguments.flag("complete")?;
+            Ok(Box::new(WritePart::new(link, &path, &upload, mode, offset, bytes, complete)))
+        }
+        _ => Err(BadArguments::new(["there is no transfer ", name].concat())),
+    }
+}
+
+fn not_offered(extension: &str) -> BadArguments {
+    BadArguments::new(["the service does not have the extension ", extension].concat())
+}
+
+fn write_mode(arguments: &Arguments) -> Result<WriteMode, BadArguments> {
+    let mode = arguments.optional_word("mode")?.map_or(Some(WriteMode::default()), |mode| WriteMode::parse(&mode));
+    mode.ok_or_else(|| BadArguments::new("mode must be overwrite, append or create_new"))
 }
 
 fn of_session(name: &str, arguments: &Arguments, toolbox: &Toolbox<'_>) -> Found {

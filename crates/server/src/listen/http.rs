@@ -10,6 +10,7 @@ mod contexts;
 mod entry;
 mod error;
 mod file_body;
+mod file_watch;
 mod files;
 mod followed;
 mod health;
@@ -19,6 +20,7 @@ mod params;
 mod proxy;
 mod runs;
 mod session_contexts;
+mod session_options;
 mod sessions;
 mod shared;
 mod tools;
@@ -86,7 +88,8 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
     let run_routes = Router::new()
         .route("/link/{session}/callTool", post(link::call))
-        .route("/link/{session}/files", get(files::read).put(files::write))
+        .route("/link/{session}/files", get(files::read).put(files::write).delete(files::discard))
+        .route("/link/{session}/files/watch", get(file_watch::news).post(file_watch::begin).delete(file_watch::end))
         .route("/link/{session}/files/progress", get(files::progress));
     let with_token = Router::new()
         .route("/ws/{session}", get(link::connect))

@@ -47,6 +47,8 @@ pub(crate) enum Released {
     Asked,
     /// Nothing used it.
     Idle,
+    /// It has lived for as long as it was created for.
+    TimedOut,
     /// The server ends.
     Ending,
 }
@@ -131,6 +133,7 @@ impl Metrics {
         let why = match why {
             Released::Asked => "asked",
             Released::Idle => "idle",
+            Released::TimedOut => "timeout",
             Released::Ending => "ending",
         };
         self.released.get_or_create(&[("reason", why)]).inc();

@@ -212,14 +212,18 @@ fn release_idle(sessions: &Arc<Sessions>) -> Instant {
     let now = Instant::now();
     let mut next = now + LOOK_AGAIN;
     for session in sessions.list().into_iter().filter(|session| session.stage() == Stage::Running) {
-        let deadline = session.idle_deadline(now);
-        if deadline <= now {
-            tracing::info!(session = session.id(), "idle for too long");
-            let sessions = Arc::clone(sessions);
-            tokio::spawn(async move { sessions.release(&session, Released::Idle).await });
-        } else {
-            next = next.min(deadline);
-        }
+        let (idle, end) = (session.idle_deadline(now), session.lives_until());
+        let why = match end {
+            Some(end) if end <= now => Released::TimedOut,
+            _ if idle <= now => Released::Idle,
+            end => {
+                next = next.min(end.map_or(idle, |end| end.min(idle)));
+                continue;
+            }
+        };
+        tracing::info!(session = session.id(), ?why, "its time is over");
+        let sessions = Arc::clone(sessions);
+        tokio::spawn(async move { sessions.release(&session, why).await });
     }
     next
 }

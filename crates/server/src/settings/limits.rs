@@ -128,6 +128,17 @@ pub struct Limits {
     /// 4, as many as kernels: all sessions share 512 threads for files.
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub max_file_tools: usize,
+    /// Watches of files in one session at the same time.
+    ///
+    /// 32: what an editor with several windows needs. The kernel gives a user 128 by default (`fs.inotify.max_user_instances`).
+    #[arg(long, default_value_t = 32, value_name = "N")]
+    pub max_watches: usize,
+    /// Folders that one watch of files follows.
+    ///
+    /// 8192: what the kernel gives a user by default at least (`fs.inotify.max_user_watches`); a project with its
+    /// dependencies has some thousand. Files cost nothing.
+    #[arg(long, default_value_t = 8192, value_name = "N")]
+    pub max_watched_folders: usize,
     /// Objects that a Java program may hold.
     ///
     /// Objects that a Java program may hold, in bytes. A few million of them; Java itself takes 60 MiB more.

@@ -24,25 +24,45 @@ pub(crate) struct Proxies {
     outside: Outside,
     runtime: Handle,
     by_slot: Mutex<HashMap<u32, Arc<EgressProxy>>>,
+    /// The slots whose sessions have a network of their own.
+    narrowed: Mutex<HashMap<u32, Network>>,
 }
 
 impl Proxies {
     /// Call it inside a tokio runtime: proxies are tasks of it.
     pub(crate) fn new(network: Network, outside: Outside) -> Arc<Self> {
-        Arc::new(Self { network, outside, runtime: Handle::current(), by_slot: Mutex::default() })
+        Arc::new(Self {
+            network,
+            outside,
+            runtime: Handle::current(),
+            by_slot: Mutex::default(),
+            narrowed: Mutex::default(),
+        })
     }
 
     /// Makes the proxy of a slot's next session, where programs have one.
     pub(crate) fn make(&self, slot: u32) {
-        if let Network::Allow(allow) = &self.network {
-            let proxy =
-                EgressProxy::new(format!("slot {slot}"), allow.clone(), self.outside.clone(), Limits::default());
-            self.by_slot().insert(slot, proxy);
-        }
+        self.make_of(slot, &self.network);
+    }
+
+    /// Gives a slot's session a network of its own.
+    pub(crate) fn narrow(&self, slot: u32, network: &Network) {
+        self.by_slot().remove(&slot);
+        self.narrowed().insert(slot, network.clone());
+        self.make_of(slot, network);
     }
 
     pub(crate) fn remove(&self, slot: u32) {
         self.by_slot().remove(&slot);
+        self.narrowed().remove(&slot);
+    }
+
+    fn make_of(&self, slot: u32, network: &Network) {
+        if let Network::Allow(allow) = network {
+            let proxy =
+                EgressProxy::new(format!("slot {slot}"), allow.clone(), self.outside.clone(), Limits::default());
+            self.by_slot().insert(slot, proxy);
+        }
     }
 
     /// Serves a new sandbox; what it gives ends that when it is dropped.
@@ -62,6 +82,14 @@ impl Proxies {
 
     /// What would have let a program reach the network, where that may be the reason of its failure.
     fn hint(&self, slot: u32, failure: &RunFailure) -> Option<String> {
+        if let Some(own) = self.narrowed().get(&slot) {
+            let refused = self.by_slot().get(&slot).map(|proxy| proxy.refusals()).unwrap_or_default();
+            let is_refused = !refused.is_empty() || *own == Network::None && looks_like_no_network(failure);
+            return is_refused.then(|| {
+                let refused = if refused.is_empty() { String::new() } else { format!(" to {}", refused.join(",")) };
+                format!("this session was created with the network {own}, which allows no connection{refused}")
+            });
+        }
         match &self.network {
             Network::Host => None,
             Network::None => looks_like_no_network(failure).then(|| {
@@ -76,6 +104,11 @@ impl Proxies {
                 ))
             }
         }
+    }
+
+    fn narrowed(&self) -> MutexGuard<'_, HashMap<u32, Network>> {
+        // As below.
+        self.narrowed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn by_slot(&self) -> MutexGuard<'_, HashMap<u32, Arc<EgressProxy>>> {

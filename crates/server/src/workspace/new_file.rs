@@ -1,10 +1,12 @@
 //! A file that takes its place as a whole or not at all.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use cap_std::fs::{Dir, File, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
+use cap_std::fs::{
+    Dir, File, FileExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt,
+};
 
 use super::Located;
 use crate::random;
@@ -19,9 +21,35 @@ pub(crate) struct NewFile {
     new: PathBuf,
     real: PathBuf,
     file: File,
+    /// Where the next bytes go. Each connection that carries the same upload has its own: one that was given up and still
+    /// writes what it had writes the same bytes to the same place.
+    at: u64,
     mode: Option<u32>,
     /// It is removed when it is given up.
     is_temporary: bool,
+}
+
+/// What becomes of a file that is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Commit {
+    /// It is replaced.
+    #[default]
+    Overwrite,
+    /// The new bytes go behind what it has; where that fails, it is as long as before.
+    Append,
+    /// It stays, and the commit fails.
+    CreateNew,
+}
+
+impl Commit {
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "overwrite" => Some(Self::Overwrite),
+            "append" => Some(Self::Append),
+            "create_new" => Some(Self::CreateNew),
+            _ => None,
+        }
+    }
 }
 
 /// Where a resumed file goes on from was not where it was left.
@@ -34,14 +62,33 @@ pub(crate) struct WrongOffset {
 impl NewFile {
     /// Begins one in the place of what is there, which must be a regular file that its user may write, or nothing.
     pub(crate) fn begin(at: &Located) -> io::Result<Self> {
-        Self::open(at, |real| beside(real, &format!("{}.new", random::hex::<8>())), true)
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        Self::open(at, |real| beside(real, &format!("{}.new", random::hex::<8>())), &mut options, true)
     }
 
     /// Goes on with one that an earlier connection has begun under this id, which is plain text.
     pub(crate) fn resume(at: &Located, id: &str, offset: u64) -> io::Result<Result<Self, WrongOffset>> {
-        let this = Self::open(at, |real| upload_name(real, id), false)?;
+        let mut options = OpenOptions::new();
+        // One that is to go on must be there: what was committed meanwhile is not begun anew.
+        options.read(true).write(true).create(offset == 0);
+        let mut this = match Self::open(at, |real| upload_name(real, id), &mut options, false) {
+            Err(error) if error.kind() == ErrorKind::NotFound && offset > 0 => {
+                return Ok(Err(WrongOffset { actual: Self::progress(at, id)? }));
+            }
+            opened => opened?,
+        };
         let actual = this.file.metadata()?.len();
+        this.at = offset;
         Ok(if actual == offset { Ok(this) } else { Err(WrongOffset { actual }) })
+    }
+
+    /// Removes what has come of one that was begun under this id.
+    pub(crate) fn discard(at: &Located, id: &str) -> io::Result<()> {
+        match at.dir.remove_file(upload_name(&real(at)?, id)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// How far one has come that was begun under this id.
@@ -53,7 +100,12 @@ impl NewFile {
         }
     }
 
-    fn open(at: &Located, name: impl FnOnce(&Path) -> PathBuf, is_temporary: bool) -> io::Result<Self> {
+    fn open(
+        at: &Located,
+        name: impl FnOnce(&Path) -> PathBuf,
+        options: &mut OpenOptions,
+        is_temporary: bool,
+    ) -> io::Result<Self> {
         let real = real(at)?;
         let mode = match at.dir.symlink_metadata(&real) {
             Ok(meta) if meta.is_file() => Some(meta.permissions().mode() & 0o7777),
@@ -67,19 +119,18 @@ impl NewFile {
             at.open(OpenOptions::new().write(true))?;
         }
         let new = name(&real);
-        let mut options = OpenOptions::new();
         options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW);
-        let options =
-            if is_temporary { options.write(true).create_new(true) } else { options.append(true).create(true) };
         let file = at.dir.open_with(&new, options)?;
         if !file.metadata()?.is_file() {
             return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
         }
-        Ok(Self { dir: Arc::clone(&at.dir), new, real, file, mode, is_temporary })
+        Ok(Self { dir: Arc::clone(&at.dir), new, real, file, at: 0, mode, is_temporary })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        self.file.write_all_at(bytes, self.at)?;
+        self.at += bytes.len() as u64;
+        Ok(())
     }
 
     /// How many bytes it has.
@@ -95,6 +146,35 @@ impl NewFile {
         self.dir.rename(&self.new, &self.dir, &self.real)?;
         self.is_temporary = false;
         self.file.metadata()
+    }
+
+    /// The same, with another treatment of a file that is there.
+    pub(crate) fn commit_as(mut self, commit: Commit) -> io::Result<Metadata> {
+        match commit {
+            Commit::Overwrite => self.commit(),
+            Commit::CreateNew => {
+                // Unlike a rename, a link fails where there is something.
+                self.dir.hard_link(&self.new, &self.dir, &self.real)?;
+                self.dir.remove_file(&self.new)?;
+                self.is_temporary = false;
+                self.file.metadata()
+            }
+            Commit::Append if self.dir.symlink_metadata(&self.real).is_err() => self.commit(),
+            Commit::Append => {
+                let mut options = OpenOptions::new();
+                options.append(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_NOFOLLOW);
+                let mut target = self.dir.open_with(&self.real, &options)?;
+                let before = target.metadata()?.len();
+                self.file.rewind()?;
+                if let Err(error) = io::copy(&mut self.file, &mut target) {
+                    target.set_len(before)?;
+                    return Err(error);
+                }
+                self.dir.remove_file(&self.new)?;
+                self.is_temporary = false;
+                target.metadata()
+            }
+        }
     }
 }
 

@@ -203,6 +203,11 @@ impl Slot {
         self.sandboxes.launcher.stand_back(self.number, back);
     }
 
+    /// Gives the session a network of its own, before its first program starts.
+    pub(crate) fn narrow(&self, network: &Network) {
+        self.sandboxes.proxies.narrow(self.number, network);
+    }
+
     /// Follows a run, to say what would let its program reach the network.
     pub(crate) fn network_hints(&self) -> NetworkHints {
         NetworkHints::new(Arc::clone(&self.sandboxes.proxies), self.number)

@@ -90,6 +90,74 @@ async fn an_upload_that_was_cut_goes_on_where_it_ended() {
 }
 
 #[tokio::test]
+async fn uploads_replace_append_or_create() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let put = async |mode: &str, id: &str, body: &'static str| {
+        let query = [("path", "/tmp/f"), ("mode", mode), ("upload", id)];
+        Reply::of(request(&server, &session, "PUT", &query).body(body).send().await.expect("an answer")).await
+    };
+    put("append", "a", "one ").await.ok();
+    put("append", "b", "two ").await.ok();
+    assert_eq!(put("append", "b", "two ").await.ok(), json!({ "size": 8 }), "said again, it is done once");
+    put("append", "c", "three").await.ok();
+    assert_eq!(read(&server, &session, "/tmp/f").await, "one two three");
+    put("create_new", "d", "x").await.is_error(409, "InvalidFile.Exists", "/tmp/f");
+    put("sideways", "e", "x").await.is_error(400, "InvalidParameter.Value", "mode");
+    put("overwrite", "f", "new").await.ok();
+    let query = [("path", "/tmp/g"), ("mode", "create_new"), ("upload", "g")];
+    let created = request(&server, &session, "PUT", &query).body("made").send().await.expect("an answer");
+    assert_eq!(Reply::of(created).await.ok(), json!({ "size": 4 }));
+    assert_eq!(
+        (read(&server, &session, "/tmp/f").await, read(&server, &session, "/tmp/g").await),
+        ("new".into(), "made".into())
+    );
+
+    // How an upload ended is known, and one that was given up leaves nothing.
+    let progress = async |id: &str| {
+        let url = format!("{}/files/progress", session.link_url);
+        let query = [("path", "/tmp/f"), ("upload", id)];
+        let request = server.http.get(url).header("X-Access-Token", &session.token).query(&query);
+        Reply::of(request.send().await.expect("an answer")).await.ok()
+    };
+    assert_eq!(progress("b").await["completed"]["size"], 8);
+    let query = [("path", "/tmp/f"), ("upload", "given-up")];
+    let part = request(&server, &session, "PUT", &query).header("Upload-Complete", "?0").body("part");
+    Reply::of(part.send().await.expect("an answer")).await.ok();
+    assert_eq!(progress("given-up").await, json!({ "offset": 4 }));
+    let given_up = request(&server, &session, "DELETE", &query).send().await.expect("an answer");
+    Reply::of(given_up).await.ok();
+    assert_eq!(progress("given-up").await, json!({ "offset": 0 }));
+    let listed = server.call(&session, "list_directory", json!({ "path": "/tmp" })).await;
+    assert_eq!(listed.as_deref(), Ok("[FILE] f\n[FILE] g"));
+    // Of a part that never came nothing goes on.
+    let late = request(&server, &session, "PUT", &query).header("Upload-Offset", 4).body("late");
+    Reply::of(late.send().await.expect("an answer")).await.is_error(409, "InvalidUpload.Offset", "0");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn states_of_a_file_are_told_apart_and_files_without_a_size_are_read() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let path = [("path", "/tmp/f")];
+    let put = request(&server, &session, "PUT", &path).body("one").send().await.expect("an answer");
+    let tag = put.headers()["etag"].clone();
+    let get = async |tag: &reqwest::header::HeaderValue| {
+        let get = request(&server, &session, "GET", &path).header("range", "bytes=1-").header("if-match", tag);
+        get.send().await.expect("an answer")
+    };
+    assert_eq!(get(&tag).await.text().await.expect("a body"), "ne");
+    request(&server, &session, "PUT", &path).body("two").send().await.expect("an answer");
+    Reply::of(get(&tag).await).await.is_error(412, "InvalidFile.Changed", "read it from the beginning");
+    let proc = request(&server, &session, "GET", &[("path", "/proc/uptime")]).header("range", "bytes=0-4194303");
+    let proc = proc.send().await.expect("an answer");
+    assert_eq!(proc.status(), 200);
+    assert!(proc.text().await.expect("a body").contains('.'));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn bad_streams_are_refused_and_leave_nothing() {
     let server = TestServer::start().await;
     let session = server.create().await;

@@ -12,6 +12,7 @@ mod contexts;
 mod credentials;
 mod escape;
 mod file_streams;
+mod file_watch;
 mod files;
 mod flow;
 mod hostile;

@@ -221,3 +221,37 @@ with tarfile.open('tiny-1.0.0.tgz', 'w:gz') as package:
     }
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_session_may_reach_less_than_the_server_and_never_more() {
+    let port = web().await;
+    for network in [format!("allow=a.test:{port},*.b.test:{port}"), "host".to_owned()] {
+        let server = server(&network).await;
+        let rule = format!("x.b.test:{port}");
+        let session = server.create_with(json!({ "network": { "allow": [rule] } })).await;
+        let info = server.post("/mcp/getMcpResource", json!({ "sessionId": session.id })).await.ok();
+        assert_eq!(info["network"], json!({ "allow": [rule] }));
+        let ran = server.run_code(&session, "python", &python(&format!("http://{rule}/"))).await;
+        assert_eq!(ran["stdout"], json!(["b'hello'\n"]), "{network}: {ran}");
+        let ran = server.run_code(&session, "python", &python(&format!("http://a.test:{port}/"))).await;
+        assert!(ran.to_string().contains(&format!("created with the network allow={rule}")), "{network}: {ran}");
+        if network != "host" {
+            let others = server.create().await;
+            let ran = server.run_code(&others, "python", &python(&format!("http://a.test:{port}/"))).await;
+            assert_eq!(ran["stdout"], json!(["b'hello'\n"]), "{ran}");
+            for wider in
+                [json!({ "allow": [format!("c.test:{port}")] }), json!("host"), json!({ "allow": ["*.b.test"] })]
+            {
+                let body = json!({ "network": wider });
+                let reply = server.post("/mcp/createSession?imageId=agb-code-space-1", body).await;
+                reply.is_error(400, "InvalidParameter.Value", "more than this server's programs reach");
+            }
+        }
+        for wrong in [json!({ "allow": [] }), json!({ "allow": ["10.0.0.1"] }), json!({ "deny": ["a"] }), json!("all")]
+        {
+            let reply = server.post("/mcp/createSession?imageId=agb-code-space-1", json!({ "network": wrong })).await;
+            reply.is_error(400, "InvalidParameter.Value", "network");
+        }
+        server.stop().await;
+    }
+}

@@ -211,3 +211,20 @@ async fn a_session_may_do_without_the_network_that_others_have() {
     assert_eq!(server.run_code(&without, "python", code).await["stdout"], json!(["closed\n"]));
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_session_ends_when_its_time_is_over_whatever_goes_on() {
+    let server = TestServer::start().await;
+    let session = server.create_with(json!({ "timeoutS": 2 })).await;
+    let info = server.post("/mcp/getMcpResource", json!({ "sessionId": session.id })).await.ok();
+    assert_eq!((&info["timeoutS"], &info["network"], &info["envs"]), (&json!(2), &json!("none"), &json!({})));
+    let begin = Instant::now();
+    let args = json!({ "command": "sleep 60", "timeout_ms": 60_000 });
+    assert!(server.call(&session, "shell", args).await.map_or(true, |answer| !answer.contains("\"exit_code\":0")));
+    assert!(begin.elapsed() < PATIENCE, "it ended with its session");
+    for wrong in [json!(0), json!("x"), json!(1_000_000_000)] {
+        let reply = server.post("/mcp/createSession?imageId=agb-code-space-1", json!({ "timeoutS": wrong })).await;
+        reply.is_error(400, "InvalidParameter.Value", "timeoutS");
+    }
+    server.stop().await;
+}

@@ -82,5 +82,6 @@ pub(crate) fn details(details: SessionDetails) -> JsValue {
         details.resource_id.as_deref(),
         details.resource_type.as_deref(),
         details.ticket.as_ref().map(Secret::expose),
+        details.options.as_ref().map(Secret::expose),
     )
 }

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use agb_core::Secret;
 use agb_core::codes;
 use agb_core::config::{Endpoint, Options, Settings};
-use agb_core::operations::{ClientInfo, CreateSession, GetSession, ListSessions, ListTools, SessionData};
+use agb_core::operations::{
+    ClientInfo, CreateSession, GetSession, ListSessions, ListTools, SessionData, SessionOptions,
+};
 use agb_core::procedure::{Scope, by_name};
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
@@ -67,6 +69,7 @@ impl Client {
         mcp_policy_id: Option<String>,
         context_id: Option<String>,
         persistence: Option<String>,
+        options: Option<String>,
         sdk_version: String,
     ) -> Promise {
         let operation = CreateSession {
@@ -76,6 +79,7 @@ impl Client {
             mcp_policy_id,
             context_id,
             persistence: persistence.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            options: options.as_deref().and_then(SessionOptions::parse).unwrap_or_default(),
             client: ClientInfo { language: String::from("typescript"), version: sdk_version, is_release: true },
             ..CreateSession::default()
         };

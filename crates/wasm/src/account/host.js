@@ -44,6 +44,75 @@ export async function exchange(method, url, headers, body, milliseconds, limit) 
   }
 }
 
+/**
+ * One exchange of a part of a file: `body` is sent as it is, and the bytes of an answer 200 or 206 are appended to
+ * `parts`, at most `most` of them. Resolves to what came, and in `broken` to why no more did.
+ */
+export async function exchangeBytes(method, url, headers, body, milliseconds, most, parts) {
+  const carried = { received: 0, body: "" };
+  const abort = new AbortController();
+  let timer;
+  const moved = () => {
+    clearTimeout(timer);
+    timer = setTimeout(() => abort.abort(new Error(`nothing moved for ${milliseconds / 1000} s`)), milliseconds);
+  };
+  moved();
+  try {
+    const response = await fetch(url, {
+      method,
+      headers: headers.map((name, at) => [name, headers[at + 1]]).filter((_, at) => at % 2 === 0),
+      body,
+      signal: abort.signal,
+      cache: "no-store",
+      credentials: "omit",
+      redirect: "manual",
+    });
+    const header = (name) => response.headers.get(name) ?? undefined;
+    Object.assign(carried, {
+      status: response.status,
+      requestId: header("x-request-id"),
+      retryAfter: header("retry-after"),
+      etag: header("etag"),
+      contentRange: header("content-range"),
+    });
+    const keeps = most !== undefined && (response.status === 200 || response.status === 206);
+    const text = [];
+    for (let reader = response.body?.getReader(), part; reader && !(part = await reader.read()).done; ) {
+      moved();
+      if (!keeps) {
+        text.push(part.value);
+        continue;
+      }
+      carried.received += part.value.length;
+      if (carried.received > most) {
+        throw new Error("more came than was asked for");
+      }
+      parts.push(part.value);
+    }
+    carried.body = await new Blob(text).text();
+  } catch (error) {
+    carried.broken = String((abort.signal.aborted ? abort.signal.reason : error)?.message ?? error);
+    abort.abort();
+  } finally {
+    clearTimeout(timer);
+  }
+  return carried;
+}
+
+/** `Transferred` of binding.ts. */
+export function transferred(meta, parts) {
+  if (parts.length === 1) {
+    return { meta, bytes: parts[0] };
+  }
+  const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return { meta, bytes };
+}
+
 export const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 // The objects of binding.ts. What is absent there is null.
@@ -68,7 +137,7 @@ export const sessionPage = (ids, states, nextToken, maxResults, totalCount) => (
   totalCount,
 });
 
-export const sessionDetails = (sessionId, resourceUrl, appId, authCode, connectionProperties, resourceId, resourceType, ticket) => ({
+export const sessionDetails = (sessionId, resourceUrl, appId, authCode, connectionProperties, resourceId, resourceType, ticket, options) => ({
   sessionId,
   resourceUrl: resourceUrl ?? null,
   appId: appId ?? null,
@@ -77,6 +146,7 @@ export const sessionDetails = (sessionId, resourceUrl, appId, authCode, connecti
   resourceId: resourceId ?? null,
   resourceType: resourceType ?? null,
   ticket: ticket ?? null,
+  options: options ?? null,
 });
 
 /** An `Error` with a `code`, for what a constructor throws. */

@@ -1,6 +1,6 @@
 //! `account/host.js`, declared.
 
-use js_sys::Promise;
+use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
@@ -33,6 +33,29 @@ unsafe extern "C" {
     pub(crate) safe fn reason(this: &Exchanged) -> String;
     pub(crate) safe fn pause(milliseconds: f64) -> Promise;
 
+    /// The same of a part of a file, whose bytes stay the browser's own.
+    #[wasm_bindgen(extends = Exchanged)]
+    pub(crate) type Carried;
+    #[wasm_bindgen(js_name = exchangeBytes)]
+    pub(crate) safe fn exchange_bytes(
+        method: &str,
+        url: &str,
+        headers: Vec<String>,
+        body: Option<Uint8Array>,
+        milliseconds: f64,
+        most: Option<f64>,
+        parts: &Array,
+    ) -> Promise;
+    #[wasm_bindgen(method, getter, structural)]
+    pub(crate) safe fn etag(this: &Carried) -> Option<String>;
+    #[wasm_bindgen(method, getter, structural, js_name = contentRange)]
+    pub(crate) safe fn content_range(this: &Carried) -> Option<String>;
+    #[wasm_bindgen(method, getter, structural)]
+    pub(crate) safe fn received(this: &Carried) -> f64;
+    #[wasm_bindgen(method, getter, structural)]
+    pub(crate) safe fn broken(this: &Carried) -> Option<String>;
+    pub(crate) safe fn transferred(meta: &str, parts: &Array) -> JsValue;
+
     #[wasm_bindgen(js_name = codedError)]
     pub(crate) safe fn coded_error(code: &str, message: &str) -> JsValue;
     pub(crate) safe fn answer(
@@ -64,5 +87,6 @@ unsafe extern "C" {
         resource_id: Option<&str>,
         resource_type: Option<&str>,
         ticket: Option<&str>,
+        options: Option<&str>,
     ) -> JsValue;
 }

@@ -10,9 +10,9 @@ use agb_core::operations::{
     AccessScope, CallTool, GetDetails, GetLabels, GetSessionInfo, GrantAccess, ListTools, RefreshIdleTime, RunCode,
     SessionData, SetLabels, ToolRoute, Toolbox,
 };
-use agb_core::procedure::{Scope, by_name};
+use agb_core::procedure::{Scope, by_name, transfer_by_name};
 use agb_core::{DisconnectReason, RunError, Secret, SessionConfig};
-use js_sys::Promise;
+use js_sys::{Promise, Uint8Array};
 use serde_json::Value;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -22,6 +22,7 @@ use super::client::pairs;
 use super::host;
 use super::http::{Http, reader};
 use super::procedure::perform;
+use super::transfer::carry;
 use crate::driver::Driver;
 use crate::object;
 use crate::session::{self, NativeSession};
@@ -164,6 +165,17 @@ impl NativeSession {
         let toolbox = Toolbox { session: data, is_guest: *is_guest, id: &id };
         match by_name(name, arguments, Scope::Session(toolbox)) {
             Ok(procedure) => perform(http, procedure, *is_guest),
+            Err(error) => Promise::resolve(&answer::refused(codes::BAD_ARGUMENTS, &error.to_string())),
+        }
+    }
+
+    /// Resolves to `Answer<Transferred>`: a part of a file.
+    pub fn transfer(&self, name: &str, arguments: &str, bytes: Option<Uint8Array>) -> Promise {
+        let id = host::random_id();
+        let toolbox = Toolbox { session: &self.account.data, is_guest: self.account.is_guest, id: &id };
+        let length = bytes.as_ref().map_or(0, Uint8Array::length);
+        match transfer_by_name(name, arguments, length.into(), &toolbox) {
+            Ok(transfer) => carry(transfer, bytes),
             Err(error) => Promise::resolve(&answer::refused(codes::BAD_ARGUMENTS, &error.to_string())),
         }
     }

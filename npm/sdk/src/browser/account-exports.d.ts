@@ -1,7 +1,7 @@
 /** What `wasm-bindgen` makes of `crates/wasm` with the feature `account`; the build puts it in place of `#account`. */
 
 import { type attach as attachStreaming, NativeSession as StreamingSession } from "#wasm";
-import type { Answer, ListPage, RunResult, SessionDetails, ToolDescription, ToolResult } from "../binding.js";
+import type { Answer, ListPage, RunResult, SessionDetails, ToolDescription, ToolResult, Transferred } from "../binding.js";
 
 export { finalize, imports, NativeRun, setLogger } from "#wasm";
 
@@ -20,6 +20,7 @@ export class Client {
     mcpPolicyId: string | Absent,
     contextId: string | Absent,
     persistence: string | Absent,
+    options: string | Absent,
     sdkVersion: string,
   ): Promise<Answer<NativeSession>>;
   getSession(sessionId: string): Promise<Answer<NativeSession>>;
@@ -42,6 +43,7 @@ export class NativeSession extends StreamingSession {
   readonly resourceId: string | undefined;
   readonly extensions: string[];
   invoke(name: string, argsJson: string): Promise<Answer<string>>;
+  transfer(name: string, argsJson: string, bytes: Uint8Array | Absent): Promise<Answer<Transferred>>;
   describe(): string;
   delete(): Promise<Answer<null>>;
   getStatus(): Promise<Answer<string>>;

@@ -23,6 +23,7 @@ import type {
   SessionDetails,
   ToolDescription,
   ToolResult,
+  Transferred,
 } from "../binding.js";
 import { PlainRun } from "./plain.js";
 import { BrowserRun, commands, type Fallback, finds, resultOf, starts, takesInput } from "./run.js";
@@ -46,8 +47,8 @@ export class AccountClient implements NativeClient {
   }
 
   async createSession(params: CreateParams): Promise<Answer<NativeSession>> {
-    const { imageId, labels, idleReleaseTimeout, mcpPolicyId, contextId, persistence, sdkVersion } = params;
-    const rest = [mcpPolicyId, contextId, persistence, sdkVersion] as const;
+    const { imageId, labels, idleReleaseTimeout, mcpPolicyId, contextId, persistence, options, sdkVersion } = params;
+    const rest = [mcpPolicyId, contextId, persistence, options, sdkVersion] as const;
     return adopted(await this.#client.createSession(imageId, flat(labels), idleReleaseTimeout, ...rest));
   }
 
@@ -122,6 +123,10 @@ export class AccountSession implements NativeSession {
 
   invoke(name: string, argsJson: string): Promise<Answer<string>> {
     return this.#session.invoke(name, argsJson);
+  }
+
+  transfer(name: string, argsJson: string, bytes: Uint8Array | null): Promise<Answer<Transferred>> {
+    return this.#session.transfer(name, argsJson, bytes);
   }
 
   browserAccess({ scope, lastsS, renew }: AccessRequest): Promise<Answer<string>> {

@@ -22,6 +22,7 @@ import type {
   RunRequest,
   ToolDescription,
   ToolResult,
+  Transferred,
 } from "../binding.js";
 import type { InitializeOptions } from "../initialize-options.js";
 import { log } from "../log.js";
@@ -113,6 +114,10 @@ class GuestSession extends Guest {
 
   async invoke(name: string, argsJson: string): Promise<Answer<string>> {
     return (await this.#all()).invoke(name, argsJson);
+  }
+
+  async transfer(name: string, argsJson: string, bytes: Uint8Array | null): Promise<Answer<Transferred>> {
+    return (await this.#all()).transfer(name, argsJson, bytes);
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {

@@ -8,6 +8,7 @@ import type {
   RunResult,
   ToolDescription,
   ToolResult,
+  Transferred,
 } from "../binding.js";
 import type { SessionAccess } from "../session-access.js";
 import { noAnswer } from "../results.js";
@@ -48,6 +49,7 @@ export abstract class Guest implements NativeSession {
 
   abstract listTools(): Promise<Answer<ToolDescription[]>>;
   abstract invoke(name: string, argsJson: string): Promise<Answer<string>>;
+  abstract transfer(name: string, argsJson: string, bytes: Uint8Array | null): Promise<Answer<Transferred>>;
   abstract callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
   abstract stream(request: RunRequest, wake: () => void): NativeRun;
   abstract command(request: CommandRequest, wake: () => void): NativeRun;

@@ -1,10 +1,10 @@
 import { randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream, type WriteStream } from "node:fs";
 import { access, link, mkdir, rename, rm, stat } from "node:fs/promises";
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { dirname } from "node:path";
-import { Transform } from "node:stream";
+import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import type { LocalFiles, TransferRequest } from "../platform.js";
 
@@ -50,19 +50,27 @@ export const localFiles: LocalFiles = {
       answer.resume();
       return { status, bytes: 0 };
     }
-    await mkdir(dirname(path), { recursive: true });
-    // Beside its place first: nobody sees half a file, and an old one stays until the new one is whole.
-    const part = `${path}.${randomBytes(6).toString("hex")}.part`;
     const count = counting(options);
-    try {
-      await pipeline(answer, count, createWriteStream(part, { flags: "wx" }));
-      await (overwrite ? rename(part, path) : link(part, path));
-    } finally {
-      await rm(part, { force: true });
-    }
+    await whole(path, overwrite, (part) => pipeline(answer, count, part));
     return { status, bytes: count.bytes };
   },
+
+  read: (path) => createReadStream(path, { highWaterMark: 1 << 20 }),
+
+  write: (path, bytes, overwrite) => whole(path, overwrite, (part) => pipeline(Readable.from(bytes), part)),
 };
+
+/** Writes a file beside its place first: nobody sees half a file, and an old one stays until the new one is whole. */
+async function whole(path: string, overwrite: boolean, write: (part: WriteStream) => Promise<void>): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const part = `${path}.${randomBytes(6).toString("hex")}.part`;
+  try {
+    await write(createWriteStream(part, { flags: "wx" }));
+    await (overwrite ? rename(part, path) : link(part, path));
+  } finally {
+    await rm(part, { force: true });
+  }
+}
 
 function open(url: string, method: string, headers: Record<string, string | number>, { signal, quietMs }: TransferRequest): ClientRequest {
   const begin = url.startsWith("https:") ? httpsRequest : httpRequest;

@@ -108,12 +108,12 @@ impl Procedure for WatchPoll {
 }
 
 /// By the code, and for services that say it with words only, by those.
-fn is_gone(error: &ApiError) -> bool {
+pub(super) fn is_gone(error: &ApiError) -> bool {
     match error {
         ApiError::NotFound(_) | ApiError::Unauthorized(_) => true,
         ApiError::Refused(refusal) | ApiError::ToolFailed(refusal) => {
             let text = refusal.message.to_ascii_lowercase();
-            refusal.code == crate::codes::INVALID_TOKEN
+            [crate::codes::INVALID_TOKEN, "InvalidMcpSession.Deleting"].contains(&refusal.code.as_str())
                 || (text.contains("session") && (text.contains("expired") || text.contains("invalid")))
         }
         _ => false,

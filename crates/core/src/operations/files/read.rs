@@ -9,7 +9,7 @@ use crate::error::{ApiError, Malformed, Refusal};
 use crate::http::Answered;
 use crate::operations::Toolbox;
 use crate::operations::toolbox::{SessionTool, text_of};
-use crate::procedure::{Outcome, Procedure, Step};
+use crate::procedure::{Outcome, Procedure, Single, Step};
 
 /// Asks for the size and then reads bytes: a text part that a service cuts inside of a character would be spoilt.
 ///
@@ -110,12 +110,7 @@ impl ReadFile {
     }
 
     fn malformed(&self) -> ApiError {
-        ApiError::Malformed(Malformed {
-            status: 200,
-            problem: [self.path.as_str(), ": the content is not base64"].concat(),
-            request_id: self.request_id.clone(),
-            ..Malformed::default()
-        })
+        not_base64(&self.path, self.request_id.clone())
     }
 }
 
@@ -133,6 +128,27 @@ impl Procedure for ReadFile {
         };
         step.unwrap_or_else(|error| Step::Done(Err(error)))
     }
+}
+
+/// A chunk of a file, whatever there is of it.
+pub(super) fn chunk(toolbox: &Toolbox<'_>, path: &str, offset: u64, length: u64) -> Single<Vec<u8>> {
+    let length = length.min(CHUNK_SIZE);
+    let arguments =
+        [("path", path.into()), ("offset", offset.into()), ("length", length.into()), ("format", "binary".into())];
+    let call = toolbox.tool("read_file").call(arguments);
+    let path = path.to_owned();
+    Single::new(call, move |answered| {
+        let Answered { value: text, request_id } = text_of(answered)?;
+        match decode(&text) {
+            Some(value) => Ok(Answered { value, request_id }),
+            None => Err(not_base64(&path, request_id)),
+        }
+    })
+}
+
+fn not_base64(path: &str, request_id: String) -> ApiError {
+    let problem = [path, ": the content is not base64"].concat();
+    ApiError::Malformed(Malformed { status: 200, problem, request_id, ..Malformed::default() })
 }
 
 /// Base64, with or without line breaks in it.

@@ -97,10 +97,10 @@ fn preflight(asked: &HeaderMap) -> Response {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();
     let fixed = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PUT, DELETE"),
         (
             header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "authorization, content-type, if-none-match, if-range, range, upload-complete, upload-offset, x-access-token",
+            "authorization, content-type, if-match, if-none-match, if-range, range, upload-complete, upload-offset, x-access-token",
         ),
         // Chromium's own limit is two hours; ten minutes forget a changed --allow-origin soon enough.
         (header::ACCESS_CONTROL_MAX_AGE, "600"),

@@ -18,6 +18,7 @@ use crate::session::Busy;
 use crate::session::sessions::CreateError;
 use crate::tools::UnknownTool;
 use crate::workspace::PathError;
+use crate::workspace::watch::WatchError;
 
 /// What goes wrong with an HTTP call. Each says what happened, to what, and what to do.
 #[derive(Debug, Error)]
@@ -86,6 +87,10 @@ pub(crate) enum ApiError {
     NotMounted { context: String, path: String },
     #[error(transparent)]
     SessionFile(#[from] FileError),
+    #[error("the file has changed since its etag was told: read it from the beginning")]
+    FileChanged,
+    #[error(transparent)]
+    Watch(#[from] WatchError),
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error(transparent)]
@@ -118,7 +123,8 @@ impl ApiError {
             Self::NoSession(_) => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
             Self::SessionEnding(_) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
             Self::NoImage(_) => ("InvalidImage.NotFound", Status::BAD_REQUEST),
-            Self::NoTool(_) => ("InvalidTool.NotFound", Status::BAD_REQUEST),
+            Self::NoTool(UnknownTool::Name(_)) => ("InvalidTool.NotFound", Status::BAD_REQUEST),
+            Self::NoTool(UnknownTool::Desktop(_)) => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
             Self::Missing(_) => ("InvalidParameter.Missing", Status::BAD_REQUEST),
             Self::Invalid { .. } => ("InvalidParameter.Value", Status::BAD_REQUEST),
             Self::Malformed(_) => ("InvalidBody.Malformed", Status::BAD_REQUEST),
@@ -145,6 +151,12 @@ impl ApiError {
             Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::Context(error) => of_context(error),
             Self::SessionFile(error) => of_file(error),
+            Self::FileChanged => ("InvalidFile.Changed", Status::PRECONDITION_FAILED),
+            Self::Watch(WatchError::NotFound) => ("InvalidWatch.NotFound", Status::NOT_FOUND),
+            Self::Watch(WatchError::Position { .. }) => ("InvalidWatch.Position", Status::CONFLICT),
+            Self::Watch(WatchError::TooMany { .. } | WatchError::TooManyFolders { .. } | WatchError::System(_)) => {
+                ("LimitExceeded.Watches", Status::TOO_MANY_REQUESTS)
+            }
             Self::Link(LinkError::Gone) => ("InvalidLink.NotFound", Status::NOT_FOUND),
             Self::Link(LinkError::NotListening(_)) => ("InvalidLink.NotListening", Status::BAD_GATEWAY),
             Self::Link(LinkError::Unreachable { .. }) => ("InvalidLink.Unreachable", Status::BAD_GATEWAY),
@@ -198,6 +210,7 @@ fn of_file(error: &FileError) -> (&'static str, StatusCode) {
         FileError::Path(PathError::Outside(_)) | FileError::NotFound(_) => ("InvalidFile.NotFound", Status::NOT_FOUND),
         FileError::Kind { .. } => ("InvalidFile.Kind", Status::CONFLICT),
         FileError::Refused(_) => ("InvalidFile.Refused", Status::FORBIDDEN),
+        FileError::Exists(_) => ("InvalidFile.Exists", Status::CONFLICT),
         FileError::Full(_) | FileError::Limit(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         FileError::Offset { .. } => ("InvalidUpload.Offset", Status::CONFLICT),
         FileError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),

@@ -1,7 +1,7 @@
 //! Files as bodies: sent with ranges and entity tags, received piece by piece. Memory stays bounded at any size.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,6 +19,9 @@ const PIECE: u64 = 256 * 1024;
 
 /// Bytes that are collected before they are written.
 const BATCH: usize = 256 * 1024;
+
+/// Bytes of a file that says no size. Files of `/proc` have some KiB.
+const MAX_UNSIZED: u64 = 1 << 20;
 
 /// What of a file is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +59,12 @@ pub(super) fn send(file: File, asked: &HeaderMap) -> Result<Response, ApiError> 
     let meta = file.metadata().map_err(|error| ApiError::file("reading", &error))?;
     let (size, modified) = (meta.len(), meta.modified().unwrap_or(SystemTime::UNIX_EPOCH));
     let tag = entity_tag(meta.ino(), size, modified);
+    if asked.contains_key(header::IF_MATCH) && !matches(asked, header::IF_MATCH, &tag) {
+        return Err(ApiError::FileChanged);
+    }
+    if size == 0 {
+        return send_unsized(file, &tag);
+    }
     let part = part(asked, &tag, size);
     let (status, first, end) = match part {
         _ if matches(asked, header::IF_NONE_MATCH, &tag) => (StatusCode::NOT_MODIFIED, 0, 0),
@@ -84,6 +93,20 @@ pub(super) fn send(file: File, asked: &HeaderMap) -> Result<Response, ApiError> 
     set(header::CONTENT_TYPE, "application/octet-stream".to_owned());
     // Whatever a program has written, a browser stores it and does not show it.
     set(header::CONTENT_DISPOSITION, "attachment".to_owned());
+    Ok(response)
+}
+
+/// Answers with a file that says no size: it is empty, or one of `/proc` whose size nobody knows before it is read.
+fn send_unsized(file: File, tag: &str) -> Result<Response, ApiError> {
+    let mut text = Vec::new();
+    file.take(MAX_UNSIZED).read_to_end(&mut text).map_err(|error| ApiError::file("reading", &error))?;
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment"));
     Ok(response)
 }
 
@@ -147,7 +170,8 @@ fn matches(asked: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
     values.flat_map(|value| value.split(',')).map(str::trim).any(|value| value == tag || value == "*")
 }
 
-/// Receives a body: hands it to `write` in pieces, off the runtime's threads, and gives the writer back at its end.
+/// Receives a body: hands it to `write` in pieces, off the runtime's threads, and gives the writer back at its end. What came
+/// before a body broke is written, too: an upload that was cut goes on from there.
 pub(super) async fn receive<W: Send + 'static>(
     mut body: Body,
     mut writer: W,
@@ -156,23 +180,30 @@ pub(super) async fn receive<W: Send + 'static>(
 ) -> Result<W, ApiError> {
     let mut batch = Vec::new();
     loop {
-        let frame = tokio::time::timeout(silence, body.frame()).await;
-        let frame = frame.map_err(|_| ApiError::TooSlow { seconds: silence.as_secs() })?;
-        let data = match frame {
-            None => None,
-            Some(Err(_)) => return Err(ApiError::Malformed("the connection broke within it".to_owned())),
-            Some(Ok(frame)) => match frame.into_data() {
+        let mut broken = None;
+        let data = match tokio::time::timeout(silence, body.frame()).await {
+            Ok(None) => None,
+            Ok(Some(Ok(frame))) => match frame.into_data() {
                 Ok(data) => Some(data),
                 Err(_) => continue, // trailers
             },
+            Ok(Some(Err(_))) => {
+                broken = Some(ApiError::Malformed("the connection broke within it".to_owned()));
+                None
+            }
+            Err(_) => {
+                broken = Some(ApiError::TooSlow { seconds: silence.as_secs() });
+                None
+            }
         };
         let is_last = data.is_none();
         batch.extend_from_slice(&data.unwrap_or_default());
         if batch.len() < BATCH && (!is_last || batch.is_empty()) {
-            if is_last {
-                return Ok(writer);
+            match (is_last, broken) {
+                (_, Some(error)) => return Err(error),
+                (true, None) => return Ok(writer),
+                (false, None) => continue,
             }
-            continue;
         }
         let piece = std::mem::take(&mut batch);
         let write = write.clone();
@@ -187,8 +218,10 @@ pub(super) async fn receive<W: Send + 'static>(
             drain(body, silence).await;
             return Err(error);
         }
-        if is_last {
-            return Ok(writer);
+        match (is_last, broken) {
+            (_, Some(error)) => return Err(error),
+            (true, None) => return Ok(writer),
+            (false, None) => {}
         }
     }
 }

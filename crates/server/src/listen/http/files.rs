@@ -2,11 +2,13 @@
 //!
 //! | request (with `X-Access-Token`) | answer |
 //! | --- | --- |
-//! | `GET <linkUrl>/files?path=P`, also with `Range`, `If-Range`, `If-None-Match` | the bytes, `ETag`, `Accept-Ranges`; 206, 304 or 416 as HTTP has them |
+//! | `GET <linkUrl>/files?path=P`, also with `Range`, `If-Range`, `If-Match`, `If-None-Match` | the bytes, `ETag`, `Accept-Ranges`; 206, 304, 412 or 416 as HTTP has them |
 //! | `PUT <linkUrl>/files?path=P` | the body replaces the file as a whole or not at all; `ETag`, and `data: {size}` |
 //! | `PUT <linkUrl>/files?path=P&upload=ID`, header `Upload-Offset: N` | goes on with an upload that was cut; with `Upload-Complete: ?0` the file does not take its place yet |
-//! | `GET <linkUrl>/files/progress?path=P&upload=ID` | `data: {offset}`: where to go on from |
+//! | `GET <linkUrl>/files/progress?path=P&upload=ID` | `data: {offset, completed}`: where to go on from, or how the upload ended |
+//! | `DELETE <linkUrl>/files?path=P&upload=ID` | gives up an upload: what has arrived of it is removed |
 //!
+//! With `mode=append` an upload goes behind what the file has, with `mode=create_new` a file that is there is an error.
 //! `ID` is 1 to 64 letters, digits or `-`, chosen by the client. Paths are those that programs see, as for the file tools.
 //! Errors: 404 `InvalidFile.NotFound`, 409 `InvalidFile.Kind` (a directory, a pipe), 409 `InvalidUpload.Offset` (its message says where
 //! to go on), 403 `InvalidFile.ReadOnly`, 507 `InsufficientStorage`
@@ -37,13 +39,15 @@ use super::error::ApiError;
 use super::file_body;
 use crate::session::Session;
 use crate::workspace::disk_meter::DiskFull;
-use crate::workspace::{ActAs, Located, NewFile, PathError, Workspace, identity};
+use crate::workspace::watch::WatchError;
+use crate::workspace::{ActAs, Commit, Completed, Located, NewFile, PathError, Workspace, identity};
 
 /// What a file's URL says.
 #[derive(Debug, Deserialize)]
 pub(super) struct FileQuery {
     path: String,
     upload: Option<String>,
+    mode: Option<String>,
 }
 
 type FileUrl = Result<Query<FileQuery>, QueryRejection>;
@@ -59,6 +63,8 @@ pub(crate) enum FileError {
     Kind { path: String, is: &'static str },
     #[error("{0:?} may not be used by the session's programs, and so not by this call")]
     Refused(String),
+    #[error("{0:?} exists already: choose another name, or write it without create_new")]
+    Exists(String),
     #[error("no space is left for {0:?}: free some and try again")]
     Full(String),
     #[error(transparent)]
@@ -74,6 +80,7 @@ impl FileError {
         let path = path.chars().take(200).collect();
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotFound(path),
+            io::ErrorKind::AlreadyExists => Self::Exists(path),
             io::ErrorKind::IsADirectory => Self::Kind { path, is: "a directory" },
             io::ErrorKind::NotADirectory => Self::Kind { path, is: "below a file" },
             io::ErrorKind::InvalidInput => Self::Kind { path, is: "not a regular file" },
@@ -111,11 +118,26 @@ pub(super) async fn write(
     let _activity = session.begin(0)?;
     let (offset, complete) = upload_headers(&headers)?;
     let upload = upload_id(&query)?;
+    let commit = match query.mode.as_deref() {
+        None => Commit::Overwrite,
+        Some(name) => Commit::parse(name)
+            .ok_or_else(|| ApiError::invalid("mode", "it must be overwrite, append or create_new"))?,
+    };
     let path = query.path.clone();
     let room = room_for_one(Arc::clone(&session)).await?;
+    // Said again, because its answer was lost, an upload does not append a second time.
+    if let Some(done) = upload.as_deref().and_then(|id| room.uploads().find(&path, id))
+        && commit != Commit::Overwrite
+    {
+        return Ok(completed(&done));
+    }
+    let id = upload.clone();
     let new = in_session(Arc::clone(&session), path.clone(), move |at| {
         let at = at.writable().map_err(io::Error::other)?;
-        match upload {
+        if commit == Commit::CreateNew && at.dir.symlink_metadata(&at.path).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into()); // before anything is sent in vain
+        }
+        match id {
             None => NewFile::begin(&at).map(Ok),
             Some(id) => NewFile::resume(&at, &id, offset),
         }
@@ -123,31 +145,69 @@ pub(super) async fn write(
     .await?
     .map_err(|wrong| FileError::Offset { actual: wrong.actual })?;
     let silence = shared.config.limits.read_timeout;
-    let named = path.clone();
+    let (named, own) = (path.clone(), Arc::clone(&room));
     let new = file_body::receive(request.into_body(), new, silence, move |new: &mut NewFile, piece: &[u8]| {
-        room.take_disk(piece.len() as u64, 0).map_err(FileError::from)?;
+        own.take_disk(piece.len() as u64, 0).map_err(FileError::from)?;
         new.write(piece).map_err(|error| FileError::new(&named, error).into())
     })
     .await?;
+    let size = new.size().map_err(|error| FileError::new(&path, error))?;
     if !complete {
-        let size = new.size().map_err(|error| FileError::new(&path, error))?;
         return Ok(Answer::new(json!({ "offset": size })).into_response());
     }
-    let meta = in_session(session, path, move |_| new.commit()).await?;
-    let (inode, size, modified) = identity(&meta);
-    let mut response = Answer::new(json!({ "size": size })).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&file_body::entity_tag(inode, size, modified)) {
+    if commit == Commit::Append {
+        // For a moment both have the bytes.
+        room.take_disk(size, 0).map_err(FileError::from)?;
+    }
+    let outcome = in_session(session, path.clone(), move |_| new.commit_as(commit)).await;
+    let found = upload.as_deref().and_then(|id| room.uploads().find(&path, id));
+    match (outcome, found) {
+        (Ok(meta), _) => {
+            let (inode, size, modified) = identity(&meta);
+            let done = Completed { size, etag: file_body::entity_tag(inode, size, modified) };
+            if let Some(id) = upload {
+                room.uploads().complete(path, id, done.clone());
+            }
+            Ok(completed(&done))
+        }
+        // Another connection, which the client had given up, was the faster one.
+        (Err(_), Some(done)) => Ok(completed(&done)),
+        (Err(error), None) => Err(error),
+    }
+}
+
+fn completed(done: &Completed) -> Response {
+    let mut response = Answer::new(json!({ "size": done.size })).into_response();
+    if let Ok(tag) = HeaderValue::from_str(&done.etag) {
         response.headers_mut().insert(header::ETAG, tag);
     }
-    Ok(response)
+    response
 }
 
 /// `GET /link/{session}/files/progress`
 pub(super) async fn progress(Extension(entry): Extension<Entry>, url: FileUrl) -> Result<Answer, ApiError> {
     let (session, query) = open(entry, url)?;
     let upload = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
-    let offset = in_session(session, query.path, move |at| NewFile::progress(&at, &upload)).await?;
-    Ok(Answer::new(json!({ "offset": offset })))
+    let (id, path) = (upload.clone(), query.path.clone());
+    let (offset, done) = in_room(session, query.path, move |room, at| {
+        let offset = NewFile::progress(&at, &id)?;
+        Ok((offset, room.uploads().find(&path, &id)))
+    })
+    .await?;
+    let mut data = json!({ "offset": offset });
+    if let Some(done) = done.filter(|_| offset == 0) {
+        data["completed"] = json!({ "size": done.size, "etag": done.etag });
+    }
+    Ok(Answer::new(data))
+}
+
+/// `DELETE /link/{session}/files`: gives up an upload. Files themselves are deleted by the tool of that name.
+pub(super) async fn discard(Extension(entry): Extension<Entry>, url: FileUrl) -> Result<Answer, ApiError> {
+    let (session, query) = open(entry, url)?;
+    let upload = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
+    in_session(session, query.path, move |at| NewFile::discard(&at.writable().map_err(io::Error::other)?, &upload))
+        .await?;
+    Ok(Answer::default())
 }
 
 fn open(Entry { session, .. }: Entry, url: FileUrl) -> Result<(Arc<Session>, FileQuery), ApiError> {
@@ -171,14 +231,29 @@ async fn in_session<T: Send + 'static>(
     path: String,
     work: impl FnOnce(Located) -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
+    in_room(session, path, |_, at| work(at)).await
+}
+
+/// The same, with the session's room.
+pub(super) async fn in_room<T: Send + 'static>(
+    session: Arc<Session>,
+    path: String,
+    work: impl FnOnce(&Arc<Workspace>, Located) -> io::Result<T> + Send + 'static,
+) -> Result<T, ApiError> {
     let done = tokio::task::spawn_blocking(move || {
         let room = session.room().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
         let at = room.folder().locate(&path).map_err(FileError::from)?;
         let failed = |error| ApiError::from(FileError::new(&path, error));
         let _acting = ActAs::user(room.slot().user()).map_err(failed)?;
-        work(at).map_err(|error| match error.get_ref().and_then(|inner| inner.downcast_ref::<PathError>()) {
-            Some(path) => FileError::Path(path.clone()).into(),
-            None => failed(error),
+        work(&room, at).map_err(|error| {
+            let inner = error.get_ref();
+            if let Some(path) = inner.and_then(|inner| inner.downcast_ref::<PathError>()) {
+                return FileError::Path(path.clone()).into();
+            }
+            match inner.and_then(|inner| inner.downcast_ref::<WatchError>()) {
+                Some(watch) => watch.clone().into(),
+                None => failed(error),
+            }
         })
     });
     done.await.unwrap_or(Err(ApiError::Defect))

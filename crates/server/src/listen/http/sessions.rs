@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_protocol::fields::Field;
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -17,12 +16,12 @@ use super::error::ApiError;
 use super::labels::{self, Labels};
 use super::params::Params;
 use super::session_contexts;
+use super::session_options;
 use crate::auth::keys::Caller;
 use crate::observe::Released;
 use crate::session::{NewSession, Session, Stage};
 use crate::settings::{EXTENSIONS, Network};
 use crate::tools;
-use crate::workspace::ProgramOptions;
 
 /// `POST /mcp/createSession`
 pub(super) async fn create(
@@ -45,7 +44,8 @@ pub(super) async fn create(
         labels: labels::parse(params.object("labels")?, "labels")?,
         idle_timeout: idle_timeout(&shared, params.number("timeout")?)?,
         mounts: session_contexts::mounts(&shared, &caller, &params).await?,
-        options: program_options(&shared, &params)?,
+        timeout: session_options::timeout(&params)?,
+        options: session_options::of_programs(&shared, &params)?,
     };
     let session = shared.sessions.create(new)?;
     session.download_mounts()?;
@@ -143,7 +143,11 @@ pub(super) async fn resource(
 ) -> Result<Answer, ApiError> {
     let session = shared.find(&params.required("sessionId")?)?;
     let url = address(&shared, &headers)?.http(&link_path(&session));
-    Ok(Answer::new(json!({ "sessionId": session.id(), "resourceUrl": url, "desktopInfo": null })))
+    let mut data = session_options::describe(&session);
+    data["sessionId"] = json!(session.id());
+    data["resourceUrl"] = json!(url);
+    data["desktopInfo"] = Value::Null;
+    Ok(Answer::new(data))
 }
 
 /// `GET /internet/getLink`
@@ -182,37 +186,6 @@ pub(super) async fn link(
     Ok(Answer::new(json!({ "url": url })))
 }
 
-/// The extensions of `createSession`: `envs`, an object of texts that every program of the session has in its environment,
-/// and `network`, `none` for a session without network where the server's programs have one.
-fn program_options(shared: &Shared, params: &Params) -> Result<ProgramOptions, ApiError> {
-    const MOST: usize = 200;
-    const LONGEST: usize = 64 * 1024;
-    let invalid = || ApiError::invalid("envs", "it must be an object of texts, with names that an environment takes");
-    let mut envs = Vec::new();
-    for (name, value) in params.object("envs")?.unwrap_or_default() {
-        let Field::Text(value) = value else { return Err(invalid()) };
-        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
-            return Err(invalid());
-        }
-        envs.push((name, value));
-    }
-    let length: usize = envs.iter().map(|(name, value)| name.len() + value.len()).sum();
-    if envs.len() > MOST || length > LONGEST {
-        return Err(ApiError::invalid("envs", format!("it has more than {MOST} variables or {LONGEST} bytes")));
-    }
-    let servers = &shared.config.network;
-    let no_network = match params.text("network")?.as_deref() {
-        None => false,
-        Some("none") => *servers != Network::None,
-        Some(text) if text == servers.to_string() => false,
-        Some(_) => {
-            let problem = format!("it must be none, or what this server's programs have: {servers}");
-            return Err(ApiError::invalid("network", problem));
-        }
-    };
-    Ok(ProgramOptions { envs, no_network })
-}
-
 /// What belongs to a desktop or a browser, which a code space has not.
 pub(super) async fn no_desktop(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     shared.find(&params.required("sessionId")?)?;
@@ -222,6 +195,7 @@ pub(super) async fn no_desktop(State(shared): State<Arc<Shared>>, params: Params
 
 /// Everything a client needs to use a session.
 fn describe(session: &Session, address: &Address) -> Value {
+    let options = session_options::describe(session);
     json!({
         "sessionId": session.id(),
         "success": true,
@@ -238,8 +212,9 @@ fn describe(session: &Session, address: &Address) -> Value {
         "imageId": session.image().id(),
         "extensions": EXTENSIONS,
         "isolation": session.level().name(),
-        "envs": session.options().envs.iter().cloned().collect::<BTreeMap<_, _>>(),
-        "network": if session.options().no_network { Network::None } else { session.config().network.clone() }.to_string(),
+        "envs": options["envs"],
+        "network": options["network"],
+        "timeoutS": options["timeoutS"],
     })
 }
 

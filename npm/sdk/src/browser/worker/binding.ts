@@ -16,6 +16,7 @@ import type {
   RunResult,
   ToolDescription,
   ToolResult,
+  Transferred,
 } from "../../binding.js";
 import { NativeAddonError } from "../../errors.js";
 import { brokenRun } from "../../execution-result.js";
@@ -206,6 +207,10 @@ class WorkerSession extends Guest {
 
   invoke(name: string, args: string): Promise<Answer<string>> {
     return this.#thread.ask({ do: "invoke", session: this.#number, name, args }) as Promise<Answer<string>>;
+  }
+
+  transfer(name: string, args: string, bytes: Uint8Array | null): Promise<Answer<Transferred>> {
+    return this.#thread.ask({ do: "transfer", session: this.#number, name, args, bytes }) as Promise<Answer<Transferred>>;
   }
 
   listTools(): Promise<Answer<ToolDescription[]>> {

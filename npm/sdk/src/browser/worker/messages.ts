@@ -15,6 +15,14 @@ export type Order =
   | { readonly do: "leave"; readonly session: number }
   | { readonly do: "callTool"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
   | { readonly do: "invoke"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
+  | {
+      readonly do: "transfer";
+      readonly call: number;
+      readonly session: number;
+      readonly name: string;
+      readonly args: string;
+      readonly bytes: Uint8Array | null;
+    }
   | { readonly do: "listTools"; readonly call: number; readonly session: number }
   | { readonly do: "stream"; readonly session: number; readonly run: number; readonly request: RunRequest }
   | { readonly do: "command"; readonly session: number; readonly run: number; readonly request: CommandRequest }

@@ -162,6 +162,8 @@ function obey(order: Order): void {
       return void answer(order.call, () => session(order.session).callTool(order.name, order.args));
     case "invoke":
       return void answer(order.call, () => session(order.session).invoke(order.name, order.args));
+    case "transfer":
+      return void answer(order.call, () => session(order.session).transfer(order.name, order.args, order.bytes));
     case "listTools":
       return void answer(order.call, () => session(order.session).listTools());
     case "stream":

@@ -1,0 +1,175 @@
+//! Parts of files as plain bytes over the session's link: the extension `files` of the server's protocol.
+//!
+//! A stream of any size is a sequence of parts. Each part is one [`Transfer`]: it survives cuts, because it asks for what
+//! is still missing, and it needs no more memory than the part has bytes. A driver carries the bytes and decides nothing:
+//!
+//! ```no_run
+//! # use agb_core::operations::files::{Exchange, Part, Transfer, TransferStep};
+//! # use agb_core::{error::ApiError, http::{Answered, HttpRequest}};
+//! # fn send(request: &HttpRequest, body: Option<&[u8]>, most: Option<u64>, kept: &mut Vec<u8>) -> Exchange { todo!() }
+//! # fn sleep(_: std::time::Duration) {}
+//! # fn drive(mut transfer: Box<dyn Transfer>, bytes: &[u8]) -> Result<(Answered<Part>, Vec<u8>), ApiError> {
+//! let (mut last, mut kept) = (None, Vec::new());
+//! loop {
+//!     match transfer.next(last.take()) {
+//!         TransferStep::Send { request, body, most } => {
+//!             last = Some(send(&request, body.map(|range| &bytes[range]), most, &mut kept));
+//!         }
+//!         TransferStep::Wait(time) => sleep(time),
+//!         TransferStep::Done(outcome) => break Ok((outcome?, kept)),
+//!     }
+//! }
+//! # }
+//! ```
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::config::BaseUrl;
+use crate::error::{ApiError, TransportError};
+use crate::http::{Answered, HttpRequest, HttpResponse, Method, Repeat};
+use crate::operations::SessionData;
+use crate::secret::Secret;
+
+/// Bytes of a file that one part has. Large enough that the cost of a call does not show beside its bytes, and small
+/// enough that a reader with a part in hand and one on its way stays far below 64 MiB.
+pub const PART_SIZE: u64 = 4 << 20;
+
+/// How long no byte may move before an exchange counts as cut: as long as the server waits for a client.
+pub(super) const QUIET: Duration = Duration::from_secs(30);
+
+/// Carries one part of a file.
+pub trait Transfer: Send {
+    /// What to do next; `last` is what the exchange before came to. After [`TransferStep::Done`] it is not called again.
+    fn next(&mut self, last: Option<Exchange>) -> TransferStep;
+}
+
+/// What a driver does for a [`Transfer`].
+#[derive(Debug)]
+pub enum TransferStep {
+    /// Send this, and come back with what it came to.
+    Send {
+        /// The head. When nothing has moved for its [`expected`](HttpRequest::expected) time, the exchange is broken.
+        request: Box<HttpRequest>,
+        /// Which of the part's bytes are its body; without one for a request that has none.
+        body: Option<Range<usize>>,
+        /// The bytes of an answer 200 or 206 belong to the part: append them, at most so many. Without it every answer
+        /// is text.
+        most: Option<u64>,
+    },
+    /// Come back after this time.
+    Wait(Duration),
+    /// The part is through, or cannot be.
+    Done(Result<Answered<Part>, ApiError>),
+}
+
+/// What an exchange came to.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    /// The head of the answer, as far as it came. Its body is empty where the bytes were appended to the part.
+    pub response: Option<HttpResponse>,
+    /// The header `etag`.
+    pub etag: Option<String>,
+    /// The header `content-range`.
+    pub content_range: Option<String>,
+    /// Bytes that were appended to the part.
+    pub received: u64,
+    /// How it broke off, if it did.
+    pub broken: Option<TransportError>,
+}
+
+/// What is known of a file after a part of it has gone through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// Bytes of the whole file; while it is uploaded, those that have arrived.
+    pub size: u64,
+    /// What tells this state of the file from every other; empty while it is uploaded.
+    pub etag: String,
+    /// There is nothing behind this part.
+    pub is_last: bool,
+}
+
+impl From<Part> for Value {
+    fn from(part: Part) -> Self {
+        crate::operations::object([
+            ("size", part.size.into()),
+            ("etag", part.etag.into()),
+            ("isLast", part.is_last.into()),
+        ])
+    }
+}
+
+/// Where a session's files are, and who asks.
+#[derive(Clone)]
+pub struct FileLink {
+    url: String,
+    token: Secret,
+}
+
+impl FileLink {
+    /// The name in a session's `extensions` under which a service says that it has files as plain bytes.
+    pub const EXTENSION: &str = "files";
+
+    /// The link of a session whose service has the extension.
+    #[must_use]
+    pub fn of(session: &SessionData) -> Option<Self> {
+        Self::with(session, Self::EXTENSION)
+    }
+
+    /// The link of a session whose service has an extension.
+    pub(crate) fn with(session: &SessionData, extension: &str) -> Option<Self> {
+        let link = BaseUrl::parse(session.link_url.as_deref()?).ok()?;
+        let knows = session.extensions.iter().any(|name| name == extension);
+        (knows && !session.token.is_empty())
+            .then(|| Self { url: [link.as_str(), "/files"].concat(), token: session.token.clone() })
+    }
+
+    /// A request below the link, with the session's token.
+    pub(crate) fn request(&self, method: Method, below: &str) -> HttpRequest {
+        // Each request says which bytes it is about, so that none does harm twice.
+        let mut request = HttpRequest::new(method, [self.url.as_str(), below].concat(), Repeat::Safe);
+        request.headers.push(("x-access-token", self.token.clone()));
+        request
+    }
+}
+
+impl std::fmt::Debug for FileLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FileLink")
+    }
+}
+
+/// How often a part that makes no progress is tried, and what is waited between.
+#[derive(Debug, Default)]
+pub(super) struct Patience {
+    failures: u32,
+}
+
+impl Patience {
+    /// Ten tries, with 50 ms and then twice as long each time up to 3 s between: some 13 s in all, which a server takes
+    /// to be replaced and a phone to change its network.
+    const TRIES: u32 = 10;
+
+    /// Something moved.
+    pub(super) fn restore(&mut self) {
+        self.failures = 0;
+    }
+
+    /// How long to wait before the next try; `None` when the error is the outcome.
+    pub(super) fn wait(&mut self, error: &ApiError, asked: Option<Duration>) -> Option<Duration> {
+        let is_passing = match error {
+            ApiError::Transport(TransportError::Untrusted { .. } | TransportError::ProxyRefused { .. }) => false,
+            ApiError::Transport(_) => true,
+            other => matches!(other.status(), Some(408 | 429 | 502..=504)),
+        };
+        self.failures += 1;
+        if !is_passing || self.failures >= Self::TRIES {
+            return None;
+        }
+        let delay = Duration::from_millis(50 << (self.failures - 1)).min(Duration::from_secs(3));
+        // A service that asks for more than that is busier than a stream can wait.
+        Some(delay.max(asked.unwrap_or_default()).min(Duration::from_secs(10)))
+    }
+}

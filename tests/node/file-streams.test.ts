@@ -1,0 +1,182 @@
+/** Files of a session as Web streams and as copies, from Node against the real server. */
+
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+
+import { AGB, type FileSystem, Session } from "agbcloud-sdk";
+
+import { newSession, type Stage, startStage } from "./local-server.ts";
+import { Proxy } from "./proxy.ts";
+
+/** More than two parts, and not a whole number of them. */
+const CONTENT = randomBytes(9_000_001);
+
+let stage: Stage;
+let folder: string;
+
+before(async () => {
+  stage = await startStage();
+  folder = mkdtempSync(join(tmpdir(), "agb-streams-"));
+});
+after(async () => {
+  await stage.leave();
+  rmSync(folder, { recursive: true });
+});
+
+async function all(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for await (const part of stream) {
+    parts.push(part);
+  }
+  return Buffer.concat(parts);
+}
+
+async function write(file: FileSystem, path: string, pieces: Iterable<string | Uint8Array>, mode?: "append" | "create_new"): Promise<void> {
+  const writer = file.writeStream(path, { mode }).getWriter();
+  for (const piece of pieces) {
+    await writer.write(piece);
+  }
+  await writer.close();
+}
+
+function* cut(content: Buffer, size: number): Generator<Uint8Array> {
+  for (let at = 0; at < content.length; at += size) {
+    yield content.subarray(at, at + size);
+  }
+}
+
+describe("streams of files", () => {
+  test("carry any bytes, and any part of them", async () => {
+    const { file } = stage.session;
+    await write(file, "/tmp/large.bin", cut(CONTENT, 77_777));
+    assert.ok((await all(file.readStream("/tmp/large.bin"))).equals(CONTENT));
+    for (const [start, end] of [[0, 10], [4_194_300, 4_194_310], [8_999_990, undefined], [8_999_990, 99_999_999], [20, 20], [99_999_999, undefined]]) {
+      const part = await all(file.readStream("/tmp/large.bin", { start, end }));
+      assert.ok(part.equals(CONTENT.subarray(start, end)), `${start} to ${end}`);
+    }
+    const { stdout } = await stage.session.command.execute("sha256sum < /tmp/large.bin", 10_000);
+    assert.equal(stdout.split(" ")[0], createHash("sha256").update(CONTENT).digest("hex"));
+    const response = new Response(file.readStream("/tmp/large.bin", { end: 1000 }));
+    assert.ok(Buffer.from(await response.arrayBuffer()).equals(CONTENT.subarray(0, 1000)));
+    assert.match((await all(file.readStream("/proc/uptime"))).toString(), /^\d+\.\d+ /);
+  });
+
+  test("replace as a whole or not at all, append and create", async () => {
+    const { file } = stage.session;
+    await write(file, "/tmp/text", ["hällo ", new TextEncoder().encode("wörld")]);
+    await write(file, "/tmp/text", ["!"], "append");
+    assert.equal((await file.read("/tmp/text")).content, "hällo wörld!");
+    await write(file, "/tmp/empty", []);
+    assert.equal((await file.read("/tmp/empty")).content, "");
+    assert.equal((await all(file.readStream("/tmp/empty"))).length, 0);
+    const given = file.writeStream("/tmp/text").getWriter();
+    await given.write(CONTENT);
+    await given.abort();
+    assert.equal((await file.read("/tmp/text")).content, "hällo wörld!");
+    await assert.rejects(write(file, "/tmp/text", ["x"], "create_new"), { code: "InvalidFile.Exists" });
+    const { entries } = await file.list("/tmp");
+    assert.deepEqual(entries.filter(({ name }) => name.startsWith(".agb")), [], "nothing half written stays");
+  });
+
+  test("say what is wrong", async () => {
+    const { file } = stage.session;
+    await assert.rejects(all(file.readStream("/tmp/none")), { code: "InvalidFile.NotFound", httpStatus: 404 });
+    await assert.rejects(all(file.readStream("/tmp")), { code: "InvalidFile.Kind" });
+    await assert.rejects(write(file, "/usr/x", ["x"]), { code: "InvalidFile.ReadOnly" });
+    for (const wrong of [{ start: -1 }, { end: 1.5 }, { start: "1" }, 5]) {
+      assert.throws(() => file.readStream("/tmp/a", wrong as never), TypeError);
+    }
+    assert.throws(() => file.readStream(""), TypeError);
+    assert.throws(() => file.writeStream("/tmp/a", { mode: "w" as never }), TypeError);
+    await assert.rejects(write(file, "/tmp/a", [5 as never]), TypeError);
+  });
+
+  test("end when a signal says so, and when the file changes meanwhile", async () => {
+    const { file } = stage.session;
+    await write(file, "/tmp/changing", cut(CONTENT, 1 << 20));
+    const stop = new AbortController();
+    await assert.rejects(async () => {
+      for await (const _ of file.readStream("/tmp/changing", { signal: stop.signal })) {
+        stop.abort();
+      }
+    }, { code: "CANCELLED" });
+    // The first part and the one that is fetched ahead are of the old state, the third cannot be.
+    const reader = file.readStream("/tmp/changing").getReader();
+    await reader.read();
+    await reader.read();
+    await write(file, "/tmp/changing", ["new"]);
+    const rest = reader.read().then(({ value }) => value);
+    await rest.then((value) => assert.equal(value?.length, CONTENT.length - (8 << 20)), (error) => assert.equal(error.code, "InvalidFile.Changed"));
+  });
+
+  test("keep memory flat, however slowly they are read", async () => {
+    const { file } = stage.session;
+    const size = 300 << 20;
+    await stage.session.command.execute(`truncate -s ${size} /tmp/sparse`, 10_000);
+    const before = process.memoryUsage();
+    let [count, most] = [0, 0];
+    for await (const bytes of file.readStream("/tmp/sparse")) {
+      count += bytes.length;
+      const { external, heapUsed } = process.memoryUsage();
+      most = Math.max(most, external + heapUsed - before.external - before.heapUsed);
+      if (count % (64 << 20) === 0) {
+        globalThis.gc?.();
+      }
+    }
+    assert.equal(count, size);
+    console.log(`# ${Math.round(most / 2 ** 20)} MiB at most beyond what there was`);
+    assert.ok(most < 160 << 20, `${most} bytes`);
+  });
+});
+
+describe("copies", () => {
+  test("go in as paths, blobs and bytes, and come out", async () => {
+    const { file } = stage.session;
+    writeFileSync(join(folder, "up.bin"), CONTENT);
+    const progress: number[] = [];
+    const up = await file.upload(join(folder, "up.bin"), "/tmp/up.bin", { progressCallback: (bytes) => progress.push(bytes) });
+    assert.ok(up.success, up.errorMessage);
+    assert.deepEqual([up.bytesSent, progress.at(-1), up.path], [CONTENT.length, CONTENT.length, "/tmp/up.bin"]);
+    assert.match(up.etag ?? "", /^".+"$/);
+    for (const source of [new Blob([CONTENT]), CONTENT, new Uint8Array(CONTENT).buffer]) {
+      const sent = await file.upload(source, "/tmp/blob.bin");
+      assert.ok(sent.success && sent.bytesSent === CONTENT.length, sent.errorMessage);
+      const down = await file.download("/tmp/blob.bin", join(folder, "deep", "down.bin"));
+      assert.ok(down.success && down.bytesReceived === CONTENT.length, down.errorMessage);
+      assert.ok(readFileSync(join(folder, "deep", "down.bin")).equals(CONTENT));
+    }
+    const kept = await file.download("/tmp/blob.bin", join(folder, "up.bin"), { overwrite: false });
+    assert.match(kept.errorMessage, /exists/);
+    const missing = await file.download("/tmp/none", join(folder, "none"));
+    assert.match(missing.errorMessage, /not found/);
+    assert.throws(() => readFileSync(join(folder, "none")));
+  });
+});
+
+describe("a network that cuts", () => {
+  test("loses and doubles no byte", async () => {
+    const [, SEED = Math.floor(Math.random() * 1e6)] = (process.env["AGB_LOSSY"] ?? "").split(",").filter(Boolean).map(Number);
+    console.log(`# AGB_LOSSY=16,${SEED} gives the same faults`);
+    const proxy = await Proxy.start(stage.server.endpoint);
+    try {
+      const agb = new AGB({ apiKey: stage.server.apiKey, config: { endpoint: proxy.endpoint } });
+      const session = Session.attach((await (await newSession(agb)).browserAccess()).access!);
+      await proxy.harm(`seed=${SEED} cut=90 after=1000..900000 http`);
+      for (let round = 0; round < 3; round += 1) {
+        await write(session.file, "/tmp/lossy.bin", cut(CONTENT, 300_000));
+        await write(session.file, "/tmp/log", [`${round}\n`], "append");
+        assert.ok((await all(session.file.readStream("/tmp/lossy.bin"))).equals(CONTENT));
+      }
+      assert.equal((await all(session.file.readStream("/tmp/log"))).toString(), "0\n1\n2\n", "each is appended once");
+      const { cut: cuts } = await proxy.tally();
+      console.log(`# ${cuts} cuts`);
+      assert.ok(cuts >= 20, `only ${cuts} cuts`);
+    } finally {
+      await proxy.stop();
+    }
+  });
+});
