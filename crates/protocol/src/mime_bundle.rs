@@ -55,6 +55,13 @@ impl MimeBundle {
         self.parts.insert(mime.to_owned(), quoted(text).into());
     }
 
+    /// Adds or replaces a representation by its JSON text. What readers would refuse is left out.
+    pub fn insert_json(&mut self, mime: &str, json: &str) {
+        if serde_json::from_str::<IgnoredAny>(json).is_ok() && json_text::is_readable(json) {
+            self.parts.insert(mime.to_owned(), json.into());
+        }
+    }
+
     /// Takes a representation out.
     pub fn remove(&mut self, mime: &str) {
         self.parts.remove(mime);

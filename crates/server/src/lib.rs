@@ -59,6 +59,7 @@ mod command;
 mod contexts;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gateway;
 mod images;
 mod links;
 mod listen;
@@ -81,7 +82,7 @@ pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
 pub use settings::{
     ApiKey, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, LinkSettings, Network, TlsFiles,
-    UnknownNetwork, Warm,
+    UnknownNetwork, UpstreamSettings, Warm,
 };
 pub use workspace::sandboxes::IsolationError;
 

@@ -116,12 +116,18 @@ pub(crate) struct RunOptions {
     pub(crate) stdin: bool,
     /// The program goes on without anybody, and waits for nobody.
     pub(crate) detached: bool,
+    /// What the server says that it knows.
+    pub(crate) extensions: &'static [&'static str],
 }
 
 impl RunOptions {
     /// What a start asks for, within the server's limits.
-    pub(crate) fn of(start: &StartRun, limits: &Limits) -> Self {
+    pub(crate) fn of(start: &StartRun, limits: &Limits, extensions: &'static [&'static str]) -> Self {
+        if extensions.is_empty() {
+            return Self::default();
+        }
         Self {
+            extensions,
             extended: start.is_extended(),
             resume: start.resume,
             window: start.window.map(|window| window.min(limits.max_window)),
@@ -138,6 +144,7 @@ impl RunOptions {
             window: start.window.map(|window| window.min(limits.max_window)),
             stdin: start.stdin,
             detached: start.detached,
+            extensions: EXTENSIONS,
         }
     }
 }
@@ -244,7 +251,7 @@ impl Run {
     pub(crate) fn greeting(&self) -> String {
         let reply = Reply { invocation: &self.id, source: DEFAULT_TARGET, seq: None, time: None };
         let state = self.state();
-        reply.greeting(state.begun, EXTENSIONS, state.input.seq)
+        reply.greeting(state.begun, self.options.extensions, state.input.seq)
     }
 
     /// From now on `subscriber` is told when there is something to show, from this place on. A subscriber that was there
@@ -444,6 +451,7 @@ fn new_log(id: &str, options: RunOptions, limits: &Limits) -> Log {
         id: id.to_owned(),
         numbered: options.extended,
         limit: if options.extended { limits.max_extended_frame } else { limits.max_frame },
+        extensions: options.extensions,
     };
     let replay = ReplayLimits { memory: limits.replay_memory, spool: limits.replay_spool };
     Log::new(label, limits.run_buffer, options.window, options.resume.then_some(replay))

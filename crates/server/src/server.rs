@@ -17,6 +17,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use agb_sandbox::Level;
 use axum::Router;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -27,13 +28,14 @@ use crate::auth::keys::{Keys, KeysError};
 use crate::auth::rate::Rate;
 use crate::budget::Budget;
 use crate::contexts::{self, Contexts};
+use crate::gateway::{Gateway, GatewayError};
 use crate::links::Links;
 use crate::listen::http::{self, Address, InvalidOrigin, InvalidPublicUrl, Origins, Shared};
 use crate::listen::listener::Listener;
 use crate::listen::tls::{Tls, TlsError};
 use crate::observe::Metrics;
 use crate::session::sessions::Sessions;
-use crate::settings::Config;
+use crate::settings::{Config, Isolation, Warm};
 use crate::workspace::factory::WorkspaceFactory;
 use crate::workspace::pool::Pool;
 use crate::workspace::sandboxes::{IsolationError, Sandboxes};
@@ -64,6 +66,9 @@ pub enum StartError {
     /// Programs cannot be isolated as they should be.
     #[error(transparent)]
     Isolation(#[from] IsolationError),
+    /// The service behind a gateway cannot be used.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// There is no place for the sessions.
     #[error("no folder could be made in {folder}: {error}; choose another with --data-dir")]
     DataDir {
@@ -96,7 +101,13 @@ impl Server {
     /// When the configuration makes no sense, programs cannot be isolated, or there is no place for the sessions.
     pub fn new(config: Config) -> Result<Self, StartError> {
         let rate = Rate::of(&config.limits);
-        let keys = Keys::new(config.api_keys.clone(), config.api_keys_file.clone(), rate)?;
+        let has_keys = !config.api_keys.is_empty() || config.api_keys_file.is_some();
+        let gateway = Gateway::new(&config.upstream, has_keys, rate)?;
+        let config = if gateway.is_some() { without_programs(config) } else { config };
+        let keys = match &gateway {
+            Some(gateway) if gateway.passes_keys_on() => Keys::of_nobody(rate),
+            _ => Keys::new(config.api_keys.clone(), config.api_keys_file.clone(), rate)?,
+        };
         let tls = config.tls.clone().map(Tls::new).transpose()?;
         let address = config.public_url.as_deref().map(Address::parse).transpose()?;
         let origins = Origins::parse(&config.allow_origins)?;
@@ -121,6 +132,7 @@ impl Server {
             links: Links::default(),
             origins,
             keys,
+            gateway,
             metrics,
             tls,
         };
@@ -202,4 +214,10 @@ impl Server {
             tracing::error!(?grace, "not every session ended in time");
         }
     }
+}
+
+/// A gateway isolates and warms nothing: it runs no programs.
+fn without_programs(config: Config) -> Config {
+    let warm = Warm { at_start: 0, most: 0, ..config.warm };
+    Config { isolation: Isolation::At(Level::None), zygotes: false, warm, ..config }
 }

@@ -16,11 +16,13 @@ mod ports;
 mod runs;
 pub(crate) mod sessions;
 pub(crate) mod sync;
+mod upstream;
 mod use_clock;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -45,11 +47,12 @@ use crate::auth::admission::{Admission, AllTaken};
 use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
 use crate::cell;
+use crate::gateway::Upstream;
 use crate::images::Image;
 use crate::observe::{Metrics, RunMeter};
 use crate::random;
 use crate::run::event::{RunFailure, failure};
-use crate::run::{Run, RunOptions, SpoolSpace};
+use crate::run::{Feed, Run, RunOptions, Source, SpoolSpace};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
 use crate::workspace::{KernelKey, ProgramOptions, Workspace};
@@ -78,6 +81,8 @@ pub(crate) struct Session {
     options: ProgramOptions,
     timeout: Option<Duration>,
     created: Instant,
+    /// A gateway's session is there; nothing of it runs here.
+    upstream: Option<Mutex<Upstream>>,
     /// The server was told to stop.
     stopping: AtomicBool,
 }
@@ -114,6 +119,15 @@ pub(crate) struct NewSession {
     pub(crate) timeout: Option<Duration>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) options: ProgramOptions,
+    /// Where its programs run, if not here.
+    pub(crate) upstream: Option<Upstream>,
+}
+
+/// What a run is to be fed from, once it is there.
+struct NewSource {
+    /// Where the run's file is made.
+    spool: SpoolSpace,
+    start: Box<dyn FnOnce(Feed) -> Box<dyn Source>>,
 }
 
 /// Something is going on in the session: it is not idle until this is dropped.
@@ -164,7 +178,7 @@ impl Session {
         budget: Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            id: random::session_id(),
+            id: new.upstream.as_ref().map_or_else(random::session_id, |upstream| upstream.id().to_owned()),
             ordinal,
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
@@ -185,6 +199,7 @@ impl Session {
             options: new.options,
             timeout: new.timeout,
             created: Instant::now(),
+            upstream: new.upstream.map(Mutex::new),
             stopping: AtomicBool::new(false),
         })
     }
@@ -354,26 +369,41 @@ impl Session {
             self.metrics.limit_hit("LimitExceeded.Runs");
             refusal(&busy)
         })?;
-        let (room, kernel) = self.kernel(language)?;
+        let source = match self.upstream() {
+            Some(upstream) => self.source_there(upstream, language, options, start),
+            None => self.source_here(language, options, start, timeout)?,
+        };
         let mut runs = lock(&self.runs);
         if let Some(found) = runs.find(id, program, options)? {
             return Ok(Started::Before(found));
         }
         let going = ActiveRun { id: id.to_owned(), activity };
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
-        let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
-        let (meter, hints) = (self.meter(language), room.slot().network_hints());
-        let spool = self.spool(&room);
-        let from_cell = |feed| cell::start(&kernel, cell, feed, meter, hints);
-        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_cell, going, kept);
+        let NewSource { spool, start } = source;
+        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
         run.count(self.budget.nothing());
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, command: None });
         Ok(Started::Now(run))
     }
 
     /// Where its runs keep what nobody has read.
-    fn spool(&self, room: &Workspace) -> SpoolSpace {
-        SpoolSpace { folder: room.folder().root().to_path_buf(), budget: Arc::clone(&self.spools) }
+    fn spool(&self, folder: &Path) -> SpoolSpace {
+        SpoolSpace { folder: folder.to_path_buf(), budget: Arc::clone(&self.spools) }
+    }
+
+    /// A cell of a kernel of this session.
+    fn source_here(
+        &self,
+        language: Language,
+        options: RunOptions,
+        start: StartRun,
+        timeout: Duration,
+    ) -> Result<NewSource, RunFailure> {
+        let (room, kernel) = self.kernel(language)?;
+        let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
+        let (meter, hints) = (self.meter(language), room.slot().network_hints());
+        let start = move |feed| cell::start(&kernel, cell, feed, meter, hints);
+        Ok(NewSource { spool: self.spool(room.folder().root()), start: Box::new(start) })
     }
 
     /// The kernel of a language, and the room that it is in. A session that has none yet gets both together, warm if
@@ -422,6 +452,12 @@ impl Session {
 
     /// Whether the session can still be used. Under the lock of its room: a release takes that after it has said so.
     fn check_life(&self) -> Result<(), RunFailure> {
+        if self.upstream.is_some() {
+            return Err(failure(
+                "NotHere",
+                "this gateway runs no programs and has no files: ask for it by the session's tools",
+            ));
+        }
         if self.stage() == Stage::Running { Ok(()) } else { Err(refusal(&Busy::Ending)) }
     }
 

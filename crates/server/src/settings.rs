@@ -9,6 +9,7 @@ mod limits;
 mod links;
 mod network;
 mod tls_files;
+mod upstream;
 mod warm;
 
 pub use self::api_key::ApiKey;
@@ -19,6 +20,7 @@ pub use self::limits::{InvalidLimits, Limits};
 pub use self::links::LinkSettings;
 pub use self::network::{Network, UnknownNetwork};
 pub use self::tls_files::TlsFiles;
+pub use self::upstream::UpstreamSettings;
 pub use self::warm::Warm;
 
 /// The extensions to AGB's wire that this server knows, by their names in the protocol.
@@ -36,3 +38,10 @@ pub const EXTENSIONS: &[&str] = &[
     "fileWatch",
     "sessionOptions",
 ];
+
+/// Those of them that a gateway has for sessions of any service.
+pub(crate) const GATEWAY_EXTENSIONS: &[&str] = &["resume", "flow", "cancel", "http", "heartbeat", "browserAccess"];
+
+/// The same for sessions whose service takes input.
+pub(crate) const GATEWAY_EXTENSIONS_WITH_INPUT: &[&str] =
+    &["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "browserAccess"];

@@ -21,10 +21,10 @@ const EXAMPLE: &str = "quickstart.ts";
 const PAGE: &str = "browser/server.ts";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
-    let (mut server, mut example) = prepare(workspace, EXAMPLE)?;
+    let (servers, mut example) = prepare(workspace, EXAMPLE, Behind::Nothing)?;
     let status = show(&mut example)?;
 
-    server.stop()?;
+    stop(servers)?;
     if !status.success() {
         let log = workspace.state("demo-server.log");
         println!(
@@ -37,39 +37,72 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// `cargo xtask demo --browser`: the example page, until Ctrl+C.
-pub(crate) fn browser(workspace: &Workspace) -> Result<ExitCode, Error> {
+/// What stands behind the server that the example talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    /// It runs the programs itself.
+    Nothing,
+    /// It is a gateway to a service that speaks part 1 of the wire and nothing else, as AGB's own does.
+    PlainService,
+}
+
+/// `cargo xtask demo --browser [--upstream]`: the example page, until Ctrl+C.
+pub(crate) fn browser(workspace: &Workspace, behind: Behind) -> Result<ExitCode, Error> {
     wasm::bundle(workspace)?;
-    let (mut server, mut page) = prepare(workspace, PAGE)?;
+    let (servers, mut page) = prepare(workspace, PAGE, behind)?;
     println!("Ctrl+C ends both. Open in a browser:");
     let mut page = Running::start(&mut page)?;
     let status = page.wait()?;
-    server.stop()?;
+    stop(servers)?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A running server, and an example that is to use it.
-fn prepare(workspace: &Workspace, example: &str) -> Result<(Running, Command), Error> {
+fn stop(servers: Vec<Running>) -> Result<(), Error> {
+    for mut server in servers.into_iter().rev() {
+        server.stop()?;
+    }
+    Ok(())
+}
+
+/// Running servers, and an example that is to use the last of them.
+fn prepare(workspace: &Workspace, example: &str, behind: Behind) -> Result<(Vec<Running>, Command), Error> {
     artifacts::typescript(workspace)?;
     let programs = artifacts::programs(workspace, Profile::Dev, Scope::Programs)?;
     artifacts::place_addon(workspace, &programs)?;
 
     let key = random_key()?;
-    let mut server = workspace.command(&programs.server, Purpose::Work);
-    server.args(["serve", "--listen", "127.0.0.1:0"]).env("AGB_API_KEY", &key);
-    let (server, endpoint) = start_server(workspace, &mut server)?;
+    let serve = || {
+        let mut server = workspace.command(&programs.server, Purpose::Work);
+        server.args(["serve", "--listen", "127.0.0.1:0"]);
+        server
+    };
+    let mut server = serve();
+    server.env("AGB_API_KEY", &key);
+    if behind == Behind::PlainService {
+        server.arg("--plain-wire");
+    }
+    let (server, mut endpoint) = start_server(workspace, &mut server, "demo-server.log")?;
     println!("server   {endpoint}");
+    let mut servers = vec![server];
+    if behind == Behind::PlainService {
+        let mut gateway = serve();
+        gateway.args(["--upstream", &endpoint]).env_remove("AGB_API_KEY");
+        let (gateway, address) = start_server(workspace, &mut gateway, "demo-gateway.log")?;
+        println!("gateway  {address}");
+        servers.push(gateway);
+        endpoint = address;
+    }
     println!("program  examples/{example}\n");
 
     let mut program = workspace.command("node", Purpose::Work);
     program.args(["--import", "tsx", example]).current_dir(workspace.path("examples"));
     program.env("AGB_ENDPOINT", &endpoint).env("AGB_API_KEY", &key);
-    Ok((server, program))
+    Ok((servers, program))
 }
 
 /// Starts the server and waits until it says where it listens.
-fn start_server(workspace: &Workspace, command: &mut Command) -> Result<(Running, String), Error> {
-    let path = workspace.state("demo-server.log");
+fn start_server(workspace: &Workspace, command: &mut Command, log: &str) -> Result<(Running, String), Error> {
+    let path = workspace.state(log);
     let log = File::create(&path).map_err(Error::file(&path))?;
     command.stdout(Stdio::piped()).stderr(log.try_clone()?);
     let mut server = Running::start(command)?;
@@ -186,7 +219,7 @@ mod tests {
         fs::create_dir_all(workspace.state("")).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo no such address >&2; exit 1"]);
-        let error = start_server(&workspace, &mut command).err().unwrap().to_string();
+        let error = start_server(&workspace, &mut command, "demo-server.log").err().unwrap().to_string();
         assert!(error.contains("exit code 1") && error.contains("no such address"), "{error}");
         fs::remove_dir_all(folder).unwrap();
     }

@@ -31,6 +31,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use crate::artifacts::Profile;
+use crate::demo::Behind;
 use crate::error::Error;
 use crate::workspace::Workspace;
 
@@ -38,7 +39,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo                          start the local server and run examples/quickstart.ts against it
-  demo --browser                start the local server and a page with live output, until Ctrl+C
+  demo --browser [--upstream]   start the local server and a page with live output, until Ctrl+C; with --upstream through
+                                a gateway in front of a service that has no extension, as AGB's own
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
   test --packages               what is published, as strangers use it: the packed npm packages in an empty project, in
                                 bundlers, frameworks, run times and package managers; the crates, as for crates.io
@@ -75,7 +77,8 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["demo"] => demo::run(workspace),
-        ["demo", "--browser"] => demo::browser(workspace),
+        ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing),
+        ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService),
         ["test", "--packages"] => suite::test(workspace, &suite::PACKAGES),
         ["test", rest @ ..] => suite::test(workspace, &only(rest)?),
         ["check"] => suite::check(workspace),

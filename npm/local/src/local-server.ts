@@ -5,8 +5,13 @@ import { serverPath } from "./server-path.js";
 
 /** Options of {@link startLocalServer}. */
 export interface LocalServerOptions {
-  /** Key that clients must send. Default: a fresh random one. */
+  /** Key that clients must send. Default: a fresh random one; with `upstream` the variable `AGB_API_KEY`. */
   readonly apiKey?: string | undefined;
+  /**
+   * Runs no program here but stands in front of this AGB-compatible service: its sessions gain what this server adds, such
+   * as access for web pages. Clients give the service's API key, which is passed on. Default: programs run on this machine.
+   */
+  readonly upstream?: string | undefined;
   /** TCP port on 127.0.0.1. Default: a free one. */
   readonly port?: number | undefined;
   /** More arguments for `agb-server serve`. */
@@ -25,7 +30,7 @@ export interface LocalServerOptions {
 export interface LocalServer {
   /** Its URL, for `config.endpoint` or `AGB_ENDPOINT`. */
   readonly endpoint: string;
-  /** The key that it takes, for `apiKey` or `AGB_API_KEY`. */
+  /** The key that it takes, for `apiKey` or `AGB_API_KEY`; with `upstream` that of the service behind. */
   readonly apiKey: string;
   /** Ends the server and everything that it runs; resolves when it is gone. May be called again. */
   stop(): Promise<void>;
@@ -51,14 +56,28 @@ const LISTENING = /^agb-server listening on (http:\/\/\S+)/;
  * await server.stop();
  * ```
  *
+ * As a gateway in front of a service that web pages cannot reach:
+ *
+ * ```ts
+ * const gateway = await startLocalServer({ upstream: "https://sdk-api.agb.cloud" });
+ * const { session } = await new AGB({ apiKey: gateway.apiKey, config: { endpoint: gateway.endpoint } }).create({ imageId: "agb-code-space-1" });
+ * const { access } = await session.browserAccess(); // for the page
+ * ```
+ *
  * @throws Error (as a rejection) with the end of the server's log when it does not start.
  */
 export async function startLocalServer(options: LocalServerOptions = {}): Promise<LocalServer> {
-  const apiKey = options.apiKey ?? `local-${randomBytes(24).toString("hex")}`;
+  const { upstream } = options;
+  const apiKey = options.apiKey ?? (upstream === undefined ? `local-${randomBytes(24).toString("hex")}` : process.env["AGB_API_KEY"]);
+  if (apiKey === undefined || apiKey === "") {
+    throw new Error(`agbcloud-local: no API key for ${upstream}: give apiKey, or set AGB_API_KEY`);
+  }
   const listen = `127.0.0.1:${options.port ?? 0}`;
-  const child = spawn(options.program ?? serverPath(), ["serve", "--listen", listen, "--exit-with-stdin", ...(options.args ?? [])], {
-    // The key goes by the environment: arguments can be seen by every user of the machine.
-    env: { ...process.env, ...options.env, AGB_API_KEY: apiKey },
+  const behind = upstream === undefined ? [] : ["--upstream", upstream];
+  const child = spawn(options.program ?? serverPath(), ["serve", "--listen", listen, "--exit-with-stdin", ...behind, ...(options.args ?? [])], {
+    // The key goes by the environment: arguments can be seen by every user of the machine. A gateway gets none: it is
+    // its clients' to give.
+    env: { ...process.env, ...options.env, AGB_API_KEY: upstream === undefined ? apiKey : undefined },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const killWithUs = (): void => void child.kill("SIGKILL");

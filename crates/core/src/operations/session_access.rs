@@ -32,8 +32,7 @@ pub struct GrantAccess {
 
 impl GrantAccess {
     /// Why there is none, for a person.
-    pub const NOT_SUPPORTED: &str =
-        "the service does not let pages into a session without the API key (agbcloud-local does)";
+    pub const NOT_SUPPORTED: &str = "the service does not let pages into a session without the API key; a gateway in front of it does: npx agbcloud-local serve --upstream https://<the service>";
 
     /// For a session that has a link and a token, of a service that knows `browserAccess`; `None` for any other.
     #[must_use]

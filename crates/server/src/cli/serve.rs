@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use agb_protocol::{Language, Secret};
-use agb_server::{ApiKey, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server, TlsFiles, Warm};
+use agb_server::{
+    ApiKey, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server, TlsFiles, UpstreamSettings, Warm,
+};
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, SignalKind};
@@ -106,6 +108,12 @@ pub(crate) struct Serve {
     contexts: ContextSettings,
     #[command(flatten)]
     links: LinkSettings,
+    /// Speak part 1 of the wire and nothing else, as AGB's own service does: no run outlives its connection, and pages
+    /// have no access. To test clients and gateways with.
+    #[arg(long, conflicts_with = "upstream")]
+    plain_wire: bool,
+    #[command(flatten)]
+    upstream: UpstreamSettings,
     #[command(flatten)]
     limits: Limits,
 }
@@ -138,8 +146,11 @@ async fn run(serve: Serve) -> Result<(), String> {
     let (drain, stop) = stop(serve.exit_with_stdin)?;
     let (listen, insecure) = (serve.listen, serve.insecure_listen);
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
-    let made_key = (serve.api_key.is_none() && serve.api_keys_file.is_none()).then(agb_server::api_key);
+    let passes_keys_on = serve.upstream.url.is_some() && serve.upstream.key_file.is_none();
+    let has_keys = serve.api_key.is_some() || serve.api_keys_file.is_some();
+    let made_key = (!has_keys && !passes_keys_on).then(agb_server::api_key);
     let config = config(serve, made_key.clone())?;
+    let upstream = config.upstream.url.clone();
     descriptors::raise(&config.limits, &config.links);
     let server = Server::new(config).map_err(|error| error.to_string())?;
     server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
@@ -149,6 +160,9 @@ async fn run(serve: Serve) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
     if let Some(key) = made_key {
         say(&format!("agb-server made the API key {}", key.expose()));
+    }
+    if let Some(upstream) = upstream {
+        say(&format!("agb-server is a gateway to {upstream}"));
     }
     say(&format!("agb-server listening on {scheme}://{address}"));
     let reloading = async {
@@ -184,6 +198,8 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
         links: serve.links,
+        plain_wire: serve.plain_wire,
+        upstream: serve.upstream,
         contexts: ContextSettings {
             folder: serve.contexts.folder.clone().or_else(ContextSettings::default_folder),
             ..serve.contexts

@@ -13,6 +13,7 @@ mod file_body;
 mod file_watch;
 mod files;
 mod followed;
+mod gateway;
 mod health;
 mod labels;
 mod link;
@@ -49,7 +50,45 @@ pub(crate) use self::shared::Shared;
 
 /// All routes of a server.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
-    let with_key = Router::new()
+    let with_key = if shared.gateway.is_some() { gateway::routes(&shared) } else { own_routes(&shared) };
+    let admitted = |needs, routes: Router<Arc<Shared>>| {
+        routes.route_layer(from_fn_with_state((Arc::clone(&shared), needs), entry::admit))
+    };
+    let (read, run) = (Needs::Scope(AccessScope::Read), Needs::Scope(AccessScope::Run));
+    let runs = Router::new()
+        .route("/link/{session}/runs/{invocation}", post(runs::say))
+        .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
+    let files = Router::new()
+        .route("/link/{session}/files", get(files::read).put(files::write).delete(files::discard))
+        .route("/link/{session}/files/watch", get(file_watch::news).post(file_watch::begin).delete(file_watch::end))
+        .route("/link/{session}/files/progress", get(files::progress));
+    let part_1 = Router::new().route("/link/{session}/callTool", post(link::call));
+    let accesses = Router::new().route("/link/{session}/browserAccess", post(access::give));
+    let mut with_token = Router::new().route("/ws/{session}", get(link::connect)).merge(admitted(run, part_1));
+    if !shared.config.plain_wire {
+        with_token =
+            with_token.merge(admitted(read, runs)).merge(admitted(run, files)).merge(admitted(Needs::Owner, accesses));
+    }
+    let open = Router::new()
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/context-files/{id}", get(context_files::download).put(context_files::upload));
+    with_key
+        .merge(with_token)
+        .merge(open)
+        .fallback(no_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
+        .layer(from_fn_with_state(Arc::clone(&shared), proxy::serve))
+        .layer(from_fn(catch_panics))
+        .layer(map_response(protect))
+        .layer(from_fn_with_state(Arc::clone(&shared), measure))
+        .with_state(shared)
+}
+
+/// The routes that need the API key.
+fn own_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    Router::new()
         .route("/mcp/createSession", post(sessions::create))
         .route("/mcp/getSession", post(sessions::get))
         .route("/mcp/getSessionInfo", post(sessions::info))
@@ -78,47 +117,20 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/browser/init", post(sessions::no_desktop))
         .route("/internet/getCdpLink", post(sessions::no_desktop))
         .route("/metrics", get(health::metrics))
-        .route_layer(from_fn_with_state(Arc::clone(&shared), check_key));
-    let admitted = |needs, routes: Router<Arc<Shared>>| {
-        routes.route_layer(from_fn_with_state((Arc::clone(&shared), needs), entry::admit))
-    };
-    let (read, run) = (Needs::Scope(AccessScope::Read), Needs::Scope(AccessScope::Run));
-    let runs = Router::new()
-        .route("/link/{session}/runs/{invocation}", post(runs::say))
-        .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
-    let run_routes = Router::new()
-        .route("/link/{session}/callTool", post(link::call))
-        .route("/link/{session}/files", get(files::read).put(files::write).delete(files::discard))
-        .route("/link/{session}/files/watch", get(file_watch::news).post(file_watch::begin).delete(file_watch::end))
-        .route("/link/{session}/files/progress", get(files::progress));
-    let with_token = Router::new()
-        .route("/ws/{session}", get(link::connect))
-        .merge(admitted(read, runs))
-        .merge(admitted(run, run_routes))
-        .merge(admitted(Needs::Owner, Router::new().route("/link/{session}/browserAccess", post(access::give))));
-    let open = Router::new()
-        .route("/healthz", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/context-files/{id}", get(context_files::download).put(context_files::upload));
-    with_key
-        .merge(with_token)
-        .merge(open)
-        .fallback(no_route)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
-        .layer(from_fn_with_state(Arc::clone(&shared), proxy::serve))
-        .layer(from_fn(catch_panics))
-        .layer(map_response(protect))
-        .layer(from_fn_with_state(Arc::clone(&shared), measure))
-        .with_state(shared)
+        .route_layer(from_fn_with_state(Arc::clone(shared), check_key))
+}
+
+/// The API key that a call came with.
+fn key_of(request: &Request) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, key) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
+    Some(key.trim())
 }
 
 async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    let key = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let key = key.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    match key {
+    match key_of(&request) {
         None => ApiError::NoKey.into_response(),
-        Some((_, key)) => match shared.keys.find(key.trim()) {
+        Some(key) => match shared.keys.find(key) {
             None => ApiError::WrongKey.into_response(),
             Some(caller) => match caller.bucket.take() {
                 Ok(()) => {

@@ -338,7 +338,7 @@ impl Connection {
     fn start(&mut self, invocation: String, start: StartRun) -> Result<(), End> {
         let once = !start.resume;
         self.answers_pings |= start.is_extended();
-        let options = RunOptions::of(&start, &self.session.config().limits);
+        let options = RunOptions::of(&start, &self.session.config().limits, self.session.extensions());
         self.begin(invocation, options, once, |session, id| session.start(id, options, start))
     }
 

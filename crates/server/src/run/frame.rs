@@ -5,7 +5,6 @@ use agb_protocol::{DEFAULT_TARGET, MimeBundle};
 
 use super::event::{Event, Origin, RunFailure};
 use crate::random;
-use crate::settings::EXTENSIONS;
 
 /// What an envelope takes around its content, generously.
 const ENVELOPE: usize = 1024;
@@ -23,6 +22,8 @@ pub(crate) struct Label {
     pub(crate) numbered: bool,
     /// The most bytes of a frame.
     pub(crate) limit: usize,
+    /// What the server says that it knows.
+    pub(crate) extensions: &'static [&'static str],
 }
 
 impl Label {
@@ -32,13 +33,13 @@ impl Label {
     /// it was, a message that is too long is cut.
     pub(crate) fn frame(&self, seq: u64, time: u64, event: Event) -> String {
         let [seq, time] = [seq, time].map(|number| self.numbered.then_some(number));
-        frame(Reply { invocation: &self.id, source: DEFAULT_TARGET, seq, time }, event, self.limit)
+        frame(Reply { invocation: &self.id, source: DEFAULT_TARGET, seq, time }, event, self)
     }
 }
 
-fn frame(reply: Reply<'_>, event: Event, limit: usize) -> String {
+fn frame(reply: Reply<'_>, event: Event, &Label { limit, extensions, .. }: &Label) -> String {
     match event {
-        Event::Accepted => reply.accepted(EXTENSIONS),
+        Event::Accepted => reply.accepted(extensions),
         Event::Started => reply.started(),
         Event::InputRefused { message } => reply.input_refused(&message),
         Event::Dropped { bytes } => reply.output_dropped(bytes),
@@ -114,7 +115,7 @@ mod tests {
     const MIB: usize = 1024 * 1024;
 
     fn made(event: Event) -> String {
-        let label = Label { id: "i".repeat(128), numbered: true, limit: MIB - 1 };
+        let label = Label { id: "i".repeat(128), numbered: true, limit: MIB - 1, extensions: &[] };
         label.frame(u64::MAX, u64::MAX, event)
     }
 

@@ -78,7 +78,8 @@ fn chunk(text: &str) -> Event {
     Event::Chunk(Stream::Stdout.into(), text.to_owned())
 }
 
-const EXTENDED: RunOptions = RunOptions { extended: true, resume: false, window: None, stdin: true, detached: false };
+const EXTENDED: RunOptions =
+    RunOptions { extended: true, resume: false, window: None, stdin: true, detached: false, extensions: &[] };
 
 #[tokio::test]
 async fn the_source_is_held_back_told_of_room_and_steered() {

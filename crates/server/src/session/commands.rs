@@ -46,6 +46,10 @@ impl Session {
         options: RunOptions,
         start: StartCommand,
     ) -> Result<Started, NotStarted> {
+        if !self.extensions().contains(&"command") {
+            let words = "the service of this session does not follow commands as runs; call its tool shell";
+            return Err(failure("NotOffered", words).into());
+        }
         if let Some(invalid) = start.invalid {
             return Err(failure("BadArguments", invalid).into());
         }
@@ -83,7 +87,7 @@ impl Session {
             terminal: start.terminal,
         };
         let meter = RunMeter::of_command(Arc::clone(&self.metrics));
-        let spool = self.spool(&room);
+        let spool = self.spool(room.folder().root());
         let from_command = |feed| command::start(self, room, spec, feed, meter);
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_command, going, kept);
         run.count(self.budget().nothing());

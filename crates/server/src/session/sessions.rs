@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{NewSession, Session, Stage};
 use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
+use crate::gateway::Upstream;
 use crate::observe::{Census, Metrics, Released};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
@@ -92,6 +93,26 @@ impl Sessions {
         tracing::info!(session = session.id(), image = session.image().id(), "created");
         self.created.notify_one();
         Ok(session)
+    }
+
+    /// Takes up a session of the upstream's, or what it says anew of one that is known.
+    pub(crate) fn take_up(&self, new: NewSession, upstream: Upstream) -> Result<Arc<Session>, CreateError> {
+        if let Some(session) = self.find(upstream.id()) {
+            session.take_up(upstream);
+            session.touch();
+            return Ok(session);
+        }
+        self.create(NewSession { upstream: Some(upstream), ..new })
+    }
+
+    /// Whether there is room for one more.
+    pub(crate) fn check_room(&self) -> Result<(), CreateError> {
+        let (all, limit) = (self.all(), self.config.limits.max_sessions);
+        match (all.closed, all.by_id.len() < limit) {
+            (true, _) => Err(CreateError::Closed),
+            (false, false) => Err(CreateError::Full { limit }),
+            (false, true) => Ok(()),
+        }
     }
 
     /// How programs are isolated.

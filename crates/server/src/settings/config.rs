@@ -8,7 +8,7 @@ use agb_egress::Outside;
 use agb_protocol::Language;
 use agb_protocol::Secret;
 
-use super::{ApiKey, ContextSettings, Isolation, Limits, LinkSettings, Network, TlsFiles, Warm};
+use super::{ApiKey, ContextSettings, Isolation, Limits, LinkSettings, Network, TlsFiles, UpstreamSettings, Warm};
 use crate::images::Images;
 
 /// Everything a server is told before it starts.
@@ -40,6 +40,10 @@ pub struct Config {
     pub contexts: ContextSettings,
     /// Links to ports of sessions.
     pub links: LinkSettings,
+    /// Part 1 of the wire and nothing else, as AGB's own service speaks it: to test clients and gateways with.
+    pub plain_wire: bool,
+    /// Where sessions are, if not on this machine.
+    pub upstream: UpstreamSettings,
     /// The folder for what is compiled once and used by every session: what runs inside Java and Python. Only the
     /// server's user may write there.
     pub cache_dir: PathBuf,
@@ -77,6 +81,8 @@ impl Config {
             data_dir: std::env::temp_dir(),
             contexts: ContextSettings::default(),
             links: LinkSettings::default(),
+            plain_wire: false,
+            upstream: UpstreamSettings::default(),
             cache_dir: agb_kernel::default_cache(),
             isolation: Isolation::Auto,
             network: Network::None,

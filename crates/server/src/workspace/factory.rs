@@ -1,6 +1,7 @@
 //! Where factory are made: the server's own folder, and who runs what there.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,6 +30,11 @@ impl WorkspaceFactory {
         let root = Root::create(&config.data_dir, sandboxes.has_users())?;
         let zygotes = Zygotes::new(root.path().to_owned(), config.zygotes);
         Ok(Self { config, sandboxes, root, zygotes, next: AtomicU64::new(1) })
+    }
+
+    /// The server's own folder, in which those of sessions are.
+    pub(crate) fn folder(&self) -> &Path {
+        self.root.path()
     }
 
     /// How programs are isolated.

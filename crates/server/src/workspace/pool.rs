@@ -21,6 +21,7 @@ mod memory;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -174,6 +175,11 @@ impl Pool {
         let pool = Arc::new(Self { factory, config, metrics, state: Mutex::default(), changed: Arc::clone(&changed) });
         tokio::spawn(keep(Arc::downgrade(&pool), changed));
         pool
+    }
+
+    /// The server's own folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.factory.folder()
     }
 
     /// How programs are isolated.

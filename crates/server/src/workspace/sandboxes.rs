@@ -95,7 +95,9 @@ impl Sandboxes {
                 level
             }
         };
-        if level == Level::None {
+        if config.upstream.url.is_some() {
+            tracing::debug!("a gateway runs no programs");
+        } else if level == Level::None {
             tracing::warn!("programs run with the server's own rights: --isolation none");
         } else {
             tracing::info!(%level, network = %config.network, "programs are isolated");

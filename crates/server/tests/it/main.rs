@@ -15,6 +15,7 @@ mod file_streams;
 mod file_watch;
 mod files;
 mod flow;
+mod gateway;
 mod hostile;
 mod hostile_load;
 mod http_runs;

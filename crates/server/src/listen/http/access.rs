@@ -16,7 +16,6 @@ use super::error::ApiError;
 use super::params::Params;
 use super::sessions;
 use crate::auth::access::Denied;
-use crate::settings::EXTENSIONS;
 
 /// Takes `scope` (`run`, the default, or `read`), `lastsS` and `renew`, the token of an earlier one. Only the session's
 /// own token opens this: a page cannot prolong its own stay.
@@ -48,7 +47,7 @@ pub(super) async fn give(
         }
     };
     session.touch();
-    let extensions = EXTENSIONS.iter().filter(|name| **name != AccessScope::EXTENSION).collect::<Vec<_>>();
+    let extensions = session.extensions().iter().filter(|name| **name != AccessScope::EXTENSION).collect::<Vec<_>>();
     Ok(Answer::new(json!({
         "sessionId": session.id(),
         "wsUrl": address.ws(&format!("/ws/{}", session.id())),

@@ -32,7 +32,9 @@ impl IntoResponse for Answer {
         let mut fields = self.beside;
         fields.insert("data".to_owned(), self.data);
         // The message stays empty: the published client shows it instead of a tool's own error where there is one.
-        envelope(StatusCode::OK, "ok", "", Some(fields))
+        let mut response = envelope(StatusCode::OK, "ok", "", Some(fields));
+        response.extensions_mut().insert(Code("ok"));
+        response
     }
 }
 
@@ -41,12 +43,7 @@ impl IntoResponse for Answer {
 pub(super) struct Code(pub(super) &'static str);
 
 /// `{"requestId","code","message","success","httpStatusCode","data"}`, with the request id as a header as well.
-pub(super) fn envelope(
-    status: StatusCode,
-    code: &'static str,
-    message: &str,
-    fields: Option<Map<String, Value>>,
-) -> Response {
+pub(super) fn envelope(status: StatusCode, code: &str, message: &str, fields: Option<Map<String, Value>>) -> Response {
     let request_id = random::request_id();
     if status != StatusCode::OK {
         tracing::debug!(request_id, %status, code, message, "refused");
@@ -60,7 +57,6 @@ pub(super) fn envelope(
     body.insert("httpStatusCode".to_owned(), json!(status.as_u16()));
     let mut response = Response::new(Body::from(Value::Object(body).to_string()));
     *response.status_mut() = status;
-    response.extensions_mut().insert(Code(code));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Ok(id) = HeaderValue::from_str(&request_id) {

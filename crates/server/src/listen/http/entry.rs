@@ -99,6 +99,7 @@ pub(super) async fn admit(
 pub(super) fn enter(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<Entry, ApiError> {
     let token = match headers.get("x-access-token") {
         Some(token) => token.to_str().map_err(|_| Denied::Unknown)?,
+        None if shared.config.plain_wire => return Err(ApiError::NoToken),
         None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken)?,
     };
     let session = match shared.find(id) {

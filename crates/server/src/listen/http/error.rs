@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
+use agb_client::agb_core::error::{ApiError as ClientError, Refusal};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
-use super::answer::envelope;
+use super::answer::{Code, envelope};
 use super::files::FileError;
 use crate::auth::access::{Denied, TooMany};
 use crate::budget::OverBudget;
 use crate::contexts::{BadUrl, ContextError};
+use crate::gateway::{GatewayError, Unforwarded, UpstreamError};
 use crate::images::UnknownImage;
 use crate::links::LinkError;
 use crate::run::NoReplay;
@@ -99,6 +101,14 @@ pub(crate) enum ApiError {
     File { action: &'static str, problem: String },
     #[error("{0}: {1}")]
     Refused(String, String),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    #[error(transparent)]
+    Unforwarded(#[from] Unforwarded),
+    #[error("the upstream service's answer cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the API key cannot be passed on: {0}")]
+    Gateway(#[from] GatewayError),
     #[error("the call broke off by a defect of agb-server; its log has more under this request id")]
     Defect,
 }
@@ -147,6 +157,12 @@ impl ApiError {
             Self::NoReplay(_) => ("InvalidRun.Position", Status::CONFLICT),
             Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
+            Self::Upstream(UpstreamError::Arguments) => ("InvalidParameter.Value", Status::BAD_REQUEST),
+            Self::Upstream(UpstreamError::Client(_)) | Self::Unforwarded(_) => {
+                ("UpstreamUnavailable", Status::BAD_GATEWAY)
+            }
+            Self::Unreadable(_) => ("UpstreamUnreadable", Status::BAD_GATEWAY),
+            Self::Gateway(_) => ("InvalidApiKey.NotFound", Status::UNAUTHORIZED),
             Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),
             Self::NotCreated(CreateError::Closed) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::Context(error) => of_context(error),
@@ -180,6 +196,17 @@ impl ApiError {
         }
     }
 
+    /// What the service behind a gateway said, which keeps its code and words.
+    fn upstreams_word(&self) -> Option<&Refusal> {
+        let Self::Upstream(UpstreamError::Client(agb_client::Error::Api(error))) = self else { return None };
+        match error {
+            ClientError::Unauthorized(refusal) | ClientError::NotFound(refusal) | ClientError::Refused(refusal) => {
+                Some(refusal)
+            }
+            _ => None,
+        }
+    }
+
     /// The system's refusal to do something with a file.
     pub(crate) fn file(action: &'static str, error: &std::io::Error) -> Self {
         Self::File { action, problem: error.to_string() }
@@ -193,8 +220,15 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let (code, status) = self.kind();
-        let mut response = envelope(status, code, &self.to_string(), None);
+        let (kind, status) = self.kind();
+        let mut response = match self.upstreams_word() {
+            Some(refusal) => {
+                let status = StatusCode::from_u16(refusal.status).ok().filter(|status| status.as_u16() >= 400);
+                envelope(status.unwrap_or(StatusCode::BAD_REQUEST), &refusal.code, &refusal.message, None)
+            }
+            None => envelope(status, kind, &self.to_string(), None),
+        };
+        response.extensions_mut().insert(Code(kind));
         if let Some(seconds) = self.retry_after() {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }

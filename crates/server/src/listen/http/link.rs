@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use agb_client::agb_core::operations::ToolResult;
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::ws::WebSocketUpgrade;
@@ -79,8 +80,14 @@ pub(super) async fn call(
     Extension(Entry { session, .. }): Extension<Entry>,
     params: Params,
 ) -> Result<Answer, ApiError> {
-    let tool = tools::find(&params.required("tool")?)?;
+    let name = params.required("tool")?;
     let args = params.object("args")?.unwrap_or_default();
+    if let Some(upstream) = session.upstream() {
+        let _activity = session.begin(args.memory_size())?;
+        let ToolResult { content, is_error } = upstream.call_tool(&name, args).await?.value;
+        return Ok(Answer::new(json!({ "result": { "content": content, "isError": is_error } })));
+    }
+    let tool = tools::find(&name)?;
     let answer = tool.call(&session, args).await?;
     Ok(Answer::new(json!({ "result": answer.to_json() })))
 }

@@ -49,7 +49,7 @@ pub(super) async fn say(
             if !start.resume {
                 return Err(ApiError::invalid("resume", "it must be true: a run over HTTP is watched by another call"));
             }
-            session.start(&invocation, RunOptions::of(&start, &shared.config.limits), start)?;
+            session.start(&invocation, RunOptions::of(&start, &shared.config.limits, session.extensions()), start)?;
         }
         Request::StartCommand { invocation, start } => {
             grant.may_run()?;

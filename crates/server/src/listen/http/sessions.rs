@@ -20,7 +20,7 @@ use super::session_options;
 use crate::auth::keys::Caller;
 use crate::observe::Released;
 use crate::session::{NewSession, Session, Stage};
-use crate::settings::{EXTENSIONS, Network};
+use crate::settings::Network;
 use crate::tools;
 
 /// `POST /mcp/createSession`
@@ -46,6 +46,7 @@ pub(super) async fn create(
         mounts: session_contexts::mounts(&shared, &caller, &params).await?,
         timeout: session_options::timeout(&params)?,
         options: session_options::of_programs(&shared, &params)?,
+        upstream: None,
     };
     let session = shared.sessions.create(new)?;
     session.download_mounts()?;
@@ -210,7 +211,7 @@ fn describe(session: &Session, address: &Address) -> Value {
         "token": session.token().expose(),
         "toolList": tools::list(),
         "imageId": session.image().id(),
-        "extensions": EXTENSIONS,
+        "extensions": session.extensions(),
         "isolation": session.level().name(),
         "envs": options["envs"],
         "network": options["network"],

@@ -7,6 +7,7 @@ use crate::auth::access::Accesses;
 use crate::auth::keys::Keys;
 use crate::budget::Budget;
 use crate::contexts::Contexts;
+use crate::gateway::Gateway;
 use crate::links::Links;
 use crate::listen::tls::Tls;
 use crate::observe::Metrics;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) links: Links,
     pub(crate) origins: Origins,
     pub(crate) keys: Keys,
+    /// Sessions are those of another service.
+    pub(crate) gateway: Option<Gateway>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<Arc<Tls>>,
 }

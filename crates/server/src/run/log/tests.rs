@@ -24,7 +24,7 @@ fn kept(limit: usize, window: Option<u64>) -> Log {
 }
 
 fn label() -> Label {
-    Label { id: "i".to_owned(), numbered: true, limit: 1 << 20 }
+    Label { id: "i".to_owned(), numbered: true, limit: 1 << 20, extensions: &[] }
 }
 
 /// The number and the chunk; of another event its name, of the end its phase.

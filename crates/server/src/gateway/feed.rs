@@ -1,0 +1,216 @@
+//! A run of the upstream's as what feeds a run of this server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agb_client::agb_core::result::RichResult;
+use agb_client::agb_core::{Piece, RunEnd, RunError, StreamEvent};
+use agb_client::{Error, RunControl};
+use agb_protocol::{Language, MimeBundle, RunStatus};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Upstream;
+use crate::observe::RunMeter;
+use crate::run::event::{Event, Finish, failure, one_line};
+use crate::run::{Feed, InputError, Source, Stop};
+
+/// What is to be run.
+pub(crate) struct Program {
+    pub(crate) code: String,
+    pub(crate) language: Language,
+    /// As the client asked for it; the upstream judges it.
+    pub(crate) timeout: Option<Duration>,
+    /// The client answers requests for input.
+    pub(crate) stdin: bool,
+}
+
+impl Upstream {
+    /// Starts a program there, to feed a run here.
+    pub(crate) fn start(&self, program: Program, mut feed: Feed, meter: RunMeter) -> Box<dyn Source> {
+        let Program { code, language, timeout, stdin } = program;
+        // The run's log is here: nothing is kept of it on the way.
+        let mut run = self.session().code().run(code, language).stdin(stdin).stamps(false).log_limit(0).result_limit(0);
+        if let Some(timeout) = timeout {
+            run = run.timeout(timeout);
+        }
+        match run.stream() {
+            Ok(run) => {
+                let source = UpstreamRun { control: run.control(), room: Arc::default() };
+                tokio::spawn(follow(run, feed, meter, Arc::clone(&source.room)));
+                Box::new(source)
+            }
+            Err(error) => {
+                refuse(&error, &mut feed, &meter);
+                Box::new(NoRun)
+            }
+        }
+    }
+}
+
+/// A run that goes on at the upstream.
+struct UpstreamRun {
+    control: RunControl,
+    /// The feed may have less excess than before.
+    room: Arc<Notify>,
+}
+
+impl Source for UpstreamRun {
+    fn interrupt(&self) {
+        self.control.cancel();
+        self.room.notify_one();
+    }
+
+    fn write_input(&self, data: String) -> Result<(), InputError> {
+        self.control.write(&data);
+        Ok(())
+    }
+
+    fn end_input(&self) {
+        self.control.end_input();
+    }
+
+    fn resume(&self) {
+        self.room.notify_one();
+    }
+}
+
+/// A run that the upstream's client did not take.
+struct NoRun;
+
+impl Source for NoRun {
+    fn interrupt(&self) {}
+
+    fn write_input(&self, _: String) -> Result<(), InputError> {
+        Err(InputError::Closed)
+    }
+
+    fn end_input(&self) {}
+
+    fn resume(&self) {}
+}
+
+/// Hands on what comes. While the log has no room nothing more is taken, so that the upstream has to wait as well.
+async fn follow(mut run: agb_client::Run, mut feed: Feed, meter: RunMeter, room: Arc<Notify>) {
+    let mut begun = false;
+    let started = Instant::now();
+    loop {
+        while feed.excess().is_some() && feed.stop().is_none() {
+            room.notified().await;
+        }
+        let Some(batch) = run.next_batch().await else { break };
+        for piece in batch.pieces() {
+            if !begun {
+                // What says that it has begun is the first that it says.
+                begun = true;
+                meter.started();
+                feed.push(Event::Started);
+            }
+            if let Some(event) = event(piece) {
+                feed.push(event);
+            }
+        }
+    }
+    let Some(end) = run.end() else { return };
+    let finish = finish(end, feed.stop());
+    let reason = finish.reason.unwrap_or(if finish.failed { RunStatus::Failed } else { RunStatus::Finished });
+    meter.ended(reason.as_str(), started.elapsed());
+    feed.push(Event::End(finish));
+}
+
+/// What a piece is here; `None` for what the client's own connection is told about.
+fn event(piece: Piece<'_>) -> Option<Event> {
+    Some(match piece {
+        Piece::Chunk(stream, text) => Event::Chunk(stream.into(), text.to_owned()),
+        Piece::Event(StreamEvent::Result(result)) => {
+            Event::Result { is_main: result.is_main, mime: mime_bundle(result) }
+        }
+        Piece::Event(StreamEvent::Error(error)) => Event::Error(error.to_failure()),
+        Piece::Event(StreamEvent::InputRequest { prompt }) => Event::InputRequest { prompt: prompt.clone() },
+        Piece::Event(StreamEvent::InputRefused { message }) => Event::InputRefused { message: message.clone() },
+        Piece::Event(StreamEvent::InputUncertain) => Event::InputRefused {
+            message: "the connection to the upstream service was lost with input under way: it may not have arrived"
+                .to_owned(),
+        },
+        Piece::Event(_) => return None,
+    })
+}
+
+fn mime_bundle(result: &RichResult) -> MimeBundle {
+    let mut mime = MimeBundle::default();
+    for (kind, text) in [
+        ("text/plain", &result.text),
+        ("text/html", &result.html),
+        ("text/markdown", &result.markdown),
+        ("image/png", &result.png),
+        ("image/jpeg", &result.jpeg),
+        ("image/svg+xml", &result.svg),
+        ("text/latex", &result.latex),
+    ] {
+        if let Some(text) = text {
+            mime.insert_text(kind, text);
+        }
+    }
+    for (kind, json) in [("application/json", &result.json), (VEGA_LITE, &result.chart)] {
+        if let Some(json) = json {
+            mime.insert_json(kind, json);
+        }
+    }
+    mime
+}
+
+const VEGA_LITE: &str = "application/vnd.vegalite.v5+json";
+
+/// The end of a run in the words of the wire. What the upstream said stays; what broke on the way is told as that.
+fn finish(end: &RunEnd, stop: Option<Stop>) -> Finish {
+    let error = match end {
+        Ok(finish) => return finish.clone(),
+        Err(error) => error,
+    };
+    let reason = match error {
+        RunError::Remote { .. } | RunError::Unreachable(_) => RunStatus::Failed,
+        RunError::Cancelled { .. } | RunError::CancelUnconfirmed => match stop {
+            None | Some(Stop::Client) => RunStatus::Cancelled,
+            Some(Stop::Unwatched(_) | Stop::Service(_)) => RunStatus::Interrupted,
+        },
+        RunError::TimedOut(_) => RunStatus::Timeout,
+        _ => RunStatus::Interrupted,
+    };
+    let (name, state_lost) = match error {
+        RunError::Cancelled { state_lost } => ("Cancelled", *state_lost),
+        RunError::Remote { .. } => ("UpstreamError", false),
+        _ => ("UpstreamLost", false),
+    };
+    let words = match stop {
+        Some(Stop::Service(why)) if reason == RunStatus::Interrupted => format!("{why}; {}", error.message()),
+        Some(Stop::Unwatched(time)) if reason == RunStatus::Interrupted => {
+            format!(
+                "nobody came back for the run within {} s, so it was stopped; {}",
+                time.as_secs_f64(),
+                error.message()
+            )
+        }
+        _ => error.message(),
+    };
+    Finish {
+        failed: true,
+        execution_error: Some(one_line(&failure(name, words))),
+        reason: Some(reason),
+        state_lost,
+        ..Finish::default()
+    }
+}
+
+/// A run that was not taken: nothing of it was sent.
+fn refuse(error: &Error, feed: &mut Feed, meter: &RunMeter) {
+    let failure = failure("UpstreamRefused", error.to_string());
+    let finish = Finish {
+        failed: true,
+        execution_error: Some(one_line(&failure)),
+        reason: Some(RunStatus::Failed),
+        ..Finish::default()
+    };
+    meter.ended(RunStatus::Failed.as_str(), Duration::ZERO);
+    feed.push(Event::Error(failure));
+    feed.push(Event::End(finish));
+}

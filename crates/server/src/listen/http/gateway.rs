@@ -1,0 +1,245 @@
+//! The calls of a gateway: passed on to the upstream as they are. Of an answer that describes a session, address and token
+//! are replaced by this server's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use agb_client::agb_core::http::{HttpResponse, Method, Operation};
+use agb_client::agb_core::operations::{CreateSession, Forward, SessionData};
+use agb_protocol::Secret;
+use axum::body::Body as HttpBody;
+use axum::extract::{Extension, FromRequest, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use axum::{Router, http};
+use serde_json::{Value, json};
+
+use super::answer::Code;
+use super::error::ApiError;
+use super::params::{Body, Params};
+use super::{Shared, charged, health, key_of, sessions};
+use crate::gateway::{Account, Upstream};
+use crate::observe::Released;
+use crate::session::{NewSession, Session};
+use crate::workspace::ProgramOptions;
+
+/// What describes a session has a few kilobytes; its list of tools may have a hundred.
+const MOST_OF_SESSION: usize = 4 << 20;
+
+/// The routes that need an API key.
+pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    let pass = || -> MethodRouter<Arc<Shared>> { get(pass_on).post(pass_on) };
+    Router::new()
+        .route("/mcp/createSession", post(create))
+        .route("/mcp/getSession", post(take_up))
+        .route("/mcp/releaseSession", post(release))
+        .route("/mcp/releaseSessionAsync", post(release))
+        .route("/mcp", pass())
+        .route("/mcp/{*rest}", pass())
+        .route("/sdk/{*rest}", pass())
+        .route("/internet/{*rest}", pass())
+        .route("/browser/{*rest}", pass())
+        .route("/metrics", get(health::metrics))
+        .route_layer(from_fn_with_state(Arc::clone(shared), check_key))
+}
+
+/// The key that a call came with.
+#[derive(Clone)]
+struct Key(Secret);
+
+/// Checks the key where the gateway has clients of its own; else leaves that to the upstream.
+async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
+    let Some(gateway) = &shared.gateway else { return ApiError::Defect.into_response() };
+    let Some(key) = key_of(&request).map(str::to_owned) else { return ApiError::NoKey.into_response() };
+    let account = match gateway.account(&key) {
+        Ok(account) => account,
+        Err(error) => return ApiError::from(error).into_response(),
+    };
+    let caller = if gateway.passes_keys_on() {
+        if request.uri().path() == "/metrics" {
+            return ApiError::WrongKey.into_response(); // no key is this server's own
+        }
+        Some(Arc::clone(account.caller()))
+    } else {
+        shared.keys.find(&key)
+    };
+    let Some(caller) = caller else { return ApiError::WrongKey.into_response() };
+    if let Err(wait) = caller.bucket.take() {
+        return ApiError::TooOften { wait }.into_response();
+    }
+    request.extensions_mut().insert(account);
+    request.extensions_mut().insert(Key(key.into()));
+    charged::charge(next.run(request).await, &shared.budget).unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn pass_on(
+    State(shared): State<Arc<Shared>>,
+    Extension(account): Extension<Arc<Account>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    Ok(response(forward(&shared, &account, request).await?.0))
+}
+
+/// `POST /mcp/createSession`
+async fn create(
+    State(shared): State<Arc<Shared>>,
+    Extension(account): Extension<Arc<Account>>,
+    Extension(key): Extension<Key>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    shared.sessions.check_room()?; // before the upstream has one that nobody hears of
+    let headers = request.headers().clone();
+    let (answer, _) = forward(&shared, &account, request).await?;
+    let id = described(&answer).map(|data| data.session_id);
+    match show(&shared, (&account, &key), &headers, answer) {
+        Err(error) => {
+            if let Some(session_id) = id {
+                let release = forward_of(Method::Post, "/mcp/releaseSession", Some(json!({ "sessionId": session_id })));
+                if let Err(lost) = account.forward(&release).await {
+                    tracing::warn!(session = session_id, error = %lost, "a session that was not taken up stays at the upstream");
+                }
+            }
+            Err(error)
+        }
+        shown => shown,
+    }
+}
+
+/// `POST /mcp/getSession`
+async fn take_up(
+    State(shared): State<Arc<Shared>>,
+    Extension(account): Extension<Arc<Account>>,
+    Extension(key): Extension<Key>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let headers = request.headers().clone();
+    let (answer, _) = forward(&shared, &account, request).await?;
+    show(&shared, (&account, &key), &headers, answer)
+}
+
+/// `POST /mcp/releaseSession`, `/mcp/releaseSessionAsync`: once the upstream has said yes, runs and accesses end here.
+async fn release(
+    State(shared): State<Arc<Shared>>,
+    Extension(account): Extension<Arc<Account>>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let (answer, params) = forward(&shared, &account, request).await?;
+    let is_done = (200..300).contains(&answer.status) && succeeded(&answer.body);
+    if is_done && let Some(session) = params.text("sessionId")?.and_then(|id| shared.sessions.find(&id)) {
+        shared.sessions.release(&session, Released::Asked).await;
+    }
+    Ok(response(answer))
+}
+
+/// Passes a call on; gives its parameters as well.
+async fn forward(
+    shared: &Arc<Shared>,
+    account: &Account,
+    request: Request,
+) -> Result<(HttpResponse, Params), ApiError> {
+    let method = if request.method() == http::Method::GET { Method::Get } else { Method::Post };
+    let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let (parts, body) = request.into_parts();
+    let head = Request::from_parts(parts.clone(), HttpBody::empty());
+    let text = match method {
+        Method::Get => None,
+        Method::Post => {
+            let body = Body::from_request(Request::from_parts(parts, body), shared).await?;
+            let (text, _charge) = body.parse(|text| Some(text.to_owned())).await?;
+            Some(text)
+        }
+    };
+    let params = Params::from_request(with_body(head, text.clone()), shared).await.unwrap_or_default();
+    let mut call = forward_of(method, &target, None);
+    call.body = text.filter(|text| !text.is_empty());
+    // A tool takes as long as its program.
+    if target.starts_with("/mcp?") || target == "/mcp" {
+        call.expected = shared.config.limits.max_run_timeout;
+    }
+    Ok((account.forward(&call).await?, params))
+}
+
+fn with_body(mut request: Request, text: Option<String>) -> Request {
+    request.headers_mut().remove(header::CONTENT_LENGTH);
+    request.map(|_| text.map_or_else(HttpBody::empty, HttpBody::from))
+}
+
+fn forward_of(method: Method, target: &str, body: Option<Value>) -> Forward {
+    Forward { method, target: target.to_owned(), body: body.map(|body| body.to_string()), expected: Duration::ZERO }
+}
+
+/// The session that an answer describes.
+fn described(answer: &HttpResponse) -> Option<SessionData> {
+    if answer.body.len() > MOST_OF_SESSION {
+        return None;
+    }
+    Some(CreateSession::default().parse(answer).ok()?.value)
+}
+
+/// Takes up the session that an answer describes, and shows it as one of this server. Another answer stays as it is.
+fn show(
+    shared: &Arc<Shared>,
+    (account, key): (&Arc<Account>, &Key),
+    headers: &HeaderMap,
+    answer: HttpResponse,
+) -> Result<Response, ApiError> {
+    let Some(data) = described(&answer) else { return Ok(response(answer)) };
+    let Some(gateway) = &shared.gateway else { return Err(ApiError::Defect) };
+    let account = gateway.remember(key.0.expose(), account);
+    let new = NewSession {
+        image: shared.config.images.find(None)?, // nothing is made of it
+        labels: Default::default(),
+        idle_timeout: shared.config.limits.idle_timeout,
+        timeout: None,
+        mounts: Vec::new(),
+        options: ProgramOptions::default(),
+        upstream: None,
+    };
+    let session = shared.sessions.take_up(new, Upstream::new(&account, data))?;
+    let body = replace(&answer.body, &session, shared, headers)?;
+    Ok(response(HttpResponse { body, ..answer }))
+}
+
+/// Puts this server's address and token into what describes a session.
+fn replace(body: &str, session: &Session, shared: &Shared, headers: &HeaderMap) -> Result<String, ApiError> {
+    let unreadable = |error: serde_json::Error| ApiError::Unreadable(error.to_string());
+    let address = sessions::address(shared, headers)?;
+    let mut answer: Value = serde_json::from_str(body).map_err(unreadable)?;
+    let Some(data) = answer.get_mut("data") else { return Err(ApiError::Unreadable("it has no data".to_owned())) };
+    // Some services send it as a text.
+    if let Value::String(text) = data {
+        *data = serde_json::from_str(text).map_err(unreadable)?;
+    }
+    let Value::Object(fields) = data else { return Err(ApiError::Unreadable("its data are no object".to_owned())) };
+    fields.insert("linkUrl".to_owned(), json!(address.http(&sessions::link_path(session))));
+    fields.insert("wsUrl".to_owned(), json!(address.ws(&format!("/ws/{}", session.id()))));
+    fields.insert("token".to_owned(), json!(session.token().expose()));
+    fields.insert("extensions".to_owned(), json!(session.extensions()));
+    Ok(answer.to_string())
+}
+
+/// Whether the envelope says so. One that says nothing has succeeded.
+fn succeeded(body: &str) -> bool {
+    let envelope = agb_protocol::fields::Fields::parse(body);
+    envelope.is_none_or(
+        |envelope| !matches!(envelope.get("success"), Some(agb_protocol::fields::Field::Json(json)) if json == "false"),
+    )
+}
+
+fn response(answer: HttpResponse) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = Response::new(HttpBody::from(answer.body));
+    *response.status_mut() = status;
+    response.extensions_mut().insert(Code(if status.is_success() { "ok" } else { "UpstreamRefused" }));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(id) = answer.request_id_header.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        headers.insert("x-request-id", id);
+    }
+    if let Some(wait) = answer.retry_after {
+        headers.insert(header::RETRY_AFTER, wait.as_secs().into());
+    }
+    response
+}
