@@ -18,16 +18,14 @@ pub(crate) mod sessions;
 pub(crate) mod sync;
 mod upstream;
 mod use_clock;
+mod workspace;
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use agb_kernel::{Cell, Kernel};
 use agb_protocol::Language;
 use agb_protocol::Secret;
 use agb_protocol::service::StartRun;
@@ -46,7 +44,6 @@ use crate::auth::access::AccessGrant;
 use crate::auth::admission::{Admission, AllTaken};
 use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
-use crate::cell;
 use crate::gateway::Upstream;
 use crate::images::Image;
 use crate::observe::{Metrics, RunMeter};
@@ -55,7 +52,7 @@ use crate::run::event::{RunFailure, failure};
 use crate::run::{Feed, Run, RunOptions, Source, SpoolSpace};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
-use crate::workspace::{KernelKey, ProgramOptions, Workspace};
+use crate::workspace::{ProgramOptions, Workspace};
 
 /// The runs of a session, and its room once it was used.
 pub(crate) struct Session {
@@ -386,81 +383,6 @@ impl Session {
         Ok(Started::Now(run))
     }
 
-    /// Where its runs keep what nobody has read.
-    fn spool(&self, folder: &Path) -> SpoolSpace {
-        SpoolSpace { folder: folder.to_path_buf(), budget: Arc::clone(&self.spools) }
-    }
-
-    /// A cell of a kernel of this session.
-    fn source_here(
-        &self,
-        language: Language,
-        options: RunOptions,
-        start: StartRun,
-        timeout: Duration,
-    ) -> Result<NewSource, RunFailure> {
-        let (room, kernel) = self.kernel(language)?;
-        let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
-        let (meter, hints) = (self.meter(language), room.slot().network_hints());
-        let start = move |feed| cell::start(&kernel, cell, feed, meter, hints);
-        Ok(NewSource { spool: self.spool(room.folder().root()), start: Box::new(start) })
-    }
-
-    /// The kernel of a language, and the room that it is in. A session that has none yet gets both together, warm if
-    /// there is such a room; another kernel starts its interpreter with its first cell.
-    pub(crate) fn kernel(&self, language: Language) -> Result<(Arc<Workspace>, Kernel), RunFailure> {
-        let mut place = lock(&self.room);
-        if let Some(room) = &*place
-            && let Some(kernel) = room.kernel(language)
-        {
-            return Ok((Arc::clone(room), kernel));
-        }
-        let key = KernelKey::of(&self.config, &self.image, language)
-            .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
-        self.check_life()?;
-        if let Some(room) = &*place {
-            self.pool.missed(&key);
-            return Ok((Arc::clone(room), room.add_kernel(&key)));
-        }
-        let (room, kernel) = if self.needs_own_workspace() {
-            let room = self.furnish(self.pool.take_empty().map_err(no_room)?)?;
-            let kernel = room.add_kernel(&key);
-            (room, kernel)
-        } else {
-            let (room, kernel) = self.pool.take(&key).map_err(no_room)?;
-            (self.furnish(room)?, kernel)
-        };
-        Ok((Arc::clone(place.insert(room)), kernel))
-    }
-
-    /// The session's room.
-    pub(crate) fn room(&self) -> Result<Arc<Workspace>, RunFailure> {
-        let mut place = lock(&self.room);
-        self.check_life()?;
-        if let Some(room) = &*place {
-            return Ok(Arc::clone(room));
-        }
-        let own = self.needs_own_workspace();
-        let room = if own { self.pool.take_empty() } else { self.pool.take_any(&self.image) }.map_err(no_room)?;
-        Ok(Arc::clone(place.insert(self.furnish(room)?)))
-    }
-
-    /// The session's room, if it has one.
-    pub(crate) fn existing_room(&self) -> Option<Arc<Workspace>> {
-        lock(&self.room).clone()
-    }
-
-    /// Whether the session can still be used. Under the lock of its room: a release takes that after it has said so.
-    fn check_life(&self) -> Result<(), RunFailure> {
-        if self.upstream.is_some() {
-            return Err(failure(
-                "NotHere",
-                "this gateway runs no programs and has no files: ask for it by the session's tools",
-            ));
-        }
-        if self.stage() == Stage::Running { Ok(()) } else { Err(refusal(&Busy::Ending)) }
-    }
-
     /// Time for a run, as it asked for.
     pub(crate) fn run_timeout(&self, asked: Option<f64>) -> Result<Duration, RunFailure> {
         let limits = &self.config.limits;
@@ -525,11 +447,6 @@ pub(crate) async fn gone(stage: &mut watch::Receiver<Stage>) {
 /// The language of a run, or why it is refused.
 pub(crate) fn parse_language(name: &str) -> Result<Language, RunFailure> {
     Language::parse(name).map_err(|error| failure("UnknownLanguage", error.to_string()))
-}
-
-fn no_room(error: io::Error) -> RunFailure {
-    let words = format!("the session's folder could not be made: {error}");
-    failure("NoRoom", format!("{words}; look for space and rights in the server's --data-dir"))
 }
 
 fn refusal(busy: &Busy) -> RunFailure {

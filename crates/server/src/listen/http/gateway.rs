@@ -145,7 +145,7 @@ async fn forward(
     let head = Request::from_parts(parts.clone(), HttpBody::empty());
     let text = match method {
         Method::Get => None,
-        Method::Post => {
+        _ => {
             let body = Body::from_request(Request::from_parts(parts, body), shared).await?;
             let (text, _charge) = body.parse(|text| Some(text.to_owned())).await?;
             Some(text)
