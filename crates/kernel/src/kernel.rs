@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 use crate::channel::CellChannel;
 use crate::event_queue::EventQueue;
 use crate::queue::{Job, Queue};
-use crate::{Cell, CellEnd, CellSink, Execution, ExecutionControl, KernelSpec, Outcome, StartError};
+use crate::{Cell, CellSink, Execution, ExecutionControl, KernelSpec, StartError};
 
 /// A handle to one kernel: cheap to clone. The process starts with the first cell, or before it
 /// ([`warm`](Kernel::warm)); when the last handle is dropped, the whole process tree is killed.
@@ -53,9 +53,7 @@ impl Kernel {
         let on_interrupt = move || waiting.upgrade().into_iter().for_each(|queue| queue.remove_interrupted());
         let channel = Arc::new(CellChannel::new(Box::new(on_interrupt), cell.stdin, limits.stdin_buffer));
         let job = Job { cell, channel: Arc::clone(&channel), sink: Box::new(sink) };
-        if let Err((job, error)) = queue.push(job, limits.queued_cells) {
-            job.end(CellEnd::never(Outcome::NotStarted(error)));
-        }
+        queue.push(job, limits.queued_cells);
         ExecutionControl::new(channel)
     }
 

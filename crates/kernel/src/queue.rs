@@ -74,18 +74,21 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn push(&self, job: Job, limit: usize) -> Result<(), (Job, StartError)> {
+    /// Adds a cell behind the others. One that is not taken ends here.
+    pub(crate) fn push(&self, job: Job, limit: usize) {
         let mut state = self.lock();
-        if state.closed {
-            return Err((job, StartError::ShutDown));
-        }
-        if state.jobs.len() >= limit {
-            return Err((job, StartError::QueueFull(limit)));
+        let refusal = if state.closed {
+            Some(StartError::ShutDown)
+        } else {
+            (state.jobs.len() >= limit).then_some(StartError::QueueFull(limit))
+        };
+        if let Some(error) = refusal {
+            drop(state); // a sink may do anything
+            return job.end(CellEnd::never(Outcome::NotStarted(error)));
         }
         state.jobs.push_back(job);
         drop(state);
         self.changed.notify_one();
-        Ok(())
     }
 
     pub(crate) fn warm(&self, request: WarmRequest) {
