@@ -57,6 +57,7 @@ mod spawn;
 mod spec;
 mod text;
 mod zygote;
+mod zygote_start;
 
 pub use agb_protocol::{Language, Stream};
 pub use cache::default_cache;
