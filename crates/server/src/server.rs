@@ -27,7 +27,7 @@ use crate::auth::access::Accesses;
 use crate::auth::keys::{Keys, KeysError};
 use crate::auth::rate::Rate;
 use crate::budget::Budget;
-use crate::contexts::{self, Contexts};
+use crate::contexts::Contexts;
 use crate::gateway::{Gateway, GatewayError};
 use crate::links::Links;
 use crate::listen::http::{self, Address, InvalidOrigin, InvalidPublicUrl, Origins, Shared};
@@ -121,7 +121,7 @@ impl Server {
         let sessions = Sessions::new(Arc::clone(&config), pool, Arc::clone(&metrics), Arc::clone(&budget));
         let accesses = Accesses::default();
         let contexts = Arc::new(Contexts::new(config.contexts.clone()));
-        tokio::spawn(contexts::recycle_hourly(Arc::downgrade(&contexts)));
+        tokio::spawn(Contexts::recycle_hourly(Arc::downgrade(&contexts)));
         let shared = Shared {
             config,
             address,

@@ -9,13 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, DirEntry, Metadata, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, DirEntry, File, Metadata, OpenOptions, OpenOptionsExt};
 use serde::{Deserialize, Serialize};
 
-use super::recycle::RecycleRule;
-use super::upload::Upload;
 use super::usage::{Amount, Quota, Reservation};
-use super::{ContextError, ContextPath};
+use super::{ContextError, ContextPath, RecycleRule};
 use crate::random;
 
 /// The parts of a context's folder.
@@ -276,15 +274,16 @@ impl Context {
         self.files()?.read_link_contents(on_disk(path)).map_err(failed)
     }
 
-    /// Begins to receive a file.
-    pub(crate) fn upload(self: &Arc<Self>, path: ContextPath) -> Result<Upload, ContextError> {
+    /// Where a file for this path is received: what is counted for it, and, in the context's folder, a file of a random
+    /// name.
+    pub(super) fn receive(&self, path: &ContextPath) -> Result<(Reservation, Dir, PathBuf, File), ContextError> {
         if self.is_clearing.load(Ordering::Acquire) {
             return Err(ContextError::Clearing(self.id.clone()));
         }
         let mut reservation = self.quota()?.reserve();
         reservation.grow(Amount { bytes: 0, files: 1 })?;
         let root = self.root()?;
-        if self.files()?.metadata(on_disk(&path)).is_ok_and(|meta| meta.is_dir()) {
+        if self.files()?.metadata(on_disk(path)).is_ok_and(|meta| meta.is_dir()) {
             return Err(ContextError::WrongKind { path: path.shown(), is: "a folder" });
         }
         let temporary = Path::new(INCOMING).join(random::hex::<8>());
@@ -292,8 +291,7 @@ impl Context {
         options.write(true).create_new(true).mode(0o600);
         let file =
             root.open_with(&temporary, &options).map_err(|error| ContextError::system("receiving the file", &error))?;
-        let context = Arc::clone(self);
-        Ok(Upload { context, path, root, temporary, file, reservation: Some(reservation) })
+        Ok((reservation, root, temporary, file))
     }
 
     /// Stores a symbolic link. Where it leads is not looked at: nothing here follows it out of the context.

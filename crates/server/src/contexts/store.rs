@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::context::{Context, Meta, now, remove_tree};
 use super::recycle::recycle;
@@ -146,6 +146,17 @@ impl Contexts {
     fn transfers(&self) -> MutexGuard<'_, HashMap<String, Weak<Context>>> {
         // Each change under the lock is a single step.
         self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Recycles once an hour, as long as there are contexts.
+    pub(crate) async fn recycle_hourly(contexts: Weak<Self>) {
+        const HOUR: Duration = Duration::from_secs(3600);
+        loop {
+            tokio::time::sleep(HOUR).await;
+            let Some(contexts) = contexts.upgrade() else { return };
+            // An error is a panic, which the log has already.
+            let _ = tokio::task::spawn_blocking(move || contexts.recycle(SystemTime::now())).await;
+        }
     }
 
     /// Removes what has become too old in every context that this server has opened.

@@ -13,13 +13,21 @@ use super::{ContextError, ContextPath};
 /// A file on its way into a context. Dropping it without [`Upload::commit`] leaves nothing behind.
 #[derive(Debug)]
 pub(crate) struct Upload {
-    pub(super) context: Arc<Context>,
-    pub(super) path: ContextPath,
-    pub(super) root: Dir,
-    pub(super) temporary: PathBuf,
-    pub(super) file: File,
+    context: Arc<Context>,
+    path: ContextPath,
+    root: Dir,
+    temporary: PathBuf,
+    file: File,
     /// `None` once the file is in its place.
-    pub(super) reservation: Option<Reservation>,
+    reservation: Option<Reservation>,
+}
+
+impl Context {
+    /// Begins to receive a file.
+    pub(crate) fn upload(self: &Arc<Self>, path: ContextPath) -> Result<Upload, ContextError> {
+        let (reservation, root, temporary, file) = self.receive(&path)?;
+        Ok(Upload { context: Arc::clone(self), path, root, temporary, file, reservation: Some(reservation) })
+    }
 }
 
 impl Upload {
