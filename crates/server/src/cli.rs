@@ -16,7 +16,7 @@ use self::doctor::Doctor;
 use self::images::ImagesCommand;
 use self::serve::Serve;
 
-/// A local server that speaks AGB's wire and really runs the code.
+/// A code interpreter service that speaks AGB's protocol, for your own machines.
 #[derive(Parser)]
 #[command(name = "agb-server", version)]
 pub(crate) struct Cli {
@@ -28,9 +28,9 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve clients until SIGINT or SIGTERM.
     Serve(Box<Serve>),
-    /// List the images that sessions can be created from, with what they have and what is missing.
+    /// List the images that sessions can be created from, their packages, and what is missing.
     Images(ImagesCommand),
-    /// Tell how programs can be isolated on this machine, and what is missing.
+    /// Report how programs can be isolated on this machine, and what is missing.
     Doctor(Doctor),
 }
 

@@ -18,7 +18,7 @@ use super::images::ImageFolder;
 /// How long an interpreter may take to say its version: most take a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Looks at this machine.
+/// Checks this machine.
 #[derive(Args)]
 pub(crate) struct Doctor {
     #[command(flatten)]

@@ -22,22 +22,22 @@ pub(crate) struct ImagesCommand {
 /// Where images are.
 #[derive(Args)]
 pub(crate) struct ImageFolder {
-    /// The folder of images: definitions (NAME.toml) and environments; else the user's data folder.
+    /// The folder of images: definitions (NAME.toml) and environments. Default: the user's data folder.
     #[arg(long, env = "AGB_IMAGES", value_name = "FOLDER", global = true)]
     image_dir: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
 enum Action {
-    /// Make an image's own Python environment with its packages, and install those for node.
+    /// Create the Python environment of an image with its packages, and install its npm packages.
     Prepare {
         /// The image.
         #[arg(default_value = "agb-code-space-1")]
         name: String,
-        /// Make it anew although it is there.
+        /// Create it again, even if it exists.
         #[arg(long)]
         again: bool,
-        /// The Python to make it from, if the image does not say; else it is looked for.
+        /// The Python to create it from, unless the image names one. Default: searched for.
         #[arg(long, env = "AGB_PYTHON", value_name = "PATH")]
         python: Option<PathBuf>,
     },

@@ -6,42 +6,42 @@ use clap::Args;
 #[derive(Args)]
 #[command(next_help_heading = "Limits of programs")]
 pub(super) struct SandboxArgs {
-    /// Memory of all programs of a session together; the largest is killed.
+    /// Maximum memory of all programs of a session together; above it, the largest program is killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_memory, value_name = "BYTES")]
     session_memory: u64,
-    /// Private memory of each process; one that wants more gets an error.
+    /// Maximum private memory of a process; allocations above it fail.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().memory, value_name = "BYTES")]
     process_memory: u64,
-    /// Processes and threads of an interpreter or a command.
+    /// Maximum number of processes and threads of an interpreter or a command.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().processes, value_name = "N")]
     processes: u64,
-    /// Open files of each process.
+    /// Maximum number of open files of a process.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().open_files, value_name = "N")]
     open_files: u64,
-    /// The size of one file.
+    /// Maximum size of a file.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().file_size, value_name = "BYTES")]
     file_size: u64,
-    /// What a session has on disk, temporary files included; programs that go on writing are killed.
+    /// Maximum disk space of a session, temporary files included; programs that go on writing above it are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().disk, value_name = "BYTES")]
     disk: u64,
-    /// Files and directories of a session, likewise.
+    /// Maximum number of files and directories of a session, likewise.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().files, value_name = "N")]
     files: u64,
     /// Open files and memory mappings of all processes of a session together; programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().mappings, value_name = "N")]
     session_mappings: u64,
-    /// Shared memory (`/dev/shm`) of an interpreter or a command.
+    /// Maximum shared memory (`/dev/shm`) of an interpreter or a command.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().tmp_size, value_name = "BYTES")]
     shared_memory: u64,
-    /// Processes and threads of all programs of a session together. Enforced where the server has control groups (see
-    /// `agb-server doctor`).
+    /// Maximum number of processes and threads of all programs of a session together. Enforced where the server has
+    /// control groups (see `agb-server doctor`).
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_processes, value_name = "N")]
     session_processes: u64,
-    /// Processors that a session may use, such as 1.5; 0: all. Needs control groups; with them sessions share busy
-    /// processors evenly anyway.
+    /// Maximum number of processors that a session uses, such as 1.5; 0 means all. Requires control groups, with which
+    /// sessions share busy processors evenly in any case.
     #[arg(long, default_value_t = f64::from(agb_sandbox::Limits::default().cpus) / 1000.0, value_name = "CPUS")]
     session_cpus: f64,
-    /// How far the programs' priority for processors is below the server's.
+    /// Nice value of programs, relative to the server's.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().nice, value_name = "N",
         value_parser = clap::value_parser!(u8).range(0..=19))]
     nice: u8,

@@ -26,78 +26,77 @@ use super::{allocator, descriptors};
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Where to listen; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free port.
     #[arg(long, default_value_t = Config::DEFAULT_LISTEN, value_name = "ADDRESS:PORT")]
     listen: SocketAddr,
-    /// The key that clients must give; without any a random key is made and printed. A key that is given here and not
-    /// by the environment is seen by everybody who can list processes.
+    /// The API key that clients must send. Without a key, a random one is made and printed. Prefer the environment
+    /// variable: everybody who can list processes sees the command line.
     #[arg(long, env = "AGB_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
-    /// A file of keys, a line each: NAME KEY, # before comments, at least 16 characters a key. It is read again when it
-    /// changes and at SIGHUP: a key that was taken out opens nothing more.
+    /// A file with an API key in each line: NAME KEY, with # before comments and at least 16 characters in a key. It is
+    /// reloaded when it changes and on SIGHUP; a removed key is rejected from then on.
     #[arg(long, value_name = "FILE")]
     api_keys_file: Option<PathBuf>,
-    /// Speak https and wss with this certificate (PEM, with those between it and the authority). It is read again when
-    /// it changes and at SIGHUP.
+    /// Serve https and wss with this certificate (PEM, with the intermediate certificates). It is reloaded when it
+    /// changes and on SIGHUP.
     #[arg(long, requires = "tls_key", value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The certificate's private key (PEM).
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// Listen elsewhere than on this machine's loopback without encryption: for a container, or behind something that
-    /// encrypts.
+    /// Allow an address other than loopback without TLS: in a container, or behind a proxy that terminates TLS.
     #[arg(long)]
     insecure_listen: bool,
-    /// Where clients reach this server, when a proxy hides the Host that they asked for.
+    /// The URL at which clients reach this server, if a proxy changes the Host header.
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,
-    /// Web pages of this origin may use the server, such as https://app.example.org; repeat it for more, `*` for all.
-    /// Without it those of this machine may.
+    /// An origin whose web pages may use the server, such as https://app.example.org. Repeat it for more; `*` allows all.
+    /// Default: pages of this machine.
     #[arg(long, value_name = "ORIGIN")]
     allow_origin: Vec<String>,
-    /// End when standard input does: a parent's way to take this server with it, however it ends.
+    /// Shut down at the end of standard input, so that the server never outlives its parent process.
     #[arg(long)]
     exit_with_stdin: bool,
-    /// The Python interpreter; else it is looked for.
+    /// The Python interpreter. Default: searched for.
     #[arg(long, env = "AGB_PYTHON", value_name = "PATH")]
     python: Option<PathBuf>,
-    /// The Node interpreter; else it is looked for.
+    /// The Node interpreter. Default: searched for.
     #[arg(long, env = "AGB_NODE", value_name = "PATH")]
     node: Option<PathBuf>,
-    /// The R interpreter (`R`, not `Rscript`); else it is looked for.
+    /// The R interpreter (`R`, not `Rscript`). Default: searched for.
     #[arg(long, env = "AGB_R", value_name = "PATH")]
     r: Option<PathBuf>,
-    /// The Java interpreter, the `java` of a JDK; else it is looked for.
+    /// The Java interpreter: the `java` of a JDK. Default: searched for.
     #[arg(long, env = "AGB_JAVA", value_name = "PATH")]
     java: Option<PathBuf>,
     #[command(flatten)]
     images: ImageFolder,
-    /// How programs are isolated: auto takes the strongest of namespaces, namespaces-root and landlock that this machine
-    /// offers (see `agb-server doctor`); none gives them the server's own rights.
+    /// Isolation of programs: auto selects the strongest of namespaces, namespaces-root and landlock that this machine
+    /// offers (see `agb-server doctor`); none runs programs with the server's own rights.
     #[arg(long, default_value_t = Isolation::Auto, value_name = "LEVEL")]
     isolation: Isolation,
-    /// What programs reach over the network: none; host, for all that this machine reaches; or allow=DOMAIN,… for these
-    /// domains by HTTP and HTTPS: example.org (ports 80 and 443), *.example.org (all below it, not itself),
-    /// example.org:8443. Names that resolve to other than public addresses are never reached.
+    /// Network access of programs: none; host, the network of this machine; or allow=DOMAIN,…, an allowlist for HTTP and
+    /// HTTPS: example.org (ports 80 and 443), *.example.org (its subdomains only), example.org:8443. Names that resolve to
+    /// addresses that are not public are never reached.
     #[arg(long, default_value_t = Network::None, value_name = "NETWORK")]
     network: Network,
-    /// Start Python anew for each session, instead of copying one of each image that has imported its libraries. A session
-    /// takes longer to start and more memory then; nothing else is different.
+    /// Start Python for each session instead of forking a zygote that has imported the image's libraries. Sessions then
+    /// start more slowly and take more memory; nothing else changes.
     #[arg(long)]
     no_zygotes: bool,
-    /// The folder below which sessions get theirs; else the system's temporary one.
+    /// The folder for the sessions' folders. Default: the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
-    /// The folder for what is compiled once and used by every session; else the user's cache folder.
+    /// The folder for what is compiled once and used by every session. Default: the user's cache folder.
     #[arg(long, env = "AGB_CACHE", value_name = "FOLDER")]
     cache_dir: Option<PathBuf>,
-    /// Threads for connections and runs. One is the fastest for chatty programs: a line passes through three tasks,
-    /// and to wake another thread for each costs more than all the work. More pay when many programs pour out bulk
-    /// output at once on a machine with cores to spare.
+    /// Threads for connections and runs. One is the fastest for programs that print many lines: each line passes through
+    /// two tasks, and waking another thread costs more than the work itself. More threads help when many programs print
+    /// bulk output at once on a machine with spare cores.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: u16,
-    /// Log lines of one kind a second, each session's apart; what is more is counted, and summed up in one line. 20 show what
-    /// goes on; a program or a stranger causes thousands.
+    /// Log lines of one kind a second, separately for each session; the rest are counted and summed up in one line. 20 show
+    /// what happens; a program or an attacker can cause thousands.
     #[arg(long, default_value_t = 20, value_name = "N")]
     log_lines: u64,
     #[command(flatten)]

@@ -16,114 +16,109 @@ const MIB: usize = 1024 * KIB;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
-    /// Sessions at once.
+    /// Maximum number of sessions at once.
     ///
-    /// Sessions at once. 100 idle Python kernels fit into a laptop's memory; more is a leak more often than a wish.
+    /// 100 idle Python kernels fit into a laptop's memory; more usually means a leak.
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub max_sessions: usize,
-    /// Release a session that was idle for so long, unless it was created with another time.
+    /// Idle timeout of a session that was created without one.
     ///
-    /// A session that nothing has used for so long is released. 300 s is what AGB does.
+    /// A session that nothing uses for this long is released. 300 s is AGB's own value.
     #[arg(long, default_value = "300", value_parser = seconds, value_name = "SECONDS")]
     pub idle_timeout: Duration,
-    /// The longest idle time that a session may ask for.
+    /// The longest idle timeout that a session may be created with.
     ///
-    /// The longest `timeout` that a session may be created with: a day, so that a forgotten one ends eventually.
+    /// One day, so that a forgotten session ends eventually.
     #[arg(long, default_value = "86400", value_parser = seconds, value_name = "SECONDS")]
     pub max_idle_timeout: Duration,
-    /// Time for a run that does not say.
+    /// Timeout of a run that was started without one.
     ///
-    /// Time a run has when it does not say: the documented 60 s.
+    /// 60 s is AGB's documented value.
     #[arg(long = "run-timeout", default_value = "60", value_parser = seconds, value_name = "SECONDS")]
     pub default_run_timeout: Duration,
-    /// The longest time that a run may ask for.
+    /// The longest timeout that a run may be started with.
     ///
-    /// The longest time a run may ask for: a day, for the same reason as above.
+    /// One day, so that a forgotten program ends eventually.
     #[arg(long, default_value = "86400", value_parser = seconds, value_name = "SECONDS")]
     pub max_run_timeout: Duration,
-    /// Body of an HTTP call.
+    /// Maximum size of an HTTP request's body.
     ///
-    /// Body of an HTTP call. A 10 MiB file is 14 MiB as base64 in one `write_file`; 16 MiB lets that through.
+    /// 16 MiB: a file of 10 MiB is 14 MiB as base64 in one `write_file` call.
     #[arg(long, default_value_t = 16 * MIB, value_name = "BYTES")]
     pub max_body: usize,
-    /// Message of a WebSocket client.
+    /// Maximum size of a WebSocket message from a client.
     ///
-    /// Message of a WebSocket client. The same as a body: the same program must fit through either door.
+    /// 16 MiB, as for a body: the same program fits through either transport.
     #[arg(long, default_value_t = 16 * MIB, value_name = "BYTES")]
     pub max_message: usize,
-    /// Header lines of a request; more are refused (HTTP 431).
+    /// Maximum number of header lines in a request; more are refused with HTTP 431.
     ///
-    /// Header lines of a request. Browsers and proxies together send 30; 100 is what most servers take.
+    /// 100, as in most servers: browsers and proxies together send about 30.
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub max_headers: usize,
-    /// Head of a request; a larger one is refused (HTTP 431).
+    /// Maximum size of a request's head; a larger one is refused with HTTP 431.
     ///
-    /// Head of a request, bytes, 8192 at least. `createSession` has labels and statistics in its address; 64 KiB is
-    /// eight times what proxies let through.
+    /// 64 KiB, eight times what proxies let through: `createSession` carries labels and statistics in its address. At
+    /// least 8 KiB.
     #[arg(long, default_value_t = 64 * KIB, value_name = "BYTES")]
     pub max_head: usize,
-    /// Time for a TLS handshake, for the head of a request, and for its body.
+    /// Time limit for a TLS handshake, for a request's head, and for its body.
     ///
-    /// Time for a TLS handshake, the head of a request, and then for its body. Nobody honest needs 30 s on a line that
-    /// is any use.
+    /// 30 s each: a client on any usable line needs less.
     #[arg(long, default_value = "30", value_parser = seconds, value_name = "SECONDS")]
     pub read_timeout: Duration,
-    /// TCP connections at once; more wait.
+    /// Maximum number of TCP connections at once; more wait.
     ///
-    /// TCP connections at once. Far above what the sessions need, far below the usual 1024 descriptors.
+    /// 800: far more than the sessions need, and fewer than the usual limit of 1024 descriptors.
     #[arg(long, default_value_t = 800, value_name = "N")]
     pub max_connections: usize,
-    /// TCP connections at once from one address; more are closed. Those from this machine are not counted.
+    /// Maximum number of TCP connections at once from one address; more are closed.
     ///
-    /// TCP connections at once from one address, so that no one client has all the seats. This machine's own are not
-    /// counted: all clients of a reverse proxy on it come from there.
+    /// 200, so that no client takes all of them. Connections from this machine are not counted: a reverse proxy on it
+    /// makes those of all its clients.
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub max_connections_per_address: usize,
-    /// Calls a second of one API key, and of each session's tokens; more are refused (HTTP 429, Retry-After).
+    /// Rate limit: calls a second with one API key, and with the tokens of one session.
     ///
-    /// Calls a second of one API key, and of each session's tokens, in the long run: its own, its accesses that run
-    /// programs, and those that watch, each kind apart. Two cores answer a few thousand.
+    /// 1000: two cores answer a few thousand. More are refused with HTTP 429 and `Retry-After`.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub calls_per_second: u32,
-    /// Calls at once before that counts.
+    /// Calls at once before the rate limit applies.
     ///
-    /// Calls at once before that counts: a test suite that starts everything at once is no attack.
+    /// 2000: a test suite that starts everything at once is not an attack.
     #[arg(long, default_value_t = 2000, value_name = "N")]
     pub calls_burst: u32,
-    /// Runs and calls at once in one session.
+    /// Maximum number of runs and calls at once in one session.
     ///
-    /// Runs and calls at once in one session. Each waits or runs in one of four kernels; more than 256 are a program's
-    /// mistake.
+    /// 256: each waits or runs in one of four kernels, so more are a program's mistake.
     #[arg(long, default_value_t = 256, value_name = "N")]
     pub max_runs: usize,
-    /// Programs and arguments of what goes on in one session, in all.
+    /// Maximum size of the programs and arguments of one session's runs and calls, in all.
     ///
-    /// Programs and arguments of what goes on in one session, in all. A hundred large notebooks' worth.
+    /// 64 MiB: about a hundred large notebooks.
     #[arg(long, default_value_t = 64 * MIB, value_name = "BYTES")]
     pub max_held: usize,
-    /// Requests under way, unfinished messages and answers that are not taken, of all sessions together.
+    /// Maximum memory for requests in progress, incomplete messages and unread answers, of all sessions together.
     ///
-    /// 1 GiB: eight sessions' worth. On a machine with less give a quarter of what it has.
+    /// 1 GiB: eight sessions' worth. On a machine with less memory, give a quarter of it.
     #[arg(long, default_value_t = 1024 * MIB, value_name = "BYTES")]
     pub buffers: usize,
-    /// The same, of one session.
+    /// The same for one session.
     ///
     /// 128 MiB: a few of the largest answers, such as a file of 16 MiB whose every byte JSON writes as six.
     #[arg(long, default_value_t = 128 * MIB, value_name = "BYTES")]
     pub session_buffers: usize,
-    /// WebSockets and event streams of one session at once: with its own token, and as many with accesses that run
-    /// programs, and with those that watch.
+    /// Maximum number of WebSockets and event streams of one session at once.
     ///
-    /// 200, as of one address: behind a reverse proxy that limit does not see who comes. Each kind apart: who watches
-    /// cannot keep out those that may do more.
+    /// 200, as for one address: behind a reverse proxy that limit cannot tell clients apart.
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub max_connections_per_session: usize,
-    /// Accesses that one session gives out at once (`browserAccess`).
+    /// Maximum number of access tokens that one session gives out at once (`browserAccess`).
     ///
-    /// 200: a class and its teachers. Each lasts for a while, and costs a hundred bytes.
+    /// 200: a class and its teachers. Each expires, and costs about a hundred bytes.
     #[arg(long, default_value_t = 200, value_name = "N")]
     pub max_accesses: usize,
-    /// File tools of one session that work at the same time; more wait.
+    /// Maximum number of file tools of one session that work at the same time; more wait.
     ///
     /// 4, as many as kernels: all sessions share 512 threads for files.
     #[arg(long, default_value_t = 4, value_name = "N")]
@@ -139,45 +134,40 @@ pub struct Limits {
     /// dependencies has some thousand. Files cost nothing.
     #[arg(long, default_value_t = 8192, value_name = "N")]
     pub max_watched_folders: usize,
-    /// Objects that a Java program may hold.
+    /// Maximum size of a Java program's heap.
     ///
-    /// Objects that a Java program may hold, in bytes. A few million of them; Java itself takes 60 MiB more.
+    /// 256 MiB: a few million objects. The virtual machine itself takes about 60 MiB more.
     #[arg(long, default_value_t = 256 * MIB, value_name = "BYTES")]
     pub java_heap: usize,
-    /// Output of a run that is kept while its subscriber is behind.
+    /// Output of a run that is buffered while its subscriber is behind.
     ///
-    /// Output of one run that is kept while its subscriber is behind. Four reads of a pipe: enough to keep the socket
-    /// busy, little enough for a thousand runs.
+    /// 256 KiB, four reads of a pipe: enough to keep the socket busy, and little enough for a thousand runs.
     #[arg(long, default_value_t = 256 * KIB, value_name = "BYTES")]
     pub run_buffer: usize,
-    /// Output of a program that is taken in a second, in the long run; one that prints faster waits. 0: no limit.
+    /// Rate limit for a program's output: bytes a second in the long run; 0 means none.
     ///
-    /// Output of one program that is taken in a second, bytes, in the long run; 0: as fast as it comes. As an
-    /// interpreter has it by default ([`agb_kernel::KernelLimits`]): a program above it waits, and loses nothing.
+    /// 64 MiB, as a kernel has it by default ([`agb_kernel::KernelLimits`]). A program above it waits in its own
+    /// `write`, and loses nothing.
     #[arg(long, default_value_t = agb_kernel::KernelLimits::default().output_rate, value_name = "BYTES")]
     pub output_rate: u64,
-    /// How long a run that was started with `resume` can still be resumed once it has ended.
+    /// How long a run that was started with `resume` can be resumed after its end.
     ///
-    /// How long a run that was started with `resume` stays for a client that comes back, once it has ended. 60 s: a
-    /// client gives up looking for the server after 30 s, and a page needs some seconds to be loaded again.
+    /// 60 s: a client stops reconnecting after 30 s, and a page needs some seconds to load again.
     #[arg(long, default_value = "60", value_parser = seconds, value_name = "SECONDS")]
     pub resume_retention: Duration,
-    /// How long such a run goes on while no client looks.
+    /// How long such a run goes on while no client is connected to it.
     ///
-    /// How long such a run goes on while nobody looks. 300 s, as long as an idle session lives: whoever has not come
-    /// back by then has given the session up, too.
+    /// 300 s, as long as an idle session lives: a client that has not come back by then has given up the session, too.
     #[arg(long, default_value = "300", value_parser = seconds, value_name = "SECONDS")]
     pub unwatched_time: Duration,
-    /// Output of such a run that is kept in memory until its client has acknowledged it.
+    /// Output of such a run that is kept in memory until its client acknowledges it.
     ///
-    /// Output of such a run that is kept in memory until its client has acknowledged it. 2 MiB: twice our client's
-    /// window, so that the file is for runs that nobody looks at.
+    /// 2 MiB: twice our client's window, so that only runs without a client need the file.
     #[arg(long, default_value_t = 2 * MIB, value_name = "BYTES")]
     pub replay_memory: usize,
-    /// And beyond that in a file; then the program waits. Both together: 1.5 MiB at least.
+    /// Output beyond that, which is kept in a file of the session's folder; then the program waits.
     ///
-    /// And beyond that in a file in the session's folder. 64 MiB: five minutes of 200 KiB a second. What does not fit
-    /// either makes the program wait.
+    /// 64 MiB: five minutes of 200 KiB a second. Both together must be at least 1.5 MiB.
     #[arg(long, default_value_t = 64 * MIB as u64, value_name = "BYTES")]
     pub replay_spool: u64,
     /// The files of all runs of one session together; then their programs wait.
@@ -186,81 +176,78 @@ pub struct Limits {
     /// that nobody reads, and half of what a session's programs may have on disk (`--disk`).
     #[arg(long, default_value_t = 1024 * MIB as u64, value_name = "BYTES")]
     pub session_spool: u64,
-    /// How many may watch one run beside its owner, and how many runs one of their connections may watch.
+    /// Maximum number of observers of one run, and of runs that one of their connections may watch.
     ///
-    /// How many may watch one run beside its owner, and how many runs one of their connections may watch. 32: a class
-    /// looks on, and an event is handed to all of them before the next one is taken. What a run keeps for them, however
-    /// many they are, is as much again as `replay_memory`.
+    /// 32: a class. An event is handed to all of them before the next one is taken. For all of its observers together a
+    /// run keeps as much again as `--replay-memory`.
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub max_watchers: usize,
-    /// The largest flow-control window that a client gets; 256 KiB at least.
+    /// The largest flow-control window that a client gets; at least 256 KiB.
     ///
-    /// The largest `window` a client gets. 16 MiB is a tenth of a second of the fastest program on the fastest link.
+    /// 16 MiB: a tenth of a second of the fastest program on the fastest link.
     #[arg(long, default_value_t = 16 * MIB as u64, value_name = "BYTES")]
     pub max_window: u64,
-    /// Frame to a client that asked for no extension.
+    /// Maximum size of a frame to a client that asked for no extension.
     ///
-    /// Frame to a client that asked for no extension. The published Python client closes the connection above 1 MiB.
+    /// One byte less than 1 MiB: the published Python client closes the connection above 1 MiB.
     #[arg(long, default_value_t = MIB - 1, value_name = "BYTES")]
     pub max_frame: usize,
-    /// Frame to a client that asked for extensions.
+    /// Maximum size of a frame to a client that asked for extensions.
     ///
-    /// Frame to a client that asked for extensions, so one of ours. A page of figures fits, a runaway result does not.
+    /// 16 MiB: a page of figures fits, a runaway result does not.
     #[arg(long, default_value_t = 16 * MIB, value_name = "BYTES")]
     pub max_extended_frame: usize,
-    /// Logs in the answer of a tool; more is left out, and the answer says so.
+    /// Maximum size of the output in an answer of `run_code` or `shell`; the answer says what is left out.
     ///
-    /// Logs that an answer of `run_code` or `shell` carries. It is held in memory whole, several times.
+    /// 16 MiB: an answer is held in memory whole, several times.
     #[arg(long, default_value_t = 16 * MIB, value_name = "BYTES")]
     pub max_tool_output: usize,
-    /// WebSocket pings.
+    /// Interval of the server's WebSocket pings.
     ///
-    /// The server's own WebSocket pings. 20 s is what both published clients do; proxies cut at 60 s and above.
+    /// 20 s, as in both published clients; proxies cut idle connections after 60 s and more.
     #[arg(long, default_value = "20", value_parser = seconds, value_name = "SECONDS")]
     pub heartbeat: Duration,
-    /// A WebSocket client that is silent for so long, pings included, is gone.
+    /// Time after which a WebSocket client that sends nothing, not even a pong, is disconnected.
     ///
-    /// A WebSocket client from which nothing came for so long, not even an answer to a ping, is gone. A callback may
-    /// well keep a single-threaded client busy for a minute.
+    /// 120 s: a callback may keep a single-threaded client busy for a minute.
     #[arg(long, default_value = "120", value_parser = seconds, value_name = "SECONDS")]
     pub silence_timeout: Duration,
-    /// A client that takes nothing for so long, or too little (--write-rate), is gone.
+    /// Time after which a client that reads nothing, or too little (`--write-rate`), is disconnected.
     ///
-    /// A client that is waited for so long, in all, until it has taken enough is gone. As above.
+    /// 120 s of waiting in all, for the same reason as `--silence-timeout`.
     #[arg(long, default_value = "120", value_parser = seconds, value_name = "SECONDS")]
     pub write_timeout: Duration,
-    /// What a client takes of what waits for it, bytes a minute; who takes less within --write-timeout is gone.
+    /// The least that a client must read of what waits for it: bytes a minute.
     ///
-    /// What a client takes at least, bytes a minute of the time that is waited for it. 60,000 is a fifth of what the
-    /// slowest mobile line carries: who takes less only holds what is kept for it.
+    /// 60,000: a fifth of what the slowest mobile line carries. A client that reads less within `--write-timeout` is
+    /// disconnected.
     #[arg(long, default_value_t = 60_000, value_name = "BYTES")]
     pub write_rate: u64,
-    /// How long a session's own token opens it; with the API key a new one is had from half of this on.
+    /// How long a session's token is valid.
     ///
-    /// How long a session's own token opens it. Those who have the API key get a new one from the second half of this
-    /// on. A day, as for sessions; a client that is in use for longer fetches its session anew.
+    /// One day, as for sessions. With the API key a new token can be had from the second half of this time on; a client
+    /// that is in use for longer fetches its session again.
     #[arg(long, default_value = "86400", value_parser = seconds, value_name = "SECONDS")]
     pub token_time: Duration,
-    /// How long an access lasts that a page is given, unless it is asked for with another time.
+    /// How long an access token for a page is valid, unless it is asked for with another time (`browserAccess`).
     ///
-    /// How long an access lasts that a page is given (`browserAccess`). 15 min: longer than a page takes to load, short
-    /// enough for a token that was seen by somebody.
+    /// 15 min: longer than a page takes to load, and short enough for a token that somebody has seen.
     #[arg(long, default_value = "900", value_parser = seconds, value_name = "SECONDS")]
     pub access_time: Duration,
-    /// The longest time that an access may be asked for.
+    /// The longest time that an access token may be asked for.
     ///
-    /// The longest time that an access may be asked for: a day, as for sessions.
+    /// One day, as for sessions.
     #[arg(long, default_value = "86400", value_parser = seconds, value_name = "SECONDS")]
     pub max_access_time: Duration,
     /// How long runs may go on after SIGINT or SIGTERM; a second signal ends them at once.
     ///
-    /// How long runs may go on once the server was told to stop. 5 s: container runtimes kill after 10 s, and its own
-    /// end takes some of them. A second signal ends it at once, and so does the end of `--exit-with-stdin`.
+    /// 5 s: container runtimes kill after 10 s, and the shutdown takes some of them. The end of standard input with
+    /// `--exit-with-stdin` ends them at once, too.
     #[arg(long, default_value = "5", value_parser = seconds_or_none, value_name = "SECONDS")]
     pub drain: Duration,
-    /// How long the server's own end may take.
+    /// How long the shutdown waits for sessions to end.
     ///
-    /// How long the server's end waits for its sessions to end. Kernels are killed after a second or two anyway.
+    /// 5 s: kernels are killed after one or two seconds anyway.
     #[arg(long, default_value = "5", value_parser = seconds, value_name = "SECONDS")]
     pub shutdown_grace: Duration,
 }
