@@ -417,11 +417,11 @@ impl Log {
     fn store(&mut self) {
         let most = if self.detached { self.room() } else { self.limit };
         let enough = self.tail.is_some() || self.waiting_size() >= most || self.is_short();
-        if self.watched && !(self.detached && enough)
+        if !enough
             || self.replay.is_none()
             || self.abandoned
-            || !enough
             || self.waiting.is_empty()
+            || self.watched && !self.detached
         {
             return;
         }
