@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::io::{Capabilities, DisconnectReason, Event, Input, LinkId, OpenRequest, Output};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::{Capabilities, Event, Input, LinkId, OpenRequest, Output};
 use crate::session::{Session, SessionConfig};
 use crate::{Batch, Extensions, Instant, Language, Piece, RunEnd, RunId, RunRequest, Secret, Stream, StreamEvent};
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::bench::{at, broken, config, everything, request};
-use crate::io::{Capabilities, DisconnectReason, Input, LinkId, OpenRequest, Output};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::{Capabilities, Input, LinkId, OpenRequest, Output};
 use crate::session::{Session, SessionConfig};
 use crate::{Instant, Piece, RunEnd, RunError, RunId, Stream, StreamEvent};
 

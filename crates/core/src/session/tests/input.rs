@@ -150,3 +150,33 @@ fn input_follows_its_run_to_event_streams() {
     bench.come_back();
     assert_eq!(bench.said(), [piece(3, "c")]);
 }
+
+#[test]
+fn input_is_passed_on_where_the_service_takes_it() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "inputRequest", "prompt": "name? ", "seq": 1 }));
+    assert_eq!(bench.read(id).events, [StreamEvent::InputRequest { prompt: "name? ".into() }]);
+    bench.sent.clear();
+    bench.with_session(|session, now| session.write(now, id, Some("Ada\n")));
+    bench.with_session(|session, now| session.write(now, id, None));
+    let data: Vec<_> = bench.sent.iter().map(|frame| frame["data"].clone()).collect();
+    assert_eq!(
+        data,
+        [
+            json!({ "method": "stdin", "params": { "data": "Ada\n", "inputSeq": 1 } }),
+            json!({ "method": "stdin", "params": { "eof": true, "inputSeq": 2 } })
+        ]
+    );
+}
+
+#[test]
+fn refused_input_is_told_of_and_the_run_goes_on() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.say(&wire, &json!({ "phase": "event", "eventType": "inputRefused", "message": "too much", "seq": 1 }));
+    let seen = bench.read(id);
+    assert_eq!(seen.events, [StreamEvent::InputRefused { message: "too much".into() }]);
+    assert_eq!(seen.events[0].warning(), Some(("INPUT_REFUSED", "too much".into())));
+    assert_eq!(seen.end, None);
+}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::bench::{Bench, at, config, everything, request};
-use crate::io::{Capabilities, DisconnectReason, Input, State};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::{Capabilities, Input, State};
 use crate::session::SessionConfig;
 use crate::{Extensions, RunEnd, RunError, RunRequest, StreamEvent};
 

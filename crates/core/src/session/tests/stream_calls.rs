@@ -1,6 +1,7 @@
 //! What the answers to an event stream's HTTP calls mean.
 
-use crate::io::{DisconnectReason, Input, StreamCall};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::{Input, StreamCall};
 
 #[test]
 fn only_a_stream_is_a_stream() {

@@ -1,0 +1,101 @@
+//! Opening a connection: the token, waits between attempts, refusals, limits.
+
+use super::bench::{Bench, NONE, at, broken, config, everything};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::{Capabilities, Input, State};
+use crate::{Extensions, RunError, Secret};
+
+#[test]
+fn the_token_goes_into_a_header_or_a_sub_protocol_and_nowhere_else() {
+    let mut native = Bench::new(NONE);
+    native.run();
+    let request = native.request.clone().unwrap();
+    assert_eq!(request.headers, [("X-Access-Token", Secret::new("t0ken"))]);
+    assert!(request.protocols.is_empty() && !request.url.contains("t0ken"));
+    let mut browser = Bench::with(config(NONE), Capabilities::BROWSER);
+    browser.run();
+    let request = browser.request.clone().unwrap();
+    assert_eq!(request.protocols, [Secret::new("agb.v1"), Secret::new("agb.token.t0ken")]);
+    assert!(request.headers.is_empty() && !request.url.contains("t0ken"));
+    assert!(!format!("{native:?}{request:?}", native = native.session).contains("t0ken"));
+}
+
+#[test]
+fn nothing_listens_and_the_code_was_not_run() {
+    let mut bench = Bench::new(NONE);
+    let id = bench.run();
+    let mut dials = 0;
+    while bench.read(id).end.is_none_or(|end| {
+        assert_eq!(end, Err(RunError::Unreachable(broken())));
+        false
+    }) {
+        if bench.link.is_some() {
+            dials += 1;
+            bench.lose();
+        } else {
+            bench.pass();
+        }
+    }
+    assert_eq!(bench.now, at(30_000));
+    assert!((8..30).contains(&dials), "{dials} attempts");
+    assert_eq!(bench.session.state(), State::Idle, "nobody wants a connection any more");
+    assert_eq!(bench.deadline, None);
+}
+
+#[test]
+fn waits_between_attempts_grow_and_are_bounded() {
+    let mut bench = Bench::new(NONE);
+    bench.run();
+    let mut waits = vec![];
+    for _ in 0..6 {
+        bench.lose();
+        let lost = bench.now;
+        bench.pass();
+        waits.push((bench.now - lost).as_millis());
+    }
+    let bases = [500.0_f64, 750.0, 1125.0, 1687.5, 2531.0, 3796.0];
+    for (wait, base) in waits.iter().zip(bases) {
+        assert!((0.5 * base..=(1.5 * base).min(5_000.0)).contains(&(*wait as f64)), "{waits:?}");
+    }
+}
+
+#[test]
+fn a_refusal_is_final() {
+    for loss in [
+        DisconnectReason::Refused { status: 401 },
+        DisconnectReason::Refused { status: 404 },
+        DisconnectReason::Closed { code: 4403, reason: "scope".into() },
+    ] {
+        let mut bench = Bench::new(everything());
+        let id = bench.run();
+        bench.input(Input::Lost(loss.clone()));
+        assert_eq!(bench.read(id).end, Some(Err(RunError::Unreachable(loss))));
+        assert_eq!(bench.deadline, None, "no further attempt");
+    }
+    let mut bench = Bench::new(NONE);
+    let id = bench.run();
+    bench.input(Input::Lost(DisconnectReason::Refused { status: 503 }));
+    assert_eq!(bench.read(id).end, None, "a busy server is asked again");
+}
+
+#[test]
+fn where_handshakes_are_swallowed_nobody_waits_for_a_third() {
+    let mut bench = Bench::new(Extensions { http: false, ..everything() });
+    let id = bench.run();
+    for _ in 0..3 {
+        assert_eq!(bench.read(id).end, None);
+        bench.pass(); // no answer, the wait, no answer
+    }
+    assert!(bench.now < at(22_000), "{:?}", bench.now);
+    assert!(matches!(bench.read(id).end, Some(Err(RunError::Unreachable(_)))));
+    assert_eq!(bench.deadline, None, "no further attempt");
+}
+
+#[test]
+fn a_handshake_takes_no_longer_than_its_limit() {
+    let mut bench = Bench::new(NONE);
+    bench.run();
+    bench.pass();
+    assert_eq!((bench.now, bench.closed.len()), (at(10_000), 1));
+    assert_eq!(bench.session.state(), State::Waiting { attempt: 1 });
+}
