@@ -1,10 +1,9 @@
 // Bundles the browser's entries: TypeScript, what wasm-bindgen made of crates/wasm, and nothing else, minified.
 // `cargo xtask wasm` calls it when sdk/wasm/ is there; it prints nothing.
 import { build } from "esbuild";
-import { mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { shorten } from "./short-names.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const sdk = join(here, "sdk");
@@ -14,17 +13,15 @@ const out = join(sdk, "web");
 const builds = { "#wasm": "agb", "#account": "agb_account" };
 const glue = {
   name: "glue",
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^#(wasm|account)$/ }, ({ path }) => ({ path: join(sdk, "wasm", builds[path], `${builds[path]}.js`), namespace: "glue" }));
-    onLoad({ filter: /./, namespace: "glue" }, ({ path }) => {
-      const wasm = path.replace(/\.js$/, "_bg.wasm");
-      return { contents: shorten({ glue: path, wasm, out: join(out, basename(wasm)) }), resolveDir: dirname(path) };
-    });
-  },
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^#(wasm|account)$/ }, ({ path }) => ({ path: join(sdk, "wasm", builds[path], `${builds[path]}.js`) })),
 };
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out);
+for (const name of Object.values(builds)) {
+  copyFileSync(join(sdk, "wasm", name, `${name}_bg.wasm`), join(out, `${name}_bg.wasm`));
+}
 const common = {
   outdir: out,
   bundle: true,

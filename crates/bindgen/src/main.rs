@@ -16,8 +16,6 @@ fn main() -> ExitCode {
     };
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).out_name(&name.to_string_lossy()).typescript(false);
-    // The module is beside its glue unless the page says otherwise; the crate, unlike the program, leaves that out.
-    bindgen.omit_default_module_path(false);
     match bindgen.web(true).and_then(|bindgen| bindgen.generate(folder)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -37,7 +37,6 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     /// Saturates: a limit of [`Duration::MAX`] means "never".
-    #[cfg_attr(not(feature = "text-chunks"), inline(never))] // a page would have it a dozen times
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanoseconds(duration)))
     }

@@ -1,7 +1,6 @@
 //! What a program raised, or why a run failed.
 
 use crate::codes;
-use crate::object::split_at;
 
 /// What a program raised.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,7 +21,7 @@ impl RunFailure {
     #[must_use]
     pub fn from_text(text: &str) -> Self {
         let text = text.trim_ascii_end();
-        let lines = lines(text);
+        let lines: Vec<_> = text.split('\n').collect();
         // A Python traceback ends with the line that names the exception, others begin with it.
         let line = if lines.iter().any(|line| begins_traceback(line.trim_ascii_end())) {
             lines.iter().rfind(|line| is_named(line))
@@ -40,7 +39,7 @@ impl RunFailure {
     pub fn summary(&self) -> String {
         match (self.name.is_empty(), self.value.is_empty()) {
             (false, false) if self.name == UNNAMED_FAILURE => self.value.clone(),
-            (false, false) => [&self.name, ": ", &self.value].concat(),
+            (false, false) => format!("{}: {}", self.name, self.value),
             (false, true) => self.name.clone(),
             (true, _) => self.value.clone(),
         }
@@ -72,18 +71,6 @@ impl RunFailure {
     }
 }
 
-// Below, bytes instead of characters and searchers: a page that loads this would load 3 KB of those.
-
-fn lines(text: &str) -> Vec<&str> {
-    let (mut lines, mut rest) = (Vec::new(), text);
-    while let Some((line, behind)) = split_at(rest, |byte| byte == b'\n') {
-        lines.push(line);
-        rest = behind;
-    }
-    lines.push(rest);
-    lines
-}
-
 fn begins_traceback(line: &str) -> bool {
     line.strip_suffix(':').unwrap_or(line).ends_with("Traceback (most recent call last)")
 }
@@ -95,7 +82,7 @@ fn is_named(line: &str) -> bool {
 
 /// `Name: message` or a bare `Name`, where the name looks like a class: `ValueError`, `java.io.IOException`.
 fn split_name(line: &str) -> Option<(&str, &str)> {
-    let (name, value) = split_at(line, |byte| byte == b':').unwrap_or((line, ""));
+    let (name, value) = line.split_once(':').unwrap_or((line, ""));
     // Letters outside ASCII are taken as they come: the tables that tell them apart weigh more than the rest of this file.
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let begins_class = |byte: &u8| byte.is_ascii_uppercase() || !byte.is_ascii() || *byte == b'_';

@@ -93,14 +93,6 @@ impl UnknownLanguage {
         &self.given
     }
 
-    /// What its `Display` shows.
-    pub fn message(&self) -> String {
-        let shown = |given: char| if given.is_control() { char::REPLACEMENT_CHARACTER } else { given };
-        let given: String = self.given.chars().map(shown).collect();
-        let known = Language::ALL.map(Language::as_str).join(", ");
-        ["unknown language \"", &given, "\"; supported are ", &known].concat()
-    }
-
     /// Stable code of this error.
     pub fn code(&self) -> &'static str {
         crate::codes::UNKNOWN_LANGUAGE
@@ -109,7 +101,9 @@ impl UnknownLanguage {
 
 impl fmt::Display for UnknownLanguage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
+        let shown = |given: char| if given.is_control() { char::REPLACEMENT_CHARACTER } else { given };
+        let given: String = self.given.chars().map(shown).collect();
+        write!(f, "unknown language \"{given}\"; supported are {}", Language::ALL.map(Language::as_str).join(", "))
     }
 }
 

@@ -88,7 +88,7 @@ impl<'a> Value<'a> {
     /// A number that is not negative. To the last bit where its digits fit into 53 bits, which those of seconds do;
     /// one unit in the last place may be missing elsewhere.
     pub fn as_f64(self) -> Option<f64> {
-        let (digits, exponent) = split_at(self.0, |byte| matches!(byte, b'e' | b'E')).unwrap_or((self.0, "0"));
+        let (digits, exponent) = self.0.split_once(['e', 'E']).unwrap_or((self.0, "0"));
         let mut exponent: i32 = exponent.parse().ok()?;
         let (mut number, mut point) = (0_u64, false);
         for byte in digits.bytes() {
@@ -218,17 +218,11 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// What is before and behind the first byte like this, which is an ASCII one. (`split_once` brings 1 KB of searchers.)
-pub fn split_at(text: &str, here: fn(u8) -> bool) -> Option<(&str, &str)> {
-    let at = text.bytes().position(here)?;
-    Some((&text[..at], &text[at + 1..]))
-}
-
 /// `-0.5e+10`, as RFC 8259 has it.
 fn is_number(text: &str) -> bool {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let (rest, exponent) = split_at(text, |byte| matches!(byte, b'e' | b'E')).unwrap_or((text, "0"));
-    let (whole, fraction) = split_at(rest, |byte| byte == b'.').unwrap_or((rest, "0"));
+    let (rest, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, fraction) = rest.split_once('.').unwrap_or((rest, "0"));
     let whole = whole.strip_prefix('-').unwrap_or(whole);
     is_digits(whole)
         && (whole == "0" || !whole.starts_with('0'))

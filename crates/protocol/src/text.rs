@@ -1,6 +1,5 @@
 //! JSON strings, read without a copy and written without a detour.
 
-#[cfg(feature = "text-chunks")]
 use memchr::memchr2;
 
 /// The inside of a JSON string as it stood on the wire, escapes and all.
@@ -45,7 +44,6 @@ impl<'a> Raw<'a> {
     }
 
     /// As it stood on the wire.
-    #[cfg(feature = "text-chunks")]
     pub const fn escaped(self) -> &'a str {
         self.text
     }
@@ -102,12 +100,6 @@ fn hex4(text: &str) -> Result<(u32, &str), BadEscape> {
     unit.map(|unit| (unit, rest)).ok_or(BadEscape)
 }
 
-/// Without chunks there is little to search.
-#[cfg(not(feature = "text-chunks"))]
-fn memchr2(one: u8, other: u8, bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|byte| *byte == one || *byte == other)
-}
-
 /// Appends `text` as a JSON string, quotes included.
 pub fn push_json_str(out: &mut String, text: &str) {
     out.reserve(text.len() + 2);
@@ -142,8 +134,7 @@ fn first_escaped(bytes: &[u8]) -> Option<usize> {
     // output was this, byte by byte.
     const STEP: usize = 32;
     let is_plain = |step: &&[u8]| !step.iter().fold(false, |any, byte| any | is_escaped(byte));
-    let from =
-        if cfg!(feature = "text-chunks") { STEP * bytes.chunks_exact(STEP).take_while(is_plain).count() } else { 0 };
+    let from = STEP * bytes.chunks_exact(STEP).take_while(is_plain).count();
     bytes[from..].iter().position(is_escaped).map(|at| from + at)
 }
 

@@ -1,4 +1,5 @@
-//! A sign of life while something takes its time.
+//! A sign of life while something takes its time. (A spinner of a library would have no line now and then for logs, and
+//! half a dozen crates to build before the first command runs.)
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;

@@ -140,7 +140,7 @@ fn optimise(workspace: &Workspace, name: &str) -> Command {
     // The linker puts the stack first, whose last kibibyte nobody reaches: sums of a pointer and a constant are never
     // below it, and go into the instruction that loads. 0.5 %.
     command.args(["--low-memory-unused", "--optimize-added-constants-propagate"]);
-    command.args(["--strip-debug", "--strip-producers"]);
+    command.args(["--strip-debug", "--strip-producers", "--strip-target-features"]);
     command.arg(folder.join(format!("{name}_bg.wasm"))).arg("-o").arg(folder.join("optimised.wasm"));
     command
 }

@@ -1,13 +1,13 @@
 //! What waits to be sent, in order and within a limit.
 
+use std::collections::VecDeque;
+
 use crate::run::RunId;
 
 /// Frames on their way out.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// In order. Those before `next` are gone. (A `VecDeque` is 1 KB of WebAssembly.)
-    frames: Vec<Frame>,
-    next: usize,
+    frames: VecDeque<Frame>,
     bytes: usize,
 }
 
@@ -28,7 +28,7 @@ impl Outbox {
 
     pub(super) fn push(&mut self, frame: Frame) {
         self.bytes += frame.text.len();
-        self.frames.push(frame);
+        self.frames.push_back(frame);
     }
 
     pub(super) fn pop(&mut self) -> Option<Frame> {
@@ -37,24 +37,15 @@ impl Outbox {
 
     /// The next frame of those runs that can speak.
     pub(super) fn pop_of(&mut self, speaks: impl Fn(RunId) -> bool) -> Option<Frame> {
-        let at = self.waiting().iter().position(|frame| speaks(frame.run))? + self.next;
-        let frame = if at == self.next {
-            self.next += 1;
-            let Frame { run, begins, text } = &mut self.frames[at];
-            Frame { run: *run, begins: *begins, text: std::mem::take(text) }
-        } else {
-            self.frames.remove(at)
-        };
+        let at = self.frames.iter().position(|frame| speaks(frame.run))?;
+        let frame = self.frames.remove(at)?;
         self.bytes -= frame.text.len();
-        if self.next * 2 > self.frames.len() {
-            self.forget_gone();
-        }
         Some(frame)
     }
 
     /// Whether a run has something to say.
     pub(super) fn has(&self, run: RunId) -> bool {
-        self.waiting().iter().any(|frame| frame.run == run)
+        self.frames.iter().any(|frame| frame.run == run)
     }
 
     /// Forgets what a run still had to say.
@@ -68,22 +59,12 @@ impl Outbox {
     }
 
     fn keep(&mut self, wanted: impl Fn(&Frame) -> bool) {
-        self.forget_gone();
         self.frames.retain(wanted);
         self.bytes = self.sum();
     }
 
-    fn forget_gone(&mut self) {
-        self.frames.drain(..self.next);
-        self.next = 0;
-    }
-
-    fn waiting(&self) -> &[Frame] {
-        &self.frames[self.next..]
-    }
-
     fn sum(&self) -> usize {
-        self.waiting().iter().map(|frame| frame.text.len()).sum()
+        self.frames.iter().map(|frame| frame.text.len()).sum()
     }
 
     /// Checks that the sum is what it sums up. For tests.

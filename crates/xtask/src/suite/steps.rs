@@ -147,7 +147,6 @@ pub(super) const STEPS: [Step; 15] = [
         commands: |workspace| {
             let mut command = workspace.cargo();
             command.args(["test", "--package", "agb-core", "--lib", "--target", "wasm32-wasip1"]);
-            command.arg("--no-default-features"); // as a page has it
             // Node brings the system interface that a test runner needs for its report.
             command.env("CARGO_TARGET_WASM32_WASIP1_RUNNER", runner(workspace));
             command.env("CARGO_TARGET_DIR", workspace.target("wasm"));

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { attach, finalize, imports, setLogger } from "#wasm";
+import init, { attach, setLogger } from "#wasm";
 import { NativeAddonError } from "../errors.js";
 import type { InitializeOptions } from "../initialize-options.js";
 
@@ -15,8 +15,7 @@ import type { InitializeOptions } from "../initialize-options.js";
 export interface Wasm {
   readonly attach: typeof attach;
   readonly setLogger: typeof setLogger;
-  readonly imports: typeof imports;
-  readonly finalize: typeof finalize;
+  readonly init: typeof init;
 }
 /** What the larger one exports. */
 export type AccountWasm = typeof import("./account.js");
@@ -55,7 +54,7 @@ export class Build<W extends Wasm> {
   async #load(source: InitializeOptions["wasm"]): Promise<W> {
     try {
       const glue = await this.#glue();
-      glue.finalize(await instantiate((await source) ?? this.#url(), glue.imports()));
+      await glue.init({ module_or_path: (await source) ?? this.#url() });
       this.loaded = glue;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
@@ -79,31 +78,13 @@ function isNode(): boolean {
   return (globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } }).process?.versions?.node !== undefined;
 }
 
-/** A module from whatever names or holds it. What is none of these is for the browser to say. */
-async function instantiate(source: unknown, imports: WebAssembly.Imports): Promise<WebAssembly.Instance> {
-  const response = typeof source === "string" || source instanceof URL || source instanceof Request ? await fetch(source) : source;
-  if (!(response instanceof Response)) {
-    const made: unknown = await WebAssembly.instantiate(response as BufferSource, imports);
-    return made instanceof WebAssembly.Instance ? made : (made as WebAssembly.WebAssemblyInstantiatedSource).instance;
-  }
-  if (!response.ok) {
-    throw new Error(`HTTP status ${response.status} for ${response.url}`);
-  }
-  // A server that does not know the file type must not be trouble; compiling while it comes is for those that do.
-  const streams = response.headers.get("content-type") === "application/wasm";
-  const { instance } = streams
-    ? await WebAssembly.instantiateStreaming(response, imports)
-    : await WebAssembly.instantiate(await response.arrayBuffer(), imports);
-  return instance;
-}
-
 /** The two builds; `onLoad` is called with each as it arrives. */
 export function builds(onLoad: (wasm: Wasm) => void): { session: Build<Wasm>; account: Build<AccountWasm> } {
   return {
     session: new Build(
       "agb_bg.wasm",
       () => new URL("agb_bg.wasm", import.meta.url),
-      () => ({ attach, finalize, imports, setLogger }),
+      () => ({ attach, init, setLogger }),
       onLoad,
     ),
     account: new Build(
