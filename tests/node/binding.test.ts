@@ -163,7 +163,7 @@ describe("the client", () => {
       { requestId: "r-1", success: false, code: "InvalidMcpSession.NotFound", errorMessage: undefined, httpStatus: 400, data: null },
     );
     assert.match(missing.errorMessage, /not found/);
-    const unreachable = await new binding.Client(options("http://127.0.0.1:1")).listTools("x");
+    const unreachable = await new binding.Client(options("http://127.0.0.1:1")).invoke("image.tools", '{"imageId":"x"}');
     assert.equal(unreachable.code, "UNREACHABLE");
     assert.equal(unreachable.httpStatus, null);
     assert.ok(!JSON.stringify([missing, unreachable]).includes("SECRET"));

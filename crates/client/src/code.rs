@@ -21,11 +21,15 @@ pub struct Code<'a> {
     session: &'a Session,
 }
 
-impl<'a> Code<'a> {
-    pub(crate) const fn new(session: &'a Session) -> Self {
-        Self { session }
+impl Session {
+    /// Runs code in it.
+    #[must_use]
+    pub const fn code(&self) -> Code<'_> {
+        Code { session: self }
     }
+}
 
+impl<'a> Code<'a> {
     /// Prepares a run: `.await` it for the whole result at once, or [`stream`](RunBuilder::stream) it.
     pub fn run(self, code: impl Into<String>, language: impl IntoLanguage) -> RunBuilder<'a> {
         RunBuilder {
@@ -90,7 +94,7 @@ impl<'a> AttachBuilder<'a> {
     ///
     /// [`RunError::Remote`]: agb_core::RunError::Remote
     pub fn stream(self) -> Result<Run, Error> {
-        Ok(self.session.connection()?.attach(&self.id, self.after, self.goes_on, self.retention)?)
+        self.session.attach(&self.id, self.after, self.goes_on, self.retention)
     }
 }
 

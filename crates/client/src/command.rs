@@ -123,6 +123,6 @@ impl CommandBuilder<'_> {
     /// [`Error::NoStreaming`], [`Error::Rejected`]: nothing has been sent. The service does not offer to follow commands, for
     /// one; [`Session::execute`] does it there.
     pub fn stream(self) -> Result<Run, Error> {
-        Ok(self.session.connection()?.start_command(self.request, self.retention)?)
+        self.session.start_command(self.request, self.retention)
     }
 }

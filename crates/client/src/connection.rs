@@ -6,8 +6,6 @@ use std::task::{Context, Poll};
 use agb_core::{Batch, CommandRequest, Instant, Rejected, RunId, RunRequest, Session, State, TerminalSize};
 
 use crate::drive::{Dialer, Follower, Shared};
-use crate::plain::PlainCall;
-use crate::run::{Retention, Run};
 
 /// Shared by a session's handles and its runs; the last one to go closes the socket.
 pub(crate) struct Connection {
@@ -19,38 +17,34 @@ impl Connection {
         Arc::new(Self { shared: Arc::new(Shared::new(session, dialer, follower)) })
     }
 
-    /// Starts a run. Opens the socket if there is none; two first runs at once open one. `call` is made where the run
-    /// cannot be sent.
-    pub(crate) fn start(
-        self: &Arc<Self>,
-        request: RunRequest,
-        retention: Retention,
-        call: Option<PlainCall>,
-    ) -> Result<Run, Rejected> {
-        self.begin(retention, call, |session, now| session.run(now, request))
+    /// Starts a run; gives its id on the wire as well. Opens the socket if there is none; two first runs at once open
+    /// one. `stamps` as for [`Session::keep_stamps`].
+    pub(crate) fn start(self: &Arc<Self>, request: RunRequest, stamps: bool) -> Result<(RunHandle, String), Rejected> {
+        self.begin(stamps, |session, now| session.run(now, request))
     }
 
     /// Starts a command, likewise.
     pub(crate) fn start_command(
         self: &Arc<Self>,
         request: CommandRequest,
-        retention: Retention,
-    ) -> Result<Run, Rejected> {
-        self.begin(retention, None, |session, now| session.run_command(now, request))
+        stamps: bool,
+    ) -> Result<(RunHandle, String), Rejected> {
+        self.begin(stamps, |session, now| session.run_command(now, request))
     }
 
     fn begin(
         self: &Arc<Self>,
-        retention: Retention,
-        call: Option<PlainCall>,
+        stamps: bool,
         begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
-    ) -> Result<Run, Rejected> {
+    ) -> Result<(RunHandle, String), Rejected> {
         let (id, invocation) = self.shared.with(|session, now| {
             let id = begin(session, now)?;
-            retention.tell(session, id);
+            if stamps {
+                session.keep_stamps(id);
+            }
             Ok((id, session.invocation(id).unwrap_or_default().to_owned()))
         })?;
-        Ok(Run::new(Some(Wire::new(self, id)), invocation, retention, call))
+        Ok((RunHandle::new(self, id), invocation))
     }
 
     /// Continues a run that was begun elsewhere.
@@ -59,17 +53,19 @@ impl Connection {
         invocation: &str,
         after: u64,
         goes_on: bool,
-        retention: Retention,
-    ) -> Result<Run, Rejected> {
+        stamps: bool,
+    ) -> Result<RunHandle, Rejected> {
         let id = self.shared.with(|session, now| {
             let id = session.attach(now, invocation, after)?;
             if goes_on {
                 session.keep_going(id);
             }
-            retention.tell(session, id);
+            if stamps {
+                session.keep_stamps(id);
+            }
             Ok(id)
         })?;
-        Ok(Run::new(Some(Wire::new(self, id)), invocation.to_owned(), retention, None))
+        Ok(RunHandle::new(self, id))
     }
 
     /// Ends all runs and closes the socket, for good.
@@ -86,12 +82,12 @@ impl Drop for Connection {
 
 /// One run's place on its session's connection.
 #[derive(Clone)]
-pub(crate) struct Wire {
+pub(crate) struct RunHandle {
     connection: Arc<Connection>,
     id: RunId,
 }
 
-impl Wire {
+impl RunHandle {
     fn new(connection: &Arc<Connection>, id: RunId) -> Self {
         Self { connection: Arc::clone(connection), id }
     }
@@ -135,8 +131,8 @@ impl Wire {
     }
 }
 
-impl std::fmt::Debug for Wire {
+impl std::fmt::Debug for RunHandle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Wire").field(&self.id).finish()
+        f.debug_tuple("RunHandle").field(&self.id).finish()
     }
 }

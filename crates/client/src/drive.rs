@@ -28,7 +28,8 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::clock::Clock;
 use crate::events::{self, EventLink, Signal, Signals};
 use crate::link::{Link, Progress};
-use crate::socket::{Socket, broken};
+use crate::socket::Socket;
+use crate::wire::broken;
 
 /// How sockets are opened: the network, or memory in tests.
 pub(crate) type Dialer = Box<dyn Fn(OpenRequest) -> Opening + Send + Sync>;

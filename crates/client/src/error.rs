@@ -56,7 +56,7 @@ pub enum Error {
     #[error("the session cannot stream: the service gave it no wsUrl; run without streaming")]
     NoStreaming,
     /// The session was taken up with an access, which opens it and nothing else.
-    #[error("this session was taken up without an API key; ask the program that gave the access to do it")]
+    #[error("{}", GrantAccess::NEEDS_KEY)]
     NoKey,
     /// The service cannot do this.
     #[error("{0}")]

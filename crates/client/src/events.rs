@@ -15,8 +15,9 @@ use tokio::time::Instant;
 
 use crate::http::{Http, innermost};
 use crate::link::Link;
-use crate::socket::{SocketLimits, broken};
+use crate::socket::SocketLimits;
 use crate::tls;
+use crate::wire::broken;
 
 /// What a stream says to the driver.
 #[derive(Debug)]

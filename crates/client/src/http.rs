@@ -136,7 +136,7 @@ impl Http {
         }
         Some(match proxy.refused(status, &authority(url)) {
             DisconnectReason::ProxyRefused(reason) => TransportError::ProxyRefused { reason },
-            reason => unreachable(reason.message()),
+            reason => unreachable(reason.to_string()),
         })
     }
 
@@ -158,7 +158,7 @@ impl Http {
             let (name, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(443));
             match proxy.tunnel(name, port, &self.network.trust).await {
                 Err(DisconnectReason::ProxyRefused(reason)) => return TransportError::ProxyRefused { reason },
-                Err(reason) => return unreachable(reason.message()),
+                Err(reason) => return unreachable(reason.to_string()),
                 Ok(_) => {}
             }
         }

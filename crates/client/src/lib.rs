@@ -62,6 +62,7 @@
 //! a tokio runtime with I/O and time; one thread is enough.
 
 mod agb;
+mod api;
 mod clock;
 mod code;
 mod command;
@@ -89,6 +90,7 @@ mod session;
 mod socket;
 mod tls;
 mod transfer;
+mod wire;
 
 pub use agb_core;
 pub use agb_core::operations::{

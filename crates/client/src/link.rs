@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::socket::{Socket, SocketLimits, broken, io_loss};
+use crate::socket::{Socket, SocketLimits};
+use crate::wire::{broken, io_loss};
 
 /// An open socket. It is polled by the driver alone, for reading and writing at once: no lock, no second task.
 pub(crate) struct Link {

@@ -8,22 +8,23 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use agb_core::operations::RunCode;
+use agb_core::operations::{RunCode, SessionData};
 use agb_core::result::Execution;
 use agb_core::run::RunRequest;
 use agb_core::{Batch, DisconnectReason, RunError, StreamEvent};
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted};
 
+use crate::api::Api;
 use crate::error::Error;
 use crate::random;
-use crate::session::Session;
 
 /// A run that may come to be made by a plain call. It goes on while it is polled.
 pub(crate) struct PlainCall {
-    session: Session,
+    api: Arc<Api>,
+    session: Arc<SessionData>,
     request: RunRequest,
     stamps: bool,
     abort: AbortHandle,
@@ -55,10 +56,11 @@ enum State {
 }
 
 impl PlainCall {
-    pub(crate) fn new(session: Session, request: RunRequest, stamps: bool) -> Self {
+    pub(crate) fn new(api: &Arc<Api>, session: &Arc<SessionData>, request: RunRequest, stamps: bool) -> Self {
         let (abort, registration) = AbortHandle::new_pair();
         let state = Mutex::new(State::Spare(registration));
-        Self { session, request, stamps, abort, state, extra: Extra::default() }
+        let (api, session) = (Arc::clone(api), Arc::clone(session));
+        Self { api, session, request, stamps, abort, state, extra: Extra::default() }
     }
 
     /// Ends the call from elsewhere, while it is made or before.
@@ -128,9 +130,9 @@ impl PlainCall {
         }
         tracing::info!(target: "agb::connection", %reason, "a run cannot be streamed: it is made by a plain call");
         let word = Batch::of_event(StreamEvent::Unstreamed(reason.clone()), self.stamps);
-        let session = self.session.clone();
-        let operation = RunCode::new(session.data(), &self.request, random::id());
-        let call = async move { Ok(session.call(&operation).await?.value) };
+        let api = Arc::clone(&self.api);
+        let operation = RunCode::new(&self.session, &self.request, random::id());
+        let call = async move { Ok(api.call(&operation).await?.value) };
         *self.state() = State::Made(reason, Box::pin(Abortable::new(call, registration)));
         Some(word)
     }

@@ -1,11 +1,13 @@
 //! Carries out the core's [procedures](agb_core::procedure): sends their calls and waits where they say so.
 
+use agb_core::by_name::{Scope, by_name};
 use agb_core::http::Answered;
 use agb_core::operations::{CommandOutput, GetLink, RunCommand, SessionMetrics, Toolbox};
-use agb_core::procedure::{Procedure, Scope, Step, by_name};
+use agb_core::procedure::{Procedure, Step};
 use serde_json::Value;
 
-use crate::agb::{Agb, Api};
+use crate::agb::Agb;
+use crate::api::Api;
 use crate::command::Commands;
 use crate::error::Error;
 use crate::files::Files;

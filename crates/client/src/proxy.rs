@@ -14,8 +14,8 @@ use reqwest::Url;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use crate::socket::{self, Wire, broken};
 use crate::tls::Trust;
+use crate::wire::{self, Wire, broken};
 
 /// How a client reaches the network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Proxy {
             return Err(DisconnectReason::ProxyRefused(message));
         }
         let name = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-        let tcp = socket::connect(name, self.port()).await;
+        let tcp = wire::connect(name, self.port()).await;
         let tcp = tcp.map_err(|error| broken(format!("{} cannot be reached: {error}", self.name())))?;
         let mut wire: Box<dyn Wire> = if self.is_secure() { trust.connect(name, tcp).await? } else { Box::new(tcp) };
         let mut request = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n").into_bytes();
@@ -147,7 +147,7 @@ impl Proxy {
         let cut = |error| broken(format!("{} broke the connection: {error}", self.name()));
         wire.write_all(&request).await.map_err(cut)?;
         wire.flush().await.map_err(cut)?;
-        let answered = socket::read_head(&mut wire).await;
+        let answered = wire::read_head(&mut wire).await;
         let (head, rest) = answered.map_err(|reason| broken(format!("{}: {reason}", self.name())))?;
         let mut headers = [httparse::EMPTY_HEADER; 64];
         let mut response = httparse::Response::new(&mut headers);

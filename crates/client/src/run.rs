@@ -7,13 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use agb_core::result::{Execution, ResultBudget, RichResult, RunRecorder};
-use agb_core::{
-    Batch, DisconnectReason, Piece, RemoteError, RunEnd, RunError, RunId, Session, Stamp, StreamEvent, TerminalSize,
-};
+use agb_core::{Batch, DisconnectReason, Piece, RemoteError, RunEnd, RunError, Stamp, StreamEvent, TerminalSize};
 use futures_util::Stream;
 use futures_util::future::AbortHandle;
 
-use crate::connection::Wire;
+use crate::connection::RunHandle;
 use crate::log::Log;
 use crate::plain::PlainCall;
 
@@ -33,7 +31,7 @@ use crate::plain::PlainCall;
 #[must_use = "a run that is dropped is cancelled"]
 pub struct Run {
     /// Its place on the session's connection; `None` where the session has none.
-    wire: Option<Wire>,
+    handle: Option<RunHandle>,
     /// The last transport fallback, where one is allowed.
     call: Option<PlainCall>,
     invocation: String,
@@ -54,14 +52,6 @@ pub(crate) struct Retention {
     pub(crate) results: usize,
     /// Each piece's number and time.
     pub(crate) stamps: bool,
-}
-
-impl Retention {
-    pub(crate) fn tell(self, session: &mut Session, id: RunId) {
-        if self.stamps {
-            session.keep_stamps(id);
-        }
-    }
 }
 
 impl Default for Retention {
@@ -108,10 +98,15 @@ pub enum RunEvent {
 }
 
 impl Run {
-    /// Without a `wire` it has a `call` that is begun.
-    pub(crate) fn new(wire: Option<Wire>, invocation: String, retention: Retention, call: Option<PlainCall>) -> Self {
+    /// Without a `handle` it has a `call` that is begun.
+    pub(crate) fn new(
+        handle: Option<RunHandle>,
+        invocation: String,
+        retention: Retention,
+        call: Option<PlainCall>,
+    ) -> Self {
         Self {
-            wire,
+            handle,
             call,
             invocation,
             pending: VecDeque::new(),
@@ -167,12 +162,12 @@ impl Run {
         {
             return call.poll(cx);
         }
-        let Some(wire) = &self.wire else { return Poll::Pending };
-        let Poll::Ready(batch) = wire.poll_read(cx, ahead) else { return Poll::Pending };
+        let Some(handle) = &self.handle else { return Poll::Pending };
+        let Poll::Ready(batch) = handle.poll_read(cx, ahead) else { return Poll::Pending };
         let reason = batch.end().and_then(|end| end.as_ref().err()).and_then(RunError::plain_call_reason);
         match (reason, &mut self.call) {
             // The core's word that nothing was sent; whatever else came with it would be something that was.
-            (Some(reason), Some(call)) if batch.marks().is_empty() && !wire.is_closed() => {
+            (Some(reason), Some(call)) if batch.marks().is_empty() && !handle.is_closed() => {
                 call.begin(reason.clone());
                 call.poll(cx)
             }
@@ -201,7 +196,7 @@ impl Run {
     /// Something that reaches this run from elsewhere: to cancel it, or to give it input.
     #[must_use]
     pub fn control(&self) -> RunControl {
-        RunControl { wire: self.wire.clone(), abort: self.call.as_ref().map(PlainCall::abort_handle) }
+        RunControl { handle: self.handle.clone(), abort: self.call.as_ref().map(PlainCall::abort_handle) }
     }
 
     /// As [`RunControl::write`].
@@ -251,7 +246,7 @@ impl Run {
 /// Reaches a run from elsewhere; see [`Run::control`]. Harmless after the run's end.
 #[derive(Clone, Debug)]
 pub struct RunControl {
-    wire: Option<Wire>,
+    handle: Option<RunHandle>,
     abort: Option<AbortHandle>,
 }
 
@@ -262,8 +257,8 @@ impl RunControl {
         if let Some(abort) = &self.abort {
             abort.abort();
         }
-        if let Some(wire) = &self.wire {
-            wire.cancel();
+        if let Some(handle) = &self.handle {
+            handle.cancel();
         }
     }
 
@@ -271,45 +266,45 @@ impl RunControl {
     /// and everything up to the number [`Batch::seq`]. Until then the service sends no more than its window, and keeps
     /// what it sent for whoever comes after you.
     pub fn taken(&self, weight: usize, seq: u64) {
-        if let Some(wire) = &self.wire {
-            wire.ack(weight, seq);
+        if let Some(handle) = &self.handle {
+            handle.ack(weight, seq);
         }
     }
 
     /// Gives the program input, now or for its next request; a line has its `\n`. Without effect where the service does
     /// not know `stdin`.
     pub fn write(&self, text: &str) {
-        if let Some(wire) = &self.wire {
-            wire.write(Some(text));
+        if let Some(handle) = &self.handle {
+            handle.write(Some(text));
         }
     }
 
     /// Sends a signal to a command's process group, such as `SIGTERM`. Of code only [`cancel`](Self::cancel) is of use.
     pub fn kill(&self, signal: &str) {
-        if let Some(wire) = &self.wire {
-            wire.signal(signal);
+        if let Some(handle) = &self.handle {
+            handle.signal(signal);
         }
     }
 
     /// Changes the size of a command's terminal, in its place among what is written.
     pub fn resize(&self, cols: u16, rows: u16) {
-        if let Some(wire) = &self.wire {
-            wire.resize(TerminalSize { cols, rows });
+        if let Some(handle) = &self.handle {
+            handle.resize(TerminalSize { cols, rows });
         }
     }
 
     /// Follows the run no longer, and lets it go on where the service keeps it: it ends here with
     /// [`RunError::Left`](agb_core::RunError::Left), once the service is known to have it.
     pub fn leave(&self) {
-        if let Some(wire) = &self.wire {
-            wire.leave();
+        if let Some(handle) = &self.handle {
+            handle.leave();
         }
     }
 
     /// Ends the program's input: what was written is read first.
     pub fn end_input(&self) {
-        if let Some(wire) = &self.wire {
-            wire.write(None);
+        if let Some(handle) = &self.handle {
+            handle.write(None);
         }
     }
 }
@@ -342,9 +337,9 @@ impl Stream for Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if !self.is_finished()
-            && let Some(wire) = &self.wire
+            && let Some(handle) = &self.handle
         {
-            wire.abandon();
+            handle.abandon();
         }
     }
 }

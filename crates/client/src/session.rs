@@ -9,11 +9,10 @@ use agb_core::operations::{
     SessionAccess, SessionData, SessionDetails, SessionStatus, SetLabels, Tool, ToolResult, ToolRoute,
 };
 use agb_core::run::RunRequest;
-use agb_core::{Capabilities, DisconnectReason, Secret, SessionConfig};
+use agb_core::{Capabilities, CommandRequest, DisconnectReason, Secret, SessionConfig};
 use serde_json::{Map, Value};
 
-use crate::agb::Api;
-use crate::code::Code;
+use crate::api::Api;
 use crate::connection::Connection;
 use crate::error::Error;
 use crate::events::EventLink;
@@ -34,13 +33,13 @@ pub struct Session {
 
 struct Inner {
     api: Arc<Api>,
-    data: SessionData,
+    data: Arc<SessionData>,
     connection: Option<Arc<Connection>>,
 }
 
 impl Session {
     pub(crate) fn new(api: Arc<Api>, mut data: SessionData) -> Self {
-        if let Some(endpoint) = api.endpoint() {
+        if let Some(endpoint) = api.account_endpoint() {
             data.secure(endpoint);
         }
         let connection = SessionConfig::of(&data).map(|mut config| {
@@ -56,7 +55,7 @@ impl Session {
                 Box::new(move |id, request, signals| EventLink::open(id, request, &api.http, limits, signals)),
             )
         });
-        Self { inner: Arc::new(Inner { api, data, connection }) }
+        Self { inner: Arc::new(Inner { api, data: Arc::new(data), connection }) }
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -73,12 +72,6 @@ impl Session {
     #[must_use]
     pub fn data(&self) -> &SessionData {
         &self.inner.data
-    }
-
-    /// Runs code in it.
-    #[must_use]
-    pub fn code(&self) -> Code<'_> {
-        Code::new(self)
     }
 
     /// How it is: `RUNNING`, `FINISH`, `DELETING`, `DELETED`.
@@ -204,9 +197,13 @@ impl Session {
     pub(crate) fn start(&self, request: RunRequest, retention: Retention) -> Result<Run, Error> {
         // A call carries no input: what was written for the run would be lost.
         let takes_input = request.stdin && self.data().extensions.iter().any(|name| name == "stdin");
-        let call = (!takes_input).then(|| PlainCall::new(self.clone(), request.clone(), retention.stamps));
-        match (&self.inner.connection, call) {
-            (Some(connection), call) => Ok(connection.start(request, retention, call)?),
+        let Inner { api, data, connection } = &*self.inner;
+        let call = (!takes_input).then(|| PlainCall::new(api, data, request.clone(), retention.stamps));
+        match (connection, call) {
+            (Some(connection), call) => {
+                let (handle, invocation) = connection.start(request, retention.stamps)?;
+                Ok(Run::new(Some(handle), invocation, retention, call))
+            }
             (None, Some(mut call)) => {
                 call.begin(DisconnectReason::Unreached("the service gave the session no wsUrl".into()));
                 Ok(Run::new(None, random::id(), retention, Some(call)))
@@ -215,13 +212,23 @@ impl Session {
         }
     }
 
+    pub(crate) fn start_command(&self, request: CommandRequest, retention: Retention) -> Result<Run, Error> {
+        let (handle, invocation) = self.connection()?.start_command(request, retention.stamps)?;
+        Ok(Run::new(Some(handle), invocation, retention, None))
+    }
+
+    pub(crate) fn attach(&self, id: &str, after: u64, goes_on: bool, retention: Retention) -> Result<Run, Error> {
+        let handle = self.connection()?.attach(id, after, goes_on, retention.stamps)?;
+        Ok(Run::new(Some(handle), id.to_owned(), retention, None))
+    }
+
+    fn connection(&self) -> Result<&Arc<Connection>, Error> {
+        self.inner.connection.as_ref().ok_or(Error::NoStreaming)
+    }
+
     /// Whether a run that streams is found again after a lost connection.
     pub(crate) fn keeps_runs(&self) -> bool {
         self.inner.connection.is_some() && self.data().extensions.iter().any(|name| name == "resume")
-    }
-
-    pub(crate) fn connection(&self) -> Result<&Arc<Connection>, Error> {
-        self.inner.connection.as_ref().ok_or(Error::NoStreaming)
     }
 }
 

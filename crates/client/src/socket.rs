@@ -4,28 +4,20 @@
 //! log level `trace`. Every failure becomes a [`DisconnectReason`] whose words hold no URL and no token.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use agb_core::{DisconnectReason, OpenRequest, Secret};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use reqwest::Url;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::network::Network;
-
-/// Bytes both ways. Boxed: one virtual call a system call is nothing, and tests put memory in its place.
-pub(crate) trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+use crate::wire::{Wire, broken, connect, io_loss, read_head};
 
 /// A WebSocket that has been opened.
 pub(crate) type Socket = WebSocketStream<Counted>;
@@ -85,49 +77,6 @@ pub(crate) async fn dial(
     };
     let wire = if secure { network.trust.connect_over(name, wire).await? } else { wire };
     handshake(wire, &url, &request, limits).await
-}
-
-/// Connects to the first address that answers.
-///
-/// An address that does not answer must not use up the time for the others, so the next one is tried beside it after a
-/// quarter of a second (RFC 8305, section 5).
-pub(crate) async fn connect(name: &str, port: u16) -> io::Result<TcpStream> {
-    const NEXT_AFTER: Duration = Duration::from_millis(250);
-    let addresses = lookup_host((name, port)).await?;
-    let mut attempts: FuturesUnordered<_> = alternate(addresses.collect())
-        .into_iter()
-        .zip(0_u32..)
-        .map(|(address, place)| async move {
-            tokio::time::sleep(NEXT_AFTER * place).await;
-            let tcp = TcpStream::connect(address).await?;
-            // Frames are written whole; waiting to fill a packet would only delay them.
-            tcp.set_nodelay(true)?;
-            io::Result::Ok(tcp)
-        })
-        .collect();
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "it has no address");
-    while let Some(attempt) = attempts.next().await {
-        match attempt {
-            Ok(tcp) => return Ok(tcp),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// The two families in turn, beginning with the one that the system prefers.
-fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-    let preferred = addresses.first().is_some_and(SocketAddr::is_ipv6);
-    let (first, second): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv6() == preferred);
-    let (mut first, mut second) = (first.into_iter(), second.into_iter());
-    let mut mixed = Vec::new();
-    loop {
-        let before = mixed.len();
-        mixed.extend(first.next().into_iter().chain(second.next()));
-        if mixed.len() == before {
-            return mixed;
-        }
-    }
 }
 
 /// The opening handshake (RFC 6455, section 4.1).
@@ -217,29 +166,6 @@ fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<Stri
     text.push_str("\r\n");
     Ok(text)
 }
-
-/// Reads up to the blank line. What comes behind it is already frames.
-pub(crate) async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), DisconnectReason> {
-    /// Cookies of a proxy fit; what is longer is no handshake.
-    const LONGEST: usize = 16 * 1024;
-    let mut head = Vec::with_capacity(1024);
-    loop {
-        let before = head.len();
-        if wire.read_buf(&mut head).await.map_err(|error| io_loss(&error))? == 0 {
-            return Err(broken("the connection was closed during the handshake".into()));
-        }
-        // The end may have been cut by the last read.
-        let from = before.saturating_sub(3);
-        if let Some(at) = head[from..].windows(4).position(|window| window == b"\r\n\r\n") {
-            let rest = head.split_off(from + at + 4);
-            return Ok((head, rest));
-        }
-        if head.len() > LONGEST {
-            return Err(broken("the handshake's answer is too long to be one".into()));
-        }
-    }
-}
-
 fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<(), DisconnectReason> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
@@ -267,12 +193,4 @@ fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<()
         return Err(broken("the service chose a sub-protocol that was not offered".into()));
     }
     Ok(())
-}
-
-pub(crate) fn broken(reason: String) -> DisconnectReason {
-    DisconnectReason::Broken(reason)
-}
-
-pub(crate) fn io_loss(error: &io::Error) -> DisconnectReason {
-    broken(format!("the connection broke: {error}"))
 }

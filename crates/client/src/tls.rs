@@ -15,7 +15,7 @@ use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::socket::{Wire, broken};
+use crate::wire::{Wire, broken};
 
 /// What a client trusts.
 #[derive(Debug, Default)]

@@ -3,12 +3,12 @@
 use std::future::Future;
 
 use agb_core::Secret;
+use agb_core::by_name::transfer_by_name;
 use agb_core::config::BaseUrl;
 use agb_core::error::TransportError;
 use agb_core::http::{Answered, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES, Method};
 use agb_core::operations::Toolbox;
 use agb_core::operations::files::{Exchange, Part, Transfer, TransferStep};
-use agb_core::procedure::transfer_by_name;
 use bytes::Bytes;
 use reqwest::{Response, Url};
 

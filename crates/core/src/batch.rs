@@ -4,10 +4,7 @@ use std::collections::VecDeque;
 
 pub use agb_protocol::Stream;
 
-use crate::run::{RunEnd, RunError, StreamEvent};
-
-/// What a piece takes beside its texts, bytes, about.
-pub(crate) const PIECE: usize = 64;
+use crate::run::{PIECE, RunEnd, RunError, StreamEvent};
 
 /// Pieces of one run in the order in which the service sent them.
 ///

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use agb_protocol::RunStatus;
+
 use crate::codes;
-use crate::result::RunStatus;
 use crate::secret::Secret;
 
 mod excerpt;

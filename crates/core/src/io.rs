@@ -3,14 +3,12 @@
 //! It is data, not a trait. Tokio's sockets must be `Send` and a browser's cannot be, so a transport trait would be
 //! written twice; enums serve both.
 
-use std::fmt;
+use agb_protocol::Stream;
 
-use crate::batch::Stream;
-use crate::codes;
+use crate::disconnect_reason::DisconnectReason;
 use crate::run::RunId;
 use crate::secret::Secret;
 use crate::time::Instant;
-use crate::words::number;
 
 /// What one kind of transport can and cannot do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -65,118 +63,6 @@ pub struct ExternalChunk<'a> {
     pub stream: Stream,
     /// Its length, in units that are at most three bytes on the wire, such as UTF-16's.
     pub length: u32,
-}
-
-/// Why a socket is gone.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum DisconnectReason {
-    /// The opening handshake was answered by an HTTP status (a browser never sees it).
-    Refused {
-        /// The status.
-        status: u16,
-    },
-    /// A close frame came (RFC 6455, section 7.4).
-    Closed {
-        /// The close code; 1005 when the frame had none, 1006 when there was no frame.
-        code: u16,
-        /// The peer's words.
-        reason: String,
-    },
-    /// It broke, or could not be made, without a word from the peer.
-    Broken(String),
-    /// Of an event stream: there was no connection to send anything over.
-    Unreached(String),
-    /// A message of the service was larger than this client takes, in these words.
-    TooLarge(String),
-    /// The service's certificate is not trusted, in these words.
-    Untrusted(String),
-    /// A forward proxy does not let this client through, in these words.
-    ProxyRefused(String),
-}
-
-/// What a browser says in the place of a close code: the connection ended without a close frame, or without TLS (RFC 6455,
-/// section 7.4.1). Neither is ever sent.
-const NO_FRAME: u16 = 1006;
-const NO_TLS: u16 = 1015;
-
-impl DisconnectReason {
-    /// What its `Display` shows.
-    #[must_use]
-    pub fn message(&self) -> String {
-        match self {
-            Self::Refused { status } => ["the handshake was refused with HTTP status ", &number(*status)].concat(),
-            Self::Closed { code: code @ (NO_FRAME | NO_TLS), .. } => {
-                ["the connection broke, without a close frame (code ", &number(*code), ")"].concat()
-            }
-            Self::Closed { code, reason } => {
-                let colon = if reason.is_empty() { "" } else { ": " };
-                ["the service closed the connection (code ", &number(*code), colon, reason, ")"].concat()
-            }
-            Self::Broken(message)
-            | Self::Unreached(message)
-            | Self::TooLarge(message)
-            | Self::Untrusted(message)
-            | Self::ProxyRefused(message) => message.clone(),
-        }
-    }
-}
-
-impl fmt::Display for DisconnectReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
-    }
-}
-
-impl std::error::Error for DisconnectReason {}
-
-impl DisconnectReason {
-    /// A stable name for programs to compare.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::Refused { .. } => codes::CONNECTION_REFUSED,
-            Self::Broken(_) | Self::TooLarge(_) | Self::Closed { code: NO_FRAME | NO_TLS, .. } => {
-                codes::CONNECTION_BROKEN
-            }
-            Self::Closed { .. } => codes::CONNECTION_CLOSED,
-            Self::Unreached(_) | Self::Untrusted(_) | Self::ProxyRefused(_) => codes::CONNECTION_UNREACHED,
-        }
-    }
-
-    pub(crate) fn memory_size(&self) -> usize {
-        match self {
-            Self::Refused { .. } => 0,
-            Self::Closed { reason, .. } => reason.len(),
-            Self::Broken(message)
-            | Self::Unreached(message)
-            | Self::TooLarge(message)
-            | Self::Untrusted(message)
-            | Self::ProxyRefused(message) => message.len(),
-        }
-    }
-
-    /// Whether the service said that this token or session will never do, so that trying again is useless.
-    #[must_use]
-    pub const fn is_final(&self) -> bool {
-        match self {
-            // 408 and 429 ask to come again; every other 4xx is about us.
-            Self::Refused { status } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
-            // Our server's own codes for clients that cannot see a refused handshake (wire part 2, browser tokens).
-            Self::Closed { code, .. } => matches!(code, 4401 | 4403 | 4404),
-            // Neither a certificate nor a proxy's rules change by asking again.
-            Self::Untrusted(_) | Self::ProxyRefused(_) => true,
-            Self::Broken(_) | Self::Unreached(_) | Self::TooLarge(_) => false,
-        }
-    }
-
-    /// Whether something on the way, or this client, takes no message as large as the one that came: another link of
-    /// this kind would end at the same message.
-    #[must_use]
-    pub const fn is_too_large(&self) -> bool {
-        /// "Message too big" (RFC 6455, section 7.4.1).
-        const TOO_BIG: u16 = 1009;
-        matches!(self, Self::TooLarge(_) | Self::Closed { code: TOO_BIG, .. })
-    }
 }
 
 /// What the driver is to do next.
@@ -266,8 +152,7 @@ impl StreamCall {
 
 fn not_ours(what: &str) -> String {
     let shown = if what.is_empty() { "no content type" } else { &what[..what.floor_char_boundary(64)] };
-    ["the address of the event stream answered with ", shown, ": a login page or a proxy may answer in its place"]
-        .concat()
+    format!("the address of the event stream answered with {shown}: a login page or a proxy may answer in its place")
 }
 
 /// A hint for the application. Data is pulled with [`Session::read`](crate::Session::read).

@@ -85,14 +85,16 @@
 //! | [`run`], [`command`], [`batch`] | what a run is, what it yields, how it ends |
 //! | [`wire`] | the WebSocket's messages: the only place that knows the field names |
 //! | [`operations`], [`http`] | the HTTP calls as plain data |
-//! | [`procedure`] | what takes several calls, and all of it by name for language bindings |
+//! | [`procedure`], [`by_name`] | what takes several calls, and all of it by name for language bindings |
 //! | [`result`] | what a caller gets, and every shape that `run_code` answers in |
 //! | [`codes`] | the stable codes of all errors |
 //! | [`config`], [`language`], [`secret`], [`error`], [`time`] | what their names say |
 
 pub mod batch;
+pub mod by_name;
 pub mod command;
 pub mod config;
+mod disconnect_reason;
 pub mod error;
 pub mod http;
 pub mod io;
@@ -100,19 +102,20 @@ mod json;
 pub mod operations;
 pub mod procedure;
 pub mod result;
+mod rich_result;
 pub mod run;
 pub mod session;
 pub mod time;
+mod tool_result;
 pub mod wire;
-mod words;
 
 pub use agb_protocol::command::TerminalSize;
 pub use agb_protocol::{Language, Secret, codes, language, secret};
 pub use batch::{Batch, Mark, Piece, Stamp, Stream};
 pub use command::CommandRequest;
+pub use disconnect_reason::DisconnectReason;
 pub use io::{
-    Capabilities, DisconnectReason, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, State,
-    StreamCall,
+    Capabilities, Event, EventsRequest, ExternalChunk, Input, LinkId, OpenRequest, Output, State, StreamCall,
 };
 pub use run::{Finish, Rejected, RemoteError, RunEnd, RunError, RunId, RunRequest, StreamEvent, Violation};
 pub use session::{Session, SessionConfig};

@@ -44,7 +44,7 @@ mod session_options;
 mod tool;
 mod toolbox;
 
-pub use call_tool::{CallTool, ToolResult, ToolRoute};
+pub use call_tool::{CallTool, ToolRoute};
 pub use command::{CommandOutput, RunCommand};
 pub use create_session::{ClientInfo, CreateSession};
 pub use delete_session::{DeleteSession, DeleteStep};
@@ -64,6 +64,8 @@ pub use session_data::SessionData;
 pub use session_options::{SessionNetwork, SessionOptions};
 pub use tool::{ListTools, Tool};
 pub use toolbox::Toolbox;
+
+pub use crate::tool_result::ToolResult;
 
 use serde_json::Value;
 

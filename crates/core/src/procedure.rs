@@ -20,7 +20,7 @@
 //! # }
 //! ```
 //!
-//! [`by_name`] makes the procedure of a name and JSON arguments, so that a language binding shows all of them as one
+//! [`by_name`](crate::by_name) makes the procedure of a name and JSON arguments, so that a language binding shows all of them as one
 //! function; Rust programs use the typed ones of [`operations`](crate::operations).
 
 use std::time::Duration;
@@ -28,17 +28,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Operation};
+use crate::http::Answered;
 use crate::json::Object;
-use crate::operations::{CallTool, ToolResult};
+use crate::tool_result::ToolResult;
 
 mod arguments;
-mod by_name;
+mod call;
 mod single;
 
 pub(crate) use arguments::Arguments;
 pub use arguments::BadArguments;
-pub use by_name::{Scope, by_name, transfer_by_name};
+pub use call::Call;
+pub(crate) use single::Ready;
 pub use single::Single;
 
 /// What a call of a procedure came to.
@@ -83,27 +84,6 @@ impl<T> Step<T> {
     }
 }
 
-/// One call of a procedure, sent like any other [`Operation`].
-#[derive(Clone, Debug, PartialEq)]
-pub enum Call {
-    /// Of a session's tool.
-    Tool(CallTool),
-    /// Of the service.
-    Service(HttpRequest),
-}
-
-impl From<CallTool> for Call {
-    fn from(call: CallTool) -> Self {
-        Self::Tool(call)
-    }
-}
-
-impl From<HttpRequest> for Call {
-    fn from(request: HttpRequest) -> Self {
-        Self::Service(request)
-    }
-}
-
 /// What a [`Call`] is answered with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reply {
@@ -132,27 +112,6 @@ impl Reply {
         match self {
             Self::Service { data, fields } => (data, fields),
             Self::Tool(_) => (Value::Null, Object::new()),
-        }
-    }
-}
-
-impl Operation for Call {
-    type Output = Reply;
-
-    fn request(&self) -> HttpRequest {
-        match self {
-            Self::Tool(call) => call.request(),
-            Self::Service(request) => request.clone(),
-        }
-    }
-
-    fn parse(&self, response: &HttpResponse) -> Result<Answered<Reply>, ApiError> {
-        match self {
-            Self::Tool(call) => Ok(call.parse(response)?.map(Reply::Tool)),
-            Self::Service(_) => {
-                let Envelope { fields, data, request_id, .. } = Envelope::open(response)?;
-                Ok(Answered { value: Reply::Service { data, fields }, request_id })
-            }
         }
     }
 }

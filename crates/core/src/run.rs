@@ -1,18 +1,19 @@
 //! One run of code, from the caller's side: what is asked, what comes, how it ends.
 
-use std::fmt;
 use std::time::Duration;
 
-use crate::batch::PIECE;
-use crate::codes;
-use crate::error::{ApiError, TransportError};
-use crate::io::DisconnectReason;
-use crate::language::Language;
-use crate::result::{RichResult, RunFailure, RunStatus};
-
-use crate::time::seconds;
-use crate::words::number;
 pub use agb_protocol::Finish;
+use agb_protocol::{RunFailure, RunStatus};
+
+use crate::codes;
+use crate::disconnect_reason::DisconnectReason;
+use crate::error::{ApiError, TransportError};
+use crate::language::Language;
+use crate::rich_result::RichResult;
+use crate::time::seconds;
+
+/// What a piece of a run takes in memory beside its texts, bytes, about.
+pub(crate) const PIECE: usize = 64;
 
 /// One run, local to its [`Session`](crate::Session). Unrelated to the id on the wire.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -78,11 +79,13 @@ impl StreamEvent {
     pub fn warning(&self) -> Option<(&'static str, String)> {
         Some(match self {
             Self::Interrupted(loss) => {
-                (loss.code(), ["the connection was lost (", &loss.message(), "); looking for the run again"].concat())
+                (loss.code(), format!("the connection was lost ({loss}); looking for the run again"))
             }
             Self::Unstreamed(loss) => {
-                let rest = "); it is made by a plain call, and its output comes at its end";
-                (codes::NO_STREAMING, ["the run cannot be streamed (", &loss.message(), rest].concat())
+                let message = format!(
+                    "the run cannot be streamed ({loss}); it is made by a plain call, and its output comes at its end"
+                );
+                (codes::NO_STREAMING, message)
             }
             Self::InputRefused { message } => (codes::INPUT_REFUSED, message.clone()),
             Self::InputUncertain => {
@@ -90,10 +93,10 @@ impl StreamEvent {
                     "input was under way when the connection was lost, and may be lost: see what the program asks";
                 (codes::INPUT_UNCERTAIN, words.into())
             }
-            Self::OutputDropped { bytes } => {
-                let rest = " bytes of output were not kept here: nobody took them, and there was no room";
-                (codes::OUTPUT_DROPPED, [&number(*bytes), rest].concat())
-            }
+            Self::OutputDropped { bytes } => (
+                codes::OUTPUT_DROPPED,
+                format!("{bytes} bytes of output were not kept here: nobody took them, and there was no room"),
+            ),
             Self::Result(_) | Self::Error(_) | Self::InputRequest { .. } | Self::Reconnected => return None,
         })
     }
@@ -137,7 +140,7 @@ impl RemoteError {
         self.failure.clone().unwrap_or_else(|| RunFailure {
             name: self.code.clone(),
             value: self.message.clone(),
-            traceback: if self.trace_id.is_empty() { String::new() } else { ["traceId=", &self.trace_id].concat() },
+            traceback: if self.trace_id.is_empty() { String::new() } else { format!("traceId={}", self.trace_id) },
         })
     }
 }
@@ -146,40 +149,26 @@ impl RemoteError {
 pub type RunEnd = Result<Finish, RunError>;
 
 /// A run that was not taken.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Rejected {
     /// The session was closed before.
+    #[error("the session is closed: create or get a session first")]
     Closed,
     /// Too much waits to be sent.
+    #[error("more than {limit} bytes of code wait to be sent: wait for earlier runs or raise the limit")]
     Full {
         /// The limit in bytes.
         limit: usize,
     },
     /// The run is followed in this session already.
+    #[error("the run is followed in this session already: use the run that there is")]
     Taken,
     /// The service cannot do this.
+    #[error("the service does not offer to continue runs (extension `resume`)")]
     NotOffered,
     /// The service does not follow commands.
+    #[error("the service does not offer to follow commands (extension `command`): execute them")]
     NoCommands,
-}
-
-impl Rejected {
-    /// What its `Display` shows.
-    #[must_use]
-    pub fn message(&self) -> String {
-        match self {
-            Self::Closed => "the session is closed: create or get a session first".into(),
-            Self::Full { limit } => {
-                let rest = " bytes of code wait to be sent: wait for earlier runs or raise the limit";
-                ["more than ", &number(*limit as u64), rest].concat()
-            }
-            Self::Taken => "the run is followed in this session already: use the run that there is".into(),
-            Self::NoCommands => {
-                "the service does not offer to follow commands (extension `command`): execute them".into()
-            }
-            Self::NotOffered => "the service does not offer to continue runs (extension `resume`)".into(),
-        }
-    }
 }
 
 impl Rejected {
@@ -205,88 +194,51 @@ impl Rejected {
     }
 }
 
-impl fmt::Display for Rejected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
-    }
-}
-
-impl std::error::Error for Rejected {}
-
 /// A run that ended without the service's word on its end.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
     /// The service ended the run with an error.
+    #[error("{message}")]
     Remote {
         /// The service's words.
         message: String,
     },
     /// No connection could be made, so the code was never sent.
+    #[error("no connection to the session: {0}; the code was not run")]
     Unreachable(DisconnectReason),
     /// The run can be followed no longer, and may have been going on then: the outcome is unknown. The connection was
     /// lost, or another client follows the run now, or the service has forgotten it.
+    #[error("the run can be followed no longer ({0}); its outcome is unknown")]
     Interrupted(DisconnectReason),
     /// Cancelled by the caller.
+    #[error("{}", if *state_lost { "cancelled; the interpreter was restarted and its variables are lost" } else { "cancelled" })]
     Cancelled {
         /// The interpreter had to be restarted.
         state_lost: bool,
     },
     /// Cancelled by the caller, who need not wait; that the program has stopped has nobody confirmed.
+    #[error("cancelled, but not confirmed: the program may still run")]
     CancelUnconfirmed,
     /// The service said nothing about the end within the time limit and a grace.
+    #[error("no end came within {} s, the time limit and the grace after it", seconds(*.0))]
     TimedOut(Duration),
     /// More output waited unread than the limit, on a transport that cannot be paused.
+    #[error("more than {limit} bytes of output waited unread: read faster or raise the limit")]
     Overflow {
         /// The limit in bytes.
         limit: usize,
     },
     /// The service broke the protocol on this run.
+    #[error("the service broke the protocol: {0}")]
     Protocol(Violation),
     /// The session was closed while the run was going on.
+    #[error("the session was closed during the run")]
     Closed,
     /// The caller follows the run no longer, and lets it go on.
+    #[error("the run is followed here no longer, and goes on")]
     Left,
 }
-
-impl RunError {
-    /// What its `Display` shows.
-    #[must_use]
-    pub fn message(&self) -> String {
-        match self {
-            Self::Remote { message } => message.clone(),
-            Self::Unreachable(loss) => {
-                ["no connection to the session: ", &loss.message(), "; the code was not run"].concat()
-            }
-            Self::Interrupted(loss) => {
-                ["the run can be followed no longer (", &loss.message(), "); its outcome is unknown"].concat()
-            }
-            Self::Cancelled { state_lost: false } => "cancelled".into(),
-            Self::Cancelled { state_lost: true } => {
-                "cancelled; the interpreter was restarted and its variables are lost".into()
-            }
-            Self::CancelUnconfirmed => "cancelled, but not confirmed: the program may still run".into(),
-            Self::TimedOut(time) => {
-                ["no end came within ", &seconds(*time), " s, the time limit and the grace after it"].concat()
-            }
-            Self::Overflow { limit } => {
-                let rest = " bytes of output waited unread: read faster or raise the limit";
-                ["more than ", &number(*limit as u64), rest].concat()
-            }
-            Self::Protocol(violation) => ["the service broke the protocol: ", &violation.message()].concat(),
-            Self::Closed => "the session was closed during the run".into(),
-            Self::Left => "the run is followed here no longer, and goes on".into(),
-        }
-    }
-}
-
-impl fmt::Display for RunError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
-    }
-}
-
-impl std::error::Error for RunError {}
 
 impl RunError {
     /// A stable name for programs to compare.
@@ -366,8 +318,7 @@ impl RunError {
                 Self::Unreachable(DisconnectReason::ProxyRefused(reason.clone()))
             }
             ApiError::Transport(TransportError::Unreachable { .. }) => {
-                let message = [&reason.message(), ", and a plain call: ", &error.to_string()].concat();
-                Self::Unreachable(DisconnectReason::Unreached(message))
+                Self::Unreachable(DisconnectReason::Unreached(format!("{reason}, and a plain call: {error}")))
             }
             // Somebody answered, and it is not known who: the program may have run.
             ApiError::Malformed(malformed) => Self::Interrupted(DisconnectReason::Broken(malformed.to_string())),
@@ -386,18 +337,23 @@ impl RunError {
 }
 
 /// What the service did wrong on a live run.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
     /// A message of a run had no `phase`.
+    #[error("a message of the run has no phase")]
     NoPhase,
     /// A phase that part 1 does not know.
+    #[error("a message of the run has the unknown phase `{0}`")]
     UnknownPhase(String),
     /// `data` is neither an object nor the text of one.
+    #[error("a message of the run has no data object")]
     NoData,
     /// A chunk that is no string, or whose escapes are wrong.
+    #[error("a chunk of the run is not a string")]
     BadChunk,
     /// A sequence number left out: something is missing.
+    #[error("event {expected} is missing, {got} came")]
     Gap {
         /// The number that was due.
         expected: u64,
@@ -405,27 +361,3 @@ pub enum Violation {
         got: u64,
     },
 }
-
-impl Violation {
-    /// What its `Display` shows.
-    #[must_use]
-    pub fn message(&self) -> String {
-        match self {
-            Self::NoPhase => "a message of the run has no phase".into(),
-            Self::UnknownPhase(phase) => ["a message of the run has the unknown phase `", phase, "`"].concat(),
-            Self::NoData => "a message of the run has no data object".into(),
-            Self::BadChunk => "a chunk of the run is not a string".into(),
-            Self::Gap { expected, got } => {
-                ["event ", &number(*expected), " is missing, ", &number(*got), " came"].concat()
-            }
-        }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message())
-    }
-}
-
-impl std::error::Error for Violation {}

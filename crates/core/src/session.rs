@@ -14,6 +14,7 @@ mod runs;
 mod streams;
 #[cfg(test)]
 mod tests;
+mod unconfirmed;
 
 pub use config::SessionConfig;
 use dial::{Alarm, Dial, Kind};
@@ -27,7 +28,6 @@ use crate::io::{Capabilities, Event, Input, LinkId, Output, State};
 use crate::run::{Rejected, RunError, RunId, RunRequest};
 use crate::time::Instant;
 use crate::wire::ACK_WITHIN;
-#[cfg(feature = "text-chunks")]
 use crate::wire::envelope::Envelopes;
 use crate::wire::outgoing::{Address, PING};
 use agb_protocol::random::SplitMix64;
@@ -57,7 +57,6 @@ pub struct Session {
     backlog: usize,
     paused: bool,
     notified_state: State,
-    #[cfg(feature = "text-chunks")]
     envelopes: Envelopes,
 }
 
@@ -81,7 +80,6 @@ impl Session {
             backlog: 0,
             paused: false,
             notified_state: State::Idle,
-            #[cfg(feature = "text-chunks")]
             envelopes: Envelopes::default(),
         }
     }

@@ -7,14 +7,13 @@
 //! Every reader here is total: any text gives a value, never a panic.
 //!
 //! A frame has three readers for one reason, speed: `envelope` recognises the second chunk of a stream by its first,
-//! `scan` reads a chunk in any envelope, [`incoming`] reads every frame. Tests hold the fast ones to the last. Both fast ones
-//! are behind the feature `text-chunks`: a page reads chunks in JavaScript (`host.js`), before they become Rust strings.
+//! `scan` reads a chunk in any envelope, [`incoming`] reads every frame. Tests hold the fast ones to the last. A
+//! page reads chunks in JavaScript (`host.js`), before they become Rust strings.
 
-#[cfg(feature = "text-chunks")]
 pub(crate) mod envelope;
 pub mod incoming;
+mod origin;
 pub mod outgoing;
-#[cfg(feature = "text-chunks")]
 mod scan;
 
 pub use agb_protocol::{ACK_WITHIN, DEFAULT_TARGET, Extensions, SDK, service};

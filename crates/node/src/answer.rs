@@ -4,6 +4,7 @@ use agb_client::Error;
 use agb_client::agb_core::http::Answered;
 use napi::bindgen_prelude::{Null, Object, Result, ToNapiValue};
 use napi::{Env, sys};
+use serde_json::Value;
 
 /// What an operation of the client comes to.
 type Outcome<T> = std::result::Result<Answered<T>, Error>;
@@ -14,6 +15,16 @@ pub(crate) struct Answer<T>(Outcome<T>);
 /// The outcome with its value converted, on whichever thread this runs.
 pub(crate) fn answer<T, U>(outcome: Outcome<T>, convert: impl FnOnce(T) -> U) -> Answer<U> {
     Answer(outcome.map(|answered| answered.map(convert)))
+}
+
+/// `null` for an operation that answers nothing.
+pub(crate) fn nothing((): ()) -> Null {
+    Null
+}
+
+/// JSON text, made on the I/O thread.
+pub(crate) fn text(answered: Answered<Value>) -> Answered<String> {
+    answered.map(|value| value.to_string())
 }
 
 impl<T: ToNapiValue> ToNapiValue for Answer<T> {

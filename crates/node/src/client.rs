@@ -2,15 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use agb_client::agb_core::http::Answered;
-use agb_client::agb_core::operations::{GetSession, ListTools};
+use agb_client::agb_core::operations::GetSession;
 use agb_client::{Agb, Options};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Result};
 use napi_derive::napi;
-use serde_json::Value;
 
-use crate::objects::{ClientOptions, CreateParams, ListPage, ListParams, ToolDescription, pairs};
+use crate::answer::{nothing, text};
+use crate::objects::{ClientOptions, CreateParams, pairs};
 use crate::promise::{Promise, call};
 use crate::session::NativeSession;
 
@@ -62,13 +61,6 @@ impl Client {
         })
     }
 
-    /// A page of sessions.
-    #[napi(catch_unwind)]
-    pub fn list_sessions<'env>(&self, env: &'env Env, params: ListParams) -> Result<Promise<'env>> {
-        let (agb, operation) = (self.agb.clone(), params.into_operation());
-        call(env, async move { agb.call(&operation).await }, ListPage::from)
-    }
-
     /// Carries out a procedure of the core; its output is JSON text.
     #[napi(catch_unwind)]
     pub fn invoke<'env>(&self, env: &'env Env, name: String, arguments: String) -> Result<Promise<'env>> {
@@ -82,27 +74,6 @@ impl Client {
         let agb = self.agb.clone();
         call(env, async move { agb.delete(&session_id).await }, nothing)
     }
-
-    /// The tools of an image.
-    #[napi(catch_unwind)]
-    pub fn list_tools<'env>(&self, env: &'env Env, image_id: String) -> Result<Promise<'env>> {
-        let agb = self.agb.clone();
-        call(env, async move { agb.call(&ListTools { image_id }).await }, tools)
-    }
-}
-
-/// `null` for an operation that answers nothing.
-pub(crate) fn nothing((): ()) -> napi::bindgen_prelude::Null {
-    napi::bindgen_prelude::Null
-}
-
-/// JSON text, made on the I/O thread.
-pub(crate) fn text(answered: Answered<Value>) -> Answered<String> {
-    answered.map(|value| value.to_string())
-}
-
-pub(crate) fn tools(tools: Vec<agb_client::Tool>) -> Vec<ToolDescription> {
-    tools.into_iter().map(ToolDescription::from).collect()
 }
 
 fn to_options(given: ClientOptions) -> Options {

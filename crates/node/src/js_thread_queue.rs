@@ -2,6 +2,8 @@
 //!
 //! One threadsafe function per JavaScript thread serves promises, wakes and log lines alike. A burst of jobs costs one
 //! wake-up of the event loop, and what must keep the process alive is one count, changed on the JavaScript thread only.
+//! (napi's `ThreadsafeFunction` calls one JavaScript function with one value a call, and has no `hasRef` for tools that look
+//! for open handles.)
 //!
 //! Invariants:
 //! * Whoever uses the threadsafe function holds the gate's lock and has seen `open`. Its finalizer, which Node runs

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use agb_client::agb_core::operations::SessionOptions;
 use agb_client::agb_core::operations::files::Part;
-use agb_client::agb_core::operations::{ListSessions, SessionDetails, SessionOptions, SessionPage, Tool, ToolResult};
 use agb_client::{ClientInfo, CreateSession, KilledBy, RichResult, RunFailure, SessionConfig};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
@@ -124,41 +124,6 @@ impl CreateParams {
     }
 }
 
-/// `ListParams`.
-#[napi(object, object_to_js = false, use_nullable = true)]
-pub(crate) struct ListParams {
-    /// Labels, as pairs.
-    pub labels: Option<Vec<Vec<String>>>,
-    /// Sessions a page.
-    pub max_results: Option<u32>,
-    /// Where the page begins.
-    pub next_token: Option<String>,
-    /// Also those that are gone.
-    pub is_all: Option<bool>,
-}
-
-impl ListParams {
-    pub(crate) fn into_operation(self) -> ListSessions {
-        ListSessions {
-            labels: pairs(self.labels.unwrap_or_default()),
-            max_results: self.max_results,
-            next_token: self.next_token,
-            is_all: self.is_all,
-        }
-    }
-}
-
-/// `AccessRequest`.
-#[napi(object, object_to_js = false, use_nullable = true)]
-pub(crate) struct AccessRequest {
-    /// What its holder may do.
-    pub scope: String,
-    /// Seconds.
-    pub lasts_s: Option<f64>,
-    /// The token of an access that is to last longer.
-    pub renew: Option<String>,
-}
-
 /// `RunRequest`.
 #[napi(object, object_to_js = false, use_nullable = true)]
 pub(crate) struct RunRequest {
@@ -214,128 +179,6 @@ pub(crate) struct AttachRequest {
     pub result_limit: Option<f64>,
     /// As for a run that is begun here.
     pub stamps: bool,
-}
-
-/// `ListPage`.
-#[napi(object, object_from_js = false, use_nullable = true)]
-pub(crate) struct ListPage {
-    /// The page.
-    pub sessions: Vec<Listing>,
-    /// Where the next one begins.
-    pub next_token: Option<String>,
-    /// Sessions a page.
-    pub max_results: u32,
-    /// Sessions on all pages.
-    pub total_count: f64,
-}
-
-impl From<SessionPage> for ListPage {
-    fn from(page: SessionPage) -> Self {
-        let listing = |listing: agb_client::agb_core::operations::SessionListing| Listing {
-            session_id: listing.session_id,
-            session_status: listing.status,
-        };
-        Self {
-            sessions: page.sessions.into_iter().map(listing).collect(),
-            next_token: page.next_token,
-            max_results: page.max_results,
-            total_count: page.total as f64,
-        }
-    }
-}
-
-/// One line of a `ListPage`.
-#[napi(object, object_from_js = false)]
-pub(crate) struct Listing {
-    /// Its id.
-    pub session_id: String,
-    /// How it is.
-    pub session_status: String,
-}
-
-/// `ToolDescription`.
-#[napi(object, object_from_js = false)]
-pub(crate) struct ToolDescription {
-    /// Its name.
-    pub name: String,
-    /// For a person.
-    pub description: String,
-    /// JSON schema, as JSON text.
-    pub input_schema: String,
-    /// Who serves it.
-    pub server: String,
-    /// Its name there.
-    pub tool: String,
-}
-
-impl From<Tool> for ToolDescription {
-    fn from(tool: Tool) -> Self {
-        Self {
-            name: tool.name,
-            description: tool.description,
-            input_schema: tool.input_schema,
-            server: tool.server,
-            tool: tool.tool,
-        }
-    }
-}
-
-/// `ToolResult`.
-#[napi(object, object_from_js = false, js_name = "ToolResult")]
-pub(crate) struct ToolOutcome {
-    /// The tool failed.
-    pub is_error: bool,
-    /// Its text parts.
-    pub text: String,
-    /// All parts, as JSON text.
-    pub content_json: String,
-}
-
-impl From<ToolResult> for ToolOutcome {
-    fn from(result: ToolResult) -> Self {
-        Self { is_error: result.is_error, text: result.text(), content_json: result.content_json() }
-    }
-}
-
-/// `SessionDetails`.
-#[napi(object, object_from_js = false, use_nullable = true, js_name = "SessionDetails")]
-pub(crate) struct Details {
-    /// Its id.
-    pub session_id: String,
-    /// A page to look at it.
-    pub resource_url: Option<String>,
-    /// `appId`
-    pub app_id: Option<String>,
-    /// `authCode`
-    pub auth_code: Option<String>,
-    /// `connectionProperties`
-    pub connection_properties: Option<String>,
-    /// `resourceId`
-    pub resource_id: Option<String>,
-    /// `resourceType`
-    pub resource_type: Option<String>,
-    /// `ticket`
-    pub ticket: Option<String>,
-    /// `envs`, `network` and `timeoutS`, as JSON text.
-    pub options: Option<String>,
-}
-
-impl From<SessionDetails> for Details {
-    fn from(details: SessionDetails) -> Self {
-        // The caller asked for these; from here on they are the caller's to guard.
-        let exposed = |secret: Option<agb_client::Secret>| secret.map(|secret| secret.expose().to_owned());
-        Self {
-            session_id: details.session_id,
-            resource_url: details.resource_url,
-            app_id: details.app_id,
-            auth_code: exposed(details.auth_code),
-            connection_properties: details.connection_properties,
-            resource_id: details.resource_id,
-            resource_type: details.resource_type,
-            ticket: exposed(details.ticket),
-            options: exposed(details.options),
-        }
-    }
 }
 
 /// `NativeExecutionResult`.

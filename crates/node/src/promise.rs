@@ -1,4 +1,8 @@
 //! Promises that are settled from the I/O thread.
+//!
+//! napi's own `JsDeferred` makes a threadsafe function and a clean-up hook for each promise, and one that is dropped
+//! unsettled, as by a panic, leaves its promise pending and the process alive for ever. Here all promises share the
+//! thread's one queue, and a [`Deferred`] that is dropped rejects.
 
 use std::cell::RefCell;
 use std::future::Future;

@@ -3,20 +3,15 @@
 use std::time::Duration;
 
 use agb_client::agb_core::codes;
-use agb_client::agb_core::operations::{
-    AccessScope, GetDetails, GetLabels, GetSessionInfo, RefreshIdleTime, SessionAccess, SetLabels,
-};
-use agb_client::{Agb, AttachBuilder, Bytes, CommandBuilder, Commands, Options, RunBuilder, Secret, Session};
+use agb_client::agb_core::operations::SessionAccess;
+use agb_client::{Agb, AttachBuilder, Bytes, CommandBuilder, Commands, Options, RunBuilder, Session};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Function, Result, Status, Uint8Array};
 use napi_derive::napi;
-use serde_json::{Map, Value};
 
-use crate::client::{nothing, text, tools};
+use crate::answer::{nothing, text};
 use crate::io;
-use crate::objects::{
-    AccessRequest, AttachRequest, CommandRequest, Details, RunRequest, ToolOutcome, Transferred, pairs,
-};
+use crate::objects::{AttachRequest, CommandRequest, RunRequest, Transferred, pairs};
 use crate::promise::{Promise, call, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
@@ -30,10 +25,6 @@ pub(crate) struct NativeSession {
 impl NativeSession {
     pub(crate) const fn new(session: Session) -> Self {
         Self { session }
-    }
-
-    fn id(&self) -> String {
-        self.session.id().to_owned()
     }
 }
 
@@ -82,44 +73,6 @@ impl NativeSession {
         call(env, async move { session.delete().await }, nothing)
     }
 
-    /// How it is.
-    #[napi(catch_unwind)]
-    pub fn get_status<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
-        let (session, operation) = (self.session.clone(), GetSessionInfo { session_id: self.id() });
-        call(env, async move { session.call(&operation).await }, |status| status.as_str().to_owned())
-    }
-
-    /// Counts as a use.
-    #[napi(catch_unwind)]
-    pub fn keep_alive<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
-        let (session, operation) = (self.session.clone(), RefreshIdleTime { session_id: self.id() });
-        call(env, async move { session.call(&operation).await }, nothing)
-    }
-
-    /// Replaces its labels.
-    #[napi(catch_unwind)]
-    pub fn set_labels<'env>(&self, env: &'env Env, labels: Vec<Vec<String>>) -> Result<Promise<'env>> {
-        let operation = SetLabels { session_id: self.id(), labels: pairs(labels) };
-        let session = self.session.clone();
-        call(env, async move { session.call(&operation).await }, nothing)
-    }
-
-    /// Its labels.
-    #[napi(catch_unwind)]
-    pub fn get_labels<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
-        let (session, operation) = (self.session.clone(), GetLabels { session_id: self.id() });
-        call(env, async move { session.call(&operation).await }, |labels| {
-            labels.into_iter().map(|(name, value)| vec![name, value]).collect::<Vec<_>>()
-        })
-    }
-
-    /// Where and how it can be looked at.
-    #[napi(catch_unwind)]
-    pub fn info<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
-        let (session, operation) = (self.session.clone(), GetDetails { session_id: self.id() });
-        call(env, async move { session.call(&operation).await }, Details::from)
-    }
-
     /// Carries out a procedure of the core; its output is JSON text.
     #[napi(catch_unwind)]
     pub fn invoke<'env>(&self, env: &'env Env, name: String, arguments: String) -> Result<Promise<'env>> {
@@ -146,32 +99,6 @@ impl NativeSession {
     #[napi(catch_unwind)]
     pub fn describe(&self) -> String {
         self.session.data().to_json()
-    }
-
-    /// Calls a tool.
-    #[napi(catch_unwind)]
-    pub fn call_tool<'env>(&self, env: &'env Env, name: String, args_json: String) -> Result<Promise<'env>> {
-        let arguments: Map<String, Value> = serde_json::from_str(&args_json)
-            .map_err(|error| invalid(format!("the arguments of the tool are not a JSON object: {error}")))?;
-        let session = self.session.clone();
-        call(env, async move { session.call_tool(&name, arguments).await }, ToolOutcome::from)
-    }
-
-    /// What tools it has.
-    #[napi(catch_unwind)]
-    pub fn list_tools<'env>(&self, env: &'env Env) -> Result<Promise<'env>> {
-        let session = self.session.clone();
-        call(env, async move { session.tools_answered().await }, tools)
-    }
-
-    /// Lets somebody into it without the key; JSON text for `attach`.
-    #[napi(catch_unwind)]
-    pub fn browser_access<'env>(&self, env: &'env Env, request: AccessRequest) -> Result<Promise<'env>> {
-        let scope = AccessScope::parse(&request.scope).unwrap_or_default(); // TypeScript has checked it
-        let lasts = request.lasts_s.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
-        let renew = request.renew.map(Secret::from);
-        let session = self.session.clone();
-        call(env, async move { session.grant_access(scope, lasts, renew).await }, |access| access.to_json())
     }
 
     /// Runs code by one HTTP call.

@@ -4,8 +4,9 @@ mod answer;
 mod client;
 mod host;
 mod http;
+mod member;
 mod procedure;
 mod session;
 mod transfer;
 
-pub(crate) use session::Member;
+pub(crate) use member::Member;

@@ -161,7 +161,7 @@ impl Driver {
             Signal::Frame(frame) => self.hear_frame(link, &frame),
             Signal::Alive => self.with(|session, now| session.handle_input(now, link, Input::Alive)),
             Signal::Lost(loss) => {
-                logger::debug("agb::session", || ["the connection is lost: ", &loss.message()].concat());
+                logger::debug("agb::session", || format!("the connection is lost: {loss}"));
                 let dead = self.take_link(link);
                 self.with(|session, now| session.handle_input(now, link, Input::Lost(loss)));
                 drop(dead);

@@ -17,13 +17,12 @@ pub(crate) struct Log {
     /// Whole batches where they fit, else pieces of them.
     texts: Array,
     marks: Vec<u32>,
-    /// `None`: somebody else keeps them.
-    budget: Option<LogBudget>,
+    budget: LogBudget,
 }
 
 impl Log {
-    pub(crate) fn new(limit: Option<usize>) -> Self {
-        Self { texts: Array::new(), marks: Vec::new(), budget: limit.map(LogBudget::new) }
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { texts: Array::new(), marks: Vec::new(), budget: LogBudget::new(limit) }
     }
 
     /// Keeps a batch as far as the limit allows.
@@ -34,8 +33,10 @@ impl Log {
                 *sum += (mark >> 2) as usize;
             }
         }
-        let Some(budget) = self.budget.as_mut().filter(|_| coming != [0; 2]) else { return };
-        if budget.take_all(coming[0], coming[1]) {
+        if coming == [0; 2] {
+            return;
+        }
+        if self.budget.take_all(coming[0], coming[1]) {
             self.texts.push(text);
             marks.iter().for_each(|mark| self.mark(*mark));
             return;
@@ -45,8 +46,7 @@ impl Log {
             let (kind, length) = (mark & 3, mark >> 2);
             let stream = if kind == STDOUT { Stream::Stdout } else { Stream::Stderr };
             // Not more than `length`, which is a u32.
-            let kept =
-                self.budget.as_mut().map_or(0, |budget| budget.take(stream, length as usize, |room| room)) as u32;
+            let kept = self.budget.take(stream, length as usize, |room| room) as u32;
             if kept > 0 {
                 self.texts.push(&host::cut(text, start, start + kept));
                 self.mark(kept << 2 | kind);
@@ -68,7 +68,7 @@ impl Log {
     }
 
     pub(crate) fn is_truncated(&self) -> bool {
-        self.budget.is_some_and(|budget| budget.is_truncated())
+        self.budget.is_truncated()
     }
 
     /// The texts and the marks within them.

@@ -43,7 +43,7 @@ impl NativeRun {
     pub(crate) fn start(
         driver: &Rc<Driver>,
         begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
-        log_limit: Option<usize>,
+        log_limit: usize,
         result_limit: usize,
         stamps: bool,
         wake: Function,
@@ -206,7 +206,7 @@ impl Story {
 
     fn result(&mut self, invocation: &str) -> JsValue {
         let Some(end) = self.recorder.end().cloned() else { return JsValue::NULL };
-        let log = std::mem::replace(&mut self.log, Log::new(None));
+        let log = std::mem::replace(&mut self.log, Log::new(0));
         let (execution, results) = self.recorder.conclude(invocation.to_owned(), &end, log.is_truncated());
         let (texts, marks) = log.into_parts();
         object::run_result(&execution, results, &texts, marks, self.recorder.end_stamp())

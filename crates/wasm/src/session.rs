@@ -139,7 +139,7 @@ impl NativeSession {
         };
         match NativeRun::start(driver, begin, limit(log_limit), room(result_limit), stamps, wake) {
             Ok(run) => run.into(),
-            Err(rejected) => object::run_refused(rejected.name(), rejected.code(), &rejected.message()),
+            Err(rejected) => object::run_refused(rejected.name(), rejected.code(), &rejected.to_string()),
         }
     }
 }
@@ -147,7 +147,7 @@ impl NativeSession {
 /// The request, or the `RunResult` that says what is wrong with it.
 pub(crate) fn request(code: String, language: &str, timeout_s: f64, stdin: bool) -> Result<RunRequest, JsValue> {
     let language = Language::parse(language)
-        .map_err(|error| object::run_refused("UnknownLanguage", error.code(), &error.message()))?;
+        .map_err(|error| object::run_refused("UnknownLanguage", error.code(), &error.to_string()))?;
     let timeout = Duration::from_nanos((timeout_s * 1e9) as u64); // 584 years at most; TypeScript has checked the sign
     Ok(RunRequest { code, language, timeout, stdin })
 }
@@ -157,8 +157,7 @@ pub(crate) fn room(result_limit: Option<f64>) -> usize {
     result_limit.map_or(ResultBudget::DEFAULT, |limit| limit as usize)
 }
 
-/// How much of each stream is kept; `None`, said by a negative number: whoever asks keeps the log.
-pub(crate) fn limit(log_limit: Option<f64>) -> Option<usize> {
-    let limit = log_limit.map_or(LogBudget::DEFAULT, |limit| limit as usize);
-    log_limit.is_none_or(|limit| limit >= 0.0).then_some(limit)
+/// How much of each stream is kept.
+pub(crate) fn limit(log_limit: Option<f64>) -> usize {
+    log_limit.map_or(LogBudget::DEFAULT, |limit| limit as usize)
 }

@@ -153,7 +153,7 @@ export class AGB {
     }
     const { params, number } = checked.value;
     if (typeof page === "object" && page !== null) {
-      return listResult(await call(page, () => this.#client.listSessions(params)));
+      return listResult(await invoke<ListPage>(this.#client, "session.list", params, page));
     }
     return this.#listPage(params, number);
   }
@@ -164,18 +164,15 @@ export class AGB {
    * @param session A {@link Session}, or the id of one.
    * @param syncContext Whether to carry the session's files into its contexts first, and wait for that; or the options of
    * the call. What a policy uploads by itself is carried in any case.
-   * @throws TypeError (as a rejection) when `session` is something else. No session at all, such as that of a `create`
-   * that failed, resolves with the code `BAD_ARGUMENTS`.
+   *
+   * Anything else, such as the `session` of a `create` that failed, resolves with the code `BAD_ARGUMENTS`.
    */
   async delete(session: Session | string | null | undefined, syncContext?: boolean | CallOptions, options?: CallOptions): Promise<DeleteResult> {
     if (session instanceof Session) {
       return session.delete(syncContext, options);
     }
-    if (session === undefined || session === null || (typeof session === "string" && session.trim() === "")) {
-      return apiResult(noAnswer("BAD_ARGUMENTS", `there is no session to delete: session is ${describe(session)}`));
-    }
-    if (typeof session !== "string") {
-      throw new TypeError(`session must be a Session or the id of one, not ${describe(session)}`);
+    if (typeof session !== "string" || session.trim() === "") {
+      return apiResult(noAnswer("BAD_ARGUMENTS", `session must be a Session or the id of one, not ${describe(session)}`));
     }
     const callOptions = typeof syncContext === "object" ? syncContext : options;
     if (syncContext === true) {
@@ -194,13 +191,13 @@ export class AGB {
 
   /** Pages have no numbers on the wire: goes from one to the next by their tokens. */
   async #listPage(params: ListParams, number: number): Promise<SessionListResult> {
-    let result = listResult(await this.#client.listSessions(params));
+    let result = listResult(await invoke<ListPage>(this.#client, "session.list", params));
     for (let at = 1; at < number && result.success; at += 1) {
       if (result.nextToken === "") {
         const errorMessage = `There is no page ${number}: page ${at} is the last one (${result.totalCount} sessions in all)`;
         return { ...result, success: false, errorMessage, code: "NO_SUCH_PAGE", sessionIds: [], sessions: [] };
       }
-      result = listResult(await this.#client.listSessions({ ...params, nextToken: result.nextToken }));
+      result = listResult(await invoke<ListPage>(this.#client, "session.list", { ...params, nextToken: result.nextToken }));
     }
     return result;
   }
@@ -247,7 +244,7 @@ function toSessionData(native: NativeSession): GetSessionData {
 }
 
 function listResult(answer: Answer<ListPage>): SessionListResult {
-  const sessions = Array.from(answer.data?.sessions ?? [], ({ sessionId, sessionStatus }) => ({ sessionId, sessionStatus }));
+  const sessions = [...(answer.data?.sessions ?? [])];
   return {
     ...apiResult(answer),
     sessionIds: sessions.map(({ sessionId }) => sessionId),

@@ -15,8 +15,8 @@ export interface Binding {
   readonly version: string;
   readonly Client: new (options: ClientOptions) => NativeClient;
   /**
-   * A session without an account: `access` is the JSON text that {@link NativeSession.browserAccess} gave, in this
-   * process or another. Sends nothing. Throws an `Error` with the code `BAD_ACCESS` for what is none; a backend that
+   * A session without an account: `access` is the JSON text of what the procedure `session.access` gave, in this process
+   * or another. Sends nothing. Throws an `Error` with the code `BAD_ACCESS` for what is none; a backend that
    * still loads may leave that to the session's first use.
    */
   attach(access: string): NativeSession;
@@ -78,10 +78,8 @@ export interface NativeClient {
   readonly timeoutMs: number;
   createSession(params: CreateParams): NativeCall<NativeSession>;
   getSession(sessionId: string): NativeCall<NativeSession>;
-  listSessions(params: ListParams): NativeCall<ListPage>;
   /** Releases a session and waits until it is gone. */
   deleteSession(sessionId: string): NativeCall<null>;
-  listTools(imageId: string): NativeCall<ToolDescription[]>;
   /** Carries out a procedure of the core for the account; see {@link NativeSession.invoke}. */
   invoke(name: string, argsJson: string): NativeCall<string>;
 }
@@ -100,6 +98,7 @@ export interface CreateParams {
   readonly sdkVersion: string;
 }
 
+/** Arguments of the procedure `session.list`, which answers a {@link ListPage}. */
 export interface ListParams {
   readonly labels: ReadonlyArray<readonly [key: string, value: string]> | null;
   readonly maxResults: number | null;
@@ -114,6 +113,7 @@ export interface ListPage {
   readonly totalCount: number;
 }
 
+/** One entry of what `session.tools` and `image.tools` answer. */
 export interface ToolDescription {
   readonly name: string;
   readonly description: string;
@@ -134,7 +134,7 @@ export interface NativeSession {
   readonly extensions: ReadonlyArray<string>;
 
   /**
-   * Carries out a procedure of the core (`crates/core/src/procedure/by_name.rs` has their names): `argsJson` is a JSON
+   * Carries out a procedure of the core (`crates/core/src/by_name.rs` has their names): `argsJson` is a JSON
    * object as text, and so is the answer. Wrong arguments are answered with the code `BAD_ARGUMENTS`.
    */
   invoke(name: string, argsJson: string): NativeCall<string>;
@@ -146,17 +146,6 @@ export interface NativeSession {
   /** {@link SessionDescription} as JSON text. */
   describe(): string;
   delete(): NativeCall<null>;
-  /** `RUNNING`, `FINISH`, `DELETING`, `DELETED`. */
-  getStatus(): NativeCall<string>;
-  keepAlive(): NativeCall<null>;
-  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): NativeCall<null>;
-  getLabels(): NativeCall<Array<[key: string, value: string]>>;
-  info(): NativeCall<SessionDetails>;
-  /** `argsJson` is a JSON object as text. */
-  callTool(name: string, argsJson: string): NativeCall<ToolResult>;
-  listTools(): NativeCall<ToolDescription[]>;
-  /** Lets somebody else into the session for a while; JSON text for {@link Binding.attach}. */
-  browserAccess(request: AccessRequest): NativeCall<string>;
 
   /**
    * All output comes with the result. A stream that nobody watches where the service has the extension `resume`, else one
@@ -193,6 +182,7 @@ export interface SessionDescription {
   readonly tools: readonly ToolDescription[];
 }
 
+/** Arguments of `session.access`, which answers a `SessionAccess`: the session is open to somebody else for a while. */
 export interface AccessRequest {
   readonly scope: "run" | "read";
   /** How long it is to last, seconds; `null` for the service's default. */
@@ -201,6 +191,7 @@ export interface AccessRequest {
   readonly renew: string | null;
 }
 
+/** Answer of `session.info`. */
 export interface SessionDetails {
   readonly sessionId: string;
   readonly resourceUrl: string | null;
@@ -214,6 +205,7 @@ export interface SessionDetails {
   readonly options: string | null;
 }
 
+/** Answer of `session.callTool`. */
 export interface ToolResult {
   readonly isError: boolean;
   /** Text parts joined by newlines. */

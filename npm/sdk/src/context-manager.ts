@@ -51,7 +51,7 @@ export class ContextManager {
     callback?: ((success: boolean) => unknown) | null,
     options?: CallOptions | null,
   ): Promise<ContextSyncResult> {
-    const args = { contextId, path, mode, maxRetries, retryIntervalMs: retryInterval };
+    const args = { contextId, path, mode, maxRetries, retryInterval };
     const running = invoke<null>(this.#native, "context.sync", args, options).then(apiResult);
     if (typeof callback !== "function") {
       return running;

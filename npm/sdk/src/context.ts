@@ -1,7 +1,7 @@
 import type { Answer } from "./binding.js";
 import { bindMethods } from "./bind-methods.js";
 import type { CallOptions } from "./call.js";
-import { checkObject } from "./check.js";
+import { checkObject, checkString } from "./check.js";
 import type {
   ClearContextResult,
   ContextChangeResult,
@@ -74,12 +74,13 @@ export class ContextService {
 
   /** Gives a context the name that it has here. */
   update(context: ContextName, options?: CallOptions | null): Promise<ContextChangeResult> {
-    return this.#change("context.update", { contextId: context?.id, name: context?.name }, options);
+    const checked = checkedOr(() => ({ contextId: checkString("context.id", context?.id), name: checkString("context.name", context.name) }));
+    return this.#change("context.update", checked, options);
   }
 
   /** Deletes a context with its files. */
   delete(context: ContextName, options?: CallOptions | null): Promise<ContextChangeResult> {
-    return this.#change("context.delete", { contextId: context?.id }, options);
+    return this.#change("context.delete", checkedOr(() => ({ contextId: checkString("context.id", context?.id) })), options);
   }
 
   /** A URL to which a file's bytes can be sent with `PUT`, without the API key, for a while. */
@@ -130,7 +131,7 @@ export class ContextService {
    * @throws {@link ClearanceTimeoutError} (as a rejection) when it takes longer.
    */
   async clear(contextId: string, timeout = 60, pollInterval = 2, options?: CallOptions | null): Promise<ClearContextResult> {
-    const args = { contextId, timeoutS: timeout, pollIntervalS: pollInterval };
+    const args = { contextId, timeout, pollInterval };
     const result = await this.#clear("context.clear", args, options);
     if (result.code === "CLEARANCE_TIMED_OUT") {
       throw new ClearanceTimeoutError(`Context clearing timed out after ${timeout} seconds: ${result.errorMessage}`);
@@ -147,8 +148,8 @@ export class ContextService {
     return invoke<T>(this.#account, name, args, options);
   }
 
-  async #change(name: string, args: object, options: CallOptions | null | undefined): Promise<ContextChangeResult> {
-    const answer = await this.#invoke<string>(name, args, options);
+  async #change(name: string, args: ReturnType<typeof checkedOr<object>>, options: CallOptions | null | undefined): Promise<ContextChangeResult> {
+    const answer = "failure" in args ? args.failure : await this.#invoke<string>(name, args.value, options);
     return answer.data === null ? apiResult(answer) : { ...apiResult(answer), data: { context_id: answer.data } };
   }
 

@@ -8,7 +8,7 @@ import {
   labelPairs,
 } from "./check.js";
 import type { CreateParams } from "./binding.js";
-import { type ContextMount, persistenceOf } from "./context-sync.js";
+import { type ContextMount, newSyncPolicy, syncPolicyToDict } from "./context-sync.js";
 import type { SessionNetwork } from "./results.js";
 import { VERSION } from "./version.js";
 
@@ -136,4 +136,41 @@ function checkedNetwork(network: unknown): SessionNetwork | null {
     throw new TypeError(`network must be "none" or { allow: ["example.org", …] }, not ${describe(network)}`);
   }
   return { allow };
+}
+
+/**
+ * `persistenceDataList` of these contexts, as JSON text; `null` for none. The policy is always sent: a service may leave out
+ * a context without one.
+ */
+function persistenceOf(mounts: unknown): string | null {
+  if (mounts === undefined || mounts === null) {
+    return null;
+  }
+  if (!Array.isArray(mounts)) {
+    throw new TypeError("contextSync must be a list of ContextSync");
+  }
+  const entries = mounts.map((mount: unknown, at) => {
+    checkObject(`contextSync[${at}]`, mount);
+    const { contextId, path, policy } = mount as ContextMount;
+    checkPolicy(`contextSync[${at}].policy`, policy);
+    return {
+      contextId: checkString(`contextSync[${at}].contextId`, contextId),
+      path: checkString(`contextSync[${at}].path`, path),
+      policy: JSON.stringify(syncPolicyToDict(policy ?? newSyncPolicy())),
+    };
+  });
+  return entries.length === 0 ? null : JSON.stringify(entries);
+}
+
+/** The service checks what the parts say; what is no object would be left out. */
+function checkPolicy(name: string, policy: unknown): void {
+  if (policy === undefined || policy === null) {
+    return;
+  }
+  checkObject(name, policy);
+  for (const [part, value] of Object.entries(policy)) {
+    if (value !== undefined && value !== null) {
+      checkObject(`${name}.${part}`, value);
+    }
+  }
 }

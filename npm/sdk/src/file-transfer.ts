@@ -177,7 +177,7 @@ export class FileTransfer {
   ): Promise<string> {
     const begun = await this.#step<null>("context.beginSync", { contextId, path, mode }, signal);
     if (wait) {
-      const args = { contextId, path, taskType: mode, timeoutMs: waitTimeout, pollIntervalMs: pollInterval };
+      const args = { contextId, path, taskType: mode, waitTimeout, pollInterval };
       await this.#step<null>("context.await", args, signal);
     }
     return begun.requestId;

@@ -1,6 +1,7 @@
 import { backend } from "./backend.js";
 import type {
   AccessRequest,
+  Answer,
   NativeClient,
   NativeSession,
   SessionDescription,
@@ -209,21 +210,19 @@ export class Session {
    */
   async browserAccess(options: AccessOptions = {}): Promise<AccessResult> {
     const request = checkedAccess(options);
-    const answer = await call(options, () => this.#native.browserAccess(request));
-    return answer.success && answer.data !== null
-      ? { ...apiResult(answer), access: JSON.parse(answer.data) as SessionAccess }
-      : apiResult(answer);
+    const answer = await invoke<SessionAccess>(this.#native, "session.access", request, options);
+    return answer.success && answer.data !== null ? { ...apiResult(answer), access: answer.data } : apiResult(answer);
   }
 
   /** Asks the service for the session's state. */
   async getStatus(options?: CallOptions): Promise<SessionStatusResult> {
-    const answer = await call(options, () => this.#native.getStatus());
+    const answer = await invoke<string>(this.#native, "session.status", {}, options);
     return { ...apiResult(answer), status: answer.data ?? "", ...always(answer) };
   }
 
   /** Starts the idle time anew, after which the service would release the session. */
   async keepAlive(options?: CallOptions): Promise<OperationResult> {
-    return apiResult(await call(options, () => this.#native.keepAlive()));
+    return apiResult(await invoke(this.#native, "session.keepAlive", {}, options));
   }
 
   /**
@@ -232,17 +231,18 @@ export class Session {
    */
   async setLabels(labels: Labels, options?: CallOptions): Promise<OperationResult> {
     const pairs = checkedOr(() => checkedLabels(labels));
-    return apiResult("failure" in pairs ? pairs.failure : await call(options, () => this.#native.setLabels(pairs.value)));
+    return apiResult("failure" in pairs ? pairs.failure : await invoke(this.#native, "session.setLabels", { labels: pairs.value }, options));
   }
 
   /** The session's labels. */
   async getLabels(options?: CallOptions): Promise<OperationResult<Record<string, string>>> {
-    return operationResult(await call(options, () => this.#native.getLabels()), (pairs) => Object.fromEntries(pairs));
+    const answer = await invoke<Array<[name: string, value: string]>>(this.#native, "session.labels", {}, options);
+    return operationResult(answer, (pairs) => Object.fromEntries(pairs));
   }
 
   /** Where and how the session can be reached. `authCode` and `ticket` are secrets: keep them out of logs. */
   async info(options?: CallOptions): Promise<OperationResult<SessionInfo>> {
-    return operationResult(await call(options, () => this.#native.info()), toSessionInfo);
+    return operationResult(await invoke<SessionDetails>(this.#native, "session.info", {}, options), toSessionInfo);
   }
 
   /**
@@ -253,7 +253,8 @@ export class Session {
    * @param readTimeout Milliseconds to wait for the answer, at most as long as `timeoutMs` of {@link AGB}; or the options
    * of the call.
    * @param _connectTimeout Not used: connecting has a time limit of its own.
-   * @throws TypeError (as a rejection) when `name` or `args` has the wrong type; nothing is sent then.
+   *
+   * A wrong `name` or wrong `args` resolve with the code `BAD_ARGUMENTS`, and nothing is sent.
    */
   async callMcpTool(
     name: string,
@@ -261,12 +262,12 @@ export class Session {
     readTimeout?: number | CallOptions | null,
     _connectTimeout?: number | null,
   ): Promise<McpToolResult> {
-    checkString("name", name);
-    checkObject("args", args);
-    const argsJson = toJson(args);
-    const answer = "failure" in argsJson
-      ? argsJson.failure
-      : await call(timedOptions(readTimeout), () => this.#native.callTool(name, argsJson.value));
+    const checked = checkedOr(() => {
+      checkString("name", name);
+      checkObject("args", args);
+      return timedOptions(readTimeout);
+    });
+    const answer = "failure" in checked ? checked.failure : await this.#callTool(name, args, checked.value);
     if (!answer.success || answer.data === null) {
       return { ...apiResult(answer), data: "", content: [] };
     }
@@ -281,10 +282,10 @@ export class Session {
   async listMcpTools(imageId?: string | CallOptions | null, options?: CallOptions): Promise<McpToolsResult> {
     const callOptions = typeof imageId === "object" && imageId !== null ? imageId : options;
     const client = this.#client;
-    const answer = await call(callOptions, () =>
-      typeof imageId === "string" && imageId.trim() !== "" && client !== null ? client.listTools(imageId) : this.#native.listTools(),
-    );
-    return { ...apiResult(answer), tools: Array.from(answer.data ?? [], (tool) => toTool(tool)) };
+    const answer = typeof imageId === "string" && imageId.trim() !== "" && client !== null
+      ? await invoke<ToolDescription[]>(client, "image.tools", { imageId }, callOptions)
+      : await invoke<ToolDescription[]>(this.#native, "session.tools", {}, callOptions);
+    return { ...apiResult(answer), tools: (answer.data ?? []).map(toTool) };
   }
 
   /**
@@ -294,7 +295,7 @@ export class Session {
    * @param port Port inside the session. Services take 30100 to 30199.
    */
   async getLink(protocolType?: string | null, port?: number | null, options?: CallOptions): Promise<OperationResult<string>> {
-    const answer = await invoke<string>(this.#native, "session.link", { protocol: protocolType, port }, options);
+    const answer = await invoke<string>(this.#native, "session.link", { protocolType, port }, options);
     return operationResult(answer, (url) => url);
   }
 
@@ -306,8 +307,14 @@ export class Session {
    */
   async getMetrics(readTimeout?: number | CallOptions | null, _connectTimeout?: number | null): Promise<SessionMetricsResult> {
     type Measured = { readonly metrics: SessionMetrics; readonly raw: Record<string, unknown> };
-    const answer = await invoke<Measured>(this.#native, "session.metrics", {}, timedOptions(readTimeout));
+    const timed = checkedOr(() => timedOptions(readTimeout));
+    const answer = "failure" in timed ? timed.failure : await invoke<Measured>(this.#native, "session.metrics", {}, timed.value);
     return { ...apiResult(answer), raw: {}, ...answer.data };
+  }
+
+  async #callTool(name: string, args: object, options: CallOptions | undefined): Promise<Answer<ToolResult>> {
+    const argsJson = toJson(args);
+    return "failure" in argsJson ? argsJson.failure : invoke<ToolResult>(this.#native, "session.callTool", { name, argsJson: argsJson.value }, options);
   }
 
   #describe(): SessionDescription {
@@ -315,9 +322,13 @@ export class Session {
   }
 }
 
-/** The documented position of a time limit, where options are taken, too. */
+/**
+ * The documented position of a time limit, where options are taken, too.
+ *
+ * @throws TypeError for what is neither.
+ */
 function timedOptions(readTimeout: number | CallOptions | null | undefined): CallOptions | undefined {
-  return typeof readTimeout === "number" ? { timeoutMs: readTimeout } : (readTimeout ?? undefined);
+  return typeof readTimeout === "object" ? (readTimeout ?? undefined) : { timeoutMs: checkOptionalNumber("readTimeout", readTimeout, "milliseconds") };
 }
 
 function checkedLabels(labels: unknown): Array<[key: string, value: string]> {

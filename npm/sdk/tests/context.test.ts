@@ -51,6 +51,14 @@ describe("contexts", () => {
     assert.deepEqual(await agb.context.update(new Context("c-1", "new")), changed);
     assert.deepEqual(await agb.context.delete({ id: "c-1", name: "new" }), changed);
     assert.deepEqual(backend.client.calls, [["context.update", { contextId: "c-1", name: "new" }], ["context.delete", { contextId: "c-1" }]]);
+    backend.client.calls.length = 0;
+    for (const wrong of [undefined, null, {}, { id: " " }, { id: 7 }]) {
+      const { success, code, errorMessage } = await agb.context.delete(wrong as never);
+      assert.deepEqual([success, code], [false, "BAD_ARGUMENTS"]);
+      assert.match(errorMessage, /^context\.id must be a non-empty string/);
+    }
+    assert.match((await agb.context.update({ id: "c-1" } as never)).errorMessage, /^context\.name must be/);
+    assert.deepEqual(backend.client.calls, []);
   });
 
   it("have files, with both spellings of their fields", async () => {
@@ -71,7 +79,7 @@ describe("contexts", () => {
     procedures["context.clear"] = ok({ contextId: "c", state: "available" });
     assert.deepEqual(await agb.context.clearAsync("c"), { ...DONE, contextId: "c", state: "clearing", status: "clearing" });
     assert.equal((await agb.context.clear("c", 5, 1)).status, "available");
-    assert.deepEqual(backend.client.calls.at(-1), ["context.clear", { contextId: "c", timeoutS: 5, pollIntervalS: 1 }]);
+    assert.deepEqual(backend.client.calls.at(-1), ["context.clear", { contextId: "c", timeout: 5, pollInterval: 1 }]);
     procedures["context.clear"] = failed("CLEARANCE_TIMED_OUT", null, "still clearing");
     await assert.rejects(agb.context.clear("c"), (error) => error instanceof ClearanceTimeoutError && /60 seconds/.test(error.message));
     procedures["context.clear"] = failed("NOT_FOUND", 404, "no such context");
@@ -100,7 +108,7 @@ describe("a session's contexts", () => {
   it("are synchronized, at once or with a callback", async () => {
     const fake = backend.client.session;
     assert.deepEqual(await session.context.sync("c", "/p", "upload"), DONE);
-    assert.deepEqual(fake.calls, [["context.sync", { contextId: "c", path: "/p", mode: "upload", maxRetries: 150, retryIntervalMs: 1500 }]]);
+    assert.deepEqual(fake.calls, [["context.sync", { contextId: "c", path: "/p", mode: "upload", maxRetries: 150, retryInterval: 1500 }]]);
     fake.procedures["context.sync"] = failed("SYNC_FAILED", 200, "disk full");
     assert.equal((await session.context.sync()).errorMessage, "disk full");
     const told = await new Promise<[boolean, boolean]>((resolve) => {

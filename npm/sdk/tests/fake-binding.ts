@@ -6,7 +6,6 @@
 
 import assert from "node:assert/strict";
 import type {
-  AccessRequest,
   Answer,
   AttachRequest,
   Batch,
@@ -42,6 +41,20 @@ export const ACCESS = {
   expiresAt: "2026-11-23T04:00:00Z",
   scope: "run",
 } as const;
+
+const DETAILS: SessionDetails = {
+  sessionId: "s-1",
+  resourceUrl: "https://watch.example",
+  appId: "app",
+  authCode: null,
+  connectionProperties: null,
+  resourceId: null,
+  resourceType: null,
+  ticket: null,
+  options: null,
+};
+
+const SHELL: ToolDescription = { name: "shell", description: "Runs a command", inputSchema: '{"type":"object"}', server: "srv", tool: "shell" };
 
 /** One piece of a run, as tests write it down. */
 export type Piece = (
@@ -142,16 +155,6 @@ export class FakeClient implements NativeClient {
     return this.#answer("getSession", sessionId, this.session);
   }
 
-  async listSessions(params: ListParams): Promise<Answer<ListPage>> {
-    const at = params.nextToken === null ? 0 : Number(params.nextToken.replace("token-", ""));
-    return this.#answer("listSessions", params, {
-      sessions: (this.pages[at] ?? []).map((sessionId) => ({ sessionId, sessionStatus: "RUNNING" })),
-      nextToken: at + 1 < this.pages.length ? `token-${at + 1}` : null,
-      maxResults: params.maxResults ?? 10,
-      totalCount: this.pages.flat().length,
-    });
-  }
-
   async deleteSession(sessionId: string): Promise<Answer<null>> {
     return this.#answer("deleteSession", sessionId, null);
   }
@@ -160,12 +163,20 @@ export class FakeClient implements NativeClient {
   readonly procedures: Record<string, Answer<unknown>> = {};
 
   async invoke(name: string, argsJson: string): Promise<Answer<string>> {
-    this.calls.push([name, JSON.parse(argsJson)]);
-    return this.failure ?? asText(this.procedures[name]);
+    const args: unknown = JSON.parse(argsJson);
+    this.calls.push([name, args]);
+    const answer = name === "session.list" ? ok(this.#page(args as ListParams)) : this.procedures[name];
+    return this.failure ?? asText(answer);
   }
 
-  async listTools(imageId: string): Promise<Answer<ToolDescription[]>> {
-    return this.#answer("listTools", imageId, []);
+  #page(params: ListParams): ListPage {
+    const at = params.nextToken === null ? 0 : Number(params.nextToken.replace("token-", ""));
+    return {
+      sessions: (this.pages[at] ?? []).map((sessionId) => ({ sessionId, sessionStatus: "RUNNING" })),
+      nextToken: at + 1 < this.pages.length ? `token-${at + 1}` : null,
+      maxResults: params.maxResults ?? 10,
+      totalCount: this.pages.flat().length,
+    };
   }
 
   #answer<T>(name: string, argument: unknown, data: T): Answer<T> {
@@ -194,30 +205,20 @@ export class FakeSession implements NativeSession {
   onRun: (request: RunRequest) => Promise<RunResult> = async () => runResult();
 
   delete = async (): Promise<Answer<null>> => this.#answer("delete", null, null);
-  getStatus = async (): Promise<Answer<string>> => this.#answer("getStatus", null, "RUNNING");
-  keepAlive = async (): Promise<Answer<null>> => this.#answer("keepAlive", null, null);
-  getLabels = async (): Promise<Answer<Array<[string, string]>>> => this.#answer("getLabels", null, [["team", "blue"]]);
-
-  async setLabels(labels: ReadonlyArray<readonly [string, string]>): Promise<Answer<null>> {
-    return this.#answer("setLabels", labels, null);
-  }
-
-  async info(): Promise<Answer<SessionDetails>> {
-    const none = { authCode: null, connectionProperties: null, resourceId: null, resourceType: null, ticket: null, options: null };
-    return this.#answer("info", null, { sessionId: "s-1", resourceUrl: "https://watch.example", appId: "app", ...none });
-  }
-
-  async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
-    return this.#answer("callTool", [name, argsJson], this.tool);
-  }
 
   /** What `invoke` answers, by the procedure's name; a list is answered one by one. */
-  readonly procedures: Record<string, Answer<unknown> | Array<Answer<unknown>>> = {};
+  readonly procedures: Record<string, Answer<unknown> | Array<Answer<unknown>>> = {
+    "session.status": ok("RUNNING"),
+    "session.labels": ok([["team", "blue"]]),
+    "session.info": ok(DETAILS),
+    "session.tools": ok([SHELL]),
+    "session.access": ok(ACCESS),
+  };
   description: SessionDescription = { linkUrl: "https://link.example", wsUrl: "wss://ws.example", token: "t-1", status: "", tools: [] };
 
   async invoke(name: string, argsJson: string): Promise<Answer<string>> {
     this.calls.push([name, JSON.parse(argsJson)]);
-    const answer = this.procedures[name];
+    const answer = name === "session.callTool" ? ok(this.tool) : this.procedures[name];
     return this.failure ?? asText(Array.isArray(answer) ? answer.shift() : answer);
   }
 
@@ -232,15 +233,6 @@ export class FakeSession implements NativeSession {
 
   describe(): string {
     return JSON.stringify(this.description);
-  }
-
-  async listTools(): Promise<Answer<ToolDescription[]>> {
-    const shell = { name: "shell", description: "Runs a command", inputSchema: '{"type":"object"}', server: "srv", tool: "shell" };
-    return this.#answer("listTools", null, [shell]);
-  }
-
-  async browserAccess(request: AccessRequest): Promise<Answer<string>> {
-    return this.#answer("browserAccess", request, JSON.stringify(ACCESS));
   }
 
   run(request: RunRequest): Promise<RunResult> {

@@ -19,12 +19,12 @@ describe("session.browserAccess", () => {
     const result = await session.browserAccess();
     assert.equal(result.success, true);
     assert.deepEqual(JSON.parse(JSON.stringify(result.access)), ACCESS);
-    assert.deepEqual(fake.calls, [["browserAccess", { scope: "run", lastsS: null, renew: null }]]);
+    assert.deepEqual(fake.calls, [["session.access", { scope: "run", lastsS: null, renew: null }]]);
   });
 
   it("passes its options on, and of a renewed access the token only", async () => {
     await session.browserAccess({ scope: "read", lastsS: 60, renew: ACCESS });
-    assert.deepEqual(fake.calls, [["browserAccess", { scope: "read", lastsS: 60, renew: "page-token" }]]);
+    assert.deepEqual(fake.calls, [["session.access", { scope: "read", lastsS: 60, renew: "page-token" }]]);
   });
 
   it("says why there is none", async () => {

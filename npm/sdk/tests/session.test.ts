@@ -39,7 +39,7 @@ describe("a session", () => {
     assert.deepEqual(await session.setLabels({ team: "red" }), DONE);
     assert.deepEqual(await session.getLabels(), { ...DONE, data: { team: "blue" } });
     assert.deepEqual(await session.info(), { ...DONE, data: { sessionId: "s-1", resourceUrl: "https://watch.example", appId: "app" } });
-    assert.deepEqual(fake.calls[3], ["setLabels", [["team", "red"]]]);
+    assert.deepEqual(fake.calls[3], ["session.setLabels", { labels: [["team", "red"]] }]);
   });
 
   it("resolves failures", async () => {
@@ -80,7 +80,7 @@ describe("a session", () => {
   it("has links and metrics", async () => {
     fake.procedures["session.link"] = ok("https://s.example/");
     assert.deepEqual(await session.getLink("https", 30100), { ...DONE, data: "https://s.example/" });
-    assert.deepEqual(fake.calls, [["session.link", { protocol: "https", port: 30100 }]]);
+    assert.deepEqual(fake.calls, [["session.link", { protocolType: "https", port: 30100 }]]);
     const metrics = { cpuCount: 2, timestamp: "t" };
     fake.procedures["session.metrics"] = ok({ metrics, raw: { cpu_count: 2 } });
     assert.deepEqual(await session.getMetrics(5000), { ...DONE, metrics, raw: { cpu_count: 2 } });
@@ -97,9 +97,8 @@ describe("a session", () => {
   });
 
   it("gives up a call after its time", async () => {
-    fake.callTool = () => new Promise(() => {});
-    assert.equal((await session.callMcpTool("shell", {}, 5)).code, "TIMED_OUT");
     fake.invoke = () => new Promise(() => {});
+    assert.equal((await session.callMcpTool("shell", {}, 5)).code, "TIMED_OUT");
     assert.equal((await session.getMetrics(5)).code, "TIMED_OUT");
   });
 
@@ -125,7 +124,10 @@ describe("tools", () => {
     const content = [{ type: "text", text: "pong" }];
     assert.deepEqual(await session.callMcpTool("shell", { command: "ping" }), { ...DONE, data: "pong", content });
     await session.callMcpTool("get_metrics");
-    assert.deepEqual(fake.calls, [["callTool", ["shell", '{"command":"ping"}']], ["callTool", ["get_metrics", "{}"]]]);
+    assert.deepEqual(fake.calls, [
+      ["session.callTool", { name: "shell", argsJson: '{"command":"ping"}' }],
+      ["session.callTool", { name: "get_metrics", argsJson: "{}" }],
+    ]);
   });
 
   it("that fail give a failed result with what they said", async () => {
@@ -136,9 +138,20 @@ describe("tools", () => {
     assert.match((await session.callMcpTool("read_file")).errorMessage, /read_file failed/);
   });
 
-  it("need a name and an object", async () => {
-    await assert.rejects(session.callMcpTool(""), TypeError);
-    await assert.rejects(session.callMcpTool("shell", "ls" as never), TypeError);
+  it("need a name and an object, and say so in a result", async () => {
+    const wrong: Array<[unknown[], RegExp]> = [
+      [[""], /^name must be a non-empty string, not an empty string$/],
+      [[7], /^name must be/],
+      [["shell", "ls"], /^args must be an object, not a string$/],
+      [["shell", null], /^args must be an object, not null$/],
+      [["shell", {}, "5"], /^readTimeout must be a positive number of milliseconds, not a string$/],
+    ];
+    for (const [args, words] of wrong) {
+      const { success, code, errorMessage, data, content } = await session.callMcpTool(...(args as [string]));
+      assert.deepEqual([success, code, data, content], [false, "BAD_ARGUMENTS", "", []]);
+      assert.match(errorMessage, words);
+    }
+    assert.match((await session.getMetrics(-1)).errorMessage, /^readTimeout must be/);
     assert.deepEqual(fake.calls, []);
   });
 
@@ -162,7 +175,7 @@ describe("tools", () => {
 
   it("are those of an image where one is named", async () => {
     await session.listMcpTools("other-image");
-    assert.deepEqual(backend.client.calls.at(-1), ["listTools", "other-image"]);
+    assert.deepEqual(backend.client.calls.at(-1), ["image.tools", { imageId: "other-image" }]);
   });
 
   it("are listed with their schemas", async () => {

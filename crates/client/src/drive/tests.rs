@@ -60,7 +60,9 @@ fn connection(
 fn run(on: &Arc<Connection>, code: &str) -> Run {
     let request =
         RunRequest { code: code.into(), language: Language::Python, timeout: Duration::from_secs(3_600), stdin: false };
-    on.start(request, Retention { log: 1 << 20, ..Retention::default() }, None).expect("the session takes runs")
+    let retention = Retention { log: 1 << 20, ..Retention::default() };
+    let (handle, invocation) = on.start(request, retention.stamps).expect("the session takes runs");
+    Run::new(Some(handle), invocation, retention, None)
 }
 
 async fn next(far: &mut UnboundedReceiver<DuplexStream>) -> Far {

@@ -10,7 +10,9 @@ use crate::config::BaseUrl;
 use crate::error::{ApiError, Refusal};
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
 use crate::json::{self, Object};
+use crate::procedure::{Call, Reply};
 use crate::secret::Secret;
+use crate::tool_result::ToolResult;
 
 /// Calls a tool of a session.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,6 +79,12 @@ impl ToolRoute {
         let url = BaseUrl::parse(session.link_url.as_deref()?).ok()?;
         let server = session.server_of(tool).unwrap_or_else(|| session.run_code_target()).to_owned();
         Some(Self::Link { url, token: session.token.clone(), server, request_id })
+    }
+}
+
+impl From<CallTool> for Call {
+    fn from(call: CallTool) -> Self {
+        Self::new(call, Reply::Tool)
     }
 }
 
@@ -178,45 +186,6 @@ fn read(response: &HttpResponse) -> Result<Answered<ToolResult>, ApiError> {
         Some(Value::Array(content)) => Ok(envelope.answer(ToolResult { is_error, content })),
         Some(Value::String(text)) => Ok(envelope.answer(ToolResult { is_error, ..ToolResult::plain(text) })),
         _ => Err(envelope.malformed("the result of the tool has no content")),
-    }
-}
-
-/// What a tool answered.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ToolResult {
-    /// The tool itself says that it failed; its words are in the content.
-    pub is_error: bool,
-    /// Parts such as `{"type":"text","text":"…"}`; with `blob` or `data` for what is not text.
-    pub content: Vec<Value>,
-}
-
-impl ToolResult {
-    fn plain(text: String) -> Self {
-        Self { is_error: false, content: vec![Value::Object(object([("type", "text".into()), ("text", text.into())]))] }
-    }
-
-    /// The parts that are text.
-    #[must_use]
-    pub fn texts(&self) -> Vec<&str> {
-        self.content.iter().filter_map(|part| part.get("text")?.as_str()).collect()
-    }
-
-    /// The parts that are text, joined by newlines.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.texts().join("\n")
-    }
-
-    /// The first part that is not text, in base64 as it was sent.
-    #[must_use]
-    pub fn binary(&self) -> Option<&str> {
-        self.content.iter().find_map(|part| part.get("blob").or_else(|| part.get("data"))?.as_str())
-    }
-
-    /// The whole content, as JSON text.
-    #[must_use]
-    pub fn content_json(&self) -> String {
-        Value::Array(self.content.clone()).to_string()
     }
 }
 

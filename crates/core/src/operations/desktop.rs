@@ -6,7 +6,7 @@ use crate::http::{Answered, Operation};
 use crate::json::Object;
 use crate::operations::toolbox::text_of;
 use crate::operations::{CallTool, ListTools, SessionData, Tool, Toolbox};
-use crate::procedure::{Call, Outcome, Procedure, Step};
+use crate::procedure::{Outcome, Procedure, Step};
 
 /// Calls a tool if the session has it, and sends nothing otherwise.
 ///
@@ -78,7 +78,7 @@ impl Procedure for CallIfOffered {
             (Known::Ask, _) => {
                 self.known = Known::Asking;
                 let image_id = self.image_id.clone().unwrap_or_default();
-                Step::call(Call::Service(ListTools { image_id }.request()))
+                Step::call(ListTools { image_id }.request())
             }
             (Known::Asking, Some(Ok(Answered { value, .. }))) => {
                 let tools = Tool::list(value.into_service().0);

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::post_session;
 use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Operation, Repeat};
@@ -72,7 +74,25 @@ impl Operation for GetDetails {
 fn options(data: &json::Object) -> Option<Secret> {
     let told = ["envs", "network", "timeoutS"].map(|name| (name.to_owned(), json::field(data, &[name]).cloned()));
     let told: json::Object = told.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
-    (!told.is_empty()).then(|| Secret::from(serde_json::Value::Object(told).to_string()))
+    (!told.is_empty()).then(|| Secret::from(Value::Object(told).to_string()))
+}
+
+impl From<SessionDetails> for Value {
+    /// With its secrets: the caller asked for these, and from here on they are the caller's to guard.
+    fn from(details: SessionDetails) -> Self {
+        let exposed = |secret: Option<Secret>| secret.map(|secret| secret.expose().to_owned()).into();
+        super::object([
+            ("sessionId", details.session_id.into()),
+            ("resourceUrl", details.resource_url.into()),
+            ("appId", details.app_id.into()),
+            ("authCode", exposed(details.auth_code)),
+            ("connectionProperties", details.connection_properties.into()),
+            ("resourceId", details.resource_id.into()),
+            ("resourceType", details.resource_type.into()),
+            ("ticket", exposed(details.ticket)),
+            ("options", exposed(details.options)),
+        ])
+    }
 }
 
 impl fmt::Debug for SessionDetails {

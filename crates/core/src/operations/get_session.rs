@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 use super::{SessionData, post_session};
 use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
@@ -66,6 +68,12 @@ impl SessionStatus {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         matches!(self.as_str(), "FINISH" | "DELETED")
+    }
+}
+
+impl From<SessionStatus> for Value {
+    fn from(SessionStatus(word): SessionStatus) -> Self {
+        word.into()
     }
 }
 

@@ -1,9 +1,8 @@
 //! `GET /internet/getLink`.
 
-use crate::error::{ApiError, Malformed};
+use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
 use crate::json;
-use crate::procedure::Single;
 
 /// A URL at which a port of a session can be reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,24 +13,6 @@ pub struct GetLink {
     pub protocol: Option<String>,
     /// The port inside the session.
     pub port: Option<u16>,
-}
-
-impl GetLink {
-    /// The same as a procedure.
-    pub(crate) fn procedure(self) -> Single<String> {
-        Single::new(self.request(), |answered| {
-            let Answered { value, request_id } = answered;
-            match json::unquote_object(value.into_service().0).ok().and_then(|data| json::string(&data, &["url"])) {
-                Some(url) => Ok(Answered { value: url, request_id }),
-                None => Err(ApiError::Malformed(Malformed {
-                    status: 200,
-                    problem: String::from("its data has no url"),
-                    request_id,
-                    ..Malformed::default()
-                })),
-            }
-        })
-    }
 }
 
 impl Operation for GetLink {

@@ -84,6 +84,20 @@ impl ListSessions {
     }
 }
 
+impl From<SessionPage> for Value {
+    fn from(page: SessionPage) -> Self {
+        let listing = |SessionListing { session_id, status }| {
+            super::object([("sessionId", Self::from(session_id)), ("sessionStatus", status.into())])
+        };
+        super::object([
+            ("sessions", page.sessions.into_iter().map(listing).collect()),
+            ("nextToken", page.next_token.into()),
+            ("maxResults", page.max_results.into()),
+            ("totalCount", page.total.into()),
+        ])
+    }
+}
+
 impl SessionListing {
     fn read(item: &Object) -> Option<Self> {
         Some(Self {

@@ -31,6 +31,9 @@ pub struct GrantAccess {
 }
 
 impl GrantAccess {
+    /// Why somebody who was let in cannot let others in, for a person.
+    pub const NEEDS_KEY: &str =
+        "this session was taken up without an API key; ask the program that gave the access to do it";
     /// Why there is none, for a person.
     pub const NOT_SUPPORTED: &str = "the service does not let pages into a session without the API key; a gateway in front of it does: npx agbcloud-local serve --upstream https://<the service>";
 
@@ -122,20 +125,7 @@ impl SessionAccess {
     /// As JSON text, the token in it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let text = |text: &str| Value::from(text);
-        let fields = [
-            ("sessionId", Some(text(&self.session_id))),
-            ("wsUrl", Some(text(&self.ws_url))),
-            ("linkUrl", self.link_url.as_deref().map(Value::from)),
-            ("token", Some(text(self.token.expose()))),
-            ("expiresAt", Some(text(&self.expires_at))),
-            ("scope", Some(text(self.scope.as_str()))),
-            ("extensions", Some(self.extensions.iter().map(String::as_str).collect())),
-            ("target", Some(text(&self.target))),
-        ];
-        let object: Map<String, Value> =
-            fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-        Value::Object(object).to_string()
+        Value::from(self.clone()).to_string()
     }
 
     /// The session as far as its holder gets to know it.
@@ -144,6 +134,23 @@ impl SessionAccess {
         let mut session = SessionData::of_guest(self.session_id, self.ws_url, self.token, self.target);
         (session.link_url, session.extensions) = (self.link_url, self.extensions);
         session
+    }
+}
+
+impl From<SessionAccess> for Value {
+    /// The token is in it.
+    fn from(access: SessionAccess) -> Self {
+        let fields = [
+            ("sessionId", Some(access.session_id.into())),
+            ("wsUrl", Some(access.ws_url.into())),
+            ("linkUrl", access.link_url.map(Self::from)),
+            ("token", Some(access.token.expose().into())),
+            ("expiresAt", Some(access.expires_at.into())),
+            ("scope", Some(access.scope.as_str().into())),
+            ("extensions", Some(access.extensions.into())),
+            ("target", Some(access.target.into())),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 }
 

@@ -91,22 +91,13 @@ impl SessionData {
     /// secret of whoever asked for it.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let tool = |tool: &Tool| {
-            super::object([
-                ("name", tool.name.as_str().into()),
-                ("description", tool.description.as_str().into()),
-                ("inputSchema", tool.input_schema.as_str().into()),
-                ("server", tool.server.as_str().into()),
-                ("tool", tool.tool.as_str().into()),
-            ])
-        };
         let text = |text: &Option<String>| text.as_deref().unwrap_or_default().into();
         super::object([
             ("linkUrl", text(&self.link_url)),
             ("wsUrl", text(&self.ws_url)),
             ("token", self.token.expose().into()),
             ("status", text(&self.status)),
-            ("tools", self.tools.iter().map(tool).collect()),
+            ("tools", self.tools.iter().cloned().map(Value::from).collect()),
         ])
         .to_string()
     }

@@ -49,6 +49,18 @@ impl Tool {
     }
 }
 
+impl From<Tool> for Value {
+    fn from(tool: Tool) -> Self {
+        super::object([
+            ("name", tool.name.into()),
+            ("description", tool.description.into()),
+            ("inputSchema", tool.input_schema.into()),
+            ("server", tool.server.into()),
+            ("tool", tool.tool.into()),
+        ])
+    }
+}
+
 /// The tools of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListTools {

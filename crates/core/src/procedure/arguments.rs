@@ -1,5 +1,7 @@
 //! The arguments of a procedure, as a language binding gives them: one JSON object.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::json::{self, Object};
@@ -57,10 +59,25 @@ impl Arguments {
         }
     }
 
+    /// One of a few words, which `parse` knows. An empty one is none of them.
+    pub(crate) fn choice<T>(
+        &self,
+        name: &str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, BadArguments> {
+        self.get(name).map(|value| value.as_str().and_then(parse).ok_or_else(|| wrong(name, wanted))).transpose()
+    }
+
+    /// False where it is absent.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, BadArguments> {
+        Ok(self.optional_flag(name)?.unwrap_or(false))
+    }
+
+    pub(crate) fn optional_flag(&self, name: &str) -> Result<Option<bool>, BadArguments> {
         match self.get(name) {
-            None => Ok(false),
-            Some(Value::Bool(flag)) => Ok(*flag),
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(*flag)),
             Some(_) => Err(wrong(name, "true or false")),
         }
     }
@@ -70,17 +87,33 @@ impl Arguments {
         match (self.get(name), json::count(&self.0, &[name])) {
             (None, _) => Ok(default),
             (Some(Value::Number(_)), Some(count)) if count >= least => Ok(count),
-            _ => Err(wrong(name, &["a whole number, at least ", &least.to_string()].concat())),
+            _ => Err(wrong(name, &format!("a whole number, at least {least}"))),
         }
     }
 
-    /// A number above zero.
-    pub(crate) fn positive(&self, name: &str, default: f64) -> Result<f64, BadArguments> {
+    /// A whole number of at least `least`, where it is given.
+    pub(crate) fn optional_count(&self, name: &str, least: u64) -> Result<Option<u64>, BadArguments> {
+        self.get(name).map(|_| self.count(name, least, least)).transpose()
+    }
+
+    /// A number of seconds above zero, where it is given.
+    pub(crate) fn optional_seconds(&self, name: &str) -> Result<Option<Duration>, BadArguments> {
         match self.get(name).map(Value::as_f64) {
-            None => Ok(default),
-            Some(Some(number)) if number > 0.0 => Ok(number),
+            None => Ok(None),
+            Some(Some(seconds)) if seconds > 0.0 => {
+                let time = Duration::try_from_secs_f64(seconds);
+                time.map(Some).map_err(|_| BadArguments::new(format!("{name} is too long")))
+            }
             Some(_) => Err(wrong(name, "a number above 0")),
         }
+    }
+
+    /// Pairs of strings; empty where it is absent.
+    pub(crate) fn pairs(&self, name: &str) -> Result<Vec<(String, String)>, BadArguments> {
+        self.list(name, "a list of [name, value]", |item| match item.as_array()?.as_slice() {
+            [Value::String(name), Value::String(value)] => Some((name.clone(), value.clone())),
+            _ => None,
+        })
     }
 
     pub(crate) fn object(&self, name: &str) -> Result<Object, BadArguments> {
@@ -114,5 +147,5 @@ impl Arguments {
 }
 
 fn wrong(name: &str, wanted: &str) -> BadArguments {
-    BadArguments([name, " must be ", wanted].concat())
+    BadArguments(format!("{name} must be {wanted}"))
 }

@@ -1,7 +1,7 @@
-//! Procedures of one call.
+//! Procedures of one call, or of none.
 
 use super::{Call, Outcome, Procedure, Reply, Step};
-use crate::error::ApiError;
+use crate::error::{ApiError, Refusal};
 use crate::http::Answered;
 
 /// Sends one call and reads its answer.
@@ -36,6 +36,30 @@ impl<T> Procedure for Single<T> {
             (Some(outcome), _) => Step::Done(outcome.and_then(&self.read)),
             (None, None) => unreachable!("a driver comes back with the outcome of its call"),
         }
+    }
+}
+
+/// An outcome that takes no call.
+pub(crate) struct Ready<T>(Option<Result<Answered<T>, ApiError>>);
+
+impl<T> Ready<T> {
+    /// Known already.
+    pub(crate) fn value(value: T) -> Self {
+        Self(Some(Ok(Answered { value, request_id: String::new() })))
+    }
+
+    /// Refused here, with a code and words for a person.
+    pub(crate) fn refused(code: &str, message: &str) -> Self {
+        let refusal = Refusal { code: code.to_owned(), message: message.to_owned(), ..Refusal::default() };
+        Self(Some(Err(ApiError::ToolFailed(refusal))))
+    }
+}
+
+impl<T> Procedure for Ready<T> {
+    type Output = T;
+
+    fn next(&mut self, _: Option<Outcome>) -> Step<T> {
+        Step::Done(self.0.take().expect("a procedure that is over is not asked again"))
     }
 }
 

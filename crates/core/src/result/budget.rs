@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use super::RichResult;
-use crate::words::number;
 
 /// The room for the results of one run, which a program that shows pictures in a loop would else fill memory with.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +41,7 @@ impl ResultBudget {
             let (types, size, limit) = (result.types().join(", "), result.memory_size(), self.limit);
             let more =
                 if self.notes == Self::NOTES { "; what else finds no room is left out without a word" } else { "" };
-            let (size, limit) = (number(size as u64), number(limit as u64));
-            let kept = " bytes are kept of a run's results";
-            let text = ["[left out: ", &types, " of ", &size, " bytes; ", &limit, kept, more, "]"].concat();
+            let text = format!("[left out: {types} of {size} bytes; {limit} bytes are kept of a run's results{more}]");
             Cow::Owned(RichResult::plain(text, result.is_main))
         };
         (self.notes <= Self::NOTES).then(note)

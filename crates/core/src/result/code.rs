@@ -44,7 +44,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::io::DisconnectReason;
+    use crate::disconnect_reason::DisconnectReason;
     use crate::run::{Finish, RemoteError, RunEnd, RunError, Violation};
 
     fn code(error: Option<&RemoteError>, end: &RunEnd) -> Option<&'static str> {

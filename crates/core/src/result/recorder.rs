@@ -79,7 +79,7 @@ impl<R> RunRecorder<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::io::DisconnectReason;
+    use crate::disconnect_reason::DisconnectReason;
     use crate::run::RunError;
 
     #[test]

@@ -33,13 +33,13 @@ impl Execution {
             }
             Err(end) => {
                 let failure =
-                    RunFailure { name: end.name().to_owned(), value: end.message(), traceback: String::new() };
+                    RunFailure { name: end.name().to_owned(), value: end.to_string(), traceback: String::new() };
                 // What a cancelled program raises is the interrupt itself.
                 if execution.error.is_none() || matches!(end, RunError::Cancelled { .. }) {
                     execution.error = Some(failure);
                 }
                 execution.state_lost = matches!(end, RunError::Cancelled { state_lost: true });
-                (true, Some(end.status()), Some(end.message()))
+                (true, Some(end.status()), Some(end.to_string()))
             }
         };
         execution.conclude(failed, reason, words);
@@ -129,8 +129,8 @@ mod tests {
             (None, end(Some(RunStatus::Killed), false), RunStatus::Killed),
             (None, end(Some(RunStatus::Interrupted), true), RunStatus::Interrupted),
             (None, Err(RunError::Cancelled { state_lost: true }), RunStatus::Cancelled),
-            (None, Err(RunError::Interrupted(crate::io::DisconnectReason::Broken("x".into()))), RunStatus::Interrupted),
-            (None, Err(RunError::Unreachable(crate::io::DisconnectReason::Broken("x".into()))), RunStatus::Failed),
+            (None, Err(RunError::Interrupted(crate::DisconnectReason::Broken("x".into()))), RunStatus::Interrupted),
+            (None, Err(RunError::Unreachable(crate::DisconnectReason::Broken("x".into()))), RunStatus::Failed),
         ] {
             let execution = of(error.as_ref(), &end);
             assert_eq!(execution.status, status, "{end:?}");

@@ -3,7 +3,8 @@
 use super::Session;
 use super::outbox::Frame;
 use super::runs::{Phase, Stall};
-use crate::io::{DisconnectReason, State};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::State;
 use crate::run::{RunError, RunId, StreamEvent};
 use crate::wire::outgoing::Address;
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::SessionConfig;
-use crate::io::{Capabilities, DisconnectReason, LinkId, OpenRequest, State};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::{Capabilities, LinkId, OpenRequest, State};
 use crate::secret::Secret;
 use crate::time::{Instant, seconds};
 use agb_protocol::random::SplitMix64;
@@ -288,7 +289,7 @@ pub(super) fn open_request(capabilities: Capabilities, config: &SessionConfig) -
     let (headers, protocols) = if capabilities.headers {
         (vec![("X-Access-Token", config.token.clone())], vec![])
     } else {
-        let token = Secret::new(["agb.token.", config.token.expose()].concat());
+        let token = Secret::new(format!("agb.token.{}", config.token.expose()));
         (vec![], vec![Secret::new("agb.v1"), token])
     };
     OpenRequest { url: config.url.clone(), headers, protocols, events: None }
@@ -307,5 +308,5 @@ fn jittered(wait: Duration, config: &SessionConfig, rng: &mut SplitMix64) -> Dur
 }
 
 fn within(what: &str, time: Duration) -> String {
-    [what, " within ", &seconds(time), " s"].concat()
+    format!("{what} within {} s", seconds(time))
 }

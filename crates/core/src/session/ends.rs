@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Session;
 use super::runs::{Phase, Reader};
-use crate::io::DisconnectReason;
+use crate::disconnect_reason::DisconnectReason;
 use crate::run::{RunEnd, RunError, RunId};
 
 impl Session {

@@ -7,7 +7,8 @@
 use super::Session;
 use super::runs::Phase;
 use super::streams;
-use crate::io::{DisconnectReason, Output};
+use crate::disconnect_reason::DisconnectReason;
+use crate::io::Output;
 use crate::run::{RunError, RunId};
 
 impl Session {

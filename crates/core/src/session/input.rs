@@ -11,66 +11,9 @@ use super::runs::Phase;
 use crate::run::{RunId, StreamEvent};
 use crate::time::Instant;
 use crate::wire::outgoing::Address;
-use crate::words::number;
 use agb_protocol::command::TerminalSize;
 
-/// A run's input that the service may not have.
-#[derive(Debug)]
-pub(super) struct Unconfirmed {
-    pieces: Vec<Piece>,
-    /// The end has been said.
-    ended: bool,
-    /// The number of the first piece. 0: the run was begun elsewhere, and the service has not yet said how much it has.
-    first: u64,
-    bytes: usize,
-    /// Something without a number was said over this connection.
-    pub(super) uncertain: bool,
-}
-
-/// A piece of a run's input. What steers a command is one too, so that it keeps its place and arrives once.
-#[derive(Debug)]
-enum Piece {
-    Text(String),
-    End,
-    Signal(String),
-    Resize(TerminalSize),
-}
-
-impl Piece {
-    fn size(&self) -> usize {
-        match self {
-            Self::Text(text) | Self::Signal(text) => text.len(),
-            Self::End | Self::Resize(_) => 0,
-        }
-    }
-
-    fn say(&self, address: Address<'_>, seq: Option<u64>) -> String {
-        match self {
-            Self::Text(text) => address.stdin(Some(text), seq),
-            Self::End => address.stdin(None, seq),
-            Self::Signal(signal) => address.signal(signal, seq),
-            Self::Resize(size) => address.resize(*size, seq),
-        }
-    }
-}
-
-impl Unconfirmed {
-    /// About what a piece costs beside its text.
-    const PIECE: usize = 64;
-
-    /// For a run that is begun here, or elsewhere.
-    pub(super) const fn new(here: bool) -> Self {
-        Self { pieces: Vec::new(), ended: false, first: here as u64, bytes: 0, uncertain: false }
-    }
-
-    /// Drops what the service has: the pieces before this one.
-    fn drop_before(&mut self, at: usize) {
-        let cost = |piece: Piece| piece.size() + Self::PIECE;
-        let gone: usize = self.pieces.drain(..at).map(cost).sum();
-        self.bytes -= gone;
-        self.first = self.first.saturating_add(at as u64);
-    }
-}
+use super::unconfirmed::Piece;
 
 impl Session {
     /// Gives the program a piece of input, or with `None` its end (extension `stdin`). Without effect after the end
@@ -99,22 +42,18 @@ impl Session {
         }
         let Some(run) = self.runs.get_mut(id).filter(|run| run.is_live()) else { return };
         let input = &mut run.input;
-        let bytes = input.bytes.saturating_add(piece.size() + Unconfirmed::PIECE);
-        let is_input = matches!(piece, Piece::Text(_) | Piece::End);
-        if is_input && input.ended {
+        if matches!(piece, Piece::Text(_) | Piece::End) && input.has_ended() {
             return;
         }
-        input.ended |= matches!(piece, Piece::End);
-        if bytes > limit && !matches!(piece, Piece::End) {
-            let rest =
-                " bytes of input wait to be taken: this piece was left out; write less at once, or raise the limit";
-            let message = ["more than ", &number(limit as u64), rest].concat();
+        if !matches!(piece, Piece::End) && input.bytes_with(&piece) > limit {
+            let message = format!(
+                "more than {limit} bytes of input wait to be taken: this piece was left out; write less at once, or raise \
+                 the limit"
+            );
             self.notice(id, StreamEvent::InputRefused { message });
             return;
         }
-        input.bytes = bytes;
-        input.pieces.push(piece);
-        let last = input.pieces.len() - 1;
+        let last = input.push(piece);
         self.enqueue_input(id, last);
     }
 
@@ -126,40 +65,34 @@ impl Session {
         let speaks = !bare || self.streams.link_of(id).is_some();
         let Some(run) = self.runs.get(id) else { return };
         let input = &run.input;
-        if !speaks || run.phase != Phase::Sent || numbered && input.first == 0 {
+        if !speaks || run.phase != Phase::Sent || numbered && !input.is_numbered() {
             return;
         }
         let address = Address { invocation: &run.invocation, target: &self.config.target, bare };
-        let mut seq = input.first.saturating_add(from as u64);
-        for piece in &input.pieces[from..] {
+        for (seq, piece) in input.pieces(from) {
             let text = piece.say(address, numbered.then_some(seq));
-            seq = seq.saturating_add(1);
             self.outbox.push(Frame { run: id, begins: false, text });
         }
         if !numbered && let Some(run) = self.runs.get_mut(id) {
-            run.input.uncertain |= !run.input.pieces.is_empty();
-            run.input.drop_before(run.input.pieces.len());
+            run.input.forget_sent();
         }
     }
 
     /// The service has taken the input up to this number.
     pub(super) fn confirm_input(&mut self, id: RunId, taken: Option<u64>) {
         let (Some(taken), Some(run)) = (taken, self.runs.get_mut(id)) else { return };
-        let input = &mut run.input;
-        if input.first == 0 {
-            input.first = taken.saturating_add(1);
-            self.enqueue_input(id, 0);
+        if run.input.is_numbered() {
+            run.input.confirm(taken);
         } else {
-            let known = taken.saturating_add(1).saturating_sub(input.first);
-            let known = usize::try_from(known).unwrap_or(usize::MAX);
-            input.drop_before(known.min(input.pieces.len()));
+            run.input.number_after(taken);
+            self.enqueue_input(id, 0);
         }
     }
 
     /// A run's connection is lost, and input without a number was under way.
     pub(super) fn lose_input(&mut self, id: RunId) {
         if let Some(run) = self.runs.get_mut(id)
-            && std::mem::take(&mut run.input.uncertain)
+            && run.input.take_uncertain()
         {
             self.notice(id, StreamEvent::InputUncertain);
         }

@@ -2,26 +2,22 @@
 
 use super::Session;
 use super::runs::{Phase, Reader};
-use crate::batch::{PIECE, Stamp, Stream};
-use crate::io::DisconnectReason;
+use crate::batch::{Stamp, Stream};
+use crate::disconnect_reason::DisconnectReason;
 use crate::result::RunStatus;
-use crate::run::{Finish, RunEnd, RunError, RunId, StreamEvent, Violation};
-#[cfg(feature = "text-chunks")]
+use crate::run::{Finish, PIECE, RunEnd, RunError, RunId, StreamEvent, Violation};
 use crate::wire::envelope::Known;
 use crate::wire::incoming::{self, Incoming, Message, Origin, Text};
-#[cfg(feature = "text-chunks")]
 use crate::wire::text::BadEscape;
 
 impl Session {
     pub(super) fn text(&mut self, text: &str) {
-        #[cfg(feature = "text-chunks")]
         if let Some(known) = self.envelopes.read(text)
             && self.known(&known)
         {
             return;
         }
         let Incoming::Run { invocation, origin, message } = incoming::parse(text) else { return };
-        #[cfg(feature = "text-chunks")]
         if let (std::borrow::Cow::Borrowed(invocation), Message::Chunk(stream, Text::Raw(chunk))) =
             (&invocation, &message)
         {
@@ -39,7 +35,6 @@ impl Session {
     }
 
     /// Takes the next chunk of a run that has been heard of. `false`: it is not that simple, and nothing has been done.
-    #[cfg(feature = "text-chunks")]
     fn known(&mut self, known: &Known<'_>) -> bool {
         let Some(id) = self.runs.find(known.invocation) else { return false };
         let Some(run) = self.runs.get_mut(id) else { return false };

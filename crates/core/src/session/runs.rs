@@ -1,8 +1,9 @@
 //! The runs of a session: which are live, what of them is unread, which have ended.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::input::Unconfirmed;
+use super::unconfirmed::Unconfirmed;
 use crate::batch::{Stamp, Unread};
 use crate::command::Beginning;
 use crate::run::{RunEnd, RunError, RunId, StreamEvent};
@@ -132,8 +133,7 @@ impl Run {
 
 /// All runs of a session that are live or not yet read to their end.
 ///
-/// There are few at a time, and both lists of them are sorted: a search in them is as quick as in a map, and a map of
-/// each kind is 5 KB of WebAssembly. Nor are the queues such, for the same reason.
+/// There are few at a time, and both lists of them are sorted: a search in them is as quick as in a map.
 #[derive(Debug, Default)]
 pub(super) struct Runs {
     /// By id. New ones have the highest and come last.
@@ -141,7 +141,7 @@ pub(super) struct Runs {
     /// By the id on the wire.
     by_invocation: Vec<(String, RunId)>,
     /// The runs that the application is still to be told of.
-    readable: Vec<RunId>,
+    readable: VecDeque<RunId>,
     unread: usize,
     next: u64,
     /// The earliest deadline, while it is known: looking through all runs for each frame would cost.
@@ -212,7 +212,7 @@ impl Runs {
         self.unread = self.unread + run.unread.bytes() - before;
         if !run.unread.is_empty() && !run.notified {
             run.notified = true;
-            self.readable.push(id);
+            self.readable.push_back(id);
         }
         Some(value)
     }
@@ -239,8 +239,7 @@ impl Runs {
 
     /// The next run that the application is to be told of.
     pub(super) fn poll_readable(&mut self) -> Option<RunId> {
-        while !self.readable.is_empty() {
-            let id = self.readable.remove(0);
+        while let Some(id) = self.readable.pop_front() {
             if self.at(id).is_some() {
                 return Some(id);
             }

@@ -7,7 +7,6 @@ use crate::io::{EventsRequest, LinkId, OpenRequest};
 use crate::run::RunId;
 use crate::time::Instant;
 use crate::wire::outgoing::Address;
-use crate::words::number;
 
 /// The event streams of the runs that are followed like this.
 #[derive(Debug, Default)]
@@ -90,10 +89,10 @@ pub(super) fn open_request(run: &Run, link_url: &str, config: &SessionConfig) ->
         Some(request) if !run.received => Some(request.start(address, config.extensions, config.window)),
         _ => None,
     };
-    let say = [link_url, "/runs/", &run.invocation].concat();
-    let mut url = [&say, "/events?afterSeq=", &number(run.seq), "&ackSeq=", &number(run.acked)].concat();
+    let say = format!("{link_url}/runs/{}", run.invocation);
+    let mut url = format!("{say}/events?afterSeq={}&ackSeq={}", run.seq, run.acked);
     if config.extensions.flow {
-        url += &["&window=", &number(config.window as u64)].concat();
+        url += &format!("&window={}", config.window);
     }
     OpenRequest {
         url,

@@ -7,7 +7,7 @@
 
 use memchr::memchr2;
 
-use super::incoming::Origin;
+use super::origin::Origin;
 use super::text::{BadEscape, Raw, append_escaped};
 use crate::batch::Stream;
 

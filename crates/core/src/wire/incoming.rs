@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use super::origin::Origin;
+
 use super::object::{Object, Value};
 use super::text::Raw;
 use crate::batch::Stream;
@@ -25,17 +27,6 @@ pub enum Incoming<'a> {
     NoRun,
     /// Not a JSON object.
     Garbage,
-}
-
-/// What a message says beside: extra fields of a service that knows the extensions.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Origin {
-    /// Its number in its run.
-    pub seq: Option<u64>,
-    /// When it happened, in milliseconds since the Unix epoch.
-    pub time: Option<u64>,
-    /// It is output from before this run.
-    pub background: bool,
 }
 
 /// What a message of a run says.
@@ -90,7 +81,6 @@ impl Text<'_> {
 /// Reads one text frame.
 #[must_use]
 pub fn parse(text: &str) -> Incoming<'_> {
-    #[cfg(feature = "text-chunks")]
     if let Some(found) = super::scan::chunk(text) {
         let message = Message::Chunk(found.stream, Text::Raw(found.chunk));
         return Incoming::Run { invocation: found.invocation.into(), origin: found.origin, message };
@@ -103,15 +93,10 @@ fn parse_envelope<'a>(envelope: &Object<'a>) -> Incoming<'a> {
         return Incoming::NoRun;
     };
     with_data(envelope, |data| {
-        let origin = data.map_or_else(Origin::default, parse_origin);
+        let origin = data.map_or_else(Origin::default, Origin::parse);
         let message = data.map_or(Message::Violation(Violation::NoData), parse_data);
         Incoming::Run { invocation, origin, message }
     })
-}
-
-fn parse_origin(data: &Object<'_>) -> Origin {
-    let number = |name| data.get(name).and_then(Value::as_u64);
-    Origin { seq: number("seq"), time: number("time"), background: data.get("background").is_some_and(Value::is_true) }
 }
 
 /// Reads `data`, which is an object or the text of one.

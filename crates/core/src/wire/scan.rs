@@ -5,7 +5,7 @@
 //! takes 60 % of the time at 64 bytes a chunk. It does not refuse control characters inside strings as RFC 8259 does:
 //! being lenient there loses nothing.
 
-use super::incoming::Origin;
+use super::origin::Origin;
 use super::text::Raw;
 use crate::batch::Stream;
 

@@ -1,12 +1,9 @@
 //! The `Answer`s of `binding.ts`, and what is in them.
 
-use agb_core::Secret;
 use agb_core::Stamp;
 use agb_core::error::ApiError;
 use agb_core::http::Answered;
-use agb_core::operations::{SessionDetails, SessionPage, Tool, ToolResult};
 use agb_core::result::Execution;
-use js_sys::Array;
 use wasm_bindgen::JsValue;
 
 use super::host;
@@ -34,8 +31,8 @@ pub(crate) fn refused(code: &str, message: &str) -> JsValue {
     host::answer("", false, Some(code.to_owned()), message, None, JsValue::NULL)
 }
 
-/// A `RunResult` whose logs came with it, each stream cut to `limit` units (`None`: left out), the results to `room` bytes.
-pub(crate) fn run_result_at_once(mut execution: Execution, limit: Option<usize>, room: usize) -> JsValue {
+/// A `RunResult` whose logs came with it, each stream cut to `limit` units, the results to `room` bytes.
+pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize, room: usize) -> JsValue {
     let mut log = crate::log::Log::new(limit);
     for (kind, chunks) in [(STDOUT, &execution.logs.stdout), (STDERR, &execution.logs.stderr)] {
         for chunk in chunks {
@@ -48,40 +45,4 @@ pub(crate) fn run_result_at_once(mut execution: Execution, limit: Option<usize>,
     let (texts, marks) = log.into_parts();
     let results = execution.results.iter().map(object::rich_result).collect();
     object::run_result(&execution, results, &texts, marks, Stamp::default())
-}
-
-pub(crate) fn tools(tools: Vec<Tool>) -> JsValue {
-    let tools = tools
-        .iter()
-        .map(|tool| host::tool(&tool.name, &tool.description, &tool.input_schema, &tool.server, &tool.tool));
-    tools.collect::<Array>().into()
-}
-
-pub(crate) fn tool_result(result: ToolResult) -> JsValue {
-    host::tool_result(result.is_error, &result.text(), &result.content_json())
-}
-
-pub(crate) fn session_page(page: SessionPage) -> JsValue {
-    let (ids, states) = page.sessions.into_iter().map(|session| (session.session_id, session.status)).unzip();
-    host::session_page(ids, states, page.next_token.as_deref(), page.max_results, page.total as f64)
-}
-
-pub(crate) fn labels(labels: Vec<(String, String)>) -> JsValue {
-    let pair =
-        |(name, value): (String, String)| JsValue::from([name, value].map(JsValue::from).iter().collect::<Array>());
-    labels.into_iter().map(pair).collect::<Array>().into()
-}
-
-pub(crate) fn details(details: SessionDetails) -> JsValue {
-    host::session_details(
-        &details.session_id,
-        details.resource_url.as_deref(),
-        details.app_id.as_deref(),
-        details.auth_code.as_ref().map(Secret::expose),
-        details.connection_properties.as_deref(),
-        details.resource_id.as_deref(),
-        details.resource_type.as_deref(),
-        details.ticket.as_ref().map(Secret::expose),
-        details.options.as_ref().map(Secret::expose),
-    )
 }

@@ -3,12 +3,10 @@
 use std::rc::Rc;
 
 use agb_core::Secret;
+use agb_core::by_name::{Scope, by_name};
 use agb_core::codes;
 use agb_core::config::{Endpoint, Options, Settings};
-use agb_core::operations::{
-    ClientInfo, CreateSession, GetSession, ListSessions, ListTools, SessionData, SessionOptions,
-};
-use agb_core::procedure::{Scope, by_name};
+use agb_core::operations::{ClientInfo, CreateSession, GetSession, SessionData, SessionOptions};
 use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -92,19 +90,6 @@ impl Client {
         self.http.promise(GetSession { session_id }, self.session())
     }
 
-    /// Resolves to `Answer<ListPage>`.
-    #[wasm_bindgen(js_name = listSessions)]
-    pub fn list_sessions(
-        &self,
-        labels: Vec<String>,
-        max_results: Option<u32>,
-        next_token: Option<String>,
-        is_all: Option<bool>,
-    ) -> Promise {
-        let operation = ListSessions { labels: pairs(labels), max_results, next_token, is_all };
-        self.http.promise(operation, answer::session_page)
-    }
-
     /// Resolves to `Answer<string>`: the output of a procedure of the core, as JSON text.
     pub fn invoke(&self, name: &str, arguments: &str) -> Promise {
         match by_name(name, arguments, Scope::Account) {
@@ -119,12 +104,6 @@ impl Client {
         self.http.delete(session_id, || {})
     }
 
-    /// Resolves to `Answer<ToolDescription[]>`.
-    #[wasm_bindgen(js_name = listTools)]
-    pub fn list_tools(&self, image_id: String) -> Promise {
-        self.http.promise(ListTools { image_id }, answer::tools)
-    }
-
     fn session(&self) -> impl Fn(SessionData) -> JsValue + 'static {
         let http = Rc::clone(&self.http);
         move |data| NativeSession::of_account(Rc::clone(&http), data).into()
@@ -132,7 +111,7 @@ impl Client {
 }
 
 /// `[a, b, c, d]` as `[(a, b), (c, d)]`.
-pub(crate) fn pairs(flat: Vec<String>) -> Vec<(String, String)> {
+fn pairs(flat: Vec<String>) -> Vec<(String, String)> {
     let mut flat = flat.into_iter();
     std::iter::from_fn(|| Some((flat.next()?, flat.next()?))).collect()
 }

@@ -126,28 +126,5 @@ export const answer = (requestId, success, code, errorMessage, httpStatus, data)
   data,
 });
 
-export const tool = (name, description, inputSchema, server, tool) => ({ name, description, inputSchema, server, tool });
-
-export const toolResult = (isError, text, contentJson) => ({ isError, text, contentJson });
-
-export const sessionPage = (ids, states, nextToken, maxResults, totalCount) => ({
-  sessions: ids.map((sessionId, at) => ({ sessionId, sessionStatus: states[at] })),
-  nextToken: nextToken ?? null,
-  maxResults,
-  totalCount,
-});
-
-export const sessionDetails = (sessionId, resourceUrl, appId, authCode, connectionProperties, resourceId, resourceType, ticket, options) => ({
-  sessionId,
-  resourceUrl: resourceUrl ?? null,
-  appId: appId ?? null,
-  authCode: authCode ?? null,
-  connectionProperties: connectionProperties ?? null,
-  resourceId: resourceId ?? null,
-  resourceType: resourceType ?? null,
-  ticket: ticket ?? null,
-  options: options ?? null,
-});
-
 /** An `Error` with a `code`, for what a constructor throws. */
 export const codedError = (code, message) => Object.assign(new Error(message), { code });

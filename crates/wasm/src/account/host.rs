@@ -66,27 +66,4 @@ unsafe extern "C" {
         http_status: Option<u16>,
         data: JsValue,
     ) -> JsValue;
-    pub(crate) safe fn tool(name: &str, description: &str, schema: &str, server: &str, tool: &str) -> JsValue;
-    #[wasm_bindgen(js_name = toolResult)]
-    pub(crate) safe fn tool_result(is_error: bool, text: &str, content: &str) -> JsValue;
-    #[wasm_bindgen(js_name = sessionPage)]
-    pub(crate) safe fn session_page(
-        ids: Vec<String>,
-        states: Vec<String>,
-        next_token: Option<&str>,
-        max_results: u32,
-        total: f64,
-    ) -> JsValue;
-    #[wasm_bindgen(js_name = sessionDetails)]
-    pub(crate) safe fn session_details(
-        session_id: &str,
-        resource_url: Option<&str>,
-        app_id: Option<&str>,
-        auth_code: Option<&str>,
-        connection_properties: Option<&str>,
-        resource_id: Option<&str>,
-        resource_type: Option<&str>,
-        ticket: Option<&str>,
-        options: Option<&str>,
-    ) -> JsValue;
 }

@@ -66,7 +66,7 @@ impl Http {
                         None => None,
                     };
                     if let Some((Err(error), _)) = &came {
-                        logger::debug("agb::http", || ["the call failed: ", error.code()].concat());
+                        logger::debug("agb::http", || format!("the call failed: {}", error.code()));
                     }
                     call.handle(now(), came);
                 }
@@ -105,12 +105,10 @@ impl Http {
             None if exchanged.timed_out() == Some(true) => None,
             // A browser does not say whether the call reached anybody, nor that its own rules forbade it.
             None => Some(Err(TransportError::Interrupted {
-                reason: [
-                    "the browser says: ",
-                    &exchanged.reason(),
-                    " (no connection, or the service does not allow this page's origin)",
-                ]
-                .concat(),
+                reason: format!(
+                    "the browser says: {} (no connection, or the service does not allow this page's origin)",
+                    exchanged.reason()
+                ),
             })),
         }
     }

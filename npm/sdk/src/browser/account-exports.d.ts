@@ -1,9 +1,9 @@
 /** What `wasm-bindgen` makes of `crates/wasm` with the feature `account`; the build puts it in place of `#account`. */
 
 import { type attach as attachStreaming, NativeSession as StreamingSession } from "#wasm";
-import type { Answer, ListPage, RunResult, SessionDetails, ToolDescription, ToolResult, Transferred } from "../binding.js";
+import type { Answer, RunResult, Transferred } from "../binding.js";
 
-export { finalize, imports, NativeRun, setLogger } from "#wasm";
+export { default, NativeRun, setLogger } from "#wasm";
 
 type Absent = null | undefined;
 
@@ -24,14 +24,7 @@ export class Client {
     sdkVersion: string,
   ): Promise<Answer<NativeSession>>;
   getSession(sessionId: string): Promise<Answer<NativeSession>>;
-  listSessions(
-    labels: string[],
-    maxResults: number | Absent,
-    nextToken: string | Absent,
-    isAll: boolean | Absent,
-  ): Promise<Answer<ListPage>>;
   deleteSession(sessionId: string): Promise<Answer<null>>;
-  listTools(imageId: string): Promise<Answer<ToolDescription[]>>;
   invoke(name: string, argsJson: string): Promise<Answer<string>>;
 }
 
@@ -46,13 +39,5 @@ export class NativeSession extends StreamingSession {
   transfer(name: string, argsJson: string, bytes: Uint8Array | Absent): Promise<Answer<Transferred>>;
   describe(): string;
   delete(): Promise<Answer<null>>;
-  getStatus(): Promise<Answer<string>>;
-  keepAlive(): Promise<Answer<null>>;
-  setLabels(labels: string[]): Promise<Answer<null>>;
-  getLabels(): Promise<Answer<Array<[string, string]>>>;
-  info(): Promise<Answer<SessionDetails>>;
-  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
-  listTools(): Promise<Answer<ToolDescription[]>>;
-  browserAccess(scope: string, lastsS: number | Absent, renew: string | Absent): Promise<Answer<string>>;
   run(code: string, language: string, timeoutS: number, logLimit: number | Absent, resultLimit: number | Absent, unstreamed: string | Absent): Promise<RunResult>;
 }

@@ -7,28 +7,22 @@
 
 import { Client, type NativeSession as WasmSession } from "#account";
 import type {
-  AccessRequest,
   Answer,
   AttachRequest,
   ClientOptions,
   CommandRequest,
   CreateParams,
-  ListPage,
-  ListParams,
   NativeClient,
   NativeRun,
   NativeSession,
   RunRequest,
   RunResult,
-  SessionDetails,
-  ToolDescription,
-  ToolResult,
   Transferred,
 } from "../binding.js";
 import { PlainRun } from "./plain.js";
 import { BrowserRun, commands, type Fallback, finds, resultOf, starts, takesInput } from "./run.js";
 
-export { attach, finalize, imports, setLogger } from "#account";
+export { attach, default as init, setLogger } from "#account";
 
 /** An account at an endpoint. */
 export class AccountClient implements NativeClient {
@@ -56,16 +50,8 @@ export class AccountClient implements NativeClient {
     return adopted(await this.#client.getSession(sessionId));
   }
 
-  listSessions({ labels, maxResults, nextToken, isAll }: ListParams): Promise<Answer<ListPage>> {
-    return this.#client.listSessions(flat(labels), maxResults, nextToken, isAll);
-  }
-
   deleteSession(sessionId: string): Promise<Answer<null>> {
     return this.#client.deleteSession(sessionId);
-  }
-
-  listTools(imageId: string): Promise<Answer<ToolDescription[]>> {
-    return this.#client.listTools(imageId);
   }
 
   invoke(name: string, argsJson: string): Promise<Answer<string>> {
@@ -107,19 +93,6 @@ export class AccountSession implements NativeSession {
 
   describe = (): string => this.#session.describe();
   delete = (): Promise<Answer<null>> => this.#session.delete();
-  getStatus = (): Promise<Answer<string>> => this.#session.getStatus();
-  keepAlive = (): Promise<Answer<null>> => this.#session.keepAlive();
-  getLabels = (): Promise<Answer<Array<[key: string, value: string]>>> => this.#session.getLabels();
-  info = (): Promise<Answer<SessionDetails>> => this.#session.info();
-  listTools = (): Promise<Answer<ToolDescription[]>> => this.#session.listTools();
-
-  setLabels(labels: ReadonlyArray<readonly [key: string, value: string]>): Promise<Answer<null>> {
-    return this.#session.setLabels(flat(labels));
-  }
-
-  callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
-    return this.#session.callTool(name, argsJson);
-  }
 
   invoke(name: string, argsJson: string): Promise<Answer<string>> {
     return this.#session.invoke(name, argsJson);
@@ -129,19 +102,13 @@ export class AccountSession implements NativeSession {
     return this.#session.transfer(name, argsJson, bytes);
   }
 
-  browserAccess({ scope, lastsS, renew }: AccessRequest): Promise<Answer<string>> {
-    return this.#session.browserAccess(scope, lastsS, renew);
-  }
-
   /** All output with the result: a stream that nobody watches, where it is found again after a lost connection. */
   run(request: RunRequest): Promise<RunResult> {
     return this.extensions.includes("resume") ? resultOf((wake) => this.stream(request, wake)) : this.#call(request);
   }
 
   #call({ code, language, timeoutS, logLimit, resultLimit }: RunRequest, unstreamed?: string): Promise<RunResult> {
-    // An answer that comes at once has its logs, whoever keeps them in the end.
-    const limit = logLimit === null || logLimit < 0 ? null : logLimit;
-    return this.#session.run(code, language, timeoutS, limit, resultLimit, unstreamed);
+    return this.#session.run(code, language, timeoutS, logLimit, resultLimit, unstreamed);
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {

@@ -13,15 +13,11 @@ import type {
   ClientOptions,
   CommandRequest,
   CreateParams,
-  ListPage,
-  ListParams,
   NativeClient,
   NativeLogLevel,
   NativeRun,
   NativeSession,
   RunRequest,
-  ToolDescription,
-  ToolResult,
   Transferred,
 } from "../binding.js";
 import type { InitializeOptions } from "../initialize-options.js";
@@ -76,9 +72,7 @@ class BrowserClient implements NativeClient {
 
   createSession = async (params: CreateParams): Promise<Answer<NativeSession>> => (await this.#ready()).createSession(params);
   getSession = async (sessionId: string): Promise<Answer<NativeSession>> => (await this.#ready()).getSession(sessionId);
-  listSessions = async (params: ListParams): Promise<Answer<ListPage>> => (await this.#ready()).listSessions(params);
   deleteSession = async (sessionId: string): Promise<Answer<null>> => (await this.#ready()).deleteSession(sessionId);
-  listTools = async (imageId: string): Promise<Answer<ToolDescription[]>> => (await this.#ready()).listTools(imageId);
 
   invoke = async (name: string, argsJson: string): Promise<Answer<string>> => (await this.#ready()).invoke(name, argsJson);
 
@@ -106,13 +100,7 @@ class GuestSession extends Guest {
     }
   }
 
-  listTools = async (): Promise<Answer<ToolDescription[]>> => (await this.#all()).listTools();
-
-  async callTool(name: string, argsJson: string): Promise<Answer<ToolResult>> {
-    return (await this.#all()).callTool(name, argsJson);
-  }
-
-  async invoke(name: string, argsJson: string): Promise<Answer<string>> {
+  protected async call(name: string, argsJson: string): Promise<Answer<string>> {
     return (await this.#all()).invoke(name, argsJson);
   }
 

@@ -6,8 +6,6 @@ import type {
   NativeSession,
   RunRequest,
   RunResult,
-  ToolDescription,
-  ToolResult,
   Transferred,
 } from "../binding.js";
 import type { SessionAccess } from "../session-access.js";
@@ -17,6 +15,9 @@ import { resultOf } from "./run.js";
 /** What a page without the API key gets from whatever needs it; nothing is loaded or sent for that. */
 const needsKey = async (): Promise<Answer<never>> =>
   noAnswer("NO_API_KEY", "this page was let into the session by its server and holds no API key; ask that server to do it");
+
+/** What needs it, of a session's own procedures: the others go over its link, or find out themselves. */
+const WITH_KEY = new Set(["session.status", "session.keepAlive", "session.setLabels", "session.labels", "session.info", "session.access"]);
 
 /** A session that this page was let into, wherever it runs. */
 export abstract class Guest implements NativeSession {
@@ -35,22 +36,19 @@ export abstract class Guest implements NativeSession {
   }
 
   readonly delete = needsKey;
-  readonly getStatus = needsKey;
-  readonly keepAlive = needsKey;
-  readonly setLabels = needsKey;
-  readonly getLabels = needsKey;
-  readonly info = needsKey;
-  readonly browserAccess = needsKey;
+
+  invoke(name: string, argsJson: string): Promise<Answer<string>> {
+    return WITH_KEY.has(name) ? needsKey() : this.call(name, argsJson);
+  }
 
   describe(): string {
     const { linkUrl = "", wsUrl, token } = this.access;
     return JSON.stringify({ linkUrl, wsUrl, token, status: "", tools: [] });
   }
 
-  abstract listTools(): Promise<Answer<ToolDescription[]>>;
-  abstract invoke(name: string, argsJson: string): Promise<Answer<string>>;
+  /** Carries out a procedure that may need no key. */
+  protected abstract call(name: string, argsJson: string): Promise<Answer<string>>;
   abstract transfer(name: string, argsJson: string, bytes: Uint8Array | null): Promise<Answer<Transferred>>;
-  abstract callTool(name: string, argsJson: string): Promise<Answer<ToolResult>>;
   abstract stream(request: RunRequest, wake: () => void): NativeRun;
   abstract command(request: CommandRequest, wake: () => void): NativeRun;
   abstract attach(request: AttachRequest, wake: () => void): NativeRun;

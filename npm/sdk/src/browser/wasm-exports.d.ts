@@ -4,10 +4,8 @@ import type { Batch, RunResult } from "../binding.js";
 
 type Absent = null | undefined;
 
-/** What the module imports. */
-export function imports(): WebAssembly.Imports;
-/** To be called with the instance, once. */
-export function finalize(instance: WebAssembly.Instance): void;
+/** Loads the module from whatever names or holds it. What is none of these is for the browser to say. */
+export default function init(from: { module_or_path: unknown }): Promise<unknown>;
 export function setLogger(level: number, sink: (level: "debug" | "trace", target: string, message: string) => void): void;
 export function attach(
   sessionId: string,

@@ -16,7 +16,7 @@ use crate::error::ApiError;
 use crate::http::{HttpRequest, Method};
 use crate::json;
 use crate::operations::SessionData;
-use crate::procedure::{Call, Outcome, Procedure, Reply, Single, Step};
+use crate::procedure::{Outcome, Procedure, Reply, Single, Step};
 
 /// How long one call waits for news: below the 30 s and more after which proxies end a call that says nothing.
 const WAIT: Duration = Duration::from_secs(25);
@@ -105,7 +105,7 @@ impl NextNews {
         let mut request = self.watch.link.request(Method::Get, "/watch").query("watch", &self.name);
         request = request.query("after", self.after.to_string()).query("waitS", WAIT.as_secs().to_string());
         request.expected = WAIT;
-        Step::Call(Box::new(Call::Service(request)))
+        Step::call(request)
     }
 
     fn news(&mut self, reply: Reply, request_id: String) -> Step<WatchNews> {

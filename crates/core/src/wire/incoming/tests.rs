@@ -1,10 +1,8 @@
 use super::*;
-#[cfg(feature = "text-chunks")]
 use crate::wire::scan;
 use agb_protocol::random::SplitMix64 as Dice;
 
 /// Reads a message without the scanner.
-#[cfg(feature = "text-chunks")]
 fn slowly(text: &str) -> Incoming<'static> {
     let text: &'static str = Box::leak(text.to_owned().into_boxed_str()); // some MB, gone with the test
     Object::parse(text).map_or(Incoming::Garbage, |envelope| parse_envelope(&envelope))
@@ -30,7 +28,6 @@ fn beside(origin: &Origin) -> String {
 }
 
 #[test]
-#[cfg(feature = "text-chunks")]
 fn a_chunk_is_scanned_and_not_parsed() {
     let text = r#"{"invocationId":"ab","source":"s","target":"SDK","data":{"phase":"event","eventType":"stdout","chunk":"x\n","seq":7}}"#;
     assert!(scan::chunk(text).is_some());
@@ -38,7 +35,6 @@ fn a_chunk_is_scanned_and_not_parsed() {
 }
 
 #[test]
-#[cfg(feature = "text-chunks")]
 fn spaces_order_and_spelling_do_not_matter() {
     let text = " { \"data\" : { \"chunk\" : \"grün\" , \"eventType\" : \"stderr\", \"extra\" : -1.5e3, \"phase\":\"event\" } ,\n\"requestId\":\"r\", \"ok\":true } ";
     assert!(scan::chunk(text).is_some());
@@ -49,7 +45,6 @@ fn spaces_order_and_spelling_do_not_matter() {
 }
 
 #[test]
-#[cfg(feature = "text-chunks")]
 fn the_scanner_agrees_with_the_parser() {
     // Bits of messages put together at random: whatever the scanner takes, the parser must read the same.
     const BITS: [&str; 34] = [

@@ -14,8 +14,6 @@ import type {
   NativeRun,
   RunRequest,
   RunResult,
-  ToolDescription,
-  ToolResult,
   Transferred,
 } from "../../binding.js";
 import { NativeAddonError } from "../../errors.js";
@@ -23,7 +21,6 @@ import { brokenRun } from "../../execution-result.js";
 import type { InitializeOptions } from "../../initialize-options.js";
 import { VERSION } from "../../version.js";
 import { Guest } from "../guest.js";
-import { RunLog } from "./log.js";
 import type { Order, Output, Word } from "./messages.js";
 
 type WithoutCall<T> = T extends { readonly call: number } ? Omit<T, "call"> : never;
@@ -111,16 +108,14 @@ class WorkerRun implements NativeRun {
   readonly #thread: Thread;
   readonly #number: number;
   readonly #wake: () => void;
-  readonly #log: RunLog;
   /** What has come and was not taken. */
   readonly #batches: Batch[] = [];
   #result: RunResult | null = null;
 
-  constructor(thread: Thread, number: number, logLimit: number | null, wake: () => void) {
+  constructor(thread: Thread, number: number, wake: () => void) {
     this.#thread = thread;
     this.#number = number;
     this.#wake = wake;
-    this.#log = new RunLog(logLimit);
     thread.runs.set(number, this);
   }
 
@@ -129,7 +124,8 @@ class WorkerRun implements NativeRun {
     this.#batches.push({ text: decoder.decode(bytes), marks, stamps, events, ended });
     if (result !== null) {
       this.#thread.runs.delete(this.#number);
-      this.#result = { ...result, logs: () => this.#log.parts() };
+      const { bytes, marks } = result.logs;
+      this.#result = { ...result, logs: () => ({ text: decoder.decode(bytes), marks }) };
     }
     this.#wake();
   }
@@ -145,7 +141,6 @@ class WorkerRun implements NativeRun {
     if (batch === undefined) {
       return null;
     }
-    this.#log.keep(batch);
     if (!batch.ended) {
       this.#say({ do: "taken", run: this.#number });
     }
@@ -177,7 +172,7 @@ class WorkerRun implements NativeRun {
   }
 
   result(): RunResult | null {
-    return this.#result === null ? null : { ...this.#result, truncated: this.#result.truncated || this.#log.truncated };
+    return this.#result;
   }
 
   #say(order: Order): void {
@@ -201,11 +196,7 @@ class WorkerSession extends Guest {
     forgotten.register(this, () => owner.say({ do: "leave", session }));
   }
 
-  callTool(name: string, args: string): Promise<Answer<ToolResult>> {
-    return this.#thread.ask({ do: "callTool", session: this.#number, name, args }) as Promise<Answer<ToolResult>>;
-  }
-
-  invoke(name: string, args: string): Promise<Answer<string>> {
+  protected call(name: string, args: string): Promise<Answer<string>> {
     return this.#thread.ask({ do: "invoke", session: this.#number, name, args }) as Promise<Answer<string>>;
   }
 
@@ -213,42 +204,35 @@ class WorkerSession extends Guest {
     return this.#thread.ask({ do: "transfer", session: this.#number, name, args, bytes }) as Promise<Answer<Transferred>>;
   }
 
-  listTools(): Promise<Answer<ToolDescription[]>> {
-    return this.#thread.ask({ do: "listTools", session: this.#number }) as Promise<Answer<ToolDescription[]>>;
-  }
-
   stream(request: RunRequest, wake: () => void): NativeRun {
-    const run = this.#run(request.logLimit, wake);
-    this.#thread.say({ do: "stream", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
-    return run.run;
+    const { number, run } = this.#run(wake);
+    this.#thread.say({ do: "stream", session: this.#number, run: number, request });
+    return run;
   }
 
   command(request: CommandRequest, wake: () => void): NativeRun {
-    const run = this.#run(request.logLimit, wake);
-    this.#thread.say({ do: "command", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
-    return run.run;
+    const { number, run } = this.#run(wake);
+    this.#thread.say({ do: "command", session: this.#number, run: number, request });
+    return run;
   }
 
   attach(request: AttachRequest, wake: () => void): NativeRun {
-    const run = this.#run(request.logLimit, wake);
-    this.#thread.say({ do: "follow", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
-    return run.run;
+    const { number, run } = this.#run(wake);
+    this.#thread.say({ do: "follow", session: this.#number, run: number, request });
+    return run;
   }
 
   attachCommand(request: AttachRequest, wake: () => void): NativeRun {
-    const run = this.#run(request.logLimit, wake);
-    this.#thread.say({ do: "followCommand", session: this.#number, run: run.number, request: { ...request, logLimit: KEPT_HERE } });
-    return run.run;
+    const { number, run } = this.#run(wake);
+    this.#thread.say({ do: "followCommand", session: this.#number, run: number, request });
+    return run;
   }
 
-  #run(logLimit: number | null, wake: () => void): { readonly number: number; readonly run: WorkerRun } {
+  #run(wake: () => void): { readonly number: number; readonly run: WorkerRun } {
     const number = this.#thread.number();
-    return { number, run: new WorkerRun(this.#thread, number, logLimit, wake) };
+    return { number, run: new WorkerRun(this.#thread, number, wake) };
   }
 }
-
-/** Says to the WebAssembly that somebody else keeps the log. */
-const KEPT_HERE = -1;
 
 /** The binding that `worker.ts` plugs in. */
 export const workerBinding: Binding = {

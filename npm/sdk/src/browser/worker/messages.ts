@@ -13,7 +13,6 @@ export type Order =
   | { readonly do: "log"; readonly level: NativeLogLevel }
   | { readonly do: "attach"; readonly session: number; readonly access: string }
   | { readonly do: "leave"; readonly session: number }
-  | { readonly do: "callTool"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
   | { readonly do: "invoke"; readonly call: number; readonly session: number; readonly name: string; readonly args: string }
   | {
       readonly do: "transfer";
@@ -23,7 +22,6 @@ export type Order =
       readonly args: string;
       readonly bytes: Uint8Array | null;
     }
-  | { readonly do: "listTools"; readonly call: number; readonly session: number }
   | { readonly do: "stream"; readonly session: number; readonly run: number; readonly request: RunRequest }
   | { readonly do: "command"; readonly session: number; readonly run: number; readonly request: CommandRequest }
   | { readonly do: "follow" | "followCommand"; readonly session: number; readonly run: number; readonly request: AttachRequest }
@@ -48,6 +46,11 @@ export interface Output extends Omit<Batch, "text"> {
   readonly id: string;
   /** Its text, in UTF-8. */
   readonly bytes: Uint8Array;
-  /** With the last batch of a run: what it came to. The page has the logs. */
-  readonly result: Omit<RunResult, "logs"> | null;
+  /** With the last batch of a run: what it came to. */
+  readonly result: SentResult | null;
+}
+
+/** A run's result on its way. Its log is text in UTF-8, which the page reads when it is asked for. */
+export interface SentResult extends Omit<RunResult, "logs"> {
+  readonly logs: { readonly bytes: Uint8Array; readonly marks: Uint32Array };
 }

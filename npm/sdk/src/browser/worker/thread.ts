@@ -6,7 +6,7 @@
 
 import { browserPlatform } from "../../browser.js";
 import type { Batch, NativeRun, NativeSession, RunResult } from "../../binding.js";
-import type { Order, Output, Word } from "./messages.js";
+import type { Order, Output, SentResult, Word } from "./messages.js";
 
 /** So many characters go in one message, or one batch of the core. Larger ones gain nothing and hold the page longer. */
 const MESSAGE = 512 * 1024;
@@ -109,9 +109,10 @@ class ThreadRun {
         stamps: batches[0]!.stamps === null ? null : Float64Array.from(batches.flatMap(({ stamps }) => [...(stamps ?? [])])),
         events: batches.flatMap(({ events }) => events ?? []),
         ended,
-        result: ended ? withoutLogs(this.#run.result()) : null,
+        result: ended ? toSend(this.#run.result()) : null,
       };
-      const buffers = [output.bytes, output.marks, output.stamps].flatMap((part) => (part === null ? [] : part.buffer));
+      const { bytes, marks, stamps, result } = output;
+      const buffers = [bytes, marks, stamps, result?.logs.bytes, result?.logs.marks].flatMap((part) => part?.buffer ?? []);
       page.postMessage({ say: "output", output }, buffers);
       if (ended) {
         this.hasEnded = true;
@@ -122,12 +123,12 @@ class ThreadRun {
   }
 }
 
-function withoutLogs(result: RunResult | null): Output["result"] {
+function toSend(result: RunResult | null): SentResult | null {
   if (result === null) {
     return null;
   }
-  const { logs: _, ...rest } = result;
-  return rest;
+  const { text, marks } = result.logs();
+  return { ...result, logs: { bytes: encoder.encode(text), marks } };
 }
 
 function session(number: number): NativeSession {
@@ -158,14 +159,10 @@ function obey(order: Order): void {
     case "leave":
       sessions.delete(order.session);
       return;
-    case "callTool":
-      return void answer(order.call, () => session(order.session).callTool(order.name, order.args));
     case "invoke":
       return void answer(order.call, () => session(order.session).invoke(order.name, order.args));
     case "transfer":
       return void answer(order.call, () => session(order.session).transfer(order.name, order.args, order.bytes));
-    case "listTools":
-      return void answer(order.call, () => session(order.session).listTools());
     case "stream":
       return begin(order.run, (wake) => session(order.session).stream(order.request, wake));
     case "command":

@@ -1,6 +1,6 @@
 //! All procedures by the names that language bindings call them by.
 //!
-//! To add one, write it in [`operations`](crate::operations) (a [`Single`](super::Single) where one call is enough), give
+//! To add one, write it in [`operations`](crate::operations) (a [`Single`](crate::procedure::Single) where one call is enough), give
 //! its output an `Into<Value>`, add its name here, and its method with its types in `npm/sdk/src` and in `agb-client`.
 //! The addon and the WebAssembly build need no change.
 
@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Arguments, BadArguments, Converted, JsonProcedure, Procedure};
+use crate::codes;
+use crate::http::Operation;
+use crate::json::{self, Object};
 use crate::operations::contexts::{
     self, FindContext, ListContexts, ListFiles, Settle, SyncContext, SyncMode, TaskFilter,
 };
@@ -16,7 +18,12 @@ use crate::operations::files::{
     CHUNK_SIZE, Edit, FileLink, FileWatch, Files, PART_SIZE, ReadPart, Transfer, WriteMode, WritePart, binary_content,
     text_content,
 };
-use crate::operations::{CallIfOffered, CommandInfo, GetLink, RunCommand, SessionMetrics, Toolbox, object};
+use crate::operations::{
+    AccessScope, CallIfOffered, CommandInfo, GetDetails, GetLabels, GetLink, GetSessionInfo, GrantAccess, ListSessions,
+    ListTools, RefreshIdleTime, RunCommand, SessionMetrics, SetLabels, Toolbox, object,
+};
+use crate::procedure::{Arguments, BadArguments, Call, Converted, JsonProcedure, Procedure, Ready, Reply, Single};
+use crate::secret::Secret;
 
 /// What a procedure is about.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +47,12 @@ pub enum Scope<'a> {
 /// | `file.createDirectory`, `file.delete`, `file.move`, `file.edit` | as the tool | null |
 /// | `context.…` | as [`contexts`](crate::operations::contexts) | |
 /// | `session.metrics`, `session.link`, `session.toolIfOffered` | | |
+/// | `session.status`, `session.keepAlive`, `session.info`, `session.labels`, `session.setLabels`, `session.tools` | `labels` as pairs | as `binding.ts` has them |
+/// | `session.callTool` | `name`, `argsJson` | `isError`, `text`, `contentJson` |
+/// | `session.access` | `scope`, `lastsS`, `renew` | a [`SessionAccess`](crate::operations::SessionAccess) |
+/// | `session.list`, `image.tools` | `labels` as pairs, `maxResults`, `nextToken`, `isAll`; `imageId` | |
+///
+/// An argument has the name that it has in the public API of `npm/sdk`, since an error names it to whoever typed it.
 ///
 /// # Errors
 /// [`BadArguments`] for an unknown name, a missing or wrong argument, or a name that is not of this scope.
@@ -52,7 +65,7 @@ pub fn by_name(name: &str, arguments: &str, scope: Scope<'_>) -> Result<JsonProc
             _ => of_session(name, &arguments, &toolbox)?,
         },
     };
-    found.ok_or_else(|| BadArguments::new(["there is no procedure ", name].concat()))
+    found.ok_or_else(|| BadArguments::new(format!("there is no procedure {name}")))
 }
 
 type Found = Result<Option<JsonProcedure>, BadArguments>;
@@ -67,6 +80,19 @@ where
 
 fn convert<P: Procedure + Send + 'static>(procedure: P, convert: fn(P::Output) -> Value) -> Found {
     Ok(Some(Box::new(Converted::new(procedure, convert))))
+}
+
+/// One typed call.
+fn typed<O: Operation<Output: Into<Value>> + Send + Sync + 'static>(operation: O) -> Found {
+    typed_with(operation, Into::into)
+}
+
+fn typed_with<O: Operation + Send + Sync + 'static>(operation: O, convert: fn(O::Output) -> Value) -> Found
+where
+    O::Output: 'static,
+{
+    let call = Call::new(operation, move |output| Reply::Service { data: convert(output), fields: Object::new() });
+    found(Single::new(call, |answered| Ok(answered.map(|reply| reply.into_service().0))))
 }
 
 /// For procedures that answer nothing.
@@ -101,12 +127,19 @@ fn of_account(name: &str, arguments: &Arguments) -> Found {
         "context.clearAsync" => found(contexts::clear_context(&id()?)),
         "context.clearState" => found(contexts::clear_state(&id()?)),
         "context.clear" => {
-            let seconds = |name: &str, default: f64| {
-                let seconds = arguments.positive(name, default)?;
-                Duration::try_from_secs_f64(seconds).map_err(|_| BadArguments::new([name, " is too long"].concat()))
-            };
-            found(contexts::ClearContext::new(&id()?, seconds("timeoutS", 60.0)?, seconds("pollIntervalS", 2.0)?))
+            let seconds = |name: &str, default| Ok(arguments.optional_seconds(name)?.unwrap_or(default));
+            let timeout = seconds("timeout", Duration::from_secs(60))?;
+            found(contexts::ClearContext::new(&id()?, timeout, seconds("pollInterval", Duration::from_secs(2))?))
         }
+        "session.list" => typed(ListSessions {
+            labels: arguments.pairs("labels")?,
+            max_results: arguments
+                .optional_count("maxResults", 1)?
+                .map(|count| u32::try_from(count).unwrap_or(u32::MAX)),
+            next_token: arguments.optional_word("nextToken")?,
+            is_all: arguments.optional_flag("isAll")?,
+        }),
+        "image.tools" => typed_with(ListTools { image_id: arguments.word("imageId")? }, list),
         _ => Ok(None),
     }
 }
@@ -126,7 +159,7 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
         "readMany" => {
             let paths = arguments.texts("paths")?;
             convert(files.read_many(paths), |files| {
-                files.into_iter().map(|(path, text)| (path, Value::from(text))).collect::<crate::json::Object>().into()
+                files.into_iter().map(|(path, text)| (path, Value::from(text))).collect::<Object>().into()
             })
         }
         "changes" => found(files.changes(&path()?)),
@@ -198,39 +231,68 @@ fn not_offered(extension: &str) -> BadArguments {
 }
 
 fn write_mode(arguments: &Arguments) -> Result<WriteMode, BadArguments> {
-    let mode = arguments.optional_word("mode")?.map_or(Some(WriteMode::default()), |mode| WriteMode::parse(&mode));
-    mode.ok_or_else(|| BadArguments::new("mode must be overwrite, append or create_new"))
+    Ok(arguments.choice("mode", "overwrite, append or create_new", WriteMode::parse)?.unwrap_or_default())
 }
 
 fn of_session(name: &str, arguments: &Arguments, toolbox: &Toolbox<'_>) -> Found {
-    let session = toolbox.session.session_id.as_str();
+    let data = toolbox.session;
+    let session = data.session_id.as_str();
+    let session_id = || session.to_owned();
     match name {
         "command.list" => convert(CommandInfo::list(toolbox), list),
+        "session.status" => typed(GetSessionInfo { session_id: session_id() }),
+        "session.keepAlive" => typed_with(RefreshIdleTime { session_id: session_id() }, nothing),
+        "session.info" => typed(GetDetails { session_id: session_id() }),
+        "session.labels" => typed_with(GetLabels { session_id: session_id() }, |labels| {
+            labels.into_iter().map(|(name, value)| Value::from(vec![name, value])).collect()
+        }),
+        "session.setLabels" => {
+            typed_with(SetLabels { session_id: session_id(), labels: arguments.pairs("labels")? }, nothing)
+        }
+        "session.tools" => match &data.image_id {
+            Some(image_id) if data.tools.is_empty() => typed_with(ListTools { image_id: image_id.clone() }, list),
+            _ => found(Ready::value(list(data.tools.clone()))),
+        },
+        "session.callTool" => {
+            let given = arguments.text("argsJson")?;
+            let Some(Value::Object(given)) = json::parse(&given) else {
+                return Err(BadArguments::new("the arguments of a tool must be a JSON object"));
+            };
+            let call = toolbox.call(&arguments.word("name")?, given);
+            found(Single::new(call, |answered| Ok(answered.map(Reply::into_tool))))
+        }
+        "session.access" => {
+            let scope = arguments.choice("scope", "run or read", AccessScope::parse)?.unwrap_or_default();
+            let lasts = arguments.optional_seconds("lastsS")?;
+            let renew = arguments.optional_word("renew")?.map(Secret::from);
+            match GrantAccess::of(data, scope, lasts, renew) {
+                _ if toolbox.is_guest => found(Ready::<Value>::refused(codes::NO_API_KEY, GrantAccess::NEEDS_KEY)),
+                Some(grant) => typed(grant),
+                None => found(Ready::<Value>::refused(codes::NOT_SUPPORTED, GrantAccess::NOT_SUPPORTED)),
+            }
+        }
         "command.execute" => found(RunCommand::from_arguments(arguments)?.on(toolbox)),
         "session.metrics" => found(SessionMetrics::of(toolbox)),
         "session.toolIfOffered" => {
             found(CallIfOffered::new(toolbox, &arguments.word("name")?, arguments.object("args")?))
         }
         "session.link" => {
-            let port = match arguments.count("port", 0, u64::MAX)? {
-                u64::MAX => None,
-                port => Some(u16::try_from(port).map_err(|_| BadArguments::new("port must be a port number"))?),
-            };
-            let protocol = arguments.optional_word("protocol")?;
-            let link = GetLink { session_id: session.to_owned(), protocol, port };
-            found(link.procedure())
+            let wrong = |_| BadArguments::new("port must be a port number");
+            let port =
+                arguments.optional_count("port", 0)?.map(|port| u16::try_from(port).map_err(wrong)).transpose()?;
+            typed(GetLink { session_id: session_id(), protocol: arguments.optional_word("protocolType")?, port })
         }
         "context.info" => convert(filter(arguments)?.info(session), list),
         "context.sync" => {
             let filter = pair(arguments)?;
             let retries = arguments.count("maxRetries", 0, SyncContext::RETRIES)?;
-            let interval = milliseconds(arguments, "retryIntervalMs", SyncContext::INTERVAL)?;
+            let interval = milliseconds(arguments, "retryInterval", SyncContext::INTERVAL)?;
             convert(SyncContext::new(session, filter, mode(arguments)?, retries, interval), nothing)
         }
         "context.beginSync" => convert(SyncContext::begin(session, &pair(arguments)?, mode(arguments)?), nothing),
         "context.await" => {
-            let interval = milliseconds(arguments, "pollIntervalMs", SyncContext::INTERVAL)?;
-            let timeout = milliseconds(arguments, "timeoutMs", Duration::from_secs(30))?;
+            let interval = milliseconds(arguments, "pollInterval", SyncContext::INTERVAL)?;
+            let timeout = milliseconds(arguments, "waitTimeout", Duration::from_secs(30))?;
             let retries = timeout.as_millis().div_ceil(interval.as_millis().max(1)) as u64;
             convert(contexts::await_task(session, filter(arguments)?, retries, interval), nothing)
         }
@@ -262,8 +324,7 @@ fn pair(arguments: &Arguments) -> Result<TaskFilter, BadArguments> {
 }
 
 fn mode(arguments: &Arguments) -> Result<Option<SyncMode>, BadArguments> {
-    let wrong = || BadArguments::new("mode must be upload or download");
-    arguments.optional_word("mode")?.map(|name| SyncMode::parse(&name).ok_or_else(wrong)).transpose()
+    arguments.choice("mode", "upload or download", SyncMode::parse)
 }
 
 fn milliseconds(arguments: &Arguments, name: &str, default: Duration) -> Result<Duration, BadArguments> {
@@ -306,6 +367,19 @@ mod tests {
             ("session.link", json!({"port": -1}), "port must be"),
             ("context.sync", json!({"contextId": "c"}), "together"),
             ("context.sync", json!({"mode": "sideways"}), "mode must be"),
+            ("context.sync", json!({"mode": ""}), "mode must be upload or download"),
+            ("context.sync", json!({"retryInterval": 0}), "retryInterval must be"),
+            ("context.clear", json!({"contextId": "c", "timeout": -1}), "timeout must be a number above 0"),
+            ("context.clear", json!({"contextId": "c", "pollInterval": 1e300}), "pollInterval is too long"),
+            (
+                "file.write",
+                json!({"path": "/a", "content": "", "mode": ""}),
+                "mode must be overwrite, append or create_new",
+            ),
+            ("session.access", json!({"scope": " "}), "scope must be run or read"),
+            ("session.setLabels", json!({"labels": {"a": "b"}}), "labels must be a list"),
+            ("session.callTool", json!({"name": "t", "argsJson": "[]"}), "the arguments of a tool"),
+            ("image.tools", json!({}), "imageId must be"),
             ("nothing", json!({}), "no procedure nothing"),
         ] {
             let error = session(name, arguments).map(|_| ()).unwrap_err();

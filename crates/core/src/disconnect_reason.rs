@@ -1,0 +1,100 @@
+//! Why a connection ended, and what follows from it.
+
+use crate::codes;
+
+/// Why a socket is gone.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum DisconnectReason {
+    /// The opening handshake was answered by an HTTP status (a browser never sees it).
+    #[error("the handshake was refused with HTTP status {status}")]
+    Refused {
+        /// The status.
+        status: u16,
+    },
+    /// A close frame came (RFC 6455, section 7.4).
+    #[error("{}", closed(*code, reason))]
+    Closed {
+        /// The close code; 1005 when the frame had none, 1006 when there was no frame.
+        code: u16,
+        /// The peer's words.
+        reason: String,
+    },
+    /// It broke, or could not be made, without a word from the peer.
+    #[error("{0}")]
+    Broken(String),
+    /// Of an event stream: there was no connection to send anything over.
+    #[error("{0}")]
+    Unreached(String),
+    /// A message of the service was larger than this client takes, in these words.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The service's certificate is not trusted, in these words.
+    #[error("{0}")]
+    Untrusted(String),
+    /// A forward proxy does not let this client through, in these words.
+    #[error("{0}")]
+    ProxyRefused(String),
+}
+
+/// What a browser says in the place of a close code: the connection ended without a close frame, or without TLS (RFC 6455,
+/// section 7.4.1). Neither is ever sent.
+const NO_FRAME: u16 = 1006;
+const NO_TLS: u16 = 1015;
+
+impl DisconnectReason {
+    /// A stable name for programs to compare.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { .. } => codes::CONNECTION_REFUSED,
+            Self::Broken(_) | Self::TooLarge(_) | Self::Closed { code: NO_FRAME | NO_TLS, .. } => {
+                codes::CONNECTION_BROKEN
+            }
+            Self::Closed { .. } => codes::CONNECTION_CLOSED,
+            Self::Unreached(_) | Self::Untrusted(_) | Self::ProxyRefused(_) => codes::CONNECTION_UNREACHED,
+        }
+    }
+
+    pub(crate) fn memory_size(&self) -> usize {
+        match self {
+            Self::Refused { .. } => 0,
+            Self::Closed { reason, .. } => reason.len(),
+            Self::Broken(message)
+            | Self::Unreached(message)
+            | Self::TooLarge(message)
+            | Self::Untrusted(message)
+            | Self::ProxyRefused(message) => message.len(),
+        }
+    }
+
+    /// Whether the service said that this token or session will never do, so that trying again is useless.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            // 408 and 429 ask to come again; every other 4xx is about us.
+            Self::Refused { status } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
+            // Our server's own codes for clients that cannot see a refused handshake (wire part 2, browser tokens).
+            Self::Closed { code, .. } => matches!(code, 4401 | 4403 | 4404),
+            // Neither a certificate nor a proxy's rules change by asking again.
+            Self::Untrusted(_) | Self::ProxyRefused(_) => true,
+            Self::Broken(_) | Self::Unreached(_) | Self::TooLarge(_) => false,
+        }
+    }
+
+    /// Whether something on the way, or this client, takes no message as large as the one that came: another link of
+    /// this kind would end at the same message.
+    #[must_use]
+    pub const fn is_too_large(&self) -> bool {
+        /// "Message too big" (RFC 6455, section 7.4.1).
+        const TOO_BIG: u16 = 1009;
+        matches!(self, Self::TooLarge(_) | Self::Closed { code: TOO_BIG, .. })
+    }
+}
+
+fn closed(code: u16, reason: &str) -> String {
+    match (code, reason) {
+        (NO_FRAME | NO_TLS, _) => format!("the connection broke, without a close frame (code {code})"),
+        (_, "") => format!("the service closed the connection (code {code})"),
+        (_, reason) => format!("the service closed the connection (code {code}: {reason})"),
+    }
+}
