@@ -561,7 +561,7 @@ describe("a process", () => {
     const source = `
       const { Worker } = require("node:worker_threads");
       const body = "const b = require(" + JSON.stringify(${JSON.stringify(ADDON)}) + "); const c = new b.Client({ apiKey: 'k', endpoint: " +
-        JSON.stringify(${JSON.stringify(service.endpoint)}) + ", timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null }); c.listTools('x')";
+        JSON.stringify(${JSON.stringify(service.endpoint)}) + ", timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null }); c.invoke('image.tools', '{\\"imageId\\":\\"x\\"}')";
       const next = (left) => { if (left === 0) { setTimeout(() => console.log("done"), 200); return; }
         new Worker(body, { eval: true }).on("exit", () => next(left - 1)); };
       next(5);`;
