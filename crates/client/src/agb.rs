@@ -92,7 +92,7 @@ impl Agb {
     /// Gets a session that exists.
     ///
     /// # Errors
-    /// As [`call`](Self::call); [`ApiError::NotFound`] when there is none with this id.
+    /// As [`call`](Self::call); [`ApiError::NotFound`](agb_core::error::ApiError::NotFound) when there is none with this id.
     pub async fn get(&self, session_id: impl Into<String>) -> Result<Session, Error> {
         let session_id = session_id.into();
         Ok(self.session(self.call(&GetSession { session_id }).await?.value))

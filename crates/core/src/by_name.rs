@@ -1,6 +1,6 @@
 //! All procedures by the names that language bindings call them by.
 //!
-//! To add one, write it in [`operations`](crate::operations) (a [`Single`](crate::procedure::Single) where one call is enough), give
+//! To add one, write it in [`operations`](crate::operations) (a [`Single`] where one call is enough), give
 //! its output an `Into<Value>`, add its name here, and its method with its types in `npm/sdk/src` and in `agb-client`.
 //! The addon and the WebAssembly build need no change.
 
@@ -45,7 +45,7 @@ pub enum Scope<'a> {
 /// | `file.info`, `file.list`, `file.search`, `file.readMany`, `file.changes`, `file.watch` | as the tool | see [`files`](crate::operations::files) |
 /// | `file.readChunk`, `file.discard`, `file.watchOpen`, `file.watchNext`, `file.watchClose` | see [`files`](crate::operations::files) | |
 /// | `file.createDirectory`, `file.delete`, `file.move`, `file.edit` | as the tool | null |
-/// | `context.…` | as [`contexts`](crate::operations::contexts) | |
+/// | `context.…` | as [`contexts`] | |
 /// | `session.metrics`, `session.link`, `session.toolIfOffered` | | |
 /// | `session.status`, `session.keepAlive`, `session.info`, `session.labels`, `session.setLabels`, `session.tools` | `labels` as pairs | as `binding.ts` has them |
 /// | `session.callTool` | `name`, `argsJson` | `isError`, `text`, `contentJson` |

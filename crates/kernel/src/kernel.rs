@@ -75,7 +75,7 @@ impl Kernel {
     }
 
     /// Kills the process tree and waits until it is gone. Queued and running cells end as
-    /// [`Cancelled`](Outcome::Cancelled), later ones with [`StartError::ShutDown`].
+    /// [`Cancelled`](crate::Outcome::Cancelled), later ones with [`StartError::ShutDown`].
     pub async fn shutdown(&self) {
         self.handle.queue.close();
         let mut stopped = self.handle.stopped.clone();

@@ -182,15 +182,11 @@ fn finish(end: &RunEnd, stop: Option<Stop>) -> Finish {
         _ => ("UpstreamLost", false),
     };
     let words = match stop {
-        Some(Stop::Service(why)) if reason == RunStatus::Interrupted => format!("{why}; {}", error.message()),
+        Some(Stop::Service(why)) if reason == RunStatus::Interrupted => format!("{why}; {error}"),
         Some(Stop::Unwatched(time)) if reason == RunStatus::Interrupted => {
-            format!(
-                "nobody came back for the run within {} s, so it was stopped; {}",
-                time.as_secs_f64(),
-                error.message()
-            )
+            format!("nobody came back for the run within {} s, so it was stopped; {error}", time.as_secs_f64())
         }
-        _ => error.message(),
+        _ => error.to_string(),
     };
     Finish {
         failed: true,
