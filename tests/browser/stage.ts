@@ -1,4 +1,5 @@
 /// <reference lib="dom" />
+/// <reference lib="dom.asynciterable" />
 /** What every test in a browser needs: a server, pages from an origin of their own, and Chromium. */
 
 import { mkdtempSync, rmSync } from "node:fs";

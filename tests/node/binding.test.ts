@@ -42,6 +42,7 @@ async function session(): Promise<NativeSession> {
     mcpPolicyId: null,
     contextId: null,
     persistence: null,
+    options: null,
     sdkVersion: "0.0.0",
   });
   assert.ok(answer.success && answer.data, answer.errorMessage);
@@ -430,7 +431,7 @@ describe("a process", () => {
       const binding = require(${JSON.stringify(ADDON)});
       const endpoint = ${JSON.stringify(service.endpoint)};
       const client = new binding.Client({ apiKey: "k", endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null });
-      const create = () => client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, persistence: null, sdkVersion: "0" });
+      const create = () => client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, persistence: null, options: null, sdkVersion: "0" });
       const stream = (session, wake) => session.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, wake);
       ${body}`;
     const started = Date.now();
@@ -533,7 +534,7 @@ describe("a process", () => {
         const { parentPort, workerData } = require("node:worker_threads");
         const binding = require(workerData.addon);
         const client = new binding.Client({ apiKey: "k", endpoint: workerData.endpoint, timeoutMs: null, envFile: null, env: [], localServer: null, streaming: null, proxy: null, ca: null });
-        client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, persistence: null, sdkVersion: "0" }).then(({ data }) => {
+        client.createSession({ imageId: "i", labels: null, idleReleaseTimeout: null, mcpPolicyId: null, contextId: null, persistence: null, options: null, sdkVersion: "0" }).then(({ data }) => {
           for (let index = 0; index < 5; index += 1) {
             const run = data.stream({ code: "1", language: "python", timeoutS: 30, logLimit: null, resultLimit: null, stamps: false, stdin: false }, () => {
               while (run.take()) parentPort.postMessage("taken");

@@ -11,7 +11,14 @@ import type { LocalFiles } from "./platform.js";
 import type { StopSignal } from "./stop-signal.js";
 
 /** What can be uploaded beside a path of this machine: what it holds goes into the session's file. */
-export type UploadSource = Blob | FileChunk;
+export type UploadSource = BlobSource | FileChunk;
+
+/** A `Blob` or `File`, from whichever library. */
+export interface BlobSource {
+  readonly size: number;
+  slice(start: number, end: number): { arrayBuffer(): Promise<ArrayBuffer> };
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
 
 /** How one copy is told of. */
 interface Telling {
@@ -88,6 +95,6 @@ export async function* piecesOf(source: UploadSource): AsyncGenerator<Uint8Array
 }
 
 /** Also one of another realm. */
-function isBlob(source: unknown): source is Blob {
+function isBlob(source: unknown): source is BlobSource {
   return typeof source === "object" && source !== null && "slice" in source && "size" in source && "arrayBuffer" in source;
 }

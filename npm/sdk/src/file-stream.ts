@@ -14,6 +14,11 @@ import { currentPlatform } from "./platform.js";
 import { apiResult, noAnswer } from "./results.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
+declare global {
+  // It is there already where the program's own types have it; the two declarations then are one.
+  interface WritableStream<W = any> {}
+}
+
 /** Options of {@link FileSystem.readStream}. */
 export interface ReadStreamOptions {
   /** First byte. Default 0. */

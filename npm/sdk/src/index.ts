@@ -102,7 +102,7 @@ export type { FileWatch, WatchOptions } from "./file-events.js";
 export type { FileChunk, ReadStreamOptions, WriteStreamOptions } from "./file-stream.js";
 export * from "./file-system.js";
 export type * from "./file-results.js";
-export type { UploadSource } from "./byte-transfer.js";
+export type { BlobSource, UploadSource } from "./byte-transfer.js";
 export type { DownloadOptions, UploadOptions } from "./file-transfer.js";
 export * from "./modules/browser.js";
 export * from "./modules/computer.js";
