@@ -6,7 +6,7 @@
 //! ```no_run
 //! # use agb_core::operations::files::{Exchange, Part, Transfer, TransferStep};
 //! # use agb_core::{error::ApiError, http::{Answered, HttpRequest}};
-//! # fn send(request: &HttpRequest, body: Option<&[u8]>, most: Option<u64>, kept: &mut Vec<u8>) -> Exchange { todo!() }
+//! # fn send(request: &HttpRequest, body: Option<&[u8]>, most: Option<u64>, kept: &mut Vec<u8>) -> Exchange { panic!("a driver sends it") }
 //! # fn sleep(_: std::time::Duration) {}
 //! # fn drive(mut transfer: Box<dyn Transfer>, bytes: &[u8]) -> Result<(Answered<Part>, Vec<u8>), ApiError> {
 //! let (mut last, mut kept) = (None, Vec::new());
