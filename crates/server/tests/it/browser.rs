@@ -60,7 +60,19 @@ async fn an_access_runs_code_in_its_session() {
     assert_eq!((&access["wsUrl"], &access["linkUrl"]), (&json!(session.ws_url), &json!(session.link_url)));
     assert_eq!(
         access["extensions"],
-        json!(["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "files"])
+        json!([
+            "resume",
+            "flow",
+            "cancel",
+            "stdin",
+            "stdinSeq",
+            "http",
+            "heartbeat",
+            "files",
+            "command",
+            "fileWatch",
+            "sessionOptions"
+        ])
     );
     assert!(access["expiresAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{access}");
     let token = access["token"].as_str().expect("a token");

@@ -62,7 +62,8 @@ pub(super) fn send(file: File, asked: &HeaderMap) -> Result<Response, ApiError> 
     if asked.contains_key(header::IF_MATCH) && !matches(asked, header::IF_MATCH, &tag) {
         return Err(ApiError::FileChanged);
     }
-    if size == 0 {
+    // A file of /proc has no size and all the same something to read.
+    if size == 0 && file.read_at(&mut [0], 0).is_ok_and(|read| read > 0) {
         return send_unsized(file, &tag);
     }
     let part = part(asked, &tag, size);

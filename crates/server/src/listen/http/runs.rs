@@ -87,7 +87,7 @@ pub(super) async fn say(
         Request::Ping | Request::Unknown { .. } => {
             return Err(ApiError::invalid(
                 "method",
-                "it must be run_code or run_command (mode stream), ack, cancel, stdin, signal, resize or leave",
+                "it must be run_code (mode stream), run_command (mode stream), ack, cancel, stdin, signal, resize or leave",
             ));
         }
     }
