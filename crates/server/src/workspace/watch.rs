@@ -12,7 +12,7 @@ mod tree;
 
 use std::collections::HashMap;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -53,6 +53,16 @@ pub(crate) struct Watched {
     /// The session's user, who has to be allowed to read what is watched.
     pub(crate) user: Option<u32>,
     pub(crate) max_folders: usize,
+}
+
+impl Watched {
+    /// How the client hears of a path below, or of what is watched itself.
+    fn told(&self, below: &Path) -> String {
+        // Joining nothing would add a slash.
+        let is_root = below.as_os_str().is_empty();
+        let path = if is_root { self.given.clone() } else { self.given.join(below) };
+        path.to_string_lossy().into_owned()
+    }
 }
 
 /// The watches of a session.
@@ -96,9 +106,10 @@ impl Watches {
                 return Err(io::Error::other(WatchError::TooMany { limit }));
             }
         }
+        let news = News::of(watched.told(Path::new("")));
         let tree = Tree::grow(watched)?;
         let watch = Arc::new(Watch {
-            news: Arc::default(),
+            news: Arc::new(Mutex::new(news)),
             version: watch::Sender::new(0),
             asked: AtomicU64::new(0),
             begun: Instant::now(),
@@ -182,8 +193,7 @@ impl Watch {
     }
 
     fn news(&self) -> MutexGuard<'_, News> {
-        // Each change under the lock is a single step.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.news)
     }
 }
 
@@ -195,10 +205,24 @@ impl Drop for Watch {
     }
 }
 
-/// The task of a watch: reads what the system tells, until the watch is dropped or nobody has asked for too long.
-async fn follow(mut tree: Tree, weak: Weak<Watch>, watches: Weak<Watches>, id: String) {
+fn lock(news: &Mutex<News>) -> MutexGuard<'_, News> {
+    // Each change under the lock is a single step.
+    news.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The task of a watch: until the watch is dropped or nobody has asked for too long.
+async fn follow(tree: Tree, weak: Weak<Watch>, watches: Weak<Watches>, id: String) {
+    read_on(tree, &weak, &watches, &id).await;
+    // Whoever asks still hears the end. Where nobody does, it must not count as a watch any longer.
+    while !is_forgotten(&weak, &watches, &id) {
+        sleep(LOOK).await;
+    }
+}
+
+/// Reads what the system tells, for as long as it does and somebody asks.
+async fn read_on(mut tree: Tree, weak: &Weak<Watch>, watches: &Weak<Watches>, id: &str) {
     loop {
-        if is_forgotten(&weak, &watches, &id) {
+        if is_forgotten(weak, watches, id) {
             return;
         }
         // SAFETY: a source names one descriptor for as long as it lives, and keeps it open for as long.

@@ -47,6 +47,7 @@ impl Stage {
             if all.iter().any(|(is, at)| is == kind && at == path) {
                 return all;
             }
+            assert!(data["ended"].is_null(), "{all:?} ended without {kind} of {path}");
             assert!(begin.elapsed() < PATIENCE, "{all:?} has no {kind} of {path}");
         }
     }
@@ -124,7 +125,8 @@ async fn a_flood_is_one_overflow_and_limits_say_their_names() {
     let run = stage.server.run_code(&stage.session, "python", code).await;
     assert!(run["executionError"].is_null(), "{run}");
     let mut after = 0;
-    stage.until("many", &mut after, "overflow", "/tmp/many").await;
+    let all = stage.until("many", &mut after, "overflow", "/tmp/many").await;
+    assert_eq!(all, [("overflow".to_owned(), "/tmp/many".to_owned())]);
     // A folder of many files is begun to be watched as fast as an empty one.
     stage.begin("full", "/tmp/many", false).await.ok();
     stage.begin("third", "/tmp", false).await.is_error(429, "LimitExceeded.Watches", "--max-watches");
@@ -150,7 +152,12 @@ async fn what_is_not_the_sessions_is_not_watched() {
     stage.begin("../w", "/tmp", false).await.is_error(400, "InvalidParameter.Value", "letters");
     stage.begin("file", "/tmp/file", false).await.ok();
     stage.shell("echo 2 >> /tmp/file").await;
-    stage.until("file", &mut 0, "modify", "/tmp/file").await;
+    let mut after = 0;
+    stage.until("file", &mut after, "modify", "/tmp/file").await;
+    stage.shell("rm /tmp/file").await;
+    stage.until("file", &mut after, "delete", "/tmp/file").await;
+    let told = stage.news("file", after - 1, 0).await.ok();
+    assert!(told["ended"].is_string() && told["events"][0]["pathType"] == "file", "{told}");
     stage.server.stop().await;
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Told {
 /// What a watch has told last, and what it has to tell.
 #[derive(Debug, Default)]
 pub(super) struct News {
+    /// What is watched: an overflow is told of it, whichever path was too much.
+    root: String,
     last: Told,
     waiting: Vec<Change>,
     /// Where a path's last change is in `waiting`.
@@ -41,6 +43,10 @@ pub(super) struct News {
 }
 
 impl News {
+    pub(super) fn of(root: String) -> Self {
+        Self { root, ..Self::default() }
+    }
+
     /// Something has happened.
     pub(super) fn push(&mut self, kind: &'static str, path: String, is_dir: bool) {
         if self.has_overflown {
@@ -58,15 +64,15 @@ impl News {
         }
         self.bytes += path.len();
         if self.waiting.len() == MAX_CHANGES || self.bytes > MAX_BYTES {
-            return self.overflow(path);
+            return self.overflow();
         }
         self.by_path.insert(path.clone(), self.waiting.len());
         self.waiting.push(Change { kind, path, is_dir });
     }
 
     /// Changes were lost, or are too many to be told; everything before and after them goes with them.
-    pub(super) fn overflow(&mut self, path: String) {
-        self.waiting = vec![Change { kind: "overflow", path, is_dir: true }];
+    pub(super) fn overflow(&mut self) {
+        self.waiting = vec![Change { kind: "overflow", path: self.root.clone(), is_dir: true }];
         self.by_path = HashMap::new();
         self.has_overflown = true;
     }
@@ -124,14 +130,12 @@ mod tests {
 
     #[test]
     fn too_many_changes_are_one_overflow() {
-        let mut news = News::default();
+        let mut news = News::of("root".to_owned());
         for at in 0..100_000 {
             news.push("create", format!("file-{at}"), false);
         }
         let (told, _) = news.take(0).expect("it is where it should be");
-        let told = told.expect("news");
-        assert_eq!(told.changes.len(), 1);
-        assert_eq!(told.changes[0].kind, "overflow");
+        assert_eq!(kinds(&told.expect("news")), [("overflow", "root")]);
         news.push("create", "later".to_owned(), false);
         let (told, _) = news.take(1).expect("it is where it should be");
         assert_eq!(kinds(&told.expect("news")), [("create", "later")]);
@@ -139,6 +143,6 @@ mod tests {
             news.push("create", format!("{at}{}", "x".repeat(100_000)), false);
         }
         let (told, _) = news.take(2).expect("it is where it should be");
-        assert_eq!(told.expect("news").changes[0].kind, "overflow");
+        assert_eq!(kinds(&told.expect("news")), [("overflow", "root")]);
     }
 }

@@ -7,19 +7,21 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use cap_std::fs::{File, OpenOptions, OpenOptionsExt};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
 use super::news::News;
-use super::{WatchError, Watched, acting};
+use super::{WatchError, Watched, acting, lock};
 
 /// The folders of a watch.
 #[derive(Debug)]
 pub(super) struct Tree {
     watched: Watched,
+    /// Whether what is watched is a folder.
+    is_dir: bool,
     inotify: Arc<OwnedFd>,
     /// By the system's numbers: relative to what is watched, which itself is empty.
     folders: HashMap<i32, PathBuf>,
@@ -43,7 +45,7 @@ const READS: usize = 64;
 impl Tree {
     /// Begins to watch. Blocks for as long as it takes to list the folders.
     pub(super) fn grow(watched: Watched) -> io::Result<Self> {
-        let mut tree = Self { watched, inotify: Arc::new(descriptor()?), folders: HashMap::new() };
+        let mut tree = Self { watched, is_dir: true, inotify: Arc::new(descriptor()?), folders: HashMap::new() };
         tree.add(PathBuf::new(), None)?;
         Ok(tree)
     }
@@ -73,12 +75,9 @@ impl Tree {
     fn take(&mut self, event: Event, news: &Mutex<News>) -> io::Result<bool> {
         let Event { folder, flags, name } = event;
         let push = |kind: &'static str, relative: &Path, is_dir: bool| {
-            let path = self.watched.given.join(relative).to_string_lossy().into_owned();
-            news.lock().unwrap_or_else(PoisonError::into_inner).push(kind, path, is_dir);
+            lock(news).push(kind, self.watched.told(relative), is_dir);
         };
         if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-            let path = self.watched.given.to_string_lossy().into_owned();
-            news.lock().unwrap_or_else(PoisonError::into_inner).overflow(path);
             return self.grow_anew(news);
         }
         let Some(below) = self.folders.get(&folder).cloned() else { return Ok(true) };
@@ -90,13 +89,14 @@ impl Tree {
             let is_over = flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT);
             if below.as_os_str().is_empty() {
                 if is_over {
-                    push("delete", Path::new(""), true);
-                    let mut news = news.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Both are told at once.
+                    let mut news = lock(news);
+                    news.push("delete", self.watched.told(&below), self.is_dir);
                     news.end("what was watched is gone: it was deleted or moved".to_owned());
                     return Ok(false);
                 }
                 if flags.contains(ReadFlags::MODIFY) {
-                    push("modify", Path::new(""), false);
+                    push("modify", &below, false);
                 }
             }
             return Ok(true);
@@ -125,7 +125,7 @@ impl Tree {
             // Gone again, or closed to the session's user.
             Err(error) if error.get_ref().is_none() => Ok(true),
             Err(error) => {
-                news.lock().unwrap_or_else(PoisonError::into_inner).end(error.to_string());
+                lock(news).end(error.to_string());
                 Ok(false)
             }
         }
@@ -137,13 +137,14 @@ impl Tree {
         for number in known {
             let _ = inotify::remove_watch(&*self.inotify, number); // one that is gone is as good
         }
-        match self.add(PathBuf::new(), None) {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                news.lock().unwrap_or_else(PoisonError::into_inner).end(error.to_string());
-                Ok(false)
-            }
+        let grown = self.add(PathBuf::new(), None);
+        // Not before: who hears of it looks at the files, and what happens from then on has to be seen.
+        let mut news = lock(news);
+        news.overflow();
+        if let Err(error) = &grown {
+            news.end(error.to_string());
         }
+        Ok(grown.is_ok())
     }
 
     /// A folder is elsewhere now: nothing below it is told any more.
@@ -176,8 +177,7 @@ impl Tree {
                     let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
                     let relative = below.join(entry.file_name());
                     if let Some(news) = news {
-                        let path = self.watched.given.join(&relative).to_string_lossy().into_owned();
-                        news.lock().unwrap_or_else(PoisonError::into_inner).push("create", path, is_dir);
+                        lock(news).push("create", self.watched.told(&relative), is_dir);
                     }
                     if is_dir {
                         waiting.push_back(relative);
@@ -194,6 +194,9 @@ impl Tree {
             return Err(io::Error::other(WatchError::TooManyFolders { limit }));
         }
         let file = open(&self.watched, below)?;
+        if below.as_os_str().is_empty() {
+            self.is_dir = file.metadata()?.is_dir();
+        }
         let flags = WatchFlags::CREATE
             | WatchFlags::MODIFY
             | WatchFlags::DELETE
