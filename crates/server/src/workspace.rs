@@ -36,6 +36,7 @@ use self::disk_meter::{DiskFull, DiskMeter, Stored};
 use self::file_changes::FileChanges;
 pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
+use self::new_file::is_unfinished;
 pub(crate) use self::new_file::{Commit, NewFile, identity};
 pub(crate) use self::program_options::ProgramOptions;
 use self::sandboxes::Slot;

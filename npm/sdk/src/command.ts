@@ -138,7 +138,8 @@ export class Command {
     const positional: CommandOptions = { timeoutMs: timeoutOrOptions as number, cwd: cwd ?? undefined, envs: envs ?? undefined, signal: options?.signal };
     const { signal, onStdout, onStderr, ...given } = byName ?? positional;
     checkEnvironment(given.envs);
-    const callbacks = checkedCallbacks({ onStdout, onStderr });
+    const { onStdout: hearsOut, onStderr: hearsErr } = checkedCallbacks({ onStdout, onStderr });
+    const callbacks = { onStdout: hearsOut, onStderr: hearsErr };
     const hears = callbacks.onStdout !== null || callbacks.onStderr !== null;
     if (hears && this.#native.extensions.includes("command")) {
       const limit = { timeoutMs: given.timeoutMs ?? DEFAULT_TIMEOUT_MS, stdin: false };

@@ -1,6 +1,8 @@
 //! A file that takes its place as a whole or not at all.
 
+use std::ffi::OsStr;
 use std::io::{self, ErrorKind, Seek};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -202,7 +204,15 @@ fn real(at: &Located) -> io::Result<PathBuf> {
 }
 
 fn beside(path: &Path, end: &str) -> PathBuf {
-    path.with_file_name(format!(".agb-{end}"))
+    path.with_file_name(format!("{UNFINISHED}{end}"))
+}
+
+/// How the names of files begin that this server has not finished.
+const UNFINISHED: &str = ".agb-";
+
+/// Whether a file is one that this server has not finished: it comes and goes by itself, and is nobody's.
+pub(super) fn is_unfinished(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(UNFINISHED.as_bytes())
 }
 
 fn upload_name(real: &Path, id: &str) -> PathBuf {

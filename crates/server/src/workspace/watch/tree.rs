@@ -15,6 +15,7 @@ use rustix::io::Errno;
 
 use super::news::News;
 use super::{WatchError, Watched, acting, lock};
+use crate::workspace::is_unfinished;
 
 /// The folders of a watch.
 #[derive(Debug)]
@@ -101,6 +102,9 @@ impl Tree {
             }
             return Ok(true);
         };
+        if is_unfinished(name.as_os_str()) {
+            return Ok(true);
+        }
         let (path, is_dir) = (below.join(name), flags.contains(ReadFlags::ISDIR));
         let kind = match () {
             () if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) => "create",
@@ -173,7 +177,7 @@ impl Tree {
                     return Ok(());
                 }
                 let Ok(entries) = self.watched.at.dir.read_dir(self.watched.at.path.join(&below)) else { continue };
-                for entry in entries.filter_map(Result::ok) {
+                for entry in entries.filter_map(Result::ok).filter(|entry| !is_unfinished(&entry.file_name())) {
                     let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
                     let relative = below.join(entry.file_name());
                     if let Some(news) = news {
