@@ -6,8 +6,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
-    RulesetError, RulesetStatus, Scope, path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
+    RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
 };
 
 use super::Failure;
@@ -136,12 +136,16 @@ fn close_all(plan: &Plan) -> Result<RulesetStatus, RulesetError> {
     let device = AccessFs::ReadFile | AccessFs::WriteFile;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let terminal = plan.on_terminal.then_some(TERMINAL);
+    // /dev/stdout leads to what that is: this one below /dev/pts, and no other there.
+    let stdin = io::stdin();
+    let opened = plan.on_terminal.then(|| Ok::<_, RulesetError>(PathBeneath::new(&stdin, device | AccessFs::IoctlDev)));
     let status = rules
         .create()?
         .add_rules(path_beneath_rules(existing(&readable), read))?
         .add_rules(path_beneath_rules(system, AccessFs::from_read(NEWEST)))?
         .add_rules(path_beneath_rules(existing(&DEVICES), device))?
         .add_rules(path_beneath_rules(terminal, device | AccessFs::IoctlDev))?
+        .add_rules(opened)?
         .add_rules(path_beneath_rules(std::iter::once(&policy.workdir).chain(&policy.tmp), all_but_devices()))?
         .restrict_self()?;
     Ok(status.ruleset)

@@ -1,7 +1,7 @@
 //! Programs on a terminal: it is theirs and no other's, and they are hung up with it.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ def refused(what, *numbers):
 import errno
 # There are no other terminals here, and none can be made or looked for.
 refused(lambda: os.open('/dev/ptmx', os.O_RDWR), errno.ENOENT, errno.EACCES, errno.EPERM)
-refused(lambda: os.open('/dev/pts/0', os.O_RDWR | os.O_NOCTTY), errno.ENOENT, errno.EACCES, errno.EPERM)
+refused(lambda: os.open('OTHER', os.O_RDWR | os.O_NOCTTY), errno.ENOENT, errno.EACCES, errno.EPERM)
 refused(lambda: os.open('/dev/console', os.O_RDWR | os.O_NOCTTY), errno.ENOENT, errno.EACCES, errno.EPERM)
 refused(lambda: os.open('/dev/tty1', os.O_RDWR | os.O_NOCTTY), errno.ENOENT, errno.EACCES, errno.EPERM)
 # What a console can do and what takes another's terminal.
@@ -74,12 +74,16 @@ os.tcsetpgrp(0, os.getpgrp())
 print('child ended by', os.WTERMSIG(status), flush=True)
 while True: time.sleep(0.05)
 ";
+    // Another of the same user's, which is there all the time.
+    let (_other, its) = Terminal::open(80, 24).expect("this machine has terminals");
+    let other = std::fs::read_link(format!("/proc/self/fd/{}", its.as_raw_fd())).expect("it has a name");
+    let code = CODE.replace("OTHER", &other.to_string_lossy());
     for level in world.levels.iter().copied().chain([Level::None]) {
         // Without isolation the host's terminals are there.
         let code = if level == Level::None {
-            CODE.replace("refused(lambda", "(lambda *_: None)(lambda")
+            code.replace("refused(lambda", "(lambda *_: None)(lambda")
         } else {
-            CODE.to_owned()
+            code.clone()
         };
         let (mut child, terminal) = start(world, level, &code);
         until(&terminal, "ready");

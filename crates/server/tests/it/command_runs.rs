@@ -157,16 +157,19 @@ async fn a_terminal_is_a_real_one() {
         (method.to_owned(), params)
     };
     for (method, params) in [
-        send("stdin", json!({ "data": "stty size; test -t 1 && echo is-a-tty; test -r /dev/tty && echo has-tty\n" })),
+        send(
+            "stdin",
+            json!({ "data": "test -t 1 && echo is-a-tty-$((1 + 1)); test -r /dev/tty && echo has-tty-$((1 + 1))\n" }),
+        ),
         send("resize", json!({ "cols": 132, "rows": 50 })),
-        send("stdin", json!({ "data": "stty size\n" })),
+        send("stdin", json!({ "data": "stty size; echo sized-$((1 + 1))\n" })),
     ] {
         say(&mut socket, "a", &method, params).await;
     }
-    // The first size may be either: the terminal was resized while the shell began.
-    until_shown(&mut socket, &mut events, "\r\n50 132\r\n").await;
+    // What is typed while the shell begins is shown before its first prompt, so that a prompt may stand before the size.
+    until_shown(&mut socket, &mut events, "50 132\r\nsized-2\r\n").await;
     let shown = text_of(&events, "stdout");
-    assert!(shown.contains("is-a-tty") && shown.contains("has-tty\r\n"), "{shown}");
+    assert!(shown.contains("is-a-tty-2\r\n") && shown.contains("has-tty-2\r\n"), "{shown}");
     // Ctrl-C ends what runs in the foreground, and the shell goes on.
     let (method, params) = send("stdin", json!({ "data": "sleep 600; echo not-this\n" }));
     say(&mut socket, "a", &method, params).await;
