@@ -36,7 +36,7 @@ const SOURCES: [&str; 8] = [
 const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
 /// The most that a page may have to load that its server has let into a session, with brotli.
-const BUDGET: u64 = 64 * 1024;
+const BUDGET: u64 = 70 * 1024;
 
 /// Which compiler it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
