@@ -134,7 +134,7 @@ pub(super) const STEPS: [Step; 15] = [
         commands: |workspace| {
             let folder = setup::folder_with_package(workspace, "tsx")?;
             let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--import", "tsx", "--test"]).current_dir(folder);
+            command.args(["--import", "tsx", "--test", TEST_TIMEOUT]).current_dir(folder);
             command.args(files(workspace, "tests/node", ".test.ts")?);
             Ok(vec![command])
         },
@@ -160,7 +160,8 @@ pub(super) const STEPS: [Step; 15] = [
         needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::Bundle, Need::Chromium, Need::R, Need::Java],
         commands: |workspace| {
             let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--import", "tsx", "--test", "--test-concurrency=1"]).current_dir(workspace.path("tests"));
+            command.args(["--import", "tsx", "--test", TEST_TIMEOUT, "--test-concurrency=1"]);
+            command.current_dir(workspace.path("tests"));
             command.args(files(workspace, "tests/browser", ".test.ts")?);
             Ok(vec![command])
         },
@@ -234,6 +235,10 @@ pub(super) const STEPS: [Step; 15] = [
         },
     },
 ];
+
+/// A test that hangs fails after so long, milliseconds, instead of taking the whole run with it. The longest files take
+/// two minutes.
+const TEST_TIMEOUT: &str = "--test-timeout=600000";
 
 /// The crates for others to use, each after those that it needs.
 const PUBLISHED: [&str; 3] = ["agb-protocol", "agb-core", "agb-client"];
