@@ -16,12 +16,20 @@ export class Shell {
   readonly #session: () => Promise<Session>;
   #run: CommandRun | null = null;
   #undrawn = 0;
+  /** What was typed before the shell was there. */
+  #typedAhead = "";
 
   constructor(parent: HTMLElement, session: () => Promise<Session>) {
     this.#session = session;
     this.#terminal.loadAddon(this.#fit);
     this.#terminal.open(parent);
-    this.#terminal.onData((text) => this.#run?.write(text));
+    this.#terminal.onData((text) => {
+      if (this.#run === null) {
+        this.#typedAhead += text;
+      } else {
+        this.#run.write(text);
+      }
+    });
     this.#terminal.onResize(({ cols, rows }) => this.#run?.resize(cols, rows));
     new ResizeObserver(() => this.#fit.fit()).observe(parent);
   }
@@ -49,6 +57,10 @@ export class Shell {
       : session.command.stream("exec bash -i || exec sh -i", { pty: { cols, rows }, detached: true, onStdout });
     this.#run = run;
     run.resize(cols, rows);
+    if (this.#typedAhead !== "") {
+      run.write(this.#typedAhead);
+      this.#typedAhead = "";
+    }
     void run.result.then(({ status, exitCode, errorMessage }) => {
       this.#run = null;
       this.#terminal.writeln(`\r\n[${status === "exited" ? `the shell ended with ${exitCode}` : errorMessage}; show this tab again for a new one]`);
