@@ -79,7 +79,8 @@ async fn pass_on(
     Extension(account): Extension<Arc<Account>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    Ok(response(forward(&shared, &account, request).await?.0))
+    let call = read(&shared, request).await?;
+    Ok(response(account.forward(&call).await?))
 }
 
 /// `POST /mcp/createSession`
@@ -91,12 +92,17 @@ async fn create(
 ) -> Result<Response, ApiError> {
     shared.sessions.check_room()?; // before the upstream has one that nobody hears of
     let headers = request.headers().clone();
-    let (answer, _) = forward(&shared, &account, request).await?;
+    let answer = account.forward(&read(&shared, request).await?).await?;
     let id = described(&answer).map(|data| data.session_id);
     match show(&shared, (&account, &key), &headers, answer) {
         Err(error) => {
             if let Some(session_id) = id {
-                let release = forward_of(Method::Post, "/mcp/releaseSession", Some(json!({ "sessionId": session_id })));
+                let release = Forward {
+                    method: Method::Post,
+                    target: "/mcp/releaseSession".to_owned(),
+                    body: Some(json!({ "sessionId": session_id }).to_string()),
+                    expected: Duration::ZERO,
+                };
                 if let Err(lost) = account.forward(&release).await {
                     tracing::warn!(session = session_id, error = %lost, "a session that was not taken up stays at the upstream");
                 }
@@ -115,7 +121,7 @@ async fn take_up(
     request: Request,
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    let (answer, _) = forward(&shared, &account, request).await?;
+    let answer = account.forward(&read(&shared, request).await?).await?;
     show(&shared, (&account, &key), &headers, answer)
 }
 
@@ -125,7 +131,10 @@ async fn release(
     Extension(account): Extension<Arc<Account>>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (answer, params) = forward(&shared, &account, request).await?;
+    let uri = request.uri().clone();
+    let call = read(&shared, request).await?;
+    let params = Params::parse(&uri, call.body.as_deref().unwrap_or_default()).unwrap_or_default();
+    let answer = account.forward(&call).await?;
     let is_done = (200..300).contains(&answer.status) && succeeded(&answer.body);
     if is_done && let Some(session) = params.text("sessionId")?.and_then(|id| shared.sessions.find(&id)) {
         shared.sessions.release(&session, Released::Asked).await;
@@ -133,41 +142,20 @@ async fn release(
     Ok(response(answer))
 }
 
-/// Passes a call on; gives its parameters as well.
-async fn forward(
-    shared: &Arc<Shared>,
-    account: &Account,
-    request: Request,
-) -> Result<(HttpResponse, Params), ApiError> {
-    let method = if request.method() == http::Method::GET { Method::Get } else { Method::Post };
+/// What came, as it is passed on.
+async fn read(shared: &Arc<Shared>, request: Request) -> Result<Forward, ApiError> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let (parts, body) = request.into_parts();
-    let head = Request::from_parts(parts.clone(), HttpBody::empty());
-    let text = match method {
-        Method::Get => None,
-        _ => {
-            let body = Body::from_request(Request::from_parts(parts, body), shared).await?;
-            let (text, _charge) = body.parse(|text| Some(text.to_owned())).await?;
-            Some(text)
-        }
+    let (method, body) = if request.method() == http::Method::GET {
+        (Method::Get, None)
+    } else {
+        let body = Body::from_request(request, shared).await?;
+        let (text, _charge) = body.parse(|text| Some(text.to_owned())).await?;
+        (Method::Post, Some(text).filter(|text| !text.is_empty()))
     };
-    let params = Params::from_request(with_body(head, text.clone()), shared).await.unwrap_or_default();
-    let mut call = forward_of(method, &target, None);
-    call.body = text.filter(|text| !text.is_empty());
     // A tool takes as long as its program.
-    if target.starts_with("/mcp?") || target == "/mcp" {
-        call.expected = shared.config.limits.max_run_timeout;
-    }
-    Ok((account.forward(&call).await?, params))
-}
-
-fn with_body(mut request: Request, text: Option<String>) -> Request {
-    request.headers_mut().remove(header::CONTENT_LENGTH);
-    request.map(|_| text.map_or_else(HttpBody::empty, HttpBody::from))
-}
-
-fn forward_of(method: Method, target: &str, body: Option<Value>) -> Forward {
-    Forward { method, target: target.to_owned(), body: body.map(|body| body.to_string()), expected: Duration::ZERO }
+    let is_tool = target == "/mcp" || target.starts_with("/mcp?");
+    let expected = if is_tool { shared.config.limits.max_run_timeout } else { Duration::ZERO };
+    Ok(Forward { method, target, body, expected })
 }
 
 /// The session that an answer describes.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use agb_protocol::fields::{Field, Fields};
 use agb_protocol::object::Object;
 use axum::extract::{FromRequest, Query, Request};
-use axum::http::{Method, header};
+use axum::http::{Method, Uri, header};
 use http_body_util::BodyExt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -28,6 +28,11 @@ pub(crate) struct Params {
 }
 
 impl Params {
+    /// Those of a call whose body was read already. `None`: they are none.
+    pub(super) fn parse(uri: &Uri, body: &str) -> Option<Self> {
+        Some(Self { query: query(uri).ok()?, body: fields(body)?, _charge: None })
+    }
+
     /// A text, if there is one that is not empty. A number is taken as its text.
     pub(crate) fn text(&self, name: &'static str) -> Result<Option<String>, ApiError> {
         let text = match self.body.get(name) {
@@ -99,21 +104,28 @@ impl Params {
     }
 }
 
+fn query(uri: &Uri) -> Result<BTreeMap<String, String>, ApiError> {
+    let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri);
+    pairs
+        .map(|Query(pairs)| pairs.into_iter().collect())
+        .map_err(|_| ApiError::invalid("query", "it is not a list of name=value"))
+}
+
+/// The fields of a body; an empty one has none.
+fn fields(text: &str) -> Option<Fields> {
+    if text.trim_ascii().is_empty() { Some(Fields::default()) } else { Fields::parse(text) }
+}
+
 impl FromRequest<Arc<Shared>> for Params {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
-        let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
-            .map(|Query(pairs)| pairs.into_iter().collect())
-            .map_err(|_| ApiError::invalid("query", "it is not a list of name=value"))?;
+        let query = query(request.uri())?;
         let (body, charge) = match *request.method() {
             Method::GET | Method::HEAD => (Fields::default(), None),
             _ => {
                 let body = Body::read(request, shared).await?;
-                let parse = |text: &str| {
-                    if text.trim_ascii().is_empty() { Some(Fields::default()) } else { Fields::parse(text) }
-                };
-                let (body, charge) = body.parse(parse).await?;
+                let (body, charge) = body.parse(fields).await?;
                 (body, Some(charge))
             }
         };
