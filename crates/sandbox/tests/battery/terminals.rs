@@ -64,6 +64,8 @@ signal.signal(signal.SIGTTOU, signal.SIG_IGN)
 signal.signal(signal.SIGWINCH, lambda *_: print('now', os.get_terminal_size(), flush=True))
 child = os.fork()
 if child == 0:
+    # The signal itself ends it: Python's own handler could come a moment before the sleep, which would then last.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.setpgid(0, 0)
     os.tcsetpgrp(0, os.getpid())
     print('ready', flush=True)
