@@ -1,10 +1,9 @@
 //! Programs that hide what they use up: from whoever looks at their processes now and then.
 
-use std::io::Read;
-
 use agb_sandbox::{Command, Exceeded};
 use agb_testkit::profile::PrivilegeProfile;
 
+use crate::limits::is_killed_for_its_disk;
 use crate::world::{PATIENCE, World};
 
 /// What the programs below do with files.
@@ -58,17 +57,7 @@ pub(crate) fn nothing_on_disk_is_hidden_by_how_processes_live(world: &World) {
     }
     for &level in &world.levels {
         for (way, code) in &ways {
-            let mut policy = world.policy(level);
-            policy.limits.disk = 20 << 20;
-            let code = format!("{FILL}{code}");
-            let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", &code]);
-            let (mut program, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
-            let ended = program.wait_timeout(PATIENCE).expect("waiting works");
-            let mut text = String::new();
-            if ended.is_some() {
-                ends.output.read_to_string(&mut text).expect("it prints text");
-            }
-            assert_eq!(program.exceeded(), Some(Exceeded::Disk(20 << 20)), "{level}: {way}: {ended:?} {text}");
+            is_killed_for_its_disk(world, level, way, &format!("{FILL}{code}"));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use agb_sandbox::{Command, Controller, Exceeded, Launcher, Policy};
+use agb_sandbox::{Command, Controller, Exceeded, Launcher, Level, Policy};
 use rustix::process::Signal;
 
 use crate::world::{PATIENCE, World, line, spawn};
@@ -74,19 +74,23 @@ pub(crate) fn hidden_files_count(world: &World) {
     let fill = "import os\ndef fill(file):\n    for _ in range(60): file.write(bytes(1 << 20))\n    file.flush()\n";
     for &level in &world.levels {
         for (way, code) in WAYS {
-            let mut policy = world.policy(level);
-            policy.limits.disk = 20 << 20;
-            let code = format!("{fill}{code}\nwhile True: pass");
-            let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", &code]);
-            let (mut program, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
-            let ended = program.wait_timeout(PATIENCE).expect("waiting works");
-            let mut text = String::new();
-            if ended.is_some() {
-                ends.output.read_to_string(&mut text).expect("it prints text");
-            }
-            assert_eq!(program.exceeded(), Some(Exceeded::Disk(20 << 20)), "{level}: {way}: {ended:?} {text}");
+            is_killed_for_its_disk(world, level, way, &format!("{fill}{code}\nwhile True: pass"));
         }
     }
+}
+
+/// This program exceeds 20 MiB on disk, in the way that is named, and is killed for that.
+pub(crate) fn is_killed_for_its_disk(world: &World, level: Level, way: &str, code: &str) {
+    let mut policy = world.policy(level);
+    policy.limits.disk = 20 << 20;
+    let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", code]);
+    let (mut program, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+    let ended = program.wait_timeout(PATIENCE).expect("waiting works");
+    let mut text = String::new();
+    if ended.is_some() {
+        ends.output.read_to_string(&mut text).expect("it prints text");
+    }
+    assert_eq!(program.exceeded(), Some(Exceeded::Disk(20 << 20)), "{level}: {way}: {ended:?} {text}");
 }
 
 /// Who has more mappings than are looked through could hide a file among them. Others do not wait for the look.
