@@ -5,8 +5,7 @@ const { session } = await agb.create(new CreateSessionParams({ imageId: "agb-cod
 const result = await session!.code.run(
   "import time\nfor i in range(5):\n    print(f'Progress: {i+1}/5')\n    time.sleep(1)",
   "python",
-  60, // seconds
-  true, // stream_beta
+  60, true, // seconds; stream_beta
   (chunk: string) => process.stdout.write(`[STDOUT] ${chunk}`),
 );
 console.log(result.success, result.logs.stdout.length);

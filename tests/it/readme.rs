@@ -7,6 +7,7 @@ use std::path::Path;
 fn the_quick_starts_are_the_files_that_are_tested() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = fs::read_to_string(root.join("README.md")).expect("the README");
+    assert!(readme.lines().count() <= 150, "the README is a first screen; what is longer goes into a manual");
     for (language, file) in [
         ("ts", "examples/live.ts"),
         ("ts", "examples/positional.ts"),
@@ -15,7 +16,11 @@ fn the_quick_starts_are_the_files_that_are_tested() {
         ("rust", "crates/client/examples/quickstart.rs"),
     ] {
         let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let block = format!("```{language}\n{}\n```", text.trim_end());
+        // A Rust file begins with its documentation, which the README does not repeat.
+        let after_documentation = text.split_once("\n\n").filter(|_| text.starts_with("//!"));
+        let code = after_documentation.map_or(text.as_str(), |(_, code)| code).trim_end();
+        assert!(code.lines().count() <= 15, "{file} is too long for a first look");
+        let block = format!("```{language}\n{code}\n```");
         assert!(readme.contains(&block), "the README has no block ```{language} that is exactly {file}");
         assert!(readme.contains(&format!("`{file}`")), "the README does not name {file}");
     }

@@ -19,6 +19,7 @@ const LISTENING: &str = "agb-server listening on ";
 const EXAMPLE: &str = "quickstart.ts";
 
 const PAGE: &str = "browser/server.ts";
+const PICTURE: &str = "picture/record.ts";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
     let (servers, mut example) = prepare(workspace, EXAMPLE, Behind::Nothing)?;
@@ -35,6 +36,14 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
     }
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// `cargo xtask picture`: the README's picture, from a real run.
+pub(crate) fn picture(workspace: &Workspace) -> Result<ExitCode, Error> {
+    let (servers, mut record) = prepare(workspace, PICTURE, Behind::Nothing)?;
+    let status = Running::start(&mut record)?.wait()?;
+    stop(servers)?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What stands behind the server that the example talks to.

@@ -41,6 +41,7 @@ usage: cargo xtask COMMAND
   demo                          start the local server and run examples/quickstart.ts against it
   demo --browser [--upstream]   start the local server and a page with live output, until Ctrl+C; with --upstream through
                                 a gateway in front of a service that has no extension, as AGB's own
+  picture                       make the README's picture, examples/picture/picture.svg, from a real run
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
   test --packages               what is published, as strangers use it: the packed npm packages in an empty project, in
                                 bundlers, frameworks, run times and package managers; the crates, as for crates.io
@@ -79,6 +80,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
         ["demo"] => demo::run(workspace),
         ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing),
         ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService),
+        ["picture"] => demo::picture(workspace),
         ["test", "--packages"] => suite::test(workspace, &suite::PACKAGES),
         ["test", rest @ ..] => suite::test(workspace, &only(rest)?),
         ["check"] => suite::check(workspace),
