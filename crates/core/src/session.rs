@@ -1,5 +1,6 @@
 //! The state machine of one session's connection and of the runs on it.
 
+mod beginning;
 mod config;
 mod connection;
 mod dial;
@@ -16,6 +17,7 @@ mod streams;
 mod tests;
 mod unconfirmed;
 
+use beginning::Beginning;
 pub use config::SessionConfig;
 use dial::{Alarm, Dial, Kind};
 use outbox::{Frame, Outbox};
@@ -23,7 +25,7 @@ use runs::{Phase, Reader, Run, Runs};
 use streams::Streams;
 
 use crate::batch::Batch;
-use crate::command::{Beginning, CommandRequest};
+use crate::command::CommandRequest;
 use crate::io::{Capabilities, Event, Input, LinkId, Output, State};
 use crate::run::{Rejected, RunError, RunId, RunRequest};
 use crate::time::Instant;

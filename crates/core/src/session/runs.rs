@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::beginning::Beginning;
 use super::unconfirmed::Unconfirmed;
 use crate::batch::{Stamp, Unread};
-use crate::command::Beginning;
 use crate::run::{RunEnd, RunError, RunId, StreamEvent};
 use crate::time::Instant;
 
