@@ -15,7 +15,7 @@ use crate::plan::{MAX_MESSAGE, Message, order};
 use crate::sys::socket;
 use crate::watch::Watch;
 use crate::watched::Watched;
-use crate::{Exceeded, Nursery, SpawnError};
+use crate::{Exceeded, SpawnError};
 
 /// A sandbox. Its descriptor becomes readable when nothing of it runs any more, so an event loop can wait for that.
 ///
@@ -33,8 +33,8 @@ pub struct Child {
     ordered: AtomicU32,
     /// Which goes with the last sandbox of its session.
     _network: Option<Arc<SharedNetwork>>,
-    /// Whose end would be this one's.
-    _nursery: Option<Nursery>,
+    /// The nursery that it was copied from, whose end would be this one's.
+    _nursery: Option<Arc<Child>>,
 }
 
 /// What is known of a program's end, apart from its sandbox's; see [`Child::program_end`].
@@ -56,7 +56,7 @@ impl Child {
         has_proc: bool,
         status: Option<i32>,
         network: Option<Arc<SharedNetwork>>,
-        nursery: Option<Nursery>,
+        nursery: Option<Arc<Child>>,
     ) -> Self {
         let (status, ordered) = (status.map(ExitStatus::from_raw), AtomicU32::new(0));
         Self { watched, watch, pid, has_proc, status, ordered, _network: network, _nursery: nursery }

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::sandbox_use::{THIS_THREAD, Use, field, processor_time, resident};
 use crate::stored::Stored;
 use crate::tree::{read_lossy, witness};
-use crate::watch::{THIS_THREAD, Use, field, processor_time, resident};
 use crate::{Exceeded, Limits};
 
 /// The part of the time that counting files may take: one twentieth.

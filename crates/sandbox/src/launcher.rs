@@ -241,7 +241,7 @@ impl Launcher {
         let watched = Arc::new(made.watched);
         self.watch.add(&watched);
         let watched = (watched, Arc::clone(&self.watch));
-        Child::new(watched, made.pid, made.has_proc, made.status, network, nursery.cloned())
+        Child::new(watched, made.pid, made.has_proc, made.status, network, nursery.map(Nursery::host))
     }
 
     /// [`make`](Self::make) in the session's network: the one that is there, or a new one.

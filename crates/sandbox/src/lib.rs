@@ -70,6 +70,7 @@ mod policy;
 mod remove;
 mod report;
 mod reports;
+mod sandbox_use;
 mod stored;
 mod sys;
 mod terminal;

@@ -37,6 +37,11 @@ impl Nursery {
         self.host.id()
     }
 
+    /// What holds it while a copy runs.
+    pub(crate) fn host(&self) -> Arc<Child> {
+        Arc::clone(&self.host)
+    }
+
     pub(crate) fn key(&self) -> u64 {
         self.key
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::Launcher;
+use crate::sandbox_use::{processor_time, resident};
 use crate::stored::Stored;
-use crate::watch::{processor_time, resident};
 
 /// What the programs of a session use at a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

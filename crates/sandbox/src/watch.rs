@@ -8,14 +8,13 @@
 //! ([`Inspection`]): how long is up to its programs, and the other sessions do not wait for it.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::Exceeded;
 use crate::cgroup::Groups;
 use crate::inspection::{Disk, Inspection};
-use crate::tree::{read_lossy, witness};
+use crate::sandbox_use::{Use, processor_time, resident};
 use crate::watched::Watched;
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
@@ -99,27 +98,6 @@ impl Watch {
             by_slot.entry(sandbox.slot).or_default().push(sandbox);
         }
         by_slot
-    }
-}
-
-/// What a sandbox uses at a look.
-#[derive(Debug)]
-pub(crate) struct Use {
-    /// What several processes have together counts for each, unless it was looked at exactly.
-    pub(crate) memory: u64,
-    pub(crate) processes: Vec<i32>,
-    pub(crate) sandbox: Arc<Watched>,
-}
-
-impl Use {
-    pub(crate) fn total(uses: &[Self]) -> u64 {
-        uses.iter().map(|it| it.memory).sum()
-    }
-
-    pub(crate) fn kill_largest(uses: &[Self], exceeded: Exceeded) {
-        if let Some(largest) = uses.iter().max_by_key(|it| it.memory) {
-            largest.sandbox.kill(exceeded);
-        }
     }
 }
 
@@ -219,76 +197,5 @@ impl Session {
             self.inspection = Inspection::start(uses, is_heavy, disk);
             self.has_worked &= !(is_to_count && self.inspection.is_some());
         }
-    }
-}
-
-/// The memory of a process that is there, what it has together with others included, and what the kernel needs to find it.
-pub(crate) fn resident(pid: i32) -> u64 {
-    let figures = |thread: i32| {
-        let text = read_lossy(format!("/proc/{thread}/status")).unwrap_or_default();
-        field(&text, "VmRSS:") + field(&text, "VmPTE:")
-    };
-    // Nothing is to be seen of one whose first thread has ended.
-    match figures(pid) {
-        0 => figures(witness(pid)),
-        bytes => bytes,
-    }
-}
-
-/// A number of kilobytes in one of the kernel's tables, in bytes.
-pub(crate) fn field(text: &str, name: &str) -> u64 {
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let number: u64 = line.and_then(|line| line.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0);
-    number << 10
-}
-
-/// In the place of a process's number: the thread that asks.
-pub(crate) const THIS_THREAD: &str = "thread-self";
-
-/// The processor time of a process, in the system's ticks.
-pub(crate) fn processor_time(pid: impl fmt::Display) -> u64 {
-    let Ok(text) = read_lossy(format!("/proc/{pid}/stat")) else { return 0 };
-    // The name, which may contain anything, ends at the last parenthesis; user and system time are fields 14 and 15.
-    let Some((_, fields)) = text.rsplit_once(')') else { return 0 };
-    fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_hides_nothing_of_a_process() {
-        let (ready, say) = std::sync::mpsc::channel();
-        let (end, wait) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            rustix::thread::set_name(c"\xff) 1").expect("every thread may have one");
-            ready.send(rustix::thread::gettid().as_raw_pid()).expect("it is waited for");
-            let begin = Instant::now();
-            while begin.elapsed() < Duration::from_millis(50) {}
-            let _ = wait.recv();
-        });
-        let named = say.recv().expect("it runs");
-        assert!(resident(named) > 0);
-        let begin = Instant::now();
-        while processor_time(named) == 0 {
-            assert!(begin.elapsed() < Duration::from_secs(60), "it counts ticks");
-        }
-        drop(end);
-        thread.join().expect("it ends");
-    }
-
-    #[test]
-    fn what_a_process_uses_can_be_seen() {
-        let own = i32::try_from(std::process::id()).expect("a process number is an int");
-        let memory = vec![1_u8; 64 << 20];
-        let resident_now = resident(own);
-        assert!(resident_now > 64 << 20, "{resident_now}");
-        let begin = Instant::now();
-        while processor_time(own) == 0 {
-            assert!(begin.elapsed() < Duration::from_secs(60), "it counts ticks");
-        }
-        assert_eq!(memory[1 << 20], 1);
-        assert_eq!((resident(-1), processor_time(-1)), (0, 0));
     }
 }
