@@ -101,7 +101,7 @@ impl Link {
     pub(crate) async fn connect(&self, session: &Arc<Session>) -> Result<(TcpStream, OwnedSemaphorePermit), LinkError> {
         let port = self.port;
         let permit = session.ports().permit().map_err(|PortsTaken(most)| LinkError::TooManyConnections(most))?;
-        let stream = session.ports().connect(session, port).await.map_err(|error| match error.kind() {
+        let stream = session.connect_port(port).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => LinkError::NotListening(port),
             _ => LinkError::Unreachable { port, error },
         })?;

@@ -1,21 +1,24 @@
-//! A session: the runs in it, and its room with the files and interpreters.
+//! A session: the runs in it, and its workspace with the files and interpreters.
 //!
 //! ```text
-//! session ─┬─ room, from its first use on ── kernel (a language) ── its own tasks, its process
-//!          ├─ run ── its pump, one task, ends with its program
-//!          └─ release ── one task, once: ends the runs, and the room with all in it
+//! session ─┬─ workspace, from its first use on ── kernel (a language) ── its own tasks, its process
+//!          ├─ run ── its run task, ends with its program
+//!          └─ release ── one task, once: ends the runs, and the workspace with all in it
 //! ```
 //!
 //! A session is `RUNNING` until its release begins, then `DELETING`; when everything is gone it is forgotten.
 
 mod archive;
 mod commands;
+mod connect;
 mod left_out;
 pub(crate) mod mounts;
 mod ports;
 mod runs;
 pub(crate) mod sessions;
-pub(crate) mod sync;
+mod side;
+mod sync;
+pub(crate) mod sync_tasks;
 mod upstream;
 mod use_clock;
 mod workspace;
@@ -37,7 +40,7 @@ use self::mounts::Mount;
 pub(crate) use self::ports::{Ports, PortsTaken};
 use self::runs::{Entry, Runs};
 pub(crate) use self::runs::{NotStarted, Started};
-use self::sync::SessionContexts;
+use self::sync_tasks::SessionContexts;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
 use crate::auth::access::AccessGrant;
@@ -54,7 +57,7 @@ use crate::settings::Config;
 use crate::workspace::pool::Pool;
 use crate::workspace::{ProgramOptions, Workspace};
 
-/// The runs of a session, and its room once it was used.
+/// The runs of a session, and its workspace once it was used.
 pub(crate) struct Session {
     id: String,
     ordinal: u64,
@@ -165,7 +168,7 @@ impl Drop for Retention {
 }
 
 impl Session {
-    /// A session that has nothing yet: it takes a room when it is used.
+    /// A session that has nothing yet: it takes a workspace when it is used.
     pub(crate) fn new(
         ordinal: u64,
         new: NewSession,

@@ -1,6 +1,6 @@
 //! A session's place on this machine: a host user, a folder, and the interpreters that run there.
 //!
-//! A session takes its room when it is first used, not when it is created, and nobody else ever has it: at its end
+//! A session takes its workspace when it is first used, not when it is created, and nobody else ever has it: at its end
 //! everything in it goes.
 
 pub(crate) mod act_as;
@@ -211,7 +211,7 @@ impl Workspace {
         if background.len() < limit { Ok(()) } else { Err(limit) }
     }
 
-    /// Keeps what a command has left in the background, until it has ended or the room is closed.
+    /// Keeps what a command has left in the background, until it has ended or the workspace is closed.
     pub(crate) fn keep_background(&self, processes: impl Future<Output = ()> + Send + 'static) {
         lock(&self.background).spawn(processes);
     }

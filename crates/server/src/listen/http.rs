@@ -3,13 +3,16 @@
 mod access;
 mod address;
 mod answer;
+mod api_key;
+mod blocking;
 mod browser;
 mod charged;
 mod context_files;
 mod contexts;
 mod entry;
-mod error;
+pub(super) mod error;
 mod file_body;
+mod file_error;
 mod file_watch;
 mod files;
 mod followed;
@@ -17,6 +20,7 @@ mod gateway;
 mod health;
 mod labels;
 mod link;
+mod origins;
 mod params;
 mod proxy;
 mod runs;
@@ -42,10 +46,10 @@ use tokio::time::Instant;
 pub(crate) use self::address::Address;
 pub use self::address::InvalidPublicUrl;
 use self::answer::Code;
-pub use self::browser::InvalidOrigin;
-pub(crate) use self::browser::Origins;
 use self::entry::Needs;
 pub(crate) use self::error::ApiError;
+pub use self::origins::InvalidOrigin;
+pub(crate) use self::origins::Origins;
 pub(crate) use self::shared::Shared;
 
 /// All routes of a server.
@@ -117,31 +121,7 @@ fn own_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/browser/init", post(sessions::no_desktop))
         .route("/internet/getCdpLink", post(sessions::no_desktop))
         .route("/metrics", get(health::metrics))
-        .route_layer(from_fn_with_state(Arc::clone(shared), check_key))
-}
-
-/// The API key that a call came with.
-fn key_of(request: &Request) -> Option<&str> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (_, key) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))?;
-    Some(key.trim())
-}
-
-async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
-    match key_of(&request) {
-        None => ApiError::NoKey.into_response(),
-        Some(key) => match shared.keys.find(key) {
-            None => ApiError::WrongKey.into_response(),
-            Some(caller) => match caller.bucket.take() {
-                Ok(()) => {
-                    // Contexts belong to the caller.
-                    request.extensions_mut().insert(caller);
-                    charged::charge(next.run(request).await, &shared.budget).unwrap_or_else(IntoResponse::into_response)
-                }
-                Err(wait) => ApiError::TooOften { wait }.into_response(),
-            },
-        },
-    }
+        .route_layer(from_fn_with_state(Arc::clone(shared), api_key::check))
 }
 
 async fn no_route(uri: Uri) -> ApiError {

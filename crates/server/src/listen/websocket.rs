@@ -30,7 +30,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use self::link::{DisconnectReason, Link, Turn};
 use self::request::read_request;
 use crate::auth::access::AccessGrant;
-use crate::listen::http::ApiError;
+use crate::listen::http::error::ApiError;
 use crate::listen::meter::ReadMeter;
 use crate::run::event::failure;
 use crate::run::{self, Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, RunOptions};

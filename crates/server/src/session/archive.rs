@@ -13,7 +13,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipReadOptions, ZipWriter};
 
 use super::left_out::LeftOut;
-use super::mounts::{Refusal, Side};
+use super::side::{Refusal, Side};
 use crate::contexts::{ContextError, Upload};
 use crate::random;
 use crate::workspace::{ActAs, Workspace};

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use agb_protocol::Finish;
 use agb_protocol::command::StartCommand;
 
-use super::runs::{Entry, NotStarted, Started};
+use super::runs::{CommandRecord, Entry, NotStarted, Started};
 use super::{ActiveRun, Retention, Session, lock, refusal};
 use crate::command::{self, CommandSpec};
 use crate::observe::RunMeter;
@@ -16,17 +16,6 @@ use crate::run::{Run, RunOptions};
 
 /// A list shows so much of a command's text, in bytes: enough to know it by.
 const SHOWN: usize = 4096;
-
-/// What is known of a command beside its run.
-#[derive(Clone, Debug)]
-pub(crate) struct CommandRecord {
-    /// Its text, or the beginning of it.
-    pub(crate) command: String,
-    /// Milliseconds since the Unix epoch.
-    pub(crate) started_at: u64,
-    pub(crate) detached: bool,
-    pub(crate) terminal: bool,
-}
 
 /// A command of a session, as a list shows it.
 #[derive(Debug)]

@@ -14,9 +14,10 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt}
 
 use super::archive::{self, ArchiveWriter};
 use super::left_out::LeftOut;
+use super::side::{Refusal, Side};
 use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, SyncPolicy};
 use crate::random;
-use crate::workspace::{ActAs, Folder, Located, Workspace};
+use crate::workspace::{ActAs, Located};
 
 /// A context at a path of a session.
 #[derive(Debug)]
@@ -29,16 +30,6 @@ pub(crate) struct Mount {
     folder: ContextPath,
     /// Files that both sides have had, relative to the mount: only these are deleted when the session has them no more.
     known: Mutex<HashSet<PathBuf>>,
-}
-
-/// The session's side of a copy.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Side<'a> {
-    pub(crate) folder: &'a Folder,
-    /// Whom the session's programs run as, where that is not the server's user.
-    pub(crate) user: Option<u32>,
-    /// Whose limits of disk and files a download keeps.
-    pub(crate) room: &'a Workspace,
 }
 
 /// Entries of a session's folder that an upload looks at, for each file that the context may have.
@@ -377,18 +368,6 @@ fn list(at: &Located, below: &Path, user: Option<u32>) -> io::Result<Vec<(PathBu
             Ok((entry.file_name().into(), entry.file_type()?.is_dir()))
         })
         .collect()
-}
-
-/// Whose side did not take a file.
-pub(super) enum Refusal {
-    Session(io::Error),
-    Context(ContextError),
-}
-
-impl From<ContextError> for Refusal {
-    fn from(error: ContextError) -> Self {
-        Self::Context(error)
-    }
 }
 
 /// A file is left out, unless the context takes nothing more at all.

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::commands::CommandRecord;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
 use crate::settings::Limits;
@@ -22,6 +21,17 @@ pub(super) struct Entry {
     pub(super) program: u64,
     /// What it is, if it is a command.
     pub(super) command: Option<CommandRecord>,
+}
+
+/// What is known of a command beside its run.
+#[derive(Clone, Debug)]
+pub(crate) struct CommandRecord {
+    /// Its text, or the beginning of it.
+    pub(crate) command: String,
+    /// Milliseconds since the Unix epoch.
+    pub(crate) started_at: u64,
+    pub(crate) detached: bool,
+    pub(crate) terminal: bool,
 }
 
 /// A run that a client wanted to start.

@@ -25,7 +25,7 @@ pub(crate) struct WorkspaceFactory {
 }
 
 impl WorkspaceFactory {
-    /// No room yet, and a private folder for them.
+    /// No workspace yet, and a private folder for them.
     pub(crate) fn new(config: Arc<Config>, sandboxes: Arc<Sandboxes>) -> io::Result<Self> {
         let root = Root::create(&config.data_dir, sandboxes.has_users())?;
         let zygotes = Zygotes::new(root.path().to_owned(), config.zygotes);

@@ -8,7 +8,7 @@ use agb_protocol::Language;
 use crate::images::Image;
 use crate::settings::Config;
 
-/// What an interpreter is started with, beside the room that it is in: with the same one is like another.
+/// What an interpreter is started with, beside the workspace that it is in: with the same one is like another.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct KernelKey {
     pub(crate) language: Language,

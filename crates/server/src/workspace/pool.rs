@@ -1,20 +1,20 @@
-//! WorkspaceFactory with an interpreter that is ready, for sessions that come: a program in one starts at once.
+//! Workspaces with an interpreter that is ready, for sessions that come: a program in one starts at once.
 //!
 //! ```text
-//! session, at its first use ── take ──► a bucket (language, interpreter, environment): factory
+//! session, at its first use ── take ──► a bucket (language, interpreter, environment): workspaces
 //!                                          ▲ makes, closes
-//! run task, one task: looks at each bucket after a take, and now and then ─┴─ a task for each room on its way in or out
+//! pool task: looks at each bucket after a take, and now and then ─┴─ a task for each workspace that is made or closed
 //! ```
 //!
-//! A language that was used lately has a few warm factory, as many as were taken in the last seconds; one that nobody has
+//! A language that was used lately has a few warm workspaces, as many as were taken in the last seconds; one that nobody has
 //! used for a while has none. Python of the default image has some from the start. All together take no more than
-//! [`Warm::memory`](crate::Warm::memory), nor than an eighth of what is free. Nobody ever waits for a room to be made
+//! [`Warm::memory`](crate::Warm::memory), nor than an eighth of what is free. Nobody ever waits for a workspace to be made
 //! ready: where the bucket is empty, a session gets a cold one.
 //!
 //! What is made ready stands back from what users run: it begins a moment after the last take, and has a quarter of a
 //! program's part of busy processors (where there are control groups for them), so that it is ready some time all the same.
 //!
-//! A room is taken once and never given back, so nothing of a session is ever found by another.
+//! A workspace is taken once and never given back, so nothing of a session is ever found by another.
 
 mod demand;
 mod memory;
@@ -41,7 +41,7 @@ use crate::settings::{Config, Warm};
 use crate::workspace::factory::WorkspaceFactory;
 use crate::workspace::{KernelKey, Workspace};
 
-/// How long after a take the next room is made: the processors are for the program that has just begun.
+/// How long after a take the next workspace is made: the processors are for the program that has just begun.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// How often the run task looks when nothing happens: for interpreters that have died, and for what has become too much.
@@ -82,7 +82,7 @@ struct PoolBucket {
     /// The oldest first.
     ready: VecDeque<Arc<Workspace>>,
     is_making: bool,
-    /// Of the room that is being made, once it has one.
+    /// Of the workspace that is being made, once it has one.
     making: Option<Kernel>,
     demand: Option<Demand>,
     /// Nothing is made before.
@@ -117,7 +117,7 @@ impl PoolBucket {
         self.ready.len() + usize::from(self.is_making)
     }
 
-    /// Takes a room out whose interpreter lives. The run task closes the others.
+    /// Takes a workspace out whose interpreter lives. The pool task closes the others.
     fn take(&mut self, language: Language) -> Option<(Arc<Workspace>, Kernel)> {
         let warm = self.ready.iter().enumerate().find_map(|(index, room)| Some((index, warm_kernel(room, language)?)));
         let (index, kernel) = warm?;
@@ -187,7 +187,7 @@ impl Pool {
         self.factory.level()
     }
 
-    /// A room with this interpreter: a warm one if there is one.
+    /// A workspace with this interpreter: a warm one if there is one.
     pub(crate) fn take(&self, key: &KernelKey) -> io::Result<(Arc<Workspace>, Kernel)> {
         let now = Instant::now();
         let found = {
@@ -207,7 +207,7 @@ impl Pool {
         Ok((room, kernel))
     }
 
-    /// A room for whoever wants files: with the interpreter of the image that is wanted most, if there is one, because a
+    /// A workspace for whoever wants files: with the interpreter of the image that is wanted most, if there is one, because a
     /// program often follows.
     pub(crate) fn take_any(&self, image: &Image) -> io::Result<Arc<Workspace>> {
         let now = Instant::now();
@@ -233,12 +233,12 @@ impl Pool {
         Ok(room)
     }
 
-    /// A room with nothing in it yet, for a session whose programs see more than others do.
+    /// A workspace with nothing in it yet, for a session whose programs see more than others do.
     pub(crate) fn take_empty(&self) -> io::Result<Arc<Workspace>> {
         Ok(Arc::new(self.factory.make()?))
     }
 
-    /// A session starts this interpreter in the room that it has already.
+    /// A session starts this interpreter in the workspace that it has already.
     pub(crate) fn missed(&self, key: &KernelKey) {
         self.state().buckets.entry(key.clone()).or_default().note(Instant::now());
         self.metrics.kernel_taken(key.language, false);
@@ -254,7 +254,7 @@ impl Pool {
         census
     }
 
-    /// Closes every room that nobody has taken, and makes none any more.
+    /// Closes every workspace that nobody has taken, and makes none any more.
     pub(crate) async fn close(&self) {
         let (buckets, tasks) = {
             let mut state = self.state();

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use cap_std::fs::{MetadataExt, OpenOptions};
 
 use super::Shared;
-use super::contexts::blocking;
+use super::blocking::blocking;
 use super::error::ApiError;
 use super::file_body;
 use crate::budget::Budget;

@@ -10,24 +10,12 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::answer::Answer;
+use super::blocking::blocking;
 use super::error::ApiError;
 use super::params::Params;
 use super::sessions::address;
 use crate::auth::keys::Caller;
-use crate::contexts::{Context, ContextError, ContextPath, Entry, SignedMethod, Wanted};
-
-/// Runs what blocks off the runtime's threads.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ContextError> + Send + 'static,
-) -> Result<T, ApiError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => Ok(result?),
-        Err(error) => {
-            tracing::error!(%error, "a call about a context broke off");
-            Err(ApiError::Defect)
-        }
-    }
-}
+use crate::contexts::{Context, ContextPath, Entry, SignedMethod, Wanted};
 
 /// `GET /sdk/ListContexts`
 pub(super) async fn list(

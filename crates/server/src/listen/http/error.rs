@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use thiserror::Error;
 
 use super::answer::{Code, envelope};
-use super::files::FileError;
+use super::file_error::FileError;
 use crate::auth::access::{Denied, TooMany};
 use crate::budget::OverBudget;
 use crate::contexts::{BadUrl, ContextError};

@@ -37,8 +37,8 @@ use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::file_body;
+use super::file_error::FileError;
 use crate::session::Session;
-use crate::workspace::disk_meter::DiskFull;
 use crate::workspace::watch::WatchError;
 use crate::workspace::{ActAs, Commit, Completed, Located, NewFile, PathError, Workspace, identity};
 
@@ -51,47 +51,6 @@ pub(super) struct FileQuery {
 }
 
 type FileUrl = Result<Query<FileQuery>, QueryRejection>;
-
-/// Why a file of a session cannot be used by a stream.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FileError {
-    #[error(transparent)]
-    Path(#[from] PathError),
-    #[error("{0:?} not found: compare it with the session's files")]
-    NotFound(String),
-    #[error("{path:?} is {is}: give the path of a file")]
-    Kind { path: String, is: &'static str },
-    #[error("{0:?} may not be used by the session's programs, and so not by this call")]
-    Refused(String),
-    #[error("{0:?} exists already: choose another name, or write it without create_new")]
-    Exists(String),
-    #[error("no space is left for {0:?}: free some and try again")]
-    Full(String),
-    #[error(transparent)]
-    Limit(#[from] DiskFull),
-    #[error("the upload has {actual} bytes: go on from there (Upload-Offset: {actual})")]
-    Offset { actual: u64 },
-    #[error("using {path:?} failed: {error}")]
-    System { path: String, error: io::Error },
-}
-
-impl FileError {
-    fn new(path: &str, error: io::Error) -> Self {
-        let path = path.chars().take(200).collect();
-        match error.kind() {
-            io::ErrorKind::NotFound => Self::NotFound(path),
-            io::ErrorKind::AlreadyExists => Self::Exists(path),
-            io::ErrorKind::IsADirectory => Self::Kind { path, is: "a directory" },
-            io::ErrorKind::NotADirectory => Self::Kind { path, is: "below a file" },
-            io::ErrorKind::InvalidInput => Self::Kind { path, is: "not a regular file" },
-            // A way out of the session's folders has this kind, and no number of the system's.
-            io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => PathError::Outside(path).into(),
-            io::ErrorKind::PermissionDenied => Self::Refused(path),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full(path),
-            _ => Self::System { path, error },
-        }
-    }
-}
 
 /// `GET /link/{session}/files`
 pub(super) async fn read(

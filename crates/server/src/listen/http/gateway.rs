@@ -17,9 +17,10 @@ use axum::{Router, http};
 use serde_json::{Value, json};
 
 use super::answer::Code;
+use super::api_key::key_of;
 use super::error::ApiError;
 use super::params::{Body, Params};
-use super::{Shared, charged, health, key_of, sessions};
+use super::{Shared, charged, health, sessions};
 use crate::gateway::{Account, Upstream};
 use crate::observe::Released;
 use crate::session::{NewSession, Session};

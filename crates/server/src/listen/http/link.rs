@@ -17,7 +17,7 @@ use super::answer::Answer;
 use super::browser;
 use super::entry::{self, Entry, enter};
 use super::error::ApiError;
-use super::params::Params;
+use super::params::{MAX_OF_READER, Params};
 use crate::listen::listener::ConnectionPermit;
 use crate::listen::websocket::Connection;
 use crate::tools;
@@ -26,9 +26,6 @@ use crate::tools;
 /// is read in parts. It is memory of each client, and is cleared before each read: with the usual 128 KiB a waiting run
 /// takes 125 KiB instead of 30, and each acknowledgement clears all of them.
 const READ_BUFFER: usize = 8 * 1024;
-
-/// What a message or a body of an access may have that only watches: an acknowledgement has a hundred bytes.
-pub(super) const MAX_OF_READER: usize = 64 * 1024;
 
 /// `GET /ws/{sessionId}`
 ///

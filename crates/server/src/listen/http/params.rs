@@ -14,9 +14,11 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::Shared;
 use super::entry::Entry;
 use super::error::ApiError;
-use super::link::MAX_OF_READER;
 use crate::budget::Charge;
 use crate::settings::Limits;
+
+/// What a message or a body of an access may have that only watches: an acknowledgement has a hundred bytes.
+pub(super) const MAX_OF_READER: usize = 64 * 1024;
 
 /// The parameters of a call. A name is looked for in the body first, then in the query: clients differ.
 #[derive(Debug, Default)]

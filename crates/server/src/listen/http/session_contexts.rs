@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::answer::Answer;
-use super::contexts::blocking;
+use super::blocking::blocking;
 use super::error::ApiError;
 use super::params::Params;
 use crate::auth::keys::Caller;
 use crate::contexts::Wanted;
 use crate::session::mounts::Mount;
-use crate::session::sync::{Direction, SyncTask, Target};
+use crate::session::sync_tasks::{Direction, SyncTask, Target};
 
 /// Where programs find the files that are passed to and from a session. The directory is made when it is asked for.
 const TRANSFER_PATH: &str = "/tmp/file_transfer";
