@@ -1,28 +1,28 @@
 //! A kernel's cell as what feeds a run: the kernel's events in the words of the wire.
 
-mod network_hint;
+mod failure_hint;
+mod module_hints;
 mod outcome;
 
 use agb_kernel::{Cell, CellEvent, CellSink, ExecutionControl, Kernel, StdinError};
 
-pub(crate) use self::network_hint::NetworkHint;
+pub(crate) use self::failure_hint::FailureHint;
+pub(crate) use self::module_hints::ModuleHints;
 pub(crate) use self::outcome::{Ended, ended, failure_of};
 use crate::observe::RunMeter;
 use crate::run::event::{Event, Origin, Stream};
 use crate::run::{Feed, InputError, Source};
-use crate::workspace::egress::NetworkHints;
 
 /// Queues a cell in a kernel, to feed a run.
-pub(crate) fn start(kernel: &Kernel, cell: Cell, feed: Feed, meter: RunMeter, hints: NetworkHints) -> Box<dyn Source> {
-    let network_hint = NetworkHint::new(hints);
-    Box::new(kernel.run_into(cell, CellFeed { feed, meter, network_hint, failure_sent: false }))
+pub(crate) fn start(kernel: &Kernel, cell: Cell, feed: Feed, meter: RunMeter, hint: FailureHint) -> Box<dyn Source> {
+    Box::new(kernel.run_into(cell, CellFeed { feed, meter, hint, failure_sent: false }))
 }
 
 /// What a cell says, on its way into a run's log.
 struct CellFeed {
     feed: Feed,
     meter: RunMeter,
-    network_hint: NetworkHint,
+    hint: FailureHint,
     failure_sent: bool,
 }
 
@@ -37,11 +37,11 @@ impl CellSink for CellFeed {
             CellEvent::Result(result) => Event::Result { is_main: result.is_main, mime: result.data },
             CellEvent::Error(error) => {
                 self.failure_sent = true;
-                Event::Error(self.network_hint.failure(failure_of(error)))
+                Event::Error(self.hint.failure(failure_of(error)))
             }
             CellEvent::InputRequest { prompt } => Event::InputRequest { prompt },
             CellEvent::End(end) => {
-                let Ended { failure, finish } = self.network_hint.ended(ended(end, self.feed.stop()));
+                let Ended { failure, finish } = self.hint.ended(ended(end, self.feed.stop()));
                 if let Some(failure) = failure.filter(|_| !self.failure_sent) {
                     self.feed.push(Event::Error(failure));
                 }

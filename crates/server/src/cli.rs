@@ -1,20 +1,41 @@
 //! The command line.
 
 mod allocator;
+mod completions;
 mod descriptors;
 mod doctor;
+mod exit_status;
 mod images;
+mod in_process;
+mod input;
+mod interpreters;
 mod log_limit;
 mod log_lines;
+mod logs;
+mod offer;
+mod overview;
+mod progress;
+mod remote;
+mod results;
+mod run;
 mod sandbox;
 mod serve;
+mod sessions;
+mod shell;
 mod stop;
+mod text_pieces;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use self::completions::Completions;
 use self::doctor::Doctor;
 use self::images::ImagesCommand;
+use self::run::RunCommand;
 use self::serve::Serve;
+use self::sessions::SessionsCommand;
+use self::shell::ShellCommand;
 
 /// A code interpreter service that speaks AGB's protocol, for your own machines.
 #[derive(Parser)]
@@ -28,18 +49,34 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve clients until SIGINT or SIGTERM.
     Serve(Box<Serve>),
+    /// Run a program in a session of its own, show what it prints while it runs, and end with its exit status.
+    Run(Box<RunCommand>),
+    /// List, end and read the sessions of a server that runs.
+    Sessions(SessionsCommand),
+    /// Open a terminal in a session of a server that runs.
+    Shell(ShellCommand),
     /// List the images that sessions can be created from, their packages, and what is missing.
     Images(ImagesCommand),
     /// Report how programs can be isolated on this machine, and what is missing.
     Doctor(Doctor),
+    /// Print a completion script for a shell.
+    Completions(Completions),
 }
 
 impl Cli {
-    pub(crate) fn run(self) -> Result<(), String> {
+    pub(crate) fn run(self) -> Result<ExitCode, String> {
+        let done = |result: Result<(), String>| result.map(|()| ExitCode::SUCCESS);
         match self.command {
-            Command::Serve(serve) => serve.run(),
-            Command::Images(command) => command.run(),
-            Command::Doctor(command) => command.run(),
+            Command::Serve(serve) => done(serve.run()),
+            Command::Run(command) => Ok(command.run()),
+            Command::Sessions(command) => done(command.run()),
+            Command::Shell(command) => command.run(),
+            Command::Images(command) => done(command.run()),
+            Command::Doctor(command) => done(command.run()),
+            Command::Completions(command) => {
+                command.run();
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
 }

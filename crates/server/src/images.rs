@@ -5,6 +5,7 @@
 //! | `definition` | what an image is made of; the built-in one and those in TOML files |
 //! | `environment` | where an image's Python lives once it is prepared |
 //! | `prepare` | making that, step by step |
+//! | `installer` | what installs Python packages: uv or pip |
 //! | `survey` | what is there and what is missing |
 //!
 //! Locally an image is no machine of its own: it names interpreters of this one, and a virtual environment for Python.
@@ -12,6 +13,7 @@
 
 mod definition;
 mod environment;
+mod installer;
 mod prepare;
 mod survey;
 
@@ -24,9 +26,12 @@ use thiserror::Error;
 
 pub(crate) use self::definition::Definition;
 pub use self::definition::DefinitionError;
+use self::definition::node_package;
 use self::environment::Environment;
 pub use self::prepare::{PrepareError, Progress};
+use self::survey::distribution;
 pub use self::survey::{Found, ImageReport, Package, Survey};
+use crate::settings::command_name;
 
 /// The images that a server knows: the built-in one, and those of a folder.
 #[derive(Clone, Debug)]
@@ -149,6 +154,21 @@ impl Images {
         prepare::prepare(definition, &environment, python, again, progress)
     }
 
+    /// The name of the image that a session gets which asks for none.
+    #[must_use]
+    pub fn default_name(&self) -> &str {
+        self.known.first().map_or("", |definition| &definition.name)
+    }
+
+    /// Whether that image has packages that are not installed: it is not prepared, and is meant to be.
+    #[must_use]
+    pub fn lacks_preparation(&self) -> bool {
+        let Some(definition) = self.known.first() else { return false };
+        let python = &definition.python;
+        let has_packages = !(python.packages.is_empty() && python.optional.is_empty());
+        has_packages && self.environment(definition).is_some_and(|environment| environment.current().is_none())
+    }
+
     /// What every image has on this machine, and what it lacks. Starts each interpreter once.
     #[must_use]
     pub fn survey(&self) -> Survey {
@@ -172,6 +192,42 @@ impl Image {
         prepared.or_else(|| self.definition.interpreter(language).map(Path::to_path_buf))
     }
 
+    /// How to get a Python package that a program did not find.
+    pub(crate) fn python_advice(&self, package: &str) -> String {
+        let python = &self.definition.python;
+        let is_listed =
+            python.packages.iter().chain(&python.optional).any(|listed| is_same(distribution(listed), package));
+        let is_prepared = self.environment.as_ref().is_some_and(|environment| environment.interpreter().is_some());
+        self.advice(package, "python", is_listed, is_prepared)
+    }
+
+    /// How to get a package for Node that a program did not find.
+    pub(crate) fn node_advice(&self, package: &str) -> String {
+        let listed = &self.definition.javascript.packages;
+        let is_listed = listed.iter().any(|listed| node_package(listed) == Some(package));
+        let is_prepared = self.environment.as_ref().is_some_and(|environment| environment.node_modules().is_some());
+        self.advice(package, "javascript", is_listed, is_prepared)
+    }
+
+    fn advice(&self, package: &str, section: &str, is_listed: bool, is_prepared: bool) -> String {
+        let name = &self.definition.name;
+        let prepare = format!("{} images prepare {name}", command_name());
+        match (is_listed, is_prepared) {
+            (true, false) => {
+                format!("the image {name} is not prepared; this installs {package} and its other packages: {prepare}")
+            }
+            (true, true) => {
+                format!("the environment of the image {name} lacks {package}; make it again: {prepare} --again")
+            }
+            (false, _) => format!(
+                "the image {name} has no {package}; to add it, list {package:?} under [{section}] packages in the definition of \
+                 an image of your own (a file NAME.toml, see `{} images`), run `{} images prepare NAME` and restart the server",
+                command_name(),
+                command_name()
+            ),
+        }
+    }
+
     /// What the image adds to the environment of programs.
     pub(crate) fn env(&self) -> Vec<(String, String)> {
         let own = self.definition.env.iter().map(|(name, value)| (name.clone(), value.clone()));
@@ -179,6 +235,12 @@ impl Image {
         let modules = modules.filter(|_| !self.definition.env.contains_key("NODE_PATH"));
         own.chain(modules.map(|folder| ("NODE_PATH".to_owned(), folder.display().to_string()))).collect()
     }
+}
+
+/// Whether two names are of one Python package: case does not count, and `-`, `_` and `.` are the same.
+fn is_same(one: &str, other: &str) -> bool {
+    let normal = |name: &str| name.to_lowercase().replace(['_', '.'], "-");
+    normal(one) == normal(other)
 }
 
 fn definition_files(folder: &Path) -> Result<Vec<PathBuf>, ImagesError> {

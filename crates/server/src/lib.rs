@@ -82,7 +82,7 @@ pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
 pub use settings::{
     ApiKey, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, LinkSettings, Network, TlsFiles,
-    UnknownNetwork, UpstreamSettings, Warm,
+    UnknownNetwork, UpstreamSettings, Warm, command_name, seconds,
 };
 pub use workspace::sandboxes::IsolationError;
 

@@ -10,11 +10,8 @@ use crate::cli::Cli;
 
 fn main() -> ExitCode {
     agb_sandbox::main_if_helper();
-    match Cli::parse().run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("agb-server: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    Cli::parse().run().unwrap_or_else(|message| {
+        eprintln!("agb-server: {message}");
+        ExitCode::FAILURE
+    })
 }

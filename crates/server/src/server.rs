@@ -139,6 +139,12 @@ impl Server {
         Ok(Self { shared: Arc::new(shared) })
     }
 
+    /// How programs are isolated.
+    #[must_use]
+    pub fn isolation(&self) -> Level {
+        self.shared.sessions.level()
+    }
+
     /// The routes, to be served by other means than [`Server::serve`], which has limits on connections and slow
     /// clients that a bare router has not.
     pub fn router(&self) -> Router {

@@ -1,6 +1,7 @@
 //! What a server is told before it starts. Each default has its reason beside it.
 
 mod api_key;
+mod command_name;
 mod config;
 mod contexts;
 mod duration;
@@ -13,8 +14,10 @@ mod upstream;
 mod warm;
 
 pub use self::api_key::ApiKey;
+pub use self::command_name::command_name;
 pub use self::config::Config;
 pub use self::contexts::ContextSettings;
+pub use self::duration::seconds;
 pub use self::isolation::Isolation;
 pub use self::limits::{InvalidLimits, Limits};
 pub use self::links::LinkSettings;

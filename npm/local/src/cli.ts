@@ -13,7 +13,9 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 function main(): void {
   const given = process.argv.slice(2);
-  const child = spawn(serverPath(), given.length === 0 ? ["serve"] : given, { stdio: "inherit" });
+  // What the program tells a person to run is what the person ran.
+  const env = { ...process.env, AGB_COMMAND_NAME: process.env["AGB_COMMAND_NAME"] ?? "npx agbcloud-local" };
+  const child = spawn(serverPath(), given.length === 0 ? ["serve"] : given, { env, stdio: "inherit" });
   for (const signal of SIGNALS) {
     process.on(signal, () => child.kill(signal));
   }

@@ -77,7 +77,7 @@ export async function startLocalServer(options: LocalServerOptions = {}): Promis
   const child = spawn(options.program ?? serverPath(), ["serve", "--listen", listen, "--exit-with-stdin", ...behind, ...(options.args ?? [])], {
     // The key goes by the environment: arguments can be seen by every user of the machine. A gateway gets none: it is
     // its clients' to give.
-    env: { ...process.env, ...options.env, AGB_API_KEY: upstream === undefined ? apiKey : undefined },
+    env: { ...process.env, AGB_COMMAND_NAME: "npx agbcloud-local", ...options.env, AGB_API_KEY: upstream === undefined ? apiKey : undefined },
     stdio: ["pipe", "pipe", "pipe"],
   });
   const killWithUs = (): void => void child.kill("SIGKILL");

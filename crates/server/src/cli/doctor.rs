@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use agb_kernel::{KernelSpec, Zygote};
 use agb_protocol::Language;
-use agb_sandbox::{Command, Launcher, Level, Policy};
-use agb_server::Found;
+use agb_sandbox::{Command, Launcher, Level, Offer, Policy, SpawnError};
+use agb_server::{Found, command_name};
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::images::ImageFolder;
 
@@ -23,49 +24,86 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Doctor {
     #[command(flatten)]
     folder: ImageFolder,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Doctor {
-    pub(crate) fn run(self) -> Result<(), String> {
-        let launcher = Arc::new(Launcher::start("/proc/self/exe").map_err(|error| error.to_string())?);
-        let report = launcher.probe();
-        println!("isolation, the strongest first:");
-        print!("{report}");
-        let level = match report.best() {
-            Some(level) => {
-                println!("programs run at the level {level}");
-                level
-            }
-            None => {
-                println!(
-                    "the server runs no programs here, unless it is told to do it without isolation: --isolation none"
-                );
-                Level::None
+    pub(super) fn run(self) -> Result<(), String> {
+        let say = |line: &str| {
+            if !self.json {
+                println!("{line}");
             }
         };
-        if let Some(user) = launcher.user_of(level, 0) {
-            println!("each session has a host user of its own, from {user} on");
+        let launcher = Arc::new(Launcher::start("/proc/self/exe").map_err(|error| error.to_string())?);
+        let report = launcher.probe();
+        say("isolation, the strongest first:");
+        say(report.to_string().trim_end());
+        let level = report.best().unwrap_or(Level::None);
+        say(&match report.best() {
+            Some(level) => format!("programs run at the level {level}"),
+            None => "the server runs no programs here, unless it is told to do it without isolation: --isolation none"
+                .to_owned(),
+        });
+        let user = launcher.user_of(level, 0).map(|user| user.to_string());
+        if let Some(user) = &user {
+            say(&format!("each session has a host user of its own, from {user} on"));
         }
-        println!("control groups for limits of sessions: {}", launcher.control_groups());
-        let images = self.folder.images()?;
-        println!("\ninterpreters, each started at this level:");
+        let groups = launcher.control_groups().to_string();
+        say(&format!("control groups for limits of sessions: {groups}"));
+        say("\ninterpreters, each started at this level:");
+        let survey = self.folder.images()?.survey();
         let mut tried = Vec::new();
-        for image in images.survey().images {
-            for (language, found) in image.interpreters {
-                let Found::At { path, version } = found else { continue };
-                if tried.contains(&path) {
+        let mut interpreters = Vec::new();
+        for (language, found) in survey.images.iter().flat_map(|image| &image.interpreters) {
+            let (path, version) = match found {
+                Found::At { path, version } => (path, version),
+                Found::Missing(advice) => {
+                    let entry = json!({ "language": language.to_string(), "missing": advice });
+                    if !interpreters.contains(&entry) {
+                        say(&format!("{language}: missing: {advice}"));
+                        interpreters.push(entry);
+                    }
                     continue;
                 }
-                let works = try_interpreter(&launcher, level, language, &path);
-                match works {
-                    Ok(()) => println!("{language} {version}: works ({})", path.display()),
-                    Err(ref reason) => println!("{language} {version}: no ({}): {reason}", path.display()),
-                }
-                if works.is_ok() && language == Language::Python {
-                    println!("  {}", try_zygote(&launcher, level, &path));
-                }
-                tried.push(path);
+            };
+            if tried.contains(&path) {
+                continue;
             }
+            tried.push(path);
+            let works = try_interpreter(&launcher, level, *language, path);
+            match &works {
+                Ok(()) => say(&format!("{language} {version}: works ({})", path.display())),
+                Err(reason) => say(&format!("{language} {version}: no ({}): {reason}", path.display())),
+            }
+            let mut entry = json!({
+                "language": language.to_string(), "version": version, "path": path, "works": works.is_ok(),
+                "reason": works.as_ref().err(),
+            });
+            if works.is_ok() && *language == Language::Python {
+                let copied = try_zygote(&launcher, level, path);
+                say(&format!("  {copied}"));
+                entry["start"] = json!(copied);
+            }
+            interpreters.push(entry);
+        }
+        for image in survey.images.iter().filter(|image| !image.is_prepared || !image.is_current) {
+            let state = if image.is_prepared { "out of date" } else { "not prepared" };
+            say(&format!("\nimage {}: {state}: {} images prepare {}", image.name, command_name(), image.name));
+        }
+        if self.json {
+            let offer = |(level, offer): &(Level, Result<Offer, SpawnError>)| match offer {
+                Ok(offer) => json!({ "level": level.name(), "works": true, "hasProc": offer.has_proc }),
+                Err(error) => json!({ "level": level.name(), "works": false, "reason": error.to_string() }),
+            };
+            let levels: Vec<Value> = report.levels.iter().map(offer).collect();
+            let report = json!({
+                "isolation": { "level": report.best().map(Level::name), "levels": levels, "firstUser": user, "controlGroups": groups },
+                "interpreters": interpreters,
+                "images": survey.to_json()["images"],
+            });
+            println!("{report:#}");
         }
         Ok(())
     }

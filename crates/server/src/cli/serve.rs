@@ -1,28 +1,27 @@
 //! The command `agb-server serve`.
 
 use std::future::pending;
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use agb_protocol::{Language, Secret};
+use agb_protocol::Secret;
 use agb_server::{
     ApiKey, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server, TlsFiles, UpstreamSettings, Warm,
 };
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, SignalKind};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, fmt};
 
 use super::images::ImageFolder;
+use super::interpreters::Interpreters;
 use super::log_limit::LogLimit;
-use super::log_lines::LogLines;
+use super::offer::Offer;
+use super::overview::Overview;
 use super::sandbox::SandboxArgs;
 use super::stop::stop;
-use super::{allocator, descriptors};
+use super::{allocator, descriptors, logs};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -57,20 +56,14 @@ pub(crate) struct Serve {
     /// Shut down at the end of standard input, so that the server never outlives its parent process.
     #[arg(long)]
     exit_with_stdin: bool,
-    /// The Python interpreter. Default: searched for.
-    #[arg(long, env = "AGB_PYTHON", value_name = "PATH")]
-    python: Option<PathBuf>,
-    /// The Node interpreter. Default: searched for.
-    #[arg(long, env = "AGB_NODE", value_name = "PATH")]
-    node: Option<PathBuf>,
-    /// The R interpreter (`R`, not `Rscript`). Default: searched for.
-    #[arg(long, env = "AGB_R", value_name = "PATH")]
-    r: Option<PathBuf>,
-    /// The Java interpreter: the `java` of a JDK. Default: searched for.
-    #[arg(long, env = "AGB_JAVA", value_name = "PATH")]
-    java: Option<PathBuf>,
+    #[command(flatten)]
+    interpreters: Interpreters,
     #[command(flatten)]
     images: ImageFolder,
+    /// Prepare the default image first, if it is not: install its Python packages, with a progress bar. On a terminal the
+    /// server asks at its first start.
+    #[arg(long, conflicts_with = "upstream")]
+    prepare: bool,
     /// Isolation of programs: auto selects the strongest of namespaces, namespaces-root and landlock that this machine
     /// offers (see `agb-server doctor`); none runs programs with the server's own rights.
     #[arg(long, default_value_t = Isolation::Auto, value_name = "LEVEL")]
@@ -120,13 +113,11 @@ pub(crate) struct Serve {
 impl Serve {
     pub(super) fn run(self) -> Result<(), String> {
         let log = LogLimit::new(self.log_lines).map_err(|error| format!("no thread for the log: {error}"))?;
-        let has_colours = std::io::stderr().is_terminal();
-        let lines = move || LogLines { writer: std::io::stderr(), has_colours };
-        tracing_subscriber::registry()
-            .with(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
-            .with(log.clone())
-            .with(fmt::layer().with_writer(lines).with_ansi(has_colours))
-            .init();
+        logs::of_server(&log);
+        if self.upstream.url.is_none() {
+            let offer = if self.prepare { Offer::Prepare } else { Offer::of_terminal(self.exit_with_stdin) };
+            offer.make(&self.images)?;
+        }
         allocator::keep();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(usize::from(self.threads))
@@ -150,6 +141,7 @@ async fn run(serve: Serve) -> Result<(), String> {
     let made_key = (!has_keys && !passes_keys_on).then(agb_server::api_key);
     let config = config(serve, made_key.clone())?;
     let upstream = config.upstream.url.clone();
+    let overview = upstream.is_none().then(|| Overview::new(&config));
     descriptors::raise(&config.limits, &config.links);
     let server = Server::new(config).map_err(|error| error.to_string())?;
     server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
@@ -164,6 +156,9 @@ async fn run(serve: Serve) -> Result<(), String> {
         say(&format!("agb-server is a gateway to {upstream}"));
     }
     say(&format!("agb-server listening on {scheme}://{address}"));
+    if let Some(overview) = overview {
+        overview.show(server.isolation());
+    }
     let reloading = async {
         while hang_up.recv().await.is_some() {
             server.reload();
@@ -181,18 +176,12 @@ async fn run(serve: Serve) -> Result<(), String> {
 fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
     serve.limits.check().map_err(|error| error.to_string())?;
     let key = serve.api_key.map(Secret::from).or(made_key);
-    let interpreters = [
-        (Language::Python, serve.python),
-        (Language::JavaScript, serve.node),
-        (Language::R, serve.r),
-        (Language::Java, serve.java),
-    ];
     let defaults = Config::new(Secret::default());
     let name = ApiKey::DEFAULT_NAME.to_owned();
     Ok(Config {
         public_url: serve.public_url,
         allow_origins: serve.allow_origin,
-        interpreters: interpreters.into_iter().filter_map(|(language, path)| Some((language, path?))).collect(),
+        interpreters: serve.interpreters.by_language(),
         images: serve.images.images()?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),

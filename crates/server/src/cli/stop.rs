@@ -2,9 +2,15 @@
 
 use std::future::pending;
 use std::io::{ErrorKind, Read};
+use std::time::Duration;
 
 use tokio::signal::unix::{self, Signal, SignalKind};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// Two signals within this time are one: a Ctrl-C goes to every process of the terminal, and one of them that started this
+/// one (`npx`) sends it again. Nobody presses a key twice as fast.
+pub(super) const SAME_KEY: Duration = Duration::from_millis(100);
 
 /// The first is ready when the server is to take nothing new, the second when it is to end.
 pub(super) fn stop(with_stdin: bool) -> Result<(impl Future<Output = ()>, impl Future<Output = ()>), String> {
@@ -25,6 +31,8 @@ pub(super) fn stop(with_stdin: bool) -> Result<(impl Future<Output = ()>, impl F
             tracing::info!(reason, "ending, once the runs have");
             // Whoever does not wait for it has ended.
             let _ = draining.send(());
+            let until = Instant::now() + SAME_KEY;
+            while tokio::time::timeout_at(until, signal(&mut terminate, &mut interrupt)).await.is_ok() {}
             signal(&mut terminate, &mut interrupt).await
         };
         let reason = tokio::select! {

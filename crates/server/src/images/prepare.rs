@@ -15,6 +15,7 @@ use thiserror::Error;
 use super::UnknownImage;
 use super::definition::Definition;
 use super::environment::{Environment, fingerprint, interpreter_in, node_in};
+use super::installer::Installer;
 use super::survey::python_version;
 
 /// How much of a failed command's output goes into the error: a traceback of pip's is longer, and says less.
@@ -111,7 +112,7 @@ pub(super) fn prepare(
     }
     let before = environment.current();
     let folder = environment.new_folder(&made_from);
-    let made = Maker { image, folder: &folder, python, progress }.make(definition);
+    let made = Maker { image, folder: &folder, python, installer: None, progress }.make(definition);
     let made = made.and_then(|()| environment.use_folder(&folder).map_err(files));
     let keep: Vec<PathBuf> = before.into_iter().chain(made.is_ok().then(|| folder.clone())).collect();
     environment.remove_others(&keep).map_err(files)?;
@@ -122,6 +123,8 @@ struct Maker<'a> {
     image: &'a str,
     folder: &'a Path,
     python: PathBuf,
+    /// Once it was needed.
+    installer: Option<Installer>,
     progress: &'a mut dyn FnMut(Progress<'_>),
 }
 
@@ -146,16 +149,18 @@ impl Maker<'_> {
         if !packages.is_empty() {
             let label = format!("install {}", packages.join(", "));
             step(&mut self, &label);
-            self.run(self.pip(packages), &label)?;
+            self.install(packages, &label)?;
         }
         for package in optional {
             let label = format!("install {package}, where it can be");
             step(&mut self, &label);
             // The image does without; what is wrong is said, and the survey shows it as missing.
-            if let Err(error) = self.run(self.pip(std::slice::from_ref(package)), &label) {
+            if let Err(error) = self.install(std::slice::from_ref(package), &label) {
                 (self.progress)(Progress::Warning(&error.to_string()));
             }
         }
+
+        self.remove_installer()?;
 
         if let Some(npm) = npm {
             let label = format!("install {}", modules.join(", "));
@@ -178,11 +183,39 @@ impl Maker<'_> {
         command
     }
 
-    fn pip(&self, packages: &[String]) -> Command {
-        let mut command = self.interpreter();
-        command.args(["-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar", "off"]);
-        command.args(packages);
-        command
+    /// Installs packages, by pip if nothing faster does it. The error is pip's, whose words people know.
+    fn install(&mut self, packages: &[String], step: &str) -> Result<(), PrepareError> {
+        let installer = match self.installer.take() {
+            Some(installer) => installer,
+            None => self.find_installer(),
+        };
+        let command = installer.install(self.folder, packages);
+        self.installer = Some(installer);
+        let done = self.run(command, step);
+        if done.is_ok() || self.installer == Some(Installer::Pip) {
+            return done;
+        }
+        (self.progress)(Progress::Detail("uv did not install it; pip tries"));
+        self.run(Installer::Pip.install(self.folder, packages), step)
+    }
+
+    fn find_installer(&mut self) -> Installer {
+        let program = Installer::uv_on_path(std::env::var_os("PATH")).or_else(|| {
+            // Not all platforms and package indexes have it.
+            let had = self.run(Installer::install_uv(self.folder), "install uv");
+            had.ok().map(|()| Installer::own_uv(self.folder).join("bin/uv"))
+        });
+        program
+            .filter(|program| program.is_file())
+            .map_or(Installer::Pip, |program| Installer::uv(program, self.folder))
+    }
+
+    /// Removes what was only of use while packages were installed.
+    fn remove_installer(&mut self) -> Result<(), PrepareError> {
+        match fs::remove_dir_all(Installer::own_uv(self.folder)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files(self.folder, self.image, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Runs a command to its end, and tells its lines.
@@ -190,7 +223,7 @@ impl Maker<'_> {
         let (folder, image) = (self.folder, self.image);
         // What a developer's shell says about Python and node is not meant for these.
         const PYTHON: [&str; 3] = ["PYTHONHOME", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE"];
-        const PIP: [&str; 3] = ["PIP_TARGET", "PIP_PREFIX", "PIP_USER"];
+        const PIP: [&str; 4] = ["PIP_TARGET", "PIP_PREFIX", "PIP_USER", "VIRTUAL_ENV"];
         for name in PYTHON.into_iter().chain(PIP).chain(["NODE_OPTIONS", "NODE_PATH"]) {
             command.env_remove(name);
         }

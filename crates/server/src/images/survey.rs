@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use agb_protocol::Language;
+use serde_json::{Value, json};
 
 use super::Images;
 use super::definition::{Definition, node_package};
 use super::environment::fingerprint;
+use crate::settings::command_name;
 
 /// What every image has.
 #[derive(Clone, Debug)]
@@ -125,6 +127,48 @@ impl Survey {
     }
 }
 
+impl Survey {
+    /// The same for programs.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({ "images": self.images.iter().map(ImageReport::to_json).collect::<Vec<_>>() })
+    }
+}
+
+impl ImageReport {
+    fn to_json(&self) -> Value {
+        let interpreter = |(language, found): &(Language, Found)| match found {
+            Found::At { path, version } => {
+                json!({ "language": language.to_string(), "path": path, "version": version })
+            }
+            Found::Missing(advice) => json!({ "language": language.to_string(), "missing": advice }),
+        };
+        let packages = |packages: &[Package]| -> Value {
+            let package =
+                |it: &Package| json!({ "name": it.name, "version": it.version, "isOptional": it.is_optional });
+            packages.iter().map(package).collect()
+        };
+        json!({
+            "name": self.name,
+            "aliases": self.aliases,
+            "description": self.description,
+            "isDefault": self.is_default,
+            "isPrepared": self.is_prepared,
+            "isCurrent": self.is_current,
+            "interpreters": self.interpreters.iter().map(interpreter).collect::<Vec<_>>(),
+            "pythonPackages": packages(&self.packages),
+            "nodePackages": packages(&self.modules),
+        })
+    }
+
+    /// The Python packages that it lacks and is not meant to do without.
+    #[must_use]
+    pub fn missing_packages(&self) -> Vec<&str> {
+        let missing = |package: &&Package| package.version.is_none() && !package.is_optional;
+        self.packages.iter().filter(missing).map(|package| package.name.as_str()).collect()
+    }
+}
+
 /// What a Python says it is, such as `3.11.2`.
 pub(super) fn python_version(python: &Path) -> Option<String> {
     version_of(Language::Python, python)
@@ -169,7 +213,7 @@ fn packages(definition: &Definition, python: Option<&Path>) -> Vec<Package> {
 fn node_packages(definition: &Definition, modules: Option<&Path>) -> Vec<Package> {
     let version = |name: &str| {
         let text = std::fs::read_to_string(modules?.join(name).join("package.json")).ok()?;
-        let package: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let package: Value = serde_json::from_str(&text).ok()?;
         Some(package["version"].as_str()?.to_owned())
     };
     let package = |spec: &String| Package {
@@ -181,7 +225,7 @@ fn node_packages(definition: &Definition, modules: Option<&Path>) -> Vec<Package
 }
 
 /// The name in a requirement such as `numpy[extra] >= 2; python_version > "3"`.
-fn distribution(requirement: &str) -> &str {
+pub(super) fn distribution(requirement: &str) -> &str {
     let end =
         requirement.find(|c: char| !(c.is_ascii_alphanumeric() || "-_.".contains(c))).unwrap_or(requirement.len());
     &requirement[..end]
@@ -223,7 +267,7 @@ impl fmt::Display for ImageReport {
         for module in &self.modules {
             writeln!(f, "    {:<15} {} (npm)", module.name, module.version.as_deref().unwrap_or("missing"))?;
         }
-        let command = format!("agb-server images prepare {}", self.name);
+        let command = format!("{} images prepare {}", command_name(), self.name);
         match (self.is_prepared, self.is_current) {
             (true, true) => Ok(()),
             (true, false) => writeln!(f, "  out of date: its definition or the system's Python has changed; {command}"),

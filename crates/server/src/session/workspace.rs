@@ -10,7 +10,7 @@ use agb_protocol::Language;
 use agb_protocol::service::StartRun;
 
 use super::{Busy, NewSource, Session, Stage, lock, refusal};
-use crate::cell;
+use crate::cell::{self, FailureHint, ModuleHints};
 use crate::run::event::{RunFailure, failure};
 use crate::run::{RunOptions, SpoolSpace};
 use crate::workspace::{KernelKey, Workspace};
@@ -31,9 +31,14 @@ impl Session {
     ) -> Result<NewSource, RunFailure> {
         let (room, kernel) = self.kernel(language)?;
         let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
-        let (meter, hints) = (self.meter(language), room.slot().network_hints());
-        let start = move |feed| cell::start(&kernel, cell, feed, meter, hints);
+        let (meter, hint) = (self.meter(language), self.failure_hint(&room, language));
+        let start = move |feed| cell::start(&kernel, cell, feed, meter, hint);
         Ok(NewSource { spool: self.spool(room.folder().root()), start: Box::new(start) })
+    }
+
+    /// What the failure of one run says about what its program lacked.
+    pub(crate) fn failure_hint(&self, room: &Workspace, language: Language) -> FailureHint {
+        FailureHint::new(room.slot().network_hints(), ModuleHints::new(self.image.clone(), language))
     }
 
     /// The kernel of a language, and the room that it is in. A session that has none yet gets both together, warm if

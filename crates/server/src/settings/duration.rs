@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-/// More than 0 and at most a year.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+/// Reads seconds from a command line: more than 0 and at most a year.
+///
+/// # Errors
+/// For a person, when it is no such number.
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let wrong = || "give seconds, more than 0 and at most a year".to_owned();
     read(text).filter(|duration| !duration.is_zero()).ok_or_else(wrong)
 }

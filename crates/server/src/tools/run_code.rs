@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::args::Args;
 use super::error::ToolError;
-use crate::cell::{NetworkHint, ended, failure_of};
+use crate::cell::{ended, failure_of};
 use crate::run::vanished;
 use crate::session::{Session, parse_language};
 
@@ -46,7 +46,7 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     let timeout = session.run_timeout(args.number("timeout_s")?).map_err(ToolError::Run)?;
     let (room, kernel) = session.kernel(language).map_err(ToolError::Run)?;
     let meter = session.meter(language);
-    let mut network_hint = NetworkHint::new(room.slot().network_hints());
+    let mut hint = session.failure_hint(&room, language);
     let mut execution = kernel.run(Cell::new(code, timeout));
     let guard = InterruptOnDrop(execution.control());
     let mut collected = Collected::new(session.config().limits.max_tool_output);
@@ -66,11 +66,11 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
             }
             CellEvent::Result(result) => collected.result(&result.data, result.is_main),
             CellEvent::Error(error) => {
-                failure.get_or_insert_with(|| network_hint.failure(failure_of(error)));
+                failure.get_or_insert_with(|| hint.failure(failure_of(error)));
             }
             CellEvent::InputRequest { .. } => guard.0.close_stdin(),
             CellEvent::End(end) => {
-                let ended = network_hint.ended(ended(end, None));
+                let ended = hint.ended(ended(end, None));
                 failure = failure.or(ended.failure);
                 finish = ended.finish;
             }

@@ -7,6 +7,7 @@ mod answers;
 mod bad_input;
 mod browser;
 mod command;
+mod command_line;
 mod command_runs;
 mod contexts;
 mod credentials;

@@ -1,26 +1,28 @@
-//! What a failure says about the network that its program lacked.
+//! What a failure says about what its program lacked: a network, a package.
 
 use agb_protocol::RunStatus;
 
-use super::Ended;
+use super::{Ended, ModuleHints};
 use crate::run::event::{RunFailure, one_line};
 use crate::workspace::egress::NetworkHints;
 
-/// Adds to the failure of one run what would have let its program reach the network.
+/// Adds to the failure of one run what would have let its program reach the network, or find the package.
 #[derive(Debug)]
-pub(crate) struct NetworkHint {
-    hints: NetworkHints,
+pub(crate) struct FailureHint {
+    network: NetworkHints,
+    modules: ModuleHints,
     hint: Option<String>,
 }
 
-impl NetworkHint {
-    pub(crate) fn new(hints: NetworkHints) -> Self {
-        Self { hints, hint: None }
+impl FailureHint {
+    pub(crate) fn new(network: NetworkHints, modules: ModuleHints) -> Self {
+        Self { network, modules, hint: None }
     }
 
     /// To the program's own error.
     pub(crate) fn failure(&mut self, mut failure: RunFailure) -> RunFailure {
-        self.hint = self.hint.take().or_else(|| self.hints.hint(&failure));
+        let hint = || self.network.hint(&failure).or_else(|| self.modules.hint(&failure));
+        self.hint = self.hint.take().or_else(hint);
         if let Some(hint) = &self.hint {
             failure.value = format!("{} ({hint})", failure.value);
         }
@@ -41,8 +43,10 @@ impl NetworkHint {
 #[cfg(test)]
 mod tests {
     use agb_egress::Outside;
+    use agb_protocol::Language;
 
     use super::*;
+    use crate::images::Images;
     use crate::run::event::failure;
     use crate::settings::Network;
     use crate::workspace::egress::Proxies;
@@ -50,9 +54,12 @@ mod tests {
     #[tokio::test]
     async fn a_failure_for_want_of_network_says_how_to_have_one() {
         let hints = NetworkHints::new(Proxies::new(Network::None, Outside::internet()), 1);
-        let hint = |error| NetworkHint::new(hints.clone()).failure(error).value;
+        let modules = || ModuleHints::new(Images::default().find(None).expect("the built-in image"), Language::Python);
+        let hint = |error| FailureHint::new(hints.clone(), modules()).failure(error).value;
         let value = hint(failure("URLError", "<urlopen error [Errno -3] Temporary failure in name resolution>"));
         assert!(value.contains("--network allow=DOMAIN"), "{value}");
         assert_eq!(hint(failure("ZeroDivisionError", "division by zero")), "division by zero");
+        let value = hint(failure("ModuleNotFoundError", "No module named 'matplotlib'"));
+        assert!(value.contains("images prepare"), "{value}");
     }
 }

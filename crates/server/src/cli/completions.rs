@@ -1,0 +1,23 @@
+//! The command `agb-server completions`: what a shell needs to complete this command line.
+
+use std::io;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::Cli;
+
+/// Prints a completion script, for example: agb-server completions bash > ~/.local/share/bash-completion/completions/agb-server
+#[derive(Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Completions {
+    pub(super) fn run(self) {
+        let mut command = Cli::command();
+        let name = command.get_name().to_owned();
+        clap_complete::generate(self.shell, &mut command, name, &mut io::stdout());
+    }
+}

@@ -1,0 +1,88 @@
+//! What a server that starts has, in a few lines for the person at the terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use agb_sandbox::Level;
+use agb_server::{Config, Found, ImageReport, Images, Network, command_name};
+
+/// What a server has.
+pub(super) struct Overview {
+    images: Images,
+    network: Network,
+}
+
+impl Overview {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { images: config.images.clone(), network: config.network.clone() }
+    }
+
+    /// Shows it on a terminal, once the interpreters have said their versions; the server serves meanwhile. A log gets what is
+    /// known without asking them, in one line.
+    pub(super) fn show(self, isolation: Level) {
+        tracing::info!(%isolation, network = %self.network, image = self.images.default_name(), "programs run");
+        if io::stderr().is_terminal() {
+            std::thread::spawn(move || {
+                let text = self.text(isolation);
+                let _ = io::stderr().lock().write_all(text.as_bytes()); // nobody reads it
+            });
+        }
+    }
+
+    fn text(&self, isolation: Level) -> String {
+        let survey = self.images.survey();
+        let Some(image) = survey.images.first() else { return String::new() };
+        let network = match &self.network {
+            Network::None => "none; --network allow=DOMAIN opens a domain".to_owned(),
+            other => other.to_string(),
+        };
+        let others = survey.images.len() - 1;
+        let others = if others > 0 { format!("; {others} more: {} images", command_name()) } else { String::new() };
+        let mut lines = vec![
+            ("languages", languages(image)),
+            ("image", format!("{}{others}", image.name)),
+            ("packages", packages(image)),
+            ("isolation", isolation_words(isolation)),
+            ("network", network),
+        ];
+        for (language, found) in &image.interpreters {
+            if let Found::Missing(advice) = found {
+                lines.push(("missing", format!("{language}: {advice}")));
+            }
+        }
+        lines.into_iter().map(|(name, text)| format!("  {name:<9}  {text}\n")).collect()
+    }
+}
+
+fn languages(image: &ImageReport) -> String {
+    let found = image.interpreters.iter().filter_map(|(language, found)| match found {
+        Found::At { version, .. } => Some(format!("{language} {version}")),
+        Found::Missing(_) => None,
+    });
+    let found: Vec<String> = found.collect();
+    if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+}
+
+fn packages(image: &ImageReport) -> String {
+    let installed: Vec<String> = image
+        .packages
+        .iter()
+        .chain(&image.modules)
+        .filter_map(|package| Some(format!("{} {}", package.name, package.version.as_ref()?)))
+        .collect();
+    let missing = image.missing_packages();
+    let prepare = format!("{} images prepare {}", command_name(), image.name);
+    match (installed.is_empty(), missing.is_empty()) {
+        (false, true) => installed.join(", "),
+        (true, true) => "none".to_owned(),
+        (false, false) => format!("{}; missing: {}: {prepare}", installed.join(", "), missing.join(", ")),
+        (true, false) => format!("none; missing: {}: {prepare}", missing.join(", ")),
+    }
+}
+
+fn isolation_words(level: Level) -> String {
+    match level {
+        Level::Namespaces => level.to_string(),
+        Level::None => "none: programs have the rights of this server".to_owned(),
+        weaker => format!("{weaker}; for a stronger one see: {} doctor", command_name()),
+    }
+}

@@ -1,0 +1,182 @@
+//! The command `agb-server sessions`: the sessions of a server, and what their commands printed.
+
+use std::io::{self, Write};
+
+use agb_client::agb_core::operations::AccessScope;
+use agb_client::{Agb, CommandInfo, Error, ListSessions, Run, RunEvent, SessionData};
+use clap::{Args, Subcommand};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+
+use super::remote::Remote;
+
+/// Lists, ends and reads sessions of a server that runs.
+#[derive(Args)]
+pub(crate) struct SessionsCommand {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// List the sessions with their labels.
+    Ls {
+        #[command(flatten)]
+        remote: Remote,
+        /// Print the list as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// End sessions with everything that runs in them.
+    Kill {
+        #[command(flatten)]
+        remote: Remote,
+        /// The sessions' ids.
+        #[arg(required = true)]
+        sessions: Vec<String>,
+    },
+    /// Show what the commands of a session printed, as far as the server keeps it. Takes nothing from their readers.
+    Logs {
+        #[command(flatten)]
+        remote: Remote,
+        /// The session's id.
+        session: String,
+        /// Only this run, a command's or a program's, by its id. One that goes on is followed to its end.
+        run: Option<String>,
+    },
+}
+
+impl SessionsCommand {
+    pub(super) fn run(self) -> Result<(), String> {
+        match self.action {
+            Action::Ls { remote, json } => {
+                let agb = remote.agb()?;
+                let sessions = remote.block_on(list(&agb))?;
+                print(&if json { format!("{:#}\n", to_json(&sessions)) } else { to_table(&sessions) });
+                Ok(())
+            }
+            Action::Kill { remote, sessions } => {
+                let agb = remote.agb()?;
+                remote.block_on(async {
+                    for id in &sessions {
+                        // A session that is not there is an error here, where somebody has typed its name.
+                        agb.get(id.as_str()).await?.delete().await?;
+                        print(&format!("{id} is released\n"));
+                    }
+                    Ok(())
+                })
+            }
+            Action::Logs { remote, session, run } => {
+                let agb = remote.agb()?;
+                remote.block_on(logs(&agb, &session, run.as_deref()))
+            }
+        }
+    }
+}
+
+/// A session as it is listed.
+struct Listed {
+    id: String,
+    status: String,
+    labels: Vec<(String, String)>,
+}
+
+async fn list(agb: &Agb) -> Result<Vec<Listed>, Error> {
+    const PAGE: u32 = 100; // the most that the service gives
+    let mut all = Vec::new();
+    let mut page = ListSessions { max_results: Some(PAGE), ..ListSessions::default() };
+    loop {
+        let answer = agb.list(&page).await?;
+        for listing in answer.sessions {
+            let id = listing.session_id;
+            let mut data = SessionData::default();
+            data.session_id.clone_from(&id);
+            let session = agb.session(data);
+            // It may have ended since.
+            let labels = session.labels().await.unwrap_or_default();
+            all.push(Listed { id, status: listing.status, labels });
+        }
+        match answer.next_token {
+            Some(token) => page.next_token = Some(token),
+            None => return Ok(all),
+        }
+    }
+}
+
+fn to_json(sessions: &[Listed]) -> Value {
+    let labels = |labels: &[(String, String)]| -> Value {
+        labels
+            .iter()
+            .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    sessions.iter().map(|it| json!({ "sessionId": it.id, "status": it.status, "labels": labels(&it.labels) })).collect()
+}
+
+fn to_table(sessions: &[Listed]) -> String {
+    let width = sessions.iter().map(|session| session.id.len()).max().unwrap_or(0);
+    let line = |session: &Listed| {
+        let labels: Vec<String> = session.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        plain(format!("{:width$}  {:<8}  {}", session.id, session.status, labels.join(" ")).trim_end()) + "\n"
+    };
+    sessions.iter().map(line).collect()
+}
+
+/// One line that moves no terminal: names come from strangers.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+async fn logs(agb: &Agb, session: &str, run: Option<&str>) -> Result<(), Error> {
+    let session = agb.get(session).await?;
+    // With the right to read it is an observer, beside whoever follows the run.
+    let access = session.grant_access(AccessScope::Read, None, None).await?.value;
+    let observer = Agb::attach(access);
+    if let Some(run) = run {
+        return show(observer.code().attach(run, 0).stream()?).await;
+    }
+    let commands = session.commands().list().await?;
+    if commands.is_empty() {
+        eprintln!("the session has no commands; `sessions logs SESSION RUN` shows a program by its id");
+    }
+    for command in commands {
+        eprintln!("{}", plain(&heading(&command)));
+        if command.status != "running" {
+            show(observer.commands().attach(command.id, 0).stream()?).await?;
+        }
+    }
+    Ok(())
+}
+
+fn heading(command: &CommandInfo) -> String {
+    let end = match (&command.exit_code, &command.signal) {
+        (_, Some(signal)) => format!(" by {signal}"),
+        (Some(code), None) => format!(" with {code}"),
+        (None, None) => String::new(),
+    };
+    let follow = if command.status == "running" { "; follow it by its id" } else { "" };
+    format!("== {}: {} ({}{end}{follow})", command.id, command.command, command.status)
+}
+
+async fn show(mut run: Run) -> Result<(), Error> {
+    while let Some(event) = run.next().await {
+        match event {
+            RunEvent::Stdout(text) => print(&text),
+            RunEvent::Stderr(text) => drop(io::stderr().lock().write_all(text.as_bytes())),
+            RunEvent::OutputDropped(bytes) => eprintln!("== {bytes} bytes were not kept"),
+            _ => {}
+        }
+    }
+    let end = run.finish().await;
+    if !end.success {
+        eprintln!("== {}", plain(&end.error_message));
+    }
+    Ok(())
+}
+
+/// Whoever does not read it is no reason to fail.
+fn print(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
