@@ -7,6 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::leftovers;
 use crate::profile::PrivilegeProfile;
 
 /// Where the results of this process and those that it starts go, a line each.
@@ -29,17 +30,34 @@ pub struct Escapes {
     pub attempts: Vec<String>,
 }
 
+/// The file of results that a process has made, until it is dropped.
+#[derive(Debug)]
+pub struct Results(Option<PathBuf>);
+
 /// Has this process and those that it starts keep what became of the attempts. Call it before there are threads.
 ///
 /// # Panics
 /// When the temporary folder cannot be written.
-pub fn begin() {
-    if env::var_os(RESULTS).is_none() {
+#[must_use = "what is kept goes with it"]
+pub fn begin() -> Results {
+    let is_first = env::var_os(RESULTS).is_none();
+    Results(is_first.then(|| {
+        leftovers::of_the_dead(&env::temp_dir(), "agb-escapes").iter().for_each(|file| drop(fs::remove_file(file)));
         let path = env::temp_dir().join(format!("agb-escapes-{}", std::process::id()));
         File::create(&path).expect("the temporary folder can be written");
         fs::set_permissions(&path, PermissionsExt::from_mode(0o666)).expect("it is ours");
         // SAFETY: the caller has no threads that could read or change the environment.
-        unsafe { env::set_var(RESULTS, path) };
+        unsafe { env::set_var(RESULTS, &path) };
+        path
+    }))
+}
+
+impl Drop for Results {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0 {
+            // There is nothing to be done about it: the next run tries again.
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -60,17 +78,16 @@ fn results() -> PathBuf {
 
 impl Escapes {
     /// Compares the list with what was kept, or writes it anew if `AGB_UPDATE_ESCAPES` is set. Errors' names may differ
-    /// from one kernel to the next, the attempts may not: the list is read as what was tried. Unless `is_whole`, only
-    /// forgets what was kept.
+    /// from one kernel to the next, the attempts may not: the list is read as what was tried. Unless `is_whole`, does
+    /// nothing.
     ///
     /// # Panics
     /// When it is out of date.
     pub fn compare(&self, is_whole: bool) {
-        let text = fs::read_to_string(results()).expect("it was made by `begin`");
-        fs::remove_file(results()).expect("it is ours");
         if !is_whole {
             return;
         }
+        let text = fs::read_to_string(results()).expect("it was made by `begin`");
         if env::var_os(UPDATE).is_some() {
             fs::write(&self.list, self.document(&text)).expect("the checkout can be written");
         }

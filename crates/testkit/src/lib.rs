@@ -5,9 +5,12 @@
 //! * [`proxy`]: a TCP proxy with faults on a seeded schedule, to put between a real client and a real server.
 //! * [`profile`], [`escapes`]: for tests of the sandbox, this process started anew with the rights that a server has
 //!   elsewhere, and the list of what was tried there.
+//! * [`leftovers`]: what test runs that were killed have left in the temporary folder.
 
 #[cfg(target_os = "linux")]
 pub mod escapes;
+#[cfg(target_os = "linux")]
+pub mod leftovers;
 pub mod load;
 #[cfg(target_os = "linux")]
 pub mod profile;

@@ -27,7 +27,7 @@ const KEY: &str = "AGB_API_KEY";
 fn main() {
     main_if_helper();
     let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    escapes::begin();
+    let _results = escapes::begin();
     // SAFETY: there are no other threads yet. Interpreters are looked for where all users may read them.
     unsafe {
         std::env::set_var(KEY, "a-key-that-is-nobodys-business");
@@ -159,8 +159,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
-        let _ = std::fs::remove_dir_all(self.cache());
+        for folder in [self.dir.clone(), self.cache()] {
+            agb_sandbox::remove_tree(&folder).unwrap_or_else(|error| println!("{} is left: {error}", folder.display()));
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use agb_kernel::{
     StartError, Zygote, find_interpreter,
 };
 use agb_sandbox::{Launcher, Level, Policy};
+use agb_testkit::leftovers::of_the_dead;
 use serde_json::{Map, Value};
 
 /// Longer than anything takes on a busy machine; a test that gets there has failed.
@@ -75,7 +76,14 @@ pub(crate) struct Workdir(PathBuf);
 impl Workdir {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("agb-kernel-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        if number == 0 {
+            for left in of_the_dead(&std::env::temp_dir(), "agb-kernel") {
+                // The same may be removed by several at once.
+                let _ = agb_sandbox::remove_tree(&left);
+            }
+        }
+        let name = format!("agb-kernel-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         for part in ["work", "tmp"] {
             std::fs::create_dir_all(path.join(part)).unwrap();
@@ -96,7 +104,7 @@ impl Workdir {
 
 impl Drop for Workdir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        agb_sandbox::remove_tree(&self.0).unwrap_or_else(|error| println!("{} is left: {error}", self.0.display()));
     }
 }
 

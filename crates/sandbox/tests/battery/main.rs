@@ -59,7 +59,7 @@ fn main() {
     limits::die_if_asked();
     let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let active = PrivilegeProfile::active();
-    agb_testkit::escapes::begin();
+    let _results = agb_testkit::escapes::begin();
     let world = World::new();
     println!("as {}:\n{}", active.unwrap_or_else(PrivilegeProfile::of_this_process), world.launcher.probe());
     println!("control groups: {}", world.launcher.control_groups());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use agb_sandbox::{Command, Level, Policy, SpawnError, Stage};
 
-use crate::world::{PATIENCE, World, line};
+use crate::world::{PATIENCE, Removed, World, line};
 
 pub(crate) fn programs_find_what_they_need(world: &World) {
     let code = r"
@@ -63,6 +63,7 @@ with open('room', 'w') as room: os.posix_fallocate(room.fileno(), 0, 1 << 20); p
 /// People clone, and keep their caches, below `/tmp`, which a sandbox has of its own.
 pub(crate) fn an_image_below_tmp_is_shown_and_follows_no_link(world: &World) {
     let root = PathBuf::from(format!("/tmp/agb-image-{}", std::process::id()));
+    let _removed = Removed(root.clone());
     let image = root.join("deep/image");
     std::fs::create_dir_all(&image).expect("/tmp can be written");
     std::fs::write(image.join("word"), "image\n").expect("it is ours");
@@ -98,7 +99,6 @@ pub(crate) fn an_image_below_tmp_is_shown_and_follows_no_link(world: &World) {
             }
         }
     }
-    std::fs::remove_dir_all(&root).expect("it is ours");
 }
 
 /// As OpenMP does with OMP_PROC_BIND, and Java with thread priorities. At landlock a number may be the server's, and only the

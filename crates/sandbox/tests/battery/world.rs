@@ -8,7 +8,8 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use agb_sandbox::{Child, Command, Launcher, Level, Policy, SpawnError};
+use agb_sandbox::{Child, Command, Launcher, Level, Policy, SpawnError, remove_tree};
+use agb_testkit::leftovers::of_the_dead;
 
 /// More than anything below takes on a busy machine; hit only if something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -20,6 +21,8 @@ pub(crate) struct World {
     pub(crate) levels: Vec<Level>,
     pub(crate) dir: PathBuf,
     pub(crate) next: AtomicU32,
+    /// Dropped after the launcher, when nothing runs any more that could write there.
+    _removed: Removed,
 }
 
 impl World {
@@ -28,11 +31,14 @@ impl World {
         let report = launcher.probe();
         let levels = report.levels.iter().filter(|(level, offer)| *level != Level::None && offer.is_ok());
         let levels = levels.map(|(level, _)| *level).collect();
-        let dir = std::env::temp_dir().join(format!("agb-sandbox-{}", std::process::id()));
+        let parent = std::env::temp_dir();
+        drop(of_the_dead(&parent, "agb-sandbox").into_iter().map(Removed).collect::<Vec<_>>());
+        let dir = parent.join(format!("agb-sandbox-{}", std::process::id()));
         std::fs::create_dir(&dir).expect("the temporary directory can be written");
+        let removed = Removed(dir.clone());
         // At the level landlock, another user has to pass through it.
         std::fs::set_permissions(&dir, PermissionsExt::from_mode(0o755)).expect("it is ours");
-        Self { launcher, levels, dir, next: AtomicU32::new(0) }
+        Self { launcher, levels, dir, next: AtomicU32::new(0), _removed: removed }
     }
 
     /// A policy with a slot and a working directory of its own.
@@ -59,9 +65,12 @@ impl World {
     }
 }
 
-impl Drop for World {
+/// A folder that goes with this value, however deep and closed what programs have left there is.
+pub(crate) struct Removed(pub(crate) PathBuf);
+
+impl Drop for Removed {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.dir);
+        remove_tree(&self.0).unwrap_or_else(|error| println!("{} is left: {error}", self.0.display()));
     }
 }
 

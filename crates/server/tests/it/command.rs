@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use agb_sandbox::remove_tree;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -17,6 +18,15 @@ struct Process {
     lines: Vec<String>,
     url: String,
     data_dir: PathBuf,
+}
+
+impl Drop for Process {
+    /// When the test fails, too, nothing of it stays.
+    fn drop(&mut self) {
+        let _ = self.child.kill(); // it may have ended
+        let _ = self.child.wait();
+        remove_tree(&self.data_dir).unwrap_or_else(|error| println!("{} is left: {error}", self.data_dir.display()));
+    }
 }
 
 impl Process {
@@ -67,7 +77,6 @@ impl Process {
             std::thread::sleep(Duration::from_millis(10));
         };
         assert_eq!(std::fs::read_dir(&self.data_dir).expect("a folder").count(), 0, "files are left");
-        std::fs::remove_dir(&self.data_dir).expect("an empty folder");
         (status, reader.join().expect("no panic"))
     }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agb_sandbox::remove_tree;
 use agb_server::{Config, Server};
+use agb_testkit::leftovers::of_the_dead;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,6 +29,7 @@ pub(crate) struct TestServer {
     pub(crate) data_dir: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
+    _removed: [Removed; 2],
 }
 
 /// The answer to an HTTP call.
@@ -61,8 +64,12 @@ impl TestServer {
     pub(crate) async fn with_data_in(parent: &Path, change: impl FnOnce(&mut Config)) -> Self {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if next == 0 {
+            drop(of_the_dead(parent, "agb-server-it").into_iter().map(Removed).collect::<Vec<_>>());
+        }
         let data_dir = parent.join(format!("agb-server-it-{}-{next}", std::process::id()));
         std::fs::create_dir_all(&data_dir).expect("a folder");
+        let removed = [Removed(data_dir.clone()), Removed(contexts_dir(&data_dir))];
         let mut config = Config::new(KEY.into());
         config.data_dir = data_dir.clone();
         config.contexts.folder = Some(contexts_dir(&data_dir));
@@ -79,7 +86,7 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move { server.serve(listener, async { drop(stopped.await) }).await });
         let http = http_client().timeout(PATIENCE).build().expect("a client");
-        Self { address, http, data_dir, stop: Some(stop), serving }
+        Self { address, http, data_dir, stop: Some(stop), serving, _removed: removed }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -145,10 +152,15 @@ impl TestServer {
         tokio::time::timeout(PATIENCE, self.serving).await.expect("the end").expect("no panic");
         let left: Vec<_> = std::fs::read_dir(&self.data_dir).expect("the folder").flatten().collect();
         assert!(left.is_empty(), "files are left: {left:?}");
-        std::fs::remove_dir(&self.data_dir).expect("an empty folder");
-        if let Err(error) = std::fs::remove_dir_all(contexts_dir(&self.data_dir)) {
-            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "no call made the folder of contexts");
-        }
+    }
+}
+
+/// A folder that goes with this value, also when the test fails.
+pub(crate) struct Removed(pub(crate) PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        remove_tree(&self.0).unwrap_or_else(|error| println!("{} is left: {error}", self.0.display()));
     }
 }
 
