@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::sandbox_use::{THIS_THREAD, Use, field, processor_time, resident};
-use crate::stored::Stored;
+use crate::stored::{Measured, Stored};
 use crate::tree::{read_lossy, witness};
 use crate::{Exceeded, Limits};
 
@@ -23,6 +23,13 @@ const WEIGHING: u32 = 5;
 ///
 /// 2 s: half a millisecond for a usual process, so thousands of them. One with 65,530 mappings takes 30 ms and more.
 const WEIGHED: u64 = 200;
+
+/// How many files a session may have that cannot be measured: mapped, without a name, and open nowhere, where the server
+/// may not look at them. Each counts as this part of the session's disk, or as what was seen of it.
+///
+/// 64: of 2 GiB, 32 MiB each. The libraries that Java programs unpack and remove are single ones; an update of a Python
+/// package that is in use leaves about twenty.
+const HIDDEN: u64 = 64;
 
 /// How often in a row a session's folders may not be counted, because somebody moves them or descriptors have run out.
 const MOST_LOST: u32 = 10;
@@ -49,11 +56,12 @@ pub(crate) struct Disk {
     is_new: bool,
     /// Counts in a row that could not be finished.
     lost: u32,
+    measured: Measured,
 }
 
 impl Default for Disk {
     fn default() -> Self {
-        Self { bytes: 0, files: 0, is_new: true, lost: 0 }
+        Self { bytes: 0, files: 0, is_new: true, lost: 0, measured: Measured::default() }
     }
 }
 
@@ -114,7 +122,8 @@ impl Disk {
     fn count(&mut self, uses: &[Use]) {
         let Some(first) = uses.first() else { return };
         let Limits { disk, files, mappings, .. } = first.sandbox.limits;
-        let mut stored = Stored::new(files.saturating_mul(2), mappings);
+        let before = Measured { least: (disk / HIDDEN).max(1), sizes: std::mem::take(&mut self.measured.sizes) };
+        let mut stored = Stored::new(files.saturating_mul(2), mappings, before);
         let counted = first.sandbox.places.iter().try_for_each(|place| stored.add(place));
         uses.iter().flat_map(|it| &it.processes).for_each(|pid| stored.add_unnamed(*pid));
         self.lost = if counted.is_ok() { 0 } else { self.lost + 1 };
@@ -133,7 +142,8 @@ impl Disk {
             // Nobody knows which of them has written it.
             uses.iter().filter(|it| !it.processes.is_empty()).for_each(|it| it.sandbox.kill(exceeded));
         }
-        *self = Self { bytes: stored.bytes, files: stored.files, is_new: false, lost: self.lost };
+        let (bytes, files) = (stored.bytes, stored.files);
+        *self = Self { bytes, files, is_new: false, lost: self.lost, measured: stored.measured() };
     }
 }
 

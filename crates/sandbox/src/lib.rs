@@ -63,6 +63,7 @@ mod inspection;
 mod launcher;
 mod level;
 mod limits;
+mod mapped;
 mod network;
 mod nursery;
 mod plan;

@@ -13,6 +13,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fstat, openat, statat};
 use rustix::io::Errno;
 
+use crate::mapped::{Mapped, device_of_mount};
 use crate::remove::as_user;
 use crate::tree;
 
@@ -25,7 +26,16 @@ const OPEN: usize = 32;
 const TABLE: usize = 8 << 10;
 
 /// Names a file on this machine: device and number.
-type Id = (u64, u64);
+pub(crate) type Id = (u64, u64);
+
+/// What is known of files that can be measured only as long as they have a name or are open.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured {
+    /// A file that cannot be measured any more counts as this much, or more. Smaller ones are not remembered. 0: none is.
+    pub(crate) least: u64,
+    /// The greater files of the last look, and what they took.
+    pub(crate) sizes: HashMap<Id, u64>,
+}
 
 /// What lies in the folders of a session, and what its processes hold that lies in none.
 #[derive(Debug, Default)]
@@ -43,6 +53,9 @@ pub(crate) struct Stored {
     left: u64,
     /// There were more of them.
     pub(crate) is_unreadable: bool,
+    before: Measured,
+    /// The greater files of this look.
+    measured: HashMap<Id, u64>,
 }
 
 /// A folder on the way.
@@ -56,9 +69,14 @@ struct Step {
 
 impl Stored {
     /// Nothing yet. No more than `most` files will be counted, and files without a name will be looked for among no more than
-    /// `mappings` open files and mappings.
-    pub(crate) fn new(most: u64, mappings: u64) -> Self {
-        Self { most, left: mappings, ..Self::default() }
+    /// `mappings` open files and mappings. `before`: what the look before this one has measured.
+    pub(crate) fn new(most: u64, mappings: u64, before: Measured) -> Self {
+        Self { most, left: mappings, before, ..Self::default() }
+    }
+
+    /// What the next look is to know.
+    pub(crate) fn measured(self) -> Measured {
+        Measured { least: self.before.least, sizes: self.measured }
     }
 
     /// Adds what is below a folder, without following links. What vanishes meanwhile is not there.
@@ -68,6 +86,7 @@ impl Stored {
         let name = CString::new(dir.as_os_str().as_bytes())?;
         let mut steps = Vec::new();
         steps.extend(self.look_into(CWD, &name)?);
+        self.devices.extend(steps.first().and_then(|top| device_of_mount(top.folder.as_ref()?.as_fd())));
         while let Some(at) = steps.len().checked_sub(1) {
             if self.files > self.most {
                 self.is_beyond = true;
@@ -124,6 +143,7 @@ impl Stored {
             if is_folder || stat.st_nlink <= 1 || self.seen.insert(id(&stat)) {
                 self.bytes += size(&stat);
             }
+            self.remember(id(&stat), size(&stat));
             if is_folder {
                 left.push(name.to_owned());
             }
@@ -173,7 +193,9 @@ impl Stored {
             }
             match fs::metadata(entry.path()) {
                 Ok(meta) if meta.is_file() && meta.nlink() == 0 => {
-                    self.add_once((meta.dev(), meta.ino()), meta.blocks() * 512);
+                    let (id, bytes) = ((meta.dev(), meta.ino()), meta.blocks() * 512);
+                    self.remember(id, bytes);
+                    self.add_once(id, bytes);
                 }
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
                 _ => {}
@@ -191,18 +213,33 @@ impl Stored {
         let mut line = Vec::new();
         // What cannot be read any more is of a process that has ended.
         while maps.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) && self.look_at_one() {
-            if let Some(Mapped { id, begin, end, reach }) = mapped_without_name(&line)
-                && self.devices.contains(&id.0)
-                && !self.seen.contains(&id)
+            if let Some(part) = Mapped::without_name(&line)
+                && self.devices.contains(&part.id.0)
+                && !self.seen.contains(&part.id)
             {
-                let known = mapped.entry(id).or_default();
-                // What is not mapped of it is there, too, which only root can see. Else it counts as far as it is mapped.
-                let size = if *known > 0 { None } else { size_of_mapped(thread, begin, end) };
-                *known = size.unwrap_or(reach).max(*known);
+                let known = mapped.entry(part.id).or_default();
+                let size = if *known > 0 { None } else { part.size_of_file(thread) };
+                *known = size.unwrap_or_else(|| self.at_least(&part)).max(*known);
             }
             line.clear();
         }
-        mapped.into_iter().for_each(|(id, bytes)| self.add_once(id, bytes));
+        for (id, bytes) in mapped {
+            self.remember(id, bytes);
+            self.add_once(id, bytes);
+        }
+    }
+
+    /// What a file takes of which nothing but a part can be seen: as much as it took when it could be measured, or as that
+    /// part; but not little, since nobody knows what was written to it after the last look.
+    fn at_least(&self, part: &Mapped) -> u64 {
+        let measured = self.before.sizes.get(&part.id).copied().unwrap_or_default();
+        part.reach.max(measured).max(self.before.least)
+    }
+
+    fn remember(&mut self, id: Id, bytes: u64) {
+        if self.before.least > 0 && bytes >= self.before.least {
+            self.measured.insert(id, bytes);
+        }
     }
 
     /// Whether one open file or mapping more is to be looked at.
@@ -220,39 +257,6 @@ impl Stored {
             self.bytes = self.bytes.saturating_add(bytes);
         }
     }
-}
-
-/// What a file that is mapped takes, as far as this process may ask.
-fn size_of_mapped(thread: i32, begin: u64, end: u64) -> Option<u64> {
-    let meta = fs::metadata(format!("/proc/{thread}/map_files/{begin:x}-{end:x}")).ok()?;
-    Some(meta.blocks() * 512)
-}
-
-/// A part of a file in memory.
-#[derive(Debug, PartialEq, Eq)]
-struct Mapped {
-    id: Id,
-    /// Where in memory.
-    begin: u64,
-    end: u64,
-    /// How far it reaches in the file.
-    reach: u64,
-}
-
-/// A line of `/proc/PID/maps`, if it is about a file that has no name any more.
-fn mapped_without_name(line: &[u8]) -> Option<Mapped> {
-    let line = line.strip_suffix(b"\n").unwrap_or(line).strip_suffix(b" (deleted)")?;
-    // The path comes last, and may be of any bytes.
-    let line = String::from_utf8_lossy(line);
-    let mut fields = line.split_ascii_whitespace();
-    let (begin, end) = fields.next()?.split_once('-')?;
-    let number = |digits| u64::from_str_radix(digits, 16).ok();
-    let offset = number(fields.nth(1)?)?;
-    let (major, minor) = fields.next()?.split_once(':')?;
-    let device = rustix::fs::makedev(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
-    let inode = fields.next()?.parse().ok()?;
-    let (begin, end) = (number(begin)?, number(end)?);
-    Some(Mapped { id: (device, inode), begin, end, reach: offset.saturating_add(end.saturating_sub(begin)) })
 }
 
 fn id(stat: &Stat) -> Id {
@@ -310,7 +314,7 @@ mod tests {
     }
 
     fn stored(dir: &Path) -> Stored {
-        let mut stored = Stored::new(100_000, 100_000);
+        let mut stored = Stored::new(100_000, 100_000, Measured::default());
         stored.add(dir).expect("nobody moves it");
         stored
     }
@@ -418,10 +422,33 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_hidden_counts_as_what_it_was_before() {
+        let dir = place("hidden");
+        let path = dir.join("file");
+        fs::write(&path, vec![1; 3 << 20]).expect("there is room");
+        let mut found = Stored::new(100, 100, Measured { least: 1 << 20, ..Measured::default() });
+        found.add(&dir).expect("nobody moves it");
+        let meta = fs::metadata(&path).expect("it is there");
+        let part = |number| Mapped { id: (meta.dev(), number), begin: 0, end: 4096, reach: 4096 };
+        // What nobody has seen is not little, and what reaches far takes that.
+        let before = found.measured();
+        let next = Stored::new(100, 100, before.clone());
+        let far = Mapped { reach: 5 << 20, ..part(0) };
+        assert_eq!((next.at_least(&part(0)), next.at_least(&far)), (1 << 20, 5 << 20));
+        let hidden = next.at_least(&part(meta.ino()));
+        assert!((3 << 20..4 << 20).contains(&hidden), "{hidden}");
+        // As long as it is hidden, it is remembered.
+        let mut next = Stored::new(100, 100, before);
+        next.remember(part(meta.ino()).id, hidden);
+        assert_eq!(next.measured().sizes, HashMap::from([((meta.dev(), meta.ino()), hidden)]));
+        crate::remove_tree(&dir).expect("it is ours");
+    }
+
+    #[test]
     fn more_than_is_to_be_counted_is_said_so() {
         let dir = place("many");
         (0..20).for_each(|name| drop(fs::File::create(dir.join(name.to_string())).expect("it is new")));
-        let mut few = Stored::new(10, 0);
+        let mut few = Stored::new(10, 0, Measured::default());
         few.add(&dir).expect("nobody moves it");
         assert!(few.is_beyond && few.files == 11, "{few:?}");
         crate::remove_tree(&dir).expect("it is ours");
@@ -431,21 +458,12 @@ mod tests {
     fn a_process_with_more_mappings_than_are_looked_at_is_told_apart() {
         let own = i32::try_from(std::process::id()).expect("a process number is an int");
         let look = |mappings| {
-            let mut found = Stored::new(100, mappings);
+            let mut found = Stored::new(100, mappings, Measured::default());
             found.add_unnamed(own);
             found.add_unnamed(own);
             found.is_unreadable
         };
         // A process of Rust's has about thirty mappings, and some for each thread.
         assert_eq!([0, 5, 1_000_000].map(look), [true, true, false]);
-    }
-
-    #[test]
-    fn mapped_files_without_a_name_are_read_off_their_line() {
-        let line = b"7f00-8f00 rw-s 00002000 fd:01 1234                 /tmp/\xffa b (deleted)\n";
-        let mapped = Mapped { id: (rustix::fs::makedev(0xfd, 1), 1234), begin: 0x7f00, end: 0x8f00, reach: 0x3000 };
-        assert_eq!(mapped_without_name(line), Some(mapped));
-        assert_eq!(mapped_without_name(b"7f00-8f00 rw-s 00002000 fd:01 1234 /tmp/a\n"), None);
-        assert_eq!(mapped_without_name(b""), None);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Launcher;
 use crate::sandbox_use::{processor_time, resident};
-use crate::stored::Stored;
+use crate::stored::{Measured, Stored};
 
 /// What the programs of a session use at a moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ impl Launcher {
         let processes: Vec<i32> =
             sandboxes.iter().flat_map(|sandbox| sandbox.processes().unwrap_or_default()).collect();
         let ticks: u64 = processes.iter().map(|pid| processor_time(*pid)).sum();
-        let mut stored = Stored::new(MOST, 0);
+        let mut stored = Stored::new(MOST, 0, Measured::default());
         for dir in dirs {
             let _ = stored.add(dir); // what cannot be looked at is not counted
         }

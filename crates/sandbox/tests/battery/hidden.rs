@@ -41,6 +41,14 @@ const MAPPED_IN_PART: &str = "
 file = open('f', 'w+b'); fill(file); map = mmap.mmap(file.fileno(), 4096); os.unlink('f'); os.closerange(3, 100)
 spin()";
 
+/// Each file is hidden before anybody may have looked at it, and little of it is mapped.
+const MANY_MAPPED_IN_PART: &str = "
+maps = []
+for i in range(70):
+    file = os.open('f', os.O_RDWR | os.O_CREAT); os.write(file, bytes(1 << 20))
+    maps.append(mmap.mmap(file, 4096)); os.unlink('f'); os.closerange(3, 100)
+spin()";
+
 /// Whether this process may see what a map is of, as only root can.
 fn sees_maps() -> bool {
     let Ok(mut maps) = std::fs::read_dir("/proc/self/map_files") else { return false };
@@ -51,6 +59,7 @@ pub(crate) fn nothing_on_disk_is_hidden_by_how_processes_live(world: &World) {
     let mut ways = vec![
         ("behind a thread that has ended", BEHIND_A_DEAD_THREAD),
         ("by processes that live short", BY_PROCESSES_THAT_LIVE_SHORT),
+        ("many mapped in part", MANY_MAPPED_IN_PART),
     ];
     if sees_maps() {
         ways.push(("mapped in part", MAPPED_IN_PART));
