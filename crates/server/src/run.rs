@@ -48,7 +48,7 @@ pub(crate) use self::log::{MAX_CHUNK, NoReplay, Shown};
 use self::observers::{OWNER_LEFT, Observers};
 pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
-pub(crate) use self::source::{Feed, InputError, Source, Stop, vanished};
+pub(crate) use self::source::{Feed, InputError, NO_SIGNALS, NO_TERMINAL, Source, Stop, vanished};
 use self::spool::Spool;
 pub(crate) use self::spool::SpoolSpace;
 pub(crate) use self::window::Cursor;
@@ -137,14 +137,14 @@ impl RunOptions {
     }
 
     /// The same of a command. A detached one is found again, so it is kept.
-    pub(crate) fn of_command(start: &StartCommand, limits: &Limits) -> Self {
+    pub(crate) fn of_command(start: &StartCommand, limits: &Limits, extensions: &'static [&'static str]) -> Self {
         Self {
             extended: true,
             resume: start.resume || start.detached,
             window: start.window.map(|window| window.min(limits.max_window)),
             stdin: start.stdin,
             detached: start.detached,
-            extensions: EXTENSIONS,
+            extensions,
         }
     }
 }

@@ -43,8 +43,7 @@ pub const EXTENSIONS: &[&str] = &[
 ];
 
 /// Those of them that a gateway has for sessions of any service.
-pub(crate) const GATEWAY_EXTENSIONS: &[&str] = &["resume", "flow", "cancel", "http", "heartbeat", "browserAccess"];
+pub(crate) const GATEWAY_EXTENSIONS: [&str; 6] = ["resume", "flow", "cancel", "http", "heartbeat", "browserAccess"];
 
-/// The same for sessions whose service takes input.
-pub(crate) const GATEWAY_EXTENSIONS_WITH_INPUT: &[&str] =
-    &["resume", "flow", "cancel", "stdin", "stdinSeq", "http", "heartbeat", "browserAccess"];
+/// Those that a gateway has for sessions whose service has them: it passes on what they are about.
+pub(crate) const PASSED_EXTENSIONS: [&str; 5] = ["stdin", "files", "command", "fileWatch", "sessionOptions"];

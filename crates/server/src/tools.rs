@@ -191,6 +191,11 @@ pub(crate) fn find(name: &str) -> Result<&'static Tool, UnknownTool> {
     })
 }
 
+/// Whether the tool is about the session's runs, which this server knows also where the session is another service's.
+pub(crate) fn is_of_runs(name: &str, session: &Session) -> bool {
+    name == "list_commands" && session.extensions().contains(&"command")
+}
+
 /// All tools, as the text in which the wire lists them: each new session's description has it.
 pub(crate) fn list() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| TOOLS.iter().map(Tool::to_json).collect::<Value>().to_string());

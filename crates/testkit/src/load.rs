@@ -9,7 +9,7 @@
 //! fragments from the client, no compression.
 
 mod connection;
-mod http;
+pub(crate) mod http;
 mod printing;
 mod websocket;
 mod workload;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use agb_client::agb_core::result::RichResult;
 use agb_client::agb_core::{Piece, RunEnd, RunError, StreamEvent};
-use agb_client::{Error, RunControl};
+use agb_client::{CommandBuilder, Error, RunControl};
+use agb_protocol::command::{SIGNALS, StartCommand, TerminalSize};
 use agb_protocol::{Language, MimeBundle, RunStatus};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -13,30 +14,37 @@ use tokio::time::Instant;
 use super::Upstream;
 use crate::observe::RunMeter;
 use crate::run::event::{Event, Finish, failure, one_line};
-use crate::run::{Feed, InputError, Source, Stop};
+use crate::run::{Feed, InputError, NO_SIGNALS, NO_TERMINAL, Source, Stop};
 
-/// What is to be run.
-pub(crate) struct Program {
-    pub(crate) code: String,
-    pub(crate) language: Language,
-    /// As the client asked for it; the upstream judges it.
-    pub(crate) timeout: Option<Duration>,
-    /// The client answers requests for input.
-    pub(crate) stdin: bool,
+/// What is to be run. A time limit is the one that the client asked for; the upstream judges it.
+pub(crate) enum Program {
+    Code {
+        code: String,
+        language: Language,
+        timeout: Option<Duration>,
+        /// The client answers requests for input.
+        stdin: bool,
+    },
+    /// With a time limit in milliseconds.
+    Command(StartCommand),
 }
 
 impl Upstream {
     /// Starts a program there, to feed a run here.
     pub(crate) fn start(&self, program: Program, mut feed: Feed, meter: RunMeter) -> Box<dyn Source> {
-        let Program { code, language, timeout, stdin } = program;
         // The run's log is here: nothing is kept of it on the way.
-        let mut run = self.session().code().run(code, language).stdin(stdin).stamps(false).log_limit(0).result_limit(0);
-        if let Some(timeout) = timeout {
-            run = run.timeout(timeout);
-        }
-        match run.stream() {
+        let is_command = matches!(program, Program::Command(_));
+        let run = match program {
+            Program::Code { code, language, timeout, stdin } => {
+                let run = self.session().code().run(code, language).stdin(stdin);
+                let run = timeout.into_iter().fold(run, |run, timeout| run.timeout(timeout));
+                run.stamps(false).log_limit(0).result_limit(0).stream()
+            }
+            Program::Command(start) => self.command(start).stamps(false).log_limit(0).stream(),
+        };
+        match run {
             Ok(run) => {
-                let source = UpstreamRun { control: run.control(), room: Arc::default() };
+                let source = UpstreamRun { control: run.control(), is_command, room: Arc::default() };
                 tokio::spawn(follow(run, feed, meter, Arc::clone(&source.room)));
                 Box::new(source)
             }
@@ -48,9 +56,29 @@ impl Upstream {
     }
 }
 
+impl Upstream {
+    /// A command as its client asked for it.
+    fn command(&self, start: StartCommand) -> CommandBuilder<'_> {
+        let StartCommand { command, timeout_ms, cwd, envs, stdin, terminal, detached, .. } = start;
+        let mut builder = self.session().commands().run(command).without_timeout().stdin(stdin);
+        if let Some(TerminalSize { cols, rows }) = terminal {
+            builder = builder.pty(cols, rows).stdin(stdin);
+        }
+        if detached {
+            builder = builder.detached();
+        }
+        builder = cwd.into_iter().fold(builder, CommandBuilder::cwd);
+        builder = envs.into_iter().fold(builder, |builder, (name, value)| builder.env(name, value));
+        // One that is none was refused before.
+        let timeout = timeout_ms.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok());
+        timeout.into_iter().fold(builder, CommandBuilder::timeout)
+    }
+}
+
 /// A run that goes on at the upstream.
 struct UpstreamRun {
     control: RunControl,
+    is_command: bool,
     /// The feed may have less excess than before.
     room: Arc<Notify>,
 }
@@ -72,6 +100,23 @@ impl Source for UpstreamRun {
 
     fn resume(&self) {
         self.room.notify_one();
+    }
+
+    fn signal(&self, signal: i32) -> Result<(), &'static str> {
+        if !self.is_command {
+            return Err(NO_SIGNALS);
+        }
+        let (name, _) = SIGNALS.iter().find(|(_, number)| *number == signal).ok_or("the signal has no name")?;
+        self.control.kill(name);
+        Ok(())
+    }
+
+    fn resize(&self, size: TerminalSize) -> Result<(), &'static str> {
+        if !self.is_command {
+            return Err(NO_TERMINAL);
+        }
+        self.control.resize(size.cols, size.rows); // the upstream says whether it has a terminal
+        Ok(())
     }
 }
 
@@ -128,6 +173,7 @@ fn event(piece: Piece<'_>) -> Option<Event> {
         Piece::Event(StreamEvent::Error(error)) => Event::Error(error.to_failure()),
         Piece::Event(StreamEvent::InputRequest { prompt }) => Event::InputRequest { prompt: prompt.clone() },
         Piece::Event(StreamEvent::InputRefused { message }) => Event::InputRefused { message: message.clone() },
+        Piece::Event(StreamEvent::OutputDropped { bytes }) => Event::Dropped { bytes: *bytes },
         Piece::Event(StreamEvent::InputUncertain) => Event::InputRefused {
             message: "the connection to the upstream service was lost with input under way: it may not have arrived"
                 .to_owned(),

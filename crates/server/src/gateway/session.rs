@@ -1,23 +1,34 @@
 //! A session of the upstream's, as this server uses it.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use agb_client::agb_core::http::Answered;
 use agb_client::agb_core::operations::{SessionData, ToolResult};
-use agb_client::{Error, Session};
+use agb_client::{Error, LinkAnswer, LinkCall, Session};
 use agb_protocol::fields::{Field, Fields};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::Account;
-use crate::settings::{GATEWAY_EXTENSIONS, GATEWAY_EXTENSIONS_WITH_INPUT};
+use crate::settings::{GATEWAY_EXTENSIONS, PASSED_EXTENSIONS};
+
+/// What this server does for a session, by what the session's service does: a bit for each of [`PASSED_EXTENSIONS`].
+static SETS: LazyLock<Vec<Vec<&'static str>>> = LazyLock::new(|| {
+    let set = |bits: usize| {
+        let passed = PASSED_EXTENSIONS.iter().enumerate().filter(move |(place, _)| bits >> place & 1 == 1);
+        // Input that is numbered is taken once on the way here; what happens between the two services is told.
+        let numbered = if bits & 1 == 1 { &["stdinSeq"][..] } else { &[] };
+        GATEWAY_EXTENSIONS.iter().chain(passed.map(|(_, name)| name)).chain(numbered).copied().collect()
+    };
+    (0..1 << PASSED_EXTENSIONS.len()).map(set).collect()
+});
 
 /// A session of the upstream's. Clones share its connection there.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
     session: Session,
     /// Keeps the account known while somebody has a session of it.
-    _account: Arc<Account>,
+    account: Arc<Account>,
 }
 
 /// Why the upstream was not asked, or did not answer.
@@ -32,7 +43,7 @@ pub(crate) enum UpstreamError {
 impl Upstream {
     /// What the upstream said of a session, to be used in this account's name. Nothing is sent.
     pub(crate) fn new(account: &Arc<Account>, data: SessionData) -> Self {
-        Self { session: account.session(data), _account: Arc::clone(account) }
+        Self { session: account.session(data), account: Arc::clone(account) }
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -45,8 +56,20 @@ impl Upstream {
 
     /// What this server does beyond part 1 of the wire for the session.
     pub(crate) fn extensions(&self) -> &'static [&'static str] {
-        let takes_input = self.session.data().extensions.iter().any(|name| name == "stdin");
-        if takes_input { GATEWAY_EXTENSIONS_WITH_INPUT } else { GATEWAY_EXTENSIONS }
+        let of_service = &self.session.data().extensions;
+        let has = |name: &str| of_service.iter().any(|known| known == name);
+        let bits = PASSED_EXTENSIONS.iter().enumerate().filter(|(_, name)| has(name)).map(|(place, _)| 1 << place);
+        &SETS[bits.sum::<usize>()]
+    }
+
+    /// Passes a call on to the session's link there.
+    pub(crate) async fn forward_to_link(&self, call: LinkCall) -> Result<LinkAnswer, UpstreamError> {
+        Ok(self.session.forward_to_link(call).await?)
+    }
+
+    /// Whether it is used in this account's name.
+    pub(crate) fn is_of(&self, account: &Arc<Account>) -> bool {
+        Arc::ptr_eq(&self.account, account)
     }
 
     /// Whether the two are one session with the same token and address.

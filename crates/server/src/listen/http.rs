@@ -17,6 +17,7 @@ mod file_watch;
 mod files;
 mod followed;
 mod gateway;
+mod gateway_link;
 mod health;
 mod labels;
 mod link;
@@ -62,10 +63,13 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     let runs = Router::new()
         .route("/link/{session}/runs/{invocation}", post(runs::say))
         .route("/link/{session}/runs/{invocation}/events", get(runs::watch));
-    let files = Router::new()
-        .route("/link/{session}/files", get(files::read).put(files::write).delete(files::discard))
-        .route("/link/{session}/files/watch", get(file_watch::news).post(file_watch::begin).delete(file_watch::end))
-        .route("/link/{session}/files/progress", get(files::progress));
+    let own_files = || {
+        Router::new()
+            .route("/link/{session}/files", get(files::read).put(files::write).delete(files::discard))
+            .route("/link/{session}/files/watch", get(file_watch::news).post(file_watch::begin).delete(file_watch::end))
+            .route("/link/{session}/files/progress", get(files::progress))
+    };
+    let files = if shared.gateway.is_some() { gateway_link::files() } else { own_files() };
     let part_1 = Router::new().route("/link/{session}/callTool", post(link::call));
     let accesses = Router::new().route("/link/{session}/browserAccess", post(access::give));
     let mut with_token = Router::new().route("/ws/{session}", get(link::connect)).merge(admitted(run, part_1));

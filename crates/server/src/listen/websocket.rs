@@ -344,7 +344,7 @@ impl Connection {
 
     fn start_command(&mut self, invocation: String, start: StartCommand) -> Result<(), End> {
         self.answers_pings = true;
-        let options = RunOptions::of_command(&start, &self.session.config().limits);
+        let options = RunOptions::of_command(&start, &self.session.config().limits, self.session.extensions());
         self.begin(invocation, options, !options.resume, |session, id| session.start_command(id, options, start))
     }
 

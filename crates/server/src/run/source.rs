@@ -38,14 +38,20 @@ pub(crate) trait Source: Send + Sync {
 
     /// Sends a signal, by its number, to the process group of what runs. The error is for the client.
     fn signal(&self, _signal: i32) -> Result<(), &'static str> {
-        Err("only a command takes signals: cancel the run instead")
+        Err(NO_SIGNALS)
     }
 
     /// Changes the size of the terminal of what runs. The error is for the client.
     fn resize(&self, _size: TerminalSize) -> Result<(), &'static str> {
-        Err("only a command has a terminal")
+        Err(NO_TERMINAL)
     }
 }
+
+/// Code has no signals but its cancellation.
+pub(crate) const NO_SIGNALS: &str = "only a command takes signals: cancel the run instead";
+
+/// Code has no terminal.
+pub(crate) const NO_TERMINAL: &str = "only a command has a terminal";
 
 /// Why input was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]

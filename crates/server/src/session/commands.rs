@@ -8,7 +8,7 @@ use agb_protocol::Finish;
 use agb_protocol::command::StartCommand;
 
 use super::runs::{CommandRecord, Entry, NotStarted, Started};
-use super::{ActiveRun, Retention, Session, lock, refusal};
+use super::{ActiveRun, NewSource, Retention, Session, lock, refusal};
 use crate::command::{self, CommandSpec};
 use crate::observe::RunMeter;
 use crate::run::event::{RunFailure, failure};
@@ -54,19 +54,32 @@ impl Session {
             self.metrics.limit_hit("LimitExceeded.Runs");
             refusal(&busy)
         })?;
-        let room = self.room()?;
-        let mut runs = lock(&self.runs);
-        if let Some(found) = runs.find(id, program, options)? {
-            return Ok(Started::Before(found));
-        }
         let record = CommandRecord {
             command: start.command[..start.command.floor_char_boundary(SHOWN)].to_owned(),
             started_at: now(),
             detached: start.detached,
             terminal: start.terminal.is_some(),
         };
+        let NewSource { spool, start } = match self.upstream() {
+            Some(upstream) => self.command_there(upstream, start),
+            None => self.command_here(start, timeout)?,
+        };
+        let mut runs = lock(&self.runs);
+        if let Some(found) = runs.find(id, program, options)? {
+            return Ok(Started::Before(found));
+        }
         let going = ActiveRun { id: id.to_owned(), activity };
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
+        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
+        run.count(self.budget().nothing());
+        let entry = Entry { run: Arc::clone(&run), program, command: Some(record) };
+        runs.by_id.insert(id.to_owned(), entry);
+        Ok(Started::Now(run))
+    }
+
+    /// A command of this session's own workspace.
+    fn command_here(self: &Arc<Self>, start: StartCommand, timeout: Duration) -> Result<NewSource, RunFailure> {
+        let room = self.room()?;
         let spec = CommandSpec {
             command: start.command,
             cwd: start.cwd,
@@ -76,13 +89,9 @@ impl Session {
             terminal: start.terminal,
         };
         let meter = RunMeter::of_command(Arc::clone(&self.metrics));
-        let spool = self.spool(room.folder().root());
-        let from_command = |feed| command::start(self, room, spec, feed, meter);
-        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, from_command, going, kept);
-        run.count(self.budget().nothing());
-        let entry = Entry { run: Arc::clone(&run), program, command: Some(record) };
-        runs.by_id.insert(id.to_owned(), entry);
-        Ok(Started::Now(run))
+        let (spool, session) = (self.spool(room.folder().root()), Arc::clone(self));
+        let start = move |feed| command::start(&session, room, spec, feed, meter);
+        Ok(NewSource { spool, start: Box::new(start) })
     }
 
     /// The commands that can be attached to: those that run, and those that have ended and are kept. The oldest first.

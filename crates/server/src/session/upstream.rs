@@ -1,12 +1,15 @@
 //! A gateway's session: its programs run elsewhere.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use agb_protocol::Language;
+use agb_protocol::command::StartCommand;
 use agb_protocol::service::StartRun;
 
 use super::{NewSource, Session, lock};
 use crate::gateway::{Program, Upstream};
+use crate::observe::RunMeter;
 use crate::run::RunOptions;
 use crate::settings::EXTENSIONS;
 
@@ -42,8 +45,16 @@ impl Session {
     ) -> NewSource {
         // A time limit that is none was refused before.
         let timeout = start.timeout_s.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        let program = Program { code: start.code, language, timeout, stdin: options.stdin };
-        let meter = self.meter(language);
+        let program = Program::Code { code: start.code, language, timeout, stdin: options.stdin };
+        self.source_of(upstream, program, self.meter(language))
+    }
+
+    /// A command of the upstream's.
+    pub(super) fn command_there(&self, upstream: Upstream, start: StartCommand) -> NewSource {
+        self.source_of(upstream, Program::Command(start), RunMeter::of_command(Arc::clone(&self.metrics)))
+    }
+
+    fn source_of(&self, upstream: Upstream, program: Program, meter: RunMeter) -> NewSource {
         let start = move |feed| upstream.start(program, feed, meter);
         NewSource { spool: self.spool(self.pool.folder()), start: Box::new(start) }
     }

@@ -13,21 +13,21 @@ use crate::support::{KEY, PATIENCE, Reply, TestServer, TestSession};
 const OTHER: &str = "the-key-of-the-gateway";
 
 /// The service behind, and the gateway in front.
-struct Pair {
-    upstream: TestServer,
-    gateway: TestServer,
+pub(crate) struct Pair {
+    pub(crate) upstream: TestServer,
+    pub(crate) gateway: TestServer,
 }
 
 impl Pair {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
         Self::before(TestServer::with(|config| config.plain_wire = true).await, change).await
     }
 
-    async fn before(upstream: TestServer, change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn before(upstream: TestServer, change: impl FnOnce(&mut Config)) -> Self {
         let url = upstream.url("");
         let gateway = TestServer::with(|config| {
             config.api_keys.clear();
@@ -38,16 +38,16 @@ impl Pair {
         Self { upstream, gateway }
     }
 
-    fn account(&self, key: &str) -> Agb {
+    pub(crate) fn account(&self, key: &str) -> Agb {
         Agb::new(&Options::new().endpoint(self.gateway.url("")).api_key(key)).expect("an account")
     }
 
-    async fn session(&self) -> Session {
+    pub(crate) async fn session(&self) -> Session {
         let create = CreateSession { image_id: "agb-code-space-1".to_owned(), ..CreateSession::default() };
         self.account(KEY).create(create).await.expect("a session")
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.gateway.stop().await;
         self.upstream.stop().await;
     }

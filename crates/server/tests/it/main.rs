@@ -17,6 +17,7 @@ mod file_watch;
 mod files;
 mod flow;
 mod gateway;
+mod gateway_passing;
 mod hostile;
 mod hostile_load;
 mod http_runs;

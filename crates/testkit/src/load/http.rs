@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 /// The beginning of a request.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(crate) struct Head {
     target: String,
     headers: Vec<(String, String)>,
 }
@@ -23,7 +23,7 @@ impl Head {
     const LONGEST: usize = 64 * 1024;
 
     /// Reads one head; what comes behind it stays in `buffer`. `None`: the client is done.
-    pub(super) async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Self>> {
+    pub(crate) async fn read(socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Option<Self>> {
         loop {
             if let Some((head, length)) = Self::parse(buffer)? {
                 buffer.drain(..length);
@@ -50,7 +50,7 @@ impl Head {
     }
 
     /// Set when it asks for a WebSocket.
-    pub(super) fn websocket_key(&self) -> Option<&str> {
+    pub(crate) fn websocket_key(&self) -> Option<&str> {
         self.header("sec-websocket-key")
     }
 
@@ -59,12 +59,28 @@ impl Head {
         self.header("sec-websocket-protocol")
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.target.split('?').next().unwrap_or_default()
+    }
+
+    /// The body, which is at the front of `buffer` or still to come. One that is no JSON is null.
+    pub(crate) async fn body(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Value> {
+        let length = self.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        if length > Self::LONGEST {
+            return Err(io::Error::other("the body is too long"));
+        }
+        while buffer.len() < length {
+            if socket.read_buf(buffer).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        let body = serde_json::from_slice(&buffer[..length]).unwrap_or_default();
+        buffer.drain(..length);
+        Ok(body)
     }
 
     /// A value of the query, as it stands there: the names used here need no decoding.
@@ -88,17 +104,7 @@ pub(super) struct Sessions {
 impl Sessions {
     /// Answers one call. Its body, if any, is at the front of `buffer`, or still to come.
     pub(super) async fn answer(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>, head: &Head) -> io::Result<()> {
-        let length = head.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        if length > Head::LONGEST {
-            return Err(io::Error::other("the body is too long"));
-        }
-        while buffer.len() < length {
-            if socket.read_buf(buffer).await? == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-        }
-        let body: Value = serde_json::from_slice(&buffer[..length]).unwrap_or_default();
-        buffer.drain(..length);
+        let body = head.body(socket, buffer).await?;
         let (status, data) = self.call(head, &body).map_or((404, Value::Null), |data| (200, data));
         let answer = json!({
             "requestId": "load", "success": status == 200, "httpStatusCode": status, "data": data,

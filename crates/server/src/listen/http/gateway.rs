@@ -20,10 +20,11 @@ use super::answer::Code;
 use super::api_key::key_of;
 use super::error::ApiError;
 use super::params::{Body, Params};
-use super::{Shared, charged, health, sessions};
+use super::{Shared, charged, health, sessions, tools};
 use crate::gateway::{Account, Upstream};
 use crate::observe::Released;
 use crate::session::{NewSession, Session};
+use crate::tools::is_of_runs;
 use crate::workspace::ProgramOptions;
 
 /// What describes a session has a few kilobytes; its list of tools may have a hundred.
@@ -80,8 +81,25 @@ async fn pass_on(
     Extension(account): Extension<Arc<Account>>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let uri = request.uri().clone();
     let call = read(&shared, request).await?;
+    if is_tool(&call.target) {
+        let params = Params::parse(&uri, call.body.as_deref().unwrap_or_default()).unwrap_or_default();
+        let (name, id) = (params.text("name")?.unwrap_or_default(), params.text("sessionId")?.unwrap_or_default());
+        // The upstream has not checked the key: only who took the session up learns of its runs.
+        let is_of_runs = |session: &Session| {
+            session.upstream().is_some_and(|upstream| upstream.is_of(&account)) && is_of_runs(&name, session)
+        };
+        if shared.sessions.find(&id).is_some_and(|session| is_of_runs(&session)) {
+            return Ok(tools::call(State(shared), params).await?.into_response());
+        }
+    }
     Ok(response(account.forward(&call).await?))
+}
+
+/// Whether a call calls a tool.
+fn is_tool(target: &str) -> bool {
+    target == "/mcp" || target.starts_with("/mcp?")
 }
 
 /// `POST /mcp/createSession`
@@ -154,8 +172,7 @@ async fn read(shared: &Arc<Shared>, request: Request) -> Result<Forward, ApiErro
         (Method::Post, Some(text).filter(|text| !text.is_empty()))
     };
     // A tool takes as long as its program.
-    let is_tool = target == "/mcp" || target.starts_with("/mcp?");
-    let expected = if is_tool { shared.config.limits.max_run_timeout } else { Duration::ZERO };
+    let expected = if is_tool(&target) { shared.config.limits.max_run_timeout } else { Duration::ZERO };
     Ok(Forward { method, target, body, expected })
 }
 

@@ -79,7 +79,7 @@ pub(super) async fn call(
 ) -> Result<Answer, ApiError> {
     let name = params.required("tool")?;
     let args = params.object("args")?.unwrap_or_default();
-    if let Some(upstream) = session.upstream() {
+    if let Some(upstream) = session.upstream().filter(|_| !tools::is_of_runs(&name, &session)) {
         let _activity = session.begin(args.memory_size())?;
         let ToolResult { content, is_error } = upstream.call_tool(&name, args).await?.value;
         return Ok(Answer::new(json!({ "result": { "content": content, "isError": is_error } })));

@@ -56,7 +56,11 @@ pub(super) async fn say(
             if !start.resume {
                 return Err(ApiError::invalid("resume", "it must be true: a run over HTTP is watched by another call"));
             }
-            session.start_command(&invocation, RunOptions::of_command(&start, &shared.config.limits), start)?;
+            session.start_command(
+                &invocation,
+                RunOptions::of_command(&start, &shared.config.limits, session.extensions()),
+                start,
+            )?;
         }
         Request::Signal { invocation, signal, seq } => {
             grant.may_run()?;
