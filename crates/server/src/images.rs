@@ -121,6 +121,11 @@ impl Images {
         Ok(Image { id: id.to_owned(), definition: Arc::clone(definition), environment: self.environment(definition) })
     }
 
+    /// The names of all.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.known.iter().map(|definition| definition.name.as_str())
+    }
+
     fn named(&self, id: &str) -> Option<&Arc<Definition>> {
         let by_name = self.known.iter().find(|definition| definition.name == id);
         by_name.or_else(|| self.known.iter().find(|definition| definition.aliases.iter().any(|alias| alias == id)))

@@ -31,6 +31,7 @@
 //! | `tools` | what `callTool` calls | the call |
 //! | `contexts` | files that outlive sessions | until they are deleted |
 //! | `auth` | API keys, tokens, accesses, rates | the process |
+//! | `cluster` | other servers that this one acts as one with, and where the session of an id is | the process |
 //! | `images` | what sessions are created from | the process |
 //! | `settings` | every limit with its default, reason, flag and documentation | the process |
 //! | `observe` | metrics | the process |
@@ -55,6 +56,7 @@ compile_error!("agb-server isolates what it runs by means of Linux, and is for L
 mod auth;
 mod budget;
 mod cell;
+mod cluster;
 mod command;
 mod contexts;
 #[doc(hidden)]
@@ -73,6 +75,7 @@ mod tools;
 mod workspace;
 
 pub use auth::keys::KeysError;
+pub use cluster::{ClusterEnd, ClusterError, Ended, MemoryRegistry};
 pub use images::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,
 };
@@ -81,8 +84,8 @@ pub use listen::tls::TlsError;
 pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
 pub use settings::{
-    ApiKey, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, LinkSettings, Network, TlsFiles,
-    UnknownNetwork, UpstreamSettings, Warm, command_name, seconds,
+    ApiKey, ClusterSettings, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, LinkSettings,
+    Network, RegistryUrl, TlsFiles, UnknownNetwork, UpstreamSettings, Warm, command_name, seconds,
 };
 pub use workspace::sandboxes::IsolationError;
 

@@ -10,6 +10,7 @@
 //! connection, no new session; every session is released, which ends every child
 //! process; the last events go out; the folder is removed.
 
+mod member;
 mod reload;
 
 use std::future::{Future, pending};
@@ -27,6 +28,7 @@ use crate::auth::access::Accesses;
 use crate::auth::keys::{Keys, KeysError};
 use crate::auth::rate::Rate;
 use crate::budget::Budget;
+use crate::cluster::{Cluster, ClusterEnd, ClusterError};
 use crate::contexts::Contexts;
 use crate::gateway::{Gateway, GatewayError};
 use crate::links::Links;
@@ -69,6 +71,9 @@ pub enum StartError {
     /// The service behind a gateway cannot be used.
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    /// The cluster cannot be joined so.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     /// There is no place for the sessions.
     #[error("no folder could be made in {folder}: {error}; choose another with --data-dir")]
     DataDir {
@@ -111,6 +116,7 @@ impl Server {
         let tls = config.tls.clone().map(Tls::new).transpose()?;
         let address = config.public_url.as_deref().map(Address::parse).transpose()?;
         let origins = Origins::parse(&config.allow_origins)?;
+        let cluster = Cluster::new(&config.cluster, &config.data_dir)?;
         let config = Arc::new(config);
         let sandboxes = Sandboxes::start(Arc::clone(&config))?;
         let metrics = Arc::new(Metrics::default());
@@ -133,6 +139,7 @@ impl Server {
             origins,
             keys,
             gateway,
+            cluster,
             metrics,
             tls,
         };
@@ -165,6 +172,22 @@ impl Server {
         Ok(self.shared.keys.check_for_network()?)
     }
 
+    /// Where this server is a member of a cluster: checks that the others can reach it when it listens here.
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub fn check_reachable(&self, address: SocketAddr) -> Result<(), ClusterError> {
+        match &self.shared.cluster {
+            Some(cluster) => cluster.listens_at(address, self.shared.tls.is_some()),
+            None => Ok(()),
+        }
+    }
+
+    /// Why this server has left its cluster against its will, and its sessions ended, if so.
+    pub fn cluster_end(&self) -> Option<ClusterEnd> {
+        self.shared.cluster.as_ref()?.end()
+    }
+
     /// Reads the files of keys and the certificate now, not only when they are seen to have changed. What cannot be
     /// used changes nothing, and is logged.
     pub fn reload(&self) {
@@ -187,6 +210,9 @@ impl Server {
     ) {
         let drained = async {
             drain.await;
+            if let Some(cluster) = &self.shared.cluster {
+                cluster.drain().await;
+            }
             self.shared.sessions.drain(self.shared.config.limits.drain).await;
         };
         let stop = async {
@@ -203,12 +229,20 @@ impl Server {
         let tls = self.shared.tls.as_ref().map(Tls::acceptor);
         let listening = Listener::new(limits.clone(), tls, Arc::clone(&self.shared.metrics));
         let (ending, ended) = watch::channel(false);
-        tokio::select! {
-            () = listening.run(listener, self.router(), stop, &ended) => {}
+        let address = listener.local_addr();
+        let condemned = tokio::select! {
+            () = listening.run(listener, self.router(), stop, &ended) => false,
             never = reload::watch(Arc::clone(&self.shared)) => match never {},
-        }
+            () = member::run(&self.shared, address) => true,
+        };
         ending.send_replace(true);
+        if condemned {
+            self.shared.sessions.declared_lost();
+        }
         self.close().await;
+        if let Some(cluster) = &self.shared.cluster {
+            cluster.leave().await;
+        }
         // The last client has to hear the end.
         let _ = tokio::time::timeout(limits.shutdown_grace, listening.is_empty()).await;
     }

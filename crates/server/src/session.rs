@@ -85,6 +85,8 @@ pub(crate) struct Session {
     upstream: Option<Mutex<Upstream>>,
     /// The server was told to stop.
     stopping: AtomicBool,
+    /// The other servers of its cluster declared the server lost.
+    declared_lost: AtomicBool,
 }
 
 /// How far a session's life has come. Only ever forward.
@@ -119,6 +121,8 @@ pub(crate) struct NewSession {
     pub(crate) timeout: Option<Duration>,
     pub(crate) mounts: Vec<Mount>,
     pub(crate) options: ProgramOptions,
+    /// Its id, where it is more than a name that nobody guesses.
+    pub(crate) id: Option<String>,
     /// Where its programs run, if not here.
     pub(crate) upstream: Option<Upstream>,
 }
@@ -178,7 +182,10 @@ impl Session {
         budget: Arc<Budget>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            id: new.upstream.as_ref().map_or_else(random::session_id, |upstream| upstream.id().to_owned()),
+            id: match &new.upstream {
+                Some(upstream) => upstream.id().to_owned(),
+                None => new.id.unwrap_or_else(random::session_id),
+            },
             ordinal,
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
@@ -201,6 +208,7 @@ impl Session {
             created: Instant::now(),
             upstream: new.upstream.map(Mutex::new),
             stopping: AtomicBool::new(false),
+            declared_lost: AtomicBool::new(false),
         })
     }
 
@@ -339,6 +347,19 @@ impl Session {
         }
     }
 
+    /// The server was declared lost: what ends now hears that reason.
+    pub(crate) fn declared_lost(&self) {
+        self.declared_lost.store(true, Ordering::Relaxed);
+    }
+
+    /// Why it ends, for those who are connected to it.
+    pub(crate) fn end_reason(&self) -> &'static str {
+        match self.declared_lost.load(Ordering::Relaxed) {
+            true => "the session's server was declared lost",
+            false => "the session was released",
+        }
+    }
+
     /// Whether runs or calls go on.
     pub(crate) fn is_busy(&self) -> bool {
         lock(&self.clock).is_busy()
@@ -424,7 +445,7 @@ impl Session {
         self.ports.close();
         let runs: Vec<Arc<Run>> = lock(&self.runs).by_id.values().map(|entry| Arc::clone(&entry.run)).collect();
         let stopping = self.stopping.load(Ordering::Relaxed);
-        let reason = if stopping { "the server was told to stop" } else { "the session was released" };
+        let reason = if stopping { "the server was told to stop" } else { self.end_reason() };
         for run in &runs {
             run.interrupt_with(reason);
         }

@@ -1,6 +1,7 @@
 //! What a server is told before it starts. Each default has its reason beside it.
 
 mod api_key;
+mod cluster;
 mod command_name;
 mod config;
 mod contexts;
@@ -14,6 +15,7 @@ mod upstream;
 mod warm;
 
 pub use self::api_key::ApiKey;
+pub use self::cluster::{ClusterSettings, RegistryUrl};
 pub use self::command_name::command_name;
 pub use self::config::Config;
 pub use self::contexts::ContextSettings;

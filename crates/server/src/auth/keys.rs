@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use agb_protocol::Secret;
+use ring::digest::{Context, SHA256, digest};
 use thiserror::Error;
 
 use crate::auth::rate::{Bucket, Rate};
@@ -150,6 +151,33 @@ impl Keys {
         self.ring().len()
     }
 
+    /// The same for the same keys, whatever their order: tells servers of a cluster whether theirs are the same. 32 bits of
+    /// a digest of all say nothing about one.
+    pub(crate) fn fingerprint(&self) -> String {
+        let ring = self.ring();
+        let mut secrets: Vec<_> = ring.iter().map(|(secret, _)| secret.expose()).collect();
+        secrets.sort_unstable();
+        let mut all = Context::new(&SHA256);
+        for secret in secrets {
+            all.update(digest(&SHA256, secret.as_bytes()).as_ref());
+        }
+        agb_protocol::random::hex(&all.finish().as_ref()[..4])
+    }
+
+    /// Calls that were taken here with each key that was used, by its name.
+    pub(crate) fn spent(&self) -> impl Iterator<Item = (String, u64)> {
+        let ring = self.ring();
+        let spent: Vec<_> = ring.iter().map(|(_, caller)| (caller.name.clone(), caller.bucket.taken())).collect();
+        spent.into_iter().filter(|(_, taken)| *taken > 0)
+    }
+
+    /// Another server of the cluster has taken calls with the key of this name.
+    pub(crate) fn spent_elsewhere(&self, name: &str, calls: u64) {
+        if let Some((_, caller)) = self.ring().iter().find(|(_, caller)| caller.name == name) {
+            caller.bucket.spent_elsewhere(calls);
+        }
+    }
+
     fn ring(&self) -> Arc<Ring> {
         Arc::clone(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -236,6 +264,17 @@ mod tests {
         std::fs::remove_file(&path).expect("it was there");
         assert!(matches!(keys.reload(), Err(KeysError::Unreadable { .. })));
         assert_eq!(name(&keys, &format!("{LONG}C")).as_deref(), Some("alice"));
+    }
+
+    #[test]
+    fn servers_notice_that_their_keys_differ() {
+        let key = |name: &str, secret: &str| ApiKey { name: name.into(), secret: secret.into() };
+        let of = |keys: Vec<ApiKey>| Keys::new(keys, None, RATE).expect("they are good").fingerprint();
+        let one = of(vec![key("a", "first"), key("b", "second")]);
+        assert_eq!(one, of(vec![key("x", "second"), key("y", "first")]));
+        assert_ne!(one, of(vec![key("a", "first")]));
+        assert_ne!(one, of(vec![key("a", "firsts"), key("b", "econd")]));
+        assert_eq!(one.len(), 8);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! How often somebody may call: a bucket of tokens that fills again at a steady rate.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -31,12 +32,19 @@ pub(crate) struct Bucket {
     ahead: Duration,
     /// When the bucket will be full again. That alone says how full it is now.
     full_at: Mutex<Instant>,
+    /// Calls that were taken here, ever.
+    taken: AtomicU64,
 }
 
 impl Bucket {
     pub(crate) fn new(rate: Rate) -> Self {
         let interval = Duration::from_secs(1) / rate.per_second.max(1);
-        Self { interval, ahead: interval * rate.burst.max(1), full_at: Mutex::new(Instant::now()) }
+        Self {
+            interval,
+            ahead: interval * rate.burst.max(1),
+            full_at: Mutex::new(Instant::now()),
+            taken: AtomicU64::new(0),
+        }
     }
 
     /// Takes a call, or says how long to wait before the next try.
@@ -48,15 +56,42 @@ impl Bucket {
             Some(wait) if !wait.is_zero() => Err(wait),
             _ => {
                 *full_at = next;
+                self.taken.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
         }
+    }
+
+    /// How many calls were taken here.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
+    /// Calls of the same caller were taken by other servers. They count as if they had been taken here, up to two full
+    /// buckets: whatever is said, after that time calls are taken again.
+    pub(crate) fn spent_elsewhere(&self, calls: u64) {
+        let now = Instant::now();
+        let most = self.ahead * 2;
+        let more = self.interval.checked_mul(u32::try_from(calls).unwrap_or(u32::MAX)).unwrap_or(most).min(most);
+        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        *full_at = ((*full_at).max(now) + more).min(now + most);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_spent_elsewhere_is_spent_here() {
+        let bucket = Bucket::new(Rate { per_second: 10, burst: 5 });
+        bucket.spent_elsewhere(4);
+        assert_eq!(bucket.take(), Ok(()));
+        assert_eq!(bucket.take(), Err(Duration::from_millis(100)));
+        assert_eq!(bucket.taken(), 1, "what was taken elsewhere is said elsewhere");
+        bucket.spent_elsewhere(u64::MAX);
+        assert_eq!(bucket.take(), Err(Duration::from_millis(600)), "nobody is kept out for ever");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_and_then_a_steady_rate() {

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use agb_protocol::Secret;
 use agb_server::{
-    ApiKey, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server, TlsFiles, UpstreamSettings, Warm,
+    ApiKey, ClusterSettings, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server, TlsFiles,
+    UpstreamSettings, Warm,
 };
 use clap::Args;
 use tokio::net::TcpListener;
@@ -107,6 +108,8 @@ pub(crate) struct Serve {
     #[command(flatten)]
     upstream: UpstreamSettings,
     #[command(flatten)]
+    cluster: ClusterSettings,
+    #[command(flatten)]
     limits: Limits,
 }
 
@@ -149,6 +152,7 @@ async fn run(serve: Serve) -> Result<(), String> {
         unix::signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
     let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
+    server.check_reachable(address).map_err(|error| error.to_string())?;
     if let Some(key) = made_key {
         say(&format!("agb-server made the API key {}", key.expose()));
     }
@@ -187,6 +191,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
         links: serve.links,
         plain_wire: serve.plain_wire,
+        cluster: serve.cluster,
         upstream: serve.upstream,
         contexts: ContextSettings {
             folder: serve.contexts.folder.clone().or_else(ContextSettings::default_folder),

@@ -80,6 +80,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
     let open = Router::new()
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/cluster/alive", get(health::alive))
         .route("/context-files/{id}", get(context_files::download).put(context_files::upload));
     with_key
         .merge(with_token)

@@ -149,7 +149,7 @@ impl Connection {
             }
             let can_show = ping_due || !self.replies.is_empty() || !self.ready.is_empty();
             if last_words.is_some() && !can_show && self.shown.is_empty() {
-                return End::Goodbye(close::SESSION_GONE, "the session was released");
+                return End::Goodbye(close::SESSION_GONE, self.session.end_reason());
             }
             let can_read = self.replies.len() < MAX_REPLIES;
             let deadline = self.link.deadline(limits.silence_timeout, limits.write_timeout);
@@ -170,7 +170,7 @@ impl Connection {
                 }
                 () = sleep_until(deadline) => {
                     return match last_words {
-                        Some(_) => End::Goodbye(close::SESSION_GONE, "the session was released"),
+                        Some(_) => End::Goodbye(close::SESSION_GONE, self.session.end_reason()),
                         None => End::Lost(DisconnectReason::Broken("the client reads or answers nothing any more".to_owned())),
                     };
                 }

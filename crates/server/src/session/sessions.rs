@@ -184,6 +184,11 @@ impl Sessions {
         was_there
     }
 
+    /// The other servers of the cluster declared this one lost: what is told to those whose sessions end now.
+    pub(crate) fn declared_lost(&self) {
+        self.list().iter().for_each(|session| session.declared_lost());
+    }
+
     /// Lets no session and no run begin any more, and waits for those that go on, at most for so long.
     pub(crate) async fn drain(&self, time: Duration) {
         const LOOK: Duration = Duration::from_millis(20);

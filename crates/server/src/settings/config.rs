@@ -8,7 +8,10 @@ use agb_egress::Outside;
 use agb_protocol::Language;
 use agb_protocol::Secret;
 
-use super::{ApiKey, ContextSettings, Isolation, Limits, LinkSettings, Network, TlsFiles, UpstreamSettings, Warm};
+use super::{
+    ApiKey, ClusterSettings, ContextSettings, Isolation, Limits, LinkSettings, Network, TlsFiles, UpstreamSettings,
+    Warm,
+};
 use crate::images::Images;
 
 /// Everything a server is told before it starts.
@@ -42,6 +45,8 @@ pub struct Config {
     pub links: LinkSettings,
     /// Part 1 of the wire and nothing else, as AGB's own service speaks it: to test clients and gateways with.
     pub plain_wire: bool,
+    /// The servers that this one acts as one with.
+    pub cluster: ClusterSettings,
     /// Where sessions are, if not on this machine.
     pub upstream: UpstreamSettings,
     /// The folder for what is compiled once and used by every session: what runs inside Java and Python. Only the
@@ -82,6 +87,7 @@ impl Config {
             contexts: ContextSettings::default(),
             links: LinkSettings::default(),
             plain_wire: false,
+            cluster: ClusterSettings::default(),
             upstream: UpstreamSettings::default(),
             cache_dir: agb_kernel::default_cache(),
             isolation: Isolation::Auto,

@@ -35,6 +35,7 @@ use tokio::time::Instant;
 
 use self::demand::Demand;
 use self::memory::Free;
+pub(crate) use self::memory::free_memory;
 use crate::images::Image;
 use crate::observe::Metrics;
 use crate::settings::{Config, Warm};

@@ -201,6 +201,7 @@ fn show(
         timeout: None,
         mounts: Vec::new(),
         options: ProgramOptions::default(),
+        id: None,
         upstream: None,
     };
     let session = shared.sessions.take_up(new, Upstream::new(&account, data))?;

@@ -6,19 +6,37 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Shared;
+use super::{ApiError, Shared};
+use crate::cluster::Standing;
 
 /// `GET /healthz`: the process answers. Says nothing else, so nobody needs a key.
 pub(super) async fn live() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: it takes new sessions; not while it ends. Whether there is room for one is a matter of limits.
+/// `GET /readyz`: it takes new sessions; not while it ends, nor before its cluster knows it. Whether there is room for
+/// one is a matter of limits. A registry that is away later does not count: then no server of the cluster were ready.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    if shared.sessions.is_open() {
-        "ready\n".into_response()
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "ending\n").into_response()
+    let not = |why: String| (StatusCode::SERVICE_UNAVAILABLE, why).into_response();
+    if !shared.sessions.is_open() {
+        return not("ending\n".to_owned());
+    }
+    let Some(cluster) = &shared.cluster else { return "ready\n".into_response() };
+    match cluster.standing() {
+        Standing::Good | Standing::Doubtful => "ready\n".into_response(),
+        Standing::Joining if cluster.away().is_some() => not("joining: the registry does not answer\n".to_owned()),
+        Standing::Joining => not("joining\n".to_owned()),
+        Standing::Draining => not("draining\n".to_owned()),
+        Standing::Condemned => not("declared lost\n".to_owned()),
+    }
+}
+
+/// `GET /cluster/alive`: which run of a server this is. The others ask when the registry has not heard of it for a
+/// while; like [`live`] it is open to everybody, and opens nothing.
+pub(super) async fn alive(State(shared): State<Arc<Shared>>) -> Result<String, ApiError> {
+    match &shared.cluster {
+        Some(cluster) => Ok(format!("{}\n", cluster.incarnation())),
+        None => Err(ApiError::NoRoute("/cluster/alive".to_owned())),
     }
 }
 

@@ -46,6 +46,7 @@ pub(super) async fn create(
         mounts: session_contexts::mounts(&shared, &caller, &params).await?,
         timeout: session_options::timeout(&params)?,
         options: session_options::of_programs(&shared, &params)?,
+        id: shared.cluster.as_ref().map(|cluster| cluster.incarnation().session_id()),
         upstream: None,
     };
     let session = shared.sessions.create(new)?;

@@ -6,6 +6,7 @@ use super::{Address, ApiError, Origins};
 use crate::auth::access::Accesses;
 use crate::auth::keys::Keys;
 use crate::budget::Budget;
+use crate::cluster::Cluster;
 use crate::contexts::Contexts;
 use crate::gateway::Gateway;
 use crate::links::Links;
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) keys: Keys,
     /// Sessions are those of another service.
     pub(crate) gateway: Option<Gateway>,
+    /// The servers that this one acts as one with.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) tls: Option<Arc<Tls>>,
 }

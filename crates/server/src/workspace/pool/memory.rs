@@ -37,7 +37,7 @@ impl Free {
         let free = match self.seen {
             Some((at, free)) if now.saturating_duration_since(at) < LOOK => free,
             _ => {
-                let free = available(meminfo).into_iter().chain(agb_sandbox::memory_left()).min();
+                let free = free_memory(meminfo);
                 self.seen = Some((now, free));
                 free
             }
@@ -51,6 +51,11 @@ fn part(free: Option<u64>, own: u64, most: u64) -> u64 {
         Some(free) => free.saturating_add(own).min(most.saturating_mul(PART)) / PART,
         None => most,
     }
+}
+
+/// What programs could still have of the machine's memory and of the server's own limit, bytes.
+pub(crate) fn free_memory(meminfo: &Path) -> Option<u64> {
+    available(meminfo).into_iter().chain(agb_sandbox::memory_left()).min()
 }
 
 /// The memory of the machine that programs could have without another's being taken away, bytes.

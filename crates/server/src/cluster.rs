@@ -1,0 +1,390 @@
+//! Several servers that act as one: who they are, and where the session of an id is.
+//!
+//! A session never moves, so its id names its owner: an [`Incarnation`], made fresh by each server process. A registry
+//! holds one small record a server and nothing of a session; it is asked by a beat every other second, and on the first
+//! call about an owner that nobody knows. A registry that is away ends no session and declares nobody lost.
+//!
+//! | module | what is there |
+//! | --- | --- |
+//! | `table` | what a server knows, and what follows from it; pure |
+//! | `beat` | the task that joins, beats and judges |
+//! | `registry`, `memory` | the four calls to the store |
+//! | `record` | what the store holds |
+//! | `http` | HTTP calls to the store and to other servers |
+
+mod beat;
+mod clock;
+mod http;
+mod incarnation;
+mod lock_file;
+mod memory;
+mod reads;
+mod record;
+mod registry;
+mod spent;
+mod table;
+
+use std::collections::HashSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{Notify, watch};
+
+pub(crate) use self::clock::unix_ms;
+use self::http::HttpClient;
+pub(crate) use self::incarnation::Incarnation;
+use self::lock_file::LockFile;
+pub use self::memory::MemoryRegistry;
+use self::reads::Reads;
+pub(crate) use self::record::{Load, NodeState, is_address};
+use self::registry::Registry;
+pub use self::table::Ended;
+use self::table::Table;
+pub(crate) use self::table::{Located, Standing, Timing};
+use crate::settings::{ClusterSettings, RegistryUrl};
+
+/// A server's membership of a cluster.
+pub(crate) struct Cluster {
+    inc: Incarnation,
+    name: String,
+    settings: ClusterSettings,
+    registry: Registry,
+    client: HttpClient,
+    lock_file: LockFile,
+    started_ms: u64,
+    /// Where the others reach this server; set when it listens.
+    address: OnceLock<String>,
+    table: Mutex<Table>,
+    reads: Reads,
+    /// Names that are being asked whether they live.
+    asked: Mutex<HashSet<String>>,
+    beat_now: Notify,
+    /// How many beats were answered or failed.
+    beats: watch::Sender<u64>,
+    ended: watch::Sender<Option<ClusterEnd>>,
+    away: Mutex<Option<String>>,
+    counts: Counts,
+}
+
+/// What a cluster needs from the server that is its member.
+pub(crate) trait Member: Send + Sync + 'static {
+    /// How it does now. `spent` counts from its start.
+    fn load(&self) -> Load;
+    /// Others have taken calls with the API key of this name.
+    fn spent_elsewhere(&self, key: &str, calls: u64);
+}
+
+/// Another server that takes calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Peer {
+    pub(crate) name: String,
+    pub(crate) inc: Incarnation,
+    /// A URL without a path.
+    pub(crate) addr: String,
+    pub(crate) state: NodeState,
+    /// With those that were placed there since its last word.
+    pub(crate) sessions: u64,
+    pub(crate) load: Load,
+}
+
+/// Why a server has left its cluster against its will.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ClusterEnd {
+    /// It is a member no longer.
+    #[error("this server ends: {0}; its sessions are over, start it again to take new ones")]
+    Condemned(Ended),
+    /// Its name is another's.
+    #[error(
+        "two servers are named {name:?}: the other one is at {addr}; give each its own --node-name, or wait until that one has ended"
+    )]
+    NameTaken {
+        /// The name of both.
+        name: String,
+        /// Where the other one is.
+        addr: String,
+    },
+}
+
+/// What happened in the cluster, for the metrics.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) beats_failed: AtomicU64,
+    /// Servers that this one declared lost.
+    pub(crate) condemned: AtomicU64,
+    /// The sessions that those had.
+    pub(crate) lost_sessions: AtomicU64,
+    /// Reads for owners that nobody knew.
+    pub(crate) reads: AtomicU64,
+    pub(crate) last_beat_us: AtomicU64,
+}
+
+/// Why a server cannot be a member of a cluster.
+#[derive(Debug, Error)]
+pub enum ClusterError {
+    /// The name is none.
+    #[error(
+        "the node name {0:?} cannot be used: give 1 to 63 letters, digits, - and . with --node-name, a letter or digit first and last"
+    )]
+    Name(String),
+    /// The lock is another process's.
+    #[error("another server on this machine is named {name:?} and holds {file}: give each its own --node-name")]
+    Locked {
+        /// The name of both.
+        name: String,
+        /// The lock's file.
+        file: PathBuf,
+    },
+    /// The lock cannot be made.
+    #[error("the lock {file} cannot be made: {error}; choose another folder with --data-dir")]
+    LockFile {
+        /// The lock's file.
+        file: PathBuf,
+        /// The system's word for it.
+        error: io::Error,
+    },
+    /// The times contradict each other.
+    #[error("--lost-after of {lost_after:?} is too short for --beat of {beat:?}: give at least four beats")]
+    Times {
+        /// As it was given.
+        beat: Duration,
+        /// As it was given.
+        lost_after: Duration,
+    },
+    /// An authority's certificate cannot be used.
+    #[error("{flag} {file} cannot be used: {problem}; give a PEM file with certificates")]
+    Authority {
+        /// The option that names it.
+        flag: &'static str,
+        /// As it was given.
+        file: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Nobody could reach this server.
+    #[error("the other servers cannot reach {0}: say with --advertise where they reach this one")]
+    Unreachable(SocketAddr),
+}
+
+impl Cluster {
+    /// Checks the settings and takes the name's lock. `None`: they name no registry.
+    pub(crate) fn new(settings: &ClusterSettings, data_dir: &Path) -> Result<Option<Arc<Self>>, ClusterError> {
+        let Some(url) = &settings.registry else { return Ok(None) };
+        let (beat, lost_after) = (settings.beat, settings.lost_after);
+        if lost_after < beat * 4 {
+            return Err(ClusterError::Times { beat, lost_after });
+        }
+        let name = settings.node_name.clone().unwrap_or_else(host_name);
+        if !is_name(&name) {
+            return Err(ClusterError::Name(name));
+        }
+        let registry = match url {
+            RegistryUrl::Memory(memory) => Registry::Memory(memory.clone()),
+        };
+        let inc = Incarnation::fresh();
+        let timing = Timing { beat, lost_after };
+        Ok(Some(Arc::new(Self {
+            inc,
+            client: HttpClient::new(settings.peer_ca.as_deref(), "--peer-ca")?,
+            lock_file: LockFile::take(data_dir, &name)?,
+            started_ms: unix_ms(),
+            address: OnceLock::new(),
+            table: Mutex::new(Table::new(inc, name.clone(), timing, clock::now())),
+            name,
+            settings: settings.clone(),
+            registry,
+            reads: Reads::default(),
+            asked: Mutex::default(),
+            beat_now: Notify::new(),
+            beats: watch::Sender::new(0),
+            ended: watch::Sender::new(None),
+            away: Mutex::default(),
+            counts: Counts::default(),
+        })))
+    }
+
+    /// This server listens there: from now on the others can be told where it is.
+    pub(crate) fn listens_at(&self, address: SocketAddr, has_tls: bool) -> Result<(), ClusterError> {
+        let url = match &self.settings.advertise {
+            Some(url) => url.clone(),
+            None if address.ip().is_unspecified() => return Err(ClusterError::Unreachable(address)),
+            None => format!("{}://{address}", if has_tls { "https" } else { "http" }),
+        };
+        let _ = self.address.set(url); // whoever listens twice is reached at the first
+        Ok(())
+    }
+
+    /// Joins, beats and judges until this server is a member no longer. [`Cluster::listens_at`] comes first.
+    pub(crate) async fn run(self: &Arc<Self>, member: &impl Member) -> ClusterEnd {
+        let end = beat::run(self, member).await;
+        self.ended.send_replace(Some(end.clone()));
+        end
+    }
+
+    /// Why this server is a member no longer, once it is none.
+    pub(crate) fn end(&self) -> Option<ClusterEnd> {
+        self.ended.borrow().clone()
+    }
+
+    /// Who this server is.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        self.inc
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn settings(&self) -> &ClusterSettings {
+        &self.settings
+    }
+
+    pub(crate) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Calls to other servers.
+    pub(crate) fn client(&self) -> &HttpClient {
+        &self.client
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        self.table().standing(clock::now())
+    }
+
+    /// How long ago the registry kept this server's record.
+    pub(crate) fn beat_age(&self) -> Option<Duration> {
+        self.table().beat_age(clock::now())
+    }
+
+    /// Why the registry does not answer, while it does not.
+    pub(crate) fn away(&self) -> Option<String> {
+        lock(&self.away).clone()
+    }
+
+    /// The other servers that take calls.
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        let table = self.table();
+        let peer = |(name, node): (&str, &table::Node)| Peer {
+            name: name.to_owned(),
+            inc: node.record.inc,
+            addr: node.record.addr.clone(),
+            state: node.record.state,
+            sessions: node.sessions(),
+            load: node.record.load.clone(),
+        };
+        table.nodes().map(peer).collect()
+    }
+
+    /// Whether connections from this address are another server's. Names in the servers' addresses are not looked up.
+    pub(crate) fn is_peer(&self, address: IpAddr) -> bool {
+        self.table().nodes().any(|(_, node)| http::host_address(&node.record.addr) == Some(address))
+    }
+
+    /// A session was placed there: counted until the next word of that server.
+    pub(crate) fn placed(&self, inc: Incarnation) {
+        self.table().placed(inc);
+    }
+
+    /// How many servers that were declared lost are still on record.
+    pub(crate) fn lost_on_record(&self) -> usize {
+        self.table().lost_on_record()
+    }
+
+    /// Where the session of this id is. Calls the registry for owners only that nobody knows: at most ten times a second,
+    /// whoever asks.
+    pub(crate) async fn locate(&self, session_id: &str) -> Located {
+        let Some(inc) = Incarnation::of_session(session_id) else { return Located::Here };
+        if let Some(located) = self.table().locate(inc) {
+            return located;
+        }
+        match self.read().await {
+            Ok(()) => self.table().locate_after_read(inc, clock::now()),
+            Err(_) => Located::Unknown,
+        }
+    }
+
+    /// Reads the registry by a call that begins after this one.
+    async fn read(&self) -> Result<(), registry::Away> {
+        let read = || async {
+            self.counts.reads.fetch_add(1, Ordering::Relaxed);
+            let call = self.table().begin();
+            let all = self.registry.read().await?;
+            self.table().read(call, all, clock::now());
+            Ok(())
+        };
+        self.reads.after_now(read).await
+    }
+
+    /// Where this process or its machine stood still, waits for a beat: it may have been declared lost meanwhile. Otherwise
+    /// comes at once.
+    pub(crate) async fn wait_if_frozen(&self) {
+        if !self.table().is_frozen(clock::now()) {
+            return;
+        }
+        let mut beats = self.beats.subscribe();
+        beats.borrow_and_update();
+        self.beat_now.notify_one();
+        // The sender lives as long as this.
+        let _ = beats.changed().await;
+    }
+
+    /// Tells the others that this server takes no new sessions; comes when the registry has kept it, or did not answer.
+    pub(crate) async fn drain(&self) {
+        let mut beats = self.beats.subscribe();
+        self.table().drain();
+        beats.borrow_and_update();
+        self.beat_now.notify_one();
+        let _ = tokio::time::timeout(self.settings.beat, beats.changed()).await;
+    }
+
+    /// Takes this server out of the registry: its sessions are over. After [`Cluster::run`] has been dropped.
+    pub(crate) async fn leave(&self) {
+        if self.end().is_some() {
+            return;
+        }
+        // A beat that was cut off may have written once more.
+        let leaving = async {
+            for _ in 0..2 {
+                let Some(rev) = self.table().own_rev() else { return };
+                match self.registry.remove(&self.name, rev).await {
+                    Ok(true) => return,
+                    Ok(false) if self.read().await.is_ok() => {
+                        let mut table = self.table();
+                        if !table.adopt() {
+                            return;
+                        }
+                    }
+                    Ok(false) | Err(_) => break,
+                }
+            }
+            tracing::warn!("the registry did not take this server out: the others will declare it lost");
+        };
+        let _ = tokio::time::timeout(self.settings.beat, leaving).await;
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.table)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics between two steps of a change under these locks.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// What Kubernetes takes as the name of an object, which every store takes.
+fn is_name(name: &str) -> bool {
+    let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    let bytes = name.as_bytes();
+    let is_inner = |byte: &u8| byte.is_ascii_alphanumeric() || b"-.".contains(byte);
+    bytes.len() <= 63 && is_end(bytes.first()) && is_end(bytes.last()) && bytes.iter().all(is_inner)
+}

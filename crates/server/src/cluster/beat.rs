@@ -1,0 +1,259 @@
+//! The task that joins a cluster, beats, and judges those that are silent.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::clock::{now, unix_ms};
+use super::http::HttpError;
+use super::record::{NodeState, Record};
+use super::registry::{Away, Beat};
+use super::spent::Spent;
+use super::table::{Join, Next, Probe, Suspect};
+use super::{Cluster, ClusterEnd, Member, lock};
+
+/// How long a suspect may take to answer. As the design of the beat: a server that lives answers within it.
+const PROBE: Duration = Duration::from_secs(2);
+/// A refused connection is tried once more after this: a server that restarts in place refuses for a moment.
+const SECOND_TRY: Duration = Duration::from_millis(500);
+/// Beats in a row without a pause, while the own record is found otherwise than expected. Each settles one question;
+/// more would be a fight over the record.
+const MOST_AGAIN: u32 = 4;
+/// Suspects that are asked at once. When half a large cluster is silent, the rest has time.
+const MOST_PROBES: usize = 32;
+/// The log has a line of a registry that is away this often.
+const REMIND: Duration = Duration::from_secs(30);
+
+/// Joins, beats and judges until the server is a member no longer.
+pub(super) async fn run(cluster: &Arc<Cluster>, member: &impl Member) -> ClusterEnd {
+    let mut beater = Beater { cluster, member, n: 0, spent: Spent::default(), complained: None, again: 0 };
+    if let Err(end) = beater.join().await {
+        return end;
+    }
+    let mut probes = JoinSet::new();
+    loop {
+        if let Some(end) = beater.beat().await {
+            return end;
+        }
+        if beater.again == 0 {
+            judge(cluster, &mut probes);
+            let pause = cluster.pause();
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = cluster.beat_now.notified() => {}
+            }
+        }
+        while probes.try_join_next().is_some() {}
+    }
+}
+
+struct Beater<'a, M> {
+    cluster: &'a Arc<Cluster>,
+    member: &'a M,
+    n: u64,
+    spent: Spent,
+    complained: Option<Instant>,
+    again: u32,
+}
+
+impl<M: Member> Beater<'_, M> {
+    /// Waits until the own name is free.
+    async fn join(&mut self) -> Result<(), ClusterEnd> {
+        let cluster = self.cluster;
+        loop {
+            let call = cluster.table().begin();
+            match cluster.registry.read().await {
+                Err(away) => self.complain(&away),
+                Ok(all) => {
+                    self.answered();
+                    let step = cluster.table().join(call, all, cluster.lock_file.id(), now());
+                    match step {
+                        Join::Register => return Ok(()),
+                        Join::Wait { first } if first => {
+                            tracing::warn!(
+                                name = cluster.name,
+                                wait = ?cluster.settings.lost_after,
+                                "the registry has a server of this name: waiting whether it still lives"
+                            );
+                        }
+                        Join::Wait { .. } => {}
+                        Join::Taken { addr } => return Err(ClusterEnd::NameTaken { name: cluster.name.clone(), addr }),
+                        Join::Ask(suspect) => {
+                            if probe(cluster, &suspect).await == Probe::Alive {
+                                return Err(ClusterEnd::NameTaken { name: cluster.name.clone(), addr: suspect.addr });
+                            }
+                            cluster.table().register_at(Some(suspect.rev), Some(suspect.inc), now());
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+            tokio::time::sleep(cluster.pause()).await;
+        }
+    }
+
+    /// One beat. Says why the server is a member no longer, if so.
+    async fn beat(&mut self) -> Option<ClusterEnd> {
+        let cluster = self.cluster;
+        self.n += 1;
+        let record = self.record();
+        let (call, at) = cluster.table().begin_beat(now());
+        let began = Instant::now();
+        let next = match cluster.registry.beat(&cluster.name, &record, at).await {
+            Ok(beat) => {
+                self.answered();
+                cluster.counts.last_beat_us.store(micros(began.elapsed()), Ordering::Relaxed);
+                let is_first = matches!(beat, Beat::Kept(..)) && cluster.beat_age().is_none();
+                let mut table = cluster.table();
+                let next = table.answered(call, beat, now());
+                self.spent.tell(&table, self.member);
+                drop(table);
+                if is_first {
+                    tracing::info!(name = cluster.name, incarnation = %cluster.inc, "joined the cluster");
+                }
+                next
+            }
+            Err(away) => {
+                self.complain(&away);
+                cluster.table().failed(now(), cluster.settings.fence_after)
+            }
+        };
+        self.again = if next == Next::Again && self.again < MOST_AGAIN { self.again + 1 } else { 0 };
+        cluster.beats.send_modify(|beats| *beats += 1);
+        match next {
+            Next::End(ended) => Some(ClusterEnd::Condemned(ended)),
+            Next::Rest | Next::Again => None,
+        }
+    }
+
+    fn record(&self) -> Record {
+        let cluster = self.cluster;
+        let draining = cluster.table().is_draining();
+        Record {
+            v: Record::FORM,
+            inc: cluster.inc,
+            addr: cluster.address.get().expect("listens_at comes first").clone(),
+            state: if draining { NodeState::Draining } else { NodeState::Up },
+            n: self.n,
+            started_ms: cluster.started_ms,
+            lock: cluster.lock_file.id().to_owned(),
+            load: self.member.load(),
+            by: None,
+            at_ms: None,
+        }
+    }
+
+    fn answered(&mut self) {
+        *lock(&self.cluster.away) = None;
+        if self.complained.take().is_some() {
+            tracing::info!("the registry answers again");
+        }
+    }
+
+    fn complain(&mut self, away: &Away) {
+        self.cluster.counts.beats_failed.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.cluster.away) = Some(away.to_string());
+        if self.complained.is_none_or(|last| last.elapsed() >= REMIND) {
+            self.complained = Some(Instant::now());
+            tracing::error!(%away, "the registry (--cluster) does not answer: sessions go on, new ones have to wait");
+        }
+    }
+}
+
+impl Cluster {
+    /// Until the next beat: a tenth more or less, so that the servers do not all come at once.
+    fn pause(&self) -> Duration {
+        self.settings.beat * (90 + crate::random::below(21)) / 100
+    }
+}
+
+/// Asks those that are silent whether they live, each in a task of its own.
+fn judge(cluster: &Arc<Cluster>, probes: &mut JoinSet<()>) {
+    let (relapsed, suspects) = {
+        let table = cluster.table();
+        (table.relapsed(), table.suspects(now()))
+    };
+    let relapsed = relapsed.into_iter().map(|suspect| (suspect, true));
+    for (suspect, is_relapsed) in relapsed.chain(suspects.into_iter().map(|suspect| (suspect, false))) {
+        if probes.len() >= MOST_PROBES || !lock(&cluster.asked).insert(suspect.name.clone()) {
+            continue;
+        }
+        let cluster = Arc::clone(cluster);
+        probes.spawn(async move {
+            let probe = if is_relapsed { None } else { Some(probe(&cluster, &suspect).await) };
+            let is_lost = probe.is_none_or(|probe| cluster.table().condemns(&suspect, probe, now()));
+            match probe {
+                _ if is_lost => condemn(&cluster, &suspect, probe).await,
+                Some(Probe::Alive) => {
+                    tracing::warn!(server = suspect.name, "cut off from the registry; it answers, and stays a member");
+                }
+                _ => {}
+            }
+            lock(&cluster.asked).remove(&suspect.name);
+        });
+    }
+    if let Some((name, rev)) = cluster.table().old_grave(now())
+        && probes.len() < MOST_PROBES
+    {
+        let cluster = Arc::clone(cluster);
+        probes.spawn(async move {
+            if let Err(away) = cluster.registry.remove(&name, rev).await {
+                tracing::debug!(%away, name, "the record of a lost server stays for now");
+            }
+        });
+    }
+}
+
+/// Declares a server lost. One of those who try it wins.
+async fn condemn(cluster: &Cluster, suspect: &Suspect, probe: Option<Probe>) {
+    let at_ms = unix_ms();
+    let Some(verdict) = cluster.table().verdict(suspect, at_ms) else { return };
+    let sessions = verdict.load.sessions;
+    match cluster.registry.replace(&suspect.name, suspect.rev, &verdict).await {
+        Ok(true) => {
+            cluster.table().condemned(suspect, at_ms, now());
+            cluster.counts.condemned.fetch_add(1, Ordering::Relaxed);
+            if probe.is_some() {
+                cluster.counts.lost_sessions.fetch_add(sessions, Ordering::Relaxed);
+            }
+            tracing::warn!(server = suspect.name, addr = suspect.addr, sessions, ?probe, "declared lost");
+        }
+        Ok(false) => {}
+        Err(away) => tracing::debug!(%away, server = suspect.name, "could not be declared lost"),
+    }
+}
+
+/// Asks a server directly whether it is the one of the record.
+async fn probe(cluster: &Cluster, suspect: &Suspect) -> Probe {
+    match ask(cluster, suspect).await {
+        Probe::Refused => {
+            tokio::time::sleep(SECOND_TRY).await;
+            ask(cluster, suspect).await
+        }
+        probe => probe,
+    }
+}
+
+async fn ask(cluster: &Cluster, suspect: &Suspect) -> Probe {
+    let request = Request::get("/cluster/alive").body(Body::empty()).expect("the path is one");
+    match tokio::time::timeout(PROBE, cluster.client.call(&suspect.addr, request)).await {
+        Ok(Ok((StatusCode::OK, body))) => {
+            match std::str::from_utf8(&body).ok().and_then(|text| text.trim().parse().ok()) {
+                Some(inc) if inc == suspect.inc => Probe::Alive,
+                Some::<super::Incarnation>(_) => Probe::Another,
+                None => Probe::Silence,
+            }
+        }
+        Ok(Err(HttpError::Refused)) => Probe::Refused,
+        Ok(_) | Err(_) => Probe::Silence,
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,74 @@
+//! The lock of a server's name on its machine. Who holds it knows that the process that held it before has ended.
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::ClusterError;
+use crate::random;
+
+/// A lock that is held until this is dropped, or the process ends.
+#[derive(Debug)]
+pub(super) struct LockFile {
+    _file: File,
+    id: String,
+}
+
+impl LockFile {
+    /// Takes the lock of this name.
+    pub(super) fn take(data_dir: &Path, name: &str) -> Result<Self, ClusterError> {
+        let path = data_dir.join(format!("agb-node-{name}.lock"));
+        let wrong = |error| ClusterError::LockFile { file: path.clone(), error };
+        let mut file =
+            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(wrong)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(ClusterError::Locked { name: name.to_owned(), file: path });
+            }
+            Err(TryLockError::Error(error)) => return Err(wrong(error)),
+        }
+        let id = identity(&mut file).map_err(wrong)?;
+        Ok(Self { _file: file, id })
+    }
+
+    /// What tells this lock from all others: what is written in the file, the file itself, and the machine's run. A copy of
+    /// the folder on another machine is another lock.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+}
+
+fn identity(file: &mut File) -> io::Result<String> {
+    const MOST: u64 = 64;
+    let mut text = String::new();
+    Read::by_ref(file).take(MOST).read_to_string(&mut text)?;
+    if text.is_empty() {
+        text = random::hex::<8>();
+        file.rewind()?;
+        file.write_all(text.as_bytes())?;
+    }
+    let metadata = file.metadata()?;
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let all = format!("{text} {} {} {boot}", metadata.dev(), metadata.ino());
+    let digest = ring::digest::digest(&ring::digest::SHA256, all.as_bytes());
+    Ok(agb_protocol::random::hex(&digest.as_ref()[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_has_a_name() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let first = LockFile::take(folder.path(), "a").expect("it is free");
+        assert!(matches!(LockFile::take(folder.path(), "a"), Err(ClusterError::Locked { .. })));
+        let other = LockFile::take(folder.path(), "b").expect("another name");
+        assert_ne!(first.id(), other.id());
+        let id = first.id().to_owned();
+        drop(first);
+        assert_eq!(LockFile::take(folder.path(), "a").expect("it is free again").id(), id);
+    }
+}

@@ -1,0 +1,484 @@
+//! What a server knows of its cluster, and what follows from it. Pure: no I/O, no clock, time is passed in.
+//!
+//! A beat writes the own record and reads all others in one step. Its answer says three things: whether this server is
+//! still a member, where the others are, and which of them have been silent. Nobody is declared lost for what could
+//! not be asked: a gap in the own beats starts every other server's silence anew.
+
+mod grace;
+mod join;
+mod judge;
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+pub(crate) use self::join::Join;
+pub(crate) use self::judge::{Probe, Suspect};
+use super::Incarnation;
+use super::record::{NodeState, Record};
+use super::registry::{Beat, Rev, Snapshot};
+
+/// A moment of the own machine's clock, which goes on while the machine is suspended.
+pub(crate) type Moment = Duration;
+
+/// What the times of a cluster follow from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) beat: Duration,
+    pub(crate) lost_after: Duration,
+}
+
+impl Timing {
+    /// Two beats: one may be late.
+    fn quiet(self) -> Duration {
+        self.beat * 2
+    }
+
+    /// Three beats: older than this, what is known is too old to place new sessions by.
+    fn good(self) -> Duration {
+        self.beat * 3
+    }
+
+    /// Two and a half beats without even a try: this process or its machine stood still.
+    fn frozen(self) -> Duration {
+        self.beat * 5 / 2
+    }
+}
+
+/// A call to the registry, in the order in which they began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Call(u64);
+
+/// How this server stands in the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It has not registered yet.
+    Joining,
+    /// The registry has just kept its record.
+    Good,
+    /// The registry has not for a while.
+    Doubtful,
+    /// It takes no new sessions.
+    Draining,
+    /// It is a member no longer. Final.
+    Condemned,
+}
+
+/// Why this server is a member no longer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The others declared it lost.
+    #[error("the other servers declared this one lost while it was silent")]
+    Lost,
+    /// Another took its name.
+    #[error("another server registered under this one's name")]
+    Replaced,
+    /// Nobody knows it any more.
+    #[error("the registry has no record of this server and did not answer it for more than an hour")]
+    Forgotten,
+    /// It was to end by itself.
+    #[error("the registry did not answer for --fence-after")]
+    Fenced,
+}
+
+/// What follows from the answer to a beat.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// All is well until the next beat.
+    Rest,
+    /// Beat again at once: the own record was found at another revision, or not at all.
+    Again,
+    /// This server is a member no longer.
+    End(Ended),
+}
+
+/// What is known about the owner of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Located {
+    /// This server, or nobody in the cluster: look here.
+    Here,
+    /// That server, if it still lives.
+    At { addr: String, inc: Incarnation },
+    /// No server has it or will ever have it. When its server was declared lost, in milliseconds since 1970, if known.
+    Gone { lost_at: Option<u64> },
+    /// The registry could not be asked, or may have forgotten servers that live.
+    Unknown,
+}
+
+/// Another server that takes calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) rev: Rev,
+    pub(crate) record: Record,
+    /// Since when its record has not changed while the own beats were kept.
+    unchanged_since: Moment,
+    /// Sessions placed there since its record was read.
+    placed: u64,
+}
+
+/// The own record, as the newest answer had it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Own {
+    Absent,
+    Mine(Rev, NodeState),
+    Other(Rev, Incarnation),
+    Unreadable(Rev),
+}
+
+/// How long a lost server is remembered: no client comes back to a session after a day.
+const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
+/// A server that was alone for longer is not worth coming back: everybody has given its sessions up.
+const WORTH_RETURNING: Duration = Duration::from_secs(3600);
+/// Made-up owners that are remembered, so that they cost no second call: 16 bytes each.
+const MOST_NEVER: usize = 10_000;
+
+/// What a server knows of its cluster.
+#[derive(Debug)]
+pub(crate) struct Table {
+    me: Incarnation,
+    name: String,
+    timing: Timing,
+    /// The own record's revision, as it was last written or read.
+    mine: Option<Rev>,
+    own: Own,
+    /// While joining.
+    in_place: Option<join::InPlace>,
+    nodes: BTreeMap<String, Node>,
+    names: HashMap<Incarnation, String>,
+    /// Declared lost or replaced: when, and until when it is remembered.
+    lost: HashMap<Incarnation, (Option<u64>, Moment)>,
+    /// Records of lost servers and since when they are known, to be removed some day.
+    graves: BTreeMap<String, (Rev, Moment)>,
+    /// Absent where the registry could be believed.
+    never: HashSet<Incarnation>,
+    never_in_order: VecDeque<Incarnation>,
+    grace: grace::Grace,
+    /// Names whose records cannot be read, with the reason.
+    unreadable: BTreeMap<String, String>,
+    high: Rev,
+    high_learnt: Call,
+    calls: u64,
+    last_ok: Option<Moment>,
+    last_try: Moment,
+    draining: bool,
+    ended: Option<Ended>,
+}
+
+impl Table {
+    pub(crate) fn new(me: Incarnation, name: String, timing: Timing, now: Moment) -> Self {
+        Self {
+            me,
+            name,
+            timing,
+            mine: None,
+            own: Own::Absent,
+            in_place: None,
+            nodes: BTreeMap::new(),
+            names: HashMap::new(),
+            lost: HashMap::new(),
+            graves: BTreeMap::new(),
+            never: HashSet::new(),
+            never_in_order: VecDeque::new(),
+            grace: grace::Grace::default(),
+            unreadable: BTreeMap::new(),
+            high: Rev(0),
+            high_learnt: Call(0),
+            calls: 0,
+            last_ok: None,
+            last_try: now,
+            draining: false,
+            ended: None,
+        }
+    }
+
+    /// A call to the registry begins.
+    pub(crate) fn begin(&mut self) -> Call {
+        self.calls += 1;
+        Call(self.calls)
+    }
+
+    /// A beat begins: at which revision the own record is expected.
+    pub(crate) fn begin_beat(&mut self, now: Moment) -> (Call, Option<Rev>) {
+        self.last_try = now;
+        (self.begin(), self.mine)
+    }
+
+    /// This server may register over the record at this revision; `None`: as the first of its name.
+    pub(crate) fn register_at(&mut self, at: Option<Rev>, replaced: Option<Incarnation>, now: Moment) {
+        self.mine = at;
+        self.grace.begin(now + self.timing.lost_after);
+        if let Some(replaced) = replaced {
+            self.bury(replaced, None, now);
+        }
+    }
+
+    /// From now on the own record says that it takes no new sessions.
+    pub(crate) fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// The registry has answered a beat.
+    pub(crate) fn answered(&mut self, call: Call, beat: Beat, now: Moment) -> Next {
+        if let Some(ended) = &self.ended {
+            return Next::End(ended.clone());
+        }
+        match beat {
+            Beat::Kept(rev, all) => {
+                let gap = self.last_ok.is_none_or(|last| now.saturating_sub(last) > self.timing.quiet());
+                if gap {
+                    self.restart_clocks(now);
+                }
+                self.last_ok = Some(now);
+                self.mine = Some(rev);
+                self.apply(call, all, now);
+                Next::Rest
+            }
+            Beat::Refused(all) => {
+                let expected = self.mine;
+                self.apply(call, all, now);
+                self.refused(expected, now)
+            }
+        }
+    }
+
+    /// What the own record says after a refusal.
+    fn refused(&mut self, expected: Option<Rev>, now: Moment) -> Next {
+        // A revision that is lower than one written before comes from a backup: nobody has replaced this server since.
+        let is_older = |rev: Rev| expected.is_some_and(|expected| rev < expected);
+        match self.own {
+            Own::Mine(_, NodeState::Lost) => self.end(Ended::Lost),
+            Own::Mine(rev, _) => {
+                self.mine = Some(rev);
+                Next::Again
+            }
+            Own::Absent => {
+                let alone = self.last_ok.map(|last| now.saturating_sub(last));
+                if alone.is_some_and(|alone| alone > WORTH_RETURNING) {
+                    return self.end(Ended::Forgotten);
+                }
+                self.register_at(None, None, now);
+                Next::Again
+            }
+            Own::Other(rev, inc) if is_older(rev) || self.lost.contains_key(&inc) => {
+                self.mine = Some(rev);
+                self.grace.begin(now + self.timing.lost_after);
+                Next::Again
+            }
+            Own::Other(..) => self.end(Ended::Replaced),
+            Own::Unreadable(rev) => {
+                self.mine = Some(rev);
+                Next::Again
+            }
+        }
+    }
+
+    /// The registry has not answered a beat.
+    pub(crate) fn failed(&mut self, now: Moment, fence_after: Duration) -> Next {
+        // What is not known to be silent is not judged.
+        self.restart_clocks(now);
+        if let Some(ended) = &self.ended {
+            return Next::End(ended.clone());
+        }
+        let alone = self.last_ok.map(|last| now.saturating_sub(last));
+        match alone {
+            Some(alone) if !fence_after.is_zero() && alone >= fence_after => self.end(Ended::Fenced),
+            _ => Next::Rest,
+        }
+    }
+
+    /// The registry has answered a read.
+    pub(crate) fn read(&mut self, call: Call, all: Snapshot, now: Moment) {
+        self.apply(call, all, now);
+    }
+
+    /// Takes up all records, unless something newer is known.
+    fn apply(&mut self, call: Call, all: Snapshot, now: Moment) {
+        let went_back = all.rev < self.high && call > self.high_learnt;
+        if all.rev < self.high && !went_back {
+            return;
+        }
+        self.high = all.rev;
+        self.high_learnt = Call(self.calls);
+        if went_back {
+            // Wiped, or restored from a backup: who is absent may only not be back yet.
+            self.grace.begin(now + self.timing.lost_after);
+            self.restart_clocks(now);
+        }
+        self.own = Own::Absent;
+        self.unreadable.clear();
+        self.graves.retain(|name, (rev, _)| all.entries.iter().any(|entry| entry.name == *name && entry.rev == *rev));
+        let mut before = std::mem::take(&mut self.nodes);
+        self.names.clear();
+        for entry in all.entries {
+            let known = before.remove(&entry.name);
+            let record = match entry.record {
+                Ok(record) => record,
+                Err(problem) => {
+                    if entry.name == self.name {
+                        self.own = Own::Unreadable(entry.rev);
+                    }
+                    self.unreadable.insert(entry.name.clone(), problem);
+                    // Whoever overwrites a record ends no server: what it was before is still the best that is known.
+                    if let Some(node) = known {
+                        self.insert(entry.name, node);
+                    }
+                    continue;
+                }
+            };
+            if entry.name == self.name {
+                self.own = match record.inc {
+                    inc if inc == self.me => Own::Mine(entry.rev, record.state),
+                    inc => Own::Other(entry.rev, inc),
+                };
+                if record.inc != self.me && record.state == NodeState::Lost {
+                    self.bury(record.inc, record.at_ms, now);
+                }
+                continue;
+            }
+            if let Some(known) = known.as_ref().filter(|known| known.record.inc != record.inc) {
+                match went_back {
+                    true => self.grace.vanished(known.record.inc, &entry.name, now + self.timing.lost_after),
+                    false => self.bury(known.record.inc, None, now),
+                }
+            }
+            for replaced in self.grace.replaced(&entry.name, record.inc, went_back) {
+                self.bury(replaced, None, now);
+            }
+            if record.state == NodeState::Lost {
+                self.graves.entry(entry.name.clone()).or_insert((entry.rev, now));
+                self.bury(record.inc, record.at_ms, now);
+                continue;
+            }
+            let node = match known.filter(|known| known.rev == entry.rev && known.record.inc == record.inc) {
+                Some(known) => known,
+                None => Node { rev: entry.rev, record, unchanged_since: now, placed: 0 },
+            };
+            self.insert(entry.name, node);
+        }
+        for (name, node) in before {
+            match node.record.state {
+                // It said that it would go, and went.
+                NodeState::Draining if !went_back => self.bury(node.record.inc, None, now),
+                _ => self.grace.vanished(node.record.inc, &name, now + self.timing.lost_after),
+            }
+        }
+        self.lost.retain(|_, (_, until)| *until > now);
+        self.grace.prune(now);
+    }
+
+    fn insert(&mut self, name: String, node: Node) {
+        self.never.remove(&node.record.inc);
+        self.grace.is_back(node.record.inc);
+        self.names.insert(node.record.inc, name.clone());
+        self.nodes.insert(name, node);
+    }
+
+    /// This incarnation never serves anything again.
+    fn bury(&mut self, inc: Incarnation, at_ms: Option<u64>, now: Moment) {
+        let known = self.lost.entry(inc).or_insert((at_ms, now));
+        *known = (known.0.or(at_ms), now + REMEMBERED);
+    }
+
+    fn end(&mut self, why: Ended) -> Next {
+        self.ended = Some(why.clone());
+        Next::End(why)
+    }
+
+    /// Where the sessions of this incarnation are; `None`: the registry has to be read first.
+    pub(crate) fn locate(&self, inc: Incarnation) -> Option<Located> {
+        if inc == self.me {
+            return Some(Located::Here);
+        }
+        if let Some((at, _)) = self.lost.get(&inc) {
+            return Some(Located::Gone { lost_at: *at });
+        }
+        if let Some(node) = self.names.get(&inc).and_then(|name| self.nodes.get(name)) {
+            return Some(Located::At { addr: node.record.addr.clone(), inc });
+        }
+        self.never.contains(&inc).then_some(Located::Gone { lost_at: None })
+    }
+
+    /// The same after a read that began after the question came.
+    pub(crate) fn locate_after_read(&mut self, inc: Incarnation, now: Moment) -> Located {
+        if let Some(located) = self.locate(inc) {
+            return located;
+        }
+        let believed = matches!(self.own, Own::Mine(..)) && self.last_ok.is_some() && !self.grace.covers(inc, now);
+        if !believed {
+            return Located::Unknown;
+        }
+        if self.never.insert(inc) {
+            self.never_in_order.push_back(inc);
+            if self.never_in_order.len() > MOST_NEVER
+                && let Some(oldest) = self.never_in_order.pop_front()
+            {
+                self.never.remove(&oldest);
+            }
+        }
+        Located::Gone { lost_at: None }
+    }
+
+    pub(crate) fn standing(&self, now: Moment) -> Standing {
+        match self.last_ok {
+            _ if self.ended.is_some() => Standing::Condemned,
+            None => Standing::Joining,
+            _ if self.draining => Standing::Draining,
+            Some(last) if now.saturating_sub(last) < self.timing.good() => Standing::Good,
+            Some(_) => Standing::Doubtful,
+        }
+    }
+
+    /// Whether this process or its machine stood still: what happened meanwhile is not known yet.
+    pub(crate) fn is_frozen(&self, now: Moment) -> bool {
+        self.last_ok.is_some() && now.saturating_sub(self.last_try) > self.timing.frozen()
+    }
+
+    /// How long ago the registry kept the own record.
+    pub(crate) fn beat_age(&self, now: Moment) -> Option<Duration> {
+        self.last_ok.map(|last| now.saturating_sub(last))
+    }
+
+    /// The other servers that take calls.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
+        self.nodes.iter().map(|(name, node)| (name.as_str(), node))
+    }
+
+    /// Names whose records cannot be read, with the reason.
+    pub(crate) fn unreadable(&self) -> &BTreeMap<String, String> {
+        &self.unreadable
+    }
+
+    /// A session was placed there: counted until the next word of that server.
+    pub(crate) fn placed(&mut self, inc: Incarnation) {
+        if let Some(node) = self.names.get(&inc).and_then(|name| self.nodes.get_mut(name)) {
+            node.placed += 1;
+        }
+    }
+
+    /// The own record's revision, to remove it at the end.
+    pub(crate) fn own_rev(&self) -> Option<Rev> {
+        self.mine
+    }
+
+    /// Takes the own record's revision from the newest answer; whether it has one of this server.
+    pub(crate) fn adopt(&mut self) -> bool {
+        let Own::Mine(rev, _) = self.own else { return false };
+        self.mine = Some(rev);
+        true
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// How many servers are lost and still on record.
+    pub(crate) fn lost_on_record(&self) -> usize {
+        self.graves.len()
+    }
+}
+
+impl Node {
+    /// Sessions there, with those placed since its last word.
+    pub(crate) fn sessions(&self) -> u64 {
+        self.record.load.sessions.saturating_add(self.placed)
+    }
+}

@@ -1,0 +1,104 @@
+//! The settings of a cluster. Every default has its reason beside it.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use agb_protocol::Secret;
+use clap::{Args, FromArgMatches};
+
+use super::duration::{seconds, seconds_or_none};
+use crate::cluster::MemoryRegistry;
+
+/// The settings of a cluster: several servers that act as one.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Cluster")]
+pub struct ClusterSettings {
+    /// Joins the servers that meet in this registry: etcd://HOST:PORT,HOST:PORT/PREFIX, etcds:// for TLS, or
+    /// kubernetes://NAMESPACE/NAME.
+    ///
+    /// Any of them then takes any call. None: this server is alone.
+    #[arg(long = "cluster", id = "cluster", value_name = "URL")]
+    pub registry: Option<RegistryUrl>,
+    /// This server's name in the cluster, the same after a restart.
+    ///
+    /// Default: the host name, which is the pod's in Kubernetes. Two servers on one machine need two names.
+    #[arg(long, requires = "cluster", value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// Where the other servers reach this one, such as http://10.0.0.7:8080.
+    ///
+    /// Default: the address that it listens on, where that is a single one.
+    #[arg(long, requires = "cluster", value_parser = address, value_name = "URL")]
+    pub advertise: Option<String>,
+    /// The user of the registry.
+    ///
+    /// None: etcd without authentication.
+    #[arg(long, env = "AGB_CLUSTER_USER", value_name = "NAME")]
+    pub cluster_user: Option<String>,
+    /// The user's password. Prefer the environment variable: everybody who can list processes sees the command line.
+    #[arg(long, env = "AGB_CLUSTER_PASSWORD", hide_env_values = true, value_parser = secret, value_name = "PASSWORD")]
+    pub cluster_password: Option<Secret>,
+    /// The certificate authority of the registry (PEM).
+    ///
+    /// Default: the public authorities; in Kubernetes the one that each pod is given.
+    #[arg(long, requires = "cluster", value_name = "FILE")]
+    pub cluster_ca: Option<PathBuf>,
+    /// The certificate authority of the other servers (PEM), where they are reached by https.
+    ///
+    /// Default: the public authorities.
+    #[arg(long, requires = "cluster", value_name = "FILE")]
+    pub peer_ca: Option<PathBuf>,
+    /// How often this server tells the registry that it lives.
+    ///
+    /// 2 s: a call costs a few milliseconds, and what is known of the others is never much older.
+    #[arg(long, default_value = "2", value_parser = seconds, value_name = "SECONDS")]
+    pub beat: Duration,
+    /// How long a server may be silent, to the registry and to the others, before it is declared lost.
+    ///
+    /// 10 s: five beats; a pause that no healthy machine makes, and a client's patience lasts as long.
+    #[arg(long, default_value = "10", value_parser = seconds, value_name = "SECONDS")]
+    pub lost_after: Duration,
+    /// Ends this server's sessions when the registry has not answered it for so long; 0 never does.
+    ///
+    /// 0: a registry that is away ends no session. Programs with `--network host` may act on the world while the cluster
+    /// has given them up: for those it is worth the loss.
+    #[arg(long, default_value = "0", value_parser = seconds_or_none, value_name = "SECONDS")]
+    pub fence_after: Duration,
+}
+
+impl Default for ClusterSettings {
+    /// Those of a command line that names none: no cluster.
+    fn default() -> Self {
+        let matches = Self::augment_args(clap::Command::new("cluster")).get_matches_from([""; 0]);
+        let given = Self::from_arg_matches(&matches).expect("each value has a default that its own parser takes");
+        Self { cluster_user: None, cluster_password: None, ..given } // not from the environment
+    }
+}
+
+/// Where the servers of a cluster meet.
+#[derive(Clone, Debug)]
+pub enum RegistryUrl {
+    /// A store in this process, for tests.
+    Memory(MemoryRegistry),
+}
+
+impl FromStr for RegistryUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Err(format!("{text:?} names no registry: give etcd://HOST:PORT/PREFIX or kubernetes://NAMESPACE/NAME"))
+    }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    if crate::cluster::is_address(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("give an http or https URL without a path, such as http://10.0.0.7:8080".to_owned())
+    }
+}
+
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::from(text))
+}
