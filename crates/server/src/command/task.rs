@@ -111,7 +111,7 @@ impl CommandTask {
         loop {
             self.obey(process, course);
             let now = Instant::now();
-            if course.status.is_none() && !course.timed_out && course.wake() <= now {
+            if !course.timed_out && course.wake().is_some_and(|at| at <= now) {
                 course.timed_out = course.kill_at.is_none();
                 (course.deadline, course.kill_at) = (now + NEVER, course.kill_at.map(|_| now + NEVER));
                 process.child.kill_all();
@@ -130,7 +130,7 @@ impl CommandTask {
                     continue;
                 }
             }
-            let wake = resume_at.filter(|_| feed.has_room()).into_iter().chain([course.wake()]).min();
+            let wake = resume_at.filter(|_| feed.has_room()).into_iter().chain(course.wake()).min();
             let Process { outputs, .. } = process;
             let mut outputs = std::mem::take(outputs);
             let next = tokio::select! {
@@ -183,9 +183,10 @@ impl CommandTask {
 }
 
 impl Course {
-    /// When it is to be killed.
-    fn wake(&self) -> Instant {
-        self.kill_at.map_or(self.deadline, |at| at.min(self.deadline))
+    /// When it is to be killed. Never once it has ended: its output may wait for a reader for longer than that.
+    fn wake(&self) -> Option<Instant> {
+        let at = self.kill_at.map_or(self.deadline, |at| at.min(self.deadline));
+        self.status.is_none().then_some(at)
     }
 }
 
@@ -225,5 +226,24 @@ async fn until(wake: Option<Instant>) {
     match wake {
         Some(wake) => sleep_until(wake).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn what_has_ended_is_not_waited_for() {
+        let begun = Instant::now();
+        let (deadline, kill_at) = (begun + Duration::from_secs(9), begun + Duration::from_secs(2));
+        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, status: None };
+        assert_eq!(course.wake(), Some(deadline));
+        course.kill_at = Some(kill_at);
+        assert_eq!(course.wake(), Some(kill_at));
+        course.status = Some((ExitStatus::from_raw(0), Duration::ZERO));
+        assert_eq!(course.wake(), None, "the task would spin behind the deadline, while nobody reads");
     }
 }

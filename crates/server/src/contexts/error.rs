@@ -21,6 +21,8 @@ pub(crate) enum ContextError {
     NoFile { path: String },
     #[error("{path:?} is {is} in the context: give the path of a file")]
     WrongKind { path: String, is: &'static str },
+    #[error("{path:?} is, or lies behind, a link that leads out of the context, or in a circle: it has no file there")]
+    LeadsOut { path: String },
     #[error("context {0:?} is being cleared: wait until its state is available")]
     Clearing(String),
     #[error("there are {limit} contexts of this API key already: delete some, or raise --max-contexts")]
@@ -59,6 +61,9 @@ impl ContextError {
             io::ErrorKind::NotFound => Self::NoFile { path },
             io::ErrorKind::IsADirectory => Self::WrongKind { path, is: "a folder" },
             io::ErrorKind::NotADirectory => Self::WrongKind { path, is: "below a file" },
+            // A way out of the context's folder has this kind, and no number of the system's.
+            io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => Self::LeadsOut { path },
+            _ if error.raw_os_error() == Some(libc::ELOOP) => Self::LeadsOut { path },
             _ => Self::system(action, error),
         }
     }

@@ -1,7 +1,7 @@
 //! A file that takes its place as a whole or not at all.
 
 use std::ffi::OsStr;
-use std::io::{self, ErrorKind, Seek};
+use std::io::{self, ErrorKind, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -135,9 +135,9 @@ impl NewFile {
         Ok(())
     }
 
-    /// How many bytes it has.
-    pub(crate) fn size(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+    /// How many bytes have been sent of it. A program that writes to it meanwhile changes nothing of that.
+    pub(crate) fn size(&self) -> u64 {
+        self.at
     }
 
     /// Puts it in its place.
@@ -168,7 +168,8 @@ impl NewFile {
                 let mut target = self.dir.open_with(&self.real, &options)?;
                 let before = target.metadata()?.len();
                 self.file.rewind()?;
-                if let Err(error) = io::copy(&mut self.file, &mut target) {
+                // Only what was sent: a program could make it longer, or write on.
+                if let Err(error) = io::copy(&mut (&self.file).take(self.at), &mut target) {
                     target.set_len(before)?;
                     return Err(error);
                 }

@@ -94,6 +94,10 @@ const LOOK: Duration = Duration::from_secs(10);
 /// a program can make for the server to 200 looks a second.
 const GATHER: Duration = Duration::from_millis(5);
 
+/// The part of the time that the looks of one watch may take: one fifth. A flood of events makes a look long, since after it
+/// all folders are listed anew.
+const LOOKING: u32 = 5;
+
 impl Watches {
     /// Begins a watch. Blocks; call it inside of the runtime. Said again with the same id, it changes nothing.
     pub(crate) fn begin(self: &Arc<Self>, id: &str, watched: Watched, limit: usize) -> Result<(), io::Error> {
@@ -117,7 +121,14 @@ impl Watches {
         });
         let task = tokio::spawn(follow(tree, Arc::downgrade(&watch), Arc::downgrade(self), id.to_owned()));
         *watch.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
-        self.by_id().insert(id.to_owned(), watch);
+        // Others may have begun meanwhile.
+        let mut by_id = self.by_id();
+        if !by_id.contains_key(id) {
+            if by_id.len() >= limit {
+                return Err(io::Error::other(WatchError::TooMany { limit }));
+            }
+            by_id.insert(id.to_owned(), watch);
+        }
         Ok(())
     }
 
@@ -235,6 +246,7 @@ async fn read_on(mut tree: Tree, weak: &Weak<Watch>, watches: &Weak<Watches>, id
             Err(error) => Err(error.into()),
         };
         let Some(watch) = weak.upgrade() else { return };
+        let began = Instant::now();
         let outcome = match ready {
             Ok(()) => {
                 let news = Arc::clone(&watch.news);
@@ -254,8 +266,13 @@ async fn read_on(mut tree: Tree, weak: &Weak<Watch>, watches: &Weak<Watches>, id
             Err(error) => return watch.end(&format!("the system tells nothing more: {error}")),
         }
         drop(watch);
-        sleep(GATHER).await;
+        sleep(pause_after(began.elapsed())).await;
     }
+}
+
+/// How long nothing is looked at after a look that took so long.
+fn pause_after(took: Duration) -> Duration {
+    GATHER.max(took * (LOOKING - 1))
 }
 
 /// Whether nobody has a watch any more, or has asked for its news for too long.
@@ -272,4 +289,15 @@ fn is_forgotten(watch: &Weak<Watch>, watches: &Weak<Watches>, id: &str) -> bool 
 fn acting<T>(user: Option<u32>, work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let _acting = ActAs::user(user)?;
     work()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_take_a_bounded_part_of_the_time() {
+        assert_eq!(pause_after(Duration::ZERO), GATHER);
+        assert_eq!(pause_after(Duration::from_secs(1)), Duration::from_secs(4));
+    }
 }

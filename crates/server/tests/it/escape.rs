@@ -207,6 +207,7 @@ def attempt(name, action):
 attempt('link', lambda: os.symlink('/etc/passwd', 'passwd'))
 attempt('folder', lambda: os.symlink('/etc', 'folder'))
 attempt('up', lambda: os.symlink('../../../..', 'up'))
+attempt('circle', lambda: os.symlink('circle', 'circle'))
 attempt('hard', lambda: os.link('/etc/passwd', 'hard'))
 attempt('device', lambda: os.mknod('device', 0o60600, os.makedev(254, 0)))
 attempt('pipe', lambda: os.mkfifo('pipe'))
@@ -241,6 +242,7 @@ open('last', 'w').write('all others arrive')
         ("mount: read the machine's file by a link", "passwd"),
         ("mount: read it by a link to its folder", "folder/passwd"),
         ("mount: read what the server keeps of the context", "up/context.json"),
+        ("mount: have it follow a link in a circle", "circle"),
     ] {
         let (status, text) = get(path).await;
         attempts.push((

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use crate::support::{PATIENCE, Reply, TestServer, TestSession};
@@ -261,5 +262,72 @@ async fn what_calls_write_counts_as_what_programs_write() {
     while write("overwrite").await.is_err() {
         assert!(begin.elapsed() < PATIENCE, "it is counted anew");
     }
+    server.stop().await;
+}
+
+/// What a program leaves at a path is an answer of its own, and no defect of the server's.
+#[tokio::test]
+async fn what_is_no_file_is_told_as_that() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let code = "import fcntl, os, shutil, socket, subprocess\n\
+        s = socket.socket(socket.AF_UNIX); s.bind('socket'); os.mkfifo('pipe'); os.symlink('b', 'a'); os.symlink('a', 'b')\n\
+        os.symlink('/etc/passwd', 'out'); shutil.copy('/bin/sleep', 'busy'); p = subprocess.Popen(['./busy', '60'])\n\
+        l = os.open('leased', os.O_CREAT | os.O_WRONLY); fcntl.fcntl(l, fcntl.F_SETLEASE, fcntl.F_WRLCK)";
+    let run = server.run_code(&session, "python", code).await;
+    assert!(run["executionError"].is_null(), "{run}");
+    let long = "x".repeat(300);
+    for (method, path, status, code) in [
+        ("GET", "socket", 409, "InvalidFile.Kind"),
+        ("PUT", "socket", 409, "InvalidFile.Kind"),
+        ("GET", "pipe", 409, "InvalidFile.Kind"),
+        ("PUT", "pipe", 409, "InvalidFile.Kind"),
+        ("GET", "a", 409, "InvalidFile.Kind"),
+        ("PUT", "a", 409, "InvalidFile.Kind"),
+        ("PUT", "busy", 409, "InvalidFile.Kind"),
+        ("GET", "leased", 409, "InvalidFile.Kind"),
+        ("GET", "out", 404, "InvalidFile.NotFound"),
+        ("PUT", "out", 404, "InvalidFile.NotFound"),
+        ("GET", &long, 400, "InvalidParameter.Value"),
+        ("PUT", &long, 400, "InvalidParameter.Value"),
+    ] {
+        let answer = request(&server, &session, method, &[("path", path)]).body("x").send().await.expect("an answer");
+        let reply = Reply::of(answer).await;
+        assert_eq!((reply.status, &reply.body["code"]), (status, &json!(code)), "{method} {path}: {}", reply.body);
+    }
+    server.stop().await;
+}
+
+/// Whoever holds a transfer open holds nothing of a session that has gone.
+#[tokio::test]
+async fn a_release_ends_the_transfers_of_its_session() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let large = vec![7_u8; 64 << 20]; // more than sockets hold
+    let put = request(&server, &session, "PUT", &[("path", "large")]).body(large.clone()).send().await;
+    assert_eq!(put.expect("an answer").status(), 200);
+    let mut get = request(&server, &session, "GET", &[("path", "large")]).send().await.expect("an answer");
+    let query = [("path", "slow"), ("upload", "u")];
+    let first = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![7; 300_000])]);
+    let body = reqwest::Body::wrap_stream(first.chain(futures_util::stream::pending()));
+    let put = tokio::spawn(request(&server, &session, "PUT", &query).body(body).send());
+    let progress = request(&server, &session, "GET", &query).build().expect("a request");
+    let progress = progress.url().as_str().replace("/files?", "/files/progress?");
+    let begin = Instant::now();
+    loop {
+        let answer = server.http.get(&progress).header("X-Access-Token", &session.token).send().await;
+        if Reply::of(answer.expect("an answer")).await.ok()["offset"] == 300_000 {
+            break;
+        }
+        assert!(begin.elapsed() < PATIENCE, "the upload does not begin");
+    }
+    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    let put = tokio::time::timeout(PATIENCE, put).await.expect("it ends").expect("no panic");
+    Reply::of(put.expect("an answer")).await.is_error(400, "InvalidMcpSession.NotFound", "released");
+    let mut read = 0;
+    while let Ok(Some(piece)) = get.chunk().await {
+        read += piece.len();
+    }
+    assert!(read < large.len(), "all of a file that is gone was sent");
     server.stop().await;
 }

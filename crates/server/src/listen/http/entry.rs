@@ -1,7 +1,7 @@
 //! Who comes into a session: the token is checked before anything of a call but its head is read.
 //!
 //! One layer stands before all of `/link`. It checks the token and what the call needs, and ends the call, and the answer
-//! that is on its way, when the access does.
+//! that is on its way, when the access does, and when the session has gone.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ use super::charged::charge;
 use super::error::ApiError;
 use crate::auth::access::{AccessGrant, Denied};
 use crate::auth::tokens::Verdict;
-use crate::session::{Session, Stage};
+use crate::listen::websocket::LAST_WORDS;
+use crate::session::{Session, Stage, gone};
 
 /// Before a token among the sub-protocols that are offered.
 const TOKEN_PROTOCOL: &str = "agb.token.";
@@ -77,22 +78,41 @@ pub(super) async fn admit(
         Ok(entry) => entry,
         Err(error) => return error.into_response(),
     };
-    let (mut grant, budget) = (entry.grant.clone(), Arc::clone(entry.session.budget()));
+    let is_owner = entry.grant.is_owner();
+    let mut over = Box::pin(over(entry.grant.clone(), &entry.session));
+    let budget = Arc::clone(entry.session.budget());
     request.extensions_mut().insert(entry);
     let response = tokio::select! {
         biased;
-        () = grant.expired() => return ApiError::from(Denied::Expired).into_response(),
+        why = &mut over => return why.into_response(),
         response = next.run(request) => response,
     };
     let response = match charge(response, &budget) {
         Ok(response) => response,
         Err(error) => return error.into_response(),
     };
-    if grant.is_owner() {
+    if is_owner && response.body().size_hint().exact().is_some_and(|size| size <= SOON_GONE) {
         return response;
     }
-    let expired = Box::pin(async move { grant.expired().await });
-    response.map(|body| Body::new(UntilExpired { body: body.boxed_unsync(), expired, is_over: false }))
+    response.map(|body| Body::new(UntilOver { body: body.boxed_unsync(), over, is_over: false }))
+}
+
+/// An answer of the session's owner that is not longer is out, or in the system's buffers, before anything ends. 64 KiB.
+const SOON_GONE: u64 = 64 << 10;
+
+/// Comes when a call may not go on: its access has ended, or its session has gone and everything was said.
+fn over(mut grant: AccessGrant, session: &Session) -> impl Future<Output = ApiError> + Send + use<> {
+    let (id, mut stage) = (session.id().to_owned(), session.watch_stage());
+    async move {
+        let released = async {
+            gone(&mut stage).await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            () = grant.expired() => Denied::Expired.into(),
+            () = released => ApiError::NoSession(id),
+        }
+    }
 }
 
 /// Finds the session and checks the token. Who has never had a token for the session does not learn whether it exists.
@@ -131,14 +151,14 @@ pub(super) fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     lists.filter_map(|list| list.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
 }
 
-/// An answer that ends with its caller's access, however much of it is ready.
-struct UntilExpired {
+/// An answer that ends with its caller's access and with its session, however much of it is ready.
+struct UntilOver {
     body: UnsyncBoxBody<Bytes, axum::Error>,
-    expired: Pin<Box<dyn Future<Output = ()> + Send>>,
+    over: Pin<Box<dyn Future<Output = ApiError> + Send>>,
     is_over: bool,
 }
 
-impl HttpBody for UntilExpired {
+impl HttpBody for UntilOver {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -146,7 +166,7 @@ impl HttpBody for UntilExpired {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.is_over = self.is_over || self.expired.as_mut().poll(context).is_ready();
+        self.is_over = self.is_over || self.over.as_mut().poll(context).is_ready();
         if self.is_over {
             return Poll::Ready(None);
         }

@@ -260,7 +260,9 @@ fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
         ContextError::InvalidField { .. } | ContextError::InvalidPath { .. } | ContextError::Policy(_) => {
             ("InvalidParameter.Value", Status::BAD_REQUEST)
         }
-        ContextError::NoFile { .. } => ("InvalidContextFile.NotFound", Status::NOT_FOUND),
+        ContextError::NoFile { .. } | ContextError::LeadsOut { .. } => {
+            ("InvalidContextFile.NotFound", Status::NOT_FOUND)
+        }
         ContextError::WrongKind { .. } => ("InvalidContextFile.Kind", Status::CONFLICT),
         ContextError::TooMany { .. } => ("LimitExceeded.Contexts", Status::TOO_MANY_REQUESTS),
         ContextError::Quota { .. } => ("LimitExceeded.ContextSize", Status::PAYLOAD_TOO_LARGE),

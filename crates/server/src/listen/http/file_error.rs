@@ -41,7 +41,14 @@ impl FileError {
             io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => PathError::Outside(path).into(),
             io::ErrorKind::PermissionDenied => Self::Refused(path),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full(path),
-            _ => Self::System { path, error },
+            io::ErrorKind::InvalidFilename => PathError::Invalid(path).into(),
+            io::ErrorKind::ExecutableFileBusy => Self::Kind { path, is: "a program that runs" },
+            io::ErrorKind::WouldBlock => Self::Kind { path, is: "locked by a program (by a lease)" },
+            _ => match error.raw_os_error() {
+                Some(libc::ELOOP) => Self::Kind { path, is: "a link that leads in a circle" },
+                Some(libc::ENXIO) => Self::Kind { path, is: "a socket or a device" },
+                _ => Self::System { path, error },
+            },
         }
     }
 }

@@ -110,7 +110,7 @@ pub(super) async fn write(
         new.write(piece).map_err(|error| FileError::new(&named, error).into())
     })
     .await?;
-    let size = new.size().map_err(|error| FileError::new(&path, error))?;
+    let size = new.size();
     if !complete {
         return Ok(Answer::new(json!({ "offset": size })).into_response());
     }
@@ -193,12 +193,14 @@ async fn in_session<T: Send + 'static>(
     in_room(session, path, |_, at| work(at)).await
 }
 
-/// The same, with the session's room.
+/// The same, with the session's room. It takes a file tool's turn: a session has as many threads of the server's at once.
 pub(super) async fn in_room<T: Send + 'static>(
     session: Arc<Session>,
     path: String,
     work: impl FnOnce(&Arc<Workspace>, Located) -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
+    let of = Arc::clone(&session);
+    let _turn = of.file_tool().await;
     let done = tokio::task::spawn_blocking(move || {
         let room = session.room().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
         let at = room.folder().locate(&path).map_err(FileError::from)?;

@@ -54,6 +54,9 @@ struct Key(Secret);
 /// Checks the key where the gateway has clients of its own; else leaves that to the upstream.
 async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next: Next) -> Response {
     let Some(gateway) = &shared.gateway else { return ApiError::Defect.into_response() };
+    if has_steps(request.uri().path()) {
+        return ApiError::NoRoute("such path".to_owned()).into_response();
+    }
     let Some(key) = key_of(&request).map(str::to_owned) else { return ApiError::NoKey.into_response() };
     let account = match gateway.account(&key) {
         Ok(account) => account,
@@ -74,6 +77,13 @@ async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next
     request.extensions_mut().insert(account);
     request.extensions_mut().insert(Key(key.into()));
     charged::charge(next.run(request).await, &shared.budget).unwrap_or_else(IntoResponse::into_response)
+}
+
+/// Whether a path has `.` or `..` in it, however it is written: then it means another path to the upstream, and so one that
+/// is not passed on.
+fn has_steps(path: &str) -> bool {
+    let path = path.to_ascii_lowercase().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/");
+    path.split(['/', '\\']).any(|name| name == "." || name == "..")
 }
 
 async fn pass_on(
@@ -249,4 +259,21 @@ fn response(answer: HttpResponse) -> Response {
         headers.insert(header::RETRY_AFTER, wait.as_secs().into());
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_means_another_one_is_told() {
+        for path in
+            ["/mcp/../metrics", "/mcp/./x", "/sdk/%2e%2E/x", "/mcp/.%2e/x", "/mcp/a%2f..%2fx", "/mcp/..\\x", "/mcp/.."]
+        {
+            assert!(has_steps(path), "{path}");
+        }
+        for path in ["/mcp", "/mcp/createSession", "/mcp/a..b", "/mcp/...", "/sdk/.hidden/x."] {
+            assert!(!has_steps(path), "{path}");
+        }
+    }
 }
