@@ -13,6 +13,7 @@
 mod artifacts;
 mod bench;
 mod demo;
+mod docs;
 mod error;
 mod job;
 mod pack;
@@ -41,10 +42,12 @@ usage: cargo xtask COMMAND
   demo                          start the local server and run examples/quickstart.ts against it
   demo --browser [--upstream]   start the local server and a page with live output, until Ctrl+C; with --upstream through
                                 a gateway in front of a service that has no extension, as AGB's own
+  docs                          build the documentation's site into target/docs
   picture                       make the README's picture, examples/picture/picture.svg, from a real run
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
   test --packages               what is published, as strangers use it: the packed npm packages in an empty project, in
-                                bundlers, frameworks, run times and package managers; the crates, as for crates.io
+                                bundlers, frameworks, run times and package managers; the crates, as for crates.io; the
+                                documentation's site and its code
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
@@ -80,6 +83,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
         ["demo"] => demo::run(workspace),
         ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing),
         ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService),
+        ["docs"] => docs::run(workspace),
         ["picture"] => demo::picture(workspace),
         ["test", "--packages"] => suite::test(workspace, &suite::PACKAGES),
         ["test", rest @ ..] => suite::test(workspace, &only(rest)?),

@@ -62,6 +62,11 @@ pub(crate) fn frameworks(workspace: &Workspace) -> Result<(), Error> {
     npm_roots(workspace, &["tests/frameworks"])
 }
 
+/// What the documentation's site is made with, and what its guides use.
+pub(crate) fn docs(workspace: &Workspace) -> Result<(), Error> {
+    npm_roots(workspace, &["npm/docs"])
+}
+
 fn npm_roots(workspace: &Workspace, roots: &[&str]) -> Result<(), Error> {
     node(workspace)?;
     let _lock = workspace.lock()?;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use self::steps::{Need, Reads, STEPS, Step};
 use crate::artifacts::{self, Profile, Programs, Scope};
+use crate::docs;
 use crate::error::Error;
 use crate::job::{self, Outcome};
 use crate::pack;
@@ -23,10 +24,10 @@ use crate::workspace::Workspace;
 /// The steps of `cargo xtask check`.
 const CHECKS: [&str; 5] = ["fmt", "clippy", "doc", "tsc", "deny"];
 /// The steps of `cargo xtask test --packages`: what is published, as strangers use it.
-pub(crate) const PACKAGES: [&str; 4] = ["packaging", "publish", "frameworks", "portable"];
+pub(crate) const PACKAGES: [&str; 5] = ["packaging", "publish", "frameworks", "portable", "docs"];
 /// Not among the tests: `deny`, whose tool takes minutes to build and which only changes with `Cargo.lock`, and the long
 /// ones of [`PACKAGES`].
-const BY_NAME_ONLY: [&str; 4] = ["deny", "publish", "frameworks", "portable"];
+const BY_NAME_ONLY: [&str; 5] = ["deny", "publish", "frameworks", "portable", "docs"];
 
 /// `cargo xtask check`.
 pub(crate) fn check(workspace: &Workspace) -> Result<ExitCode, Error> {
@@ -118,6 +119,7 @@ impl Preparations {
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),
             Need::Portable => portable::programs(workspace, Profile::Dev).map(drop),
+            Need::Docs => programs(workspace).and_then(|programs| docs::site(workspace, programs.of(Kind::Local))),
             Need::Frameworks => setup::frameworks(workspace),
             Need::Tarballs => pack::pack(workspace, Profile::Dev, Scope::Workspace).map(drop),
             Need::Nextest => setup::nextest(workspace),

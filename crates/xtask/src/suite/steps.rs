@@ -54,6 +54,8 @@ pub(super) enum Need {
     Java,
     PythonClient,
     Tarballs,
+    /// The documentation's site, built, and what its guides use.
+    Docs,
     /// The bundlers, frameworks, run times and package managers that the packages are tried with.
     Frameworks,
     /// The server and the addon for older systems.
@@ -61,7 +63,7 @@ pub(super) enum Need {
 }
 
 /// All steps, in the order in which they run: what fails fast goes first.
-pub(super) const STEPS: [Step; 15] = [
+pub(super) const STEPS: [Step; 16] = [
     Step {
         name: "fmt",
         label: "the formatter",
@@ -231,6 +233,20 @@ pub(super) const STEPS: [Step; 15] = [
             command.arg("--test").args(files(workspace, "tests/portable", ".test.mjs")?);
             command.env("AGB_TARBALLS", pack::folder(workspace, Profile::Dev));
             command.env("AGB_PORTABLE", portable::folder(workspace, Profile::Dev)?);
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "docs",
+        label: "the documentation's code, links and pages",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::Docs, Need::Chromium],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.args(["--import", "tsx", "--test", TEST_TIMEOUT, "--test-concurrency=1"]);
+            command.current_dir(workspace.path("npm/docs"));
+            command.args(files(workspace, "npm/docs/tests", ".test.ts")?);
+            command.env("AGB_SERVER", workspace.target("debug/agb-server"));
             Ok(vec![command])
         },
     },
