@@ -2,6 +2,7 @@
 
 agb_sandbox::helper_before_main!();
 
+mod cluster;
 mod commands;
 mod encrypted;
 mod intermediary;

@@ -10,14 +10,20 @@
 //! | `beat` | the task that joins, beats and judges |
 //! | `registry`, `memory` | the four calls to the store |
 //! | `record` | what the store holds |
+//! | `owner` | which server a session, a link or a context is at |
+//! | `choose` | where a new session goes; pure |
+//! | `peer_client` | passes calls on to other servers |
 //! | `http` | HTTP calls to the store and to other servers |
 
 mod beat;
+pub(crate) mod choose;
 mod clock;
 mod http;
 mod incarnation;
 mod lock_file;
 mod memory;
+mod owner;
+mod peer_client;
 mod reads;
 mod record;
 mod registry;
@@ -37,9 +43,11 @@ use tokio::sync::{Notify, watch};
 
 pub(crate) use self::clock::unix_ms;
 use self::http::HttpClient;
-pub(crate) use self::incarnation::Incarnation;
+pub(crate) use self::incarnation::{Incarnation, TRANSFER_CONTEXT};
 use self::lock_file::LockFile;
 pub use self::memory::MemoryRegistry;
+pub(crate) use self::peer_client::NoAnswer;
+use self::peer_client::PeerClient;
 use self::reads::Reads;
 pub(crate) use self::record::{Load, NodeState, is_address};
 use self::registry::Registry;
@@ -55,6 +63,7 @@ pub(crate) struct Cluster {
     settings: ClusterSettings,
     registry: Registry,
     client: HttpClient,
+    peer_client: PeerClient,
     lock_file: LockFile,
     started_ms: u64,
     /// Where the others reach this server; set when it listens.
@@ -186,10 +195,12 @@ impl Cluster {
             RegistryUrl::Memory(memory) => Registry::Memory(memory.clone()),
         };
         let inc = Incarnation::fresh();
+        let client = HttpClient::new(settings.peer_ca.as_deref(), "--peer-ca")?;
         let timing = Timing { beat, lost_after };
         Ok(Some(Arc::new(Self {
             inc,
-            client: HttpClient::new(settings.peer_ca.as_deref(), "--peer-ca")?,
+            peer_client: PeerClient::new(client.tls_config(), settings.peer_connect_time),
+            client,
             lock_file: LockFile::take(data_dir, &name)?,
             started_ms: unix_ms(),
             address: OnceLock::new(),
@@ -252,6 +263,11 @@ impl Cluster {
         &self.client
     }
 
+    /// Passes calls on to other servers.
+    pub(crate) fn peer_client(&self) -> &PeerClient {
+        &self.peer_client
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         self.table().standing(clock::now())
     }
@@ -293,19 +309,6 @@ impl Cluster {
     /// How many servers that were declared lost are still on record.
     pub(crate) fn lost_on_record(&self) -> usize {
         self.table().lost_on_record()
-    }
-
-    /// Where the session of this id is. Calls the registry for owners only that nobody knows: at most ten times a second,
-    /// whoever asks.
-    pub(crate) async fn locate(&self, session_id: &str) -> Located {
-        let Some(inc) = Incarnation::of_session(session_id) else { return Located::Here };
-        if let Some(located) = self.table().locate(inc) {
-            return located;
-        }
-        match self.read().await {
-            Ok(()) => self.table().locate_after_read(inc, clock::now()),
-            Err(_) => Located::Unknown,
-        }
     }
 
     /// Reads the registry by a call that begins after this one.

@@ -187,6 +187,11 @@ impl Image {
         &self.id
     }
 
+    /// Its name, whatever alias it was asked for by.
+    pub(crate) fn name(&self) -> &str {
+        &self.definition.name
+    }
+
     /// The interpreter that the image has for a language; `None` where the machine's own does.
     pub(crate) fn interpreter(&self, language: Language) -> Option<PathBuf> {
         let prepared = match language {

@@ -85,7 +85,7 @@ pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
 pub use settings::{
     ApiKey, ClusterSettings, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, LinkSettings,
-    Network, RegistryUrl, TlsFiles, UnknownNetwork, UpstreamSettings, Warm, command_name, seconds,
+    Network, Placement, RegistryUrl, TlsFiles, UnknownNetwork, UpstreamSettings, Warm, command_name, seconds,
 };
 pub use workspace::sandboxes::IsolationError;
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariants:
-//! * a name is 128 random bits, opens the loopback of one session at one port, and nothing once that session is released;
+//! * a name is 128 random bits, in a cluster behind those that name its server; it opens the loopback of one session at one port, and nothing once that session is released;
 //! * what is reached is in the session's own network: never a service of the machine.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::random;
+use crate::cluster::Incarnation;
 use crate::session::{PortsTaken, Session, Stage};
 
 /// All links of a server.
@@ -73,7 +73,7 @@ impl Links {
         if by_name.values().filter(|link| link.id == session.id()).count() >= MOST {
             return Err(LinkError::TooMany(MOST));
         }
-        let name = random::hex::<16>();
+        let name = Incarnation::name_beside(session.id());
         let (id, session) = (session.id().to_owned(), Arc::downgrade(session));
         by_name.insert(name.clone(), Link { session, id, port, expires: now + lasts });
         Ok(name)

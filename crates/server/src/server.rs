@@ -17,6 +17,7 @@ use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agb_sandbox::Level;
 use axum::Router;
@@ -119,7 +120,7 @@ impl Server {
         let cluster = Cluster::new(&config.cluster, &config.data_dir)?;
         let config = Arc::new(config);
         let sandboxes = Sandboxes::start(Arc::clone(&config))?;
-        let metrics = Arc::new(Metrics::default());
+        let metrics = Arc::new(Metrics::new(cluster.is_some()));
         let factory = WorkspaceFactory::new(Arc::clone(&config), sandboxes)
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
         let pool = Pool::new(factory, Arc::clone(&config), Arc::clone(&metrics));
@@ -210,9 +211,7 @@ impl Server {
     ) {
         let drained = async {
             drain.await;
-            if let Some(cluster) = &self.shared.cluster {
-                cluster.drain().await;
-            }
+            self.cordon().await;
             self.shared.sessions.drain(self.shared.config.limits.drain).await;
         };
         let stop = async {
@@ -224,10 +223,31 @@ impl Server {
         self.serve_until(listener, stop).await;
     }
 
+    /// Takes no new session, and waits until those that there are have ended, and those of other servers that are reached
+    /// by way of this one: at most for `--drain-sessions`.
+    async fn cordon(&self) {
+        const LOOK: Duration = Duration::from_millis(100);
+        let Shared { sessions, cluster, config, metrics, .. } = &*self.shared;
+        sessions.cordon();
+        if let Some(cluster) = cluster {
+            cluster.drain().await;
+        }
+        let idle = async {
+            while sessions.count() > 0 || metrics.tunnels() > 0 {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let time = config.cluster.drain_sessions;
+        if tokio::time::timeout(time, idle).await.is_err() && !time.is_zero() {
+            tracing::info!(sessions = sessions.count(), "sessions go on after --drain-sessions: they end now");
+        }
+    }
+
     async fn serve_until(&self, listener: TcpListener, stop: impl Future<Output = ()>) {
         let limits = &self.shared.config.limits;
         let tls = self.shared.tls.as_ref().map(Tls::acceptor);
-        let listening = Listener::new(limits.clone(), tls, Arc::clone(&self.shared.metrics));
+        let listening =
+            Listener::new(limits.clone(), tls, Arc::clone(&self.shared.metrics), self.shared.cluster.clone());
         let (ending, ended) = watch::channel(false);
         let address = listener.local_addr();
         let condemned = tokio::select! {
@@ -236,6 +256,9 @@ impl Server {
             () = member::run(&self.shared, address) => true,
         };
         ending.send_replace(true);
+        if let Some(cluster) = &self.shared.cluster {
+            cluster.peer_client().close();
+        }
         if condemned {
             self.shared.sessions.declared_lost();
         }

@@ -61,6 +61,7 @@ use crate::workspace::{ProgramOptions, Workspace};
 pub(crate) struct Session {
     id: String,
     ordinal: u64,
+    created_ms: u64,
     image: Image,
     tokens: Mutex<Tokens>,
     admission: Admission,
@@ -174,7 +175,7 @@ impl Drop for Retention {
 impl Session {
     /// A session that has nothing yet: it takes a workspace when it is used.
     pub(crate) fn new(
-        ordinal: u64,
+        (ordinal, created_ms): (u64, u64),
         new: NewSession,
         pool: Arc<Pool>,
         config: Arc<Config>,
@@ -187,6 +188,7 @@ impl Session {
                 None => new.id.unwrap_or_else(random::session_id),
             },
             ordinal,
+            created_ms,
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
             admission: Admission::new(&config.limits),
@@ -219,6 +221,11 @@ impl Session {
     /// Its place in the order in which sessions were created.
     pub(crate) fn ordinal(&self) -> u64 {
         self.ordinal
+    }
+
+    /// When it was created, in milliseconds since the Unix epoch. Later ones of this server have larger numbers.
+    pub(crate) fn created_ms(&self) -> u64 {
+        self.created_ms
     }
 
     pub(crate) fn image(&self) -> &Image {

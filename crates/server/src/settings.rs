@@ -15,7 +15,7 @@ mod upstream;
 mod warm;
 
 pub use self::api_key::ApiKey;
-pub use self::cluster::{ClusterSettings, RegistryUrl};
+pub use self::cluster::{ClusterSettings, Placement, RegistryUrl};
 pub use self::command_name::command_name;
 pub use self::config::Config;
 pub use self::contexts::ContextSettings;

@@ -15,8 +15,8 @@ use crate::workspace::{Purpose, Workspace};
 
 /// How long the server may take to start.
 const START: Duration = Duration::from_secs(30);
-const LISTENING: &str = "agb-server listening on ";
-const EXAMPLE: &str = "quickstart.ts";
+const LISTENING: &str = " listening on ";
+pub(crate) const EXAMPLE: &str = "quickstart.ts";
 
 const PAGE: &str = "browser/server.ts";
 const PICTURE: &str = "picture/record.ts";
@@ -109,8 +109,12 @@ fn prepare(workspace: &Workspace, example: &str, behind: Behind) -> Result<(Vec<
     Ok((servers, program))
 }
 
-/// Starts the server and waits until it says where it listens.
-fn start_server(workspace: &Workspace, command: &mut Command, log: &str) -> Result<(Running, String), Error> {
+/// Starts a server or a balancer and waits until it says where it listens.
+pub(crate) fn start_server(
+    workspace: &Workspace,
+    command: &mut Command,
+    log: &str,
+) -> Result<(Running, String), Error> {
     let path = workspace.state(log);
     let log = File::create(&path).map_err(Error::file(&path))?;
     command.stdout(Stdio::piped()).stderr(log.try_clone()?);
@@ -153,7 +157,9 @@ fn follow_server(stdout: ChildStdout, mut log: File) -> mpsc::Receiver<String> {
 
 /// `agb-server listening on http://127.0.0.1:4000`.
 fn listening_on(line: &str) -> Option<&str> {
-    line.strip_prefix(LISTENING).map(str::trim).filter(|url| url.starts_with("http://"))
+    let (program, url) = line.split_once(LISTENING)?;
+    let is_ours = ["agb-server", "agb-balancer"].contains(&program);
+    Some(url.trim()).filter(|url| is_ours && url.starts_with("http://"))
 }
 
 /// Runs `command` and shows each line of its output when it arrives, with the time since the start.
@@ -172,7 +178,7 @@ fn show(command: &mut Command) -> Result<std::process::ExitStatus, Error> {
 }
 
 /// Copies lines, each with the time since `started` in front.
-fn stamp_lines(from: impl Read, started: Instant, to: &mut impl Write) -> io::Result<()> {
+pub(crate) fn stamp_lines(from: impl Read, started: Instant, to: &mut impl Write) -> io::Result<()> {
     let mut lines = BufReader::new(from);
     let mut line = Vec::new();
     while lines.read_until(b'\n', &mut line)? > 0 {
@@ -185,7 +191,7 @@ fn stamp_lines(from: impl Read, started: Instant, to: &mut impl Write) -> io::Re
 }
 
 /// A key that nobody else has.
-fn random_key() -> io::Result<String> {
+pub(crate) fn random_key() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

@@ -12,6 +12,8 @@
 
 mod artifacts;
 mod bench;
+mod cluster_demo;
+mod debian;
 mod demo;
 mod docs;
 mod error;
@@ -40,6 +42,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   demo                          start the local server and run examples/quickstart.ts against it
+  demo --cluster                start three servers that act as one, etcd and a balancer, and run the quick start through it
+                                while one of them is killed
   demo --browser [--upstream]   start the local server and a page with live output, until Ctrl+C; with --upstream through
                                 a gateway in front of a service that has no extension, as AGB's own
   docs                          build the documentation's site into target/docs
@@ -81,6 +85,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
         ["demo"] => demo::run(workspace),
+        ["demo", "--cluster"] => cluster_demo::run(workspace),
         ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing),
         ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService),
         ["docs"] => docs::run(workspace),

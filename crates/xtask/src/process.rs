@@ -159,6 +159,14 @@ impl Running {
         self.child.wait()
     }
 
+    /// Kills it, as a machine that fails does.
+    pub(crate) fn kill(&mut self) -> io::Result<ExitStatus> {
+        if self.child.try_wait()?.is_none() {
+            signal_group(self.group, libc::SIGKILL);
+        }
+        self.child.wait()
+    }
+
     /// After the end: ends what it left running, and says what that was.
     pub(crate) fn leftovers(mut self) -> Vec<String> {
         self.end_descendants().iter().map(Process::to_string).collect()

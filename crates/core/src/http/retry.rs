@@ -13,6 +13,10 @@ pub enum Repeat {
     Unsafe,
 }
 
+/// What a server says that has done nothing: it ends, or the one of its cluster that has the session cannot be reached, or
+/// nobody can be asked which one that is.
+const NOT_TAKEN: [&str; 3] = ["ServiceUnavailable.Ending", "ServiceUnavailable.Owner", "ServiceUnavailable.Registry"];
+
 /// How long to wait before the call is sent again, or `None`: the error is the outcome. `tries` counts how often it was
 /// sent so far, `asked` how long the service asked to wait with its answer (`Retry-After` of a 429 or 503).
 ///
@@ -20,6 +24,7 @@ pub enum Repeat {
 /// | --- | --- | --- |
 /// | unreachable | always | the service has not seen it |
 /// | HTTP 429 | always | the service says that it did not take it |
+/// | HTTP 503 with one of [three codes](NOT_TAKEN) | always | likewise |
 /// | interrupted, HTTP 502, 503, 504 | when [`Repeat::Safe`] | it may have been executed behind the proxy that lost it |
 /// | timed out | never | the caller's time is used up |
 /// | everything else | never | the answer would be the same |
@@ -36,6 +41,7 @@ pub fn retry_after(repeat: Repeat, error: &ApiError, tries: u32, asked: Option<D
     };
     let may_have_run = match (error, error.status()) {
         (ApiError::Transport(TransportError::Unreachable { .. }), _) | (_, Some(429)) => false,
+        (ApiError::Refused(refusal), Some(503)) if NOT_TAKEN.contains(&&*refusal.code) => false,
         (ApiError::Transport(TransportError::Interrupted { .. }), _) | (_, Some(502..=504)) => true,
         _ => return None,
     };
@@ -51,6 +57,8 @@ mod tests {
     #[test]
     fn repeats_what_cannot_do_harm() {
         let refused = |status| ApiError::Refused(Refusal { status, ..Refusal::default() });
+        let of_server =
+            |code: &str, status| ApiError::Refused(Refusal { code: code.into(), status, ..Refusal::default() });
         let reason = String::from("x");
         for (error, safe, unsafe_) in [
             (TransportError::Unreachable { reason: reason.clone() }.into(), true, true),
@@ -58,6 +66,11 @@ mod tests {
             (TransportError::TimedOut { after: Duration::ZERO }.into(), false, false),
             (refused(429), true, true),
             (refused(503), true, false),
+            (of_server("ServiceUnavailable.Owner", 503), true, true),
+            (of_server("ServiceUnavailable.Registry", 503), true, true),
+            (of_server("ServiceUnavailable.Ending", 503), true, true),
+            (of_server("ServiceUnavailable.List", 503), true, false),
+            (of_server("ServiceUnavailable.Interrupted", 502), true, false),
             (ApiError::Malformed(Malformed { status: 502, ..Malformed::default() }), true, false),
             (ApiError::Malformed(Malformed { status: 200, ..Malformed::default() }), false, false),
             (refused(400), false, false),

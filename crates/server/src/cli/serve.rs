@@ -180,6 +180,9 @@ async fn run(serve: Serve) -> Result<(), String> {
 fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
     serve.limits.check().map_err(|error| error.to_string())?;
     let key = serve.api_key.map(Secret::from).or(made_key);
+    // One server of a cluster keeps contexts for all: the one that is told where.
+    let is_alone = serve.cluster.registry.is_none();
+    let default_contexts = || ContextSettings::default_folder().filter(|_| is_alone);
     let defaults = Config::new(Secret::default());
     let name = ApiKey::DEFAULT_NAME.to_owned();
     Ok(Config {
@@ -193,10 +196,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         plain_wire: serve.plain_wire,
         cluster: serve.cluster,
         upstream: serve.upstream,
-        contexts: ContextSettings {
-            folder: serve.contexts.folder.clone().or_else(ContextSettings::default_folder),
-            ..serve.contexts
-        },
+        contexts: ContextSettings { folder: serve.contexts.folder.clone().or_else(default_contexts), ..serve.contexts },
         isolation: serve.isolation,
         network: serve.network,
         outside: defaults.outside,

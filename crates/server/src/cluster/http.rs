@@ -73,6 +73,11 @@ impl HttpClient {
         Ok(Self { tls: TlsConnector::from(Arc::new(config)) })
     }
 
+    /// What it trusts.
+    pub(crate) fn tls_config(&self) -> ClientConfig {
+        (**self.tls.config()).clone()
+    }
+
     /// Sends a request to the server at `address` (scheme, host, port); its URI is the path. The connection lives as long as
     /// the answer's body, or what it was upgraded to. No time limit: that is the caller's.
     pub(crate) async fn send(&self, address: &str, request: Request<Body>) -> Result<Response<Incoming>, HttpError> {

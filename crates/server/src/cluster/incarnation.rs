@@ -19,6 +19,8 @@ pub(crate) struct NotAnIncarnation;
 const DIGITS: usize = 12;
 const RANDOM_DIGITS: usize = 32;
 const PREFIX: &str = "session-";
+/// What the ids of contexts begin with that files of a session pass through.
+pub(crate) const TRANSFER_CONTEXT: &str = "ctx-transfer-";
 
 impl Incarnation {
     /// One that no server had before.
@@ -33,7 +35,23 @@ impl Incarnation {
 
     /// The server that owns the session of this id; `None` for ids that no server of a cluster makes.
     pub(crate) fn of_session(id: &str) -> Option<Self> {
-        let digits = id.strip_prefix(PREFIX)?;
+        Self::of_name(id.strip_prefix(PREFIX)?)
+    }
+
+    /// The server that has the context of this id, where files of a session pass through it.
+    pub(crate) fn of_context(id: &str) -> Option<Self> {
+        Self::of_name(id.strip_prefix(TRANSFER_CONTEXT)?)
+    }
+
+    /// A name that nobody guesses for something of this session's: it leads to the same server, where that is one of a
+    /// cluster.
+    pub(crate) fn name_beside(session_id: &str) -> String {
+        let random = random::hex::<{ RANDOM_DIGITS / 2 }>();
+        Self::of_session(session_id).map_or_else(|| random.clone(), |inc| format!("{inc}{random}"))
+    }
+
+    /// The server that has what [`Incarnation::name_beside`] has named so.
+    pub(crate) fn of_name(digits: &str) -> Option<Self> {
         let is_id = digits.len() == DIGITS + RANDOM_DIGITS && digits.bytes().all(is_digit);
         is_id.then(|| digits[..DIGITS].parse().expect("they were checked"))
     }
@@ -90,6 +108,17 @@ mod tests {
         assert_eq!(Incarnation::of_session(&id), Some(own));
         assert_ne!(id, own.session_id());
         assert_eq!("00000000000a".parse::<Incarnation>().map(|inc| inc.to_string()).as_deref(), Ok("00000000000a"));
+    }
+
+    #[test]
+    fn what_belongs_to_a_session_names_its_owner_too() {
+        let own = Incarnation::fresh();
+        let name = Incarnation::name_beside(&own.session_id());
+        assert_eq!(Incarnation::of_name(&name), Some(own));
+        assert_eq!(Incarnation::of_context(&format!("{TRANSFER_CONTEXT}{name}")), Some(own));
+        let alone = Incarnation::name_beside(&random::session_id());
+        assert_eq!((alone.len(), Incarnation::of_name(&alone)), (32, None));
+        assert_eq!(Incarnation::of_context(&format!("ctx-{name}")), None);
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub(crate) struct Load {
     pub(crate) images: Vec<String>,
     /// How programs are isolated.
     pub(crate) level: String,
+    /// It keeps contexts for all.
+    pub(crate) contexts: bool,
     /// Interpreters that are ready, by language.
     pub(crate) warm: BTreeMap<String, u64>,
     /// A fingerprint of all API keys, to notice when servers disagree.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::usage::{Amount, Quota, Reservation};
 use super::{ContextError, ContextPath, RecycleRule};
+use crate::cluster::{Incarnation, TRANSFER_CONTEXT};
 use crate::random;
 
 /// The parts of a context's folder.
@@ -76,7 +77,7 @@ impl Context {
 
     /// Makes one that files of a session pass through.
     pub(crate) fn create_transfer(folder: PathBuf, session: &str, max: Amount) -> Result<Arc<Self>, ContextError> {
-        let id = format!("ctx-transfer-{}", random::hex::<16>());
+        let id = format!("{TRANSFER_CONTEXT}{}", Incarnation::name_beside(session));
         let meta = Meta { name: id.clone(), id, created: now(), last_used: now(), recycle: Vec::new() };
         let context = Self::make(folder, meta, max)?;
         Ok(Arc::new(Self { session: Some(session.to_owned()), ..context }))

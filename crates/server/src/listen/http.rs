@@ -7,6 +7,7 @@ mod api_key;
 mod blocking;
 mod browser;
 mod charged;
+mod cluster;
 mod context_files;
 mod contexts;
 mod entry;
@@ -37,7 +38,7 @@ use std::sync::Arc;
 use agb_protocol::AccessScope;
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -82,13 +83,11 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/cluster/alive", get(health::alive))
         .route("/context-files/{id}", get(context_files::download).put(context_files::upload));
-    with_key
-        .merge(with_token)
-        .merge(open)
-        .fallback(no_route)
-        .method_not_allowed_fallback(wrong_method)
+    let routes = with_key.merge(with_token).merge(open).fallback(no_route).method_not_allowed_fallback(wrong_method);
+    let routes = cluster::forward_calls(routes, &shared)
         .layer(from_fn_with_state(Arc::clone(&shared), browser::guard))
-        .layer(from_fn_with_state(Arc::clone(&shared), proxy::serve))
+        .layer(from_fn_with_state(Arc::clone(&shared), proxy::serve));
+    cluster::forward_links(routes, &shared)
         .layer(from_fn(catch_panics))
         .layer(map_response(protect))
         .layer(from_fn_with_state(Arc::clone(&shared), measure))
@@ -140,7 +139,11 @@ async fn wrong_method(method: Method, uri: Uri) -> ApiError {
 /// Counts the call, and how long it took.
 async fn measure(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let begin = Instant::now();
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    // Whoever comes back finds another server, or this one started anew.
+    if !shared.sessions.is_open() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     let code = response.extensions().get::<Code>().map_or("ok", |Code(code)| code);
     shared.metrics.called(code, begin.elapsed());
     response

@@ -8,6 +8,7 @@
 //! Every step that waits for a client has its time: the handshake and each head and body `read_timeout`, writes
 //! `write_timeout` for what the client takes at `write_rate`. So a client that dawdles loses its connection.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use super::address_limit::{AddressLimit, AddressPermit};
+use super::address_limit::{AddressFull, AddressLimit, AddressPermit};
 use super::meter::{Metered, ReadMeter};
 use super::paced::{Pace, Paced};
+use crate::cluster::Cluster;
 use crate::observe::Metrics;
 use crate::settings::Limits;
 
@@ -38,6 +40,8 @@ pub(crate) struct Listener {
     tls: Option<TlsAcceptor>,
     permits: Arc<Semaphore>,
     addresses: Arc<AddressLimit>,
+    /// Whose connections are those of all their clients.
+    cluster: Option<Arc<Cluster>>,
     metrics: Arc<Metrics>,
 }
 
@@ -63,10 +67,15 @@ impl Drop for ConnectionPermit {
 }
 
 impl Listener {
-    pub(crate) fn new(limits: Limits, tls: Option<TlsAcceptor>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        tls: Option<TlsAcceptor>,
+        metrics: Arc<Metrics>,
+        cluster: Option<Arc<Cluster>>,
+    ) -> Self {
         let permits = Arc::new(Semaphore::new(most_connections(&limits)));
         let addresses = AddressLimit::new(limits.max_connections_per_address);
-        Self { limits, tls, permits, addresses, metrics }
+        Self { limits, tls, permits, addresses, cluster, metrics }
     }
 
     /// Accepts clients until `stop` is ready. They are notified of the end by `ended`.
@@ -89,7 +98,7 @@ impl Listener {
             };
             match accepted {
                 Ok((socket, from)) => {
-                    let Ok(of_address) = self.addresses.permit(from.ip()) else {
+                    let Ok(of_address) = self.permit(from.ip()) else {
                         tracing::warn!(address = %from.ip(), "too many connections from one address (--max-connections-per-address)");
                         self.metrics.limit_hit("LimitExceeded.Connections");
                         continue;
@@ -109,6 +118,15 @@ impl Listener {
                 }
             }
         }
+    }
+
+    /// The place of a connection from this address. One of another server of the cluster needs none: it passes on those of
+    /// all its clients.
+    fn permit(&self, address: IpAddr) -> Result<Option<AddressPermit>, AddressFull> {
+        self.addresses.permit(address).or_else(|full| {
+            let is_peer = self.cluster.as_ref().is_some_and(|cluster| cluster.is_peer(address.to_canonical()));
+            if is_peer { Ok(None) } else { Err(full) }
+        })
     }
 
     /// Ready when the last client has gone.

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
 use super::Census;
+use super::forwarding::{Forwarding, Tunnel};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -38,6 +39,7 @@ pub(crate) struct Metrics {
     calls: Family<Labels<1>, Counter>,
     call_time: Histogram,
     limits: Family<Labels<1>, Counter>,
+    forwarding: Forwarding,
 }
 
 /// Why a session was released.
@@ -60,6 +62,13 @@ fn histogram() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
+        Self::new(false)
+    }
+}
+
+impl Metrics {
+    /// What a server counts that is alone, and where it is one of a cluster what it passes on.
+    pub(crate) fn new(is_in_cluster: bool) -> Self {
         let mut all = Registry::with_prefix("agb");
         let (sessions, runs, connections) = (Gauge::default(), Gauge::default(), Gauge::default());
         all.register("sessions", "Sessions now", sessions.clone());
@@ -89,6 +98,10 @@ impl Default for Metrics {
         all.register_with_unit("call", "HTTP calls, to the answer's head", Unit::Seconds, call_time.clone());
         let limits = Family::default();
         all.register("limits_hit", "Refusals because of a limit, by the limit", limits.clone());
+        let forwarding = Forwarding::default();
+        if is_in_cluster {
+            forwarding.register(&mut all);
+        }
         Self {
             registry: all,
             sessions,
@@ -105,11 +118,10 @@ impl Default for Metrics {
             calls,
             call_time,
             limits,
+            forwarding,
         }
     }
-}
 
-impl Metrics {
     /// All of it as text.
     pub(crate) fn text(&self, census: &Census) -> String {
         self.sessions.set(count(census.sessions));
@@ -163,6 +175,28 @@ impl Metrics {
 
     pub(crate) fn limit_hit(&self, limit: &'static str) {
         self.limits.get_or_create(&[("limit", limit)]).inc();
+    }
+}
+
+impl Metrics {
+    /// A call was passed on to another server, and answered or not, after so long.
+    pub(crate) fn forwarded(&self, kind: &'static str, outcome: &'static str, took: Duration) {
+        self.forwarding.forwarded(kind, outcome, took);
+    }
+
+    /// A connection is passed on for as long as this is held.
+    pub(crate) fn tunnel(&self) -> Tunnel {
+        self.forwarding.tunnel()
+    }
+
+    /// How many are.
+    pub(crate) fn tunnels(&self) -> i64 {
+        self.forwarding.tunnels()
+    }
+
+    /// A server was asked for a new session.
+    pub(crate) fn placed(&self, place: &'static str, outcome: &'static str) {
+        self.forwarding.placed(place, outcome);
     }
 }
 

@@ -37,6 +37,7 @@ impl Member for ServingMember {
             free_mem: free_memory(&config.warm.meminfo).unwrap_or(0),
             images: config.images.names().map(str::to_owned).collect(),
             level: sessions.level().name().to_owned(),
+            contexts: config.contexts.folder.is_some(),
             warm: warm.map(|(language, ready)| (language.as_str().to_owned(), *ready as u64)).collect(),
             keys: keys.fingerprint(),
             spent: keys.spent().collect::<BTreeMap<_, _>>(),

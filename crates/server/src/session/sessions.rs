@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use thiserror::Error;
@@ -38,7 +38,12 @@ struct All {
     by_id: HashMap<String, Arc<Session>>,
     /// The last that were released, with their tokens.
     former: VecDeque<(String, Tokens)>,
+    /// No new session; those that there are go on.
+    cordoned: bool,
+    /// No new session and no new run.
     closed: bool,
+    /// When the newest session was created.
+    last_created_ms: u64,
 }
 
 /// Why there is no new session.
@@ -76,7 +81,10 @@ impl Sessions {
     /// Creates a session.
     pub(crate) fn create(&self, new: NewSession) -> Result<Arc<Session>, CreateError> {
         let mut all = self.all();
-        if all.closed {
+        if let Some(session) = new.id.as_deref().and_then(|id| all.by_id.get(id)) {
+            return Ok(Arc::clone(session)); // asked for twice: an answer was lost
+        }
+        if all.is_closed() {
             return Err(CreateError::Closed);
         }
         let limit = self.config.limits.max_sessions;
@@ -84,9 +92,10 @@ impl Sessions {
             return Err(CreateError::Full { limit });
         }
         let ordinal = self.next_ordinal.fetch_add(1, Ordering::Relaxed);
+        let created_ms = all.next_created_ms();
         let (pool, config, metrics) = (Arc::clone(&self.pool), Arc::clone(&self.config), Arc::clone(&self.metrics));
         let budget = Budget::within(&self.budget, self.config.limits.session_buffers);
-        let session = Session::new(ordinal, new, pool, config, metrics, budget);
+        let session = Session::new((ordinal, created_ms), new, pool, config, metrics, budget);
         all.by_id.insert(session.id().to_owned(), Arc::clone(&session));
         drop(all);
         self.metrics.session_created();
@@ -108,7 +117,7 @@ impl Sessions {
     /// Whether there is room for one more.
     pub(crate) fn check_room(&self) -> Result<(), CreateError> {
         let (all, limit) = (self.all(), self.config.limits.max_sessions);
-        match (all.closed, all.by_id.len() < limit) {
+        match (all.is_closed(), all.by_id.len() < limit) {
             (true, _) => Err(CreateError::Closed),
             (false, false) => Err(CreateError::Full { limit }),
             (false, true) => Ok(()),
@@ -140,7 +149,17 @@ impl Sessions {
 
     /// Whether new ones can be created, as far as the server's life goes.
     pub(crate) fn is_open(&self) -> bool {
-        !self.all().closed
+        !self.all().is_closed()
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.all().by_id.len()
+    }
+
+    /// Lets no session begin any more; those that there are go on, and runs begin in them.
+    pub(crate) fn cordon(&self) {
+        self.all().cordoned = true;
     }
 
     /// What there is now.
@@ -213,6 +232,20 @@ impl Sessions {
     fn all(&self) -> MutexGuard<'_, All> {
         // Nothing panics while it holds the lock, and each change under it is a single step.
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl All {
+    fn is_closed(&self) -> bool {
+        self.cordoned || self.closed
+    }
+
+    /// Now, or a moment later, so that the order of these times is that in which sessions were created.
+    fn next_created_ms(&mut self) -> u64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        self.last_created_ms = now.max(self.last_created_ms.saturating_add(1));
+        self.last_created_ms
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use agb_protocol::Secret;
-use clap::{Args, FromArgMatches};
+use clap::{Args, FromArgMatches, ValueEnum};
 
 use super::duration::{seconds, seconds_or_none};
 use crate::cluster::MemoryRegistry;
@@ -64,6 +64,23 @@ pub struct ClusterSettings {
     /// has given them up: for those it is worth the loss.
     #[arg(long, default_value = "0", value_parser = seconds_or_none, value_name = "SECONDS")]
     pub fence_after: Duration,
+    /// Which server gets a new session: spread takes the one with the largest share of free places, pack the fullest that
+    /// has one.
+    ///
+    /// spread: a session has the most of a machine for itself. pack empties machines, for an autoscaler to take away.
+    #[arg(long, default_value = "spread", value_enum)]
+    pub placement: Placement,
+    /// How long sessions may go on after SIGINT or SIGTERM, before their runs are drained (`--drain`).
+    ///
+    /// 0: a server that is alone has nowhere to send new sessions meanwhile. In a cluster, give what your longest run takes,
+    /// and give whatever kills the server as much more.
+    #[arg(long, default_value = "0", value_parser = seconds_or_none, value_name = "SECONDS")]
+    pub drain_sessions: Duration,
+    /// How long another server may take to accept a connection.
+    ///
+    /// 2 s: twice what one lost packet costs.
+    #[arg(long, default_value = "2", value_parser = seconds, value_name = "SECONDS")]
+    pub peer_connect_time: Duration,
 }
 
 impl Default for ClusterSettings {
@@ -73,6 +90,16 @@ impl Default for ClusterSettings {
         let given = Self::from_arg_matches(&matches).expect("each value has a default that its own parser takes");
         Self { cluster_user: None, cluster_password: None, ..given } // not from the environment
     }
+}
+
+/// What makes one server better than another for a new session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Placement {
+    /// The one with the largest share of free places: a session has the most of a machine for itself.
+    #[default]
+    Spread,
+    /// The fullest one that has a place: machines become empty, and an autoscaler can take them away.
+    Pack,
 }
 
 /// Where the servers of a cluster meet.

@@ -14,7 +14,8 @@ use crate::images::Images;
 pub struct ContextSettings {
     /// The folder that contexts are kept in; only one server at a time uses it.
     ///
-    /// Default: `agb/contexts` below `$XDG_DATA_HOME` or `~/.local/share`; without either there are no contexts.
+    /// Default: `agb/contexts` below `$XDG_DATA_HOME` or `~/.local/share`; without either there are no contexts. In a
+    /// cluster none: give it to one server, which then keeps the contexts of all and gets the sessions that mount some.
     #[arg(long = "contexts-dir", env = "AGB_CONTEXTS", value_name = "FOLDER")]
     pub folder: Option<PathBuf>,
     /// Contexts of one API key.

@@ -6,6 +6,7 @@ mod address;
 mod answers;
 mod bad_input;
 mod browser;
+mod cluster;
 mod command;
 mod command_line;
 mod command_runs;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agb_sandbox::remove_tree;
-use agb_server::{Config, Server};
+use agb_server::{Config, MemoryRegistry, RegistryUrl, Server};
 use agb_testkit::leftovers::of_the_dead;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -30,6 +30,13 @@ pub(crate) struct TestServer {
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     _removed: [Removed; 2],
+    /// The server that clients call, where tests run one hop away from the sessions.
+    entry: Option<Box<Self>>,
+}
+
+/// Whether clients call another server than the one that has the sessions: `AGB_TEST_ENTRY=other`.
+pub(crate) fn is_one_hop_away() -> bool {
+    std::env::var("AGB_TEST_ENTRY").is_ok_and(|entry| entry == "other")
 }
 
 /// The answer to an HTTP call.
@@ -62,6 +69,32 @@ impl TestServer {
 
     /// One whose folder for data lies in another than the one for temporary files.
     pub(crate) async fn with_data_in(parent: &Path, change: impl FnOnce(&mut Config)) -> Self {
+        let mut config = Self::config_in(parent);
+        change(&mut config);
+        if is_one_hop_away() && config.cluster.registry.is_none() && config.upstream.url.is_none() {
+            Self::one_hop_away(config).await
+        } else {
+            Self::serve(config).await
+        }
+    }
+
+    /// Two servers with the same settings: the one that clients call has no place for sessions, so the other one gets them.
+    async fn one_hop_away(mut config: Config) -> Self {
+        join_cluster(&mut config, &MemoryRegistry::default(), "owner");
+        let mut at_entry = config.clone();
+        at_entry.data_dir = Self::config_in(config.data_dir.parent().expect("a folder")).data_dir;
+        at_entry.contexts.folder = None;
+        at_entry.limits.max_sessions = 0;
+        at_entry.cluster.node_name = Some("entry".to_owned());
+        let owner = Self::serve(config).await;
+        owner.is_ready().await;
+        let entry = Self::serve(at_entry).await;
+        entry.is_ready().await;
+        Self { address: entry.address, entry: Some(Box::new(entry)), ..owner }
+    }
+
+    /// The settings of a server that has a folder of its own in this one.
+    pub(crate) fn config_in(parent: &Path) -> Config {
         static NEXT: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
         let next = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if next == 0 {
@@ -69,7 +102,6 @@ impl TestServer {
         }
         let data_dir = parent.join(format!("agb-server-it-{}-{next}", std::process::id()));
         std::fs::create_dir_all(&data_dir).expect("a folder");
-        let removed = [Removed(data_dir.clone()), Removed(contexts_dir(&data_dir))];
         let mut config = Config::new(KEY.into());
         config.data_dir = data_dir.clone();
         config.contexts.folder = Some(contexts_dir(&data_dir));
@@ -79,14 +111,29 @@ impl TestServer {
         }
         // Tests look at the folders and processes of sessions; `pool` has those that nobody has taken.
         config.warm.most = 0;
-        change(&mut config);
+        config
+    }
+
+    /// Serves with these settings.
+    pub(crate) async fn serve(config: Config) -> Self {
+        let data_dir = config.data_dir.clone();
+        let removed = [Removed(data_dir.clone()), Removed(contexts_dir(&data_dir))];
         let server = Server::new(config).expect("a server");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move { server.serve(listener, async { drop(stopped.await) }).await });
         let http = http_client().timeout(PATIENCE).build().expect("a client");
-        Self { address, http, data_dir, stop: Some(stop), serving, _removed: removed }
+        Self { address, http, data_dir, stop: Some(stop), serving, _removed: removed, entry: None }
+    }
+
+    /// Waits until it takes sessions.
+    pub(crate) async fn is_ready(&self) {
+        let begin = std::time::Instant::now();
+        while self.http.get(self.url("/readyz")).send().await.map_or(0, |answer| answer.status().as_u16()) != 200 {
+            assert!(begin.elapsed() < PATIENCE, "it is not ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -148,8 +195,17 @@ impl TestServer {
 
     /// Ends the server and waits for it.
     pub(crate) async fn stop(mut self) {
+        if let Some(entry) = self.entry.take() {
+            Box::pin(entry.stop()).await;
+        }
         drop(self.stop.take());
         tokio::time::timeout(PATIENCE, self.serving).await.expect("the end").expect("no panic");
+        // The lock of a server's name in its cluster stays: whoever comes next under this name must find the same file.
+        for entry in std::fs::read_dir(&self.data_dir).expect("the folder").flatten() {
+            if entry.file_name().to_string_lossy().starts_with("agb-node-") {
+                std::fs::remove_file(entry.path()).expect("a lock");
+            }
+        }
         let left: Vec<_> = std::fs::read_dir(&self.data_dir).expect("the folder").flatten().collect();
         assert!(left.is_empty(), "files are left: {left:?}");
     }
@@ -298,6 +354,15 @@ impl Socket {
 /// Whether this only says that the run is there, to somebody who has come back to it or watches it. It has no number.
 pub(crate) fn is_greeting(event: &Value) -> bool {
     (event["eventType"] == "accepted" || event["eventType"] == "started") && event["seq"].is_null()
+}
+
+/// Makes a server one of a cluster whose members tell each other five times a second how they are.
+pub(crate) fn join_cluster(config: &mut Config, registry: &MemoryRegistry, name: &str) {
+    config.cluster.registry = Some(RegistryUrl::Memory(registry.clone()));
+    config.cluster.node_name = Some(name.to_owned());
+    config.cluster.beat = Duration::from_millis(200);
+    // Far more than a busy machine takes from one of them to the next.
+    config.cluster.lost_after = Duration::from_secs(10);
 }
 
 /// Where the contexts of a test server are.

@@ -117,11 +117,7 @@ fn over(mut grant: AccessGrant, session: &Session) -> impl Future<Output = ApiEr
 
 /// Finds the session and checks the token. Who has never had a token for the session does not learn whether it exists.
 pub(super) fn enter(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<Entry, ApiError> {
-    let token = match headers.get("x-access-token") {
-        Some(token) => token.to_str().map_err(|_| Denied::Unknown)?,
-        None if shared.config.plain_wire => return Err(ApiError::NoToken),
-        None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken)?,
-    };
+    let token = token_of(shared, headers)?;
     let session = match shared.find(id) {
         Ok(session) => session,
         Err(gone) => return Err(without_session(shared, id, token, gone)),
@@ -138,8 +134,23 @@ pub(super) fn enter(shared: &Shared, id: &str, headers: &HeaderMap) -> Result<En
     Ok(Entry { session, grant })
 }
 
+/// The token that a call came with.
+pub(super) fn token_of<'a>(shared: &Shared, headers: &'a HeaderMap) -> Result<&'a str, ApiError> {
+    match headers.get("x-access-token") {
+        Some(token) => token.to_str().map_err(|_| Denied::Unknown.into()),
+        None if shared.config.plain_wire => Err(ApiError::NoToken),
+        None => offered(headers).find_map(|protocol| protocol.strip_prefix(TOKEN_PROTOCOL)).ok_or(ApiError::NoToken),
+    }
+}
+
 /// Whose token was given out hears that there is no such session (any more); a made-up one what it hears of all sessions.
+///
+/// Where the server of the session was lost, nobody can tell the two apart any more, and there is nothing left to protect:
+/// every holder of the id hears it.
 fn without_session(shared: &Shared, id: &str, token: &str, gone: ApiError) -> ApiError {
+    if matches!(gone, ApiError::SessionLost { .. }) {
+        return gone;
+    }
     let is_made_up =
         shared.accesses.check(id, token).err() == Some(Denied::Unknown) && !shared.sessions.had_token(id, token);
     if is_made_up { Denied::Unknown.into() } else { gone }

@@ -45,6 +45,23 @@ pub(crate) enum ApiError {
     TooManyAccesses(#[from] TooMany),
     #[error("session {0:?} not found: it was released, was idle for too long, or never was; create a new one")]
     NoSession(String),
+    #[error("session {id:?} not found: its server was lost{at}; create a new one")]
+    SessionLost { id: String, at: String },
+    #[error(
+        "the server that has the session, {address}, cannot be reached from here ({problem}): nothing was done; try again"
+    )]
+    OwnerAway { address: String, problem: String },
+    #[error(
+        "the server that has the session, {address}, broke off before its answer ({problem}): it may have done what it was \
+         asked for"
+    )]
+    Interrupted { address: String, problem: String },
+    #[error(
+        "the registry of the cluster cannot be asked now, so nobody knows whose this is: nothing was done; try again"
+    )]
+    RegistryAway,
+    #[error("the server {node} has not told its part of the list ({problem}): try again")]
+    ListIncomplete { node: String, problem: String },
     #[error("session {0:?} is being released: create a new one")]
     SessionEnding(String),
     #[error(transparent)]
@@ -130,7 +147,11 @@ impl ApiError {
             Self::WrongOrigin(_) => ("InvalidOrigin.NotAllowed", Status::FORBIDDEN),
             Self::WrongHost(_) => ("InvalidHost.NotAllowed", Status::FORBIDDEN),
             Self::TooManyAccesses(_) => ("LimitExceeded.Accesses", Status::TOO_MANY_REQUESTS),
-            Self::NoSession(_) => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
+            Self::NoSession(_) | Self::SessionLost { .. } => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
+            Self::OwnerAway { .. } => ("ServiceUnavailable.Owner", Status::SERVICE_UNAVAILABLE),
+            Self::Interrupted { .. } => ("ServiceUnavailable.Interrupted", Status::BAD_GATEWAY),
+            Self::RegistryAway => ("ServiceUnavailable.Registry", Status::SERVICE_UNAVAILABLE),
+            Self::ListIncomplete { .. } => ("ServiceUnavailable.List", Status::SERVICE_UNAVAILABLE),
             Self::SessionEnding(_) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
             Self::NoImage(_) => ("InvalidImage.NotFound", Status::BAD_REQUEST),
             Self::NoTool(UnknownTool::Name(_)) => ("InvalidTool.NotFound", Status::BAD_REQUEST),
@@ -191,6 +212,8 @@ impl ApiError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooOften { wait } => Some(whole_seconds(*wait)),
+            // A server that is away is back, or declared lost, some seconds later.
+            Self::OwnerAway { .. } | Self::RegistryAway | Self::ListIncomplete { .. } => Some(1),
             // Nobody knows when a place becomes free; a second is when it is worth a look.
             _ => (self.kind().1 == StatusCode::TOO_MANY_REQUESTS).then_some(1),
         }

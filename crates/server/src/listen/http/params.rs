@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use agb_protocol::fields::{Field, Fields};
 use agb_protocol::object::Object;
+use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::{FromRequest, Query, Request};
-use axum::http::{Method, Uri, header};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Uri, header};
 use http_body_util::BodyExt;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
@@ -121,7 +123,10 @@ fn fields(text: &str) -> Option<Fields> {
 impl FromRequest<Arc<Shared>> for Params {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+    async fn from_request(mut request: Request, shared: &Arc<Shared>) -> Result<Self, ApiError> {
+        if let Some(params) = request.extensions_mut().remove::<ParsedParams>().and_then(|parsed| parsed.take()) {
+            return Ok(params);
+        }
         let query = query(request.uri())?;
         let (body, charge) = match *request.method() {
             Method::GET | Method::HEAD => (Fields::default(), None),
@@ -143,10 +148,42 @@ impl FromRequest<Arc<Shared>> for Body {
     }
 }
 
+/// The parameters of a call that a layer before its handler has read already.
+#[derive(Clone, Debug)]
+pub(super) struct ParsedParams(Arc<Mutex<Option<Params>>>);
+
+impl ParsedParams {
+    /// A request whose handler gets these parameters and no body.
+    pub(super) fn put_into(mut parts: Parts, params: Params) -> Request {
+        parts.extensions.insert(Self(Arc::new(Mutex::new(Some(params)))));
+        Request::from_parts(parts, HttpBody::empty())
+    }
+
+    fn take(&self) -> Option<Params> {
+        // Each change under the lock is a single step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Reads the parameters of a call, and keeps its body as it came. The bytes are counted as long as the parameters live.
+pub(super) async fn read_call(request: Request, shared: &Shared) -> Result<(Parts, Bytes, Params), ApiError> {
+    let (parts, body) = request.into_parts();
+    let query = query(&parts.uri)?;
+    if matches!(parts.method, Method::GET | Method::HEAD) {
+        return Ok((parts, Bytes::new(), Params { query, ..Params::default() }));
+    }
+    let mut charge = shared.budget.nothing();
+    let limits = &shared.config.limits;
+    let bytes = read(&parts.headers, body, limits, limits.max_body, &mut charge).await?;
+    let body = Body { bytes: bytes.clone(), charge };
+    let (body, charge) = body.parse(fields).await?;
+    Ok((parts, bytes, Params { query, body, _charge: Some(charge) }))
+}
+
 /// The body of a call, as it came.
 #[derive(Debug)]
 pub(super) struct Body {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     charge: Charge,
 }
 
@@ -241,19 +278,22 @@ impl Body {
         let only_reads = entry.is_some_and(|entry| entry.grant.may_run().is_err());
         let limits = &shared.config.limits;
         let most = if only_reads { limits.max_body.min(MAX_OF_READER) } else { limits.max_body };
-        let bytes = read(request, limits, most, &mut charge).await?;
+        let (parts, body) = request.into_parts();
+        let bytes = read(&parts.headers, body, limits, most, &mut charge).await?;
         Ok(Self { bytes, charge })
     }
 }
 
-async fn read(request: Request, limits: &Limits, most: usize, charge: &mut Charge) -> Result<Vec<u8>, ApiError> {
-    let announced = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
-        .unwrap_or(0);
+async fn read(
+    headers: &HeaderMap,
+    mut body: HttpBody,
+    limits: &Limits,
+    most: usize,
+    charge: &mut Charge,
+) -> Result<Bytes, ApiError> {
+    let announced =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok()).unwrap_or(0);
     let too_large = announced > most as u64;
-    let mut body = request.into_body();
     let (mut bytes, mut dropped) = (Vec::new(), 0);
     let reading = async {
         while let Some(frame) = body.frame().await {
@@ -280,7 +320,7 @@ async fn read(request: Request, limits: &Limits, most: usize, charge: &mut Charg
     if too_large || dropped > 0 {
         return Err(ApiError::TooLarge { limit: most });
     }
-    Ok(bytes)
+    Ok(bytes.into())
 }
 
 /// What is read of a body that is too large anyway, so that the client comes to hear of it.

@@ -99,6 +99,11 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request, n
     response
 }
 
+/// The name of the link that a request is for, if it is for one.
+pub(super) fn link_name(shared: &Shared, request: &Request) -> Option<String> {
+    target(shared, request).map(|target| target.name)
+}
+
 fn target(shared: &Shared, request: &Request) -> Option<Target> {
     let all = request.uri().path_and_query().map_or("/", uri::PathAndQuery::as_str);
     if let Some(domain) = &shared.config.links.domain {
@@ -165,7 +170,7 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
 }
 
 /// What is asked to be upgraded to, if the client asks for that.
-fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
     let connection = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
     let asks = connection.flat_map(|value| value.split(',')).any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
     asks.then(|| headers.get(header::UPGRADE).cloned()).flatten()
@@ -259,7 +264,7 @@ fn is_preflight(request: &Request) -> bool {
 }
 
 /// Headers that are between two neighbours only. Hyper writes those of its own connections.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .into_iter()

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
 use super::address::Address;
 use super::answer::Answer;
+use super::cluster::{asked_id, gather, is_passed_on};
 use super::error::ApiError;
 use super::labels::{self, Labels};
 use super::params::Params;
@@ -39,14 +41,18 @@ pub(super) async fn create(
         let session = shared.find(&id)?;
         return Ok(Answer::new(describe(&session, &address)));
     }
+    let asked = asked_id(&shared, &headers)?;
+    if let Some(session) = asked.as_deref().and_then(|id| shared.sessions.find(id)) {
+        return Ok(Answer::new(describe(&session, &address))); // asked again because the answer was lost
+    }
     let new = NewSession {
+        id: asked.or_else(|| shared.cluster.as_ref().map(|cluster| cluster.incarnation().session_id())),
         image: shared.config.images.find(params.text("imageId")?.as_deref())?,
         labels: labels::parse(params.object("labels")?, "labels")?,
         idle_timeout: idle_timeout(&shared, params.number("timeout")?)?,
         mounts: session_contexts::mounts(&shared, &caller, &params).await?,
         timeout: session_options::timeout(&params)?,
         options: session_options::of_programs(&shared, &params)?,
-        id: shared.cluster.as_ref().map(|cluster| cluster.incarnation().session_id()),
         upstream: None,
     };
     let session = shared.sessions.create(new)?;
@@ -76,41 +82,102 @@ pub(super) async fn info(State(shared): State<Arc<Shared>>, params: Params) -> R
 }
 
 /// `GET /sdk/ListSession`
-pub(super) async fn list(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
+pub(super) async fn list(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    params: Params,
+) -> Result<Answer, ApiError> {
     const DEFAULT_PAGE: u64 = 10;
     const LARGEST_PAGE: u64 = 100;
-    let page = params.number("maxResults")?.unwrap_or(DEFAULT_PAGE);
-    if page == 0 || page > LARGEST_PAGE {
+    let length = params.number("maxResults")?.unwrap_or(DEFAULT_PAGE);
+    if length == 0 || length > LARGEST_PAGE {
         return Err(ApiError::invalid("maxResults", format!("it must be from 1 to {LARGEST_PAGE}")));
     }
     let after = match params.text("nextToken")? {
-        None => 0,
-        Some(token) => parse_page_token(&token)
-            .ok_or_else(|| ApiError::invalid("nextToken", "it must be the nextToken of an earlier answer"))?,
+        None => None,
+        Some(token) => Some(
+            parse_page_token(&token)
+                .ok_or_else(|| ApiError::invalid("nextToken", "it must be the nextToken of an earlier answer"))?,
+        ),
     };
     let wanted = labels::parse(params.object("labels")?, "labels")?;
-    let all = params.is_set("isAll");
-    let matching: Vec<Arc<Session>> = shared
-        .sessions
-        .list()
-        .into_iter()
+    let is_for_peer = is_passed_on(&headers);
+    let own_length = usize::try_from(length).unwrap_or(usize::MAX);
+    let mut page = own_page(&shared, after.as_ref(), &wanted, params.is_set("isAll"), own_length);
+    if let Some(cluster) = shared.cluster.as_ref().filter(|_| !is_for_peer) {
+        page = gather(&shared, cluster, (&uri, &headers), page, own_length).await?;
+    }
+    let next = page.items.last().filter(|_| page.has_more).map(|last| page_token(&last.place()));
+    let data = page.items.iter().map(|item| {
+        let mut data = json!({ "sessionId": item.id, "sessionStatus": item.status });
+        if is_for_peer {
+            data["createdMs"] = json!(item.created_ms);
+        }
+        data
+    });
+    Ok(Answer::new(data.collect())
+        .beside("nextToken", json!(next))
+        .beside("maxResults", json!(length))
+        .beside("count", json!(page.count)))
+}
+
+/// A part of the list of sessions.
+#[derive(Debug)]
+pub(super) struct ListPage {
+    pub(super) items: Vec<ListItem>,
+    /// More come after these.
+    pub(super) has_more: bool,
+    /// How many there are on all pages.
+    pub(super) count: usize,
+}
+
+/// A session in the list. The names are those that servers of a cluster tell each other.
+#[derive(Debug, Deserialize)]
+pub(super) struct ListItem {
+    #[serde(rename = "createdMs")]
+    created_ms: u64,
+    #[serde(rename = "sessionId")]
+    id: String,
+    #[serde(rename = "sessionStatus")]
+    status: String,
+}
+
+/// A place in the list: what comes after it is newer, or as old and of a larger id. It holds for any number of servers,
+/// whatever their clocks say: no session is shown twice or left out.
+type Place = (u64, String);
+
+impl ListItem {
+    pub(super) fn place(&self) -> Place {
+        (self.created_ms, self.id.clone())
+    }
+}
+
+/// This server's part of the list, from a place on.
+fn own_page(
+    shared: &Shared,
+    after: Option<&Place>,
+    wanted: &BTreeMap<String, String>,
+    all: bool,
+    length: usize,
+) -> ListPage {
+    let sessions = shared.sessions.list().into_iter();
+    let matching: Vec<Arc<Session>> = sessions
         .filter(|session| all || session.stage() == Stage::Running)
-        .filter(|session| has_labels(&session.labels(), &wanted))
+        .filter(|session| has_labels(&session.labels(), wanted))
         .collect();
-    let mut rest = matching.iter().filter(|session| session.ordinal() > after);
-    let shown: Vec<_> = rest.by_ref().take(usize::try_from(page).unwrap_or(usize::MAX)).collect();
-    let next = match (rest.next(), shown.last()) {
-        (Some(_), Some(last)) => json!(page_token(last.ordinal())),
-        _ => Value::Null,
+    let item = |session: &Arc<Session>| ListItem {
+        created_ms: session.created_ms(),
+        id: session.id().to_owned(),
+        status: session.stage().as_str().to_owned(),
     };
-    let data = shown
-        .iter()
-        .map(|session| json!({ "sessionId": session.id(), "sessionStatus": session.stage().as_str() }))
-        .collect();
-    Ok(Answer::new(data)
-        .beside("nextToken", next)
-        .beside("maxResults", json!(page))
-        .beside("count", json!(matching.len())))
+    let count = matching.len();
+    let mut items: Vec<_> =
+        matching.iter().map(item).filter(|item| after.is_none_or(|at| item.place() > *at)).collect();
+    items.sort_by_cached_key(ListItem::place);
+    let has_more = items.len() > length;
+    items.truncate(length);
+    ListPage { items, has_more, count }
 }
 
 /// `POST /mcp/releaseSession`
@@ -246,10 +313,11 @@ fn has_labels(labels: &Labels, wanted: &BTreeMap<String, String>) -> bool {
     wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
-fn page_token(ordinal: u64) -> String {
-    format!("after-{ordinal}")
+fn page_token((created_ms, id): &Place) -> String {
+    format!("after-{created_ms}-{id}")
 }
 
-fn parse_page_token(token: &str) -> Option<u64> {
-    token.strip_prefix("after-")?.parse().ok()
+fn parse_page_token(token: &str) -> Option<Place> {
+    let (created_ms, id) = token.strip_prefix("after-")?.split_once('-')?;
+    Some((created_ms.parse().ok()?, id.to_owned()))
 }

@@ -6,7 +6,7 @@ use super::{Address, ApiError, Origins};
 use crate::auth::access::Accesses;
 use crate::auth::keys::Keys;
 use crate::budget::Budget;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Peer};
 use crate::contexts::Contexts;
 use crate::gateway::Gateway;
 use crate::links::Links;
@@ -39,6 +39,25 @@ pub(crate) struct Shared {
 impl Shared {
     /// The session of this id.
     pub(crate) fn find(&self, id: &str) -> Result<Arc<Session>, ApiError> {
-        self.sessions.find(id).ok_or_else(|| ApiError::NoSession(id.chars().take(80).collect()))
+        self.sessions.find(id).ok_or_else(|| self.no_session(id))
     }
+
+    /// The server of the cluster that keeps contexts, if it is another one.
+    pub(super) fn contexts_at(&self) -> Option<Peer> {
+        self.cluster.as_ref()?.contexts_at(self.config.contexts.folder.is_some())
+    }
+
+    fn no_session(&self, id: &str) -> ApiError {
+        let shown = id.chars().take(80).collect();
+        match self.cluster.as_ref().and_then(|cluster| cluster.lost(id)) {
+            None => ApiError::NoSession(shown),
+            Some(at) => ApiError::SessionLost { id: shown, at: at.map(at_time).unwrap_or_default() },
+        }
+    }
+}
+
+/// ` at 2026-11-30T02:40:00Z`.
+fn at_time(unix_ms: u64) -> String {
+    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(unix_ms));
+    time.map(|time| format!(" at {}", humantime::format_rfc3339_seconds(time))).unwrap_or_default()
 }

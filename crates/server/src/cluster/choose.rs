@@ -1,0 +1,135 @@
+//! Where a new session goes: the best of two servers taken at random, so that servers that know the load of two seconds
+//! ago do not all choose the same one.
+
+use crate::settings::Placement;
+
+/// A server that a session could be created at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) sessions: usize,
+    pub(crate) max: usize,
+    /// An interpreter of the image is ready there.
+    pub(crate) is_warm: bool,
+}
+
+/// Which server is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Here,
+    /// The one of this index.
+    Other(usize),
+}
+
+/// How much worse than the better of two others this server may be and still keep the session: passing a call on costs
+/// more than a small difference in load.
+const MARGIN: f64 = 0.1;
+
+impl Room {
+    fn has_place(&self) -> bool {
+        self.sessions < self.max
+    }
+
+    fn free_share(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "shares need no more than a few digits")]
+        let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
+        share(self.max.saturating_sub(self.sessions), self.max)
+    }
+
+    /// How good it is to go there; more is better.
+    fn merit(&self, placement: Placement) -> f64 {
+        match placement {
+            Placement::Spread => self.free_share(),
+            Placement::Pack => 1.0 - self.free_share(),
+        }
+    }
+}
+
+/// Chooses among this server, where it takes sessions, and others. Servers that are full as far as is known come into
+/// question only where all are: what is known is some seconds old. `random` gives a number below its argument.
+pub(crate) fn choose(
+    here: Option<Room>,
+    others: &[Room],
+    placement: Placement,
+    mut random: impl FnMut(usize) -> usize,
+) -> Option<Choice> {
+    let mut open: Vec<usize> = (0..others.len()).filter(|&index| others[index].has_place()).collect();
+    let here_open = here.filter(Room::has_place);
+    if open.is_empty() && here_open.is_none() {
+        return match (here, others.len()) {
+            (Some(_), _) => Some(Choice::Here),
+            (None, 0) => None,
+            (None, count) => Some(Choice::Other(random(count))),
+        };
+    }
+    let mut draw = || (!open.is_empty()).then(|| open.swap_remove(random(open.len())));
+    let (first, second) = (draw(), draw());
+    let better = match (first, second) {
+        (Some(one), Some(other)) => Some(better(one, other, others, placement)),
+        (one, _) => one,
+    };
+    let Some(better) = better else { return Some(Choice::Here) };
+    let stays = here_open.is_some_and(|here| here.merit(placement) >= others[better].merit(placement) - MARGIN);
+    Some(if stays { Choice::Here } else { Choice::Other(better) })
+}
+
+fn better(one: usize, other: usize, rooms: &[Room], placement: Placement) -> usize {
+    let key = |index: usize| (rooms[index].merit(placement), rooms[index].is_warm);
+    if key(other) > key(one) { other } else { one }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn room(sessions: usize, max: usize) -> Room {
+        Room { sessions, max, is_warm: false }
+    }
+
+    /// What is drawn first is what comes first.
+    fn first(_: usize) -> usize {
+        0
+    }
+
+    #[test]
+    fn this_server_keeps_a_session_unless_another_is_clearly_better() {
+        let others = [room(50, 100), room(90, 100)];
+        let spread = |here| choose(here, &others, Placement::Spread, first);
+        assert_eq!(spread(Some(room(55, 100))), Some(Choice::Here));
+        assert_eq!(spread(Some(room(61, 100))), Some(Choice::Other(0)));
+        assert_eq!(spread(None), Some(Choice::Other(0)));
+        let pack = |here| choose(here, &others, Placement::Pack, first);
+        assert_eq!(pack(Some(room(85, 100))), Some(Choice::Here));
+        assert_eq!(pack(Some(room(10, 100))), Some(Choice::Other(1)));
+    }
+
+    #[test]
+    fn a_full_server_is_asked_only_where_all_are_full() {
+        let full = room(10, 10);
+        assert_eq!(choose(Some(full), &[room(9, 10), full], Placement::Pack, first), Some(Choice::Other(0)));
+        assert_eq!(choose(Some(full), &[full], Placement::Spread, first), Some(Choice::Here));
+        assert_eq!(choose(None, &[full, full], Placement::Spread, |count| count - 1), Some(Choice::Other(1)));
+        assert_eq!(choose(None, &[], Placement::Spread, first), None);
+        assert_eq!(choose(Some(room(0, 0)), &[], Placement::Spread, first), Some(Choice::Here));
+    }
+
+    #[test]
+    fn between_equals_a_warm_one_is_taken() {
+        let warm = Room { is_warm: true, ..room(5, 10) };
+        assert_eq!(choose(None, &[room(5, 10), warm], Placement::Spread, first), Some(Choice::Other(1)));
+        assert_eq!(choose(None, &[warm, room(5, 10)], Placement::Spread, first), Some(Choice::Other(0)));
+    }
+
+    /// The invariant of two random choices: a thousand sessions over ten servers, no server far above the mean.
+    #[test]
+    fn load_is_even_without_anybody_knowing_all_of_it() {
+        let mut rooms = [room(0, 1000); 10];
+        let mut random = agb_protocol::random::SplitMix64::new(7);
+        for _ in 0..1000 {
+            let choice = choose(None, &rooms, Placement::Spread, |count| random.roll(count));
+            let Some(Choice::Other(index)) = choice else { panic!("{choice:?}") };
+            rooms[index].sessions += 1;
+        }
+        let loads = rooms.map(|room| room.sessions);
+        assert!(loads.iter().all(|&load| (90..=110).contains(&load)), "{loads:?}");
+    }
+}

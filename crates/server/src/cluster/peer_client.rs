@@ -1,0 +1,133 @@
+//! The HTTP client with which a server passes calls on to another one of its cluster.
+//!
+//! Connections are kept and used again. A failure says whether the other server can have seen the call: only then may
+//! it have done something.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::uri::{Authority, PathAndQuery, Scheme};
+use axum::http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// Passes requests on to other servers.
+pub(crate) struct PeerClient {
+    client: Client<HttpsConnector<HttpConnector>, Body>,
+    closed: watch::Sender<bool>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum NoAnswer {
+    /// The other server has not seen it.
+    #[error("no connection: {0}")]
+    Unreachable(String),
+    /// It may have been executed.
+    #[error("the connection broke before the answer: {0}")]
+    Interrupted(String),
+}
+
+/// How long the silence of a connection that has something to send is borne: as long as a silent server is waited for
+/// before it is declared lost (`--lost-after`).
+const SILENCE: Duration = Duration::from_secs(10);
+/// Less than `--read-timeout` by default, after which the other server closes a connection that is not used.
+const IDLE: Duration = Duration::from_secs(20);
+/// Connections to one server that are kept while nothing uses them: as many as a burst of calls needs, and few enough for
+/// the descriptors of a hundred servers.
+const KEPT: usize = 32;
+
+impl PeerClient {
+    /// A client that trusts what `tls` says, where servers have `https` addresses.
+    pub(crate) fn new(tls: ClientConfig, connect_time: Duration) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(connect_time));
+        tcp.set_keepalive(Some(SILENCE));
+        tcp.set_tcp_user_timeout(Some(SILENCE));
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(KEPT)
+            .set_host(false) // the client's own `Host` goes on: addresses in answers are made from it
+            .build(connector.wrap_connector(tcp));
+        Self { client, closed: watch::Sender::new(false) }
+    }
+
+    /// Ends what goes on by way of this server: it is about to end.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+    }
+
+    /// Comes when [`PeerClient::close`] was called.
+    pub(crate) async fn closed(&self) {
+        // An error says that the client is gone, which is the same.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    /// Sends a request to the server at `address`, which is what its record says: `http://host:port`.
+    pub(crate) async fn send(&self, address: &str, request: Request<Body>) -> Result<Response<Incoming>, NoAnswer> {
+        let (mut parts, body) = request.into_parts();
+        parts.uri = at(address, parts.uri.path_and_query()).ok_or_else(|| {
+            NoAnswer::Unreachable(format!("the address {address:?} in its record is not an http or https URL"))
+        })?;
+        parts.version = axum::http::Version::HTTP_11;
+        self.client.request(Request::from_parts(parts, body)).await.map_err(|error| NoAnswer::of(&error))
+    }
+}
+
+impl NoAnswer {
+    fn of(error: &Error) -> Self {
+        let cause = error.source().map_or_else(|| error.to_string(), |cause| cause.to_string());
+        if error.is_connect() { Self::Unreachable(cause) } else { Self::Interrupted(cause) }
+    }
+}
+
+/// The URL of this path at that server.
+fn at(address: &str, path: Option<&PathAndQuery>) -> Option<Uri> {
+    let base: Uri = address.parse().ok()?;
+    let scheme = base.scheme().filter(|scheme| [Scheme::HTTP, Scheme::HTTPS].contains(scheme))?.clone();
+    let authority: Authority = base.authority()?.clone();
+    let path = path.cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_asked_for_at_the_records_address() {
+        let uri = |address| at(address, Some(&PathAndQuery::from_static("/mcp?a=b"))).map(|uri| uri.to_string());
+        assert_eq!(uri("http://10.0.0.7:8080").as_deref(), Some("http://10.0.0.7:8080/mcp?a=b"));
+        assert_eq!(uri("https://n3.example.org/").as_deref(), Some("https://n3.example.org/mcp?a=b"));
+        for bad in ["", "10.0.0.7:8080", "/x", "ftp://h", "etcd://h", "http://"] {
+            assert_eq!(uri(bad), None, "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_has_not_seen_the_call() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = format!("http://{}", listener.local_addr().expect("an address"));
+        drop(listener);
+        let tls = ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring has them")
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth();
+        let client = PeerClient::new(tls, Duration::from_secs(2));
+        let request = Request::builder().uri("/healthz").body(Body::empty()).expect("a request");
+        let error = client.send(&address, request).await.expect_err("nobody listens");
+        assert!(matches!(error, NoAnswer::Unreachable(_)), "{error}");
+    }
+}

@@ -1,0 +1,63 @@
+//! Programs of Debian's packages, unpacked below `target/tools`: nothing is installed, and no service is started.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::error::Error;
+use crate::job;
+use crate::stamp::{Fingerprint, Stamp};
+use crate::workspace::{Purpose, Workspace, find_program};
+
+/// A program of a Debian package, and the folder of the libraries that came with it.
+pub(crate) struct Unpacked {
+    pub(crate) program: PathBuf,
+    pub(crate) libraries: PathBuf,
+}
+
+impl Unpacked {
+    /// The program as a command that finds its libraries.
+    pub(crate) fn command(&self, workspace: &Workspace) -> Command {
+        let mut command = workspace.command(&self.program, Purpose::Work);
+        command.env("LD_LIBRARY_PATH", &self.libraries);
+        command
+    }
+}
+
+/// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.
+pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) -> Result<Unpacked, Error> {
+    let _lock = workspace.lock()?;
+    let name = packages[0];
+    let folder = workspace.target(&format!("tools/{name}"));
+    let architecture = std::env::consts::ARCH;
+    let found =
+        Unpacked { program: folder.join(program), libraries: folder.join(format!("usr/lib/{architecture}-linux-gnu")) };
+    let mut fingerprint = Fingerprint::new();
+    packages.iter().for_each(|package| fingerprint.add(package));
+    let stamp = Stamp::new(workspace, &format!("tools-{name}"), fingerprint);
+    if stamp.is_current() && found.program.is_file() {
+        return Ok(found);
+    }
+    if find_program("apt-get").is_none() || find_program("dpkg-deb").is_none() {
+        let list = packages.join(" ");
+        return Err(Error::Failed(format!(
+            "{program} is missing: it is unpacked from Debian's {list}, by apt-get and dpkg-deb"
+        )));
+    }
+    stamp.invalidate()?;
+    let downloads = folder.join("packages");
+    fs::create_dir_all(&downloads).map_err(Error::file(&downloads))?;
+    let mut download = workspace.command("apt-get", Purpose::Install);
+    download.arg("download").args(packages).current_dir(&downloads);
+    job::prepare(workspace, &format!("tools-{name}"), &format!("download Debian's {name}"), &mut [download])?;
+    for entry in fs::read_dir(&downloads).map_err(Error::file(&downloads))?.flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == "deb") {
+            let mut unpack = workspace.command("dpkg-deb", Purpose::Work);
+            unpack.arg("--extract").arg(entry.path()).arg(&folder);
+            job::prepare(workspace, &format!("tools-{name}"), "unpack it", &mut [unpack])?;
+        }
+    }
+    fs::remove_dir_all(&downloads).map_err(Error::file(&downloads))?;
+    stamp.set()?;
+    Ok(found)
+}
