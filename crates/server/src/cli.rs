@@ -13,6 +13,7 @@ mod log_limit;
 mod log_lines;
 mod logs;
 mod offer;
+mod out;
 mod overview;
 mod progress;
 mod remote;

@@ -18,6 +18,7 @@ mod demo;
 mod docs;
 mod error;
 mod job;
+mod operators;
 mod pack;
 mod platform;
 mod portable;
@@ -51,7 +52,8 @@ usage: cargo xtask COMMAND
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
   test --packages               what is published, as strangers use it: the packed npm packages in an empty project, in
                                 bundlers, frameworks, run times and package managers; the crates, as for crates.io; the
-                                documentation's site and its code
+                                documentation's site and its code; the server's packages, in a minimal
+                                Debian and a container (needs root)
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
@@ -64,6 +66,9 @@ usage: cargo xtask COMMAND
   pack [--profile dev|release] [--repository URL]
                                 leave installable npm tarballs in target/npm (release, the default) or target/npm-dev;
                                 they name the repository at URL
+  pack [--npm] [--deb] [--wheel] [--image] [--all] [--server PROGRAM]
+                                leave the server's packages in target/packages: for Debian with a systemd unit, for pip,
+                                as a container image (needs root); of PROGRAM in place of a build for an old glibc
 ";
 
 fn main() -> ExitCode {

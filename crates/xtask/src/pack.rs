@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::artifacts::{self, Profile, Programs, Scope};
 use crate::error::Error;
 use crate::job;
+use crate::operators::{self, Package};
 use crate::platform::{Kind, Platforms};
 use crate::portable;
 use crate::wasm;
@@ -38,14 +39,48 @@ pub(crate) struct Options<'a> {
     /// The address of the repository that publishes. Default none: the packages name an address only when it is true,
     /// which the workflow that publishes knows.
     repository: Option<&'a str>,
+    /// What to pack: the npm packages, or what was named.
+    npm: bool,
+    operators: Vec<Package>,
+    /// The server program to pack for operators. Default: it is built for the oldest glibc.
+    server: Option<&'a str>,
 }
 
 impl<'a> Options<'a> {
+    /// The npm packages of a profile.
+    fn of(profile: Profile) -> Self {
+        Options { profile, repository: None, npm: true, operators: Vec::new(), server: None }
+    }
+
     pub(crate) fn parse(mut arguments: &[&'a str]) -> Result<Self, Error> {
-        let mut options = Options { profile: Profile::Release, repository: None };
+        let mut options = Options::of(Profile::Release);
+        options.npm = false;
         loop {
+            if let [flag, rest @ ..] = arguments
+                && let Some(package) = Package::ALL.into_iter().find(|package| package.flag() == *flag)
+            {
+                options.operators.push(package);
+                arguments = rest;
+                continue;
+            }
             arguments = match arguments {
-                [] => return Ok(options),
+                [] => {
+                    options.npm |= options.operators.is_empty();
+                    return Ok(options);
+                }
+                ["--npm", rest @ ..] => {
+                    options.npm = true;
+                    rest
+                }
+                ["--all", rest @ ..] => {
+                    options.npm = true;
+                    options.operators = Package::ALL.to_vec();
+                    rest
+                }
+                ["--server", program, rest @ ..] => {
+                    options.server = Some(program);
+                    rest
+                }
                 ["--profile", profile, rest @ ..] => {
                     options.profile = profile.parse()?;
                     rest
@@ -78,6 +113,15 @@ impl<'a> Options<'a> {
 
 /// `cargo xtask pack`.
 pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<ExitCode, Error> {
+    if !options.operators.is_empty() {
+        for file in operators::pack(workspace, &options.operators, &server(workspace, options)?)? {
+            let packed = fs::metadata(&file).map_err(Error::file(&file))?.len();
+            println!("{}  {} packed", workspace.display(&file), size(packed));
+        }
+    }
+    if !options.npm {
+        return Ok(ExitCode::SUCCESS);
+    }
     let tarballs = make(workspace, options, Scope::Programs)?;
     let names: Vec<String> = tarballs.iter().map(|tarball| workspace.display(&tarball.file).to_string()).collect();
     let width = names.iter().map(String::len).max().unwrap_or(0);
@@ -85,6 +129,16 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<ExitCo
         println!("{name:width$}  {:>10} packed  {:>10} unpacked", size(tarball.packed), size(tarball.unpacked));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The server program for operators.
+fn server(workspace: &Workspace, options: &Options<'_>) -> Result<PathBuf, Error> {
+    if let Some(program) = options.server {
+        return fs::canonicalize(program).map_err(Error::file(Path::new(program)));
+    }
+    let programs = portable::programs(workspace, options.profile)?;
+    let programs = programs.map_or_else(|| artifacts::programs(workspace, options.profile, Scope::Programs), Ok)?;
+    Ok(programs.server)
 }
 
 /// Where the tarballs of a profile go: those of tests do not get in the way of those to publish.
@@ -97,7 +151,7 @@ pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> PathBuf {
 
 /// Builds everything and leaves the tarballs in [`folder`]. `scope` says which build the programs come from.
 pub(crate) fn pack(workspace: &Workspace, profile: Profile, scope: Scope) -> Result<Vec<Tarball>, Error> {
-    make(workspace, &Options { profile, repository: None }, scope)
+    make(workspace, &Options::of(profile), scope)
 }
 
 fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope) -> Result<Vec<Tarball>, Error> {
@@ -269,7 +323,7 @@ mod tests {
     fn names_the_repository_when_it_is_told() {
         let told = ["--profile", "dev", "--repository", "https://git.test/agb.git"];
         let options = Options::parse(&told).unwrap();
-        assert_eq!(options, Options { profile: Profile::Dev, repository: Some("https://git.test/agb") });
+        assert_eq!(options, Options { repository: Some("https://git.test/agb"), ..Options::of(Profile::Dev) });
         let [(_, homepage), (_, bugs), (_, repository)]: [(&str, Value); 3] = options.addresses().try_into().unwrap();
         assert_eq!(homepage, "https://git.test/agb#readme");
         assert_eq!(bugs["url"], "https://git.test/agb/issues");
@@ -278,6 +332,16 @@ mod tests {
         for wrong in [&["--repository"][..], &["--repository", "agb"], &["--profile"], &["--profile", "debug"]] {
             assert!(Options::parse(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn packs_what_is_named() {
+        let packs = |told: &[&str]| Options::parse(told).map(|options| (options.npm, options.operators)).unwrap();
+        assert_eq!(packs(&[]), (true, Vec::new()));
+        assert_eq!(packs(&["--deb", "--server", "x", "--wheel"]), (false, vec![Package::Deb, Package::Wheel]));
+        assert_eq!(packs(&["--npm", "--image"]), (true, vec![Package::Image]));
+        assert_eq!(packs(&["--all"]), (true, Package::ALL.to_vec()));
+        assert!(Options::parse(&["--server"]).is_err() && Options::parse(&["--rpm"]).is_err());
     }
 
     #[test]

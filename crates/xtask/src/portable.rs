@@ -44,18 +44,22 @@ pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> Result<PathBuf,
 
 /// Refuses a program that needs a newer glibc than `floor`.
 fn check(workspace: &Workspace, file: &Path, floor: &str) -> Result<(), Error> {
+    match needs(workspace, file)? {
+        needed if needed <= number(floor).unwrap_or_default() => Ok(()),
+        (major, minor) => Err(Error::Failed(format!(
+            "{} needs glibc {major}.{minor}, and its package promises {floor}",
+            workspace.display(file)
+        ))),
+    }
+}
+
+/// The oldest glibc with which a program runs.
+pub(crate) fn needs(workspace: &Workspace, file: &Path) -> Result<(u32, u32), Error> {
     let mut readelf = workspace.command("readelf", Purpose::Work);
     readelf.args(["--version-info", "--wide"]).arg(file);
     let info = job::answer(readelf)
         .ok_or_else(|| Error::Failed(format!("readelf cannot read {}", workspace.display(file))))?;
-    match newest(&info) {
-        Some(needed) if needed <= number(floor).unwrap_or_default() => Ok(()),
-        Some((major, minor)) => Err(Error::Failed(format!(
-            "{} needs glibc {major}.{minor}, and its package promises {floor}",
-            workspace.display(file)
-        ))),
-        None => Err(Error::Failed(format!("{} names no version of glibc", workspace.display(file)))),
-    }
+    newest(&info).ok_or_else(|| Error::Failed(format!("{} names no version of glibc", workspace.display(file))))
 }
 
 /// The newest glibc that is named.

@@ -11,6 +11,7 @@ use crate::artifacts::{self, Profile, Programs, Scope};
 use crate::docs;
 use crate::error::Error;
 use crate::job::{self, Outcome};
+use crate::operators;
 use crate::pack;
 use crate::platform::Kind;
 use crate::portable;
@@ -24,10 +25,10 @@ use crate::workspace::Workspace;
 /// The steps of `cargo xtask check`.
 const CHECKS: [&str; 5] = ["fmt", "clippy", "doc", "tsc", "deny"];
 /// The steps of `cargo xtask test --packages`: what is published, as strangers use it.
-pub(crate) const PACKAGES: [&str; 5] = ["packaging", "publish", "frameworks", "portable", "docs"];
+pub(crate) const PACKAGES: [&str; 6] = ["packaging", "publish", "frameworks", "portable", "docs", "operators"];
 /// Not among the tests: `deny`, whose tool takes minutes to build and which only changes with `Cargo.lock`, and the long
 /// ones of [`PACKAGES`].
-const BY_NAME_ONLY: [&str; 5] = ["deny", "publish", "frameworks", "portable", "docs"];
+const BY_NAME_ONLY: [&str; 6] = ["deny", "publish", "frameworks", "portable", "docs", "operators"];
 
 /// `cargo xtask check`.
 pub(crate) fn check(workspace: &Workspace) -> Result<ExitCode, Error> {
@@ -120,6 +121,7 @@ impl Preparations {
             Need::PythonClient => setup::python(workspace).map(drop),
             Need::Portable => portable::programs(workspace, Profile::Dev).map(drop),
             Need::Docs => programs(workspace).and_then(|programs| docs::site(workspace, programs.of(Kind::Local))),
+            Need::Operators => operators::for_tests(workspace),
             Need::Frameworks => setup::frameworks(workspace),
             Need::Tarballs => pack::pack(workspace, Profile::Dev, Scope::Workspace).map(drop),
             Need::Nextest => setup::nextest(workspace),

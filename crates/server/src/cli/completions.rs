@@ -1,11 +1,9 @@
 //! The command `agb-server completions`: what a shell needs to complete this command line.
 
-use std::io;
-
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, out};
 
 /// Prints a completion script, for example: agb-server completions bash > ~/.local/share/bash-completion/completions/agb-server
 #[derive(Args)]
@@ -18,6 +16,8 @@ impl Completions {
     pub(super) fn run(self) {
         let mut command = Cli::command();
         let name = command.get_name().to_owned();
-        clap_complete::generate(self.shell, &mut command, name, &mut io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        out::print(&String::from_utf8_lossy(&script));
     }
 }

@@ -15,6 +15,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::images::ImageFolder;
+use super::out;
 
 /// How long an interpreter may take to say its version: most take a tenth of a second.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -33,7 +34,7 @@ impl Doctor {
     pub(super) fn run(self) -> Result<(), String> {
         let say = |line: &str| {
             if !self.json {
-                println!("{line}");
+                out::line(line);
             }
         };
         let launcher = Arc::new(Launcher::start("/proc/self/exe").map_err(|error| error.to_string())?);
@@ -103,7 +104,7 @@ impl Doctor {
                 "interpreters": interpreters,
                 "images": survey.to_json()["images"],
             });
-            println!("{report:#}");
+            out::line(&format!("{report:#}"));
         }
         Ok(())
     }

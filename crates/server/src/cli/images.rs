@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use agb_server::Images;
 use clap::{Args, Subcommand};
 
-use super::progress;
+use super::{out, progress};
 
 /// Lists the images; `prepare` installs one.
 #[derive(Args)]
@@ -63,18 +63,14 @@ impl ImagesCommand {
         let images = self.folder.images()?;
         let Some(Action::Prepare { name, again, python }) = self.action else {
             let survey = images.survey();
-            if self.json {
-                println!("{:#}", survey.to_json());
-            } else {
-                print!("{survey}");
-            }
+            out::print(&if self.json { format!("{:#}\n", survey.to_json()) } else { survey.to_string() });
             return Ok(());
         };
         let made = progress::prepare(&images, &name, python.as_deref(), again);
         if made.map_err(|error| error.to_string())? {
-            println!("{name} is prepared; new sessions use it");
+            out::line(&format!("{name} is prepared; new sessions use it"));
         } else {
-            println!("{name} is prepared already; --again makes it anew");
+            out::line(&format!("{name} is prepared already; --again makes it anew"));
         }
         Ok(())
     }

@@ -1,7 +1,6 @@
 //! The command `agb-server serve`.
 
 use std::future::pending;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -22,7 +21,7 @@ use super::offer::Offer;
 use super::overview::Overview;
 use super::sandbox::SandboxArgs;
 use super::stop::stop;
-use super::{allocator, descriptors, logs};
+use super::{allocator, descriptors, logs, out};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -154,12 +153,12 @@ async fn run(serve: Serve) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
     server.check_reachable(address).map_err(|error| error.to_string())?;
     if let Some(key) = made_key {
-        say(&format!("agb-server made the API key {}", key.expose()));
+        out::line(&format!("agb-server made the API key {}", key.expose()));
     }
     if let Some(upstream) = upstream {
-        say(&format!("agb-server is a gateway to {upstream}"));
+        out::line(&format!("agb-server is a gateway to {upstream}"));
     }
-    say(&format!("agb-server listening on {scheme}://{address}"));
+    out::line(&format!("agb-server listening on {scheme}://{address}"));
     if let Some(overview) = overview {
         overview.show(server.isolation());
     }
@@ -209,12 +208,4 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         api_keys_file: serve.api_keys_file,
         tls: serve.tls_cert.zip(serve.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
     })
-}
-
-/// Writes a line to standard output. Whoever waits for it must not wait for a buffer; whoever does not read it is no
-/// reason to end.
-fn say(line: &str) {
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}");
-    let _ = out.flush();
 }

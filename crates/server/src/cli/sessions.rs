@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 
+use super::out;
 use super::remote::Remote;
 
 /// Lists, ends and reads sessions of a server that runs.
@@ -52,7 +53,7 @@ impl SessionsCommand {
             Action::Ls { remote, json } => {
                 let agb = remote.agb()?;
                 let sessions = remote.block_on(list(&agb))?;
-                print(&if json { format!("{:#}\n", to_json(&sessions)) } else { to_table(&sessions) });
+                out::print(&if json { format!("{:#}\n", to_json(&sessions)) } else { to_table(&sessions) });
                 Ok(())
             }
             Action::Kill { remote, sessions } => {
@@ -61,7 +62,7 @@ impl SessionsCommand {
                     for id in &sessions {
                         // A session that is not there is an error here, where somebody has typed its name.
                         agb.get(id.as_str()).await?.delete().await?;
-                        print(&format!("{id} is released\n"));
+                        out::line(&format!("{id} is released"));
                     }
                     Ok(())
                 })
@@ -162,7 +163,7 @@ fn heading(command: &CommandInfo) -> String {
 async fn show(mut run: Run) -> Result<(), Error> {
     while let Some(event) = run.next().await {
         match event {
-            RunEvent::Stdout(text) => print(&text),
+            RunEvent::Stdout(text) => out::print(&text),
             RunEvent::Stderr(text) => drop(io::stderr().lock().write_all(text.as_bytes())),
             RunEvent::OutputDropped(bytes) => eprintln!("== {bytes} bytes were not kept"),
             _ => {}
@@ -173,10 +174,4 @@ async fn show(mut run: Run) -> Result<(), Error> {
         eprintln!("== {}", plain(&end.error_message));
     }
     Ok(())
-}
-
-/// Whoever does not read it is no reason to fail.
-fn print(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

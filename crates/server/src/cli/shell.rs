@@ -1,6 +1,6 @@
 //! The command `agb-server shell`: a terminal in a session.
 
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
@@ -11,6 +11,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 
+use super::out;
 use super::remote::Remote;
 use super::text_pieces::TextPieces;
 
@@ -69,7 +70,7 @@ async fn follow(session: &Session) -> Result<i32, Error> {
     loop {
         tokio::select! {
             event = run.next() => match event {
-                Some(RunEvent::Stdout(text) | RunEvent::Stderr(text)) => show(&text),
+                Some(RunEvent::Stdout(text) | RunEvent::Stderr(text)) => out::print(&text),
                 Some(_) => {}
                 None => break,
             },
@@ -107,11 +108,6 @@ fn size() -> (u16, u16) {
         Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
         _ => (80, 24),
     }
-}
-
-fn show(text: &str) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush()); // a terminal that is gone ends the input as well
 }
 
 /// What is typed.

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::artifacts::Profile;
 use crate::error::Error;
+use crate::operators;
 use crate::pack;
 use crate::portable;
 use crate::setup;
@@ -60,10 +61,12 @@ pub(super) enum Need {
     Frameworks,
     /// The server and the addon for older systems.
     Portable,
+    /// The server's packages for operators, of the program for older systems.
+    Operators,
 }
 
 /// All steps, in the order in which they run: what fails fast goes first.
-pub(super) const STEPS: [Step; 16] = [
+pub(super) const STEPS: [Step; 17] = [
     Step {
         name: "fmt",
         label: "the formatter",
@@ -247,6 +250,19 @@ pub(super) const STEPS: [Step; 16] = [
             command.current_dir(workspace.path("npm/docs"));
             command.args(files(workspace, "npm/docs/tests", ".test.ts")?);
             command.env("AGB_SERVER", workspace.target("debug/agb-server"));
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "operators",
+        label: "the server's packages for Debian, for pip and as a container",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::Operators],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.args(["--test", TEST_TIMEOUT]).args(files(workspace, "tests/operators", ".test.mjs")?);
+            command.env("AGB_PACKAGES", operators::test_folder(workspace));
+            command.env("AGB_SYSTEM", operators::system(workspace));
             Ok(vec![command])
         },
     },
