@@ -19,6 +19,7 @@ const LISTENING: &str = " listening on ";
 pub(crate) const EXAMPLE: &str = "quickstart.ts";
 
 const PAGE: &str = "browser/server.ts";
+const CHAT: &str = "chat/server.ts";
 const PICTURE: &str = "picture/record.ts";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
@@ -58,7 +59,16 @@ pub(crate) enum Behind {
 /// `cargo xtask demo --browser [--upstream]`: the example page, until Ctrl+C.
 pub(crate) fn browser(workspace: &Workspace, behind: Behind) -> Result<ExitCode, Error> {
     wasm::bundle(workspace)?;
-    let (servers, mut page) = prepare(workspace, PAGE, behind)?;
+    until_interrupted(workspace, PAGE, behind)
+}
+
+/// `cargo xtask demo --chat`: a model's code runs live in a chat, until Ctrl+C.
+pub(crate) fn chat(workspace: &Workspace) -> Result<ExitCode, Error> {
+    until_interrupted(workspace, CHAT, Behind::Nothing)
+}
+
+fn until_interrupted(workspace: &Workspace, example: &str, behind: Behind) -> Result<ExitCode, Error> {
+    let (servers, mut page) = prepare(workspace, example, behind)?;
     println!("Ctrl+C ends both. Open in a browser:");
     let mut page = Running::start(&mut page)?;
     let status = page.wait()?;

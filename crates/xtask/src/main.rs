@@ -47,6 +47,7 @@ usage: cargo xtask COMMAND
                                 while one of them is killed
   demo --browser [--upstream]   start the local server and a page with live output, until Ctrl+C; with --upstream through
                                 a gateway in front of a service that has no extension, as AGB's own
+  demo --chat                   start the local server and a chat in which a model's code runs live, until Ctrl+C
   docs                          build the documentation's site into target/docs
   picture                       make the README's picture, examples/picture/picture.svg, from a real run
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
@@ -91,6 +92,7 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
     match arguments.as_slice() {
         ["demo"] => demo::run(workspace),
         ["demo", "--cluster"] => cluster_demo::run(workspace),
+        ["demo", "--chat"] => demo::chat(workspace),
         ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing),
         ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService),
         ["docs"] => docs::run(workspace),
