@@ -7,10 +7,13 @@
 //!                                    signals, input, interrupts: [`CommandControl`], the run's source
 //! ```
 //!
+//! The tool `shell` runs the same task to its end, and keeps the output instead ([`Captured`]).
+//!
 //! The command task reads output while its run takes it; a run without room leaves the output in the pipes, and the command
 //! waits in its own `write`. Time limit, signals and interrupts hold meanwhile. What the command has put into the
 //! background goes on behind its end, and ends with the session.
 
+mod captured;
 mod control;
 mod env;
 mod feed;
@@ -19,6 +22,7 @@ mod outcome;
 mod output;
 mod place;
 mod process;
+mod sink;
 mod task;
 mod terminal;
 
@@ -27,9 +31,10 @@ use std::time::Duration;
 
 use agb_protocol::command::TerminalSize;
 
+pub(crate) use self::captured::Captured;
 use self::control::CommandControl;
 use self::feed::CommandFeed;
-pub(crate) use self::process::prepare;
+pub(crate) use self::outcome::Outcome;
 use self::task::CommandTask;
 use crate::observe::RunMeter;
 use crate::run::{Feed, Source};
@@ -59,6 +64,21 @@ pub(crate) fn start(
 ) -> Box<dyn Source> {
     let control = CommandControl::new(spec.stdin, spec.terminal);
     let task = CommandTask::new(Arc::clone(session), room, spec, control.clone());
-    tokio::spawn(task.run(CommandFeed { feed, meter }));
+    tokio::spawn(async move {
+        let mut feed = CommandFeed { feed, meter };
+        let (outcome, time) = task.run(&mut feed).await;
+        feed.end(&outcome, time);
+    });
     Box::new(control)
+}
+
+/// Runs a command to its end, without input, and keeps its output. Dropping this ends everything that it has started.
+pub(crate) async fn execute(
+    session: &Arc<Session>,
+    room: Arc<Workspace>,
+    spec: CommandSpec,
+    captured: &mut Captured,
+) -> Outcome {
+    let control = CommandControl::new(spec.stdin, spec.terminal);
+    CommandTask::new(Arc::clone(session), room, spec, control).run(captured).await.0
 }

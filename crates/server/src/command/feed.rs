@@ -6,6 +6,7 @@ use agb_protocol::{Finish, KilledBy, RunStatus, Stream};
 use agb_sandbox::Exceeded;
 
 use super::outcome::{Outcome, signal_name};
+use super::sink::CommandSink;
 use crate::observe::RunMeter;
 use crate::run::event::{Event, RunFailure, failure, one_line};
 use crate::run::{Feed, Stop};
@@ -16,25 +17,24 @@ pub(super) struct CommandFeed {
     pub(super) meter: RunMeter,
 }
 
-impl CommandFeed {
-    /// The command runs.
-    pub(super) fn started(&mut self) {
+impl CommandSink for CommandFeed {
+    fn started(&mut self) {
         self.meter.started();
         self.feed.push(Event::Started);
     }
 
-    /// It wrote this.
-    pub(super) fn output(&mut self, stream: Stream, text: String) {
+    fn output(&mut self, stream: Stream, text: String) {
         if !text.is_empty() {
             self.feed.push(Event::Chunk(stream.into(), text));
         }
     }
 
-    /// Whether more output is taken.
-    pub(super) fn has_room(&self) -> bool {
+    fn has_room(&self) -> bool {
         self.feed.excess().is_none()
     }
+}
 
+impl CommandFeed {
     /// It is over, after so long.
     pub(super) fn end(mut self, outcome: &Outcome, time: Duration) {
         self.meter.ended(outcome.word(), time);

@@ -9,7 +9,7 @@ use agb_sandbox::Exceeded;
 
 /// How a command came to its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(crate) enum Outcome {
     /// By itself, with this exit code.
     Exited(i32),
     /// By this signal.
@@ -34,7 +34,7 @@ impl Outcome {
     }
 
     /// As a shell tells it: the code, or 128 and the signal's number; 124 at a time limit, as `timeout(1)` has it.
-    pub(super) fn exit_code(&self) -> Option<i32> {
+    pub(crate) fn exit_code(&self) -> Option<i32> {
         match self {
             Self::Exited(code) => Some(*code),
             Self::Signalled(signal) => Some(128 + signal),

@@ -43,7 +43,7 @@ pub(super) enum Descriptors {
 }
 
 /// What a command may do and what it finds. Looks at files.
-pub(crate) fn prepare(
+pub(super) fn prepare(
     session: &Session,
     room: &Workspace,
     command: &str,

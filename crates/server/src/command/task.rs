@@ -1,4 +1,4 @@
-//! The task of a command: reads its output while its run takes it, carries out what its control orders, and ends it at its
+//! The task of a command: reads its output while its sink takes it, carries out what its control orders, and ends it at its
 //! time limit.
 
 use std::future::pending;
@@ -13,11 +13,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::CommandSpec;
 use super::control::CommandControl;
-use super::feed::CommandFeed;
 use super::input::carry;
 use super::outcome::Outcome;
 use super::output::Output;
 use super::process::{Descriptors, Process, prepare};
+use super::sink::CommandSink;
 use crate::session::Session;
 use crate::workspace::Workspace;
 
@@ -51,23 +51,25 @@ impl CommandTask {
         Self { session, room, spec, control }
     }
 
-    pub(super) async fn run(mut self, mut feed: CommandFeed) {
-        let begun = Instant::now();
+    /// Runs the command to its end, and says how and after what time it came. Dropping this ends its sandbox.
+    pub(super) async fn run(mut self, sink: &mut impl CommandSink) -> (Outcome, Duration) {
         let mut process = match self.start().await {
             Ok(process) => process,
             Err(reason) => {
                 self.control.close();
-                return feed.end(&Outcome::NotStarted(reason), Duration::ZERO);
+                return (Outcome::NotStarted(reason), Duration::ZERO);
             }
         };
-        feed.started();
+        // A machine that is busy with the start of sandboxes takes nothing from the command's own time.
+        let begun = Instant::now();
+        sink.started();
         let input = process.input.take().map(|end| {
             let control = self.control.clone();
             Carrier(tokio::spawn(async move { carry(control.input(), end).await }))
         });
         let deadline = begun + self.spec.timeout;
         let mut course = Course { begun, deadline, timed_out: false, kill_at: None, status: None };
-        let ended = self.follow(&mut process, &mut course, &mut feed).await;
+        let ended = self.follow(&mut process, &mut course, sink).await;
         self.control.close();
         drop(input);
         let outcome = match ended {
@@ -81,7 +83,7 @@ impl CommandTask {
             self.room.keep_background(process.drain());
         }
         let time = course.status.map_or_else(|| course.begun.elapsed(), |(_, time)| time);
-        feed.end(&outcome, time);
+        (outcome, time)
     }
 
     async fn start(&mut self) -> Result<Process, String> {
@@ -107,7 +109,7 @@ impl CommandTask {
     }
 
     /// Follows the process until it has ended and its output has been read.
-    async fn follow(&self, process: &mut Process, course: &mut Course, feed: &mut CommandFeed) -> io::Result<()> {
+    async fn follow(&self, process: &mut Process, course: &mut Course, sink: &mut impl CommandSink) -> io::Result<()> {
         loop {
             self.obey(process, course);
             let now = Instant::now();
@@ -117,20 +119,20 @@ impl CommandTask {
                 process.child.kill_all();
             }
             let resume_at = process.outputs.iter().filter_map(Output::resume_at).min();
-            let reads = feed.has_room() && resume_at.is_none_or(|at| at <= now);
+            let reads = sink.has_room() && resume_at.is_none_or(|at| at <= now);
             if course.status.is_some() {
                 if process.outputs.iter().all(|output| !output.is_open()) {
                     return Ok(());
                 }
                 if reads {
                     match timeout(LAST_OUTPUT, next_output(&mut process.outputs)).await {
-                        Ok((stream, text)) => feed.output(stream, text),
+                        Ok((stream, text)) => sink.output(stream, text),
                         Err(_) => return Ok(()), // what holds it open is in the background
                     }
                     continue;
                 }
             }
-            let wake = resume_at.filter(|_| feed.has_room()).into_iter().chain(course.wake()).min();
+            let wake = resume_at.filter(|_| sink.has_room()).into_iter().chain(course.wake()).min();
             let Process { outputs, .. } = process;
             let mut outputs = std::mem::take(outputs);
             let next = tokio::select! {
@@ -146,7 +148,7 @@ impl CommandTask {
                     course.status = Some((status, course.begun.elapsed()));
                     process.outputs.iter_mut().for_each(Output::finish);
                 }
-                Next::Output((stream, text)) => feed.output(stream, text),
+                Next::Output((stream, text)) => sink.output(stream, text),
                 Next::Ordered => {}
             }
         }
