@@ -15,12 +15,12 @@ use crate::operations::contexts::{
     self, FindContext, ListContexts, ListFiles, Settle, SyncContext, SyncMode, TaskFilter,
 };
 use crate::operations::files::{
-    CHUNK_SIZE, Edit, FileLink, FileWatch, Files, PART_SIZE, ReadPart, Transfer, WriteMode, WritePart, binary_content,
-    text_content,
+    CHUNK_SIZE, Edit, FileLink, FileWatch, Files, PART_SIZE, PackedFolder, ReadPart, Transfer, WriteMode, WritePart,
+    binary_content, text_content,
 };
 use crate::operations::{
     AccessScope, CallIfOffered, CommandInfo, GetDetails, GetLabels, GetLink, GetSessionInfo, GrantAccess, ListSessions,
-    ListTools, RefreshIdleTime, RunCommand, SessionMetrics, SetLabels, Toolbox, object,
+    ListTools, RefreshIdleTime, RunCommand, SessionData, SessionMetrics, SetLabels, Toolbox, object,
 };
 use crate::procedure::{Arguments, BadArguments, Call, Converted, JsonProcedure, Procedure, Ready, Reply, Single};
 use crate::secret::Secret;
@@ -43,7 +43,7 @@ pub enum Scope<'a> {
 /// | `file.read`, `file.readBytes` | `path` | `content` (bytes in base64) |
 /// | `file.write` | `path`, `content`, `mode` | null |
 /// | `file.info`, `file.list`, `file.search`, `file.readMany`, `file.changes`, `file.watch` | as the tool | see [`files`](crate::operations::files) |
-/// | `file.readChunk`, `file.discard`, `file.watchOpen`, `file.watchNext`, `file.watchClose` | see [`files`](crate::operations::files) | |
+/// | `file.readChunk`, `file.pack`, `file.discard`, `file.watchOpen`, `file.watchNext`, `file.watchClose` | see [`files`](crate::operations::files) | |
 /// | `file.createDirectory`, `file.delete`, `file.move`, `file.edit` | as the tool | null |
 /// | `context.…` | as [`contexts`] | |
 /// | `session.metrics`, `session.link`, `session.toolIfOffered` | | |
@@ -169,7 +169,13 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
         }
         "discard" => {
             let link = FileLink::of(files.0.session).ok_or_else(|| not_offered(FileLink::EXTENSION))?;
-            convert(files.discard(&link, &path()?, &arguments.word("upload")?), nothing)
+            let (path, upload) = (path()?, arguments.word("upload")?);
+            let discard = if arguments.flag("archive")? { Files::discard_archive } else { Files::discard };
+            convert(discard(&files, &link, &path, &upload), nothing)
+        }
+        "pack" => {
+            let link = folder_link(files.0.session)?;
+            found(files.pack(&link, &path()?, &arguments.word("upload")?))
         }
         "watchOpen" | "watchNext" | "watchClose" => {
             let watch = FileWatch::of(files.0.session, &path()?, arguments.flag("recursive")?);
@@ -199,7 +205,7 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
 /// | name | arguments | bytes |
 /// | --- | --- | --- |
 /// | `file.readPart` | `path`, `offset`, `length`, `etag` | those that were read |
-/// | `file.writePart` | `path`, `upload`, `mode`, `offset`, `complete` | those to write |
+/// | `file.writePart` | `path`, `upload`, `mode`, `offset`, `complete`, `archive` | those to write |
 ///
 /// # Errors
 /// [`BadArguments`] as [`by_name`], and for a service without the extension.
@@ -219,11 +225,22 @@ pub fn transfer_by_name(
         }
         "file.writePart" => {
             let (upload, mode) = (arguments.word("upload")?, write_mode(&arguments)?);
-            let complete = arguments.flag("complete")?;
-            Ok(Box::new(WritePart::new(link, &path, &upload, mode, offset, bytes, complete)))
+            let (complete, is_archive) = (arguments.flag("complete")?, arguments.flag("archive")?);
+            if is_archive {
+                folder_link(toolbox.session)?;
+            }
+            let part = WritePart::new(link, &path, &upload, mode, offset, bytes, complete);
+            Ok(Box::new(part.into_folder(is_archive)))
         }
         _ => Err(BadArguments::new(["there is no transfer ", name].concat())),
     }
+}
+
+/// The link of a session whose service packs and unpacks folders.
+fn folder_link(session: &SessionData) -> Result<FileLink, BadArguments> {
+    let offers = session.extensions.iter().any(|name| name == PackedFolder::EXTENSION);
+    let link = FileLink::of(session).filter(|_| offers);
+    link.ok_or_else(|| not_offered(PackedFolder::EXTENSION))
 }
 
 fn not_offered(extension: &str) -> BadArguments {

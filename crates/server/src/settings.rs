@@ -42,6 +42,7 @@ pub const EXTENSIONS: &[&str] = &[
     "command",
     "fileWatch",
     "sessionOptions",
+    "folders",
 ];
 
 /// Those of them that a gateway has for sessions of any service.

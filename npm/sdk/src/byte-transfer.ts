@@ -6,12 +6,17 @@
 
 import type { NativeSession } from "./binding.js";
 import type { DownloadResult, UploadResult } from "./file-results.js";
-import { bytesOf, type FileChunk, FileReader, FileWriter } from "./file-stream.js";
+import { bytesOf, type FileChunk, FileReader, FileWriter, FolderReader } from "./file-stream.js";
 import type { LocalFiles } from "./platform.js";
 import type { StopSignal } from "./stop-signal.js";
 
 /** What can be uploaded beside a path of this machine: what it holds goes into the session's file. */
-export type UploadSource = BlobSource | FileChunk;
+export type UploadSource = BlobSource | ByteStream | FileChunk;
+
+/** A `ReadableStream` of bytes or texts, from whichever library. */
+export interface ByteStream {
+  getReader(): { read(): Promise<{ readonly done: boolean; readonly value?: FileChunk | undefined }>; cancel(reason?: unknown): Promise<void> };
+}
 
 /** A `Blob` or `File`, from whichever library. */
 export interface BlobSource {
@@ -31,15 +36,16 @@ type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 /** Bytes of a `Blob` that are read at once. */
 const SLICE = 1 << 20;
 
-/** @internal Writes what comes into a file of the session: as a whole, or not at all. */
+/** @internal Writes what comes into a file of the session, or an archive's files into a folder: as a whole, or not at all. */
 export async function uploadBytes(
   native: NativeSession,
   pieces: AsyncIterable<Uint8Array>,
   remotePath: string,
   result: Mutable<UploadResult>,
   { signal, onBytes }: Telling,
+  isArchive = false,
 ): Promise<void> {
-  const writer = new FileWriter(native, remotePath, "overwrite", signal);
+  const writer = new FileWriter(native, remotePath, "overwrite", signal, isArchive);
   try {
     for await (const piece of pieces) {
       await writer.write(piece);
@@ -68,30 +74,70 @@ export async function downloadBytes(
   { signal, onBytes }: Telling,
 ): Promise<void> {
   const reader = new FileReader(native, remotePath, 0, Number.MAX_SAFE_INTEGER, signal);
-  async function* pieces(): AsyncGenerator<Uint8Array> {
-    for (let bytes; (bytes = await reader.next()) !== null; ) {
-      yield bytes;
-      result.bytesReceived += bytes.length;
-      await onBytes(result.bytesReceived);
-    }
-  }
   try {
-    await files.write(localPath, pieces(), overwrite);
+    await files.write(localPath, counted(reader, result, onBytes), overwrite);
   } finally {
     reader.stop();
   }
   result.httpStatus = 200;
 }
 
+/** @internal Writes a folder of the session into one of this machine: as a whole, or not at all. */
+export async function downloadFolder(
+  native: NativeSession,
+  remotePath: string,
+  files: LocalFiles,
+  localPath: string,
+  result: Mutable<DownloadResult>,
+  { signal, onBytes }: Telling,
+): Promise<void> {
+  const reader = new FolderReader(native, remotePath, signal);
+  try {
+    await files.unpack(localPath, counted(reader, result, onBytes));
+  } finally {
+    reader.stop();
+  }
+  result.httpStatus = 200;
+}
+
+async function* counted(
+  reader: FileReader | FolderReader,
+  result: Mutable<DownloadResult>,
+  onBytes: Telling["onBytes"],
+): AsyncGenerator<Uint8Array> {
+  for (let bytes; (bytes = await reader.next()) !== null; ) {
+    yield bytes;
+    result.bytesReceived += bytes.length;
+    await onBytes(result.bytesReceived);
+  }
+}
+
 /** @internal The bytes of what is not a path. */
 export async function* piecesOf(source: UploadSource): AsyncGenerator<Uint8Array> {
-  if (isBlob(source)) {
+  if (isStream(source)) {
+    const reader = source.getReader();
+    let isOver = false;
+    try {
+      for (let next; !(next = await reader.read()).done; ) {
+        yield bytesOf(next.value as FileChunk);
+      }
+      isOver = true;
+    } finally {
+      if (!isOver) {
+        await reader.cancel().catch(() => {}); // nobody reads it any more
+      }
+    }
+  } else if (isBlob(source)) {
     for (let at = 0; at < source.size; at += SLICE) {
       yield new Uint8Array(await source.slice(at, at + SLICE).arrayBuffer());
     }
   } else {
     yield bytesOf(source);
   }
+}
+
+function isStream(source: unknown): source is ByteStream {
+  return typeof source === "object" && source !== null && "getReader" in source && typeof source.getReader === "function";
 }
 
 /** Also one of another realm. */

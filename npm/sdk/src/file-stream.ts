@@ -10,6 +10,7 @@ import { checkObject, checkString, describe } from "./check.js";
 import { AGBError, throwIfFailed } from "./errors.js";
 import type { WriteMode } from "./file-system.js";
 import { invoke } from "./invoke.js";
+import { log } from "./log.js";
 import { currentPlatform } from "./platform.js";
 import { apiResult, noAnswer } from "./results.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
@@ -25,6 +26,12 @@ export interface ReadStreamOptions {
   start?: number | undefined;
   /** Behind the last byte, as in `Blob.slice`. Default: the end of the file. */
   end?: number | undefined;
+  /** Ends the stream with an error when it is aborted. */
+  signal?: StopSignal | null | undefined;
+}
+
+/** Options of {@link FileSystem.folderStream}. */
+export interface FolderStreamOptions {
   /** Ends the stream with an error when it is aborted. */
   signal?: StopSignal | null | undefined;
 }
@@ -50,6 +57,9 @@ export interface Part {
 /** The name in a session's extensions under which the service carries bytes. */
 const FILES = "files";
 
+/** The same for packing and unpacking folders. */
+const FOLDERS = "folders";
+
 /**
  * Bytes that one call carries: large enough that the cost of a call does not show beside them, and small enough that one
  * in hand and one on its way stay far below 64 MiB.
@@ -61,6 +71,9 @@ const CHUNK = 51_200;
 
 /** @internal Whether a session's service carries bytes as they are. */
 export const carriesBytes = (native: NativeSession): boolean => native.extensions.includes(FILES);
+
+/** @internal Whether a session's service packs and unpacks folders. */
+export const carriesFolders = (native: NativeSession): boolean => carriesBytes(native) && native.extensions.includes(FOLDERS);
 
 /** @internal A failed answer as the error that a stream ends with. */
 export function failed(answer: Answer<unknown>): Error {
@@ -148,12 +161,71 @@ export class FileReader {
   }
 }
 
+interface Packed {
+  readonly path: string;
+  readonly leftOut: number;
+}
+
+/** @internal The bytes of a folder as a tar archive: the service packs it first, so that a lost connection can be repaired. */
+export class FolderReader {
+  readonly #native: NativeSession;
+  readonly #path: string;
+  readonly #signal: StopSignal | null;
+  readonly #upload = uploadId();
+  #reader: FileReader | null = null;
+
+  constructor(native: NativeSession, path: string, signal: StopSignal | null) {
+    this.#native = native;
+    this.#path = path;
+    this.#signal = signal;
+  }
+
+  /** The next bytes; `null` at the end. */
+  async next(): Promise<Uint8Array | null> {
+    try {
+      this.#reader ??= await this.#pack();
+      const bytes = await this.#reader.next();
+      if (bytes === null) {
+        this.stop();
+      }
+      return bytes;
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
+  }
+
+  /** Nobody reads any more: what was packed is removed. */
+  stop(): void {
+    this.#reader?.stop();
+    const args = { path: this.#path, upload: this.#upload, archive: true };
+    void invoke(this.#native, "file.discard", args).catch(() => {}); // it goes with its session
+  }
+
+  async #pack(): Promise<FileReader> {
+    if (!carriesFolders(this.#native)) {
+      throw failed(noAnswer("NOT_SUPPORTED", "the service does not pack folders: pack it by a command, and read the archive"));
+    }
+    const args = { path: this.#path, upload: this.#upload };
+    const answer = await invoke<Packed>(this.#native, "file.pack", args, { signal: this.#signal });
+    if (!answer.success || answer.data === null) {
+      throw failed(answer);
+    }
+    if (answer.data.leftOut > 0) {
+      log("warn", `${answer.data.leftOut} sockets, pipes or devices of ${this.#path} are left out of its archive`);
+    }
+    return new FileReader(this.#native, answer.data.path, 0, Number.MAX_SAFE_INTEGER, this.#signal);
+  }
+}
+
 /** @internal Writes a file, part by part; while one is on its way, the next one is filled. */
 export class FileWriter {
   readonly #native: NativeSession;
   readonly #path: string;
   readonly #mode: WriteMode;
   readonly #signal: StopSignal | null;
+  /** What every request says of an archive, whose files go into the folder. */
+  readonly #archive: { archive?: true };
   readonly #upload = uploadId();
   /** Two, so that one is filled while the other is on its way. */
   #buffers: [Uint8Array, Uint8Array] | null = null;
@@ -161,11 +233,12 @@ export class FileWriter {
   #sent = 0;
   #sending: Promise<Part> | null = null;
 
-  constructor(native: NativeSession, path: string, mode: WriteMode, signal: StopSignal | null) {
+  constructor(native: NativeSession, path: string, mode: WriteMode, signal: StopSignal | null, isArchive = false) {
     this.#native = native;
     this.#path = path;
     this.#mode = mode;
     this.#signal = signal;
+    this.#archive = isArchive ? { archive: true } : {};
   }
 
   /** Resolves as soon as there is room for more. */
@@ -193,7 +266,7 @@ export class FileWriter {
   async discard(): Promise<void> {
     await this.#sending?.catch(() => {});
     if (carriesBytes(this.#native)) {
-      await invoke(this.#native, "file.discard", { path: this.#path, upload: this.#upload });
+      await invoke(this.#native, "file.discard", { path: this.#path, upload: this.#upload, ...this.#archive });
     }
   }
 
@@ -209,7 +282,7 @@ export class FileWriter {
     if (!carriesBytes(this.#native)) {
       return this.#sendText(bytes, complete);
     }
-    const args = { path: this.#path, upload: this.#upload, mode: this.#mode, offset: this.#sent, complete };
+    const args = { path: this.#path, upload: this.#upload, mode: this.#mode, offset: this.#sent, complete, ...this.#archive };
     this.#sent += bytes.length;
     this.#filled = 0;
     this.#buffers?.reverse();
@@ -249,7 +322,20 @@ export function readStream(native: NativeSession, path: string, options: ReadStr
   checkObject("options", given);
   const start = checkedPosition("start", given.start) ?? 0;
   const end = checkedPosition("end", given.end) ?? Number.MAX_SAFE_INTEGER;
-  const reader = new FileReader(native, checkString("path", path), start, end, checkedSignal(given.signal));
+  return streamOf(new FileReader(native, checkString("path", path), start, end, checkedSignal(given.signal)));
+}
+
+/**
+ * @internal
+ * @throws TypeError when an argument has the wrong type.
+ */
+export function folderStream(native: NativeSession, path: string, options: FolderStreamOptions | null | undefined): ReadableStream<Uint8Array> {
+  const given = options ?? {};
+  checkObject("options", given);
+  return streamOf(new FolderReader(native, checkString("path", path), checkedSignal(given.signal)));
+}
+
+function streamOf(reader: FileReader | FolderReader): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {

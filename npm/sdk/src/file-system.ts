@@ -23,6 +23,8 @@ import { type DownloadOptions, FileTransfer, type UploadOptions } from "./file-t
 import { type FileWatch, watchFiles, type WatchOptions } from "./file-events.js";
 import {
   type FileChunk,
+  folderStream,
+  type FolderStreamOptions,
   readStream,
   type ReadStreamOptions,
   writeStream,
@@ -234,6 +236,21 @@ export class FileSystem {
   }
 
   /**
+   * Reads a folder as a tar archive, as a Web stream of any size in bounded memory; see also {@link FileSystem.download}. The
+   * service packs it into a file of the session first, which takes as much of its disk. Sockets, pipes and devices are left
+   * out, and a line of the log says how many.
+   *
+   * ```ts
+   * await session.file.folderStream("/home/user/project").pipeTo(destination);
+   * ```
+   *
+   * @throws TypeError when an argument has the wrong type.
+   */
+  folderStream(path: string, options?: FolderStreamOptions | null): ReadableStream<Uint8Array> {
+    return folderStream(this.#native, path, options);
+  }
+
+  /**
    * Watches a file or folder: the service tells of changes as they happen, also after a lost connection. An event
    * `overflow` says that some were lost: look at the files anew. The iteration ends with the session, or when what is
    * watched is gone.
@@ -254,10 +271,13 @@ export class FileSystem {
   }
 
   /**
-   * Copies a file of this machine into the session, or in a page the contents of a `File` or `Blob`. The file takes its
+   * Copies a file or folder of this machine into the session, or in a page the contents of a `File` or `Blob`. It takes its
    * place as a whole or not at all, and a lost connection is repaired.
    *
-   * @param source Path of a file of this machine; or bytes, a `Blob` or `File`.
+   * A folder goes as a tar stream, with its links and permissions; what the session's folder has beside them stays. Links
+   * that lead out of the folder are refused. A page sends an archive that it has: `upload(tar, folder, { unpack: true })`.
+   *
+   * @param source Path of a file or folder of this machine; or bytes, a `Blob`, `File` or `ReadableStream`.
    * @param remotePath Where it goes. A service that carries no bytes takes paths below {@link FileSystem.transferPath}, and of
    * what is not a path texts only.
    */
@@ -265,7 +285,10 @@ export class FileSystem {
     return this.#transfer.upload(source, remotePath, options);
   }
 
-  /** Copies a file of the session to this machine. Folders above `localPath` are made. */
+  /**
+   * Copies a file or folder of the session to this machine. Folders above `localPath` are made. A folder that is there keeps
+   * what it has beside the session's files.
+   */
   download(remotePath: string, localPath: string, options?: DownloadOptions | null): Promise<DownloadResult> {
     return this.#transfer.download(remotePath, localPath, options);
   }

@@ -6,12 +6,12 @@
  */
 
 import type { Answer, NativeSession } from "./binding.js";
-import { downloadBytes, piecesOf, uploadBytes, type UploadSource } from "./byte-transfer.js";
+import { downloadBytes, downloadFolder, piecesOf, uploadBytes, type UploadSource } from "./byte-transfer.js";
 import type { CallOptions } from "./call.js";
 import { checkObject, checkOptionalCount, checkOptionalString, checkString, describe } from "./check.js";
-import { carriesBytes } from "./file-stream.js";
+import { carriesBytes, carriesFolders } from "./file-stream.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
-import { messageOf } from "./errors.js";
+import { AGBError, messageOf } from "./errors.js";
 import type { DownloadResult, UploadResult } from "./file-results.js";
 import { invoke } from "./invoke.js";
 import { log } from "./log.js";
@@ -33,6 +33,8 @@ export interface TransferOptions extends CallOptions {
 export interface UploadOptions extends TransferOptions {
   /** Sent as the file's content type. */
   contentType?: string | undefined;
+  /** The source is a tar archive: its files take their places in the folder `remotePath`, all or none. Default `false`. */
+  unpack?: boolean | undefined;
 }
 
 /** Options of {@link FileSystem.download}. */
@@ -76,18 +78,25 @@ export class FileTransfer {
     try {
       if (typeof source !== "string") {
         const options = checkedOptions(remotePath, given);
-        await uploadBytes(this.#native, piecesOf(source), remotePath, result, telling(options));
+        const unpack = this.#unpacks(options);
+        await uploadBytes(this.#native, piecesOf(source), remotePath, result, telling(options), unpack);
         return { ...result, success: true };
       }
       const [files, localPath] = [localFiles(), source];
       const options = checkedOptions(remotePath, given);
       const signal = checkedSignal(options.signal);
       const size = await files.size(localPath);
+      if (size === null && carriesFolders(this.#native) && (await files.isFolder(localPath))) {
+        const leftOut = (path: string): void => log("warn", `${path} is left out: it is neither a file nor a folder nor a link`);
+        await uploadBytes(this.#native, files.pack(localPath, leftOut), remotePath, result, telling(options), true);
+        return { ...result, success: true };
+      }
       if (size === null) {
         throw new Failure(`Local file not found: ${String(localPath)} is not a file`);
       }
+      const unpack = this.#unpacks(options);
       if (carriesBytes(this.#native)) {
-        await uploadBytes(this.#native, files.read(localPath), remotePath, result, telling(options));
+        await uploadBytes(this.#native, files.read(localPath), remotePath, result, telling(options), unpack);
         return { ...result, success: true };
       }
       const context = await this.#loadContext();
@@ -129,7 +138,14 @@ export class FileTransfer {
       }
       if (carriesBytes(this.#native)) {
         const overwrite = options.overwrite !== false;
-        await downloadBytes(this.#native, remotePath, files, localPath, overwrite, result, telling(options));
+        try {
+          await downloadBytes(this.#native, remotePath, files, localPath, overwrite, result, telling(options));
+        } catch (error) {
+          if (!isKind(error) || !carriesFolders(this.#native)) {
+            throw error;
+          }
+          await downloadFolder(this.#native, remotePath, files, localPath, result, telling(options));
+        }
         return { ...result, success: true };
       }
       const context = await this.#loadContext();
@@ -153,6 +169,14 @@ export class FileTransfer {
       result.errorMessage = messageOf(error);
     }
     return result;
+  }
+
+  /** Whether the source is an archive. */
+  #unpacks({ unpack = false }: UploadOptions): boolean {
+    if (unpack && !carriesFolders(this.#native)) {
+      throw new Failure("The service does not unpack archives: upload the files one by one, or unpack the archive by a command");
+    }
+    return unpack;
   }
 
   /** Once a session; after a failure the next call asks again. */
@@ -220,7 +244,7 @@ function checkedOptions(remotePath: unknown, given: unknown): UploadOptions & Do
   checkOptionalString("contentType", checked.contentType);
   checkOptionalCount("waitTimeout", checked.waitTimeout, "milliseconds");
   checkOptionalCount("pollInterval", checked.pollInterval, "milliseconds");
-  for (const name of ["wait", "overwrite"] as const) {
+  for (const name of ["wait", "overwrite", "unpack"] as const) {
     const value: unknown = checked[name] ?? true;
     if (typeof value !== "boolean") {
       throw new TypeError(`${name} must be true or false, not ${describe(value)}`);
@@ -247,5 +271,8 @@ function parentOf(remotePath: string, context: TransferContext): string {
   const end = path.lastIndexOf("/");
   return end < 0 ? context.path : path.slice(0, end) || "/";
 }
+
+/** Whether the service said that a path is not one of a file. */
+const isKind = (error: unknown): boolean => error instanceof AGBError && error.code === "InvalidFile.Kind";
 
 const isFine = (status: number): boolean => status >= 200 && status < 300;

@@ -99,10 +99,10 @@ export {
 export type { CommandResult, CommandRunResult, CommandStatus } from "./command-result.js";
 export { type CommandEndEvent, type CommandEvent, CommandRun } from "./command-run.js";
 export type { FileWatch, WatchOptions } from "./file-events.js";
-export type { FileChunk, ReadStreamOptions, WriteStreamOptions } from "./file-stream.js";
+export type { FileChunk, FolderStreamOptions, ReadStreamOptions, WriteStreamOptions } from "./file-stream.js";
 export * from "./file-system.js";
 export type * from "./file-results.js";
-export type { BlobSource, UploadSource } from "./byte-transfer.js";
+export type { BlobSource, ByteStream, UploadSource } from "./byte-transfer.js";
 export type { DownloadOptions, UploadOptions } from "./file-transfer.js";
 export * from "./modules/browser.js";
 export * from "./modules/computer.js";

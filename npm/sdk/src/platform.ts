@@ -41,6 +41,11 @@ export interface LocalFiles {
   read(path: string): AsyncIterable<Uint8Array>;
   /** Writes bytes into a file, and makes the folders above it. Nothing is left half written. */
   write(path: string, bytes: AsyncIterable<Uint8Array>, overwrite: boolean): Promise<void>;
+  isFolder(path: string): Promise<boolean>;
+  /** A folder as a tar archive. `leftOut` gets each path that an archive cannot have. */
+  pack(path: string, leftOut: (path: string) => void): AsyncIterable<Uint8Array>;
+  /** Writes a tar archive's files into a folder, and makes those above it. Nothing is left half written. */
+  unpack(path: string, bytes: AsyncIterable<Uint8Array>): Promise<void>;
   /** Sends a file's bytes with `PUT`. */
   put(url: string, path: string, size: number, request: TransferRequest): Promise<{ readonly status: number; readonly etag: string | null }>;
   /** Writes what `GET` answers, if that is a success. Nothing is left half written. */

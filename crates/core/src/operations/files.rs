@@ -21,6 +21,7 @@ mod changes;
 mod file_watch;
 mod info;
 mod listing;
+mod packed_folder;
 mod read;
 mod read_part;
 mod transfer;
@@ -31,6 +32,7 @@ pub use changes::{FileChange, FileChanges, WatchPoll, WatchStep};
 pub use file_watch::{FileWatch, NextNews, WatchNews};
 pub use info::FileInfo;
 pub use listing::DirectoryEntry;
+pub use packed_folder::PackedFolder;
 pub use read::ReadFile;
 pub(crate) use read::{binary_content, text_content};
 pub use read_part::ReadPart;
@@ -139,7 +141,19 @@ impl Files<'_> {
     /// Gives up an upload whose parts were written by [`WritePart`].
     #[must_use]
     pub fn discard(&self, link: &FileLink, path: &str, upload: &str) -> Single<()> {
-        Single::done(write_part::discard(link, path, upload), || ())
+        Single::done(write_part::discard(link, path, upload, false), || ())
+    }
+
+    /// The same for an archive: one that was to go into a folder, or one that a folder was packed into.
+    #[must_use]
+    pub fn discard_archive(&self, link: &FileLink, path: &str, upload: &str) -> Single<()> {
+        Single::done(write_part::discard(link, path, upload, true), || ())
+    }
+
+    /// Has the service pack a folder into an archive, for a service with [`PackedFolder::EXTENSION`].
+    #[must_use]
+    pub fn pack(&self, link: &FileLink, path: &str, upload: &str) -> Single<PackedFolder> {
+        PackedFolder::pack(link, path, upload)
     }
 
     /// One look of a watch; see [`WatchPoll`].

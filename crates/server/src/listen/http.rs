@@ -16,6 +16,7 @@ mod file_body;
 mod file_error;
 mod file_watch;
 mod files;
+mod folders;
 mod followed;
 mod gateway;
 mod gateway_link;
@@ -68,6 +69,7 @@ pub(crate) fn routes(shared: Arc<Shared>) -> Router {
         Router::new()
             .route("/link/{session}/files", get(files::read).put(files::write).delete(files::discard))
             .route("/link/{session}/files/watch", get(file_watch::news).post(file_watch::begin).delete(file_watch::end))
+            .route("/link/{session}/files/archive", post(folders::pack))
             .route("/link/{session}/files/progress", get(files::progress))
     };
     let files = if shared.gateway.is_some() { gateway_link::files() } else { own_files() };

@@ -34,6 +34,21 @@ pub(crate) struct Folder {
 /// The folder for the files that stand in for the machine's.
 const MADE_FOLDER: &str = "etc";
 
+/// A directory for files on their way, on the same file system as the session's own. Dropping it removes it.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    path: PathBuf,
+    pub(crate) dir: Arc<Dir>,
+}
+
+impl Drop for Staging {
+    fn drop(&mut self) {
+        if let Err(error) = agb_sandbox::remove_tree(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "a directory for files on their way stays until its session ends");
+        }
+    }
+}
+
 /// What the names of the places for transfers begin with.
 const TRANSFER: &str = "transfer-";
 
@@ -122,6 +137,14 @@ impl Folder {
         let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
         let transfers = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TRANSFER));
         transfers.map(|entry| entry.path()).collect()
+    }
+
+    /// A new directory that programs and tools do not see, for files that take their places together. It counts as the
+    /// session's.
+    pub(crate) fn new_staging(&self) -> io::Result<Staging> {
+        let path = self.new_transfer();
+        let dir = make_own(&path, self.user)?;
+        Ok(Staging { path, dir })
     }
 
     /// Removes everything, whatever programs have made of it. Nothing of the session may run any more. This blocks.

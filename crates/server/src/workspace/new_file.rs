@@ -85,6 +85,13 @@ impl NewFile {
         Ok(if actual == offset { Ok(this) } else { Err(WrongOffset { actual }) })
     }
 
+    /// Where an upload of this file is until it is complete.
+    pub(crate) fn upload_of(at: &Located, id: &str) -> Located {
+        let mut upload = at.clone();
+        (upload.path, upload.inside) = (upload_name(&at.path, id), upload_name(&at.inside, id));
+        upload
+    }
+
     /// Removes what has come of one that was begun under this id.
     pub(crate) fn discard(at: &Located, id: &str) -> io::Result<()> {
         match at.dir.remove_file(upload_name(&real(at)?, id)) {
@@ -133,6 +140,16 @@ impl NewFile {
         self.file.write_all_at(bytes, self.at)?;
         self.at += bytes.len() as u64;
         Ok(())
+    }
+
+    /// What was written, open for reading.
+    pub(crate) fn written(&self) -> io::Result<std::fs::File> {
+        Ok(self.file.try_clone()?.into_std())
+    }
+
+    /// It was only needed on the way: removes it.
+    pub(crate) fn discard_written(mut self) {
+        self.is_temporary = true; // and so it goes when it is dropped
     }
 
     /// How many bytes have been sent of it. A program that writes to it meanwhile changes nothing of that.
@@ -212,7 +229,7 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 const UNFINISHED: &str = ".agb-";
 
 /// Whether a file is one that this server has not finished: it comes and goes by itself, and is nobody's.
-pub(super) fn is_unfinished(name: &OsStr) -> bool {
+pub(crate) fn is_unfinished(name: &OsStr) -> bool {
     name.as_bytes().starts_with(UNFINISHED.as_bytes())
 }
 

@@ -72,6 +72,11 @@ impl Located {
         if self.writable { Ok(self) } else { Err(PathError::ReadOnly(shown(&self.inside.to_string_lossy()))) }
     }
 
+    /// Whether it is a directory.
+    pub(crate) fn is_dir(&self) -> bool {
+        self.dir.metadata(&self.path).is_ok_and(|meta| meta.is_dir())
+    }
+
     /// Opens a regular file. Anything else (a pipe, a device) could block for ever, and is refused.
     pub(crate) fn open(&self, options: &mut OpenOptions) -> io::Result<(File, Metadata)> {
         let file = self.dir.open_with(&self.path, options.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY))?;

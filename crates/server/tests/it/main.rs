@@ -17,6 +17,7 @@ mod file_streams;
 mod file_watch;
 mod files;
 mod flow;
+mod folders;
 mod gateway;
 mod gateway_passing;
 mod hostile;

@@ -6,6 +6,7 @@ import { request as httpsRequest } from "node:https";
 import { dirname } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { isFolder, pack, unpack } from "./local-folders.js";
 import type { LocalFiles, TransferRequest } from "../platform.js";
 
 /** Files of this machine, carried over HTTP as streams: memory stays flat at any size. */
@@ -56,6 +57,10 @@ export const localFiles: LocalFiles = {
   },
 
   read: (path) => createReadStream(path, { highWaterMark: 1 << 20 }),
+
+  isFolder,
+  pack,
+  unpack,
 
   write: (path, bytes, overwrite) => whole(path, overwrite, (part) => pipeline(Readable.from(bytes), part)),
 };

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::WriteMode;
+use super::packed_folder::PACKING;
 use super::read_part::{nothing, refusal};
 use super::transfer::{Exchange, FileLink, Part, Patience, QUIET, Transfer, TransferStep};
 use crate::codes;
@@ -32,6 +33,7 @@ pub struct WritePart {
     at: u64,
     end: u64,
     complete: bool,
+    is_archive: bool,
     asks: bool,
     patience: Patience,
 }
@@ -57,13 +59,23 @@ impl WritePart {
             at: offset,
             end: offset.saturating_add(length),
             complete,
+            is_archive: false,
             asks: false,
             patience: Patience::default(),
         }
     }
 
+    /// The upload is a tar archive: with its last part, its files take their places in the folder `path`. For a service
+    /// with the extension [`PackedFolder::EXTENSION`].
+    #[must_use]
+    pub fn into_folder(mut self, is_archive: bool) -> Self {
+        self.is_archive = is_archive;
+        self
+    }
+
     fn request(&self, method: Method, below: &str) -> HttpRequest {
-        self.link.request(method, below).query("path", &self.path).query("upload", &self.upload)
+        let request = self.link.request(method, below).query("path", &self.path).query("upload", &self.upload);
+        archived(request, self.is_archive)
     }
 
     fn send(&self) -> TransferStep {
@@ -79,6 +91,9 @@ impl WritePart {
         request.headers.push(("upload-offset", Secret::from(self.at.to_string())));
         request.headers.push(("upload-complete", Secret::from(if self.complete { "?1" } else { "?0" })));
         request.expected = QUIET + Duration::from_secs((self.end - self.at) / SLOWEST);
+        if self.is_archive && self.complete {
+            request.expected += PACKING;
+        }
         let body = index(self.at - self.offset)..index(self.end - self.offset);
         TransferStep::Send { request: Box::new(request), body: Some(body), most: None }
     }
@@ -153,8 +168,12 @@ impl Transfer for WritePart {
 }
 
 /// Gives up an upload: what has arrived of it is removed.
-pub(crate) fn discard(link: &FileLink, path: &str, upload: &str) -> HttpRequest {
-    link.request(Method::Delete, "").query("path", path).query("upload", upload)
+pub(crate) fn discard(link: &FileLink, path: &str, upload: &str, is_archive: bool) -> HttpRequest {
+    archived(link.request(Method::Delete, "").query("path", path).query("upload", upload), is_archive)
+}
+
+fn archived(request: HttpRequest, is_archive: bool) -> HttpRequest {
+    if is_archive { request.query("archive", "tar") } else { request }
 }
 
 fn data_of(response: &HttpResponse) -> Result<Object, ApiError> {
@@ -243,6 +262,20 @@ mod tests {
         let data = json!({"success": true, "data": {"offset": 0, "completed": {"size": 5, "etag": "\"2\""}}});
         let expected = Part { size: 5, etag: String::from("\"2\""), is_last: true };
         assert_eq!(finished(part.next(answer(200, &data))), Ok(expected));
+    }
+
+    #[test]
+    fn an_archive_is_one_in_every_request() {
+        let mut part = writing(0, 5, true).into_folder(true);
+        let query = |step: TransferStep| match step {
+            TransferStep::Send { request, .. } => request.query,
+            other => panic!("{other:?}"),
+        };
+        let expected = ("archive", String::from("tar"));
+        assert!(query(part.next(None)).contains(&expected));
+        assert!(matches!(part.next(cut()), TransferStep::Wait(_)));
+        assert!(query(part.next(None)).contains(&expected), "how far it has come is asked of the archive");
+        assert!(discard(&part.link, "/tmp/a", "u1", true).query.contains(&expected));
     }
 
     #[test]

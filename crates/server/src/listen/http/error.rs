@@ -12,6 +12,7 @@ use super::file_error::FileError;
 use crate::auth::access::{Denied, TooMany};
 use crate::budget::OverBudget;
 use crate::contexts::{BadUrl, ContextError};
+use crate::folders::ArchiveError;
 use crate::gateway::{GatewayError, Unforwarded, UpstreamError};
 use crate::images::UnknownImage;
 use crate::links::LinkError;
@@ -270,6 +271,8 @@ fn of_file(error: &FileError) -> (&'static str, StatusCode) {
         FileError::Exists(_) => ("InvalidFile.Exists", Status::CONFLICT),
         FileError::Full(_) | FileError::Limit(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         FileError::Offset { .. } => ("InvalidUpload.Offset", Status::CONFLICT),
+        FileError::Archive(ArchiveError::Changed { .. }) => ("InvalidFile.Changed", Status::CONFLICT),
+        FileError::Archive(_) => ("InvalidFile.Archive", Status::BAD_REQUEST),
         FileError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::folders::ArchiveError;
 use crate::workspace::PathError;
 use crate::workspace::disk_meter::DiskFull;
 
@@ -24,8 +25,20 @@ pub(crate) enum FileError {
     Limit(#[from] DiskFull),
     #[error("the upload has {actual} bytes: go on from there (Upload-Offset: {actual})")]
     Offset { actual: u64 },
+    #[error(transparent)]
+    Archive(ArchiveError),
     #[error("using {path:?} failed: {error}")]
     System { path: String, error: io::Error },
+}
+
+impl From<ArchiveError> for FileError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::File { path, error } => Self::new(&path, error),
+            ArchiveError::Limit(limit) => Self::Limit(limit),
+            error => Self::Archive(error),
+        }
+    }
 }
 
 impl FileError {

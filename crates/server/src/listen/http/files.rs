@@ -8,9 +8,20 @@
 //! | `GET <linkUrl>/files/progress?path=P&upload=ID` | `data: {offset, completed}`: where to go on from, or how the upload ended |
 //! | `DELETE <linkUrl>/files?path=P&upload=ID` | gives up an upload: what has arrived of it is removed |
 //!
+//! A folder is a tar archive, whole and uncompressed (the extension `folders`):
+//!
+//! | request | answer |
+//! | --- | --- |
+//! | `GET <linkUrl>/files?path=FOLDER`, without `Range` | the archive as it is packed, `application/x-tar`; it breaks off where a file cannot be read |
+//! | `PUT <linkUrl>/files?path=FOLDER`, header `Content-Type: application/x-tar` or `archive=tar` in the query | the archive's files take their places in the folder, all or none; `data: {entries, size}` |
+//! | `POST <linkUrl>/files/archive?path=FOLDER&upload=ID` | packs the folder into a file of the session; `data: {path, size, entries, leftOut}`: read it with ranges, and remove it by `DELETE` with `archive=tar` |
+//!
+//! An upload of an archive can be resumed like that of a file, with `archive=tar` in each of its requests. Sockets, pipes and
+//! devices are left out of an archive and refused in one, as are names and links that lead out of it.
+//!
 //! With `mode=append` an upload goes behind what the file has, with `mode=create_new` a file that is there is an error.
 //! `ID` is 1 to 64 letters, digits or `-`, chosen by the client. Paths are those that programs see, as for the file tools.
-//! Errors: 404 `InvalidFile.NotFound`, 409 `InvalidFile.Kind` (a directory, a pipe), 409 `InvalidUpload.Offset` (its message says where
+//! Errors: 400 `InvalidFile.Archive`, 404 `InvalidFile.NotFound`, 409 `InvalidFile.Kind` (a directory, a pipe), 409 `InvalidUpload.Offset` (its message says where
 //! to go on), 403 `InvalidFile.ReadOnly`, 507 `InsufficientStorage`
 //! (of the machine, or of the session: `--disk`, `--files`).
 //!
@@ -36,8 +47,9 @@ use super::Shared;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
-use super::file_body;
 use super::file_error::FileError;
+use super::{file_body, folders};
+use crate::folders::Packer;
 use crate::session::Session;
 use crate::workspace::watch::WatchError;
 use crate::workspace::{ActAs, Commit, Completed, Located, NewFile, PathError, Workspace, identity};
@@ -45,12 +57,28 @@ use crate::workspace::{ActAs, Commit, Completed, Located, NewFile, PathError, Wo
 /// What a file's URL says.
 #[derive(Debug, Deserialize)]
 pub(super) struct FileQuery {
-    path: String,
+    pub(super) path: String,
     upload: Option<String>,
     mode: Option<String>,
+    archive: Option<String>,
 }
 
-type FileUrl = Result<Query<FileQuery>, QueryRejection>;
+impl FileQuery {
+    fn is_archive(&self) -> Result<bool, ApiError> {
+        match self.archive.as_deref() {
+            None => Ok(false),
+            Some("tar") => Ok(true),
+            Some(_) => Err(ApiError::invalid("archive", "it must be tar")),
+        }
+    }
+
+    /// What the upload lies beside until it is complete.
+    fn place(&self) -> Result<String, ApiError> {
+        Ok(if self.is_archive()? { folders::SPOOL.to_owned() } else { self.path.clone() })
+    }
+}
+
+pub(super) type FileUrl = Result<Query<FileQuery>, QueryRejection>;
 
 /// `GET /link/{session}/files`
 pub(super) async fn read(
@@ -61,8 +89,23 @@ pub(super) async fn read(
     let (session, query) = open(entry, url)?;
     let activity = session.begin(0)?;
     let path = query.path;
-    let file = in_session(session, path, |at| Ok(at.open(OpenOptions::new().read(true))?.0.into_std())).await?;
-    file_body::send_during(file, &headers, activity)
+    // A folder has no ranges: whoever asks for one of a file is told that it is none.
+    let may_be_folder = !headers.contains_key(header::RANGE);
+    let opened = in_room(session, path, move |room, at| {
+        if may_be_folder && at.is_dir() {
+            return Packer::open(&at, room.slot().user()).map(Opened::Folder);
+        }
+        Ok(Opened::File(at.open(OpenOptions::new().read(true))?.0.into_std()))
+    });
+    match opened.await? {
+        Opened::File(file) => file_body::send_during(file, &headers, activity),
+        Opened::Folder(packer) => Ok(folders::send(packer, activity)),
+    }
+}
+
+enum Opened {
+    File(std::fs::File),
+    Folder(Packer),
 }
 
 /// `PUT /link/{session}/files`
@@ -82,16 +125,25 @@ pub(super) async fn write(
         Some(name) => Commit::parse(name)
             .ok_or_else(|| ApiError::invalid("mode", "it must be overwrite, append or create_new"))?,
     };
+    let is_archive = query.is_archive()? || folders::is_tar(&headers);
+    if is_archive && commit != Commit::Overwrite {
+        return Err(ApiError::invalid("mode", "an archive goes with overwrite only"));
+    }
     let path = query.path.clone();
+    let place = if is_archive { folders::SPOOL.to_owned() } else { path.clone() };
     let room = room_for_one(Arc::clone(&session)).await?;
+    if is_archive {
+        // Before anything is sent in vain.
+        in_session(Arc::clone(&session), path.clone(), |at| at.writable().map(drop).map_err(io::Error::other)).await?;
+    }
     // Said again, because its answer was lost, an upload does not append a second time.
     if let Some(done) = upload.as_deref().and_then(|id| room.uploads().find(&path, id))
-        && commit != Commit::Overwrite
+        && (commit != Commit::Overwrite || is_archive)
     {
         return Ok(completed(&done));
     }
     let id = upload.clone();
-    let new = in_session(Arc::clone(&session), path.clone(), move |at| {
+    let new = in_session(Arc::clone(&session), place, move |at| {
         let at = at.writable().map_err(io::Error::other)?;
         if commit == Commit::CreateNew && at.dir.symlink_metadata(&at.path).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into()); // before anything is sent in vain
@@ -113,6 +165,13 @@ pub(super) async fn write(
     let size = new.size();
     if !complete {
         return Ok(Answer::new(json!({ "offset": size })).into_response());
+    }
+    if is_archive {
+        let done = folders::unpack_upload(session, Arc::clone(&room), path.clone(), new).await?;
+        if let Some(id) = upload {
+            room.uploads().complete(path, id, Completed { size: done.bytes, etag: String::new() });
+        }
+        return Ok(Answer::new(json!({ "entries": done.entries, "size": done.bytes })).into_response());
     }
     if commit == Commit::Append {
         // For a moment both have the bytes.
@@ -137,7 +196,9 @@ pub(super) async fn write(
 
 fn completed(done: &Completed) -> Response {
     let mut response = Answer::new(json!({ "size": done.size })).into_response();
-    if let Ok(tag) = HeaderValue::from_str(&done.etag) {
+    if !done.etag.is_empty()
+        && let Ok(tag) = HeaderValue::from_str(&done.etag)
+    {
         response.headers_mut().insert(header::ETAG, tag);
     }
     response
@@ -148,7 +209,7 @@ pub(super) async fn progress(Extension(entry): Extension<Entry>, url: FileUrl) -
     let (session, query) = open(entry, url)?;
     let upload = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
     let (id, path) = (upload.clone(), query.path.clone());
-    let (offset, done) = in_room(session, query.path, move |room, at| {
+    let (offset, done) = in_room(session, query.place()?, move |room, at| {
         let offset = NewFile::progress(&at, &id)?;
         Ok((offset, room.uploads().find(&path, &id)))
     })
@@ -164,18 +225,18 @@ pub(super) async fn progress(Extension(entry): Extension<Entry>, url: FileUrl) -
 pub(super) async fn discard(Extension(entry): Extension<Entry>, url: FileUrl) -> Result<Answer, ApiError> {
     let (session, query) = open(entry, url)?;
     let upload = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
-    in_session(session, query.path, move |at| NewFile::discard(&at.writable().map_err(io::Error::other)?, &upload))
+    in_session(session, query.place()?, move |at| NewFile::discard(&at.writable().map_err(io::Error::other)?, &upload))
         .await?;
     Ok(Answer::default())
 }
 
-fn open(Entry { session, .. }: Entry, url: FileUrl) -> Result<(Arc<Session>, FileQuery), ApiError> {
+pub(super) fn open(Entry { session, .. }: Entry, url: FileUrl) -> Result<(Arc<Session>, FileQuery), ApiError> {
     let Ok(Query(query)) = url else { return Err(ApiError::Missing("path")) };
     Ok((session, query))
 }
 
 /// The session's room, which has room for one file more.
-async fn room_for_one(session: Arc<Session>) -> Result<Arc<Workspace>, ApiError> {
+pub(super) async fn room_for_one(session: Arc<Session>) -> Result<Arc<Workspace>, ApiError> {
     let look = tokio::task::spawn_blocking(move || {
         let room = session.room().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
         room.take_disk(0, 1).map_err(FileError::from)?;
@@ -185,7 +246,7 @@ async fn room_for_one(session: Arc<Session>) -> Result<Arc<Workspace>, ApiError>
 }
 
 /// Does something with a file in the name of the session's user, off the runtime's threads.
-async fn in_session<T: Send + 'static>(
+pub(super) async fn in_session<T: Send + 'static>(
     session: Arc<Session>,
     path: String,
     work: impl FnOnce(Located) -> io::Result<T> + Send + 'static,
@@ -220,7 +281,7 @@ pub(super) async fn in_room<T: Send + 'static>(
     done.await.unwrap_or(Err(ApiError::Defect))
 }
 
-fn upload_id(query: &FileQuery) -> Result<Option<String>, ApiError> {
+pub(super) fn upload_id(query: &FileQuery) -> Result<Option<String>, ApiError> {
     let is_plain = |id: &String| {
         (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };

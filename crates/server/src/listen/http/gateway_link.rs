@@ -38,9 +38,12 @@ const PASSED_BACK: [HeaderName; 8] = [
 /// How long a question about a watch may wait beside the [quiet time](crate::Limits): our own server lets it wait so long.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// How long packing or unpacking a folder may take beside the same: as long as the client waits for it.
+const LONGEST_PACKING: Duration = Duration::from_secs(600);
+
 /// The routes of files, which every method reaches: the upstream says which it takes.
 pub(super) fn files() -> Router<Arc<Shared>> {
-    ["", "/watch", "/progress"].into_iter().fold(Router::new(), |router, below| {
+    ["", "/archive", "/watch", "/progress"].into_iter().fold(Router::new(), |router, below| {
         router.route(&format!("/link/{{session}}/files{below}"), axum::routing::any(pass_on))
     })
 }
@@ -66,7 +69,12 @@ async fn pass_on(
     let permit = if waits { Some(session.connect(&grant)?) } else { None };
     let activity = if waits { None } else { Some(session.begin(0)?) };
     session.touch();
-    let quiet = shared.config.limits.read_timeout + if waits { LONGEST_WAIT } else { Duration::ZERO };
+    let more = match () {
+        () if waits => LONGEST_WAIT,
+        () if is_archive(request.uri()) => LONGEST_PACKING,
+        () => Duration::ZERO,
+    };
+    let quiet = shared.config.limits.read_timeout + more;
     let headers = told(request.headers());
     let body = (method == Method::Put).then(|| {
         let pieces = request.into_body().into_data_stream();
@@ -74,6 +82,12 @@ async fn pass_on(
     });
     let answer = upstream.forward_to_link(LinkCall { method, target, headers, body, quiet }).await?;
     Ok(response(answer, (permit, activity)))
+}
+
+/// Whether a call packs a folder, or carries an archive that is unpacked at its end.
+fn is_archive(uri: &http::Uri) -> bool {
+    uri.path().ends_with("/archive")
+        || uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "archive=tar"))
 }
 
 /// Path and query behind the link of the session.

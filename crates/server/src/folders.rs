@@ -1,0 +1,26 @@
+//! Folders of a session as tar streams: packed while they are read, and unpacked as a whole or not at all.
+//!
+//! | module | what for |
+//! | --- | --- |
+//! | [`packer`] | a folder as the bytes of an archive, piece by piece |
+//! | [`reader`] | the entries of an archive that a stranger wrote |
+//! | [`unpack`] | an archive's files in a folder of the session |
+//!
+//! Both work in the name of the session's user, with paths that are resolved beneath open directories, without recursion,
+//! and in memory that does not grow with what a folder or an archive has.
+
+mod error;
+mod packer;
+mod reader;
+mod unpack;
+
+pub(crate) use self::error::ArchiveError;
+pub(crate) use self::packer::Packer;
+pub(crate) use self::unpack::{Unpacked, unpack};
+
+/// The deepest folder of an archive. Each level is an open directory while a folder is packed; a thousand of them are what
+/// a process may have by default, and nobody's sources nest deeper than 30.
+const MAX_DEPTH: usize = 100;
+
+/// The longest path in an archive, and the longest target of a link, as Linux has them.
+const MAX_PATH: usize = 4096;

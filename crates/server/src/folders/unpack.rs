@@ -1,0 +1,162 @@
+//! Unpacks an archive into a folder of a session: as a whole or not at all.
+
+use std::fs::{File, FileTimes};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
+
+use super::error::{ArchiveError, shown};
+use super::reader::{Entries, Entry, EntryKind};
+use crate::random;
+use crate::workspace::{ActAs, Located, Workspace};
+
+/// Bytes that are copied at once.
+const PIECE: usize = 256 * 1024;
+
+/// What an archive had.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unpacked {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+}
+
+/// Unpacks an archive. Blocks.
+///
+/// Its list is checked first, then its files are written where nobody sees them, and when all of them are there, each takes
+/// its place. What the folder has beside them stays.
+pub(crate) fn unpack(archive: &File, at: &Located, room: &Workspace) -> Result<Unpacked, ArchiveError> {
+    let found = check(archive)?;
+    room.take_disk(found.bytes, found.entries)?;
+    let failed = |error| ArchiveError::file(&at.inside, error);
+    // The guard for its removal is the outermost: it needs the server's own rights.
+    let staging = room.folder().new_staging().map_err(failed)?;
+    let _acting = ActAs::user(room.slot().user()).map_err(failed)?;
+    extract(archive, &staging.dir)?;
+    at.dir.create_dir_all(&at.path).map_err(failed)?;
+    let target = at.dir.open_dir(&at.path).map_err(failed)?;
+    find_conflicts(archive, &target)?;
+    place(archive, &staging.dir, &target)?;
+    Ok(found)
+}
+
+fn check(archive: &File) -> Result<Unpacked, ArchiveError> {
+    let mut found = Unpacked::default();
+    let mut entries = Entries::new(archive)?;
+    while let Some(entry) = entries.next()? {
+        found.entries += 1;
+        if let EntryKind::File { size, .. } = entry.kind {
+            found.bytes = found.bytes.saturating_add(size);
+        }
+    }
+    Ok(found)
+}
+
+fn extract(archive: &File, staging: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::new(archive)?;
+    // The folder that is known to be one, and not a link.
+    let mut known = PathBuf::new();
+    while let Some(Entry { path, kind }) = entries.next()? {
+        let failed = |error| ArchiveError::file(&path, error);
+        let folder = if kind == EntryKind::Folder { &*path } else { path.parent().unwrap_or(Path::new("")) };
+        if folder != known {
+            make_folders(staging, folder)?;
+            known = folder.to_path_buf();
+        }
+        let new = path.with_file_name(format!(".agb-{}.new", random::hex::<8>()));
+        match kind {
+            EntryKind::Folder => continue,
+            EntryKind::File { at, size, mode, modified } => {
+                write(archive, at, size, staging, &new, mode, modified).map_err(failed)?;
+            }
+            EntryKind::Symlink(target) => staging.symlink_contents(target, &new).map_err(failed)?,
+            EntryKind::HardLink(target) => staging.hard_link(&target, staging, &new).map_err(failed)?,
+        }
+        staging.rename(&new, staging, &path).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Makes a folder and those above it. None of them may be a link: what is below it would be somewhere else.
+fn make_folders(dir: &Dir, folder: &Path) -> Result<(), ArchiveError> {
+    let mut path = PathBuf::new();
+    for part in folder {
+        path.push(part);
+        match dir.symlink_metadata(&path) {
+            Ok(meta) if meta.is_dir() => {}
+            Ok(meta) if meta.is_symlink() => return Err(ArchiveError::BelowLink { name: shown(folder) }),
+            Ok(_) => return Err(ArchiveError::file(&path, ErrorKind::NotADirectory.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                dir.create_dir(&path).map_err(|error| ArchiveError::file(&path, error))?;
+            }
+            Err(error) => return Err(ArchiveError::file(&path, error)),
+        }
+    }
+    Ok(())
+}
+
+fn write(archive: &File, mut at: u64, size: u64, dir: &Dir, new: &Path, mode: u32, modified: u64) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).custom_flags(libc::O_NOFOLLOW);
+    let file = dir.open_with(new, &options)?;
+    let end = at + size;
+    let mut piece = vec![0; PIECE.min(usize::try_from(size).unwrap_or(PIECE))];
+    let mut to = 0;
+    while at < end {
+        let length = piece.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
+        archive.read_exact_at(&mut piece[..length], at)?;
+        cap_std::fs::FileExt::write_all_at(&file, &piece[..length], to)?;
+        (at, to) = (at + length as u64, to + length as u64);
+    }
+    // Whoever packed it could read and write it, whatever was said of others.
+    file.set_permissions(Permissions::from_mode(mode | 0o600))?;
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(modified));
+    let file = file.into_std();
+    // A time that the file system does not have is no reason to refuse a file.
+    let _ = time.map(|time| file.set_times(FileTimes::new().set_modified(time)));
+    Ok(())
+}
+
+/// Whether a file would take the place of a folder, or the other way round.
+fn find_conflicts(archive: &File, target: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::new(archive)?;
+    while let Some(Entry { path, kind }) = entries.next()? {
+        let found = match kind {
+            EntryKind::Folder if path.as_os_str().is_empty() => continue,
+            EntryKind::Folder => {
+                target.metadata(&path).map(|meta| (!meta.is_dir()).then_some(ErrorKind::NotADirectory))
+            }
+            _ => target.symlink_metadata(&path).map(|meta| meta.is_dir().then_some(ErrorKind::IsADirectory)),
+        };
+        match found {
+            Ok(None) => {}
+            Ok(Some(kind)) => return Err(ArchiveError::file(&path, kind.into())),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(ArchiveError::file(&path, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Moves everything to its place. This needs no space, so that it does not fail half-way for want of any.
+fn place(archive: &File, staging: &Dir, target: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::new(archive)?;
+    while let Some(Entry { path, kind }) = entries.next()? {
+        let failed = |error| ArchiveError::file(&path, error);
+        let folder = if kind == EntryKind::Folder { &*path } else { path.parent().unwrap_or(Path::new("")) };
+        if !folder.as_os_str().is_empty() {
+            target.create_dir_all(folder).map_err(failed)?;
+        }
+        if kind == EntryKind::Folder {
+            continue;
+        }
+        match staging.rename(&path, target, &path) {
+            // An archive may name a file twice: the last one counts, and it is in its place.
+            Err(error) if error.kind() == ErrorKind::NotFound && target.symlink_metadata(&path).is_ok() => {}
+            moved => moved.map_err(failed)?,
+        }
+    }
+    Ok(())
+}
