@@ -8,6 +8,7 @@ use agb_core::http::{Answered, Operation};
 use agb_core::operations::{
     CreateSession, GetSession, ListSessions, ListTools, SessionAccess, SessionData, SessionPage, Tool,
 };
+use agb_core::secret::Secret;
 
 use crate::api::Api;
 use crate::error::Error;
@@ -65,6 +66,12 @@ impl Agb {
     #[must_use]
     pub fn endpoint(&self) -> Option<BaseUrl> {
         self.api.endpoint()
+    }
+
+    /// The API key, wherever it came from; `None` with the endpoint `local`, whose key nobody needs to know.
+    #[must_use]
+    pub fn api_key(&self) -> Option<&Secret> {
+        self.api.api_key()
     }
 
     /// How long one HTTP call may take.

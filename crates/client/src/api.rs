@@ -71,6 +71,10 @@ impl Api {
         self.settings.endpoint.base_url().filter(|_| !self.is_guest)
     }
 
+    pub(crate) const fn api_key(&self) -> Option<&Secret> {
+        self.settings.api_key.as_ref()
+    }
+
     /// How long one HTTP call may take.
     pub(crate) const fn timeout(&self) -> Duration {
         self.settings.timeout

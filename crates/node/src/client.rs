@@ -38,6 +38,12 @@ impl Client {
         self.agb.endpoint().map(|url| url.as_str().to_owned())
     }
 
+    /// The API key. A method, because whatever prints an object reads its getters.
+    #[napi(catch_unwind)]
+    pub fn api_key(&self) -> Option<String> {
+        self.agb.api_key().map(|key| key.expose().to_owned())
+    }
+
     /// Time limit of one HTTP call.
     #[napi(getter, catch_unwind)]
     pub fn timeout_ms(&self) -> f64 {

@@ -49,4 +49,4 @@ pub const EXTENSIONS: &[&str] = &[
 pub(crate) const GATEWAY_EXTENSIONS: [&str; 6] = ["resume", "flow", "cancel", "http", "heartbeat", "browserAccess"];
 
 /// Those that a gateway has for sessions whose service has them: it passes on what they are about.
-pub(crate) const PASSED_EXTENSIONS: [&str; 5] = ["stdin", "files", "command", "fileWatch", "sessionOptions"];
+pub(crate) const PASSED_EXTENSIONS: [&str; 6] = ["stdin", "files", "command", "fileWatch", "sessionOptions", "folders"];

@@ -86,6 +86,11 @@ export class AGB {
     return this.#client.timeoutMs;
   }
 
+  /** The API key, wherever it came from; empty with the endpoint `local`. Nothing that prints an account shows it. */
+  get apiKey(): string {
+    return this.#client.apiKey() ?? "";
+  }
+
   /** How the service is reached. */
   get config(): Config {
     return configOf(this.#client, this.#endpoint);

@@ -76,6 +76,8 @@ export interface NativeClient {
   /** Base URL of the service; `null` while a local server has not been started yet. */
   readonly endpoint: string | null;
   readonly timeoutMs: number;
+  /** The API key; `null` with the endpoint `local`. A method, because whatever prints an object reads its getters. */
+  apiKey(): string | null;
   createSession(params: CreateParams): NativeCall<NativeSession>;
   getSession(sessionId: string): NativeCall<NativeSession>;
   /** Releases a session and waits until it is gone. */

@@ -91,6 +91,12 @@ describe("the constructor", () => {
     });
   }
 
+  it("tells its key to who asks for it", () => {
+    assert.equal(new AGB("secret").apiKey, "secret");
+    backend.localServer = "/server";
+    assert.equal(new AGB({ config: { endpoint: "local" } }).apiKey, "");
+  });
+
   it("shows no key", () => {
     const agb = new AGB("very-secret");
     assert(!JSON.stringify(agb).includes("very-secret"));

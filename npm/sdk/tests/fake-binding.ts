@@ -147,6 +147,10 @@ export class FakeClient implements NativeClient {
     this.timeoutMs = options.timeoutMs ?? 60_000;
   }
 
+  apiKey(): string | null {
+    return this.options.apiKey;
+  }
+
   async createSession(params: CreateParams): Promise<Answer<NativeSession>> {
     return this.#answer("createSession", params, this.session);
   }

@@ -261,7 +261,7 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
     if level.has_namespaces() {
         // Older kernels have none; then the program sees the name of its control group.
         let _ = identity::unshare(libc::CLONE_NEWCGROUP);
-        proc = if plan.kind == Kind::Copy { root::move_in(plan)? } else { root::enter(plan, place)? };
+        proc = if plan.kind == Kind::Copy { root::move_in(plan)? } else { root::enter(plan, place, fds)? };
         let is_first = !plan.joins_network;
         if plan.policy.network != Network::Host && is_first {
             socket::loopback_up().at(Stage::Loopback, "")?;

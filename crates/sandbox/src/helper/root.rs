@@ -8,7 +8,8 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::host::Place;
@@ -80,9 +81,21 @@ pub(super) struct Fetched {
 }
 
 /// Builds it and enters it. Says whether it has a `/proc`.
-pub(super) fn enter(plan: &Plan, place: &Place) -> Result<bool, Failure> {
+pub(super) fn enter(plan: &Plan, place: &Place, fds: &[OwnedFd]) -> Result<bool, Failure> {
     mount::make_private().at(Stage::Mount, "private mounts")?;
-    build(fetch(plan)?, plan, place.user_inside)
+    let mut fetched = fetch(plan)?;
+    fetched.devices.extend(fds.first().filter(|_| plan.on_terminal).and_then(own_terminal));
+    build(fetched, plan, place.user_inside)
+}
+
+/// The program's own terminal by its name, such as `/dev/pts/3`, and no other. A host whose `/dev/ptmx` is another file
+/// system's than its `/dev/pts` has no name for it; the program has its terminal nevertheless.
+fn own_terminal(terminal: &OwnedFd) -> Option<(&'static CStr, Part)> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", terminal.as_raw_fd())).ok()?;
+    let (named, opened) = (std::fs::metadata(&path).ok()?, rustix::fs::fstat(terminal).ok()?);
+    let is_it = path.starts_with("/dev/pts") && (named.dev(), named.ino()) == (opened.st_dev, opened.st_ino);
+    let attributes = Attributes { read_only: true, no_devices: false, no_exec: true };
+    is_it.then(|| part(&path, attributes).ok()).flatten().map(|part| (c"pts", part))
 }
 
 /// Copies what is shown of the host, attached nowhere yet.

@@ -43,6 +43,10 @@ assert os.tcgetpgrp(own) == os.getpid()
 for path in ('/dev/stdout', '/proc/self/fd/1'):
     if os.path.exists(path):
         os.close(os.open(path, os.O_WRONLY | os.O_NOCTTY))
+# It has its name, as programs such as `tty` and `mesg` look for it.
+name = os.ttyname(0)
+assert name.startswith('/dev/pts/') and os.stat(name).st_rdev == os.fstat(0).st_rdev, name
+os.close(os.open(name, os.O_RDWR | os.O_NOCTTY))
 def refused(what, *numbers):
     try:
         what()

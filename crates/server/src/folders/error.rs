@@ -12,7 +12,7 @@ use crate::workspace::disk_meter::DiskFull;
 pub(crate) enum ArchiveError {
     #[error("the body is not a tar archive (at byte {at}): send an uncompressed one, as `tar -cf -` makes it")]
     NotTar { at: u64 },
-    #[error("the archive ends within an entry (at byte {at}): send it again as a whole")]
+    #[error("the archive ends within its entries (at byte {at}): send it again as a whole")]
     Cut { at: u64 },
     #[error("{name:?} in the archive leads out of its folder: use relative names without `..`")]
     LeadsOut { name: String },

@@ -67,15 +67,11 @@ impl<'a> Entries<'a> {
     pub(super) fn next(&mut self) -> Result<Option<Entry>, ArchiveError> {
         let mut extended = Extended::default();
         loop {
-            // Some writers leave out the two blocks of zeros.
-            if self.at == self.length && self.at > 0 {
-                return Ok(None);
-            }
             let start = self.at;
             let mut header = Header::new_old();
             self.read(header.as_mut_bytes(), start)?;
             if header.as_bytes().iter().all(|byte| *byte == 0) {
-                // The end. An archive of nothing has it, too.
+                // The end. An archive of nothing has it, too; one without it may have lost entries.
                 return Ok(None);
             }
             if header.cksum().ok() != Some(checksum(&header)) {

@@ -51,9 +51,7 @@ pub(crate) enum PathError {
     #[error("the path {0:?} is not a path: give a name relative to the session's working directory")]
     Invalid(String),
     /// It leads out.
-    #[error(
-        "not found: the path {0:?} is outside of the session's working directory, of its temporary folder, of its mounts and of the system's folders"
-    )]
+    #[error("not found: the path {0:?} {why}", why = why_outside(.0))]
     Outside(String),
     /// It may be read only.
     #[error(
@@ -65,6 +63,14 @@ pub(crate) enum PathError {
 /// Files of `/proc` that tell of the machine and not of a process; a sandbox's own `/proc` has the same.
 const PROC: [&str; 10] =
     ["cpuinfo", "filesystems", "loadavg", "meminfo", "partitions", "stat", "swaps", "uptime", "version", "vmstat"];
+
+/// The words for a path that leads out.
+fn why_outside(path: &str) -> &'static str {
+    if Path::new(path).starts_with("/proc") {
+        return "tells of a process, and a file tool is no process of the session's: read it by a command, such as cat";
+    }
+    "is outside of the session's working directory, of its temporary folder, of its mounts and of the system's folders"
+}
 
 impl Located {
     /// The same, for a tool that changes something there.

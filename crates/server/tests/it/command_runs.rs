@@ -159,7 +159,7 @@ async fn a_terminal_is_a_real_one() {
     for (method, params) in [
         send(
             "stdin",
-            json!({ "data": "test -t 1 && echo is-a-tty-$((1 + 1)); test -r /dev/tty && echo has-tty-$((1 + 1))\n" }),
+            json!({ "data": "test -t 1 && echo is-a-tty-$((1 + 1)); test -r /dev/tty && echo has-tty-$((1 + 1)); tty\n" }),
         ),
         send("resize", json!({ "cols": 132, "rows": 50 })),
         send("stdin", json!({ "data": "stty size; echo sized-$((1 + 1))\n" })),
@@ -170,6 +170,7 @@ async fn a_terminal_is_a_real_one() {
     until_shown(&mut socket, &mut events, "50 132\r\nsized-2\r\n").await;
     let shown = text_of(&events, "stdout");
     assert!(shown.contains("is-a-tty-2\r\n") && shown.contains("has-tty-2\r\n"), "{shown}");
+    assert!(shown.contains("\n/dev/pts/") && !shown.contains("not a tty"), "it has a name: {shown}");
     // Ctrl-C ends what runs in the foreground, and the shell goes on.
     let (method, params) = send("stdin", json!({ "data": "sleep 600; echo not-this\n" }));
     say(&mut socket, "a", &method, params).await;

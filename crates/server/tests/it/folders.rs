@@ -218,6 +218,13 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
             "a device",
         ),
         ("torn", torn, 400, "InvalidFile.Archive", "ends within"),
+        (
+            "cut between two entries",
+            [first.clone(), file("second")].concat(),
+            400,
+            "InvalidFile.Archive",
+            "ends within",
+        ),
         ("a wrong sum", wrong, 400, "InvalidFile.Archive", "not a tar"),
         ("text", b"no archive at all, only words".repeat(40), 400, "InvalidFile.Archive", "not a tar"),
         ("nothing", Vec::new(), 400, "InvalidFile.Archive", "not a tar"),
@@ -286,7 +293,7 @@ async fn gnu_tar_and_python_understand_it() {
     let server = TestServer::start().await;
     let session = server.create().await;
     let command = "mkdir -p from/$(printf 'd%.0s' $(seq 120)) && cd from && echo a > a && ln a b && ln -s a c && cd d* && echo z > z && cd ..  \
-                   && tar -cf /tmp/gnu.tar . && python3 -c \"import tarfile; tarfile.open('/tmp/py.tar', 'w').add('.')\"";
+                   && tar -cf /tmp/gnu.tar . && python3 -c \"import tarfile; file = tarfile.open('/tmp/py.tar', 'w'); file.add('.'); file.close()\"";
     let made = shell(&server, &session, command).await;
     assert_eq!(made["exit_code"], 0, "{made}");
     for name in ["gnu", "py"] {

@@ -22,6 +22,7 @@ mod gateway;
 mod gateway_passing;
 mod hostile;
 mod hostile_load;
+mod hostile_work;
 mod http_runs;
 mod images;
 mod limits;

@@ -25,7 +25,7 @@ import { BrowserRun, commands, type Fallback, finds, resultOf, starts, takesInpu
 export { attach, default as init, setLogger } from "#account";
 
 /** An account at an endpoint. */
-export class AccountClient implements NativeClient {
+export class AccountClient implements Omit<NativeClient, "apiKey"> {
   readonly #client: Client;
 
   constructor({ apiKey, endpoint, timeoutMs }: ClientOptions) {

@@ -43,9 +43,12 @@ export async function loadNow({ wasm, account: wantsAccount }: InitializeOptions
   await (wantsAccount === true ? account : session).load(wasm);
 }
 
+/** The account of a build, which does not know its key. */
+type LoadedClient = Omit<NativeClient, "apiKey">;
+
 class BrowserClient implements NativeClient {
   readonly #options: ClientOptions;
-  #client: NativeClient | null = null;
+  #client: LoadedClient | null = null;
 
   constructor(options: ClientOptions) {
     this.#options = options;
@@ -66,6 +69,10 @@ class BrowserClient implements NativeClient {
     return this.#client?.endpoint ?? null;
   }
 
+  apiKey(): string | null {
+    return this.#options.apiKey;
+  }
+
   get timeoutMs(): number {
     return this.#client?.timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS;
   }
@@ -76,11 +83,11 @@ class BrowserClient implements NativeClient {
 
   invoke = async (name: string, argsJson: string): Promise<Answer<string>> => (await this.#ready()).invoke(name, argsJson);
 
-  async #ready(): Promise<NativeClient> {
+  async #ready(): Promise<LoadedClient> {
     return this.#client ?? this.#make(await account.load());
   }
 
-  #make({ AccountClient }: AccountWasm): NativeClient {
+  #make({ AccountClient }: AccountWasm): LoadedClient {
     this.#client = new AccountClient(this.#options);
     return this.#client;
   }
