@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use cap_std::fs::{File, OpenOptions};
+use cap_std::fs::OpenOptions;
 
 use super::args::Args;
 use super::difference::{difference, differing};
@@ -31,8 +31,7 @@ pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolEr
         "" | "overwrite" => replace(room, &at, content.as_bytes())?,
         "append" => {
             take_disk(room, content.len(), 1)?;
-            let (file, _) = open(&at, OpenOptions::new().append(true).create(true))?;
-            write(file, content.as_bytes(), &at)?;
+            append(&at, content.as_bytes())?;
         }
         "create_new" => {
             if at.dir.symlink_metadata(&at.path).is_ok() {
@@ -43,6 +42,18 @@ pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolEr
         _ => return Err(args.invalid("mode", "overwrite, append or create_new")),
     }
     Ok(format!("Successfully wrote {} bytes to {given}", content.len()))
+}
+
+/// Adds to a file, which is made if there is none. Where that fails, the file is as long as before.
+fn append(at: &Located, bytes: &[u8]) -> Result<(), ToolError> {
+    let is_new = at.dir.symlink_metadata(&at.path).is_err();
+    let (mut file, meta) = open(at, OpenOptions::new().append(true).create(true))?;
+    let written = file.write_all(bytes);
+    written.map_err(|error| {
+        // The first error is the one to report; a disk that is full does not keep a file from becoming shorter.
+        let _ = if is_new { at.dir.remove_file(&at.path) } else { file.set_len(meta.len()) };
+        ToolError::system("writing", &at.inside, &error)
+    })
 }
 
 pub(super) fn edit_file(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
@@ -116,10 +127,6 @@ fn replace(room: &Workspace, at: &Located, content: &[u8]) -> Result<(), ToolErr
 
 fn take_disk(room: &Workspace, bytes: usize, files: usize) -> Result<(), ToolError> {
     room.take_disk(bytes as u64, files as u64).map_err(|full| ToolError::Report(full.to_string()))
-}
-
-fn write(mut file: File, content: &[u8], at: &Located) -> Result<(), ToolError> {
-    file.write_all(content).map_err(|error| ToolError::system("writing", &at.inside, &error))
 }
 
 fn exists(path: &str, hint: &'static str) -> ToolError {

@@ -161,7 +161,8 @@ async fn on_a_full_disk_nothing_is_half_written() {
     let write = json!({ "path": "f", "content": "y".repeat(100_000) });
     let edit = json!({ "path": "f", "edits": [{ "oldText": "old", "newText": "a much longer text" }] });
     let append = json!({ "path": "f", "content": "z".repeat(100_000), "mode": "append" });
-    for (tool, args) in [("write_file", write), ("edit_file", edit), ("write_file", append)] {
+    let begin = json!({ "path": "begun", "content": "z".repeat(100_000), "mode": "append" });
+    for (tool, args) in [("write_file", write), ("edit_file", edit), ("write_file", append), ("write_file", begin)] {
         let error = server.call(&session, tool, args).await.expect_err("there is no room");
         assert!(error.contains("space") || error.contains("full"), "{tool}: {error}");
     }
