@@ -144,7 +144,9 @@ export class FileTransfer {
           if (!isKind(error) || !carriesFolders(this.#native)) {
             throw error;
           }
-          await downloadFolder(this.#native, remotePath, files, localPath, result, telling(options));
+          await downloadFolder(this.#native, remotePath, files, localPath, result, telling(options)).catch((second: unknown) => {
+            throw isKind(second) ? error : second; // neither a file nor a folder, which the first said better
+          });
         }
         return { ...result, success: true };
       }
