@@ -69,6 +69,8 @@ pub(super) async fn pack(Extension(entry): Extension<Entry>, url: FileUrl) -> Re
     });
     let (mut new, Located { inside: path, .. }) = beside.await?;
     loop {
+        // A session has as many of the server's threads at once as it has turns.
+        let _turn = session.file_tool().await;
         let own = Arc::clone(&room);
         let packed = tokio::task::spawn_blocking(move || {
             let written =
@@ -100,6 +102,8 @@ pub(super) async fn unpack_upload(
     path: String,
     new: NewFile,
 ) -> Result<Unpacked, ApiError> {
+    let of = Arc::clone(&session);
+    let _turn = of.file_tool().await;
     let unpacking = tokio::task::spawn_blocking(move || {
         let at = room.folder().locate(&path).and_then(Located::writable).map_err(FileError::from)?;
         let archive = new.written().map_err(|error| FileError::new(SPOOL, error))?;
