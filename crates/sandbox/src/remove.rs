@@ -75,19 +75,21 @@ pub(crate) fn as_user<T: Send>(user: u32, work: impl FnOnce() -> io::Result<T> +
 
 /// The user that this thread's access to files is decided by.
 fn acting_user() -> u32 {
-    // SAFETY: a number that is none changes nothing, and asks only.
-    unsafe { libc::setfsuid(u32::MAX) }.unsigned_abs()
+    set_for_files(u32::MAX, libc::setfsuid) // a number that is none changes nothing, and asks only
+}
+
+/// Changes a number that this thread's access to files is decided by, if that is allowed. Gives what it was.
+fn set_for_files(id: u32, call: unsafe extern "C" fn(u32) -> libc::c_int) -> u32 {
+    // SAFETY: `setfsuid` or `setfsgid`: system calls on integers, which are about this thread.
+    unsafe { call(id) }.unsigned_abs()
 }
 
 /// Makes this thread, which does nothing else afterwards, another user's for access to files.
 fn become_for_files(user: u32) -> io::Result<()> {
     let dumpable = dumpable_behavior()?;
     set_thread_groups(&[Gid::from_raw(user)])?;
-    // SAFETY: system calls on integers, which are about this thread.
-    unsafe {
-        libc::setfsgid(user);
-        libc::setfsuid(user);
-    }
+    set_for_files(user, libc::setfsgid);
+    set_for_files(user, libc::setfsuid);
     // The kernel has made the whole process one that nobody may look into. Its user is what it was, though: as before.
     if dumpable == DumpableBehavior::Dumpable {
         set_dumpable_behavior(dumpable)?;
