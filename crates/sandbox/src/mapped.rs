@@ -7,7 +7,8 @@ use std::os::unix::fs::MetadataExt;
 
 use rustix::fs::{AtFlags, StatxFlags, makedev, statx};
 
-use crate::stored::Id;
+/// Names a file on this machine: device and number.
+pub(crate) type Id = (u64, u64);
 
 /// A part of a file in memory.
 #[derive(Debug, PartialEq, Eq)]

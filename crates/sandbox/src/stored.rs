@@ -13,7 +13,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fstat, openat, statat};
 use rustix::io::Errno;
 
-use crate::mapped::{Mapped, device_of_mount};
+use crate::mapped::{Id, Mapped, device_of_mount};
 use crate::remove::as_user;
 use crate::tree;
 
@@ -24,9 +24,6 @@ const OPEN: usize = 32;
 
 /// What is read of a process's table of mappings at once. The kernel gives a page at a time, or a longer line.
 const TABLE: usize = 8 << 10;
-
-/// Names a file on this machine: device and number.
-pub(crate) type Id = (u64, u64);
 
 /// What is known of files that can be measured only as long as they have a name or are open.
 #[derive(Clone, Debug, Default)]

@@ -16,54 +16,34 @@
 mod captured;
 mod control;
 mod env;
+mod error;
 mod feed;
+mod host;
 mod input;
 mod outcome;
 mod output;
 mod place;
 mod process;
 mod sink;
+mod spec;
 mod task;
 mod terminal;
-
-use std::sync::Arc;
-use std::time::Duration;
-
-use agb_protocol::command::TerminalSize;
+mod watched;
 
 pub(crate) use self::captured::Captured;
 use self::control::CommandControl;
 use self::feed::CommandFeed;
+pub(crate) use self::host::CommandHost;
 pub(crate) use self::outcome::Outcome;
+pub(crate) use self::spec::CommandSpec;
 use self::task::CommandTask;
 use crate::observe::RunMeter;
 use crate::run::{Feed, Source};
-use crate::session::Session;
-use crate::workspace::Workspace;
-
-/// A command to start as a run.
-#[derive(Debug)]
-pub(crate) struct CommandSpec {
-    pub(crate) command: String,
-    pub(crate) cwd: Option<String>,
-    pub(crate) envs: Vec<(String, String)>,
-    pub(crate) timeout: Duration,
-    /// Somebody writes input.
-    pub(crate) stdin: bool,
-    /// It gets a terminal instead of pipes.
-    pub(crate) terminal: Option<TerminalSize>,
-}
 
 /// Starts a command, to feed a run. What goes wrong is in its end.
-pub(crate) fn start(
-    session: &Arc<Session>,
-    room: Arc<Workspace>,
-    spec: CommandSpec,
-    feed: Feed,
-    meter: RunMeter,
-) -> Box<dyn Source> {
+pub(crate) fn start(host: CommandHost, spec: CommandSpec, feed: Feed, meter: RunMeter) -> Box<dyn Source> {
     let control = CommandControl::new(spec.stdin, spec.terminal);
-    let task = CommandTask::new(Arc::clone(session), room, spec, control.clone());
+    let task = CommandTask::new(host, spec, control.clone());
     tokio::spawn(async move {
         let mut feed = CommandFeed { feed, meter };
         let (outcome, time) = task.run(&mut feed).await;
@@ -73,12 +53,7 @@ pub(crate) fn start(
 }
 
 /// Runs a command to its end, without input, and keeps its output. Dropping this ends everything that it has started.
-pub(crate) async fn execute(
-    session: &Arc<Session>,
-    room: Arc<Workspace>,
-    spec: CommandSpec,
-    captured: &mut Captured,
-) -> Outcome {
+pub(crate) async fn execute(host: CommandHost, spec: CommandSpec, captured: &mut Captured) -> Outcome {
     let control = CommandControl::new(spec.stdin, spec.terminal);
-    CommandTask::new(Arc::clone(session), room, spec, control).run(captured).await.0
+    CommandTask::new(host, spec, control).run(captured).await.0
 }

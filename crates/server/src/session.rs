@@ -71,7 +71,7 @@ pub(crate) struct Session {
     ports: Ports,
     file_tools: Semaphore,
     pool: Arc<Pool>,
-    room: Mutex<Option<Arc<Workspace>>>,
+    workspace: Mutex<Option<Arc<Workspace>>>,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
@@ -197,7 +197,7 @@ impl Session {
             ports: Ports::new(config.links.connections),
             file_tools: Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS)),
             pool,
-            room: Mutex::default(),
+            workspace: Mutex::default(),
             config,
             metrics,
             stage: watch::Sender::new(Stage::Running),
@@ -306,7 +306,7 @@ impl Session {
 
     /// The languages that have an interpreter here.
     pub(crate) fn languages(&self) -> Vec<Language> {
-        lock(&self.room).as_ref().map(|room| room.languages()).unwrap_or_default()
+        lock(&self.workspace).as_ref().map(|workspace| workspace.languages()).unwrap_or_default()
     }
 
     /// Follows a run in the server's metrics.
@@ -448,7 +448,7 @@ impl Session {
 
     async fn end(self: Arc<Self>) {
         tracing::debug!(session = self.id, "releasing");
-        let room = lock(&self.room).take();
+        let workspace = lock(&self.workspace).take();
         self.ports.close();
         let runs: Vec<Arc<Run>> = lock(&self.runs).by_id.values().map(|entry| Arc::clone(&entry.run)).collect();
         let stopping = self.stopping.load(Ordering::Relaxed);
@@ -456,10 +456,10 @@ impl Session {
         for run in &runs {
             run.interrupt_with(reason);
         }
-        if let Some(room) = room {
-            room.end_programs().await;
-            self.upload_mounts(&room).await;
-            room.close().await;
+        if let Some(workspace) = workspace {
+            workspace.end_programs().await;
+            self.upload_mounts(&workspace).await;
+            workspace.close().await;
         }
         tracing::info!(session = self.id, "released");
         self.stage.send_replace(Stage::Gone);

@@ -253,26 +253,26 @@ impl Tool {
 }
 
 fn file_tool(name: &str, session: &Session, args: &Args) -> Result<String, ToolError> {
-    let room = session.room().map_err(ToolError::Run)?;
+    let workspace = session.workspace().map_err(ToolError::Run)?;
     // What a tool makes belongs to the session's programs, and what they may not open, a tool may not either.
-    let _user = ActAs::user(room.slot().user()).map_err(|error| {
+    let _user = ActAs::user(workspace.slot().user()).map_err(|error| {
         ToolError::Report(format!("the session's files cannot be used in its programs' name: {error}"))
     })?;
     // What a tool holds while it works; its answer counts by itself until it is taken.
     let mut memory = session.budget().nothing();
     match name {
-        "create_directory" => edit_files::create_directory(&room, args),
-        "edit_file" => edit_files::edit_file(&room, args, &mut memory),
-        "move_file" => edit_files::move_file(&room, args),
-        "delete_file" => edit_files::delete_file(&room, args),
-        "write_file" => edit_files::write_file(&room, args),
-        "get_file_info" => read_files::get_file_info(&room, args),
-        "list_directory" => read_files::list_directory(&room, args, &mut memory),
-        "read_file" => read_files::read_file(&room, args, &mut memory),
-        "read_multiple_files" => read_files::read_multiple_files(&room, args, &mut memory),
-        "search_files" => search_files::search_files(&room, args, &mut memory),
-        "get_file_change" => changes::get_file_change(&room, args, memory),
-        "get_metrics" => metrics::get_metrics(&room),
+        "create_directory" => edit_files::create_directory(&workspace, args),
+        "edit_file" => edit_files::edit_file(&workspace, args, &mut memory),
+        "move_file" => edit_files::move_file(&workspace, args),
+        "delete_file" => edit_files::delete_file(&workspace, args),
+        "write_file" => edit_files::write_file(&workspace, args),
+        "get_file_info" => read_files::get_file_info(&workspace, args),
+        "list_directory" => read_files::list_directory(&workspace, args, &mut memory),
+        "read_file" => read_files::read_file(&workspace, args, &mut memory),
+        "read_multiple_files" => read_files::read_multiple_files(&workspace, args, &mut memory),
+        "search_files" => search_files::search_files(&workspace, args, &mut memory),
+        "get_file_change" => changes::get_file_change(&workspace, args, memory),
+        "get_metrics" => metrics::get_metrics(&workspace),
         _ => Err(ToolError::Defect),
     }
 }

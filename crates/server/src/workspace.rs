@@ -140,7 +140,7 @@ impl Workspace {
         if let Some(network) = &options.network {
             self.slot.narrow(network);
         }
-        // A room is taken by one session, and once.
+        // A workspace is taken by one session, and once.
         let _ = self.options.set(options);
     }
 
@@ -219,10 +219,10 @@ impl Workspace {
     pub(crate) async fn end_programs(self: &Arc<Self>) {
         let kernels: Vec<Kernel> = std::mem::take(&mut *lock(&self.kernels)).into_values().collect();
         join_all(kernels.iter().map(Kernel::shutdown)).await;
-        let room = Arc::clone(self);
+        let workspace = Arc::clone(self);
         // Commands and what they have left in the background too: what still runs could write, and be met by the next
         // session of the slot.
-        let ended = tokio::task::spawn_blocking(move || room.slot.end_all()).await;
+        let ended = tokio::task::spawn_blocking(move || workspace.slot.end_all()).await;
         if !ended.unwrap_or(false) {
             tracing::error!(slot = self.slot.number(), "programs of a session do not end");
         }
@@ -234,9 +234,9 @@ impl Workspace {
     pub(crate) async fn close(self: &Arc<Self>) {
         self.end_programs().await;
         self.watches.end_all();
-        let room = Arc::clone(self);
+        let workspace = Arc::clone(self);
         let folder = || self.folder.root().display();
-        match tokio::task::spawn_blocking(move || room.folder.remove()).await {
+        match tokio::task::spawn_blocking(move || workspace.folder.remove()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(folder = %folder(), %error, "a session's folder could not be removed"),
             Err(error) => tracing::error!(folder = %folder(), %error, "the removal of a session's folder broke off"),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::tools::ToolError;
+use super::error::CommandError;
 use crate::workspace::{ActAs, PathError, Workspace};
 
 /// Where a command begins. It enters it inside its sandbox, whatever has become of it by then.
@@ -14,9 +14,9 @@ pub(super) enum Cwd {
 }
 
 /// Finds the directory that a client names.
-pub(super) fn working_directory(room: &Workspace, given: Option<&str>) -> Result<Cwd, ToolError> {
+pub(super) fn working_directory(workspace: &Workspace, given: Option<&str>) -> Result<Cwd, CommandError> {
     let Some(given) = given else { return Ok(Cwd::Below(PathBuf::new())) };
-    let folder = room.folder();
+    let folder = workspace.folder();
     let at = match folder.locate(given) {
         Ok(at) => at,
         // It may be a directory of the sandbox's own, such as `/var/log`, which only a program can enter.
@@ -25,11 +25,11 @@ pub(super) fn working_directory(room: &Workspace, given: Option<&str>) -> Result
         }
         Err(error) => return Err(error.into()),
     };
-    let failed = |error: std::io::Error| ToolError::system("entering", &at.inside, &error);
-    let _user = ActAs::user(room.slot().user()).map_err(failed)?;
+    let failed = |error: std::io::Error| CommandError::entering(&at.inside, &error);
+    let _user = ActAs::user(workspace.slot().user()).map_err(failed)?;
     let real = at.dir.canonicalize(&at.path).map_err(failed)?;
     if !at.dir.metadata(&real).is_ok_and(|meta| meta.is_dir()) {
-        return Err(ToolError::WrongKind { path: given.to_owned(), is: "not a directory", hint: "give a directory" });
+        return Err(CommandError::NotADirectory(given.to_owned()));
     }
     let is_home = Path::new(given).is_relative() || at.place == folder.home();
     Ok(if is_home { Cwd::Below(real) } else { Cwd::At(at.place.join(real)) })

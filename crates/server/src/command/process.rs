@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::Arc;
 
@@ -13,13 +13,9 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::{Receiver, Sender};
 
 use super::control::TerminalEnds;
-use super::env::CommandEnv;
 use super::input::InputEnd;
 use super::output::{Output, Source};
-use super::place::{Cwd, working_directory};
-use crate::session::Session;
-use crate::tools::ToolError;
-use crate::workspace::Workspace;
+use super::watched::watched;
 
 /// A command that runs, and our ends of its descriptors.
 pub(super) struct Process {
@@ -40,33 +36,6 @@ pub(super) enum Descriptors {
     Pipes { stdin: bool },
     /// One terminal for all.
     Terminal(TerminalEnds),
-}
-
-/// What a command may do and what it finds. Looks at files.
-pub(super) fn prepare(
-    session: &Session,
-    room: &Workspace,
-    command: &str,
-    cwd: Option<&str>,
-    envs: Vec<(String, String)>,
-) -> Result<(Policy, Command), ToolError> {
-    let command = match working_directory(room, cwd)? {
-        Cwd::Below(dir) => Command::new("/bin/sh").args(["-c", command]).in_dir(dir),
-        Cwd::At(path) => {
-            let path = path.to_string_lossy();
-            Command::new("/bin/sh").args(["-c", "cd -- \"$0\" && exec /bin/sh -c \"$1\"", path.as_ref(), command])
-        }
-    };
-    let image = session.options().over(session.image().env());
-    let CommandEnv { env, readonly, links } = CommandEnv::new(session.config(), session.image(), image, envs);
-    let mut policy = room.policy(env, readonly);
-    policy.links = links;
-    room.check_background().map_err(|limit| ToolError::TooMuch {
-        what: "the commands with processes in the background".to_owned(),
-        limit: limit.to_string(),
-        hint: "end some of them",
-    })?;
-    Ok((policy, command.keep_background()))
 }
 
 impl Process {
@@ -139,12 +108,4 @@ impl Process {
         }
         drop(child);
     }
-}
-
-/// Tells when a descriptor is ready.
-pub(super) fn watched(fd: BorrowedFd<'_>, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    let fd = fd.try_clone_to_owned()?;
-    // SAFETY: an `OwnedFd` answers with the same open descriptor until it is dropped; it is moved in here, and nobody
-    // gets hold of it.
-    Ok(unsafe { AsyncFd::register_with_interest(fd, interest) }?)
 }

@@ -4,22 +4,20 @@
 use std::future::pending;
 use std::io;
 use std::process::ExitStatus;
-use std::sync::Arc;
 use std::time::Duration;
 
 use agb_protocol::Stream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::CommandSpec;
 use super::control::CommandControl;
+use super::host::CommandHost;
 use super::input::carry;
 use super::outcome::Outcome;
 use super::output::Output;
-use super::process::{Descriptors, Process, prepare};
+use super::process::{Descriptors, Process};
 use super::sink::CommandSink;
-use crate::session::Session;
-use crate::workspace::Workspace;
+use super::spec::CommandSpec;
 
 /// How long a command may take to end after it was told to. 2 s, as of an interpreter.
 const GRACE: Duration = Duration::from_secs(2);
@@ -28,8 +26,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const LAST_OUTPUT: Duration = Duration::from_millis(50);
 
 pub(super) struct CommandTask {
-    session: Arc<Session>,
-    room: Arc<Workspace>,
+    host: CommandHost,
     spec: CommandSpec,
     control: CommandControl,
 }
@@ -47,8 +44,8 @@ struct Course {
 }
 
 impl CommandTask {
-    pub(super) fn new(session: Arc<Session>, room: Arc<Workspace>, spec: CommandSpec, control: CommandControl) -> Self {
-        Self { session, room, spec, control }
+    pub(super) fn new(host: CommandHost, spec: CommandSpec, control: CommandControl) -> Self {
+        Self { host, spec, control }
     }
 
     /// Runs the command to its end, and says how and after what time it came. Dropping this ends its sandbox.
@@ -80,7 +77,7 @@ impl CommandTask {
             if self.spec.terminal.is_some() {
                 process.outputs.clear(); // the last handle of the terminal: what is left on it is hung up
             }
-            self.room.keep_background(process.drain());
+            self.host.workspace.keep_background(process.drain());
         }
         let time = course.status.map_or_else(|| course.begun.elapsed(), |(_, time)| time);
         (outcome, time)
@@ -92,17 +89,16 @@ impl CommandTask {
             Some(Err(reason)) => return Err(reason),
             None => Descriptors::Pipes { stdin: self.spec.stdin },
         };
-        let (session, room) = (Arc::clone(&self.session), Arc::clone(&self.room));
+        let host = self.host.clone();
         let (command, cwd) = (std::mem::take(&mut self.spec.command), self.spec.cwd.take());
         let mut envs = std::mem::take(&mut self.spec.envs);
         if self.spec.terminal.is_some() && !envs.iter().any(|(name, _)| name == "TERM") {
             envs.push(("TERM".to_owned(), "xterm-256color".to_owned())); // what xterm.js and most terminals understand
         }
         let started = tokio::task::spawn_blocking(move || {
-            let (policy, command) =
-                prepare(&session, &room, &command, cwd.as_deref(), envs).map_err(|error| error.to_string())?;
-            let rate = session.config().limits.output_rate;
-            Process::start(&room.slot().launcher(), &policy, command, descriptors, rate)
+            let (policy, command) = host.prepare(&command, cwd.as_deref(), envs).map_err(|error| error.to_string())?;
+            let rate = host.config.limits.output_rate;
+            Process::start(&host.workspace.slot().launcher(), &policy, command, descriptors, rate)
                 .map_err(|error| format!("sh could not be started: {error}"))
         });
         started.await.map_err(|_| "the start broke off by a defect of agb-server; its log has more".to_owned())?

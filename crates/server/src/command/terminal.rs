@@ -8,7 +8,7 @@ use agb_sandbox::Terminal;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::process::watched;
+use super::watched::watched;
 
 /// Our end of a command's terminal. The last handle that goes hangs the command up.
 #[derive(Debug)]

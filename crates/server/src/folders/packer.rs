@@ -190,8 +190,8 @@ fn write_header(
     }
     let target = target.map(|target| target.as_os_str().as_bytes()).unwrap_or_default();
     let mut header = Header::new_gnu();
-    for (long, kind, room) in [(&name[..], EntryType::GNULongName, 100), (target, EntryType::GNULongLink, 100)] {
-        if long.len() > room {
+    for (long, kind, workspace) in [(&name[..], EntryType::GNULongName, 100), (target, EntryType::GNULongLink, 100)] {
+        if long.len() > workspace {
             let mut header = Header::new_gnu();
             header.as_old_mut().name[..13].copy_from_slice(b"././@LongLink");
             header.set_entry_type(kind);

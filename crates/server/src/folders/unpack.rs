@@ -27,13 +27,13 @@ pub(crate) struct Unpacked {
 ///
 /// Its list is checked first, then its files are written where nobody sees them, and when all of them are there, each takes
 /// its place. What the folder has beside them stays.
-pub(crate) fn unpack(archive: &File, at: &Located, room: &Workspace) -> Result<Unpacked, ArchiveError> {
+pub(crate) fn unpack(archive: &File, at: &Located, workspace: &Workspace) -> Result<Unpacked, ArchiveError> {
     let found = check(archive)?;
-    room.take_disk(found.bytes, found.entries)?;
+    workspace.take_disk(found.bytes, found.entries)?;
     let failed = |error| ArchiveError::file(&at.inside, error);
     // The guard for its removal is the outermost: it needs the server's own rights.
-    let staging = room.folder().new_staging().map_err(failed)?;
-    let _acting = ActAs::user(room.slot().user()).map_err(failed)?;
+    let staging = workspace.folder().new_staging().map_err(failed)?;
+    let _acting = ActAs::user(workspace.slot().user()).map_err(failed)?;
     extract(archive, &staging.dir)?;
     at.dir.create_dir_all(&at.path).map_err(failed)?;
     let target = at.dir.open_dir(&at.path).map_err(failed)?;

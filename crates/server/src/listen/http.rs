@@ -13,6 +13,7 @@ mod contexts;
 mod entry;
 pub(super) mod error;
 mod file_body;
+mod file_call;
 mod file_error;
 mod file_watch;
 mod files;

@@ -168,8 +168,8 @@ pub(super) fn extract(
             tracing::warn!(name = %shown.to_string_lossy().escape_debug(), "a name in an archive leads out of its folder");
             continue;
         };
-        side.room.take_disk(0, below.components().count() as u64).map_err(ContextError::from)?;
-        match extract_entry(entry, entries.reader_mut(), dir, &mount.join(folder).join(below), side.room) {
+        side.workspace.take_disk(0, below.components().count() as u64).map_err(ContextError::from)?;
+        match extract_entry(entry, entries.reader_mut(), dir, &mount.join(folder).join(below), side.workspace) {
             Ok(()) => {}
             Err(Refusal::Session(error)) => left.note(&shown, &error),
             Err(refusal) => return Err(refusal),
@@ -183,7 +183,7 @@ fn extract_entry(
     reader: &mut Bounded,
     dir: &Dir,
     path: &Path,
-    room: &Workspace,
+    workspace: &Workspace,
 ) -> Result<(), Refusal> {
     let session = Refusal::Session;
     if entry.is_dir() {
@@ -199,7 +199,7 @@ fn extract_entry(
     let placed = if mode & TYPE == LINK {
         link(&mut bytes, dir, &new).map_err(session)
     } else {
-        write(&mut bytes, dir, &new, mode & 0o100 != 0, room)
+        write(&mut bytes, dir, &new, mode & 0o100 != 0, workspace)
     };
     placed.and_then(|()| dir.rename(&new, dir, path).map_err(session)).inspect_err(|_| {
         let _ = dir.remove_file(&new); // the first error is the one to report
@@ -220,7 +220,7 @@ fn link(entry: &mut impl Read, dir: &Dir, new: &Path) -> io::Result<()> {
     dir.symlink_contents(target, new)
 }
 
-fn write(entry: &mut impl Read, dir: &Dir, new: &Path, executable: bool, room: &Workspace) -> Result<(), Refusal> {
+fn write(entry: &mut impl Read, dir: &Dir, new: &Path, executable: bool, workspace: &Workspace) -> Result<(), Refusal> {
     let session = Refusal::Session;
     let file = dir.open_with(new, OpenOptions::new().write(true).create_new(true)).map_err(session)?;
     file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 })).map_err(session)?;
@@ -234,7 +234,7 @@ fn write(entry: &mut impl Read, dir: &Dir, new: &Path, executable: bool, room: &
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(session(error)),
         };
-        room.take_disk(read as u64, 0).map_err(ContextError::from)?;
+        workspace.take_disk(read as u64, 0).map_err(ContextError::from)?;
         file.write_all(&piece[..read]).map_err(session)?;
     }
 }

@@ -9,7 +9,7 @@ use agb_protocol::command::StartCommand;
 
 use super::runs::{CommandRecord, Entry, NotStarted, Started};
 use super::{ActiveRun, NewSource, Retention, Session, lock, refusal};
-use crate::command::{self, CommandSpec};
+use crate::command::{self, CommandHost, CommandSpec};
 use crate::observe::RunMeter;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
@@ -78,8 +78,8 @@ impl Session {
     }
 
     /// A command of this session's own workspace.
-    fn command_here(self: &Arc<Self>, start: StartCommand, timeout: Duration) -> Result<NewSource, RunFailure> {
-        let room = self.room()?;
+    fn command_here(&self, start: StartCommand, timeout: Duration) -> Result<NewSource, RunFailure> {
+        let host = self.command_host()?;
         let spec = CommandSpec {
             command: start.command,
             cwd: start.cwd,
@@ -89,9 +89,15 @@ impl Session {
             terminal: start.terminal,
         };
         let meter = RunMeter::of_command(Arc::clone(&self.metrics));
-        let (spool, session) = (self.spool(room.folder().root()), Arc::clone(self));
-        let start = move |feed| command::start(&session, room, spec, feed, meter);
+        let spool = self.spool(host.workspace.folder().root());
+        let start = move |feed| command::start(host, spec, feed, meter);
         Ok(NewSource { spool, start: Box::new(start) })
+    }
+
+    /// What a command has of this session.
+    pub(crate) fn command_host(&self) -> Result<CommandHost, RunFailure> {
+        let (config, image, options) = (Arc::clone(&self.config), self.image.clone(), self.options.clone());
+        Ok(CommandHost { workspace: self.workspace()?, config, image, options })
     }
 
     /// The commands that can be attached to: those that run, and those that have ended and are kept. The oldest first.

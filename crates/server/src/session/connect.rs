@@ -49,7 +49,7 @@ impl Session {
     ) -> io::Result<T> {
         let session = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let workspace = session.room().map_err(|failure| io::Error::other(failure.value))?;
+            let workspace = session.workspace().map_err(|failure| io::Error::other(failure.value))?;
             work(workspace.slot())
         });
         done.await.map_err(io::Error::other)?

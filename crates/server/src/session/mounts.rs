@@ -297,7 +297,7 @@ fn download_entry(
 ) -> Result<bool, Refusal> {
     let to = at.path.join(below);
     if entry.is_dir {
-        side.room.take_disk(0, 1).map_err(ContextError::from)?;
+        side.workspace.take_disk(0, 1).map_err(ContextError::from)?;
         let _acting = ActAs::user(side.user).map_err(Refusal::Session)?;
         return at.dir.create_dir_all(&to).map(|()| false).map_err(Refusal::Session);
     }
@@ -342,7 +342,7 @@ fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, side: S
     if before.and_then(|before| before.modified().ok()).is_some_and(|time| time.into_std() == entry.modified) {
         return Ok(());
     }
-    side.room.take_disk(meta.len(), 1).map_err(ContextError::from)?;
+    side.workspace.take_disk(meta.len(), 1).map_err(ContextError::from)?;
     let mut copy = || {
         let file = dir.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
         file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;

@@ -12,7 +12,7 @@ pub(crate) struct Side<'a> {
     /// Whom the session's programs run as, where that is not the server's user.
     pub(crate) user: Option<u32>,
     /// Whose limits of disk and files a download keeps.
-    pub(crate) room: &'a Workspace,
+    pub(crate) workspace: &'a Workspace,
 }
 
 /// Whose side did not take a file.

@@ -23,8 +23,8 @@ impl Session {
         tokio::spawn(async move {
             let _activity = activity;
             let _turn = session.contexts.copying.lock().await;
-            let result = match session.room() {
-                Ok(room) => copy(&room, target, direction).await,
+            let result = match session.workspace() {
+                Ok(workspace) => copy(&workspace, target, direction).await,
                 Err(failure) => Err(ContextError::System { action: "using the session", problem: failure.value }),
             };
             if let Err(error) = &result {
@@ -51,15 +51,15 @@ impl Session {
     }
 
     /// The same workspace, with the session's own options and the directories of its mounts.
-    pub(super) fn furnish(&self, room: Arc<Workspace>) -> Result<Arc<Workspace>, RunFailure> {
+    pub(super) fn furnish(&self, workspace: Arc<Workspace>) -> Result<Arc<Workspace>, RunFailure> {
         if !self.options.is_default() {
-            room.set_options(self.options.clone());
+            workspace.set_options(self.options.clone());
         }
         for mount in self.contexts.mounts() {
-            let made = room.folder().add_mount(&mount.inside());
+            let made = workspace.folder().add_mount(&mount.inside());
             made.map_err(|error| failure("NoMount", format!("the mount {} could not be made: {error}", mount.path)))?;
         }
-        Ok(room)
+        Ok(workspace)
     }
 
     /// Downloads what the policies of the mounts download by themselves.
@@ -71,10 +71,10 @@ impl Session {
     }
 
     /// Uploads what the policies of the mounts upload by themselves, before the session's files are removed.
-    pub(super) async fn upload_mounts(&self, room: &Arc<Workspace>) {
+    pub(super) async fn upload_mounts(&self, workspace: &Arc<Workspace>) {
         let _turn = self.contexts.copying.lock().await;
         for mount in self.contexts.mounts().iter().filter(|mount| mount.policy.auto_upload) {
-            if let Err(error) = copy(room, Target::Mount(Arc::clone(mount)), Direction::Upload).await {
+            if let Err(error) = copy(workspace, Target::Mount(Arc::clone(mount)), Direction::Upload).await {
                 let (context, path) = (mount.context.id(), &mount.path);
                 tracing::error!(session = self.id(), context, path, %error, "files of a released session are lost");
             }
@@ -82,10 +82,10 @@ impl Session {
     }
 }
 
-async fn copy(room: &Arc<Workspace>, target: Target, direction: Direction) -> Result<(), ContextError> {
-    let room = Arc::clone(room);
+async fn copy(workspace: &Arc<Workspace>, target: Target, direction: Direction) -> Result<(), ContextError> {
+    let workspace = Arc::clone(workspace);
     let copying = tokio::task::spawn_blocking(move || {
-        let side = Side { folder: room.folder(), user: room.slot().user(), room: &room };
+        let side = Side { folder: workspace.folder(), user: workspace.slot().user(), workspace: &workspace };
         target.copy(direction, side)
     });
     let broken = |_| ContextError::System { action: "copying", problem: "it broke off by a defect".to_owned() };

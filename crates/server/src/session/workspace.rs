@@ -29,63 +29,64 @@ impl Session {
         start: StartRun,
         timeout: Duration,
     ) -> Result<NewSource, RunFailure> {
-        let (room, kernel) = self.kernel(language)?;
+        let (workspace, kernel) = self.kernel(language)?;
         let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
-        let (meter, hint) = (self.meter(language), self.failure_hint(&room, language));
+        let (meter, hint) = (self.meter(language), self.failure_hint(&workspace, language));
         let start = move |feed| cell::start(&kernel, cell, feed, meter, hint);
-        Ok(NewSource { spool: self.spool(room.folder().root()), start: Box::new(start) })
+        Ok(NewSource { spool: self.spool(workspace.folder().root()), start: Box::new(start) })
     }
 
     /// What the failure of one run says about what its program lacked.
-    pub(crate) fn failure_hint(&self, room: &Workspace, language: Language) -> FailureHint {
-        FailureHint::new(room.slot().network_hints(), ModuleHints::new(self.image.clone(), language))
+    pub(crate) fn failure_hint(&self, workspace: &Workspace, language: Language) -> FailureHint {
+        FailureHint::new(workspace.slot().network_hints(), ModuleHints::new(self.image.clone(), language))
     }
 
-    /// The kernel of a language, and the room that it is in. A session that has none yet gets both together, warm if
-    /// there is such a room; another kernel starts its interpreter with its first cell.
+    /// The kernel of a language, and the workspace that it is in. A session that has none yet gets both together, warm if
+    /// there is such a workspace; another kernel starts its interpreter with its first cell.
     pub(crate) fn kernel(&self, language: Language) -> Result<(Arc<Workspace>, Kernel), RunFailure> {
-        let mut place = lock(&self.room);
-        if let Some(room) = &*place
-            && let Some(kernel) = room.kernel(language)
+        let mut place = lock(&self.workspace);
+        if let Some(workspace) = &*place
+            && let Some(kernel) = workspace.kernel(language)
         {
-            return Ok((Arc::clone(room), kernel));
+            return Ok((Arc::clone(workspace), kernel));
         }
         let key = KernelKey::of(&self.config, &self.image, language)
             .map_err(|error| failure("MissingInterpreter", error.to_string()))?;
         self.check_life()?;
-        if let Some(room) = &*place {
+        if let Some(workspace) = &*place {
             self.pool.missed(&key);
-            return Ok((Arc::clone(room), room.add_kernel(&key)));
+            return Ok((Arc::clone(workspace), workspace.add_kernel(&key)));
         }
-        let (room, kernel) = if self.needs_own_workspace() {
-            let room = self.furnish(self.pool.take_empty().map_err(no_room)?)?;
-            let kernel = room.add_kernel(&key);
-            (room, kernel)
+        let (workspace, kernel) = if self.needs_own_workspace() {
+            let workspace = self.furnish(self.pool.take_empty().map_err(no_workspace)?)?;
+            let kernel = workspace.add_kernel(&key);
+            (workspace, kernel)
         } else {
-            let (room, kernel) = self.pool.take(&key).map_err(no_room)?;
-            (self.furnish(room)?, kernel)
+            let (workspace, kernel) = self.pool.take(&key).map_err(no_workspace)?;
+            (self.furnish(workspace)?, kernel)
         };
-        Ok((Arc::clone(place.insert(room)), kernel))
+        Ok((Arc::clone(place.insert(workspace)), kernel))
     }
 
-    /// The session's room.
-    pub(crate) fn room(&self) -> Result<Arc<Workspace>, RunFailure> {
-        let mut place = lock(&self.room);
+    /// The session's workspace.
+    pub(crate) fn workspace(&self) -> Result<Arc<Workspace>, RunFailure> {
+        let mut place = lock(&self.workspace);
         self.check_life()?;
-        if let Some(room) = &*place {
-            return Ok(Arc::clone(room));
+        if let Some(workspace) = &*place {
+            return Ok(Arc::clone(workspace));
         }
         let own = self.needs_own_workspace();
-        let room = if own { self.pool.take_empty() } else { self.pool.take_any(&self.image) }.map_err(no_room)?;
-        Ok(Arc::clone(place.insert(self.furnish(room)?)))
+        let workspace =
+            if own { self.pool.take_empty() } else { self.pool.take_any(&self.image) }.map_err(no_workspace)?;
+        Ok(Arc::clone(place.insert(self.furnish(workspace)?)))
     }
 
-    /// The session's room, if it has one.
-    pub(crate) fn existing_room(&self) -> Option<Arc<Workspace>> {
-        lock(&self.room).clone()
+    /// The session's workspace, if it has one.
+    pub(crate) fn existing_workspace(&self) -> Option<Arc<Workspace>> {
+        lock(&self.workspace).clone()
     }
 
-    /// Whether the session can still be used. Under the lock of its room: a release takes that after it has said so.
+    /// Whether the session can still be used. Under the lock of its workspace: a release takes that after it has said so.
     fn check_life(&self) -> Result<(), RunFailure> {
         if self.upstream.is_some() {
             return Err(failure(
@@ -97,7 +98,7 @@ impl Session {
     }
 }
 
-fn no_room(error: io::Error) -> RunFailure {
+fn no_workspace(error: io::Error) -> RunFailure {
     let words = format!("the session's folder could not be made: {error}");
     failure("NoRoom", format!("{words}; look for space and rights in the server's --data-dir"))
 }

@@ -27,13 +27,13 @@ const MAX_WATCHER: usize = 100;
 const ENTRY: usize = 2 * size_of::<(PathBuf, Entry)>() + 16;
 
 /// The first call for a directory finds no changes: it is where the comparison begins.
-pub(super) fn get_file_change(room: &Workspace, args: &Args, charge: Charge) -> Result<String, ToolError> {
+pub(super) fn get_file_change(workspace: &Workspace, args: &Args, charge: Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let watcher = args.optional_text("watcher")?.unwrap_or_default();
     if watcher.len() > MAX_WATCHER {
         return Err(args.invalid("watcher", format!("a text of at most {MAX_WATCHER} bytes")));
     }
-    let at = room.folder().locate(given)?;
+    let at = workspace.folder().locate(given)?;
     let mut now = Snapshot { charge: Some(charge), ..Snapshot::default() };
     walk(&at, |relative, met| {
         if now.entries.len() == MAX_FILES {
@@ -58,7 +58,7 @@ pub(super) fn get_file_change(room: &Workspace, args: &Args, charge: Charge) -> 
     // One directory has one name, however it is spelled.
     let real = at.dir.canonicalize(&at.path).map_err(|error| ToolError::system("watching", &at.inside, &error))?;
     let key = (watcher.to_owned(), at.place.join(real));
-    let mut changes = room.changes();
+    let mut changes = workspace.changes();
     let others: usize = changes.seen.iter().filter(|(other, _)| **other != key).map(|(_, seen)| seen.memory).sum();
     if others + now.memory > MAX_MEMORY {
         return Err(too_much("the names of files watched", MAX_MEMORY, "watch directories with less below them"));

@@ -14,30 +14,30 @@ use crate::workspace::{Located, NewFile, Workspace};
 /// Edits in one call: the file's whole text is searched, and copied, for each.
 const MAX_EDITS: usize = 200;
 
-pub(super) fn create_directory(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn create_directory(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = room.folder().locate(given)?.writable()?;
-    take_disk(room, 0, at.path.components().count())?;
+    let at = workspace.folder().locate(given)?.writable()?;
+    take_disk(workspace, 0, at.path.components().count())?;
     at.dir.create_dir_all(&at.path).map_err(|error| ToolError::system("making", &at.inside, &error))?;
     Ok(format!("Successfully created directory {given}"))
 }
 
 /// `overwrite` replaces the file as a whole or not at all; `append` adds to it.
-pub(super) fn write_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn write_file(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = room.folder().locate(given)?.writable()?;
+    let at = workspace.folder().locate(given)?.writable()?;
     let content = args.text("content")?;
     match args.optional_text("mode")?.unwrap_or("overwrite") {
-        "" | "overwrite" => replace(room, &at, content.as_bytes())?,
+        "" | "overwrite" => replace(workspace, &at, content.as_bytes())?,
         "append" => {
-            take_disk(room, content.len(), 1)?;
+            take_disk(workspace, content.len(), 1)?;
             append(&at, content.as_bytes())?;
         }
         "create_new" => {
             if at.dir.symlink_metadata(&at.path).is_ok() {
                 return Err(exists(given, "overwrite it, or choose another name"));
             }
-            replace(room, &at, content.as_bytes())?;
+            replace(workspace, &at, content.as_bytes())?;
         }
         _ => return Err(args.invalid("mode", "overwrite, append or create_new")),
     }
@@ -56,10 +56,10 @@ fn append(at: &Located, bytes: &[u8]) -> Result<(), ToolError> {
     })
 }
 
-pub(super) fn edit_file(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
+pub(super) fn edit_file(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = room.folder().locate(given)?.writable()?;
-    let limit = room.config().limits.max_tool_output as u64;
+    let at = workspace.folder().locate(given)?.writable()?;
+    let limit = workspace.config().limits.max_tool_output as u64;
     let before = read_whole(&at, limit, memory)?;
     memory.grow(before.len())?;
     let mut after = before.clone();
@@ -79,16 +79,16 @@ pub(super) fn edit_file(room: &Workspace, args: &Args, memory: &mut Charge) -> R
         after = after.replace(old.as_str(), new);
     }
     if !args.flag("dryRun")? && after != before {
-        replace(room, &at, after.as_bytes())?;
+        replace(workspace, &at, after.as_bytes())?;
     }
     memory.resize(before.len() + after.capacity() + differing(&before, &after))?;
     Ok(difference(given, &before, &after))
 }
 
-pub(super) fn move_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn move_file(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let (source, destination) = (args.text("source")?, args.text("destination")?);
-    let from = room.folder().locate(source)?.writable()?;
-    let to = room.folder().locate(destination)?.writable()?;
+    let from = workspace.folder().locate(source)?.writable()?;
+    let to = workspace.folder().locate(destination)?.writable()?;
     if from.is_place() {
         return Err(goes_with_session(source));
     }
@@ -101,9 +101,9 @@ pub(super) fn move_file(room: &Workspace, args: &Args) -> Result<String, ToolErr
 }
 
 /// Deletes a file or a link; a directory is an error, as documented.
-pub(super) fn delete_file(room: &Workspace, args: &Args) -> Result<String, ToolError> {
+pub(super) fn delete_file(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = room.folder().locate(given)?.writable()?;
+    let at = workspace.folder().locate(given)?.writable()?;
     if at.is_place() {
         return Err(goes_with_session(given));
     }
@@ -118,15 +118,15 @@ pub(super) fn delete_file(room: &Workspace, args: &Args) -> Result<String, ToolE
 }
 
 /// Puts a whole new file in the place of what is there, which stays as it is if anything fails.
-fn replace(room: &Workspace, at: &Located, content: &[u8]) -> Result<(), ToolError> {
-    take_disk(room, content.len(), 1)?;
+fn replace(workspace: &Workspace, at: &Located, content: &[u8]) -> Result<(), ToolError> {
+    take_disk(workspace, content.len(), 1)?;
     let mut new = NewFile::begin(at).map_err(|error| refused(at, &error))?;
     let written = new.write(content).and_then(|()| new.commit().map(drop));
     written.map_err(|error| ToolError::system("writing", &at.inside, &error))
 }
 
-fn take_disk(room: &Workspace, bytes: usize, files: usize) -> Result<(), ToolError> {
-    room.take_disk(bytes as u64, files as u64).map_err(|full| ToolError::Report(full.to_string()))
+fn take_disk(workspace: &Workspace, bytes: usize, files: usize) -> Result<(), ToolError> {
+    workspace.take_disk(bytes as u64, files as u64).map_err(|full| ToolError::Report(full.to_string()))
 }
 
 fn exists(path: &str, hint: &'static str) -> ToolError {

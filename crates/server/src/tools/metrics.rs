@@ -12,12 +12,12 @@ use crate::workspace::{Sample, Workspace};
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// Rates are those since the last call, at first those since the session's first use.
-pub(super) fn get_metrics(room: &Workspace) -> Result<String, ToolError> {
-    let limits = &room.config().sandbox;
-    let usage = room.usage();
+pub(super) fn get_metrics(workspace: &Workspace) -> Result<String, ToolError> {
+    let limits = &workspace.config().sandbox;
+    let usage = workspace.usage();
     let now = Instant::now();
     let before = {
-        let mut last = room.last_sample();
+        let mut last = workspace.last_sample();
         let before = *last;
         if now.saturating_duration_since(before.at) >= SHORTEST {
             *last = Sample { at: now, usage };

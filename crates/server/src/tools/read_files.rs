@@ -19,11 +19,11 @@ const MAX_FILES: usize = 1000;
 /// The longest character is four bytes: so many more are read to complete the last one.
 const CHARACTER: u64 = 3;
 
-pub(super) fn read_file(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
-    let at = room.folder().locate(args.text("path")?)?;
+pub(super) fn read_file(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
+    let at = workspace.folder().locate(args.text("path")?)?;
     let (offset, length) = (args.bytes("offset")?, args.bytes("length")?);
     let format = args.optional_text("format")?.unwrap_or("text");
-    let limit = room.config().limits.max_tool_output as u64;
+    let limit = workspace.config().limits.max_tool_output as u64;
     match format {
         "" | "text" => read_text(&at, offset, length, limit, memory),
         "binary" => {
@@ -35,7 +35,11 @@ pub(super) fn read_file(room: &Workspace, args: &Args, memory: &mut Charge) -> R
     }
 }
 
-pub(super) fn read_multiple_files(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
+pub(super) fn read_multiple_files(
+    workspace: &Workspace,
+    args: &Args,
+    memory: &mut Charge,
+) -> Result<String, ToolError> {
     let paths = args.texts("paths")?;
     if paths.is_empty() {
         return Err(args.invalid("paths", "a list with a path at least"));
@@ -43,11 +47,11 @@ pub(super) fn read_multiple_files(room: &Workspace, args: &Args, memory: &mut Ch
     if paths.len() > MAX_FILES {
         return Err(too_much("the number of files", MAX_FILES, "ask for them in several calls"));
     }
-    let limit = room.config().limits.max_tool_output;
+    let limit = workspace.config().limits.max_tool_output;
     let mut parts: Vec<String> = Vec::new();
     let mut size = 0;
     for given in paths {
-        let read = room
+        let read = workspace
             .folder()
             .locate(&given)
             .map_err(ToolError::from)
@@ -65,8 +69,8 @@ pub(super) fn read_multiple_files(room: &Workspace, args: &Args, memory: &mut Ch
     Ok(parts.join("\n---\n"))
 }
 
-pub(super) fn get_file_info(room: &Workspace, args: &Args) -> Result<String, ToolError> {
-    let at = room.folder().locate(args.text("path")?)?;
+pub(super) fn get_file_info(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
+    let at = workspace.folder().locate(args.text("path")?)?;
     let failed = |error: io::Error| ToolError::system("looking at", &at.inside, &error);
     let link = at.dir.symlink_metadata(&at.path).map_err(failed)?;
     // A link that leads nowhere, or out, is shown as what it is itself.
@@ -83,7 +87,7 @@ pub(super) fn get_file_info(room: &Workspace, args: &Args) -> Result<String, Too
         () => "other",
     };
     let mode = meta.permissions().mode() & 0o7777;
-    let own = room.slot().user().unwrap_or_else(own_user);
+    let own = workspace.slot().user().unwrap_or_else(own_user);
     let (owner, group) = (name_of(MetadataExt::uid(&meta), own), name_of(MetadataExt::gid(&meta), own));
     // `modTime` and `mode` are what the published TypeScript reads, `modified` and `permissions` what others do.
     let lines = [
@@ -107,8 +111,8 @@ pub(super) fn get_file_info(room: &Workspace, args: &Args) -> Result<String, Too
     Ok(lines.join("\n"))
 }
 
-pub(super) fn list_directory(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
-    let at = room.folder().locate(args.text("path")?)?;
+pub(super) fn list_directory(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
+    let at = workspace.folder().locate(args.text("path")?)?;
     let failed = |error: io::Error| ToolError::system("listing", &at.inside, &error);
     let mut lines = Vec::new();
     for entry in at.dir.read_dir(&at.path).map_err(failed)? {

@@ -44,9 +44,9 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     let language = parse_language(args.text("language")?).map_err(ToolError::Run)?;
     let code = args.text("code")?;
     let timeout = session.run_timeout(args.number("timeout_s")?).map_err(ToolError::Run)?;
-    let (room, kernel) = session.kernel(language).map_err(ToolError::Run)?;
+    let (workspace, kernel) = session.kernel(language).map_err(ToolError::Run)?;
     let meter = session.meter(language);
-    let mut hint = session.failure_hint(&room, language);
+    let mut hint = session.failure_hint(&workspace, language);
     let mut execution = kernel.run(Cell::new(code, timeout));
     let guard = InterruptOnDrop(execution.control());
     let mut collected = Collected::new(session.config().limits.max_tool_output);

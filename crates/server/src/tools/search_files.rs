@@ -19,9 +19,9 @@ const MAX_EXCLUDED: usize = 200;
 /// Entries to walk through: some seconds.
 pub(super) const MAX_WALKED: usize = 200_000;
 
-pub(super) fn search_files(room: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
+pub(super) fn search_files(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = room.folder().locate(given)?;
+    let at = workspace.folder().locate(given)?;
     let pattern = Pattern::new(args, "pattern", args.text("pattern")?)?;
     let excluded = args.texts("excludePatterns")?;
     if excluded.len() > MAX_EXCLUDED {

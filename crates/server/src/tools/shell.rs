@@ -39,11 +39,11 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
         stdin: false,
         terminal: None,
     };
-    let room = session.room().map_err(ToolError::Run)?;
+    let host = session.command_host().map_err(ToolError::Run)?;
     let mut captured = Captured::new(limits.max_tool_output / 2);
     let mut stage = session.watch_stage();
     let outcome = tokio::select! {
-        outcome = command::execute(session, room, spec, &mut captured) => Some(outcome),
+        outcome = command::execute(host, spec, &mut captured) => Some(outcome),
         _ = stage.wait_for(|stage| *stage != Stage::Running) => None,
     };
     report(outcome, captured)

@@ -120,7 +120,11 @@ impl PoolBucket {
 
     /// Takes a workspace out whose interpreter lives. The pool task closes the others.
     fn take(&mut self, language: Language) -> Option<(Arc<Workspace>, Kernel)> {
-        let warm = self.ready.iter().enumerate().find_map(|(index, room)| Some((index, warm_kernel(room, language)?)));
+        let warm = self
+            .ready
+            .iter()
+            .enumerate()
+            .find_map(|(index, workspace)| Some((index, warm_kernel(workspace, language)?)));
         let (index, kernel) = warm?;
         Some((self.ready.remove(index)?, kernel))
     }
@@ -157,7 +161,7 @@ impl State {
         let mut removed = Vec::new();
         for Wanted { key, most, .. } in wanted {
             let Some(bucket) = self.buckets.get_mut(key) else { continue };
-            let is_warm = |room: &Arc<Workspace>| warm_kernel(room, key.language).is_some();
+            let is_warm = |workspace: &Arc<Workspace>| warm_kernel(workspace, key.language).is_some();
             let (warm, dead): (Vec<_>, Vec<_>) = bucket.ready.drain(..).partition(is_warm);
             bucket.ready = warm.into();
             removed.extend(dead);
@@ -203,9 +207,9 @@ impl Pool {
         if let Some(found) = found {
             return Ok(found);
         }
-        let room = Arc::new(self.factory.make()?);
-        let kernel = room.add_kernel(key);
-        Ok((room, kernel))
+        let workspace = Arc::new(self.factory.make()?);
+        let kernel = workspace.add_kernel(key);
+        Ok((workspace, kernel))
     }
 
     /// A workspace for whoever wants files: with the interpreter of the image that is wanted most, if there is one, because a
@@ -228,10 +232,10 @@ impl Pool {
                 Some((bucket.take(key.language)?.0, key.language))
             })
         };
-        let Some((room, language)) = found else { return Ok(Arc::new(self.factory.make()?)) };
+        let Some((workspace, language)) = found else { return Ok(Arc::new(self.factory.make()?)) };
         self.changed.notify_one();
         self.metrics.kernel_taken(language, true);
-        Ok(room)
+        Ok(workspace)
     }
 
     /// A workspace with nothing in it yet, for a session whose programs see more than others do.
@@ -292,8 +296,8 @@ impl Pool {
             state.buckets.entry(pinned.clone()).or_default();
         }
         let wanted = state.wanted(now, pinned.as_ref(), &self.config.warm);
-        for room in state.remove_unwanted(&wanted) {
-            state.tasks.spawn(async move { room.close().await });
+        for workspace in state.remove_unwanted(&wanted) {
+            state.tasks.spawn(async move { workspace.close().await });
         }
         if let Some(until) = state.last_take.map(|last| last + PAUSE).filter(|until| *until > now) {
             return until;
@@ -340,8 +344,8 @@ impl Pool {
                 None => made.ok(),
             }
         };
-        if let Some(room) = surplus {
-            room.close().await;
+        if let Some(workspace) = surplus {
+            workspace.close().await;
         }
         self.changed.notify_one();
     }
@@ -350,10 +354,10 @@ impl Pool {
     async fn try_make(self: &Arc<Self>, key: &KernelKey) -> Result<Arc<Workspace>, String> {
         let pool = Arc::clone(self);
         let made = tokio::task::spawn_blocking(move || pool.factory.make()).await;
-        let room = Arc::new(made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?);
+        let workspace = Arc::new(made.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?);
         // What users run comes first: this is for somebody who is not there yet.
-        room.slot().stand_back(true);
-        let kernel = room.add_kernel_at_leisure(key).await;
+        workspace.slot().stand_back(true);
+        let kernel = workspace.add_kernel_at_leisure(key).await;
         let is_open = match self.state().buckets.get_mut(key) {
             Some(bucket) => {
                 bucket.making = Some(kernel.clone());
@@ -362,12 +366,12 @@ impl Pool {
             None => false,
         };
         let warmed = if is_open { kernel.warm().await } else { Err(StartError::ShutDown) };
-        room.slot().stand_back(false);
+        workspace.slot().stand_back(false);
         if let Err(error) = warmed {
-            room.close().await;
+            workspace.close().await;
             return Err(error.to_string());
         }
-        Ok(room)
+        Ok(workspace)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -376,8 +380,8 @@ impl Pool {
     }
 }
 
-fn warm_kernel(room: &Workspace, language: Language) -> Option<Kernel> {
-    room.kernel(language).filter(Kernel::is_warm)
+fn warm_kernel(workspace: &Workspace, language: Language) -> Option<Kernel> {
+    workspace.kernel(language).filter(Kernel::is_warm)
 }
 
 /// The run task.

@@ -42,8 +42,8 @@ async fn until_ready(server: &TestServer, language: &str, least: u64) {
     }
 }
 
-/// The one room in which a program has left this file.
-fn room_with(server: &TestServer, file: &str) -> PathBuf {
+/// The one workspace in which a program has left this file.
+fn workspace_with(server: &TestServer, file: &str) -> PathBuf {
     let found: Vec<_> = works(&server.data_dir).into_iter().filter(|work| work.join(file).exists()).collect();
     let [work] = found.as_slice() else { panic!("{file} is in {found:?}") };
     work.clone()
@@ -51,13 +51,13 @@ fn room_with(server: &TestServer, file: &str) -> PathBuf {
 
 async fn starts_warm_and_next_is_fresh(server: TestServer) {
     until_ready(&server, "python", 1).await;
-    let (room, waiting) = (work(&server.data_dir), programs(&server.data_dir));
+    let (workspace, waiting) = (work(&server.data_dir), programs(&server.data_dir));
     let session = server.create().await;
-    assert_eq!(work(&server.data_dir), room, "to create a session takes nothing");
+    assert_eq!(work(&server.data_dir), workspace, "to create a session takes nothing");
     let answer = server.run_code(&session, "python", "x = 1\nopen('mark', 'w').close()\nprint('on')").await;
     assert_eq!((&answer["stdout"], &answer["execution_count"]), (&json!(["on\n"]), &json!(1)));
     assert_eq!(answer.get("stderr"), Some(&json!([])), "nothing tells of what was before");
-    assert_eq!(room_with(&server, "mark"), room, "it ran in the room that was there");
+    assert_eq!(workspace_with(&server, "mark"), workspace, "it ran in the workspace that was there");
     assert!(waiting.iter().all(|pid| is_alive(*pid)), "and where it was warm");
     assert_eq!((taken(&server, "python", "warm").await, taken(&server, "python", "cold").await), (1, 0));
 
@@ -71,7 +71,7 @@ async fn starts_warm_and_next_is_fresh(server: TestServer) {
     for session in [session, next] {
         assert_eq!(server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.status, 200);
     }
-    eventually("the rooms of the sessions are gone", || !room.exists()).await;
+    eventually("the workspaces of the sessions are gone", || !workspace.exists()).await;
     server.stop().await;
 }
 
@@ -87,7 +87,7 @@ async fn it_is_the_same_without_isolation() {
 }
 
 #[tokio::test]
-async fn sessions_that_come_at_once_share_no_room() {
+async fn sessions_that_come_at_once_share_no_workspace() {
     let server = warm_server(|config| config.warm.at_start = 3).await;
     until_ready(&server, "python", 3).await;
     let one = async |number: usize| {
@@ -100,8 +100,11 @@ async fn sessions_that_come_at_once_share_no_room() {
     futures_util::future::join_all((0..10).map(one)).await;
     let (warm, cold) = (taken(&server, "python", "warm").await, taken(&server, "python", "cold").await);
     assert!(warm >= 3 && warm + cold == 10, "{warm} warm, {cold} cold");
-    let rooms: Vec<_> = (0..10).map(|number| room_with(&server, &number.to_string())).collect();
-    assert!(rooms.iter().all(|room| rooms.iter().filter(|other| *other == room).count() == 1), "{rooms:?}");
+    let workspaces: Vec<_> = (0..10).map(|number| workspace_with(&server, &number.to_string())).collect();
+    assert!(
+        workspaces.iter().all(|workspace| workspaces.iter().filter(|other| *other == workspace).count() == 1),
+        "{workspaces:?}"
+    );
     server.stop().await;
 }
 
@@ -109,7 +112,7 @@ async fn sessions_that_come_at_once_share_no_room() {
 async fn an_interpreter_that_has_died_is_replaced() {
     let server = warm_server(|_| {}).await;
     until_ready(&server, "python", 1).await;
-    let (room, dead) = (work(&server.data_dir), programs(&server.data_dir));
+    let (workspace, dead) = (work(&server.data_dir), programs(&server.data_dir));
     for pid in &dead {
         let process = i32::try_from(*pid).ok().and_then(Pid::from_raw).expect("a process");
         kill_process(process, Signal::KILL).expect("it is in a sandbox of this test's");
@@ -121,8 +124,8 @@ async fn an_interpreter_that_has_died_is_replaced() {
     assert_eq!(answer["result"][0]["text/plain"], "42", "{answer}");
     assert_eq!((&answer["stderr"], &answer["execution_count"]), (&json!([]), &json!(1)), "{answer}");
     server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
-    eventually("its room goes, and there is another", || {
-        !room.exists() && programs(&server.data_dir).iter().any(|pid| !dead.contains(pid))
+    eventually("its workspace goes, and there is another", || {
+        !workspace.exists() && programs(&server.data_dir).iter().any(|pid| !dead.contains(pid))
     })
     .await;
     server.stop().await;

@@ -375,7 +375,7 @@ pub(crate) fn text_of(events: &[Value], stream: &str) -> String {
     events.iter().filter(|event| event["eventType"] == stream).filter_map(|event| event["chunk"].as_str()).collect()
 }
 
-/// The working directories of the rooms whose folders are in this one.
+/// The working directories of the workspaces whose folders are in this one.
 pub(crate) fn works(data_dir: &Path) -> Vec<PathBuf> {
     let folders = |path: &Path| -> Vec<PathBuf> {
         let entries = std::fs::read_dir(path).into_iter().flatten().flatten();

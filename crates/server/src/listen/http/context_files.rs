@@ -46,11 +46,11 @@ pub(super) async fn download(
 
 fn open_in_session(session: &Session, path: &ContextPath) -> Result<File, ContextError> {
     let unusable = |problem| ContextError::System { action: "using the session", problem };
-    let room = session.room().map_err(|failure| unusable(failure.value))?;
+    let workspace = session.workspace().map_err(|failure| unusable(failure.value))?;
     let missing = || ContextError::NoFile { path: path.shown() };
-    let at = room.folder().locate(&path.shown()).map_err(|_| missing())?;
+    let at = workspace.folder().locate(&path.shown()).map_err(|_| missing())?;
     let failed = |error: std::io::Error| ContextError::of_file("opening the file", &path.shown(), &error);
-    let _acting = ActAs::user(room.slot().user()).map_err(failed)?;
+    let _acting = ActAs::user(workspace.slot().user()).map_err(failed)?;
     Ok(at.open(OpenOptions::new().read(true)).map_err(failed)?.0.into_std())
 }
 
@@ -65,17 +65,17 @@ pub(super) async fn upload(
     let (context, path) = check(&shared, SignedMethod::Put, id, url).await?;
     let session = context.session().and_then(|id| shared.sessions.find(id));
     let _held = budget(&shared, session.as_deref()).charge(HELD)?;
-    let (room, upload) = blocking(move || {
+    let (workspace, upload) = blocking(move || {
         // What passes through counts as the session's.
-        let room = session.map(|session| session.room()).transpose();
-        let room =
-            room.map_err(|failure| ContextError::System { action: "using the session", problem: failure.value })?;
-        room.as_ref().map_or(Ok(()), |room| room.take_disk(0, 1))?;
-        Ok((room, context.upload(path)?))
+        let workspace = session.map(|session| session.workspace()).transpose();
+        let workspace = workspace
+            .map_err(|failure| ContextError::System { action: "using the session", problem: failure.value })?;
+        workspace.as_ref().map_or(Ok(()), |workspace| workspace.take_disk(0, 1))?;
+        Ok((workspace, context.upload(path)?))
     })
     .await?;
     let time = shared.contexts.settings().max_transfer_time;
-    let receiving = receive(request.into_body(), upload, room, &shared);
+    let receiving = receive(request.into_body(), upload, workspace, &shared);
     let tag = match tokio::time::timeout(time, receiving).await {
         Ok(tag) => tag?,
         Err(_) => return Err(ApiError::TooSlow { seconds: time.as_secs() }),
@@ -95,12 +95,15 @@ fn budget<'a>(shared: &'a Shared, session: Option<&'a Session>) -> &'a Arc<Budge
 async fn receive(
     body: Body,
     upload: Upload,
-    room: Option<Arc<Workspace>>,
+    workspace: Option<Arc<Workspace>>,
     shared: &Shared,
 ) -> Result<String, ApiError> {
     let silence = shared.config.limits.read_timeout;
     let upload = file_body::receive(body, upload, silence, move |upload: &mut Upload, piece: &[u8]| {
-        room.as_ref().map_or(Ok(()), |room| room.take_disk(piece.len() as u64, 0)).map_err(ContextError::from)?;
+        workspace
+            .as_ref()
+            .map_or(Ok(()), |workspace| workspace.take_disk(piece.len() as u64, 0))
+            .map_err(ContextError::from)?;
         Ok(upload.write(piece)?)
     })
     .await?;

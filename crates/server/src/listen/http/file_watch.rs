@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
-use super::files::in_room;
+use super::file_call::in_workspace;
 use crate::workspace::watch::{Change, WatchError, Watched};
 
 /// What a watch's URL says.
@@ -57,11 +57,11 @@ pub(super) async fn begin(
     let (limit, max_folders) = (limits.max_watches, limits.max_watched_folders);
     let (path, id, recursive) = (PathBuf::from(&given), query.watch, query.recursive);
     let runtime = tokio::runtime::Handle::current();
-    in_room(session, given, move |room, at| {
+    in_workspace(session, given, move |workspace, at| {
         let _entered = runtime.enter();
         let at = at.writable().map_err(io::Error::other)?;
-        let watched = Watched { at, given: path, recursive, user: room.slot().user(), max_folders };
-        room.watches().begin(&id, watched, limit)
+        let watched = Watched { at, given: path, recursive, user: workspace.slot().user(), max_folders };
+        workspace.watches().begin(&id, watched, limit)
     })
     .await?;
     Ok(Answer::new(json!({})))
@@ -77,9 +77,9 @@ pub(super) async fn news(
         return Err(ApiError::invalid("waitS", format!("it must be at most {MAX_WAIT} seconds")));
     }
     session.touch();
-    let room = session.existing_room().ok_or(WatchError::NotFound)?;
-    let watch = room.watches().find(&query.watch)?;
-    drop(room); // the session's end does not wait for this
+    let workspace = session.existing_workspace().ok_or(WatchError::NotFound)?;
+    let watch = workspace.watches().find(&query.watch)?;
+    drop(workspace); // the session's end does not wait for this
     let _permit = session.connect(&grant)?;
     let told = watch.told(query.after, Duration::from_secs(query.wait_s)).await?;
     let event = |change: Change| {
@@ -93,8 +93,8 @@ pub(super) async fn news(
 /// `DELETE /link/{session}/files/watch`
 pub(super) async fn end(Extension(Entry { session, .. }): Extension<Entry>, url: WatchUrl) -> Result<Answer, ApiError> {
     let query = read(url)?;
-    if let Some(room) = session.existing_room() {
-        room.watches().end(&query.watch);
+    if let Some(workspace) = session.existing_workspace() {
+        workspace.watches().end(&query.watch);
     }
     Ok(Answer::default())
 }

@@ -35,50 +35,21 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use cap_std::fs::OpenOptions;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::Shared;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
+use super::file_call::{FileUrl, SPOOL, in_session, in_workspace, open, upload_id, workspace_for_one};
 use super::file_error::FileError;
 use super::{file_body, folders};
 use crate::folders::Packer;
-use crate::session::Session;
-use crate::workspace::watch::WatchError;
-use crate::workspace::{ActAs, Commit, Completed, Located, NewFile, PathError, Workspace, identity};
-
-/// What a file's URL says.
-#[derive(Debug, Deserialize)]
-pub(super) struct FileQuery {
-    pub(super) path: String,
-    upload: Option<String>,
-    mode: Option<String>,
-    archive: Option<String>,
-}
-
-impl FileQuery {
-    fn is_archive(&self) -> Result<bool, ApiError> {
-        match self.archive.as_deref() {
-            None => Ok(false),
-            Some("tar") => Ok(true),
-            Some(_) => Err(ApiError::invalid("archive", "it must be tar")),
-        }
-    }
-
-    /// What the upload lies beside until it is complete.
-    fn place(&self) -> Result<String, ApiError> {
-        Ok(if self.is_archive()? { folders::SPOOL.to_owned() } else { self.path.clone() })
-    }
-}
-
-pub(super) type FileUrl = Result<Query<FileQuery>, QueryRejection>;
+use crate::workspace::{Commit, Completed, NewFile, identity};
 
 /// `GET /link/{session}/files`
 pub(super) async fn read(
@@ -91,9 +62,9 @@ pub(super) async fn read(
     let path = query.path;
     // A folder has no ranges: whoever asks for one of a file is told that it is none.
     let may_be_folder = !headers.contains_key(header::RANGE);
-    let opened = in_room(session, path, move |room, at| {
+    let opened = in_workspace(session, path, move |workspace, at| {
         if may_be_folder && at.is_dir() {
-            return Packer::open(&at, room.slot().user()).map(Opened::Folder);
+            return Packer::open(&at, workspace.slot().user()).map(Opened::Folder);
         }
         Ok(Opened::File(at.open(OpenOptions::new().read(true))?.0.into_std()))
     });
@@ -130,14 +101,14 @@ pub(super) async fn write(
         return Err(ApiError::invalid("mode", "an archive goes with overwrite only"));
     }
     let path = query.path.clone();
-    let place = if is_archive { folders::SPOOL.to_owned() } else { path.clone() };
-    let room = room_for_one(Arc::clone(&session)).await?;
+    let place = if is_archive { SPOOL.to_owned() } else { path.clone() };
+    let workspace = workspace_for_one(Arc::clone(&session)).await?;
     if is_archive {
         // Before anything is sent in vain.
         in_session(Arc::clone(&session), path.clone(), |at| at.writable().map(drop).map_err(io::Error::other)).await?;
     }
     // Said again, because its answer was lost, an upload does not append a second time.
-    if let Some(done) = upload.as_deref().and_then(|id| room.uploads().find(&path, id))
+    if let Some(done) = upload.as_deref().and_then(|id| workspace.uploads().find(&path, id))
         && (commit != Commit::Overwrite || is_archive)
     {
         return Ok(completed(&done));
@@ -156,7 +127,7 @@ pub(super) async fn write(
     .await?
     .map_err(|wrong| FileError::Offset { actual: wrong.actual })?;
     let silence = shared.config.limits.read_timeout;
-    let (named, own) = (path.clone(), Arc::clone(&room));
+    let (named, own) = (path.clone(), Arc::clone(&workspace));
     let new = file_body::receive(request.into_body(), new, silence, move |new: &mut NewFile, piece: &[u8]| {
         own.take_disk(piece.len() as u64, 0).map_err(FileError::from)?;
         new.write(piece).map_err(|error| FileError::new(&named, error).into())
@@ -167,24 +138,24 @@ pub(super) async fn write(
         return Ok(Answer::new(json!({ "offset": size })).into_response());
     }
     if is_archive {
-        let done = folders::unpack_upload(session, Arc::clone(&room), path.clone(), new).await?;
+        let done = folders::unpack_upload(session, Arc::clone(&workspace), path.clone(), new).await?;
         if let Some(id) = upload {
-            room.uploads().complete(path, id, Completed { size: done.bytes, etag: String::new() });
+            workspace.uploads().complete(path, id, Completed { size: done.bytes, etag: String::new() });
         }
         return Ok(Answer::new(json!({ "entries": done.entries, "size": done.bytes })).into_response());
     }
     if commit == Commit::Append {
         // For a moment both have the bytes.
-        room.take_disk(size, 0).map_err(FileError::from)?;
+        workspace.take_disk(size, 0).map_err(FileError::from)?;
     }
     let outcome = in_session(session, path.clone(), move |_| new.commit_as(commit)).await;
-    let found = upload.as_deref().and_then(|id| room.uploads().find(&path, id));
+    let found = upload.as_deref().and_then(|id| workspace.uploads().find(&path, id));
     match (outcome, found) {
         (Ok(meta), _) => {
             let (inode, size, modified) = identity(&meta);
             let done = Completed { size, etag: file_body::entity_tag(inode, size, modified) };
             if let Some(id) = upload {
-                room.uploads().complete(path, id, done.clone());
+                workspace.uploads().complete(path, id, done.clone());
             }
             Ok(completed(&done))
         }
@@ -209,9 +180,9 @@ pub(super) async fn progress(Extension(entry): Extension<Entry>, url: FileUrl) -
     let (session, query) = open(entry, url)?;
     let upload = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
     let (id, path) = (upload.clone(), query.path.clone());
-    let (offset, done) = in_room(session, query.place()?, move |room, at| {
+    let (offset, done) = in_workspace(session, query.place()?, move |workspace, at| {
         let offset = NewFile::progress(&at, &id)?;
-        Ok((offset, room.uploads().find(&path, &id)))
+        Ok((offset, workspace.uploads().find(&path, &id)))
     })
     .await?;
     let mut data = json!({ "offset": offset });
@@ -228,68 +199,6 @@ pub(super) async fn discard(Extension(entry): Extension<Entry>, url: FileUrl) ->
     in_session(session, query.place()?, move |at| NewFile::discard(&at.writable().map_err(io::Error::other)?, &upload))
         .await?;
     Ok(Answer::default())
-}
-
-pub(super) fn open(Entry { session, .. }: Entry, url: FileUrl) -> Result<(Arc<Session>, FileQuery), ApiError> {
-    let Ok(Query(query)) = url else { return Err(ApiError::Missing("path")) };
-    Ok((session, query))
-}
-
-/// The session's room, which has room for one file more.
-pub(super) async fn room_for_one(session: Arc<Session>) -> Result<Arc<Workspace>, ApiError> {
-    let look = tokio::task::spawn_blocking(move || {
-        let room = session.room().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
-        room.take_disk(0, 1).map_err(FileError::from)?;
-        Ok(room)
-    });
-    look.await.unwrap_or(Err(ApiError::Defect))
-}
-
-/// Does something with a file in the name of the session's user, off the runtime's threads.
-pub(super) async fn in_session<T: Send + 'static>(
-    session: Arc<Session>,
-    path: String,
-    work: impl FnOnce(Located) -> io::Result<T> + Send + 'static,
-) -> Result<T, ApiError> {
-    in_room(session, path, |_, at| work(at)).await
-}
-
-/// The same, with the session's room. It takes a file tool's turn: a session has as many threads of the server's at once.
-pub(super) async fn in_room<T: Send + 'static>(
-    session: Arc<Session>,
-    path: String,
-    work: impl FnOnce(&Arc<Workspace>, Located) -> io::Result<T> + Send + 'static,
-) -> Result<T, ApiError> {
-    let of = Arc::clone(&session);
-    let _turn = of.file_tool().await;
-    let done = tokio::task::spawn_blocking(move || {
-        let room = session.room().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
-        let at = room.folder().locate(&path).map_err(FileError::from)?;
-        let failed = |error| ApiError::from(FileError::new(&path, error));
-        let _acting = ActAs::user(room.slot().user()).map_err(failed)?;
-        work(&room, at).map_err(|error| {
-            let inner = error.get_ref();
-            if let Some(path) = inner.and_then(|inner| inner.downcast_ref::<PathError>()) {
-                return FileError::Path(path.clone()).into();
-            }
-            match inner.and_then(|inner| inner.downcast_ref::<WatchError>()) {
-                Some(watch) => watch.clone().into(),
-                None => failed(error),
-            }
-        })
-    });
-    done.await.unwrap_or(Err(ApiError::Defect))
-}
-
-pub(super) fn upload_id(query: &FileQuery) -> Result<Option<String>, ApiError> {
-    let is_plain = |id: &String| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    match &query.upload {
-        None => Ok(None),
-        Some(id) if is_plain(id) => Ok(Some(id.clone())),
-        Some(_) => Err(ApiError::invalid("upload", "it must be 1 to 64 letters, digits or -")),
-    }
 }
 
 /// Where the body goes on from, and whether the file is complete with it.

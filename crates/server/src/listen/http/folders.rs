@@ -12,15 +12,11 @@ use serde_json::json;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
+use super::file_call::{FileUrl, SPOOL, in_session, in_workspace, open, upload_id, workspace_for_one};
 use super::file_error::FileError;
-use super::files::{FileUrl, in_room, in_session, open, room_for_one, upload_id};
 use crate::folders::{ArchiveError, Packer, Unpacked, unpack};
 use crate::session::Session;
 use crate::workspace::{ActAs, Located, NewFile, Workspace};
-
-/// Archives on their way lie beside this path of the session: it is on the same disk and counts as the session's, and what
-/// was left there goes with it.
-pub(super) const SPOOL: &str = "/tmp/archive";
 
 /// The type of a tar archive.
 const TAR: &str = "application/x-tar";
@@ -60,8 +56,9 @@ pub(super) async fn pack(Extension(entry): Extension<Entry>, url: FileUrl) -> Re
     let (session, query) = open(entry, url)?;
     let _activity = session.begin(0)?;
     let id = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
-    let room = room_for_one(Arc::clone(&session)).await?;
-    let packing = in_room(Arc::clone(&session), query.path, |room, at| Packer::open(&at, room.slot().user()));
+    let workspace = workspace_for_one(Arc::clone(&session)).await?;
+    let packing =
+        in_workspace(Arc::clone(&session), query.path, |workspace, at| Packer::open(&at, workspace.slot().user()));
     let mut packer = packing.await?;
     let beside = in_session(Arc::clone(&session), SPOOL.to_owned(), move |at| {
         let at = NewFile::upload_of(&at, &id);
@@ -71,7 +68,7 @@ pub(super) async fn pack(Extension(entry): Extension<Entry>, url: FileUrl) -> Re
     loop {
         // A session has as many of the server's threads at once as it has turns.
         let _turn = session.file_tool().await;
-        let own = Arc::clone(&room);
+        let own = Arc::clone(&workspace);
         let packed = tokio::task::spawn_blocking(move || {
             let written =
                 packer.next_piece().and_then(|piece| write(&own, &mut new, &piece).map(|()| piece.is_empty()));
@@ -90,25 +87,25 @@ pub(super) async fn pack(Extension(entry): Extension<Entry>, url: FileUrl) -> Re
     Ok(Answer::new(json!({ "path": path, "size": size, "entries": entries, "leftOut": left_out })))
 }
 
-fn write(room: &Workspace, new: &mut NewFile, piece: &[u8]) -> Result<(), ArchiveError> {
-    room.take_disk(piece.len() as u64, 0)?;
+fn write(workspace: &Workspace, new: &mut NewFile, piece: &[u8]) -> Result<(), ArchiveError> {
+    workspace.take_disk(piece.len() as u64, 0)?;
     new.write(piece).map_err(|error| ArchiveError::File { path: SPOOL.to_owned(), error })
 }
 
 /// Unpacks an archive that has arrived as a whole into a folder, and removes it.
 pub(super) async fn unpack_upload(
     session: Arc<Session>,
-    room: Arc<Workspace>,
+    workspace: Arc<Workspace>,
     path: String,
     new: NewFile,
 ) -> Result<Unpacked, ApiError> {
     let of = Arc::clone(&session);
     let _turn = of.file_tool().await;
     let unpacking = tokio::task::spawn_blocking(move || {
-        let at = room.folder().locate(&path).and_then(Located::writable).map_err(FileError::from)?;
+        let at = workspace.folder().locate(&path).and_then(Located::writable).map_err(FileError::from)?;
         let archive = new.written().map_err(|error| FileError::new(SPOOL, error))?;
-        let unpacked = unpack(&archive, &at, &room).map_err(FileError::from);
-        let user = room.slot().user();
+        let unpacked = unpack(&archive, &at, &workspace).map_err(FileError::from);
+        let user = workspace.slot().user();
         let acting = ActAs::user(user).map_err(|error| FileError::new(&path, error))?;
         new.discard_written();
         drop(acting);

@@ -131,16 +131,16 @@ pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Par
         if let Some(context) = session.contexts().transfer() {
             return Ok(context);
         }
-        let room = session.room().map_err(|failure| crate::contexts::ContextError::System {
+        let workspace = session.workspace().map_err(|failure| crate::contexts::ContextError::System {
             action: "using the session",
             problem: failure.value,
         })?;
-        let made = room.folder().add_mount(std::path::Path::new(TRANSFER_PATH));
+        let made = workspace.folder().add_mount(std::path::Path::new(TRANSFER_PATH));
         made.map_err(|error| crate::contexts::ContextError::System {
             action: "making the directory for transfers",
             problem: error.to_string(),
         })?;
-        let made = shared.contexts.create_transfer(room.folder().new_transfer(), session.id())?;
+        let made = shared.contexts.create_transfer(workspace.folder().new_transfer(), session.id())?;
         Ok(session.contexts().keep_transfer(made))
     })
     .await?;
