@@ -12,6 +12,7 @@
 
 mod artifacts;
 mod bench;
+mod changelog;
 mod cluster_demo;
 mod debian;
 mod demo;
@@ -48,6 +49,7 @@ usage: cargo xtask COMMAND
   demo --browser [--upstream]   start the local server and a page with live output, until Ctrl+C; with --upstream through
                                 a gateway in front of a service that has no extension, as AGB's own
   demo --chat                   start the local server and a chat in which a model's code runs live, until Ctrl+C
+  changelog [--version V]       print what the changelog says of this version; V must be it, and be there
   docs                          build the documentation's site into target/docs
   picture                       make the README's picture, examples/picture/picture.svg, from a real run
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
@@ -95,6 +97,8 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
         ["demo", "--chat"] => demo::chat(workspace),
         ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing),
         ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService),
+        ["changelog"] => changelog::run(workspace, None),
+        ["changelog", "--version", version] => changelog::run(workspace, Some(version)),
         ["docs"] => docs::run(workspace),
         ["picture"] => demo::picture(workspace),
         ["test", "--packages"] => suite::test(workspace, &suite::PACKAGES),
