@@ -68,7 +68,7 @@ impl Cli {
     pub(crate) fn run(self) -> Result<ExitCode, String> {
         let done = |result: Result<(), String>| result.map(|()| ExitCode::SUCCESS);
         match self.command {
-            Command::Serve(serve) => done(serve.run()),
+            Command::Serve(serve) => serve.run(),
             Command::Run(command) => Ok(command.run()),
             Command::Sessions(command) => done(command.run()),
             Command::Shell(command) => command.run(),

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `table` | what a server knows, and what follows from it; pure |
 //! | `beat` | the task that joins, beats and judges |
-//! | `registry`, `memory` | the four calls to the store |
+//! | `registry`, `etcd`, `kubernetes`, `memory` | the four calls to the store |
 //! | `record` | what the store holds |
 //! | `owner` | which server a session, a link or a context is at |
 //! | `choose` | where a new session goes; pure |
@@ -16,10 +16,13 @@
 //! | `http` | HTTP calls to the store and to other servers |
 
 mod beat;
+mod check;
 pub(crate) mod choose;
 mod clock;
+mod etcd;
 mod http;
 mod incarnation;
+mod kubernetes;
 mod lock_file;
 mod memory;
 mod owner;
@@ -41,9 +44,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
-pub(crate) use self::clock::unix_ms;
+pub use self::check::ClusterCheck;
+pub(crate) use self::clock::{time_text, unix_ms};
+pub use self::etcd::EtcdUrl;
 use self::http::HttpClient;
 pub(crate) use self::incarnation::{Incarnation, TRANSFER_CONTEXT};
+pub use self::kubernetes::KubernetesUrl;
 use self::lock_file::LockFile;
 pub use self::memory::MemoryRegistry;
 pub(crate) use self::peer_client::NoAnswer;
@@ -54,7 +60,8 @@ use self::registry::Registry;
 pub use self::table::Ended;
 use self::table::Table;
 pub(crate) use self::table::{Located, Standing, Timing};
-use crate::settings::{ClusterSettings, RegistryUrl};
+use crate::observe::ClusterCensus;
+use crate::settings::ClusterSettings;
 
 /// A server's membership of a cluster.
 pub(crate) struct Cluster {
@@ -121,15 +128,15 @@ pub enum ClusterEnd {
 
 /// What happened in the cluster, for the metrics.
 #[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) beats_failed: AtomicU64,
+struct Counts {
+    beats_failed: AtomicU64,
     /// Servers that this one declared lost.
-    pub(crate) condemned: AtomicU64,
+    condemned: AtomicU64,
     /// The sessions that those had.
-    pub(crate) lost_sessions: AtomicU64,
+    lost_sessions: AtomicU64,
     /// Reads for owners that nobody knew.
-    pub(crate) reads: AtomicU64,
-    pub(crate) last_beat_us: AtomicU64,
+    reads: AtomicU64,
+    last_beat_us: AtomicU64,
 }
 
 /// Why a server cannot be a member of a cluster.
@@ -174,6 +181,19 @@ pub enum ClusterError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A gateway's sessions are another service's.
+    #[error(
+        "--upstream and --cluster exclude each other: a gateway has no sessions of its own, start as many as you like"
+    )]
+    Gateway,
+    /// The user or the password is missing.
+    #[error("the registry's user and password belong together: set both AGB_CLUSTER_USER and AGB_CLUSTER_PASSWORD")]
+    HalfAUser,
+    /// There is no API server to be found.
+    #[error(
+        "kubernetes:// works in a pod: KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set here; elsewhere use etcd://"
+    )]
+    NoPod,
     /// Nobody could reach this server.
     #[error("the other servers cannot reach {0}: say with --advertise where they reach this one")]
     Unreachable(SocketAddr),
@@ -182,7 +202,7 @@ pub enum ClusterError {
 impl Cluster {
     /// Checks the settings and takes the name's lock. `None`: they name no registry.
     pub(crate) fn new(settings: &ClusterSettings, data_dir: &Path) -> Result<Option<Arc<Self>>, ClusterError> {
-        let Some(url) = &settings.registry else { return Ok(None) };
+        let Some(registry) = Registry::of(settings)? else { return Ok(None) };
         let (beat, lost_after) = (settings.beat, settings.lost_after);
         if lost_after < beat * 4 {
             return Err(ClusterError::Times { beat, lost_after });
@@ -191,9 +211,6 @@ impl Cluster {
         if !is_name(&name) {
             return Err(ClusterError::Name(name));
         }
-        let registry = match url {
-            RegistryUrl::Memory(memory) => Registry::Memory(memory.clone()),
-        };
         let inc = Incarnation::fresh();
         let client = HttpClient::new(settings.peer_ca.as_deref(), "--peer-ca")?;
         let timing = Timing { beat, lost_after };
@@ -254,15 +271,6 @@ impl Cluster {
         &self.settings
     }
 
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// Calls to other servers.
-    pub(crate) fn client(&self) -> &HttpClient {
-        &self.client
-    }
-
     /// Passes calls on to other servers.
     pub(crate) fn peer_client(&self) -> &PeerClient {
         &self.peer_client
@@ -306,11 +314,6 @@ impl Cluster {
         self.table().placed(inc);
     }
 
-    /// How many servers that were declared lost are still on record.
-    pub(crate) fn lost_on_record(&self) -> usize {
-        self.table().lost_on_record()
-    }
-
     /// Reads the registry by a call that begins after this one.
     async fn read(&self) -> Result<(), registry::Away> {
         let read = || async {
@@ -326,14 +329,12 @@ impl Cluster {
     /// Where this process or its machine stood still, waits for a beat: it may have been declared lost meanwhile. Otherwise
     /// comes at once.
     pub(crate) async fn wait_if_frozen(&self) {
-        if !self.table().is_frozen(clock::now()) {
-            return;
+        while self.table().is_frozen(clock::now()) {
+            let mut beats = self.beats.subscribe();
+            self.beat_now.notify_one();
+            // The sender lives as long as this. An answer to a beat from before the pause wakes too, and says nothing.
+            let _ = beats.changed().await;
         }
-        let mut beats = self.beats.subscribe();
-        beats.borrow_and_update();
-        self.beat_now.notify_one();
-        // The sender lives as long as this.
-        let _ = beats.changed().await;
     }
 
     /// Tells the others that this server takes no new sessions; comes when the registry has kept it, or did not answer.
@@ -368,6 +369,33 @@ impl Cluster {
             tracing::warn!("the registry did not take this server out: the others will declare it lost");
         };
         let _ = tokio::time::timeout(self.settings.beat, leaving).await;
+    }
+
+    /// For the metrics; with the sessions that this server can still take, and its keys' fingerprint.
+    pub(crate) fn census(&self, free_here: u64, keys: &str) -> ClusterCensus {
+        let peers = self.peers();
+        let in_state = |state| peers.iter().filter(|peer| peer.state == state).count() as u64;
+        let standing = self.standing();
+        let own = |is_so: bool| u64::from(is_so);
+        let takes = |peer: &&Peer| peer.state == NodeState::Up;
+        let free = peers.iter().filter(takes).map(|peer| peer.load.max.saturating_sub(peer.sessions));
+        let is_up = matches!(standing, Standing::Good | Standing::Doubtful);
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        ClusterCensus {
+            nodes: [
+                (NodeState::Up.as_str(), in_state(NodeState::Up) + own(is_up)),
+                (NodeState::Draining.as_str(), in_state(NodeState::Draining) + own(standing == Standing::Draining)),
+                (NodeState::Lost.as_str(), self.table().lost_on_record() as u64),
+            ],
+            beat_age: self.beat_age().unwrap_or_default(),
+            beat_time: Duration::from_micros(count(&self.counts.last_beat_us)),
+            beats_failed: count(&self.counts.beats_failed),
+            condemned: count(&self.counts.condemned),
+            lost_sessions: count(&self.counts.lost_sessions),
+            reads: count(&self.counts.reads),
+            free_sessions: free.fold(if is_up { free_here } else { 0 }, u64::saturating_add),
+            other_keys: peers.iter().filter(|peer| peer.load.keys != keys).count() as u64,
+        }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {

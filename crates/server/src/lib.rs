@@ -76,7 +76,7 @@ mod tools;
 mod workspace;
 
 pub use auth::keys::KeysError;
-pub use cluster::{ClusterEnd, ClusterError, Ended, MemoryRegistry};
+pub use cluster::{ClusterCheck, ClusterEnd, ClusterError, Ended, EtcdUrl, KubernetesUrl, MemoryRegistry};
 pub use images::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,
 };

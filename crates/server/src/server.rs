@@ -117,6 +117,9 @@ impl Server {
         let tls = config.tls.clone().map(Tls::new).transpose()?;
         let address = config.public_url.as_deref().map(Address::parse).transpose()?;
         let origins = Origins::parse(&config.allow_origins)?;
+        if gateway.is_some() && config.cluster.registry.is_some() {
+            return Err(ClusterError::Gateway.into());
+        }
         let cluster = Cluster::new(&config.cluster, &config.data_dir)?;
         let config = Arc::new(config);
         let sandboxes = Sandboxes::start(Arc::clone(&config))?;

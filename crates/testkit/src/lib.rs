@@ -1,5 +1,6 @@
 //! Helpers for tests and measurements. Nothing here is published.
 //!
+//! * [`etcd`]: members of etcd on free ports.
 //! * [`load`]: a service that speaks the wire and answers each run with as much output as the socket takes. It is what
 //!   `cargo xtask bench client` measures clients against; the program `agb-load` serves it.
 //! * [`proxy`]: a TCP proxy with faults on a seeded schedule, to put between a real client and a real server.
@@ -12,6 +13,7 @@
 pub mod balancer;
 #[cfg(target_os = "linux")]
 pub mod escapes;
+pub mod etcd;
 #[cfg(target_os = "linux")]
 pub mod leftovers;
 pub mod load;

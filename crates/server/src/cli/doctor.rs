@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agb_kernel::{KernelSpec, Zygote};
 use agb_protocol::Language;
 use agb_sandbox::{Command, Launcher, Level, Offer, Policy, SpawnError};
-use agb_server::{Found, command_name};
+use agb_server::{ClusterCheck, ClusterSettings, Found, command_name};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -28,6 +28,8 @@ pub(crate) struct Doctor {
     /// Print the report as JSON.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    cluster: ClusterSettings,
 }
 
 impl Doctor {
@@ -93,6 +95,13 @@ impl Doctor {
             let state = if image.is_prepared { "out of date" } else { "not prepared" };
             say(&format!("\nimage {}: {state}: {} images prepare {}", image.name, command_name(), image.name));
         }
+        let checks = check_cluster(&self.cluster)?;
+        if !checks.is_empty() {
+            say("\ncluster:");
+        }
+        for check in &checks {
+            say(&format!("{}: {}", if check.is_good { "good" } else { "NOT GOOD" }, check.text));
+        }
         if self.json {
             let offer = |(level, offer): &(Level, Result<Offer, SpawnError>)| match offer {
                 Ok(offer) => json!({ "level": level.name(), "works": true, "hasProc": offer.has_proc }),
@@ -103,11 +112,25 @@ impl Doctor {
                 "isolation": { "level": report.best().map(Level::name), "levels": levels, "firstUser": user, "controlGroups": groups },
                 "interpreters": interpreters,
                 "images": survey.to_json()["images"],
+                "cluster": checks.iter().map(|check| json!({ "good": check.is_good, "found": check.text })).collect::<Vec<_>>(),
             });
             out::line(&format!("{report:#}"));
         }
-        Ok(())
+        match checks.iter().filter(|check| !check.is_good).count() {
+            0 => Ok(()),
+            bad => Err(format!("{bad} of {} checks of the cluster found something that is not good", checks.len())),
+        }
     }
+}
+
+/// Looks at the registry of `--cluster` and the servers in it; without one at nothing.
+fn check_cluster(settings: &ClusterSettings) -> Result<Vec<ClusterCheck>, String> {
+    if settings.registry.is_none() {
+        return Ok(Vec::new());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("no runtime for the cluster's checks: {error}"))?;
+    runtime.block_on(ClusterCheck::run(settings)).map_err(|error| error.to_string())
 }
 
 /// Whether a Python can be started once and copied for each session.

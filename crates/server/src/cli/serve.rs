@@ -3,12 +3,13 @@
 use std::future::pending;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use agb_protocol::Secret;
 use agb_server::{
-    ApiKey, ClusterSettings, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server, TlsFiles,
-    UpstreamSettings, Warm,
+    ApiKey, ClusterEnd, ClusterSettings, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server,
+    TlsFiles, UpstreamSettings, Warm,
 };
 use clap::Args;
 use tokio::net::TcpListener;
@@ -113,7 +114,7 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
-    pub(super) fn run(self) -> Result<(), String> {
+    pub(super) fn run(self) -> Result<ExitCode, String> {
         let log = LogLimit::new(self.log_lines).map_err(|error| format!("no thread for the log: {error}"))?;
         logs::of_server(&log);
         if self.upstream.url.is_none() {
@@ -134,12 +135,18 @@ impl Serve {
     }
 }
 
-async fn run(serve: Serve) -> Result<(), String> {
+/// The other servers of the cluster have given this one up: EX_SOFTWARE, so that whoever supervises it starts it again.
+const GIVEN_UP: u8 = 70;
+
+async fn run(serve: Serve) -> Result<ExitCode, String> {
     let (drain, stop) = stop(serve.exit_with_stdin)?;
     let (listen, insecure) = (serve.listen, serve.insecure_listen);
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
     let passes_keys_on = serve.upstream.url.is_some() && serve.upstream.key_file.is_none();
     let has_keys = serve.api_key.is_some() || serve.api_keys_file.is_some();
+    if serve.cluster.registry.is_some() && !has_keys {
+        return Err("servers of a cluster take the same keys: give them with --api-keys-file or AGB_API_KEY".to_owned());
+    }
     let made_key = (!has_keys && !passes_keys_on).then(agb_server::api_key);
     let config = config(serve, made_key.clone())?;
     let upstream = config.upstream.url.clone();
@@ -172,8 +179,16 @@ async fn run(serve: Serve) -> Result<(), String> {
         () = server.serve_and_drain(listener, drain, stop) => {}
         () = reloading => {}
     }
+    match server.cluster_end() {
+        Some(end @ ClusterEnd::NameTaken { .. }) => return Err(end.to_string()),
+        Some(end @ ClusterEnd::Condemned(_)) => {
+            tracing::error!(%end, "ended");
+            return Ok(ExitCode::from(GIVEN_UP));
+        }
+        None => {}
+    }
     tracing::info!("ended");
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {

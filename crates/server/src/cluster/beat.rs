@@ -1,5 +1,6 @@
 //! The task that joins a cluster, beats, and judges those that are silent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,7 +32,15 @@ const REMIND: Duration = Duration::from_secs(30);
 
 /// Joins, beats and judges until the server is a member no longer.
 pub(super) async fn run(cluster: &Arc<Cluster>, member: &impl Member) -> ClusterEnd {
-    let mut beater = Beater { cluster, member, n: 0, spent: Spent::default(), complained: None, again: 0 };
+    let mut beater = Beater {
+        cluster,
+        member,
+        n: 0,
+        spent: Spent::default(),
+        complained: None,
+        unreadable: BTreeMap::new(),
+        again: 0,
+    };
     if let Err(end) = beater.join().await {
         return end;
     }
@@ -58,6 +67,7 @@ struct Beater<'a, M> {
     n: u64,
     spent: Spent,
     complained: Option<Instant>,
+    unreadable: BTreeMap<String, String>,
     again: u32,
 }
 
@@ -102,7 +112,7 @@ impl<M: Member> Beater<'_, M> {
         let cluster = self.cluster;
         self.n += 1;
         let record = self.record();
-        let (call, at) = cluster.table().begin_beat(now());
+        let (call, at) = cluster.table().begin_beat(record.strict, now());
         let began = Instant::now();
         let next = match cluster.registry.beat(&cluster.name, &record, at).await {
             Ok(beat) => {
@@ -112,7 +122,9 @@ impl<M: Member> Beater<'_, M> {
                 let mut table = cluster.table();
                 let next = table.answered(call, beat, now());
                 self.spent.tell(&table, self.member);
+                let unreadable = table.unreadable().clone();
                 drop(table);
+                self.complain_of_records(unreadable);
                 if is_first {
                     tracing::info!(name = cluster.name, incarnation = %cluster.inc, "joined the cluster");
                 }
@@ -133,7 +145,10 @@ impl<M: Member> Beater<'_, M> {
 
     fn record(&self) -> Record {
         let cluster = self.cluster;
-        let draining = cluster.table().is_draining();
+        let (draining, strict) = {
+            let table = cluster.table();
+            (table.is_draining(), table.is_strict(now()))
+        };
         Record {
             v: Record::FORM,
             inc: cluster.inc,
@@ -142,6 +157,7 @@ impl<M: Member> Beater<'_, M> {
             n: self.n,
             started_ms: cluster.started_ms,
             lock: cluster.lock_file.id().to_owned(),
+            strict,
             load: self.member.load(),
             by: None,
             at_ms: None,
@@ -153,6 +169,16 @@ impl<M: Member> Beater<'_, M> {
         if self.complained.take().is_some() {
             tracing::info!("the registry answers again");
         }
+    }
+
+    /// A record that cannot be read is said once: nobody is declared lost for it, and nobody finds its server by it.
+    fn complain_of_records(&mut self, unreadable: BTreeMap<String, String>) {
+        for (name, problem) in &unreadable {
+            if self.unreadable.get(name) != Some(problem) {
+                tracing::warn!(server = name, problem, "its record in the registry cannot be read and is left alone");
+            }
+        }
+        self.unreadable = unreadable;
     }
 
     fn complain(&mut self, away: &Away) {

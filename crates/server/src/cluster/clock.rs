@@ -13,6 +13,12 @@ pub(super) fn now() -> Moment {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
+/// Milliseconds since 1970 as a person reads them.
+pub(crate) fn time_text(ms: u64) -> String {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
+    time.map_or_else(|| "at an unknown time".to_owned(), |time| humantime::format_rfc3339_seconds(time).to_string())
+}
+
 /// Milliseconds since 1970, as this machine counts: for people.
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

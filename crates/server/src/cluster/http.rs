@@ -42,13 +42,6 @@ pub(crate) enum HttpError {
     Broken(String),
 }
 
-impl HttpError {
-    /// Whether nothing of the call has reached anybody.
-    pub(crate) fn is_before_sending(&self) -> bool {
-        !matches!(self, Self::Broken(_))
-    }
-}
-
 impl HttpClient {
     /// Trusts the authorities in this file; without one the public ones.
     pub(crate) fn new(authorities: Option<&Path>, flag: &'static str) -> Result<Self, ClusterError> {

@@ -24,6 +24,9 @@ pub(crate) struct Record {
     /// Names the lock that the server holds: only one process at a time has it.
     #[serde(default)]
     pub(crate) lock: String,
+    /// It takes a server that is absent from the registry for one that has ended.
+    #[serde(default)]
+    pub(crate) strict: bool,
     #[serde(flatten)]
     pub(crate) load: Load,
     /// Set by whoever declared it lost.
@@ -46,8 +49,6 @@ pub(crate) enum NodeState {
 }
 
 impl NodeState {
-    pub(crate) const ALL: [Self; 3] = [Self::Up, Self::Draining, Self::Lost];
-
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Up => "up",
@@ -146,6 +147,7 @@ mod tests {
             n: 4711,
             started_ms: 1,
             lock: "a1".into(),
+            strict: true,
             load: Load { sessions: 41, max: 100, ..Load::default() },
             by: None,
             at_ms: None,

@@ -7,12 +7,16 @@
 mod grace;
 mod join;
 mod judge;
+mod locate;
+#[cfg(test)]
+mod walk;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 pub(crate) use self::join::Join;
 pub(crate) use self::judge::{Probe, Suspect};
+pub(crate) use self::locate::Located;
 use super::Incarnation;
 use super::record::{NodeState, Record};
 use super::registry::{Beat, Rev, Snapshot};
@@ -72,8 +76,10 @@ pub enum Ended {
     /// Another took its name.
     #[error("another server registered under this one's name")]
     Replaced,
-    /// Nobody knows it any more.
-    #[error("the registry has no record of this server and did not answer it for more than an hour")]
+    /// Its record went while it was away, and the others have given it up.
+    #[error(
+        "its record was removed from the registry while it was away, and the others may have given its sessions up"
+    )]
     Forgotten,
     /// It was to end by itself.
     #[error("the registry did not answer for --fence-after")]
@@ -89,19 +95,6 @@ pub(crate) enum Next {
     Again,
     /// This server is a member no longer.
     End(Ended),
-}
-
-/// What is known about the owner of a session.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Located {
-    /// This server, or nobody in the cluster: look here.
-    Here,
-    /// That server, if it still lives.
-    At { addr: String, inc: Incarnation },
-    /// No server has it or will ever have it. When its server was declared lost, in milliseconds since 1970, if known.
-    Gone { lost_at: Option<u64> },
-    /// The registry could not be asked, or may have forgotten servers that live.
-    Unknown,
 }
 
 /// Another server that takes calls.
@@ -128,8 +121,6 @@ enum Own {
 const REMEMBERED: Duration = Duration::from_secs(24 * 3600);
 /// A server that was alone for longer is not worth coming back: everybody has given its sessions up.
 const WORTH_RETURNING: Duration = Duration::from_secs(3600);
-/// Made-up owners that are remembered, so that they cost no second call: 16 bytes each.
-const MOST_NEVER: usize = 10_000;
 
 /// What a server knows of its cluster.
 #[derive(Debug)]
@@ -159,6 +150,17 @@ pub(crate) struct Table {
     calls: u64,
     last_ok: Option<Moment>,
     last_try: Moment,
+    /// Whether the registry has kept a record that says so; before that no absence counts.
+    is_strict: bool,
+    strict_on_its_way: bool,
+    /// Whether another server takes those that are absent for ended.
+    somebody_is_strict: bool,
+    /// The own record was absent for so long that others may have given this server up.
+    returns_late: bool,
+    /// No beat was tried for so long that the others may have declared this server lost, even if no record says so now.
+    stood_still: bool,
+    /// The first beat after such a pause, or a shorter one, has not come back yet.
+    thawing: bool,
     draining: bool,
     ended: Option<Ended>,
 }
@@ -185,6 +187,12 @@ impl Table {
             calls: 0,
             last_ok: None,
             last_try: now,
+            is_strict: false,
+            strict_on_its_way: false,
+            somebody_is_strict: false,
+            returns_late: false,
+            stood_still: false,
+            thawing: false,
             draining: false,
             ended: None,
         }
@@ -197,15 +205,24 @@ impl Table {
     }
 
     /// A beat begins: at which revision the own record is expected.
-    pub(crate) fn begin_beat(&mut self, now: Moment) -> (Call, Option<Rev>) {
+    pub(crate) fn begin_beat(&mut self, strict: bool, now: Moment) -> (Call, Option<Rev>) {
+        let pause = now.saturating_sub(self.last_try);
+        self.stood_still |= pause >= self.timing.lost_after;
+        self.thawing |= pause > self.timing.frozen();
         self.last_try = now;
+        self.strict_on_its_way = strict;
         (self.begin(), self.mine)
+    }
+
+    /// Whether the own record may say that absent servers are taken for ended.
+    pub(crate) fn is_strict(&self, now: Moment) -> bool {
+        self.last_ok.is_some_and(|last| !self.is_gap(last, now)) && !self.grace.covers_all(now)
     }
 
     /// This server may register over the record at this revision; `None`: as the first of its name.
     pub(crate) fn register_at(&mut self, at: Option<Rev>, replaced: Option<Incarnation>, now: Moment) {
         self.mine = at;
-        self.grace.begin(now + self.timing.lost_after);
+        self.begin_grace(now);
         if let Some(replaced) = replaced {
             self.bury(replaced, None, now);
         }
@@ -218,19 +235,27 @@ impl Table {
 
     /// The registry has answered a beat.
     pub(crate) fn answered(&mut self, call: Call, beat: Beat, now: Moment) -> Next {
+        self.thawing = false;
         if let Some(ended) = &self.ended {
             return Next::End(ended.clone());
         }
         match beat {
             Beat::Kept(rev, all) => {
-                let gap = self.last_ok.is_none_or(|last| now.saturating_sub(last) > self.timing.quiet());
+                let gap = self.last_ok.is_none_or(|last| self.is_gap(last, self.last_try));
                 if gap {
                     self.restart_clocks(now);
+                    self.begin_grace(now);
                 }
-                self.last_ok = Some(now);
+                // The write came after the beat began, and whatever others make of its absence later than that.
+                self.last_ok = Some(self.last_try);
+                self.stood_still = false;
                 self.mine = Some(rev);
+                self.is_strict = self.strict_on_its_way && !gap;
                 self.apply(call, all, now);
-                Next::Rest
+                match std::mem::take(&mut self.returns_late) && self.somebody_is_strict {
+                    true => self.end(Ended::Forgotten),
+                    false => Next::Rest,
+                }
             }
             Beat::Refused(all) => {
                 let expected = self.mine;
@@ -238,6 +263,11 @@ impl Table {
                 self.refused(expected, now)
             }
         }
+    }
+
+    /// Whether a beat is missing between these two.
+    fn is_gap(&self, last: Moment, now: Moment) -> bool {
+        now.saturating_sub(last) > self.timing.quiet()
     }
 
     /// What the own record says after a refusal.
@@ -251,16 +281,19 @@ impl Table {
                 Next::Again
             }
             Own::Absent => {
-                let alone = self.last_ok.map(|last| now.saturating_sub(last));
-                if alone.is_some_and(|alone| alone > WORTH_RETURNING) {
+                let alone = self.last_ok.map_or(Duration::ZERO, |last| now.saturating_sub(last));
+                // Somebody may have told clients that this server's sessions are over.
+                let is_given_up = alone >= self.timing.lost_after && (self.somebody_is_strict || self.stood_still);
+                if is_given_up || alone > WORTH_RETURNING {
                     return self.end(Ended::Forgotten);
                 }
+                self.returns_late = alone >= self.timing.lost_after;
                 self.register_at(None, None, now);
                 Next::Again
             }
             Own::Other(rev, inc) if is_older(rev) || self.lost.contains_key(&inc) => {
                 self.mine = Some(rev);
-                self.grace.begin(now + self.timing.lost_after);
+                self.begin_grace(now);
                 Next::Again
             }
             Own::Other(..) => self.end(Ended::Replaced),
@@ -273,6 +306,7 @@ impl Table {
 
     /// The registry has not answered a beat.
     pub(crate) fn failed(&mut self, now: Moment, fence_after: Duration) -> Next {
+        self.thawing = false;
         // What is not known to be silent is not judged.
         self.restart_clocks(now);
         if let Some(ended) = &self.ended {
@@ -300,10 +334,12 @@ impl Table {
         self.high_learnt = Call(self.calls);
         if went_back {
             // Wiped, or restored from a backup: who is absent may only not be back yet.
-            self.grace.begin(now + self.timing.lost_after);
+            self.begin_grace(now);
             self.restart_clocks(now);
         }
         self.own = Own::Absent;
+        let others = all.entries.iter().filter(|entry| entry.name != self.name);
+        self.somebody_is_strict = others.flat_map(|entry| &entry.record).any(|record| record.strict);
         self.unreadable.clear();
         self.graves.retain(|name, (rev, _)| all.entries.iter().any(|entry| entry.name == *name && entry.rev == *rev));
         let mut before = std::mem::take(&mut self.nodes);
@@ -334,14 +370,18 @@ impl Table {
                 }
                 continue;
             }
+            // An older record may be back in the place of its successor's: that replaces nobody.
+            let is_older = went_back || record.state == NodeState::Lost || self.lost.contains_key(&record.inc);
             if let Some(known) = known.as_ref().filter(|known| known.record.inc != record.inc) {
-                match went_back {
+                match is_older {
                     true => self.grace.vanished(known.record.inc, &entry.name, now + self.timing.lost_after),
                     false => self.bury(known.record.inc, None, now),
                 }
             }
-            for replaced in self.grace.replaced(&entry.name, record.inc, went_back) {
-                self.bury(replaced, None, now);
+            if !is_older {
+                for replaced in self.grace.replaced(&entry.name, record.inc) {
+                    self.bury(replaced, None, now);
+                }
             }
             if record.state == NodeState::Lost {
                 self.graves.entry(entry.name.clone()).or_insert((entry.rev, now));
@@ -365,8 +405,12 @@ impl Table {
         self.grace.prune(now);
     }
 
+    fn begin_grace(&mut self, now: Moment) {
+        self.grace.begin(now + self.timing.lost_after);
+        self.is_strict = false;
+    }
+
     fn insert(&mut self, name: String, node: Node) {
-        self.never.remove(&node.record.inc);
         self.grace.is_back(node.record.inc);
         self.names.insert(node.record.inc, name.clone());
         self.nodes.insert(name, node);
@@ -383,40 +427,6 @@ impl Table {
         Next::End(why)
     }
 
-    /// Where the sessions of this incarnation are; `None`: the registry has to be read first.
-    pub(crate) fn locate(&self, inc: Incarnation) -> Option<Located> {
-        if inc == self.me {
-            return Some(Located::Here);
-        }
-        if let Some((at, _)) = self.lost.get(&inc) {
-            return Some(Located::Gone { lost_at: *at });
-        }
-        if let Some(node) = self.names.get(&inc).and_then(|name| self.nodes.get(name)) {
-            return Some(Located::At { addr: node.record.addr.clone(), inc });
-        }
-        self.never.contains(&inc).then_some(Located::Gone { lost_at: None })
-    }
-
-    /// The same after a read that began after the question came.
-    pub(crate) fn locate_after_read(&mut self, inc: Incarnation, now: Moment) -> Located {
-        if let Some(located) = self.locate(inc) {
-            return located;
-        }
-        let believed = matches!(self.own, Own::Mine(..)) && self.last_ok.is_some() && !self.grace.covers(inc, now);
-        if !believed {
-            return Located::Unknown;
-        }
-        if self.never.insert(inc) {
-            self.never_in_order.push_back(inc);
-            if self.never_in_order.len() > MOST_NEVER
-                && let Some(oldest) = self.never_in_order.pop_front()
-            {
-                self.never.remove(&oldest);
-            }
-        }
-        Located::Gone { lost_at: None }
-    }
-
     pub(crate) fn standing(&self, now: Moment) -> Standing {
         match self.last_ok {
             _ if self.ended.is_some() => Standing::Condemned,
@@ -429,7 +439,7 @@ impl Table {
 
     /// Whether this process or its machine stood still: what happened meanwhile is not known yet.
     pub(crate) fn is_frozen(&self, now: Moment) -> bool {
-        self.last_ok.is_some() && now.saturating_sub(self.last_try) > self.timing.frozen()
+        self.last_ok.is_some() && (self.thawing || now.saturating_sub(self.last_try) > self.timing.frozen())
     }
 
     /// How long ago the registry kept the own record.

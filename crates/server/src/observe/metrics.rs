@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::time::Instant;
 
 use super::Census;
+use super::cluster::{ClusterCensus, ClusterMetrics};
 use super::forwarding::{Forwarding, Tunnel};
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
@@ -40,6 +41,8 @@ pub(crate) struct Metrics {
     call_time: Histogram,
     limits: Family<Labels<1>, Counter>,
     forwarding: Forwarding,
+    /// Only where there is a cluster.
+    cluster: Option<ClusterMetrics>,
 }
 
 /// Why a session was released.
@@ -102,6 +105,7 @@ impl Metrics {
         if is_in_cluster {
             forwarding.register(&mut all);
         }
+        let cluster = is_in_cluster.then(|| ClusterMetrics::register(&mut all));
         Self {
             registry: all,
             sessions,
@@ -119,11 +123,15 @@ impl Metrics {
             call_time,
             limits,
             forwarding,
+            cluster,
         }
     }
 
     /// All of it as text.
-    pub(crate) fn text(&self, census: &Census) -> String {
+    pub(crate) fn text(&self, census: &Census, cluster: Option<&ClusterCensus>) -> String {
+        if let (Some(metrics), Some(census)) = (&self.cluster, cluster) {
+            metrics.set(census);
+        }
         self.sessions.set(count(census.sessions));
         self.runs.set(count(census.runs));
         for language in Language::ALL {

@@ -8,7 +8,7 @@ use agb_protocol::Secret;
 use clap::{Args, FromArgMatches, ValueEnum};
 
 use super::duration::{seconds, seconds_or_none};
-use crate::cluster::MemoryRegistry;
+use crate::cluster::{EtcdUrl, KubernetesUrl, MemoryRegistry};
 
 /// The settings of a cluster: several servers that act as one.
 #[derive(Clone, Debug, Args)]
@@ -105,6 +105,10 @@ pub enum Placement {
 /// Where the servers of a cluster meet.
 #[derive(Clone, Debug)]
 pub enum RegistryUrl {
+    /// Members of etcd.
+    Etcd(EtcdUrl),
+    /// Lease objects of Kubernetes.
+    Kubernetes(KubernetesUrl),
     /// A store in this process, for tests.
     Memory(MemoryRegistry),
 }
@@ -113,7 +117,14 @@ impl FromStr for RegistryUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        Err(format!("{text:?} names no registry: give etcd://HOST:PORT/PREFIX or kubernetes://NAMESPACE/NAME"))
+        // The text may have a password in it, which is not repeated.
+        let unknown = || "give etcd://HOST:PORT/PREFIX, etcds:// for TLS, or kubernetes://NAMESPACE/NAME".to_owned();
+        let (scheme, rest) = text.split_once("://").ok_or_else(unknown)?;
+        match scheme {
+            "etcd" | "etcds" => EtcdUrl::parse(rest, scheme == "etcds").map(Self::Etcd),
+            "kubernetes" => KubernetesUrl::parse(rest).map(Self::Kubernetes),
+            _ => Err(unknown()),
+        }
     }
 }
 

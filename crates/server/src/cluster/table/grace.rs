@@ -28,12 +28,8 @@ impl Grace {
         self.vanished.remove(&inc);
     }
 
-    /// Takes out those that had this name and have vanished, now that another has it. None of them after a backup was
-    /// restored: then the other may be the older one.
-    pub(super) fn replaced(&mut self, name: &str, by: Incarnation, went_back: bool) -> Vec<Incarnation> {
-        if went_back {
-            return Vec::new();
-        }
+    /// Takes out those that had this name and have vanished, now that another has it.
+    pub(super) fn replaced(&mut self, name: &str, by: Incarnation) -> Vec<Incarnation> {
         let is_replaced = |inc: &Incarnation, its: &str| *inc != by && its == name;
         let replaced = self.vanished.iter().filter(|(inc, (its, _))| is_replaced(inc, its)).map(|(inc, _)| *inc);
         let replaced: Vec<_> = replaced.collect();
@@ -43,7 +39,12 @@ impl Grace {
 
     /// Whether the absence of this one says nothing yet.
     pub(super) fn covers(&self, inc: Incarnation, now: Moment) -> bool {
-        now < self.all_until || self.vanished.get(&inc).is_some_and(|(_, until)| now < *until)
+        self.covers_all(now) || self.vanished.get(&inc).is_some_and(|(_, until)| now < *until)
+    }
+
+    /// Whether no absence says anything yet.
+    pub(super) fn covers_all(&self, now: Moment) -> bool {
+        now < self.all_until
     }
 
     /// Forgets what covers nobody any more.

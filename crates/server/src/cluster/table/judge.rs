@@ -57,12 +57,14 @@ impl Table {
         }
     }
 
-    /// Records of servers that were declared lost and are back without having come back: an old backup was restored.
+    /// Records of servers whose sessions clients were told to be over: an old backup was restored, or the registry was
+    /// wiped while they were away.
     pub(crate) fn relapsed(&self) -> Vec<Suspect> {
         if self.ended.is_some() {
             return Vec::new();
         }
-        let relapsed = self.nodes.iter().filter(|(_, node)| self.lost.contains_key(&node.record.inc));
+        let is_over = |inc: &Incarnation| self.lost.contains_key(inc) || self.never.contains(inc);
+        let relapsed = self.nodes.iter().filter(|(_, node)| is_over(&node.record.inc));
         relapsed.map(|(name, node)| suspect(name, &node.record, node.rev)).collect()
     }
 

@@ -43,6 +43,11 @@ pub(super) async fn alive(State(shared): State<Arc<Shared>>) -> Result<String, A
 /// `GET /metrics`, with the API key like every other call. Not even this machine goes without: behind a reverse proxy
 /// everybody comes from here. Prometheus sends it with `authorization: {credentials_file: …}`.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> Response {
-    let text = shared.metrics.text(&shared.sessions.census());
+    let sessions = shared.sessions.census();
+    let cluster = shared.cluster.as_ref().map(|cluster| {
+        let max = shared.config.limits.max_sessions as u64;
+        cluster.census(max.saturating_sub(sessions.sessions as u64), &shared.keys.fingerprint())
+    });
+    let text = shared.metrics.text(&sessions, cluster.as_ref());
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
