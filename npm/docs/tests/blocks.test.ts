@@ -1,7 +1,7 @@
 /** Every code block of the documentation compiles, and those that say so run against the local server. */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer } from "node:net";
@@ -91,6 +91,20 @@ describe("blocks", () => {
     of("json").forEach(({ text }) => JSON.parse(text));
     for (const { text } of of("toml")) {
       execFileSync("python3", ["-c", "import sys, tomllib; tomllib.load(sys.stdin.buffer)"], { input: text, stdio: ["pipe", "ignore", "inherit"] });
+    }
+  });
+
+  it("give the server no command and no option that it does not have", () => {
+    const program = process.env["AGB_SERVER"] ?? join(DOCS, "../../target/debug/agb-server");
+    const manuals = ["../../README.md", "../local/README.md", "../sdk/README.md"].flatMap(blocksOf);
+    const lines = [...of("sh"), ...manuals.filter(({ language }) => language === "sh")].flatMap(({ text, page }) => text.split("\n").map((line) => ({ page, line })));
+    const calls = lines.filter(({ line }) => /^[^#]*(agb-server|agbcloud-local)( |$)/.test(line) && !/apt|systemctl|npm install/.test(line));
+    assert.ok(calls.length > 20, "there are fewer than there were");
+    // With --help nothing is done, and what is not known is an error all the same.
+    const stand = 'help() { "$AGB_SERVER" "$@" --help > /dev/null; }; agb-server() { help "$@"; }; npx() { shift; help "$@"; }';
+    for (const { page, line } of calls) {
+      const { status, stderr } = spawnSync("bash", ["-c", `${stand}\n${line.replace(/&( *#.*)?$/, "")}`], { encoding: "utf8", env: { PATH: process.env["PATH"], AGB_SERVER: program } });
+      assert.equal(status, 0, `${page}: ${line}\n${stderr}`);
     }
   });
 

@@ -42,7 +42,7 @@ export function blocksOf(page: string): Block[] {
       marks.set(mark[1]!, mark[2] ?? "");
       continue;
     }
-    const fence = /^```([a-z]+)(?: \[(.+)\])?$/.exec(lines[index]!);
+    const fence = /^ *```([a-z]+)(?: \[(.+)\])?$/.exec(lines[index]!);
     if (fence === null) {
       if (lines[index]!.startsWith("```")) {
         throw new Error(`${page}:${index + 1}: a block without a language`);
@@ -52,7 +52,7 @@ export function blocksOf(page: string): Block[] {
     }
     const line = index + 1;
     const from = line;
-    while (lines[index + 1] !== undefined && lines[index + 1] !== "```") {
+    while (lines[index + 1] !== undefined && lines[index + 1]!.trim() !== "```") {
       index += 1;
     }
     const text = `${lines.slice(from, index + 1).join("\n")}\n`;
