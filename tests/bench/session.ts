@@ -1,14 +1,14 @@
 /**
  * What a session does beside code, beside what a user would use otherwise: commands beside bubblewrap, streams of files
- * beside `curl` and a static server, links beside HAProxy where there is one, and how fast changes of files are told.
+ * beside `curl` and a static server, links beside HAProxy, and how fast output and changes of files are told.
  *
- * `node --import tsx bench/session.ts [--json] [--runs N] [--megabytes N] [--only command|small|stream|watch|link|memory]...`,
+ * `node --import tsx bench/session.ts [--json] [--runs N] [--megabytes N] [--size N] [--only command|output|small|stream|watch|link|memory]...`,
  * after `cargo build --release -p agb-server -p agb-node`; `cargo xtask bench session` does all of it. See README.md.
  */
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -24,6 +24,8 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
     runs: { type: "string", default: "3" },
     megabytes: { type: "string", default: "512" },
+    /** MiB that are read slowly; 10240 is the ten gigabytes of the goal. */
+    size: { type: "string", default: "2048" },
     only: { type: "string", multiple: true, default: [] },
   },
 });
@@ -61,8 +63,36 @@ print("static listening on http://127.0.0.1:%d" % server.server_port, flush=True
 server.serve_forever()
 `;
 
-/** A small web server of a program's. */
-const WEB = "import http.server\nclass H(http.server.BaseHTTPRequestHandler):\n    protocol_version='HTTP/1.1'\n    def do_GET(self):\n        self.send_response(200); self.send_header('Content-Length','2'); self.end_headers(); self.wfile.write(b'ok')\n    def log_message(self,*a): pass\nimport sys\nhttp.server.ThreadingHTTPServer(('127.0.0.1',int(sys.argv[1])),H).serve_forever()\n";
+/** What the web server of a program answers to `/large`: as much as shows the cost of bytes beside that of a request. */
+const LARGE = 64 << 20;
+
+/**
+ * A web server of a program's. It does as little as it can for a request, because it works on both sides: what it takes
+ * hides what is measured.
+ */
+const WEB = `
+import socket, sys, threading
+small = b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok"
+head = b"HTTP/1.1 200 OK\\r\\nContent-Length: ${LARGE}\\r\\n\\r\\n"
+piece = bytes(1 << 20)
+def serve(connection):
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    got = b""
+    while True:
+        more = connection.recv(65536)
+        if not more: return connection.close()
+        got += more
+        while b"\\r\\n\\r\\n" in got:
+            asked, got = got.split(b"\\r\\n\\r\\n", 1)
+            if asked.split(b" ")[1].split(b"?")[0].endswith(b"/large"):
+                connection.sendall(head)
+                for _ in range(${LARGE} >> 20): connection.sendall(piece)
+            else:
+                connection.sendall(small)
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])), backlog=128)
+while True:
+    threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
+`;
 
 const runs = Number(options.runs);
 const MIB = 1 << 20;
@@ -81,7 +111,7 @@ try {
   if (session === undefined || session === null) {
     throw new Error(errorMessage);
   }
-  const cases: Record<string, (session: Session) => Promise<void>> = { command, small, stream, watch, link, memory };
+  const cases: Record<string, (session: Session) => Promise<void>> = { command, output, small, stream, watch, link, memory };
   for (const [name, measure] of Object.entries(cases)) {
     if (options.only.length === 0 || options.only.includes(name)) {
       await measure(session);
@@ -128,6 +158,24 @@ async function command({ command }: Session): Promise<void> {
     theirs.push(await timed(() => run("bwrap", bare)));
   }
   beside('command.execute("true"), bubblewrap', ours, theirs, "ms", 1.5, true);
+}
+
+/** From a command's write to the callback in Node. Both read one clock: the command writes what it says. */
+async function output({ command }: Session): Promise<void> {
+  const took: number[] = [];
+  const script = `import sys, time\nfor _ in range(${runs * 200}):\n    print(time.clock_gettime_ns(time.CLOCK_REALTIME), flush=True)\n    time.sleep(0.005)\n`;
+  const begin = performance.timeOrigin;
+  const onStdout = (text: string): void => {
+    const now = begin + performance.now();
+    for (const line of text.split("\n").filter(Boolean)) {
+      took.push(now - Number(BigInt(line)) / 1e6);
+    }
+  };
+  const { success, errorMessage } = await command.execute(`python3 -c '${script}'`, { timeoutMs: 120_000, onStdout });
+  if (!success || took.length !== runs * 200) {
+    throw new Error(errorMessage || `${took.length} lines came`);
+  }
+  alone("a command's output, from the write to the callback", median(took), "ms", 1, true);
 }
 
 /** A thousand small files, written and read back, 16 at once. */
@@ -218,22 +266,19 @@ async function watch({ file }: Session): Promise<void> {
 /** A program's web server through its link, in turn with the same program behind HAProxy. */
 async function link(session: Session): Promise<void> {
   const { command, file } = session;
-  if (await run("haproxy", ["-v"]).then(() => false, () => true)) {
-    console.error("links are not measured: there is no haproxy (apt-get install haproxy)");
-    return;
-  }
   await file.write("/tmp/web.py", WEB);
   await command.execute("nohup python3 /tmp/web.py 30100 > /tmp/web.log 2>&1 &", 10_000);
   const { data: url = "", errorMessage } = await session.getLink("http", 30100);
   if (url === "") {
     throw new Error(errorMessage);
   }
+  const haproxy = existsSync("/usr/sbin/haproxy") ? "/usr/sbin/haproxy" : "haproxy"; // where a user's PATH does not lead
   const script = join(folder, "web.py");
   writeFileSync(script, WEB);
   const [port, front] = [await freePort(), await freePort()];
   const config = `defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\nfrontend f\n bind 127.0.0.1:${front}\n default_backend b\nbackend b\n server s 127.0.0.1:${port}\n`;
   writeFileSync(join(folder, "haproxy.cfg"), config);
-  const children = [spawn("python3", [script, String(port)], { stdio: "ignore" }), spawn("haproxy", ["-f", join(folder, "haproxy.cfg")], { stdio: "ignore" })];
+  const children = [spawn("python3", [script, String(port)], { stdio: "ignore" }), spawn(haproxy, ["-f", join(folder, "haproxy.cfg")], { stdio: "ignore" })];
   try {
     const [ours, theirs]: [number[], number[]] = [[], []];
     await Promise.all([requests(url, 50), requests(`http://127.0.0.1:${front}/`, 50)]);
@@ -242,12 +287,27 @@ async function link(session: Session): Promise<void> {
       theirs.push(2000 / ((await timed(() => requests(`http://127.0.0.1:${front}/`, 2000))) / 1000));
     }
     beside("a link, HAProxy", ours, theirs, "requests/s", 0.7, false);
+    const [our, their]: [number[], number[]] = [[], []];
+    const large = new URL("large", url.replace(/\/?$/, "/")).href;
+    for (let at = 0; at < runs * 3; at += 1) {
+      our.push(LARGE / MIB / ((await timed(() => download(large))) / 1000));
+      their.push(LARGE / MIB / ((await timed(() => download(`http://127.0.0.1:${front}/large`))) / 1000));
+    }
+    beside("a link, HAProxy", our, their, "MiB/s", 0.7, false);
   } finally {
     for (const child of children) {
       const ended = once(child, "exit");
       child.kill();
       await ended;
     }
+  }
+}
+
+/** All of it, by a program that does nothing else. */
+async function download(url: string): Promise<void> {
+  const { stdout } = await run("curl", ["-sf", "-o", "/dev/null", "-w", "%{size_download}", url]);
+  if (Number(stdout) !== LARGE) {
+    throw new Error(`${stdout} of ${LARGE} bytes came from ${url}`);
   }
 }
 
@@ -279,7 +339,7 @@ async function requests(url: string, count: number): Promise<void> {
 
 /** Memory of both sides while a slow reader takes a large file: 4 MiB and then a pause. */
 async function memory({ file, command }: Session): Promise<void> {
-  const size = 4 * SIZE;
+  const size = Number(options.size) * MIB;
   await command.execute(`truncate -s ${size} /tmp/sparse`, 10_000);
   const before = { client: process.memoryUsage.rss(), server: resident(server) };
   let [count, client, ours] = [0, 0, 0];

@@ -8,6 +8,7 @@ mod encrypted;
 mod intermediary;
 mod load;
 mod lossy;
+mod lossy_work;
 mod network;
 mod peers;
 mod quickstart;

@@ -48,6 +48,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         setup::image(workspace, &workspace.target("release/agb-server"))?;
         setup::sandboxes(workspace);
     }
+    if name == "session" {
+        setup::haproxy(workspace)?;
+    }
 
     let mut bench = workspace.command("node", Purpose::Work);
     bench.args(["--import", "tsx"]).arg(format!("bench/{name}.ts")).args(rest);

@@ -311,6 +311,19 @@ pub(crate) fn r(workspace: &Workspace) -> Result<(), Error> {
     }
 }
 
+/// HAProxy, which links are measured beside.
+pub(crate) fn haproxy(workspace: &Workspace) -> Result<(), Error> {
+    let is_there = || find_program("haproxy").is_some() || PathBuf::from("/usr/sbin/haproxy").is_file();
+    if !is_there() {
+        debian(workspace, "HAProxy is missing", &["haproxy"])?;
+    }
+    if is_there() {
+        Ok(())
+    } else {
+        Err(Error::Failed("there is no haproxy, even with Debian's package of that name; install it".to_owned()))
+    }
+}
+
 /// A Java with its compiler, for the tests of its kernels.
 pub(crate) fn java(workspace: &Workspace) -> Result<(), Error> {
     const PACKAGE: &str = "openjdk-17-jdk-headless";
