@@ -5,6 +5,7 @@ agb_sandbox::helper_before_main!();
 mod cluster;
 mod commands;
 mod encrypted;
+mod gateway;
 mod intermediary;
 mod load;
 mod lossy;

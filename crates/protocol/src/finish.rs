@@ -23,4 +23,6 @@ pub struct Finish {
     pub killed_by: Option<KilledBy>,
     /// The interpreter had to be restarted: variables are gone (ours).
     pub state_lost: bool,
+    /// With [`RunStatus::Cancelled`]: nobody has confirmed that the program has stopped, so it may still run (ours).
+    pub unconfirmed: bool,
 }

@@ -371,6 +371,9 @@ impl Reply<'_> {
         if finish.state_lost {
             data["stateLost"] = json!(true);
         }
+        if finish.unconfirmed {
+            data["unconfirmed"] = json!(true);
+        }
         self.frame(data)
     }
 

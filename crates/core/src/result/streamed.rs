@@ -89,6 +89,7 @@ impl Execution {
             exit_code: self.exit_code,
             killed_by: self.killed_by,
             state_lost: self.state_lost,
+            unconfirmed: false,
         };
         unread.push_end(Ok(finish), stamp(), 0, None);
         std::iter::from_fn(move || unread.pop())

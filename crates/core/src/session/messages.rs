@@ -222,7 +222,10 @@ impl Session {
             if let Some(run) = self.runs.get_mut(id) {
                 run.execution_time = finish.execution_time;
             }
-            Err(RunError::Cancelled { state_lost: finish.state_lost })
+            Err(match finish.unconfirmed {
+                true => RunError::CancelUnconfirmed,
+                false => RunError::Cancelled { state_lost: finish.state_lost },
+            })
         } else {
             Ok(finish)
         };

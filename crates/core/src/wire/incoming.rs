@@ -193,6 +193,7 @@ fn parse_end(data: &Object<'_>) -> Finish {
         exit_code: data.get("exitCode").and_then(exit_code),
         killed_by: data.get("killedBy").and_then(Value::as_object).map(|object| parse_killed_by(&object)),
         state_lost: data.get("stateLost").is_some_and(Value::is_true),
+        unconfirmed: data.get("unconfirmed").is_some_and(Value::is_true),
     }
 }
 

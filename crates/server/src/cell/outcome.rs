@@ -59,6 +59,7 @@ pub(crate) fn ended(end: CellEnd, stop: Option<Stop>) -> Ended {
         exit_code: None,
         killed_by,
         state_lost: end.state_lost,
+        unconfirmed: false,
     };
     Ended { failure, finish }
 }

@@ -224,6 +224,7 @@ fn finish(end: &RunEnd, stop: Option<Stop>) -> Finish {
     };
     let (name, state_lost) = match error {
         RunError::Cancelled { state_lost } => ("Cancelled", *state_lost),
+        RunError::CancelUnconfirmed => ("Cancelled", false),
         RunError::Remote { .. } => ("UpstreamError", false),
         _ => ("UpstreamLost", false),
     };
@@ -239,6 +240,7 @@ fn finish(end: &RunEnd, stop: Option<Stop>) -> Finish {
         execution_error: Some(one_line(&failure(name, words))),
         reason: Some(reason),
         state_lost,
+        unconfirmed: matches!(error, RunError::CancelUnconfirmed),
         ..Finish::default()
     }
 }

@@ -20,6 +20,18 @@ fn cancel_is_confirmed_by_the_service() {
 }
 
 #[test]
+fn an_end_may_say_that_nobody_has_confirmed_the_stop() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    bench.with_session(|session, now| session.cancel(now, id));
+    bench.say(
+        &wire,
+        &json!({ "phase": "end", "status": "failed", "reason": "cancelled", "unconfirmed": true, "seq": 1 }),
+    );
+    assert_eq!(bench.read(id).end, Some(Err(RunError::CancelUnconfirmed)));
+}
+
+#[test]
 fn what_a_cancelled_program_raises_is_told_once() {
     let raised =
         |seq| json!({ "phase": "event", "eventType": "error", "seq": seq, "error": { "code": "KeyboardInterrupt" } });
