@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { type LocalServer, startServer } from "../node/local-server.js";
+import { type LocalServer, startGateway, startServer } from "../node/local-server.js";
 
 /** The folder of the bundle that the package ships. */
 export const WEB = fileURLToPath(new URL("../../npm/sdk/web/", import.meta.url));
@@ -112,7 +112,15 @@ export class Stage {
   ) {}
 
   static async build(...serverArgs: string[]): Promise<Stage> {
-    const server = await startServer(...serverArgs);
+    return Stage.with(await startServer(...serverArgs));
+  }
+
+  /** The same with a gateway in front of this service. */
+  static async before(service: LocalServer): Promise<Stage> {
+    return Stage.with(await startGateway(service));
+  }
+
+  private static async with(server: LocalServer): Promise<Stage> {
     const script = '<script type="module">globalThis.agb = await import("/sdk/index.js");</script>';
     const blank = `<!doctype html><link rel="icon" href="data:,"><title>blank</title>${script}`;
     return new Stage(server, await serve({ "/sdk/": WEB }, { "/": blank }), await launch());

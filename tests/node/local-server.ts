@@ -19,15 +19,33 @@ const PROGRAM = process.env["AGB_SERVER"] ?? new URL("../../target/debug/agb-ser
 
 export async function startServer(...args: string[]): Promise<LocalServer> {
   const apiKey = randomBytes(16).toString("hex");
+  return start(apiKey, { AGB_API_KEY: apiKey }, args);
+}
+
+/** A gateway to another server. It has no key: it passes on the other one's. */
+export async function startGateway(upstream: LocalServer, ...args: string[]): Promise<LocalServer> {
+  return start(upstream.apiKey, {}, ["--upstream", upstream.endpoint, ...args]);
+}
+
+async function start(apiKey: string, env: Record<string, string>, args: string[]): Promise<LocalServer> {
   const child: ChildProcess = spawn(PROGRAM, ["serve", ...(args.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"]), ...args], {
-    env: { PATH: process.env["PATH"], AGB_API_KEY: apiKey, RUST_LOG: "warn" },
+    env: { PATH: process.env["PATH"], RUST_LOG: "warn", ...env },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const lines = createInterface({ input: child.stdout! });
-  const [line] = (await Promise.race([once(lines, "line"), once(child, "exit")])) as [unknown];
-  const found = /^agb-server listening on (http:\/\/\S+)$/.exec(String(line));
+  const said: string[] = [];
+  const found = await new Promise<RegExpExecArray | null>((resolve) => {
+    const lines = createInterface({ input: child.stdout! });
+    lines.on("line", (line) => {
+      said.push(line); // a gateway says before where it leads
+      const listening = /^agb-server listening on (https?:\/\/\S+)$/.exec(line);
+      if (listening !== null) {
+        resolve(listening);
+      }
+    });
+    lines.on("close", () => resolve(null));
+  });
   if (found === null) {
-    throw new Error(`${PROGRAM} did not start: ${String(line)}`);
+    throw new Error(`${PROGRAM} did not start: ${said.join("\n")}`);
   }
   return {
     endpoint: found[1]!,

@@ -5,28 +5,35 @@ import pathlib
 import secrets
 import subprocess
 import sys
+import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class LocalServer:
-    """`agb-server` on a free port with a key of its own."""
+    """`agb-server` on a free port with a key of its own, or as a gateway to another one, whose keys it passes on."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, upstream: "LocalServer | None" = None) -> None:
         program = os.environ.get("AGB_SERVER", str(ROOT / "target" / "debug" / "agb-server"))
-        self.api_key = secrets.token_hex(16)
+        self.api_key = upstream.api_key if upstream else secrets.token_hex(16)
+        own_key = {} if upstream else {"AGB_API_KEY": self.api_key}
+        passed_on = ["--upstream", upstream.endpoint] if upstream else []
+        self.log = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
-            [program, "serve", "--listen", "127.0.0.1:0", *arguments],
+            [program, "serve", "--listen", "127.0.0.1:0", *passed_on, *arguments],
             env={
                 "PATH": os.environ.get("PATH", ""),
-                "AGB_API_KEY": self.api_key,
                 "AGB_CACHE": str(ROOT / "target" / "tmp" / "cache"),
-                "RUST_LOG": "warn",
+                "RUST_LOG": os.environ.get("RUST_LOG", "warn"),
+                **own_key,
             },
             stdout=subprocess.PIPE,
+            stderr=self.log if upstream else None,
             text=True,
         )
         line = self._process.stdout.readline()
+        if upstream:
+            line = self._process.stdout.readline()  # the first one says where it leads
         prefix = "agb-server listening on "
         if not line.startswith(prefix):
             self.stop()
@@ -48,3 +55,9 @@ class LocalServer:
             raise AssertionError("agb-server did not end within 20 s of SIGTERM") from None
         finally:
             self._process.stdout.close()
+            self.log.close()
+
+    def logged(self) -> str:
+        """What a gateway has logged so far."""
+        self.log.seek(0)
+        return self.log.read()

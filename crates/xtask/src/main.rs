@@ -56,7 +56,7 @@ usage: cargo xtask COMMAND
   test --packages               what is published, as strangers use it: the packed npm packages in an empty project, in
                                 bundlers, frameworks, run times and package managers; the crates, as for crates.io; the
                                 documentation's site and its code; the server's packages, in a minimal
-                                Debian and a container (needs root)
+                                Debian and a container (needs root); the server behind reverse proxies
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes

@@ -359,6 +359,16 @@ pub(crate) fn chromium(workspace: &Workspace) -> Result<(), Error> {
     if is_there() { Ok(()) } else { Err(Error::Failed("there is no /usr/bin/chromium; install it".to_owned())) }
 }
 
+/// The reverse proxies that the server's manual configures.
+pub(crate) fn reverse_proxies(workspace: &Workspace) -> Result<(), Error> {
+    const PACKAGES: [(&str, &str); 3] = [("nginx", "nginx-light"), ("haproxy", "haproxy"), ("caddy", "caddy")];
+    // Debian puts two of them where only administrators look.
+    let is_there = |program: &str| find_program(program).is_some() || Path::new("/usr/sbin").join(program).is_file();
+    let missing: Vec<&str> =
+        PACKAGES.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { debian(workspace, "a reverse proxy is missing", &missing) }
+}
+
 /// Installs Debian packages, if this is Debian and we may; else says what to do.
 pub(crate) fn debian(workspace: &Workspace, complaint: &str, packages: &[&str]) -> Result<(), Error> {
     let list = packages.join(" ");

@@ -19,6 +19,10 @@ const RUST_RUNS: u64 = 800;
 const NODE_RUNS: u64 = 160;
 /// Sessions, and runs at once in each.
 const LOAD: &str = "100,10";
+/// Runs at once through one gateway: ten times what `cargo xtask test` makes.
+const GATEWAY_RUNS: &str = "1000";
+/// How long a program behind a reverse proxy is silent: more than twice the usual time limit of these.
+const SILENT_S: &str = "150";
 
 /// What is asked for. A run prints its seed; the same one gives the same mixture.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,8 +75,11 @@ fn everything(workspace: &Workspace, seed: Option<u64>) -> Result<bool, Error> {
     let mut passed = passes(walks(workspace, 0))?;
     passed &= passes(lossy(workspace, RUST_RUNS, of_the_network))?;
     passed &= passes(rust_load(workspace))?;
-    passed &= node(workspace, "lossy", "AGB_LOSSY", &format!("{NODE_RUNS},{}", of_the_network % 1_000_000))?;
-    passed &= node(workspace, "load", "AGB_LOAD", LOAD)?;
+    passed &= passes(gateway(workspace))?;
+    passed &= node(workspace, "node/lossy", "AGB_LOSSY", &format!("{NODE_RUNS},{}", of_the_network % 1_000_000))?;
+    passed &= node(workspace, "node/load", "AGB_LOAD", LOAD)?;
+    setup::reverse_proxies(workspace)?;
+    passed &= node(workspace, "proxies/reverse-proxies", "AGB_SILENT_S", SILENT_S)?;
     passed &= cells(workspace, CELLS, seed)?;
     Ok(passed)
 }
@@ -127,17 +134,23 @@ fn rust_load(workspace: &Workspace) -> Command {
     load
 }
 
+fn gateway(workspace: &Workspace) -> Command {
+    let mut gateway = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", "gateway::many_runs"]);
+    gateway.env("AGB_GATEWAY_RUNS", GATEWAY_RUNS);
+    gateway
+}
+
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = workspace.cargo();
     command.args(["test", "--locked"]).args(arguments).args(["--", "--nocapture"]);
     command
 }
 
-/// One file of the tests in Node, as large as `variable` says.
+/// One file of the tests that Node runs, as large as `variable` says.
 fn node(workspace: &Workspace, file: &str, variable: &str, value: &str) -> Result<bool, Error> {
     artifacts::node(workspace, Profile::Dev)?;
     let mut command = workspace.command("node", Purpose::Work);
-    command.args(["--import", "tsx", "--test"]).arg(workspace.path(&format!("tests/node/{file}.test.ts")));
+    command.args(["--import", "tsx", "--test"]).arg(workspace.path(&format!("tests/{file}.test.ts")));
     command.current_dir(setup::folder_with_package(workspace, "tsx")?).env(variable, value);
     passes(command)
 }

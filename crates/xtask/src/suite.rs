@@ -25,10 +25,11 @@ use crate::workspace::Workspace;
 /// The steps of `cargo xtask check`.
 const CHECKS: [&str; 5] = ["fmt", "clippy", "doc", "tsc", "deny"];
 /// The steps of `cargo xtask test --packages`: what is published, as strangers use it.
-pub(crate) const PACKAGES: [&str; 6] = ["packaging", "publish", "frameworks", "portable", "docs", "operators"];
+pub(crate) const PACKAGES: [&str; 7] =
+    ["packaging", "publish", "frameworks", "portable", "docs", "operators", "proxies"];
 /// Not among the tests: `deny`, whose tool takes minutes to build and which only changes with `Cargo.lock`, and the long
 /// ones of [`PACKAGES`].
-const BY_NAME_ONLY: [&str; 6] = ["deny", "publish", "frameworks", "portable", "docs", "operators"];
+const BY_NAME_ONLY: [&str; 7] = ["deny", "publish", "frameworks", "portable", "docs", "operators", "proxies"];
 
 /// `cargo xtask check`.
 pub(crate) fn check(workspace: &Workspace) -> Result<ExitCode, Error> {
@@ -117,6 +118,7 @@ impl Preparations {
             Need::Java => setup::java(workspace),
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
+            Need::ReverseProxies => setup::reverse_proxies(workspace),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),
             Need::Portable => portable::programs(workspace, Profile::Dev).map(drop),

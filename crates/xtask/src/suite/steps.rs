@@ -63,10 +63,12 @@ pub(super) enum Need {
     Portable,
     /// The server's packages for operators, of the program for older systems.
     Operators,
+    /// nginx, HAProxy and Caddy.
+    ReverseProxies,
 }
 
 /// All steps, in the order in which they run: what fails fast goes first.
-pub(super) const STEPS: [Step; 17] = [
+pub(super) const STEPS: [Step; 18] = [
     Step {
         name: "fmt",
         label: "the formatter",
@@ -263,6 +265,18 @@ pub(super) const STEPS: [Step; 17] = [
             command.args(["--test", TEST_TIMEOUT]).args(files(workspace, "tests/operators", ".test.mjs")?);
             command.env("AGB_PACKAGES", operators::test_folder(workspace));
             command.env("AGB_SYSTEM", operators::system(workspace));
+            Ok(vec![command])
+        },
+    },
+    Step {
+        name: "proxies",
+        label: "the server behind reverse proxies, as its manual configures them",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::ReverseProxies],
+        commands: |workspace| {
+            let mut command = workspace.command("node", Purpose::Work);
+            command.args(["--import", "tsx", "--test", TEST_TIMEOUT]).current_dir(workspace.path("tests"));
+            command.args(files(workspace, "tests/proxies", ".test.ts")?);
             Ok(vec![command])
         },
     },
