@@ -374,6 +374,10 @@ impl Cluster {
     /// For the metrics; with the sessions that this server can still take, and its keys' fingerprint.
     pub(crate) fn census(&self, free_here: u64, keys: &str) -> ClusterCensus {
         let peers = self.peers();
+        let (lost, beat_age) = {
+            let table = self.table();
+            (table.lost_on_record() as u64, table.beat_age(clock::now()).unwrap_or_default())
+        };
         let in_state = |state| peers.iter().filter(|peer| peer.state == state).count() as u64;
         let standing = self.standing();
         let own = |is_so: bool| u64::from(is_so);
@@ -385,9 +389,9 @@ impl Cluster {
             nodes: [
                 (NodeState::Up.as_str(), in_state(NodeState::Up) + own(is_up)),
                 (NodeState::Draining.as_str(), in_state(NodeState::Draining) + own(standing == Standing::Draining)),
-                (NodeState::Lost.as_str(), self.table().lost_on_record() as u64),
+                (NodeState::Lost.as_str(), lost),
             ],
-            beat_age: self.beat_age().unwrap_or_default(),
+            beat_age,
             beat_time: Duration::from_micros(count(&self.counts.last_beat_us)),
             beats_failed: count(&self.counts.beats_failed),
             condemned: count(&self.counts.condemned),

@@ -1,0 +1,100 @@
+//! Servers that die, freeze and come back.
+
+use std::time::{Duration, Instant};
+
+use agb_testkit::etcd::Etcd;
+use rustix::process::Signal;
+
+use crate::support::{LOST, Node, all_up, eventually, servers, until_gone};
+
+fn id(session: &serde_json::Value) -> String {
+    session["sessionId"].as_str().expect("an id").to_owned()
+}
+
+async fn total(nodes: &[Node], metric: &str) -> f64 {
+    let mut total = 0.0;
+    for node in nodes {
+        total += node.metric(metric).await;
+    }
+    total
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_is_declared_lost_once_and_its_name_is_free_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let mut nodes = servers(3, &etcd.url(), folder.path()).await;
+    let [s0, _, s2] = &nodes[..] else { unreachable!() };
+    let (living, dead) = (id(&s0.own_session(s2).await), id(&s2.own_session(s0).await));
+    for node in &nodes {
+        assert_eq!((node.asks(&living).await.0, node.asks(&dead).await.0), (200, 200), "{}", node.log());
+    }
+
+    // Two beats: from then on its record counts the session.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    nodes[2].kill();
+    until_gone(&nodes[0], &dead).await;
+    until_gone(&nodes[1], &dead).await;
+    all_up(&nodes[..2], 2).await;
+    assert_eq!(total(&nodes[..2], "agb_cluster_condemned_total").await, 1.0, "one of them has declared it lost");
+    assert!(total(&nodes[..2], "agb_cluster_lost_sessions_total").await >= 1.0, "its sessions were counted");
+
+    nodes[2].spawn();
+    nodes[2].ready().await;
+    all_up(&nodes, 3).await;
+    for node in &nodes {
+        let (status, code) = node.asks(&dead).await;
+        assert_eq!((status, code.as_str()), (400, "InvalidMcpSession.NotFound"), "{}", node.name);
+        assert_eq!(node.asks(&living).await.0, 200, "{}: {}", node.name, node.log());
+    }
+
+    // Restarted in place, before anybody has noticed: the new one takes the name over at once.
+    let before = id(&nodes[1].own_session(&nodes[0]).await);
+    nodes[1].kill();
+    nodes[1].spawn();
+    let begin = Instant::now();
+    nodes[1].ready().await;
+    println!("restarted in place: {:.1} s", begin.elapsed().as_secs_f64());
+    until_gone(&nodes[0], &before).await;
+    until_gone(&nodes[1], &before).await;
+    all_up(&nodes, 3).await;
+    assert_eq!(total(&nodes, "agb_cluster_condemned_total").await, 1.0, "nobody was declared lost for it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn a_frozen_server_ends_when_it_thaws() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let mut nodes = servers(3, &etcd.url(), folder.path()).await;
+    let session = id(&nodes[2].own_session(&nodes[0]).await);
+    nodes[2].signal(Signal::STOP);
+    until_gone(&nodes[0], &session).await;
+    until_gone(&nodes[1], &session).await;
+    nodes[2].signal(Signal::CONT);
+    // Whoever reaches it now hears what the others say, or that it has ended.
+    let body = serde_json::json!({ "sessionId": session });
+    if let Ok((status, answer)) = nodes[2].post("/mcp/getSessionInfo", body).await {
+        assert_ne!(status, 200, "it served a session that others had called gone: {answer}");
+    }
+    assert_eq!(nodes[2].exit_code(Duration::from_secs(20)).await, Some(70), "{}", nodes[2].log());
+    assert!(nodes[2].log().contains("declared this one lost"), "{}", nodes[2].log());
+    assert_eq!(total(&nodes[..2], "agb_cluster_condemned_total").await, 1.0, "one end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn a_short_freeze_ends_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let mut nodes = servers(2, &etcd.url(), folder.path()).await;
+    let session = id(&nodes[1].own_session(&nodes[0]).await);
+    nodes[1].signal(Signal::STOP);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    nodes[1].signal(Signal::CONT);
+    eventually("it is there again", LOST, async || nodes[0].asks(&session).await.0 == 200).await;
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    assert_eq!(nodes[1].asks(&session).await.0, 200, "{}", nodes[1].log());
+    assert!(nodes[1].ended().is_none());
+    assert_eq!(total(&nodes, "agb_cluster_condemned_total").await, 0.0);
+}

@@ -1,0 +1,157 @@
+//! A registry that is away, loses its leader, is wiped, or goes back to an old copy.
+
+use std::time::Duration;
+
+use agb_testkit::etcd::Etcd;
+use serde_json::json;
+
+use crate::support::{Edge, LOST, Node, all_up, eventually, servers};
+
+const MADE_UP: &str = "session-0123456789ab0123456789abcdef0123456789abcdef";
+
+async fn nobody_was_condemned(nodes: &mut [Node]) {
+    for node in nodes {
+        assert_eq!(node.metric("agb_cluster_condemned_total").await, 0.0, "{}: {}", node.name, node.log());
+        assert!(node.ended().is_none(), "{}: {}", node.name, node.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for a minute: cargo xtask test --only cluster"]
+async fn an_outage_ends_no_session_and_no_run() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut etcd = Etcd::start(&folder.path().join("etcd"), 3).expect("etcd");
+    let mut nodes = servers(3, &etcd.url(), folder.path()).await;
+    let session = nodes[1].own_session(&nodes[0]).await;
+    let id = session["sessionId"].as_str().expect("an id").to_owned();
+
+    let leader = etcd.leader().expect("it has one");
+    etcd.kill(leader);
+    let age = "agb_cluster_beat_age_seconds";
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    eventually("beats are kept with a new leader", LOST, async || nodes[0].metric(age).await < 2.5).await;
+    etcd.start_all().expect("the member starts");
+
+    const LINES: usize = 150;
+    let program = format!("import time\nfor i in range({LINES}):\n    print(i, flush=True)\n    time.sleep(0.2)");
+    let (run, ()) = tokio::join!(nodes[2].run(&session, &program), async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        etcd.kill_all();
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        for node in &nodes {
+            assert_eq!(node.asks(&id).await.0, 200, "{}: {}", node.name, node.log());
+            let (status, code) = node.asks(MADE_UP).await;
+            assert_eq!((status, code.as_str()), (503, "ServiceUnavailable.Registry"), "{}", node.name);
+            assert_eq!(node.readiness().await.expect("an answer").0.as_u16(), 200, "{}", node.name);
+        }
+        let (status, answer) =
+            nodes[0].post("/mcp/createSession?imageId=agb-code-space-1", json!({})).await.expect("an answer");
+        assert_eq!(status, 503, "{answer}");
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        etcd.start_all().expect("etcd starts again");
+    });
+    let text = run["data"]["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{run}"));
+    let result: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    let printed = result["logs"]["stdout"].as_array().unwrap_or_else(|| panic!("{result}"));
+    let printed: String = printed.iter().filter_map(|part| part.as_str()).collect();
+    let expected: String = (0..LINES).map(|line| format!("{line}\n")).collect();
+    assert_eq!(printed, expected, "no line is lost");
+    eventually("beats are kept again", LOST, async || nodes[0].metric(age).await < 2.5).await;
+    all_up(&nodes, 3).await;
+    nobody_was_condemned(&mut nodes).await;
+    let (status, code) = eventually_settled(&nodes[0]).await;
+    assert_eq!((status, code.as_str()), (400, "InvalidMcpSession.NotFound"), "a made-up owner");
+}
+
+/// What is said of a made-up owner once absences count again.
+async fn eventually_settled(node: &Node) -> (u16, String) {
+    eventually("absences count again", LOST, async || node.asks(MADE_UP).await.0 != 503).await;
+    node.asks(MADE_UP).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for a minute: cargo xtask test --only cluster"]
+async fn a_wiped_or_restored_registry_loses_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let mut nodes = servers(3, &etcd.url(), folder.path()).await;
+    let session = nodes[1].own_session(&nodes[0]).await;
+    let id = session["sessionId"].as_str().expect("an id").to_owned();
+    etcd.save().expect("a copy");
+    // In the copy this server has an incarnation that is over.
+    let over = nodes[2].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    nodes[2].kill();
+    nodes[2].spawn();
+    nodes[2].ready().await;
+    all_up(&nodes, 3).await;
+    for what in ["wiped", "restored"] {
+        match what {
+            "wiped" => etcd.wipe().expect("etcd starts"),
+            _ => etcd.restore().expect("etcd starts"),
+        }
+        for node in &nodes {
+            let (status, code) = node.asks(&id).await;
+            assert_eq!(status, 200, "{} after it was {what}: {code}\n{}", node.name, node.log());
+            assert_eq!(node.asks(&over).await.0, 400, "{} after it was {what}", node.name);
+        }
+        let age = "agb_cluster_beat_age_seconds";
+        for node in &nodes {
+            eventually("beats are kept", LOST, async || node.metric(age).await < 2.5).await;
+        }
+        tokio::time::sleep(Duration::from_secs(14)).await;
+        all_up(&nodes, 3).await;
+        for node in &mut nodes {
+            assert!(node.ended().is_none(), "{} after it was {what}: {}", node.name, node.log());
+            assert_eq!(node.asks(&id).await.0, 200, "{} after it was {what}: {}", node.name, node.log());
+            assert_eq!(node.asks(&over).await.0, 400, "{} after it was {what}", node.name);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn a_server_cut_off_from_the_registry_stays_a_member() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let edge = Edge::to(etcd.clients()[0]).await;
+    let cut = format!("etcd://{}/agb", edge.address);
+    let mut nodes =
+        vec![Node::start("s0", &etcd.url(), folder.path()).await, Node::start("s1", &cut, folder.path()).await];
+    all_up(&nodes, 2).await;
+    let session = nodes[1].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    edge.close();
+    for _ in 0..22 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(nodes[0].asks(&session).await.0, 200, "{}", nodes[0].log());
+    }
+    assert!(nodes[0].log().contains("cut off from the registry"), "{}", nodes[0].log());
+    edge.open();
+    eventually("its beats are kept", LOST, async || nodes[1].metric("agb_cluster_beat_age_seconds").await < 2.5).await;
+    nobody_was_condemned(&mut nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn servers_that_cannot_reach_each_other_condemn_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let mut first = Node::new("s0", &etcd.url(), folder.path());
+    let edge = Edge::to(first.address).await;
+    first = first.with(&["--advertise", &format!("http://{}", edge.address)]);
+    first.spawn();
+    first.ready().await;
+    let mut nodes = vec![first, Node::start("s1", &etcd.url(), folder.path()).await];
+    all_up(&nodes, 2).await;
+    let session = nodes[0].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    assert_eq!(nodes[1].asks(&session).await.0, 200, "{}", nodes[1].log());
+    edge.close();
+    for _ in 0..3 {
+        let (status, code) = nodes[1].asks(&session).await;
+        assert!(matches!(status, 502 | 503), "{status} {code}");
+        assert_eq!(nodes[0].asks(&session).await.0, 200);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+    }
+    nobody_was_condemned(&mut nodes).await;
+    edge.open();
+    eventually("calls are passed on again", LOST, async || nodes[1].asks(&session).await.0 == 200).await;
+}

@@ -1,0 +1,298 @@
+//! Servers as processes of their own, and the edges between them and the registry.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::StatusCode;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+/// What all servers take.
+pub(crate) const KEY: &str = "a-key-for-tests-of-clusters";
+/// A server starts in a second, on a busy machine in ten.
+pub(crate) const START: Duration = Duration::from_secs(60);
+/// The table's bound for a dead host, and as much again for a busy machine.
+pub(crate) const LOST: Duration = Duration::from_secs(30);
+
+/// A server process. Ends with this.
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) address: SocketAddr,
+    cluster: String,
+    folder: PathBuf,
+    options: Vec<String>,
+    child: Option<Child>,
+    http: reqwest::Client,
+}
+
+impl Node {
+    /// Starts a server and waits until it is ready.
+    pub(crate) async fn start(name: &str, cluster: &str, folder: &Path) -> Self {
+        let mut node = Self::new(name, cluster, folder);
+        node.spawn();
+        node.ready().await;
+        node
+    }
+
+    pub(crate) fn new(name: &str, cluster: &str, folder: &Path) -> Self {
+        let folder = folder.join(name);
+        fs::create_dir_all(&folder).expect("a folder");
+        let _ = rustls::crypto::ring::default_provider().install_default(); // an error says that it was done before
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
+        let (name, cluster) = (name.to_owned(), cluster.to_owned());
+        Self { name, address: free_port(), cluster, folder, options: Vec::new(), child: None, http }
+    }
+
+    pub(crate) fn with(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// Starts the process, at the same address as before.
+    pub(crate) fn spawn(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
+        let child = Command::new(env!("CARGO_BIN_EXE_agb-server"))
+            .args(["serve", "--listen", &self.address.to_string(), "--isolation", "none", "--warm", "0"])
+            .args(["--cluster", &self.cluster, "--node-name", &self.name, "--data-dir"])
+            .arg(&self.folder)
+            .args(&self.options)
+            .env("AGB_API_KEY", KEY)
+            .env_remove("PYTHONUNBUFFERED")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("it was built");
+        self.child = Some(child);
+    }
+
+    pub(crate) async fn ready(&mut self) {
+        let begin = Instant::now();
+        loop {
+            if self.readiness().await.is_some_and(|(status, _)| status == StatusCode::OK) {
+                return;
+            }
+            if let Some(status) = self.ended() {
+                panic!("{} has ended ({status}): {}", self.name, self.log());
+            }
+            assert!(
+                begin.elapsed() < START,
+                "{} is not ready: {:?}\n{}",
+                self.name,
+                self.readiness().await,
+                self.log()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    pub(crate) async fn readiness(&self) -> Option<(StatusCode, String)> {
+        let response = self.http.get(self.url("/readyz")).send().await.ok()?;
+        Some((response.status(), response.text().await.ok()?))
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.with_extension("log")
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// Ends the process as a power failure does.
+    pub(crate) fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // One that has ended already cannot be killed, and is waited for all the same.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill_process(Pid::from_child(child), signal).expect("it is ours");
+    }
+
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut()?.try_wait().expect("it is ours")
+    }
+
+    pub(crate) async fn exit_code(&mut self, within: Duration) -> Option<i32> {
+        let begin = Instant::now();
+        while begin.elapsed() < within {
+            if let Some(status) = self.ended() {
+                self.child = None;
+                return status.code();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{} has not ended within {within:?}: {}", self.name, self.log());
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Result<(u16, Value), reqwest::Error> {
+        let response = self.http.post(self.url(path)).bearer_auth(KEY).json(&body).send().await?;
+        let status = response.status().as_u16();
+        Ok((status, response.json().await?))
+    }
+
+    /// What it says of a session: the status and the code.
+    pub(crate) async fn asks(&self, session: &str) -> (u16, String) {
+        let body = json!({ "sessionId": session });
+        let (status, answer) = self.post("/mcp/getSessionInfo", body).await.unwrap_or_else(|error| {
+            panic!("{} does not answer: {error}\n{}", self.name, self.log());
+        });
+        (status, answer["code"].as_str().unwrap_or_default().to_owned())
+    }
+
+    /// A session that this server owns, wherever it was asked for.
+    pub(crate) async fn own_session(&self, entry: &Self) -> Value {
+        let own = self.http.get(self.url("/cluster/alive")).send().await.expect("an answer");
+        let own = format!("session-{}", own.text().await.expect("text").trim());
+        for _ in 0..60 {
+            let (status, answer) =
+                entry.post("/mcp/createSession?imageId=agb-code-space-1", json!({})).await.expect("an answer");
+            assert_eq!(status, 200, "{answer}\n{}", entry.log());
+            if answer["data"]["sessionId"].as_str().expect("an id").starts_with(&own) {
+                return answer["data"].clone();
+            }
+        }
+        panic!("no session was placed at {}", self.name);
+    }
+
+    /// Runs a program in a session by this server's link; the answer comes when it has ended.
+    pub(crate) async fn run(&self, session: &Value, code: &str) -> Value {
+        let text = |name: &str| session[name].as_str().expect("text").to_owned();
+        let (id, token) = (text("sessionId"), text("token"));
+        let args = json!({ "code": code, "language": "python", "timeout_s": 90 });
+        let call = json!({ "args": args, "server": "any", "requestId": "r", "tool": "run_code", "token": token });
+        let request = self.http.post(self.url(&format!("/link/{id}/callTool"))).header("X-Access-Token", &token);
+        let response = request.timeout(Duration::from_secs(120)).json(&call).send().await.expect("an answer");
+        response.json().await.expect("JSON")
+    }
+
+    /// One number of its metrics; 0 where it has not been counted.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let text = self.http.get(self.url("/metrics")).bearer_auth(KEY).send().await.expect("an answer");
+        let text = text.text().await.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |number| number.parse().expect("a number"))
+    }
+
+    pub(crate) async fn up(&self) -> f64 {
+        self.metric("agb_cluster_nodes{state=\"up\"}").await
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Servers named s0, s1, …, each of which knows all.
+pub(crate) async fn servers(count: usize, cluster: &str, folder: &Path) -> Vec<Node> {
+    let mut nodes: Vec<_> = (0..count).map(|index| Node::new(&format!("s{index}"), cluster, folder)).collect();
+    nodes.iter_mut().for_each(Node::spawn);
+    for node in &mut nodes {
+        node.ready().await;
+    }
+    all_up(&nodes, count).await;
+    nodes
+}
+
+/// Waits until each of these sees so many.
+pub(crate) async fn all_up(nodes: &[Node], count: usize) {
+    for node in nodes {
+        eventually(&format!("{} sees {count}", node.name), LOST, async || node.up().await as usize == count).await;
+    }
+}
+
+/// Waits until something is so; says how long it took.
+pub(crate) async fn eventually(what: &str, bound: Duration, mut is_so: impl AsyncFnMut() -> bool) -> Duration {
+    let begin = Instant::now();
+    while !is_so().await {
+        assert!(begin.elapsed() < bound, "still not after {bound:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!("{what}: {:.1} s", begin.elapsed().as_secs_f64());
+    begin.elapsed()
+}
+
+/// Asks until a session is said to be gone. Before that it may be away, and is never there.
+pub(crate) async fn until_gone(node: &Node, session: &str) -> Duration {
+    eventually(&format!("{} says that the session is gone", node.name), LOST, async || {
+        let (status, code) = node.asks(session).await;
+        match (status, code.as_str()) {
+            (400, "InvalidMcpSession.NotFound") => true,
+            (502 | 503, code) if code.starts_with("ServiceUnavailable.") => false,
+            other => panic!("{} says {other:?} of a session whose server has died\n{}", node.name, node.log()),
+        }
+    })
+    .await
+}
+
+/// A way between two processes that can be closed and opened: whoever comes while it is closed hears nothing.
+pub(crate) struct Edge {
+    pub(crate) address: SocketAddr,
+    state: Arc<(AtomicBool, Notify)>,
+    task: JoinHandle<()>,
+}
+
+impl Edge {
+    pub(crate) async fn to(target: SocketAddr) -> Self {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let state = Arc::new((AtomicBool::new(true), Notify::new()));
+        let of_task = Arc::clone(&state);
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let state = Arc::clone(&of_task);
+                tokio::spawn(async move {
+                    let closed = state.1.notified();
+                    if !state.0.load(Ordering::SeqCst) {
+                        // Held, so that the other side waits as for a network that swallows packets.
+                        tokio::time::sleep(Duration::from_secs(120)).await;
+                        return;
+                    }
+                    let Ok(mut server) = tokio::net::TcpStream::connect(target).await else { return };
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                        () = closed => tokio::time::sleep(Duration::from_secs(120)).await,
+                    }
+                });
+            }
+        });
+        Self { address, state, task }
+    }
+
+    pub(crate) fn close(&self) {
+        self.state.0.store(false, Ordering::SeqCst);
+        self.state.1.notify_waiters();
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.0.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) fn free_port() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|port| port.local_addr()).expect("a free port")
+}
