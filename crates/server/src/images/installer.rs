@@ -31,15 +31,12 @@ impl Installer {
         command
     }
 
-    /// `uv`, if pip's configuration can be translated.
-    pub(super) fn uv(program: PathBuf, folder: &Path) -> Self {
+    /// What pip's configuration means to `uv`; `None` if that cannot be said.
+    pub(super) fn uv_env(folder: &Path) -> Option<Vec<(&'static str, String)>> {
         let mut command = Command::new(interpreter_in(folder));
         command.args(["-I", "-m", "pip", "--disable-pip-version-check", "config", "list"]).stdin(Stdio::null());
-        let Ok(answer) = command.output() else { return Self::Pip };
-        match translate(&String::from_utf8_lossy(&answer.stdout)) {
-            Some(env) => Self::Uv { program, env },
-            None => Self::Pip,
-        }
+        let answer = command.output().ok().filter(|answer| answer.status.success())?;
+        translate(&String::from_utf8_lossy(&answer.stdout))
     }
 
     /// The `uv` of this machine, if it has one.
@@ -111,6 +108,8 @@ fn translate(config: &str) -> Option<Vec<(&'static str, String)>> {
             "extra-index-url" => {
                 env.extend([("UV_INDEX", words), ("UV_INDEX_STRATEGY", "unsafe-best-match".to_owned())])
             }
+            // For uv commas are between them.
+            "find-links" => env.push(("UV_FIND_LINKS", words.replace(' ', ","))),
             "trusted-host" => env.push(("UV_INSECURE_HOST", words)),
             "cert" => env.push(("SSL_CERT_FILE", value)),
             "proxy" => env.extend([("HTTPS_PROXY", words.clone()), ("HTTP_PROXY", words)]),
@@ -132,6 +131,8 @@ mod tests {
                       :env:.timeout='60'\ndownload.dest='x'\n";
         let env = [("UV_DEFAULT_INDEX", "https://user:key@index.test/simple"), ("UV_INSECURE_HOST", "index.test")];
         assert_eq!(translate(config), Some(env.map(|(name, value)| (name, value.to_owned())).into()));
+        let links = translate("global.find-links='/opt/wheels https://a.test/list'").expect("known");
+        assert_eq!(links, [("UV_FIND_LINKS", "/opt/wheels,https://a.test/list".to_owned())]);
         let more = translate("global.extra-index-url='\\nhttps://a.test/\\nhttps://b.test/'").expect("known");
         assert_eq!(more[0], ("UV_INDEX", "https://a.test/ https://b.test/".to_owned()));
     }

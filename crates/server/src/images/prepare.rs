@@ -200,14 +200,16 @@ impl Maker<'_> {
     }
 
     fn find_installer(&mut self) -> Installer {
+        let Some(env) = Installer::uv_env(self.folder) else { return Installer::Pip };
         let program = Installer::uv_on_path(std::env::var_os("PATH")).or_else(|| {
             // Not all platforms and package indexes have it.
             let had = self.run(Installer::install_uv(self.folder), "install uv");
             had.ok().map(|()| Installer::own_uv(self.folder).join("bin/uv"))
         });
-        program
-            .filter(|program| program.is_file())
-            .map_or(Installer::Pip, |program| Installer::uv(program, self.folder))
+        match program.filter(|program| program.is_file()) {
+            Some(program) => Installer::Uv { program, env },
+            None => Installer::Pip,
+        }
     }
 
     /// Removes what was only of use while packages were installed.

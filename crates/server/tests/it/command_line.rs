@@ -245,24 +245,83 @@ async fn sessions_are_listed_read_and_ended() {
     server.stop().await;
 }
 
+/// Starts a command on a terminal of 97 columns and 31 rows, and gives our end of it.
+fn on_terminal(mut command: Command) -> (Child, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
+    let size = Winsize { ws_col: 97, ws_row: 31, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&ours, size).expect("a terminal");
+    let name = ptsname(&ours, Vec::new()).expect("it has a name");
+    let theirs: OwnedFd = rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it is there");
+    let end = || Stdio::from(theirs.try_clone().expect("a handle"));
+    command.stdin(end()).stdout(end()).stderr(end()).process_group(0);
+    (command.spawn().expect("a process"), File::from(ours))
+}
+
+/// Reads a terminal until it shows one of these; gives all that it showed.
+fn read_until(terminal: &mut File, signs: &[&str]) -> String {
+    let mut shown = String::new();
+    let mut buffer = [0; 4096];
+    while !signs.iter().any(|sign| shown.contains(sign)) {
+        // At its end the terminal is gone, which is an error here.
+        let Ok(length @ 1..) = terminal.read(&mut buffer) else { panic!("it ended: {shown}") };
+        shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
+    }
+    shown
+}
+
+#[test]
+fn the_first_start_on_a_terminal_offers_the_packages_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("agb-code-space-1.toml"), "[python]\npackages = ['surely-not-there']")
+        .expect("a file");
+    let serve = || {
+        let mut command = command(&["serve", "--image-dir", folder.path().to_str().expect("a text")]);
+        command.env("AGB_API_KEY", "the-key-of-this-test");
+        command
+    };
+    for is_first in [true, false] {
+        let (mut child, mut terminal) = on_terminal(serve());
+        let shown = read_until(&mut terminal, &["[Y/n]", "listening on"]);
+        assert_eq!(shown.contains("missing: surely-not-there"), is_first, "{shown}");
+        if is_first {
+            terminal.write_all(b"n\n").expect("it takes keys");
+            let shown = read_until(&mut terminal, &["listening on"]);
+            assert!(shown.contains("Later: agb-server images prepare"), "{shown}");
+        }
+        // What it has, for the person at the terminal.
+        let shown = read_until(&mut terminal, &["network    none"]);
+        assert!(shown.contains("languages  python 3") && shown.contains("isolation  "), "{shown}");
+        kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+        assert!(child.wait().expect("an end").success());
+    }
+    // Without anybody to ask it says so in its log, and goes on.
+    let mut quiet = serve();
+    let mut child = quiet.arg("--exit-with-stdin").spawn().expect("a process");
+    drop(child.stdin.take());
+    let output = child.wait_with_output().expect("an end");
+    let log = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && log.contains("images prepare") && !log.contains("[Y/n]"), "{log}");
+}
+
+#[test]
+fn what_cannot_be_prepared_does_not_serve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("agb-code-space-1.toml"), "[python]\npackages = ['./not-there.whl']")
+        .expect("a file");
+    let args = ["serve", "--prepare", "--image-dir", folder.path().to_str().expect("a text")];
+    let (status, out, err) = finish(command(&args).spawn().expect("a process"), b"");
+    assert_eq!((status, out.as_str()), (Some(1), ""), "{err}");
+    assert!(err.contains("[2/3] install ./not-there.whl") && err.contains("could not be prepared"), "{err}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shell_is_a_terminal() {
     let server = TestServer::start().await;
     let session = server.create().await;
-    let mut command = about(&server, &["shell", &session.id]);
+    let command = about(&server, &["shell", &session.id]);
     let shown = tokio::task::spawn_blocking(move || {
-        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("it is ours");
-        let size = Winsize { ws_col: 97, ws_row: 31, ws_xpixel: 0, ws_ypixel: 0 };
-        tcsetwinsize(&ours, size).expect("a terminal");
-        let name = ptsname(&ours, Vec::new()).expect("it has a name");
-        let theirs: OwnedFd =
-            rustix::fs::open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).expect("it is there");
-        let end = || Stdio::from(theirs.try_clone().expect("a handle"));
-        command.stdin(end()).stdout(end()).stderr(end()).process_group(0);
-        let mut child = command.spawn().expect("a process");
-        drop((command, theirs));
-        let mut ours = File::from(ours);
+        let (mut child, mut ours) = on_terminal(command);
         let mut keys = ours.try_clone().expect("a handle");
         // The size; then a key that only a raw terminal hands on; then the end.
         let steps =
