@@ -1,5 +1,4 @@
 import { AGB, throwIfFailed } from "agbcloud-sdk";
-
 const agb = new AGB(); // AGB_API_KEY and AGB_ENDPOINT, from the environment or a .env file
 const { session } = throwIfFailed(await agb.create({ imageId: "agb-code-space-1" }));
 const run = session!.code.stream("name = input('Your name? ')\nfor i in range(3):\n    print(f'{i}: hello, {name}')", "python");

@@ -1,5 +1,4 @@
 import { AGB, CreateSessionParams } from "agbcloud-sdk";
-
 const agb = new AGB();
 const { session } = await agb.create(new CreateSessionParams({ imageId: "agb-code-space-1" }));
 const result = await session!.code.run(

@@ -15,6 +15,7 @@ const operating = [
   page("Options and limits", "/operating/options"),
   page("Network of programs", "/operating/network"),
   page("TLS and proxies", "/operating/tls"),
+  page("Many machines", "/operating/machines"),
   page("Metrics", "/operating/metrics"),
   page("Upgrade", "/operating/upgrade"),
   page("Capacity", "/operating/capacity"),
