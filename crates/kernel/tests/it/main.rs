@@ -6,6 +6,7 @@ agb_sandbox::helper_before_main!();
 mod background;
 mod bytecode;
 mod descriptors;
+mod generated;
 mod image;
 mod java;
 mod java_ends;

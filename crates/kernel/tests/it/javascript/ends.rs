@@ -164,13 +164,16 @@ async fn what_happens_between_runs_ends_nothing() {
     subject.run("var kept = 1").await;
     for _ in 0..30 {
         let left = random.pick(LEFT);
-        // The first run has ended by then; a file says when it has happened.
+        // Not before the first run has ended; files say when, and when it has happened.
         let code = format!(
-            "require('fs').rmSync('happened', {{ force: true }});\n\
-             setTimeout(() => {{ require('fs').writeFileSync('happened', ''); {left} }}, 40).unref(); 0"
+            "for (const name of ['go', 'happened']) require('fs').rmSync(name, {{ force: true }});\n\
+             var waiting = setInterval(() => {{\n\
+             if (!require('fs').existsSync('go')) return;\n\
+             clearInterval(waiting); require('fs').writeFileSync('happened', ''); {left} }}, 5).unref(); 0"
         );
         subject.output(&code).await;
-        let happened = subject.workdir.path().join("happened");
+        let [go, happened] = ["go", "happened"].map(|name| subject.workdir.path().join(name));
+        std::fs::write(go, "").unwrap();
         crate::support::eventually("it has happened", || happened.exists()).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
         let ran = subject.run("kept").await;
