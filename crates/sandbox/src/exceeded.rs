@@ -14,6 +14,8 @@ pub enum Exceeded {
     Files(u64),
     /// [`Limits::mappings`](crate::Limits::mappings).
     Mappings(u64),
+    /// [`Limits::locks`](crate::Limits::locks).
+    Locks(u64),
 }
 
 impl fmt::Display for Exceeded {
@@ -23,6 +25,7 @@ impl fmt::Display for Exceeded {
             Self::Disk(limit) => write!(f, "disk limit {}", Size(*limit)),
             Self::Files(limit) => write!(f, "limit of {limit} files"),
             Self::Mappings(limit) => write!(f, "limit of {limit} open files and memory mappings"),
+            Self::Locks(limit) => write!(f, "limit of {limit} locks of files"),
         }
     }
 }
@@ -50,6 +53,7 @@ mod tests {
         assert_eq!(Exceeded::Disk(1536 << 20).to_string(), "disk limit 1536 MiB");
         assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
         assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
+        assert_eq!(Exceeded::Locks(10).to_string(), "limit of 10 locks of files");
         assert_eq!(Exceeded::Mappings(10).to_string(), "limit of 10 open files and memory mappings");
     }
 }

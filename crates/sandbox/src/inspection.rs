@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::sandbox_use::{THIS_THREAD, Use, field, processor_time, resident};
 use crate::stored::{Measured, Stored};
 use crate::tree::{read_lossy, witness};
-use crate::{Exceeded, Limits};
+use crate::{Exceeded, Limits, locks};
 
 /// The part of the time that counting files may take: one twentieth.
 const COUNTING: u32 = 20;
@@ -121,7 +121,7 @@ impl Disk {
     /// files may go on.
     fn count(&mut self, uses: &[Use]) {
         let Some(first) = uses.first() else { return };
-        let Limits { disk, files, mappings, .. } = first.sandbox.limits;
+        let Limits { disk, files, mappings, locks, .. } = first.sandbox.limits;
         let before = Measured { least: (disk / HIDDEN).max(1), sizes: std::mem::take(&mut self.measured.sizes) };
         let mut stored = Stored::new(files.saturating_mul(2), mappings, before);
         let counted = first.sandbox.places.iter().try_for_each(|place| stored.add(place));
@@ -135,8 +135,11 @@ impl Disk {
         } else if stored.is_beyond || self.lost >= MOST_LOST {
             // What cannot be looked into could be anything.
             Some(Exceeded::Disk(disk))
+        } else if stored.is_unreadable {
+            Some(Exceeded::Mappings(mappings))
         } else {
-            stored.is_unreadable.then_some(Exceeded::Mappings(mappings))
+            let held = locks::held_by(uses.iter().flat_map(|it| &it.processes), locks.saturating_add(1));
+            (held > locks).then_some(Exceeded::Locks(locks))
         };
         if let Some(exceeded) = exceeded {
             // Nobody knows which of them has written it.

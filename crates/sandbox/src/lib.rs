@@ -63,6 +63,7 @@ mod inspection;
 mod launcher;
 mod level;
 mod limits;
+mod locks;
 mod mapped;
 mod network;
 mod nursery;

@@ -57,6 +57,12 @@ pub struct Limits {
     /// 2,000,000: a thousand processes with a thousand files and a thousand mappings each (Java has 600), and looked through
     /// in about a second.
     pub mappings: u64,
+    /// Locks of parts of files (`fcntl`) that a session's processes hold together. The kernel takes 192 bytes for each, and
+    /// counts them for nobody. Counted while the session's programs are busy; they are killed when there are more.
+    ///
+    /// 100,000: 19 MiB, which a process makes in about ten seconds. A database of SQLite's takes about five for each of its
+    /// connections.
+    pub locks: u64,
     /// Processes and threads of a session's sandboxes together. Needs control groups: without them there is only
     /// `processes`, for each sandbox.
     ///
@@ -88,6 +94,7 @@ impl Default for Limits {
             disk: 2 << 30,
             files: 200_000,
             mappings: 2_000_000,
+            locks: 100_000,
             total_processes: 1024,
             cpus: 0,
             nice: 5,

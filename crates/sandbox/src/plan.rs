@@ -74,11 +74,11 @@ impl Plan {
             out.path(&link.target);
         });
         let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, .. } = limits;
-        let Limits { total_memory, disk, files, mappings, total_processes, cpus, nice, .. } = limits;
+        let Limits { total_memory, disk, files, mappings, locks, total_processes, cpus, nice, .. } = limits;
         for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
             out.number(*value);
         }
-        for value in [total_memory, disk, files, mappings, total_processes] {
+        for value in [total_memory, disk, files, mappings, locks, total_processes] {
             out.number(*value);
         }
         out.number(u64::from(*cpus));
@@ -124,6 +124,7 @@ impl Plan {
             disk: input.number()?,
             files: input.number()?,
             mappings: input.number()?,
+            locks: input.number()?,
             total_processes: input.number()?,
             cpus: u32::try_from(input.number()?).ok()?,
             nice: u8::try_from(input.number()?).ok()?,

@@ -170,37 +170,40 @@ impl Remover {
             pass.found += 1;
             let result = match remove_name(folder, name, entry.file_type()) {
                 Err(Errno::NOTEMPTY | Errno::EXIST) => match top {
-                    Some(top) => self.move_up(folder, name, top),
+                    Some(top) => self.move_up(folder, name, top).map(|()| true),
                     None => self.remove_folder(folder, name),
                 },
-                Err(Errno::ACCESS) => open_up(folder).and_then(|()| Ok(remove_name(folder, name, FileType::Unknown)?)),
-                result => result.map_err(io::Error::from),
+                Err(Errno::ACCESS) => {
+                    open_up(folder).and_then(|()| Ok(remove_name(folder, name, FileType::Unknown)?)).map(|()| true)
+                }
+                result => result.map(|()| true).map_err(io::Error::from),
             };
             match result {
-                Ok(()) => pass.removed += 1,
+                Ok(has_changed) => pass.removed += u64::from(has_changed),
                 Err(error) => _ = self.problem.get_or_insert(error),
             }
         }
         Ok(pass)
     }
 
-    /// Removes a folder in the top that is not empty.
-    fn remove_folder(&mut self, top: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    /// Removes a folder in the top that is not empty. `false`: nothing in it could be removed.
+    fn remove_folder(&mut self, top: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
         let folder = match open_folder(top, name) {
             // Somebody else removes it as well, or it is something else by now, which the next pass finds.
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(true),
             folder => folder?,
         };
-        if acting_user() == 0 && fstat(&folder)?.st_uid != 0 {
+        let has_changed = if acting_user() == 0 && fstat(&folder)?.st_uid != 0 {
             // It is the top of what is its owner's.
             self.empty(folder)?;
+            true
         } else {
-            self.pass(folder.as_fd(), Some(top))?;
-        }
+            self.pass(folder.as_fd(), Some(top))?.removed > 0
+        };
         // If it has got something new meanwhile, the next pass finds it.
         match remove_name(top, name, FileType::Directory) {
-            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
-            result => Ok(result?),
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(has_changed),
+            result => Ok(result.map(|()| true)?),
         }
     }
 
@@ -230,6 +233,7 @@ impl Remover {
 #[derive(Default)]
 struct Pass {
     found: u64,
+    /// Removed, or moved to where it will be.
     removed: u64,
 }
 

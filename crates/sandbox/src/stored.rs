@@ -14,7 +14,6 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fsta
 use rustix::io::Errno;
 
 use crate::mapped::{Id, Mapped, device_of_mount};
-use crate::remove::as_user;
 use crate::tree;
 
 /// How many folders on the way down stay open.
@@ -153,18 +152,8 @@ impl Stored {
 
     /// Adds the files without a name that a process holds, open or mapped, where the folders lie that were added.
     pub(crate) fn add_unnamed(&mut self, pid: i32) {
-        if self.add_unnamed_in_own_name(pid).is_ok() {
-            return;
-        }
-        // Root in a container may look into its own processes only: so it is asked in the name of the process's user.
-        if let Ok(owner) = fs::metadata(format!("/proc/{pid}")).map(|meta| meta.uid()) {
-            as_user(owner, || {
-                // Who cannot be looked into even so has ended, or has said that nobody may.
-                let _ = self.add_unnamed_in_own_name(pid);
-                Ok(())
-            })
-            .unwrap_or_default();
-        }
+        // Who cannot be looked into has ended, or has said that nobody may.
+        let _ = tree::looking_at(pid, || self.add_unnamed_in_own_name(pid));
     }
 
     fn add_unnamed_in_own_name(&mut self, pid: i32) -> io::Result<()> {

@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use crate::remove::as_user;
 
 /// All descendants of a process as they are now, parents before their children. An error means that they cannot be
 /// looked up, not that there are none.
@@ -66,6 +69,18 @@ pub(crate) fn witness(pid: i32) -> i32 {
 fn has_memory(thread: i32) -> bool {
     let status = read_lossy(format!("/proc/{thread}/status"));
     status.is_ok_and(|text| text.lines().any(|line| line.starts_with("VmRSS:")))
+}
+
+/// Looks into a process; if this process may not, in the name of the process's user: root in a container may look into its
+/// own processes only.
+pub(crate) fn looking_at<T: Send>(pid: i32, mut look: impl FnMut() -> io::Result<T> + Send) -> io::Result<T> {
+    match look() {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let owner = fs::metadata(format!("/proc/{pid}"))?.uid();
+            as_user(owner, look)
+        }
+        looked => looked,
+    }
 }
 
 /// The process that was asked about is not there any more.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::time::{Duration, Instant};
 
 use agb_sandbox::remove_tree;
 
@@ -184,4 +185,23 @@ fn what_is_no_folder_and_what_is_not_there_are_fine() {
     fs::rename(place.tree(), place.dir.join("server/session/work")).expect("it is ours");
     remove_tree(&place.dir.join("server")).expect("all of it is removed");
     assert!(!place.dir.join("server").exists());
+}
+
+/// What cannot be removed is said at once, and everything else is removed.
+#[test]
+fn what_is_somebody_elses_delays_nothing() {
+    if !is_root() {
+        return println!("only root can leave something of its own in another's folder: not tested");
+    }
+    let place = Place::new("foreign");
+    place.run("import os\nos.makedirs('own/deep/folders'); open('own/deep/file', 'w')");
+    fs::create_dir_all(place.tree().join("roots/deep/folders")).expect("root may");
+    let begin = Instant::now();
+    let error = remove_tree(&place.tree()).expect_err("it is root's");
+    assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied, "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(60), "it tries for minutes: {:?}", begin.elapsed());
+    let left: Vec<_> =
+        fs::read_dir(place.tree()).expect("it is there").flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["roots"]);
+    fs::remove_dir_all(place.tree()).expect("root may");
 }

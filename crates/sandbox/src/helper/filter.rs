@@ -277,7 +277,7 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     if cfg!(target_arch = "x86_64") {
         programs.push(no_x32());
     }
-    programs.push(no_filters()?);
+    programs.push(no_filters_and_no_locks_of_files()?);
     Ok(programs)
 }
 
@@ -286,10 +286,15 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
 /// What they are compiled to comes out of 256 MiB that the whole machine has for this (`net.core.bpf_jit_limit`). A
 /// program with a few hundred processes takes all of it, and then no sandbox can be made any more, nor a container. The
 /// answer is that of a kernel without filters, which programs that would protect themselves by one go on with.
-fn no_filters() -> Result<BpfProgram, seccompiler::BackendError> {
+///
+/// And no locks that belong to an open file and to no process: one that is under way in a socket could not be counted. The
+/// answer is that of a kernel before these were made.
+fn no_filters_and_no_locks_of_files() -> Result<BpfProgram, seccompiler::BackendError> {
     let by_call = rule(&[is(0, SECCOMP_SET_MODE_FILTER)])?;
     let by_prctl = rule(&[is(0, libc::PR_SET_SECCOMP), is(1, SECCOMP_MODE_FILTER)])?;
-    compile(BTreeMap::from([(libc::SYS_seccomp, vec![by_call]), (libc::SYS_prctl, vec![by_prctl])]), libc::EINVAL)
+    let locks = vec![rule(&[is(1, libc::F_OFD_SETLK)])?, rule(&[is(1, libc::F_OFD_SETLKW)])?];
+    let calls = [(libc::SYS_seccomp, vec![by_call]), (libc::SYS_prctl, vec![by_prctl]), (libc::SYS_fcntl, locks)];
+    compile(BTreeMap::from(calls), libc::EINVAL)
 }
 
 const PUNCH_HOLE: u64 = libc::FALLOC_FL_PUNCH_HOLE as u64;

@@ -12,13 +12,15 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::fstat;
+
 use super::host::Place;
 use super::{At, Failure};
 use crate::Network;
 use crate::error::Stage;
 use crate::plan::{Kind, Plan};
-use crate::sys::c_path;
 use crate::sys::mount::{self, Attributes};
+use crate::sys::{c_path, identity};
 
 /// Where the system lies. `/nix/store` is the `/usr` of NixOS.
 const SYSTEM: [&str; 2] = ["/usr", "/nix/store"];
@@ -290,6 +292,7 @@ fn attach_in_tmp(root: BorrowedFd<'_>, part: &Part) -> Result<(), Failure> {
     let below = below_tmp(&part.at).unwrap_or(&part.at);
     let attach = || {
         let mut place = mount::open(root, c"tmp", FOLDER)?;
+        let owner = fstat(&place)?;
         let mut names = below.components().peekable();
         while let Some(name) = names.next() {
             let name = c_path(Path::new(name.as_os_str()));
@@ -298,8 +301,17 @@ fn attach_in_tmp(root: BorrowedFd<'_>, part: &Part) -> Result<(), Failure> {
                 break;
             }
             match mount::make_dir(place.as_fd(), &name, 0o755) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
-                _ => place = mount::open(place.as_fd(), &name, FOLDER)?,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    place = mount::open(place.as_fd(), &name, FOLDER)?;
+                }
+                made => {
+                    made?;
+                    place = mount::open(place.as_fd(), &name, FOLDER)?;
+                    // What is left of it is removed in the name of the session's user.
+                    if fstat(&place)?.st_uid != owner.st_uid {
+                        identity::give_place_to(place.as_fd(), owner.st_uid, owner.st_gid)?;
+                    }
+                }
             }
         }
         mount::attach_to(part.mount.as_fd(), place.as_fd())

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::ptr;
 
-use rustix::fs::fchown;
+use rustix::fs::{AtFlags, chownat, fchown};
 use rustix::process::{Gid, Uid, getegid, geteuid};
 use rustix::system::sethostname;
 use rustix::thread::{
@@ -59,6 +59,11 @@ pub(crate) fn set_host_name(name: &str) -> io::Result<()> {
 /// Gives an open file to another user.
 pub(crate) fn give_to(fd: BorrowedFd<'_>, user: u32, group: u32) -> io::Result<()> {
     Ok(fchown(fd, Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?)
+}
+
+/// Gives what is open as a place only (`O_PATH`) to another user.
+pub(crate) fn give_place_to(place: BorrowedFd<'_>, user: u32, group: u32) -> io::Result<()> {
+    Ok(chownat(place, c"", Some(Uid::from_raw(user)), Some(Gid::from_raw(group)), AtFlags::EMPTY_PATH)?)
 }
 
 /// Whether this process has a capability now.

@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 108] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 109] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -141,6 +141,11 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 108] = [
     ),
     ("fill the kernel's memory with semaphores", Maybe, "call('semctl', call('semget', 0, 1, 0o600), 0, 0, 0)"),
     ("and with messages", Maybe, "call('msgctl', call('msgget', 0, 0o600), 0, 0)"),
+    (
+        "and with locks of open files",
+        Maybe,
+        "call('fcntl', os.open('lock', os.O_CREAT | os.O_RDWR), 37, struct.pack('hhqqi', 1, 0, 0, 1, 0))",
+    ),
     ("use io_uring", Maybe, "call('io_uring_setup', 1, ctypes.create_string_buffer(128))"),
     ("use the older kind of it", Maybe, "call('io_setup', 1, ctypes.create_string_buffer(8))"),
     ("fill the kernel's memory with filters of calls", Maybe, "call('seccomp', 1, 0, filter())"),
@@ -158,7 +163,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 108] = [
     ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
 ];
 
-pub(crate) const NUMBERS: [(&str, libc::c_long); 36] = [
+pub(crate) const NUMBERS: [(&str, libc::c_long); 37] = [
     ("add_key", libc::SYS_add_key),
     ("bpf", libc::SYS_bpf),
     ("clone", libc::SYS_clone),
@@ -180,6 +185,7 @@ pub(crate) const NUMBERS: [(&str, libc::c_long); 36] = [
     ("msgctl", libc::SYS_msgctl),
     ("msgget", libc::SYS_msgget),
     ("seccomp", libc::SYS_seccomp),
+    ("fcntl", libc::SYS_fcntl),
     ("semctl", libc::SYS_semctl),
     ("semget", libc::SYS_semget),
     ("open_by_handle_at", libc::SYS_open_by_handle_at),

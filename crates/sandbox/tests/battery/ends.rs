@@ -125,6 +125,32 @@ pub(crate) fn a_first_process_that_stands_still_delays_nothing(world: &World) {
     }
 }
 
+/// As many as there may be, each in a session and a group of its own, behind a command that has ended.
+pub(crate) fn a_thousand_in_the_background_end_with_their_session(world: &World) {
+    for &level in &world.levels {
+        let mark = format!("agb-thousand-{}-{level}", std::process::id());
+        let code = format!(
+            "import os\nfor _ in range(1000):\n    if os.fork() == 0:\n        os.setsid()\n        \
+             os.execv('/usr/bin/sleep', ['{mark}', '1000'])\nprint('ready', flush=True)"
+        );
+        let mut policy = world.policy(level);
+        (policy.limits.processes, policy.limits.total_processes) = (1_100, 1_100);
+        let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", &code]).keep_background();
+        let (mut child, mut ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(line(&mut ends.output), "ready", "{level}");
+        let start = Instant::now();
+        while child.program_end() == ProgramEnd::NotYet {
+            assert!(start.elapsed() < PATIENCE, "{level}: the command does not end");
+        }
+        await_marked(&mark, 1000);
+        let start = Instant::now();
+        assert!(world.launcher.end_slot(policy.slot, PATIENCE), "{level}");
+        println!("{level}: 1000 in the background ended after {:.1} ms", start.elapsed().as_secs_f64() * 1e3);
+        assert_eq!(marked(&mark), 0, "{level}: `end_slot` says that nothing runs any more");
+        assert!(start.elapsed() < SOON, "{level}: {:?}", start.elapsed());
+    }
+}
+
 /// What a command leaves in the background goes on, is reached by the session's other programs, and ends with it.
 pub(crate) fn the_background_of_a_session_lives_as_long_as_it(world: &World) {
     let serve = "echo word > index.html; python3 -I -m http.server --bind 127.0.0.1 8080 > log 2>&1 &\n\

@@ -106,6 +106,20 @@ pub(crate) fn mappings_are_bounded(world: &World) {
     }
 }
 
+/// The kernel counts the memory of locks for nobody.
+pub(crate) fn locks_are_bounded(world: &World) {
+    let code = "import fcntl\nfiles = [open(str(n), 'w') for n in range(2)]\n\
+                for i in range(4000): fcntl.lockf(files[i % 2], fcntl.LOCK_EX, 1, 2 * i)\nwhile True: pass";
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        policy.limits.locks = 3_000;
+        let command = Command::new("/usr/bin/python3").args(["-I", "-S", "-c", code]);
+        let (mut program, _ends) = world.spawn(&policy, &command).unwrap_or_else(|error| panic!("{error}"));
+        let ended = program.wait_timeout(PATIENCE).expect("waiting works");
+        assert_eq!(program.exceeded(), Some(Exceeded::Locks(3_000)), "{level}: {ended:?}");
+    }
+}
+
 /// Memory counts that is in files, and what the kernel needs to find memory; with control groups and without.
 pub(crate) fn memory_that_is_no_processs_counts(world: &World) {
     let shared = "f = open('/dev/shm/f', 'wb')\nfor _ in range(150): f.write(bytes(1 << 20))\nwhile True: pass";

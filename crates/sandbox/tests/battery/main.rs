@@ -22,7 +22,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 29] = [
+const TESTS: [(&str, Test); 31] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -37,6 +37,7 @@ const TESTS: [(&str, Test); 29] = [
     ("nothing_on_disk_is_hidden_by_how_processes_live", hidden::nothing_on_disk_is_hidden_by_how_processes_live),
     ("memory_counts_behind_a_thread_that_has_ended", hidden::memory_counts_behind_a_thread_that_has_ended),
     ("mappings_are_bounded", limits::mappings_are_bounded),
+    ("locks_are_bounded", limits::locks_are_bounded),
     ("connections_hold_little", hidden::connections_hold_little),
     ("control_groups_keep_a_sessions_memory", limits::control_groups_keep_a_sessions_memory),
     ("control_groups_keep_a_sessions_processes", limits::control_groups_keep_a_sessions_processes),
@@ -47,6 +48,7 @@ const TESTS: [(&str, Test); 29] = [
     ("a_program_cannot_delay_its_end", ends::a_program_cannot_delay_its_end),
     ("a_first_process_that_stands_still_delays_nothing", ends::a_first_process_that_stands_still_delays_nothing),
     ("the_background_of_a_session_lives_as_long_as_it", ends::the_background_of_a_session_lives_as_long_as_it),
+    ("a_thousand_in_the_background_end_with_their_session", ends::a_thousand_in_the_background_end_with_their_session),
     ("a_sandbox_ends_with_its_background", ends::a_sandbox_ends_with_its_background),
     ("nothing_outlives_the_launcher", ends::nothing_outlives_the_launcher),
     ("a_terminal_is_its_programs_and_no_others", terminals::a_terminal_is_its_programs_and_no_others),
@@ -74,7 +76,9 @@ fn main() {
         }
     }
     println!("test result: ok. {passed} passed; 0 failed; 0 ignored; 0 measured; 0 filtered out");
+    let dir = world.dir.clone();
     drop(world);
+    assert!(!dir.exists(), "what programs have left is removed");
     if active.is_none() {
         for profile in PrivilegeProfile::of_this_process().others() {
             let status = profile.run_again(&words).unwrap_or_else(|error| panic!("as {profile}: {error}"));

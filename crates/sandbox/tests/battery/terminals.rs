@@ -65,7 +65,7 @@ refused(lambda: fcntl.ioctl(0, 0x541C, b'\x02'), errno.ENOTTY, errno.EPERM, errn
 refused(lambda: fcntl.ioctl(0, termios.TIOCCONS), errno.EPERM, errno.EBUSY, errno.EINVAL)
 # Job control: a child in the foreground gets Ctrl-C, and this process does not.
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-signal.signal(signal.SIGWINCH, lambda *_: print('now', os.get_terminal_size(), flush=True))
+signal.signal(signal.SIGWINCH, lambda *_: os.write(1, f'now {os.get_terminal_size()}\n'.encode()))
 child = os.fork()
 if child == 0:
     # The signal itself ends it: Python's own handler could come a moment before the sleep, which would then last.
@@ -108,8 +108,11 @@ pub(crate) fn what_ignores_a_hang_up_ends_with_its_sandbox(world: &World) {
     const CODE: &str = r"
 import os, signal, time
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
-if os.fork() == 0: os.setsid()
-print('ready', flush=True)
+r, w = os.pipe()
+if os.fork() == 0:
+    os.setsid(); os.write(w, b'x')
+else:
+    os.read(r, 1); print('ready', flush=True)
 while True: time.sleep(0.05)
 ";
     for level in world.levels.iter().copied() {

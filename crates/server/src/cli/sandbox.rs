@@ -30,6 +30,9 @@ pub(super) struct SandboxArgs {
     /// Open files and memory mappings of all processes of a session together; programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().mappings, value_name = "N")]
     session_mappings: u64,
+    /// Locks of parts of files that all processes of a session hold together; programs that have more are killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().locks, value_name = "N")]
+    session_locks: u64,
     /// Maximum shared memory (`/dev/shm`) of an interpreter or a command.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().tmp_size, value_name = "BYTES")]
     shared_memory: u64,
@@ -64,6 +67,7 @@ impl SandboxArgs {
             disk: self.disk,
             files: self.files,
             mappings: self.session_mappings,
+            locks: self.session_locks,
             tmp_size: self.shared_memory,
             total_processes: self.session_processes,
             cpus,
