@@ -11,10 +11,11 @@ use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// What can be measured, and what of the packages it takes is built.
-const BENCHES: [(&str, &[&str]); 7] = [
+const BENCHES: [(&str, &[&str]); 8] = [
     ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
     ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
     ("browser", &["-p", "agb-testkit"]),
+    ("hostile", &["-p", "agb-server"]),
     ("kernels", &["-p", "agb-kernel", "--example", "measure"]),
     ("resume", &["-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit"]),
     ("session", &["-p", "agb-server", "-p", "agb-node"]),
@@ -44,7 +45,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     build.args(["build", "--locked", "--release"]).args(*built);
     job::prepare(workspace, "build-bench", "build what is measured (release)", &mut [build])?;
 
-    if name == "start" || name == "session" {
+    if name == "start" || name == "session" || name == "hostile" {
         setup::image(workspace, &workspace.target("release/agb-server"))?;
         setup::sandboxes(workspace);
     }
