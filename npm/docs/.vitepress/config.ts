@@ -1,4 +1,4 @@
-import { defineConfig } from "vitepress";
+import { defineConfig, type MarkdownOptions } from "vitepress";
 
 const page = (text: string, link: string) => ({ text, link });
 
@@ -21,6 +21,17 @@ const operating = [
   page("Capacity", "/operating/capacity"),
 ];
 
+/** Writes the name of a block's file above it: `ts [server.ts]`. A group of blocks has its names in tabs. */
+const nameFiles: NonNullable<MarkdownOptions["config"]> = (md) => {
+  const fence = md.renderer.rules.fence!;
+  md.renderer.rules.fence = (tokens, index, ...rest) => {
+    const group = tokens.slice(0, index).findLast(({ type }) => type.startsWith("container_code-group"));
+    const name = group?.type.endsWith("_open") ? undefined : /\[(.+)\]/.exec(tokens[index]!.info)?.[1];
+    const caption = name === undefined ? "" : `<p class="file"><code>${md.utils.escapeHtml(name)}</code></p>`;
+    return caption + fence(tokens, index, ...rest);
+  };
+};
+
 export default defineConfig({
   title: "AGB in Rust",
   description: "A code interpreter with live output that you can host, embed and show in a page.",
@@ -30,7 +41,7 @@ export default defineConfig({
   outDir: "../../target/docs",
   cacheDir: "../../target/xtask/vitepress",
   srcExclude: ["node_modules/**", "tests/**", "README.md"],
-  markdown: { theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" } },
+  markdown: { theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" }, config: nameFiles },
   vite: { build: { chunkSizeWarningLimit: 4_000 } },
   themeConfig: {
     nav: [page("Get started", "/start"), page("Guides", "/guides/terminal"), page("Operating", "/operating/install"), page("API", "/api/"), { text: "Rust", link: "/rust/agb_client/index.html", target: "_self" }],
