@@ -17,22 +17,22 @@ use crate::network::{client, session};
 use crate::server::KEY;
 
 /// Longer than anything takes that works.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const LINES: usize = 30;
 /// Runs while servers are replaced: as many clients, each with one run after the other, until all servers are new.
 const CLIENTS: usize = 10;
 const RUNS: usize = 100;
 
 /// A server of the cluster, in this process.
-struct Node {
+pub(crate) struct Node {
     name: &'static str,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     drain: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Node {
-    async fn start(registry: &MemoryRegistry, name: &'static str) -> Self {
+    pub(crate) async fn start(registry: &MemoryRegistry, name: &'static str) -> Self {
         let mut config = Config::new(KEY.into());
         config.warm.most = 0;
         config.contexts.folder = None;
@@ -58,6 +58,12 @@ impl Node {
         node
     }
 
+    /// Drains it, and waits until it has ended.
+    pub(crate) async fn end(self) {
+        self.drain.send(()).expect("it serves");
+        tokio::time::timeout(2 * PATIENCE, self.task).await.expect("it ends").expect("no panic");
+    }
+
     /// The status of `/readyz`, as a balancer asks for it.
     async fn readiness(&self) -> String {
         let ask = async {
@@ -72,7 +78,7 @@ impl Node {
 }
 
 /// Runs programs in sessions of their own, one after the other; each line is checked.
-async fn run_all(agb: &Agb, name: usize, count: usize) -> usize {
+pub(crate) async fn run_all(agb: &Agb, name: usize, count: usize) -> usize {
     for number in 0..count {
         let session = session(agb).await;
         let code = format!(
@@ -110,11 +116,12 @@ async fn three_servers_are_replaced_under_a_hundred_runs_and_none_fails() {
             tokio::time::sleep(Duration::from_millis(300)).await;
             let old = nodes.remove(0);
             let name = old.name;
-            old.drain.send(()).expect("it serves");
+            let (drain, task) = (old.drain, old.task);
+            drain.send(()).expect("it serves");
             // A balancer sees at its next look that the server takes nothing new.
             let others: Vec<_> = nodes.iter().map(|node| node.address).collect();
             balancer.set_servers(others.clone());
-            tokio::time::timeout(2 * PATIENCE, old.task).await.expect("it ends").expect("no panic");
+            tokio::time::timeout(2 * PATIENCE, task).await.expect("it ends").expect("no panic");
             let new = Node::start(&registry, name).await;
             balancer.set_servers(others.into_iter().chain([new.address]).collect());
             nodes.push(new);
@@ -124,7 +131,6 @@ async fn three_servers_are_replaced_under_a_hundred_runs_and_none_fails() {
     let (runs, ()) = tokio::join!(clients, replacing);
     assert_eq!(runs.into_iter().sum::<usize>(), RUNS);
     for node in nodes {
-        node.drain.send(()).expect("it serves");
-        node.task.await.expect("no panic");
+        node.end().await;
     }
 }

@@ -4,6 +4,7 @@ agb_sandbox::helper_before_main!();
 
 mod cluster;
 mod commands;
+mod deploy;
 mod encrypted;
 mod gateway;
 mod intermediary;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use crate::artifacts;
+use crate::debian;
 use crate::error::Error;
 use crate::job;
 use crate::process::{self, Running};
@@ -13,6 +14,7 @@ use crate::workspace::{Purpose, Workspace};
 /// What can be measured, and what of the packages it takes is built.
 const BENCHES: [(&str, &[&str]); 8] = [
     ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
+    ("cluster", &["-p", "agb-server", "-p", "agb-node"]),
     ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
     ("browser", &["-p", "agb-testkit"]),
     ("hostile", &["-p", "agb-server"]),
@@ -35,6 +37,9 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     if name == "browser" {
         wasm::bundle(workspace)?;
         setup::chromium(workspace)?;
+    }
+    if name == "cluster" {
+        debian::unpacked(workspace, &["etcd-server"], "usr/bin/etcd")?;
     }
     if name == "kernels" || name == "start" {
         setup::r(workspace)?;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::error::Error;
 use crate::job;
+use crate::setup;
 use crate::stamp::{Fingerprint, Stamp};
 use crate::workspace::{Purpose, Workspace, find_program};
 
@@ -22,6 +23,17 @@ impl Unpacked {
         command.env("LD_LIBRARY_PATH", &self.libraries);
         command
     }
+}
+
+/// What the files of `examples/deploy` are tried with.
+pub(crate) fn balancers(workspace: &Workspace) -> Result<(), Error> {
+    unpacked(workspace, &["nginx"], "usr/sbin/nginx")?;
+    let of_haproxy = ["haproxy", "libopentracing-c-wrapper0", "libopentracing1", "liblua5.3-0"];
+    unpacked(workspace, &of_haproxy, "usr/sbin/haproxy")?;
+    if find_program("systemd-analyze").is_none() {
+        setup::debian(workspace, "systemd-analyze is missing", &["systemd"])?;
+    }
+    Ok(())
 }
 
 /// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.

@@ -75,6 +75,7 @@ fn everything(workspace: &Workspace, seed: Option<u64>) -> Result<bool, Error> {
     let mut passed = passes(walks(workspace, 0))?;
     passed &= passes(lossy(workspace, RUST_RUNS, of_the_network))?;
     passed &= passes(rust_load(workspace))?;
+    passed &= passes(one_hop_away(workspace))?;
     passed &= passes(gateway(workspace))?;
     passed &= node(workspace, "node/lossy", "AGB_LOSSY", &format!("{NODE_RUNS},{}", of_the_network % 1_000_000))?;
     passed &= node(workspace, "node/load", "AGB_LOAD", LOAD)?;
@@ -126,6 +127,14 @@ fn lossy(workspace: &Workspace, runs: u64, seed: u64) -> Command {
     let mut lossy = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", "lossy"]);
     lossy.env("AGB_LOSSY", format!("{runs},{seed}"));
     lossy
+}
+
+/// All tests of the server, with their clients at another server than the one that has the sessions.
+fn one_hop_away(workspace: &Workspace) -> Command {
+    let mut tests = workspace.cargo();
+    tests.args(["nextest", "run", "--locked", "-p", "agb-server", "--test", "it", "--no-fail-fast"]);
+    tests.env("AGB_TEST_ENTRY", "other");
+    tests
 }
 
 fn rust_load(workspace: &Workspace) -> Command {

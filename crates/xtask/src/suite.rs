@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use self::steps::{Need, Reads, STEPS, Step};
 use crate::artifacts::{self, Profile, Programs, Scope};
+use crate::debian;
 use crate::docs;
 use crate::error::Error;
 use crate::job::{self, Outcome};
@@ -113,6 +114,7 @@ impl Preparations {
             Need::Programs => {
                 programs(workspace).and_then(|programs| artifacts::place_addon(workspace, &programs).map(drop))
             }
+            Need::Balancers => debian::balancers(workspace),
             Need::Image => programs(workspace).and_then(|programs| setup::image(workspace, programs.of(Kind::Local))),
             Need::R => setup::r(workspace),
             Need::Java => setup::java(workspace),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agb_sandbox::remove_tree;
-use agb_server::{Config, MemoryRegistry, RegistryUrl, Server};
+use agb_server::{Config, MemoryRegistry, RegistryUrl, Server, Warm};
 use agb_testkit::leftovers::of_the_dead;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub(crate) struct TestServer {
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     _removed: [Removed; 2],
+    /// Where the server that has the sessions listens.
+    owner: SocketAddr,
     /// The server that clients call, where tests run one hop away from the sessions.
     entry: Option<Box<Self>>,
 }
@@ -71,11 +73,9 @@ impl TestServer {
     pub(crate) async fn with_data_in(parent: &Path, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Self::config_in(parent);
         change(&mut config);
-        if is_one_hop_away() && config.cluster.registry.is_none() && config.upstream.url.is_none() {
-            Self::one_hop_away(config).await
-        } else {
-            Self::serve(config).await
-        }
+        // Servers do not trust each other's certificates for tests.
+        let can_join = config.cluster.registry.is_none() && config.upstream.url.is_none() && config.tls.is_none();
+        if is_one_hop_away() && can_join { Self::one_hop_away(config).await } else { Self::serve(config).await }
     }
 
     /// Two servers with the same settings: the one that clients call has no place for sessions, so the other one gets them.
@@ -85,6 +85,7 @@ impl TestServer {
         at_entry.data_dir = Self::config_in(config.data_dir.parent().expect("a folder")).data_dir;
         at_entry.contexts.folder = None;
         at_entry.limits.max_sessions = 0;
+        at_entry.warm = Warm { at_start: 0, most: 0, ..at_entry.warm };
         at_entry.cluster.node_name = Some("entry".to_owned());
         let owner = Self::serve(config).await;
         owner.is_ready().await;
@@ -124,7 +125,7 @@ impl TestServer {
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move { server.serve(listener, async { drop(stopped.await) }).await });
         let http = http_client().timeout(PATIENCE).build().expect("a client");
-        Self { address, http, data_dir, stop: Some(stop), serving, _removed: removed, entry: None }
+        Self { address, http, data_dir, stop: Some(stop), serving, _removed: removed, owner: address, entry: None }
     }
 
     /// Waits until it takes sessions.
@@ -137,7 +138,9 @@ impl TestServer {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        // What a server tells of itself is asked of the one that is tested.
+        let address = if path == "/metrics" { self.owner } else { self.address };
+        format!("http://{address}{path}")
     }
 
     /// A call with the key.

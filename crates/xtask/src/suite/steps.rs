@@ -51,6 +51,8 @@ pub(super) enum Need {
     Programs,
     /// The default image with its packages.
     Image,
+    /// nginx and HAProxy, and systemd's check of units.
+    Balancers,
     R,
     Java,
     PythonClient,
@@ -123,7 +125,7 @@ pub(super) const STEPS: [Step; 18] = [
         name: "rust",
         label: "the Rust tests",
         reads: Reads::Tests(tally::rust),
-        needs: &[Need::Programs, Need::Image, Need::R, Need::Java, Need::Nextest],
+        needs: &[Need::Programs, Need::Image, Need::Balancers, Need::R, Need::Java, Need::Nextest],
         commands: rust_tests,
     },
     Step {
@@ -300,6 +302,13 @@ fn rust_tests(workspace: &Workspace) -> Result<Vec<Command>, Error> {
     ] {
         commands.extend(cargo(workspace, arguments)?);
     }
+    // A cross-section of the server's tests with their clients one hop away from the sessions; `soak` has all of them.
+    let near = ["nextest", "run", "-p", "agb-server", "--test", "it", "--no-fail-fast"];
+    let mut far = cargo(workspace, &near)?;
+    for command in &mut far {
+        command.args(["-E", "test(/^(streaming|resume|stdin|http_runs|links)::/)"]).env("AGB_TEST_ENTRY", "other");
+    }
+    commands.extend(far);
     Ok(commands)
 }
 

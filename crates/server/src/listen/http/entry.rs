@@ -23,6 +23,7 @@ use super::charged::charge;
 use super::error::ApiError;
 use crate::auth::access::{AccessGrant, Denied};
 use crate::auth::tokens::Verdict;
+use crate::cluster::Incarnation;
 use crate::listen::websocket::LAST_WORDS;
 use crate::session::{Session, Stage, gone};
 
@@ -145,10 +146,11 @@ pub(super) fn token_of<'a>(shared: &Shared, headers: &'a HeaderMap) -> Result<&'
 
 /// Whose token was given out hears that there is no such session (any more); a made-up one what it hears of all sessions.
 ///
-/// Where the server of the session was lost, nobody can tell the two apart any more, and there is nothing left to protect:
+/// Where the server of the session was lost, or the id is not one that a server of this cluster makes, nobody can tell the two apart any more, and there is nothing left to protect:
 /// every holder of the id hears it.
 fn without_session(shared: &Shared, id: &str, token: &str, gone: ApiError) -> ApiError {
-    if matches!(gone, ApiError::SessionLost { .. }) {
+    let is_nobodys = shared.cluster.is_some() && Incarnation::of_session(id).is_none();
+    if is_nobodys || matches!(gone, ApiError::SessionLost { .. }) {
         return gone;
     }
     let is_made_up =

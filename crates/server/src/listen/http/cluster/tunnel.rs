@@ -2,12 +2,17 @@
 //!
 //! Frames are not read: back-pressure, windows and pings pass through as they are. Who does not read is not read from.
 
+use std::future::pending;
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::Extensions;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::copy_bidirectional_with_sizes;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
+use tokio::time::timeout;
 
 use crate::observe::Metrics;
 
@@ -15,6 +20,9 @@ use crate::observe::Metrics;
 const FROM_CLIENT: usize = 8 * 1024;
 /// What is read at once of the owner: output. With what hyper keeps, a tunnel stays below 64 KiB.
 const FROM_OWNER: usize = 32 * 1024;
+
+/// How long a client may take to close its side once the owner has closed the other: a WebSocket's client does it at once.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// Copies both ways until one end closes or `cut` is ready. What is `held` is held as long.
 pub(super) fn join(
@@ -31,13 +39,125 @@ pub(super) fn join(
             Ok(both) => both,
             Err(error) => return tracing::debug!(%error, "a tunnel was not made"),
         };
-        let (mut client, mut owner) = (TokioIo::new(client), TokioIo::new(owner));
-        let copied = tokio::select! {
-            copied = copy_bidirectional_with_sizes(&mut client, &mut owner, FROM_CLIENT, FROM_OWNER) => copied,
-            () = cut => return tracing::debug!("a tunnel was cut: its server was declared lost, or this one ends"),
-        };
-        if let Err(error) = copied {
-            tracing::debug!(%error, "a tunnel broke");
+        let copying = copy_both(TokioIo::new(client), TokioIo::new(owner));
+        tokio::select! {
+            () = copying => {}
+            () = cut => tracing::debug!("a tunnel was cut: its server was declared lost, or this one ends"),
         }
     });
+}
+
+/// Copies both ways. What the owner has said reaches the client also where the owner takes nothing any more: it may have
+/// said why.
+async fn copy_both(client: impl AsyncRead + AsyncWrite + Unpin, owner: impl AsyncRead + AsyncWrite + Unpin) {
+    let (from_client, to_client) = split(client);
+    let (from_owner, to_owner) = split(owner);
+    let up = async {
+        if let Err(error) = copy(from_client, to_owner, FROM_CLIENT).await {
+            tracing::debug!(%error, "a tunnel takes nothing more from its client");
+            pending::<()>().await;
+        }
+    };
+    let down = async {
+        if let Err(error) = copy(from_owner, to_client, FROM_OWNER).await {
+            tracing::debug!(%error, "a tunnel broke");
+        }
+    };
+    let mut up = pin!(up);
+    let mut down = pin!(down);
+    tokio::select! {
+        () = &mut up => down.await, // the client has closed its side
+        // The owner has closed its own: the client is told, and has a moment to close the other.
+        () = &mut down => drop(timeout(LAST_WORDS, up).await),
+    }
+}
+
+/// Copies until the end, and closes what it copies to.
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, size: usize) -> io::Result<()> {
+    let mut buffer = vec![0; size];
+    loop {
+        let count = from.read(&mut buffer).await?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..count]).await?;
+        to.flush().await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use tokio::io::{DuplexStream, ReadBuf, duplex};
+
+    use super::*;
+
+    /// An owner that takes nothing any more.
+    struct Deaf(DuplexStream);
+
+    impl AsyncRead for Deaf {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            task: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(task, buffer)
+        }
+    }
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_owners_last_words_arrive_though_it_takes_nothing_more() {
+        let (mut client, at_client) = duplex(64);
+        let (mut owner, at_owner) = duplex(64);
+        let tunnel = tokio::spawn(copy_both(at_client, Deaf(at_owner)));
+        client.write_all(b"too much").await.expect("there is room");
+        tokio::task::yield_now().await; // the tunnel has seen the error
+        owner.write_all(b"goodbye").await.expect("there is room");
+        owner.shutdown().await.expect("it is open");
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.expect("its end");
+        assert_eq!(said, b"goodbye");
+        tunnel.await.expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_an_end_goes_on_both_ways() {
+        let (mut client, at_client) = duplex(16);
+        let (mut owner, at_owner) = duplex(16);
+        let tunnel = tokio::spawn(copy_both(at_client, at_owner));
+        let bytes: Vec<u8> = (0..100_000_u32).map(|at| at as u8).collect();
+        let sent = bytes.clone();
+        let writing = async {
+            client.write_all(&sent).await.expect("it is taken");
+            client.shutdown().await.expect("it is open");
+            let mut echo = Vec::new();
+            client.read_to_end(&mut echo).await.expect("its end");
+            echo
+        };
+        let echoing = async {
+            let mut all = Vec::new();
+            owner.read_to_end(&mut all).await.expect("its end");
+            owner.write_all(&all).await.expect("it is taken");
+            owner.shutdown().await.expect("it is open");
+        };
+        let (echo, ()) = tokio::join!(writing, echoing);
+        assert!(echo == bytes);
+        tunnel.await.expect("no panic");
+    }
 }
