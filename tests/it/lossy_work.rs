@@ -113,6 +113,21 @@ async fn over_a_lossy_network_files_go_and_come_byte_for_byte() {
     }
     assert!(cuts >= 20, "only {cuts} cuts");
     println!("{cuts} cuts");
+    // A folder goes the same ways as an archive.
+    let far = Agb::attach(access);
+    let made = "mkdir -p from/sub && seq 300000 > from/numbers && ln -s numbers from/link && echo hi > from/sub/a";
+    let made = far.commands().run(made).stream().expect("sent").finish().await;
+    assert_eq!(made.exit_code, Some(0), "{}", made.error_message);
+    let mut reader = far.files().read_folder("from").await.expect("it is packed");
+    assert_eq!((reader.packed().entries, reader.packed().left_out), (4, 0));
+    let mut writer = far.files().write_folder("/tmp/to").expect("the service unpacks");
+    while let Some(bytes) = reader.next().await.expect("it comes") {
+        writer.write(&bytes).await.expect("it arrives");
+    }
+    writer.finish().await.expect("it is unpacked");
+    let same = far.commands().run("diff -r --no-dereference from /tmp/to && echo same").stream().expect("sent");
+    assert_eq!(same.finish().await.logs.stdout.concat(), "same\n");
+
     proxy.set_schedule(Schedule::calm());
     let near = client(server.address(), |_| {}).get(near.id()).await.expect("it is there");
     let log = near.files().read("/tmp/log").await.expect("it is there");

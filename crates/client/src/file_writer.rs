@@ -20,6 +20,8 @@ pub struct FileWriter {
     session: Session,
     path: String,
     mode: WriteMode,
+    /// It is a tar archive, whose files go into the folder.
+    is_archive: bool,
     upload: String,
     /// How many bytes were handed on.
     sent: u64,
@@ -30,7 +32,15 @@ pub struct FileWriter {
 impl FileWriter {
     pub(crate) fn new(session: Session, path: &str, mode: WriteMode) -> Self {
         let (path, upload) = (path.to_owned(), random::id());
-        Self { session, path, mode, upload, sent: 0, waiting: BytesMut::new(), sending: None }
+        Self { session, path, mode, is_archive: false, upload, sent: 0, waiting: BytesMut::new(), sending: None }
+    }
+
+    /// One that takes a tar archive, for a service that unpacks them.
+    pub(crate) fn into_folder(session: Session, path: &str) -> Result<Self, Error> {
+        if FileLink::of_folders(session.data()).is_none() {
+            return Err(Error::NotSupported("the service does not unpack archives: unpack it by a command"));
+        }
+        Ok(Self { is_archive: true, ..Self::new(session, path, WriteMode::Overwrite) })
     }
 
     /// Takes bytes; comes back as soon as there is room for more.
@@ -68,7 +78,7 @@ impl FileWriter {
             sending.abort();
         }
         match FileLink::of(self.session.data()) {
-            Some(link) => self.session.files().discard(&link, &self.path, &self.upload).await,
+            Some(link) => self.session.files().discard(&link, &self.path, &self.upload, self.is_archive).await,
             None => Ok(()),
         }
     }
@@ -86,6 +96,7 @@ impl FileWriter {
         let bytes = self.waiting.split().freeze();
         let length = bytes.len() as u64;
         let part = WritePart::new(link, &path, &self.upload, self.mode, self.sent, length, complete);
+        let part = part.into_folder(self.is_archive);
         self.sent += length;
         self.sending = Some(tokio::spawn(async move {
             let (answered, _) = session.transfer(Box::new(part), bytes).await?;

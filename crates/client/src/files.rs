@@ -2,13 +2,16 @@
 
 use std::ops::{Bound, RangeBounds};
 
-use agb_core::operations::files::{self, DirectoryEntry, Edit, FileChanges, FileInfo, FileLink, WatchStep, WriteMode};
+use agb_core::operations::files::{
+    self, DirectoryEntry, Edit, FileChanges, FileInfo, FileLink, PackedFolder, WatchStep, WriteMode,
+};
 use agb_core::procedure::Procedure;
 
 use crate::error::Error;
 use crate::file_reader::FileReader;
 use crate::file_watch::FileWatch;
 use crate::file_writer::FileWriter;
+use crate::folder_reader::FolderReader;
 use crate::session::Session;
 
 /// The files of a session, read and written through its tools.
@@ -153,6 +156,24 @@ impl<'a> Files<'a> {
         FileWriter::new(self.session.clone(), path, mode)
     }
 
+    /// Reads a folder as a tar archive, of any size in bounded memory. The service packs it into a file of the session
+    /// first, which takes as much of its disk, so that a cut is repaired without a trace.
+    ///
+    /// # Errors
+    /// What the service or the network says; [`Error::NotSupported`] for a service that does not pack folders.
+    pub async fn read_folder(&self, path: &str) -> Result<FolderReader, Error> {
+        FolderReader::open(self.session.clone(), path).await
+    }
+
+    /// Takes a tar archive. When the stream is [finished](FileWriter::finish), its files take their places in the folder, all
+    /// or none; what the folder has beside them stays.
+    ///
+    /// # Errors
+    /// [`Error::NotSupported`] for a service that does not unpack archives.
+    pub fn write_folder(&self, path: &str) -> Result<FileWriter, Error> {
+        FileWriter::into_folder(self.session.clone(), path)
+    }
+
     /// Watches a file or folder: the service tells of changes as they happen, from the answer of this call on.
     ///
     /// # Errors
@@ -165,8 +186,22 @@ impl<'a> Files<'a> {
         self.perform(|files| files.read_chunk(path, offset, length)).await
     }
 
-    pub(crate) async fn discard(&self, link: &FileLink, path: &str, upload: &str) -> Result<(), Error> {
-        self.perform(|files| files.discard(link, path, upload)).await
+    pub(crate) async fn discard(
+        &self,
+        link: &FileLink,
+        path: &str,
+        upload: &str,
+        is_archive: bool,
+    ) -> Result<(), Error> {
+        self.perform(|files| match is_archive {
+            true => files.discard_archive(link, path, upload),
+            false => files.discard(link, path, upload),
+        })
+        .await
+    }
+
+    pub(crate) async fn pack(&self, link: &FileLink, path: &str, upload: &str) -> Result<PackedFolder, Error> {
+        self.perform(|files| files.pack(link, path, upload)).await
     }
 
     async fn perform<P: Procedure>(&self, make: impl FnOnce(files::Files<'_>) -> P) -> Result<P::Output, Error> {

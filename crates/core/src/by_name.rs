@@ -238,9 +238,7 @@ pub fn transfer_by_name(
 
 /// The link of a session whose service packs and unpacks folders.
 fn folder_link(session: &SessionData) -> Result<FileLink, BadArguments> {
-    let offers = session.extensions.iter().any(|name| name == PackedFolder::EXTENSION);
-    let link = FileLink::of(session).filter(|_| offers);
-    link.ok_or_else(|| not_offered(PackedFolder::EXTENSION))
+    FileLink::of_folders(session).ok_or_else(|| not_offered(PackedFolder::EXTENSION))
 }
 
 fn not_offered(extension: &str) -> BadArguments {

@@ -3,7 +3,7 @@
 use data_encoding::BASE64;
 use serde_json::Value;
 
-use super::{CHUNK_SIZE, FileInfo};
+use super::{CHUNK_SIZE, FileInfo, FileLink};
 use crate::codes;
 use crate::error::{ApiError, Malformed, Refusal};
 use crate::http::Answered;
@@ -11,7 +11,14 @@ use crate::operations::Toolbox;
 use crate::operations::toolbox::{SessionTool, text_of};
 use crate::procedure::{Outcome, Procedure, Single, Step};
 
+/// Bytes that one call reads from a service that carries bytes as they are: its answers may have 16 MiB. 1 MiB is where more
+/// of them make nothing faster, and in base64 it is still small beside a program's memory.
+const OWN_CHUNK_SIZE: u64 = 1 << 20;
+
 /// Asks for the size and then reads bytes: a text part that a service cuts inside of a character would be spoilt.
+///
+/// A service that carries bytes as they are ([`FileLink`]) reads beyond the end of a file and says of a directory what it is,
+/// so that it is not asked for the size: a small file takes one call instead of two.
 ///
 /// A file without a size is read as well, to its end: those of `/proc` say 0.
 #[derive(Debug)]
@@ -19,6 +26,9 @@ pub struct ReadFile {
     path: String,
     info: SessionTool,
     reader: SessionTool,
+    asks_size: bool,
+    /// Bytes that one call reads.
+    chunk: u64,
     state: State,
     content: Vec<u8>,
     request_id: String,
@@ -44,10 +54,13 @@ enum Size {
 
 impl ReadFile {
     pub(super) fn new(toolbox: &Toolbox<'_>, path: &str) -> Self {
+        let is_own = FileLink::of(toolbox.session).is_some();
         Self {
             path: path.to_owned(),
             info: toolbox.tool("get_file_info"),
             reader: toolbox.tool("read_file"),
+            asks_size: !is_own,
+            chunk: if is_own { OWN_CHUNK_SIZE } else { CHUNK_SIZE },
             state: State::Start,
             content: Vec::new(),
             request_id: String::new(),
@@ -77,7 +90,7 @@ impl ReadFile {
     /// Asks for the next part.
     fn read(&mut self, size: Size) -> Step<Vec<u8>> {
         let offset = self.content.len() as u64;
-        let length = if let Size::Known(size) = size { CHUNK_SIZE.min(size - offset) } else { CHUNK_SIZE };
+        let length = if let Size::Known(size) = size { self.chunk.min(size - offset) } else { self.chunk };
         self.state = State::Reading(size);
         Step::call(self.reader.call([
             ("path", self.path.as_str().into()),
@@ -89,7 +102,12 @@ impl ReadFile {
 
     fn part(&mut self, size: Size, outcome: Outcome) -> Result<Step<Vec<u8>>, ApiError> {
         let text = match outcome.and_then(text_of) {
-            Ok(answered) => answered.value,
+            Ok(Answered { value, request_id }) => {
+                if self.request_id.is_empty() {
+                    self.request_id = request_id;
+                }
+                value
+            }
             // A service need not be able to read from an empty file; published clients do not ask it to.
             Err(ApiError::ToolFailed(_)) if size == Size::Zero && self.content.is_empty() => String::new(),
             Err(error) => return Err(error),
@@ -100,7 +118,7 @@ impl ReadFile {
         let is_last = part.is_empty()
             || match size {
                 Size::Known(size) => read >= size,
-                Size::Zero | Size::Unsaid => (part.len() as u64) < CHUNK_SIZE,
+                Size::Zero | Size::Unsaid => (part.len() as u64) < self.chunk,
             };
         Ok(if is_last { self.end() } else { self.read(size) })
     }
@@ -121,6 +139,7 @@ impl Procedure for ReadFile {
         let step = match (&self.state, last) {
             (State::Sizing, Some(outcome)) => outcome.and_then(|answered| self.sized(answered)),
             (State::Reading(size), Some(outcome)) => self.part(*size, outcome),
+            _ if !self.asks_size => return self.read(Size::Unsaid),
             _ => {
                 self.state = State::Sizing;
                 return Step::call(self.info.call([("path", self.path.as_str().into())]));
@@ -173,8 +192,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::operations::SessionData;
     use crate::operations::files::Files;
     use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+    use crate::secret::Secret;
 
     fn read() -> Played<ReadFile> {
         let mut played = Played::new(Files(by_gateway().toolbox()).read("/tmp/a"));
@@ -200,6 +221,29 @@ mod tests {
         played.answer(base64(&content[..51_200]));
         part(&mut played, 51_200, 8_800);
         assert_eq!(played.end(base64(&content[51_200..])), Ok(content));
+    }
+
+    #[test]
+    fn a_service_that_carries_bytes_is_not_asked_for_the_size() {
+        let session = SessionData {
+            session_id: String::from("s-1"),
+            link_url: Some(String::from("https://h/link/s")),
+            token: Secret::from("t"),
+            extensions: vec![String::from("files")],
+            ..SessionData::default()
+        };
+        let read = || Played::new(Files(Toolbox { session: &session, is_guest: false, id: "id" }).read("/tmp/a"));
+        let mut small = read();
+        part(&mut small, 0, OWN_CHUNK_SIZE);
+        assert_eq!(small.end(base64(b"abc")), Ok(b"abc".to_vec()));
+        let mut large = read();
+        part(&mut large, 0, OWN_CHUNK_SIZE);
+        large.answer(base64(&vec![7; OWN_CHUNK_SIZE as usize]));
+        part(&mut large, OWN_CHUNK_SIZE, OWN_CHUNK_SIZE);
+        assert_eq!(large.end(base64(b"")).map(|content| content.len()), Ok(OWN_CHUNK_SIZE as usize));
+        let mut missing = read();
+        part(&mut missing, 0, OWN_CHUNK_SIZE);
+        assert_eq!(missing.end(tool_error("\"/tmp/a\" not found")).unwrap_err().to_string(), "\"/tmp/a\" not found");
     }
 
     #[test]

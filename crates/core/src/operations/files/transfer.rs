@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::packed_folder::PackedFolder;
 use crate::config::BaseUrl;
 use crate::error::{ApiError, TransportError};
 use crate::http::{Answered, HttpRequest, HttpResponse, Method, Repeat};
@@ -116,6 +117,13 @@ impl FileLink {
     #[must_use]
     pub fn of(session: &SessionData) -> Option<Self> {
         Self::with(session, Self::EXTENSION)
+    }
+
+    /// The same for a service that packs and unpacks folders as well.
+    #[must_use]
+    pub fn of_folders(session: &SessionData) -> Option<Self> {
+        let packs = session.extensions.iter().any(|name| name == PackedFolder::EXTENSION);
+        Self::of(session).filter(|_| packs)
     }
 
     /// The link of a session whose service has an extension.
