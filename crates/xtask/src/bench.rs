@@ -12,7 +12,7 @@ use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// What can be measured, and what of the packages it takes is built.
-const BENCHES: [(&str, &[&str]); 8] = [
+const BENCHES: [(&str, &[&str]); 9] = [
     ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
     ("cluster", &["-p", "agb-server", "-p", "agb-node"]),
     ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
