@@ -30,7 +30,8 @@ pub(crate) const PACKAGES: [&str; 7] =
     ["packaging", "publish", "frameworks", "portable", "docs", "operators", "proxies"];
 /// Not among the tests: `deny`, whose tool takes minutes to build and which only changes with `Cargo.lock`, and the long
 /// ones of [`PACKAGES`].
-const BY_NAME_ONLY: [&str; 7] = ["deny", "publish", "frameworks", "portable", "docs", "operators", "proxies"];
+const BY_NAME_ONLY: [&str; 8] =
+    ["deny", "publish", "frameworks", "portable", "docs", "operators", "proxies", "cluster"];
 
 /// `cargo xtask check`.
 pub(crate) fn check(workspace: &Workspace) -> Result<ExitCode, Error> {
@@ -120,6 +121,7 @@ impl Preparations {
             Need::Java => setup::java(workspace),
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
+            Need::Etcd => debian::unpacked(workspace, &["etcd-server"], "usr/bin/etcd").map(drop),
             Need::ReverseProxies => setup::reverse_proxies(workspace),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),

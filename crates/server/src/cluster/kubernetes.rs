@@ -2,6 +2,9 @@
 //!
 //! Compare-and-set goes by `resourceVersion`; a list without one is answered from etcd, not from a cache.
 
+#[cfg(test)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 

@@ -439,7 +439,8 @@ impl Table {
 
     /// Whether this process or its machine stood still: what happened meanwhile is not known yet.
     pub(crate) fn is_frozen(&self, now: Moment) -> bool {
-        self.last_ok.is_some() && (self.thawing || now.saturating_sub(self.last_try) > self.timing.frozen())
+        let is_member = self.last_ok.is_some() && self.ended.is_none();
+        is_member && (self.thawing || now.saturating_sub(self.last_try) > self.timing.frozen())
     }
 
     /// How long ago the registry kept the own record.

@@ -52,7 +52,7 @@ async fn an_outage_ends_no_session_and_no_run() {
     });
     let text = run["data"]["result"]["content"][0]["text"].as_str().unwrap_or_else(|| panic!("{run}"));
     let result: serde_json::Value = serde_json::from_str(text).expect("JSON");
-    let printed = result["logs"]["stdout"].as_array().unwrap_or_else(|| panic!("{result}"));
+    let printed = result["stdout"].as_array().unwrap_or_else(|| panic!("{result}"));
     let printed: String = printed.iter().filter_map(|part| part.as_str()).collect();
     let expected: String = (0..LINES).map(|line| format!("{line}\n")).collect();
     assert_eq!(printed, expected, "no line is lost");
@@ -119,7 +119,7 @@ async fn a_server_cut_off_from_the_registry_stays_a_member() {
         vec![Node::start("s0", &etcd.url(), folder.path()).await, Node::start("s1", &cut, folder.path()).await];
     all_up(&nodes, 2).await;
     let session = nodes[1].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
-    edge.close();
+    edge.silence();
     for _ in 0..22 {
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert_eq!(nodes[0].asks(&session).await.0, 200, "{}", nodes[0].log());
@@ -144,7 +144,7 @@ async fn servers_that_cannot_reach_each_other_condemn_nobody() {
     all_up(&nodes, 2).await;
     let session = nodes[0].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
     assert_eq!(nodes[1].asks(&session).await.0, 200, "{}", nodes[1].log());
-    edge.close();
+    edge.refuse();
     for _ in 0..3 {
         let (status, code) = nodes[1].asks(&session).await;
         assert!(matches!(status, 502 | 503), "{status} {code}");

@@ -4,16 +4,15 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 /// What all servers take.
 pub(crate) const KEY: &str = "a-key-for-tests-of-clusters";
@@ -127,6 +126,18 @@ impl Node {
 
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut()?.try_wait().expect("it is ours")
+    }
+
+    /// Stops the process, and waits until none of its threads runs any more.
+    pub(crate) async fn freeze(&self) {
+        self.signal(Signal::STOP);
+        let pid = self.child.as_ref().expect("it runs").id();
+        eventually("it stands still", START, async || {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it is there").flatten();
+            let mut states = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+            states.all(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')))
+        })
+        .await;
     }
 
     pub(crate) async fn exit_code(&mut self, within: Duration) -> Option<i32> {
@@ -243,53 +254,68 @@ pub(crate) async fn until_gone(node: &Node, session: &str) -> Duration {
     .await
 }
 
-/// A way between two processes that can be closed and opened: whoever comes while it is closed hears nothing.
+/// A way between two processes that can be closed and opened.
 pub(crate) struct Edge {
     pub(crate) address: SocketAddr,
-    state: Arc<(AtomicBool, Notify)>,
+    way: watch::Sender<Way>,
     task: JoinHandle<()>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Open,
+    /// Whoever comes hears nothing, as from a network that swallows packets.
+    Silent,
+    /// Every connection ends at once.
+    Refusing,
 }
 
 impl Edge {
     pub(crate) async fn to(target: SocketAddr) -> Self {
         let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
-        let state = Arc::new((AtomicBool::new(true), Notify::new()));
-        let of_task = Arc::clone(&state);
+        let (way, watching) = watch::channel(Way::Open);
         let task = tokio::spawn(async move {
-            while let Ok((mut client, _)) = listener.accept().await {
-                let state = Arc::clone(&of_task);
-                tokio::spawn(async move {
-                    let closed = state.1.notified();
-                    if !state.0.load(Ordering::SeqCst) {
-                        // Held, so that the other side waits as for a network that swallows packets.
-                        tokio::time::sleep(Duration::from_secs(120)).await;
-                        return;
-                    }
-                    let Ok(mut server) = tokio::net::TcpStream::connect(target).await else { return };
-                    tokio::select! {
-                        _ = copy_bidirectional(&mut client, &mut server) => {}
-                        () = closed => tokio::time::sleep(Duration::from_secs(120)).await,
-                    }
-                });
+            let mut connections = JoinSet::new();
+            while let Ok((client, _)) = listener.accept().await {
+                while connections.try_join_next().is_some() {}
+                connections.spawn(pass(client, target, watching.clone()));
             }
         });
-        Self { address, state, task }
+        Self { address, way, task }
     }
 
-    pub(crate) fn close(&self) {
-        self.state.0.store(false, Ordering::SeqCst);
-        self.state.1.notify_waiters();
+    pub(crate) fn silence(&self) {
+        self.way.send_replace(Way::Silent);
+    }
+
+    pub(crate) fn refuse(&self) {
+        self.way.send_replace(Way::Refusing);
     }
 
     pub(crate) fn open(&self) {
-        self.state.0.store(true, Ordering::SeqCst);
+        self.way.send_replace(Way::Open);
     }
 }
 
 impl Drop for Edge {
     fn drop(&mut self) {
         self.task.abort();
+    }
+}
+
+/// Passes on what comes while the way is open. What was under way when it was closed does not come back.
+async fn pass(mut client: TcpStream, target: SocketAddr, mut way: watch::Receiver<Way>) {
+    if *way.borrow_and_update() == Way::Open {
+        let Ok(mut server) = TcpStream::connect(target).await else { return };
+        tokio::select! {
+            _ = copy_bidirectional(&mut client, &mut server) => return,
+            _ = way.changed() => {}
+        }
+    }
+    // Held until the way is another; the sender lives as long as the test.
+    if *way.borrow() == Way::Silent {
+        let _ = way.changed().await;
     }
 }
 

@@ -65,12 +65,14 @@ pub(super) enum Need {
     Portable,
     /// The server's packages for operators, of the program for older systems.
     Operators,
+    /// The store that servers of a cluster meet in.
+    Etcd,
     /// nginx, HAProxy and Caddy.
     ReverseProxies,
 }
 
 /// All steps, in the order in which they run: what fails fast goes first.
-pub(super) const STEPS: [Step; 18] = [
+pub(super) const STEPS: [Step; 19] = [
     Step {
         name: "fmt",
         label: "the formatter",
@@ -125,7 +127,7 @@ pub(super) const STEPS: [Step; 18] = [
         name: "rust",
         label: "the Rust tests",
         reads: Reads::Tests(tally::rust),
-        needs: &[Need::Programs, Need::Image, Need::Balancers, Need::R, Need::Java, Need::Nextest],
+        needs: &[Need::Programs, Need::Image, Need::Balancers, Need::R, Need::Java, Need::Etcd, Need::Nextest],
         commands: rust_tests,
     },
     Step {
@@ -268,6 +270,16 @@ pub(super) const STEPS: [Step; 18] = [
             command.env("AGB_PACKAGES", operators::test_folder(workspace));
             command.env("AGB_SYSTEM", operators::system(workspace));
             Ok(vec![command])
+        },
+    },
+    Step {
+        name: "cluster",
+        label: "servers of a cluster on a real etcd, with the failures that take long",
+        reads: Reads::Tests(tally::rust),
+        needs: &[Need::Etcd, Need::Nextest],
+        commands: |workspace| {
+            let arguments = ["nextest", "run", "--package", "agb-server", "--test", "cluster", "--no-fail-fast"];
+            cargo(workspace, &[&arguments[..], &["--run-ignored", "all"]].concat())
         },
     },
     Step {

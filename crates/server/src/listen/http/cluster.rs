@@ -19,13 +19,16 @@ mod tunnel;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
 
 pub(super) use self::list::gather;
 pub(super) use self::place::asked_id;
-use super::Shared;
-use crate::cluster::Cluster;
+use super::{ApiError, Shared};
+use crate::cluster::{Cluster, Standing};
+use crate::session::sessions::CreateError;
 
 /// Says which server has passed a call on: such a call is never passed on again.
 const HOP: HeaderName = HeaderName::from_static("x-agb-hop");
@@ -54,5 +57,18 @@ pub(super) fn forward_calls(routes: Router<Arc<Shared>>, shared: &Arc<Shared>) -
 pub(super) fn forward_links(routes: Router<Arc<Shared>>, shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let Some(cluster) = &shared.cluster else { return routes };
     let context = Context { shared: Arc::clone(shared), cluster: Arc::clone(cluster) };
-    routes.layer(from_fn_with_state(context, forward::links))
+    let guarded = from_fn_with_state(Arc::clone(cluster), only_members);
+    routes.layer(from_fn_with_state(context, forward::links)).layer(guarded)
+}
+
+/// The layer before all: a server whose process stood still serves nothing before it knows that it is a member still, and
+/// one that was declared lost serves nothing more. Its health can be looked at all the same.
+async fn only_members(State(cluster): State<Arc<Cluster>>, request: Request, next: Next) -> Response {
+    if !matches!(request.uri().path(), "/healthz" | "/readyz" | "/cluster/alive") {
+        cluster.wait_if_frozen().await;
+        if cluster.standing() == Standing::Condemned {
+            return ApiError::NotCreated(CreateError::Closed).into_response();
+        }
+    }
+    next.run(request).await
 }
