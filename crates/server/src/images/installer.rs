@@ -54,7 +54,7 @@ impl Installer {
                 // environment, so that files are linked, not copied, and goes with the installer.
                 command.args(["pip", "install", "--compile-bytecode", "--no-progress", "--color", "never", "--python"]);
                 command.arg(interpreter_in(folder)).arg("--cache-dir").arg(Self::own_uv(folder).join("cache"));
-                command.env("UV_NATIVE_TLS", "1").envs(env.iter().map(|(name, value)| (name, value)));
+                command.env("UV_SYSTEM_CERTS", "1").envs(env.iter().map(|(name, value)| (name, value)));
                 command
             }
         };

@@ -232,6 +232,22 @@ async fn sessions_are_listed_read_and_ended() {
     let (status, out, err) = output(about(&server, &["sessions", "logs", &session.id, "the-run"])).await;
     assert_eq!((status, out.as_str()), (Some(0), "program\n"), "{err}");
 
+    // Without a run's id: each command, and one that goes on is only named.
+    for (id, command) in [("ends", "echo one; echo two >&2; exit 3"), ("goes-on", "echo begun; sleep 1000")] {
+        let params = json!({ "command": command, "timeoutMs": 60_000, "resume": true });
+        socket.request(id, json!({ "method": "run_command", "mode": "stream", "params": params })).await;
+        if id == "ends" {
+            socket.until_end().await;
+        } else {
+            while socket.event().await.1["chunk"] != "begun\n" {}
+        }
+    }
+    let (status, out, err) = output(about(&server, &["sessions", "logs", &session.id])).await;
+    assert_eq!((status, out.as_str()), (Some(0), "one\n"), "{err}");
+    for part in ["== ends: echo one", "with 3", "two\n", "== goes-on: echo begun", "running"] {
+        assert!(err.contains(part), "no {part}: {err}");
+    }
+
     let (status, out, err) = output(about(&server, &["sessions", "kill", &session.id])).await;
     assert_eq!(status, Some(0), "{err}");
     assert!(out.contains("is released"), "{out}");
