@@ -37,3 +37,13 @@ mod object;
 mod run;
 mod session;
 mod timer;
+
+#[cfg(target_family = "wasm")]
+use talc::cell::TalcSyncCell;
+#[cfg(target_family = "wasm")]
+use talc::wasm::{WasmBinning, WasmGrowAndClaim};
+
+/// Less than half as large as the standard library's. Little is allocated here: the text of chunks stays in JavaScript.
+#[cfg(target_family = "wasm")]
+#[global_allocator]
+static ALLOCATOR: TalcSyncCell<WasmGrowAndClaim, WasmBinning> = TalcSyncCell::new_wasm(WasmGrowAndClaim);
