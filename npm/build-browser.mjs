@@ -16,6 +16,12 @@ const glue = {
   setup: ({ onResolve }) =>
     onResolve({ filter: /^#(wasm|account)$/ }, ({ path }) => ({ path: join(sdk, "wasm", builds[path], `${builds[path]}.js`) })),
 };
+/** What a page loads later is in the place of what is loaded already elsewhere. */
+const later = {
+  name: "later",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\/load-files\.js$/ }, () => ({ path: join(sdk, "src/browser/load-files.ts") })),
+};
 
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out);
@@ -39,7 +45,7 @@ await build({
   entryPoints: { index: join(sdk, "src/browser.ts") },
   splitting: true,
   chunkNames: "[name]-[hash]",
-  plugins: [glue],
+  plugins: [glue, later],
 });
 /** The worker loads the page's own bundle. */
 const page = {

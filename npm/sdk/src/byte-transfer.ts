@@ -6,7 +6,7 @@
 
 import type { NativeSession } from "./binding.js";
 import type { DownloadResult, UploadResult } from "./file-results.js";
-import { bytesOf, type FileChunk, FileReader, FileWriter, FolderReader } from "./file-stream.js";
+import { bytesOf, type FileChunk, FileReader, FileWriter, FolderReader } from "./file-parts.js";
 import type { LocalFiles } from "./platform.js";
 import type { StopSignal } from "./stop-signal.js";
 

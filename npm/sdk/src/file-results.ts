@@ -124,3 +124,11 @@ export type DownloadResult = {
   /** Empty on success. */
   readonly errorMessage: string;
 };
+
+/** A watch of {@link FileSystem.watch}: events one by one, as they happen. */
+export interface FileWatch extends AsyncIterableIterator<FileChangeEvent> {
+  /** Resolves when the watch has begun: everything that happens from then on is told. Rejects where it cannot begin. */
+  readonly ready: Promise<void>;
+  /** Ends the watch. */
+  return(): Promise<IteratorResult<FileChangeEvent>>;
+}

@@ -4,15 +4,10 @@
  * @module
  */
 
-import type { Answer, NativeSession } from "./binding.js";
-import { call } from "./call.js";
+import type { NativeSession } from "./binding.js";
 import { checkObject, checkString, describe } from "./check.js";
-import { AGBError, throwIfFailed } from "./errors.js";
-import type { WriteMode } from "./file-system.js";
-import { invoke } from "./invoke.js";
-import { log } from "./log.js";
-import { currentPlatform } from "./platform.js";
-import { apiResult, noAnswer } from "./results.js";
+import type { FileChunk, FileReader, FileWriter, WriteMode } from "./file-parts.js";
+import { type FileParts, loadFiles } from "./load-files.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
 declare global {
@@ -44,275 +39,6 @@ export interface WriteStreamOptions {
   signal?: StopSignal | null | undefined;
 }
 
-/** What a {@link FileSystem.writeStream} takes. Texts are written as UTF-8. */
-export type FileChunk = string | ArrayBuffer | ArrayBufferView;
-
-/** @internal What is known of a file after a part of it has gone through. */
-export interface Part {
-  readonly size: number;
-  readonly etag: string;
-  readonly isLast: boolean;
-}
-
-/** The name in a session's extensions under which the service carries bytes. */
-const FILES = "files";
-
-/** The same for packing and unpacking folders. */
-const FOLDERS = "folders";
-
-/**
- * Bytes that one call carries: large enough that the cost of a call does not show beside them, and small enough that one
- * in hand and one on its way stay far below 64 MiB.
- */
-const PART = 4 << 20;
-
-/** The same with the documented tools. */
-const CHUNK = 51_200;
-
-/** @internal Whether a session's service carries bytes as they are. */
-export const carriesBytes = (native: NativeSession): boolean => native.extensions.includes(FILES);
-
-/** @internal Whether a session's service packs and unpacks folders. */
-export const carriesFolders = (native: NativeSession): boolean => carriesBytes(native) && native.extensions.includes(FOLDERS);
-
-/** @internal A failed answer as the error that a stream ends with. */
-export function failed(answer: Answer<unknown>): Error {
-  try {
-    throwIfFailed(apiResult(answer));
-  } catch (error) {
-    return error as Error;
-  }
-  return new AGBError("the service's answer has no data", "MALFORMED");
-}
-
-/** @internal Carries bytes one way: what the core's transfer of this name does. */
-export async function carry(
-  native: NativeSession,
-  name: string,
-  args: object,
-  bytes: Uint8Array | null,
-  signal: StopSignal | null,
-): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
-  const answer = await call({ signal }, () => native.transfer(name, JSON.stringify(args), bytes));
-  if (!answer.success || answer.data === null) {
-    throw failed(answer);
-  }
-  return { part: JSON.parse(answer.data.meta) as Part, bytes: answer.data.bytes };
-}
-
-/** @internal The bytes of a file, part by part; while one is used, the next one is on its way. */
-export class FileReader {
-  readonly #native: NativeSession;
-  readonly #path: string;
-  readonly #signal: StopSignal | null;
-  readonly #end: number;
-  #at: number;
-  #isOver: boolean;
-  #ahead: Promise<{ readonly part: Part; readonly bytes: Uint8Array }> | null = null;
-  #etag: string | null = null;
-
-  constructor(native: NativeSession, path: string, start: number, end: number, signal: StopSignal | null) {
-    this.#native = native;
-    this.#path = path;
-    this.#at = start;
-    this.#end = end;
-    this.#isOver = start >= end;
-    this.#signal = signal;
-  }
-
-  /** The next bytes; `null` at the end. */
-  async next(): Promise<Uint8Array | null> {
-    if (this.#isOver) {
-      return null;
-    }
-    const fetched = this.#ahead ?? this.#fetch();
-    this.#ahead = null;
-    const { part, bytes } = await fetched;
-    this.#at += bytes.length;
-    this.#etag = part.etag === "" ? null : part.etag;
-    this.#isOver ||= part.isLast || this.#at >= this.#end || bytes.length === 0;
-    if (!this.#isOver) {
-      this.#ahead = this.#fetch();
-      this.#ahead.catch(() => {}); // whoever takes it hears of it
-    }
-    return bytes.length === 0 ? null : bytes;
-  }
-
-  /** Nobody reads any more. */
-  stop(): void {
-    this.#isOver = true;
-  }
-
-  async #fetch(): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
-    const left = this.#end - this.#at;
-    if (carriesBytes(this.#native)) {
-      const args = { path: this.#path, offset: this.#at, length: Math.min(left, PART), etag: this.#etag };
-      return carry(this.#native, "file.readPart", args, null, this.#signal);
-    }
-    const length = Math.min(left, CHUNK);
-    const args = { path: this.#path, offset: this.#at, length };
-    const answer = await invoke<{ readonly content: string }>(this.#native, "file.readChunk", args, { signal: this.#signal });
-    if (!answer.success || answer.data === null) {
-      throw failed(answer);
-    }
-    const bytes = currentPlatform().decodeBase64(answer.data.content);
-    // Nobody says the size: a chunk that is not full is the last one.
-    return { part: { size: 0, etag: "", isLast: bytes.length < length }, bytes };
-  }
-}
-
-interface Packed {
-  readonly path: string;
-  readonly leftOut: number;
-}
-
-/** @internal The bytes of a folder as a tar archive: the service packs it first, so that a lost connection can be repaired. */
-export class FolderReader {
-  readonly #native: NativeSession;
-  readonly #path: string;
-  readonly #signal: StopSignal | null;
-  readonly #upload = uploadId();
-  #reader: FileReader | null = null;
-
-  constructor(native: NativeSession, path: string, signal: StopSignal | null) {
-    this.#native = native;
-    this.#path = path;
-    this.#signal = signal;
-  }
-
-  /** The next bytes; `null` at the end. */
-  async next(): Promise<Uint8Array | null> {
-    try {
-      this.#reader ??= await this.#pack();
-      const bytes = await this.#reader.next();
-      if (bytes === null) {
-        this.stop();
-      }
-      return bytes;
-    } catch (error) {
-      this.stop();
-      throw error;
-    }
-  }
-
-  /** Nobody reads any more: what was packed is removed. */
-  stop(): void {
-    this.#reader?.stop();
-    const args = { path: this.#path, upload: this.#upload, archive: true };
-    void invoke(this.#native, "file.discard", args).catch(() => {}); // it goes with its session
-  }
-
-  async #pack(): Promise<FileReader> {
-    if (!carriesFolders(this.#native)) {
-      throw failed(noAnswer("NOT_SUPPORTED", "the service does not pack folders: pack it by a command, and read the archive"));
-    }
-    const args = { path: this.#path, upload: this.#upload };
-    const answer = await invoke<Packed>(this.#native, "file.pack", args, { signal: this.#signal });
-    if (!answer.success || answer.data === null) {
-      throw failed(answer);
-    }
-    if (answer.data.leftOut > 0) {
-      log("warn", `${answer.data.leftOut} sockets, pipes or devices of ${this.#path} are left out of its archive`);
-    }
-    return new FileReader(this.#native, answer.data.path, 0, Number.MAX_SAFE_INTEGER, this.#signal);
-  }
-}
-
-/** @internal Writes a file, part by part; while one is on its way, the next one is filled. */
-export class FileWriter {
-  readonly #native: NativeSession;
-  readonly #path: string;
-  readonly #mode: WriteMode;
-  readonly #signal: StopSignal | null;
-  /** What every request says of an archive, whose files go into the folder. */
-  readonly #archive: { archive?: true };
-  readonly #upload = uploadId();
-  /** Two, so that one is filled while the other is on its way. */
-  #buffers: [Uint8Array, Uint8Array] | null = null;
-  #filled = 0;
-  #sent = 0;
-  #sending: Promise<Part> | null = null;
-
-  constructor(native: NativeSession, path: string, mode: WriteMode, signal: StopSignal | null, isArchive = false) {
-    this.#native = native;
-    this.#path = path;
-    this.#mode = mode;
-    this.#signal = signal;
-    this.#archive = isArchive ? { archive: true } : {};
-  }
-
-  /** Resolves as soon as there is room for more. */
-  async write(bytes: Uint8Array): Promise<void> {
-    const size = carriesBytes(this.#native) ? PART : CHUNK;
-    this.#buffers ??= [new Uint8Array(size), new Uint8Array(size)];
-    for (let at = 0; at < bytes.length; ) {
-      const taken = bytes.subarray(at, at + size - this.#filled);
-      this.#buffers[0].set(taken, this.#filled);
-      this.#filled += taken.length;
-      at += taken.length;
-      if (this.#filled === size) {
-        await this.#send(false);
-      }
-    }
-  }
-
-  /** Writes what is left, and puts the file in its place. */
-  async finish(): Promise<Part> {
-    await this.#send(true);
-    return this.#settle();
-  }
-
-  /** Gives it up: what was there stays, and what has arrived is removed. */
-  async discard(): Promise<void> {
-    await this.#sending?.catch(() => {});
-    if (carriesBytes(this.#native)) {
-      await invoke(this.#native, "file.discard", { path: this.#path, upload: this.#upload, ...this.#archive });
-    }
-  }
-
-  async #settle(): Promise<Part> {
-    const sending = this.#sending;
-    this.#sending = null;
-    return (await sending) ?? { size: this.#sent, etag: "", isLast: true };
-  }
-
-  async #send(complete: boolean): Promise<void> {
-    await this.#settle();
-    const bytes = this.#buffers?.[0].subarray(0, this.#filled) ?? new Uint8Array(0);
-    if (!carriesBytes(this.#native)) {
-      return this.#sendText(bytes, complete);
-    }
-    const args = { path: this.#path, upload: this.#upload, mode: this.#mode, offset: this.#sent, complete, ...this.#archive };
-    this.#sent += bytes.length;
-    this.#filled = 0;
-    this.#buffers?.reverse();
-    this.#sending = carry(this.#native, "file.writePart", args, bytes, this.#signal).then(({ part }) => part);
-    this.#sending.catch(() => {}); // whoever settles it hears of it
-  }
-
-  /** By the documented tool, which takes texts only. What is cut of a character waits for the rest of it. */
-  async #sendText(bytes: Uint8Array, complete: boolean): Promise<void> {
-    const whole = complete ? bytes.length : wholeCharacters(bytes);
-    let content: string;
-    try {
-      content = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes.subarray(0, whole));
-    } catch {
-      const words = "the service writes texts only, and these bytes are not UTF-8: upload the file with session.file.upload";
-      throw failed(noAnswer("NOT_SUPPORTED", words));
-    }
-    if (content !== "" || this.#sent === 0) {
-      const mode = this.#sent === 0 ? this.#mode : "append";
-      const answer = await invoke<null>(this.#native, "file.write", { path: this.#path, content, mode }, { signal: this.#signal });
-      if (!answer.success) {
-        throw failed(answer);
-      }
-    }
-    this.#sent += whole;
-    bytes.copyWithin(0, whole);
-    this.#filled = bytes.length - whole;
-  }
-}
-
 /**
  * @internal
  * @throws TypeError when an argument has the wrong type.
@@ -322,7 +48,9 @@ export function readStream(native: NativeSession, path: string, options: ReadStr
   checkObject("options", given);
   const start = checkedPosition("start", given.start) ?? 0;
   const end = checkedPosition("end", given.end) ?? Number.MAX_SAFE_INTEGER;
-  return streamOf(new FileReader(native, checkString("path", path), start, end, checkedSignal(given.signal)));
+  const file = checkString("path", path);
+  const signal = checkedSignal(given.signal);
+  return streamOf(({ FileReader }) => new FileReader(native, file, start, end, signal));
 }
 
 /**
@@ -332,21 +60,30 @@ export function readStream(native: NativeSession, path: string, options: ReadStr
 export function folderStream(native: NativeSession, path: string, options: FolderStreamOptions | null | undefined): ReadableStream<Uint8Array> {
   const given = options ?? {};
   checkObject("options", given);
-  return streamOf(new FolderReader(native, checkString("path", path), checkedSignal(given.signal)));
+  const folder = checkString("path", path);
+  const signal = checkedSignal(given.signal);
+  return streamOf(({ FolderReader }) => new FolderReader(native, folder, signal));
 }
 
-function streamOf(reader: FileReader | FolderReader): ReadableStream<Uint8Array> {
+/** What a stream reads from. */
+type Reader = Pick<FileReader, "next" | "stop">;
+
+function streamOf(open: (parts: FileParts) => Reader): ReadableStream<Uint8Array> {
+  let reader: Reader | undefined;
   return new ReadableStream<Uint8Array>(
     {
+      async start() {
+        reader = open(await loadFiles());
+      },
       async pull(controller) {
-        const bytes = await reader.next();
+        const bytes = (await reader?.next()) ?? null;
         if (bytes === null) {
           controller.close();
         } else {
           controller.enqueue(bytes);
         }
       },
-      cancel: () => reader.stop(),
+      cancel: () => reader?.stop(),
     },
     { highWaterMark: 0 }, // the reader itself is one part ahead
   );
@@ -363,7 +100,10 @@ export function writeStream(native: NativeSession, path: string, options: WriteS
   if (!["overwrite", "append", "create_new"].includes(mode)) {
     throw new TypeError(`mode must be "overwrite", "append" or "create_new", not ${describe(mode)}`);
   }
-  const writer = new FileWriter(native, checkString("path", path), mode, checkedSignal(given.signal));
+  const file = checkString("path", path);
+  const signal = checkedSignal(given.signal);
+  let parts: FileParts;
+  let writer: FileWriter;
   const orDiscard = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work();
@@ -373,24 +113,14 @@ export function writeStream(native: NativeSession, path: string, options: WriteS
     }
   };
   return new WritableStream<FileChunk>({
-    write: (chunk) => orDiscard(() => writer.write(bytesOf(chunk))),
+    async start() {
+      parts = await loadFiles();
+      writer = new parts.FileWriter(native, file, mode, signal);
+    },
+    write: (chunk) => orDiscard(() => writer.write(parts.bytesOf(chunk))),
     close: () => orDiscard(async () => void (await writer.finish())),
     abort: () => writer.discard(),
   });
-}
-
-/** @internal The bytes of a chunk. */
-export function bytesOf(chunk: FileChunk): Uint8Array {
-  if (typeof chunk === "string") {
-    return new TextEncoder().encode(chunk);
-  }
-  if (ArrayBuffer.isView(chunk)) {
-    return new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.byteLength);
-  }
-  if (Object.prototype.toString.call(chunk) === "[object ArrayBuffer]") {
-    return new Uint8Array(chunk);
-  }
-  throw new TypeError(`a chunk of a file must be a string or bytes, not ${describe(chunk)}`);
 }
 
 function checkedPosition(name: string, value: unknown): number | null {
@@ -401,24 +131,4 @@ function checkedPosition(name: string, value: unknown): number | null {
     throw new TypeError(`${name} must be a whole number of bytes, 0 or more, not ${describe(value)}`);
   }
   return value;
-}
-
-/** How many bytes end with a whole character. */
-function wholeCharacters(bytes: Uint8Array): number {
-  for (let back = 1; back <= 3 && back <= bytes.length; back += 1) {
-    const byte = bytes[bytes.length - back]!;
-    if ((byte & 0xc0) === 0xc0) {
-      const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2;
-      return length > back ? bytes.length - back : bytes.length;
-    }
-    if ((byte & 0x80) === 0) {
-      return bytes.length;
-    }
-  }
-  return bytes.length;
-}
-
-/** Tells the uploads of one file from each other; it need not be secret. (Node 18 has no `crypto`.) */
-function uploadId(): string {
-  return Array.from({ length: 3 }, () => Math.random().toString(36).slice(2, 12)).join("-");
 }

@@ -16,13 +16,14 @@ import type {
   FileInfo,
   FileInfoResult,
   FileSearchResult,
+  FileWatch,
   MultipleFileContentResult,
   UploadResult,
 } from "./file-results.js";
-import { type DownloadOptions, FileTransfer, type UploadOptions } from "./file-transfer.js";
-import { type FileWatch, watchFiles, type WatchOptions } from "./file-events.js";
+import type { DownloadOptions, FileTransfer, UploadOptions } from "./file-transfer.js";
+import { watchFiles, type WatchOptions } from "./file-events.js";
+import type { FileChunk, WriteMode } from "./file-parts.js";
 import {
-  type FileChunk,
   folderStream,
   type FolderStreamOptions,
   readStream,
@@ -30,14 +31,16 @@ import {
   writeStream,
   type WriteStreamOptions,
 } from "./file-stream.js";
-import { watch, type WatchCallback } from "./file-watch.js";
+import type { WatchCallback } from "./file-watch.js";
+import { messageOf } from "./errors.js";
 import { invoke } from "./invoke.js";
+import { loadFiles } from "./load-files.js";
+import { log } from "./log.js";
 import { currentPlatform } from "./platform.js";
 import { apiResult, present } from "./results.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
-/** What becomes of a file that is there: it is replaced, the text goes behind what it has, or the call fails. */
-export type WriteMode = "overwrite" | "append" | "create_new";
+export type { WriteMode } from "./file-parts.js";
 
 /** One replacement of {@link FileSystem.editFile}. */
 export type FileEdit = {
@@ -65,12 +68,11 @@ export class FileSystem {
   /** Bytes of a file that one call reads or writes. Longer files are read and written in parts. */
   static readonly DEFAULT_CHUNK_SIZE = 51_200;
   readonly #native: NativeSession;
-  readonly #transfer: FileTransfer;
+  #transfer: FileTransfer | null = null;
 
   /** @internal */
   constructor(native: NativeSession) {
     this.#native = native;
-    this.#transfer = new FileTransfer(native);
     bindMethods(this);
   }
 
@@ -189,7 +191,9 @@ export class FileSystem {
     signal?: StopSignal | null,
   ): Promise<void> {
     const watched = checkString("path", path);
-    await watch(this.#native, watched, checkedCallback(callback), checkedInterval(interval), checkedSignal(signal));
+    const rest = [checkedCallback(callback), checkedInterval(interval), checkedSignal(signal)] as const;
+    const { watch } = await loadFiles();
+    await watch(this.#native, watched, ...rest);
   }
 
   /**
@@ -200,7 +204,11 @@ export class FileSystem {
   watchDir(dirPath: string, callback: WatchCallback, interval: number | null = DEFAULT_INTERVAL_MS): DirectoryWatch {
     const stop = new AbortController();
     const watched = checkString("dirPath", dirPath);
-    void watch(this.#native, watched, checkedCallback(callback), checkedInterval(interval), stop.signal);
+    const rest = [checkedCallback(callback), checkedInterval(interval), stop.signal] as const;
+    void loadFiles().then(
+      ({ watch }) => watch(this.#native, watched, ...rest),
+      (error: unknown) => log("warn", `watching ${watched} ends: ${messageOf(error)}`),
+    );
     return { stop: () => stop.abort() };
   }
 
@@ -266,8 +274,8 @@ export class FileSystem {
   }
 
   /** Folder of the session below which {@link FileSystem.upload} can put files; `undefined` when the service has none. */
-  transferPath(): Promise<string | undefined> {
-    return this.#transfer.path();
+  async transferPath(): Promise<string | undefined> {
+    return (await this.#transfers()).path();
   }
 
   /**
@@ -281,16 +289,25 @@ export class FileSystem {
    * @param remotePath Where it goes. A service that carries no bytes takes paths below {@link FileSystem.transferPath}, and of
    * what is not a path texts only.
    */
-  upload(source: string | UploadSource, remotePath: string, options?: UploadOptions | null): Promise<UploadResult> {
-    return this.#transfer.upload(source, remotePath, options);
+  async upload(source: string | UploadSource, remotePath: string, options?: UploadOptions | null): Promise<UploadResult> {
+    try {
+      return await (await this.#transfers()).upload(source, remotePath, options);
+    } catch (error) {
+      return { success: false, bytesSent: 0, path: String(remotePath), errorMessage: messageOf(error) };
+    }
   }
 
   /**
    * Copies a file or folder of the session to this machine. Folders above `localPath` are made. A folder that is there keeps
    * what it has beside the session's files.
    */
-  download(remotePath: string, localPath: string, options?: DownloadOptions | null): Promise<DownloadResult> {
-    return this.#transfer.download(remotePath, localPath, options);
+  async download(remotePath: string, localPath: string, options?: DownloadOptions | null): Promise<DownloadResult> {
+    try {
+      return await (await this.#transfers()).download(remotePath, localPath, options);
+    } catch (error) {
+      const paths = { path: String(remotePath), localPath: String(localPath) };
+      return { success: false, bytesReceived: 0, ...paths, errorMessage: messageOf(error) };
+    }
   }
 
   /** Without anything that could hold a secret. */
@@ -361,6 +378,11 @@ export class FileSystem {
   /** {@link FileSystem.searchFiles}. */
   get search(): FileSystem["searchFiles"] {
     return this.searchFiles;
+  }
+
+  async #transfers(): Promise<FileTransfer> {
+    const { FileTransfer } = await loadFiles();
+    return (this.#transfer ??= new FileTransfer(this.#native));
   }
 
   #invoke<T>(name: string, args: object, options?: CallOptions | null): Promise<Answer<T>> {

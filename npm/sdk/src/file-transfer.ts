@@ -9,7 +9,7 @@ import type { Answer, NativeSession } from "./binding.js";
 import { downloadBytes, downloadFolder, piecesOf, uploadBytes, type UploadSource } from "./byte-transfer.js";
 import type { CallOptions } from "./call.js";
 import { checkObject, checkOptionalCount, checkOptionalString, checkString, describe } from "./check.js";
-import { carriesBytes, carriesFolders } from "./file-stream.js";
+import { carriesBytes, carriesFolders } from "./extensions.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 import { AGBError, messageOf } from "./errors.js";
 import type { DownloadResult, UploadResult } from "./file-results.js";

@@ -1,5 +1,6 @@
 import type { NativeSession } from "./binding.js";
-import { Changes, tellsChanges } from "./file-events.js";
+import { Changes } from "./changes.js";
+import { tellsChanges } from "./extensions.js";
 import { invoke } from "./invoke.js";
 import { log } from "./log.js";
 import { currentPlatform } from "./platform.js";

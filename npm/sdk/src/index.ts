@@ -98,8 +98,9 @@ export {
 } from "./command.js";
 export type { CommandResult, CommandRunResult, CommandStatus } from "./command-result.js";
 export { type CommandEndEvent, type CommandEvent, CommandRun } from "./command-run.js";
-export type { FileWatch, WatchOptions } from "./file-events.js";
-export type { FileChunk, FolderStreamOptions, ReadStreamOptions, WriteStreamOptions } from "./file-stream.js";
+export type { WatchOptions } from "./file-events.js";
+export type { FileChunk } from "./file-parts.js";
+export type { FolderStreamOptions, ReadStreamOptions, WriteStreamOptions } from "./file-stream.js";
 export * from "./file-system.js";
 export type * from "./file-results.js";
 export type { BlobSource, ByteStream, UploadSource } from "./byte-transfer.js";

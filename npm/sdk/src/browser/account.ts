@@ -23,6 +23,7 @@ import { PlainRun } from "./plain.js";
 import { BrowserRun, commands, type Fallback, finds, resultOf, starts, takesInput } from "./run.js";
 
 export { attach, default as init, setLogger } from "#account";
+export * as files from "../lazy-files.js";
 
 /** An account at an endpoint. */
 export class AccountClient implements Omit<NativeClient, "apiKey"> {

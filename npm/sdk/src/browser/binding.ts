@@ -24,6 +24,7 @@ import type { InitializeOptions } from "../initialize-options.js";
 import { log } from "../log.js";
 import { VERSION } from "../version.js";
 import { Guest } from "./guest.js";
+import { loadFiles } from "./load-files.js";
 import { BrowserRun, commands, type Fallback, finds, starts, takesInput } from "./run.js";
 import type { AccountSession } from "./account.js";
 import { type AccountWasm, builds, type Wasm } from "./wasm.js";
@@ -40,7 +41,7 @@ const DEFAULT_TIMEOUT_MS = 60_000;
 
 /** Loads a build now, for `initialize`. */
 export async function loadNow({ wasm, account: wantsAccount }: InitializeOptions): Promise<void> {
-  await (wantsAccount === true ? account : session).load(wasm);
+  await (wantsAccount === true ? Promise.all([account.load(wasm), loadFiles()]) : session.load(wasm));
 }
 
 /** The account of a build, which does not know its key. */
