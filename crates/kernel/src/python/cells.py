@@ -13,7 +13,6 @@ PLAIN = {int, float, str, bool, bytes, complex, list, tuple, dict, set}
 COROUTINE = 0x80  # of `co_flags`: the code has an `await`
 # Who calls one of these outside of a function means the loop that `await` runs in.
 LOOP_NAMES = {"create_task", "ensure_future", "get_running_loop"}
-ASYNC = 0x80 | 0x200  # of `co_flags`: a coroutine, or a generator of one
 Function = type(lambda: 0)
 ASYNC = _ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # What a program writes that opens descriptors 0, 1 or 2 once more, or closes them.
