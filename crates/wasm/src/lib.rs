@@ -43,7 +43,8 @@ use talc::cell::TalcSyncCell;
 #[cfg(target_family = "wasm")]
 use talc::wasm::{WasmBinning, WasmGrowAndClaim};
 
-/// Less than half as large as the standard library's. Little is allocated here: the text of chunks stays in JavaScript.
+/// 1.5 KiB with brotli smaller than the standard library's. Little is allocated here: the text of chunks stays in JavaScript.
+/// Each growth is a piece of its own, which takes less code than extending the last one.
 #[cfg(target_family = "wasm")]
 #[global_allocator]
 static ALLOCATOR: TalcSyncCell<WasmGrowAndClaim, WasmBinning> = TalcSyncCell::new_wasm(WasmGrowAndClaim);
