@@ -33,7 +33,7 @@ mod registry;
 mod spent;
 mod table;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -43,6 +43,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 pub use self::check::ClusterCheck;
 pub(crate) use self::clock::{time_text, unix_ms};
@@ -77,8 +78,8 @@ pub(crate) struct Cluster {
     address: OnceLock<String>,
     table: Mutex<Table>,
     reads: Reads,
-    /// Names that are being asked whether they live.
-    asked: Mutex<HashSet<String>>,
+    /// Servers that were asked whether they live, by name.
+    asked: Mutex<HashMap<String, Asked>>,
     beat_now: Notify,
     /// How many beats were answered or failed.
     beats: watch::Sender<u64>,
@@ -124,6 +125,15 @@ pub enum ClusterEnd {
         /// Where the other one is.
         addr: String,
     },
+}
+
+/// A silent server that was asked whether it lives.
+#[derive(Debug)]
+struct Asked {
+    since: Instant,
+    is_open: bool,
+    /// The revision of its record at which the log was told that it lives.
+    said: Option<registry::Rev>,
 }
 
 /// What happened in the cluster, for the metrics.

@@ -16,7 +16,7 @@ use super::record::{NodeState, Record};
 use super::registry::{Away, Beat};
 use super::spent::Spent;
 use super::table::{Join, Next, Probe, Suspect};
-use super::{Cluster, ClusterEnd, Member, lock};
+use super::{Asked, Cluster, ClusterEnd, Member, lock};
 
 /// How long a suspect may take to answer. As the design of the beat: a server that lives answers within it.
 const PROBE: Duration = Duration::from_secs(2);
@@ -27,6 +27,8 @@ const SECOND_TRY: Duration = Duration::from_millis(500);
 const MOST_AGAIN: u32 = 4;
 /// Suspects that are asked at once. When half a large cluster is silent, the rest has time.
 const MOST_PROBES: usize = 32;
+/// How often the others' silence is looked at between two beats. A look costs microseconds.
+const LOOKS: u32 = 4;
 /// The log has a line of a registry that is away this often.
 const REMIND: Duration = Duration::from_secs(30);
 
@@ -49,15 +51,16 @@ pub(super) async fn run(cluster: &Arc<Cluster>, member: &impl Member) -> Cluster
         if let Some(end) = beater.beat().await {
             return end;
         }
-        if beater.again == 0 {
+        let until = Instant::now() + if beater.again == 0 { cluster.pause() } else { Duration::ZERO };
+        while Instant::now() < until {
+            while probes.try_join_next().is_some() {}
             judge(cluster, &mut probes);
-            let pause = cluster.pause();
+            let look = Instant::now() + cluster.settings.beat / LOOKS;
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = cluster.beat_now.notified() => {}
+                () = tokio::time::sleep_until(look.min(until)) => {}
+                () = cluster.beat_now.notified() => break,
             }
         }
-        while probes.try_join_next().is_some() {}
     }
 }
 
@@ -198,6 +201,30 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// Whether a suspect may be asked now: one question at a time, and one in a beat.
+    fn may_ask(&self, name: &str) -> bool {
+        let (mut all, now) = (lock(&self.asked), Instant::now());
+        let beat = self.settings.beat;
+        let said = match all.get(name) {
+            Some(asked) if asked.is_open || now.duration_since(asked.since) < beat => return false,
+            Some(asked) => asked.said,
+            None => None,
+        };
+        // Who has not been asked for long is no suspect any more.
+        all.retain(|_, asked| asked.is_open || now.duration_since(asked.since) < beat * 4);
+        all.insert(name.to_owned(), Asked { since: now, is_open: true, said });
+        true
+    }
+
+    /// Whether the log has not been told yet that this suspect lives.
+    fn says_first(&self, suspect: &Suspect) -> bool {
+        let mut all = lock(&self.asked);
+        let said = all.get_mut(&suspect.name).map(|asked| asked.said.replace(suspect.rev));
+        said != Some(Some(suspect.rev))
+    }
+}
+
 /// Asks those that are silent whether they live, each in a task of its own.
 fn judge(cluster: &Arc<Cluster>, probes: &mut JoinSet<()>) {
     let (relapsed, suspects) = {
@@ -206,7 +233,7 @@ fn judge(cluster: &Arc<Cluster>, probes: &mut JoinSet<()>) {
     };
     let relapsed = relapsed.into_iter().map(|suspect| (suspect, true));
     for (suspect, is_relapsed) in relapsed.chain(suspects.into_iter().map(|suspect| (suspect, false))) {
-        if probes.len() >= MOST_PROBES || !lock(&cluster.asked).insert(suspect.name.clone()) {
+        if probes.len() >= MOST_PROBES || !cluster.may_ask(&suspect.name) {
             continue;
         }
         let cluster = Arc::clone(cluster);
@@ -215,12 +242,14 @@ fn judge(cluster: &Arc<Cluster>, probes: &mut JoinSet<()>) {
             let is_lost = probe.is_none_or(|probe| cluster.table().condemns(&suspect, probe, now()));
             match probe {
                 _ if is_lost => condemn(&cluster, &suspect, probe).await,
-                Some(Probe::Alive) => {
+                Some(Probe::Alive) if cluster.says_first(&suspect) => {
                     tracing::warn!(server = suspect.name, "cut off from the registry; it answers, and stays a member");
                 }
                 _ => {}
             }
-            lock(&cluster.asked).remove(&suspect.name);
+            if let Some(asked) = lock(&cluster.asked).get_mut(&suspect.name) {
+                asked.is_open = false;
+            }
         });
     }
     if let Some((name, rev)) = cluster.table().old_grave(now())
