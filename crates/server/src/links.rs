@@ -97,14 +97,17 @@ impl Links {
 }
 
 impl Link {
-    /// Connects to the port. The permit is held as long as the connection lasts.
-    pub(crate) async fn connect(&self, session: &Arc<Session>) -> Result<(TcpStream, OwnedSemaphorePermit), LinkError> {
+    /// A connection to the port may be used; held as long as it is.
+    pub(crate) fn permit(&self, session: &Session) -> Result<OwnedSemaphorePermit, LinkError> {
+        session.ports().permit().map_err(|PortsTaken(most)| LinkError::TooManyConnections(most))
+    }
+
+    /// Connects to the port.
+    pub(crate) async fn connect(&self, session: &Arc<Session>) -> Result<TcpStream, LinkError> {
         let port = self.port;
-        let permit = session.ports().permit().map_err(|PortsTaken(most)| LinkError::TooManyConnections(most))?;
-        let stream = session.connect_port(port).await.map_err(|error| match error.kind() {
+        session.connect_port(port).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => LinkError::NotListening(port),
             _ => LinkError::Unreachable { port, error },
-        })?;
-        Ok((stream, permit))
+        })
     }
 }

@@ -37,7 +37,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
 use tokio::time::Instant;
 
 use self::mounts::Mount;
-pub(crate) use self::ports::{Ports, PortsTaken};
+pub(crate) use self::ports::{Ports, PortsTaken, ProgramConnection};
 use self::runs::{Entry, Runs};
 pub(crate) use self::runs::{NotStarted, Started};
 use self::sync_tasks::SessionContexts;

@@ -23,6 +23,7 @@ mod gateway;
 mod gateway_link;
 mod health;
 mod labels;
+mod lent;
 mod link;
 mod origins;
 mod params;

@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::body::Body;
+use hyper::client::conn::http1;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The ports of a session.
@@ -12,9 +14,18 @@ pub(crate) struct Ports {
     connections: Arc<Semaphore>,
     /// Not connected yet. `None`: the session is being released.
     spare: Mutex<Option<Spare>>,
+    /// Connections to programs that take another request, the oldest first. `None`: the session is being released.
+    idle: Mutex<Option<Vec<(u16, ProgramConnection)>>>,
     /// Held while some are made: who waits for it finds them then.
     pub(super) making: tokio::sync::Mutex<()>,
 }
+
+/// A connection to a program of the session, over which requests are sent.
+pub(crate) type ProgramConnection = http1::SendRequest<Body>;
+
+/// Idle connections of a session that are kept. Browsers open six to a host; 16 are those of several pages. A program
+/// closes what it does not want to keep.
+const MOST_IDLE: usize = 16;
 
 /// Sockets of one network.
 #[derive(Debug, Default)]
@@ -35,6 +46,7 @@ impl Ports {
             most,
             connections: Arc::new(Semaphore::new(most)),
             spare: Mutex::new(Some(Spare::default())),
+            idle: Mutex::new(Some(Vec::new())),
             making: tokio::sync::Mutex::default(),
         }
     }
@@ -47,6 +59,26 @@ impl Ports {
     /// The session is being released: nothing of its network is kept.
     pub(super) fn close(&self) {
         *self.spare() = None;
+        *self.idle() = None;
+    }
+
+    /// A connection to this port that takes another request.
+    pub(crate) fn take_idle(&self, port: u16) -> Option<ProgramConnection> {
+        let mut idle = self.idle();
+        let idle = idle.as_mut()?;
+        idle.retain(|(_, connection)| !connection.is_closed());
+        let at = idle.iter().rposition(|(known, connection)| *known == port && connection.is_ready())?;
+        Some(idle.remove(at).1)
+    }
+
+    /// Keeps a connection for another request, unless the session is being released.
+    pub(crate) fn keep_idle(&self, port: u16, connection: ProgramConnection) {
+        if let Some(idle) = &mut *self.idle() {
+            if idle.len() >= MOST_IDLE {
+                idle.remove(0);
+            }
+            idle.push((port, connection));
+        }
     }
 
     /// A socket that is ready, and the network that it is of.
@@ -70,6 +102,11 @@ impl Ports {
         {
             spare.sockets.clear();
         }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Option<Vec<(u16, ProgramConnection)>>> {
+        // Each change under the lock is a single step.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn spare(&self) -> MutexGuard<'_, Option<Spare>> {

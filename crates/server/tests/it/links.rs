@@ -8,7 +8,7 @@ use crate::support::{KEY, Reply, TestServer, TestSession, is_one_hop_away};
 
 /// A small server in the session: it answers by what it was asked, streams, and speaks enough WebSocket to greet.
 const SERVER: &str = r#"
-import base64, hashlib, http.server, json, socketserver, sys, time
+import base64, hashlib, http.server, json, os, socketserver, sys, time
 HEADERS = sys.argv[2].split(',')
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
@@ -27,11 +27,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(bytes([0x81, len(text) + 5]) + b'echo ' + text)
             self.close_connection = True
             return
+        if self.path.startswith('/quit'):
+            os._exit(0)
         if self.path.startswith('/never'):
             time.sleep(600)
         length = int(self.headers.get('Content-Length', 0))
         body = self.rfile.read(length)
-        answer = json.dumps({'method': self.command, 'path': self.path, 'headers': {k.lower(): v for k, v in self.headers.items()}, 'body': len(body)}).encode()
+        answer = json.dumps({'method': self.command, 'path': self.path, 'headers': {k.lower(): v for k, v in self.headers.items()}, 'body': len(body), 'peer': self.client_address[1]}).encode()
         self.send_response(200)
         self.send_header('Content-Type', 'text/html')
         self.send_header('Content-Length', str(len(answer)))
@@ -264,6 +266,49 @@ async fn connections_by_links_are_counted_for_each_session() {
         assert!(begin.elapsed() < crate::support::PATIENCE, "connections that have gone are counted");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_go_over_a_connection_that_the_program_has_kept() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    listen(&server, &session, 30100).await;
+    let url = url(&server, &session, &[]).await;
+    let peer = async |path: &str| {
+        let (status, _, body) = get(&server, &format!("{url}{path}")).await;
+        assert_eq!(status, 200);
+        body["peer"].as_u64().expect("a port")
+    };
+    // It is kept a moment after its answer.
+    let begin = std::time::Instant::now();
+    let mut last = peer("a").await;
+    loop {
+        let next = peer("b").await;
+        if next == last {
+            break;
+        }
+        assert!(begin.elapsed() < crate::support::PATIENCE, "each request has a connection of its own");
+        last = next;
+    }
+    // One that carries an answer is not shared, and one whose answer was given up is not used again.
+    let held = server.http.get(format!("{url}held")).send().await.expect("a head");
+    let other = peer("c").await;
+    drop(held);
+    let posted = server.http.post(&url).body("x".repeat(100_000)).send().await.expect("an answer");
+    assert_eq!(serde_json::from_str::<Value>(&posted.text().await.expect("a body")).expect("JSON")["body"], 100_000);
+    assert_ne!(other, last, "the first one is still at work");
+    peer("d").await;
+    // A program that has ended took its connections along, and the next one is found.
+    let quit = Reply::of(server.http.get(format!("{url}quit")).send().await.expect("an answer")).await;
+    assert_eq!(quit.status, 502, "{}", quit.body);
+    server.call(&session, "delete_file", json!({ "path": "log" })).await.expect("deleted");
+    listen(&server, &session, 30100).await;
+    peer("f").await;
+    let released = server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await;
+    released.ok();
+    let gone = Reply::of(server.http.get(&url).send().await.expect("an answer")).await;
+    gone.is_error(404, "InvalidLink.NotFound", "");
     server.stop().await;
 }
 

@@ -16,6 +16,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header, uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use hyper::body::Body as _;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
@@ -23,6 +24,7 @@ use tokio::io::copy_bidirectional;
 use super::Shared;
 use super::error::ApiError;
 use super::followed::{Followed, Progress};
+use super::lent::Lent;
 use crate::links::LinkError;
 
 /// On an answer that a program of a session has made.
@@ -126,38 +128,51 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
     session.touch();
     let upgrade = upgrade_of(request.headers());
     let client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-    let (stream, permit) = link.connect(&session).await?;
-    let permit = Arc::new(permit);
-    let broken = |error: hyper::Error| {
-        ApiError::Link(LinkError::Unreachable { port: link.port, error: std::io::Error::other(error) })
-    };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Ends with the request and its answer, or with what it was upgraded to.
-    let held = Arc::clone(&permit);
-    let driver = tokio::spawn(async move {
-        let _permit = held;
-        if let Err(error) = connection.with_upgrades().await {
-            tracing::debug!(%error, "a link's connection broke");
-        }
-    });
+    let permit = link.permit(&session)?;
     let (mut parts, body) = request.into_parts();
     // Among them the permit of the client's connection, which lasts as long as what it was upgraded to.
     let extensions = std::mem::take(&mut parts.extensions);
     parts.uri = target.path_and_query.parse::<Uri>().map_err(|_| ApiError::invalid("path", "it is not a URI"))?;
     parts.version = axum::http::Version::HTTP_11;
     prepare(shared, &mut parts.headers, target, link.port, upgrade.as_ref());
+    let answer_time = shared.config.links.answer_time;
+    let late = || LinkError::NoAnswer { port: link.port, seconds: answer_time.as_secs() };
+    // A connection that a program has kept may be closed at the very moment: what is safe to be said again goes over it.
+    let is_safe = upgrade.is_none() && matches!(parts.method, Method::GET | Method::HEAD) && body.is_end_stream();
+    if is_safe && let Some(mut connection) = session.ports().take_idle(link.port) {
+        let mut again = Request::new(Body::empty());
+        (*again.method_mut(), *again.uri_mut()) = (parts.method.clone(), parts.uri.clone());
+        *again.headers_mut() = parts.headers.clone();
+        let progress = Progress::default();
+        match progress.silent_for(answer_time, connection.send_request(again)).await {
+            Some(Ok(answer)) => return Ok(Lent { session, port: link.port, connection, permit }.answer(answer)),
+            Some(Err(_)) => {}
+            None => return Err(late().into()),
+        }
+    }
+    let broken = |error: hyper::Error| {
+        ApiError::Link(LinkError::Unreachable { port: link.port, error: std::io::Error::other(error) })
+    };
+    let stream = link.connect(&session).await?;
+    let (mut connection, driving) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    // Ends when nobody has a use for the connection any more.
+    let driver = tokio::spawn(async move {
+        if let Err(error) = driving.with_upgrades().await {
+            tracing::debug!(%error, "a link's connection broke");
+        }
+    });
     let progress = Progress::default();
     let body = Body::new(Followed { body, progress: progress.clone() });
-    let answer_time = shared.config.links.answer_time;
-    let answer = progress.silent_for(answer_time, sender.send_request(Request::from_parts(parts, body))).await;
-    let Some(answer) = answer else {
+    let sent = connection.send_request(Request::from_parts(parts, body));
+    let Some(answer) = progress.silent_for(answer_time, sent).await else {
         driver.abort();
-        return Err(LinkError::NoAnswer { port: link.port, seconds: answer_time.as_secs() }.into());
+        return Err(late().into());
     };
     let mut answer = answer.map_err(broken)?;
-    if answer.status() == StatusCode::SWITCHING_PROTOCOLS
-        && let Some(client) = client
-    {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Lent { session, port: link.port, connection, permit }.answer(answer));
+    }
+    if let Some(client) = client {
         let program = hyper::upgrade::on(&mut answer);
         tokio::spawn(async move {
             let _permits = (extensions, permit);
