@@ -1,11 +1,18 @@
 /** What the documentation says of the code: every error has its entry, every metric and label of the dashboard is there. */
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { startStage } from "./local-server.ts";
 
 const read = (path: string): string => readFileSync(new URL(`../../${path}`, import.meta.url), "utf8");
+
+/** The metrics that a file registers: by name, with a unit, or as a counter by the function that a file has for it. */
+function namesOf(source: string): string[] {
+  const [, prefix] = /sub_registry_with_prefix\("(\w+)"\)/.exec(source) ?? [];
+  const registered = [...source.matchAll(/(?:\.register(_with_unit)?\(|= counter\(all, )\s*"(\w+)"/g)];
+  return registered.map(([, unit, name]) => `agb_${prefix === undefined ? "" : `${prefix}_`}${name!}${unit === undefined ? "" : "_seconds"}`);
+}
 
 test("each code of an error has an entry that says what to do, and no other has", () => {
   const native = [...read("npm/sdk/src/error-codes.ts").matchAll(/^ {2}\| "([A-Z_]+)"/gm)].map(([, code]) => code!);
@@ -23,10 +30,11 @@ test("the dashboard and the page of metrics name what the server has", async () 
   const answer = await fetch(`${server.endpoint}/metrics`, { headers: { authorization: `Bearer ${server.apiKey}` } });
   const text = await answer.text();
   await leave();
-  const source = read("crates/server/src/observe/metrics.rs");
+  const folder = new URL("../../crates/server/src/observe/", import.meta.url);
+  const sources = readdirSync(folder).map((name) => readFileSync(new URL(name, folder), "utf8"));
+  const source = sources.join("\n");
   // What a quiet server has not yet counted is not in its answer, so the names are those that it registers.
-  const registered = [...source.matchAll(/\.register(_with_unit)?\(\s*"(\w+)"/g)];
-  const names = new Set(registered.map(([, unit, name]) => `agb_${name!}${unit === undefined ? "" : "_seconds"}`));
+  const names = new Set(sources.flatMap(namesOf));
   const told = new Map([...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name, type]) => [name!, type!]));
   assert.ok(told.size >= 9, text);
   assert.deepEqual([...told.keys()].filter((name) => !names.has(name)), []);
