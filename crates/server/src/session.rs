@@ -26,7 +26,7 @@ mod workspace;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use agb_protocol::Language;
@@ -75,6 +75,8 @@ pub(crate) struct Session {
     config: Arc<Config>,
     metrics: Arc<Metrics>,
     stage: watch::Sender<Stage>,
+    /// When nothing of it was left.
+    gone_at: Arc<OnceLock<Instant>>,
     clock: Mutex<UseClock>,
     labels: Mutex<BTreeMap<String, String>>,
     runs: Mutex<Runs>,
@@ -201,6 +203,7 @@ impl Session {
             config,
             metrics,
             stage: watch::Sender::new(Stage::Running),
+            gone_at: Arc::default(),
             clock: Mutex::new(UseClock::new(new.idle_timeout)),
             labels: Mutex::new(new.labels),
             runs: Mutex::default(),
@@ -289,6 +292,11 @@ impl Session {
     /// Tells of every change of [`Session::stage`].
     pub(crate) fn watch_stage(&self) -> watch::Receiver<Stage> {
         self.stage.subscribe()
+    }
+
+    /// When nothing of it was left, for whoever is told of that late.
+    pub(crate) fn gone_at(&self) -> Arc<OnceLock<Instant>> {
+        Arc::clone(&self.gone_at)
     }
 
     pub(crate) fn labels(&self) -> BTreeMap<String, String> {
@@ -462,6 +470,7 @@ impl Session {
             workspace.close().await;
         }
         tracing::info!(session = self.id, "released");
+        self.gone_at.get_or_init(Instant::now);
         self.stage.send_replace(Stage::Gone);
         for run in runs {
             run.forget();

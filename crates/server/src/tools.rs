@@ -3,6 +3,7 @@
 //! Each call is one request and one answer. What goes wrong within a tool (no such file, a program that raised) is an
 //! answer as well, marked as an error; only an unknown tool is a wrong call.
 
+mod apart;
 mod args;
 mod changes;
 mod desktop;
@@ -23,6 +24,7 @@ use agb_protocol::fields::Fields;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
+pub(crate) use self::apart::apart;
 use self::args::Args;
 pub(crate) use self::error::ToolError;
 use crate::session::{Busy, Session};
@@ -278,6 +280,11 @@ fn file_tool(name: &str, session: &Session, args: &Args) -> Result<String, ToolE
 }
 
 impl ToolAnswer {
+    /// Bytes of its text.
+    pub(crate) fn size(&self) -> usize {
+        self.text.len()
+    }
+
     /// `{content: [{type, text}], isError}`
     pub(crate) fn to_json(&self) -> Value {
         json!({ "content": [{ "type": "text", "text": self.text }], "isError": self.is_error })

@@ -25,6 +25,11 @@ impl Captured {
         let text = || CapturedText { limit, ..CapturedText::default() };
         Self { stdout: text(), stderr: text() }
     }
+
+    /// Bytes of both.
+    pub(crate) fn size(&self) -> usize {
+        self.stdout.text.len() + self.stderr.text.len()
+    }
 }
 
 impl CommandSink for Captured {

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use agb_kernel::{Cell, CellEvent, ExecutionControl};
 use agb_protocol::service::killed_by_json;
-use agb_protocol::{MimeBundle, Stream};
+use agb_protocol::{Finish, MimeBundle, Stream};
 use serde_json::json;
 
+use super::apart::apart;
 use super::args::Args;
 use super::error::ToolError;
 use crate::cell::{ended, failure_of};
+use crate::run::event::RunFailure;
 use crate::run::vanished;
 use crate::session::{Session, parse_language};
 
@@ -76,6 +78,12 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
             }
         }
     }
+    let written = apart(collected.size, move || written(collected, failure, finish));
+    written.await.ok_or(ToolError::Defect)
+}
+
+/// The answer, as the text that it is.
+fn written(mut collected: Collected, failure: Option<RunFailure>, finish: Finish) -> String {
     collected.tell_what_is_left_out();
     let mut answer = json!({
         "result": [],
@@ -107,7 +115,7 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     }
     // Inside of a string the quotes would be escaped.
     let results = format!(r#""result":[{}]"#, collected.results.join(","));
-    Ok(answer.to_string().replacen(r#""result":[]"#, &results, 1))
+    answer.to_string().replacen(r#""result":[]"#, &results, 1)
 }
 
 impl Collected {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use agb_protocol::fields::Field;
 use serde_json::json;
 
+use super::apart::apart;
 use super::args::Args;
 use super::error::ToolError;
 use crate::command::{self, Captured, CommandSpec, Outcome};
@@ -46,7 +47,8 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
         outcome = command::execute(host, spec, &mut captured) => Some(outcome),
         _ = stage.wait_for(|stage| *stage != Stage::Running) => None,
     };
-    report(outcome, captured)
+    let written = apart(captured.size(), move || report(outcome, captured));
+    written.await.unwrap_or(Err(ToolError::Defect))
 }
 
 /// The tool's answer; without an outcome the session has ended.

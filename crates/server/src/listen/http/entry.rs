@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use super::charged::charge;
@@ -103,11 +104,13 @@ const SOON_GONE: u64 = 64 << 10;
 
 /// Comes when a call may not go on: its access has ended, or its session has gone and everything was said.
 fn over(mut grant: AccessGrant, session: &Session) -> impl Future<Output = ApiError> + Send + use<> {
-    let (id, mut stage) = (session.id().to_owned(), session.watch_stage());
+    let (id, mut stage, gone_at) = (session.id().to_owned(), session.watch_stage(), session.gone_at());
     async move {
         let released = async {
             gone(&mut stage).await;
-            tokio::time::sleep(LAST_WORDS).await;
+            // Nobody asks for this while the client takes nothing: the time counts from the session's end.
+            let at = gone_at.get().copied().unwrap_or_else(Instant::now);
+            sleep_until(at + LAST_WORDS).await;
         };
         tokio::select! {
             () = grant.expired() => Denied::Expired.into(),

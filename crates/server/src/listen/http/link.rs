@@ -9,7 +9,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::Shared;
@@ -76,17 +76,19 @@ pub(super) async fn connect(
 pub(super) async fn call(
     Extension(Entry { session, .. }): Extension<Entry>,
     params: Params,
-) -> Result<Answer, ApiError> {
+) -> Result<Response, ApiError> {
     let name = params.required("tool")?;
     let args = params.object("args")?.unwrap_or_default();
     if let Some(upstream) = session.upstream().filter(|_| !tools::is_of_runs(&name, &session)) {
         let _activity = session.begin(args.memory_size())?;
         let ToolResult { content, is_error } = upstream.call_tool(&name, args).await?.value;
-        return Ok(Answer::new(json!({ "result": { "content": content, "isError": is_error } })));
+        return Ok(Answer::new(json!({ "result": { "content": content, "isError": is_error } })).into_response());
     }
     let tool = tools::find(&name)?;
     let answer = tool.call(&session, args).await?;
-    Ok(Answer::new(json!({ "result": answer.to_json() })))
+    let bytes = answer.size();
+    let write = move || Answer::new(json!({ "result": answer.to_json() })).into_response();
+    tools::apart(bytes, write).await.ok_or(ApiError::Defect)
 }
 
 /// The sub-protocol that browsers' clients speak.
