@@ -155,3 +155,61 @@ async fn servers_that_cannot_reach_each_other_condemn_nobody() {
     edge.open();
     eventually("calls are passed on again", LOST, async || nodes[1].asks(&session).await.0 == 200).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn two_faults_at_once_end_a_server_at_its_next_contact_and_a_fence_before() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let first = Node::start("s0", &etcd.url(), folder.path()).await;
+    let to_registry = Edge::to(etcd.clients()[0]).await;
+    let cut = format!("etcd://{}/agb", to_registry.address);
+    let mut nodes = Vec::new();
+    let mut to_peers = Vec::new();
+    for (name, options) in [("s1", &[][..]), ("fenced", &["--fence-after", "6"][..])] {
+        let node = Node::new(name, &cut, folder.path());
+        let edge = Edge::to(node.address).await;
+        let mut node = node.with(&["--advertise", &format!("http://{}", edge.address)]).with(options);
+        node.spawn();
+        node.ready().await;
+        nodes.push(node);
+        to_peers.push(edge);
+    }
+    eventually("s0 sees 3", LOST, async || first.up().await as usize == 3).await;
+    let session = nodes[0].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+
+    to_registry.silence();
+    to_peers.iter().for_each(Edge::silence);
+    assert_eq!(nodes[1].exit_code(LOST).await, Some(70), "the fence");
+    assert!(nodes[1].log().contains("--fence-after"), "{}", nodes[1].log());
+    eventually("both are lost", LOST, async || first.up().await as usize == 1).await;
+    let (status, code) = first.asks(&session).await;
+    assert_eq!((status, code.as_str()), (400, "InvalidMcpSession.NotFound"));
+    assert!(nodes[0].ended().is_none(), "it cannot know yet");
+    to_registry.open();
+    assert_eq!(nodes[0].exit_code(LOST).await, Some(70), "{}", nodes[0].log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn a_registry_that_stalls_for_a_while_ends_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let edge = Edge::to(etcd.clients()[0]).await;
+    let cluster = format!("etcd://{}/agb", edge.address);
+    let mut nodes = servers(2, &cluster, folder.path()).await;
+    let session = nodes[1].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    for _ in 0..2 {
+        edge.silence();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(nodes[0].asks(&session).await.0, 200, "{}", nodes[0].log());
+        edge.open();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    for node in &nodes {
+        let age = "agb_cluster_beat_age_seconds";
+        eventually("beats are kept", LOST, async || node.metric(age).await < 2.5).await;
+    }
+    nobody_was_condemned(&mut nodes).await;
+    assert_eq!(nodes[0].asks(&session).await.0, 200);
+}
