@@ -1,8 +1,10 @@
 /** The page: editor, language, run, stop, live output, results, and a shell. */
 
 import "./style.css";
+import type { CodeRun, ExecutionResult } from "agbcloud-sdk";
 import { Connection } from "./connection.js";
 import { Editor } from "./editor.js";
+import { type KeptRun, keepWhenThePageGoes, takeKeptRun } from "./kept-run.js";
 import { languages } from "./programs.js";
 import { showResult } from "./results.js";
 import { Shell } from "./shell.js";
@@ -20,28 +22,38 @@ const results = element("results");
 const connection = new Connection();
 const output = new Output(element("terminal"));
 const editor = new Editor(element("code"), { "Mod-Enter": () => void start(), "Mod-.": halt });
-let running: AbortController | null = null;
+let running: Running | null = null;
 
-async function start(): Promise<void> {
+/** The run that is shown, for as long as it goes on. */
+interface Running {
+  readonly controller: AbortController;
+  readonly began: number;
+  readonly results: ExecutionResult[];
+  run: CodeRun | null;
+  seq: number;
+}
+
+/** Runs the program, or goes on with the run that this page had before it was loaded anew. */
+async function start(kept: KeptRun | null = null): Promise<void> {
   if (running !== null) {
     return;
   }
-  const controller = new AbortController();
-  running = controller;
+  const now: Running = { controller: new AbortController(), began: kept?.began ?? Date.now(), results: [], run: null, seq: kept?.seq ?? 0 };
+  running = now;
   select(element("output-tab"));
-  const clock = begin();
-  const write = (chunk: string, isError: boolean): Promise<void> | undefined => {
-    lastLine = lastLineOf(lastLine + chunk);
-    return output.write(chunk, isError);
-  };
+  const clock = begin(Date.now() - now.began);
+  if (kept !== null) {
+    output.restore(kept.text);
+    kept.results.forEach((result) => present(now, result));
+  }
   try {
-    const session = await connection.session();
-    const result = await session.code.run(editor.text, language.value, 600, {
-      onStdout: (chunk) => write(chunk, false),
-      onStderr: (chunk) => write(chunk, true),
-      onResult: (result) => showResult(results, result),
-      signal: controller.signal,
-    });
+    const { code } = await connection.session();
+    const { signal } = now.controller;
+    now.run =
+      kept === null
+        ? code.stream(editor.text, language.value, { timeoutS: 600, signal })
+        : code.attach(kept.id, { afterSeq: kept.seq, signal });
+    const result = await follow(now, now.run);
     const isStopped = result.error?.name === "Cancelled";
     if (result.error !== undefined && !isStopped) {
       output.write(`${result.error.traceback || result.errorMessage}\n`, true);
@@ -60,9 +72,37 @@ async function start(): Promise<void> {
   }
 }
 
-function halt(): void {
-  running?.abort();
+/** Shows what happens in a run, to its end. While there is too much to draw nothing more is taken, and the program waits. */
+async function follow(now: Running, run: CodeRun): Promise<Awaited<CodeRun["result"]>> {
+  for await (const event of run) {
+    now.seq = event.seq;
+    if (event.type === "stdout" || event.type === "stderr") {
+      lastLine = lastLineOf(lastLine + event.text);
+      await output.write(event.text, event.type === "stderr");
+    } else if (event.type === "result") {
+      present(now, event.result);
+    } else if (event.type === "inputRequest") {
+      run.end(); // this page has no place to type
+    }
+  }
+  return run.result;
 }
+
+function present(now: Running, result: ExecutionResult): void {
+  now.results.push(result);
+  showResult(results, result);
+}
+
+function halt(): void {
+  running?.controller.abort();
+}
+
+keepWhenThePageGoes(() => {
+  const { run, seq, began, results } = running ?? {};
+  return run?.id && seq !== undefined && began !== undefined
+    ? { id: run.id, seq, text: output.text, results: results ?? [], began, language: language.value, program: editor.text }
+    : null;
+});
 
 /** What a screen reader hears of the output: the line that is being written, now and then. */
 let lastLine = "";
@@ -73,9 +113,10 @@ function lastLineOf(text: string): string {
   return (lines.at(-1) ?? "").replace(/\x1b\[[0-9;]*[A-Za-z]/g, "").slice(-200);
 }
 
-function begin(): ReturnType<typeof setInterval> {
-  const began = performance.now();
-  let spoken = began;
+/** @param since how long the run has been going on, milliseconds */
+function begin(since: number): ReturnType<typeof setInterval> {
+  const began = performance.now() - since;
+  let spoken = performance.now();
   let said = "";
   output.clear();
   results.replaceChildren();
@@ -152,3 +193,9 @@ document.addEventListener("keydown", (event) => {
 showProgram();
 show("ready", "Ready");
 run.focus();
+const kept = takeKeptRun();
+if (kept !== null) {
+  language.value = kept.language;
+  editor.show(kept.language, kept.program);
+  void start(kept);
+}

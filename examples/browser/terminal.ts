@@ -7,6 +7,8 @@ import { MONOSPACE } from "./editor.js";
 
 /** While the terminal has more than this to draw, the program waits. Half a second of drawing. */
 const MOST_UNDRAWN = 256 * 1024;
+/** A page that is loaded anew shows so much of what it had shown. */
+const MOST_KEPT = 256 * 1024;
 const STDERR = "\x1b[38;5;216m";
 const PLAIN = "\x1b[39m";
 
@@ -33,6 +35,7 @@ export class Output {
     theme: { ...THEME, cursor: THEME.background },
   });
   #undrawn = 0;
+  #text = "";
 
   constructor(parent: HTMLElement) {
     const fit = new FitAddon();
@@ -44,6 +47,18 @@ export class Output {
 
   clear(): void {
     this.#terminal.reset();
+    this.#text = "";
+  }
+
+  /** The end of what is shown, colours and all. */
+  get text(): string {
+    return this.#text.slice(-MOST_KEPT);
+  }
+
+  /** Shows what another page has shown before. */
+  restore(text: string): void {
+    this.#text = text;
+    this.#terminal.write(`\x1bc${text}`); // behind what is still to be drawn, unlike clear()
   }
 
   /**
@@ -54,6 +69,7 @@ export class Output {
     // A program's own reset is followed by the colour of its stream.
     const text = isError ? STDERR + chunk.replaceAll("\x1b[0m", `\x1b[0m${STDERR}`) + PLAIN : chunk;
     this.#undrawn += text.length;
+    this.#text = this.#text.length > 4 * MOST_KEPT ? this.text + text : this.#text + text;
     const drawn = new Promise<void>((resolve) => {
       this.#terminal.write(text, () => {
         this.#undrawn -= text.length;

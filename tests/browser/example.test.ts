@@ -1,34 +1,23 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "node:test";
-import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Page } from "playwright-core";
 import { type LocalServer, startServer } from "../node/local-server.js";
+import { ExampleSite } from "./example-site.js";
 import { launch, open } from "./stage.js";
 import { answersItsOwnPageOnly, givesOutNothingElse } from "./strangers.js";
 
-const EXAMPLES = fileURLToPath(new URL("../../examples/", import.meta.url));
 const ARTEFACTS = fileURLToPath(new URL("../../target/browser/", import.meta.url));
 
 let server: LocalServer;
-let site: ChildProcess;
+let site: ExampleSite;
 let address: string;
 let browser: Awaited<ReturnType<typeof launch>>;
 let page: Page & { readonly complaints: string[] };
-
-/** What the page's server says of itself, among what Vite says. */
-async function addressOf(process: ChildProcess): Promise<string> {
-  const lines = createInterface({ input: process.stdout! });
-  return new Promise((resolve, reject) => {
-    lines.on("line", (line) => line.startsWith("http") && resolve(line));
-    lines.on("close", () => reject(new Error("the page's server ended without an address")));
-  });
-}
 
 before(async () => {
   mkdirSync(ARTEFACTS, { recursive: true });
@@ -36,12 +25,8 @@ before(async () => {
   const target = fileURLToPath(new URL("../../target/", import.meta.url));
   server = await startServer("--image-dir", `${target}images`, "--cache-dir", `${target}tmp/cache`);
   const { endpoint, apiKey } = server;
-  site = spawn(process.execPath, ["--import", "tsx", "browser/server.ts", "--port", "0"], {
-    cwd: EXAMPLES,
-    env: { ...process.env, AGB_ENDPOINT: endpoint, AGB_API_KEY: apiKey },
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  address = await addressOf(site);
+  site = await ExampleSite.start(endpoint, apiKey);
+  ({ address } = site);
   browser = await launch();
   page = await open(browser.context, address);
   await page.setViewportSize({ width: 1280, height: 760 });
@@ -50,11 +35,7 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  if (site?.exitCode === null) {
-    const ended = once(site, "exit");
-    site.kill("SIGTERM");
-    await ended;
-  }
+  await site?.stop();
   await server?.stop();
 });
 
