@@ -34,8 +34,13 @@ export async function startServer(command: string, args: string[], options: { pi
     stdio: ["ignore", "pipe", "inherit"],
   });
   const lines = createInterface({ input: child.stdout! });
-  const [line] = (await Promise.race([once(lines, "line"), once(child, "exit"), once(child, "error")])) as [unknown];
-  const found = / listening on (http:\/\/\S+)$/.exec(String(line));
+  let found: RegExpExecArray | null = null;
+  let line: unknown;
+  do {
+    // A gateway says before where it leads.
+    [line] = (await Promise.race([once(lines, "line"), once(child, "exit"), once(child, "error")])) as [unknown];
+    found = / listening on (http:\/\/\S+)$/.exec(String(line));
+  } while (found === null && String(line).includes(" is a gateway to "));
   if (found === null) {
     throw new Error(`${command} did not start: ${String(line)}`);
   }

@@ -12,12 +12,13 @@ use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
 
 /// What can be measured, and what of the packages it takes is built.
-const BENCHES: [(&str, &[&str]); 9] = [
+const BENCHES: [(&str, &[&str]); 10] = [
     ("client", &["-p", "agb-testkit", "-p", "agb-node"]),
     ("cluster", &["-p", "agb-server", "-p", "agb-node"]),
     ("e2e", &["-p", "agb-server", "-p", "agb-node"]),
     ("browser", &["-p", "agb-testkit"]),
     ("hostile", &["-p", "agb-server"]),
+    ("gateway", &["-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit"]),
     ("kernels", &["-p", "agb-kernel", "--example", "measure"]),
     ("resume", &["-p", "agb-server", "-p", "agb-node", "-p", "agb-testkit"]),
     ("session", &["-p", "agb-server", "-p", "agb-node"]),

@@ -60,7 +60,7 @@ usage: cargo xtask COMMAND
   check                         the formatter, the linters and the type checkers only
   node [--release]              build the Node addon and the npm packages' TypeScript, in place
   wasm                          build the WebAssembly and the bundle for browsers, and print its sizes
-  bench client|cluster|e2e|kernels [--json]
+  bench client|cluster|e2e|gateway|kernels [--json]
                                 measure the release builds beside others; more in tests/bench
   soak [--seed S]               the long form of what is short among the tests: walks of the core, lossy networks,
                                 a thousand runs at once, thousands of cells in each language
