@@ -171,7 +171,7 @@ fn of_files(name: &str, arguments: &Arguments, files: &Files<'_>) -> Found {
             let link = FileLink::of(files.0.session).ok_or_else(|| not_offered(FileLink::EXTENSION))?;
             let (path, upload) = (path()?, arguments.word("upload")?);
             let discard = if arguments.flag("archive")? { Files::discard_archive } else { Files::discard };
-            convert(discard(&files, &link, &path, &upload), nothing)
+            convert(discard(files, &link, &path, &upload), nothing)
         }
         "pack" => {
             let link = folder_link(files.0.session)?;

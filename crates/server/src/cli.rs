@@ -59,7 +59,7 @@ enum Command {
     /// List the images that sessions can be created from, their packages, and what is missing.
     Images(ImagesCommand),
     /// Report how programs can be isolated on this machine, and what is missing.
-    Doctor(Doctor),
+    Doctor(Box<Doctor>),
     /// Print a completion script for a shell.
     Completions(Completions),
 }

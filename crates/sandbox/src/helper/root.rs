@@ -94,7 +94,7 @@ pub(super) fn enter(plan: &Plan, place: &Place, fds: &[OwnedFd]) -> Result<bool,
 /// system's than its `/dev/pts` has no name for it; the program has its terminal nevertheless.
 fn own_terminal(terminal: &OwnedFd) -> Option<(&'static CStr, Part)> {
     let path = std::fs::read_link(format!("/proc/self/fd/{}", terminal.as_raw_fd())).ok()?;
-    let (named, opened) = (std::fs::metadata(&path).ok()?, rustix::fs::fstat(terminal).ok()?);
+    let (named, opened) = (std::fs::metadata(&path).ok()?, fstat(terminal).ok()?);
     let is_it = path.starts_with("/dev/pts") && (named.dev(), named.ino()) == (opened.st_dev, opened.st_ino);
     let attributes = Attributes { read_only: true, no_devices: false, no_exec: true };
     is_it.then(|| part(&path, attributes).ok()).flatten().map(|part| (c"pts", part))

@@ -260,8 +260,12 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
     );
     let seen = shell(&server, &session, "ls to; cat to/second").await;
     assert_eq!(seen["stdout"], "first\nsecond\nold\n", "{seen}");
-    put(&server, &session, "/usr/x", archive(&[first.clone()])).await.is_error(403, "InvalidFile.ReadOnly", "/usr/x");
-    put(&server, &session, "/home/user/../../etc", archive(&[first.clone()])).await.is_error(
+    put(&server, &session, "/usr/x", archive(std::slice::from_ref(&first))).await.is_error(
+        403,
+        "InvalidFile.ReadOnly",
+        "/usr/x",
+    );
+    put(&server, &session, "/home/user/../../etc", archive(std::slice::from_ref(&first))).await.is_error(
         404,
         "InvalidFile.NotFound",
         "etc",
@@ -269,7 +273,7 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
 
     // A link of the session's own that leads out is no way out, either.
     shell(&server, &session, "ln -s /etc out; ln -s /tmp/elsewhere to/away").await;
-    let out = put(&server, &session, "out/x", archive(&[first.clone()])).await;
+    let out = put(&server, &session, "out/x", archive(std::slice::from_ref(&first))).await;
     assert!(out.status >= 400, "{out:?}");
     let away = put(&server, &session, "to", archive(&[file("away/x")])).await;
     assert!(away.status >= 400, "{away:?}");

@@ -49,7 +49,7 @@ pub(in super::super) async fn gather(
         all.has_more |= part.next.is_some();
         all.items.extend(part.data);
     }
-    all.items.sort_by(|one, other| one.place().cmp(&other.place()));
+    all.items.sort_by_key(|item| item.place());
     all.has_more |= all.items.len() > length;
     all.items.truncate(length);
     Ok(all)

@@ -107,7 +107,7 @@ pub(in super::super) fn asked_id(shared: &Shared, headers: &HeaderMap) -> Result
     let Some(id) = headers.get(PLACE) else { return Ok(None) };
     let id = id.to_str().ok().filter(|id| Incarnation::of_session(id) == Some(cluster.incarnation()));
     // The question was for a process that has ended: it has made nothing, and this one has not been chosen.
-    let id = id.ok_or_else(|| CreateError::Closed)?;
+    let id = id.ok_or(CreateError::Closed)?;
     Ok(Some(id.to_owned()))
 }
 
