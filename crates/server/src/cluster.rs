@@ -30,6 +30,8 @@ mod peer_client;
 mod reads;
 mod record;
 mod registry;
+pub(crate) mod settings;
+mod snapshot;
 mod spent;
 mod table;
 
@@ -58,11 +60,12 @@ use self::peer_client::PeerClient;
 use self::reads::Reads;
 pub(crate) use self::record::{Load, NodeState, is_address};
 use self::registry::Registry;
+pub use self::settings::{ClusterSettings, Placement, RegistryUrl};
+use self::snapshot::{Away, Rev};
 pub use self::table::Ended;
 use self::table::Table;
 pub(crate) use self::table::{Located, Standing, Timing};
 use crate::observe::ClusterCensus;
-use crate::settings::ClusterSettings;
 
 /// A server's membership of a cluster.
 pub(crate) struct Cluster {
@@ -133,7 +136,7 @@ struct Asked {
     since: Instant,
     is_open: bool,
     /// The revision of its record at which the log was told that it lives.
-    said: Option<registry::Rev>,
+    said: Option<Rev>,
 }
 
 /// What happened in the cluster, for the metrics.
@@ -325,7 +328,7 @@ impl Cluster {
     }
 
     /// Reads the registry by a call that begins after this one.
-    async fn read(&self) -> Result<(), registry::Away> {
+    async fn read(&self) -> Result<(), Away> {
         let read = || async {
             self.counts.reads.fetch_add(1, Ordering::Relaxed);
             let call = self.table().begin();

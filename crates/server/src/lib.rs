@@ -59,6 +59,7 @@ mod cell;
 mod cluster;
 mod command;
 mod contexts;
+mod duration;
 mod folders;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -1,11 +1,9 @@
 //! What a server is told before it starts. Each default has its reason beside it.
 
 mod api_key;
-mod cluster;
 mod command_name;
 mod config;
 mod contexts;
-mod duration;
 mod isolation;
 mod limits;
 mod links;
@@ -15,11 +13,9 @@ mod upstream;
 mod warm;
 
 pub use self::api_key::ApiKey;
-pub use self::cluster::{ClusterSettings, Placement, RegistryUrl};
 pub use self::command_name::command_name;
 pub use self::config::Config;
 pub use self::contexts::ContextSettings;
-pub use self::duration::seconds;
 pub use self::isolation::Isolation;
 pub use self::limits::{InvalidLimits, Limits};
 pub use self::links::LinkSettings;
@@ -27,6 +23,8 @@ pub use self::network::{Network, UnknownNetwork};
 pub use self::tls_files::TlsFiles;
 pub use self::upstream::UpstreamSettings;
 pub use self::warm::Warm;
+pub use crate::cluster::{ClusterSettings, Placement, RegistryUrl};
+pub use crate::duration::seconds;
 
 /// The extensions to AGB's wire that this server knows, by their names in the protocol.
 pub const EXTENSIONS: &[&str] = &[

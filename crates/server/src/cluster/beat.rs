@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::clock::{now, unix_ms};
 use super::http::HttpError;
 use super::record::{NodeState, Record};
-use super::registry::{Away, Beat};
+use super::snapshot::{Away, Beat};
 use super::spent::Spent;
 use super::table::{Join, Next, Probe, Suspect};
 use super::{Asked, Cluster, ClusterEnd, Member, lock};

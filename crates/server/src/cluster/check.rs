@@ -9,10 +9,11 @@ use axum::http::{Request, StatusCode};
 use super::clock::unix_ms;
 use super::http::HttpClient;
 use super::record::{Load, NodeState, Record};
-use super::registry::{Away, Beat, Entry, Registry};
+use super::registry::Registry;
+use super::settings::{ClusterSettings, RegistryUrl};
+use super::snapshot::{Away, Beat, Entry};
 use super::{ClusterError, Incarnation};
 use crate::random;
-use crate::settings::{ClusterSettings, RegistryUrl};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug)]

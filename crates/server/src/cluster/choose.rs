@@ -1,11 +1,11 @@
 //! Where a new session goes: the best of two servers taken at random, so that servers that know the load of two seconds
 //! ago do not all choose the same one.
 
-use crate::settings::Placement;
+use super::settings::Placement;
 
 /// A server that a session could be created at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
     pub(crate) sessions: usize,
     pub(crate) max: usize,
     /// An interpreter of the image is ready there.
@@ -24,7 +24,7 @@ pub(crate) enum Choice {
 /// more than a small difference in load.
 const MARGIN: f64 = 0.1;
 
-impl Room {
+impl Capacity {
     fn has_place(&self) -> bool {
         self.sessions < self.max
     }
@@ -47,13 +47,13 @@ impl Room {
 /// Chooses among this server, where it takes sessions, and others. Servers that are full as far as is known come into
 /// question only where all are: what is known is some seconds old. `random` gives a number below its argument.
 pub(crate) fn choose(
-    here: Option<Room>,
-    others: &[Room],
+    here: Option<Capacity>,
+    others: &[Capacity],
     placement: Placement,
     mut random: impl FnMut(usize) -> usize,
 ) -> Option<Choice> {
     let mut open: Vec<usize> = (0..others.len()).filter(|&index| others[index].has_place()).collect();
-    let here_open = here.filter(Room::has_place);
+    let here_open = here.filter(Capacity::has_place);
     if open.is_empty() && here_open.is_none() {
         return match (here, others.len()) {
             (Some(_), _) => Some(Choice::Here),
@@ -72,7 +72,7 @@ pub(crate) fn choose(
     Some(if stays { Choice::Here } else { Choice::Other(better) })
 }
 
-fn better(one: usize, other: usize, rooms: &[Room], placement: Placement) -> usize {
+fn better(one: usize, other: usize, rooms: &[Capacity], placement: Placement) -> usize {
     let key = |index: usize| (rooms[index].merit(placement), rooms[index].is_warm);
     if key(other) > key(one) { other } else { one }
 }
@@ -81,8 +81,8 @@ fn better(one: usize, other: usize, rooms: &[Room], placement: Placement) -> usi
 mod tests {
     use super::*;
 
-    fn room(sessions: usize, max: usize) -> Room {
-        Room { sessions, max, is_warm: false }
+    fn room(sessions: usize, max: usize) -> Capacity {
+        Capacity { sessions, max, is_warm: false }
     }
 
     /// What is drawn first is what comes first.
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn between_equals_a_warm_one_is_taken() {
-        let warm = Room { is_warm: true, ..room(5, 10) };
+        let warm = Capacity { is_warm: true, ..room(5, 10) };
         assert_eq!(choose(None, &[room(5, 10), warm], Placement::Spread, first), Some(Choice::Other(1)));
         assert_eq!(choose(None, &[warm, room(5, 10)], Placement::Spread, first), Some(Choice::Other(0)));
     }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::http::HttpClient;
 use super::record::Record;
-use super::registry::{Away, Beat, Entry, Rev, Snapshot};
+use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
 
 /// How long one member of etcd may take. 2 s: an election of etcd's takes one, and the next member is asked then.
 const PATIENCE: Duration = Duration::from_secs(2);

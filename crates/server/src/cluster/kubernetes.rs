@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::ClusterError;
 use super::http::HttpClient;
 use super::record::Record;
-use super::registry::{Away, Beat, Entry, Rev, Snapshot};
+use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
 
 /// How long the API server may take. 2 s, as a member of etcd.
 const PATIENCE: Duration = Duration::from_secs(2);

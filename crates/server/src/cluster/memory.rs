@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::record::Record;
-use super::registry::{Away, Beat, Entry, Rev, Snapshot};
+use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
 
 /// A registry in memory. Its clones are one and the same.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::registry::Away;
+use super::snapshot::Away;
 
 /// 100 ms: callers wait no longer than for a page of the internet, and strangers with made-up ids cost ten reads a second.
 const BETWEEN: Duration = Duration::from_millis(100);

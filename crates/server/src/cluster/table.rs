@@ -19,7 +19,7 @@ pub(crate) use self::judge::{Probe, Suspect};
 pub(crate) use self::locate::Located;
 use super::Incarnation;
 use super::record::{NodeState, Record};
-use super::registry::{Beat, Rev, Snapshot};
+use super::snapshot::{Beat, Rev, Snapshot};
 
 /// A moment of the own machine's clock, which goes on while the machine is suspended.
 pub(crate) type Moment = Duration;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
-use super::duration::seconds;
+use crate::duration::seconds;
 use crate::images::Images;
 
 /// The settings of contexts.

@@ -7,7 +7,7 @@ use agb_protocol::ACK_WITHIN;
 use clap::{Args, FromArgMatches};
 use thiserror::Error;
 
-use super::duration::{seconds, seconds_or_none};
+use crate::duration::{seconds, seconds_or_none};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;

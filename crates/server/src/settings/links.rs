@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
-use super::duration::seconds;
+use crate::duration::seconds;
 
 /// The settings of links to ports of sessions.
 #[derive(Clone, Debug, Args)]

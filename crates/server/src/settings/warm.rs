@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
-use super::duration::seconds_or_none;
+use crate::duration::seconds_or_none;
 
 /// Interpreters that are ready, each in a sandbox of its own, for sessions that come. Each default has its reason beside
 /// it.

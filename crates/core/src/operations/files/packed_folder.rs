@@ -29,7 +29,7 @@ pub struct PackedFolder {
 
 impl PackedFolder {
     /// The name in a session's `extensions` under which a service says that it packs and unpacks folders.
-    pub const EXTENSION: &str = "folders";
+    pub const EXTENSION: &str = FileLink::FOLDERS;
 
     /// Packs a folder under a name of the caller's: letters, digits and `-`, at most 64.
     pub(super) fn pack(link: &FileLink, path: &str, upload: &str) -> Single<Self> {

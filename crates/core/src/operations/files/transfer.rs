@@ -27,7 +27,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::packed_folder::PackedFolder;
 use crate::config::BaseUrl;
 use crate::error::{ApiError, TransportError};
 use crate::http::{Answered, HttpRequest, HttpResponse, Method, Repeat};
@@ -113,6 +112,9 @@ impl FileLink {
     /// The name in a session's `extensions` under which a service says that it has files as plain bytes.
     pub const EXTENSION: &str = "files";
 
+    /// The same for packing and unpacking folders.
+    pub const FOLDERS: &str = "folders";
+
     /// The link of a session whose service has the extension.
     #[must_use]
     pub fn of(session: &SessionData) -> Option<Self> {
@@ -122,7 +124,7 @@ impl FileLink {
     /// The same for a service that packs and unpacks folders as well.
     #[must_use]
     pub fn of_folders(session: &SessionData) -> Option<Self> {
-        let packs = session.extensions.iter().any(|name| name == PackedFolder::EXTENSION);
+        let packs = session.extensions.iter().any(|name| name == Self::FOLDERS);
         Self::of(session).filter(|_| packs)
     }
 

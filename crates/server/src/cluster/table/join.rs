@@ -3,7 +3,7 @@
 use super::{Call, Moment, Suspect, Table};
 use crate::cluster::Incarnation;
 use crate::cluster::record::NodeState;
-use crate::cluster::registry::{Rev, Snapshot};
+use crate::cluster::snapshot::{Rev, Snapshot};
 
 /// What to do before the own record is written for the first time.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::{Moment, REMEMBERED, Table};
 use crate::cluster::Incarnation;
 use crate::cluster::record::{NodeState, Record};
-use crate::cluster::registry::Rev;
+use crate::cluster::snapshot::Rev;
 
 /// A server whose record has not changed for a while although this server's own beats were kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

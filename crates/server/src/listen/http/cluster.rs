@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `addressed` | tells from a request which server it is for |
 //! | `forward` | passes calls, event streams and files on |
+//! | `send` | sends a call to another server |
 //! | `tunnel` | joins what a call was upgraded to, such as a WebSocket |
 //! | `place` | creates a session where there is room |
 //! | `list` | lists the sessions of all servers |
@@ -14,6 +15,7 @@ mod addressed;
 mod forward;
 mod list;
 mod place;
+mod send;
 mod tunnel;
 
 use std::sync::Arc;

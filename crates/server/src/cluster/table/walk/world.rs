@@ -7,7 +7,7 @@ use super::super::{Call, Join, Located, Moment, Next, NodeState, Probe, Rev, Tab
 use super::{Fault, Random, SERVERS};
 use crate::cluster::Incarnation;
 use crate::cluster::record::{Load, Record};
-use crate::cluster::registry::{Beat, Entry, Snapshot};
+use crate::cluster::snapshot::{Beat, Entry, Snapshot};
 
 const TIMING: Timing = Timing { beat: Duration::from_secs(2), lost_after: Duration::from_secs(10) };
 /// A tick of the walk.

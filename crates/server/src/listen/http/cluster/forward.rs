@@ -12,7 +12,7 @@ use std::task::{Context as TaskContext, Poll};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
@@ -25,7 +25,8 @@ use super::super::error::ApiError;
 use super::super::params::{ParsedParams, read_call};
 use super::super::proxy::{OfProgram, remove_hop_by_hop, upgrade_of};
 use super::addressed::{Addressed, Kind, addressed, of_link};
-use super::{Context, HOP, is_passed_on, place, tunnel};
+use super::send::{cut, prepare, send};
+use super::{Context, is_passed_on, place, tunnel};
 use crate::cluster::{Incarnation, Located, NoAnswer};
 
 /// The layer before the calls and WebSockets of sessions.
@@ -141,48 +142,6 @@ async fn pass_on(
     }
     let cut = Box::pin(cut(context, owner));
     Ok(marked(answer.map(|body| Body::new(UntilCut { body: Body::new(body).boxed_unsync(), cut, is_cut: false }))))
-}
-
-/// Sends a request; gives up when the owner is declared lost: until then its silence may be a program's.
-pub(super) async fn send(
-    context: &Context,
-    (owner, address): (Incarnation, &str),
-    request: Request,
-) -> Result<Response<hyper::body::Incoming>, NoAnswer> {
-    tokio::select! {
-        answer = context.cluster.peer_client().send(address, request) => answer,
-        () = cut(context, owner) => Err(NoAnswer::Interrupted("its server was declared lost".to_owned())),
-    }
-}
-
-/// Ready when nothing more can come from that server by way of this one.
-fn cut(context: &Context, owner: Incarnation) -> impl Future<Output = ()> + Send + use<> {
-    let cluster = std::sync::Arc::clone(&context.cluster);
-    async move {
-        tokio::select! {
-            () = cluster.until_lost(owner) => {}
-            () = cluster.peer_client().closed() => {}
-        }
-    }
-}
-
-/// Makes a client's headers those of a call that is passed on.
-pub(super) fn prepare(context: &Context, parts: &mut Parts, upgrade: Option<&HeaderValue>) {
-    let headers = &mut parts.headers;
-    remove_hop_by_hop(headers);
-    headers.remove(header::EXPECT); // this server has answered it, or will
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, upgrade.clone());
-    }
-    let scheme = if context.shared.tls.is_some() { "https" } else { "http" };
-    headers.entry(HeaderName::from_static("x-forwarded-proto")).or_insert(HeaderValue::from_static(scheme));
-    set_hop(context, headers);
-}
-
-pub(super) fn set_hop(context: &Context, headers: &mut HeaderMap) {
-    let own = context.cluster.incarnation().to_string();
-    headers.insert(HOP, HeaderValue::from_str(&own).expect("it is hexadecimal"));
 }
 
 fn refusal(address: &str, reason: NoAnswer) -> ApiError {

@@ -12,7 +12,8 @@ use serde::Deserialize;
 use super::super::Shared;
 use super::super::error::ApiError;
 use super::super::sessions::{ListItem, ListPage};
-use super::{Context, forward};
+use super::Context;
+use super::send::{prepare, send};
 use crate::cluster::{Cluster, Peer};
 
 /// How long a server has for its part of a list: a hundred times what it takes, and still a moment for whoever waits.
@@ -74,9 +75,9 @@ async fn ask(context: &Context, peer: &Peer, uri: &Uri, headers: &HeaderMap) -> 
     *request.headers_mut() = headers.clone();
     let (mut parts, body) = request.into_parts();
     parts.extensions = Extensions::new();
-    forward::prepare(context, &mut parts, None);
+    prepare(context, &mut parts, None);
     let request = Request::from_parts(parts, body);
-    let answer = forward::send(context, (peer.inc, &peer.addr), request).await.map_err(|error| error.to_string())?;
+    let answer = send(context, (peer.inc, &peer.addr), request).await.map_err(|error| error.to_string())?;
     let status = answer.status();
     let body = Limited::new(answer.into_body(), MOST).collect().await.map_err(|error| error.to_string())?;
     if !status.is_success() {

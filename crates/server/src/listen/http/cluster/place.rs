@@ -20,8 +20,9 @@ use super::super::answer::Code;
 use super::super::error::ApiError;
 use super::super::params::{Params, ParsedParams};
 use super::super::proxy::remove_hop_by_hop;
-use super::{Context, forward, is_passed_on};
-use crate::cluster::choose::{Choice, Room, choose};
+use super::send::{prepare, send, set_hop};
+use super::{Context, is_passed_on};
+use crate::cluster::choose::{Capacity, Choice, choose};
 use crate::cluster::{Incarnation, NoAnswer, NodeState, Peer, Standing};
 use crate::random;
 use crate::session::sessions::CreateError;
@@ -59,7 +60,7 @@ pub(super) async fn create(
     let mut params = Some(params);
     let mut refused = None;
     for _ in 0..MOST_TRIES {
-        let rooms: Vec<Room> = others.iter().map(room_of).collect();
+        let rooms: Vec<Capacity> = others.iter().map(room_of).collect();
         let placement = context.cluster.settings().placement;
         let below = |count: usize| random::below(u32::try_from(count).unwrap_or(u32::MAX)) as usize;
         let (place, asked) = match choose(here, &rooms, placement, below) {
@@ -126,10 +127,10 @@ async fn ask_other(context: &Context, peer: &Peer, parts: &Parts, body: &Bytes) 
     let ask = || async {
         let mut parts = parts.clone();
         parts.extensions.clear();
-        forward::prepare(context, &mut parts, None);
+        prepare(context, &mut parts, None);
         parts.headers.insert(PLACE, HeaderValue::from_str(&id).expect("it is hexadecimal"));
         let request = Request::from_parts(parts, Body::from(body.clone()));
-        let answer = forward::send(context, (peer.inc, &peer.addr), request).await?;
+        let answer = send(context, (peer.inc, &peer.addr), request).await?;
         let (head, body) = answer.into_parts();
         let broken = |error: Box<dyn std::error::Error + Send + Sync>| NoAnswer::Interrupted(error.to_string());
         let body = Limited::new(body, MOST_ANSWER).collect().await.map_err(broken)?.to_bytes();
@@ -174,9 +175,9 @@ async fn release(context: Context, peer: Peer, headers: HeaderMap, id: String) {
             }
         }
         request.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        forward::set_hop(&context, request.headers_mut());
+        set_hop(&context, request.headers_mut());
         // Released, or not there: either is an answer. A server that was lost has no session any more.
-        match forward::send(&context, (peer.inc, &peer.addr), request).await {
+        match send(&context, (peer.inc, &peer.addr), request).await {
             Ok(answer) if answer.status() != StatusCode::TOO_MANY_REQUESTS => return,
             _ => {}
         }
@@ -201,10 +202,10 @@ fn takes_sessions(context: &Context) -> bool {
     context.cluster.standing() == Standing::Good && context.shared.sessions.is_open()
 }
 
-fn room_here(context: &Context) -> Room {
+fn room_here(context: &Context) -> Capacity {
     let shared = &context.shared;
     // What is warm here matters between others only: this server is compared by its places.
-    Room { sessions: shared.sessions.count(), max: shared.config.limits.max_sessions, is_warm: false }
+    Capacity { sessions: shared.sessions.count(), max: shared.config.limits.max_sessions, is_warm: false }
 }
 
 /// The other servers that have the image, and isolate programs as well as this one at least: a client gets what the server
@@ -217,9 +218,9 @@ fn candidates(context: &Context, image: &str) -> Vec<Peer> {
     peers.filter(|peer| peer.state == NodeState::Up && has_image(peer) && isolates(peer)).collect()
 }
 
-fn room_of(peer: &Peer) -> Room {
+fn room_of(peer: &Peer) -> Capacity {
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    Room {
+    Capacity {
         sessions: size(peer.sessions),
         max: size(peer.load.max),
         is_warm: peer.load.warm.values().any(|count| *count > 0),

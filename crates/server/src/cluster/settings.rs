@@ -7,8 +7,11 @@ use std::time::Duration;
 use agb_protocol::Secret;
 use clap::{Args, FromArgMatches, ValueEnum};
 
-use super::duration::{seconds, seconds_or_none};
-use crate::cluster::{EtcdUrl, KubernetesUrl, MemoryRegistry};
+use super::etcd::EtcdUrl;
+use super::kubernetes::KubernetesUrl;
+use super::memory::MemoryRegistry;
+use super::record::is_address;
+use crate::duration::{seconds, seconds_or_none};
 
 /// The settings of a cluster: several servers that act as one.
 #[derive(Clone, Debug, Args)]
@@ -130,7 +133,7 @@ impl FromStr for RegistryUrl {
 
 fn address(text: &str) -> Result<String, String> {
     let text = text.trim_end_matches('/');
-    if crate::cluster::is_address(text) {
+    if is_address(text) {
         Ok(text.to_owned())
     } else {
         Err("give an http or https URL without a path, such as http://10.0.0.7:8080".to_owned())

@@ -1,0 +1,55 @@
+//! Sends a call to another server of the cluster.
+
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::Response;
+
+use super::super::proxy::remove_hop_by_hop;
+use super::{Context, HOP};
+use crate::cluster::{Incarnation, NoAnswer};
+
+/// Sends a request; gives up when the owner is declared lost: until then its silence may be a program's.
+pub(super) async fn send(
+    context: &Context,
+    (owner, address): (Incarnation, &str),
+    request: Request,
+) -> Result<Response<hyper::body::Incoming>, NoAnswer> {
+    tokio::select! {
+        answer = context.cluster.peer_client().send(address, request) => answer,
+        () = cut(context, owner) => Err(NoAnswer::Interrupted("its server was declared lost".to_owned())),
+    }
+}
+
+/// Ready when nothing more can come from that server by way of this one.
+pub(super) fn cut(context: &Context, owner: Incarnation) -> impl Future<Output = ()> + Send + use<> {
+    let cluster = Arc::clone(&context.cluster);
+    async move {
+        tokio::select! {
+            () = cluster.until_lost(owner) => {}
+            () = cluster.peer_client().closed() => {}
+        }
+    }
+}
+
+/// Makes a client's headers those of a call that is passed on.
+pub(super) fn prepare(context: &Context, parts: &mut Parts, upgrade: Option<&HeaderValue>) {
+    let headers = &mut parts.headers;
+    remove_hop_by_hop(headers);
+    headers.remove(header::EXPECT); // this server has answered it, or will
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, upgrade.clone());
+    }
+    let scheme = if context.shared.tls.is_some() { "https" } else { "http" };
+    headers.entry(HeaderName::from_static("x-forwarded-proto")).or_insert(HeaderValue::from_static(scheme));
+    set_hop(context, headers);
+}
+
+/// Says which server passes the call on.
+pub(super) fn set_hop(context: &Context, headers: &mut HeaderMap) {
+    let own = context.cluster.incarnation().to_string();
+    headers.insert(HOP, HeaderValue::from_str(&own).expect("it is hexadecimal"));
+}
