@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::record::{Load, NodeState, Record};
-    use crate::cluster::registry::{Beat, Entry, Rev, Snapshot};
+    use crate::cluster::snapshot::{Beat, Entry, Rev, Snapshot};
     use crate::cluster::table::Timing;
 
     #[derive(Default)]
