@@ -101,7 +101,9 @@ const run = promisify(execFile);
 const rows: Row[] = [];
 const folder = mkdtempSync(join(tmpdir(), "agb-bench-"));
 const key = "bench";
-const server = await startServer(program("agb-server"), ["serve", "--listen", "127.0.0.1:0", "--calls-per-second", "1000000", "--calls-burst", "1000000"], {
+const large = Math.max(SIZE, Number(options.size) * MIB);
+const unlimited = ["--calls-per-second", "1000000", "--calls-burst", "1000000", "--file-size", String(large), "--disk", String(4 * large)];
+const server = await startServer(program("agb-server"), ["serve", "--listen", "127.0.0.1:0", ...unlimited], {
   pinned: false,
   env: { AGB_API_KEY: key, RUST_LOG: "warn" },
 });
@@ -340,7 +342,10 @@ async function requests(url: string, count: number): Promise<void> {
 /** Memory of both sides while a slow reader takes a large file: 4 MiB and then a pause. */
 async function memory({ file, command }: Session): Promise<void> {
   const size = Number(options.size) * MIB;
-  await command.execute(`truncate -s ${size} /tmp/sparse`, 10_000);
+  const { success, errorMessage } = await command.execute(`truncate -s ${size} /tmp/sparse`, 10_000);
+  if (!success) {
+    throw new Error(`no file of ${size} bytes: ${errorMessage}`);
+  }
   const before = { client: process.memoryUsage.rss(), server: resident(server) };
   let [count, client, ours] = [0, 0, 0];
   for await (const bytes of file.readStream("/tmp/sparse")) {
