@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agb_client::agb_core::result::RichResult;
-use agb_client::agb_core::{Piece, RunEnd, RunError, StreamEvent};
+use agb_client::agb_core::{Piece, RunEnd, RunError, Stream, StreamEvent};
 use agb_client::{CommandBuilder, Error, RunControl};
 use agb_protocol::command::{SIGNALS, StartCommand, TerminalSize};
 use agb_protocol::{Language, MimeBundle, RunStatus};
@@ -137,7 +137,7 @@ impl Source for NoRun {
 
 /// Hands on what comes. While the log has no room nothing more is taken, so that the upstream has to wait as well.
 async fn follow(mut run: agb_client::Run, mut feed: Feed, meter: RunMeter, room: Arc<Notify>) {
-    let mut begun = false;
+    let (mut begun, mut joined) = (false, JoinedChunks::default());
     let started = Instant::now();
     loop {
         while feed.excess().is_some() && feed.stop().is_none() {
@@ -151,16 +151,48 @@ async fn follow(mut run: agb_client::Run, mut feed: Feed, meter: RunMeter, room:
                 meter.started();
                 feed.push(Event::Started);
             }
+            if let Piece::Chunk(stream, text) = piece {
+                joined.add(stream, text, &mut feed);
+                continue;
+            }
+            joined.flush(&mut feed);
             if let Some(event) = event(piece) {
                 feed.push(event);
             }
         }
+        joined.flush(&mut feed);
     }
     let Some(end) = run.end() else { return };
     let finish = finish(end, feed.stop());
     let reason = finish.reason.unwrap_or(if finish.failed { RunStatus::Failed } else { RunStatus::Finished });
     meter.ended(reason.as_str(), started.elapsed());
     feed.push(Event::End(finish));
+}
+
+/// Neighbouring chunks of one stream that came together, which are handed on together: each event costs a frame.
+#[derive(Default)]
+struct JoinedChunks {
+    stream: Option<Stream>,
+    text: String,
+}
+
+impl JoinedChunks {
+    /// As much as the client library has in one batch.
+    const MOST: usize = 32 * 1024;
+
+    fn add(&mut self, stream: Stream, text: &str, feed: &mut Feed) {
+        if self.stream != Some(stream) || self.text.len() + text.len() > Self::MOST {
+            self.flush(feed);
+        }
+        self.stream = Some(stream);
+        self.text.push_str(text);
+    }
+
+    fn flush(&mut self, feed: &mut Feed) {
+        if let Some(stream) = self.stream.take() {
+            feed.push(Event::Chunk(stream.into(), std::mem::take(&mut self.text)));
+        }
+    }
 }
 
 /// What a piece is here; `None` for what the client's own connection is told about.
