@@ -17,6 +17,7 @@ mod ports;
 mod runs;
 pub(crate) mod sessions;
 mod side;
+mod stage;
 mod sync;
 pub(crate) mod sync_tasks;
 mod upstream;
@@ -40,6 +41,7 @@ use self::mounts::Mount;
 pub(crate) use self::ports::{Ports, PortsTaken, ProgramConnection};
 use self::runs::{Entry, Runs};
 pub(crate) use self::runs::{NotStarted, Started};
+pub(crate) use self::stage::{Stage, gone};
 use self::sync_tasks::SessionContexts;
 pub(crate) use self::use_clock::Busy;
 use self::use_clock::UseClock;
@@ -90,28 +92,6 @@ pub(crate) struct Session {
     stopping: AtomicBool,
     /// The other servers of its cluster declared the server lost.
     declared_lost: AtomicBool,
-}
-
-/// How far a session's life has come. Only ever forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Stage {
-    /// It takes runs.
-    Running,
-    /// Its release has begun.
-    Deleting,
-    /// Nothing of it is left.
-    Gone,
-}
-
-impl Stage {
-    /// As it goes over the wire.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "RUNNING",
-            Self::Deleting => "DELETING",
-            Self::Gone => "DELETED",
-        }
-    }
 }
 
 /// What a new session is given.
@@ -476,12 +456,6 @@ impl Session {
             run.forget();
         }
     }
-}
-
-/// Comes when the session is gone, whose [`Session::watch_stage`] this is.
-pub(crate) async fn gone(stage: &mut watch::Receiver<Stage>) {
-    // An error says that nobody holds the session any more, which is the same.
-    let _ = stage.wait_for(|stage| *stage == Stage::Gone).await;
 }
 
 /// The language of a run, or why it is refused.
