@@ -151,7 +151,7 @@ async fn runs_go_through_haproxy() {
 fn unknown_options(text: &str) -> Vec<String> {
     let settings = root().join("crates/server/src");
     let mut known = BTreeSet::new();
-    let mut folders = vec![settings.join("settings"), settings.join("cli")];
+    let mut folders = vec![settings.join("settings"), settings.join("cluster"), settings.join("cli")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("it is there").flatten() {
             if entry.path().is_dir() {

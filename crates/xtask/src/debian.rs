@@ -57,6 +57,7 @@ pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) 
         )));
     }
     stamp.invalidate()?;
+    setup::read_package_lists(workspace)?;
     let downloads = folder.join("packages");
     fs::create_dir_all(&downloads).map_err(Error::file(&downloads))?;
     let mut download = workspace.command("apt-get", Purpose::Install);

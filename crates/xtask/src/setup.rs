@@ -378,16 +378,27 @@ pub(crate) fn debian(workspace: &Workspace, complaint: &str, packages: &[&str]) 
     if !rustix::process::geteuid().is_root() {
         return Err(Error::Failed(format!("{complaint}; run: sudo apt-get install {list}")));
     }
-    let apt = |arguments: &[&str]| {
-        let mut command: Command = workspace.command("apt-get", Purpose::Install);
-        command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        command
-    };
-    let mut install = vec!["install", "--yes", "--no-install-recommends"];
-    install.extend(packages);
+    read_package_lists(workspace)?;
     let label = format!("install Debian's {list} ({complaint})");
-    job::prepare(workspace, "setup-apt-update", "read Debian's package lists", &mut [apt(&["update"])])?;
-    job::prepare(workspace, "setup-apt", &label, &mut [apt(&install)])
+    let mut install = apt_get(workspace, &["install", "--yes", "--no-install-recommends"]);
+    install.args(packages);
+    job::prepare(workspace, "setup-apt", &label, &mut [install])
+}
+
+/// Makes sure that apt knows the packages of today: a fresh machine has no lists, an older one names files that are gone.
+/// Does nothing for who is not root.
+pub(crate) fn read_package_lists(workspace: &Workspace) -> Result<(), Error> {
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let mut update = [apt_get(workspace, &["update"])];
+    job::prepare(workspace, "setup-apt-update", "read Debian's package lists", &mut update)
+}
+
+fn apt_get(workspace: &Workspace, arguments: &[&str]) -> Command {
+    let mut command = workspace.command("apt-get", Purpose::Install);
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    command
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ const NOT_TAKEN: [&str; 3] = ["ServiceUnavailable.Ending", "ServiceUnavailable.O
 /// | --- | --- | --- |
 /// | unreachable | always | the service has not seen it |
 /// | HTTP 429 | always | the service says that it did not take it |
-/// | HTTP 503 with one of [three codes](NOT_TAKEN) | always | likewise |
+/// | HTTP 503 with one of the codes `ServiceUnavailable.Ending`, `.Owner` and `.Registry` | always | likewise |
 /// | interrupted, HTTP 502, 503, 504 | when [`Repeat::Safe`] | it may have been executed behind the proxy that lost it |
 /// | timed out | never | the caller's time is used up |
 /// | everything else | never | the answer would be the same |

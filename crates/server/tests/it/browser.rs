@@ -69,6 +69,7 @@ async fn an_access_runs_code_in_its_session() {
             "http",
             "heartbeat",
             "files",
+            "folders",
             "command",
             "fileWatch",
             "sessionOptions"
