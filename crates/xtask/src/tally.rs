@@ -87,15 +87,25 @@ pub(crate) fn cargo_test(output: &str) -> Tally {
     tally
 }
 
-/// `cargo nextest run` and `cargo test`, one after the other in one output.
+/// Any number of `cargo nextest run` and `cargo test` in one output, each after a line `$ COMMAND`.
 pub(crate) fn rust(output: &str) -> Tally {
     let mut tally = cargo_test(output);
-    match output.lines().map(without_colour).filter_map(|line| nextest_summary(&line)).next_back() {
-        Some((passed, failed)) => {
-            tally.passed += passed;
-            tally.failed += failed;
+    let lines: Vec<String> = output.lines().map(without_colour).collect();
+    let is_nextest = |line: &String| line.starts_with("$ ") && line.contains(" nextest run");
+    let mut begins: Vec<usize> = (0..lines.len()).filter(|at| is_nextest(&lines[*at])).collect();
+    begins.push(lines.len());
+    if begins.len() == 1 {
+        tally.fail("no output of cargo nextest");
+    }
+    for run in begins.windows(2) {
+        // A failed test's own output may hold such a line; the run's comes last.
+        match lines[run[0]..run[1]].iter().filter_map(|line| nextest_summary(line)).next_back() {
+            Some((passed, failed)) => {
+                tally.passed += passed;
+                tally.failed += failed;
+            }
+            None => tally.fail("cargo nextest printed no summary"),
         }
-        None => tally.fail("cargo nextest printed no summary"),
     }
     tally
 }

@@ -278,8 +278,8 @@ pub(super) const STEPS: [Step; 19] = [
         reads: Reads::Tests(tally::rust),
         needs: &[Need::Etcd, Need::Nextest],
         commands: |workspace| {
-            let arguments = ["nextest", "run", "--package", "agb-server", "--test", "cluster", "--no-fail-fast"];
-            cargo(workspace, &[&arguments[..], &["--run-ignored", "all"]].concat())
+            let chosen = ["-E", "binary_id(agb-server::cluster)", "--run-ignored", "all"];
+            cargo(workspace, &[&["nextest", "run", "--workspace", "--no-fail-fast"], &chosen[..]].concat())
         },
     },
     Step {
@@ -315,10 +315,10 @@ fn rust_tests(workspace: &Workspace) -> Result<Vec<Command>, Error> {
         commands.extend(cargo(workspace, arguments)?);
     }
     // A cross-section of the server's tests with their clients one hop away from the sessions; `soak` has all of them.
-    let near = ["nextest", "run", "-p", "agb-server", "--test", "it", "--no-fail-fast"];
-    let mut far = cargo(workspace, &near)?;
+    let chosen = "binary_id(agb-server::it) & test(/^(streaming|resume|stdin|http_runs|links)::/)";
+    let mut far = cargo(workspace, &["nextest", "run", "--workspace", "--no-fail-fast", "-E", chosen])?;
     for command in &mut far {
-        command.args(["-E", "test(/^(streaming|resume|stdin|http_runs|links)::/)"]).env("AGB_TEST_ENTRY", "other");
+        command.env("AGB_TEST_ENTRY", "other");
     }
     commands.extend(far);
     Ok(commands)

@@ -182,7 +182,7 @@ fn tallies_add_up() {
 
 #[test]
 fn nextest_and_what_follows_it_are_added() {
-    let summary = |line: &str| counts(&rust(&format!("{line}\n{CARGO}")));
+    let summary = |line: &str| counts(&rust(&format!("$ cargo nextest run\n{line}\n{CARGO}")));
     assert_eq!(summary("     Summary [  12.345s] 40 tests run: 40 passed (2 slow), 3 skipped"), (48, 1));
     assert_eq!(
         summary("     Summary [   1.000s] 5 tests run: 2 passed, 1 failed, 1 timed out, 1 exec failed"),
@@ -193,6 +193,13 @@ fn nextest_and_what_follows_it_are_added() {
         summary("\x1b[31;1m     Summary\x1b[0m [   1.000s] \x1b[1m1\x1b[0m test run: \x1b[1m1\x1b[0m passed"),
         (9, 1)
     );
-    let missing = rust(CARGO);
-    assert_eq!((missing.failed, missing.notes.len()), (2, 1));
+    let two = format!(
+        "$ cargo nextest run\n     Summary [ 1.000s] 5 tests run: 4 passed, 1 failed\n$ cargo test\n{CARGO}\
+         $ cargo nextest run --far\n     Summary [ 1.000s] 7 tests run: 7 passed"
+    );
+    assert_eq!(counts(&rust(&two)), (19, 2));
+    for nothing in [CARGO.to_owned(), format!("$ cargo nextest run\n{CARGO}")] {
+        let missing = rust(&nothing);
+        assert_eq!((missing.failed, missing.notes.len()), (2, 1));
+    }
 }
