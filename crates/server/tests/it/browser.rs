@@ -69,10 +69,10 @@ async fn an_access_runs_code_in_its_session() {
             "http",
             "heartbeat",
             "files",
-            "folders",
             "command",
             "fileWatch",
-            "sessionOptions"
+            "sessionOptions",
+            "folders"
         ])
     );
     assert!(access["expiresAt"].as_str().is_some_and(|at| at.ends_with('Z')), "{access}");

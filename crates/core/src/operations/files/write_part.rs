@@ -66,7 +66,7 @@ impl WritePart {
     }
 
     /// The upload is a tar archive: with its last part, its files take their places in the folder `path`. For a service
-    /// with the extension [`PackedFolder::EXTENSION`].
+    /// with the extension [`PackedFolder::EXTENSION`](super::PackedFolder::EXTENSION).
     #[must_use]
     pub fn into_folder(mut self, is_archive: bool) -> Self {
         self.is_archive = is_archive;
