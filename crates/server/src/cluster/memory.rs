@@ -10,8 +10,9 @@ use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
 #[derive(Clone, Debug, Default)]
 pub struct MemoryRegistry(Arc<Mutex<Store>>);
 
-#[derive(Debug, Default)]
-struct Store {
+/// What a registry keeps, and what its four calls do with it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Store {
     rev: u64,
     records: BTreeMap<String, (Rev, Vec<u8>)>,
     /// It answers nothing.
@@ -42,12 +43,7 @@ impl MemoryRegistry {
     }
 
     pub(super) async fn beat(&self, name: &str, mine: &Record, at: Option<Rev>) -> Result<Beat, Away> {
-        let mut store = self.answering()?;
-        if store.at(name) != at {
-            return Ok(Beat::Refused(store.snapshot()));
-        }
-        let rev = store.put(name, mine.to_bytes());
-        Ok(Beat::Kept(rev, store.snapshot()))
+        Ok(self.answering()?.beat(name, mine, at))
     }
 
     pub(super) async fn read(&self) -> Result<Snapshot, Away> {
@@ -55,22 +51,11 @@ impl MemoryRegistry {
     }
 
     pub(super) async fn replace(&self, name: &str, at: Rev, with: &Record) -> Result<bool, Away> {
-        let mut store = self.answering()?;
-        let is_there = store.at(name) == Some(at);
-        if is_there {
-            store.put(name, with.to_bytes());
-        }
-        Ok(is_there)
+        Ok(self.answering()?.replace(name, at, with))
     }
 
     pub(super) async fn remove(&self, name: &str, at: Rev) -> Result<bool, Away> {
-        let mut store = self.answering()?;
-        let is_there = store.at(name) == Some(at);
-        if is_there {
-            store.records.remove(name);
-            store.rev += 1;
-        }
-        Ok(is_there)
+        Ok(self.answering()?.remove(name, at))
     }
 
     fn answering(&self) -> Result<MutexGuard<'_, Store>, Away> {
@@ -84,6 +69,33 @@ impl MemoryRegistry {
 }
 
 impl Store {
+    pub(super) fn beat(&mut self, name: &str, mine: &Record, at: Option<Rev>) -> Beat {
+        if self.at(name) != at {
+            return Beat::Refused(self.snapshot());
+        }
+        let rev = self.put(name, mine.to_bytes());
+        Beat::Kept(rev, self.snapshot())
+    }
+
+    /// Puts a record in the place of the one of this revision; whether that was there.
+    pub(super) fn replace(&mut self, name: &str, at: Rev, with: &Record) -> bool {
+        let is_there = self.at(name) == Some(at);
+        if is_there {
+            self.put(name, with.to_bytes());
+        }
+        is_there
+    }
+
+    /// Removes the record of this revision; whether it was there.
+    pub(super) fn remove(&mut self, name: &str, at: Rev) -> bool {
+        let is_there = self.at(name) == Some(at);
+        if is_there {
+            self.records.remove(name);
+            self.rev += 1;
+        }
+        is_there
+    }
+
     fn at(&self, name: &str) -> Option<Rev> {
         self.records.get(name).map(|(rev, _)| *rev)
     }
@@ -94,7 +106,7 @@ impl Store {
         Rev(self.rev)
     }
 
-    fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> Snapshot {
         let entries = self.records.iter().map(|(name, (rev, bytes))| Entry {
             name: name.clone(),
             rev: *rev,

@@ -1,43 +1,23 @@
 //! Servers, their registry and their network, moved on by ticks.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::super::{Call, Join, Located, Moment, Next, NodeState, Probe, Rev, Table, Timing};
+use super::super::{Call, Join, Located, Moment, Next, NodeState, Probe, Table, Timing};
 use super::{Fault, Random, SERVERS};
 use crate::cluster::Incarnation;
+use crate::cluster::memory::Store;
 use crate::cluster::record::{Load, Record};
-use crate::cluster::snapshot::{Beat, Entry, Snapshot};
+use crate::cluster::snapshot::Beat;
 
 const TIMING: Timing = Timing { beat: Duration::from_secs(2), lost_after: Duration::from_secs(10) };
 /// A tick of the walk.
 const TICK: Duration = Duration::from_millis(250);
 
-#[derive(Clone, Default)]
-struct Store {
-    rev: u64,
-    records: BTreeMap<String, (Rev, Record)>,
-}
-
-impl Store {
-    fn at(&self, name: &str) -> Option<Rev> {
-        self.records.get(name).map(|(rev, _)| *rev)
-    }
-
-    fn put(&mut self, name: &str, record: Record) -> Rev {
-        self.rev += 1;
-        self.records.insert(name.to_owned(), (Rev(self.rev), record));
-        Rev(self.rev)
-    }
-
-    fn all(&self) -> Snapshot {
-        let entries = self.records.iter().map(|(name, (rev, record))| Entry {
-            name: name.clone(),
-            rev: *rev,
-            record: Ok(record.clone()),
-        });
-        Snapshot { rev: Rev(self.rev), entries: entries.collect() }
-    }
+/// What a registry has, by name.
+fn records(store: &Store) -> impl Iterator<Item = (String, Record)> {
+    let entries = store.snapshot().entries.into_iter();
+    entries.map(|entry| (entry.name, entry.record.expect("servers write what they can read")))
 }
 
 /// A server: a table, and what its drivers hold.
@@ -142,7 +122,7 @@ impl World {
             Fault::Save => self.saved = Some(self.store.clone()),
             Fault::Restore => {
                 if let Some(saved) = self.saved.clone() {
-                    self.forgiven.extend(saved.records.values().map(|(_, record)| record.inc));
+                    self.forgiven.extend(records(&saved).map(|(_, record)| record.inc));
                     self.store = saved;
                 }
             }
@@ -177,8 +157,8 @@ impl World {
     fn excuse(&mut self) {
         for (index, server) in self.servers.iter().enumerate() {
             let Some(server) = server.as_ref().filter(|server| server.cut && server.joined) else { continue };
-            let record = self.store.records.get(&name(index));
-            if record.is_none_or(|(_, record)| record.inc != server.inc) {
+            let own = records(&self.store).find(|(of, _)| *of == name(index)).map(|(_, record)| record);
+            if own.is_none_or(|record| record.inc != server.inc) {
                 self.excused.insert(server.inc);
                 self.forgiven.insert(server.inc);
             }
@@ -226,7 +206,7 @@ impl World {
 
     fn join(&mut self, index: usize) {
         let reaches = self.reaches_registry(index);
-        let all = self.store.all();
+        let all = self.store.snapshot();
         let now = self.now;
         self.with(index, |server| {
             server.next_beat = now + TIMING.beat;
@@ -259,13 +239,7 @@ impl World {
             self.servers[index] = Some(server);
             return Ok(());
         }
-        let beat = match self.store.at(&name(index)) == at {
-            true => {
-                let rev = self.store.put(&name(index), record);
-                Beat::Kept(rev, self.store.all())
-            }
-            false => Beat::Refused(self.store.all()),
-        };
+        let beat = self.store.beat(&name(index), &record, at);
         if std::mem::take(&mut server.lose_answer) {
             server.table.failed(now, Duration::ZERO);
         } else {
@@ -305,11 +279,8 @@ impl World {
                     }
                 }
                 if server.draining {
-                    if let Some(rev) = server.table.own_rev()
-                        && self.store.at(&name(index)) == Some(rev)
-                    {
-                        self.store.records.remove(&name(index));
-                        self.store.rev += 1;
+                    if let Some(rev) = server.table.own_rev() {
+                        self.store.remove(&name(index), rev);
                     }
                     // What it said by absences is known to nobody any more.
                     self.gone.retain(|_, (by, _)| *by != index);
@@ -349,8 +320,7 @@ impl World {
                 continue;
             }
             let Some(verdict) = server.table.verdict(&suspect, 1) else { continue };
-            if self.store.at(&suspect.name) == Some(suspect.rev) {
-                self.store.put(&suspect.name, verdict);
+            if self.store.replace(&suspect.name, suspect.rev, &verdict) {
                 server.table.condemned(&suspect, 1, now);
             }
         }
@@ -368,7 +338,7 @@ impl World {
         let which = usize::try_from(self.random.below(self.owners.len() as u64)).expect("small");
         let (inc, owner) = self.owners[which];
         let (now, reaches) = (self.now, self.reaches_registry(index));
-        let snapshot = self.store.all();
+        let snapshot = self.store.snapshot();
         let Some(server) = &mut self.servers[index] else { return Ok(()) };
         if !server.joined {
             return Ok(());
