@@ -54,9 +54,7 @@ impl Upstream {
             }
         }
     }
-}
 
-impl Upstream {
     /// A command as its client asked for it.
     fn command(&self, start: StartCommand) -> CommandBuilder<'_> {
         let StartCommand { command, timeout_ms, cwd, envs, stdin, terminal, detached, .. } = start;
@@ -151,13 +149,14 @@ async fn follow(mut run: agb_client::Run, mut feed: Feed, meter: RunMeter, room:
                 meter.started();
                 feed.push(Event::Started);
             }
-            if let Piece::Chunk(stream, text) = piece {
-                joined.add(stream, text, &mut feed);
-                continue;
-            }
-            joined.flush(&mut feed);
-            if let Some(event) = event(piece) {
-                feed.push(event);
+            match piece {
+                Piece::Chunk(stream, text) => joined.add(stream, text, &mut feed),
+                Piece::Event(told) => {
+                    joined.flush(&mut feed);
+                    if let Some(event) = event(told) {
+                        feed.push(event);
+                    }
+                }
             }
         }
         joined.flush(&mut feed);
@@ -195,22 +194,19 @@ impl JoinedChunks {
     }
 }
 
-/// What a piece is here; `None` for what the client's own connection is told about.
-fn event(piece: Piece<'_>) -> Option<Event> {
-    Some(match piece {
-        Piece::Chunk(stream, text) => Event::Chunk(stream.into(), text.to_owned()),
-        Piece::Event(StreamEvent::Result(result)) => {
-            Event::Result { is_main: result.is_main, mime: mime_bundle(result) }
-        }
-        Piece::Event(StreamEvent::Error(error)) => Event::Error(error.to_failure()),
-        Piece::Event(StreamEvent::InputRequest { prompt }) => Event::InputRequest { prompt: prompt.clone() },
-        Piece::Event(StreamEvent::InputRefused { message }) => Event::InputRefused { message: message.clone() },
-        Piece::Event(StreamEvent::OutputDropped { bytes }) => Event::Dropped { bytes: *bytes },
-        Piece::Event(StreamEvent::InputUncertain) => Event::InputRefused {
+/// What an event is here; `None` for what the client's own connection is told about.
+fn event(told: &StreamEvent) -> Option<Event> {
+    Some(match told {
+        StreamEvent::Result(result) => Event::Result { is_main: result.is_main, mime: mime_bundle(result) },
+        StreamEvent::Error(error) => Event::Error(error.to_failure()),
+        StreamEvent::InputRequest { prompt } => Event::InputRequest { prompt: prompt.clone() },
+        StreamEvent::InputRefused { message } => Event::InputRefused { message: message.clone() },
+        StreamEvent::OutputDropped { bytes } => Event::Dropped { bytes: *bytes },
+        StreamEvent::InputUncertain => Event::InputRefused {
             message: "the connection to the upstream service was lost with input under way: it may not have arrived"
                 .to_owned(),
         },
-        Piece::Event(_) => return None,
+        _ => return None,
     })
 }
 
