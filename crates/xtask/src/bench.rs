@@ -43,7 +43,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         debian::unpacked(workspace, &["etcd-server"], "usr/bin/etcd")?;
     }
     if name == "kernels" || name == "start" {
-        setup::r(workspace)?;
+        setup::programs_of_debian(workspace, setup::R)?;
         setup::java(workspace)?;
         setup::jupyter(workspace)?;
     }
@@ -56,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         setup::sandboxes(workspace);
     }
     if name == "session" {
-        setup::haproxy(workspace)?;
+        setup::programs_of_debian(workspace, setup::HAPROXY)?;
     }
 
     let mut bench = workspace.command("node", Purpose::Work);

@@ -30,10 +30,7 @@ pub(crate) fn balancers(workspace: &Workspace) -> Result<(), Error> {
     unpacked(workspace, &["nginx"], "usr/sbin/nginx")?;
     let of_haproxy = ["haproxy", "libopentracing-c-wrapper0", "libopentracing1", "liblua5.3-0"];
     unpacked(workspace, &of_haproxy, "usr/sbin/haproxy")?;
-    if find_program("systemd-analyze").is_none() {
-        setup::debian(workspace, "systemd-analyze is missing", &["systemd"])?;
-    }
-    Ok(())
+    setup::programs_of_debian(workspace, &[("systemd-analyze", "systemd")])
 }
 
 /// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.

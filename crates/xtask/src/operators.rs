@@ -54,11 +54,8 @@ pub(crate) fn pack(workspace: &Workspace, packages: &[Package], server: &Path) -
 
 /// Packs what the tests try, and installs what they try it with.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<(), Error> {
-    for (program, package) in [("lintian", "lintian"), ("runc", "runc"), ("systemd-analyze", "systemd")] {
-        if find_program(program).is_none() {
-            setup::debian(workspace, &format!("{program} is missing"), &[package])?;
-        }
-    }
+    let needed: setup::OfDebian = &[("lintian", "lintian"), ("runc", "runc"), ("systemd-analyze", "systemd")];
+    setup::programs_of_debian(workspace, needed)?;
     let programs = portable::programs(workspace, Profile::Dev)?;
     let programs = programs.map_or_else(|| artifacts::programs(workspace, Profile::Dev, Scope::Programs), Ok)?;
     let folder = test_folder(workspace);

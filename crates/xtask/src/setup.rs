@@ -298,29 +298,34 @@ pub(crate) fn rust_target(workspace: &Workspace, target: &str) -> Result<(), Err
     if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
 }
 
-/// R, for the tests of its kernels.
-pub(crate) fn r(workspace: &Workspace) -> Result<(), Error> {
-    let is_there = || PathBuf::from("/usr/bin/R").is_file() || find_program("R").is_some();
-    if !is_there() {
-        debian(workspace, "R is missing", &["r-base-core"])?;
-    }
-    if is_there() {
-        Ok(())
-    } else {
-        Err(Error::Failed("there is no R, even with Debian's r-base-core; install it".to_owned()))
-    }
-}
+/// Programs, each with the Debian package that has it.
+pub(crate) type OfDebian = &'static [(&'static str, &'static str)];
 
-/// HAProxy, which links are measured beside.
-pub(crate) fn haproxy(workspace: &Workspace) -> Result<(), Error> {
-    let is_there = || find_program("haproxy").is_some() || PathBuf::from("/usr/sbin/haproxy").is_file();
-    if !is_there() {
-        debian(workspace, "HAProxy is missing", &["haproxy"])?;
+/// For the tests of its kernels.
+pub(crate) const R: OfDebian = &[("R", "r-base-core")];
+/// What links are measured beside.
+pub(crate) const HAPROXY: OfDebian = &[("haproxy", "haproxy")];
+/// Those that the server's manual configures.
+pub(crate) const REVERSE_PROXIES: OfDebian = &[("nginx", "nginx-light"), ("haproxy", "haproxy"), ("caddy", "caddy")];
+
+/// Makes sure that these programs are there.
+pub(crate) fn programs_of_debian(workspace: &Workspace, needed: OfDebian) -> Result<(), Error> {
+    // Debian puts some where only administrators look.
+    let is_there = |program: &str| {
+        ["/usr/bin", "/usr/sbin"].iter().any(|folder| Path::new(folder).join(program).is_file())
+            || find_program(program).is_some()
+    };
+    let missing: Vec<_> = needed.iter().filter(|(program, _)| !is_there(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
     }
-    if is_there() {
-        Ok(())
-    } else {
-        Err(Error::Failed("there is no haproxy, even with Debian's package of that name; install it".to_owned()))
+    let (programs, packages): (Vec<&str>, Vec<&str>) = missing.into_iter().copied().unzip();
+    debian(workspace, &format!("missing: {}", programs.join(", ")), &packages)?;
+    match programs.iter().find(|program| !is_there(program)) {
+        None => Ok(()),
+        Some(program) => {
+            Err(Error::Failed(format!("there is no {program}, even with Debian's {}; install it", packages.join(" "))))
+        }
     }
 }
 
@@ -350,23 +355,13 @@ pub(crate) fn java(workspace: &Workspace) -> Result<(), Error> {
     }
 }
 
-/// A Chromium that the tests can drive.
+/// A Chromium that the tests can drive: they start it by its path.
 pub(crate) fn chromium(workspace: &Workspace) -> Result<(), Error> {
     let is_there = || PathBuf::from("/usr/bin/chromium").is_file();
     if !is_there() {
         debian(workspace, "Chromium is missing", &["chromium"])?;
     }
     if is_there() { Ok(()) } else { Err(Error::Failed("there is no /usr/bin/chromium; install it".to_owned())) }
-}
-
-/// The reverse proxies that the server's manual configures.
-pub(crate) fn reverse_proxies(workspace: &Workspace) -> Result<(), Error> {
-    const PACKAGES: [(&str, &str); 3] = [("nginx", "nginx-light"), ("haproxy", "haproxy"), ("caddy", "caddy")];
-    // Debian puts two of them where only administrators look.
-    let is_there = |program: &str| find_program(program).is_some() || Path::new("/usr/sbin").join(program).is_file();
-    let missing: Vec<&str> =
-        PACKAGES.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
-    if missing.is_empty() { Ok(()) } else { debian(workspace, "a reverse proxy is missing", &missing) }
 }
 
 /// Installs Debian packages, if this is Debian and we may; else says what to do.

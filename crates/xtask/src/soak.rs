@@ -79,7 +79,7 @@ fn everything(workspace: &Workspace, seed: Option<u64>) -> Result<bool, Error> {
     passed &= passes(gateway(workspace))?;
     passed &= node(workspace, "node/lossy", "AGB_LOSSY", &format!("{NODE_RUNS},{}", of_the_network % 1_000_000))?;
     passed &= node(workspace, "node/load", "AGB_LOAD", LOAD)?;
-    setup::reverse_proxies(workspace)?;
+    setup::programs_of_debian(workspace, setup::REVERSE_PROXIES)?;
     passed &= node(workspace, "proxies/reverse-proxies", "AGB_SILENT_S", SILENT_S)?;
     passed &= cells(workspace, CELLS, seed)?;
     Ok(passed)
@@ -87,7 +87,7 @@ fn everything(workspace: &Workspace, seed: Option<u64>) -> Result<bool, Error> {
 
 fn cells(workspace: &Workspace, count: u32, seed: Option<u64>) -> Result<bool, Error> {
     setup::node(workspace)?;
-    setup::r(workspace)?;
+    setup::programs_of_debian(workspace, setup::R)?;
     setup::java(workspace)?;
     let mut soak = cargo_test(workspace, &["--package", "agb-kernel", "--test", "soak"]);
     soak.env("AGB_SOAK_CELLS", count.to_string());

@@ -9,10 +9,9 @@ use super::{VERSION, architecture};
 use crate::error::Error;
 use crate::job;
 use crate::setup;
-use crate::workspace::{Purpose, Workspace, find_program};
+use crate::workspace::{Purpose, Workspace};
 
 const SUITE: &str = "bookworm";
-const MIRROR: &str = "http://deb.debian.org/debian";
 
 /// Packs it and gives its file. Needs root: it makes a system in a folder.
 pub(super) fn pack(workspace: &Workspace, deb: &Path, folder: &Path) -> Result<PathBuf, Error> {
@@ -21,11 +20,7 @@ pub(super) fn pack(workspace: &Workspace, deb: &Path, folder: &Path) -> Result<P
             "the image is made of a system in a folder, which only root can make: use sudo".into(),
         ));
     }
-    for program in ["debootstrap", "buildah"] {
-        if find_program(program).is_none() {
-            setup::debian(workspace, &format!("{program} is missing"), &[program])?;
-        }
-    }
+    setup::programs_of_debian(workspace, &[("debootstrap", "debootstrap"), ("buildah", "buildah")])?;
     let root = super::system(workspace);
     make_system(workspace, &root, deb)?;
     let storage = workspace.state("image/storage");
@@ -82,7 +77,8 @@ fn make_system(workspace: &Workspace, root: &Path, deb: &Path) -> Result<(), Err
     remove(root)?;
     fs::create_dir_all(root).map_err(Error::file(root))?;
     let mut make = workspace.command("debootstrap", Purpose::Install);
-    make.args(["--variant=minbase", SUITE]).arg(root).arg(MIRROR);
+    // Without an address it takes Debian's own mirror.
+    make.args(["--variant=minbase", SUITE]).arg(root);
     job::prepare(workspace, "pack-debootstrap", "make a minimal Debian", &mut [make])?;
 
     let inside = root.join("agb-server.deb");
