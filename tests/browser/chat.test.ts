@@ -1,39 +1,27 @@
 /** The example in which a model's code runs live, as somebody uses it who opens its page. */
 
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
-import { fileURLToPath } from "node:url";
 import { type LocalServer, startServer } from "../node/local-server.js";
+import { ExampleSite } from "./example-site.js";
 import { launch, open } from "./stage.js";
 import { answersItsOwnPageOnly, givesOutNothingElse } from "./strangers.js";
 
 describe("the chat", () => {
   let server: LocalServer;
-  let program: ChildProcess;
-  let address: string;
+  let site: ExampleSite;
   let browser: Awaited<ReturnType<typeof launch>>;
   let page: Awaited<ReturnType<typeof open>>;
 
   before(async () => {
     server = await startServer();
     browser = await launch();
-    program = spawn(process.execPath, ["--import", "tsx", "chat/server.ts"], {
-      cwd: fileURLToPath(new URL("../../examples", import.meta.url)),
-      env: { ...process.env, AGB_ENDPOINT: server.endpoint, AGB_API_KEY: server.apiKey, PORT: "0" },
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    [address] = (await once(createInterface({ input: program.stdout! }), "line")) as [string];
-    page = await open(browser.context, address);
+    site = await ExampleSite.start(server.endpoint, server.apiKey, "chat/server.ts");
+    page = await open(browser.context, site.address);
   });
   after(async () => {
     await browser?.close();
-    if (program?.exitCode === null) {
-      program.kill("SIGTERM");
-      await once(program, "exit");
-    }
+    await site?.stop();
     await server?.stop();
   });
 
@@ -75,8 +63,8 @@ describe("the chat", () => {
 
   it("gives out its page only, to its own page only", async () => {
     assert.deepEqual(page.complaints, []);
-    await givesOutNothingElse(address, "/etc/passwd", "root:");
-    await givesOutNothingElse(address, "/server.ts", "scriptedModel");
-    await answersItsOwnPageOnly(address, "/chat");
+    await givesOutNothingElse(site.address, "/etc/passwd", "root:");
+    await givesOutNothingElse(site.address, "/server.ts", "scriptedModel");
+    await answersItsOwnPageOnly(site.address, "/chat");
   });
 });

@@ -1,4 +1,4 @@
-/** The example page with its own server, as `cargo xtask demo --browser` starts it. */
+/** An example with a page and a server of its own, as its users start it. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,10 +17,15 @@ export class ExampleSite {
     this.#process = process;
   }
 
-  static async start(endpoint: string, apiKey: string): Promise<ExampleSite> {
-    const site = spawn(process.execPath, ["--import", "tsx", "browser/server.ts", "--port", "0"], {
+  /**
+   * Starts an example and waits for the address that it prints.
+   *
+   * @param file - in `examples`; by default the page with the editor, which `cargo xtask demo --browser` shows
+   */
+  static async start(endpoint: string, apiKey: string, file = "browser/server.ts"): Promise<ExampleSite> {
+    const site = spawn(process.execPath, ["--import", "tsx", file, "--port", "0"], {
       cwd: EXAMPLES,
-      env: { ...process.env, AGB_ENDPOINT: endpoint, AGB_API_KEY: apiKey },
+      env: { ...process.env, AGB_ENDPOINT: endpoint, AGB_API_KEY: apiKey, PORT: "0" },
       stdio: ["ignore", "pipe", "inherit"],
     });
     const lines = createInterface({ input: site.stdout! });

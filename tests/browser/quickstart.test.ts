@@ -1,19 +1,14 @@
 import assert from "node:assert/strict";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type LocalServer, startServer } from "../node/local-server.js";
+import { ExampleSite } from "./example-site.js";
 import { launch, open } from "./stage.js";
 import { answersItsOwnPageOnly, givesOutNothingElse } from "./strangers.js";
 
-const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-
 describe("the README's quick start for browsers", () => {
   let server: LocalServer;
-  let program: ChildProcess;
-  let address: string;
+  let site: ExampleSite;
   let browser: Awaited<ReturnType<typeof launch>>;
 
   before(async () => {
@@ -22,21 +17,13 @@ describe("the README's quick start for browsers", () => {
   });
   after(async () => {
     await browser?.close();
-    if (program?.exitCode === null) {
-      program.kill("SIGTERM");
-      await once(program, "exit");
-    }
+    await site?.stop();
     await server?.stop();
   });
 
   it("shows output in the page while the program runs", async () => {
-    program = spawn(process.execPath, ["--import", "tsx", "browser-quickstart.ts"], {
-      cwd: `${ROOT}examples`,
-      env: { ...process.env, AGB_ENDPOINT: server.endpoint, AGB_API_KEY: server.apiKey, PORT: "0" },
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    [address] = (await once(createInterface({ input: program.stdout! }), "line")) as [string];
-    const page = await open(browser.context, address);
+    site = await ExampleSite.start(server.endpoint, server.apiKey, "browser-quickstart.ts");
+    const page = await open(browser.context, site.address);
     const times: number[] = [];
     for (let step = 1; step <= 5; step += 1) {
       await page.waitForFunction((step) => document.body.textContent?.includes(`Progress: ${step}/5`), step);
@@ -51,8 +38,8 @@ describe("the README's quick start for browsers", () => {
   });
 
   it("gives out its four files and serves its own page only", async () => {
-    await givesOutNothingElse(address, "/etc/passwd", "root:");
-    await givesOutNothingElse(address, fileURLToPath(import.meta.url), "gives out its four files");
-    await answersItsOwnPageOnly(address, "/session");
+    await givesOutNothingElse(site.address, "/etc/passwd", "root:");
+    await givesOutNothingElse(site.address, fileURLToPath(import.meta.url), "gives out its four files");
+    await answersItsOwnPageOnly(site.address, "/session");
   });
 });
