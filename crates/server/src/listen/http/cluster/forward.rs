@@ -20,12 +20,11 @@ use http_body_util::combinators::UnsyncBoxBody;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::super::answer::Code;
 use super::super::error::ApiError;
 use super::super::params::{ParsedParams, read_call};
 use super::super::proxy::{OfProgram, remove_hop_by_hop, upgrade_of};
 use super::addressed::{Addressed, Kind, addressed, of_link};
-use super::send::{cut, prepare, send};
+use super::send::{cut, marked, prepare, refusal, send};
 use super::{Context, is_passed_on, place, tunnel};
 use crate::cluster::{Incarnation, Located, NoAnswer};
 
@@ -144,21 +143,8 @@ async fn pass_on(
     Ok(marked(answer.map(|body| Body::new(UntilCut { body: Body::new(body).boxed_unsync(), cut, is_cut: false }))))
 }
 
-fn refusal(address: &str, reason: NoAnswer) -> ApiError {
-    match reason {
-        NoAnswer::Unreachable(problem) => ApiError::OwnerAway { address: address.to_owned(), problem },
-        NoAnswer::Interrupted(problem) => ApiError::Interrupted { address: address.to_owned(), problem },
-    }
-}
-
 fn refuse(error: ApiError) -> Response {
     error.into_response()
-}
-
-/// The owner counts the call by its answer's code.
-fn marked(mut answer: Response) -> Response {
-    answer.extensions_mut().insert(Code("Forwarded"));
-    answer
 }
 
 /// An answer that breaks off when its server is lost: it must not look as if it had come to its end.

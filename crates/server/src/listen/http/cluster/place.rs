@@ -20,7 +20,7 @@ use super::super::answer::Code;
 use super::super::error::ApiError;
 use super::super::params::{Params, ParsedParams};
 use super::super::proxy::remove_hop_by_hop;
-use super::send::{prepare, send, set_hop};
+use super::send::{marked, prepare, refusal, send, set_hop};
 use super::{Context, is_passed_on};
 use crate::cluster::choose::{Capacity, Choice, choose};
 use crate::cluster::{Incarnation, NoAnswer, NodeState, Peer, Standing};
@@ -55,15 +55,15 @@ pub(super) async fn create(
     let asked = params.text("imageId")?;
     let image = context.shared.config.images.find(asked.as_deref());
     let image = image.map_or_else(|_| asked.unwrap_or_default(), |image| image.name().to_owned());
-    let mut here = (only.is_none() && takes_sessions(context)).then(|| room_here(context));
+    let mut here = (only.is_none() && takes_sessions(context)).then(|| capacity_here(context));
     let mut others = only.map_or_else(|| candidates(context, &image), |peer| vec![peer]);
     let mut params = Some(params);
     let mut refused = None;
     for _ in 0..MOST_TRIES {
-        let rooms: Vec<Capacity> = others.iter().map(room_of).collect();
+        let capacities: Vec<Capacity> = others.iter().map(capacity_of).collect();
         let placement = context.cluster.settings().placement;
         let below = |count: usize| random::below(u32::try_from(count).unwrap_or(u32::MAX)) as usize;
-        let (place, asked) = match choose(here, &rooms, placement, below) {
+        let (place, asked) = match choose(here, &capacities, placement, below) {
             None => break,
             Some(Choice::Here) => {
                 here = None;
@@ -147,16 +147,13 @@ async fn ask_other(context: &Context, peer: &Peer, parts: &Parts, body: &Bytes) 
             if head.status.is_success() {
                 context.cluster.placed(peer.inc);
             }
-            let mut answer = Response::from_parts(head, Body::from(body));
-            answer.extensions_mut().insert(Code("Forwarded"));
+            let answer = marked(Response::from_parts(head, Body::from(body)));
             if is_refusal { Asked::Refused(answer) } else { Asked::Answered(answer) }
         }
-        Err(NoAnswer::Unreachable(problem)) => {
-            Asked::Refused(ApiError::OwnerAway { address: peer.addr.clone(), problem }.into_response())
-        }
-        Err(NoAnswer::Interrupted(problem)) => {
+        Err(reason @ NoAnswer::Unreachable(_)) => Asked::Refused(refusal(&peer.addr, reason).into_response()),
+        Err(reason @ NoAnswer::Interrupted(_)) => {
             tokio::spawn(release(context.clone(), peer.clone(), parts.headers.clone(), id));
-            Asked::Lost(ApiError::Interrupted { address: peer.addr.clone(), problem })
+            Asked::Lost(refusal(&peer.addr, reason))
         }
     }
 }
@@ -202,7 +199,7 @@ fn takes_sessions(context: &Context) -> bool {
     context.cluster.standing() == Standing::Good && context.shared.sessions.is_open()
 }
 
-fn room_here(context: &Context) -> Capacity {
+fn capacity_here(context: &Context) -> Capacity {
     let shared = &context.shared;
     // What is warm here matters between others only: this server is compared by its places.
     Capacity { sessions: shared.sessions.count(), max: shared.config.limits.max_sessions, is_warm: false }
@@ -218,7 +215,7 @@ fn candidates(context: &Context, image: &str) -> Vec<Peer> {
     peers.filter(|peer| peer.state == NodeState::Up && has_image(peer) && isolates(peer)).collect()
 }
 
-fn room_of(peer: &Peer) -> Capacity {
+fn capacity_of(peer: &Peer) -> Capacity {
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     Capacity {
         sessions: size(peer.sessions),
@@ -230,7 +227,7 @@ fn room_of(peer: &Peer) -> Capacity {
 /// What a client hears where every server that was asked is full.
 fn full(context: &Context) -> ApiError {
     let others = context.cluster.peers();
-    let others = others.iter().filter(|peer| peer.state == NodeState::Up).map(|peer| room_of(peer).max);
+    let others = others.iter().filter(|peer| peer.state == NodeState::Up).map(|peer| capacity_of(peer).max);
     let limit = others.fold(context.shared.config.limits.max_sessions, usize::saturating_add);
     CreateError::Full { limit }.into()
 }

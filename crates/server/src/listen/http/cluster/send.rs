@@ -7,6 +7,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::Response;
 
+use super::super::answer::Code;
+use super::super::error::ApiError;
 use super::super::proxy::remove_hop_by_hop;
 use super::{Context, HOP};
 use crate::cluster::{Incarnation, NoAnswer};
@@ -52,4 +54,18 @@ pub(super) fn prepare(context: &Context, parts: &mut Parts, upgrade: Option<&Hea
 pub(super) fn set_hop(context: &Context, headers: &mut HeaderMap) {
     let own = context.cluster.incarnation().to_string();
     headers.insert(HOP, HeaderValue::from_str(&own).expect("it is hexadecimal"));
+}
+
+/// What the client hears where no answer came.
+pub(super) fn refusal(address: &str, reason: NoAnswer) -> ApiError {
+    match reason {
+        NoAnswer::Unreachable(problem) => ApiError::OwnerAway { address: address.to_owned(), problem },
+        NoAnswer::Interrupted(problem) => ApiError::Interrupted { address: address.to_owned(), problem },
+    }
+}
+
+/// The owner counts the call by its answer's code.
+pub(super) fn marked(mut answer: Response) -> Response {
+    answer.extensions_mut().insert(Code("Forwarded"));
+    answer
 }
