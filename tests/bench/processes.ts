@@ -33,17 +33,19 @@ export async function startServer(command: string, args: string[], options: { pi
     env: { ...ENVIRONMENT, ...options.env },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const lines = createInterface({ input: child.stdout! });
   let found: RegExpExecArray | null = null;
-  let line: unknown;
-  do {
-    // A gateway says before where it leads.
-    [line] = (await Promise.race([once(lines, "line"), once(child, "exit"), once(child, "error")])) as [unknown];
-    found = / listening on (http:\/\/\S+)$/.exec(String(line));
-  } while (found === null && String(line).includes(" is a gateway to "));
-  if (found === null) {
-    throw new Error(`${command} did not start: ${String(line)}`);
+  let line = "";
+  // One iterator over all lines: a gateway says before where it leads, and both may come at once.
+  for await (line of createInterface({ input: child.stdout! })) {
+    found = / listening on (http:\/\/\S+)$/.exec(line);
+    if (found !== null || !line.includes(" is a gateway to ")) {
+      break;
+    }
   }
+  if (found === null) {
+    throw new Error(`${command} did not start: ${line}`);
+  }
+  child.stdout!.resume(); // what is said later must not fill the pipe
   return {
     endpoint: found[1]!,
     pid: child.pid!,
