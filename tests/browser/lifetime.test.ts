@@ -59,8 +59,9 @@ describe("over the life of a page", () => {
     }
   });
 
-  for (const end of ["told to stop", "killed"]) it(`a server that is ${end} and started again under the page ends the run honestly, and the next one asks for a new way in`, async () => {
+  for (const end of ["told to stop", "killed"]) it(`a server that is ${end} and started again under the page ends the run honestly, and the next one asks for a new way in`, async (test) => {
     const first = await startServer();
+    test.after(() => first.stop());
     const page = await stage.page();
     const created = await stage.post(`${first.endpoint}/mcp/createSession?imageId=agb-code-space-1`, { authorization: `Bearer ${first.apiKey}` }, {});
     const access = await stage.grant(created, {});
@@ -78,6 +79,7 @@ describe("over the life of a page", () => {
     }
     await first.stop();
     const second = await startServer("--listen", `127.0.0.1:${port}`);
+    test.after(() => second.stop());
     const ended = await page.evaluate(async () => (await (globalThis as unknown as { run: Promise<{ errorMessage: string }> }).run).errorMessage);
     assert.match(ended, end === "killed" ? /outcome is unknown/ : /told to stop|outcome is unknown/);
     const next = await page.evaluate(async () => {
@@ -86,6 +88,5 @@ describe("over the life of a page", () => {
     });
     // The new server knows neither the session nor its token, and tells a made-up one nothing.
     assert.match(next, /fetch it anew/);
-    await second.stop();
   });
 });

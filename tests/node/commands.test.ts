@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { AGB, AGBError, type CommandEvent, type CommandRun, Session } from "agbcloud-sdk";
 
-import { type LocalServer, startStage } from "./local-server.ts";
+import { all, type LocalServer, startStage } from "./local-server.ts";
 
 let server: LocalServer;
 let session: Session;
@@ -17,14 +17,6 @@ before(async () => {
 });
 
 after(() => leave());
-
-async function all(run: CommandRun): Promise<CommandEvent[]> {
-  const events: CommandEvent[] = [];
-  for await (const event of run) {
-    events.push(event);
-  }
-  return events;
-}
 
 const textOf = (events: readonly CommandEvent[], type: "stdout" | "stderr" = "stdout"): string =>
   events.map((event) => (event.type === type ? event.text : "")).join("");

@@ -88,3 +88,12 @@ export async function newSession(agb: AGB): Promise<Session> {
   }
   return session;
 }
+
+/** All events of a run. */
+export async function all<E>(run: AsyncIterable<E>): Promise<E[]> {
+  const events: E[] = [];
+  for await (const event of run) {
+    events.push(event);
+  }
+  return events;
+}

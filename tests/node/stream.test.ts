@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 import { AGB, type CodeRun, type OutputEvent, type RunEvent, Session } from "agbcloud-sdk";
 
-import { type LocalServer, startStage } from "./local-server.ts";
+import { all, type LocalServer, startStage } from "./local-server.ts";
 
 let server: LocalServer;
 let session: Session;
@@ -20,14 +20,6 @@ before(async () => {
 });
 
 after(() => leave());
-
-async function all(run: CodeRun): Promise<RunEvent[]> {
-  const events: RunEvent[] = [];
-  for await (const event of run) {
-    events.push(event);
-  }
-  return events;
-}
 
 const isOutput = (event: RunEvent): event is OutputEvent => event.type === "stdout" || event.type === "stderr";
 const textOf = (events: readonly RunEvent[]): string => events.filter(isOutput).map(({ text }) => text).join("");

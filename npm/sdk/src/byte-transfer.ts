@@ -31,7 +31,7 @@ interface Telling {
   onBytes(bytes: number): unknown;
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+export type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Bytes of a `Blob` that are read at once. */
 const SLICE = 1 << 20;

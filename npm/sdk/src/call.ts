@@ -4,7 +4,7 @@ import { checkedOr, noAnswer } from "./results.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
 /** Most milliseconds that a timer of JavaScript can wait. */
-const LONGEST_WAIT = 0x7fff_ffff;
+export const LONGEST_WAIT = 0x7fff_ffff;
 
 /** Options of every call to the service. */
 export interface CallOptions {

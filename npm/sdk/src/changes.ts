@@ -7,7 +7,7 @@
 import type { NativeSession } from "./binding.js";
 import { AGBError } from "./errors.js";
 import { tellsChanges } from "./extensions.js";
-import { failed } from "./file-parts.js";
+import { dataOf, failed } from "./file-parts.js";
 import type { FileChangeEvent, FileWatch } from "./file-results.js";
 import { invoke } from "./invoke.js";
 import type { StopSignal } from "./stop-signal.js";
@@ -38,11 +38,7 @@ export class Changes {
   }
 
   async open(): Promise<void> {
-    const answer = await invoke<string>(this.#native, "file.watchOpen", this.#args, { signal: this.#signal });
-    if (!answer.success || answer.data === null) {
-      throw failed(answer);
-    }
-    this.#watch = answer.data;
+    this.#watch = dataOf(await invoke<string>(this.#native, "file.watchOpen", this.#args, { signal: this.#signal }));
     if (this.#hasEnded) {
       this.#close();
     }

@@ -23,13 +23,15 @@ export function checkText(name: string, value: unknown): string {
 
 /** A string, or nothing (`null` for the backend). */
 export function checkOptionalString(name: string, value: unknown): string | null {
-  if (value === undefined || value === null) {
-    return null;
+  return value === undefined || value === null ? null : checkText(name, value);
+}
+
+/** A flag, or nothing (`null`). */
+export function checkOptionalFlag(name: string, value: unknown): boolean | null {
+  if (value !== undefined && value !== null && typeof value !== "boolean") {
+    throw new TypeError(`${name} must be true or false, not ${describe(value)}`);
   }
-  if (typeof value !== "string") {
-    throw new TypeError(`${name} must be a string, not ${describe(value)}`);
-  }
-  return value;
+  return value ?? null;
 }
 
 /** A positive, finite number, or nothing (`null` for the backend). */

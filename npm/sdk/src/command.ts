@@ -1,7 +1,7 @@
 import type { CommandRequest, NativeRun, NativeSession } from "./binding.js";
 import { bindMethods } from "./bind-methods.js";
 import type { CallOptions } from "./call.js";
-import { checkObject, checkOptionalNumber, checkOptionalString, checkString, describe } from "./check.js";
+import { checkObject, checkOptionalFlag, checkOptionalNumber, checkOptionalString, checkString, describe } from "./check.js";
 import type { CommandResult, CommandStatus } from "./command-result.js";
 import { checkedSide, CommandRun } from "./command-run.js";
 import { CANCELLED_RUN } from "./execution-result.js";
@@ -295,13 +295,7 @@ function checkedSize(pty: unknown): readonly [cols: number, rows: number] | null
 }
 
 function checkedFlag(name: string, value: unknown): boolean | null {
-  if (value === undefined || value === null || typeof value === "string") {
-    return null;
-  }
-  if (typeof value !== "boolean") {
-    throw new TypeError(`${name} must be true or false, not ${describe(value)}`);
-  }
-  return value;
+  return typeof value === "string" ? null : checkOptionalFlag(name, value);
 }
 
 /** Gives a run all of its input. */

@@ -38,34 +38,20 @@ export class AGBError extends Error {
     super(message, options);
     this.code = typeof codeOrExtra === "string" ? codeOrExtra : "UNKNOWN";
     this.extra = typeof codeOrExtra === "string" ? {} : codeOrExtra;
-    hide(this, "extra");
-  }
-
-  static {
-    nameErrors(this, "AGBError");
+    if (Object.keys(this.extra).length === 0) {
+      Object.defineProperty(this, "extra", { enumerable: false }); // it says nothing when the error is printed
+    }
   }
 }
 
 /** There is no API key, or the service does not take it. */
-export class AuthenticationError extends AGBError {
-  static {
-    nameErrors(this, "AuthenticationError");
-  }
-}
+export class AuthenticationError extends AGBError {}
 
 /** The configuration cannot be used: endpoint, time limit, `.env` file, or no local server program. */
-export class ConfigurationError extends AGBError {
-  static {
-    nameErrors(this, "ConfigurationError");
-  }
-}
+export class ConfigurationError extends AGBError {}
 
 /** The native part of this package is missing for this platform or does not load. */
-export class NativeAddonError extends AGBError {
-  static {
-    nameErrors(this, "NativeAddonError");
-  }
-}
+export class NativeAddonError extends AGBError {}
 
 /** What is known of a call that failed. */
 interface CallDetails {
@@ -101,10 +87,6 @@ export class APIError extends AGBError {
   get statusCode(): number | undefined {
     return this.httpStatus;
   }
-
-  static {
-    nameErrors(this, "APIError");
-  }
 }
 
 /** A call failed because of the session it was for: unknown, released, or not usable. */
@@ -118,57 +100,29 @@ export class SessionError extends APIError {
       super(message, undefined, codeOrExtra);
     }
   }
-
-  static {
-    nameErrors(this, "SessionError");
-  }
 }
 
 /** An operation on files failed. */
-export class FileError extends AGBError {
-  static {
-    nameErrors(this, "FileError");
-  }
-}
+export class FileError extends AGBError {}
 
 /** A command failed. */
-export class CommandError extends AGBError {
-  static {
-    nameErrors(this, "CommandError");
-  }
-}
+export class CommandError extends AGBError {}
 
 /** The files of a context were not deleted in time; see {@link ContextService.clear}. */
 export class ClearanceTimeoutError extends AGBError {
   constructor(message = "", codeOrExtra: CodeOrExtra = "CLEARANCE_TIMED_OUT", options?: { readonly cause?: unknown }) {
     super(message, codeOrExtra, options);
   }
-
-  static {
-    nameErrors(this, "ClearanceTimeoutError");
-  }
 }
 
 /** Starting or stopping a program on a session's desktop failed. */
-export class ApplicationError extends AGBError {
-  static {
-    nameErrors(this, "ApplicationError");
-  }
-}
+export class ApplicationError extends AGBError {}
 
 /** A session's browser cannot be used. */
-export class BrowserError extends AGBError {
-  static {
-    nameErrors(this, "BrowserError");
-  }
-}
+export class BrowserError extends AGBError {}
 
 /** A screenshot could not be made. */
-export class ScreenError extends AGBError {
-  static {
-    nameErrors(this, "ScreenError");
-  }
-}
+export class ScreenError extends AGBError {}
 
 /**
  * What `onError` of a run gets: an exception of the program, whose `name` and `code` are the exception's name, e.g.
@@ -185,10 +139,6 @@ export class CodeExecutionError extends AGBError {
     if (name !== "") {
       Object.defineProperty(this, "name", { value: name, configurable: true, writable: true });
     }
-  }
-
-  static {
-    nameErrors(this, "CodeExecutionError");
   }
 }
 
@@ -222,14 +172,21 @@ export function messageOf(thrown: unknown): string {
   return typeof message === "string" ? message : String(thrown);
 }
 
-/** Keeps a field out of what is printed of an error where it says nothing. */
-function hide(error: AGBError, field: "extra"): void {
-  if (Object.keys(error[field]).length === 0) {
-    Object.defineProperty(error, field, { enumerable: false });
-  }
-}
-
-/** Puts the name on the prototype, so that it is in `String(error)` and not among an instance's own properties. */
-function nameErrors(type: { readonly prototype: Error }, name: string): void {
-  Object.defineProperty(type.prototype, "name", { value: name, configurable: true, writable: true });
+// The name is on the prototype, so that it is in `String(error)` and not among an instance's own properties.
+for (const [name, { prototype }] of Object.entries({
+  AGBError,
+  APIError,
+  ApplicationError,
+  AuthenticationError,
+  BrowserError,
+  ClearanceTimeoutError,
+  CodeExecutionError,
+  CommandError,
+  ConfigurationError,
+  FileError,
+  NativeAddonError,
+  ScreenError,
+  SessionError,
+})) {
+  Object.defineProperty(prototype, "name", { value: name, configurable: true, writable: true });
 }

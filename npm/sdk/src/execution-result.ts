@@ -6,6 +6,7 @@
 
 import type { NativeExecutionResult, NativeRun, NativeRunError, NativeRunStatus, RunResult } from "./binding.js";
 import { type AGBErrorCode, messageOf } from "./errors.js";
+import { parseJson } from "./invoke.js";
 import { present } from "./results.js";
 
 /**
@@ -235,17 +236,8 @@ export function toResult(native: NativeExecutionResult): ExecutionResult {
   const formats = Object.fromEntries(Object.entries(texts).filter(([, text]) => text !== null));
   return {
     ...formats,
-    ...(json === null ? {} : { json: parsed(json) }),
-    ...(chart === null ? {} : { chart: parsed(chart) }),
+    ...(json === null ? {} : { json: parseJson(json) }),
+    ...(chart === null ? {} : { chart: parseJson(chart) }),
     isMainResult,
   };
-}
-
-/** A program's JSON; what is none stays text. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }

@@ -47,6 +47,14 @@ export function failed(answer: Answer<unknown>): Error {
   return new AGBError("the service's answer has no data", "MALFORMED");
 }
 
+/** @internal What an answer holds; one without it throws as {@link failed} says. */
+export function dataOf<T>(answer: Answer<T>): T {
+  if (!answer.success || answer.data === null) {
+    throw failed(answer);
+  }
+  return answer.data;
+}
+
 /** @internal Carries bytes one way: what the core's transfer of this name does. */
 export async function carry(
   native: NativeSession,
@@ -56,10 +64,8 @@ export async function carry(
   signal: StopSignal | null,
 ): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
   const answer = await call({ signal }, () => native.transfer(name, JSON.stringify(args), bytes));
-  if (!answer.success || answer.data === null) {
-    throw failed(answer);
-  }
-  return { part: JSON.parse(answer.data.meta) as Part, bytes: answer.data.bytes };
+  const { meta, bytes: received } = dataOf(answer);
+  return { part: JSON.parse(meta) as Part, bytes: received };
 }
 
 /** @internal The bytes of a file, part by part; while one is used, the next one is on its way. */
@@ -114,10 +120,7 @@ export class FileReader {
     const length = Math.min(left, CHUNK);
     const args = { path: this.#path, offset: this.#at, length };
     const answer = await invoke<{ readonly content: string }>(this.#native, "file.readChunk", args, { signal: this.#signal });
-    if (!answer.success || answer.data === null) {
-      throw failed(answer);
-    }
-    const bytes = currentPlatform().decodeBase64(answer.data.content);
+    const bytes = currentPlatform().decodeBase64(dataOf(answer).content);
     // Nobody says the size: a chunk that is not full is the last one.
     return { part: { size: 0, etag: "", isLast: bytes.length < length }, bytes };
   }
@@ -169,14 +172,11 @@ export class FolderReader {
       throw failed(noAnswer("NOT_SUPPORTED", "the service does not pack folders: pack it by a command, and read the archive"));
     }
     const args = { path: this.#path, upload: this.#upload };
-    const answer = await invoke<Packed>(this.#native, "file.pack", args, { signal: this.#signal });
-    if (!answer.success || answer.data === null) {
-      throw failed(answer);
+    const packed = dataOf(await invoke<Packed>(this.#native, "file.pack", args, { signal: this.#signal }));
+    if (packed.leftOut > 0) {
+      log("warn", `${packed.leftOut} sockets, pipes or devices of ${this.#path} are left out of its archive`);
     }
-    if (answer.data.leftOut > 0) {
-      log("warn", `${answer.data.leftOut} sockets, pipes or devices of ${this.#path} are left out of its archive`);
-    }
-    return new FileReader(this.#native, answer.data.path, 0, Number.MAX_SAFE_INTEGER, this.#signal);
+    return new FileReader(this.#native, packed.path, 0, Number.MAX_SAFE_INTEGER, this.#signal);
   }
 }
 

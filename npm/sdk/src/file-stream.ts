@@ -8,6 +8,7 @@ import type { NativeSession } from "./binding.js";
 import { checkObject, checkString, describe } from "./check.js";
 import type { FileChunk, FileReader, FileWriter, WriteMode } from "./file-parts.js";
 import { type FileParts, loadFiles } from "./load-files.js";
+import { checkedCount } from "./run-options.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
 declare global {
@@ -46,8 +47,8 @@ export interface WriteStreamOptions {
 export function readStream(native: NativeSession, path: string, options: ReadStreamOptions | null | undefined): ReadableStream<Uint8Array> {
   const given = options ?? {};
   checkObject("options", given);
-  const start = checkedPosition("start", given.start) ?? 0;
-  const end = checkedPosition("end", given.end) ?? Number.MAX_SAFE_INTEGER;
+  const start = checkedCount("start", given.start, "bytes") ?? 0;
+  const end = checkedCount("end", given.end, "bytes") ?? Number.MAX_SAFE_INTEGER;
   const file = checkString("path", path);
   const signal = checkedSignal(given.signal);
   return streamOf(({ FileReader }) => new FileReader(native, file, start, end, signal));
@@ -121,14 +122,4 @@ export function writeStream(native: NativeSession, path: string, options: WriteS
     close: () => orDiscard(async () => void (await writer.finish())),
     abort: () => writer.discard(),
   });
-}
-
-function checkedPosition(name: string, value: unknown): number | null {
-  if (value === undefined || value === null) {
-    return null;
-  }
-  if (typeof value !== "number" || !Number.isSafeInteger(value) || value < 0) {
-    throw new TypeError(`${name} must be a whole number of bytes, 0 or more, not ${describe(value)}`);
-  }
-  return value;
 }

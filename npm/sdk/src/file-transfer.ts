@@ -6,9 +6,9 @@
  */
 
 import type { Answer, NativeSession } from "./binding.js";
-import { downloadBytes, downloadFolder, piecesOf, uploadBytes, type UploadSource } from "./byte-transfer.js";
+import { downloadBytes, downloadFolder, type Mutable, piecesOf, uploadBytes, type UploadSource } from "./byte-transfer.js";
 import type { CallOptions } from "./call.js";
-import { checkObject, checkOptionalCount, checkOptionalString, checkString, describe } from "./check.js";
+import { checkObject, checkOptionalCount, checkOptionalFlag, checkOptionalString, checkString } from "./check.js";
 import { carriesBytes, carriesFolders } from "./extensions.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 import { AGBError, messageOf } from "./errors.js";
@@ -16,6 +16,7 @@ import type { DownloadResult, UploadResult } from "./file-results.js";
 import { invoke } from "./invoke.js";
 import { log } from "./log.js";
 import { currentPlatform, type LocalFiles } from "./platform.js";
+import { checkedCallback } from "./run-options.js";
 
 /** Options of both directions. */
 export interface TransferOptions extends CallOptions {
@@ -218,8 +219,6 @@ export class FileTransfer {
   }
 }
 
-type Mutable<T> = { -readonly [K in keyof T]: T[K] };
-
 /** Milliseconds that an upload or download may take without a byte moving, and the way there. */
 const QUIET_MS = 60_000;
 
@@ -247,15 +246,9 @@ function checkedOptions(remotePath: unknown, given: unknown): UploadOptions & Do
   checkOptionalCount("waitTimeout", checked.waitTimeout, "milliseconds");
   checkOptionalCount("pollInterval", checked.pollInterval, "milliseconds");
   for (const name of ["wait", "overwrite", "unpack"] as const) {
-    const value: unknown = checked[name] ?? true;
-    if (typeof value !== "boolean") {
-      throw new TypeError(`${name} must be true or false, not ${describe(value)}`);
-    }
+    checkOptionalFlag(name, checked[name]);
   }
-  const callback: unknown = checked.progressCallback ?? (() => {});
-  if (typeof callback !== "function") {
-    throw new TypeError(`progressCallback must be a function, not ${describe(callback)}`);
-  }
+  checkedCallback("progressCallback", checked.progressCallback);
   return checked;
 }
 

@@ -1,5 +1,7 @@
 import type { NativeSession } from "./binding.js";
+import { LONGEST_WAIT } from "./call.js";
 import { Changes } from "./changes.js";
+import { messageOf } from "./errors.js";
 import { tellsChanges } from "./extensions.js";
 import { invoke } from "./invoke.js";
 import { log } from "./log.js";
@@ -9,9 +11,6 @@ import type { StopSignal } from "./stop-signal.js";
 
 /** Hears of changes below a watched directory. */
 export type WatchCallback = (events: FileChangeEvent[]) => unknown;
-
-/** Most milliseconds that a timer of JavaScript can wait. */
-const LONGEST_WAIT = 0x7fff_ffff;
 
 interface Look {
   readonly events: FileChangeEvent[];
@@ -97,8 +96,6 @@ async function report(path: string, events: FileChangeEvent[], callback: WatchCa
     log("error", `the callback of the watch of ${path} threw: ${messageOf(error)}`);
   }
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 function pause(milliseconds: number, signal: StopSignal | null): Promise<void> {
   return new Promise((resolve) => {

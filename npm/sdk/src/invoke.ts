@@ -41,3 +41,12 @@ function keepOddValues(_: string, value: unknown): unknown {
   const isOdd = typeof value === "number" ? !Number.isFinite(value) : ["bigint", "function", "symbol"].includes(typeof value);
   return isOdd ? { odd: String(value) } : value;
 }
+
+/** @internal What a peer or a program wrote as JSON; what is none stays text. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

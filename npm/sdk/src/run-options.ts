@@ -4,7 +4,7 @@
  * @module
  */
 
-import { checkObject, checkOptionalNumber, checkString, checkText, describe } from "./check.js";
+import { checkObject, checkOptionalFlag, checkOptionalNumber, checkString, checkText, describe } from "./check.js";
 import type { RunRequest } from "./binding.js";
 import type { ExecutionResult } from "./execution-result.js";
 import type { StopSignal } from "./stop-signal.js";
@@ -104,9 +104,9 @@ export function checkedRunOptions(
     }
     checkNames("code.run", given, RUN_NAMES);
     const { streamBeta, ...rest } = given as Unchecked<RunOptions>;
-    return { ...rest, streamBeta: checkedStreamBeta(streamBeta) };
+    return { ...rest, streamBeta: checkOptionalFlag("streamBeta", streamBeta) ?? undefined };
   }
-  return { streamBeta: checkedStreamBeta(given), onStdout, onStderr, onError };
+  return { streamBeta: checkOptionalFlag("streamBeta", given) ?? undefined, onStdout, onStderr, onError };
 }
 
 /** The options of a run that is followed event by event; `more` names those that only this call has. */
@@ -153,7 +153,7 @@ export function checkedCallbacks(options: Unchecked<RunOptions>): RunCallbacks {
   };
 }
 
-function checkedCallback<F>(name: string, value: unknown): F | null {
+export function checkedCallback<F>(name: string, value: unknown): F | null {
   if (value === undefined || value === null) {
     return null;
   }
@@ -161,16 +161,6 @@ function checkedCallback<F>(name: string, value: unknown): F | null {
     throw new TypeError(`${name} must be a function, not ${describe(value)}`);
   }
   return value as F;
-}
-
-function checkedStreamBeta(value: unknown): boolean | undefined {
-  if (value === undefined || value === null) {
-    return undefined;
-  }
-  if (typeof value !== "boolean") {
-    throw new TypeError(`streamBeta must be true or false, not ${describe(value)}`);
-  }
-  return value;
 }
 
 export function checkNames(call: string, options: object, names: readonly string[]): void {

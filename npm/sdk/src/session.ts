@@ -19,7 +19,7 @@ import { asyncDispose } from "./dispose.js";
 import { AGBError } from "./errors.js";
 import { FileSystem } from "./file-system.js";
 import type { Labels } from "./create-session-params.js";
-import { invoke, toJson } from "./invoke.js";
+import { invoke, parseJson, toJson } from "./invoke.js";
 import { log } from "./log.js";
 import { Browser } from "./modules/browser.js";
 import { Computer } from "./modules/computer.js";
@@ -382,13 +382,4 @@ function toTool({ name, description, inputSchema, server, tool }: ToolDescriptio
 function toObject(text: string): Record<string, unknown> {
   const value = parseJson(text);
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
-}
-
-/** A peer's JSON; what is none stays text. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return text;
-  }
 }

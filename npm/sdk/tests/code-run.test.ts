@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
-import { AGB, AGBError, CodeExecutionError, CodeRun, type RunEvent, type Session } from "../src/index.js";
+import { AGBError, CodeExecutionError, CodeRun, type RunEvent, type Session } from "../src/index.js";
 import { FakeBackend, type FakeRun, type FakeSession, type Piece, runResult } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
@@ -12,10 +12,7 @@ let session: Session;
 let fake: FakeSession;
 
 beforeEach(async () => {
-  const created = await new AGB("key").create({ imageId: "agb-code-space-1" });
-  assert(created.session);
-  session = created.session;
-  fake = backend.client.session;
+  ({ session, fake } = await backend.newSession());
 });
 
 function started(at = 0): FakeRun {

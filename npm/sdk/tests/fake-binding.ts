@@ -30,6 +30,7 @@ import type {
   ToolResult,
   Transferred,
 } from "../src/binding.js";
+import { AGB, type Session } from "../src/index.js";
 import { type Platform, plugPlatform } from "../src/platform.js";
 
 /** What a fake session's `browserAccess` gives. */
@@ -124,6 +125,13 @@ export class FakeBackend implements Binding {
       ...overrides,
     });
     return this;
+  }
+
+  /** A session of an account on this, and what is behind it. */
+  async newSession(): Promise<{ session: Session; fake: FakeSession }> {
+    const { session } = await new AGB("key").create({ imageId: "agb-code-space-1" });
+    assert(session);
+    return { session, fake: this.client.session };
   }
 
   get client(): FakeClient {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import { AGB, type FileSystem } from "../src/index.js";
+import { type FileSystem } from "../src/index.js";
 import { FakeBackend, type FakeSession, failed, ok } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
@@ -9,10 +9,8 @@ let file: FileSystem;
 let fake: FakeSession;
 
 beforeEach(async () => {
-  const { session } = await new AGB("key").create({ imageId: "agb-code-space-1" });
-  assert(session);
-  file = session.file;
-  fake = backend.client.session;
+  const made = await backend.newSession();
+  [file, fake] = [made.session.file, made.fake];
   fake.extensions = ["files", "fileWatch"];
 });
 

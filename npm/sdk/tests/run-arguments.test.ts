@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import { AGB, type Session } from "../src/index.js";
+import { type Session } from "../src/index.js";
 import { FakeBackend, type FakeSession } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
@@ -8,10 +8,7 @@ let session: Session;
 let fake: FakeSession;
 
 beforeEach(async () => {
-  const created = await new AGB("key").create({ imageId: "agb-code-space-1" });
-  assert(created.session);
-  session = created.session;
-  fake = backend.client.session;
+  ({ session, fake } = await backend.newSession());
 });
 
 describe("wrong arguments reject with a TypeError before anything is sent", () => {

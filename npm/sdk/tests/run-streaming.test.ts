@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { AsyncLocalStorage } from "node:async_hooks";
 import { beforeEach, describe, it } from "node:test";
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
-import { AGB, AGBError, CodeExecutionError, type Session, setLogger } from "../src/index.js";
+import { AGBError, CodeExecutionError, type Session, setLogger } from "../src/index.js";
 import { nodePlatform } from "../src/node/platform.js";
 import { FakeBackend, type FakeRun, type FakeSession, runResult } from "./fake-binding.js";
 
@@ -12,10 +12,7 @@ let session: Session;
 let fake: FakeSession;
 
 beforeEach(async () => {
-  const created = await new AGB("key").create({ imageId: "agb-code-space-1" });
-  assert(created.session);
-  session = created.session;
-  fake = backend.client.session;
+  ({ session, fake } = await backend.newSession());
 });
 
 function started(at = 0): FakeRun {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
-import { AGB, AGBError, initialize, Session, type SessionAccess } from "../src/index.js";
+import { AGBError, initialize, Session, type SessionAccess } from "../src/index.js";
 import { ACCESS, FakeBackend, type FakeSession, failed } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
@@ -8,10 +8,7 @@ let session: Session;
 let fake: FakeSession;
 
 beforeEach(async () => {
-  const created = await new AGB("key").create({ imageId: "agb-code-space-1" });
-  assert(created.session);
-  session = created.session;
-  fake = backend.client.session;
+  ({ session, fake } = await backend.newSession());
 });
 
 describe("session.browserAccess", () => {

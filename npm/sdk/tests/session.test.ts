@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, describe, it } from "node:test";
 import { inspect } from "node:util";
-import { AGB, BrowserError, MouseButton, ScreenError, type Session } from "../src/index.js";
+import { BrowserError, MouseButton, ScreenError, type Session } from "../src/index.js";
 import { FakeBackend, type FakeSession, failed, ok } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
@@ -10,10 +10,7 @@ let session: Session;
 let fake: FakeSession;
 
 beforeEach(async () => {
-  const created = await new AGB("key").create({ imageId: "agb-code-space-1" });
-  assert(created.session);
-  session = created.session;
-  fake = backend.client.session;
+  ({ session, fake } = await backend.newSession());
 });
 
 describe("a session", () => {

@@ -21,7 +21,7 @@ import { brokenRun } from "../../execution-result.js";
 import type { InitializeOptions } from "../../initialize-options.js";
 import { VERSION } from "../../version.js";
 import { Guest } from "../guest.js";
-import type { Order, Output, Word } from "./messages.js";
+import type { Begin, Order, Output, Word } from "./messages.js";
 
 type WithoutCall<T> = T extends { readonly call: number } ? Omit<T, "call"> : never;
 
@@ -205,32 +205,26 @@ class WorkerSession extends Guest {
   }
 
   stream(request: RunRequest, wake: () => void): NativeRun {
-    const { number, run } = this.#run(wake);
-    this.#thread.say({ do: "stream", session: this.#number, run: number, request });
-    return run;
+    return this.#begin({ by: "stream", request }, wake);
   }
 
   command(request: CommandRequest, wake: () => void): NativeRun {
-    const { number, run } = this.#run(wake);
-    this.#thread.say({ do: "command", session: this.#number, run: number, request });
-    return run;
+    return this.#begin({ by: "command", request }, wake);
   }
 
   attach(request: AttachRequest, wake: () => void): NativeRun {
-    const { number, run } = this.#run(wake);
-    this.#thread.say({ do: "follow", session: this.#number, run: number, request });
-    return run;
+    return this.#begin({ by: "attach", request }, wake);
   }
 
   attachCommand(request: AttachRequest, wake: () => void): NativeRun {
-    const { number, run } = this.#run(wake);
-    this.#thread.say({ do: "followCommand", session: this.#number, run: number, request });
-    return run;
+    return this.#begin({ by: "attachCommand", request }, wake);
   }
 
-  #run(wake: () => void): { readonly number: number; readonly run: WorkerRun } {
+  #begin(begin: Begin, wake: () => void): NativeRun {
     const number = this.#thread.number();
-    return { number, run: new WorkerRun(this.#thread, number, wake) };
+    const run = new WorkerRun(this.#thread, number, wake);
+    this.#thread.say({ do: "begin", session: this.#number, run: number, begin });
+    return run;
   }
 }
 

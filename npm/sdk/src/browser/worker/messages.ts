@@ -22,9 +22,7 @@ export type Order =
       readonly args: string;
       readonly bytes: Uint8Array | null;
     }
-  | { readonly do: "stream"; readonly session: number; readonly run: number; readonly request: RunRequest }
-  | { readonly do: "command"; readonly session: number; readonly run: number; readonly request: CommandRequest }
-  | { readonly do: "follow" | "followCommand"; readonly session: number; readonly run: number; readonly request: AttachRequest }
+  | { readonly do: "begin"; readonly session: number; readonly run: number; readonly begin: Begin }
   /** A message of output has been taken: another may come. */
   | { readonly do: "taken"; readonly run: number }
   | { readonly do: "write"; readonly run: number; readonly text: string | null }
@@ -32,6 +30,12 @@ export type Order =
   | { readonly do: "resize"; readonly run: number; readonly cols: number; readonly rows: number }
   | { readonly do: "leaveRun"; readonly run: number }
   | { readonly do: "cancel"; readonly run: number };
+
+/** What begins a run: a method of the session, and what it gets. */
+export type Begin =
+  | { readonly by: "stream"; readonly request: RunRequest }
+  | { readonly by: "command"; readonly request: CommandRequest }
+  | { readonly by: "attach" | "attachCommand"; readonly request: AttachRequest };
 
 /** From the worker. */
 export type Word =

@@ -163,14 +163,10 @@ function obey(order: Order): void {
       return void answer(order.call, () => session(order.session).invoke(order.name, order.args));
     case "transfer":
       return void answer(order.call, () => session(order.session).transfer(order.name, order.args, order.bytes));
-    case "stream":
-      return begin(order.run, (wake) => session(order.session).stream(order.request, wake));
-    case "command":
-      return begin(order.run, (wake) => session(order.session).command(order.request, wake));
-    case "follow":
-      return begin(order.run, (wake) => session(order.session).attach(order.request, wake));
-    case "followCommand":
-      return begin(order.run, (wake) => session(order.session).attachCommand(order.request, wake));
+    case "begin": {
+      const { by, request } = order.begin;
+      return begin(order.run, (wake) => session(order.session)[by](request as never, wake));
+    }
     case "taken":
       return runs.get(order.run)?.taken();
     case "write":
