@@ -98,6 +98,19 @@ describe("cancelled", () => {
     assert.equal((await python("print(kept)")).logs.stdout.join(""), "2\n");
   });
 
+  test("with what the program says when it cleans up, in callbacks and logs", async () => {
+    const code = "import time\ntry:\n    print('on')\n    time.sleep(600)\nexcept KeyboardInterrupt:\n    time.sleep(1)\n    print('cleaned')";
+    const controller = new AbortController();
+    let seen = "";
+    const onStdout = (text: string): void => {
+      seen += text;
+      controller.abort();
+    };
+    const result = await python(code, 600, { onStdout, signal: controller.signal });
+    assert.deepEqual([result.status, result.stateLost], ["cancelled", false]);
+    assert.deepEqual([seen, result.logs.stdout.join("")], ["on\ncleaned\n", "on\ncleaned\n"]);
+  });
+
   test("even when the program ignores it: killed after a grace, and its state is lost", async () => {
     const code = "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('on')\nwhile True:\n    try: time.sleep(1)\n    except BaseException: pass";
     const [result, took] = await cancelled(code);

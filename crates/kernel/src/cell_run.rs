@@ -56,6 +56,9 @@ pub(crate) struct CellRun<'a> {
 }
 
 /// Why a program is being stopped, when it is interrupted once more, and when it is killed.
+///
+/// The second interrupt is for what has missed the first, such as a child that was just being started, and ends what goes on
+/// after it. Until then a program may clean up in peace: an interrupt in the middle would lose what it has to say.
 struct Stopping {
     outcome: Outcome,
     remind_at: Option<Instant>,
@@ -226,11 +229,10 @@ impl CellRun<'_> {
                 }
                 () = sleep_until(wake) => {
                     if let Some(stopping) = stopping {
-                        // A program that was just starting another may have missed the first interrupt.
                         if stopping.remind_at.take().is_none() {
                             return Finish::Overdue;
                         }
-                        self.process.interrupt();
+                        self.interrupt(nonce, true);
                         continue;
                     }
                     *stopping = Some(self.stop(nonce, Outcome::TimedOut(cell.timeout)));
@@ -244,11 +246,15 @@ impl CellRun<'_> {
 
     /// Interrupts the program, as Ctrl-C would.
     fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
-        self.process.control.send(message::interrupt(nonce, self.count));
-        self.process.interrupt();
+        self.interrupt(nonce, false);
         let grace = self.limits.interrupt_grace.min(FOREVER);
         let now = Instant::now();
-        Stopping { outcome, remind_at: Some(now + grace / 2), kill_at: now + grace }
+        Stopping { outcome, remind_at: Some(now + grace / 4 * 3), kill_at: now + grace }
+    }
+
+    fn interrupt(&mut self, nonce: &str, again: bool) {
+        self.process.control.send(message::interrupt(nonce, self.count, again));
+        self.process.interrupt();
     }
 
     /// Takes the messages that have come. What was printed before one of them is handed over before it.

@@ -26,7 +26,7 @@ macro_rules! sources {
 }
 
 /// The harness: classes and their sources.
-const SOURCES: [(&str, &str); 28] = sources![
+const SOURCES: [(&str, &str); 29] = sources![
     "Cells",
     "Channel",
     "Cut",
@@ -35,6 +35,7 @@ const SOURCES: [(&str, &str); 28] = sources![
     "Descriptors",
     "Engine",
     "Hints",
+    "Hooks",
     "Indexing",
     "Input",
     "Json",

@@ -120,9 +120,9 @@ pub(crate) fn stdin(nonce: &str, data: &str, eof: bool) -> Vec<u8> {
     frame(&json!({ "type": "stdin", "nonce": nonce, "data": data, "eof": eof }))
 }
 
-/// The frame that goes with a SIGINT, for interpreters that a signal does not reach.
-pub(crate) fn interrupt(nonce: &str, count: u32) -> Vec<u8> {
-    frame(&json!({ "type": "interrupt", "nonce": nonce, "count": count }))
+/// The frame that goes with a SIGINT, for interpreters that a signal does not reach; `again` with the second one.
+pub(crate) fn interrupt(nonce: &str, count: u32, again: bool) -> Vec<u8> {
+    frame(&json!({ "type": "interrupt", "nonce": nonce, "count": count, "again": again }))
 }
 
 fn frame(value: &Value) -> Vec<u8> {

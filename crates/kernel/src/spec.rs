@@ -49,10 +49,11 @@ impl KernelSpec {
 /// What bounds a kernel. Each default has its reason beside it.
 #[derive(Debug, Clone)]
 pub struct KernelLimits {
-    /// How long an interrupted program may take to stop before it is killed with all that it has started.
+    /// How long an interrupted program may take to stop before it is killed with all that it has started. Three quarters of
+    /// it are for cleaning up: then it is interrupted once more.
     ///
-    /// 2 s: loops, sleeps and child processes stop within milliseconds; what has not stopped by then sits in a
-    /// native call and will not.
+    /// 2 s: loops, sleeps and child processes stop within milliseconds, and 1.5 s are enough to close files and to say so;
+    /// what has not stopped by then sits in a native call and will not. A client waits 2.5 s for a cancel to be confirmed.
     pub interrupt_grace: Duration,
     /// How long the interpreter may take to report that it is ready.
     ///

@@ -20,9 +20,6 @@ import jdk.jshell.spi.ExecutionControl.StoppedException;
 
 /** Runs cells, one at a time. */
 final class Cells {
-    /** A signal that comes sooner is the one that goes with the message. */
-    private static final long REMINDER_NS = 200_000_000;
-
     private final Channel channel;
     private final Engine engine = new Engine();
     private final JShell shell;
@@ -33,6 +30,7 @@ final class Cells {
     private final Leftovers leftovers;
     private final DefaultImports imports = new DefaultImports();
     private final Input input = new Input(this);
+    private final Hooks hooks = new Hooks();
 
     /** The cell that runs; null between two. */
     private Cell cell;
@@ -44,7 +42,9 @@ final class Cells {
         final boolean hasInput;
         final int maxFrame;
         volatile boolean isInterrupted;
-        long interruptedAt;
+        /** It has had its time to clean up. */
+        volatile boolean isStopped;
+        boolean hasRunMain;
 
         Cell(Map<String, Object> message) {
             nonce = (String) message.get("nonce");
@@ -73,22 +73,19 @@ final class Cells {
 
     // Called by the thread that reads the control channel.
 
-    /** Interrupts the cell of this nonce. */
-    void interrupt(String nonce) {
+    /** Interrupts the cell of this nonce. A program that has caught that, or cleans up, is stopped when it comes again. */
+    void interrupt(String nonce, boolean isAgain) {
         synchronized (this) {
             if (cell == null || !cell.nonce.equals(nonce)) return;
             cell.isInterrupted = true;
-            cell.interruptedAt = System.nanoTime();
+            cell.isStopped = isAgain;
         }
-        engine.stopAll();
-    }
-
-    /** Another SIGINT: a program that has caught the first stop gets a second. */
-    void remind() {
-        synchronized (this) {
-            if (cell == null || !cell.isInterrupted || System.nanoTime() - cell.interruptedAt < REMINDER_NS) return;
+        if (isAgain) {
+            engine.stopAll();
+        } else {
+            hooks.start();
+            engine.interrupt(hooks.started());
         }
-        engine.stopAll();
     }
 
     void answer(String nonce, String data, boolean isEnd) {
@@ -133,6 +130,7 @@ final class Cells {
         Output.install();
         System.setIn(input);
         engine.worker().beginCell();
+        hooks.beginCell();
         synchronized (this) {
             this.cell = cell;
         }
@@ -144,6 +142,12 @@ final class Cells {
             // Of the compiler: a program that is nested too deep, or no memory left.
             failure = Report.of(error);
         }
+        if (cell.hasRunMain || cell.isInterrupted) {
+            hooks.start();
+            if (!hooks.started().isEmpty()) engine.worker().retire();
+            hooks.await(() -> cell.isStopped);
+        }
+        if (cell.isInterrupted) engine.stopAll(); // what it has started
         if (Output.isReplaced() && !cell.isInterrupted) {
             Report flushing = flush();
             if (failure == null) failure = flushing;
@@ -334,6 +338,7 @@ final class Cells {
     private Report runMain(String call, Cell cell) {
         places.begin(null);
         engine.wantsValue = false;
+        cell.hasRunMain = true;
         Report failure = null;
         for (SnippetEvent event : shell.eval(call)) failure = failure(event, failure);
         // As `java` itself does it.

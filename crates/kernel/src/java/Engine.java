@@ -2,6 +2,7 @@ package agb.kernel;
 
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Method;
+import java.util.List;
 import jdk.jshell.execution.LocalExecutionControl;
 import jdk.jshell.spi.ExecutionControl;
 import jdk.jshell.spi.ExecutionControlProvider;
@@ -100,16 +101,31 @@ final class Engine extends LocalExecutionControl {
         });
     }
 
-    /** Stops what runs, and the threads that it has started. May be called again. */
+    /** Interrupts what runs but some threads, and stops what does not notice. */
+    void interrupt(List<Thread> spared) {
+        List<Thread> threads = worker.running();
+        threads.removeAll(spared);
+        stop(worker.interrupt(threads));
+    }
+
+    /** Stops all that runs. */
     void stopAll() {
-        if (!CAN_STOP_THREADS) {
-            try {
-                super.stop();
-            } catch (EngineTerminationException | InternalException nothingRuns) {
-                // What has ended needs no stop.
-            }
+        List<Thread> threads = worker.running();
+        threads.forEach(Thread::interrupt);
+        stop(threads);
+    }
+
+    private void stop(List<Thread> threads) {
+        if (threads.isEmpty()) return;
+        if (CAN_STOP_THREADS) {
+            worker.stop(threads);
+            return;
         }
-        worker.stop(CAN_STOP_THREADS);
+        try {
+            super.stop();
+        } catch (EngineTerminationException | InternalException nothingRuns) {
+            // What has ended needs no stop.
+        }
     }
 
     Worker worker() {

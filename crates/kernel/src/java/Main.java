@@ -23,7 +23,7 @@ public final class Main {
         Thread.setDefaultUncaughtExceptionHandler(Main::report);
         var channel = new Channel(new FileInputStream("/dev/fd/3"), new FileOutputStream("/dev/fd/4"));
         var cells = new Cells(channel);
-        Signal.handle(new Signal("INT"), signal -> cells.remind());
+        Signal.handle(new Signal("INT"), signal -> {}); // it goes with a message, which says what it means
         channel.send("{\"type\":\"ready\"}");
 
         var runs = new LinkedBlockingQueue<Map<String, Object>>();
@@ -48,7 +48,7 @@ public final class Main {
         String nonce = (String) message.get("nonce");
         switch ((String) message.get("type")) {
             case "run", "warm" -> runs.add(message);
-            case "interrupt" -> cells.interrupt(nonce);
+            case "interrupt" -> cells.interrupt(nonce, (Boolean) message.get("again"));
             case "stdin" -> cells.answer(nonce, (String) message.get("data"), (Boolean) message.get("eof"));
             default -> throw new IllegalArgumentException(message.toString());
         }

@@ -9,8 +9,11 @@ import jdk.jshell.spi.ExecutionControl.StoppedException;
 
 /** The thread in which the program runs. One that was stopped is replaced. */
 final class Worker {
-    /** How long a thread that waits may take to stop by itself, as {@code InterruptedException} asks it to. */
-    private static final long GENTLE_MS = 10;
+    /**
+     * How long a thread may take to notice that it is interrupted: one that waits does at once, by an
+     * {@code InterruptedException}, and a loop that asks whether it is interrupted asks more often than this.
+     */
+    private static final long NOTICE_MS = 100;
     /** How long a library's class may take to be initialized; most do it within a few. */
     private static final long INITIALIZER_MS = 500;
 
@@ -58,7 +61,18 @@ final class Worker {
         return new ArrayList<>(Arrays.asList(threads).subList(0, count));
     }
 
-    void stop(boolean byForce) {
+    /** Ends the program's thread, so that who waits for its end goes on. What is run next gets another one. */
+    void retire() {
+        Runner runner;
+        synchronized (this) {
+            runner = this.runner;
+            this.runner = null;
+        }
+        if (runner != null) runner.retire();
+    }
+
+    /** What runs: the program, and the threads that it has started. */
+    List<Thread> running() {
         Runner runner;
         synchronized (this) {
             runner = this.runner;
@@ -68,19 +82,41 @@ final class Worker {
             runner.isStopped = true;
             threads.add(runner);
         }
+        return threads;
+    }
+
+    /** Interrupts threads, which may clean up then; answers those that do not notice. */
+    List<Thread> interrupt(List<Thread> threads) {
         threads.forEach(Thread::interrupt);
-        if (!byForce) return;
-        long deadline = System.nanoTime() + GENTLE_MS * 1_000_000;
+        long deadline = System.nanoTime() + NOTICE_MS * 1_000_000;
         for (Thread thread : threads) {
-            boolean isWaiting = thread.getState() != Thread.State.RUNNABLE;
+            while (isUnaware(thread) && System.nanoTime() < deadline) sleep();
+        }
+        return threads.stream().filter(Worker::isUnaware).toList();
+    }
+
+    private static boolean isUnaware(Thread thread) {
+        return isRunning(thread) && thread.isInterrupted();
+    }
+
+    /** Stops threads by force. */
+    void stop(List<Thread> threads) {
+        for (Thread thread : threads) {
+            long end = System.nanoTime() + INITIALIZER_MS * 1_000_000;
+            while (isInitializing(thread) && isRunning(thread) && System.nanoTime() < end) sleep();
             try {
-                while (isWaiting && isRunning(thread) && System.nanoTime() < deadline) Thread.sleep(1);
-                long end = System.nanoTime() + INITIALIZER_MS * 1_000_000;
-                while (isInitializing(thread) && isRunning(thread) && System.nanoTime() < end) Thread.sleep(1);
                 if (isRunning(thread)) Thread.class.getMethod("stop").invoke(thread);
-            } catch (InterruptedException | ReflectiveOperationException error) {
+            } catch (ReflectiveOperationException error) {
                 throw new IllegalStateException(error);
             }
+        }
+    }
+
+    private static void sleep() {
+        try {
+            Thread.sleep(1);
+        } catch (InterruptedException nobodyDoes) {
+            throw new IllegalStateException(nobodyDoes);
         }
     }
 
@@ -104,6 +140,11 @@ final class Worker {
         Runner(ThreadGroup group) {
             super(group, "main");
             setDaemon(false); // what it starts would be the same
+        }
+
+        synchronized void retire() {
+            isStopped = true;
+            notifyAll();
         }
 
         synchronized boolean isBusy() {
@@ -134,6 +175,7 @@ final class Worker {
                 Work next;
                 synchronized (this) {
                     while ((next = work) == null) {
+                        if (isStopped) return;
                         try {
                             wait();
                         } catch (InterruptedException stopped) {

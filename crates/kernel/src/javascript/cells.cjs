@@ -263,8 +263,10 @@ function stop() {
 }
 
 /** Nothing of the cell is left to run, so node would end: what is to happen then may be code of the program. */
-function endCell(current) {
-  if (current !== cell || ends.offerBeforeExit()) return;
+function endCell(current, goesOn) {
+  if (current !== cell) return;
+  if (!goesOn && ends.hasListeners()) return void timers.setImmediate(endCell, current, ends.offerBeforeExit());
+  if (goesOn?.()) return;
   attempt(current, () => {
     if (!cell.settled) {
       cell.settled = true;
@@ -302,6 +304,8 @@ ends.watch({
     end(cell.count);
   },
   isRunning: () => cell !== null,
+  /** A program that was interrupted and cleaned up has sent the interrupt to itself: node would end by it. */
+  raised: () => void (cell?.isLeft && stop()),
 });
 
 watcher.on("message", (message) => {
@@ -309,7 +313,9 @@ watcher.on("message", (message) => {
   if (cell === null) return;
   if (message.type === "terminated") return void (message.count === cell.count && stop());
   if (message.type === "stdin") return input.answered();
-  if (message.nonce === cell.nonce && message.type === "interrupt") stop();
+  if (message.nonce !== cell.nonce || message.type !== "interrupt") return;
+  if (message.again || !ends.takesInterrupts()) stop();
+  else cell.isLeft = true; // to the program
 });
 
 module.exports = { start, warm };

@@ -5,7 +5,7 @@
 "use strict";
 
 const { emitter, getActiveResources, process } = part("captured");
-const { endBackground } = part("watcher");
+const { endBackground, listens } = part("watcher");
 const { facade } = host;
 
 const hasCapture = process.hasUncaughtExceptionCaptureCallback.bind(process);
@@ -32,12 +32,14 @@ const hasListeners = () =>
   emitter.listenerCount(process, "beforeExit") > 0 ||
   emitter.listenerCount(process, "exit") > 0;
 
-/** Tells the program that nothing is left to do; answers whether it has begun something new. */
+/**
+ * Tells the program that nothing is left to do. Answers what says later, when what listeners have promised is done, whether
+ * something new was begun.
+ */
 function offerBeforeExit() {
-  if (!hasListeners()) return false;
   const before = countResources();
   offer("beforeExit", exitCode(process.exitCode));
-  return [...countResources()].some(([kind, count]) => count > (before.get(kind) ?? 0));
+  return () => [...countResources()].some(([kind, count]) => count > (before.get(kind) ?? 0));
 }
 
 /** How much of each kind the loop waits for. */
@@ -48,7 +50,35 @@ function countResources() {
   return counts;
 }
 
+/** Listeners for SIGINT that are not the program's. */
+let ownListeners = 0;
+/** Whether one of the program's was called in this run, and how often the signal came. */
+let wasTaken = false;
+let signals = 0;
+
+const hasInterruptListeners = () => emitter.listenerCount(process, "SIGINT") > ownListeners;
+/** Whether the program itself does something at an interrupt, as a script may: it is not stopped before that. */
+const takesInterrupts = () => wasTaken || hasInterruptListeners();
+
+function signalled() {
+  signals++;
+  if (signals > 1 && !hasInterruptListeners()) handlers.raised();
+}
+
 const interpreted = {
+  newListener(type, name, ...rest) {
+    if (name === "SIGINT") listens(true);
+    return emit(type, name, ...rest);
+  },
+  removeListener(type, name, ...rest) {
+    const result = emit(type, name, ...rest);
+    if (name === "SIGINT") listens(takesInterrupts());
+    return result;
+  },
+  SIGINT(...args) {
+    wasTaken ||= hasInterruptListeners();
+    return emit(...args);
+  },
   beforeExit() {
     handlers.nothingIsLeft();
     return true;
@@ -86,7 +116,19 @@ function exitCode(code) {
 function begin() {
   process.exitCode = undefined;
   removeExitListeners();
+  removeInterruptListeners();
   interrupts.keep();
+  wasTaken = false;
+  signals = 0;
+  listens(false);
+}
+
+/** Those of earlier runs. */
+function removeInterruptListeners() {
+  const listeners = emitter.rawListeners(process, "SIGINT");
+  for (let at = 0; at < listeners.length; at++) {
+    if (listeners[at] !== signalled) emitter.removeListener(process, "SIGINT", listeners[at]);
+  }
 }
 
 /** Each run is a program, whose end they have seen. */
@@ -123,14 +165,15 @@ function takeInterrupts() {
     const { Signal } = process.binding("signal_wrap");
     const handle = new Signal();
     handle.unref();
-    handle.onsignal = () => {};
+    handle.onsignal = signalled;
     handle.start(2); // SIGINT
     return { handle, keep() {} };
   } catch {
     // node itself starts and stops to listen for signals by listeners for listeners.
     emitter.on(process, "removeListener", (name) => name === "SIGINT" && keep());
     const kept = ["newListener", "removeListener"].map((name) => [name, emitter.rawListeners(process, name)]);
-    kept.push(["SIGINT", [() => {}]]);
+    kept.push(["SIGINT", [signalled]]);
+    ownListeners = 1;
     const keep = () => {
       for (const [name, listeners] of kept) {
         for (let at = 0; at < listeners.length; at++) {
@@ -148,4 +191,7 @@ function takeInterrupts() {
 }
 const interrupts = takeInterrupts();
 
-module.exports = { begin, hasListeners, interrupts, offerBeforeExit, runExitListeners, watch: (given) => void (handlers = given) };
+module.exports = {
+  begin, hasListeners, interrupts, offerBeforeExit, runExitListeners, takesInterrupts,
+  watch: (given) => void (handlers = given),
+};

@@ -9,7 +9,7 @@ const { CONTROL_IN } = part("control");
 
 // What both threads see. A termination that comes when the user's code does not run would hit the harness, or the next
 // cell: so it happens only while PHASE is USER, and this thread leaves USER only when none is on its way.
-const shared = new Int32Array(new SharedArrayBuffer(32));
+const shared = new Int32Array(new SharedArrayBuffer(36));
 const READ = 0; // 1 once the watcher is to read the control channel
 const PHASE = 1;
 const STARTED = 2; // the number of the last cell that was started,
@@ -18,6 +18,7 @@ const DONE = 4; // and of the last one that is over
 const WANTED = 5; // the number of the last cell that is to be terminated
 const NEVER = 6;
 const INPUT = 7; // counts the answers to requests for input
+const LISTENS = 8; // 1 while the program itself does something at an interrupt
 /** In place of a cell's number: what runs while none does. */
 const BACKGROUND = -1;
 const [USER, HARNESS, TERMINATING] = [0, 1, 2]; // the values of PHASE
@@ -26,7 +27,7 @@ function watch() {
   const { parentPort, workerData } = require("worker_threads");
   const inspector = require("inspector");
   const net = require("net");
-  const { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING } = workerData;
+  const { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, LISTENS, USER, TERMINATING } = workerData;
   const { BACKGROUND, CONTROL_IN } = workerData;
   const session = new inspector.Session();
   let connected = false;
@@ -89,6 +90,8 @@ function watch() {
       }
       parentPort.postMessage(message);
       if (message.type !== "interrupt") continue;
+      // It ends itself then, or by the second one.
+      if (!message.again && Atomics.load(shared, LISTENS) === 1) continue;
       Atomics.store(shared, WANTED, message.count);
       // The other thread gets the time to take the message: when it waits, nothing has to be terminated.
       setTimeout(terminate, 2, message.count, 1);
@@ -141,7 +144,9 @@ const watcher = new captured.Worker(`(${watch})()`, {
   // It prints nothing. Node would read its streams into this thread's by methods that a program can replace.
   stdout: true,
   stderr: true,
-  workerData: { shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, USER, TERMINATING, BACKGROUND, CONTROL_IN },
+  workerData: {
+    shared, READ, PHASE, STARTED, TERMINATED, DONE, WANTED, INPUT, LISTENS, USER, TERMINATING, BACKGROUND, CONTROL_IN,
+  },
 });
 // Methods of their own: those of their classes may be replaced.
 for (const object of [watcher, ...Object.getOwnPropertySymbols(watcher).map((name) => watcher[name])]) {
@@ -278,6 +283,7 @@ module.exports = {
   end,
   endBackground: () => end(BACKGROUND),
   guarded,
+  listens: (listens) => Atomics.store(shared, LISTENS, listens ? 1 : 0),
   objectOf,
   openAnswers,
   pause,

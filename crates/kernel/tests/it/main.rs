@@ -5,6 +5,7 @@ agb_sandbox::helper_before_main!();
 
 mod background;
 mod bytecode;
+mod cleanup;
 mod descriptors;
 mod generated;
 mod image;

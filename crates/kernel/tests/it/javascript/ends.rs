@@ -82,12 +82,26 @@ async fn what_is_handled_is_no_failure() {
         ("Promise.reject(5).catch((e) => console.log('caught', e)); 0", "caught 5\n"),
         ("process.on('exit', (code) => console.log('bye', code)); 'value'", "bye 0\n"),
         ("process.once('beforeExit', () => setTimeout(() => console.log('more'), 5)); 0", "more\n"),
+        ("process.once('beforeExit', async () => { await null; await 1; console.log('settled') }); 0", "settled\n"),
+        (
+            "process.once('beforeExit', async () => { await require('timers/promises').setTimeout(5); console.log('later') }); 0",
+            "later\n",
+        ),
         ("process.on('exit', () => console.log('one')); process.exit()", "one\n"),
         ("process.exitCode = 0; console.log('zero')", "zero\n"),
     ] {
         assert_eq!(node.output(code).await, out, "{code}");
     }
     assert_eq!(node.output("console.log('none of it is left')").await, "none of it is left\n");
+}
+
+/// The runner's report comes when nothing is left to do.
+#[tokio::test]
+async fn a_file_of_tests_reports_in_its_run() {
+    let code = "const { test } = require('node:test'); const assert = require('assert');\n\
+                test('one', () => {}); test('two', async () => { await 1; assert.ok(true) });";
+    let out = node().output(code).await;
+    assert!(out.contains("ok 2 - two\n") && out.contains("# pass 2\n# fail 0\n"), "{out}");
 }
 
 #[tokio::test]
