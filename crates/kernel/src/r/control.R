@@ -112,8 +112,10 @@ waiting <- fifo("/dev/fd/3", "rb", blocking = FALSE)
 peek <- function() suspendInterrupts({
   repeat {
     if (!is.null(message <- take_frame())) return(message)
-    # That nothing is there is an error of the read.
+    # That nothing is there is an error of the read, which the program must not find as its own last one.
+    last <- geterrmessage()
     more <- tryCatch(readBin(waiting, "raw", 65536L), error = function(e) raw())
+    .Internal(seterrmessage(last))
     if (length(more) == 0L) return(NULL)
     unread <<- c(unread, more)
   }

@@ -171,6 +171,60 @@ async fn html_of_a_table_says_what_its_text_says() {
     }
 }
 
+/// As many rows and columns as the table has as HTML, and a line that says how many are left out.
+#[tokio::test]
+async fn text_of_a_table_is_as_long_as_its_html() {
+    let r = r();
+    for (options, code, text) in [
+        (
+            "repr.matrix.max.rows = 4",
+            "data.frame(x = 1:9, y = c('a', NA, letters[1:7]))",
+            "  x    y\n1 1    a\n2 2 <NA>\n⋮ ⋮    ⋮\n8 8    f\n9 9    g\n\
+             9 rows × 2 columns; left out: 5 rows (repr.matrix.max.rows)",
+        ),
+        (
+            "repr.matrix.max.rows = 3, repr.matrix.max.cols = 2",
+            "data.frame(a = 1:5, b = 2, c = 3)",
+            "  a … c\n1 1 … 3\n2 2 … 3\n⋮ ⋮ ⋮ ⋮\n5 5 … 3\n\
+             5 rows × 3 columns; left out: 2 rows (repr.matrix.max.rows), 1 columns (repr.matrix.max.cols)",
+        ),
+        (
+            "repr.matrix.max.rows = 2",
+            "matrix(c(1.5, 2, 3, 4, 5, 6), 3)",
+            "     [,1] [,2]\n[1,]  1.5    4\n⋮       ⋮    ⋮\n[3,]  3.0    6\n\
+             3 rows × 2 columns; left out: 1 rows (repr.matrix.max.rows)",
+        ),
+        (
+            "repr.matrix.max.rows = 2",
+            "matrix(c('a', 'b', NA), 3, dimnames = list(NULL, 'n'))",
+            "     n  \n[1,] \"a\"\n⋮    ⋮  \n[3,] NA \n3 rows × 1 columns; left out: 1 rows (repr.matrix.max.rows)",
+        ),
+        // Whole where it fits, where the program wants all of it, and where it prints it itself.
+        ("repr.matrix.max.rows = 3", "data.frame(x = 1:3)", "  x\n1 1\n2 2\n3 3"),
+        (
+            "repr.matrix.max.rows = 2",
+            "data.frame(x = 1:3)[0, , drop = FALSE]",
+            "[1] x\n<0 rows> (or 0-length row.names)",
+        ),
+        (
+            "repr.matrix.max.rows = 2",
+            "structure(list(x = 1:3), class = c('mine', 'data.frame'), row.names = 1:3)",
+            "mine",
+        ),
+        ("repr.matrix.max.rows = 2", "table(c('a', 'b', 'c'), 1:3)[, 1]", "a b c \n1 0 0 "),
+    ] {
+        let code = format!("print.mine <- function(x, ...) cat('mine\\n')\noptions({options})\n{code}");
+        assert_eq!(r.value(&code).await.as_deref(), Some(text), "{code}");
+    }
+    let lines = |text: Option<String>| text.unwrap().lines().count();
+    let hundred = "d <- data.frame(x = 1:100)";
+    for (limit, count) in [("NULL", 63), ("Inf", 101), ("100", 101), ("NA", 63), ("'all'", 63), ("0", 63)] {
+        let code = format!("{hundred}\noptions(repr.matrix.max.rows = {limit})\nd");
+        assert_eq!(lines(r.value(&code).await), count, "{limit}");
+    }
+    assert_eq!(r.output("print(d)").await.lines().count(), 101);
+}
+
 #[tokio::test]
 async fn every_page_of_every_device_is_shown_once_where_it_was_drawn() {
     let r = r();
@@ -209,6 +263,16 @@ async fn every_page_of_every_device_is_shown_once_where_it_was_drawn() {
     assert!(r.workdir.path().join("p.pdf").metadata().unwrap().len() > 1000);
     assert!(r.workdir.path().join("copy.png").metadata().unwrap().len() > 1000);
     assert!(!r.workdir.path().join("Rplots.pdf").exists());
+}
+
+/// The harness's own errors are not the program's last one.
+#[tokio::test]
+async fn the_last_error_is_the_programs() {
+    let r = r();
+    let code = "try(stop('quiet'), silent = TRUE)\n1 + 1\ncat(geterrmessage())\nx <- try(log('a'), silent = TRUE)\ny <- 2\ncat(geterrmessage())";
+    let out = r.output(code).await;
+    assert!(out.contains("Error in try(stop(\"quiet\"), silent = TRUE) : quiet\n"), "{out}");
+    assert!(out.contains("Error in log(\"a\") : non-numeric argument to mathematical function\n"), "{out}");
 }
 
 #[tokio::test]
