@@ -9,7 +9,11 @@ from _agb.streams import base_readline, questions, streams
 
 
 def loaded(module, _):
-    {"getpass": getpass, "inspect": inspect, "plotly.io._renderers": plotly, "tqdm.notebook": tqdm}[module.__name__](module)
+    parts = {
+        "getpass": getpass, "inspect": inspect, "pandas.core.config_init": pandas, "plotly.io._renderers": plotly,
+        "tqdm.notebook": tqdm,
+    }
+    parts[module.__name__](module)
 
 
 def getpass(module):
@@ -91,6 +95,17 @@ def classes_in(tree):
             value = getattr(node, field, None)
             inner += [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, _ast.AST)]
         waiting += [(one, names) for one in reversed(inner)]
+
+
+MOST_COLUMNS = 40  # as many as pandas fits into the 80 characters of a script's output: a space and a digit each
+NOTEBOOK_COLUMNS = 20  # pandas' own number where there is no terminal
+
+
+def pandas(module):
+    """No column is left out that a script would show. What does not fit into a line goes on below."""
+    config = sys.modules["pandas._config.config"]
+    if config.get_option("display.max_columns") == NOTEBOOK_COLUMNS:
+        config.set_option("display.max_columns", MOST_COLUMNS)
 
 
 def tqdm(module):

@@ -59,13 +59,15 @@ GUARDS = 4  # one in the other: each is left only when a handler raises while th
 for function in (display, get_ipython):
     function.__module__ = "builtins"
     setattr(builtins, function.__name__, function)
-sys.excepthook = run.show_uncaught
+sys.excepthook, sys.unraisablehook = run.show_uncaught, run.show_ignored
 is_zygote, sys.argv = sys.argv[1:] == ["zygote"], [""]
 sys.path.insert(0, "")
 sys.meta_path.append(LastResort)
 imports.when_loaded("ctypes", None, run.ctypes_loaded)
+imports.when_loaded("threading", None, run.threading_loaded)
 hook("getpass", "libraries")
 hook("inspect", "libraries")
+hook("pandas.core.config_init", "libraries")
 hook("plotly.io._renderers", "libraries")
 hook("tqdm.notebook", "libraries")
 hook("matplotlib", "plotting", prepare=True)

@@ -1,6 +1,7 @@
 # One run, from its message to its end.
 
 import _signal
+import _thread
 import _warnings
 import os
 import sys
@@ -8,6 +9,7 @@ import time
 
 from _agb.cells import cells
 from _agb.control import control, interrupts
+from _agb.looks import safely
 from _agb.streams import partial, streams
 
 # Runs of a program end with its timers: one that nobody handles would kill the interpreter later.
@@ -171,6 +173,44 @@ def tell_stray(error):
 def show_uncaught(kind, error, trace):
     """`sys.excepthook`, as long as the program has none of its own."""
     cells.write_traceback(error)
+
+
+def show_ignored(unraisable):
+    """`sys.unraisablehook`. Python's own finds the lines of a cell in no file, and leaves them out."""
+    error = unraisable.exc_value
+    if error is None:
+        return sys.__unraisablehook__(unraisable)
+    place = unraisable.object
+    head = unraisable.err_msg or "Exception ignored in"
+    if place is not None:
+        head += ": " + safely(repr, place, "<%s in __repr__>")
+    show_error(head + ("\n" if place is not None else ":\n"), error, unraisable.exc_traceback)
+
+
+def show_thread_error(args):
+    """`threading.excepthook`, likewise."""
+    if args.exc_value is None:
+        return thread_hook(args)
+    if args.exc_type is not SystemExit:
+        name = args.thread.name if args.thread is not None else _thread.get_ident()
+        show_error("Exception in thread %s:\n" % name, args.exc_value, args.exc_traceback)
+
+
+def show_error(head, error, trace):
+    from _agb import errors
+
+    if error.__traceback__ is None:
+        error = error.with_traceback(trace)
+    errors.write_error(head + errors.describe(error))
+
+
+thread_hook = None
+
+
+def threading_loaded(module, _):
+    global thread_hook
+    thread_hook = module.excepthook
+    module.excepthook = module.__excepthook__ = show_thread_error
 
 
 def flush_c():

@@ -1,5 +1,6 @@
 //! Python with the packages of the default image, which `cargo xtask test` prepares.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use agb_kernel::{Kernel, Language, Outcome};
@@ -45,6 +46,49 @@ async fn a_table_in_three_cells() {
     assert_eq!((ran.stdout().as_str(), ran.results().len()), ("8\n", 1));
     let ran = python.run("by_city.plot.bar()").await;
     assert_eq!((pictures(&ran).len(), ran.value().as_deref()), (1, Some("<Axes: xlabel='city'>")), "{ran:#?}");
+}
+
+/// No column and no text is left out that `python3` shows of the same program.
+#[tokio::test]
+async fn frames_show_what_a_script_shows() {
+    const FRAMES: [(usize, &str, &str); 8] = [
+        (12, "measurement_%d", "3.25"),
+        (20, "column %d", "'text'"),
+        (25, "%d", "1"),
+        (39, "%d", "'a'"),
+        (3, "long%d", "'word ' * 30"),
+        (2, "name of a column that is long %d", "'x' * 49"),
+        (13, "n%d", "-1234.5678"),
+        (60, "c%d", "1"),
+    ];
+    const SHOWS: [&str; 4] = ["df", "df.describe(include='all')", "df.T", "df.head(2).to_string()"];
+    let mut code = "import pandas as pd\n".to_owned();
+    for (count, name, value) in FRAMES {
+        code += &format!("df = pd.DataFrame({{{name:?} % i: [{value}] * 3 for i in range({count})}})\n");
+        SHOWS.iter().for_each(|show| code += &format!("print({show}); print('=====')\n"));
+    }
+    let plain = std::process::Command::new(interpreter()).args(["-c", &code]).env_remove("COLUMNS").output().unwrap();
+    let plain = String::from_utf8(plain.stdout).unwrap();
+    let python = python();
+    let ours = python.output(&code).await;
+    assert_eq!(ours.matches("=====\n").count(), FRAMES.len() * SHOWS.len(), "{ours}");
+    // pandas may break the lines, but leaves nothing out that is there.
+    let words = |text: &str| -> BTreeSet<String> { text.split_whitespace().map(str::to_owned).collect() };
+    for (at, (plain, ours)) in plain.split("=====\n").zip(ours.split("=====\n")).enumerate() {
+        // Without the size, which it tells where it has left something out.
+        let plain = plain.split("\n[").next().expect("the text before it");
+        let mut missing = words(plain);
+        missing.remove("...");
+        missing.retain(|word| !words(ours).contains(word));
+        assert_eq!(missing, BTreeSet::new(), "{plain}\n{ours}");
+        let Some((count, name, _)) = FRAMES.get(at / SHOWS.len()) else { break };
+        if at % SHOWS.len() == 0 && (4..=20).contains(count) {
+            assert!((0..*count).all(|i| ours.contains(&name.replace("%d", &i.to_string()))), "{ours}");
+        }
+    }
+    // What a program sets holds.
+    let set = "pd.set_option('display.max_columns', 5)\nprint(df)";
+    assert!(python.output(set).await.contains("..."));
 }
 
 #[tokio::test]
@@ -102,8 +146,15 @@ async fn progress_bars_are_written_as_they_are() {
         .await;
     assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
     assert!(ran.stderr().contains("\rtrain: 100%|██████████| 50/50 ["), "{:?}", ran.stderr());
-    let auto = python.run("from tqdm.auto import tqdm\nfor _ in tqdm(range(2)): pass").await;
-    assert!(auto.stderr().contains("2/2"), "{auto:#?}");
+    for name in ["auto", "notebook"] {
+        let ran = python
+            .run(&format!(
+                "from tqdm.{name} import tqdm, trange\nfor _ in tqdm(range(2)): pass\nfor _ in trange(3): pass"
+            ))
+            .await;
+        assert!(ran.stderr().contains("2/2") && ran.stderr().contains("3/3"), "{name}: {ran:#?}");
+        assert!(!ran.stderr().contains("Warning") && !ran.stderr().contains("Exception"), "{name}: {ran:#?}");
+    }
 }
 
 /// Where the real IPython is, it is the real one; what it shows comes here all the same.

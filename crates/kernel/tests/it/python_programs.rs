@@ -345,6 +345,63 @@ async fn a_cell_is_to_libraries_what_a_file_is() {
     assert_eq!(python.run("1 / 0").await.stdout(), "hook ZeroDivisionError\n");
 }
 
+/// Errors that no run is told of have their source lines, as those of a script have.
+#[tokio::test]
+async fn errors_of_threads_and_finalizers_have_their_lines() {
+    let python = python();
+    let threads = "import threading\ndef work():\n    raise ValueError('in thread')\nt = threading.Thread(target=work, name='T1')\nt.start(); t.join()";
+    let ran = python.run(threads).await;
+    assert_eq!((&ran.end.outcome, ran.stdout().as_str()), (&Outcome::Finished, ""), "{ran:#?}");
+    let told = ran.stderr();
+    assert!(told.starts_with("Exception in thread T1:\nTraceback (most recent call last):\n"), "{told}");
+    assert!(told.ends_with("in work\n    raise ValueError('in thread')\nValueError: in thread\n"), "{told}");
+    let finalizer = "class A:\n    def __del__(self):\n        raise KeyError('gone')\na = A()\ndel a\nprint('on')";
+    let ran = python.run(finalizer).await;
+    let told = ran.stderr();
+    assert!(told.starts_with("Exception ignored in: <function A.__del__ at 0x"), "{told}");
+    assert!(told.ends_with("in __del__\n    raise KeyError('gone')\nKeyError: 'gone'\n"), "{told}");
+    assert_eq!(ran.stdout(), "on\n");
+    // A program's own hooks are asked, and get what Python's own would show; an end of a thread is no error.
+    let own = "threading.excepthook = lambda args: print('hook', args.exc_type.__name__, args.thread.name)\n\
+               t = threading.Thread(target=work, name='T2'); t.start(); t.join()\n\
+               threading.excepthook = threading.__excepthook__\n\
+               t = threading.Thread(target=exit); t.start(); t.join()\n\
+               import contextlib, io\nwith contextlib.redirect_stderr(io.StringIO()) as f:\n    \
+               t = threading.Thread(target=work, name='T3'); t.start(); t.join()\nprint(f.getvalue().startswith('Exception in thread T3:'))";
+    let ran = python.run(own).await;
+    assert_eq!((ran.stdout().as_str(), ran.stderr().as_str()), ("hook ValueError T2\nTrue\n", ""), "{ran:#?}");
+}
+
+/// What a program puts in the place of functions is its own affair.
+#[tokio::test]
+async fn what_programs_replace_is_theirs() {
+    let python = python();
+    for (code, then, value) in [
+        (
+            "from unittest import mock\nmock.patch('os.getpid', return_value=7).start()",
+            "__import__('os').getpid()",
+            "7",
+        ),
+        (
+            "mock.patch('time.perf_counter', return_value=0).start(); mock.patch('time.time', side_effect=ValueError).start()",
+            "1",
+            "1",
+        ),
+        (
+            "mock.patch('json.dumps', return_value='x').start(); mock.patch('traceback.format_exception').start()",
+            "{'a': 1}",
+            "{'a': 1}",
+        ),
+        ("import sys\nfor m in [m for m in sys.modules if m.startswith('_agb')]: del sys.modules[m]", "'on'", "'on'"),
+    ] {
+        let ran = python.run(code).await;
+        assert!(!ran.end.state_lost, "{code}: {ran:#?}");
+        assert_eq!(python.value(then).await.as_deref(), Some(value), "{code}");
+        let error = python.run("{}['k']").await.error();
+        assert_eq!((error.name.as_str(), error.value.as_str()), ("KeyError", "'k'"), "{code}");
+    }
+}
+
 #[tokio::test]
 async fn a_trace_costs_what_its_program_cost() {
     let python = python();
