@@ -59,8 +59,21 @@ const seconds = () => {
 };
 const { hrtime } = process;
 
+/** What node marks its own errors with: the code is in their first line. */
+function findMark() {
+  try {
+    Buffer.alloc("");
+  } catch (error) {
+    for (let object = error; object !== null; object = Object.getPrototypeOf(object)) {
+      const mark = Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === "kIsNodeError");
+      if (mark) return mark;
+    }
+  }
+}
+
 module.exports = {
   AbortController,
+  nodeErrorMark: findMark(),
   abort: uncurry(AbortController.prototype.abort),
   reasonOf: getter(global.AbortSignal.prototype, "reason"),
   signalOf: getter(AbortController.prototype, "signal"),

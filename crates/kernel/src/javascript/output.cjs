@@ -84,7 +84,35 @@ class Output {
       this.create(); // a frozen one
     }
     const { name, stream: value } = this;
-    Reflect.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
+    return Reflect.defineProperty(process, name, { value, configurable: true, enumerable: true, writable: true });
+  }
+}
+
+/** A `process` for programs that come after one that has fixed a stream of the real one for good. */
+class StandIn {
+  constructor() {
+    this.streams = {};
+    const ofStream = (key) => Object.hasOwn(this.streams, key);
+    const on = (key) => (ofStream(key) ? this.streams : process);
+    this.process = new Proxy({}, {
+      get: (_, key) => Reflect.get(on(key), key),
+      set: (_, key, value) => Reflect.set(on(key), key, value),
+      has: (_, key) => ofStream(key) || Reflect.has(process, key),
+      deleteProperty: (_, key) => Reflect.deleteProperty(on(key), key),
+      defineProperty: (_, key, descriptor) => Reflect.defineProperty(on(key), key, descriptor),
+      ownKeys: () => Reflect.ownKeys(process),
+      getPrototypeOf: () => Reflect.getPrototypeOf(process),
+      getOwnPropertyDescriptor(_, key) {
+        const descriptor = Reflect.getOwnPropertyDescriptor(on(key), key);
+        return descriptor && { ...descriptor, configurable: true };
+      },
+    });
+  }
+
+  begin() {
+    this.streams = {};
+    for (const { name, stream } of outputs) this.streams[name] = stream;
+    Reflect.defineProperty(global, "process", { value: this.process, configurable: true, writable: true });
   }
 }
 
@@ -108,12 +136,16 @@ function newConsole() {
   return made;
 }
 
+let standIn;
 let shown; // the console
 let descriptors;
 
 /** Puts the streams and the console back. */
 function begin() {
-  for (const output of outputs) output.begin();
+  for (const output of outputs) {
+    if (!output.begin()) standIn ??= new StandIn();
+  }
+  standIn?.begin();
   if (!shown || shown._stdout !== outputs[0].stream || shown._stderr !== outputs[1].stream) {
     shown = newConsole();
     descriptors = Reflect.ownKeys(shown).map((name) => [name, Object.getOwnPropertyDescriptor(shown, name)]);

@@ -2,7 +2,7 @@
 // goes before ours, as it goes before node's.
 "use strict";
 
-const { errorPrototype } = part("captured");
+const { errorPrototype, nodeErrorMark } = part("captured");
 const { facade, global } = host;
 
 const { toString } = errorPrototype;
@@ -10,9 +10,9 @@ const isOurs = (frame) => /^agb:|^node:inspector$|^\[eval\]$/.test(frame.getFile
 
 /** The first line, as node has it. */
 function headOf(error) {
+  if (!nodeErrorMark || !(nodeErrorMark in error)) return Reflect.apply(toString, error, []);
   const { name, message, code } = error;
-  const isCoded = typeof code === "string" && code.startsWith("ERR_"); // node's own errors
-  return isCoded ? `${name} [${code}]: ${message}` : Reflect.apply(toString, error, []);
+  return `${name} [${code}]: ${message}`;
 }
 
 function prepare(error, frames) {

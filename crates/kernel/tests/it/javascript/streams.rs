@@ -17,6 +17,8 @@ const WAYS: &[&str] = &[
     "Object.defineProperty(process, 'S', { value: null })",
     "Object.defineProperty(process, 'S', { get: () => { throw new Error('gone') }, configurable: true })",
     "delete process.S",
+    "Object.defineProperty(process, 'S', { value: null, configurable: false })",
+    "delete process.S; Object.defineProperty(process, 'S', { get: () => null })",
     "process.S = new (require('stream').PassThrough)()",
     "Object.freeze(process.S)",
     "Object.setPrototypeOf(process.S, null)",

@@ -32,6 +32,31 @@ async fn promises_are_shown_settled() {
     assert_eq!((&ran.end.outcome, ran.value()), (&Outcome::Finished, None));
 }
 
+/// The code of an error is in its first line where node has it there, and once.
+#[tokio::test]
+async fn the_first_line_of_an_error_is_the_one_of_node() {
+    let node = node();
+    for (code, first) in [
+        (
+            "require('assert').strictEqual(1, 2)",
+            "AssertionError [ERR_ASSERTION]: Expected values to be strictly equal:",
+        ),
+        (
+            "Buffer.alloc('x')",
+            "TypeError [ERR_INVALID_ARG_TYPE]: The \"size\" argument must be of type number. Received type string ('x')",
+        ),
+        (
+            "class Own extends Error { constructor() { super('m'); this.name = 'Own'; this.code = 'ERR_OWN' } }\nthrow new Own()",
+            "Own: m",
+        ),
+        ("throw Object.assign(new Error('plain'), { code: 'ERR_MINE' })", "Error: plain"),
+        ("new URL('::')", "TypeError: Invalid URL"),
+    ] {
+        let error = node.run(code).await.error();
+        assert_eq!(error.traceback.lines().next(), Some(first), "{code}: {error:?}");
+    }
+}
+
 /// Every look at a program's object may throw, exit, recurse or never end.
 #[tokio::test]
 async fn what_does_not_like_to_be_looked_at_is_told_all_the_same() {
