@@ -2,27 +2,28 @@
  * What it costs that several servers act as one: a single server, a server of a cluster that has the session, and one that
  * passes everything on, in turn.
  *
- * `node --import tsx bench/cluster.ts [--json] [--runs N] [--programs FOLDER] [--only call|create|line|bulk|tunnel|lost]...`, after
- * `cargo build --release -p agb-server -p agb-node`; `cargo xtask bench cluster` does all of it. See README.md.
+ * `node --import tsx bench/cluster.ts [--json] [--runs N] [--deaths N] [--programs FOLDER] [--only WORD]...`, after
+ * `cargo build --release -p agb-server -p agb-node`; `cargo xtask bench cluster` does all of it. The words are call, create, line,
+ * bulk, tunnel, lost and registry. See README.md.
  */
 
-import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { Agent, request } from "node:http";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-import { ENVIRONMENT, program, releaseAddon, type Server, startServer } from "./processes.ts";
+import { simulate } from "./cluster-registry.ts";
+import { program, releaseAddon, type Server, startServer } from "./processes.ts";
 import { median, short, table } from "./statistics.ts";
 
 const { values: options } = parseArgs({
   options: {
     json: { type: "boolean", default: false },
     runs: { type: "string", default: "5" },
+    deaths: { type: "string", default: "3" }, // of each kind; each takes up to 20 s
     programs: { type: "string" }, // another folder than target/release, to try this file out
     only: { type: "string", multiple: true, default: [] },
   },
@@ -32,6 +33,7 @@ if (options.programs === undefined) {
   process.env["AGB_NATIVE"] ??= releaseAddon();
 }
 const { AGB } = await import("agbcloud-sdk");
+const { startEtcd } = await import("../node/local-cluster.ts"); // it imports the SDK
 type Session = NonNullable<Awaited<ReturnType<InstanceType<typeof AGB>["get"]>>["session"]>;
 
 /** One line of the report. */
@@ -61,7 +63,7 @@ const agent = new Agent({ keepAlive: true, maxSockets: 64 });
 const env = { AGB_API_KEY: KEY, RUST_LOG: "error" };
 const fast = ["--calls-per-second", "1000000", "--calls-burst", "1000000", "--max-connections", "4000", "--max-connections-per-session", "2000"];
 
-const etcd = await startEtcd();
+const etcd = await startEtcd(join(folder, "etcd"));
 const alone = await startServer(serverProgram, ["serve", "--listen", "127.0.0.1:0", ...fast], { pinned: false, env });
 const nodes: Server[] = [];
 for (const name of ["one", "two", "three"]) {
@@ -74,7 +76,7 @@ try {
   const owner = await ownerOf(id);
   const others = nodes.filter((node) => node !== owner);
   const there = { single, owner: await wayOf(owner.endpoint, id), other: await wayOf(others[0]!.endpoint, id), entry: others[0]! };
-  const cases: Record<string, (at: typeof there) => Promise<void>> = { call, create: creating, line, bulk, tunnel, lost };
+  const cases: Record<string, (at: typeof there) => Promise<void>> = { call, create: creating, line, bulk, tunnel, lost, registry };
   for (const [name, measure] of Object.entries(cases)) {
     if (options.only.length === 0 || options.only.includes(name)) {
       await measure(there);
@@ -84,7 +86,7 @@ try {
   for (const server of [alone, ...nodes]) {
     await server.stop();
   }
-  etcd.kill();
+  await etcd.stop();
   agent.destroy();
   rmSync(folder, { recursive: true });
 }
@@ -175,32 +177,65 @@ async function tunnel({ other, entry }: { other: Way; entry: Server }): Promise<
   rows.push({ what: `memory of an idle tunnel (${count})`, alone: 0, owner: null, other: each, unit: "KiB", goal: "≤ 64 KiB", isMet: each <= 64 });
 }
 
-/** From `kill -9` of a session's server until the others say "not found" and mean it. */
+/** From a server's death until the others say "not found" and mean it, for each kind of death. */
 async function lost(): Promise<void> {
-  const took: number[] = [];
-  for (let at = 0; at < Math.min(runs, 20); at += 1) {
-    const id = await create(nodes[at % 3]!.endpoint);
-    const victim = await ownerOf(id);
-    const index = nodes.indexOf(victim);
-    const asked = nodes[(index + 1) % 3]!;
-    process.kill(victim.pid, "SIGKILL");
-    const begin = performance.now();
-    for (;;) {
-      const { status } = await ask(asked.endpoint, "/mcp/getSession", { sessionId: id });
-      if (status === 400) {
-        break;
+  const kinds: [string, number, (victim: Server) => void][] = [
+    ["kill -9", 7, ({ pid }) => process.kill(pid, "SIGKILL")],
+    ["kill -9, started again at once", 4, ({ pid }) => process.kill(pid, "SIGKILL")],
+    // To the others the same as a machine without power: connections are taken at most, and nothing answers.
+    ["SIGSTOP", 14, ({ pid }) => process.kill(pid, "SIGSTOP")],
+  ];
+  const deaths = Number(options.deaths);
+  for (const [what, bound, end] of kinds) {
+    const took: number[] = [];
+    for (let at = 0; at < deaths; at += 1) {
+      const id = await create(nodes[at % 3]!.endpoint);
+      const victim = await ownerOf(id);
+      const index = nodes.indexOf(victim);
+      const name = ["one", "two", "three"][index]!;
+      const asked = nodes[(index + 1) % 3]!;
+      end(victim);
+      const begin = performance.now();
+      const again = what.includes("again") ? member(name) : undefined;
+      while (!(await isGone(asked, id))) {
+        await sleep(20);
       }
-      if (status !== 503 && status !== 502) {
-        throw new Error(`HTTP ${status}`);
+      took.push((performance.now() - begin) / 1000);
+      if (what === "SIGSTOP") {
+        process.kill(victim.pid, "SIGCONT"); // it learns what has become of it
+        await victim.stop();
       }
-      await sleep(20);
+      nodes[index] = await (again ?? member(name));
+      await settled(3);
     }
-    took.push((performance.now() - begin) / 1000);
-    nodes[index] = await member(["one", "two", "three"][index]!);
-    await settled(3);
+    const worst = Math.max(...took);
+    rows.push({ what: `${what}, to "not found": the worst of ${deaths}`, alone: worst, owner: null, other: null, unit: "s", goal: `≤ ${bound} s`, isMet: worst <= bound });
+    rows.push({ what: "  the median", alone: median(took), owner: null, other: null, unit: "s", goal: "", isMet: true });
   }
-  const worst = Math.max(...took);
-  rows.push({ what: `kill -9 to "not found", the worst of ${took.length}`, alone: worst, owner: null, other: null, unit: "s", goal: "≤ 7 s", isMet: worst <= 7 });
+}
+
+async function isGone(asked: Server, id: string): Promise<boolean> {
+  const { status } = await ask(asked.endpoint, "/mcp/getSession", { sessionId: id });
+  if (![400, 502, 503].includes(status)) {
+    throw new Error(`HTTP ${status}`);
+  }
+  return status === 400;
+}
+
+/** What etcd, one member of it, has to do for larger clusters. */
+async function registry(): Promise<void> {
+  for (const servers of [30, 100]) {
+    const load = await simulate(new URL(etcd.url.replace("etcd:", "http:")).host, etcd.pid, servers, 20);
+    const row = (what: string, figure: number, unit: string, most: number): void => {
+      const goal = most === Number.POSITIVE_INFINITY ? "" : `≤ ${most} ${unit}`;
+      rows.push({ what: `${servers} servers: ${what}`, alone: figure, owner: null, other: null, unit, goal, isMet: figure <= most });
+    };
+    row("a beat, at the median", load.median, "ms", 50);
+    row("a beat, p99", load.p99, "ms", 500);
+    row("etcd's processors", load.cores, "", 0.5);
+    row("an answer", load.answer, "KiB", Number.POSITIVE_INFINITY);
+    row("etcd sends", load.sent, "MiB/s", Number.POSITIVE_INFINITY);
+  }
 }
 
 /** Measures each in turn, forth and back, as often as asked for; gives the medians. */
@@ -310,31 +345,5 @@ async function settled(count: number): Promise<void> {
       }
       await sleep(100);
     }
-  }
-}
-
-/** One member of etcd, which `cargo xtask bench cluster` has unpacked. */
-async function startEtcd(): Promise<{ url: string; kill(): void }> {
-  const found = fileURLToPath(new URL("../../target/tools/etcd-server/usr/bin/etcd", import.meta.url));
-  const port = async (): Promise<number> => {
-    const listener = createServer().listen(0, "127.0.0.1");
-    await new Promise((resolve) => listener.once("listening", resolve));
-    const { port } = listener.address() as { port: number };
-    await new Promise((resolve) => listener.close(resolve));
-    return port;
-  };
-  const [client, peer] = [`127.0.0.1:${await port()}`, `127.0.0.1:${await port()}`];
-  const args = ["--data-dir", join(folder, "etcd"), "--listen-client-urls", `http://${client}`, "--advertise-client-urls", `http://${client}`];
-  args.push("--listen-peer-urls", `http://${peer}`, "--initial-advertise-peer-urls", `http://${peer}`, "--initial-cluster", `default=http://${peer}`);
-  const child: ChildProcess = spawn(existsSync(found) ? found : "etcd", args, { env: ENVIRONMENT, stdio: "ignore" });
-  for (const deadline = performance.now() + 30_000; ; ) {
-    const answer = await fetch(`http://${client}/health`).catch(() => null);
-    if (answer?.ok) {
-      return { url: `etcd://${client}/bench`, kill: () => child.kill("SIGKILL") };
-    }
-    if (performance.now() > deadline || child.exitCode !== null) {
-      throw new Error("etcd did not start");
-    }
-    await sleep(50);
   }
 }

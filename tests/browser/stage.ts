@@ -120,7 +120,8 @@ export class Stage {
     return Stage.with(await startGateway(service));
   }
 
-  private static async with(server: LocalServer): Promise<Stage> {
+  /** The same with this service, however it is made. */
+  static async with(server: LocalServer): Promise<Stage> {
     const script = '<script type="module">globalThis.agb = await import("/sdk/index.js");</script>';
     const blank = `<!doctype html><link rel="icon" href="data:,"><title>blank</title>${script}`;
     return new Stage(server, await serve({ "/sdk/": WEB }, { "/": blank }), await launch());

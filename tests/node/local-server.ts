@@ -15,10 +15,14 @@ export interface LocalServer {
   stop(): Promise<void>;
 }
 
-const PROGRAM = process.env["AGB_SERVER"] ?? new URL("../../target/debug/agb-server", import.meta.url).pathname;
+export const PROGRAM = process.env["AGB_SERVER"] ?? new URL("../../target/debug/agb-server", import.meta.url).pathname;
 
 export async function startServer(...args: string[]): Promise<LocalServer> {
-  const apiKey = randomBytes(16).toString("hex");
+  return startServerWithKey(randomBytes(16).toString("hex"), ...args);
+}
+
+/** One of several servers with the same key. */
+export async function startServerWithKey(apiKey: string, ...args: string[]): Promise<LocalServer> {
   return start(apiKey, { AGB_API_KEY: apiKey }, args);
 }
 

@@ -13,9 +13,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 class LocalServer:
     """`agb-server` on a free port with a key of its own, or as a gateway to another one, whose keys it passes on."""
 
-    def __init__(self, *arguments: str, upstream: "LocalServer | None" = None) -> None:
+    def __init__(self, *arguments: str, upstream: "LocalServer | None" = None, api_key: str | None = None) -> None:
         program = os.environ.get("AGB_SERVER", str(ROOT / "target" / "debug" / "agb-server"))
-        self.api_key = upstream.api_key if upstream else secrets.token_hex(16)
+        self.api_key = upstream.api_key if upstream else api_key or secrets.token_hex(16)
         own_key = {} if upstream else {"AGB_API_KEY": self.api_key}
         passed_on = ["--upstream", upstream.endpoint] if upstream else []
         self.log = tempfile.TemporaryFile("w+")

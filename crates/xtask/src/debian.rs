@@ -33,6 +33,15 @@ pub(crate) fn balancers(workspace: &Workspace) -> Result<(), Error> {
     setup::programs_of_debian(workspace, &[("systemd-analyze", "systemd")])
 }
 
+/// What the tests of clusters need: etcd, its client, and clocks that are wrong.
+pub(crate) fn for_clusters(workspace: &Workspace) -> Result<(), Error> {
+    unpacked(workspace, &["etcd-server"], "usr/bin/etcd")?;
+    unpacked(workspace, &["etcd-client"], "usr/bin/etcdctl")?;
+    let library = format!("usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
+    unpacked(workspace, &["libfaketime"], &library)?;
+    Ok(())
+}
+
 /// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.
 pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) -> Result<Unpacked, Error> {
     let _lock = workspace.lock()?;

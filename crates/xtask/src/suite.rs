@@ -121,7 +121,7 @@ impl Preparations {
             Need::Java => setup::java(workspace),
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
-            Need::Etcd => debian::unpacked(workspace, &["etcd-server"], "usr/bin/etcd").map(drop),
+            Need::Etcd => debian::for_clusters(workspace),
             Need::ReverseProxies => setup::programs_of_debian(workspace, setup::REVERSE_PROXIES),
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),

@@ -65,7 +65,7 @@ pub(super) enum Need {
     Portable,
     /// The server's packages for operators, of the program for older systems.
     Operators,
-    /// The store that servers of a cluster meet in.
+    /// The store that servers of a cluster meet in, and what else their tests use.
     Etcd,
     /// nginx, HAProxy and Caddy.
     ReverseProxies,
@@ -141,7 +141,7 @@ pub(super) const STEPS: [Step; 19] = [
         name: "node",
         label: "Node against the server",
         reads: Reads::Tests(tally::node_test),
-        needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::R, Need::Java],
+        needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::R, Need::Java, Need::Etcd],
         commands: |workspace| {
             let folder = setup::folder_with_package(workspace, "tsx")?;
             let mut command = workspace.command("node", Purpose::Work);
@@ -168,7 +168,16 @@ pub(super) const STEPS: [Step; 19] = [
         name: "browser",
         label: "the SDK in Chromium",
         reads: Reads::Tests(tally::node_test),
-        needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::Bundle, Need::Chromium, Need::R, Need::Java],
+        needs: &[
+            Need::JavaScript,
+            Need::Programs,
+            Need::Image,
+            Need::Bundle,
+            Need::Chromium,
+            Need::R,
+            Need::Java,
+            Need::Etcd,
+        ],
         commands: |workspace| {
             let mut command = workspace.command("node", Purpose::Work);
             command.args(["--import", "tsx", "--test", TEST_TIMEOUT, "--test-concurrency=1"]);
@@ -181,7 +190,7 @@ pub(super) const STEPS: [Step; 19] = [
         name: "python",
         label: "the published Python client against the server",
         reads: Reads::Tests(tally::unittest),
-        needs: &[Need::Programs, Need::PythonClient, Need::R, Need::Java],
+        needs: &[Need::Programs, Need::PythonClient, Need::R, Need::Java, Need::Etcd],
         commands: |workspace| {
             // Looked for here, so that an empty folder is told apart from a broken one.
             files(workspace, "tests/python", ".py")?;
