@@ -293,4 +293,28 @@ describe("a page behind a network that cuts", () => {
       await proxy.stop();
     }
   });
+
+  it("says of a file what the network did, where nothing comes through", async () => {
+    const proxy = await Proxy.start(stage.server.endpoint);
+    try {
+      const created = await stage.post(`${proxy.endpoint}/mcp/createSession?imageId=agb-code-space-1`, { authorization: `Bearer ${stage.server.apiKey}` }, {});
+      const access = await stage.grant(created, {});
+      const page = await stage.page();
+      await proxy.harm("seed=1 cut=100 after=1..200 http");
+      const errors = await page.evaluate(async (access) => {
+        const { file } = agb.Session.attach(access as never);
+        const told = (error: unknown): string[] => [(error as { code: string }).code, (error as Error).name, (error as Error).message];
+        const reading = file.readStream("/etc/hostname").getReader().read();
+        const writing = new Blob(["x"]).stream().pipeTo(file.writeStream("/tmp/x"));
+        return await Promise.all([reading.then(String, told), writing.then(String, told)]);
+      }, access);
+      for (const error of errors) {
+        assert.ok(Array.isArray(error), `it succeeded: ${error}`);
+        assert.equal(error[0], "INTERRUPTED");
+        assert.match(error[2]!, /10 tries in a row carried nothing: check the network/);
+      }
+    } finally {
+      await proxy.stop();
+    }
+  });
 });

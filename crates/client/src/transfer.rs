@@ -34,6 +34,7 @@ impl Session {
                     let body = body.map(|range| bytes.slice(range));
                     last = Some(self.api().http.exchange(&request, body, most, &mut kept).await);
                 }
+                TransferStep::Forget => kept.clear(),
                 TransferStep::Wait(time) => tokio::time::sleep(time).await,
                 TransferStep::Done(outcome) => return Ok((outcome?, kept)),
             }
@@ -117,10 +118,11 @@ impl Http {
                         let length = response.content_length().unwrap_or_default().min(most);
                         kept.reserve(usize::try_from(length).unwrap_or_default());
                     }
-                    exchange.received += chunk.len() as u64;
-                    if exchange.received > most {
+                    let received = exchange.received + chunk.len() as u64;
+                    if received > most {
                         return Err(TransportError::Interrupted { reason: "more came than was asked for".into() });
                     }
+                    exchange.received = received; // no byte that is not kept
                     kept.extend_from_slice(&chunk);
                 }
                 None if text.len() + chunk.len() > MAX_RESPONSE_BYTES => {

@@ -216,6 +216,9 @@ export class FileSystem {
    * Reads a file as a Web stream, of any size in bounded memory. A lost connection is repaired without a trace; a file
    * that changes meanwhile ends the stream with the code `InvalidFile.Changed`, so that no two states are ever mixed.
    *
+   * A stream that fails says why in its error's `code` and `message`. Chromium's `new Response(stream)` puts its own
+   * `TypeError: Failed to fetch` in their place: read the stream itself where you need to know.
+   *
    * ```ts
    * for await (const bytes of session.file.readStream("/tmp/large.bin")) hash.update(bytes);
    * await session.file.readStream("/tmp/large.bin", { start: 0, end: 1024 }).pipeTo(destination);

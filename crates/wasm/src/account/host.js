@@ -83,10 +83,10 @@ export async function exchangeBytes(method, url, headers, body, milliseconds, mo
         text.push(part.value);
         continue;
       }
-      carried.received += part.value.length;
-      if (carried.received > most) {
+      if (carried.received + part.value.length > most) {
         throw new Error("more came than was asked for");
       }
+      carried.received += part.value.length; // no byte that is not kept
       parts.push(part.value);
     }
     carried.body = await new Blob(text).text();

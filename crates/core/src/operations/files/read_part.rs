@@ -1,6 +1,8 @@
 //! Reading one part of a file as bytes.
 
-use super::transfer::{Exchange, FileLink, Part, Patience, QUIET, Transfer, TransferStep};
+use std::time::Duration;
+
+use super::transfer::{Exchange, FileLink, Part, Patience, QUIET, Stride, Transfer, TransferStep};
 use crate::error::{ApiError, Malformed, TransportError};
 use crate::http::{Answered, Envelope, HttpResponse, Method};
 use crate::secret::Secret;
@@ -16,6 +18,9 @@ pub struct ReadPart {
     end: u64,
     etag: Option<String>,
     patience: Patience,
+    stride: Stride,
+    /// Before the next try, once what came in vain is forgotten.
+    wait: Option<Duration>,
 }
 
 impl ReadPart {
@@ -23,12 +28,18 @@ impl ReadPart {
     #[must_use]
     pub fn new(link: FileLink, path: &str, offset: u64, length: u64, etag: Option<String>) -> Self {
         let end = offset.saturating_add(length.max(1));
-        Self { link, path: path.to_owned(), at: offset, end, etag, patience: Patience::default() }
+        let (patience, stride) = (Patience::default(), Stride::default());
+        Self { link, path: path.to_owned(), at: offset, end, etag, patience, stride, wait: None }
+    }
+
+    /// How many bytes are asked for next.
+    fn asked(&self) -> u64 {
+        self.stride.of(self.end - self.at)
     }
 
     fn send(&self) -> TransferStep {
         let mut request = self.link.request(Method::Get, "").query("path", &self.path);
-        let range = ["bytes=", &self.at.to_string(), "-", &(self.end - 1).to_string()].concat();
+        let range = ["bytes=", &self.at.to_string(), "-", &(self.at + self.asked() - 1).to_string()].concat();
         request.headers.push(("range", Secret::from(range)));
         if let Some(etag) = &self.etag {
             request.headers.push(("if-match", Secret::from(etag.as_str())));
@@ -39,9 +50,14 @@ impl ReadPart {
 
     fn came(&mut self, exchange: Exchange) -> TransferStep {
         let Exchange { response, etag, content_range, received, broken } = exchange;
+        match broken {
+            Some(_) if received == 0 => self.stride.lost(self.asked()),
+            Some(_) => {}
+            None => self.stride.carried(),
+        }
         let broken = broken.map(ApiError::Transport);
         let Some(response) = response else {
-            return self.again(broken.unwrap_or_else(nothing), None);
+            return self.patience.after(broken.unwrap_or_else(nothing), None);
         };
         let (first, size) = content_range.as_deref().and_then(parse_range).unwrap_or_default();
         match response.status {
@@ -60,17 +76,23 @@ impl ReadPart {
                 }
                 match broken {
                     _ if self.at >= self.end.min(size) => self.done(size),
-                    Some(error) => self.again(error, None),
+                    Some(error) => self.patience.after(error, None),
                     None if received > 0 => self.send(),
-                    None => self.again(nothing(), None),
+                    None => self.patience.after(nothing(), None),
                 }
             }
             // Without ranges: the whole of a file whose size nobody knows before it is read, such as one of `/proc`.
+            200 if self.at > 0 || received > self.end => {
+                malformed(&response, "the service gives no ranges of this file")
+            }
             200 => match broken {
-                Some(error) => TransferStep::Done(Err(error)),
-                None if self.at > 0 || received > self.end => {
-                    malformed(&response, "the service gives no ranges of this file")
-                }
+                Some(error) => match self.patience.after(error, None) {
+                    TransferStep::Wait(time) => {
+                        self.wait = Some(time);
+                        TransferStep::Forget
+                    }
+                    step => step,
+                },
                 None => {
                     self.etag = etag;
                     self.done(received)
@@ -83,7 +105,7 @@ impl ReadPart {
             }
             _ => {
                 let error = broken.unwrap_or_else(|| refusal(&response));
-                self.again(error, response.retry_after)
+                self.patience.after(error, response.retry_after)
             }
         }
     }
@@ -93,20 +115,14 @@ impl ReadPart {
             Part { size, etag: self.etag.take().unwrap_or_default(), is_last: self.at >= size || size <= self.end };
         TransferStep::Done(Ok(Answered { value: part, request_id: String::new() }))
     }
-
-    fn again(&mut self, error: ApiError, asked: Option<std::time::Duration>) -> TransferStep {
-        match self.patience.wait(&error, asked) {
-            Some(time) => TransferStep::Wait(time),
-            None => TransferStep::Done(Err(error)),
-        }
-    }
 }
 
 impl Transfer for ReadPart {
     fn next(&mut self, last: Option<Exchange>) -> TransferStep {
-        match last {
-            None => self.send(),
-            Some(exchange) => self.came(exchange),
+        match (last, self.wait.take()) {
+            (Some(exchange), _) => self.came(exchange),
+            (None, Some(time)) => TransferStep::Wait(time),
+            (None, None) => self.send(),
         }
     }
 }

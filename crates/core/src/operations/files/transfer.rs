@@ -15,6 +15,7 @@
 //!         TransferStep::Send { request, body, most } => {
 //!             last = Some(send(&request, body.map(|range| &bytes[range]), most, &mut kept));
 //!         }
+//!         TransferStep::Forget => kept.clear(),
 //!         TransferStep::Wait(time) => sleep(time),
 //!         TransferStep::Done(outcome) => break Ok((outcome?, kept)),
 //!     }
@@ -59,6 +60,8 @@ pub enum TransferStep {
         /// is text.
         most: Option<u64>,
     },
+    /// What was appended to the part so far does not belong to it: drop it, and come back.
+    Forget,
     /// Come back after this time.
     Wait(Duration),
     /// The part is through, or cannot be.
@@ -167,6 +170,27 @@ impl Patience {
         self.failures = 0;
     }
 
+    /// Waits before the next try, or ends with the error.
+    pub(super) fn after(&mut self, error: ApiError, asked: Option<Duration>) -> TransferStep {
+        match self.wait(&error, asked) {
+            Some(time) => TransferStep::Wait(time),
+            None => TransferStep::Done(Err(self.given_up(error))),
+        }
+    }
+
+    /// The error, with what was done about it.
+    fn given_up(&self, error: ApiError) -> ApiError {
+        match error {
+            ApiError::Transport(TransportError::Interrupted { reason }) if self.failures >= Self::TRIES => {
+                let tries = Self::TRIES.to_string();
+                let reason =
+                    [&reason, " (", &tries, " tries in a row carried nothing: check the network, and try again)"];
+                TransportError::Interrupted { reason: reason.concat() }.into()
+            }
+            error => error,
+        }
+    }
+
     /// How long to wait before the next try; `None` when the error is the outcome.
     pub(super) fn wait(&mut self, error: &ApiError, asked: Option<Duration>) -> Option<Duration> {
         let is_passing = match error {
@@ -183,3 +207,41 @@ impl Patience {
         Some(delay.max(asked.unwrap_or_default()).min(Duration::from_secs(10)))
     }
 }
+
+/// How many bytes one exchange of a part asks for or sends: all that are missing, until one has carried nothing.
+///
+/// A cut costs a browser everything that the page had not yet taken, and a proxy in between may keep what it did not get as
+/// a whole. On a network that cuts every connection after some KiB, such an exchange of 4 MiB never comes through: smaller
+/// ones do.
+#[derive(Debug)]
+pub(super) struct Stride(u64);
+
+impl Default for Stride {
+    fn default() -> Self {
+        Self(u64::MAX)
+    }
+}
+
+impl Stride {
+    /// Less than that is hardly more than the heads of a call, so that a network which cuts it lets no call through.
+    const LEAST: u64 = 4 * 1024;
+
+    /// How many of the bytes that are missing are next.
+    pub(super) fn of(&self, missing: u64) -> u64 {
+        missing.min(self.0)
+    }
+
+    /// An exchange of so many bytes came through.
+    pub(super) fn carried(&mut self) {
+        self.0 = self.0.saturating_mul(2);
+    }
+
+    /// One of so many bytes was cut, and nothing of it is left. A quarter each time: after five cuts of a whole part the
+    /// least is tried, and as many tries are left.
+    pub(super) fn lost(&mut self, bytes: u64) {
+        self.0 = (self.0.min(bytes) / 4).max(Self::LEAST);
+    }
+}
+
+#[cfg(test)]
+mod tests;

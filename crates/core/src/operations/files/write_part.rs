@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::WriteMode;
 use super::packed_folder::PACKING;
 use super::read_part::{nothing, refusal};
-use super::transfer::{Exchange, FileLink, Part, Patience, QUIET, Transfer, TransferStep};
+use super::transfer::{Exchange, FileLink, Part, Patience, QUIET, Stride, Transfer, TransferStep};
 use crate::codes;
 use crate::error::{ApiError, Refusal};
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method};
@@ -36,6 +36,7 @@ pub struct WritePart {
     is_archive: bool,
     asks: bool,
     patience: Patience,
+    stride: Stride,
 }
 
 impl WritePart {
@@ -62,6 +63,7 @@ impl WritePart {
             is_archive: false,
             asks: false,
             patience: Patience::default(),
+            stride: Stride::default(),
         }
     }
 
@@ -78,6 +80,11 @@ impl WritePart {
         archived(request, self.is_archive)
     }
 
+    /// Behind the last byte that is sent next.
+    fn until(&self) -> u64 {
+        self.at + self.stride.of(self.end - self.at)
+    }
+
     fn send(&self) -> TransferStep {
         if self.asks {
             let mut request = self.request(Method::Get, "/progress");
@@ -89,12 +96,14 @@ impl WritePart {
             request = request.query("mode", self.mode.as_str());
         }
         request.headers.push(("upload-offset", Secret::from(self.at.to_string())));
-        request.headers.push(("upload-complete", Secret::from(if self.complete { "?1" } else { "?0" })));
-        request.expected = QUIET + Duration::from_secs((self.end - self.at) / SLOWEST);
-        if self.is_archive && self.complete {
+        let until = self.until();
+        let completes = self.complete && until == self.end;
+        request.headers.push(("upload-complete", Secret::from(if completes { "?1" } else { "?0" })));
+        request.expected = QUIET + Duration::from_secs((until - self.at) / SLOWEST);
+        if self.is_archive && completes {
             request.expected += PACKING;
         }
-        let body = index(self.at - self.offset)..index(self.end - self.offset);
+        let body = index(self.at - self.offset)..index(until - self.offset);
         TransferStep::Send { request: Box::new(request), body: Some(body), most: None }
     }
 
@@ -108,6 +117,12 @@ impl WritePart {
         match data_of(&response) {
             Ok(data) if self.asks => self.progress(&data, &response),
             Ok(data) => match json::count(&data, &["size", "offset"]) {
+                Some(_) if self.until() < self.end => {
+                    self.at = self.until();
+                    self.patience.restore();
+                    self.stride.carried();
+                    self.send()
+                }
                 Some(size) => done(size, etag, self.complete),
                 None => TransferStep::Done(Err(refusal(&response))),
             },
@@ -141,8 +156,10 @@ impl WritePart {
                 request_id: response.request_id_header.clone().unwrap_or_default(),
             })));
         }
-        if arrived > self.at {
-            self.patience.restore();
+        match arrived.checked_sub(self.at) {
+            // Less than before: a server that was put back. It is sent anew, as often as there is patience.
+            None | Some(0) => self.stride.lost(self.until() - self.at),
+            Some(_) => self.patience.restore(),
         }
         self.asks = false;
         self.at = arrived;
@@ -151,10 +168,7 @@ impl WritePart {
 
     fn ask(&mut self, error: ApiError, asked: Option<Duration>) -> TransferStep {
         self.asks = true;
-        match self.patience.wait(&error, asked) {
-            Some(time) => TransferStep::Wait(time),
-            None => TransferStep::Done(Err(error)),
-        }
+        self.patience.after(error, asked)
     }
 }
 
