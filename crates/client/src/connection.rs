@@ -97,7 +97,7 @@ impl RunHandle {
     }
 
     pub(crate) fn ack(&self, weight: usize, seq: u64) {
-        self.connection.shared.with(|session, now| session.ack(now, self.id, weight, seq));
+        self.connection.shared.ack(self.id, weight, seq);
     }
 
     pub(crate) fn cancel(&self) {

@@ -87,14 +87,26 @@ impl Shared {
                 Poll::Pending
             }
         };
+        self.tell_if_due(machine);
+        poll
+    }
+
+    /// What was read up to here has been dealt with.
+    pub(crate) fn ack(self: &Arc<Self>, id: RunId, weight: usize, seq: u64) {
+        let mut machine = self.lock();
+        machine.session.ack(self.now(), id, weight, seq);
+        self.tell_if_due(machine);
+    }
+
+    /// Tells the driver where reading has left it something to do: an acknowledgement to send, or room to read on. It is not
+    /// told of each batch: that would be a turn of its task for nothing, and often another thread's waking.
+    fn tell_if_due(self: &Arc<Self>, mut machine: MutexGuard<'_, Machine>) {
         self.ensure_driver(&mut machine);
-        // Reading may have made room to read on, and asking for more an acknowledgement.
-        let changed = poll.is_ready() || machine.session.has_unsent();
+        let due = machine.session.has_unsent() || machine.session.is_paused();
         drop(machine);
-        if changed {
+        if due {
             self.changed.notify_one();
         }
-        poll
     }
 
     /// Stops a run that nobody will read.

@@ -369,6 +369,12 @@ impl Session {
         self.outbox.bytes() > 0
     }
 
+    /// Whether reading the socket is paused, as [`Output::Idle`] said last: what is read of the runs may let it go on.
+    #[must_use]
+    pub const fn is_paused(&self) -> bool {
+        self.paused
+    }
+
     /// The connection's state.
     #[must_use]
     pub const fn state(&self) -> State {

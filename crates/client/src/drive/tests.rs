@@ -5,7 +5,7 @@ use std::sync::Weak;
 use agb_core::run::RunRequest;
 use agb_core::wire::service::{Reply, Request, parse_request};
 use agb_core::{Capabilities, Language, RunError, Secret, SessionConfig};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::{AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio_tungstenite::WebSocketStream;
@@ -323,6 +323,76 @@ async fn readers_get_their_turn_in_a_flood() {
     flood.await.expect("it does not panic");
     assert_eq!(total, 20_000 * 16);
     assert!(largest <= 512 && batches >= 40, "{batches} batches, the largest of {largest} pieces");
+}
+
+/// A connection without a driver: no runtime is there that could start one.
+struct Undriven {
+    connection: Arc<Connection>,
+    run: Run,
+    link: Option<LinkId>,
+}
+
+impl Undriven {
+    fn open(tune: impl FnOnce(&mut SessionConfig)) -> Self {
+        let (connection, _) = connection(vec![], tune);
+        let run = run(&connection, "1");
+        let mut undriven = Self { connection, run, link: None };
+        undriven.drain();
+        undriven.feed(Input::Opened);
+        assert!(undriven.is_told(), "of the run");
+        undriven
+    }
+
+    /// Gives whether reading goes on.
+    fn drain(&mut self) -> bool {
+        let mut machine = self.connection.shared.lock();
+        loop {
+            match machine.session.poll_output() {
+                Output::Open(link, _) => self.link = Some(link),
+                Output::Idle { read, .. } => return read,
+                _ => {}
+            }
+        }
+    }
+
+    fn feed(&mut self, input: Input<'_>) -> bool {
+        let (link, now) = (self.link.expect("it is opened"), self.connection.shared.now());
+        self.connection.shared.lock().session.handle_input(now, link, input);
+        self.drain()
+    }
+
+    fn print(&mut self, bytes: usize) -> bool {
+        let text = reply(self.run.id()).chunk(agb_core::Stream::Stdout, &"x".repeat(bytes));
+        self.feed(Input::Text(&text))
+    }
+
+    fn read(&mut self) -> Option<usize> {
+        self.run.next_batch().now_or_never().flatten().map(|batch| batch.text().len())
+    }
+
+    fn is_told(&self) -> bool {
+        self.connection.shared.changed.notified().now_or_never().is_some()
+    }
+}
+
+#[test]
+fn reading_wakes_the_driver_for_what_there_is_to_do_and_for_nothing_else() {
+    let mut with_flow = Undriven::open(|config| (config.extensions.flow, config.window) = (true, 40_000));
+    for (bytes, is_acknowledged) in [(4_000, false), (4_000, false), (4_000, true), (4_000, false)] {
+        with_flow.print(bytes);
+        assert_eq!(with_flow.read(), Some(bytes));
+        assert!(!with_flow.is_told(), "a batch that is being dealt with");
+        assert_eq!(with_flow.read(), None);
+        assert_eq!(with_flow.is_told(), is_acknowledged, "a quarter of the window");
+        with_flow.drain();
+    }
+    let mut pausing = Undriven::open(|config| (config.pause_above, config.resume_below) = (10_000, 10_000));
+    assert!(pausing.print(4_000));
+    assert_eq!(pausing.read(), Some(4_000));
+    assert!(!pausing.is_told());
+    assert!(!pausing.print(20_000));
+    assert_eq!(pausing.read(), Some(20_000));
+    assert!(pausing.is_told() && pausing.drain(), "there is room to read on");
 }
 
 #[test]
