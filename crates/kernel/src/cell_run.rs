@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::background::Background;
 use crate::channel::{CellChannel, Input};
 use crate::java;
 use crate::message::{self, CellMessage, Message};
+use crate::pipe::READ_SIZE;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::random::random_hex;
@@ -24,6 +25,11 @@ const HEAP_IS_FULL: &str = "JavaScript heap out of memory";
 
 /// Far enough to be never, near enough to be added to an `Instant`.
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// How often the sink is asked whether there is room for more of a large message.
+///
+/// 50 ms: it has none while clients of the session leave megabytes unread, which takes longer to change.
+const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
 
 /// What a message costs beyond its bytes, as output that is paced.
 ///
@@ -194,7 +200,12 @@ impl CellRun<'_> {
             let more = if stopping.is_some() { OUTPUT_AFTER_STOP } else { 0 };
             let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
             let takes = |more: usize| resume_at.is_none() && excess.is_none_or(|excess| excess < more);
-            let (take_output, take_control) = (takes(more), takes(more + self.limits.max_control_frame));
+            let held = self.process.control.held();
+            // A message of usual size is always taken: whoever shares the room cannot keep it from coming.
+            let has_room = self.sink.hold(if held.bytes > 0 { held.memory } else { 0 })
+                || held.bytes < READ_SIZE
+                || stopping.is_some();
+            let (take_output, take_control) = (takes(more), has_room && takes(more + self.limits.max_control_frame));
             let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
@@ -238,6 +249,7 @@ impl CellRun<'_> {
                     *stopping = Some(self.stop(nonce, Outcome::TimedOut(cell.timeout)));
                 }
                 () = sleep_until(resume_at.unwrap_or(deadline)), if resume_at.is_some() => {}
+                () = sleep(LOOK_FOR_ROOM), if !has_room => {}
                 () = channel.changed() => {}
                 () = self.queue.changed() => {}
             }

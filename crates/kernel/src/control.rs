@@ -8,7 +8,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::ProtocolError;
-use crate::message::{FrameBuffer, Message};
+use crate::message::{FrameBuffer, Held, Message};
 use crate::pipe::{READ_SIZE, is_passing, watch};
 
 /// Our ends of the control channel.
@@ -104,6 +104,11 @@ impl Control {
     /// The next message that has come whole.
     pub(crate) fn next(&mut self) -> Result<Option<Message>, ProtocolError> {
         self.frames.next()
+    }
+
+    /// What there is of the next message.
+    pub(crate) fn held(&self) -> Held {
+        self.frames.held()
     }
 
     /// How many bytes the last message took.

@@ -4,6 +4,7 @@
 //! message is anything from one byte to a figure.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -17,13 +18,16 @@ const CHUNK: usize = 64 << 10;
 const EVENT_COST: usize = 64;
 
 /// The events that wait. The end is the last one; nothing is taken after it.
-#[derive(Debug)]
 pub(crate) struct EventQueue {
     state: Mutex<State>,
     /// One waiter, so [`Notify::notify_one`] loses no wake-up.
     readable: Notify,
     limit: usize,
+    hold: Mutex<Hold>,
 }
+
+/// Whether the kernel may hold so many bytes of a message: see [`CellSink::hold`].
+pub type Hold = Box<dyn FnMut(usize) -> bool + Send>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -35,8 +39,8 @@ struct State {
 }
 
 impl EventQueue {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), readable: Notify::new(), limit }
+    pub(crate) fn new(limit: usize, hold: Hold) -> Self {
+        Self { state: Mutex::default(), readable: Notify::new(), limit, hold: Mutex::new(hold) }
     }
 
     /// The next event; `None` after the end. Cancel-safe.
@@ -99,6 +103,17 @@ impl CellSink for Arc<EventQueue> {
 
     fn excess(&self) -> Option<usize> {
         self.lock().bytes.checked_sub(self.limit)
+    }
+
+    fn hold(&mut self, bytes: usize) -> bool {
+        // The kernel's task alone asks.
+        (*self.hold.lock().unwrap_or_else(PoisonError::into_inner))(bytes)
+    }
+}
+
+impl fmt::Debug for EventQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventQueue").field("state", &self.state).field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 

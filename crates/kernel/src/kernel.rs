@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use tokio::sync::{oneshot, watch};
 
 use crate::channel::CellChannel;
-use crate::event_queue::EventQueue;
+use crate::event_queue::{EventQueue, Hold};
 use crate::queue::{Job, Queue};
 use crate::{Cell, CellSink, Execution, ExecutionControl, KernelSpec, StartError};
 
@@ -38,7 +38,13 @@ impl Kernel {
     /// Queues a cell, whose events wait in a queue for the caller. Otherwise as [`run_into`](Self::run_into).
     #[must_use = "dropping an execution interrupts its cell"]
     pub fn run(&self, cell: Cell) -> Execution {
-        let events = Arc::new(EventQueue::new(self.handle.spec.limits.output_buffer));
+        self.run_holding(cell, Box::new(|_| true))
+    }
+
+    /// The same; `hold` says what may be held of large messages that have not come whole: [`CellSink::hold`].
+    #[must_use = "dropping an execution interrupts its cell"]
+    pub fn run_holding(&self, cell: Cell, hold: Hold) -> Execution {
+        let events = Arc::new(EventQueue::new(self.handle.spec.limits.output_buffer, hold));
         let control = self.run_into(cell, Arc::clone(&events));
         Execution::new(events, control)
     }

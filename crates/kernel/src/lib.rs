@@ -63,6 +63,7 @@ pub use agb_protocol::{Language, Stream};
 pub use cache::default_cache;
 pub use cell::{Cell, CellEnd, CellError, CellEvent, Death, Outcome, ProtocolError, RichResult, StartError};
 pub use channel::StdinError;
+pub use event_queue::Hold;
 pub use execution::{Execution, ExecutionControl};
 pub use installation::readable;
 pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};

@@ -138,6 +138,13 @@ pub(crate) fn raw(bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// What there is of a message that has not come whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    pub(crate) bytes: usize,
+    pub(crate) memory: usize,
+}
+
 /// Cuts a byte stream into frames. Holds at most one frame and one read.
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
@@ -154,6 +161,11 @@ impl FrameBuffer {
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// How much it has of a message that has not come whole, and what it takes for that.
+    pub(crate) fn held(&self) -> Held {
+        Held { bytes: self.bytes.len(), memory: self.bytes.capacity() }
     }
 
     /// How many bytes the last message took.

@@ -16,4 +16,12 @@ pub trait CellSink: Send {
     /// of [`max_control_frame`](crate::KernelLimits::max_control_frame), and a mebibyte of a program that is being
     /// stopped. Who takes more again says so by [`resume`](crate::ExecutionControl::resume).
     fn excess(&self) -> Option<usize>;
+
+    /// The kernel holds so many bytes of the program's next message, for whose rest it waits. False: it is to hold no more of
+    /// one that is larger than a read, and asks again a little later. It says zero when the message has been pushed, and
+    /// nothing more when the cell has ended.
+    fn hold(&mut self, bytes: usize) -> bool {
+        let _ = bytes;
+        true
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use agb_sandbox::Command;
 use tokio::time::Instant;
@@ -40,15 +41,15 @@ impl Zygote {
         let mut control = control.map_err(|error| harness::failed(spec, &error))?;
         control.send(launch.harness);
         tokio::spawn(listen(stdout));
-        tokio::spawn(listen(stderr));
-        let limit = spec.limits.start_timeout;
+        let said = tokio::spawn(listen(stderr));
+        let (language, limit) = (spec.language, spec.limits.start_timeout);
         let ready = tokio::time::timeout(limit, wait_until_ready(&mut control));
-        let timed_out = StartError::TimedOut { language: spec.language, limit };
-        ready.await.map_err(|_| timed_out)?.map_err(|error| StartError::Died {
-            language: spec.language,
-            death: Death::Protocol(error),
-            stderr: String::new(),
-        })?;
+        if let Err(error) = ready.await.map_err(|_| StartError::TimedOut { language, limit })? {
+            drop(child); // what it has said ends with it
+            let stderr = tokio::time::timeout(LAST_WORDS, said).await.unwrap_or(Ok(String::new()));
+            let stderr = stderr.unwrap_or_default();
+            return Err(StartError::Died { language, death: Death::Protocol(error), stderr });
+        }
         let ready = began.elapsed();
         tracing::info!(pid = child.id(), ?ready, interpreter = %spec.interpreter.display(), "a zygote is ready");
         let readonly = crate::installation::readable(spec.language, &spec.interpreter).into();
@@ -79,13 +80,22 @@ async fn wait_until_ready(control: &mut Control) -> Result<(), ProtocolError> {
     }
 }
 
-/// What a zygote prints is about itself: packages that complain when they are imported, copies that failed.
-async fn listen(mut pipe: OutputPipe) {
+/// How long the end of a zygote that did not become ready may take.
+///
+/// 5 s: it is killed, which takes milliseconds.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// What a zygote prints is about itself: packages that complain when they are imported, copies that failed. Answers with
+/// the last of it.
+async fn listen(mut pipe: OutputPipe) -> String {
     let mut buffer = vec![0; READ_SIZE];
+    let mut last = String::new();
     while pipe.is_open() {
         pipe.ready().await;
         if let Some(text) = pipe.read(&mut buffer) {
             tracing::debug!(text = text.trim_end(), "a zygote printed");
+            last = text;
         }
     }
+    last
 }

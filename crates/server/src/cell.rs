@@ -9,21 +9,36 @@ use agb_kernel::{Cell, CellEvent, CellSink, ExecutionControl, Kernel, StdinError
 pub(crate) use self::failure_hint::FailureHint;
 pub(crate) use self::module_hints::ModuleHints;
 pub(crate) use self::outcome::{Ended, ended, failure_of};
+use crate::budget::Charge;
 use crate::observe::RunMeter;
 use crate::run::event::{Event, Origin, Stream};
 use crate::run::{Feed, InputError, Source};
 
 /// Queues a cell in a kernel, to feed a run.
-pub(crate) fn start(kernel: &Kernel, cell: Cell, feed: Feed, meter: RunMeter, hint: FailureHint) -> Box<dyn Source> {
-    Box::new(kernel.run_into(cell, CellFeed { feed, meter, hint, failure_sent: false }))
+pub(crate) fn start(kernel: &Kernel, cell: Cell, sink: CellFeed) -> Box<dyn Source> {
+    Box::new(kernel.run_into(cell, sink))
+}
+
+/// Counts what a kernel holds of a message. It is there already, so it counts whether there is room or not.
+pub(crate) fn hold(charge: &mut Charge, bytes: usize) -> bool {
+    charge.hold(bytes);
+    bytes == 0 || !charge.is_short()
 }
 
 /// What a cell says, on its way into a run's log.
-struct CellFeed {
+pub(crate) struct CellFeed {
     feed: Feed,
     meter: RunMeter,
     hint: FailureHint,
+    /// What the kernel holds of a message that has not come whole.
+    held: Charge,
     failure_sent: bool,
+}
+
+impl CellFeed {
+    pub(crate) fn new(feed: Feed, meter: RunMeter, hint: FailureHint, held: Charge) -> Self {
+        Self { feed, meter, hint, held, failure_sent: false }
+    }
 }
 
 impl CellSink for CellFeed {
@@ -53,6 +68,10 @@ impl CellSink for CellFeed {
 
     fn excess(&self) -> Option<usize> {
         self.feed.excess()
+    }
+
+    fn hold(&mut self, bytes: usize) -> bool {
+        hold(&mut self.held, bytes)
     }
 }
 

@@ -58,6 +58,7 @@ def serve():
     warm_up()
     private_traceback()
     generator = Generator()
+    generator.must_be_alone()
     fork_socket = socket.socket(fileno=FORK_SOCKET)
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     copies = Copies()
@@ -242,6 +243,25 @@ class Generator:
                 self.address = address
         except (AttributeError, KeyError):
             pass  # there is no numpy, or one that keeps them elsewhere
+
+    def must_be_alone(self):
+        """Ends the zygote if something that was imported has made a generator of its own, seeded once for all copies. Nobody
+        can tell whether that was meant, so interpreters are started instead."""
+        random = library("random")
+        kinds, known = (random.Random,), [random._inst]
+        try:
+            own = self.numpy.mtrand._rand._bit_generator
+            kinds += self.numpy.BitGenerator, self.numpy.SeedSequence
+            known += own, own._seed_seq
+        except AttributeError:
+            pass  # there is no numpy, or one without such generators
+        for thing in gc.get_objects():
+            kind = type(thing)
+            is_one = issubclass(kind, kinds) and not issubclass(kind, random.SystemRandom)
+            if is_one and all(thing is not one for one in known):
+                name = "%s.%s" % (kind.__module__, kind.__qualname__)
+                os.write(2, ("what this Python imports makes a %s, which copies would share\n" % name).encode())
+                os._exit(1)
 
     def begin_anew(self):
         if self.address is not None:

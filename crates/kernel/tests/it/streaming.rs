@@ -1,5 +1,6 @@
 //! Output on its way: at once, whole characters, held back by a slow consumer.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -280,4 +281,35 @@ async fn who_prints_faster_than_is_taken_waits_and_loses_nothing() {
     let ran = finish(run).await;
     assert_eq!((ran.end.outcome, ran.end.state_lost), (Outcome::Cancelled, false));
     assert!(began.elapsed() < PATIENCE);
+}
+
+/// Of a large message no more is held than the sink lets the kernel hold; nothing of it is lost, and small ones never wait.
+#[tokio::test]
+async fn a_large_message_waits_for_room() {
+    let python = kernel(Language::Python);
+    let run = |code, may: &Arc<AtomicBool>| {
+        let (most, may) = (Arc::new(AtomicUsize::new(0)), Arc::clone(may));
+        let seen = Arc::clone(&most);
+        let hold = move |bytes| {
+            seen.fetch_max(bytes, Ordering::Relaxed);
+            may.load(Ordering::Relaxed)
+        };
+        (python.kernel.run_holding(Cell::new(code, PATIENCE), Box::new(hold)), most)
+    };
+    let may = Arc::default();
+    let (small, _) = run("for i in range(100): display('x' * 20_000)", &may);
+    assert_eq!(finish(small).await.results().len(), 100);
+    let (large, most) = run("display('x' * 5_000_000)", &may);
+    let is_asked = async {
+        while most.load(Ordering::Relaxed) < 64 << 10 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_asked).await.expect("it is asked");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(most.load(Ordering::Relaxed) <= 256 << 10, "{most:?} bytes are held of what there is no room for");
+    may.store(true, Ordering::Relaxed);
+    let ran = finish(large).await;
+    assert_eq!((ran.results().len(), ran.end.outcome), (1, Outcome::Finished));
+    assert!(most.load(Ordering::Relaxed) > 4 << 20, "{most:?}");
 }

@@ -2,7 +2,7 @@
 //!
 //! `AGB_TEST_ZYGOTE=1` runs all tests of Python with copies.
 
-use agb_kernel::{Kernel, KernelSpec, Language, Outcome, find_interpreter};
+use agb_kernel::{Kernel, KernelSpec, Language, Outcome, Zygote, find_interpreter};
 use agb_sandbox::Level;
 
 use crate::support::{Subject, Workdir, spec, zygote};
@@ -119,6 +119,38 @@ async fn a_zygote_has_a_number_that_no_copy_has() {
     let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
     let inside: u32 = numbers.split_whitespace().last().unwrap().parse().unwrap();
     assert!(inside > 10_000, "{numbers}");
+}
+
+/// A generator that a package makes when it is imported would be the same one in all copies.
+#[tokio::test]
+async fn a_python_that_makes_generators_when_it_starts_is_not_copied() {
+    let interpreter = find_interpreter(Language::Python, None).unwrap();
+    let place = Workdir::new();
+    let venv = place.root().join("venv");
+    let made = std::process::Command::new(&interpreter).args(["-m", "venv", "--without-pip"]).arg(&venv).status();
+    assert!(made.unwrap().success());
+    let packages = std::fs::read_dir(venv.join("lib")).unwrap().flatten().map(|python| python.path());
+    let pth = packages.map(|python| python.join("site-packages")).find(|path| path.is_dir()).unwrap().join("own.pth");
+    for (makes, refused) in [
+        ("random.SystemRandom()", None),
+        ("random.Random()", Some("a random.Random, which")),
+        ("type('Mine', (random.Random,), {})()", Some("Mine, which")),
+    ] {
+        std::fs::write(&pth, format!("import random; random.own = {makes}\n")).unwrap();
+        let workdir = Workdir::new();
+        let spec = spec(Language::Python, &venv.join("bin/python3"), workdir.root());
+        if spec.policy.level != Level::Namespaces {
+            return;
+        }
+        let started = Zygote::start(&spec, &std::env::temp_dir()).await;
+        match refused {
+            None => assert!(started.is_ok(), "{makes}: {started:?}"),
+            Some(words) => {
+                let error = started.expect_err(makes).to_string();
+                assert!(error.contains(words), "{makes}: {error}");
+            }
+        }
+    }
 }
 
 /// Whichever of its interpreters were started, and which copied.

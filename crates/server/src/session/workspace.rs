@@ -10,7 +10,7 @@ use agb_protocol::Language;
 use agb_protocol::service::StartRun;
 
 use super::{Busy, NewSource, Session, Stage, lock, refusal};
-use crate::cell::{self, FailureHint, ModuleHints};
+use crate::cell::{self, CellFeed, FailureHint, ModuleHints};
 use crate::run::event::{RunFailure, failure};
 use crate::run::{RunOptions, SpoolSpace};
 use crate::workspace::{KernelKey, Workspace};
@@ -32,7 +32,8 @@ impl Session {
         let (workspace, kernel) = self.kernel(language)?;
         let cell = Cell { stdin: options.stdin, ..Cell::new(start.code, timeout) };
         let (meter, hint) = (self.meter(language), self.failure_hint(&workspace, language));
-        let start = move |feed| cell::start(&kernel, cell, feed, meter, hint);
+        let held = self.budget.nothing();
+        let start = move |feed| cell::start(&kernel, cell, CellFeed::new(feed, meter, hint, held));
         Ok(NewSource { spool: self.spool(workspace.folder().root()), start: Box::new(start) })
     }
 

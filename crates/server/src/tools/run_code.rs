@@ -10,7 +10,7 @@ use serde_json::json;
 use super::apart::apart;
 use super::args::Args;
 use super::error::ToolError;
-use crate::cell::{ended, failure_of};
+use crate::cell::{ended, failure_of, hold};
 use crate::run::event::RunFailure;
 use crate::run::vanished;
 use crate::session::{Session, parse_language};
@@ -49,7 +49,8 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Stri
     let (workspace, kernel) = session.kernel(language).map_err(ToolError::Run)?;
     let meter = session.meter(language);
     let mut hint = session.failure_hint(&workspace, language);
-    let mut execution = kernel.run(Cell::new(code, timeout));
+    let mut held = session.budget().nothing();
+    let mut execution = kernel.run_holding(Cell::new(code, timeout), Box::new(move |bytes| hold(&mut held, bytes)));
     let guard = InterruptOnDrop(execution.control());
     let mut collected = Collected::new(session.config().limits.max_tool_output);
     let mut failure = None;
