@@ -116,6 +116,26 @@ fn weigh(uses: &mut [Use]) {
     }
 }
 
+/// Looks at the memory that the session's processes share, of which they may have nothing mapped but a part. The sandbox that
+/// holds the most is killed where it is too much, with the memory that is theirs alone.
+fn weigh_shared(uses: &[Use], stored: &mut Stored) {
+    let Some(limit) = uses.first().map(|it| it.sandbox.limits.total_memory) else { return };
+    let mut note = |it: &Use| it.processes.iter().map(|pid| stored.note_mapped(*pid)).sum::<u64>();
+    let mut held: Vec<u64> = uses.iter().map(&mut note).collect();
+    // The rest is what it is at every look: it is looked at once more where it may matter.
+    if held.iter().sum::<u64>() <= limit / 4 {
+        return;
+    }
+    for (held, it) in held.iter_mut().zip(uses) {
+        *held += it.processes.iter().map(|pid| own_memory(*pid).private).sum::<u64>();
+    }
+    if held.iter().sum::<u64>() > limit
+        && let Some((_, largest)) = held.iter().zip(uses).max_by_key(|(held, _)| **held)
+    {
+        largest.sandbox.kill(Exceeded::Memory(limit));
+    }
+}
+
 impl Disk {
     /// Counts what the session has on disk. Who is above a limit and still grows is killed: who is above it and removes
     /// files may go on.
@@ -124,6 +144,7 @@ impl Disk {
         let Limits { disk, files, mappings, locks, .. } = first.sandbox.limits;
         let before = Measured { least: (disk / HIDDEN).max(1), sizes: std::mem::take(&mut self.measured.sizes) };
         let mut stored = Stored::new(files.saturating_mul(2), mappings, before);
+        weigh_shared(uses, &mut stored);
         let counted = first.sandbox.places.iter().try_for_each(|place| stored.add(place));
         uses.iter().flat_map(|it| &it.processes).for_each(|pid| stored.add_unnamed(*pid));
         self.lost = if counted.is_ok() { 0 } else { self.lost + 1 };

@@ -1,7 +1,7 @@
 //! Files that a process has in memory and that have no name any more.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 
@@ -19,6 +19,34 @@ pub(crate) struct Mapped {
     pub(crate) end: u64,
     /// How far it reaches in the file.
     pub(crate) reach: u64,
+    /// Its file is none but memory that processes share.
+    pub(crate) is_shared_memory: bool,
+}
+
+/// What is read of a process's table of mappings at once. The kernel gives a page at a time, or a longer line.
+const TABLE: usize = 8 << 10;
+
+/// A process's table of mappings, a line at a time: a program can make tables of megabytes, in each of its processes.
+#[derive(Debug)]
+pub(crate) struct Table {
+    maps: BufReader<fs::File>,
+    line: Vec<u8>,
+}
+
+impl Table {
+    /// That of a thread's process.
+    pub(crate) fn of(thread: i32) -> io::Result<Self> {
+        let maps = fs::File::open(format!("/proc/{thread}/maps"))?;
+        Ok(Self { maps: BufReader::with_capacity(TABLE, maps), line: Vec::new() })
+    }
+
+    /// What the next line says of a file that has no name any more, if that is what it is about. `None`: there is none.
+    pub(crate) fn next(&mut self) -> Option<Option<Mapped>> {
+        self.line.clear();
+        // What cannot be read any more is of a process that has ended.
+        let is_read = self.maps.read_until(b'\n', &mut self.line).is_ok_and(|read| read > 0);
+        is_read.then(|| Mapped::without_name(&self.line))
+    }
 }
 
 impl Mapped {
@@ -35,7 +63,10 @@ impl Mapped {
         let device = makedev(u32::from_str_radix(major, 16).ok()?, u32::from_str_radix(minor, 16).ok()?);
         let inode = fields.next()?.parse().ok()?;
         let (begin, end) = (number(begin)?, number(end)?);
-        Some(Self { id: (device, inode), begin, end, reach: offset.saturating_add(end.saturating_sub(begin)) })
+        let reach = offset.saturating_add(end.saturating_sub(begin));
+        // The kernel's name for it, in a file system of its own.
+        let is_shared_memory = fields.next() == Some("/dev/zero") && fields.next().is_none() && major == "00";
+        Some(Self { id: (device, inode), begin, end, reach, is_shared_memory })
     }
 
     /// What all of its file takes. Only root sees that, and who has `CAP_CHECKPOINT_RESTORE`.
@@ -64,7 +95,8 @@ mod tests {
     #[test]
     fn files_without_a_name_are_read_off_their_line() {
         let line = b"7f00-8f00 rw-s 00002000 fd:01 1234                 /tmp/\xffa b (deleted)\n";
-        let mapped = Mapped { id: (makedev(0xfd, 1), 1234), begin: 0x7f00, end: 0x8f00, reach: 0x3000 };
+        let id = (makedev(0xfd, 1), 1234);
+        let mapped = Mapped { id, begin: 0x7f00, end: 0x8f00, reach: 0x3000, is_shared_memory: false };
         assert_eq!(Mapped::without_name(line), Some(mapped));
         assert_eq!(Mapped::without_name(b"7f00-8f00 rw-s 00002000 fd:01 1234 /tmp/a\n"), None);
         assert_eq!(Mapped::without_name(b""), None);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::fs;
-use std::io::{self, BufRead, BufReader};
+use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -13,16 +13,13 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, Stat, chmod, fstat, openat, statat};
 use rustix::io::Errno;
 
-use crate::mapped::{Id, Mapped, device_of_mount};
+use crate::mapped::{Id, Mapped, Table, device_of_mount};
 use crate::tree;
 
 /// How many folders on the way down stay open.
 ///
 /// 32: deeper than what people make; below that, the way back is found by `..`.
 const OPEN: usize = 32;
-
-/// What is read of a process's table of mappings at once. The kernel gives a page at a time, or a longer line.
-const TABLE: usize = 8 << 10;
 
 /// What is known of files that can be measured only as long as they have a name or are open.
 #[derive(Clone, Debug, Default)]
@@ -42,6 +39,12 @@ pub(crate) struct Stored {
     pub(crate) is_beyond: bool,
     /// Files that have more than one name, or none: they count once.
     seen: HashSet<Id>,
+    /// The numbers of files that are mapped by a name that is gone: they may have another one.
+    renamed: HashSet<u64>,
+    /// The device that mappings of files in the folder name that is being added.
+    mount: Option<u64>,
+    /// Memory that processes share, by its number.
+    shared: HashSet<Id>,
     devices: HashSet<u64>,
     /// As many files are counted.
     most: u64,
@@ -75,14 +78,47 @@ impl Stored {
         Measured { least: self.before.least, sizes: self.measured }
     }
 
+    /// Notes what a process has mapped that has no name, before the folders are added. Answers with what the memory takes that
+    /// it shares with others and that was not noted before, whatever part of it is mapped still. Only root sees that, and who
+    /// has `CAP_CHECKPOINT_RESTORE`.
+    pub(crate) fn note_mapped(&mut self, pid: i32) -> u64 {
+        // As below.
+        tree::looking_at(pid, || self.note_mapped_in_own_name(pid)).unwrap_or(0)
+    }
+
+    fn note_mapped_in_own_name(&mut self, pid: i32) -> io::Result<u64> {
+        let (mut left, mut bytes) = (self.left, 0);
+        let thread = tree::witness(pid);
+        let mut table = Table::of(thread)?;
+        while let (Some(line), Some(still)) = (table.next(), left.checked_sub(1)) {
+            left = still;
+            match line {
+                Some(part) if part.is_shared_memory => {
+                    if !self.shared.contains(&part.id)
+                        && let Some(size) = part.size_of_file(thread)
+                    {
+                        self.shared.insert(part.id);
+                        bytes += size;
+                    }
+                }
+                Some(part) => {
+                    self.renamed.insert(part.id.1);
+                }
+                None => {}
+            }
+        }
+        Ok(bytes)
+    }
+
     /// Adds what is below a folder, without following links. What vanishes meanwhile is not there.
     ///
     /// An error means that the tree was changed so that the way through it was lost: the next look may find it.
     pub(crate) fn add(&mut self, dir: &Path) -> io::Result<()> {
         let name = CString::new(dir.as_os_str().as_bytes())?;
         let mut steps = Vec::new();
+        self.mount = device_of(&name);
         steps.extend(self.look_into(CWD, &name)?);
-        self.devices.extend(steps.first().and_then(|top| device_of_mount(top.folder.as_ref()?.as_fd())));
+        self.devices.extend(self.mount);
         while let Some(at) = steps.len().checked_sub(1) {
             if self.files > self.most {
                 self.is_beyond = true;
@@ -136,7 +172,12 @@ impl Stored {
             let Ok(stat) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             self.files += 1;
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-            if is_folder || stat.st_nlink <= 1 || self.seen.insert(id(&stat)) {
+            let is_renamed = !is_folder && self.renamed.contains(&stat.st_ino);
+            if is_renamed {
+                // On some file systems a mapping names another device than the file.
+                self.seen.extend(self.mount.map(|mount| (mount, stat.st_ino)).filter(|other| *other != id(&stat)));
+            }
+            if is_folder || stat.st_nlink <= 1 && !is_renamed || self.seen.insert(id(&stat)) {
                 self.bytes += size(&stat);
             }
             self.remember(id(&stat), size(&stat));
@@ -192,14 +233,12 @@ impl Stored {
 
     /// Adds the files without a name that are mapped by the process of a thread.
     fn add_mapped(&mut self, thread: i32) {
-        // A line at a time: a program can make tables of megabytes, in each of its processes.
-        let Ok(maps) = fs::File::open(format!("/proc/{thread}/maps")) else { return };
-        let mut maps = BufReader::with_capacity(TABLE, maps);
+        let Ok(mut table) = Table::of(thread) else { return };
         let mut mapped: HashMap<Id, u64> = HashMap::new();
-        let mut line = Vec::new();
-        // What cannot be read any more is of a process that has ended.
-        while maps.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) && self.look_at_one() {
-            if let Some(part) = Mapped::without_name(&line)
+        while let Some(line) = table.next()
+            && self.look_at_one()
+        {
+            if let Some(part) = line
                 && self.devices.contains(&part.id.0)
                 && !self.seen.contains(&part.id)
             {
@@ -207,7 +246,6 @@ impl Stored {
                 let size = if *known > 0 { None } else { part.size_of_file(thread) };
                 *known = size.unwrap_or_else(|| self.at_least(&part)).max(*known);
             }
-            line.clear();
         }
         for (id, bytes) in mapped {
             self.remember(id, bytes);
@@ -243,6 +281,12 @@ impl Stored {
             self.bytes = self.bytes.saturating_add(bytes);
         }
     }
+}
+
+/// The device that mappings of files in a folder name.
+fn device_of(folder: &CStr) -> Option<u64> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    device_of_mount(openat(CWD, folder, flags, Mode::empty()).ok()?.as_fd())
 }
 
 fn id(stat: &Stat) -> Id {
@@ -289,167 +333,4 @@ fn lost() -> io::Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::Write;
-
-    fn place(name: &str) -> std::path::PathBuf {
-        let dir = std::env::temp_dir().join(format!("agb-stored-{name}-{}", std::process::id()));
-        fs::create_dir(&dir).expect("the temporary directory is writable");
-        dir
-    }
-
-    fn stored(dir: &Path) -> Stored {
-        let mut stored = Stored::new(100_000, 100_000, Measured::default());
-        stored.add(dir).expect("nobody moves it");
-        stored
-    }
-
-    #[test]
-    fn files_are_counted_once_and_links_are_not_followed() {
-        let dir = place("once");
-        fs::create_dir_all(dir.join("a/b")).expect("it was made above");
-        fs::write(dir.join("a/file"), vec![1; 1 << 20]).expect("it was made above");
-        fs::hard_link(dir.join("a/file"), dir.join("same")).expect("it was made above");
-        std::os::unix::fs::symlink("/", dir.join("root")).expect("it was made above");
-        let found = stored(&dir);
-        assert_eq!(found.files, 5);
-        assert!((1 << 20..(1 << 20) + (64 << 10)).contains(&found.bytes), "{found:?}");
-        // A name in a place that is not seen takes nothing off.
-        let elsewhere = place("elsewhere");
-        for name in 0..60 {
-            fs::hard_link(dir.join("same"), elsewhere.join(name.to_string())).expect("it was made above");
-        }
-        assert!(stored(&dir).bytes > 1 << 20);
-        for dir in [dir, elsewhere] {
-            crate::remove_tree(&dir).expect("it was made above");
-        }
-    }
-
-    #[test]
-    fn depth_names_and_modes_hide_nothing() {
-        use std::os::unix::fs::PermissionsExt;
-        let dir = place("deep");
-        let name = CString::new("n".repeat(250)).expect("it has no zero byte");
-        let mut folder: OwnedFd = fs::File::open(&dir).expect("it was made above").into();
-        for _ in 0..200 {
-            rustix::fs::mkdirat(&folder, &*name, Mode::RWXU).expect("it is new");
-            folder = openat(&folder, &*name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).expect("it was made");
-        }
-        let file = openat(&folder, c"file", OFlags::WRONLY | OFlags::CREATE, Mode::RUSR).expect("it is new");
-        fs::File::from(file).write_all(&vec![1; 1 << 20]).expect("there is room");
-        fs::create_dir_all(dir.join("closed/in")).expect("it was made above");
-        fs::write(dir.join("closed/in/file"), vec![1; 1 << 20]).expect("it was made above");
-        for (path, mode) in [("closed/in", 0o300), ("closed", 0)] {
-            fs::set_permissions(dir.join(path), PermissionsExt::from_mode(mode)).expect("it is ours");
-        }
-        let found = stored(&dir);
-        assert_eq!((found.files, found.is_beyond), (204, false), "{found:?}");
-        assert!(found.bytes > 2 << 20, "{found:?}");
-        let mode = fs::metadata(dir.join("closed")).expect("it is there").mode() & 0o777;
-        assert_eq!(mode, 0, "as before");
-        crate::remove_tree(&dir).expect("it is ours");
-    }
-
-    #[test]
-    fn files_without_a_name_count_as_long_as_they_are_held() {
-        let dir = place("unnamed");
-        let path = dir.join("file");
-        let mut file = fs::File::create_new(&path).expect("it is new");
-        file.write_all(&vec![1; 3 << 20]).expect("there is room");
-        fs::remove_file(&path).expect("it is ours");
-        let own = i32::try_from(std::process::id()).expect("a process number is an int");
-        let look = || {
-            let mut found = stored(&dir);
-            found.add_unnamed(own);
-            found.add_unnamed(own);
-            found
-        };
-        let found = look();
-        assert!((3 << 20..4 << 20).contains(&found.bytes) && found.files == 1, "{found:?}");
-        drop(file);
-        assert_eq!(look().files, 0);
-        crate::remove_tree(&dir).expect("it is ours");
-    }
-
-    #[test]
-    fn what_a_thread_alone_has_open_counts() {
-        let dir = place("thread");
-        let path = dir.join("file");
-        let mut file = fs::File::create_new(&path).expect("it is new");
-        file.write_all(&vec![1; 3 << 20]).expect("there is room");
-        fs::remove_file(&path).expect("it is ours");
-        let (ready, wait) = std::sync::mpsc::channel();
-        let (done, end) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            // SAFETY: a system call on an integer: this thread's table of descriptors is a copy from here on.
-            assert_eq!(unsafe { libc::unshare(libc::CLONE_FILES) }, 0);
-            ready.send(()).expect("it is waited for");
-            let _ = end.recv();
-            drop(file);
-        });
-        wait.recv().expect("it runs");
-        // Closed for all the others.
-        let fds = fs::read_dir("/proc/self/fd").expect("there is /proc").flatten();
-        let is_it = |fd: &fs::DirEntry| {
-            fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().starts_with(&*path.to_string_lossy()))
-        };
-        let fd: Vec<i32> = fds.filter(is_it).filter_map(|fd| fd.file_name().to_str()?.parse().ok()).collect();
-        assert_eq!(fd.len(), 1);
-        // SAFETY: the descriptor is nobody's in this table: the file that owns it lives in a thread with another one.
-        assert_eq!(unsafe { libc::close(fd[0]) }, 0);
-        let own = i32::try_from(std::process::id()).expect("a process number is an int");
-        let mut found = stored(&dir);
-        found.add_unnamed(own);
-        assert!(found.bytes >= 3 << 20 && found.files == 1, "{found:?}");
-        drop(done);
-        thread.join().expect("it ends");
-        crate::remove_tree(&dir).expect("it is ours");
-    }
-
-    #[test]
-    fn a_file_that_is_hidden_counts_as_what_it_was_before() {
-        let dir = place("hidden");
-        let path = dir.join("file");
-        fs::write(&path, vec![1; 3 << 20]).expect("there is room");
-        let mut found = Stored::new(100, 100, Measured { least: 1 << 20, ..Measured::default() });
-        found.add(&dir).expect("nobody moves it");
-        let meta = fs::metadata(&path).expect("it is there");
-        let part = |number| Mapped { id: (meta.dev(), number), begin: 0, end: 4096, reach: 4096 };
-        // What nobody has seen is not little, and what reaches far takes that.
-        let before = found.measured();
-        let next = Stored::new(100, 100, before.clone());
-        let far = Mapped { reach: 5 << 20, ..part(0) };
-        assert_eq!((next.at_least(&part(0)), next.at_least(&far)), (1 << 20, 5 << 20));
-        let hidden = next.at_least(&part(meta.ino()));
-        assert!((3 << 20..4 << 20).contains(&hidden), "{hidden}");
-        // As long as it is hidden, it is remembered.
-        let mut next = Stored::new(100, 100, before);
-        next.remember(part(meta.ino()).id, hidden);
-        assert_eq!(next.measured().sizes, HashMap::from([((meta.dev(), meta.ino()), hidden)]));
-        crate::remove_tree(&dir).expect("it is ours");
-    }
-
-    #[test]
-    fn more_than_is_to_be_counted_is_said_so() {
-        let dir = place("many");
-        (0..20).for_each(|name| drop(fs::File::create(dir.join(name.to_string())).expect("it is new")));
-        let mut few = Stored::new(10, 0, Measured::default());
-        few.add(&dir).expect("nobody moves it");
-        assert!(few.is_beyond && few.files == 11, "{few:?}");
-        crate::remove_tree(&dir).expect("it is ours");
-    }
-
-    #[test]
-    fn a_process_with_more_mappings_than_are_looked_at_is_told_apart() {
-        let own = i32::try_from(std::process::id()).expect("a process number is an int");
-        let look = |mappings| {
-            let mut found = Stored::new(100, mappings, Measured::default());
-            found.add_unnamed(own);
-            found.add_unnamed(own);
-            found.is_unreadable
-        };
-        // A process of Rust's has about thirty mappings, and some for each thread.
-        assert_eq!([0, 5, 1_000_000].map(look), [true, true, false]);
-    }
-}
+mod tests;

@@ -264,7 +264,10 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     denied.insert(libc::SYS_socket, rules);
 
     let attach = SOCKET_PROGRAMS.map(|option| rule(&[is(1, libc::SOL_SOCKET), is(2, option)]));
-    denied.insert(libc::SYS_setsockopt, attach.into_iter().collect::<Result<_, _>>()?);
+    let mut options = attach.into_iter().collect::<Result<Vec<_>, _>>()?;
+    // Another protocol on top of a connection, such as the kernel's own TLS: modules that are loaded at this call.
+    options.push(rule(&[is(1, libc::IPPROTO_TCP), is(2, libc::TCP_ULP)])?);
+    denied.insert(libc::SYS_setsockopt, options);
 
     // Filters cannot look into the structure that `clone3` takes. The C libraries go on with `clone` at this answer.
     let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);

@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 109] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 110] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -127,6 +127,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 109] = [
     ("make a pair of another family", Maybe, "socket.socketpair(30, socket.SOCK_SEQPACKET)"),
     ("speak a protocol that few do", Maybe, "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)"),
     ("the same over IPv6", Maybe, "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM, 136)"),
+    ("put the kernel's TLS on a connection", Maybe, "socket.socket().setsockopt(socket.IPPROTO_TCP, 31, b'tls')"),
     ("list all sockets", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)"),
     ("change how packets are encrypted", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)"),
     ("read the kernel's audit", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)"),
