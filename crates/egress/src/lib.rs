@@ -30,5 +30,5 @@ mod tunnel;
 pub use address::is_public;
 pub use allow::{Allow, BadRule};
 pub use name::{BadName, Name};
-pub use outside::{DialError, Outside};
+pub use outside::{DialError, MOST_CONNECTIONS, Outside};
 pub use proxy::{EgressProxy, Limits};

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::address::is_public;
@@ -24,7 +24,14 @@ pub struct Outside {
     /// Names that are resolved at the same time, for all sandboxes. Each takes a thread of those that files need, too, until
     /// the system's resolver gives up, which may be long after nobody waits for it any more.
     lookups: Arc<Semaphore>,
+    /// Connections at the same time, for all sandboxes.
+    connections: Arc<Semaphore>,
 }
+
+/// Connections of all sandboxes at once; more wait. Each takes two descriptors of the server's.
+///
+/// 1024: the package managers of twenty sessions with all that they open.
+pub const MOST_CONNECTIONS: usize = 1024;
 
 /// 64: an eighth of the runtime's 512 threads.
 const MOST_LOOKUPS: usize = 64;
@@ -83,7 +90,24 @@ impl Outside {
         permits: fn(IpAddr) -> bool,
         never_self: bool,
     ) -> Self {
-        Self { resolve: Arc::new(resolve), permits, never_self, lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)) }
+        Self {
+            resolve: Arc::new(resolve),
+            permits,
+            never_self,
+            lookups: Arc::new(Semaphore::new(MOST_LOOKUPS)),
+            connections: Arc::new(Semaphore::new(MOST_CONNECTIONS)),
+        }
+    }
+
+    /// The same for so many connections at once.
+    #[must_use]
+    pub fn with_connections(self, most: usize) -> Self {
+        Self { connections: Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS))), ..self }
+    }
+
+    /// A place among the connections of all sandboxes, as soon as there is one.
+    pub(crate) async fn place(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.connections).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// Connects to the first address of the name that may be connected to and answers. `patience` is for the resolver,

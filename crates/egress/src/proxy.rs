@@ -93,9 +93,11 @@ impl EgressProxy {
             match listener.accept().await {
                 Ok((socket, _)) => {
                     let proxy = Arc::clone(&self);
+                    // Where there is none, this sandbox's next connection waits, and takes no descriptor.
+                    let place = self.outside.place().await;
                     connections.spawn(async move {
                         proxy.serve_one(socket).await;
-                        drop(permit);
+                        drop((permit, place));
                     });
                 }
                 // Descriptors have run out, or the program has hung up: neither is cured by trying at once.

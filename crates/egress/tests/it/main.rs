@@ -285,3 +285,32 @@ async fn a_body_streams_both_ways() {
     let seen = got.recv().await.expect("it has seen all");
     assert!(seen.contains("first") && seen.contains("second"), "{seen}");
 }
+
+/// What all sandboxes have open at once is bounded, and whoever waits is served when another has closed.
+#[tokio::test]
+async fn the_connections_of_all_sandboxes_are_bounded_together() {
+    let outside = Outside::simulated(|_| Ok(vec![LOCALHOST]), |address| address == LOCALHOST).with_connections(2);
+    let allow = format!("a.test:{}", echo().await);
+    let one = World::with(&allow, outside.clone(), Limits::default()).await;
+    let other = World::with(&allow, outside, Limits::default()).await;
+    let ask = async |world: &World| {
+        let mut socket = TcpStream::connect(world.address).await.expect("the proxy is there");
+        let request = format!("GET http://{allow}/ HTTP/1.1\r\nHost: {allow}\r\n\r\n");
+        socket.write_all(request.as_bytes()).await.expect("written");
+        socket
+    };
+    let is_answered = async |socket: &mut TcpStream| {
+        let read = tokio::time::timeout(PATIENCE, socket.read_u8());
+        read.await.expect("in time").expect("an answer") == b'H'
+    };
+    // They are kept open from inside.
+    let mut held = [ask(&one).await, ask(&one).await];
+    for socket in &mut held {
+        assert!(is_answered(socket).await);
+    }
+    let (mut first, mut second) = (ask(&one).await, ask(&other).await);
+    let early = tokio::time::timeout(Duration::from_millis(300), second.read_u8()).await;
+    assert!(early.is_err(), "all places are taken");
+    drop(held);
+    assert!(is_answered(&mut first).await && is_answered(&mut second).await);
+}

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use agb_server::{Limits, LinkSettings};
+use agb_egress::MOST_CONNECTIONS;
+use agb_server::{Limits, LinkSettings, Network};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// What a session with one interpreter and a connection takes, about: four pipes, three descriptors of its sandbox, its
@@ -13,12 +14,12 @@ const OF_SESSION: u64 = 10;
 const OF_PORTS: u64 = 16;
 
 /// Lets this process have as many as it may. Warns if that will not do for what it is to serve.
-pub(crate) fn raise(limits: &Limits, links: &LinkSettings) {
+pub(crate) fn raise(limits: &Limits, links: &LinkSettings, network: &Network) {
     let may = match raise_to_hard_limit() {
         Ok(may) => may,
         Err(error) => return tracing::warn!(%error, "the limit of open files stays as it is"),
     };
-    let needed = needed(limits, links);
+    let needed = needed(limits, links).saturating_add(of_proxies(network));
     if may < needed {
         tracing::warn!(may, needed, "too few open files for --max-sessions and --max-connections; see `ulimit -Hn`");
     }
@@ -31,6 +32,12 @@ fn needed(limits: &Limits, links: &LinkSettings) -> u64 {
     // Each of a client's connections may go on to a program.
     let to_programs = sessions.saturating_mul(number(links.connections)).min(connections);
     sessions.saturating_mul(OF_SESSION + OF_PORTS).saturating_add(connections).saturating_add(to_programs)
+}
+
+/// What programs' connections by the proxies take: each has two ends.
+fn of_proxies(network: &Network) -> u64 {
+    let most = u64::try_from(2 * MOST_CONNECTIONS).unwrap_or(u64::MAX);
+    if matches!(network, Network::Allow(_)) { most } else { 0 }
 }
 
 /// Answers with the limit that holds from here on; the largest number where there is none.

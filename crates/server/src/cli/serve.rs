@@ -151,7 +151,7 @@ async fn run(serve: Serve) -> Result<ExitCode, String> {
     let config = config(serve, made_key.clone())?;
     let upstream = config.upstream.url.clone();
     let overview = upstream.is_none().then(|| Overview::new(&config));
-    descriptors::raise(&config.limits, &config.links);
+    descriptors::raise(&config.limits, &config.links, &config.network);
     let server = Server::new(config).map_err(|error| error.to_string())?;
     server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
     let mut hang_up =

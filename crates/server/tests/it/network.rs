@@ -247,8 +247,14 @@ async fn a_session_may_reach_less_than_the_server_and_never_more() {
                 reply.is_error(400, "InvalidParameter.Value", "more than this server's programs reach");
             }
         }
-        for wrong in [json!({ "allow": [] }), json!({ "allow": ["10.0.0.1"] }), json!({ "deny": ["a"] }), json!("all")]
-        {
+        for wrong in [
+            json!({ "allow": [] }),
+            json!({ "allow": ["10.0.0.1"] }),
+            json!({ "deny": ["a"] }),
+            json!("all"),
+            json!({ "allow": ["x.b.test,y.b.test"] }),
+            json!(format!("allow={rule}{}", format!(",{rule}").repeat(200))),
+        ] {
             let reply = server.post("/mcp/createSession?imageId=agb-code-space-1", json!({ "network": wrong })).await;
             reply.is_error(400, "InvalidParameter.Value", "network");
         }

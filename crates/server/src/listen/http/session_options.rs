@@ -85,10 +85,18 @@ fn network(shared: &Shared, params: &Params) -> Result<Option<Network>, ApiError
             let list = fields.get("allow").filter(|_| is_alone).and_then(|allow| allow.items(MAX_RULES));
             let list = list.and_then(|items| items.into_iter().map(Field::into_text).collect::<Option<Vec<_>>>());
             let list = list.filter(|list| !list.is_empty()).ok_or_else(|| invalid(rules()))?;
+            // A rule of a list is one, whatever is in it.
+            if list.iter().any(|rule| rule.contains(',')) {
+                return Err(invalid(rules()));
+            }
             Network::Allow(list.join(",").parse().map_err(|error| invalid(format!("{error}")))?)
         }
         Err(_) => {
             let text = params.text("network")?.unwrap_or_default();
+            // Each costs several times what it has in text, and is compared with each of the server's.
+            if text.matches(',').count() >= MAX_RULES {
+                return Err(invalid(format!("it has more than {MAX_RULES} rules")));
+            }
             text.parse().map_err(|error| invalid(format!("{error}")))?
         }
     };
