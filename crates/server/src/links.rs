@@ -16,10 +16,10 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::Incarnation;
-use crate::session::{PortsTaken, Session, Stage};
+use crate::session::{PortsTaken, Session, Stage, gone};
 
 /// All links of a server.
 #[derive(Default)]
@@ -100,6 +100,22 @@ impl Link {
     /// A connection to the port may be used; held as long as it is.
     pub(crate) fn permit(&self, session: &Session) -> Result<OwnedSemaphorePermit, LinkError> {
         session.ports().permit().map_err(|PortsTaken(most)| LinkError::TooManyConnections(most))
+    }
+
+    /// Until when it opens something.
+    pub(crate) fn expires(&self) -> Instant {
+        self.expires
+    }
+
+    /// Comes when the link opens nothing any more, and so nothing that it has opened may go on.
+    pub(crate) fn over(&self, session: &Session) -> impl Future<Output = ()> + Send + use<> {
+        let (mut stage, expires) = (session.watch_stage(), self.expires);
+        async move {
+            tokio::select! {
+                () = sleep_until(expires) => {}
+                () = gone(&mut stage) => {}
+            }
+        }
     }
 
     /// Connects to the port.

@@ -2,9 +2,10 @@
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::{KEY, Reply, TestServer, TestSession, is_one_hop_away};
+use crate::support::{KEY, PATIENCE, Reply, TestServer, TestSession, is_one_hop_away};
 
 /// A small server in the session: it answers by what it was asked, streams, and speaks enough WebSocket to greet.
 const SERVER: &str = r#"
@@ -44,6 +45,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(answer[:1])
             time.sleep(600)
+        if self.path.startswith('/late'):
+            self.end_headers()
+            self.wfile.write(answer[:1])
+            time.sleep(4)
+            self.wfile.write(answer[1:])
+            return
         self.end_headers()
         self.wfile.write(answer)
     do_POST = do_PUT = do_DELETE = do_GET
@@ -139,7 +146,7 @@ async fn a_link_reaches_a_port_of_its_session() {
 
     let ws = self::url(&server, &session, &[("protocolType", "wss"), ("port", "30100")]).await;
     assert!(ws.starts_with("ws://"), "{ws}");
-    let (mut socket, _) = tokio_tungstenite::connect_async(format!("{ws}chat")).await.expect("an upgrade");
+    let (mut socket, _) = connect_async(format!("{ws}chat")).await.expect("an upgrade");
     socket.send(Message::text("hello")).await.expect("sent");
     assert_eq!(socket.next().await.expect("a message").expect("a message"), Message::text("echo hello"));
 
@@ -161,6 +168,8 @@ async fn links_open_their_own_port_for_a_while_and_nothing_else() {
     listen(&server, &one, 30100).await;
     let (of_one, of_two) = (url(&server, &one, &[]).await, url(&server, &two, &[]).await);
     assert_eq!(get(&server, &of_one).await.0, 200);
+    let (mut socket, _) = connect_async(of_one.replacen("http", "ws", 1)).await.expect("it is upgraded");
+    let begun = server.http.get(format!("{of_one}late")).send().await.expect("an answer");
     let other = Reply::of(server.http.get(&of_two).send().await.expect("an answer")).await;
     other.is_error(502, "InvalidLink.NotListening", "30100");
     // A service of this machine on such a port is not a session's.
@@ -181,6 +190,11 @@ async fn links_open_their_own_port_for_a_while_and_nothing_else() {
     let guess = server.url(&format!("/l/{}/", "0".repeat(32)));
     Reply::of(server.http.get(guess).send().await.expect("an answer")).await.is_error(404, "InvalidLink.NotFound", "");
     tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    // What the link has opened ends with it, although both ends would go on.
+    let over = tokio::time::timeout(PATIENCE, socket.next()).await.expect("it is closed");
+    assert!(!matches!(over, Some(Ok(_))), "{over:?}");
+    let rest = tokio::time::timeout(PATIENCE, begun.bytes()).await.expect("it breaks off");
+    assert!(rest.is_err(), "{rest:?}");
     let late = Reply::of(server.http.get(&of_one).send().await.expect("an answer")).await;
     late.is_error(404, "InvalidLink.NotFound", "expired");
     server.stop().await;
@@ -263,7 +277,7 @@ async fn connections_by_links_are_counted_for_each_session() {
     drop((first, second));
     let begin = std::time::Instant::now();
     while get(&server, &of_one).await.0 != 200 {
-        assert!(begin.elapsed() < crate::support::PATIENCE, "connections that have gone are counted");
+        assert!(begin.elapsed() < PATIENCE, "connections that have gone are counted");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     server.stop().await;
@@ -288,7 +302,7 @@ async fn requests_go_over_a_connection_that_the_program_has_kept() {
         if next == last {
             break;
         }
-        assert!(begin.elapsed() < crate::support::PATIENCE, "each request has a connection of its own");
+        assert!(begin.elapsed() < PATIENCE, "each request has a connection of its own");
         last = next;
     }
     // One that carries an answer is not shared, and one whose answer was given up is not used again.
@@ -328,7 +342,7 @@ async fn a_program_that_does_not_answer_is_not_waited_for() {
     }
     let begin = std::time::Instant::now();
     while get(&server, &url).await.0 != 200 {
-        assert!(begin.elapsed() < crate::support::PATIENCE, "its connection is still held");
+        assert!(begin.elapsed() < PATIENCE, "its connection is still held");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     server.stop().await;

@@ -8,13 +8,17 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
+use crate::links::LinkError;
 use crate::session::{ProgramConnection, Session};
 
 /// A connection to a program of the session while it carries an answer.
 pub(super) struct Lent {
     pub(super) session: Arc<Session>,
     pub(super) port: u16,
+    /// Nothing of the answer is given after this.
+    pub(super) until: Instant,
     pub(super) connection: ProgramConnection,
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -26,7 +30,7 @@ impl Lent {
     }
 
     fn give_back(self) {
-        let Self { session, port, mut connection, permit } = self;
+        let Self { session, port, mut connection, permit, .. } = self;
         drop(permit); // what is idle is bounded by itself
         tokio::spawn(async move {
             if connection.ready().await.is_ok() {
@@ -44,12 +48,19 @@ struct LentBody {
 
 impl HttpBody for LentBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = axum::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<hyper::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         self.is_over = frame.is_none();
-        Poll::Ready(frame)
+        if frame.is_some() && self.lent.as_ref().is_none_or(|lent| lent.until <= Instant::now()) {
+            self.lent = None; // with its connection
+            return Poll::Ready(Some(Err(axum::Error::new(LinkError::Gone))));
+        }
+        Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new)))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -145,7 +145,9 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
         *again.headers_mut() = parts.headers.clone();
         let progress = Progress::default();
         match progress.silent_for(answer_time, connection.send_request(again)).await {
-            Some(Ok(answer)) => return Ok(Lent { session, port: link.port, connection, permit }.answer(answer)),
+            Some(Ok(answer)) => {
+                return Ok(Lent { session, port: link.port, until: link.expires(), connection, permit }.answer(answer));
+            }
             Some(Err(_)) => {}
             None => return Err(late().into()),
         }
@@ -170,15 +172,22 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
     };
     let mut answer = answer.map_err(broken)?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Lent { session, port: link.port, connection, permit }.answer(answer));
+        return Ok(Lent { session, port: link.port, until: link.expires(), connection, permit }.answer(answer));
     }
     if let Some(client) = client {
         let program = hyper::upgrade::on(&mut answer);
+        let over = link.over(&session);
         tokio::spawn(async move {
             let _permits = (extensions, permit);
-            let (Ok(client), Ok(program)) = tokio::join!(client, program) else { return };
-            // Each direction has one buffer: who does not read is not read from.
-            let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(program)).await;
+            let copying = async {
+                let (Ok(client), Ok(program)) = tokio::join!(client, program) else { return };
+                // Each direction has one buffer: who does not read is not read from.
+                let _ = copy_bidirectional(&mut TokioIo::new(client), &mut TokioIo::new(program)).await;
+            };
+            tokio::select! {
+                () = copying => {}
+                () = over => tracing::debug!("a link's connection was closed: it has expired, or its session has gone"),
+            }
         });
     }
     Ok(answer.map(Body::new))
