@@ -50,7 +50,7 @@ pub use create_session::{ClientInfo, CreateSession};
 pub use delete_session::{DeleteSession, DeleteStep};
 pub use desktop::CallIfOffered;
 pub use details::{GetDetails, SessionDetails};
-pub use forward::Forward;
+pub use forward::{Forward, ForwardTool, ToolAnswer};
 pub use get_session::{GetSession, GetSessionInfo, RefreshIdleTime, SessionStatus};
 pub use labels::{GetLabels, SetLabels};
 pub use link::GetLink;

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::object::{Object, Value};
+use crate::text::push_json_str;
 
 /// The fields of an object, by their names. Of a name that comes twice the last one counts; null is as not there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,6 +104,55 @@ impl Fields {
         let size = |(name, Field::Text(text) | Field::Json(text)): (&String, &Field)| FIELD + name.len() + text.len();
         self.0.iter().map(size).sum()
     }
+
+    /// As JSON text. What is not a text is written as it came.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut json = String::from("{");
+        for (name, field) in &self.0 {
+            if json.len() > 1 {
+                json.push(',');
+            }
+            push_json_str(&mut json, name);
+            json.push(':');
+            match field {
+                Field::Text(text) => push_json_str(&mut json, text),
+                Field::Json(text) => json.push_str(text),
+            }
+        }
+        json.push('}');
+        json
+    }
+}
+
+/// How many bytes a tree of the values of a JSON text may take in memory: what a `serde_json::Value` of it does at most.
+#[must_use]
+pub fn tree_size(json: &str) -> usize {
+    /// A map of one member: a leaf of a B-tree has room for eleven.
+    const OBJECT: usize = 700;
+    /// A list of one item: it has room for four.
+    const LIST: usize = 160;
+    /// One item or member more, where half of the room is not used.
+    const ITEM: usize = 128;
+    /// Beside the bytes of a text: what an allocation is at least, and half of it for its other quote.
+    const QUOTE: usize = 16;
+    let (mut size, mut in_text, mut escaped) = (json.len(), false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = in_text,
+            b'"' => {
+                in_text = !in_text;
+                size = size.saturating_add(QUOTE);
+            }
+            _ if in_text => {}
+            b'{' => size = size.saturating_add(OBJECT),
+            b'[' => size = size.saturating_add(LIST),
+            b',' => size = size.saturating_add(ITEM),
+            _ => {}
+        }
+    }
+    size
 }
 
 impl From<Object<'_>> for Fields {
@@ -138,6 +188,28 @@ mod tests {
         assert_eq!(fields.get("b").and_then(|field| field.items(2)).map(|items| items.len()), Some(2));
         assert_eq!(fields.get("b").and_then(|field| field.items(1)), None);
         assert_eq!(Fields::parse("[]"), None);
+    }
+
+    #[test]
+    fn fields_are_written_as_they_came() {
+        let text = r#"{"a":"x\n\"","b":[1, {"c":2}],"n":null,"\u00e9\\":1.50}"#;
+        let fields = Fields::parse(text).expect("it is an object");
+        let written = fields.to_json();
+        assert_eq!(Fields::parse(&written), Some(fields), "{written}");
+        assert!(written.contains("[1, {\"c\":2}]") && written.contains("1.50"), "{written}");
+        assert_eq!(Fields::default().to_json(), "{}");
+    }
+
+    #[test]
+    fn a_trees_size_counts_what_is_no_text() {
+        assert_eq!(tree_size(""), 0);
+        // Nothing inside of a text makes a value.
+        let text = format!(r#""{}""#, r#"{[,\"\\"#.repeat(1000));
+        assert_eq!(tree_size(&text), text.len() + 32);
+        for (piece, least) in [(r#"{"":0},"#, 672), ("[0],", 160), ("0,", 32), (r#""a","#, 48), ("[],", 32)] {
+            let json = format!("[{}0]", piece.repeat(10_000));
+            assert!(tree_size(&json) >= 10_000 * least, "{piece}: {}", tree_size(&json));
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) use self::feed::Program;
 pub(crate) use self::session::{Upstream, UpstreamError};
 use crate::auth::keys::Caller;
 use crate::auth::rate::{Bucket, Rate};
+use crate::budget::Budget;
 use crate::settings::UpstreamSettings;
 
 /// Why there is no gateway.
@@ -63,6 +64,8 @@ pub(crate) struct Gateway {
     rate: Rate,
     /// For all whose key has not been seen to be good. One bucket: made-up keys cost the upstream no more calls than that.
     strangers: Arc<Caller>,
+    /// What their calls hold together.
+    strangers_budget: Arc<Budget>,
 }
 
 /// Whose key the upstream is called with.
@@ -74,8 +77,13 @@ enum Keys {
 }
 
 impl Gateway {
-    /// Checks the settings. `None`: they name no upstream.
-    pub(crate) fn new(settings: &UpstreamSettings, has_keys: bool, rate: Rate) -> Result<Option<Self>, GatewayError> {
+    /// Checks the settings. `None`: they name no upstream. `strangers_budget`: what calls hold whose key nobody has checked.
+    pub(crate) fn new(
+        settings: &UpstreamSettings,
+        has_keys: bool,
+        rate: Rate,
+        strangers_budget: Arc<Budget>,
+    ) -> Result<Option<Self>, GatewayError> {
         let Some(url) = settings.url.clone() else { return Ok(None) };
         let strangers =
             Arc::new(Caller { name: "clients whose key is not known yet".to_owned(), bucket: Bucket::new(rate) });
@@ -95,7 +103,13 @@ impl Gateway {
                 Keys::Own(Arc::new(Account::new(account(&url, key)?, Arc::clone(&strangers))))
             }
         };
-        Ok(Some(Self { url, keys, rate, strangers }))
+        Ok(Some(Self { url, keys, rate, strangers, strangers_budget }))
+    }
+
+    /// What a call of this account holds is a part of, if the upstream has not yet answered for its key.
+    pub(crate) fn budget_of(&self, account: &Account) -> Option<&Arc<Budget>> {
+        let is_stranger = self.passes_keys_on() && Arc::ptr_eq(account.caller(), &self.strangers);
+        is_stranger.then_some(&self.strangers_budget)
     }
 
     /// Whether clients give the upstream's keys.

@@ -108,7 +108,9 @@ impl Server {
     pub fn new(config: Config) -> Result<Self, StartError> {
         let rate = Rate::of(&config.limits);
         let has_keys = !config.api_keys.is_empty() || config.api_keys_file.is_some();
-        let gateway = Gateway::new(&config.upstream, has_keys, rate)?;
+        let budget = Budget::new(config.limits.buffers);
+        let strangers = Budget::within(&budget, config.limits.session_buffers);
+        let gateway = Gateway::new(&config.upstream, has_keys, rate, strangers)?;
         let config = if gateway.is_some() { without_programs(config) } else { config };
         let keys = match &gateway {
             Some(gateway) if gateway.passes_keys_on() => Keys::of_nobody(rate),
@@ -127,7 +129,6 @@ impl Server {
         let factory = WorkspaceFactory::new(Arc::clone(&config), sandboxes)
             .map_err(|error| StartError::DataDir { folder: config.data_dir.display().to_string(), error })?;
         let pool = Pool::new(factory, Arc::clone(&config), Arc::clone(&metrics));
-        let budget = Budget::new(config.limits.buffers);
         let sessions = Sessions::new(Arc::clone(&config), pool, Arc::clone(&metrics), Arc::clone(&budget));
         let accesses = Accesses::default();
         let contexts = Arc::new(Contexts::new(config.contexts.clone()));

@@ -92,12 +92,25 @@ impl Operation for CallTool {
     type Output = ToolResult;
 
     fn request(&self) -> HttpRequest {
+        let mut request = self.route.request(&self.name, &Value::Object(self.arguments.clone()).to_string());
+        request.expected = expected(&self.arguments);
+        request
+    }
+
+    fn parse(&self, response: &HttpResponse) -> Result<Answered<Self::Output>, ApiError> {
+        self.route.result(response)
+    }
+}
+
+impl ToolRoute {
+    /// The call of a tool by this way. `arguments` is the JSON text of an object.
+    pub(super) fn request(&self, name: &str, arguments: &str) -> HttpRequest {
         // A tool may do anything, so it is never called twice for one call.
-        let mut request = match &self.route {
-            ToolRoute::Gateway { session_id, image_id, server } => {
+        match self {
+            Self::Gateway { session_id, image_id, server } => {
                 let mut body = object([
-                    ("name", self.name.as_str().into()),
-                    ("args", Value::Object(self.arguments.clone()).to_string().into()),
+                    ("name", name.into()),
+                    ("args", arguments.into()),
                     ("sessionId", session_id.as_str().into()),
                 ]);
                 if let Some(server) = server {
@@ -108,28 +121,25 @@ impl Operation for CallTool {
                     .query_some("imageId", image_id.as_ref())
                     .body(body)
             }
-            ToolRoute::Link { url, token, server, request_id } => {
-                let body = object([
-                    ("args", Value::Object(self.arguments.clone())),
-                    ("server", server.as_str().into()),
-                    ("requestId", request_id.as_str().into()),
-                    ("tool", self.name.as_str().into()),
-                    ("token", token.expose().into()),
-                ]);
-                let mut request =
-                    HttpRequest::new(Method::Post, [url.as_str(), "/callTool"].concat(), Repeat::Unsafe).body(body);
+            Self::Link { url, token, server, request_id } => {
+                let [server, request_id, name, shown] =
+                    [server, request_id, name, token.expose()].map(|text| Value::from(text).to_string());
+                let mut request = HttpRequest::new(Method::Post, [url.as_str(), "/callTool"].concat(), Repeat::Unsafe);
+                // The arguments are the text that they are already.
+                request.body = Some(format!(
+                    r#"{{"args":{arguments},"requestId":{request_id},"server":{server},"token":{shown},"tool":{name}}}"#
+                ));
                 request.headers.push(("x-access-token", token.clone()));
                 request
             }
-        };
-        request.expected = expected(&self.arguments);
-        request
+        }
     }
 
-    fn parse(&self, response: &HttpResponse) -> Result<Answered<Self::Output>, ApiError> {
-        match &self.route {
-            ToolRoute::Gateway { .. } => read(response),
-            ToolRoute::Link { token, request_id, .. } => {
+    /// What is answered by this way.
+    pub(super) fn result(&self, response: &HttpResponse) -> Result<Answered<ToolResult>, ApiError> {
+        match self {
+            Self::Gateway { .. } => read(response),
+            Self::Link { token, request_id, .. } => {
                 let mut answered = read(response).map_err(|error| blame_token(error).hiding(token))?;
                 if answered.request_id.is_empty() {
                     answered.request_id.clone_from(request_id);

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
+use agb_protocol::fields::tree_size;
+
+use super::{ToolResult, ToolRoute};
 use crate::error::ApiError;
 use crate::http::{Answered, HttpRequest, HttpResponse, Method, Operation, Repeat};
 
@@ -42,10 +45,114 @@ impl fmt::Debug for Forward {
     }
 }
 
+/// The call of a tool that a gateway passes on. Its arguments stay the text that they are, and so does a large answer.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ForwardTool {
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments: an object, as JSON text.
+    pub arguments: String,
+    /// How long the tool may rightly take.
+    pub expected: Duration,
+    /// The way there.
+    pub route: ToolRoute,
+}
+
+impl ForwardTool {
+    /// Reads a large answer. `None`: it is an error, or none of a tool.
+    #[must_use]
+    pub fn result(&self, response: &HttpResponse) -> Option<ToolResult> {
+        Some(self.route.result(response).ok()?.value)
+    }
+}
+
+/// What a tool that was called for somebody else has answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToolAnswer {
+    /// It is read.
+    Result(ToolResult),
+    /// It is large: what reading it takes ([`tree_size`]) is to be counted before it is [read](ForwardTool::result).
+    Large(HttpResponse),
+}
+
+/// What an answer may take when it is read, for it to be read at once.
+///
+/// 256 KiB: every error, and what tools answer mostly.
+const SMALL: usize = 256 << 10;
+
+impl Operation for ForwardTool {
+    type Output = ToolAnswer;
+
+    fn request(&self) -> HttpRequest {
+        let mut request = self.route.request(&self.name, &self.arguments);
+        request.expected = self.expected;
+        request
+    }
+
+    fn parse(&self, response: &HttpResponse) -> Result<Answered<ToolAnswer>, ApiError> {
+        if tree_size(&response.body) <= SMALL {
+            let Answered { value, request_id } = self.route.result(response)?;
+            return Ok(Answered { value: ToolAnswer::Result(value), request_id });
+        }
+        let request_id = response.request_id_header.clone().unwrap_or_default();
+        Ok(Answered { value: ToolAnswer::Large(response.clone()), request_id })
+    }
+}
+
+impl fmt::Debug for ForwardTool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.request().fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::fixtures::line;
+    use crate::operations::fixtures::{body, line};
+    use crate::operations::{CallTool, SessionData};
+    use crate::secret::Secret;
+
+    #[test]
+    fn a_tools_arguments_are_passed_on_as_they_are() {
+        let linked = SessionData {
+            session_id: "s".into(),
+            link_url: Some("https://link.example".into()),
+            token: Secret::from("SECRET"),
+            ..SessionData::default()
+        };
+        let by_link = ToolRoute::by_link(&linked, "shell", "q-1".into()).expect("it has a link");
+        let by_gateway = ToolRoute::choose(&SessionData { link_url: None, ..linked }, "shell", "q-1".into());
+        for route in [by_link, by_gateway] {
+            let forward = ForwardTool {
+                name: "shell".into(),
+                arguments: r#"{"command":"echo \"","envs":{"A":1}}"#.into(),
+                expected: Duration::from_secs(60),
+                route: route.clone(),
+            };
+            let arguments = crate::json::parse(&forward.arguments).expect("it is JSON");
+            let serde_json::Value::Object(arguments) = arguments else { panic!("it is an object") };
+            let call = CallTool { name: forward.name.clone(), arguments, route };
+            let (forwarded, called) = (forward.request(), call.request());
+            assert_eq!((line(&forwarded), body(&forwarded)), (line(&called), body(&called)));
+            assert_eq!((forwarded.headers, forwarded.expected), (called.headers, Duration::from_secs(60)));
+            let shown = format!("{forward:?}");
+            assert!(!shown.contains("SECRET") && !shown.contains("echo"), "{shown}");
+            for (piece, times) in [("", 0), (r#"{"":0},"#, 100_000)] {
+                let content = piece.repeat(times);
+                let answer = format!(r#"{{"success":true,"data":{{"content":[{content}{{}}],"isError":true}}}}"#);
+                let answer = HttpResponse::new(200, None, answer.into_bytes());
+                let expected = call.parse(&answer).expect("it is a tool's").value;
+                let result = match forward.parse(&answer).expect("it is a tool's").value {
+                    ToolAnswer::Result(result) if times == 0 => result,
+                    ToolAnswer::Large(large) if times > 0 => forward.result(&large).expect("it is a tool's"),
+                    other => panic!("{times}: {other:?}"),
+                };
+                assert_eq!(result, expected);
+            }
+            let refused = HttpResponse::new(429, None, br#"{"code":"Busy","message":"later"}"#.to_vec());
+            assert_eq!(forward.parse(&refused).err(), call.parse(&refused).err());
+        }
+    }
 
     #[test]
     fn passes_on_what_came_and_takes_what_is_answered() {

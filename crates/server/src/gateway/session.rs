@@ -1,15 +1,16 @@
 //! A session of the upstream's, as this server uses it.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
-use agb_client::agb_core::http::Answered;
-use agb_client::agb_core::operations::{SessionData, ToolResult};
+use agb_client::agb_core::operations::{ForwardTool, SessionData, ToolAnswer, ToolResult, ToolRoute};
 use agb_client::{Error, LinkAnswer, LinkCall, Session};
-use agb_protocol::fields::{Field, Fields};
-use serde_json::{Map, Value};
+use agb_protocol::fields::{Field, Fields, tree_size};
 use thiserror::Error;
 
 use super::Account;
+use crate::budget::{Budget, Charge, OverBudget};
+use crate::random;
 use crate::settings::{GATEWAY_EXTENSIONS, PASSED_EXTENSIONS};
 
 /// What this server does for a session, by what the session's service does: a bit for each of [`PASSED_EXTENSIONS`].
@@ -34,8 +35,10 @@ pub(crate) struct Upstream {
 /// Why the upstream was not asked, or did not answer.
 #[derive(Debug, Error)]
 pub(crate) enum UpstreamError {
-    #[error("the tool's arguments are no JSON that can be passed on")]
-    Arguments,
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    #[error("the upstream service's answer is large and none of a tool")]
+    Unreadable,
     #[error("the upstream service did not answer: {0}")]
     Client(#[from] Error),
 }
@@ -78,14 +81,34 @@ impl Upstream {
         one.token == other.token && one.ws_url == other.ws_url && one.link_url == other.link_url
     }
 
-    /// Calls a tool, by the way that the upstream offers.
-    pub(crate) async fn call_tool(&self, name: &str, args: Fields) -> Result<Answered<ToolResult>, UpstreamError> {
-        let value = |field| match field {
-            Field::Text(text) => Ok(Value::String(text)),
-            Field::Json(json) => serde_json::from_str(&json).map_err(|_| UpstreamError::Arguments),
+    /// Calls a tool, by the way that the upstream offers. Nothing is read of the arguments, and of the answer not before
+    /// there is room for it: the second is what it takes.
+    pub(crate) async fn call_tool(
+        &self,
+        name: &str,
+        args: &Fields,
+        budget: &Arc<Budget>,
+    ) -> Result<(ToolResult, Charge), UpstreamError> {
+        let call = ForwardTool {
+            name: name.to_owned(),
+            arguments: args.to_json(),
+            expected: time_of(args),
+            route: ToolRoute::choose(self.session.data(), name, random::hex::<16>()),
         };
-        let args: Map<String, Value> =
-            args.into_iter().map(|(name, field)| Ok((name, value(field)?))).collect::<Result<_, UpstreamError>>()?;
-        Ok(self.session.call_tool(name, args).await?)
+        let answer = match self.session.call(&call).await?.value {
+            ToolAnswer::Result(result) => return Ok((result, budget.nothing())),
+            ToolAnswer::Large(answer) => answer,
+        };
+        let charge = budget.charge(tree_size(&answer.body))?;
+        // What a large error says may be anything, the key that it was called with included.
+        let read = tokio::task::spawn_blocking(move || call.result(&answer)).await.ok().flatten();
+        Ok((read.ok_or(UpstreamError::Unreadable)?, charge))
     }
+}
+
+/// How long a tool may rightly take, by the names that `run_code` and `shell` have for it.
+fn time_of(args: &Fields) -> Duration {
+    let seconds = |name: &str| args.get(name).filter(|field| matches!(field, Field::Json(_)))?.number();
+    let limit = seconds("timeout_s").or_else(|| seconds("timeout_ms").map(|milliseconds| milliseconds / 1000.0));
+    limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok()).unwrap_or_default()
 }

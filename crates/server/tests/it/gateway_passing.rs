@@ -277,3 +277,47 @@ async fn an_upload_that_stalls_is_given_up() {
     assert_eq!(answer.status(), 502, "{}", answer.text().await.unwrap_or_default());
     pair.stop().await;
 }
+
+#[tokio::test]
+async fn what_strangers_send_is_bounded_together() {
+    let pair = Pair::with(|config| config.limits.session_buffers = 256 << 10).await;
+    let ask = |command: String| {
+        let body = json!({ "sessionId": "none", "name": "shell", "args": { "command": command } });
+        pair.gateway.post("/mcp", body)
+    };
+    // Nobody knows yet whether the key is good.
+    ask("x".repeat(300 << 10)).await.is_error(429, "LimitExceeded.Buffers", "--session-buffers");
+    ask("x".to_owned()).await.is_error(400, "InvalidMcpSession.NotFound", "none");
+    let session = pair.session().await;
+    ask("x".repeat(300 << 10)).await.is_error(400, "InvalidMcpSession.NotFound", "none");
+    drop(session);
+    pair.stop().await;
+}
+
+#[tokio::test]
+async fn a_tools_arguments_and_answers_cost_what_they_weigh() {
+    let pair = Pair::with(|config| config.limits.session_buffers = 4 << 20).await;
+    let created = pair.gateway.create().await;
+    let write = |content: String, more: serde_json::Value| json!({ "path": "/tmp/a", "content": content, "x": more });
+    let call = |tool: &'static str, args: serde_json::Value| {
+        let token = pair.gateway.http.post(format!("{}/callTool", created.link_url));
+        let asked = token.header("X-Access-Token", &created.token).json(&json!({ "tool": tool, "args": args }));
+        async { Reply::of(asked.send().await.expect("an answer")).await }
+    };
+    // As a tree this would be a hundred times as much.
+    let nested = vec![json!({ "": 0 }); 100_000];
+    call("write_file", write("y".repeat(1 << 20), json!(nested))).await.ok();
+    let read = call("read_file", json!({ "path": "/tmp/a" })).await.ok();
+    assert!(read.to_string().contains(&"y".repeat(1 << 20)));
+    for _ in 0..3 {
+        call("shell", json!({ "command": "cat /tmp/a /tmp/a > /tmp/b; mv /tmp/b /tmp/a", "timeout_ms": 20_000 }))
+            .await
+            .ok();
+    }
+    // There is no room for it here, however much the upstream has.
+    let read = call("read_file", json!({ "path": "/tmp/a" })).await;
+    read.is_error(429, "LimitExceeded.Buffers", "--session-buffers");
+    let read = call("read_file", json!({ "path": "/tmp/a", "length": 1000 })).await.ok();
+    assert!(read.to_string().contains("yyy"));
+    pair.stop().await;
+}

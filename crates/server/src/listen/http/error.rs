@@ -179,7 +179,8 @@ impl ApiError {
             Self::NoReplay(_) => ("InvalidRun.Position", Status::CONFLICT),
             Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
-            Self::Upstream(UpstreamError::Arguments) => ("InvalidParameter.Value", Status::BAD_REQUEST),
+            Self::Upstream(UpstreamError::OverBudget(_)) => ("LimitExceeded.Buffers", Status::TOO_MANY_REQUESTS),
+            Self::Upstream(UpstreamError::Unreadable) => ("UpstreamUnreadable", Status::BAD_GATEWAY),
             Self::Upstream(UpstreamError::Client(_)) | Self::Unforwarded(_) => {
                 ("UpstreamUnavailable", Status::BAD_GATEWAY)
             }

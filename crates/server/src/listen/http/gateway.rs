@@ -7,6 +7,7 @@ use std::time::Duration;
 use agb_client::agb_core::http::{HttpResponse, Method, Operation};
 use agb_client::agb_core::operations::{CreateSession, Forward, SessionData};
 use agb_protocol::Secret;
+use agb_protocol::fields::tree_size;
 use axum::body::Body as HttpBody;
 use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -19,16 +20,17 @@ use serde_json::{Value, json};
 use super::answer::Code;
 use super::api_key::key_of;
 use super::error::ApiError;
-use super::params::{Body, Params};
+use super::params::{Body, BodyBudget, Params};
 use super::{Shared, charged, health, sessions, tools};
+use crate::budget::Charge;
 use crate::gateway::{Account, Upstream};
 use crate::observe::Released;
 use crate::session::{NewSession, Session};
-use crate::tools::is_of_runs;
+use crate::tools::{apart, is_of_runs};
 use crate::workspace::ProgramOptions;
 
-/// What describes a session has a few kilobytes; its list of tools may have a hundred.
-const MOST_OF_SESSION: usize = 4 << 20;
+/// What may be taken by reading what describes a session. That has a few kilobytes; its list of tools may have a hundred.
+const MOST_OF_SESSION: usize = 8 << 20;
 
 /// The routes that need an API key.
 pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
@@ -74,9 +76,14 @@ async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next
     if let Err(wait) = caller.bucket.take() {
         return ApiError::TooOften { wait }.into_response();
     }
+    let budget = gateway.budget_of(&account).cloned();
+    if let Some(budget) = &budget {
+        request.extensions_mut().insert(BodyBudget(Arc::clone(budget)));
+    }
     request.extensions_mut().insert(account);
     request.extensions_mut().insert(Key(key.into()));
-    charged::charge(next.run(request).await, &shared.budget).unwrap_or_else(IntoResponse::into_response)
+    let answer = next.run(request).await;
+    charged::charge(answer, budget.as_ref().unwrap_or(&shared.budget)).unwrap_or_else(IntoResponse::into_response)
 }
 
 /// Whether a path has `.` or `..` in it, however it is written: then it means another path to the upstream, and so one that
@@ -92,9 +99,9 @@ async fn pass_on(
     request: Request,
 ) -> Result<Response, ApiError> {
     let uri = request.uri().clone();
-    let call = read(&shared, request).await?;
+    let Call { call, _charge } = read(&shared, request).await?;
     if is_tool(&call.target) {
-        let params = Params::parse(&uri, call.body.as_deref().unwrap_or_default()).unwrap_or_default();
+        let params = params_of(uri, &call).await;
         let (name, id) = (params.text("name")?.unwrap_or_default(), params.text("sessionId")?.unwrap_or_default());
         // The upstream has not checked the key: only who took the session up learns of its runs.
         let is_of_runs = |session: &Session| {
@@ -121,8 +128,9 @@ async fn create(
 ) -> Result<Response, ApiError> {
     shared.sessions.check_room()?; // before the upstream has one that nobody hears of
     let headers = request.headers().clone();
-    let answer = account.forward(&read(&shared, request).await?).await?;
-    let id = described(&answer).map(|data| data.session_id);
+    let Call { call, _charge } = read(&shared, request).await?;
+    let answer = account.forward(&call).await?;
+    let id = described(&answer)?.map(|data| data.session_id);
     match show(&shared, (&account, &key), &headers, answer) {
         Err(error) => {
             if let Some(session_id) = id {
@@ -150,7 +158,8 @@ async fn take_up(
     request: Request,
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
-    let answer = account.forward(&read(&shared, request).await?).await?;
+    let Call { call, _charge } = read(&shared, request).await?;
+    let answer = account.forward(&call).await?;
     show(&shared, (&account, &key), &headers, answer)
 }
 
@@ -161,8 +170,8 @@ async fn release(
     request: Request,
 ) -> Result<Response, ApiError> {
     let uri = request.uri().clone();
-    let call = read(&shared, request).await?;
-    let params = Params::parse(&uri, call.body.as_deref().unwrap_or_default()).unwrap_or_default();
+    let Call { call, _charge } = read(&shared, request).await?;
+    let params = params_of(uri, &call).await;
     let answer = account.forward(&call).await?;
     let is_done = (200..300).contains(&answer.status) && succeeded(&answer.body);
     if is_done && let Some(session) = params.text("sessionId")?.and_then(|id| shared.sessions.find(&id)) {
@@ -171,27 +180,41 @@ async fn release(
     Ok(response(answer))
 }
 
-/// What came, as it is passed on.
-async fn read(shared: &Arc<Shared>, request: Request) -> Result<Forward, ApiError> {
+/// What came, as it is passed on, and the bytes that it holds as long.
+struct Call {
+    call: Forward,
+    _charge: Option<Charge>,
+}
+
+async fn read(shared: &Arc<Shared>, request: Request) -> Result<Call, ApiError> {
     let target = request.uri().path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let (method, body) = if request.method() == http::Method::GET {
-        (Method::Get, None)
+    let (method, body, charge) = if request.method() == http::Method::GET {
+        (Method::Get, None, None)
     } else {
         let body = Body::from_request(request, shared).await?;
-        let (text, _charge) = body.parse(|text| Some(text.to_owned())).await?;
-        (Method::Post, Some(text).filter(|text| !text.is_empty()))
+        let (text, charge) = body.parse(|text| Some(text.to_owned())).await?;
+        (Method::Post, Some(text).filter(|text| !text.is_empty()), Some(charge))
     };
     // A tool takes as long as its program.
     let expected = if is_tool(&target) { shared.config.limits.max_run_timeout } else { Duration::ZERO };
-    Ok(Forward { method, target, body, expected })
+    Ok(Call { call: Forward { method, target, body, expected }, _charge: charge })
+}
+
+/// The parameters of a call, read off the runtime's thread where that takes long; none where they are none.
+async fn params_of(uri: http::Uri, call: &Forward) -> Params {
+    let body = call.body.clone().unwrap_or_default();
+    apart(body.len(), move || Params::parse(&uri, &body).unwrap_or_default()).await.unwrap_or_default()
 }
 
 /// The session that an answer describes.
-fn described(answer: &HttpResponse) -> Option<SessionData> {
-    if answer.body.len() > MOST_OF_SESSION {
-        return None;
+///
+/// # Errors
+/// When it is too large to be read: it may have the upstream's token, and is not passed on.
+fn described(answer: &HttpResponse) -> Result<Option<SessionData>, ApiError> {
+    if tree_size(&answer.body) > MOST_OF_SESSION {
+        return Err(ApiError::Unreadable("it is larger than what describes a session".to_owned()));
     }
-    Some(CreateSession::default().parse(answer).ok()?.value)
+    Ok(CreateSession::default().parse(answer).ok().map(|answered| answered.value))
 }
 
 /// Takes up the session that an answer describes, and shows it as one of this server. Another answer stays as it is.
@@ -201,7 +224,7 @@ fn show(
     headers: &HeaderMap,
     answer: HttpResponse,
 ) -> Result<Response, ApiError> {
-    let Some(data) = described(&answer) else { return Ok(response(answer)) };
+    let Some(data) = described(&answer)? else { return Ok(response(answer)) };
     let Some(gateway) = &shared.gateway else { return Err(ApiError::Defect) };
     let account = gateway.remember(key.0.expose(), account);
     let new = NewSession {

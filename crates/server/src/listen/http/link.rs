@@ -81,7 +81,8 @@ pub(super) async fn call(
     let args = params.object("args")?.unwrap_or_default();
     if let Some(upstream) = session.upstream().filter(|_| !tools::is_of_runs(&name, &session)) {
         let _activity = session.begin(args.memory_size())?;
-        let ToolResult { content, is_error } = upstream.call_tool(&name, args).await?.value;
+        let (result, _charge) = upstream.call_tool(&name, &args, session.budget()).await?;
+        let ToolResult { content, is_error } = result;
         return Ok(Answer::new(json!({ "result": { "content": content, "isError": is_error } })).into_response());
     }
     let tool = tools::find(&name)?;

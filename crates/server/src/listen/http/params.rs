@@ -16,7 +16,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::Shared;
 use super::entry::Entry;
 use super::error::ApiError;
-use crate::budget::Charge;
+use crate::budget::{Budget, Charge};
 use crate::settings::Limits;
 
 /// What a message or a body of an access may have that only watches: an acknowledgement has a hundred bytes.
@@ -165,11 +165,17 @@ impl ParsedParams {
     }
 }
 
+/// What the body of a request counts for, where that is not its session or the server as a whole.
+#[derive(Clone)]
+pub(super) struct BodyBudget(pub(super) Arc<Budget>);
+
 /// Reads the parameters of a call, and keeps its body as it came. The bytes are counted as long as the parameters live.
 pub(super) async fn read_call(request: Request, shared: &Shared) -> Result<(Parts, Bytes, Params), ApiError> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let query = query(&parts.uri)?;
     if matches!(parts.method, Method::GET | Method::HEAD) {
+        // A body that one of these has is left where it is, and must not be announced to another server.
+        parts.headers.remove(header::CONTENT_LENGTH);
         return Ok((parts, Bytes::new(), Params { query, ..Params::default() }));
     }
     let mut charge = shared.budget.nothing();
@@ -270,10 +276,12 @@ impl<'de> Visitor<'de> for Nothing {
 }
 
 impl Body {
-    /// Reads a body within the limits of size and time. What is read counts for its session, or else for the server.
+    /// Reads a body within the limits of size and time. What is read counts for its session, for what a layer has said
+    /// ([`BodyBudget`]), or else for the server.
     async fn read(request: Request, shared: &Shared) -> Result<Self, ApiError> {
         let entry = request.extensions().get::<Entry>();
-        let budget = entry.map_or(&shared.budget, |entry| entry.session.budget());
+        let of_call = request.extensions().get::<BodyBudget>().map(|BodyBudget(budget)| budget);
+        let budget = entry.map(|entry| entry.session.budget()).or(of_call).unwrap_or(&shared.budget);
         let mut charge = budget.nothing();
         let only_reads = entry.is_some_and(|entry| entry.grant.may_run().is_err());
         let limits = &shared.config.limits;

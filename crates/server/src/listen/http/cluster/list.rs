@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Extensions, HeaderMap, Method, Request, Uri};
+use axum::http::{Extensions, HeaderMap, Method, Request, Uri, header};
 use futures_util::future::try_join_all;
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
@@ -73,6 +73,7 @@ async fn ask(context: &Context, peer: &Peer, uri: &Uri, headers: &HeaderMap) -> 
     *request.method_mut() = Method::GET;
     *request.uri_mut() = uri.clone();
     *request.headers_mut() = headers.clone();
+    request.headers_mut().remove(header::CONTENT_LENGTH); // what the client's request has stays here
     let (mut parts, body) = request.into_parts();
     parts.extensions = Extensions::new();
     prepare(context, &mut parts, None);
