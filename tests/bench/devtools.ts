@@ -22,6 +22,13 @@ const FLAGS = [
   "--remote-debugging-port=0",
 ];
 
+export interface DevToolsPage {
+  evaluate(expression: string): Promise<unknown>;
+  send(method: string, params?: object): Promise<unknown>;
+  cpu(): Promise<number>;
+  close(): Promise<void>;
+}
+
 export class DevTools {
   readonly #child: ChildProcess;
   readonly #profile: string;
@@ -59,12 +66,16 @@ export class DevTools {
     return new DevTools(child, profile, socket);
   }
 
-  /** Opens a page; gives what evaluates an expression in it, awaiting promises, and tells its main thread's CPU seconds. */
-  async open(url: string): Promise<{ evaluate(expression: string): Promise<unknown>; cpu(): Promise<number>; close(): Promise<void> }> {
+  /**
+   * Opens a page; gives what evaluates an expression in it, awaiting promises, what sends it a command of the protocol, and
+   * what tells its main thread's CPU seconds.
+   */
+  async open(url: string): Promise<DevToolsPage> {
     const { targetId } = (await this.#send("Target.createTarget", { url })) as { targetId: string };
     const { sessionId } = (await this.#send("Target.attachToTarget", { targetId, flatten: true })) as { sessionId: string };
     await this.#send("Performance.enable", { timeDomain: "threadTicks" }, sessionId);
     return {
+      send: (method, params = {}) => this.#send(method, params, sessionId),
       cpu: async () => {
         const { metrics } = (await this.#send("Performance.getMetrics", {}, sessionId)) as { metrics: Array<{ name: string; value: number }> };
         return metrics.find(({ name }) => name === "TaskDuration")!.value;

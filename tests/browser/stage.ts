@@ -44,10 +44,10 @@ export interface Access {
 }
 
 /** Starts Chromium with a fresh profile. */
-export async function launch(): Promise<{ context: BrowserContext; close(): Promise<void> }> {
+export async function launch(options: { readonly ignoreHTTPSErrors?: boolean } = {}): Promise<{ context: BrowserContext; close(): Promise<void> }> {
   const profile = mkdtempSync(join(tmpdir(), "agb-chromium-"));
   const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-  const context = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, headless: true });
+  const context = await chromium.launchPersistentContext(profile, { executablePath, args: FLAGS, headless: true, ...options });
   return {
     context,
     async close() {
@@ -86,8 +86,8 @@ export async function serve(
       const [prefix, folder] = Object.entries(folders).find(([start]) => path.startsWith(start)) ?? ["", null];
       const body =
         page ?? (folder === null ? null : await readFile(join(folder, normalize(path.slice(prefix.length)))).catch(() => null));
-      const type = page === undefined ? TYPES[extname(path)] : TYPES[".html"];
-      response.writeHead(body === null ? 404 : 200, { ...headers, "content-type": type ?? "application/octet-stream" });
+      const type = TYPES[extname(path)] ?? (page === undefined ? "application/octet-stream" : TYPES[".html"]);
+      response.writeHead(body === null ? 404 : 200, { ...headers, "content-type": type });
       response.end(body ?? "not found");
     })();
   });
@@ -120,11 +120,11 @@ export class Stage {
     return Stage.with(await startGateway(service));
   }
 
-  /** The same with this service, however it is made. */
-  static async with(server: LocalServer): Promise<Stage> {
+  /** The same with this server, and with these pages and scripts beside the blank page. */
+  static async with(server: LocalServer, pages: Record<string, string> = {}): Promise<Stage> {
     const script = '<script type="module">globalThis.agb = await import("/sdk/index.js");</script>';
     const blank = `<!doctype html><link rel="icon" href="data:,"><title>blank</title>${script}`;
-    return new Stage(server, await serve({ "/sdk/": WEB }, { "/": blank }), await launch());
+    return new Stage(server, await serve({ "/sdk/": WEB }, { "/": blank, ...pages }), await launch());
   }
 
   async close(): Promise<void> {
