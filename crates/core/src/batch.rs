@@ -166,6 +166,28 @@ impl Batch {
             Mark::Event => Some(Piece::Event(events.next().expect("one event per event mark"))),
         })
     }
+
+    /// The pieces, in order, and neighbouring chunks of one stream as one piece: their texts lie side by side. Without those
+    /// that the driver holds.
+    pub fn joined_pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let (mut text, mut events) = (self.text.as_str(), self.events.iter());
+        let mut marks = self.marks.iter().filter(|mark| !matches!(mark, Mark::External(..))).peekable();
+        std::iter::from_fn(move || match *marks.next()? {
+            Mark::Chunk(stream, length) => {
+                let mut length = length as usize;
+                while let Some(Mark::Chunk(_, more)) =
+                    marks.next_if(|mark| matches!(mark, Mark::Chunk(other, _) if *other == stream))
+                {
+                    length += *more as usize;
+                }
+                let (chunk, rest) = text.split_at(length);
+                text = rest;
+                Some(Piece::Chunk(stream, chunk))
+            }
+            Mark::External(..) => None, // there is none among them
+            Mark::Event => Some(Piece::Event(events.next().expect("one event per event mark"))),
+        })
+    }
 }
 
 /// What a run has that nobody has read yet.
@@ -330,6 +352,26 @@ mod tests {
         assert_eq!(batch.pieces().collect::<Vec<_>>(), expected);
         assert_eq!(unread.bytes(), 0);
         assert!(unread.pop().is_none());
+    }
+
+    #[test]
+    fn neighbouring_chunks_of_a_stream_are_one_piece_if_wanted() {
+        let mut unread = Unread::default();
+        push(&mut unread, Stream::Stdout, "grün");
+        unread.push_external(Stream::Stderr, 7);
+        push(&mut unread, Stream::Stdout, "");
+        push(&mut unread, Stream::Stdout, "x");
+        push(&mut unread, Stream::Stderr, "y");
+        unread.push_event(StreamEvent::InputUncertain);
+        push(&mut unread, Stream::Stderr, "z");
+        let batch = unread.pop().expect("six pieces");
+        let expected = [
+            Piece::Chunk(Stream::Stdout, "grünx"),
+            Piece::Chunk(Stream::Stderr, "y"),
+            Piece::Event(&StreamEvent::InputUncertain),
+            Piece::Chunk(Stream::Stderr, "z"),
+        ];
+        assert_eq!(batch.joined_pieces().collect::<Vec<_>>(), expected);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agb_client::agb_core::result::RichResult;
-use agb_client::agb_core::{Piece, RunEnd, RunError, Stream, StreamEvent};
+use agb_client::agb_core::{Piece, RunEnd, RunError, StreamEvent};
 use agb_client::{CommandBuilder, Error, RunControl};
 use agb_protocol::command::{SIGNALS, StartCommand, TerminalSize};
 use agb_protocol::{Language, MimeBundle, RunStatus};
@@ -135,14 +135,15 @@ impl Source for NoRun {
 
 /// Hands on what comes. While the log has no room nothing more is taken, so that the upstream has to wait as well.
 async fn follow(mut run: agb_client::Run, mut feed: Feed, meter: RunMeter, room: Arc<Notify>) {
-    let (mut begun, mut joined) = (false, JoinedChunks::default());
+    let mut begun = false;
     let started = Instant::now();
     loop {
         while feed.excess().is_some() && feed.stop().is_none() {
             room.notified().await;
         }
         let Some(batch) = run.next_batch().await else { break };
-        for piece in batch.pieces() {
+        // What came together goes on together: each event costs a frame.
+        for piece in batch.joined_pieces() {
             if !begun {
                 // What says that it has begun is the first that it says.
                 begun = true;
@@ -150,48 +151,16 @@ async fn follow(mut run: agb_client::Run, mut feed: Feed, meter: RunMeter, room:
                 feed.push(Event::Started);
             }
             match piece {
-                Piece::Chunk(stream, text) => joined.add(stream, text, &mut feed),
-                Piece::Event(told) => {
-                    joined.flush(&mut feed);
-                    if let Some(event) = event(told) {
-                        feed.push(event);
-                    }
-                }
+                Piece::Chunk(stream, text) => feed.push(Event::Chunk(stream.into(), text.to_owned())),
+                Piece::Event(told) => event(told).into_iter().for_each(|event| feed.push(event)),
             }
         }
-        joined.flush(&mut feed);
     }
     let Some(end) = run.end() else { return };
     let finish = finish(end, feed.stop());
     let reason = finish.reason.unwrap_or(if finish.failed { RunStatus::Failed } else { RunStatus::Finished });
     meter.ended(reason.as_str(), started.elapsed());
     feed.push(Event::End(finish));
-}
-
-/// Neighbouring chunks of one stream that came together, which are handed on together: each event costs a frame.
-#[derive(Default)]
-struct JoinedChunks {
-    stream: Option<Stream>,
-    text: String,
-}
-
-impl JoinedChunks {
-    /// As much as the client library has in one batch.
-    const MOST: usize = 32 * 1024;
-
-    fn add(&mut self, stream: Stream, text: &str, feed: &mut Feed) {
-        if self.stream != Some(stream) || self.text.len() + text.len() > Self::MOST {
-            self.flush(feed);
-        }
-        self.stream = Some(stream);
-        self.text.push_str(text);
-    }
-
-    fn flush(&mut self, feed: &mut Feed) {
-        if let Some(stream) = self.stream.take() {
-            feed.push(Event::Chunk(stream.into(), std::mem::take(&mut self.text)));
-        }
-    }
 }
 
 /// What an event is here; `None` for what the client's own connection is told about.
