@@ -1,7 +1,7 @@
 /**
  * The page and its back-end: Vite serves the one, two lines with the API key are the other.
  *
- * `npx tsx browser/server.ts [--port 5173]`; the SDK finds its key and endpoint as always (AGB_API_KEY, AGB_ENDPOINT).
+ * `npx tsx browser/server.ts [--port 5173]` (or PORT); the SDK finds its key and endpoint as always (AGB_API_KEY, AGB_ENDPOINT).
  */
 
 import { AGB, type Session, type SessionAccess, throwIfFailed } from "agbcloud-sdk";
@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
 import { isOwnPage } from "./own-page.js";
 
-const { values } = parseArgs({ options: { port: { type: "string", default: "5173" } } });
+const { values } = parseArgs({ options: { port: { type: "string", default: process.env["PORT"] ?? "5173" } } });
 const agb = new AGB();
 /** The sessions that pages were let into, by id. */
 const sessions = new Map<string, Session>();

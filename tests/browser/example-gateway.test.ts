@@ -1,14 +1,13 @@
 /**
- * The example page as `cargo xtask demo --browser --upstream` shows it: through a gateway to a service with part 1 of the wire
- * alone. Loaded anew in mid-run it goes on with its run and loses no line.
+ * `cargo xtask demo --browser --upstream`, from its start to Ctrl+C: the example page through a gateway to a service with part 1
+ * of the wire alone. Loaded anew in mid-run it goes on with its run and loses no line.
  */
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { after, before, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { type LocalServer, startGateway, startServer } from "../node/local-server.js";
-import { ExampleSite } from "./example-site.js";
+import { descendants, ExampleSite, isAlive } from "./example-site.js";
 import { launch, open } from "./stage.js";
 
 const ARTEFACTS = fileURLToPath(new URL("../../target/browser/", import.meta.url));
@@ -19,22 +18,16 @@ for i in range(${LINES}):
     time.sleep(0.06)
 "the value"`;
 
-let service: LocalServer;
-let gateway: LocalServer;
 let site: ExampleSite;
 let browser: Awaited<ReturnType<typeof launch>>;
 before(async () => {
   mkdirSync(ARTEFACTS, { recursive: true });
-  service = await startServer("--plain-wire");
-  gateway = await startGateway(service);
-  site = await ExampleSite.start(gateway.endpoint, gateway.apiKey);
+  site = await ExampleSite.demo("--upstream");
   browser = await launch();
 });
 after(async () => {
   await browser?.close();
   await site?.stop();
-  await gateway?.stop();
-  await service?.stop();
 });
 
 it("goes on with its run after F5, without losing a line", async () => {
@@ -64,4 +57,13 @@ it("goes on with its run after F5, without losing a line", async () => {
   assert.match(await page.locator("#results").innerText(), /the value/);
   await page.screenshot({ path: `${ARTEFACTS}example-gateway-finished.png` });
   assert.deepEqual(page.complaints, []);
+});
+
+it("ends with all that it started at Ctrl+C", async () => {
+  const started = descendants(site.process.pid!);
+  const servers = started.filter(({ name }) => name === "agb-server");
+  assert(servers.length >= 2, `the service and the gateway: ${JSON.stringify(started)}`);
+  await site.stop("SIGINT");
+  assert.equal(site.process.exitCode, 130);
+  assert.deepEqual(started.filter(isAlive), []);
 });

@@ -111,13 +111,18 @@ pub(crate) fn programs(workspace: &Workspace, profile: Profile, scope: Scope) ->
     command.args(["build", "--profile", profile.name()]).args(scope.arguments());
     let label = format!("build {} ({})", scope.label(), profile.name());
     job::prepare(workspace, "build", &label, &mut [command])?;
+    built_programs(workspace, profile)
+}
+
+/// The server and the addon of the last build.
+pub(crate) fn built_programs(workspace: &Workspace, profile: Profile) -> Result<Programs, Error> {
     let platforms = Platforms::read(workspace)?;
     let host = platforms.host()?;
     let built = |kind| {
         let file = workspace.target(profile.folder()).join(host.artifact(kind)?);
         match file.is_file() {
             true => Ok(file),
-            false => Err(Error::Failed(format!("the build left no {}", workspace.display(&file)))),
+            false => Err(Error::Failed(format!("there is no {}: build it first", workspace.display(&file)))),
         }
     };
     Ok(Programs::new(built(Kind::Local)?, built(Kind::Sdk)?))

@@ -23,7 +23,7 @@ const CHAT: &str = "chat/server.ts";
 const PICTURE: &str = "picture/record.ts";
 
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
-    let (servers, mut example) = prepare(workspace, EXAMPLE, Behind::Nothing)?;
+    let (servers, mut example) = prepare(workspace, EXAMPLE, Behind::Nothing, Build::Now)?;
     let status = show(&mut example)?;
 
     stop(servers)?;
@@ -41,7 +41,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
 
 /// `cargo xtask picture`: the README's picture, from a real run.
 pub(crate) fn picture(workspace: &Workspace) -> Result<ExitCode, Error> {
-    let (servers, mut record) = prepare(workspace, PICTURE, Behind::Nothing)?;
+    let (servers, mut record) = prepare(workspace, PICTURE, Behind::Nothing, Build::Now)?;
     let status = Running::start(&mut record)?.wait()?;
     stop(servers)?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -56,19 +56,29 @@ pub(crate) enum Behind {
     PlainService,
 }
 
-/// `cargo xtask demo --browser [--upstream]`: the example page, until Ctrl+C.
-pub(crate) fn browser(workspace: &Workspace, behind: Behind) -> Result<ExitCode, Error> {
-    wasm::bundle(workspace)?;
-    until_interrupted(workspace, PAGE, behind)
+/// Whether what is shown is built first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Build {
+    Now,
+    /// As it was left by the last build: the tests show what they have tested.
+    Before,
+}
+
+/// `cargo xtask demo --browser [--upstream] [--no-build]`: the example page, until Ctrl+C.
+pub(crate) fn browser(workspace: &Workspace, behind: Behind, build: Build) -> Result<ExitCode, Error> {
+    if build == Build::Now {
+        wasm::bundle(workspace)?;
+    }
+    until_interrupted(workspace, PAGE, behind, build)
 }
 
 /// `cargo xtask demo --chat`: a model's code runs live in a chat, until Ctrl+C.
 pub(crate) fn chat(workspace: &Workspace) -> Result<ExitCode, Error> {
-    until_interrupted(workspace, CHAT, Behind::Nothing)
+    until_interrupted(workspace, CHAT, Behind::Nothing, Build::Now)
 }
 
-fn until_interrupted(workspace: &Workspace, example: &str, behind: Behind) -> Result<ExitCode, Error> {
-    let (servers, mut page) = prepare(workspace, example, behind)?;
+fn until_interrupted(workspace: &Workspace, example: &str, behind: Behind, build: Build) -> Result<ExitCode, Error> {
+    let (servers, mut page) = prepare(workspace, example, behind, build)?;
     println!("Ctrl+C ends both. Open in a browser:");
     let mut page = Running::start(&mut page)?;
     let status = page.wait()?;
@@ -84,10 +94,21 @@ fn stop(servers: Vec<Running>) -> Result<(), Error> {
 }
 
 /// Running servers, and an example that is to use the last of them.
-fn prepare(workspace: &Workspace, example: &str, behind: Behind) -> Result<(Vec<Running>, Command), Error> {
-    artifacts::typescript(workspace)?;
-    let programs = artifacts::programs(workspace, Profile::Dev, Scope::Programs)?;
-    artifacts::place_addon(workspace, &programs)?;
+fn prepare(
+    workspace: &Workspace,
+    example: &str,
+    behind: Behind,
+    build: Build,
+) -> Result<(Vec<Running>, Command), Error> {
+    let programs = match build {
+        Build::Now => {
+            artifacts::typescript(workspace)?;
+            let programs = artifacts::programs(workspace, Profile::Dev, Scope::Programs)?;
+            artifacts::place_addon(workspace, &programs)?;
+            programs
+        }
+        Build::Before => artifacts::built_programs(workspace, Profile::Dev)?,
+    };
 
     let key = random_key()?;
     let serve = || {

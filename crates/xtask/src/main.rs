@@ -36,7 +36,7 @@ mod workspace;
 use std::process::ExitCode;
 
 use crate::artifacts::Profile;
-use crate::demo::Behind;
+use crate::demo::{Behind, Build};
 use crate::error::Error;
 use crate::workspace::Workspace;
 
@@ -46,8 +46,10 @@ usage: cargo xtask COMMAND
   demo                          start the local server and run examples/quickstart.ts against it
   demo --cluster                start three servers that act as one, etcd and a balancer, and run the quick start through it
                                 while one of them is killed
-  demo --browser [--upstream]   start the local server and a page with live output, until Ctrl+C; with --upstream through
-                                a gateway in front of a service that has no extension, as AGB's own
+  demo --browser [--upstream] [--no-build]
+                                start the local server and a page with live output, until Ctrl+C; with --upstream through
+                                a gateway in front of a service that has no extension, as AGB's own; with --no-build as
+                                it was built last
   demo --chat                   start the local server and a chat in which a model's code runs live, until Ctrl+C
   changelog [--version V]       print what the changelog says of this version; V must be it, and be there
   docs                          build the documentation's site into target/docs
@@ -95,8 +97,12 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
         ["demo"] => demo::run(workspace),
         ["demo", "--cluster"] => cluster_demo::run(workspace),
         ["demo", "--chat"] => demo::chat(workspace),
-        ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing),
-        ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService),
+        ["demo", "--browser"] => demo::browser(workspace, Behind::Nothing, Build::Now),
+        ["demo", "--browser", "--no-build"] => demo::browser(workspace, Behind::Nothing, Build::Before),
+        ["demo", "--browser", "--upstream"] => demo::browser(workspace, Behind::PlainService, Build::Now),
+        ["demo", "--browser", "--upstream", "--no-build"] => {
+            demo::browser(workspace, Behind::PlainService, Build::Before)
+        }
         ["changelog"] => changelog::run(workspace, None),
         ["changelog", "--version", version] => changelog::run(workspace, Some(version)),
         ["docs"] => docs::run(workspace),
