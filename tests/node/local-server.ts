@@ -26,9 +26,9 @@ export async function startServerWithKey(apiKey: string, ...args: string[]): Pro
   return start(apiKey, { AGB_API_KEY: apiKey }, args);
 }
 
-/** A gateway to another server. It has no key: it passes on the other one's. */
+/** A gateway to another server. It passes on the other one's key, which its environment has for the clients, as a person's shell. */
 export async function startGateway(upstream: LocalServer, ...args: string[]): Promise<LocalServer> {
-  return start(upstream.apiKey, {}, ["--upstream", upstream.endpoint, ...args]);
+  return start(upstream.apiKey, { AGB_API_KEY: upstream.apiKey }, ["--upstream", upstream.endpoint, ...args]);
 }
 
 async function start(apiKey: string, env: Record<string, string>, args: string[]): Promise<LocalServer> {

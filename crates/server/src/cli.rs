@@ -28,7 +28,8 @@ mod text_pieces;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::completions::Completions;
 use self::doctor::Doctor;
@@ -65,6 +66,18 @@ enum Command {
 }
 
 impl Cli {
+    /// Reads the command line and the environment; ends the process where they are wrong, or help is all that is wanted.
+    pub(crate) fn read() -> Self {
+        let matches = Self::command().get_matches();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        if let (Command::Serve(serve), Some(given)) = (&mut cli.command, matches.subcommand_matches("serve"))
+            && given.value_source("api_key") == Some(ValueSource::EnvVariable)
+        {
+            serve.leave_key_to_clients();
+        }
+        cli
+    }
+
     pub(crate) fn run(self) -> Result<ExitCode, String> {
         let done = |result: Result<(), String>| result.map(|()| ExitCode::SUCCESS);
         match self.command {

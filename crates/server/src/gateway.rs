@@ -36,7 +36,7 @@ use crate::settings::UpstreamSettings;
 pub enum GatewayError {
     /// The clients' keys would be checked here and passed on.
     #[error(
-        "an API key of this server's own (--api-key, AGB_API_KEY, --api-keys-file) and --upstream without --upstream-key-file: clients' keys are passed on then, so leave the key out, or give the gateway one for the upstream"
+        "an API key of this server's own (--api-key, --api-keys-file) and --upstream without --upstream-key-file: clients' keys are passed on then, so leave the key out, or give the gateway one for the upstream"
     )]
     TwoKeys,
     /// The file has no key.

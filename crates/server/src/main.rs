@@ -4,13 +4,11 @@ mod cli;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
     agb_sandbox::main_if_helper();
-    Cli::parse().run().unwrap_or_else(|message| {
+    Cli::read().run().unwrap_or_else(|message| {
         eprintln!("agb-server: {message}");
         ExitCode::FAILURE
     })

@@ -33,6 +33,9 @@ pub(crate) struct Serve {
     /// variable: everybody who can list processes sees the command line.
     #[arg(long, env = "AGB_API_KEY", hide_env_values = true, value_name = "KEY")]
     api_key: Option<String>,
+    /// A gateway has left the environment's key to its clients.
+    #[arg(skip)]
+    left_key: bool,
     /// A file with an API key in each line: NAME KEY, with # before comments and at least 16 characters in a key. It is
     /// reloaded when it changes and on SIGHUP; a removed key is rejected from then on.
     #[arg(long, value_name = "FILE")]
@@ -114,6 +117,19 @@ pub(crate) struct Serve {
 }
 
 impl Serve {
+    /// The key is the environment's. A gateway that passes keys on wants none, and whoever starts one has its clients' key
+    /// there, for them: it is not used here, and that is said.
+    pub(super) fn leave_key_to_clients(&mut self) {
+        if self.passes_keys_on() {
+            self.left_key = self.api_key.take().is_some();
+        }
+    }
+
+    /// It is a gateway whose clients give the upstream's keys.
+    fn passes_keys_on(&self) -> bool {
+        self.upstream.url.is_some() && self.upstream.key_file.is_none()
+    }
+
     pub(super) fn run(self) -> Result<ExitCode, String> {
         let log = LogLimit::new(self.log_lines).map_err(|error| format!("no thread for the log: {error}"))?;
         logs::of_server(&log);
@@ -142,7 +158,7 @@ async fn run(serve: Serve) -> Result<ExitCode, String> {
     let (drain, stop) = stop(serve.exit_with_stdin)?;
     let (listen, insecure) = (serve.listen, serve.insecure_listen);
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
-    let passes_keys_on = serve.upstream.url.is_some() && serve.upstream.key_file.is_none();
+    let (passes_keys_on, left_key) = (serve.passes_keys_on(), serve.left_key);
     let has_keys = serve.api_key.is_some() || serve.api_keys_file.is_some();
     if serve.cluster.registry.is_some() && !has_keys {
         return Err("servers of a cluster take the same keys: give them with --api-keys-file or AGB_API_KEY".to_owned());
@@ -163,7 +179,8 @@ async fn run(serve: Serve) -> Result<ExitCode, String> {
         out::line(&format!("agb-server made the API key {}", key.expose()));
     }
     if let Some(upstream) = upstream {
-        out::line(&format!("agb-server is a gateway to {upstream}"));
+        let key = if left_key { "; AGB_API_KEY is left to its clients, whose keys are passed on" } else { "" };
+        out::line(&format!("agb-server is a gateway to {upstream}{key}"));
     }
     out::line(&format!("agb-server listening on {scheme}://{address}"));
     if let Some(overview) = overview {

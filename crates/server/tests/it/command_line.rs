@@ -202,6 +202,32 @@ fn shells_complete_every_command() {
     }
 }
 
+#[test]
+fn a_gateway_leaves_the_environments_key_to_its_clients_and_says_so() {
+    const SECRET: &str = "the-key-of-the-service-behind";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("key");
+    std::fs::write(&file, SECRET).expect("a file");
+    let gateway = |more: &[&str]| {
+        let args = ["serve", "--listen", "127.0.0.1:0", "--exit-with-stdin", "--upstream", "http://127.0.0.1:9"];
+        let mut command = command(&args);
+        let (status, out, err) = finish(command.args(more).env("AGB_API_KEY", SECRET).spawn().expect("a process"), b"");
+        assert!(!out.contains(SECRET) && !err.contains(SECRET), "{out}{err}");
+        (status, out, err)
+    };
+    let (status, out, err) = gateway(&[]);
+    assert_eq!(status, Some(0), "{err}");
+    assert!(out.contains("AGB_API_KEY is left to its clients") && out.contains(" listening on http://"), "{out}");
+    // One on the command line is meant for the gateway.
+    let (status, out, err) = gateway(&["--api-key", "another-key-of-this-server"]);
+    assert_eq!((status, out.as_str()), (Some(1), ""));
+    assert!(err.contains("--upstream-key-file"), "{err}");
+    // With a key for the upstream the environment's is the one that clients give.
+    let (status, out, err) = gateway(&["--upstream-key-file", file.to_str().expect("a text")]);
+    assert_eq!(status, Some(0), "{err}");
+    assert!(out.contains("is a gateway to") && !out.contains("AGB_API_KEY"), "{out}");
+}
+
 /// A command about this server.
 fn about(server: &TestServer, args: &[&str]) -> Command {
     let mut command = command(args);
