@@ -63,6 +63,16 @@ function declarationsOf(tokens, name) {
   return found;
 }
 
+/** Whether a cell declares a name twice itself, which is an error of its own. */
+function declaresTwice(code, name) {
+  try {
+    host.check(`(async () => {\n${code}\n})`);
+    return false;
+  } catch (error) {
+    return NAME.exec(`SyntaxError: ${error.message}`)?.[1] === name;
+  }
+}
+
 /** What the keyword of a declaration becomes for an earlier kind; undefined if nothing is taken. */
 function keywordFor(kind, keyword, isTop, isAssigned) {
   if (kind === "var") return "var";
@@ -77,11 +87,10 @@ function keywordFor(kind, keyword, isTop, isAssigned) {
  */
 function resolve(code, description, tried) {
   const name = NAME.exec(description)?.[1];
-  if (name === undefined || names.has(name)) return undefined;
+  if (name === undefined || names.has(name) || declaresTwice(code, name)) return undefined;
   const tokens = scan(code);
   const found = declarationsOf(tokens, name);
   const keywords = found.map(([i]) => tokens[i].text);
-  // Twice in this cell is an error of this cell.
   if (found.length === 0 || (found.length > 1 && keywords.some((keyword) => keyword !== "var"))) return undefined;
   if (tried.has(name)) {
     names.set(name, name + INVISIBLE);
@@ -117,8 +126,15 @@ function resolve(code, description, tried) {
 
 const INVISIBLE = "\u200c"; // the zero-width non-joiner, which may be a part of names
 
-/** The names of constants that are variables now, and what they are called. */
+/** The names of constants that are variables now, and what they are called. Such a name may become a constant, too. */
 const names = new Map();
+
+/** What a name is called now; undefined if by itself. */
+function calledNow(name) {
+  let last;
+  for (let next = names.get(name); next !== undefined; next = names.get(next)) last = next;
+  return last;
+}
 
 /** A cell with the names that it has here. */
 function rename(code) {
@@ -127,10 +143,10 @@ function rename(code) {
   const edits = [];
   for (let i = 0; i < tokens.length; i++) {
     const { text, end, isField, isKey, isProperty } = tokens[i];
-    const name = names.get(text);
+    const name = calledNow(text);
     if (name === undefined || isProperty) continue;
     // `{ a }` is short for `{ a: a }`.
-    if (!isKey) edits.push([end, end, INVISIBLE]);
+    if (!isKey) edits.push([end, end, name.slice(text.length)]);
     else if (!isField && /^[,}=]$/.test(tokens[i + 1]?.text)) edits.push([end, end, `: ${name}`]);
   }
   return edited(code, edits);
@@ -138,7 +154,8 @@ function rename(code) {
 
 /** Gives the constants the values of their variables. */
 function synchronize() {
-  for (const [name, variable] of names) {
+  for (const name of names.keys()) {
+    const variable = calledNow(name);
     // It may have no value yet.
     const give = (expression) => post("Runtime.evaluate", { expression, replMode: true, silent: true }, () => {});
     give(`const ${name} = ${variable}`);

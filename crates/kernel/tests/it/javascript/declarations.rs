@@ -1,6 +1,9 @@
 //! Names that are declared again by a later cell.
 
+use agb_kernel::Outcome;
+
 use super::node;
+use super::random::Random;
 
 /// How a name is declared with a value, how the value is read, and what a read shows for 7.
 const KINDS: [(&str, &str, &str, &str); 12] = [
@@ -34,6 +37,42 @@ async fn every_kind_of_name_can_become_every_other() {
             assert!(!ran.end.state_lost, "{before}");
             node.output(&text(second, "7")).await;
             assert_eq!(node.value(&text(read, "")).await.as_deref(), Some(shown), "{before}, then {after}");
+        }
+    }
+}
+
+/// Any number of times, in any order, and whatever has failed in between.
+#[tokio::test]
+async fn a_name_is_declared_again_for_ever() {
+    const FAILING: [&str; 7] = [
+        "const NAME = null.x",
+        "let NAME = null.x",
+        "let NAME = 1; NAME += 1; null.x",
+        "const [NAME, last_NAME] = [1, null.x]",
+        "class NAME { static v = null.x }",
+        "let NAME = 2, NAME = 3",
+        "const NAME = await new Promise(() => {})",
+    ];
+    let mut random = Random::new();
+    for round in 0..4 {
+        let node = node();
+        let mut told = String::new();
+        for step in 0..25 {
+            let code = |text: &str| text.replace("NAME", &format!("n{round}")).replace("VALUE", "7");
+            if random.below(3) == 0 {
+                let failing = code(random.pick(&FAILING));
+                told += &format!("{failing}\n");
+                assert!(!node.run(&failing).await.end.state_lost, "{told}");
+                continue;
+            }
+            let (kind, text, read, shown) = KINDS[random.below(KINDS.len())];
+            if kind == "a loop" {
+                continue; // its variable may belong to the loop
+            }
+            told += &format!("{}\n", code(text));
+            let ran = node.run(&code(text)).await;
+            assert_eq!(ran.end.outcome, Outcome::Finished, "{told}step {step}: {ran:#?}");
+            assert_eq!(node.value(&code(read)).await.as_deref(), Some(shown), "{told}");
         }
     }
 }
