@@ -4,6 +4,21 @@
 export const randomId = () => [0, 1].map(() => crypto.getRandomValues(new BigUint64Array(1))[0].toString(16).padStart(16, "0")).join("");
 
 /**
+ * The text of an answer. Chromium takes a connection that is cut behind the head for the end of the answer: one that is
+ * shorter than it says, and does not end as each of the service's answers does, was cut. (A proxy that packs answers says
+ * the length of what it packed.)
+ */
+async function whole(response, parts) {
+  const body = new Blob(parts);
+  const text = await body.text();
+  const length = Number(response.headers.get("content-length") ?? 0);
+  if (body.size < length && !text.trimEnd().endsWith("}")) {
+    throw new Error(`the answer was cut: ${body.size} of ${length} bytes came`);
+  }
+  return text;
+}
+
+/**
  * One HTTP exchange. Resolves to the answer, or to the reason why there is none: `timedOut`, or the browser's words.
  * Cookies stay at home, and a redirect is an answer like any other that no call expects: following it would carry the
  * key to wherever it leads.
@@ -35,7 +50,7 @@ export async function exchange(method, url, headers, body, milliseconds, limit) 
       status: response.status,
       requestId: response.headers.get("x-request-id") ?? undefined,
       retryAfter: response.headers.get("retry-after") ?? undefined,
-      body: await new Blob(parts).text(),
+      body: await whole(response, parts),
     };
   } catch (error) {
     return { timedOut: abort.signal.aborted, reason: String(error?.message ?? error) };
@@ -89,7 +104,7 @@ export async function exchangeBytes(method, url, headers, body, milliseconds, mo
       carried.received += part.value.length; // no byte that is not kept
       parts.push(part.value);
     }
-    carried.body = await new Blob(text).text();
+    carried.body = await whole(response, text);
   } catch (error) {
     carried.broken = String((abort.signal.aborted ? abort.signal.reason : error)?.message ?? error);
     abort.abort();
