@@ -18,6 +18,7 @@
 //! | `dotenv` | a `.env` file | names are names |
 //! | `image` | the definition of an image | |
 //! | `keys` | a file of API keys | an error shows nothing of it |
+//! | `tar` | an archive of a folder, also with its headers' sums put right | no name and no link leads out of the folder |
 
 mod client;
 mod files;
@@ -33,7 +34,7 @@ pub use agb_sandbox::helper_before_main;
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("http", server::http),
     ("request", server::request),
     ("incoming", client::incoming),
@@ -43,6 +44,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("dotenv", files::dotenv),
     ("image", files::image),
     ("keys", files::keys),
+    ("tar", files::tar),
 ];
 
 /// Runs one target.

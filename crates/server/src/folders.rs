@@ -16,7 +16,9 @@ mod unpack;
 
 pub(crate) use self::error::ArchiveError;
 pub(crate) use self::packer::Packer;
+use self::reader::{Entries, Entry, EntryKind};
 pub(crate) use self::unpack::{Unpacked, unpack};
+use crate::fuzzing::ArchiveEntry;
 
 /// The deepest folder of an archive. Each level is an open directory while a folder is packed; a thousand of them are what
 /// a process may have by default, and nobody's sources nest deeper than 30.
@@ -24,3 +26,16 @@ const MAX_DEPTH: usize = 100;
 
 /// The longest path in an archive, and the longest target of a link, as Linux has them.
 const MAX_PATH: usize = 4096;
+
+/// Every entry of an archive, for whoever tries the reader with any bytes.
+pub(crate) fn entries(archive: &std::fs::File) -> Result<Vec<ArchiveEntry>, ArchiveError> {
+    let (mut entries, mut all) = (Entries::new(archive)?, Vec::new());
+    while let Some(Entry { path, kind }) = entries.next()? {
+        all.push(match kind {
+            EntryKind::Folder { .. } => (path, None, None),
+            EntryKind::File { at, size, .. } => (path, None, Some((at, size))),
+            EntryKind::Symlink(target) | EntryKind::HardLink(target) => (path, Some(target), None),
+        });
+    }
+    Ok(all)
+}

@@ -1,8 +1,11 @@
 //! What parses files that people write, for the crate that tries it with any text.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use crate::auth::keys;
+use crate::folders::entries;
 use crate::images::Definition;
 
 /// Reads the definition of an image; the error is for a person.
@@ -13,4 +16,15 @@ pub fn image(name: &str, text: &str) -> Result<(), String> {
 /// Reads a file of API keys; the error is for a person.
 pub fn keys(text: &str) -> Result<(), String> {
     keys::parse(Path::new("keys"), text).map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// What an entry of an archive says: its path, where a link leads, and where its bytes are in the archive.
+pub type ArchiveEntry = (PathBuf, Option<PathBuf>, Option<(u64, u64)>);
+
+/// Reads the list of a tar archive; the error is for a person.
+pub fn archive(bytes: &[u8]) -> Result<Vec<ArchiveEntry>, String> {
+    let memory = rustix::fs::memfd_create("archive", rustix::fs::MemfdFlags::CLOEXEC);
+    let mut file = File::from(memory.map_err(|error| error.to_string())?);
+    file.write_all(bytes).map_err(|error| error.to_string())?;
+    entries(&file).map_err(|error| error.to_string())
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
+import { chmodSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, symlinkSync, utimesSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -33,6 +33,7 @@ const CONTENT = Buffer.from(Array.from({ length: 100_000 }, (_, at) => at % 251)
 
 function make(folder: string): void {
   mkdirSync(join(folder, LONG, "empty"), { recursive: true });
+  chmodSync(join(folder, LONG, "empty"), 0o710);
   writeFileSync(join(folder, LONG, "ä"), CONTENT);
   writeFileSync(join(folder, "run"), "#!", { mode: 0o755 });
   writeFileSync(join(folder, "nothing"), "");
@@ -47,6 +48,7 @@ function check(folder: string): void {
   assert.equal(readlinkSync(join(folder, "link")), `${LONG}/ä`);
   assert.deepEqual(readdirSync(join(folder, LONG, "empty")), []);
   assert.equal(readFileSync(join(folder, "nothing"), "utf8") + readFileSync(join(folder, "same"), "utf8"), "#!");
+  assert.equal(lstatSync(join(folder, LONG, "empty")).mode & 0o777, 0o710);
   const { mode, mtimeMs } = lstatSync(join(folder, "run"));
   assert.deepEqual([mode & 0o777, mtimeMs], [0o755, 1_000_000_000_000]);
 }

@@ -35,18 +35,22 @@ pub(super) struct Entry {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum EntryKind {
-    Folder,
-    /// Its bytes are in the archive from `at` on.
-    File {
-        at: u64,
-        size: u64,
-        mode: u32,
-        modified: u64,
+    Folder {
+        /// `None` where the archive says none.
+        mode: Option<u32>,
     },
+    /// Its bytes are in the archive from `at` on.
+    File { at: u64, size: u64, mode: u32, modified: u64 },
     /// What a symbolic link says.
     Symlink(PathBuf),
     /// Another name for an entry before it.
     HardLink(PathBuf),
+}
+
+impl EntryKind {
+    pub(super) fn is_folder(&self) -> bool {
+        matches!(self, Self::Folder { .. })
+    }
 }
 
 /// What extensions say of the entry behind them.
@@ -111,9 +115,10 @@ impl<'a> Entries<'a> {
             let is_fine = !target.is_empty() && target.len() < MAX_PATH && !target.contains(&0);
             is_fine.then_some(target).ok_or_else(|| ArchiveError::TooLong { name: shown_name.clone() })
         };
+        let mode = header.mode().ok().map(|mode| mode & 0o777);
         let unsupported = |is| Err(ArchiveError::Unsupported { name: shown_name.clone(), is });
         let kind = match header.entry_type() {
-            EntryType::Directory => EntryKind::Folder,
+            EntryType::Directory => EntryKind::Folder { mode },
             EntryType::Symlink => {
                 let target = PathBuf::from(std::ffi::OsString::from_vec(target()?));
                 if !stays_below(&path, &target) {
@@ -133,14 +138,13 @@ impl<'a> Entries<'a> {
             EntryType::Fifo => return unsupported("a pipe"),
             EntryType::GNUSparse => return unsupported("a sparse file of GNU tar's own format"),
             // Old archives mark a folder by its name only.
-            _ if header.path_bytes().ends_with(b"/") && size == 0 => EntryKind::Folder,
+            _ if header.path_bytes().ends_with(b"/") && size == 0 => EntryKind::Folder { mode },
             EntryType::Regular | EntryType::Continuous => {
-                let mode = header.mode().unwrap_or(0o644) & 0o777;
-                EntryKind::File { at, size, mode, modified: header.mtime().unwrap_or(0) }
+                EntryKind::File { at, size, mode: mode.unwrap_or(0o644), modified: header.mtime().unwrap_or(0) }
             }
             _ => return unsupported("of a kind that is unknown"),
         };
-        if path.as_os_str().is_empty() && kind != EntryKind::Folder {
+        if path.as_os_str().is_empty() && !kind.is_folder() {
             return Err(ArchiveError::LeadsOut { name: shown_name });
         }
         Ok(Entry { path, kind })

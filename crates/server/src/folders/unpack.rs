@@ -26,7 +26,8 @@ pub(crate) struct Unpacked {
 /// Unpacks an archive. Blocks.
 ///
 /// Its list is checked first, then its files are written where nobody sees them, and when all of them are there, each takes
-/// its place. What the folder has beside them stays.
+/// its place. What the folder has beside them stays. Its folders get the permissions that the archive says, the one that it
+/// is unpacked into keeps its own.
 pub(crate) fn unpack(archive: &File, at: &Located, workspace: &Workspace) -> Result<Unpacked, ArchiveError> {
     let found = check(archive)?;
     workspace.take_disk(found.bytes, found.entries)?;
@@ -39,6 +40,7 @@ pub(crate) fn unpack(archive: &File, at: &Located, workspace: &Workspace) -> Res
     let target = at.dir.open_dir(&at.path).map_err(failed)?;
     find_conflicts(archive, &target)?;
     place(archive, &staging.dir, &target)?;
+    set_permissions(archive, &target)?;
     Ok(found)
 }
 
@@ -60,14 +62,14 @@ fn extract(archive: &File, staging: &Dir) -> Result<(), ArchiveError> {
     let mut known = PathBuf::new();
     while let Some(Entry { path, kind }) = entries.next()? {
         let failed = |error| ArchiveError::file(&path, error);
-        let folder = if kind == EntryKind::Folder { &*path } else { path.parent().unwrap_or(Path::new("")) };
+        let folder = folder_of(&path, &kind);
         if folder != known {
             make_folders(staging, folder)?;
             known = folder.to_path_buf();
         }
         let new = path.with_file_name(format!(".agb-{}.new", random::hex::<8>()));
         match kind {
-            EntryKind::Folder => continue,
+            EntryKind::Folder { .. } => continue,
             EntryKind::File { at, size, mode, modified } => {
                 write(archive, at, size, staging, &new, mode, modified).map_err(failed)?;
             }
@@ -124,8 +126,8 @@ fn find_conflicts(archive: &File, target: &Dir) -> Result<(), ArchiveError> {
     let mut entries = Entries::new(archive)?;
     while let Some(Entry { path, kind }) = entries.next()? {
         let found = match kind {
-            EntryKind::Folder if path.as_os_str().is_empty() => continue,
-            EntryKind::Folder => {
+            EntryKind::Folder { .. } if path.as_os_str().is_empty() => continue,
+            EntryKind::Folder { .. } => {
                 target.metadata(&path).map(|meta| (!meta.is_dir()).then_some(ErrorKind::NotADirectory))
             }
             _ => target.symlink_metadata(&path).map(|meta| meta.is_dir().then_some(ErrorKind::IsADirectory)),
@@ -145,11 +147,11 @@ fn place(archive: &File, staging: &Dir, target: &Dir) -> Result<(), ArchiveError
     let mut entries = Entries::new(archive)?;
     while let Some(Entry { path, kind }) = entries.next()? {
         let failed = |error| ArchiveError::file(&path, error);
-        let folder = if kind == EntryKind::Folder { &*path } else { path.parent().unwrap_or(Path::new("")) };
+        let folder = folder_of(&path, &kind);
         if !folder.as_os_str().is_empty() {
             target.create_dir_all(folder).map_err(failed)?;
         }
-        if kind == EntryKind::Folder {
+        if kind.is_folder() {
             continue;
         }
         match staging.rename(&path, target, &path) {
@@ -159,4 +161,28 @@ fn place(archive: &File, staging: &Dir, target: &Dir) -> Result<(), ArchiveError
         }
     }
     Ok(())
+}
+
+/// Gives the folders their permissions, when everything is in them. One that is somebody else's keeps its own, and so does
+/// what a link leads to.
+fn set_permissions(archive: &File, target: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::new(archive)?;
+    while let Some(Entry { path, kind }) = entries.next()? {
+        let EntryKind::Folder { mode: Some(mode) } = kind else { continue };
+        let is_own = target.symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
+        if path.as_os_str().is_empty() || !is_own {
+            continue;
+        }
+        // Whoever packed it could use it, whatever was said of others.
+        match target.set_permissions(&path, Permissions::from_mode(mode | 0o700)) {
+            Err(error) if error.kind() != ErrorKind::PermissionDenied => return Err(ArchiveError::file(&path, error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The folder that an entry is, or is in.
+fn folder_of<'a>(path: &'a Path, kind: &EntryKind) -> &'a Path {
+    if kind.is_folder() { path } else { path.parent().unwrap_or(Path::new("")) }
 }

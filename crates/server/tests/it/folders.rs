@@ -93,6 +93,15 @@ async fn a_folder_is_read_and_written_as_a_tar_stream() {
     let seen = shell(&server, &session, "cd /tmp/new/copy; cat other run").await;
     assert_eq!(seen["stdout"], "mine\n#!");
 
+    // Folders have their permissions, whether they were there or not; the session can use them in any case.
+    shell(&server, &session, "mkdir modes; cd modes; mkdir -m 711 a; mkdir -m 500 b; mkdir -m 750 -p a/c").await;
+    let get = request(&server, &session, "GET", "", &[("path", "modes")]).send().await.expect("an answer");
+    let packed = get.bytes().await.expect("a body").to_vec();
+    shell(&server, &session, "mkdir -p /tmp/modes/a; chmod 755 /tmp/modes; chmod 700 /tmp/modes/a").await;
+    put(&server, &session, "/tmp/modes", packed).await.ok();
+    let seen = shell(&server, &session, "cd /tmp/modes; stat -c '%a %n' . a a/c b").await;
+    assert_eq!(seen["stdout"], "755 .\n711 a\n750 a/c\n700 b\n");
+
     // A range is one of a file: who asks for it is told that this is none.
     let range = request(&server, &session, "GET", "", &[("path", "src")]).header("range", "bytes=0-9");
     Reply::of(range.send().await.expect("an answer")).await.is_error(409, "InvalidFile.Kind", "a directory");

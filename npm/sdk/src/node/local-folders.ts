@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { link, lstat, mkdir, open, opendir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, open, opendir, readlink, rename, rm, stat, symlink } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { END, header, padding, type TarEntry, TarReader } from "./tar.js";
 
@@ -67,16 +67,20 @@ export async function unpack(folder: string, bytes: AsyncIterable<Uint8Array>): 
   const staging = `${folder}.${randomBytes(6).toString("hex")}.part`;
   await mkdir(staging);
   try {
-    const paths = await extract(staging, new TarReader(bytes));
+    const modes = new Map<string, number>();
+    const paths = await extract(staging, new TarReader(bytes), modes);
     const isNew = await lstat(folder).then(() => false, () => true);
     await (isNew ? rename(staging, folder) : place(staging, folder, paths));
+    for (const [path, mode] of modes) {
+      await chmod(join(folder, path), mode);
+    }
   } finally {
     await rm(staging, { recursive: true, force: true });
   }
 }
 
-/** Writes an archive's files. Gives what there is, folders before what is in them. */
-async function extract(staging: string, archive: TarReader): Promise<Map<string, "file" | "folder">> {
+/** Writes an archive's files. Gives what there is, folders before what is in them, and their permissions in `modes`. */
+async function extract(staging: string, archive: TarReader, modes: Map<string, number>): Promise<Map<string, "file" | "folder">> {
   const paths = new Map<string, "file" | "folder">();
   const makeFolder = async (path: string): Promise<void> => {
     const parts = path.split("/");
@@ -92,6 +96,9 @@ async function extract(staging: string, archive: TarReader): Promise<Map<string,
     const { path, kind, target } = entry;
     await makeFolder(kind === "folder" ? path : parentOf(path));
     if (kind === "folder") {
+      if (path !== "") {
+        modes.set(path, entry.mode | 0o700); // whoever packed it could use it
+      }
       continue;
     }
     if (path === "" || paths.get(path) === "folder") {
