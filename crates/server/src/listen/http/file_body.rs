@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
+use tokio::task::JoinHandle;
 
 use super::error::ApiError;
 
@@ -111,27 +112,42 @@ fn send_unsized(file: File, tag: &str) -> Result<Response, ApiError> {
     Ok(response)
 }
 
+/// Bytes of a file. While one piece goes out, the next one is read: a reader has two of them in memory at most.
 fn body(file: File, first: u64, end: u64) -> Body {
-    if first == end {
-        return Body::empty();
-    }
     let file = Arc::new(file);
-    Body::from_stream(stream::try_unfold(first, move |at| {
-        let file = Arc::clone(&file);
+    let read = move |at: u64| {
+        let (file, length) = (Arc::clone(&file), PIECE.min(end - at));
+        tokio::task::spawn_blocking(move || read_piece(&file, at, usize::try_from(length).unwrap_or(usize::MAX)))
+    };
+    Body::from_stream(stream::try_unfold((first, None), move |(at, ahead)| {
+        let read = read.clone();
         async move {
             if at >= end {
                 return Ok::<_, io::Error>(None);
             }
-            let read = move || {
-                let mut piece = vec![0; usize::try_from(PIECE.min(end - at)).unwrap_or(usize::MAX)];
-                file.read_exact_at(&mut piece, at).map(|()| piece)
-            };
+            let reading = ahead.unwrap_or_else(|| read(at));
             // A file that has become shorter breaks the connection off: the length was promised.
-            let piece = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+            let piece = reading.await.map_err(io::Error::other)??;
             let next = at + piece.len() as u64;
-            Ok(Some((Bytes::from(piece), next)))
+            let ahead = (next < end).then(|| read(next));
+            Ok(Some((Bytes::from(piece), (next, ahead))))
         }
     }))
+}
+
+/// So many bytes of a file, into memory that is not cleared before.
+fn read_piece(file: &File, at: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut piece = Vec::with_capacity(length);
+    while piece.len() < length {
+        let from = at + piece.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut piece), from) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    piece.truncate(length); // an allocation may be larger than was asked for
+    Ok(piece)
 }
 
 /// Several ranges are answered by the whole, as HTTP allows.
@@ -172,58 +188,103 @@ fn matches(asked: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
 }
 
 /// Receives a body: hands it to `write` in pieces, off the runtime's threads, and gives the writer back at its end. What came
-/// before a body broke is written, too: an upload that was cut goes on from there.
+/// before a body broke is written, too: an upload that was cut goes on from there. While one batch is written, the next one
+/// is received.
 pub(super) async fn receive<W: Send + 'static>(
     mut body: Body,
-    mut writer: W,
+    writer: W,
     silence: Duration,
     write: impl Fn(&mut W, &[u8]) -> Result<(), ApiError> + Clone + Send + 'static,
 ) -> Result<W, ApiError> {
-    let mut batch = Vec::new();
+    let (mut hand, mut batch) = (Hand::Idle(writer), Batch::default());
     loop {
-        let mut broken = None;
-        let data = match tokio::time::timeout(silence, body.frame()).await {
-            Ok(None) => None,
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) => Some(data),
-                Err(_) => continue, // trailers
-            },
-            Ok(Some(Err(_))) => {
-                broken = Some(ApiError::Malformed("the connection broke within it".to_owned()));
+        let end = match tokio::time::timeout(silence, body.frame()).await {
+            Ok(None) => Some(Ok(())),
+            Ok(Some(Ok(frame))) => {
+                if let Ok(data) = frame.into_data() {
+                    batch.push(data); // trailers say nothing here
+                }
                 None
             }
-            Err(_) => {
-                broken = Some(ApiError::TooSlow { seconds: silence.as_secs() });
-                None
-            }
+            Ok(Some(Err(_))) => Some(Err(ApiError::Malformed("the connection broke within it".to_owned()))),
+            Err(_) => Some(Err(ApiError::TooSlow { seconds: silence.as_secs() })),
         };
-        let is_last = data.is_none();
-        batch.extend_from_slice(&data.unwrap_or_default());
-        if batch.len() < BATCH && (!is_last || batch.is_empty()) {
-            match (is_last, broken) {
-                (_, Some(error)) => return Err(error),
-                (true, None) => return Ok(writer),
-                (false, None) => continue,
-            }
+        if batch.size < BATCH && end.is_none() {
+            continue;
         }
-        let piece = std::mem::take(&mut batch);
-        let write = write.clone();
-        let written = tokio::task::spawn_blocking(move || {
-            let result = write(&mut writer, &piece);
-            (writer, result)
-        });
-        let (back, result) = written.await.map_err(|_| ApiError::Defect)?;
-        writer = back;
+        let (mut writer, result) = hand.settle().await?;
         if let Err(error) = result {
             drop(writer);
-            drain(body, silence).await;
+            if end.is_none() {
+                drain(body, silence).await;
+            }
             return Err(error);
         }
-        match (is_last, broken) {
-            (_, Some(error)) => return Err(error),
-            (true, None) => return Ok(writer),
-            (false, None) => {}
+        let (pieces, write) = (std::mem::take(&mut batch).pieces(), write.clone());
+        hand = if pieces.is_empty() {
+            Hand::Idle(writer)
+        } else {
+            Hand::Writing(tokio::task::spawn_blocking(move || {
+                let result = pieces.iter().try_for_each(|piece| write(&mut writer, piece));
+                (writer, result)
+            }))
+        };
+        if let Some(end) = end {
+            let (writer, result) = hand.settle().await?;
+            result?;
+            return end.map(|()| writer);
         }
+    }
+}
+
+/// Who writes what is received.
+enum Hand<W> {
+    Idle(W),
+    Writing(JoinHandle<(W, Result<(), ApiError>)>),
+}
+
+impl<W> Hand<W> {
+    /// The writer, and what became of what it was given last.
+    async fn settle(self) -> Result<(W, Result<(), ApiError>), ApiError> {
+        match self {
+            Self::Idle(writer) => Ok((writer, Ok(()))),
+            Self::Writing(task) => task.await.map_err(|_| ApiError::Defect),
+        }
+    }
+}
+
+/// What was received and is not written yet.
+#[derive(Default)]
+struct Batch {
+    whole: Vec<Bytes>,
+    small: Vec<u8>,
+    size: usize,
+}
+
+/// What is smaller is copied to others like it: each piece takes memory of its own beside its bytes.
+const SMALL: usize = 16 * 1024;
+
+impl Batch {
+    fn push(&mut self, data: Bytes) {
+        self.size += data.len();
+        if data.len() < SMALL {
+            self.small.extend_from_slice(&data);
+        } else {
+            self.end_small();
+            self.whole.push(data);
+        }
+    }
+
+    fn end_small(&mut self) {
+        if !self.small.is_empty() {
+            self.whole.push(std::mem::take(&mut self.small).into());
+        }
+    }
+
+    /// All of it, in order.
+    fn pieces(mut self) -> Vec<Bytes> {
+        self.end_small();
+        self.whole
     }
 }
 
