@@ -17,7 +17,7 @@ import { parseArgs } from "node:util";
 
 import { simulate } from "./cluster-registry.ts";
 import { program, releaseAddon, type Server, startServer } from "./processes.ts";
-import { median, short, table } from "./statistics.ts";
+import { median, short, table, timed } from "./statistics.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -249,12 +249,6 @@ async function inTurn<T>(things: readonly T[], measure: (thing: T) => Promise<nu
   }
   const medians = figures.map(median);
   return [medians[0]!, medians[1]!, medians[2] ?? Number.NaN];
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const begin = performance.now();
-  await work();
-  return performance.now() - begin;
 }
 
 async function finished({ code }: Session, text: string, onStdout: (chunk: string) => void): Promise<void> {

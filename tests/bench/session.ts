@@ -8,16 +8,17 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
 import { program, releaseAddon, type Server, startServer } from "./processes.ts";
-import { median, short, table } from "./statistics.ts";
+import { median, short, table, timed } from "./statistics.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -139,12 +140,6 @@ function beside(what: string, ours: number[], theirs: number[], unit: string, go
 
 function alone(what: string, ours: number, unit: string, goal: number, isLessBetter: boolean): void {
   rows.push({ what, ours, theirs: null, unit, counts: ours, goal: `${isLessBetter ? "<" : "≥"} ${goal} ${unit}`, isMet: isLessBetter ? ours < goal : ours >= goal });
-}
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const begin = performance.now();
-  await work();
-  return performance.now() - begin;
 }
 
 /** `true` in a shell, in turn with bubblewrap. */
@@ -275,13 +270,17 @@ async function link(session: Session): Promise<void> {
   if (url === "") {
     throw new Error(errorMessage);
   }
-  const haproxy = existsSync("/usr/sbin/haproxy") ? "/usr/sbin/haproxy" : "haproxy"; // where a user's PATH does not lead
+  const haproxy = fileURLToPath(new URL("../../target/tools/haproxy/usr/", import.meta.url)); // as `xtask bench` unpacks it
+  const libraries = { ...process.env, LD_LIBRARY_PATH: join(haproxy, `lib/${{ arm64: "aarch64" }[process.arch as string] ?? "x86_64"}-linux-gnu`) };
   const script = join(folder, "web.py");
   writeFileSync(script, WEB);
   const [port, front] = [await freePort(), await freePort()];
   const config = `defaults\n mode http\n timeout connect 5s\n timeout client 60s\n timeout server 60s\nfrontend f\n bind 127.0.0.1:${front}\n default_backend b\nbackend b\n server s 127.0.0.1:${port}\n`;
   writeFileSync(join(folder, "haproxy.cfg"), config);
-  const children = [spawn("python3", [script, String(port)], { stdio: "ignore" }), spawn(haproxy, ["-f", join(folder, "haproxy.cfg")], { stdio: "ignore" })];
+  const children = [
+    spawn("python3", [script, String(port)], { stdio: "ignore" }),
+    spawn(join(haproxy, "sbin/haproxy"), ["-f", join(folder, "haproxy.cfg")], { stdio: "ignore", env: libraries }),
+  ];
   try {
     const [ours, theirs]: [number[], number[]] = [[], []];
     await Promise.all([requests(url, 50), requests(`http://127.0.0.1:${front}/`, 50)]);

@@ -1,4 +1,4 @@
-/** Medians and tables. */
+/** Times, medians and tables. */
 
 /** The middle value, of an even number the lower of the two. */
 export function median(values: readonly number[]): number {
@@ -17,4 +17,11 @@ export function table(rows: ReadonlyArray<readonly string[]>): string {
 /** Three digits that count. */
 export function short(value: number): string {
   return value >= 100 ? value.toFixed(0) : value >= 10 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** How long it takes, milliseconds. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  await work();
+  return performance.now() - begin;
 }

@@ -56,7 +56,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         setup::sandboxes(workspace);
     }
     if name == "session" {
-        setup::programs_of_debian(workspace, setup::HAPROXY)?;
+        debian::haproxy(workspace)?;
     }
 
     let mut bench = workspace.command("node", Purpose::Work);
@@ -64,8 +64,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
     bench.current_dir(workspace.path("tests"));
     let status = Running::start(&mut bench)?.wait()?;
     process::go_on()?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(process::exit_code(status))
 }
 
 fn usage() -> String {

@@ -12,7 +12,8 @@ use crate::artifacts::{self, Profile, Scope};
 use crate::debian;
 use crate::demo::{EXAMPLE, random_key, stamp_lines, start_server};
 use crate::error::Error;
-use crate::process::Running;
+use crate::files;
+use crate::process::{self, Running};
 use crate::workspace::{Purpose, Workspace};
 
 /// How long etcd and the servers may take to find each other.
@@ -81,7 +82,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
         node.server.stop()?;
     }
     println!("\n{}", if status.success() { "the program noticed nothing" } else { "the program failed" });
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(process::exit_code(status))
 }
 
 impl Demo<'_> {
@@ -152,9 +153,7 @@ fn start_etcd(workspace: &Workspace, etcd: &debian::Unpacked) -> Result<(Running
     let free = || -> io::Result<u16> { Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port()) };
     let (clients, peers) = (format!("http://127.0.0.1:{}", free()?), format!("http://127.0.0.1:{}", free()?));
     let folder = workspace.state("demo-etcd");
-    if folder.exists() {
-        std::fs::remove_dir_all(&folder).map_err(Error::file(&folder))?;
-    }
+    files::remove(&folder)?;
     let path = workspace.state("demo-etcd.log");
     let log = std::fs::File::create(&path).map_err(Error::file(&path))?;
     let mut command: Command = etcd.command(workspace);

@@ -28,8 +28,7 @@ impl Unpacked {
 /// What the files of `examples/deploy` are tried with.
 pub(crate) fn balancers(workspace: &Workspace) -> Result<(), Error> {
     unpacked(workspace, &["nginx"], "usr/sbin/nginx")?;
-    let of_haproxy = ["haproxy", "libopentracing-c-wrapper0", "libopentracing1", "liblua5.3-0"];
-    unpacked(workspace, &of_haproxy, "usr/sbin/haproxy")?;
+    haproxy(workspace)?;
     setup::programs_of_debian(workspace, &[("systemd-analyze", "systemd")])
 }
 
@@ -40,6 +39,12 @@ pub(crate) fn for_clusters(workspace: &Workspace) -> Result<(), Error> {
     let library = format!("usr/lib/{}-linux-gnu/faketime/libfaketime.so.1", std::env::consts::ARCH);
     unpacked(workspace, &["libfaketime"], &library)?;
     Ok(())
+}
+
+/// HAProxy, with the libraries that Debian has for it alone.
+pub(crate) fn haproxy(workspace: &Workspace) -> Result<Unpacked, Error> {
+    let packages = ["haproxy", "libopentracing-c-wrapper0", "libopentracing1", "liblua5.3-0"];
+    unpacked(workspace, &packages, "usr/sbin/haproxy")
 }
 
 /// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.

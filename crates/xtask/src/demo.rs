@@ -35,8 +35,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
             workspace.display(&log)
         );
     }
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+    Ok(process::exit_code(status))
 }
 
 /// `cargo xtask picture`: the README's picture, from a real run.
@@ -44,7 +43,7 @@ pub(crate) fn picture(workspace: &Workspace) -> Result<ExitCode, Error> {
     let (servers, mut record) = prepare(workspace, PICTURE, Behind::Nothing, Build::Now)?;
     let status = Running::start(&mut record)?.wait()?;
     stop(servers)?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(process::exit_code(status))
 }
 
 /// What stands behind the server that the example talks to.
@@ -80,10 +79,9 @@ pub(crate) fn chat(workspace: &Workspace) -> Result<ExitCode, Error> {
 fn until_interrupted(workspace: &Workspace, example: &str, behind: Behind, build: Build) -> Result<ExitCode, Error> {
     let (servers, mut page) = prepare(workspace, example, behind, build)?;
     println!("Ctrl+C ends both. Open in a browser:");
-    let mut page = Running::start(&mut page)?;
-    let status = page.wait()?;
+    let status = Running::start(&mut page)?.wait()?;
     stop(servers)?;
-    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(process::exit_code(status))
 }
 
 fn stop(servers: Vec<Running>) -> Result<(), Error> {

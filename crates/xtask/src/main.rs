@@ -18,6 +18,7 @@ mod debian;
 mod demo;
 mod docs;
 mod error;
+mod files;
 mod job;
 mod operators;
 mod pack;
@@ -126,26 +127,14 @@ fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode, Error> {
 }
 
 /// The names in `--only NAME`, `--only=NAME`; none means all.
-fn only<'a>(mut arguments: &[&'a str]) -> Result<Vec<&'a str>, Error> {
+fn only<'a>(arguments: &[&'a str]) -> Result<Vec<&'a str>, Error> {
     let mut names = Vec::new();
-    loop {
-        match arguments {
-            [] => return Ok(names),
-            ["--only", name, rest @ ..] => {
-                names.push(*name);
-                arguments = rest;
-            }
-            [argument, rest @ ..] => match argument.strip_prefix("--only=") {
-                Some(name) => {
-                    names.push(name);
-                    arguments = rest;
-                }
-                None => {
-                    return Err(Error::Usage(format!("not understood: {argument}\n\n{USAGE}")));
-                }
-            },
-        }
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let name = if *argument == "--only" { rest.next().copied() } else { argument.strip_prefix("--only=") };
+        names.push(name.ok_or_else(|| Error::Usage(format!("not understood: {argument}\n\n{USAGE}")))?);
     }
+    Ok(names)
 }
 
 #[cfg(test)]

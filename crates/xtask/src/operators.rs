@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::artifacts::{self, Profile, Scope};
 use crate::error::Error;
+use crate::files;
 use crate::job;
 use crate::portable;
 use crate::setup;
@@ -59,9 +60,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<(), Error> {
     let programs = portable::programs(workspace, Profile::Dev)?;
     let programs = programs.map_or_else(|| artifacts::programs(workspace, Profile::Dev, Scope::Programs), Ok)?;
     let folder = test_folder(workspace);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).map_err(Error::file(&folder))?;
-    }
+    files::remove(&folder)?;
     pack_into(workspace, &Package::ALL, &programs.server, folder).map(drop)
 }
 
@@ -82,18 +81,18 @@ fn pack_into(
     folder: PathBuf,
 ) -> Result<Vec<PathBuf>, Error> {
     fs::create_dir_all(&folder).map_err(Error::file(&folder))?;
-    let mut files = Vec::new();
+    let mut packed = Vec::new();
     if packages.contains(&Package::Wheel) {
-        files.push(wheel(workspace, server, &folder)?);
+        packed.push(wheel(workspace, server, &folder)?);
     }
     if packages.contains(&Package::Deb) || packages.contains(&Package::Image) {
-        files.push(deb::pack(workspace, server, &folder)?);
+        packed.push(deb::pack(workspace, server, &folder)?);
     }
     if packages.contains(&Package::Image) {
-        let deb = files.last().expect("it was packed above").clone();
-        files.push(image::pack(workspace, &deb, &folder)?);
+        let deb = packed.last().expect("it was packed above").clone();
+        packed.push(image::pack(workspace, &deb, &folder)?);
     }
-    Ok(files)
+    Ok(packed)
 }
 
 fn wheel(workspace: &Workspace, server: &Path, folder: &Path) -> Result<PathBuf, Error> {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::artifacts::{self, Profile, Programs, Scope};
 use crate::error::Error;
+use crate::files::{empty, tree_size};
 use crate::job;
 use crate::operators::{self, Package};
 use crate::platform::{Kind, Platforms};
@@ -52,49 +53,32 @@ impl<'a> Options<'a> {
         Options { profile, repository: None, npm: true, operators: Vec::new(), server: None }
     }
 
-    pub(crate) fn parse(mut arguments: &[&'a str]) -> Result<Self, Error> {
-        let mut options = Options::of(Profile::Release);
-        options.npm = false;
-        loop {
-            if let [flag, rest @ ..] = arguments
-                && let Some(package) = Package::ALL.into_iter().find(|package| package.flag() == *flag)
-            {
-                options.operators.push(package);
-                arguments = rest;
-                continue;
-            }
-            arguments = match arguments {
-                [] => {
-                    options.npm |= options.operators.is_empty();
-                    return Ok(options);
-                }
-                ["--npm", rest @ ..] => {
-                    options.npm = true;
-                    rest
-                }
-                ["--all", rest @ ..] => {
-                    options.npm = true;
-                    options.operators = Package::ALL.to_vec();
-                    rest
-                }
-                ["--server", program, rest @ ..] => {
-                    options.server = Some(program);
-                    rest
-                }
-                ["--profile", profile, rest @ ..] => {
-                    options.profile = profile.parse()?;
-                    rest
-                }
-                ["--repository", address, rest @ ..] if address.starts_with("https://") => {
+    pub(crate) fn parse(arguments: &[&'a str]) -> Result<Self, Error> {
+        let mut options = Options { npm: false, ..Options::of(Profile::Release) };
+        let mut rest = arguments.iter().copied();
+        while let Some(argument) = rest.next() {
+            let mut value = || rest.next().ok_or_else(|| Error::Usage(format!("pack {argument} needs a value")));
+            match argument {
+                "--npm" => options.npm = true,
+                "--all" => (options.npm, options.operators) = (true, Package::ALL.to_vec()),
+                "--server" => options.server = Some(value()?),
+                "--profile" => options.profile = value()?.parse()?,
+                "--repository" => {
+                    let address = value().ok().filter(|address| address.starts_with("https://"));
+                    let wrong =
+                        || Error::Usage("pack --repository needs the https:// address of the repository".into());
+                    let address = address.ok_or_else(wrong)?;
                     options.repository = Some(address.trim_end_matches('/').trim_end_matches(".git"));
-                    rest
                 }
-                ["--repository", ..] => {
-                    return Err(Error::Usage("pack --repository needs the https:// address of the repository".into()));
+                flag => {
+                    let package = Package::ALL.into_iter().find(|package| package.flag() == flag);
+                    let package = package.ok_or_else(|| Error::Usage(format!("pack does not understand {flag}")))?;
+                    options.operators.push(package);
                 }
-                [other, ..] => return Err(Error::Usage(format!("pack does not understand {other}"))),
             }
         }
+        options.npm |= options.operators.is_empty();
+        Ok(options)
     }
 
     /// Where the packages come from, and where to complain.
@@ -282,23 +266,6 @@ fn tarball(folder: &Path, package: &Path) -> Result<Tarball, Error> {
 /// What npm calls the tarball of a package without a scope.
 fn tarball_name(package: &str) -> String {
     format!("{package}-{VERSION}.tgz")
-}
-
-fn empty(folder: &Path) -> Result<(), Error> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(Error::file(folder)(error)),
-        _ => {}
-    }
-    fs::create_dir_all(folder).map_err(Error::file(folder))
-}
-
-fn tree_size(folder: &Path) -> Result<u64, Error> {
-    let mut total = 0;
-    for entry in fs::read_dir(folder).map_err(Error::file(folder))? {
-        let path = entry.map_err(Error::file(folder))?.path();
-        total += if path.is_dir() { tree_size(&path)? } else { path.metadata().map_err(Error::file(&path))?.len() };
-    }
-    Ok(total)
 }
 
 /// `512 B`, `12.3 kB`, `4.5 MB`.

@@ -98,16 +98,6 @@ fn npm_roots(workspace: &Workspace, roots: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A folder from which Node finds `package`, and that folder's name.
-pub(crate) fn folder_with_package(workspace: &Workspace, package: &str) -> Result<PathBuf, Error> {
-    NPM_ROOTS
-        .iter()
-        .rev()
-        .map(|root| workspace.path(root))
-        .find(|root| root.join("node_modules").join(package).is_dir())
-        .ok_or_else(|| Error::Failed(format!("none of {} depends on {package}", NPM_ROOTS.join("/, "))))
-}
-
 /// A Python environment under `target/venv` with the published client; returns its interpreter.
 pub(crate) fn python(workspace: &Workspace) -> Result<PathBuf, Error> {
     environment(workspace, "venv", &[PYTHON_CLIENT])
@@ -224,24 +214,49 @@ fn system_python(workspace: &Workspace) -> Result<PathBuf, Error> {
     })
 }
 
-/// A component of the Rust toolchain that is called as `cargo SUBCOMMAND`.
-pub(crate) fn rust_component(workspace: &Workspace, subcommand: &str, component: &str) -> Result<(), Error> {
-    let is_there = || {
-        let mut command = workspace.cargo();
-        command.args([subcommand, "--version"]);
-        job::answer(command).is_some()
-    };
+/// Makes sure of one thing: installs it where it is missing, and says what to do where that was to no avail.
+fn ensure(
+    is_there: impl Fn() -> bool,
+    install: impl FnOnce() -> Result<(), Error>,
+    advice: impl Into<String>,
+) -> Result<(), Error> {
     if is_there() {
         return Ok(());
     }
-    let advice = format!("`cargo {subcommand}` is missing; install it with `rustup component add {component}`");
-    if find_program("rustup").is_none() {
-        return Err(Error::Failed(advice));
-    }
-    let mut command = workspace.command("rustup", Purpose::Install);
-    command.args(["component", "add", component]);
-    job::prepare(workspace, &format!("setup-{component}"), &format!("install {component}"), &mut [command])?;
-    if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
+    install()?;
+    if is_there() { Ok(()) } else { Err(Error::Failed(advice.into())) }
+}
+
+/// What `rustup KIND add NAME` installs.
+fn of_rustup(
+    workspace: &Workspace,
+    missing: &str,
+    [kind, name]: [&str; 2],
+    is_there: impl Fn() -> bool,
+) -> Result<(), Error> {
+    let advice = format!("{missing}; install it with `rustup {kind} add {name}`");
+    let install = || {
+        if find_program("rustup").is_none() {
+            return Err(Error::Failed(advice.clone()));
+        }
+        let mut command = workspace.command("rustup", Purpose::Install);
+        command.args([kind, "add", name]);
+        job::prepare(workspace, &format!("setup-{name}"), &format!("install {name}"), &mut [command])
+    };
+    ensure(is_there, install, &advice)
+}
+
+/// Whether there is a `cargo SUBCOMMAND`.
+fn cargo_has(workspace: &Workspace, subcommand: &str) -> bool {
+    let mut command = workspace.cargo();
+    command.args([subcommand, "--version"]);
+    job::answer(command).is_some()
+}
+
+/// A component of the Rust toolchain that is called as `cargo SUBCOMMAND`.
+pub(crate) fn rust_component(workspace: &Workspace, subcommand: &str, component: &str) -> Result<(), Error> {
+    let missing = format!("`cargo {subcommand}` is missing");
+    of_rustup(workspace, &missing, ["component", component], || cargo_has(workspace, subcommand))
 }
 
 /// The runner of the Rust tests.
@@ -256,46 +271,26 @@ pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<(), Error> {
 
 /// `cargo NAME`: any version that is installed, else this one, built from crates.io.
 fn cargo_tool(workspace: &Workspace, name: &str, version: &str) -> Result<(), Error> {
-    let is_there = || {
-        let mut command = workspace.cargo();
-        command.args([name, "--version"]);
-        job::answer(command).is_some()
-    };
-    if is_there() {
-        return Ok(());
-    }
     let package = format!("cargo-{name}");
-    let mut command = workspace.command("cargo", Purpose::Install);
-    command.args(["install", &package, "--locked", "--version", version]);
-    // Not in the workspace's folder, which is for what the workspace is built into.
-    command.env_remove("CARGO_TARGET_DIR");
-    job::prepare(workspace, &format!("setup-{name}"), &format!("install {package}"), &mut [command])?;
-    match is_there() {
-        true => Ok(()),
-        false => {
-            Err(Error::Failed(format!("`cargo {name}` is missing; install it with `cargo install {package} --locked`")))
-        }
-    }
+    let install = || {
+        let mut command = workspace.command("cargo", Purpose::Install);
+        command.args(["install", &package, "--locked", "--version", version]);
+        // Not in the workspace's folder, which is for what the workspace is built into.
+        command.env_remove("CARGO_TARGET_DIR");
+        job::prepare(workspace, &format!("setup-{name}"), &format!("install {package}"), &mut [command])
+    };
+    let advice = format!("`cargo {name}` is missing; install it with `cargo install {package} --locked`");
+    ensure(|| cargo_has(workspace, name), install, advice)
 }
 
 /// Rust's standard library for a target.
 pub(crate) fn rust_target(workspace: &Workspace, target: &str) -> Result<(), Error> {
-    let is_there = || {
+    let missing = format!("there is no standard library for {target}");
+    of_rustup(workspace, &missing, ["target", target], || {
         let mut command = workspace.command("rustc", Purpose::Work);
         command.args(["--print", "target-libdir", "--target", target]);
-        job::answer(command).is_some_and(|folder| PathBuf::from(folder).is_dir())
-    };
-    if is_there() {
-        return Ok(());
-    }
-    let advice = format!("there is no standard library for {target}; install it with `rustup target add {target}`");
-    if find_program("rustup").is_none() {
-        return Err(Error::Failed(advice));
-    }
-    let mut command = workspace.command("rustup", Purpose::Install);
-    command.args(["target", "add", target]);
-    job::prepare(workspace, &format!("setup-{target}"), &format!("install {target}"), &mut [command])?;
-    if is_there() { Ok(()) } else { Err(Error::Failed(advice)) }
+        job::answer(command).is_some_and(|folder| Path::new(&folder).is_dir())
+    })
 }
 
 /// Programs, each with the Debian package that has it.
@@ -303,8 +298,6 @@ pub(crate) type OfDebian = &'static [(&'static str, &'static str)];
 
 /// For the tests of its kernels.
 pub(crate) const R: OfDebian = &[("R", "r-base-core")];
-/// What links are measured beside.
-pub(crate) const HAPROXY: OfDebian = &[("haproxy", "haproxy")];
 /// Those that the server's manual configures.
 pub(crate) const REVERSE_PROXIES: OfDebian = &[("nginx", "nginx-light"), ("haproxy", "haproxy"), ("caddy", "caddy")];
 
@@ -333,35 +326,27 @@ pub(crate) fn programs_of_debian(workspace: &Workspace, needed: OfDebian) -> Res
 pub(crate) fn java(workspace: &Workspace) -> Result<(), Error> {
     const PACKAGE: &str = "openjdk-17-jdk-headless";
     let home = std::env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
-    let mut known = home.into_iter().chain([PathBuf::from("/usr/bin/java")]).filter(|java| java.is_file());
-    let java = known.next().or_else(|| find_program("java"));
-    let is_there = |java: Option<PathBuf>| {
-        java.is_some_and(|java| {
+    let is_there = || {
+        let mut known = home.clone().into_iter().chain([PathBuf::from("/usr/bin/java")]).chain(find_program("java"));
+        known.any(|java| {
             let mut command = workspace.command(java, Purpose::Work);
             command.arg("--list-modules");
             job::answer(command).is_some_and(|modules| modules.contains("jdk.jshell@"))
         })
     };
-    if is_there(java) {
-        return Ok(());
-    }
-    debian(workspace, "a Java with its compiler is missing", &[PACKAGE])?;
-    if is_there(Some("/usr/bin/java".into())) {
-        Ok(())
-    } else {
-        Err(Error::Failed(format!(
-            "there is no JDK, even with Debian's {PACKAGE}; install one, or set JAVA_HOME to it"
-        )))
-    }
+    let install = || debian(workspace, "a Java with its compiler is missing", &[PACKAGE]);
+    ensure(
+        is_there,
+        install,
+        format!("there is no JDK, even with Debian's {PACKAGE}; install one, or set JAVA_HOME to it"),
+    )
 }
 
 /// A Chromium that the tests can drive: they start it by its path.
 pub(crate) fn chromium(workspace: &Workspace) -> Result<(), Error> {
-    let is_there = || PathBuf::from("/usr/bin/chromium").is_file();
-    if !is_there() {
-        debian(workspace, "Chromium is missing", &["chromium"])?;
-    }
-    if is_there() { Ok(()) } else { Err(Error::Failed("there is no /usr/bin/chromium; install it".to_owned())) }
+    let is_there = || Path::new("/usr/bin/chromium").is_file();
+    let install = || debian(workspace, "Chromium is missing", &["chromium"]);
+    ensure(is_there, install, "there is no /usr/bin/chromium; install it")
 }
 
 /// Installs Debian packages, if this is Debian and we may; else says what to do.

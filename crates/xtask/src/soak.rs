@@ -74,9 +74,9 @@ fn everything(workspace: &Workspace, seed: Option<u64>) -> Result<bool, Error> {
     println!("soak: --seed {of_the_network}");
     let mut passed = passes(walks(workspace, 0))?;
     passed &= passes(lossy(workspace, RUST_RUNS, of_the_network))?;
-    passed &= passes(rust_load(workspace))?;
+    passed &= passes(end_to_end(workspace, "load", "AGB_LOAD", LOAD))?;
     passed &= passes(one_hop_away(workspace))?;
-    passed &= passes(gateway(workspace))?;
+    passed &= passes(end_to_end(workspace, "gateway::many_runs", "AGB_GATEWAY_RUNS", GATEWAY_RUNS))?;
     passed &= node(workspace, "node/lossy", "AGB_LOSSY", &format!("{NODE_RUNS},{}", of_the_network % 1_000_000))?;
     passed &= node(workspace, "node/load", "AGB_LOAD", LOAD)?;
     setup::programs_of_debian(workspace, setup::REVERSE_PROXIES)?;
@@ -124,9 +124,14 @@ fn walks(workspace: &Workspace, first: u64) -> Command {
 }
 
 fn lossy(workspace: &Workspace, runs: u64, seed: u64) -> Command {
-    let mut lossy = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", "lossy"]);
-    lossy.env("AGB_LOSSY", format!("{runs},{seed}"));
-    lossy
+    end_to_end(workspace, "lossy", "AGB_LOSSY", &format!("{runs},{seed}"))
+}
+
+/// Some of the end-to-end tests, as large as `variable` says.
+fn end_to_end(workspace: &Workspace, tests: &str, variable: &str, value: &str) -> Command {
+    let mut command = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", tests]);
+    command.env(variable, value);
+    command
 }
 
 /// All tests of the server, with their clients at another server than the one that has the sessions.
@@ -135,18 +140,6 @@ fn one_hop_away(workspace: &Workspace) -> Command {
     tests.args(["nextest", "run", "--locked", "-p", "agb-server", "--test", "it", "--no-fail-fast"]);
     tests.env("AGB_TEST_ENTRY", "other");
     tests
-}
-
-fn rust_load(workspace: &Workspace) -> Command {
-    let mut load = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", "load"]);
-    load.env("AGB_LOAD", LOAD);
-    load
-}
-
-fn gateway(workspace: &Workspace) -> Command {
-    let mut gateway = cargo_test(workspace, &["--package", "agb-tests", "--test", "it", "gateway::many_runs"]);
-    gateway.env("AGB_GATEWAY_RUNS", GATEWAY_RUNS);
-    gateway
 }
 
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Command {
@@ -160,7 +153,7 @@ fn node(workspace: &Workspace, file: &str, variable: &str, value: &str) -> Resul
     artifacts::node(workspace, Profile::Dev)?;
     let mut command = workspace.command("node", Purpose::Work);
     command.args(["--import", "tsx", "--test"]).arg(workspace.path(&format!("tests/{file}.test.ts")));
-    command.current_dir(setup::folder_with_package(workspace, "tsx")?).env(variable, value);
+    command.current_dir(workspace.path("tests")).env(variable, value);
     passes(command)
 }
 

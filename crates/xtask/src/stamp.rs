@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+use crate::files;
 use crate::workspace::Workspace;
 
 /// FNV-1a, 64 bits: tells apart versions of our own files, nothing more.
@@ -53,10 +54,7 @@ impl Stamp {
 
     /// Call before making the result anew, so that a half-made one is not taken for it.
     pub(crate) fn invalidate(&self) -> Result<(), Error> {
-        match fs::remove_file(&self.file) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::file(&self.file)(error)),
-            _ => Ok(()),
-        }
+        files::remove(&self.file)
     }
 
     /// Call once the result is there.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{VERSION, architecture, source};
 use crate::error::Error;
+use crate::files::{remove, tree_size};
 use crate::job;
 use crate::portable;
 use crate::workspace::{Purpose, Workspace};
@@ -34,9 +35,7 @@ pub(super) fn pack(workspace: &Workspace, server: &Path, folder: &Path) -> Resul
     let (major, minor) = portable::needs(workspace, server)?;
     let _lock = workspace.lock()?;
     let stage = workspace.state("deb");
-    if stage.exists() {
-        fs::remove_dir_all(&stage).map_err(Error::file(&stage))?;
-    }
+    remove(&stage)?;
     let program = place(&stage, "usr/bin/agb-server", &fs::read(server).map_err(Error::file(server))?, 0o755)?;
     for (from, to, mode) in FILES {
         let from = source(workspace, "deb").join(from);
@@ -115,20 +114,6 @@ fn place(stage: &Path, to: &str, content: &[u8], mode: u32) -> Result<PathBuf, E
     fs::write(&path, content).map_err(Error::file(&path))?;
     fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(Error::file(&path))?;
     Ok(path)
-}
-
-/// Bytes of all files below a folder.
-fn tree_size(folder: &Path) -> Result<u64, Error> {
-    let mut size = 0;
-    let mut rest = vec![folder.to_path_buf()];
-    while let Some(folder) = rest.pop() {
-        for entry in fs::read_dir(&folder).map_err(Error::file(&folder))? {
-            let entry = entry.map_err(Error::file(&folder))?;
-            let metadata = entry.metadata().map_err(Error::file(&entry.path()))?;
-            if metadata.is_dir() { rest.push(entry.path()) } else { size += metadata.len() }
-        }
-    }
-    Ok(size)
 }
 
 #[cfg(test)]

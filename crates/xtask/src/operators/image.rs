@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{VERSION, architecture};
 use crate::error::Error;
+use crate::files::{empty, remove};
 use crate::job;
 use crate::setup;
 use crate::workspace::{Purpose, Workspace};
@@ -74,8 +75,7 @@ pub(super) fn pack(workspace: &Workspace, deb: &Path, folder: &Path) -> Result<P
 
 /// Makes a Debian in a folder with the package installed.
 fn make_system(workspace: &Workspace, root: &Path, deb: &Path) -> Result<(), Error> {
-    remove(root)?;
-    fs::create_dir_all(root).map_err(Error::file(root))?;
+    empty(root)?;
     let mut make = workspace.command("debootstrap", Purpose::Install);
     // Without an address it takes Debian's own mirror.
     make.args(["--variant=minbase", SUITE]).arg(root);
@@ -99,11 +99,3 @@ install -d -o agb-server -g agb-server /var/lib/agb-server /var/cache/agb-server
 apt-get clean
 rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/*.log /var/log/apt
 ";
-
-fn remove(path: &Path) -> Result<(), Error> {
-    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file(path)(error)),
-        _ => Ok(()),
-    }
-}

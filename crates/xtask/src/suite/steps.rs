@@ -142,13 +142,7 @@ pub(super) const STEPS: [Step; 19] = [
         label: "Node against the server",
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::JavaScript, Need::Programs, Need::Image, Need::R, Need::Java, Need::Etcd],
-        commands: |workspace| {
-            let folder = setup::folder_with_package(workspace, "tsx")?;
-            let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--import", "tsx", "--test", TEST_TIMEOUT]).current_dir(folder);
-            command.args(files(workspace, "tests/node", ".test.ts")?);
-            Ok(vec![command])
-        },
+        commands: |workspace| node_tests(workspace, "tests/node", TYPESCRIPT, &[], &[]),
     },
     Step {
         name: "core-on-wasm",
@@ -178,13 +172,7 @@ pub(super) const STEPS: [Step; 19] = [
             Need::Java,
             Need::Etcd,
         ],
-        commands: |workspace| {
-            let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--import", "tsx", "--test", TEST_TIMEOUT, "--test-concurrency=1"]);
-            command.current_dir(workspace.path("tests"));
-            command.args(files(workspace, "tests/browser", ".test.ts")?);
-            Ok(vec![command])
-        },
+        commands: |workspace| node_tests(workspace, "tests/browser", TYPESCRIPT, &[ONE_BY_ONE], &[]),
     },
     Step {
         name: "python",
@@ -206,12 +194,7 @@ pub(super) const STEPS: [Step; 19] = [
         label: "the packed npm packages in an empty project",
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::JavaScript, Need::Programs, Need::Tarballs],
-        commands: |workspace| {
-            let mut command = workspace.command("node", Purpose::Work);
-            command.arg("--test").args(files(workspace, "tests/packaging", ".test.mjs")?);
-            command.env("AGB_TARBALLS", pack::folder(workspace, Profile::Dev));
-            Ok(vec![command])
-        },
+        commands: |workspace| node_tests(workspace, "tests/packaging", JAVASCRIPT, &[], &[tarballs(workspace)]),
     },
     Step {
         name: "publish",
@@ -235,10 +218,7 @@ pub(super) const STEPS: [Step; 19] = [
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::JavaScript, Need::Programs, Need::Tarballs, Need::Frameworks],
         commands: |workspace| {
-            let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--test", "--test-concurrency=1"]).args(files(workspace, "tests/frameworks", ".test.mjs")?);
-            command.env("AGB_TARBALLS", pack::folder(workspace, Profile::Dev));
-            Ok(vec![command])
+            node_tests(workspace, "tests/frameworks", JAVASCRIPT, &[ONE_BY_ONE], &[tarballs(workspace)])
         },
     },
     Step {
@@ -247,11 +227,8 @@ pub(super) const STEPS: [Step; 19] = [
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::JavaScript, Need::Programs, Need::Tarballs, Need::Portable],
         commands: |workspace| {
-            let mut command = workspace.command("node", Purpose::Work);
-            command.arg("--test").args(files(workspace, "tests/portable", ".test.mjs")?);
-            command.env("AGB_TARBALLS", pack::folder(workspace, Profile::Dev));
-            command.env("AGB_PORTABLE", portable::folder(workspace, Profile::Dev)?);
-            Ok(vec![command])
+            let programs = ("AGB_PORTABLE", portable::folder(workspace, Profile::Dev)?);
+            node_tests(workspace, "tests/portable", JAVASCRIPT, &[], &[tarballs(workspace), programs])
         },
     },
     Step {
@@ -260,12 +237,8 @@ pub(super) const STEPS: [Step; 19] = [
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::JavaScript, Need::Programs, Need::Docs, Need::Chromium],
         commands: |workspace| {
-            let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--import", "tsx", "--test", TEST_TIMEOUT, "--test-concurrency=1"]);
-            command.current_dir(workspace.path("npm/docs"));
-            command.args(files(workspace, "npm/docs/tests", ".test.ts")?);
-            command.env("AGB_SERVER", workspace.target("debug/agb-server"));
-            Ok(vec![command])
+            let server = ("AGB_SERVER", workspace.target("debug/agb-server"));
+            node_tests(workspace, "npm/docs/tests", TYPESCRIPT, &[ONE_BY_ONE], &[server])
         },
     },
     Step {
@@ -274,11 +247,9 @@ pub(super) const STEPS: [Step; 19] = [
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::Operators],
         commands: |workspace| {
-            let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--test", TEST_TIMEOUT]).args(files(workspace, "tests/operators", ".test.mjs")?);
-            command.env("AGB_PACKAGES", operators::test_folder(workspace));
-            command.env("AGB_SYSTEM", operators::system(workspace));
-            Ok(vec![command])
+            let packages = ("AGB_PACKAGES", operators::test_folder(workspace));
+            let system = ("AGB_SYSTEM", operators::system(workspace));
+            node_tests(workspace, "tests/operators", JAVASCRIPT, &[TEST_TIMEOUT], &[packages, system])
         },
     },
     Step {
@@ -296,18 +267,20 @@ pub(super) const STEPS: [Step; 19] = [
         label: "the server behind reverse proxies, as its manual configures them",
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::JavaScript, Need::Programs, Need::ReverseProxies],
-        commands: |workspace| {
-            let mut command = workspace.command("node", Purpose::Work);
-            command.args(["--import", "tsx", "--test", TEST_TIMEOUT]).current_dir(workspace.path("tests"));
-            command.args(files(workspace, "tests/proxies", ".test.ts")?);
-            Ok(vec![command])
-        },
+        commands: |workspace| node_tests(workspace, "tests/proxies", TYPESCRIPT, &[], &[]),
     },
 ];
 
 /// A test that hangs fails after so long, milliseconds, instead of taking the whole run with it. The longest files take
 /// two minutes.
 const TEST_TIMEOUT: &str = "--test-timeout=600000";
+/// For tests that would disturb each other.
+const ONE_BY_ONE: &str = "--test-concurrency=1";
+
+/// Tests that are run through tsx, with the packages of the folder that theirs is in.
+const TYPESCRIPT: &str = ".test.ts";
+/// Tests that need nothing but Node.
+const JAVASCRIPT: &str = ".test.mjs";
 
 /// The crates for others to use, each after those that it needs.
 const PUBLISHED: [&str; 3] = ["agb-protocol", "agb-core", "agb-client"];
@@ -331,6 +304,28 @@ fn rust_tests(workspace: &Workspace) -> Result<Vec<Command>, Error> {
     }
     commands.extend(far);
     Ok(commands)
+}
+
+/// Node's test runner on the tests in a folder.
+fn node_tests(
+    workspace: &Workspace,
+    folder: &str,
+    ending: &str,
+    options: &[&str],
+    environment: &[(&str, PathBuf)],
+) -> Result<Vec<Command>, Error> {
+    let mut command = workspace.command("node", Purpose::Work);
+    if ending == TYPESCRIPT {
+        let path = workspace.path(folder);
+        command.args(["--import", "tsx", TEST_TIMEOUT]).current_dir(path.parent().expect("it is in the checkout"));
+    }
+    command.arg("--test").args(options).args(files(workspace, folder, ending)?).envs(environment.iter().cloned());
+    Ok(vec![command])
+}
+
+/// Where the tests find the packed npm packages.
+fn tarballs(workspace: &Workspace) -> (&'static str, PathBuf) {
+    ("AGB_TARBALLS", pack::folder(workspace, Profile::Dev))
 }
 
 fn cargo(workspace: &Workspace, arguments: &[&str]) -> Result<Vec<Command>, Error> {
