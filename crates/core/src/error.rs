@@ -39,15 +39,8 @@ impl ApiError {
     /// are `UNAUTHORIZED`, `NOT_FOUND`, `REFUSED`, `MALFORMED` and those of [`TransportError::code`].
     #[must_use]
     pub fn code(&self) -> &str {
-        match self {
-            Self::Unauthorized(refusal)
-            | Self::NotFound(refusal)
-            | Self::Refused(refusal)
-            | Self::ToolFailed(refusal)
-                if !refusal.code.is_empty() =>
-            {
-                &refusal.code
-            }
+        match self.refusal() {
+            Some(refusal) if !refusal.code.is_empty() => &refusal.code,
             _ => self.own_code(),
         }
     }
@@ -69,12 +62,8 @@ impl ApiError {
     #[must_use]
     pub fn request_id(&self) -> &str {
         match self {
-            Self::Unauthorized(refusal)
-            | Self::NotFound(refusal)
-            | Self::Refused(refusal)
-            | Self::ToolFailed(refusal) => &refusal.request_id,
             Self::Malformed(malformed) => &malformed.request_id,
-            Self::Transport(_) => "",
+            _ => self.refusal().map_or("", |refusal| &refusal.request_id),
         }
     }
 
@@ -82,12 +71,18 @@ impl ApiError {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         match self {
+            Self::Malformed(malformed) => Some(malformed.status),
+            _ => self.refusal().map(|refusal| refusal.status).filter(|status| *status != 0),
+        }
+    }
+
+    const fn refusal(&self) -> Option<&Refusal> {
+        match self {
             Self::Unauthorized(refusal)
             | Self::NotFound(refusal)
             | Self::Refused(refusal)
-            | Self::ToolFailed(refusal) => Some(refusal.status).filter(|status| *status != 0),
-            Self::Malformed(malformed) => Some(malformed.status),
-            Self::Transport(_) => None,
+            | Self::ToolFailed(refusal) => Some(refusal),
+            Self::Malformed(_) | Self::Transport(_) => None,
         }
     }
 

@@ -21,6 +21,17 @@
 //! needed is `None` or empty; only an answer without the one thing that was asked for is
 //! [`Malformed`](crate::error::ApiError::Malformed).
 
+/// Makes a type the JSON object of these fields: without derived code, for which a page would pay.
+macro_rules! json_object {
+    ($type:ident as $value:ident { $($name:literal: $field:expr),* $(,)? }) => {
+        impl From<$type> for serde_json::Value {
+            fn from($value: $type) -> Self {
+                $crate::operations::object([$(($name, $field.into())),*])
+            }
+        }
+    };
+}
+
 mod call_tool;
 mod command;
 pub mod contexts;
@@ -36,7 +47,6 @@ mod link;
 mod list_commands;
 mod list_sessions;
 mod metrics;
-mod release_session;
 mod run_code;
 mod session_access;
 mod session_data;
@@ -47,7 +57,7 @@ mod toolbox;
 pub use call_tool::{CallTool, ToolRoute};
 pub use command::{CommandOutput, RunCommand};
 pub use create_session::{ClientInfo, CreateSession};
-pub use delete_session::{DeleteSession, DeleteStep};
+pub use delete_session::{DeleteSession, DeleteStep, ReleaseSession};
 pub use desktop::CallIfOffered;
 pub use details::{GetDetails, SessionDetails};
 pub use forward::{Forward, ForwardTool, ToolAnswer};
@@ -57,7 +67,6 @@ pub use link::GetLink;
 pub use list_commands::CommandInfo;
 pub use list_sessions::{ListSessions, SessionListing, SessionPage};
 pub use metrics::SessionMetrics;
-pub use release_session::ReleaseSession;
 pub use run_code::RunCode;
 pub use session_access::{AccessScope, GrantAccess, IncompleteAccess, SessionAccess};
 pub use session_data::SessionData;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::labels::labels_text;
-use super::{SessionData, SessionOptions};
+use super::{SessionData, SessionOptions, object};
 use crate::codes;
 use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
@@ -51,13 +51,13 @@ impl Default for ClientInfo {
 
 impl ClientInfo {
     fn stats(&self) -> String {
-        let pairs = [
-            ("source", Value::from("sdk")),
+        let stats = object([
+            ("source", "sdk".into()),
             ("sdk_language", self.language.as_str().into()),
             ("sdk_version", self.version.as_str().into()),
             ("is_release", self.is_release.into()),
-        ];
-        Value::Object(pairs.map(|(name, value)| (name.to_owned(), value)).into_iter().collect()).to_string()
+        ]);
+        stats.to_string()
     }
 }
 

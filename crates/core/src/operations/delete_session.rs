@@ -1,10 +1,10 @@
-//! Deleting a session: the release, and looking whether it is gone.
+//! Deleting a session: the release (`POST /mcp/releaseSession`, `…Async`), and looking whether it is gone.
 
 use std::time::Duration;
 
-use super::{GetSessionInfo, ReleaseSession, SessionStatus};
+use super::{GetSessionInfo, SessionStatus, post_session};
 use crate::error::{ApiError, TransportError};
-use crate::http::Answered;
+use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Operation, Repeat};
 use crate::time::Instant;
 
 /// Releases a session in the background and waits until it is gone. One that is gone already is as good. A driver carries
@@ -138,10 +138,37 @@ fn is_final(error: &ApiError) -> bool {
     }
 }
 
+/// Ends a session. A session that is gone already is [`ApiError::NotFound`]; whoever deletes is content with that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseSession {
+    /// Which.
+    pub session_id: String,
+    /// The service only begins; [`DeleteSession`] looks whether it is done. Otherwise
+    /// the answer comes when the session is gone.
+    pub in_background: bool,
+}
+
+impl Operation for ReleaseSession {
+    type Output = ();
+
+    fn request(&self) -> HttpRequest {
+        let path = if self.in_background { "/mcp/releaseSessionAsync" } else { "/mcp/releaseSession" };
+        // Releasing twice releases once.
+        post_session(path, &self.session_id, Repeat::Safe)
+    }
+
+    fn parse(&self, response: &HttpResponse) -> Result<Answered<Self::Output>, ApiError> {
+        Ok(Envelope::open(response)?.answer(()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::error::{Malformed, Refusal};
+    use crate::operations::fixtures::{body, endure, line, read};
 
     type Outcome = Result<Answered<SessionStatus>, ApiError>;
 
@@ -235,5 +262,17 @@ mod tests {
         let mut refusing = DeleteSession::new("s");
         refusing.released(at(0), Err(refused(400)));
         assert!(matches!(refusing.next(at(0)), DeleteStep::Done(Err(error)) if error == refused(400)));
+    }
+
+    #[test]
+    fn both_ways_name_the_session() {
+        for (in_background, path) in [(true, "releaseSessionAsync"), (false, "releaseSession")] {
+            let operation = ReleaseSession { session_id: String::from("s-1"), in_background };
+            let request = operation.request();
+            assert_eq!(line(&request), format!("POST https://h/mcp/{path}"));
+            assert_eq!(body(&request), json!({"sessionId": "s-1"}));
+            read(&operation, json!(null));
+            endure(&operation);
+        }
     }
 }

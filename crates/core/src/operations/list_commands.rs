@@ -68,20 +68,10 @@ impl CommandInfo {
     }
 }
 
-impl From<CommandInfo> for Value {
-    fn from(info: CommandInfo) -> Self {
-        super::object([
-            ("id", info.id.into()),
-            ("command", info.command.into()),
-            ("status", info.status.into()),
-            ("startedAt", info.started_at.into()),
-            ("detached", info.detached.into()),
-            ("pty", info.pty.into()),
-            ("exitCode", info.exit_code.into()),
-            ("signal", info.signal.into()),
-        ])
-    }
-}
+json_object!(CommandInfo as info {
+    "id": info.id, "command": info.command, "status": info.status, "startedAt": info.started_at,
+    "detached": info.detached, "pty": info.pty, "exitCode": info.exit_code, "signal": info.signal,
+});
 
 #[cfg(test)]
 mod tests {

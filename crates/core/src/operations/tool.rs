@@ -49,17 +49,10 @@ impl Tool {
     }
 }
 
-impl From<Tool> for Value {
-    fn from(tool: Tool) -> Self {
-        super::object([
-            ("name", tool.name.into()),
-            ("description", tool.description.into()),
-            ("inputSchema", tool.input_schema.into()),
-            ("server", tool.server.into()),
-            ("tool", tool.tool.into()),
-        ])
-    }
-}
+json_object!(Tool as tool {
+    "name": tool.name, "description": tool.description, "inputSchema": tool.input_schema, "server": tool.server,
+    "tool": tool.tool,
+});
 
 /// The tools of an image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,10 +7,7 @@ use super::request;
 use crate::codes;
 use crate::error::{ApiError, Refusal};
 use crate::http::{Answered, Method, Repeat};
-use crate::operations::object;
 use crate::procedure::{Converted, Outcome, Procedure, Single, Step};
-
-use serde_json::Value;
 
 /// How far the clearing of a context is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +28,7 @@ impl ClearState {
     }
 }
 
-impl From<ClearState> for Value {
-    fn from(state: ClearState) -> Self {
-        object([("contextId", state.context_id.into()), ("state", state.state.into())])
-    }
-}
+json_object!(ClearState as state { "contextId": state.context_id, "state": state.state });
 
 /// Begins to clear a context.
 #[must_use]

@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::{objects, read, request};
 use crate::http::{Answered, HttpRequest, Method, Repeat};
 use crate::json::{self, Object};
-use crate::operations::object;
 use crate::procedure::{Reply, Single};
 
 /// Where a file can be put or fetched without a key, for a while.
@@ -23,11 +22,7 @@ impl std::fmt::Debug for FileUrl {
     }
 }
 
-impl From<FileUrl> for Value {
-    fn from(url: FileUrl) -> Self {
-        object([("url", url.url.into()), ("expireTime", url.expire_time.into())])
-    }
-}
+json_object!(FileUrl as url { "url": url.url, "expireTime": url.expire_time });
 
 /// A URL to `PUT` a file to.
 #[must_use]
@@ -142,31 +137,14 @@ impl ContextFile {
     }
 }
 
-impl From<ContextFile> for Value {
-    fn from(file: ContextFile) -> Self {
-        object([
-            ("fileId", file.id.into()),
-            ("name", file.name.as_str().into()),
-            ("path", file.path.as_str().into()),
-            ("type", file.kind.as_str().into()),
-            ("createdTime", file.created.as_deref().into()),
-            ("modifiedTime", file.modified.as_deref().into()),
-            ("size", file.size.into()),
-            ("status", file.status.into()),
-            ("fileName", file.name.into()),
-            ("filePath", file.path.into()),
-            ("fileType", file.kind.into()),
-            ("gmtCreate", file.created.into()),
-            ("gmtModified", file.modified.into()),
-        ])
-    }
-}
+json_object!(ContextFile as file {
+    "fileId": file.id, "name": file.name.as_str(), "path": file.path.as_str(), "type": file.kind.as_str(),
+    "createdTime": file.created.as_deref(), "modifiedTime": file.modified.as_deref(), "size": file.size,
+    "status": file.status, "fileName": file.name, "filePath": file.path, "fileType": file.kind,
+    "gmtCreate": file.created, "gmtModified": file.modified,
+});
 
-impl From<ContextFiles> for Value {
-    fn from(page: ContextFiles) -> Self {
-        object([("files", page.files.into_iter().map(Value::from).collect()), ("count", page.count.into())])
-    }
-}
+json_object!(ContextFiles as page { "files": page.files, "count": page.count });
 
 #[cfg(test)]
 mod tests {

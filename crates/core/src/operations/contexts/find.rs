@@ -7,7 +7,6 @@ use crate::codes;
 use crate::error::{ApiError, Refusal};
 use crate::http::{Answered, HttpRequest, Method, Repeat};
 use crate::json::{self, Object};
-use crate::operations::object;
 use crate::procedure::{Arguments, BadArguments, Reply, Single};
 
 /// A context.
@@ -38,16 +37,9 @@ impl Context {
     }
 }
 
-impl From<Context> for Value {
-    fn from(context: Context) -> Self {
-        object([
-            ("id", context.id.into()),
-            ("name", context.name.into()),
-            ("createdAt", context.created_at.into()),
-            ("lastUsedAt", context.last_used_at.into()),
-        ])
-    }
-}
+json_object!(Context as context {
+    "id": context.id, "name": context.name, "createdAt": context.created_at, "lastUsedAt": context.last_used_at,
+});
 
 /// The contexts of an account, a page at a time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,16 +107,9 @@ impl ListContexts {
     }
 }
 
-impl From<ContextPage> for Value {
-    fn from(page: ContextPage) -> Self {
-        object([
-            ("contexts", page.contexts.into_iter().map(Value::from).collect()),
-            ("nextToken", page.next_token.into()),
-            ("maxResults", page.max_results.into()),
-            ("totalCount", page.total.into()),
-        ])
-    }
-}
+json_object!(ContextPage as page {
+    "contexts": page.contexts, "nextToken": page.next_token, "maxResults": page.max_results, "totalCount": page.total,
+});
 
 /// Finds a context by its id or its name, or makes one of that name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

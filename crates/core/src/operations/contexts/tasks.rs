@@ -5,7 +5,6 @@ use serde_json::Value;
 use super::{objects, read};
 use crate::http::{HttpRequest, Method, Repeat};
 use crate::json::{self, Object};
-use crate::operations::object;
 use crate::procedure::Single;
 
 /// One task of a context.
@@ -72,19 +71,10 @@ impl ContextTask {
     }
 }
 
-impl From<ContextTask> for Value {
-    fn from(task: ContextTask) -> Self {
-        object([
-            ("contextId", task.context_id.into()),
-            ("path", task.path.into()),
-            ("errorMessage", task.error_message.into()),
-            ("status", task.status.into()),
-            ("startTime", task.start_time.into()),
-            ("finishTime", task.finish_time.into()),
-            ("taskType", task.kind.into()),
-        ])
-    }
-}
+json_object!(ContextTask as task {
+    "contextId": task.context_id, "path": task.path, "errorMessage": task.error_message, "status": task.status,
+    "startTime": task.start_time, "finishTime": task.finish_time, "taskType": task.kind,
+});
 
 /// Which tasks of a session: those that match all that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

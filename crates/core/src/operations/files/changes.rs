@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::error::ApiError;
 use crate::http::Answered;
 use crate::json;
+use crate::operations::object;
 use crate::procedure::{Outcome, Procedure, Single, Step};
 
 /// One change.
@@ -47,22 +48,9 @@ impl FileChanges {
     }
 }
 
-impl From<FileChange> for Value {
-    fn from(change: FileChange) -> Self {
-        crate::operations::object([
-            ("eventType", change.event.into()),
-            ("path", change.path.into()),
-            ("pathType", change.kind.into()),
-        ])
-    }
-}
+json_object!(FileChange as change { "eventType": change.event, "path": change.path, "pathType": change.kind });
 
-impl From<FileChanges> for Value {
-    fn from(changes: FileChanges) -> Self {
-        let events: Vec<Value> = changes.events.into_iter().map(Value::from).collect();
-        crate::operations::object([("events", events.into()), ("rawData", changes.raw.into())])
-    }
-}
+json_object!(FileChanges as changes { "events": changes.events, "rawData": changes.raw });
 
 /// What one look of a watch came to. The look itself never fails.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,7 +116,7 @@ impl From<WatchStep> for Value {
             WatchStep::End(error) => (Vec::new(), Some(error), true),
         };
         let events: Vec<Value> = events.into_iter().map(Value::from).collect();
-        crate::operations::object([
+        object([
             ("events", events.into()),
             ("problem", error.map(|error| error.to_string()).into()),
             ("ended", ended.into()),

@@ -8,8 +8,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::changes::{FileChange, FileChanges, is_gone};
 use super::transfer::{FileLink, Patience};
 use crate::error::ApiError;
@@ -158,16 +156,9 @@ fn overflow(path: &str) -> FileChange {
     FileChange { event: "overflow".to_owned(), path: path.to_owned(), kind: "directory".to_owned() }
 }
 
-impl From<WatchNews> for Value {
-    fn from(news: WatchNews) -> Self {
-        crate::operations::object([
-            ("watch", news.watch.into()),
-            ("after", news.after.into()),
-            ("events", news.events.into_iter().map(Value::from).collect()),
-            ("ended", news.ended.into()),
-        ])
-    }
-}
+json_object!(WatchNews as news {
+    "watch": news.watch, "after": news.after, "events": news.events, "ended": news.ended,
+});
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,5 @@
 //! The text of `get_file_info`: a `key: value` a line.
 
-use serde_json::Value;
-
 /// What there is to know of a file or directory. What the service does not say is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileInfo {
@@ -54,21 +52,10 @@ impl FileInfo {
     }
 }
 
-impl From<FileInfo> for Value {
-    fn from(info: FileInfo) -> Self {
-        crate::operations::object([
-            ("name", info.name.into()),
-            ("path", info.path.into()),
-            ("size", info.size.unwrap_or_default().into()),
-            ("isDirectory", info.is_directory.into()),
-            ("type", info.kind.into()),
-            ("modTime", info.modified.into()),
-            ("mode", info.mode.into()),
-            ("owner", info.owner.into()),
-            ("group", info.group.into()),
-        ])
-    }
-}
+json_object!(FileInfo as info {
+    "name": info.name, "path": info.path, "size": info.size.unwrap_or_default(), "isDirectory": info.is_directory,
+    "type": info.kind, "modTime": info.modified, "mode": info.mode, "owner": info.owner, "group": info.group,
+});
 
 #[cfg(test)]
 mod tests {

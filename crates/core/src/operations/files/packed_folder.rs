@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::transfer::FileLink;
 use crate::error::ApiError;
 use crate::http::{Answered, Method};
@@ -53,13 +51,6 @@ impl PackedFolder {
     }
 }
 
-impl From<PackedFolder> for Value {
-    fn from(packed: PackedFolder) -> Self {
-        crate::operations::object([
-            ("path", packed.path.into()),
-            ("size", packed.size.into()),
-            ("entries", packed.entries.into()),
-            ("leftOut", packed.left_out.into()),
-        ])
-    }
-}
+json_object!(PackedFolder as packed {
+    "path": packed.path, "size": packed.size, "entries": packed.entries, "leftOut": packed.left_out,
+});

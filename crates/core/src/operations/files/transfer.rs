@@ -26,8 +26,6 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use crate::config::BaseUrl;
 use crate::error::{ApiError, TransportError};
 use crate::http::{Answered, HttpRequest, HttpResponse, Method, Repeat};
@@ -94,15 +92,7 @@ pub struct Part {
     pub is_last: bool,
 }
 
-impl From<Part> for Value {
-    fn from(part: Part) -> Self {
-        crate::operations::object([
-            ("size", part.size.into()),
-            ("etag", part.etag.into()),
-            ("isLast", part.is_last.into()),
-        ])
-    }
-}
+json_object!(Part as part { "size": part.size, "etag": part.etag, "isLast": part.is_last });
 
 /// Where a session's files are, and who asks.
 #[derive(Clone)]
