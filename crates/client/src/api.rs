@@ -125,7 +125,7 @@ impl Api {
 }
 
 /// What the service or the network said, apart from what kept a call from being made.
-fn api_outcome<T>(outcome: Result<T, Error>) -> Result<Result<T, ApiError>, Error> {
+pub(crate) fn api_outcome<T>(outcome: Result<T, Error>) -> Result<Result<T, ApiError>, Error> {
     match outcome {
         Err(Error::Api(error)) => Ok(Err(error)),
         other => other.map(Ok),

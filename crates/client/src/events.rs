@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use agb_core::http::Repeat;
 use agb_core::{DisconnectReason, EventsRequest, Input, LinkId, OpenRequest, Secret, StreamCall};
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Response, Url};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::http::{Http, innermost};
+use crate::http::{Http, innermost, sensitive};
 use crate::link::Link;
 use crate::socket::SocketLimits;
 use crate::tls;
@@ -153,9 +153,8 @@ impl Calls {
         signals: &Signals,
     ) -> Result<Response, DisconnectReason> {
         for (name, value) in &self.headers {
-            let mut value = HeaderValue::from_str(value.expose())
-                .map_err(|_| broken(format!("the header {name} cannot carry the session's token")))?;
-            value.set_sensitive(true);
+            let value = sensitive(value)
+                .ok_or_else(|| broken(format!("the header {name} cannot carry the session's token")))?;
             request = request.header(*name, value);
         }
         let response = request.send().await.map_err(|error| {

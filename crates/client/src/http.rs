@@ -194,19 +194,29 @@ pub(crate) fn begin(
     url: &Url,
     key: &Secret,
 ) -> Result<RequestBuilder, TransportError> {
-    let mut call = match request.method {
+    let mut call = call_to(client, request.method, url);
+    for (name, value) in request.all_headers(key) {
+        let value =
+            sensitive(&value).ok_or_else(|| unreachable(format!("the header {name} cannot carry its value")))?;
+        call = call.header(name, value);
+    }
+    Ok(call)
+}
+
+pub(crate) fn call_to(client: &Client, method: Method, url: &Url) -> RequestBuilder {
+    match method {
         Method::Get => client.get(url.clone()),
         Method::Post => client.post(url.clone()),
         Method::Put => client.put(url.clone()),
         Method::Delete => client.delete(url.clone()),
-    };
-    for (name, value) in request.all_headers(key) {
-        let mut value = HeaderValue::from_str(value.expose())
-            .map_err(|_| unreachable(format!("the header {name} cannot carry its value")))?;
-        value.set_sensitive(true);
-        call = call.header(name, value);
     }
-    Ok(call)
+}
+
+/// The value of a header that no log shows; `None` where no header can carry it.
+pub(crate) fn sensitive(value: &Secret) -> Option<HeaderValue> {
+    let mut value = HeaderValue::from_str(value.expose()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Which connections a call may use.

@@ -57,17 +57,9 @@ impl Session {
         let url = Url::parse(&url).map_err(|error| unreachable(format!("the session's link is not a URL: {error}")))?;
         // Whether a second execution does harm is for the caller to know; here it is never sent twice.
         let client = own.client(&url, Repeat::Unsafe).map_err(unreachable)?;
-        let mut request = match method {
-            Method::Get => client.get(url.clone()),
-            Method::Post => client.post(url.clone()),
-            Method::Put => client.put(url.clone()),
-            Method::Delete => client.delete(url.clone()),
-        };
-        request = request.headers(read_headers(headers)?);
-        let mut token = HeaderValue::from_str(data.token.expose())
-            .map_err(|_| unreachable("the header X-Access-Token cannot carry the session's token".to_owned()))?;
-        token.set_sensitive(true);
-        request = request.header("x-access-token", token);
+        let mut request = http::call_to(client, method, &url).headers(read_headers(headers)?);
+        let no_header = || unreachable("the header X-Access-Token cannot carry the session's token".to_owned());
+        request = request.header("x-access-token", http::sensitive(&data.token).ok_or_else(no_header)?);
         let moved = Arc::new(AtomicU64::new(0));
         if let Some(body) = body {
             let moved = Arc::clone(&moved);

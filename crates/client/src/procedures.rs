@@ -7,7 +7,7 @@ use agb_core::procedure::{Procedure, Step};
 use serde_json::Value;
 
 use crate::agb::Agb;
-use crate::api::Api;
+use crate::api::{Api, api_outcome};
 use crate::command::Commands;
 use crate::error::Error;
 use crate::files::Files;
@@ -19,11 +19,7 @@ impl Api {
         let mut last = None;
         loop {
             last = match procedure.next(last) {
-                Step::Call(call) => match self.call(&*call).await {
-                    Ok(answered) => Some(Ok(answered)),
-                    Err(Error::Api(error)) => Some(Err(error)),
-                    Err(error) => return Err(error),
-                },
+                Step::Call(call) => Some(api_outcome(self.call(&*call).await)?),
                 Step::Wait(time) => {
                     tokio::time::sleep(time).await;
                     None
