@@ -19,23 +19,28 @@ async function whole(response, parts) {
 }
 
 /**
- * One HTTP exchange. Resolves to the answer, or to the reason why there is none: `timedOut`, or the browser's words.
  * Cookies stay at home, and a redirect is an answer like any other that no call expects: following it would carry the
  * key to wherever it leads.
+ */
+const call = (method, url, headers, body, signal) =>
+  fetch(url, {
+    method,
+    headers: headers.map((name, at) => [name, headers[at + 1]]).filter((_, at) => at % 2 === 0),
+    body,
+    signal,
+    cache: "no-store",
+    credentials: "omit",
+    redirect: "manual",
+  });
+
+/**
+ * One HTTP exchange. Resolves to the answer, or to the reason why there is none: `timedOut`, or the browser's words.
  */
 export async function exchange(method, url, headers, body, milliseconds, limit) {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), milliseconds);
   try {
-    const response = await fetch(url, {
-      method,
-      headers: headers.map((name, at) => [name, headers[at + 1]]).filter((_, at) => at % 2 === 0),
-      body,
-      signal: abort.signal,
-      cache: "no-store",
-      credentials: "omit",
-      redirect: "manual",
-    });
+    const response = await call(method, url, headers, body, abort.signal);
     const parts = [];
     let size = 0;
     for (let reader = response.body?.getReader(), part; reader && !(part = await reader.read()).done; ) {
@@ -73,15 +78,7 @@ export async function exchangeBytes(method, url, headers, body, milliseconds, mo
   };
   moved();
   try {
-    const response = await fetch(url, {
-      method,
-      headers: headers.map((name, at) => [name, headers[at + 1]]).filter((_, at) => at % 2 === 0),
-      body,
-      signal: abort.signal,
-      cache: "no-store",
-      credentials: "omit",
-      redirect: "manual",
-    });
+    const response = await call(method, url, headers, body, abort.signal);
     const header = (name) => response.headers.get(name) ?? undefined;
     Object.assign(carried, {
       status: response.status,

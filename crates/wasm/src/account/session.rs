@@ -12,10 +12,10 @@ use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use super::Member;
 use super::answer;
 use super::host;
 use super::http::{Http, reader};
-use super::member::Member;
 use super::procedure::perform;
 use super::transfer::carry;
 use crate::driver::Driver;
