@@ -31,7 +31,7 @@ use self::environment::Environment;
 pub use self::prepare::{PrepareError, Progress};
 use self::survey::distribution;
 pub use self::survey::{Found, ImageReport, Package, Survey};
-use crate::settings::command_name;
+use crate::command_name;
 
 /// The images that a server knows: the built-in one, and those of a folder.
 #[derive(Clone, Debug)]

@@ -58,6 +58,7 @@ mod budget;
 mod cell;
 mod cluster;
 mod command;
+mod command_name;
 mod contexts;
 mod duration;
 mod folders;
@@ -78,6 +79,7 @@ mod workspace;
 
 pub use auth::keys::KeysError;
 pub use cluster::{ClusterCheck, ClusterEnd, ClusterError, Ended, EtcdUrl, KubernetesUrl, MemoryRegistry};
+pub use command_name::command_name;
 pub use images::{
     DefinitionError, Found, ImageReport, Images, ImagesError, Package, PrepareError, Progress, Survey, UnknownImage,
 };
@@ -87,7 +89,7 @@ pub use random::api_key;
 pub use server::{ExposureError, Server, StartError};
 pub use settings::{
     ApiKey, ClusterSettings, Config, ContextSettings, EXTENSIONS, InvalidLimits, Isolation, Limits, LinkSettings,
-    Network, Placement, RegistryUrl, TlsFiles, UnknownNetwork, UpstreamSettings, Warm, command_name, seconds,
+    Network, Placement, RegistryUrl, TlsFiles, UnknownNetwork, UpstreamSettings, Warm, seconds,
 };
 pub use workspace::sandboxes::IsolationError;
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Images;
 use super::definition::{Definition, node_package};
 use super::environment::fingerprint;
-use crate::settings::command_name;
+use crate::command_name;
 
 /// What every image has.
 #[derive(Clone, Debug)]
