@@ -64,6 +64,17 @@ struct Step {
     folder: Option<OwnedFd>,
     /// Folders in it that are to be looked into.
     left: Vec<CString>,
+    /// It was opened up, and gets this mode again when all below it was looked at.
+    mode: Option<Mode>,
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        // An error means that it is somebody else's by now.
+        if let (Some(folder), Some(mode)) = (&self.folder, self.mode) {
+            let _ = chmod(&*by_descriptor(folder), mode);
+        }
+    }
 }
 
 impl Stored {
@@ -125,19 +136,27 @@ impl Stored {
                 return Ok(());
             }
             let Some(name) = steps[at].left.pop() else {
-                let done = steps.pop().and_then(|step: Step| step.folder).expect("the last step is open");
+                let done: Option<Step> = steps.pop();
                 if let Some(parent) = steps.last_mut()
                     && parent.folder.is_none()
                 {
-                    parent.folder = Some(parent_of(&done, parent.id)?);
+                    let done = done.as_ref().and_then(|step| step.folder.as_ref()).expect("the last step is open");
+                    parent.folder = Some(parent_of(done, parent.id)?);
                 }
                 continue;
             };
             let folder = steps[at].folder.as_ref().expect("the last step is open");
             if let Some(next) = self.look_into(folder.as_fd(), &name)? {
                 steps.push(next);
-                if let Some(far) = steps.len().checked_sub(OPEN + 1) {
+                // One that was opened up stays open, to be closed again; there are not many in programs that mean no harm.
+                if let Some(far) = steps.len().checked_sub(OPEN + 1)
+                    && steps[far].mode.is_none()
+                {
                     steps[far].folder = None;
+                }
+                if steps.iter().filter(|step| step.mode.is_some()).count() > OPEN {
+                    self.is_beyond = true;
+                    return Ok(());
                 }
             }
         }
@@ -146,8 +165,8 @@ impl Stored {
 
     /// Counts what is in a folder. `None`: it is none, or not there any more.
     fn look_into(&mut self, parent: BorrowedFd<'_>, name: &CStr) -> io::Result<Option<Step>> {
-        let folder = match open_to_read(parent, name) {
-            Ok(folder) => folder,
+        let (folder, mode) = match open_to_read(parent, name) {
+            Ok(opened) => opened,
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(Errno::ACCESS | Errno::PERM) => {
                 self.is_beyond = true;
@@ -157,9 +176,10 @@ impl Stored {
         };
         let own = fstat(&folder)?;
         self.devices.insert(own.st_dev);
-        let mut left = Vec::new();
+        let mut step = Step { id: id(&own), folder: None, left: Vec::new(), mode };
+        let folder = step.folder.insert(folder);
         let mut buffer = [MaybeUninit::uninit(); 16 << 10];
-        let mut entries = RawDir::new(&folder, &mut buffer);
+        let mut entries = RawDir::new(&*folder, &mut buffer);
         while let Some(entry) = entries.next() {
             let entry = match entry {
                 Err(Errno::NOENT) => break,
@@ -169,7 +189,14 @@ impl Stored {
             if name == c"." || name == c".." {
                 continue;
             }
-            let Ok(stat) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let stat = match statat(&*folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                Err(error) => {
+                    // It was closed meanwhile; or what the name meant is gone.
+                    self.is_beyond |= matches!(error, Errno::ACCESS | Errno::PERM);
+                    continue;
+                }
+            };
             self.files += 1;
             let is_folder = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
             let is_renamed = !is_folder && self.renamed.contains(&stat.st_ino);
@@ -182,13 +209,13 @@ impl Stored {
             }
             self.remember(id(&stat), size(&stat));
             if is_folder {
-                left.push(name.to_owned());
+                step.left.push(name.to_owned());
             }
             if self.files > self.most {
                 break;
             }
         }
-        Ok(Some(Step { id: id(&own), folder: Some(folder), left }))
+        Ok(Some(step))
     }
 
     /// Adds the files without a name that a process holds, open or mapped, where the folders lie that were added.
@@ -301,24 +328,39 @@ fn size(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0) * 512
 }
 
-/// Opens a folder, not what a link leads to. One whose owner may not read it, and is this process's user, is opened up for
-/// the moment.
-fn open_to_read(parent: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+/// Opens a folder, not what a link leads to. One whose owner may not read or enter it, and is this process's user, is opened
+/// up: then its mode before comes with it.
+fn open_to_read(parent: BorrowedFd<'_>, name: &CStr) -> Result<(OwnedFd, Option<Mode>), Errno> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let open = || openat(parent, name, OFlags::RDONLY | flags, Mode::empty());
-    match open() {
-        Err(Errno::ACCESS) => {
-            let folder = openat(parent, name, OFlags::PATH | flags, Mode::empty())?;
-            let mode = Mode::from_raw_mode(fstat(&folder)?.st_mode & 0o7777);
-            // By the descriptor, which may be open for nothing but this.
-            let by_descriptor = format!("/proc/self/fd/{}", folder.as_raw_fd());
-            chmod(&*by_descriptor, mode | Mode::RUSR | Mode::XUSR)?;
-            let opened = open();
-            chmod(&*by_descriptor, mode)?;
-            opened
+    let needed = Mode::RUSR | Mode::XUSR;
+    let opened = open();
+    let folder = match opened {
+        Ok(folder) if mode_of(&folder)?.contains(needed) || rustix::process::geteuid().is_root() => {
+            return Ok((folder, None));
         }
-        result => result,
+        Ok(folder) => folder,
+        Err(Errno::ACCESS) => openat(parent, name, OFlags::PATH | flags, Mode::empty())?,
+        Err(error) => return Err(error),
+    };
+    // By the descriptor, which may be open for nothing but this.
+    let mode = mode_of(&folder)?;
+    chmod(&*by_descriptor(&folder), mode | needed)?;
+    match open() {
+        Ok(opened) => Ok((opened, Some(mode))),
+        Err(error) => {
+            let _ = chmod(&*by_descriptor(&folder), mode);
+            Err(error)
+        }
     }
+}
+
+fn by_descriptor(folder: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", folder.as_raw_fd())
+}
+
+fn mode_of(folder: &OwnedFd) -> Result<Mode, Errno> {
+    Ok(Mode::from_raw_mode(fstat(folder)?.st_mode & 0o7777))
 }
 
 /// The folder that a folder lies in, if it is the one that it lay in before.

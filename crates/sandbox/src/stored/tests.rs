@@ -48,14 +48,17 @@ fn depth_names_and_modes_hide_nothing() {
     fs::File::from(file).write_all(&vec![1; 1 << 20]).expect("there is room");
     fs::create_dir_all(dir.join("closed/in")).expect("it was made above");
     fs::write(dir.join("closed/in/file"), vec![1; 1 << 20]).expect("it was made above");
-    for (path, mode) in [("closed/in", 0o300), ("closed", 0)] {
+    // One that can be read and not entered hides what its files are.
+    fs::create_dir(dir.join("half")).expect("it was made above");
+    fs::write(dir.join("half/file"), vec![1; 1 << 20]).expect("it was made above");
+    for (path, mode) in [("closed/in", 0o300), ("closed", 0), ("half", 0o400)] {
         fs::set_permissions(dir.join(path), PermissionsExt::from_mode(mode)).expect("it is ours");
     }
     let found = stored(&dir);
-    assert_eq!((found.files, found.is_beyond), (204, false), "{found:?}");
-    assert!(found.bytes > 2 << 20, "{found:?}");
-    let mode = fs::metadata(dir.join("closed")).expect("it is there").mode() & 0o777;
-    assert_eq!(mode, 0, "as before");
+    assert_eq!((found.files, found.is_beyond), (206, false), "{found:?}");
+    assert!(found.bytes > 3 << 20, "{found:?}");
+    let mode = |path| fs::metadata(dir.join(path)).expect("it is there").mode() & 0o777;
+    assert_eq!((mode("closed"), mode("half")), (0, 0o400), "as before");
     crate::remove_tree(&dir).expect("it is ours");
 }
 
@@ -237,4 +240,19 @@ fn shared_memory_counts_in_full_whatever_is_mapped_of_it() {
         }
         None => assert_eq!(note(), 0, "nobody may look"),
     }
+}
+
+/// Root may look into everything. All of these once more as a user that may not.
+#[test]
+fn an_ordinary_user_sees_as_much() {
+    use std::os::unix::process::CommandExt;
+    if !rustix::process::geteuid().is_root() {
+        return; // all the others are this test
+    }
+    const USER: u32 = 1_999_999_998;
+    let mut again = std::process::Command::new("/proc/self/exe");
+    again.args(["stored::tests::", "--test-threads=1"]).current_dir("/").uid(USER).gid(USER);
+    let run = again.output().expect("the test's executable can be run by all");
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success() && said.contains("10 passed"), "{said}");
 }
