@@ -51,12 +51,20 @@ attempt('processes', bomb)
 
 /// What takes room counts, whatever its name, path and mode, and whether it has any.
 pub(crate) fn hidden_files_count(world: &World) {
-    const WAYS: [(&str, &str); 8] = [
+    const WAYS: [(&str, &str); 10] = [
         ("as it is", "fill(open('f', 'wb'))"),
         ("without a name", "f = open('f', 'wb'); os.unlink('f'); fill(f)"),
         ("never named", "f = os.fdopen(os.open('.', os.O_TMPFILE | os.O_WRONLY), 'wb'); fill(f)"),
         ("too deep", "for _ in range(30): os.mkdir('n' * 250); os.chdir('n' * 250)\nfill(open('f', 'wb'))"),
         ("in a closed folder", "os.mkdir('d'); fill(open('d/f', 'wb')); os.fchmod(os.open('d', os.O_RDONLY), 0o300)"),
+        (
+            "in a folder without rights",
+            "os.mkdir('d'); fill(open('d/f', 'wb')); os.fchmod(os.open('d', os.O_RDONLY), 0)",
+        ),
+        (
+            "in one not to be entered",
+            "os.mkdir('d'); fill(open('d/f', 'wb')); os.fchmod(os.open('d', os.O_RDONLY), 0o600)",
+        ),
         (
             "with many names",
             "os.mkdir('d'); f = open('d/f', 'wb')\nfor i in range(60): os.link('d/f', 'd/%d' % i)\nfill(f)",
