@@ -43,7 +43,33 @@ wrap_read_table <- function(utils) {
 # a call in conditions that were made outside of any function.
 marker <- quote(eval(expression_now, globalenv()))
 
-evaluate <- function() withVisible(eval(expression_now, globalenv()))
+evaluate <- function() {
+  own_frames <<- top_frames
+  on.exit(own_frames <<- 0L)
+  withVisible(eval(expression_now, globalenv()))
+}
+
+# How many frames are below the program's top level: always, and while the program runs. What it calls there finds none of
+# them, as in a script: `if (sys.nframe() == 0L) main()`.
+top_frames <- own_frames <- 0L
+count_frames <- as.call(list(sys.nframe))
+
+wrap_base("sys.nframe", function(original) function() {
+  count <- .Internal(sys.nframe())
+  if (count == own_frames) 0L else count
+})
+wrap_base("sys.parent", function(original) function() {
+  if (.Internal(sys.nframe()) == own_frames) 0L else .Internal(sys.parent(n))
+})
+wrap_base("parent.frame", function(original) function() {
+  if (.Internal(sys.nframe()) == own_frames) globalenv() else .Internal(parent.frame(n))
+})
+wrap_base("sys.call", function(original) function() {
+  if (.Internal(sys.nframe()) == own_frames) NULL else .Internal(sys.call(which))
+})
+wrap_base("sys.calls", function(original) function() {
+  if (.Internal(sys.nframe()) == own_frames) NULL else .Internal(sys.calls())
+})
 
 execute <- function(code, name) {
   # A source file may begin with a mark and have any line ends.
@@ -55,6 +81,8 @@ execute <- function(code, name) {
   )
   places <- attr(expressions, "srcref")
   count <- length(expressions)
+  expression_now <<- count_frames
+  top_frames <<- allowInterrupts(evaluate())$value
   for (i in seq_len(count)) {
     heed()
     expression_now <<- expressions[[i]]

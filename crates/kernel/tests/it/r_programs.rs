@@ -265,6 +265,36 @@ async fn every_page_of_every_device_is_shown_once_where_it_was_drawn() {
     assert!(!r.workdir.path().join("Rplots.pdf").exists());
 }
 
+/// The top level of a program is one: no frame of the harness is below it.
+#[tokio::test]
+async fn the_top_level_is_the_top() {
+    let r = r();
+    for (code, out) in [
+        ("main <- function() cat('main')\nif (sys.nframe() == 0L) main()", "main"),
+        ("if (sys.nframe() == 0) { cat('a') } else { cat('b') }", "a"),
+        (
+            "cat(is.null(sys.call()), length(sys.calls()), sys.parent(), identical(parent.frame(), globalenv()))",
+            "TRUE 0 0 TRUE",
+        ),
+        ("invisible(list2env(list(made = 5), envir = parent.frame())); cat(made)", "5"),
+        (
+            "f <- function(a = c('x', 'y')) { a <- match.arg(a); g <- function() assign('b', 2, envir = parent.frame()); g(); paste(a, b, sys.nframe() > 0) }\ncat(f())",
+            "x 2 TRUE",
+        ),
+        (
+            "f <- function(...) deparse(match.call())\ncat(f(1, b = 2), deparse((function() sys.call())()))",
+            "f(1, b = 2) (function() sys.call())()",
+        ),
+        (
+            "f <- function() eval.parent(quote(late <- 3))\nf()\ncat(late, local(identical(parent.frame(), globalenv())))",
+            "3 FALSE",
+        ),
+        ("tryCatch({ if (sys.nframe() == 0) cat('top') else cat('inside') }, error = stop)", "top"),
+    ] {
+        assert_eq!(r.output(code).await, out, "{code}");
+    }
+}
+
 /// The harness's own errors are not the program's last one.
 #[tokio::test]
 async fn the_last_error_is_the_programs() {
