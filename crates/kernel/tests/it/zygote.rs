@@ -138,7 +138,7 @@ async fn a_python_that_makes_generators_when_it_starts_is_not_copied() {
     ] {
         std::fs::write(&pth, format!("import random; random.own = {makes}\n")).unwrap();
         let workdir = Workdir::new();
-        let spec = spec(Language::Python, &venv.join("bin/python3"), workdir.root());
+        let spec = spec(Language::Python, venv.join("bin/python3"), workdir.root());
         if spec.policy.level != Level::Namespaces {
             return;
         }
