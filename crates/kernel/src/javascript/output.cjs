@@ -136,6 +136,9 @@ function newConsole() {
   return made;
 }
 
+// With its first text a console loads a part of node that asks `process.stderr`, which a program may have taken away then.
+new (require("console").Console)(new Writable({ __proto__: null, write: (chunk, encoding, done) => done() })).log("");
+
 let standIn;
 let shown; // the console
 let descriptors;
