@@ -194,7 +194,7 @@ async fn a_cancel_reaches_the_program_where_the_service_can() {
     // Part 1 of the wire has no cancel: the run ends here, and the program by itself.
     let pair = Pair::start().await;
     let session = pair.session().await;
-    let mut run = session.code().run("import time\nprint('begun')\ntime.sleep(2)", "python").stream().expect("a run");
+    let mut run = session.code().run("import time\nprint('begun')\ntime.sleep(60)", "python").stream().expect("a run");
     while !matches!(run.next().await, Some(RunEvent::Stdout(_))) {}
     run.cancel();
     let execution = tokio::time::timeout(PATIENCE, run.finish()).await.expect("an end");
