@@ -2,18 +2,20 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
+
+use crate::serve::{lock, serve};
 
 /// A balancer that runs until it is dropped, and every connection with it.
 #[derive(Debug)]
 pub struct Balancer {
     address: SocketAddr,
     servers: Arc<Mutex<Servers>>,
-    task: JoinHandle<()>,
+    task: JoinHandle<io::Result<()>>,
 }
 
 #[derive(Debug)]
@@ -31,7 +33,11 @@ impl Balancer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let servers = Arc::new(Mutex::new(Servers { all: servers, next: 0 }));
-        let task = tokio::spawn(accept(listener, Arc::clone(&servers)));
+        let known = Arc::clone(&servers);
+        let task = tokio::spawn(serve(listener, move |client| {
+            let order = lock(&known).in_turn();
+            pass(client, order)
+        }));
         Ok(Self { address, servers, task })
     }
 
@@ -43,7 +49,7 @@ impl Balancer {
 
     /// Connections to come go to these servers.
     pub fn set_servers(&self, servers: Vec<SocketAddr>) {
-        self.servers.lock().unwrap_or_else(PoisonError::into_inner).all = servers;
+        lock(&self.servers).all = servers;
     }
 }
 
@@ -62,15 +68,6 @@ impl Servers {
             self.next = self.next.wrapping_add(1);
         }
         order
-    }
-}
-
-async fn accept(listener: TcpListener, servers: Arc<Mutex<Servers>>) {
-    let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
-        while connections.try_join_next().is_some() {}
-        let order = servers.lock().unwrap_or_else(PoisonError::into_inner).in_turn();
-        connections.spawn(pass(client, order));
     }
 }
 

@@ -20,4 +20,5 @@ pub mod load;
 #[cfg(target_os = "linux")]
 pub mod profile;
 pub mod proxy;
+mod serve;
 pub mod upstream;

@@ -19,8 +19,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
+use crate::serve::serve;
 use http::{Head, Sessions};
 pub use workload::Workload;
 
@@ -54,12 +54,7 @@ impl LoadServer {
     /// # Errors
     /// When no more connections can be accepted.
     pub async fn serve(self) -> io::Result<()> {
-        let mut connections = JoinSet::new();
-        loop {
-            let (socket, _) = self.listener.accept().await?;
-            while connections.try_join_next().is_some() {}
-            connections.spawn(converse(socket, Arc::clone(&self.sessions)));
-        }
+        serve(self.listener, |socket| converse(socket, Arc::clone(&self.sessions))).await
     }
 }
 

@@ -12,14 +12,14 @@ mod schedule;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
+use crate::serve::{lock, serve};
 use connection::Mode;
 pub use schedule::{Fault, Plan, Schedule};
 
@@ -28,7 +28,7 @@ pub use schedule::{Fault, Plan, Schedule};
 pub struct Proxy {
     address: SocketAddr,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    task: JoinHandle<io::Result<()>>,
 }
 
 /// What has happened so far.
@@ -38,6 +38,8 @@ pub struct Tally {
     pub connections: u64,
     /// Those of them that asked for a WebSocket.
     pub upgrades: u64,
+    /// Those that asked for something else.
+    pub plain: u64,
     /// Upgrades that were refused.
     pub refused: u64,
     /// Connections that were cut.
@@ -48,22 +50,22 @@ pub struct Tally {
     pub stalled: u64,
 }
 
-#[derive(Debug, Default)]
-struct Counters {
-    connections: AtomicU64,
-    upgrades: AtomicU64,
-    plain: AtomicU64,
-    refused: AtomicU64,
-    cut: AtomicU64,
-    silenced: AtomicU64,
-    stalled: AtomicU64,
+impl Tally {
+    fn count(&mut self, mode: Mode) {
+        match mode {
+            Mode::Flowing => {}
+            Mode::Stalled(_) => self.stalled += 1,
+            Mode::Silent => self.silenced += 1,
+            Mode::Cut { .. } => self.cut += 1,
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Shared {
     upstream: SocketAddr,
     schedule: Mutex<Schedule>,
-    counters: Counters,
+    tally: Mutex<Tally>,
     /// The connections that can be harmed. Those that are over have nobody listening.
     modes: Mutex<Vec<watch::Sender<Mode>>>,
 }
@@ -79,10 +81,13 @@ impl Proxy {
         let shared = Arc::new(Shared {
             upstream,
             schedule: Mutex::new(schedule),
-            counters: Counters::default(),
+            tally: Mutex::default(),
             modes: Mutex::default(),
         });
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let task = tokio::spawn(serve(listener, {
+            let shared = Arc::clone(&shared);
+            move |client| converse(client, Arc::clone(&shared))
+        }));
         Ok(Self { address, shared, task })
     }
 
@@ -95,16 +100,7 @@ impl Proxy {
     /// What has happened so far.
     #[must_use]
     pub fn tally(&self) -> Tally {
-        let counters = &self.shared.counters;
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Tally {
-            connections: of(&counters.connections),
-            upgrades: of(&counters.upgrades),
-            refused: of(&counters.refused),
-            cut: of(&counters.cut),
-            silenced: of(&counters.silenced),
-            stalled: of(&counters.stalled),
-        }
+        *lock(&self.shared.tally)
     }
 
     /// Another schedule for connections to come.
@@ -140,38 +136,19 @@ impl Shared {
     }
 }
 
-impl Counters {
-    fn count(&self, mode: Mode) {
-        let counter = match mode {
-            Mode::Flowing => return,
-            Mode::Stalled(_) => &self.stalled,
-            Mode::Silent => &self.silenced,
-            Mode::Cut { .. } => &self.cut,
-        };
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((client, _)) = listener.accept().await {
-        while connections.try_join_next().is_some() {}
-        connections.spawn(converse(client, Arc::clone(&shared)));
-    }
-}
-
 async fn converse(mut client: TcpStream, shared: Arc<Shared>) {
-    let counters = &shared.counters;
-    counters.connections.fetch_add(1, Ordering::Relaxed);
+    lock(&shared.tally).connections += 1;
     let Ok(head) = connection::read_head(&mut client).await else { return };
     let is_websocket = connection::asks_for_websocket(&head);
-    let place = match is_websocket {
-        true => counters.upgrades.fetch_add(1, Ordering::Relaxed),
-        false => counters.plain.fetch_add(1, Ordering::Relaxed),
+    let place = {
+        let mut tally = lock(&shared.tally);
+        let count = if is_websocket { &mut tally.upgrades } else { &mut tally.plain };
+        *count += 1;
+        *count - 1
     };
     let plan = lock(&shared.schedule).plan(place, is_websocket);
     if let Some(Fault::Refuse { status }) = plan.fault {
-        counters.refused.fetch_add(1, Ordering::Relaxed);
+        lock(&shared.tally).refused += 1;
         // The client may be gone, which is all the same.
         let _ = connection::refuse(&mut client, status).await;
         return;
@@ -183,9 +160,5 @@ async fn converse(mut client: TcpStream, shared: Arc<Shared>) {
         modes.retain(|connection| connection.receiver_count() > 0);
         modes.push(sender.clone());
     }
-    connection::pass(client, server, head, plan, (sender, mode), |mode| counters.count(mode)).await;
-}
-
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+    connection::pass(client, server, head, plan, (sender, mode), |mode| lock(&shared.tally).count(mode)).await;
 }

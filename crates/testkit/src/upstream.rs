@@ -9,13 +9,14 @@ mod script;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use crate::load::http::Head;
+use crate::serve::{lock, serve};
 pub use script::Script;
 
 /// The token of every session. Whoever stands in front of the service shows it to nobody.
@@ -26,7 +27,7 @@ pub const TOKEN: &str = "upstream-token-0123456789abcdef";
 pub struct Upstream {
     address: SocketAddr,
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
+    task: JoinHandle<io::Result<()>>,
 }
 
 /// How an HTTP call is answered.
@@ -93,7 +94,10 @@ impl Upstream {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let shared = Arc::<Shared>::default();
-        let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        let task = tokio::spawn(serve(listener, {
+            let shared = Arc::clone(&shared);
+            move |socket| converse(socket, Arc::clone(&shared))
+        }));
         Ok(Self { address, shared, task })
     }
 
@@ -126,14 +130,6 @@ impl Drop for Upstream {
     }
 }
 
-async fn accept(listener: TcpListener, shared: Arc<Shared>) {
-    let mut connections = JoinSet::new();
-    while let Ok((socket, _)) = listener.accept().await {
-        while connections.try_join_next().is_some() {}
-        connections.spawn(converse(socket, Arc::clone(&shared)));
-    }
-}
-
 /// One connection: HTTP calls, until it ends or becomes a WebSocket. A client that goes away is no error.
 async fn converse(mut socket: TcpStream, shared: Arc<Shared>) {
     let mut buffer = Vec::new();
@@ -145,8 +141,4 @@ async fn converse(mut socket: TcpStream, shared: Arc<Shared>) {
             return;
         }
     }
-}
-
-fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -203,11 +203,7 @@ fn trim_zeros(digits: &[u8]) -> &[u8] {
 
 /// The clock that `process.hrtime` reads.
 fn monotonic_nanos() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid place for the answer.
-    if unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) } != 0 {
-        return 0;
-    }
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let time = Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0));
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

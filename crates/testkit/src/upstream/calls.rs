@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{Answers, Shared, TOKEN, lock};
+use super::{Answers, Shared, TOKEN};
 use crate::load::http::Head;
+use crate::serve::lock;
 
 /// A piece of a body that does not end.
 const PIECE: usize = 64 * 1024;

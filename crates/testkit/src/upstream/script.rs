@@ -13,8 +13,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::frame::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 
-use super::{Handshakes, Shared, lock};
+use super::{Handshakes, Shared};
 use crate::load::http::Head;
+use crate::serve::lock;
 
 /// What happens in a run, a step after the other: words with spaces between them, each a step's name and its number
 /// behind a colon (`lines:3 pause:20 cut`).
