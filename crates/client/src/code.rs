@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use agb_core::Language;
 use agb_core::language::UnknownLanguage;
-use agb_core::operations::RunCode;
+use agb_core::operations::{ProgramInfo, RunCode};
 use agb_core::result::{Execution, Logs};
 use agb_core::run::{DEFAULT_TIMEOUT, RunRequest};
 
@@ -47,6 +47,14 @@ impl<'a> Code<'a> {
     /// number is of [`Run::stamp`].
     pub fn attach(self, id: impl Into<String>, after: u64) -> AttachBuilder<'a> {
         AttachBuilder::new(self.session, id.into(), after, false)
+    }
+
+    /// The programs that can be attached to: those that run, and those that have ended and are kept.
+    ///
+    /// # Errors
+    /// What the service or the network says.
+    pub async fn list(self) -> Result<Vec<ProgramInfo>, Error> {
+        Ok(self.session.perform(ProgramInfo::list).await?.value)
     }
 }
 

@@ -96,8 +96,8 @@ mod wire;
 
 pub use agb_core;
 pub use agb_core::operations::{
-    ClientInfo, CommandInfo, CommandOutput, CreateSession, ListSessions, RunCommand, SessionData, SessionDetails,
-    SessionMetrics, SessionNetwork, SessionOptions, SessionPage, SessionStatus, Tool, ToolResult,
+    ClientInfo, CommandInfo, CommandOutput, CreateSession, ListSessions, ProgramInfo, RunCommand, SessionData,
+    SessionDetails, SessionMetrics, SessionNetwork, SessionOptions, SessionPage, SessionStatus, Tool, ToolResult,
 };
 pub use agb_core::result::{Execution, KilledBy, Logs, RichResult, RunFailure, RunStatus};
 pub use agb_core::{

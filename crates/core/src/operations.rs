@@ -15,7 +15,7 @@
 //! | [`GetLink`] | `GET /internet/getLink` |
 //! | [`GrantAccess`] | `POST <linkUrl>/browserAccess` (ours) |
 //! | [`contexts`] | `/sdk/…Context…` |
-//! | [`RunCommand`], [`CommandInfo`], [`files`], [`SessionMetrics`] | tools, as procedures of one or more calls |
+//! | [`RunCommand`], [`CommandInfo`], [`ProgramInfo`], [`files`], [`SessionMetrics`] | tools, as procedures of one or more calls |
 //!
 //! What the document shows in several spellings or quotings is read in all of them; what is missing without being
 //! needed is `None` or empty; only an answer without the one thing that was asked for is
@@ -44,7 +44,7 @@ mod forward;
 mod get_session;
 mod labels;
 mod link;
-mod list_commands;
+mod list_runs;
 mod list_sessions;
 mod metrics;
 mod run_code;
@@ -64,7 +64,7 @@ pub use forward::{Forward, ForwardTool, ToolAnswer};
 pub use get_session::{GetSession, GetSessionInfo, RefreshIdleTime, SessionStatus};
 pub use labels::{GetLabels, SetLabels};
 pub use link::GetLink;
-pub use list_commands::CommandInfo;
+pub use list_runs::{CommandInfo, ProgramInfo};
 pub use list_sessions::{ListSessions, SessionListing, SessionPage};
 pub use metrics::SessionMetrics;
 pub use run_code::RunCode;

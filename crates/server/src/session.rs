@@ -39,8 +39,8 @@ use tokio::time::Instant;
 
 use self::mounts::Mount;
 pub(crate) use self::ports::{Ports, PortsTaken, ProgramConnection};
-use self::runs::{Entry, Runs};
-pub(crate) use self::runs::{NotStarted, Started};
+use self::runs::{Entry, RunRecord, Runs};
+pub(crate) use self::runs::{ListedRun, NotStarted, RunKind, Started};
 pub(crate) use self::stage::{Stage, gone};
 use self::sync_tasks::SessionContexts;
 pub(crate) use self::use_clock::Busy;
@@ -385,6 +385,7 @@ impl Session {
             self.metrics.limit_hit("LimitExceeded.Runs");
             refusal(&busy)
         })?;
+        let record = RunRecord::new(RunKind::Program(language), &start.code);
         let source = match self.upstream() {
             Some(upstream) => self.source_there(upstream, language, options, start),
             None => self.source_here(language, options, start, timeout)?,
@@ -398,7 +399,7 @@ impl Session {
         let NewSource { spool, start } = source;
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
         run.count(self.budget.nothing());
-        runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, command: None });
+        runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, record });
         Ok(Started::Now(run))
     }
 

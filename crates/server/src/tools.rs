@@ -10,7 +10,7 @@ mod desktop;
 mod difference;
 mod edit_files;
 mod error;
-mod list_commands;
+mod list_runs;
 mod metrics;
 mod read_files;
 mod run_code;
@@ -89,6 +89,12 @@ const TOOLS: &[Tool] = &[
         name: "list_commands",
         description: "Lists the commands that are followed as runs, with their state, as JSON",
         server: SHELL,
+        parameters: &[],
+    },
+    Tool {
+        name: "list_programs",
+        description: "Lists the programs that are followed as runs, with their state, as JSON",
+        server: DEFAULT_TARGET,
         parameters: &[],
     },
     Tool {
@@ -195,7 +201,7 @@ pub(crate) fn find(name: &str) -> Result<&'static Tool, UnknownTool> {
 
 /// Whether the tool is about the session's runs, which this server knows also where the session is another service's.
 pub(crate) fn is_of_runs(name: &str, session: &Session) -> bool {
-    name == "list_commands" && session.extensions().contains(&"command")
+    name == "list_programs" || name == "list_commands" && session.extensions().contains(&"command")
 }
 
 /// All tools, as the text in which the wire lists them: each new session's description has it.
@@ -216,7 +222,8 @@ impl Tool {
         let result = match self.name {
             "run_code" => run_code::run_code(session, &args).await,
             "shell" => shell::shell(session, &args).await,
-            "list_commands" => Ok(list_commands::list_commands(session)),
+            "list_commands" => Ok(list_runs::list_commands(session)),
+            "list_programs" => Ok(list_runs::list_programs(session)),
             _ => {
                 // Files may be on a slow disk, and large.
                 let _turn = session.file_tool().await;

@@ -1,9 +1,9 @@
-//! The command `agb-server sessions`: the sessions of a server, and what their commands printed.
+//! The command `agb-server sessions`: the sessions of a server, and what their programs and commands printed.
 
 use std::io::{self, Write};
 
 use agb_client::agb_core::operations::AccessScope;
-use agb_client::{Agb, CommandInfo, Error, ListSessions, Run, RunEvent, SessionData};
+use agb_client::{Agb, CommandInfo, Error, ListSessions, ProgramInfo, Run, RunEvent, SessionData};
 use clap::{Args, Subcommand};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -36,13 +36,14 @@ enum Action {
         #[arg(required = true)]
         sessions: Vec<String>,
     },
-    /// Show what the commands of a session printed, as far as the server keeps it. Takes nothing from their readers.
+    /// Show what the programs and commands of a session printed, as far as the server keeps it. Takes nothing from their
+    /// readers.
     Logs {
         #[command(flatten)]
         remote: Remote,
         /// The session's id.
         session: String,
-        /// Only this run, a command's or a program's, by its id. One that goes on is followed to its end.
+        /// Only this run, a program's or a command's, by its id. One that goes on is followed to its end.
         run: Option<String>,
     },
 }
@@ -137,27 +138,60 @@ async fn logs(agb: &Agb, session: &str, run: Option<&str>) -> Result<(), Error> 
     if let Some(run) = run {
         return show(observer.code().attach(run, 0).stream()?).await;
     }
-    let commands = session.commands().list().await?;
-    if commands.is_empty() {
-        eprintln!("the session has no commands; `sessions logs SESSION RUN` shows a program by its id");
+    let mut runs: Vec<Listing> = session.code().list().await?.into_iter().map(Listing::from).collect();
+    // Another service behind a gateway may have programs only.
+    if session.data().extensions.iter().any(|name| name == "command") {
+        runs.extend(session.commands().list().await?.into_iter().map(Listing::from));
     }
-    for command in commands {
-        eprintln!("{}", plain(&heading(&command)));
-        if command.status != "running" {
-            show(observer.commands().attach(command.id, 0).stream()?).await?;
+    if runs.is_empty() {
+        eprintln!("the session has no runs that are kept");
+    }
+    runs.sort_by_key(|run| run.started_at);
+    for run in runs {
+        eprintln!("{}", plain(&run.heading));
+        if !run.goes_on {
+            show(observer.code().attach(run.id, 0).stream()?).await?;
         }
     }
     Ok(())
 }
 
-fn heading(command: &CommandInfo) -> String {
-    let end = match (&command.exit_code, &command.signal) {
-        (_, Some(signal)) => format!(" by {signal}"),
-        (Some(code), None) => format!(" with {code}"),
-        (None, None) => String::new(),
-    };
-    let follow = if command.status == "running" { "; follow it by its id" } else { "" };
-    format!("== {}: {} ({}{end}{follow})", command.id, command.command, command.status)
+/// A program or command, as its log is headed.
+struct Listing {
+    id: String,
+    started_at: u64,
+    goes_on: bool,
+    heading: String,
+}
+
+impl Listing {
+    fn new(id: String, started_at: u64, status: &str, end: &str, text: &str) -> Self {
+        let goes_on = status == "running";
+        let follow = if goes_on { "; follow it by its id" } else { "" };
+        // A line is enough to know it by.
+        let mut lines = text.trim().lines();
+        let first = lines.next().unwrap_or_default();
+        let more = if lines.next().is_some() { " …" } else { "" };
+        let heading = format!("== {id}: {first}{more} ({status}{end}{follow})");
+        Self { id, started_at, goes_on, heading }
+    }
+}
+
+impl From<ProgramInfo> for Listing {
+    fn from(ProgramInfo { id, code, language, status, started_at }: ProgramInfo) -> Self {
+        Self::new(id, started_at, &format!("{language}, {status}"), "", &code)
+    }
+}
+
+impl From<CommandInfo> for Listing {
+    fn from(command: CommandInfo) -> Self {
+        let end = match (&command.exit_code, &command.signal) {
+            (_, Some(signal)) => format!(" by {signal}"),
+            (Some(code), None) => format!(" with {code}"),
+            (None, None) => String::new(),
+        };
+        Self::new(command.id, command.started_at, &command.status, &end, &command.command)
+    }
 }
 
 async fn show(mut run: Run) -> Result<(), Error> {

@@ -1,30 +1,17 @@
-//! The commands of a session that are followed as runs: starting one, and listing them.
+//! Starting a command of a session that is followed as a run.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use agb_protocol::Finish;
 use agb_protocol::command::StartCommand;
 
-use super::runs::{CommandRecord, Entry, NotStarted, Started};
+use super::runs::{Entry, NotStarted, RunKind, RunRecord, Started};
 use super::{ActiveRun, NewSource, Retention, Session, lock, refusal};
 use crate::command::{self, CommandHost, CommandSpec};
 use crate::observe::RunMeter;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
-
-/// A list shows so much of a command's text, in bytes: enough to know it by.
-const SHOWN: usize = 4096;
-
-/// A command of a session, as a list shows it.
-#[derive(Debug)]
-pub(crate) struct ListedCommand {
-    pub(crate) id: String,
-    pub(crate) record: CommandRecord,
-    /// How it has ended, if it has.
-    pub(crate) finish: Option<Finish>,
-}
 
 impl Session {
     /// Starts a command as a run. Said again with the same id, for a run that can be resumed, it finds the run that there
@@ -54,12 +41,8 @@ impl Session {
             self.metrics.limit_hit("LimitExceeded.Runs");
             refusal(&busy)
         })?;
-        let record = CommandRecord {
-            command: start.command[..start.command.floor_char_boundary(SHOWN)].to_owned(),
-            started_at: now(),
-            detached: start.detached,
-            terminal: start.terminal.is_some(),
-        };
+        let kind = RunKind::Command { detached: start.detached, terminal: start.terminal.is_some() };
+        let record = RunRecord::new(kind, &start.command);
         let NewSource { spool, start } = match self.upstream() {
             Some(upstream) => self.command_there(upstream, start),
             None => self.command_here(start, timeout)?,
@@ -72,7 +55,7 @@ impl Session {
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
         run.count(self.budget().nothing());
-        let entry = Entry { run: Arc::clone(&run), program, command: Some(record) };
+        let entry = Entry { run: Arc::clone(&run), program, record };
         runs.by_id.insert(id.to_owned(), entry);
         Ok(Started::Now(run))
     }
@@ -100,21 +83,6 @@ impl Session {
         Ok(CommandHost { workspace: self.workspace()?, config, image, options })
     }
 
-    /// The commands that can be attached to: those that run, and those that have ended and are kept. The oldest first.
-    pub(crate) fn commands(&self) -> Vec<ListedCommand> {
-        let found: Vec<(Arc<Run>, CommandRecord)> = lock(&self.runs)
-            .by_id
-            .values()
-            .filter_map(|entry| Some((Arc::clone(&entry.run), entry.command.clone()?)))
-            .collect();
-        let mut commands: Vec<ListedCommand> = found
-            .into_iter()
-            .map(|(run, record)| ListedCommand { id: run.id().to_owned(), record, finish: run.finish() })
-            .collect();
-        commands.sort_by(|one, other| (one.record.started_at, &one.id).cmp(&(other.record.started_at, &other.id)));
-        commands
-    }
-
     /// Time for a command, as it asked for: what the server lets run at most when it does not say.
     fn command_timeout(&self, asked: Option<f64>) -> Result<Duration, RunFailure> {
         let most = self.config.limits.max_run_timeout;
@@ -128,9 +96,4 @@ impl Session {
                 failure("InvalidTimeout", words)
             })
     }
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(); // a clock before 1970 is at zero
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,7 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use agb_protocol::{Finish, Language};
+
+use super::{Session, lock};
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
 use crate::settings::Limits;
@@ -19,19 +23,49 @@ pub(super) struct Entry {
     pub(super) run: Arc<Run>,
     /// What was started, to know a start that is said again from another one.
     pub(super) program: u64,
-    /// What it is, if it is a command.
-    pub(super) command: Option<CommandRecord>,
+    pub(super) record: RunRecord,
 }
 
-/// What is known of a command beside its run.
+/// What a list tells of a run beside its state.
 #[derive(Clone, Debug)]
-pub(crate) struct CommandRecord {
-    /// Its text, or the beginning of it.
-    pub(crate) command: String,
+pub(crate) struct RunRecord {
+    pub(crate) kind: RunKind,
+    /// The text of the program or command, or the beginning of it.
+    pub(crate) text: String,
     /// Milliseconds since the Unix epoch.
     pub(crate) started_at: u64,
-    pub(crate) detached: bool,
-    pub(crate) terminal: bool,
+}
+
+impl RunRecord {
+    /// A list shows so much of a text, in bytes: enough to know it by.
+    const SHOWN: usize = 4096;
+
+    /// Of a run that starts now.
+    pub(super) fn new(kind: RunKind, text: &str) -> Self {
+        // A clock before 1970 is at zero.
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            kind,
+            text: text[..text.floor_char_boundary(Self::SHOWN)].to_owned(),
+            started_at: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// What runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RunKind {
+    Program(Language),
+    Command { detached: bool, terminal: bool },
+}
+
+/// A run that can be attached to, as a list shows it.
+#[derive(Debug)]
+pub(crate) struct ListedRun {
+    pub(crate) id: String,
+    pub(crate) record: RunRecord,
+    /// How it has ended, if it has.
+    pub(crate) finish: Option<Finish>,
 }
 
 /// A run that a client wanted to start.
@@ -54,6 +88,20 @@ pub(crate) enum NotStarted {
 impl From<RunFailure> for NotStarted {
     fn from(failure: RunFailure) -> Self {
         Self::Refused(failure)
+    }
+}
+
+impl Session {
+    /// The runs that can be attached to: those that go on, and those that have ended and are kept. The oldest first.
+    pub(crate) fn listed_runs(&self) -> Vec<ListedRun> {
+        let entries = lock(&self.runs);
+        let found: Vec<_> =
+            entries.by_id.values().map(|entry| (Arc::clone(&entry.run), entry.record.clone())).collect();
+        drop(entries); // a run's state has a lock of its own
+        let listed = |(run, record): (Arc<Run>, _)| ListedRun { id: run.id().to_owned(), record, finish: run.finish() };
+        let mut runs: Vec<ListedRun> = found.into_iter().map(listed).collect();
+        runs.sort_by(|one, other| (one.record.started_at, &one.id).cmp(&(other.record.started_at, &other.id)));
+        runs
     }
 }
 

@@ -1,4 +1,4 @@
-//! The commands of a session that are followed as runs: the tool `list_commands`.
+//! The runs of a session that can be attached to: the tools `list_commands` and `list_programs`.
 
 use serde_json::Value;
 
@@ -34,23 +34,7 @@ impl CommandInfo {
     /// Lists the commands of a session, the oldest first.
     #[must_use]
     pub fn list(toolbox: &Toolbox<'_>) -> Single<Vec<Self>> {
-        let call = toolbox.tool("list_commands").call([]);
-        Single::new(call, |answered| {
-            let Answered { value: text, request_id } = text_of(answered)?;
-            let items = match json::parse(&text).map(json::unquote) {
-                Some(Value::Array(items)) => items,
-                _ => {
-                    return Err(ApiError::Malformed(Malformed {
-                        status: 200,
-                        problem: String::from("the tool list_commands did not answer a JSON list"),
-                        request_id,
-                        ..Malformed::default()
-                    }));
-                }
-            };
-            let objects = items.into_iter().filter_map(|item| json::unquote_object(item).ok());
-            Ok(Answered { value: objects.filter_map(|object| Self::read(&object)).collect(), request_id })
-        })
+        list(toolbox, "list_commands", Self::read)
     }
 
     fn read(object: &Object) -> Option<Self> {
@@ -73,10 +57,80 @@ json_object!(CommandInfo as info {
     "detached": info.detached, "pty": info.pty, "exitCode": info.exit_code, "signal": info.signal,
 });
 
+/// A program that can be attached to: it runs, or has ended and is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProgramInfo {
+    /// The run's id.
+    pub id: String,
+    /// The program, or the beginning of it.
+    pub code: String,
+    /// Its language.
+    pub language: String,
+    /// `running`, or how it has ended, as the status of its result.
+    pub status: String,
+    /// When it was started, in milliseconds since the Unix epoch.
+    pub started_at: u64,
+}
+
+impl ProgramInfo {
+    /// Lists the programs of a session, the oldest first.
+    #[must_use]
+    pub fn list(toolbox: &Toolbox<'_>) -> Single<Vec<Self>> {
+        list(toolbox, "list_programs", Self::read)
+    }
+
+    fn read(object: &Object) -> Option<Self> {
+        let text = |name: &str| json::string(object, &[name]);
+        Some(Self {
+            id: text("id")?,
+            code: text("code").unwrap_or_default(),
+            language: text("language").unwrap_or_default(),
+            status: text("status").unwrap_or_default(),
+            started_at: json::field(object, &["startedAt"]).and_then(Value::as_u64).unwrap_or(0),
+        })
+    }
+}
+
+/// What a tool lists. An item that cannot be read is left out.
+fn list<T: 'static>(
+    toolbox: &Toolbox<'_>,
+    tool: &'static str,
+    read: impl Fn(&Object) -> Option<T> + Send + 'static,
+) -> Single<Vec<T>> {
+    Single::new(toolbox.tool(tool).call([]), move |answered| {
+        let Answered { value: text, request_id } = text_of(answered)?;
+        let Some(Value::Array(items)) = json::parse(&text).map(json::unquote) else {
+            return Err(ApiError::Malformed(Malformed {
+                status: 200,
+                problem: format!("the tool {tool} did not answer a JSON list"),
+                request_id,
+                ..Malformed::default()
+            }));
+        };
+        let objects = items.into_iter().filter_map(|item| json::unquote_object(item).ok());
+        Ok(Answered { value: objects.filter_map(|object| read(&object)).collect(), request_id })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+
+    #[test]
+    fn programs_are_listed_by_a_tool_of_their_own() {
+        let mut played = Played::new(ProgramInfo::list(&by_gateway().toolbox()));
+        assert_eq!(played.tool(), ("list_programs".to_owned(), Value::Object(Object::new())));
+        let text = r#"[{"id":"a","code":"1","language":"r","status":"running","startedAt":5},{"code":"2"}]"#;
+        let expected = ProgramInfo {
+            id: "a".into(),
+            code: "1".into(),
+            language: "r".into(),
+            status: "running".into(),
+            started_at: 5,
+        };
+        assert_eq!(played.end(tool(text)).unwrap(), [expected]);
+    }
 
     #[test]
     fn what_has_no_id_is_left_out_and_what_is_no_list_is_a_failure() {
