@@ -5,6 +5,7 @@ mod completions;
 mod descriptors;
 mod doctor;
 mod exit_status;
+mod failure;
 mod images;
 mod in_process;
 mod input;
@@ -23,6 +24,7 @@ mod sandbox;
 mod serve;
 mod sessions;
 mod shell;
+mod started;
 mod stop;
 mod text_pieces;
 
@@ -33,6 +35,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::completions::Completions;
 use self::doctor::Doctor;
+use self::failure::Failure;
 use self::images::ImagesCommand;
 use self::run::RunCommand;
 use self::serve::Serve;
@@ -65,17 +68,31 @@ enum Command {
     Completions(Completions),
 }
 
+/// The exit status for a command line that makes no sense, as clap has it.
+const USAGE: u8 = 2;
+
 impl Cli {
-    /// Reads the command line and the environment; ends the process where they are wrong, or help is all that is wanted.
-    pub(crate) fn read() -> Self {
-        let matches = Self::command().get_matches();
-        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    /// Reads the command line and the environment; ends the process where help is all that is wanted. Where they are wrong, that is
+    /// told where their reader looks.
+    pub(crate) fn read() -> Result<Self, ExitCode> {
+        let matches = Self::command().try_get_matches();
+        let read = matches.and_then(|matches| Ok((Self::from_arg_matches(&matches)?, matches)));
+        let (mut cli, matches) = read.map_err(|error| {
+            let mut words = std::env::args_os().skip(1);
+            let serves = words.next().is_some_and(|word| word == "serve");
+            // Help that was asked for is no error.
+            if !(serves && error.use_stderr() && words.any(|word| word == "--json")) {
+                error.exit();
+            }
+            Failure::usage(&error).tell_program();
+            ExitCode::from(USAGE)
+        })?;
         if let (Command::Serve(serve), Some(given)) = (&mut cli.command, matches.subcommand_matches("serve"))
             && given.value_source("api_key") == Some(ValueSource::EnvVariable)
         {
             serve.leave_key_to_clients();
         }
-        cli
+        Ok(cli)
     }
 
     pub(crate) fn run(self) -> Result<ExitCode, String> {

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use agb_sandbox::Level;
 use agb_server::{Config, Found, ImageReport, Images, Network, command_name};
+use serde_json::{Map, Value, json};
 
 /// What a server has.
 pub(super) struct Overview {
@@ -16,16 +17,38 @@ impl Overview {
         Self { images: config.images.clone(), network: config.network.clone() }
     }
 
-    /// Shows it on a terminal, once the interpreters have said their versions; the server serves meanwhile. A log gets what is
-    /// known without asking them, in one line.
-    pub(super) fn show(self, isolation: Level) {
+    /// What is known without asking the interpreters, as a line of the log.
+    pub(super) fn log(&self, isolation: Level) {
         tracing::info!(%isolation, network = %self.network, image = self.images.default_name(), "programs run");
+    }
+
+    /// Shows it on a terminal, once the interpreters have said their versions; the server serves meanwhile.
+    pub(super) fn show(self, isolation: Level) {
         if io::stderr().is_terminal() {
             std::thread::spawn(move || {
                 let text = self.text(isolation);
                 let _ = io::stderr().lock().write_all(text.as_bytes()); // nobody reads it
             });
         }
+    }
+
+    /// Adds it to what a program is told.
+    pub(super) fn add_to(&self, all: &mut Value) {
+        all["network"] = json!(self.network.to_string());
+        let survey = self.images.survey();
+        let Some(image) = survey.images.first() else { return };
+        all["image"] = json!(image.name);
+        all["languages"] = Value::Object(Map::new());
+        let mut missing = Vec::new();
+        for (language, found) in &image.interpreters {
+            match found {
+                Found::At { version, .. } => all["languages"][language.as_str()] = json!(version),
+                Found::Missing(advice) => missing.push(json!({ "name": language.as_str(), "advice": advice })),
+            }
+        }
+        let prepare = prepare(image);
+        missing.extend(image.missing_packages().iter().map(|name| json!({ "name": name, "advice": prepare })));
+        all["missing"] = missing.into();
     }
 
     fn text(&self, isolation: Level) -> String {
@@ -70,13 +93,18 @@ fn packages(image: &ImageReport) -> String {
         .filter_map(|package| Some(format!("{} {}", package.name, package.version.as_ref()?)))
         .collect();
     let missing = image.missing_packages();
-    let prepare = format!("{} images prepare {}", command_name(), image.name);
+    let prepare = prepare(image);
     match (installed.is_empty(), missing.is_empty()) {
         (false, true) => installed.join(", "),
         (true, true) => "none".to_owned(),
         (false, false) => format!("{}; missing: {}: {prepare}", installed.join(", "), missing.join(", ")),
         (true, false) => format!("none; missing: {}: {prepare}", missing.join(", ")),
     }
+}
+
+/// The command that brings the packages.
+fn prepare(image: &ImageReport) -> String {
+    format!("{} images prepare {}", command_name(), image.name)
 }
 
 fn isolation_words(level: Level) -> String {

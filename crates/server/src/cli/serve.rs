@@ -9,20 +9,22 @@ use std::time::Duration;
 use agb_protocol::Secret;
 use agb_server::{
     ApiKey, ClusterEnd, ClusterSettings, Config, ContextSettings, Isolation, Limits, LinkSettings, Network, Server,
-    TlsFiles, UpstreamSettings, Warm,
+    StartError, TlsFiles, UpstreamSettings, Warm,
 };
 use clap::Args;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{self, SignalKind};
 
+use super::failure::Failure;
 use super::images::ImageFolder;
 use super::interpreters::Interpreters;
 use super::log_limit::LogLimit;
 use super::offer::Offer;
 use super::overview::Overview;
 use super::sandbox::SandboxArgs;
+use super::started::Started;
 use super::stop::stop;
-use super::{allocator, descriptors, logs, out};
+use super::{allocator, descriptors, logs};
 
 #[derive(Args)]
 pub(crate) struct Serve {
@@ -60,6 +62,11 @@ pub(crate) struct Serve {
     /// Shut down at the end of standard input, so that the server never outlives its parent process.
     #[arg(long)]
     exit_with_stdin: bool,
+    /// Print one line of JSON once it listens, with what the server has: its URL, version, languages, isolation, network, and
+    /// where its keys are. A server that does not start prints a line with `error`: a `code` that does not change, and a
+    /// `message`.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     interpreters: Interpreters,
     #[command(flatten)]
@@ -131,11 +138,17 @@ impl Serve {
     }
 
     pub(super) fn run(self) -> Result<ExitCode, String> {
+        let as_json = self.json;
+        self.serve().or_else(|failure| failure.tell(as_json))
+    }
+
+    fn serve(self) -> Result<ExitCode, Failure> {
         let log = LogLimit::new(self.log_lines).map_err(|error| format!("no thread for the log: {error}"))?;
         logs::of_server(&log);
         if self.upstream.url.is_none() {
-            let offer = if self.prepare { Offer::Prepare } else { Offer::of_terminal(self.exit_with_stdin) };
-            offer.make(&self.images)?;
+            let belongs_to_program = self.exit_with_stdin || self.json;
+            let offer = if self.prepare { Offer::Prepare } else { Offer::of_terminal(belongs_to_program) };
+            offer.make(&self.images).map_err(Failure::not_prepared)?;
         }
         allocator::keep();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -154,38 +167,31 @@ impl Serve {
 /// The other servers of the cluster have given this one up: EX_SOFTWARE, so that whoever supervises it starts it again.
 const GIVEN_UP: u8 = 70;
 
-async fn run(serve: Serve) -> Result<ExitCode, String> {
+async fn run(serve: Serve) -> Result<ExitCode, Failure> {
     let (drain, stop) = stop(serve.exit_with_stdin)?;
-    let (listen, insecure) = (serve.listen, serve.insecure_listen);
+    let (listen, insecure, as_json) = (serve.listen, serve.insecure_listen, serve.json);
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
     let (passes_keys_on, left_key) = (serve.passes_keys_on(), serve.left_key);
     let has_keys = serve.api_key.is_some() || serve.api_keys_file.is_some();
     if serve.cluster.registry.is_some() && !has_keys {
-        return Err("servers of a cluster take the same keys: give them with --api-keys-file or AGB_API_KEY".to_owned());
+        let words = "servers of a cluster take the same keys: give them with --api-keys-file or AGB_API_KEY";
+        return Err(Failure::settings(words));
     }
     let made_key = (!has_keys && !passes_keys_on).then(agb_server::api_key);
     let config = config(serve, made_key.clone())?;
-    let upstream = config.upstream.url.clone();
+    let (upstream, keys_file) = (config.upstream.url.clone(), config.api_keys_file.clone());
     let overview = upstream.is_none().then(|| Overview::new(&config));
     descriptors::raise(&config.limits, &config.links, &config.network);
-    let server = Server::new(config).map_err(|error| error.to_string())?;
-    server.check_exposure(listen, insecure).map_err(|error| error.to_string())?;
+    let server = Server::new(config)?;
+    server.check_exposure(listen, insecure)?;
     let mut hang_up =
         unix::signal(SignalKind::hangup()).map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let listener = TcpListener::bind(listen).await.map_err(|error| format!("cannot listen on {listen}: {error}"))?;
+    let listener = TcpListener::bind(listen).await.map_err(|error| Failure::cannot_listen(listen, &error))?;
     let address = listener.local_addr().map_err(|error| format!("cannot tell the port: {error}"))?;
-    server.check_reachable(address).map_err(|error| error.to_string())?;
-    if let Some(key) = made_key {
-        out::line(&format!("agb-server made the API key {}", key.expose()));
-    }
-    if let Some(upstream) = upstream {
-        let key = if left_key { "; AGB_API_KEY is left to its clients, whose keys are passed on" } else { "" };
-        out::line(&format!("agb-server is a gateway to {upstream}{key}"));
-    }
-    out::line(&format!("agb-server listening on {scheme}://{address}"));
-    if let Some(overview) = overview {
-        overview.show(server.isolation());
-    }
+    server.check_reachable(address).map_err(StartError::from)?;
+    let url = format!("{scheme}://{address}");
+    let started = Started { url, made_key, keys_file, upstream, left_key, overview };
+    started.say(server.isolation(), as_json);
     let reloading = async {
         while hang_up.recv().await.is_some() {
             server.reload();
@@ -197,9 +203,12 @@ async fn run(serve: Serve) -> Result<ExitCode, String> {
         () = reloading => {}
     }
     match server.cluster_end() {
-        Some(end @ ClusterEnd::NameTaken { .. }) => return Err(end.to_string()),
+        Some(end @ ClusterEnd::NameTaken { .. }) => return Err(end.into()),
         Some(end @ ClusterEnd::Condemned(_)) => {
             tracing::error!(%end, "ended");
+            if as_json {
+                Failure::from(end).tell_program();
+            }
             return Ok(ExitCode::from(GIVEN_UP));
         }
         None => {}
@@ -208,8 +217,8 @@ async fn run(serve: Serve) -> Result<ExitCode, String> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
-    serve.limits.check().map_err(|error| error.to_string())?;
+fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, Failure> {
+    serve.limits.check()?;
     let key = serve.api_key.map(Secret::from).or(made_key);
     // One server of a cluster keeps contexts for all: the one that is told where.
     let is_alone = serve.cluster.registry.is_none();
@@ -220,7 +229,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         public_url: serve.public_url,
         allow_origins: serve.allow_origin,
         interpreters: serve.interpreters.by_language(),
-        images: serve.images.images()?,
+        images: serve.images.images().map_err(Failure::settings)?,
         data_dir: serve.data_dir.unwrap_or(defaults.data_dir),
         cache_dir: serve.cache_dir.unwrap_or(defaults.cache_dir),
         links: serve.links,
@@ -231,7 +240,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, String> {
         isolation: serve.isolation,
         network: serve.network,
         outside: defaults.outside,
-        sandbox: serve.sandbox.limits()?,
+        sandbox: serve.sandbox.limits().map_err(Failure::settings)?,
         launcher: defaults.launcher,
         zygotes: !serve.no_zygotes,
         warm: serve.warm,

@@ -211,6 +211,69 @@ async fn a_key_is_made_and_printed() {
 }
 
 #[test]
+fn a_program_reads_what_a_server_has_and_why_there_is_none() {
+    let start = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agb-server"));
+        command.args(["serve", "--json"]).args(args).env_remove("AGB_API_KEY");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process")
+    };
+    let json = |line: &str| serde_json::from_str::<Value>(line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+
+    let mut child = start(&["--exit-with-stdin", "--listen", "127.0.0.1:0"]);
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    let started = json(&line);
+    assert!(started["url"].as_str().is_some_and(|url| url.starts_with("http://127.0.0.1:")), "{started}");
+    assert_eq!(started["version"], env!("CARGO_PKG_VERSION"));
+    assert!(started["languages"]["python"].as_str().is_some_and(|version| version.starts_with("3.")), "{started}");
+    assert_eq!((&started["network"], &started["image"]), (&json!("none"), &json!("agb-code-space-1")));
+    assert!(started["isolation"].is_string() && started["missing"].is_array(), "{started}");
+    assert!(started["apiKey"].as_str().is_some_and(|key| key.len() > 40) && started["apiKeysFile"].is_null());
+    drop(child.stdin.take());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("an end");
+    assert_eq!((rest.as_str(), child.wait().expect("an end").success()), ("", true));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = folder.path().join("keys");
+    std::fs::write(&keys, "local a-key-of-more-than-16-characters\n").expect("a file");
+    let upstream_key = folder.path().join("upstream-key");
+    std::fs::write(&upstream_key, "a-key-of-the-service-behind").expect("a file");
+    let (keys, upstream_key) = (keys.to_str().expect("a text"), upstream_key.to_str().expect("a text"));
+    let gateway = ["--upstream", "http://127.0.0.1:1", "--upstream-key-file", upstream_key, "--api-keys-file", keys];
+    let mut child = start(&[&["--exit-with-stdin", "--listen", "127.0.0.1:0"], &gateway[..]].concat());
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let started = json(&line);
+    assert_eq!((&started["apiKeysFile"], &started["upstream"]), (&json!(keys), &json!("http://127.0.0.1:1")));
+    assert!(started.get("languages").is_none() && started.get("apiKey").is_none(), "a gateway runs nothing: {started}");
+    drop(child.stdin.take());
+    assert!(child.wait().expect("an end").success());
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for (args, status, code, part) in [
+        (vec!["--listen", &address], 1, "ADDRESS_IN_USE", address.as_str()),
+        (vec!["--listen", "192.0.2.1:80", "--insecure-listen"], 1, "ADDRESS_NOT_HERE", "192.0.2.1"),
+        (vec!["--listen", "0.0.0.0:0"], 1, "UNENCRYPTED", "--insecure-listen"),
+        (vec!["--api-keys-file", "/none"], 1, "BAD_KEYS", "cannot be read"),
+        (vec!["--tls-cert", "/none", "--tls-key", "/none"], 1, "BAD_CERTIFICATE", "/none"),
+        (vec!["--public-url", "x"], 1, "BAD_SETTINGS", "not a public URL"),
+        (vec!["--max-window=262143"], 1, "BAD_SETTINGS", "give that at least"),
+        (vec!["--data-dir", "/proc/none"], 1, "NO_DATA_DIR", "--data-dir"),
+        (vec!["--idle-timeout=-1"], 2, "USAGE", "--idle-timeout"),
+        (vec!["--no-such-option"], 2, "USAGE", "--no-such-option"),
+    ] {
+        let output = start(&args).wait_with_output().expect("an end");
+        let out = String::from_utf8(output.stdout).expect("text");
+        let error = &json(&out)["error"];
+        assert_eq!((output.status.code(), &error["code"]), (Some(status), &json!(code)), "{args:?}: {out}");
+        assert!(error["message"].as_str().is_some_and(|message| message.contains(part)), "{args:?}: {out}");
+    }
+}
+
+#[test]
 fn says_its_version_and_what_is_wrong() {
     let output = |args: &[&str]| {
         let output = Command::new(env!("CARGO_BIN_EXE_agb-server")).args(args).output().expect("a process");
