@@ -1,14 +1,16 @@
 /**
  * The server's packages as operators use them: for pip in a fresh environment, for Debian in a minimal Debian, as a container.
  *
- * `cargo xtask test --packages` packs them and says where in `AGB_PACKAGES`, and where the Debian is in which the package
- * is installed in `AGB_SYSTEM`. Needs root, as making and entering systems does.
+ * `cargo xtask test --packages` packs them and says where in `AGB_PACKAGES`, where the Debian is in which the package is
+ * installed in `AGB_SYSTEM`, and where the same is before that in `AGB_BASE_SYSTEM`. Needs root, as making and entering
+ * systems does.
  *
  * @module
  */
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,6 +20,7 @@ import { fileURLToPath } from "node:url";
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
 const PACKAGES = process.env["AGB_PACKAGES"] ?? join(CHECKOUT, "target/packages-dev");
 const SYSTEM = process.env["AGB_SYSTEM"] ?? join(CHECKOUT, "target/xtask/image/root");
+const BASE_SYSTEM = process.env["AGB_BASE_SYSTEM"] ?? join(CHECKOUT, "target/xtask/image/base");
 const PATIENCE_MS = 120_000;
 const scratch = mkdtempSync(join(tmpdir(), "agb-operators-"));
 after(() => rmSync(scratch, { recursive: true, force: true }));
@@ -98,6 +101,23 @@ describe("the wheel", () => {
     assert.equal(failed.status, 3);
     const hint = run(python, ["-m", "agb_server", "images"], { env: { ...process.env, AGB_IMAGES: join(scratch, "none") } });
     assert.match(hint, /python -m agb_server images prepare/);
+  });
+
+  it("serves by its module, and tells a program what it has", async () => {
+    const key = "a-key-that-nobody-guesses-for-the-test";
+    const env = { ...process.env, AGB_API_KEY: key };
+    const plain = await serve(python, ["-m", "agb_server", "serve", "--listen", "127.0.0.1:0"], { env });
+    assert.match(await runCode(plain.url, key, "python", "print(6 * 7)"), /42/);
+    plain.child.kill("SIGTERM");
+    assert.equal(await plain.exit, 0, plain.said());
+    const child = spawn(python, ["-m", "agb_server", "serve", "--json", "--listen", "127.0.0.1:0"], { env, stdio: ["ignore", "pipe", "ignore"] });
+    const exit = new Promise((resolve) => child.once("exit", resolve));
+    const [line] = await once(child.stdout.setEncoding("utf8"), "data");
+    const { url, languages, version } = JSON.parse(line);
+    assert.ok(languages.python && version, line);
+    assert.match(await runCode(url, key, "python", "print(6 * 7)"), /42/);
+    child.kill("SIGTERM");
+    assert.equal(await exit, 0);
   });
 
   it("has a fixture for pytest, as its manual shows", () => {
@@ -257,5 +277,37 @@ describe("the container image", () => {
       execFileSync("runc", ["--root", join(scratch, "runc"), "kill", `agb-operators-${process.pid}-serve`, "TERM"]);
     }
     assert.equal(await server.exit, 0, server.said());
+  });
+
+  it("comes out of the Dockerfile the same", () => {
+    const storage = join(scratch, "storage");
+    const places = ["--root", join(storage, "root"), "--runroot", join(storage, "run"), "--storage-driver", "vfs"];
+    const buildah = (...args) => run("buildah", [...places, ...args], { timeout: 600_000 });
+    try {
+      // In place of the registry's Debian, the one that the image was made of.
+      buildah("from", "--name", "base", "scratch");
+      buildah("add", "--quiet", "base", BASE_SYSTEM, "/");
+      buildah("commit", "--quiet", "--rm", "base", "localhost/base");
+      const file = join(CHECKOUT, "examples/deploy/Dockerfile");
+      buildah("build", "--isolation", "chroot", "--pull-never", "--from", "localhost/base", "--file", file, "--tag", "built", PACKAGES);
+      const { OCIv1 } = JSON.parse(buildah("inspect", "--type", "image", "built"));
+      const { "org.opencontainers.image.version": version, ...labels } = image.config.Labels;
+      assert.ok(version);
+      for (const name of ["User", "ExposedPorts", "Entrypoint", "Cmd", "Volumes", "WorkingDir"]) {
+        assert.deepEqual(OCIv1.config[name], image.config[name], name);
+      }
+      const settings = (env) => env.filter((entry) => !entry.startsWith("PATH=")).sort();
+      assert.deepEqual(settings(OCIv1.config.Env), settings(image.config.Env));
+      assert.deepEqual(Object.entries(labels).filter(([name, value]) => OCIv1.config.Labels[name] !== value), []);
+
+      buildah("from", "--pull-never", "--name", "look", "built");
+      const root = buildah("mount", "look").trim();
+      const packages = (root) => readFileSync(join(root, "var/lib/dpkg/status"), "utf8").match(/^(Package|Version): .*$/gm);
+      assert.deepEqual(packages(root), packages(join(bundle, "rootfs")));
+      assert.deepEqual(readdirSync(join(root, "etc/agb-server")), []);
+      assert.deepEqual(readdirSync(join(root, "tmp")), []);
+    } finally {
+      rmSync(storage, { recursive: true, force: true });
+    }
   });
 });

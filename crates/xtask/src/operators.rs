@@ -74,6 +74,11 @@ pub(crate) fn system(workspace: &Workspace) -> PathBuf {
     workspace.state("image/root")
 }
 
+/// The same before the package was installed.
+pub(crate) fn base_system(workspace: &Workspace) -> PathBuf {
+    workspace.state("image/base")
+}
+
 fn pack_into(
     workspace: &Workspace,
     packages: &[Package],

@@ -1,6 +1,7 @@
 //! The container image: a minimal Debian with the Debian package, Python and Node, put together without a daemon.
 //!
-//! `examples/deploy/Dockerfile` has the same steps for those who build with Docker or Podman.
+//! `examples/deploy/Dockerfile` has the same steps for those who build with Docker or Podman; a test builds it as well and
+//! compares.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,11 @@ fn make_system(workspace: &Workspace, root: &Path, deb: &Path) -> Result<(), Err
     let mut make = workspace.command("debootstrap", Purpose::Install);
     // Without an address it takes Debian's own mirror.
     make.args(["--variant=minbase", SUITE]).arg(root);
-    job::prepare(workspace, "pack-debootstrap", "make a minimal Debian", &mut [make])?;
+    let base = super::base_system(workspace);
+    remove(&base)?;
+    let mut keep = workspace.command("cp", Purpose::Work);
+    keep.args(["--archive", "--reflink=auto"]).arg(root).arg(&base);
+    job::prepare(workspace, "pack-debootstrap", "make a minimal Debian", &mut [make, keep])?;
 
     let inside = root.join("agb-server.deb");
     fs::copy(deb, &inside).map_err(Error::file(&inside))?;

@@ -249,7 +249,8 @@ pub(super) const STEPS: [Step; 19] = [
         commands: |workspace| {
             let packages = ("AGB_PACKAGES", operators::test_folder(workspace));
             let system = ("AGB_SYSTEM", operators::system(workspace));
-            node_tests(workspace, "tests/operators", JAVASCRIPT, &[TEST_TIMEOUT], &[packages, system])
+            let base = ("AGB_BASE_SYSTEM", operators::base_system(workspace));
+            node_tests(workspace, "tests/operators", JAVASCRIPT, &[TEST_TIMEOUT], &[packages, system, base])
         },
     },
     Step {
