@@ -76,6 +76,8 @@ pub enum RunEvent {
     InputRequest {
         /// What the program printed to ask.
         prompt: String,
+        /// Whether the answer is a password (`getpass`): it is not to be shown where it is typed.
+        password: bool,
     },
     /// Input was not taken, as a whole: [`INPUT_REFUSED`](agb_core::codes::INPUT_REFUSED). The run goes on without it.
     InputRefused {
@@ -357,7 +359,9 @@ impl From<Piece<'_>> for RunEvent {
             Piece::Chunk(agb_core::Stream::Stderr, text) => Self::Stderr(text.to_owned()),
             Piece::Event(StreamEvent::Result(result)) => Self::Result(result.clone()),
             Piece::Event(StreamEvent::Error(error)) => Self::Error(error.clone()),
-            Piece::Event(StreamEvent::InputRequest { prompt }) => Self::InputRequest { prompt: prompt.clone() },
+            Piece::Event(StreamEvent::InputRequest { prompt, password }) => {
+                Self::InputRequest { prompt: prompt.clone(), password: *password }
+            }
             Piece::Event(StreamEvent::InputRefused { message }) => Self::InputRefused { message: message.clone() },
             Piece::Event(StreamEvent::InputUncertain) => Self::InputUncertain,
             Piece::Event(StreamEvent::OutputDropped { bytes }) => Self::OutputDropped(*bytes),

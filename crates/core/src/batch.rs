@@ -338,11 +338,11 @@ mod tests {
     fn pieces_come_back_in_order() {
         let mut unread = Unread::default();
         push(&mut unread, Stream::Stdout, "grün");
-        unread.push_event(StreamEvent::InputRequest { prompt: "?".into() });
+        unread.push_event(StreamEvent::InputRequest { prompt: "?".into(), password: false });
         push(&mut unread, Stream::Stderr, "");
         push(&mut unread, Stream::Stdout, "x");
         let batch = unread.pop().expect("four pieces");
-        let event = StreamEvent::InputRequest { prompt: "?".into() };
+        let event = StreamEvent::InputRequest { prompt: "?".into(), password: false };
         let expected = [
             Piece::Chunk(Stream::Stdout, "grün"),
             Piece::Event(&event),

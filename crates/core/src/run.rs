@@ -49,6 +49,8 @@ pub enum StreamEvent {
     InputRequest {
         /// What the program printed to ask.
         prompt: String,
+        /// Whether the answer is a password (`getpass`): it is not to be shown where it is typed.
+        password: bool,
     },
     /// Input was not taken, by the service or by the session, as a whole; the run goes on without it.
     InputRefused {
@@ -106,7 +108,7 @@ impl StreamEvent {
         let texts = match self {
             Self::Result(result) => result.memory_size(),
             Self::Error(error) => error.message.len() + error.failure.as_ref().map_or(0, RunFailure::memory_size),
-            Self::InputRequest { prompt: text } | Self::InputRefused { message: text } => text.len(),
+            Self::InputRequest { prompt: text, .. } | Self::InputRefused { message: text } => text.len(),
             Self::Interrupted(loss) | Self::Unstreamed(loss) => loss.memory_size(),
             Self::Reconnected | Self::InputUncertain | Self::OutputDropped { .. } => 0,
         };

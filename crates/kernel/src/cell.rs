@@ -53,6 +53,8 @@ pub enum CellEvent {
     InputRequest {
         /// What the program asks for; may be empty.
         prompt: String,
+        /// Whether the answer is a password (`getpass`): it is not to be shown where it is typed.
+        password: bool,
     },
     /// The cell is over.
     End(CellEnd),

@@ -296,9 +296,9 @@ impl CellRun<'_> {
                     error.get_or_insert_with(|| cause.clone());
                     self.sink.push(CellEvent::Error(cause));
                 }
-                CellMessage::Input { prompt } if self.cell.stdin => {
+                CellMessage::Input { prompt, password } if self.cell.stdin => {
                     *wants_input = true;
-                    self.sink.push(CellEvent::InputRequest { prompt });
+                    self.sink.push(CellEvent::InputRequest { prompt, password });
                 }
                 CellMessage::Input { .. } => return Some(Finish::Broken(ProtocolError::Stray)),
                 CellMessage::Done { failed, time } => return Some(Finish::Done { failed, time }),

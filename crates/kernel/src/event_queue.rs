@@ -124,7 +124,7 @@ fn memory_size(event: &CellEvent) -> usize {
             CellEvent::Stdout(text) | CellEvent::Stderr(text) | CellEvent::Background { text, .. } => text.len(),
             CellEvent::Result(result) => result.data.memory_size(),
             CellEvent::Error(error) => error.name.len() + error.value.len() + error.traceback.len(),
-            CellEvent::InputRequest { prompt } => prompt.len(),
+            CellEvent::InputRequest { prompt, .. } => prompt.len(),
             CellEvent::Started | CellEvent::End(_) => 0,
         }
 }

@@ -29,7 +29,7 @@ pub(crate) enum Message {
 pub(crate) enum CellMessage {
     Result(RichResult),
     Error(CellError),
-    Input { prompt: String },
+    Input { prompt: String, password: bool },
     Done { failed: bool, time: Duration },
 }
 
@@ -49,8 +49,8 @@ struct Fields<'a> {
     found: [Option<&'a RawValue>; NAMES.len()],
 }
 
-const NAMES: [&str; 10] =
-    ["type", "nonce", "main", "data", "name", "value", "traceback", "prompt", "failed", "seconds"];
+const NAMES: [&str; 11] =
+    ["type", "nonce", "main", "data", "name", "value", "traceback", "prompt", "password", "failed", "seconds"];
 
 impl<'a> Fields<'a> {
     fn message(&self) -> Option<Message> {
@@ -65,7 +65,10 @@ impl<'a> Fields<'a> {
                 value: self.read("value")?,
                 traceback: self.read("traceback")?,
             }),
-            "input" => CellMessage::Input { prompt: self.read("prompt")? },
+            "input" => CellMessage::Input {
+                prompt: self.read("prompt")?,
+                password: self.get("password").is_some() && self.read("password")?,
+            },
             "done" => CellMessage::Done {
                 failed: self.read("failed")?,
                 time: Duration::try_from_secs_f64(self.read("seconds")?).ok()?,

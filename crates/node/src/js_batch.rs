@@ -258,13 +258,13 @@ mod tests {
             vec![
                 reply.chunk(Stream::Stdout, "a"),
                 reply.error("E", "no", "", None),
-                reply.input_request("?"),
+                reply.input_request("?", false),
                 reply.chunk(Stream::Stdout, "b"),
             ]
         });
         let [js_batch] = &*js_batches(&batches[0]) else { panic!("one batch") };
         assert_eq!(js_batch.marks, [mark(Stream::Stdout, 1), EVENT, EVENT, mark(Stream::Stdout, 1)]);
-        let [StreamEvent::Error(error), StreamEvent::InputRequest { prompt }] = &*js_batch.events else {
+        let [StreamEvent::Error(error), StreamEvent::InputRequest { prompt, .. }] = &*js_batch.events else {
             panic!("{:?}", js_batch.events)
         };
         assert_eq!((&*error.code, &**prompt), ("E", "?"));

@@ -339,9 +339,10 @@ impl ToNapiValue for Event {
                 object.set("type", "error")?;
                 object.set("error", NativeRunError::new(error.to_failure(), error.service_code()))?;
             }
-            StreamEvent::InputRequest { prompt } => {
+            StreamEvent::InputRequest { prompt, password } => {
                 object.set("type", "inputRequest")?;
                 object.set("prompt", prompt)?;
+                object.set("password", password)?;
             }
             event => match event.warning() {
                 Some((code, message)) => {

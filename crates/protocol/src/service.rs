@@ -325,10 +325,11 @@ impl Reply<'_> {
         self.event("error", &[("error", error)])
     }
 
-    /// The program waits for input.
+    /// The program waits for input. A password is not to be shown where it is typed.
     #[must_use]
-    pub fn input_request(self, prompt: &str) -> String {
-        self.event("inputRequest", &[("prompt", json!(prompt))])
+    pub fn input_request(self, prompt: &str, password: bool) -> String {
+        let members = [("prompt", json!(prompt)), ("password", json!(true))];
+        self.event("inputRequest", &members[..if password { 2 } else { 1 }])
     }
 
     /// Input was not taken.

@@ -54,7 +54,7 @@ impl CellSink for CellFeed {
                 self.failure_sent = true;
                 Event::Error(self.hint.failure(failure_of(error)))
             }
-            CellEvent::InputRequest { prompt } => Event::InputRequest { prompt },
+            CellEvent::InputRequest { prompt, password } => Event::InputRequest { prompt, password },
             CellEvent::End(end) => {
                 let Ended { failure, finish } = self.hint.ended(ended(end, self.feed.stop()));
                 if let Some(failure) = failure.filter(|_| !self.failure_sent) {

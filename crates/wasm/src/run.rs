@@ -167,8 +167,8 @@ impl Story {
                 let failure = object::failure(&error.to_failure(), error.service_code());
                 host::record("type error", vec!["error".into(), failure])
             }
-            StreamEvent::InputRequest { prompt } => {
-                host::record("type prompt", vec!["inputRequest".into(), prompt.into()])
+            StreamEvent::InputRequest { prompt, password } => {
+                host::record("type prompt password", vec!["inputRequest".into(), prompt.into(), (*password).into()])
             }
             _ => match event.warning() {
                 Some((code, words)) => {

@@ -309,7 +309,7 @@ export interface Batch {
 export type NativeRunEvent =
   | { readonly type: "result"; readonly result: NativeExecutionResult }
   | { readonly type: "error"; readonly error: NativeRunError }
-  | { readonly type: "inputRequest"; readonly prompt: string }
+  | { readonly type: "inputRequest"; readonly prompt: string; readonly password?: boolean }
   /**
    * The connection is lost, and the run is being looked for; with `NO_STREAMING` it is made by a plain call; with
    * `INPUT_…` it goes on without a piece of its input.

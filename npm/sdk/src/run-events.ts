@@ -54,6 +54,11 @@ export interface InputRequestEvent extends EventStamp {
   readonly type: "inputRequest";
   /** What the program asks with. */
   readonly prompt: string;
+  /**
+   * The program asks for a password (Python's `getpass`, R's `askpass`): do not show the answer where it is typed. Absent
+   * otherwise.
+   */
+  readonly password?: true;
 }
 
 /** The run was found again after a lost connection. Nothing is missing, and nothing was run again. */
@@ -117,7 +122,7 @@ function eventOf(event: NativeRunEvent, stamp: EventStamp): RunEvent {
     case "trouble":
       return { type: "error", error: troubleOf(event), ...stamp };
     case "inputRequest":
-      return { type: "inputRequest", prompt: event.prompt, ...stamp };
+      return { type: "inputRequest", prompt: event.prompt, ...(event.password ? { password: true } : {}), ...stamp };
     default:
       return { type: "reconnected", ...stamp };
   }

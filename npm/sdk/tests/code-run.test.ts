@@ -50,7 +50,7 @@ describe("events", () => {
     assert.deepEqual(fake.requests, [{ code: "code", language: "python", timeoutS: 5, logLimit: 0, resultLimit: null, stamps: true, stdin: true }]);
     assert.equal(run.id, started().id);
     started().push({ out: "1 你好", seq: 1, time: 1000 }, { err: "2", seq: 2, time: 1001, background: true });
-    started().push({ result: SHOWN, seq: 3 }, { prompt: "name? ", seq: 4 }, { lost: "cut", seq: 4 }, { found: true, seq: 4 }, { error: BOOM, seq: 5, time: 1003 });
+    started().push({ result: SHOWN, seq: 3 }, { prompt: "name? ", seq: 4 }, { prompt: "key? ", password: true, seq: 4 }, { lost: "cut", seq: 4 }, { found: true, seq: 4 }, { error: BOOM, seq: 5, time: 1003 });
     started().end([{ out: "6", seq: 6 }], runResult({ success: false, status: "failed", error: BOOM, errorMessage: "boom", seq: 7, time: 1007 }));
     const events = await all(run);
     const result = await run.result;
@@ -60,6 +60,7 @@ describe("events", () => {
       { type: "stderr", text: "2", background: true, seq: 2, time: 1001 },
       { type: "result", result: { text: "42", isMainResult: true }, seq: 3 },
       { type: "inputRequest", prompt: "name? ", seq: 4 },
+      { type: "inputRequest", prompt: "key? ", password: true, seq: 4 },
       lost,
       { type: "reconnected", seq: 4 },
       raised,

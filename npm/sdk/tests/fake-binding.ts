@@ -63,7 +63,7 @@ export type Piece = (
   | { readonly err: string }
   | { readonly error: NativeRunError }
   | { readonly result: NativeExecutionResult }
-  | { readonly prompt: string }
+  | { readonly prompt: string; readonly password?: boolean }
   | { readonly lost: string }
   | { readonly found: true }
 ) & { readonly seq?: number; readonly time?: number; readonly background?: boolean };
@@ -453,7 +453,7 @@ function eventOf(piece: Exclude<Piece, { readonly out: string } | { readonly err
     return { type: "result", result: piece.result };
   }
   if ("prompt" in piece) {
-    return { type: "inputRequest", prompt: piece.prompt };
+    return { type: "inputRequest", prompt: piece.prompt, password: piece.password === true };
   }
   return "lost" in piece ? { type: "trouble", code: "CONNECTION_BROKEN", message: piece.lost } : { type: "reconnected" };
 }

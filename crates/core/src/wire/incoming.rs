@@ -139,7 +139,10 @@ fn parse_event(data: &Object<'_>) -> Message<'static> {
             let bytes = data.get("bytes").and_then(Value::as_u64).unwrap_or(0);
             return Message::Event(StreamEvent::OutputDropped { bytes });
         }
-        "inputRequest" => return Message::Event(StreamEvent::InputRequest { prompt: string(data, "prompt") }),
+        "inputRequest" => {
+            let password = data.get("password").is_some_and(Value::is_true);
+            return Message::Event(StreamEvent::InputRequest { prompt: string(data, "prompt"), password });
+        }
         _ => return Message::Unknown,
     };
     match data.get("chunk").and_then(Value::as_str) {

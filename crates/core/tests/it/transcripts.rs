@@ -193,7 +193,7 @@ fn push(seen: &mut VecDeque<Value>, piece: Piece<'_>) {
             let failure = error.to_failure();
             json!({ "error": { "name": failure.name, "value": failure.value, "traceback": failure.traceback } })
         }
-        Piece::Event(StreamEvent::InputRequest { prompt }) => json!({ "inputRequest": prompt }),
+        Piece::Event(StreamEvent::InputRequest { prompt, .. }) => json!({ "inputRequest": prompt }),
         Piece::Event(StreamEvent::OutputDropped { bytes }) => json!({ "dropped": bytes }),
         Piece::Event(StreamEvent::Interrupted(loss)) => json!({ "interrupted": loss.code() }),
         Piece::Event(StreamEvent::Reconnected) => json!({ "reconnected": true }),

@@ -36,12 +36,13 @@ class Bell:
 bell = None
 
 
-def ask(nonce, prompt):
-    """What comes, and whether that was the last."""
+def ask(nonce, prompt, password):
+    """What comes, and whether that was the last. A password is not to be shown where it is typed."""
     global bell
+    members = '"prompt":%s,"password":%s' % (quote(prompt), "true" if password else "false")
     waits = interrupts.main_thread != _thread.get_ident()
     with control.asking:  # and not the channel's lock: others may show what they have meanwhile
-        if nonce != control.nonce or not control.tell("input", '"prompt":%s' % quote(prompt)):
+        if nonce != control.nonce or not control.tell("input", members):
             return "", True
         if waits and bell is None:
             bell = Bell()

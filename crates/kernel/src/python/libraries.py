@@ -23,8 +23,11 @@ def getpass(module):
     def getpass(prompt="Password: ", stream=None):
         if sys.stdin is not streams.stdin:
             return original(prompt, stream)
-        questions.ask(str(prompt))
-        line = base_readline(streams.stdin)
+        questions.ask_password(str(prompt))
+        try:
+            line = base_readline(streams.stdin)
+        finally:
+            questions.end()  # nobody had to be asked where a line was left
         if not line:
             raise EOFError("EOF when reading a line")
         return line[:-1] if line.endswith("\n") else line

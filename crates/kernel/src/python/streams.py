@@ -228,24 +228,24 @@ class Questions:
     is written at the same place of the same function is the prompt of a request and not printed."""
 
     def __init__(self):
-        self.open = {}  # by thread: the place and what was written there
+        self.open = {}  # by thread: the place, what was written there, and whether the answer is a password
 
     def begin(self, frame):
-        self.open[get_ident()] = [id(frame), frame.f_lasti, ""]
+        self.open[get_ident()] = [id(frame), frame.f_lasti, "", False]
 
-    def ask(self, prompt):
+    def ask_password(self, prompt):
         """For who asks without printing."""
         self.begin(getframe(1))
-        self.open[get_ident()][2] = prompt
+        self.open[get_ident()][2:] = prompt, True
 
     def asked_at(self, frame):
         question = self.open.get(get_ident())
         return question if question is not None and question[0] == id(frame) and question[1] == frame.f_lasti else None
 
     def end(self):
-        """The prompt, which nobody takes a second time."""
+        """The prompt, which nobody takes a second time, and whether it asks for a password."""
         question = self.open.pop(get_ident(), None)
-        return question[2] if question is not None else ""
+        return question[2:] if question is not None else ("", False)
 
 
 class Partial:
@@ -309,7 +309,7 @@ class RawIn(io.RawIOBase):
             from _agb import asking
 
             partial.flush()  # the text that asks comes before the request
-            data, self.at_end = asking.ask(self.nonce, questions.end())
+            data, self.at_end = asking.ask(self.nonce, *questions.end())
             if data and self.as_lines and not data.endswith("\n"):
                 data += "\n"  # what was sent in one piece is a line
             self.rest = str.encode(data, "utf-8", "surrogateescape")
@@ -335,7 +335,7 @@ class TextIn(_io.TextIOWrapper):
         try:
             return base_readline(self, size)
         finally:
-            prompt = questions.end()
+            prompt, _ = questions.end()
             if prompt:
                 streams.stdout.write(prompt)  # nobody had to be asked, so it is plain output
 

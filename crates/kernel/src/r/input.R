@@ -42,8 +42,8 @@ heed <- function() {
   if (interrupted) stop(interruption())
 }
 
-# One line without its end, or NULL at the end of the input.
-ask <- function(prompt = "") {
+# One line without its end, or NULL at the end of the input. A password is not to be shown where it is typed.
+ask <- function(prompt = "", password = FALSE) {
   if (length(input_bytes) > 0L) {
     line <- sub("\n\\z", "", rawToChar(drop_nul(input_bytes)), perl = TRUE)
     Encoding(line) <- "UTF-8"
@@ -52,7 +52,9 @@ ask <- function(prompt = "") {
   }
   if (length(input_lines) == 0L) {
     if (!input_open || !is_ours()) return(NULL)
-    send(object_json(c(type = "\"input\"", nonce = quote_json(nonce), prompt = quote_json(prompt))))
+    send(object_json(c(
+      type = "\"input\"", nonce = quote_json(nonce), prompt = quote_json(prompt), password = if (password) "true" else "false"
+    )))
     message <- await("stdin")
     input_open <<- !message$eof
     if (message$eof) return(NULL)
@@ -161,6 +163,8 @@ wrap_base("readline", function(original) function() {
   line <- ask(prompt)
   if (is.null(line)) "" else line
 })
+# What the package askpass asks by, and so those that ask for a key's or an account's password by it.
+options(askpass = function(prompt = "Please enter your password: ") ask(as.character(prompt)[1L], password = TRUE))
 wrap_base("file.choose", function(original) function() {
   path <- ask("Enter file name: ")
   if (is.null(path) || !nzchar(trimws(path))) stop("file choice cancelled")

@@ -325,11 +325,11 @@ async fn input_asks_and_gets_its_answer() {
         "Scanner in = new Scanner(System.in);\nSystem.out.print(\"name? \");\nSystem.out.println(\"hi \" + in.nextLine());\nint a = in.nextInt(), b = in.nextInt();\na + b",
     );
     assert_eq!(until(&mut run, "name? ").await, "name? ");
-    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new() }));
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new(), password: false }));
     let control = run.control();
     control.write_stdin("Ada \"ß\\😀\"".to_owned()).unwrap();
     assert_eq!(until(&mut run, "\n").await, "hi Ada \"ß\\😀\"\n");
-    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new() }));
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new(), password: false }));
     control.write_stdin("1\n".to_owned()).unwrap();
     control.write_stdin("20".to_owned()).unwrap();
     assert_eq!(finish(run).await.value().as_deref(), Some("21"));

@@ -247,11 +247,11 @@ async fn input_asks_and_gets_its_answer() {
     let code = "name = input('name? ')\nprint('hi', name)\nimport sys\nprint([line for line in sys.stdin])";
     let mut run = python.kernel.run(Cell { code: code.to_owned(), timeout: PATIENCE, stdin: true });
     assert_eq!(next(&mut run).await, Some(CellEvent::Started));
-    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: "name? ".to_owned() }));
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: "name? ".to_owned(), password: false }));
     let control = run.control();
     control.write_stdin("Ada".to_owned()).unwrap();
     assert_eq!(next(&mut run).await, Some(CellEvent::Stdout("hi Ada\n".to_owned())));
-    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new() }));
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new(), password: false }));
     control.write_stdin("one\ntwo\n".to_owned()).unwrap();
     control.write_stdin("three".to_owned()).unwrap();
     control.close_stdin();

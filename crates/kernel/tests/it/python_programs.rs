@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use agb_kernel::{Cell, CellEvent, Death, Language, Outcome, Stream};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Ran, Subject, answered, eventually, finish, kernel, next};
+use crate::support::{PATIENCE, Ran, Subject, answered, eventually, finish, kernel, next, questions};
 
 pub(crate) fn python() -> Subject {
     kernel(Language::Python)
@@ -170,7 +170,7 @@ async fn a_question_in_a_thread_holds_nobody() {
         timeout: PATIENCE,
         stdin: true,
     });
-    while !matches!(next(&mut run).await, Some(CellEvent::InputRequest { prompt }) if prompt == "q ") {}
+    while !matches!(next(&mut run).await, Some(CellEvent::InputRequest { prompt, .. }) if prompt == "q ") {}
     let ran = finish(run).await;
     assert_eq!((&ran.end.outcome, ran.stdout().as_str(), ran.results().len()), (&Outcome::Finished, "main done\n", 1));
     assert_eq!(python.value("t.join(); got").await.as_deref(), Some("['eof']"));
@@ -453,4 +453,16 @@ async fn a_channel_that_was_closed_is_told() {
     let ran = python.run("import os; os.closerange(3, 256)").await;
     assert!(matches!(ran.end.outcome, Outcome::Killed(Death::Exited(1) | Death::Protocol(_))), "{ran:#?}");
     assert!(ran.stderr().contains("has closed the interpreter's control channel"), "{ran:#?}");
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_as_one() {
+    let python = python();
+    let code = "import getpass, sys\ninput('a '); getpass.getpass('b '); sys.stdin.readline(); getpass.getpass()";
+    let (ran, _) = answered(&python, code, &["1", "2", "3", "4"]).await;
+    assert_eq!(questions(&ran), [("a ", false), ("b ", true), ("", false), ("Password: ", true)], "{ran:#?}");
+    // The second line of an answer is there already: who asks next does not ask for a password in its place.
+    let code = "import getpass, sys\ninput('a '); getpass.getpass('b '); sys.stdin.read()";
+    let (ran, _) = answered(&python, code, &["1\n2\n", "3"]).await;
+    assert_eq!(questions(&ran)[..2], [("a ", false), ("", false)], "{ran:#?}");
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use agb_kernel::{Cell, CellEvent, Death, Kernel, Language, Outcome, StartError, StdinError};
 
 use crate::support::{
-    PATIENCE, Ran, Shown, Subject, Workdir, eventually, finish, kernel, kernel_with, next, processes_in, spec, until,
+    PATIENCE, Ran, Shown, Subject, Workdir, answered, eventually, finish, kernel, kernel_with, next, processes_in,
+    questions, spec, until,
 };
 
 fn r() -> Subject {
@@ -260,11 +261,11 @@ async fn input_asks_and_gets_its_answer() {
     let code = "name <- readline('name? ')\ncat('hi', name, '\\n')\nlines <- readLines(stdin())\nlines";
     let mut run = r.kernel.run(Cell { code: code.to_owned(), timeout: PATIENCE, stdin: true });
     assert_eq!(next(&mut run).await, Some(CellEvent::Started));
-    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: "name? ".to_owned() }));
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: "name? ".to_owned(), password: false }));
     let control = run.control();
     control.write_stdin("Ada \"ß\\😀\"".to_owned()).unwrap();
     assert_eq!(until(&mut run, "\n").await, "hi Ada \"ß\\😀\" \n");
-    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new() }));
+    assert_eq!(next(&mut run).await, Some(CellEvent::InputRequest { prompt: String::new(), password: false }));
     control.write_stdin("one\ntwo\n".to_owned()).unwrap();
     control.write_stdin("three".to_owned()).unwrap();
     control.close_stdin();
@@ -444,4 +445,14 @@ async fn what_is_not_r_is_said_to_be_none() {
         let Outcome::NotStarted(error @ StartError::Prepare { .. }) = outcome else { panic!("{outcome:?}") };
         assert!(error.to_string().contains(needle), "{error}");
     }
+}
+
+#[tokio::test]
+async fn a_password_is_asked_for_as_one() {
+    let r = r();
+    let code = "readline('a '); getOption('askpass')('b ')";
+    let (ran, _) = answered(&r, code, &["1", "2"]).await;
+    assert_eq!(questions(&ran), [("a ", false), ("b ", true)], "{ran:#?}");
+    assert_eq!(ran.value().as_deref(), Some("[1] \"2\""), "{ran:#?}");
+    assert_eq!(r.value("is.null(getOption('askpass')('b '))").await.as_deref(), Some("[1] TRUE"), "nobody is there");
 }

@@ -209,10 +209,20 @@ pub(crate) async fn answered(subject: &Subject, code: &str, pieces: &[&str]) -> 
     control.close_stdin();
     assert_eq!(next(&mut run).await, Some(CellEvent::Started));
     let ran = finish(run).await;
-    let prompt =
-        |event: &CellEvent| if let CellEvent::InputRequest { prompt } = event { Some(prompt.clone()) } else { None };
+    let prompt = |event: &CellEvent| {
+        if let CellEvent::InputRequest { prompt, .. } = event { Some(prompt.clone()) } else { None }
+    };
     let prompts = ran.events.iter().filter_map(|(_, event)| prompt(event)).collect();
     (ran, prompts)
+}
+
+/// What a cell has asked for: the prompt, and whether for a password.
+pub(crate) fn questions(ran: &Ran) -> Vec<(&str, bool)> {
+    let question = |event| match event {
+        &CellEvent::InputRequest { ref prompt, password } => Some((prompt.as_str(), password)),
+        _ => None,
+    };
+    ran.events.iter().filter_map(|(_, event)| question(event)).collect()
 }
 
 /// The next event, within patience.

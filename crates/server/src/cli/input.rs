@@ -1,8 +1,11 @@
-//! Standard input for a program, read only when the program asks for it: what is typed ahead stays in the terminal.
+//! Standard input for a program, read only when the program asks for it: what is typed ahead stays in the terminal. A password
+//! is not shown while it is typed.
 
-use std::io::{ErrorKind, Read};
-use std::sync::mpsc as blocking;
+use std::io::{self, ErrorKind, Read};
+use std::os::fd::AsFd;
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc as blocking};
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
 use super::text_pieces::TextPieces;
@@ -27,14 +30,17 @@ impl Input {
             let mut lines = Lines::default();
             while asked.recv().is_ok() {
                 // Whoever does not listen any more has ended.
-                let _ = answer.send(lines.next(&mut std::io::stdin()));
+                let _ = answer.send(lines.next(&mut io::stdin()));
             }
         });
         Self { questions, answers, is_asked: false }
     }
 
-    /// Begins to read, unless it is at it.
-    pub(super) fn ask(&mut self) {
+    /// Begins to read, unless it is at it. A terminal does not show a password.
+    pub(super) fn ask(&mut self, password: bool) {
+        if password {
+            hide();
+        }
         if !self.is_asked {
             self.is_asked = self.questions.send(()).is_ok();
         }
@@ -48,7 +54,45 @@ impl Input {
     pub(super) async fn answer(&mut self) -> Option<String> {
         let answer = self.answers.recv().await.flatten();
         self.is_asked = false;
+        show();
         answer
+    }
+}
+
+/// Whatever ends the run while it asks, the terminal shows again what is typed.
+impl Drop for Input {
+    fn drop(&mut self) {
+        show();
+    }
+}
+
+/// The terminal as it was while it does not show what is typed. A process has one: whoever ends it puts it back.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+fn before() -> MutexGuard<'static, Option<Termios>> {
+    BEFORE.lock().unwrap_or_else(PoisonError::into_inner) // it is whole at any time
+}
+
+/// Where standard input is no terminal nothing is shown anyway.
+fn hide() {
+    let mut before = before();
+    let Ok(shown) = tcgetattr(io::stdin().as_fd()) else { return };
+    if before.is_some() || !shown.local_modes.contains(LocalModes::ECHO) {
+        return;
+    }
+    let mut hidden = shown.clone();
+    hidden.local_modes.remove(LocalModes::ECHO);
+    // The line's end is shown: what the program says next has a line of its own.
+    hidden.local_modes.insert(LocalModes::ECHONL | LocalModes::ICANON);
+    if tcsetattr(io::stdin().as_fd(), OptionalActions::Drain, &hidden).is_ok() {
+        *before = Some(shown);
+    }
+}
+
+/// Undoes [`hide`].
+pub(super) fn show() {
+    if let Some(shown) = before().take() {
+        let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Drain, &shown); // an error: the terminal is gone
     }
 }
 
@@ -92,7 +136,7 @@ mod tests {
     struct Slow<'a>(&'a [u8], usize);
 
     impl Read for Slow<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
             let length = self.1.min(self.0.len()).min(buffer.len());
             buffer[..length].copy_from_slice(&self.0[..length]);
             self.0 = &self.0[length..];

@@ -21,7 +21,7 @@ use super::input::Input;
 use super::interpreters::Interpreters;
 use super::results::Results;
 use super::stop::SAME_KEY;
-use super::{exit_status, logs};
+use super::{exit_status, input, logs};
 
 /// Exit status: that of the program (0 when it finished, 1 when it raised, the code of `sys.exit` and the like); 124 at
 /// its time limit; 130 when it was stopped by Ctrl-C; 137 when it was killed for its memory, or 128 and the signal's number;
@@ -175,13 +175,16 @@ impl Program {
             tokio::select! {
                 event = run.next() => {
                     let Some(event) = event else { break };
-                    let asks = matches!(event, RunEvent::InputRequest { .. });
+                    let asks = match event {
+                        RunEvent::InputRequest { password, .. } => Some(password),
+                        _ => None,
+                    };
                     if screen.show(event).is_err() {
                         run.cancel();
                         return Ok(exit_status::OUTPUT_CLOSED);
                     }
-                    if asks {
-                        input.ask();
+                    if let Some(password) = asks {
+                        input.ask(password);
                     }
                 }
                 answer = input.answer(), if input.is_asked() => give(&run, answer),
@@ -211,7 +214,7 @@ impl Screen<'_> {
     /// The error says that nobody reads standard output any more.
     fn show(&mut self, event: RunEvent) -> io::Result<()> {
         match event {
-            RunEvent::Stdout(text) | RunEvent::InputRequest { prompt: text } => print(&text)?,
+            RunEvent::Stdout(text) | RunEvent::InputRequest { prompt: text, .. } => print(&text)?,
             RunEvent::Stderr(text) => tell(&text),
             RunEvent::Result(result) => {
                 let shown = self.results.show(&result);
@@ -292,6 +295,7 @@ impl Interrupts {
             self.another().await;
             left.notify_one();
             self.another().await;
+            input::show();
             std::process::exit(exit_status::CANCELLED.into());
         });
         leave

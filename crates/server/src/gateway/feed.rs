@@ -168,7 +168,9 @@ fn event(told: &StreamEvent) -> Option<Event> {
     Some(match told {
         StreamEvent::Result(result) => Event::Result { is_main: result.is_main, mime: mime_bundle(result) },
         StreamEvent::Error(error) => Event::Error(error.to_failure()),
-        StreamEvent::InputRequest { prompt } => Event::InputRequest { prompt: prompt.clone() },
+        StreamEvent::InputRequest { prompt, password } => {
+            Event::InputRequest { prompt: prompt.clone(), password: *password }
+        }
         StreamEvent::InputRefused { message } => Event::InputRefused { message: message.clone() },
         StreamEvent::OutputDropped { bytes } => Event::Dropped { bytes: *bytes },
         StreamEvent::InputUncertain => Event::InputRefused {

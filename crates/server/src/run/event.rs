@@ -36,6 +36,8 @@ pub(crate) enum Event {
     InputRequest {
         /// What it asks.
         prompt: String,
+        /// The answer is a password.
+        password: bool,
     },
     /// The program wrote this.
     Chunk(Origin, String),
@@ -75,7 +77,7 @@ impl Event {
             Self::Chunk(_, text) => text.len(),
             Self::Result { mime, .. } => EVENT + mime.memory_size(),
             Self::Error(failure) => EVENT + failure.memory_size(),
-            Self::InputRequest { prompt } => EVENT + prompt.len(),
+            Self::InputRequest { prompt, .. } => EVENT + prompt.len(),
             Self::InputRefused { message } => EVENT + message.len(),
             Self::Accepted | Self::Started | Self::Dropped { .. } | Self::Ending { .. } | Self::End(_) => 0,
         }

@@ -44,7 +44,7 @@ fn frame(reply: Reply<'_>, event: Event, &Label { limit, extensions, .. }: &Labe
         Event::InputRefused { message } => reply.input_refused(&message),
         Event::Dropped { bytes } => reply.output_dropped(bytes),
         Event::Ending { seconds } => reply.ending(seconds),
-        Event::InputRequest { prompt } => reply.input_request(&cut(prompt, MAX_MESSAGE)),
+        Event::InputRequest { prompt, password } => reply.input_request(&cut(prompt, MAX_MESSAGE), password),
         Event::Chunk(Origin { stream, background: false }, text) => reply.chunk(stream, &text),
         Event::Chunk(Origin { stream, background: true }, text) => reply.background_chunk(stream, &text),
         Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)).to_json(), is_main),

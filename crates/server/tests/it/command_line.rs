@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{Winsize, tcsetwinsize};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -258,7 +258,7 @@ async fn sessions_are_listed_read_and_ended() {
     let (status, out, err) = output(about(&server, &["sessions", "logs", &session.id, "the-run"])).await;
     assert_eq!((status, out.as_str()), (Some(0), "program\n"), "{err}");
 
-    // Without a run's id: each command, and one that goes on is only named.
+    // Without a run's id: the program and each command, and one that goes on is only named.
     for (id, command) in [("ends", "echo one; echo two >&2; exit 3"), ("goes-on", "echo begun; sleep 1000")] {
         let params = json!({ "command": command, "timeoutMs": 60_000, "resume": true });
         socket.request(id, json!({ "method": "run_command", "mode": "stream", "params": params })).await;
@@ -269,8 +269,15 @@ async fn sessions_are_listed_read_and_ended() {
         }
     }
     let (status, out, err) = output(about(&server, &["sessions", "logs", &session.id])).await;
-    assert_eq!((status, out.as_str()), (Some(0), "one\n"), "{err}");
-    for part in ["== ends: echo one", "with 3", "two\n", "== goes-on: echo begun", "running"] {
+    assert_eq!((status, out.as_str()), (Some(0), "program\none\n"), "{err}");
+    for part in [
+        "== the-run: import subprocess; print('program') (python, finished)",
+        "== ends: echo one",
+        "with 3",
+        "two\n",
+        "== goes-on: echo begun",
+        "running",
+    ] {
         assert!(err.contains(part), "no {part}: {err}");
     }
 
@@ -310,6 +317,32 @@ fn read_until(terminal: &mut File, signs: &[&str]) -> String {
         shown.push_str(&String::from_utf8_lossy(&buffer[..length]));
     }
     shown
+}
+
+#[test]
+fn a_password_is_not_shown_and_what_comes_after_it_is() {
+    let asks = "import getpass\nkey = getpass.getpass('Key: ')\nprint('has', len(key))\nname = input('Name: ')\nprint('is', name)";
+    let program = Program::new("asks.py", asks);
+    let mut by_file = command(&["run"]);
+    by_file.arg(&program.file);
+    let (mut child, mut terminal) = on_terminal(by_file);
+    let mut shown = read_until(&mut terminal, &["Key: "]);
+    terminal.write_all(b"hidden-key\n").expect("it takes keys");
+    shown += &read_until(&mut terminal, &["Name: "]);
+    assert!(!shown.contains("hidden-key") && shown.contains("Key: \r\nhas 10"), "{shown:?}");
+    terminal.write_all(b"Ada\n").expect("it takes keys");
+    let shown = read_until(&mut terminal, &["is Ada"]);
+    assert!(shown.contains("Ada\r\nis Ada"), "what is no password is shown: {shown:?}");
+    assert!(child.wait().expect("an end").success());
+
+    // A run that ends while it asks leaves the terminal as it was.
+    let program = Program::new("waits.py", "import getpass\ngetpass.getpass('Key: ')");
+    let mut by_file = command(&["run", "--timeout", "1"]);
+    by_file.arg(&program.file);
+    let (mut child, mut terminal) = on_terminal(by_file);
+    read_until(&mut terminal, &["Key: "]);
+    assert_eq!(child.wait().expect("an end").code(), Some(124));
+    assert!(tcgetattr(&terminal).expect("a terminal").local_modes.contains(LocalModes::ECHO));
 }
 
 #[test]

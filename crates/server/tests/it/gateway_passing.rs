@@ -199,7 +199,7 @@ async fn a_program_gets_input_where_its_service_gives_it() {
     let mut output = String::new();
     while let Some(event) = timeout(PATIENCE, run.next()).await.expect("in time") {
         match event {
-            RunEvent::InputRequest { prompt } => {
+            RunEvent::InputRequest { prompt, .. } => {
                 if asked.is_empty() {
                     run.write("Ada\n");
                 } else {

@@ -125,3 +125,19 @@ async fn input_with_numbers_is_taken_once_and_in_order() {
     assert!(events.iter().any(|event| event["error"]["name"] == "EOFError"), "{events:?}");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_question_says_that_it_asks_for_a_password() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let mut socket = session.connect().await;
+    start(&mut socket, "import getpass\nprint(len(getpass.getpass('Key: ') + input()))", "python").await;
+    let asked = until_asked(&mut socket).await.pop().expect("a question");
+    assert_eq!((&asked["prompt"], &asked["password"]), (&json!("Key: "), &json!(true)), "{asked}");
+    write(&mut socket, json!({ "data": "abc\n" })).await;
+    let asked = until_asked(&mut socket).await.pop().expect("a question");
+    assert_eq!(asked.get("password"), None, "{asked}");
+    write(&mut socket, json!({ "data": "d\n" })).await;
+    assert!(text_of(&socket.until_end().await, "stdout").contains("4\n"));
+    server.stop().await;
+}

@@ -156,7 +156,10 @@ fn input_is_passed_on_where_the_service_takes_it() {
     let mut bench = Bench::new(everything());
     let (id, wire) = bench.started();
     bench.say(&wire, &json!({ "phase": "event", "eventType": "inputRequest", "prompt": "name? ", "seq": 1 }));
-    assert_eq!(bench.read(id).events, [StreamEvent::InputRequest { prompt: "name? ".into() }]);
+    assert_eq!(bench.read(id).events, [StreamEvent::InputRequest { prompt: "name? ".into(), password: false }]);
+    let asks = json!({ "phase": "event", "eventType": "inputRequest", "prompt": "key? ", "password": true, "seq": 2 });
+    bench.say(&wire, &asks);
+    assert_eq!(bench.read(id).events, [StreamEvent::InputRequest { prompt: "key? ".into(), password: true }]);
     bench.sent.clear();
     bench.with_session(|session, now| session.write(now, id, Some("Ada\n")));
     bench.with_session(|session, now| session.write(now, id, None));

@@ -16,7 +16,7 @@ async fn answered(node: &Subject, code: &str, answers: &[&str], pause: Duration)
     let mut answers = answers.iter();
     loop {
         match next(&mut run).await.unwrap() {
-            CellEvent::InputRequest { prompt } => {
+            CellEvent::InputRequest { prompt, .. } => {
                 assert_eq!(prompt, "", "node has no prompt of its own");
                 requests.push(printed.clone());
                 tokio::time::sleep(pause).await;
