@@ -44,10 +44,7 @@ impl<T: ToNapiValue> ToNapiValue for Answer<T> {
                 object.set("success", false)?;
                 object.set("code", error.code())?;
                 object.set("errorMessage", error.to_string())?;
-                match error.status() {
-                    Some(status) => object.set("httpStatus", u32::from(status))?,
-                    None => object.set("httpStatus", Null)?,
-                }
+                object.set("httpStatus", error.status().map(u32::from))?;
                 object.set("data", Null)?;
             }
         }

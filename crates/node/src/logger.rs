@@ -5,7 +5,6 @@
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write as _};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::bindgen_prelude::{Error, FnArgs, Function, Result, Status, ToNapiValue};
@@ -30,8 +29,9 @@ pub(crate) fn set_logger(
     level: String,
     sink: Function<'_, FnArgs<(String, String, String)>, ()>,
 ) -> Result<()> {
-    let level = parse(&level)
-        .ok_or_else(|| Error::new(Status::InvalidArg, "the level is one of off, error, warn, info, debug, trace"))?;
+    let level = level
+        .parse()
+        .map_err(|_| Error::new(Status::InvalidArg, "the level is one of off, error, warn, info, debug, trace"))?;
     let queue = JsThreadQueue::of(env)?;
     let callback = Callback::keep(env, &sink)?;
     install();
@@ -40,8 +40,6 @@ pub(crate) fn set_logger(
         let replaced = sinks.iter().position(|sink| sink.queue.is(&queue)).map(|at| sinks.swap_remove(at));
         sinks.retain(|sink| sink.queue.is_open());
         sinks.push(Arc::new(Sink { queue, callback, level, lines: Mutex::default() }));
-        let most = sinks.iter().map(|sink| sink.level).max().unwrap_or(LevelFilter::OFF);
-        MOST.store(rank(most), Ordering::Relaxed);
         replaced
     };
     if let Some(replaced) = replaced {
@@ -50,9 +48,6 @@ pub(crate) fn set_logger(
     tracing::callsite::rebuild_interest_cache();
     Ok(())
 }
-
-/// The most that any sink wants, so that other lines cost next to nothing.
-static MOST: AtomicU8 = AtomicU8::new(0);
 
 fn sinks() -> MutexGuard<'static, Vec<Arc<Sink>>> {
     static SINKS: Mutex<Vec<Arc<Sink>>> = Mutex::new(Vec::new());
@@ -129,7 +124,9 @@ impl Sink {
             // SAFETY: this is the JavaScript thread of `env`.
             unsafe { ToNapiValue::to_napi_value(env.raw(), text) }
         };
-        if let (Ok(level), Ok(target), Ok(message)) = (text(name(level)), text(target), text(message)) {
+        if let (Ok(level), Ok(target), Ok(message)) =
+            (text(&level.as_str().to_ascii_lowercase()), text(target), text(message))
+        {
             self.callback.call(env, &[level, target, message]);
         }
     }
@@ -153,18 +150,12 @@ fn install() {
 
 impl Subscriber for Bridge {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("agb") && rank(*metadata.level()) <= most()
+        metadata.is_event() && metadata.target().starts_with("agb")
     }
 
+    /// The most that any sink wants: `tracing` asks again when the sinks have changed, and other lines cost next to nothing.
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match most() {
-            0 => LevelFilter::OFF,
-            1 => LevelFilter::ERROR,
-            2 => LevelFilter::WARN,
-            3 => LevelFilter::INFO,
-            4 => LevelFilter::DEBUG,
-            _ => LevelFilter::TRACE,
-        })
+        sinks().iter().map(|sink| sink.level).max().or(Some(LevelFilter::OFF))
     }
 
     fn event(&self, event: &Event<'_>) {
@@ -214,42 +205,5 @@ impl Visit for Message {
         } else {
             let _ = write!(self.0, " {}={value:?}", field.name());
         }
-    }
-}
-
-fn most() -> u8 {
-    MOST.load(Ordering::Relaxed)
-}
-
-fn rank(level: impl Into<LevelFilter>) -> u8 {
-    match level.into() {
-        LevelFilter::OFF => 0,
-        LevelFilter::ERROR => 1,
-        LevelFilter::WARN => 2,
-        LevelFilter::INFO => 3,
-        LevelFilter::DEBUG => 4,
-        _ => 5,
-    }
-}
-
-fn parse(level: &str) -> Option<LevelFilter> {
-    let levels = [
-        ("off", LevelFilter::OFF),
-        ("error", LevelFilter::ERROR),
-        ("warn", LevelFilter::WARN),
-        ("info", LevelFilter::INFO),
-        ("debug", LevelFilter::DEBUG),
-        ("trace", LevelFilter::TRACE),
-    ];
-    levels.iter().find(|(name, _)| *name == level).map(|(_, level)| *level)
-}
-
-fn name(level: Level) -> &'static str {
-    match level {
-        Level::ERROR => "error",
-        Level::WARN => "warn",
-        Level::INFO => "info",
-        Level::DEBUG => "debug",
-        _ => "trace",
     }
 }

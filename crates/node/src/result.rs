@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use agb_client::{Error, Execution, Log, Logs, Stamp, Stream};
-use napi::bindgen_prelude::{Null, Object, Result, ToNapiValue};
+use napi::bindgen_prelude::{Object, Result, ToNapiValue};
 use napi::{Env, sys};
 
 use crate::convert::Numbers;
@@ -71,34 +71,19 @@ impl ToNapiValue for Outcome {
         object.set("requestId", execution.request_id)?;
         object.set("success", execution.success)?;
         object.set("status", execution.status.as_str())?;
-        match execution.execution_count {
-            Some(count) => object.set("executionCount", count as f64)?,
-            None => object.set("executionCount", Null)?,
-        }
+        object.set("executionCount", execution.execution_count.map(|count| count as f64))?;
         object.set("executionTime", execution.execution_time)?;
         let results: Vec<_> = execution.results.into_iter().map(NativeExecutionResult::from).collect();
         object.set("results", results)?;
-        match execution.error {
-            Some(error) => object.set("error", NativeRunError::new(error, code))?,
-            None => object.set("error", Null)?,
-        }
+        object.set("error", execution.error.map(|error| NativeRunError::new(error, code)))?;
         object.set("errorMessage", execution.error_message)?;
         object.set("truncated", execution.truncated)?;
         object.set("interruptions", execution.interruptions)?;
         object.set("stateLost", execution.state_lost)?;
-        match execution.exit_code {
-            Some(code) => object.set("exitCode", code)?,
-            None => object.set("exitCode", Null)?,
-        }
-        match execution.killed_by {
-            Some(killed_by) => object.set("killedBy", NativeKilledBy::from(killed_by))?,
-            None => object.set("killedBy", Null)?,
-        }
+        object.set("exitCode", execution.exit_code)?;
+        object.set("killedBy", execution.killed_by.map(NativeKilledBy::from))?;
         object.set("seq", stamp.seq as f64)?;
-        match stamp.time {
-            Some(time) => object.set("time", time as f64)?,
-            None => object.set("time", Null)?,
-        }
+        object.set("time", stamp.time.map(|time| time as f64))?;
         let logs = env.create_function_from_closure::<(), _, _>("logs", move |context| {
             let (text, marks) = log.joined();
             let mut logs = Object::new(context.env)?;

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use agb_client::{Error, Execution, Run, RunControl, StreamEvent};
-use napi::bindgen_prelude::{Function, Null, Object, Result, ToNapiValue};
+use napi::bindgen_prelude::{Function, Object, Result, ToNapiValue};
 use napi::{Env, sys};
 use napi_derive::napi;
 
@@ -75,51 +75,39 @@ impl NativeRun {
     /// Stops the program where the service can.
     #[napi(catch_unwind)]
     pub fn cancel(&self) {
-        if let Some(control) = &self.control {
-            control.cancel();
-        }
+        self.order(|control| control.cancel());
     }
 
     /// Gives the program input.
     #[napi(catch_unwind)]
     pub fn write(&self, text: String) {
-        if let Some(control) = &self.control {
-            control.write(&text);
-        }
+        self.order(|control| control.write(&text));
     }
 
     /// Ends the program's input.
     #[napi(catch_unwind)]
     pub fn end_input(&self) {
-        if let Some(control) = &self.control {
-            control.end_input();
-        }
+        self.order(|control| control.end_input());
     }
 
     /// Sends a signal to a command.
     #[napi(catch_unwind)]
     pub fn signal(&self, name: String) {
-        if let Some(control) = &self.control {
-            control.kill(&name);
-        }
+        self.order(|control| control.kill(&name));
     }
 
     /// Changes the size of a command's terminal.
     #[napi(catch_unwind)]
     pub fn resize(&self, cols: u32, rows: u32) {
-        if let Some(control) = &self.control {
-            // TypeScript has checked that they fit.
-            let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
-            control.resize(side(cols), side(rows));
-        }
+        // TypeScript has checked that they fit.
+        let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
+        self.order(|control| control.resize(side(cols), side(rows)));
     }
 
     /// Follows the run no longer, and lets it go on.
     #[napi(catch_unwind)]
     pub fn leave(&self) {
-        if let Some(control) = &self.control {
-            control.leave();
-        }
+        self.order(|control| control.leave());
     }
 
     /// What the run came to, once its end has been taken.
@@ -142,6 +130,13 @@ impl Drop for NativeRun {
 impl NativeRun {
     /// How much may be dealt with before the service hears of it, if JavaScript has not caught up: each time costs a lock.
     const LATE: usize = 64 * 1024;
+
+    /// A run that was not taken has nobody to order.
+    fn order(&self, order: impl FnOnce(&RunControl)) {
+        if let Some(control) = &self.control {
+            order(control);
+        }
+    }
 
     /// JavaScript asks for more: it has dealt with what it has. `all` tells that it has caught up.
     fn deal(&self, all: bool) {
@@ -309,16 +304,9 @@ impl ToNapiValue for Delivery {
         let mut object = Object::new(&Env::from_raw(env))?;
         object.set("text", &js_batch.text)?;
         object.set("marks", Numbers(&js_batch.marks[..]))?;
-        if js_batch.stamps.is_empty() {
-            object.set("stamps", Null)?;
-        } else {
-            object.set("stamps", Numbers(&js_batch.stamps[..]))?;
-        }
-        if js_batch.events.is_empty() {
-            object.set("events", Null)?;
-        } else {
-            object.set("events", js_batch.events.into_iter().map(Event).collect::<Vec<_>>())?;
-        }
+        object.set("stamps", (!js_batch.stamps.is_empty()).then(|| Numbers(&js_batch.stamps[..])))?;
+        let has_events = !js_batch.events.is_empty();
+        object.set("events", has_events.then(|| js_batch.events.into_iter().map(Event).collect::<Vec<_>>()))?;
         object.set("ended", js_batch.ended)?;
         Ok(napi::JsValue::raw(&object))
     }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use agb_client::agb_core::codes;
 use agb_client::agb_core::operations::SessionAccess;
-use agb_client::{Agb, AttachBuilder, Bytes, CommandBuilder, Commands, Options, RunBuilder, Session};
+use agb_client::agb_core::result::{LogBudget, ResultBudget};
+use agb_client::{Agb, AttachBuilder, Bytes, CommandBuilder, Commands, Options, Run, RunBuilder, Session};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Function, Result, Status, Uint8Array};
 use napi_derive::napi;
@@ -120,24 +121,16 @@ impl NativeSession {
     #[napi(catch_unwind)]
     pub fn stream(&self, env: &Env, request: RunRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
         let limits = Limits::of(&request)?;
-        let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
-        let run = {
-            let _entered = runtime.enter(); // the driver is started here and lives on the I/O thread
+        start(env, &wake, || {
             let run = self.session.code().run(request.code, &request.language);
             limits.apply(run).stamps(request.stamps).stdin(request.stdin).stream()
-        };
-        NativeRun::start(env, run, &wake)
+        })
     }
 
     /// Starts a shell command over the WebSocket.
     #[napi(catch_unwind)]
     pub fn command(&self, env: &Env, request: CommandRequest, wake: Function<'_, (), ()>) -> Result<NativeRun> {
-        let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
-        let run = {
-            let _entered = runtime.enter(); // as in `stream`
-            command(self.session.commands(), request).stream()
-        };
-        NativeRun::start(env, run, &wake)
+        start(env, &wake, || command(self.session.commands(), request).stream())
     }
 
     /// Follows a run that was begun elsewhere.
@@ -153,26 +146,31 @@ impl NativeSession {
     }
 }
 
+/// Starts a run, whose driver is started here and lives on the I/O thread.
+fn start(
+    env: &Env,
+    wake: &Function<'_, (), ()>,
+    begin: impl FnOnce() -> std::result::Result<Run, agb_client::Error>,
+) -> Result<NativeRun> {
+    let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
+    let run = {
+        let _entered = runtime.enter();
+        begin()
+    };
+    NativeRun::start(env, run, wake)
+}
+
 fn follow<'a>(
     env: &Env,
     request: AttachRequest,
     wake: &Function<'_, (), ()>,
     find: impl FnOnce(String, u64) -> AttachBuilder<'a>,
 ) -> Result<NativeRun> {
-    let runtime = io::handle().map_err(|error| Error::new(Status::GenericFailure, error))?;
-    let run = {
-        let _entered = runtime.enter(); // as in `stream`
-        // TypeScript has checked that both are whole numbers; the casts saturate.
-        let mut run = find(request.id, request.after_seq as u64).stamps(request.stamps);
-        if let Some(bytes) = request.log_limit {
-            run = run.log_limit(bytes as usize);
-        }
-        if let Some(bytes) = request.result_limit {
-            run = run.result_limit(bytes as usize);
-        }
-        run.stream()
-    };
-    NativeRun::start(env, run, wake)
+    start(env, wake, || {
+        // TypeScript has checked that it is a whole number; the cast saturates.
+        let run = find(request.id, request.after_seq as u64).stamps(request.stamps);
+        run.log_limit(log_limit(request.log_limit)).result_limit(result_limit(request.result_limit)).stream()
+    })
 }
 
 /// The command that TypeScript has checked.
@@ -195,10 +193,7 @@ fn command(commands: Commands<'_>, request: CommandRequest) -> CommandBuilder<'_
     for (name, value) in pairs(request.envs) {
         run = run.env(name, value);
     }
-    if let Some(bytes) = request.log_limit {
-        run = run.log_limit(bytes as usize);
-    }
-    run.stdin(request.stdin).stamps(request.stamps)
+    run.log_limit(log_limit(request.log_limit)).stdin(request.stdin).stamps(request.stamps)
 }
 
 /// A session from what `browserAccess` gave.
@@ -216,30 +211,30 @@ pub fn attach(access: String) -> Result<NativeSession, String> {
 /// The limits of a run.
 struct Limits {
     timeout: Duration,
-    log: Option<usize>,
-    results: Option<usize>,
+    log: usize,
+    results: usize,
 }
 
 impl Limits {
     fn of(request: &RunRequest) -> Result<Self> {
         let timeout = Duration::try_from_secs_f64(request.timeout_s)
             .map_err(|error| invalid(format!("timeoutS is no number of seconds: {error}")))?;
-        // A cast saturates, and what is not a number is 0.
-        let bytes = |limit: Option<f64>| limit.map(|bytes| bytes as usize);
-        Ok(Self { timeout, log: bytes(request.log_limit), results: bytes(request.result_limit) })
+        Ok(Self { timeout, log: log_limit(request.log_limit), results: result_limit(request.result_limit) })
     }
 
     fn apply<'a>(&self, run: RunBuilder<'a>) -> RunBuilder<'a> {
-        let run = run.timeout(self.timeout);
-        let run = match self.log {
-            Some(bytes) => run.log_limit(bytes),
-            None => run,
-        };
-        match self.results {
-            Some(bytes) => run.result_limit(bytes),
-            None => run,
-        }
+        run.timeout(self.timeout).log_limit(self.log).result_limit(self.results)
     }
+}
+
+/// Bytes of each stream that are kept. A cast saturates, and what is not a number is 0.
+fn log_limit(given: Option<f64>) -> usize {
+    given.map_or(LogBudget::DEFAULT, |bytes| bytes as usize)
+}
+
+/// Bytes of results that are kept, likewise.
+fn result_limit(given: Option<f64>) -> usize {
+    given.map_or(ResultBudget::DEFAULT, |bytes| bytes as usize)
 }
 
 fn invalid(reason: String) -> Error {
