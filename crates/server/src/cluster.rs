@@ -12,9 +12,11 @@
 //! | `record` | what the store holds |
 //! | `owner` | which server a session, a link or a context is at |
 //! | `choose` | where a new session goes; pure |
-//! | `peer_client` | passes calls on to other servers |
+//! | `alive` | asks other servers whether they live |
+//! | `peer_client`, `live_socket` | passes calls on to other servers |
 //! | `http` | HTTP calls to the store and to other servers |
 
+mod alive;
 mod beat;
 mod check;
 pub(crate) mod choose;
@@ -23,6 +25,7 @@ mod etcd;
 mod http;
 mod incarnation;
 mod kubernetes;
+mod live_socket;
 mod lock_file;
 mod memory;
 mod owner;
@@ -47,6 +50,7 @@ use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use self::alive::Pulses;
 pub use self::check::ClusterCheck;
 pub(crate) use self::clock::{time_text, unix_ms};
 pub use self::etcd::EtcdUrl;
@@ -81,6 +85,7 @@ pub(crate) struct Cluster {
     address: OnceLock<String>,
     table: Mutex<Table>,
     reads: Reads,
+    pulses: Pulses,
     /// Servers that were asked whether they live, by name.
     asked: Mutex<HashMap<String, Asked>>,
     beat_now: Notify,
@@ -95,6 +100,8 @@ pub(crate) struct Cluster {
 pub(crate) trait Member: Send + Sync + 'static {
     /// How it does now. `spent` counts from its start.
     fn load(&self) -> Load;
+    /// How many sessions it has now.
+    fn sessions(&self) -> u64;
     /// Others have taken calls with the API key of this name.
     fn spent_elsewhere(&self, key: &str, calls: u64);
 }
@@ -143,10 +150,6 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Counts {
     beats_failed: AtomicU64,
-    /// Servers that this one declared lost.
-    condemned: AtomicU64,
-    /// The sessions that those had.
-    lost_sessions: AtomicU64,
     /// Reads for owners that nobody knew.
     reads: AtomicU64,
     last_beat_us: AtomicU64,
@@ -229,7 +232,7 @@ impl Cluster {
         let timing = Timing { beat, lost_after };
         Ok(Some(Arc::new(Self {
             inc,
-            peer_client: PeerClient::new(client.tls_config(), settings.peer_connect_time),
+            peer_client: PeerClient::new(client.tls_config(), settings.peer_connect_time, lost_after),
             client,
             lock_file: LockFile::take(data_dir, &name)?,
             started_ms: unix_ms(),
@@ -239,6 +242,7 @@ impl Cluster {
             settings: settings.clone(),
             registry,
             reads: Reads::default(),
+            pulses: Pulses::default(),
             asked: Mutex::default(),
             beat_now: Notify::new(),
             beats: watch::Sender::new(0),
@@ -387,9 +391,9 @@ impl Cluster {
     /// For the metrics; with the sessions that this server can still take, and its keys' fingerprint.
     pub(crate) fn census(&self, free_here: u64, keys: &str) -> ClusterCensus {
         let peers = self.peers();
-        let (lost, beat_age) = {
+        let (lost, losses, beat_age) = {
             let table = self.table();
-            (table.lost_on_record() as u64, table.beat_age(clock::now()).unwrap_or_default())
+            (table.lost_on_record() as u64, table.losses(), table.beat_age(clock::now()).unwrap_or_default())
         };
         let in_state = |state| peers.iter().filter(|peer| peer.state == state).count() as u64;
         let standing = self.standing();
@@ -407,8 +411,8 @@ impl Cluster {
             beat_age,
             beat_time: Duration::from_micros(count(&self.counts.last_beat_us)),
             beats_failed: count(&self.counts.beats_failed),
-            condemned: count(&self.counts.condemned),
-            lost_sessions: count(&self.counts.lost_sessions),
+            condemned: losses.condemned,
+            lost_sessions: losses.sessions,
             reads: count(&self.counts.reads),
             free_sessions: free.fold(if is_up { free_here } else { 0 }, u64::saturating_add),
             other_keys: peers.iter().filter(|peer| peer.load.keys != keys).count() as u64,

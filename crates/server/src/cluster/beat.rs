@@ -5,21 +5,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{Request, StatusCode};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::clock::{now, unix_ms};
-use super::http::HttpError;
 use super::record::{NodeState, Record};
 use super::snapshot::{Away, Beat};
 use super::spent::Spent;
 use super::table::{Join, Next, Probe, Suspect};
 use super::{Asked, Cluster, ClusterEnd, Member, lock};
 
-/// How long a suspect may take to answer. As the design of the beat: a server that lives answers within it.
-const PROBE: Duration = Duration::from_secs(2);
 /// A refused connection is tried once more after this: a server that restarts in place refuses for a moment.
 const SECOND_TRY: Duration = Duration::from_millis(500);
 /// Beats in a row without a pause, while the own record is found otherwise than expected. Each settles one question;
@@ -38,6 +33,7 @@ pub(super) async fn run(cluster: &Arc<Cluster>, member: &impl Member) -> Cluster
         cluster,
         member,
         n: 0,
+        told: 0,
         spent: Spent::default(),
         complained: None,
         unreadable: BTreeMap::new(),
@@ -55,6 +51,10 @@ pub(super) async fn run(cluster: &Arc<Cluster>, member: &impl Member) -> Cluster
         while Instant::now() < until {
             while probes.try_join_next().is_some() {}
             judge(cluster, &mut probes);
+            // Others count what they know of: of a server that dies, and of one that they might choose.
+            if beater.has_many_more() {
+                break;
+            }
             let look = Instant::now() + cluster.settings.beat / LOOKS;
             tokio::select! {
                 () = tokio::time::sleep_until(look.min(until)) => {}
@@ -68,6 +68,8 @@ struct Beater<'a, M> {
     cluster: &'a Arc<Cluster>,
     member: &'a M,
     n: u64,
+    /// How many sessions the last beat told of.
+    told: u64,
     spent: Spent,
     complained: Option<Instant>,
     unreadable: BTreeMap<String, String>,
@@ -115,6 +117,7 @@ impl<M: Member> Beater<'_, M> {
         let cluster = self.cluster;
         self.n += 1;
         let record = self.record();
+        self.told = record.load.sessions;
         let (call, at) = cluster.table().begin_beat(record.strict, now());
         let began = Instant::now();
         let next = match cluster.registry.beat(&cluster.name, &record, at).await {
@@ -144,6 +147,12 @@ impl<M: Member> Beater<'_, M> {
             Next::End(ended) => Some(ClusterEnd::Condemned(ended)),
             Next::Rest | Next::Again => None,
         }
+    }
+
+    /// Whether there are more sessions than the last beat told of, by more than a quarter: the first one is, and a server
+    /// that fills up beats a few times more than otherwise.
+    fn has_many_more(&self) -> bool {
+        self.member.sessions() > self.told + self.told / 4
     }
 
     fn record(&self) -> Record {
@@ -266,16 +275,11 @@ fn judge(cluster: &Arc<Cluster>, probes: &mut JoinSet<()>) {
 
 /// Declares a server lost. One of those who try it wins.
 async fn condemn(cluster: &Cluster, suspect: &Suspect, probe: Option<Probe>) {
-    let at_ms = unix_ms();
-    let Some(verdict) = cluster.table().verdict(suspect, at_ms) else { return };
+    let Some(verdict) = cluster.table().verdict(suspect, unix_ms()) else { return };
     let sessions = verdict.load.sessions;
     match cluster.registry.replace(&suspect.name, suspect.rev, &verdict).await {
         Ok(true) => {
-            cluster.table().condemned(suspect, at_ms, now());
-            cluster.counts.condemned.fetch_add(1, Ordering::Relaxed);
-            if probe.is_some() {
-                cluster.counts.lost_sessions.fetch_add(sessions, Ordering::Relaxed);
-            }
+            cluster.table().condemned(suspect, &verdict, now());
             tracing::warn!(server = suspect.name, addr = suspect.addr, sessions, ?probe, "declared lost");
         }
         Ok(false) => {}
@@ -285,27 +289,12 @@ async fn condemn(cluster: &Cluster, suspect: &Suspect, probe: Option<Probe>) {
 
 /// Asks a server directly whether it is the one of the record.
 async fn probe(cluster: &Cluster, suspect: &Suspect) -> Probe {
-    match ask(cluster, suspect).await {
+    match cluster.ask_alive(&suspect.addr, suspect.inc).await {
         Probe::Refused => {
             tokio::time::sleep(SECOND_TRY).await;
-            ask(cluster, suspect).await
+            cluster.ask_alive(&suspect.addr, suspect.inc).await
         }
         probe => probe,
-    }
-}
-
-async fn ask(cluster: &Cluster, suspect: &Suspect) -> Probe {
-    let request = Request::get("/cluster/alive").body(Body::empty()).expect("the path is one");
-    match tokio::time::timeout(PROBE, cluster.client.call(&suspect.addr, request)).await {
-        Ok(Ok((StatusCode::OK, body))) => {
-            match std::str::from_utf8(&body).ok().and_then(|text| text.trim().parse().ok()) {
-                Some(inc) if inc == suspect.inc => Probe::Alive,
-                Some::<super::Incarnation>(_) => Probe::Another,
-                None => Probe::Silence,
-            }
-        }
-        Ok(Err(HttpError::Refused)) => Probe::Refused,
-        Ok(_) | Err(_) => Probe::Silence,
     }
 }
 

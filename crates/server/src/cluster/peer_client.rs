@@ -18,9 +18,11 @@ use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::sync::watch;
 
+use super::live_socket::LiveConnector;
+
 /// Passes requests on to other servers.
 pub(crate) struct PeerClient {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Client<HttpsConnector<LiveConnector>, Body>,
     closed: watch::Sender<bool>,
 }
 
@@ -33,11 +35,11 @@ pub(crate) enum NoAnswer {
     /// It may have been executed.
     #[error("the connection broke before the answer: {0}")]
     Interrupted(String),
+    /// It may have been executed, or may be yet.
+    #[error("no answer: {0}")]
+    Silent(String),
 }
 
-/// How long the silence of a connection that has something to send is borne: as long as a silent server is waited for
-/// before it is declared lost (`--lost-after`).
-const SILENCE: Duration = Duration::from_secs(10);
 /// Less than `--read-timeout` by default, after which the other server closes a connection that is not used.
 const IDLE: Duration = Duration::from_secs(20);
 /// Connections to one server that are kept while nothing uses them: as many as a burst of calls needs, and few enough for
@@ -45,21 +47,22 @@ const IDLE: Duration = Duration::from_secs(20);
 const KEPT: usize = 32;
 
 impl PeerClient {
-    /// A client that trusts what `tls` says, where servers have `https` addresses.
-    pub(crate) fn new(tls: ClientConfig, connect_time: Duration) -> Self {
+    /// A client that trusts what `tls` says, where servers have `https` addresses. A connection that has something to send
+    /// may be silent for `silence`: as long as a silent server is waited for before it is declared lost.
+    pub(crate) fn new(tls: ClientConfig, connect_time: Duration, silence: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(connect_time));
-        tcp.set_keepalive(Some(SILENCE));
-        tcp.set_tcp_user_timeout(Some(SILENCE));
+        tcp.set_keepalive(Some(silence));
+        tcp.set_tcp_user_timeout(Some(silence));
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(KEPT)
             .set_host(false) // the client's own `Host` goes on: addresses in answers are made from it
-            .build(connector.wrap_connector(tcp));
+            .build(connector.wrap_connector(LiveConnector(tcp)));
         Self { client, closed: watch::Sender::new(false) }
     }
 
@@ -103,6 +106,8 @@ fn at(address: &str, path: Option<&PathAndQuery>) -> Option<Uri> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
     #[test]
@@ -120,14 +125,54 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = format!("http://{}", listener.local_addr().expect("an address"));
         drop(listener);
+        let error = client().send(&address, request()).await.expect_err("nobody listens");
+        assert!(matches!(error, NoAnswer::Unreachable(_)), "{error}");
+    }
+
+    fn client() -> PeerClient {
         let tls = ClientConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring has them")
             .with_root_certificates(rustls::RootCertStore::empty())
             .with_no_client_auth();
-        let client = PeerClient::new(tls, Duration::from_secs(2));
-        let request = Request::builder().uri("/healthz").body(Body::empty()).expect("a request");
-        let error = client.send(&address, request).await.expect_err("nobody listens");
-        assert!(matches!(error, NoAnswer::Unreachable(_)), "{error}");
+        PeerClient::new(tls, Duration::from_secs(2), Duration::from_secs(10))
+    }
+
+    /// The runtime has one thread, which waits in the test itself: it cannot have heard of the end.
+    #[tokio::test]
+    async fn a_kept_connection_that_has_ended_takes_no_call() {
+        for farewell in [Farewell::Orderly, Farewell::Reset] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+            let address = format!("http://{}", listener.local_addr().expect("an address"));
+            let (end, ends) = std::sync::mpsc::channel::<()>();
+            let server = std::thread::spawn(move || {
+                let (mut socket, _) = listener.accept().expect("a connection");
+                let mut head = [0; 1024];
+                assert!(socket.read(&mut head).expect("a request") > 0);
+                socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").expect("it is open");
+                ends.recv().expect("the test goes on");
+                if farewell == Farewell::Reset {
+                    rustix::net::sockopt::set_socket_linger(&socket, Some(Duration::ZERO)).expect("it is a socket");
+                }
+            });
+            let client = client();
+            let answer = client.send(&address, request()).await.expect("an answer");
+            drop(answer);
+            tokio::task::yield_now().await; // the connection is kept
+            end.send(()).expect("the server waits");
+            server.join().expect("no panic");
+            let error = client.send(&address, request()).await.expect_err("nobody listens any more");
+            assert!(matches!(error, NoAnswer::Unreachable(_)), "{farewell:?}: {error}");
+        }
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    enum Farewell {
+        Orderly,
+        Reset,
+    }
+
+    fn request() -> Request<Body> {
+        Request::post("/mcp/callMcpTool").body(Body::empty()).expect("a request")
     }
 }

@@ -54,6 +54,10 @@ mod tests {
             Load::default()
         }
 
+        fn sessions(&self) -> u64 {
+            0
+        }
+
         fn spent_elsewhere(&self, key: &str, calls: u64) {
             self.0.lock().expect("no panic under the lock").push((key.to_owned(), calls));
         }

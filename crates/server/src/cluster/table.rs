@@ -8,6 +8,7 @@ mod grace;
 mod join;
 mod judge;
 mod locate;
+mod losses;
 #[cfg(test)]
 mod walk;
 
@@ -143,6 +144,7 @@ pub(crate) struct Table {
     never: HashSet<Incarnation>,
     never_in_order: VecDeque<Incarnation>,
     grace: grace::Grace,
+    losses: losses::Losses,
     /// Names whose records cannot be read, with the reason.
     unreadable: BTreeMap<String, String>,
     high: Rev,
@@ -181,6 +183,7 @@ impl Table {
             never: HashSet::new(),
             never_in_order: VecDeque::new(),
             grace: grace::Grace::default(),
+            losses: losses::Losses::default(),
             unreadable: BTreeMap::new(),
             high: Rev(0),
             high_learnt: Call(0),
@@ -250,6 +253,7 @@ impl Table {
                 self.last_ok = Some(self.last_try);
                 self.stood_still = false;
                 self.mine = Some(rev);
+                self.losses.has_replaced();
                 self.is_strict = self.strict_on_its_way && !gap;
                 self.apply(call, all, now);
                 match std::mem::take(&mut self.returns_late) && self.somebody_is_strict {
@@ -259,6 +263,7 @@ impl Table {
             }
             Beat::Refused(all) => {
                 let expected = self.mine;
+                self.losses.has_not_replaced();
                 self.apply(call, all, now);
                 self.refused(expected, now)
             }
@@ -385,6 +390,7 @@ impl Table {
             }
             if record.state == NodeState::Lost {
                 self.graves.entry(entry.name.clone()).or_insert((entry.rev, now));
+                self.count(&record);
                 self.bury(record.inc, record.at_ms, now);
                 continue;
             }
@@ -479,11 +485,6 @@ impl Table {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining
-    }
-
-    /// How many servers are lost and still on record.
-    pub(crate) fn lost_on_record(&self) -> usize {
-        self.graves.len()
     }
 }
 

@@ -18,8 +18,9 @@ pub(crate) struct ClusterCensus {
     /// What the last beat took.
     pub(crate) beat_time: Duration,
     pub(crate) beats_failed: u64,
-    /// Servers that this one declared lost, and the sessions that they had.
+    /// Servers that this one declared lost.
     pub(crate) condemned: u64,
+    /// The sessions that those had, and those of the process in whose place this one was started.
     pub(crate) lost_sessions: u64,
     /// Reads of the registry for owners that nobody knew.
     pub(crate) reads: u64,
@@ -58,7 +59,8 @@ impl ClusterMetrics {
         };
         let beats_failed = counter(all, "beats_failed", "Beats that the registry did not answer");
         let condemned = counter(all, "condemned", "Servers that this one declared lost");
-        let lost_sessions = counter(all, "lost_sessions", "Sessions of servers that this one declared lost");
+        let help = "Sessions of servers that this one declared lost, or in whose place it was started";
+        let lost_sessions = counter(all, "lost_sessions", help);
         let reads = counter(all, "reads", "Reads of the registry for owners of sessions that nobody knew");
         let (free_sessions, other_keys) = (Gauge::default(), Gauge::default());
         all.register("free_sessions", "Sessions that all servers together can take", free_sessions.clone());

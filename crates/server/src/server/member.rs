@@ -44,6 +44,10 @@ impl Member for ServingMember {
         }
     }
 
+    fn sessions(&self) -> u64 {
+        self.0.sessions.count() as u64
+    }
+
     fn spent_elsewhere(&self, key: &str, calls: u64) {
         self.0.keys.spent_elsewhere(key, calls);
     }

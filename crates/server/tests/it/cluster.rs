@@ -211,7 +211,7 @@ async fn a_session_is_made_where_there_is_a_place() {
 }
 
 /// A record as a server writes it, for one that does not exist.
-fn record(inc: &str, address: std::net::SocketAddr) -> Vec<u8> {
+pub(crate) fn record(inc: &str, address: std::net::SocketAddr) -> Vec<u8> {
     let record = json!({
         "v": 1, "inc": inc, "addr": format!("http://{address}"), "state": "up", "n": 1, "started_ms": 1,
         "sessions": 0, "max": 100, "images": ["agb-code-space-1"], "level": "namespaces",

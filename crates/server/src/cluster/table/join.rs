@@ -36,10 +36,14 @@ impl Table {
         let own = all.entries.iter().find(|entry| entry.name == self.name).cloned();
         self.read(call, all, now);
         let Some(own) = own else {
+            self.losses.replaces(0);
             self.register_at(None, None, now);
             return Join::Register;
         };
         let inc = own.record.as_ref().ok().map(|record| record.inc);
+        // Of a server that was declared lost they have been counted.
+        let ends_by_this = own.record.as_ref().ok().filter(|record| record.state != NodeState::Lost);
+        self.losses.replaces(ends_by_this.map_or(0, |record| record.load.sessions));
         if let Ok(record) = &own.record
             && (record.state == NodeState::Lost || record.lock == lock)
         {

@@ -71,12 +71,15 @@ impl Table {
     /// The record that declares a server lost; `None`: it has changed meanwhile.
     pub(crate) fn verdict(&self, suspect: &Suspect, at_ms: u64) -> Option<Record> {
         let node = self.nodes.get(&suspect.name).filter(|node| node.rev == suspect.rev)?;
-        Some(Record { state: NodeState::Lost, by: Some(self.me), at_ms: Some(at_ms), ..node.record.clone() })
+        let mut verdict = node.record.clone();
+        verdict.load.sessions = node.sessions();
+        Some(Record { state: NodeState::Lost, by: Some(self.me), at_ms: Some(at_ms), ..verdict })
     }
 
     /// The registry has taken the verdict.
-    pub(crate) fn condemned(&mut self, suspect: &Suspect, at_ms: u64, now: Moment) {
-        self.bury(suspect.inc, Some(at_ms), now);
+    pub(crate) fn condemned(&mut self, suspect: &Suspect, verdict: &Record, now: Moment) {
+        self.count(verdict);
+        self.bury(suspect.inc, verdict.at_ms, now);
         if self.nodes.get(&suspect.name).is_some_and(|node| node.record.inc == suspect.inc) {
             self.nodes.remove(&suspect.name);
             self.names.remove(&suspect.inc);

@@ -58,6 +58,11 @@ pub(crate) enum ApiError {
     )]
     Interrupted { address: String, problem: String },
     #[error(
+        "the server that has the session, {address}, does not answer ({problem}): it may have done what it was asked for, or \
+         may do it yet; try again what may be done twice"
+    )]
+    OwnerSilent { address: String, problem: String },
+    #[error(
         "the registry of the cluster cannot be asked now, so nobody knows whose this is: nothing was done; try again"
     )]
     RegistryAway,
@@ -150,7 +155,9 @@ impl ApiError {
             Self::TooManyAccesses(_) => ("LimitExceeded.Accesses", Status::TOO_MANY_REQUESTS),
             Self::NoSession(_) | Self::SessionLost { .. } => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
             Self::OwnerAway { .. } => ("ServiceUnavailable.Owner", Status::SERVICE_UNAVAILABLE),
-            Self::Interrupted { .. } => ("ServiceUnavailable.Interrupted", Status::BAD_GATEWAY),
+            Self::Interrupted { .. } | Self::OwnerSilent { .. } => {
+                ("ServiceUnavailable.Interrupted", Status::BAD_GATEWAY)
+            }
             Self::RegistryAway => ("ServiceUnavailable.Registry", Status::SERVICE_UNAVAILABLE),
             Self::ListIncomplete { .. } => ("ServiceUnavailable.List", Status::SERVICE_UNAVAILABLE),
             Self::SessionEnding(_) => ("InvalidMcpSession.Deleting", Status::CONFLICT),

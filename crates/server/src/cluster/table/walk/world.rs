@@ -321,7 +321,7 @@ impl World {
             }
             let Some(verdict) = server.table.verdict(&suspect, 1) else { continue };
             if self.store.replace(&suspect.name, suspect.rev, &verdict) {
-                server.table.condemned(&suspect, 1, now);
+                server.table.condemned(&suspect, &verdict, now);
             }
         }
         self.servers[index] = Some(server);

@@ -24,7 +24,7 @@ use super::super::error::ApiError;
 use super::super::params::{ParsedParams, read_call};
 use super::super::proxy::{OfProgram, remove_hop_by_hop, upgrade_of};
 use super::addressed::{Addressed, Kind, addressed, of_link};
-use super::send::{cut, marked, prepare, refusal, send};
+use super::send::{given_up, marked, prepare, refusal, send};
 use super::{Context, is_passed_on, place, tunnel};
 use crate::cluster::{Incarnation, Located, NoAnswer};
 
@@ -125,6 +125,7 @@ async fn pass_on(
         Ok(_) => "ok",
         Err(NoAnswer::Unreachable(_)) => "unreachable",
         Err(NoAnswer::Interrupted(_)) => "interrupted",
+        Err(NoAnswer::Silent(_)) => "silent",
     };
     metrics.forwarded(kind.as_str(), outcome, begin.elapsed());
     let mut answer = answer.map_err(|reason| refusal(address, reason))?;
@@ -133,13 +134,13 @@ async fn pass_on(
     remove_hop_by_hop(answer.headers_mut());
     if let (Some(upgraded), Some(client)) = (upgraded, client) {
         let to_owner = hyper::upgrade::on(&mut answer);
-        let cut = cut(context, owner);
-        tunnel::join(client, to_owner, cut, metrics, held);
+        tunnel::join(client, to_owner, given_up(context, owner, address), metrics, held);
         answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         answer.headers_mut().insert(header::UPGRADE, upgraded);
         return Ok(marked(answer.map(Body::new)));
     }
-    let cut = Box::pin(cut(context, owner));
+    let given_up = given_up(context, owner, address);
+    let cut = Box::pin(async move { drop(given_up.await) });
     Ok(marked(answer.map(|body| Body::new(UntilCut { body: Body::new(body).boxed_unsync(), cut, is_cut: false }))))
 }
 
@@ -147,7 +148,7 @@ fn refuse(error: ApiError) -> Response {
     error.into_response()
 }
 
-/// An answer that breaks off when its server is lost: it must not look as if it had come to its end.
+/// An answer that breaks off when its server is lost or silent: it must not look as if it had come to its end.
 struct UntilCut {
     body: UnsyncBoxBody<Bytes, axum::Error>,
     cut: Pin<Box<dyn Future<Output = ()> + Send>>,

@@ -20,7 +20,7 @@ use super::super::answer::Code;
 use super::super::error::ApiError;
 use super::super::params::{Params, ParsedParams};
 use super::super::proxy::remove_hop_by_hop;
-use super::send::{marked, prepare, refusal, send, set_hop};
+use super::send::{given_up, marked, prepare, refusal, send, set_hop};
 use super::{Context, is_passed_on};
 use crate::cluster::choose::{Capacity, Choice, choose};
 use crate::cluster::{Incarnation, NoAnswer, NodeState, Peer, Standing};
@@ -133,8 +133,11 @@ async fn ask_other(context: &Context, peer: &Peer, parts: &Parts, body: &Bytes) 
         let answer = send(context, (peer.inc, &peer.addr), request).await?;
         let (head, body) = answer.into_parts();
         let broken = |error: Box<dyn std::error::Error + Send + Sync>| NoAnswer::Interrupted(error.to_string());
-        let body = Limited::new(body, MOST_ANSWER).collect().await.map_err(broken)?.to_bytes();
-        Ok((head, body))
+        let body = tokio::select! {
+            body = Limited::new(body, MOST_ANSWER).collect() => body.map_err(broken)?,
+            reason = given_up(context, peer.inc, &peer.addr) => return Err(reason),
+        };
+        Ok((head, body.to_bytes()))
     };
     let mut answer = ask().await;
     if matches!(answer, Err(NoAnswer::Interrupted(_))) {
@@ -151,7 +154,7 @@ async fn ask_other(context: &Context, peer: &Peer, parts: &Parts, body: &Bytes) 
             if is_refusal { Asked::Refused(answer) } else { Asked::Answered(answer) }
         }
         Err(reason @ NoAnswer::Unreachable(_)) => Asked::Refused(refusal(&peer.addr, reason).into_response()),
-        Err(reason @ NoAnswer::Interrupted(_)) => {
+        Err(reason @ (NoAnswer::Interrupted(_) | NoAnswer::Silent(_))) => {
             tokio::spawn(release(context.clone(), peer.clone(), parts.headers.clone(), id));
             Asked::Lost(refusal(&peer.addr, reason))
         }

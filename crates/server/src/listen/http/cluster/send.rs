@@ -13,7 +13,8 @@ use super::super::proxy::remove_hop_by_hop;
 use super::{Context, HOP};
 use crate::cluster::{Incarnation, NoAnswer};
 
-/// Sends a request; gives up when the owner is declared lost: until then its silence may be a program's.
+/// Sends a request; gives up when the owner is declared lost or does not even say that it lives: until then its silence
+/// may be a program's.
 pub(super) async fn send(
     context: &Context,
     (owner, address): (Incarnation, &str),
@@ -21,12 +22,27 @@ pub(super) async fn send(
 ) -> Result<Response<hyper::body::Incoming>, NoAnswer> {
     tokio::select! {
         answer = context.cluster.peer_client().send(address, request) => answer,
-        () = cut(context, owner) => Err(NoAnswer::Interrupted("its server was declared lost".to_owned())),
+        reason = given_up(context, owner, address) => Err(reason),
+    }
+}
+
+/// Ready when an answer of that server, or the rest of one, need not be waited for any longer.
+pub(super) fn given_up(
+    context: &Context,
+    owner: Incarnation,
+    address: &str,
+) -> impl Future<Output = NoAnswer> + Send + use<> {
+    let (cluster, cut, address) = (Arc::clone(&context.cluster), cut(context, owner), address.to_owned());
+    async move {
+        tokio::select! {
+            () = cut => NoAnswer::Interrupted("its server was declared lost, or this one ends".to_owned()),
+            problem = cluster.until_silent(owner, &address) => NoAnswer::Silent(problem),
+        }
     }
 }
 
 /// Ready when nothing more can come from that server by way of this one.
-pub(super) fn cut(context: &Context, owner: Incarnation) -> impl Future<Output = ()> + Send + use<> {
+fn cut(context: &Context, owner: Incarnation) -> impl Future<Output = ()> + Send + use<> {
     let cluster = Arc::clone(&context.cluster);
     async move {
         tokio::select! {
@@ -61,6 +77,7 @@ pub(super) fn refusal(address: &str, reason: NoAnswer) -> ApiError {
     match reason {
         NoAnswer::Unreachable(problem) => ApiError::OwnerAway { address: address.to_owned(), problem },
         NoAnswer::Interrupted(problem) => ApiError::Interrupted { address: address.to_owned(), problem },
+        NoAnswer::Silent(problem) => ApiError::OwnerSilent { address: address.to_owned(), problem },
     }
 }
 

@@ -14,6 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 use tokio::time::timeout;
 
+use crate::cluster::NoAnswer;
 use crate::observe::Metrics;
 
 /// What is read at once of a client: acknowledgements and programs.
@@ -24,11 +25,11 @@ const FROM_OWNER: usize = 32 * 1024;
 /// How long a client may take to close its side once the owner has closed the other: a WebSocket's client does it at once.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// Copies both ways until one end closes or `cut` is ready. What is `held` is held as long.
+/// Copies both ways until one end closes or the owner is `given_up`. What is `held` is held as long.
 pub(super) fn join(
     client: OnUpgrade,
     owner: OnUpgrade,
-    cut: impl Future<Output = ()> + Send + 'static,
+    given_up: impl Future<Output = NoAnswer> + Send + 'static,
     metrics: &Arc<Metrics>,
     held: Extensions,
 ) {
@@ -42,7 +43,7 @@ pub(super) fn join(
         let copying = copy_both(TokioIo::new(client), TokioIo::new(owner));
         tokio::select! {
             () = copying => {}
-            () = cut => tracing::debug!("a tunnel was cut: its server was declared lost, or this one ends"),
+            reason = given_up => tracing::debug!(%reason, "a tunnel was cut"),
         }
     });
 }
