@@ -34,11 +34,15 @@ struct Member {
 /// Where etcd is: `AGB_ETCD`, on the path, or unpacked among the tools below the folder of build results.
 #[must_use]
 pub fn program() -> Option<PathBuf> {
-    let given = std::env::var_os("AGB_ETCD").map(PathBuf::from);
+    tool("etcd", "AGB_ETCD")
+}
+
+fn tool(name: &str, variable: &str) -> Option<PathBuf> {
+    let given = std::env::var_os(variable).map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let on_path = std::env::split_paths(&path).map(|folder| folder.join("etcd")).collect::<Vec<_>>();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join(name)).collect::<Vec<_>>();
     let tools = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/tools"));
-    let unpacked = tools.into_iter().flatten().flatten().map(|folder| folder.path().join("usr/bin/etcd"));
+    let unpacked = tools.into_iter().flatten().flatten().map(|folder| folder.path().join("usr/bin").join(name));
     given.into_iter().chain(on_path).chain(unpacked).find(|file| file.is_file())
 }
 
@@ -186,13 +190,48 @@ impl Etcd {
         self.start_all()
     }
 
+    /// Has etcd write a snapshot of what it holds into this file.
+    ///
+    /// # Errors
+    /// When `etcdctl` is missing or fails.
+    pub fn take_snapshot(&self, file: &Path) -> io::Result<()> {
+        let endpoint = format!("http://{}", self.members[0].client);
+        etcdctl(&["--endpoints", &endpoint, "snapshot", "save", &file.to_string_lossy()])
+    }
+
+    /// Makes all members anew from such a file.
+    ///
+    /// # Errors
+    /// When `etcdctl` is missing or fails, or etcd does not start.
+    pub fn restore_snapshot(&mut self, file: &Path) -> io::Result<()> {
+        self.kill_all();
+        self.time += 1;
+        let token = format!("time-{}", self.time);
+        for (index, member) in self.members.iter().enumerate() {
+            let data = self.data(index);
+            fs::remove_dir_all(&data)?;
+            let (name, peer) = (format!("m{index}"), format!("http://{}", member.peer));
+            let [file, data] = [file, &data].map(Path::to_string_lossy);
+            let of_it = ["--name", &name, "--data-dir", &data, "--initial-advertise-peer-urls", &peer];
+            let of_all = ["--initial-cluster", &self.peers(), "--initial-cluster-token", &token];
+            etcdctl(&[&["snapshot", "restore", &file], &of_it[..], &of_all[..]].concat())?;
+        }
+        self.start_all()
+    }
+
+    /// All members, by name.
+    fn peers(&self) -> String {
+        let members = self.members.iter().enumerate();
+        let peers = members.map(|(index, member)| format!("m{index}=http://{}", member.peer));
+        peers.collect::<Vec<_>>().join(",")
+    }
+
     fn data(&self, index: usize) -> PathBuf {
         self.folder.join(format!("member-{index}"))
     }
 
     fn spawn(&self, index: usize) -> io::Result<Child> {
         let member = &self.members[index];
-        let peers = self.members.iter().enumerate().map(|(index, member)| format!("m{index}=http://{}", member.peer));
         let log = File::options().create(true).append(true).open(self.folder.join(format!("member-{index}.log")))?;
         let client = format!("{}://{}", self.scheme, member.client);
         Command::new(&self.program)
@@ -201,7 +240,7 @@ impl Etcd {
             .args(["--listen-client-urls", &client, "--advertise-client-urls", &client])
             .args(["--listen-peer-urls", &format!("http://{}", member.peer)])
             .args(["--initial-advertise-peer-urls", &format!("http://{}", member.peer)])
-            .args(["--initial-cluster", &peers.collect::<Vec<_>>().join(",")])
+            .args(["--initial-cluster", &self.peers()])
             .args(["--initial-cluster-token", &format!("time-{}", self.time), "--log-level", "error"])
             .args(&self.options)
             .stdin(Stdio::null())
@@ -235,6 +274,17 @@ impl Drop for Etcd {
         self.kill_all();
         // What is left lies in a folder of the test's.
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Runs etcd's own client: `AGB_ETCDCTL`, on the path, or unpacked among the tools.
+fn etcdctl(arguments: &[&str]) -> io::Result<()> {
+    let missing = "etcdctl is missing: `cargo xtask test` unpacks it; or install etcd-client, or set AGB_ETCDCTL";
+    let program = tool("etcdctl", "AGB_ETCDCTL").ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, missing))?;
+    let output = Command::new(program).args(arguments).env("ETCDCTL_API", "3").output()?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("etcdctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))),
     }
 }
 

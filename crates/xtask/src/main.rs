@@ -69,6 +69,8 @@ usage: cargo xtask COMMAND
                                 a thousand runs at once, thousands of cells in each language
   soak --cells N [--seed S]     the cells only, with cancels, timeouts and deaths among them
   soak --minutes N [--seed S]   the lossy network and the walks only, round after round, with new faults each
+  soak --cluster [--minutes N] [--seed S]
+                                servers of a cluster that die, freeze and are cut off under runs
   pack [--profile dev|release] [--repository URL]
                                 leave installable npm tarballs in target/npm (release, the default) or target/npm-dev;
                                 they name the repository at URL

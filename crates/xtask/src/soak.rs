@@ -4,12 +4,13 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::artifacts::{self, Profile};
+use crate::debian;
 use crate::error::Error;
 use crate::process::{self, Running};
 use crate::setup;
 use crate::workspace::{Purpose, Workspace};
 
-const USAGE: &str = "usage: cargo xtask soak [--cells N | --minutes N] [--seed S]";
+const USAGE: &str = "usage: cargo xtask soak [--cells N | --minutes N | --cluster [--minutes N]] [--seed S]";
 /// What a notebook sees in weeks: a leak of 4 KiB a cell is 8 MiB then.
 const CELLS: u32 = 2000;
 /// Walks of the core in one round. `cargo xtask test` makes a twentieth.
@@ -21,6 +22,8 @@ const NODE_RUNS: u64 = 160;
 const LOAD: &str = "100,10";
 /// Runs at once through one gateway: ten times what `cargo xtask test` makes.
 const GATEWAY_RUNS: &str = "1000";
+/// How long the servers of a cluster are disturbed, in minutes, where nothing else is said: some twenty faults.
+const STORM: u32 = 5;
 /// How long a program behind a reverse proxy is silent: more than twice the usual time limit of these.
 const SILENT_S: &str = "150";
 
@@ -33,13 +36,17 @@ enum Plan {
     Cells { count: u32, seed: Option<u64> },
     /// A lossy network and the core's walks, round after round, for at least so long.
     Network { time: Duration, seed: Option<u64> },
+    /// Servers of a cluster that die, freeze and are cut off under runs, for so long.
+    Cluster { time: Duration, seed: Option<u64> },
 }
 
 impl Plan {
     fn parse(arguments: &[&str]) -> Result<Self, Error> {
         let wrong = || Error::Usage(USAGE.to_owned());
         let (mut cells, mut minutes, mut seed) = (None, None, None);
-        for pair in arguments.chunks(2) {
+        let is_cluster = arguments.contains(&"--cluster");
+        let others: Vec<&str> = arguments.iter().copied().filter(|argument| *argument != "--cluster").collect();
+        for pair in others.chunks(2) {
             match pair {
                 ["--cells", count] => cells = Some(count.parse().map_err(|_| wrong())?),
                 ["--minutes", count] => minutes = Some(count.parse().map_err(|_| wrong())?),
@@ -47,10 +54,12 @@ impl Plan {
                 _ => return Err(wrong()),
             }
         }
+        let whole = |minutes: u32| Duration::from_secs(60) * minutes;
         match (cells, minutes) {
-            (None, Some(minutes @ 1..=1_000_000_u32)) => {
-                Ok(Self::Network { time: Duration::from_secs(60) * minutes, seed })
-            }
+            (None, Some(minutes @ 1..=1_000_000_u32)) if is_cluster => Ok(Self::Cluster { time: whole(minutes), seed }),
+            (None, None) if is_cluster => Ok(Self::Cluster { time: whole(STORM), seed }),
+            _ if is_cluster => Err(wrong()),
+            (None, Some(minutes @ 1..=1_000_000_u32)) => Ok(Self::Network { time: whole(minutes), seed }),
             (Some(count), None) => Ok(Self::Cells { count, seed }),
             (None, None) => Ok(Self::Everything { seed }),
             _ => Err(wrong()),
@@ -64,6 +73,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[&str]) -> Result<ExitCode,
         Plan::Everything { seed } => everything(workspace, seed)?,
         Plan::Cells { count, seed } => cells(workspace, count, seed)?,
         Plan::Network { time, seed } => network(workspace, time, seed)?,
+        Plan::Cluster { time, seed } => cluster(workspace, time, seed)?,
     };
     Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -77,6 +87,7 @@ fn everything(workspace: &Workspace, seed: Option<u64>) -> Result<bool, Error> {
     passed &= passes(end_to_end(workspace, "load", "AGB_LOAD", LOAD))?;
     passed &= passes(one_hop_away(workspace))?;
     passed &= passes(end_to_end(workspace, "gateway::many_runs", "AGB_GATEWAY_RUNS", GATEWAY_RUNS))?;
+    passed &= cluster(workspace, Duration::from_secs(60) * STORM, seed)?;
     passed &= node(workspace, "node/lossy", "AGB_LOSSY", &format!("{NODE_RUNS},{}", of_the_network % 1_000_000))?;
     passed &= node(workspace, "node/load", "AGB_LOAD", LOAD)?;
     setup::programs_of_debian(workspace, setup::REVERSE_PROXIES)?;
@@ -142,6 +153,17 @@ fn one_hop_away(workspace: &Workspace) -> Command {
     tests
 }
 
+/// Kills, restarts, freezes and cuts servers of a cluster under runs.
+fn cluster(workspace: &Workspace, time: Duration, seed: Option<u64>) -> Result<bool, Error> {
+    debian::for_clusters(workspace)?;
+    let seed = seed.unwrap_or_else(fresh_seed);
+    println!("soak: --cluster --seed {seed}");
+    let mut storm = workspace.cargo();
+    storm.args(["test", "--locked", "--package", "agb-server", "--test", "cluster", "storm"]);
+    storm.args(["--", "--ignored", "--nocapture"]).env("AGB_STORM", format!("{},{seed}", time.as_secs()));
+    passes(storm)
+}
+
 fn cargo_test(workspace: &Workspace, arguments: &[&str]) -> Command {
     let mut command = workspace.cargo();
     command.args(["test", "--locked"]).args(arguments).args(["--", "--nocapture"]);
@@ -175,6 +197,10 @@ mod tests {
         assert_eq!(Plan::parse(&["--seed", "7", "--cells", "10"]).unwrap(), cells);
         let network = Plan::Network { time: Duration::from_secs(300), seed: None };
         assert_eq!(Plan::parse(&["--minutes", "5"]).unwrap(), network);
+        let cluster = Plan::Cluster { time: Duration::from_secs(120), seed: Some(7) };
+        assert_eq!(Plan::parse(&["--cluster", "--minutes", "2", "--seed", "7"]).unwrap(), cluster);
+        assert_eq!(Plan::parse(&["--minutes", "2", "--seed", "7", "--cluster"]).unwrap(), cluster);
+        assert!(Plan::parse(&["--cluster", "--cells", "7"]).is_err());
         for wrong in [&["--cells"][..], &["--cells", "x"], &["--minutes", "0"], &["--minutes", "1", "--cells", "1"]] {
             assert!(Plan::parse(wrong).is_err(), "{wrong:?}");
         }

@@ -108,6 +108,61 @@ async fn a_wiped_or_restored_registry_loses_nobody() {
     }
 }
 
+/// As an operator does it: all members made anew from a snapshot that etcd itself has taken.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn a_snapshot_of_the_registry_brings_nobody_back_and_ends_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut etcd = Etcd::start(&folder.path().join("etcd"), 3).expect("etcd");
+    // Longer than the restoring takes on a busy machine: who is not in the copy must not have been given up meanwhile.
+    let options = ["--lost-after", "60"];
+    let mut nodes: Vec<_> =
+        ["s0", "s1", "s2", "s3"].map(|name| Node::new(name, &etcd.url(), folder.path()).with(&options)).into();
+    for node in &mut nodes[..3] {
+        node.spawn();
+        node.ready().await;
+    }
+    all_up(&nodes[..3], 3).await;
+    let id = nodes[1].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    // In the snapshot this server has an incarnation that is over, and one more is not there yet.
+    let over = nodes[2].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    let snapshot = folder.path().join("snapshot.db");
+    etcd.take_snapshot(&snapshot).expect("a snapshot");
+    nodes[2].kill();
+    nodes[2].spawn();
+    nodes[2].ready().await;
+    nodes[3].spawn();
+    nodes[3].ready().await;
+    all_up(&nodes, 4).await;
+    let new = nodes[3].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    etcd.restore_snapshot(&snapshot).expect("etcd starts");
+    for round in ["at once", "later"] {
+        for node in &nodes {
+            // Who came later has not heard of it, and finds nobody there.
+            let (status, code) = node.asks(&over).await;
+            assert!(status == 400 || (node.name == "s3" && status == 503), "{} {round}: {status} {code}", node.name);
+            assert_eq!(node.asks(&id).await.0, 200, "{} {round}: {}", node.name, node.log());
+            // Until its server has beaten again nobody knows whose it is, and says so.
+            eventually(&format!("{} finds it {round}", node.name), LOST, async || {
+                let (status, code) = node.asks(&new).await;
+                assert!(
+                    status == 200 || (status, code.as_str()) == (503, "ServiceUnavailable.Registry"),
+                    "{status} {code}"
+                );
+                status == 200
+            })
+            .await;
+        }
+        if round == "at once" {
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            all_up(&nodes, 4).await;
+        }
+    }
+    for node in &mut nodes {
+        assert!(node.ended().is_none(), "{}: {}", node.name, node.log());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "waits for half a minute: cargo xtask test --only cluster"]
 async fn a_server_cut_off_from_the_registry_stays_a_member() {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use agb_client::{Agb, CreateSession, Options, RunEvent, Session};
+use futures_util::StreamExt;
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -28,6 +30,7 @@ pub(crate) struct Node {
     cluster: String,
     folder: PathBuf,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     child: Option<Child>,
     http: reqwest::Client,
 }
@@ -47,11 +50,26 @@ impl Node {
         let _ = rustls::crypto::ring::default_provider().install_default(); // an error says that it was done before
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).build().expect("a client");
         let (name, cluster) = (name.to_owned(), cluster.to_owned());
-        Self { name, address: free_port(), cluster, folder, options: Vec::new(), child: None, http }
+        Self {
+            name,
+            address: free_port(),
+            cluster,
+            folder,
+            options: Vec::new(),
+            environment: Vec::new(),
+            child: None,
+            http,
+        }
     }
 
     pub(crate) fn with(mut self, options: &[&str]) -> Self {
         self.options.extend(options.iter().map(|&option| option.to_owned()));
+        self
+    }
+
+    /// With this in the environment of its process.
+    pub(crate) fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
+        self.environment.extend(variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         self
     }
 
@@ -64,6 +82,7 @@ impl Node {
             .arg(&self.folder)
             .args(&self.options)
             .env("AGB_API_KEY", KEY)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env_remove("PYTHONUNBUFFERED")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -153,7 +172,12 @@ impl Node {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Result<(u16, Value), reqwest::Error> {
-        let response = self.http.post(self.url(path)).bearer_auth(KEY).json(&body).send().await?;
+        self.post_with(KEY, path, body).await
+    }
+
+    /// The same with another key.
+    pub(crate) async fn post_with(&self, key: &str, path: &str, body: Value) -> Result<(u16, Value), reqwest::Error> {
+        let response = self.http.post(self.url(path)).bearer_auth(key).json(&body).send().await?;
         let status = response.status().as_u16();
         Ok((status, response.json().await?))
     }
@@ -167,10 +191,43 @@ impl Node {
         (status, answer["code"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// The ids of sessions that `ListSession` tells of, all pages of them.
+    pub(crate) async fn listed(&self) -> Result<Vec<String>, (u16, Value)> {
+        let (mut all, mut next) = (Vec::new(), String::new());
+        loop {
+            let query = if next.is_empty() { String::new() } else { format!("&nextToken={next}") };
+            let request = self.http.get(self.url(&format!("/sdk/ListSession?maxResults=5{query}"))).bearer_auth(KEY);
+            let response = request.send().await.expect("an answer");
+            let status = response.status().as_u16();
+            let answer: Value = response.json().await.expect("JSON");
+            if status != 200 {
+                return Err((status, answer));
+            }
+            let page = answer["data"].as_array().expect("a list").iter();
+            all.extend(page.map(|item| item["sessionId"].as_str().expect("an id").to_owned()));
+            match answer["nextToken"].as_str() {
+                Some(token) => next = token.to_owned(),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    /// What its clock says, to the hour.
+    pub(crate) async fn time_of_day(&self) -> String {
+        let answer = self.http.get(self.url("/healthz")).send().await.expect("an answer");
+        let date = answer.headers().get("date").expect("each answer has one").to_str().expect("text");
+        date[..date.find(':').expect("a time")].to_owned()
+    }
+
+    /// What the ids of its sessions begin with.
+    pub(crate) async fn prefix(&self) -> String {
+        let own = self.http.get(self.url("/cluster/alive")).send().await.expect("an answer");
+        format!("session-{}", own.text().await.expect("text").trim())
+    }
+
     /// A session that this server owns, wherever it was asked for.
     pub(crate) async fn own_session(&self, entry: &Self) -> Value {
-        let own = self.http.get(self.url("/cluster/alive")).send().await.expect("an answer");
-        let own = format!("session-{}", own.text().await.expect("text").trim());
+        let own = self.prefix().await;
         for _ in 0..60 {
             let (status, answer) =
                 entry.post("/mcp/createSession?imageId=agb-code-space-1", json!({})).await.expect("an answer");
@@ -252,6 +309,44 @@ pub(crate) async fn until_gone(node: &Node, session: &str) -> Duration {
         }
     })
     .await
+}
+
+/// Our client, which comes back quickly.
+pub(crate) fn client(address: SocketAddr) -> Agb {
+    let options = Options::new().api_key(KEY).endpoint(format!("http://{address}")).tune(|config| {
+        config.backoff_first = Duration::from_millis(20);
+        config.backoff_most = Duration::from_millis(200);
+        config.give_up = Duration::from_secs(60);
+    });
+    Agb::new(&options).expect("an account")
+}
+
+pub(crate) async fn create(agb: &Agb) -> Session {
+    let wanted = CreateSession { image_id: "agb-code-space-1".into(), ..Default::default() };
+    agb.create(wanted).await.expect("a session")
+}
+
+/// A run of this many numbered lines, each checked; `seen` hears how many have come. Gives how often it was found again.
+pub(crate) async fn run_lines(session: &Session, name: &str, lines: usize, mut seen: impl FnMut(usize)) -> u32 {
+    let code = format!(
+        "import time\nfor i in range({lines}):\n    print(f'{{i}} of {name}', flush=True)\n    time.sleep(0.02)"
+    );
+    let mut run = session.code().run(code, "python").stream().expect("it is sent");
+    let mut out = String::new();
+    while let Some(event) = run.next().await {
+        match event {
+            RunEvent::Stdout(chunk) => {
+                out.push_str(&chunk);
+                seen(out.lines().count());
+            }
+            RunEvent::Stderr(chunk) => panic!("{name}: {chunk}"),
+            _ => {}
+        }
+    }
+    let result = run.finish().await;
+    assert!(result.success, "{name}: {result:?}");
+    assert_eq!(out, (0..lines).map(|i| format!("{i} of {name}\n")).collect::<String>(), "each line once");
+    result.interruptions
 }
 
 /// A way between two processes that can be closed and opened.
