@@ -52,6 +52,8 @@ pub struct Session {
     awaited: Option<Instant>,
     /// The network lets no WebSocket through: runs have event streams instead, from now on.
     fell_back: bool,
+    /// The WebSocket is to be [hung up](Self::rest).
+    rests: bool,
     streams: Streams,
     next_link: u32,
     runs: Runs,
@@ -75,6 +77,7 @@ impl Session {
             dial: Dial::new(Kind::Socket),
             awaited: None,
             fell_back: false,
+            rests: false,
             streams: Streams::default(),
             next_link: 0,
             runs: Runs::default(),
@@ -318,6 +321,7 @@ impl Session {
 
     /// What to do next. Call until it says [`Output::Idle`], and only then wait.
     pub fn poll_output(&mut self) -> Output {
+        self.rest_if_unused();
         if let Some((link, code)) = self.dial.poll_close() {
             return Output::Close(link, code);
         }

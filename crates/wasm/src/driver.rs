@@ -29,6 +29,8 @@ pub(crate) struct Driver {
     /// As the core's own mark: above it the backlog is looked at again.
     backlog_high: usize,
     draining: Cell<bool>,
+    /// A run was begun, and [`settle`](Self::settle) will send it.
+    held: Cell<bool>,
     /// When the first chunk came of those that [`settle`](Self::settle) will see to.
     burst: Cell<Option<Instant>>,
     settle: Closure<dyn Fn()>,
@@ -64,6 +66,7 @@ impl Driver {
                 readers: RefCell::default(),
                 timer: Timer::new(task(Self::wake_up)),
                 draining: Cell::new(false),
+                held: Cell::new(false),
                 burst: Cell::new(None),
                 settle: Closure::new(task(Self::settle)),
                 this: this.clone(),
@@ -76,6 +79,22 @@ impl Driver {
         let value = change(&mut self.session.borrow_mut(), now());
         self.drain();
         value
+    }
+
+    /// Changes the session, and carries out what it asks for when the task that called is over: a run that was begun and
+    /// cancelled within it, as by React's StrictMode, is never sent.
+    pub(crate) fn begin<T>(&self, change: impl FnOnce(&mut Session, Instant) -> T) -> T {
+        let value = change(&mut self.session.borrow_mut(), now());
+        if !self.held.replace(true) {
+            host::later(self.settle.as_ref().unchecked_ref());
+        }
+        value
+    }
+
+    /// Sends what was begun, now.
+    pub(crate) fn release(&self) {
+        self.held.set(false);
+        self.drain();
     }
 
     /// Registers who reads a run, before anything can come for it.
@@ -92,7 +111,7 @@ impl Driver {
     }
 
     fn drain(&self) {
-        if self.draining.replace(true) {
+        if self.held.get() || self.draining.replace(true) {
             return; // whoever drains goes on
         }
         let mut readable = Vec::new();
@@ -160,6 +179,7 @@ impl Driver {
             Signal::Opened => self.with(|session, now| session.handle_input(now, link, Input::Opened)),
             Signal::Frame(frame) => self.hear_frame(link, &frame),
             Signal::Alive => self.with(|session, now| session.handle_input(now, link, Input::Alive)),
+            Signal::Rest => self.with(|session, _| session.rest()),
             Signal::Lost(loss) => {
                 logger::debug("agb::session", || format!("the connection is lost: {loss}"));
                 let dead = self.take_link(link);
@@ -210,7 +230,7 @@ impl Driver {
 
     fn settle(&self) {
         self.burst.set(None);
-        self.drain();
+        self.release();
     }
 
     fn wake_up(&self) {

@@ -4,6 +4,14 @@
 const [OPENED, FRAME, ALIVE, CLOSED, BROKEN, TOO_LARGE] = [0, 1, 2, 3, 4, 5];
 /** An answer to a call of an event stream: its content type and status. Gives whether the link lives. */
 const [FIRST, SEND, EVENTS] = [6, 7, 8];
+/** Another WebSocket to the same address is being opened. */
+const REST = 9;
+
+/**
+ * The WebSockets of this page, as what asks one to the address that is given to rest. In hot reloads sessions come and go
+ * with nobody to close them, also those of other copies of this module: so each new one asks the others.
+ */
+const sockets = (globalThis[Symbol.for("agbcloud-sdk.sockets")] ??= new Set());
 
 /** The longest event of a stream, in UTF-16 units: what a run may have unread. */
 const LONGEST_EVENT = 64 << 20;
@@ -20,9 +28,15 @@ export function openSocket(url, protocols, hear) {
     queueMicrotask(() => hear(BROKEN, `the browser refuses to open the WebSocket: ${error.name}`));
     return { send: () => 0, backlog: () => 0, close() { hear = () => {}; } };
   }
+  const rest = (address) => address === url && hear(REST);
+  sockets.forEach((other) => other(url));
+  sockets.add(rest);
   socket.onopen = () => hear(OPENED);
   socket.onmessage = ({ data }) => hear(FRAME, data);
-  socket.onclose = ({ code, reason }) => hear(CLOSED, reason, code);
+  socket.onclose = ({ code, reason }) => {
+    sockets.delete(rest);
+    hear(CLOSED, reason, code);
+  };
   const backlog = () => socket.bufferedAmount;
   return {
     send(text) {
@@ -31,6 +45,7 @@ export function openSocket(url, protocols, hear) {
     },
     backlog,
     close(code) {
+      sockets.delete(rest);
       socket.onopen = socket.onmessage = socket.onclose = null;
       socket.close(code);
     },

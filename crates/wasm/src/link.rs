@@ -26,6 +26,8 @@ pub(crate) enum Signal {
     /// A frame: a string, or something else in a binary frame.
     Frame(JsValue),
     Alive,
+    /// Another session to the same address opens a WebSocket: one that no run needs is to make room.
+    Rest,
     Lost(DisconnectReason),
 }
 
@@ -95,6 +97,7 @@ fn signal(kind: u32, data: JsValue, code: u16) -> Option<Signal> {
         5 => return Some(Signal::Lost(DisconnectReason::TooLarge(text()))),
         6 => StreamCall::First,
         7 => StreamCall::Send,
+        9 => return Some(Signal::Rest),
         _ => StreamCall::Events,
     };
     Some(match call.judge(code, &text())? {

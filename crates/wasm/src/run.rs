@@ -49,7 +49,7 @@ impl NativeRun {
         wake: Function,
     ) -> Result<Self, Rejected> {
         let texts = Array::new();
-        let (id, invocation) = driver.with(|session, now| {
+        let (id, invocation) = driver.begin(|session, now| {
             let id = begin(session, now)?;
             if stamps {
                 session.keep_stamps(id);

@@ -116,13 +116,17 @@ impl NativeSession {
         goes_on: bool,
         wake: Function,
     ) -> JsValue {
-        self.follow(log_limit, result_limit, stamps, wake, |session, now| {
+        let run = self.follow(log_limit, result_limit, stamps, wake, |session, now| {
             let run = session.attach(now, id, after as u64)?;
             if goes_on {
                 session.keep_going(run);
             }
             Ok(run)
-        })
+        });
+        if let Some(driver) = &self.driver {
+            driver.release(); // it is going on: to cancel it is to say so
+        }
+        run
     }
 
     fn follow(

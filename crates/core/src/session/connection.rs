@@ -71,6 +71,19 @@ impl Session {
         }
     }
 
+    /// Hangs up the WebSocket as soon as no run needs it; a later run opens another one. For an application in which
+    /// sessions to the same machine come and go unclosed, as in a page whose modules are loaded anew while it is developed.
+    pub const fn rest(&mut self) {
+        self.rests = true;
+    }
+
+    pub(super) fn rest_if_unused(&mut self) {
+        if self.rests && self.runs.live().next().is_none() && !self.has_unsent() {
+            self.rests = false;
+            self.dial.rest();
+        }
+    }
+
     /// The socket was silent for too long. Where that was in the handshake, several times in a row, something swallows
     /// handshakes: what was never sent need not wait for it any longer, as it need not after a refusal.
     pub(super) fn unanswered(&mut self, loss: DisconnectReason) {

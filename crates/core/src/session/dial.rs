@@ -207,6 +207,14 @@ impl Dial {
         self.state = State::Closed;
     }
 
+    /// Hangs up, until a link is [wanted](Self::want) again.
+    pub(super) fn rest(&mut self) {
+        if self.state != State::Closed {
+            self.close();
+            self.state = State::Idle;
+        }
+    }
+
     pub(super) fn deadline(&self) -> Option<Instant> {
         [self.retry_at, self.open_by, self.ping_at, self.silent_at].into_iter().flatten().min()
     }

@@ -130,7 +130,7 @@ export class BrowserRun implements NativeRun {
 
   #start(session: StreamingSession, begin: Begin): void {
     if (this.#isCancelled) {
-      this.#refused = failedRun("Cancelled", "cancelled before it began; the code was not run");
+      this.#refused = cancelledRun();
       return;
     }
     const started = begin(session, this.#wake);
@@ -164,6 +164,9 @@ export class BrowserRun implements NativeRun {
     return true;
   }
 }
+
+/** @internal What a run comes to that was cancelled before it was sent. */
+export const cancelledRun = (): RunResult => failedRun("Cancelled", "cancelled before it began; the code was not run");
 
 /** @internal */
 export function failedRun(name: string, value: string): RunResult {

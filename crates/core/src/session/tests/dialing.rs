@@ -3,6 +3,7 @@
 use super::bench::{Bench, NONE, at, broken, config, everything};
 use crate::disconnect_reason::DisconnectReason;
 use crate::io::{Capabilities, Input, State};
+use crate::session::Session;
 use crate::{Extensions, RunError, Secret};
 
 #[test]
@@ -98,4 +99,36 @@ fn a_handshake_takes_no_longer_than_its_limit() {
     bench.pass();
     assert_eq!((bench.now, bench.closed.len()), (at(10_000), 1));
     assert_eq!(bench.session.state(), State::Waiting { attempt: 1 });
+}
+
+#[test]
+fn a_connection_that_no_run_needs_rests_until_the_next_run() {
+    let mut bench = Bench::new(everything());
+    let (id, wire) = bench.started();
+    let first = bench.link;
+    bench.with_session(|session, _| session.rest());
+    assert_eq!((bench.link, bench.session.state()), (first, State::Open), "a run needs it");
+    bench.with_session(|session, now| session.cancel(now, id));
+    assert_eq!(bench.link, first, "the service is to confirm");
+    bench.finish(&wire);
+    assert_eq!((bench.closed.len(), bench.link, bench.session.state()), (1, None, State::Idle));
+    assert_eq!(bench.deadline, None, "nothing is waited for");
+    assert!(bench.read(id).end.is_some(), "what had come is there");
+    let (next, wire) = bench.started();
+    bench.finish(&wire);
+    assert!(matches!(bench.read(next).end, Some(Ok(_))));
+    assert_eq!(bench.session.state(), State::Open, "once");
+    bench.with_session(Session::close);
+    bench.with_session(|session, _| session.rest());
+    assert_eq!(bench.session.state(), State::Closed, "for good");
+}
+
+#[test]
+fn a_connection_that_is_being_opened_for_nobody_rests_too() {
+    let mut bench = Bench::new(everything());
+    let id = bench.run();
+    assert!(bench.link.is_some());
+    bench.with_session(|session, now| session.cancel(now, id));
+    bench.with_session(|session, _| session.rest());
+    assert_eq!((bench.closed.len(), bench.link, bench.session.state(), bench.deadline), (1, None, State::Idle, None));
 }

@@ -21,6 +21,7 @@ import { brokenRun } from "../../execution-result.js";
 import type { InitializeOptions } from "../../initialize-options.js";
 import { VERSION } from "../../version.js";
 import { Guest } from "../guest.js";
+import { cancelledRun } from "../run.js";
 import type { Begin, Order, Output, Word } from "./messages.js";
 
 type WithoutCall<T> = T extends { readonly call: number } ? Omit<T, "call"> : never;
@@ -111,12 +112,27 @@ class WorkerRun implements NativeRun {
   /** What has come and was not taken. */
   readonly #batches: Batch[] = [];
   #result: RunResult | null = null;
+  /** What the worker is told when the task that started the program is over. */
+  #orders: Order[] | null = null;
 
-  constructor(thread: Thread, number: number, wake: () => void) {
+  constructor(thread: Thread, number: number, wake: () => void, order: Order & { readonly do: "begin" }) {
     this.#thread = thread;
     this.#number = number;
     this.#wake = wake;
     thread.runs.set(number, this);
+    if (order.begin.by === "attach" || order.begin.by === "attachCommand") {
+      this.#say(order); // it is going on: to cancel it is to say so
+    } else {
+      this.#orders = [order];
+      queueMicrotask(() => this.#release());
+    }
+  }
+
+  /** Starts the program, unless it was cancelled within the task that began it, as by React's StrictMode. */
+  #release(): void {
+    const orders = this.#orders ?? [];
+    this.#orders = null;
+    orders.forEach((order) => this.#say(order));
   }
 
   hear({ id, bytes, marks, stamps, events, ended, result }: Output): void {
@@ -131,7 +147,11 @@ class WorkerRun implements NativeRun {
   }
 
   fail(words: string): void {
-    this.#result = { ...brokenRun(words), errorMessage: words };
+    this.#end({ ...brokenRun(words), errorMessage: words });
+  }
+
+  #end(result: RunResult): void {
+    this.#result = result;
     this.#batches.push({ text: "", marks: new Uint32Array(0), stamps: null, events: null, ended: true });
     this.#wake();
   }
@@ -148,7 +168,11 @@ class WorkerRun implements NativeRun {
   }
 
   cancel(): void {
-    this.#say({ do: "cancel", run: this.#number });
+    if (this.#orders === null) {
+      this.#say({ do: "cancel", run: this.#number });
+    } else if (this.#thread.runs.delete(this.#number)) {
+      this.#end(cancelledRun());
+    }
   }
 
   write(text: string): void {
@@ -176,7 +200,9 @@ class WorkerRun implements NativeRun {
   }
 
   #say(order: Order): void {
-    if (this.#thread.runs.has(this.#number)) {
+    if (this.#orders !== null) {
+      this.#orders.push(order);
+    } else if (this.#thread.runs.has(this.#number)) {
       this.#thread.say(order);
     }
   }
@@ -222,9 +248,7 @@ class WorkerSession extends Guest {
 
   #begin(begin: Begin, wake: () => void): NativeRun {
     const number = this.#thread.number();
-    const run = new WorkerRun(this.#thread, number, wake);
-    this.#thread.say({ do: "begin", session: this.#number, run: number, begin });
-    return run;
+    return new WorkerRun(this.#thread, number, wake, { do: "begin", session: this.#number, run: number, begin });
   }
 }
 
