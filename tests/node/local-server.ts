@@ -18,12 +18,18 @@ export interface LocalServer {
 export const PROGRAM = process.env["AGB_SERVER"] ?? new URL("../../target/debug/agb-server", import.meta.url).pathname;
 
 export async function startServer(...args: string[]): Promise<LocalServer> {
-  return startServerWithKey(randomBytes(16).toString("hex"), ...args);
+  return startServerWith({}, ...args);
 }
 
 /** One of several servers with the same key. */
 export async function startServerWithKey(apiKey: string, ...args: string[]): Promise<LocalServer> {
   return start(apiKey, { AGB_API_KEY: apiKey }, args);
+}
+
+/** A server with more in its environment. */
+export async function startServerWith(env: Record<string, string>, ...args: string[]): Promise<LocalServer> {
+  const apiKey = randomBytes(16).toString("hex");
+  return start(apiKey, { AGB_API_KEY: apiKey, ...env }, args);
 }
 
 /** A gateway to another server. It passes on the other one's key, which its environment has for the clients, as a person's shell. */

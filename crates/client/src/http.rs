@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::network::Network;
 use crate::proxy::{Proxy, is_loopback};
 use crate::tls;
+use crate::wire::LOCALHOST;
 
 /// Clients with their pools of connections, made when they are needed.
 #[derive(Debug)]
@@ -180,7 +181,7 @@ impl Http {
             // A redirect would carry the key to wherever it leads.
             .redirect(reqwest::redirect::Policy::none());
         builder = match pool {
-            Pool::PlainLoopback | Pool::SecureLoopback => builder.no_proxy(),
+            Pool::PlainLoopback | Pool::SecureLoopback => builder.no_proxy().resolve_to_addrs("localhost", &LOCALHOST),
             Pool::Plain | Pool::Secure => self.network.proxies.apply(builder).map_err(failed)?,
         };
         builder.build().map_err(failed)

@@ -47,6 +47,12 @@ pub(crate) fn haproxy(workspace: &Workspace) -> Result<Unpacked, Error> {
     unpacked(workspace, &packages, "usr/sbin/haproxy")
 }
 
+/// The proxy of nghttp2, with HTTP/2 to both sides.
+pub(crate) fn nghttpx(workspace: &Workspace) -> Result<(), Error> {
+    let packages = ["nghttp2-proxy", "libnghttp2-14", "libc-ares2", "libev4", "libjemalloc2"];
+    unpacked(workspace, &packages, "usr/sbin/nghttpx").map(drop)
+}
+
 /// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.
 pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) -> Result<Unpacked, Error> {
     let _lock = workspace.lock()?;

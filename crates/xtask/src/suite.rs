@@ -122,7 +122,9 @@ impl Preparations {
             Need::Bundle => wasm::bundle(workspace),
             Need::Chromium => setup::chromium(workspace),
             Need::Etcd => debian::for_clusters(workspace),
-            Need::ReverseProxies => setup::programs_of_debian(workspace, setup::REVERSE_PROXIES),
+            Need::ReverseProxies => {
+                setup::programs_of_debian(workspace, setup::REVERSE_PROXIES).and_then(|()| debian::nghttpx(workspace))
+            }
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),
             Need::Portable => portable::programs(workspace, Profile::Dev).map(drop),

@@ -67,7 +67,7 @@ pub(super) enum Need {
     Operators,
     /// The store that servers of a cluster meet in, and what else their tests use.
     Etcd,
-    /// nginx, HAProxy and Caddy.
+    /// nginx, HAProxy, Caddy and nghttpx.
     ReverseProxies,
 }
 
@@ -267,7 +267,7 @@ pub(super) const STEPS: [Step; 19] = [
         name: "proxies",
         label: "the server behind reverse proxies, as its manual configures them",
         reads: Reads::Tests(tally::node_test),
-        needs: &[Need::JavaScript, Need::Programs, Need::ReverseProxies],
+        needs: &[Need::JavaScript, Need::Programs, Need::ReverseProxies, Need::Bundle, Need::Chromium],
         commands: |workspace| node_tests(workspace, "tests/proxies", TYPESCRIPT, &[], &[]),
     },
 ];
