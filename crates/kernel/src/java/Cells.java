@@ -129,7 +129,7 @@ final class Cells {
         // Whatever earlier cells have put there or closed.
         Output.install();
         System.setIn(input);
-        engine.worker().beginCell();
+        engine.beginCell();
         hooks.beginCell();
         synchronized (this) {
             this.cell = cell;

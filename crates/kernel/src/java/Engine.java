@@ -24,6 +24,8 @@ final class Engine extends LocalExecutionControl {
     private Method relayed;
     private static Engine relaying;
 
+    /** The cell was interrupted, perhaps while its next snippet was compiled: that one does not begin. */
+    private volatile boolean isInterrupted;
     /** Whether the value of the next snippet is asked for. */
     boolean wantsValue;
     /** The value, and how it reads. */
@@ -94,6 +96,7 @@ final class Engine extends LocalExecutionControl {
     private void run(Method method) throws InvocationTargetException, StoppedException {
         boolean isAsked = wantsValue;
         worker.run(() -> {
+            if (isInterrupted) return; // asked here, where an interrupt that comes later finds the thread at work
             method.setAccessible(true);
             Object value = method.invoke(null);
             // Here, because to show a value is to run the program's own methods.
@@ -101,8 +104,14 @@ final class Engine extends LocalExecutionControl {
         });
     }
 
+    void beginCell() {
+        isInterrupted = false;
+        worker.beginCell();
+    }
+
     /** Interrupts what runs but some threads, and stops what does not notice. */
     void interrupt(List<Thread> spared) {
+        isInterrupted = true;
         List<Thread> threads = worker.running();
         threads.removeAll(spared);
         stop(worker.interrupt(threads));
