@@ -186,6 +186,16 @@ describe("forward proxies", () => {
     assert(made.heads.length >= 2 && made.heads.every((head) => head.endsWith(expected)), made.heads.join("\n"));
   });
 
+  it("leads a session that is attached to through its own config.proxy, with its config.ca", async () => {
+    const { made, address } = await proxy(secure);
+    const config = { proxy: `http://user:${encodeURIComponent(PASSWORD)}@${address}`, ca: "AUTHORITY" };
+    works(await tried(secure, `https://${HOST}`, {}, { ...config, attach: true })); // only the proxy knows the host
+    assert(made.heads.length >= 2 && made.heads.every((head) => head.startsWith(`CONNECT ${HOST}:443 Basic`)), made.heads.join("\n"));
+    const plainly = await proxy(plain, "calls");
+    works(await tried(plain, `http://${HOST}`, {}, { proxy: `http://${plainly.address}`, attach: true }));
+    assert(plainly.made.heads.some((head) => head.includes("/events?")), plainly.made.heads.join("\n"));
+  });
+
   it("streams by events where the proxy makes no tunnel", async () => {
     const { made, address } = await proxy(plain, "calls");
     const report = await tried(plain, `http://${HOST}`, { HTTP_PROXY: `http://${address}` });

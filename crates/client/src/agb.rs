@@ -41,11 +41,11 @@ impl Agb {
         Self::attach_with(access, &Options::new()).expect("the default network can be used")
     }
 
-    /// [`attach`](Self::attach) with the proxy, the certificates and the limits of these options; what else they say is
-    /// of no use here.
+    /// [`attach`](Self::attach) with the proxy, the certificates and the limits of these options, that of an HTTP call
+    /// included; what else they say has no effect.
     ///
     /// # Errors
-    /// [`Error::Network`] for a proxy or a certificate that cannot be used.
+    /// [`Error::Network`] for a proxy or a certificate that cannot be used, [`Error::Config`] for a time limit.
     pub fn attach_with(access: SessionAccess, options: &Options) -> Result<Session, Error> {
         Ok(Session::new(Arc::new(Api::of_guest(options)?), access.into_session()))
     }

@@ -39,9 +39,9 @@ impl Api {
         let given = config::Options {
             api_key: Some(Secret::from("none")),
             endpoint: Some("attached.invalid".to_owned()),
-            timeout_ms: None,
+            timeout_ms: options.in_code.timeout_ms,
         };
-        let settings = Settings::resolve::<&str, &str>(&given, &[], None).expect("these settings can be used");
+        let settings = Settings::resolve::<&str, &str>(&given, &[], None)?;
         Self::new(settings, None, options, true)
     }
 

@@ -9,7 +9,7 @@ use napi::bindgen_prelude::{Error, Result};
 use napi_derive::napi;
 
 use crate::answer::{nothing, text};
-use crate::objects::{ClientOptions, CreateParams, pairs};
+use crate::objects::{ClientOptions, ConnectionOptions, CreateParams, pairs};
 use crate::promise::{Promise, call};
 use crate::session::NativeSession;
 
@@ -83,22 +83,29 @@ impl Client {
 }
 
 fn to_options(given: ClientOptions) -> Options {
-    // Node has authorities of its own: those of Mozilla's list.
-    let mut options = Options::new().environment(pairs(given.env)).bundled_certificates(true);
+    let ClientOptions { timeout_ms, proxy, ca, streaming, .. } = given;
+    let mut options = connection(ConnectionOptions { timeout_ms, proxy, ca, streaming }).environment(pairs(given.env));
     if let Some(key) = given.api_key {
         options = options.api_key(key);
     }
     if let Some(endpoint) = given.endpoint {
         options = options.endpoint(endpoint);
     }
-    if let Some(milliseconds) = given.timeout_ms {
-        options = options.timeout_ms(milliseconds);
-    }
     if let Some(path) = given.env_file {
         options = options.env_file(path);
     }
     if let Some(program) = given.local_server {
         options = options.local_server(program);
+    }
+    options
+}
+
+/// What was said of the network and its limits.
+pub(crate) fn connection(given: ConnectionOptions) -> Options {
+    // Node has authorities of its own: those of Mozilla's list.
+    let mut options = Options::new().bundled_certificates(true);
+    if let Some(milliseconds) = given.timeout_ms {
+        options = options.timeout_ms(milliseconds);
     }
     match given.proxy {
         Some(none) if none.is_empty() => options = options.no_proxy(),

@@ -32,6 +32,20 @@ pub(crate) struct ClientOptions {
     pub streaming: Option<StreamingLimits>,
 }
 
+/// `ConnectionOptions`.
+#[napi(object, object_to_js = false, use_nullable = true)]
+#[derive(Default)]
+pub(crate) struct ConnectionOptions {
+    /// Time limit of one HTTP call.
+    pub timeout_ms: Option<f64>,
+    /// A forward proxy; an empty text for none.
+    pub proxy: Option<String>,
+    /// Certificates of authorities, PEM.
+    pub ca: Option<Vec<String>>,
+    /// Limits of the session's connections.
+    pub streaming: Option<StreamingLimits>,
+}
+
 /// `StreamingLimits`: what is not said keeps its default.
 #[napi(object, object_to_js = false)]
 #[derive(Clone)]

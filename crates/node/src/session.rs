@@ -5,14 +5,15 @@ use std::time::Duration;
 use agb_client::agb_core::codes;
 use agb_client::agb_core::operations::SessionAccess;
 use agb_client::agb_core::result::{LogBudget, ResultBudget};
-use agb_client::{Agb, AttachBuilder, Bytes, CommandBuilder, Commands, Options, Run, RunBuilder, Session};
+use agb_client::{Agb, AttachBuilder, Bytes, CommandBuilder, Commands, Run, RunBuilder, Session};
 use napi::Env;
 use napi::bindgen_prelude::{Error, Function, Result, Status, Uint8Array};
 use napi_derive::napi;
 
 use crate::answer::{nothing, text};
+use crate::client::connection;
 use crate::io;
-use crate::objects::{AttachRequest, CommandRequest, RunRequest, Transferred, pairs};
+use crate::objects::{AttachRequest, CommandRequest, ConnectionOptions, RunRequest, Transferred, pairs};
 use crate::promise::{Promise, call, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
@@ -198,9 +199,9 @@ fn command(commands: Commands<'_>, request: CommandRequest) -> CommandBuilder<'_
 
 /// A session from what `browserAccess` gave.
 #[napi(catch_unwind)]
-pub fn attach(access: String) -> Result<NativeSession, String> {
+pub fn attach(access: String, options: Option<ConnectionOptions>) -> Result<NativeSession, String> {
     match SessionAccess::parse(&access) {
-        Ok(access) => match Agb::attach_with(access, &Options::new().bundled_certificates(true)) {
+        Ok(access) => match Agb::attach_with(access, &connection(options.unwrap_or_default())) {
             Ok(session) => Ok(NativeSession::new(session)),
             Err(error) => Err(Error::new(error.code().to_owned(), error.to_string())),
         },

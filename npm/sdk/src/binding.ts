@@ -17,9 +17,9 @@ export interface Binding {
   /**
    * A session without an account: `access` is the JSON text of what the procedure `session.access` gave, in this process
    * or another. Sends nothing. Throws an `Error` with the code `BAD_ACCESS` for what is none; a backend that
-   * still loads may leave that to the session's first use.
+   * still loads may leave that to the session's first use. The addon's also throws `BAD_TIMEOUT` and `BAD_NETWORK`.
    */
-  attach(access: string): NativeSession;
+  attach(access: string, options?: ConnectionOptions): NativeSession;
   /**
    * Where log lines of the core go, and from which level on. `sink` is called on the JavaScript thread.
    * Lines never contain keys, tokens or URL queries.
@@ -30,18 +30,22 @@ export interface Binding {
 export type NativeLogLevel = "off" | "error" | "warn" | "info" | "debug" | "trace";
 
 /** What the constructor of {@link NativeClient} resolves: code first, then `env`, then the `.env` file, then defaults. */
-export interface ClientOptions {
+export interface ClientOptions extends ConnectionOptions {
   readonly apiKey: string | null;
   /** Host, URL, or `local`. */
   readonly endpoint: string | null;
-  /** Time limit of one HTTP call, milliseconds. */
-  readonly timeoutMs: number | null;
   /** Path of a `.env` file; `null` searches upward from the working directory. */
   readonly envFile: string | null;
   /** The `AGB_*` environment variables, as pairs. */
   readonly env: ReadonlyArray<readonly [name: string, value: string]>;
   /** Program for `endpoint: "local"`; `null` when none was found. */
   readonly localServer: string | null;
+}
+
+/** How a session's connections are made. */
+export interface ConnectionOptions {
+  /** Time limit of one HTTP call, milliseconds. */
+  readonly timeoutMs: number | null;
   /** A forward proxy; an empty text for none. `null`: what the environment says. The addon's only. */
   readonly proxy: string | null;
   /** Certificates of authorities, PEM. The addon's only. */

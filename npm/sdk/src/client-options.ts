@@ -1,11 +1,11 @@
 import { backend } from "./backend.js";
-import type { ClientOptions, NativeClient } from "./binding.js";
+import type { ClientOptions, ConnectionOptions, NativeClient } from "./binding.js";
 import { checkObject, checkOptionalNumber, checkOptionalString } from "./check.js";
 import { AGBError, AuthenticationError, ConfigurationError } from "./errors.js";
 import { currentPlatform } from "./platform.js";
 import type { StreamingLimits } from "./streaming-limits.js";
 
-/** Settings of the connection to the service. */
+/** Settings of the connection to the service: for {@link AGB}, and in Node for {@link Session.attach}. */
 export interface AGBConfig {
   /**
    * Host (https), URL, or `local` for a server on this machine that starts with the first call and ends with this
@@ -46,8 +46,13 @@ export interface AGBOptions {
 export function makeClient(options: string | AGBOptions | undefined): NativeClient {
   const clientOptions = toClientOptions(options);
   const { Client } = backend();
+  return constructed(() => new Client(clientOptions));
+}
+
+/** @internal What the backend makes, or the typed error for what it throws. */
+export function constructed<T>(make: () => T): T {
   try {
-    return new Client(clientOptions);
+    return make();
   } catch (error) {
     throw constructionError(error);
   }
@@ -64,22 +69,29 @@ function toClientOptions(options: string | AGBOptions | undefined): ClientOption
   return {
     apiKey: checkOptionalString("apiKey", apiKey),
     endpoint,
-    timeoutMs: checkOptionalNumber("config.timeoutMs", config.timeoutMs, "milliseconds"),
     envFile: checkOptionalString("envFile", envFile),
-    streaming: currentPlatform().streamingLimits?.(config.streaming) ?? null,
     env,
     localServer: mayBeLocal(endpoint, env) ? currentPlatform().findLocalServer() : null,
-    ...networkOptions(config),
+    ...toConnectionOptions(config),
   };
 }
 
-/** What was said of proxy and certificates, if anything was. */
-function networkOptions({ proxy, ca }: AGBConfig): Pick<ClientOptions, "proxy" | "ca"> {
+/**
+ * @internal What was said of connections, if anything was.
+ *
+ * @throws TypeError when a setting has the wrong type.
+ */
+export function toConnectionOptions({ timeoutMs, streaming, proxy, ca }: AGBConfig): ConnectionOptions {
   const checkedProxy = proxy === false ? "" : checkOptionalString("config.proxy", proxy);
   const texts: readonly unknown[] = Array.isArray(ca) ? ca : [ca];
   const checkedCa = texts.map((text) => checkOptionalString("config.ca", text)).filter((text) => text !== null);
   // Absent ones are `null`: the addon takes an object that lacks them for a wrong one.
-  return { proxy: checkedProxy, ca: checkedCa.length === 0 ? null : checkedCa };
+  return {
+    timeoutMs: checkOptionalNumber("config.timeoutMs", timeoutMs, "milliseconds"),
+    streaming: currentPlatform().streamingLimits?.(streaming) ?? null,
+    proxy: checkedProxy,
+    ca: checkedCa.length === 0 ? null : checkedCa,
+  };
 }
 
 function checkedOptions(options: AGBOptions | undefined | null): AGBOptions {

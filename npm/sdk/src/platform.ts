@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Binding } from "./binding.js";
+import type { Binding, NativeSession } from "./binding.js";
 import type { InitializeOptions } from "./initialize-options.js";
 import type { StopSignal } from "./stop-signal.js";
 import type { StreamingLimits } from "./streaming-limits.js";
@@ -22,6 +22,8 @@ export interface Platform {
   findLocalServer(): string | null;
   /** Checks what was said of the connections' limits; absent where they cannot be set. */
   streamingLimits?(value: unknown): StreamingLimits | null;
+  /** Takes up a session with settings of its own (`SessionAttachOptions`); absent where connections have none. */
+  attach?(access: string, options: unknown): NativeSession;
   /** Runs `task` after the event loop has had a turn for everything else. */
   defer(task: () => void): void;
   /** Bytes from base64. */

@@ -1,4 +1,5 @@
 import type { CallOptions } from "./call.js";
+import type { AGBConfig } from "./client-options.js";
 import type { ApiResult } from "./results.js";
 
 /**
@@ -16,6 +17,15 @@ export interface SessionAccess {
   readonly scope: "run" | "read";
   readonly extensions?: readonly string[];
   readonly target?: string;
+}
+
+/** Options of {@link Session.attach}. */
+export interface SessionAttachOptions {
+  /**
+   * How the session's connections are made, as for {@link AGB}: `proxy`, `ca`, `timeoutMs` and `streaming`. In Node; a
+   * page has its browser's network, and keeps the default limits. `endpoint` has no effect: the access names the service.
+   */
+  readonly config?: AGBConfig | undefined;
 }
 
 /** What {@link Session.browserAccess} comes to. */

@@ -40,7 +40,8 @@ import {
   type SessionMetricsResult,
   type SessionStatusResult,
 } from "./results.js";
-import type { AccessOptions, AccessResult, SessionAccess } from "./session-access.js";
+import { currentPlatform } from "./platform.js";
+import type { AccessOptions, AccessResult, SessionAccess, SessionAttachOptions } from "./session-access.js";
 
 /**
  * A session that exists on the service: a machine of its own with interpreters that keep their state from run to run.
@@ -89,12 +90,19 @@ export class Session {
    * await session.code.run(code, "python", 60, { onStdout: (chunk) => terminal.write(chunk) });
    * ```
    *
+   * In Node it may also say how the service is reached, with what {@link AGB} takes:
+   *
+   * ```ts
+   * const session = Session.attach(access, { config: { proxy: "http://proxy.corp:3128", ca: await readFile("corp.pem", "utf8") } });
+   * ```
+   *
    * It can run code and call tools; what needs the API key resolves with the code `NO_API_KEY`. An access that is
    * expired, for another session or only for watching is refused by the service: the run's result says so.
    *
-   * @throws TypeError when it is no access at all; {@link AGBError} (`BAD_ACCESS`) when something is missing in it.
+   * @throws TypeError when it is no access at all, or an option has the wrong type; {@link AGBError} (`BAD_ACCESS`) when
+   * something is missing in it; {@link ConfigurationError} (`BAD_NETWORK`, `BAD_TIMEOUT`) for a setting that cannot be used.
    */
-  static attach(access: SessionAccess): Session {
+  static attach(access: SessionAccess, options?: SessionAttachOptions): Session {
     checkObject("access", access);
     for (const name of ["sessionId", "wsUrl", "token", "expiresAt"] as const) {
       if (typeof access[name] !== "string" || access[name] === "") {
@@ -104,7 +112,8 @@ export class Session {
         );
       }
     }
-    return new Session(backend().attach(JSON.stringify(access)), null);
+    const text = JSON.stringify(access);
+    return new Session(currentPlatform().attach?.(text, options) ?? backend().attach(text), null);
   }
 
   /** Id of the session, by which {@link AGB.get} finds it again. */

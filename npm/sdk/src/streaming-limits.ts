@@ -1,4 +1,7 @@
-/** Limits of the connections over which runs stream. What is left out keeps its default. In Node, for the sessions of an `AGB`; a page keeps all of them, and so does a session that was taken up by `Session.attach`. */
+/**
+ * Limits of the connections over which runs stream. What is left out keeps its default. In Node, for the sessions of an
+ * `AGB` and for one that `Session.attach` takes up; a page keeps all of them.
+ */
 export interface StreamingLimits {
   /** Seconds after which a quiet service is asked for a sign of life. Default 10: a dead one is noticed within 30 s, and one lost ping is no alarm. */
   readonly heartbeatS?: number | undefined;

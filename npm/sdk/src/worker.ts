@@ -38,5 +38,5 @@ export type {
 } from "./execution-result.js";
 export type { McpContent, McpTool, McpToolResult, McpToolsResult } from "./results.js";
 export { Session } from "./session.js";
-export type { SessionAccess } from "./session-access.js";
+export type { SessionAccess, SessionAttachOptions } from "./session-access.js";
 export { VERSION } from "./version.js";

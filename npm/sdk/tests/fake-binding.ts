@@ -12,6 +12,7 @@ import type {
   Binding,
   ClientOptions,
   CommandRequest,
+  ConnectionOptions,
   CreateParams,
   ListPage,
   ListParams,
@@ -73,14 +74,14 @@ export class FakeBackend implements Binding {
   readonly version = "0.0.0-fake";
   readonly clients: FakeClient[] = [];
   readonly Client: new (options: ClientOptions) => NativeClient;
-  /** What the next construction of a client throws. */
+  /** What constructing a client or taking a session up throws. */
   refusal: (Error & { code?: string }) | null = null;
   level: NativeLogLevel | null = null;
   sink: ((level: NativeLogLevel, target: string, message: string) => void) | null = null;
   env: Array<readonly [string, string]> = [];
   localServer: string | null = null;
   /** What `attach` was called with, and the session that it gave. */
-  readonly attached: Array<{ readonly access: string; readonly session: FakeSession }> = [];
+  readonly attached: Array<{ readonly access: string; readonly options: ConnectionOptions | undefined; readonly session: FakeSession }> = [];
   readonly initialized: unknown[] = [];
   /** How often the event loop was left to others. */
   deferred = 0;
@@ -103,9 +104,12 @@ export class FakeBackend implements Binding {
     this.sink = sink;
   }
 
-  attach(access: string): NativeSession {
+  attach(access: string, options?: ConnectionOptions): NativeSession {
+    if (this.refusal !== null) {
+      throw this.refusal;
+    }
     const session = new FakeSession();
-    this.attached.push({ access, session });
+    this.attached.push({ access, options, session });
     return session;
   }
 

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
-import { beforeEach, describe, it } from "node:test";
-import { AGBError, initialize, Session, type SessionAccess } from "../src/index.js";
+import { after, before, beforeEach, describe, it } from "node:test";
+import { AGBError, ConfigurationError, initialize, Session, type SessionAccess } from "../src/index.js";
+import { attachWith } from "../src/node/attach.js";
+import { checkedStreamingLimits } from "../src/node/streaming-limits.js";
 import { ACCESS, FakeBackend, type FakeSession, failed } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
@@ -58,6 +60,51 @@ describe("Session.attach", () => {
     }
     for (const access of [undefined, null, "text", []]) {
       assert.throws(() => Session.attach(access as never), TypeError);
+    }
+  });
+
+  it("leaves settings of connections to a page's browser", () => {
+    Session.attach(ACCESS, { config: { proxy: "http://proxy.example:3128" } });
+    assert.equal(backend.attached.at(-1)?.options, undefined);
+  });
+});
+
+describe("Session.attach in Node", () => {
+  const NONE = { timeoutMs: null, streaming: null, proxy: null, ca: null };
+  before(() => backend.plug({ attach: attachWith, streamingLimits: checkedStreamingLimits }));
+  after(() => backend.plug());
+
+  it("takes what an account takes of connections", () => {
+    for (const [config, expected] of [
+      [undefined, {}],
+      [{}, {}],
+      [{ endpoint: "https://elsewhere.example" }, {}],
+      [{ proxy: "http://proxy.example:3128", ca: "PEM", timeoutMs: 5 }, { proxy: "http://proxy.example:3128", ca: ["PEM"], timeoutMs: 5 }],
+      [{ proxy: false as const, ca: ["A", "B"] }, { proxy: "", ca: ["A", "B"] }],
+      [{ streaming: { heartbeatS: 1 } }, { streaming: { heartbeatS: 1 } }],
+    ] as const) {
+      Session.attach(ACCESS, { config });
+      assert.deepEqual(backend.attached.at(-1)?.options, { ...NONE, ...expected });
+    }
+    Session.attach(ACCESS);
+    assert.deepEqual(backend.attached.at(-1)?.options, NONE);
+  });
+
+  it("refuses settings of the wrong type, names that it does not know, and takes nothing up", () => {
+    const count = backend.attached.length;
+    for (const options of [5, "text", [], { ca: "PEM" }, { config: 5 }, { config: null }, { config: { proxy: 5 } }, { config: { ca: [5] } }, { config: { timeoutMs: "1" } }, { config: { streaming: { none: 1 } } }]) {
+      assert.throws(() => Session.attach(ACCESS, options as never), TypeError, JSON.stringify(options));
+    }
+    assert.equal(backend.attached.length, count);
+  });
+
+  it("says which setting cannot be used", () => {
+    backend.refusal = Object.assign(new Error("the proxy is not a URL"), { code: "BAD_NETWORK" });
+    try {
+      const isIt = (error: unknown): boolean => error instanceof ConfigurationError && error.code === "BAD_NETWORK";
+      assert.throws(() => Session.attach(ACCESS, { config: { proxy: "nonsense" } }), isIt);
+    } finally {
+      backend.refusal = null;
     }
   });
 });
