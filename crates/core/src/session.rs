@@ -451,7 +451,7 @@ impl Session {
     /// until then, and has its limits for that.
     fn acknowledge(&mut self, id: RunId) {
         if let Some(run) = self.runs.get_mut(id)
-            && run.unacked >= ACK_WITHIN.min(self.config.window / 4)
+            && run.unacked >= ACK_WITHIN.min(run.window.unwrap_or(self.config.window) / 4)
             && matches!(run.phase, Phase::Sent | Phase::Cancelling)
         {
             run.unacked = 0;

@@ -33,6 +33,8 @@ pub(super) struct Run {
     pub(super) in_flight: (usize, u64),
     /// The weight of what the application has taken since the last acknowledgement.
     pub(super) unacked: usize,
+    /// How much may be on its way over its connection; `None` where all of the window may.
+    pub(super) window: Option<usize>,
     /// When it is late, said once: no reconnect moves it.
     pub(super) limit: Option<Instant>,
     /// How long the program of a cancelled run ran, seconds.
@@ -113,6 +115,7 @@ impl Run {
             acked: 0,
             in_flight: (0, 0),
             unacked: 0,
+            window: None,
             limit: None,
             execution_time: None,
             raised: None,
