@@ -255,6 +255,10 @@ class Generator:
             known += own, own._seed_seq
         except AttributeError:
             pass  # there is no numpy, or one without such generators
+        try:
+            known.append(sys.modules["tempfile"]._name_sequence._rng)  # made anew where the process is another
+        except (KeyError, AttributeError):
+            pass  # no name was made
         for thing in gc.get_objects():
             kind = type(thing)
             is_one = issubclass(kind, kinds) and not issubclass(kind, random.SystemRandom)
