@@ -130,6 +130,7 @@ describe("the client", () => {
         assert.ok(error instanceof Error);
         assert.equal(error.code, code);
         assert.ok(!error.message.includes("SECRET"));
+        assert.equal(/npm install agbcloud-local/.test(error.message), code === "NO_LOCAL_SERVER", error.message);
         return true;
       });
     });

@@ -30,7 +30,10 @@ const LAST_LINES: usize = 12;
 #[non_exhaustive]
 pub enum LocalError {
     /// The program is not there.
-    #[error("the endpoint is `local` but there is no server program {}: install agbcloud-local, or name another endpoint", program.display())]
+    #[error(
+        "the endpoint is `local` but there is no server program {}: put one on the PATH (in Node: `npm install agbcloud-local`)",
+        program.display()
+    )]
     NotFound {
         /// What was looked for.
         program: PathBuf,

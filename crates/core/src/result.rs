@@ -88,7 +88,7 @@ impl Execution {
         } else {
             words
                 .or_else(|| self.error.as_ref().map(RunFailure::summary))
-                .unwrap_or_else(|| String::from("the service reports that the run failed and does not say why"))
+                .unwrap_or_else(|| String::from("the run failed, and the service does not say why"))
         };
     }
 }

@@ -118,17 +118,11 @@ function constructionError(error: unknown): unknown {
   switch (code) {
     case "NO_API_KEY":
       return new AuthenticationError(message, code);
-    case "NO_LOCAL_SERVER":
-      return new ConfigurationError(
-        'The endpoint is "local", but no server program was found. Run `npm install agbcloud-local`, or let AGB_SERVER' +
-          " name an agb-server program",
-        code,
-        { cause: error },
-      );
     case "BAD_ENDPOINT":
     case "BAD_TIMEOUT":
     case "BAD_ENV_FILE":
     case "BAD_NETWORK":
+    case "NO_LOCAL_SERVER":
       return new ConfigurationError(message, code);
     default:
       return new AGBError(message, code, { cause: error });

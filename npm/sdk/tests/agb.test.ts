@@ -74,11 +74,6 @@ describe("the constructor", () => {
     });
   }
 
-  it("says what to install when there is no local server", () => {
-    backend.refusal = Object.assign(new Error("There is no local server"), { code: "NO_LOCAL_SERVER" });
-    assert.throws(() => new AGB(), /npm install agbcloud-local/);
-  });
-
   it("passes on what it does not know", () => {
     const refusal = new Error("out of memory");
     backend.refusal = refusal;

@@ -137,7 +137,7 @@ mod tests {
             assert_eq!((forwarded.headers, forwarded.expected), (called.headers, Duration::from_secs(60)));
             let shown = format!("{forward:?}");
             assert!(!shown.contains("SECRET") && !shown.contains("echo"), "{shown}");
-            for (piece, times) in [("", 0), (r#"{"":0},"#, 100_000)] {
+            for (piece, times) in [("", 0), (r#"{"":0},"#, 10_000)] {
                 let content = piece.repeat(times);
                 let answer = format!(r#"{{"success":true,"data":{{"content":[{content}{{}}],"isError":true}}}}"#);
                 let answer = HttpResponse::new(200, None, answer.into_bytes());

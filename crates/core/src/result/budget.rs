@@ -39,8 +39,7 @@ impl ResultBudget {
         self.notes = self.notes.saturating_add(1);
         let note = || {
             let (types, size, limit) = (result.types().join(", "), result.memory_size(), self.limit);
-            let more =
-                if self.notes == Self::NOTES { "; what else finds no room is left out without a word" } else { "" };
+            let more = if self.notes == Self::NOTES { "; more is left out without a word" } else { "" };
             let text = format!("[left out: {types} of {size} bytes; {limit} bytes are kept of a run's results{more}]");
             Cow::Owned(RichResult::plain(text, result.is_main))
         };

@@ -199,7 +199,7 @@ mod tests {
             (Some(raised()), Ok(Finish::default()), Some("ValueError"), "ValueError: no"),
             (Some(raised()), Ok(named.clone()), Some("ValueError"), "NameError: x"),
             (None, Ok(named), Some("NameError"), "NameError: x"),
-            (None, Ok(failed), None, "the service reports that the run failed and does not say why"),
+            (None, Ok(failed), None, "the run failed, and the service does not say why"),
             (Some(raised()), Err(RunError::Cancelled { state_lost: false }), Some("Cancelled"), "cancelled"),
             (None, Err(RunError::Closed), Some("SessionClosed"), "the session was closed during the run"),
             (Some(raised()), Err(RunError::Closed), Some("ValueError"), "the session was closed during the run"),

@@ -60,8 +60,8 @@ class BrowserClient implements NativeClient {
       hasWarned = true;
       log(
         "warn",
-        "this page holds an API key, which everybody who opens it can read. That is for local development only: let your" +
-          " server create the session and give the page session.browserAccess() for Session.attach()",
+        "this page holds an API key, which everybody who opens it can read: for local development only. Let your server" +
+          " create the session and give the page session.browserAccess()",
       );
     }
   }
