@@ -37,6 +37,7 @@ const common = {
   sourcemap: false,
   legalComments: "none",
   tsconfig: join(sdk, "tsconfig.browser.json"),
+  pure: ["console.warn"], // of wasm-bindgen's loader: about old ways to call it, and files that load the slower way
   logLevel: "warning",
   logOverride: { "duplicate-object-key": "silent" }, // as wasm-bindgen writes it: the same value each time
 };

@@ -30,7 +30,7 @@ impl Session {
                 Some(request) if !run.received => request.start(address, extensions, window),
                 _ => address.resume(run.seq, run.acked, extensions.flow.then_some(window)),
             };
-            (run.unacked, run.window) = (0, Some(window));
+            (run.unacked, run.window) = (0, window);
             self.outbox.push(Frame { run: id, begins: true, text });
             self.note_reconnected(id);
             if cancelling {

@@ -41,7 +41,7 @@ impl Session {
         })?;
         let run = self.runs.get_mut(id)?;
         let request = streams::open_request(run, config.link_url.as_deref()?, config, window);
-        (run.unacked, run.window) = (0, Some(window)); // it says how much was taken
+        (run.unacked, run.window) = (0, window); // it says how much was taken
         if run.phase == Phase::Queued {
             run.phase = Phase::Sent;
             self.arm(id, false);

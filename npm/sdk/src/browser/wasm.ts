@@ -59,10 +59,9 @@ export class Build<W extends Wasm> {
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
       const remedy = isNode()
-        ? 'This is the build of agbcloud-sdk for pages, in Node: let the bundler use the condition "node"' +
-          ' (rollup: exportConditions: ["node"]), or leave the package out of the bundle'
-        : `The file ${this.#file} must be served beside the script, or be named with initialize({ wasm }); a` +
-          " Content-Security-Policy must allow 'wasm-unsafe-eval'";
+        ? 'In Node, let the bundler use the condition "node" (rollup: exportConditions: ["node"]), or leave the package out'
+        : `Serve ${this.#file} beside the script, or name it with initialize({ wasm }); a Content-Security-Policy must` +
+          " allow 'wasm-unsafe-eval'";
       throw new NativeAddonError(
         `The WebAssembly part of agbcloud-sdk cannot be loaded: ${reason}. ${remedy}`,
         "NATIVE_ADDON_MISSING",

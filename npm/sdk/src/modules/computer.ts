@@ -98,10 +98,10 @@ class Tools {
     return { ...apiResult(answer), data: answer.success };
   }
 
-  protected async list(name: string, args: object = {}): Promise<{ result: ApiResult; items: Array<Record<string, unknown>> }> {
+  protected async list(name: string, args: object = {}): Promise<ApiResult & { readonly data: Array<Record<string, unknown>> }> {
     const answer = await this.tool(name, args);
     const items = parsed(answer);
-    return { result: apiResult(answer), items: Array.isArray(items) ? (items as Array<Record<string, unknown>>) : [] };
+    return { ...apiResult(answer), data: Array.isArray(items) ? items : [] };
   }
 }
 
@@ -149,8 +149,8 @@ export class KeyboardController extends Tools {
 /** The windows of a desktop. */
 export class WindowManager extends Tools {
   async listRootWindows(timeoutMs = 3000): Promise<WindowListResult> {
-    const { result, items } = await this.list("list_root_windows", { timeout_ms: timeoutMs });
-    return { ...result, windows: items };
+    const { data, ...result } = await this.list("list_root_windows", { timeout_ms: timeoutMs });
+    return { ...result, windows: data };
   }
 
   async getActiveWindow(timeoutMs = 3000): Promise<WindowInfoResult> {
@@ -160,43 +160,46 @@ export class WindowManager extends Tools {
   }
 
   activate(windowId: number): Promise<BoolResult> {
-    return this.done("activate_window", { window_id: windowId });
+    return this.#change("activate", windowId);
   }
 
   close(windowId: number): Promise<BoolResult> {
-    return this.done("close_window", { window_id: windowId });
+    return this.#change("close", windowId);
   }
 
   maximize(windowId: number): Promise<BoolResult> {
-    return this.done("maximize_window", { window_id: windowId });
+    return this.#change("maximize", windowId);
   }
 
   minimize(windowId: number): Promise<BoolResult> {
-    return this.done("minimize_window", { window_id: windowId });
+    return this.#change("minimize", windowId);
   }
 
   restore(windowId: number): Promise<BoolResult> {
-    return this.done("restore_window", { window_id: windowId });
+    return this.#change("restore", windowId);
   }
 
   resize(windowId: number, width: number, height: number): Promise<BoolResult> {
-    return this.done("resize_window", { window_id: windowId, width, height });
+    return this.#change("resize", windowId, { width, height });
   }
 
   fullscreen(windowId: number): Promise<BoolResult> {
-    return this.done("fullscreen_window", { window_id: windowId });
+    return this.#change("fullscreen", windowId);
   }
 
   focusMode(on: boolean): Promise<BoolResult> {
     return this.done("focus_mode", { on });
   }
+
+  #change(what: string, windowId: number, args: object = {}): Promise<BoolResult> {
+    return this.done(`${what}_window`, { window_id: windowId, ...args });
+  }
 }
 
 /** The programs of a desktop. */
 export class ApplicationManager extends Tools {
-  async start(startCmd: string, workDirectory = "", activity = ""): Promise<ProcessListResult> {
-    const { result, items } = await this.list("start_app", { start_cmd: startCmd, work_directory: workDirectory, activity });
-    return { ...result, data: items };
+  start(startCmd: string, workDirectory = "", activity = ""): Promise<ProcessListResult> {
+    return this.list("start_app", { start_cmd: startCmd, work_directory: workDirectory, activity });
   }
 
   stopByPName(pname: string): Promise<AppOperationResult> {
@@ -211,15 +214,13 @@ export class ApplicationManager extends Tools {
     return this.done("stop_app_by_cmd", { stop_cmd: cmd });
   }
 
-  async listInstalled(startMenu = true, desktop = true, ignoreSystemApps = true): Promise<InstalledAppListResult> {
+  listInstalled(startMenu = true, desktop = true, ignoreSystemApps = true): Promise<InstalledAppListResult> {
     const args = { start_menu: startMenu, desktop, ignore_system_apps: ignoreSystemApps };
-    const { result, items } = await this.list("get_installed_apps", args);
-    return { ...result, data: items };
+    return this.list("get_installed_apps", args);
   }
 
-  async listVisible(): Promise<ProcessListResult> {
-    const { result, items } = await this.list("list_visible_apps");
-    return { ...result, data: items };
+  listVisible(): Promise<ProcessListResult> {
+    return this.list("list_visible_apps");
   }
 }
 
