@@ -235,8 +235,7 @@ describe("a page behind a network that cuts", () => {
       const created = await stage.post(`${proxy.endpoint}/mcp/createSession?imageId=agb-code-space-1`, { authorization: `Bearer ${stage.server.apiKey}` }, {});
       const access = await stage.grant(created, {});
       const page = await stage.page();
-      // No connection outlives its cut: one that did would be kept, and carry all that follows unharmed.
-      await proxy.harm(`seed=${SEED} cut=100 after=1..100000 delay=0..3 http`);
+      await proxy.harm(`seed=${SEED} cut=99 stall=1 stall_for=1..300 after=1..160000 delay=0..3`);
       let interruptions = 0;
       for (const [name, detached] of [["a", false], ["b", true]] as const) {
         const seen = await page.evaluate(
@@ -259,6 +258,7 @@ describe("a page behind a network that cuts", () => {
         lines.end(9_000);
         interruptions += seen.interruptions;
       }
+      // No connection outlives its cut: one that did would be kept, and carry all that follows unharmed.
       await proxy.harm(`seed=${SEED} cut=100 after=1..300000 delay=0..3 http`);
       let cuts = 0;
       let rounds = 0;

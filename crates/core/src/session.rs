@@ -129,7 +129,7 @@ impl Session {
         }
         let invocation = self.rng.wire_id();
         let text = request.start(self.address(&invocation), self.config.extensions, self.config.window);
-        Ok(self.begin(Run::new(invocation, Some(request), self.config.window), text))
+        Ok(self.begin(Run::new(invocation, Some(request)), text))
     }
 
     /// Continues a run that was begun elsewhere, by another process or a page that was reloaded (extension `resume`):
@@ -151,7 +151,7 @@ impl Session {
             }
             self.end(id, Err(RunError::Closed)); // only its confirmation was waited for
         }
-        let mut run = Run::new(invocation.to_owned(), None, self.config.window);
+        let mut run = Run::new(invocation.to_owned(), None);
         (run.seq, run.acked, run.stamp.seq) = (after, after, after);
         let text =
             self.address(invocation).resume(after, after, self.config.extensions.flow.then_some(self.config.window));
@@ -451,7 +451,7 @@ impl Session {
     /// until then, and has its limits for that.
     fn acknowledge(&mut self, id: RunId) {
         if let Some(run) = self.runs.get_mut(id)
-            && run.unacked >= ACK_WITHIN.min(run.window / 4)
+            && run.unacked >= ACK_WITHIN.min(self.config.window / 4)
             && matches!(run.phase, Phase::Sent | Phase::Cancelling)
         {
             run.unacked = 0;

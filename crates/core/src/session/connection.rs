@@ -14,7 +14,6 @@ impl Session {
         // What is to stop comes first: what the others have kept may break this connection as well.
         let mut ids = self.runs.live_ids(|run| run.phase == Phase::Cancelling);
         ids.extend(self.runs.live_ids(|run| run.phase == Phase::Detached));
-        let window = self.dial.window(&self.config);
         for id in ids {
             let Some(run) = self.runs.get_mut(id) else { continue };
             let cancelling = run.phase == Phase::Cancelling;
@@ -27,10 +26,10 @@ impl Session {
             let extensions = self.config.extensions;
             // A start whose answer was lost is said again: the service knows the id and never runs it twice.
             let text = match &run.request {
-                Some(request) if !run.received => request.start(address, extensions, window),
-                _ => address.resume(run.seq, run.acked, extensions.flow.then_some(window)),
+                Some(request) if !run.received => request.start(address, extensions, self.config.window),
+                _ => address.resume(run.seq, run.acked, extensions.flow.then_some(self.config.window)),
             };
-            (run.unacked, run.window) = (0, window);
+            run.unacked = 0;
             self.outbox.push(Frame { run: id, begins: true, text });
             self.note_reconnected(id);
             if cancelling {

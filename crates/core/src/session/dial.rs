@@ -28,8 +28,6 @@ pub(super) struct Dial {
     has_progressed: bool,
     /// Links in a row that did not [work](Self::has_worked).
     failures: u32,
-    /// Links that did not work, less those that did since: how far the windows are [narrowed](Self::window).
-    narrowed: u32,
     /// A link worked once, and was lost.
     was_cut: bool,
     last_reason: Option<DisconnectReason>,
@@ -73,7 +71,6 @@ impl Dial {
             opened_at: Instant::ORIGIN,
             has_progressed: false,
             failures: 0,
-            narrowed: 0,
             was_cut: false,
             last_reason: None,
         }
@@ -130,23 +127,8 @@ impl Dial {
     pub(super) fn count_failure(&mut self, now: Instant, config: &SessionConfig) -> u32 {
         let worked = self.has_worked(now, config);
         self.failures = if worked { 0 } else { self.failures.saturating_add(1) };
-        match worked {
-            true => self.narrowed = self.narrowed.saturating_sub(1),
-            false if self.state == State::Open => self.narrowed = (self.narrowed + 1).min(8),
-            false => {} // nothing was on its way
-        }
         self.was_cut |= worked;
         self.failures
-    }
-
-    /// How much of a run may be on its way over the next link: all of the window, until an open link has brought nothing.
-    ///
-    /// A cut costs a browser everything that the page had not yet taken, so that over a network which cuts each connection
-    /// after some KiB a whole window never comes. A quarter of it, and again a quarter, does; and what works is slowly
-    /// widened again.
-    pub(super) fn window(&self, config: &SessionConfig) -> usize {
-        const LEAST: usize = 4 * 1024;
-        (config.window >> (2 * self.narrowed)).max(LEAST.min(config.window))
     }
 
     /// Whether this kind of link is to be left for another: several came to nothing, or one was cut and the next could

@@ -35,13 +35,11 @@ impl Session {
     pub(super) fn open_stream(&mut self) -> Option<Output> {
         let (now, config) = (self.now, &self.config);
         let next = &mut self.next_link;
-        let (id, link, window) = self.streams.iter_mut().find_map(|stream| {
-            let link = stream.dial.poll_open(now, config, next)?;
-            Some((stream.run, link, stream.dial.window(config)))
-        })?;
+        let (id, link) =
+            self.streams.iter_mut().find_map(|stream| Some((stream.run, stream.dial.poll_open(now, config, next)?)))?;
         let run = self.runs.get_mut(id)?;
-        let request = streams::open_request(run, config.link_url.as_deref()?, config, window);
-        (run.unacked, run.window) = (0, window); // it says how much was taken
+        let request = streams::open_request(run, config.link_url.as_deref()?, config);
+        run.unacked = 0; // it says how much was taken
         if run.phase == Phase::Queued {
             run.phase = Phase::Sent;
             self.arm(id, false);

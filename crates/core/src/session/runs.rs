@@ -33,8 +33,6 @@ pub(super) struct Run {
     pub(super) in_flight: (usize, u64),
     /// The weight of what the application has taken since the last acknowledgement.
     pub(super) unacked: usize,
-    /// How much may be on its way over its connection.
-    pub(super) window: usize,
     /// When it is late, said once: no reconnect moves it.
     pub(super) limit: Option<Instant>,
     /// How long the program of a cancelled run ran, seconds.
@@ -99,7 +97,7 @@ pub(super) enum Reader {
 }
 
 impl Run {
-    pub(super) fn new(invocation: String, request: Option<Beginning>, window: usize) -> Self {
+    pub(super) fn new(invocation: String, request: Option<Beginning>) -> Self {
         Self {
             input: Unconfirmed::new(request.is_some()),
             goes_on: request.as_ref().is_some_and(Beginning::is_detached),
@@ -115,7 +113,6 @@ impl Run {
             acked: 0,
             in_flight: (0, 0),
             unacked: 0,
-            window,
             limit: None,
             execution_time: None,
             raised: None,

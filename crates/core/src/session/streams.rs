@@ -83,16 +83,16 @@ impl Streams {
 }
 
 /// How to open the stream of a run: from its first event, with what starts it, or from the last that came.
-pub(super) fn open_request(run: &Run, link_url: &str, config: &SessionConfig, window: usize) -> OpenRequest {
+pub(super) fn open_request(run: &Run, link_url: &str, config: &SessionConfig) -> OpenRequest {
     let address = Address { invocation: &run.invocation, target: &config.target, bare: true };
     let first = match &run.request {
-        Some(request) if !run.received => Some(request.start(address, config.extensions, window)),
+        Some(request) if !run.received => Some(request.start(address, config.extensions, config.window)),
         _ => None,
     };
     let say = format!("{link_url}/runs/{}", run.invocation);
     let mut url = format!("{say}/events?afterSeq={}&ackSeq={}", run.seq, run.acked);
     if config.extensions.flow {
-        url += &format!("&window={window}");
+        url += &format!("&window={}", config.window);
     }
     OpenRequest {
         url,

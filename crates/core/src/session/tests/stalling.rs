@@ -191,38 +191,3 @@ fn a_clock_that_leaps_ends_no_run() {
     bench.say(&wire, &json!({ "phase": "end", "status": "finished", "seq": 2 }));
     assert!(matches!(bench.read(id).end, Some(Ok(_))));
 }
-
-#[test]
-fn over_links_that_bring_nothing_less_is_asked_for_each_time_and_more_again_once_they_work() {
-    let mut bench = with_streams();
-    let (id, wire) = bench.started();
-    bench.chunk(&wire, Some(1), "a");
-    bench.input(Input::Lost(too_big())); // that leaves the WebSocket at once
-    let mut windows = vec![];
-    let mut next = |bench: &mut Bench| {
-        let request = loop {
-            match bench.request.take() {
-                Some(request) => break request,
-                None => bench.pass(),
-            }
-        };
-        let (_, window) = request.url.split_once("&window=").expect("the service has windows");
-        windows.push(window.parse::<u32>().expect("a number"));
-        bench.open();
-    };
-    for brings in [None, None, Some(2), None, None, None, None] {
-        next(&mut bench);
-        if brings.is_some() {
-            bench.chunk(&wire, brings, "b");
-        }
-        bench.lose();
-    }
-    next(&mut bench);
-    // What a narrow link brings is acknowledged by its own measure: it would stand still.
-    bench.sent.clear();
-    bench.chunk(&wire, Some(3), &"c".repeat(1500));
-    bench.read(id);
-    assert_eq!(bench.sent, [json!({ "method": "ack", "params": { "seq": 3 } })]);
-    let kib = windows.iter().map(|window| window / 1024).collect::<Vec<_>>();
-    assert_eq!(kib, [1024, 256, 64, 256, 64, 16, 4, 4]);
-}
