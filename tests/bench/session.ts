@@ -10,13 +10,13 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs, promisify } from "node:util";
 
+import { freePort } from "../node/free-port.ts";
 import { program, releaseAddon, type Server, startServer } from "./processes.ts";
 import { median, short, table, timed } from "./statistics.ts";
 
@@ -363,15 +363,6 @@ async function memory({ file, command }: Session): Promise<void> {
 
 function resident({ pid }: Server): number {
   return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  probe.listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const address = probe.address();
-  probe.close();
-  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 async function inFolder<T>(path: string, work: () => Promise<T>): Promise<T> {

@@ -12,7 +12,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { AGB, type AGBConfig, type Session } from "agbcloud-sdk";
 import { type LocalServer, newSession, startServer } from "./local-server.ts";
-import { Network, type NetworkOptions } from "./network.ts";
+import { Network, type NetworkOptions, TRANSPORTS } from "./network.ts";
 
 /** As long as a lift or a tunnel takes. */
 const AWAY_MS = 20_000;
@@ -22,11 +22,6 @@ const SILENCE_MS = 25_000;
 const ASLEEP_MS = 5_000;
 /** Limits by which a silent service is noticed within two seconds. */
 const QUICK = { heartbeatS: 0.5, silenceS: 2 };
-
-const TRANSPORTS = [
-  { name: "a WebSocket", refusesSockets: false },
-  { name: "event streams", refusesSockets: true },
-] as const;
 
 let server: LocalServer;
 const networks: Network[] = [];

@@ -13,18 +13,13 @@ import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { AGB, Session } from "agbcloud-sdk";
 import { type LocalServer, newSession, startServer, startServerWith } from "./local-server.ts";
-import { Network } from "./network.ts";
+import { Network, TRANSPORTS } from "./network.ts";
 
 const TRIPLET = `${arch() === "arm64" ? "aarch64" : "x86_64"}-linux-gnu`;
 /** `cargo xtask test --only node` unpacks it. */
 const LIBRARY = fileURLToPath(new URL(`../../target/tools/libfaketime/usr/lib/${TRIPLET}/faketime/libfaketime.so.1`, import.meta.url));
 const JUMPS = ["+5h", "-5h", "+0"];
 const HOURS = 3_600_000;
-
-const TRANSPORTS = [
-  { name: "a WebSocket", refusesSockets: false },
-  { name: "event streams", refusesSockets: true },
-] as const;
 
 let folder: string;
 const networks: Network[] = [];

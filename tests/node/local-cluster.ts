@@ -4,13 +4,13 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
+import { freePort } from "./free-port.js";
 import { type LocalServer, PROGRAM, startServerWithKey } from "./local-server.js";
 
 /** Clients reach it at its balancer; `pid` is the balancer's. */
@@ -93,15 +93,6 @@ async function knows(endpoint: string, apiKey: string, count: number): Promise<v
 async function metrics(endpoint: string, apiKey: string): Promise<string> {
   const answer = await fetch(`${endpoint}/metrics`, { headers: { authorization: `Bearer ${apiKey}` } });
   return answer.text();
-}
-
-async function freePort(): Promise<number> {
-  const listener = createServer().listen(0, "127.0.0.1");
-  await once(listener, "listening");
-  const { port } = listener.address() as { port: number };
-  listener.close();
-  await once(listener, "close");
-  return port;
 }
 
 async function ended(child: ChildProcess): Promise<void> {

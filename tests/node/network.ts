@@ -10,6 +10,12 @@ export interface NetworkOptions {
   readonly refusesSockets?: boolean;
 }
 
+/** What a session goes by, as a network lets it. */
+export const TRANSPORTS = [
+  { name: "a WebSocket", refusesSockets: false },
+  { name: "event streams", refusesSockets: true },
+] as const;
+
 export class Network {
   /** WebSockets that were asked for. */
   sockets = 0;

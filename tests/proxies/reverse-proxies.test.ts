@@ -9,8 +9,6 @@ import assert from "node:assert/strict";
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
 import { arch, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -18,6 +16,7 @@ import { connect as tlsConnect } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { AGB } from "agbcloud-sdk";
 import { launch, open, serve, WEB } from "../browser/stage.js";
+import { freePort } from "../node/free-port.js";
 import { type LocalServer, newSession, startServer } from "../node/local-server.js";
 
 const SILENT_S = Number(process.env["AGB_SILENT_S"] ?? 3);
@@ -87,15 +86,6 @@ const KINDS: Kind[] = [
 
 /** Programs of the system's administrators are not on everybody's path, nor are libraries that are not installed. */
 const env = { ...process.env, LD_LIBRARY_PATH: join(NGHTTPX, `usr/lib/${TRIPLET}`), PATH: `${process.env["PATH"]}:/usr/sbin:/sbin`, HOME: tmpdir(), XDG_DATA_HOME: tmpdir(), XDG_CONFIG_HOME: tmpdir() };
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, "127.0.0.1", resolve));
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
-}
 
 /** Starts a proxy with the manual's lines, changed as the test wants them. */
 async function start(kind: Kind, change: (lines: string) => string = (lines) => lines): Promise<{ endpoint: string; port: number; stop(): Promise<void> }> {

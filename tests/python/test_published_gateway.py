@@ -6,7 +6,7 @@ import pathlib
 import tempfile
 import unittest
 
-import test_published_client
+import published_cases
 import test_published_files
 from local_server import LocalServer
 
@@ -31,28 +31,7 @@ def tearDownModule() -> None:
     folder.cleanup()
 
 
-class Quickstart(test_published_client.Quickstart):
-    pass
-
-
-class Runs(test_published_client.Runs):
-    pass
-
-
-class Sessions(test_published_client.Sessions):
-    pass
-
-
-class Commands(test_published_files.Commands):
-    pass
-
-
-class Files(test_published_files.Files):
-    pass
-
-
-class Contexts(test_published_files.Contexts):
-    pass
+globals().update(published_cases.of(__name__))
 
 
 class Secrets(unittest.TestCase):

@@ -5,6 +5,18 @@ use serde_json::{Value, json};
 use crate::config::BaseUrl;
 use crate::error::ApiError;
 use crate::http::{Answered, HttpRequest, HttpResponse, Operation};
+use crate::operations::SessionData;
+use crate::secret::Secret;
+
+/// A session with a link that has this extension.
+pub(super) fn linked(extension: &str) -> SessionData {
+    SessionData {
+        link_url: Some(String::from("https://h/link/s")),
+        token: Secret::from("SECRET"),
+        extensions: vec![extension.to_owned()],
+        ..SessionData::default()
+    }
+}
 
 /// An answer that worked, with these data.
 pub(super) fn fine(data: Value) -> HttpResponse {

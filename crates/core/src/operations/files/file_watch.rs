@@ -166,18 +166,11 @@ mod tests {
 
     use super::*;
     use crate::error::{Refusal, TransportError};
-    use crate::operations::fixtures::line;
+    use crate::operations::fixtures::{line, linked};
     use crate::procedure::fixtures::{Played, data};
-    use crate::secret::Secret;
 
     fn watch() -> FileWatch {
-        let session = SessionData {
-            link_url: Some(String::from("https://h/link/s")),
-            token: Secret::from("SECRET"),
-            extensions: vec![String::from("fileWatch")],
-            ..SessionData::default()
-        };
-        FileWatch::of(&session, "/tmp", true).expect("it has all that is needed")
+        FileWatch::of(&linked("fileWatch"), "/tmp", true).expect("it has all that is needed")
     }
 
     fn refusal(code: &str) -> ApiError {

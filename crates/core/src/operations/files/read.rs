@@ -194,8 +194,8 @@ mod tests {
     use super::*;
     use crate::operations::SessionData;
     use crate::operations::files::Files;
+    use crate::operations::fixtures::linked;
     use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
-    use crate::secret::Secret;
 
     fn read() -> Played<ReadFile> {
         let mut played = Played::new(Files(by_gateway().toolbox()).read("/tmp/a"));
@@ -225,13 +225,7 @@ mod tests {
 
     #[test]
     fn a_service_that_carries_bytes_is_not_asked_for_the_size() {
-        let session = SessionData {
-            session_id: String::from("s-1"),
-            link_url: Some(String::from("https://h/link/s")),
-            token: Secret::from("t"),
-            extensions: vec![String::from("files")],
-            ..SessionData::default()
-        };
+        let session = SessionData { session_id: String::from("s-1"), ..linked("files") };
         let read = || Played::new(Files(Toolbox { session: &session, is_guest: false, id: "id" }).read("/tmp/a"));
         let mut small = read();
         part(&mut small, 0, OWN_CHUNK_SIZE);

@@ -158,16 +158,10 @@ pub(super) fn nothing() -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operations::SessionData;
+    use crate::operations::fixtures::linked;
 
     fn link() -> FileLink {
-        let session = SessionData {
-            link_url: Some(String::from("https://h/link/s")),
-            token: Secret::from("SECRET"),
-            extensions: vec![String::from("files")],
-            ..SessionData::default()
-        };
-        FileLink::of(&session).expect("it has all that is needed")
+        FileLink::of(&linked("files")).expect("it has all that is needed")
     }
 
     fn range(part: &mut ReadPart, last: Option<Exchange>) -> String {

@@ -210,16 +210,10 @@ mod tests {
 
     use super::*;
     use crate::error::TransportError;
-    use crate::operations::SessionData;
+    use crate::operations::fixtures::linked;
 
     fn writing(offset: u64, length: u64, complete: bool) -> WritePart {
-        let session = SessionData {
-            link_url: Some(String::from("https://h/link/s")),
-            token: Secret::from("SECRET"),
-            extensions: vec![String::from("files")],
-            ..SessionData::default()
-        };
-        let link = FileLink::of(&session).expect("it has all that is needed");
+        let link = FileLink::of(&linked("files")).expect("it has all that is needed");
         WritePart::new(link, "/tmp/a", "u1", WriteMode::Append, offset, length, complete)
     }
 

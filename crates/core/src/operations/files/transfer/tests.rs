@@ -8,9 +8,8 @@ use serde_json::json;
 use super::{Exchange, FileLink, PART_SIZE, Part, Transfer, TransferStep};
 use crate::error::{ApiError, TransportError};
 use crate::http::{HttpRequest, HttpResponse, Method};
-use crate::operations::SessionData;
 use crate::operations::files::{ReadPart, WriteMode, WritePart};
-use crate::secret::Secret;
+use crate::operations::fixtures::linked;
 
 /// Bytes of the heads of a call.
 const HEADS: u64 = 600;
@@ -55,13 +54,7 @@ impl Network {
 }
 
 fn link() -> FileLink {
-    let session = SessionData {
-        link_url: Some(String::from("https://h/link/s")),
-        token: Secret::from("SECRET"),
-        extensions: vec![String::from("files")],
-        ..SessionData::default()
-    };
-    FileLink::of(&session).expect("it has all that is needed")
+    FileLink::of(&linked("files")).expect("it has all that is needed")
 }
 
 fn cut() -> Option<TransportError> {
