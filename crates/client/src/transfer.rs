@@ -118,12 +118,13 @@ impl Http {
                         let length = response.content_length().unwrap_or_default().min(most);
                         kept.reserve(usize::try_from(length).unwrap_or_default());
                     }
-                    let received = exchange.received + chunk.len() as u64;
-                    if received > most {
+                    let room = usize::try_from(most - exchange.received).unwrap_or(usize::MAX);
+                    let fits = &chunk[..chunk.len().min(room)];
+                    exchange.received += fits.len() as u64; // no byte that is not kept
+                    kept.extend_from_slice(fits);
+                    if fits.len() < chunk.len() {
                         return Err(TransportError::Interrupted { reason: "more came than was asked for".into() });
                     }
-                    exchange.received = received; // no byte that is not kept
-                    kept.extend_from_slice(&chunk);
                 }
                 None if text.len() + chunk.len() > MAX_RESPONSE_BYTES => {
                     let reason = format!("the answer is longer than {MAX_RESPONSE_BYTES} bytes");

@@ -95,13 +95,19 @@ export async function exchangeBytes(method, url, headers, body, milliseconds, mo
         text.push(part.value);
         continue;
       }
-      if (carried.received + part.value.length > most) {
+      const fits = part.value.subarray(0, most - carried.received);
+      carried.received += fits.length; // no byte that is not kept
+      parts.push(fits);
+      if (fits.length < part.value.length) {
         throw new Error("more came than was asked for");
       }
-      carried.received += part.value.length; // no byte that is not kept
-      parts.push(part.value);
     }
-    carried.body = await whole(response, text);
+    const length = Number(header("content-length") ?? 0);
+    if (!keeps) {
+      carried.body = await whole(response, text);
+    } else if (response.status === 206 && carried.received < length) {
+      throw new Error(`the answer was cut: ${carried.received} of ${length} bytes came`);
+    }
   } catch (error) {
     carried.broken = String((abort.signal.aborted ? abort.signal.reason : error)?.message ?? error);
     abort.abort();

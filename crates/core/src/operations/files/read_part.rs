@@ -61,6 +61,8 @@ impl ReadPart {
         };
         let (first, size) = content_range.as_deref().and_then(parse_range).unwrap_or_default();
         match response.status {
+            // Of a head that was cut browsers take what has come: it says nothing of the file.
+            206 if received == 0 => self.patience.after(broken.unwrap_or_else(nothing), None),
             206 => {
                 let Some(first) = first.filter(|first| *first == self.at) else {
                     return malformed(&response, "its content-range is not the one that was asked for");
@@ -71,18 +73,15 @@ impl ReadPart {
                 }
                 self.etag = etag;
                 self.at += received;
-                if received > 0 {
-                    self.patience.restore();
-                }
+                self.patience.restore();
                 match broken {
                     _ if self.at >= self.end.min(size) => self.done(size),
                     Some(error) => self.patience.after(error, None),
-                    None if received > 0 => self.send(),
-                    None => self.patience.after(nothing(), None),
+                    None => self.send(),
                 }
             }
             // Without ranges: the whole of a file whose size nobody knows before it is read, such as one of `/proc`.
-            200 if self.at > 0 || received > self.end => {
+            200 if self.at > 0 || (broken.is_some() && received >= self.end) => {
                 malformed(&response, "the service gives no ranges of this file")
             }
             200 => match broken {
@@ -220,6 +219,10 @@ mod tests {
         let mut whole = ReadPart::new(link(), "/proc/uptime", 0, 10, None);
         range(&mut whole, None);
         assert_eq!(done(whole.next(Some(came(200, "", 7, false)))), Ok(part(7, true)));
+        // More than was asked for: the drivers break off once the part is full.
+        let mut long = ReadPart::new(link(), "/proc/cpuinfo", 0, 10, None);
+        range(&mut long, None);
+        assert_eq!(done(long.next(Some(came(200, "", 10, true)))).unwrap_err().code(), "MALFORMED");
     }
 
     #[test]
@@ -227,6 +230,13 @@ mod tests {
         let mut reading = ReadPart::new(link(), "/tmp/a", 5, 10, Some(String::from("\"0\"")));
         assert_eq!(range(&mut reading, None), "bytes=5-14 \"0\" 10");
         assert_eq!(done(reading.next(Some(came(206, "bytes 5-14/20", 10, false)))).unwrap_err().code(), "MALFORMED");
+        // A head that was cut, as a browser shows it.
+        for content_range in ["bytes 5-14/2", "bytes 5", ""] {
+            let mut reading = ReadPart::new(link(), "/tmp/a", 5, 10, Some(String::from("\"0\"")));
+            range(&mut reading, None);
+            let step = reading.next(Some(came(206, content_range, 0, false)));
+            assert!(matches!(step, TransferStep::Wait(_)), "{step:?}");
+        }
         let mut reading = ReadPart::new(link(), "/tmp/a", 5, 10, None);
         range(&mut reading, None);
         assert_eq!(done(reading.next(Some(came(206, "bytes 0-9/20", 10, false)))).unwrap_err().code(), "MALFORMED");
