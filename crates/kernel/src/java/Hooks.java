@@ -59,7 +59,7 @@ final class Hooks {
                 if (!Runtime.getRuntime().removeShutdownHook(hook)) continue;
                 hook.start();
                 started.add(hook);
-            } catch (IllegalStateException ending) {
+            } catch (IllegalStateException | IllegalThreadStateException ending) {
                 // The virtual machine runs them itself, or the program has started this one.
             }
         }

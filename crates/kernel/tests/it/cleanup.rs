@@ -222,6 +222,15 @@ async fn a_main_of_java_ends_with_its_hooks() {
     let failing = code.replace("System.out.println(\"main\");", "throw new IllegalStateException(\"broken\");");
     let ran = java.run(&failing).await;
     assert_eq!((ran.stdout().as_str(), ran.error().value.as_str()), ("bye\n", "broken"), "{ran:#?}");
+    // One that the program has started itself is not started again.
+    let own = code
+        .replace(
+            "System.out.println(\"main\");",
+            "Thread t = new Thread(() -> System.out.println(\"own\"));\n\
+                Runtime.getRuntime().addShutdownHook(t); t.start(); t.join();",
+        )
+        .replace("main(String[] a)", "main(String[] a) throws Exception");
+    assert_eq!(java.output(&own).await, "own\nbye\n");
     // One that never ends is stopped with the run.
     let stuck = code.replace("System.out.println(\"bye\")", "{ System.out.println(\"on\"); while (true) { } }");
     let mut run = java.start(&stuck);
