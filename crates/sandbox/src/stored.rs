@@ -129,6 +129,8 @@ impl Stored {
         let mut steps = Vec::new();
         self.mount = device_of(&name);
         steps.extend(self.look_into(CWD, &name)?);
+        let is_opened_up = |step: &Step| usize::from(step.mode.is_some());
+        let mut opened_up: usize = steps.iter().map(is_opened_up).sum();
         self.devices.extend(self.mount);
         while let Some(at) = steps.len().checked_sub(1) {
             if self.files > self.most {
@@ -137,6 +139,7 @@ impl Stored {
             }
             let Some(name) = steps[at].left.pop() else {
                 let done: Option<Step> = steps.pop();
+                opened_up -= done.as_ref().map_or(0, is_opened_up);
                 if let Some(parent) = steps.last_mut()
                     && parent.folder.is_none()
                 {
@@ -147,6 +150,7 @@ impl Stored {
             };
             let folder = steps[at].folder.as_ref().expect("the last step is open");
             if let Some(next) = self.look_into(folder.as_fd(), &name)? {
+                opened_up += is_opened_up(&next);
                 steps.push(next);
                 // One that was opened up stays open, to be closed again; there are not many in programs that mean no harm.
                 if let Some(far) = steps.len().checked_sub(OPEN + 1)
@@ -154,7 +158,7 @@ impl Stored {
                 {
                     steps[far].folder = None;
                 }
-                if steps.iter().filter(|step| step.mode.is_some()).count() > OPEN {
+                if opened_up > OPEN {
                     self.is_beyond = true;
                     return Ok(());
                 }
