@@ -165,21 +165,22 @@ struct Listing {
 }
 
 impl Listing {
-    fn new(id: String, started_at: u64, status: &str, end: &str, text: &str) -> Self {
+    /// `end` follows the status: what else there is to say of it; `kind` comes before it.
+    fn new(id: String, started_at: u64, (kind, status, end): (&str, &str, &str), text: &str) -> Self {
         let goes_on = status == "running";
         let follow = if goes_on { "; follow it by its id" } else { "" };
         // A line is enough to know it by.
         let mut lines = text.trim().lines();
         let first = lines.next().unwrap_or_default();
         let more = if lines.next().is_some() { " …" } else { "" };
-        let heading = format!("== {id}: {first}{more} ({status}{end}{follow})");
+        let heading = format!("== {id}: {first}{more} ({kind}{status}{end}{follow})");
         Self { id, started_at, goes_on, heading }
     }
 }
 
 impl From<ProgramInfo> for Listing {
     fn from(ProgramInfo { id, code, language, status, started_at }: ProgramInfo) -> Self {
-        Self::new(id, started_at, &format!("{language}, {status}"), "", &code)
+        Self::new(id, started_at, (&format!("{language}, "), &status, ""), &code)
     }
 }
 
@@ -190,7 +191,7 @@ impl From<CommandInfo> for Listing {
             (Some(code), None) => format!(" with {code}"),
             (None, None) => String::new(),
         };
-        Self::new(command.id, command.started_at, &command.status, &end, &command.command)
+        Self::new(command.id, command.started_at, ("", &command.status, &end), &command.command)
     }
 }
 
@@ -208,4 +209,24 @@ async fn show(mut run: Run) -> Result<(), Error> {
         eprintln!("== {}", plain(&end.error_message));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_runs_is_followed_by_its_id() {
+        let program = |status: &str| ProgramInfo {
+            id: "a-run".to_owned(),
+            code: "one\ntwo".to_owned(),
+            language: "python".to_owned(),
+            status: status.to_owned(),
+            started_at: 5,
+        };
+        let listing = Listing::from(program("running"));
+        assert!(listing.goes_on);
+        assert_eq!(listing.heading, "== a-run: one … (python, running; follow it by its id)");
+        assert!(!Listing::from(program("finished")).goes_on);
+    }
 }
