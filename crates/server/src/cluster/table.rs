@@ -263,8 +263,11 @@ impl Table {
             }
             Beat::Refused(all) => {
                 let expected = self.mine;
-                self.losses.has_not_replaced();
                 self.apply(call, all, now);
+                match self.own {
+                    Own::Mine(..) => self.losses.has_replaced(), // the answer to the write was lost
+                    _ => self.losses.has_not_replaced(),
+                }
                 self.refused(expected, now)
             }
         }

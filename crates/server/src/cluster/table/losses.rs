@@ -31,7 +31,8 @@ impl Losses {
         self.sessions = self.sessions.saturating_add(std::mem::take(&mut self.replaced));
     }
 
-    /// The registry has refused: that record is not in its place any more, and whoever replaced it has counted.
+    /// The registry has refused, and the record there is another's: the earlier one is gone, and whoever replaced it has
+    /// counted.
     pub(super) fn has_not_replaced(&mut self) {
         self.replaced = 0;
     }
@@ -115,6 +116,20 @@ mod tests {
         for _ in 0..2 {
             beat(&mut table, &mut store, "a", 0, me);
             assert_eq!((table.losses().condemned, table.losses().sessions), (0, 7));
+        }
+    }
+
+    #[test]
+    fn a_first_record_whose_answer_was_lost_counts_those_it_replaced() {
+        let mut store = Store::default();
+        let (old, me) = (Incarnation::fresh(), Incarnation::fresh());
+        put(&mut store, "a", &record(old, 7));
+        let mut table = joined(&mut store, "a", me, "a lock");
+        let (_, at) = table.begin_beat(false, NOW);
+        store.beat("a", &record(me, 0), at); // and its answer is lost
+        for _ in 0..3 {
+            beat(&mut table, &mut store, "a", 0, me);
+            assert_eq!(table.losses().sessions, 7);
         }
     }
 
