@@ -71,8 +71,9 @@ impl ForwardTool {
 pub enum ToolAnswer {
     /// It is read.
     Result(ToolResult),
-    /// It is large: what reading it takes ([`tree_size`]) is to be counted before it is [read](ForwardTool::result).
-    Large(HttpResponse),
+    /// It is large: its text, and what reading it takes ([`tree_size`]), to be counted before it is
+    /// [read](ForwardTool::result).
+    Large(HttpResponse, usize),
 }
 
 /// What an answer may take when it is read, for it to be read at once.
@@ -90,12 +91,13 @@ impl Operation for ForwardTool {
     }
 
     fn parse(&self, response: &HttpResponse) -> Result<Answered<ToolAnswer>, ApiError> {
-        if tree_size(&response.body) <= SMALL {
+        let size = tree_size(&response.body);
+        if size <= SMALL {
             let Answered { value, request_id } = self.route.result(response)?;
             return Ok(Answered { value: ToolAnswer::Result(value), request_id });
         }
         let request_id = response.request_id_header.clone().unwrap_or_default();
-        Ok(Answered { value: ToolAnswer::Large(response.clone()), request_id })
+        Ok(Answered { value: ToolAnswer::Large(response.clone(), size), request_id })
     }
 }
 
@@ -144,7 +146,7 @@ mod tests {
                 let expected = call.parse(&answer).expect("it is a tool's").value;
                 let result = match forward.parse(&answer).expect("it is a tool's").value {
                     ToolAnswer::Result(result) if times == 0 => result,
-                    ToolAnswer::Large(large) if times > 0 => forward.result(&large).expect("it is a tool's"),
+                    ToolAnswer::Large(large, _) if times > 0 => forward.result(&large).expect("it is a tool's"),
                     other => panic!("{times}: {other:?}"),
                 };
                 assert_eq!(result, expected);

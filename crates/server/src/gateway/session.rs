@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agb_client::agb_core::operations::{ForwardTool, SessionData, ToolAnswer, ToolResult, ToolRoute};
 use agb_client::{Error, LinkAnswer, LinkCall, Session};
-use agb_protocol::fields::{Field, Fields, tree_size};
+use agb_protocol::fields::{Field, Fields};
 use thiserror::Error;
 
 use super::Account;
@@ -95,11 +95,11 @@ impl Upstream {
             expected: time_of(args),
             route: ToolRoute::choose(self.session.data(), name, random::hex::<16>()),
         };
-        let answer = match self.session.call(&call).await?.value {
+        let (answer, size) = match self.session.call(&call).await?.value {
             ToolAnswer::Result(result) => return Ok((result, budget.nothing())),
-            ToolAnswer::Large(answer) => answer,
+            ToolAnswer::Large(answer, size) => (answer, size),
         };
-        let charge = budget.charge(tree_size(&answer.body))?;
+        let charge = budget.charge(size)?;
         // What a large error says may be anything, the key that it was called with included.
         let read = tokio::task::spawn_blocking(move || call.result(&answer)).await.ok().flatten();
         Ok((read.ok_or(UpstreamError::Unreadable)?, charge))

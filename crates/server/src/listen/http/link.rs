@@ -81,8 +81,7 @@ pub(super) async fn call(
     let args = params.object("args")?.unwrap_or_default();
     if let Some(upstream) = session.upstream().filter(|_| !tools::is_of_runs(&name, &session)) {
         let _activity = session.begin(args.memory_size())?;
-        let (result, _charge) = upstream.call_tool(&name, &args, session.budget()).await?;
-        let ToolResult { content, is_error } = result;
+        let (ToolResult { content, is_error }, _charge) = upstream.call_tool(&name, &args, session.budget()).await?;
         return Ok(Answer::new(json!({ "result": { "content": content, "isError": is_error } })).into_response());
     }
     let tool = tools::find(&name)?;
