@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use agb_protocol::{Finish, Language};
 
 use super::{Session, lock};
+use crate::cluster::unix_ms;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
 use crate::settings::Limits;
@@ -42,13 +42,7 @@ impl RunRecord {
 
     /// Of a run that starts now.
     pub(super) fn new(kind: RunKind, text: &str) -> Self {
-        // A clock before 1970 is at zero.
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            kind,
-            text: text[..text.floor_char_boundary(Self::SHOWN)].to_owned(),
-            started_at: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-        }
+        Self { kind, text: text[..text.floor_char_boundary(Self::SHOWN)].to_owned(), started_at: unix_ms() }
     }
 }
 

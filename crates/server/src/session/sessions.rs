@@ -6,7 +6,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use thiserror::Error;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::{NewSession, Session, Stage};
 use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
+use crate::cluster::unix_ms;
 use crate::gateway::Upstream;
 use crate::observe::{Census, Metrics, Released};
 use crate::settings::Config;
@@ -242,9 +243,7 @@ impl All {
 
     /// Now, or a moment later, so that the order of these times is that in which sessions were created.
     fn next_created_ms(&mut self) -> u64 {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let now = u64::try_from(now).unwrap_or(u64::MAX);
-        self.last_created_ms = now.max(self.last_created_ms.saturating_add(1));
+        self.last_created_ms = unix_ms().max(self.last_created_ms.saturating_add(1));
         self.last_created_ms
     }
 }

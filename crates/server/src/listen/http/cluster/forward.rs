@@ -139,8 +139,7 @@ async fn pass_on(
         answer.headers_mut().insert(header::UPGRADE, upgraded);
         return Ok(marked(answer.map(Body::new)));
     }
-    let given_up = given_up(context, owner, address);
-    let cut = Box::pin(async move { drop(given_up.await) });
+    let cut = Box::pin(given_up(context, owner, address));
     Ok(marked(answer.map(|body| Body::new(UntilCut { body: Body::new(body).boxed_unsync(), cut, is_cut: false }))))
 }
 
@@ -151,7 +150,7 @@ fn refuse(error: ApiError) -> Response {
 /// An answer that breaks off when its server is lost or silent: it must not look as if it had come to its end.
 struct UntilCut {
     body: UnsyncBoxBody<Bytes, axum::Error>,
-    cut: Pin<Box<dyn Future<Output = ()> + Send>>,
+    cut: Pin<Box<dyn Future<Output = NoAnswer> + Send>>,
     is_cut: bool,
 }
 
@@ -168,12 +167,9 @@ impl HttpBody for UntilCut {
         if frame.is_ready() || self.is_cut {
             return frame;
         }
-        self.is_cut = self.cut.as_mut().poll(task).is_ready();
-        if self.is_cut {
-            let lost = std::io::Error::new(std::io::ErrorKind::ConnectionAborted, "its server was declared lost");
-            return Poll::Ready(Some(Err(axum::Error::new(lost))));
-        }
-        Poll::Pending
+        let Poll::Ready(reason) = self.cut.as_mut().poll(task) else { return Poll::Pending };
+        self.is_cut = true;
+        Poll::Ready(Some(Err(axum::Error::new(reason))))
     }
 
     fn is_end_stream(&self) -> bool {
