@@ -60,6 +60,9 @@ impl Started {
             "apiKeysFile": self.keys_file,
             "upstream": self.upstream,
         });
+        if self.left_key {
+            all["keyLeftToClients"] = json!(true);
+        }
         if let Some(key) = &self.made_key {
             all["apiKey"] = json!(key.expose());
         }
