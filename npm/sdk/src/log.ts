@@ -51,12 +51,8 @@ const LEVELS: readonly NativeLogLevel[] = ["off", "error", "warn", "info", "debu
 const DEFAULT_LEVEL: NativeLogLevel = "warn";
 
 /** Writes to stderr, since stdout belongs to the program. */
-const stderrLogger: Logger = {
-  error: (message) => console.error(`[agb] ERROR ${message}`),
-  warn: (message) => console.error(`[agb] WARN ${message}`),
-  info: (message) => console.error(`[agb] INFO ${message}`),
-  debug: (message) => console.error(`[agb] DEBUG ${message}`),
-};
+const toStderr = (level: string) => (message: string) => console.error(`[agb] ${level} ${message}`);
+const stderrLogger: Logger = { error: toStderr("ERROR"), warn: toStderr("WARN"), info: toStderr("INFO"), debug: toStderr("DEBUG") };
 
 let chosenLevel: NativeLogLevel | null = null;
 let logger: Logger = stderrLogger;

@@ -58,12 +58,10 @@ export class Build<W extends Wasm> {
       this.loaded = glue;
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : String(cause);
-      const remedy = isNode()
-        ? 'In Node, let the bundler use the condition "node" (rollup: exportConditions: ["node"]), or leave the package out'
-        : `Serve ${this.#file} beside the script, or name it with initialize({ wasm }); a Content-Security-Policy must` +
-          " allow 'wasm-unsafe-eval'";
       throw new NativeAddonError(
-        `The WebAssembly part of agbcloud-sdk cannot be loaded: ${reason}. ${remedy}`,
+        `The WebAssembly part of agbcloud-sdk cannot be loaded: ${reason}. Serve ${this.#file} beside the script, or name it` +
+          " with initialize({ wasm }); a Content-Security-Policy must allow 'wasm-unsafe-eval'. In Node, let the bundler use" +
+          ' the condition "node" (rollup: exportConditions: ["node"]), or leave the package out',
         "NATIVE_ADDON_MISSING",
         { cause },
       );
@@ -71,10 +69,6 @@ export class Build<W extends Wasm> {
     this.#onLoad(this.loaded);
     return this.loaded;
   }
-}
-
-function isNode(): boolean {
-  return (globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } }).process?.versions?.node !== undefined;
 }
 
 /** The two builds; `onLoad` is called with each as it arrives. */
