@@ -127,8 +127,8 @@ mod tests {
         let own = i32::try_from(std::process::id()).expect("a process number is an int");
         assert_eq!(witness(own), own);
         assert!(threads(own).contains(&own));
-        let code = "import ctypes, threading\nthread = threading.Thread(target=lambda: (print('ready', flush=True), \
-                    open('/dev/stdin').read()))\nthread.start()\nctypes.CDLL(None).syscall(60, 0)";
+        let code = "import ctypes, os, threading\nthread = threading.Thread(target=lambda: (print('ready', flush=True), \
+                    os.read(0, 1)))\nthread.start()\nctypes.CDLL(None).syscall(60, 0)";
         let mut python = Command::new("/usr/bin/python3")
             .args(["-I", "-S", "-c", code])
             .stdin(Stdio::piped())
