@@ -17,10 +17,12 @@ use tokio::time::timeout;
 use crate::cluster::NoAnswer;
 use crate::observe::Metrics;
 
-/// What is read at once of a client: acknowledgements and programs.
+/// What is read at once of one that says little. With what hyper keeps, an idle tunnel stays below 64 KiB.
+const LEAST: usize = 2 * 1024;
+/// What is read at once at most of a client: acknowledgements and programs.
 const FROM_CLIENT: usize = 8 * 1024;
-/// What is read at once of the owner: output. With what hyper keeps, a tunnel stays below 64 KiB.
-const FROM_OWNER: usize = 32 * 1024;
+/// What is read at once at most of the owner: two frames of output.
+const FROM_OWNER: usize = 128 * 1024;
 
 /// How long a client may take to close its side once the owner has closed the other: a WebSocket's client does it at once.
 const LAST_WORDS: Duration = Duration::from_secs(10);
@@ -73,9 +75,9 @@ async fn copy_both(client: impl AsyncRead + AsyncWrite + Unpin, owner: impl Asyn
     }
 }
 
-/// Copies until the end, and closes what it copies to.
-async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, size: usize) -> io::Result<()> {
-    let mut buffer = vec![0; size];
+/// Copies until the end, and closes what it copies to. Reads at most so much at once.
+async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin, most: usize) -> io::Result<()> {
+    let mut buffer = vec![0; LEAST];
     loop {
         let count = from.read(&mut buffer).await?;
         if count == 0 {
@@ -83,6 +85,22 @@ async fn copy(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
         }
         to.write_all(&buffer[..count]).await?;
         to.flush().await?;
+        let size = next_size(buffer.len(), count, most);
+        if size != buffer.len() {
+            buffer = vec![0; size];
+        }
+    }
+}
+
+/// How much to read at once after a read of `count` bytes into a buffer of `size`: more while it is filled, less when little
+/// comes.
+fn next_size(size: usize, count: usize, most: usize) -> usize {
+    if count == size {
+        (size * 2).min(most)
+    } else if count < size / 4 {
+        (size / 2).max(LEAST)
+    } else {
+        size
     }
 }
 
@@ -135,6 +153,17 @@ mod tests {
         client.read_to_end(&mut said).await.expect("its end");
         assert_eq!(said, b"goodbye");
         tunnel.await.expect("no panic");
+    }
+
+    #[test]
+    fn a_buffer_is_as_large_as_what_comes() {
+        let after =
+            |reads: &[usize]| reads.iter().fold(LEAST, |size, &count| next_size(size, count.min(size), FROM_OWNER));
+        assert_eq!(after(&[usize::MAX; 6]), FROM_OWNER);
+        assert_eq!(after(&[usize::MAX; 9]), FROM_OWNER);
+        assert_eq!(after(&[usize::MAX, usize::MAX, LEAST * 3]), LEAST * 4);
+        assert_eq!(after(&[&[usize::MAX; 6][..], &[10; 6]].concat()), LEAST);
+        assert_eq!(after(&[10; 3]), LEAST);
     }
 
     #[tokio::test]
