@@ -65,22 +65,23 @@ class Write:
         global looked_up_in, looked_up_at
         frame = getframe(1)
         looked_up_in, looked_up_at = id(frame), frame.f_lasti
-        return Method(write, stream)
+        return write if stream is None else stream.write_first
 
 
 class Flush:
     def __get__(self, stream, kind=None):
-        return Method(flush, stream)
+        return flush if stream is None else Method(flush, stream)
 
 
 def write(stream, text):
     frame = getframe(1)
     if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and type(text) is str and not questions.open:
         held = stream.held
-        if text[-1:] != "\n" and "\r" not in text and held is not None:
+        if held is not None:
             held.append(text)
-            # An attribute of the stream's own is found without `Write`: this is what the print looks up next.
-            stream.write = Method(write_more, stream)
+            # An attribute of the stream's own is found without `Write`: this is what the print looks up next, as it
+            # always does: even `end=""` is written.
+            stream.write = stream.write_more
             return len(text)
     return write_any(stream, text, frame)
 
@@ -90,8 +91,15 @@ def write_more(stream, text):
     held = stream.held
     if type(text) is str and held is not None:
         if text == "\n":
-            forget_write(stream)
-            release(stream, text)
+            try:
+                del stream.write  # as `forget_write` and `taken` do, without the calls: nearly every print comes here
+            except AttributeError:
+                pass
+            try:
+                line = held.pop() + text if len(held) == 1 else taken(held, text)
+            except IndexError:
+                line = text  # another thread was quicker
+            send(stream, line)
             return 1
         frame = getframe(1)
         is_part = looked_up_at == frame.f_lasti and looked_up_in == id(frame)
@@ -112,18 +120,24 @@ def forget_write(stream):
 
 
 def release(stream, text=""):
-    """Writes what is held of a print, and a last part. Past the layers of `io`, which take longer than all of this."""
-    held = stream.held
+    """Writes what is held of a print, and a last part."""
+    send(stream, taken(stream.held, text))
+
+
+def taken(held, text):
+    """What is held, and a last part."""
+    parts = [text]
     try:
-        if len(held) == 1:
-            text = held.pop() + text
-        elif held:
-            parts = []
-            while held:
-                parts.append(held.pop())
-            text = "".join(reversed(parts)) + text
+        while held:
+            parts.append(held.pop())
     except IndexError:
         pass  # another thread was quicker
+    parts.reverse()
+    return "".join(parts)
+
+
+def send(stream, text):
+    """Past the layers of `io`, which take longer than all of this."""
     try:
         data = text.encode()
     except UnicodeEncodeError:
@@ -198,6 +212,7 @@ class TextOut(_io.TextIOWrapper):
         self.mode = "w"
         self.bytes = BytesOut(raw)
         self.write_bytes = raw.write
+        self.write_first, self.write_more = Method(write, self), Method(write_more, self)
         self.held = []  # parts of a print; None: all goes the way of `io`
 
     def reconfigure(self, **options):
