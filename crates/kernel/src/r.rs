@@ -4,7 +4,8 @@
 //! these variables; kernels start the interpreter itself, which saves the time of a shell and some programs.
 //!
 //! The default packages take two thirds of R's start. The harness attaches them itself, after it has reported that it is
-//! ready: while the first cell is still on its way.
+//! ready: while the first cell is still on its way. Until then nothing is compiled either: R would compile the harness and
+//! the packages' hooks, which run once, for longer than they run.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     let readonly = installation.readable();
     let mut env = installation.env;
     env.push(("R_DEFAULT_PACKAGES".to_owned(), "NULL".to_owned()));
+    // R reads the number. The harness goes by all of it: a session may have its own word in this variable.
+    env.push(("R_ENABLE_JIT".to_owned(), "0 until ready".to_owned()));
     // The site's profile is the administrator's word; a profile in the working directory is a file among others.
     let args = ["--no-echo", "--no-restore", "--no-save", "--no-environ", "--no-init-file", "-e"];
     let mut args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();

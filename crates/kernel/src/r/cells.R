@@ -324,9 +324,18 @@ run <- function(message) {
   ))
 }
 
+# Functions and loops of programs are compiled, as R does it by itself. Before the first one: it takes longer than the
+# first byte of most.
+compile_programs <- function() {
+  if (Sys.getenv("R_ENABLE_JIT") != "0 until ready") return()
+  Sys.unsetenv("R_ENABLE_JIT")
+  .Internal(enableJIT(3L))
+}
+
 Sys.unsetenv("R_DEFAULT_PACKAGES")
 send("{\"type\":\"ready\"}")
 attach_packages()
+compile_programs()
 repeat {
   message <- receive()
   if (identical(message$type, "run")) run(message)

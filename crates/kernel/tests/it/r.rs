@@ -401,6 +401,10 @@ async fn the_environment_is_the_kernels_own() {
     assert_eq!(out, "FALSE TRUE TRUE C.UTF-8 FALSE ");
     assert_eq!(r.output("cat(rev(.packages()))").await, "base methods datasets utils grDevices graphics stats");
     assert_eq!(r.output("cat(system('echo $R_DEFAULT_PACKAGES$R_HOME', intern = TRUE) == R.home())").await, "TRUE");
+    // Programs are compiled as R does it by itself.
+    let looped = "f <- function(n) for (i in 1:n) i; f(9); f(9); cat(any(grepl('bytecode', capture.output(f))), compiler::enableJIT(-1))";
+    assert_eq!(r.output(looped).await, "TRUE 3");
+    assert_eq!(r.output("cat(Sys.getenv('R_ENABLE_JIT', 'unset'))").await, "unset");
 }
 
 #[tokio::test]
