@@ -68,7 +68,7 @@ pub use self::settings::{ClusterSettings, Placement, RegistryUrl};
 use self::snapshot::{Away, Rev};
 pub use self::table::Ended;
 use self::table::Table;
-pub(crate) use self::table::{Located, Standing, Timing};
+pub(crate) use self::table::{Located, Probe, Standing, Timing};
 use crate::observe::ClusterCensus;
 
 /// A server's membership of a cluster.
@@ -116,6 +116,8 @@ pub(crate) struct Peer {
     pub(crate) state: NodeState,
     /// With those that were placed there since its last word.
     pub(crate) sessions: u64,
+    /// A session is better placed elsewhere: since its last word it has refused one, or not been heard of for a while.
+    pub(crate) avoid: bool,
     pub(crate) load: Load,
 }
 
@@ -150,7 +152,7 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Counts {
     beats_failed: AtomicU64,
-    /// Reads for owners that nobody knew.
+    /// Reads for owners that nobody knew, and after a server had not taken a session.
     reads: AtomicU64,
     last_beat_us: AtomicU64,
 }
@@ -213,6 +215,20 @@ pub enum ClusterError {
     /// Nobody could reach this server.
     #[error("the other servers cannot reach {0}: say with --advertise where they reach this one")]
     Unreachable(SocketAddr),
+}
+
+impl Peer {
+    fn of(name: &str, node: &table::Node, avoid: bool) -> Self {
+        Self {
+            name: name.to_owned(),
+            inc: node.record.inc,
+            addr: node.record.addr.clone(),
+            state: node.record.state,
+            sessions: node.sessions(),
+            avoid,
+            load: node.record.load.clone(),
+        }
+    }
 }
 
 impl Cluster {
@@ -309,16 +325,13 @@ impl Cluster {
 
     /// The other servers that take calls.
     pub(crate) fn peers(&self) -> Vec<Peer> {
-        let table = self.table();
-        let peer = |(name, node): (&str, &table::Node)| Peer {
-            name: name.to_owned(),
-            inc: node.record.inc,
-            addr: node.record.addr.clone(),
-            state: node.record.state,
-            sessions: node.sessions(),
-            load: node.record.load.clone(),
-        };
-        table.nodes().map(peer).collect()
+        let (table, now) = (self.table(), clock::now());
+        table.nodes().map(|(name, node)| Peer::of(name, node, table.avoids(node, now))).collect()
+    }
+
+    /// Servers whose records went away a moment ago without a farewell, as after a wipe: they may live.
+    pub(crate) fn vanished(&self) -> Vec<Peer> {
+        self.table().vanished(clock::now()).map(|(name, node)| Peer::of(name, node, true)).collect()
     }
 
     /// Whether connections from this address are another server's. Names in the servers' addresses are not looked up.
@@ -329,6 +342,16 @@ impl Cluster {
     /// A session was placed there: counted until the next word of that server.
     pub(crate) fn placed(&self, inc: Incarnation) {
         self.table().placed(inc);
+    }
+
+    /// That server has not taken a session: others are better until its next word.
+    pub(crate) fn has_refused(&self, inc: Incarnation) {
+        self.table().has_refused(inc);
+    }
+
+    /// Looks which servers there are now, if the registry says it before the next beat would.
+    pub(crate) async fn refresh(&self) {
+        let _ = tokio::time::timeout(self.settings.beat, self.read()).await;
     }
 
     /// Reads the registry by a call that begins after this one.

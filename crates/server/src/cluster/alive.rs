@@ -41,7 +41,7 @@ impl Pulses {
 
 impl Cluster {
     /// Asks the server at this address whether it is that one.
-    pub(super) async fn ask_alive(&self, addr: &str, inc: Incarnation) -> Probe {
+    pub(crate) async fn ask_alive(&self, addr: &str, inc: Incarnation) -> Probe {
         let request = Request::get("/cluster/alive").body(Body::empty()).expect("the path is one");
         match tokio::time::timeout(PATIENCE, self.client.call(addr, request)).await {
             Ok(Ok((StatusCode::OK, body))) => {

@@ -8,6 +8,8 @@ use super::settings::Placement;
 pub(crate) struct Capacity {
     pub(crate) sessions: usize,
     pub(crate) max: usize,
+    /// It has refused a session, or not been heard of, since it last said how full it is.
+    pub(crate) avoid: bool,
     /// An interpreter of the image is ready there.
     pub(crate) is_warm: bool,
 }
@@ -29,6 +31,10 @@ impl Capacity {
         self.sessions < self.max
     }
 
+    fn is_open(&self) -> bool {
+        self.has_place() && !self.avoid
+    }
+
     fn free_share(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "shares need no more than a few digits")]
         let share = |part: usize, whole: usize| part as f64 / whole.max(1) as f64;
@@ -44,17 +50,22 @@ impl Capacity {
     }
 }
 
-/// Chooses among this server, where it takes sessions, and others. Servers that are full as far as is known come into
-/// question only where all are: what is known is some seconds old. `random` gives a number below its argument.
+/// Chooses among this server, where it takes sessions, and others. Servers to be avoided come into question only where no
+/// other is left, and those that are full as far as is known only after them: what is known is some seconds old. `random`
+/// gives a number below its argument.
 pub(crate) fn choose(
     here: Option<Capacity>,
     others: &[Capacity],
     placement: Placement,
     mut random: impl FnMut(usize) -> usize,
 ) -> Option<Choice> {
-    let mut open: Vec<usize> = (0..others.len()).filter(|&index| others[index].has_place()).collect();
-    let here_open = here.filter(Capacity::has_place);
+    let mut open: Vec<usize> = (0..others.len()).filter(|&index| others[index].is_open()).collect();
+    let here_open = here.filter(Capacity::is_open);
     if open.is_empty() && here_open.is_none() {
+        let avoided: Vec<usize> = (0..others.len()).filter(|&index| others[index].has_place()).collect();
+        if !avoided.is_empty() {
+            return Some(Choice::Other(avoided[random(avoided.len())]));
+        }
         return match (here, others.len()) {
             (Some(_), _) => Some(Choice::Here),
             (None, 0) => None,
@@ -82,7 +93,7 @@ mod tests {
     use super::*;
 
     fn room(sessions: usize, max: usize) -> Capacity {
-        Capacity { sessions, max, is_warm: false }
+        Capacity { sessions, max, avoid: false, is_warm: false }
     }
 
     /// What is drawn first is what comes first.
@@ -110,6 +121,16 @@ mod tests {
         assert_eq!(choose(None, &[full, full], Placement::Spread, |count| count - 1), Some(Choice::Other(1)));
         assert_eq!(choose(None, &[], Placement::Spread, first), None);
         assert_eq!(choose(Some(room(0, 0)), &[], Placement::Spread, first), Some(Choice::Here));
+    }
+
+    #[test]
+    fn a_server_to_be_avoided_is_asked_only_where_no_other_is_left() {
+        let avoid = Capacity { avoid: true, ..room(0, 100) };
+        let busy = room(99, 100);
+        assert_eq!(choose(None, &[avoid, busy], Placement::Spread, first), Some(Choice::Other(1)));
+        assert_eq!(choose(Some(busy), &[avoid], Placement::Spread, first), Some(Choice::Here));
+        assert_eq!(choose(None, &[avoid], Placement::Spread, first), Some(Choice::Other(0)));
+        assert_eq!(choose(Some(room(100, 100)), &[room(9, 9), avoid], Placement::Pack, first), Some(Choice::Other(1)));
     }
 
     #[test]

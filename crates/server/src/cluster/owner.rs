@@ -20,7 +20,8 @@ impl Cluster {
     /// The server that keeps the contexts of all, if it is another one than this, which keeps some or not. Where several
     /// do, all servers choose the same one: that of the first name.
     pub(crate) fn contexts_at(&self, kept_here: bool) -> Option<Peer> {
-        let others = self.peers().into_iter().filter(|peer| peer.load.contexts);
+        // One whose record went away may keep them still: another one would say that there are none.
+        let others = self.peers().into_iter().chain(self.vanished()).filter(|peer| peer.load.contexts);
         let first = others.min_by(|one, other| one.name.cmp(&other.name))?;
         (!kept_here || first.name.as_str() < self.name()).then_some(first)
     }

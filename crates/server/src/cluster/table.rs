@@ -9,6 +9,7 @@ mod join;
 mod judge;
 mod locate;
 mod losses;
+mod node;
 #[cfg(test)]
 mod walk;
 
@@ -18,8 +19,10 @@ use std::time::Duration;
 pub(crate) use self::join::Join;
 pub(crate) use self::judge::{Probe, Suspect};
 pub(crate) use self::locate::Located;
+pub(crate) use self::node::Node;
+use self::node::Strictness;
 use super::Incarnation;
-use super::record::{NodeState, Record};
+use super::record::NodeState;
 use super::snapshot::{Beat, Rev, Snapshot};
 
 /// A moment of the own machine's clock, which goes on while the machine is suspended.
@@ -98,17 +101,6 @@ pub(crate) enum Next {
     End(Ended),
 }
 
-/// Another server that takes calls.
-#[derive(Clone, Debug)]
-pub(crate) struct Node {
-    pub(crate) rev: Rev,
-    pub(crate) record: Record,
-    /// Since when its record has not changed while the own beats were kept.
-    unchanged_since: Moment,
-    /// Sessions placed there since its record was read.
-    placed: u64,
-}
-
 /// The own record, as the newest answer had it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Own {
@@ -155,8 +147,6 @@ pub(crate) struct Table {
     /// Whether the registry has kept a record that says so; before that no absence counts.
     is_strict: bool,
     strict_on_its_way: bool,
-    /// Whether another server takes those that are absent for ended.
-    somebody_is_strict: bool,
     /// The own record was absent for so long that others may have given this server up.
     returns_late: bool,
     /// No beat was tried for so long that the others may have declared this server lost, even if no record says so now.
@@ -192,7 +182,6 @@ impl Table {
             last_try: now,
             is_strict: false,
             strict_on_its_way: false,
-            somebody_is_strict: false,
             returns_late: false,
             stood_still: false,
             thawing: false,
@@ -256,7 +245,7 @@ impl Table {
                 self.losses.has_replaced();
                 self.is_strict = self.strict_on_its_way && !gap;
                 self.apply(call, all, now);
-                match std::mem::take(&mut self.returns_late) && self.somebody_is_strict {
+                match std::mem::take(&mut self.returns_late) && self.strictness(now) == Strictness::Somebody {
                     true => self.end(Ended::Forgotten),
                     false => Next::Rest,
                 }
@@ -290,12 +279,17 @@ impl Table {
             }
             Own::Absent => {
                 let alone = self.last_ok.map_or(Duration::ZERO, |last| now.saturating_sub(last));
+                let is_late = alone >= self.timing.lost_after;
+                let strictness = self.strictness(now);
                 // Somebody may have told clients that this server's sessions are over.
-                let is_given_up = alone >= self.timing.lost_after && (self.somebody_is_strict || self.stood_still);
+                let is_given_up = is_late && (strictness == Strictness::Somebody || self.stood_still);
                 if is_given_up || alone > WORTH_RETURNING {
                     return self.end(Ended::Forgotten);
                 }
-                self.returns_late = alone >= self.timing.lost_after;
+                if is_late && strictness == Strictness::Unsure {
+                    return Next::Rest; // the next answers tell
+                }
+                self.returns_late = is_late;
                 self.register_at(None, None, now);
                 Next::Again
             }
@@ -346,8 +340,6 @@ impl Table {
             self.restart_clocks(now);
         }
         self.own = Own::Absent;
-        let others = all.entries.iter().filter(|entry| entry.name != self.name);
-        self.somebody_is_strict = others.flat_map(|entry| &entry.record).any(|record| record.strict);
         self.unreadable.clear();
         self.graves.retain(|name, (rev, _)| all.entries.iter().any(|entry| entry.name == *name && entry.rev == *rev));
         let mut before = std::mem::take(&mut self.nodes);
@@ -382,11 +374,14 @@ impl Table {
             let is_older = went_back || record.state == NodeState::Lost || self.lost.contains_key(&record.inc);
             if let Some(known) = known.as_ref().filter(|known| known.record.inc != record.inc) {
                 match is_older {
-                    true => self.grace.vanished(known.record.inc, &entry.name, now + self.timing.lost_after),
+                    true => self.grace.vanished(known.clone(), &entry.name, now + self.timing.lost_after),
                     false => self.bury(known.record.inc, None, now),
                 }
             }
-            if !is_older {
+            // One that came with the copy replaces nobody either, until its server beats.
+            let is_word =
+                known.as_ref().is_none_or(|known| known.record.inc != record.inc || record.n > known.record.n);
+            if !is_older && is_word {
                 for replaced in self.grace.replaced(&entry.name, record.inc) {
                     self.bury(replaced, None, now);
                 }
@@ -397,9 +392,9 @@ impl Table {
                 self.bury(record.inc, record.at_ms, now);
                 continue;
             }
-            let node = match known.filter(|known| known.rev == entry.rev && known.record.inc == record.inc) {
-                Some(known) => known,
-                None => Node { rev: entry.rev, record, unchanged_since: now, placed: 0 },
+            let node = match known.filter(|known| known.record.inc == record.inc) {
+                Some(known) if known.rev == entry.rev => known,
+                known => Node::new(entry.rev, record, known.as_ref(), now),
             };
             self.insert(entry.name, node);
         }
@@ -407,7 +402,7 @@ impl Table {
             match node.record.state {
                 // It said that it would go, and went.
                 NodeState::Draining if !went_back => self.bury(node.record.inc, None, now),
-                _ => self.grace.vanished(node.record.inc, &name, now + self.timing.lost_after),
+                _ => self.grace.vanished(node, &name, now + self.timing.lost_after),
             }
         }
         self.lost.retain(|_, (_, until)| *until > now);
@@ -457,21 +452,9 @@ impl Table {
         self.last_ok.map(|last| now.saturating_sub(last))
     }
 
-    /// The other servers that take calls.
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (&str, &Node)> {
-        self.nodes.iter().map(|(name, node)| (name.as_str(), node))
-    }
-
     /// Names whose records cannot be read, with the reason.
     pub(crate) fn unreadable(&self) -> &BTreeMap<String, String> {
         &self.unreadable
-    }
-
-    /// A session was placed there: counted until the next word of that server.
-    pub(crate) fn placed(&mut self, inc: Incarnation) {
-        if let Some(node) = self.names.get(&inc).and_then(|name| self.nodes.get_mut(name)) {
-            node.placed += 1;
-        }
     }
 
     /// The own record's revision, to remove it at the end.
@@ -488,12 +471,5 @@ impl Table {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.draining
-    }
-}
-
-impl Node {
-    /// Sessions there, with those placed since its last word.
-    pub(crate) fn sessions(&self) -> u64 {
-        self.record.load.sessions.saturating_add(self.placed)
     }
 }

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use agb_client::RunEvent;
 use agb_testkit::etcd::Etcd;
+use futures_util::StreamExt;
 use rustix::process::Signal;
 
-use crate::support::{LOST, Node, all_up, eventually, servers, until_gone};
+use crate::support::{LOST, Node, all_up, client, eventually, servers, until_gone};
 
 fn id(session: &serde_json::Value) -> String {
     session["sessionId"].as_str().expect("an id").to_owned()
@@ -57,6 +59,9 @@ async fn a_killed_server_is_declared_lost_once_and_its_name_is_free_again() {
     let begin = Instant::now();
     nodes[1].ready().await;
     println!("restarted in place: {:.1} s", begin.elapsed().as_secs_f64());
+    // The others know the process that has ended until they beat, and sessions come quicker than that.
+    let first = id(&nodes[1].own_session(&nodes[0]).await);
+    assert_eq!(nodes[0].asks(&first).await.0, 200, "{}", nodes[0].log());
     until_gone(&nodes[0], &before).await;
     until_gone(&nodes[1], &before).await;
     all_up(&nodes, 3).await;
@@ -77,9 +82,19 @@ async fn a_frozen_server_ends_when_it_thaws() {
     let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
     let mut nodes = servers(3, &etcd.url(), folder.path()).await;
     let session = id(&nodes[2].own_session(&nodes[0]).await);
+    let of_client = client(nodes[0].address).get(session.clone()).await.expect("it is there");
+    let code = "import time\nfor i in range(10000):\n    print(i, flush=True)\n    time.sleep(0.02)";
+    let mut run = of_client.code().run(code, "python").stream().expect("it is sent");
+    while !matches!(run.next().await.expect("it goes on"), RunEvent::Stdout(_)) {}
     nodes[2].freeze().await;
     until_gone(&nodes[0], &session).await;
     until_gone(&nodes[1], &session).await;
+    let end = async {
+        while run.next().await.is_some() {}
+        run.finish().await
+    };
+    let result = tokio::time::timeout(LOST, end).await.expect("the run ends with its server");
+    assert!(!result.success, "{result:?}");
     nodes[2].signal(Signal::CONT);
     // Whoever reaches it now hears what the others say, or that it has ended.
     let body = serde_json::json!({ "sessionId": session });

@@ -43,6 +43,7 @@ async fn an_outage_ends_no_session_and_no_run() {
             let (status, code) = node.asks(MADE_UP).await;
             assert_eq!((status, code.as_str()), (503, "ServiceUnavailable.Registry"), "{}", node.name);
             assert_eq!(node.readiness().await.expect("an answer").0.as_u16(), 200, "{}", node.name);
+            assert!(node.listed().await.expect("all answer").contains(&id), "{}", node.name);
         }
         let (status, answer) =
             nodes[0].post("/mcp/createSession?imageId=agb-code-space-1", json!({})).await.expect("an answer");
@@ -170,6 +171,57 @@ async fn a_snapshot_of_the_registry_brings_nobody_back_and_ends_nobody() {
     }
 }
 
+/// Who is not in the copy has been away for longer than a silent server is waited for, as everybody has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn a_snapshot_that_comes_after_a_long_outage_ends_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    // Who is back first waits so long for the others.
+    let start = |name: &str| Node::new(name, &etcd.url(), folder.path()).with(&["--lost-after", "16"]);
+    let mut nodes: Vec<_> = ["s0", "s1", "s2"].map(start).into();
+    for node in &mut nodes[..2] {
+        node.spawn();
+        node.ready().await;
+    }
+    all_up(&nodes[..2], 2).await;
+    let session = nodes[1].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    // Absences count for these two: their records in the copy say so.
+    eventually("absences count", LOST, async || nodes[0].asks(MADE_UP).await.0 == 400).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let snapshot = folder.path().join("snapshot.db");
+    etcd.take_snapshot(&snapshot).expect("a snapshot");
+    // One is replaced, so that the copy has a process that is over and that the newest one has never heard of.
+    nodes[1].kill();
+    nodes[1].spawn();
+    nodes[1].ready().await;
+    all_up(&nodes[..2], 2).await;
+    nodes[2].spawn();
+    nodes[2].ready().await;
+    all_up(&nodes, 3).await;
+    let new = nodes[2].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    etcd.kill_all();
+    tokio::time::sleep(Duration::from_secs(19)).await;
+    etcd.restore_snapshot(&snapshot).expect("etcd starts");
+    for node in &nodes {
+        eventually(&format!("{} finds it", node.name), LOST, async || {
+            let (status, code) = node.asks(&new).await;
+            let is_honest = status == 200 || (status, code.as_str()) == (503, "ServiceUnavailable.Registry");
+            assert!(is_honest, "{status} {code}: {}", node.log());
+            status == 200
+        })
+        .await;
+    }
+    all_up(&nodes, 3).await;
+    // Until absences count again.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    for node in &mut nodes {
+        assert!(node.ended().is_none(), "{}: {}", node.name, node.log());
+        assert_eq!(node.asks(&new).await.0, 200, "{}: {}", node.name, node.log());
+        assert_eq!(node.asks(&session).await.0, 400, "{}: {}", node.name, node.log());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "waits for half a minute: cargo xtask test --only cluster"]
 async fn a_server_cut_off_from_the_registry_stays_a_member() {
@@ -187,6 +239,11 @@ async fn a_server_cut_off_from_the_registry_stays_a_member() {
         assert_eq!(nodes[0].asks(&session).await.0, 200, "{}", nodes[0].log());
     }
     assert!(nodes[0].log().contains("cut off from the registry"), "{}", nodes[0].log());
+    // What it knows is too old to place sessions by: the other one does.
+    let new = nodes[1].post("/mcp/createSession?imageId=agb-code-space-1", json!({})).await.expect("an answer");
+    assert_eq!(new.0, 200, "{}", new.1);
+    let new = new.1["data"]["sessionId"].as_str().expect("an id").to_owned();
+    assert!(new.starts_with(&nodes[0].prefix().await), "{new}");
     edge.open();
     eventually("its beats are kept", LOST, async || nodes[1].metric("agb_cluster_beat_age_seconds").await < 2.5).await;
     nobody_was_condemned(&mut nodes).await;
@@ -248,6 +305,18 @@ async fn two_faults_at_once_end_a_server_at_its_next_contact_and_a_fence_before(
     let (status, code) = first.asks(&session).await;
     assert_eq!((status, code.as_str()), (400, "InvalidMcpSession.NotFound"));
     assert!(nodes[0].ended().is_none(), "it cannot know yet");
+    assert_eq!(nodes[0].asks(&session).await.0, 200, "whoever reaches it is served");
+    let others = first.prefix().await;
+    eventually("a session is made elsewhere", LOST, async || {
+        let new = nodes[0].post("/mcp/createSession?imageId=agb-code-space-1", json!({})).await.expect("an answer");
+        match new.0 {
+            200 => assert!(new.1["data"]["sessionId"].as_str().expect("an id").starts_with(&others), "{}", new.1),
+            // It was the other one's turn, of whose end this one cannot know.
+            status => assert_eq!(status, 502, "{}", new.1),
+        }
+        new.0 == 200
+    })
+    .await;
     to_registry.open();
     assert_eq!(nodes[0].exit_code(LOST).await, Some(70), "{}", nodes[0].log());
 }

@@ -7,6 +7,7 @@ mod answers;
 mod bad_input;
 mod browser;
 mod cluster;
+mod cluster_changes;
 mod cluster_silence;
 mod command;
 mod command_line;

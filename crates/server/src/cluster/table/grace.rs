@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::Moment;
+use super::{Moment, Node};
 use crate::cluster::Incarnation;
 
 /// Whom an absence from the registry does not condemn yet: everybody for a while after a wipe, a restored backup or the
@@ -10,7 +10,16 @@ use crate::cluster::Incarnation;
 #[derive(Debug, Default)]
 pub(super) struct Grace {
     all_until: Moment,
-    vanished: HashMap<Incarnation, (String, Moment)>,
+    vanished: HashMap<Incarnation, Vanished>,
+}
+
+/// A server that was there, and is absent without having said that it would go.
+#[derive(Debug)]
+struct Vanished {
+    name: String,
+    until: Moment,
+    /// As it was known last.
+    node: Node,
 }
 
 impl Grace {
@@ -20,8 +29,8 @@ impl Grace {
     }
 
     /// This one was there, and is absent without having said that it would go.
-    pub(super) fn vanished(&mut self, inc: Incarnation, name: &str, until: Moment) {
-        self.vanished.entry(inc).or_insert_with(|| (name.to_owned(), until));
+    pub(super) fn vanished(&mut self, node: Node, name: &str, until: Moment) {
+        self.vanished.entry(node.record.inc).or_insert_with(|| Vanished { name: name.to_owned(), until, node });
     }
 
     pub(super) fn is_back(&mut self, inc: Incarnation) {
@@ -30,8 +39,8 @@ impl Grace {
 
     /// Takes out those that had this name and have vanished, now that another has it.
     pub(super) fn replaced(&mut self, name: &str, by: Incarnation) -> Vec<Incarnation> {
-        let is_replaced = |inc: &Incarnation, its: &str| *inc != by && its == name;
-        let replaced = self.vanished.iter().filter(|(inc, (its, _))| is_replaced(inc, its)).map(|(inc, _)| *inc);
+        let is_replaced = |inc: &Incarnation, its: &Vanished| *inc != by && its.name == name;
+        let replaced = self.vanished.iter().filter(|(inc, its)| is_replaced(inc, its)).map(|(inc, _)| *inc);
         let replaced: Vec<_> = replaced.collect();
         self.vanished.retain(|inc, _| !replaced.contains(inc));
         replaced
@@ -39,7 +48,18 @@ impl Grace {
 
     /// Whether the absence of this one says nothing yet.
     pub(super) fn covers(&self, inc: Incarnation, now: Moment) -> bool {
-        self.covers_all(now) || self.vanished.get(&inc).is_some_and(|(_, until)| now < *until)
+        self.covers_all(now) || self.vanished.get(&inc).is_some_and(|vanished| now < vanished.until)
+    }
+
+    /// Where this one was, if it may still be there.
+    pub(super) fn node(&self, inc: Incarnation, now: Moment) -> Option<&Node> {
+        self.vanished.get(&inc).filter(|vanished| now < vanished.until).map(|vanished| &vanished.node)
+    }
+
+    /// All that may still be where they were.
+    pub(super) fn nodes(&self, now: Moment) -> impl Iterator<Item = (&str, &Node)> {
+        let current = self.vanished.values().filter(move |vanished| now < vanished.until);
+        current.map(|vanished| (vanished.name.as_str(), &vanished.node))
     }
 
     /// Whether no absence says anything yet.
@@ -49,6 +69,6 @@ impl Grace {
 
     /// Forgets what covers nobody any more.
     pub(super) fn prune(&mut self, now: Moment) {
-        self.vanished.retain(|_, (_, until)| now < *until);
+        self.vanished.retain(|_, vanished| now < vanished.until);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) enum Probe {
 impl Table {
     /// Every other server's silence begins now.
     pub(super) fn restart_clocks(&mut self, now: Moment) {
-        self.nodes.values_mut().for_each(|node| node.unchanged_since = now);
+        self.nodes.values_mut().for_each(|node| node.restart_clock(now));
     }
 
     /// Whom to ask directly whether it lives.

@@ -40,6 +40,10 @@ impl Table {
         if let Some(located) = self.locate(inc) {
             return located;
         }
+        // Its record went away without a farewell: if it lives, it is where it was, and says itself what it has.
+        if let Some(node) = self.grace.node(inc, now) {
+            return Located::At { addr: node.record.addr.clone(), inc };
+        }
         let believed = matches!(self.own, Own::Mine(..)) && self.is_strict && !self.grace.covers(inc, now);
         if !believed {
             return Located::Unknown;

@@ -103,6 +103,25 @@ fn walk(seed: u64, faults: &[(u32, Fault)]) -> Result<(), String> {
     world.is_settled()
 }
 
+/// The registry is away for longer than a silent server is waited for, and then it is an old copy, which does not know one
+/// server and knows another by what it was before.
+#[test]
+fn an_old_copy_after_a_long_outage_ends_nobody() {
+    let before = [
+        (60, Fault::Leave(3)),
+        (90, Fault::Save),
+        (100, Fault::Kill(2)),
+        (101, Fault::Start(2)),
+        (150, Fault::Start(3)),
+        (250, Fault::Away),
+    ];
+    for (seed, ticks) in (1..=15).flat_map(|seed| [20, 41, 60, 120].map(|ticks| (seed, ticks))) {
+        let after = [(250 + ticks, Fault::Restore), (251 + ticks, Fault::Back)];
+        let faults = [&before[..], &after[..]].concat();
+        walk(seed, &faults).unwrap_or_else(|problem| panic!("seed {seed}, away for {ticks} ticks: {problem}"));
+    }
+}
+
 #[test]
 fn no_schedule_breaks_what_is_promised() {
     let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());

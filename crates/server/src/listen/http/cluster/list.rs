@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Extensions, HeaderMap, Method, Request, Uri, header};
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 
@@ -14,7 +14,7 @@ use super::super::error::ApiError;
 use super::super::sessions::{ListItem, ListPage};
 use super::Context;
 use super::send::{prepare, send};
-use crate::cluster::{Cluster, Peer};
+use crate::cluster::{Cluster, Peer, Probe};
 
 /// How long a server has for its part of a list: a hundred times what it takes, and still a moment for whoever waits.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -42,7 +42,8 @@ pub(in super::super) async fn gather(
     length: usize,
 ) -> Result<ListPage, ApiError> {
     let context = Context { shared: Arc::clone(shared), cluster: Arc::clone(cluster) };
-    let peers = cluster.peers();
+    let mut peers = cluster.peers();
+    peers.extend(vanished_that_live(cluster).await?);
     let parts = try_join_all(peers.iter().map(|peer| part(&context, peer, uri, headers))).await?;
     let mut all = own;
     for part in parts {
@@ -54,6 +55,26 @@ pub(in super::super) async fn gather(
     all.has_more |= all.items.len() > length;
     all.items.truncate(length);
     Ok(all)
+}
+
+/// Servers that the registry has lost and that have sessions all the same.
+async fn vanished_that_live(cluster: &Cluster) -> Result<Vec<Peer>, ApiError> {
+    let asked = cluster.vanished().into_iter().map(async |peer| {
+        let probe = cluster.ask_alive(&peer.addr, peer.inc).await;
+        (peer, probe)
+    });
+    let mut living = Vec::new();
+    for (peer, probe) in join_all(asked).await {
+        match probe {
+            Probe::Alive => living.push(peer),
+            Probe::Another | Probe::Refused => {} // the sessions ended with their server
+            Probe::Silence => {
+                let problem = "its record is gone from the registry, and it does not say whether it lives".to_owned();
+                return Err(ApiError::ListIncomplete { node: peer.name, problem });
+            }
+        }
+    }
+    Ok(living)
 }
 
 async fn part(context: &Context, peer: &Peer, uri: &Uri, headers: &HeaderMap) -> Result<Part, ApiError> {

@@ -55,10 +55,11 @@ pub(super) async fn create(
     let asked = params.text("imageId")?;
     let image = context.shared.config.images.find(asked.as_deref());
     let image = image.map_or_else(|_| asked.unwrap_or_default(), |image| image.name().to_owned());
-    let mut here = (only.is_none() && takes_sessions(context)).then(|| capacity_here(context));
+    let is_free = only.is_none();
+    let mut here = (is_free && takes_sessions(context)).then(|| capacity_here(context));
     let mut others = only.map_or_else(|| candidates(context, &image), |peer| vec![peer]);
     let mut params = Some(params);
-    let mut refused = None;
+    let (mut refused, mut tried) = (None, Vec::new());
     for _ in 0..MOST_TRIES {
         let capacities: Vec<Capacity> = others.iter().map(capacity_of).collect();
         let placement = context.cluster.settings().placement;
@@ -72,7 +73,14 @@ pub(super) async fn create(
             }
             Some(Choice::Other(index)) => {
                 let peer = others.swap_remove(index);
-                ("other", ask_other(context, &peer, &parts, &body).await)
+                let asked = ask_other(context, &peer, &parts, &body).await;
+                tried.push(peer.inc);
+                if may_have_gone(context, &peer, &asked) {
+                    context.cluster.refresh().await;
+                    others = if is_free { candidates(context, &image) } else { others };
+                    others.retain(|peer| !tried.contains(&peer.inc));
+                }
+                ("other", asked)
             }
         };
         let (outcome, answer) = match asked {
@@ -94,6 +102,20 @@ pub(super) async fn create(
         (None, Standing::Good | Standing::Draining) => full(context).into_response(),
         (None, _) => ApiError::RegistryAway.into_response(),
     })
+}
+
+/// Whether the registry is to be asked anew which servers there are, since this one did not take the session: at its
+/// address another process may have been started, or none may be left. A full server is what it was, and a registry that
+/// is away is not waited for.
+fn may_have_gone(context: &Context, peer: &Peer, asked: &Asked) -> bool {
+    let status = match asked {
+        Asked::Answered(_) => return false,
+        Asked::Refused(answer) => Some(answer.status()),
+        Asked::Lost(_) => None,
+    };
+    context.cluster.has_refused(peer.inc);
+    let can_ask = matches!(context.cluster.standing(), Standing::Good | Standing::Draining);
+    can_ask && status == Some(StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// The id that another server asks for, if one does.
@@ -205,7 +227,8 @@ fn takes_sessions(context: &Context) -> bool {
 fn capacity_here(context: &Context) -> Capacity {
     let shared = &context.shared;
     // What is warm here matters between others only: this server is compared by its places.
-    Capacity { sessions: shared.sessions.count(), max: shared.config.limits.max_sessions, is_warm: false }
+    let (sessions, max) = (shared.sessions.count(), shared.config.limits.max_sessions);
+    Capacity { sessions, max, avoid: false, is_warm: false }
 }
 
 /// The other servers that have the image, and isolate programs as well as this one at least: a client gets what the server
@@ -223,6 +246,7 @@ fn capacity_of(peer: &Peer) -> Capacity {
     Capacity {
         sessions: size(peer.sessions),
         max: size(peer.load.max),
+        avoid: peer.avoid,
         is_warm: peer.load.warm.values().any(|count| *count > 0),
     }
 }
