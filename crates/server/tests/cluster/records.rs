@@ -1,26 +1,16 @@
 //! What else may be in the registry, and ids that no server made.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use agb_testkit::etcd::Etcd;
 use data_encoding::BASE64;
 use serde_json::json;
 
-use crate::support::{all_up, servers};
+use crate::support::{Node, all_up, doctor, free_port, servers};
 
 fn put(etcd: &Etcd, key: &str, value: &str) {
     let body = json!({ "key": BASE64.encode(key.as_bytes()), "value": BASE64.encode(value.as_bytes()) });
     etcd.post(0, "/v3/kv/put", &body.to_string()).expect("it is put");
-}
-
-fn doctor(url: &str) -> (bool, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_agb-server"))
-        .args(["doctor", "--cluster", url])
-        .output()
-        .expect("it was built");
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8(text).expect("text"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,7 +18,7 @@ async fn garbage_in_the_registry_and_made_up_owners_harm_nobody() {
     let folder = tempfile::tempdir().expect("a folder");
     let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
     let mut nodes = servers(2, &etcd.url(), folder.path()).await;
-    let (is_good, report) = doctor(&etcd.url());
+    let (is_good, report) = doctor(&etcd.url(), &[]);
     assert!(is_good && report.contains("compare-and-set works") && report.contains("s1 at http://"), "{report}");
 
     let session = nodes[1].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
@@ -44,7 +34,7 @@ async fn garbage_in_the_registry_and_made_up_owners_harm_nobody() {
     }
     let log = nodes[0].log();
     assert!(log.contains("cannot be read and is left alone") && log.contains("it has the form 7"), "{log}");
-    let (is_good, report) = doctor(&etcd.url());
+    let (is_good, report) = doctor(&etcd.url(), &[]);
     assert!(!is_good && report.contains("garbage: its record cannot be read"), "{report}");
 
     // A stranger with the key and made-up ids: ten reads a second, whatever comes.
@@ -73,8 +63,8 @@ async fn garbage_in_the_registry_and_made_up_owners_harm_nobody() {
 #[test]
 fn the_doctor_says_what_is_wrong() {
     // Nobody listens there: the port was free a moment ago.
-    let nobody = crate::support::free_port();
-    let (is_good, report) = doctor(&format!("etcd://{nobody}/agb"));
+    let nobody = free_port();
+    let (is_good, report) = doctor(&format!("etcd://{nobody}/agb"), &[]);
     assert!(!is_good && report.contains("the registry does not answer") && report.contains("refused"), "{report}");
     for (url, hint) in [
         ("etcd://user:secret-word@host/agb", "AGB_CLUSTER_USER"),
@@ -82,7 +72,43 @@ fn the_doctor_says_what_is_wrong() {
         ("kubernetes://only", "kubernetes://NAMESPACE/NAME"),
         ("etcd://host/", "prefix"),
     ] {
-        let (is_good, report) = doctor(url);
+        let (is_good, report) = doctor(url, &[]);
         assert!(!is_good && report.contains(hint), "{url}: {report}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_says_which_servers_do_not_fit_together() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    // It leaves the others' records alone for longer than the test takes.
+    let mut node = Node::new("real", &etcd.url(), folder.path()).with(&["--beat", "600", "--lost-after", "2400"]);
+    node.spawn();
+    node.ready().await;
+    let record = |inc: &str, address: std::net::SocketAddr, state: &str| {
+        let record = json!({
+            "v": 1, "inc": inc, "addr": format!("http://{address}"), "state": state, "n": 1, "started_ms": 1,
+            "at_ms": 1, "max": 100, "level": "landlock", "keys": "00000000", "images": ["another-image"],
+        });
+        record.to_string()
+    };
+    let nobody = free_port();
+    put(&etcd, "agb/nodes/gone", &record("0000000000aa", nobody, "up"));
+    put(&etcd, "agb/nodes/taken", &record("0000000000bb", node.address, "up"));
+    put(&etcd, "agb/nodes/lost", &record("0000000000cc", nobody, "lost"));
+    let (is_good, report) = doctor(&etcd.url(), &[]);
+    assert!(!is_good, "{report}");
+    for text in [
+        &format!(
+            "NOT GOOD: gone at http://{nobody}: 0 of 100 sessions, landlock; from here the connection was refused"
+        ),
+        &format!("NOT GOOD: taken at http://{}: 0 of 100 sessions, landlock; from here another server", node.address),
+        "good: lost: was declared lost 1970-01-01T00:00:00Z",
+        &format!("good: real at http://{}", node.address),
+        "NOT GOOD: the servers have different API keys",
+        "NOT GOOD: programs are isolated differently (landlock, none): set --isolation",
+        "NOT GOOD: the servers have different images",
+    ] {
+        assert!(report.contains(text), "{text:?} is missing: {report}");
     }
 }

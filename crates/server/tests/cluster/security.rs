@@ -1,14 +1,15 @@
-//! An etcd with users, and one with TLS.
+//! An etcd with users, one with TLS, and servers that reach each other by TLS.
 
 use std::fs;
 use std::time::Duration;
 
+use agb_client::{Agb, Options};
+
 use agb_testkit::etcd::Etcd;
 use data_encoding::BASE64;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde_json::json;
 
-use crate::support::{Node, all_up};
+use crate::support::{KEY, Node, Tls, all_up, doctor, run_lines};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_etcd_with_users_wants_one_and_gives_it_its_prefix_only() {
@@ -63,24 +64,10 @@ async fn an_etcd_with_users_wants_one_and_gives_it_its_prefix_only() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_etcd_with_tls_is_trusted_by_its_authority_only() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut params = CertificateParams::new(Vec::new()).expect("no names");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().expect("a key");
-    let authority = params.self_signed(&key).expect("a certificate");
-    let issuer = Issuer::new(params, key);
-    let own = KeyPair::generate().expect("a key");
-    let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
-    let certificate = CertificateParams::new(names).expect("names").signed_by(&own, &issuer).expect("a certificate");
-    let file = |name: &str, text: String| {
-        let path = folder.path().join(name);
-        fs::write(&path, text).expect("there is room");
-        path.to_str().expect("text").to_owned()
-    };
-    let (ca, cert, key) =
-        (file("ca.pem", authority.pem()), file("cert.pem", certificate.pem()), file("key.pem", own.serialize_pem()));
-    let options = ["--cert-file", &cert, "--key-file", &key];
+    let tls = Tls::write(folder.path());
+    let options = ["--cert-file", &tls.certificate, "--key-file", &tls.key];
     let etcd = Etcd::start_with(&folder.path().join("etcd"), 1, &options).expect("etcd");
-    let mut good = Node::new("good", &etcd.url(), folder.path()).with(&["--cluster-ca", &ca]);
+    let mut good = Node::new("good", &etcd.url(), folder.path()).with(&["--cluster-ca", &tls.authority]);
     good.spawn();
     good.ready().await;
 
@@ -96,8 +83,43 @@ async fn an_etcd_with_tls_is_trusted_by_its_authority_only() {
         .await;
         assert!(node.ended().is_none());
     }
-    let mut missing = Node::new("missing", &etcd.url(), folder.path()).with(&["--cluster-ca", &key]);
+    let mut missing = Node::new("missing", &etcd.url(), folder.path()).with(&["--cluster-ca", &tls.key]);
     missing.spawn();
     assert_eq!(missing.exit_code(Duration::from_secs(20)).await, Some(1));
     assert!(missing.log().contains("--cluster-ca") && missing.log().contains("no certificate"), "{}", missing.log());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_with_tls_are_trusted_by_their_authority_only() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 1).expect("etcd");
+    let tls = Tls::write(folder.path());
+    let trusting = ["--peer-ca", tls.authority.as_str()];
+    let mut nodes: Vec<_> = [("s0", &trusting[..]), ("s1", &trusting[..]), ("stranger", &[][..])]
+        .map(|(name, options)| Node::new(name, &etcd.url(), folder.path()).with_tls(&tls).with(options))
+        .into();
+    for node in &mut nodes {
+        node.spawn();
+        node.ready().await;
+    }
+    all_up(&nodes, 3).await;
+    let [entry, owner, stranger] = &nodes[..] else { unreachable!() };
+    let id = owner.own_session(entry).await["sessionId"].as_str().expect("an id").to_owned();
+    assert_eq!(entry.asks(&id).await.0, 200, "{}", entry.log());
+    assert!(entry.listed().await.expect("all answer").contains(&id));
+    let authority = fs::read_to_string(&tls.authority).expect("it was written");
+    let options = Options::new().api_key(KEY).endpoint(entry.url("")).ca(authority);
+    let session = Agb::new(&options).expect("an account").get(id.clone()).await.expect("it is there");
+    run_lines(&session, "r", 20, |_| {}).await;
+    assert!(entry.metric("agb_tunnels").await >= 1.0, "it came through the entry");
+
+    // Whoever does not trust the others can ask nobody, and says so.
+    let (status, code) = stranger.asks(&id).await;
+    assert_eq!((status, code.as_str()), (503, "ServiceUnavailable.Owner"), "{}", stranger.log());
+    let (status, answer) = stranger.listed().await.expect_err("a part is not all");
+    assert_eq!((status, &answer["code"]), (503, &json!("ServiceUnavailable.List")), "{answer}");
+    let (is_good, report) = doctor(&etcd.url(), &trusting);
+    assert!(is_good && report.contains("s1 at https://"), "{report}");
+    let (is_good, report) = doctor(&etcd.url(), &[]);
+    assert!(!is_good && report.contains("s1 at https://") && report.contains("from here no TLS"), "{report}");
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use agb_client::{Agb, CreateSession, Options, RunEvent, Session};
 use futures_util::StreamExt;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use reqwest::StatusCode;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -32,6 +33,7 @@ pub(crate) struct Node {
     options: Vec<String>,
     environment: Vec<(String, String)>,
     child: Option<Child>,
+    scheme: &'static str,
     http: reqwest::Client,
 }
 
@@ -58,6 +60,7 @@ impl Node {
             options: Vec::new(),
             environment: Vec::new(),
             child: None,
+            scheme: "http",
             http,
         }
     }
@@ -71,6 +74,15 @@ impl Node {
     pub(crate) fn with_environment(mut self, variables: &[(&str, &str)]) -> Self {
         self.environment.extend(variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())));
         self
+    }
+
+    /// With TLS; this authority's certificates are asked for.
+    pub(crate) fn with_tls(mut self, tls: &Tls) -> Self {
+        let authority = fs::read(&tls.authority).expect("it was written");
+        let authority = reqwest::Certificate::from_pem(&authority).expect("a certificate");
+        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(20)).tls_certs_only([authority]);
+        (self.scheme, self.http) = ("https", http.build().expect("a client"));
+        self.with(&["--tls-cert", &tls.certificate, "--tls-key", &tls.key])
     }
 
     /// Starts the process, at the same address as before.
@@ -118,7 +130,7 @@ impl Node {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     fn log_file(&self) -> PathBuf {
@@ -267,6 +279,44 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Files of an authority, and of a certificate for this machine that it has signed.
+pub(crate) struct Tls {
+    pub(crate) authority: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Tls {
+    pub(crate) fn write(folder: &Path) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let authority = params.self_signed(&key).expect("a certificate");
+        let issuer = Issuer::new(params, key);
+        let own = KeyPair::generate().expect("a key");
+        let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];
+        let signed = CertificateParams::new(names).expect("names").signed_by(&own, &issuer).expect("a certificate");
+        let file = |name: &str, text: String| {
+            let path = folder.join(name);
+            fs::write(&path, text).expect("there is room");
+            path.to_str().expect("text").to_owned()
+        };
+        Self {
+            authority: file("ca.pem", authority.pem()),
+            certificate: file("cert.pem", signed.pem()),
+            key: file("key.pem", own.serialize_pem()),
+        }
+    }
+}
+
+/// What `doctor --cluster` says of the cluster at this URL, and whether all is well.
+pub(crate) fn doctor(url: &str, options: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agb-server"));
+    let output = command.args(["doctor", "--cluster", url]).args(options).output().expect("it was built");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8(text).expect("text"))
 }
 
 /// Servers named s0, s1, …, each of which knows all.
