@@ -6,14 +6,24 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type IncomingMessage, request, type Server } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { type LocalServer, startServer } from "./local-server.ts";
 
 const file = (name: string): string => fileURLToPath(new URL(`./certificates/${name}`, import.meta.url));
 const AUTHORITY = file("authority.pem");
+const folder = mkdtempSync(join(tmpdir(), "agb-networks-"));
+/** A folder of certificates, with names as OpenSSL makes them: eight digits of a hash, and a number. */
+const HASHED = join(folder, "hashed");
+/** What a machine without certificates has. */
+const EMPTY = join(folder, "empty");
+[HASHED, EMPTY].forEach((name) => mkdirSync(name));
+copyFileSync(AUTHORITY, join(HASHED, "0a1b2c3d.0"));
 
 /** A host that exists behind the proxy alone. */
 const HOST = "service.test";
@@ -107,6 +117,7 @@ after(async () => {
   closing.forEach((close) => close());
   await secure?.stop();
   await plain?.stop();
+  rmSync(folder, { recursive: true, force: true });
 });
 
 async function proxy(server: LocalServer, manner: ForwardProxy["manner"] = "through"): Promise<{ made: ForwardProxy; address: string }> {
@@ -220,6 +231,9 @@ describe("certificates", () => {
   for (const [name, env, config] of [
     ["NODE_EXTRA_CA_CERTS", { NODE_EXTRA_CA_CERTS: AUTHORITY }, {}],
     ["SSL_CERT_FILE", { SSL_CERT_FILE: AUTHORITY }, {}],
+    ["SSL_CERT_DIR", { SSL_CERT_DIR: HASHED }, {}],
+    ["NODE_EXTRA_CA_CERTS, on a machine without certificates", { SSL_CERT_DIR: EMPTY, NODE_EXTRA_CA_CERTS: AUTHORITY }, {}],
+    ["config.ca, on a machine without certificates", { SSL_CERT_DIR: EMPTY }, { ca: "AUTHORITY" }],
     ["config.ca", {}, { ca: "AUTHORITY" }],
   ] as const) {
     it(`trusts the authority by ${name}, for calls and streams`, async () => works(await tried(secure, endpoint(), { ...env }, config)));
@@ -227,6 +241,7 @@ describe("certificates", () => {
 
   const fails: Array<[string, string, Record<string, string>, RegExp]> = [
     ["of an unknown authority", "server.pem", {}, /authority/],
+    ["of an unknown authority, on a machine without certificates", "server.pem", { SSL_CERT_DIR: EMPTY }, /authority/],
     ["that has expired", "expired.pem", { NODE_EXTRA_CA_CERTS: AUTHORITY }, /expired/],
     ["for another name", "other.pem", { NODE_EXTRA_CA_CERTS: AUTHORITY }, /another name/],
   ];

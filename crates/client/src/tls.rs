@@ -55,24 +55,30 @@ impl Trust {
     }
 
     fn make(&self) -> Result<ClientConfig, String> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = |authorities| Verifier::new_with_extra_roots(authorities, Arc::clone(&provider));
+        // Those of the machine alone: beside others nothing says that it has none, as a slim image has not.
+        let machine = if self.with_bundled { None } else { verifier(Vec::new()).ok() };
+        let authorities = self.authorities(machine.is_none())?;
+        let verifier = match machine {
+            Some(verifier) if authorities.is_empty() => verifier,
+            _ => verifier(authorities).map_err(|error| message(&error))?,
+        };
+        let builder = builder().map_err(|error| message(&error))?;
+        Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+    }
+
+    /// What is trusted beside the machine's own authorities.
+    fn authorities(&self, with_bundled: bool) -> Result<Vec<CertificateDer<'static>>, String> {
         let mut authorities = Vec::new();
         for pem in &self.authorities {
             authorities.extend(parse(pem.as_bytes())?);
         }
         authorities.extend(extra_of_node());
-        if self.with_bundled {
+        if with_bundled {
             authorities.extend_from_slice(webpki_root_certs::TLS_SERVER_ROOT_CERTS);
         }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = Verifier::new_with_extra_roots(authorities.clone(), Arc::clone(&provider));
-        let verifier = verifier.or_else(|_| {
-            // The machine has none of its own, as a slim image has not.
-            authorities.extend_from_slice(webpki_root_certs::TLS_SERVER_ROOT_CERTS);
-            Verifier::new_with_extra_roots(authorities, provider)
-        });
-        let verifier = verifier.map_err(|error| message(&error))?;
-        let builder = builder().map_err(|error| message(&error))?;
-        Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+        Ok(authorities)
     }
 
     /// TLS over this connection.
@@ -202,6 +208,14 @@ mod tests {
             _ => panic!("two answers"),
         }
         assert!(Trust::new(vec![], true).config().is_ok(), "a machine without certificates has the bundled ones");
+    }
+
+    #[test]
+    fn the_bundled_ones_stand_beside_those_that_were_given() {
+        let key = rcgen::generate_simple_self_signed(["h".to_owned()]).expect("a certificate");
+        let trust = Trust::new(vec![key.cert.pem()], false);
+        let count = |with_bundled| trust.authorities(with_bundled).expect("it is one").len();
+        assert_eq!(count(true), count(false) + webpki_root_certs::TLS_SERVER_ROOT_CERTS.len());
     }
 
     #[test]

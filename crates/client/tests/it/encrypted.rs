@@ -1,7 +1,7 @@
 //! `https:` and `wss:`, with a certificate that the machine trusts and with one that it does not.
 //!
-//! What the machine trusts is read once a process, so each case is this test program once more, with `SSL_CERT_FILE`
-//! set.
+//! What the machine trusts is read once a process, so each case is this test program once more, with the variables that
+//! name certificates.
 
 #![cfg(target_os = "linux")]
 
@@ -29,19 +29,36 @@ async fn a_certificate_must_be_trusted() {
     let address = listener.local_addr().expect("it is bound").to_string();
     tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(server))));
     let folder = tempfile::tempdir().expect("there is room");
-    for (pem, trusted) in [(authority, "yes"), (other, "no")] {
-        let file = folder.path().join(trusted);
-        std::fs::write(&file, pem).expect("there is room");
+    let place = |name: &str| folder.path().join(name);
+    for name in ["hashed", "empty"] {
+        std::fs::create_dir(place(name)).expect("there is room");
+    }
+    // As OpenSSL names the files of such a folder: eight digits of a hash, and a number.
+    for (name, pem) in [("good", &authority), ("other", &other), ("hashed/0a1b2c3d.0", &authority)] {
+        std::fs::write(place(name), pem).expect("there is room");
+    }
+    // An empty folder stands for a machine that has no certificates.
+    for (environment, trusted) in [
+        (vec![("SSL_CERT_FILE", "good")], "yes"),
+        (vec![("SSL_CERT_FILE", "other")], "no"),
+        (vec![("SSL_CERT_DIR", "hashed")], "yes"),
+        (vec![("SSL_CERT_FILE", "other"), ("SSL_CERT_DIR", "hashed")], "yes"),
+        (vec![("SSL_CERT_DIR", "empty")], "no"),
+        (vec![("SSL_CERT_DIR", "empty"), ("NODE_EXTRA_CA_CERTS", "good")], "yes"),
+        (vec![("SSL_CERT_FILE", "absent")], "no"),
+        (vec![("SSL_CERT_FILE", "absent"), ("NODE_EXTRA_CA_CERTS", "good")], "yes"),
+    ] {
         let mut child = Command::new(std::env::current_exe().expect("it runs"));
-        child
-            .args(["--exact", "encrypted::with_what_this_process_trusts", "--ignored"])
-            .env("SSL_CERT_FILE", &file)
-            .env_remove("SSL_CERT_DIR")
-            .env(TRUSTED, trusted)
-            .env(ADDRESS, &address);
+        child.args(["--exact", "encrypted::with_what_this_process_trusts", "--ignored"]);
+        for variable in ["SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS"] {
+            child.env_remove(variable);
+        }
+        child.envs(environment.iter().map(|(variable, name)| (variable, place(name))));
+        child.env(TRUSTED, trusted).env(ADDRESS, &address);
         let ended = tokio::task::spawn_blocking(move || child.output()).await.expect("it does not panic");
         let ended = ended.expect("it starts");
-        assert!(ended.status.success(), "trusted: {trusted}\n{}", String::from_utf8_lossy(&ended.stdout));
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && said.contains("1 passed"), "{environment:?}, trusted: {trusted}\n{said}");
     }
 }
 
@@ -66,6 +83,9 @@ async fn with_what_this_process_trusts() {
         assert_eq!(error.code(), "UNREACHABLE");
         assert!(error.to_string().contains("certificate"), "{error}");
         assert!(result.error_message.contains("certificate"), "{}", result.error_message);
+        for message in [error.to_string(), result.error_message] {
+            assert!(message.contains("authority"), "what to do: {message}");
+        }
     }
 }
 
