@@ -107,6 +107,37 @@ describe("a page that its server has let into a session", () => {
     assert.equal(sockets, 1);
   });
 
+  it("is not late where the page's clock leaps by hours, ahead or back", async () => {
+    const page = await stage.page();
+    const access = await stage.access();
+    const outcomes = await page.evaluate(async (access) => {
+      const real = performance.now.bind(performance);
+      let offset = 10 * 3_600_000;
+      performance.now = () => real() + offset;
+      const { code } = agb.Session.attach(access);
+      const outcomes = [];
+      // Silent for longer than a heartbeat takes: what is waited for comes due after the leap.
+      for (const [leap, silence] of [[3_600_000, 12], [5_000_000_000, 1], [-3_600_000, 1]] as const) {
+        let text = "";
+        const errors: Array<string | undefined> = [];
+        const program = `import time\nfor i in range(3):\n    print(i)\n    time.sleep(0.2)\ntime.sleep(${silence})\nprint('end')`;
+        const result = await code.run(program, "python", 20, {
+          onStdout: (chunk) => {
+            text += chunk;
+            offset += chunk.includes("2\n") ? leap : 0;
+          },
+          onError: (error) => errors.push(error.code),
+        });
+        outcomes.push([result.status, errors, text, result.executionTime < 19]);
+      }
+      // A limit is one still, of the time that has really passed.
+      const late = await code.run("import time\ntime.sleep(60)", "python", 1, { onStdout: () => {} });
+      return [...outcomes, [late.status, late.executionTime > 0.5]];
+    }, access as never);
+    const whole = ["finished", [], "0\n1\n2\nend\n", true];
+    assert.deepEqual(outcomes, [whole, whole, whole, ["timeout", true]]);
+  });
+
   it("says what it cannot do without the key, and which language it does not know", async () => {
     const page = await stage.page();
     const access = await stage.access();

@@ -93,8 +93,9 @@ describe("cancelled", () => {
   };
 
   test("by a signal, with the state kept", async () => {
-    const [result] = await cancelled("kept = 2\nimport time\nprint('on')\ntime.sleep(600)");
+    const [result] = await cancelled("kept = 2\nimport time\ntime.sleep(0.3)\nprint('on')\ntime.sleep(600)");
     assert.equal(result.stateLost, false);
+    assert.ok(result.executionTime > 0.2 && result.executionTime < 60, `it took ${result.executionTime} s`);
     assert.equal((await python("print(kept)")).logs.stdout.join(""), "2\n");
   });
 
