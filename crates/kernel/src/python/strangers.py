@@ -18,6 +18,8 @@ def flush(streams):
         except BaseException:
             pass  # it was closed, or has nothing to flush
         try:
+            # Python's own kinds of streams flush the next one only.
+            waiting += [getattr(stream, name, None) for name in ("buffer", "raw")]
             # A program's own class may have streams that its `flush` does not know of.
             waiting += [one for one in vars(stream).values() if hasattr(one, "write")]
         except KeyboardInterrupt:

@@ -74,7 +74,7 @@ wrap_base("sys.calls", function(original) function() {
 execute <- function(code, name) {
   # A source file may begin with a mark and have any line ends.
   lines <- strsplit(sub("\r\\z", "", sub("\\A\ufeff", "", code, perl = TRUE), perl = TRUE), "\r?\n")[[1L]]
-  source <- srcfilecopy(name, lines)
+  source <- srcfilecopy(name, lines, timestamp = 0)
   expressions <- tryCatch(
     parse(text = lines, srcfile = source, keep.source = TRUE, encoding = "UTF-8"),
     error = function(e) stop(parse_error(e, name))
@@ -131,16 +131,25 @@ headline <- function(kind, call, message) {
   paste0(kind, " in ", call, " : ", if (width + 6L + nchar(kind) > 77L) "\n  ", message)
 }
 
-# A program's own method for it may fail, or answer something else than a text.
-message_of <- function(condition) {
-  tryCatch(whole(paste(conditionMessage(condition), collapse = "\n")), error = function(e) "")
+# A program's own methods for these may fail, end the program, or answer something else than a text or a call.
+safely <- function(look, otherwise) {
+  withRestarts(
+    tryCatch(look(), error = function(e) otherwise),
+    abort = function(...) otherwise,
+    end_cell = function(status) otherwise
+  )
+}
+message_of <- function(condition) safely(function() whole(paste(conditionMessage(condition), collapse = "\n")), "")
+call_of <- function(condition) {
+  call <- safely(function() conditionCall(condition), NULL)
+  if (is.call(call)) own_call(call)
 }
 
 # Warnings are told at once, so that they stand beside the output they belong to.
 on_warning <- function(condition) {
   level <- getOption("warn")
   if (!is.numeric(level) || length(level) != 1L || level < 0 || level >= 2 || !is_ours()) return()
-  call <- own_call(conditionCall(condition))
+  call <- call_of(condition)
   message <- message_of(condition)
   count <- length(warnings_now) + 1L
   if (count <= warnings_shown) {
@@ -238,7 +247,7 @@ report <- function(condition) {
   if (inherits(condition, c("harness_parse_error", "harness_exit"))) {
     trace <- condition$report
   } else {
-    trace <- headline("Error", own_call(conditionCall(condition)), message)
+    trace <- headline("Error", call_of(condition), message)
     lines <- if (identical(error_now$condition, condition)) error_now$lines
     trace <- paste(c(trace, if (length(lines)) c("Traceback:", lines) else paste0("  at ", place_now)), collapse = "\n")
   }
@@ -279,6 +288,29 @@ wrap_base("options", function(original) function() {
   original(given)
 })
 
+# R knows the clock that people set, and a program may have put another function in its place. The machine's other clock
+# goes in steps of 10 ms. Either is NA where it cannot be had.
+clocks <- function() {
+  read <- function(clock) {
+    time <- suppressWarnings(tryCatch(as.numeric(clock()), error = function(e) NA_real_))
+    if (length(time) == 1L) time else NA_real_
+  }
+  c(set = read(function() Sys.time()), steady = read(function() sub(" .*", "", readLines("/proc/uptime", 1L))))
+}
+
+# Where the two differ by more than the steps, the first was set meanwhile.
+seconds_since <- function(begin) {
+  passed <- clocks() - begin
+  if (is.na(passed[["steady"]])) passed[["steady"]] <- if (is.na(passed[["set"]])) 0 else passed[["set"]]
+  was_set <- is.na(passed[["set"]]) || abs(passed[["set"]] - passed[["steady"]]) > 0.05
+  max(0, passed[[if (was_set) "steady" else "set"]])
+}
+
+# What a program has written to connections that it keeps open, as to `file("/dev/stdout", "w")`, belongs to its run.
+flush_connections <- function() {
+  for (number in getAllConnections()) if (number > 2L) tryCatch(flush(getConnection(number)), error = function(e) NULL)
+}
+
 run <- function(message) {
   nonce <<- message$nonce
   frame_limit <<- message$maxFrame
@@ -290,8 +322,7 @@ run <- function(message) {
   warnings_more <<- 0L
   # A signal that came after the end of the last cell was meant for that one.
   tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL)
-  start <- proc.time()[["elapsed"]]
-  begin <- as.numeric(Sys.time())
+  begin <- clocks()
   guarded <- function(work) {
     failure <- NULL
     tryCatch(
@@ -306,10 +337,12 @@ run <- function(message) {
     failure
   }
   failure <- guarded(function() execute(message$code, sprintf("<cell %d>", as.integer(message$count))))
-  seconds <- max(0, as.numeric(Sys.time()) - begin)
+  own_frames <<- 0L # a time limit of the program's may have come between
+  seconds <- seconds_since(begin)
   if (!is_ours()) quit_process("no", as.integer(!is.null(failure)), FALSE) # a forked copy came out of the cell
   plotting <- guarded(finish_plots)
   if (is.null(failure)) failure <- plotting
+  guarded(function() allowInterrupts(flush_connections()))
   finish_warnings()
   expression_now <<- NULL
   # Those of the program would end the interpreter between two cells.

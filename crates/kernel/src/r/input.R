@@ -142,11 +142,16 @@ replace_in <- function(place, name, value) {
   if (locked) lockBinding(name, place)
 }
 
-# Replaces a function of base by one that is called with the original.
+# Replaces a function of base by one that is called with the original, and calls it by its own name: errors and warnings
+# show the call.
 wrap_base <- function(name, wrapper) {
   original <- get(name, baseenv())
   wrapped <- wrapper(original)
   formals(wrapped) <- formals(args(original))
+  if (exists("original", environment(wrapped), inherits = FALSE)) {
+    body(wrapped) <- do.call(substitute, list(body(wrapped), list(original = as.name(name))))
+    assign(name, original, environment(wrapped))
+  }
   replace_in(baseenv(), name, wrapped)
   if (!identical(get(name, .BaseNamespaceEnv), wrapped)) replace_in(.BaseNamespaceEnv, name, wrapped)
 }
