@@ -68,7 +68,10 @@ export async function carry(
   return { part: JSON.parse(meta) as Part, bytes: received };
 }
 
-/** @internal The bytes of a file, part by part; while one is used, the next one is on its way. */
+/**
+ * @internal The bytes of a file, part by part; while one is used, the next one is on its way, and while one is waited for,
+ * so that the line is never idle. Two are in memory at most.
+ */
 export class FileReader {
   readonly #native: NativeSession;
   readonly #path: string;
@@ -78,6 +81,8 @@ export class FileReader {
   #isOver: boolean;
   #ahead: Promise<{ readonly part: Part; readonly bytes: Uint8Array }> | null = null;
   #etag: string | null = null;
+  /** Bytes of the file, once it has said so; nothing is asked for beyond them. */
+  #size = 0;
 
   constructor(native: NativeSession, path: string, start: number, end: number, signal: StopSignal | null) {
     this.#native = native;
@@ -93,15 +98,17 @@ export class FileReader {
     if (this.#isOver) {
       return null;
     }
-    const fetched = this.#ahead ?? this.#fetch();
+    const fetched = this.#ahead ?? this.#fetch(this.#at);
     this.#ahead = null;
+    const behind = this.#at + PART;
+    const ahead = behind < Math.min(this.#size, this.#end) ? this.#fetch(behind) : null;
     const { part, bytes } = await fetched;
     this.#at += bytes.length;
+    this.#size = part.size;
     this.#etag = part.etag === "" ? null : part.etag;
     this.#isOver ||= part.isLast || this.#at >= this.#end || bytes.length === 0;
     if (!this.#isOver) {
-      this.#ahead = this.#fetch();
-      this.#ahead.catch(() => {}); // whoever takes it hears of it
+      this.#ahead = (this.#at === behind && ahead) || this.#fetch(this.#at);
     }
     return bytes.length === 0 ? null : bytes;
   }
@@ -111,14 +118,20 @@ export class FileReader {
     this.#isOver = true;
   }
 
-  async #fetch(): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
-    const left = this.#end - this.#at;
+  #fetch(at: number): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
+    const fetched = this.#ask(at);
+    fetched.catch(() => {}); // whoever takes it hears of it
+    return fetched;
+  }
+
+  async #ask(offset: number): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
+    const left = this.#end - offset;
     if (carriesBytes(this.#native)) {
-      const args = { path: this.#path, offset: this.#at, length: Math.min(left, PART), etag: this.#etag };
+      const args = { path: this.#path, offset, length: Math.min(left, PART), etag: this.#etag };
       return carry(this.#native, "file.readPart", args, null, this.#signal);
     }
     const length = Math.min(left, CHUNK);
-    const args = { path: this.#path, offset: this.#at, length };
+    const args = { path: this.#path, offset, length };
     const answer = await invoke<{ readonly content: string }>(this.#native, "file.readChunk", args, { signal: this.#signal });
     const bytes = currentPlatform().decodeBase64(dataOf(answer).content);
     // Nobody says the size: a chunk that is not full is the last one.

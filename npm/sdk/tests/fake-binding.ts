@@ -239,7 +239,7 @@ export class FakeSession implements NativeSession {
   }
 
   /** What `transfer` answers. */
-  onTransfer: (name: string, args: Record<string, unknown>, bytes: Uint8Array | null) => Answer<Transferred> = () => ok({ meta: "{}", bytes: new Uint8Array(0) });
+  onTransfer: (name: string, args: Record<string, unknown>, bytes: Uint8Array | null) => Answer<Transferred> | Promise<Answer<Transferred>> = () => ok({ meta: "{}", bytes: new Uint8Array(0) });
 
   async transfer(name: string, argsJson: string, bytes: Uint8Array | null): Promise<Answer<Transferred>> {
     const args = JSON.parse(argsJson) as Record<string, unknown>;

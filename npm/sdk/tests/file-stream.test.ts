@@ -49,6 +49,43 @@ describe("reading a stream", () => {
     assert.equal(asked.length, 3);
   });
 
+  it("asks for the next part while one is waited for, and for none beyond it", async () => {
+    const asked = serve(4 * PART + 5);
+    const [answer, held]: [typeof fake.onTransfer, Array<() => void>] = [fake.onTransfer, []];
+    fake.onTransfer = async (...given) => {
+      const came = answer(...given);
+      await new Promise<void>((go) => held.push(go));
+      return came;
+    };
+    const turn = (): Promise<unknown> => new Promise((resolve) => setImmediate(resolve));
+    const offsets = (): unknown[] => asked.map(({ offset }) => Number(offset) / PART);
+    const reader = file.readStream("/a").getReader();
+    for (const [waiting, using] of [[[0], [0, 1]], [[0, 1, 2], [0, 1, 2]], [[0, 1, 2, 3], [0, 1, 2, 3]], [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]]) {
+      const part = reader.read();
+      await turn();
+      assert.deepEqual(offsets(), waiting);
+      held.shift()!();
+      assert.equal((await part).value?.length, PART);
+      await turn();
+      assert.deepEqual(offsets(), using);
+    }
+    held.shift()!();
+    assert.equal((await reader.read()).value?.length, 5);
+    assert.equal((await reader.read()).done, true);
+    assert.equal(asked.length, 5, "the file's size is known");
+  });
+
+  it("gives what came before a part that failed, and nothing behind it", async () => {
+    serve(4 * PART);
+    const answer = fake.onTransfer;
+    fake.onTransfer = (name, args, bytes) =>
+      args["offset"] === PART ? failed("InvalidFile.Changed", 412, "changed") : answer(name, args, bytes);
+    const reader = file.readStream("/a").getReader();
+    assert.equal((await reader.read()).value?.length, PART);
+    await assert.rejects(reader.read(), { code: "InvalidFile.Changed" });
+    await assert.rejects(reader.read(), { code: "InvalidFile.Changed" });
+  });
+
   it("reads a range, and nothing beyond it", async () => {
     const asked = serve(100);
     assert.equal(await count(file.readStream("/a", { start: 10, end: 30 })), 20);
