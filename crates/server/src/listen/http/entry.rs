@@ -149,8 +149,8 @@ pub(super) fn token_of<'a>(shared: &Shared, headers: &'a HeaderMap) -> Result<&'
 
 /// Whose token was given out hears that there is no such session (any more); a made-up one what it hears of all sessions.
 ///
-/// Where the server of the session was lost, or the id is not one that a server of this cluster makes, nobody can tell the two apart any more, and there is nothing left to protect:
-/// every holder of the id hears it.
+/// Where the server of the session was lost, or the id is not one that a server of this cluster makes, nobody can tell the
+/// two apart any more, and there is nothing left to protect: every holder of the id hears it.
 fn without_session(shared: &Shared, id: &str, token: &str, gone: ApiError) -> ApiError {
     let is_nobodys = shared.cluster.is_some() && Incarnation::of_session(id).is_none();
     if is_nobodys || matches!(gone, ApiError::SessionLost { .. }) {
