@@ -1,11 +1,14 @@
 //! The settings of a cluster. Every default has its reason beside it.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use agb_protocol::Secret;
-use clap::{Args, FromArgMatches, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Args, Command, FromArgMatches, ValueEnum};
 
 use super::etcd::EtcdUrl;
 use super::kubernetes::KubernetesUrl;
@@ -21,7 +24,7 @@ pub struct ClusterSettings {
     /// kubernetes://NAMESPACE/NAME.
     ///
     /// Any of them then takes any call. None: this server is alone.
-    #[arg(long = "cluster", id = "cluster", value_name = "URL")]
+    #[arg(long = "cluster", id = "cluster", value_parser = RegistryUrlParser, value_name = "URL")]
     pub registry: Option<RegistryUrl>,
     /// This server's name in the cluster, the same after a restart.
     ///
@@ -89,7 +92,7 @@ pub struct ClusterSettings {
 impl Default for ClusterSettings {
     /// Those of a command line that names none: no cluster.
     fn default() -> Self {
-        let matches = Self::augment_args(clap::Command::new("cluster")).get_matches_from([""; 0]);
+        let matches = Self::augment_args(Command::new("cluster")).get_matches_from([""; 0]);
         let given = Self::from_arg_matches(&matches).expect("each value has a default that its own parser takes");
         Self { cluster_user: None, cluster_password: None, ..given } // not from the environment
     }
@@ -128,6 +131,22 @@ impl FromStr for RegistryUrl {
             "kubernetes" => KubernetesUrl::parse(rest).map(Self::Kubernetes),
             _ => Err(unknown()),
         }
+    }
+}
+
+/// Reads `--cluster`. Its errors do not repeat what was given: there may be a password in it.
+#[derive(Clone)]
+struct RegistryUrlParser;
+
+impl TypedValueParser for RegistryUrlParser {
+    type Value = RegistryUrl;
+
+    fn parse_ref(&self, command: &Command, _: Option<&Arg>, value: &OsStr) -> Result<RegistryUrl, clap::Error> {
+        let url = value.to_str().ok_or_else(|| "it is not text".to_owned()).and_then(str::parse);
+        url.map_err(|problem: String| {
+            let message = format!("invalid value for '--cluster <URL>': {problem}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, message).with_cmd(command)
+        })
     }
 }
 

@@ -1,12 +1,13 @@
 //! What else may be in the registry, and ids that no server made.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use agb_testkit::etcd::Etcd;
 use data_encoding::BASE64;
 use serde_json::json;
 
-use crate::support::{Node, all_up, doctor, free_port, servers};
+use crate::support::{KEY, Node, all_up, doctor, free_port, servers};
 
 fn put(etcd: &Etcd, key: &str, value: &str) {
     let body = json!({ "key": BASE64.encode(key.as_bytes()), "value": BASE64.encode(value.as_bytes()) });
@@ -74,6 +75,39 @@ fn the_doctor_says_what_is_wrong() {
     ] {
         let (is_good, report) = doctor(url, &[]);
         assert!(!is_good && report.contains(hint), "{url}: {report}");
+        assert!(!report.contains("secret-word"), "{report}");
+    }
+}
+
+#[test]
+fn the_server_says_what_is_wrong_with_its_settings() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let nobody = format!("etcd://{}/agb", free_port());
+    let nobody = nobody.as_str();
+    for (options, hint) in [
+        (&["--cluster", "etcd://user:secret-word@host/agb"][..], "AGB_CLUSTER_USER"),
+        (&["--cluster", "http://user:secret-word@host:2379"], "etcd://HOST:PORT/PREFIX"),
+        (&["--cluster", "kubernetes://a/b"], "works in a pod"),
+        (&["--cluster", nobody, "--node-name", "a b"], "--node-name"),
+        (&["--cluster", nobody, "--lost-after", "3"], "give at least four beats"),
+        (&["--cluster", nobody, "--advertise", "10.0.0.1"], "an http or https URL"),
+        (&["--cluster", nobody, "--cluster-user", "u"], "belong together"),
+        (&["--cluster", nobody, "--cluster-ca", "/none"], "--cluster-ca /none"),
+        (&["--cluster", nobody, "--peer-ca", "/none"], "--peer-ca /none"),
+        (&["--cluster", nobody, "--upstream", "http://127.0.0.1:1"], "exclude each other"),
+        (&["--cluster", nobody, "--listen", "0.0.0.0:0", "--insecure-listen"], "--advertise"),
+        (&["--node-name", "x"], "--cluster"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agb-server"));
+        command.args(["serve", "--isolation", "none", "--warm", "0", "--data-dir"]).arg(folder.path());
+        if !options.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
+        command.args(options).env("AGB_API_KEY", KEY).env_remove("KUBERNETES_SERVICE_HOST");
+        let output = command.output().expect("it was built");
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+        assert!(!output.status.success() && text.contains(hint), "{options:?}: {text}");
+        assert!(!text.contains("secret-word"), "{text}");
     }
 }
 
