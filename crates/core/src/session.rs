@@ -193,14 +193,14 @@ impl Session {
     /// [`SessionConfig::cancel_wait`]; elsewhere it ends here and now. Without effect after the end.
     pub fn cancel(&mut self, now: Instant, id: RunId) {
         self.advance(now);
-        let Some(run) = self.runs.get_mut(id) else { return };
+        let Some(run) = self.runs.get(id) else { return };
         match run.phase {
             Phase::Ended | Phase::Cancelling => {}
-            Phase::Sent | Phase::Detached if self.config.extensions.cancel => {
+            _ if !run.may_go_on() => self.end(id, Err(RunError::Cancelled { state_lost: false })),
+            _ if self.config.extensions.cancel => {
                 self.ask_to_stop(id);
                 self.runs.set_deadline(id, now + self.config.cancel_wait);
             }
-            Phase::Queued => self.end(id, Err(RunError::Cancelled { state_lost: false })),
             _ => self.end(id, Err(RunError::CancelUnconfirmed)),
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Session;
-use super::runs::{Phase, Reader};
+use super::runs::{Phase, Reader, Run};
 use crate::disconnect_reason::DisconnectReason;
 use crate::run::{RunEnd, RunError, RunId};
 
@@ -72,8 +72,7 @@ impl Session {
 
     /// Ends a run that the service believes to be going on, for the reason that its reader gets.
     pub(super) fn stop(&mut self, id: RunId, error: RunError) {
-        let sent = self.runs.get(id).is_some_and(|run| run.is_live() && run.phase != Phase::Queued);
-        if sent && self.config.extensions.cancel {
+        if self.config.extensions.cancel && self.runs.get(id).is_some_and(Run::may_go_on) {
             self.ask_to_stop(id);
             self.let_go(id, error);
         } else {
@@ -84,10 +83,13 @@ impl Session {
     /// The service is to interrupt a run: now, or with the next connection.
     pub(super) fn ask_to_stop(&mut self, id: RunId) {
         let Some(run) = self.runs.get_mut(id) else { return };
-        let is_shown = run.phase == Phase::Sent;
+        // On an open connection what shows the run may still wait in the outbox: the cancel goes behind it.
+        let is_shown = run.phase == Phase::Sent || self.dial.open_link().is_some();
         run.phase = Phase::Cancelling;
         if is_shown {
             self.enqueue(id, |address| address.cancel());
+        } else {
+            self.outbox.remove(id); // said anew once there is a connection
         }
     }
 

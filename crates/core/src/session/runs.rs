@@ -129,6 +129,11 @@ impl Run {
     pub(super) fn is_live(&self) -> bool {
         self.phase != Phase::Ended
     }
+
+    /// Whether the service may have its program going on: it was sent, or it was begun elsewhere.
+    pub(super) fn may_go_on(&self) -> bool {
+        self.is_live() && (self.phase != Phase::Queued || self.request.is_none())
+    }
 }
 
 /// All runs of a session that are live or not yet read to their end.

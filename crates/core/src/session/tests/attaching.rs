@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::bench::{Bench, NONE, at, broken, everything};
 use crate::disconnect_reason::DisconnectReason;
-use crate::io::Input;
-use crate::{Rejected, RunError, StreamEvent, Violation};
+use crate::io::{Input, State};
+use crate::session::Session;
+use crate::{Extensions, Rejected, RunError, StreamEvent, Violation};
 
 #[test]
 fn a_run_that_was_begun_elsewhere_is_continued() {
@@ -64,4 +65,91 @@ fn a_service_that_does_not_answer_for_a_run_from_elsewhere_is_not_waited_for() {
     assert_eq!(bench.read(id).end, Some(Err(RunError::Interrupted(silent))));
     let mut plain = Bench::new(NONE);
     assert_eq!(plain.with_session(|session, now| session.attach(now, "x", 0)), Err(Rejected::NotOffered));
+}
+
+#[test]
+fn a_run_from_elsewhere_is_stopped_also_before_anything_was_said_of_it() {
+    let cancelled = json!({ "phase": "end", "status": "failed", "reason": "cancelled", "seq": 4 });
+    for (abandons, waits) in [(false, false), (false, true), (true, false), (true, true)] {
+        let mut bench = Bench::new(everything());
+        let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 3)).unwrap();
+        bench.with_session(|session, now| match abandons {
+            true => session.abandon(now, id),
+            false => session.cancel(now, id),
+        });
+        assert_eq!(bench.read(id).end, None, "its program goes on, and nobody has stopped it yet");
+        if waits {
+            while bench.session.invocation(id).is_some() {
+                bench.pass();
+            }
+            assert!(bench.now <= at(3_000), "its caller does not wait for a network");
+            let told = (!abandons).then_some(Err(RunError::CancelUnconfirmed));
+            assert_eq!(bench.read(id).end, told);
+        }
+        bench.open();
+        assert_eq!(bench.sent[0]["data"]["params"]["afterSeq"], json!(3));
+        assert_eq!(bench.methods(), ["resume", "cancel"], "{abandons} {waits}");
+        bench.say("elsewhere", &cancelled);
+        let told = (!abandons && !waits).then_some(Err(RunError::Cancelled { state_lost: false }));
+        assert_eq!(bench.read(id).end, told);
+        bench.lose();
+        assert_eq!((bench.link, bench.session.state()), (None, State::Idle), "nobody wants a connection any more");
+        bench.session.runs.assert_sums();
+    }
+}
+
+#[test]
+fn the_cancel_goes_behind_what_waits_to_be_sent() {
+    // One that has just been attached to, and one that has just been found again.
+    for is_found_again in [false, true] {
+        let mut bench = Bench::new(everything());
+        let attach = |session: &mut Session, now| session.attach(now, "elsewhere", 3);
+        let id = match is_found_again {
+            true => {
+                let id = bench.with_session(attach).unwrap();
+                bench.open();
+                bench.lose();
+                bench.pass();
+                let link = bench.link.expect("a socket was asked for");
+                bench.session.handle_input(bench.now, link, Input::Opened);
+                bench.input(Input::Backlog(usize::MAX / 2));
+                id
+            }
+            false => {
+                bench.started();
+                bench.input(Input::Backlog(usize::MAX / 2));
+                bench.with_session(attach).unwrap()
+            }
+        };
+        bench.sent.clear();
+        bench.with_session(|session, now| session.cancel(now, id));
+        assert_eq!(bench.methods(), Vec::<String>::new(), "what was written before has not left yet");
+        bench.input(Input::Backlog(0));
+        assert_eq!(bench.methods(), ["resume", "cancel"], "{is_found_again}");
+    }
+}
+
+#[test]
+fn a_stop_that_never_meets_a_connection_is_given_up_with_all_that_it_had_to_say() {
+    let mut bench = Bench::new(everything());
+    let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 3)).unwrap();
+    bench.with_session(|session, now| session.cancel(now, id));
+    while bench.session.runs.live().next().is_some() {
+        match bench.link {
+            Some(_) => bench.lose(),
+            None => bench.pass(),
+        }
+    }
+    assert_eq!(bench.read(id).end, Some(Err(RunError::CancelUnconfirmed)));
+    assert_eq!((bench.session.state(), bench.session.has_unsent()), (State::Idle, false));
+}
+
+#[test]
+fn what_cannot_be_stopped_from_here_is_not_called_cancelled() {
+    let mut bench = Bench::new(Extensions { cancel: false, ..everything() });
+    let id = bench.with_session(|session, now| session.attach(now, "elsewhere", 3)).unwrap();
+    bench.with_session(|session, now| session.cancel(now, id));
+    assert_eq!(bench.read(id).end, Some(Err(RunError::CancelUnconfirmed)));
+    bench.open();
+    assert_eq!(bench.methods(), Vec::<String>::new());
 }

@@ -218,6 +218,29 @@ impl Rig {
 }
 
 #[test]
+fn a_run_from_elsewhere_is_stopped_also_before_its_stream_is_opened() {
+    let mut rig = Rig::new();
+    let (first, wire) = rig.run();
+    let (link, _) = rig.fall_back();
+    rig.input(link, Input::Opened);
+    rig.end(link, &wire, 1);
+    rig.read(first);
+    rig.sent.clear();
+    let id = rig.with_session(|session, now| {
+        let id = session.attach(now, "elsewhere", 3).expect("nobody follows it");
+        session.cancel(now, id);
+        id
+    });
+    let (link, request) = rig.link();
+    assert!(request.url.contains("afterSeq=3"), "{}", request.url);
+    rig.input(link, Input::Opened);
+    assert_eq!(rig.sent, [(link, json!({ "method": "cancel" }))]);
+    rig.say(link, "elsewhere", &json!({ "phase": "end", "status": "failed", "reason": "cancelled", "seq": 4 }));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Cancelled { state_lost: false })));
+    rig.is_clean();
+}
+
+#[test]
 fn a_refused_handshake_is_asked_for_elsewhere_at_once() {
     let mut rig = Rig::new();
     let (id, _) = rig.run();
