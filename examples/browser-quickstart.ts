@@ -29,4 +29,5 @@ const server = createServer(async (request, response) => {
     response.writeHead(500).end(String(error));
   }
 });
+server.once("error", ({ message }) => (console.error(`${message}: choose another port by PORT`), process.exit(1)));
 server.listen(Number(process.env["PORT"] ?? 5173), "127.0.0.1", () => console.log(`http://localhost:${(server.address() as { port: number }).port}`));

@@ -3,8 +3,15 @@
 import { Session, type SessionAccess } from "agbcloud-sdk";
 
 const KEY = "agb-access";
-/** Renewed when this much is left of it. */
+/** Renewed when this much is left of it: time enough for a request, and for the next one where that fails. */
 const MARGIN_MS = 60_000;
+
+/** What this page's own server answers. */
+interface Given {
+  readonly access: SessionAccess;
+  /** How long it lasts from now on. `access.expiresAt` is by the service's clock, and this machine's may be wrong by hours. */
+  readonly lastsS: number;
+}
 
 export class Connection {
   #access: SessionAccess | null = null;
@@ -32,14 +39,13 @@ export class Connection {
     if (!response.ok) {
       throw new Error(`this page's server answers ${response.status}: ${await response.text()}`);
     }
-    const access = (await response.json()) as SessionAccess;
+    const { access, lastsS } = (await response.json()) as Given;
     if (this.#session === null || access.token !== this.#access?.token) {
       this.#session = Session.attach(access);
     }
     this.#access = access;
     sessionStorage.setItem(KEY, JSON.stringify(access));
     clearTimeout(this.#timer);
-    const left = Date.parse(access.expiresAt) - Date.now() - MARGIN_MS;
-    this.#timer = setTimeout(() => void this.#take({ renew: access }).catch(() => {}), Math.max(left, 1_000));
+    this.#timer = setTimeout(() => void this.#take({ renew: access }).catch(() => {}), lastsS * 1_000 - MARGIN_MS);
   }
 }

@@ -9,10 +9,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from "node:ht
 import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
+import { listen } from "./listen.js";
 import { isOwnPage } from "./own-page.js";
 
 const { values } = parseArgs({ options: { port: { type: "string", default: process.env["PORT"] ?? "5173" } } });
 const agb = new AGB();
+/** How long a page is let in before it asks again: as long as the service gives by itself. */
+const LASTS_S = 900;
 /** The sessions that pages were let into, by id. */
 const sessions = new Map<string, Session>();
 
@@ -21,7 +24,7 @@ const http = createServer((request, response) => {
     answer(response, 403, { message: "only for this server's own page" });
   } else if (request.method === "POST" && request.url === "/api/session") {
     giveAccess(request).then(
-      (access) => answer(response, 200, access),
+      (access) => answer(response, 200, { access, lastsS: LASTS_S }),
       (error: unknown) => answer(response, 502, { message: error instanceof Error ? error.message : String(error) }),
     );
   } else {
@@ -38,14 +41,14 @@ async function giveAccess(request: IncomingMessage): Promise<SessionAccess> {
   const { renew } = JSON.parse((await text(request)) || "{}") as { renew?: SessionAccess };
   const known = renew === undefined ? undefined : sessions.get(renew.sessionId);
   if (known !== undefined && renew !== undefined) {
-    const renewed = await known.browserAccess({ renew });
+    const renewed = await known.browserAccess({ renew, lastsS: LASTS_S });
     if (renewed.access !== undefined) {
       return renewed.access;
     }
   }
   const { session } = throwIfFailed(await agb.create({ imageId: "agb-code-space-1", labels: { example: "browser" } }));
   sessions.set(session!.sessionId, session!);
-  return throwIfFailed(await session!.browserAccess()).access!;
+  return throwIfFailed(await session!.browserAccess({ lastsS: LASTS_S })).access!;
 }
 
 function answer(response: ServerResponse, status: number, body: unknown): void {
@@ -53,10 +56,7 @@ function answer(response: ServerResponse, status: number, body: unknown): void {
   response.end(JSON.stringify(body));
 }
 
-http.listen(Number(values.port), "127.0.0.1", () => {
-  const { port } = http.address() as { port: number };
-  console.log(`http://localhost:${port}`);
-});
+listen(http, values.port);
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {

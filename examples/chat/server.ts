@@ -13,6 +13,7 @@ import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
+import { listen } from "../browser/listen.js";
 import { isOwnPage } from "../browser/own-page.js";
 import { scriptedModel } from "./model.js";
 import { runPython } from "./run-python.js";
@@ -85,9 +86,7 @@ const http = createServer((request, response) => {
     response.writeHead(404).end("not found");
   }
 });
-http.listen(Number(process.env["PORT"] ?? 5174), "127.0.0.1", () => {
-  console.log(`http://localhost:${(http.address() as { port: number }).port}`);
-});
+listen(http, process.env["PORT"] ?? "5174");
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(signal, () => {

@@ -214,6 +214,24 @@ describe("the example page", () => {
     assert.deepEqual(page.complaints, []);
   });
 
+  it("renews its way in by the time that is left of it, whatever its own clock says", async () => {
+    for (const hours of [-5, 5]) {
+      const other = await open(browser.context, address);
+      await other.addInitScript(`
+        const [now, timer] = [Date.now, setTimeout];
+        Date.now = () => now() + ${hours * 3_600_000};
+        globalThis.waits = [];
+        globalThis.setTimeout = (call, wait, ...rest) => (waits.push(wait), timer(call, wait, ...rest));`);
+      await other.reload();
+      await other.waitForSelector("#state[data-kind=ready]");
+      await other.click("#run");
+      await other.waitForSelector("#state[data-kind=finished]", { timeout: 60_000 });
+      const waits = await other.evaluate(() => (globalThis as unknown as { waits: number[] }).waits);
+      assert.deepEqual(waits.filter((wait) => wait > 13 * 60_000), [14 * 60_000], "a minute before the 15 are over");
+      await other.close();
+    }
+  });
+
   it("has a shell that knows its size, takes Ctrl-C and is found again after a reload", async () => {
     await page.emulateMedia({ colorScheme: "light" });
     await page.setViewportSize({ width: 1280, height: 760 });
