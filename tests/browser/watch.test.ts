@@ -48,3 +48,30 @@ describe("a page that only watches", () => {
     assert.match(seen.refused, /watching only/);
   });
 });
+
+describe("a run that a page finds again", () => {
+  it("is stopped by a cancel that comes before the page's WebAssembly and its connection", async () => {
+    const { endpoint, apiKey } = stage.server;
+    const created = await stage.post(`${endpoint}/mcp/createSession?imageId=agb-code-space-1`, { authorization: `Bearer ${apiKey}` }, {});
+    const access = await stage.grant(created, {});
+    const owner = await stage.page();
+    const id = await owner.evaluate(async (access) => {
+      const code = "import time\nprint('begun', flush=True)\ntime.sleep(600)";
+      const run = agb.Session.attach(access as never).code.stream(code, "python", { timeoutS: 900 });
+      const reader = run.stdout.getReader();
+      await reader.read();
+      Object.assign(globalThis, { reader });
+      return run.id;
+    }, access);
+    const other = await stage.page();
+    const seen = await other.evaluate(async ({ access, id }) => {
+      const { code } = agb.Session.attach(access as never);
+      const run = code.attach(id);
+      void run.cancel();
+      const { status } = await run.result;
+      const next = await code.run("print('next')", "python", 20); // would wait for the program
+      return { status, next: next.logs.stdout.join("") };
+    }, { access, id });
+    assert.deepEqual(seen, { status: "cancelled", next: "next\n" });
+  });
+});

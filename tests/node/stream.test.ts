@@ -227,6 +227,17 @@ describe("attach", () => {
     assert.deepEqual([result.success, result.status], [false, "interrupted"]);
     assert.match(result.errorMessage, /no such run.*outcome is unknown/);
   });
+
+  test("stops it also when the cancel comes before there is a connection", async () => {
+    const { access } = await session.browserAccess();
+    const owned = session.code.stream("import time\nprint('begun', flush=True)\ntime.sleep(600)", "python", { timeoutS: 900 });
+    await owned.stdout.getReader().read();
+    const run = Session.attach(access!).code.attach(owned.id);
+    void run.cancel();
+    assert.equal((await run.result).status, "cancelled");
+    const next = await session.code.run("print('next')", "python", 20); // would wait for the program
+    assert.equal(next.logs.stdout.join(""), "next\n", next.errorMessage);
+  });
 });
 
 describe("watching with an access that only reads", () => {

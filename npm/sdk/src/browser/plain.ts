@@ -1,5 +1,5 @@
 import type { Batch, NativeRun, NativeRunEvent, RunResult } from "../binding.js";
-import { failedRun } from "./run.js";
+import { cancelledRun } from "./run.js";
 
 /** Whether an answer brought the error. Why there was no answer only the end says, as in every other client. */
 function isOfTheProgram({ status, error }: RunResult): boolean {
@@ -48,7 +48,7 @@ export class PlainRun implements NativeRun {
   }
 
   cancel(): void {
-    this.#settle(failedRun("Cancelled", "cancelled while a plain call was made; the program may run on"));
+    this.#settle(cancelledRun("cancelled while a plain call was made; the program may run on"));
   }
 
   write(): void {}

@@ -3,7 +3,11 @@ import type { AttachRequest, Batch, CommandRequest, NativeRun, RunRequest, RunRe
 import { brokenRun } from "../execution-result.js";
 
 /** Starts a run, or finds one. */
-export type Begin = (session: StreamingSession, wake: () => void) => WasmRun | RunResult;
+export interface Begin {
+  (session: StreamingSession, wake: () => void): WasmRun | RunResult;
+  /** The run is going on: to cancel it is to say so. */
+  readonly finds?: boolean;
+}
 
 /** @internal */
 export function starts({ code, language, timeoutS, logLimit, resultLimit, stamps, stdin }: RunRequest): Begin {
@@ -12,7 +16,8 @@ export function starts({ code, language, timeoutS, logLimit, resultLimit, stamps
 
 /** @internal */
 export function finds({ id, afterSeq, logLimit, resultLimit, stamps }: AttachRequest, goesOn = false): Begin {
-  return (session, wake) => session.attachRun(id, afterSeq, logLimit, resultLimit, stamps, goesOn, wake);
+  const begin: Begin = (session, wake) => session.attachRun(id, afterSeq, logLimit, resultLimit, stamps, goesOn, wake);
+  return Object.assign(begin, { finds: true });
 }
 
 /** @internal */
@@ -92,7 +97,7 @@ export class BrowserRun implements NativeRun {
 
   cancel(): void {
     this.#isCancelled = true;
-    this.#run?.cancel();
+    this.#order((run) => run.cancel());
     this.#plain?.cancel();
   }
 
@@ -129,7 +134,7 @@ export class BrowserRun implements NativeRun {
   }
 
   #start(session: StreamingSession, begin: Begin): void {
-    if (this.#isCancelled) {
+    if (this.#isCancelled && !begin.finds) {
       this.#refused = cancelledRun();
       return;
     }
@@ -165,12 +170,11 @@ export class BrowserRun implements NativeRun {
   }
 }
 
-/** @internal What a run comes to that was cancelled before it was sent. */
-export const cancelledRun = (): RunResult => failedRun("Cancelled", "cancelled before it began; the code was not run");
+/** @internal What a run comes to that was cancelled and is not followed any more. */
+export const cancelledRun = (words = "cancelled before it began; the code was not run"): RunResult =>
+  failedRun("Cancelled", words, "cancelled", "CANCELLED");
 
 /** @internal */
-export function failedRun(name: string, value: string): RunResult {
-  const status = name === "Cancelled" ? "cancelled" : "failed";
-  const code = name === "Cancelled" ? "CANCELLED" : "NATIVE_ADDON_BROKEN";
+export function failedRun(name: string, value: string, status: RunResult["status"] = "failed", code = "NATIVE_ADDON_BROKEN"): RunResult {
   return { ...brokenRun(value), status, error: { name, value, traceback: "", code }, errorMessage: value };
 }
