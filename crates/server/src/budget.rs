@@ -36,6 +36,13 @@ pub(crate) struct OverBudget {
     most: usize,
 }
 
+impl OverBudget {
+    /// How many there may be.
+    pub(crate) fn most(self) -> usize {
+        self.most
+    }
+}
+
 impl Budget {
     /// That of a server.
     pub(crate) fn new(most: usize) -> Arc<Self> {
@@ -94,6 +101,11 @@ impl Charge {
     /// How many bytes it is.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// A charge of nothing yet, of the same budget.
+    pub(crate) fn another(&self) -> Self {
+        self.budget.nothing()
     }
 
     /// Takes more, or gives some back. When it is refused, everything stays as it was.

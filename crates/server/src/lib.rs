@@ -61,6 +61,7 @@ mod command;
 mod command_name;
 mod contexts;
 mod duration;
+mod folder_stack;
 mod folders;
 #[doc(hidden)]
 pub mod fuzzing;

@@ -13,6 +13,7 @@ mod commands;
 mod connect;
 mod left_out;
 pub(crate) mod mounts;
+mod path_set;
 mod ports;
 mod runs;
 pub(crate) mod sessions;

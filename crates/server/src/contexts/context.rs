@@ -1,6 +1,5 @@
 //! The files of one context. Every method blocks: call it off the runtime's threads.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::usage::{Amount, Quota, Reservation};
 use super::{ContextError, ContextPath, RecycleRule};
 use crate::cluster::{Incarnation, TRANSFER_CONTEXT};
+use crate::folder_stack::FolderStack;
 use crate::random;
 
 /// The parts of a context's folder.
@@ -365,8 +365,8 @@ impl Context {
         mut visit: impl FnMut(Entry) -> Result<(), ContextError>,
     ) -> Result<(), ContextError> {
         let files = self.files()?;
-        let mut waiting = VecDeque::from([on_disk(start).to_path_buf()]);
-        while let Some(folder) = waiting.pop_front() {
+        let mut waiting = FolderStack::new(on_disk(start).to_path_buf());
+        while let Some(folder) = waiting.pop() {
             let entries = match files.read_dir(&folder) {
                 Ok(entries) => entries,
                 // It does not exist, was removed meanwhile, or is a file.
@@ -377,7 +377,7 @@ impl Context {
                 let Ok(meta) = found.metadata() else { continue };
                 let path = child(&folder, &found);
                 if meta.is_dir() {
-                    waiting.push_back(path.clone());
+                    waiting.push(&folder, found.file_name());
                 }
                 visit(entry(&path, &meta))?;
             }

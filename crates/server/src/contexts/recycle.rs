@@ -34,21 +34,18 @@ pub(crate) fn recycle(context: &Context, now: SystemTime) -> Result<usize, Conte
     if rules.is_empty() {
         return Ok(0);
     }
-    let mut old = Vec::new();
+    let mut removed = 0;
     context.walk(&ContextPath::default(), |entry| {
         let age = now.duration_since(entry.modified).unwrap_or_default();
-        if !entry.is_dir && rules.iter().any(|rule| age >= DAY * rule.days && rule.matches(&entry.path)) {
-            old.push(entry.path);
+        if entry.is_dir || !rules.iter().any(|rule| age >= DAY * rule.days && rule.matches(&entry.path)) {
+            return Ok(());
         }
-        Ok(())
-    })?;
-    let mut removed = 0;
-    for path in old {
-        match context.remove(&path) {
+        match context.remove(&entry.path) {
             Ok(()) => removed += 1,
             Err(ContextError::NoFile { .. }) => {} // somebody else was faster
             Err(error) => return Err(error),
         }
-    }
+        Ok(())
+    })?;
     Ok(removed)
 }

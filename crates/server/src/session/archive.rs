@@ -26,6 +26,9 @@ pub(super) struct ArchiveWriter {
     zip: ZipWriter<zip::write::StreamWriter<UploadWriter>>,
     most: u64,
     left: u64,
+    /// How many entries there may be, and may still be: more could not be extracted again.
+    most_entries: u64,
+    entries_left: u64,
 }
 
 /// An upload as what an archive is written to. What the context refuses is kept, since an I/O error cannot carry it.
@@ -66,13 +69,22 @@ impl Write for UploadWriter {
 }
 
 impl ArchiveWriter {
-    /// `most`: how many bytes may go in.
-    pub(super) fn new(upload: Upload, most: u64) -> Self {
-        Self { zip: ZipWriter::new_stream(UploadWriter { upload, refused: None }), most, left: most }
+    /// `most`: how many bytes may go in, and how many files.
+    pub(super) fn new(upload: Upload, most: u64, most_entries: u64) -> Self {
+        let zip = ZipWriter::new_stream(UploadWriter { upload, refused: None });
+        Self { zip, most, left: most, most_entries, entries_left: most_entries }
+    }
+
+    fn take_entry(&mut self) -> Result<(), ContextError> {
+        let left = self.entries_left.checked_sub(1);
+        let (limit, unit) = (self.most_entries, "files to archive");
+        self.entries_left = left.ok_or(ContextError::Quota { limit, unit, flag: "--context-files" })?;
+        Ok(())
     }
 
     /// Adds a file.
     pub(super) fn add(&mut self, path: &Path, file: impl Read, executable: bool) -> Result<(), ContextError> {
+        self.take_entry()?;
         let mode = if executable { 0o755 } else { 0o644 };
         self.zip.start_file(name(path), options(mode)).map_err(|error| broken(&error))?;
         let added =
@@ -85,11 +97,13 @@ impl ArchiveWriter {
 
     /// Adds a symbolic link.
     pub(super) fn add_link(&mut self, path: &Path, target: &Path) -> Result<(), ContextError> {
+        self.take_entry()?;
         self.zip.add_symlink(name(path), target.to_string_lossy(), options(0o777)).map_err(|error| broken(&error))
     }
 
     /// Adds a folder that has nothing in it.
     pub(super) fn add_folder(&mut self, path: &Path) -> Result<(), ContextError> {
+        self.take_entry()?;
         self.zip.add_directory(name(path), options(0o755)).map_err(|error| broken(&error))
     }
 

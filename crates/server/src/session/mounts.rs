@@ -4,7 +4,7 @@
 //! program never has its hands on the context itself: only whole regular files, folders and links get there, within the
 //! context's quota. Copying reads and writes the session's side in the name of its programs' user.
 
-use std::collections::{HashSet, VecDeque};
+use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,8 +14,10 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt}
 
 use super::archive::{self, ArchiveWriter};
 use super::left_out::LeftOut;
+use super::path_set::PathSet;
 use super::side::{Refusal, Side};
 use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, SyncPolicy};
+use crate::folder_stack::FolderStack;
 use crate::random;
 use crate::workspace::{ActAs, Located};
 
@@ -29,11 +31,15 @@ pub(crate) struct Mount {
     /// The context's folder that is mounted.
     folder: ContextPath,
     /// Files that both sides have had, relative to the mount: only these are deleted when the session has them no more.
-    known: Mutex<HashSet<PathBuf>>,
+    known: Mutex<PathSet>,
 }
 
 /// Entries of a session's folder that an upload looks at, for each file that the context may have.
 const WALKED_PER_FILE: u64 = 2;
+/// Bytes of the paths of those, for each of them: what is copied into an archive, or later, is remembered.
+///
+/// 128: paths in `node_modules` have 60 to 100; a tree with few files may have paths of any length.
+const NAMED_PER_FILE: u64 = 128;
 /// Bytes that are copied at once.
 const PIECE: usize = 256 * 1024;
 
@@ -79,7 +85,7 @@ impl Mount {
         let archive = self.policy.archive.then(|| self.archive());
         let from = Source { context: &self.context, folder: &self.folder, archive: archive.as_deref() };
         download(from, &self.path, side, &self.policy, |path| {
-            lock(&self.known).insert(path.to_path_buf());
+            lock(&self.known).insert(path);
         })
     }
 
@@ -93,27 +99,29 @@ impl Mount {
     /// What cannot be copied is left out, and told.
     pub(crate) fn upload(&self, side: Side<'_>) -> Result<(), ContextError> {
         let at = side.folder.locate(&self.path).map_err(|error| refused(&self.path, &error))?;
-        let mut present = HashSet::new();
+        let mut present = PathSet::default();
         let mut left = LeftOut::default();
         // In the way of these is something that the session has no more.
         let mut blocked = Vec::new();
-        let mut waiting = VecDeque::from([PathBuf::new()]);
-        let mut walked = 0;
+        let mut waiting = FolderStack::new(PathBuf::new());
+        let (mut walked, mut named) = (0, 0);
         let most = self.context.max_files().saturating_mul(WALKED_PER_FILE);
+        let most_named = most.saturating_mul(NAMED_PER_FILE);
         let archived = self.policy.archive.then(|| self.archive());
         let mut archive = match &archived {
             Some(path) => {
-                Some(ArchiveWriter::new(self.context.upload(self.folder.join(path)?)?, self.context.max_bytes()))
+                let (bytes, files) = (self.context.max_bytes(), self.context.max_files());
+                Some(ArchiveWriter::new(self.context.upload(self.folder.join(path)?)?, bytes, files))
             }
             None => None,
         };
-        while let Some(below) = waiting.pop_front() {
+        while let Some(below) = waiting.pop() {
             let (entries, is_empty) = match list(&at, &below, side.user) {
                 Ok(entries) => (entries, false),
                 // The mount's own directory was removed: nothing is there any more.
                 Err(error) if error.kind() == ErrorKind::NotFound => (Vec::new(), true),
                 Err(error) => {
-                    left.note_folder(below, &error);
+                    left.note_folder(&below, &error);
                     continue;
                 }
             };
@@ -129,19 +137,24 @@ impl Mount {
                 if walked > most {
                     return Err(ContextError::Quota { limit: most, unit: "files to look at", flag: "--context-files" });
                 }
-                let path = below.join(name);
+                let path = below.join(&name);
+                named += path.as_os_str().len() as u64;
+                if named > most_named {
+                    let unit = "bytes of paths to look at";
+                    return Err(ContextError::Quota { limit: most_named, unit, flag: "--context-files" });
+                }
                 if is_dir && self.policy.may_include_below(&path) {
                     match self.folder.join(&path) {
-                        Ok(_) => waiting.push_back(path),
+                        Ok(_) => waiting.push(&below, name),
                         Err(error) => left.note(&path, &error),
                     }
                 } else if !is_dir && self.policy.includes(&path) && archived.as_ref() != Some(&path) {
                     match self.upload_file(&at, &path, side.user, archive.as_mut()) {
-                        Ok(true) => drop(present.insert(path)),
+                        Ok(true) => present.insert(&path),
                         Ok(false) => {} // a pipe or a socket is no file to keep
                         Err(Refusal::Session(error)) => {
                             left.note(&path, &error);
-                            present.insert(path);
+                            present.insert(&path);
                         }
                         Err(Refusal::Context(error @ ContextError::InvalidPath { .. })) => left.note(&path, &error),
                         // An archive that has half a file is none.
@@ -150,7 +163,7 @@ impl Mount {
                         // What the context has of it stays.
                         Err(Refusal::Context(error)) => {
                             leave(&mut left, &path, error)?;
-                            present.insert(path);
+                            present.insert(&path);
                         }
                     }
                 }
@@ -160,29 +173,41 @@ impl Mount {
             archive.finish()?;
             return left.result();
         }
-        let gone: Vec<PathBuf> = {
-            let mut known = lock(&self.known);
-            let kept: Vec<PathBuf> = known.iter().filter(|path| left.may_have(path)).cloned().collect();
-            present.extend(kept);
-            let before = std::mem::replace(&mut *known, present.clone());
-            before.into_iter().filter(|path| self.policy.deletes && !present.contains(path)).collect()
-        };
-        for path in gone {
-            let removed = self.folder.join(&path).and_then(|path| self.context.remove(&path));
-            match removed {
-                Ok(()) | Err(ContextError::NoFile { .. } | ContextError::WrongKind { .. }) => {}
-                Err(error) => leave(&mut left, &path, error)?,
-            }
-        }
+        let before = std::mem::take(&mut *lock(&self.known));
+        let removed = self.remove_gone(&before, &mut present, &mut left);
+        *lock(&self.known) = present;
+        removed?;
         for path in blocked {
             match self.upload_file(&at, &path, side.user, None) {
-                Ok(true) => drop(lock(&self.known).insert(path)),
+                Ok(true) => lock(&self.known).insert(&path),
                 Ok(false) => {}
                 Err(Refusal::Session(error)) => left.note(&path, &error),
                 Err(Refusal::Context(error)) => leave(&mut left, &path, error)?,
             }
         }
         left.result()
+    }
+
+    /// Removes from the context what both sides had `before` and the session has no more. What may be where nobody could
+    /// look counts as `present`.
+    fn remove_gone(&self, before: &PathSet, present: &mut PathSet, left: &mut LeftOut) -> Result<(), ContextError> {
+        if !self.policy.deletes || present.has_all(before) {
+            return Ok(());
+        }
+        self.context.walk(&self.folder, |entry| {
+            let Ok(path) = entry.path.as_path().strip_prefix(self.folder.as_path()) else { return Ok(()) };
+            if entry.is_dir || !before.contains(path) || present.contains(path) {
+                return Ok(());
+            }
+            if left.may_have(path) {
+                present.insert(path);
+                return Ok(());
+            }
+            match self.context.remove(&entry.path) {
+                Ok(()) | Err(ContextError::NoFile { .. } | ContextError::WrongKind { .. }) => Ok(()),
+                Err(error) => leave(left, path, error),
+            }
+        })
     }
 
     /// False for what is neither a file nor a link.
@@ -359,13 +384,13 @@ fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, side: S
 }
 
 /// The names in a directory of the session's, and which are directories.
-fn list(at: &Located, below: &Path, user: Option<u32>) -> io::Result<Vec<(PathBuf, bool)>> {
+fn list(at: &Located, below: &Path, user: Option<u32>) -> io::Result<Vec<(OsString, bool)>> {
     let _acting = ActAs::user(user)?;
     at.dir
         .read_dir(at.path.join(below))?
         .map(|entry| {
             let entry = entry?;
-            Ok((entry.file_name().into(), entry.file_type()?.is_dir()))
+            Ok((entry.file_name(), entry.file_type()?.is_dir()))
         })
         .collect()
 }

@@ -91,14 +91,9 @@ impl Target {
                 mounts::download(from, path, side, &SyncPolicy::plain(), |_| {})
             }
             // A download from the context reads the session's own file: only an older copy may be in the way.
-            (Self::Transfer(context, path), Direction::Upload) => {
-                let mut copies = Vec::new();
-                context.walk(&ContextPath::parse(path)?, |entry| {
-                    copies.extend((!entry.is_dir).then_some(entry.path));
-                    Ok(())
-                })?;
-                copies.iter().try_for_each(|copy| context.remove(copy))
-            }
+            (Self::Transfer(context, path), Direction::Upload) => context.walk(&ContextPath::parse(path)?, |entry| {
+                if entry.is_dir { Ok(()) } else { context.remove(&entry.path) }
+            }),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::Args;
 use super::error::ToolError;
@@ -34,8 +34,9 @@ pub(super) fn get_file_change(workspace: &Workspace, args: &Args, charge: Charge
         return Err(args.invalid("watcher", format!("a text of at most {MAX_WATCHER} bytes")));
     }
     let at = workspace.folder().locate(given)?;
+    let (waiting, mut answer) = (charge.another(), charge.another());
     let mut now = Snapshot { charge: Some(charge), ..Snapshot::default() };
-    walk(&at, |relative, met| {
+    walk(&at, waiting, |relative, met| {
         if now.entries.len() == MAX_FILES {
             return Err(too_much("the number of files watched", MAX_FILES, "watch a directory with less below it"));
         }
@@ -70,26 +71,37 @@ pub(super) fn get_file_change(workspace: &Workspace, args: &Args, charge: Charge
         changes.seen.insert(key, now);
         return Ok("[]".to_owned());
     };
-    let told = |kind: &str, relative: &PathBuf, entry: &Entry| {
-        json!({
+    // The path that was given comes with each event, and a letter of it may take six in JSON.
+    let limit = workspace.config().limits.max_tool_output;
+    let mut events = String::from("[");
+    let mut tell = |kind: &str, relative: &PathBuf, entry: &Entry| {
+        let event = json!({
             "eventType": kind,
             "path": PathBuf::from(given).join(relative).to_string_lossy(),
             "pathType": if entry.is_dir { "directory" } else { "file" },
-        })
+        });
+        if events.len() > 1 {
+            events.push(',');
+        }
+        events.push_str(&event.to_string());
+        if events.len() > limit {
+            return Err(too_much("the answer", limit, "watch a directory with less below it"));
+        }
+        Ok(answer.resize(2 * events.len())?) // a text grows by doubling
     };
     let (before, entries) = (&before.entries, &now.entries);
-    let mut events: Vec<Value> = Vec::new();
     for (relative, entry) in entries {
         match before.get(relative) {
-            None => events.push(told("create", relative, entry)),
-            Some(old) if old != entry => events.push(told("modify", relative, entry)),
+            None => tell("create", relative, entry)?,
+            Some(old) if old != entry => tell("modify", relative, entry)?,
             Some(_) => {}
         }
     }
-    let gone = before.iter().filter(|(path, _)| !entries.contains_key(*path));
-    events.extend(gone.map(|(path, entry)| told("delete", path, entry)));
+    let mut gone = before.iter().filter(|(path, _)| !entries.contains_key(*path));
+    gone.try_for_each(|(path, entry)| tell("delete", path, entry))?;
     changes.seen.insert(key, now);
-    Ok(Value::Array(events).to_string())
+    events.push(']');
+    Ok(events)
 }
 
 fn too_much(what: &str, limit: usize, hint: &'static str) -> ToolError {

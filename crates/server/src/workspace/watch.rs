@@ -27,6 +27,7 @@ use self::news::News;
 pub(crate) use self::news::{Change, Told};
 use self::tree::Tree;
 use super::{ActAs, Located};
+use crate::budget::{Charge, OverBudget};
 
 /// Why files cannot be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -39,6 +40,8 @@ pub(crate) enum WatchError {
     TooMany { limit: usize },
     #[error("more than {limit} folders would be watched (--max-watched-folders): watch a smaller folder")]
     TooManyFolders { limit: usize },
+    #[error("{0}; or watch a smaller folder")]
+    OverBudget(OverBudget),
     #[error("the system cannot watch more: {0}; raise fs.inotify.max_user_instances or max_user_watches")]
     System(String),
 }
@@ -53,6 +56,8 @@ pub(crate) struct Watched {
     /// The session's user, who has to be allowed to read what is watched.
     pub(crate) user: Option<u32>,
     pub(crate) max_folders: usize,
+    /// What the folders take counts there.
+    pub(crate) memory: Charge,
 }
 
 impl Watched {

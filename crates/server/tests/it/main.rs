@@ -30,6 +30,7 @@ mod images;
 mod limits;
 mod links;
 mod listener;
+mod long_paths;
 mod mounts;
 mod network;
 mod paths;

@@ -349,3 +349,42 @@ async fn an_archive_has_every_file_that_it_can() {
     release(&server, &again).await;
     server.stop().await;
 }
+
+/// What is remembered of a tree that is copied is bounded, whatever its names are, and an archive has no more files than can
+/// be extracted again.
+#[tokio::test]
+async fn what_an_upload_remembers_is_bounded() {
+    let server = TestServer::with(|config| config.contexts.max_files = 30).await;
+    let id = context(&server, "long").await;
+    let policy = json!({ "uploadPolicy": { "uploadMode": "Archive", "autoUpload": true } }).to_string();
+    let mounts = json!([
+        { "contextId": id, "path": "/plain" },
+        { "contextId": id, "path": "/archived", "policy": policy },
+    ]);
+    let session = mount(&server, mounts).await;
+    settled(&server, &session.id).await;
+    let upload = async |path: &str| {
+        let query =
+            [("sessionId", session.id.as_str()), ("contextId", id.as_str()), ("path", path), ("mode", "upload")];
+        call(&server, "SyncContext", &query).await.ok();
+        let tasks = settled(&server, &session.id).await;
+        let is_it = |task: &&Value| task["taskType"] == "upload" && task["path"] == path;
+        let task = tasks.iter().find(is_it).expect("a task");
+        (task["status"] == "Success", task["errorMessage"].as_str().unwrap_or_default().to_owned())
+    };
+    let deep = "import os\nfor top in ['/plain', '/archived']:\n    os.chdir(top)\n    for _ in range(14): os.mkdir('x' * 250); os.chdir('x' * 250)";
+    let run = server.run_code(&session, "python", deep).await;
+    assert!(run["executionError"].is_null(), "{run}");
+    for path in ["/plain", "/archived"] {
+        let (_, told) = upload(path).await;
+        assert!(told.contains("bytes of paths") && told.contains("--context-files"), "{told}");
+    }
+    shell(&server, &session, "rm -r /plain/* /archived/*; cd /archived; for i in $(seq 20); do echo 1 > $i; done")
+        .await;
+    assert_eq!(upload("/archived").await, (true, String::new()));
+    shell(&server, &session, "cd /archived; for i in $(seq 40); do echo 1 > $i; done").await;
+    let (_, told) = upload("/archived").await;
+    assert!(told.contains("files to archive") && told.contains("--context-files"), "{told}");
+    release(&server, &session).await;
+    server.stop().await;
+}

@@ -203,6 +203,7 @@ impl ApiError {
             Self::Watch(WatchError::TooMany { .. } | WatchError::TooManyFolders { .. } | WatchError::System(_)) => {
                 ("LimitExceeded.Watches", Status::TOO_MANY_REQUESTS)
             }
+            Self::Watch(WatchError::OverBudget(_)) => ("LimitExceeded.Buffers", Status::TOO_MANY_REQUESTS),
             Self::Link(LinkError::Gone) => ("InvalidLink.NotFound", Status::NOT_FOUND),
             Self::Link(LinkError::NotListening(_)) => ("InvalidLink.NotListening", Status::BAD_GATEWAY),
             Self::Link(LinkError::Unreachable { .. }) => ("InvalidLink.Unreachable", Status::BAD_GATEWAY),

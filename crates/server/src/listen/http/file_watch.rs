@@ -56,11 +56,11 @@ pub(super) async fn begin(
     let limits = &session.config().limits;
     let (limit, max_folders) = (limits.max_watches, limits.max_watched_folders);
     let (path, id, recursive) = (PathBuf::from(&given), query.watch, query.recursive);
-    let runtime = tokio::runtime::Handle::current();
+    let (runtime, memory) = (tokio::runtime::Handle::current(), session.budget().nothing());
     in_workspace(session, given, move |workspace, at| {
         let _entered = runtime.enter();
         let at = at.writable().map_err(io::Error::other)?;
-        let watched = Watched { at, given: path, recursive, user: workspace.slot().user(), max_folders };
+        let watched = Watched { at, given: path, recursive, user: workspace.slot().user(), max_folders, memory };
         workspace.watches().begin(&id, watched, limit)
     })
     .await?;

@@ -1,6 +1,6 @@
 //! The folders of a watch: which of them the system tells about, as the session's user.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
@@ -15,6 +15,8 @@ use rustix::io::Errno;
 
 use super::news::News;
 use super::{WatchError, Watched, acting, lock};
+use crate::budget::OverBudget;
+use crate::folder_stack::FolderStack;
 use crate::workspace::is_unfinished;
 
 /// The folders of a watch.
@@ -37,6 +39,9 @@ impl AsRawFd for Source {
         self.0.as_raw_fd()
     }
 }
+
+/// What a folder takes beside its path: a map is half full at worst, and each path is an allocation.
+const FOLDER: usize = 2 * size_of::<(i32, PathBuf)>() + 16;
 
 /// Bytes of events that are read at once: some 1,000 events.
 const BUFFER: usize = 64 * 1024;
@@ -83,7 +88,7 @@ impl Tree {
         }
         let Some(below) = self.folders.get(&folder).cloned() else { return Ok(true) };
         if flags.contains(ReadFlags::IGNORED) {
-            self.folders.remove(&folder);
+            self.forget(folder);
             return Ok(true);
         }
         let Some(name) = name else {
@@ -137,8 +142,9 @@ impl Tree {
 
     /// After events were lost, folders may have come and gone unseen.
     fn grow_anew(&mut self, news: &Mutex<News>) -> io::Result<bool> {
-        let known: Vec<i32> = self.folders.drain().map(|(number, _)| number).collect();
+        let known: Vec<i32> = self.folders.keys().copied().collect();
         for number in known {
+            self.forget(number);
             let _ = inotify::remove_watch(&*self.inotify, number); // one that is gone is as good
         }
         let grown = self.add(PathBuf::new(), None);
@@ -156,8 +162,15 @@ impl Tree {
         let gone: Vec<i32> =
             self.folders.iter().filter(|(_, at)| at.starts_with(path)).map(|(number, _)| *number).collect();
         for number in gone {
-            self.folders.remove(&number);
+            self.forget(number);
             let _ = inotify::remove_watch(&*self.inotify, number); // one that was deleted is gone already
+        }
+    }
+
+    fn forget(&mut self, number: i32) {
+        if let Some(path) = self.folders.remove(&number) {
+            let rest = self.watched.memory.bytes().saturating_sub(path.as_os_str().len() + FOLDER);
+            self.watched.memory.resize(rest).expect("less is always to be had");
         }
     }
 
@@ -165,12 +178,13 @@ impl Tree {
     fn add(&mut self, first: PathBuf, news: Option<&Mutex<News>>) -> io::Result<()> {
         let user = self.watched.user;
         acting(user, || {
-            let mut waiting = VecDeque::from([first.clone()]);
-            while let Some(below) = waiting.pop_front() {
+            let mut memory = self.watched.memory.another();
+            let mut waiting = FolderStack::new(first.clone());
+            while let Some(below) = waiting.pop() {
                 match self.add_one(&below) {
                     Ok(()) => {}
                     // The rest is still worth watching, but for what the limits forbid.
-                    Err(error) if below == first || error.get_ref().is_some() => return Err(error),
+                    Err(error) if *below == *first || error.get_ref().is_some() => return Err(error),
                     Err(_) => continue,
                 }
                 if !self.watched.recursive {
@@ -179,12 +193,12 @@ impl Tree {
                 let Ok(entries) = self.watched.at.dir.read_dir(self.watched.at.path.join(&below)) else { continue };
                 for entry in entries.filter_map(Result::ok).filter(|entry| !is_unfinished(&entry.file_name())) {
                     let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-                    let relative = below.join(entry.file_name());
                     if let Some(news) = news {
-                        lock(news).push("create", self.watched.told(&relative), is_dir);
+                        lock(news).push("create", self.watched.told(&below.join(entry.file_name())), is_dir);
                     }
                     if is_dir {
-                        waiting.push_back(relative);
+                        waiting.push(&below, entry.file_name());
+                        memory.resize(waiting.memory()).map_err(over)?;
                     }
                 }
             }
@@ -211,6 +225,8 @@ impl Tree {
         // The open file is meant, whatever its name leads to by now.
         let name = format!("/proc/self/fd/{}", file.as_raw_fd());
         let number = inotify::add_watch(&*self.inotify, name, flags).map_err(full)?;
+        self.forget(number); // it was watched under another path
+        self.watched.memory.grow(below.as_os_str().len() + FOLDER).map_err(over)?;
         self.folders.insert(number, below.to_path_buf());
         Ok(())
     }
@@ -258,6 +274,10 @@ fn events(inotify: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> Result<Vec
             return Ok(events);
         }
     }
+}
+
+fn over(error: OverBudget) -> io::Error {
+    io::Error::other(WatchError::OverBudget(error))
 }
 
 fn descriptor() -> io::Result<OwnedFd> {
