@@ -10,6 +10,7 @@
 //! and in memory that does not grow with what a folder or an archive has.
 
 mod error;
+mod levels;
 mod packer;
 mod reader;
 mod unpack;
@@ -20,8 +21,7 @@ use self::reader::{Entries, Entry, EntryKind};
 pub(crate) use self::unpack::{Unpacked, unpack};
 use crate::fuzzing::ArchiveEntry;
 
-/// The deepest folder of an archive. Each level is an open directory while a folder is packed; a thousand of them are what
-/// a process may have by default, and nobody's sources nest deeper than 30.
+/// The deepest folder of an archive. Nobody's sources nest deeper than 30.
 const MAX_DEPTH: usize = 100;
 
 /// The longest path in an archive, and the longest target of a link, as Linux has them.

@@ -7,10 +7,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, ReadDir};
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use tar::{EntryType, Header};
 
 use super::error::{ArchiveError, shown};
+use super::levels::Levels;
 use super::{MAX_DEPTH, MAX_PATH};
 use crate::workspace::{ActAs, Located, is_unfinished};
 
@@ -24,20 +25,11 @@ const PIECE: usize = 256 * 1024;
 #[derive(Debug)]
 pub(crate) struct Packer {
     user: Option<u32>,
-    /// The open directories, the outermost first.
-    levels: Vec<Level>,
+    levels: Levels,
     file: Option<OpenFile>,
     is_over: bool,
     entries: u64,
     left_out: u64,
-}
-
-#[derive(Debug)]
-struct Level {
-    dir: Dir,
-    /// Relative to the folder.
-    path: PathBuf,
-    names: ReadDir,
 }
 
 /// The file whose bytes come next.
@@ -52,10 +44,10 @@ struct OpenFile {
 impl Packer {
     /// Packs what is below this folder, in the name of this user.
     pub(crate) fn open(at: &Located, user: Option<u32>) -> io::Result<Self> {
-        let dir = at.dir.open_dir(&at.path)?;
-        let names = dir.entries()?;
-        let level = Level { dir, path: PathBuf::new(), names };
-        Ok(Self { user, levels: vec![level], file: None, is_over: false, entries: 0, left_out: 0 })
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(libc::O_DIRECTORY);
+        let levels = Levels::new(Dir::from_std_file(at.dir.open_with(&at.path, &options)?.into_std()))?;
+        Ok(Self { user, levels, file: None, is_over: false, entries: 0, left_out: 0 })
     }
 
     /// How many entries there were so far.
@@ -82,23 +74,20 @@ impl Packer {
     }
 
     fn next_entry(&mut self, piece: &mut Vec<u8>) -> Result<(), ArchiveError> {
-        let Some(level) = self.levels.last_mut() else {
+        if self.levels.depth() == 0 {
             piece.resize(piece.len() + 2 * BLOCK, 0);
             self.is_over = true;
             return Ok(());
-        };
-        let name = match level.names.next() {
-            Some(Ok(entry)) => entry.file_name(),
-            Some(Err(error)) => return Err(ArchiveError::file(&level.path, error)),
-            None => {
-                self.levels.pop();
-                return Ok(());
-            }
+        }
+        let failed = |path: &Path, error| ArchiveError::file(path, error);
+        let Some(name) = self.levels.next_name().map_err(|error| failed(self.levels.path(), error))? else {
+            let path = self.levels.path().to_path_buf();
+            return self.levels.leave().map_err(|error| failed(&path, error));
         };
         if is_unfinished(&name) {
             return Ok(());
         }
-        let path = level.path.join(&name);
+        let path = self.levels.path().join(&name);
         match self.add(&name, path.clone(), piece) {
             // Deleted meanwhile.
             Err(ArchiveError::File { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -108,7 +97,7 @@ impl Packer {
 
     fn add(&mut self, name: &OsString, path: PathBuf, piece: &mut Vec<u8>) -> Result<(), ArchiveError> {
         let failed = |error| ArchiveError::file(&path, error);
-        let Some(Level { dir, .. }) = self.levels.last() else { return Ok(()) };
+        let Some(dir) = self.levels.dir() else { return Ok(()) };
         let meta = dir.symlink_metadata(name).map_err(failed)?;
         if meta.is_symlink() {
             let target = dir.read_link_contents(name).map_err(failed)?;
@@ -126,15 +115,14 @@ impl Packer {
         let file = dir.open_with(name, &options).map_err(failed)?.into_std();
         // What was opened counts, whatever was there a moment before.
         let meta = file.metadata().map_err(failed)?;
-        if path.as_os_str().len() >= MAX_PATH || (meta.is_dir() && self.levels.len() >= MAX_DEPTH) {
+        if path.as_os_str().len() >= MAX_PATH || (meta.is_dir() && self.levels.depth() >= MAX_DEPTH) {
             return Err(ArchiveError::TooDeep { path: shown(&path) });
         }
         let modified = u64::try_from(meta.mtime()).unwrap_or(0);
         if meta.is_dir() {
             write_header(piece, EntryType::Directory, &path, None, meta.mode() & 0o777, 0, modified);
-            let dir = Dir::from_std_file(file);
-            let names = dir.entries().map_err(failed)?;
-            self.levels.push(Level { dir, path, names });
+            let entered = self.levels.enter(name, Dir::from_std_file(file));
+            entered.map_err(|error| ArchiveError::file(&path, error))?;
         } else if meta.is_file() {
             let size = meta.len();
             write_header(piece, EntryType::Regular, &path, None, meta.mode() & 0o777, size, modified);
