@@ -35,8 +35,12 @@ pub(crate) struct Upstream {
 /// Why the upstream was not asked, or did not answer.
 #[derive(Debug, Error)]
 pub(crate) enum UpstreamError {
-    #[error(transparent)]
-    OverBudget(#[from] OverBudget),
+    /// The tool has run.
+    #[error(
+        "the tool was executed, but with its answer more than {} bytes would be held for clients (--session-buffers, \
+         --buffers): look at what it has done before you call it again", .0.most()
+    )]
+    OverBudget(OverBudget),
     #[error("the upstream service's answer is large and none of a tool")]
     Unreadable,
     #[error("the upstream service did not answer: {0}")]
@@ -99,7 +103,7 @@ impl Upstream {
             ToolAnswer::Result(result) => return Ok((result, budget.nothing())),
             ToolAnswer::Large(answer, size) => (answer, size),
         };
-        let charge = budget.charge(size)?;
+        let charge = budget.charge(size).map_err(UpstreamError::OverBudget)?;
         // What a large error says may be anything, the key that it was called with included.
         let read = tokio::task::spawn_blocking(move || call.result(&answer)).await.ok().flatten();
         Ok((read.ok_or(UpstreamError::Unreadable)?, charge))

@@ -314,9 +314,9 @@ async fn a_tools_arguments_and_answers_cost_what_they_weigh() {
             .await
             .ok();
     }
-    // There is no room for it here, however much the upstream has.
+    // There is no room for it here, however much the upstream has. The tool has run, so nobody is told to send it again.
     let read = call("read_file", json!({ "path": "/tmp/a" })).await;
-    read.is_error(429, "LimitExceeded.Buffers", "--session-buffers");
+    read.is_error(502, "LimitExceeded.Answer", "--session-buffers");
     let read = call("read_file", json!({ "path": "/tmp/a", "length": 1000 })).await.ok();
     assert!(read.to_string().contains("yyy"));
     pair.stop().await;

@@ -19,13 +19,13 @@ const SMALL: u64 = 16 * 1024;
 /// An answer goes out in parts of this: what the socket does not take stays here, where it is counted.
 const PART: usize = 64 * 1024;
 
-/// Counts an answer whose length is known; one that the budget has no room for is given up.
+/// Counts an answer whose length is known; one that the budget has no room for is given up. The call was executed then.
 pub(super) fn charge(response: Response, budget: &Arc<Budget>) -> Result<Response, ApiError> {
     // Only an envelope is whole in memory; a file's bytes come as the client takes them.
     let is_envelope = response.extensions().get::<Code>().is_some();
     let size = response.body().size_hint().exact().filter(|size| is_envelope && *size > SMALL);
     let Some(size) = size else { return Ok(response) };
-    let charge = budget.charge(usize::try_from(size).unwrap_or(usize::MAX))?;
+    let charge = budget.charge(usize::try_from(size).unwrap_or(usize::MAX)).map_err(ApiError::AnswerOverBudget)?;
     Ok(response
         .map(|body| Body::new(ChargedBody { body: body.boxed_unsync(), part: Bytes::new(), left: size, charge })))
 }

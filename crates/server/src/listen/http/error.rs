@@ -94,6 +94,11 @@ pub(crate) enum ApiError {
     NoUpgrade(String),
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
+    #[error(
+        "the call was executed, but with its answer more than {} bytes would be held for clients (--session-buffers, \
+         --buffers): look at what it has done before you make it again", .0.most()
+    )]
+    AnswerOverBudget(OverBudget),
     #[error(transparent)]
     Busy(#[from] Busy),
     #[error(transparent)]
@@ -176,6 +181,10 @@ impl ApiError {
             Self::Busy(Busy::Ending) => ("InvalidMcpSession.Deleting", Status::CONFLICT),
             Self::Busy(Busy::Stopping) => ("ServiceUnavailable.Ending", Status::SERVICE_UNAVAILABLE),
             Self::OverBudget(_) => ("LimitExceeded.Buffers", Status::TOO_MANY_REQUESTS),
+            // Not 429, which clients take for a call that was not executed, and send again.
+            Self::AnswerOverBudget(_) | Self::Upstream(UpstreamError::OverBudget(_)) => {
+                ("LimitExceeded.Answer", Status::BAD_GATEWAY)
+            }
             Self::Busy(Busy::TooManyConnections(_)) => ("LimitExceeded.Connections", Status::TOO_MANY_REQUESTS),
             Self::Busy(_) => ("LimitExceeded.Runs", Status::TOO_MANY_REQUESTS),
             Self::NoRun(_) => ("InvalidRun.NotFound", Status::NOT_FOUND),
@@ -186,7 +195,6 @@ impl ApiError {
             Self::NoReplay(_) => ("InvalidRun.Position", Status::CONFLICT),
             Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
-            Self::Upstream(UpstreamError::OverBudget(_)) => ("LimitExceeded.Buffers", Status::TOO_MANY_REQUESTS),
             Self::Upstream(UpstreamError::Unreadable) => ("UpstreamUnreadable", Status::BAD_GATEWAY),
             Self::Upstream(UpstreamError::Client(_)) | Self::Unforwarded(_) => {
                 ("UpstreamUnavailable", Status::BAD_GATEWAY)
