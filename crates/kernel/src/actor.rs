@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -24,6 +25,14 @@ use crate::{CellEnd, CellEvent, Death, KernelSpec, Language, Outcome, ProtocolEr
 
 /// How much of a dying interpreter's standard error goes into [`StartError::Died`].
 const STDERR_TAIL: usize = 2 << 10;
+
+/// How long to wait before an interpreter that was killed for a limit of its session while it started is started again.
+///
+/// It has used up nothing itself. What a program had that was killed for its memory is the session's for a moment longer,
+/// while somebody looks into it; and what it wrote before it ended is seen at the next look only, as if it still grew. That
+/// passes within milliseconds, on a busy machine within a second. Two seconds in all; who has no room by then has none.
+const AGAIN: [Duration; 4] =
+    [Duration::from_millis(50), Duration::from_millis(150), Duration::from_millis(500), Duration::from_millis(1300)];
 
 pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::Sender<bool>) {
     let mut actor = Actor {
@@ -146,8 +155,35 @@ impl Actor<'_> {
     }
 
     /// Starts a process and waits until it is ready, or until it is not wanted any more. Without a cell it is to be warm
-    /// as well.
+    /// as well. One that a limit of the session has ended is tried [again](AGAIN): no program has begun in it.
     async fn start(&mut self, channel: Option<&CellChannel>) -> Started {
+        for pause in AGAIN {
+            match self.start_once(channel).await {
+                Started::Failed(StartError::Died { death: death @ Death::Limit(_), .. }) => {
+                    tracing::info!(language = %self.spec.language, %death, ?pause, "a kernel is started again");
+                }
+                started => return started,
+            }
+            let until = Instant::now() + pause;
+            while Instant::now() < until && !self.is_unwanted(channel) {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => {}
+                    () = changed(channel) => {}
+                    () = self.queue.changed() => {}
+                }
+            }
+            if self.is_unwanted(channel) {
+                return Started::Unwanted;
+            }
+        }
+        self.start_once(channel).await
+    }
+
+    fn is_unwanted(&self, channel: Option<&CellChannel>) -> bool {
+        self.queue.is_closed() || channel.is_some_and(CellChannel::interrupted)
+    }
+
+    async fn start_once(&mut self, channel: Option<&CellChannel>) -> Started {
         let began = Instant::now();
         let mut process = match Process::start(self.spec).await {
             Ok(process) => process,
@@ -158,7 +194,7 @@ impl Actor<'_> {
         let mut stderr_tail = String::new();
         let mut is_cold = channel.is_none() && warms(language);
         let death = loop {
-            if self.queue.is_closed() || channel.is_some_and(CellChannel::interrupted) {
+            if self.is_unwanted(channel) {
                 process.end().await;
                 return Started::Unwanted;
             }

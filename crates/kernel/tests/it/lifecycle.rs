@@ -417,3 +417,41 @@ async fn every_language_is_in_utc() {
         assert_eq!(out.trim(), "UTC 0", "{language}");
     }
 }
+
+/// What a program had that was killed for its memory may be its session's for a moment longer.
+#[tokio::test]
+async fn an_interpreter_that_the_session_has_no_memory_for_is_started_again() {
+    let dir = std::env::temp_dir().join(format!("agb-no-memory-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let python = agb_kernel::find_interpreter(Language::Python, None).unwrap();
+    for (fails, starts) in [(2, 3), (1000, 5)] {
+        // Each process is below its own limit; all together they are above that of the session.
+        let script = format!(
+            "#!/bin/sh\n\
+             [ \"$2\" = -S ] && exec {python} \"$@\"  # this one compiles the harness\n\
+             echo >> starts\n\
+             [ $(wc -l < starts) -gt {fails} ] && exec {python} \"$@\"\n\
+             exec {python} -I -S -c 'import os, time\n\
+             for _ in range(8):\n    if os.fork() == 0: x = bytearray(100 << 20); time.sleep(1000)\n\
+             time.sleep(1000)'\n",
+            python = python.display()
+        );
+        let interpreter = dir.join("python3");
+        std::fs::write(&interpreter, script).unwrap();
+        std::fs::set_permissions(&interpreter, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let workdir = Workdir::new();
+        let mut spec = spec(Language::Python, &interpreter, workdir.root());
+        spec.policy.limits.total_memory = 256 << 20;
+        spec.zygote = None;
+        let ran = finish(Kernel::new(spec).run(Cell::new("6 * 7", PATIENCE))).await;
+        if fails < starts {
+            assert_eq!(ran.value().as_deref(), Some("42"), "{:?}", ran.end.outcome);
+        } else {
+            let Outcome::NotStarted(error) = &ran.end.outcome else { panic!("{:?}", ran.end.outcome) };
+            assert!(error.to_string().contains("memory limit 256 MiB"), "{error}");
+        }
+        let counted = std::fs::read_to_string(workdir.path().join("starts")).unwrap().lines().count();
+        assert_eq!(counted, starts);
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
