@@ -1,5 +1,7 @@
 //! What a program shows beside its output, for a terminal: text as text, pictures as a line about them or as files.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,11 @@ use data_encoding::BASE64;
 pub(super) struct Results {
     /// Where what is not text is written.
     folder: Option<PathBuf>,
+    /// How many bytes are written there, and how many may still be.
+    most: u64,
+    left: Cell<u64>,
+    /// The last number of a file with this extension.
+    numbers: RefCell<HashMap<&'static str, u32>>,
 }
 
 /// What to print of a result.
@@ -33,8 +40,9 @@ struct Form<'a> {
 }
 
 impl Results {
-    pub(super) fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder }
+    /// Writes at most so many bytes into the folder.
+    pub(super) fn new(folder: Option<PathBuf>, most: u64) -> Self {
+        Self { folder, most, left: Cell::new(most), numbers: RefCell::default() }
     }
 
     /// Says what to print of a result, and writes its files.
@@ -53,7 +61,7 @@ impl Results {
         }
         for form in forms {
             match &self.folder {
-                Some(folder) => shown.notes.push(match write(folder, &form) {
+                Some(folder) => shown.notes.push(match self.write(folder, &form) {
                     Ok(path) => format!("{} is in {}", form.about(), path.display()),
                     Err(error) => format!("{} could not be written to {}: {error}", form.about(), folder.display()),
                 }),
@@ -66,9 +74,43 @@ impl Results {
         }
         shown
     }
+
+    /// Writes a form to the first file `result-N` that is not there yet.
+    fn write(&self, folder: &Path, form: &Form<'_>) -> io::Result<PathBuf> {
+        const MOST: u32 = 100_000;
+        let bytes = form.bytes()?;
+        let Some(left) = self.left.get().checked_sub(bytes.len() as u64) else {
+            let problem = format!("{} bytes are written to it at most (--save-limit)", self.most);
+            return Err(io::Error::new(ErrorKind::QuotaExceeded, problem));
+        };
+        std::fs::create_dir_all(folder)?;
+        let mut numbers = self.numbers.borrow_mut();
+        let last = numbers.entry(form.extension).or_default();
+        while *last < MOST {
+            *last += 1;
+            let path = folder.join(format!("result-{last}.{}", form.extension));
+            match File::create_new(&path) {
+                Ok(mut file) => {
+                    self.left.set(left);
+                    return file.write_all(&bytes).map(|()| path);
+                }
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::Error::new(ErrorKind::AlreadyExists, "it is full of results of earlier programs"))
+    }
 }
 
 impl Form<'_> {
+    fn bytes(&self) -> io::Result<Vec<u8>> {
+        if !self.is_base64 {
+            return Ok(self.content.as_bytes().to_vec());
+        }
+        let plain: Vec<u8> = self.content.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        BASE64.decode(&plain).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))
+    }
+
     fn about(&self) -> String {
         let bytes = if self.is_base64 { self.content.len() / 4 * 3 } else { self.content.len() };
         let what = if self.is_picture { "a picture" } else { "a result" };
@@ -90,27 +132,6 @@ fn forms<'a>(result: &'a RichResult) -> Vec<Form<'a>> {
         Some(Form { mime, extension, content, is_base64, is_picture })
     };
     forms.into_iter().filter_map(form).collect()
-}
-
-/// Writes a form to the first file `result-N` that is not there yet.
-fn write(folder: &Path, form: &Form<'_>) -> io::Result<PathBuf> {
-    const MOST: u32 = 100_000;
-    std::fs::create_dir_all(folder)?;
-    let bytes = if form.is_base64 {
-        let plain: Vec<u8> = form.content.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-        BASE64.decode(&plain).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))?
-    } else {
-        form.content.as_bytes().to_vec()
-    };
-    for number in 1..MOST {
-        let path = folder.join(format!("result-{number}.{}", form.extension));
-        match File::create_new(&path) {
-            Ok(mut file) => return file.write_all(&bytes).map(|()| path),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Err(io::Error::new(ErrorKind::AlreadyExists, "it is full of results of earlier programs"))
 }
 
 fn size(bytes: usize) -> String {
@@ -142,7 +163,7 @@ mod tests {
 
     #[test]
     fn text_is_shown_and_a_picture_is_told_of() {
-        let results = Results::new(None);
+        let results = Results::new(None, 0);
         assert_eq!(results.show(&RichResult::plain("42", true)), Shown { text: "42\n".into(), notes: Vec::new() });
         assert_eq!(results.show(&table()).text, "   a\n0  1\n");
         assert!(results.show(&table()).notes.is_empty());
@@ -158,7 +179,7 @@ mod tests {
     fn what_is_saved_replaces_nothing() {
         let folder = tempfile::tempdir().expect("a folder");
         let place = folder.path().join("new");
-        let results = Results::new(Some(place.clone()));
+        let results = Results::new(Some(place.clone()), 1 << 20);
         for _ in 0..2 {
             results.show(&picture());
         }
@@ -170,5 +191,19 @@ mod tests {
         let mut broken = RichResult::default();
         broken.png = Some("no base64!".into());
         assert!(results.show(&broken).notes[0].contains("could not be written"));
+    }
+
+    #[test]
+    fn what_is_saved_has_a_limit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let results = Results::new(Some(folder.path().to_owned()), PNG.len() as u64 + 10);
+        assert!(results.show(&picture()).notes[0].contains("result-1.png"));
+        let notes = results.show(&picture()).notes;
+        assert!(notes[0].contains("could not be written") && notes[0].contains("--save-limit"), "{notes:?}");
+        let mut small = RichResult::default();
+        small.html = Some("0123456789".into());
+        assert!(results.show(&small).notes[0].contains("result-1.html"), "there is room for it");
+        assert!(results.show(&small).notes[0].contains("--save-limit"));
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 2);
     }
 }

@@ -48,6 +48,11 @@ pub(crate) struct RunCommand {
     /// Write pictures, tables and charts to new files `result-N` in this folder.
     #[arg(long, value_name = "DIR")]
     save: Option<PathBuf>,
+    /// How many bytes are written there at most.
+    ///
+    /// 1 GiB: thousands of pictures, and a program that shows results for ever does not fill the disk.
+    #[arg(long, default_value_t = 1 << 30, value_name = "BYTES")]
+    save_limit: u64,
     #[command(flatten)]
     interpreters: Interpreters,
     #[command(flatten)]
@@ -83,7 +88,7 @@ impl RunCommand {
     async fn serve_and_run(self, language: Language, code: String, takes_input: bool) -> Result<u8, String> {
         let interrupts = Interrupts::listen()?;
         let image_id = self.image.clone();
-        let results = Results::new(self.save.clone());
+        let results = Results::new(self.save.clone(), self.save_limit);
         let (config, timeout) = self.config()?;
         let server = InProcess::start(config).await?;
         let program = Program { language, code, timeout, takes_input, image_id };
