@@ -7,15 +7,17 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use agb_protocol::Stream;
-use agb_sandbox::{Child, Command, Launcher, Policy, ProgramEnd};
+use agb_sandbox::{Child, Command, Policy, ProgramEnd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::control::TerminalEnds;
 use super::input::InputEnd;
 use super::output::{Output, Source};
 use super::watched::watched;
+use crate::workspace::sandboxes::Slot;
 
 /// A command that runs, and our ends of its descriptors.
 pub(super) struct Process {
@@ -28,6 +30,8 @@ pub(super) struct Process {
     ended: AsyncFd<OwnedFd>,
     /// Readable when the command may have ended.
     events: AsyncFd<OwnedFd>,
+    /// Its place on the server.
+    place: OwnedSemaphorePermit,
 }
 
 /// What a command's process has as its descriptors 0 to 2.
@@ -41,12 +45,13 @@ pub(super) enum Descriptors {
 impl Process {
     /// Starts it. This blocks for some milliseconds, and must be called on a runtime's thread.
     pub(super) fn start(
-        launcher: &Arc<Launcher>,
+        slot: &Slot,
         policy: &Policy,
         command: Command,
         descriptors: Descriptors,
         rate: u64,
     ) -> io::Result<Self> {
+        let (place, launcher) = (slot.command()?, slot.launcher());
         let null = File::options().read(true).write(true).open("/dev/null")?;
         let null = null.as_fd();
         match descriptors {
@@ -62,22 +67,27 @@ impl Process {
                 };
                 let outputs = vec![output(stdout, Stream::Stdout)?, output(stderr, Stream::Stderr)?];
                 let input = stdin.map(|(_, ours)| Sender::from_owned_fd(ours.into())).transpose()?;
-                Self::new(child, outputs, input.map(InputEnd::Pipe))
+                Self::new(child, outputs, input.map(InputEnd::Pipe), place)
             }
             Descriptors::Terminal((ours, theirs)) => {
                 let theirs = theirs.as_fd();
                 let fds = [theirs, theirs, theirs, null, null];
                 let child = launcher.spawn(policy, &command.on_terminal(), fds).map_err(io::Error::other)?;
                 let output = Output::new(Source::Terminal(Arc::clone(&ours)), Stream::Stdout, rate);
-                Self::new(child, vec![output], Some(InputEnd::Terminal(ours)))
+                Self::new(child, vec![output], Some(InputEnd::Terminal(ours)), place)
             }
         }
     }
 
-    fn new(child: Child, outputs: Vec<Output>, input: Option<InputEnd>) -> io::Result<Self> {
+    fn new(
+        child: Child,
+        outputs: Vec<Output>,
+        input: Option<InputEnd>,
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<Self> {
         let (ended, events) =
             (watched(child.as_fd(), Interest::READABLE)?, watched(child.events(), Interest::READABLE)?);
-        Ok(Self { child, outputs, input, ended, events })
+        Ok(Self { child, outputs, input, ended, events, place })
     }
 
     /// Waits for the command itself, whatever it has left in the background. Cancel-safe.
@@ -96,7 +106,7 @@ impl Process {
 
     /// Reads what the processes in the background still write, so that they can go on, until the last of them has ended.
     pub(super) async fn drain(self) {
-        let Self { child, outputs, input, ended, events: _ } = self;
+        let Self { child, outputs, input, ended, events: _, place } = self;
         drop(input);
         let draining = futures_util::future::join_all(outputs.into_iter().map(Output::drain));
         let mut draining = std::pin::pin!(draining);
@@ -106,6 +116,6 @@ impl Process {
                 let _ = ended.readable().await;
             }
         }
-        drop(child);
+        drop((child, place));
     }
 }

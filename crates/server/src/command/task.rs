@@ -98,7 +98,7 @@ impl CommandTask {
         let started = tokio::task::spawn_blocking(move || {
             let (policy, command) = host.prepare(&command, cwd.as_deref(), envs).map_err(|error| error.to_string())?;
             let rate = host.config.limits.output_rate;
-            Process::start(&host.workspace.slot().launcher(), &policy, command, descriptors, rate)
+            Process::start(host.workspace.slot(), &policy, command, descriptors, rate)
                 .map_err(|error| format!("sh could not be started: {error}"))
         });
         started.await.map_err(|_| "the start broke off by a defect of agb-server; its log has more".to_owned())?

@@ -93,6 +93,12 @@ pub struct Limits {
     /// 256: each waits or runs in one of four kernels, so more are a program's mistake.
     #[arg(long, default_value_t = 256, value_name = "N")]
     pub max_runs: usize,
+    /// Maximum number of commands that run at once on the server, those in the background included.
+    ///
+    /// 1000: each takes ten descriptors. Where the server may open few files it takes fewer commands, so that they have half
+    /// of those files at most.
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub max_commands: usize,
     /// Maximum size of the programs and arguments of one session's runs and calls, in all.
     ///
     /// 64 MiB: about a hundred large notebooks.

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use agb_sandbox::{ControlGroups, Controller, Launcher, LauncherError, Level, Policy, Report, SLOTS, SpawnError};
+use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::random;
 use crate::settings::Config;
@@ -55,6 +57,12 @@ pub enum IsolationError {
 /// anything in seconds.
 const END_PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a command takes of the server's descriptors, about: three pipes, its sandbox's, and what waits for them.
+const OF_COMMAND: u64 = 10;
+
+/// As many commands may run at once, however few files the server may open.
+const LEAST_COMMANDS: usize = 16;
+
 /// What makes the sandboxes of all sessions.
 #[derive(Debug)]
 pub(crate) struct Sandboxes {
@@ -63,6 +71,8 @@ pub(crate) struct Sandboxes {
     config: Arc<Config>,
     proxies: Arc<Proxies>,
     slots: Mutex<Slots>,
+    most_commands: usize,
+    commands: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -117,11 +127,28 @@ impl Sandboxes {
         launcher.set_proxy_factory(Box::new(move |slot, proxy| by_slot.keep(slot, proxy)));
         let next = random::below(SLOTS);
         let slots = Mutex::new(Slots { taken: HashSet::new(), next });
-        Ok(Arc::new(Self { launcher: Arc::new(launcher), level, config, proxies, slots }))
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most_commands = most_commands(config.limits.max_commands, files);
+        let commands = Arc::new(Semaphore::new(most_commands));
+        Ok(Arc::new(Self { launcher: Arc::new(launcher), level, config, proxies, slots, most_commands, commands }))
     }
 
     pub(crate) fn launcher(&self) -> Arc<Launcher> {
         Arc::clone(&self.launcher)
+    }
+
+    /// The place of a command, for as long as something of it runs.
+    ///
+    /// # Errors
+    /// The server has as many as it takes.
+    fn command(&self) -> io::Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.commands).try_acquire_owned().map_err(|_| {
+            let most = self.most_commands;
+            io::Error::other(format!(
+                "{most} commands run on this server already, those in the background included (--max-commands, ulimit -n): \
+                 end some, or try again later"
+            ))
+        })
     }
 
     /// How programs are isolated.
@@ -155,7 +182,21 @@ impl Sandboxes {
     }
 }
 
+/// As many as are allowed, and as there are descriptors for: half of them are left to connections and interpreters.
+fn most_commands(allowed: usize, files: u64) -> usize {
+    let fitting = usize::try_from(files / 2 / OF_COMMAND).unwrap_or(usize::MAX);
+    allowed.min(fitting.max(LEAST_COMMANDS)).min(Semaphore::MAX_PERMITS)
+}
+
 impl Slot {
+    /// The place of a command on the server, for as long as something of it runs.
+    ///
+    /// # Errors
+    /// The server has as many as it takes.
+    pub(crate) fn command(&self) -> io::Result<OwnedSemaphorePermit> {
+        self.sandboxes.command()
+    }
+
     /// The host user that the session's files belong to, where that is another than the server's.
     pub(crate) fn user(&self) -> Option<u32> {
         self.sandboxes.launcher.user_of(self.sandboxes.level, self.number)
@@ -241,6 +282,18 @@ impl Drop for Slot {
         self.sandboxes.proxies.remove(self.number);
         if !self.occupied.load(Ordering::Relaxed) {
             self.sandboxes.slots().taken.remove(&self.number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_leave_descriptors_to_others() {
+        for (allowed, files, most) in [(1000, 20_000, 1000), (1000, 4096, 204), (1000, 64, 16), (2, 64, 2)] {
+            assert_eq!(most_commands(allowed, files), most, "{allowed} of {files}");
         }
     }
 }

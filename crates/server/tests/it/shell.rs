@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{TestServer, eventually, is_alive, programs};
+use crate::support::{PATIENCE, TestServer, TestSession, eventually, is_alive, programs};
 
 #[tokio::test]
 async fn a_command_runs_with_its_folder_and_environment() {
@@ -131,5 +131,29 @@ async fn a_release_ends_a_command() {
     let answer: Value = serde_json::from_str(&answer.expect_err("an end")).expect("JSON");
     assert!(answer["stderr"].as_str().expect("a text").contains("session was released"), "{answer}");
     assert!(!pids.into_iter().any(is_alive), "the command is dead");
+    server.stop().await;
+}
+
+/// Each takes descriptors of the server's, whichever session it is of.
+#[tokio::test]
+async fn commands_of_all_sessions_have_a_greatest_number() {
+    let server = TestServer::with(|config| config.limits.max_commands = 2).await;
+    let (one, other) = (server.create().await, server.create().await);
+    let shell = async |session: &TestSession, command: &str| {
+        let (Ok(text) | Err(text)) = server.call(session, "shell", json!({ "command": command })).await;
+        text
+    };
+    for _ in 0..2 {
+        let text = shell(&one, "sleep 1000 > /dev/null 2>&1 & echo begun").await;
+        assert!(text.contains("begun"), "{text}");
+    }
+    let refused = shell(&other, "echo begun").await;
+    assert!(refused.contains("2 commands run") && refused.contains("--max-commands"), "{refused}");
+    server.post("/mcp/releaseSession", json!({ "sessionId": one.id })).await.ok();
+    let begin = Instant::now();
+    while !shell(&other, "echo begun").await.contains("begun") {
+        assert!(begin.elapsed() < PATIENCE, "their places are free again");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     server.stop().await;
 }
