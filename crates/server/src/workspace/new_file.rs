@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cap_std::fs::{
     Dir, File, FileExt, Metadata, MetadataExt, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt,
 };
+use rustix::fs::{FallocateFlags, fallocate};
 
 use super::Located;
 use crate::random;
@@ -137,6 +138,11 @@ impl NewFile {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.mode.is_some() {
+            // File systems put off where bytes go, and ext4 decides it for all of them when the file replaces another one:
+            // then `commit` waits for that. One that cannot decide it here writes all the same.
+            let _ = fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.at, bytes.len() as u64);
+        }
         self.file.write_all_at(bytes, self.at)?;
         self.at += bytes.len() as u64;
         Ok(())
