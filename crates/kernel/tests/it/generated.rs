@@ -4,31 +4,10 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use agb_kernel::{Cell, Language, Outcome};
+use agb_kernel::{Cell, Language, Outcome, find_interpreter};
 
+use crate::random::Random;
 use crate::support::{PATIENCE, Ran, finish, kernel, kernel_with};
-
-/// Choices that can be repeated.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let clock = || std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos().into();
-        let seed: u64 = std::env::var("AGB_TEST_SEED").map_or_else(|_| clock(), |seed| seed.parse().unwrap());
-        println!("AGB_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, count: usize) -> usize {
-        // The multiplier and increment of Knuth's MMIX; the high bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).unwrap() % count
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-}
 
 /// Parts of Python programs: `I` is a number that no other part has, `N` any number.
 const PYTHON: [&str; 14] = [
@@ -69,7 +48,7 @@ fn indented(text: &str, by: &str) -> String {
 }
 
 /// A program of some parts, some of them within others' blocks, and how it ends.
-fn program(dice: &mut Dice, language: Language) -> String {
+fn program(dice: &mut Random, language: Language) -> String {
     let parts: &[&str] = if language == Language::Python { &PYTHON } else { &R };
     let mut program = String::new();
     for at in 0..2 + dice.below(5) {
@@ -101,7 +80,7 @@ fn program(dice: &mut Dice, language: Language) -> String {
 
 /// Principle 6: what the language's own tool takes as one file runs as one cell, says the same and ends the same.
 async fn whole_programs_run_as_cells(language: Language, tool: &str) {
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     for _ in 0..12 {
         let code = program(&mut dice, language);
         // A session of its own, as the script has a process: classes of R's are registered.
@@ -126,7 +105,7 @@ async fn whole_programs_of_r_run_as_cells() {
     whole_programs_run_as_cells(Language::R, "Rscript").await;
 }
 
-fn javascript_value(dice: &mut Dice, depth: usize) -> String {
+fn javascript_value(dice: &mut Random, depth: usize) -> String {
     const LEAVES: [&str; 18] = [
         "1",
         "-0",
@@ -147,7 +126,7 @@ fn javascript_value(dice: &mut Dice, depth: usize) -> String {
         "new WeakMap()",
         "Object.create(null)",
     ];
-    let inner = |dice: &mut Dice| javascript_value(dice, depth - 1);
+    let inner = |dice: &mut Random| javascript_value(dice, depth - 1);
     match if depth == 0 { 9 } else { dice.below(11) } {
         0 => format!("[{}, {}, , {}]", inner(dice), inner(dice), inner(dice)),
         1 => format!("({{ a: {}, 'b c': {}, [Symbol.iterator]: {} }})", inner(dice), inner(dice), inner(dice)),
@@ -165,7 +144,7 @@ fn javascript_value(dice: &mut Dice, depth: usize) -> String {
 /// Principle 7: a value is shown as node's own console would show it.
 #[tokio::test]
 async fn values_of_javascript_look_as_in_node() {
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let node = kernel(Language::JavaScript);
     node.run("const { inspect } = require('util')").await;
     for _ in 0..60 {
@@ -178,7 +157,74 @@ async fn values_of_javascript_look_as_in_node() {
     }
 }
 
-fn java_value(dice: &mut Dice, depth: usize) -> String {
+/// A value of Python's own kinds.
+fn python_value(dice: &mut Random, depth: usize) -> String {
+    const LEAVES: [&str; 18] = [
+        "1",
+        "-0.0",
+        "1e300 * 10",
+        "10 ** 50",
+        "'it\\'s \"a\" \\n é \\x00'",
+        "b'\\xff\\n'",
+        "True",
+        "None",
+        "...",
+        "2 + 3j",
+        "range(3)",
+        "len",
+        "int",
+        "slice(1, None)",
+        "bytearray(b'x')",
+        "NotImplemented",
+        "'x' * 300",
+        "ValueError('v')",
+    ];
+    let inner = |dice: &mut Random| python_value(dice, depth - 1);
+    match if depth == 0 { 11 } else { dice.below(13) } {
+        0 => format!("[{}, {}]", inner(dice), inner(dice)),
+        1 => format!("({},)", inner(dice)),
+        2 => format!("{{'key': {}, 2: {}}}", inner(dice), inner(dice)),
+        3 => format!("[{}] * {}", inner(dice), 1 + dice.below(6)),
+        4 => format!("Named({}, {})", inner(dice), inner(dice)),
+        5 => format!("Point({})", inner(dice)),
+        6 => format!("collections.deque([{}], maxlen=3)", inner(dice)),
+        7 => format!("collections.OrderedDict(a={})", inner(dice)),
+        8 => format!("itself([{}])", inner(dice)),
+        9 => format!("types.SimpleNamespace(n={})", inner(dice)),
+        10 => format!("frozenset([{}])", dice.below(9)),
+        _ => dice.pick(&LEAVES).to_owned(),
+    }
+}
+
+/// Principle 7: a value is shown as the interpreter's own prompt would show it.
+#[tokio::test]
+async fn values_of_python_look_as_at_the_prompt() {
+    const BEFORE: &str = "import collections, dataclasses, types
+Named = collections.namedtuple('Named', 'one other')
+@dataclasses.dataclass
+class Point:
+    at: object
+def itself(l):
+    l.append(l)
+    return l";
+    let mut dice = Random::new();
+    let values: Vec<String> = (0..60).map(|_| python_value(&mut dice, 3)).collect();
+    let shown = values.iter().map(|value| format!("print(repr({value}), end='\\n=====\\n')\n"));
+    let script = Command::new(find_interpreter(Language::Python, None).unwrap())
+        .args(["-c", &format!("{BEFORE}\n{}", shown.collect::<String>())])
+        .output();
+    let expected = String::from_utf8(script.unwrap().stdout).unwrap();
+    let expected: Vec<&str> = expected.split_terminator("\n=====\n").collect();
+    assert_eq!(expected.len(), values.len());
+    let python = kernel(Language::Python);
+    python.run(BEFORE).await;
+    for (value, expected) in values.iter().zip(expected) {
+        let is_none = expected == "None";
+        assert_eq!(python.value(value).await.as_deref(), if is_none { None } else { Some(expected) }, "{value}");
+    }
+}
+
+fn java_value(dice: &mut Random, depth: usize) -> String {
     const LEAVES: [&str; 10] = [
         "1",
         "-0.0",
@@ -191,7 +237,7 @@ fn java_value(dice: &mut Dice, depth: usize) -> String {
         "new StringBuilder(\"built\")",
         "java.util.Locale.ROOT.getClass()",
     ];
-    let inner = |dice: &mut Dice| java_value(dice, depth - 1);
+    let inner = |dice: &mut Random| java_value(dice, depth - 1);
     match if depth == 0 { 6 } else { dice.below(8) } {
         0 => format!("java.util.List.of({}, {})", inner(dice), inner(dice)),
         1 => format!("java.util.Map.of(\"k\", {})", inner(dice)),
@@ -206,7 +252,7 @@ fn java_value(dice: &mut Dice, depth: usize) -> String {
 /// Principle 7: a value is shown as `System.out.println` would print it.
 #[tokio::test]
 async fn values_of_java_look_as_they_are_printed() {
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let java = kernel(Language::Java);
     java.run("record Pair(Object one, Object other) {}").await;
     for _ in 0..25 {
@@ -246,7 +292,7 @@ fn failing(language: Language, [message, stack, chain]: [usize; 3]) -> String {
 
 /// Principle 8: describing an error costs no more than the program did, whatever is large in it, and its text is bounded.
 async fn a_large_error_is_described_at_once(language: Language) {
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     // 20,000 causes with the 1,024 frames that Java keeps of each take 300 MB: in a full heap the program would only collect.
     let subject = kernel_with(language, |limits| limits.java_heap = 1 << 30);
     for _ in 0..6 {

@@ -5,7 +5,6 @@ mod ends;
 mod input;
 mod modules;
 mod names;
-mod random;
 mod streams;
 mod values;
 

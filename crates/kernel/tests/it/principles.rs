@@ -5,34 +5,11 @@ use std::time::Duration;
 
 use agb_kernel::{Cell, CellEvent, Language, Outcome};
 
+use crate::random::Random;
 use crate::support::{PATIENCE, Ran, Subject, finish, kernel};
 
-/// A small generator: what matters is that each run tries others, and that a seed repeats one.
-struct Dice(u64);
-
-impl Dice {
-    fn new(test: &str) -> Self {
-        let seed = match std::env::var("AGB_TEST_SEED") {
-            Ok(seed) => seed.parse().expect("AGB_TEST_SEED is a number"),
-            Err(_) => std::time::UNIX_EPOCH.elapsed().expect("the clock is after 1970").subsec_nanos().into(),
-        };
-        println!("{test}: AGB_TEST_SEED={seed}");
-        Self(seed)
-    }
-
-    fn below(&mut self, count: usize) -> usize {
-        // The multiplier and increment of Knuth's MMIX; the high bits are the good ones.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % count
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-}
-
 /// What a session of the language shows that is in order: output of both streams, a value, an error, an end.
-async fn is_in_order(subject: &Subject, language: Language, after: &str) {
+pub(crate) async fn is_in_order(subject: &Subject, language: Language, after: &str) {
     let (code, failing, value) = match language {
         Language::R => ("cat('out'); message('err'); kept + 1", "stop('told')", "[1] 42"),
         _ => (
@@ -48,7 +25,7 @@ async fn is_in_order(subject: &Subject, language: Language, after: &str) {
     assert_eq!(subject.run(failing).await.error().value, "told", "after {after}");
 }
 
-async fn keep(language: Language) -> Subject {
+pub(crate) async fn keep(language: Language) -> Subject {
     let subject = kernel(language);
     let code = if language == Language::R { "kept <- 41" } else { "int kept = 41;" };
     assert_eq!(subject.run(code).await.end.outcome, Outcome::Finished);
@@ -77,7 +54,7 @@ async fn r_programs_may_hide_every_name() {
         .collect();
     names.sort_unstable();
     names.dedup();
-    let mut dice = Dice::new("r_programs_may_hide_every_name");
+    let mut dice = Random::new();
     let r = keep(Language::R).await;
     for _ in 0..12 {
         let mut code = String::new();
@@ -95,7 +72,7 @@ async fn r_programs_may_hide_every_name() {
 
 #[tokio::test]
 async fn java_programs_may_declare_every_name() {
-    let mut dice = Dice::new("java_programs_may_declare_every_name");
+    let mut dice = Random::new();
     let java = keep(Language::Java).await;
     let names = [
         "Cells",
@@ -138,7 +115,7 @@ async fn java_programs_may_declare_every_name() {
 #[tokio::test]
 async fn streams_work_again_whatever_was_closed_and_wrapped() {
     for language in [Language::R, Language::Java] {
-        let mut dice = Dice::new("streams_work_again_whatever_was_closed_and_wrapped");
+        let mut dice = Random::new();
         let subject = keep(language).await;
         let steps: &[&str] = match language {
             Language::R => &[
@@ -181,7 +158,7 @@ async fn streams_work_again_whatever_was_closed_and_wrapped() {
 #[tokio::test]
 async fn an_end_says_what_happened() {
     for language in [Language::R, Language::Java] {
-        let mut dice = Dice::new("an_end_says_what_happened");
+        let mut dice = Random::new();
         let subject = keep(language).await;
         // A statement, and whether it fails.
         let ends: &[(&str, bool)] = match language {
@@ -239,7 +216,7 @@ async fn an_end_says_what_happened() {
 #[tokio::test]
 async fn each_question_is_asked_once_after_its_text() {
     for language in [Language::R, Language::Java] {
-        let mut dice = Dice::new("each_question_is_asked_once_after_its_text");
+        let mut dice = Random::new();
         let subject = keep(language).await;
         for _ in 0..10 {
             let count = 1 + dice.below(4);
@@ -295,7 +272,7 @@ async fn each_question_is_asked_once_after_its_text() {
 /// Principle 6: types of one program need each other in any order.
 #[tokio::test]
 async fn java_types_come_in_any_order() {
-    let mut dice = Dice::new("java_types_come_in_any_order");
+    let mut dice = Random::new();
     let java = keep(Language::Java).await;
     for round in 0..6 {
         let count = 3 + dice.below(5);
@@ -332,7 +309,7 @@ async fn java_types_come_in_any_order() {
 /// Principle 7: a table as HTML has the cells that its text has.
 #[tokio::test]
 async fn r_tables_say_the_same_in_both_forms() {
-    let mut dice = Dice::new("r_tables_say_the_same_in_both_forms");
+    let mut dice = Random::new();
     let r = keep(Language::R).await;
     for _ in 0..12 {
         let columns: Vec<String> = (0..1 + dice.below(5))

@@ -4,36 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use agb_kernel::{Cell, CellEvent, Outcome};
 
 use crate::python_programs::python;
+use crate::random::Random;
 use crate::support::{PATIENCE, Ran, Subject, answered, eventually, finish};
-
-/// Chance that can be repeated: xorshift.
-struct Dice(u64);
-
-impl Dice {
-    fn new() -> Self {
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |now| now.as_micros());
-        let seed = std::env::var("AGB_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::try_from(clock & 0xFFFF_FFFF).unwrap());
-        println!("AGB_TEST_SEED={seed}");
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap() % sides
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.roll(from.len())]
-    }
-}
 
 /// How often each property is tried.
 const TRIES: usize = 15;
@@ -96,15 +73,15 @@ fn names_in_the_harness() -> Vec<(String, String)> {
 /// Principle 1: the harness calls only what it took before the program's first line.
 #[tokio::test]
 async fn the_harness_shares_nothing_that_can_be_changed() {
-    let (mut dice, names) = (Dice::new(), names_in_the_harness());
+    let (mut dice, names) = (Random::new(), names_in_the_harness());
     for _ in 0..TRIES {
         let python = python();
         let mut spoil = String::from(
             "import builtins, importlib, sys\nsay = print\ndef boom(*a, **k): raise RuntimeError('spoilt')\n",
         );
         spoil += "def spoil(m, n, v=boom):\n    m = importlib.import_module(m)\n    if callable(getattr(m, n, None)): todo.append((m, n, v))\ntodo = []\n";
-        for _ in 0..=dice.roll(12) {
-            let (module, name) = &names[dice.roll(names.len())];
+        for _ in 0..=dice.below(12) {
+            let (module, name) = &names[dice.below(names.len())];
             let value = dice.pick(&["boom", "None", "lambda *a, **k: 1", "lambda *a, **k: ''", "print"]);
             writeln!(spoil, "spoil({module:?}, {name:?}, {value})").unwrap();
         }
@@ -151,13 +128,13 @@ const TAKEN_AWAY: [&str; 16] = [
 /// Principle 2: every run begins with working streams, and no file of the program's is one of them.
 #[tokio::test]
 async fn a_run_begins_with_working_streams() {
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let python = python();
     python.run("import gc, io, os, sys, warnings\nwarnings.simplefilter('ignore')").await;
     for _ in 0..2 * TRIES {
         let mut code = String::new();
-        for _ in 0..=dice.roll(3) {
-            let which = dice.roll(2);
+        for _ in 0..=dice.below(3) {
+            let which = dice.below(2);
             let way = dice.pick(&TAKEN_AWAY).replace("{s}", STREAMS[which]).replace("{n}", ["1", "2"][which]);
             writeln!(code, "try:\n    {way}\nexcept Exception: pass").unwrap();
         }
@@ -183,7 +160,7 @@ async fn nothing_left_behind_ends_the_interpreter() {
         "get_ipython().run_cell('1 + 1')",
         "sys.stdout = None",
     ];
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let python = python();
     python.run("import itertools, signal, sys, threading, time\nkept, rounds = 1, itertools.count()").await;
     for _ in 0..TRIES {
@@ -192,7 +169,7 @@ async fn nothing_left_behind_ends_the_interpreter() {
             .replace("SIGALRM", "ITIMER_REAL")
             .replace("SIGVTALRM", "ITIMER_VIRTUAL")
             .replace("SIGPROF", "ITIMER_PROF");
-        let (code, stop) = match dice.roll(3) {
+        let (code, stop) = match dice.below(3) {
             0 => (
                 format!(
                     "on = True\ndef go():\n    while on:\n        next(rounds)\n        try: {deed}\n        except BaseException: pass\n        time.sleep(0.001)\nt = threading.Thread(target=go); t.start()"
@@ -244,11 +221,11 @@ async fn an_end_tells_the_truth() {
         "import asyncio\nasync def f(): @\nasyncio.run(f())",
         "import contextlib\nwith contextlib.nullcontext(): @",
     ];
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let python = python();
     python.run("import sys\nkept = 1\nclass Own(Exception): pass\nclass Base(BaseException): pass\nclass Silent(Exception):\n    def __str__(self): raise SystemExit(0)\n    __repr__ = __str__").await;
     for _ in 0..3 * TRIES {
-        let ((end, name), around) = (ENDS[dice.roll(ENDS.len())], dice.pick(&AROUND));
+        let ((end, name), around) = (ENDS[dice.below(ENDS.len())], dice.pick(&AROUND));
         let code = format!("print('a', end='')\n{}\nprint('b', end='')", around.replace('@', end));
         let ran = python.run(&code).await;
         alive(&ran, &code);
@@ -274,11 +251,11 @@ async fn every_way_to_read_gets_every_line() {
         "got.append(getpass.getpass('p '))",
         "t = threading.Thread(target=lambda: got.append(input('p '))); t.start(); t.join()",
     ];
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let python = python();
     for _ in 0..TRIES {
         let lines: Vec<String> =
-            (0..=dice.roll(4)).map(|n| format!("line {n} é{}", "x".repeat(dice.roll(50)))).collect();
+            (0..=dice.below(4)).map(|n| format!("line {n} é{}", "x".repeat(dice.below(50)))).collect();
         let mut code = String::from("import getpass, sys, threading\ngot = []\n");
         for _ in &lines {
             writeln!(code, "{}", dice.pick(&WAYS)).unwrap();
@@ -296,7 +273,7 @@ async fn every_way_to_read_gets_every_line() {
 /// Principle 7: whatever a value holds, the run ends and its text is there.
 #[tokio::test]
 async fn every_value_is_shown() {
-    fn value(dice: &mut Dice, depth: usize) -> String {
+    fn value(dice: &mut Random, depth: usize) -> String {
         const LEAVES: [&str; 12] = [
             "None",
             "True",
@@ -311,15 +288,15 @@ async fn every_value_is_shown() {
             "type('S', (str,), {'__str__': None})('s')",
             "type('I', (int,), {'__repr__': None})(7)",
         ];
-        match if depth == 0 { 4 } else { dice.roll(6) } {
+        match if depth == 0 { 4 } else { dice.below(6) } {
             0 => format!("[{}, {}]", value(dice, depth - 1), value(dice, depth - 1)),
             1 => format!("({},)", value(dice, depth - 1)),
             2 => format!("{{{}: {}}}", dice.pick(&["'k'", "1", "None", "(1,)", "'\\udfff'"]), value(dice, depth - 1)),
-            3 => format!("tree({}, {})", dice.roll(150), value(dice, depth - 1)),
+            3 => format!("tree({}, {})", dice.below(150), value(dice, depth - 1)),
             _ => dice.pick(&LEAVES).to_owned(),
         }
     }
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let python = python();
     python.run("kept = 1\ndef tree(n, v):\n    for _ in range(n): v = [v]\n    return v\nclass B:\n    def __init__(self, v): self.v = v\n    def _repr_mimebundle_(self, **_): return {'application/json': self.v, 'text/plain': 'b'}").await;
     for _ in 0..2 * TRIES {
@@ -350,7 +327,7 @@ async fn every_program_can_be_stopped() {
         "threading.Event().wait()",
         "class E(Exception):\n    def __str__(self): time.sleep(100)\nraise E",
     ];
-    let mut dice = Dice::new();
+    let mut dice = Random::new();
     let python = python();
     python.run("import threading, time\nkept = 1").await;
     for _ in 0..TRIES {

@@ -375,3 +375,41 @@ async fn line_ends_and_a_mark_make_no_difference() {
     let error = r.run("\u{feff}1\r\n\r\nprint(x y)").await.error();
     assert!(error.value.ends_with("(line 3, column 9)"), "{error:?}");
 }
+
+/// A condition's own methods are asked by `stop` first, and then to tell of the error.
+#[tokio::test]
+async fn an_error_is_told_whatever_its_methods_do() {
+    let r = r();
+    r.run("kept <- 41").await;
+    for method in ["conditionCall", "conditionMessage"] {
+        for body in ["stop('no')", "q(status = 3)", "invokeRestart('abort')"] {
+            let code = format!(
+                "calls <- 0\n{method}.k <- function(c) {{ calls <<- calls + 1; if (calls > 1) {body} else NULL }}\n\
+                 stop(structure(class = c('k', 'error', 'condition'), list(message = 'm', call = NULL)))"
+            );
+            let ran = r.run(&code).await;
+            assert!(!ran.end.state_lost, "{code}: {ran:#?}");
+            assert_eq!(ran.error().name, "k", "{code}");
+            assert_eq!(r.value("kept + 1").await.as_deref(), Some("[1] 42"), "{code}");
+            r.run(&format!("rm({method}.k)")).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn errors_show_the_names_of_rs_functions() {
+    let r = r();
+    for (code, call) in [
+        ("file('absent', 'r')", "Error in file("),
+        ("readLines('absent')", "Error in file("),
+        ("read.csv('absent')", "Error in file("),
+        ("source('absent')", "Error in file("),
+        ("readBin(1:3, 'nothing')", "Error in readBin("),
+        ("getConnection(99)", "Error in getConnection("),
+    ] {
+        let ran = r.run(code).await;
+        let error = ran.error();
+        assert!(error.traceback.starts_with(call) && !error.traceback.contains("original"), "{code}: {error:?}");
+        assert!(!ran.stderr().contains("original"), "{code}: {}", ran.stderr());
+    }
+}

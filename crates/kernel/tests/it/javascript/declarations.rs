@@ -3,7 +3,7 @@
 use agb_kernel::Outcome;
 
 use super::node;
-use super::random::Random;
+use crate::random::Random;
 
 /// How a name is declared with a value, how the value is read, and what a read shows for 7.
 const KINDS: [(&str, &str, &str, &str); 12] = [

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agb_kernel::Outcome;
 
 use super::node;
-use super::random::Random;
+use crate::random::Random;
 use crate::support::Subject;
 
 /// What is thrown, with the name and the message that are told.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use agb_kernel::{Cell, CellEvent, Outcome};
 
 use super::node;
-use super::random::Random;
+use crate::random::Random;
 use crate::support::{PATIENCE, Ran, Subject, finish, next};
 
 /// Runs a program with these answers, then the end. Gives what was printed before each request as well.

@@ -1,7 +1,7 @@
 //! Whole module programs as cells: imports and exports in all forms, and text that looks like them.
 
 use super::node;
-use super::random::Random;
+use crate::random::Random;
 
 const FILES: [(&str, &str); 2] = [
     ("z.json", r#"{"a": 1}"#),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use agb_kernel::Outcome;
 
 use super::node;
-use super::random::Random;
+use crate::random::Random;
 use crate::support::Subject;
 
 /// The harness: the names that it uses are the ones to take away.

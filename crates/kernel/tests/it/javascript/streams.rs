@@ -3,7 +3,7 @@
 use agb_kernel::Outcome;
 
 use super::node;
-use super::random::Random;
+use crate::random::Random;
 
 /// Ways to close, to wrap and to take away; `S` is one of the two streams and `FD` its descriptor.
 const WAYS: &[&str] = &[
