@@ -321,7 +321,7 @@ run <- function(message) {
   error_now <<- signalled_now <<- NULL
   warnings_more <<- 0L
   # A signal that came after the end of the last cell was meant for that one.
-  tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL)
+  tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL, error = function(e) NULL)
   begin <- clocks()
   guarded <- function(work) {
     failure <- NULL
@@ -345,9 +345,9 @@ run <- function(message) {
   guarded(function() allowInterrupts(flush_connections()))
   finish_warnings()
   expression_now <<- NULL
-  # Those of the program would end the interpreter between two cells.
-  setTimeLimit()
+  # Those of the program would end the interpreter between two cells. The second takes over the session's, if it still has one.
   setSessionTimeLimit()
+  setTimeLimit()
   failed <- inherits(failure, "condition")
   if (failed) report(failure)
   flush(stdout())
