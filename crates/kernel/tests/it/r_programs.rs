@@ -413,3 +413,15 @@ async fn errors_show_the_names_of_rs_functions() {
         assert!(!ran.stderr().contains("original"), "{code}: {}", ran.stderr());
     }
 }
+
+#[tokio::test]
+async fn a_programs_time_limit_is_none_of_the_next_run() {
+    let r = r();
+    for limit in ["setSessionTimeLimit(elapsed = 0.01)", "setTimeLimit(elapsed = 0.01)", "setTimeLimit(cpu = 0.01)"] {
+        let ran = r.run(limit).await;
+        assert!(!ran.end.state_lost, "{limit}: {ran:#?}");
+        for _ in 0..2 {
+            assert_eq!(r.output("Sys.sleep(0.05); cat('on')").await, "on", "after {limit}");
+        }
+    }
+}
