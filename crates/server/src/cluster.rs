@@ -43,7 +43,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -69,6 +69,7 @@ use self::snapshot::{Away, Rev};
 pub use self::table::Ended;
 use self::table::Table;
 pub(crate) use self::table::{Located, Probe, Standing, Timing};
+use crate::lock::lock;
 use crate::observe::ClusterCensus;
 
 /// A server's membership of a cluster.
@@ -445,11 +446,6 @@ impl Cluster {
     fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.table)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics between two steps of a change under these locks.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn host_name() -> String {

@@ -16,7 +16,7 @@ mod session;
 use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use agb_client::Agb;
 use agb_protocol::Secret;
@@ -29,6 +29,7 @@ pub(crate) use self::session::{Upstream, UpstreamError};
 use crate::auth::keys::Caller;
 use crate::auth::rate::{Bucket, Rate};
 use crate::budget::Budget;
+use crate::lock::lock;
 use crate::settings::UpstreamSettings;
 
 /// Why there is no gateway.
@@ -153,8 +154,4 @@ fn account(url: &str, key: &str) -> Result<Agb, GatewayError> {
 
 fn hash(key: &str) -> [u8; 32] {
     digest(&SHA256, key.as_bytes()).as_ref().try_into().expect("SHA-256 has 32 bytes")
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

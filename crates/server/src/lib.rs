@@ -69,6 +69,7 @@ mod gateway;
 mod images;
 mod links;
 mod listen;
+mod lock;
 mod observe;
 mod random;
 mod run;

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -19,6 +19,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use crate::cluster::Incarnation;
+use crate::lock::lock;
 use crate::session::{PortsTaken, Session, Stage, gone};
 
 /// All links of a server.
@@ -92,7 +93,7 @@ impl Links {
 
     fn by_name(&self) -> MutexGuard<'_, HashMap<String, Link>> {
         // Each change under the lock is a single step.
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_name)
     }
 }
 

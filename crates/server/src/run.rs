@@ -29,7 +29,7 @@ mod tail;
 mod task;
 mod window;
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use agb_protocol::DEFAULT_TARGET;
@@ -53,6 +53,7 @@ use self::spool::Spool;
 pub(crate) use self::spool::SpoolSpace;
 pub(crate) use self::window::Cursor;
 use crate::budget::Charge;
+use crate::lock::lock;
 use crate::settings::EXTENSIONS;
 use crate::settings::Limits;
 
@@ -422,7 +423,7 @@ impl Run {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock; and if it did, a log is whole between any two statements.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

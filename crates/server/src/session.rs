@@ -28,7 +28,7 @@ mod workspace;
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use agb_protocol::Language;
@@ -52,6 +52,7 @@ use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
 use crate::gateway::Upstream;
 use crate::images::Image;
+use crate::lock::lock;
 use crate::observe::{Metrics, RunMeter};
 use crate::random;
 use crate::run::event::{RunFailure, failure};
@@ -473,9 +474,4 @@ fn refusal(busy: &Busy) -> RunFailure {
         Busy::TooMuch(_) => "TooMuchCode",
     };
     failure(name, busy.to_string())
-}
-
-/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -22,7 +22,7 @@ mod zygotes;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use agb_kernel::{Kernel, KernelLimits, KernelSpec};
 use agb_protocol::Language;
@@ -43,6 +43,7 @@ pub(crate) use self::uploads::{Completed, Uploads};
 pub(crate) use self::view::{Located, PathError};
 use self::watch::Watches;
 use self::zygotes::Zygotes;
+use crate::lock::lock;
 use crate::settings::Config;
 
 /// What a session's programs used at a time.
@@ -242,9 +243,4 @@ impl Workspace {
             Err(error) => tracing::error!(folder = %folder(), %error, "the removal of a session's folder broke off"),
         }
     }
-}
-
-/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use agb_protocol::AccessScope;
@@ -12,6 +12,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::lock::lock;
 use crate::random;
 
 /// All accesses that were given out.
@@ -122,7 +123,7 @@ impl Accesses {
     }
 
     fn given(&self) -> MutexGuard<'_, HashMap<String, Grant>> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.given)
     }
 }
 

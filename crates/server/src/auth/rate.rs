@@ -1,11 +1,12 @@
 //! How often somebody may call: a bucket of tokens that fills again at a steady rate.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::lock::lock;
 use crate::settings::Limits;
 
 /// How often somebody may call.
@@ -50,7 +51,7 @@ impl Bucket {
     /// Takes a call, or says how long to wait before the next try.
     pub(crate) fn take(&self) -> Result<(), Duration> {
         let now = Instant::now();
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full_at = lock(&self.full_at);
         let next = (*full_at).max(now) + self.interval;
         match next.checked_duration_since(now + self.ahead) {
             Some(wait) if !wait.is_zero() => Err(wait),
@@ -73,7 +74,7 @@ impl Bucket {
         let now = Instant::now();
         let most = self.ahead * 2;
         let more = self.interval.checked_mul(u32::try_from(calls).unwrap_or(u32::MAX)).unwrap_or(most).min(most);
-        let mut full_at = self.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut full_at = lock(&self.full_at);
         *full_at = ((*full_at).max(now) + more).min(now + most);
     }
 }

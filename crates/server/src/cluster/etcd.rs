@@ -2,8 +2,8 @@
 //!
 //! No watch, no lease, no lock: each call is one transaction that compares a revision, or one linearizable range.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use agb_protocol::Secret;
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::http::HttpClient;
 use super::record::Record;
 use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
+use crate::lock::lock;
 
 /// How long one member of etcd may take. 2 s: an election of etcd's takes one, and the next member is asked then.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -273,12 +274,12 @@ impl Etcd {
         let answer: AuthAnswer = serde_json::from_slice(&answer)
             .map_err(|error| Failure::Refused(format!("the answer to the password is not etcd's: {error}")))?;
         let token = Secret::from(answer.token);
-        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token.clone());
+        *lock(&self.token) = Some(token.clone());
         self.send(endpoint, path, body, Some(&token)).await
     }
 
     fn token(&self) -> Option<Secret> {
-        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.token).clone()
     }
 
     async fn send(&self, endpoint: &str, path: &str, body: &Bytes, token: Option<&Secret>) -> Result<Bytes, Failure> {

@@ -1,10 +1,11 @@
 //! A registry in memory: servers of one process find each other in it. For tests.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::record::Record;
 use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
+use crate::lock::lock;
 
 /// A registry in memory. Its clones are one and the same.
 #[derive(Clone, Debug, Default)]
@@ -64,7 +65,7 @@ impl MemoryRegistry {
     }
 
     fn lock(&self) -> MutexGuard<'_, Store> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

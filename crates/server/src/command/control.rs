@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use agb_protocol::command::TerminalSize;
 use tokio::sync::Notify;
 
 use super::input::Input;
 use super::terminal::OpenTerminal;
+use crate::lock::lock;
 use crate::run::{InputError, Source};
 
 /// Signals that a command which is starting may be sent: whoever sends more repeats himself.
@@ -87,12 +88,12 @@ impl CommandControl {
     }
 
     fn terminal(&self) -> MutexGuard<'_, Option<TerminalState>> {
-        self.shared.terminal.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.terminal)
     }
 
     fn orders(&self) -> MutexGuard<'_, Orders> {
         // No code between lock and unlock panics.
-        self.shared.orders.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.orders)
     }
 }
 

@@ -1,13 +1,14 @@
 //! A command's input on its way to the process: bounded, in order.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
 use tokio::sync::Notify;
 
 use super::terminal::OpenTerminal;
+use crate::lock::lock;
 use crate::run::InputError;
 
 /// So much may wait for a command that does not read.
@@ -94,7 +95,7 @@ impl Input {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // No code between lock and unlock panics.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::SystemTime;
 
 use cap_std::ambient_authority;
@@ -15,6 +15,7 @@ use super::usage::{Amount, Quota, Reservation};
 use super::{ContextError, ContextPath, RecycleRule};
 use crate::cluster::{Incarnation, TRANSFER_CONTEXT};
 use crate::folder_stack::FolderStack;
+use crate::lock::lock;
 use crate::random;
 
 /// The parts of a context's folder.
@@ -461,11 +462,6 @@ fn entry(path: &Path, meta: &Metadata) -> Entry {
 
 fn amount_of(meta: &Metadata) -> Amount {
     Amount { bytes: if meta.is_file() { meta.len() } else { 0 }, files: 1 }
-}
-
-/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

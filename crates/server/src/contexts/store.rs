@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
 use super::context::{Context, Meta, now, remove_tree};
 use super::recycle::recycle;
 use super::usage::Amount;
 use super::{ContextError, UrlSigner};
+use crate::lock::lock;
 use crate::random;
 use crate::settings::ContextSettings;
 
@@ -145,7 +146,7 @@ impl Contexts {
 
     fn transfers(&self) -> MutexGuard<'_, HashMap<String, Weak<Context>>> {
         // Each change under the lock is a single step.
-        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.transfers)
     }
 
     /// Recycles once an hour, as long as there are contexts.
@@ -189,7 +190,7 @@ impl Contexts {
 
     fn lock(&self) -> MutexGuard<'_, Option<Opened>> {
         // Each change under the lock is a single step.
-        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.opened)
     }
 }
 

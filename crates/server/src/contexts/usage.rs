@@ -1,8 +1,9 @@
 //! The quota of a context: what is stored and what unfinished uploads have reserved.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::ContextError;
+use crate::lock::lock;
 
 /// Counts the bytes and files of one context.
 #[derive(Debug)]
@@ -64,7 +65,7 @@ impl Quota {
 
     fn lock(&self) -> MutexGuard<'_, Amount> {
         // Each change under the lock is a single step.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.used)
     }
 }
 

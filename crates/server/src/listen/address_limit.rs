@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use crate::lock::lock;
 
 /// How many connections each address has.
 ///
@@ -36,7 +38,7 @@ impl AddressLimit {
             return Ok(None);
         }
         let network = network(address);
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.open);
         let count = open.entry(network).or_default();
         if *count >= self.most {
             return Err(AddressFull);
@@ -48,7 +50,7 @@ impl AddressLimit {
 
 impl Drop for AddressPermit {
     fn drop(&mut self) {
-        let mut open = self.limit.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = lock(&self.limit.open);
         if let Some(count) = open.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {

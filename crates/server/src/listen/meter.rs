@@ -5,12 +5,13 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::budget::Charge;
+use crate::lock::lock;
 
 /// Counts what a connection reads, once it has a budget.
 #[derive(Clone, Debug, Default)]
@@ -37,7 +38,7 @@ impl ReadMeter {
     }
 
     fn charge(&self) -> MutexGuard<'_, Option<Charge>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

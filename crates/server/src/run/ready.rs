@@ -3,11 +3,12 @@
 //! It also stands for the subscriber itself: a run knows its subscriber by it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
 use super::Run;
+use crate::lock::lock;
 
 /// Which of a subscriber's runs have something to show, in the order of their turns. A run is in it once at most, so it is
 /// as long as the subscriber has runs.
@@ -28,18 +29,18 @@ pub(crate) enum Ready {
 impl ReadyRuns {
     /// Adds a run behind the others.
     pub(super) fn push(&self, ready: Ready) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(ready);
+        lock(&self.queue).push_back(ready);
         self.bell.notify_one();
     }
 
     /// Takes the run whose turn it is.
     pub(crate) fn pop(&self) -> Option<Ready> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        lock(&self.queue).pop_front()
     }
 
     /// Whether [`ReadyRuns::pop`] has one.
     pub(crate) fn is_empty(&self) -> bool {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        lock(&self.queue).is_empty()
     }
 
     /// Waits until something was pushed since the last wait. May return early: look with [`ReadyRuns::pop`].

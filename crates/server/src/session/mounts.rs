@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
@@ -18,6 +18,7 @@ use super::path_set::PathSet;
 use super::side::{Refusal, Side};
 use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, SyncPolicy};
 use crate::folder_stack::FolderStack;
+use crate::lock::lock;
 use crate::random;
 use crate::workspace::{ActAs, Located};
 
@@ -413,8 +414,3 @@ fn refused(path: &str, error: &crate::workspace::PathError) -> ContextError {
 /// What a sandbox consists of.
 const SYSTEM: [&str; 13] =
     ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev", "/sys", "/run", "/nix"];
-
-/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

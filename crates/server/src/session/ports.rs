@@ -1,11 +1,13 @@
 //! The ports of a session: how many connections are open, and the sockets of its network that wait for one.
 
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::body::Body;
 use hyper::client::conn::http1;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::lock::lock;
 
 /// The ports of a session.
 #[derive(Debug)]
@@ -106,12 +108,12 @@ impl Ports {
 
     fn idle(&self) -> MutexGuard<'_, Option<Vec<(u16, ProgramConnection)>>> {
         // Each change under the lock is a single step.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.idle)
     }
 
     fn spare(&self) -> MutexGuard<'_, Option<Spare>> {
         // Each change under the lock is a single step.
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.spare)
     }
 }
 

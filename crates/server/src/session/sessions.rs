@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -18,6 +18,7 @@ use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
 use crate::cluster::unix_ms;
 use crate::gateway::Upstream;
+use crate::lock::lock;
 use crate::observe::{Census, Metrics, Released};
 use crate::settings::Config;
 use crate::workspace::pool::Pool;
@@ -232,7 +233,7 @@ impl Sessions {
 
     fn all(&self) -> MutexGuard<'_, All> {
         // Nothing panics while it holds the lock, and each change under it is a single step.
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.all)
     }
 }
 

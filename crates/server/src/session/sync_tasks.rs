@@ -1,12 +1,13 @@
 //! What is copied between a session and its contexts: the mounts, and the tasks that can be looked at.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::mounts::{self, Mount};
 use super::side::Side;
 use crate::contexts::{Context, ContextError, ContextPath, SyncPolicy};
+use crate::lock::lock;
 
 /// The contexts of a session.
 #[derive(Debug, Default)]
@@ -178,9 +179,4 @@ impl SyncTask {
 
 fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

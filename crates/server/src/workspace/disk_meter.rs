@@ -3,10 +3,12 @@
 //! Programs are watched while they run. What file tools, uploads and downloads write is asked for here, before it is written:
 //! nothing else would stop a caller while no program runs.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+
+use crate::lock::lock;
 
 /// The part of the time that counting files may take while there is room: one twentieth.
 const COUNTING: u32 = 20;
@@ -45,7 +47,7 @@ impl DiskMeter {
     /// So much more is about to be written. `count` says what there is; it is asked when that is not known well enough.
     pub(crate) fn take(&self, more: Stored, limit: Stored, count: impl FnOnce() -> Stored) -> Result<(), DiskFull> {
         // Each change under the lock is a single step.
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counted = lock(&self.0);
         let is_wanted = counted.is_none_or(|known| {
             let age = known.at.elapsed();
             // Before anybody is refused it is counted again, for half of the time at most.

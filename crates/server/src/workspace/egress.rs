@@ -10,12 +10,13 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use agb_egress::{EgressProxy, Limits, Outside};
 use agb_protocol::RunFailure;
 use tokio::runtime::Handle;
 
+use crate::lock::lock;
 use crate::settings::Network;
 
 /// The proxies of all sessions, by their slots.
@@ -108,12 +109,12 @@ impl Proxies {
 
     fn narrowed(&self) -> MutexGuard<'_, HashMap<u32, Network>> {
         // As below.
-        self.narrowed.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.narrowed)
     }
 
     fn by_slot(&self) -> MutexGuard<'_, HashMap<u32, Arc<EgressProxy>>> {
         // Each change under the lock is a single step.
-        self.by_slot.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_slot)
     }
 }
 

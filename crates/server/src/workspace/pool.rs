@@ -22,7 +22,7 @@ mod memory;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use agb_kernel::{Kernel, StartError};
@@ -37,6 +37,7 @@ use self::demand::Demand;
 use self::memory::Free;
 pub(crate) use self::memory::free_memory;
 use crate::images::Image;
+use crate::lock::lock;
 use crate::observe::Metrics;
 use crate::settings::{Config, Warm};
 use crate::workspace::factory::WorkspaceFactory;
@@ -376,7 +377,7 @@ impl Pool {
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock, and each change under it leaves the state whole.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 

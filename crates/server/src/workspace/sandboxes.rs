@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use agb_sandbox::{ControlGroups, Controller, Launcher, LauncherError, Level, Policy, Report, SLOTS, SpawnError};
@@ -13,6 +13,7 @@ use rustix::process::{Resource, getrlimit};
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::lock::lock;
 use crate::random;
 use crate::settings::Config;
 use crate::settings::{Isolation, Network};
@@ -178,7 +179,7 @@ impl Sandboxes {
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
         // Each change under the lock is a single step.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.slots)
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) use self::news::{Change, Told};
 use self::tree::Tree;
 use super::{ActAs, Located};
 use crate::budget::{Charge, OverBudget};
+use crate::lock::lock;
 
 /// Why files cannot be watched.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -125,7 +126,7 @@ impl Watches {
             task: Mutex::default(),
         });
         let task = tokio::spawn(follow(tree, Arc::downgrade(&watch), Arc::downgrade(self), id.to_owned()));
-        *watch.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task.abort_handle());
+        *lock(&watch.task) = Some(task.abort_handle());
         // Others may have begun meanwhile.
         let mut by_id = self.by_id();
         if !by_id.contains_key(id) {
@@ -158,7 +159,7 @@ impl Watches {
 
     fn by_id(&self) -> MutexGuard<'_, HashMap<String, Arc<Watch>>> {
         // Each change under the lock is a single step.
-        self.by_id.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.by_id)
     }
 }
 
@@ -219,11 +220,6 @@ impl Drop for Watch {
             task.abort();
         }
     }
-}
-
-fn lock(news: &Mutex<News>) -> MutexGuard<'_, News> {
-    // Each change under the lock is a single step.
-    news.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The task of a watch: until the watch is dropped or nobody has asked for too long.

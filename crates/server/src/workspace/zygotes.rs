@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use agb_kernel::{KernelSpec, Zygote};
@@ -11,6 +11,7 @@ use agb_sandbox::{Level, Network};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::lock::lock;
 use crate::workspace::KernelKey;
 
 /// How long nothing is tried after a zygote could not be started.
@@ -99,6 +100,6 @@ impl Zygotes {
 
     fn known(&self) -> MutexGuard<'_, HashMap<KernelKey, State>> {
         // Each change under the lock is a single step.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.known)
     }
 }

@@ -1,13 +1,15 @@
 //! A request's body that says how far it has come, for a time limit that begins when all of it was passed on.
 
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
+
+use crate::lock::lock;
 
 /// When a body has last moved.
 #[derive(Clone, Debug)]
@@ -36,11 +38,11 @@ impl Progress {
 
     fn last(&self) -> Instant {
         // Each change under the lock is a single step.
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *lock(&self.0)
     }
 
     fn moved(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *lock(&self.0) = Instant::now();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use agb_protocol::fields::{Field, Fields};
 use agb_protocol::object::Object;
@@ -17,6 +17,7 @@ use super::Shared;
 use super::entry::Entry;
 use super::error::ApiError;
 use crate::budget::{Budget, Charge};
+use crate::lock::lock;
 use crate::settings::Limits;
 
 /// What a message or a body of an access may have that only watches: an acknowledgement has a hundred bytes.
@@ -161,7 +162,7 @@ impl ParsedParams {
 
     fn take(&self) -> Option<Params> {
         // Each change under the lock is a single step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.0).take()
     }
 }
 
