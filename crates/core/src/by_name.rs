@@ -351,7 +351,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::procedure::fixtures::{Played, by_gateway, tool};
+    use crate::operations::played::{Played, by_gateway, tool};
 
     fn session(name: &str, arguments: Value) -> Result<JsonProcedure, BadArguments> {
         by_name(name, &arguments.to_string(), Scope::Session(by_gateway().toolbox()))

@@ -142,6 +142,3 @@ impl<P: Procedure, U, F: Fn(P::Output) -> U> Procedure for Converted<P, F> {
         }
     }
 }
-
-#[cfg(test)]
-pub(crate) mod fixtures;

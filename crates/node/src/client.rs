@@ -84,7 +84,8 @@ impl Client {
 
 fn to_options(given: ClientOptions) -> Options {
     let ClientOptions { timeout_ms, proxy, ca, streaming, .. } = given;
-    let mut options = connection(ConnectionOptions { timeout_ms, proxy, ca, streaming }).environment(pairs(given.env));
+    let mut options =
+        ConnectionOptions { timeout_ms, proxy, ca, streaming }.into_options().environment(pairs(given.env));
     if let Some(key) = given.api_key {
         options = options.api_key(key);
     }
@@ -96,27 +97,6 @@ fn to_options(given: ClientOptions) -> Options {
     }
     if let Some(program) = given.local_server {
         options = options.local_server(program);
-    }
-    options
-}
-
-/// What was said of the network and its limits.
-pub(crate) fn connection(given: ConnectionOptions) -> Options {
-    // Node has authorities of its own: those of Mozilla's list.
-    let mut options = Options::new().bundled_certificates(true);
-    if let Some(milliseconds) = given.timeout_ms {
-        options = options.timeout_ms(milliseconds);
-    }
-    match given.proxy {
-        Some(none) if none.is_empty() => options = options.no_proxy(),
-        Some(url) => options = options.proxy(url),
-        None => {}
-    }
-    for pem in given.ca.unwrap_or_default() {
-        options = options.ca(pem);
-    }
-    if let Some(limits) = given.streaming {
-        options = options.tune(move |config| limits.apply(config));
     }
     options
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agb_client::agb_core::operations::SessionOptions;
 use agb_client::agb_core::operations::files::Part;
-use agb_client::{ClientInfo, CreateSession, KilledBy, RichResult, RunFailure, SessionConfig};
+use agb_client::{ClientInfo, CreateSession, KilledBy, Options, RichResult, RunFailure, SessionConfig};
 use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use serde_json::Value;
@@ -44,6 +44,29 @@ pub(crate) struct ConnectionOptions {
     pub ca: Option<Vec<String>>,
     /// Limits of the session's connections.
     pub streaming: Option<StreamingLimits>,
+}
+
+impl ConnectionOptions {
+    /// The options of a client with what was said of the network and its limits.
+    pub(crate) fn into_options(self) -> Options {
+        // Node has authorities of its own: those of Mozilla's list.
+        let mut options = Options::new().bundled_certificates(true);
+        if let Some(milliseconds) = self.timeout_ms {
+            options = options.timeout_ms(milliseconds);
+        }
+        match self.proxy {
+            Some(none) if none.is_empty() => options = options.no_proxy(),
+            Some(url) => options = options.proxy(url),
+            None => {}
+        }
+        for pem in self.ca.unwrap_or_default() {
+            options = options.ca(pem);
+        }
+        if let Some(limits) = self.streaming {
+            options = options.tune(move |config| limits.apply(config));
+        }
+        options
+    }
 }
 
 /// `StreamingLimits`: what is not said keeps its default.

@@ -11,7 +11,6 @@ use napi::bindgen_prelude::{Error, Function, Result, Status, Uint8Array};
 use napi_derive::napi;
 
 use crate::answer::{nothing, text};
-use crate::client::connection;
 use crate::io;
 use crate::objects::{AttachRequest, CommandRequest, ConnectionOptions, RunRequest, Transferred, pairs};
 use crate::promise::{Promise, call, promise};
@@ -201,7 +200,7 @@ fn command(commands: Commands<'_>, request: CommandRequest) -> CommandBuilder<'_
 #[napi(catch_unwind)]
 pub fn attach(access: String, options: Option<ConnectionOptions>) -> Result<NativeSession, String> {
     match SessionAccess::parse(&access) {
-        Ok(access) => match Agb::attach_with(access, &connection(options.unwrap_or_default())) {
+        Ok(access) => match Agb::attach_with(access, &options.unwrap_or_default().into_options()) {
             Ok(session) => Ok(NativeSession::new(session)),
             Err(error) => Err(Error::new(error.code().to_owned(), error.to_string())),
         },

@@ -105,7 +105,7 @@ impl Cli {
             Command::Images(command) => done(command.run()),
             Command::Doctor(command) => done(command.run()),
             Command::Completions(command) => {
-                command.run();
+                command.run(Self::command());
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -15,11 +15,13 @@ mod packer;
 mod reader;
 mod unpack;
 
+use std::fs::File;
+use std::path::PathBuf;
+
 pub(crate) use self::error::ArchiveError;
 pub(crate) use self::packer::Packer;
 use self::reader::{Entries, Entry, EntryKind};
 pub(crate) use self::unpack::{Unpacked, unpack};
-use crate::fuzzing::ArchiveEntry;
 
 /// The deepest folder of an archive. Nobody's sources nest deeper than 30.
 const MAX_DEPTH: usize = 100;
@@ -27,8 +29,11 @@ const MAX_DEPTH: usize = 100;
 /// The longest path in an archive, and the longest target of a link, as Linux has them.
 const MAX_PATH: usize = 4096;
 
+/// What an entry of an archive says: its path, where a link leads, and where its bytes are in the archive.
+pub type ArchiveEntry = (PathBuf, Option<PathBuf>, Option<(u64, u64)>);
+
 /// Every entry of an archive, for whoever tries the reader with any bytes.
-pub(crate) fn entries(archive: &std::fs::File) -> Result<Vec<ArchiveEntry>, ArchiveError> {
+pub(crate) fn entries(archive: &File) -> Result<Vec<ArchiveEntry>, ArchiveError> {
     let (mut entries, mut all) = (Entries::new(archive)?, Vec::new());
     while let Some(Entry { path, kind }) = entries.next()? {
         all.push(match kind {

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::auth::keys;
+pub use crate::folders::ArchiveEntry;
 use crate::folders::entries;
 use crate::images::Definition;
 
@@ -17,9 +18,6 @@ pub fn image(name: &str, text: &str) -> Result<(), String> {
 pub fn keys(text: &str) -> Result<(), String> {
     keys::parse(Path::new("keys"), text).map(|_| ()).map_err(|error| error.to_string())
 }
-
-/// What an entry of an archive says: its path, where a link leads, and where its bytes are in the archive.
-pub type ArchiveEntry = (PathBuf, Option<PathBuf>, Option<(u64, u64)>);
 
 /// Reads the list of a tar archive; the error is for a person.
 pub fn archive(bytes: &[u8]) -> Result<Vec<ArchiveEntry>, String> {

@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
     use crate::operations::fixtures::body;
-    use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+    use crate::operations::played::{Played, by_gateway, tool, tool_error};
 
     fn run(answer: Reply) -> CommandOutput {
         let mut played = Played::new(RunCommand::new("true").on(&by_gateway().toolbox()));

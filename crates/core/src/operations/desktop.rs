@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
     use crate::operations::fixtures::line;
-    use crate::procedure::fixtures::{Played, data, tool};
+    use crate::operations::played::{Played, data, tool};
 
     fn call(tools: &[&str], image_id: Option<&str>) -> Played<CallIfOffered> {
         let tools = tools.iter().map(|name| Tool { name: (*name).to_owned(), ..Tool::default() }).collect();

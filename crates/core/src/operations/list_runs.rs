@@ -115,7 +115,7 @@ fn list<T: 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+    use crate::operations::played::{Played, by_gateway, tool, tool_error};
 
     #[test]
     fn programs_are_listed_by_a_tool_of_their_own() {

@@ -82,7 +82,7 @@ impl From<SessionMetrics> for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+    use crate::operations::played::{Played, by_gateway, tool, tool_error};
 
     #[test]
     fn numbers_have_several_names_and_are_0_where_they_are_missing() {

@@ -1,9 +1,9 @@
 //! The command `agb-server completions`: what a shell needs to complete this command line.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::{Cli, out};
+use super::out;
 
 /// Prints a completion script, for example: agb-server completions bash > ~/.local/share/bash-completion/completions/agb-server
 #[derive(Args)]
@@ -13,8 +13,7 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(super) fn run(self) {
-        let mut command = Cli::command();
+    pub(super) fn run(self, mut command: Command) {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, name, &mut script);

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
+use super::ContextError;
 use super::json_object::JsonObject;
 use super::path::ContextPath;
-use super::{ContextError, RecycleRule};
 
 /// The policy of a mount, as documented; what a client leaves out has its documented default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,27 @@ pub(crate) struct SyncPolicy {
     /// Empty: everything.
     white_list: Vec<WhiteEntry>,
     recycle: Option<(u32, Vec<String>)>,
+}
+
+/// What is recycled below one mount, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RecycleRule {
+    /// The mount's folder in the context.
+    pub(crate) root: String,
+    /// Below the mount; an empty text means all of it.
+    pub(crate) paths: Vec<String>,
+    pub(crate) days: u32,
+}
+
+impl RecycleRule {
+    /// Whether a path of the context is among what is recycled.
+    pub(super) fn matches(&self, path: &ContextPath) -> bool {
+        let Ok(root) = ContextPath::parse(&self.root) else { return false };
+        self.paths.iter().any(|below| {
+            let Ok(below) = ContextPath::parse(below) else { return false };
+            path.as_path().starts_with(root.as_path().join(below.as_path()))
+        })
+    }
 }
 
 /// How archives are extracted.

@@ -25,6 +25,7 @@ mod health;
 mod labels;
 mod lent;
 mod link;
+mod list_page;
 mod origins;
 mod params;
 mod proxy;

@@ -46,7 +46,7 @@ impl WorkspaceFactory {
     pub(crate) fn make(&self) -> io::Result<Workspace> {
         let slot = self.sandboxes.slot()?;
         let name = format!("{}-{}", self.next.fetch_add(1, Ordering::Relaxed), random::hex::<4>());
-        let folder = Folder::create(self.root.path(), &name, &slot)?;
+        let folder = Folder::create(self.root.path(), &name, slot.user(), slot.level())?;
         Ok(Workspace::new(folder, slot, Arc::clone(&self.zygotes), Arc::clone(&self.config)))
     }
 

@@ -3,16 +3,16 @@
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use agb_sandbox::{HOME, Mount};
+use agb_sandbox::{HOME, Level, Mount};
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::ActAs;
 use super::view::{self, Located, MADE, PathError, Place};
+use crate::lock::lock;
 use crate::random;
-use crate::workspace::sandboxes::Slot;
 
 /// A session's own folder. Nothing that is reached through [`Folder::locate`] lies outside of what programs see, whatever
 /// a path or a symbolic link says; the operating system checks each step.
@@ -53,15 +53,14 @@ impl Drop for Staging {
 const TRANSFER: &str = "transfer-";
 
 impl Folder {
-    /// Makes the folder `name` below `parent`, for the slot's user and nobody else.
-    pub(crate) fn create(parent: &Path, name: &str, slot: &Slot) -> io::Result<Self> {
+    /// Makes the folder `name` below `parent`, for the session's user and nobody else.
+    pub(crate) fn create(parent: &Path, name: &str, user: Option<u32>, level: Level) -> io::Result<Self> {
         let root = parent.join(name);
         let (work, tmp) = (root.join("work"), root.join("tmp"));
-        let user = slot.user();
         // Another user than ours has to pass through: names are not secret, and there is nothing else in it.
         std::fs::DirBuilder::new().mode(if user.is_some() { 0o711 } else { 0o700 }).create(&root)?;
         let (work_dir, tmp_dir) = (make_own(&work, user)?, make_own(&tmp, user)?);
-        let has_namespaces = slot.level().has_namespaces();
+        let has_namespaces = level.has_namespaces();
         let place = |at: &Path, real: &Path, dir: &Arc<Dir>| {
             let inside = if has_namespaces { at } else { real };
             Place { at: at.to_path_buf(), inside: inside.to_path_buf(), dir: Arc::clone(dir) }
@@ -172,9 +171,4 @@ fn make_files(folder: &Path) -> io::Result<Place> {
     }
     let dir = Dir::open_ambient_dir(folder, ambient_authority())?;
     Ok(Place { at: PathBuf::from("/etc"), inside: PathBuf::from("/etc"), dir: Arc::new(dir) })
-}
-
-/// Nothing in this module panics while it holds a lock, and each change under one is a single step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

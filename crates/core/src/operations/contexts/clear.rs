@@ -93,7 +93,7 @@ mod tests {
 
     use super::*;
     use crate::operations::fixtures::line;
-    use crate::procedure::fixtures::{Played, data};
+    use crate::operations::played::{Played, data};
 
     #[test]
     fn looks_after_each_interval_until_it_is_available() {

@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::operations::fixtures::line;
-    use crate::procedure::fixtures::{Played, data, data_with};
+    use crate::operations::played::{Played, data, data_with};
 
     #[test]
     fn urls_are_for_one_file_and_do_not_print() {

@@ -203,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::operations::fixtures::line;
-    use crate::procedure::fixtures::{Played, data, data_with};
+    use crate::operations::played::{Played, data, data_with};
 
     const ONE: &str = r#"{"id":"c-1","name":"n","createTime":"t1","lastUsedTime":"t2","state":"available"}"#;
 

@@ -131,7 +131,7 @@ mod tests {
 
     use super::*;
     use crate::operations::fixtures::line;
-    use crate::procedure::fixtures::{Played, data};
+    use crate::operations::played::{Played, data};
 
     #[test]
     fn tasks_are_text_in_text_or_not() {

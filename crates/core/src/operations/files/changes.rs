@@ -129,7 +129,7 @@ mod tests {
     use super::*;
     use crate::error::{Refusal, TransportError};
     use crate::operations::files::Files;
-    use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+    use crate::operations::played::{Played, by_gateway, tool, tool_error};
 
     const ONE: &str = r#"[{"eventType":"create","path":"/tmp/a","pathType":"file"}]"#;
 

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
     use crate::error::{Refusal, TransportError};
     use crate::operations::fixtures::{line, linked};
-    use crate::procedure::fixtures::{Played, data};
+    use crate::operations::played::{Played, data};
 
     fn watch() -> FileWatch {
         FileWatch::of(&linked("fileWatch"), "/tmp", true).expect("it has all that is needed")

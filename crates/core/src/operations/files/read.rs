@@ -195,7 +195,7 @@ mod tests {
     use crate::operations::SessionData;
     use crate::operations::files::Files;
     use crate::operations::fixtures::linked;
-    use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+    use crate::operations::played::{Played, by_gateway, tool, tool_error};
 
     fn read() -> Played<ReadFile> {
         let mut played = Played::new(Files(by_gateway().toolbox()).read("/tmp/a"));

@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::operations::files::Files;
-    use crate::procedure::fixtures::{Played, by_gateway, tool, tool_error};
+    use crate::operations::played::{Played, by_gateway, tool, tool_error};
 
     fn write(content: &str, mode: WriteMode) -> Played<WriteFile> {
         Played::new(Files(by_gateway().toolbox()).write("/tmp/a", content.to_owned(), mode))

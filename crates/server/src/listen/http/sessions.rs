@@ -1,13 +1,11 @@
 //! The calls about sessions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Shared;
@@ -15,13 +13,14 @@ use super::address::Address;
 use super::answer::Answer;
 use super::cluster::{asked_id, gather, is_passed_on};
 use super::error::ApiError;
-use super::labels::{self, Labels};
+use super::labels;
+use super::list_page::{own_page, page_token, parse_page_token};
 use super::params::Params;
 use super::session_contexts;
 use super::session_options;
 use crate::auth::keys::Caller;
 use crate::observe::Released;
-use crate::session::{NewSession, Session, Stage};
+use crate::session::{NewSession, Session};
 use crate::settings::Network;
 use crate::tools;
 
@@ -120,64 +119,6 @@ pub(super) async fn list(
         .beside("nextToken", json!(next))
         .beside("maxResults", json!(length))
         .beside("count", json!(page.count)))
-}
-
-/// A part of the list of sessions.
-#[derive(Debug)]
-pub(super) struct ListPage {
-    pub(super) items: Vec<ListItem>,
-    /// More come after these.
-    pub(super) has_more: bool,
-    /// How many there are on all pages.
-    pub(super) count: usize,
-}
-
-/// A session in the list. The names are those that servers of a cluster tell each other.
-#[derive(Debug, Deserialize)]
-pub(super) struct ListItem {
-    #[serde(rename = "createdMs")]
-    created_ms: u64,
-    #[serde(rename = "sessionId")]
-    id: String,
-    #[serde(rename = "sessionStatus")]
-    status: String,
-}
-
-/// A place in the list: what comes after it is newer, or as old and of a larger id. It holds for any number of servers,
-/// whatever their clocks say: no session is shown twice or left out.
-type Place = (u64, String);
-
-impl ListItem {
-    pub(super) fn place(&self) -> Place {
-        (self.created_ms, self.id.clone())
-    }
-}
-
-/// This server's part of the list, from a place on.
-fn own_page(
-    shared: &Shared,
-    after: Option<&Place>,
-    wanted: &BTreeMap<String, String>,
-    all: bool,
-    length: usize,
-) -> ListPage {
-    let sessions = shared.sessions.list().into_iter();
-    let matching: Vec<Arc<Session>> = sessions
-        .filter(|session| all || session.stage() == Stage::Running)
-        .filter(|session| has_labels(&session.labels(), wanted))
-        .collect();
-    let item = |session: &Arc<Session>| ListItem {
-        created_ms: session.created_ms(),
-        id: session.id().to_owned(),
-        status: session.stage().as_str().to_owned(),
-    };
-    let count = matching.len();
-    let mut items: Vec<_> =
-        matching.iter().map(item).filter(|item| after.is_none_or(|at| item.place() > *at)).collect();
-    items.sort_by_cached_key(ListItem::place);
-    let has_more = items.len() > length;
-    items.truncate(length);
-    ListPage { items, has_more, count }
 }
 
 /// `POST /mcp/releaseSession`
@@ -307,17 +248,4 @@ fn idle_timeout(shared: &Shared, asked: Option<u64>) -> Result<Duration, ApiErro
         timeout if !timeout.is_zero() && timeout <= most => Ok(timeout),
         _ => Err(ApiError::invalid("timeout", format!("it must be from 1 to {} seconds", most.as_secs()))),
     }
-}
-
-fn has_labels(labels: &Labels, wanted: &BTreeMap<String, String>) -> bool {
-    wanted.iter().all(|(key, value)| labels.get(key) == Some(value))
-}
-
-fn page_token((created_ms, id): &Place) -> String {
-    format!("after-{created_ms}-{id}")
-}
-
-fn parse_page_token(token: &str) -> Option<Place> {
-    let (created_ms, id) = token.strip_prefix("after-")?.split_once('-')?;
-    Some((created_ms.parse().ok()?, id.to_owned()))
 }

@@ -3,8 +3,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::error::TransportError;
 use crate::operations::fixtures::line;
+use crate::operations::played::{Played, data};
 use crate::procedure::Reply;
-use crate::procedure::fixtures::{Played, data};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::super::Shared;
 use super::super::error::ApiError;
-use super::super::sessions::{ListItem, ListPage};
+use super::super::list_page::{ListItem, ListPage};
 use super::Context;
 use super::send::{prepare, send};
 use crate::cluster::{Cluster, Peer, Probe};

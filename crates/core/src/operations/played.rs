@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Outcome, Procedure, Reply, Step};
+use super::fixtures::body;
+use super::{SessionData, ToolResult, Toolbox};
 use crate::error::ApiError;
 use crate::http::{Answered, HttpRequest, Operation};
-use crate::operations::{SessionData, ToolResult, Toolbox};
+use crate::procedure::{Outcome, Procedure, Reply, Step};
 
 /// A procedure, driven by hand.
 pub(crate) struct Played<P> {
@@ -31,7 +32,7 @@ where
 
     /// The next step is a call of a tool: its name and arguments.
     pub(crate) fn tool(&mut self) -> (String, Value) {
-        let body = crate::operations::fixtures::body(&self.call());
+        let body = body(&self.call());
         let arguments = body["args"].as_str().expect("it goes through the gateway");
         (
             body["name"].as_str().unwrap_or_default().to_owned(),
