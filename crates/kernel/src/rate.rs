@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// The least that output is taken for once it had to wait.
 ///
-/// 10 ms: a program above its rate costs a hundred wake-ups a second, and its viewer sees it flow.
+/// 10 ms: a program above its rate costs a hundred wake-ups a second, and its subscriber sees it flow.
 const STEP: Duration = Duration::from_millis(10);
 
 /// Bytes a second that are taken of a program's output. Who prints faster for more than a second waits in its `write`,

@@ -287,7 +287,7 @@ impl Reply<'_> {
         self.event("started", &[])
     }
 
-    /// Tells a viewer that has come back that the run is here, and how much of its input has been taken: an
+    /// Tells a subscriber that has come back that the run is here, and how much of its input has been taken: an
     /// [`accepted`](Self::accepted), or where the interpreter has the program a [`started`](Self::started).
     #[must_use]
     pub fn greeting(self, started: bool, extensions: &[&str], input: u64) -> String {

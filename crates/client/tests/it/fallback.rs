@@ -1,4 +1,4 @@
-//! The last rung: where no stream gets through and nothing was sent, a plain call; and nothing is ever run twice.
+//! The last transport: where no stream gets through and nothing was sent, a plain call; and nothing is ever run twice.
 
 use std::time::{Duration, Instant};
 

@@ -20,7 +20,7 @@ pub(crate) struct Admission {
     /// With accesses that may run programs.
     runners: Class,
     /// With accesses that may only watch.
-    watchers: Class,
+    observers: Class,
 }
 
 /// What those have together that may do the same.
@@ -40,7 +40,7 @@ impl Admission {
             calls: Bucket::new(Rate::of(limits)),
             connections: Arc::new(Semaphore::new(limits.max_connections_per_session.min(Semaphore::MAX_PERMITS))),
         };
-        Self { owner: class(), runners: class(), watchers: class() }
+        Self { owner: class(), runners: class(), observers: class() }
     }
 
     /// Takes a call, or says how long to wait.
@@ -57,7 +57,7 @@ impl Admission {
         match (grant.is_owner(), grant.may_run()) {
             (true, _) => &self.owner,
             (false, Ok(())) => &self.runners,
-            (false, Err(_)) => &self.watchers,
+            (false, Err(_)) => &self.observers,
         }
     }
 }
@@ -83,17 +83,17 @@ mod tests {
     async fn who_watches_keeps_nobody_out_who_may_do_more() {
         let limits =
             Limits { max_connections_per_session: 3, calls_per_second: 1, calls_burst: 5, ..Limits::default() };
-        let (admission, [owner, runner, watcher, other]) = (Admission::new(&limits), grants());
+        let (admission, [owner, runner, observer, other]) = (Admission::new(&limits), grants());
         let mut held = Vec::new();
         let mut connections = |grant: &AccessGrant| {
             let before = held.len();
             held.extend(std::iter::from_fn(|| admission.connect(grant).ok()));
             held.len() - before
         };
-        assert_eq!([&watcher, &other, &runner, &owner].map(&mut connections), [3, 0, 3, 3]);
+        assert_eq!([&observer, &other, &runner, &owner].map(&mut connections), [3, 0, 3, 3]);
         held.truncate(1);
-        assert!(admission.connect(&watcher).is_ok() && admission.connect(&owner).is_ok());
+        assert!(admission.connect(&observer).is_ok() && admission.connect(&owner).is_ok());
         let calls = |grant: &AccessGrant| (0..100).take_while(|_| admission.call(grant).is_ok()).count();
-        assert_eq!([&watcher, &other, &runner, &owner].map(calls), [5, 0, 5, 5]);
+        assert_eq!([&observer, &other, &runner, &owner].map(calls), [5, 0, 5, 5]);
     }
 }

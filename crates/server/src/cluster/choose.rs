@@ -83,8 +83,8 @@ pub(crate) fn choose(
     Some(if stays { Choice::Here } else { Choice::Other(better) })
 }
 
-fn better(one: usize, other: usize, rooms: &[Capacity], placement: Placement) -> usize {
-    let key = |index: usize| (rooms[index].merit(placement), rooms[index].is_warm);
+fn better(one: usize, other: usize, servers: &[Capacity], placement: Placement) -> usize {
+    let key = |index: usize| (servers[index].merit(placement), servers[index].is_warm);
     if key(other) > key(one) { other } else { one }
 }
 
@@ -92,7 +92,7 @@ fn better(one: usize, other: usize, rooms: &[Capacity], placement: Placement) ->
 mod tests {
     use super::*;
 
-    fn room(sessions: usize, max: usize) -> Capacity {
+    fn server(sessions: usize, max: usize) -> Capacity {
         Capacity { sessions, max, avoid: false, is_warm: false }
     }
 
@@ -103,54 +103,57 @@ mod tests {
 
     #[test]
     fn this_server_keeps_a_session_unless_another_is_clearly_better() {
-        let others = [room(50, 100), room(90, 100)];
+        let others = [server(50, 100), server(90, 100)];
         let spread = |here| choose(here, &others, Placement::Spread, first);
-        assert_eq!(spread(Some(room(55, 100))), Some(Choice::Here));
-        assert_eq!(spread(Some(room(61, 100))), Some(Choice::Other(0)));
+        assert_eq!(spread(Some(server(55, 100))), Some(Choice::Here));
+        assert_eq!(spread(Some(server(61, 100))), Some(Choice::Other(0)));
         assert_eq!(spread(None), Some(Choice::Other(0)));
         let pack = |here| choose(here, &others, Placement::Pack, first);
-        assert_eq!(pack(Some(room(85, 100))), Some(Choice::Here));
-        assert_eq!(pack(Some(room(10, 100))), Some(Choice::Other(1)));
+        assert_eq!(pack(Some(server(85, 100))), Some(Choice::Here));
+        assert_eq!(pack(Some(server(10, 100))), Some(Choice::Other(1)));
     }
 
     #[test]
     fn a_full_server_is_asked_only_where_all_are_full() {
-        let full = room(10, 10);
-        assert_eq!(choose(Some(full), &[room(9, 10), full], Placement::Pack, first), Some(Choice::Other(0)));
+        let full = server(10, 10);
+        assert_eq!(choose(Some(full), &[server(9, 10), full], Placement::Pack, first), Some(Choice::Other(0)));
         assert_eq!(choose(Some(full), &[full], Placement::Spread, first), Some(Choice::Here));
         assert_eq!(choose(None, &[full, full], Placement::Spread, |count| count - 1), Some(Choice::Other(1)));
         assert_eq!(choose(None, &[], Placement::Spread, first), None);
-        assert_eq!(choose(Some(room(0, 0)), &[], Placement::Spread, first), Some(Choice::Here));
+        assert_eq!(choose(Some(server(0, 0)), &[], Placement::Spread, first), Some(Choice::Here));
     }
 
     #[test]
     fn a_server_to_be_avoided_is_asked_only_where_no_other_is_left() {
-        let avoid = Capacity { avoid: true, ..room(0, 100) };
-        let busy = room(99, 100);
+        let avoid = Capacity { avoid: true, ..server(0, 100) };
+        let busy = server(99, 100);
         assert_eq!(choose(None, &[avoid, busy], Placement::Spread, first), Some(Choice::Other(1)));
         assert_eq!(choose(Some(busy), &[avoid], Placement::Spread, first), Some(Choice::Here));
         assert_eq!(choose(None, &[avoid], Placement::Spread, first), Some(Choice::Other(0)));
-        assert_eq!(choose(Some(room(100, 100)), &[room(9, 9), avoid], Placement::Pack, first), Some(Choice::Other(1)));
+        assert_eq!(
+            choose(Some(server(100, 100)), &[server(9, 9), avoid], Placement::Pack, first),
+            Some(Choice::Other(1))
+        );
     }
 
     #[test]
     fn between_equals_a_warm_one_is_taken() {
-        let warm = Capacity { is_warm: true, ..room(5, 10) };
-        assert_eq!(choose(None, &[room(5, 10), warm], Placement::Spread, first), Some(Choice::Other(1)));
-        assert_eq!(choose(None, &[warm, room(5, 10)], Placement::Spread, first), Some(Choice::Other(0)));
+        let warm = Capacity { is_warm: true, ..server(5, 10) };
+        assert_eq!(choose(None, &[server(5, 10), warm], Placement::Spread, first), Some(Choice::Other(1)));
+        assert_eq!(choose(None, &[warm, server(5, 10)], Placement::Spread, first), Some(Choice::Other(0)));
     }
 
     /// The invariant of two random choices: a thousand sessions over ten servers, no server far above the mean.
     #[test]
     fn load_is_even_without_anybody_knowing_all_of_it() {
-        let mut rooms = [room(0, 1000); 10];
+        let mut servers = [server(0, 1000); 10];
         let mut random = agb_protocol::random::SplitMix64::new(7);
         for _ in 0..1000 {
-            let choice = choose(None, &rooms, Placement::Spread, |count| random.roll(count));
+            let choice = choose(None, &servers, Placement::Spread, |count| random.roll(count));
             let Some(Choice::Other(index)) = choice else { panic!("{choice:?}") };
-            rooms[index].sessions += 1;
+            servers[index].sessions += 1;
         }
-        let loads = rooms.map(|room| room.sessions);
+        let loads = servers.map(|server| server.sessions);
         assert!(loads.iter().all(|&load| (90..=110).contains(&load)), "{loads:?}");
     }
 }

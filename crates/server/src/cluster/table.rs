@@ -216,7 +216,7 @@ impl Table {
         self.mine = at;
         self.begin_grace(now);
         if let Some(replaced) = replaced {
-            self.bury(replaced, None, now);
+            self.reap(replaced, None, now);
         }
     }
 
@@ -366,7 +366,7 @@ impl Table {
                     inc => Own::Other(entry.rev, inc),
                 };
                 if record.inc != self.me && record.state == NodeState::Lost {
-                    self.bury(record.inc, record.at_ms, now);
+                    self.reap(record.inc, record.at_ms, now);
                 }
                 continue;
             }
@@ -375,7 +375,7 @@ impl Table {
             if let Some(known) = known.as_ref().filter(|known| known.record.inc != record.inc) {
                 match is_older {
                     true => self.grace.vanished(known.clone(), &entry.name, now + self.timing.lost_after),
-                    false => self.bury(known.record.inc, None, now),
+                    false => self.reap(known.record.inc, None, now),
                 }
             }
             // One that came with the copy replaces nobody either, until its server beats.
@@ -383,13 +383,13 @@ impl Table {
                 known.as_ref().is_none_or(|known| known.record.inc != record.inc || record.n > known.record.n);
             if !is_older && is_word {
                 for replaced in self.grace.replaced(&entry.name, record.inc) {
-                    self.bury(replaced, None, now);
+                    self.reap(replaced, None, now);
                 }
             }
             if record.state == NodeState::Lost {
                 self.graves.entry(entry.name.clone()).or_insert((entry.rev, now));
                 self.count(&record);
-                self.bury(record.inc, record.at_ms, now);
+                self.reap(record.inc, record.at_ms, now);
                 continue;
             }
             let node = match known.filter(|known| known.record.inc == record.inc) {
@@ -401,7 +401,7 @@ impl Table {
         for (name, node) in before {
             match node.record.state {
                 // It said that it would go, and went.
-                NodeState::Draining if !went_back => self.bury(node.record.inc, None, now),
+                NodeState::Draining if !went_back => self.reap(node.record.inc, None, now),
                 _ => self.grace.vanished(node, &name, now + self.timing.lost_after),
             }
         }
@@ -421,7 +421,7 @@ impl Table {
     }
 
     /// This incarnation never serves anything again.
-    fn bury(&mut self, inc: Incarnation, at_ms: Option<u64>, now: Moment) {
+    fn reap(&mut self, inc: Incarnation, at_ms: Option<u64>, now: Moment) {
         let known = self.lost.entry(inc).or_insert((at_ms, now));
         *known = (known.0.or(at_ms), now + REMEMBERED);
     }

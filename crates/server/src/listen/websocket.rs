@@ -156,7 +156,7 @@ impl Connection {
             let deadline = last_words.map_or(deadline, |until| deadline.min(until));
             let turn = tokio::select! {
                 turn = self.link.turn(can_read, can_show) => turn,
-                () = ready.rung() => continue,
+                () = ready.pushed() => continue,
                 _ = heartbeat.tick() => {
                     ping_due = true;
                     continue;

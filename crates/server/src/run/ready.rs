@@ -44,7 +44,7 @@ impl ReadyRuns {
     }
 
     /// Waits until something was pushed since the last wait. May return early: look with [`ReadyRuns::pop`].
-    pub(crate) async fn rung(&self) {
+    pub(crate) async fn pushed(&self) {
         self.bell.notified().await;
     }
 }

@@ -160,7 +160,7 @@ async fn two_busy_runs_take_turns() {
     let (mut sizes, mut first_end) = ([0_usize; 2], None);
     let mut ends = 0;
     while ends < 2 {
-        // The viewer is what is slow, or it would be the programs' speed that is compared.
+        // The subscriber is what is slow, or it would be the programs' speed that is compared.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let (id, data) = socket.event().await;
         let which = usize::from(id == "j");

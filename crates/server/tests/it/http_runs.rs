@@ -108,7 +108,7 @@ async fn it_is_the_same_run_as_over_a_websocket() {
     for event in &first {
         assert_eq!(events.next().await.as_ref(), Some(event));
     }
-    assert_eq!(socket.event().await.1["phase"], "error", "the newest viewer wins");
+    assert_eq!(socket.event().await.1["phase"], "error", "the newest subscriber wins");
     say(&server, &session, "a", json!({ "method": "cancel" })).await.ok();
     let rest = events.rest().await;
     let after = rest.last().expect("an end")["seq"].as_u64().expect("a number");

@@ -1,4 +1,4 @@
-//! The server's own door: how many come in, how slow they may be, and encryption.
+//! The server's listener: how many connections it permits, how slow they may be, and encryption.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ async fn who_takes_nothing_loses_the_seat() {
         config.limits.write_timeout = Duration::from_millis(500);
     })
     .await;
-    // The first seat is this client's, which keeps its connection.
+    // The first permit is this client's, which keeps its connection.
     let session = server.create().await;
     let text = "x".repeat(10 << 20);
     server.call(&session, "write_file", json!({ "path": "large", "content": text })).await.expect("it works");
@@ -160,7 +160,7 @@ async fn a_certificate_encrypts_and_is_renewed() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("\"wss://localhost:1/ws/") && answer.contains("\"https://localhost:1/link/"), "{answer}");
 
-    // Neither plain HTTP nor a handshake that never comes keeps a seat.
+    // Neither plain HTTP nor a handshake that never comes keeps a permit.
     for words in [&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], b"", b"\x16\x03\x01"] {
         let mut plain = TcpStream::connect(server.address).await.expect("a connection");
         plain.write_all(words).await.expect("written");

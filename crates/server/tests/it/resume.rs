@@ -118,7 +118,7 @@ async fn the_newest_viewer_wins_and_the_other_is_told() {
     assert_eq!(text_of(&events, "stdout"), "1\n2\n");
     let (_, refusal) = old.event().await;
     assert!(refusal["error"].as_str().expect("words").contains("later connection"), "{refusal}");
-    // It is no viewer any more: it can forget nothing on the other's behalf.
+    // It is not a subscriber any more: it can forget nothing on the other's behalf.
     old.request("a", json!({ "method": "ack", "params": { "seq": 100 } })).await;
     old.start("b", "python", "print('well')").await;
     assert_eq!(text_of(&old.until_end().await, "stdout"), "well\n");

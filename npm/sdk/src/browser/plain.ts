@@ -10,7 +10,7 @@ function isOfTheProgram({ status, error }: RunResult): boolean {
 const EVENT = 2;
 
 /**
- * The last rung: a run of which nothing was sent and that no stream gets through for, made by one plain call. First
+ * The last transport: a run of which nothing was sent and that no stream gets through for, made by one plain call. First
  * comes the word of that, then everything at once. Cancelling ends it here; the call itself cannot be called back.
  */
 export class PlainRun implements NativeRun {

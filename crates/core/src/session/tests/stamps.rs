@@ -40,8 +40,8 @@ fn are_the_services_where_it_has_some() {
     bench.say(&wire, &chunk(6));
     bench.say(&wire, &json!({ "phase": "end", "status": "finished", "seq": 7, "time": 1007 }));
     let late = Stamp { background: true, ..stamp(4, 1004) };
-    let remark = stamp(5, 0);
-    let expected = [stamp(2, 1002), stamp(3, 1003), late, stamp(5, 1005), remark, remark, stamp(6, 1006)];
+    let notice = stamp(5, 0);
+    let expected = [stamp(2, 1002), stamp(3, 1003), late, stamp(5, 1005), notice, notice, stamp(6, 1006)];
     assert_eq!(stamps(&mut bench, id), (expected.to_vec(), stamp(7, 1007)));
 }
 

@@ -79,7 +79,7 @@ impl Table {
     /// The registry has taken the verdict.
     pub(crate) fn condemned(&mut self, suspect: &Suspect, verdict: &Record, now: Moment) {
         self.count(verdict);
-        self.bury(suspect.inc, verdict.at_ms, now);
+        self.reap(suspect.inc, verdict.at_ms, now);
         if self.nodes.get(&suspect.name).is_some_and(|node| node.record.inc == suspect.inc) {
             self.nodes.remove(&suspect.name);
             self.names.remove(&suspect.inc);

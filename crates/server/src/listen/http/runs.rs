@@ -180,7 +180,7 @@ impl Subscriber {
                     return Some(reply.failed(why));
                 }
                 None => tokio::select! {
-                    () = self.ready.rung() => {}
+                    () = self.ready.pushed() => {}
                     () = &mut self.gone => return None,
                 },
             }

@@ -72,11 +72,11 @@ async fn by_parameters(context: &Context, request: Request, next: Next) -> Resul
     let Some(owner) = owner else {
         let creates = parts.uri.path() == "/mcp/createSession" && !params.is_set("sessionId");
         let needs_contexts = if creates { params.is_set("persistenceDataList") } else { is_about_contexts(&parts) };
-        let keeper = if needs_contexts { context.shared.contexts_at() } else { None };
-        if creates && (keeper.is_some() || !needs_contexts) {
-            return place::create(context, (parts, body, params), keeper, next).await;
+        let holder = if needs_contexts { context.shared.contexts_at() } else { None };
+        if creates && (holder.is_some() || !needs_contexts) {
+            return place::create(context, (parts, body, params), holder, next).await;
         }
-        if let Some(peer) = keeper {
+        if let Some(peer) = holder {
             let request = Request::from_parts(parts, Body::from(body));
             let answer = pass_on(context, (peer.inc, &peer.addr), Kind::Call, request).await;
             drop(params);
