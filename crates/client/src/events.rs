@@ -108,9 +108,9 @@ impl Calls {
     const SAY_TIMEOUT: Duration = Duration::from_secs(10);
 
     fn new(request: OpenRequest, http: &Http, _limits: SocketLimits) -> Result<(Self, Opening), DisconnectReason> {
-        let EventsRequest { say, first } = request.events.ok_or_else(|| broken("it is no event stream".into()))?;
+        let EventsRequest { say, first } = request.events.ok_or_else(|| broken("it is not an event stream".into()))?;
         let parse =
-            |url: &str| Url::parse(url).map_err(|error| broken(format!("the session's linkUrl is no URL: {error}")));
+            |url: &str| Url::parse(url).map_err(|error| broken(format!("the session's linkUrl is not a URL: {error}")));
         let (url, say) = (parse(&request.url)?, parse(&say)?);
         let client = http.client(&url, Repeat::Safe).map_err(broken)?.clone();
         Ok((Self { client, say, headers: request.headers }, Opening { url, first }))

@@ -58,7 +58,7 @@ pub(crate) async fn dial(
     network: Arc<Network>,
 ) -> Result<Socket, DisconnectReason> {
     // The parser's error repeats no part of the URL.
-    let url = Url::parse(&request.url).map_err(|error| broken(format!("the session's wsUrl is no URL: {error}")))?;
+    let url = Url::parse(&request.url).map_err(|error| broken(format!("the session's wsUrl is not a URL: {error}")))?;
     let secure = match url.scheme() {
         "ws" | "http" => false,
         "wss" | "https" => true,

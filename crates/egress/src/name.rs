@@ -13,10 +13,10 @@ pub enum BadName {
     #[error("it is an address, and only names can be allowed")]
     Address,
     /// It has characters that no name has. Names in other scripts are written with `xn--`.
-    #[error("it is no host name: letters, digits, - and _, with dots between (other scripts as xn--)")]
+    #[error("it is not a host name: letters, digits, - and _, with dots between (other scripts as xn--)")]
     Characters,
     /// A part or the whole is empty or too long.
-    #[error("it is no host name: each part has 1 to 63 characters, and all together at most 253")]
+    #[error("it is not a host name: each part has 1 to 63 characters, and all together at most 253")]
     Length,
 }
 

@@ -218,7 +218,7 @@ struct Limits {
 impl Limits {
     fn of(request: &RunRequest) -> Result<Self> {
         let timeout = Duration::try_from_secs_f64(request.timeout_s)
-            .map_err(|error| invalid(format!("timeoutS is no number of seconds: {error}")))?;
+            .map_err(|error| invalid(format!("timeoutS is not a number of seconds: {error}")))?;
         Ok(Self { timeout, log: log_limit(request.log_limit), results: result_limit(request.result_limit) })
     }
 

@@ -55,7 +55,7 @@ impl fmt::Display for Level {
 
 /// A name that is no level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no isolation level: use namespaces, namespaces-root, landlock or none")]
+#[error("{0:?} is not an isolation level: use namespaces, namespaces-root, landlock or none")]
 pub struct UnknownLevel(pub String);
 
 impl FromStr for Level {

@@ -44,7 +44,7 @@ impl fmt::Display for Network {
 
 /// A name that is no network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no network: use none or host")]
+#[error("{0:?} is not a network: use none or host")]
 pub struct UnknownNetwork(pub String);
 
 impl FromStr for Network {

@@ -112,7 +112,7 @@ impl Definition {
         let all = python.map(|package| (package, "pip")).chain(self.javascript.packages.iter().map(|it| (it, "npm")));
         for (package, installer) in all {
             if package.trim().is_empty() || package.starts_with('-') {
-                return Err(format!("{package:?} is no package; options of {installer} are not taken here"));
+                return Err(format!("{package:?} is not a package; options of {installer} are not taken here"));
             }
         }
         // Without its name nobody could say whether it is there.

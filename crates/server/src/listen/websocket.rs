@@ -467,7 +467,7 @@ impl Connection {
     fn nonsense(&mut self) -> Result<(), End> {
         self.nonsense += 1;
         if self.nonsense > MAX_NONSENSE {
-            return Err(End::Goodbye(close::POLICY, "too many messages that are no requests"));
+            return Err(End::Goodbye(close::POLICY, "too many messages that are not requests"));
         }
         Ok(())
     }

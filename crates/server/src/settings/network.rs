@@ -24,7 +24,7 @@ pub enum Network {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnknownNetwork {
     /// It is none of the three.
-    #[error("{0:?} is no network: use none, host, or allow=DOMAIN,… such as allow=example.org,*.example.net")]
+    #[error("{0:?} is not a network: use none, host, or allow=DOMAIN,… such as allow=example.org,*.example.net")]
     Kind(String),
     /// One of the domains is none.
     #[error(transparent)]

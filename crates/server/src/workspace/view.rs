@@ -67,7 +67,7 @@ const PROC: [&str; 10] =
 /// The words for a path that leads out.
 fn why_outside(path: &str) -> &'static str {
     if Path::new(path).starts_with("/proc") {
-        return "tells of a process, and a file tool is no process of the session's: read it by a command, such as cat";
+        return "tells of a process, and a file tool is not a process of the session's: read it by a command, such as cat";
     }
     "is outside of the session's working directory, of its temporary folder, of its mounts and of the system's folders"
 }

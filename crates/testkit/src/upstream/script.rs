@@ -167,7 +167,7 @@ async fn play(id: String, code: String, output: mpsc::Sender<Output>) {
     let steps = match Script::parse(&code) {
         Ok(Script(steps)) => steps,
         Err(word) => {
-            let _ = output.send(frame(reply().failed(&format!("{word:?} is no step of a script")))).await;
+            let _ = output.send(frame(reply().failed(&format!("{word:?} is not a step of a script")))).await;
             return;
         }
     };

@@ -40,7 +40,7 @@ pub(super) async fn give(
         ),
         Some(token) => {
             let scope = shared.accesses.renew(session.id(), &token, lasts).map_err(|denied| match denied {
-                Denied::Unknown => ApiError::invalid("renew", "it is no access of this server; ask for a new one"),
+                Denied::Unknown => ApiError::invalid("renew", "it is not an access of this server; ask for a new one"),
                 denied => denied.into(),
             })?;
             (token, scope)

@@ -252,7 +252,7 @@ fn replace(body: &str, session: &Session, shared: &Shared, headers: &HeaderMap) 
     if let Value::String(text) = data {
         *data = serde_json::from_str(text).map_err(unreadable)?;
     }
-    let Value::Object(fields) = data else { return Err(ApiError::Unreadable("its data are no object".to_owned())) };
+    let Value::Object(fields) = data else { return Err(ApiError::Unreadable("its data is not an object".to_owned())) };
     fields.insert("linkUrl".to_owned(), json!(address.http(&sessions::link_path(session))));
     fields.insert("wsUrl".to_owned(), json!(address.ws(&format!("/ws/{}", session.id()))));
     fields.insert("token".to_owned(), json!(session.token().expose()));

@@ -14,7 +14,7 @@ pub(crate) struct Origins {
 /// An origin that is none.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "{0:?} is no origin: give the scheme, the host and, unless it is the usual one, the port, such as https://app.example.org"
+    "{0:?} is not an origin: give the scheme, the host and, unless it is the usual one, the port, such as https://app.example.org"
 )]
 pub struct InvalidOrigin(String);
 
