@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! * The call is made only for a run of which nothing was sent, which is for the core to say
-//!   ([`RunError::is_safe_to_repeat`]), and once.
+//!   ([`RunError::Unreachable`]), and once.
 //! * An answer that did not come leaves the outcome unknown, and the run's end says so.
 
 use std::collections::VecDeque;

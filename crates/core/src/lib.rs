@@ -62,8 +62,8 @@
 //! 2. `http`: after [`SessionConfig::socket_attempts`] WebSockets in a row that came to nothing, or a refused handshake,
 //!    the same with an event stream for each run ([`EventsRequest`]), for the rest of the session.
 //! 3. Neither, and the run was never sent: it ends with [`RunError::Unreachable`], and the driver may make the plain
-//!    HTTP call in its stead ([`RunError::is_safe_to_repeat`], [`StreamEvent::Unstreamed`],
-//!    [`Execution::into_stream`](result::Execution::into_stream)). `agb-client` does, in Rust and in Node.
+//!    HTTP call in its stead ([`StreamEvent::Unstreamed`], [`Execution::into_stream`](result::Execution::into_stream)).
+//!    `agb-client` does, in Rust and in Node.
 //! 4. Neither, and it was sent: [`RunError::Interrupted`], with what had come. Nobody knows its outcome, and it is not
 //!    run again.
 //!

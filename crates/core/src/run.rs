@@ -330,12 +330,6 @@ impl RunError {
             error => Self::Remote { message: error.to_string() },
         }
     }
-
-    /// Whether the same code can be sent again without the risk of running it twice.
-    #[must_use]
-    pub const fn is_safe_to_repeat(&self) -> bool {
-        matches!(self, Self::Unreachable(_))
-    }
 }
 
 /// What the service did wrong on a live run.
