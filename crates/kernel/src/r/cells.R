@@ -306,9 +306,13 @@ seconds_since <- function(begin) {
   max(0, passed[[if (was_set) "steady" else "set"]])
 }
 
-# What a program has written to connections that it keeps open, as to `file("/dev/stdout", "w")`, belongs to its run.
+# What a program has written to connections that it keeps open, as to `file("/dev/stdout", "w")`, belongs to its run. R
+# crashes at the flush of one that was made and never opened.
 flush_connections <- function() {
-  for (number in getAllConnections()) if (number > 2L) tryCatch(flush(getConnection(number)), error = function(e) NULL)
+  for (number in getAllConnections()) if (number > 2L) tryCatch({
+    connection <- getConnection(number)
+    if (isOpen(connection, "write")) flush(connection)
+  }, error = function(e) NULL)
 }
 
 run <- function(message) {

@@ -408,6 +408,16 @@ async fn the_environment_is_the_kernels_own() {
 }
 
 #[tokio::test]
+async fn connections_that_were_never_opened_are_left_alone() {
+    let r = r();
+    for make in ["file(tempfile())", "gzfile(tempfile())", "bzfile(tempfile())", "pipe('true')", "fifo(tempfile())"] {
+        let made = format!("made <- lapply(1:20, function(i) {make}); cat(length(made))");
+        assert_eq!(r.output(&made).await, "20", "{make}");
+        assert_eq!(r.output("for (one in made) close(one); cat(length(made))").await, "20", "{make}");
+    }
+}
+
+#[tokio::test]
 async fn temporary_files_go_with_the_kernel() {
     let r = r();
     let dir = r.output("plot(1)\nwriteLines('x', tempfile())\ncat(tempdir())").await;

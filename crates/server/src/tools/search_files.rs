@@ -150,7 +150,7 @@ impl Pattern {
 }
 
 /// Compiles what a glob means. `globset` itself would let each take twenty megabytes.
-fn compile(glob: &str) -> Result<Regex, BuildError> {
+fn compile(glob: &str) -> Result<Regex, Box<BuildError>> {
     let names = syntax::Config::new().utf8(false).dot_matches_new_line(true);
     // What remembers nothing takes the place of these two.
     let limits = Regex::config()
@@ -159,7 +159,7 @@ fn compile(glob: &str) -> Result<Regex, BuildError> {
         .hybrid_cache_capacity(MAX_REMEMBERED)
         .onepass(false)
         .backtrack(false);
-    Regex::builder().syntax(names).configure(limits).build(glob)
+    Regex::builder().syntax(names).configure(limits).build(glob).map_err(Box::new)
 }
 
 #[cfg(test)]
