@@ -184,7 +184,8 @@ impl CellRun<'_> {
             if stopping.is_none() && channel.interrupted() {
                 *stopping = Some(self.stop(nonce, Outcome::Cancelled));
             }
-            if wants_input {
+            // What a program has asked for and does not take waits in the channel, which is bounded.
+            if wants_input && !self.process.control.has_unsent() {
                 let answer = match channel.take_stdin() {
                     Input::Data(data) => Some(message::stdin(nonce, &data, false)),
                     Input::Eof => Some(message::stdin(nonce, "", true)),

@@ -151,7 +151,9 @@ impl Connection {
             if last_words.is_some() && !can_show && self.shown.is_empty() {
                 return End::Goodbye(close::SESSION_GONE, self.session.end_reason());
             }
-            let can_read = self.replies.len() < MAX_REPLIES;
+            // Who comes to a run and leaves it, again and again, makes no reply, but a turn each time.
+            let can_read =
+                self.replies.len() < MAX_REPLIES && self.ready.len() <= self.shown.len().saturating_add(MAX_REPLIES);
             let deadline = self.link.deadline(limits.silence_timeout, limits.write_timeout);
             let deadline = last_words.map_or(deadline, |until| deadline.min(until));
             let turn = tokio::select! {

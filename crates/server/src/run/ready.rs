@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 use super::Run;
 use crate::lock::lock;
 
-/// Which of a subscriber's runs have something to show, in the order of their turns. A run is in it once at most, so it is
-/// as long as the subscriber has runs.
+/// Which of a subscriber's runs have something to show, in the order of their turns. A run is in it once for each time that
+/// the subscriber came to it.
 #[derive(Default)]
 pub(crate) struct ReadyRuns {
     queue: Mutex<VecDeque<Ready>>,
@@ -36,6 +36,11 @@ impl ReadyRuns {
     /// Takes the run whose turn it is.
     pub(crate) fn pop(&self) -> Option<Ready> {
         lock(&self.queue).pop_front()
+    }
+
+    /// How many turns wait.
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.queue).len()
     }
 
     /// Whether [`ReadyRuns::pop`] has one.

@@ -32,6 +32,10 @@ pub(crate) struct Cursor {
     pub(crate) window: Option<u64>,
 }
 
+/// Of so many events, the newest before a place, is looked at what is on the way to somebody who comes there: each is looked
+/// up, on the thread that serves all.
+const MOST_COUNTED: u64 = 4096;
+
 /// Events are freed in groups of up to this part of the window. Small enough for a client that acknowledges each half.
 const GROUPS: u64 = 64;
 
@@ -45,9 +49,10 @@ impl Window {
     /// lies in a file has no size at hand and is not counted: too much room loses nothing.
     pub(crate) fn at(place: Cursor, oldest: u64, chunk: impl Fn(u64) -> Option<u32>) -> Option<Self> {
         let mut window = Self::new(place.window?);
-        // So many bytes are at most as many events, whatever a stranger says; and what is kept no longer is not asked for,
-        // of millions of events.
-        let taken = place.taken.unwrap_or(place.after).max(place.after.saturating_sub(window.size));
+        // So many bytes are at most as many events, whatever a stranger says; what is kept no longer is not asked for, of
+        // millions of events; and of more than are ever on their way the oldest count as taken.
+        let taken = place.taken.unwrap_or(place.after);
+        let taken = taken.max(place.after.saturating_sub(window.size.min(MOST_COUNTED)));
         for seq in taken.saturating_add(1).max(oldest)..=place.after {
             if let Some(chunk) = chunk(seq).filter(|chunk| *chunk > 0) {
                 window.sent(seq, u64::from(chunk));
