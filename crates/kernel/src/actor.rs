@@ -34,6 +34,11 @@ const STDERR_TAIL: usize = 2 << 10;
 const AGAIN: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(150), Duration::from_millis(500), Duration::from_millis(1300)];
 
+/// Whether a limit of its session, or the system for it, has ended an interpreter that had used up nothing yet.
+fn is_passing(error: &StartError) -> bool {
+    matches!(error, StartError::Died { death: Death::Limit(_), .. } | StartError::Spawn { was_killed: true, .. })
+}
+
 pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::Sender<bool>) {
     let mut actor = Actor {
         spec: &spec,
@@ -159,8 +164,8 @@ impl Actor<'_> {
     async fn start(&mut self, channel: Option<&CellChannel>) -> Started {
         for pause in AGAIN {
             match self.start_once(channel).await {
-                Started::Failed(StartError::Died { death: death @ Death::Limit(_), .. }) => {
-                    tracing::info!(language = %self.spec.language, %death, ?pause, "a kernel is started again");
+                Started::Failed(error) if is_passing(&error) => {
+                    tracing::info!(language = %self.spec.language, %error, ?pause, "a kernel is started again");
                 }
                 started => return started,
             }

@@ -197,6 +197,8 @@ pub enum StartError {
         interpreter: String,
         /// The system's error.
         reason: String,
+        /// Something ended its sandbox before it ran: where memory is short, the system.
+        was_killed: bool,
     },
     /// The process died before it was ready.
     #[error("{language} died while starting: {death}{}", stderr_note(.stderr))]

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_sandbox::{Child, Command};
+use agb_sandbox::{Child, Command, SpawnError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::harness;
 use crate::pipe::{OutputPipe, watch};
 use crate::scratch::Scratch;
-use crate::spawn::{Spawned, spawn};
+use crate::spawn::{Failure, Spawned, spawn};
 use crate::{Death, KernelSpec, OutputRate, ProtocolError, StartError};
 
 /// How long a process that has closed its control channel may take to be seen dead.
@@ -66,8 +66,8 @@ impl Process {
         policy.env = harness::environment(spec, launch.env, launch.scratch.as_ref());
         policy.readonly.extend(launch.readonly);
         let command = Command::new(launch.program).args(launch.args);
-        let spawned =
-            spawn(Arc::clone(&spec.launcher), policy, command).await.map_err(|error| harness::failed(spec, &error))?;
+        let spawned = spawn(Arc::clone(&spec.launcher), policy, command).await;
+        let spawned = spawned.map_err(|failure| not_spawned(spec, &failure))?;
         let mut process = Self::adopt(spawned, spec).map_err(|error| harness::failed(spec, &error))?;
         process.scratch = launch.scratch;
         process.control.send(launch.harness);
@@ -183,4 +183,13 @@ impl Process {
             }
         }
     }
+}
+
+/// Why the interpreter does not run, with whether something has killed it before it ran.
+fn not_spawned(spec: &KernelSpec, failure: &Failure) -> StartError {
+    let mut error = harness::failed(spec, failure);
+    if let StartError::Spawn { was_killed, .. } = &mut error {
+        *was_killed = matches!(failure, Failure::Sandbox(SpawnError::Vanished));
+    }
+    error
 }

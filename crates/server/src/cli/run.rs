@@ -184,12 +184,13 @@ impl Program {
                         RunEvent::InputRequest { password, .. } => Some(password),
                         _ => None,
                     };
+                    // Before the prompt is there: who answers at once must not see a password either.
+                    if let Some(password) = asks {
+                        input.ask(password);
+                    }
                     if screen.show(event).is_err() {
                         run.cancel();
                         return Ok(exit_status::OUTPUT_CLOSED);
-                    }
-                    if let Some(password) = asks {
-                        input.ask(password);
                     }
                 }
                 answer = input.answer(), if input.is_asked() => give(&run, answer),
