@@ -34,11 +34,6 @@ const STDERR_TAIL: usize = 2 << 10;
 const AGAIN: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(150), Duration::from_millis(500), Duration::from_millis(1300)];
 
-/// Whether a limit of its session, or the system for it, has ended an interpreter that had used up nothing yet.
-fn is_passing(error: &StartError) -> bool {
-    matches!(error, StartError::Died { death: Death::Limit(_), .. } | StartError::Spawn { was_killed: true, .. })
-}
-
 pub(crate) async fn run(spec: Arc<KernelSpec>, queue: Arc<Queue>, stop: watch::Sender<bool>) {
     let mut actor = Actor {
         spec: &spec,
@@ -238,6 +233,11 @@ impl Actor<'_> {
         process.stderr.drain(&mut self.buffer, |text| stderr_tail.push_str(&text));
         Started::Failed(StartError::Died { language, death, stderr: tail(stderr_tail, STDERR_TAIL) })
     }
+}
+
+/// Whether a limit of its session, or the system for it, has ended an interpreter that had used up nothing yet.
+fn is_passing(error: &StartError) -> bool {
+    matches!(error, StartError::Died { death: Death::Limit(_), .. } | StartError::Killed { .. })
 }
 
 /// Whether an interpreter of the language that reports `ready` has more to do that a first cell would wait for: the

@@ -197,8 +197,16 @@ pub enum StartError {
         interpreter: String,
         /// The system's error.
         reason: String,
-        /// Something ended its sandbox before it ran: where memory is short, the system.
-        was_killed: bool,
+    },
+    /// Something ended its sandbox before it ran: where memory is short, the system.
+    #[error("{language} could not be started from {interpreter}: {reason}")]
+    Killed {
+        /// The language.
+        language: crate::Language,
+        /// The executable.
+        interpreter: String,
+        /// What is known of it.
+        reason: String,
     },
     /// The process died before it was ready.
     #[error("{language} died while starting: {death}{}", stderr_note(.stderr))]

@@ -49,5 +49,5 @@ pub(crate) fn environment(
 /// Why the interpreter does not run.
 pub(crate) fn failed(spec: &KernelSpec, reason: &impl std::fmt::Display) -> StartError {
     let interpreter = spec.interpreter.display().to_string();
-    StartError::Spawn { language: spec.language, interpreter, reason: reason.to_string(), was_killed: false }
+    StartError::Spawn { language: spec.language, interpreter, reason: reason.to_string() }
 }

@@ -185,11 +185,11 @@ impl Process {
     }
 }
 
-/// Why the interpreter does not run, with whether something has killed it before it ran.
+/// Why the interpreter does not run: where something has ended its sandbox, another start may be luckier.
 fn not_spawned(spec: &KernelSpec, failure: &Failure) -> StartError {
-    let mut error = harness::failed(spec, failure);
-    if let StartError::Spawn { was_killed, .. } = &mut error {
-        *was_killed = matches!(failure, Failure::Sandbox(SpawnError::Vanished));
+    if !matches!(failure, Failure::Sandbox(SpawnError::Vanished)) {
+        return harness::failed(spec, failure);
     }
-    error
+    let interpreter = spec.interpreter.display().to_string();
+    StartError::Killed { language: spec.language, interpreter, reason: failure.to_string() }
 }
