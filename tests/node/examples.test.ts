@@ -3,9 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer } from "node:net";
 import { createInterface } from "node:readline";
-import { text } from "node:stream/consumers";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -143,25 +141,4 @@ test("R computes and plots", async () => {
 test("a Java class is run, and is there for the next cell", async () => {
   const text = (await runExample("java-streams.ts")).map((line) => line.text);
   assert.deepEqual(text, ["{paint=12, tools=7}", "{paint=12, tools=4}", "and then: {a=2}"]);
-});
-
-test("a page's server whose port is taken says so in a sentence, and how to choose another", async () => {
-  const taken = createServer().listen(0, "127.0.0.1");
-  await once(taken, "listening");
-  const { port } = taken.address() as { port: number };
-  try {
-    for (const file of ["browser/server.ts", "browser-quickstart.ts", "chat/server.ts"]) {
-      const { PATH } = process.env;
-      const child = spawn(process.execPath, ["--import", "tsx", file], {
-        cwd: EXAMPLES,
-        env: { PATH, AGB_ENDPOINT: server.endpoint, AGB_API_KEY: server.apiKey, PORT: String(port) },
-        stdio: ["ignore", "ignore", "pipe"],
-      });
-      const [errors, [code]] = await Promise.all([text(child.stderr), once(child, "close") as Promise<[number]>]);
-      assert.equal(code, 1, `${file}: ${errors}`);
-      assert.match(errors, new RegExp(`^.*in use.*${port}.*PORT.*\n$|^.*${port}.*in use.*PORT.*\n$`), file); // one line, no trace
-    }
-  } finally {
-    taken.close();
-  }
 });
