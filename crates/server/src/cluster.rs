@@ -233,7 +233,7 @@ impl Peer {
 }
 
 impl Cluster {
-    /// Checks the settings and takes the name's lock. `None`: they name no registry.
+    /// Checks the settings and takes the name's lock, for which it may block a moment. `None`: they name no registry.
     pub(crate) fn new(settings: &ClusterSettings, data_dir: &Path) -> Result<Option<Arc<Self>>, ClusterError> {
         let Some(registry) = Registry::of(settings)? else { return Ok(None) };
         let (beat, lost_after) = (settings.beat, settings.lost_after);
@@ -251,7 +251,7 @@ impl Cluster {
             inc,
             peer_client: PeerClient::new(client.tls_config(), settings.peer_connect_time, lost_after),
             client,
-            lock_file: LockFile::take(data_dir, &name)?,
+            lock_file: LockFile::take(data_dir, &name, lock_file::PATIENCE)?,
             started_ms: unix_ms(),
             address: OnceLock::new(),
             table: Mutex::new(Table::new(inc, name.clone(), timing, clock::now())),

@@ -4,9 +4,17 @@ use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::ClusterError;
 use crate::random;
+
+/// How long a server waits for its name. One that was killed holds it until the kernel has taken it apart, memory and all;
+/// who starts it again may be quicker. As long as a supervisor's first pauses, and short for someone who gave a name twice.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two tries for the lock.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A lock that is held until this is dropped, or the process ends.
 #[derive(Debug)]
@@ -16,18 +24,22 @@ pub(super) struct LockFile {
 }
 
 impl LockFile {
-    /// Takes the lock of this name.
-    pub(super) fn take(data_dir: &Path, name: &str) -> Result<Self, ClusterError> {
+    /// Takes the lock of this name; blocks for as long as another holds it, and no longer than `patience`.
+    pub(super) fn take(data_dir: &Path, name: &str, patience: Duration) -> Result<Self, ClusterError> {
         let path = data_dir.join(format!("agb-node-{name}.lock"));
         let wrong = |error| ClusterError::LockFile { file: path.clone(), error };
         let mut file =
             File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(wrong)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(ClusterError::Locked { name: name.to_owned(), file: path });
+        let asked = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if asked.elapsed() < patience => thread::sleep(PAUSE),
+                Err(TryLockError::WouldBlock) => {
+                    return Err(ClusterError::Locked { name: name.to_owned(), file: path });
+                }
+                Err(TryLockError::Error(error)) => return Err(wrong(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(wrong(error)),
         }
         let id = identity(&mut file).map_err(wrong)?;
         Ok(Self { _file: file, id })
@@ -60,15 +72,32 @@ fn identity(file: &mut File) -> io::Result<String> {
 mod tests {
     use super::*;
 
+    fn take(folder: &Path, name: &str) -> Result<LockFile, ClusterError> {
+        LockFile::take(folder, name, Duration::ZERO)
+    }
+
     #[test]
     fn one_process_has_a_name() {
         let folder = tempfile::tempdir().expect("there is room");
-        let first = LockFile::take(folder.path(), "a").expect("it is free");
-        assert!(matches!(LockFile::take(folder.path(), "a"), Err(ClusterError::Locked { .. })));
-        let other = LockFile::take(folder.path(), "b").expect("another name");
+        let first = take(folder.path(), "a").expect("it is free");
+        assert!(matches!(take(folder.path(), "a"), Err(ClusterError::Locked { .. })));
+        let other = take(folder.path(), "b").expect("another name");
         assert_ne!(first.id(), other.id());
         let id = first.id().to_owned();
         drop(first);
-        assert_eq!(LockFile::take(folder.path(), "a").expect("it is free again").id(), id);
+        assert_eq!(take(folder.path(), "a").expect("it is free again").id(), id);
+    }
+
+    #[test]
+    fn a_name_is_waited_for_while_its_last_process_ends() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let ending = take(folder.path(), "a").expect("it is free");
+        let id = ending.id().to_owned();
+        thread::scope(|scope| {
+            let next = scope.spawn(|| LockFile::take(folder.path(), "a", Duration::from_secs(60)));
+            thread::sleep(PAUSE * 2);
+            drop(ending);
+            assert_eq!(next.join().expect("it has not panicked").expect("it is free now").id(), id);
+        });
     }
 }
