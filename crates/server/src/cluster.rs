@@ -67,7 +67,7 @@ use self::registry::Registry;
 pub use self::settings::{ClusterSettings, Placement, RegistryUrl};
 use self::snapshot::{Away, Rev};
 pub use self::table::Ended;
-use self::table::Table;
+use self::table::{Identity, Table};
 pub(crate) use self::table::{Located, Probe, Standing, Timing};
 use crate::lock::lock;
 use crate::observe::ClusterCensus;
@@ -75,9 +75,12 @@ use crate::observe::ClusterCensus;
 /// A server's membership of a cluster.
 pub(crate) struct Cluster {
     inc: Incarnation,
+    /// What it says that it is before the registry has kept its record.
+    nobody: Incarnation,
     name: String,
     settings: ClusterSettings,
     registry: Registry,
+    timing: Timing,
     client: HttpClient,
     peer_client: PeerClient,
     lock_file: LockFile,
@@ -153,7 +156,7 @@ struct Asked {
 #[derive(Debug, Default)]
 struct Counts {
     beats_failed: AtomicU64,
-    /// Reads for owners that nobody knew, and after a server had not taken a session.
+    /// Reads for owners that nobody knew, and after a server had not taken a session or a call had not reached it.
     reads: AtomicU64,
     last_beat_us: AtomicU64,
 }
@@ -249,6 +252,7 @@ impl Cluster {
         let timing = Timing { beat, lost_after };
         Ok(Some(Arc::new(Self {
             inc,
+            nobody: Incarnation::fresh(),
             peer_client: PeerClient::new(client.tls_config(), settings.peer_connect_time, lost_after),
             client,
             lock_file: LockFile::take(data_dir, &name, lock_file::PATIENCE)?,
@@ -258,6 +262,7 @@ impl Cluster {
             name,
             settings: settings.clone(),
             registry,
+            timing,
             reads: Reads::default(),
             pulses: Pulses::default(),
             asked: Mutex::default(),
@@ -295,6 +300,15 @@ impl Cluster {
     /// Who this server is.
     pub(crate) fn incarnation(&self) -> Incarnation {
         self.inc
+    }
+
+    /// What it tells those who ask who it is; `None`: nothing, since it does not know whether others know it yet.
+    pub(crate) fn identity(&self) -> Option<Incarnation> {
+        match self.table().identity() {
+            Identity::Own(inc) => Some(inc),
+            Identity::NotYet => Some(self.nobody),
+            Identity::Unsure => None,
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -350,6 +364,15 @@ impl Cluster {
         self.table().has_refused(inc);
     }
 
+    /// A call has not reached that server, or has broken off: it may have ended, and its silence counts from when its
+    /// record is known to be its last.
+    pub(crate) fn doubt(self: &Arc<Self>, inc: Incarnation) {
+        if self.table().doubt(inc) {
+            let cluster = Arc::clone(self);
+            tokio::spawn(async move { cluster.refresh().await });
+        }
+    }
+
     /// Looks which servers there are now, if the registry says it before the next beat would.
     pub(crate) async fn refresh(&self) {
         let _ = tokio::time::timeout(self.settings.beat, self.read()).await;
@@ -360,11 +383,18 @@ impl Cluster {
         let read = || async {
             self.counts.reads.fetch_add(1, Ordering::Relaxed);
             let call = self.table().begin();
-            let all = self.registry.read().await?;
+            let all = self.patiently(self.registry.read()).await?;
             self.table().read(call, all, clock::now());
             Ok(())
         };
         self.reads.after_now(read).await
+    }
+
+    /// Waits for the registry no longer than one call may take.
+    async fn patiently<T>(&self, call: impl Future<Output = Result<T, Away>>) -> Result<T, Away> {
+        let patience = self.timing.answer();
+        let late = |_| Err(Away(format!("the registry has not answered within {} s", patience.as_secs_f64())));
+        tokio::time::timeout(patience, call).await.unwrap_or_else(late)
     }
 
     /// Where this process or its machine stood still, waits for a beat: it may have been declared lost meanwhile. Otherwise
@@ -396,7 +426,7 @@ impl Cluster {
         let leaving = async {
             for _ in 0..2 {
                 let Some(rev) = self.table().own_rev() else { return };
-                match self.registry.remove(&self.name, rev).await {
+                match self.patiently(self.registry.remove(&self.name, rev)).await {
                     Ok(true) => return,
                     Ok(false) if self.read().await.is_ok() => {
                         let mut table = self.table();

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Limited};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 
@@ -19,6 +20,9 @@ use super::{Cluster, Incarnation, lock};
 
 /// How long a server may take to answer. As the design of the beat: one that lives answers within it.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a server may say when it is asked who it is: 13 bytes.
+const MOST_WORD: usize = 64;
 
 /// What is known of the servers that calls wait for. One question at a time for all calls that wait for the same one.
 #[derive(Debug, Default)]
@@ -43,16 +47,29 @@ impl Cluster {
     /// Asks the server at this address whether it is that one.
     pub(crate) async fn ask_alive(&self, addr: &str, inc: Incarnation) -> Probe {
         let request = Request::get("/cluster/alive").body(Body::empty()).expect("the path is one");
-        match tokio::time::timeout(PATIENCE, self.client.call(addr, request)).await {
-            Ok(Ok((StatusCode::OK, body))) => {
-                match std::str::from_utf8(&body).ok().and_then(|text| text.trim().parse().ok()) {
-                    Some(other) if other == inc => Probe::Alive,
-                    Some::<Incarnation>(_) => Probe::Another,
-                    None => Probe::Silence,
-                }
-            }
+        match tokio::time::timeout(PATIENCE, self.client.call_up_to(MOST_WORD, addr, request)).await {
+            Ok(Ok((status, body))) => said(status, &body, inc),
             Ok(Err(HttpError::Refused)) => Probe::Refused,
-            Ok(_) | Err(_) => Probe::Silence,
+            Ok(Err(_)) | Err(_) => Probe::Silence,
+        }
+    }
+
+    /// The same of a server that a call waits for, by the connections that are kept for calls: a server that has no place
+    /// for another connection lives all the same.
+    async fn ask_alive_again(&self, addr: &str, inc: Incarnation) -> Probe {
+        let host = addr.split_once("://").map_or(addr, |(_, host)| host);
+        let Ok(request) = Request::get("/cluster/alive").header(header::HOST, host).body(Body::empty()) else {
+            return Probe::Silence; // no server has such an address
+        };
+        let asking = async {
+            let answer = self.peer_client.send(addr, request).await.ok()?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), MOST_WORD).collect().await.ok()?;
+            Some((status, body.to_bytes()))
+        };
+        match tokio::time::timeout(PATIENCE, asking).await {
+            Ok(Some((status, body))) => said(status, &body, inc),
+            Ok(None) | Err(_) => Probe::Silence,
         }
     }
 
@@ -65,7 +82,7 @@ impl Cluster {
         loop {
             let mut known = pulse.lock().await;
             if known.asked.is_none_or(|asked| asked.elapsed() >= look) {
-                match self.ask_alive(addr, inc).await {
+                match self.ask_alive_again(addr, inc).await {
                     Probe::Alive => known.heard = Some(Instant::now()),
                     Probe::Another => return "another server answers at its address".to_owned(),
                     Probe::Refused | Probe::Silence => {}
@@ -79,5 +96,15 @@ impl Cluster {
             }
             tokio::time::sleep(look).await;
         }
+    }
+}
+
+/// What an answer means that should say who the server is.
+fn said(status: StatusCode, body: &[u8], inc: Incarnation) -> Probe {
+    let word = std::str::from_utf8(body).ok().filter(|_| status == StatusCode::OK);
+    match word.and_then(|word| word.trim().parse::<Incarnation>().ok()) {
+        Some(other) if other == inc => Probe::Alive,
+        Some(_) => Probe::Another,
+        None => Probe::Silence,
     }
 }

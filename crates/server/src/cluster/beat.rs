@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::clock::{now, unix_ms};
 use super::record::{NodeState, Record};
 use super::snapshot::{Away, Beat};
-use super::spent::Spent;
+use super::spent::{Spent, Telling};
 use super::table::{Join, Next, Probe, Suspect};
 use super::{Asked, Cluster, ClusterEnd, Member, lock};
 
@@ -22,7 +22,7 @@ const SECOND_TRY: Duration = Duration::from_millis(500);
 const MOST_AGAIN: u32 = 4;
 /// Suspects that are asked at once. When half a large cluster is silent, the rest has time.
 const MOST_PROBES: usize = 32;
-/// How often the others' silence is looked at between two beats. A look costs microseconds.
+/// How often the others' silence is looked at between two beats, at least. A look costs microseconds.
 const LOOKS: u32 = 4;
 /// The log has a line of a registry that is away this often.
 const REMIND: Duration = Duration::from_secs(30);
@@ -35,6 +35,7 @@ pub(super) async fn run(cluster: &Arc<Cluster>, member: &impl Member) -> Cluster
         n: 0,
         told: 0,
         spent: Spent::default(),
+        telling: Telling::default(),
         complained: None,
         unreadable: BTreeMap::new(),
         again: 0,
@@ -55,7 +56,10 @@ pub(super) async fn run(cluster: &Arc<Cluster>, member: &impl Member) -> Cluster
             if beater.has_many_more() {
                 break;
             }
-            let look = Instant::now() + cluster.settings.beat / LOOKS;
+            // The moment from which a server counts as silent is not waited past.
+            let next = cluster.table().next_suspect(now());
+            let look = cluster.settings.beat / LOOKS;
+            let look = Instant::now() + next.map_or(look, |next| look.min(next));
             tokio::select! {
                 () = tokio::time::sleep_until(look.min(until)) => {}
                 () = cluster.beat_now.notified() => break,
@@ -71,6 +75,7 @@ struct Beater<'a, M> {
     /// How many sessions the last beat told of.
     told: u64,
     spent: Spent,
+    telling: Telling,
     complained: Option<Instant>,
     unreadable: BTreeMap<String, String>,
     again: u32,
@@ -82,7 +87,7 @@ impl<M: Member> Beater<'_, M> {
         let cluster = self.cluster;
         loop {
             let call = cluster.table().begin();
-            match cluster.registry.read().await {
+            match cluster.patiently(cluster.registry.read()).await {
                 Err(away) => self.complain(&away),
                 Ok(all) => {
                     self.answered();
@@ -116,11 +121,12 @@ impl<M: Member> Beater<'_, M> {
     async fn beat(&mut self) -> Option<ClusterEnd> {
         let cluster = self.cluster;
         self.n += 1;
-        let record = self.record();
+        let mut record = self.record();
         self.told = record.load.sessions;
+        record.load.spent = self.telling.next(std::mem::take(&mut record.load.spent));
         let (call, at) = cluster.table().begin_beat(record.strict, now());
         let began = Instant::now();
-        let next = match cluster.registry.beat(&cluster.name, &record, at).await {
+        let next = match cluster.patiently(cluster.registry.beat(&cluster.name, &record, at)).await {
             Ok(beat) => {
                 self.answered();
                 cluster.counts.last_beat_us.store(micros(began.elapsed()), Ordering::Relaxed);
@@ -266,7 +272,7 @@ fn judge(cluster: &Arc<Cluster>, probes: &mut JoinSet<()>) {
     {
         let cluster = Arc::clone(cluster);
         probes.spawn(async move {
-            if let Err(away) = cluster.registry.remove(&name, rev).await {
+            if let Err(away) = cluster.patiently(cluster.registry.remove(&name, rev)).await {
                 tracing::debug!(%away, name, "the record of a lost server stays for now");
             }
         });
@@ -277,12 +283,13 @@ fn judge(cluster: &Arc<Cluster>, probes: &mut JoinSet<()>) {
 async fn condemn(cluster: &Cluster, suspect: &Suspect, probe: Option<Probe>) {
     let Some(verdict) = cluster.table().verdict(suspect, unix_ms()) else { return };
     let sessions = verdict.load.sessions;
-    match cluster.registry.replace(&suspect.name, suspect.rev, &verdict).await {
+    match cluster.patiently(cluster.registry.replace(&suspect.name, suspect.rev, &verdict)).await {
         Ok(true) => {
             cluster.table().condemned(suspect, &verdict, now());
             tracing::warn!(server = suspect.name, addr = suspect.addr, sessions, ?probe, "declared lost");
         }
-        Ok(false) => {}
+        // Another one was quicker, or it lives: what the registry says is not waited for until the next beat.
+        Ok(false) => cluster.refresh().await,
         Err(away) => tracing::debug!(%away, server = suspect.name, "could not be declared lost"),
     }
 }

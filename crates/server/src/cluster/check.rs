@@ -26,6 +26,8 @@ pub struct ClusterCheck {
 
 /// How long a server may take to say that it lives.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// What anything may say that answers in a server's place: a page of words.
+const MOST_WORD: usize = 4096;
 /// A member of etcd stops taking writes at 2 GiB, its default.
 const LARGE_DATABASE: u64 = 500 << 20;
 
@@ -171,7 +173,7 @@ async fn try_compare_and_set(registry: &Registry) -> Result<bool, Away> {
 async fn alive(client: &HttpClient, record: &Record) -> Result<Duration, String> {
     let began = Instant::now();
     let request = Request::get("/cluster/alive").body(Body::empty()).expect("the path is one");
-    match tokio::time::timeout(PATIENCE, client.call(&record.addr, request)).await {
+    match tokio::time::timeout(PATIENCE, client.call_up_to(MOST_WORD, &record.addr, request)).await {
         Err(_) => Err(format!("it does not answer within {} s", PATIENCE.as_secs())),
         Ok(Err(error)) => Err(error.to_string()),
         Ok(Ok((StatusCode::OK, body))) if body.trim_ascii() == record.inc.to_string().as_bytes() => Ok(began.elapsed()),

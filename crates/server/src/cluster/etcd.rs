@@ -20,7 +20,8 @@ use super::record::Record;
 use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
 use crate::lock::lock;
 
-/// How long one member of etcd may take. 2 s: an election of etcd's takes one, and the next member is asked then.
+/// How long one member of etcd may take. 2 s: an election of etcd's takes one, and the next member is asked then. All of
+/// them together may take no longer than a call (`Timing::answer`); the next call goes on with those that are left.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where etcd is, as a URL says it.
@@ -69,8 +70,31 @@ pub(crate) struct Etcd {
     client: HttpClient,
     user: Option<(String, Secret)>,
     token: Mutex<Option<Secret>>,
-    /// The member that answered last.
+    /// The member that answered last, or the one after those that did not.
     current: AtomicUsize,
+}
+
+/// A member's turn. When it ends without an answer, also because nobody waits for it any longer, the next call begins with
+/// the next member: otherwise a few that say nothing would keep all calls from the others.
+struct Turn<'a> {
+    etcd: &'a Etcd,
+    index: usize,
+}
+
+impl Turn<'_> {
+    /// It has answered.
+    fn keep(self) {
+        self.etcd.current.store(self.index, Ordering::Relaxed);
+        std::mem::forget(self); // it owns nothing
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let next = (self.index + 1) % self.etcd.endpoints.len();
+        // Unless another call has found one that answers.
+        let _ = self.etcd.current.compare_exchange(self.index, next, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// Why one member has no answer.
@@ -246,9 +270,10 @@ impl Etcd {
             let index = (first + step) % self.endpoints.len();
             let endpoint = &self.endpoints[index];
             let away = |problem: String| Away(format!("etcd at {endpoint}: {problem}"));
+            let turn = Turn { etcd: self, index };
             match self.call_member(endpoint, path, &body).await {
                 Ok(answer) => {
-                    self.current.store(index, Ordering::Relaxed);
+                    turn.keep();
                     return serde_json::from_slice(&answer)
                         .map_err(|error| away(format!("the answer is not etcd's: {error}")));
                 }
@@ -391,5 +416,36 @@ mod tests {
             serde_json::from_str(r#"{"header":{"revision":"1"},"responses":[{"response_range":{}}]}"#)
                 .expect("fields with their default are left out");
         assert!(!empty.succeeded);
+    }
+
+    #[tokio::test]
+    async fn members_that_say_nothing_do_not_keep_calls_from_those_that_answer() {
+        use std::io::{Read, Write};
+        use std::net::TcpListener;
+        let listen = || TcpListener::bind("127.0.0.1:0").expect("a port");
+        let members = [listen(), listen(), listen()];
+        let hosts: Vec<_> = members.iter().map(|member| member.local_addr().expect("bound").to_string()).collect();
+        let [first, second, third] = members;
+        let server = std::thread::spawn(move || {
+            for _ in 0..2 {
+                let (mut socket, _) = third.accept().expect("a connection");
+                let mut head = [0; 4096];
+                assert!(socket.read(&mut head).expect("a request") > 0);
+                let body = r#"{"header":{"revision":"1"}}"#;
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+                socket.write_all(answer.as_bytes()).expect("it is read");
+            }
+        });
+        let url = EtcdUrl::parse(&hosts.join(","), false).expect("a URL");
+        let etcd = Etcd::new(&url, HttpClient::new(None, "").expect("a client"), None);
+        for _ in 0..2 {
+            // Both take the connection and say nothing; whoever waits gives up before the member's time is over.
+            tokio::time::timeout(Duration::from_millis(50), etcd.read()).await.expect_err("nobody answers");
+        }
+        for _ in 0..2 {
+            etcd.read().await.expect("the third one answers, and is asked first from now on");
+        }
+        server.join().expect("no panic");
+        drop((first, second));
     }
 }

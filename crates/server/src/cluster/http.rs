@@ -84,9 +84,15 @@ impl HttpClient {
         exchange(socket, request).await
     }
 
-    /// A short call with a short answer.
-    pub(crate) async fn call(
+    /// A short call with an answer of 16 MiB at most.
+    pub(crate) async fn call(&self, address: &str, request: Request<Body>) -> Result<(StatusCode, Bytes), HttpError> {
+        self.call_up_to(MOST_ANSWER, address, request).await
+    }
+
+    /// A short call with an answer of so many bytes at most. A longer one is broken.
+    pub(crate) async fn call_up_to(
         &self,
+        most: usize,
         address: &str,
         mut request: Request<Body>,
     ) -> Result<(StatusCode, Bytes), HttpError> {
@@ -96,7 +102,7 @@ impl HttpClient {
         }
         let response = self.send(address, request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), MOST_ANSWER).collect().await;
+        let body = Limited::new(response.into_body(), most).collect().await;
         let body = body.map_err(|error| HttpError::Broken(error.to_string()))?;
         Ok((status, body.to_bytes()))
     }

@@ -2,10 +2,12 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::process::geteuid;
 
 use super::ClusterError;
 use crate::random;
@@ -28,8 +30,7 @@ impl LockFile {
     pub(super) fn take(data_dir: &Path, name: &str, patience: Duration) -> Result<Self, ClusterError> {
         let path = data_dir.join(format!("agb-node-{name}.lock"));
         let wrong = |error| ClusterError::LockFile { file: path.clone(), error };
-        let mut file =
-            File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(wrong)?;
+        let mut file = open(&path).map_err(wrong)?;
         let asked = Instant::now();
         loop {
             match file.try_lock() {
@@ -50,6 +51,24 @@ impl LockFile {
     pub(super) fn id(&self) -> &str {
         &self.id
     }
+}
+
+/// Opens the lock's file. Others may write to the folder, such as `/tmp`: what they have put there is not taken for a lock.
+fn open(path: &Path) -> io::Result<File> {
+    // Neither through a link nor waiting for the other end of a pipe.
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
+    let file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let owner = metadata.uid();
+    if owner != geteuid().as_raw() {
+        return Err(io::Error::other(format!("it belongs to another user ({owner})")));
+    }
+    Ok(file)
 }
 
 fn identity(file: &mut File) -> io::Result<String> {
@@ -86,6 +105,33 @@ mod tests {
         let id = first.id().to_owned();
         drop(first);
         assert_eq!(take(folder.path(), "a").expect("it is free again").id(), id);
+    }
+
+    #[test]
+    fn only_a_file_of_this_user_is_a_lock() {
+        let folder = tempfile::tempdir().expect("there is room");
+        let path = |name: &str| folder.path().join(format!("agb-node-{name}.lock"));
+        let target = folder.path().join("target");
+        std::fs::write(&target, "of somebody").expect("there is room");
+        std::os::unix::fs::symlink(&target, path("link")).expect("a link");
+        std::os::unix::fs::symlink(folder.path().join("absent"), path("dangling")).expect("a link");
+        std::fs::create_dir(path("folder")).expect("a folder");
+        rustix::fs::mknodat(rustix::fs::CWD, path("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0)
+            .expect("a pipe");
+        for name in ["link", "dangling", "folder", "pipe"] {
+            assert!(matches!(take(folder.path(), name), Err(ClusterError::LockFile { .. })), "{name}");
+        }
+        assert_eq!(std::fs::read_to_string(&target).expect("it is there"), "of somebody");
+        assert!(!folder.path().join("absent").exists());
+        let _held = take(folder.path(), "a").expect("it is free");
+        assert_eq!(std::fs::metadata(path("a")).expect("it is there").mode() & 0o777, 0o600);
+        // Only root can give a file away.
+        if geteuid().is_root() {
+            std::fs::write(path("other"), "").expect("there is room");
+            std::os::unix::fs::chown(path("other"), Some(12345), None).expect("root may");
+            let error = take(folder.path(), "other").expect_err("it is another's").to_string();
+            assert!(error.contains("another user (12345)") && error.contains("--data-dir"), "{error}");
+        }
     }
 
     #[test]

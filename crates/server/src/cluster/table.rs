@@ -9,16 +9,19 @@ mod join;
 mod judge;
 mod locate;
 mod losses;
+mod lost;
 mod node;
+mod pauses;
+mod recent;
 #[cfg(test)]
 mod walk;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 pub(crate) use self::join::Join;
 pub(crate) use self::judge::{Probe, Suspect};
-pub(crate) use self::locate::Located;
+pub(crate) use self::locate::{Identity, Located};
 pub(crate) use self::node::Node;
 use self::node::Strictness;
 use super::Incarnation;
@@ -46,9 +49,17 @@ impl Timing {
         self.beat * 3
     }
 
-    /// Two and a half beats without even a try: this process or its machine stood still.
+    /// Two and a half beats without a sign of the own beats: this process or its machine stood still.
     fn frozen(self) -> Duration {
         self.beat * 5 / 2
+    }
+
+    /// How long one call to the registry may take, whatever members it has: less than what looks like a pause, and little
+    /// enough that the others hear the next beat before this server is a lost one. Where beats come quickly, 2.5 s: a
+    /// member of the registry has 2.
+    pub(super) fn answer(self) -> Duration {
+        let usual = (self.beat * 9 / 4).max(Duration::from_millis(2500));
+        usual.min(self.lost_after.saturating_sub(self.beat * 3 / 2))
     }
 }
 
@@ -128,13 +139,13 @@ pub(crate) struct Table {
     in_place: Option<join::InPlace>,
     nodes: BTreeMap<String, Node>,
     names: HashMap<Incarnation, String>,
-    /// Declared lost or replaced: when, and until when it is remembered.
-    lost: HashMap<Incarnation, (Option<u64>, Moment)>,
+    lost: lost::Lost,
     /// Records of lost servers and since when they are known, to be removed some day.
     graves: BTreeMap<String, (Rev, Moment)>,
     /// Absent where the registry could be believed.
-    never: HashSet<Incarnation>,
-    never_in_order: VecDeque<Incarnation>,
+    never: recent::Recent,
+    /// Those that were on record.
+    seen: recent::Recent,
     grace: grace::Grace,
     losses: losses::Losses,
     /// Names whose records cannot be read, with the reason.
@@ -143,16 +154,14 @@ pub(crate) struct Table {
     high_learnt: Call,
     calls: u64,
     last_ok: Option<Moment>,
-    last_try: Moment,
+    pauses: pauses::Pauses,
     /// Whether the registry has kept a record that says so; before that no absence counts.
     is_strict: bool,
     strict_on_its_way: bool,
+    /// The registry may have the own record.
+    is_told: bool,
     /// The own record was absent for so long that others may have given this server up.
     returns_late: bool,
-    /// No beat was tried for so long that the others may have declared this server lost, even if no record says so now.
-    stood_still: bool,
-    /// The first beat after such a pause, or a shorter one, has not come back yet.
-    thawing: bool,
     draining: bool,
     ended: Option<Ended>,
 }
@@ -168,10 +177,10 @@ impl Table {
             in_place: None,
             nodes: BTreeMap::new(),
             names: HashMap::new(),
-            lost: HashMap::new(),
+            lost: lost::Lost::default(),
             graves: BTreeMap::new(),
-            never: HashSet::new(),
-            never_in_order: VecDeque::new(),
+            never: recent::Recent::default(),
+            seen: recent::Recent::default(),
             grace: grace::Grace::default(),
             losses: losses::Losses::default(),
             unreadable: BTreeMap::new(),
@@ -179,12 +188,11 @@ impl Table {
             high_learnt: Call(0),
             calls: 0,
             last_ok: None,
-            last_try: now,
+            pauses: pauses::Pauses::new(timing, now),
             is_strict: false,
             strict_on_its_way: false,
+            is_told: false,
             returns_late: false,
-            stood_still: false,
-            thawing: false,
             draining: false,
             ended: None,
         }
@@ -198,10 +206,8 @@ impl Table {
 
     /// A beat begins: at which revision the own record is expected.
     pub(crate) fn begin_beat(&mut self, strict: bool, now: Moment) -> (Call, Option<Rev>) {
-        let pause = now.saturating_sub(self.last_try);
-        self.stood_still |= pause >= self.timing.lost_after;
-        self.thawing |= pause > self.timing.frozen();
-        self.last_try = now;
+        self.pauses.begin(now);
+        self.is_told = true;
         self.strict_on_its_way = strict;
         (self.begin(), self.mine)
     }
@@ -227,20 +233,20 @@ impl Table {
 
     /// The registry has answered a beat.
     pub(crate) fn answered(&mut self, call: Call, beat: Beat, now: Moment) -> Next {
-        self.thawing = false;
+        self.pauses.over(now);
         if let Some(ended) = &self.ended {
             return Next::End(ended.clone());
         }
         match beat {
             Beat::Kept(rev, all) => {
-                let gap = self.last_ok.is_none_or(|last| self.is_gap(last, self.last_try));
+                let gap = self.last_ok.is_none_or(|last| self.is_gap(last, self.pauses.last_try()));
                 if gap {
                     self.restart_clocks(now);
                     self.begin_grace(now);
                 }
                 // The write came after the beat began, and whatever others make of its absence later than that.
-                self.last_ok = Some(self.last_try);
-                self.stood_still = false;
+                self.last_ok = Some(self.pauses.last_try());
+                self.pauses.is_known();
                 self.mine = Some(rev);
                 self.losses.has_replaced();
                 self.is_strict = self.strict_on_its_way && !gap;
@@ -282,7 +288,7 @@ impl Table {
                 let is_late = alone >= self.timing.lost_after;
                 let strictness = self.strictness(now);
                 // Somebody may have told clients that this server's sessions are over.
-                let is_given_up = is_late && (strictness == Strictness::Somebody || self.stood_still);
+                let is_given_up = is_late && (strictness == Strictness::Somebody || self.pauses.stood_still());
                 if is_given_up || alone > WORTH_RETURNING {
                     return self.end(Ended::Forgotten);
                 }
@@ -293,7 +299,7 @@ impl Table {
                 self.register_at(None, None, now);
                 Next::Again
             }
-            Own::Other(rev, inc) if is_older(rev) || self.lost.contains_key(&inc) => {
+            Own::Other(rev, inc) if is_older(rev) || self.lost.contains(inc) => {
                 self.mine = Some(rev);
                 self.begin_grace(now);
                 Next::Again
@@ -308,7 +314,7 @@ impl Table {
 
     /// The registry has not answered a beat.
     pub(crate) fn failed(&mut self, now: Moment, fence_after: Duration) -> Next {
-        self.thawing = false;
+        self.pauses.over(now);
         // What is not known to be silent is not judged.
         self.restart_clocks(now);
         if let Some(ended) = &self.ended {
@@ -371,7 +377,7 @@ impl Table {
                 continue;
             }
             // An older record may be back in the place of its successor's: that replaces nobody.
-            let is_older = went_back || record.state == NodeState::Lost || self.lost.contains_key(&record.inc);
+            let is_older = went_back || record.state == NodeState::Lost || self.lost.contains(record.inc);
             if let Some(known) = known.as_ref().filter(|known| known.record.inc != record.inc) {
                 match is_older {
                     true => self.grace.vanished(known.clone(), &entry.name, now + self.timing.lost_after),
@@ -405,7 +411,7 @@ impl Table {
                 _ => self.grace.vanished(node, &name, now + self.timing.lost_after),
             }
         }
-        self.lost.retain(|_, (_, until)| *until > now);
+        self.lost.forget(now);
         self.grace.prune(now);
     }
 
@@ -416,14 +422,14 @@ impl Table {
 
     fn insert(&mut self, name: String, node: Node) {
         self.grace.is_back(node.record.inc);
+        self.joins(node.record.inc);
         self.names.insert(node.record.inc, name.clone());
         self.nodes.insert(name, node);
     }
 
     /// This incarnation never serves anything again.
     fn reap(&mut self, inc: Incarnation, at_ms: Option<u64>, now: Moment) {
-        let known = self.lost.entry(inc).or_insert((at_ms, now));
-        *known = (known.0.or(at_ms), now + REMEMBERED);
+        self.lost.insert(inc, at_ms, now);
     }
 
     fn end(&mut self, why: Ended) -> Next {
@@ -444,7 +450,7 @@ impl Table {
     /// Whether this process or its machine stood still: what happened meanwhile is not known yet.
     pub(crate) fn is_frozen(&self, now: Moment) -> bool {
         let is_member = self.last_ok.is_some() && self.ended.is_none();
-        is_member && (self.thawing || now.saturating_sub(self.last_try) > self.timing.frozen())
+        is_member && self.pauses.is_frozen(now)
     }
 
     /// How long ago the registry kept the own record.

@@ -33,6 +33,15 @@ impl AddressLimit {
     }
 
     pub(crate) fn permit(self: &Arc<Self>, address: IpAddr) -> Result<Option<AddressPermit>, AddressFull> {
+        self.permit_up_to(self.most, address)
+    }
+
+    /// The same for an address that may have another number of them.
+    pub(crate) fn permit_up_to(
+        self: &Arc<Self>,
+        most: usize,
+        address: IpAddr,
+    ) -> Result<Option<AddressPermit>, AddressFull> {
         let address = address.to_canonical();
         if address.is_loopback() {
             return Ok(None);
@@ -40,7 +49,7 @@ impl AddressLimit {
         let network = network(address);
         let mut open = lock(&self.open);
         let count = open.entry(network).or_default();
-        if *count >= self.most {
+        if *count >= most {
             return Err(AddressFull);
         }
         *count += 1;
@@ -80,6 +89,10 @@ mod tests {
         let second = permit("::ffff:192.0.2.1").expect("there is room");
         assert!(permit("192.0.2.1").is_err());
         assert!(permit("192.0.2.2").is_ok());
+        let more = |address: &str| limit.permit_up_to(3, address.parse().expect("an address"));
+        let of_peer = more("192.0.2.1").expect("it may have one more");
+        assert!(more("192.0.2.1").is_err());
+        drop(of_peer);
         drop(first);
         let third = permit("192.0.2.1");
         assert!(third.is_ok() && permit("192.0.2.1").is_err());

@@ -11,7 +11,7 @@
 //! | a server stands still | `deaths::a_frozen_server_…`, with its run; `deaths::a_short_freeze_…` |
 //! | one that stands still, or does not answer, while others wait for it | `partitions::a_way_that_swallows_…`, `it::cluster_silence` |
 //! | one that never reaches the registry again; `--fence-after` | `outages::two_faults_at_once_…` |
-//! | the registry is away, without its leader, slow | `outages::an_outage_…`, `outages::a_registry_that_stalls_…` |
+//! | the registry is away, without its leader, slow | `outages::an_outage_…`, `outages::a_registry_that_stalls_…`; it takes calls and says nothing: `outages::a_registry_that_says_nothing_…` |
 //! | one server is cut off from the registry | `outages::a_server_cut_off_…` |
 //! | the registry is wiped; a copy of its files, or its own snapshot, is restored | `outages::a_wiped_or_restored_…`, `outages::a_snapshot_…`, `it::cluster_changes` |
 //! | two servers cannot reach each other: refused, swallowed | `outages::servers_that_cannot_…`, `partitions::a_way_that_swallows_…` |

@@ -1,6 +1,6 @@
 //! A registry that is away, loses its leader, is wiped, or goes back to an old copy.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agb_testkit::etcd::Etcd;
 use serde_json::json;
@@ -343,4 +343,36 @@ async fn a_registry_that_stalls_for_a_while_ends_nothing() {
     }
     nobody_was_condemned(&mut nodes).await;
     assert_eq!(nodes[0].asks(&session).await.0, 200);
+}
+
+/// All members of etcd take connections and say nothing, as behind a route that swallows everything; then one of them
+/// answers, the last to be asked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "waits for half a minute: cargo xtask test --only cluster"]
+async fn a_registry_that_says_nothing_holds_up_no_call() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let etcd = Etcd::start(&folder.path().join("etcd"), 3).expect("etcd");
+    let mut edges = Vec::new();
+    for address in etcd.clients() {
+        edges.push(Edge::to(address).await);
+    }
+    let hosts: Vec<_> = edges.iter().map(|edge| edge.address.to_string()).collect();
+    let mut nodes = servers(2, &format!("etcd://{}/agb", hosts.join(",")), folder.path()).await;
+    let session = nodes[1].own_session(&nodes[0]).await["sessionId"].as_str().expect("an id").to_owned();
+    edges.iter().for_each(Edge::silence);
+    let silent = Instant::now();
+    // Longer than beats of 2 s for each member take twice.
+    while silent.elapsed() < Duration::from_secs(24) {
+        for node in &nodes {
+            // Where calls are held, they are for as long as nothing answers: the client gives up.
+            assert_eq!(node.asks(&session).await.0, 200, "{}", node.log());
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    edges[2].open();
+    for node in &nodes {
+        let age = "agb_cluster_beat_age_seconds";
+        eventually("beats are kept", LOST, async || node.metric(age).await < 2.5).await;
+    }
+    nobody_was_condemned(&mut nodes).await;
 }

@@ -3,13 +3,13 @@
 //! Nobody beats while a test runs, so whatever is known is known in another way.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use agb_server::{Config, MemoryRegistry};
 use serde_json::json;
 
 use crate::cluster::record;
-use crate::support::{TestServer, join_cluster};
+use crate::support::{PATIENCE, TestServer, join_cluster};
 
 /// Longer than any test.
 const NEVER: Duration = Duration::from_secs(3600);
@@ -41,6 +41,50 @@ async fn a_session_is_made_at_a_server_that_has_just_been_replaced() {
         assert_eq!(entry.create().await.id[8..20], incarnation(&after).await, "the entry has looked who is there now");
     }
     for server in [entry, after] {
+        server.stop().await;
+    }
+}
+
+/// Whoever asks a server that is about to join who it is, and another one for a session of that, ends nobody.
+#[tokio::test]
+async fn a_server_that_is_about_to_join_cannot_be_ended_by_asking() {
+    let registry = MemoryRegistry::default();
+    let often = |config: &mut Config| {
+        (config.cluster.beat, config.cluster.lost_after) = (Duration::from_millis(200), Duration::from_secs(1));
+    };
+    let asked = start(&registry, "a", often).await;
+    let of = |inc: &str| json!({ "sessionId": format!("session-{inc}{}", "0".repeat(32)) });
+    registry.set_away(true);
+    let mut config = TestServer::config_in(&std::env::temp_dir());
+    join_cluster(&mut config, &registry, "b");
+    often(&mut config);
+    let joining = TestServer::serve(config).await;
+    let said = incarnation(&joining).await;
+    assert_eq!(said.len(), 12, "{said}");
+    registry.set_away(false);
+    let begin = Instant::now();
+    loop {
+        let answer = asked.post("/mcp/getSession", of(&said)).await;
+        if answer.status == 400 {
+            break;
+        }
+        answer.is_error(503, "ServiceUnavailable.Registry", "nothing was done");
+        assert!(begin.elapsed() < PATIENCE, "absences count some time");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    joining.is_ready().await;
+    assert_ne!(incarnation(&joining).await, said, "it has not told who it would be");
+    let session = joining.create().await.id;
+    // Each beats a few times more.
+    let enough = registry.writes() + 12;
+    while registry.writes() < enough {
+        assert!(begin.elapsed() < PATIENCE, "no beats");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for server in [&asked, &joining] {
+        server.post("/mcp/getSession", json!({ "sessionId": session })).await.ok();
+    }
+    for server in [asked, joining] {
         server.stop().await;
     }
 }

@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use super::{Moment, Node};
 use crate::cluster::Incarnation;
 
+/// How many are remembered that have vanished: all servers of the largest registry that is read.
+const MOST_VANISHED: usize = 10_000;
+
 /// Whom an absence from the registry does not condemn yet: everybody for a while after a wipe, a restored backup or the
 /// own registration; and a server whose record went away without its farewell.
 #[derive(Debug, Default)]
@@ -30,6 +33,10 @@ impl Grace {
 
     /// This one was there, and is absent without having said that it would go.
     pub(super) fn vanished(&mut self, node: Node, name: &str, until: Moment) {
+        if self.vanished.len() >= MOST_VANISHED && !self.vanished.contains_key(&node.record.inc) {
+            self.begin(until); // then nobody is
+            return;
+        }
         self.vanished.entry(node.record.inc).or_insert_with(|| Vanished { name: name.to_owned(), until, node });
     }
 

@@ -1,8 +1,10 @@
 //! Who is silent, and what follows from what it answers.
 
+use std::time::Duration;
+
 use super::{Moment, REMEMBERED, Table};
 use crate::cluster::Incarnation;
-use crate::cluster::record::{NodeState, Record};
+use crate::cluster::record::{Load, NodeState, Record};
 use crate::cluster::snapshot::Rev;
 
 /// A server whose record has not changed for a while although this server's own beats were kept.
@@ -43,6 +45,13 @@ impl Table {
         silent.map(|(name, node)| suspect(name, &node.record, node.rev)).collect()
     }
 
+    /// How long until the next of those that are not suspects yet is one, if it stays silent.
+    pub(crate) fn next_suspect(&self, now: Moment) -> Option<Duration> {
+        let quiet = self.timing.quiet();
+        let left = self.nodes.values().map(|node| (node.unchanged_since + quiet).saturating_sub(now));
+        left.filter(|left| !left.is_zero()).min()
+    }
+
     /// Whether a suspect is to be declared lost, now that it was asked.
     pub(crate) fn condemns(&self, suspect: &Suspect, probe: Probe, now: Moment) -> bool {
         let Some(node) = self.nodes.get(&suspect.name) else { return false };
@@ -63,7 +72,7 @@ impl Table {
         if self.ended.is_some() {
             return Vec::new();
         }
-        let is_over = |inc: &Incarnation| self.lost.contains_key(inc) || self.never.contains(inc);
+        let is_over = |inc: &Incarnation| self.lost.contains(*inc) || self.never.contains(*inc);
         let relapsed = self.nodes.iter().filter(|(_, node)| is_over(&node.record.inc));
         relapsed.map(|(name, node)| suspect(name, &node.record, node.rev)).collect()
     }
@@ -71,9 +80,9 @@ impl Table {
     /// The record that declares a server lost; `None`: it has changed meanwhile.
     pub(crate) fn verdict(&self, suspect: &Suspect, at_ms: u64) -> Option<Record> {
         let node = self.nodes.get(&suspect.name).filter(|node| node.rev == suspect.rev)?;
-        let mut verdict = node.record.clone();
-        verdict.load.sessions = node.sessions();
-        Some(Record { state: NodeState::Lost, by: Some(self.me), at_ms: Some(at_ms), ..verdict })
+        // No more than that, so that it is never longer than what can be read.
+        let load = Load { sessions: node.sessions(), ..Load::default() };
+        Some(Record { state: NodeState::Lost, by: Some(self.me), at_ms: Some(at_ms), load, ..node.record.clone() })
     }
 
     /// The registry has taken the verdict.

@@ -41,7 +41,7 @@ impl Losses {
 impl Table {
     /// Counts a verdict, if it is this server's own and nobody has known it yet.
     pub(super) fn count(&mut self, verdict: &Record) {
-        if verdict.by == Some(self.me) && !self.lost.contains_key(&verdict.inc) {
+        if verdict.by == Some(self.me) && !self.lost.contains(verdict.inc) {
             self.losses.condemned(verdict);
         }
     }

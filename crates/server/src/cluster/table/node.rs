@@ -17,6 +17,8 @@ pub(crate) struct Node {
     placed: u64,
     /// It has not taken a session since its record was read.
     refused: bool,
+    /// A call has not reached it since its record was read.
+    doubted: bool,
 }
 
 /// What is known about when a record was written.
@@ -48,7 +50,7 @@ impl Node {
             Some(before) if record.n > before.record.n => Age::Newer,
             Some(_) => Age::Old,
         };
-        Self { rev, record, unchanged_since: now, age, placed: 0, refused: false }
+        Self { rev, record, unchanged_since: now, age, placed: 0, refused: false, doubted: false }
     }
 
     /// Its silence begins now; what it said before says nothing of now.
@@ -96,6 +98,12 @@ impl Table {
         }
     }
 
+    /// A call has not reached that server, or has broken off. Whether the registry is to be read: its silence counts from
+    /// when its record is known to be the last. Once for each of its records.
+    pub(crate) fn doubt(&mut self, inc: Incarnation) -> bool {
+        self.node_mut(inc).is_some_and(|node| !std::mem::replace(&mut node.doubted, true))
+    }
+
     fn node_mut(&mut self, inc: Incarnation) -> Option<&mut Node> {
         self.names.get(&inc).and_then(|name| self.nodes.get_mut(name))
     }
@@ -103,8 +111,7 @@ impl Table {
     /// Whether somebody takes absent servers for ended. A record that is as old as the copy of the registry that it came
     /// with says nothing; of one that nobody has seen before, the next beat tells whether it has a server.
     pub(super) fn strictness(&self, now: Moment) -> Strictness {
-        let strict =
-            || self.nodes.values().filter(|node| node.record.strict && !self.lost.contains_key(&node.record.inc));
+        let strict = || self.nodes.values().filter(|node| node.record.strict && !self.lost.contains(node.record.inc));
         let may_beat =
             |node: &Node| node.age == Age::Unknown && now.saturating_sub(node.unchanged_since) < self.timing.quiet();
         if strict().any(|node| node.age == Age::Newer) {

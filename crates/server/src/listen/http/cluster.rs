@@ -33,7 +33,7 @@ use crate::cluster::{Cluster, Standing};
 use crate::session::sessions::CreateError;
 
 /// Says which server has passed a call on: such a call is never passed on again.
-const HOP: HeaderName = HeaderName::from_static("x-agb-hop");
+pub(super) const HOP: HeaderName = HeaderName::from_static("x-agb-hop");
 
 /// What the layers need.
 #[derive(Clone)]

@@ -32,12 +32,14 @@ pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Response {
 }
 
 /// `GET /cluster/alive`: which run of a server this is. The others ask when the registry has not heard of it for a
-/// while; like [`live`] it is open to everybody, and opens nothing.
-pub(super) async fn alive(State(shared): State<Arc<Shared>>) -> Result<String, ApiError> {
-    match &shared.cluster {
-        Some(cluster) => Ok(format!("{}\n", cluster.incarnation())),
-        None => Err(ApiError::NoRoute("/cluster/alive".to_owned())),
-    }
+/// while; like [`live`] it is open to everybody, and opens nothing. One that is about to join says that it is none of
+/// those on record.
+pub(super) async fn alive(State(shared): State<Arc<Shared>>) -> Result<Response, ApiError> {
+    let cluster = shared.cluster.as_ref().ok_or_else(|| ApiError::NoRoute("/cluster/alive".to_owned()))?;
+    Ok(match cluster.identity() {
+        Some(inc) => format!("{inc}\n").into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "joining\n").into_response(),
+    })
 }
 
 /// `GET /metrics`, with the API key like every other call. Not even this machine goes without: behind a reverse proxy

@@ -22,6 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 
 use super::Shared;
+use super::cluster::HOP;
 use super::error::ApiError;
 use super::followed::{Followed, Progress};
 use super::lent::Lent;
@@ -210,6 +211,8 @@ fn prepare(shared: &Shared, headers: &mut HeaderMap, target: &Target, port: u16,
         headers.remove(header::AUTHORIZATION);
     }
     headers.remove("x-access-token");
+    // Which run of which server has passed it on is none of a program's business.
+    headers.remove(HOP);
     if !target.prefix.is_empty() {
         headers.remove(header::COOKIE);
         set(headers, HeaderName::from_static("x-forwarded-prefix"), &target.prefix);

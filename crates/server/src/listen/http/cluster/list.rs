@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Extensions, HeaderMap, Method, Request, Uri, header};
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt};
 use http_body_util::{BodyExt, Limited};
 use serde::Deserialize;
 
@@ -20,6 +21,9 @@ use crate::cluster::{Cluster, Peer, Probe};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// A page has at most 100 sessions, of some hundred bytes each.
 const MOST: usize = 1 << 20;
+
+/// Servers that are asked at once whether they live: each is a connection.
+const MOST_PROBES: usize = 32;
 
 /// What a server answers to another one's question for its part.
 #[derive(Deserialize)]
@@ -47,7 +51,7 @@ pub(in super::super) async fn gather(
     let parts = try_join_all(peers.iter().map(|peer| part(&context, peer, uri, headers))).await?;
     let mut all = own;
     for part in parts {
-        all.count += part.count;
+        all.count = all.count.saturating_add(part.count);
         all.has_more |= part.next.is_some();
         all.items.extend(part.data);
     }
@@ -63,8 +67,9 @@ async fn vanished_that_live(cluster: &Cluster) -> Result<Vec<Peer>, ApiError> {
         let probe = cluster.ask_alive(&peer.addr, peer.inc).await;
         (peer, probe)
     });
+    let mut asked = stream::iter(asked).buffered(MOST_PROBES);
     let mut living = Vec::new();
-    for (peer, probe) in join_all(asked).await {
+    while let Some((peer, probe)) = asked.next().await {
         match probe {
             Probe::Alive => living.push(peer),
             Probe::Another | Probe::Refused => {} // the sessions ended with their server

@@ -20,10 +20,14 @@ pub(super) async fn send(
     (owner, address): (Incarnation, &str),
     request: Request,
 ) -> Result<Response<hyper::body::Incoming>, NoAnswer> {
-    tokio::select! {
+    let answer = tokio::select! {
         answer = context.cluster.peer_client().send(address, request) => answer,
         reason = given_up(context, owner, address) => Err(reason),
+    };
+    if let Err(NoAnswer::Unreachable(_) | NoAnswer::Interrupted(_)) = &answer {
+        context.cluster.doubt(owner);
     }
+    answer
 }
 
 /// Ready when an answer of that server, or the rest of one, need not be waited for any longer.
