@@ -12,8 +12,14 @@ use crate::stored::{Measured, Stored};
 use crate::tree::{read_lossy, witness};
 use crate::{Exceeded, Limits, locks};
 
-/// The part of the time that counting files may take: one twentieth.
+/// The part of the time that counting the files of folders may take: one twentieth.
 const COUNTING: u32 = 20;
+
+/// How long counting pauses at most where the folders themselves are counted quickly, however long looking at what processes
+/// have mapped and locked takes: they could fill a disk meanwhile.
+///
+/// 2 s: a fast disk takes a few GiB in this time. The longest look takes about a second, so it is a third of the time at most.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The part of the time that looking at memory exactly may take: one fifth.
 const WEIGHING: u32 = 5;
@@ -46,6 +52,8 @@ pub(crate) struct Inspection {
 struct Took {
     weighing: Option<(Instant, Duration)>,
     counting: Option<(Instant, Duration)>,
+    /// What the folders took of the counting.
+    folders: Duration,
 }
 
 /// What a session had on disk at the last count.
@@ -73,8 +81,11 @@ impl Inspection {
         let thread = std::thread::Builder::new().name("agb-inspect".to_owned()).spawn(move || {
             let mut uses = uses;
             let weighing = weighs.then(|| timed(|| weigh(&mut uses)));
-            let counting = disk.map(|disk| timed(|| disk.lock().unwrap_or_else(PoisonError::into_inner).count(&uses)));
-            *takes.lock().unwrap_or_else(PoisonError::into_inner) = Took { weighing, counting };
+            let mut folders = Duration::ZERO;
+            let mut count =
+                |disk: &Mutex<Disk>| folders = disk.lock().unwrap_or_else(PoisonError::into_inner).count(&uses);
+            let counting = disk.map(|disk| timed(|| count(&disk)));
+            *takes.lock().unwrap_or_else(PoisonError::into_inner) = Took { weighing, counting, folders };
         });
         Some(Self { thread: thread.ok()?, took })
     }
@@ -86,8 +97,10 @@ impl Inspection {
     /// When memory and disk are to be looked at next.
     pub(crate) fn next_at(&self, weigh_at: Instant, count_at: Instant) -> (Instant, Instant) {
         let took = *self.took.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = |took: Option<(Instant, Duration)>, part| took.map(|(end, took)| end + took * part);
-        (next(took.weighing, WEIGHING - 1).unwrap_or(weigh_at), next(took.counting, COUNTING).unwrap_or(count_at))
+        let weigh = took.weighing.map(|(end, took)| end + took * (WEIGHING - 1));
+        let pause = |whole: Duration| (whole * COUNTING).min(PAUSE.max(took.folders * COUNTING));
+        let count = took.counting.map(|(end, took)| end + pause(took));
+        (weigh.unwrap_or(weigh_at), count.unwrap_or(count_at))
     }
 }
 
@@ -104,10 +117,7 @@ fn weigh(uses: &mut [Use]) {
     // The kernel's work for this thread is among it.
     let end = processor_time(THIS_THREAD) + WEIGHED;
     for it in &mut *uses {
-        let mut own = OwnMemory::default();
-        for &pid in &it.processes {
-            own.add(if processor_time(THIS_THREAD) < end { own_memory(pid) } else { OwnMemory::unknown(pid) });
-        }
+        let own = own_memory_of_all(&it.processes, end);
         // Files in memory that are mapped, too, are among what is shared.
         it.memory = own.private + own.shared.max(it.sandbox.in_memory_files(&it.processes));
     }
@@ -126,8 +136,9 @@ fn weigh_shared(uses: &[Use], stored: &mut Stored) {
     if held.iter().sum::<u64>() <= limit / 4 {
         return;
     }
+    let end = processor_time(THIS_THREAD) + WEIGHED;
     for (held, it) in held.iter_mut().zip(uses) {
-        *held += it.processes.iter().map(|pid| own_memory(*pid).private).sum::<u64>();
+        *held += own_memory_of_all(&it.processes, end).private;
     }
     if held.iter().sum::<u64>() > limit
         && let Some((_, largest)) = held.iter().zip(uses).max_by_key(|(held, _)| **held)
@@ -138,14 +149,16 @@ fn weigh_shared(uses: &[Use], stored: &mut Stored) {
 
 impl Disk {
     /// Counts what the session has on disk. Who is above a limit and still grows is killed: who is above it and removes
-    /// files may go on.
-    fn count(&mut self, uses: &[Use]) {
-        let Some(first) = uses.first() else { return };
+    /// files may go on. Answers with how long the folders took.
+    fn count(&mut self, uses: &[Use]) -> Duration {
+        let Some(first) = uses.first() else { return Duration::ZERO };
         let Limits { disk, files, mappings, locks, .. } = first.sandbox.limits;
         let before = Measured { least: (disk / HIDDEN).max(1), sizes: std::mem::take(&mut self.measured.sizes) };
         let mut stored = Stored::new(files.saturating_mul(2), mappings, before);
         weigh_shared(uses, &mut stored);
+        let begin = Instant::now();
         let counted = first.sandbox.places.iter().try_for_each(|place| stored.add(place));
+        let folders = begin.elapsed();
         uses.iter().flat_map(|it| &it.processes).for_each(|pid| stored.add_unnamed(*pid));
         self.lost = if counted.is_ok() { 0 } else { self.lost + 1 };
         let has_grown = |now: u64, then: u64| now > then || self.is_new;
@@ -168,6 +181,7 @@ impl Disk {
         }
         let (bytes, files) = (stored.bytes, stored.files);
         *self = Self { bytes, files, is_new: false, lost: self.lost, measured: stored.measured() };
+        folders
     }
 }
 
@@ -189,6 +203,15 @@ impl OwnMemory {
         self.private += other.private;
         self.shared += other.shared;
     }
+}
+
+/// That of several, each looked at exactly as long as this thread has not taken the processor time `end`.
+fn own_memory_of_all(processes: &[i32], end: u64) -> OwnMemory {
+    let mut all = OwnMemory::default();
+    for &pid in processes {
+        all.add(if processor_time(THIS_THREAD) < end { own_memory(pid) } else { OwnMemory::unknown(pid) });
+    }
+    all
 }
 
 fn own_memory(pid: i32) -> OwnMemory {
@@ -221,9 +244,17 @@ mod tests {
             std::thread::yield_now();
         }
         let (long_ago, took) = (Instant::now(), Duration::from_secs(1));
-        *look.took.lock().expect("nobody panics") = Took { weighing: None, counting: Some((long_ago, took)) };
+        *look.took.lock().expect("nobody panics") =
+            Took { counting: Some((long_ago, took)), folders: took, ..Took::default() };
         assert_eq!(look.next_at(long_ago, long_ago), (long_ago, long_ago + 20 * took));
-        *look.took.lock().expect("nobody panics") = Took { weighing: Some((long_ago, took)), counting: None };
+        // What processes have mapped delays the folders' next look by little.
+        let quick = [(took, took / 100, 2 * took), (took, took / 5, 4 * took), (took / 20, took / 100, took)];
+        for (whole, folders, pause) in quick {
+            let counting = Some((long_ago, whole));
+            *look.took.lock().expect("nobody panics") = Took { counting, folders, ..Took::default() };
+            assert_eq!(look.next_at(long_ago, long_ago).1, long_ago + pause);
+        }
+        *look.took.lock().expect("nobody panics") = Took { weighing: Some((long_ago, took)), ..Took::default() };
         assert_eq!(look.next_at(long_ago, long_ago), (long_ago + 4 * took, long_ago));
     }
 }

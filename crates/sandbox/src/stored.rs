@@ -50,6 +50,8 @@ pub(crate) struct Stored {
     most: u64,
     /// As many open files and mappings are still looked at.
     left: u64,
+    /// As many mappings are still noted before.
+    left_to_note: u64,
     /// There were more of them.
     pub(crate) is_unreadable: bool,
     before: Measured,
@@ -79,9 +81,9 @@ impl Drop for Step {
 
 impl Stored {
     /// Nothing yet. No more than `most` files will be counted, and files without a name will be looked for among no more than
-    /// `mappings` open files and mappings. `before`: what the look before this one has measured.
+    /// `mappings` open files and mappings of all processes. `before`: what the look before this one has measured.
     pub(crate) fn new(most: u64, mappings: u64, before: Measured) -> Self {
-        Self { most, left: mappings, before, ..Self::default() }
+        Self { most, left: mappings, left_to_note: mappings, before, ..Self::default() }
     }
 
     /// What the next look is to know.
@@ -91,18 +93,24 @@ impl Stored {
 
     /// Notes what a process has mapped that has no name, before the folders are added. Answers with what the memory takes that
     /// it shares with others and that was not noted before, whatever part of it is mapped still. Only root sees that, and who
-    /// has `CAP_CHECKPOINT_RESTORE`.
+    /// has `CAP_CHECKPOINT_RESTORE`. What is more than is to be looked at is not noted, and said by
+    /// [`add_unnamed`](Self::add_unnamed).
     pub(crate) fn note_mapped(&mut self, pid: i32) -> u64 {
         // As below.
         tree::looking_at(pid, || self.note_mapped_in_own_name(pid)).unwrap_or(0)
     }
 
     fn note_mapped_in_own_name(&mut self, pid: i32) -> io::Result<u64> {
-        let (mut left, mut bytes) = (self.left, 0);
+        let mut bytes = 0;
+        if self.left_to_note == 0 {
+            return Ok(bytes);
+        }
         let thread = tree::witness(pid);
         let mut table = Table::of(thread)?;
-        while let (Some(line), Some(still)) = (table.next(), left.checked_sub(1)) {
-            left = still;
+        while self.left_to_note > 0
+            && let Some(line) = table.next()
+        {
+            self.left_to_note -= 1;
             match line {
                 Some(part) if part.is_shared_memory => {
                     if !self.shared.contains(&part.id)

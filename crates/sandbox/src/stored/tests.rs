@@ -169,10 +169,15 @@ struct Page(*mut libc::c_void);
 
 impl Page {
     fn of(file: Option<&fs::File>, size: usize) -> Self {
+        Self::at(std::ptr::null_mut(), file, size)
+    }
+
+    /// The same at a place where nothing is yet, or elsewhere.
+    fn at(place: *mut libc::c_void, file: Option<&fs::File>, size: usize) -> Self {
         let (fd, flags) = file.map_or((-1, libc::MAP_ANONYMOUS), |file| (file.as_raw_fd(), 0));
         let rights = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: the kernel chooses a place where nothing is.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), size, rights, libc::MAP_SHARED | flags, fd, 0) };
+        // SAFETY: the kernel takes a place where nothing is.
+        let at = unsafe { libc::mmap(place, size, rights, libc::MAP_SHARED | flags, fd, 0) };
         assert_ne!(at, libc::MAP_FAILED);
         // SAFETY: so many bytes were mapped for writing just now, and nobody else has them.
         unsafe { at.cast::<u8>().write_bytes(1, size) };
@@ -221,6 +226,33 @@ fn a_file_that_is_mapped_by_a_name_that_is_gone_counts_by_the_other() {
     crate::remove_tree(&dir).expect("it is ours");
 }
 
+/// A session's processes have one allowance: a look takes as long, however many they are.
+#[test]
+fn no_more_mappings_are_noted_than_are_looked_at() {
+    let dir = place("noted");
+    let path = dir.join("file");
+    let own = i32::try_from(std::process::id()).expect("a process number is an int");
+    fs::write(&path, vec![1; 4096]).expect("there is room");
+    let file = fs::File::options().read(true).write(true).open(&path).expect("it is there");
+    fs::remove_file(&path).expect("it is ours");
+    let number = file.metadata().expect("it is open").ino();
+    let one = || Stored::new(100, 1, Measured::default());
+    let mut used_up = one();
+    used_up.note_mapped(own);
+    // Below all else, and so first in the table.
+    let page = Page::at(std::ptr::without_provenance_mut(1 << 20), Some(&file), 4096);
+    let mut new = one();
+    new.note_mapped(own);
+    assert!(new.renamed.contains(&number), "{new:?}");
+    used_up.note_mapped(own);
+    assert!(!used_up.renamed.contains(&number), "{used_up:?}");
+    // What is looked for later has its own allowance, and says when it does not suffice.
+    used_up.add_unnamed(own);
+    assert!(used_up.is_unreadable, "{used_up:?}");
+    drop(page);
+    crate::remove_tree(&dir).expect("it is ours");
+}
+
 #[test]
 fn shared_memory_counts_in_full_whatever_is_mapped_of_it() {
     let own = i32::try_from(std::process::id()).expect("a process number is an int");
@@ -254,5 +286,5 @@ fn an_ordinary_user_sees_as_much() {
     again.args(["stored::tests::", "--test-threads=1"]).current_dir("/").uid(USER).gid(USER);
     let run = again.output().expect("the test's executable can be run by all");
     let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.contains("10 passed"), "{said}");
+    assert!(run.status.success() && said.contains("11 passed"), "{said}");
 }
