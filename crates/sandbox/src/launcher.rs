@@ -324,23 +324,12 @@ impl Launcher {
         drop(its);
 
         let mut reports = Reports::default();
-        let mut buffer = [0; MAX_MESSAGE];
-        loop {
-            let received = match receive_until(control.as_fd(), &mut buffer, deadline) {
-                Ok(Some(received)) => received,
-                Ok(None) => return Err(SpawnError::TimedOut(PATIENCE)),
-                Err(error) => return Err(system("hear of a new sandbox")(error)),
-            };
-            let message = Message::decode(&buffer[..received.len]);
-            let Some(Complete { init, pid, has_proc, status, network, proxy }) = reports.take(message, received)?
-            else {
-                continue;
-            };
-            let factory = self.proxy_factory.get();
-            let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));
-            let watched = Watched::new(control, init, pid, &plan.policy, group);
-            return Ok(Made { watched, pid, has_proc, status, network, proxy });
-        }
+        let complete = hear(&control, &mut reports, deadline).inspect_err(|_| reports.give_up());
+        let Complete { init, pid, has_proc, status, network, proxy } = complete?;
+        let factory = self.proxy_factory.get();
+        let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));
+        let watched = Watched::new(control, init, pid, &plan.policy, group);
+        Ok(Made { watched, pid, has_proc, status, network, proxy })
     }
 
     /// Gives a plan to the launcher's process, or to a new one if that has ended.
@@ -403,6 +392,24 @@ impl Drop for Process {
     fn drop(&mut self) {
         drop(self.socket.take()); // it ends at this
         let _ = self.process.wait();
+    }
+}
+
+/// Takes reports until nothing is missing any more.
+fn hear(control: &OwnedFd, reports: &mut Reports, deadline: Instant) -> Result<Complete, SpawnError> {
+    let mut buffer = [0; MAX_MESSAGE];
+    loop {
+        let received = match receive_until(control.as_fd(), &mut buffer, deadline) {
+            Ok(Some(received)) => received,
+            Ok(None) => return Err(SpawnError::TimedOut(PATIENCE)),
+            Err(error) => {
+                return Err(SpawnError::System { what: "hear of a new sandbox", errno: errno(&error) });
+            }
+        };
+        let message = Message::decode(&buffer[..received.len]);
+        if let Some(complete) = reports.take(message, received)? {
+            return Ok(complete);
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! What the launcher and a new sandbox report while it is made.
 
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::process::Signal;
 
 use crate::SpawnError;
 use crate::plan::Message;
+use crate::sys::process;
 use crate::sys::socket::Received;
 
 /// What has been reported of a new sandbox.
@@ -37,6 +40,14 @@ pub(crate) struct Complete {
 }
 
 impl Reports {
+    /// Ends the sandbox that nobody is to have. It may stand where it hears nothing.
+    pub(crate) fn give_up(&self) {
+        if let Some(init) = &self.init {
+            // An error means that it has ended.
+            let _ = process::signal(init.as_fd(), Signal::KILL);
+        }
+    }
+
     /// Takes the next report; gives the sandbox if it is the last that was missing. `None`: nothing sensible came, or
     /// whoever could report is gone.
     pub(crate) fn take(

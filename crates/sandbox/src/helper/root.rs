@@ -7,12 +7,12 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::fstat;
+use rustix::fs::{FileType, fstat};
 
 use super::host::Place;
 use super::{At, Failure};
@@ -286,7 +286,8 @@ fn below_tmp(at: &Path) -> Option<&Path> {
 }
 
 /// Attaches a part in a `/tmp` that programs of the session may have written to: each name on the way is opened for
-/// itself, and a link is refused.
+/// itself, and a link is refused. Nothing that they have left is opened but as a place: a pipe would keep its opener
+/// waiting.
 fn attach_in_tmp(root: BorrowedFd<'_>, part: &Part) -> Result<(), Failure> {
     const FOLDER: libc::c_int = libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW;
     let below = below_tmp(&part.at).unwrap_or(&part.at);
@@ -297,7 +298,15 @@ fn attach_in_tmp(root: BorrowedFd<'_>, part: &Part) -> Result<(), Failure> {
         while let Some(name) = names.next() {
             let name = c_path(Path::new(name.as_os_str()));
             if names.peek().is_none() && !part.is_dir {
-                place = mount::open(place.as_fd(), &name, libc::O_WRONLY | libc::O_CREAT | libc::O_NOFOLLOW)?;
+                place = match mount::open(place.as_fd(), &name, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL) {
+                    Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                        mount::open(place.as_fd(), &name, libc::O_PATH | libc::O_NOFOLLOW)?
+                    }
+                    made => made?,
+                };
+                if FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Symlink {
+                    return Err(io::Error::from_raw_os_error(libc::ELOOP));
+                }
                 break;
             }
             match mount::make_dir(place.as_fd(), &name, 0o755) {

@@ -22,11 +22,12 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 31] = [
+const TESTS: [(&str, Test); 32] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
     ("an_image_below_tmp_is_shown_and_follows_no_link", programs::an_image_below_tmp_is_shown_and_follows_no_link),
+    ("a_file_below_tmp_is_shown_whatever_lies_there", programs::a_file_below_tmp_is_shown_whatever_lies_there),
     ("an_image_out_of_reach_is_refused_in_words", programs::an_image_out_of_reach_is_refused_in_words),
     ("threads_are_scheduled_by_their_program", programs::threads_are_scheduled_by_their_program),
     ("failures_name_the_step", programs::failures_name_the_step),

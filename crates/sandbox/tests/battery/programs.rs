@@ -24,6 +24,10 @@ try: os.listdir('IMAGE'); open('IMAGE/new', 'w') if ISOLATED else print(0)
 except OSError as error: print(error.errno)
 print(sorted(os.environ)); print(os.environ['HOME'] == os.getcwd(), os.getuid() != 0)
 with open('room', 'w') as room: os.posix_fallocate(room.fileno(), 0, 1 << 20); print(os.stat('room').st_blocks * 512 >= 1 << 20)
+import fcntl, struct, termios
+reader, writer = os.pipe(); os.write(writer, b'four'); os.set_blocking(reader, False); os.set_inheritable(reader, True)
+waits = struct.unpack('i', fcntl.ioctl(reader, termios.FIONREAD, bytes(4)))[0]
+print(waits, os.isatty(reader), subprocess.run(['touch', 'note']).returncode)
 ";
     for level in world.levels.iter().copied().chain([Level::None]) {
         let mut policy = world.policy(level);
@@ -54,6 +58,7 @@ with open('room', 'w') as room: os.posix_fallocate(room.fileno(), 0, 1 << 20); p
             assert_eq!(lines[6], "True True", "{level}");
         }
         assert_eq!(lines[7], "True", "{level}: room for a file");
+        assert_eq!(lines[8], "4 False 0", "{level}: requests of descriptors, and the time of a file");
         // The next sandbox of the session finds what this one has left.
         let (_, again) = world.python(&policy, "print(open('note').read())");
         assert_eq!(again, "x\n", "{level}");
@@ -96,6 +101,48 @@ pub(crate) fn an_image_below_tmp_is_shown_and_follows_no_link(world: &World) {
                     assert!(shared && [libc::ENOTDIR, libc::ELOOP].contains(&errno), "{level}: {errno}");
                 }
                 Err(error) => panic!("{level}: {error}"),
+            }
+        }
+    }
+}
+
+/// A file of an image, too, whatever programs have put in its place: nothing there is waited for, and no link followed.
+pub(crate) fn a_file_below_tmp_is_shown_whatever_lies_there(world: &World) {
+    let root = PathBuf::from(format!("/tmp/agb-file-{}", std::process::id()));
+    let _removed = Removed(root.clone());
+    std::fs::create_dir(&root).expect("/tmp can be written");
+    let word = root.join("word");
+    std::fs::write(&word, "image\n").expect("it is ours");
+    let show = format!("print(open('{}').read(), end='')", word.display());
+    for level in world.levels.iter().copied().filter(|level| level.has_namespaces()) {
+        for (kind, make) in [
+            ("nothing", "0"),
+            ("file", "open(PATH, 'w')"),
+            ("pipe", "os.mkfifo(PATH)"),
+            ("link", "os.symlink('/etc/passwd', PATH)"),
+        ] {
+            let mut policy = world.policy(level);
+            policy.readonly = vec![word.clone()];
+            let tmp = policy.workdir.with_extension("tmp");
+            std::fs::create_dir(&tmp).expect("the parent is ours");
+            std::fs::set_permissions(&tmp, PermissionsExt::from_mode(0o777)).expect("it is ours");
+            policy.tmp = Some(tmp);
+            let replace = format!(
+                "import os; os.rename('{0}', '/tmp/away'); os.mkdir('{0}'); PATH = '{1}'; {make}",
+                root.display(),
+                word.display()
+            );
+            let (status, text) = world.python(&policy, &format!("{show}\n{replace}"));
+            assert!(status.success() && text == "image\n", "{level}: {kind}: {text}");
+            match world.spawn(&policy, &Command::new("/usr/bin/python3").args(["-I", "-S", "-c", &show])) {
+                Ok((_child, mut ends)) => {
+                    assert_eq!(line(&mut ends.output), "image", "{level}: {kind}");
+                    assert_ne!(kind, "link", "{level}: it was followed");
+                }
+                Err(SpawnError::Failed { stage: Stage::Mount, errno: libc::ELOOP, .. }) => {
+                    assert_eq!(kind, "link", "{level}");
+                }
+                Err(error) => panic!("{level}: {kind}: {error}"),
             }
         }
     }
