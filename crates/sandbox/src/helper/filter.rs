@@ -16,6 +16,8 @@ use seccompiler::{
 use crate::plan::Plan;
 use crate::{Level, Network};
 
+mod ioctl;
+
 /// Denied whatever the arguments.
 const DENIED: [libc::c_long; 71] = [
     // Other file systems, other roots, files by number.
@@ -118,8 +120,8 @@ const SHARED: [libc::c_long; 8] = [
     libc::SYS_semctl,
 ];
 
-/// What changes files by their names without Landlock being asked. The same by an open descriptor stays: Landlock was
-/// asked when it was opened.
+/// What changes rights, owners, times and attributes of files without Landlock being asked: by their names, and below by a
+/// descriptor, which may be open for nothing but reading and so may be that of a file in an image.
 const BY_NAME: [libc::c_long; 10] = [
     libc::SYS_fchmodat,
     libc::SYS_fchmodat2,
@@ -143,6 +145,10 @@ const BY_NAME_HERE: [libc::c_long; 6] =
     [libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
 #[cfg(not(target_arch = "x86_64"))]
 const BY_NAME_HERE: [libc::c_long; 0] = [];
+
+/// The same by a descriptor.
+const BY_DESCRIPTOR: [libc::c_long; 4] =
+    [libc::SYS_fchmod, libc::SYS_fchown, libc::SYS_fsetxattr, libc::SYS_fremovexattr];
 
 /// `clone` with one of these is denied.
 const NAMESPACES: [libc::c_int; 7] = [
@@ -228,9 +234,11 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     }
     denied.insert(libc::SYS_socketpair, pairs);
     if !level.has_namespaces() && shares_user {
-        denied.extend(BY_NAME.iter().chain(&BY_NAME_HERE).map(|&call| (call, Vec::new())));
-        let named = rule(&[(1, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)])?;
-        denied.insert(libc::SYS_utimensat, vec![named]);
+        let calls = BY_NAME.iter().chain(&BY_NAME_HERE).chain(&BY_DESCRIPTOR);
+        denied.extend(calls.map(|&call| (call, Vec::new())));
+        // A name, or a time. What is left gives a file that is open the time that it is now, as `touch` and so builds need it.
+        let given = |at: u8| rule(&[(at, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)]);
+        denied.insert(libc::SYS_utimensat, vec![given(1)?, given(2)?]);
     }
     let mut clones = Vec::new();
     for flag in NAMESPACES {
@@ -277,10 +285,11 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     let reserving = BTreeMap::from([(libc::SYS_fallocate, vec![is_no_hole])]);
     let mut programs =
         vec![compile(denied, libc::EPERM)?, compile(unknown, libc::ENOSYS)?, compile(reserving, libc::EOPNOTSUPP)?];
+    programs.push(ioctl::only_allowed());
     if cfg!(target_arch = "x86_64") {
         programs.push(no_x32());
     }
-    programs.push(no_filters_and_no_locks_of_files()?);
+    programs.push(no_filters_and_no_holds_on_files()?);
     Ok(programs)
 }
 
@@ -290,16 +299,22 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
 /// program with a few hundred processes takes all of it, and then no sandbox can be made any more, nor a container. The
 /// answer is that of a kernel without filters, which programs that would protect themselves by one go on with.
 ///
-/// And no locks that belong to an open file and to no process: one that is under way in a socket could not be counted. The
-/// answer is that of a kernel before these were made.
-fn no_filters_and_no_locks_of_files() -> Result<BpfProgram, seccompiler::BackendError> {
+/// And no locks that belong to an open file and to no process: one that is under way in a socket could not be counted. No
+/// leases and delegations either, by which whoever has a file of its own user's open, if only for reading, holds up for
+/// 45 seconds everybody who opens or changes it, the server among them. The answer is that of a kernel before these were
+/// made.
+fn no_filters_and_no_holds_on_files() -> Result<BpfProgram, seccompiler::BackendError> {
     let by_call = rule(&[is(0, SECCOMP_SET_MODE_FILTER)])?;
     let by_prctl = rule(&[is(0, libc::PR_SET_SECCOMP), is(1, SECCOMP_MODE_FILTER)])?;
-    let locks = vec![rule(&[is(1, libc::F_OFD_SETLK)])?, rule(&[is(1, libc::F_OFD_SETLKW)])?];
-    let calls = [(libc::SYS_seccomp, vec![by_call]), (libc::SYS_prctl, vec![by_prctl]), (libc::SYS_fcntl, locks)];
+    let holds = HOLDS.iter().map(|&command| rule(&[is(1, command)])).collect::<Result<_, _>>()?;
+    let calls = [(libc::SYS_seccomp, vec![by_call]), (libc::SYS_prctl, vec![by_prctl]), (libc::SYS_fcntl, holds)];
     compile(BTreeMap::from(calls), libc::EINVAL)
 }
 
+/// Commands of `fcntl` by which one holds up others.
+const HOLDS: [libc::c_int; 4] = [libc::F_OFD_SETLK, libc::F_OFD_SETLKW, libc::F_SETLEASE, SETDELEG];
+/// Linux 6.19.
+const SETDELEG: libc::c_int = 1024 + 16;
 const PUNCH_HOLE: u64 = libc::FALLOC_FL_PUNCH_HOLE as u64;
 const SECCOMP_SET_MODE_FILTER: libc::c_int = libc::SECCOMP_SET_MODE_FILTER as libc::c_int;
 const SECCOMP_MODE_FILTER: libc::c_int = libc::SECCOMP_MODE_FILTER as libc::c_int;
@@ -361,13 +376,17 @@ fn compile(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<BpfProg
 /// x86-64 has the same calls a second time, under numbers from 2^30 on, which the rules above do not name.
 fn no_x32() -> BpfProgram {
     const FIRST: u32 = 1 << 30;
-    let step = |code: u32, jt: u8, jf: u8, k: u32| sock_filter { code: code as u16, jt, jf, k };
     vec![
         step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0), // the call's number is what comes first
         step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 0, 1, FIRST),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs()),
         step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
     ]
+}
+
+/// One of the kernel's instructions. All of their codes fit into 16 bits.
+fn step(code: u32, jt: u8, jf: u8, k: u32) -> sock_filter {
+    sock_filter { code: code as u16, jt, jf, k }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 110] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 125] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -32,10 +32,37 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 110] = [
     ("change the image's rights", Works, "os.chmod(IMAGE, 0o777)"),
     ("own a file of the server's", Works, "os.chown(SECRET, os.getuid(), -1)"),
     ("set the time of a file of the server's", Works, "os.utime(SECRET, (0, 0))"),
+    ("change rights in the image by a descriptor", Works, "os.fchmod(os.open(IMAGE + '/file', os.O_RDONLY), 0o644)"),
+    (
+        "own a file of the image by a descriptor",
+        Works,
+        "os.fchown(os.open(IMAGE + '/file', os.O_RDONLY), os.getuid(), -1)",
+    ),
+    ("set its time by a descriptor", Works, "os.utime(os.open(IMAGE + '/file', os.O_RDONLY), (0, 0))"),
+    (
+        "write to its attributes by a descriptor",
+        Maybe,
+        "os.setxattr(os.open(IMAGE + '/file', os.O_RDONLY), 'user.a', b'x')",
+    ),
+    ("remove one by a descriptor", Maybe, "os.removexattr(os.open(IMAGE + '/file', os.O_RDONLY), 'user.a')"),
     ("write into /usr", Maybe, "open('/usr/new', 'w')"),
     ("write into /etc", Maybe, "open('/etc/new', 'w')"),
     ("write into /", Maybe, "open('/new', 'w')"),
     ("reserve the disk at once", Maybe, "call('fallocate', os.open('room', os.O_RDWR | os.O_CREAT), 0, 0, 1 << 20)"),
+    ("the same by ioctl", Maybe, "request(0x4030582a, reservation)"),
+    ("the same by its older number", Maybe, "request(0x40305828, reservation)"),
+    ("the same with zeros", Maybe, "request(0x40305839, reservation)"),
+    ("free it by ioctl", Maybe, "request(0x4030582b, reservation)"),
+    ("set a file's flags", Maybe, "request(0x40086602, struct.pack('l', 64))"),
+    ("set a file's attributes", Maybe, "request(0x401c5820, struct.pack('IIII12x', 128, 0, 0, 0))"),
+    ("make a snapshot that nobody can remove", Maybe, "request(0x50009417, bytes(4096), '.')"),
+    ("keep a key in the file system", Maybe, "request(0xc0506617, bytes(80), '.')"),
+    ("hold up who opens a file", Maybe, "call('fcntl', os.open('lease', os.O_CREAT | os.O_RDONLY), 1024, 0)"),
+    (
+        "hold up who changes it",
+        Maybe,
+        "call('fcntl', os.open('lease', os.O_CREAT | os.O_RDONLY), 1040, struct.pack('IHH', 0, 0, 0))",
+    ),
     ("open a file by its number", Maybe, "call('open_by_handle_at', -1, 0, 0)"),
     // Devices and the kernel's own files
     ("make a device", Maybe, "os.mknod('device', stat.S_IFBLK | 0o666, os.makedev(7, 0)); open('device', 'rb')"),
@@ -164,7 +191,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 110] = [
     ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
 ];
 
-pub(crate) const NUMBERS: [(&str, libc::c_long); 37] = [
+pub(crate) const NUMBERS: [(&str, libc::c_long); 38] = [
     ("add_key", libc::SYS_add_key),
     ("bpf", libc::SYS_bpf),
     ("clone", libc::SYS_clone),
@@ -172,6 +199,7 @@ pub(crate) const NUMBERS: [(&str, libc::c_long); 37] = [
     ("fallocate", libc::SYS_fallocate),
     ("fsopen", libc::SYS_fsopen),
     ("ioprio_set", libc::SYS_ioprio_set),
+    ("ioctl", libc::SYS_ioctl),
     ("io_setup", libc::SYS_io_setup),
     ("io_uring_setup", libc::SYS_io_uring_setup),
     ("kcmp", libc::SYS_kcmp),
@@ -217,6 +245,10 @@ def call(name, *args):
     result = libc.syscall(ctypes.c_long(NUMBERS[name]), *args)
     if result == -1: raise OSError(ctypes.get_errno(), name)
     return result
+def request(number, value, path='room'):
+    if path == 'room': open(path, 'a').close()
+    call('ioctl', os.open(path, os.O_RDONLY if path == '.' else os.O_RDWR), number, value)
+reservation = struct.pack('hhxxxxqqiI16x', 0, 0, 0, 1 << 20, 0, 0)
 allow_all = ctypes.create_string_buffer(bytes([6, 0, 0, 0, 0, 0, 255, 127]), 8)
 def filter(): return struct.pack('HxxxxxxQ', 1, ctypes.addressof(allow_all))
 def clone(flags):

@@ -29,6 +29,7 @@ fn outside(world: &World, level: Level) -> Outside {
     let (socket, datagram) = (dir.join("socket"), dir.join("datagram"));
     std::fs::create_dir_all(&image).expect("the parent is ours");
     std::fs::write(&secret, "secret").expect("the parent is ours");
+    std::fs::write(image.join("file"), "image").expect("the parent is ours");
     let neighbour = world.dir.join("work-neighbour");
     let _ = std::fs::remove_dir_all(&neighbour);
     std::fs::create_dir(&neighbour).expect("the parent is ours");
