@@ -29,7 +29,7 @@ impl Zygote {
         launch.args.push("zygote".to_owned());
         let mut policy = spec.policy.clone();
         policy.env = harness::environment(spec, launch.env, None);
-        policy.readonly.extend(launch.readonly);
+        policy.readonly.extend(launch.readonly.iter().cloned());
         (policy.workdir, policy.tmp) = (sessions.to_owned(), None);
         let command = Command::new(launch.program).args(launch.args);
         let spawned = spawn::nursery(Arc::clone(&spec.launcher), policy, command);
@@ -52,8 +52,7 @@ impl Zygote {
         }
         let ready = began.elapsed();
         tracing::info!(pid = child.id(), ?ready, interpreter = %spec.interpreter.display(), "a zygote is ready");
-        let readonly = crate::installation::readable(spec.language, &spec.interpreter).into();
-        Ok(Self { nursery: child, readonly })
+        Ok(Self { nursery: child, readonly: launch.readonly.into() })
     }
 
     /// Copies it into a new sandbox.
