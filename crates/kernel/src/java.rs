@@ -6,7 +6,7 @@
 //! finds them finds them whole.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -17,6 +17,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::cache::{self, Temporary, sweep};
 use crate::launch::Launch;
 use crate::message;
+use crate::open_lock::open_lock;
 use crate::random::random_hex;
 use crate::scratch::Scratch;
 use crate::{KernelSpec, Language, StartError};
@@ -158,7 +159,7 @@ impl Installation {
         let installation = Self { folder: cache.join(format!("java-{}", key(&real))), java: real };
         // One of this user's kernels does it, the others wait, also those of other processes.
         let building = cache.join("java.lock");
-        let _building = File::create(&building)
+        let _building = open_lock(&building)
             .and_then(|file| file.lock().map(|()| file))
             .map_err(|error| format!("{} could not be locked: {error}", building.display()))?;
         if !installation.archive().exists() {
@@ -243,7 +244,7 @@ impl Installation {
         }
         let Ok(name) = random_hex() else { return };
         // Another process that holds it is making the archive: this one does without, once.
-        let Ok(lock) = File::create(self.folder.with_extension("lock")) else { return };
+        let Ok(lock) = open_lock(&self.folder.with_extension("lock")) else { return };
         if lock.try_lock().is_err() {
             return;
         }

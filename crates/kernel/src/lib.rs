@@ -44,6 +44,7 @@ mod javascript;
 mod kernel;
 mod launch;
 mod message;
+mod open_lock;
 mod pipe;
 mod process;
 mod python;
@@ -70,6 +71,7 @@ pub use interpreter::{MissingInterpreter, find_interpreter, interpreter_lacks};
 pub use kernel::Kernel;
 #[doc(hidden)]
 pub use message::read_control;
+pub use open_lock::open_lock;
 pub use rate::OutputRate;
 pub use sink::CellSink;
 pub use spec::{KernelLimits, KernelSpec};

@@ -215,7 +215,7 @@ impl Opened {
     fn open(folder: &Path, quota: Amount) -> Result<Self, ContextError> {
         let failed = |error: std::io::Error| ContextError::system("opening the folder of contexts", &error);
         DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(failed)?;
-        let lock = File::create(folder.join("lock")).map_err(failed)?;
+        let lock = agb_kernel::open_lock(&folder.join("lock")).map_err(failed)?;
         lock.try_lock().map_err(|_| ContextError::InUse)?;
         let mut all = BTreeMap::new();
         for owner in fs::read_dir(folder).map_err(failed)?.flatten() {

@@ -3,12 +3,12 @@
 //! It is made aside and put into use when it is whole; what goes wrong on the way leaves the one before in use.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
-use agb_kernel::MissingInterpreter;
+use agb_kernel::{MissingInterpreter, open_lock};
 use agb_protocol::Language;
 use thiserror::Error;
 
@@ -105,7 +105,7 @@ pub(super) fn prepare(
     let python = agb_kernel::find_interpreter(Language::Python, definition.interpreter(Language::Python).or(python))?;
     let made_from = fingerprint(definition, &python_version(&python).unwrap_or_default());
     fs::create_dir_all(environment.folder()).map_err(files)?;
-    let lock = File::create(environment.folder().join("lock")).map_err(files)?;
+    let lock = open_lock(&environment.folder().join("lock")).map_err(files)?;
     lock.try_lock().map_err(|_| PrepareError::Busy(image.to_owned()))?;
     if !again && environment.is_made_from(&made_from) {
         return Ok(false);

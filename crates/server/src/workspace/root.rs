@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use agb_kernel::open_lock;
+
 use crate::random;
 
 /// What the folders' names begin with: those in use, and those that are just being made.
@@ -30,7 +32,7 @@ impl Root {
         let id = random::hex::<8>();
         let new = data_dir.join(format!("{NEW}{id}"));
         DirBuilder::new().mode(if for_others { 0o711 } else { 0o700 }).create(&new)?;
-        let lock = File::create(new.join(LOCK))?;
+        let lock = open_lock(&new.join(LOCK))?;
         lock.try_lock()?;
         // Under its name only once it is locked: otherwise it would pass for a dead server's.
         let path = data_dir.join(format!("{NAME}{id}"));
@@ -80,7 +82,11 @@ fn remove_dead(data_dir: &Path) {
             continue;
         }
         // Without a lock it is something else, or from a version that had none.
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else { continue };
+        let lock = entry.path().join(LOCK);
+        if !fs::symlink_metadata(&lock).is_ok_and(|meta| meta.is_file() && meta.uid() == own) {
+            continue;
+        }
+        let Ok(lock) = open_lock(&lock) else { continue };
         if lock.try_lock().is_ok() {
             tracing::info!(folder = %entry.path().display(), "removing what a dead server has left");
             remove(&entry.path());
@@ -108,8 +114,14 @@ mod tests {
         File::create(dead.join(LOCK)).expect("the folder is writable");
         let foreign = data_dir.join("agb-server-notes");
         fs::create_dir(&foreign).expect("the folder is writable");
+        let linked = data_dir.join("agb-server-linked");
+        fs::create_dir(&linked).expect("the folder is writable");
+        std::os::unix::fs::symlink(data_dir.join("elsewhere"), linked.join(LOCK)).expect("it is new");
         let second = Root::create(&data_dir, true).expect("a folder");
-        assert!(!dead.exists() && foreign.exists() && living.path().exists());
+        assert!(!dead.exists() && foreign.exists() && linked.exists() && living.path().exists());
+        assert!(!data_dir.join("elsewhere").exists());
+        let mode = fs::metadata(second.path().join(LOCK)).expect("it is there").mode();
+        assert_eq!(mode & 0o777, 0o600, "who may open it can keep it locked");
         living.remove();
         second.remove();
         assert!(!living.path().exists() && !second.path().exists());
