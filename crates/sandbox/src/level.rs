@@ -19,7 +19,8 @@ pub enum Level {
     /// visible, there is no loopback network, and temporary files count against no limit of their own. Where the
     /// server is not root, the program cannot change the rights, owners, times and attributes of files, not even of its
     /// own, by their names or by descriptors: Landlock does not tell those from the server's. Rights come with a new file,
-    /// and what is open can be given the time that it is now (`touch`), files of an image included.
+    /// and what is open can be given the time that it is now (`touch`), files of an image included. Programs that copy rights
+    /// fail there: `bzip2`, `git init`, Node's `copyFile`.
     Landlock,
     /// No isolation whatever: the program runs as the server's user and may do all that this user may. Only its
     /// environment is cleared, its limits are set and its process tree is ended with it.
