@@ -150,3 +150,39 @@ async fn a_server_that_says_that_it_lives_has_all_the_time_that_its_program_take
     }
     server.stop().await;
 }
+
+/// Whoever holds all places of a server cuts no call that waits for it: it is asked by the connections that are kept.
+#[tokio::test]
+async fn a_server_without_a_place_for_another_connection_is_known_to_live() {
+    // Longer than one question may take, on a busy machine.
+    let lost_after = Duration::from_secs(3);
+    let registry = MemoryRegistry::default();
+    let member = |name: &str| {
+        let mut config = TestServer::config_in(&std::env::temp_dir());
+        join_cluster(&mut config, &registry, name);
+        config.cluster.lost_after = lost_after;
+        config
+    };
+    let mut at_owner = member("owner");
+    at_owner.limits.max_connections = 8;
+    let owner = TestServer::serve(at_owner).await;
+    owner.is_ready().await;
+    let mut at_entry = member("entry");
+    at_entry.limits.max_sessions = 0;
+    let entry = TestServer::serve(at_entry).await;
+    entry.is_ready().await;
+    let session = entry.create().await;
+    // Two at the same time, so that two connections are kept.
+    let brief = || entry.run_code(&session, "python", "import time\ntime.sleep(0.5)");
+    tokio::join!(brief(), brief());
+    let mut strangers = Vec::new();
+    for _ in 0..16 {
+        strangers.push(TcpStream::connect(owner.address).await.expect("the kernel takes it"));
+    }
+    let said = entry.run_code(&session, "python", "import time\ntime.sleep(8)\nprint('done')").await;
+    assert_eq!(said["stdout"][0], "done\n", "{said}");
+    drop(strangers);
+    for server in [entry, owner] {
+        server.stop().await;
+    }
+}
