@@ -4,23 +4,25 @@
 //! these variables; kernels start the interpreter itself, which saves the time of a shell and some programs.
 //!
 //! The default packages take two thirds of R's start. The harness attaches them itself, after it has reported that it is
-//! ready: while the first cell is still on its way. Until then nothing is compiled either: R would compile the harness and
-//! the packages' hooks, which run once, for longer than they run.
+//! ready: while the first cell is still on its way. Until then nothing is compiled either: R would compile the packages'
+//! hooks, which run once, for longer than they run. The harness was compiled before.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
+use crate::compiled::Recipe;
 use crate::launch::Launch;
 use crate::scratch::Scratch;
-use crate::{KernelSpec, Language, StartError, installation, message};
+use crate::{KernelSpec, Language, StartError, installation};
 
 /// What the script sets for the interpreter, as opposed to for its other commands.
 const VARIABLES: [&str; 6] = ["R_HOME", "R_SHARE_DIR", "R_INCLUDE_DIR", "R_DOC_DIR", "R_ARCH", "LD_LIBRARY_PATH"];
 
 /// What runs in the interpreter: one program, in files by subject.
 const HARNESS: &str = concat!(
+    include_str!("r/copies.R"),
     include_str!("r/control.R"),
     include_str!("r/input.R"),
     include_str!("r/children.R"),
@@ -28,6 +30,10 @@ const HARNESS: &str = concat!(
     include_str!("r/plots.R"),
     include_str!("r/cells.R"),
 );
+
+/// How the harness is compiled.
+static RECIPE: Recipe =
+    Recipe { name: "r", args: ["--vanilla", "--no-echo", "-e", include_str!("r/compile.R")], sources: HARNESS };
 
 pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     let failed = |reason: String| StartError::Prepare { language: Language::R, reason };
@@ -47,14 +53,7 @@ pub(crate) async fn prepare(spec: &KernelSpec) -> Result<Launch, StartError> {
     let args = ["--no-echo", "--no-restore", "--no-save", "--no-environ", "--no-init-file", "-e"];
     let mut args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
     args.push(include_str!("r/boot.R").to_owned());
-    Ok(Launch {
-        program: installation.program,
-        args,
-        env,
-        readonly,
-        harness: message::raw(HARNESS.as_bytes()),
-        scratch,
-    })
+    Ok(Launch { program: installation.program, args, env, readonly, harness: RECIPE.harness(spec).await?, scratch })
 }
 
 #[derive(Debug, Clone)]

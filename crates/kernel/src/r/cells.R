@@ -288,8 +288,7 @@ wrap_base("options", function(original) function() {
   original(given)
 })
 
-# R knows the clock that people set, and a program may have put another function in its place. The machine's other clock
-# goes in steps of 10 ms. Either is NA where it cannot be had.
+# R knows the clock that people set. The machine's other clock goes in steps of 10 ms. Either is NA where it cannot be had.
 clocks <- function() {
   read <- function(clock) {
     time <- suppressWarnings(tryCatch(as.numeric(clock()), error = function(e) NA_real_))
@@ -315,6 +314,21 @@ flush_connections <- function() {
   }, error = function(e) NULL)
 }
 
+# Does what is the program's, or calls its code; gives why it ended early.
+guarded <- function(work) {
+  failure <- NULL
+  tryCatch(
+    withRestarts(
+      withCallingHandlers(work(), warning = on_warning, error = on_error, condition = on_condition),
+      abort = function(...) failure <<- aborted(),
+      end_cell = function(status) failure <<- exit_condition(status)
+    ),
+    interrupt = function(e) failure <<- "interrupt",
+    error = function(e) failure <<- e
+  )
+  failure
+}
+
 run <- function(message) {
   nonce <<- message$nonce
   frame_limit <<- message$maxFrame
@@ -327,19 +341,6 @@ run <- function(message) {
   # A signal that came after the end of the last cell was meant for that one.
   tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL, error = function(e) NULL)
   begin <- clocks()
-  guarded <- function(work) {
-    failure <- NULL
-    tryCatch(
-      withRestarts(
-        withCallingHandlers(work(), warning = on_warning, error = on_error, condition = on_condition),
-        abort = function(...) failure <<- aborted(),
-        end_cell = function(status) failure <<- exit_condition(status)
-      ),
-      interrupt = function(e) failure <<- "interrupt",
-      error = function(e) failure <<- e
-    )
-    failure
-  }
   failure <- guarded(function() execute(message$code, sprintf("<cell %d>", as.integer(message$count))))
   own_frames <<- 0L # a time limit of the program's may have come between
   seconds <- seconds_since(begin)
@@ -354,7 +355,14 @@ run <- function(message) {
   setTimeLimit()
   failed <- inherits(failure, "condition")
   if (failed) report(failure)
+  send_done(failed, seconds)
+}
+
+is_done <- FALSE # whether the end of the run was told
+
+send_done <- function(failed, seconds) {
   flush(stdout())
+  is_done <<- TRUE
   send(sprintf(
     "{\"type\":\"done\",\"nonce\":%s,\"failed\":%s,\"seconds\":%.9f}",
     quote_json(nonce), if (failed) "true" else "false", seconds
@@ -369,13 +377,24 @@ compile_programs <- function() {
   .Internal(enableJIT(3L))
 }
 
+# Whatever fails in the harness itself is an error of the run.
+serve <- function(message) {
+  is_done <<- FALSE
+  tryCatch(run(message), error = function(e) {
+    if (is_done) return()
+    report(simpleError(paste("the run could not be ended:", message_of(e))))
+    send_done(TRUE, 0)
+  })
+}
+
 Sys.unsetenv("R_DEFAULT_PACKAGES")
 send("{\"type\":\"ready\"}")
 attach_packages()
 compile_programs()
+call_copies()
 repeat {
   message <- receive()
-  if (identical(message$type, "run")) run(message)
+  if (identical(message$type, "run")) serve(message)
   else if (identical(message$type, "warm")) send("{\"type\":\"ready\"}") # with the packages attached
 }
 

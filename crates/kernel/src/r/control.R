@@ -1,8 +1,8 @@
 # What runs inside an R kernel: takes cells from fd 3, runs them in the global environment, answers on fd 4.
 #
-# This code has an environment of its own, whose parent is the namespace of base: user code sees none of it but the few
-# functions of base that it replaces, and cannot shadow what it uses; but the methods that user code defines are found
-# from here. `channel` is from the command line.
+# This code has an environment of its own, behind which are copies of base's functions, and then base itself: user code sees
+# none of it but the few functions of base that it replaces, and can neither shadow nor replace what it uses; but the methods
+# that user code defines are found from here. `channel` is from the command line.
 #
 # An interrupt (SIGINT) is only let in while user code runs, or waits for input. So no frame is ever torn.
 #

@@ -146,6 +146,7 @@ replace_in <- function(place, name, value) {
 # show the call.
 wrap_base <- function(name, wrapper) {
   original <- get(name, baseenv())
+  assign(name, original, replaced)
   wrapped <- wrapper(original)
   formals(wrapped) <- formals(args(original))
   if (exists("original", environment(wrapped), inherits = FALSE)) {

@@ -5,6 +5,7 @@
 # the next one begins or the device is closed. Complete pages are handed over when a new plot begins; at the end of a cell
 # so is a copy of each page that is still open, if it has changed since it was shown.
 
+devices <- NULL # copies of the functions of grDevices, once that is attached
 plots <- file.path(tempdir(), "plots")
 plot_copy <- file.path(tempdir(), "copy.png")
 plot_devices <- list() # the numbers of those that were opened, by the begin of their files' names
@@ -18,7 +19,7 @@ plot_setting <- function(name, default) {
 }
 
 plot_file <- function(file, width, height, resolution) {
-  grDevices::png(file, type = "cairo", units = "in", width = width, height = height, res = resolution)
+  devices$png(file, type = "cairo", units = "in", width = width, height = height, res = resolution)
 }
 
 open_plot_device <- function(width = NULL, height = NULL, ...) {
@@ -29,9 +30,9 @@ open_plot_device <- function(width = NULL, height = NULL, ...) {
   if (is.null(height)) height <- plot_setting("repr.plot.height", 5)
   resolution <- plot_setting("repr.plot.res", 120)
   plot_file(file.path(plots, paste0(prefix, "-%06d.png")), width, height, resolution)
-  grDevices::dev.control("enable")
+  devices$dev.control("enable")
   plot_devices[[prefix]] <<- list(
-    number = grDevices::dev.cur(), width = width, height = height, resolution = resolution
+    number = devices$dev.cur(), width = width, height = height, resolution = resolution
   )
 }
 
@@ -70,23 +71,23 @@ send_plots <- function(...) {
 # Shows a page that stays open as it is now.
 send_open <- function(page) {
   device <- plot_devices[[substr(page, 1L, 6L)]]
-  current <- grDevices::dev.cur()
+  current <- devices$dev.cur()
   tryCatch({
-    grDevices::dev.set(device$number)
-    record <- grDevices::recordPlot()
+    devices$dev.set(device$number)
+    record <- devices$recordPlot()
     if (is.null(record[[1L]])) stop("the display list is switched off")
     if (!identical(record[[1L]], plot_recorded[[page]])) {
       plot_file(plot_copy, device$width, device$height, device$resolution)
-      tryCatch(grDevices::replayPlot(record), finally = grDevices::dev.off())
+      tryCatch(devices$replayPlot(record), finally = devices$dev.off())
       plot_recorded[[page]] <<- record[[1L]]
       send_plot(page, read_plot(plot_copy))
     }
   }, error = function(e) {
     # What it has drawn is seen when it is closed.
-    grDevices::dev.off(device$number)
+    devices$dev.off(device$number)
     send_complete(page)
   })
-  if (current %in% grDevices::dev.list()) grDevices::dev.set(current)
+  if (current %in% devices$dev.list()) devices$dev.set(current)
 }
 
 # The end of a cell.

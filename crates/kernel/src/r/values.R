@@ -27,8 +27,31 @@ capture <- function(print_it) {
   text
 }
 
-# As the prompt prints it.
-print_value <- function(value) if (isS4(value)) methods::show(value) else print(value)
+show <- NULL # of the package methods, once that is attached
+print_x <- as.call(list(print, quote(x)))
+
+# As the prompt prints it: methods of the program's come before R's, and what has no class asks for none.
+print_value <- function(value) {
+  if (isS4(value)) return(show(value))
+  if (!is.object(value) && !is.function(value)) return(print.default(value))
+  place <- new.env(parent = if (is.null(base_method(value))) globalenv() else environment())
+  assign("x", value, place)
+  eval(print_x, place)
+}
+
+# The name of the method of base that prints a value; NULL if it is another's: the program's, or a package's.
+base_method <- function(value) {
+  for (name in paste0("print.", class(value))) {
+    place <- globalenv()
+    while (!identical(place, baseenv())) {
+      if (exists(name, place, mode = "function", inherits = FALSE)) return(NULL)
+      place <- parent.env(place)
+    }
+    if (exists(name, base$originals, inherits = FALSE)) return(name)
+    if (exists(name, .__S3MethodsTable__., inherits = FALSE)) return(NULL)
+  }
+  "print.default"
+}
 
 # Hands over the last value of a cell.
 show_main <- function(value) {
@@ -137,12 +160,7 @@ table_html <- function(table) {
 is_long_table <- function(value) {
   if (length(dim(value)) != 2L || min(dim(value)) == 0L || isS4(value)) return(FALSE)
   if (!is.data.frame(value)) return(is.matrix(value) && is.atomic(value) && !is.object(value) && exceeds(dim(value)))
-  method <- NULL
-  for (name in class(value)) {
-    method <- asNamespace("utils")$getS3method("print", name, optional = TRUE)
-    if (!is.null(method)) break
-  }
-  identical(method, print.data.frame) && (exceeds(dim(value)) || sum(column_widths(value[0L, , drop = FALSE])) > columns_shown())
+  identical(base_method(value), "print.data.frame") && (exceeds(dim(value)) || sum(column_widths(value[0L, , drop = FALSE])) > columns_shown())
 }
 
 exceeds <- function(size) size[[1L]] > rows_shown() || size[[2L]] > columns_shown()

@@ -1,4 +1,4 @@
-//! Python's harness as bytecode: made once, used by later kernels, and never needed.
+//! The harness of Python and of R as bytecode: made once, used by later kernels, and never needed.
 
 use std::path::{Path, PathBuf};
 
@@ -6,12 +6,16 @@ use agb_kernel::{Kernel, KernelSpec, Language, Zygote, find_interpreter};
 
 use crate::support::{Subject, Workdir, eventually, spec};
 
-/// A kernel that is started and not copied, with this folder for what is compiled.
 fn kernel(cache: &Path) -> Subject {
+    kernel_of(Language::Python, cache)
+}
+
+/// A kernel that is started and not copied, with this folder for what is compiled.
+fn kernel_of(language: Language, cache: &Path) -> Subject {
     let workdir = Workdir::new();
     let zygote: Option<Zygote> = None;
-    let python = find_interpreter(Language::Python, None).unwrap();
-    let spec = KernelSpec { cache: cache.to_owned(), zygote, ..spec(Language::Python, python, workdir.root()) };
+    let interpreter = find_interpreter(language, None).unwrap();
+    let spec = KernelSpec { cache: cache.to_owned(), zygote, ..spec(language, interpreter, workdir.root()) };
     Subject { kernel: Kernel::new(spec), workdir }
 }
 
@@ -68,4 +72,27 @@ async fn what_is_of_no_use_is_not_used() {
     std::fs::create_dir(&shared).unwrap();
     std::fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     assert_eq!(kernel(&shared.join("cache")).output(IS_BYTECODE).await, "False\n");
+}
+
+/// What R says of one of the harness's own functions.
+const KIND_IN_R: &str = "cat(typeof(.Internal(bodyCode(getHook('plot.new')[[1]]))))";
+
+#[tokio::test]
+async fn what_r_cannot_use_is_not_used() {
+    let (source, target) = (Workdir::new(), Workdir::new());
+    let cache = source.root().join("cache");
+    assert_eq!(kernel_of(Language::R, &cache).output(KIND_IN_R).await, "language", "it waits for nothing");
+    eventually("bytecode is made", || made(&cache).is_some()).await;
+    let file = made(&cache).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    for (at, (bytes, kind)) in
+        [(whole.as_slice(), "bytecode"), (b"anything", "language"), (&whole[..whole.len() / 2], "language")]
+            .into_iter()
+            .enumerate()
+    {
+        let cache = target.root().join(format!("cache-{at}"));
+        std::fs::create_dir(&cache).unwrap();
+        std::fs::write(cache.join(file.file_name().unwrap()), bytes).unwrap();
+        assert_eq!(kernel_of(Language::R, &cache).output(KIND_IN_R).await, kind, "{at}");
+    }
 }

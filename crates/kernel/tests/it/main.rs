@@ -26,6 +26,7 @@ mod python_programs;
 mod python_properties;
 mod r;
 mod r_programs;
+mod r_replaced;
 mod random;
 mod streaming;
 mod support;
