@@ -19,6 +19,9 @@ pub(crate) struct Budget {
     whole: Option<Arc<Budget>>,
 }
 
+/// An answer of so many bytes is a few of the system's pages, or is gone at once. 16 KiB.
+pub(crate) const SMALL_ANSWER: usize = 16 * 1024;
+
 /// Bytes of a budget, given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Charge {
@@ -133,6 +136,30 @@ impl Charge {
         self.budget.is_short()
     }
 
+    /// Adds to a text that may have `most` bytes at most, and takes what it needs for that. When it is refused, the text
+    /// stays as it was.
+    pub(crate) fn push_str(&mut self, text: &mut String, more: &str, most: usize) -> Result<(), OverBudget> {
+        let (needed, has) = (text.len() + more.len(), text.capacity());
+        if needed > has {
+            // By doubling, as texts grow by themselves, but not beyond what it may ever have.
+            let capacity = needed.max(most.min(2 * has));
+            self.grow_answer(capacity - has)?;
+            text.reserve_exact(capacity - text.len());
+        }
+        text.push_str(more);
+        Ok(())
+    }
+
+    /// Takes so many more for an answer that is being collected. A small one is always to be had, and counts.
+    pub(crate) fn grow_answer(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        let all = self.bytes.saturating_add(bytes);
+        if all > SMALL_ANSWER {
+            return self.resize(all);
+        }
+        self.hold(all);
+        Ok(())
+    }
+
     /// Takes so many more.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), OverBudget> {
         self.resize(self.bytes.saturating_add(bytes))
@@ -169,6 +196,23 @@ mod tests {
         first.grow(50).expect("there is room again");
         drop(first);
         assert_eq!((used(&one), used(&other), used(&server)), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_text_grows_as_far_as_there_is_room() {
+        let budget = Budget::new(100_000);
+        let (mut charge, mut text) = (budget.nothing(), String::new());
+        for _ in 0..80 {
+            charge.push_str(&mut text, &"x".repeat(1000), 90_000).expect("there is room");
+            assert!(text.capacity() <= charge.bytes() && charge.bytes() <= 90_000, "{charge:?}");
+        }
+        assert!(charge.push_str(&mut text, &"y".repeat(20_001), usize::MAX).is_err());
+        assert_eq!((text.len(), used(&budget)), (80_000, charge.bytes()));
+        charge.push_str(&mut text, &"y".repeat(20_000), 90_000).expect("it fits exactly");
+        assert_eq!(used(&budget), 100_000);
+        let mut small = budget.nothing();
+        small.push_str(&mut String::new(), "a small answer", 90_000).expect("it is always to be had");
+        assert!(used(&budget) > 100_000 && budget.charge(1).is_err(), "it counts");
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod task;
 mod terminal;
 mod watched;
 
-pub(crate) use self::captured::Captured;
+pub(crate) use self::captured::{Captured, CapturedOutput, CapturedText};
 use self::control::CommandControl;
 use self::feed::CommandFeed;
 pub(crate) use self::host::CommandHost;

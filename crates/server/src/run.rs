@@ -76,6 +76,8 @@ pub(crate) struct Run {
 struct State {
     log: Log,
     subscriber: Option<Arc<ReadyRuns>>,
+    /// The last number that a subscriber over HTTP was shown, or came with.
+    shown_over_http: u64,
     /// Whether the subscriber's queue holds this run, so that it does so once.
     queued: bool,
     observers: Observers,
@@ -175,6 +177,7 @@ impl Run {
         let state = State {
             log,
             subscriber: None,
+            shown_over_http: 0,
             queued: false,
             observers: Observers::default(),
             stop: None,
@@ -261,6 +264,7 @@ impl Run {
         {
             let mut state = self.state();
             state.log.attach(place)?;
+            state.note_place(subscriber);
             if !is(&state.subscriber, subscriber) {
                 if let Some(old) = state.subscriber.replace(Arc::clone(subscriber)) {
                     old.push(Ready::Lost(Arc::clone(self), "the run is watched by a later connection now"));
@@ -281,6 +285,7 @@ impl Run {
             return self.show_to_observer(&mut state, subscriber);
         }
         let shown = state.confirm_input(&self.id).or_else(|| state.log.show());
+        state.note_place(subscriber);
         state.queued = false;
         self.announce(&mut state);
         if state.log.is_over() {
@@ -294,19 +299,24 @@ impl Run {
     pub(crate) fn acknowledge(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>, seq: u64) {
         let mut state = self.state();
         if is(&state.subscriber, subscriber) {
-            drop(state);
-            self.acknowledge_all(seq);
+            self.take_acknowledgement(&mut state, seq);
         } else {
             self.acknowledge_of_observer(&mut state, subscriber, seq);
         }
     }
 
-    /// Whoever views the run has taken every event up to `seq`.
-    pub(crate) fn acknowledge_all(self: &Arc<Self>, seq: u64) {
+    /// Somebody has taken every event up to `seq`, over HTTP, where nobody says whose stream it came by. What only others
+    /// were shown is not theirs to have taken.
+    pub(crate) fn acknowledge_over_http(self: &Arc<Self>, seq: u64) {
         let mut state = self.state();
+        let seq = seq.min(state.shown_over_http);
+        self.take_acknowledgement(&mut state, seq);
+    }
+
+    fn take_acknowledgement(self: &Arc<Self>, state: &mut State, seq: u64) {
         state.log.acknowledge(seq);
-        self.announce(&mut state);
-        self.wake(&mut state);
+        self.announce(state);
+        self.wake(state);
     }
 
     /// The subscriber goes. A run that is not kept is interrupted, and what it still says is dropped. Whoever only watches may
@@ -424,6 +434,15 @@ impl Run {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it holds the lock; and if it did, a log is whole between any two statements.
         lock(&self.state)
+    }
+}
+
+impl State {
+    /// Remembers how far whoever comes over HTTP is.
+    fn note_place(&mut self, subscriber: &ReadyRuns) {
+        if subscriber.is_over_http() {
+            self.shown_over_http = self.shown_over_http.max(self.log.cursor());
+        }
     }
 }
 

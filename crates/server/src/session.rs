@@ -35,7 +35,7 @@ use agb_protocol::Language;
 use agb_protocol::Secret;
 use agb_protocol::service::StartRun;
 use agb_sandbox::Level;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 use self::mounts::Mount;
@@ -73,7 +73,9 @@ pub(crate) struct Session {
     /// What the files of its runs may have.
     spools: Arc<Budget>,
     ports: Ports,
-    file_tools: Semaphore,
+    file_tools: Arc<Semaphore>,
+    /// One long text of its answers and calls is worked on at once.
+    long_texts: Arc<Semaphore>,
     pool: Arc<Pool>,
     workspace: Mutex<Option<Arc<Workspace>>>,
     config: Arc<Config>,
@@ -179,7 +181,8 @@ impl Session {
             budget,
             spools: Budget::new(usize::try_from(config.limits.session_spool).unwrap_or(usize::MAX)),
             ports: Ports::new(config.links.connections),
-            file_tools: Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS)),
+            file_tools: Arc::new(Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS))),
+            long_texts: Arc::new(Semaphore::new(1)),
             pool,
             workspace: Mutex::default(),
             config,
@@ -253,9 +256,14 @@ impl Session {
         &self.ports
     }
 
-    /// A file tool's turn. Whoever waits holds what his call holds.
-    pub(crate) async fn file_tool(&self) -> SemaphorePermit<'_> {
-        self.file_tools.acquire().await.expect("the semaphore is never closed")
+    /// A file tool's turn, to be held by the work itself. Whoever waits holds what his call holds.
+    pub(crate) async fn file_tool(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.file_tools).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// The turn of a long text of this session's, likewise.
+    pub(crate) async fn long_text(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.long_texts).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// How its programs are isolated.

@@ -3,6 +3,7 @@
 //! Each call is one request and one answer. What goes wrong within a tool (no such file, a program that raised) is an
 //! answer as well, marked as an error; only an unknown tool is a wrong call.
 
+mod answer;
 mod apart;
 mod args;
 mod changes;
@@ -24,10 +25,12 @@ use agb_protocol::fields::Fields;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
 
-pub(crate) use self::apart::apart;
+pub(crate) use self::answer::ToolAnswer;
+pub(crate) use self::apart::{apart, apart_in};
 use self::args::Args;
-pub(crate) use self::error::ToolError;
-use crate::session::{Busy, Session};
+pub(crate) use self::error::{CallError, ToolError};
+use crate::budget::Charge;
+use crate::session::Session;
 use crate::workspace::ActAs;
 
 /// A tool of a session.
@@ -38,13 +41,6 @@ pub(crate) struct Tool {
     server: &'static str,
     /// Name, JSON type, description; a name that begins with `?` is optional.
     parameters: &'static [(&'static str, &'static str, &'static str)],
-}
-
-/// What a tool answers.
-#[derive(Debug)]
-pub(crate) struct ToolAnswer {
-    text: String,
-    is_error: bool,
 }
 
 /// A tool that this server does not have.
@@ -216,28 +212,32 @@ fn names() -> String {
 
 impl Tool {
     /// Calls the tool. A call that is dropped ends what it started.
-    pub(crate) async fn call(&self, session: &Arc<Session>, args: Fields) -> Result<ToolAnswer, Busy> {
-        let _activity = session.begin(args.memory_size())?;
+    pub(crate) async fn call(&self, session: &Arc<Session>, args: Fields) -> Result<ToolAnswer, CallError> {
+        let activity = session.begin(args.memory_size())?;
         let args = Args::new(self.name, args);
+        let nothing = session.budget().nothing();
         let result = match self.name {
             "run_code" => run_code::run_code(session, &args).await,
             "shell" => shell::shell(session, &args).await,
-            "list_commands" => Ok(list_runs::list_commands(session)),
-            "list_programs" => Ok(list_runs::list_programs(session)),
+            "list_commands" => Ok(ToolAnswer::text(list_runs::list_commands(session), false, nothing)),
+            "list_programs" => Ok(ToolAnswer::text(list_runs::list_programs(session), false, nothing)),
             _ => {
-                // Files may be on a slow disk, and large.
-                let _turn = session.file_tool().await;
+                // Files may be on a slow disk, and large. A caller that goes away does not end what is being done.
+                let held = (session.file_tool().await, activity);
                 let session = Arc::clone(session);
                 let name = self.name;
-                tokio::task::spawn_blocking(move || file_tool(name, &session, &args))
-                    .await
-                    .unwrap_or(Err(ToolError::Defect))
+                let work = move || {
+                    let _held = held;
+                    file_tool(name, &session, &args, nothing)
+                };
+                tokio::task::spawn_blocking(work).await.map_err(|_| ToolError::Defect)
             }
         };
-        Ok(match result {
-            Ok(text) => ToolAnswer { text, is_error: false },
-            Err(error) => ToolAnswer { text: error.to_string(), is_error: true },
-        })
+        match result {
+            Ok(answer) => Ok(answer),
+            Err(ToolError::NoRoom(over)) => Err(CallError::NoRoom(over)),
+            Err(error) => Ok(ToolAnswer::text(error.to_string(), true, session.budget().nothing())),
+        }
     }
 
     fn to_json(&self) -> Value {
@@ -261,39 +261,33 @@ impl Tool {
     }
 }
 
-fn file_tool(name: &str, session: &Session, args: &Args) -> Result<String, ToolError> {
+/// What a tool holds while it works is counted, and its answer after that.
+fn file_tool(name: &str, session: &Session, args: &Args, mut memory: Charge) -> ToolAnswer {
+    match call_file_tool(name, session, args, &mut memory) {
+        Ok(text) => ToolAnswer::text(text, false, memory),
+        Err(error) => ToolAnswer::text(error.to_string(), true, memory),
+    }
+}
+
+fn call_file_tool(name: &str, session: &Session, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let workspace = session.workspace().map_err(ToolError::Run)?;
     // What a tool makes belongs to the session's programs, and what they may not open, a tool may not either.
     let _user = ActAs::user(workspace.slot().user()).map_err(|error| {
         ToolError::Report(format!("the session's files cannot be used in its programs' name: {error}"))
     })?;
-    // What a tool holds while it works; its answer counts by itself until it is taken.
-    let mut memory = session.budget().nothing();
     match name {
         "create_directory" => edit_files::create_directory(&workspace, args),
-        "edit_file" => edit_files::edit_file(&workspace, args, &mut memory),
+        "edit_file" => edit_files::edit_file(&workspace, args, memory),
         "move_file" => edit_files::move_file(&workspace, args),
         "delete_file" => edit_files::delete_file(&workspace, args),
         "write_file" => edit_files::write_file(&workspace, args),
         "get_file_info" => read_files::get_file_info(&workspace, args),
-        "list_directory" => read_files::list_directory(&workspace, args, &mut memory),
-        "read_file" => read_files::read_file(&workspace, args, &mut memory),
-        "read_multiple_files" => read_files::read_multiple_files(&workspace, args, &mut memory),
-        "search_files" => search_files::search_files(&workspace, args, &mut memory),
+        "list_directory" => read_files::list_directory(&workspace, args, memory),
+        "read_file" => read_files::read_file(&workspace, args, memory),
+        "read_multiple_files" => read_files::read_multiple_files(&workspace, args, memory),
+        "search_files" => search_files::search_files(&workspace, args, memory),
         "get_file_change" => changes::get_file_change(&workspace, args, memory),
         "get_metrics" => metrics::get_metrics(&workspace),
         _ => Err(ToolError::Defect),
-    }
-}
-
-impl ToolAnswer {
-    /// Bytes of its text.
-    pub(crate) fn size(&self) -> usize {
-        self.text.len()
-    }
-
-    /// `{content: [{type, text}], isError}`
-    pub(crate) fn to_json(&self) -> Value {
-        json!({ "content": [{ "type": "text", "text": self.text }], "isError": self.is_error })
     }
 }

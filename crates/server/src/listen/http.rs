@@ -35,6 +35,7 @@ mod session_options;
 mod sessions;
 mod shared;
 mod tools;
+mod written;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;

@@ -202,6 +202,11 @@ impl Log {
         self.ended && self.waiting.is_empty() && self.cursor == self.last
     }
 
+    /// The last number that the subscriber was shown, or came with.
+    pub(crate) fn cursor(&self) -> u64 {
+        self.cursor
+    }
+
     /// Whether nobody looks.
     pub(crate) fn is_unwatched(&self) -> bool {
         !self.watched

@@ -16,6 +16,7 @@ use crate::lock::lock;
 pub(crate) struct ReadyRuns {
     queue: Mutex<VecDeque<Ready>>,
     bell: Notify,
+    over_http: bool,
 }
 
 /// What is up with a run.
@@ -27,6 +28,15 @@ pub(crate) enum Ready {
 }
 
 impl ReadyRuns {
+    /// That of a subscriber over plain HTTP, whose acknowledgements come by other requests than its stream.
+    pub(crate) fn over_http() -> Self {
+        Self { over_http: true, ..Self::default() }
+    }
+
+    pub(super) fn is_over_http(&self) -> bool {
+        self.over_http
+    }
+
     /// Adds a run behind the others.
     pub(super) fn push(&self, ready: Ready) {
         lock(&self.queue).push_back(ready);

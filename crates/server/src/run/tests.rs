@@ -115,6 +115,27 @@ async fn the_source_is_held_back_told_of_room_and_steered() {
 }
 
 #[tokio::test]
+async fn over_http_only_what_was_shown_there_is_acknowledged() {
+    let mut it = start(RunOptions { resume: true, ..EXTENDED });
+    it.feed.push(chunk("x"));
+    let all = it.shown().len() as u64;
+    assert!(all > 0);
+    // Whoever says it, it is not his.
+    it.run.acknowledge_over_http(u64::MAX);
+    let http = Arc::new(ReadyRuns::over_http());
+    it.run.attach(&http, Cursor::default()).expect("nothing is forgotten");
+    it.run.show(&http).expect("the first event");
+    it.run.acknowledge_over_http(u64::MAX);
+    let from = |after| it.run.attach(&it.subscriber, Cursor { after, ..Cursor::default() });
+    assert_eq!(from(1), Ok(()));
+    assert_eq!(it.shown().len() as u64, all - 1, "the first is forgotten, and nothing else");
+    // A subscriber that comes over HTTP from another transport has what it says that it has.
+    it.run.attach(&http, Cursor { after: all, ..Cursor::default() }).expect("it is there");
+    it.run.acknowledge_over_http(all);
+    assert_eq!(from(1), Err(NoReplay::Forgotten { acked: all }));
+}
+
+#[tokio::test]
 async fn a_feed_that_goes_without_an_end_ends_its_run() {
     let Fixture { run, feed, subscriber, busy, .. } = start(RunOptions::default());
     drop(feed);

@@ -27,16 +27,15 @@ const MAX_WATCHER: usize = 100;
 const ENTRY: usize = 2 * size_of::<(PathBuf, Entry)>() + 16;
 
 /// The first call for a directory finds no changes: it is where the comparison begins.
-pub(super) fn get_file_change(workspace: &Workspace, args: &Args, charge: Charge) -> Result<String, ToolError> {
+pub(super) fn get_file_change(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
     let watcher = args.optional_text("watcher")?.unwrap_or_default();
     if watcher.len() > MAX_WATCHER {
         return Err(args.invalid("watcher", format!("a text of at most {MAX_WATCHER} bytes")));
     }
     let at = workspace.folder().locate(given)?;
-    let (waiting, mut answer) = (charge.another(), charge.another());
-    let mut now = Snapshot { charge: Some(charge), ..Snapshot::default() };
-    walk(&at, waiting, |relative, met| {
+    let mut now = Snapshot { charge: Some(memory.another()), ..Snapshot::default() };
+    walk(&at, memory.another(), |relative, met| {
         if now.entries.len() == MAX_FILES {
             return Err(too_much("the number of files watched", MAX_FILES, "watch a directory with less below it"));
         }
@@ -47,9 +46,9 @@ pub(super) fn get_file_change(workspace: &Workspace, args: &Args, charge: Charge
             true => Entry { is_dir: true, size: 0, modified: None },
             false => Entry { is_dir: false, size: meta.map_or(0, cap_std::fs::Metadata::len), modified },
         };
-        let memory = relative.as_os_str().len() + ENTRY;
-        now.memory += memory;
-        now.charge.as_mut().map_or(Ok(()), |charge| charge.grow(memory))?;
+        let size = relative.as_os_str().len() + ENTRY;
+        now.memory += size;
+        now.charge.as_mut().map_or(Ok(()), |charge| charge.grow(size))?;
         if now.memory > MAX_MEMORY {
             return Err(too_much("the names of files watched", MAX_MEMORY, "watch a directory with less below it"));
         }
@@ -87,7 +86,7 @@ pub(super) fn get_file_change(workspace: &Workspace, args: &Args, charge: Charge
         if events.len() > limit {
             return Err(too_much("the answer", limit, "watch a directory with less below it"));
         }
-        Ok(answer.resize(2 * events.len())?) // a text grows by doubling
+        Ok(memory.resize(2 * events.len())?) // a text grows by doubling
     };
     let (before, entries) = (&before.entries, &now.entries);
     for (relative, entry) in entries {

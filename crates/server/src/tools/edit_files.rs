@@ -78,10 +78,11 @@ pub(super) fn edit_file(workspace: &Workspace, args: &Args, memory: &mut Charge)
         memory.resize(before.len() + after.len() + 2 * longest)?;
         after = after.replace(old.as_str(), new);
     }
+    // Before it is done: who is refused may call it again.
+    memory.resize(before.len() + after.capacity() + differing(&before, &after))?;
     if !args.flag("dryRun")? && after != before {
         replace(workspace, &at, after.as_bytes())?;
     }
-    memory.resize(before.len() + after.capacity() + differing(&before, &after))?;
     Ok(difference(given, &before, &after))
 }
 

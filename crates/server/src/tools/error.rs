@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::budget::OverBudget;
 use crate::run::event::{RunFailure, one_line};
+use crate::session::Busy;
 use crate::workspace::PathError;
 
 /// What goes wrong within a tool. Each says what happened, to what, and what to do.
@@ -32,6 +33,9 @@ pub(crate) enum ToolError {
     System { action: &'static str, path: String, problem: String },
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
+    /// It was executed.
+    #[error(transparent)]
+    NoRoom(OverBudget),
     #[error("{}", one_line(.0))]
     Run(RunFailure),
     /// A text that the caller reads as it is.
@@ -39,6 +43,17 @@ pub(crate) enum ToolError {
     Report(String),
     #[error("the tool broke off by a defect of agb-server; its log has more")]
     Defect,
+}
+
+/// Why a call of a tool has no answer of the tool's.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub(crate) enum CallError {
+    /// It was not executed.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// It was executed, and what it said has no room.
+    #[error(transparent)]
+    NoRoom(OverBudget),
 }
 
 impl ToolError {

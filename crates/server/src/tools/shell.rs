@@ -4,23 +4,24 @@
 //! the command does. What it has put into the background goes on, and ends with the session; after a time limit, or for a
 //! caller that has gone away, the whole sandbox ends.
 
+use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
 use agb_protocol::fields::Field;
-use serde_json::json;
+use serde::Serialize;
 
-use super::apart::apart;
+use super::answer::{ToolAnswer, as_text};
 use super::args::Args;
 use super::error::ToolError;
-use crate::command::{self, Captured, CommandSpec, Outcome};
+use crate::command::{self, Captured, CapturedOutput, CapturedText, CommandSpec, Outcome};
 use crate::random;
 use crate::session::{Session, Stage};
 
 /// What AGB gives a command that does not say.
 const DEFAULT_TIMEOUT: Duration = Duration::from_millis(1000);
 
-pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String, ToolError> {
+pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<ToolAnswer, ToolError> {
     let command = args.text("command")?;
     let limits = &session.config().limits;
     let timeout = match args.number("timeout_ms")? {
@@ -41,20 +42,17 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<String,
         terminal: None,
     };
     let host = session.command_host().map_err(ToolError::Run)?;
-    let mut captured = Captured::new(limits.max_tool_output / 2);
+    let mut captured = Captured::new(limits.max_tool_output / 2, session.budget().nothing());
     let mut stage = session.watch_stage();
     let outcome = tokio::select! {
         outcome = command::execute(host, spec, &mut captured) => Some(outcome),
         _ = stage.wait_for(|stage| *stage != Stage::Running) => None,
     };
-    let written = apart(captured.size(), move || report(outcome, captured));
-    written.await.unwrap_or(Err(ToolError::Defect))
+    report(outcome, captured)
 }
 
 /// The tool's answer; without an outcome the session has ended.
-fn report(outcome: Option<Outcome>, captured: Captured) -> Result<String, ToolError> {
-    let Captured { stdout, stderr } = captured;
-    let (stdout, mut stderr) = (stdout.into_text(), stderr.into_text());
+fn report(outcome: Option<Outcome>, captured: Captured) -> Result<ToolAnswer, ToolError> {
     let words = match &outcome {
         Some(Outcome::NotStarted(reason)) => return Err(ToolError::Report(reason.clone())),
         Some(Outcome::Exited(_) | Outcome::Signalled(_)) => None,
@@ -67,19 +65,43 @@ fn report(outcome: Option<Outcome>, captured: Captured) -> Result<String, ToolEr
         Some(Outcome::Cancelled) | None => Some("the command was killed, because its session was released".to_owned()),
     };
     let exit_code = outcome.as_ref().and_then(Outcome::exit_code).unwrap_or(128 + libc::SIGKILL);
-    if let Some(words) = &words {
-        stderr.push_str(words);
-        stderr.push('\n');
+    let CapturedOutput { stdout, stderr, charge } = captured.finish().map_err(ToolError::NoRoom)?;
+    let (size, is_error) = (stdout.size() + stderr.size(), words.is_some());
+    let report = Report {
+        error_code: is_error.then_some(exit_code),
+        exit_code,
+        stderr: Stderr { text: stderr, words },
+        stdout,
+        trace_id: (exit_code != 0).then(random::request_id),
+    };
+    Ok(ToolAnswer::json(report, size, is_error, charge))
+}
+
+/// What the tool answers, as it is on the wire.
+#[derive(Serialize)]
+struct Report {
+    #[serde(rename = "errorCode", skip_serializing_if = "Option::is_none")]
+    error_code: Option<i32>,
+    exit_code: i32,
+    #[serde(serialize_with = "as_text")]
+    stderr: Stderr,
+    #[serde(serialize_with = "as_text")]
+    stdout: CapturedText,
+    #[serde(rename = "traceId", skip_serializing_if = "Option::is_none")]
+    trace_id: Option<String>,
+}
+
+/// What a command said there, and what there is to say of its end.
+struct Stderr {
+    text: CapturedText,
+    words: Option<String>,
+}
+
+impl Display for Stderr {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.text.fmt(f)?;
+        self.words.as_ref().map_or(Ok(()), |words| writeln!(f, "{words}"))
     }
-    let mut answer = json!({ "stdout": stdout, "stderr": stderr, "exit_code": exit_code });
-    if exit_code != 0 {
-        answer["traceId"] = json!(random::request_id());
-    }
-    if words.is_some() {
-        answer["errorCode"] = json!(exit_code);
-        return Err(ToolError::Report(answer.to_string()));
-    }
-    Ok(answer.to_string())
 }
 
 fn environment(args: &Args) -> Result<Vec<(String, String)>, ToolError> {

@@ -3,6 +3,7 @@
 agb_sandbox::helper_before_main!();
 
 mod address;
+mod answer_room;
 mod answers;
 mod bad_input;
 mod browser;

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::random;
@@ -55,11 +56,42 @@ pub(super) fn envelope(status: StatusCode, code: &str, message: &str, fields: Op
     body.insert("message".to_owned(), json!(message));
     body.insert("success".to_owned(), json!(success));
     body.insert("httpStatusCode".to_owned(), json!(status.as_u16()));
-    let mut response = Response::new(Body::from(Value::Object(body).to_string()));
+    respond(status, Body::from(Value::Object(body).to_string()), &request_id)
+}
+
+/// The same around what is written as it goes out.
+#[derive(Serialize)]
+pub(super) struct WrittenEnvelope<'a, T> {
+    code: &'a str,
+    data: &'a T,
+    #[serde(rename = "httpStatusCode")]
+    status: u16,
+    message: &'a str,
+    #[serde(rename = "requestId")]
+    request_id: &'a str,
+    success: bool,
+}
+
+impl<'a, T: Serialize> WrittenEnvelope<'a, T> {
+    /// That of an answer that is no error.
+    pub(super) fn new(data: &'a T, request_id: &'a str) -> Self {
+        Self { code: "ok", data, status: StatusCode::OK.as_u16(), message: "", request_id, success: true }
+    }
+
+    /// The answer, once it was written.
+    pub(super) fn respond(&self, body: Body) -> Response {
+        let mut response = respond(StatusCode::OK, body, self.request_id);
+        response.extensions_mut().insert(Code("ok"));
+        response
+    }
+}
+
+fn respond(status: StatusCode, body: Body, request_id: &str) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Ok(id) = HeaderValue::from_str(&request_id) {
+    if let Ok(id) = HeaderValue::from_str(request_id) {
         headers.insert("x-request-id", id);
     }
     response

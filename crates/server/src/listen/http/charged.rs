@@ -12,18 +12,22 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::answer::Code;
 use super::error::ApiError;
-use crate::budget::{Budget, Charge};
+use crate::budget::{Budget, Charge, SMALL_ANSWER};
 
-/// What is smaller is gone at once, or is a few of the system's pages.
-const SMALL: u64 = 16 * 1024;
 /// An answer goes out in parts of this: what the socket does not take stays here, where it is counted.
 const PART: usize = 64 * 1024;
+
+/// Beside an answer that counts already, and holds what it does by itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Counted;
 
 /// Counts an answer whose length is known; one that the budget has no room for is given up. The call was executed then.
 pub(super) fn charge(response: Response, budget: &Arc<Budget>) -> Result<Response, ApiError> {
     // Only an envelope is whole in memory; a file's bytes come as the client takes them.
     let is_envelope = response.extensions().get::<Code>().is_some();
-    let size = response.body().size_hint().exact().filter(|size| is_envelope && *size > SMALL);
+    let is_counted = response.extensions().get::<Counted>().is_some();
+    let size = response.body().size_hint().exact();
+    let size = size.filter(|size| is_envelope && !is_counted && *size > SMALL_ANSWER as u64);
     let Some(size) = size else { return Ok(response) };
     let charge = budget.charge(usize::try_from(size).unwrap_or(usize::MAX)).map_err(ApiError::AnswerOverBudget)?;
     Ok(response

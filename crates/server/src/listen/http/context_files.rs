@@ -14,14 +14,11 @@ use cap_std::fs::{MetadataExt, OpenOptions};
 use super::Shared;
 use super::blocking::blocking;
 use super::error::ApiError;
-use super::file_body;
+use super::file_body::{self, HELD};
 use crate::budget::Budget;
 use crate::contexts::{BadUrl, Context, ContextError, ContextPath, SignedMethod, SignedQuery, Upload};
 use crate::session::Session;
 use crate::workspace::{ActAs, Workspace};
-
-/// What a body on its way takes: a piece that is collected, and one that is written or sent.
-const HELD: usize = 512 * 1024;
 
 type Id = Result<Path<String>, PathRejection>;
 type SignedUrl = Result<Query<SignedQuery>, QueryRejection>;

@@ -19,7 +19,7 @@ use crate::links::LinkError;
 use crate::run::NoReplay;
 use crate::session::Busy;
 use crate::session::sessions::CreateError;
-use crate::tools::UnknownTool;
+use crate::tools::{CallError, UnknownTool};
 use crate::workspace::PathError;
 use crate::workspace::watch::WatchError;
 
@@ -256,6 +256,15 @@ impl ApiError {
     /// A parameter with a wrong value.
     pub(crate) fn invalid(name: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid { name, problem: problem.into() }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Busy(busy) => busy.into(),
+            CallError::NoRoom(over) => Self::AnswerOverBudget(over),
+        }
     }
 }
 

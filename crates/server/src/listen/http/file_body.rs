@@ -21,6 +21,9 @@ const PIECE: u64 = 256 * 1024;
 /// Bytes that are collected before they are written.
 const BATCH: usize = 256 * 1024;
 
+/// What a body on its way takes: a piece that is collected, and one that is written or sent.
+pub(super) const HELD: usize = 512 * 1024;
+
 /// Bytes of a file that says no size. Files of `/proc` have some KiB.
 const MAX_UNSIZED: u64 = 1 << 20;
 

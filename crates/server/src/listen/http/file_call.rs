@@ -77,8 +77,9 @@ pub(super) async fn in_workspace<T: Send + 'static>(
     work: impl FnOnce(&Arc<Workspace>, Located) -> io::Result<T> + Send + 'static,
 ) -> Result<T, ApiError> {
     let of = Arc::clone(&session);
-    let _turn = of.file_tool().await;
+    let turn = of.file_tool().await;
     let done = tokio::task::spawn_blocking(move || {
+        let _turn = turn; // until the work is done, whether anybody still waits for it or not
         let workspace = session.workspace().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
         let at = workspace.folder().locate(&path).map_err(FileError::from)?;
         let failed = |error| ApiError::from(FileError::new(&path, error));

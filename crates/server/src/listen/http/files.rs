@@ -45,6 +45,7 @@ use super::Shared;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
+use super::file_body::HELD;
 use super::file_call::{FileUrl, SPOOL, in_session, in_workspace, open, upload_id, workspace_for_one};
 use super::file_error::FileError;
 use super::{file_body, folders};
@@ -58,7 +59,7 @@ pub(super) async fn read(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (session, query) = open(entry, url)?;
-    let activity = session.begin(0)?;
+    let held = (session.begin(0)?, session.budget().charge(HELD)?);
     let path = query.path;
     // A folder has no ranges: whoever asks for one of a file is told that it is none.
     let may_be_folder = !headers.contains_key(header::RANGE);
@@ -69,8 +70,8 @@ pub(super) async fn read(
         Ok(Opened::File(at.open(OpenOptions::new().read(true))?.0.into_std()))
     });
     match opened.await? {
-        Opened::File(file) => file_body::send_during(file, &headers, activity),
-        Opened::Folder(packer) => Ok(folders::send(packer, activity)),
+        Opened::File(file) => file_body::send_during(file, &headers, held),
+        Opened::Folder(packer) => Ok(folders::send(packer, held)),
     }
 }
 
@@ -88,7 +89,7 @@ pub(super) async fn write(
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     let (session, query) = open(entry, url)?;
-    let _activity = session.begin(0)?;
+    let _held = (session.begin(0)?, session.budget().charge(HELD)?);
     let (offset, complete) = upload_headers(&headers)?;
     let upload = upload_id(&query)?;
     let commit = match query.mode.as_deref() {

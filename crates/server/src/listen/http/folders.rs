@@ -12,6 +12,7 @@ use serde_json::json;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
+use super::file_body::HELD;
 use super::file_call::{FileUrl, SPOOL, in_session, in_workspace, open, upload_id, workspace_for_one};
 use super::file_error::FileError;
 use crate::folders::{ArchiveError, Packer, Unpacked, unpack};
@@ -54,7 +55,7 @@ pub(super) fn send(packer: Packer, held: impl Send + 'static) -> Response {
 /// `POST /link/{session}/files/archive`
 pub(super) async fn pack(Extension(entry): Extension<Entry>, url: FileUrl) -> Result<Answer, ApiError> {
     let (session, query) = open(entry, url)?;
-    let _activity = session.begin(0)?;
+    let _held = (session.begin(0)?, session.budget().charge(HELD)?);
     let id = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
     let workspace = workspace_for_one(Arc::clone(&session)).await?;
     let packing =
@@ -67,9 +68,10 @@ pub(super) async fn pack(Extension(entry): Extension<Entry>, url: FileUrl) -> Re
     let (mut new, Located { inside: path, .. }) = beside.await?;
     loop {
         // A session has as many of the server's threads at once as it has turns.
-        let _turn = session.file_tool().await;
+        let turn = session.file_tool().await;
         let own = Arc::clone(&workspace);
         let packed = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let written =
                 packer.next_piece().and_then(|piece| write(&own, &mut new, &piece).map(|()| piece.is_empty()));
             (packer, new, written)
@@ -100,8 +102,9 @@ pub(super) async fn unpack_upload(
     new: NewFile,
 ) -> Result<Unpacked, ApiError> {
     let of = Arc::clone(&session);
-    let _turn = of.file_tool().await;
+    let turn = of.file_tool().await;
     let unpacking = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
         let at = workspace.folder().locate(&path).and_then(Located::writable).map_err(FileError::from)?;
         let archive = new.written().map_err(|error| FileError::new(SPOOL, error))?;
         let unpacked = unpack(&archive, &at, &workspace).map_err(FileError::from);

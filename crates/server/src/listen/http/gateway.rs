@@ -108,7 +108,7 @@ async fn pass_on(
             session.upstream().is_some_and(|upstream| upstream.is_of(&account)) && is_of_runs(&name, session)
         };
         if shared.sessions.find(&id).is_some_and(|session| is_of_runs(&session)) {
-            return Ok(tools::call(State(shared), params).await?.into_response());
+            return tools::call(State(shared), params).await;
         }
     }
     Ok(response(account.forward(&call).await?))

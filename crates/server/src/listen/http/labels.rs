@@ -24,11 +24,15 @@ const MAX_LABEL: usize = 1024;
 pub(super) async fn set(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     let session = shared.find(&params.required("sessionId")?)?;
     // `Labels` is what the published clients write.
-    let given = match params.object("Labels")? {
-        None => params.object("labels")?,
-        given => given,
+    let read = |params: &Params| {
+        let given = match params.object("Labels")? {
+            None => params.object("labels")?,
+            given => given,
+        };
+        parse(Some(given.ok_or(ApiError::Missing("Labels"))?), "Labels")
     };
-    session.set_labels(parse(Some(given.ok_or(ApiError::Missing("Labels"))?), "Labels")?);
+    let (labels, _params) = params.read(Some(&session), read).await?;
+    session.set_labels(labels);
     session.touch();
     Ok(Answer::default())
 }

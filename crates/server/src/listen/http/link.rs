@@ -9,15 +9,16 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::Shared;
-use super::answer::Answer;
 use super::browser;
 use super::entry::{self, Entry, enter};
 use super::error::ApiError;
 use super::params::{MAX_OF_READER, Params};
+use super::written::written;
 use crate::listen::listener::ConnectionPermit;
 use crate::listen::websocket::Connection;
 use crate::tools;
@@ -77,18 +78,36 @@ pub(super) async fn call(
     Extension(Entry { session, .. }): Extension<Entry>,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let name = params.required("tool")?;
-    let args = params.object("args")?.unwrap_or_default();
+    let read = |params: &Params| Ok((params.required("tool")?, params.object("args")?.unwrap_or_default()));
+    let ((name, args), _params) = params.read(Some(&session), read).await?;
     if let Some(upstream) = session.upstream().filter(|_| !tools::is_of_runs(&name, &session)) {
         let _activity = session.begin(args.memory_size())?;
-        let (ToolResult { content, is_error }, _charge) = upstream.call_tool(&name, &args, session.budget()).await?;
-        return Ok(Answer::new(json!({ "result": { "content": content, "isError": is_error } })).into_response());
+        let (ToolResult { content, is_error }, held) = upstream.call_tool(&name, &args, session.budget()).await?;
+        let answer = Called { result: ResultThere { content, is_error } };
+        // A large one counts already, by what it takes.
+        let bytes = held.bytes();
+        let write = move || written(&answer, held.another());
+        return tools::apart_in(&session, bytes, write).await.ok_or(ApiError::Defect)?;
     }
     let tool = tools::find(&name)?;
-    let answer = tool.call(&session, args).await?;
-    let bytes = answer.size();
-    let write = move || Answer::new(json!({ "result": answer.to_json() })).into_response();
-    tools::apart(bytes, write).await.ok_or(ApiError::Defect)
+    let result = tool.call(&session, args).await?;
+    let bytes = result.size();
+    let write = move || written(&Called { result: &result }, result.charge());
+    tools::apart_in(&session, bytes, write).await.ok_or(ApiError::Defect)?
+}
+
+/// What the call answers.
+#[derive(Serialize)]
+struct Called<T> {
+    result: T,
+}
+
+/// A result of the upstream's.
+#[derive(Serialize)]
+struct ResultThere {
+    content: Vec<Value>,
+    #[serde(rename = "isError")]
+    is_error: bool,
 }
 
 /// The sub-protocol that browsers' clients speak.

@@ -18,7 +18,9 @@ use super::entry::Entry;
 use super::error::ApiError;
 use crate::budget::{Budget, Charge};
 use crate::lock::lock;
+use crate::session::Session;
 use crate::settings::Limits;
+use crate::tools::{apart, apart_in};
 
 /// What a message or a body of an access may have that only watches: an acknowledgement has a hundred bytes.
 pub(super) const MAX_OF_READER: usize = 64 * 1024;
@@ -36,6 +38,22 @@ impl Params {
     /// Those of a call whose body was read already. `None`: they are none.
     pub(super) fn parse(uri: &Uri, body: &str) -> Option<Self> {
         Some(Self { query: query(uri).ok()?, body: fields(body)?, _charge: None })
+    }
+
+    /// Reads values of them once more. Where they are long, that is done apart, in the turn of the session that they are for.
+    /// They are given back, because they count as long as the call lasts.
+    pub(super) async fn read<T: Send + 'static>(
+        self,
+        session: Option<&Session>,
+        work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<(T, Self), ApiError> {
+        let bytes = self.body.memory_size();
+        let work = move || work(&self).map(|value| (value, self));
+        let read = match session {
+            Some(session) => apart_in(session, bytes, work).await,
+            None => apart(bytes, work).await,
+        };
+        read.ok_or(ApiError::Defect)?
     }
 
     /// A text, if there is one that is not empty. A number is taken as its text.

@@ -76,7 +76,7 @@ pub(super) async fn say(
             let run = run(&session, &invocation)?;
             // Whoever only watches has nothing to free: its stream is paced by TCP alone.
             if grant.may_run().is_ok() {
-                run.acknowledge_all(seq);
+                run.acknowledge_over_http(seq);
             }
         }
         Request::Cancel { invocation } => {
@@ -117,7 +117,7 @@ pub(super) async fn watch(
     }
     let permit = session.connect(&grant)?;
     let run = run(&session, &invocation)?;
-    let ready = Arc::new(ReadyRuns::default());
+    let ready = Arc::new(ReadyRuns::over_http());
     let greeting = match grant.may_run() {
         Ok(()) => {
             let greeting = run.greeting();

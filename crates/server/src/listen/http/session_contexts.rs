@@ -22,18 +22,23 @@ const TRANSFER_PATH: &str = "/tmp/file_transfer";
 /// The kind of internal context that there is.
 const TRANSFER: &str = "file_transfer";
 
+/// The parameter that names mounts.
+const MOUNTS: &str = "persistenceDataList";
+
+/// A mount as it was asked for.
+pub(super) struct WantedMount {
+    id: String,
+    path: String,
+    policy: String,
+}
+
 /// Reads `persistenceDataList` of `createSession`: `[{contextId, path, policy}]`, where `policy` is JSON, as a text or not.
-pub(super) async fn mounts(
-    shared: &Arc<Shared>,
-    caller: &Arc<Caller>,
-    params: &Params,
-) -> Result<Vec<Mount>, ApiError> {
-    let name = "persistenceDataList";
-    let invalid = || ApiError::invalid(name, "it must be a list of objects with contextId, path and policy");
-    let Some(list) = params.list(name, Object::MOST_MEMBERS)? else { return Ok(Vec::new()) };
+pub(super) fn wanted_mounts(shared: &Shared, params: &Params) -> Result<Vec<WantedMount>, ApiError> {
+    let invalid = || ApiError::invalid(MOUNTS, "it must be a list of objects with contextId, path and policy");
+    let Some(list) = params.list(MOUNTS, Object::MOST_MEMBERS)? else { return Ok(Vec::new()) };
     let limit = shared.config.contexts.max_mounts;
     if list.len() > limit {
-        return Err(ApiError::invalid(name, format!("it has more than {limit} mounts (--max-mounts)")));
+        return Err(ApiError::invalid(MOUNTS, format!("it has more than {limit} mounts (--max-mounts)")));
     }
     let mut wanted = Vec::new();
     for item in list {
@@ -45,12 +50,25 @@ pub(super) async fn mounts(
             Some(Field::Json(policy)) if policy.starts_with('{') => policy.clone(),
             Some(Field::Json(_)) => return Err(invalid()),
         };
-        wanted.push((text("contextId").ok_or_else(invalid)?, text("path").ok_or_else(invalid)?, policy));
+        let (id, path) = (text("contextId").ok_or_else(invalid)?, text("path").ok_or_else(invalid)?);
+        wanted.push(WantedMount { id, path, policy });
+    }
+    Ok(wanted)
+}
+
+/// Finds the contexts of mounts, and whether they can be together.
+pub(super) async fn mounts(
+    shared: &Arc<Shared>,
+    caller: &Arc<Caller>,
+    wanted: Vec<WantedMount>,
+) -> Result<Vec<Mount>, ApiError> {
+    if wanted.is_empty() {
+        return Ok(Vec::new());
     }
     let has_namespaces = shared.sessions.level().has_namespaces();
     let (contexts, caller) = (Arc::clone(&shared.contexts), Arc::clone(caller));
     let mounts: Vec<Mount> = blocking(move || {
-        let mount = |(id, path, policy): (String, String, String)| {
+        let mount = |WantedMount { id, path, policy }: WantedMount| {
             let context = contexts.find(&caller.name, &Wanted::Id(id.trim().to_owned()))?;
             let mount = Mount::new(context, path, &policy)?;
             mount.keep_recycle_rule()?;
@@ -63,7 +81,7 @@ pub(super) async fn mounts(
         let inside = mount.inside();
         if mounts[..index].iter().any(|other| inside.starts_with(other.inside()) || other.inside().starts_with(&inside))
         {
-            return Err(ApiError::invalid(name, format!("the mount {} lies in another one", mount.path)));
+            return Err(ApiError::invalid(MOUNTS, format!("the mount {} lies in another one", mount.path)));
         }
         if !has_namespaces && !["/home/user", "/tmp"].iter().any(|place| inside.starts_with(place)) {
             let hint = " without namespaces (agb-server doctor): mount it below /home/user or /tmp";
@@ -119,7 +137,8 @@ pub(super) async fn info(State(shared): State<Arc<Shared>>, params: Params) -> R
 /// `POST /sdk/GetAndLoadInternalContext`
 pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Params) -> Result<Answer, ApiError> {
     let session = shared.find(&params.required("sessionId")?)?;
-    let types = params.list("contextTypes", 100)?.ok_or(ApiError::Missing("contextTypes"))?;
+    let read = |params: &Params| params.list("contextTypes", 100)?.ok_or(ApiError::Missing("contextTypes"));
+    let (types, _params) = params.read(Some(&session), read).await?;
     let types: Option<Vec<String>> = types.into_iter().map(Field::into_text).collect();
     let types = types.ok_or_else(|| ApiError::invalid("contextTypes", "it must be a list of texts, as JSON"))?;
     if !types.iter().any(|kind| kind == TRANSFER) {

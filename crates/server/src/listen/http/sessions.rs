@@ -44,16 +44,22 @@ pub(super) async fn create(
     if let Some(session) = asked.as_deref().and_then(|id| shared.sessions.find(id)) {
         return Ok(Answer::new(describe(&session, &address))); // asked again because the answer was lost
     }
-    let new = NewSession {
-        id: asked.or_else(|| shared.cluster.as_ref().map(|cluster| cluster.incarnation().session_id())),
-        image: shared.config.images.find(params.text("imageId")?.as_deref())?,
-        labels: labels::parse(params.object("labels")?, "labels")?,
-        idle_timeout: idle_timeout(&shared, params.number("timeout")?)?,
-        mounts: session_contexts::mounts(&shared, &caller, &params).await?,
-        timeout: session_options::timeout(&params)?,
-        options: session_options::of_programs(&shared, &params)?,
-        upstream: None,
+    let of = Arc::clone(&shared);
+    let read = move |params: &Params| {
+        let new = NewSession {
+            id: asked.or_else(|| of.cluster.as_ref().map(|cluster| cluster.incarnation().session_id())),
+            image: of.config.images.find(params.text("imageId")?.as_deref())?,
+            labels: labels::parse(params.object("labels")?, "labels")?,
+            idle_timeout: idle_timeout(&of, params.number("timeout")?)?,
+            mounts: Vec::new(),
+            timeout: session_options::timeout(params)?,
+            options: session_options::of_programs(&of, params)?,
+            upstream: None,
+        };
+        Ok((new, session_contexts::wanted_mounts(&of, params)?))
     };
+    let ((new, wanted), _params) = params.read(None, read).await?;
+    let new = NewSession { mounts: session_contexts::mounts(&shared, &caller, wanted).await?, ..new };
     let session = shared.sessions.create(new)?;
     session.download_mounts()?;
     Ok(Answer::new(describe(&session, &address)))
