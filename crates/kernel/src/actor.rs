@@ -21,6 +21,7 @@ use crate::message::{self, Message};
 use crate::pipe::READ_SIZE;
 use crate::process::Process;
 use crate::queue::{Job, Queue, Task, WarmRequest};
+use crate::room::Room;
 use crate::{CellEnd, CellEvent, Death, KernelSpec, Language, Outcome, ProtocolError, StartError};
 
 /// How much of a dying interpreter's standard error goes into [`StartError::Died`].
@@ -127,6 +128,8 @@ impl Actor<'_> {
             background: &mut self.background,
             buffer: &mut self.buffer,
             heap_is_full: false,
+            room: Room::default(),
+            has_more: false,
         };
         let Verdict { outcome, time, state_lost } = run.run().await;
         if state_lost {

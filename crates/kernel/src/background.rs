@@ -17,6 +17,10 @@ use crate::{CellEvent, CellSink, Stream};
 /// 10 ms: a program that floods its output in the background gets 100 reads a second, which costs next to nothing.
 const FLOOD_PAUSE: Duration = Duration::from_millis(10);
 
+/// What a piece costs beside its text. Pieces of the two streams in turn are not joined: of those that cost more than their
+/// texts may, the oldest go.
+const PIECE_COST: usize = 64;
+
 /// Output that waits for a cell to go with.
 #[derive(Debug)]
 pub(crate) struct Background {
@@ -28,7 +32,7 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    /// Keeps the newest `limit` bytes.
+    /// Keeps the newest `limit` bytes, in pieces that cost no more than that.
     pub(crate) fn new(limit: usize) -> Self {
         Self { chunks: VecDeque::new(), bytes: 0, limit, dropped: 0, is_flooded: false }
     }
@@ -79,10 +83,12 @@ impl Background {
             }
             _ => self.chunks.push_back((stream, text)),
         }
-        while self.bytes > self.limit
-            && let Some((_, oldest)) = self.chunks.front_mut()
-        {
-            let gone = oldest.ceil_char_boundary(self.bytes - self.limit);
+        loop {
+            let too_many = self.chunks.len() > (self.limit / PIECE_COST).max(1);
+            let Some((_, oldest)) = self.chunks.front_mut().filter(|_| too_many || self.bytes > self.limit) else {
+                break;
+            };
+            let gone = if too_many { oldest.len() } else { oldest.ceil_char_boundary(self.bytes - self.limit) };
             self.bytes -= gone;
             self.dropped += gone as u64;
             oldest.drain(..gone);
@@ -107,6 +113,24 @@ mod tests {
         assert_eq!(background.bytes as u64 + background.dropped, 100_000);
         let (_, last) = background.chunks.back().expect("something is kept");
         assert!(last.ends_with("999\n"));
+    }
+
+    #[test]
+    fn many_small_pieces_cost_no_more_than_one() {
+        let mut background = Background::new(64_000);
+        let mut held = 0;
+        for n in 0..100_000 {
+            background.push(if n % 2 == 0 { Stream::Stdout } else { Stream::Stderr }, "é".to_owned());
+            held = held.max(background.chunks.len());
+        }
+        assert_eq!((held, background.bytes), (1000, 2000));
+        assert_eq!(background.dropped, 200_000 - 2000);
+        // One large piece has the room of all of them.
+        background.push(Stream::Stdout, "x".repeat(64_000));
+        assert_eq!((background.bytes, background.chunks.len()), (64_000, 1));
+        let mut nothing = Background::new(0);
+        nothing.push(Stream::Stdout, "x".to_owned());
+        assert_eq!((nothing.bytes, nothing.chunks.len(), nothing.dropped), (0, 0, 1));
     }
 
     #[test]

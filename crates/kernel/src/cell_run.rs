@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::background::Background;
@@ -12,13 +13,8 @@ use crate::pipe::READ_SIZE;
 use crate::process::Process;
 use crate::queue::Queue;
 use crate::random::random_hex;
+use crate::room::{AFTER_STOP, Room};
 use crate::{Cell, CellError, CellEvent, CellSink, Death, KernelLimits, Language, Outcome, ProtocolError};
-
-/// How much more output is taken from a program that was interrupted, although its consumer is behind.
-///
-/// 1 MiB: a program that blocks on a full pipe does not notice the interrupt; this lets it out of its write, and it
-/// stops at the next step instead of being killed.
-const OUTPUT_AFTER_STOP: usize = 1 << 20;
 
 /// What V8 prints before it aborts for want of memory, which nothing else tells from other aborts.
 const HEAP_IS_FULL: &str = "JavaScript heap out of memory";
@@ -35,6 +31,11 @@ const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
 ///
 /// 1 KiB: about what an empty result takes on its way to those who see it.
 const FRAME_COST: usize = 1 << 10;
+
+/// How many messages are taken before others have their turn.
+///
+/// 32: about as long as a read of output takes. A read of messages may have hundreds.
+const MESSAGES_A_TURN: usize = 32;
 
 /// What a cell came to.
 #[derive(Debug)]
@@ -59,6 +60,9 @@ pub(crate) struct CellRun<'a> {
     pub(crate) buffer: &'a mut [u8],
     /// Whether [`HEAP_IS_FULL`] came over standard error.
     pub(crate) heap_is_full: bool,
+    pub(crate) room: Room,
+    /// Messages that have come may wait for their turn, or for room.
+    pub(crate) has_more: bool,
 }
 
 /// Why a program is being stopped, when it is interrupted once more, and when it is killed.
@@ -196,36 +200,43 @@ impl CellRun<'_> {
                     self.process.control.send(answer);
                 }
             }
-            let excess = self.sink.excess();
-            // Who is to stop is let out of its write.
-            let more = if stopping.is_some() { OUTPUT_AFTER_STOP } else { 0 };
+            self.room.look(self.sink);
             let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
-            let takes = |more: usize| resume_at.is_none() && excess.is_none_or(|excess| excess < more);
+            if self.has_more && resume_at.is_none() && self.room.takes_messages() {
+                yield_now().await;
+                if let Some(finish) = self.receive(nonce, stopping.is_some(), false, &mut wants_input, error) {
+                    return finish;
+                }
+                continue;
+            }
             let held = self.process.control.held();
-            // A message of usual size is always taken: whoever shares the room cannot keep it from coming.
-            let has_room = self.sink.hold(if held.bytes > 0 { held.memory } else { 0 })
-                || held.bytes < READ_SIZE
-                || stopping.is_some();
-            let (take_output, take_control) = (takes(more), has_room && takes(more + self.limits.max_control_frame));
+            // A message of usual size is always taken: whoever shares the room cannot keep it from coming. Who is to stop is
+            // let out of its write.
+            let usual = if stopping.is_some() { AFTER_STOP } else { READ_SIZE };
+            let has_room = self.sink.hold(if held.bytes > 0 { held.memory } else { 0 }) || held.bytes < usual;
+            let take_output = resume_at.is_none() && self.room.takes_output();
+            let take_control = resume_at.is_none() && self.room.takes_messages() && has_room && !self.has_more;
             let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
                 () = stdout.ready(), if take_output && stdout.is_open() => {
                     if let Some(text) = stdout.read(self.buffer) {
                         self.process.rate.taken(text.len());
+                        self.room.taken(text.len());
                         self.sink.push(CellEvent::Stdout(text));
                     }
                 }
                 () = stderr.ready(), if take_output && stderr.is_open() => {
                     if let Some(text) = stderr.read(self.buffer) {
                         self.process.rate.taken(text.len());
+                        self.room.taken(text.len());
                         self.heap_is_full |= text.contains(HEAP_IS_FULL);
                         self.sink.push(CellEvent::Stderr(text));
                     }
                 }
                 () = control.ready(take_control) => {
                     let open = control.step(take_control, self.buffer);
-                    if let Some(finish) = self.receive(nonce, stopping.is_some(), &mut wants_input, error) {
+                    if let Some(finish) = self.receive(nonce, stopping.is_some(), false, &mut wants_input, error) {
                         return finish;
                     }
                     if !open {
@@ -234,7 +245,7 @@ impl CellRun<'_> {
                 }
                 () = Process::dead(pidfd) => {
                     control.drain(self.buffer);
-                    return match self.receive(nonce, stopping.is_some(), &mut wants_input, error) {
+                    return match self.receive(nonce, stopping.is_some(), true, &mut wants_input, error) {
                         Some(Finish::Broken(error)) => Finish::Broken(error),
                         _ => Finish::Died,
                     };
@@ -260,6 +271,7 @@ impl CellRun<'_> {
     /// Interrupts the program, as Ctrl-C would.
     fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
         self.interrupt(nonce, false);
+        self.room.stop();
         let grace = self.limits.interrupt_grace.min(FOREVER);
         let now = Instant::now();
         Stopping { outcome, remind_at: Some(now + grace / 4 * 3), kill_at: now + grace }
@@ -270,15 +282,22 @@ impl CellRun<'_> {
         self.process.interrupt();
     }
 
-    /// Takes the messages that have come. What was printed before one of them is handed over before it.
+    /// Takes messages that have come, as many as in a turn and as there is room for; with the `last` ones all. What was
+    /// printed before one of them is handed over before it.
     fn receive(
         &mut self,
         nonce: &str,
         stopping: bool,
+        last: bool,
         wants_input: &mut bool,
         error: &mut Option<CellError>,
     ) -> Option<Finish> {
-        loop {
+        for taken in 0_usize.. {
+            self.room.look(self.sink);
+            self.has_more = !last && (taken == MESSAGES_A_TURN || !self.room.takes_messages());
+            if self.has_more {
+                break;
+            }
             let message = match self.process.control.next() {
                 Ok(Some(Message::Cell { nonce: theirs, message })) if theirs == nonce => Some(message),
                 Ok(Some(Message::Cell { nonce: theirs, .. })) if self.process.knew_nonce(&theirs) => None,
@@ -286,7 +305,9 @@ impl CellRun<'_> {
                 Ok(None) => return None,
                 Err(error) => return Some(Finish::Broken(error)),
             };
-            self.process.rate.taken(self.process.control.last_size() + FRAME_COST);
+            let cost = self.process.control.last_size() + FRAME_COST;
+            self.process.rate.taken(cost);
+            self.room.taken(cost);
             let Some(message) = message else { continue };
             self.drain(false);
             match message {
@@ -305,18 +326,21 @@ impl CellRun<'_> {
                 CellMessage::Done { failed, time } => return Some(Finish::Done { failed, time }),
             }
         }
+        None
     }
 
     /// Hands over what is in the pipes.
     fn drain(&mut self, last: bool) {
-        let sink = &mut *self.sink;
+        let (sink, room) = (&mut *self.sink, &mut self.room);
         let Process { stdout, stderr, rate, .. } = &mut *self.process;
         stdout.drain(self.buffer, |text| {
             rate.taken(text.len());
+            room.taken(text.len());
             sink.push(CellEvent::Stdout(text));
         });
         stderr.drain(self.buffer, |text| {
             rate.taken(text.len());
+            room.taken(text.len());
             self.heap_is_full |= text.contains(HEAP_IS_FULL);
             sink.push(CellEvent::Stderr(text));
         });

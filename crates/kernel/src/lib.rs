@@ -52,6 +52,7 @@ mod queue;
 mod r;
 mod random;
 mod rate;
+mod room;
 mod scratch;
 mod sink;
 mod spawn;

@@ -141,7 +141,7 @@ pub(crate) fn raw(bytes: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What there is of a message that has not come whole.
+/// What there is of messages that are not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held {
     pub(crate) bytes: usize,
@@ -152,6 +152,8 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) struct FrameBuffer {
     bytes: Vec<u8>,
+    /// Where the next frame begins: what is before it has been taken.
+    at: usize,
     limit: usize,
     /// How large the last message was.
     last_size: usize,
@@ -159,16 +161,17 @@ pub(crate) struct FrameBuffer {
 
 impl FrameBuffer {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), limit, last_size: 0 }
+        Self { bytes: Vec::new(), at: 0, limit, last_size: 0 }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.bytes.drain(..std::mem::take(&mut self.at));
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// How much it has of a message that has not come whole, and what it takes for that.
+    /// How much it has of messages that are not taken, such as one that has not come whole, and what it takes for that.
     pub(crate) fn held(&self) -> Held {
-        Held { bytes: self.bytes.len(), memory: self.bytes.capacity() }
+        Held { bytes: self.bytes.len() - self.at, memory: self.bytes.capacity() }
     }
 
     /// How many bytes the last message took.
@@ -178,7 +181,7 @@ impl FrameBuffer {
 
     /// The next whole message.
     pub(crate) fn next(&mut self) -> Result<Option<Message>, ProtocolError> {
-        let Some((header, rest)) = self.bytes.split_first_chunk::<4>() else { return Ok(None) };
+        let Some((header, rest)) = self.bytes[self.at..].split_first_chunk::<4>() else { return Ok(None) };
         let length = u32::from_be_bytes(*header) as usize;
         if length > self.limit {
             return Err(ProtocolError::TooLarge(length));
@@ -186,9 +189,13 @@ impl FrameBuffer {
         let Some(frame) = rest.get(..length) else { return Ok(None) };
         let message = if length > LARGE { apart(|| Message::parse(frame)) } else { Message::parse(frame) }?;
         self.last_size = 4 + length;
-        self.bytes.drain(..self.last_size);
-        if self.bytes.is_empty() && self.bytes.capacity() > 1 << 20 {
-            self.bytes = Vec::new(); // a figure once in a while must not stay in memory
+        self.at += self.last_size;
+        if self.at == self.bytes.len() {
+            self.at = 0;
+            self.bytes.clear();
+            if self.bytes.capacity() > 1 << 20 {
+                self.bytes = Vec::new(); // a figure once in a while must not stay in memory
+            }
         }
         Ok(Some(message))
     }

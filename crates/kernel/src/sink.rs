@@ -12,9 +12,9 @@ pub trait CellSink: Send {
     /// By how many bytes what waits in here is at or above the sink's limit; `None`: it takes more.
     ///
     /// A sink with an excess is back-pressure: the program's output is not read any more, and it waits in its own
-    /// `write`. What is bounded otherwise is still handed over: what a pipe holds before a message or the end, one message
-    /// of [`max_control_frame`](crate::KernelLimits::max_control_frame), and a mebibyte of a program that is being
-    /// stopped. Who takes more again says so by [`resume`](crate::ExecutionControl::resume).
+    /// `write`. What is bounded otherwise is still handed over: 64 KiB of messages, or one of
+    /// [`max_control_frame`](crate::KernelLimits::max_control_frame), what a pipe holds before a message or the end, and a
+    /// mebibyte of a program that is being stopped. Who takes more again says so by [`resume`](crate::ExecutionControl::resume).
     fn excess(&self) -> Option<usize>;
 
     /// The kernel holds so many bytes of the program's next message, for whose rest it waits. False: it is to hold no more of

@@ -313,3 +313,71 @@ async fn a_large_message_waits_for_room() {
     assert_eq!((ran.results().len(), ran.end.outcome), (1, Outcome::Finished));
     assert!(most.load(Ordering::Relaxed) > 4 << 20, "{most:?}");
 }
+
+/// Counts what waits, and takes nothing until it is told to.
+#[derive(Clone, Default)]
+struct Unread {
+    /// Bytes that wait, events that came, and how the cell ended.
+    seen: Arc<Mutex<(usize, usize, Option<Outcome>)>>,
+    look: Arc<Notify>,
+}
+
+impl CellSink for Unread {
+    fn push(&mut self, event: CellEvent) {
+        let mut seen = self.seen.lock().unwrap();
+        match event {
+            CellEvent::Result(result) => {
+                seen.0 += result.data.memory_size();
+                seen.1 += 1;
+            }
+            CellEvent::Stdout(text) => seen.0 += text.len(),
+            CellEvent::End(end) => seen.2 = Some(end.outcome),
+            _ => {}
+        }
+        self.look.notify_one();
+    }
+
+    fn excess(&self) -> Option<usize> {
+        self.seen.lock().unwrap().0.checked_sub(10_000)
+    }
+}
+
+/// Small messages that nobody reads wait with their program, however many there are; its last words and its end do not.
+#[tokio::test]
+async fn small_results_wait_with_their_program() {
+    const RESULTS: usize = 3000;
+    let python = kernel(Language::Python);
+    let unread = Unread::default();
+    let code = format!("for n in range({RESULTS}):\n    print('.')\n    display(str(n) * 20)");
+    let control = python.kernel.run_into(Cell::new(code, PATIENCE), unread.clone());
+    let is_full = || unread.excess().is_some();
+    let mut most = 0;
+    loop {
+        tokio::time::timeout(PATIENCE, unread.look.notified()).await.expect("more comes");
+        if unread.seen.lock().unwrap().2.is_some() {
+            break;
+        }
+        if is_full() {
+            if most == 0 {
+                tokio::time::sleep(Duration::from_millis(500)).await; // whoever does not wait writes all in that time
+            }
+            most = most.max(std::mem::take(&mut unread.seen.lock().unwrap().0));
+            control.resume();
+        }
+    }
+    let (_, results, outcome) = unread.seen.lock().unwrap().clone();
+    assert_eq!((results, outcome), (RESULTS, Some(Outcome::Finished)));
+    assert!(most < 10_000 + (128 << 10), "{most} bytes waited for nobody");
+
+    // The first result fills it, and nobody reads.
+    let unread = Unread::default();
+    let _control =
+        python.kernel.run_into(Cell::new("display('x' * 100_000); print('last'); 'words'", PATIENCE), unread.clone());
+    let ended = async {
+        while unread.seen.lock().unwrap().2.is_none() {
+            unread.look.notified().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
+    assert_eq!(unread.seen.lock().unwrap().1, 2);
+}
