@@ -91,14 +91,15 @@ impl Child {
     }
 
     /// Sends a signal to the program's process group, as a terminal's Ctrl-C does. An error means that the sandbox
-    /// has ended, or that this is not one of the signals with a name.
+    /// has ended, or that this is not one of the signals with a name;
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock): many are under way already, so send it a little later.
     ///
     /// The sandbox's first process does it, so the signal never meets a process that has got the number meanwhile. It
     /// does it soon: [`signals_are_sent`](Self::signals_are_sent) tells when.
     pub fn signal_group(&self, signal: i32) -> io::Result<()> {
         let signal = u8::try_from(signal).ok().filter(|_| Signal::from_named_raw(signal).is_some());
         let signal = signal.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        socket::send(self.watched.control.as_fd(), &order(signal), &[])?;
+        socket::send_now(self.watched.control.as_fd(), &order(signal))?;
         self.ordered.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

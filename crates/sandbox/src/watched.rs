@@ -117,8 +117,8 @@ impl Watched {
         let _ = self.ending.set(Instant::now());
         let killed = self.level.has_namespaces() && process::signal(self.init.as_fd(), Signal::KILL).is_ok();
         if !killed {
-            // An error means that it has ended.
-            let _ = socket::send(self.control.as_fd(), &order(0), &[]);
+            // An error means that it has ended, or reads nothing: then it is pressed.
+            let _ = socket::send_now(self.control.as_fd(), &order(0));
         }
     }
 

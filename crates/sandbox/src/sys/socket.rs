@@ -34,15 +34,25 @@ pub(crate) fn name_senders(socket: BorrowedFd<'_>) -> io::Result<()> {
 /// Room for the largest control data: the descriptors, and the sender's name.
 const CONTROL: usize = cmsg_space!(ScmRights(MAX_FDS), ScmCredentials(1));
 
-/// Sends one message with descriptors.
+/// Sends one message with descriptors. Waits while the other end has many that it has not read.
 pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with(socket, bytes, fds, SendFlags::NOSIGNAL)
+}
+
+/// Sends one message without waiting: [`WouldBlock`](io::ErrorKind::WouldBlock) while the other end has many that it has not
+/// read.
+pub(crate) fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    send_with(socket, bytes, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+}
+
+fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<()> {
     assert!(fds.len() <= MAX_FDS, "a message carries at most {MAX_FDS} descriptors");
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() {
         assert!(control.push(SendAncillaryMessage::ScmRights(fds)), "there is room for so many");
     }
-    retry_on_intr(|| sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL))?;
+    retry_on_intr(|| sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags))?;
     Ok(())
 }
 
@@ -119,4 +129,27 @@ pub(crate) fn loopback_up() -> io::Result<()> {
         check_int(libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw const request))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_does_not_read_keeps_nobody_waiting() {
+        let (ours, theirs) = pair().expect("a pair");
+        let error = (0..100_000).find_map(|_| send_now(ours.as_fd(), &[9]).err()).expect("it is full some time");
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let mut byte = [0];
+        let mut read = 0;
+        while receive(theirs.as_fd(), &mut byte, false).is_ok() {
+            assert_eq!(byte, [9]);
+            read += 1;
+        }
+        assert!(read > 10, "{read}");
+        send_now(ours.as_fd(), &[9]).expect("there is room again");
+        drop(theirs);
+        let gone = send_now(ours.as_fd(), &[9]).expect_err("nobody reads");
+        assert_ne!(gone.kind(), ErrorKind::WouldBlock);
+    }
 }

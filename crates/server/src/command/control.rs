@@ -12,7 +12,8 @@ use super::terminal::OpenTerminal;
 use crate::lock::lock;
 use crate::run::{InputError, Source};
 
-/// Signals that a command which is starting may be sent: whoever sends more repeats himself.
+/// Signals that may wait for a command which is starting, or whose sandbox takes them slowly: whoever sends more repeats
+/// himself.
 const MAX_SIGNALS: usize = 64;
 
 /// Steers a command. Every method is without effect once it has ended.
@@ -78,8 +79,14 @@ impl CommandControl {
         self.orders().interrupted
     }
 
+    /// The signal that is to be sent first. For the command task only.
     pub(super) fn next_signal(&self) -> Option<i32> {
-        self.orders().signals.pop_front()
+        self.orders().signals.front().copied()
+    }
+
+    /// It has been sent.
+    pub(super) fn signal_is_sent(&self) {
+        self.orders().signals.pop_front();
     }
 
     /// Something was ordered. For the command task only: there is one waiter.

@@ -22,6 +22,11 @@ use super::spec::CommandSpec;
 /// How long a command may take to end after it was told to. 2 s, as of an interpreter.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// When a signal is sent again that its sandbox's first process had no room for, since it has not read the others.
+///
+/// 20 ms: it reads one in microseconds, or the machine has no time for it.
+const SEND_AGAIN: Duration = Duration::from_millis(20);
+
 /// When everything has ended, what was written is in the pipes; a terminal passes it on a moment later.
 const LAST_OUTPUT: Duration = Duration::from_millis(50);
 
@@ -39,6 +44,8 @@ struct Course {
     timed_out: bool,
     /// It was told to stop, and is killed then.
     kill_at: Option<Instant>,
+    /// A signal that could not be sent is tried again then.
+    send_at: Option<Instant>,
     /// It has ended so, after this time.
     status: Option<(ExitStatus, Duration)>,
 }
@@ -65,7 +72,7 @@ impl CommandTask {
             Carrier(tokio::spawn(async move { carry(control.input(), end).await }))
         });
         let deadline = begun + self.spec.timeout;
-        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, status: None };
+        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, send_at: None, status: None };
         let ended = self.follow(&mut process, &mut course, sink).await;
         self.control.close();
         drop(input);
@@ -128,7 +135,8 @@ impl CommandTask {
                     continue;
                 }
             }
-            let wake = resume_at.filter(|_| sink.has_room()).into_iter().chain(course.wake()).min();
+            let wake =
+                resume_at.filter(|_| sink.has_room()).into_iter().chain(course.wake()).chain(course.send_at).min();
             let Process { outputs, .. } = process;
             let mut outputs = std::mem::take(outputs);
             let next = tokio::select! {
@@ -152,15 +160,22 @@ impl CommandTask {
 
     /// Sends the signals that were ordered.
     fn obey(&self, process: &Process, course: &mut Course) {
+        course.send_at = None;
         if course.status.is_some() {
             return;
         }
         while let Some(signal) = self.control.next_signal() {
-            // An error says that it has ended, which is noticed elsewhere.
-            let _ = process.child.signal_group(signal);
+            // Another error says that it has ended, which is noticed elsewhere.
+            let sent = process.child.signal_group(signal);
+            if sent.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock) {
+                course.send_at = Some(Instant::now() + SEND_AGAIN);
+                break;
+            }
+            self.control.signal_is_sent();
         }
         if course.kill_at.is_none() && self.control.interrupted() {
-            // A shell on a terminal takes no notice of SIGINT; closing the terminal is what ends it.
+            // A shell on a terminal takes no notice of SIGINT; closing the terminal is what ends it. If there is no room
+            // for the signal, it is killed soon.
             let signal = if self.spec.terminal.is_some() { libc::SIGHUP } else { libc::SIGINT };
             let _ = process.child.signal_group(signal);
             course.kill_at = Some(Instant::now() + GRACE);
@@ -237,7 +252,7 @@ mod tests {
     fn what_has_ended_is_not_waited_for() {
         let begun = Instant::now();
         let (deadline, kill_at) = (begun + Duration::from_secs(9), begun + Duration::from_secs(2));
-        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, status: None };
+        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, send_at: None, status: None };
         assert_eq!(course.wake(), Some(deadline));
         course.kill_at = Some(kill_at);
         assert_eq!(course.wake(), Some(kill_at));
