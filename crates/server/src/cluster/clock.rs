@@ -15,8 +15,7 @@ pub(super) fn now() -> Moment {
 
 /// Milliseconds since 1970 as a person reads them.
 pub(crate) fn time_text(ms: u64) -> String {
-    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
-    time.map_or_else(|| "at an unknown time".to_owned(), |time| humantime::format_rfc3339_seconds(time).to_string())
+    crate::time_text::of_unix_ms(ms).unwrap_or_else(|| "at an unknown time".to_owned())
 }
 
 /// Milliseconds since 1970, as this machine counts: for people.

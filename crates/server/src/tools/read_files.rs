@@ -8,6 +8,7 @@ use data_encoding::BASE64;
 use super::args::Args;
 use super::error::ToolError;
 use crate::budget::Charge;
+use crate::time_text;
 use crate::workspace::{Located, Workspace};
 
 /// What a list takes, for each of its lines' bytes: the names, the lines, and what they are joined to.
@@ -77,7 +78,7 @@ pub(super) fn get_file_info(workspace: &Workspace, args: &Args) -> Result<String
     let meta =
         if link.is_symlink() { at.dir.metadata(&at.path).unwrap_or_else(|_| link.clone()) } else { link.clone() };
     let time = |time: io::Result<cap_std::time::SystemTime>| match time {
-        Ok(time) => humantime::format_rfc3339_millis(time.into_std()).to_string(),
+        Ok(time) => time_text::to_the_millisecond(time.into_std()),
         Err(_) => "unknown".to_owned(),
     };
     let kind = match () {

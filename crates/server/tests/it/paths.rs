@@ -108,6 +108,21 @@ async fn get_file_info_has_all_fields() {
     server.stop().await;
 }
 
+/// The times of its files are a program's to choose.
+#[tokio::test]
+async fn a_file_of_any_time_has_an_info() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    for (time, says) in [("1960-01-01T00:00:00Z", "modTime: unknown"), ("2026-01-02T00:00:00Z", "modTime: 2026-01-02T")]
+    {
+        let seen = shell(&server, &session, &format!("touch f; touch -d {time} f && echo touched"), None).await;
+        assert_eq!(seen["stdout"], "touched\n", "{seen}");
+        let info = ok(&server, &session, "get_file_info", json!({ "path": "f" })).await;
+        assert!(info.contains(says), "{info}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_write_replaces_the_whole_file_or_nothing() {
     let server = TestServer::with(|config| config.sandbox.file_size = 1 << 20).await;

@@ -16,6 +16,7 @@ use super::params::Params;
 use super::sessions::address;
 use crate::auth::keys::Caller;
 use crate::contexts::{Context, ContextPath, Entry, SignedMethod, Wanted};
+use crate::time_text;
 
 /// `GET /sdk/ListContexts`
 pub(super) async fn list(
@@ -197,15 +198,14 @@ fn describe(context: &Context) -> Value {
 }
 
 fn describe_file(entry: &Entry) -> Value {
-    let time = |time| humantime::format_rfc3339_seconds(time).to_string();
     let path = entry.path.shown();
     json!({
         "fileId": path,
         "fileName": entry.path.as_path().file_name().unwrap_or_default().to_string_lossy(),
         "filePath": path,
         "fileType": if entry.is_dir { "directory" } else { "file" },
-        "gmtCreate": time(entry.created),
-        "gmtModified": time(entry.modified),
+        "gmtCreate": time_text::to_the_second(entry.created),
+        "gmtModified": time_text::to_the_second(entry.modified),
         "size": entry.size,
         "status": "available",
     })

@@ -15,6 +15,7 @@ use crate::observe::Metrics;
 use crate::session::Session;
 use crate::session::sessions::Sessions;
 use crate::settings::Config;
+use crate::time_text;
 
 /// What the parts of a server share.
 pub(crate) struct Shared {
@@ -58,6 +59,5 @@ impl Shared {
 
 /// ` at 2026-11-30T02:40:00Z`.
 fn at_time(unix_ms: u64) -> String {
-    let time = std::time::UNIX_EPOCH.checked_add(std::time::Duration::from_millis(unix_ms));
-    time.map(|time| format!(" at {}", humantime::format_rfc3339_seconds(time))).unwrap_or_default()
+    time_text::of_unix_ms(unix_ms).map(|time| format!(" at {time}")).unwrap_or_default()
 }
