@@ -68,6 +68,12 @@ impl Budget {
         Ok(Charge { budget: Arc::clone(self), bytes })
     }
 
+    /// How many bytes are held.
+    #[cfg(test)]
+    pub(crate) fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
     fn take(&self, bytes: usize) -> Result<(), OverBudget> {
         if bytes == 0 {
             return Ok(());
@@ -177,7 +183,7 @@ mod tests {
     use super::*;
 
     fn used(budget: &Budget) -> usize {
-        budget.used.load(Ordering::Relaxed)
+        budget.used()
     }
 
     #[test]

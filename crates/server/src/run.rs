@@ -287,6 +287,7 @@ impl Run {
         let shown = state.confirm_input(&self.id).or_else(|| state.log.show());
         state.note_place(subscriber);
         state.queued = false;
+        self.tell_refused(&mut state);
         self.announce(&mut state);
         if state.log.is_over() {
             state.idle_since = Instant::now();
@@ -380,6 +381,7 @@ impl Run {
                 state.ended = true;
                 state.finish = Some(finish.clone());
                 state.idle_since = Instant::now();
+                state.push_refused();
             }
             _ => {}
         }

@@ -21,6 +21,8 @@ pub(super) struct Taken {
     pub(super) seq: u64,
     /// The subscriber is to hear of it. Once, however many pieces have come: it is nothing that memory grows with.
     pub(super) due: bool,
+    /// What was refused while there was no room to tell of it: the first, and how many came after it. For the same reason.
+    refused: Option<(String, u64)>,
 }
 
 impl Run {
@@ -38,7 +40,7 @@ impl Run {
         }
         drop(state);
         match taken {
-            Err(error @ InputError::Full { .. }) => self.push(Event::InputRefused { message: error.to_string() }),
+            Err(error @ InputError::Full { .. }) => self.refuse(error.to_string()),
             // A run that has ended or was started without input: whoever writes there has seen it, or will.
             Ok(()) | Err(InputError::Closed) => {}
         }
@@ -68,7 +70,31 @@ impl Run {
         let taken = order(source.as_ref());
         drop(state);
         if let Err(why) = taken {
-            self.push(Event::InputRefused { message: why.to_owned() });
+            self.refuse(why.to_owned());
+        }
+    }
+
+    fn refuse(self: &Arc<Self>, message: String) {
+        let mut state = self.state();
+        if state.ended {
+            return;
+        }
+        match &mut state.input.refused {
+            Some((_, more)) => *more += 1,
+            none => *none = Some((message, 0)),
+        }
+        self.tell_refused(&mut state);
+    }
+
+    /// Tells the client what was refused, as soon as there is room for that.
+    pub(super) fn tell_refused(self: &Arc<Self>, state: &mut State) {
+        if state.input.refused.is_none() || !state.log.keeps_more() {
+            return;
+        }
+        state.push_refused();
+        self.announce(state);
+        if state.log.wants_file() {
+            self.changed.notify_one();
         }
     }
 
@@ -84,6 +110,15 @@ impl Run {
 }
 
 impl State {
+    /// Has what was refused in the log, whether there is room or not: it is one event.
+    pub(super) fn push_refused(&mut self) {
+        let Some((mut message, more)) = self.input.refused.take() else { return };
+        if more > 0 {
+            message.push_str(&format!("; {more} more that came after it, too"));
+        }
+        self.log.push(Event::InputRefused { message });
+    }
+
     /// What tells the subscriber how much has been taken, if that is due.
     pub(super) fn confirm_input(&mut self, id: &str) -> Option<Shown> {
         if !std::mem::take(&mut self.input.due) || self.log.is_over() {

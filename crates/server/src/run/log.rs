@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::ws::Utf8Bytes;
 use thiserror::Error;
 
-use super::event::{Event, Origin};
+use super::event::Event;
 use super::frame::Label;
 use super::replay::{Block, Job, Record, Replay, ReplayLimits};
 use super::tail::Tail;
@@ -54,6 +54,8 @@ pub(crate) struct Log {
     /// The last number shown to the subscriber.
     cursor: u64,
     watched: bool,
+    /// What waits is on its way into the replay, which goes in several steps.
+    storing: bool,
     ended: bool,
     abandoned: bool,
     /// Nobody looks, and the program was told to stop: it waits for nothing any more.
@@ -73,6 +75,14 @@ struct Waiting {
     event: Event,
     /// Milliseconds since the Unix epoch.
     time: u64,
+    /// So many bytes of a chunk have gone already.
+    taken: usize,
+}
+
+impl Waiting {
+    fn new(event: Event) -> Self {
+        Self { event, time: now(), taken: 0 }
+    }
 }
 
 /// An event for the subscriber.
@@ -131,6 +141,7 @@ impl Log {
             last: 0,
             cursor: 0,
             watched: true,
+            storing: false,
             ended: false,
             abandoned: false,
             closing: false,
@@ -164,7 +175,8 @@ impl Log {
         self.waiting_bytes + WAITING * self.waiting.len()
     }
 
-    fn keeps_more(&self) -> bool {
+    /// Whether there is room in fact, for the program's words or others.
+    pub(super) fn keeps_more(&self) -> bool {
         // An event at a time is always to be had: whoever shares the memory cannot stop a run that is read.
         self.waiting_size() < self.room()
             && self.replay.as_ref().is_none_or(Replay::has_room)
@@ -189,8 +201,8 @@ impl Log {
         }
         match (self.waiting.front(), &self.window) {
             (None, _) => false,
-            (Some(Waiting { event: Event::Chunk(_, text), .. }), Some(window)) => {
-                let first = text.chars().next().map_or(0, char::len_utf8);
+            (Some(Waiting { event: Event::Chunk(_, text), taken, .. }), Some(window)) => {
+                let first = text[*taken..].chars().next().map_or(0, char::len_utf8);
                 window.is_empty() || window.room() >= first as u64
             }
             (Some(_), _) => true,
@@ -218,9 +230,9 @@ impl Log {
     }
 
     /// Whether there may be something to do with the replay's file: to read what the subscriber waits for, or to write what
-    /// it was shown and has not acknowledged.
+    /// it was shown and has not acknowledged. Or more to store.
     pub(crate) fn wants_file(&self) -> bool {
-        self.wanted().is_some() || self.replay.as_ref().is_some_and(Replay::wants_write)
+        self.wanted().is_some() || self.replay.as_ref().is_some_and(Replay::wants_write) || self.stores_more()
     }
 
     /// Puts an event in, joining it with the last one where both are chunks of one stream.
@@ -254,7 +266,7 @@ impl Log {
         {
             last.push_str(text);
         } else {
-            self.waiting.push_back(Waiting { event, time: now() });
+            self.waiting.push_back(Waiting::new(event));
         }
         self.store();
         self.account();
@@ -268,7 +280,7 @@ impl Log {
         }
         if self.dropped > 0 {
             let bytes = std::mem::take(&mut self.dropped) as u64;
-            self.waiting.push_back(Waiting { event: Event::Dropped { bytes }, time: now() });
+            self.waiting.push_back(Waiting::new(Event::Dropped { bytes }));
         }
         false
     }
@@ -321,6 +333,7 @@ impl Log {
         }
         self.cursor = after;
         self.watched = true;
+        self.storing = false;
         self.set_window(place);
         Ok(())
     }
@@ -417,54 +430,6 @@ impl Log {
             self.largest = usize::try_from((window / 8).max(1)).unwrap_or(MAX_CHUNK).min(MAX_CHUNK);
         }
     }
-
-    /// Without a subscriber, what waits goes into the replay: at once when somebody watches, else once it is enough.
-    fn store(&mut self) {
-        let most = if self.detached { self.room() } else { self.limit };
-        let enough = self.tail.is_some() || self.waiting_size() >= most || self.is_short();
-        if !enough
-            || self.replay.is_none()
-            || self.abandoned
-            || self.waiting.is_empty()
-            || self.watched && !self.detached
-        {
-            return;
-        }
-        while self.number(self.largest, true).is_some() {}
-    }
-
-    /// Gives the next event that waits its number, a chunk as far as there is room for it.
-    fn number(&mut self, room: usize, one_at_least: bool) -> Option<Record> {
-        let Waiting { event, time } = self.waiting.pop_front()?;
-        let event = match event {
-            Event::Chunk(origin, text) => self.cut_to_fit(origin, text, time, room, one_at_least),
-            other => other,
-        };
-        self.waiting_bytes -= event.memory_size();
-        self.last += 1;
-        let chunk = if let Event::Chunk(_, text) = &event { text.len() as u32 } else { 0 };
-        let record = Record { chunk, text: self.label.frame(self.last, time, event).into() };
-        if let Some(replay) = &mut self.replay {
-            replay.push(record.clone());
-        }
-        if let Some(tail) = &mut self.tail {
-            tail.push(record.clone());
-        }
-        Some(record)
-    }
-
-    /// Cuts a chunk to the largest that may be shown now, and puts the rest back in front.
-    fn cut_to_fit(&mut self, origin: Origin, mut text: String, time: u64, room: usize, one_at_least: bool) -> Event {
-        let mut cut = text.floor_char_boundary(room.min(MAX_CHUNK));
-        if cut == 0 && one_at_least {
-            cut = text.chars().next().map_or(0, char::len_utf8);
-        }
-        if cut < text.len() {
-            let rest = text.split_off(cut);
-            self.waiting.push_front(Waiting { event: Event::Chunk(origin, rest), time });
-        }
-        Event::Chunk(origin, text)
-    }
 }
 
 /// Milliseconds since the Unix epoch.
@@ -474,6 +439,7 @@ fn now() -> u64 {
 }
 
 mod held;
+mod numbering;
 mod watching;
 
 #[cfg(test)]

@@ -1,19 +1,30 @@
 //! Those who watch a run beside its subscriber: they see what it is shown, and change nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::log::{Log, Look, NoReplay, Shown};
 use super::replay::{Block, Page};
 use super::window::{Cursor, Window};
 use super::{Ready, ReadyRuns, Run, State};
+use crate::budget::Charge;
+
+/// While memory is short, one part of a run's file is in memory for those who watch, and each has the one that it needs for so
+/// long when others wait.
+///
+/// 100 ms: who reads gets on in that time, and who does not keeps nobody waiting for longer.
+pub(super) const PAGE_TURN: Duration = Duration::from_millis(100);
 
 /// Those who watch a run beside its subscriber.
 ///
 /// A observer is a place in the run's events. The program, the subscriber and the other observers never wait for it: when what
-/// it has to see next is kept no longer, it is told so and is none any more.
+/// it has to see next is kept no longer, it is told so and is none any more. Only while memory is short do those who read
+/// the run's file take turns.
 #[derive(Default)]
 pub(super) struct Observers {
     list: Vec<Observer>,
+    /// How many parts of the file were given.
+    turns: u64,
     /// The run task has gone, and nobody reads the run's file any more.
     file_closed: bool,
 }
@@ -26,7 +37,17 @@ struct Observer {
     /// Its queue holds the run.
     queued: bool,
     /// The part of the run's file in which it is.
-    page: Option<Arc<Page>>,
+    page: Option<Arc<CountedPage>>,
+    /// Which of all that were given its last part was.
+    turn: u64,
+    /// How much of a window the next event takes, if it was seen in a part that is gone.
+    next: u32,
+}
+
+/// A part of the run's file, and what it takes of what its session may hold.
+struct CountedPage {
+    page: Page,
+    _charge: Option<Charge>,
 }
 
 /// What a observer hears that comes too late for an event.
@@ -39,15 +60,17 @@ impl Observers {
         self.list.is_empty()
     }
 
-    /// Whether one waits for a part of the file, and which.
+    /// The part of the file for which one waits who had none for the longest.
     fn wanted_block(&self, log: &Log) -> Option<Block> {
         if self.file_closed {
             return None;
         }
-        self.list.iter().find_map(|observer| match log.look(observer.cursor + 1, observer.page.as_deref()) {
-            Look::InFile(block) => Some(block),
+        let wanted = self.list.iter().filter(|observer| observer.wants_page());
+        let wanted = wanted.filter_map(|observer| match observer.look(log) {
+            Look::InFile(block) => Some((observer.turn, block)),
             _ => None,
-        })
+        });
+        wanted.min_by_key(|(turn, _)| *turn).map(|(_, block)| block)
     }
 
     fn find(&mut self, who: &Arc<ReadyRuns>) -> Option<usize> {
@@ -60,6 +83,23 @@ impl Observer {
     fn takes(&self, chunk: u32) -> bool {
         let window = self.window.as_ref().filter(|_| chunk > 0);
         window.is_none_or(|window| window.is_empty() || window.room() >= u64::from(chunk))
+    }
+
+    /// What there is of the next event.
+    fn look<'a>(&'a self, log: &'a Log) -> Look<'a> {
+        log.look(self.cursor + 1, self.page.as_ref().map(|counted| &counted.page))
+    }
+
+    /// Whether it takes something out of a part of the file as soon as it has it. Who is in its queue has not looked yet.
+    fn wants_page(&self) -> bool {
+        !self.queued && self.takes(self.next)
+    }
+
+    /// The next event was shown.
+    fn step(&mut self) {
+        self.cursor += 1;
+        self.next = 0;
+        self.page.take_if(|counted| counted.page.get(self.cursor + 1).is_none());
     }
 }
 
@@ -75,7 +115,8 @@ impl Run {
         let cursor = state.log.watch_from(place.after)?;
         let queued = before.is_some_and(|at| state.observers.list.swap_remove(at).queued);
         let window = Window::at(place, state.log.oldest(), |seq| state.log.chunk(seq));
-        state.observers.list.push(Observer { who: Arc::clone(who), cursor, window, queued, page: None });
+        let who = Arc::clone(who);
+        state.observers.list.push(Observer { who, cursor, window, queued, page: None, turn: 0, next: 0 });
         state.log.keep_tail(self.tail);
         self.announce_to_observers(state);
         self.changed.notify_one(); // there may be more for the file now
@@ -96,12 +137,12 @@ impl Run {
         let at = state.observers.find(who)?;
         let observer = &mut state.observers.list[at];
         observer.queued = false;
-        let record = match state.log.look(observer.cursor + 1, observer.page.as_deref()) {
+        let record = match observer.look(&state.log) {
             Look::There(record) if observer.takes(record.chunk) => Some(record.clone()),
             _ => None,
         };
         let shown = record.map(|record| {
-            observer.cursor += 1;
+            observer.step();
             if let Some(window) = observer.window.as_mut().filter(|_| record.chunk > 0) {
                 window.sent(observer.cursor, u64::from(record.chunk));
             }
@@ -134,7 +175,7 @@ impl Run {
             return;
         }
         let (file_closed, mut wants_page) = (observers.file_closed, false);
-        observers.list.retain_mut(|observer| match log.look(observer.cursor + 1, observer.page.as_deref()) {
+        observers.list.retain_mut(|observer| match observer.look(log) {
             Look::There(record) => {
                 if !observer.queued && observer.takes(record.chunk) {
                     observer.who.push(Ready::Run(Arc::clone(self)));
@@ -143,7 +184,7 @@ impl Run {
                 true
             }
             Look::InFile(_) if !file_closed => {
-                wants_page = true;
+                wants_page |= observer.wants_page();
                 true
             }
             Look::NotYet => true,
@@ -166,25 +207,43 @@ impl Run {
         state.tidy();
     }
 
-    /// The part of the file that a observer waits for.
-    pub(super) fn observers_block(&self) -> Option<Block> {
+    /// The part of the file that a observer waits for; `taken`: nobody's who has one is taken away yet.
+    pub(super) fn observers_block(&self, taken: bool) -> Option<Block> {
         let state = self.state();
+        if taken && state.observers.list.iter().any(|observer| observer.page.is_some()) {
+            return None;
+        }
         state.observers.wanted_block(&state.log)
     }
 
+    /// A charge of nothing yet, for a part of the file.
+    pub(super) fn page_charge(&self) -> Option<Charge> {
+        self.state().log.another_charge()
+    }
+
+    /// Memory is short, and others want a part of the file.
+    pub(super) fn take_pages_back(&self) {
+        for observer in &mut self.state().observers.list {
+            if let Some(counted) = observer.page.take() {
+                observer.next = counted.page.get(observer.cursor + 1).map_or(0, |record| record.chunk);
+            }
+        }
+    }
+
     /// A part of the file was read for those who watch. `None`: it cannot be.
-    pub(super) fn give_page(self: &Arc<Self>, block: Block, page: Option<Page>) {
+    pub(super) fn give_page(self: &Arc<Self>, block: Block, page: Option<Page>, charge: Option<Charge>) {
         let mut state = self.state();
-        let state = &mut *state;
-        let log = &state.log;
-        let page = page.map(Arc::new);
-        state.observers.list.retain_mut(|observer| {
-            let waits =
-                matches!(log.look(observer.cursor + 1, observer.page.as_deref()), Look::InFile(at) if at == block);
+        let State { log, observers, .. } = &mut *state;
+        let page = page.map(|page| Arc::new(CountedPage { page, _charge: charge }));
+        observers.turns += 1;
+        let turn = observers.turns;
+        observers.list.retain_mut(|observer| {
+            let waits = observer.wants_page() && matches!(observer.look(log), Look::InFile(at) if at == block);
             match &page {
                 _ if !waits => true,
                 Some(page) => {
                     observer.page = Some(Arc::clone(page));
+                    observer.turn = turn;
                     true
                 }
                 None => {
@@ -193,7 +252,7 @@ impl Run {
                 }
             }
         });
-        self.announce_to_observers(state);
+        self.announce_to_observers(&mut state);
     }
 
     /// The run task goes, and the file with it.
@@ -212,3 +271,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

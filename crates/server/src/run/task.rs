@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::observers::PAGE_TURN;
 use super::replay::{Block, Job, Page};
 use super::source::Stop;
 use super::spool::Spool;
@@ -22,6 +23,8 @@ struct Turn {
     job: Option<Job>,
     /// The program has ended, and what is left of it takes no more than the log's room.
     ended: bool,
+    /// There is more to store.
+    more: bool,
     /// When the run has been alone for long enough.
     deadline: Option<Instant>,
     /// Nobody can see the run any more.
@@ -31,23 +34,28 @@ struct Turn {
 /// Keeps a run until nobody can see it any more. `busy` is dropped with the program's end, `kept` at the end.
 pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K) {
     let mut busy = Some(busy);
-    let mut retry_at: Option<Instant> = None;
+    let (mut retry_at, mut page_at): (Option<Instant>, Option<Instant>) = (None, None);
     loop {
-        let Turn { job, ended, deadline, over } = run.turn();
+        let Turn { job, more, ended, deadline, over } = run.turn();
         if let Some(job) = job {
             retry_at = run.work(job, &mut spool).await;
+            continue;
+        }
+        if more {
+            tokio::task::yield_now().await;
             continue;
         }
         if ended {
             busy = None;
         }
-        if let Some(block) = run.observers_block() {
-            run.read_for_observers(block, &spool).await;
+        page_at.take_if(|at| *at <= Instant::now());
+        if let Some(block) = run.observers_block(page_at.is_some()) {
+            page_at = run.read_for_observers(block, &spool).await;
         }
         if over {
             break;
         }
-        let wake = [deadline, retry_at].into_iter().flatten().min();
+        let wake = [deadline, retry_at, page_at].into_iter().flatten().min();
         if wake.is_some_and(|wake| wake <= Instant::now()) {
             retry_at.take_if(|at| *at <= Instant::now()).into_iter().for_each(|_| run.state().log.retry());
             run.expire();
@@ -88,8 +96,12 @@ impl State {
 }
 
 impl Run {
-    fn turn(&self) -> Turn {
+    fn turn(self: &Arc<Self>) -> Turn {
         let mut state = self.state();
+        if state.log.store_more() {
+            self.announce(&mut state);
+        }
+        self.tell_refused(&mut state);
         let job = state.log.next_job();
         self.resume(&mut state);
         let room = state.log.has_room();
@@ -97,7 +109,8 @@ impl Run {
         let ended = state.ended && (room || forgotten);
         state.held_back |= state.ended && !room;
         let needless = !self.options.resume || state.log.is_abandoned() || forgotten;
-        Turn { job, ended, deadline: state.deadline(self.times), over: ended && needless }
+        let more = state.log.stores_more();
+        Turn { job, more, ended, deadline: state.deadline(self.times), over: ended && needless }
     }
 
     /// The deadline may have come.
@@ -145,12 +158,23 @@ impl Run {
         }
     }
 
-    async fn read_for_observers(self: &Arc<Self>, block: Block, spool: &Spool) {
+    /// Reads a part of the file for those who watch. While memory is short, the others lose theirs, and the time is told at
+    /// which it is the next one's turn.
+    async fn read_for_observers(self: &Arc<Self>, block: Block, spool: &Spool) -> Option<Instant> {
+        let mut charge = self.page_charge();
+        let while_read = block.memory().saturating_add(usize::try_from(block.length).unwrap_or(usize::MAX));
+        let is_short = charge.as_mut().is_some_and(|charge| charge.resize(while_read).is_err());
+        if is_short {
+            self.take_pages_back();
+            charge.iter_mut().for_each(|charge| charge.hold(while_read));
+        }
         let read = spool.read(block).await;
         let page = read.as_ref().ok().and_then(|bytes| Page::decode(block, bytes));
         if page.is_none() {
             tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk for an observer");
         }
-        self.give_page(block, page);
+        charge.iter_mut().for_each(|charge| charge.hold(block.memory()));
+        self.give_page(block, page, charge);
+        is_short.then(|| Instant::now() + PAGE_TURN)
     }
 }

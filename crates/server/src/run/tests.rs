@@ -174,3 +174,33 @@ async fn a_source_goes_on_when_its_run_is_abandoned_or_closed() {
     tokio::task::yield_now().await; // the run task has had its turn
     assert_eq!((it.calls(), it.feed.excess()), (vec!["resume"], None), "the replay takes what waits");
 }
+
+/// Whoever sends what cannot be taken and reads nothing is told of it later, in a few words.
+#[tokio::test]
+async fn what_is_refused_is_told_as_far_as_there_is_room() {
+    for resume in [false, true] {
+        let mut it = start(RunOptions { resume, ..EXTENDED });
+        it.shown();
+        it.feed.push(chunk(&"x".repeat(LIMIT)));
+        for n in 0..10_000 {
+            match n % 3 {
+                0 => it.run.take_stdin(Some("too much for it".to_owned()), false, None),
+                1 => it.run.take_signal("SIGNONSENSE", None),
+                _ => it.run.take_size(agb_protocol::command::TerminalSize { cols: 1, rows: 1 }, None),
+            }
+        }
+        assert!(it.run.memory() < 3 * LIMIT, "{}", it.run.memory());
+        let shown = it.shown();
+        let told: Vec<_> = shown.iter().filter(|shown| shown.text.contains("inputRefused")).collect();
+        assert!(told.len() == 1 && told[0].text.contains("; 9999 more that came after it"), "{shown:?}");
+        // Where there is room each is told by itself; before the end all are.
+        it.run.take_signal("SIGNONSENSE", None);
+        it.run.take_signal("SIGNONSENSE", None);
+        it.feed.push(chunk(&"x".repeat(LIMIT)));
+        it.run.take_signal("SIGNONSENSE", None);
+        it.feed.push(Event::End(Finish::default()));
+        let shown = it.shown();
+        assert_eq!(shown.iter().filter(|shown| shown.text.contains("inputRefused")).count(), 3, "{shown:?}");
+        assert!(shown.last().is_some_and(|shown| shown.is_end));
+    }
+}

@@ -179,6 +179,76 @@ fn an_abandoned_log_swallows_everything() {
     assert!(log.has_room() && !log.is_readable());
 }
 
+/// What a run of a client that asked for a window of a byte says while nobody looks: each byte is an event of its own, and
+/// no more of them are in memory, or made at once, than of others.
+#[test]
+fn a_window_of_a_byte_makes_no_flood_of_events() {
+    const BYTES: usize = 20_000;
+    let mut log = Log::new(label(), BYTES, Some(1), Some(ReplayLimits { memory: 100_000, spool: 1 << 30 }));
+    log.detach();
+    let text: String = ('a'..='z').cycle().take(BYTES).collect();
+    log.push(out(&text));
+    assert_eq!(log.last, 1024, "so many at once");
+    let (mut file, mut most, mut turns) = (Vec::new(), 0, 0);
+    loop {
+        let stored = log.store_more();
+        turns += usize::from(stored);
+        most = most.max(log.memory());
+        match log.next_job() {
+            Some(Job::Write { block, bytes, .. }) => {
+                let at = usize::try_from(block.offset).expect("it is small");
+                file.resize(file.len().max(at + bytes.len()), 0);
+                file[at..at + bytes.len()].copy_from_slice(&bytes);
+                log.written(block, true);
+            }
+            Some(Job::Read(_)) => panic!("nobody looks"),
+            None if !stored => break,
+            None => {}
+        }
+    }
+    assert!(turns > 15 && most < 900_000, "{turns} turns, {most} bytes");
+    log.attach(Cursor { window: Some(1), ..Cursor::default() }).expect("it is kept");
+    let mut all = String::new();
+    while all.len() < BYTES {
+        if let Some(Job::Read(block)) = log.next_job() {
+            let at = usize::try_from(block.offset).expect("it is small");
+            assert!(log.loaded(block, &file[at..at + usize::try_from(block.length).expect("it is small")]));
+        }
+        let (seq, byte) = text_of(log.show()).expect("the next byte");
+        assert_eq!(byte.len(), 1);
+        all.push_str(&byte);
+        log.acknowledge(seq);
+    }
+    assert!(all == text, "it is what was said");
+}
+
+/// Whatever is cut off of what waits, in whatever order it is looked at and added to.
+#[test]
+fn what_is_cut_off_piece_by_piece_is_what_was_said() {
+    let mut log = new_log(1 << 20, Some(7));
+    let (mut said, mut seen) = (String::new(), String::new());
+    for n in 0..3000 {
+        let text = ["€", "ab", "ö", "𝄞x"][n % 4].repeat(1 + n % 5);
+        said.push_str(&text);
+        log.push(out(&text));
+        if n % 3 == 0 {
+            while let Some((seq, text)) = text_of(log.show()) {
+                assert!(!text.is_empty() && text.len() <= 7, "{text:?}");
+                seen.push_str(&text);
+                if n % 2 == 0 {
+                    log.acknowledge(seq);
+                }
+            }
+            log.acknowledge(u64::MAX);
+        }
+    }
+    while let Some((seq, text)) = text_of(log.show()) {
+        seen.push_str(&text);
+        log.acknowledge(seq);
+    }
+    assert!(seen == said && log.memory() == 0, "{} of {} bytes", seen.len(), said.len());
+}
+
 fn after(seq: u64) -> Cursor {
     Cursor { after: seq, ..Cursor::default() }
 }

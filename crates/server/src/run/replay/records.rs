@@ -22,6 +22,14 @@ pub(in crate::run) struct Block {
     pub(in crate::run) length: u64,
 }
 
+impl Block {
+    /// What it takes in memory once it is read back.
+    pub(in crate::run) fn memory(&self) -> usize {
+        let texts = self.length.saturating_add((self.last + 1 - self.first).saturating_mul((RECORD - HEADER) as u64));
+        usize::try_from(texts).unwrap_or(usize::MAX)
+    }
+}
+
 /// A block that was read back, for those who watch beside the subscriber.
 #[derive(Debug)]
 pub(in crate::run) struct Page {
@@ -31,6 +39,9 @@ pub(in crate::run) struct Page {
 
 /// What a record costs beside its text, so that a million tiny ones are bounded as well.
 pub(super) const RECORD: usize = 64;
+
+/// What stands before a record's text in the file.
+const HEADER: usize = 8;
 
 impl Page {
     /// `None`: the bytes are not what was written.
@@ -85,7 +96,7 @@ impl Records {
 
     /// The length of [`encode`](Self::encode).
     pub(super) fn encoded(&self) -> usize {
-        self.list.iter().map(|record| 8 + record.text.len()).sum()
+        self.list.iter().map(|record| HEADER + record.text.len()).sum()
     }
 
     /// Each record as: what it takes of a window and its length, four bytes each, then its text.
