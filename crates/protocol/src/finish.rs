@@ -26,3 +26,12 @@ pub struct Finish {
     /// With [`RunStatus::Cancelled`]: nobody has confirmed that the program has stopped, so it may still run (ours).
     pub unconfirmed: bool,
 }
+
+impl Finish {
+    /// About how much memory its texts hold, for the limit on unread data.
+    #[must_use]
+    pub fn memory_size(&self) -> usize {
+        let signal = self.killed_by.as_ref().and_then(|killed_by| killed_by.signal.as_ref());
+        [self.execution_error.as_ref(), signal].into_iter().flatten().map(String::len).sum()
+    }
+}

@@ -76,6 +76,7 @@ mod run;
 mod server;
 mod session;
 mod settings;
+mod shorten;
 mod time_text;
 mod tools;
 mod workspace;

@@ -16,6 +16,7 @@
 //! while without one; any other is abandoned: its program is interrupted, what it still says is dropped. The run task ends
 //! with the program, or when a run that can be resumed has been over for long enough.
 
+mod end;
 pub(crate) mod event;
 pub(crate) mod frame;
 mod input;
@@ -40,6 +41,7 @@ use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::end::End;
 use self::event::{Event, Finish, RunFailure};
 use self::frame::Label;
 use self::input::Taken;
@@ -87,8 +89,8 @@ struct State {
     begun: bool,
     /// The program has ended.
     ended: bool,
-    /// How, in the words of the wire.
-    finish: Option<Finish>,
+    /// How.
+    end: End,
     /// Since when nobody looks, or nobody has to look any more.
     idle_since: Instant,
     input: Taken,
@@ -183,7 +185,7 @@ impl Run {
             stop: None,
             begun: false,
             ended: false,
-            finish: None,
+            end: End::default(),
             idle_since: Instant::now(),
             input: Taken::default(),
             held_back: false,
@@ -208,9 +210,11 @@ impl Run {
         run
     }
 
-    /// What is kept of what it says is a part of this from now on.
+    /// What is kept of what it says, and of its end, is a part of this from now on.
     pub(crate) fn count(&self, memory: Charge) {
-        self.state().log.count(memory);
+        let mut state = self.state();
+        state.end.count(memory.another());
+        state.log.count(memory);
     }
 
     /// The id its client made.
@@ -220,7 +224,7 @@ impl Run {
 
     /// How its program has ended, if it has.
     pub(crate) fn finish(&self) -> Option<Finish> {
-        self.state().finish.clone()
+        self.state().end.finish().cloned()
     }
 
     /// Whether it outlives its subscriber.
@@ -230,7 +234,8 @@ impl Run {
 
     /// Bytes in memory.
     pub(crate) fn memory(&self) -> usize {
-        self.state().log.memory()
+        let state = self.state();
+        state.log.memory() + state.end.memory()
     }
 
     /// Interrupts the program because its client wants that. The run's end follows by itself.
@@ -365,7 +370,9 @@ impl Run {
         }
     }
 
+    /// What a person reads is cut before it is kept: the end stays for as long as the run can be resumed.
     fn push(self: &Arc<Self>, event: Event) {
+        let event = event.shortened();
         let mut state = self.state();
         if state.ended {
             return;
@@ -379,7 +386,7 @@ impl Run {
             }
             Event::End(ref finish) => {
                 state.ended = true;
-                state.finish = Some(finish.clone());
+                state.end.set(finish.clone());
                 state.idle_since = Instant::now();
                 state.push_refused();
             }

@@ -3,6 +3,11 @@
 use agb_protocol::MimeBundle;
 pub(crate) use agb_protocol::{Finish, RunFailure, Stream};
 
+use crate::shorten::{MAX_MESSAGE, cut};
+
+/// A traceback of a thousand lines.
+const MAX_TRACEBACK: usize = 64 * 1024;
+
 /// Where a chunk comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
@@ -79,7 +84,31 @@ impl Event {
             Self::Error(failure) => EVENT + failure.memory_size(),
             Self::InputRequest { prompt, .. } => EVENT + prompt.len(),
             Self::InputRefused { message } => EVENT + message.len(),
-            Self::Accepted | Self::Started | Self::Dropped { .. } | Self::Ending { .. } | Self::End(_) => 0,
+            Self::End(finish) => finish.memory_size(),
+            Self::Accepted | Self::Started | Self::Dropped { .. } | Self::Ending { .. } => 0,
+        }
+    }
+
+    /// The same, with messages that are no longer than a person reads. They may be a program's, or name what a client gave.
+    pub(crate) fn shortened(self) -> Self {
+        match self {
+            Self::InputRequest { prompt, password } => {
+                Self::InputRequest { prompt: cut(prompt, MAX_MESSAGE), password }
+            }
+            Self::InputRefused { message } => Self::InputRefused { message: cut(message, MAX_MESSAGE) },
+            Self::Error(RunFailure { name, value, traceback }) => Self::Error(RunFailure {
+                name: cut(name, MAX_MESSAGE),
+                value: cut(value, MAX_MESSAGE),
+                traceback: cut(traceback, MAX_TRACEBACK),
+            }),
+            Self::End(mut finish) => {
+                finish.execution_error = finish.execution_error.map(|error| cut(error, MAX_MESSAGE));
+                if let Some(killed_by) = &mut finish.killed_by {
+                    killed_by.signal = killed_by.signal.take().map(|signal| cut(signal, MAX_MESSAGE));
+                }
+                Self::End(finish)
+            }
+            other => other,
         }
     }
 }

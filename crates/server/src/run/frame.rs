@@ -3,15 +3,12 @@
 use agb_protocol::service::Reply;
 use agb_protocol::{DEFAULT_TARGET, MimeBundle};
 
-use super::event::{Event, Origin, RunFailure};
+use super::event::{Event, Origin};
 use crate::random;
+use crate::shorten::cut;
 
 /// What an envelope takes around its content, generously.
 const ENVELOPE: usize = 1024;
-/// A message is read by a person: more than this is a program's data gone astray.
-const MAX_MESSAGE: usize = 16 * 1024;
-/// A traceback of a thousand lines.
-const MAX_TRACEBACK: usize = 64 * 1024;
 
 /// What the frames of one run have in common.
 #[derive(Clone, Debug)]
@@ -38,28 +35,18 @@ impl Label {
 }
 
 fn frame(reply: Reply<'_>, event: Event, &Label { limit, extensions, .. }: &Label) -> String {
-    match event {
+    match event.shortened() {
         Event::Accepted => reply.accepted(extensions),
         Event::Started => reply.started(),
         Event::InputRefused { message } => reply.input_refused(&message),
         Event::Dropped { bytes } => reply.output_dropped(bytes),
         Event::Ending { seconds } => reply.ending(seconds),
-        Event::InputRequest { prompt, password } => reply.input_request(&cut(prompt, MAX_MESSAGE), password),
+        Event::InputRequest { prompt, password } => reply.input_request(&prompt, password),
         Event::Chunk(Origin { stream, background: false }, text) => reply.chunk(stream, &text),
         Event::Chunk(Origin { stream, background: true }, text) => reply.background_chunk(stream, &text),
         Event::Result { is_main, mime } => reply.result(&fit(mime, limit.saturating_sub(ENVELOPE)).to_json(), is_main),
-        Event::Error(failure) => {
-            let failure = RunFailure {
-                name: cut(failure.name, MAX_MESSAGE),
-                value: cut(failure.value, MAX_MESSAGE),
-                traceback: cut(failure.traceback, MAX_TRACEBACK),
-            };
-            reply.error(&failure.name, &failure.value, &random::request_id(), Some(&failure))
-        }
-        Event::End(mut finish) => {
-            finish.execution_error = finish.execution_error.map(|error| cut(error, MAX_MESSAGE));
-            reply.end(&finish)
-        }
+        Event::Error(failure) => reply.error(&failure.name, &failure.value, &random::request_id(), Some(&failure)),
+        Event::End(finish) => reply.end(&finish),
     }
 }
 
@@ -94,23 +81,13 @@ fn fit(mut mime: MimeBundle, limit: usize) -> MimeBundle {
     mime
 }
 
-/// Cuts a text between characters, and says how much is missing.
-fn cut(mut text: String, limit: usize) -> String {
-    if text.len() > limit {
-        let missing = text.len() - limit;
-        text.truncate(text.floor_char_boundary(limit));
-        text.push_str(&format!("… [{missing} bytes more]"));
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
 
     use super::*;
     use crate::run::MAX_CHUNK;
-    use crate::run::event::{Finish, Stream};
+    use crate::run::event::{Finish, RunFailure, Stream};
 
     const MIB: usize = 1024 * 1024;
 

@@ -136,6 +136,27 @@ async fn over_http_only_what_was_shown_there_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn an_end_of_any_length_is_cut_and_counted() {
+    let budget = crate::budget::Budget::new(1 << 20);
+    let mut it = start(RunOptions { resume: true, ..EXTENDED });
+    it.run.count(budget.nothing());
+    let text = "\u{7f}".repeat(4 << 20);
+    let killed_by = Some(agb_protocol::KilledBy { signal: Some(text.clone()), ..Default::default() });
+    it.feed.push(Event::Error(event::failure("E", text.clone())));
+    it.feed.push(Event::End(Finish { execution_error: Some(text), killed_by, ..Finish::default() }));
+    assert!(it.run.memory() < 256 << 10, "{}", it.run.memory());
+    let shown = it.shown();
+    assert!(shown.last().is_some_and(|last| last.is_end), "{}", shown.len());
+    it.run.acknowledge(&it.subscriber, u64::MAX);
+
+    let end = it.run.finish().expect("it has ended");
+    let error = end.execution_error.as_deref().expect("an error");
+    assert!(error.len() <= 16 << 10 && error.ends_with("bytes more]"), "{}", error.len());
+    assert!(it.run.memory() >= end.memory_size(), "{}", it.run.memory());
+    assert!(budget.charge((1 << 20) - end.memory_size() + 1).is_err(), "what is kept of it counts");
+}
+
+#[tokio::test]
 async fn a_feed_that_goes_without_an_end_ends_its_run() {
     let Fixture { run, feed, subscriber, busy, .. } = start(RunOptions::default());
     drop(feed);
