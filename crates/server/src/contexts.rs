@@ -34,7 +34,7 @@ mod usage;
 pub(crate) use self::context::{Context, Entry};
 pub(crate) use self::error::ContextError;
 pub(crate) use self::path::ContextPath;
-pub(crate) use self::policy::{Extract, RecycleRule, SyncPolicy};
+pub(crate) use self::policy::{Extract, MAX_POLICY, RecycleRule, SyncPolicy};
 pub(crate) use self::signed::{BadUrl, SignedMethod, SignedQuery, UrlSigner};
 pub(crate) use self::store::{Contexts, Wanted};
 pub(crate) use self::upload::Upload;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::workspace::PathError;
+use crate::workspace::{PathError, shown};
 
 /// Why a command is not started. Each says what happened, to what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -25,7 +25,7 @@ pub(super) enum CommandError {
 impl CommandError {
     /// The system's refusal to enter a directory.
     pub(super) fn entering(path: &Path, error: &io::Error) -> Self {
-        let path = path.display().to_string();
+        let path = shown(&path.to_string_lossy());
         match error.kind() {
             // An escape from the session's folder has this kind, and no number of the system's.
             io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => PathError::Outside(path).into(),

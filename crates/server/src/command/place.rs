@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::CommandError;
-use crate::workspace::{ActAs, PathError, Workspace};
+use crate::workspace::{ActAs, PathError, Workspace, shown};
 
 /// Where a command begins. It enters it inside its sandbox, whatever has become of it by then.
 pub(super) enum Cwd {
@@ -29,7 +29,7 @@ pub(super) fn working_directory(workspace: &Workspace, given: Option<&str>) -> R
     let _user = ActAs::user(workspace.slot().user()).map_err(failed)?;
     let real = at.dir.canonicalize(&at.path).map_err(failed)?;
     if !at.dir.metadata(&real).is_ok_and(|meta| meta.is_dir()) {
-        return Err(CommandError::NotADirectory(given.to_owned()));
+        return Err(CommandError::NotADirectory(shown(given)));
     }
     let is_home = Path::new(given).is_relative() || at.place == folder.home();
     Ok(if is_home { Cwd::Below(real) } else { Cwd::At(at.place.join(real)) })

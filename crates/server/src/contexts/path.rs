@@ -18,10 +18,8 @@ const MAX_NAME: usize = 255;
 impl ContextPath {
     /// Reads a path as a client writes it: absolute or not, with `/` or `\`, with a slash at the end or without.
     pub(crate) fn parse(given: &str) -> Result<Self, ContextError> {
+        Self::check_length(given)?;
         let invalid = |problem| ContextError::InvalidPath { path: shorten(given), problem };
-        if given.len() > MAX_LENGTH {
-            return Err(invalid("it is longer than 4096 bytes"));
-        }
         if given.contains('\0') {
             return Err(invalid("it contains a NUL"));
         }
@@ -42,6 +40,14 @@ impl ContextPath {
             return Err(invalid("it has more than 64 folders"));
         }
         Ok(Self(path))
+    }
+
+    /// Refuses what is too long for a path, whatever is in it.
+    pub(crate) fn check_length(given: &str) -> Result<(), ContextError> {
+        if given.len() > MAX_LENGTH {
+            return Err(ContextError::InvalidPath { path: shorten(given), problem: "it is longer than 4096 bytes" });
+        }
+        Ok(())
     }
 
     /// The path of a file, which has a name at least.

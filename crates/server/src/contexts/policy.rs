@@ -39,6 +39,13 @@ pub(crate) struct RecycleRule {
 }
 
 impl RecycleRule {
+    /// About how much memory it takes.
+    pub(crate) fn memory_size(&self) -> usize {
+        /// A place in a list, and texts.
+        const PART: usize = 64;
+        self.root.len() + PART + self.paths.iter().map(|path| path.len() + PART).sum::<usize>()
+    }
+
     /// Whether a path of the context is among what is recycled.
     pub(super) fn matches(&self, path: &ContextPath) -> bool {
         let Ok(root) = ContextPath::parse(&self.root) else { return false };
@@ -66,6 +73,10 @@ struct WhiteEntry {
 
 /// More parts and paths are a program's mistake: each is compared with each file.
 const MAX_LIST: usize = 200;
+/// Bytes of a policy, which is not even read beyond: what its JSON becomes takes many times its text.
+///
+/// 64 KiB: three lists of 200 paths with 100 bytes each; a usual policy has one.
+pub(crate) const MAX_POLICY: usize = 64 * 1024;
 /// Ten years; `Lifecycle_Forever` is longer.
 const MAX_DAYS: u32 = 3650;
 
@@ -74,6 +85,9 @@ impl SyncPolicy {
     pub(crate) fn parse(text: &str, mount: &ContextPath) -> Result<Self, ContextError> {
         let raw: Raw = match text.trim() {
             "" => Raw::default(),
+            text if text.len() > MAX_POLICY => {
+                return Err(ContextError::Policy(format!("it has more than {MAX_POLICY} bytes")));
+            }
             text => {
                 serde_json::from_str::<JsonObject<_>>(text).map_err(|error| ContextError::Policy(error.to_string()))?.0
             }
@@ -343,6 +357,22 @@ mod tests {
             r#"{"mappingPolicy":{"path":"/a/../b"}}"#,
         ] {
             assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_read() {
+        let white =
+            |entries: usize| format!(r#"{{"bwList":{{"whiteLists":[{{"path":"a"}}{}]}}}}"#, ",{}".repeat(entries));
+        assert!(parse(&white(100)).is_ok());
+        for (text, word) in [
+            (white(1000), "more than 200 paths"),
+            (white(5 << 20), "more than 65536 bytes"),
+            // A policy all the same, so only its length is wrong.
+            (format!(r#"{{"unknown":"{}"}}"#, "x".repeat(MAX_POLICY)), "more than 65536 bytes"),
+        ] {
+            let error = parse(&text).expect_err(word).to_string();
+            assert!(error.contains(word) && error.len() < 1000, "{error}");
         }
     }
 }

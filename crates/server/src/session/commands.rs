@@ -12,6 +12,7 @@ use crate::command::{self, CommandHost, CommandSpec};
 use crate::observe::RunMeter;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
+use crate::workspace::MAX_PATH;
 
 impl Session {
     /// Starts a command as a run. Said again with the same id, for a run that can be resumed, it finds the run that there
@@ -29,6 +30,9 @@ impl Session {
         if let Some(invalid) = start.invalid {
             return Err(failure("BadArguments", invalid).into());
         }
+        if start.cwd.as_ref().is_some_and(|cwd| cwd.len() > MAX_PATH) {
+            return Err(failure("BadArguments", format!("cwd must be a path of at most {MAX_PATH} bytes")).into());
+        }
         let mut hasher = DefaultHasher::new();
         (&start.command, &start.cwd, &start.envs, start.terminal, start.detached).hash(&mut hasher);
         let program = hasher.finish();
@@ -36,7 +40,9 @@ impl Session {
             return Ok(Started::Before(found));
         }
         let timeout = self.command_timeout(start.timeout_ms)?;
-        let held = start.command.len() + start.envs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let held = start.command.len()
+            + start.cwd.as_ref().map_or(0, String::len)
+            + start.envs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
         let activity = self.begin(held).map_err(|busy| {
             self.metrics.limit_hit("LimitExceeded.Runs");
             refusal(&busy)

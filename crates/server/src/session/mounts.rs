@@ -16,7 +16,7 @@ use super::archive::{self, ArchiveWriter};
 use super::left_out::LeftOut;
 use super::path_set::PathSet;
 use super::side::{Refusal, Side};
-use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, SyncPolicy};
+use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, MAX_POLICY, RecycleRule, SyncPolicy};
 use crate::folder_stack::FolderStack;
 use crate::lock::lock;
 use crate::random;
@@ -70,13 +70,21 @@ impl Mount {
         Path::new("/").join(self.path.trim_matches('/'))
     }
 
-    /// What is recycled by age below it, as the context is to know it.
+    /// What is recycled by age below it, as the context is to know it. A context knows the rules of all paths that it has
+    /// been mounted at, until it is mounted there without: these are as many as one policy has.
     pub(crate) fn keep_recycle_rule(&self) -> Result<(), ContextError> {
         let (rule, root) = (self.policy.recycle_rule(&self.folder), self.folder.shown());
+        let mut is_full = false;
         self.context.update(|meta| {
             meta.recycle.retain(|other| other.root != root);
-            meta.recycle.extend(rule);
+            let others: usize = meta.recycle.iter().map(RecycleRule::memory_size).sum();
+            is_full = rule.is_some() && others > MAX_POLICY;
+            meta.recycle.extend(rule.filter(|_| !is_full));
         })?;
+        if is_full {
+            let problem = "recyclePolicy: the context has too many from other paths: mount it there without one";
+            return Err(ContextError::Policy(problem.to_owned()));
+        }
         self.context.touch()
     }
 

@@ -124,15 +124,16 @@ impl SessionContexts {
         Arc::clone(lock(&self.transfer).get_or_insert(new))
     }
 
-    /// What a client means by a context and a path.
-    pub(crate) fn target(&self, context: &str, path: &str) -> Option<Target> {
+    /// What a client means by a context and a path. A path that no file can have is refused: tasks remember theirs.
+    pub(crate) fn target(&self, context: &str, path: &str) -> Result<Option<Target>, ContextError> {
+        ContextPath::check_length(path)?;
         let same = |mount: &&Arc<Mount>| mount.path.trim_end_matches('/') == path.trim_end_matches('/');
         let mut mounts = self.mounts.iter().filter(|mount| mount.context.id() == context);
         if let Some(mount) = mounts.find(same) {
-            return Some(Target::Mount(Arc::clone(mount)));
+            return Ok(Some(Target::Mount(Arc::clone(mount))));
         }
-        let transfer = self.transfer().filter(|transfer| transfer.id() == context)?;
-        Some(Target::Transfer(transfer, path.to_owned()))
+        let transfer = self.transfer().filter(|transfer| transfer.id() == context);
+        Ok(transfer.map(|transfer| Target::Transfer(transfer, path.to_owned())))
     }
 
     /// The tasks there were, the oldest first.

@@ -50,6 +50,9 @@ pub(crate) enum PathError {
     /// It has a NUL in it, or nothing.
     #[error("the path {0:?} is not a path: give a name relative to the session's working directory")]
     Invalid(String),
+    /// No system call takes it.
+    #[error("the path that begins with {0:?} is too long: give one of at most {MAX_PATH} bytes")]
+    TooLong(String),
     /// It leads out.
     #[error("not found: the path {0:?} {why}", why = why_outside(.0))]
     Outside(String),
@@ -59,6 +62,9 @@ pub(crate) enum PathError {
     )]
     ReadOnly(String),
 }
+
+/// What Linux takes as one path. A longer one is not even looked at: it would be copied, kept and told.
+pub(crate) const MAX_PATH: usize = 4096;
 
 /// Files of `/proc` that tell of the machine and not of a process; a sandbox's own `/proc` has the same.
 const PROC: [&str; 10] =
@@ -104,6 +110,9 @@ impl Located {
 pub(crate) fn locate(places: &[Place], made: Option<&Place>, given: &str) -> Result<Located, PathError> {
     if given.is_empty() || given.contains('\0') {
         return Err(PathError::Invalid(shown(given)));
+    }
+    if given.len() > MAX_PATH {
+        return Err(PathError::TooLong(shown(given)));
     }
     let outside = || PathError::Outside(shown(given));
     let path = Path::new(given);
@@ -182,6 +191,7 @@ fn system(path: &Path, made: Option<&Place>) -> Option<Located> {
 pub(crate) const MADE: [(&str, &str); 2] =
     [("hostname", "sandbox\n"), ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n")];
 
+/// As much of a path as a message shows.
 pub(crate) fn shown(path: &str) -> String {
     path.chars().take(200).collect()
 }
@@ -243,6 +253,11 @@ mod tests {
         }
         for given in ["", "a\0b"] {
             assert!(matches!(locate(&places, None, given), Err(PathError::Invalid(_))), "{given:?}");
+        }
+        for start in ["", "/tmp/", "/usr/", "/nowhere/"] {
+            let given = start.to_owned() + &"\u{7f}/".repeat(8 << 20);
+            let error = locate(&places, None, &given).expect_err(start);
+            assert!(matches!(error, PathError::TooLong(_)) && error.to_string().len() < 2000, "{start}");
         }
         std::os::unix::fs::symlink("/etc", root.path().join("home/out")).expect("a link");
         let located = locate(&places, None, "out/passwd").expect("it looks plain");

@@ -187,3 +187,19 @@ async fn a_page_may_watch_and_only_watch() {
     Reply::of(foreign.send().await.expect("an answer")).await.is_error(403, "InvalidOrigin.NotAllowed", "example.org");
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_directory_of_any_length_is_refused_and_not_told() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    for start in ["", "/tmp/", "/nowhere/"] {
+        let cwd = start.to_owned() + &"\u{7f}".repeat(1 << 20);
+        let params = json!({ "command": "true", "cwd": cwd, "resume": true });
+        let reply = say(&server, &session, "a", json!({ "method": "run_command", "mode": "stream", "params": params }));
+        reply.await.is_error(400, "InvalidRun.Refused", "4096 bytes");
+        let error = server.call(&session, "shell", json!({ "command": "true", "cwd": cwd, "timeout_ms": 10_000 }));
+        let error = error.await.expect_err("there is no such directory");
+        assert!(error.len() < 16 << 10 && error.contains("4096 bytes"), "{} bytes", error.len());
+    }
+    server.stop().await;
+}

@@ -216,6 +216,7 @@ async fn mounts_that_make_no_sense_are_refused() {
         (json!([{ "contextId": id, "path": "/a" }, { "contextId": id, "path": "/a/b" }]), "lies in another one"),
         (json!([{ "contextId": id, "path": "/a", "policy": "{" }]), "policy"),
         (json!([{ "contextId": id, "path": "/a", "policy": 3 }]), "policy"),
+        (json!([{ "contextId": id, "path": "/a", "policy": { "x": "x".repeat(100_000) } }]), "65536"),
         (Value::Array(vec![json!({ "contextId": id, "path": "/a" }); 17]), "--max-mounts"),
     ] {
         let body = json!({ "persistenceDataList": list });
@@ -223,6 +224,26 @@ async fn mounts_that_make_no_sense_are_refused() {
         assert_eq!(reply.status, 400, "{list}: {}", reply.body);
         assert!(reply.body["message"].as_str().is_some_and(|text| text.contains(part)), "{list}: {}", reply.body);
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_path_of_any_length_is_neither_remembered_nor_told() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let query = [("sessionId", session.id.as_str()), ("contextTypes", "[\"file_transfer\"]")];
+    let data = call(&server, "GetAndLoadInternalContext", &query).await.ok();
+    let id = data[0]["contextId"].as_str().expect("an id");
+    let long = "\u{7f}".repeat(1 << 20);
+    for (context, path) in [(id, long.as_str()), ("none", long.as_str()), (long.as_str(), "/a")] {
+        let body = json!({ "sessionId": session.id, "contextId": context, "path": path, "mode": "download" });
+        let reply = server.post("/sdk/SyncContext", body).await;
+        let told = reply.body["message"].as_str().expect("a message");
+        assert!(reply.status == 400 && told.len() <= 16 << 10, "{}: {} bytes", reply.status, told.len());
+    }
+    let info = call(&server, "GetContextInfo", &[("sessionId", &session.id)]).await.ok();
+    let tasks = info["contextStatus"].as_str().expect("a text");
+    assert!(tasks.len() < 1000, "{} bytes", tasks.len());
     server.stop().await;
 }
 

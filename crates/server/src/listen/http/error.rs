@@ -19,6 +19,7 @@ use crate::links::LinkError;
 use crate::run::NoReplay;
 use crate::session::Busy;
 use crate::session::sessions::CreateError;
+use crate::shorten::{MAX_MESSAGE, message};
 use crate::tools::{CallError, UnknownTool};
 use crate::workspace::PathError;
 use crate::workspace::watch::WatchError;
@@ -276,7 +277,8 @@ impl IntoResponse for ApiError {
                 let status = StatusCode::from_u16(refusal.status).ok().filter(|status| status.as_u16() >= 400);
                 envelope(status.unwrap_or(StatusCode::BAD_REQUEST), &refusal.code, &refusal.message, None)
             }
-            None => envelope(status, kind, &self.to_string(), None),
+            // What it names may be a client's, and of any length.
+            None => envelope(status, kind, &message(&self, MAX_MESSAGE), None),
         };
         response.extensions_mut().insert(Code(kind));
         if let Some(seconds) = self.retry_after() {
@@ -289,7 +291,9 @@ impl IntoResponse for ApiError {
 fn of_file(error: &FileError) -> (&'static str, StatusCode) {
     use StatusCode as Status;
     match error {
-        FileError::Path(PathError::Invalid(_)) => ("InvalidParameter.Value", Status::BAD_REQUEST),
+        FileError::Path(PathError::Invalid(_) | PathError::TooLong(_)) => {
+            ("InvalidParameter.Value", Status::BAD_REQUEST)
+        }
         FileError::Path(PathError::ReadOnly(_)) => ("InvalidFile.ReadOnly", Status::FORBIDDEN),
         FileError::Path(PathError::Outside(_)) | FileError::NotFound(_) => ("InvalidFile.NotFound", Status::NOT_FOUND),
         FileError::Kind { .. } => ("InvalidFile.Kind", Status::CONFLICT),

@@ -105,7 +105,7 @@ pub(super) async fn sync(State(shared): State<Arc<Shared>>, params: Params) -> R
     let targets = match (params.text("contextId")?, params.text("path")?) {
         (None, None) => session.contexts().mounts().iter().map(|mount| Target::Mount(Arc::clone(mount))).collect(),
         (Some(context), Some(path)) => {
-            let target = session.contexts().target(context.trim(), &path);
+            let target = session.contexts().target(context.trim(), &path)?;
             vec![target.ok_or(ApiError::NotMounted { context, path })?]
         }
         (Some(_), None) => return Err(ApiError::Missing("path")),
