@@ -103,11 +103,6 @@ impl Link {
         session.ports().permit().map_err(|PortsTaken(most)| LinkError::TooManyConnections(most))
     }
 
-    /// Until when it opens something.
-    pub(crate) fn expires(&self) -> Instant {
-        self.expires
-    }
-
     /// Comes when the link opens nothing any more, and so nothing that it has opened may go on.
     pub(crate) fn over(&self, session: &Session) -> impl Future<Output = ()> + Send + use<> {
         let (mut stage, expires) = (session.watch_stage(), self.expires);

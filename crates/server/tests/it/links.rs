@@ -350,6 +350,57 @@ async fn a_program_that_does_not_answer_is_not_waited_for() {
     server.stop().await;
 }
 
+/// Answers each request before it has its body, reads what comes all the same, and says so when that has ended.
+const EARLY: &str = r"
+import socket, threading
+def serve(connection):
+    head = b''
+    while b'\r\n\r\n' not in head:
+        head += connection.recv(65536)
+    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok')
+    try:
+        while connection.recv(65536): pass
+    finally:
+        print('ended', flush=True)
+server = socket.create_server(('127.0.0.1', 30100))
+print('ready', flush=True)
+while True:
+    threading.Thread(target=serve, args=[server.accept()[0]], daemon=True).start()
+";
+
+#[tokio::test]
+async fn a_body_that_goes_on_behind_its_answer_is_ended() {
+    let server = TestServer::with(|config| config.links.connections = 1).await;
+    let session = server.create().await;
+    server.call(&session, "write_file", json!({ "path": "early.py", "content": EARLY })).await.expect("written");
+    let command = "nohup python3 early.py > log 2>&1 & until grep -q ready log; do sleep 0.05; done";
+    server.call(&session, "shell", json!({ "command": command, "timeout_ms": 20_000 })).await.expect("it listens");
+    let url = url(&server, &session, &[]).await;
+    let (pieces, body) = tokio::sync::mpsc::channel::<std::io::Result<Vec<u8>>>(1);
+    let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
+    let begin = std::time::Instant::now();
+    let answer = server.http.post(&url).body(reqwest::Body::wrap_stream(body)).send();
+    pieces.send(Ok(b"begun".to_vec())).await.expect("there is room");
+    let answer = answer.await.expect("an early answer").text().await.expect("a body");
+    assert_eq!(answer, "ok");
+    // It brings a byte now and then for as long as anybody takes them.
+    tokio::spawn(async move {
+        while pieces.send(Ok(b"x".to_vec())).await.is_ok() {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    });
+    let log = json!({ "path": "log" });
+    while !server.call(&session, "read_file", log.clone()).await.expect("a log").contains("ended") {
+        assert!(begin.elapsed() < PATIENCE, "its connection to the program has no end");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    while server.http.get(&url).send().await.expect("an answer").status() != 200 {
+        assert!(begin.elapsed() < PATIENCE, "its connection is still counted");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_code_space_has_no_browser() {
     let server = TestServer::start().await;

@@ -1,4 +1,5 @@
-//! A request's body that says how far it has come, for a time limit that begins when all of it was passed on.
+//! A request's body that says how far it has come, for a time limit that begins when all of it was passed on. It ends when its
+//! link opens nothing any more.
 
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
@@ -9,16 +10,23 @@ use axum::body::{Body, Bytes};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, timeout_at};
 
+use crate::links::LinkError;
 use crate::lock::lock;
 
-/// When a body has last moved.
+/// When a body has last moved, and whether it is over.
 #[derive(Clone, Debug)]
-pub(super) struct Progress(Arc<Mutex<Instant>>);
+pub(super) struct Progress(Arc<Mutex<Moved>>);
+
+#[derive(Debug)]
+struct Moved {
+    last: Instant,
+    is_over: bool,
+}
 
 impl Default for Progress {
     /// Just now.
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Instant::now())))
+        Self(Arc::new(Mutex::new(Moved { last: Instant::now(), is_over: false })))
     }
 }
 
@@ -36,20 +44,58 @@ impl Progress {
         }
     }
 
+    /// Nothing of it is passed on any more.
+    pub(super) fn end(&self) {
+        lock(&self.0).is_over = true;
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        lock(&self.0).is_over
+    }
+
     fn last(&self) -> Instant {
         // Each change under the lock is a single step.
-        *lock(&self.0)
+        lock(&self.0).last
     }
 
     fn moved(&self) {
-        *lock(&self.0) = Instant::now();
+        lock(&self.0).last = Instant::now();
     }
 }
 
+/// What comes when nothing may be passed on any more.
+pub(super) type Over = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A body that is followed.
 pub(super) struct Followed {
-    pub(super) body: Body,
-    pub(super) progress: Progress,
+    body: Body,
+    /// `None`: it has come.
+    over: Option<Over>,
+    progress: Progress,
+}
+
+impl Followed {
+    pub(super) fn new(body: Body, over: Over) -> Self {
+        Self { body, over: Some(over), progress: Progress::default() }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+}
+
+impl Drop for Followed {
+    fn drop(&mut self) {
+        self.progress.end();
+    }
+}
+
+/// Whether what was waited for has come; also when it is asked again.
+pub(super) fn has_come(over: &mut Option<Over>, context: &mut Context<'_>) -> bool {
+    if over.as_mut().is_some_and(|over| over.as_mut().poll(context).is_ready()) {
+        *over = None;
+    }
+    over.is_none()
 }
 
 impl HttpBody for Followed {
@@ -60,6 +106,9 @@ impl HttpBody for Followed {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        if has_come(&mut self.over, context) {
+            return Poll::Ready(Some(Err(axum::Error::new(LinkError::Gone))));
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         self.progress.moved();
         Poll::Ready(frame)
@@ -76,6 +125,9 @@ impl HttpBody for Followed {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -93,5 +145,40 @@ mod tests {
         assert_eq!((never, begin.elapsed().as_secs()), (None, 50));
         let later = progress.silent_for(Duration::from_secs(60), tokio::time::sleep(Duration::from_secs(9)));
         assert_eq!(later.await, Some(()));
+    }
+
+    /// Brings a byte a second, or nothing at all.
+    fn slow(is_silent: bool) -> Body {
+        Body::from_stream(stream::unfold((), move |()| async move {
+            if is_silent {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>("x"), ()))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_ends_with_its_link_whatever_comes() {
+        for is_silent in [false, true] {
+            let begin = Instant::now();
+            let over = Box::pin(tokio::time::sleep(Duration::from_millis(3500)));
+            let followed = Followed::new(slow(is_silent), over);
+            let progress = followed.progress();
+            let mut body = Body::new(followed);
+            let mut bytes = 0;
+            let error = loop {
+                match body.frame().await.expect("it does not end by itself") {
+                    Ok(frame) => bytes += frame.data_ref().map_or(0, Bytes::len),
+                    Err(error) => break error,
+                }
+            };
+            assert_eq!((bytes, begin.elapsed().as_secs()), (if is_silent { 0 } else { 3 }, 3));
+            assert!(error.to_string().contains("expired"), "{error}");
+            assert!(body.frame().await.is_some_and(|frame| frame.is_err()), "nothing comes after that");
+            assert!(!progress.is_over());
+            drop(body);
+            assert!(progress.is_over());
+        }
     }
 }

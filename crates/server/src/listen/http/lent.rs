@@ -3,45 +3,84 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
 
+use super::followed::{Over, Progress, has_come};
 use crate::links::LinkError;
 use crate::session::{ProgramConnection, Session};
+
+/// How long the rest of a request may take whose answer is whole already.
+///
+/// 5 s, as other proxies linger: whoever has answered early does not want the rest.
+const REST: Duration = Duration::from_secs(5);
 
 /// A connection to a program of the session while it carries an answer.
 pub(super) struct Lent {
     pub(super) session: Arc<Session>,
     pub(super) port: u16,
-    /// Nothing of the answer is given after this.
-    pub(super) until: Instant,
     pub(super) connection: ProgramConnection,
+    /// Of one that was kept by the session there is none: it has nothing to send.
+    pub(super) driver: Option<Driver>,
+    /// How far the request's body has come.
+    pub(super) sending: Progress,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-impl Lent {
-    /// The answer; with its last byte the connection goes back to its session. Of an answer that is given up it is closed.
-    pub(super) fn answer(self, answer: Response<Incoming>) -> Response {
-        answer.map(|body| Body::new(LentBody { body, lent: Some(self), is_over: false }))
+/// What moves the bytes of a connection. Dropping it closes the connection, whatever is still to be sent.
+pub(super) struct Driver(Option<AbortHandle>);
+
+impl Driver {
+    pub(super) fn new(task: AbortHandle) -> Self {
+        Self(Some(task))
     }
 
+    /// The connection closes when nobody has a use for it any more.
+    pub(super) fn detach(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+impl Lent {
+    /// The answer, of which nothing is given once `over` has come. With its last byte the connection goes back to its
+    /// session; of an answer that is given up it is closed.
+    pub(super) fn answer(self, answer: Response<Incoming>, over: Over) -> Response {
+        answer.map(|body| Body::new(LentBody { body, over: Some(over), lent: Some(self), is_over: false }))
+    }
+
+    /// A connection whose request is not whole yet counts until it is, or is closed.
     fn give_back(self) {
-        let Self { session, port, mut connection, permit, .. } = self;
-        drop(permit); // what is idle is bounded by itself
+        let Self { session, port, mut connection, driver, sending, permit } = self;
+        // What is idle is bounded by itself.
+        let permit = (!sending.is_over()).then_some(permit);
         tokio::spawn(async move {
-            if connection.ready().await.is_ok() {
+            if let Ok(Ok(())) = timeout(REST, connection.ready()).await {
+                driver.into_iter().for_each(Driver::detach);
                 session.ports().keep_idle(port, connection);
             }
+            drop(permit);
         });
     }
 }
 
 struct LentBody {
     body: Incoming,
+    /// `None`: it has come.
+    over: Option<Over>,
     lent: Option<Lent>,
     is_over: bool,
 }
@@ -54,12 +93,12 @@ impl HttpBody for LentBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        self.is_over = frame.is_none();
-        if frame.is_some() && self.lent.as_ref().is_none_or(|lent| lent.until <= Instant::now()) {
+        if has_come(&mut self.over, context) {
             self.lent = None; // with its connection
             return Poll::Ready(Some(Err(axum::Error::new(LinkError::Gone))));
         }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.is_over = frame.is_none();
         Poll::Ready(frame.map(|frame| frame.map_err(axum::Error::new)))
     }
 

@@ -25,7 +25,7 @@ use super::Shared;
 use super::cluster::HOP;
 use super::error::ApiError;
 use super::followed::{Followed, Progress};
-use super::lent::Lent;
+use super::lent::{Driver, Lent};
 use crate::links::LinkError;
 
 /// On an answer that a program of a session has made.
@@ -147,7 +147,10 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
         let progress = Progress::default();
         match progress.silent_for(answer_time, connection.send_request(again)).await {
             Some(Ok(answer)) => {
-                return Ok(Lent { session, port: link.port, until: link.expires(), connection, permit }.answer(answer));
+                progress.end(); // it has no body
+                let over = Box::pin(link.over(&session));
+                let (port, sending) = (link.port, progress);
+                return Ok(Lent { session, port, connection, driver: None, sending, permit }.answer(answer, over));
             }
             Some(Err(_)) => {}
             None => return Err(late().into()),
@@ -158,23 +161,23 @@ async fn forward(shared: &Arc<Shared>, mut request: Request, target: &Target) ->
     };
     let stream = link.connect(&session).await?;
     let (mut connection, driving) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
-    // Ends when nobody has a use for the connection any more.
-    let driver = tokio::spawn(async move {
+    let driving = tokio::spawn(async move {
         if let Err(error) = driving.with_upgrades().await {
             tracing::debug!(%error, "a link's connection broke");
         }
     });
-    let progress = Progress::default();
-    let body = Body::new(Followed { body, progress: progress.clone() });
-    let sent = connection.send_request(Request::from_parts(parts, body));
-    let Some(answer) = progress.silent_for(answer_time, sent).await else {
-        driver.abort();
-        return Err(late().into());
-    };
+    let driver = Driver::new(driving.abort_handle());
+    let body = Followed::new(body, Box::pin(link.over(&session)));
+    let progress = body.progress();
+    let sent = connection.send_request(Request::from_parts(parts, Body::new(body)));
+    let answer = progress.silent_for(answer_time, sent).await.ok_or_else(late)?;
     let mut answer = answer.map_err(broken)?;
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        return Ok(Lent { session, port: link.port, until: link.expires(), connection, permit }.answer(answer));
+        let over = Box::pin(link.over(&session));
+        let (port, driver, sending) = (link.port, Some(driver), progress);
+        return Ok(Lent { session, port, connection, driver, sending, permit }.answer(answer, over));
     }
+    driver.detach(); // it ends with the protocol before the upgrade
     if let Some(client) = client {
         let program = hyper::upgrade::on(&mut answer);
         let over = link.over(&session);
