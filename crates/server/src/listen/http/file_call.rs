@@ -1,6 +1,7 @@
 //! What the calls for files and folders have in common: what the URL says, and work in the name of the session's user.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::extract::Query;
@@ -51,12 +52,16 @@ pub(super) fn open(Entry { session, .. }: Entry, url: FileUrl) -> Result<(Arc<Se
     Ok((session, query))
 }
 
-/// The session's workspace, which has room for one file more.
-pub(super) async fn workspace_for_one(session: Arc<Session>) -> Result<Arc<Workspace>, ApiError> {
+/// The session's workspace, which has room for one file more, and what programs call the file.
+pub(super) async fn workspace_for_one(
+    session: Arc<Session>,
+    path: String,
+) -> Result<(Arc<Workspace>, PathBuf), ApiError> {
     let look = tokio::task::spawn_blocking(move || {
         let workspace = session.workspace().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
         workspace.take_disk(0, 1).map_err(FileError::from)?;
-        Ok(workspace)
+        let inside = workspace.folder().locate(&path).map_err(FileError::from)?.inside;
+        Ok((workspace, inside))
     });
     look.await.unwrap_or(Err(ApiError::Defect))
 }

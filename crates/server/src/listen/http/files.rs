@@ -103,13 +103,13 @@ pub(super) async fn write(
     }
     let path = query.path.clone();
     let place = if is_archive { SPOOL.to_owned() } else { path.clone() };
-    let workspace = workspace_for_one(Arc::clone(&session)).await?;
+    let (workspace, inside) = workspace_for_one(Arc::clone(&session), path.clone()).await?;
     if is_archive {
         // Before anything is sent in vain.
         in_session(Arc::clone(&session), path.clone(), |at| at.writable().map(drop).map_err(io::Error::other)).await?;
     }
     // Said again, because its answer was lost, an upload does not append a second time.
-    if let Some(done) = upload.as_deref().and_then(|id| workspace.uploads().find(&path, id))
+    if let Some(done) = upload.as_deref().and_then(|id| workspace.uploads().find(&inside, id))
         && (commit != Commit::Overwrite || is_archive)
     {
         return Ok(completed(&done));
@@ -141,7 +141,7 @@ pub(super) async fn write(
     if is_archive {
         let done = folders::unpack_upload(session, Arc::clone(&workspace), path.clone(), new).await?;
         if let Some(id) = upload {
-            workspace.uploads().complete(path, id, Completed { size: done.bytes, etag: String::new() });
+            workspace.uploads().complete(inside, id, Completed { size: done.bytes, etag: String::new() });
         }
         return Ok(Answer::new(json!({ "entries": done.entries, "size": done.bytes })).into_response());
     }
@@ -149,14 +149,14 @@ pub(super) async fn write(
         // For a moment both have the bytes.
         workspace.take_disk(size, 0).map_err(FileError::from)?;
     }
-    let outcome = in_session(session, path.clone(), move |_| new.commit_as(commit)).await;
-    let found = upload.as_deref().and_then(|id| workspace.uploads().find(&path, id));
+    let outcome = in_session(session, path, move |_| new.commit_as(commit)).await;
+    let found = upload.as_deref().and_then(|id| workspace.uploads().find(&inside, id));
     match (outcome, found) {
         (Ok(meta), _) => {
             let (inode, size, modified) = identity(&meta);
             let done = Completed { size, etag: file_body::entity_tag(inode, size, modified) };
             if let Some(id) = upload {
-                workspace.uploads().complete(path, id, done.clone());
+                workspace.uploads().complete(inside, id, done.clone());
             }
             Ok(completed(&done))
         }
@@ -183,7 +183,9 @@ pub(super) async fn progress(Extension(entry): Extension<Entry>, url: FileUrl) -
     let (id, path) = (upload.clone(), query.path.clone());
     let (offset, done) = in_workspace(session, query.place()?, move |workspace, at| {
         let offset = NewFile::progress(&at, &id)?;
-        Ok((offset, workspace.uploads().find(&path, &id)))
+        // An archive arrives elsewhere than what it is for.
+        let of = workspace.folder().locate(&path).map_err(io::Error::other)?;
+        Ok((offset, workspace.uploads().find(&of.inside, &id)))
     })
     .await?;
     let mut data = json!({ "offset": offset });

@@ -57,7 +57,7 @@ pub(super) async fn pack(Extension(entry): Extension<Entry>, url: FileUrl) -> Re
     let (session, query) = open(entry, url)?;
     let _held = (session.begin(0)?, session.budget().charge(HELD)?);
     let id = upload_id(&query)?.ok_or(ApiError::Missing("upload"))?;
-    let workspace = workspace_for_one(Arc::clone(&session)).await?;
+    let (workspace, _) = workspace_for_one(Arc::clone(&session), query.path.clone()).await?;
     let packing =
         in_workspace(Arc::clone(&session), query.path, |workspace, at| Packer::open(&at, workspace.slot().user()));
     let mut packer = packing.await?;
