@@ -9,11 +9,13 @@
 //! | --- | --- |
 //! | `store` | finds, creates, lists, renames and deletes contexts |
 //! | `context` | the files of one context, changed one whole file at a time |
+//! | `listing` | a page of a folder's files |
 //! | `policy` | reads what is synchronised with a session, when and how |
 //! | `recycle` | removes files by age |
 //! | `usage` | counts bytes and files against the quota |
 //! | `path` | reads the paths of files in a context |
 //! | `signed` | signs URLs that open one file for one method and a while |
+//! | `signed_transfers` | counts what goes on over them |
 //!
 //! Invariants:
 //! * the bytes and files of a context, unfinished uploads included, never exceed its quota;
@@ -23,10 +25,12 @@
 mod context;
 mod error;
 mod json_object;
+mod listing;
 mod path;
 mod policy;
 mod recycle;
 mod signed;
+mod signed_transfers;
 mod store;
 mod upload;
 mod usage;
@@ -36,5 +40,6 @@ pub(crate) use self::error::ContextError;
 pub(crate) use self::path::ContextPath;
 pub(crate) use self::policy::{Extract, MAX_POLICY, RecycleRule, SyncPolicy};
 pub(crate) use self::signed::{BadUrl, SignedMethod, SignedQuery, UrlSigner};
+pub(crate) use self::signed_transfers::SignedTransfer;
 pub(crate) use self::store::{Contexts, Wanted};
 pub(crate) use self::upload::Upload;

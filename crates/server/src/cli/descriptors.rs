@@ -19,7 +19,7 @@ pub(crate) fn raise(limits: &Limits, links: &LinkSettings, network: &Network) {
         Ok(may) => may,
         Err(error) => return tracing::warn!(%error, "the limit of open files stays as it is"),
     };
-    let needed = needed(limits, links).saturating_add(of_proxies(network));
+    let needed = needed(limits, links).saturating_add(of_proxies(network)).saturating_add(of_transfers(limits));
     if may < needed {
         tracing::warn!(may, needed, "too few open files for --max-sessions and --max-connections; see `ulimit -Hn`");
     }
@@ -40,6 +40,12 @@ fn of_proxies(network: &Network) -> u64 {
     if matches!(network, Network::Allow(_)) { most } else { 0 }
 }
 
+/// What transfers over signed URLs take beside their connections, each of which may carry one: a file, and the folder that it
+/// is received in.
+fn of_transfers(limits: &Limits) -> u64 {
+    u64::try_from(limits.max_connections).unwrap_or(u64::MAX).saturating_mul(2)
+}
+
 /// Answers with the limit that holds from here on; the largest number where there is none.
 fn raise_to_hard_limit() -> io::Result<u64> {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -56,6 +62,7 @@ mod tests {
             super::needed(&limits, &super::LinkSettings { connections, ..super::LinkSettings::default() })
         };
         assert_eq!((needed(0), needed(2), needed(1000)), (360, 380, 460));
+        assert_eq!(super::of_transfers(&limits), 200);
     }
 
     #[test]

@@ -51,14 +51,6 @@ pub(crate) struct Meta {
     pub(crate) recycle: Vec<RecycleRule>,
 }
 
-/// A part of a folder's entries.
-#[derive(Debug, Default)]
-pub(crate) struct Listing {
-    pub(crate) entries: Vec<Entry>,
-    /// How many the folder has in all.
-    pub(crate) total: usize,
-}
-
 /// A file or folder of a context.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -181,7 +173,7 @@ impl Context {
     }
 
     /// Its files, beneath which every path of a client is resolved.
-    fn files(&self) -> Result<Dir, ContextError> {
+    pub(super) fn files(&self) -> Result<Dir, ContextError> {
         self.root()?.open_dir(FILES).map_err(|error| ContextError::system("opening the context", &error))
     }
 
@@ -200,24 +192,6 @@ impl Context {
             let _ = self.quota.set(Quota::new(self.max, used));
         }
         Ok(self.quota.get().expect("it was set above"))
-    }
-
-    /// The entries of a folder, by name; pages are counted from 1. A folder that does not exist is empty, since folders
-    /// come and go with their files.
-    pub(crate) fn list(&self, path: &ContextPath, page: usize, page_size: usize) -> Result<Listing, ContextError> {
-        let files = self.files()?;
-        let mut names = match files.read_dir(on_disk(path)) {
-            Ok(entries) => entries.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Listing::default()),
-            Err(error) => return Err(ContextError::of_file("listing", &path.shown(), &error)),
-        };
-        names.sort_unstable();
-        let total = names.len();
-        let first = page.saturating_sub(1).saturating_mul(page_size);
-        let paths = names.into_iter().skip(first).take(page_size).map(|name| on_disk(path).join(name));
-        // One that is gone meanwhile is left out.
-        let entries = paths.filter_map(|path| Some(entry(&path, &files.symlink_metadata(&path).ok()?))).collect();
-        Ok(Listing { entries, total })
     }
 
     /// What is at a path, if there is something.
@@ -438,7 +412,7 @@ pub(crate) fn now() -> String {
     humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
 }
 
-fn on_disk(path: &ContextPath) -> &Path {
+pub(super) fn on_disk(path: &ContextPath) -> &Path {
     if path.is_root() { Path::new(".") } else { path.as_path() }
 }
 
@@ -446,7 +420,7 @@ fn child(folder: &Path, found: &DirEntry) -> PathBuf {
     if folder == Path::new(".") { found.file_name().into() } else { folder.join(found.file_name()) }
 }
 
-fn entry(path: &Path, meta: &Metadata) -> Entry {
+pub(super) fn entry(path: &Path, meta: &Metadata) -> Entry {
     let time =
         |time: io::Result<cap_std::time::SystemTime>| time.map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
     let modified = time(meta.modified());

@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::budget::OverBudget;
 use crate::workspace::disk_meter::DiskFull;
 
 /// What goes wrong with a context. Each message says what happened, to what, and what to do.
@@ -27,6 +28,13 @@ pub(crate) enum ContextError {
     Clearing(String),
     #[error("there are {limit} contexts of this API key already: delete some, or raise --max-contexts")]
     TooMany { limit: usize },
+    #[error(
+        "{limit} uploads and downloads over signed URLs of this context go on already: wait for one to end, or raise \
+         --context-transfers"
+    )]
+    TooManyTransfers { limit: usize },
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     #[error("the context would have more than {limit} {unit}: delete files, or raise {flag}")]
     Quota { limit: u64, unit: &'static str, flag: &'static str },
     #[error(transparent)]

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
 use super::context::{Context, Meta, now, remove_tree};
 use super::recycle::recycle;
+use super::signed_transfers::{SignedTransfer, SignedTransfers};
 use super::usage::Amount;
 use super::{ContextError, UrlSigner};
 use crate::lock::lock;
@@ -24,6 +27,9 @@ pub(crate) struct Contexts {
     opened: Mutex<Option<Opened>>,
     /// Those that files of sessions pass through, by id. Each goes with its session.
     transfers: Mutex<HashMap<String, Weak<Context>>>,
+    signed_transfers: Arc<SignedTransfers>,
+    calls: Arc<Semaphore>,
+    removals: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -44,11 +50,20 @@ pub(crate) enum Wanted {
 
 /// The longest name of a context, in characters.
 const MAX_NAME: usize = 255;
+/// Removals at once. Four keep a disk busy; more would only take threads.
+const REMOVALS: usize = 4;
 
 impl Contexts {
     pub(crate) fn new(settings: ContextSettings) -> Self {
-        let signer = UrlSigner::new(settings.url_time);
-        Self { settings, signer, opened: Mutex::default(), transfers: Mutex::default() }
+        Self {
+            signer: UrlSigner::new(settings.url_time),
+            opened: Mutex::default(),
+            transfers: Mutex::default(),
+            signed_transfers: SignedTransfers::new(settings.max_transfers),
+            calls: Arc::new(Semaphore::new(settings.max_calls.clamp(1, Semaphore::MAX_PERMITS))),
+            removals: Arc::new(Semaphore::new(REMOVALS)),
+            settings,
+        }
     }
 
     pub(crate) fn settings(&self) -> &ContextSettings {
@@ -57,6 +72,21 @@ impl Contexts {
 
     pub(crate) fn signer(&self) -> &UrlSigner {
         &self.signer
+    }
+
+    /// The turn of a call that works on files: they share their threads with the file tools of all sessions.
+    pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.calls).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// The turn of the removal of what a context has put aside, which takes as long as there are files. No call waits for it.
+    pub(crate) async fn removal(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.removals).acquire_owned().await.expect("the semaphore is never closed")
+    }
+
+    /// An upload or download over a signed URL begins.
+    pub(crate) fn begin_transfer(&self, context: &Context) -> Result<SignedTransfer, ContextError> {
+        self.signed_transfers.begin(context.id())
     }
 
     /// All of an owner, the oldest first.

@@ -25,17 +25,42 @@ impl Pace {
     }
 }
 
+/// What the other end has taken, or brought, and how long it was waited for. With each `enough` bytes it begins anew.
+#[derive(Debug)]
+pub(crate) struct Count {
+    pace: Pace,
+    bytes: u64,
+    waited: Duration,
+}
+
+impl Count {
+    pub(crate) fn new(pace: Pace) -> Self {
+        Self { pace, bytes: 0, waited: Duration::ZERO }
+    }
+
+    /// How much longer it may be waited for.
+    pub(crate) fn left(&self) -> Duration {
+        self.pace.time.saturating_sub(self.waited)
+    }
+
+    /// So many bytes came after a wait.
+    pub(crate) fn add(&mut self, waited: Duration, bytes: usize) {
+        self.waited += waited;
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.bytes >= self.pace.enough() {
+            (self.bytes, self.waited) = (0, Duration::ZERO);
+        }
+    }
+}
+
 /// A connection that breaks when its other end takes too little for too long.
 ///
 /// Only the time counts that a write waits: an end that nothing is sent to, or that takes everything at once, may go on for
-/// ever. With each `enough` bytes the count begins anew.
+/// ever.
 pub(crate) struct Paced<S> {
     socket: S,
-    pace: Pace,
-    /// Taken since the count began.
-    taken: u64,
-    /// Waited since the count began, the wait that goes on not included.
-    waited: Duration,
+    /// The wait that goes on is not included.
+    count: Count,
     waiting: Option<Waiting>,
 }
 
@@ -47,7 +72,7 @@ struct Waiting {
 
 impl<S> Paced<S> {
     pub(crate) fn new(socket: S, pace: Pace) -> Self {
-        Self { socket, pace, taken: 0, waited: Duration::ZERO, waiting: None }
+        Self { socket, count: Count::new(pace), waiting: None }
     }
 
     /// What comes of a step, `bytes` of which were taken.
@@ -58,22 +83,15 @@ impl<S> Paced<S> {
         bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
         let Poll::Ready(result) = step else {
-            let left = self.pace.time.saturating_sub(self.waited);
+            let left = self.count.left();
             let waiting = self.waiting.get_or_insert_with(|| {
                 let since = Instant::now();
                 Waiting { since, patience: Box::pin(sleep_until(since + left)) }
             });
             return waiting.patience.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
         };
-        if let Some(waiting) = self.waiting.take() {
-            self.waited += waiting.since.elapsed();
-        }
-        if let Ok(done) = &result {
-            self.taken = self.taken.saturating_add(bytes(done) as u64);
-        }
-        if self.taken >= self.pace.enough() {
-            (self.taken, self.waited) = (0, Duration::ZERO);
-        }
+        let waited = self.waiting.take().map_or(Duration::ZERO, |waiting| waiting.since.elapsed());
+        self.count.add(waited, result.as_ref().map_or(0, bytes));
         Poll::Ready(result)
     }
 }

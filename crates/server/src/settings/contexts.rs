@@ -38,6 +38,23 @@ pub struct ContextSettings {
     /// 16: more than any documented program does; each is a mount in every sandbox.
     #[arg(long, default_value_t = 16, value_name = "N")]
     pub max_mounts: usize,
+    /// Calls about contexts that work on files at the same time, of all API keys; more wait.
+    ///
+    /// 16 of the 512 threads for files, which these calls share with all sessions.
+    #[arg(long = "max-context-calls", default_value_t = 16, value_name = "N")]
+    pub max_calls: usize,
+    /// Uploads and downloads over signed URLs at once, of one context; more are refused (HTTP 429).
+    ///
+    /// 64: several clients that each copy a folder with many files at once, and no URL that was passed on takes more than
+    /// a twelfth of `--max-connections`.
+    #[arg(long = "context-transfers", default_value_t = 64, value_name = "N")]
+    pub max_transfers: usize,
+    /// The least that an upload over a signed URL must bring: bytes a minute; 0 means any.
+    ///
+    /// 60,000, as `--write-rate` for what clients read. An upload that brings less within `--write-timeout` of waiting is
+    /// ended.
+    #[arg(long = "context-upload-rate", default_value_t = 60_000, value_name = "BYTES")]
+    pub upload_rate: u64,
     /// How long a signed URL opens its file.
     ///
     /// One hour: long enough for 10 GB over a slow line to begin, short enough for a URL that was seen in a log.

@@ -1,10 +1,11 @@
 //! Contexts: the calls about them, and the signed URLs that open their files.
 
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{KEY, Reply, TestServer};
+use crate::support::{KEY, Reply, TestServer, eventually};
 
 /// A server with two keys; `other` is the second one.
 async fn start() -> TestServer {
@@ -238,6 +239,52 @@ async fn a_url_opens_one_file_by_one_method_until_it_expires() {
     let late = Reply::of(server.http.get(&download).send().await.expect("an answer")).await;
     late.is_error(403, "InvalidUrl.Expired", "expired");
     Reply::of(put(&server, &upload, "x").await).await.is_error(403, "InvalidUrl.Expired", "expired");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_url_does_not_take_every_connection() {
+    let mut folder = None;
+    let server = TestServer::with(|config| {
+        config.contexts.max_transfers = 1;
+        folder.clone_from(&config.contexts.folder);
+    })
+    .await;
+    let folder = folder.expect("contexts have a folder");
+    let (id, other) = (create(&server, "one").await, create(&server, "other").await);
+    let upload = url(&server, "GetContextFileUploadUrl", &id, "/f").await;
+    let (pieces, body) = tokio::sync::mpsc::unbounded_channel::<std::io::Result<Vec<u8>>>();
+    let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
+    let first = server.http.put(&upload).body(reqwest::Body::wrap_stream(body)).send();
+    let first = tokio::spawn(first);
+    pieces.send(Ok(b"begun".to_vec())).expect("it is sent");
+    let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+    eventually("the first one has begun", || {
+        let mut contexts = entries(&folder).flat_map(|owner| entries(&owner));
+        contexts.any(|context| entries(&context.join("incoming")).next().is_some())
+    })
+    .await;
+    let refused = Reply::of(put(&server, &upload, "x").await).await;
+    refused.is_error(429, "LimitExceeded.Transfers", "--context-transfers");
+    let download = url(&server, "GetContextFileDownloadUrl", &id, "/f").await;
+    let refused = Reply::of(server.http.get(&download).send().await.expect("an answer")).await;
+    refused.is_error(429, "LimitExceeded.Transfers", "--context-transfers");
+    let others = url(&server, "GetContextFileUploadUrl", &other, "/f").await;
+    assert_eq!(put(&server, &others, "x").await.status(), 200, "another context has its own");
+    drop(pieces);
+    assert_eq!(first.await.expect("no panic").expect("an answer").status(), 200);
+    let begin = std::time::Instant::now();
+    // The answer may be here before the call is over there.
+    let text = loop {
+        let answer = server.http.get(&download).send().await.expect("an answer");
+        match answer.status().as_u16() {
+            200 => break answer.text().await.expect("a body"),
+            429 => assert!(begin.elapsed() < crate::support::PATIENCE, "it is still counted"),
+            other => panic!("HTTP {other}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    };
+    assert_eq!(text, "begun");
     server.stop().await;
 }
 

@@ -14,9 +14,10 @@ use cap_std::fs::{MetadataExt, OpenOptions};
 use super::Shared;
 use super::blocking::blocking;
 use super::error::ApiError;
-use super::file_body::{self, HELD};
+use super::file_body::{self, HELD, Patience};
 use crate::budget::Budget;
-use crate::contexts::{BadUrl, Context, ContextError, ContextPath, SignedMethod, SignedQuery, Upload};
+use crate::contexts::{BadUrl, Context, ContextError, ContextPath, SignedMethod, SignedQuery, SignedTransfer, Upload};
+use crate::listen::paced::Pace;
 use crate::session::Session;
 use crate::workspace::{ActAs, Workspace};
 
@@ -30,15 +31,15 @@ pub(super) async fn download(
     url: SignedUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (context, path) = check(&shared, SignedMethod::Get, id, url).await?;
+    let Signed { context, path, transfer } = check(&shared, SignedMethod::Get, id, url).await?;
     let session = context.session().and_then(|id| shared.sessions.find(id));
     let held = budget(&shared, session.as_deref()).charge(HELD)?;
-    let file = blocking(move || match (context.open(&path), session) {
+    let file = blocking(&shared.contexts, move |_| match (context.open(&path), session) {
         // What passes through is the session's own file.
         (Err(ContextError::NoFile { .. }), Some(session)) => open_in_session(&session, &path),
         (opened, _) => Ok(opened?.0),
     });
-    file_body::send_during(file.await?, &headers, held)
+    file_body::send_during(file.await?, &headers, (held, transfer))
 }
 
 fn open_in_session(session: &Session, path: &ContextPath) -> Result<File, ContextError> {
@@ -59,10 +60,10 @@ pub(super) async fn upload(
     url: SignedUrl,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let (context, path) = check(&shared, SignedMethod::Put, id, url).await?;
+    let Signed { context, path, transfer: _transfer } = check(&shared, SignedMethod::Put, id, url).await?;
     let session = context.session().and_then(|id| shared.sessions.find(id));
     let _held = budget(&shared, session.as_deref()).charge(HELD)?;
-    let (workspace, upload) = blocking(move || {
+    let (workspace, upload) = blocking(&shared.contexts, move |_| {
         // What passes through counts as the session's.
         let workspace = session.map(|session| session.workspace()).transpose();
         let workspace = workspace
@@ -95,8 +96,10 @@ async fn receive(
     workspace: Option<Arc<Workspace>>,
     shared: &Shared,
 ) -> Result<String, ApiError> {
-    let silence = shared.config.limits.read_timeout;
-    let upload = file_body::receive(body, upload, silence, move |upload: &mut Upload, piece: &[u8]| {
+    let limits = &shared.config.limits;
+    let pace = Pace { time: limits.write_timeout, per_minute: shared.contexts.settings().upload_rate };
+    let patience = Patience { silence: limits.read_timeout, pace: Some(pace) };
+    let upload = file_body::receive(body, upload, patience, move |upload: &mut Upload, piece: &[u8]| {
         workspace
             .as_ref()
             .map_or(Ok(()), |workspace| workspace.take_disk(piece.len() as u64, 0))
@@ -104,22 +107,25 @@ async fn receive(
         Ok(upload.write(piece)?)
     })
     .await?;
-    let meta = blocking(move || upload.commit(false)).await?;
+    let meta = blocking(&shared.contexts, move |_| upload.commit(false)).await?;
     let modified = meta.modified().map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
     Ok(file_body::entity_tag(meta.ino(), meta.len(), modified))
 }
 
+/// What a signed URL opens.
+struct Signed {
+    context: Arc<Context>,
+    path: ContextPath,
+    /// Held as long as bytes go over the URL.
+    transfer: SignedTransfer,
+}
+
 /// Nothing of the body is read, and no context is looked for, before the signature is known to be good.
-async fn check(
-    shared: &Arc<Shared>,
-    method: SignedMethod,
-    id: Id,
-    url: SignedUrl,
-) -> Result<(Arc<Context>, ContextPath), ApiError> {
+async fn check(shared: &Arc<Shared>, method: SignedMethod, id: Id, url: SignedUrl) -> Result<Signed, ApiError> {
     let (Ok(Path(id)), Ok(Query(url))) = (id, url) else { return Err(BadUrl::Signature.into()) };
     shared.contexts.signer().check(method, &id, &url, SystemTime::now())?;
     let path = ContextPath::of_file(&url.path)?;
-    let shared = Arc::clone(shared);
-    let context = blocking(move || shared.contexts.find_signed(&id)).await?;
-    Ok((context, path))
+    let context = blocking(&shared.contexts, move |contexts| contexts.find_signed(&id)).await?;
+    let transfer = shared.contexts.begin_transfer(&context)?;
+    Ok(Signed { context, path, transfer })
 }

@@ -26,7 +26,7 @@ pub(super) async fn list(
 ) -> Result<Answer, ApiError> {
     let page = page_size(&params, "maxResults", 10)?;
     let after = params.text("nextToken")?;
-    let all = blocking(move || shared.contexts.list(&caller.name)).await?;
+    let all = blocking(&shared.contexts, move |contexts| contexts.list(&caller.name)).await?;
     let first = match &after {
         None => 0,
         Some(token) => {
@@ -59,9 +59,15 @@ pub(super) async fn get(
         (Some(_), _) if create => {
             return Err(ApiError::invalid("allowCreate", "a context is created by its name, not by an id"));
         }
-        (Some(id), _) => blocking(move || shared.contexts.find(&caller.name, &Wanted::Id(id))).await?,
-        (None, Some(name)) if create => blocking(move || shared.contexts.find_or_create(&caller.name, &name)).await?,
-        (None, Some(name)) => blocking(move || shared.contexts.find(&caller.name, &Wanted::Name(name))).await?,
+        (Some(id), _) => {
+            blocking(&shared.contexts, move |contexts| contexts.find(&caller.name, &Wanted::Id(id))).await?
+        }
+        (None, Some(name)) if create => {
+            blocking(&shared.contexts, move |contexts| contexts.find_or_create(&caller.name, &name)).await?
+        }
+        (None, Some(name)) => {
+            blocking(&shared.contexts, move |contexts| contexts.find(&caller.name, &Wanted::Name(name))).await?
+        }
         (None, None) => return Err(ApiError::Missing("name or id")),
     };
     Ok(Answer::new(describe(&context)))
@@ -74,7 +80,7 @@ pub(super) async fn modify(
     params: Params,
 ) -> Result<Answer, ApiError> {
     let (id, name) = (id(&params)?, params.required("name")?);
-    blocking(move || shared.contexts.rename(&caller.name, &id, name.trim())).await?;
+    blocking(&shared.contexts, move |contexts| contexts.rename(&caller.name, &id, name.trim())).await?;
     Ok(Answer::default())
 }
 
@@ -85,7 +91,7 @@ pub(super) async fn delete(
     params: Params,
 ) -> Result<Answer, ApiError> {
     let id = id(&params)?;
-    blocking(move || shared.contexts.delete(&caller.name, &id)).await?;
+    blocking(&shared.contexts, move |contexts| contexts.delete(&caller.name, &id)).await?;
     Ok(Answer::default())
 }
 
@@ -98,11 +104,18 @@ pub(super) async fn clear(
     params: Params,
 ) -> Result<Answer, ApiError> {
     let id = id(&params)?;
-    blocking(move || {
-        let context = shared.contexts.find(&caller.name, &Wanted::Id(id))?;
+    blocking(&shared.contexts, move |contexts| {
+        let context = contexts.find(&caller.name, &Wanted::Id(id))?;
         if let Some(trash) = context.begin_clear()? {
             // Not waited for: it takes as long as there are files.
-            tokio::task::spawn_blocking(move || context.finish_clear(&trash));
+            let contexts = Arc::clone(contexts);
+            tokio::spawn(async move {
+                let turn = contexts.removal().await;
+                tokio::task::spawn_blocking(move || {
+                    context.finish_clear(&trash);
+                    drop(turn);
+                });
+            });
         }
         Ok(())
     })
@@ -152,7 +165,7 @@ pub(super) async fn delete_file(
 ) -> Result<Answer, ApiError> {
     let path = ContextPath::of_file(&params.required("filePath")?)?;
     let context = find(&shared, &caller, &params).await?;
-    blocking(move || context.remove(&path)).await?;
+    blocking(&shared.contexts, move |_| context.remove(&path)).await?;
     Ok(Answer::default())
 }
 
@@ -170,7 +183,8 @@ pub(super) async fn describe_files(
     let page_size = page_size(&params, "pageSize", 50)?;
     let context = find(&shared, &caller, &params).await?;
     let page = usize::try_from(page).unwrap_or(usize::MAX);
-    let listing = blocking(move || context.list(&folder, page, page_size)).await?;
+    let mut held = shared.budget.nothing();
+    let listing = blocking(&shared.contexts, move |_| context.list(&folder, page, page_size, &mut held)).await?;
     let entries = listing.entries.iter().map(describe_file).collect();
     Ok(Answer::new(Value::Array(entries)).beside("count", json!(listing.total)))
 }
@@ -182,8 +196,8 @@ pub(super) async fn find(
     params: &Params,
 ) -> Result<Arc<Context>, ApiError> {
     let wanted = Wanted::Id(params.required("contextId")?.trim().to_owned());
-    let (shared, caller) = (Arc::clone(shared), Arc::clone(caller));
-    blocking(move || shared.contexts.find(&caller.name, &wanted)).await
+    let caller = Arc::clone(caller);
+    blocking(&shared.contexts, move |contexts| contexts.find(&caller.name, &wanted)).await
 }
 
 fn describe(context: &Context) -> Value {

@@ -85,6 +85,8 @@ pub(crate) enum ApiError {
     TooLarge { limit: usize },
     #[error("the body did not arrive within {seconds} s")]
     TooSlow { seconds: u64 },
+    #[error("the body brought less than {per_minute} bytes a minute in {seconds} s of waiting (--context-upload-rate)")]
+    TooFew { per_minute: u64, seconds: u64 },
     #[error("{what} is not offered by the local server{hint}")]
     NotOffered { what: &'static str, hint: &'static str },
     #[error("there is no {0} here: compare the path with the documentation")]
@@ -174,7 +176,7 @@ impl ApiError {
             Self::Invalid { .. } => ("InvalidParameter.Value", Status::BAD_REQUEST),
             Self::Malformed(_) => ("InvalidBody.Malformed", Status::BAD_REQUEST),
             Self::TooLarge { .. } => ("InvalidBody.TooLarge", Status::PAYLOAD_TOO_LARGE),
-            Self::TooSlow { .. } => ("InvalidBody.TooSlow", Status::REQUEST_TIMEOUT),
+            Self::TooSlow { .. } | Self::TooFew { .. } => ("InvalidBody.TooSlow", Status::REQUEST_TIMEOUT),
             Self::NotOffered { .. } => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
             Self::NoRoute(_) => ("InvalidPath.NotFound", Status::NOT_FOUND),
             Self::WrongMethod { .. } => ("InvalidMethod.NotAllowed", Status::METHOD_NOT_ALLOWED),
@@ -321,6 +323,8 @@ fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
         }
         ContextError::WrongKind { .. } => ("InvalidContextFile.Kind", Status::CONFLICT),
         ContextError::TooMany { .. } => ("LimitExceeded.Contexts", Status::TOO_MANY_REQUESTS),
+        ContextError::TooManyTransfers { .. } => ("LimitExceeded.Transfers", Status::TOO_MANY_REQUESTS),
+        ContextError::OverBudget(_) => ("LimitExceeded.Buffers", Status::TOO_MANY_REQUESTS),
         ContextError::Quota { .. } => ("LimitExceeded.ContextSize", Status::PAYLOAD_TOO_LARGE),
         ContextError::DiskFull | ContextError::SessionFull(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         ContextError::NoFolder => ("NotSupported.Local", Status::NOT_IMPLEMENTED),

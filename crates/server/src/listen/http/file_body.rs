@@ -12,8 +12,10 @@ use axum::response::Response;
 use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::error::ApiError;
+use crate::listen::paced::{Count, Pace};
 
 /// Bytes that are read from a file at once. Large enough for a gigabyte a second, small enough for a thousand readers.
 const PIECE: u64 = 256 * 1024;
@@ -190,18 +192,34 @@ fn matches(asked: &HeaderMap, name: header::HeaderName, tag: &str) -> bool {
     values.flat_map(|value| value.split(',')).map(str::trim).any(|value| value == tag || value == "*")
 }
 
+/// How long a body is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For the next of its bytes.
+    pub(super) silence: Duration,
+    /// For enough of them.
+    pub(super) pace: Option<Pace>,
+}
+
 /// Receives a body: hands it to `write` in pieces, off the runtime's threads, and gives the writer back at its end. What came
 /// before a body broke is written, too: an upload that was cut goes on from there. While one batch is written, the next one
 /// is received.
 pub(super) async fn receive<W: Send + 'static>(
     mut body: Body,
     writer: W,
-    silence: Duration,
+    Patience { silence, pace }: Patience,
     write: impl Fn(&mut W, &[u8]) -> Result<(), ApiError> + Clone + Send + 'static,
 ) -> Result<W, ApiError> {
     let (mut hand, mut batch) = (Hand::Idle(writer), Batch::default());
+    let mut count = pace.map(Count::new);
     loop {
-        let end = match tokio::time::timeout(silence, body.frame()).await {
+        let patience = count.as_ref().map_or(silence, |count| silence.min(count.left()));
+        let since = Instant::now();
+        let received = tokio::time::timeout(patience, body.frame()).await;
+        if let (Some(count), Ok(Some(Ok(frame)))) = (&mut count, &received) {
+            count.add(since.elapsed(), frame.data_ref().map_or(0, Bytes::len));
+        }
+        let end = match received {
             Ok(None) => Some(Ok(())),
             Ok(Some(Ok(frame))) => {
                 if let Ok(data) = frame.into_data() {
@@ -210,6 +228,10 @@ pub(super) async fn receive<W: Send + 'static>(
                 None
             }
             Ok(Some(Err(_))) => Some(Err(ApiError::Malformed("the connection broke within it".to_owned()))),
+            Err(_) if patience < silence => {
+                let pace = pace.expect("only a pace is a shorter time");
+                Some(Err(ApiError::TooFew { per_minute: pace.per_minute, seconds: pace.time.as_secs() }))
+            }
             Err(_) => Some(Err(ApiError::TooSlow { seconds: silence.as_secs() })),
         };
         if batch.size < BATCH && end.is_none() {
@@ -307,6 +329,35 @@ async fn drain(mut body: Body, silence: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// So many bytes each second, for so many seconds.
+    fn slow(bytes: usize, seconds: usize) -> Body {
+        Body::from_stream(stream::unfold(0, move |at| async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            (at < seconds).then(|| (Ok::<_, io::Error>("x".repeat(bytes)), at + 1))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_brings_too_little_is_ended() {
+        let pace = Pace { time: Duration::from_secs(120), per_minute: 6000 };
+        let patience = Patience { silence: Duration::from_secs(30), pace: Some(pace) };
+        let receive = |body, patience| {
+            receive(body, 0, patience, |size, piece: &[u8]| {
+                *size += piece.len();
+                Ok(())
+            })
+        };
+        let begin = Instant::now();
+        let error = receive(slow(99, 10_000), patience).await.expect_err("it is too slow");
+        assert!(matches!(error, ApiError::TooFew { per_minute: 6000, seconds: 120 }), "{error}");
+        assert_eq!(begin.elapsed().as_secs(), 120);
+        assert_eq!(receive(slow(110, 500), patience).await.expect("it is fast enough"), 110 * 500);
+        let anything = Patience { pace: None, ..patience };
+        assert_eq!(receive(slow(1, 500), anything).await.expect("any is enough"), 500);
+        let error = receive(slow(1, 500), Patience { silence: Duration::from_millis(500), ..patience }).await;
+        assert!(matches!(error, Err(ApiError::TooSlow { .. })), "{error:?}");
+    }
 
     #[test]
     fn ranges_are_read_as_http_says() {

@@ -45,10 +45,10 @@ use super::Shared;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
-use super::file_body::HELD;
+use super::file_body::{self, HELD, Patience};
 use super::file_call::{FileUrl, SPOOL, in_session, in_workspace, open, upload_id, workspace_for_one};
 use super::file_error::FileError;
-use super::{file_body, folders};
+use super::folders;
 use crate::folders::Packer;
 use crate::workspace::{Commit, Completed, NewFile, identity};
 
@@ -127,9 +127,9 @@ pub(super) async fn write(
     })
     .await?
     .map_err(|wrong| FileError::Offset { actual: wrong.actual })?;
-    let silence = shared.config.limits.read_timeout;
+    let patience = Patience { silence: shared.config.limits.read_timeout, pace: None };
     let (named, own) = (path.clone(), Arc::clone(&workspace));
-    let new = file_body::receive(request.into_body(), new, silence, move |new: &mut NewFile, piece: &[u8]| {
+    let new = file_body::receive(request.into_body(), new, patience, move |new: &mut NewFile, piece: &[u8]| {
         own.take_disk(piece.len() as u64, 0).map_err(FileError::from)?;
         new.write(piece).map_err(|error| FileError::new(&named, error).into())
     })

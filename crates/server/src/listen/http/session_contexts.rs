@@ -66,8 +66,8 @@ pub(super) async fn mounts(
         return Ok(Vec::new());
     }
     let has_namespaces = shared.sessions.level().has_namespaces();
-    let (contexts, caller) = (Arc::clone(&shared.contexts), Arc::clone(caller));
-    let mounts: Vec<Mount> = blocking(move || {
+    let caller = Arc::clone(caller);
+    let mounts: Vec<Mount> = blocking(&shared.contexts, move |contexts| {
         let mount = |WantedMount { id, path, policy }: WantedMount| {
             let context = contexts.find(&caller.name, &Wanted::Id(id.trim().to_owned()))?;
             let mount = Mount::new(context, path, &policy)?;
@@ -145,7 +145,7 @@ pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Par
         return Ok(Answer::new(json!([])));
     }
     let activity = session.begin(0)?;
-    let context = blocking(move || {
+    let context = blocking(&shared.contexts, move |contexts| {
         let _activity = activity;
         if let Some(context) = session.contexts().transfer() {
             return Ok(context);
@@ -159,7 +159,7 @@ pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Par
             action: "making the directory for transfers",
             problem: error.to_string(),
         })?;
-        let made = shared.contexts.create_transfer(workspace.folder().new_transfer(), session.id())?;
+        let made = contexts.create_transfer(workspace.folder().new_transfer(), session.id())?;
         Ok(session.contexts().keep_transfer(made))
     })
     .await?;
