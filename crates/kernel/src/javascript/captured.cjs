@@ -41,6 +41,7 @@ function sealed(prototype) {
 
 const encoder = new TextEncoder();
 const encode = encoder.encode.bind(encoder);
+const encodeInto = encoder.encodeInto.bind(encoder);
 const own = Object.getOwnPropertyDescriptor;
 const typedArray = Object.getPrototypeOf(Uint8Array.prototype);
 const bufferOf = getter(typedArray, "buffer");
@@ -86,7 +87,6 @@ module.exports = {
   Writable: stream.Writable,
   writable: sealed(stream.Writable.prototype),
   bufferFrom: Buffer.from,
-  byteLength: Buffer.byteLength,
   bytesOf,
   createContext: vm.createContext,
   createRequire: module_.createRequire,
@@ -94,6 +94,7 @@ module.exports = {
   emitter,
   errorPrototype: global.Error.prototype,
   encode: (text) => bytesOf(encode(text)),
+  encodeInto: (text, bytes) => encodeInto(text, bytes).written,
   fs,
   fstat: fs.fstatSync,
   getActiveResources: process.getActiveResourcesInfo?.bind(process) ?? (() => []),

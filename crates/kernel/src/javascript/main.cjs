@@ -6,7 +6,7 @@ const { receive, send } = part("control");
 const { readControl } = part("watcher"); // first: the other thread takes a while to start
 part("timers");
 part("modules");
-part("output");
+const output = part("output");
 part("descriptors");
 part("stacks");
 const { start, warm } = part("cells");
@@ -42,6 +42,7 @@ process.execArgv = new global.Array();
 process.nextTick(() => (global.module = cells));
 
 send({ type: "ready" });
+output.warm(); // while the first cell is on its way
 let first = receive(); // here, while the other thread still starts
 for (; first.type === "warm"; first = receive()) {
   warm();

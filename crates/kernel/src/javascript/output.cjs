@@ -2,15 +2,15 @@
 // that work, whatever an earlier one did with them.
 "use strict";
 
-const { bufferFrom, byteLength, bytesOf, encode, process, Writable, writable, writeSync } = part("captured");
+const { bufferFrom, bytesOf, encode, encodeInto, process, Writable, writable, writeSync } = part("captured");
 const { pause } = part("watcher");
 const { global, require } = host;
 
-/** Writes all of it from there on. node's own stream would queue in memory what a full pipe does not take. */
-function write(fd, bytes, at = 0) {
-  while (at < bytes.length) {
+/** Writes all of it. node's own stream would queue in memory what a full pipe does not take. */
+function write(fd, bytes, end = bytes.length) {
+  for (let at = 0; at < end; ) {
     try {
-      at += writeSync(fd, bytes, at);
+      at += writeSync(fd, bytes, at, end - at);
     } catch (error) {
       // A child process (node is one that does it) has made the pipe it shares with us non-blocking.
       if (error.code !== "EAGAIN") throw error;
@@ -19,15 +19,13 @@ function write(fd, bytes, at = 0) {
   }
 }
 
-/** The same for text, which node encodes on its way: the pipe takes nearly every one whole. */
+/** Where most texts become bytes: node writes those sooner than a text, and they need no memory of their own. */
+const room = new Uint8Array(16384);
+
 function writeText(fd, text) {
-  let written = 0;
-  try {
-    written = writeSync(fd, text);
-  } catch (error) {
-    if (error.code !== "EAGAIN") throw error;
-  }
-  if (written < byteLength(text)) write(fd, encode(text), written);
+  // A unit of UTF-16 takes three bytes at most.
+  if (text.length * 3 > room.length) write(fd, encode(text));
+  else write(fd, room, encodeInto(text, room));
 }
 
 /** The own properties of an object at one moment. Puts them back without anything that a program can replace. */
@@ -46,13 +44,38 @@ class Snapshot {
     }
     for (const [name, descriptor] of descriptors) {
       const now = Object.getOwnPropertyDescriptor(object, name);
-      if (!now || PARTS.some((part) => !Object.is(now[part], descriptor[part]))) Object.defineProperty(object, name, descriptor);
+      const differs = (part) => !Object.is(now[part], descriptor[part]);
+      if (!now || ATTRIBUTES.some(differs)) Object.defineProperty(object, name, descriptor);
+      else if (differs("value")) object[name] = descriptor.value;
     }
   }
 }
 
-/** What a descriptor says. */
-const PARTS = ["value", "get", "set", "writable", "enumerable", "configurable"];
+/** What a descriptor says besides a value. */
+const ATTRIBUTES = ["get", "set", "writable", "enumerable", "configurable"];
+
+/** A stream's objects that node changes: its state, and itself. */
+const parts = (stream) => [stream._writableState, stream];
+
+/**
+ * The properties that node adds to each of them with the first text and the first listener. They are there from the
+ * beginning, and so part of the snapshot: V8 is slow with an object whose properties are deleted, as these would be before
+ * each run.
+ */
+const added = (() => {
+  const make = () => new Writable({ __proto__: null, write: (chunk, encoding, done) => done() });
+  const [used, fresh] = [make(), make()];
+  used.once("error", () => {}).write("");
+  return parts(used).map((object, at) => Reflect.ownKeys(object).filter((name) => !Object.hasOwn(parts(fresh)[at], name)));
+})();
+
+function complete(stream) {
+  for (const [at, object] of parts(stream).entries()) {
+    for (const name of added[at]) {
+      Object.defineProperty(object, name, { value: object[name], configurable: true, enumerable: true, writable: true });
+    }
+  }
+}
 
 /** One of the two streams, which is always the same object: who has kept it, or a console that writes to it, goes on. */
 class Output {
@@ -81,8 +104,9 @@ class Output {
     });
     const { stream } = this;
     Object.assign(stream, { fd, _type: "pipe", _isStdio: true, destroySoon: stream.destroy });
-    // Its state, its listeners, and then itself.
-    this.snapshots = [stream._writableState, stream._events, stream].map((object) => new Snapshot(object));
+    complete(stream);
+    // Its listeners, its state, and then itself.
+    this.snapshots = [stream._events, ...parts(stream)].map((object) => new Snapshot(object));
     Object.setPrototypeOf(stream, writable);
   }
 
@@ -146,8 +170,14 @@ function newConsole() {
   return made;
 }
 
-// With its first text a console loads a part of node that asks `process.stderr`, which a program may have taken away then.
-new (require("console").Console)(new Writable({ __proto__: null, write: (chunk, encoding, done) => done() })).log("");
+/**
+ * Lets a console show its first text: with that it loads a part of node that asks `process.stderr`, which a program may
+ * have taken away by then.
+ */
+function warm() {
+  const { Console } = require("console");
+  new Console(new Writable({ __proto__: null, write: (chunk, encoding, done) => done() })).log("");
+}
 
 let standIn;
 let shown; // the console
@@ -168,4 +198,4 @@ function begin() {
 }
 begin();
 
-module.exports = { begin, write };
+module.exports = { begin, warm, write };

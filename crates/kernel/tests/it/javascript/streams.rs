@@ -95,3 +95,41 @@ async fn listeners_of_one_run_are_not_those_of_the_next() {
         assert_eq!((ran.end.outcome.clone(), ran.stderr()), (Outcome::Finished, String::new()), "{ran:#?}");
     }
 }
+
+/// What is put back before each run does not make V8 slow with the streams.
+#[tokio::test]
+async fn the_streams_stay_as_quick_as_they_were() {
+    let node = node();
+    let code = "require('v8').setFlagsFromString('--allow-natives-syntax')\n\
+                const isQuick = eval('(object) => %HasFastProperties(object)')";
+    node.run(code).await;
+    for run in 0..3 {
+        let code = "console.log('out'); console.error('err')\n\
+                    const { stdout, stderr } = process;\n\
+                    [stdout, stderr].map((stream) => [isQuick(stream), isQuick(stream._writableState)]).flat().join()";
+        assert_eq!(node.value(code).await.as_deref(), Some("'true,true,true,true'"), "{run}");
+    }
+}
+
+/// Texts of every length, some with characters of more bytes than units, come as they are.
+#[tokio::test]
+async fn texts_of_any_length_are_written_whole() {
+    let node = node();
+    for (text, length) in [
+        ("a", 1),
+        ("a", 5461),
+        ("a", 5462),
+        ("a", 16384),
+        ("a", 16385),
+        ("€", 5461),
+        ("€", 5462),
+        ("ß😀", 40000),
+        ("", 0),
+    ] {
+        let code = format!("process.stdout.write('{text}'.repeat({length})); 0");
+        assert!(node.output(&code).await == text.repeat(length), "{length} times {text:?}");
+    }
+    let code = "process.stdout.write('a\\ud800b'); process.stdout.write('6162', 'hex'); process.stdout.write('é', 'latin1'); 0";
+    let ran = node.run(code).await;
+    assert_eq!(ran.stdout(), "a\u{fffd}bab\u{fffd}");
+}
