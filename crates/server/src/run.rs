@@ -37,9 +37,9 @@ use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::RunStatus;
 use agb_protocol::command::StartCommand;
 use agb_protocol::service::{Reply, StartRun};
-use axum::extract::ws::Utf8Bytes;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use self::end::End;
 use self::event::{Event, Finish, RunFailure};

@@ -21,6 +21,7 @@ mod folders;
 mod followed;
 mod gateway;
 mod gateway_link;
+mod handshake;
 mod health;
 mod labels;
 mod lent;

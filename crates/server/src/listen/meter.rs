@@ -1,7 +1,8 @@
 //! What a WebSocket's client has sent of a message that is not finished.
 //!
 //! The library that reads messages keeps an unfinished one where nobody sees it. So the bytes are counted below it, as
-//! they come from the network, and given back with each message that is finished.
+//! they come from the network, and given back with each message that is finished. What it keeps then is
+//! [little](super::websocket::open), however large the message was.
 
 use std::io;
 use std::pin::Pin;

@@ -14,6 +14,7 @@
 //!
 //! When the connection is gone, a run that nobody can see again is abandoned.
 
+mod frames;
 mod link;
 mod request;
 
@@ -23,10 +24,15 @@ use std::sync::Arc;
 use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::command::StartCommand;
 use agb_protocol::service::{PONG, Reply, Request, StartRun};
-use axum::extract::ws::{Message, Utf8Bytes, WebSocket};
 use axum::http::StatusCode;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
+use self::frames::Frames;
+pub(crate) use self::frames::open;
 use self::link::{DisconnectReason, Link, Turn};
 use self::request::read_request;
 use crate::auth::access::AccessGrant;
@@ -36,10 +42,13 @@ use crate::run::event::failure;
 use crate::run::{self, Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, RunOptions};
 use crate::session::{NotStarted, Session, Started, gone};
 
+/// A client's WebSocket.
+pub(crate) type Socket = WebSocketStream<Frames<TokioIo<Upgraded>>>;
+
 /// One WebSocket of one session, and the runs that it shows.
 pub(crate) struct Connection {
     session: Arc<Session>,
-    link: Link,
+    link: Link<TokioIo<Upgraded>>,
     ready: Arc<ReadyRuns>,
     shown: HashMap<String, Arc<Run>>,
     /// Frames that belong to no run that goes on: refusals.
@@ -96,11 +105,12 @@ mod close {
 
 impl Connection {
     /// Serves a client until it or its session is gone.
-    pub(crate) async fn serve(socket: WebSocket, session: Arc<Session>, grant: AccessGrant, meter: ReadMeter) {
+    pub(crate) async fn serve(socket: Socket, session: Arc<Session>, grant: AccessGrant, meter: ReadMeter) {
         meter.begin(session.budget().nothing());
+        let link = Link::new(socket, Some(session.budget().nothing()));
         let mut connection = Self {
             session,
-            link: Link::new(socket),
+            link,
             ready: Arc::default(),
             shown: HashMap::new(),
             replies: VecDeque::new(),
@@ -124,7 +134,7 @@ impl Connection {
     }
 
     /// Tells a browser's client why it may not come in.
-    pub(crate) async fn turn_away(socket: WebSocket, error: &ApiError) {
+    pub(crate) async fn turn_away(socket: Socket, error: &ApiError) {
         let code = match error.kind().1 {
             StatusCode::UNAUTHORIZED => close::UNAUTHORIZED,
             StatusCode::FORBIDDEN => close::FORBIDDEN,
@@ -132,7 +142,7 @@ impl Connection {
         };
         let mut reason = error.to_string();
         reason.truncate(reason.floor_char_boundary(close::MOST_REASON));
-        Link::new(socket).close(code, reason).await;
+        Link::new(socket, None).close(code, reason).await;
     }
 
     async fn talk(&mut self) -> End {
@@ -244,7 +254,7 @@ impl Connection {
                 }
             },
             // Pings and pongs are answered below us; what follows a close is the end of the stream.
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) => {
+            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
                 self.meter.finished();
                 Ok(())
             }

@@ -4,8 +4,8 @@
 use std::collections::VecDeque;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::ws::Utf8Bytes;
 use thiserror::Error;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::event::Event;
 use super::frame::Label;

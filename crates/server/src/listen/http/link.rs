@@ -5,8 +5,6 @@ use std::sync::Arc;
 use agb_client::agb_core::operations::ToolResult;
 use axum::Extension;
 use axum::extract::rejection::PathRejection;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -17,16 +15,12 @@ use super::Shared;
 use super::browser;
 use super::entry::{self, Entry, enter};
 use super::error::ApiError;
+use super::handshake::Handshake;
 use super::params::{MAX_OF_READER, Params};
 use super::written::written;
 use crate::listen::listener::ConnectionPermit;
 use crate::listen::websocket::Connection;
 use crate::tools;
-
-/// Bytes of a WebSocket that are read at once. Acknowledgements have a hundred, programs a few thousand; what is larger
-/// is read in parts. It is memory of each client, and is cleared before each read: with the usual 128 KiB a waiting run
-/// takes 125 KiB instead of 30, and each acknowledgement clears all of them.
-const READ_BUFFER: usize = 8 * 1024;
 
 /// `GET /ws/{sessionId}`
 ///
@@ -37,7 +31,7 @@ pub(super) async fn connect(
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     permit: Option<Extension<Arc<ConnectionPermit>>>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    handshake: Result<Handshake, ApiError>,
 ) -> Result<Response, ApiError> {
     let entry = browser::check(&shared, &headers).and_then(|()| {
         let Path(id) = path.map_err(|_| ApiError::NoRoute("such path".to_owned()))?;
@@ -54,23 +48,16 @@ pub(super) async fn connect(
     // Whoever only watches has acknowledgements to send, and nothing larger.
     let may_run = entry.as_ref().is_ok_and(|(entry, _)| entry.grant.may_run().is_ok());
     let largest = if may_run { limits.max_message } else { limits.max_message.min(MAX_OF_READER) };
-    let upgrade = upgrade.map_err(|rejection| ApiError::NoUpgrade(rejection.body_text()))?;
-    Ok(upgrade
-        .protocols([PROTOCOL])
-        .read_buffer_size(READ_BUFFER)
-        .max_message_size(largest)
-        .max_frame_size(largest)
-        .on_failed_upgrade(|error| tracing::debug!(%error, "a WebSocket handshake broke off"))
-        .on_upgrade(async move |socket| {
-            match entry {
-                Ok((Entry { session, grant }, _permit)) => {
-                    let meter = permit.as_ref().map(|permit| permit.meter().clone()).unwrap_or_default();
-                    Connection::serve(socket, session, grant, meter).await;
-                }
-                Err(error) => Connection::turn_away(socket, &error).await,
+    Ok(handshake?.accept(PROTOCOL, largest, async move |socket| {
+        match entry {
+            Ok((Entry { session, grant }, _permit)) => {
+                let meter = permit.as_ref().map(|permit| permit.meter().clone()).unwrap_or_default();
+                Connection::serve(socket, session, grant, meter).await;
             }
-            drop(permit);
-        }))
+            Err(error) => Connection::turn_away(socket, &error).await,
+        }
+        drop(permit);
+    }))
 }
 
 /// `POST /link/{sessionId}/callTool`

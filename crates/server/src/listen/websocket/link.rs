@@ -1,17 +1,30 @@
 //! One WebSocket: reads and writes side by side, and knows when the other end is gone.
 
 use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::frames::{Frames, LARGE};
+use crate::budget::Charge;
 
 /// One WebSocket. Nothing is queued in it but what one [`Link::send`] has put there: [`Turn::Writable`] comes only
 /// when everything before has gone out.
-pub(super) struct Link {
-    socket: WebSocket,
+///
+/// What it holds for a client that does not read: small texts and answers to pings, which are [few](LARGE) and not counted,
+/// and one large text, which is.
+pub(super) struct Link<S> {
+    socket: WebSocketStream<Frames<S>>,
+    /// A large text that goes when everything before it has gone.
+    large: Option<Utf8Bytes>,
+    /// Counts the large text until it has gone out.
+    charge: Option<Charge>,
     /// Since when something has been on its way out that is not out yet.
     unsent_since: Option<Instant>,
     /// When something came from the other end, an answer to a ping at least.
@@ -45,9 +58,10 @@ pub(super) enum DisconnectReason {
     Broken(String),
 }
 
-impl Link {
-    pub(super) fn new(socket: WebSocket) -> Self {
-        Self { socket, unsent_since: None, heard: Instant::now(), pings: 0, write_first: false }
+impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
+    /// `charge` counts what is sent. Without one, nothing large is.
+    pub(super) fn new(socket: WebSocketStream<Frames<S>>, charge: Option<Charge>) -> Self {
+        Self { socket, large: None, charge, unsent_since: None, heard: Instant::now(), pings: 0, write_first: false }
     }
 
     /// Waits until there is something to do. `read` and `write` say what is wanted; what was sent goes out meanwhile
@@ -58,16 +72,26 @@ impl Link {
         poll_fn(|context| self.poll_turn(context, read, write)).await
     }
 
-    /// Puts a message on its way; only after [`Turn::Writable`].
+    /// Puts a message on its way; only after [`Turn::Writable`], or while it [takes more](Link::takes_more).
     pub(super) fn send(&mut self, message: Message) -> Result<(), DisconnectReason> {
         self.unsent_since.get_or_insert_with(Instant::now);
-        self.socket.start_send_unpin(message).map_err(|error| loss(&error.into_inner()))
+        match message {
+            Message::Text(text) if text.len() >= LARGE => {
+                debug_assert!(self.large.is_none(), "nothing is sent behind a large text");
+                if let Some(charge) = &mut self.charge {
+                    charge.hold(text.len()); // its run has counted it, too, until now
+                }
+                self.large = Some(text);
+                Ok(())
+            }
+            message => self.socket.start_send_unpin(message).map_err(|error| loss(&error)),
+        }
     }
 
     /// Whether more may be sent before what has been sent is out.
     pub(super) fn takes_more(&mut self) -> bool {
         let mut context = Context::from_waker(std::task::Waker::noop());
-        matches!(self.socket.poll_ready_unpin(&mut context), Poll::Ready(Ok(())))
+        self.large.is_none() && matches!(self.socket.poll_ready_unpin(&mut context), Poll::Ready(Ok(())))
     }
 
     /// When to give up on the other end, if nothing changes.
@@ -79,7 +103,10 @@ impl Link {
     /// Says goodbye, and waits a moment for the other end to do the same.
     pub(super) async fn close(mut self, code: u16, reason: impl Into<String>) {
         let goodbye = async {
-            let frame = CloseFrame { code, reason: reason.into().into() };
+            let frame = CloseFrame { code: code.into(), reason: reason.into().into() };
+            if poll_fn(|context| self.poll_out(context)).await.is_err() {
+                return;
+            }
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
                 while let Some(Ok(_)) = self.socket.next().await {}
             }
@@ -118,7 +145,7 @@ impl Link {
                     }
                     Turn::Incoming(message)
                 }
-                Some(Err(error)) => Turn::Lost(loss(&error.into_inner())),
+                Some(Err(error)) => Turn::Lost(loss(&error)),
                 None => Turn::Lost(DisconnectReason::Closed),
             }
         })
@@ -126,9 +153,9 @@ impl Link {
 
     fn poll_write(&mut self, context: &mut Context<'_>, wanted: bool) -> Poll<Turn> {
         if self.unsent_since.is_some() {
-            match self.socket.poll_flush_unpin(context) {
+            match self.poll_out(context) {
                 Poll::Ready(Ok(())) => (self.unsent_since, self.pings) = (None, 0),
-                Poll::Ready(Err(error)) => return Poll::Ready(Turn::Lost(loss(&error.into_inner()))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Turn::Lost(loss(&error))),
                 Poll::Pending => return Poll::Pending,
             }
         }
@@ -139,9 +166,25 @@ impl Link {
             self.write_first = false;
             match ready {
                 Ok(()) => Turn::Writable,
-                Err(error) => Turn::Lost(loss(&error.into_inner())),
+                Err(error) => Turn::Lost(loss(&error)),
             }
         })
+    }
+
+    /// Ready when everything has gone out.
+    fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.socket.poll_flush_unpin(context))?;
+        if let Some(text) = self.large.take() {
+            self.socket.get_mut().write(text);
+            ready!(self.socket.poll_flush_unpin(context))?;
+            if self.socket.get_ref().is_writing() {
+                return Poll::Ready(Err(Error::ConnectionClosed)); // a flush of what is closed is none, and no error
+            }
+        }
+        if let Some(charge) = &mut self.charge {
+            charge.hold(0);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -151,11 +194,98 @@ const MOST_PINGS: u32 = 256;
 /// Long enough for a goodbye on a slow line, short enough for a server that wants to end.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-fn loss(error: &axum::BoxError) -> DisconnectReason {
-    use tokio_tungstenite::tungstenite::Error;
-    match error.downcast_ref::<Error>() {
-        Some(Error::ConnectionClosed | Error::AlreadyClosed) => DisconnectReason::Closed,
-        Some(Error::Capacity(_)) => DisconnectReason::TooLarge,
+fn loss(error: &Error) -> DisconnectReason {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => DisconnectReason::Closed,
+        Error::Capacity(_) => DisconnectReason::TooLarge,
         _ => DisconnectReason::Broken(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::budget::Budget;
+    use crate::listen::websocket::frames;
+
+    /// Waits until the link can be written to, and says how many pings came until then.
+    async fn writable(link: &mut Link<DuplexStream>) -> usize {
+        let mut pings = 0;
+        loop {
+            match link.turn(true, true).await {
+                Turn::Writable => return pings,
+                Turn::Incoming(message) => pings += usize::from(message.is_ping()),
+                Turn::Lost(reason) => panic!("{reason:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn texts_of_any_size_go_out_in_order_with_answers_to_pings_between() {
+        let (server, client) = duplex(5000);
+        let mut link = Link::new(frames::open(server, 1000).await, None);
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        let texts: Vec<String> = [1, LARGE - 1, LARGE, 2, 65_535, 65_536, 3, 20 * LARGE, 0]
+            .map(|length| "€".repeat(length / 3) + &"x".repeat(length % 3))
+            .into();
+        let sent = texts.clone();
+        let serving = tokio::spawn(async move {
+            let mut pings = writable(&mut link).await;
+            for text in sent {
+                // Together, where the link takes them so.
+                if !link.takes_more() {
+                    pings += writable(&mut link).await;
+                }
+                link.send(Message::text(text)).expect("it is taken");
+            }
+            while let Turn::Incoming(message) = link.turn(true, false).await {
+                pings += usize::from(message.is_ping());
+            }
+            pings
+        });
+        for text in &texts {
+            client.send(Message::Ping("?".into())).await.expect("sent");
+            loop {
+                match client.next().await.expect("there is more").expect("a frame") {
+                    Message::Text(came) => break assert!(came.as_str() == text, "{} bytes", text.len()),
+                    Message::Pong(came) => assert_eq!(&came[..], b"?"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        client.close(None).await.expect("said");
+        while client.next().await.is_some() {}
+        assert_eq!(serving.await.expect("no panic"), texts.len());
+    }
+
+    #[tokio::test]
+    async fn a_large_text_counts_until_it_has_gone_out() {
+        let (server, client) = duplex(5000);
+        let budget = Budget::new(100_000);
+        let mut link = Link::new(frames::open(server, 1000).await, Some(budget.nothing()));
+        let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
+        assert_eq!(writable(&mut link).await, 0);
+        link.send(Message::text("x".repeat(LARGE - 1))).expect("it is taken");
+        assert!(budget.charge(100_000).is_ok(), "the small ones do not count");
+        assert!(link.takes_more());
+        link.send(Message::text("y".repeat(60_000))).expect("it is taken");
+        assert!(!link.takes_more(), "nothing goes behind it");
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(link.poll_turn(&mut context, false, true).is_pending(), "nobody reads");
+        assert!(budget.charge(40_000).is_ok() && budget.charge(40_001).is_err());
+        let reading = tokio::spawn(async move {
+            for length in [LARGE - 1, 60_000] {
+                let message = client.next().await.expect("there is more").expect("a message");
+                assert_eq!(message.len(), length);
+            }
+            client
+        });
+        assert!(matches!(link.turn(false, true).await, Turn::Writable));
+        assert!(budget.charge(100_000).is_ok(), "it has gone");
+        reading.await.expect("no panic");
+        drop(link);
     }
 }

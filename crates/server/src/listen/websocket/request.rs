@@ -1,7 +1,7 @@
 //! Reads a client's message: a long one off the runtime's thread, which all connections share.
 
 use agb_protocol::service::{Request, parse_request};
-use axum::extract::ws::Utf8Bytes;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Messages from here on are read by another thread, since all connections share this one.
 ///
