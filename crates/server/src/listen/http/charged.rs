@@ -34,6 +34,27 @@ pub(super) fn charge(response: Response, budget: &Arc<Budget>) -> Result<Respons
         .map(|body| Body::new(ChargedBody { body: body.boxed_unsync(), part: Bytes::new(), left: size, charge })))
 }
 
+/// Counts a part of a stream until it has gone, whether there is room or not: where it waited, it was counted until now.
+pub(super) fn until_gone(part: Bytes, budget: &Arc<Budget>) -> Bytes {
+    if part.len() <= SMALL_ANSWER {
+        return part;
+    }
+    let mut charge = budget.nothing();
+    charge.hold(part.len());
+    Bytes::from_owner(ChargedPart { part, _charge: charge })
+}
+
+struct ChargedPart {
+    part: Bytes,
+    _charge: Charge,
+}
+
+impl AsRef<[u8]> for ChargedPart {
+    fn as_ref(&self) -> &[u8] {
+        &self.part
+    }
+}
+
 struct ChargedBody {
     body: UnsyncBoxBody<Bytes, axum::Error>,
     part: Bytes,
@@ -74,5 +95,23 @@ impl HttpBody for ChargedBody {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_part_counts_until_the_last_of_it_has_gone() {
+        let budget = Budget::new(100_000);
+        let small = until_gone(Bytes::from_static(&[b'x'; 16 * 1024]), &budget);
+        assert!(budget.charge(100_000).is_ok());
+        let mut large = until_gone(Bytes::from_static(&[b'x'; 60_000]), &budget);
+        assert_eq!((small.len(), large.len()), (16 * 1024, 60_000));
+        drop(large.split_to(59_999));
+        assert!(budget.charge(40_000).is_ok() && budget.charge(40_001).is_err());
+        drop(large);
+        assert!(budget.charge(100_000).is_ok());
     }
 }

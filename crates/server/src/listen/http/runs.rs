@@ -12,21 +12,24 @@ use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::object::Object;
 use agb_protocol::service::{Reply, Request, read_request};
 use axum::Extension;
+use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use http_body_util::BodyExt;
+use hyper::body::Frame;
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
-use super::Shared;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::params::{Body, Params};
+use super::{Shared, charged};
 use crate::listen::websocket::{LAST_WORDS, MAX_INVOCATION};
 use crate::run::{Cursor, Ready, ReadyRuns, Run, RunOptions, watching};
 use crate::session::{NotStarted, Session, gone};
@@ -142,7 +145,11 @@ pub(super) async fn watch(
     });
     // Half of a WebSocket's: there the client can ask for a sign of life as well.
     let alive = KeepAlive::new().interval(limits.heartbeat / 2);
-    let mut response = Sse::new(events).keep_alive(alive).into_response();
+    let response = Sse::new(events).keep_alive(alive).into_response();
+    // What a client does not read waits in its connection: little, and one event.
+    let budget = Arc::clone(session.budget());
+    let counted = move |frame: Frame<Bytes>| frame.map_data(|part| charged::until_gone(part, &budget));
+    let mut response = response.map(|body| HttpBody::new(body.map_frame(counted)));
     // A proxy that collects answers would hold the output back.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
