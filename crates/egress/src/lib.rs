@@ -24,6 +24,7 @@ mod address;
 mod allow;
 mod name;
 mod outside;
+mod patient;
 mod proxy;
 mod tunnel;
 

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use tokio::task::JoinSet;
 use crate::allow::Allow;
 use crate::name::Name;
 use crate::outside::{DialError, Outside};
+use crate::patient::Patient;
 use crate::tunnel;
 
 /// What is too much and too long for one sandbox's way out.
@@ -39,7 +41,8 @@ pub struct Limits {
     pub head: Duration,
     /// Time to resolve a name, and to connect to each of its addresses.
     pub connect: Duration,
-    /// A connection over which nothing goes for so long is closed. Downloads stall for seconds, not for minutes.
+    /// A connection over which nothing goes for so long is closed, and one whose program reads nothing for so long of what
+    /// has come for it. Downloads stall for seconds, not for minutes.
     pub idle: Duration,
 }
 
@@ -113,6 +116,8 @@ impl EgressProxy {
     /// Serves one connection of a program.
     pub async fn serve_one(self: Arc<Self>, socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
         let (tunnels, mut opened) = tokio::sync::mpsc::channel(1);
+        let is_tunnel = Arc::new(AtomicBool::new(false));
+        let socket = Patient::new(socket, self.limits.idle, Arc::clone(&is_tunnel));
         let proxy = Arc::clone(&self);
         let service = service_fn(move |request| {
             let (proxy, tunnels) = (Arc::clone(&proxy), tunnels.clone());
@@ -131,6 +136,7 @@ impl EgressProxy {
         if let Ok(Tunnel { upgrade, outside }) = opened.try_recv()
             && let Ok(inside) = upgrade.await
         {
+            is_tunnel.store(true, Ordering::Relaxed); // in which one direction may wait while the other goes on
             let _ = tunnel::join(TokioIo::new(inside), outside, self.limits.idle).await;
         }
     }
