@@ -2,13 +2,21 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::sync::LazyLock;
 
-use rustix::process::{getegid, geteuid};
+use rustix::process::{Gid, getegid, geteuid, getgroups};
+use rustix::thread::set_thread_groups;
 
-/// For files, this thread is another user as long as this lives, and so without root's rights over them.
+/// The server's supplementary groups. It never changes them.
+static GROUPS: LazyLock<Vec<Gid>> = LazyLock::new(|| getgroups().unwrap_or_default());
+
+/// For files, this thread is another user as long as this lives, and so without root's rights over them, and without the
+/// rights of the groups that root is in.
 ///
-/// Linux keeps a user for file access in each thread; the rest of the process stays what it is.
+/// Linux keeps a user for file access, and groups, in each thread; the rest of the process stays what it is.
 pub(crate) struct ActAs {
+    /// The groups are to be had back.
+    is_without_groups: bool,
     /// It belongs to the thread.
     _not_send: PhantomData<*const ()>,
 }
@@ -17,7 +25,11 @@ impl ActAs {
     /// Becomes this user and their group; `None`: stays who we are.
     pub(crate) fn user(user: Option<u32>) -> io::Result<Option<Self>> {
         let Some(user) = user else { return Ok(None) };
-        let acting = Self { _not_send: PhantomData };
+        let mut acting = Self { is_without_groups: false, _not_send: PhantomData };
+        if !GROUPS.is_empty() {
+            set_thread_groups(&[])?;
+            acting.is_without_groups = true;
+        }
         // The group first: afterwards there is no right to.
         if set_group(user) == user && set_user(user) == user {
             return Ok(Some(acting));
@@ -31,7 +43,8 @@ impl Drop for ActAs {
     fn drop(&mut self) {
         let (user, group) = (geteuid().as_raw(), getegid().as_raw());
         // The thread goes back to its pool: it must not do somebody else's work as this user.
-        if set_user(user) != user || set_group(group) != group {
+        let has_groups = !self.is_without_groups || set_thread_groups(&GROUPS).is_ok();
+        if set_user(user) != user || set_group(group) != group || !has_groups {
             tracing::error!("a thread cannot become the server's user again");
             std::process::abort();
         }
@@ -76,7 +89,9 @@ mod tests {
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
         let acting = ActAs::user(Some(2_000_000_001)).expect("root may");
         assert!(std::fs::read(&file).is_err() && std::fs::write(dir.join("new"), "").is_err());
+        assert!(getgroups().expect("it is asked").is_empty());
         drop(acting);
+        assert_eq!(getgroups().expect("it is asked"), *GROUPS);
         assert_eq!(std::fs::read(&file).expect("it is ours"), b"1");
         std::fs::write(dir.join("new"), "").expect("the directory is ours");
         assert_eq!(dir.join("new").metadata().expect("it was made above").uid(), 0);
