@@ -20,8 +20,9 @@ use std::path::PathBuf;
 
 pub(crate) use self::error::ArchiveError;
 pub(crate) use self::packer::Packer;
+pub(crate) use self::reader::Unpacked;
 use self::reader::{Entries, Entry, EntryKind};
-pub(crate) use self::unpack::{Unpacked, unpack};
+pub(crate) use self::unpack::unpack;
 
 /// The deepest folder of an archive. Nobody's sources nest deeper than 30.
 const MAX_DEPTH: usize = 100;

@@ -32,6 +32,10 @@ pub(crate) enum ArchiveError {
     TooDeep { path: String },
     #[error("{path:?} became shorter while it was packed: try again when nothing writes to it")]
     Changed { path: String },
+    #[error(
+        "the archive was changed while it was unpacked: send it again, when no program of the session writes to it"
+    )]
+    Exchanged,
     #[error("{path:?}: {error}")]
     File { path: String, error: io::Error },
     #[error(transparent)]

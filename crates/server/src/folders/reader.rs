@@ -23,6 +23,15 @@ pub(super) struct Entries<'a> {
     file: &'a File,
     length: u64,
     at: u64,
+    /// What may still come; `None`: anything may.
+    left: Option<Unpacked>,
+}
+
+/// What an archive has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Unpacked {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
 }
 
 /// One entry, whose names lead nowhere but below the archive's folder.
@@ -64,7 +73,13 @@ struct Extended {
 impl<'a> Entries<'a> {
     pub(super) fn new(file: &'a File) -> Result<Self, ArchiveError> {
         let meta = file.metadata().map_err(|error| ArchiveError::file(Path::new("the archive"), error))?;
-        Ok(Self { file, length: meta.len(), at: 0 })
+        Ok(Self { file, length: meta.len(), at: 0, left: None })
+    }
+
+    /// The entries of an archive that was found to have so much. A program of the session may write to it meanwhile: then
+    /// there is an error as soon as it has more.
+    pub(super) fn again(file: &'a File, found: Unpacked) -> Result<Self, ArchiveError> {
+        Ok(Self { left: Some(found), ..Self::new(file)? })
     }
 
     /// The next entry; `None` at the end. After an error nothing more comes of it.
@@ -101,8 +116,19 @@ impl<'a> Entries<'a> {
                 self.extend(&mut extended, kind, bytes_at, size)?;
                 continue;
             }
-            return self.entry(&header, extended, bytes_at, size).map(Some);
+            let entry = self.entry(&header, extended, bytes_at, size)?;
+            self.take(&entry)?;
+            return Ok(Some(entry));
         }
+    }
+
+    fn take(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
+        let Some(left) = &mut self.left else { return Ok(()) };
+        let bytes = if let EntryKind::File { size, .. } = entry.kind { size } else { 0 };
+        let (entries, bytes) = (left.entries.checked_sub(1), left.bytes.checked_sub(bytes));
+        let (Some(entries), Some(bytes)) = (entries, bytes) else { return Err(ArchiveError::Exchanged) };
+        *left = Unpacked { entries, bytes };
+        Ok(())
     }
 
     fn entry(&self, header: &Header, extended: Extended, at: u64, size: u64) -> Result<Entry, ArchiveError> {

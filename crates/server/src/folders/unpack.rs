@@ -9,23 +9,20 @@ use std::time::{Duration, SystemTime};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 
 use super::error::{ArchiveError, shown};
-use super::reader::{Entries, Entry, EntryKind};
+use super::reader::{Entries, Entry, EntryKind, Unpacked};
 use crate::random;
 use crate::workspace::{ActAs, Located, Workspace};
 
 /// Bytes that are copied at once.
 const PIECE: usize = 256 * 1024;
 
-/// What an archive had.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Unpacked {
-    pub(crate) entries: u64,
-    pub(crate) bytes: u64,
-}
+/// An archive, and what its list was found to have when room was taken for it.
+type Checked<'a> = (&'a File, Unpacked);
 
 /// Unpacks an archive. Blocks.
 ///
-/// Its list is checked first, then its files are written where nobody sees them, and when all of them are there, each takes
+/// Its list is checked first; it lies where programs of the session reach it, so each later look believes nothing either, and
+/// takes no more than was found then. Then its files are written where nobody sees them, and when all of them are there, each takes
 /// its place. What the folder has beside them stays. Its folders get the permissions that the archive says, the one that it
 /// is unpacked into keeps its own.
 pub(crate) fn unpack(archive: &File, at: &Located, workspace: &Workspace) -> Result<Unpacked, ArchiveError> {
@@ -35,12 +32,12 @@ pub(crate) fn unpack(archive: &File, at: &Located, workspace: &Workspace) -> Res
     // The guard for its removal is the outermost: it needs the server's own rights.
     let staging = workspace.folder().new_staging().map_err(failed)?;
     let _acting = ActAs::user(workspace.slot().user()).map_err(failed)?;
-    extract(archive, &staging.dir)?;
+    extract((archive, found), &staging.dir)?;
     at.dir.create_dir_all(&at.path).map_err(failed)?;
     let target = at.dir.open_dir(&at.path).map_err(failed)?;
-    find_conflicts(archive, &target)?;
-    place(archive, &staging.dir, &target)?;
-    set_permissions(archive, &target)?;
+    find_conflicts((archive, found), &target)?;
+    place((archive, found), &staging.dir, &target)?;
+    set_permissions((archive, found), &target)?;
     Ok(found)
 }
 
@@ -56,8 +53,8 @@ fn check(archive: &File) -> Result<Unpacked, ArchiveError> {
     Ok(found)
 }
 
-fn extract(archive: &File, staging: &Dir) -> Result<(), ArchiveError> {
-    let mut entries = Entries::new(archive)?;
+fn extract((archive, found): Checked<'_>, staging: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::again(archive, found)?;
     // The folder that is known to be one, and not a link.
     let mut known = PathBuf::new();
     while let Some(Entry { path, kind }) = entries.next()? {
@@ -122,8 +119,8 @@ fn write(archive: &File, mut at: u64, size: u64, dir: &Dir, new: &Path, mode: u3
 }
 
 /// Whether a file would take the place of a folder, or the other way round.
-fn find_conflicts(archive: &File, target: &Dir) -> Result<(), ArchiveError> {
-    let mut entries = Entries::new(archive)?;
+fn find_conflicts((archive, found): Checked<'_>, target: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::again(archive, found)?;
     while let Some(Entry { path, kind }) = entries.next()? {
         let found = match kind {
             EntryKind::Folder { .. } if path.as_os_str().is_empty() => continue,
@@ -143,8 +140,8 @@ fn find_conflicts(archive: &File, target: &Dir) -> Result<(), ArchiveError> {
 }
 
 /// Moves everything to its place. This needs no space, so that it does not fail half-way for want of any.
-fn place(archive: &File, staging: &Dir, target: &Dir) -> Result<(), ArchiveError> {
-    let mut entries = Entries::new(archive)?;
+fn place((archive, found): Checked<'_>, staging: &Dir, target: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::again(archive, found)?;
     while let Some(Entry { path, kind }) = entries.next()? {
         let failed = |error| ArchiveError::file(&path, error);
         let folder = folder_of(&path, &kind);
@@ -165,8 +162,8 @@ fn place(archive: &File, staging: &Dir, target: &Dir) -> Result<(), ArchiveError
 
 /// Gives the folders their permissions, when everything is in them. One that is somebody else's keeps its own, and so does
 /// what a link leads to.
-fn set_permissions(archive: &File, target: &Dir) -> Result<(), ArchiveError> {
-    let mut entries = Entries::new(archive)?;
+fn set_permissions((archive, found): Checked<'_>, target: &Dir) -> Result<(), ArchiveError> {
+    let mut entries = Entries::again(archive, found)?;
     while let Some(Entry { path, kind }) = entries.next()? {
         let EntryKind::Folder { mode: Some(mode) } = kind else { continue };
         let is_own = target.symlink_metadata(&path).is_ok_and(|meta| meta.is_dir());
@@ -185,4 +182,51 @@ fn set_permissions(archive: &File, target: &Dir) -> Result<(), ArchiveError> {
 /// The folder that an entry is, or is in.
 fn folder_of<'a>(path: &'a Path, kind: &EntryKind) -> &'a Path {
     if kind.is_folder() { path } else { path.parent().unwrap_or(Path::new("")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes of an archive with these files.
+    fn archive(files: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut archive = tar::Builder::new(Vec::new());
+        for (path, content) in files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(0o644);
+            archive.append_data(&mut header, path, *content).expect("it is written to memory");
+        }
+        archive.into_inner().expect("it is written to memory")
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_was_found() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let staging = Dir::open_ambient_dir(folder.path(), cap_std::ambient_authority()).expect("it is there");
+        let packed = tempfile::tempfile().expect("a file");
+        packed.write_all_at(&archive(&[("a", b"1234"), ("b", b"56")]), 0).expect("there is room");
+        let found = check(&packed).expect("it is fine");
+        assert_eq!(found, Unpacked { entries: 2, bytes: 6 });
+        // A program writes to it between two looks: one more file, or larger ones.
+        let most: &[u8] = &[b'x'; 5000];
+        for other in
+            [&[("a", b"1".as_slice()), ("b", b""), ("c", b"")][..], &[("a", most)], &[("a", b"1234"), ("b", most)]]
+        {
+            packed.write_all_at(&archive(other), 0).expect("there is room");
+            for look in [
+                extract((&packed, found), &staging),
+                find_conflicts((&packed, found), &staging),
+                place((&packed, found), &staging, &staging),
+                set_permissions((&packed, found), &staging),
+            ] {
+                let refused = look.expect_err("it is more than was found");
+                assert!(matches!(refused, ArchiveError::Exchanged), "{refused}");
+            }
+        }
+        let size = |name: &str| folder.path().join(name).metadata().map_or(0, |meta| meta.len());
+        assert!(size("a") + size("b") <= 6);
+        packed.write_all_at(&archive(&[("a", b"12"), ("b", b"3456")]), 0).expect("there is room");
+        extract((&packed, found), &staging).expect("as much as was found");
+    }
 }

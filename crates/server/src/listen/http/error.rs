@@ -303,7 +303,9 @@ fn of_file(error: &FileError) -> (&'static str, StatusCode) {
         FileError::Exists(_) => ("InvalidFile.Exists", Status::CONFLICT),
         FileError::Full(_) | FileError::Limit(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
         FileError::Offset { .. } => ("InvalidUpload.Offset", Status::CONFLICT),
-        FileError::Archive(ArchiveError::Changed { .. }) => ("InvalidFile.Changed", Status::CONFLICT),
+        FileError::Archive(ArchiveError::Changed { .. } | ArchiveError::Exchanged) => {
+            ("InvalidFile.Changed", Status::CONFLICT)
+        }
         FileError::Archive(_) => ("InvalidFile.Archive", Status::BAD_REQUEST),
         FileError::System { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),
     }
