@@ -187,7 +187,7 @@ impl Process {
 
 /// Why the interpreter does not run: where something has ended its sandbox, another start may be luckier.
 fn not_spawned(spec: &KernelSpec, failure: &Failure) -> StartError {
-    if !matches!(failure, Failure::Sandbox(SpawnError::Vanished)) {
+    if !matches!(failure, Failure::Sandbox(SpawnError::Vanished | SpawnError::Exceeded(_))) {
         return harness::failed(spec, failure);
     }
     let interpreter = spec.interpreter.display().to_string();

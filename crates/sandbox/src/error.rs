@@ -5,6 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::Exceeded;
+
 /// The step at which a sandbox could not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -174,6 +176,9 @@ pub enum SpawnError {
          kernel's log (out of memory?), and try again"
     )]
     Vanished,
+    /// The same, and the kernel says that it has killed a process of the session for want of memory.
+    #[error("a sandbox's first process was killed before its program ran: its session exceeded its {0}")]
+    Exceeded(Exceeded),
     /// It takes too long.
     #[error("a sandbox was not ready after {0:?}: the machine is overloaded; try again, or run fewer at once")]
     TimedOut(Duration),

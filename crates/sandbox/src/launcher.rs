@@ -24,7 +24,7 @@ use crate::reports::{Complete, Reports};
 use crate::sys::socket::{self, Received};
 use crate::watch::Watch;
 use crate::watched::Watched;
-use crate::{Child, Command, ControlGroups, Level, Network, Policy, Stage};
+use crate::{Child, Command, ControlGroups, Exceeded, Level, Network, Policy, Stage};
 
 /// How long the launcher may take to say hello, and a sandbox to run its program.
 ///
@@ -325,6 +325,12 @@ impl Launcher {
 
         let mut reports = Reports::default();
         let complete = hear(&control, &mut reports, deadline).inspect_err(|_| reports.give_up());
+        let complete = complete.map_err(|error| match (error, &group) {
+            (SpawnError::Vanished, Some(group)) if group.is_out_of_memory(0) => {
+                SpawnError::Exceeded(Exceeded::Memory(plan.policy.limits.total_memory))
+            }
+            (error, _) => error,
+        });
         let Complete { init, pid, has_proc, status, network, proxy } = complete?;
         let factory = self.proxy_factory.get();
         let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));

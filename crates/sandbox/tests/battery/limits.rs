@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use agb_sandbox::{Command, Controller, Exceeded, Launcher, Level, Policy};
+use agb_sandbox::{Command, Controller, Exceeded, Launcher, Level, Policy, SpawnError};
 use rustix::process::Signal;
 
 use crate::world::{PATIENCE, World, line, spawn};
@@ -181,6 +181,20 @@ pub(crate) fn control_groups_keep_a_sessions_memory(world: &World) {
             next.wait().expect("waiting works");
             assert_eq!(next.exceeded(), None, "{level}");
         }
+    }
+}
+
+/// A sandbox that is killed before its program runs says why.
+pub(crate) fn a_start_without_memory_says_so(world: &World) {
+    if !world.launcher.control_groups().has(Controller::Memory) {
+        return println!("no control groups for memory: not tested");
+    }
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        policy.limits.total_memory = 32 << 10;
+        let started = world.spawn(&policy, &Command::new("/usr/bin/true"));
+        let Err(refused) = started.map(drop) else { panic!("{level}: it runs in 32 KiB") };
+        assert!(matches!(refused, SpawnError::Exceeded(Exceeded::Memory(_))), "{level}: {refused}");
     }
 }
 

@@ -22,7 +22,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 32] = [
+const TESTS: [(&str, Test); 33] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -41,6 +41,7 @@ const TESTS: [(&str, Test); 32] = [
     ("locks_are_bounded", limits::locks_are_bounded),
     ("connections_hold_little", hidden::connections_hold_little),
     ("control_groups_keep_a_sessions_memory", limits::control_groups_keep_a_sessions_memory),
+    ("a_start_without_memory_says_so", limits::a_start_without_memory_says_so),
     ("control_groups_keep_a_sessions_processes", limits::control_groups_keep_a_sessions_processes),
     ("control_groups_keep_a_sessions_processors", limits::control_groups_keep_a_sessions_processors),
     ("who_stands_back_gets_less", limits::who_stands_back_gets_less),

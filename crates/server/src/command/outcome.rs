@@ -1,11 +1,12 @@
 //! How a command came to its end.
 
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use agb_protocol::command::SIGNALS;
-use agb_sandbox::Exceeded;
+use agb_sandbox::{Exceeded, SpawnError};
 
 /// How a command came to its end.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,6 +31,14 @@ impl Outcome {
         match (status.code(), status.signal()) {
             (Some(code), _) => Self::Exited(code),
             (None, signal) => Self::Signalled(signal.unwrap_or(libc::SIGKILL)),
+        }
+    }
+
+    /// Of one whose process could not be started: its session may have been at a limit just then.
+    pub(super) fn of_start(error: &io::Error) -> Self {
+        match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(SpawnError::Exceeded(limit)) => Self::Exceeded(*limit),
+            _ => Self::NotStarted(format!("sh could not be started: {error}")),
         }
     }
 

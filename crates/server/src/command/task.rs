@@ -59,9 +59,9 @@ impl CommandTask {
     pub(super) async fn run(mut self, sink: &mut impl CommandSink) -> (Outcome, Duration) {
         let mut process = match self.start().await {
             Ok(process) => process,
-            Err(reason) => {
+            Err(outcome) => {
                 self.control.close();
-                return (Outcome::NotStarted(reason), Duration::ZERO);
+                return (outcome, Duration::ZERO);
             }
         };
         // A machine that is busy with the start of sandboxes takes nothing from the command's own time.
@@ -90,10 +90,10 @@ impl CommandTask {
         (outcome, time)
     }
 
-    async fn start(&mut self) -> Result<Process, String> {
+    async fn start(&mut self) -> Result<Process, Outcome> {
         let descriptors = match self.control.take_terminal() {
             Some(Ok(ends)) => Descriptors::Terminal(ends),
-            Some(Err(reason)) => return Err(reason),
+            Some(Err(reason)) => return Err(Outcome::NotStarted(reason)),
             None => Descriptors::Pipes { stdin: self.spec.stdin },
         };
         let host = self.host.clone();
@@ -103,12 +103,15 @@ impl CommandTask {
             envs.push(("TERM".to_owned(), "xterm-256color".to_owned())); // what xterm.js and most terminals understand
         }
         let started = tokio::task::spawn_blocking(move || {
-            let (policy, command) = host.prepare(&command, cwd.as_deref(), envs).map_err(|error| error.to_string())?;
+            let (policy, command) =
+                host.prepare(&command, cwd.as_deref(), envs).map_err(|error| Outcome::NotStarted(error.to_string()))?;
             let rate = host.config.limits.output_rate;
             Process::start(host.workspace.slot(), &policy, command, descriptors, rate)
-                .map_err(|error| format!("sh could not be started: {error}"))
+                .map_err(|error| Outcome::of_start(&error))
         });
-        started.await.map_err(|_| "the start broke off by a defect of agb-server; its log has more".to_owned())?
+        let defect =
+            || Outcome::NotStarted("the start broke off by a defect of agb-server; its log has more".to_owned());
+        started.await.map_err(|_| defect())?
     }
 
     /// Follows the process until it has ended and its output has been read.

@@ -86,6 +86,18 @@ async fn a_fork_bomb_and_busy_loops_leave_the_others_alone() {
     server.stop().await;
 }
 
+/// A command that is killed before its shell runs ends as any other that is.
+#[tokio::test]
+async fn a_command_without_memory_to_start_is_killed_with_the_reason() {
+    let server = TestServer::with(|config| config.sandbox.total_memory = 32 << 10).await;
+    let session = server.create().await;
+    let said = server.call(&session, "shell", json!({ "command": "sleep 20" })).await.expect_err("it is killed");
+    assert!(said.contains("memory limit 32 KiB"), "{said}");
+    let answer: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("it is told as a fault: {said}"));
+    assert_eq!(answer["exit_code"], 137, "{answer}");
+    server.stop().await;
+}
+
 /// On one thread, as the server runs: whoever waits for the end of a killed command leaves that thread to the others.
 #[tokio::test]
 async fn a_command_that_is_killed_holds_nobody_back() {
