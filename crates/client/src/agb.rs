@@ -88,6 +88,20 @@ impl Agb {
         self.api.call(operation).await
     }
 
+    /// As [`call`](Self::call), for whoever counts what answers take: `room` is told how many bytes of this one there will be,
+    /// before each part of it is kept, and may refuse with a reason. The call was executed then.
+    ///
+    /// # Errors
+    /// Those of [`call`](Self::call);
+    /// [`TransportError::Interrupted`](agb_core::error::TransportError::Interrupted) with that reason.
+    pub async fn call_within<O: Operation>(
+        &self,
+        operation: &O,
+        room: &(dyn Fn(usize) -> Result<(), String> + Send + Sync),
+    ) -> Result<Answered<O::Output>, Error> {
+        self.api.call_within(operation, room).await
+    }
+
     /// Creates a session.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use agb_core::operations::{DeleteSession, DeleteStep};
 
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::http::Http;
+use crate::http::{Http, Room};
 use crate::local;
 use crate::options::{Options, Tuning};
 use crate::socket::SocketLimits;
@@ -85,11 +85,19 @@ impl Api {
     }
 
     pub(crate) async fn call<O: Operation>(&self, operation: &O) -> Result<Answered<O::Output>, Error> {
+        self.call_within(operation, &|_| Ok(())).await
+    }
+
+    pub(crate) async fn call_within<O: Operation>(
+        &self,
+        operation: &O,
+        room: Room<'_>,
+    ) -> Result<Answered<O::Output>, Error> {
         if self.is_guest && operation.request().path.starts_with('/') {
             return Err(Error::NoKey);
         }
         let (base, key) = self.target().await?;
-        Ok(self.http.call(operation, &base, &key, self.timeout()).await?)
+        Ok(self.http.call(operation, &base, &key, self.timeout(), room).await?)
     }
 
     async fn target(&self) -> Result<(BaseUrl, Secret), Error> {

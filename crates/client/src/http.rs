@@ -21,6 +21,9 @@ use crate::proxy::{Proxy, is_loopback};
 use crate::tls;
 use crate::wire::LOCALHOST;
 
+/// Whether an answer may have so many bytes: asked for each part of it that comes, before it is kept. Says why not.
+pub(crate) type Room<'a> = &'a (dyn Fn(usize) -> Result<(), String> + Send + Sync);
+
 /// Clients with their pools of connections, made when they are needed.
 #[derive(Debug)]
 pub(crate) struct Http {
@@ -54,6 +57,7 @@ impl Http {
         base: &BaseUrl,
         key: &Secret,
         timeout: Duration,
+        room: Room<'_>,
     ) -> Result<Answered<O::Output>, ApiError> {
         let request = operation.request();
         let clock = Clock::start();
@@ -61,7 +65,7 @@ impl Http {
         loop {
             match call.next(clock.now()) {
                 CallStep::Send { until } => {
-                    let sent = clock.within(until, self.send(&request, base, key)).await;
+                    let sent = clock.within(until, self.send(&request, base, key, room)).await;
                     let came = sent.map(|sent| match sent {
                         Ok(response) => (operation.answer(&response, key), response.retry_after),
                         Err(error) => (Err(error.into()), None),
@@ -77,7 +81,13 @@ impl Http {
         }
     }
 
-    async fn send(&self, request: &HttpRequest, base: &BaseUrl, key: &Secret) -> Result<HttpResponse, TransportError> {
+    async fn send(
+        &self,
+        request: &HttpRequest,
+        base: &BaseUrl,
+        key: &Secret,
+        room: Room<'_>,
+    ) -> Result<HttpResponse, TransportError> {
         let url = Url::parse(&request.url(base)).map_err(|error| unreachable(format!("its URL is none: {error}")))?;
         let client = self.client(&url, request.repeat).map_err(unreachable)?;
         let mut call = begin(client, request, &url, key)?;
@@ -107,6 +117,7 @@ impl Http {
                 let reason = format!("the answer is longer than {MAX_RESPONSE_BYTES} bytes");
                 return Err(TransportError::Interrupted { reason });
             }
+            room(body.len() + chunk.len()).map_err(|reason| TransportError::Interrupted { reason })?;
             body.extend_from_slice(&chunk);
         }
         let took = started.now().elapsed();

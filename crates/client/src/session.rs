@@ -176,6 +176,20 @@ impl Session {
         self.inner.api.call(operation).await
     }
 
+    /// As [`call`](Self::call), for whoever counts what answers take: `room` is told how many bytes of this one there will be,
+    /// before each part of it is kept, and may refuse with a reason. The call was executed then.
+    ///
+    /// # Errors
+    /// Those of [`call`](Self::call);
+    /// [`TransportError::Interrupted`](agb_core::error::TransportError::Interrupted) with that reason.
+    pub async fn call_within<O: agb_core::http::Operation>(
+        &self,
+        operation: &O,
+        room: &(dyn Fn(usize) -> Result<(), String> + Send + Sync),
+    ) -> Result<Answered<O::Output>, Error> {
+        self.inner.api.call_within(operation, room).await
+    }
+
     /// Releases it and waits until it is gone. Runs that are going on end with
     /// [`RunError::Closed`](agb_core::RunError::Closed). One that is gone already is no error.
     ///

@@ -10,6 +10,7 @@
 //! clients that have a key of this server; never both. No key and no token of the upstream's reaches a client or a log.
 
 mod account;
+mod counted;
 mod feed;
 mod session;
 
@@ -23,7 +24,7 @@ use agb_protocol::Secret;
 use ring::digest::{SHA256, digest};
 use thiserror::Error;
 
-pub(crate) use self::account::{Account, Unforwarded};
+pub(crate) use self::account::Account;
 pub(crate) use self::feed::Program;
 pub(crate) use self::session::{Upstream, UpstreamError};
 use crate::auth::keys::Caller;
@@ -116,6 +117,15 @@ impl Gateway {
     /// Whether clients give the upstream's keys.
     pub(crate) fn passes_keys_on(&self) -> bool {
         matches!(self.keys, Keys::Clients(_))
+    }
+
+    /// Who calls with this key. Nothing is made of one that nobody knows.
+    pub(crate) fn caller(&self, key: &str) -> Arc<Caller> {
+        let known = match &self.keys {
+            Keys::Own(account) => Some(Arc::clone(account)),
+            Keys::Clients(living) => lock(living).get(&hash(key)).and_then(Weak::upgrade),
+        };
+        Arc::clone(known.as_ref().map_or(&self.strangers, |account| account.caller()))
     }
 
     /// The account of the key that a call came with; that of the gateway's own where it has one.

@@ -7,9 +7,11 @@ use agb_client::agb_core::http::HttpResponse;
 use agb_client::agb_core::operations::{Forward, SessionData};
 use agb_client::{Agb, Error, Options, Session};
 use agb_protocol::Secret;
-use thiserror::Error;
 
+use super::UpstreamError;
+use super::counted::Counted;
 use crate::auth::keys::Caller;
+use crate::budget::{Budget, Charge};
 
 /// How long a call of the upstream may take that does not say how long it takes: as its published clients wait.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -20,11 +22,6 @@ pub(crate) struct Account {
     agb: Agb,
     caller: Arc<Caller>,
 }
-
-/// A call that the upstream did not answer.
-#[derive(Debug, Error)]
-#[error("the upstream service did not answer: {0}")]
-pub(crate) struct Unforwarded(#[from] Error);
 
 impl Account {
     pub(super) fn new(agb: Agb, caller: Arc<Caller>) -> Self {
@@ -41,9 +38,21 @@ impl Account {
         &self.caller
     }
 
-    /// Passes a call on.
-    pub(crate) async fn forward(&self, call: &Forward) -> Result<HttpResponse, Unforwarded> {
-        Ok(self.agb.call(call).await?.value)
+    /// Passes a call on. Its answer is counted from its first part on: the second is what it takes.
+    pub(crate) async fn forward(
+        &self,
+        call: &Forward,
+        budget: &Arc<Budget>,
+    ) -> Result<(HttpResponse, Charge), UpstreamError> {
+        let counted = Counted::new(budget);
+        let answered = self.agb.call_within(call, &|bytes| counted.room(bytes)).await;
+        let answered = answered.map_err(|error| counted.problem(error))?;
+        Ok((answered.value, counted.into_charge()))
+    }
+
+    /// A session as the upstream describes it now.
+    pub(super) async fn find(&self, id: &str) -> Result<Session, Error> {
+        self.agb.get(id).await
     }
 
     /// A session as the upstream described it. Nothing is sent.

@@ -3,12 +3,14 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use agb_client::agb_core::error::ApiError;
 use agb_client::agb_core::operations::{ForwardTool, SessionData, ToolAnswer, ToolResult, ToolRoute};
 use agb_client::{Error, LinkAnswer, LinkCall, Session};
 use agb_protocol::fields::{Field, Fields};
 use thiserror::Error;
 
 use super::Account;
+use super::counted::Counted;
 use crate::budget::{Budget, Charge, OverBudget};
 use crate::random;
 use crate::settings::{GATEWAY_EXTENSIONS, PASSED_EXTENSIONS};
@@ -35,10 +37,10 @@ pub(crate) struct Upstream {
 /// Why the upstream was not asked, or did not answer.
 #[derive(Debug, Error)]
 pub(crate) enum UpstreamError {
-    /// The tool has run.
+    /// What was asked for has been done.
     #[error(
-        "the tool was executed, but with its answer more than {} bytes would be held for clients (--session-buffers, \
-         --buffers): look at what it has done before you call it again", .0.most()
+        "the call was executed, but with its answer more than {} bytes would be held for clients (--session-buffers, \
+         --buffers): look at what it has done before you make it again", .0.most()
     )]
     OverBudget(OverBudget),
     #[error("the upstream service's answer is large and none of a tool")]
@@ -79,14 +81,19 @@ impl Upstream {
         Arc::ptr_eq(&self.account, account)
     }
 
+    /// Whether the service says, to who took it up, that there is no such session.
+    pub(crate) async fn is_gone(&self) -> bool {
+        matches!(self.account.find(self.id()).await, Err(Error::Api(ApiError::NotFound(_))))
+    }
+
     /// Whether the two are one session with the same token and address.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
         let (one, other) = (self.session.data(), other.session.data());
         one.token == other.token && one.ws_url == other.ws_url && one.link_url == other.link_url
     }
 
-    /// Calls a tool, by the way that the upstream offers. Nothing is read of the arguments, and of the answer not before
-    /// there is room for it: the second is what it takes.
+    /// Calls a tool, by the way that the upstream offers. Nothing is read of the arguments. The answer is counted while it
+    /// comes, and not read before there is room for that: the second is what it takes.
     pub(crate) async fn call_tool(
         &self,
         name: &str,
@@ -99,11 +106,15 @@ impl Upstream {
             expected: time_of(args),
             route: ToolRoute::choose(self.session.data(), name, random::hex::<16>()),
         };
-        let (answer, size) = match self.session.call(&call).await?.value {
-            ToolAnswer::Result(result) => return Ok((result, budget.nothing())),
+        let counted = Counted::new(budget);
+        let answered = self.session.call_within(&call, &|bytes| counted.room(bytes)).await;
+        let answered = answered.map_err(|error| counted.problem(error))?;
+        let mut charge = counted.into_charge();
+        let (answer, size) = match answered.value {
+            ToolAnswer::Result(result) => return Ok((result, charge)),
             ToolAnswer::Large(answer, size) => (answer, size),
         };
-        let charge = budget.charge(size).map_err(UpstreamError::OverBudget)?;
+        charge.resize(size).map_err(UpstreamError::OverBudget)?;
         // What a large error says may be anything, the key that it was called with included.
         let read = tokio::task::spawn_blocking(move || call.result(&answer)).await.ok().flatten();
         Ok((read.ok_or(UpstreamError::Unreadable)?, charge))

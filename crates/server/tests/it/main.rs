@@ -22,6 +22,7 @@ mod files;
 mod flow;
 mod folders;
 mod gateway;
+mod gateway_distrust;
 mod gateway_passing;
 mod hostile;
 mod hostile_load;

@@ -13,7 +13,7 @@ use crate::auth::access::{Denied, TooMany};
 use crate::budget::OverBudget;
 use crate::contexts::{BadUrl, ContextError};
 use crate::folders::ArchiveError;
-use crate::gateway::{GatewayError, Unforwarded, UpstreamError};
+use crate::gateway::{GatewayError, UpstreamError};
 use crate::images::UnknownImage;
 use crate::links::LinkError;
 use crate::run::NoReplay;
@@ -134,8 +134,6 @@ pub(crate) enum ApiError {
     Refused(String, String),
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    #[error(transparent)]
-    Unforwarded(#[from] Unforwarded),
     #[error("the upstream service's answer cannot be read: {0}")]
     Unreadable(String),
     #[error("the API key cannot be passed on: {0}")]
@@ -199,9 +197,7 @@ impl ApiError {
             Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
             Self::Upstream(UpstreamError::Unreadable) => ("UpstreamUnreadable", Status::BAD_GATEWAY),
-            Self::Upstream(UpstreamError::Client(_)) | Self::Unforwarded(_) => {
-                ("UpstreamUnavailable", Status::BAD_GATEWAY)
-            }
+            Self::Upstream(UpstreamError::Client(_)) => ("UpstreamUnavailable", Status::BAD_GATEWAY),
             Self::Unreadable(_) => ("UpstreamUnreadable", Status::BAD_GATEWAY),
             Self::Gateway(_) => ("InvalidApiKey.NotFound", Status::UNAUTHORIZED),
             Self::NotCreated(CreateError::Full { .. }) => ("LimitExceeded.Sessions", Status::TOO_MANY_REQUESTS),

@@ -22,7 +22,7 @@ use super::api_key::key_of;
 use super::error::ApiError;
 use super::params::{Body, BodyBudget, Params};
 use super::{Shared, charged, health, sessions, tools};
-use crate::budget::Charge;
+use crate::budget::{Budget, Charge};
 use crate::gateway::{Account, Upstream};
 use crate::observe::Released;
 use crate::session::{NewSession, Session};
@@ -60,15 +60,11 @@ async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next
         return ApiError::NoRoute("such path".to_owned()).into_response();
     }
     let Some(key) = key_of(&request).map(str::to_owned) else { return ApiError::NoKey.into_response() };
-    let account = match gateway.account(&key) {
-        Ok(account) => account,
-        Err(error) => return ApiError::from(error).into_response(),
-    };
     let caller = if gateway.passes_keys_on() {
         if request.uri().path() == "/metrics" {
             return ApiError::WrongKey.into_response(); // no key is this server's own
         }
-        Some(Arc::clone(account.caller()))
+        Some(gateway.caller(&key))
     } else {
         shared.keys.find(&key)
     };
@@ -76,6 +72,10 @@ async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next
     if let Err(wait) = caller.bucket.take() {
         return ApiError::TooOften { wait }.into_response();
     }
+    let account = match gateway.account(&key) {
+        Ok(account) => account,
+        Err(error) => return ApiError::from(error).into_response(),
+    };
     let budget = gateway.budget_of(&account).cloned();
     if let Some(budget) = &budget {
         request.extensions_mut().insert(BodyBudget(Arc::clone(budget)));
@@ -84,6 +84,11 @@ async fn check_key(State(shared): State<Arc<Shared>>, mut request: Request, next
     request.extensions_mut().insert(Key(key.into()));
     let answer = next.run(request).await;
     charged::charge(answer, budget.as_ref().unwrap_or(&shared.budget)).unwrap_or_else(IntoResponse::into_response)
+}
+
+/// What answers for this account are counted by.
+fn budget<'a>(shared: &'a Shared, account: &Account) -> &'a Arc<Budget> {
+    shared.gateway.as_ref().and_then(|gateway| gateway.budget_of(account)).unwrap_or(&shared.budget)
 }
 
 /// Whether a path has `.` or `..` in it, however it is written: then it means another path to the upstream, and so one that
@@ -111,7 +116,8 @@ async fn pass_on(
             return tools::call(State(shared), params).await;
         }
     }
-    Ok(response(account.forward(&call).await?))
+    let (answer, _counted) = account.forward(&call, budget(&shared, &account)).await?;
+    Ok(response(answer))
 }
 
 /// Whether a call calls a tool.
@@ -129,7 +135,7 @@ async fn create(
     shared.sessions.check_room()?; // before the upstream has one that nobody hears of
     let headers = request.headers().clone();
     let Call { call, _charge } = read(&shared, request).await?;
-    let answer = account.forward(&call).await?;
+    let (answer, _counted) = account.forward(&call, budget(&shared, &account)).await?;
     let id = described(&answer)?.map(|data| data.session_id);
     match show(&shared, (&account, &key), &headers, answer) {
         Err(error) => {
@@ -140,7 +146,7 @@ async fn create(
                     body: Some(json!({ "sessionId": session_id }).to_string()),
                     expected: Duration::ZERO,
                 };
-                if let Err(lost) = account.forward(&release).await {
+                if let Err(lost) = account.forward(&release, &shared.budget).await {
                     tracing::warn!(session = session_id, error = %lost, "a session that was not taken up stays at the upstream");
                 }
             }
@@ -159,11 +165,14 @@ async fn take_up(
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     let Call { call, _charge } = read(&shared, request).await?;
-    let answer = account.forward(&call).await?;
+    let (answer, _counted) = account.forward(&call, budget(&shared, &account)).await?;
     show(&shared, (&account, &key), &headers, answer)
 }
 
 /// `POST /mcp/releaseSession`, `/mcp/releaseSessionAsync`: once the upstream has said yes, runs and accesses end here.
+///
+/// It may say yes to everybody, of a session that is another's. So a key that did not take the session up ends nothing here,
+/// unless the session is gone for who did.
 async fn release(
     State(shared): State<Arc<Shared>>,
     Extension(account): Extension<Arc<Account>>,
@@ -172,9 +181,13 @@ async fn release(
     let uri = request.uri().clone();
     let Call { call, _charge } = read(&shared, request).await?;
     let params = params_of(uri, &call).await;
-    let answer = account.forward(&call).await?;
+    let (answer, _counted) = account.forward(&call, budget(&shared, &account)).await?;
     let is_done = (200..300).contains(&answer.status) && succeeded(&answer.body);
-    if is_done && let Some(session) = params.text("sessionId")?.and_then(|id| shared.sessions.find(&id)) {
+    if is_done
+        && let Some(session) = params.text("sessionId")?.and_then(|id| shared.sessions.find(&id))
+        && let Some(upstream) = session.upstream()
+        && (upstream.is_of(&account) || upstream.is_gone().await)
+    {
         shared.sessions.release(&session, Released::Asked).await;
     }
     Ok(response(answer))

@@ -1,0 +1,121 @@
+//! A gateway in front of services that answer too much, or say yes to everybody.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use agb_server::Config;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{any, post};
+use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::{KEY, Reply, TestServer};
+
+/// A gateway in front of a service that is made with its own address.
+async fn in_front_of(service: impl FnOnce(&str) -> Router, change: impl FnOnce(&mut Config)) -> TestServer {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let service = service(&url);
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    TestServer::with(|config| {
+        config.api_keys.clear();
+        config.upstream.url = Some(url);
+        change(config);
+    })
+    .await
+}
+
+/// An answer in the envelope that all have.
+type Answer = (StatusCode, [(&'static str, &'static str); 1], Json<Value>);
+
+fn answer(status: StatusCode, code: &str, data: Value) -> Answer {
+    let body = json!({ "success": status.is_success(), "httpStatusCode": status.as_u16(), "code": code, "message": "",
+        "requestId": "r", "data": data });
+    (status, [("x-request-id", "r")], Json(body))
+}
+
+/// What a service says of its one session.
+fn session(url: &str) -> Answer {
+    let data = json!({ "sessionId": "s-1", "token": "theirs", "linkUrl": format!("{url}/link/s-1"),
+        "wsUrl": format!("{}/ws/s-1", url.replace("http", "ws")) });
+    answer(StatusCode::OK, "ok", data)
+}
+
+#[tokio::test]
+async fn an_answer_without_an_end_is_refused_while_it_comes() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&sent);
+    let endless = any(move || {
+        let counted = Arc::clone(&counted);
+        let piece = stream::repeat(Bytes::from_static(&[b' '; 1 << 16])).map(Ok::<_, std::io::Error>);
+        let piece = piece.inspect(move |_| {
+            counted.fetch_add(1 << 16, Ordering::Relaxed);
+        });
+        std::future::ready(Body::from_stream(piece))
+    });
+    let service = |url: &str| {
+        let session = session(url);
+        Router::new().route("/mcp/createSession", post(async move || session)).fallback(endless)
+    };
+    let gateway = in_front_of(service, |config| {
+        config.limits.session_buffers = 1 << 20;
+        config.limits.buffers = 4 << 20;
+    })
+    .await;
+    // Of a key that nobody knows, of one that is known, and of a tool by the session's link.
+    gateway.post("/mcp/listTools", json!({})).await.is_error(502, "LimitExceeded.Answer", "--session-buffers");
+    let created = gateway.create().await;
+    gateway.post("/mcp/listTools", json!({})).await.is_error(502, "LimitExceeded.Answer", "--buffers");
+    let call = gateway.http.post(format!("{}/callTool", created.link_url)).header("X-Access-Token", &created.token);
+    let call = call.json(&json!({ "tool": "read_file", "args": { "path": "/tmp/a" } })).send().await;
+    Reply::of(call.expect("an answer")).await.is_error(502, "LimitExceeded.Answer", "--session-buffers");
+    // What is beyond the limits was on its way: the system's buffers are some MiB.
+    let sent = sent.load(Ordering::Relaxed);
+    assert!(sent < 48 << 20, "the gateway took {sent} bytes");
+    // Everything was given back.
+    let call = gateway.post("/mcp/createSession", json!({})).await;
+    call.ok();
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_release_that_the_service_grants_to_everybody_ends_nobody_elses_session() {
+    let released = Arc::new(AtomicBool::new(false));
+    let gone = Arc::clone(&released);
+    let service = |url: &str| {
+        let session = session(url);
+        let known = session.clone();
+        let get = async move |headers: HeaderMap| {
+            let is_owner = headers.get("authorization").is_some_and(|value| value == &format!("Bearer {KEY}"));
+            if is_owner && !released.load(Ordering::Relaxed) {
+                return known;
+            }
+            answer(StatusCode::BAD_REQUEST, "InvalidMcpSession.NotFound", Value::Null)
+        };
+        Router::new()
+            .route("/mcp/createSession", post(async move || session))
+            .route("/mcp/getSession", post(get))
+            .route("/mcp/releaseSession", post(async || answer(StatusCode::OK, "ok", Value::Null)))
+    };
+    let gateway = in_front_of(service, |_| {}).await;
+    let session = gateway.create().await;
+    let release = async |key: &str| {
+        let call = gateway.http.post(gateway.url("/mcp/releaseSession")).bearer_auth(key);
+        Reply::of(call.json(&json!({ "sessionId": "s-1" })).send().await.expect("an answer")).await.ok();
+    };
+    release("made-up").await;
+    assert!(session.try_connect(Some(&session.token)).await.is_ok(), "it is somebody else's");
+    // Another key of the same account may have released it: then it is gone for its owner, too.
+    gone.store(true, Ordering::Relaxed);
+    release("made-up").await;
+    assert_eq!(session.try_connect(Some(&session.token)).await.err().expect("a refusal").0, 400);
+    // Its owner is believed.
+    gone.store(false, Ordering::Relaxed);
+    let session = gateway.create().await;
+    release(KEY).await;
+    assert_eq!(session.try_connect(Some(&session.token)).await.err().expect("a refusal").0, 400);
+    gateway.stop().await;
+}
