@@ -29,6 +29,7 @@ mod js_thread_queue;
 mod logger;
 mod objects;
 mod output_queue;
+mod part_bytes;
 mod promise;
 mod result;
 mod run;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use agb_client::agb_core::operations::SessionOptions;
 use agb_client::agb_core::operations::files::Part;
 use agb_client::{ClientInfo, CreateSession, KilledBy, Options, RichResult, RunFailure, SessionConfig};
-use napi::bindgen_prelude::Buffer;
 use napi_derive::napi;
 use serde_json::Value;
+
+use crate::part_bytes::PartBytes;
 
 /// `ClientOptions`.
 #[napi(object, object_to_js = false, use_nullable = true)]
@@ -308,11 +309,11 @@ pub(crate) struct Transferred {
     /// What is known of the file, as JSON text.
     pub meta: String,
     /// The bytes that were read.
-    pub bytes: Buffer,
+    pub bytes: PartBytes,
 }
 
 impl From<(Part, Vec<u8>)> for Transferred {
     fn from((part, bytes): (Part, Vec<u8>)) -> Self {
-        Self { meta: Value::from(part).to_string(), bytes: bytes.into() }
+        Self { meta: Value::from(part).to_string(), bytes: PartBytes(bytes) }
     }
 }

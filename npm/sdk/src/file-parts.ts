@@ -28,11 +28,14 @@ export interface Part {
   readonly isLast: boolean;
 }
 
-/**
- * Bytes that one call carries: large enough that the cost of a call does not show beside them, and small enough that one
- * in hand and one on its way stay far below 64 MiB.
- */
+/** Bytes that one call writes: large enough that the cost of a call does not show beside them. */
 const PART = 4 << 20;
+
+/**
+ * Bytes that one call reads. Half of that: two calls are under way at once, so that the cost of one shows less, and parts
+ * that were read are in memory until the collector has found them.
+ */
+const READ_PART = 2 << 20;
 
 /** The same with the documented tools. */
 const CHUNK = 51_200;
@@ -100,7 +103,7 @@ export class FileReader {
     }
     const fetched = this.#ahead ?? this.#fetch(this.#at);
     this.#ahead = null;
-    const behind = this.#at + PART;
+    const behind = this.#at + READ_PART;
     const ahead = behind < Math.min(this.#size, this.#end) ? this.#fetch(behind) : null;
     const { part, bytes } = await fetched;
     this.#at += bytes.length;
@@ -127,7 +130,7 @@ export class FileReader {
   async #ask(offset: number): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
     const left = this.#end - offset;
     if (carriesBytes(this.#native)) {
-      const args = { path: this.#path, offset, length: Math.min(left, PART), etag: this.#etag };
+      const args = { path: this.#path, offset, length: Math.min(left, READ_PART), etag: this.#etag };
       return carry(this.#native, "file.readPart", args, null, this.#signal);
     }
     const length = Math.min(left, CHUNK);
