@@ -39,7 +39,7 @@ impl ToNapiValue for PartBytes {
         let given = GIVEN.get() + bytes.len();
         let is_due = given > BETWEEN;
         if is_due {
-            collect(&Env::from_raw(env))?;
+            collect(&Env::from_raw(env));
         }
         GIVEN.set(if is_due { bytes.len() } else { given });
         let buffer = BufferSlice::copy_from(&Env::from_raw(env), &bytes)?;
@@ -50,12 +50,18 @@ impl ToNapiValue for PartBytes {
 
 /// Has V8 collect what is young when it makes its next buffer: by one that nobody writes and nobody keeps, of so many bytes
 /// that it is time to.
-fn collect(env: &Env) -> Result<()> {
-    env.run_in_scope(|| {
+fn collect(env: &Env) {
+    let made = env.run_in_scope(|| {
         let (mut data, mut buffer) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: `env` is the one of this thread, and both pointers are to locals.
         check_status!(unsafe { sys::napi_create_buffer(env.raw(), ENOUGH, &raw mut data, &raw mut buffer) })
-    })
+    });
+    if made.is_err() {
+        // Where a process may not have so many, V8 collects when it wants to.
+        let mut error = ptr::null_mut();
+        // SAFETY: `env` is the one of this thread, and the pointer is to a local.
+        unsafe { sys::napi_get_and_clear_last_exception(env.raw(), &raw mut error) };
+    }
 }
 
 /// Has glibc keep what a collection frees for the parts that come next, once for all of the process.

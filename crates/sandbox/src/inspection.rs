@@ -18,7 +18,8 @@ const COUNTING: u32 = 20;
 /// How long counting pauses at most where the folders themselves are counted quickly, however long looking at what processes
 /// have mapped and locked takes: they could fill a disk meanwhile.
 ///
-/// 2 s: a fast disk takes a few GiB in this time. The longest look takes about a second, so it is a third of the time at most.
+/// 2 s: a fast disk takes a few GiB in this time. Twice as long as the whole look where that is more: a look at everything may
+/// take some seconds of processor time, and must not take more than a third of the server's.
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// The part of the time that looking at memory exactly may take: one fifth.
@@ -98,7 +99,7 @@ impl Inspection {
     pub(crate) fn next_at(&self, weigh_at: Instant, count_at: Instant) -> (Instant, Instant) {
         let took = *self.took.lock().unwrap_or_else(PoisonError::into_inner);
         let weigh = took.weighing.map(|(end, took)| end + took * (WEIGHING - 1));
-        let pause = |whole: Duration| (whole * COUNTING).min(PAUSE.max(took.folders * COUNTING));
+        let pause = |whole: Duration| (whole * COUNTING).min(PAUSE.max(took.folders * COUNTING).max(whole * 2));
         let count = took.counting.map(|(end, took)| end + pause(took));
         (weigh.unwrap_or(weigh_at), count.unwrap_or(count_at))
     }
@@ -248,7 +249,12 @@ mod tests {
             Took { counting: Some((long_ago, took)), folders: took, ..Took::default() };
         assert_eq!(look.next_at(long_ago, long_ago), (long_ago, long_ago + 20 * took));
         // What processes have mapped delays the folders' next look by little.
-        let quick = [(took, took / 100, 2 * took), (took, took / 5, 4 * took), (took / 20, took / 100, took)];
+        let quick = [
+            (took, took / 100, 2 * took),
+            (took, took / 5, 4 * took),
+            (took / 20, took / 100, took),
+            (4 * took, took / 100, 8 * took),
+        ];
         for (whole, folders, pause) in quick {
             let counting = Some((long_ago, whole));
             *look.took.lock().expect("nobody panics") = Took { counting, folders, ..Took::default() };

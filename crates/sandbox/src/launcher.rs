@@ -319,6 +319,7 @@ impl Launcher {
         // Before anything can be sent: the number of the program's process is read off its message.
         socket::name_senders(control.as_fd()).map_err(system("configure a socket"))?;
         let sent: Vec<BorrowedFd<'_>> = fds.into_iter().chain(network).chain([its.as_fd()]).collect();
+        let killed_before = group.as_ref().map_or(0, |group| group.killed());
         order(&bytes, &sent)?;
         drop(sent);
         drop(its);
@@ -326,7 +327,7 @@ impl Launcher {
         let mut reports = Reports::default();
         let complete = hear(&control, &mut reports, deadline).inspect_err(|_| reports.give_up());
         let complete = complete.map_err(|error| match (error, &group) {
-            (SpawnError::Vanished, Some(group)) if group.is_out_of_memory(0) => {
+            (SpawnError::Vanished, Some(group)) if group.is_out_of_memory(killed_before) => {
                 SpawnError::Exceeded(Exceeded::Memory(plan.policy.limits.total_memory))
             }
             (error, _) => error,

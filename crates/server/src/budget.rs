@@ -10,6 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
 
+mod shared;
+
+pub(crate) use self::shared::HeldText;
+
 /// How many bytes may be held at once.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -17,6 +21,7 @@ pub(crate) struct Budget {
     used: AtomicUsize,
     /// Of whose bytes these are a part.
     whole: Option<Arc<Budget>>,
+    texts: shared::SharedTexts,
 }
 
 /// An answer of so many bytes is a few of the system's pages, or is gone at once. 16 KiB.
@@ -49,12 +54,17 @@ impl OverBudget {
 impl Budget {
     /// That of a server.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, used: AtomicUsize::new(0), whole: None })
+        Arc::new(Self { most, used: AtomicUsize::new(0), whole: None, texts: shared::SharedTexts::default() })
     }
 
     /// A part of another one.
     pub(crate) fn within(whole: &Arc<Self>, most: usize) -> Arc<Self> {
-        Arc::new(Self { most, used: AtomicUsize::new(0), whole: Some(Arc::clone(whole)) })
+        Arc::new(Self {
+            most,
+            used: AtomicUsize::new(0),
+            whole: Some(Arc::clone(whole)),
+            texts: shared::SharedTexts::default(),
+        })
     }
 
     /// A charge of nothing yet.

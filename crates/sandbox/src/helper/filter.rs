@@ -247,10 +247,8 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
     }
     denied.insert(libc::SYS_clone, clones);
 
-    // Typing into a terminal that a descriptor has been left open to.
-    let push = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(libc::TIOCSTI as u32))])?;
-    let paste = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(libc::TIOCLINUX as u32))])?;
-    denied.insert(libc::SYS_ioctl, vec![push, paste]);
+    let request = |&request: &u32| rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(request))]);
+    denied.insert(libc::SYS_ioctl, ioctl::DENIED.iter().map(request).collect::<Result<_, _>>()?);
 
     let sockets: Option<&[libc::c_int]> = match (level.has_namespaces(), network) {
         (true, _) => Some(&SOCKETS),

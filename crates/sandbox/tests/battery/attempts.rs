@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 125] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 127] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -57,6 +57,12 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 125] = [
     ("set a file's attributes", Maybe, "request(0x401c5820, struct.pack('IIII12x', 128, 0, 0, 0))"),
     ("make a snapshot that nobody can remove", Maybe, "request(0x50009417, bytes(4096), '.')"),
     ("keep a key in the file system", Maybe, "request(0xc0506617, bytes(80), '.')"),
+    ("have a bridge's module loaded", Maybe, "call('ioctl', pair(socket.SOCK_STREAM)[0].detach(), 0x8940, bytes(64))"),
+    (
+        "have that of virtual networks loaded",
+        Maybe,
+        "call('ioctl', pair(socket.SOCK_STREAM)[0].detach(), 0x8982, bytes(64))",
+    ),
     ("hold up who opens a file", Maybe, "call('fcntl', os.open('lease', os.O_CREAT | os.O_RDONLY), 1024, 0)"),
     (
         "hold up who changes it",

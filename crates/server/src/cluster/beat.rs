@@ -134,7 +134,7 @@ impl<M: Member> Beater<'_, M> {
                 let mut table = cluster.table();
                 let next = table.answered(call, beat, now());
                 self.spent.tell(&table, self.member);
-                let unreadable = table.unreadable().clone();
+                let unreadable = table.unreadable();
                 drop(table);
                 self.complain_of_records(unreadable);
                 if is_first {

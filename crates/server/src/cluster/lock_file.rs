@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,16 +55,8 @@ impl LockFile {
 
 /// Opens the lock's file. Others may write to the folder, such as `/tmp`: what they have put there is not taken for a lock.
 fn open(path: &Path) -> io::Result<File> {
-    // Neither through a link nor waiting for the other end of a pipe.
-    let mut options = File::options();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-    let file = options.open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a file"));
-    }
-    let owner = metadata.uid();
+    let file = agb_kernel::open_lock(path)?;
+    let owner = file.metadata()?.uid();
     if owner != geteuid().as_raw() {
         return Err(io::Error::other(format!("it belongs to another user ({owner})")));
     }

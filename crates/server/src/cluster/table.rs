@@ -13,6 +13,7 @@ mod lost;
 mod node;
 mod pauses;
 mod recent;
+mod unreadable;
 #[cfg(test)]
 mod walk;
 
@@ -49,9 +50,10 @@ impl Timing {
         self.beat * 3
     }
 
-    /// Two and a half beats without a sign of the own beats: this process or its machine stood still.
+    /// Two and a half beats without a sign of the own beats, and more than one may take: this process or its machine stood
+    /// still.
     fn frozen(self) -> Duration {
-        self.beat * 5 / 2
+        (self.beat * 5 / 2).max(self.answer() + self.beat / 4)
     }
 
     /// How long one call to the registry may take, whatever members it has: less than what looks like a pause, and little
@@ -149,7 +151,7 @@ pub(crate) struct Table {
     grace: grace::Grace,
     losses: losses::Losses,
     /// Names whose records cannot be read, with the reason.
-    unreadable: BTreeMap<String, String>,
+    unreadable: unreadable::Unreadable,
     high: Rev,
     high_learnt: Call,
     calls: u64,
@@ -183,7 +185,7 @@ impl Table {
             seen: recent::Recent::default(),
             grace: grace::Grace::default(),
             losses: losses::Losses::default(),
-            unreadable: BTreeMap::new(),
+            unreadable: unreadable::Unreadable::default(),
             high: Rev(0),
             high_learnt: Call(0),
             calls: 0,
@@ -346,7 +348,7 @@ impl Table {
             self.restart_clocks(now);
         }
         self.own = Own::Absent;
-        self.unreadable.clear();
+        let unreadable = std::mem::take(&mut self.unreadable);
         self.graves.retain(|name, (rev, _)| all.entries.iter().any(|entry| entry.name == *name && entry.rev == *rev));
         let mut before = std::mem::take(&mut self.nodes);
         self.names.clear();
@@ -358,7 +360,7 @@ impl Table {
                     if entry.name == self.name {
                         self.own = Own::Unreadable(entry.rev);
                     }
-                    self.unreadable.insert(entry.name.clone(), problem);
+                    self.unreadable.note(entry.name.clone(), problem, entry.rev, &unreadable, now);
                     // Whoever overwrites a record ends no server: what it was before is still the best that is known.
                     if let Some(node) = known {
                         self.insert(entry.name, node);
@@ -459,8 +461,8 @@ impl Table {
     }
 
     /// Names whose records cannot be read, with the reason.
-    pub(crate) fn unreadable(&self) -> &BTreeMap<String, String> {
-        &self.unreadable
+    pub(crate) fn unreadable(&self) -> BTreeMap<String, String> {
+        self.unreadable.problems()
     }
 
     /// The own record's revision, to remove it at the end.

@@ -1,7 +1,8 @@
 //! What a WebSocket's client has sent of a message that is not finished.
 //!
 //! The library that reads messages keeps an unfinished one where nobody sees it. So the bytes are counted below it, as
-//! they come from the network, and given back with each message that is finished. What it keeps then is
+//! they come from the network, beyond a small one for which there is always room (a client that is told what fills the budget
+//! must be able to say that it has it), and given back with each message that is finished. What it keeps then is
 //! [little](super::websocket::open), however large the message was.
 
 use std::io;
@@ -33,7 +34,7 @@ impl ReadMeter {
 
     fn read(&self, bytes: usize) -> io::Result<()> {
         match &mut *self.charge() {
-            Some(charge) => charge.grow(bytes).map_err(io::Error::other),
+            Some(charge) => charge.grow_answer(bytes).map_err(io::Error::other),
             None => Ok(()),
         }
     }
@@ -98,19 +99,23 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::budget::Budget;
+    use crate::budget::{Budget, SMALL_ANSWER};
 
     #[tokio::test]
     async fn what_is_read_counts_until_a_message_is_whole() {
-        let (budget, meter) = (Budget::new(10), ReadMeter::default());
-        let bytes = [0_u8; 64];
+        let (budget, meter) = (Budget::new(2 * SMALL_ANSWER - 1), ReadMeter::default());
+        let bytes = [0_u8; 8 * SMALL_ANSWER];
         let mut socket = Metered::new(&bytes[..], meter.clone());
-        let mut buffer = [0; 8];
+        let mut buffer = [0; SMALL_ANSWER];
         socket.read_exact(&mut buffer).await.expect("nothing is counted yet");
         meter.begin(budget.charge(0).expect("there is room"));
-        socket.read_exact(&mut buffer).await.expect("8 of 10");
+        socket.read_exact(&mut buffer).await.expect("there is room");
         meter.finished();
-        socket.read_exact(&mut buffer).await.expect("8 of 10 again");
-        socket.read_exact(&mut buffer).await.expect_err("16 of 10");
+        socket.read_exact(&mut buffer).await.expect("there is room again");
+        socket.read_exact(&mut buffer).await.expect_err("one byte more than there is room for");
+        // What others hold keeps nobody from saying little.
+        meter.finished();
+        let _others = budget.charge(2 * SMALL_ANSWER - 1).expect("there is room");
+        socket.read_exact(&mut buffer).await.expect("a small message");
     }
 }

@@ -107,7 +107,7 @@ impl Connection {
     /// Serves a client until it or its session is gone.
     pub(crate) async fn serve(socket: Socket, session: Arc<Session>, grant: AccessGrant, meter: ReadMeter) {
         meter.begin(session.budget().nothing());
-        let link = Link::new(socket, Some(session.budget().nothing()));
+        let link = Link::new(socket, Some(Arc::clone(session.budget())));
         let mut connection = Self {
             session,
             link,

@@ -96,21 +96,30 @@ impl Event {
                 Self::InputRequest { prompt: cut(prompt, MAX_MESSAGE), password }
             }
             Self::InputRefused { message } => Self::InputRefused { message: cut(message, MAX_MESSAGE) },
-            Self::Error(RunFailure { name, value, traceback }) => Self::Error(RunFailure {
-                name: cut(name, MAX_MESSAGE),
-                value: cut(value, MAX_MESSAGE),
-                traceback: cut(traceback, MAX_TRACEBACK),
-            }),
-            Self::End(mut finish) => {
-                finish.execution_error = finish.execution_error.map(|error| cut(error, MAX_MESSAGE));
-                if let Some(killed_by) = &mut finish.killed_by {
-                    killed_by.signal = killed_by.signal.take().map(|signal| cut(signal, MAX_MESSAGE));
-                }
-                Self::End(finish)
-            }
+            Self::Error(failure) => Self::Error(shortened_failure(failure)),
+            Self::End(finish) => Self::End(shortened_finish(finish)),
             other => other,
         }
     }
+}
+
+/// A failure with texts that a person reads.
+pub(crate) fn shortened_failure(failure: RunFailure) -> RunFailure {
+    let RunFailure { name, value, traceback } = failure;
+    RunFailure {
+        name: cut(name, MAX_MESSAGE),
+        value: cut(value, MAX_MESSAGE),
+        traceback: cut(traceback, MAX_TRACEBACK),
+    }
+}
+
+/// An end with texts that a person reads.
+pub(crate) fn shortened_finish(mut finish: Finish) -> Finish {
+    finish.execution_error = finish.execution_error.map(|error| cut(error, MAX_MESSAGE));
+    if let Some(killed_by) = &mut finish.killed_by {
+        killed_by.signal = killed_by.signal.take().map(|signal| cut(signal, MAX_MESSAGE));
+    }
+    finish
 }
 
 /// A failure that is the server's word, not the program's.

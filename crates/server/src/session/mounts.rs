@@ -76,10 +76,12 @@ impl Mount {
         let (rule, root) = (self.policy.recycle_rule(&self.folder), self.folder.shown());
         let mut is_full = false;
         self.context.update(|meta| {
-            meta.recycle.retain(|other| other.root != root);
-            let others: usize = meta.recycle.iter().map(RecycleRule::memory_size).sum();
-            is_full = rule.is_some() && others > MAX_POLICY;
-            meta.recycle.extend(rule.filter(|_| !is_full));
+            let others = meta.recycle.iter().filter(|other| other.root != root);
+            is_full = rule.is_some() && others.map(RecycleRule::memory_size).sum::<usize>() > MAX_POLICY;
+            if !is_full {
+                meta.recycle.retain(|other| other.root != root);
+                meta.recycle.extend(rule);
+            }
         })?;
         if is_full {
             let problem = "recyclePolicy: the context has too many from other paths: mount it there without one";

@@ -14,7 +14,7 @@ use super::args::Args;
 use super::error::ToolError;
 use crate::budget::{Charge, OverBudget};
 use crate::cell::{ended, failure_of, hold};
-use crate::run::event::{Origin, RunFailure};
+use crate::run::event::{Origin, RunFailure, shortened_failure, shortened_finish};
 use crate::run::{MAX_CHUNK, vanished};
 use crate::session::{Session, parse_language};
 
@@ -71,13 +71,13 @@ pub(super) async fn run_code(session: &Arc<Session>, args: &Args) -> Result<Tool
             CellEvent::Background { stream, text } => collected.chunk(Origin::background(stream), text),
             CellEvent::Result(result) => collected.result(&result.data, result.is_main),
             CellEvent::Error(error) => {
-                failure.get_or_insert_with(|| hint.failure(failure_of(error)));
+                failure.get_or_insert_with(|| shortened_failure(hint.failure(failure_of(error))));
             }
             CellEvent::InputRequest { .. } => guard.0.close_stdin(),
             CellEvent::End(end) => {
                 let ended = hint.ended(ended(end, None));
-                failure = failure.or(ended.failure);
-                finish = ended.finish;
+                failure = failure.or(ended.failure.map(shortened_failure));
+                finish = shortened_finish(ended.finish);
             }
         }
     }

@@ -51,7 +51,7 @@ async fn a_server_that_is_about_to_join_cannot_be_ended_by_asking() {
     let registry = MemoryRegistry::default();
     // Absences count after a `lost_after` without a gap between beats, also where the machine is busy.
     let often = |config: &mut Config| {
-        (config.cluster.beat, config.cluster.lost_after) = (Duration::from_millis(500), Duration::from_secs(2));
+        (config.cluster.beat, config.cluster.lost_after) = (Duration::from_millis(500), Duration::from_secs(5));
     };
     let asked = start(&registry, "a", often).await;
     let of = |inc: &str| json!({ "sessionId": format!("session-{inc}{}", "0".repeat(32)) });

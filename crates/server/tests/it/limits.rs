@@ -91,7 +91,8 @@ async fn a_fork_bomb_and_busy_loops_leave_the_others_alone() {
 async fn a_command_without_memory_to_start_is_killed_with_the_reason() {
     let server = TestServer::with(|config| config.sandbox.total_memory = 32 << 10).await;
     let session = server.create().await;
-    let said = server.call(&session, "shell", json!({ "command": "sleep 20" })).await.expect_err("it is killed");
+    let said = server.call(&session, "shell", json!({ "command": "sleep 120", "timeout_ms": 60_000 }));
+    let said = said.await.expect_err("it is killed");
     assert!(said.contains("memory limit 32 KiB"), "{said}");
     let answer: Value = serde_json::from_str(&said).unwrap_or_else(|_| panic!("it is told as a fault: {said}"));
     assert_eq!(answer["exit_code"], 137, "{answer}");

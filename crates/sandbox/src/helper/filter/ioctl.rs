@@ -15,6 +15,25 @@ const KINDS: [u32; 2] = [
     0x89, // sockets: the names and addresses of network devices
 ];
 
+/// Requests of these kinds that are denied all the same.
+pub(super) const DENIED: [u32; 12] = [
+    // Typing into a terminal that a descriptor has been left open to.
+    libc::TIOCSTI as u32,
+    libc::TIOCLINUX as u32,
+    // What has the kernel load a module, whoever asks: a terminal's line discipline, and of any socket bridges, frame relay
+    // and virtual networks.
+    libc::TIOCSETD as u32,
+    0x8940, // SIOCGIFBR
+    0x8941, // SIOCSIFBR
+    0x8980, // SIOCADDDLCI
+    0x8981, // SIOCDELDLCI
+    0x8982, // SIOCGIFVLAN
+    0x8983, // SIOCSIFVLAN
+    0x89a0, // SIOCBRADDBR
+    0x89a1, // SIOCBRDELBR
+    0x89a2, // SIOCBRADDIF
+];
+
 /// Single requests of files that are allowed.
 const REQUESTS: [u32; 4] = [
     // Copies that share their blocks, for `cp` and Node.js. `copy_file_range` makes the same, and each copy counts in full.

@@ -52,8 +52,8 @@ impl Table {
         if let Some(node) = self.grace.node(inc, now) {
             return Located::At { addr: node.record.addr.clone(), inc };
         }
-        // A record that cannot be read may be that of any server.
-        let is_whole = self.unreadable.is_empty();
+        // A record that cannot be read may be that of any server, if one writes it.
+        let is_whole = !self.unreadable.may_live(now, self.timing.lost_after);
         let is_member = matches!(self.own, Own::Mine(..)) && self.is_strict;
         if !is_whole || !is_member || self.grace.covers(inc, now) {
             return Located::Unknown;
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
     use crate::cluster::memory::Store;
     use crate::cluster::record::{Load, NodeState, Record};
-    use crate::cluster::snapshot::Rev;
+    use crate::cluster::snapshot::{Beat, Rev};
 
     const TIMING: Timing = Timing { beat: Duration::from_secs(2), lost_after: Duration::from_secs(10) };
 
@@ -192,6 +192,26 @@ mod tests {
         assert!(matches!(member.ask(inc), Located::At { .. }));
         assert_eq!(member.relapsed(), []);
         assert_eq!(member.ask(Incarnation::fresh()), GONE);
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_read_is_nobodys_when_nobody_writes_it() {
+        let mut member = Member::new();
+        let large = |n| Record { addr: format!("http://{}", "a".repeat(70_000)), ..record(Incarnation::fresh(), n) };
+        let mut rev = None;
+        for n in 1..10 {
+            assert!(matches!(member.store.beat("large", &large(n), rev), Beat::Kept(..)));
+            member.beat();
+            assert_eq!(member.ask(Incarnation::fresh()), Located::Unknown, "a server that lives, {n}");
+            rev = member.store.snapshot().entries.iter().find(|entry| entry.name == "large").map(|entry| entry.rev);
+        }
+        let left_at = member.now;
+        while member.now < left_at + TIMING.lost_after {
+            assert_eq!(member.ask(Incarnation::fresh()), Located::Unknown, "{:?}", member.now - left_at);
+            member.beat();
+        }
+        assert_eq!(member.ask(Incarnation::fresh()), GONE);
+        assert_eq!(member.table.unreadable().len(), 1, "it is told all the same");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One WebSocket: reads and writes side by side, and knows when the other end is gone.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::frames::{Frames, LARGE};
-use crate::budget::Charge;
+use crate::budget::{Budget, HeldText};
 
 /// One WebSocket. Nothing is queued in it but what one [`Link::send`] has put there: [`Turn::Writable`] comes only
 /// when everything before has gone out.
@@ -24,7 +25,9 @@ pub(super) struct Link<S> {
     /// A large text that goes when everything before it has gone.
     large: Option<Utf8Bytes>,
     /// Counts the large text until it has gone out.
-    charge: Option<Charge>,
+    held: Option<HeldText>,
+    /// Of whose bytes it is a part.
+    budget: Option<Arc<Budget>>,
     /// Since when something has been on its way out that is not out yet.
     unsent_since: Option<Instant>,
     /// When something came from the other end, an answer to a ping at least.
@@ -59,9 +62,18 @@ pub(super) enum DisconnectReason {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// `charge` counts what is sent. Without one, nothing large is.
-    pub(super) fn new(socket: WebSocketStream<Frames<S>>, charge: Option<Charge>) -> Self {
-        Self { socket, large: None, charge, unsent_since: None, heard: Instant::now(), pings: 0, write_first: false }
+    /// `budget` counts what is sent. Without one, nothing large is.
+    pub(super) fn new(socket: WebSocketStream<Frames<S>>, budget: Option<Arc<Budget>>) -> Self {
+        Self {
+            socket,
+            large: None,
+            held: None,
+            budget,
+            unsent_since: None,
+            heard: Instant::now(),
+            pings: 0,
+            write_first: false,
+        }
     }
 
     /// Waits until there is something to do. `read` and `write` say what is wanted; what was sent goes out meanwhile
@@ -78,9 +90,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         match message {
             Message::Text(text) if text.len() >= LARGE => {
                 debug_assert!(self.large.is_none(), "nothing is sent behind a large text");
-                if let Some(charge) = &mut self.charge {
-                    charge.hold(text.len()); // its run has counted it, too, until now
-                }
+                // Its run has counted it, too, until now; and once for all to whom it goes.
+                self.held = self.budget.as_ref().map(|budget| budget.hold_text(&text));
                 self.large = Some(text);
                 Ok(())
             }
@@ -181,9 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
                 return Poll::Ready(Err(Error::ConnectionClosed)); // a flush of what is closed is none, and no error
             }
         }
-        if let Some(charge) = &mut self.charge {
-            charge.hold(0);
-        }
+        self.held = None;
         Poll::Ready(Ok(()))
     }
 }
@@ -265,7 +274,7 @@ mod tests {
     async fn a_large_text_counts_until_it_has_gone_out() {
         let (server, client) = duplex(5000);
         let budget = Budget::new(100_000);
-        let mut link = Link::new(frames::open(server, 1000).await, Some(budget.nothing()));
+        let mut link = Link::new(frames::open(server, 1000).await, Some(Arc::clone(&budget)));
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         assert_eq!(writable(&mut link).await, 0);
         link.send(Message::text("x".repeat(LARGE - 1))).expect("it is taken");
