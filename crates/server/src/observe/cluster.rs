@@ -61,8 +61,8 @@ impl ClusterMetrics {
         let condemned = counter(all, "condemned", "Servers that this one declared lost");
         let help = "Sessions of servers that this one declared lost, or in whose place it was started";
         let lost_sessions = counter(all, "lost_sessions", help);
-        let reads =
-            counter(all, "reads", "Reads of the registry for owners that nobody knew or that a call had not reached");
+        let help = "Reads of the registry for owners that nobody knew or that a call had not reached";
+        let reads = counter(all, "reads", help);
         let (free_sessions, other_keys) = (Gauge::default(), Gauge::default());
         all.register("free_sessions", "Sessions that all servers together can take", free_sessions.clone());
         all.register("nodes_with_other_keys", "Servers whose API keys differ from this one's", other_keys.clone());
