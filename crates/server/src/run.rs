@@ -210,11 +210,13 @@ impl Run {
         run
     }
 
-    /// What is kept of what it says, and of its end, is a part of this from now on.
-    pub(crate) fn count(&self, memory: Charge) {
+    /// What is kept of what it says, and of its end, is a part of `memory` from now on, and what observers read of its file one
+    /// of `pages`.
+    pub(crate) fn count(&self, memory: Charge, pages: Charge) {
         let mut state = self.state();
         state.end.count(memory.another());
         state.log.count(memory);
+        state.observers.charge = Some(pages);
     }
 
     /// The id its client made.

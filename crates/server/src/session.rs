@@ -70,6 +70,8 @@ pub(crate) struct Session {
     tokens: Mutex<Tokens>,
     admission: Admission,
     budget: Arc<Budget>,
+    /// What observers read of its runs' files counts here as well: a quarter of it, so that they leave its owner the rest.
+    pages: Arc<Budget>,
     /// What the files of its runs may have.
     spools: Arc<Budget>,
     ports: Ports,
@@ -178,6 +180,7 @@ impl Session {
             image: new.image,
             tokens: Mutex::new(Tokens::new(config.limits.token_time)),
             admission: Admission::new(&config.limits),
+            pages: Budget::within(&budget, config.limits.session_buffers / 4),
             budget,
             spools: Budget::new(usize::try_from(config.limits.session_spool).unwrap_or(usize::MAX)),
             ports: Ports::new(config.links.connections),
@@ -243,6 +246,10 @@ impl Session {
     /// What its requests, messages and answers may hold.
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    pub(crate) fn pages(&self) -> &Arc<Budget> {
+        &self.pages
     }
 
     /// A WebSocket or an event stream comes; held as long as it lasts.
@@ -408,7 +415,7 @@ impl Session {
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
         let NewSource { spool, start } = source;
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
-        run.count(self.budget.nothing());
+        run.count(self.budget.nothing(), self.pages.nothing());
         runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, record });
         Ok(Started::Now(run))
     }

@@ -25,6 +25,8 @@ pub(super) struct Observers {
     list: Vec<Observer>,
     /// How many parts of the file were given.
     turns: u64,
+    /// A charge of nothing, of what parts of the file may take.
+    pub(super) charge: Option<Charge>,
     /// The run task has gone, and nobody reads the run's file any more.
     file_closed: bool,
 }
@@ -218,7 +220,7 @@ impl Run {
 
     /// A charge of nothing yet, for a part of the file.
     pub(super) fn page_charge(&self) -> Option<Charge> {
-        self.state().log.another_charge()
+        self.state().observers.charge.as_ref().map(Charge::another)
     }
 
     /// Memory is short, and others want a part of the file.

@@ -139,7 +139,7 @@ async fn over_http_only_what_was_shown_there_is_acknowledged() {
 async fn an_end_of_any_length_is_cut_and_counted() {
     let budget = crate::budget::Budget::new(1 << 20);
     let mut it = start(RunOptions { resume: true, ..EXTENDED });
-    it.run.count(budget.nothing());
+    it.run.count(budget.nothing(), budget.nothing());
     let text = "\u{7f}".repeat(4 << 20);
     let killed_by = Some(agb_protocol::KilledBy { signal: Some(text.clone()), ..Default::default() });
     it.feed.push(Event::Error(event::failure("E", text.clone())));

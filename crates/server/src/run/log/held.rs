@@ -21,11 +21,6 @@ impl Log {
         }
     }
 
-    /// A charge of nothing yet, for what is read of it beside it.
-    pub(in crate::run) fn another_charge(&self) -> Option<Charge> {
-        self.charge.as_ref().map(Charge::another)
-    }
-
     pub(super) fn is_short(&self) -> bool {
         self.charge.as_ref().is_some_and(Charge::is_short)
     }

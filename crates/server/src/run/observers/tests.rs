@@ -42,7 +42,7 @@ async fn run_of_file(budget: &Arc<Budget>) -> (Arc<Run>, tempfile::TempDir) {
         Box::new(NoSource)
     };
     let run = Run::start("a".to_owned(), options, &limits, spool, source, (), ());
-    run.count(budget.nothing());
+    run.count(Budget::new(1 << 30).nothing(), budget.nothing());
     let mut feed = feed.expect("it was given");
     for n in 0..CHUNKS {
         feed.push(Event::Chunk(Stream::Stdout.into(), format!("{n:0CHUNK$}")));
