@@ -112,7 +112,7 @@ describe("rollup without the condition node", () => {
     await stage.tool(t, "rollup-page", [tool("rollup/dist/bin/rollup"), "--config"]);
     const { code, errors } = await stage.run(t, [stage.path("rollup-page/out/in.js")]);
     assert.equal(code, 1);
-    assert.match(errors, /build of agbcloud-sdk for pages.*exportConditions: \["node"\]/);
+    assert.match(errors, /The WebAssembly part of agbcloud-sdk cannot be loaded.*exportConditions: \["node"\]/);
   });
 });
 
