@@ -24,8 +24,8 @@ pub(crate) struct Budget {
     texts: shared::SharedTexts,
 }
 
-/// An answer of so many bytes is a few of the system's pages, or is gone at once. 16 KiB.
-pub(crate) const SMALL_ANSWER: usize = 16 * 1024;
+/// An answer or a message of so many bytes is a few of the system's pages, or is gone at once. 16 KiB.
+pub(crate) const SMALL: usize = 16 * 1024;
 
 /// Bytes of a budget, given back when this is dropped.
 #[derive(Debug)]
@@ -159,17 +159,17 @@ impl Charge {
         if needed > has {
             // By doubling, as texts grow by themselves, but not beyond what it may ever have.
             let capacity = needed.max(most.min(2 * has));
-            self.grow_answer(capacity - has)?;
+            self.grow_past_small(capacity - has)?;
             text.reserve_exact(capacity - text.len());
         }
         text.push_str(more);
         Ok(())
     }
 
-    /// Takes so many more for an answer that is being collected. A small one is always to be had, and counts.
-    pub(crate) fn grow_answer(&mut self, bytes: usize) -> Result<(), OverBudget> {
+    /// Takes so many more for an answer or a message that is coming together. A small one is always to be had, and counts.
+    pub(crate) fn grow_past_small(&mut self, bytes: usize) -> Result<(), OverBudget> {
         let all = self.bytes.saturating_add(bytes);
-        if all > SMALL_ANSWER {
+        if all > SMALL {
             return self.resize(all);
         }
         self.hold(all);

@@ -248,10 +248,6 @@ impl Session {
         &self.budget
     }
 
-    pub(crate) fn pages(&self) -> &Arc<Budget> {
-        &self.pages
-    }
-
     /// A WebSocket or an event stream comes; held as long as it lasts.
     pub(crate) fn connect(&self, grant: &AccessGrant) -> Result<OwnedSemaphorePermit, Busy> {
         let most = self.config.limits.max_connections_per_session;

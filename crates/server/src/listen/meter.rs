@@ -34,7 +34,7 @@ impl ReadMeter {
 
     fn read(&self, bytes: usize) -> io::Result<()> {
         match &mut *self.charge() {
-            Some(charge) => charge.grow_answer(bytes).map_err(io::Error::other),
+            Some(charge) => charge.grow_past_small(bytes).map_err(io::Error::other),
             None => Ok(()),
         }
     }
@@ -99,14 +99,14 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::budget::{Budget, SMALL_ANSWER};
+    use crate::budget::{Budget, SMALL};
 
     #[tokio::test]
     async fn what_is_read_counts_until_a_message_is_whole() {
-        let (budget, meter) = (Budget::new(2 * SMALL_ANSWER - 1), ReadMeter::default());
-        let bytes = [0_u8; 8 * SMALL_ANSWER];
+        let (budget, meter) = (Budget::new(2 * SMALL - 1), ReadMeter::default());
+        let bytes = [0_u8; 8 * SMALL];
         let mut socket = Metered::new(&bytes[..], meter.clone());
-        let mut buffer = [0; SMALL_ANSWER];
+        let mut buffer = [0; SMALL];
         socket.read_exact(&mut buffer).await.expect("nothing is counted yet");
         meter.begin(budget.charge(0).expect("there is room"));
         socket.read_exact(&mut buffer).await.expect("there is room");
@@ -115,7 +115,7 @@ mod tests {
         socket.read_exact(&mut buffer).await.expect_err("one byte more than there is room for");
         // What others hold keeps nobody from saying little.
         meter.finished();
-        let _others = budget.charge(2 * SMALL_ANSWER - 1).expect("there is room");
+        let _others = budget.charge(2 * SMALL - 1).expect("there is room");
         socket.read_exact(&mut buffer).await.expect("a small message");
     }
 }

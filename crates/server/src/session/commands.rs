@@ -60,7 +60,7 @@ impl Session {
         let going = ActiveRun { id: id.to_owned(), activity };
         let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
         let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
-        run.count(self.budget().nothing(), self.pages().nothing());
+        run.count(self.budget.nothing(), self.pages.nothing());
         let entry = Entry { run: Arc::clone(&run), program, record };
         runs.by_id.insert(id.to_owned(), entry);
         Ok(Started::Now(run))

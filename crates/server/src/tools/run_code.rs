@@ -134,7 +134,7 @@ impl Streams {
         if let Some(last) = chunks.last_mut().filter(|last| last.len() + text.len() <= MAX_CHUNK) {
             return charge.push_str(last, &text, MAX_CHUNK);
         }
-        charge.grow_answer(text.capacity() + 2 * size_of::<String>())?; // a list grows by doubling
+        charge.grow_past_small(text.capacity() + 2 * size_of::<String>())?; // a list grows by doubling
         chunks.push(text);
         Ok(())
     }

@@ -12,7 +12,7 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
 use super::answer::Code;
 use super::error::ApiError;
-use crate::budget::{Budget, Charge, SMALL_ANSWER};
+use crate::budget::{Budget, Charge, SMALL};
 
 /// An answer goes out in parts of this: what the socket does not take stays here, where it is counted.
 const PART: usize = 64 * 1024;
@@ -27,7 +27,7 @@ pub(super) fn charge(response: Response, budget: &Arc<Budget>) -> Result<Respons
     let is_envelope = response.extensions().get::<Code>().is_some();
     let is_counted = response.extensions().get::<Counted>().is_some();
     let size = response.body().size_hint().exact();
-    let size = size.filter(|size| is_envelope && !is_counted && *size > SMALL_ANSWER as u64);
+    let size = size.filter(|size| is_envelope && !is_counted && *size > SMALL as u64);
     let Some(size) = size else { return Ok(response) };
     let charge = budget.charge(usize::try_from(size).unwrap_or(usize::MAX)).map_err(ApiError::AnswerOverBudget)?;
     Ok(response
@@ -36,22 +36,27 @@ pub(super) fn charge(response: Response, budget: &Arc<Budget>) -> Result<Respons
 
 /// Counts a part of a stream until it has gone, whether there is room or not: where it waited, it was counted until now.
 pub(super) fn until_gone(part: Bytes, budget: &Arc<Budget>) -> Bytes {
-    if part.len() <= SMALL_ANSWER {
+    if part.len() <= SMALL {
         return part;
     }
     let mut charge = budget.nothing();
     charge.hold(part.len());
-    Bytes::from_owner(ChargedPart { part, _charge: charge })
+    with(part, charge)
 }
 
-struct ChargedPart {
-    part: Bytes,
+/// Bytes that count for what `charge` does until the connection has let go of them.
+pub(super) fn with(bytes: impl AsRef<[u8]> + Send + 'static, charge: Charge) -> Bytes {
+    Bytes::from_owner(ChargedBytes { bytes, _charge: charge })
+}
+
+struct ChargedBytes<B> {
+    bytes: B,
     _charge: Charge,
 }
 
-impl AsRef<[u8]> for ChargedPart {
+impl<B: AsRef<[u8]>> AsRef<[u8]> for ChargedBytes<B> {
     fn as_ref(&self) -> &[u8] {
-        &self.part
+        self.bytes.as_ref()
     }
 }
 

@@ -13,9 +13,9 @@ use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use serde::Serialize;
 
 use super::answer::WrittenEnvelope;
-use super::charged::Counted;
+use super::charged::{self, Counted};
 use super::error::ApiError;
-use crate::budget::{Charge, OverBudget, SMALL_ANSWER};
+use crate::budget::{Charge, OverBudget, SMALL};
 use crate::random;
 
 /// What is counted, and goes out, at once.
@@ -53,8 +53,7 @@ impl Pieces {
     fn end_piece(&mut self) {
         let nothing = self.charge.another();
         let charge = std::mem::replace(&mut self.charge, nothing);
-        let piece = Piece { bytes: std::mem::take(&mut self.last), _charge: charge };
-        self.done.push_back(Bytes::from_owner(piece));
+        self.done.push_back(charged::with(std::mem::take(&mut self.last), charge));
     }
 
     fn into_body(mut self) -> Body {
@@ -73,7 +72,7 @@ impl io::Write for Pieces {
             self.end_piece();
         }
         let taken = data.len().min(PIECE - self.last.len());
-        let is_small = self.done.is_empty() && self.last.len() + taken <= SMALL_ANSWER;
+        let is_small = self.done.is_empty() && self.last.len() + taken <= SMALL;
         if !is_small && self.charge.bytes() == 0 {
             self.charge.resize(PIECE).map_err(|over| {
                 self.refused = Some(over);
@@ -87,18 +86,6 @@ impl io::Write for Pieces {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Bytes that count until the connection has let go of them.
-struct Piece {
-    bytes: Vec<u8>,
-    _charge: Charge,
-}
-
-impl AsRef<[u8]> for Piece {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
     }
 }
 
@@ -137,13 +124,13 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_counts_until_it_has_gone() {
         let budget = Budget::new(1 << 20);
-        for length in [0, 10_000, SMALL_ANSWER, PIECE - 1, PIECE, 3 * PIECE, 700_000] {
+        for length in [0, 10_000, SMALL, PIECE - 1, PIECE, 3 * PIECE, 700_000] {
             let data = json!({ "text": "x".repeat(length), "quote": "\"\n" });
             let response = written(&data, budget.nothing()).expect("there is room");
             let size = response.body().size_hint().exact().expect("it is known");
             // What counts are whole pieces, and at most one more than there is.
             let counts = budget.charge(1 << 20).is_err();
-            assert_eq!(counts, size > SMALL_ANSWER as u64, "{length}");
+            assert_eq!(counts, size > SMALL as u64, "{length}");
             assert!(budget.charge((1 << 20) - usize::try_from(size).expect("it fits") - PIECE).is_ok(), "{length}");
             let body = response.into_body().collect().await.expect("no error").to_bytes();
             assert_eq!(body.len() as u64, size);
@@ -175,7 +162,7 @@ mod tests {
         assert!(matches!(error, ApiError::AnswerOverBudget(_)), "{error}");
         drop(budget.charge(4 * PIECE).expect("everything was given back"));
         let full = budget.charge(4 * PIECE).expect("it fits");
-        assert!(written(&"x".repeat(SMALL_ANSWER / 2), budget.nothing()).is_ok(), "a small answer is always to be had");
+        assert!(written(&"x".repeat(SMALL / 2), budget.nothing()).is_ok(), "a small answer is always to be had");
         drop(full);
     }
 }
