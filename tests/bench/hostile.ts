@@ -62,7 +62,11 @@ async function create(): Promise<Session> {
 
 /** A tool's answer; what it is does not matter to whoever floods. */
 async function tool(session: Session, name: string, args: object, token = session.token): Promise<string> {
-  const body = JSON.stringify({ args, server: "any", requestId: "r", tool: name, token });
+  return send(session, JSON.stringify({ args, server: "any", requestId: "r", tool: name, token }), token);
+}
+
+/** A tool's answer to a body that is there: a long one takes this process longer to write than the server to refuse. */
+async function send(session: Session, body: string, token = session.token): Promise<string> {
   const answer = await fetch(`${session.linkUrl}/callTool`, { method: "POST", headers: { "x-access-token": token, "content-type": "application/json" }, body });
   return answer.text();
 }
@@ -191,7 +195,14 @@ const cases: Record<string, (session: Session) => Promise<void>> = {
     await many(16, () => tool(session, "edit_file", { path: "lines", edits: [{ oldText: "\n", newText: "x\n" }], dryRun: true }));
   },
   async "50,000 patterns to exclude"(session) {
-    await many(16, () => tool(session, "search_files", { path: ".", pattern: "*", excludePatterns: Array.from({ length: 50_000 }, (_, at) => `${at}*`) }));
+    const args = { path: ".", pattern: "*", excludePatterns: Array.from({ length: 50_000 }, (_, at) => `${at}*`) };
+    const body = JSON.stringify({ args, server: "any", requestId: "r", tool: "search_files", token: session.token });
+    const end = Date.now() + LASTS;
+    await many(4, async () => {
+      while (Date.now() < end) {
+        await send(session, body);
+      }
+    });
   },
   async "16 spellings of a folder of 19,900 long names"(session) {
     await tool(session, "run_code", { language: "python", code: "import os\nos.mkdir('b')\nfor n in range(19_900): open('b/' + 'n' * 200 + str(n), 'w').close()" });
