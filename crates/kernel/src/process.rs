@@ -25,6 +25,13 @@ use crate::{Death, KernelSpec, OutputRate, ProtocolError, StartError};
 /// 1 s: the kernel closes a dying process's files just before it reports its death; this is for a busy machine.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
 
+/// How long a sandbox that was killed is waited for.
+///
+/// 10 s: it ends in milliseconds, and its first process does not try for longer either. One that has not ended by then has
+/// lost all that it ran but for what the kernel holds, and goes as soon as the kernel lets it; who ends the session
+/// looks once more.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How long a sandbox may take to hand on an interrupt.
 ///
 /// 10 s: it takes a tenth of a millisecond; this is for a machine that has no time for anything.
@@ -152,10 +159,14 @@ impl Process {
         tracing::warn!(pid = self.id(), "a kernel's sandbox does not report whether it was interrupted");
     }
 
-    /// Kills everything and says how the process had died; at once if it was dead already.
+    /// Kills everything and says how the process had died; at once if it was dead already, and after [`END_PATIENCE`] in
+    /// any case.
     pub(crate) async fn end(&mut self) -> Death {
         self.child.kill_all();
-        self.died().await;
+        if tokio::time::timeout(END_PATIENCE, self.died()).await.is_err() {
+            tracing::error!(pid = self.id(), "a kernel's sandbox was killed and does not end");
+            return self.child.exceeded().map_or(Death::Signalled(libc::SIGKILL), Death::Limit);
+        }
         // It has ended, so this does not wait.
         let status = match self.child.wait() {
             Ok(status) => status,

@@ -28,7 +28,8 @@ pub(crate) struct Watched {
     pub(crate) init: OwnedFd,
     /// Its number.
     pid: i32,
-    /// The program's. A copy of a zygote is not below the first process.
+    /// The program's. A copy of a zygote is not below the first process, and nothing else can be elsewhere: what it starts
+    /// is below it, and its siblings are none of its own (`CLONE_PARENT` is denied).
     program: i32,
     pub(crate) slot: u32,
     level: Level,

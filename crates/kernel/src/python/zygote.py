@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+import time
 
 from _agb import imports
 from _agb.control import control, library
@@ -91,40 +92,58 @@ def serve():
 
 
 class Copies:
-    """The copies that live, and whom to tell how they end. Each is waited for by itself: the signal that tells of ends
-    tells of stops as well, and a program could keep this process busy with those."""
+    """The copies that live, and whom to tell how they end. Descriptors wake this process, and not the signal that tells of
+    ends: it tells of stops as well, and a program could keep this process busy with those.
+
+    Whatever has ended is waited for, and not the copies alone: a sandbox cannot end while a process of it is nobody's. A
+    program has no way to make this process a parent; if there is one, its child ends soon after the copy does."""
+
+    AT_ONCE = 64  # ends that are taken in a turn: orders come in between
+    AFTER, STEP = 5.0, 0.1  # seconds that are looked after an end, and how often; a sandbox ends within milliseconds
+    OF_ANY_KIND = 0x40000000  # __WALL: also of processes that tell of their ends by another signal
 
     def __init__(self):
         os.close(os.pidfd_open(os.getpid()))  # Python 3.9 has it: with an older one there is no zygote
         self.events = select.epoll()
         self.events.register(FORK_SOCKET, select.EPOLLIN)
         self.living = {}
+        self.until = 0.0
 
     def add(self, child, end_pipe):
+        end = None
         try:
             end = os.pidfd_open(child)
-            self.living[end] = child, end_pipe
             self.events.register(end, select.EPOLLIN)
         except OSError:
             # Its sandbox could not end before somebody has waited for it.
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            os.close(end_pipe)
+            for fd in (end_pipe,) if end is None else (end_pipe, end):
+                os.close(fd)
             raise
+        self.living[child] = end, end_pipe
 
     def wait(self):
         """Waits until something happens. True: there is an order."""
-        ready = [fd for fd, _ in self.events.poll()]
-        for end in ready:
-            if end != FORK_SOCKET:
-                self.reap(end)
+        ready = [fd for fd, _ in self.events.poll(self.STEP if time.monotonic() < self.until else None)]
+        self.reap()
         return FORK_SOCKET in ready
 
-    def reap(self, end):
-        child, end_pipe = self.living.pop(end)
+    def reap(self):
+        for _ in range(self.AT_ONCE):
+            try:
+                child, status = os.waitpid(-1, os.WNOHANG | self.OF_ANY_KIND)
+            except ChildProcessError:
+                return
+            if child == 0:
+                return
+            self.until = time.monotonic() + self.AFTER
+            if child in self.living:
+                self.tell(*self.living.pop(child), status)
+
+    def tell(self, end, end_pipe, status):
         self.events.unregister(end)  # not by closing it: a copy that has just been made may have it open still
         os.close(end)
-        _, status = os.waitpid(child, 0)
         try:
             os.write(end_pipe, ENDED + status.to_bytes(4, "little"))
         except BrokenPipeError:

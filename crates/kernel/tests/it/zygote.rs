@@ -68,6 +68,12 @@ attempt("sethostname", libc.sethostname(b"x", 1))
 attempt("setuid", libc.setuid(0))
 attempt("setgid", libc.setgid(0))
 attempt("setgroups", libc.setgroups(1, (ctypes.c_uint32 * 1)(0)))
+def sibling():
+    pid = libc.syscall({"x86_64": 56}.get(os.uname().machine, 220), 0x8000 | 17, 0, 0, 0, 0)
+    if pid == 0:
+        os._exit(0)
+    return pid
+attempt("a child of the zygote's", sibling())
 for number in range(5, 256):
     attempt("descriptor %d" % number, libc.fcntl(number, 1))
 for name in ("user", "mnt", "pid", "net", "ipc", "uts"):
@@ -239,6 +245,84 @@ async fn without_its_zygote_a_kernel_is_started() {
     drop(copied);
 }
 
+/// A copy ends when its parent has waited for it, which is the zygote. Nobody waits for that for ever.
+#[tokio::test]
+async fn a_zygote_that_stands_still_holds_up_nobodys_end() {
+    use rustix::process::{Pid, Signal, kill_process};
+    let workdir = Workdir::new();
+    let mut spec = spec(Language::Python, find_interpreter(Language::Python, None).unwrap(), workdir.root());
+    if spec.policy.level != Level::Namespaces {
+        return;
+    }
+    let zygote = Zygote::start(&spec, &std::env::temp_dir()).await.unwrap();
+    spec.zygote = Some(zygote.clone());
+    let (launcher, slot) = (std::sync::Arc::clone(&spec.launcher), spec.policy.slot);
+    let copied = Subject { kernel: Kernel::new(spec), workdir };
+    assert_eq!(copied.value(IS_COPY).await.as_deref(), Some("True"));
+    let process = Pid::from_raw(zygote.id()).expect("a process");
+    kill_process(process, Signal::STOP).expect("it is there");
+    // Its patience passes at once: nothing else is to happen.
+    tokio::time::pause();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(3600), copied.kernel.shutdown()).await;
+    tokio::time::resume();
+    let is_over = launcher.end_slot(slot, std::time::Duration::ZERO);
+    kill_process(process, Signal::CONT).expect("it is there");
+    assert!(ended.is_ok(), "an end that waits for the zygote");
+    assert!(!is_over, "what has not ended is said to have");
+    assert!(launcher.end_slot(slot, crate::support::PATIENCE), "it ends when it can");
+}
+
+/// Whoever they are: a sandbox with one that is nobody's would not end.
+#[test]
+fn a_zygote_waits_for_all_children() {
+    let interpreter = find_interpreter(Language::Python, None).unwrap();
+    let code = r#"
+import os, signal, sys, types
+signal.alarm(120)  # rather than hang
+def stub(name, **names):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__dict__.update(names)
+stub("_agb", imports=None)
+stub("_agb.control", control=None, library=__import__)
+stub("_agb.errors", describe=None, private_traceback=None)
+zygote = {"__name__": "zygote"}
+exec(open(sys.argv[1]).read(), zygote)
+libc, clone = zygote["libc"], int(sys.argv[2])
+def make(flags):
+    pid = libc.syscall(clone, flags, 0, 0, 0, 0)
+    assert pid >= 0
+    if pid == 0:
+        os._exit(3)
+os.dup2(os.pipe()[0], 5)  # where it is asked for copies
+copies = zygote["Copies"]()
+copies.AFTER = 600
+told, end_pipe = os.pipe()
+child = os.fork()
+if child == 0:
+    for _ in range(100):
+        make(0x8000 | 17)  # CLONE_PARENT
+    os._exit(7)
+copies.add(child, end_pipe)
+make(0)  # tells of its end by no signal
+while copies.living:
+    assert copies.wait() is False
+assert os.read(told, 100) == b"e" + (7 << 8).to_bytes(4, "little")
+try:
+    while True:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT | 0x40000000)
+        copies.wait()
+except ChildProcessError:
+    print("nobody is left")
+"#;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/python/zygote.py");
+    let run = std::process::Command::new(interpreter)
+        .args(["-I", "-c", code, script, &libc::SYS_clone.to_string()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&run.stdout);
+    assert_eq!(said, "nobody is left\n", "{}", String::from_utf8_lossy(&run.stderr));
+}
+
 /// Set for the second run, as an ordinary user.
 const AS_USER: &str = "AGB_KERNEL_TEST_AS_USER";
 
@@ -253,5 +337,5 @@ fn an_ordinary_user_has_copies_too() {
     again.args(["zygote::", "--test-threads=1"]).env(AS_USER, "1").env_remove("HOME").current_dir("/");
     let run = again.uid(USER).gid(USER).output().expect("the test's executable can be run by all");
     let said = String::from_utf8_lossy(&run.stdout);
-    assert!(run.status.success() && said.contains("10 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success() && said.contains("12 passed"), "{said}{}", String::from_utf8_lossy(&run.stderr));
 }

@@ -150,8 +150,11 @@ const BY_NAME_HERE: [libc::c_long; 0] = [];
 const BY_DESCRIPTOR: [libc::c_long; 4] =
     [libc::SYS_fchmod, libc::SYS_fchown, libc::SYS_fsetxattr, libc::SYS_fremovexattr];
 
-/// `clone` with one of these is denied.
-const NAMESPACES: [libc::c_int; 7] = [
+/// `clone` with one of these is denied: other namespaces, and a child that is its maker's sibling. The parent of a copied
+/// program is outside the sandbox, and so would be that of such a child: nobody would wait for it, and without that the
+/// sandbox cannot end; nor would what it uses be seen.
+const CLONES: [libc::c_int; 8] = [
+    libc::CLONE_PARENT,
     libc::CLONE_NEWCGROUP,
     libc::CLONE_NEWIPC,
     libc::CLONE_NEWNET,
@@ -241,7 +244,7 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
         denied.insert(libc::SYS_utimensat, vec![given(1)?, given(2)?]);
     }
     let mut clones = Vec::new();
-    for flag in NAMESPACES {
+    for flag in CLONES {
         let flag = u64::from(flag.unsigned_abs());
         clones.push(rule(&[(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)])?);
     }

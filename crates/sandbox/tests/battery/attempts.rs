@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 127] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 128] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -105,6 +105,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 127] = [
     ("change the root", Maybe, "os.chroot('.')"),
     ("rename the host", Maybe, "socket.sethostname('mine')"),
     // Other processes
+    ("make a child of what started it", Works, "clone(0x8000)"),
     ("signal the server", Works, "os.kill(SERVER, 0)"),
     ("signal another session's program", Works, "os.kill(OTHER, 0)"),
     ("read the server's environment", Works, "open(f'/proc/{SERVER}/environ', 'rb').read(1)"),
