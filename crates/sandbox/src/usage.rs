@@ -18,6 +18,8 @@ pub struct Usage {
     pub disk: u64,
     /// And how many files and folders.
     pub files: u64,
+    /// There is more in the directories: more files than were to be counted, or what cannot be looked into.
+    pub is_beyond: bool,
     /// Bytes that have come over the network, the loopback's not among them.
     pub received: u64,
     /// And gone.
@@ -27,21 +29,20 @@ pub struct Usage {
 /// The kernel's unit of processor time (`USER_HZ`), which has been this on every Linux for 20 years.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Files that are counted: some seconds.
-const MOST: u64 = 200_000;
-
 impl Launcher {
-    /// What the sandboxes of a slot use now, and what lies in these directories. Blocks while it counts files.
+    /// What the sandboxes of a slot use now, and what lies in these directories, of which no more than `most` files are
+    /// counted. Blocks while it counts them.
     #[must_use]
-    pub fn usage<'a>(&self, slot: u32, dirs: impl IntoIterator<Item = &'a Path>) -> Usage {
+    pub fn usage<'a>(&self, slot: u32, dirs: impl IntoIterator<Item = &'a Path>, most: u64) -> Usage {
         let sandboxes = self.watch.of_slot(slot);
         // One that ends meanwhile uses nothing.
         let processes: Vec<i32> =
             sandboxes.iter().flat_map(|sandbox| sandbox.processes().unwrap_or_default()).collect();
         let ticks: u64 = processes.iter().map(|pid| processor_time(*pid)).sum();
-        let mut stored = Stored::new(MOST, 0, Measured::default());
+        let mut stored = Stored::new(most, 0, Measured::default());
+        let mut is_lost = false;
         for dir in dirs {
-            let _ = stored.add(dir); // what cannot be looked at is not counted
+            is_lost |= stored.add(dir).is_err();
         }
         let (received, sent) = processes.iter().find_map(|pid| traffic(*pid)).unwrap_or_default();
         Usage {
@@ -49,6 +50,7 @@ impl Launcher {
             processor_time: TICK * u32::try_from(ticks).unwrap_or(u32::MAX),
             disk: stored.bytes,
             files: stored.files,
+            is_beyond: stored.is_beyond || is_lost,
             received,
             sent,
         }

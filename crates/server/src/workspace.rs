@@ -32,7 +32,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 pub(crate) use self::act_as::ActAs;
-use self::disk_meter::{DiskFull, DiskMeter, Stored};
+use self::act_as::as_server;
+use self::disk_meter::{DiskFull, DiskMeter, Found, Stored};
 use self::file_changes::FileChanges;
 pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
@@ -175,7 +176,11 @@ impl Workspace {
         let transfers = self.folder.transfers();
         let dirs = [self.folder.work(), self.folder.tmp()].into_iter();
         let dirs = dirs.chain(mounts.iter().map(|mount| mount.dir.as_path()));
-        self.slot.launcher().usage(self.slot.number(), dirs.chain(transfers.iter().map(PathBuf::as_path)))
+        let dirs = dirs.chain(transfers.iter().map(PathBuf::as_path));
+        // As many as the watch over running programs counts: one more than are allowed would say that there are too many,
+        // and twice as many how far it is.
+        let most = self.config.sandbox.files.saturating_mul(2);
+        self.slot.launcher().usage(self.slot.number(), dirs, most)
     }
 
     /// The server is about to write so many bytes and files for the session. May block while what there is is counted.
@@ -183,8 +188,9 @@ impl Workspace {
         let limits = &self.config.sandbox;
         let limit = Stored { bytes: limits.disk, files: limits.files };
         self.disk.take(Stored { bytes, files }, limit, || {
-            let Usage { disk: bytes, files, .. } = self.usage();
-            Stored { bytes, files }
+            // A user of the session's may have closed folders for themselves: what is written in their name counts there, too.
+            let Usage { disk: bytes, files, is_beyond, .. } = as_server(|| self.usage());
+            Found { stored: Stored { bytes, files }, is_beyond }
         })
     }
 

@@ -23,14 +23,21 @@ pub(super) struct Entries<'a> {
     file: &'a File,
     length: u64,
     at: u64,
-    /// What may still come; `None`: anything may.
-    left: Option<Unpacked>,
+    /// What has come.
+    found: Unpacked,
+    /// The folder that the last one was, or was in.
+    folder: PathBuf,
+    /// What may come; `None`: anything may.
+    most: Option<Unpacked>,
 }
 
 /// What an archive has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Unpacked {
     pub(crate) entries: u64,
+    /// Folders that may be made for them, whether the archive names them or only what is in them: as many as each path has
+    /// that the one before it does not lie in.
+    pub(crate) folders: u64,
     pub(crate) bytes: u64,
 }
 
@@ -62,6 +69,13 @@ impl EntryKind {
     }
 }
 
+impl Entry {
+    /// The folder that it is, or is in.
+    pub(super) fn folder(&self) -> &Path {
+        if self.kind.is_folder() { &self.path } else { self.path.parent().unwrap_or(Path::new("")) }
+    }
+}
+
 /// What extensions say of the entry behind them.
 #[derive(Debug, Default)]
 struct Extended {
@@ -73,13 +87,18 @@ struct Extended {
 impl<'a> Entries<'a> {
     pub(super) fn new(file: &'a File) -> Result<Self, ArchiveError> {
         let meta = file.metadata().map_err(|error| ArchiveError::file(Path::new("the archive"), error))?;
-        Ok(Self { file, length: meta.len(), at: 0, left: None })
+        Ok(Self { file, length: meta.len(), at: 0, found: Unpacked::default(), folder: PathBuf::new(), most: None })
     }
 
     /// The entries of an archive that was found to have so much. A program of the session may write to it meanwhile: then
     /// there is an error as soon as it has more.
     pub(super) fn again(file: &'a File, found: Unpacked) -> Result<Self, ArchiveError> {
-        Ok(Self { left: Some(found), ..Self::new(file)? })
+        Ok(Self { most: Some(found), ..Self::new(file)? })
+    }
+
+    /// What the entries that have come are.
+    pub(super) fn found(&self) -> Unpacked {
+        self.found
     }
 
     /// The next entry; `None` at the end. After an error nothing more comes of it.
@@ -123,12 +142,20 @@ impl<'a> Entries<'a> {
     }
 
     fn take(&mut self, entry: &Entry) -> Result<(), ArchiveError> {
-        let Some(left) = &mut self.left else { return Ok(()) };
-        let bytes = if let EntryKind::File { size, .. } = entry.kind { size } else { 0 };
-        let (entries, bytes) = (left.entries.checked_sub(1), left.bytes.checked_sub(bytes));
-        let (Some(entries), Some(bytes)) = (entries, bytes) else { return Err(ArchiveError::Exchanged) };
-        *left = Unpacked { entries, bytes };
-        Ok(())
+        let found = &mut self.found;
+        found.entries += 1;
+        if let EntryKind::File { size, .. } = entry.kind {
+            found.bytes = found.bytes.saturating_add(size);
+        }
+        let folder = entry.folder();
+        if folder != self.folder {
+            let shared = folder.components().zip(self.folder.components()).take_while(|(one, other)| one == other);
+            found.folders += (folder.components().count() - shared.count()) as u64;
+            self.folder = folder.to_path_buf();
+        }
+        let is_more =
+            |most: Unpacked| found.entries > most.entries || found.folders > most.folders || found.bytes > most.bytes;
+        if self.most.is_some_and(is_more) { Err(ArchiveError::Exchanged) } else { Ok(()) }
     }
 
     fn entry(&self, header: &Header, extended: Extended, at: u64, size: u64) -> Result<Entry, ArchiveError> {

@@ -16,6 +16,9 @@ use crate::workspace::{ActAs, Located, Workspace};
 /// Bytes that are copied at once.
 const PIECE: usize = 256 * 1024;
 
+/// What a file of a byte, or an empty folder, takes on disk: a block of the usual file systems.
+const LEAST: u64 = 4096;
+
 /// An archive, and what its list was found to have when room was taken for it.
 type Checked<'a> = (&'a File, Unpacked);
 
@@ -27,7 +30,8 @@ type Checked<'a> = (&'a File, Unpacked);
 /// is unpacked into keeps its own.
 pub(crate) fn unpack(archive: &File, at: &Located, workspace: &Workspace) -> Result<Unpacked, ArchiveError> {
     let found = check(archive)?;
-    workspace.take_disk(found.bytes, found.entries)?;
+    let (bytes, files) = room(found, at.path.components().count() as u64);
+    workspace.take_disk(bytes, files)?;
     let failed = |error| ArchiveError::file(&at.inside, error);
     // The guard for its removal is the outermost: it needs the server's own rights.
     let staging = workspace.folder().new_staging().map_err(failed)?;
@@ -42,28 +46,30 @@ pub(crate) fn unpack(archive: &File, at: &Located, workspace: &Workspace) -> Res
 }
 
 fn check(archive: &File) -> Result<Unpacked, ArchiveError> {
-    let mut found = Unpacked::default();
     let mut entries = Entries::new(archive)?;
-    while let Some(entry) = entries.next()? {
-        found.entries += 1;
-        if let EntryKind::File { size, .. } = entry.kind {
-            found.bytes = found.bytes.saturating_add(size);
-        }
-    }
-    Ok(found)
+    while entries.next()?.is_some() {}
+    Ok(entries.found())
+}
+
+/// The bytes and files that an archive may take in a folder which lies so deep: its folders are made where nobody sees them,
+/// and once more in their place. Each file and folder takes a block more than its bytes at most.
+fn room(found: Unpacked, depth: u64) -> (u64, u64) {
+    let files = found.folders.saturating_mul(2).saturating_add(found.entries).saturating_add(depth);
+    (found.bytes.saturating_add(files.saturating_mul(LEAST)), files)
 }
 
 fn extract((archive, found): Checked<'_>, staging: &Dir) -> Result<(), ArchiveError> {
     let mut entries = Entries::again(archive, found)?;
     // The folder that is known to be one, and not a link.
     let mut known = PathBuf::new();
-    while let Some(Entry { path, kind }) = entries.next()? {
-        let failed = |error| ArchiveError::file(&path, error);
-        let folder = folder_of(&path, &kind);
+    while let Some(entry) = entries.next()? {
+        let folder = entry.folder();
         if folder != known {
             make_folders(staging, folder)?;
             known = folder.to_path_buf();
         }
+        let Entry { path, kind } = entry;
+        let failed = |error| ArchiveError::file(&path, error);
         let new = path.with_file_name(format!(".agb-{}.new", random::hex::<8>()));
         match kind {
             EntryKind::Folder { .. } => continue,
@@ -142,18 +148,19 @@ fn find_conflicts((archive, found): Checked<'_>, target: &Dir) -> Result<(), Arc
 /// Moves everything to its place. This needs no space, so that it does not fail half-way for want of any.
 fn place((archive, found): Checked<'_>, staging: &Dir, target: &Dir) -> Result<(), ArchiveError> {
     let mut entries = Entries::again(archive, found)?;
-    while let Some(Entry { path, kind }) = entries.next()? {
-        let failed = |error| ArchiveError::file(&path, error);
-        let folder = folder_of(&path, &kind);
+    while let Some(entry) = entries.next()? {
+        let failed = |error| ArchiveError::file(&entry.path, error);
+        let folder = entry.folder();
         if !folder.as_os_str().is_empty() {
             target.create_dir_all(folder).map_err(failed)?;
         }
-        if kind.is_folder() {
+        if entry.kind.is_folder() {
             continue;
         }
-        match staging.rename(&path, target, &path) {
+        let path = &entry.path;
+        match staging.rename(path, target, path) {
             // An archive may name a file twice: the last one counts, and it is in its place.
-            Err(error) if error.kind() == ErrorKind::NotFound && target.symlink_metadata(&path).is_ok() => {}
+            Err(error) if error.kind() == ErrorKind::NotFound && target.symlink_metadata(path).is_ok() => {}
             moved => moved.map_err(failed)?,
         }
     }
@@ -179,11 +186,6 @@ fn set_permissions((archive, found): Checked<'_>, target: &Dir) -> Result<(), Ar
     Ok(())
 }
 
-/// The folder that an entry is, or is in.
-fn folder_of<'a>(path: &'a Path, kind: &EntryKind) -> &'a Path {
-    if kind.is_folder() { path } else { path.parent().unwrap_or(Path::new("")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -207,12 +209,15 @@ mod tests {
         let packed = tempfile::tempfile().expect("a file");
         packed.write_all_at(&archive(&[("a", b"1234"), ("b", b"56")]), 0).expect("there is room");
         let found = check(&packed).expect("it is fine");
-        assert_eq!(found, Unpacked { entries: 2, bytes: 6 });
+        assert_eq!(found, Unpacked { entries: 2, folders: 0, bytes: 6 });
         // A program writes to it between two looks: one more file, or larger ones.
         let most: &[u8] = &[b'x'; 5000];
-        for other in
-            [&[("a", b"1".as_slice()), ("b", b""), ("c", b"")][..], &[("a", most)], &[("a", b"1234"), ("b", most)]]
-        {
+        for other in [
+            &[("a", b"1".as_slice()), ("b", b""), ("c", b"")][..],
+            &[("a", most)],
+            &[("a", b"1234"), ("b", most)],
+            &[("a", b"1"), ("x/y/z/b", b"2")],
+        ] {
             packed.write_all_at(&archive(other), 0).expect("there is room");
             for look in [
                 extract((&packed, found), &staging),

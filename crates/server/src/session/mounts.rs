@@ -333,9 +333,7 @@ fn download_entry(
 ) -> Result<bool, Refusal> {
     let to = at.path.join(below);
     if entry.is_dir {
-        side.workspace.take_disk(0, 1).map_err(ContextError::from)?;
-        let _acting = ActAs::user(side.user).map_err(Refusal::Session)?;
-        return at.dir.create_dir_all(&to).map(|()| false).map_err(Refusal::Session);
+        return make_folder(&at.dir, &to, side).map(|()| false);
     }
     let how = if archive == Some(below) {
         Some(Extract { delete_source: true, into_current: true })
@@ -360,12 +358,12 @@ fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, side: S
     let user = side.user;
     let session = Refusal::Session;
     if let Some(parent) = to.parent() {
-        let _acting = ActAs::user(user).map_err(session)?;
-        dir.create_dir_all(parent).map_err(session)?;
+        make_folder(dir, parent, side)?;
     }
     let new = to.with_file_name(format!(".agb-{}.new", random::hex::<8>()));
     if entry.is_link {
         let target = context.read_link(&entry.path)?;
+        side.workspace.take_disk(0, 1).map_err(ContextError::from)?;
         let _acting = ActAs::user(user).map_err(session)?;
         let placed = dir.symlink_contents(&target, &new).and_then(|()| dir.rename(&new, dir, to));
         return placed.map_err(session);
@@ -392,6 +390,16 @@ fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, side: S
         let _ = dir.remove_file(&new); // the first error is the one to report
         Refusal::Session(error)
     })
+}
+
+/// Makes a folder of the session's where there is none, and those above it.
+fn make_folder(dir: &Dir, path: &Path, side: Side<'_>) -> Result<(), Refusal> {
+    let _acting = ActAs::user(side.user).map_err(Refusal::Session)?;
+    if dir.metadata(path).is_ok_and(|meta| meta.is_dir()) {
+        return Ok(());
+    }
+    side.workspace.take_disk(0, path.components().count() as u64).map_err(ContextError::from)?;
+    dir.create_dir_all(path).map_err(Refusal::Session)
 }
 
 /// The names in a directory of the session's, and which are directories.

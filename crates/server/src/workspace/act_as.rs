@@ -45,10 +45,55 @@ impl Drop for ActAs {
         // The thread goes back to its pool: it must not do somebody else's work as this user.
         let has_groups = !self.is_without_groups || set_thread_groups(&GROUPS).is_ok();
         if set_user(user) != user || set_group(group) != group || !has_groups {
-            tracing::error!("a thread cannot become the server's user again");
-            std::process::abort();
+            lost("become the server's user again");
         }
     }
+}
+
+/// Does something with the server's own rights over files, on a thread that may act as somebody else.
+pub(crate) fn as_server<T>(work: impl FnOnce() -> T) -> T {
+    let _itself = Itself::again();
+    work()
+}
+
+/// This thread is the server's user again as long as this lives, whoever it acts as. It belongs to the thread, and is within
+/// the [`ActAs`] that made it another.
+struct Itself {
+    /// Whom it acts as before and afterwards.
+    acts_as: Option<(u32, u32)>,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Itself {
+    fn again() -> Self {
+        let (own_user, own_group) = (geteuid().as_raw(), getegid().as_raw());
+        let before = (set_user(u32::MAX), set_group(u32::MAX));
+        let acts_as = (before != (own_user, own_group)).then_some(before);
+        if acts_as.is_some()
+            && (set_user(own_user) != own_user
+                || set_group(own_group) != own_group
+                || !GROUPS.is_empty() && set_thread_groups(&GROUPS).is_err())
+        {
+            lost("become the server's user again");
+        }
+        Self { acts_as, _not_send: PhantomData }
+    }
+}
+
+impl Drop for Itself {
+    fn drop(&mut self) {
+        let Some((user, group)) = self.acts_as else { return };
+        // What follows is a stranger's: it must not be done with root's rights.
+        let keeps_groups = !GROUPS.is_empty() && set_thread_groups(&[]).is_err();
+        if keeps_groups || set_group(group) != group || set_user(user) != user {
+            lost("act as a session's user again");
+        }
+    }
+}
+
+fn lost(what: &str) -> ! {
+    tracing::error!("a thread cannot {what}");
+    std::process::abort();
 }
 
 /// Sets the thread's user for files, and says which it is now.
@@ -88,6 +133,13 @@ mod tests {
         std::fs::write(&file, "1").expect("it was made above");
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
         let acting = ActAs::user(Some(2_000_000_001)).expect("root may");
+        assert!(std::fs::read(&file).is_err() && std::fs::write(dir.join("new"), "").is_err());
+        assert!(getgroups().expect("it is asked").is_empty());
+        as_server(|| {
+            assert_eq!(getgroups().expect("it is asked"), *GROUPS);
+            assert_eq!(as_server(|| std::fs::read(&file)).expect("it is ours"), b"1");
+            assert!(std::fs::read(&file).is_ok(), "as before");
+        });
         assert!(std::fs::read(&file).is_err() && std::fs::write(dir.join("new"), "").is_err());
         assert!(getgroups().expect("it is asked").is_empty());
         drop(acting);

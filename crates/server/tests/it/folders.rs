@@ -160,6 +160,7 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
     let file = |name: &str| entry(Kind::Regular, name, "", b"x");
     let first = file("first");
     let many: Vec<Vec<u8>> = (0..1000).map(|at| file(&format!("f{at}"))).collect();
+    let implied: Vec<Vec<u8>> = (0..20).map(|at| file(&format!("{at:03}/{}f", "a/".repeat(47)))).collect();
     let mut torn = archive(&[first.clone(), entry(Kind::Regular, "long", "", &[1; 5000])]);
     torn.truncate(3000);
     let mut wrong = archive(&[first.clone(), file("second")]);
@@ -248,6 +249,7 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
             "InsufficientStorage",
             "--disk",
         ),
+        ("folders that are only implied", archive(&implied), 507, "InsufficientStorage", "--files"),
     ] {
         let reply = put(&server, &session, "/tmp/to", body).await;
         println!("{what}");

@@ -174,3 +174,34 @@ async fn on_a_full_disk_nothing_is_half_written() {
     assert_eq!(Reply::of(put).await.ok()["size"], 1 << 20, "there is room again");
     server.stop().await;
 }
+
+/// Folders that their owner may not read hide from an ordinary user's server, and from whoever acts as the session's user,
+/// how much there is: the file calls write nothing more until they can be looked into.
+#[tokio::test]
+async fn what_cannot_be_counted_leaves_no_room_for_file_calls() {
+    let server = TestServer::with(|config| config.sandbox.disk = 20_000_000).await;
+    let session = server.create().await;
+    // The command has ended before anybody looks at what it leaves.
+    let closed = "import os\nos.mkdir('b')\nfor chain in range(20):\n    os.chdir(os.path.expanduser('~'))\n    os.mkdir(f'c{chain}')\n    \
+                  os.chdir(f'c{chain}')\n    for _ in range(40):\n        os.mkdir('d', 0o300)\n        os.chdir('d')\n";
+    let (Ok(_) | Err(_)) = server.call(&session, "run_code", json!({ "language": "python", "code": closed })).await;
+    let mut written = 0;
+    let mut refused = Vec::new();
+    for at in 0..30 {
+        let write = json!({ "path": format!("b/w{at}"), "content": "x".repeat(1 << 20) });
+        match server.call(&session, "write_file", write).await {
+            Ok(_) => written += 1,
+            Err(error) => refused.push(error),
+        }
+        let put = put(&server, &session, &[("path", &format!("b/p{at}"))], vec![b'x'; 1 << 20]);
+        let answer = put.send().await.expect("an answer");
+        if answer.status().is_success() {
+            written += 1;
+        } else {
+            Reply::of(answer).await.is_error(507, "InsufficientStorage", "on disk");
+        }
+    }
+    assert!(written <= 19, "{written} MiB were written, of 20 MB that are allowed");
+    assert!(!refused.is_empty());
+    server.stop().await;
+}
