@@ -34,7 +34,10 @@ impl Session {
                     let body = body.map(|range| bytes.slice(range));
                     last = Some(self.api().http.exchange(&request, body, most, &mut kept).await);
                 }
-                TransferStep::Forget => kept.clear(),
+                TransferStep::Forget(time) => {
+                    kept.clear();
+                    tokio::time::sleep(time).await;
+                }
                 TransferStep::Wait(time) => tokio::time::sleep(time).await,
                 TransferStep::Done(outcome) => return Ok((outcome?, kept)),
             }

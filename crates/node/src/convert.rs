@@ -10,14 +10,14 @@ use crate::js_batch::Text;
 /// Makes a string without looking at its characters.
 impl ToNapiValue for &Text {
     unsafe fn to_napi_value(env: sys::napi_env, text: Self) -> Result<sys::napi_value> {
-        match text {
-            // SAFETY: the caller's; ASCII is Latin-1.
-            Text::Ascii(batch, from, to) => unsafe { latin1(env, &batch.text().as_bytes()[*from..*to]) },
+        let ascii = match text {
+            Text::Ascii(batch, from, to) => &batch.text().as_bytes()[*from..*to],
+            Text::Own(text) => text.as_bytes(),
             // SAFETY: the caller's.
-            Text::Own(text) => unsafe { latin1(env, text.as_bytes()) },
-            // SAFETY: the caller's.
-            Text::Wide(units) => unsafe { utf16(env, units) },
-        }
+            Text::Wide(units) => return unsafe { utf16(env, units) },
+        };
+        // SAFETY: the caller's; ASCII is Latin-1.
+        unsafe { latin1(env, ascii) }
     }
 }
 

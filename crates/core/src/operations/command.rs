@@ -114,21 +114,15 @@ impl CommandOutput {
     }
 }
 
-impl From<CommandOutput> for Value {
-    fn from(output: CommandOutput) -> Self {
-        let whole = output.output();
-        let fields = [
-            ("success", output.success.into()),
-            ("exitCode", output.exit_code.into()),
-            ("output", whole.into()),
-            ("stdout", output.stdout.into()),
-            ("stderr", output.stderr.into()),
-            ("traceId", output.trace_id.into()),
-            ("errorMessage", output.error_message.into()),
-        ];
-        super::object(fields)
-    }
-}
+json_object!(CommandOutput as output {
+    "success": output.success,
+    "exitCode": output.exit_code,
+    "output": output.output(),
+    "stdout": output.stdout,
+    "stderr": output.stderr,
+    "traceId": output.trace_id,
+    "errorMessage": output.error_message,
+});
 
 #[cfg(test)]
 mod tests {

@@ -26,7 +26,10 @@ pub(crate) fn carry(mut transfer: Box<dyn Transfer>, bytes: Option<Uint8Array>) 
                     let body = body.map(|(range, bytes)| bytes.subarray(range.start as u32, range.end as u32));
                     last = Some(exchange(&request, body, most, &parts).await);
                 }
-                TransferStep::Forget => parts.set_length(0),
+                TransferStep::Forget(time) => {
+                    parts.set_length(0);
+                    pause(time).await;
+                }
                 TransferStep::Wait(time) => pause(time).await,
                 TransferStep::Done(outcome) => {
                     let transferred = |part| host::transferred(&Value::from(part).to_string(), &parts);

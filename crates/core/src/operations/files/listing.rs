@@ -1,7 +1,5 @@
 //! The texts of `list_directory`, `search_files` and `read_multiple_files`.
 
-use serde_json::Value;
-
 /// One entry of a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryEntry {
@@ -11,12 +9,10 @@ pub struct DirectoryEntry {
     pub name: String,
 }
 
-impl From<DirectoryEntry> for Value {
-    fn from(entry: DirectoryEntry) -> Self {
-        let kind = if entry.is_directory { "directory" } else { "file" };
-        crate::operations::object([("type", kind.into()), ("name", entry.name.into())])
-    }
-}
+json_object!(DirectoryEntry as entry {
+    "type": if entry.is_directory { "directory" } else { "file" },
+    "name": entry.name,
+});
 
 /// `[DIR] name` and `[FILE] name`, one a line; every other line is none.
 pub(super) fn entries(text: &str) -> Vec<DirectoryEntry> {

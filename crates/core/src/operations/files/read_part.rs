@@ -1,7 +1,5 @@
 //! Reading one part of a file as bytes.
 
-use std::time::Duration;
-
 use super::transfer::{Exchange, FileLink, Part, Patience, QUIET, Stride, Transfer, TransferStep};
 use crate::error::{ApiError, Malformed, TransportError};
 use crate::http::{Answered, Envelope, HttpResponse, Method};
@@ -19,8 +17,6 @@ pub struct ReadPart {
     etag: Option<String>,
     patience: Patience,
     stride: Stride,
-    /// Before the next try, once what came in vain is forgotten.
-    wait: Option<Duration>,
 }
 
 impl ReadPart {
@@ -29,7 +25,7 @@ impl ReadPart {
     pub fn new(link: FileLink, path: &str, offset: u64, length: u64, etag: Option<String>) -> Self {
         let end = offset.saturating_add(length.max(1));
         let (patience, stride) = (Patience::default(), Stride::default());
-        Self { link, path: path.to_owned(), at: offset, end, etag, patience, stride, wait: None }
+        Self { link, path: path.to_owned(), at: offset, end, etag, patience, stride }
     }
 
     /// How many bytes are asked for next.
@@ -86,10 +82,7 @@ impl ReadPart {
             }
             200 => match broken {
                 Some(error) => match self.patience.after(error, None) {
-                    TransferStep::Wait(time) => {
-                        self.wait = Some(time);
-                        TransferStep::Forget
-                    }
+                    TransferStep::Wait(time) => TransferStep::Forget(time),
                     step => step,
                 },
                 None => {
@@ -118,10 +111,9 @@ impl ReadPart {
 
 impl Transfer for ReadPart {
     fn next(&mut self, last: Option<Exchange>) -> TransferStep {
-        match (last, self.wait.take()) {
-            (Some(exchange), _) => self.came(exchange),
-            (None, Some(time)) => TransferStep::Wait(time),
-            (None, None) => self.send(),
+        match last {
+            Some(exchange) => self.came(exchange),
+            None => self.send(),
         }
     }
 }

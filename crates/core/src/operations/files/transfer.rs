@@ -15,7 +15,10 @@
 //!         TransferStep::Send { request, body, most } => {
 //!             last = Some(send(&request, body.map(|range| &bytes[range]), most, &mut kept));
 //!         }
-//!         TransferStep::Forget => kept.clear(),
+//!         TransferStep::Forget(time) => {
+//!             kept.clear();
+//!             sleep(time);
+//!         }
 //!         TransferStep::Wait(time) => sleep(time),
 //!         TransferStep::Done(outcome) => break Ok((outcome?, kept)),
 //!     }
@@ -58,8 +61,8 @@ pub enum TransferStep {
         /// is text.
         most: Option<u64>,
     },
-    /// What was appended to the part so far does not belong to it: drop it, and come back.
-    Forget,
+    /// What was appended to the part so far does not belong to it: drop it, and come back after this time.
+    Forget(Duration),
     /// Come back after this time.
     Wait(Duration),
     /// The part is through, or cannot be.

@@ -94,7 +94,10 @@ fn read(network: &mut Network, file: &[u8], at: u64, length: u64) -> Result<Vec<
                     broken: if is_whole { None } else { cut() },
                 });
             }
-            TransferStep::Forget => kept.clear(),
+            TransferStep::Forget(time) => {
+                kept.clear();
+                network.wait(time);
+            }
             TransferStep::Wait(time) => network.wait(time),
             TransferStep::Done(outcome) => return outcome.map(|_| kept),
         }
@@ -150,7 +153,7 @@ fn write(network: &mut Network, upload: &mut Upload, bytes: &[u8], at: u64, is_l
                     ..Exchange::default()
                 });
             }
-            TransferStep::Forget => unreachable!("nothing is kept of an upload"),
+            TransferStep::Forget(_) => unreachable!("nothing is kept of an upload"),
             TransferStep::Wait(time) => network.wait(time),
             TransferStep::Done(outcome) => return outcome.map(|answered| answered.value),
         }
@@ -218,8 +221,7 @@ fn a_file_without_ranges_is_read_anew_and_nothing_of_the_first_try_is_kept() {
         Some(Exchange { response, received, broken, ..Exchange::default() })
     };
     assert!(matches!(part.next(None), TransferStep::Send { .. }));
-    assert!(matches!(part.next(whole(700, cut())), TransferStep::Forget));
-    assert!(matches!(part.next(None), TransferStep::Wait(_)));
+    assert!(matches!(part.next(whole(700, cut())), TransferStep::Forget(_)));
     assert!(matches!(part.next(None), TransferStep::Send { most: Some(PART_SIZE), .. }));
     match part.next(whole(1000, None)) {
         TransferStep::Done(Ok(answered)) => assert_eq!((answered.value.size, answered.value.is_last), (1000, true)),
