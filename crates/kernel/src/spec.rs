@@ -20,8 +20,8 @@ pub struct KernelSpec {
     /// Where the program runs, and what it may do there. What the interpreter itself needs to read is added to it, and
     /// so is a `PATH` with the interpreter's own directory first.
     pub policy: Policy,
-    /// The folder for what is compiled once and used by every kernel: the harness of Java, Python and
-    /// JavaScript. Only this user may write there.
+    /// The folder for what is compiled once and used by every kernel: the harness of each language. Only this user may
+    /// write there.
     pub cache: PathBuf,
     /// A warm interpreter to be copied instead of starting one, made from a spec that differs from this one in what is a
     /// session's own at most; see [`Zygote`].

@@ -23,8 +23,12 @@ use crate::workspace::{Purpose, Workspace, find_program};
 const BUILDS: [(&str, &[&str]); 2] = [("agb", &[]), ("agb_account", &["--features", "account"])];
 const TARGET: &str = "wasm32-unknown-unknown";
 /// What the bundle is made from.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 12] = [
+    "crates/bindgen",
+    "crates/core/Cargo.toml",
     "crates/core/src",
+    "crates/protocol/Cargo.toml",
+    "crates/protocol/src",
     "crates/wasm",
     "crates/xtask/src/wasm.rs", // how it is made
     "npm/sdk/src",
