@@ -20,7 +20,6 @@ impl Recent {
             return;
         }
         self.in_order.push_back(inc);
-        // More than are in the set: those that were taken out of it, too.
         if self.in_order.len() > MOST
             && let Some(oldest) = self.in_order.pop_front()
         {
@@ -33,7 +32,9 @@ impl Recent {
     }
 
     pub(super) fn remove(&mut self, inc: Incarnation) {
-        self.all.remove(&inc);
+        if self.all.remove(&inc) {
+            self.in_order.retain(|known| *known != inc);
+        }
     }
 }
 
@@ -41,17 +42,30 @@ impl Recent {
 mod tests {
     use super::*;
 
+    fn inc(number: usize) -> Incarnation {
+        format!("{number:012x}").parse().expect("12 digits")
+    }
+
     #[test]
     fn the_oldest_is_forgotten() {
         let mut recent = Recent::default();
-        let inc = |number: usize| format!("{number:012x}").parse::<Incarnation>().expect("12 digits");
         for number in 0..=MOST {
             recent.insert(inc(number));
             recent.insert(inc(number));
         }
         assert!(!recent.contains(inc(0)) && recent.contains(inc(1)) && recent.contains(inc(MOST)));
-        recent.remove(inc(5));
-        assert!(!recent.contains(inc(5)));
-        assert!(recent.all.len() < recent.in_order.len() && recent.in_order.len() <= MOST);
+    }
+
+    #[test]
+    fn one_that_comes_again_is_the_newest() {
+        let mut recent = Recent::default();
+        (0..MOST).for_each(|number| recent.insert(inc(number)));
+        recent.remove(inc(0));
+        recent.remove(inc(0));
+        assert!(!recent.contains(inc(0)));
+        recent.insert(inc(0));
+        recent.insert(inc(MOST));
+        assert!(recent.contains(inc(0)) && !recent.contains(inc(1)));
+        assert_eq!((recent.all.len(), recent.in_order.len()), (MOST, MOST));
     }
 }
