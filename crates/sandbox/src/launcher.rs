@@ -335,7 +335,7 @@ impl Launcher {
         let Complete { init, pid, has_proc, status, network, proxy } = complete?;
         let factory = self.proxy_factory.get();
         let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));
-        let watched = Watched::new(control, init, pid, &plan.policy, group);
+        let watched = Watched::new(control, init, pid, &plan.policy, group, killed_before);
         Ok(Made { watched, pid, has_proc, status, network, proxy })
     }
 

@@ -54,6 +54,7 @@ impl Watched {
         program: i32,
         policy: &Policy,
         group: Option<Arc<Group>>,
+        killed_before: u64,
     ) -> Self {
         Self {
             control,
@@ -65,8 +66,8 @@ impl Watched {
             limits: policy.limits.clone(),
             places: policy.own_dirs().cloned().collect(),
             exceeded: OnceLock::new(),
-            killed_before: group.as_ref().map_or(0, |group| group.killed()),
             group,
+            killed_before,
             stirred: AtomicBool::new(true),
             ending: OnceLock::new(),
         }
