@@ -255,7 +255,7 @@ async fn everything_ends_with_the_session() {
     let pids = programs(&server.data_dir);
     assert!(pids.len() >= 3, "{pids:?}");
     let _ = work(&server.data_dir);
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     assert!(!pids.into_iter().any(is_alive), "nothing outlives the session");
     server.stop().await;
 }

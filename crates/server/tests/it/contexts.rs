@@ -17,27 +17,8 @@ async fn start() -> TestServer {
     .await
 }
 
-/// A call with all parameters in its query, as the published clients make it.
-async fn call(server: &TestServer, key: &str, name: &str, query: &[(&str, &str)]) -> Reply {
-    let url = server.url(&format!("/sdk/{name}"));
-    let is_get = matches!(name, "ListContexts" | "GetContext" | "GetContextInfo");
-    let request = if is_get { server.http.get(url) } else { server.http.post(url) };
-    Reply::of(request.bearer_auth(key).query(query).send().await.expect("an answer")).await
-}
-
 async fn ok(server: &TestServer, name: &str, query: &[(&str, &str)]) -> Value {
-    call(server, KEY, name, query).await.ok()
-}
-
-async fn create(server: &TestServer, name: &str) -> String {
-    let query = [("name", name), ("allowCreate", "true"), ("loginRegionId", "cn-hangzhou")];
-    ok(server, "GetContext", &query).await["id"].as_str().expect("an id").to_owned()
-}
-
-async fn url(server: &TestServer, call: &str, id: &str, path: &str) -> String {
-    let data = ok(server, call, &[("contextId", id), ("filePath", path)]).await;
-    assert!(data["expireTime"].is_u64(), "{data}");
-    data["url"].as_str().expect("a URL").to_owned()
+    server.sdk(name, query).await.ok()
 }
 
 async fn put(server: &TestServer, url: &str, body: impl Into<reqwest::Body>) -> reqwest::Response {
@@ -47,51 +28,47 @@ async fn put(server: &TestServer, url: &str, body: impl Into<reqwest::Body>) -> 
 #[tokio::test]
 async fn contexts_are_created_found_renamed_listed_and_deleted() {
     let server = start().await;
-    let id = create(&server, "one").await;
-    assert_eq!(create(&server, "one").await, id, "created once");
+    let id = server.context("one").await;
+    assert_eq!(server.context("one").await, id, "created once");
     let found = ok(&server, "GetContext", &[("id", &id), ("allowCreate", "false")]).await;
     assert_eq!((&found["name"], &found["state"]), (&json!("one"), &json!("available")));
     assert!(found["createTime"].as_str().is_some_and(|time| time.ends_with('Z')), "{found}");
     assert!(found["lastUsedTime"].is_string());
     for query in [[("name", "none"), ("allowCreate", "false")], [("id", "ctx-none"), ("allowCreate", "false")]] {
-        call(&server, KEY, "GetContext", &query).await.is_error(400, "InvalidContext.NotFound", "not found");
+        server.sdk("GetContext", &query).await.is_error(400, "InvalidContext.NotFound", "not found");
     }
-    call(&server, KEY, "GetContext", &[("id", &id), ("allowCreate", "true")]).await.is_error(
+    server.sdk("GetContext", &[("id", &id), ("allowCreate", "true")]).await.is_error(
         400,
         "InvalidParameter.Value",
         "allowCreate",
     );
-    call(&server, KEY, "GetContext", &[("allowCreate", "true")]).await.is_error(
-        400,
-        "InvalidParameter.Missing",
-        "name",
-    );
-    call(&server, KEY, "GetContext", &[("name", "x"), ("allowCreate", "perhaps")]).await.is_error(
+    server.sdk("GetContext", &[("allowCreate", "true")]).await.is_error(400, "InvalidParameter.Missing", "name");
+    server.sdk("GetContext", &[("name", "x"), ("allowCreate", "perhaps")]).await.is_error(
         400,
         "InvalidParameter.Value",
         "true or false",
     );
     let long = "x".repeat(300);
     for name in ["a\nb", long.as_str()] {
-        call(&server, KEY, "GetContext", &[("name", name), ("allowCreate", "true")]).await.is_error(
+        server.sdk("GetContext", &[("name", name), ("allowCreate", "true")]).await.is_error(
             400,
             "InvalidParameter.Value",
             "name",
         );
     }
 
-    let second = create(&server, "zwei ✓").await;
-    call(&server, KEY, "ModifyContext", &[("id", &id), ("name", "zwei ✓")]).await.is_error(
+    let second = server.context("zwei ✓").await;
+    server.sdk("ModifyContext", &[("id", &id), ("name", "zwei ✓")]).await.is_error(
         409,
         "InvalidContext.NameTaken",
         "exists already",
     );
-    call(&server, KEY, "ModifyContext", &[("id", &id)]).await.is_error(400, "InvalidParameter.Missing", "name");
+    server.sdk("ModifyContext", &[("id", &id)]).await.is_error(400, "InvalidParameter.Missing", "name");
     ok(&server, "ModifyContext", &[("id", &id), ("name", "uno")]).await;
     for name in ["three", "four", "five"] {
-        create(&server, name).await;
+        server.context(name).await;
     }
-    call(&server, KEY, "GetContext", &[("name", "six"), ("allowCreate", "true")]).await.is_error(
+    server.sdk("GetContext", &[("name", "six"), ("allowCreate", "true")]).await.is_error(
         429,
         "LimitExceeded.Contexts",
         "--max-contexts",
@@ -100,7 +77,7 @@ async fn contexts_are_created_found_renamed_listed_and_deleted() {
     let mut names = Vec::new();
     let mut token = String::new();
     loop {
-        let page = call(&server, KEY, "ListContexts", &[("maxResults", "2"), ("nextToken", &token)]).await;
+        let page = server.sdk("ListContexts", &[("maxResults", "2"), ("nextToken", &token)]).await;
         assert_eq!((&page.body["maxResults"], &page.body["totalCount"]), (&json!(2), &json!(5)), "{}", page.body);
         let list = page.body["data"].as_array().expect("a list");
         names.extend(list.iter().map(|context| context["name"].as_str().expect("a name").to_owned()));
@@ -112,17 +89,13 @@ async fn contexts_are_created_found_renamed_listed_and_deleted() {
     names.sort();
     assert_eq!(names, ["five", "four", "three", "uno", "zwei ✓"]);
     for query in [("maxResults", "0"), ("maxResults", "many"), ("nextToken", "here")] {
-        call(&server, KEY, "ListContexts", &[query]).await.is_error(400, "InvalidParameter.Value", query.0);
+        server.sdk("ListContexts", &[query]).await.is_error(400, "InvalidParameter.Value", query.0);
     }
 
     ok(&server, "DeleteContext", &[("id", &second)]).await;
     for name in ["DeleteContext", "ClearContext", "ModifyContext"] {
-        call(&server, KEY, name, &[("id", &second), ("name", "x")]).await.is_error(
-            400,
-            "InvalidContext.NotFound",
-            &second,
-        );
-        call(&server, KEY, name, &[("name", "x")]).await.is_error(400, "InvalidParameter.Missing", "id");
+        server.sdk(name, &[("id", &second), ("name", "x")]).await.is_error(400, "InvalidContext.NotFound", &second);
+        server.sdk(name, &[("name", "x")]).await.is_error(400, "InvalidParameter.Missing", "id");
     }
     server.stop().await;
 }
@@ -130,7 +103,7 @@ async fn contexts_are_created_found_renamed_listed_and_deleted() {
 #[tokio::test]
 async fn another_key_sees_nothing_of_it() {
     let server = start().await;
-    let id = create(&server, "mine").await;
+    let id = server.context("mine").await;
     let calls: [(&str, &[(&str, &str)]); 8] = [
         ("GetContext", &[("id", &id)]),
         ("GetContext", &[("name", "mine")]),
@@ -142,26 +115,26 @@ async fn another_key_sees_nothing_of_it() {
         ("DescribeContextFiles", &[("contextId", &id)]),
     ];
     for (name, query) in calls {
-        call(&server, "another-key", name, query).await.is_error(400, "InvalidContext.NotFound", "another API key");
+        server.sdk_with("another-key", name, query).await.is_error(400, "InvalidContext.NotFound", "another API key");
     }
-    assert_eq!(call(&server, "another-key", "ListContexts", &[]).await.ok(), json!([]));
-    let other = call(&server, "another-key", "GetContext", &[("name", "mine"), ("allowCreate", "true")]).await.ok();
+    assert_eq!(server.sdk_with("another-key", "ListContexts", &[]).await.ok(), json!([]));
+    let other = server.sdk_with("another-key", "GetContext", &[("name", "mine"), ("allowCreate", "true")]).await.ok();
     assert_ne!(other["id"], json!(id));
-    call(&server, "no-key", "ListContexts", &[]).await.is_error(401, "InvalidApiKey.NotFound", "key");
+    server.sdk_with("no-key", "ListContexts", &[]).await.is_error(401, "InvalidApiKey.NotFound", "key");
     server.stop().await;
 }
 
 #[tokio::test]
 async fn files_go_in_and_out_by_signed_urls() {
     let server = start().await;
-    let id = create(&server, "files").await;
+    let id = server.context("files").await;
     let path = "/tmp/a folder/ü&x=1.txt";
-    let upload = url(&server, "GetContextFileUploadUrl", &id, path).await;
+    let upload = server.signed_url("GetContextFileUploadUrl", &id, path).await;
     assert!(!upload.contains(KEY));
     let response = put(&server, &upload, "hello, context").await;
     assert_eq!(response.status(), 200);
     let tag = response.headers()["etag"].clone();
-    let download = url(&server, "GetContextFileDownloadUrl", &id, path).await;
+    let download = server.signed_url("GetContextFileDownloadUrl", &id, path).await;
     let response = server.http.get(&download).send().await.expect("an answer");
     assert_eq!((response.status().as_u16(), &response.headers()["etag"]), (200, &tag));
     assert_eq!(response.headers()["content-disposition"], "attachment");
@@ -186,7 +159,7 @@ async fn files_go_in_and_out_by_signed_urls() {
     assert_eq!((empty.status().as_u16(), empty.content_length()), (200, Some(0)));
 
     let query = [("contextId", id.as_str()), ("parentFolderPath", "/tmp"), ("pageNumber", "1"), ("pageSize", "50")];
-    let listed = call(&server, KEY, "DescribeContextFiles", &query).await;
+    let listed = server.sdk("DescribeContextFiles", &query).await;
     assert_eq!((&listed.body["count"], &listed.body["data"][0]["fileType"]), (&json!(1), &json!("directory")));
     let query = [("contextId", id.as_str()), ("parentFolderPath", "/tmp/a folder/")];
     let listed = ok(&server, "DescribeContextFiles", &query).await;
@@ -195,7 +168,7 @@ async fn files_go_in_and_out_by_signed_urls() {
     assert!(file["gmtCreate"].is_string() && file["gmtModified"].is_string() && file["fileId"].is_string());
 
     ok(&server, "DeleteContextFile", &[("contextId", &id), ("filePath", path)]).await;
-    call(&server, KEY, "DeleteContextFile", &[("contextId", &id), ("filePath", path)]).await.is_error(
+    server.sdk("DeleteContextFile", &[("contextId", &id), ("filePath", path)]).await.is_error(
         404,
         "InvalidContextFile.NotFound",
         "not found",
@@ -204,11 +177,11 @@ async fn files_go_in_and_out_by_signed_urls() {
     gone.is_error(404, "InvalidContextFile.NotFound", "not found");
     assert_eq!(ok(&server, "DescribeContextFiles", &[("contextId", &id)]).await, json!([]));
     for path in ["", "/", "../x", "/a/../../b"] {
-        let reply = call(&server, KEY, "GetContextFileUploadUrl", &[("contextId", &id), ("filePath", path)]).await;
+        let reply = server.sdk("GetContextFileUploadUrl", &[("contextId", &id), ("filePath", path)]).await;
         assert_eq!(reply.status, 400, "{path}: {}", reply.body);
     }
     for query in [("pageNumber", "0"), ("pageSize", "0"), ("pageSize", "x")] {
-        let reply = call(&server, KEY, "DescribeContextFiles", &[("contextId", &id), query]).await;
+        let reply = server.sdk("DescribeContextFiles", &[("contextId", &id), query]).await;
         reply.is_error(400, "InvalidParameter.Value", query.0);
     }
     server.stop().await;
@@ -217,11 +190,11 @@ async fn files_go_in_and_out_by_signed_urls() {
 #[tokio::test]
 async fn a_url_opens_one_file_by_one_method_until_it_expires() {
     let server = TestServer::with(|config| config.contexts.url_time = Duration::from_secs(2)).await;
-    let id = create(&server, "urls").await;
-    let other = create(&server, "others").await;
-    let upload = url(&server, "GetContextFileUploadUrl", &id, "/a").await;
+    let id = server.context("urls").await;
+    let other = server.context("others").await;
+    let upload = server.signed_url("GetContextFileUploadUrl", &id, "/a").await;
     assert_eq!(put(&server, &upload, "a").await.status(), 200);
-    let download = url(&server, "GetContextFileDownloadUrl", &id, "/a").await;
+    let download = server.signed_url("GetContextFileDownloadUrl", &id, "/a").await;
     let forged = [
         download.replace("path=%2Fa", "path=%2Fb"),
         download.replace(&id, &other),
@@ -251,8 +224,8 @@ async fn one_url_does_not_take_every_connection() {
     })
     .await;
     let folder = folder.expect("contexts have a folder");
-    let (id, other) = (create(&server, "one").await, create(&server, "other").await);
-    let upload = url(&server, "GetContextFileUploadUrl", &id, "/f").await;
+    let (id, other) = (server.context("one").await, server.context("other").await);
+    let upload = server.signed_url("GetContextFileUploadUrl", &id, "/f").await;
     let (pieces, body) = tokio::sync::mpsc::unbounded_channel::<std::io::Result<Vec<u8>>>();
     let body = futures_util::stream::unfold(body, async |mut body| Some((body.recv().await?, body)));
     let first = server.http.put(&upload).body(reqwest::Body::wrap_stream(body)).send();
@@ -266,10 +239,10 @@ async fn one_url_does_not_take_every_connection() {
     .await;
     let refused = Reply::of(put(&server, &upload, "x").await).await;
     refused.is_error(429, "LimitExceeded.Transfers", "--context-transfers");
-    let download = url(&server, "GetContextFileDownloadUrl", &id, "/f").await;
+    let download = server.signed_url("GetContextFileDownloadUrl", &id, "/f").await;
     let refused = Reply::of(server.http.get(&download).send().await.expect("an answer")).await;
     refused.is_error(429, "LimitExceeded.Transfers", "--context-transfers");
-    let others = url(&server, "GetContextFileUploadUrl", &other, "/f").await;
+    let others = server.signed_url("GetContextFileUploadUrl", &other, "/f").await;
     assert_eq!(put(&server, &others, "x").await.status(), 200, "another context has its own");
     drop(pieces);
     assert_eq!(first.await.expect("no panic").expect("an answer").status(), 200);
@@ -291,8 +264,8 @@ async fn one_url_does_not_take_every_connection() {
 #[tokio::test]
 async fn the_quota_holds_and_nothing_is_half_written() {
     let server = start().await;
-    let id = create(&server, "small").await;
-    let upload = url(&server, "GetContextFileUploadUrl", &id, "/f").await;
+    let id = server.context("small").await;
+    let upload = server.signed_url("GetContextFileUploadUrl", &id, "/f").await;
     assert_eq!(put(&server, &upload, "before").await.status(), 200);
     let large = vec![b'x'; 2 << 20];
     let refused = Reply::of(put(&server, &upload, large.clone()).await).await;
@@ -301,7 +274,7 @@ async fn the_quota_holds_and_nothing_is_half_written() {
     let cut = futures_util::stream::iter([Ok(large[..1000].to_vec()), Err(std::io::Error::other("gone"))]);
     let body = reqwest::Body::wrap_stream(cut);
     server.http.put(&upload).body(body).send().await.expect_err("it was cut");
-    let download = url(&server, "GetContextFileDownloadUrl", &id, "/f").await;
+    let download = server.signed_url("GetContextFileDownloadUrl", &id, "/f").await;
     let text = server.http.get(&download).send().await.expect("an answer").text().await.expect("a body");
     assert_eq!(text, "before");
     assert_eq!(put(&server, &upload, vec![b'x'; (1 << 20) - 10]).await.status(), 200, "what was cut holds no quota");
@@ -311,9 +284,9 @@ async fn the_quota_holds_and_nothing_is_half_written() {
 #[tokio::test]
 async fn clearing_removes_the_files_and_keeps_the_context() {
     let server = start().await;
-    let id = create(&server, "clear").await;
+    let id = server.context("clear").await;
     for path in ["/a/1", "/b/2", "/c"] {
-        let upload = url(&server, "GetContextFileUploadUrl", &id, path).await;
+        let upload = server.signed_url("GetContextFileUploadUrl", &id, path).await;
         assert_eq!(put(&server, &upload, "x").await.status(), 200);
     }
     ok(&server, "ClearContext", &[("id", &id)]).await;

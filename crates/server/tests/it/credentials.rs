@@ -114,7 +114,7 @@ async fn a_made_up_token_learns_nothing() {
     let server = TestServer::start().await;
     let (session, other, gone) = (server.create().await, server.create().await, server.create().await);
     let of_gone = server.access(&gone, json!({ "scope": "read" })).await;
-    server.post("/mcp/releaseSession", json!({ "sessionId": gone.id })).await.ok();
+    server.release(&gone).await;
     let call = async |id: &str, token: &str| {
         let url = server.url(&format!("/link/{id}/callTool"));
         let reply = server.http.post(url).header("X-Access-Token", token).json(&json!({})).send().await;

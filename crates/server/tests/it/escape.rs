@@ -148,44 +148,15 @@ async fn by_links(server: &TestServer, hostile: &TestSession) -> Attempts {
     attempts.push(("link: answer with a head without an end", code_of(server, &format!("{url}flood")).await));
     assert!(begin.elapsed() < PATIENCE);
     attempts.push(("link: answer what is not HTTP", code_of(server, &format!("{url}garbage")).await));
-    server.post("/mcp/releaseSession", json!({ "sessionId": hostile.id })).await.ok();
+    server.release(&hostile).await;
     attempts.push(("link: outlive its session", code_of(server, &url).await));
     attempts
 }
 
-async fn sdk(server: &TestServer, name: &str, query: &[(&str, &str)]) -> Reply {
-    let url = server.url(&format!("/sdk/{name}"));
-    let request = if name.starts_with("GetContextFile") || name == "SyncContext" {
-        server.http.post(url)
-    } else {
-        server.http.get(url)
-    };
-    Reply::of(request.bearer_auth(KEY).query(query).send().await.expect("an answer")).await
-}
-
-async fn context(server: &TestServer, name: &str) -> String {
-    let data = sdk(server, "GetContext", &[("name", name), ("allowCreate", "true")]).await.ok();
-    data["id"].as_str().expect("an id").to_owned()
-}
-
-async fn signed(server: &TestServer, call: &str, id: &str, path: &str) -> String {
-    let data = sdk(server, call, &[("contextId", id), ("filePath", path)]).await.ok();
-    data["url"].as_str().expect("a URL").to_owned()
-}
-
 /// The errors of the session's copies so far, when none goes on.
 async fn told(server: &TestServer, session: &TestSession) -> String {
-    let begin = Instant::now();
-    loop {
-        let data = sdk(server, "GetContextInfo", &[("sessionId", &session.id)]).await.ok();
-        let status: Value = serde_json::from_str(data["contextStatus"].as_str().expect("a text")).expect("JSON");
-        let tasks: Vec<Value> = serde_json::from_str(status[0]["data"].as_str().expect("a text")).expect("JSON");
-        if tasks.iter().all(|task| task["status"] != "Running") {
-            return tasks.iter().filter_map(|task| task["errorMessage"].as_str()).collect();
-        }
-        assert!(begin.elapsed() < PATIENCE, "{tasks:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    let tasks = server.synced(&session.id).await;
+    tasks.iter().filter_map(|task| task["errorMessage"].as_str()).collect()
 }
 
 async fn mount(server: &TestServer, id: &str, policy: Value) -> TestSession {
@@ -196,7 +167,7 @@ async fn mount(server: &TestServer, id: &str, policy: Value) -> TestSession {
 }
 
 async fn by_mounts(server: &TestServer) -> Attempts {
-    let id = context(server, "escape").await;
+    let id = server.context("escape").await;
     let session = mount(server, &id, json!({})).await;
     let evil = r"
 import io, os, zipfile
@@ -230,10 +201,10 @@ open('last', 'w').write('all others arrive')
         let line = stdout.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('\t'));
         line.unwrap_or_else(|| panic!("{name} in {stdout}")).to_owned()
     };
-    sdk(server, "SyncContext", &[("sessionId", &session.id)]).await.ok();
+    server.sdk("SyncContext", &[("sessionId", &session.id)]).await.ok();
     let errors = told(server, &session).await;
     let get = async |path: &str| {
-        let url = signed(server, "GetContextFileDownloadUrl", &id, &format!("/home/user/data/{path}")).await;
+        let url = server.signed_url("GetContextFileDownloadUrl", &id, &format!("/home/user/data/{path}")).await;
         let response = server.http.get(url).send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("a body"))
     };
@@ -279,19 +250,19 @@ open('last', 'w').write('all others arrive')
     attempts.push(("mount: leave by names in an archive", unless(!stays, "they are left out")));
     assert!(errors.contains("into/outside: "), "{errors}");
     for session in [&session, &again] {
-        server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+        server.release(&session).await;
     }
     attempts
 }
 
 async fn by_signed_urls(server: &TestServer) -> Attempts {
-    let id = context(server, "signed").await;
-    let other = context(server, "other").await;
-    let upload = signed(server, "GetContextFileUploadUrl", &id, "/a").await;
-    for url in [&upload, &signed(server, "GetContextFileUploadUrl", &id, "/b").await] {
+    let id = server.context("signed").await;
+    let other = server.context("other").await;
+    let upload = server.signed_url("GetContextFileUploadUrl", &id, "/a").await;
+    for url in [&upload, &server.signed_url("GetContextFileUploadUrl", &id, "/b").await] {
         assert_eq!(server.http.put(url.as_str()).body("x").send().await.expect("an answer").status(), 200);
     }
-    let download = signed(server, "GetContextFileDownloadUrl", &id, "/a").await;
+    let download = server.signed_url("GetContextFileDownloadUrl", &id, "/a").await;
     assert_eq!(server.http.get(&download).send().await.expect("an answer").status(), 200);
     let cut = &download[..download.len() - 1];
     let (start, signature) = download.split_once("signature=").expect("it is signed");

@@ -325,7 +325,7 @@ async fn a_release_ends_the_transfers_of_its_session() {
         assert!(begin.elapsed() < PATIENCE, "the upload does not begin");
         tokio::time::sleep(Duration::from_millis(20)).await; // fewer calls than the server's limit of them
     }
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     let put = tokio::time::timeout(PATIENCE, put).await.expect("it ends").expect("no panic");
     Reply::of(put.expect("an answer")).await.is_error(400, "InvalidMcpSession.NotFound", "released");
     let mut read = 0;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Reply, TestServer, TestSession};
 
@@ -21,12 +21,6 @@ fn request(
 async fn put(server: &TestServer, session: &TestSession, path: &str, archive: Vec<u8>) -> Reply {
     let put = request(server, session, "PUT", "", &[("path", path)]).header("content-type", "application/x-tar");
     Reply::of(put.body(archive).send().await.expect("an answer")).await
-}
-
-async fn shell(server: &TestServer, session: &TestSession, command: &str) -> Value {
-    let args = json!({ "command": command, "timeout_ms": 60_000 });
-    let (Ok(text) | Err(text)) = server.call(session, "shell", args).await;
-    serde_json::from_str(&text).unwrap_or(json!(text))
 }
 
 /// One entry as a stranger would write it.
@@ -61,7 +55,7 @@ async fn a_folder_is_read_and_written_as_a_tar_stream() {
          && ln -s deep/{long}/a link && printf '#!' > run && chmod 755 run && touch -d @1000000000 run && mkfifo pipe \
          && sha256sum large | cut -d' ' -f1"
     );
-    let made = shell(&server, &session, &command).await;
+    let made = server.shell(&session, &command).await;
     let sum = made["stdout"].as_str().expect("a sum").trim().to_owned();
 
     let get = request(&server, &session, "GET", "", &[("path", "src")]).send().await.expect("an answer");
@@ -82,24 +76,24 @@ async fn a_folder_is_read_and_written_as_a_tar_stream() {
     let command = format!(
         "cd /tmp/new/copy && sha256sum large | cut -d' ' -f1; cat {deep}a; readlink link; stat -c '%a %Y' run; test -O run && ls empty | wc -l; test -w . && echo writable"
     );
-    let seen = shell(&server, &session, &command).await;
+    let seen = server.shell(&session, &command).await;
     assert_eq!(seen["stdout"], format!("{sum}\nhi{deep}a\n755 1000000000\n0\nwritable\n"), "{seen}");
-    let left = shell(&server, &session, "ls -A /tmp /tmp/new /tmp/new/copy | grep agb").await;
+    let left = server.shell(&session, "ls -A /tmp /tmp/new /tmp/new/copy | grep agb").await;
     assert_eq!(left["stdout"], "", "nothing is left of its way");
 
     // A folder that is there keeps what it has beside the archive's files.
-    shell(&server, &session, "echo mine > /tmp/new/copy/other; echo old > /tmp/new/copy/run").await;
+    server.shell(&session, "echo mine > /tmp/new/copy/other; echo old > /tmp/new/copy/run").await;
     put(&server, &session, "/tmp/new/copy", packed).await.ok();
-    let seen = shell(&server, &session, "cd /tmp/new/copy; cat other run").await;
+    let seen = server.shell(&session, "cd /tmp/new/copy; cat other run").await;
     assert_eq!(seen["stdout"], "mine\n#!");
 
     // Folders have their permissions, whether they were there or not; the session can use them in any case.
-    shell(&server, &session, "mkdir modes; cd modes; mkdir -m 711 a; mkdir -m 500 b; mkdir -m 750 -p a/c").await;
+    server.shell(&session, "mkdir modes; cd modes; mkdir -m 711 a; mkdir -m 500 b; mkdir -m 750 -p a/c").await;
     let get = request(&server, &session, "GET", "", &[("path", "modes")]).send().await.expect("an answer");
     let packed = get.bytes().await.expect("a body").to_vec();
-    shell(&server, &session, "mkdir -p /tmp/modes/a; chmod 755 /tmp/modes; chmod 700 /tmp/modes/a").await;
+    server.shell(&session, "mkdir -p /tmp/modes/a; chmod 755 /tmp/modes; chmod 700 /tmp/modes/a").await;
     put(&server, &session, "/tmp/modes", packed).await.ok();
-    let seen = shell(&server, &session, "cd /tmp/modes; stat -c '%a %n' . a a/c b").await;
+    let seen = server.shell(&session, "cd /tmp/modes; stat -c '%a %n' . a a/c b").await;
     assert_eq!(seen["stdout"], "755 .\n711 a\n750 a/c\n700 b\n");
 
     // A range is one of a file: who asks for it is told that this is none.
@@ -114,7 +108,7 @@ async fn a_folder_is_read_and_written_as_a_tar_stream() {
 async fn a_folder_is_packed_to_be_read_with_ranges_and_an_archive_is_sent_in_parts() {
     let server = TestServer::start().await;
     let session = server.create().await;
-    shell(&server, &session, "mkdir a; seq 100000 > a/numbers; echo x > a/x; mkfifo a/pipe").await;
+    server.shell(&session, "mkdir a; seq 100000 > a/numbers; echo x > a/x; mkfifo a/pipe").await;
     let query = [("path", "a"), ("upload", "one"), ("archive", "tar")];
     let packed = request(&server, &session, "POST", "/archive", &query).send().await.expect("an answer");
     let packed = Reply::of(packed).await.ok();
@@ -133,18 +127,18 @@ async fn a_folder_is_packed_to_be_read_with_ranges_and_an_archive_is_sent_in_par
     Reply::of(part(0, half, "?0").await.expect("an answer")).await.ok();
     let progress = request(&server, &session, "GET", "/progress", &query).send().await.expect("an answer");
     assert_eq!(Reply::of(progress).await.ok(), json!({ "offset": half }));
-    assert_eq!(shell(&server, &session, "ls").await["stdout"], "a\n", "nothing is in its place yet");
+    assert_eq!(server.shell(&session, "ls").await["stdout"], "a\n", "nothing is in its place yet");
     let done = Reply::of(part(half, bytes.len(), "?1").await.expect("an answer")).await.ok();
     assert_eq!(done["entries"], 2);
     let again = Reply::of(part(half, bytes.len(), "?1").await.expect("an answer")).await.ok();
     assert_eq!(again["size"], done["size"], "an answer that was lost is given again");
-    let seen = shell(&server, &session, "cmp a/numbers b/numbers && cat b/x").await;
+    let seen = server.shell(&session, "cmp a/numbers b/numbers && cat b/x").await;
     assert_eq!(seen["stdout"], "x\n", "{seen}");
 
     let query = [("path", "a"), ("upload", "one"), ("archive", "tar")];
     let discard = request(&server, &session, "DELETE", "", &query).send().await.expect("an answer");
     Reply::of(discard).await.ok();
-    assert_eq!(shell(&server, &session, "ls -A /tmp").await["stdout"], "");
+    assert_eq!(server.shell(&session, "ls -A /tmp").await["stdout"], "");
     server.stop().await;
 }
 
@@ -254,11 +248,11 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
         let reply = put(&server, &session, "/tmp/to", body).await;
         println!("{what}");
         reply.is_error(status, code, words);
-        let seen = shell(&server, &session, "ls -AR /tmp").await;
+        let seen = server.shell(&session, "ls -AR /tmp").await;
         assert_eq!(seen["stdout"], "/tmp:\n", "{what}: {seen}");
     }
     // In the way of a file is a folder, and the other way round: neither is changed, nor is anything else.
-    shell(&server, &session, "mkdir -p to/first; echo old > to/second").await;
+    server.shell(&session, "mkdir -p to/first; echo old > to/second").await;
     put(&server, &session, "to", archive(&[file("third"), first.clone()])).await.is_error(
         409,
         "InvalidFile.Kind",
@@ -269,7 +263,7 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
         "InvalidFile.Kind",
         "second",
     );
-    let seen = shell(&server, &session, "ls to; cat to/second").await;
+    let seen = server.shell(&session, "ls to; cat to/second").await;
     assert_eq!(seen["stdout"], "first\nsecond\nold\n", "{seen}");
     put(&server, &session, "/usr/x", archive(std::slice::from_ref(&first))).await.is_error(
         403,
@@ -283,12 +277,12 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
     );
 
     // A link of the session's own that leads out is no way out, either.
-    shell(&server, &session, "ln -s /etc out; ln -s /tmp/elsewhere to/away").await;
+    server.shell(&session, "ln -s /etc out; ln -s /tmp/elsewhere to/away").await;
     let out = put(&server, &session, "out/x", archive(std::slice::from_ref(&first))).await;
     assert!(out.status >= 400, "{out:?}");
     let away = put(&server, &session, "to", archive(&[file("away/x")])).await;
     assert!(away.status >= 400, "{away:?}");
-    assert_eq!(shell(&server, &session, "ls -A /tmp").await["stdout"], "");
+    assert_eq!(server.shell(&session, "ls -A /tmp").await["stdout"], "");
     // Links within, and hard links to what came before, are what they were.
     let good = archive(&[
         file("d/x"),
@@ -297,7 +291,7 @@ async fn a_hostile_archive_is_refused_and_nothing_of_it_is_written() {
         entry(Kind::Link, "h", "d/x", b""),
     ]);
     put(&server, &session, "/tmp/good", good).await.ok();
-    let seen = shell(&server, &session, "cd /tmp/good; readlink d/l m; cat h m/l; stat -c %h h").await;
+    let seen = server.shell(&session, "cd /tmp/good; readlink d/l m; cat h m/l; stat -c %h h").await;
     assert_eq!(seen["stdout"], "x\nd\nxx2\n", "{seen}");
     server.stop().await;
 }
@@ -309,14 +303,14 @@ async fn gnu_tar_and_python_understand_it() {
     let session = server.create().await;
     let command = "mkdir -p from/$(printf 'd%.0s' $(seq 120)) && cd from && echo a > a && ln a b && ln -s a c && cd d* && echo z > z && cd ..  \
                    && tar -cf /tmp/gnu.tar . && python3 -c \"import tarfile; file = tarfile.open('/tmp/py.tar', 'w'); file.add('.'); file.close()\"";
-    let made = shell(&server, &session, command).await;
+    let made = server.shell(&session, command).await;
     assert_eq!(made["exit_code"], 0, "{made}");
     for name in ["gnu", "py"] {
         let query = [("path", format!("/tmp/{name}.tar"))];
         let get = server.http.get(format!("{}/files", session.link_url)).header("X-Access-Token", &session.token);
         let bytes = get.query(&query).send().await.expect("an answer").bytes().await.expect("a body").to_vec();
         put(&server, &session, &format!("/tmp/{name}"), bytes).await.ok();
-        let same = shell(&server, &session, &format!("diff -r --no-dereference from /tmp/{name} && echo same")).await;
+        let same = server.shell(&session, &format!("diff -r --no-dereference from /tmp/{name} && echo same")).await;
         assert_eq!(same["stdout"], "same\n", "{name}: {same}");
     }
     let get = request(&server, &session, "GET", "", &[("path", "from")]).send().await.expect("an answer");

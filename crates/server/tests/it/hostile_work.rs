@@ -2,15 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{PATIENCE, Reply, TestServer, TestSession, eventually};
-
-async fn shell(server: &TestServer, session: &TestSession, command: &str) -> Value {
-    let args = json!({ "command": command, "timeout_ms": 60_000 });
-    let (Ok(text) | Err(text)) = server.call(session, "shell", args).await;
-    serde_json::from_str(&text).unwrap_or(json!(text))
-}
 
 fn put(server: &TestServer, session: &TestSession, query: &[(&str, &str)], body: Vec<u8>) -> reqwest::RequestBuilder {
     let url = format!("{}/files", session.link_url);
@@ -46,7 +40,8 @@ async fn a_port_that_floods_its_link_is_held_back_by_the_reader() {
     let server = TestServer::start().await;
     let session = server.create().await;
     server.call(&session, "write_file", json!({ "path": "flood.py", "content": FLOOD })).await.expect("written");
-    shell(&server, &session, "nohup python3 flood.py 30100 > log 2>&1 & until grep -q ready log; do sleep 0.05; done")
+    server
+        .shell(&session, "nohup python3 flood.py 30100 > log 2>&1 & until grep -q ready log; do sleep 0.05; done")
         .await;
     let query = [("sessionId", session.id.as_str()), ("port", "30100")];
     let link = server.get("/internet/getLink", &query).await.ok()["url"].as_str().expect("a URL").to_owned();
@@ -56,7 +51,7 @@ async fn a_port_that_floods_its_link_is_held_back_by_the_reader() {
         read += answer.chunk().await.expect("it floods").expect("it does not end").len() as u64;
     }
     // Nobody reads any more: what is on its way fits into the buffers of sockets, and then the program waits.
-    let sent = async || shell(&server, &session, "cat sent").await["stdout"].as_str().expect("a number").parse::<u64>();
+    let sent = async || server.shell(&session, "cat sent").await["stdout"].as_str().expect("a number").parse::<u64>();
     let begin = std::time::Instant::now();
     let mut last = sent().await.expect("a number");
     let mut still = 0;
@@ -133,7 +128,7 @@ async fn on_a_full_disk_nothing_is_half_written() {
     let session = server.create().await;
     let old = "old ".repeat(1000);
     server.call(&session, "write_file", json!({ "path": "f", "content": old })).await.expect("written");
-    shell(&server, &session, "mkdir d; echo kept > d/kept").await;
+    server.shell(&session, "mkdir d; echo kept > d/kept").await;
     let much = vec![b'x'; 40 << 20];
     let header = |size: usize| {
         let mut header = tar::Header::new_gnu();
@@ -157,7 +152,7 @@ async fn on_a_full_disk_nothing_is_half_written() {
         Reply::of(answer).await.is_error(507, "InsufficientStorage", "no space");
     }
     // Not even the tools' own small files fit now.
-    shell(&server, &session, "head -c 100000000 /dev/zero > filler; true").await;
+    server.shell(&session, "head -c 100000000 /dev/zero > filler; true").await;
     let write = json!({ "path": "f", "content": "y".repeat(100_000) });
     let edit = json!({ "path": "f", "edits": [{ "oldText": "old", "newText": "a much longer text" }] });
     let append = json!({ "path": "f", "content": "z".repeat(100_000), "mode": "append" });
@@ -166,8 +161,8 @@ async fn on_a_full_disk_nothing_is_half_written() {
         let error = server.call(&session, tool, args).await.expect_err("there is no room");
         assert!(error.contains("space") || error.contains("full"), "{tool}: {error}");
     }
-    shell(&server, &session, "rm filler").await;
-    let seen = shell(&server, &session, "cat f; ls; ls d; cat d/kept").await;
+    server.shell(&session, "rm filler").await;
+    let seen = server.shell(&session, "cat f; ls; ls d; cat d/kept").await;
     assert_eq!(seen["stdout"], format!("{old}d\nf\nkept\nkept\n"), "{seen}");
     eventually("nothing half written stays", || unfinished(&server.data_dir).is_empty()).await;
     let put = put(&server, &session, &[("path", "f")], vec![b'n'; 1 << 20]).send().await.expect("an answer");

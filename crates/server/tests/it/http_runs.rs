@@ -160,7 +160,7 @@ async fn a_stream_ends_with_its_session() {
     say(&server, &session, "a", json!({ "method": "run_code", "mode": "stream", "params": params })).await.ok();
     let url = format!("{}/runs/a/events?afterSeq=0&window=10000", session.link_url);
     let stream = server.http.get(&url).header("X-Access-Token", &session.token).send().await.expect("an answer");
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     let rest = tokio::time::timeout(Duration::from_secs(60), stream.text()).await;
     let rest = rest.expect("an end").expect("a body");
     assert!(rest.contains("accepted"), "{rest}");

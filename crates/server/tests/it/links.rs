@@ -152,7 +152,7 @@ async fn a_link_reaches_a_port_of_its_session() {
     socket.send(Message::text("hello")).await.expect("sent");
     assert_eq!(socket.next().await.expect("a message").expect("a message"), Message::text("echo hello"));
 
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     for url in [&url, &early] {
         Reply::of(server.http.get(url).send().await.expect("an answer")).await.is_error(
             404,

@@ -123,7 +123,7 @@ async fn an_interpreter_that_has_died_is_replaced() {
     let answer = server.run_code(&session, "python", "1 + 41").await;
     assert_eq!(answer["result"][0]["text/plain"], "42", "{answer}");
     assert_eq!((&answer["stderr"], &answer["execution_count"]), (&json!([]), &json!(1)), "{answer}");
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     eventually("its workspace goes, and there is another", || {
         !workspace.exists() && programs(&server.data_dir).iter().any(|pid| !dead.contains(pid))
     })
@@ -157,7 +157,7 @@ async fn every_language_in_use_is_warm() {
             let answer = server.run_code(&session, language, code).await;
             assert_eq!((&answer["stdout"], &answer["execution_count"]), (&json!([expected]), &json!(1)), "{answer}");
             assert_eq!(taken(&server, language, state).await, 1, "{language} {state}");
-            server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+            server.release(&session).await;
             until_ready(&server, language, 1).await;
         }
     }
@@ -173,7 +173,7 @@ async fn what_is_used_no_more_goes() {
     .await;
     let session = server.create().await;
     server.run_code(&session, "python", "1").await;
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     until_ready(&server, "python", 1).await;
     eventually("it goes", || works(&server.data_dir).is_empty()).await;
     assert_eq!(ready(&server, "python").await, 0);

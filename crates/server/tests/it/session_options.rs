@@ -4,46 +4,18 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::support::{KEY, PATIENCE, Reply, TestServer, TestSession};
-
-async fn call(server: &TestServer, name: &str, query: &[(&str, &str)]) -> Reply {
-    let url = server.url(&format!("/sdk/{name}"));
-    let is_get = matches!(name, "GetContext" | "GetContextInfo");
-    let request = if is_get { server.http.get(url) } else { server.http.post(url) };
-    Reply::of(request.bearer_auth(KEY).query(query).send().await.expect("an answer")).await
-}
+use crate::support::{PATIENCE, TestServer, TestSession};
 
 async fn mount(server: &TestServer, context: &str, path: &str, policy: Value) -> (TestSession, Vec<Value>) {
     let list = json!([{ "contextId": context, "path": path, "policy": policy.to_string() }]);
     let session = server.create_with(json!({ "persistenceDataList": list })).await;
-    let begin = Instant::now();
-    loop {
-        let data = call(server, "GetContextInfo", &[("sessionId", &session.id)]).await.ok();
-        let status: Value = serde_json::from_str(data["contextStatus"].as_str().expect("a text")).expect("JSON");
-        let tasks: Vec<Value> = serde_json::from_str(status[0]["data"].as_str().expect("a text")).expect("JSON");
-        if tasks.iter().all(|task| task["status"] != "Running") {
-            return (session, tasks);
-        }
-        assert!(begin.elapsed() < PATIENCE, "{tasks:?}");
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-}
-
-async fn shell(server: &TestServer, session: &TestSession, command: &str) -> String {
-    let args = json!({ "command": command, "timeout_ms": 20_000 });
-    let text = server.call(session, "shell", args).await.unwrap_or_else(|error| panic!("{command}: {error}"));
-    let answer: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!(answer["exit_code"], 0, "{answer}");
-    answer["stdout"].as_str().expect("a text").to_owned()
-}
-
-async fn release(server: &TestServer, session: &TestSession) {
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    let tasks = server.synced(&session.id).await;
+    (session, tasks)
 }
 
 async fn names(server: &TestServer, context: &str, folder: &str) -> Vec<String> {
     let query = [("contextId", context), ("parentFolderPath", folder)];
-    let data = call(server, "DescribeContextFiles", &query).await.ok();
+    let data = server.sdk("DescribeContextFiles", &query).await.ok();
     let entries = data.as_array().expect("a list").iter();
     entries.map(|entry| entry["fileName"].as_str().expect("a name").to_owned()).collect()
 }
@@ -51,20 +23,19 @@ async fn names(server: &TestServer, context: &str, folder: &str) -> Vec<String> 
 #[tokio::test]
 async fn a_mount_is_kept_as_one_archive_and_comes_back_as_files() {
     let server = TestServer::start().await;
-    let data = call(&server, "GetContext", &[("name", "archives"), ("allowCreate", "true")]).await.ok();
-    let id = data["id"].as_str().expect("an id");
+    let id = &server.context("archives").await;
     let policy = json!({ "uploadPolicy": { "uploadMode": "Archive" } });
     let (session, _) = mount(&server, id, "/home/data", policy.clone()).await;
     let make = "cd /home/data; mkdir -p a/b empty; echo 1 > a/b/x; printf '#!/bin/sh\\necho ran' > run; chmod +x run; ln -s a/b/x link";
-    shell(&server, &session, make).await;
-    release(&server, &session).await;
+    server.output_of(&session, make).await;
+    server.release(&session).await;
     assert_eq!(names(&server, id, "/home/data").await, ["data.zip"]);
 
     let (session, tasks) = mount(&server, id, "/home/data", policy).await;
     assert!(tasks.iter().all(|task| task["status"] == "Success"), "{tasks:?}");
-    let seen = shell(&server, &session, "cd /home/data; ls; cat link; ./run").await;
+    let seen = server.output_of(&session, "cd /home/data; ls; cat link; ./run").await;
     assert_eq!(seen, "a\nempty\nlink\nrun\n1\nran\n");
-    release(&server, &session).await;
+    server.release(&session).await;
     assert_eq!(names(&server, id, "/home/data").await, ["data.zip"], "replaced, not added to");
     server.stop().await;
 }
@@ -73,27 +44,25 @@ async fn a_mount_is_kept_as_one_archive_and_comes_back_as_files() {
 #[tokio::test]
 async fn what_goes_into_an_archive_counts() {
     let server = TestServer::with(|config| config.contexts.max_bytes = 8 << 20).await;
-    let data = call(&server, "GetContext", &[("name", "zeros"), ("allowCreate", "true")]).await.ok();
-    let id = data["id"].as_str().expect("an id");
+    let id = &server.context("zeros").await;
     let policy = json!({ "uploadPolicy": { "uploadMode": "Archive" } });
     for size in ["7M", "9M", "900M"] {
         let (session, _) = mount(&server, id, "/home/data", policy.clone()).await;
-        shell(&server, &session, &format!("cd /home/data; rm -f *; truncate -s {size} {size}")).await;
-        release(&server, &session).await;
+        server.output_of(&session, &format!("cd /home/data; rm -f *; truncate -s {size} {size}")).await;
+        server.release(&session).await;
         assert_eq!(names(&server, id, "/home/data").await, ["data.zip"], "{size}");
     }
     // The last one that was not too large is there still.
     let (session, _) = mount(&server, id, "/home/data", policy).await;
-    assert_eq!(shell(&server, &session, "ls /home/data").await, "7M\n");
-    release(&server, &session).await;
+    assert_eq!(server.output_of(&session, "ls /home/data").await, "7M\n");
+    server.release(&session).await;
     server.stop().await;
 }
 
 #[tokio::test]
 async fn archives_are_extracted_as_the_policy_says() {
     let server = TestServer::start().await;
-    let data = call(&server, "GetContext", &[("name", "extract"), ("allowCreate", "true")]).await.ok();
-    let id = data["id"].as_str().expect("an id");
+    let id = &server.context("extract").await;
     let session = server.create().await;
     let code = "import zipfile, base64\nwith zipfile.ZipFile('z.zip', 'w') as z:\n    z.writestr('in/x', 'inside')\n    z.writestr('../../up', 'out')\n    z.writestr('/abs', 'out')\nprint(base64.b64encode(open('z.zip', 'rb').read()).decode())";
     let run = server.run_code(&session, "python", code).await;
@@ -101,9 +70,9 @@ async fn archives_are_extracted_as_the_policy_says() {
     let get = server.http.get(format!("{}/files", session.link_url)).query(&[("path", "z.zip")]);
     let zip =
         get.header("X-Access-Token", &session.token).send().await.expect("an answer").bytes().await.expect("bytes");
-    release(&server, &session).await;
+    server.release(&session).await;
     let put = async |path: &str, bytes: Vec<u8>| {
-        let url = call(&server, "GetContextFileUploadUrl", &[("contextId", id), ("filePath", path)]).await.ok();
+        let url = server.sdk("GetContextFileUploadUrl", &[("contextId", id), ("filePath", path)]).await.ok();
         let url = url["url"].as_str().expect("a URL").to_owned();
         assert_eq!(server.http.put(url).body(bytes).send().await.expect("an answer").status(), 200);
     };
@@ -119,14 +88,11 @@ async fn archives_are_extracted_as_the_policy_says() {
         let (session, tasks) = mount(&server, id, "/mnt/x", policy.clone()).await;
         assert!(tasks.iter().all(|task| task["status"] == "Success"), "{tasks:?}");
         // Names that lead out of the folder lead nowhere.
-        let seen = shell(
-            &server,
-            &session,
-            "cd /mnt/x; find . -type f | grep -v abs | sort; test ! -e /mnt/up; test ! -e /abs",
-        )
-        .await;
+        let seen = server
+            .output_of(&session, "cd /mnt/x; find . -type f | grep -v abs | sort; test ! -e /mnt/up; test ! -e /abs")
+            .await;
         assert_eq!(seen, expected, "{policy}");
-        release(&server, &session).await;
+        server.release(&session).await;
     }
     server.stop().await;
 }
@@ -134,8 +100,7 @@ async fn archives_are_extracted_as_the_policy_says() {
 #[tokio::test]
 async fn archives_stay_within_the_sessions_disk_together() {
     let server = TestServer::with(|config| config.sandbox.disk = 8_000_000).await;
-    let data = call(&server, "GetContext", &[("name", "bombs"), ("allowCreate", "true")]).await.ok();
-    let id = data["id"].as_str().expect("an id");
+    let id = &server.context("bombs").await;
     let session = server.create().await;
     let code = "import zipfile\nwith zipfile.ZipFile('z.zip', 'w', zipfile.ZIP_DEFLATED) as z:\n    z.writestr('zeros', bytes(3_000_000))";
     let run = server.run_code(&session, "python", code).await;
@@ -144,11 +109,11 @@ async fn archives_stay_within_the_sessions_disk_together() {
     let zip =
         get.header("X-Access-Token", &session.token).send().await.expect("an answer").bytes().await.expect("bytes");
     assert!(zip.len() < 10_000);
-    release(&server, &session).await;
+    server.release(&session).await;
     for (archives, fits) in [(2, true), (4, false)] {
         for at in 0..archives {
             let path = format!("/mnt/{archives}/{at}.zip");
-            let url = call(&server, "GetContextFileUploadUrl", &[("contextId", id), ("filePath", &path)]).await.ok();
+            let url = server.sdk("GetContextFileUploadUrl", &[("contextId", id), ("filePath", &path)]).await.ok();
             let url = url["url"].as_str().expect("a URL").to_owned();
             assert_eq!(server.http.put(url).body(zip.clone()).send().await.expect("an answer").status(), 200);
         }
@@ -156,10 +121,10 @@ async fn archives_stay_within_the_sessions_disk_together() {
         let (session, tasks) = mount(&server, id, &format!("/mnt/{archives}"), policy).await;
         let failed = tasks.iter().any(|task| task["errorMessage"].as_str().is_some_and(|text| text.contains("--disk")));
         assert_eq!(failed, !fits, "{tasks:?}");
-        let stored = shell(&server, &session, &format!("cat /mnt/{archives}/*/zeros | wc -c")).await;
+        let stored = server.output_of(&session, &format!("cat /mnt/{archives}/*/zeros | wc -c")).await;
         let stored: usize = stored.trim().parse().expect("a number");
         assert!(stored == 6_000_000, "{archives}: {stored}");
-        release(&server, &session).await;
+        server.release(&session).await;
     }
     server.stop().await;
 }
@@ -178,12 +143,12 @@ async fn a_session_has_its_own_environment() {
         let run = server.run_code(&session, "python", code).await;
         assert_eq!(run["stdout"], json!(["hello world\n"]), "{run}");
     }
-    assert_eq!(shell(&server, &session, "echo $GREETING $LANG").await, "hello world C\n");
+    assert_eq!(server.output_of(&session, "echo $GREETING $LANG").await, "hello world C\n");
     let args = json!({ "command": "echo $GREETING", "envs": { "GREETING": "of the call" }, "timeout_ms": 20_000 });
     let text = server.call(&session, "shell", args).await.expect("an answer");
     assert!(text.contains("of the call"), "{text}");
     let other = server.create().await;
-    assert_eq!(shell(&server, &other, "echo \"[$GREETING]\"").await, "[]\n");
+    assert_eq!(server.output_of(&other, "echo \"[$GREETING]\"").await, "[]\n");
     for (body, part) in [
         (json!({ "envs": "x" }), "envs"),
         (json!({ "envs": { "A": 1 } }), "envs"),
@@ -204,8 +169,8 @@ async fn a_session_may_do_without_the_network_that_others_have() {
     let with = server.create().await;
     let without = server.create_with(json!({ "network": "none" })).await;
     let proxy = "echo ${http_proxy:-none}";
-    assert_ne!(shell(&server, &with, proxy).await, "none\n");
-    assert_eq!(shell(&server, &without, proxy).await, "none\n");
+    assert_ne!(server.output_of(&with, proxy).await, "none\n");
+    assert_eq!(server.output_of(&without, proxy).await, "none\n");
     let code = "import socket\ntry:\n    socket.create_connection(('127.0.0.1', 3128), 2)\n    print('open')\nexcept OSError:\n    print('closed')";
     assert_eq!(server.run_code(&with, "python", code).await["stdout"], json!(["open\n"]));
     assert_eq!(server.run_code(&without, "python", code).await["stdout"], json!(["closed\n"]));

@@ -185,7 +185,7 @@ async fn there_are_only_so_many_sessions() {
     server.create().await;
     let reply = server.post("/mcp/createSession", json!({})).await;
     reply.is_error(429, "LimitExceeded.Sessions", "2 sessions exist already");
-    server.post("/mcp/releaseSession", json!({ "sessionId": first.id })).await.ok();
+    server.release(&first).await;
     server.create().await;
     server.stop().await;
 }
@@ -197,7 +197,7 @@ async fn a_release_during_a_run_tells_the_viewer_and_closes() {
     let mut socket = session.connect().await;
     socket.start("a", "python", "import time\nprint('up', flush=True)\ntime.sleep(100)").await;
     assert_eq!(socket.event().await.1["chunk"], "up\n");
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     let events = socket.until_end().await;
     let end = events.last().expect("an end");
     assert_eq!((end["status"].as_str(), end["reason"].as_str()), (Some("failed"), Some("interrupted")), "{end}");

@@ -71,7 +71,7 @@ async fn a_command_ends_in_time_with_all_it_started() {
     let living = programs(&server.data_dir);
     assert_eq!(living.len(), 1, "the child lives on");
     assert!(begin.elapsed() < Duration::from_secs(10));
-    server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+    server.release(&session).await;
     assert!(!living.into_iter().any(is_alive), "it has ended with its session");
     server.stop().await;
 }
@@ -124,7 +124,7 @@ async fn a_release_ends_a_command() {
     let (command, release) = (json!({ "command": "echo begun; sleep 1000", "timeout_ms": 60_000 }), async {
         eventually("sh and sleep run", || programs(&server.data_dir).len() == 2).await;
         let pids = programs(&server.data_dir);
-        server.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
+        server.release(&session).await;
         pids
     });
     let (answer, pids) = tokio::join!(server.call(&session, "shell", command), release);
@@ -149,7 +149,7 @@ async fn commands_of_all_sessions_have_a_greatest_number() {
     }
     let refused = shell(&other, "echo begun").await;
     assert!(refused.contains("2 commands run") && refused.contains("--max-commands"), "{refused}");
-    server.post("/mcp/releaseSession", json!({ "sessionId": one.id })).await.ok();
+    server.release(&one).await;
     let begin = Instant::now();
     while !shell(&other, "echo begun").await.contains("begun") {
         assert!(begin.elapsed() < PATIENCE, "their places are free again");

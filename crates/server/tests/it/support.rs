@@ -1,5 +1,7 @@
 //! A server in this process, and the smallest clients that can talk to it.
 
+mod contexts;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -194,6 +196,25 @@ impl TestServer {
         let args = json!({ "code": code, "language": language, "timeout_s": 20 });
         let text = self.call(session, "run_code", args).await.expect("a run");
         serde_json::from_str(&text).expect("JSON")
+    }
+
+    /// What the tool `shell` says of a command, errors too.
+    pub(crate) async fn shell(&self, session: &TestSession, command: &str) -> Value {
+        let args = json!({ "command": command, "timeout_ms": 60_000 });
+        let (Ok(text) | Err(text)) = self.call(session, "shell", args).await;
+        serde_json::from_str(&text).unwrap_or(json!(text))
+    }
+
+    /// What a command prints that has to succeed.
+    pub(crate) async fn output_of(&self, session: &TestSession, command: &str) -> String {
+        let answer = self.shell(session, command).await;
+        assert_eq!(answer["exit_code"], 0, "{command}: {answer}");
+        answer["stdout"].as_str().expect("a text").to_owned()
+    }
+
+    /// Releases a session and waits until it is gone.
+    pub(crate) async fn release(&self, session: &TestSession) {
+        self.post("/mcp/releaseSession", json!({ "sessionId": session.id })).await.ok();
     }
 
     /// Ends the server and waits for it.
