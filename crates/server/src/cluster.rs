@@ -52,7 +52,7 @@ use tokio::time::Instant;
 
 use self::alive::Pulses;
 pub use self::check::ClusterCheck;
-pub(crate) use self::clock::{time_text, unix_ms};
+pub(crate) use self::clock::time_text;
 pub use self::etcd::EtcdUrl;
 use self::http::HttpClient;
 pub(crate) use self::incarnation::{Incarnation, TRANSFER_CONTEXT};
@@ -71,6 +71,7 @@ use self::table::{Identity, Table};
 pub(crate) use self::table::{Located, Probe, Standing, Timing};
 use crate::lock::lock;
 use crate::observe::ClusterCensus;
+use crate::unix_time::unix_ms;
 
 /// A server's membership of a cluster.
 pub(crate) struct Cluster {

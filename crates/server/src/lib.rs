@@ -79,6 +79,7 @@ mod settings;
 mod shorten;
 mod time_text;
 mod tools;
+mod unix_time;
 mod workspace;
 
 pub use auth::keys::KeysError;

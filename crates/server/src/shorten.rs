@@ -8,6 +8,11 @@ pub(crate) const MAX_MESSAGE: usize = 16 * 1024;
 /// What a note on what is missing takes at most.
 const NOTE: usize = 48;
 
+/// As much of a name or a path as a message repeats: 200 characters, enough to know it by.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().take(200).collect()
+}
+
 /// Cuts a text between characters, and says how much is missing. With that note it has `limit` bytes at most, which are more
 /// than the note's, so that it stays as it is when it is cut again.
 pub(crate) fn cut(mut text: String, limit: usize) -> String {

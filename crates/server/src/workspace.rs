@@ -41,7 +41,7 @@ pub(crate) use self::new_file::{Commit, NewFile, identity, is_unfinished};
 pub(crate) use self::program_options::ProgramOptions;
 use self::sandboxes::Slot;
 pub(crate) use self::uploads::{Completed, Uploads};
-pub(crate) use self::view::{Located, MAX_PATH, PathError, shown};
+pub(crate) use self::view::{Located, MAX_PATH, PathError};
 use self::watch::Watches;
 use self::zygotes::Zygotes;
 use crate::lock::lock;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::clock::{now, unix_ms};
+use super::clock::now;
 use super::record::{NodeState, Record};
 use super::snapshot::{Away, Beat};
 use super::spent::{Spent, Telling};
 use super::table::{Join, Next, Probe, Suspect};
 use super::{Asked, Cluster, ClusterEnd, Member, lock};
+use crate::unix_time::unix_ms;
 
 /// A refused connection is tried once more after this: a server that restarts in place refuses for a moment.
 const SECOND_TRY: Duration = Duration::from_millis(500);

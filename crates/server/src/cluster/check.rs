@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 
-use super::clock::unix_ms;
 use super::http::HttpClient;
 use super::record::{Load, NodeState, Record};
 use super::registry::Registry;
@@ -14,6 +13,7 @@ use super::settings::{ClusterSettings, RegistryUrl};
 use super::snapshot::{Away, Beat, Entry};
 use super::{ClusterError, Incarnation};
 use crate::random;
+use crate::unix_time::unix_ms;
 
 /// One thing that was looked at.
 #[derive(Clone, Debug)]

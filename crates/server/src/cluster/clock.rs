@@ -1,6 +1,6 @@
-//! The two clocks of a cluster's member.
+//! The clock of a cluster's member, and how the times of records are told.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -16,10 +16,4 @@ pub(super) fn now() -> Moment {
 /// Milliseconds since 1970 as a person reads them.
 pub(crate) fn time_text(ms: u64) -> String {
     crate::time_text::of_unix_ms(ms).unwrap_or_else(|| "at an unknown time".to_owned())
-}
-
-/// Milliseconds since 1970, as this machine counts: for people.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Incarnation;
+use crate::shorten::shown;
 
 /// What a server says of itself; after its death, what a peer says of it.
 ///
@@ -117,7 +118,7 @@ impl Record {
         }
         let record: Self = serde_json::from_slice(bytes).map_err(malformed)?;
         if !is_address(&record.addr) {
-            return Err(BadRecord::Address(record.addr.chars().take(200).collect()));
+            return Err(BadRecord::Address(shown(&record.addr)));
         }
         Ok(record)
     }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use thiserror::Error;
 
-use crate::workspace::{PathError, shown};
+use crate::shorten::shown;
+use crate::workspace::PathError;
 
 /// Why a command is not started. Each says what happened, to what, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::error::CommandError;
-use crate::workspace::{ActAs, PathError, Workspace, shown};
+use crate::shorten::shown;
+use crate::workspace::{ActAs, PathError, Workspace};
 
 /// Where a command begins. It enters it inside its sandbox, whatever has become of it by then.
 pub(super) enum Cwd {

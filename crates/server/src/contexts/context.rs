@@ -421,9 +421,7 @@ fn child(folder: &Path, found: &DirEntry) -> PathBuf {
 }
 
 pub(super) fn entry(path: &Path, meta: &Metadata) -> Entry {
-    let time =
-        |time: io::Result<cap_std::time::SystemTime>| time.map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
-    let modified = time(meta.modified());
+    let modified = meta.modified().map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
     Entry {
         path: ContextPath::of_stored(path),
         is_dir: meta.is_dir(),

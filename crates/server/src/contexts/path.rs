@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ContextError;
+use crate::shorten::shown;
 
 /// A path below a context's root. It has only plain names, so it cannot lead out; empty means the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -19,7 +20,7 @@ impl ContextPath {
     /// Reads a path as a client writes it: absolute or not, with `/` or `\`, with a slash at the end or without.
     pub(crate) fn parse(given: &str) -> Result<Self, ContextError> {
         Self::check_length(given)?;
-        let invalid = |problem| ContextError::InvalidPath { path: shorten(given), problem };
+        let invalid = |problem| ContextError::InvalidPath { path: shown(given), problem };
         if given.contains('\0') {
             return Err(invalid("it contains a NUL"));
         }
@@ -45,7 +46,7 @@ impl ContextPath {
     /// Refuses what is too long for a path, whatever is in it.
     pub(crate) fn check_length(given: &str) -> Result<(), ContextError> {
         if given.len() > MAX_LENGTH {
-            return Err(ContextError::InvalidPath { path: shorten(given), problem: "it is longer than 4096 bytes" });
+            return Err(ContextError::InvalidPath { path: shown(given), problem: "it is longer than 4096 bytes" });
         }
         Ok(())
     }
@@ -54,7 +55,7 @@ impl ContextPath {
     pub(crate) fn of_file(given: &str) -> Result<Self, ContextError> {
         let path = Self::parse(given)?;
         if path.is_root() {
-            return Err(ContextError::InvalidPath { path: shorten(given), problem: "it names no file" });
+            return Err(ContextError::InvalidPath { path: shown(given), problem: "it names no file" });
         }
         Ok(path)
     }
@@ -68,7 +69,7 @@ impl ContextPath {
     /// and paths are text. Two files never become one.
     pub(crate) fn join(&self, below: &Path) -> Result<Self, ContextError> {
         let path = self.0.join(below);
-        let invalid = |problem| ContextError::InvalidPath { path: shorten(&path.to_string_lossy()), problem };
+        let invalid = |problem| ContextError::InvalidPath { path: shown(&path.to_string_lossy()), problem };
         match path.to_str() {
             None => Err(invalid("its name is not UTF-8; rename it")),
             Some(text) if text.contains('\\') => Err(invalid("a name in it contains `\\`; rename it")),
@@ -89,10 +90,6 @@ impl ContextPath {
     pub(crate) fn shown(&self) -> String {
         format!("/{}", self.0.display())
     }
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(200).collect()
 }
 
 #[cfg(test)]

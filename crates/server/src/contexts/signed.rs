@@ -1,7 +1,7 @@
 //! Signed URLs: each opens one file of one context for one method until a time.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use data_encoding::BASE64URL_NOPAD;
 use form_urlencoded::Serializer;
@@ -9,6 +9,7 @@ use ring::hmac;
 use thiserror::Error;
 
 use super::ContextPath;
+use crate::unix_time::unix_seconds;
 
 /// Signs URLs and checks them. The key is made when the server starts, so a URL does not outlive its server.
 pub(crate) struct UrlSigner {
@@ -60,7 +61,7 @@ impl UrlSigner {
         path: &ContextPath,
         now: SystemTime,
     ) -> (String, u64) {
-        let expires = seconds(now + self.lasts);
+        let expires = unix_seconds(now + self.lasts);
         let shown = path.shown();
         let tag = hmac::sign(&self.key, &message(method, context, &shown, expires));
         let query = Serializer::new(String::new())
@@ -82,7 +83,7 @@ impl UrlSigner {
         let tag = BASE64URL_NOPAD.decode(url.signature.as_bytes()).map_err(|_| BadUrl::Signature)?;
         let message = message(method, context, &url.path, url.expires);
         hmac::verify(&self.key, &message, &tag).map_err(|_| BadUrl::Signature)?;
-        if seconds(now) < url.expires { Ok(()) } else { Err(BadUrl::Expired) }
+        if unix_seconds(now) < url.expires { Ok(()) } else { Err(BadUrl::Expired) }
     }
 }
 
@@ -103,10 +104,6 @@ pub(crate) struct SignedQuery {
 /// What is signed. Only the path may contain a line end, and it comes last: no two URLs have the same text.
 fn message(method: SignedMethod, context: &str, path: &str, expires: u64) -> Vec<u8> {
     format!("{}\n{context}\n{expires}\n{path}", method.as_str()).into_bytes()
-}
-
-fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -134,7 +131,7 @@ mod tests {
         let path = ContextPath::of_file("/tmp/a b&c=é.txt").expect("a path");
         let (url, expires) = signer.sign(SignedMethod::Put, "ctx-1", &path, now);
         assert!(url.starts_with("/context-files/ctx-1?path=%2Ftmp%2Fa") && !url.contains(' '), "{url}");
-        assert_eq!(expires, seconds(now) + 3600);
+        assert_eq!(expires, unix_seconds(now) + 3600);
         let good = query(&url);
         assert_eq!(good.path, "/tmp/a b&c=é.txt");
         assert_eq!(signer.check(SignedMethod::Put, "ctx-1", &good, now), Ok(()));

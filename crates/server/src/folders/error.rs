@@ -5,6 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use super::{MAX_DEPTH, MAX_PATH};
+use crate::shorten::shown;
 use crate::workspace::disk_meter::DiskFull;
 
 /// Why an archive is not taken, or a folder not packed.
@@ -44,11 +45,6 @@ pub(crate) enum ArchiveError {
 
 impl ArchiveError {
     pub(super) fn file(path: &std::path::Path, error: io::Error) -> Self {
-        Self::File { path: shown(path), error }
+        Self::File { path: shown(&path.to_string_lossy()), error }
     }
-}
-
-/// A path for an error: enough of it to know it by.
-pub(super) fn shown(path: &std::path::Path) -> String {
-    path.to_string_lossy().chars().take(200).collect()
 }

@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use tar::{EntryType, Header};
 
-use super::error::{ArchiveError, shown};
+use super::error::ArchiveError;
 use super::levels::Levels;
 use super::{MAX_DEPTH, MAX_PATH};
+use crate::shorten::shown;
 use crate::workspace::{ActAs, Located, is_unfinished};
 
 /// Bytes of one block of an archive.
@@ -101,8 +102,8 @@ impl Packer {
         let meta = dir.symlink_metadata(name).map_err(failed)?;
         if meta.is_symlink() {
             let target = dir.read_link_contents(name).map_err(failed)?;
-            let modified = dir.symlink_metadata(name).map_err(failed)?;
-            write_header(piece, EntryType::Symlink, &path, Some(&target), 0o777, 0, seconds(modified.modified().ok()));
+            let modified = u64::try_from(cap_std::fs::MetadataExt::mtime(&meta)).unwrap_or(0);
+            write_header(piece, EntryType::Symlink, &path, Some(&target), 0o777, 0, modified);
             self.entries += 1;
             return Ok(());
         }
@@ -116,7 +117,7 @@ impl Packer {
         // What was opened counts, whatever was there a moment before.
         let meta = file.metadata().map_err(failed)?;
         if path.as_os_str().len() >= MAX_PATH || (meta.is_dir() && self.levels.depth() >= MAX_DEPTH) {
-            return Err(ArchiveError::TooDeep { path: shown(&path) });
+            return Err(ArchiveError::TooDeep { path: shown(&path.to_string_lossy()) });
         }
         let modified = u64::try_from(meta.mtime()).unwrap_or(0);
         if meta.is_dir() {
@@ -146,7 +147,7 @@ impl OpenFile {
             let read = read.map_err(|error| ArchiveError::file(&self.path, error))? as u64;
             self.left -= read;
             if read < most {
-                return Err(ArchiveError::Changed { path: shown(&self.path) });
+                return Err(ArchiveError::Changed { path: shown(&self.path.to_string_lossy()) });
             }
         }
         if self.left > 0 {
@@ -155,11 +156,6 @@ impl OpenFile {
         piece.resize(piece.len() + self.padding, 0);
         Ok(None)
     }
-}
-
-fn seconds(time: Option<cap_std::time::SystemTime>) -> u64 {
-    let since = time.and_then(|time| time.into_std().duration_since(std::time::UNIX_EPOCH).ok());
-    since.map_or(0, |since| since.as_secs())
 }
 
 /// An entry's header, with GNU's extensions before it for long names: they take any bytes, and everybody reads them.

@@ -8,8 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 use tar::{EntryType, Header, PaxExtensions};
 
-use super::error::{ArchiveError, shown};
+use super::error::ArchiveError;
 use super::{MAX_DEPTH, MAX_PATH};
+use crate::shorten::shown;
 
 /// Bytes of one block of an archive.
 const BLOCK: u64 = 512;
@@ -160,7 +161,7 @@ impl<'a> Entries<'a> {
 
     fn entry(&self, header: &Header, extended: Extended, at: u64, size: u64) -> Result<Entry, ArchiveError> {
         let name = extended.path.unwrap_or_else(|| header.path_bytes().into_owned());
-        let shown_name = shown(Path::new(&*String::from_utf8_lossy(&name)));
+        let shown_name = shown(&String::from_utf8_lossy(&name));
         let path = plain(name).map_err(|problem| problem.of(&shown_name))?;
         let target = || {
             let target = extended.target.or_else(|| header.link_name_bytes().map(|bytes| bytes.into_owned()));
@@ -175,13 +176,16 @@ impl<'a> Entries<'a> {
             EntryType::Symlink => {
                 let target = PathBuf::from(std::ffi::OsString::from_vec(target()?));
                 if !stays_below(&path, &target) {
-                    return Err(ArchiveError::LinkLeadsOut { name: shown_name, target: shown(&target) });
+                    return Err(ArchiveError::LinkLeadsOut {
+                        name: shown_name,
+                        target: shown(&target.to_string_lossy()),
+                    });
                 }
                 EntryKind::Symlink(target)
             }
             EntryType::Link => {
                 let target = target()?;
-                let shown_target = shown(Path::new(&*String::from_utf8_lossy(&target)));
+                let shown_target = shown(&String::from_utf8_lossy(&target));
                 EntryKind::HardLink(
                     plain(target)
                         .map_err(|_| ArchiveError::LinkLeadsOut { name: shown_name.clone(), target: shown_target })?,

@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt};
 
-use super::error::{ArchiveError, shown};
+use super::error::ArchiveError;
 use super::reader::{Entries, Entry, EntryKind, Unpacked};
 use crate::random;
+use crate::shorten::shown;
 use crate::workspace::{ActAs, Located, Workspace};
 
 /// Bytes that are copied at once.
@@ -91,7 +92,9 @@ fn make_folders(dir: &Dir, folder: &Path) -> Result<(), ArchiveError> {
         path.push(part);
         match dir.symlink_metadata(&path) {
             Ok(meta) if meta.is_dir() => {}
-            Ok(meta) if meta.is_symlink() => return Err(ArchiveError::BelowLink { name: shown(folder) }),
+            Ok(meta) if meta.is_symlink() => {
+                return Err(ArchiveError::BelowLink { name: shown(&folder.to_string_lossy()) });
+            }
             Ok(_) => return Err(ArchiveError::file(&path, ErrorKind::NotADirectory.into())),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 dir.create_dir(&path).map_err(|error| ArchiveError::file(&path, error))?;

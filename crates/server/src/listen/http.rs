@@ -59,6 +59,7 @@ pub(crate) use self::error::ApiError;
 pub use self::origins::InvalidOrigin;
 pub(crate) use self::origins::Origins;
 pub(crate) use self::shared::Shared;
+use crate::shorten::shown;
 
 /// All routes of a server.
 pub(crate) fn routes(shared: Arc<Shared>) -> Router {
@@ -136,11 +137,11 @@ fn own_routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
 }
 
 async fn no_route(uri: Uri) -> ApiError {
-    ApiError::NoRoute(uri.path().chars().take(200).collect())
+    ApiError::NoRoute(shown(uri.path()))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::WrongMethod { method, path: uri.path().chars().take(200).collect() }
+    ApiError::WrongMethod { method, path: shown(uri.path()) }
 }
 
 /// Counts the call, and how long it took.

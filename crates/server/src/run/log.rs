@@ -2,7 +2,6 @@
 //! the next subscriber where the client asked for that.
 
 use std::collections::VecDeque;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -13,6 +12,7 @@ use super::replay::{Block, Job, Record, Replay, ReplayLimits};
 use super::tail::Tail;
 use super::window::{Cursor, Window};
 use crate::budget::Charge;
+use crate::unix_time::unix_ms;
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
 /// one at worst), and runs take turns in reasonable steps.
@@ -81,7 +81,7 @@ struct Waiting {
 
 impl Waiting {
     fn new(event: Event) -> Self {
-        Self { event, time: now(), taken: 0 }
+        Self { event, time: unix_ms(), taken: 0 }
     }
 }
 
@@ -430,12 +430,6 @@ impl Log {
             self.largest = usize::try_from((window / 8).max(1)).unwrap_or(MAX_CHUNK).min(MAX_CHUNK);
         }
     }
-}
-
-/// Milliseconds since the Unix epoch.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(); // a clock before 1970 is at zero
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 mod held;

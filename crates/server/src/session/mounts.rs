@@ -20,6 +20,7 @@ use crate::contexts::{Context, ContextError, ContextPath, Entry, Extract, MAX_PO
 use crate::folder_stack::FolderStack;
 use crate::lock::lock;
 use crate::random;
+use crate::shorten::shown;
 use crate::workspace::{ActAs, Located};
 
 /// A context at a path of a session.
@@ -48,7 +49,7 @@ impl Mount {
     /// Checks the path of a mount.
     pub(crate) fn new(context: Arc<Context>, path: String, policy: &str) -> Result<Self, ContextError> {
         let at = ContextPath::of_file(&path)?;
-        let invalid = |problem| ContextError::InvalidPath { path: path.chars().take(200).collect(), problem };
+        let invalid = |problem| ContextError::InvalidPath { path: shown(&path), problem };
         if !path.starts_with('/') || path.contains('\\') {
             return Err(invalid("a mount needs an absolute path"));
         }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use agb_protocol::{Finish, Language};
 
 use super::{Session, lock};
-use crate::cluster::unix_ms;
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
 use crate::settings::Limits;
+use crate::unix_time::unix_ms;
 
 /// The runs that can be seen: those that go on, and those that have ended and can be resumed.
 #[derive(Default)]

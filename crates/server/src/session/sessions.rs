@@ -16,11 +16,11 @@ use tokio::time::Instant;
 use super::{NewSession, Session, Stage};
 use crate::auth::tokens::{Tokens, Verdict};
 use crate::budget::Budget;
-use crate::cluster::unix_ms;
 use crate::gateway::Upstream;
 use crate::lock::lock;
 use crate::observe::{Census, Metrics, Released};
 use crate::settings::Config;
+use crate::unix_time::unix_ms;
 use crate::workspace::pool::Pool;
 
 /// All sessions of a server.

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use super::mounts::{self, Mount};
 use super::side::Side;
 use crate::contexts::{Context, ContextError, ContextPath, SyncPolicy};
 use crate::lock::lock;
+use crate::unix_time::unix_seconds;
 
 /// The contexts of a session.
 #[derive(Debug, Default)]
@@ -151,7 +152,7 @@ impl SessionContexts {
             context: target.context().to_owned(),
             path: target.path().to_owned(),
             direction,
-            started: seconds(),
+            started: unix_seconds(SystemTime::now()),
             end: None,
         };
         tasks.retain(|other| !other.is_like(&task));
@@ -167,7 +168,7 @@ impl SessionContexts {
     pub(super) fn finish(&self, task: &SyncTask, result: Result<(), ContextError>) {
         let mut tasks = lock(&self.tasks);
         if let Some(found) = tasks.iter_mut().find(|other| other.is_like(task)) {
-            found.end = Some((seconds(), result));
+            found.end = Some((unix_seconds(SystemTime::now()), result));
         }
     }
 }
@@ -176,8 +177,4 @@ impl SyncTask {
     fn is_like(&self, other: &Self) -> bool {
         (&self.context, &self.path, self.direction) == (&other.context, &other.path, other.direction)
     }
-}
-
-fn seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

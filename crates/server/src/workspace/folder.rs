@@ -13,6 +13,7 @@ use super::ActAs;
 use super::view::{self, Located, MADE, PathError, Place};
 use crate::lock::lock;
 use crate::random;
+use crate::shorten::shown;
 
 /// A session's own folder. Nothing that is reached through [`Folder::locate`] lies outside of what programs see, whatever
 /// a path or a symbolic link says; the operating system checks each step.
@@ -108,14 +109,14 @@ impl Folder {
         if let Ok(located) = self.locate(&given)
             && located.clone().writable().is_ok()
         {
-            let _acting = ActAs::user(self.user).map_err(|_| PathError::Outside(view::shown(&given)))?;
-            return located.dir.create_dir_all(&located.path).map_err(|_| PathError::Outside(view::shown(&given)));
+            let _acting = ActAs::user(self.user).map_err(|_| PathError::Outside(shown(&given)))?;
+            return located.dir.create_dir_all(&located.path).map_err(|_| PathError::Outside(shown(&given)));
         }
         if !self.has_namespaces {
-            return Err(PathError::Outside(view::shown(&given)));
+            return Err(PathError::Outside(shown(&given)));
         }
         let dir = self.root.join(format!("mount-{}", lock(&self.mounts).len()));
-        let place = make_own(&dir, self.user).map_err(|_| PathError::Outside(view::shown(&given)))?;
+        let place = make_own(&dir, self.user).map_err(|_| PathError::Outside(shown(&given)))?;
         lock(&self.places).push(Place { at: at.to_path_buf(), inside: at.to_path_buf(), dir: place });
         lock(&self.mounts).push(Mount { dir, at: at.to_path_buf() });
         Ok(())

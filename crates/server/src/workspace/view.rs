@@ -20,6 +20,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, File, Metadata, OpenOptions, OpenOptionsExt};
 use thiserror::Error;
 
+use crate::shorten::shown;
+
 /// A directory that programs see, and where.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
@@ -190,11 +192,6 @@ fn system(path: &Path, made: Option<&Place>) -> Option<Located> {
 /// Files that sandboxes have in place of the machine's, relative to `/etc`.
 pub(crate) const MADE: [(&str, &str); 2] =
     [("hostname", "sandbox\n"), ("hosts", "127.0.0.1 localhost sandbox\n::1 localhost\n")];
-
-/// As much of a path as a message shows.
-pub(crate) fn shown(path: &str) -> String {
-    path.chars().take(200).collect()
-}
 
 #[cfg(test)]
 mod tests {

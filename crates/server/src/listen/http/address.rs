@@ -3,6 +3,8 @@
 use axum::http::{HeaderMap, header};
 use thiserror::Error;
 
+use crate::shorten::shown;
+
 /// What this server's URLs begin with, from the client's side: `http://host:port`, no slash at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
@@ -19,7 +21,7 @@ pub struct InvalidPublicUrl(String);
 impl Address {
     /// Reads `--public-url`.
     pub(crate) fn parse(url: &str) -> Result<Self, InvalidPublicUrl> {
-        let invalid = || InvalidPublicUrl(url.chars().take(200).collect());
+        let invalid = || InvalidPublicUrl(shown(url));
         let (secure, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
             (Some(rest), _) => (true, rest),
             (_, Some(rest)) => (false, rest),

@@ -15,13 +15,14 @@ use axum::response::{IntoResponse, Response};
 use super::Shared;
 use super::error::ApiError;
 use super::origins::{as_address, is_loopback, without_port};
+use crate::shorten::shown;
 
 /// Checks a page's origin and the name under which it reached us. Programs pass.
 pub(super) fn check(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or("(not text)");
     if !shared.origins.allow(origin) {
-        return Err(ApiError::WrongOrigin(shorten(origin)));
+        return Err(ApiError::WrongOrigin(shown(origin)));
     }
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let name = without_port(host);
@@ -29,7 +30,7 @@ pub(super) fn check(shared: &Shared, headers: &HeaderMap) -> Result<(), ApiError
         || as_address(name).is_some()
         || shared.address.as_ref().is_some_and(|address| address.is_host(host))
         || shared.origins.name_host(name);
-    if is_ours { Ok(()) } else { Err(ApiError::WrongHost(shorten(host))) }
+    if is_ours { Ok(()) } else { Err(ApiError::WrongHost(shown(host))) }
 }
 
 /// Answers preflights, refuses pages that may not call, and lets the others read the answers.
@@ -73,8 +74,4 @@ fn preflight(asked: &HeaderMap) -> Response {
         headers.insert("access-control-allow-private-network", HeaderValue::from_static("true"));
     }
     response
-}
-
-fn shorten(text: &str) -> String {
-    text.chars().take(200).collect()
 }

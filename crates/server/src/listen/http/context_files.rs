@@ -9,7 +9,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use cap_std::fs::{MetadataExt, OpenOptions};
+use cap_std::fs::OpenOptions;
 
 use super::Shared;
 use super::blocking::blocking;
@@ -19,7 +19,7 @@ use crate::budget::Budget;
 use crate::contexts::{BadUrl, Context, ContextError, ContextPath, SignedMethod, SignedQuery, SignedTransfer, Upload};
 use crate::listen::paced::Pace;
 use crate::session::Session;
-use crate::workspace::{ActAs, Workspace};
+use crate::workspace::{ActAs, Workspace, identity};
 
 type Id = Result<Path<String>, PathRejection>;
 type SignedUrl = Result<Query<SignedQuery>, QueryRejection>;
@@ -108,8 +108,7 @@ async fn receive(
     })
     .await?;
     let meta = blocking(&shared.contexts, move |_| upload.commit(false)).await?;
-    let modified = meta.modified().map_or(SystemTime::UNIX_EPOCH, |time| time.into_std());
-    Ok(file_body::entity_tag(meta.ino(), meta.len(), modified))
+    Ok(file_body::entity_tag(identity(&meta)))
 }
 
 /// What a signed URL opens.

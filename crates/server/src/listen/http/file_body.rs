@@ -40,7 +40,7 @@ enum Part {
 }
 
 /// The entity tag of a file: it changes when the file is replaced or written.
-pub(super) fn entity_tag(inode: u64, size: u64, modified: SystemTime) -> String {
+pub(super) fn entity_tag((inode, size, modified): (u64, u64, SystemTime)) -> String {
     let nanos = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     format!("\"{inode:x}-{size:x}-{nanos:x}\"")
 }
@@ -64,7 +64,7 @@ pub(super) fn send_during(
 pub(super) fn send(file: File, asked: &HeaderMap) -> Result<Response, ApiError> {
     let meta = file.metadata().map_err(|error| ApiError::file("reading", &error))?;
     let (size, modified) = (meta.len(), meta.modified().unwrap_or(SystemTime::UNIX_EPOCH));
-    let tag = entity_tag(meta.ino(), size, modified);
+    let tag = entity_tag((meta.ino(), size, modified));
     if asked.contains_key(header::IF_MATCH) && !matches(asked, header::IF_MATCH, &tag) {
         return Err(ApiError::FileChanged);
     }

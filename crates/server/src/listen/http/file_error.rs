@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::folders::ArchiveError;
+use crate::shorten::shown;
 use crate::workspace::PathError;
 use crate::workspace::disk_meter::DiskFull;
 
@@ -43,7 +44,7 @@ impl From<ArchiveError> for FileError {
 
 impl FileError {
     pub(super) fn new(path: &str, error: io::Error) -> Self {
-        let path = path.chars().take(200).collect();
+        let path = shown(path);
         match error.kind() {
             io::ErrorKind::NotFound => Self::NotFound(path),
             io::ErrorKind::AlreadyExists => Self::Exists(path),

@@ -153,8 +153,7 @@ pub(super) async fn write(
     let found = upload.as_deref().and_then(|id| workspace.uploads().find(&inside, id));
     match (outcome, found) {
         (Ok(meta), _) => {
-            let (inode, size, modified) = identity(&meta);
-            let done = Completed { size, etag: file_body::entity_tag(inode, size, modified) };
+            let done = Completed { size: meta.len(), etag: file_body::entity_tag(identity(&meta)) };
             if let Some(id) = upload {
                 workspace.uploads().complete(inside, id, done.clone());
             }

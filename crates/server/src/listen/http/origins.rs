@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
+use crate::shorten::shown;
+
 /// The origins whose pages may use a server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Origins {
@@ -24,7 +26,7 @@ impl Origins {
         let allowed = origins.iter().map(|origin| {
             let clean = origin.trim().trim_end_matches('/').to_ascii_lowercase();
             let good = clean == "*" || clean == "null" || host_of(&clean).is_some_and(|host| !host.is_empty());
-            if good { Ok(clean) } else { Err(InvalidOrigin(origin.chars().take(200).collect())) }
+            if good { Ok(clean) } else { Err(InvalidOrigin(shown(origin))) }
         });
         Ok(Self { allowed: allowed.collect::<Result<_, _>>()? })
     }
