@@ -133,7 +133,7 @@ impl Agb {
         Ok(self.call(page).await?.value)
     }
 
-    /// Releases a session and waits until it is gone. One that is gone already is no error.
+    /// Releases a session and waits until it is gone. One that is gone already is not an error.
     ///
     /// # Errors
     /// As [`call`](Self::call).

@@ -1,4 +1,4 @@
-//! The driver: one task that owns a session's socket and turns the core's crank.
+//! The driver: one task that owns a session's socket and carries out what the core asks for.
 //!
 //! ```text
 //! Run, Session ──► Connection ──(lock, verb, notify)──► core::Session ◄──(lock, drain, feed)── drive() ◄──► Socket

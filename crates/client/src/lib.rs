@@ -57,9 +57,9 @@
 //!   holds one, nor a URL's query.
 //!
 //! # How it is built
-//! Everything that decides is in `agb-core`, which has no socket and no clock. This crate brings both: `drive.rs` turns
-//! the core's crank for a session's socket, `http.rs` sends its operations, `plain.rs` is the last transport fallback, `local.rs` starts the local server. It needs
-//! a tokio runtime with I/O and time; one thread is enough.
+//! Everything that decides is in `agb-core`, which has no socket and no clock. This crate brings both: `drive.rs` carries
+//! out what a session asks for over its socket, `http.rs` sends its operations, `plain.rs` is the last transport fallback,
+//! `local.rs` starts the local server. It needs a tokio runtime with I/O and time; one thread is enough.
 
 mod agb;
 mod api;

@@ -191,7 +191,7 @@ impl Session {
     }
 
     /// Releases it and waits until it is gone. Runs that are going on end with
-    /// [`RunError::Closed`](agb_core::RunError::Closed). One that is gone already is no error.
+    /// [`RunError::Closed`](agb_core::RunError::Closed). One that is gone already is not an error.
     ///
     /// # Errors
     /// What the service or the network says.

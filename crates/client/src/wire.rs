@@ -71,7 +71,7 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 /// Reads up to the blank line. What comes behind it is already frames.
 pub(crate) async fn read_head(wire: &mut Box<dyn Wire>) -> Result<(Vec<u8>, Vec<u8>), DisconnectReason> {
-    /// Cookies of a proxy fit; what is longer is no handshake.
+    /// Cookies of a proxy fit; what is longer is not a handshake.
     const LONGEST: usize = 16 * 1024;
     let mut head = Vec::with_capacity(1024);
     loop {

@@ -76,6 +76,29 @@ impl ApiError {
         }
     }
 
+    /// The name that a result's `error` carries when this kept a run from beginning.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Unauthorized(_) => "AuthenticationError",
+            Self::NotFound(_) => "NotFoundError",
+            Self::Transport(TransportError::TimedOut { .. }) => "TimeoutError",
+            Self::Transport(TransportError::Interrupted { .. }) => "Interrupted",
+            Self::Transport(_) => "ConnectionError",
+            _ => "ServiceError",
+        }
+    }
+
+    /// The status of a run that this kept from beginning or from being followed.
+    #[must_use]
+    pub const fn run_status(&self) -> RunStatus {
+        match self {
+            Self::Transport(TransportError::TimedOut { .. }) => RunStatus::Timeout,
+            Self::Transport(TransportError::Interrupted { .. }) => RunStatus::Interrupted,
+            _ => RunStatus::Failed,
+        }
+    }
+
     const fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Unauthorized(refusal)
@@ -204,31 +227,6 @@ impl fmt::Display for Malformed {
             f.write_str(&self.start)?;
         }
         Ok(())
-    }
-}
-
-impl ApiError {
-    /// The name that a result's `error` carries when this kept a run from beginning.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Unauthorized(_) => "AuthenticationError",
-            Self::NotFound(_) => "NotFoundError",
-            Self::Transport(TransportError::TimedOut { .. }) => "TimeoutError",
-            Self::Transport(TransportError::Interrupted { .. }) => "Interrupted",
-            Self::Transport(_) => "ConnectionError",
-            _ => "ServiceError",
-        }
-    }
-
-    /// The status of a run that this kept from beginning or from being followed.
-    #[must_use]
-    pub const fn run_status(&self) -> RunStatus {
-        match self {
-            Self::Transport(TransportError::TimedOut { .. }) => RunStatus::Timeout,
-            Self::Transport(TransportError::Interrupted { .. }) => RunStatus::Interrupted,
-            _ => RunStatus::Failed,
-        }
     }
 }
 

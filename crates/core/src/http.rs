@@ -209,7 +209,7 @@ pub struct HttpResponse {
 }
 
 impl HttpResponse {
-    /// Takes the body as it came; bytes that are no UTF-8 become U+FFFD, as in a browser's `text()`.
+    /// Takes the body as it came; bytes that are not UTF-8 become U+FFFD, as in a browser's `text()`.
     #[must_use]
     pub fn new(status: u16, request_id_header: Option<String>, body: Vec<u8>) -> Self {
         let body =

@@ -109,7 +109,7 @@ fn mend_surrogates(text: &str) -> Option<String> {
                 at += 6;
                 copied = at;
             }
-            // Any other escape: the character after the backslash is no start of one.
+            // Any other escape: the character after the backslash starts none.
             _ => at += 2,
         }
     }

@@ -345,7 +345,7 @@ pub enum Violation {
     /// `data` is neither an object nor the text of one.
     #[error("a message of the run has no data object")]
     NoData,
-    /// A chunk that is no string, or whose escapes are wrong.
+    /// A chunk that is not a string, or whose escapes are wrong.
     #[error("a chunk of the run is not a string")]
     BadChunk,
     /// A sequence number left out: something is missing.

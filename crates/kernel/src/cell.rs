@@ -29,7 +29,7 @@ impl Cell {
 pub enum CellEvent {
     /// The interpreter has the cell. Not sent for a cell that never got that far.
     Started,
-    /// A piece of standard output: whole characters, one read of up to 64 KiB (more only where bytes that are no UTF-8
+    /// A piece of standard output: whole characters, one read of up to 64 KiB (more only where bytes that are not UTF-8
     /// became U+FFFD, three bytes each).
     Stdout(String),
     /// A piece of standard error, likewise.

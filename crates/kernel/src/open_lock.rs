@@ -18,7 +18,7 @@ pub fn open_lock(path: &Path) -> io::Result<File> {
     let file = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
-        return Err(io::Error::other(format!("{} is to be locked and is no file: remove it", path.display())));
+        return Err(io::Error::other(format!("{}, which is to be locked, is not a file: remove it", path.display())));
     }
     if meta.mode() & 0o777 != CLOSED && meta.uid() == rustix::process::geteuid().as_raw() {
         // One of an earlier version's. On a file system without modes it stays as it is.

@@ -107,7 +107,7 @@ impl Process {
         poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
     }
 
-    /// A cell has ended: what threads of it still send is no forgery.
+    /// A cell has ended: what threads of it still send is not a forgery.
     pub(crate) fn remember_nonce(&mut self, nonce: String) {
         self.past_nonces.truncate(PAST_NONCES - 1);
         self.past_nonces.push_front(nonce);

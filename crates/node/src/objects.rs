@@ -298,7 +298,7 @@ impl From<KilledBy> for NativeKilledBy {
     }
 }
 
-/// Pairs as TypeScript writes them. What is no pair is left out; the types on the other side allow none.
+/// Pairs as TypeScript writes them. What is not a pair is left out; the types on the other side allow none.
 pub(crate) fn pairs(pairs: Vec<Vec<String>>) -> Vec<(String, String)> {
     pairs.into_iter().filter_map(|pair| <[String; 2]>::try_from(pair).ok()).map(|[name, value]| (name, value)).collect()
 }

@@ -124,7 +124,7 @@ impl StartRun {
 /// The answer to `{"type":"ping"}`, for clients that asked for an extension.
 pub const PONG: &str = r#"{"type":"pong"}"#;
 
-/// A frame that is no JSON object.
+/// A frame that is not a JSON object.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("the frame is not a JSON object")]
 pub struct Malformed;
@@ -149,7 +149,7 @@ pub fn parse_request(text: &str) -> Result<Request, Malformed> {
     })
 }
 
-/// Reads the `data` of a client's message about a run; `None`: it is no object.
+/// Reads the `data` of a client's message about a run; `None`: it is not an object.
 #[must_use]
 pub fn read_request(invocation: String, target: &str, data: Option<&Object<'_>>) -> Request {
     let unknown = |invocation| Request::Unknown { invocation: Some(invocation), what: what(data) };

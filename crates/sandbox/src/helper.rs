@@ -189,7 +189,7 @@ impl Orphans {
     }
 }
 
-/// Kills the launcher's children that are no first processes of sandboxes: those are of its own session, and a program is
+/// Kills the launcher's children that are not first processes of sandboxes: those are of its own session, and a program is
 /// of another. Whether there were any.
 fn kill_orphans() -> io::Result<bool> {
     let own = process::id();

@@ -186,7 +186,7 @@ impl Disk {
     }
 }
 
-/// The memory of a process that is no file's.
+/// The memory of a process that belongs to no file.
 #[derive(Debug, Default)]
 struct OwnMemory {
     private: u64,

@@ -55,7 +55,7 @@ impl fmt::Display for Level {
     }
 }
 
-/// A name that is no level.
+/// A name that is not a level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not an isolation level: use namespaces, namespaces-root, landlock or none")]
 pub struct UnknownLevel(pub String);

@@ -104,7 +104,7 @@ impl Plan {
         Ok(out.0)
     }
 
-    /// `None`: these bytes are no plan.
+    /// `None`: these bytes are not a plan.
     pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Reader(bytes);
         let level = *Level::ALL.get(usize::try_from(input.number()?).ok()?)?;

@@ -42,7 +42,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// A name that is no network.
+/// A name that is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a network: use none or host")]
 pub struct UnknownNetwork(pub String);

@@ -80,7 +80,7 @@ impl Cli {
         let (mut cli, matches) = read.map_err(|error| {
             let mut words = std::env::args_os().skip(1);
             let serves = words.next().is_some_and(|word| word == "serve");
-            // Help that was asked for is no error.
+            // Help that was asked for is not an error.
             if !(serves && error.use_stderr() && words.any(|word| word == "--json")) {
                 error.exit();
             }

@@ -141,7 +141,7 @@ impl Gateway {
         }
     }
 
-    /// The upstream has given something for this key: from now on its owner is no stranger.
+    /// The upstream has given something for this key: from now on its owner is not a stranger.
     pub(crate) fn remember(&self, key: &str, account: &Arc<Account>) -> Arc<Account> {
         let Keys::Clients(living) = &self.keys else { return Arc::clone(account) };
         let mut living = lock(living);

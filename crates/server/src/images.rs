@@ -8,7 +8,7 @@
 //! | `installer` | what installs Python packages: uv or pip |
 //! | `survey` | what is there and what is missing |
 //!
-//! Locally an image is no machine of its own: it names interpreters of this one, and a virtual environment for Python.
+//! Locally an image is not a machine of its own: it names interpreters of this one, and a virtual environment for Python.
 //! An image that is not prepared works all the same, with the Python that is found and what that one has.
 
 mod definition;
@@ -70,7 +70,7 @@ pub enum ImagesError {
         /// The system's word for it.
         error: std::io::Error,
     },
-    /// A file in it is no definition.
+    /// A file in it is not a definition.
     #[error(transparent)]
     Definition(#[from] DefinitionError),
 }
@@ -87,7 +87,7 @@ impl Images {
     /// is not there yet is an empty one.
     ///
     /// # Errors
-    /// [`ImagesError`], when a file in it is no definition.
+    /// [`ImagesError`], when a file in it is not a definition.
     pub fn load(folder: PathBuf) -> Result<Self, ImagesError> {
         // Programs start elsewhere: a path that is relative to here would not be found there.
         let folder = std::path::absolute(&folder)

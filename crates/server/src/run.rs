@@ -258,7 +258,7 @@ impl Run {
     }
 
     /// The frame that tells a subscriber which has come back that the run is here: the program may be silent for long, and
-    /// what it says next may be a frame that a bad connection does not carry whole. It has no number: it is no event.
+    /// what it says next may be a frame that a bad connection does not carry whole. It has no number: it is not an event.
     pub(crate) fn greeting(&self) -> String {
         let reply = Reply { invocation: &self.id, source: DEFAULT_TARGET, seq: None, time: None };
         let state = self.state();
@@ -472,7 +472,7 @@ pub(crate) fn refusal(id: &str, options: RunOptions, limits: &Limits, failure: R
     std::iter::from_fn(|| log.show()).map(|shown| shown.text).collect()
 }
 
-/// The frame that tells a observer that it watches. It has no number: it is no event of the run.
+/// The frame that tells an observer that it watches. It has no number: it is not an event of the run.
 pub(crate) fn watching(id: &str) -> String {
     Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None }.greeting(false, EXTENSIONS, 0)
 }

@@ -58,7 +58,7 @@ impl LoadServer {
     }
 }
 
-/// One connection: HTTP calls, until it ends or becomes a WebSocket. A client that goes away is no error.
+/// One connection: HTTP calls, until it ends or becomes a WebSocket. A client that goes away is not an error.
 async fn converse(mut socket: TcpStream, sessions: Arc<Sessions>) {
     // Each write is a whole block; waiting to fill a packet would only delay it.
     let _ = socket.set_nodelay(true);

@@ -130,7 +130,7 @@ impl Drop for Upstream {
     }
 }
 
-/// One connection: HTTP calls, until it ends or becomes a WebSocket. A client that goes away is no error.
+/// One connection: HTTP calls, until it ends or becomes a WebSocket. A client that goes away is not an error.
 async fn converse(mut socket: TcpStream, shared: Arc<Shared>) {
     let mut buffer = Vec::new();
     while let Ok(Some(head)) = Head::read(&mut socket, &mut buffer).await {

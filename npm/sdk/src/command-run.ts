@@ -125,7 +125,7 @@ export class CommandRun implements AsyncIterable<CommandEvent> {
    * Changes the size of the command's terminal. What is written behind it finds the new size, and the program in the
    * foreground gets `SIGWINCH`.
    *
-   * @throws TypeError when a side is no whole number from 1 to 65535.
+   * @throws TypeError when a side is not a whole number from 1 to 65535.
    */
   resize(cols: number, rows: number): void {
     const size = [checkedSide("cols", cols), checkedSide("rows", rows)] as const;

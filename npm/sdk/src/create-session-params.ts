@@ -162,7 +162,7 @@ function persistenceOf(mounts: unknown): string | null {
   return entries.length === 0 ? null : JSON.stringify(entries);
 }
 
-/** The service checks what the parts say; what is no object would be left out. */
+/** The service checks what the parts say; what is not an object would be left out. */
 function checkPolicy(name: string, policy: unknown): void {
   if (policy === undefined || policy === null) {
     return;

@@ -2,17 +2,17 @@
 
 /** Codes of the native part. */
 export type CoreErrorCode =
-  /** What was given is no access to a session. */
+  /** What was given is not an access to a session. */
   | "BAD_ACCESS"
   /** An argument is missing or of the wrong kind; nothing was sent. */
   | "BAD_ARGUMENTS"
-  /** The endpoint is no host and no URL. */
+  /** The endpoint is neither a host nor a URL. */
   | "BAD_ENDPOINT"
   /** The `.env` file that was named cannot be read. */
   | "BAD_ENV_FILE"
   /** A proxy or a certificate that was given cannot be used. */
   | "BAD_NETWORK"
-  /** The time limit is no positive number of milliseconds. */
+  /** The time limit is not a positive number of milliseconds. */
   | "BAD_TIMEOUT"
   /** Cancelled by the caller. */
   | "CANCELLED"

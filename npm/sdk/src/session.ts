@@ -99,7 +99,7 @@ export class Session {
    * It can run code and call tools; what needs the API key resolves with the code `NO_API_KEY`. An access that is
    * expired, for another session or only for watching is refused by the service: the run's result says so.
    *
-   * @throws TypeError when it is no access at all, or an option has the wrong type; {@link AGBError} (`BAD_ACCESS`) when
+   * @throws TypeError when it is not an access at all, or an option has the wrong type; {@link AGBError} (`BAD_ACCESS`) when
    * something is missing in it; {@link ConfigurationError} (`BAD_NETWORK`, `BAD_TIMEOUT`) for a setting that cannot be used.
    */
   static attach(access: SessionAccess, options?: SessionAttachOptions): Session {

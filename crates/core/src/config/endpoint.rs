@@ -145,7 +145,7 @@ pub enum BadEndpoint {
     #[error("its host is neither a name in ASCII nor an address")]
     Host,
     /// The port is none.
-    #[error("its port is no number from 1 to 65535")]
+    #[error("its port is not a number from 1 to 65535")]
     Port,
     /// The path has characters that a URL cannot have.
     #[error("its path holds characters that a URL cannot have")]

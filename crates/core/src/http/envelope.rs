@@ -97,7 +97,7 @@ fn malformed(response: &HttpResponse, problem: &str) -> ApiError {
     })
 }
 
-/// A failed call. An object that says nothing of why (another service's error page in JSON) is no envelope; its status
+/// A failed call. An object that says nothing of why (another service's error page in JSON) is not an envelope; its status
 /// still counts, so that a wrong endpoint is never taken for a session that is gone.
 fn refused(response: &HttpResponse, fields: &Object, request_id: String) -> ApiError {
     let code = match json::field(fields, &["code", "Code"]) {

@@ -22,7 +22,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// Reads a tool list: a list, or one as JSON text. Entries without a name are left out, and what is no list is an
+    /// Reads a tool list: a list, or one as JSON text. Entries without a name are left out, and what is not a list is an
     /// empty one: a session works without its tool list.
     #[must_use]
     pub fn list(value: Value) -> Vec<Self> {

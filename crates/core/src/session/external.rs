@@ -12,7 +12,7 @@ impl Session {
     /// run, and takes them from the front as it reads the marks. `None`: nobody wants it (it has been here before, its
     /// run is over or unknown, its link is dead).
     ///
-    /// A driver either hands in all chunks of a run like this or all as [`Input::Text`](crate::Input); what is no chunk
+    /// A driver either hands in all chunks of a run like this or all as [`Input::Text`](crate::Input); what is not a chunk
     /// is always text. The numbers, the limits and the acknowledgements are the same either way: units of at most three
     /// bytes keep an acknowledgement at a quarter of the window within the window.
     pub fn handle_chunk(&mut self, now: Instant, link: LinkId, chunk: ExternalChunk<'_>) -> Option<RunId> {

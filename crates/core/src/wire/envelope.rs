@@ -94,7 +94,7 @@ impl Known<'_> {
     /// Appends the chunk's text.
     ///
     /// # Errors
-    /// When this is no chunk after all, or not one string: the frame then has to be read as any other.
+    /// When this is not a chunk after all, or not one string: the frame then has to be read as any other.
     pub(crate) fn append_to(&self, out: &mut String) -> Result<(), BadEscape> {
         append_escaped(self.escaped, out)
     }

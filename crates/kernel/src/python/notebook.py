@@ -1,6 +1,6 @@
 # From what notebooks understand to Python: `!command`, `%magic`, `%%magic`, `x = !command`, `name?`.
 #
-# Asked only about programs that are no Python. Lines stay where they are, so that errors point at the right ones.
+# Asked only about programs that are not Python. Lines stay where they are, so that errors point at the right ones.
 
 import re
 

@@ -77,7 +77,7 @@ def write(stream, text):
     frame = getframe(1)
     if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and type(text) is str and not questions.open:
         held = stream.held
-        # A line's end is no first part: of the print that it ends the first part was lost, when it was interrupted.
+        # A line's end is never a first part: the first part of the print that it ends was lost when it was interrupted.
         if text[-1:] != "\n" and "\r" not in text and held is not None:
             held.append(text)
             # An attribute of the stream's own is found without `Write`: this is what the print looks up next.

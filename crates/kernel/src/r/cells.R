@@ -179,7 +179,7 @@ finish_warnings <- function() {
 
 error_now <- NULL
 
-# The last condition that was signalled and is no error. `stop()` takes one as well: it tells nobody else of it, prints it
+# The last condition that was signalled and is not an error. `stop()` takes one as well: it tells nobody else of it, prints it
 # and aborts, as `invokeRestart("abort")` does without an error.
 signalled_now <- NULL
 on_condition <- function(condition) if (!inherits(condition, c("error", "warning", "message"))) signalled_now <<- condition

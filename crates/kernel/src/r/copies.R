@@ -11,7 +11,7 @@ not_copied <- c(
   ".packageName", ".__NAMESPACE__."
 )
 
-# What makes a copy is no copy itself: it looks up nothing but this.
+# What makes a copy is not a copy itself: it looks up nothing but this.
 copying <- new.env(parent = emptyenv())
 copying_uses <- c("{", "(", "if", "<-", "&&", "[[", "c", "list", "quote", ".Internal", "identical")
 .Internal(importIntoEnv(copying, copying_uses, .BaseNamespaceEnv, copying_uses))

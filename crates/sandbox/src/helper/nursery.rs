@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! launcher ── host: PID 1 of the nursery ─┬─ the zygote ──────────────────────┬─ a copy, in a session's sandbox
-//!                                           │                                   └─ …
-//!                                           ├─ a session's first process: init ── what the copy starts
-//!                                           └─ …
+//!                                         │                                   └─ …
+//!                                         ├─ a session's first process: init ── what the copy starts
+//!                                         └─ …
 //! ```
 //!
 //! Copying a process that has imported its libraries takes a hundredth of the time of starting one, and the copy shares
@@ -12,9 +12,9 @@
 //! made as always, and gives up there what it had. It is trusted as the image is that it consists of, runs nothing of a
 //! session's, and is told nothing of one.
 //!
-//! A copy's parent is the zygote, which waits for it and tells `init` how it has ended ([`Copy`](super::copy::Copy)). To give it to `init`,
-//! a process between the two would have to be in the sandbox as well, another copy of all that memory: half as many
-//! sessions a second.
+//! A copy's parent is the zygote, which waits for it and tells `init` how it has ended ([`Copy`](super::copy::Copy)). To
+//! give it to `init`, a process between the two would have to be in the sandbox as well, another copy of all that memory:
+//! half as many sessions a second.
 //!
 //! All of this happens in a user namespace of the nursery's own, whose root is nobody outside: it may make sandboxes for
 //! the slots' users and enter them, and has no right over anything of the host's. The file system is built once, with

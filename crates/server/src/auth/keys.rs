@@ -34,7 +34,7 @@ pub enum KeysError {
         /// The system's word for it.
         error: std::io::Error,
     },
-    /// A line of the file is no key.
+    /// A line of the file is not a key.
     #[error("{file}, line {line}: {problem}; write NAME KEY, # before comments")]
     Line {
         /// As it was given.

@@ -73,7 +73,7 @@ fn before() -> MutexGuard<'static, Option<Termios>> {
     BEFORE.lock().unwrap_or_else(PoisonError::into_inner) // it is whole at any time
 }
 
-/// Where standard input is no terminal nothing is shown anyway.
+/// Where standard input is not a terminal nothing is shown anyway.
 fn hide() {
     let mut before = before();
     let Ok(shown) = tcgetattr(io::stdin().as_fd()) else { return };

@@ -173,7 +173,7 @@ async fn run(serve: Serve) -> Result<ExitCode, Failure> {
     let scheme = if serve.tls_cert.is_some() { "https" } else { "http" };
     let (passes_keys_on, left_key) = (serve.passes_keys_on(), serve.left_key);
     let has_keys = serve.api_key.is_some() || serve.api_keys_file.is_some();
-    // A gateway is no member, and hears that first.
+    // A gateway is not a member, and hears that first.
     if serve.cluster.registry.is_some() && serve.upstream.url.is_none() && !has_keys {
         let words = "servers of a cluster take the same keys: give them with --api-keys-file or AGB_API_KEY";
         return Err(Failure::settings(words));

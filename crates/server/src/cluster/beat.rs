@@ -227,7 +227,7 @@ impl Cluster {
             Some(asked) => asked.said,
             None => None,
         };
-        // Who has not been asked for long is no suspect any more.
+        // Who has not been asked for long is not a suspect any more.
         all.retain(|_, asked| asked.is_open || now.duration_since(asked.since) < beat * 4);
         all.insert(name.to_owned(), Asked { since: now, is_open: true, said });
         true

@@ -163,7 +163,7 @@ impl Mount {
                 } else if !is_dir && self.policy.includes(&path) && archived.as_ref() != Some(&path) {
                     match self.upload_file(&at, &path, side.user, archive.as_mut()) {
                         Ok(true) => present.insert(&path),
-                        Ok(false) => {} // a pipe or a socket is no file to keep
+                        Ok(false) => {} // a pipe or a socket is not a file to keep
                         Err(Refusal::Session(error)) => {
                             left.note(&path, &error);
                             present.insert(&path);

@@ -20,7 +20,7 @@ pub enum Network {
     Allow(Allow),
 }
 
-/// A text that is no network.
+/// A text that is not a network.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum UnknownNetwork {
     /// It is none of the three.

@@ -149,7 +149,7 @@ pub(super) fn read_whole(at: &Located, limit: u64, memory: &mut Charge) -> Resul
 fn read_text(at: &Located, offset: u64, length: u64, limit: u64, memory: &mut Charge) -> Result<String, ToolError> {
     let asked = if length == 0 { 0 } else { length.saturating_add(CHARACTER) };
     let mut bytes = read_bytes(at, offset, asked, limit.saturating_add(CHARACTER), memory)?;
-    // The text is a copy; what is no text becomes three bytes for one.
+    // The text is a copy; what is not text becomes three bytes for one.
     memory.grow(if str::from_utf8(&bytes).is_ok() { bytes.len() } else { 3 * bytes.len() })?;
     let is_middle = |byte: &u8| byte & 0b1100_0000 == 0b1000_0000;
     if length > 0 {

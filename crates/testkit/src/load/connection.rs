@@ -20,7 +20,7 @@ pub(super) async fn run(socket: TcpStream, buffer: Vec<u8>) {
     let (reading, writing) = socket.into_split();
     let (sender, receiver) = unbounded_channel();
     let reader = tokio::spawn(read(reading, buffer, sender));
-    // A client that goes away while it is written to is no error.
+    // A client that goes away while it is written to is not an error.
     let _ = write(writing, receiver).await;
     reader.abort();
 }

@@ -67,7 +67,7 @@ impl Head {
         self.target.split('?').next().unwrap_or_default()
     }
 
-    /// The body, which is at the front of `buffer` or still to come. One that is no JSON is null.
+    /// The body, which is at the front of `buffer` or still to come. One that is not JSON is null.
     pub(crate) async fn body(&self, socket: &mut TcpStream, buffer: &mut Vec<u8>) -> io::Result<Value> {
         let length = self.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
         if length > Self::LONGEST {

@@ -40,7 +40,7 @@ enum Step {
     Cut,
     /// `tear:N`: a frame that says it has so many bytes, and a connection that ends in the middle of it.
     Tear(usize),
-    /// `text:N`: a frame that is no JSON, or JSON that is no message.
+    /// `text:N`: a frame that is not JSON, or JSON that is not a message.
     Text(usize),
     /// `binary`: a binary frame.
     Binary,
@@ -64,7 +64,7 @@ impl Script {
     /// Reads a script.
     ///
     /// # Errors
-    /// The word that is no step.
+    /// The word that is not a step.
     pub fn parse(text: &str) -> Result<Self, String> {
         text.split_whitespace()
             .map(|word| Step::parse(word).ok_or_else(|| word.to_owned()))

@@ -20,7 +20,7 @@ export function findLocalServer(): string | null {
   return fromPackage() ?? builtServer(CHECKOUT);
 }
 
-/** The program that was built last below `checkout`; `null` when that is no checkout or nothing was built. */
+/** The program that was built last below `checkout`; `null` when that is not a checkout or nothing was built. */
 export function builtServer(checkout: string): string | null {
   if (!existsSync(join(checkout, "crates", "server", "Cargo.toml"))) {
     return null;

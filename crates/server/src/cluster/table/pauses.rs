@@ -4,7 +4,7 @@ use super::{Moment, Timing};
 
 /// When beats were tried, and whether this process or its machine stood still between them.
 ///
-/// A registry that does not answer makes a beat take long, and is no pause: that a beat has come to its end, however it
+/// A registry that does not answer makes a beat take long, and is not a pause: that a beat has come to its end, however it
 /// did, is a sign that this process goes on. The others declare a silent server lost `lost_after` after its last word at
 /// the earliest; so that much since the last beat began is a pause whatever came to its end meanwhile.
 #[derive(Debug)]

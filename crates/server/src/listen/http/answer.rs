@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use crate::random;
 
-/// An answer that is no error.
+/// An answer that is not an error.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     data: Value,
@@ -73,7 +73,7 @@ pub(super) struct WrittenEnvelope<'a, T> {
 }
 
 impl<'a, T: Serialize> WrittenEnvelope<'a, T> {
-    /// That of an answer that is no error.
+    /// That of an answer that is not an error.
     pub(super) fn new(data: &'a T, request_id: &'a str) -> Self {
         Self { code: "ok", data, status: StatusCode::OK.as_u16(), message: "", request_id, success: true }
     }

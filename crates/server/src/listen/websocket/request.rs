@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 /// 64 KiB: nearly every program is shorter, and one takes 0.1 ms. The largest message takes tens of milliseconds.
 const LONG: usize = 64 * 1024;
 
-/// What a message asks for. `None`: it is no request.
+/// What a message asks for. `None`: it is not a request.
 pub(super) async fn read_request(text: Utf8Bytes) -> Option<Request> {
     if text.len() < LONG {
         return parse_request(&text).ok();
