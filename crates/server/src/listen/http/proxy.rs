@@ -207,7 +207,7 @@ pub(super) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
 /// Makes the client's headers those of a request to the program.
 fn prepare(shared: &Shared, headers: &mut HeaderMap, target: &Target, port: u16, upgrade: Option<&HeaderValue>) {
     let host = headers.get(header::HOST).cloned();
-    remove_hop_by_hop(headers);
+    remove_hop_by_hop(headers, upgrade);
     let key = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let key = key.and_then(|value| value.split_once(' ')).map(|(_, key)| key.trim());
     if key.is_some_and(|key| shared.keys.find(key).is_some()) {
@@ -225,10 +225,6 @@ fn prepare(shared: &Shared, headers: &mut HeaderMap, target: &Target, port: u16,
     }
     // Development servers answer to the name that they know themselves by only.
     set(headers, header::HOST, &format!("localhost:{port}"));
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, upgrade.clone());
-    }
 }
 
 /// Takes out of a program's answer what would reach beyond its link.
@@ -236,11 +232,7 @@ fn clean(mut response: Response, in_path: bool) -> Response {
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let headers = response.headers_mut();
     let upgrade = switching.then(|| headers.get(header::UPGRADE).cloned()).flatten();
-    remove_hop_by_hop(headers);
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, upgrade);
-    }
+    remove_hop_by_hop(headers, upgrade.as_ref());
     for name in FOR_THE_HOST {
         headers.remove(name);
     }
@@ -293,8 +285,9 @@ fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Headers that are between two neighbours only. Hyper writes those of its own connections.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes headers that are between two neighbours only, but for an `upgrade` that goes through. Hyper writes those of its
+/// own connections.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap, upgrade: Option<&HeaderValue>) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .into_iter()
@@ -308,6 +301,10 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
     for name in ["keep-alive", "proxy-connection", "proxy-authorization", "proxy-authenticate"] {
         headers.remove(name);
+    }
+    if let Some(upgrade) = upgrade {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, upgrade.clone());
     }
 }
 

@@ -12,7 +12,7 @@ use std::task::{Context as TaskContext, Poll};
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt;
@@ -131,12 +131,11 @@ async fn pass_on(
     let mut answer = answer.map_err(|reason| refusal(address, reason))?;
     let switching = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     let upgraded = switching.then(|| answer.headers().get(header::UPGRADE).cloned()).flatten();
-    remove_hop_by_hop(answer.headers_mut());
-    if let (Some(upgraded), Some(client)) = (upgraded, client) {
+    let both = client.zip(upgraded);
+    remove_hop_by_hop(answer.headers_mut(), both.as_ref().map(|(_, upgraded)| upgraded));
+    if let Some((client, _)) = both {
         let to_owner = hyper::upgrade::on(&mut answer);
         tunnel::join(client, to_owner, given_up(context, owner, address), metrics, held);
-        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        answer.headers_mut().insert(header::UPGRADE, upgraded);
         return Ok(marked(answer.map(Body::new)));
     }
     let cut = Box::pin(given_up(context, owner, address));

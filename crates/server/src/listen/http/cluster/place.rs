@@ -167,7 +167,7 @@ async fn ask_other(context: &Context, peer: &Peer, parts: &Parts, body: &Bytes) 
     }
     match answer {
         Ok((mut head, body)) => {
-            remove_hop_by_hop(&mut head.headers);
+            remove_hop_by_hop(&mut head.headers, None);
             let is_refusal = is_refusal(head.status, &body);
             if head.status.is_success() {
                 context.cluster.placed(peer.inc);

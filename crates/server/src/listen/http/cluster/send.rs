@@ -59,12 +59,8 @@ fn cut(context: &Context, owner: Incarnation) -> impl Future<Output = ()> + Send
 /// Makes a client's headers those of a call that is passed on.
 pub(super) fn prepare(context: &Context, parts: &mut Parts, upgrade: Option<&HeaderValue>) {
     let headers = &mut parts.headers;
-    remove_hop_by_hop(headers);
+    remove_hop_by_hop(headers, upgrade);
     headers.remove(header::EXPECT); // this server has answered it, or will
-    if let Some(upgrade) = upgrade {
-        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(header::UPGRADE, upgrade.clone());
-    }
     let scheme = if context.shared.tls.is_some() { "https" } else { "http" };
     headers.entry(HeaderName::from_static("x-forwarded-proto")).or_insert(HeaderValue::from_static(scheme));
     set_hop(context, headers);
