@@ -18,6 +18,11 @@ pub(crate) fn to_the_millisecond(time: SystemTime) -> String {
     told(time).map_or_else(|| UNKNOWN.to_owned(), |time| humantime::format_rfc3339_millis(time).to_string())
 }
 
+/// `2026-11-30T02:40:00.123456Z`.
+pub(crate) fn to_the_microsecond(time: SystemTime) -> String {
+    told(time).map_or_else(|| UNKNOWN.to_owned(), |time| humantime::format_rfc3339_micros(time).to_string())
+}
+
 /// So many milliseconds after 1970, to the second; `None`: it has no such form.
 pub(crate) fn of_unix_ms(ms: u64) -> Option<String> {
     let time = told(SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))?)?;
@@ -36,9 +41,10 @@ mod tests {
     fn any_time_has_a_text() {
         let after = |secs| SystemTime::UNIX_EPOCH + Duration::from_secs(secs);
         assert_eq!(to_the_second(after(0)), "1970-01-01T00:00:00Z");
+        assert_eq!(to_the_microsecond(after(1)), "1970-01-01T00:00:01.000000Z");
         assert_eq!(to_the_millisecond(after(253_402_300_799)), "9999-12-31T23:59:59.000Z");
         for time in [after(253_402_300_800), after(1 << 62), SystemTime::UNIX_EPOCH - Duration::from_nanos(1)] {
-            assert_eq!((to_the_second(time), to_the_millisecond(time)), (UNKNOWN.to_owned(), UNKNOWN.to_owned()));
+            assert_eq!([to_the_second(time), to_the_millisecond(time), to_the_microsecond(time)], [UNKNOWN; 3]);
         }
         assert_eq!(of_unix_ms(1_000).as_deref(), Some("1970-01-01T00:00:01Z"));
         assert_eq!((of_unix_ms(253_402_300_800_000), of_unix_ms(u64::MAX)), (None, None));

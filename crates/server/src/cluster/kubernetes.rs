@@ -18,6 +18,7 @@ use super::ClusterError;
 use super::http::HttpClient;
 use super::record::Record;
 use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
+use crate::time_text;
 
 /// How long the API server may take. 2 s, as a member of etcd.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -202,7 +203,7 @@ impl Kubernetes {
             "metadata": metadata,
             "spec": {
                 "holderIdentity": record.inc.to_string(),
-                "renewTime": humantime::format_rfc3339_micros(SystemTime::now()).to_string(),
+                "renewTime": time_text::to_the_microsecond(SystemTime::now()),
             },
         })
     }

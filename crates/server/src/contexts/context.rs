@@ -17,6 +17,7 @@ use crate::cluster::{Incarnation, TRANSFER_CONTEXT};
 use crate::folder_stack::FolderStack;
 use crate::lock::lock;
 use crate::random;
+use crate::time_text;
 
 /// The parts of a context's folder.
 const FILES: &str = "files";
@@ -409,7 +410,7 @@ pub(super) fn remove_tree(path: &Path) {
 
 /// The current time, as it goes over the wire.
 pub(crate) fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+    time_text::to_the_second(SystemTime::now())
 }
 
 pub(super) fn on_disk(path: &ContextPath) -> &Path {

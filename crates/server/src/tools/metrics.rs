@@ -6,6 +6,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::error::ToolError;
+use crate::time_text;
 use crate::workspace::{Sample, Workspace};
 
 /// Between two calls that are nearer than this, processor time, which is counted in ticks, says nothing.
@@ -41,7 +42,7 @@ pub(super) fn get_metrics(workspace: &Workspace) -> Result<String, ToolError> {
         "tx_rate_kbyte_per_s": rate(usage.sent, before.usage.sent),
         "rx_used_kbyte": round(usage.received as f64 / 1024.0),
         "tx_used_kbyte": round(usage.sent as f64 / 1024.0),
-        "timestamp": humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+        "timestamp": time_text::to_the_millisecond(SystemTime::now()),
     })
     .to_string())
 }

@@ -16,6 +16,7 @@ use super::error::ApiError;
 use super::params::Params;
 use super::sessions;
 use crate::auth::access::Denied;
+use crate::time_text;
 
 /// Takes `scope` (`run`, the default, or `read`), `lastsS` and `renew`, the token of an earlier one. Only the session's
 /// own token opens this: a page cannot prolong its own stay.
@@ -53,7 +54,7 @@ pub(super) async fn give(
         "wsUrl": address.ws(&format!("/ws/{}", session.id())),
         "linkUrl": address.http(&sessions::link_path(&session)),
         "token": token,
-        "expiresAt": humantime::format_rfc3339_seconds(SystemTime::now() + lasts).to_string(),
+        "expiresAt": time_text::to_the_second(SystemTime::now() + lasts),
         "scope": scope.as_str(),
         "extensions": extensions,
         "target": DEFAULT_TARGET,
