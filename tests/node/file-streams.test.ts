@@ -65,6 +65,21 @@ describe("streams of files", () => {
     assert.match((await all(file.readStream("/proc/uptime"))).toString(), /^\d+\.\d+ /);
   });
 
+  test("write what they were given, whatever becomes of it, and whatever it was", async () => {
+    const { file } = stage.session;
+    const shared = new Uint8Array(new SharedArrayBuffer(5 << 20)).fill(1);
+    const writer = file.writeStream("/tmp/given").getWriter();
+    for (const value of [2, 3]) {
+      await writer.write(shared);
+      shared.fill(value);
+    }
+    await writer.write(new DataView(new Float64Array([0, 1]).buffer, 8));
+    await writer.write(new Uint8Array([4, 4]).buffer);
+    await writer.close();
+    const expected = Buffer.concat([Buffer.alloc(5 << 20, 1), Buffer.alloc(5 << 20, 2), Buffer.from(new Float64Array([1]).buffer), Buffer.from([4, 4])]);
+    assert.ok((await all(file.readStream("/tmp/given"))).equals(expected));
+  });
+
   test("replace as a whole or not at all, append and create", async () => {
     const { file } = stage.session;
     await write(file, "/tmp/text", ["hällo ", new TextEncoder().encode("wörld")]);

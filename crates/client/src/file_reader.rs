@@ -85,7 +85,7 @@ impl FileReader {
             if let Some(link) = FileLink::of(session.data()) {
                 let transfer = ReadPart::new(link, &path, at, left.min(PART_SIZE), etag);
                 let (Answered { value: part, .. }, bytes) = session.transfer(Box::new(transfer), Bytes::new()).await?;
-                return Ok((part, Bytes::from(bytes)));
+                return Ok((part, bytes.into_bytes()));
             }
             let length = left.min(CHUNK_SIZE);
             let chunk = session.files().read_chunk(&path, at, length).await?;

@@ -15,6 +15,7 @@ use reqwest::{Response, Url};
 use crate::error::Error;
 use crate::http::{self, Http};
 use crate::random;
+use crate::received::Received;
 use crate::session::Session;
 
 impl Session {
@@ -26,8 +27,8 @@ impl Session {
         &self,
         mut transfer: Box<dyn Transfer>,
         bytes: Bytes,
-    ) -> Result<(Answered<Part>, Vec<u8>), Error> {
-        let (mut last, mut kept) = (None, Vec::new());
+    ) -> Result<(Answered<Part>, Received), Error> {
+        let (mut last, mut kept) = (None, Received::default());
         loop {
             match transfer.next(last.take()) {
                 TransferStep::Send { request, body, most } => {
@@ -53,7 +54,7 @@ impl Session {
         name: &str,
         arguments: &str,
         bytes: Bytes,
-    ) -> Result<Answered<(Part, Vec<u8>)>, Error> {
+    ) -> Result<Answered<(Part, Received)>, Error> {
         let id = random::id();
         let toolbox = Toolbox { session: self.data(), is_guest: self.api().is_guest(), id: &id };
         let transfer = transfer_by_name(name, arguments, bytes.len() as u64, &toolbox)?;
@@ -69,7 +70,7 @@ impl Http {
         request: &HttpRequest,
         body: Option<Bytes>,
         most: Option<u64>,
-        kept: &mut Vec<u8>,
+        kept: &mut Received,
     ) -> Exchange {
         let mut exchange = Exchange::default();
         if let Err(error) = self.try_exchange(request, body, most, kept, &mut exchange).await {
@@ -84,7 +85,7 @@ impl Http {
         request: &HttpRequest,
         body: Option<Bytes>,
         most: Option<u64>,
-        kept: &mut Vec<u8>,
+        kept: &mut Received,
         exchange: &mut Exchange,
     ) -> Result<(), TransportError> {
         let not_a_url = |error: String| http::unreachable(format!("the session's link is not a URL: {error}"));
@@ -110,22 +111,18 @@ impl Http {
         exchange.response = Some(head.clone());
         let mut text = Vec::new();
         loop {
-            let chunk = match moving(request, response.chunk()).await? {
+            let mut chunk = match moving(request, response.chunk()).await? {
                 Ok(Some(chunk)) => chunk,
                 Ok(None) => break,
                 Err(error) => return Err(self.failure(&url, &error).await),
             };
             match most {
                 Some(most) => {
-                    if exchange.received == 0 {
-                        let length = response.content_length().unwrap_or_default().min(most);
-                        kept.reserve(usize::try_from(length).unwrap_or_default());
-                    }
                     let room = usize::try_from(most - exchange.received).unwrap_or(usize::MAX);
-                    let fits = &chunk[..chunk.len().min(room)];
+                    let fits = chunk.split_to(chunk.len().min(room));
                     exchange.received += fits.len() as u64; // no byte that is not kept
-                    kept.extend_from_slice(fits);
-                    if fits.len() < chunk.len() {
+                    kept.push(fits);
+                    if !chunk.is_empty() {
                         return Err(TransportError::Interrupted { reason: "more came than was asked for".into() });
                     }
                 }

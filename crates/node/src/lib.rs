@@ -27,6 +27,7 @@ mod io;
 mod js_batch;
 mod js_thread_queue;
 mod logger;
+mod native_part;
 mod objects;
 mod output_queue;
 mod part_bytes;

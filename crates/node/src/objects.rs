@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use agb_client::agb_core::operations::SessionOptions;
 use agb_client::agb_core::operations::files::Part;
-use agb_client::{ClientInfo, CreateSession, KilledBy, Options, RichResult, RunFailure, SessionConfig};
+use agb_client::{ClientInfo, CreateSession, KilledBy, Options, Received, RichResult, RunFailure, SessionConfig};
 use napi_derive::napi;
 use serde_json::Value;
 
@@ -312,8 +312,8 @@ pub(crate) struct Transferred {
     pub bytes: PartBytes,
 }
 
-impl From<(Part, Vec<u8>)> for Transferred {
-    fn from((part, bytes): (Part, Vec<u8>)) -> Self {
-        Self { meta: Value::from(part).to_string(), bytes: PartBytes(bytes) }
+impl From<(Part, Received)> for Transferred {
+    fn from((part, bytes): (Part, Received)) -> Self {
+        Self { meta: Value::from(part).to_string(), bytes: PartBytes(bytes.pieces()) }
     }
 }

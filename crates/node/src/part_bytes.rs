@@ -5,7 +5,8 @@ use std::hint::black_box;
 use std::ptr;
 use std::sync::Once;
 
-use napi::bindgen_prelude::{BufferSlice, Result, ToNapiValue};
+use agb_client::Bytes;
+use napi::bindgen_prelude::{Result, ToNapiValue};
 use napi::{Env, check_status, sys};
 
 /// Bytes that were read, on their way to JavaScript.
@@ -15,7 +16,7 @@ use napi::{Env, check_status, sys};
 /// finds by each collection of what is young, which takes a millisecond and which it makes when 32 MiB have come. Here one
 /// is [brought about](collect) earlier. The same memory is then used again and again, which costs less than fresh memory
 /// without the copy did: a fifth of the client's time.
-pub(crate) struct PartBytes(pub(crate) Vec<u8>);
+pub(crate) struct PartBytes(pub(crate) Vec<Bytes>);
 
 /// How many bytes of parts are given between two collections. Six of the SDK's parts: one is in hand and one ahead of it at
 /// most, so that no collection finds one that the collection before has found in use, which V8 would take for old and look
@@ -34,17 +35,27 @@ thread_local! {
 }
 
 impl ToNapiValue for PartBytes {
-    unsafe fn to_napi_value(env: sys::napi_env, PartBytes(bytes): Self) -> Result<sys::napi_value> {
+    unsafe fn to_napi_value(env: sys::napi_env, PartBytes(pieces): Self) -> Result<sys::napi_value> {
         keep_freed();
-        let given = GIVEN.get() + bytes.len();
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        let given = GIVEN.get() + length;
         let is_due = given > BETWEEN;
         if is_due {
             collect(&Env::from_raw(env));
         }
-        GIVEN.set(if is_due { bytes.len() } else { given });
-        let buffer = BufferSlice::copy_from(&Env::from_raw(env), &bytes)?;
-        // SAFETY: `env` is the one of this thread.
-        unsafe { ToNapiValue::to_napi_value(env, &buffer) }
+        GIVEN.set(if is_due { length } else { given });
+        let (mut data, mut buffer) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `env` is the one of this thread, and both pointers are to locals.
+        check_status!(unsafe { sys::napi_create_buffer(env, length, &raw mut data, &raw mut buffer) })?;
+        let mut at = data.cast::<u8>();
+        for piece in pieces {
+            // SAFETY: the new buffer, which nobody else has yet, is as long as all pieces together.
+            at = unsafe {
+                ptr::copy_nonoverlapping(piece.as_ptr(), at, piece.len());
+                at.add(piece.len())
+            };
+        }
+        Ok(buffer)
     }
 }
 

@@ -12,6 +12,7 @@ use napi_derive::napi;
 
 use crate::answer::{nothing, text};
 use crate::io;
+use crate::native_part::NativePart;
 use crate::objects::{AttachRequest, CommandRequest, ConnectionOptions, RunRequest, Transferred, pairs};
 use crate::promise::{Promise, call, promise};
 use crate::result::Outcome;
@@ -94,6 +95,12 @@ impl NativeSession {
         let bytes = bytes.map(|bytes| Bytes::copy_from_slice(&bytes)).unwrap_or_default();
         let session = self.session.clone();
         call(env, async move { session.transfer_by_name(&name, &arguments, bytes).await }, Transferred::from)
+    }
+
+    /// Room for a part of a file that is to be written.
+    #[napi(catch_unwind)]
+    pub fn part(&self, env: &Env, size: u32) -> Result<NativePart> {
+        NativePart::new(env, self.session.clone(), size)
     }
 
     /// All that the service said of it, as JSON text.

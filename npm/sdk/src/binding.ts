@@ -149,6 +149,8 @@ export interface NativeSession {
    * write; the backend has read them by the time the promise is settled, not before.
    */
   transfer(name: string, argsJson: string, bytes: Uint8Array | null): NativeCall<Transferred>;
+  /** Room for a part of at most so many bytes that is to be written. The addon's only. */
+  part?(size: number): NativePart;
   /** {@link SessionDescription} as JSON text. */
   describe(): string;
   delete(): NativeCall<null>;
@@ -169,6 +171,14 @@ export interface NativeSession {
   attach(request: AttachRequest, wake: () => void): NativeRun;
   /** Follows a command that was begun elsewhere: it is left, not stopped, when nobody reads it any more. */
   attachCommand(request: AttachRequest, wake: () => void): NativeRun;
+}
+
+/** Bytes of a part that is to be written, gathered in the memory that they are sent from. */
+export interface NativePart {
+  /** Puts bytes behind those that are there; they are copied. */
+  push(bytes: Uint8Array): void;
+  /** {@link NativeSession.transfer} with what is there. Afterwards it is empty, and of no more use. */
+  send(name: string, argsJson: string): NativeCall<Transferred>;
 }
 
 /** What a transfer came to. */

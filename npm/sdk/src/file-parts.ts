@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Answer, NativeSession } from "./binding.js";
+import type { Answer, NativeCall, NativePart, NativeSession, Transferred } from "./binding.js";
 import { call } from "./call.js";
 import { describe } from "./check.js";
 import { AGBError, throwIfFailed } from "./errors.js";
@@ -58,17 +58,13 @@ export function dataOf<T>(answer: Answer<T>): T {
   return answer.data;
 }
 
-/** @internal Carries bytes one way: what the core's transfer of this name does. */
-export async function carry(
-  native: NativeSession,
-  name: string,
-  args: object,
-  bytes: Uint8Array | null,
+/** @internal Carries bytes one way: what `begin`, a transfer of the core, comes to. */
+async function carry(
+  begin: () => NativeCall<Transferred>,
   signal: StopSignal | null,
 ): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
-  const answer = await call({ signal }, () => native.transfer(name, JSON.stringify(args), bytes));
-  const { meta, bytes: received } = dataOf(answer);
-  return { part: JSON.parse(meta) as Part, bytes: received };
+  const { meta, bytes } = dataOf(await call({ signal }, begin));
+  return { part: JSON.parse(meta) as Part, bytes };
 }
 
 /**
@@ -131,7 +127,7 @@ export class FileReader {
     const left = this.#end - offset;
     if (carriesBytes(this.#native)) {
       const args = { path: this.#path, offset, length: Math.min(left, READ_PART), etag: this.#etag };
-      return carry(this.#native, "file.readPart", args, null, this.#signal);
+      return carry(() => this.#native.transfer("file.readPart", JSON.stringify(args), null), this.#signal);
     }
     const length = Math.min(left, CHUNK);
     const args = { path: this.#path, offset, length };
@@ -205,7 +201,9 @@ export class FileWriter {
   /** What every request says of an archive, whose files go into the folder. */
   readonly #archive: { archive?: true };
   readonly #upload = uploadId();
-  /** Two, so that one is filled while the other is on its way. */
+  /** Where the backend gathers a part by itself: what it has of the one that is filled. */
+  #part: NativePart | null = null;
+  /** Elsewhere two, so that one is filled while the other is on its way. */
   #buffers: [Uint8Array, Uint8Array] | null = null;
   #filled = 0;
   #sent = 0;
@@ -222,10 +220,9 @@ export class FileWriter {
   /** Resolves as soon as there is room for more. */
   async write(bytes: Uint8Array): Promise<void> {
     const size = carriesBytes(this.#native) ? PART : CHUNK;
-    this.#buffers ??= [new Uint8Array(size), new Uint8Array(size)];
     for (let at = 0; at < bytes.length; ) {
       const taken = bytes.subarray(at, at + size - this.#filled);
-      this.#buffers[0].set(taken, this.#filled);
+      this.#take(taken, size);
       this.#filled += taken.length;
       at += taken.length;
       if (this.#filled === size) {
@@ -248,6 +245,16 @@ export class FileWriter {
     }
   }
 
+  #take(bytes: Uint8Array, size: number): void {
+    if (size === PART && this.#native.part !== undefined) {
+      this.#part ??= this.#native.part(size);
+      this.#part.push(bytes);
+    } else {
+      this.#buffers ??= [new Uint8Array(size), new Uint8Array(size)];
+      this.#buffers[0].set(bytes, this.#filled);
+    }
+  }
+
   async #settle(): Promise<Part> {
     const sending = this.#sending;
     this.#sending = null;
@@ -261,10 +268,13 @@ export class FileWriter {
       return this.#sendText(bytes, complete);
     }
     const args = { path: this.#path, upload: this.#upload, mode: this.#mode, offset: this.#sent, complete, ...this.#archive };
-    this.#sent += bytes.length;
+    const [name, json, gathered] = ["file.writePart", JSON.stringify(args), this.#part] as const;
+    this.#sent += this.#filled;
     this.#filled = 0;
     this.#buffers?.reverse();
-    this.#sending = carry(this.#native, "file.writePart", args, bytes, this.#signal).then(({ part }) => part);
+    this.#part = null;
+    const begin = (): NativeCall<Transferred> => gathered?.send(name, json) ?? this.#native.transfer(name, json, bytes);
+    this.#sending = carry(begin, this.#signal).then(({ part }) => part);
     this.#sending.catch(() => {}); // whoever settles it hears of it
   }
 
