@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -117,18 +118,26 @@ fn send_unsized(file: File, tag: &str) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-/// Bytes of a file. While one piece goes out, the next one is read: a reader has two of them in memory at most.
+/// Bytes of a file. What the system has in memory is taken from there at once: another thread costs more than the copy does.
+/// From the first piece on that it has not, pieces are read off the runtime's threads: while one goes out, the next one is
+/// read, and a reader has two of them in memory at most.
 fn body(file: File, first: u64, end: u64) -> Body {
     let file = Arc::new(file);
-    let read = move |at: u64| {
-        let (file, length) = (Arc::clone(&file), PIECE.min(end - at));
-        tokio::task::spawn_blocking(move || read_piece(&file, at, usize::try_from(length).unwrap_or(usize::MAX)))
-    };
     Body::from_stream(stream::try_unfold((first, None), move |(at, ahead)| {
-        let read = read.clone();
+        let file = Arc::clone(&file);
         async move {
             if at >= end {
                 return Ok::<_, io::Error>(None);
+            }
+            let read = |at: u64| {
+                let (file, length) = (Arc::clone(&file), length_at(at, end));
+                tokio::task::spawn_blocking(move || read_piece(&file, at, length))
+            };
+            if ahead.is_none()
+                && let Some(piece) = read_cached(&file, at, length_at(at, end))
+            {
+                let next = at + piece.len() as u64;
+                return Ok(Some((Bytes::from(piece), (next, None))));
             }
             let reading = ahead.unwrap_or_else(|| read(at));
             // A file that has become shorter breaks the connection off: the length was promised.
@@ -138,6 +147,27 @@ fn body(file: File, first: u64, end: u64) -> Body {
             Ok(Some((Bytes::from(piece), (next, ahead))))
         }
     }))
+}
+
+/// Bytes of the piece that begins here.
+fn length_at(at: u64, end: u64) -> usize {
+    usize::try_from(PIECE.min(end - at)).expect("a piece has some KiB")
+}
+
+/// So many bytes of a file, if the system has all of them in memory and its file system can say so: this never waits for a
+/// disk. They go into memory that is not cleared before.
+fn read_cached(file: &File, at: u64, length: usize) -> Option<Vec<u8>> {
+    let mut piece: Vec<u8> = Vec::with_capacity(length);
+    let part = libc::iovec { iov_base: piece.as_mut_ptr().cast(), iov_len: length };
+    let at = at.try_into().ok()?;
+    // SAFETY: there is one part, whose memory is the vector's: it has room for so many bytes, and nobody else has it.
+    let read = unsafe { libc::preadv2(file.as_raw_fd(), &raw const part, 1, at, libc::RWF_NOWAIT) };
+    if usize::try_from(read) != Ok(length) {
+        return None;
+    }
+    // SAFETY: the system has written so many bytes.
+    unsafe { piece.set_len(length) };
+    Some(piece)
 }
 
 /// So many bytes of a file, into memory that is not cleared before.
@@ -357,6 +387,27 @@ mod tests {
         assert_eq!(receive(slow(1, 500), anything).await.expect("any is enough"), 500);
         let error = receive(slow(1, 500), Patience { silence: Duration::from_millis(500), ..patience }).await;
         assert!(matches!(error, Err(ApiError::TooSlow { .. })), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_the_same_whether_the_system_has_it_in_memory_or_not() {
+        let mut file = tempfile::tempfile().expect("the temporary directory is writable");
+        let bytes: Vec<u8> = (0_u32..300_000).flat_map(u32::to_le_bytes).collect();
+        io::Write::write_all(&mut file, &bytes).expect("it is open for writing");
+        let open = || file.try_clone().expect("there are descriptors left");
+        let size = bytes.len() as u64;
+        let index = |at: u64| usize::try_from(at).expect("a small file");
+        for (first, end) in [(0, size), (1, PIECE), (PIECE - 1, size - 1), (size - 1, size), (5, 5)] {
+            let sent = body(open(), first, end).collect().await.expect("all of it is there").to_bytes();
+            let expected = &bytes[index(first)..index(end)];
+            assert!(sent == *expected, "{first} to {end}");
+            let length = expected.len().min(length_at(first, size));
+            let cached = read_cached(&file, first, length);
+            assert!(cached.is_none_or(|cached| cached == expected[..length]), "{first} to {end}");
+            assert_eq!(read_piece(&file, first, length).expect("it is there"), expected[..length]);
+        }
+        assert_eq!(read_cached(&file, size - 3, 4), None, "there are not so many");
+        assert!(body(open(), 0, size + 1).collect().await.is_err(), "it has become shorter");
     }
 
     #[test]
