@@ -149,6 +149,11 @@ impl fmt::Display for ApiError {
                 f.write_str("the service did not accept the API key; check AGB_API_KEY and the endpoint")?;
                 refusal.write_details(f)
             }
+            // Who says what was not found knows more.
+            Self::NotFound(refusal) if refusal.message.to_ascii_lowercase().contains("not found") => {
+                f.write_str(&refusal.message)?;
+                refusal.write_origin(f)
+            }
             Self::NotFound(refusal) => {
                 f.write_str("not found; it may have been released, or never existed")?;
                 refusal.write_details(f)
@@ -192,6 +197,11 @@ impl Refusal {
             f.write_str(": ")?;
             f.write_str(&self.message)?;
         }
+        self.write_origin(f)
+    }
+
+    /// ` (Code, HTTP 400, request r-1)`, as far as it is known.
+    fn write_origin(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(" (")?;
         if !self.code.is_empty() {
             f.write_str(&self.code)?;
@@ -317,6 +327,11 @@ mod tests {
                 ApiError::NotFound(Refusal { code: String::new(), ..refusal() }),
                 "NOT_FOUND",
                 "not found; it may have been released, or never existed: too many sessions (HTTP 429, request r-1)",
+            ),
+            (
+                ApiError::NotFound(Refusal { message: String::from("\"/tmp/a\" not found"), status: 404, ..refusal() }),
+                "Quota.Exceeded",
+                "\"/tmp/a\" not found (Quota.Exceeded, HTTP 404, request r-1)",
             ),
             (
                 ApiError::Malformed(Malformed {

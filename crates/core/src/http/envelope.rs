@@ -121,7 +121,9 @@ fn refused(response: &HttpResponse, fields: &Object, request_id: String) -> ApiE
 /// a message containing `not found`; each of code and message is enough, the message only with a status that fits.
 fn blame(refusal: Refusal) -> ApiError {
     let says_so = || refusal.message.to_ascii_lowercase().contains("not found");
-    if matches!(refusal.status, 401 | 403) {
+    // A session's files have permissions of their own, which no key changes.
+    let is_of_file = refusal.code.starts_with("InvalidFile.");
+    if refusal.status == 401 || (refusal.status == 403 && !is_of_file) {
         ApiError::Unauthorized(refusal)
     } else if refusal.code.ends_with("NotFound") || (matches!(refusal.status, 400 | 404) && says_so()) {
         ApiError::NotFound(refusal)

@@ -120,6 +120,11 @@ fn failures_are_sorted_by_blame() {
         (500, json!({"message": "driver not found"}), ApiError::Refused(refusal("", "driver not found", 500))),
         (401, json!({"success": false}), ApiError::Unauthorized(refusal("", "", 401))),
         (403, json!({"code": 403, "message": "no"}), ApiError::Unauthorized(refusal("403", "no", 403))),
+        (
+            403,
+            json!({"success": false, "code": "InvalidFile.ReadOnly", "message": "the system's"}),
+            ApiError::Refused(refusal("InvalidFile.ReadOnly", "the system's", 403)),
+        ),
         (200, json!({"success": false}), ApiError::Refused(refusal("", "", 200))),
         (200, json!({"success": false, "httpStatusCode": 99999}), ApiError::Refused(refusal("", "", 200))),
         (429, json!({"success": true, "code": "Slow"}), ApiError::Refused(refusal("Slow", "", 429))),

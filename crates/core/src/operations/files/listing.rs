@@ -39,14 +39,21 @@ pub(super) fn matches(text: &str) -> Vec<String> {
 }
 
 /// `path:` and the content, with a line `---` between two. Contents may hold such lines, and anything that looks like a
-/// path: so it is cut where the next of the asked paths begins, in order.
+/// path: so it is cut where the next of the asked paths begins, in order. Where the service puts contents on lines of their
+/// own, only what is between two of those counts.
 pub(super) fn files(text: &str, paths: &[String]) -> Vec<(String, String)> {
+    let exact = cut(text, paths, |next| ["\n\n---\n", next, ":"].concat(), 1);
+    if exact.len() == paths.len() { exact } else { cut(text, paths, |next| ["\n---\n", next, ":"].concat(), 0) }
+}
+
+/// Cuts where the next path begins by this mark, of which so many bytes belong to the content before.
+fn cut(text: &str, paths: &[String], mark: impl Fn(&str) -> String, own: usize) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = Vec::new();
     let mut rest = text;
     for (at, path) in paths.iter().enumerate() {
         let head = [path.as_str(), ":"].concat();
         let Some(content) = rest.strip_prefix(&head) else { break };
-        let end = paths.get(at + 1).and_then(|next| content.find(&["\n---\n", next, ":"].concat()));
+        let end = paths.get(at + 1).and_then(|next| content.find(&mark(next))).map(|end| end + own);
         let part = end.map_or(content, |end| &content[..end]);
         found.push((path.clone(), content_of(part).to_owned()));
         rest = end.map_or("", |end| &content[end + "\n---\n".len()..]);
@@ -98,6 +105,9 @@ mod tests {
         let blanks = files("/a:\n  indented\n\n\n\n---\n/b:\n\n\n---\n/c:\nno newline", &paths);
         let contents: Vec<&str> = blanks.iter().map(|(_, content)| content.as_str()).collect();
         assert_eq!(contents, ["  indented\n\n", "", "no newline"]);
+        let fake = files("/a:\none\n---\n/b: fake\n\n\n---\n/b:\ntwo\n\n---\n/c: Error - not found\n", &paths);
+        let contents: Vec<&str> = fake.iter().map(|(_, content)| content.as_str()).collect();
+        assert_eq!(contents, ["one\n---\n/b: fake\n", "two", "Error - not found"]);
         assert_eq!(files("odd", &paths), []);
         assert_eq!(files("/a:x", &[]), []);
     }
