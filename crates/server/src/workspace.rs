@@ -3,6 +3,7 @@
 //! A session takes its workspace when it is first used, not when it is created, and nobody else ever has it: at its end
 //! everything in it goes.
 
+mod above;
 pub(crate) mod act_as;
 pub(crate) mod disk_meter;
 pub(crate) mod egress;
@@ -13,6 +14,7 @@ mod kernel_key;
 mod new_file;
 pub(crate) mod pool;
 mod program_options;
+mod reach;
 mod root;
 pub(crate) mod sandboxes;
 mod uploads;
@@ -39,6 +41,7 @@ pub(crate) use self::folder::Folder;
 pub(crate) use self::kernel_key::KernelKey;
 pub(crate) use self::new_file::{Commit, NewFile, identity, is_unfinished};
 pub(crate) use self::program_options::ProgramOptions;
+pub(crate) use self::reach::LastLink;
 use self::sandboxes::Slot;
 pub(crate) use self::uploads::{Completed, Uploads};
 pub(crate) use self::view::{Located, MAX_PATH, PathError};

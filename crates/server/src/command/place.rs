@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::CommandError;
 use crate::shorten::shown;
-use crate::workspace::{ActAs, PathError, Workspace};
+use crate::workspace::{ActAs, LastLink, PathError, Workspace};
 
 /// Where a command begins. It enters it inside its sandbox, whatever has become of it by then.
 pub(super) enum Cwd {
@@ -18,7 +18,9 @@ pub(super) enum Cwd {
 pub(super) fn working_directory(workspace: &Workspace, given: Option<&str>) -> Result<Cwd, CommandError> {
     let Some(given) = given else { return Ok(Cwd::Below(PathBuf::new())) };
     let folder = workspace.folder();
-    let at = match folder.locate(given) {
+    let acting = ActAs::user(workspace.slot().user());
+    let _acting = acting.map_err(|error| CommandError::entering(Path::new(given), &error))?;
+    let at = match folder.reach(given, LastLink::Followed) {
         Ok(at) => at,
         // It may be a directory of the sandbox's own, such as `/var/log`, which only a program can enter.
         Err(PathError::Outside(_)) if Path::new(given).is_absolute() && !given.contains('\0') => {
@@ -27,11 +29,10 @@ pub(super) fn working_directory(workspace: &Workspace, given: Option<&str>) -> R
         Err(error) => return Err(error.into()),
     };
     let failed = |error: std::io::Error| CommandError::entering(&at.inside, &error);
-    let _user = ActAs::user(workspace.slot().user()).map_err(failed)?;
     let real = at.dir.canonicalize(&at.path).map_err(failed)?;
     if !at.dir.metadata(&real).is_ok_and(|meta| meta.is_dir()) {
         return Err(CommandError::NotADirectory(shown(given)));
     }
-    let is_home = Path::new(given).is_relative() || at.place == folder.home();
+    let is_home = at.place == folder.home();
     Ok(if is_home { Cwd::Below(real) } else { Cwd::At(at.place.join(real)) })
 }

@@ -38,7 +38,7 @@ impl Context {
             names.add(entry.file_name(), held)?;
         }
         let total = names.total;
-        let paths = names.sorted().into_iter().skip(first).take(page_size).map(|name| on_disk(path).join(name));
+        let paths = names.sorted().into_iter().skip(first).take(page_size).map(|name| path.as_path().join(name));
         // One that is gone meanwhile is left out.
         let entries = paths.filter_map(|path| Some(entry(&path, &files.symlink_metadata(&path).ok()?))).collect();
         Ok(Listing { entries, total })

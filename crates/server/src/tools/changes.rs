@@ -11,8 +11,8 @@ use super::args::Args;
 use super::error::ToolError;
 use super::search_files::walk;
 use crate::budget::Charge;
-use crate::workspace::Workspace;
 use crate::workspace::file_changes::{Entry, Snapshot};
+use crate::workspace::{LastLink, Workspace};
 
 /// Directories that one session watches; each keeps a list of its files.
 const MAX_WATCHED: usize = 16;
@@ -33,7 +33,7 @@ pub(super) fn get_file_change(workspace: &Workspace, args: &Args, memory: &mut C
     if watcher.len() > MAX_WATCHER {
         return Err(args.invalid("watcher", format!("a text of at most {MAX_WATCHER} bytes")));
     }
-    let at = workspace.folder().locate(given)?;
+    let at = workspace.folder().reach(given, LastLink::Followed)?;
     let mut now = Snapshot { charge: Some(memory.another()), ..Snapshot::default() };
     walk(&at, memory.another(), |relative, met| {
         if now.entries.len() == MAX_FILES {

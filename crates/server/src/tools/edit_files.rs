@@ -1,43 +1,54 @@
 //! The file tools that change something.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
+use std::path::Path;
 
-use cap_std::fs::OpenOptions;
+use cap_std::fs::{File, OpenOptions, OpenOptionsExt};
+use rustix::fs::{RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::args::Args;
 use super::difference::{difference, differing};
 use super::error::ToolError;
 use super::read_files::{open, read_whole, refused};
 use crate::budget::Charge;
-use crate::workspace::{Located, NewFile, Workspace};
+use crate::workspace::{Commit, LastLink, Located, NewFile, Workspace};
 
 /// Edits in one call: the file's whole text is searched, and copied, for each.
 const MAX_EDITS: usize = 200;
+/// What to do where a new file was to be made.
+const OVERWRITE: &str = "overwrite it, or choose another name";
+/// What to do where something was to be moved to.
+const DELETE: &str = "delete it first, or choose another name";
 
 pub(super) fn create_directory(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = workspace.folder().locate(given)?.writable()?;
+    let at = workspace.folder().reach(given, LastLink::Followed)?.writable()?;
     take_disk(workspace, 0, at.path.components().count())?;
-    at.dir.create_dir_all(&at.path).map_err(|error| ToolError::system("making", &at.inside, &error))?;
+    at.dir.create_dir_all(&at.path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(given, "it is a file: choose another name"),
+        _ => ToolError::system("making", &at.inside, &error),
+    })?;
     Ok(format!("Successfully created directory {given}"))
 }
 
 /// `overwrite` replaces the file as a whole or not at all; `append` adds to it.
 pub(super) fn write_file(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = workspace.folder().locate(given)?.writable()?;
+    let at = workspace.folder().reach(given, LastLink::Followed)?.writable()?;
     let content = args.text("content")?;
     match args.optional_text("mode")?.unwrap_or("overwrite") {
-        "" | "overwrite" => replace(workspace, &at, content.as_bytes())?,
+        "" | "overwrite" => put(workspace, &at, content.as_bytes(), Commit::Overwrite)?,
         "append" => {
             take_disk(workspace, content.len(), 1)?;
             append(&at, content.as_bytes())?;
         }
         "create_new" => {
             if at.dir.symlink_metadata(&at.path).is_ok() {
-                return Err(exists(given, "overwrite it, or choose another name"));
+                return Err(exists(given, OVERWRITE)); // before anything is written in vain
             }
-            replace(workspace, &at, content.as_bytes())?;
+            put(workspace, &at, content.as_bytes(), Commit::CreateNew)?;
         }
         _ => return Err(args.invalid("mode", "overwrite, append or create_new")),
     }
@@ -58,7 +69,7 @@ fn append(at: &Located, bytes: &[u8]) -> Result<(), ToolError> {
 
 pub(super) fn edit_file(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = workspace.folder().locate(given)?.writable()?;
+    let at = workspace.folder().reach(given, LastLink::Followed)?.writable()?;
     let limit = workspace.config().limits.max_tool_output as u64;
     let before = read_whole(&at, limit, memory)?;
     memory.grow(before.len())?;
@@ -81,30 +92,62 @@ pub(super) fn edit_file(workspace: &Workspace, args: &Args, memory: &mut Charge)
     // Before it is done: who is refused may call it again.
     memory.resize(before.len() + after.capacity() + differing(&before, &after))?;
     if !args.flag("dryRun")? && after != before {
-        replace(workspace, &at, after.as_bytes())?;
+        put(workspace, &at, after.as_bytes(), Commit::Overwrite)?;
     }
     Ok(difference(given, &before, &after))
 }
 
 pub(super) fn move_file(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let (source, destination) = (args.text("source")?, args.text("destination")?);
-    let from = workspace.folder().locate(source)?.writable()?;
-    let to = workspace.folder().locate(destination)?.writable()?;
+    let from = workspace.folder().reach(source, LastLink::Kept)?.writable()?;
+    let to = workspace.folder().reach(destination, LastLink::Kept)?.writable()?;
     if from.is_place() {
         return Err(goes_with_session(source));
     }
     if to.dir.symlink_metadata(&to.path).is_ok() {
-        return Err(exists(destination, "delete it first, or choose another name"));
+        return Err(exists(destination, DELETE));
     }
-    let moved = from.dir.rename(&from.path, &to.dir, &to.path);
-    moved.map_err(|error| ToolError::system("moving", &from.inside, &error))?;
-    Ok(format!("Successfully moved {source} to {destination}"))
+    let (old, new) = (parent(&from), parent(&to));
+    let old = old.map_err(|error| ToolError::system("moving", &from.inside, &error))?;
+    let new = new.map_err(|error| ToolError::system("moving something to", &to.inside, &error))?;
+    match rename_to_new(&from, old, &to, new) {
+        // A program was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(exists(destination, DELETE)),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Err(ToolError::WrongKind {
+            path: destination.to_owned(),
+            is: "within what is to be moved there",
+            hint: "choose a destination outside of it",
+        }),
+        Err(error) => Err(ToolError::system("moving", &from.inside, &error)),
+        Ok(()) => Ok(format!("Successfully moved {source} to {destination}")),
+    }
+}
+
+/// A name, and the directory that it is in.
+type Named<'a> = (File, &'a OsStr);
+
+/// Renames something, and replaces nothing, whoever makes something there meanwhile.
+fn rename_to_new(from: &Located, old: Named<'_>, to: &Located, new: Named<'_>) -> io::Result<()> {
+    match renameat_with(&old.0, old.1, &new.0, new.1, RenameFlags::NOREPLACE) {
+        // Some file systems cannot do that.
+        Err(Errno::INVAL | Errno::NOSYS) => from.dir.rename(&from.path, &to.dir, &to.path),
+        renamed => renamed.map_err(io::Error::from),
+    }
+}
+
+/// The directory that something is in, which need not be readable for that, and its name there.
+fn parent(at: &Located) -> io::Result<Named<'_>> {
+    let name = at.path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let above = at.path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY);
+    Ok((at.dir.open_with(above, &options)?, name))
 }
 
 /// Deletes a file or a link; a directory is an error, as documented.
 pub(super) fn delete_file(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = workspace.folder().locate(given)?.writable()?;
+    let at = workspace.folder().reach(given, LastLink::Kept)?.writable()?;
     if at.is_place() {
         return Err(goes_with_session(given));
     }
@@ -118,12 +161,17 @@ pub(super) fn delete_file(workspace: &Workspace, args: &Args) -> Result<String, 
     Ok(format!("Successfully deleted {given}"))
 }
 
-/// Puts a whole new file in the place of what is there, which stays as it is if anything fails.
-fn replace(workspace: &Workspace, at: &Located, content: &[u8]) -> Result<(), ToolError> {
+/// Puts a whole new file in its place. What is there stays as it is if anything fails.
+fn put(workspace: &Workspace, at: &Located, content: &[u8], commit: Commit) -> Result<(), ToolError> {
     take_disk(workspace, content.len(), 1)?;
     let mut new = NewFile::begin(at).map_err(|error| refused(at, &error))?;
-    let written = new.write(content).and_then(|()| new.commit().map(drop));
-    written.map_err(|error| ToolError::system("writing", &at.inside, &error))
+    match new.write(content).and_then(|()| new.commit_as(commit)) {
+        // A program was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(exists(&at.inside.to_string_lossy(), OVERWRITE))
+        }
+        written => written.map(drop).map_err(|error| ToolError::system("writing", &at.inside, &error)),
+    }
 }
 
 fn take_disk(workspace: &Workspace, bytes: usize, files: usize) -> Result<(), ToolError> {

@@ -1,6 +1,7 @@
 //! The file tools that look.
 
 use std::io::{self, Read, Seek, SeekFrom};
+use std::path::Path;
 
 use cap_std::fs::{File, FileType, Metadata, MetadataExt, OpenOptions, PermissionsExt};
 use data_encoding::BASE64;
@@ -9,7 +10,7 @@ use super::args::Args;
 use super::error::ToolError;
 use crate::budget::Charge;
 use crate::time_text;
-use crate::workspace::{Located, Workspace};
+use crate::workspace::{LastLink, Located, Workspace};
 
 /// What a list takes, for each of its lines' bytes: the names, the lines, and what they are joined to.
 pub(super) const LINES: usize = 3;
@@ -21,7 +22,7 @@ const MAX_FILES: usize = 1000;
 const CHARACTER: u64 = 3;
 
 pub(super) fn read_file(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
-    let at = workspace.folder().locate(args.text("path")?)?;
+    let at = workspace.folder().reach(args.text("path")?, LastLink::Followed)?;
     let (offset, length) = (args.bytes("offset")?, args.bytes("length")?);
     let format = args.optional_text("format")?.unwrap_or("text");
     let limit = workspace.config().limits.max_tool_output as u64;
@@ -54,7 +55,7 @@ pub(super) fn read_multiple_files(
     for given in paths {
         let read = workspace
             .folder()
-            .locate(&given)
+            .reach(&given, LastLink::Followed)
             .map_err(ToolError::from)
             .and_then(|at| read_text(&at, 0, 0, (limit - size) as u64, memory));
         let part = match read {
@@ -71,12 +72,22 @@ pub(super) fn read_multiple_files(
 }
 
 pub(super) fn get_file_info(workspace: &Workspace, args: &Args) -> Result<String, ToolError> {
-    let at = workspace.folder().locate(args.text("path")?)?;
+    let given = args.text("path")?;
+    let at = match workspace.folder().reach(given, LastLink::Kept) {
+        Ok(at) => at,
+        Err(error) => {
+            return workspace.folder().names_above(given, error).map(|_| info_above(given)).map_err(Into::into);
+        }
+    };
     let failed = |error: io::Error| ToolError::system("looking at", &at.inside, &error);
     let link = at.dir.symlink_metadata(&at.path).map_err(failed)?;
     // A link that leads nowhere, or out, is shown as what it is itself.
-    let meta =
-        if link.is_symlink() { at.dir.metadata(&at.path).unwrap_or_else(|_| link.clone()) } else { link.clone() };
+    let meta = if link.is_symlink() {
+        let target = workspace.folder().reach(given, LastLink::Followed)?;
+        target.dir.metadata(&target.path).unwrap_or_else(|_| link.clone())
+    } else {
+        link.clone()
+    };
     let time = |time: io::Result<cap_std::time::SystemTime>| match time {
         Ok(time) => time_text::to_the_millisecond(time.into_std()),
         Err(_) => "unknown".to_owned(),
@@ -113,7 +124,14 @@ pub(super) fn get_file_info(workspace: &Workspace, args: &Args) -> Result<String
 }
 
 pub(super) fn list_directory(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
-    let at = workspace.folder().locate(args.text("path")?)?;
+    let given = args.text("path")?;
+    let at = match workspace.folder().reach(given, LastLink::Followed) {
+        Ok(at) => at,
+        Err(error) => {
+            let names = workspace.folder().names_above(given, error)?;
+            return Ok(listing(names.into_iter().map(|(name, is_dir)| (!is_dir, name)).collect()));
+        }
+    };
     let failed = |error: io::Error| ToolError::system("listing", &at.inside, &error);
     let mut lines = Vec::new();
     for entry in at.dir.read_dir(&at.path).map_err(failed)? {
@@ -126,12 +144,17 @@ pub(super) fn list_directory(workspace: &Workspace, args: &Args, memory: &mut Ch
             return Err(too_much("the list", MAX_ENTRIES, "look for what you need with search_files"));
         }
     }
+    Ok(listing(lines))
+}
+
+/// Directories first, each kind by name.
+fn listing(mut lines: Vec<(bool, String)>) -> String {
     lines.sort_unstable();
     let lines: Vec<String> = lines
         .into_iter()
         .map(|(is_file, name)| format!("{} {name}", if is_file { "[FILE]" } else { "[DIR]" }))
         .collect();
-    Ok(lines.join("\n"))
+    lines.join("\n")
 }
 
 /// The whole of a text file.
@@ -194,12 +217,24 @@ pub(super) fn refused(at: &Located, error: &io::Error) -> ToolError {
     match error.kind() {
         io::ErrorKind::IsADirectory => wrong_kind(at, "a directory"),
         io::ErrorKind::InvalidInput if error.raw_os_error().is_none() => wrong_kind(at, "not a regular file"),
+        // Of a pipe that nobody reads, of a socket, of a device.
+        _ if error.raw_os_error() == Some(libc::ENXIO) => wrong_kind(at, "not a regular file"),
+        _ if error.raw_os_error() == Some(libc::ELOOP) => wrong_kind(at, "a link that leads in a circle"),
         _ => ToolError::system("opening", &at.inside, error),
     }
 }
 
 fn wrong_kind(at: &Located, is: &'static str) -> ToolError {
     ToolError::WrongKind { path: at.inside.display().to_string(), is, hint: "give a file" }
+}
+
+/// What there is to know of a directory that is there because of what is below it.
+fn info_above(path: &str) -> String {
+    let name = Path::new(path).file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "name: {name}\npath: {path}\ntype: directory\nowner: root\ngroup: root\nmode: 755\nmodTime: unknown\nsize: 0\n\
+         modified: unknown\nisDirectory: true\nisFile: false\nisSymbolicLink: false\npermissions: 755"
+    )
 }
 
 /// The user that programs run as where they have none of their own: the server's.

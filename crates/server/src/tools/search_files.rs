@@ -14,7 +14,7 @@ use super::error::ToolError;
 use super::read_files::{LINES, one_line};
 use crate::budget::Charge;
 use crate::folder_stack::FolderStack;
-use crate::workspace::{Located, Workspace};
+use crate::workspace::{LastLink, Located, Workspace};
 
 /// More are not looked at by anybody.
 const MAX_MATCHES: usize = 10_000;
@@ -33,7 +33,7 @@ pub(super) const MAX_WALKED: usize = 200_000;
 
 pub(super) fn search_files(workspace: &Workspace, args: &Args, memory: &mut Charge) -> Result<String, ToolError> {
     let given = args.text("path")?;
-    let at = workspace.folder().locate(given)?;
+    let at = workspace.folder().reach(given, LastLink::Followed)?;
     let pattern = Pattern::new(args, "pattern", args.text("pattern")?, memory)?;
     let excluded = args.texts("excludePatterns")?;
     if excluded.len() > MAX_EXCLUDED {

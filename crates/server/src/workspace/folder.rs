@@ -1,5 +1,6 @@
 //! A session's own folder: what its programs and its file tools share.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 
 use super::ActAs;
+use super::above::names_in;
+use super::reach::{LastLink, reach};
 use super::view::{self, Located, MADE, PathError, Place};
 use crate::lock::lock;
 use crate::random;
@@ -100,6 +103,27 @@ impl Folder {
     pub(crate) fn locate(&self, given: &str) -> Result<Located, PathError> {
         let places = lock(&self.places).clone();
         view::locate(&places, self.made.as_ref(), given)
+    }
+
+    /// The same as programs find it, by links from one place to another as well. Call it in the name of the session's user.
+    pub(crate) fn reach(&self, given: &str, last: LastLink) -> Result<Located, PathError> {
+        let places = lock(&self.places).clone();
+        let locate = |given: &str| view::locate(&places, self.made.as_ref(), given);
+        Ok(reach(locate(given)?, last, locate))
+    }
+
+    /// What programs see in a directory that [`reach`](Self::reach) does not know because it is above places: names, and
+    /// whether each is a directory.
+    ///
+    /// # Errors
+    /// Why nothing was reached, where it is no such directory.
+    pub(crate) fn names_above(&self, given: &str, error: PathError) -> Result<BTreeMap<String, bool>, PathError> {
+        if !matches!(error, PathError::Outside(_)) {
+            return Err(error);
+        }
+        let places = lock(&self.places).clone();
+        let names = names_in(given, &places, self.made.is_some());
+        if names.is_empty() { Err(error) } else { Ok(names) }
     }
 
     /// Makes a directory for a mount that appears at an absolute path, for programs that start from now on. Below the

@@ -10,7 +10,7 @@
 //! | `/proc/cpuinfo` and other files that name no process | the kernel's | no |
 //!
 //! Each place is an open directory, and what is below it is resolved beneath it by the operating system: neither `..` nor
-//! a symbolic link leads from one place to another or out.
+//! a symbolic link leads from one place to another or out. (A link to another place is followed by name: `reach.rs`.)
 
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -44,6 +44,8 @@ pub(crate) struct Located {
     /// The place as programs see it, absolute.
     pub(crate) place: PathBuf,
     writable: bool,
+    /// It was found by a link that leads out of the place that the path names.
+    is_behind_link: bool,
 }
 
 /// Why a path leads to nothing.
@@ -69,7 +71,7 @@ pub(crate) enum PathError {
 pub(crate) const MAX_PATH: usize = 4096;
 
 /// Files of `/proc` that tell of the machine and not of a process; a sandbox's own `/proc` has the same.
-const PROC: [&str; 10] =
+pub(super) const PROC: [&str; 10] =
     ["cpuinfo", "filesystems", "loadavg", "meminfo", "partitions", "stat", "swaps", "uptime", "version", "vmstat"];
 
 /// The words for a path that leads out.
@@ -81,9 +83,19 @@ fn why_outside(path: &str) -> &'static str {
 }
 
 impl Located {
-    /// The same, for a tool that changes something there.
+    /// The same, for a tool that changes something there. To what may only be read, no link leads it.
     pub(crate) fn writable(self) -> Result<Self, PathError> {
-        if self.writable { Ok(self) } else { Err(PathError::ReadOnly(shown(&self.inside.to_string_lossy()))) }
+        let path = shown(&self.inside.to_string_lossy());
+        match () {
+            () if self.writable => Ok(self),
+            () if self.is_behind_link => Err(PathError::Outside(path)),
+            () => Err(PathError::ReadOnly(path)),
+        }
+    }
+
+    /// What was found by the links of this one, under its name.
+    pub(super) fn leads_to(self, target: Self) -> Self {
+        Self { inside: self.inside, is_behind_link: true, ..target }
     }
 
     /// Whether it is a directory.
@@ -134,7 +146,7 @@ pub(crate) fn locate(places: &[Place], made: Option<&Place>, given: &str) -> Res
 
 fn found(dir: &Arc<Dir>, path: PathBuf, place: &Path, writable: bool) -> Located {
     let inside = if path == Path::new(".") { place.to_path_buf() } else { place.join(&path) };
-    Located { dir: Arc::clone(dir), path, inside, place: place.to_path_buf(), writable }
+    Located { dir: Arc::clone(dir), path, inside, place: place.to_path_buf(), writable, is_behind_link: false }
 }
 
 /// A path that does not lead above where it begins, as far as can be seen without looking.

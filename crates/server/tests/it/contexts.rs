@@ -158,6 +158,12 @@ async fn files_go_in_and_out_by_signed_urls() {
     let empty = server.http.get(&download).send().await.expect("an answer");
     assert_eq!((empty.status().as_u16(), empty.content_length()), (200, Some(0)));
 
+    for root in ["", "/"] {
+        let query = [("contextId", id.as_str()), ("parentFolderPath", root)];
+        let listed = ok(&server, "DescribeContextFiles", &query).await;
+        let folder = (&listed[0]["filePath"], &listed[0]["fileId"], &listed[0]["fileName"]);
+        assert_eq!(folder, (&json!("/tmp"), &json!("/tmp"), &json!("tmp")), "{listed}");
+    }
     let query = [("contextId", id.as_str()), ("parentFolderPath", "/tmp"), ("pageNumber", "1"), ("pageSize", "50")];
     let listed = server.sdk("DescribeContextFiles", &query).await;
     assert_eq!((&listed.body["count"], &listed.body["data"][0]["fileType"]), (&json!(1), &json!("directory")));

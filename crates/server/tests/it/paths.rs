@@ -1,5 +1,6 @@
 //! Paths of file tools and commands: what a program of the session sees under them.
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::{TestServer, TestSession};
@@ -46,6 +47,17 @@ async fn tools_programs_and_commands_share_tmp_and_home() {
     let ran = server.run_code(&session, "python", code).await;
     let chunks = ran["stdout"].as_array().expect("chunks").iter().filter_map(|chunk| chunk.as_str());
     assert_eq!(chunks.collect::<String>(), "one\ntwo\n\n");
+    // Whatever fails names what it failed for.
+    let to = |source: &str, destination: &str| json!({ "source": source, "destination": destination });
+    fails(&server, &session, "move_file", to("moved", "/tmp/none/moved"), "none/moved\" not found").await;
+    fails(&server, &session, "move_file", to("/tmp/a", "/tmp/a/within"), "\"/tmp/a/within\" is within").await;
+    fails(&server, &session, "create_directory", json!({ "path": "moved" }), "\"moved\" exists already").await;
+    shell(&server, &session, "mkfifo pipe; ln -s ring circle; ln -s circle ring", None).await;
+    for mode in ["overwrite", "append"] {
+        let write = |path: &str| json!({ "path": path, "content": "x", "mode": mode });
+        fails(&server, &session, "write_file", write("pipe"), "not a regular file").await;
+        fails(&server, &session, "write_file", write("circle"), "in a circle").await;
+    }
     for path in ["/tmp", "/tmp/", "/home/user", "."] {
         fails(&server, &session, "delete_file", json!({ "path": path }), "goes with its session").await;
     }
@@ -80,6 +92,107 @@ async fn the_systems_files_can_be_read_and_not_changed() {
         fails(&server, &session, "list_directory", json!({ "path": path }), "not found").await;
     }
     fails(&server, &session, "read_file", json!({ "path": "/usr/none" }), "not found").await;
+    // What is above these has only them.
+    for (path, line) in [
+        ("/", "[DIR] tmp"),
+        ("/", "[DIR] usr"),
+        ("/home", "[DIR] user"),
+        ("/var/", "[DIR] tmp"),
+        ("/etc", "[FILE] os-release"),
+        ("/proc", "[FILE] meminfo"),
+    ] {
+        let listed = ok(&server, &session, "list_directory", json!({ "path": path })).await;
+        assert!(listed.lines().any(|found| found == line), "{path}: {listed}");
+        assert!(!listed.contains("shadow") && !listed.contains("root") && !listed.contains("self"), "{path}: {listed}");
+        let info = ok(&server, &session, "get_file_info", json!({ "path": path })).await;
+        assert!(info.contains("type: directory\nowner: root\n"), "{path}: {info}");
+        fails(&server, &session, "read_file", json!({ "path": path }), "not found").await;
+        fails(&server, &session, "write_file", json!({ "path": path, "content": "x" }), "not found").await;
+    }
+    server.stop().await;
+}
+
+/// A link leads a tool where it leads a program, also from one place to another.
+#[tokio::test]
+async fn links_lead_tools_where_they_lead_programs() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let make = "mkdir -p /tmp/data/below && echo found > /tmp/data/file && ln -s \"$(cd /tmp/data && pwd -P)\" absolute \
+                && ln -s absolute beside && ln -s /usr/bin/env program && ln -s /etc/shadow out && ln -s / root \
+                && ln -s \"$PWD/absolute/file\" again && ln -s \"$(cd /tmp && pwd -P)/to-come\" to-come";
+    assert_eq!(shell(&server, &session, make, None).await["exit_code"], 0);
+    for path in ["absolute/file", "beside/file", "again", "/home/user/absolute/below/../file"] {
+        assert_eq!(ok(&server, &session, "read_file", json!({ "path": path })).await, "found\n", "{path}");
+    }
+    assert_eq!(
+        ok(&server, &session, "list_directory", json!({ "path": "absolute" })).await,
+        "[DIR] below\n[FILE] file"
+    );
+    let found = ok(&server, &session, "search_files", json!({ "path": "absolute", "pattern": "file" })).await;
+    assert_eq!(found, "absolute/file");
+    assert_eq!(shell(&server, &session, "cat file", Some("beside")).await["stdout"], "found\n");
+    let info = ok(&server, &session, "get_file_info", json!({ "path": "absolute" })).await;
+    for line in ["name: absolute\n", "isDirectory: true\n", "isSymbolicLink: true\n"] {
+        assert!(info.contains(line), "{info}");
+    }
+    ok(&server, &session, "write_file", json!({ "path": "absolute/file", "content": "written" })).await;
+    ok(&server, &session, "edit_file", json!({ "path": "again", "edits": [{ "oldText": "w", "newText": "W" }] })).await;
+    ok(&server, &session, "create_directory", json!({ "path": "beside/made" })).await;
+    ok(&server, &session, "write_file", json!({ "path": "to-come", "content": "come" })).await;
+    let seen =
+        shell(&server, &session, "cat /tmp/data/file /tmp/to-come; ls -d /tmp/data/made; readlink to-come", None);
+    let seen = seen.await["stdout"].as_str().expect("a text").to_owned();
+    assert!(seen.starts_with("Writtencome/tmp/data/made\n") && seen.ends_with("/to-come\n"), "{seen}");
+    // The system's files stay the system's, and what nobody sees is not there.
+    assert!(ok(&server, &session, "get_file_info", json!({ "path": "program" })).await.contains("isFile: true"));
+    fails(&server, &session, "write_file", json!({ "path": "program", "content": "x" }), "outside").await;
+    for path in ["out", "root", "root/root/.bashrc", "root/etc/shadow"] {
+        fails(&server, &session, "read_file", json!({ "path": path }), "outside").await;
+        fails(&server, &session, "write_file", json!({ "path": path, "content": "x" }), "").await;
+    }
+    // A link is moved and deleted itself.
+    ok(&server, &session, "move_file", json!({ "source": "absolute", "destination": "/tmp/data/below/link" })).await;
+    ok(&server, &session, "delete_file", json!({ "path": "/tmp/data/below/link" })).await;
+    ok(&server, &session, "delete_file", json!({ "path": "out" })).await;
+    assert_eq!(ok(&server, &session, "read_file", json!({ "path": "/tmp/data/file" })).await, "Written");
+    server.stop().await;
+}
+
+/// Whoever comes second is told so, however close behind.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_by_another_is_not_replaced() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    for round in 0..20 {
+        let (name, moved) = (format!("new-{round}"), format!("moved-{round}"));
+        let new = |number: usize| {
+            let args = json!({ "path": name, "content": number.to_string(), "mode": "create_new" });
+            server.call(&session, "write_file", args)
+        };
+        let made = join_all((0..4).map(new)).await;
+        let who: Vec<usize> = (0..4).filter(|&number| made[number].is_ok()).collect();
+        assert_eq!(who.len(), 1, "{made:?}");
+        assert_eq!(ok(&server, &session, "read_file", json!({ "path": name })).await, who[0].to_string());
+        for number in 0..4 {
+            let args = json!({ "path": format!("{round}-{number}"), "content": number.to_string() });
+            ok(&server, &session, "write_file", args).await;
+        }
+        let source = |number: usize| {
+            let args = json!({ "source": format!("{round}-{number}"), "destination": moved });
+            server.call(&session, "move_file", args)
+        };
+        let made = join_all((0..4).map(source)).await;
+        let who: Vec<usize> = (0..4).filter(|&number| made[number].is_ok()).collect();
+        assert_eq!(who.len(), 1, "{made:?}");
+        assert!(
+            made.iter().filter_map(|made| made.as_ref().err()).all(|error| error.contains("exists already")),
+            "{made:?}"
+        );
+        assert_eq!(ok(&server, &session, "read_file", json!({ "path": moved })).await, who[0].to_string());
+        let listed =
+            ok(&server, &session, "search_files", json!({ "path": ".", "pattern": format!("{round}-*") })).await;
+        assert_eq!(listed.lines().count(), 3, "what was not moved is where it was: {listed}");
+    }
     server.stop().await;
 }
 

@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::file_error::FileError;
 use crate::session::Session;
 use crate::workspace::watch::WatchError;
-use crate::workspace::{ActAs, Located, PathError, Workspace};
+use crate::workspace::{ActAs, LastLink, Located, PathError, Workspace};
 
 /// Archives on their way lie beside this path of the session: it is on the same disk and counts as the session's, and what
 /// was left there goes with it.
@@ -86,9 +86,9 @@ pub(super) async fn in_workspace<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || {
         let _turn = turn; // until the work is done, whether anybody still waits for it or not
         let workspace = session.workspace().map_err(|failure| ApiError::Refused(failure.name, failure.value))?;
-        let at = workspace.folder().locate(&path).map_err(FileError::from)?;
         let failed = |error| ApiError::from(FileError::new(&path, error));
         let _acting = ActAs::user(workspace.slot().user()).map_err(failed)?;
+        let at = workspace.folder().reach(&path, LastLink::Followed).map_err(FileError::from)?;
         work(&workspace, at).map_err(|error| {
             let inner = error.get_ref();
             if let Some(path) = inner.and_then(|inner| inner.downcast_ref::<PathError>()) {

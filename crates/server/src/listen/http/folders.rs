@@ -17,7 +17,7 @@ use super::file_call::{FileUrl, SPOOL, in_session, in_workspace, open, upload_id
 use super::file_error::FileError;
 use crate::folders::{ArchiveError, Packer, Unpacked, unpack};
 use crate::session::Session;
-use crate::workspace::{ActAs, Located, NewFile, Workspace};
+use crate::workspace::{ActAs, LastLink, Located, NewFile, Workspace};
 
 /// The type of a tar archive.
 const TAR: &str = "application/x-tar";
@@ -105,11 +105,13 @@ pub(super) async fn unpack_upload(
     let turn = of.file_tool().await;
     let unpacking = tokio::task::spawn_blocking(move || {
         let _turn = turn;
-        let at = workspace.folder().locate(&path).and_then(Located::writable).map_err(FileError::from)?;
+        let act = || ActAs::user(workspace.slot().user()).map_err(|error| FileError::new(&path, error));
+        let acting = act()?;
+        let at = workspace.folder().reach(&path, LastLink::Followed).and_then(Located::writable);
+        drop(acting);
         let archive = new.written().map_err(|error| FileError::new(SPOOL, error))?;
-        let unpacked = unpack(&archive, &at, &workspace).map_err(FileError::from);
-        let user = workspace.slot().user();
-        let acting = ActAs::user(user).map_err(|error| FileError::new(&path, error))?;
+        let unpacked = at.map_err(FileError::from).and_then(|at| Ok(unpack(&archive, &at, &workspace)?));
+        let acting = act()?;
         new.discard_written();
         drop(acting);
         drop(session); // it stays open until its files are in their places
