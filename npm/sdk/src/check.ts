@@ -80,6 +80,9 @@ export function describe(value: unknown): string {
   if (value === "") {
     return "an empty string";
   }
+  if (typeof value === "string" && value.trim() === "") {
+    return "a blank string";
+  }
   if (Array.isArray(value)) {
     return "an array";
   }

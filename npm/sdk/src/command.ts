@@ -1,4 +1,4 @@
-import type { CommandRequest, NativeRun, NativeSession } from "./binding.js";
+import type { Answer, CommandRequest, NativeRun, NativeSession } from "./binding.js";
 import { bindMethods } from "./bind-methods.js";
 import type { CallOptions } from "./call.js";
 import { checkObject, checkOptionalFlag, checkOptionalNumber, checkOptionalString, checkString, describe } from "./check.js";
@@ -6,7 +6,7 @@ import type { CommandResult, CommandStatus } from "./command-result.js";
 import { checkedSide, CommandRun } from "./command-run.js";
 import { CANCELLED_RUN } from "./execution-result.js";
 import { invoke } from "./invoke.js";
-import { type ApiResult, apiResult, present } from "./results.js";
+import { type ApiResult, apiResult, checkedOr, present } from "./results.js";
 import { checkedCallbacks, checkedCount, checkNames, type ErrorCallback, type OutputCallback } from "./run-options.js";
 import { checkedSignal, type StopSignal } from "./stop-signal.js";
 
@@ -105,7 +105,8 @@ export class Command {
 
   /**
    * Runs a command in a shell of its own. Files and installed programs stay for the next command; `cd` and `export` do
-   * not.
+   * not. What it puts into the background (`nohup … &`) goes on until the session ends: later commands reach its ports, and
+   * do not see its processes. What is to be ended later is started by {@link Command.stream} with `detached`.
    *
    * ```ts
    * const { success, stdout, errorMessage } = await session.command.execute("ls -la", 5000, "/tmp");
@@ -116,7 +117,8 @@ export class Command {
    * @param timeoutMs Milliseconds after which the command is terminated.
    * @param cwd Folder that the command starts in.
    * @param envs Environment variables for this command.
-   * @throws TypeError (as a rejection) when an environment variable is not a string; nothing is sent then.
+   * @throws TypeError (as a rejection) when an environment variable is not a string, or a callback no function; nothing is
+   * sent then. Other wrong arguments resolve with the code `BAD_ARGUMENTS`.
    */
   execute(
     command: string,
@@ -143,12 +145,14 @@ export class Command {
     const hears = callbacks.onStdout !== null || callbacks.onStderr !== null;
     if (hears && this.#native.extensions.includes("command")) {
       const limit = { timeoutMs: given.timeoutMs ?? DEFAULT_TIMEOUT_MS, stdin: false };
-      return this.stream(command, { ...given, ...limit, signal, ...callbacks }).result;
+      const begun = checkedOr(() => this.stream(command, { ...given, ...limit, signal, ...callbacks }));
+      return "failure" in begun ? notRun(begun.failure) : begun.value.result;
     }
-    const answer = await invoke<Outcome>(this.#native, "command.execute", { command, ...given }, { signal });
+    const ofCall = byName === null ? options : { signal }; // by name, `timeoutMs` is the command's
+    const answer = await invoke<Outcome>(this.#native, "command.execute", { command, ...given }, ofCall);
     const { data } = answer;
     if (data === null) {
-      return { ...apiResult(answer), output: "", exitCode: -1, stdout: "", stderr: "", traceId: "" };
+      return notRun(answer);
     }
     for (const [callback, text] of [[callbacks.onStdout, data.stdout], [callbacks.onStderr, data.stderr]] as const) {
       if (text !== "") {
@@ -253,6 +257,10 @@ function checkEnvironment(envs: unknown): void {
   }
 }
 
+function notRun(answer: Answer<unknown>): CommandResult {
+  return { ...apiResult(answer), output: "", exitCode: -1, stdout: "", stderr: "", traceId: "" };
+}
+
 /** The documented time limit of {@link Command.execute}. */
 const DEFAULT_TIMEOUT_MS = 1000;
 /** As of a program. */
@@ -266,7 +274,7 @@ function checkedStream(command: unknown, options: CommandStreamOptions): { reque
   checkNames("command.stream", options, STREAM_NAMES);
   const { cwd, envs, stdin, pty, detached } = options;
   checkEnvironment(envs);
-  const isDetached = checkedFlag("detached", detached) ?? false;
+  const isDetached = checkOptionalFlag("detached", detached) ?? false;
   const size = checkedSize(pty);
   const isEndless = isDetached || size !== null;
   const timeoutMs = checkOptionalNumber("timeoutMs", options.timeoutMs, "milliseconds");
@@ -276,7 +284,7 @@ function checkedStream(command: unknown, options: CommandStreamOptions): { reque
     timeoutMs: timeoutMs ?? (isEndless ? null : STREAM_TIMEOUT_MS),
     cwd: checkOptionalString("cwd", cwd),
     envs: Object.entries(envs ?? {}),
-    stdin: input !== null || size !== null || (checkedFlag("stdin", stdin) ?? !isDetached),
+    stdin: input !== null || size !== null || (checkOptionalFlag("stdin", stdin) ?? !isDetached),
     pty: size,
     detached: isDetached,
     logLimit: checkedCount("logLimit", options.logLimit, "bytes"),
@@ -292,10 +300,6 @@ function checkedSize(pty: unknown): readonly [cols: number, rows: number] | null
   checkObject("pty", pty);
   const { cols, rows } = pty as { readonly cols?: unknown; readonly rows?: unknown };
   return [checkedSide("pty.cols", cols), checkedSide("pty.rows", rows)];
-}
-
-function checkedFlag(name: string, value: unknown): boolean | null {
-  return typeof value === "string" ? null : checkOptionalFlag(name, value);
 }
 
 /** Gives a run all of its input. */

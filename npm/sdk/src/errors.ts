@@ -149,15 +149,15 @@ export class CodeExecutionError extends AGBError {
  * const { session } = throwIfFailed(await agb.create(params));
  * ```
  *
- * @throws {@link AuthenticationError} on HTTP 401 and 403, {@link SessionError} when the session is the reason,
- * {@link APIError} otherwise.
+ * @throws {@link AuthenticationError} on HTTP 401 and 403, unless it is a file that may not be used; {@link SessionError}
+ * when the session is the reason, {@link APIError} otherwise.
  */
 export function throwIfFailed<R extends ApiResult>(result: R): R {
   if (result.success) {
     return result;
   }
   const code = result.code ?? "UNKNOWN";
-  if (result.httpStatus === 401 || result.httpStatus === 403) {
+  if (result.httpStatus === 401 || (result.httpStatus === 403 && !code.startsWith("InvalidFile."))) {
     throw new AuthenticationError(result.errorMessage, code);
   }
   const details = { requestId: result.requestId, httpStatus: result.httpStatus };

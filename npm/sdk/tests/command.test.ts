@@ -81,4 +81,21 @@ describe("a command", () => {
     stop.abort();
     assert.deepEqual([(await running).code, (await running).exitCode], ["CANCELLED", -1]);
   });
+
+  it("has the time of its call by position, too", async () => {
+    fake.invoke = () => new Promise(() => {});
+    const { code, exitCode } = await command.execute("sleep 9", 10_000, null, null, { timeoutMs: 1 });
+    assert.deepEqual([code, exitCode], ["TIMED_OUT", -1]);
+  });
+
+  it("resolves wrong arguments with callbacks as without", async () => {
+    fake.extensions = [...fake.extensions, "command"];
+    for (const [given, options] of [[7, {}], ["ls", { timeoutMs: "soon" }], ["ls", { cwd: 7 }], [" ", {}]] as const) {
+      const result = await command.execute(given as never, { ...options, onStdout: () => {} } as never);
+      assert.deepEqual([result.success, result.code, result.exitCode], [false, "BAD_ARGUMENTS", -1]);
+    }
+    assert.throws(() => command.stream("ls", { detached: "yes" as never }), /detached must be true or false/);
+    assert.throws(() => command.stream(" "), /not a blank string/);
+    assert.deepEqual(fake.calls, []);
+  });
 });

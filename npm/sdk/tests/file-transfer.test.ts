@@ -180,6 +180,15 @@ describe("a download", () => {
     assert.deepEqual([kept.success, /exists/.test(kept.errorMessage)], [false, true]);
   });
 
+  it("to where no folder can be made fails", async () => {
+    // Node's own `mkdir` with `recursive` would go on for ever there.
+    for (const target of ["/proc/none/below/b.bin", join(folder, "file", "b.bin")]) {
+      writeFileSync(join(folder, "file"), "");
+      const { success, errorMessage } = await file.download("/tmp/transfer/a.bin", target);
+      assert.deepEqual([success, /mkdir/.test(errorMessage)], [false, true], errorMessage);
+    }
+  });
+
   it("that is cut leaves what was there and nothing half written", async () => {
     const target = join(folder, "kept.bin");
     writeFileSync(target, "old");

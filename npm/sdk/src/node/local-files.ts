@@ -1,12 +1,12 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream, createWriteStream, type WriteStream } from "node:fs";
-import { access, link, mkdir, rename, rm, stat } from "node:fs/promises";
+import { access, link, rename, rm, stat } from "node:fs/promises";
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import { dirname } from "node:path";
 import { Readable, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { isFolder, pack, unpack } from "./local-folders.js";
+import { isFolder, makeFolders, pack, unpack } from "./local-folders.js";
 import type { LocalFiles, TransferRequest } from "../platform.js";
 
 /** Files of this machine, carried over HTTP as streams: memory stays flat at any size. */
@@ -67,7 +67,7 @@ export const localFiles: LocalFiles = {
 
 /** Writes a file beside its place first: nobody sees half a file, and an old one stays until the new one is whole. */
 async function whole(path: string, overwrite: boolean, write: (part: WriteStream) => Promise<void>): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   const part = `${path}.${randomBytes(6).toString("hex")}.part`;
   try {
     await write(createWriteStream(part, { flags: "wx" }));

@@ -10,6 +10,27 @@ const PIECE = 1 << 20;
 /** The deepest folder that is packed: as the service has it. */
 const MAX_DEPTH = 100;
 
+/**
+ * Makes a folder and those above it. Node's own way (`recursive`) goes on for ever where a folder is there and none can be
+ * made in it for the reason that it "does not exist", as in `/proc`.
+ */
+export async function makeFolders(path: string): Promise<void> {
+  const missing: string[] = [];
+  for (let at = path; !(await isFolder(at)); at = dirname(at)) {
+    missing.push(at);
+    if (at === dirname(at)) {
+      break;
+    }
+  }
+  for (const at of missing.reverse()) {
+    await mkdir(at).catch(async (error: unknown) => {
+      if (!(await isFolder(at))) {
+        throw error; // nobody else has made it meanwhile
+      }
+    });
+  }
+}
+
 /** Whether a path of this machine leads to a folder. */
 export async function isFolder(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => null);
@@ -63,7 +84,7 @@ async function* packFile(at: string, entry: TarEntry): AsyncGenerator<Uint8Array
  * What the folder has beside them stays.
  */
 export async function unpack(folder: string, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-  await mkdir(dirname(folder), { recursive: true });
+  await makeFolders(dirname(folder));
   const staging = `${folder}.${randomBytes(6).toString("hex")}.part`;
   await mkdir(staging);
   try {
