@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use crate::network::SharedNetwork;
 use crate::plan::{MAX_MESSAGE, Message, order};
+use crate::reports::Abilities;
 use crate::sys::socket;
 use crate::watch::Watch;
 use crate::watched::Watched;
@@ -27,7 +28,7 @@ pub struct Child {
     /// Where it is ended.
     watch: Arc<Watch>,
     pid: i32,
-    has_proc: bool,
+    abilities: Abilities,
     status: Option<ExitStatus>,
     /// Signals that were ordered and are not known to be sent.
     ordered: AtomicU32,
@@ -53,13 +54,13 @@ impl Child {
     pub(crate) fn new(
         (watched, watch): (Arc<Watched>, Arc<Watch>),
         pid: i32,
-        has_proc: bool,
+        abilities: Abilities,
         status: Option<i32>,
         network: Option<Arc<SharedNetwork>>,
         nursery: Option<Arc<Child>>,
     ) -> Self {
         let (status, ordered) = (status.map(ExitStatus::from_raw), AtomicU32::new(0));
-        Self { watched, watch, pid, has_proc, status, ordered, _network: network, _nursery: nursery }
+        Self { watched, watch, pid, abilities, status, ordered, _network: network, _nursery: nursery }
     }
 
     pub(crate) fn watched(&self) -> &Watched {
@@ -87,7 +88,14 @@ impl Child {
     /// Whether there is a `/proc` inside. Container runtimes that hide parts of theirs keep sandboxes from having one.
     #[must_use]
     pub fn has_proc(&self) -> bool {
-        self.has_proc
+        self.abilities.has_proc
+    }
+
+    /// Whether the program can change the modes and times of its session's files. At the level `landlock` without root, that
+    /// takes a kernel and, in a container, a runtime that let a filter of system calls ask another process.
+    #[must_use]
+    pub fn changes_files(&self) -> bool {
+        self.abilities.changes_files
     }
 
     /// Sends a signal to the program's process group, as a terminal's Ctrl-C does. An error means that the sandbox

@@ -30,6 +30,7 @@ use crate::plan::{Kind, MAX_PLAN, Message, Plan};
 use crate::sys::{process, socket};
 use crate::tree;
 
+mod broker;
 mod confine;
 mod copy;
 mod filter;

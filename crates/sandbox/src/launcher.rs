@@ -20,7 +20,7 @@ use crate::plan::{Kind, MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
 use crate::remove::remove_tree;
 use crate::report::{Offer, Report};
-use crate::reports::{Complete, Reports};
+use crate::reports::{Abilities, Complete, Reports};
 use crate::sys::socket::{self, Received};
 use crate::watch::Watch;
 use crate::watched::Watched;
@@ -173,7 +173,7 @@ impl Launcher {
             return Err(SpawnError::Vanished); // the zygote has
         }
         let watched = (Arc::new(made.watched), Arc::clone(&self.watch));
-        Ok(Nursery::new(Child::new(watched, made.pid, made.has_proc, None, None, None)))
+        Ok(Nursery::new(Child::new(watched, made.pid, made.abilities, None, None, None)))
     }
 
     /// Copies a nursery's zygote into a new sandbox, with these descriptors as the copy's 0 to 4. The policy must be what
@@ -224,7 +224,9 @@ impl Launcher {
         // The trial's own verdict comes as its last word, which may be after the first ones.
         match child.finish(PATIENCE) {
             Err(failure) => Err(failure),
-            Ok(Some(status)) if ExitStatus::success(&status) => Ok(Offer { took, has_proc: child.has_proc() }),
+            Ok(Some(status)) if ExitStatus::success(&status) => {
+                Ok(Offer { took, has_proc: child.has_proc(), changes_files: child.changes_files() })
+            }
             Ok(Some(_)) => Err(SpawnError::Vanished),
             Ok(None) => Err(SpawnError::TimedOut(PATIENCE)),
         }
@@ -241,7 +243,7 @@ impl Launcher {
         let watched = Arc::new(made.watched);
         self.watch.add(&watched);
         let watched = (watched, Arc::clone(&self.watch));
-        Child::new(watched, made.pid, made.has_proc, made.status, network, nursery.map(Nursery::host))
+        Child::new(watched, made.pid, made.abilities, made.status, network, nursery.map(Nursery::host))
     }
 
     /// [`make`](Self::make) in the session's network: the one that is there, or a new one.
@@ -332,11 +334,11 @@ impl Launcher {
             }
             (error, _) => error,
         });
-        let Complete { init, pid, has_proc, status, network, proxy } = complete?;
+        let Complete { init, pid, abilities, status, network, proxy } = complete?;
         let factory = self.proxy_factory.get();
         let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));
         let watched = Watched::new(control, init, pid, &plan.policy, group, killed_before);
-        Ok(Made { watched, pid, has_proc, status, network, proxy })
+        Ok(Made { watched, pid, abilities, status, network, proxy })
     }
 
     /// Gives a plan to the launcher's process, or to a new one if that has ended.
@@ -368,7 +370,7 @@ impl Launcher {
 struct Made {
     watched: Watched,
     pid: i32,
-    has_proc: bool,
+    abilities: Abilities,
     /// How the program ended, if it has.
     status: Option<i32>,
     /// What it has made, if it has.

@@ -17,10 +17,11 @@ pub enum Level {
     /// No namespaces: Landlock closes the file system, seccomp the system calls, limits the rest. For containers
     /// and systems that forbid namespaces. File names outside can be tested for existence, the host's name is
     /// visible, there is no loopback network, and temporary files count against no limit of their own. Where the
-    /// server is not root, the program cannot change the rights, owners, times and attributes of files, not even of its
-    /// own, by their names or by descriptors: Landlock does not tell those from the server's. Rights come with a new file,
-    /// and what is open can be given the time that it is now (`touch`), files of an image included. Programs that copy rights
-    /// fail there: `bzip2`, `git init`, Node's `copyFile`.
+    /// server is not root, Landlock does not tell the session's files from the server's when modes, times and owners change:
+    /// the sandbox's first process makes these calls for the program, for the session's files only. Where the kernel or a
+    /// container's runtime does not let it ([`Offer::changes_files`](crate::Offer::changes_files)), they are refused, and
+    /// programs that copy modes fail: `bzip2`, `git init`, Node's `copyFile`. Either way what is open can be given the time
+    /// that it is now (`touch`), files of an image included.
     Landlock,
     /// No isolation whatever: the program runs as the server's user and may do all that this user may. Only its
     /// environment is cleared, its limits are set and its process tree is ended with it.

@@ -26,7 +26,7 @@
 //! | files | a read-only `tmpfs` with the system's `/usr` and parts of `/etc`, own `/tmp`, `/dev` and `/proc` | the same | the host's, closed by Landlock but for the same places |
 //! | host user, if the server is root | the slot's | the slot's | the slot's |
 //! | host user, if it is not | the server's | | the server's, needs Linux 6.12 |
-//! | system calls | a list is denied | the same | a longer list is denied |
+//! | system calls | a list is denied | the same | a longer list is denied; if the server is not root, changes of modes and times are made by the first process |
 //! | its end | PID 1 is killed, and the kernel ends the rest | the same | its first process kills its descendants |
 //! | network | its session's, with `127.0.0.1` in common | the same | no sockets, or the host's |
 //!

@@ -9,6 +9,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 
 use crate::error::Stage;
+use crate::reports::Abilities;
 use crate::{Command, Level, Limits, Link, Mount, Network, Policy, SpawnError};
 
 /// The largest plan. Below what a Unix socket takes as one message by default (208 KiB).
@@ -314,8 +315,8 @@ pub(crate) enum Message {
     Created,
     /// From the program's process, just before it becomes the program: the kernel tells its number.
     Starting,
-    /// From the sandbox's first process: the program runs. Whether it has a `/proc`.
-    Running { has_proc: bool },
+    /// From the sandbox's first process: the program runs.
+    Running(Abilities),
     /// Something failed; it ends.
     Failed { stage: Stage, errno: i32, detail: String },
     /// From the sandbox's first process: the listening socket for its egress proxy comes with this.
@@ -334,9 +335,10 @@ impl Message {
         match self {
             Self::Created => out.number(0),
             Self::Starting => out.number(1),
-            Self::Running { has_proc } => {
+            Self::Running(Abilities { has_proc, changes_files }) => {
                 out.number(2);
                 out.number(u64::from(*has_proc));
+                out.number(u64::from(*changes_files));
             }
             Self::Failed { stage, errno, detail } => {
                 out.number(3);
@@ -361,7 +363,7 @@ impl Message {
         let message = match input.number()? {
             0 => Self::Created,
             1 => Self::Starting,
-            2 => Self::Running { has_proc: input.number()? != 0 },
+            2 => Self::Running(Abilities { has_proc: input.number()? != 0, changes_files: input.number()? != 0 }),
             3 => Self::Failed {
                 stage: *Stage::ALL.get(usize::try_from(input.number()?).ok()?)?,
                 errno: i32::try_from(input.number()?).ok()?,
@@ -464,7 +466,7 @@ mod tests {
         for message in [
             Message::Created,
             Message::Starting,
-            Message::Running { has_proc: true },
+            Message::Running(Abilities { has_proc: true, changes_files: false }),
             Message::Failed { stage: Stage::Mount, errno: 13, detail: "/usr".into() },
             Message::Signalled,
             Message::Network,

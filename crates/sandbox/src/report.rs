@@ -19,6 +19,8 @@ pub struct Offer {
     pub took: Duration,
     /// Whether sandboxes have a `/proc`.
     pub has_proc: bool,
+    /// Whether programs can change the modes and times of their session's files; see [`Level::Landlock`].
+    pub changes_files: bool,
 }
 
 impl Report {
@@ -35,10 +37,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (level, offer) in &self.levels {
             match offer {
-                Ok(Offer { took, has_proc }) => {
+                Ok(Offer { took, has_proc, changes_files }) => {
                     let milliseconds = took.as_secs_f64() * 1e3;
                     let proc = if level.has_namespaces() && !has_proc { ", without /proc" } else { "" };
-                    writeln!(f, "{level}: works ({milliseconds:.1} ms{proc})")?;
+                    let changes = if *changes_files { "" } else { ", programs cannot change modes and times of files" };
+                    writeln!(f, "{level}: works ({milliseconds:.1} ms{proc}{changes})")?;
                 }
                 Err(error) => writeln!(f, "{level}: no: {error}")?,
             }
@@ -53,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_best_level_is_never_none() {
-        let offer = Ok(Offer { took: Duration::from_millis(2), has_proc: false });
+        let offer = Ok(Offer { took: Duration::from_millis(2), has_proc: false, changes_files: true });
         let missing: Result<Offer, _> = Err(SpawnError::Vanished);
         let mut report = Report { levels: vec![(Level::Namespaces, missing), (Level::None, offer.clone())] };
         assert_eq!(report.best(), None);

@@ -10,6 +10,15 @@ use crate::plan::Message;
 use crate::sys::process;
 use crate::sys::socket::Received;
 
+/// What the program of a sandbox can do, and others in theirs may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Abilities {
+    /// There is a `/proc`.
+    pub(crate) has_proc: bool,
+    /// It can change modes and times of its session's files.
+    pub(crate) changes_files: bool,
+}
+
 /// What has been reported of a new sandbox.
 ///
 /// The launcher and the processes of the sandbox report side by side, and one of them may be kept waiting by a busy
@@ -18,7 +27,7 @@ use crate::sys::socket::Received;
 pub(crate) struct Reports {
     init: Option<OwnedFd>,
     pid: Option<i32>,
-    has_proc: Option<bool>,
+    abilities: Option<Abilities>,
     status: Option<i32>,
     network: Option<OwnedFd>,
     proxy: Option<TcpListener>,
@@ -31,7 +40,7 @@ pub(crate) struct Complete {
     pub(crate) init: OwnedFd,
     /// The program's number.
     pub(crate) pid: i32,
-    pub(crate) has_proc: bool,
+    pub(crate) abilities: Abilities,
     /// How the program ended, if it has.
     pub(crate) status: Option<i32>,
     /// What the sandbox has made for its session.
@@ -60,17 +69,17 @@ impl Reports {
             Some(Message::ProxySocket) => self.proxy = received.fds.pop().map(TcpListener::from),
             Some(Message::Network) => self.network = received.fds.pop(),
             Some(Message::Starting) => self.pid = received.sender,
-            Some(Message::Running { has_proc }) => self.has_proc = Some(has_proc),
-            Some(Message::Ended { status }) if self.has_proc.is_some() => self.status = Some(status),
+            Some(Message::Running(abilities)) => self.abilities = Some(abilities),
+            Some(Message::Ended { status }) if self.abilities.is_some() => self.status = Some(status),
             Some(Message::Failed { stage, errno, detail }) => {
                 return Err(SpawnError::Failed { stage, errno, detail });
             }
             Some(Message::Ended { .. } | Message::Signalled) | None => return Err(SpawnError::Vanished),
         }
-        let (Some(pid), Some(has_proc)) = (self.pid, self.has_proc) else { return Ok(None) };
+        let (Some(pid), Some(abilities)) = (self.pid, self.abilities) else { return Ok(None) };
         let Some(init) = self.init.take() else { return Ok(None) };
         let (network, proxy) = (self.network.take(), self.proxy.take());
-        Ok(Some(Complete { init, pid, has_proc, status: self.status, network, proxy }))
+        Ok(Some(Complete { init, pid, abilities, status: self.status, network, proxy }))
     }
 }
 
@@ -89,7 +98,7 @@ mod tests {
     const REPORTS: [fn() -> Message; 4] = [
         || Message::Created,
         || Message::Starting,
-        || Message::Running { has_proc: true },
+        || Message::Running(Abilities { has_proc: true, changes_files: true }),
         || Message::Ended { status: 256 },
     ];
 
@@ -106,7 +115,7 @@ mod tests {
                 made = made.or(complete);
             }
             let made = made.expect("all of it was reported");
-            assert_eq!((made.pid, made.has_proc), (7, true));
+            assert_eq!((made.pid, made.abilities.has_proc), (7, true));
             assert_eq!(made.status, (created_at == 3).then_some(256), "else the child hears of it");
         }
     }

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 pub(crate) mod identity;
+pub(crate) mod listener;
 pub(crate) mod mount;
 pub(crate) mod process;
 pub(crate) mod socket;

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::process::{Resource, Signal};
 
+use super::broker::Handover;
 use super::host::{Host, Place};
 use super::{At, Failure, filter, landlock, trial};
 use crate::error::Stage;
@@ -19,6 +20,7 @@ pub(super) fn program(
     plan: &Plan,
     fds: &[OwnedFd],
     control: BorrowedFd<'_>,
+    handover: Option<&Handover>,
 ) -> Result<Infallible, Failure> {
     let level = plan.policy.level;
     process::new_session().at(Stage::Fork, "a session")?;
@@ -43,7 +45,13 @@ pub(super) fn program(
         landlock::restrict(host, place, plan)?;
     }
     if level == Level::Landlock {
-        filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
+        if let Some(handover) = handover
+            && let Some(listener) = filter::install_asking(plan).at(Stage::Filter, "")?
+        {
+            handover.give(&listener).at(Stage::Filter, "its listener")?;
+        } else {
+            filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
+        }
     }
     process::default_signals();
     socket::send(control, &Message::Starting.encode(), &[]).at(Stage::Exec, "the control socket")?;

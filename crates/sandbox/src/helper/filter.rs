@@ -2,7 +2,8 @@
 //!
 //! A list of what is denied, not of what is allowed: programs nobody has read use whatever their language's run time
 //! uses, in whatever version. What is listed either reaches beyond the sandbox, or has been the way into the kernel
-//! before and is of no use to a program without rights. The answer is `EPERM`, which programs know how to take.
+//! before and is of no use to a program without rights. The answer is `EPERM`, which programs know how to take. A few calls
+//! are answered by the [file broker](super::broker) instead.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,9 +15,13 @@ use seccompiler::{
 };
 
 use crate::plan::Plan;
+use crate::sys::listener::Listener;
 use crate::{Level, Network};
 
+mod changes;
 mod ioctl;
+
+use changes::{ATTRIBUTES, FileChanges, file_changes};
 
 /// Denied whatever the arguments.
 const DENIED: [libc::c_long; 71] = [
@@ -120,36 +125,6 @@ const SHARED: [libc::c_long; 8] = [
     libc::SYS_semctl,
 ];
 
-/// What changes rights, owners, times and attributes of files without Landlock being asked: by their names, and below by a
-/// descriptor, which may be open for nothing but reading and so may be that of a file in an image.
-const BY_NAME: [libc::c_long; 10] = [
-    libc::SYS_fchmodat,
-    libc::SYS_fchmodat2,
-    libc::SYS_fchownat,
-    libc::SYS_setxattr,
-    libc::SYS_lsetxattr,
-    libc::SYS_removexattr,
-    libc::SYS_lremovexattr,
-    SETXATTRAT,
-    REMOVEXATTRAT,
-    FILE_SETATTR,
-];
-/// All architectures have the same numbers for what is new.
-const SETXATTRAT: libc::c_long = 463;
-const REMOVEXATTRAT: libc::c_long = 466;
-const FILE_SETATTR: libc::c_long = 469;
-
-/// The same, where only this architecture has them.
-#[cfg(target_arch = "x86_64")]
-const BY_NAME_HERE: [libc::c_long; 6] =
-    [libc::SYS_chmod, libc::SYS_chown, libc::SYS_lchown, libc::SYS_utime, libc::SYS_utimes, libc::SYS_futimesat];
-#[cfg(not(target_arch = "x86_64"))]
-const BY_NAME_HERE: [libc::c_long; 0] = [];
-
-/// The same by a descriptor.
-const BY_DESCRIPTOR: [libc::c_long; 4] =
-    [libc::SYS_fchmod, libc::SYS_fchown, libc::SYS_fsetxattr, libc::SYS_fremovexattr];
-
 /// `clone` with one of these is denied: other namespaces, and a child that is its maker's sibling. The parent of a copied
 /// program is outside the sandbox, and so would be that of such a child: nobody would wait for it, and without that the
 /// sandbox cannot end; nor would what it uses be seen.
@@ -181,15 +156,23 @@ const SCHEDULING: [libc::c_long; 4] =
     [libc::SYS_sched_setaffinity, libc::SYS_sched_setattr, libc::SYS_sched_setparam, libc::SYS_sched_setscheduler];
 
 /// What a filter depends on, and its programs.
-type Made = ((Level, Network, bool), Arc<[BpfProgram]>);
+type Made = ((Level, Network, FileChanges), Arc<[BpfProgram]>);
 
 /// The filters that this process, or the one that it is a copy of, has made. A helper has one thread, so nobody holds the
 /// lock when it is copied.
 static MADE: Mutex<Vec<Made>> = Mutex::new(Vec::new());
 
-/// Makes the filter that copies of this process will [`install`], once for all of them: half a millisecond.
-pub(super) fn prepare(plan: &Plan, shares_user: bool) -> io::Result<Arc<[BpfProgram]>> {
-    let key = (plan.policy.level, plan.policy.network, shares_user);
+/// Makes the filters that copies of this process will [`install`], once for all of them: half a millisecond each.
+pub(super) fn prepare(plan: &Plan, shares_user: bool) -> io::Result<()> {
+    let changes = FileChanges::without_broker(plan.policy.level, shares_user);
+    if changes == FileChanges::Refused {
+        made(plan, FileChanges::Brokered)?;
+    }
+    made(plan, changes).map(drop)
+}
+
+fn made(plan: &Plan, changes: FileChanges) -> io::Result<Arc<[BpfProgram]>> {
+    let key = (plan.policy.level, plan.policy.network, changes);
     let mut all = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, programs)) = all.iter().find(|(known, _)| *known == key) {
         return Ok(Arc::clone(programs));
@@ -202,10 +185,21 @@ pub(super) fn prepare(plan: &Plan, shares_user: bool) -> io::Result<Arc<[BpfProg
 /// Restricts this process and all that it will start. Needs `no_new_privileges`. `shares_user`: whether there can be
 /// files and processes of the program's user other than its own.
 pub(super) fn install(plan: &Plan, shares_user: bool) -> io::Result<()> {
-    for program in prepare(plan, shares_user)?.iter() {
-        apply_filter(program).map_err(io::Error::other)?;
-    }
-    Ok(())
+    apply(&made(plan, FileChanges::without_broker(plan.policy.level, shares_user))?)
+}
+
+/// The same where a [file broker](super::broker) is to be asked; gives the listener for it. `None`: nothing is installed,
+/// because the kernel has no listeners, or a filter around this process has one already.
+pub(super) fn install_asking(plan: &Plan) -> io::Result<Option<Listener>> {
+    let programs = made(plan, FileChanges::Brokered)?;
+    let Some((asking, others)) = programs.split_first() else { return Ok(None) };
+    let Ok(listener) = Listener::install(asking) else { return Ok(None) };
+    apply(others)?;
+    Ok(Some(listener))
+}
+
+fn apply(programs: &[BpfProgram]) -> io::Result<()> {
+    programs.iter().try_for_each(|program| apply_filter(program).map_err(io::Error::other))
 }
 
 /// The same for a program that installs it itself: the kernel's instructions, one after the other.
@@ -218,10 +212,16 @@ pub(super) fn encoded(plan: &Plan, shares_user: bool) -> io::Result<Vec<Vec<u8>>
         };
         program.iter().flat_map(bytes).collect()
     };
-    Ok(prepare(plan, shares_user)?.iter().map(encode).collect())
+    let changes = FileChanges::without_broker(plan.policy.level, shares_user);
+    Ok(made(plan, changes)?.iter().map(encode).collect())
 }
 
-fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
+/// With a broker, the first one is that which asks it.
+fn programs(
+    level: Level,
+    network: Network,
+    changes: FileChanges,
+) -> Result<Vec<BpfProgram>, seccompiler::BackendError> {
     let mut denied: BTreeMap<i64, Vec<SeccompRule>> =
         DENIED.iter().chain(&DENIED_HERE).map(|&call| (call, Vec::new())).collect();
 
@@ -236,12 +236,23 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
         pairs.extend([kind(libc::SOCK_DGRAM)?, kind(libc::SOCK_RAW)?]);
     }
     denied.insert(libc::SYS_socketpair, pairs);
-    if !level.has_namespaces() && shares_user {
-        let calls = BY_NAME.iter().chain(&BY_NAME_HERE).chain(&BY_DESCRIPTOR);
-        denied.extend(calls.map(|&call| (call, Vec::new())));
-        // A name, or a time. What is left gives a file that is open the time that it is now, as `touch` and so builds need it.
-        let given = |at: u8| rule(&[(at, SeccompCmpArgLen::Qword, SeccompCmpOp::Ne, 0)]);
-        denied.insert(libc::SYS_utimensat, vec![given(1)?, given(2)?]);
+    // A disk could be full within milliseconds, before anybody has looked. The C library writes a byte into each block at
+    // this answer, which some file systems give; what makes holes stays.
+    let is_no_hole = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(PUNCH_HOLE), 0)])?;
+    let mut unsupported = BTreeMap::from([(libc::SYS_fallocate, vec![is_no_hole])]);
+    let attributes = ATTRIBUTES.map(|call| (call, Vec::new()));
+    let mut programs = Vec::new();
+    match changes {
+        FileChanges::Direct => {}
+        FileChanges::Brokered => {
+            // As of a file system without attributes: programs that copy access lists go on with the mode then.
+            unsupported.extend(attributes);
+            programs.push(compile_asking(file_changes()?)?);
+        }
+        FileChanges::Refused => {
+            denied.extend(attributes);
+            denied.extend(file_changes()?);
+        }
     }
     let mut clones = Vec::new();
     for flag in CLONES {
@@ -280,12 +291,11 @@ fn programs(level: Level, network: Network, shares_user: bool) -> Result<Vec<Bpf
 
     // Filters cannot look into the structure that `clone3` takes. The C libraries go on with `clone` at this answer.
     let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    // A disk could be full within milliseconds, before anybody has looked. The C library writes a byte into each block at
-    // this answer, which some file systems give; what makes holes stays.
-    let is_no_hole = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(PUNCH_HOLE), 0)])?;
-    let reserving = BTreeMap::from([(libc::SYS_fallocate, vec![is_no_hole])]);
-    let mut programs =
-        vec![compile(denied, libc::EPERM)?, compile(unknown, libc::ENOSYS)?, compile(reserving, libc::EOPNOTSUPP)?];
+    programs.extend([
+        compile(denied, libc::EPERM)?,
+        compile(unknown, libc::ENOSYS)?,
+        compile(unsupported, libc::EOPNOTSUPP)?,
+    ]);
     programs.push(ioctl::only_allowed());
     if cfg!(target_arch = "x86_64") {
         programs.push(no_x32());
@@ -374,6 +384,18 @@ fn compile(rules: BTreeMap<i64, Vec<SeccompRule>>, errno: i32) -> Result<BpfProg
     SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno.unsigned_abs()), arch)?.try_into()
 }
 
+/// Has a listener answer what a rule holds for. The compiler knows no such action, so another one stands for it.
+fn compile_asking(rules: BTreeMap<i64, Vec<SeccompRule>>) -> Result<BpfProgram, seccompiler::BackendError> {
+    let arch: TargetArch = std::env::consts::ARCH.try_into()?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Trace(0), arch)?;
+    let mut program: BpfProgram = filter.try_into()?;
+    let stand_in = step(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_TRACE);
+    for instruction in program.iter_mut().filter(|instruction| **instruction == stand_in) {
+        instruction.k = libc::SECCOMP_RET_USER_NOTIF;
+    }
+    Ok(program)
+}
+
 /// x86-64 has the same calls a second time, under numbers from 2^30 on, which the rules above do not name.
 fn no_x32() -> BpfProgram {
     const FIRST: u32 = 1 << 30;
@@ -398,12 +420,24 @@ mod tests {
     fn every_combination_compiles_and_fits() {
         for level in Level::ALL {
             for network in [Network::None, Network::Host] {
-                for shares_user in [false, true] {
-                    for program in programs(level, network, shares_user).expect("the rules are valid") {
+                for changes in [FileChanges::Direct, FileChanges::Brokered, FileChanges::Refused] {
+                    for program in programs(level, network, changes).expect("the rules are valid") {
                         assert!(program.len() < 4096, "{level}: {}", program.len());
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn only_the_first_of_a_brokers_filters_asks() {
+        let asks = |program: &BpfProgram| program.iter().any(|step| step.k == libc::SECCOMP_RET_USER_NOTIF);
+        for network in [Network::None, Network::Host] {
+            let brokered = programs(Level::Landlock, network, FileChanges::Brokered).expect("the rules are valid");
+            assert_eq!(brokered.iter().map(asks).filter(|&asks| asks).count(), 1);
+            assert!(asks(&brokered[0]));
+            let refused = programs(Level::Landlock, network, FileChanges::Refused).expect("the rules are valid");
+            assert!(!refused.iter().any(asks));
         }
     }
 }

@@ -13,11 +13,13 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use rustix::thread::LinkNameSpaceType;
 
+use super::broker::{FileBroker, Handover};
 use super::host::{Host, INSIDE, Place, UserNamespace, bound_connections, open_proc};
 use super::{At, Failure, confine, copy, fail, filter, landlock, root};
 use crate::error::Stage;
 use crate::plan::{Kind, Message, Plan};
 use crate::policy::PROXY;
+use crate::reports::Abilities;
 use crate::sys::process::{Forked, Reaped};
 use crate::sys::{identity, process, socket};
 use crate::{Level, Network, tree};
@@ -195,9 +197,12 @@ fn start(
     }
 
     let contained = landlock::contain_signals(host, level);
+    let is_brokered = level == Level::Landlock && host.shares_user(place);
+    let handover = is_brokered.then(|| Handover::new(host, plan).ok()).flatten();
     let program = match mode {
         SpawnMode::Start => {
-            Program::Started(start_program(control, || confine::program(host, place, plan, &lifted, control))?)
+            let become_it = || confine::program(host, place, plan, &lifted, control, handover.as_ref());
+            Program::Started(start_program(control, become_it)?)
         }
         SpawnMode::Copy { fork_socket, filters, cgroup_files } => {
             let files = plan.policy.limits.open_files;
@@ -205,8 +210,10 @@ fn start(
         }
     };
     drop(lifted); // the pipes must end when the program does
-    let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
-    let status = supervise(program, control, liveness, signals.as_fd(), plan.keeps_background);
+    let broker = handover.and_then(Handover::take);
+    let changes_files = !is_brokered || broker.is_some();
+    let _ = socket::send(control, &Message::Running(Abilities { has_proc, changes_files }).encode(), &[]);
+    let status = supervise(program, control, liveness, signals.as_fd(), broker, plan.keeps_background);
     if !level.has_namespaces() {
         end_all(contained);
     }
@@ -387,6 +394,7 @@ fn supervise(
     control: BorrowedFd<'_>,
     liveness: BorrowedFd<'_>,
     signals: BorrowedFd<'_>,
+    mut broker: Option<FileBroker>,
     keeps_background: bool,
 ) -> Option<i32> {
     let pid = program.pid();
@@ -396,10 +404,9 @@ fn supervise(
             Program::Started(_) => signals,
             Program::Copied(copy) => copy.as_fd(),
         };
-        let Ok([ordered, orphaned, signalled, ended]) = socket::wait_readable([control, liveness, signals, end], None)
-        else {
-            return None;
-        };
+        let asked = broker.as_ref().map_or(signals, AsFd::as_fd);
+        let waited = socket::wait_readable([control, liveness, signals, end, asked], None);
+        let Ok([ordered, orphaned, signalled, ended, asked]) = waited else { return None };
         if signalled {
             // A program can send them, too, as fast as they are read: the rest is for the next turn.
             for signal in std::iter::from_fn(|| process::next_signal(signals)).take(SIGNALS) {
@@ -450,6 +457,9 @@ fn supervise(
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 _ => return None,
             }
+        }
+        if asked {
+            broker = broker.filter(FileBroker::answer_next);
         }
     }
 }

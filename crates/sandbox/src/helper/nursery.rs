@@ -33,6 +33,7 @@ use super::init::{self, SpawnMode};
 use super::{At, Failure, Own, fail, filter, root};
 use crate::error::Stage;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
+use crate::reports::Abilities;
 use crate::sys::process::Forked;
 use crate::sys::{identity, process, socket};
 
@@ -113,7 +114,8 @@ fn keep(
     let (fork_socket, its) = socket::pair().at(Stage::Fork, "a socket")?;
     set_apart();
     let zygote = start_zygote(&host, plan, fds, its, control)?;
-    let _ = socket::send(control, &Message::Running { has_proc }.encode(), &[]);
+    let abilities = Abilities { has_proc, changes_files: true };
+    let _ = socket::send(control, &Message::Running(abilities).encode(), &[]);
     let mut fork_socket = Some(fork_socket);
     // The same for all copies.
     let filters = filter::encoded(plan, !nest.has_slots).at(Stage::Filter, "")?;

@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 128] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -45,6 +45,26 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 128] = [
         "os.setxattr(os.open(IMAGE + '/file', os.O_RDONLY), 'user.a', b'x')",
     ),
     ("remove one by a descriptor", Maybe, "os.removexattr(os.open(IMAGE + '/file', os.O_RDONLY), 'user.a')"),
+    ("change the rights of a file of the server's", Works, "os.chmod(SECRET, 0o777)"),
+    ("the same by a link of its own", Works, "os.symlink(SECRET, 'soft-2'); os.chmod('soft-2', 0o777)"),
+    (
+        "the same in a folder that a link leads to",
+        Works,
+        "os.symlink(os.path.dirname(SECRET), 'folder-2'); os.chmod('folder-2/secret', 0o777)",
+    ),
+    ("the same from its folder", Works, "os.chdir(os.path.dirname(SECRET)); os.chmod('secret', 0o777)"),
+    (
+        "the same from its folder's descriptor",
+        Works,
+        "os.chmod('secret', 0o777, dir_fd=os.open(os.path.dirname(SECRET), os.O_PATH))",
+    ),
+    ("the same by a descriptor that reads nothing", Works, "os.chmod(opened(SECRET, os.O_PATH), 0o777)"),
+    ("the same by one's name in /proc", Works, "os.chmod(opened(IMAGE + '/file', os.O_RDONLY), 0o777)"),
+    ("change the rights of another session's file", Works, "os.chmod('../work-neighbour/file', 0o777)"),
+    ("hard-link a file of the image by a descriptor", Maybe, "link(opened(IMAGE + '/file', os.O_RDONLY), 'hard-2')"),
+    ("the same of one that reads nothing", Maybe, "link(opened(SECRET, os.O_PATH), 'hard-3')"),
+    ("move a file of the image into its folder", Maybe, "os.rename(IMAGE + '/file', 'moved')"),
+    ("move another session's file into its folder", Maybe, "os.rename(NEIGHBOUR + '/file', 'moved-2')"),
     ("write into /usr", Maybe, "open('/usr/new', 'w')"),
     ("write into /etc", Maybe, "open('/etc/new', 'w')"),
     ("write into /", Maybe, "open('/new', 'w')"),
@@ -185,6 +205,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 128] = [
     ("use the older kind of it", Maybe, "call('io_setup', 1, ctypes.create_string_buffer(8))"),
     ("fill the kernel's memory with filters of calls", Maybe, "call('seccomp', 1, 0, filter())"),
     ("the same by prctl", Maybe, "call('prctl', 22, 2, filter(), 0, 0)"),
+    ("answer its own system calls", Maybe, "call('seccomp', 1, 8, filter())"),
     ("and with filters of packets", Maybe, "pair(socket.SOCK_STREAM)[0].setsockopt(1, 26, filter())"),
     (
         "and with rules of its own",
@@ -243,6 +264,8 @@ pub(crate) const PRELUDE: &str = r"
 import ctypes, errno, os, resource, socket, stat, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 WORK, PARENT = os.getcwd(), os.getppid()
+opened = lambda path, flags: '/proc/self/fd/%d' % os.open(path, flags)
+link = lambda path, name: os.link(path, name, follow_symlinks=True)
 pair = lambda kind: socket.socketpair(socket.AF_UNIX, kind)
 state = lambda pid: open(f'/proc/{pid}/stat').read().rsplit(')', 1)[1].split()[0]
 class Stop(Exception): pass

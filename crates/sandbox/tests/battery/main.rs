@@ -10,6 +10,7 @@ use agb_sandbox::main_if_helper;
 use agb_testkit::profile::PrivilegeProfile;
 
 mod attempts;
+mod changes;
 mod ends;
 mod escape;
 mod hidden;
@@ -22,7 +23,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 33] = [
+const TESTS: [(&str, Test); 35] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -30,6 +31,8 @@ const TESTS: [(&str, Test); 33] = [
     ("a_file_below_tmp_is_shown_whatever_lies_there", programs::a_file_below_tmp_is_shown_whatever_lies_there),
     ("an_image_out_of_reach_is_refused_in_words", programs::an_image_out_of_reach_is_refused_in_words),
     ("threads_are_scheduled_by_their_program", programs::threads_are_scheduled_by_their_program),
+    ("programs_change_their_own_files", changes::programs_change_their_own_files),
+    ("changes_reach_no_other_file", changes::changes_reach_no_other_file),
     ("failures_name_the_step", programs::failures_name_the_step),
     ("interrupt_reaches_the_group", programs::interrupt_reaches_the_group),
     ("limits_hold", limits::limits_hold),

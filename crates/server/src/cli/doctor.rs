@@ -104,7 +104,9 @@ impl Doctor {
         }
         if self.json {
             let offer = |(level, offer): &(Level, Result<Offer, SpawnError>)| match offer {
-                Ok(offer) => json!({ "level": level.name(), "works": true, "hasProc": offer.has_proc }),
+                Ok(offer) => json!({
+                    "level": level.name(), "works": true, "hasProc": offer.has_proc, "changesFiles": offer.changes_files,
+                }),
                 Err(error) => json!({ "level": level.name(), "works": false, "reason": error.to_string() }),
             };
             let levels: Vec<Value> = report.levels.iter().map(offer).collect();
