@@ -4,7 +4,7 @@
 //! ```text
 //! npm/sdk/src/browser ──► session ──► driver ──► link ──► link.js (WebSocket, fetch)
 //!                         run ──► log     └──► host.js (JSON.parse of chunks)
-//!                         account ──► http ──► host.js (fetch)
+//!                         account ──► service ──► host.js (fetch)
 //! ```
 //!
 //! # Invariants
@@ -35,6 +35,8 @@ mod log;
 mod logger;
 mod object;
 mod run;
+#[cfg(feature = "account")]
+mod service;
 mod session;
 mod timer;
 

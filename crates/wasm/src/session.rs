@@ -22,7 +22,7 @@ use crate::run::NativeRun;
 pub struct NativeSession {
     pub(crate) driver: Option<Rc<Driver>>,
     #[cfg(feature = "account")]
-    pub(crate) account: crate::account::Member,
+    pub(crate) account: crate::service::Member,
 }
 
 /// A session from what `browserAccess` gave, whose `extensions` are joined by spaces.
@@ -46,7 +46,7 @@ pub fn attach(
     }
     NativeSession {
         #[cfg(feature = "account")]
-        account: crate::account::Member::guest(session_id, &config, extensions.map(str::to_owned).collect()),
+        account: crate::service::Member::guest(session_id, &config, extensions.map(str::to_owned).collect()),
         driver: Some(Driver::new(config)),
     }
 }

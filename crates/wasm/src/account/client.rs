@@ -11,10 +11,10 @@ use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::answer;
-use super::host;
-use super::http::Http;
 use super::procedure::perform;
+use crate::service::answer;
+use crate::service::host;
+use crate::service::http::Http;
 use crate::session::NativeSession;
 
 /// `NativeClient` of `binding.ts`. A page has no environment and no files: all comes from code or is the default.

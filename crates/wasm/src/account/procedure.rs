@@ -10,8 +10,8 @@ use js_sys::Promise;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::future_to_promise;
 
-use super::answer;
-use super::http::{Http, pause, reader};
+use crate::service::answer;
+use crate::service::http::{Http, pause, reader};
 
 /// Resolves to `Answer<string>`, the output as JSON text. A guest's procedure may call the session's own link only.
 pub(crate) fn perform(http: &Rc<Http>, mut procedure: JsonProcedure, is_guest: bool) -> Promise {

@@ -12,14 +12,14 @@ use js_sys::{Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use super::Member;
-use super::answer;
-use super::host;
-use super::http::{Http, reader};
 use super::procedure::perform;
 use super::transfer::carry;
 use crate::driver::Driver;
 use crate::object;
+use crate::service::Member;
+use crate::service::answer;
+use crate::service::host;
+use crate::service::http::{Http, reader};
 use crate::session::{self, NativeSession};
 
 impl NativeSession {

@@ -10,9 +10,9 @@ use serde_json::Value;
 use wasm_bindgen::JsCast;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
 
-use super::answer;
-use super::host;
-use super::http::pause;
+use crate::service::answer;
+use crate::service::host;
+use crate::service::http::pause;
 
 /// Resolves to `Answer<Transferred>`.
 pub(crate) fn carry(mut transfer: Box<dyn Transfer>, bytes: Option<Uint8Array>) -> Promise {

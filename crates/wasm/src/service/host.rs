@@ -1,10 +1,10 @@
-//! `account/host.js`, declared.
+//! `service/host.js`, declared.
 
 use js_sys::{Array, Promise, Uint8Array};
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
-#[wasm_bindgen(module = "/src/account/host.js")]
+#[wasm_bindgen(module = "/src/service/host.js")]
 unsafe extern "C" {
     #[wasm_bindgen(js_name = randomId)]
     pub(crate) safe fn random_id() -> String;
