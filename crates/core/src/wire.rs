@@ -8,7 +8,8 @@
 //!
 //! A frame has three readers for one reason, speed: `envelope` recognises the second chunk of a stream by its first,
 //! `scan` reads a chunk in any envelope, [`incoming`] reads every frame. Tests hold the fast ones to the last. A
-//! page reads chunks in JavaScript (`host.js`), before they become Rust strings.
+//! page reads chunks in JavaScript (`host.js`), before they become Rust strings: it is built without the fast ones (the
+//! feature `fast-chunks`).
 
 pub(crate) mod envelope;
 pub mod incoming;

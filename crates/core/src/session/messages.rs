@@ -1,5 +1,7 @@
 //! What a service's messages do to their runs.
 
+use std::borrow::Cow;
+
 use super::Session;
 use super::runs::{Phase, Reader};
 use crate::batch::{Stamp, Stream};
@@ -12,14 +14,15 @@ use crate::wire::text::BadEscape;
 
 impl Session {
     pub(super) fn text(&mut self, text: &str) {
-        if let Some(known) = self.envelopes.read(text)
+        if cfg!(feature = "fast-chunks")
+            && let Some(known) = self.envelopes.read(text)
             && self.known(&known)
         {
             return;
         }
         let Incoming::Run { invocation, origin, message } = incoming::parse(text) else { return };
-        if let (std::borrow::Cow::Borrowed(invocation), Message::Chunk(stream, Text::Raw(chunk))) =
-            (&invocation, &message)
+        if cfg!(feature = "fast-chunks")
+            && let (Cow::Borrowed(invocation), Message::Chunk(stream, Text::Raw(chunk))) = (&invocation, &message)
         {
             self.envelopes.learn(text, invocation, *stream, origin, *chunk);
         }

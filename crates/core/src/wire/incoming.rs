@@ -81,7 +81,9 @@ impl Text<'_> {
 /// Reads one text frame.
 #[must_use]
 pub fn parse(text: &str) -> Incoming<'_> {
-    if let Some(found) = super::scan::chunk(text) {
+    if cfg!(feature = "fast-chunks")
+        && let Some(found) = super::scan::chunk(text)
+    {
         let message = Message::Chunk(found.stream, Text::Raw(found.chunk));
         return Incoming::Run { invocation: found.invocation.into(), origin: found.origin, message };
     }
