@@ -35,14 +35,17 @@ struct Story {
     recorder: RunRecorder<JsValue>,
 }
 
+/// Starts a run or finds one. In a box, so that following is compiled once for all of them.
+pub(crate) type Begin<'a> = Box<dyn FnOnce(&mut Session, Instant) -> Result<RunId, Rejected> + 'a>;
+
 impl NativeRun {
-    /// Begins to follow a run, which `begin` starts or finds.
+    /// Begins to follow a run.
     ///
     /// # Errors
     /// What the core says of one that it does not take. Nothing was sent then.
     pub(crate) fn start(
         driver: &Rc<Driver>,
-        begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
+        begin: Begin<'_>,
         log_limit: usize,
         result_limit: usize,
         stamps: bool,
@@ -153,30 +156,29 @@ impl Story {
 
     /// Keeps what the result needs; gives what JavaScript gets to see now.
     fn event(&mut self, event: &StreamEvent) -> JsValue {
-        match event {
-            StreamEvent::Result(result) => {
-                let shown = object::rich_result(result);
-                self.recorder.note(event, |kept| match kept {
-                    Cow::Borrowed(_) => shown.clone(),
-                    Cow::Owned(note) => object::rich_result(&note),
-                });
-                host::record("type result", vec!["result".into(), shown])
-            }
+        let mut shown = JsValue::NULL;
+        if let StreamEvent::Result(result) = event {
+            shown = object::rich_result(result);
+        }
+        self.recorder.note(event, |kept| match kept {
+            Cow::Borrowed(_) => shown.clone(),
+            Cow::Owned(note) => object::rich_result(&note),
+        });
+        let (names, values) = match event {
+            StreamEvent::Result(_) => ("type result", vec!["result".into(), shown]),
             StreamEvent::Error(error) => {
-                self.recorder.note(event, |kept| object::rich_result(&kept));
                 let failure = object::failure(&error.to_failure(), error.service_code());
-                host::record("type error", vec!["error".into(), failure])
+                ("type error", vec!["error".into(), failure])
             }
             StreamEvent::InputRequest { prompt, password } => {
-                host::record("type prompt password", vec!["inputRequest".into(), prompt.into(), (*password).into()])
+                ("type prompt password", vec!["inputRequest".into(), prompt.into(), (*password).into()])
             }
             _ => match event.warning() {
-                Some((code, words)) => {
-                    host::record("type code message", vec!["trouble".into(), code.into(), words.into()])
-                }
-                None => host::record("type", vec!["reconnected".into()]),
+                Some((code, words)) => ("type code message", vec!["trouble".into(), code.into(), words.into()]),
+                None => ("type", vec!["reconnected".into()]),
             },
-        }
+        };
+        host::record(names, values)
     }
 
     /// One string for all chunks of a batch, and the marks of `binding.ts` within it.

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use agb_core::codes;
 use agb_core::result::{LogBudget, ResultBudget};
-use agb_core::{
-    CommandRequest, Extensions, Instant, Language, Rejected, RunId, RunRequest, Session, SessionConfig, TerminalSize,
-};
+use agb_core::{CommandRequest, Extensions, Language, RunRequest, SessionConfig, TerminalSize};
 use js_sys::Function;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 use crate::driver::Driver;
 use crate::object;
-use crate::run::NativeRun;
+use crate::run::{Begin, NativeRun};
 
 /// `NativeSession` of `binding.ts`, of which [`account`](crate::account) has the rest. All its runs share one WebSocket,
 /// which is closed when the last of them and the session itself are forgotten.
@@ -67,7 +65,10 @@ impl NativeSession {
         wake: Function,
     ) -> JsValue {
         match request(code, language, timeout_s, stdin) {
-            Ok(request) => self.follow(log_limit, result_limit, stamps, wake, |session, now| session.run(now, request)),
+            Ok(request) => {
+                let begin: Begin<'_> = Box::new(|session, now| session.run(now, request));
+                self.follow(log_limit, result_limit, stamps, wake, begin)
+            }
             Err(refused) => refused,
         }
     }
@@ -100,7 +101,7 @@ impl NativeSession {
             },
             detached,
         };
-        self.follow(log_limit, None, stamps, wake, |session, now| session.run_command(now, request))
+        self.follow(log_limit, None, stamps, wake, Box::new(|session, now| session.run_command(now, request)))
     }
 
     /// Follows a run that was begun elsewhere; gives what [`stream`](Self::stream) gives.
@@ -116,13 +117,14 @@ impl NativeSession {
         goes_on: bool,
         wake: Function,
     ) -> JsValue {
-        let run = self.follow(log_limit, result_limit, stamps, wake, |session, now| {
+        let begin: Begin<'_> = Box::new(|session, now| {
             let run = session.attach(now, id, after as u64)?;
             if goes_on {
                 session.keep_going(run);
             }
             Ok(run)
         });
+        let run = self.follow(log_limit, result_limit, stamps, wake, begin);
         if let Some(driver) = &self.driver {
             driver.release(); // it is going on: to cancel it is to say so
         }
@@ -135,7 +137,7 @@ impl NativeSession {
         result_limit: Option<f64>,
         stamps: bool,
         wake: Function,
-        begin: impl FnOnce(&mut Session, Instant) -> Result<RunId, Rejected>,
+        begin: Begin<'_>,
     ) -> JsValue {
         let Some(driver) = &self.driver else {
             let message = "the session has no WebSocket to stream over; run without streaming";
