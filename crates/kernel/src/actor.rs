@@ -124,6 +124,7 @@ impl Actor<'_> {
             queue: self.queue,
             language: self.spec.language,
             limits: &self.spec.limits,
+            ends_programs: self.spec.ends_programs,
             count: self.executions,
             background: &mut self.background,
             buffer: &mut self.buffer,

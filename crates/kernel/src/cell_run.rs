@@ -55,6 +55,8 @@ pub(crate) struct CellRun<'a> {
     pub(crate) queue: &'a Queue,
     pub(crate) language: Language,
     pub(crate) limits: &'a KernelLimits,
+    /// As in the [`KernelSpec`](crate::KernelSpec).
+    pub(crate) ends_programs: bool,
     pub(crate) count: u32,
     pub(crate) background: &'a mut Background,
     pub(crate) buffer: &'a mut [u8],
@@ -77,7 +79,14 @@ struct Stopping {
 
 /// What brought a cell to its end.
 enum Finish {
-    Done { failed: bool, time: Duration },
+    Done {
+        failed: bool,
+        time: Duration,
+    },
+    /// The same, and the interpreter ends by itself.
+    Exits {
+        failed: bool,
+    },
     Died,
     ControlClosed,
     Broken(ProtocolError),
@@ -116,6 +125,17 @@ impl CellRun<'_> {
                 // The program's own clock is the better one, but not to be believed beyond ours.
                 (requested.unwrap_or(own), time.min(wall), false)
             }
+            Finish::Exits { failed } => {
+                let death = self.process.end().await;
+                let own = match (error, death) {
+                    (Some(error), Death::Exited(_)) if failed => Outcome::Failed(error),
+                    (None, Death::Exited(_)) if failed && requested.is_none() => self.failed_without_error(),
+                    (_, Death::Exited(0)) => Outcome::Finished,
+                    (_, Death::Exited(code)) => self.ended_with(code),
+                    (_, death) => Outcome::Killed(death),
+                };
+                (requested.unwrap_or(own), wall, true)
+            }
             Finish::Died => {
                 let death = self.process.end().await;
                 (requested.unwrap_or_else(|| self.exited(death)), wall, true)
@@ -148,15 +168,18 @@ impl CellRun<'_> {
     fn exited(&mut self, death: Death) -> Outcome {
         match death {
             Death::Exited(0) if self.language == Language::Java => Outcome::Finished,
-            Death::Exited(code) if self.language == Language::Java && code != java::DEFECT => {
-                let (name, value) = ("ProcessExit".to_owned(), format!("the program ended with exit status {code}"));
-                let traceback = format!("{name}: {value}\n");
-                let error = CellError { name, value, traceback };
-                self.sink.push(CellEvent::Error(error.clone()));
-                Outcome::Failed(error)
-            }
+            Death::Exited(code) if self.language == Language::Java && code != java::DEFECT => self.ended_with(code),
             death => Outcome::Killed(death),
         }
+    }
+
+    /// The program has ended its process with an exit status that is no success.
+    fn ended_with(&mut self, code: i32) -> Outcome {
+        let (name, value) = ("ProcessExit".to_owned(), format!("the program ended with exit status {code}"));
+        let traceback = format!("{name}: {value}\n");
+        let error = CellError { name, value, traceback };
+        self.sink.push(CellEvent::Error(error.clone()));
+        Outcome::Failed(error)
     }
 
     /// A cell that failed is never a success, although the harness could not say why.
@@ -177,8 +200,11 @@ impl CellRun<'_> {
         let (cell, channel) = (self.cell, self.channel);
         let deadline = began + cell.timeout.min(FOREVER);
         let mut wants_input = false;
+        // The end, once the interpreter ends by itself: what it prints until then is the program's.
+        let mut exits = None;
         self.process.stir();
-        self.process.control.send(message::run(cell, nonce, self.count, self.limits.max_control_frame));
+        let max_frame = self.limits.max_control_frame;
+        self.process.control.send(message::run(cell, nonce, self.count, max_frame, self.ends_programs));
         self.sink.push(CellEvent::Started);
         self.background.deliver(self.sink);
         loop {
@@ -204,8 +230,10 @@ impl CellRun<'_> {
             let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
             if self.has_more && resume_at.is_none() && self.room.takes_messages() {
                 yield_now().await;
-                if let Some(finish) = self.receive(nonce, stopping.is_some(), false, &mut wants_input, error) {
-                    return finish;
+                match self.receive(nonce, stopping.is_some(), false, &mut wants_input, error) {
+                    Some(finish @ Finish::Exits { .. }) => exits = Some(finish),
+                    Some(finish) => return finish,
+                    None => {}
                 }
                 continue;
             }
@@ -215,7 +243,8 @@ impl CellRun<'_> {
             let usual = if stopping.is_some() { AFTER_STOP } else { READ_SIZE };
             let has_room = self.sink.hold(if held.bytes > 0 { held.memory } else { 0 }) || held.bytes < usual;
             let take_output = resume_at.is_none() && self.room.takes_output();
-            let take_control = resume_at.is_none() && self.room.takes_messages() && has_room && !self.has_more;
+            let take_messages = resume_at.is_none() && self.room.takes_messages() && has_room;
+            let take_control = take_messages && !self.has_more && exits.is_none();
             let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
@@ -236,17 +265,20 @@ impl CellRun<'_> {
                 }
                 () = control.ready(take_control) => {
                     let open = control.step(take_control, self.buffer);
-                    if let Some(finish) = self.receive(nonce, stopping.is_some(), false, &mut wants_input, error) {
-                        return finish;
-                    }
-                    if !open {
-                        return Finish::ControlClosed;
+                    match self.receive(nonce, stopping.is_some(), false, &mut wants_input, error) {
+                        Some(finish @ Finish::Exits { .. }) => exits = Some(finish),
+                        Some(finish) => return finish,
+                        None if !open => return Finish::ControlClosed,
+                        None => {}
                     }
                 }
                 () = Process::dead(pidfd) => {
+                    if let Some(finish) = exits {
+                        return finish;
+                    }
                     control.drain(self.buffer);
                     return match self.receive(nonce, stopping.is_some(), true, &mut wants_input, error) {
-                        Some(Finish::Broken(error)) => Finish::Broken(error),
+                        Some(finish @ (Finish::Broken(_) | Finish::Exits { .. })) => finish,
                         _ => Finish::Died,
                     };
                 }
@@ -323,7 +355,8 @@ impl CellRun<'_> {
                     self.sink.push(CellEvent::InputRequest { prompt, password });
                 }
                 CellMessage::Input { .. } => return Some(Finish::Broken(ProtocolError::Stray)),
-                CellMessage::Done { failed, time } => return Some(Finish::Done { failed, time }),
+                CellMessage::Done { failed, exits: true, .. } => return Some(Finish::Exits { failed }),
+                CellMessage::Done { failed, time, .. } => return Some(Finish::Done { failed, time }),
             }
         }
         None

@@ -29,8 +29,16 @@ pub(crate) enum Message {
 pub(crate) enum CellMessage {
     Result(RichResult),
     Error(CellError),
-    Input { prompt: String, password: bool },
-    Done { failed: bool, time: Duration },
+    Input {
+        prompt: String,
+        password: bool,
+    },
+    /// The cell has ended; `exits` says that its interpreter ends by itself now.
+    Done {
+        failed: bool,
+        time: Duration,
+        exits: bool,
+    },
 }
 
 impl Message {
@@ -49,8 +57,8 @@ struct Fields<'a> {
     found: [Option<&'a RawValue>; NAMES.len()],
 }
 
-const NAMES: [&str; 11] =
-    ["type", "nonce", "main", "data", "name", "value", "traceback", "prompt", "password", "failed", "seconds"];
+const NAMES: [&str; 12] =
+    ["type", "nonce", "main", "data", "name", "value", "traceback", "prompt", "password", "failed", "seconds", "exits"];
 
 impl<'a> Fields<'a> {
     fn message(&self) -> Option<Message> {
@@ -72,6 +80,7 @@ impl<'a> Fields<'a> {
             "done" => CellMessage::Done {
                 failed: self.read("failed")?,
                 time: Duration::try_from_secs_f64(self.read("seconds")?).ok()?,
+                exits: self.get("exits").is_some() && self.read("exits")?,
             },
             _ => return None,
         };
@@ -106,10 +115,12 @@ impl<'de> Visitor<'de> for Fields<'de> {
     }
 }
 
-/// The frame that starts a cell.
-pub(crate) fn run(cell: &Cell, nonce: &str, count: u32, max_frame: usize) -> Vec<u8> {
+/// The frame that starts a cell; `ends` says that it is a whole program:
+/// [`KernelSpec::ends_programs`](crate::KernelSpec::ends_programs).
+pub(crate) fn run(cell: &Cell, nonce: &str, count: u32, max_frame: usize, ends: bool) -> Vec<u8> {
     frame(&json!({
         "type": "run", "nonce": nonce, "count": count, "code": cell.code, "stdin": cell.stdin, "maxFrame": max_frame,
+        "ends": ends,
     }))
 }
 
@@ -246,7 +257,9 @@ mod tests {
             for piece in bytes.chunks(size) {
                 buffer.feed(piece);
                 while let Some(message) = buffer.next().unwrap() {
-                    let Message::Cell { nonce, message: CellMessage::Done { failed: false, time } } = message else {
+                    let Message::Cell { nonce, message: CellMessage::Done { failed: false, time, exits: false } } =
+                        message
+                    else {
                         panic!()
                     };
                     assert_eq!(time, Duration::from_millis(500));

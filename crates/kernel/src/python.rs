@@ -35,6 +35,8 @@ const SOURCES: &str = concat!(
     include_str!("python/asking.py"),
     "\0errors\0",
     include_str!("python/errors.py"),
+    "\0ending\0",
+    include_str!("python/ending.py"),
     "\0looks\0",
     include_str!("python/looks.py"),
     "\0results\0",

@@ -26,6 +26,9 @@ pub struct KernelSpec {
     /// A warm interpreter to be copied instead of starting one, made from a spec that differs from this one in what is a
     /// session's own at most; see [`Zygote`].
     pub zygote: Option<Zygote>,
+    /// Whether each cell is a whole program, which ends as its language's own tool ends it: threads that the tool waits for
+    /// are waited for, and what is to be called at the end is called. The variables of Python and R are lost with it.
+    pub ends_programs: bool,
     /// What bounds the kernel.
     pub limits: KernelLimits,
 }
@@ -41,6 +44,7 @@ impl KernelSpec {
             policy,
             cache: cache::default_cache(),
             zygote: None,
+            ends_programs: false,
             limits: KernelLimits::default(),
         }
     }

@@ -163,6 +163,7 @@ impl Workspace {
         let policy = self.policy(env, Vec::new());
         KernelSpec {
             cache: self.config.cache_dir.clone(),
+            ends_programs: self.config.ends_programs,
             limits: KernelLimits {
                 queued_cells: self.config.limits.max_runs,
                 java_heap: self.config.limits.java_heap,

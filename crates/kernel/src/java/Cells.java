@@ -40,6 +40,8 @@ final class Cells {
         final int count;
         final String code;
         final boolean hasInput;
+        /** It is a whole program: the threads that Java waits for are waited for. */
+        final boolean ends;
         final int maxFrame;
         volatile boolean isInterrupted;
         /** It has had its time to clean up. */
@@ -52,6 +54,7 @@ final class Cells {
             // A source file may begin with a mark and have any line ends.
             code = ((String) message.get("code")).replaceFirst("\\A\ufeff", "").replaceAll("\r\n?", "\n");
             hasInput = (Boolean) message.get("stdin");
+            ends = (Boolean) message.get("ends");
             maxFrame = ((Double) message.get("maxFrame")).intValue();
         }
     }
@@ -120,7 +123,7 @@ final class Cells {
 
     /** Does what makes a first cell slow. The compiler keeps what it has loaded; the program sees nothing of it. */
     void warm() {
-        execute(new Cell(Map.of("nonce", "", "count", 0.0, "code", "System.out.print(\"\");", "stdin", false, "maxFrame", 1e6)));
+        execute(new Cell(Map.of("nonce", "", "count", 0.0, "code", "System.out.print(\"\");", "stdin", false, "ends", false, "maxFrame", 1e6)));
         places.endCell();
     }
 
@@ -142,7 +145,8 @@ final class Cells {
             // Of the compiler: a program that is nested too deep, or no memory left.
             failure = Report.of(error);
         }
-        if (cell.hasRunMain || cell.isInterrupted) {
+        if (cell.ends) engine.worker().awaitStarted(() -> cell.isInterrupted);
+        if (cell.hasRunMain || cell.ends || cell.isInterrupted) {
             hooks.start();
             if (!hooks.started().isEmpty()) engine.worker().retire();
             hooks.await(() -> cell.isStopped);

@@ -72,6 +72,8 @@ final class Cut {
             rest = isMore ? found.remaining() : "";
         }
         Part.classify(parts);
+        // A semicolon behind a type is nothing in a source file, and no statement that would make it a cell.
+        if (parts.stream().allMatch(part -> part.isDeclaration() || part.isEmpty())) parts.removeIf(Part::isEmpty);
         parts.forEach(part -> part.permit(parts));
         parts.forEach(part -> names.addAll(part.names()));
         parts.stream().filter(Part::isVariable).forEach(part -> variables.addAll(part.names()));

@@ -63,6 +63,11 @@ final class Part {
         }
     }
 
+    /** Whether it is the empty statement. */
+    boolean isEmpty() {
+        return source.strip().equals(";");
+    }
+
     boolean isDeclaration() {
         return switch (kind) {
             case IMPORT, TYPE, STATEFUL_TYPE, METHOD -> true;

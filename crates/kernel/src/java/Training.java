@@ -23,7 +23,7 @@ final class Training {
     static void run() {
         var cells = new Cells(new Channel(InputStream.nullInputStream(), OutputStream.nullOutputStream()));
         for (String code : CELLS) {
-            cells.run(Map.of("nonce", "", "count", 1.0, "code", code, "stdin", false, "maxFrame", 1e6));
+            cells.run(Map.of("nonce", "", "count", 1.0, "code", code, "stdin", false, "ends", false, "maxFrame", 1e6));
         }
         System.exit(0);
     }

@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
+import java.util.function.BooleanSupplier;
 import jdk.jshell.spi.ExecutionControl.StoppedException;
 
 /** The thread in which the program runs. One that was stopped is replaced. */
@@ -53,6 +54,21 @@ final class Worker {
         threads.removeAll(earlier);
         threads.remove(runner);
         return threads;
+    }
+
+    /** Waits for those of them that Java waits for before it ends. */
+    void awaitStarted(BooleanSupplier isOver) {
+        try {
+            List<Thread> waited;
+            do {
+                waited = started().stream().filter(thread -> !thread.isDaemon()).toList();
+                for (Thread thread : waited) {
+                    while (thread.isAlive() && !isOver.getAsBoolean()) thread.join(20);
+                }
+            } while (!waited.isEmpty() && !isOver.getAsBoolean());
+        } catch (InterruptedException nobodyDoes) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     private List<Thread> threads() {

@@ -80,6 +80,11 @@ function settle(current, code, error, answer) {
     const again = declarations.resolve(code, details.exception.description, (current.tried ??= new Set()));
     if (again) return evaluateScript(current, again);
   }
+  if (details && !current.isFunction && isForFunctions(details)) {
+    const wrapped = asFunction(code);
+    current.isFunction = true;
+    if (wrapped) return evaluateScript(current, wrapped);
+  }
   current.settled = true;
   if (error) {
     // Terminated: whoever did it says why.
@@ -88,7 +93,8 @@ function settle(current, code, error, answer) {
     const { exception, lineNumber, columnNumber, stackTrace } = details;
     // A syntax error has no frame, but a place.
     const isSyntax = !stackTrace && String(exception.description).startsWith("SyntaxError");
-    report(valueOf(exception), isSyntax ? [lineNumber, columnNumber] : undefined);
+    const thrown = valueOf(exception);
+    if (isSyntax || !ends.offerUncaught(thrown)) report(thrown, isSyntax ? [lineNumber, columnNumber] : undefined);
   } else {
     showResult(valueOf(answer.result));
   }
@@ -97,6 +103,22 @@ function settle(current, code, error, answer) {
 /** Whether V8 refuses the cell for a name that is declared already: nothing of it has run. */
 const isDeclared = ({ exception, stackTrace }) =>
   !stackTrace && /^SyntaxError: Identifier '.*' has already been declared/.test(exception.description);
+
+/** Whether V8 refuses the cell for what only a function may have: nothing of it has run. */
+const isForFunctions = ({ exception, stackTrace }) =>
+  !stackTrace && /^SyntaxError: (?:Illegal return statement|new\.target )/.test(exception.description);
+
+/** The cell as node takes a CommonJS module, which may `return`; undefined if it is none. Its variables end with it. */
+function asFunction(code) {
+  for (const kind of ["", "async "]) {
+    try {
+      host.check(`(${kind}function () {${code}\n})`);
+      return `${kind ? "" : "void "}(${kind}function () {${code}\n}).call(this)`;
+    } catch {
+      // Something else is wrong, which V8 has to say.
+    }
+  }
+}
 
 /**
  * Does what makes a first cell slow: V8's console evaluation, node's inspection and what is here compile themselves. The
@@ -149,6 +171,8 @@ function plainValue(remote) {
 
 /** Shows the value of the last expression: at once, or, where it waits for promises, when the run ends. */
 function showResult(value) {
+  // The last statement of a whole program is most often a call whose result nobody wants to see, such as of `on`.
+  if (cell.ends) return;
   if (captured.isPromise(value)) {
     cell.held = { value, isPromise: true };
   } else if (value !== undefined) {
@@ -301,6 +325,7 @@ ends.watch({
     const isFirst = cell.exit === undefined;
     cell.exit = code;
     if (isFirst) cell.exit = ends.runExitListeners(code);
+    timers.cancel(); // those of the listeners as well
     end(cell.count);
   },
   isRunning: () => cell !== null,

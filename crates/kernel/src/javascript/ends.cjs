@@ -26,6 +26,12 @@ function offer(...args) {
   }
 }
 
+/** Offers an error that the program's own code has thrown to its handlers, as node does. Answers whether one took it. */
+function offerUncaught(error) {
+  offer("uncaughtExceptionMonitor", error, "uncaughtException");
+  return offer("uncaughtException", error, "uncaughtException");
+}
+
 /** Whether somebody else wants to know of an end. */
 const hasListeners = () =>
   replacement !== undefined ||
@@ -117,6 +123,7 @@ function begin() {
   process.exitCode = undefined;
   removeExitListeners();
   removeInterruptListeners();
+  isExiting = false;
   interrupts.keep();
   wasTaken = false;
   signals = 0;
@@ -137,10 +144,15 @@ function removeExitListeners() {
   for (let at = 0; at < listeners.length; at++) emitter.removeListener(process, "exit", listeners[at]);
 }
 
+/** Whether the listeners for the end are called: one that calls `process.exit` has only that number to say. */
+let isExiting = false;
+
 /** Calls the program's listeners for its end, once; gives the number that it ends with. */
 function runExitListeners(code) {
   if (code !== undefined) process.exitCode = code;
-  if (emitter.listenerCount(process, "exit") > 0) offer("exit", exitCode(process.exitCode));
+  const isNested = isExiting;
+  isExiting = true;
+  if (!isNested && emitter.listenerCount(process, "exit") > 0) offer("exit", exitCode(process.exitCode));
   removeExitListeners();
   const last = exitCode(process.exitCode);
   process.exitCode = undefined;
@@ -192,6 +204,6 @@ function takeInterrupts() {
 const interrupts = takeInterrupts();
 
 module.exports = {
-  begin, hasListeners, interrupts, offerBeforeExit, runExitListeners, takesInterrupts,
+  begin, hasListeners, interrupts, offerBeforeExit, offerUncaught, runExitListeners, takesInterrupts,
   watch: (given) => void (handlers = given),
 };

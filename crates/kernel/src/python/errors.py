@@ -38,8 +38,16 @@ def cut(text):
     return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…"
 
 
-def report(error):
-    """Tells of an error; false if it is none."""
+TOLD = "\n"  # stands for the traceback where the program itself has told of the error
+
+
+def report(error, ends):
+    """Tells of an error; false if it is none. With a whole program (`ends`) it is left to the program's own hook, if that
+    has one."""
+    without_harness(error)
+    was_told = not issubclass(type(error), SystemExit) and call_hook(error, ends)
+    if issubclass(type(was_told), SystemExit):
+        error = was_told
     kind = type(error)
     if issubclass(kind, SystemExit):
         code = code_of(error)
@@ -50,8 +58,7 @@ def report(error):
             write_error(value + "\n")
         name, trace = "SystemExit", "SystemExit: %s\n" % value
     else:
-        name, value, trace = name_of(kind), message_of(error), describe(error)
-        call_hook(error)
+        name, value, trace = name_of(kind), message_of(error), TOLD if was_told and ends else describe(error)
     tell(name, value, trace)
     return True
 
@@ -89,17 +96,32 @@ def write_error(text):
         write_all(2, text.encode("utf-8", "backslashreplace"))
 
 
-def call_hook(error):
-    """A program that has a hook for its errors is told of them as a script is."""
+def without_harness(error):
+    """Takes away the frames below the program's."""
+    trace = trace_of(error)
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(HARNESS):
+        trace = trace.tb_next
+    BaseException.with_traceback(error, trace)
+
+
+def call_hook(error, ends):
+    """A program that has a hook for its errors is told of them as a script is. Gives whether there was one that has done
+    its work, or how it ended the program."""
     hook = getattr(sys, "excepthook", None)
-    if hook is None or hook is show_uncaught or hook is sys.__excepthook__:
-        return
+    if hook is None or hook is show_uncaught:
+        return False
     try:
         hook(type(error), error, trace_of(error))
+        return True
     except KeyboardInterrupt:
         raise
+    except SystemExit as exit:
+        return exit
     except BaseException as broken:
-        write_error("Error in sys.excepthook:\n%s" % describe(broken))
+        without_harness(broken)
+        text = "Error in sys.excepthook:\n%s" % describe(broken)
+        write_error(text + "\nOriginal exception was:\n" if ends else text)
+        return False
 
 
 def describe(error):
@@ -143,6 +165,8 @@ class Description:
         module.id = lambda one: id(error) if id(one) in ends else id(one)
         # A group that is large is described as an exception like others.
         module.BaseExceptionGroup = Group if Group is not None and is_small(error) else ()
+        if issubclass(type(error), SyntaxError):
+            add_line(error)
         report = module.TracebackException(type(error), error, trace_of(error), compact=True)
         lines, size = ["[earlier exceptions are left out]\n\n"] if ends else [], 0
         for line in report.format():
@@ -189,6 +213,13 @@ class Description:
         if repeated > shown:
             line = "  [Previous line repeated %d more times]\n"
             self.notes.append((line % (shown - 3), line % (repeated - 3)))
+
+
+def add_line(error):
+    """The compiler, as opposed to the parser, looks for the line of a syntax error in a file."""
+    lines = cells.sources.lines.get(error.filename)
+    if error.text is None and lines is not None and isinstance(error.lineno, int) and 0 < error.lineno <= len(lines[2]):
+        error.text = lines[2][error.lineno - 1]
 
 
 class Gap:

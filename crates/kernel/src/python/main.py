@@ -60,6 +60,7 @@ for function in (display, get_ipython):
     function.__module__ = "builtins"
     setattr(builtins, function.__name__, function)
 sys.excepthook, sys.unraisablehook = run.show_uncaught, run.show_ignored
+sys.__excepthook__ = run.show_uncaught  # Python's own finds the lines of a cell in no file
 is_zygote, sys.argv = sys.argv[1:] == ["zygote"], [""]
 sys.path.insert(0, "")
 sys.meta_path.append(LastResort)
@@ -86,4 +87,6 @@ streams.keep()
 if os.path.isdir(os.environ.get("HOME", "") + "/.local/share/agb"):
     prepare_packages()
 control.send('{"type":"ready"}')
-run.Runs().guard(GUARDS)
+status = run.Runs().guard(GUARDS)
+if status:
+    raise SystemExit(status)  # of a forked copy: the kernel's own is told otherwise

@@ -38,6 +38,8 @@ class Run:
         code = message["code"].replace("\r\n", "\n").replace("\r", "\n")
         self.code = code[1:] if code[:1] == "\ufeff" else code
         self.name, self.frame_limit = "<cell %d>" % message["count"], message["maxFrame"]
+        self.ends, self.ending = message["ends"], None  # whether it is a whole program, after which Python ends
+        self.status = 0
         self.failure = None
         self.failed = self.is_watched = False
         self.seconds = 0.0
@@ -73,6 +75,10 @@ class Run:
         interrupts.install()
         interrupts.pending = False
         control.open(self.nonce)
+        if self.ends and self.ending is None:
+            from _agb import ending
+
+            self.ending = ending.Ending(self)
         self.step = self.execute
 
     def execute(self):
@@ -85,7 +91,7 @@ class Run:
                 self.failure = error
             self.seconds = clock() - start
             if not control.is_ours():
-                self.leave_fork()
+                return self.leave_fork()
             # The program's time limit holds for these, too: they may run code of its classes.
             if self.failure is not None:
                 self.report()
@@ -123,7 +129,7 @@ class Run:
         from _agb import errors
 
         self.failed = True
-        self.failed = errors.report(self.failure)
+        self.failed = errors.report(self.failure, self.ends)
         self.failure = None
 
     def end(self):
@@ -134,6 +140,10 @@ class Run:
             self.failed = True
             errors.report_briefly(self.failure)
             self.failure = None
+        if self.ends:
+            # What runs from here on is the program's: its threads, and what it has registered.
+            self.step, interrupts.in_cell = None, True
+            return
         flush_c()
         streams.put_back()
         for timer, number in TIMERS:
@@ -153,13 +163,15 @@ class Run:
         """A forked copy came out of the cell: it ends as a program does."""
         from _agb import errors
 
-        code = 0
+        self.status = 1
         try:
-            if self.failure is not None:
-                code = errors.exit_code(self.failure)
+            self.status = errors.exit_code(self.failure) if self.failure is not None else 0
+            self.failure = None
             streams.flush()
         finally:
-            os._exit(code)
+            if not self.ends:
+                os._exit(self.status)
+            self.step = None
 
 
 def tell_stray(error):
@@ -172,7 +184,9 @@ def tell_stray(error):
 
 def show_uncaught(kind, error, trace):
     """`sys.excepthook`, as long as the program has none of its own."""
-    cells.write_traceback(error)
+    from _agb import errors
+
+    errors.write_error(errors.describe(error if error.__traceback__ is not None else error.with_traceback(trace)))
 
 
 def show_ignored(unraisable):
@@ -232,7 +246,7 @@ def ctypes_loaded(module, _):
 
 
 class Runs:
-    """Serves runs until nobody sends any more."""
+    """Serves runs until nobody sends any more, or one was a whole program: gives the exit status of this process then."""
 
     def __init__(self):
         self.current = None
@@ -248,13 +262,15 @@ class Runs:
                     self.current = Run(message)
                 control.take()
             elif not self.current.go_on():
+                if self.current.ends:
+                    return self.current.status
                 self.last, self.current = self.current.nonce, None
 
     def guard(self, levels):
         """Goes on whatever a signal handler raises, be it while the last one's error is told."""
         while True:
             try:
-                self.guard(levels - 1) if levels else self.serve()
+                return self.guard(levels - 1) if levels else self.serve()
             except BaseException as error:
                 if levels == 0:
                     tell_stray(error)

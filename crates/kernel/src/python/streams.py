@@ -19,7 +19,7 @@ KEPT = 1000  # duplicates of the descriptors 0, 1 and 2 are kept from this numbe
 SMALL = 2000  # characters: what a buffer holds whatever they are, so that none is lost when the pipe does not take it
 
 get_ident = _thread.get_ident
-getframe, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
+python_frame, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
 base_write, base_flush = _io.TextIOWrapper.write, _io.TextIOWrapper.flush
 base_buffer, file_number = _io.TextIOWrapper.buffer.__get__, _io.TextIOWrapper.fileno
 is_closed = _io.TextIOWrapper.closed.__get__
@@ -55,6 +55,22 @@ def make_blocking(fd):
         pass  # it was closed: whoever writes is told
 
 
+class Nobody:
+    """Stands for the function that calls, where the interpreter itself does: `print` as a thread's or `atexit`'s function."""
+
+    f_lasti = -1
+
+
+nobody = Nobody()
+
+
+def getframe(depth):
+    try:
+        return python_frame(depth + 1)
+    except ValueError:
+        return nobody
+
+
 looked_up_in, looked_up_at = 0, 0  # the function that looked up a `write` last, and at which instruction
 
 
@@ -63,7 +79,11 @@ class Write:
 
     def __get__(self, stream, kind=None):
         global looked_up_in, looked_up_at
-        frame = getframe(1)
+        try:
+            frame = python_frame(1)
+        except ValueError:
+            looked_up_in = 0  # nothing is a part of what the interpreter prints
+            return write if stream is None else stream.write_first
         looked_up_in, looked_up_at = id(frame), frame.f_lasti
         return write if stream is None else stream.write_first
 
@@ -74,7 +94,10 @@ class Flush:
 
 
 def write(stream, text):
-    frame = getframe(1)
+    try:
+        frame = python_frame(1)
+    except ValueError:
+        frame = nobody
     if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and type(text) is str and not questions.open:
         held = stream.held
         # A line's end is never a first part: the first part of the print that it ends was lost when it was interrupted.
@@ -101,7 +124,10 @@ def write_more(stream, text):
                 line = text  # another thread was quicker
             send(stream, line)
             return 1
-        frame = getframe(1)
+        try:
+            frame = python_frame(1)
+        except ValueError:
+            frame = nobody
         is_part = looked_up_at == frame.f_lasti and looked_up_in == id(frame)
         if is_part and text and text[-1] != "\n" and "\r" not in text:
             held.append(text)

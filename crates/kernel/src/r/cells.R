@@ -257,6 +257,13 @@ report <- function(condition) {
   )))
 }
 
+# What R calls last, unless the program failed.
+is_last_called <- FALSE
+call_last <- function() {
+  is_last_called <<- TRUE
+  if (is.function(get0(".Last", globalenv(), mode = "function"))) eval(quote(.Last()), globalenv())
+}
+
 # The end of a program by `quit`: its status is the cell's, and the interpreter lives on.
 exit_condition <- function(status) {
   if (status == 0L) return(NULL)
@@ -272,7 +279,7 @@ for (name in c("q", "quit")) wrap_base(name, function(original) function() {
   status <- as.integer(status)
   if (length(status) != 1L || is.na(status)) status <- 0L
   if (identical(save, "yes")) save.image()
-  if (runLast && exists(".Last", globalenv(), inherits = FALSE)) get(".Last", globalenv())()
+  if (runLast) call_last() else is_last_called <<- TRUE
   invokeRestart("end_cell", status)
 })
 
@@ -288,30 +295,37 @@ wrap_base("options", function(original) function() {
   original(given)
 })
 
-# R knows the clock that people set. The machine's other clock goes in steps of 10 ms. Either is NA where it cannot be had.
+# R knows the clock that people set. The machine's other clock goes in steps of 10 ms, and is NA where it cannot be had.
 clocks <- function() {
-  read <- function(clock) {
-    time <- suppressWarnings(tryCatch(as.numeric(clock()), error = function(e) NA_real_))
-    if (length(time) == 1L) time else NA_real_
-  }
-  c(set = read(function() Sys.time()), steady = read(function() sub(" .*", "", readLines("/proc/uptime", 1L))))
+  unknown <- function(e) NA_real_
+  steady <- if (is.null(uptime)) NA_real_ else tryCatch({
+    .Internal(seek(uptime, 0, 1L, 1L)) # to its begin
+    as.numeric(sub(" .*", "", rawToChar(readBin(uptime, "raw", 64L))))
+  }, error = unknown, warning = unknown)
+  c(set = .Internal(Sys.time()), steady = steady)
 }
 
 # Where the two differ by more than the steps, the first was set meanwhile.
 seconds_since <- function(begin) {
   passed <- clocks() - begin
-  if (is.na(passed[["steady"]])) passed[["steady"]] <- if (is.na(passed[["set"]])) 0 else passed[["set"]]
-  was_set <- is.na(passed[["set"]]) || abs(passed[["set"]] - passed[["steady"]]) > 0.05
+  if (is.na(passed[["steady"]])) passed[["steady"]] <- passed[["set"]]
+  was_set <- abs(passed[["set"]] - passed[["steady"]]) > 0.05
   max(0, passed[[if (was_set) "steady" else "set"]])
 }
 
 # What a program has written to connections that it keeps open, as to `file("/dev/stdout", "w")`, belongs to its run. R
 # crashes at the flush of one that was made and never opened.
-flush_connections <- function() {
-  for (number in getAllConnections()) if (number > 2L) tryCatch({
+flush_connections <- function(numbers) {
+  for (number in numbers) tryCatch({
     connection <- getConnection(number)
     if (isOpen(connection, "write")) flush(connection)
   }, error = function(e) NULL)
+}
+
+# The numbers of the program's connections.
+program_connections <- function() {
+  numbers <- getAllConnections()
+  numbers[is.na(match(numbers, c(0:2, own_connections)))]
 }
 
 # Does what is the program's, or calls its code; gives why it ended early.
@@ -338,16 +352,19 @@ run <- function(message) {
   interrupted <<- FALSE
   error_now <<- signalled_now <<- NULL
   warnings_more <<- 0L
+  is_last_called <<- FALSE
   # A signal that came after the end of the last cell was meant for that one.
   tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL, error = function(e) NULL)
   begin <- clocks()
   failure <- guarded(function() execute(message$code, sprintf("<cell %d>", as.integer(message$count))))
   own_frames <<- 0L # a time limit of the program's may have come between
+  if (message$ends && is.null(failure) && !is_last_called) failure <- guarded(function() allowInterrupts(call_last()))
   seconds <- seconds_since(begin)
   if (!is_ours()) quit_process("no", as.integer(!is.null(failure)), FALSE) # a forked copy came out of the cell
-  plotting <- guarded(finish_plots)
+  plotting <- if (length(plot_devices)) guarded(finish_plots)
   if (is.null(failure)) failure <- plotting
-  guarded(function() allowInterrupts(flush_connections()))
+  connections <- program_connections()
+  if (length(connections)) guarded(function() allowInterrupts(flush_connections(connections)))
   finish_warnings()
   expression_now <<- NULL
   # Those of the program would end the interpreter between two cells. The second takes over the session's, if it still has one.
@@ -355,17 +372,18 @@ run <- function(message) {
   setTimeLimit()
   failed <- inherits(failure, "condition")
   if (failed) report(failure)
-  send_done(failed, seconds)
+  send_done(failed, seconds, message$ends)
+  if (message$ends) quit_process("no", 0L, FALSE) # finalizers that wait for the end of R are called by this
 }
 
 is_done <- FALSE # whether the end of the run was told
 
-send_done <- function(failed, seconds) {
+send_done <- function(failed, seconds, ends) {
   flush(stdout())
   is_done <<- TRUE
   send(sprintf(
-    "{\"type\":\"done\",\"nonce\":%s,\"failed\":%s,\"seconds\":%.9f}",
-    quote_json(nonce), if (failed) "true" else "false", seconds
+    "{\"type\":\"done\",\"nonce\":%s,\"failed\":%s,\"seconds\":%.9f,\"exits\":%s}",
+    quote_json(nonce), if (failed) "true" else "false", seconds, if (ends) "true" else "false"
   ))
 }
 
@@ -383,7 +401,7 @@ serve <- function(message) {
   tryCatch(run(message), error = function(e) {
     if (is_done) return()
     report(simpleError(paste("the run could not be ended:", message_of(e))))
-    send_done(TRUE, 0)
+    send_done(TRUE, 0, FALSE)
   })
 }
 

@@ -48,7 +48,7 @@ for (name in c("system", "system2")) wrap_base(name, function(original) {
 #
 # The harness's own connections are none of the program's: what lists or closes "all" of them does not see them.
 
-own_connections <- as.integer(c(channel, answers, waiting))
+own_connections <- as.integer(c(channel, answers, waiting, uptime))
 wrap_base("getAllConnections", function(original) function() setdiff(original(), own_connections))
 wrap_base("getConnection", function(original) function() {
   if (what %in% own_connections) stop(gettextf("there is no connection %d", as.integer(what)), domain = NA)

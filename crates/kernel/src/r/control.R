@@ -13,6 +13,8 @@ suspendInterrupts({
 
 text_limit <- 262144L # of an error's message or traceback: nobody reads more, and frames stay small
 answers <- file("/dev/fd/4", "wb", raw = TRUE)
+# How long the machine has been up; NULL where that is not told.
+uptime <- tryCatch(file("/proc/uptime", "rb"), error = function(e) NULL, warning = function(e) NULL)
 pid <- Sys.getpid()
 
 quit_process <- quit # of the process, where the program's ends a cell

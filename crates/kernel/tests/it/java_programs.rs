@@ -340,3 +340,18 @@ async fn exceptions_and_values_of_any_kind_are_described() {
     assert_eq!((&ran.end.outcome, ran.end.state_lost), (&Outcome::TimedOut(timeout), false), "{ran:#?}");
     assert_eq!(java.value("kept").await.as_deref(), Some("5"));
 }
+
+/// javac takes semicolons between types for nothing.
+#[tokio::test]
+async fn a_lone_semicolon_changes_nothing() {
+    let java = java();
+    let main = "class Main { public static void main(String[] a) { System.out.println(new P(1)); } }";
+    for (before, between, after) in
+        [("", "", ";"), ("", ";", "\n;;\n"), ("import java.util.List;;\n", "\n; // x\n", ""), (";", "", "")]
+    {
+        let code = format!("{before}{main}{between}record P(int x) {{}}{after}");
+        assert_eq!(java.output(&code).await, "P[x=1]\n", "{code}");
+    }
+    assert_eq!(java.value("int n = 5;;\nn").await.as_deref(), Some("5"));
+    assert_eq!(java.run(";").await.end.outcome, Outcome::Finished);
+}

@@ -21,6 +21,7 @@ mod messages;
 mod notebook;
 mod plotly;
 mod principles;
+mod program_ends;
 mod python;
 mod python_programs;
 mod python_properties;

@@ -307,3 +307,64 @@ async fn an_interrupted_await_does_not_go_on_in_the_next_cell() {
         python.output("before = len(hits)\nawait asyncio.sleep(0.05)\nprint(before > 0, len(hits) == before)").await;
     assert_eq!(out, "True True\n");
 }
+
+/// The interpreter itself calls `print` and `input` as the functions of a thread: no function of the program's does.
+#[tokio::test]
+async fn streams_are_used_by_nobody_in_particular() {
+    let python = python();
+    let printed = python
+        .output(
+            "import _thread\ndone = _thread.allocate_lock()\ndone.acquire()\n\
+             class Last:\n    def __str__(self): return 'c'\n    def __del__(self): done.release()\n\
+             _thread.start_new_thread(print, ('a', 'b', Last()))\ndone.acquire()\nprint('on')",
+        )
+        .await;
+    assert_eq!(printed, "a b c\non\n");
+    let asks = "import _thread, time\ndone = _thread.allocate_lock()\ndone.acquire()\n\
+                class Prompt:\n    def __str__(self): return 'q '\n    def __del__(self): done.release()\n\
+                _thread.start_new_thread(input, (Prompt(),))\ndone.acquire(); print('on')";
+    let (ran, prompts) = crate::support::answered(&python, asks, &["a\n"]).await;
+    assert_eq!((&ran.end.outcome, ran.stderr().as_str()), (&Outcome::Finished, ""), "{ran:#?}");
+    assert!(ran.stdout().ends_with("on\n"), "{ran:#?}");
+    assert_eq!(prompts.len(), 1, "{ran:#?}");
+}
+
+/// The compiler, as opposed to the parser, looks for the line in a file.
+#[tokio::test]
+async fn every_syntax_error_has_its_line() {
+    let python = python();
+    for (code, line) in [
+        ("x = 1\nreturn 5", "return 5"),
+        ("x = 1\nfrom __future__ import division", "from __future__ import division"),
+        ("def f():\n    global x\n    nonlocal y", "nonlocal y"),
+        ("x = 1\nbreak", "break"),
+        ("print(1", "print(1"),
+    ] {
+        let trace = python.run(code).await.error().traceback;
+        assert!(trace.contains(&format!("\n    {line}\n")), "{trace}");
+        assert!(trace.contains("SyntaxError: ") && !trace.contains("agb:"), "{trace}");
+    }
+}
+
+/// What a program's hook gets is the program's: its own frames, as Python's own hook shows them.
+#[tokio::test]
+async fn a_hook_for_errors_finds_the_programs_frames() {
+    let python = python();
+    let hook = "import sys, traceback\ndef hook(kind, error, trace):\n    \
+                print([frame.name for frame in traceback.extract_tb(trace)], error.__traceback__ is trace)\n    \
+                sys.__excepthook__(kind, error, trace)\nsys.excepthook = hook\ndef f():\n    raise KeyError('k')";
+    python.run(hook).await;
+    let ran = python.run("f()").await;
+    assert_eq!(ran.stdout(), "['<module>', 'f'] True\n");
+    let told = ran.stderr();
+    assert!(
+        told.contains("line 7, in f\n    raise KeyError('k')\nKeyError: 'k'\n") && !told.contains("agb:"),
+        "{told}"
+    );
+    // One that ends the program says how.
+    python.run("sys.excepthook = lambda *error: sys.exit(0)").await;
+    assert_eq!(python.run("f()").await.end.outcome, Outcome::Finished);
+    python.run("sys.excepthook = lambda *error: sys.exit('why')").await;
+    let ran = python.run("f()").await;
+    assert_eq!((ran.error().name.as_str(), ran.stderr().as_str()), ("SystemExit", "why\n"));
+}

@@ -126,6 +126,14 @@ pub(crate) fn kernel_with(language: Language, change: impl FnOnce(&mut KernelLim
     Subject { kernel: Kernel::new(spec), workdir }
 }
 
+/// A kernel whose cells are whole programs.
+pub(crate) fn kernel_ending(language: Language) -> Subject {
+    let workdir = Workdir::new();
+    let spec = spec(language, find_interpreter(language, None).unwrap(), workdir.root());
+    let spec = KernelSpec { cache: cache(), ends_programs: true, ..spec };
+    Subject { kernel: Kernel::new(spec), workdir }
+}
+
 /// Where the harness that is compiled once stays for the next run of these tests.
 pub(crate) fn cache() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache")

@@ -26,6 +26,8 @@ pub(super) fn of(execution: &Execution) -> u8 {
         }
         RunStatus::Failed => match &execution.error {
             Some(error) if NOT_BEGUN.contains(&error.name.as_str()) => NOT_RUN,
+            // Python itself ends by the signal then.
+            Some(error) if error.name == "KeyboardInterrupt" => CANCELLED,
             Some(error) => ended_by_itself(&error.name, &error.value).unwrap_or(FAILED),
             None => NOT_RUN,
         },
@@ -110,6 +112,7 @@ mod tests {
             ("ProcessExit", "process.exitCode = 7", 7),
             ("ProcessExit", "quit(status = 4)", 4),
             ("ValueError", "3", 1),
+            ("KeyboardInterrupt", "", CANCELLED),
             ("NotStarted", "no Python", NOT_RUN),
         ] {
             assert_eq!(failed(name, value), code, "{name}: {value}");

@@ -109,6 +109,7 @@ impl RunCommand {
             isolation: self.isolation,
             network: self.network,
             zygotes: false,
+            ends_programs: true,
             warm: Warm { at_start: 0, most: 0, ..defaults.warm },
             limits,
             ..defaults
@@ -239,18 +240,18 @@ impl Screen<'_> {
     fn error(&mut self, error: &RemoteError) {
         let Some(failure) = &error.failure else { return };
         let is_exit = exit_status::is_exit(&failure.name, &failure.value);
-        let trace = failure.traceback.trim_end();
-        if !is_exit && trace.is_empty() {
+        if !is_exit && failure.traceback.is_empty() {
             return;
         }
         self.has_told_error = true;
-        if is_exit {
+        let trace = failure.traceback.trim_end();
+        // Of a blank one the program itself has told, by its `sys.excepthook`.
+        if is_exit || trace.is_empty() {
             return;
         }
         tell(&format!("{trace}\n"));
-        // What the server adds, such as how to have a package, is not in the program's traceback.
-        if !trace.contains(&failure.value) {
-            tell(&format!("{}: {}\n", failure.name, failure.value));
+        if let Some(added) = added(trace, &failure.name, &failure.value) {
+            tell(&format!("{added}\n"));
         }
     }
 
@@ -261,6 +262,20 @@ impl Screen<'_> {
             tell(&format!("agb-server: {}\n", execution.error_message));
         }
     }
+}
+
+/// What an error's message has beyond the program's traceback: what the server has added to it in parentheses, such as how to
+/// have a package. A place in the program is there already.
+fn added(trace: &str, name: &str, value: &str) -> Option<String> {
+    if trace.contains(value) {
+        return None;
+    }
+    let ends = value.match_indices(" (").map(|(at, _)| at).filter(|at| trace.contains(&value[..*at]));
+    let Some(added) = ends.last().and_then(|at| value[at..].strip_prefix(" (")?.strip_suffix(')')) else {
+        return Some(format!("{name}: {value}"));
+    };
+    let is_place = added.starts_with("<cell ") || added.starts_with("line ");
+    (!is_place).then(|| format!("agb-server: {added}"))
 }
 
 fn print(text: &str) -> io::Result<()> {
@@ -325,6 +340,18 @@ impl Interrupts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_added_to_a_message_is_told_alone() {
+        let trace = "Traceback (most recent call last):\nModuleNotFoundError: No module named 'a'";
+        let told = |trace, value| added(trace, "E", value);
+        let hint = told(trace, "No module named 'a' (install it (with b): c)");
+        assert_eq!(hint.as_deref(), Some("agb-server: install it (with b): c"));
+        assert_eq!(told(trace, "No module named 'a'"), None);
+        assert_eq!(told("  f(\nE: '(' was never closed", "'(' was never closed (<cell 1>, line 1)"), None);
+        assert_eq!(told("A.java:1:2: error: ';' expected", "';' expected (line 1, column 2)"), None);
+        assert_eq!(told("E: cut short", "another text").as_deref(), Some("E: another text"));
+    }
 
     #[test]
     fn the_language_is_given_or_in_the_file_s_name() {

@@ -244,6 +244,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, Failure> {
         sandbox: serve.sandbox.limits().map_err(Failure::settings)?,
         launcher: defaults.launcher,
         zygotes: !serve.no_zygotes,
+        ends_programs: false,
         warm: serve.warm,
         limits: serve.limits,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),

@@ -64,6 +64,9 @@ pub struct Config {
     /// programs have namespaces and no network of the host's. On: a session starts twenty times faster, and shares that
     /// memory; it costs as much as one session that has imported pandas.
     pub zygotes: bool,
+    /// Whether each run is a whole program, which ends as its language's own tool ends it: threads that the tool waits for
+    /// are waited for, and what is to be called at the end is called. Off: a session's runs are parts of one program.
+    pub ends_programs: bool,
     /// The executable that makes sandboxes; its `main` must begin with [`agb_sandbox::main_if_helper`].
     pub launcher: PathBuf,
     /// What is kept ready before anybody needs it.
@@ -95,6 +98,7 @@ impl Config {
             outside: Outside::internet(),
             sandbox: agb_sandbox::Limits::default(),
             zygotes: true,
+            ends_programs: false,
             launcher: "/proc/self/exe".into(),
             warm: Warm::default(),
             limits: Limits::default(),

@@ -74,11 +74,28 @@ fn a_program_ends_with_its_own_status() {
         ("python", "import os; os.kill(os.getpid(), 11)", 139, "", "SIGSEGV"),
         ("javascript", "console.log('a'); process.exit(4)", 4, "a\n", ""),
         ("javascript", "throw new TypeError('wrong')", 1, "", "TypeError: wrong"),
+        ("python", "raise KeyboardInterrupt", 130, "", "KeyboardInterrupt"),
     ] {
         let (code, out, err) = run(language, code, &[]);
         assert_eq!((code, out.as_str()), (Some(status), stdout), "{err}");
         assert!(err.contains(part), "{err}");
         assert_eq!(err.is_empty(), part.is_empty(), "{err}");
+    }
+}
+
+/// As with the language's own tool: what is left is waited for, and what is to be called last is called.
+#[test]
+fn a_program_ends_as_its_language_ends_programs() {
+    let threads = "import atexit, threading, time\natexit.register(print, 'last')\n\
+                   threading.Thread(target=lambda: (time.sleep(0.1), print('thread'))).start()\nprint('main')";
+    let hook = "import sys\nsys.excepthook = lambda kind, value, trace: print('hook', value, file=sys.stderr)\n1 / 0";
+    for (language, code, ended) in [
+        ("python", threads, (0, "main\nthread\nlast\n", "")),
+        ("python", hook, (1, "", "hook division by zero\n")),
+        ("r", ".Last <- function() cat('last\\n')\ncat('main\\n')", (0, "main\nlast\n", "")),
+    ] {
+        let (status, out, err) = run(language, code, &[]);
+        assert_eq!((status, out.as_str(), err.as_str()), (Some(ended.0), ended.1, ended.2), "{code}");
     }
 }
 

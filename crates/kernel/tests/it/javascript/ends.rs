@@ -194,3 +194,78 @@ async fn what_happens_between_runs_ends_nothing() {
         assert_eq!((&ran.end.outcome, ran.value().as_deref()), (&Outcome::Finished, Some("1")), "{left}: {ran:#?}");
     }
 }
+
+/// What the code of a program throws goes to its handlers, as what its timers throw does.
+#[tokio::test]
+async fn handlers_get_what_the_code_itself_throws() {
+    let node = node();
+    for code in ["null.foo", "await null; null.foo", "(() => null.foo)()"] {
+        let handled = format!(
+            "process.on('uncaughtExceptionMonitor', (e) => console.log('monitor', e.name))\n\
+             process.once('uncaughtException', (e, origin) => {{ console.log('mine', e.name, origin); setTimeout(() => console.log('later'), 2) }})\n{code}"
+        );
+        assert_eq!(
+            node.output(&handled).await,
+            "monitor TypeError\nmine TypeError uncaughtException\nlater\n",
+            "{code}"
+        );
+        node.output("process.removeAllListeners('uncaughtExceptionMonitor')").await;
+        let exits =
+            format!("process.once('uncaughtException', (e) => {{ console.log('fatal'); process.exit(7) }})\n{code}");
+        let ran = node.run(&exits).await;
+        assert_eq!((ran.stdout().as_str(), ran.error().value.as_str()), ("fatal\n", "process.exit(7)"), "{code}");
+        assert_eq!(node.run(code).await.error().name, "TypeError");
+    }
+    let ran = node.run("process.once('uncaughtException', () => { throw new RangeError('mine') })\nnull.foo").await;
+    assert_eq!(ran.error().name, "RangeError");
+    let ran = node.run("process.once('uncaughtException', () => console.log('never'))\nlet = ;").await;
+    assert_eq!((ran.error().name.as_str(), ran.stdout().as_str()), ("SyntaxError", ""));
+}
+
+#[tokio::test]
+async fn the_end_of_a_program_is_told_once() {
+    let node = node();
+    for (code, printed, ended) in [
+        ("process.on('exit', (c) => { console.log('exit', c); process.exit(9) })", "exit 0\n", "process.exit(9)"),
+        (
+            "process.on('exit', (c) => { console.log('exit', c); process.exit() }); process.exit(3)",
+            "exit 3\n",
+            "process.exit(3)",
+        ),
+        (
+            "process.on('exit', (c) => { console.log('exit', c); setTimeout(() => console.log('never'), 0) }); setTimeout(() => process.exit(2), 2)",
+            "exit 2\n",
+            "process.exit(2)",
+        ),
+    ] {
+        let ran = node.run(code).await;
+        assert_eq!((ran.stdout().as_str(), ran.error().value.as_str()), (printed, ended), "{code}");
+        assert_eq!(node.output("console.log('on')").await, "on\n");
+    }
+}
+
+/// node takes a file for a function: it may return.
+#[tokio::test]
+async fn a_program_may_return() {
+    let node = node();
+    for (code, printed) in [
+        ("console.log(1); if (true) return; console.log(2)", "1\n"),
+        (
+            "console.log(new.target); function f() { return new.target === f } console.log(new f() instanceof f)",
+            "undefined\ntrue\n",
+        ),
+        ("const wait = await Promise.resolve(5); console.log(wait)\nreturn", "5\n"),
+        ("'use strict'; console.log(typeof hoisted())\nfunction hoisted() {}\nreturn 7", "undefined\n"),
+    ] {
+        let ran = node.run(code).await;
+        assert_eq!(
+            (&ran.end.outcome, ran.stdout().as_str(), ran.value()),
+            (&Outcome::Finished, printed, None),
+            "{code}"
+        );
+    }
+    let ran = node.run("x = ;\nreturn").await;
+    assert_eq!(ran.error().name, "SyntaxError");
+    let ran = node.run("console.log(1)\nnull.x\nreturn").await;
+    assert!(ran.error().traceback.contains(".js:2:6"), "{ran:#?}");
+}
