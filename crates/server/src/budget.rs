@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 mod shared;
 
@@ -97,6 +98,12 @@ impl Budget {
         })
     }
 
+    fn has_room(&self, bytes: usize) -> bool {
+        let used = self.used.load(Ordering::Relaxed);
+        used.checked_add(bytes).is_some_and(|sum| sum <= self.most)
+            && self.whole.as_ref().is_none_or(|whole| whole.has_room(bytes))
+    }
+
     fn take_anyway(&self, bytes: usize) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
         if let Some(whole) = &self.whole {
@@ -145,6 +152,21 @@ impl Charge {
             None => self.budget.give_back(self.bytes - bytes),
         }
         self.bytes = bytes;
+    }
+
+    /// Counts a text that is there already, whether there is room or not.
+    pub(crate) fn hold_text(&self, text: &Utf8Bytes) -> HeldText {
+        self.budget.hold_text(text)
+    }
+
+    /// Counts it if there is room. One text is always held.
+    pub(crate) fn try_hold_text(&self, text: &Utf8Bytes) -> Result<HeldText, OverBudget> {
+        self.budget.try_hold_text(text)
+    }
+
+    /// Whether there is room for a text of so many bytes.
+    pub(crate) fn has_room_for_text(&self, bytes: usize) -> bool {
+        self.budget.has_room_for_text(bytes)
     }
 
     /// Whether there is no room for anything more.

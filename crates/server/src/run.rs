@@ -54,7 +54,7 @@ pub(crate) use self::source::{Feed, InputError, NO_SIGNALS, NO_TERMINAL, Source,
 use self::spool::Spool;
 pub(crate) use self::spool::SpoolSpace;
 pub(crate) use self::window::Cursor;
-use crate::budget::Charge;
+use crate::budget::{Charge, SMALL};
 use crate::lock::lock;
 use crate::settings::EXTENSIONS;
 use crate::settings::Limits;
@@ -83,6 +83,8 @@ struct State {
     /// Whether the subscriber's queue holds this run, so that it does so once.
     queued: bool,
     observers: Observers,
+    /// A charge of nothing, of what its session may hold.
+    texts: Option<Charge>,
     /// Why the program was told to stop.
     stop: Option<Stop>,
     /// The interpreter has the program.
@@ -182,6 +184,7 @@ impl Run {
             shown_over_http: 0,
             queued: false,
             observers: Observers::default(),
+            texts: None,
             stop: None,
             begun: false,
             ended: false,
@@ -210,11 +213,12 @@ impl Run {
         run
     }
 
-    /// What is kept of what it says, and of its end, is a part of `memory` from now on, and what observers read of its file one
-    /// of `pages`.
+    /// What is kept of what it says, of its end, and what its subscriber is sent, is a part of `memory` from now on, and what
+    /// observers read of its file and are sent one of `pages`.
     pub(crate) fn count(&self, memory: Charge, pages: Charge) {
         let mut state = self.state();
         state.end.count(memory.another());
+        state.texts = Some(memory.another());
         state.log.count(memory);
         state.observers.charge = Some(pages);
     }
@@ -291,7 +295,11 @@ impl Run {
         if !is(&state.subscriber, subscriber) {
             return self.show_to_observer(&mut state, subscriber);
         }
-        let shown = state.confirm_input(&self.id).or_else(|| state.log.show());
+        let mut shown = state.confirm_input(&self.id).or_else(|| state.log.show());
+        if let (Some(shown), Some(texts)) = (&mut shown, &state.texts) {
+            // The subscriber has it in any case: nobody else can show it.
+            shown.held = (shown.text.len() > SMALL).then(|| texts.hold_text(&shown.text));
+        }
         state.note_place(subscriber);
         state.queued = false;
         self.tell_refused(&mut state);

@@ -17,9 +17,11 @@
 mod frames;
 mod link;
 mod request;
+mod share;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::command::StartCommand;
@@ -35,7 +37,9 @@ use self::frames::Frames;
 pub(crate) use self::frames::open;
 use self::link::{DisconnectReason, Link, Turn};
 use self::request::read_request;
+use self::share::Share;
 use crate::auth::access::AccessGrant;
+use crate::budget::HeldText;
 use crate::listen::http::error::ApiError;
 use crate::listen::meter::ReadMeter;
 use crate::run::event::failure;
@@ -78,7 +82,7 @@ const MAX_NONSENSE: u32 = 100;
 /// The published clients make 32 characters. It is in every frame, so it must stay short.
 pub(crate) const MAX_INVOCATION: usize = 256;
 /// How long the last events of a released session may take to go out.
-pub(crate) const LAST_WORDS: std::time::Duration = std::time::Duration::from_secs(1);
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the holder of an access hears at its end.
 const EXPIRED: &str = "the access has expired: have your server renew it or give a new one";
@@ -107,7 +111,7 @@ impl Connection {
     /// Serves a client until it or its session is gone.
     pub(crate) async fn serve(socket: Socket, session: Arc<Session>, grant: AccessGrant, meter: ReadMeter) {
         meter.begin(session.budget().nothing());
-        let link = Link::new(socket, Some(Arc::clone(session.budget())));
+        let link = Link::new(socket);
         let mut connection = Self {
             session,
             link,
@@ -142,7 +146,7 @@ impl Connection {
         };
         let mut reason = error.to_string();
         reason.truncate(reason.floor_char_boundary(close::MOST_REASON));
-        Link::new(socket, None).close(code, reason).await;
+        Link::new(socket).close(code, reason).await;
     }
 
     async fn talk(&mut self) -> End {
@@ -153,6 +157,7 @@ impl Connection {
         let mut stage = self.session.watch_stage();
         let mut last_words: Option<Instant> = None;
         let ready = Arc::clone(&self.ready);
+        let mut share = Share::default();
         loop {
             if self.grant.is_expired() {
                 return End::Goodbye(close::UNAUTHORIZED, EXPIRED);
@@ -188,7 +193,7 @@ impl Connection {
                 }
             };
             let result = match turn {
-                Turn::Incoming(message) => self.take(message).await,
+                Turn::Incoming(message) => share.spend(self.take(message)).await,
                 Turn::Writable => self.show(std::mem::take(&mut ping_due)),
                 Turn::Lost(DisconnectReason::Unread) => {
                     Err(End::Goodbye(close::POLICY, "too many pings whose answers are not read"))
@@ -211,16 +216,17 @@ impl Connection {
         }
         let mut sent = 0;
         while sent < MAX_CHUNK && self.link.takes_more() {
-            let Some(text) = self.next_frame() else { break };
+            let Some((text, held)) = self.next_frame() else { break };
             sent += text.len();
-            self.link.send(Message::Text(text)).map_err(End::Lost)?;
+            self.link.send_text(text, held).map_err(End::Lost)?;
         }
         Ok(())
     }
 
-    fn next_frame(&mut self) -> Option<Utf8Bytes> {
+    /// The next frame, and what counts it if it is not small.
+    fn next_frame(&mut self) -> Option<(Utf8Bytes, Option<HeldText>)> {
         if let Some(reply) = self.replies.pop_front() {
-            return Some(reply);
+            return Some((reply, None));
         }
         while let Some(ready) = self.ready.pop() {
             match ready {
@@ -229,12 +235,12 @@ impl Connection {
                     if shown.is_end {
                         self.shown.remove(run.id());
                     }
-                    return Some(shown.text);
+                    return Some((shown.text, shown.held));
                 }
                 Ready::Lost(run, why) => {
                     if self.shown.remove(run.id()).is_some() {
                         run.unwatch(&self.ready); // it may have come back before it heard
-                        return Some(failed(run.id(), why));
+                        return Some((failed(run.id(), why), None));
                     }
                 }
             }

@@ -11,7 +11,7 @@ use super::frame::Label;
 use super::replay::{Block, Job, Record, Replay, ReplayLimits};
 use super::tail::Tail;
 use super::window::{Cursor, Window};
-use crate::budget::Charge;
+use crate::budget::{Charge, HeldText};
 use crate::unix_time::unix_ms;
 
 /// One chunk carries at most this much, so that an event fits into a frame however its text is escaped (six bytes for
@@ -89,6 +89,8 @@ impl Waiting {
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) text: Utf8Bytes,
+    /// Counts a text that is not [small](crate::budget::SMALL) for as long as somebody has this.
+    pub(crate) held: Option<HeldText>,
     /// It is the last one.
     pub(crate) is_end: bool,
 }
@@ -311,7 +313,7 @@ impl Log {
             window.sent(self.cursor, u64::from(record.chunk));
         }
         self.account();
-        Some(Shown { text: record.text, is_end: self.is_over() })
+        Some(Shown { text: record.text, held: None, is_end: self.is_over() })
     }
 
     /// A new subscriber. Behind the event 0 comes the oldest that is kept.

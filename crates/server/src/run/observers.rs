@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::log::{Log, Look, NoReplay, Shown};
-use super::replay::{Block, Page};
+use super::replay::{Block, Page, Record};
 use super::window::{Cursor, Window};
 use super::{Ready, ReadyRuns, Run, State};
-use crate::budget::Charge;
+use crate::budget::{Charge, SMALL};
 
 /// While memory is short, one part of a run's file is in memory for those who watch, and each has the one that it needs for so
 /// long when others wait.
@@ -19,7 +19,7 @@ pub(super) const PAGE_TURN: Duration = Duration::from_millis(100);
 ///
 /// A observer is a place in the run's events. The program, the subscriber and the other observers never wait for it: when what
 /// it has to see next is kept no longer, it is told so and is none any more. Only while memory is short do those who read
-/// the run's file take turns.
+/// the run's file take turns, and wait until others have read what was sent to them.
 #[derive(Default)]
 pub(super) struct Observers {
     list: Vec<Observer>,
@@ -44,6 +44,8 @@ struct Observer {
     turn: u64,
     /// How much of a window the next event takes, if it was seen in a part that is gone.
     next: u32,
+    /// The bytes of the next event, if there was no room to send it. 0: there was, or nobody has tried.
+    needs: usize,
 }
 
 /// A part of the run's file, and what it takes of what its session may hold.
@@ -94,7 +96,14 @@ impl Observer {
 
     /// Whether it takes something out of a part of the file as soon as it has it. Who is in its queue has not looked yet.
     fn wants_page(&self) -> bool {
-        !self.queued && self.takes(self.next)
+        !self.queued && self.needs == 0 && self.takes(self.next)
+    }
+
+    /// There is no room to send the next event: others of the session's observers have not read theirs.
+    fn waits_for_room(&mut self, event: Option<&Record>) {
+        let Some(event) = event else { return };
+        (self.needs, self.next) = (event.text.len(), event.chunk);
+        self.page = None; // it takes room, too
     }
 
     /// The next event was shown.
@@ -118,7 +127,7 @@ impl Run {
         let queued = before.is_some_and(|at| state.observers.list.swap_remove(at).queued);
         let window = Window::at(place, state.log.oldest(), |seq| state.log.chunk(seq));
         let who = Arc::clone(who);
-        state.observers.list.push(Observer { who, cursor, window, queued, page: None, turn: 0, next: 0 });
+        state.observers.list.push(Observer { who, cursor, window, queued, page: None, turn: 0, next: 0, needs: 0 });
         state.log.keep_tail(self.tail);
         self.announce_to_observers(state);
         self.changed.notify_one(); // there may be more for the file now
@@ -137,18 +146,27 @@ impl Run {
     /// The next event for a observer.
     pub(super) fn show_to_observer(self: &Arc<Self>, state: &mut State, who: &Arc<ReadyRuns>) -> Option<Shown> {
         let at = state.observers.find(who)?;
-        let observer = &mut state.observers.list[at];
+        let Observers { list, charge, .. } = &mut state.observers;
+        let observer = &mut list[at];
         observer.queued = false;
         let record = match observer.look(&state.log) {
             Look::There(record) if observer.takes(record.chunk) => Some(record.clone()),
             _ => None,
+        };
+        let text = record.as_ref().map(|record| &record.text).filter(|text| text.len() > SMALL);
+        let held = charge.as_ref().zip(text).map(|(charge, text)| charge.try_hold_text(text)).transpose();
+        let Ok(held) = held else {
+            observer.waits_for_room(record.as_ref());
+            self.announce_to_observers(state);
+            self.changed.notify_one(); // the run task knows when it tries again
+            return None;
         };
         let shown = record.map(|record| {
             observer.step();
             if let Some(window) = observer.window.as_mut().filter(|_| record.chunk > 0) {
                 window.sent(observer.cursor, u64::from(record.chunk));
             }
-            Shown { text: record.text, is_end: state.log.is_all(observer.cursor) }
+            Shown { text: record.text, held, is_end: state.log.is_all(observer.cursor) }
         });
         if shown.as_ref().is_some_and(|shown| shown.is_end) {
             state.observers.list.swap_remove(at);
@@ -179,7 +197,12 @@ impl Run {
         let (file_closed, mut wants_page) = (observers.file_closed, false);
         observers.list.retain_mut(|observer| match observer.look(log) {
             Look::There(record) => {
-                if !observer.queued && observer.takes(record.chunk) {
+                if observer.needs > 0 && file_closed {
+                    // Nobody would try again.
+                    observer.who.push(Ready::Lost(Arc::clone(self), BEHIND));
+                    return false;
+                }
+                if !observer.queued && observer.needs == 0 && observer.takes(record.chunk) {
                     observer.who.push(Ready::Run(Arc::clone(self)));
                     observer.queued = true;
                 }
@@ -216,6 +239,24 @@ impl Run {
             return None;
         }
         state.observers.wanted_block(&state.log)
+    }
+
+    /// Whether an observer has an event to see that there was no room to send.
+    pub(super) fn observers_need_room(&self) -> bool {
+        self.state().observers.list.iter().any(|observer| observer.needs > 0)
+    }
+
+    /// Lets the one of them try again who has waited the longest, if there is room now.
+    pub(super) fn give_observers_room(self: &Arc<Self>) {
+        let mut state = self.state();
+        let Observers { list, charge, .. } = &mut state.observers;
+        let waiting = list.iter_mut().filter(|observer| observer.needs > 0).min_by_key(|observer| observer.turn);
+        if let Some(observer) = waiting
+            && charge.as_ref().is_none_or(|charge| charge.has_room_for_text(observer.needs))
+        {
+            observer.needs = 0;
+            self.announce_to_observers(&mut state);
+        }
     }
 
     /// A charge of nothing yet, for a part of the file.

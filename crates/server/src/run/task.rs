@@ -34,11 +34,15 @@ struct Turn {
 /// Keeps a run until nobody can see it any more. `busy` is dropped with the program's end, `kept` at the end.
 pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K) {
     let mut busy = Some(busy);
-    let (mut retry_at, mut page_at): (Option<Instant>, Option<Instant>) = (None, None);
+    let [mut retry_at, mut page_at, mut room_at]: [Option<Instant>; 3] = [None; 3];
     loop {
         let Turn { job, more, ended, deadline, over } = run.turn();
         if let Some(job) = job {
-            retry_at = run.work(job, &mut spool).await;
+            let is_write = matches!(job, Job::Write { .. });
+            let again = run.work(job, &mut spool).await;
+            if is_write {
+                retry_at = again;
+            }
             continue;
         }
         if more {
@@ -52,10 +56,16 @@ pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K
         if let Some(block) = run.observers_block(page_at.is_some()) {
             page_at = run.read_for_observers(block, &spool).await;
         }
+        if room_at.take_if(|at| *at <= Instant::now()).is_some() {
+            run.give_observers_room();
+        }
+        if room_at.is_none() && run.observers_need_room() {
+            room_at = Some(Instant::now() + PAGE_TURN);
+        }
         if over {
             break;
         }
-        let wake = [deadline, retry_at, page_at].into_iter().flatten().min();
+        let wake = [deadline, retry_at, page_at, room_at].into_iter().flatten().min();
         if wake.is_some_and(|wake| wake <= Instant::now()) {
             retry_at.take_if(|at| *at <= Instant::now()).into_iter().for_each(|_| run.state().log.retry());
             run.expire();

@@ -34,16 +34,6 @@ pub(super) fn charge(response: Response, budget: &Arc<Budget>) -> Result<Respons
         .map(|body| Body::new(ChargedBody { body: body.boxed_unsync(), part: Bytes::new(), left: size, charge })))
 }
 
-/// Counts a part of a stream until it has gone, whether there is room or not: where it waited, it was counted until now.
-pub(super) fn until_gone(part: Bytes, budget: &Arc<Budget>) -> Bytes {
-    if part.len() <= SMALL {
-        return part;
-    }
-    let mut charge = budget.nothing();
-    charge.hold(part.len());
-    with(part, charge)
-}
-
 /// Bytes that count for what `charge` does until the connection has let go of them.
 pub(super) fn with(bytes: impl AsRef<[u8]> + Send + 'static, charge: Charge) -> Bytes {
     Bytes::from_owner(ChargedBytes { bytes, _charge: charge })
@@ -67,6 +57,17 @@ struct ChargedBody {
     charge: Charge,
 }
 
+impl ChargedBody {
+    /// The parts of these bytes share one allocation: it is free when the last of them is out, and is counted until then.
+    fn count(&mut self, data: Bytes) -> Bytes {
+        let mut own = self.charge.another();
+        let left = self.charge.bytes().saturating_sub(data.len());
+        self.charge.hold(left);
+        own.hold(data.len());
+        with(data, own)
+    }
+}
+
 impl HttpBody for ChargedBody {
     type Data = Bytes;
     type Error = axum::Error;
@@ -78,7 +79,7 @@ impl HttpBody for ChargedBody {
         if self.part.is_empty() {
             match std::task::ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => self.part = data,
+                    Ok(data) => self.part = self.count(data),
                     Err(frame) => return Poll::Ready(Some(Ok(frame))),
                 },
                 other => return Poll::Ready(other),
@@ -87,10 +88,6 @@ impl HttpBody for ChargedBody {
         let length = self.part.len().min(PART);
         let data = self.part.split_to(length);
         self.left = self.left.saturating_sub(length as u64);
-        // The parts share one allocation: it is free when the last of them is out, and is counted until then.
-        if self.left == 0 {
-            self.charge.resize(length).ok();
-        }
         Poll::Ready(Some(Ok(Frame::data(data))))
     }
 
@@ -107,16 +104,22 @@ impl HttpBody for ChargedBody {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_large_part_counts_until_the_last_of_it_has_gone() {
-        let budget = Budget::new(100_000);
-        let small = until_gone(Bytes::from_static(&[b'x'; 16 * 1024]), &budget);
-        assert!(budget.charge(100_000).is_ok());
-        let mut large = until_gone(Bytes::from_static(&[b'x'; 60_000]), &budget);
-        assert_eq!((small.len(), large.len()), (16 * 1024, 60_000));
-        drop(large.split_to(59_999));
-        assert!(budget.charge(40_000).is_ok() && budget.charge(40_001).is_err());
-        drop(large);
-        assert!(budget.charge(100_000).is_ok());
+    #[tokio::test]
+    async fn an_answer_counts_until_the_last_of_it_has_gone() {
+        let budget = Budget::new(200_000);
+        let mut response = Response::new(Body::from(vec![b'x'; 150_000]));
+        response.extensions_mut().insert(Code(""));
+        let mut body = charge(response, &budget).expect("there is room").into_body();
+        let mut parts = Vec::new();
+        while let Some(frame) = body.frame().await {
+            parts.push(frame.expect("it is in memory").into_data().expect("bytes"));
+            assert_eq!(budget.used(), 150_000);
+        }
+        assert_eq!(parts.len(), 3);
+        drop(body);
+        drop(parts.drain(..2));
+        assert_eq!(budget.used(), 150_000, "they are one allocation");
+        drop(parts);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -15,21 +15,20 @@ use axum::Extension;
 use axum::body::{Body as HttpBody, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::{HeaderValue, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
-use http_body_util::BodyExt;
-use hyper::body::Frame;
+use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
+use super::Shared;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::params::{Body, Params};
-use super::{Shared, charged};
+use crate::budget::HeldText;
 use crate::listen::websocket::{LAST_WORDS, MAX_INVOCATION};
 use crate::run::{Cursor, Ready, ReadyRuns, Run, RunOptions, watching};
 use crate::session::{NotStarted, Session, gone};
@@ -139,21 +138,50 @@ pub(super) async fn watch(
         sleep(LAST_WORDS).await;
     });
     let subscriber = Subscriber { run, ready, gone, _permit: permit, greeting: Some(greeting), is_over: false };
-    let events = stream::unfold(subscriber, async |mut subscriber| {
-        let frame = subscriber.next().await?;
-        Some((Ok::<_, Infallible>(Event::default().data(frame)), subscriber))
-    });
     // Half of a WebSocket's: there the client can ask for a sign of life as well.
-    let alive = KeepAlive::new().interval(limits.heartbeat / 2);
-    let response = Sse::new(events).keep_alive(alive).into_response();
-    // What a client does not read waits in its connection: little, and one event.
-    let budget = Arc::clone(session.budget());
-    let counted = move |frame: Frame<Bytes>| frame.map_data(|part| charged::until_gone(part, &budget));
-    let mut response = response.map(|body| HttpBody::new(body.map_frame(counted)));
-    // A proxy that collects answers would hold the output back.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let alive = limits.heartbeat / 2;
+    let events = stream::unfold(subscriber, move |mut subscriber: Subscriber| async move {
+        let event = match timeout(alive, subscriber.next()).await {
+            Ok(frame) => event(frame?),
+            Err(_) => vec![Bytes::from_static(ALIVE)],
+        };
+        Some((stream::iter(event.into_iter().map(Ok::<_, Infallible>)), subscriber))
+    });
+    let mut response = HttpBody::from_stream(events.flatten()).into_response();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        // A proxy that collects answers would hold the output back.
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     Ok(response)
+}
+
+/// A comment of an event stream, which says that it is there.
+const ALIVE: &[u8] = b":\n\n";
+
+/// A frame as an event: JSON has no line ends. A large one is not copied: it goes out from where it is, and counts for all to
+/// whom it goes until the last of them has it.
+fn event(Frame { text, held }: Frame) -> Vec<Bytes> {
+    let (before, after) = (b"data: ".as_slice(), b"\n\n".as_slice());
+    match held {
+        Some(held) => vec![Bytes::from_static(before), Bytes::from_owner(held), Bytes::from_static(after)],
+        None => vec![[before, text.as_bytes(), after].concat().into()],
+    }
+}
+
+/// What a subscriber hears, and what counts it if it is not small.
+struct Frame {
+    text: Utf8Bytes,
+    held: Option<HeldText>,
+}
+
+impl Frame {
+    fn small(text: String) -> Self {
+        Self { text: text.into(), held: None }
+    }
 }
 
 /// The subscriber that an event stream is.
@@ -170,21 +198,23 @@ struct Subscriber {
 
 impl Subscriber {
     /// The next frame; `None` when no more can come.
-    async fn next(&mut self) -> Option<String> {
+    ///
+    /// Cancel-safe.
+    async fn next(&mut self) -> Option<Frame> {
         if let Some(greeting) = self.greeting.take() {
-            return Some(greeting);
+            return Some(Frame::small(greeting));
         }
         while !self.is_over {
             match self.ready.pop() {
                 Some(Ready::Run(run)) => {
                     let Some(shown) = run.show(&self.ready) else { continue };
                     self.is_over = shown.is_end;
-                    return Some(shown.text.to_string());
+                    return Some(Frame { text: shown.text, held: shown.held });
                 }
                 Some(Ready::Lost(run, why)) => {
                     self.is_over = true;
                     let reply = Reply { invocation: run.id(), source: DEFAULT_TARGET, seq: None, time: None };
-                    return Some(reply.failed(why));
+                    return Some(Frame::small(reply.failed(why)));
                 }
                 None => tokio::select! {
                     () = self.ready.pushed() => {}

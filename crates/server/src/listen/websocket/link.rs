@@ -1,7 +1,6 @@
 //! One WebSocket: reads and writes side by side, and knows when the other end is gone.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::frames::{Frames, LARGE};
-use crate::budget::{Budget, HeldText};
+use crate::budget::HeldText;
 
 /// One WebSocket. Nothing is queued in it but what one [`Link::send`] has put there: [`Turn::Writable`] comes only
 /// when everything before has gone out.
@@ -26,8 +25,6 @@ pub(super) struct Link<S> {
     large: Option<Utf8Bytes>,
     /// Counts the large text until it has gone out.
     held: Option<HeldText>,
-    /// Of whose bytes it is a part.
-    budget: Option<Arc<Budget>>,
     /// Since when something has been on its way out that is not out yet.
     unsent_since: Option<Instant>,
     /// When something came from the other end, an answer to a ping at least.
@@ -62,13 +59,11 @@ pub(super) enum DisconnectReason {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
-    /// `budget` counts what is sent. Without one, nothing large is.
-    pub(super) fn new(socket: WebSocketStream<Frames<S>>, budget: Option<Arc<Budget>>) -> Self {
+    pub(super) fn new(socket: WebSocketStream<Frames<S>>) -> Self {
         Self {
             socket,
             large: None,
             held: None,
-            budget,
             unsent_since: None,
             heard: Instant::now(),
             pings: 0,
@@ -87,16 +82,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
     /// Puts a message on its way; only after [`Turn::Writable`], or while it [takes more](Link::takes_more).
     pub(super) fn send(&mut self, message: Message) -> Result<(), DisconnectReason> {
         self.unsent_since.get_or_insert_with(Instant::now);
-        match message {
-            Message::Text(text) if text.len() >= LARGE => {
-                debug_assert!(self.large.is_none(), "nothing is sent behind a large text");
-                // Its run has counted it, too, until now; and once for all to whom it goes.
-                self.held = self.budget.as_ref().map(|budget| budget.hold_text(&text));
-                self.large = Some(text);
-                Ok(())
-            }
-            message => self.socket.start_send_unpin(message).map_err(|error| loss(&error)),
+        self.socket.start_send_unpin(message).map_err(|error| loss(&error))
+    }
+
+    /// The same of a text of any size, and of what counts it.
+    pub(super) fn send_text(&mut self, text: Utf8Bytes, held: Option<HeldText>) -> Result<(), DisconnectReason> {
+        if text.len() < LARGE {
+            return self.send(Message::Text(text));
         }
+        debug_assert!(self.large.is_none(), "nothing is sent behind a large text");
+        self.unsent_since.get_or_insert_with(Instant::now);
+        (self.large, self.held) = (Some(text), held);
+        Ok(())
     }
 
     /// Whether more may be sent before what has been sent is out.
@@ -235,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn texts_of_any_size_go_out_in_order_with_answers_to_pings_between() {
         let (server, client) = duplex(5000);
-        let mut link = Link::new(frames::open(server, 1000).await, None);
+        let mut link = Link::new(frames::open(server, 1000).await);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         let texts: Vec<String> = [1, LARGE - 1, LARGE, 2, 65_535, 65_536, 3, 20 * LARGE, 0]
             .map(|length| "€".repeat(length / 3) + &"x".repeat(length % 3))
@@ -248,7 +245,7 @@ mod tests {
                 if !link.takes_more() {
                     pings += writable(&mut link).await;
                 }
-                link.send(Message::text(text)).expect("it is taken");
+                link.send_text(text.into(), None).expect("it is taken");
             }
             while let Turn::Incoming(message) = link.turn(true, false).await {
                 pings += usize::from(message.is_ping());
@@ -274,13 +271,14 @@ mod tests {
     async fn a_large_text_counts_until_it_has_gone_out() {
         let (server, client) = duplex(5000);
         let budget = Budget::new(100_000);
-        let mut link = Link::new(frames::open(server, 1000).await, Some(Arc::clone(&budget)));
+        let mut link = Link::new(frames::open(server, 1000).await);
         let mut client = WebSocketStream::from_raw_socket(client, Role::Client, None).await;
         assert_eq!(writable(&mut link).await, 0);
-        link.send(Message::text("x".repeat(LARGE - 1))).expect("it is taken");
-        assert!(budget.charge(100_000).is_ok(), "the small ones do not count");
-        assert!(link.takes_more());
-        link.send(Message::text("y".repeat(60_000))).expect("it is taken");
+        for text in ["x".repeat(LARGE - 1), "y".repeat(60_000)].map(Utf8Bytes::from) {
+            assert!(link.takes_more());
+            let held = budget.hold_text(&text);
+            link.send_text(text, Some(held)).expect("it is taken");
+        }
         assert!(!link.takes_more(), "nothing goes behind it");
         let mut context = Context::from_waker(std::task::Waker::noop());
         assert!(link.poll_turn(&mut context, false, true).is_pending(), "nobody reads");

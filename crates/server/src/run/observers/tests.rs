@@ -127,3 +127,26 @@ async fn while_memory_is_short_they_have_it_in_turn() {
     let (bytes, _) = reads_to_the_end(&run, &stuck, &budget).await;
     assert!(bytes > (CHUNKS - 2) * CHUNK, "{bytes}");
 }
+
+/// What they were sent and have not read is bounded. Who would have more waits, and goes on when there is room.
+#[tokio::test]
+async fn what_they_have_not_read_is_bounded() {
+    const MOST: usize = 4 * PART;
+    let budget = Budget::new(MOST);
+    let (run, _folder) = run_of_file(&budget).await;
+    let (stuck, reader) = (watcher(&run), watcher(&run));
+    let mut unread = Vec::new();
+    while !run.observers_need_room() {
+        called(&stuck).await;
+        unread.extend(run.show(&stuck));
+    }
+    let held: usize = unread.iter().map(|shown| shown.text.len()).sum();
+    assert!(held > CHUNK && budget.used() <= MOST + 2 * CHUNK, "{held} bytes, and {} count", budget.used());
+    assert!(unread.len() < CHUNKS, "{}", unread.len());
+    drop(unread);
+    for who in [&stuck, &reader] {
+        let (_, most) = reads_to_the_end(&run, who, &budget).await;
+        assert!(most <= MOST + 2 * CHUNK, "{most}");
+    }
+    assert!(!run.observers_need_room());
+}
