@@ -73,6 +73,7 @@ pub(super) fn zygote(
     process::die_with_parent(Signal::KILL).at(Stage::Fork, "the parent's death")?;
     let workdir = plan.policy.workdir_inside();
     process::change_dir(&c_path(workdir)).at(Stage::Workdir, &workdir.display().to_string())?;
+    leave_no_core()?;
     // Its copies have them, too, but for open files: it has two for each copy that lives, which takes that limit itself.
     set_limits(host, &Place::NEST, plan, None)?;
     process::umask(0o022);
@@ -92,6 +93,16 @@ pub(super) fn zygote(
     process::exec(&plan.program, &plan.args, &plan.env).at(Stage::Exec, &plan.program.to_string_lossy())
 }
 
+/// Nothing of this process's memory, or of a program's that comes from it, is kept when it crashes: neither in a file nor by
+/// what the machine pipes cores to (`core_pattern`), which would run outside of the sandbox. Where a server may only lower a
+/// limit that was zero before, the latter stays.
+///
+/// 1: too small for a file, and the kernel's word for no pipe either; zero is not. Programs cannot change it: the filter
+/// answers as if they had, so this comes before it.
+pub(super) fn leave_no_core() -> Result<(), Failure> {
+    process::limit(Resource::Core, 1).at(Stage::Limit, "core size: 1")
+}
+
 /// `open_files`: none, as many as there may be.
 fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) -> Result<(), Failure> {
     let Limits { memory, processes, file_size, nice, .. } = plan.policy.limits;
@@ -108,8 +119,6 @@ fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) 
         (Resource::Nproc, "processes", Some(processes)),
         (Resource::Nofile, "open files", open_files),
         (Resource::Fsize, "file size", Some(file_size)),
-        // A core would be a file as large as the memory, with what was in it.
-        (Resource::Core, "core size", Some(0)),
         // What follows counts for the user, and is the server's own where programs have its user; or would let a program
         // be scheduled before others. What the server was started with is not passed on.
         // 64 KiB: where libraries keep keys.

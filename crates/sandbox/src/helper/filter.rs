@@ -18,19 +18,21 @@ use crate::plan::Plan;
 use crate::sys::listener::Listener;
 use crate::{Level, Network};
 
+mod answers;
 mod changes;
 mod ioctl;
 
 use changes::{ATTRIBUTES, FileChanges, file_changes};
 
 /// Denied whatever the arguments.
-const DENIED: [libc::c_long; 71] = [
+const DENIED: [libc::c_long; 72] = [
     // Other file systems, other roots, files by number.
     libc::SYS_mount,
     libc::SYS_umount2,
     libc::SYS_pivot_root,
     libc::SYS_chroot,
     libc::SYS_open_tree,
+    OPEN_TREE_ATTR,
     libc::SYS_move_mount,
     libc::SYS_fsopen,
     libc::SYS_fsconfig,
@@ -107,6 +109,11 @@ const DENIED: [libc::c_long; 71] = [
     libc::SYS_personality,
 ];
 
+/// All architectures have the same numbers for what is new. Linux 6.15.
+const OPEN_TREE_ATTR: libc::c_long = 467;
+/// Linux 6.17: flags and attributes of files, as by the `ioctl` that no program [has](ioctl).
+const FILE_SETATTR: libc::c_long = 469;
+
 /// The same, where only this architecture has them.
 #[cfg(target_arch = "x86_64")]
 const DENIED_HERE: [libc::c_long; 3] = [libc::SYS_iopl, libc::SYS_ioperm, libc::SYS_modify_ldt];
@@ -145,6 +152,23 @@ const SOCKETS: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6,
 /// The protocols of internet sockets: the default of the type, TCP, UDP and ping. Not MPTCP, UDP-Lite, SCTP and their
 /// like, which are kernel modules that few programs use.
 const PROTOCOLS: [libc::c_int; 5] = [0, libc::IPPROTO_TCP, libc::IPPROTO_UDP, libc::IPPROTO_ICMP, libc::IPPROTO_ICMPV6];
+
+/// The types of internet sockets, with the flags they may have: streams and datagrams. The others are kernel modules again
+/// (DCCP, SCTP), or the wire (`SOCK_PACKET`).
+const TYPES: [libc::c_int; 8] = {
+    const ALSO: libc::c_int = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+    let (stream, datagram) = (libc::SOCK_STREAM, libc::SOCK_DGRAM);
+    [
+        stream,
+        stream | libc::SOCK_NONBLOCK,
+        stream | libc::SOCK_CLOEXEC,
+        stream | ALSO,
+        datagram,
+        datagram | libc::SOCK_NONBLOCK,
+        datagram | libc::SOCK_CLOEXEC,
+        datagram | ALSO,
+    ]
+};
 
 /// What gives a socket a program that the kernel compiles: packet filters, and choices among sockets of one port. Only tools
 /// that read the wire use them.
@@ -239,7 +263,7 @@ fn programs(
     // A disk could be full within milliseconds, before anybody has looked. The C library writes a byte into each block at
     // this answer, which some file systems give; what makes holes stays.
     let is_no_hole = rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(PUNCH_HOLE), 0)])?;
-    let mut unsupported = BTreeMap::from([(libc::SYS_fallocate, vec![is_no_hole])]);
+    let mut unsupported = BTreeMap::from([(libc::SYS_fallocate, vec![is_no_hole]), (FILE_SETATTR, Vec::new())]);
     let attributes = ATTRIBUTES.map(|call| (call, Vec::new()));
     let mut programs = Vec::new();
     match changes {
@@ -277,6 +301,8 @@ fn programs(
         for family in [libc::AF_INET, libc::AF_INET6] {
             let other = PROTOCOLS.iter().map(|&protocol| is_not(2, protocol));
             rules.push(rule(&std::iter::once(is(0, family)).chain(other).collect::<Vec<_>>())?);
+            let other = TYPES.iter().map(|&kind| is_not(1, kind));
+            rules.push(rule(&std::iter::once(is(0, family)).chain(other).collect::<Vec<_>>())?);
         }
         // Interfaces and addresses, which the C library asks for. The rest reports on, or changes, the machine.
         rules.push(rule(&[is(0, libc::AF_NETLINK), is_not(2, libc::NETLINK_ROUTE)])?);
@@ -292,9 +318,11 @@ fn programs(
     // Filters cannot look into the structure that `clone3` takes. The C libraries go on with `clone` at this answer.
     let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     programs.extend([
+        answers::as_done()?,
         compile(denied, libc::EPERM)?,
         compile(unknown, libc::ENOSYS)?,
         compile(unsupported, libc::EOPNOTSUPP)?,
+        answers::out_of_large_pages()?,
     ]);
     programs.push(ioctl::only_allowed());
     if cfg!(target_arch = "x86_64") {

@@ -192,6 +192,7 @@ fn start(
     if !level.has_namespaces() {
         process::adopt_orphans().at(Stage::Fork, "orphans")?;
     }
+    confine::leave_no_core()?;
     if level.has_namespaces() {
         filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
     }

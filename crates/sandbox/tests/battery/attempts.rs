@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 149] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -75,6 +75,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
     ("free it by ioctl", Maybe, "request(0x4030582b, reservation)"),
     ("set a file's flags", Maybe, "request(0x40086602, struct.pack('l', 64))"),
     ("set a file's attributes", Maybe, "request(0x401c5820, struct.pack('IIII12x', 128, 0, 0, 0))"),
+    ("the same by its own call", Maybe, "call('file_setattr', -100, b'.', bytes(32), 32, 0)"),
     ("make a snapshot that nobody can remove", Maybe, "request(0x50009417, bytes(4096), '.')"),
     ("keep a key in the file system", Maybe, "request(0xc0506617, bytes(80), '.')"),
     ("have a bridge's module loaded", Maybe, "call('ioctl', pair(socket.SOCK_STREAM)[0].detach(), 0x8940, bytes(64))"),
@@ -112,7 +113,17 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
         Maybe,
         "[open(f'/sys/fs/cgroup/{at}/cgroup.procs', 'w').write('0') for at in ('memory', 'pids', 'unified', '.')]",
     ),
-    ("leave a core", Maybe, "resource.getrlimit(resource.RLIMIT_CORE)[1] or stop('the limit is 0')"),
+    ("leave a core", Maybe, "resource.getrlimit(4)[1] > 1 or stop('the limit is 1')"),
+    (
+        "have one piped to the host's helper",
+        Maybe,
+        "resource.setrlimit(4, (0, 0)); resource.getrlimit(4) == (0, 0) or stop('the limit is 1')",
+    ),
+    (
+        "the same by the older call",
+        Works,
+        "call('setrlimit', 4, struct.pack('QQ', 0, 0)); resource.getrlimit(4) == (0, 0) or stop('the limit is 1')",
+    ),
     // Namespaces and mounts
     ("make a user namespace", Maybe, "call('unshare', 0x10000000)"),
     ("the same by clone", Maybe, "clone(0x10000000)"),
@@ -121,6 +132,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
     ("enter another namespace", Maybe, "call('setns', os.open('/proc/self/ns/net', os.O_RDONLY), 0)"),
     ("mount", Maybe, "call('mount', b'none', b'.', b'tmpfs', 0, 0)"),
     ("mount in the newer way", Maybe, "call('fsopen', b'tmpfs', 0)"),
+    ("mount a part of another tree", Maybe, "call('open_tree_attr', -100, b'.', 1, 0, 0)"),
     ("unmount", Maybe, "call('umount2', b'/tmp', 2)"),
     ("change the root", Maybe, "os.chroot('.')"),
     ("rename the host", Maybe, "socket.sethostname('mine')"),
@@ -181,6 +193,9 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
     ("make a pair of another family", Maybe, "socket.socketpair(30, socket.SOCK_SEQPACKET)"),
     ("speak a protocol that few do", Maybe, "socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)"),
     ("the same over IPv6", Maybe, "socket.socket(socket.AF_INET6, socket.SOCK_DGRAM, 136)"),
+    ("the same by its type", Maybe, "socket.socket(socket.AF_INET, 6, 0)"),
+    ("by another type", Maybe, "socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, 0)"),
+    ("read the wire in the older way", Maybe, "socket.socket(socket.AF_INET, 10, 0x300)"),
     ("put the kernel's TLS on a connection", Maybe, "socket.socket().setsockopt(socket.IPPROTO_TCP, 31, b'tls')"),
     ("list all sockets", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 4)"),
     ("change how packets are encrypted", Maybe, "socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 6)"),
@@ -201,6 +216,7 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
         Maybe,
         "call('fcntl', os.open('lock', os.O_CREAT | os.O_RDWR), 37, struct.pack('hhqqi', 1, 0, 0, 1, 0))",
     ),
+    ("take the machine's large pages", Maybe, "mmap.mmap(-1, 1 << 21, 0x40022)"),
     ("use io_uring", Maybe, "call('io_uring_setup', 1, ctypes.create_string_buffer(128))"),
     ("use the older kind of it", Maybe, "call('io_setup', 1, ctypes.create_string_buffer(8))"),
     ("fill the kernel's memory with filters of calls", Maybe, "call('seccomp', 1, 0, filter())"),
@@ -219,12 +235,13 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 141] = [
     ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
 ];
 
-pub(crate) const NUMBERS: [(&str, libc::c_long); 38] = [
+pub(crate) const NUMBERS: [(&str, libc::c_long); 41] = [
     ("add_key", libc::SYS_add_key),
     ("bpf", libc::SYS_bpf),
     ("clone", libc::SYS_clone),
     ("clone3", libc::SYS_clone3),
     ("fallocate", libc::SYS_fallocate),
+    ("file_setattr", 469),
     ("fsopen", libc::SYS_fsopen),
     ("ioprio_set", libc::SYS_ioprio_set),
     ("ioctl", libc::SYS_ioctl),
@@ -251,7 +268,9 @@ pub(crate) const NUMBERS: [(&str, libc::c_long); 38] = [
     ("process_vm_readv", libc::SYS_process_vm_readv),
     ("ptrace", libc::SYS_ptrace),
     ("reboot", libc::SYS_reboot),
+    ("open_tree_attr", 467),
     ("setns", libc::SYS_setns),
+    ("setrlimit", libc::SYS_setrlimit),
     ("socket", libc::SYS_socket),
     ("syslog", libc::SYS_syslog),
     ("umount2", libc::SYS_umount2),
@@ -261,7 +280,7 @@ pub(crate) const NUMBERS: [(&str, libc::c_long); 38] = [
 ];
 
 pub(crate) const PRELUDE: &str = r"
-import ctypes, errno, os, resource, socket, stat, struct, sys
+import ctypes, errno, mmap, os, resource, socket, stat, struct, sys
 libc = ctypes.CDLL(None, use_errno=True)
 WORK, PARENT = os.getcwd(), os.getppid()
 opened = lambda path, flags: '/proc/self/fd/%d' % os.open(path, flags)

@@ -47,7 +47,7 @@ const CHANGES_HERE: [libc::c_long; 6] =
 const CHANGES_HERE: [libc::c_long; 0] = [];
 
 /// What changes other attributes in the same way.
-pub(super) const ATTRIBUTES: [libc::c_long; 9] = [
+pub(super) const ATTRIBUTES: [libc::c_long; 8] = [
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
@@ -56,9 +56,7 @@ pub(super) const ATTRIBUTES: [libc::c_long; 9] = [
     libc::SYS_fremovexattr,
     SETXATTRAT,
     REMOVEXATTRAT,
-    FILE_SETATTR,
 ];
-/// All architectures have the same numbers for what is new.
+/// All architectures have the same numbers for what is new. `file_setattr` is refused at all levels.
 const SETXATTRAT: libc::c_long = 463;
 const REMOVEXATTRAT: libc::c_long = 466;
-const FILE_SETATTR: libc::c_long = 469;

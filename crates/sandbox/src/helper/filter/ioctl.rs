@@ -16,7 +16,7 @@ const KINDS: [u32; 2] = [
 ];
 
 /// Requests of these kinds that are denied all the same.
-pub(super) const DENIED: [u32; 12] = [
+pub(super) const DENIED: [u32; 13] = [
     // Typing into a terminal that a descriptor has been left open to.
     libc::TIOCSTI as u32,
     libc::TIOCLINUX as u32,
@@ -32,6 +32,7 @@ pub(super) const DENIED: [u32; 12] = [
     0x89a0, // SIOCBRADDBR
     0x89a1, // SIOCBRDELBR
     0x89a2, // SIOCBRADDIF
+    0x89a3, // SIOCBRDELIF
 ];
 
 /// Single requests of files that are allowed.
