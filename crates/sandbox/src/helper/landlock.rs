@@ -24,11 +24,12 @@ const SYSTEM: [&str; 8] = ["/usr", "/nix/store", "/bin", "/sbin", "/lib", "/lib3
 
 /// Readable: what programs need to start or to behave as elsewhere. The list of users is among them, because the C
 /// library asks it for the program's own; it holds no secret.
-const READABLE: [&str; 36] = [
+const READABLE: [&str; 37] = [
     "/etc/R",
     "/etc/alternatives",
     "/etc/ca-certificates",
     "/etc/crypto-policies",
+    "/etc/debian_version", // pip does not work when it is there and may not be read
     "/etc/fonts",
     "/etc/group",
     "/etc/java-11-openjdk",

@@ -23,6 +23,8 @@ a, b = socket.socketpair(); a.send(b'pair'); print(b.recv(9).decode())
 try: os.listdir('IMAGE'); open('IMAGE/new', 'w') if ISOLATED else print(0)
 except OSError as error: print(error.errno)
 print(sorted(os.environ)); print(os.environ['HOME'] == os.getcwd(), os.getuid() != 0)
+try: open('/etc/debian_version').read()
+except FileNotFoundError: pass
 with open('room', 'w') as room: os.posix_fallocate(room.fileno(), 0, 1 << 20); print(os.stat('room').st_blocks * 512 >= 1 << 20)
 import fcntl, struct, termios
 reader, writer = os.pipe(); os.write(writer, b'four'); os.set_blocking(reader, False); os.set_inheritable(reader, True)
