@@ -1,9 +1,10 @@
 //! The folders of a watch: which of them the system tells about, as the session's user.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Bound;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -27,7 +28,9 @@ pub(super) struct Tree {
     is_dir: bool,
     inotify: Arc<OwnedFd>,
     /// By the system's numbers: relative to what is watched, which itself is empty.
-    folders: HashMap<i32, PathBuf>,
+    folders: HashMap<i32, Arc<Path>>,
+    /// The same by their paths: what is below a folder follows it.
+    numbers: BTreeMap<Arc<Path>, i32>,
 }
 
 /// What the task waits on, while the tree is elsewhere.
@@ -40,8 +43,8 @@ impl AsRawFd for Source {
     }
 }
 
-/// What a folder takes beside its path: a map is half full at worst, and each path is an allocation.
-const FOLDER: usize = 2 * size_of::<(i32, PathBuf)>() + 16;
+/// What a folder takes beside its path: maps are half full at worst, and each path is an allocation with two counts.
+const FOLDER: usize = 4 * size_of::<(i32, Arc<Path>)>() + 32;
 
 /// Bytes of events that are read at once: some 1,000 events.
 const BUFFER: usize = 64 * 1024;
@@ -51,7 +54,8 @@ const READS: usize = 64;
 impl Tree {
     /// Begins to watch. Blocks for as long as it takes to list the folders.
     pub(super) fn grow(watched: Watched) -> io::Result<Self> {
-        let mut tree = Self { watched, is_dir: true, inotify: Arc::new(descriptor()?), folders: HashMap::new() };
+        let inotify = Arc::new(descriptor()?);
+        let mut tree = Self { watched, is_dir: true, inotify, folders: HashMap::new(), numbers: BTreeMap::new() };
         tree.add(PathBuf::new(), None)?;
         Ok(tree)
     }
@@ -159,8 +163,8 @@ impl Tree {
 
     /// A folder is elsewhere now: nothing below it is told any more.
     fn cut(&mut self, path: &Path) {
-        let gone: Vec<i32> =
-            self.folders.iter().filter(|(_, at)| at.starts_with(path)).map(|(number, _)| *number).collect();
+        let behind = self.numbers.range::<Path, _>((Bound::Included(path), Bound::Unbounded));
+        let gone: Vec<i32> = behind.take_while(|(at, _)| at.starts_with(path)).map(|(_, number)| *number).collect();
         for number in gone {
             self.forget(number);
             let _ = inotify::remove_watch(&*self.inotify, number); // one that was deleted is gone already
@@ -169,6 +173,10 @@ impl Tree {
 
     fn forget(&mut self, number: i32) {
         if let Some(path) = self.folders.remove(&number) {
+            // Another one may be known by this path since.
+            if self.numbers.get(&path) == Some(&number) {
+                self.numbers.remove(&path);
+            }
             let rest = self.watched.memory.bytes().saturating_sub(path.as_os_str().len() + FOLDER);
             self.watched.memory.resize(rest).expect("less is always to be had");
         }
@@ -227,7 +235,9 @@ impl Tree {
         let number = inotify::add_watch(&*self.inotify, name, flags).map_err(full)?;
         self.forget(number); // it was watched under another path
         self.watched.memory.grow(below.as_os_str().len() + FOLDER).map_err(over)?;
-        self.folders.insert(number, below.to_path_buf());
+        let path: Arc<Path> = below.into();
+        self.folders.insert(number, Arc::clone(&path));
+        self.numbers.insert(path, number);
         Ok(())
     }
 }
