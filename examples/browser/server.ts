@@ -6,9 +6,9 @@
 
 import { AGB, type Session, type SessionAccess, throwIfFailed } from "agbcloud-sdk";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { createServer as createVite } from "vite";
+import { bodyText } from "./body-text.js";
 import { listen } from "./listen.js";
 import { isOwnPage } from "./own-page.js";
 
@@ -38,7 +38,7 @@ const vite = await createVite({
 
 /** A page comes with nothing and gets a session, or with its access, which is then renewed if its session lives. */
 async function giveAccess(request: IncomingMessage): Promise<SessionAccess> {
-  const { renew } = JSON.parse((await text(request)) || "{}") as { renew?: SessionAccess };
+  const { renew } = JSON.parse((await bodyText(request)) || "{}") as { renew?: SessionAccess };
   const known = renew === undefined ? undefined : sessions.get(renew.sessionId);
   if (known !== undefined && renew !== undefined) {
     const renewed = await known.browserAccess({ renew, lastsS: LASTS_S });

@@ -12,7 +12,7 @@ import { type ModelMessage, stepCountIs, streamText } from "ai";
 import { randomUUID } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { text } from "node:stream/consumers";
+import { bodyText } from "../browser/body-text.js";
 import { listen } from "../browser/listen.js";
 import { isOwnPage } from "../browser/own-page.js";
 import { scriptedModel } from "./model.js";
@@ -41,7 +41,7 @@ async function begin(): Promise<string> {
 }
 
 async function chat(request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { id, question } = JSON.parse(await text(request)) as { id?: string; question: string };
+  const { id, question } = JSON.parse(await bodyText(request)) as { id?: string; question: string };
   const known = id !== undefined && conversations.has(id) ? id : await begin();
   const { session, messages } = conversations.get(known)!;
   const left = new AbortController(); // the page pressed Stop, or went away

@@ -5,6 +5,9 @@ use std::fmt::{self, Display, Write};
 /// A message is read by a person: more than this is a program's data gone astray.
 pub(crate) const MAX_MESSAGE: usize = 16 * 1024;
 
+/// As much as an error repeats of what another server says: 400 bytes are a sentence or two, and an answer may have 16 MiB.
+const MAX_SAID: usize = 400;
+
 /// What a note on what is missing takes at most.
 const NOTE: usize = 48;
 
@@ -33,6 +36,11 @@ pub(crate) fn message(of: &impl Display, limit: usize) -> String {
         limited.text.push_str("… [the rest is left out]");
     }
     limited.text
+}
+
+/// What another server says, as an error repeats it.
+pub(crate) fn said(of: &impl Display) -> String {
+    message(of, MAX_SAID)
 }
 
 /// A text that takes so much more.

@@ -19,6 +19,7 @@ use super::http::HttpClient;
 use super::record::Record;
 use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
 use crate::lock::lock;
+use crate::shorten::said;
 
 /// How long one member of etcd may take. 2 s: an election of etcd's takes one, and the next member is asked then. All of
 /// them together may take no longer than a call (`Timing::answer`); the next call goes on with those that are left.
@@ -275,7 +276,7 @@ impl Etcd {
                 Ok(answer) => {
                     turn.keep();
                     return serde_json::from_slice(&answer)
-                        .map_err(|error| away(format!("the answer is not etcd's: {error}")));
+                        .map_err(|error| away(format!("the answer is not etcd's: {}", said(&error))));
                 }
                 Err(Failure::Member(problem)) => problems.push(format!("{endpoint}: {problem}")),
                 Err(Failure::Token) => return Err(away("it does not take its own token".to_owned())),
@@ -297,7 +298,7 @@ impl Etcd {
         let login = json!({ "name": user.0, "password": user.1.expose() });
         let answer = self.send(endpoint, "/v3/auth/authenticate", &Bytes::from(login.to_string()), None).await?;
         let answer: AuthAnswer = serde_json::from_slice(&answer)
-            .map_err(|error| Failure::Refused(format!("the answer to the password is not etcd's: {error}")))?;
+            .map_err(|error| Failure::Refused(format!("the answer to the password is not etcd's: {}", said(&error))))?;
         let token = Secret::from(answer.token);
         *lock(&self.token) = Some(token.clone());
         self.send(endpoint, path, body, Some(&token)).await
@@ -347,9 +348,9 @@ fn failure(status: StatusCode, body: &Bytes) -> Failure {
             Failure::Refused("it has no users: take out AGB_CLUSTER_USER".to_owned())
         }
         _ if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-            Failure::Member(format!("HTTP {status}, {message}"))
+            Failure::Member(format!("HTTP {status}, {}", said(message)))
         }
-        _ => Failure::Refused(format!("HTTP {status}, {message}")),
+        _ => Failure::Refused(format!("HTTP {status}, {}", said(message))),
     }
 }
 
@@ -397,6 +398,11 @@ mod tests {
         assert!(matches!(of(401, r#"{"error":"etcdserver: invalid auth token","code":16}"#), Failure::Token));
         assert!(matches!(of(503, r#"{"error":"etcdserver: no leader","code":14}"#), Failure::Member(_)));
         assert!(matches!(of(404, "404 page not found"), Failure::Refused(said) if said.contains("--cluster")));
+        let long = json!({ "error": "e".repeat(16 << 20), "code": 2 }).to_string();
+        for status in [400, 503] {
+            let (Failure::Refused(said) | Failure::Member(said)) = of(status, &long) else { panic!("{status}") };
+            assert!(said.contains("eee") && said.len() < 500, "{status}: {} bytes", said.len());
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use super::ClusterError;
 use super::http::HttpClient;
 use super::record::Record;
 use super::snapshot::{Away, Beat, Entry, Rev, Snapshot};
+use crate::shorten::{said, shown};
 use crate::time_text;
 
 /// How long the API server may take. 2 s, as a member of etcd.
@@ -233,23 +234,24 @@ impl Kubernetes {
 }
 
 fn version(meta: &Meta) -> Result<Rev, Away> {
-    let number =
-        meta.version.parse().map_err(|_| Away(format!("the resourceVersion {:?} is not a number", meta.version)));
+    let number = meta
+        .version
+        .parse()
+        .map_err(|_| Away(format!("the resourceVersion {:?} is not a number", shown(&meta.version))));
     number.map(Rev)
 }
 
 fn parse<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, Away> {
-    serde_json::from_slice(body).map_err(|error| Away(format!("the answer is not the API server's: {error}")))
+    serde_json::from_slice(body).map_err(|error| Away(format!("the answer is not the API server's: {}", said(&error))))
 }
 
 fn refused(status: StatusCode, body: &Bytes) -> Away {
-    let said = serde_json::from_slice::<Status>(body).map(|status| status.message).unwrap_or_default();
+    let message = serde_json::from_slice::<Status>(body).map(|status| status.message).unwrap_or_default();
     let hint = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             ": the pod's service account needs get, list, create, update and delete on leases"
         }
         _ => "",
     };
-    let said: String = said.chars().take(300).collect();
-    Away(format!("the API server of Kubernetes answers {status}: {said}{hint}"))
+    Away(format!("the API server of Kubernetes answers {status}: {}{hint}", said(&message)))
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Incarnation;
-use crate::shorten::shown;
+use crate::shorten::{said, shown};
 
 /// What a server says of itself; after its death, what a peer says of it.
 ///
@@ -111,7 +111,7 @@ impl Record {
             v: u32,
         }
         // The form first: a record of a far newer one may have changed everything else.
-        let malformed = |error: serde_json::Error| BadRecord::Malformed(error.to_string());
+        let malformed = |error: serde_json::Error| BadRecord::Malformed(said(&error));
         let Form { v } = serde_json::from_slice(bytes).map_err(malformed)?;
         if v.abs_diff(Self::FORM) > 1 {
             return Err(BadRecord::OtherForm { form: v });

@@ -17,7 +17,7 @@ mod unreadable;
 #[cfg(test)]
 mod walk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 pub(crate) use self::join::Join;
@@ -349,7 +349,8 @@ impl Table {
         }
         self.own = Own::Absent;
         let unreadable = std::mem::take(&mut self.unreadable);
-        self.graves.retain(|name, (rev, _)| all.entries.iter().any(|entry| entry.name == *name && entry.rev == *rev));
+        let known: BTreeSet<_> = all.entries.iter().map(|entry| (entry.name.as_str(), entry.rev)).collect();
+        self.graves.retain(|name, (rev, _)| known.contains(&(name.as_str(), *rev)));
         let mut before = std::mem::take(&mut self.nodes);
         self.names.clear();
         for entry in all.entries {

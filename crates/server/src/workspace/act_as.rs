@@ -8,7 +8,29 @@ use rustix::process::{Gid, getegid, geteuid, getgroups};
 use rustix::thread::set_thread_groups;
 
 /// The server's supplementary groups. It never changes them.
-static GROUPS: LazyLock<Vec<Gid>> = LazyLock::new(|| getgroups().unwrap_or_default());
+static GROUPS: LazyLock<Groups> = LazyLock::new(|| Groups::new(getgroups().unwrap_or_default(), unknown_group()));
+
+struct Groups {
+    /// There are some.
+    are_there: bool,
+    /// Those that a thread gets back. Not those that its user namespace does not know, as of a container's root: the kernel
+    /// shows all of them by one number and gives none back by it. A thread that has acted as somebody is without them.
+    own: Vec<Gid>,
+}
+
+impl Groups {
+    fn new(mut all: Vec<Gid>, unknown: Gid) -> Self {
+        let are_there = !all.is_empty();
+        all.retain(|group| *group != unknown);
+        Self { are_there, own: all }
+    }
+}
+
+/// The number that stands for groups which the user namespace does not know.
+fn unknown_group() -> Gid {
+    let said = std::fs::read_to_string("/proc/sys/kernel/overflowgid").ok();
+    Gid::from_raw(said.and_then(|said| said.trim().parse().ok()).unwrap_or(65534))
+}
 
 /// For files, this thread is another user as long as this lives, and so without root's rights over them, and without the
 /// rights of the groups that root is in.
@@ -26,7 +48,7 @@ impl ActAs {
     pub(crate) fn user(user: Option<u32>) -> io::Result<Option<Self>> {
         let Some(user) = user else { return Ok(None) };
         let mut acting = Self { is_without_groups: false, _not_send: PhantomData };
-        if !GROUPS.is_empty() {
+        if GROUPS.are_there {
             set_thread_groups(&[])?;
             acting.is_without_groups = true;
         }
@@ -43,7 +65,7 @@ impl Drop for ActAs {
     fn drop(&mut self) {
         let (user, group) = (geteuid().as_raw(), getegid().as_raw());
         // The thread goes back to its pool: it must not do somebody else's work as this user.
-        let has_groups = !self.is_without_groups || set_thread_groups(&GROUPS).is_ok();
+        let has_groups = !self.is_without_groups || set_thread_groups(&GROUPS.own).is_ok();
         if set_user(user) != user || set_group(group) != group || !has_groups {
             lost("become the server's user again");
         }
@@ -72,7 +94,7 @@ impl Itself {
         if acts_as.is_some()
             && (set_user(own_user) != own_user
                 || set_group(own_group) != own_group
-                || !GROUPS.is_empty() && set_thread_groups(&GROUPS).is_err())
+                || GROUPS.are_there && set_thread_groups(&GROUPS.own).is_err())
         {
             lost("become the server's user again");
         }
@@ -84,7 +106,7 @@ impl Drop for Itself {
     fn drop(&mut self) {
         let Some((user, group)) = self.acts_as else { return };
         // What follows is a stranger's: it must not be done with root's rights.
-        let keeps_groups = !GROUPS.is_empty() && set_thread_groups(&[]).is_err();
+        let keeps_groups = GROUPS.are_there && set_thread_groups(&[]).is_err();
         if keeps_groups || set_group(group) != group || set_user(user) != user {
             lost("act as a session's user again");
         }
@@ -122,6 +144,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn groups_that_nobody_knows_are_not_asked_for() {
+        let group = Gid::from_raw;
+        let groups = Groups::new(vec![group(4), group(65534), group(27), group(65534)], group(65534));
+        assert!(groups.are_there && groups.own == [group(4), group(27)]);
+        let groups = Groups::new(vec![group(65534)], group(65534));
+        assert!(groups.are_there && groups.own.is_empty());
+        assert!(!Groups::new(Vec::new(), group(65534)).are_there);
+    }
+
+    #[test]
     fn files_belong_to_the_user_only_as_long_as_one_acts() {
         if !geteuid().is_root() {
             assert!(ActAs::user(Some(2_000_000_001)).is_err(), "only root may");
@@ -136,14 +168,14 @@ mod tests {
         assert!(std::fs::read(&file).is_err() && std::fs::write(dir.join("new"), "").is_err());
         assert!(getgroups().expect("it is asked").is_empty());
         as_server(|| {
-            assert_eq!(getgroups().expect("it is asked"), *GROUPS);
+            assert_eq!(getgroups().expect("it is asked"), GROUPS.own);
             assert_eq!(as_server(|| std::fs::read(&file)).expect("it is ours"), b"1");
             assert!(std::fs::read(&file).is_ok(), "as before");
         });
         assert!(std::fs::read(&file).is_err() && std::fs::write(dir.join("new"), "").is_err());
         assert!(getgroups().expect("it is asked").is_empty());
         drop(acting);
-        assert_eq!(getgroups().expect("it is asked"), *GROUPS);
+        assert_eq!(getgroups().expect("it is asked"), GROUPS.own);
         assert_eq!(std::fs::read(&file).expect("it is ours"), b"1");
         std::fs::write(dir.join("new"), "").expect("the directory is ours");
         assert_eq!(dir.join("new").metadata().expect("it was made above").uid(), 0);
