@@ -234,6 +234,13 @@ is_signalling <- function(call) {
   identical(head, quote(.handleSimpleError)) || is.function(head) && identical(head, on_error)
 }
 
+error_trace <- function(condition) {
+  if (inherits(condition, c("harness_parse_error", "harness_exit"))) return(condition$report)
+  trace <- headline("Error", call_of(condition), message_of(condition))
+  lines <- if (identical(error_now$condition, condition)) error_now$lines
+  paste(c(trace, if (length(lines)) c("Traceback:", lines) else paste0("  at ", place_now)), collapse = "\n")
+}
+
 report <- function(condition) {
   cut <- function(text) {
     text <- whole(text)
@@ -244,13 +251,7 @@ report <- function(condition) {
   if (name %in% c("simpleError", "error", "harness_parse_error")) {
     name <- if (name == "harness_parse_error") "ParseError" else "Error"
   }
-  if (inherits(condition, c("harness_parse_error", "harness_exit"))) {
-    trace <- condition$report
-  } else {
-    trace <- headline("Error", call_of(condition), message)
-    lines <- if (identical(error_now$condition, condition)) error_now$lines
-    trace <- paste(c(trace, if (length(lines)) c("Traceback:", lines) else paste0("  at ", place_now)), collapse = "\n")
-  }
+  trace <- error_trace(condition)
   send(object_json(c(
     type = "\"error\"", nonce = quote_json(nonce), name = quote_json(name), value = quote_json(cut(message)),
     traceback = quote_json(paste0(cut(trace), "\n"))
@@ -297,11 +298,12 @@ wrap_base("options", function(original) function() {
 
 # R knows the clock that people set. The machine's other clock goes in steps of 10 ms, and is NA where it cannot be had.
 clocks <- function() {
-  unknown <- function(e) NA_real_
-  steady <- if (is.null(uptime)) NA_real_ else tryCatch({
+  read <- if (!is.null(uptime)) {
     .Internal(seek(uptime, 0, 1L, 1L)) # to its begin
-    as.numeric(sub(" .*", "", rawToChar(readBin(uptime, "raw", 64L))))
-  }, error = unknown, warning = unknown)
+    readBin(uptime, "raw", 64L)
+  }
+  # A forked copy may have read what was to come.
+  steady <- if (length(read)) as.numeric(sub(" .*", "", rawToChar(read))) else NA_real_
   c(set = .Internal(Sys.time()), steady = steady)
 }
 
@@ -343,6 +345,20 @@ guarded <- function(work) {
   failure
 }
 
+# Evaluates what a program wants to be done at an error: `options(error =)`. If that ends the program, it is how it ended.
+ask_error_option <- function(failure) {
+  wanted <- getOption("error")
+  if (!inherits(failure, "error") || inherits(failure, "harness_exit") || !is.language(wanted)) return(failure)
+  is_last_called <<- FALSE
+  told <- error_now
+  wanted <- as.expression(wanted)
+  problem <- guarded(function() for (part in wanted) allowInterrupts(eval(part, globalenv())))
+  error_now <<- told
+  if (!is_last_called) return(failure)
+  cat(error_trace(failure), "\n", sep = "", file = stderr())
+  problem
+}
+
 run <- function(message) {
   nonce <<- message$nonce
   frame_limit <<- message$maxFrame
@@ -358,6 +374,7 @@ run <- function(message) {
   begin <- clocks()
   failure <- guarded(function() execute(message$code, sprintf("<cell %d>", as.integer(message$count))))
   own_frames <<- 0L # a time limit of the program's may have come between
+  failure <- ask_error_option(failure)
   if (message$ends && is.null(failure) && !is_last_called) failure <- guarded(function() allowInterrupts(call_last()))
   seconds <- seconds_since(begin)
   if (!is_ours()) quit_process("no", as.integer(!is.null(failure)), FALSE) # a forked copy came out of the cell

@@ -51,7 +51,8 @@ token <- "\"[^\"\\\\]*+(?:\\\\.[^\"\\\\]*+)*+\"|true|false|null|-?[0-9][0-9.eE+-
 
 # Reads the one kind of object that comes: flat. Its strings are, as the server writes them, strings of R too.
 parse_object <- function(text) {
-  tokens <- regmatches(text, gregexpr(token, text, perl = TRUE))[[1L]]
+  places <- gregexpr(token, text, perl = TRUE)[[1L]] # `regmatches` takes twice the time of all of this
+  tokens <- substring(text, places, places + attr(places, "match.length") - 1L)
   keys <- seq.int(1L, by = 2L, length.out = length(tokens) %/% 2L)
   values <- lapply(tokens[keys + 1L], function(item) switch(item,
     "true" = TRUE, "false" = FALSE, "null" = NULL,

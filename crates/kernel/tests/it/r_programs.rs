@@ -425,3 +425,23 @@ async fn a_programs_time_limit_is_none_of_the_next_run() {
         }
     }
 }
+
+/// A program may say what is to be done at an error, and end itself then.
+#[tokio::test]
+async fn an_error_is_what_the_program_makes_of_it() {
+    let r = kernel(Language::R);
+    for option in ["function() { cat('mine\\n'); q('no', status = 5) }", "quote({ cat('mine\\n'); quit(status = 5) })"]
+    {
+        let ran = r.run(&format!("options(error = {option}); f <- function() stop('why'); f()")).await;
+        assert_eq!((ran.stdout().as_str(), ran.error().value.as_str()), ("mine\n", "quit(status = 5)"), "{option}");
+        assert!(ran.stderr().contains("Error in f() : why"), "{ran:#?}");
+    }
+    let ran = r.run("options(error = quote(q('no', 0))); stop('why')").await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{ran:#?}");
+    for option in ["quote(cat('seen\\n'))", "function() { cat('seen\\n'); stop('another') }"] {
+        let ran = r.run(&format!("options(error = {option}); f <- function() stop('why'); f()")).await;
+        assert_eq!((ran.stdout().as_str(), ran.error().value.as_str()), ("seen\n", "why"), "{option}");
+        assert!(ran.error().traceback.contains("1: f()"), "{ran:#?}");
+    }
+    assert_eq!(r.run("options(error = NULL); stop('why')").await.stdout(), "");
+}
