@@ -10,6 +10,7 @@ use agb_core::operations::{
 };
 use agb_core::secret::Secret;
 
+use crate::answer::SharedRoom;
 use crate::api::Api;
 use crate::error::Error;
 use crate::options::Options;
@@ -100,6 +101,19 @@ impl Agb {
         room: &(dyn Fn(usize) -> Result<(), String> + Send + Sync),
     ) -> Result<Answered<O::Output>, Error> {
         self.api.call_within(operation, room).await
+    }
+
+    /// As [`call_within`](Self::call_within), for whoever does not trust the service: `room` is also asked for what reading the
+    /// answer takes, on top of its bytes, before it is read, and a large answer is read on a thread of its own.
+    ///
+    /// # Errors
+    /// Those of [`call_within`](Self::call_within).
+    pub async fn call_apart<O>(&self, operation: &Arc<O>, room: &SharedRoom) -> Result<Answered<O::Output>, Error>
+    where
+        O: Operation + Send + Sync + 'static,
+        O::Output: Send + 'static,
+    {
+        self.api.call_apart(operation, room).await
     }
 
     /// Creates a session.

@@ -1,17 +1,19 @@
 //! Calls to the service: the settings, the network and the limits that an account and its sessions share.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agb_core::Secret;
 use agb_core::config::{self, BaseUrl, Endpoint, Settings};
 use agb_core::error::ApiError;
-use agb_core::http::{Answered, Operation};
+use agb_core::http::{Answered, Apart, Operation, Reading};
 use agb_core::operations::{DeleteSession, DeleteStep};
 
+use crate::answer::{self, Room, SharedRoom};
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::http::{Http, Room};
+use crate::http::Http;
 use crate::local;
 use crate::options::{Options, Tuning};
 use crate::socket::SocketLimits;
@@ -93,11 +95,37 @@ impl Api {
         operation: &O,
         room: Room<'_>,
     ) -> Result<Answered<O::Output>, Error> {
+        let (base, key) = self.target_of(operation).await?;
+        Ok(self.http.call(operation, &base, &key, self.timeout(), room).await?)
+    }
+
+    /// As [`call_within`](Self::call_within), but what reading the answer takes is counted too, and a large answer is read on
+    /// a thread of its own.
+    pub(crate) async fn call_apart<O>(
+        &self,
+        operation: &Arc<O>,
+        room: &SharedRoom,
+    ) -> Result<Answered<O::Output>, Error>
+    where
+        O: Operation + Send + Sync + 'static,
+        O::Output: Send + 'static,
+    {
+        let (base, key) = self.target_of(&**operation).await?;
+        let answered = self.http.call(&Apart(&**operation), &base, &key, self.timeout(), &**room).await?;
+        match answered.value {
+            Reading::Done(value) => Ok(Answered { value, request_id: answered.request_id }),
+            Reading::Left(response) => {
+                Ok(answer::read_apart(Arc::clone(operation), response, key, Arc::clone(room)).await?)
+            }
+        }
+    }
+
+    /// Where a call goes, and with which key; none where there is no key for it.
+    async fn target_of(&self, operation: &impl Operation) -> Result<(BaseUrl, Secret), Error> {
         if self.is_guest && operation.request().path.starts_with('/') {
             return Err(Error::NoKey);
         }
-        let (base, key) = self.target().await?;
-        Ok(self.http.call(operation, &base, &key, self.timeout(), room).await?)
+        self.target().await
     }
 
     async fn target(&self) -> Result<(BaseUrl, Secret), Error> {

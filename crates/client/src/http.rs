@@ -9,20 +9,18 @@ use std::time::Duration;
 use agb_core::config::BaseUrl;
 use agb_core::error::{ApiError, TransportError};
 use agb_core::http::{
-    Answered, CallStep, HttpCall, HttpRequest, HttpResponse, MAX_RESPONSE_BYTES, Method, Operation, Repeat,
+    Answered, CallStep, HttpCall, HttpRequest, HttpResponse, Method, Operation, Repeat,
 };
 use agb_core::{DisconnectReason, Secret};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};
 
+use crate::answer::{Collected, Room};
 use crate::clock::Clock;
 use crate::network::Network;
 use crate::proxy::{Proxy, is_loopback};
 use crate::tls;
 use crate::wire::LOCALHOST;
-
-/// Whether an answer may have so many bytes: asked for each part of it that comes, before it is kept. Says why not.
-pub(crate) type Room<'a> = &'a (dyn Fn(usize) -> Result<(), String> + Send + Sync);
 
 /// Clients with their pools of connections, made when they are needed.
 #[derive(Debug)]
@@ -67,7 +65,10 @@ impl Http {
                 CallStep::Send { until } => {
                     let sent = clock.within(until, self.send(&request, base, key, room)).await;
                     let came = sent.map(|sent| match sent {
-                        Ok(response) => (operation.answer(&response, key), response.retry_after),
+                        Ok(response) => {
+                            let retry_after = response.retry_after;
+                            (operation.take(response, key), retry_after)
+                        }
                         Err(error) => (Err(error.into()), None),
                     });
                     if let Some((Err(error), _)) = &came {
@@ -106,20 +107,15 @@ impl Http {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let request_id = header("x-request-id");
         let retry_after = header("retry-after");
-        let mut body = Vec::new();
+        let mut body = Collected::new(response.content_length(), room);
         loop {
-            let chunk = match response.chunk().await {
-                Ok(Some(chunk)) => chunk,
+            match response.chunk().await {
+                Ok(Some(chunk)) => body.push(&chunk).map_err(|reason| TransportError::Interrupted { reason })?,
                 Ok(None) => break,
                 Err(error) => return Err(self.failure(&url, &error).await),
-            };
-            if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-                let reason = format!("the answer is longer than {MAX_RESPONSE_BYTES} bytes");
-                return Err(TransportError::Interrupted { reason });
             }
-            room(body.len() + chunk.len()).map_err(|reason| TransportError::Interrupted { reason })?;
-            body.extend_from_slice(&chunk);
         }
+        let body = body.whole().map_err(|reason| TransportError::Interrupted { reason })?;
         let took = started.now().elapsed();
         tracing::debug!(target: "agb::http", path = path(request), status, ?took, "answered");
         Ok(HttpResponse::new(status, request_id, body).with_retry_after(retry_after.as_deref()))

@@ -62,6 +62,7 @@
 //! `local.rs` starts the local server. It needs a tokio runtime with I/O and time; one thread is enough.
 
 mod agb;
+mod answer;
 mod api;
 mod clock;
 mod code;
@@ -108,6 +109,7 @@ pub use agb_core::{
 pub use bytes::Bytes;
 
 pub use crate::agb::Agb;
+pub use crate::answer::SharedRoom;
 pub use crate::code::{AttachBuilder, Code, IntoLanguage, RunBuilder};
 pub use crate::command::{CommandBuilder, Commands};
 pub use crate::contexts::{Contexts, SessionContexts};

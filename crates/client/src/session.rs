@@ -12,6 +12,7 @@ use agb_core::run::RunRequest;
 use agb_core::{Capabilities, CommandRequest, DisconnectReason, Secret, SessionConfig};
 use serde_json::{Map, Value};
 
+use crate::answer::SharedRoom;
 use crate::api::Api;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -188,6 +189,19 @@ impl Session {
         room: &(dyn Fn(usize) -> Result<(), String> + Send + Sync),
     ) -> Result<Answered<O::Output>, Error> {
         self.inner.api.call_within(operation, room).await
+    }
+
+    /// As [`call_within`](Self::call_within), for whoever does not trust the service: `room` is also asked for what reading the
+    /// answer takes, on top of its bytes, before it is read, and a large answer is read on a thread of its own.
+    ///
+    /// # Errors
+    /// Those of [`call_within`](Self::call_within).
+    pub async fn call_apart<O>(&self, operation: &Arc<O>, room: &SharedRoom) -> Result<Answered<O::Output>, Error>
+    where
+        O: agb_core::http::Operation + Send + Sync + 'static,
+        O::Output: Send + 'static,
+    {
+        self.inner.api.call_apart(operation, room).await
     }
 
     /// Releases it and waits until it is gone. Runs that are going on end with

@@ -11,10 +11,14 @@ use crate::config::BaseUrl;
 use crate::error::ApiError;
 use crate::secret::Secret;
 
+#[cfg(not(target_family = "wasm"))]
+mod apart;
 mod call;
 mod envelope;
 mod retry;
 
+#[cfg(not(target_family = "wasm"))]
+pub use apart::{Apart, Reading, counted};
 pub use call::{CallStep, Came, HttpCall};
 pub(crate) use envelope::Envelope;
 pub use retry::{Repeat, retry_after};
@@ -43,6 +47,14 @@ pub trait Operation {
     /// Those of [`parse`](Self::parse).
     fn answer(&self, response: &HttpResponse, key: &Secret) -> Result<Answered<Self::Output>, ApiError> {
         self.parse(response).map_err(|error| error.hiding(key))
+    }
+
+    /// The same of an answer that nobody else needs: what is kept of it need not be copied.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    fn take(&self, response: HttpResponse, key: &Secret) -> Result<Answered<Self::Output>, ApiError> {
+        self.answer(&response, key)
     }
 }
 

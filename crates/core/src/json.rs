@@ -2,13 +2,20 @@
 
 use serde_json::{Map, Value};
 
+#[cfg(not(target_family = "wasm"))] // a page counts nothing: it has one service and a memory of its own
+pub(crate) mod room;
+
 /// A JSON object.
 pub(crate) type Object = Map<String, Value>;
 
 /// Parses a document. What serde_json refuses is refused, deep nesting included (128 levels), with one exception:
 /// a lone surrogate escape such as `\ud800`, which Python and JavaScript both write when a program's text has one,
-/// becomes U+FFFD instead of costing the whole answer.
+/// becomes U+FFFD instead of costing the whole answer. Within a counted reading (`room.rs`) a tree without room is refused.
 pub(crate) fn parse(text: &str) -> Option<Value> {
+    #[cfg(not(target_family = "wasm"))]
+    if !room::is_there(text) {
+        return None;
+    }
     match serde_json::from_str(text) {
         Ok(value) => Some(value),
         Err(_) => serde_json::from_str(&mend_surrogates(text)?).ok(),

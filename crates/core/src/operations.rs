@@ -60,7 +60,7 @@ pub use create_session::{ClientInfo, CreateSession};
 pub use delete_session::{DeleteSession, DeleteStep, ReleaseSession};
 pub use desktop::CallIfOffered;
 pub use details::{GetDetails, SessionDetails};
-pub use forward::{Forward, ForwardTool, ToolAnswer};
+pub use forward::{Forward, ForwardTool};
 pub use get_session::{GetSession, GetSessionInfo, RefreshIdleTime, SessionStatus};
 pub use labels::{GetLabels, SetLabels};
 pub use link::GetLink;

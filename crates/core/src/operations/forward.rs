@@ -3,11 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use agb_protocol::fields::tree_size;
-
 use super::{ToolResult, ToolRoute};
 use crate::error::ApiError;
 use crate::http::{Answered, HttpRequest, HttpResponse, Method, Operation, Repeat};
+use crate::secret::Secret;
 
 /// A call that a gateway passes on: nothing of it is read, and whatever the service answers is an answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +36,11 @@ impl Operation for Forward {
         let request_id = response.request_id_header.clone().unwrap_or_default();
         Ok(Answered { value: response.clone(), request_id })
     }
+
+    fn take(&self, response: HttpResponse, _key: &Secret) -> Result<Answered<HttpResponse>, ApiError> {
+        let request_id = response.request_id_header.clone().unwrap_or_default();
+        Ok(Answered { value: response, request_id })
+    }
 }
 
 impl fmt::Debug for Forward {
@@ -45,7 +49,7 @@ impl fmt::Debug for Forward {
     }
 }
 
-/// The call of a tool that a gateway passes on. Its arguments stay the text that they are, and so does a large answer.
+/// The call of a tool that a gateway passes on. Its arguments stay the text that they are.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ForwardTool {
     /// The tool's name.
@@ -58,31 +62,8 @@ pub struct ForwardTool {
     pub route: ToolRoute,
 }
 
-impl ForwardTool {
-    /// Reads a large answer. `None`: it is an error, or none of a tool.
-    #[must_use]
-    pub fn result(&self, response: &HttpResponse) -> Option<ToolResult> {
-        Some(self.route.result(response).ok()?.value)
-    }
-}
-
-/// What a tool that was called for somebody else has answered.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ToolAnswer {
-    /// It is read.
-    Result(ToolResult),
-    /// It is large: its text, and what reading it takes ([`tree_size`]), to be counted before it is
-    /// [read](ForwardTool::result).
-    Large(HttpResponse, usize),
-}
-
-/// What an answer may take when it is read, for it to be read at once.
-///
-/// 256 KiB: every error, and what tools answer mostly.
-const SMALL: usize = 256 << 10;
-
 impl Operation for ForwardTool {
-    type Output = ToolAnswer;
+    type Output = ToolResult;
 
     fn request(&self) -> HttpRequest {
         let mut request = self.route.request(&self.name, &self.arguments);
@@ -90,14 +71,8 @@ impl Operation for ForwardTool {
         request
     }
 
-    fn parse(&self, response: &HttpResponse) -> Result<Answered<ToolAnswer>, ApiError> {
-        let size = tree_size(&response.body);
-        if size <= SMALL {
-            let Answered { value, request_id } = self.route.result(response)?;
-            return Ok(Answered { value: ToolAnswer::Result(value), request_id });
-        }
-        let request_id = response.request_id_header.clone().unwrap_or_default();
-        Ok(Answered { value: ToolAnswer::Large(response.clone(), size), request_id })
+    fn parse(&self, response: &HttpResponse) -> Result<Answered<ToolResult>, ApiError> {
+        self.route.result(response)
     }
 }
 
@@ -112,7 +87,6 @@ mod tests {
     use super::*;
     use crate::operations::fixtures::{body, line};
     use crate::operations::{CallTool, SessionData};
-    use crate::secret::Secret;
 
     #[test]
     fn a_tools_arguments_are_passed_on_as_they_are() {
@@ -139,18 +113,10 @@ mod tests {
             assert_eq!((forwarded.headers, forwarded.expected), (called.headers, Duration::from_secs(60)));
             let shown = format!("{forward:?}");
             assert!(!shown.contains("SECRET") && !shown.contains("echo"), "{shown}");
-            for (piece, times) in [("", 0), (r#"{"":0},"#, 10_000)] {
-                let content = piece.repeat(times);
-                let answer = format!(r#"{{"success":true,"data":{{"content":[{content}{{}}],"isError":true}}}}"#);
-                let answer = HttpResponse::new(200, None, answer.into_bytes());
-                let expected = call.parse(&answer).expect("it is a tool's").value;
-                let result = match forward.parse(&answer).expect("it is a tool's").value {
-                    ToolAnswer::Result(result) if times == 0 => result,
-                    ToolAnswer::Large(large, _) if times > 0 => forward.result(&large).expect("it is a tool's"),
-                    other => panic!("{times}: {other:?}"),
-                };
-                assert_eq!(result, expected);
-            }
+            let answer = r#"{"success":true,"data":{"content":[{}],"isError":true}}"#;
+            let answer = HttpResponse::new(200, None, answer.into());
+            assert_eq!(forward.parse(&answer), call.parse(&answer));
+            assert!(forward.parse(&answer).is_ok_and(|answered| answered.value.is_error));
             let refused = HttpResponse::new(429, None, br#"{"code":"Busy","message":"later"}"#.to_vec());
             assert_eq!(forward.parse(&refused).err(), call.parse(&refused).err());
         }
@@ -168,6 +134,7 @@ mod tests {
         let refused = HttpResponse::new(429, Some("r-1".into()), b"{}".to_vec());
         let answered = forward.parse(&refused).expect("it is an answer");
         assert_eq!((answered.value.status, answered.request_id.as_str()), (429, "r-1"));
+        assert_eq!(forward.take(refused, &Secret::default()), Ok(answered));
         assert!(!format!("{forward:?}").contains("args"));
     }
 }

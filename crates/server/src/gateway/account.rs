@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use agb_client::agb_core::error::ApiError;
 use agb_client::agb_core::http::HttpResponse;
-use agb_client::agb_core::operations::{Forward, SessionData};
+use agb_client::agb_core::operations::{Forward, GetSession, SessionData};
 use agb_client::{Agb, Error, Options, Session};
 use agb_protocol::Secret;
 
@@ -47,12 +48,14 @@ impl Account {
         let counted = Counted::new(budget);
         let answered = self.agb.call_within(call, &|bytes| counted.room(bytes)).await;
         let answered = answered.map_err(|error| counted.problem(error))?;
-        Ok((answered.value, counted.into_charge()))
+        Ok((answered.value, counted.charge()))
     }
 
-    /// A session as the upstream describes it now.
-    pub(super) async fn find(&self, id: &str) -> Result<Session, Error> {
-        self.agb.get(id).await
+    /// Whether the upstream says that there is no such session. What it answers else is not kept.
+    pub(super) async fn has_no(&self, session_id: &str, budget: &Arc<Budget>) -> bool {
+        let get = Arc::new(GetSession { session_id: session_id.to_owned() });
+        let answered = self.agb.call_apart(&get, &Counted::new(budget).shared()).await;
+        matches!(answered, Err(Error::Api(ApiError::NotFound(_))))
     }
 
     /// A session as the upstream described it. Nothing is sent.

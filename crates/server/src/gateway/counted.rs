@@ -1,8 +1,8 @@
-//! An answer of the upstream's that is counted while it comes.
+//! An answer of the upstream's that is counted while it comes, and while it is read.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use agb_client::Error;
+use agb_client::{Error, SharedRoom};
 
 use super::UpstreamError;
 use crate::budget::{Budget, Charge, OverBudget};
@@ -16,8 +16,14 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    pub(super) fn new(budget: &Arc<Budget>) -> Self {
-        Self { charge: Mutex::new(budget.nothing()), refused: OnceLock::new() }
+    pub(super) fn new(budget: &Arc<Budget>) -> Arc<Self> {
+        Arc::new(Self { charge: Mutex::new(budget.nothing()), refused: OnceLock::new() })
+    }
+
+    /// For whoever asks from elsewhere.
+    pub(super) fn shared(self: &Arc<Self>) -> SharedRoom {
+        let counted = Arc::clone(self);
+        Arc::new(move |bytes| counted.room(bytes))
     }
 
     /// There will be so many bytes of it.
@@ -29,8 +35,10 @@ impl Counted {
     }
 
     /// What is counted of an answer that has come.
-    pub(super) fn into_charge(self) -> Charge {
-        self.charge.into_inner().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn charge(&self) -> Charge {
+        let mut charge = lock(&self.charge);
+        let nothing = charge.another();
+        std::mem::replace(&mut charge, nothing)
     }
 
     /// Why it has not come.

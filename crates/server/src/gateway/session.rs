@@ -3,8 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use agb_client::agb_core::error::ApiError;
-use agb_client::agb_core::operations::{ForwardTool, SessionData, ToolAnswer, ToolResult, ToolRoute};
+use agb_client::agb_core::operations::{ForwardTool, SessionData, ToolResult, ToolRoute};
 use agb_client::{Error, LinkAnswer, LinkCall, Session};
 use agb_protocol::fields::{Field, Fields};
 use thiserror::Error;
@@ -43,8 +42,6 @@ pub(crate) enum UpstreamError {
          --buffers): look at what it has done before you make it again", .0.most()
     )]
     OverBudget(OverBudget),
-    #[error("the upstream service's answer is large and none of a tool")]
-    Unreadable,
     #[error("the upstream service did not answer: {0}")]
     Client(#[from] Error),
 }
@@ -82,8 +79,8 @@ impl Upstream {
     }
 
     /// Whether the service says, to who took it up, that there is no such session.
-    pub(crate) async fn is_gone(&self) -> bool {
-        matches!(self.account.find(self.id()).await, Err(Error::Api(ApiError::NotFound(_))))
+    pub(crate) async fn is_gone(&self, budget: &Arc<Budget>) -> bool {
+        self.account.has_no(self.id(), budget).await
     }
 
     /// Whether the two are one session with the same token and address.
@@ -93,31 +90,23 @@ impl Upstream {
     }
 
     /// Calls a tool, by the way that the upstream offers. Nothing is read of the arguments. The answer is counted while it
-    /// comes, and not read before there is room for that: the second is what it takes.
+    /// comes, and so is what reading it takes, before it is read: the second is what the result takes at most.
     pub(crate) async fn call_tool(
         &self,
         name: &str,
         args: &Fields,
         budget: &Arc<Budget>,
     ) -> Result<(ToolResult, Charge), UpstreamError> {
-        let call = ForwardTool {
+        let call = Arc::new(ForwardTool {
             name: name.to_owned(),
             arguments: args.to_json(),
             expected: time_of(args),
             route: ToolRoute::choose(self.session.data(), name, random::hex::<16>()),
-        };
+        });
         let counted = Counted::new(budget);
-        let answered = self.session.call_within(&call, &|bytes| counted.room(bytes)).await;
+        let answered = self.session.call_apart(&call, &counted.shared()).await;
         let answered = answered.map_err(|error| counted.problem(error))?;
-        let mut charge = counted.into_charge();
-        let (answer, size) = match answered.value {
-            ToolAnswer::Result(result) => return Ok((result, charge)),
-            ToolAnswer::Large(answer, size) => (answer, size),
-        };
-        charge.resize(size).map_err(UpstreamError::OverBudget)?;
-        // What a large error says may be anything, the key that it was called with included.
-        let read = tokio::task::spawn_blocking(move || call.result(&answer)).await.ok().flatten();
-        Ok((read.ok_or(UpstreamError::Unreadable)?, charge))
+        Ok((answered.value, counted.charge()))
     }
 }
 

@@ -119,3 +119,66 @@ async fn a_release_that_the_service_grants_to_everybody_ends_nobody_elses_sessio
     assert_eq!(session.try_connect(Some(&session.token)).await.err().expect("a refusal").0, 400);
     gateway.stop().await;
 }
+
+/// An object with these fields and so many objects more: seven bytes each, and seven hundred in a tree.
+fn nested(fields: &str, times: usize) -> String {
+    format!(r#"{{{fields},"x":[{}0]}}"#, r#"{"":0},"#.repeat(times))
+}
+
+#[tokio::test]
+async fn what_is_quoted_in_an_answer_counts_before_it_is_read() {
+    let times = Arc::new(AtomicUsize::new(100));
+    let many = Arc::clone(&times);
+    let service = move |url: &str| {
+        let (session, many) = (session(url), Arc::new(move || many.load(Ordering::Relaxed)));
+        let (created, called, gone) = (Arc::clone(&many), Arc::clone(&many), many);
+        let create = async move || match created() {
+            100 => session,
+            many => answer(StatusCode::OK, "ok", nested(r#""sessionId":"s-2""#, many).into()),
+        };
+        let call = async move || {
+            let content = r#""content":[{"type":"text","text":"said"}]"#;
+            answer(StatusCode::OK, "ok", nested(content, called()).into())
+        };
+        let get = async move || {
+            let says = r#""code":"InvalidMcpSession.NotFound","success":false"#;
+            (StatusCode::BAD_REQUEST, [("content-type", "application/json")], nested(says, gone()))
+        };
+        Router::new()
+            .route("/mcp/createSession", post(create))
+            .route("/mcp/getSession", post(get))
+            .route("/mcp/releaseSession", post(async || answer(StatusCode::OK, "ok", Value::Null)))
+            .route("/link/s-1/callTool", post(call))
+    };
+    let gateway = in_front_of(service, |config| {
+        config.limits.session_buffers = 8 << 20;
+        config.limits.buffers = 64 << 20;
+    })
+    .await;
+    let created = gateway.create().await;
+    let call = async || {
+        let call = gateway.http.post(format!("{}/callTool", created.link_url)).header("X-Access-Token", &created.token);
+        let call = call.json(&json!({ "tool": "read_file", "args": { "path": "/tmp/a" } })).send().await;
+        Reply::of(call.expect("an answer")).await
+    };
+    let release = async || {
+        let call = gateway.http.post(gateway.url("/mcp/releaseSession")).bearer_auth("made-up");
+        Reply::of(call.json(&json!({ "sessionId": "s-1" })).send().await.expect("an answer")).await.ok();
+    };
+    assert_eq!(call().await.ok()["result"]["content"][0]["text"], "said");
+    // 140 KB each, of which a tree takes fourteen million bytes.
+    times.store(20_000, Ordering::Relaxed);
+    call().await.is_error(502, "LimitExceeded.Answer", "--session-buffers");
+    let refused = gateway.post("/mcp/createSession", json!({})).await;
+    refused.is_error(502, "UpstreamUnreadable", "larger than what describes a session");
+    release().await;
+    assert!(created.try_connect(Some(&created.token)).await.is_ok(), "what nobody reads says nothing");
+    // A thousand have room, and nothing of the others is left in the budgets.
+    times.store(1000, Ordering::Relaxed);
+    for _ in 0..20 {
+        assert_eq!(call().await.ok()["result"]["content"][0]["text"], "said");
+    }
+    release().await;
+    assert_eq!(created.try_connect(Some(&created.token)).await.err().expect("a refusal").0, 400);
+    gateway.stop().await;
+}

@@ -196,7 +196,6 @@ impl ApiError {
             Self::NoReplay(_) => ("InvalidRun.Position", Status::CONFLICT),
             Self::RunTaken(_) => ("InvalidRun.Taken", Status::CONFLICT),
             Self::Refused(..) => ("InvalidRun.Refused", Status::BAD_REQUEST),
-            Self::Upstream(UpstreamError::Unreadable) => ("UpstreamUnreadable", Status::BAD_GATEWAY),
             Self::Upstream(UpstreamError::Client(_)) => ("UpstreamUnavailable", Status::BAD_GATEWAY),
             Self::Unreadable(_) => ("UpstreamUnreadable", Status::BAD_GATEWAY),
             Self::Gateway(_) => ("InvalidApiKey.NotFound", Status::UNAUTHORIZED),

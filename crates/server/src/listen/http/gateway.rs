@@ -1,13 +1,15 @@
 //! The calls of a gateway: passed on to the upstream as they are. Of an answer that describes a session, address and token
 //! are replaced by this server's own.
 
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_client::agb_core::http::{HttpResponse, Method, Operation};
+use agb_client::agb_core::http::{HttpResponse, Method, counted};
 use agb_client::agb_core::operations::{CreateSession, Forward, SessionData};
 use agb_protocol::Secret;
-use agb_protocol::fields::tree_size;
+use agb_protocol::object::Object;
 use axum::body::Body as HttpBody;
 use axum::extract::{Extension, FromRequest, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -135,9 +137,9 @@ async fn create(
     shared.sessions.check_room()?; // before the upstream has one that nobody hears of
     let headers = request.headers().clone();
     let Call { call, _charge } = read(&shared, request).await?;
-    let (answer, _counted) = account.forward(&call, budget(&shared, &account)).await?;
-    let id = described(&answer)?.map(|data| data.session_id);
-    match show(&shared, (&account, &key), &headers, answer) {
+    let described = described(account.forward(&call, budget(&shared, &account)).await?).await?;
+    let id = described.data.as_ref().map(|data| data.session_id.clone());
+    match show(&shared, (&account, &key), &headers, described).await {
         Err(error) => {
             if let Some(session_id) = id {
                 let release = Forward {
@@ -165,8 +167,8 @@ async fn take_up(
 ) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     let Call { call, _charge } = read(&shared, request).await?;
-    let (answer, _counted) = account.forward(&call, budget(&shared, &account)).await?;
-    show(&shared, (&account, &key), &headers, answer)
+    let described = described(account.forward(&call, budget(&shared, &account)).await?).await?;
+    show(&shared, (&account, &key), &headers, described).await
 }
 
 /// `POST /mcp/releaseSession`, `/mcp/releaseSessionAsync`: once the upstream has said yes, runs and accesses end here.
@@ -181,12 +183,15 @@ async fn release(
     let uri = request.uri().clone();
     let Call { call, _charge } = read(&shared, request).await?;
     let params = params_of(uri, &call).await;
-    let (answer, _counted) = account.forward(&call, budget(&shared, &account)).await?;
-    let is_done = (200..300).contains(&answer.status) && succeeded(&answer.body);
+    let budget = budget(&shared, &account);
+    let (answer, _counted) = account.forward(&call, budget).await?;
+    let length = answer.body.len();
+    let judge = move || ((200..300).contains(&answer.status) && succeeded(&answer.body), answer);
+    let (is_done, answer) = apart(length, judge).await.ok_or(ApiError::Defect)?;
     if is_done
         && let Some(session) = params.text("sessionId")?.and_then(|id| shared.sessions.find(&id))
         && let Some(upstream) = session.upstream()
-        && (upstream.is_of(&account) || upstream.is_gone().await)
+        && (upstream.is_of(&account) || upstream.is_gone(budget).await)
     {
         shared.sessions.release(&session, Released::Asked).await;
     }
@@ -219,25 +224,54 @@ async fn params_of(uri: http::Uri, call: &Forward) -> Params {
     apart(body.len(), move || Params::parse(&uri, &body).unwrap_or_default()).await.unwrap_or_default()
 }
 
-/// The session that an answer describes.
+/// An answer, the session that it describes if it does, and what both take.
+struct Described {
+    answer: HttpResponse,
+    data: Option<SessionData>,
+    charge: Charge,
+}
+
+/// Reads what describes a session, off the runtime's thread where that takes long. Trees, those of quoted JSON included, are
+/// counted before they are made.
 ///
 /// # Errors
 /// When it is too large to be read: it may have the upstream's token, and is not passed on.
-fn described(answer: &HttpResponse) -> Result<Option<SessionData>, ApiError> {
-    if tree_size(&answer.body) > MOST_OF_SESSION {
-        return Err(ApiError::Unreadable("it is larger than what describes a session".to_owned()));
-    }
-    Ok(CreateSession::default().parse(answer).ok().map(|answered| answered.value))
+async fn described((answer, charge): (HttpResponse, Charge)) -> Result<Described, ApiError> {
+    let length = answer.body.len();
+    let read = move || {
+        let charge = Rc::new(RefCell::new(charge));
+        let (taken, over) = (Rc::clone(&charge), Rc::new(Cell::new(None)));
+        let refused = Rc::clone(&over);
+        let ask = move |trees: usize| {
+            if trees > MOST_OF_SESSION {
+                return Err("it is larger than what describes a session".to_owned());
+            }
+            taken.borrow_mut().resize(length + trees).map_err(|problem| {
+                refused.set(Some(problem));
+                problem.to_string()
+            })
+        };
+        let data = match counted(&CreateSession::default(), &answer, &Secret::default(), ask) {
+            Ok(read) => read.ok().map(|answered| answered.value),
+            Err(reason) => {
+                return Err(over.get().map_or(ApiError::Unreadable(reason), ApiError::AnswerOverBudget));
+            }
+        };
+        let charge = Rc::into_inner(charge).ok_or(ApiError::Defect)?.into_inner();
+        Ok(Described { answer, data, charge })
+    };
+    apart(length, read).await.ok_or(ApiError::Defect)?
 }
 
 /// Takes up the session that an answer describes, and shows it as one of this server. Another answer stays as it is.
-fn show(
+async fn show(
     shared: &Arc<Shared>,
     (account, key): (&Arc<Account>, &Key),
     headers: &HeaderMap,
-    answer: HttpResponse,
+    described: Described,
 ) -> Result<Response, ApiError> {
-    let Some(data) = described(&answer)? else { return Ok(response(answer)) };
+    let Described { answer, data, charge: _charge } = described;
+    let Some(data) = data else { return Ok(response(answer)) };
     let Some(gateway) = &shared.gateway else { return Err(ApiError::Defect) };
     let account = gateway.remember(key.0.expose(), account);
     let new = NewSession {
@@ -251,14 +285,21 @@ fn show(
         upstream: None,
     };
     let session = shared.sessions.take_up(new, Upstream::new(&account, data))?;
-    let body = replace(&answer.body, &session, shared, headers)?;
-    Ok(response(HttpResponse { body, ..answer }))
+    let address = sessions::address(shared, headers)?;
+    let ours = [
+        ("linkUrl", json!(address.http(&sessions::link_path(&session)))),
+        ("wsUrl", json!(address.ws(&format!("/ws/{}", session.id())))),
+        ("token", json!(session.token().expose())),
+        ("extensions", json!(session.extensions())),
+    ];
+    let length = answer.body.len();
+    let write = move || replace(&answer.body, ours).map(|body| HttpResponse { body, ..answer });
+    Ok(response(apart(length, write).await.ok_or(ApiError::Defect)??))
 }
 
-/// Puts this server's address and token into what describes a session.
-fn replace(body: &str, session: &Session, shared: &Shared, headers: &HeaderMap) -> Result<String, ApiError> {
+/// Puts this server's address and token into what describes a session. Its trees are those that were counted when it was read.
+fn replace(body: &str, ours: [(&str, Value); 4]) -> Result<String, ApiError> {
     let unreadable = |error: serde_json::Error| ApiError::Unreadable(error.to_string());
-    let address = sessions::address(shared, headers)?;
     let mut answer: Value = serde_json::from_str(body).map_err(unreadable)?;
     let Some(data) = answer.get_mut("data") else { return Err(ApiError::Unreadable("it has no data".to_owned())) };
     // Some services send it as a text.
@@ -266,19 +307,13 @@ fn replace(body: &str, session: &Session, shared: &Shared, headers: &HeaderMap) 
         *data = serde_json::from_str(text).map_err(unreadable)?;
     }
     let Value::Object(fields) = data else { return Err(ApiError::Unreadable("its data is not an object".to_owned())) };
-    fields.insert("linkUrl".to_owned(), json!(address.http(&sessions::link_path(session))));
-    fields.insert("wsUrl".to_owned(), json!(address.ws(&format!("/ws/{}", session.id()))));
-    fields.insert("token".to_owned(), json!(session.token().expose()));
-    fields.insert("extensions".to_owned(), json!(session.extensions()));
+    fields.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     Ok(answer.to_string())
 }
 
 /// Whether the envelope says so. One that says nothing has succeeded.
 fn succeeded(body: &str) -> bool {
-    let envelope = agb_protocol::fields::Fields::parse(body);
-    envelope.is_none_or(
-        |envelope| !matches!(envelope.get("success"), Some(agb_protocol::fields::Field::Json(json)) if json == "false"),
-    )
+    Object::parse(body).and_then(|envelope| envelope.get("success")).is_none_or(|success| success.text() != "false")
 }
 
 fn response(answer: HttpResponse) -> Response {
