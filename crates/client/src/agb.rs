@@ -10,7 +10,7 @@ use agb_core::operations::{
 };
 use agb_core::secret::Secret;
 
-use crate::answer::SharedRoom;
+use crate::answer::{Rooms, SharedRoom};
 use crate::api::Api;
 use crate::error::Error;
 use crate::options::Options;
@@ -137,6 +137,13 @@ impl Agb {
     #[must_use]
     pub fn session(&self, data: SessionData) -> Session {
         Session::new(Arc::clone(&self.api), data)
+    }
+
+    /// As [`session`](Self::session), for whoever counts what a session's connection holds of what comes, and what the answer
+    /// of a run takes that cannot be streamed: what there is no room for breaks them off with the reason.
+    #[must_use]
+    pub fn session_within(&self, data: SessionData, rooms: Rooms) -> Session {
+        Session::counted(Arc::clone(&self.api), data, Some(rooms))
     }
 
     /// A page of the account's sessions.

@@ -14,6 +14,9 @@ pub(crate) type Room<'a> = &'a (dyn Fn(usize) -> Result<(), String> + Send + Syn
 /// The same for what goes on elsewhere.
 pub type SharedRoom = Arc<dyn Fn(usize) -> Result<(), String> + Send + Sync>;
 
+/// Makes one for each connection and each call that its answer is counted of. It counts until it is dropped.
+pub type Rooms = Arc<dyn Fn() -> SharedRoom + Send + Sync>;
+
 /// So many answers are read at once, each on a thread: a small machine reads no more at once anyway.
 static TURNS: Semaphore = Semaphore::const_new(2);
 

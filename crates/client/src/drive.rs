@@ -21,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use agb_core::{Batch, DisconnectReason, Event, Input, Instant, LinkId, OpenRequest, Output, RunId, Session, State};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Sleep;
 use tokio_tungstenite::tungstenite::Message;
@@ -127,7 +128,7 @@ impl Shared {
     /// Starts the driver where there is none. Outside of a runtime that is left to the next call.
     fn ensure_driver(self: &Arc<Self>, machine: &mut Machine) {
         if !machine.driven
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+            && let Ok(runtime) = Handle::try_current()
         {
             machine.driven = true;
             runtime.spawn(drive(Arc::clone(self)));
@@ -270,9 +271,13 @@ impl<'a> Driver<'a> {
             }
             Turn::Link(progress) => self.feed_progress(progress),
             Turn::Stream(id, signal) => {
+                let mut length = 0;
                 let input = match &signal {
                     Signal::Opened => Input::Opened,
-                    Signal::Text(text) => Input::Text(text),
+                    Signal::Text(text, _) => {
+                        length = text.len();
+                        Input::Text(text)
+                    }
                     Signal::Alive => Input::Alive,
                     Signal::Lost(loss) => {
                         self.streams.retain(|stream| stream.id != id);
@@ -280,7 +285,10 @@ impl<'a> Driver<'a> {
                     }
                 };
                 let mut machine = self.shared.lock();
-                machine.session.handle_input(self.shared.now(), id, input);
+                let now = self.shared.now();
+                apart(length, || {
+                    machine.session.handle_input(now, id, input);
+                });
             }
         }
     }
@@ -347,10 +355,20 @@ async fn progress(shared: &Shared, link: &mut Option<Link>, read: bool) -> Progr
                 Message::Binary(bytes) => str::from_utf8(bytes).map_or(Input::Alive, Input::Text),
                 _ => Input::Alive,
             };
-            machine.session.handle_input(*now, id, input);
+            apart(message.len(), || {
+                machine.session.handle_input(*now, id, input);
+            });
         })
     })
     .await
+}
+
+/// Reads a message. While it is a long one, the runtime's other tasks go on where it has another thread for them.
+fn apart(bytes: usize, read: impl FnOnce()) {
+    /// Of so many bytes on: about 4 ms.
+    const LONG: usize = 1 << 20;
+    let has_threads = || Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);
+    if bytes >= LONG && has_threads() { tokio::task::block_in_place(read) } else { read() }
 }
 
 fn lost(loss: DisconnectReason) -> Input<'static> {

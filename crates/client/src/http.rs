@@ -8,9 +8,7 @@ use std::time::Duration;
 
 use agb_core::config::BaseUrl;
 use agb_core::error::{ApiError, TransportError};
-use agb_core::http::{
-    Answered, CallStep, HttpCall, HttpRequest, HttpResponse, Method, Operation, Repeat,
-};
+use agb_core::http::{Answered, CallStep, HttpCall, HttpRequest, HttpResponse, Method, Operation, Repeat};
 use agb_core::{DisconnectReason, Secret};
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response, Url};

@@ -109,7 +109,7 @@ pub use agb_core::{
 pub use bytes::Bytes;
 
 pub use crate::agb::Agb;
-pub use crate::answer::SharedRoom;
+pub use crate::answer::{Rooms, SharedRoom};
 pub use crate::code::{AttachBuilder, Code, IntoLanguage, RunBuilder};
 pub use crate::command::{CommandBuilder, Commands};
 pub use crate::contexts::{Contexts, SessionContexts};

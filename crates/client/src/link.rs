@@ -154,6 +154,7 @@ impl Link {
                     progress.received = true;
                     progress.crowded = messages >= Self::BATCH_MESSAGES || bytes >= Self::BATCH_BYTES;
                     deliver(message);
+                    self.socket.get_mut().deliver();
                 }
                 Poll::Ready(Some(Err(error))) => return Err(loss_of(error)),
                 Poll::Ready(None) => return Err(broken("the connection was cut".into())),

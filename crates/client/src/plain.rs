@@ -17,6 +17,7 @@ use agb_core::run::RunRequest;
 use agb_core::{Batch, DisconnectReason, RunError, StreamEvent};
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Aborted};
 
+use crate::answer::SharedRoom;
 use crate::api::Api;
 use crate::error::Error;
 use crate::random;
@@ -27,6 +28,8 @@ pub(crate) struct PlainCall {
     session: Arc<SessionData>,
     request: RunRequest,
     stamps: bool,
+    /// What its answer is counted by, until the run is dropped.
+    room: Option<SharedRoom>,
     abort: AbortHandle,
     /// In a lock for nothing but to be `Sync`: it is never waited for.
     state: Mutex<State>,
@@ -56,11 +59,17 @@ enum State {
 }
 
 impl PlainCall {
-    pub(crate) fn new(api: &Arc<Api>, session: &Arc<SessionData>, request: RunRequest, stamps: bool) -> Self {
+    pub(crate) fn new(
+        api: &Arc<Api>,
+        session: &Arc<SessionData>,
+        request: RunRequest,
+        stamps: bool,
+        room: Option<SharedRoom>,
+    ) -> Self {
         let (abort, registration) = AbortHandle::new_pair();
         let state = Mutex::new(State::Spare(registration));
         let (api, session) = (Arc::clone(api), Arc::clone(session));
-        Self { api, session, request, stamps, abort, state, extra: Extra::default() }
+        Self { api, session, request, stamps, room, abort, state, extra: Extra::default() }
     }
 
     /// Ends the call from elsewhere, while it is made or before.
@@ -132,7 +141,14 @@ impl PlainCall {
         let word = Batch::of_event(StreamEvent::Unstreamed(reason.clone()), self.stamps);
         let api = Arc::clone(&self.api);
         let operation = RunCode::new(&self.session, &self.request, random::id());
-        let call = async move { Ok(api.call(&operation).await?.value) };
+        let room = self.room.clone();
+        let call = async move {
+            let answered = match room {
+                Some(room) => api.call_apart(&Arc::new(operation), &room).await?,
+                None => api.call(&operation).await?,
+            };
+            Ok(answered.value)
+        };
         *self.state() = State::Made(reason, Box::pin(Abortable::new(call, registration)));
         Some(word)
     }

@@ -12,7 +12,7 @@ use agb_core::run::RunRequest;
 use agb_core::{Capabilities, CommandRequest, DisconnectReason, Secret, SessionConfig};
 use serde_json::{Map, Value};
 
-use crate::answer::SharedRoom;
+use crate::answer::{Rooms, SharedRoom};
 use crate::api::Api;
 use crate::connection::Connection;
 use crate::error::Error;
@@ -36,10 +36,15 @@ struct Inner {
     api: Arc<Api>,
     data: Arc<SessionData>,
     connection: Option<Arc<Connection>>,
+    rooms: Option<Rooms>,
 }
 
 impl Session {
-    pub(crate) fn new(api: Arc<Api>, mut data: SessionData) -> Self {
+    pub(crate) fn new(api: Arc<Api>, data: SessionData) -> Self {
+        Self::counted(api, data, None)
+    }
+
+    pub(crate) fn counted(api: Arc<Api>, mut data: SessionData, rooms: Option<Rooms>) -> Self {
         if let Some(endpoint) = api.account_endpoint() {
             data.secure(endpoint);
         }
@@ -50,13 +55,19 @@ impl Session {
             let limits = api.limits;
             let session = agb_core::Session::new(config, Capabilities::NATIVE, random::seed());
             let (api, network) = (Arc::clone(&api), Arc::clone(&api.http.network));
+            let (for_sockets, for_streams) = (rooms.clone(), rooms.clone());
+            let room = |rooms: &Option<Rooms>| rooms.as_ref().map(|rooms| rooms());
             Connection::new(
                 session,
-                Box::new(move |request| Box::pin(socket::dial(request, limits, Arc::clone(&network)))),
-                Box::new(move |id, request, signals| EventLink::open(id, request, &api.http, limits, signals)),
+                Box::new(move |request| {
+                    Box::pin(socket::dial(request, (limits, room(&for_sockets)), Arc::clone(&network)))
+                }),
+                Box::new(move |id, request, signals| {
+                    EventLink::open(id, request, &api.http, (limits, room(&for_streams)), signals)
+                }),
             )
         });
-        Self { inner: Arc::new(Inner { api, data: Arc::new(data), connection }) }
+        Self { inner: Arc::new(Inner { api, data: Arc::new(data), connection, rooms }) }
     }
 
     pub(crate) fn api(&self) -> &Api {
@@ -225,8 +236,9 @@ impl Session {
     pub(crate) fn start(&self, request: RunRequest, retention: Retention) -> Result<Run, Error> {
         // A call carries no input: what was written for the run would be lost.
         let takes_input = request.stdin && self.data().extensions.iter().any(|name| name == "stdin");
-        let Inner { api, data, connection } = &*self.inner;
-        let call = (!takes_input).then(|| PlainCall::new(api, data, request.clone(), retention.stamps));
+        let Inner { api, data, connection, rooms } = &*self.inner;
+        let room = rooms.as_ref().map(|rooms| rooms());
+        let call = (!takes_input).then(|| PlainCall::new(api, data, request.clone(), retention.stamps, room));
         match (connection, call) {
             (Some(connection), call) => {
                 let (handle, invocation) = connection.start(request, retention.stamps)?;

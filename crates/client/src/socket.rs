@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::answer::SharedRoom;
 use crate::network::Network;
 use crate::wire::{Wire, broken, connect, io_loss, read_head};
 
@@ -54,7 +55,7 @@ impl SocketLimits {
 /// Opens a socket.
 pub(crate) async fn dial(
     request: OpenRequest,
-    limits: SocketLimits,
+    limits: (SocketLimits, Option<SharedRoom>),
     network: Arc<Network>,
 ) -> Result<Socket, DisconnectReason> {
     // The parser's error repeats no part of the URL.
@@ -84,7 +85,7 @@ async fn handshake(
     mut wire: Box<dyn Wire>,
     url: &Url,
     request: &OpenRequest,
-    limits: SocketLimits,
+    (limits, room): (SocketLimits, Option<SharedRoom>),
 ) -> Result<Socket, DisconnectReason> {
     let key = generate_key();
     let text = Secret::from(handshake_request(url, request, &key)?);
@@ -93,7 +94,8 @@ async fn handshake(
     let (head, rest) = read_head(&mut wire).await?;
     check_response(&head, request, &derive_accept_key(key.as_bytes()))?;
     // `from_partially_read` would do it as well, but reads into a buffer of the size of the next frame ever after.
-    Ok(Socket::from_raw_socket(Counted { rest, wire, read: 0 }, Role::Client, Some(limits.to_config())).await)
+    let wire = Counted { rest, room, ..Counted::new(wire) };
+    Ok(Socket::from_raw_socket(wire, Role::Client, Some(limits.to_config())).await)
 }
 
 /// A wire that knows how much has come, whole messages or not, and whose first bytes may have been read already.
@@ -101,12 +103,41 @@ pub(crate) struct Counted {
     rest: Vec<u8>,
     wire: Box<dyn Wire>,
     read: u64,
+    /// What of it has been delivered.
+    delivered: u64,
+    /// What the rest is counted by, and what was told of it.
+    room: Option<SharedRoom>,
+    told: usize,
 }
 
 impl Counted {
-    #[cfg(test)]
+    /// What is under way is counted from so many bytes on, by as many: a socket reads more at once. 128 KiB.
+    const STEP: usize = 128 << 10;
+
     pub(crate) fn new(wire: Box<dyn Wire>) -> Self {
-        Self { rest: vec![], wire, read: 0 }
+        Self { rest: vec![], wire, read: 0, delivered: 0, room: None, told: 0 }
+    }
+
+    /// All that has come is delivered, and held by nobody here.
+    pub(crate) fn deliver(&mut self) {
+        self.delivered = self.read;
+        if let Some(room) = &self.room
+            && std::mem::take(&mut self.told) > 0
+        {
+            let _ = room(0); // nothing is always to be had
+        }
+    }
+
+    /// Counts what has come of a message: as it is, and as what is read of it.
+    fn count(&mut self) -> io::Result<()> {
+        let Some(room) = &self.room else { return Ok(()) };
+        let under_way = usize::try_from(self.read - self.delivered).unwrap_or(usize::MAX);
+        let bytes = (under_way / Self::STEP).saturating_mul(2 * Self::STEP);
+        if bytes > self.told {
+            room(bytes).map_err(io::Error::other)?;
+            self.told = bytes;
+        }
+        Ok(())
     }
 
     /// Bytes that have come so far.
@@ -128,6 +159,7 @@ impl AsyncRead for Counted {
             Poll::Ready(Ok(()))
         };
         this.read += (buffer.filled().len() - before) as u64;
+        this.count()?;
         poll
     }
 }
@@ -193,4 +225,40 @@ fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<()
         return Err(broken("the service chose a sub-protocol that was not offered".into()));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_under_way_counts_until_it_is_delivered() {
+        let told = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&told);
+        let room: SharedRoom = Arc::new(move |bytes| {
+            counted.store(bytes, Ordering::Relaxed);
+            if bytes <= 1 << 20 { Ok(()) } else { Err("there is no room".to_owned()) }
+        });
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move { far.write_all(&vec![b'x'; 4 << 20]).await });
+        let mut wire = Counted { room: Some(room), ..Counted::new(Box::new(near)) };
+        let told = || told.load(Ordering::Relaxed);
+        for _ in 0..10 {
+            wire.read_exact(&mut vec![0; 100 << 10]).await.expect("it is small");
+            assert_eq!(told(), 0);
+            wire.deliver();
+        }
+        for _ in 0..3 {
+            wire.read_exact(&mut vec![0; 300 << 10]).await.expect("there is room");
+            assert_eq!(told(), 512 << 10, "the whole steps of it, twice");
+            wire.deliver();
+            assert_eq!(told(), 0);
+        }
+        let refused = wire.read_exact(&mut vec![0; 1 << 20]).await.expect_err("it is too much");
+        assert_eq!(refused.to_string(), "there is no room");
+    }
 }

@@ -26,7 +26,7 @@ use thiserror::Error;
 
 pub(crate) use self::account::Account;
 pub(crate) use self::feed::Program;
-pub(crate) use self::session::{Upstream, UpstreamError};
+pub(crate) use self::session::{Upstream, UpstreamError, kept_size};
 use crate::auth::keys::Caller;
 use crate::auth::rate::{Bucket, Rate};
 use crate::budget::Budget;
@@ -62,6 +62,8 @@ pub enum GatewayError {
 /// The upstream, and in whose names it is called.
 pub(crate) struct Gateway {
     url: String,
+    /// The largest message of a run that is taken.
+    largest: usize,
     keys: Keys,
     rate: Rate,
     /// For all whose key has not been seen to be good. One bucket: made-up keys cost the upstream no more calls than that.
@@ -80,19 +82,24 @@ enum Keys {
 
 impl Gateway {
     /// Checks the settings. `None`: they name no upstream. `strangers_budget`: what calls hold whose key nobody has checked.
+    /// `max_extended_frame`: the largest event that clients are sent, and so the largest that is taken.
     pub(crate) fn new(
         settings: &UpstreamSettings,
         has_keys: bool,
         rate: Rate,
         strangers_budget: Arc<Budget>,
+        max_extended_frame: usize,
     ) -> Result<Option<Self>, GatewayError> {
+        /// What is around an event.
+        const ENVELOPE: usize = 64 << 10;
         let Some(url) = settings.url.clone() else { return Ok(None) };
+        let largest = max_extended_frame.saturating_add(ENVELOPE);
         let strangers =
             Arc::new(Caller { name: "clients whose key is not known yet".to_owned(), bucket: Bucket::new(rate) });
         let keys = match &settings.key_file {
             None if has_keys => return Err(GatewayError::TwoKeys),
             None => {
-                account(&url, "none")?;
+                account(&url, "none", largest)?;
                 Keys::Clients(Mutex::default())
             }
             Some(file) => {
@@ -102,10 +109,10 @@ impl Gateway {
                 if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
                     return Err(bad("it must be one line with the key".to_owned()));
                 }
-                Keys::Own(Arc::new(Account::new(account(&url, key)?, Arc::clone(&strangers))))
+                Keys::Own(Arc::new(Account::new(account(&url, key, largest)?, Arc::clone(&strangers))))
             }
         };
-        Ok(Some(Self { url, keys, rate, strangers, strangers_budget }))
+        Ok(Some(Self { url, largest, keys, rate, strangers, strangers_budget }))
     }
 
     /// What a call of this account holds is a part of, if the upstream has not yet answered for its key.
@@ -136,7 +143,7 @@ impl Gateway {
                 if let Some(account) = lock(living).get(&hash(key)).and_then(Weak::upgrade) {
                     return Ok(account);
                 }
-                Ok(Arc::new(Account::new(account(&self.url, key)?, Arc::clone(&self.strangers))))
+                Ok(Arc::new(Account::new(account(&self.url, key, self.largest)?, Arc::clone(&self.strangers))))
             }
         }
     }
@@ -157,8 +164,8 @@ impl Gateway {
     }
 }
 
-fn account(url: &str, key: &str) -> Result<Agb, GatewayError> {
-    account::connect(url, Secret::from(key))
+fn account(url: &str, key: &str, largest: usize) -> Result<Agb, GatewayError> {
+    account::connect(url, Secret::from(key), largest)
         .map_err(|error| GatewayError::Url { url: url.to_owned(), problem: error.to_string() })
 }
 

@@ -110,7 +110,7 @@ impl Server {
         let has_keys = !config.api_keys.is_empty() || config.api_keys_file.is_some();
         let budget = Budget::new(config.limits.buffers);
         let strangers = Budget::within(&budget, config.limits.session_buffers);
-        let gateway = Gateway::new(&config.upstream, has_keys, rate, strangers)?;
+        let gateway = Gateway::new(&config.upstream, has_keys, rate, strangers, config.limits.max_extended_frame)?;
         let config = if gateway.is_some() { without_programs(config) } else { config };
         let keys = match &gateway {
             Some(gateway) if gateway.passes_keys_on() => Keys::of_nobody(rate),

@@ -170,6 +170,9 @@ impl Session {
         metrics: Arc<Metrics>,
         budget: Arc<Budget>,
     ) -> Arc<Self> {
+        if let Some(upstream) = &new.upstream {
+            upstream.count(&budget);
+        }
         Arc::new(Self {
             id: match &new.upstream {
                 Some(upstream) => upstream.id().to_owned(),

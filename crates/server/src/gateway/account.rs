@@ -6,7 +6,7 @@ use std::time::Duration;
 use agb_client::agb_core::error::ApiError;
 use agb_client::agb_core::http::HttpResponse;
 use agb_client::agb_core::operations::{Forward, GetSession, SessionData};
-use agb_client::{Agb, Error, Options, Session};
+use agb_client::{Agb, Error, Options, Rooms, Session, SocketLimits};
 use agb_protocol::Secret;
 
 use super::UpstreamError;
@@ -58,13 +58,15 @@ impl Account {
         matches!(answered, Err(Error::Api(ApiError::NotFound(_))))
     }
 
-    /// A session as the upstream described it. Nothing is sent.
-    pub(crate) fn session(&self, data: SessionData) -> Session {
-        self.agb.session(data)
+    /// A session as the upstream described it, whose connection holds what it has room for. Nothing is sent.
+    pub(super) fn session(&self, data: SessionData, rooms: Rooms) -> Session {
+        self.agb.session_within(data, rooms)
     }
 }
 
 /// An account with this key. What the environment says of key and endpoint does not count: both are said here.
-pub(super) fn connect(url: &str, key: Secret) -> Result<Agb, Error> {
-    Agb::new(&Options::new().endpoint(url).api_key(key).timeout(TIMEOUT))
+/// `largest`: the largest message of a run that is taken.
+pub(super) fn connect(url: &str, key: Secret, largest: usize) -> Result<Agb, Error> {
+    let limits = SocketLimits { max_message: largest, max_frame: largest };
+    Agb::new(&Options::new().endpoint(url).api_key(key).timeout(TIMEOUT).socket_limits(limits))
 }

@@ -1,10 +1,10 @@
 //! A session of the upstream's, as this server uses it.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use agb_client::agb_core::operations::{ForwardTool, SessionData, ToolResult, ToolRoute};
-use agb_client::{Error, LinkAnswer, LinkCall, Session};
+use agb_client::{Error, LinkAnswer, LinkCall, Rooms, Session, SharedRoom, Tool};
 use agb_protocol::fields::{Field, Fields};
 use thiserror::Error;
 
@@ -31,6 +31,7 @@ pub(crate) struct Upstream {
     session: Session,
     /// Keeps the account known while somebody has a session of it.
     account: Arc<Account>,
+    budget: Arc<OnceLock<Arc<Budget>>>,
 }
 
 /// Why the upstream was not asked, or did not answer.
@@ -48,8 +49,22 @@ pub(crate) enum UpstreamError {
 
 impl Upstream {
     /// What the upstream said of a session, to be used in this account's name. Nothing is sent.
-    pub(crate) fn new(account: &Arc<Account>, data: SessionData) -> Self {
-        Self { session: account.session(data), account: Arc::clone(account) }
+    pub(crate) fn new(account: &Arc<Account>, mut data: SessionData) -> Self {
+        keep_what_is_asked(&mut data);
+        let budget = Arc::new(OnceLock::<Arc<Budget>>::new());
+        let counted = Arc::clone(&budget);
+        let rooms: Rooms = Arc::new(move || -> SharedRoom {
+            match counted.get() {
+                Some(budget) => Counted::new(budget).shared(),
+                None => Arc::new(|_: usize| Ok(())), // nothing comes for a session that nobody has yet
+            }
+        });
+        Self { session: account.session(data, rooms), account: Arc::clone(account), budget }
+    }
+
+    /// Counts what its connections hold, from the first one on.
+    pub(crate) fn count(&self, budget: &Arc<Budget>) {
+        let _ = self.budget.set(Arc::clone(budget)); // it is one session's
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -110,9 +125,63 @@ impl Upstream {
     }
 }
 
+/// Of the tools nobody asks for more than who serves them: what they are for, and what they take, is mostly long.
+fn keep_what_is_asked(data: &mut SessionData) {
+    data.tools.retain(|tool| !tool.server.is_empty());
+    for tool in &mut data.tools {
+        let Tool { description, input_schema, tool, .. } = tool;
+        (*description, *input_schema, *tool) = Default::default();
+    }
+    data.tools.shrink_to_fit();
+}
+
+/// How many bytes are kept of what a service said of a session.
+pub(crate) fn kept_size(data: &SessionData) -> usize {
+    let tools = data.tools.iter().filter(|tool| !tool.server.is_empty());
+    let tools = tools.map(|tool| size_of::<Tool>() + tool.name.len() + tool.server.len());
+    let extensions = data.extensions.iter().map(|name| size_of::<String>() + name.len());
+    let texts = [
+        &data.image_id,
+        &data.ws_url,
+        &data.link_url,
+        &data.resource_url,
+        &data.app_instance_id,
+        &data.resource_id,
+        &data.task_id,
+        &data.network_interface_ip,
+        &data.status,
+    ];
+    let texts = texts.into_iter().flatten().map(String::len);
+    let sizes = texts.chain(tools).chain(extensions);
+    data.session_id.len() + data.token.expose().len() + sizes.sum::<usize>()
+}
+
 /// How long a tool may rightly take, by the names that `run_code` and `shell` have for it.
 fn time_of(args: &Fields) -> Duration {
     let seconds = |name: &str| args.get(name).filter(|field| matches!(field, Field::Json(_)))?.number();
     let limit = seconds("timeout_s").or_else(|| seconds("timeout_ms").map(|milliseconds| milliseconds / 1000.0));
     limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_tools_only_who_serves_them_is_kept() {
+        let tool = |name: &str, server: &str| Tool {
+            name: name.into(),
+            server: server.into(),
+            description: "d".repeat(10_000),
+            input_schema: "{}".repeat(10_000),
+            tool: name.into(),
+        };
+        let mut data = SessionData::default();
+        data.tools = vec![tool("shell", "s"), tool("nobodys", "")];
+        let size = kept_size(&data);
+        assert!(size < 200, "{size}");
+        keep_what_is_asked(&mut data);
+        assert_eq!((data.server_of("shell"), data.tools.len(), kept_size(&data)), (Some("s"), 1, size));
+        assert_eq!(data.tools[0].description.capacity() + data.tools[0].input_schema.capacity(), 0);
+    }
 }

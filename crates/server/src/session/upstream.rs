@@ -24,6 +24,7 @@ impl Session {
         if let Some(upstream) = &self.upstream {
             let mut upstream = lock(upstream);
             if !upstream.is_like(&again) {
+                again.count(&self.budget);
                 *upstream = again;
             }
         }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use agb_client::{Agb, CreateSession, Options, RunStatus, Session};
 use agb_server::Config;
+use agb_testkit::upstream::Upstream;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::{any, post};
@@ -12,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::{KEY, Reply, TestServer};
+use crate::support::{KEY, PATIENCE, Reply, TestServer};
 
 /// A gateway in front of a service that is made with its own address.
 async fn in_front_of(service: impl FnOnce(&str) -> Router, change: impl FnOnce(&mut Config)) -> TestServer {
@@ -148,7 +150,7 @@ async fn what_is_quoted_in_an_answer_counts_before_it_is_read() {
             .route("/mcp/createSession", post(create))
             .route("/mcp/getSession", post(get))
             .route("/mcp/releaseSession", post(async || answer(StatusCode::OK, "ok", Value::Null)))
-            .route("/link/s-1/callTool", post(call))
+            .route("/mcp", post(call))
     };
     let gateway = in_front_of(service, |config| {
         config.limits.session_buffers = 8 << 20;
@@ -180,5 +182,101 @@ async fn what_is_quoted_in_an_answer_counts_before_it_is_read() {
     }
     release().await;
     assert_eq!(created.try_connect(Some(&created.token)).await.err().expect("a refusal").0, 400);
+    gateway.stop().await;
+}
+
+/// A gateway whose sessions hold little, and a session there.
+async fn session_with_little_room(upstream: &str) -> (TestServer, Session) {
+    let gateway = TestServer::with(|config| {
+        config.api_keys.clear();
+        config.upstream.url = Some(upstream.to_owned());
+        config.limits.session_buffers = 8 << 20;
+    })
+    .await;
+    let account = Agb::new(&Options::new().endpoint(gateway.url("")).api_key(KEY)).expect("an account");
+    let session = account.create(CreateSession::default()).await.expect("a session");
+    (gateway, session)
+}
+
+#[tokio::test]
+async fn messages_of_runs_count_before_they_are_whole() {
+    let upstream = Upstream::start().await.expect("a free port");
+    let (gateway, session) = session_with_little_room(&upstream.url()).await;
+    let run = async |script: &str| {
+        let run = session.code().run(script, "python").stream().expect("it is taken");
+        tokio::time::timeout(PATIENCE, run.finish()).await.expect("it ends")
+    };
+    for _ in 0..10 {
+        let execution = run("chunk:500000 end").await;
+        assert_eq!((execution.status, execution.logs.stdout.concat().len()), (RunStatus::Finished, 500_000));
+    }
+    // It is below the largest message, and what is read of it as large again.
+    let execution = run("chunk:6000000 end").await;
+    assert_eq!(execution.status, RunStatus::Interrupted, "{execution:?}");
+    assert!(execution.error_message.contains("--session-buffers"), "{}", execution.error_message);
+    let execution = run("chunk:20000000 end").await;
+    assert_eq!(execution.status, RunStatus::Interrupted);
+    let execution = run("chunk:500000 end").await;
+    assert_eq!(execution.status, RunStatus::Finished, "everything was given back: {}", execution.error_message);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn the_answer_of_a_run_that_cannot_be_streamed_counts() {
+    let times = Arc::new(AtomicUsize::new(100));
+    let many = Arc::clone(&times);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let link = url.clone();
+    let create = async move || {
+        let tools = json!([{ "name": "run_code", "server": "s" }]);
+        let data =
+            json!({ "sessionId": "s-1", "token": "theirs", "linkUrl": format!("{link}/link"), "toolList": tools });
+        answer(StatusCode::OK, "ok", data)
+    };
+    // A result within the text of a result: what opens it makes a tree of each.
+    let call = async move || {
+        let text = nested(r#""result":["said"]"#, many.load(Ordering::Relaxed));
+        answer(StatusCode::OK, "ok", json!({ "content": [{ "type": "text", "text": text }] }))
+    };
+    let service = Router::new().route("/mcp/createSession", post(create)).route("/link/callTool", post(call));
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let (gateway, session) = session_with_little_room(&url).await;
+    let run = async || {
+        let run = session.code().run("1", "python").stream().expect("it is taken");
+        tokio::time::timeout(PATIENCE, run.finish()).await.expect("it ends")
+    };
+    for (many, fits) in [(100, true), (20_000, false), (5_000, true)] {
+        times.store(many, Ordering::Relaxed);
+        let execution = run().await;
+        let text = execution.results.first().and_then(|result| result.text.as_deref());
+        match fits {
+            true => assert_eq!((execution.status, text), (RunStatus::Finished, Some("said")), "{execution:?}"),
+            false => assert!(execution.error_message.contains("--session-buffers"), "{execution:?}"),
+        }
+    }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_session_no_more_is_kept_than_is_asked() {
+    let tools = Arc::new(AtomicUsize::new(100));
+    let many = Arc::clone(&tools);
+    let service = move |url: &str| {
+        let url = url.to_owned();
+        let create = async move || {
+            let tool = json!({ "name": "a_tool", "server": "a_server", "description": "d".repeat(100) });
+            let tools = Value::from(vec![tool; many.load(Ordering::Relaxed)]);
+            let data = json!({ "sessionId": "s-1", "token": "theirs", "linkUrl": format!("{url}/link/s-1"),
+                "wsUrl": "ws://127.0.0.1:1", "toolList": tools.to_string() });
+            answer(StatusCode::OK, "ok", data)
+        };
+        Router::new().route("/mcp/createSession", post(create))
+    };
+    let gateway = in_front_of(service, |_| {}).await;
+    gateway.create().await;
+    tools.store(3000, Ordering::Relaxed);
+    let refused = gateway.post("/mcp/createSession", json!({})).await;
+    refused.is_error(502, "UpstreamUnreadable", "more than a gateway keeps");
     gateway.stop().await;
 }

@@ -25,7 +25,7 @@ use super::error::ApiError;
 use super::params::{Body, BodyBudget, Params};
 use super::{Shared, charged, health, sessions, tools};
 use crate::budget::{Budget, Charge};
-use crate::gateway::{Account, Upstream};
+use crate::gateway::{Account, Upstream, kept_size};
 use crate::observe::Released;
 use crate::session::{NewSession, Session};
 use crate::tools::{apart, is_of_runs};
@@ -33,6 +33,9 @@ use crate::workspace::ProgramOptions;
 
 /// What may be taken by reading what describes a session. That has a few kilobytes; its list of tools may have a hundred.
 const MOST_OF_SESSION: usize = 8 << 20;
+
+/// What is kept of it: addresses, and who serves its tools. 256 KiB: a thousand tools.
+const MOST_KEPT: usize = 256 << 10;
 
 /// The routes that need an API key.
 pub(super) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
@@ -257,6 +260,11 @@ async fn described((answer, charge): (HttpResponse, Charge)) -> Result<Described
                 return Err(over.get().map_or(ApiError::Unreadable(reason), ApiError::AnswerOverBudget));
             }
         };
+        if data.as_ref().is_some_and(|data| kept_size(data) > MOST_KEPT) {
+            return Err(ApiError::Unreadable(
+                "it describes a session with more than a gateway keeps of one".to_owned(),
+            ));
+        }
         let charge = Rc::into_inner(charge).ok_or(ApiError::Defect)?.into_inner();
         Ok(Described { answer, data, charge })
     };
