@@ -47,7 +47,8 @@ export interface CommandStreamOptions {
   /**
    * It goes on when nobody reads it and this client has gone, until it ends or its session does. Output that nobody takes is
    * kept as far as the service has room (`--replay-memory`, `--replay-spool`), then dropped: an `error` event with the code
-   * `OUTPUT_DROPPED` says how much. {@link Command.list} and {@link Command.attach} find it again.
+   * `OUTPUT_DROPPED` says how much. {@link Command.list} and {@link Command.attach} find it again, also for a while after its
+   * end (`--resume-retention`, a minute): what is to be read later, it writes to a file.
    */
   readonly detached?: boolean | null | undefined;
   /** Gets what the command writes to standard output, as {@link RunOptions.onStdout}; then nobody need read the run. */
