@@ -60,7 +60,8 @@ pub(super) fn read_multiple_files(
             .and_then(|at| read_text(&at, 0, 0, (limit - size) as u64, memory));
         let part = match read {
             Ok(text) => format!("{given}:\n{text}\n"),
-            Err(error @ (ToolError::TooMuch { .. } | ToolError::OverBudget(_))) => return Err(error),
+            Err(error @ ToolError::OverBudget(_)) => return Err(error),
+            // One that has no room leaves it to those behind it.
             Err(error) => format!("{given}: Error - {error}\n"),
         };
         size = (size + part.len()).min(limit);
@@ -159,7 +160,13 @@ fn listing(mut lines: Vec<(bool, String)>) -> String {
 
 /// The whole of a text file.
 pub(super) fn read_whole(at: &Located, limit: u64, memory: &mut Charge) -> Result<String, ToolError> {
-    let bytes = read_bytes(at, 0, 0, limit, memory)?;
+    let bytes = read_bytes(at, 0, 0, limit, memory).map_err(|error| match error {
+        ToolError::TooMuch { limit, .. } => {
+            let what = format!("what is edited of {:?}", at.inside.display().to_string());
+            ToolError::TooMuch { what, limit: format!("{limit} bytes"), hint: "edit it with a program" }
+        }
+        error => error,
+    })?;
     String::from_utf8(bytes).map_err(|_| ToolError::WrongKind {
         path: at.inside.display().to_string(),
         is: "not a text",

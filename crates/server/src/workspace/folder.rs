@@ -107,9 +107,11 @@ impl Folder {
 
     /// The same as programs find it, by links from one place to another as well. Call it in the name of the session's user.
     pub(crate) fn reach(&self, given: &str, last: LastLink) -> Result<Located, PathError> {
-        let places = lock(&self.places).clone();
-        let locate = |given: &str| view::locate(&places, self.made.as_ref(), given);
-        Ok(reach(locate(given)?, last, locate))
+        let located = self.locate(given)?;
+        // A link has the names that programs use, which callers' need not be.
+        let mut places = lock(&self.places).clone();
+        places.retain(|place| place.at == place.inside);
+        Ok(reach(located, last, |target| view::locate(&places, self.made.as_ref(), target)))
     }
 
     /// What programs see in a directory that [`reach`](Self::reach) does not know because it is above places: names, and

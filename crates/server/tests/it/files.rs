@@ -142,6 +142,12 @@ async fn several_files_at_once_and_searching() {
         "{read}"
     );
     files.error("read_multiple_files", json!({ "paths": [] }), "paths").await;
+    // One that is too large leaves the others theirs.
+    files.ok("shell", json!({ "command": "truncate -s 17M large", "timeout_ms": 20_000 })).await;
+    let read = files.ok("read_multiple_files", json!({ "paths": ["a.py", "large", "b.txt"] })).await;
+    assert!(read.starts_with("a.py:\nin a.py\n\n---\nlarge: Error - the answer would be more than 167"), "{read}");
+    assert!(read.ends_with("\n\n---\nb.txt:\nin b.txt\n"), "{read}");
+    files.error("edit_file", json!({ "path": "large", "edits": [{ "oldText": "a", "newText": "b" }] }), "a program").await;
 
     let search = |path: &'static str, pattern: &'static str, exclude: &'static [&'static str]| {
         files.ok("search_files", json!({ "path": path, "pattern": pattern, "excludePatterns": exclude }))
