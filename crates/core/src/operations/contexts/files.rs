@@ -99,6 +99,13 @@ pub struct ContextFiles {
     pub count: Option<u64>,
 }
 
+impl Default for ListFiles {
+    /// The first page of the whole of a context, which is yet to be named.
+    fn default() -> Self {
+        Self { context_id: String::new(), folder: String::new(), page: 1, page_size: Self::PAGE_SIZE }
+    }
+}
+
 impl ListFiles {
     /// The documented size of a page.
     pub(crate) const PAGE_SIZE: u64 = 50;
@@ -173,6 +180,11 @@ mod tests {
         assert_eq!(
             line(&played.call()),
             "POST https://h/sdk/DescribeContextFiles?contextId=c&parentFolderPath=%2Fd&pageNumber=2&pageSize=1"
+        );
+        let first = ListFiles { context_id: "c".into(), ..ListFiles::default() };
+        assert_eq!(
+            line(&Played::new(first.call()).call()),
+            "POST https://h/sdk/DescribeContextFiles?contextId=c&parentFolderPath=&pageNumber=1&pageSize=50"
         );
         let files = json!([{"fileId": 7, "fileName": "a", "filePath": "/d/a", "fileType": "FILE", "size": 3}, 1]);
         let page = played.end(data_with(files, json!({"count": 2}))).unwrap();
