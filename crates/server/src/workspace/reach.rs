@@ -41,8 +41,9 @@ pub(super) fn reach(located: Located, last: LastLink, locate: impl Fn(&str) -> R
         let Some(mut target) = way_out(&at.dir, &at.place, looked, &mut left) else { return located };
         target.extend(kept);
         match target.to_str().map(&locate) {
-            Some(Ok(next)) => (at, found_by_link) = (next, true),
-            Some(Err(_)) | None => return located,
+            // A place itself is nothing that a name in another one stands for.
+            Some(Ok(next)) if last == LastLink::Followed || !next.is_place() => (at, found_by_link) = (next, true),
+            Some(_) | None => return located,
         }
     }
 }
@@ -162,6 +163,8 @@ mod tests {
             let at = reach(locate(given).unwrap(), LastLink::Kept, locate);
             assert!(at.dir.symlink_metadata(&at.path).unwrap().is_symlink(), "{given}");
         }
+        let at = reach(locate("up/tmp").unwrap(), LastLink::Kept, locate);
+        assert!(!at.is_place() && at.dir.symlink_metadata(&at.path).is_err(), "{at:?}");
         fs::create_dir(root.path().join("tmp/data/below")).unwrap();
         symlink("/home/user", root.path().join("tmp/data/below/link")).unwrap();
         let at = reach(locate("absolute/below/link").unwrap(), LastLink::Kept, locate);

@@ -147,7 +147,9 @@ async fn several_files_at_once_and_searching() {
     let read = files.ok("read_multiple_files", json!({ "paths": ["a.py", "large", "b.txt"] })).await;
     assert!(read.starts_with("a.py:\nin a.py\n\n---\nlarge: Error - the answer would be more than 167"), "{read}");
     assert!(read.ends_with("\n\n---\nb.txt:\nin b.txt\n"), "{read}");
-    files.error("edit_file", json!({ "path": "large", "edits": [{ "oldText": "a", "newText": "b" }] }), "a program").await;
+    files
+        .error("edit_file", json!({ "path": "large", "edits": [{ "oldText": "a", "newText": "b" }] }), "a program")
+        .await;
 
     let search = |path: &'static str, pattern: &'static str, exclude: &'static [&'static str]| {
         files.ok("search_files", json!({ "path": path, "pattern": pattern, "excludePatterns": exclude }))
