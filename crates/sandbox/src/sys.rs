@@ -17,6 +17,9 @@ pub(crate) mod mount;
 pub(crate) mod process;
 pub(crate) mod socket;
 
+/// `fchmodat2`, which `libc` does not name for each architecture: calls as new as this one have the same number on all.
+pub(crate) const FCHMODAT2: libc::c_long = 452;
+
 /// Turns the usual -1 into the error behind it.
 pub(crate) fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }

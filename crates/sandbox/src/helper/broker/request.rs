@@ -6,6 +6,7 @@ use std::os::fd::RawFd;
 use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use rustix::io::Errno;
 
+use crate::sys::FCHMODAT2;
 use crate::sys::listener::Call;
 
 /// A change that a program wants.
@@ -64,7 +65,7 @@ impl Request {
         let (target, change) = match call.number {
             libc::SYS_fchmod => (Target::Open(int(a)), mode(b)?),
             libc::SYS_fchmodat => (at(from(a), b, 0, memory)?, mode(c)?),
-            libc::SYS_fchmodat2 => (at(from(a), b, d, memory)?, mode(c)?),
+            FCHMODAT2 => (at(from(a), b, d, memory)?, mode(c)?),
             libc::SYS_fchown => (Target::Open(int(a)), owner(b, c)),
             libc::SYS_fchownat => (at(from(a), b, e, memory)?, owner(c, d)),
             libc::SYS_utimensat => {
@@ -102,6 +103,7 @@ impl Request {
     }
 }
 
+#[cfg(any(test, target_arch = "x86_64"))]
 const NO_FOLLOW: u64 = libc::AT_SYMLINK_NOFOLLOW as u64;
 
 /// An `int` argument: the lower half of a register.

@@ -6,6 +6,7 @@ use seccompiler::{BackendError, SeccompCmpArgLen, SeccompCmpOp, SeccompRule};
 
 use super::rule;
 use crate::Level;
+use crate::sys::FCHMODAT2;
 
 /// Who changes modes, times and owners of files for a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(super) fn file_changes() -> Result<BTreeMap<i64, Vec<SeccompRule>>, BackendE
 /// What changes modes and owners of files without Landlock being asked: by their names, or by a descriptor, which may be
 /// open for nothing but reading and so may be that of a file in an image. Times are changed by `utimensat` besides.
 const CHANGES: [libc::c_long; 5] =
-    [libc::SYS_fchmod, libc::SYS_fchmodat, libc::SYS_fchmodat2, libc::SYS_fchown, libc::SYS_fchownat];
+    [libc::SYS_fchmod, libc::SYS_fchmodat, FCHMODAT2, libc::SYS_fchown, libc::SYS_fchownat];
 
 /// The same, times included, where only this architecture has them.
 #[cfg(target_arch = "x86_64")]

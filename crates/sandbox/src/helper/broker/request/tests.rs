@@ -56,20 +56,20 @@ fn paths_begin_where_the_call_says() {
     let upper = 1 << 32;
     assert_eq!(caller.target(libc::SYS_fchmodat, &[7 | upper, BASE, 0o644]), path(Start::Open(7), c"a/b", true));
     let args = [HERE, BASE, 0o644, NO_FOLLOW];
-    assert_eq!(caller.target(libc::SYS_fchmodat2, &args), path(Start::WorkingDirectory, c"a/b", false));
-    let unknown = caller.asks(libc::SYS_fchmodat2, &[HERE, BASE, 0o644, 1]);
+    assert_eq!(caller.target(FCHMODAT2, &args), path(Start::WorkingDirectory, c"a/b", false));
+    let unknown = caller.asks(FCHMODAT2, &[HERE, BASE, 0o644, 1]);
     assert_eq!(unknown.expect_err("there is no such flag"), Errno::INVAL);
 }
 
 #[test]
 fn a_descriptor_is_named_in_four_ways() {
     assert_eq!(Caller::with(b"").target(libc::SYS_fchmod, &[5, 0o600]), Target::Open(5));
-    assert_eq!(Caller::with(b"\0").target(libc::SYS_fchmodat2, &[5, BASE, 0o600, EMPTY_PATH]), Target::Open(5));
+    assert_eq!(Caller::with(b"\0").target(FCHMODAT2, &[5, BASE, 0o600, EMPTY_PATH]), Target::Open(5));
     assert_eq!(Caller::with(b"").target(libc::SYS_utimensat, &[5, 0, 0, 0]), Target::Open(5));
     let link = Caller::with(b"/proc/self/fd/5\0");
     assert_eq!(link.target(libc::SYS_fchmodat, &[HERE, BASE, 0o600]), Target::Open(5));
     // The link itself is not what is open.
-    let itself = link.target(libc::SYS_fchmodat2, &[HERE, BASE, 0o600, NO_FOLLOW]);
+    let itself = link.target(FCHMODAT2, &[HERE, BASE, 0o600, NO_FOLLOW]);
     assert_eq!(itself, path(Start::WorkingDirectory, c"/proc/self/fd/5", false));
     for other in
         [&b"/proc/self/fd/5/x\0"[..], b"/proc/self/fd/\0", b"/proc/self/fd/+5\0", b"/proc/self/fd/99999999999\0"]
@@ -84,7 +84,7 @@ fn an_empty_path_names_nothing_unless_it_may() {
     let caller = Caller::with(b"\0");
     assert_eq!(caller.asks(libc::SYS_fchmodat, &[5, BASE, 0o600]).expect_err("it is empty"), Errno::NOENT);
     let args = [HERE, BASE, 0o600, EMPTY_PATH];
-    assert_eq!(caller.target(libc::SYS_fchmodat2, &args), path(Start::WorkingDirectory, c".", true));
+    assert_eq!(caller.target(FCHMODAT2, &args), path(Start::WorkingDirectory, c".", true));
     assert_eq!(caller.asks(libc::SYS_utimensat, &[HERE, 0, 0, 0]).expect_err("it names nothing"), Errno::FAULT);
     assert_eq!(caller.asks(libc::SYS_utimensat, &[5, 0, 0, NO_FOLLOW]).expect_err("there is no link"), Errno::INVAL);
 }
