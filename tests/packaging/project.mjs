@@ -56,9 +56,9 @@ export class Project {
     writeFileSync(join(this.folder, "package.json"), '{ "name": "empty", "version": "1.0.0", "private": true }\n');
   }
 
-  /** Installs `files` with an empty cache and no registry. */
-  install(files) {
-    const options = ["--offline", "--no-audit", "--no-fund", "--cache", this.cache];
+  /** Installs `files` with an empty cache and no registry; `more` are other options of npm. */
+  install(files, more = []) {
+    const options = ["--offline", "--no-audit", "--no-fund", "--cache", this.cache, ...more];
     const npm = spawnSync("npm", ["install", ...options, ...files], { cwd: this.folder, encoding: "utf8" });
     assert.equal(npm.status, 0, `npm install failed:\n${npm.stdout}${npm.stderr}`);
   }

@@ -14,12 +14,14 @@ mod artifacts;
 mod bench;
 mod changelog;
 mod cluster_demo;
+mod compiler;
 mod debian;
 mod demo;
 mod docs;
 mod error;
 mod files;
 mod job;
+mod machines;
 mod operators;
 mod pack;
 mod platform;
@@ -57,7 +59,8 @@ usage: cargo xtask COMMAND
   picture                       make the README's picture, examples/picture/picture.svg, from a real run
   test [--only NAME]...         run every test, or the steps named; the last line is `N passed, N failed`
   test --packages               what is published, as strangers use it: the packed npm packages in an empty project, in
-                                bundlers, frameworks, run times and package managers; the crates, as for crates.io; the
+                                bundlers, frameworks, run times and package managers; those for other platforms, in an
+                                emulator; the crates, as for crates.io; the
                                 documentation's site and its code; the server's packages, in a minimal
                                 Debian and a container (needs root); the server behind reverse proxies
   check                         the formatter, the linters and the type checkers only
@@ -71,9 +74,11 @@ usage: cargo xtask COMMAND
   soak --minutes N [--seed S]   the lossy network and the walks only, round after round, with new faults each
   soak --cluster [--minutes N] [--seed S]
                                 servers of a cluster that die, freeze and are cut off under runs
-  pack [--profile dev|release] [--repository URL]
+  pack [--profile dev|release] [--repository URL] [--platform NAME|all]...
                                 leave installable npm tarballs in target/npm (release, the default) or target/npm-dev;
-                                they name the repository at URL
+                                they name the repository at URL, and have the programs for this machine, or for the
+                                platforms named (of npm/platforms.json; each takes as long again): those and no others
+                                can install them
   pack [--npm] [--deb] [--wheel] [--image] [--all] [--server PROGRAM]
                                 leave the server's packages in target/packages: for Debian with a systemd unit, for pip,
                                 as a container image (needs root); of PROGRAM in place of a build for an old glibc

@@ -13,7 +13,7 @@ mod image;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::artifacts::{self, Profile, Scope};
+use crate::artifacts::Profile;
 use crate::error::Error;
 use crate::files;
 use crate::job;
@@ -57,8 +57,7 @@ pub(crate) fn pack(workspace: &Workspace, packages: &[Package], server: &Path) -
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<(), Error> {
     let needed: setup::OfDebian = &[("lintian", "lintian"), ("runc", "runc"), ("systemd-analyze", "systemd")];
     setup::programs_of_debian(workspace, needed)?;
-    let programs = portable::programs(workspace, Profile::Dev)?;
-    let programs = programs.map_or_else(|| artifacts::programs(workspace, Profile::Dev, Scope::Programs), Ok)?;
+    let programs = portable::host_programs(workspace, Profile::Dev)?;
     let folder = test_folder(workspace);
     files::remove(&folder)?;
     pack_into(workspace, &Package::ALL, &programs.server, folder).map(drop)

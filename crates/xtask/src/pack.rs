@@ -2,7 +2,8 @@
 //!
 //! Each package is put together in `target/xtask/pack/NAME` first: the two that people name as npm packs them in the
 //! checkout, with what only the published ones have (the licences, the platform packages as optional dependencies),
-//! and this machine's platform packages from `npm/platforms.json` and the built programs.
+//! and the platform packages from `npm/platforms.json` and the built programs: this machine's, and those that are asked
+//! for. The packages that people name know the platforms that they are packed with, and no others.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use crate::error::Error;
 use crate::files::{empty, tree_size};
 use crate::job;
 use crate::operators::{self, Package};
-use crate::platform::{Kind, Platforms};
+use crate::platform::{Kind, Platform, Platforms};
 use crate::portable;
 use crate::wasm;
 use crate::workspace::{Purpose, Workspace};
@@ -42,6 +43,8 @@ pub(crate) struct Options<'a> {
     repository: Option<&'a str>,
     /// What to pack: the npm packages, or what was named.
     npm: bool,
+    /// The platforms of the npm packages. Default this machine's alone: another one takes as long again to build.
+    platforms: Vec<&'a str>,
     operators: Vec<Package>,
     /// The server program to pack for operators. Default: it is built for the oldest glibc.
     server: Option<&'a str>,
@@ -50,7 +53,7 @@ pub(crate) struct Options<'a> {
 impl<'a> Options<'a> {
     /// The npm packages of a profile.
     fn of(profile: Profile) -> Self {
-        Options { profile, repository: None, npm: true, operators: Vec::new(), server: None }
+        Options { profile, repository: None, npm: true, platforms: Vec::new(), operators: Vec::new(), server: None }
     }
 
     pub(crate) fn parse(arguments: &[&'a str]) -> Result<Self, Error> {
@@ -61,6 +64,7 @@ impl<'a> Options<'a> {
             match argument {
                 "--npm" => options.npm = true,
                 "--all" => (options.npm, options.operators) = (true, Package::ALL.to_vec()),
+                "--platform" => options.platforms.push(value()?),
                 "--server" => options.server = Some(value()?),
                 "--profile" => options.profile = value()?.parse()?,
                 "--repository" => {
@@ -77,7 +81,7 @@ impl<'a> Options<'a> {
                 }
             }
         }
-        options.npm |= options.operators.is_empty();
+        options.npm |= options.operators.is_empty() || !options.platforms.is_empty();
         Ok(options)
     }
 
@@ -106,7 +110,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options<'_>) -> Result<ExitCo
     if !options.npm {
         return Ok(ExitCode::SUCCESS);
     }
-    let tarballs = make(workspace, options, Scope::Programs)?;
+    let tarballs = make(workspace, options, Scope::Programs, &folder(workspace, options.profile))?;
     let names: Vec<String> = tarballs.iter().map(|tarball| workspace.display(&tarball.file).to_string()).collect();
     let width = names.iter().map(String::len).max().unwrap_or(0);
     for (tarball, name) in tarballs.iter().zip(&names) {
@@ -120,9 +124,7 @@ fn server(workspace: &Workspace, options: &Options<'_>) -> Result<PathBuf, Error
     if let Some(program) = options.server {
         return fs::canonicalize(program).map_err(Error::file(Path::new(program)));
     }
-    let programs = portable::programs(workspace, options.profile)?;
-    let programs = programs.map_or_else(|| artifacts::programs(workspace, options.profile, Scope::Programs), Ok)?;
-    Ok(programs.server)
+    Ok(portable::host_programs(workspace, options.profile)?.server)
 }
 
 /// Where the tarballs of a profile go: those of tests do not get in the way of those to publish.
@@ -135,10 +137,21 @@ pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> PathBuf {
 
 /// Builds everything and leaves the tarballs in [`folder`]. `scope` says which build the programs come from.
 pub(crate) fn pack(workspace: &Workspace, profile: Profile, scope: Scope) -> Result<Vec<Tarball>, Error> {
-    make(workspace, &Options::of(profile), scope)
+    make(workspace, &Options::of(profile), scope, &folder(workspace, profile))
 }
 
-fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope) -> Result<Vec<Tarball>, Error> {
+/// Leaves the tarballs for all platforms in [`platforms_folder`], for tests.
+pub(crate) fn pack_platforms(workspace: &Workspace) -> Result<(), Error> {
+    let options = Options { platforms: vec!["all"], ..Options::of(Profile::Dev) };
+    make(workspace, &options, Scope::Workspace, &platforms_folder(workspace)).map(drop)
+}
+
+/// Where [`pack_platforms`] leaves them: the other tests have this machine's alone.
+pub(crate) fn platforms_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target("npm-platforms")
+}
+
+fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope, folder: &Path) -> Result<Vec<Tarball>, Error> {
     let profile = options.profile;
     if profile == Profile::Release {
         // What is published is compiled from nothing: no file of a source that is no more.
@@ -148,10 +161,17 @@ fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope) -> Result<Ve
     }
     artifacts::typescript(workspace)?;
     wasm::bundle(workspace)?;
-    // What is published runs on older systems than this one; what is tested is what the other tests have built.
-    let portable = if profile == Profile::Release { portable::programs(workspace, profile)? } else { None };
-    let programs = portable.map_or_else(|| artifacts::programs(workspace, profile, scope), Ok)?;
     let platforms = Platforms::read(workspace)?;
+    let mut built = Vec::new();
+    for platform in chosen(&platforms, &options.platforms)? {
+        // What is published runs on older systems than this one; what is tested is what the other tests have built.
+        let usual = profile == Profile::Dev && platform.is_host();
+        let programs = match usual {
+            true => artifacts::programs(workspace, profile, scope)?,
+            false => portable::programs(workspace, profile, &platform)?,
+        };
+        built.push((platform, programs));
+    }
 
     let _lock = workspace.lock()?;
     let stage = workspace.state("pack");
@@ -162,16 +182,26 @@ fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope) -> Result<Ve
         for (key, value) in options.addresses() {
             parent[key] = value;
         }
-        packages.push(stage_parent(workspace, &stage, kind, &parent, &platforms)?);
-        packages.push(stage_program(workspace, &stage, kind, &parent, &platforms, &programs)?);
+        packages.push(stage_parent(workspace, &stage, kind, &parent, &built)?);
+        for (platform, programs) in &built {
+            packages.push(stage_program(workspace, &stage, kind, &parent, platform, programs)?);
+        }
     }
 
-    let folder = folder(workspace, profile);
-    empty(&folder)?;
+    empty(folder)?;
     let mut command = workspace.command("npm", Purpose::Work);
-    command.args(["pack", "--silent", "--ignore-scripts", "--pack-destination"]).arg(&folder).args(&packages);
+    command.args(["pack", "--silent", "--ignore-scripts", "--pack-destination"]).arg(folder).args(&packages);
     job::prepare(workspace, "pack", "pack the npm packages", &mut [command])?;
-    packages.iter().map(|package| tarball(&folder, package)).collect()
+    packages.iter().map(|package| tarball(folder, package)).collect()
+}
+
+/// The platforms of these names: this machine's where there is none, and `all` means each.
+fn chosen<'a>(platforms: &'a Platforms, names: &[&str]) -> Result<Vec<Platform<'a>>, Error> {
+    match names {
+        [] => Ok(vec![platforms.host()?]),
+        ["all"] => platforms.all(),
+        names => names.iter().map(|name| platforms.named(name)).collect(),
+    }
 }
 
 /// A package that people name: what npm takes of it, and what only the published one has. Returns its folder.
@@ -180,7 +210,7 @@ fn stage_parent(
     stage: &Path,
     kind: Kind,
     manifest: &Value,
-    platforms: &Platforms,
+    built: &[(Platform<'_>, Programs)],
 ) -> Result<PathBuf, Error> {
     let name = package_name(manifest)?;
     let folder = stage.join(name);
@@ -195,8 +225,8 @@ fn stage_parent(
     // `npm pkg` keeps the order of keys, which has a meaning in `exports`.
     let mut edit = workspace.command("npm", Purpose::Work);
     edit.args(["pkg", "set", "--silent"]).current_dir(&folder);
-    for package in platforms.package_names(kind)? {
-        edit.arg(format!("optionalDependencies.{package}={VERSION}"));
+    for (platform, _) in built {
+        edit.arg(format!("optionalDependencies.{}={VERSION}", platform.package_name(kind)?));
     }
     edit.args(LICENCES.map(|licence| format!("files[]={licence}")));
     let mut commands = vec![pack, unpack, edit];
@@ -212,16 +242,15 @@ fn stage_parent(
     Ok(folder)
 }
 
-/// This machine's package with a program. Returns its folder.
+/// A platform's package with a program. Returns its folder.
 fn stage_program(
     workspace: &Workspace,
     stage: &Path,
     kind: Kind,
     parent: &Value,
-    platforms: &Platforms,
+    platform: &Platform<'_>,
     programs: &Programs,
 ) -> Result<PathBuf, Error> {
-    let platform = platforms.host()?;
     let mut manifest = platform.manifest(kind, parent)?;
     if let Some(files) = manifest["files"].as_array_mut() {
         files.extend(LICENCES.map(Value::from));
@@ -308,7 +337,24 @@ mod tests {
         assert_eq!(packs(&["--deb", "--server", "x", "--wheel"]), (false, vec![Package::Deb, Package::Wheel]));
         assert_eq!(packs(&["--npm", "--image"]), (true, vec![Package::Image]));
         assert_eq!(packs(&["--all"]), (true, Package::ALL.to_vec()));
+        assert_eq!(packs(&["--deb", "--platform", "linux-x64-gnu"]), (true, vec![Package::Deb]));
         assert!(Options::parse(&["--server"]).is_err() && Options::parse(&["--rpm"]).is_err());
+    }
+
+    #[test]
+    fn packs_for_this_machine_or_for_those_that_are_named() {
+        let platforms = Platforms::read(&Workspace::find().unwrap()).unwrap();
+        let all: Vec<String> =
+            platforms.all().unwrap().iter().map(|platform| platform.name().unwrap().to_owned()).collect();
+        let names = |told: &[&str]| {
+            let chosen = chosen(&platforms, told)?;
+            chosen.iter().map(|platform| platform.name().map(str::to_owned)).collect::<Result<Vec<_>, _>>()
+        };
+        assert_eq!(names(&[]).unwrap(), [platforms.host().unwrap().name().unwrap()]);
+        assert_eq!(names(&["all"]).unwrap(), all);
+        assert_eq!(names(&[&all[0]]).unwrap(), all[..1]);
+        let error = names(&["plan9-x64"]).unwrap_err().to_string();
+        assert!(error.contains("plan9-x64") && error.contains(&all[0]), "{error}");
     }
 
     #[test]

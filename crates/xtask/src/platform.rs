@@ -1,4 +1,4 @@
-//! The platform we build for, as `npm/platforms.json` describes it.
+//! The platforms we build for, as `npm/platforms.json` describes them.
 
 use std::fs;
 
@@ -44,16 +44,23 @@ impl Platforms {
         Ok(Platforms { content })
     }
 
-    /// The names of all platform packages of a kind.
-    pub(crate) fn package_names(&self, kind: Kind) -> Result<Vec<&str>, Error> {
-        self.rows()?.iter().map(|row| text(&row[kind.folder()], "name")).collect()
+    /// All rows.
+    pub(crate) fn all(&self) -> Result<Vec<Platform<'_>>, Error> {
+        Ok(self.rows()?.iter().map(|row| Platform { row, template: &self.content["template"] }).collect())
+    }
+
+    /// The row of this name.
+    pub(crate) fn named(&self, name: &str) -> Result<Platform<'_>, Error> {
+        let all = self.all()?;
+        let names: Vec<&str> = all.iter().map(Platform::name).collect::<Result<_, _>>()?;
+        let unknown = || Error::Usage(format!("no platform is called {name}; there are {}", names.join(", ")));
+        self.find(name)?.ok_or_else(unknown)
     }
 
     /// The row of the machine that we run on.
     pub(crate) fn host(&self) -> Result<Platform<'_>, Error> {
         let (os, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
-        let name = name(os, architecture, cfg!(target_env = "musl"));
-        name.and_then(|name| self.find(name).transpose())
+        host_name().and_then(|name| self.find(name).transpose())
             .unwrap_or_else(|| {
                 Err(Error::Failed(format!(
                     "{FILE} has no row for {os} on {architecture}: it lists what was built and tested. Add one to build here"
@@ -62,8 +69,7 @@ impl Platforms {
     }
 
     fn find(&self, name: &str) -> Result<Option<Platform<'_>>, Error> {
-        let row = self.rows()?.iter().find(|row| row["platform"] == name);
-        Ok(row.map(|row| Platform { row, template: &self.content["template"] }))
+        Ok(self.all()?.into_iter().find(|platform| platform.row["platform"] == name))
     }
 
     fn rows(&self) -> Result<&Vec<Value>, Error> {
@@ -78,6 +84,15 @@ pub(crate) struct Platform<'a> {
 }
 
 impl Platform<'_> {
+    pub(crate) fn name(&self) -> Result<&str, Error> {
+        text(self.row, "platform")
+    }
+
+    /// Whether it is the machine that we run on.
+    pub(crate) fn is_host(&self) -> bool {
+        host_name().is_some_and(|name| self.row["platform"] == name)
+    }
+
     pub(crate) fn package_name(&self, kind: Kind) -> Result<&str, Error> {
         text(&self.row[kind.folder()], "name")
     }
@@ -107,7 +122,7 @@ impl Platform<'_> {
         let template = &self.template[kind.folder()];
         let mut manifest = Map::new();
         manifest.insert("name".into(), self.package_name(kind)?.into());
-        let description = text(template, "description")?.replace("{platform}", text(self.row, "platform")?);
+        let description = text(template, "description")?.replace("{platform}", self.name()?);
         manifest.insert("description".into(), description.into());
         for inherited in ["version", "type", "license", "homepage", "bugs", "repository", "engines"] {
             if let Some(value) = parent.get(inherited) {
@@ -132,6 +147,11 @@ impl Platform<'_> {
 
 fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str, Error> {
     value[key].as_str().ok_or_else(|| Error::Failed(format!("{FILE}: a {key} is missing")))
+}
+
+/// The platform of the machine that we run on.
+fn host_name() -> Option<&'static str> {
+    name(std::env::consts::OS, std::env::consts::ARCH, cfg!(target_env = "musl"))
 }
 
 fn name(os: &str, architecture: &str, musl: bool) -> Option<&'static str> {
@@ -177,8 +197,10 @@ mod tests {
     #[test]
     fn package_names_are_unique() {
         let platforms = platforms();
-        let mut names = platforms.package_names(Kind::Sdk).unwrap();
-        names.extend(platforms.package_names(Kind::Local).unwrap());
+        let mut names = Vec::new();
+        for platform in platforms.all().unwrap() {
+            names.extend(Kind::ALL.map(|kind| platform.package_name(kind).unwrap().to_owned()));
+        }
         let count = names.len();
         names.sort_unstable();
         names.dedup();

@@ -1,45 +1,55 @@
-//! Programs for older systems: linked against the oldest glibc that the packages promise.
+//! Programs for older systems and for other machines: linked against the oldest glibc that the packages promise.
 //!
-//! A program that is linked here needs the glibc of this machine. Zig has the stubs of every version and links against
-//! the one that `npm/platforms.json` names; `readelf` then says whether it came true.
+//! A program that is linked here needs the glibc of this machine. Zig has the stubs of every version, for any processor, and
+//! links against the one that `npm/platforms.json` names; `readelf` then says whether it came true.
+//!
+//! The standard library for this machine comes with the compiler. For others it is compiled along
+//! ([`compiler`](crate::compiler)).
 
 use std::path::{Path, PathBuf};
 
-use crate::artifacts::{Profile, Programs};
+use crate::artifacts::{self, Profile, Programs, Scope};
+use crate::compiler::Compiler;
 use crate::error::Error;
 use crate::job;
-use crate::platform::{Kind, Platforms};
+use crate::platform::{Kind, Platform, Platforms};
 use crate::setup;
 use crate::workspace::{Purpose, Workspace};
 
-/// Builds the server and the addon for the oldest glibc of this machine's platform. Where the platform has no glibc, the
-/// usual build is as portable as it gets, and this gives nothing.
-pub(crate) fn programs(workspace: &Workspace, profile: Profile) -> Result<Option<Programs>, Error> {
-    let platforms = Platforms::read(workspace)?;
-    let host = platforms.host()?;
-    let Some(floor) = host.glibc() else {
-        return Ok(None);
+/// Builds the server and the addon for the oldest glibc of a platform. Where the platform has no glibc, the usual build is
+/// as portable as it gets.
+pub(crate) fn programs(workspace: &Workspace, profile: Profile, platform: &Platform<'_>) -> Result<Programs, Error> {
+    let Some(floor) = platform.glibc() else {
+        return artifacts::programs(workspace, profile, Scope::Programs);
     };
-    let target = host.target()?;
+    let target = platform.target()?;
     let mut build = setup::zigbuild(workspace)?;
     build.args(["zigbuild", "--locked", "--profile", profile.name(), "--target", &format!("{target}.{floor}")]);
     build.args(["--package", "agb-server", "--package", "agb-node"]);
-    let label = format!("build the server and the addon for glibc {floor} ({})", profile.name());
+    if !platform.is_host() {
+        Compiler::with_source(workspace)?.choose(&mut build);
+        build.args(["-Z", "build-std=std"]);
+    }
+    let label = format!("build the server and the addon for {}, glibc {floor} ({})", platform.name()?, profile.name());
     job::prepare(workspace, "build-portable", &label, &mut [build])?;
 
-    let folder = folder(workspace, profile)?;
+    let folder = folder(workspace, profile, platform)?;
     let built = |kind| -> Result<_, Error> {
-        let file = folder.join(host.artifact(kind)?);
+        let file = folder.join(platform.artifact(kind)?);
         check(workspace, &file, floor)?;
         Ok(file)
     };
-    Ok(Some(Programs::new(built(Kind::Local)?, built(Kind::Sdk)?)))
+    Ok(Programs::new(built(Kind::Local)?, built(Kind::Sdk)?))
+}
+
+/// The programs for the machine that we run on.
+pub(crate) fn host_programs(workspace: &Workspace, profile: Profile) -> Result<Programs, Error> {
+    programs(workspace, profile, &Platforms::read(workspace)?.host()?)
 }
 
 /// Where [`programs`] leaves them.
-pub(crate) fn folder(workspace: &Workspace, profile: Profile) -> Result<PathBuf, Error> {
-    let platforms = Platforms::read(workspace)?;
-    Ok(workspace.target(platforms.host()?.target()?).join(profile.folder()))
+pub(crate) fn folder(workspace: &Workspace, profile: Profile, platform: &Platform<'_>) -> Result<PathBuf, Error> {
+    Ok(workspace.target(platform.target()?).join(profile.folder()))
 }
 
 /// Refuses a program that needs a newer glibc than `floor`.

@@ -126,9 +126,14 @@ pub(crate) fn jupyter(workspace: &Workspace) -> Result<(), Error> {
     job::prepare(workspace, "setup-irkernel", "register IRkernel", &mut [register])
 }
 
+/// The Python of the environment that [`zigbuild`] is in, which has pip.
+pub(crate) fn python_of_zig(workspace: &Workspace) -> Result<PathBuf, Error> {
+    environment(workspace, "zig", &ZIGBUILD)
+}
+
 /// `cargo-zigbuild` with its Zig, from a Python environment under `target/zig`.
 pub(crate) fn zigbuild(workspace: &Workspace) -> Result<Command, Error> {
-    let interpreter = environment(workspace, "zig", &ZIGBUILD)?;
+    let interpreter = python_of_zig(workspace)?;
     let mut command = workspace.command(interpreter.with_file_name("cargo-zigbuild"), Purpose::Work);
     command.env("CARGO_TERM_COLOR", "never");
     first_on_path(&mut command, &interpreter)?; // where it finds Zig

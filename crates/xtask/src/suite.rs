@@ -12,6 +12,7 @@ use crate::debian;
 use crate::docs;
 use crate::error::Error;
 use crate::job::{self, Outcome};
+use crate::machines;
 use crate::operators;
 use crate::pack;
 use crate::platform::Kind;
@@ -26,12 +27,12 @@ use crate::workspace::Workspace;
 /// The steps of `cargo xtask check`.
 const CHECKS: [&str; 5] = ["fmt", "clippy", "doc", "tsc", "deny"];
 /// The steps of `cargo xtask test --packages`: what is published, as strangers use it.
-pub(crate) const PACKAGES: [&str; 7] =
-    ["packaging", "publish", "frameworks", "portable", "docs", "operators", "proxies"];
+pub(crate) const PACKAGES: [&str; 8] =
+    ["packaging", "publish", "frameworks", "portable", "platforms", "docs", "operators", "proxies"];
 /// Not among the tests: `deny`, whose tool takes minutes to build and which only changes with `Cargo.lock`, and the long
 /// ones of [`PACKAGES`].
-const BY_NAME_ONLY: [&str; 8] =
-    ["deny", "publish", "frameworks", "portable", "docs", "operators", "proxies", "cluster"];
+const BY_NAME_ONLY: [&str; 9] =
+    ["deny", "publish", "frameworks", "portable", "platforms", "docs", "operators", "proxies", "cluster"];
 
 /// A step in which more tests failed than this is not tried again: so many of a thousand do not fail by chance.
 const MOST_UNSTEADY: usize = 3;
@@ -152,7 +153,9 @@ impl Preparations {
             }
             Need::WasiTarget => setup::rust_target(workspace, "wasm32-wasip1"),
             Need::PythonClient => setup::python(workspace).map(drop),
-            Need::Portable => portable::programs(workspace, Profile::Dev).map(drop),
+            Need::Portable => portable::host_programs(workspace, Profile::Dev).map(drop),
+            Need::PlatformTarballs => pack::pack_platforms(workspace),
+            Need::Machines => machines::for_tests(workspace),
             Need::Docs => programs(workspace).and_then(|programs| docs::site(workspace, programs.of(Kind::Local))),
             Need::Operators => operators::for_tests(workspace),
             Need::Frameworks => setup::frameworks(workspace),

@@ -5,19 +5,18 @@
 //! ```
 //!
 //! The standard library is compiled along (`-Z build-std`): what a panic would print is left out of it, which is a
-//! third of the whole. That asks for the library's source and for `RUSTC_BOOTSTRAP=1`, nothing else that is unstable.
-//! The compiler is rustup's where that has or gets the source (`rust-src`), else Debian's (`rustc-web`). The glue is made by
-//! `crates/bindgen`.
+//! third of the whole ([`crate::compiler`]). The glue is made by `crates/bindgen`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use crate::compiler::Compiler;
 use crate::error::Error;
 use crate::job;
 use crate::setup;
 use crate::stamp::{Fingerprint, Stamp};
-use crate::workspace::{Purpose, Workspace, find_program};
+use crate::workspace::{Purpose, Workspace};
 
 /// The two builds of `crates/wasm`; see its documentation.
 const BUILDS: [(&str, &[&str]); 2] = [("agb", &[]), ("agb_account", &["--features", "account"])];
@@ -37,21 +36,13 @@ const SOURCES: [&str; 12] = [
     "Cargo.lock",
     "Cargo.toml",
 ];
-const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];
 
 /// The most that a page may have to load that its server has let into a session, with brotli.
 const BUDGET: u64 = 64 * 1024;
 
-/// Which compiler it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Compiler {
-    Rustup,
-    Debian,
-}
-
 /// `cargo xtask wasm`.
 pub(crate) fn run(workspace: &Workspace) -> Result<ExitCode, Error> {
-    let compiler = compiler(workspace)?;
+    let compiler = Compiler::with_source(workspace)?;
     println!("compiler: {}", compiler.describe());
     bundle_with(workspace, compiler)?;
     let files = sizes(workspace)?;
@@ -79,7 +70,7 @@ pub(crate) fn bundle(workspace: &Workspace) -> Result<(), Error> {
     if stamp(workspace)?.is_current() && is_complete(workspace) {
         return Ok(());
     }
-    bundle_with(workspace, compiler(workspace)?)
+    bundle_with(workspace, Compiler::with_source(workspace)?)
 }
 
 fn bundle_with(workspace: &Workspace, compiler: Compiler) -> Result<(), Error> {
@@ -105,15 +96,10 @@ fn bundle_with(workspace: &Workspace, compiler: Compiler) -> Result<(), Error> {
 }
 
 fn compile(workspace: &Workspace, compiler: Compiler, features: &[&str]) -> Command {
-    let mut command = match compiler {
-        Compiler::Rustup => workspace.cargo(),
-        Compiler::Debian => {
-            let mut command = workspace.command("/usr/bin/cargo", Purpose::Work);
-            command.env("RUSTC", "/usr/bin/rustc").env_remove("RUSTUP_TOOLCHAIN");
-            command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
-            command
-        }
-    };
+    let mut command = compiler.cargo(workspace);
+    if compiler == Compiler::Debian {
+        command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+    }
     command.args(["build", "--package", "agb-wasm", "--target", TARGET, "--profile", "wasm"]).args(features);
     command.args(["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"]);
     // A panic is a defect of ours and stops the module; where it happened is for a build with names to say.
@@ -122,7 +108,7 @@ fn compile(workspace: &Workspace, compiler: Compiler, features: &[&str]) -> Comm
                  -Cllvm-args=-inline-threshold=10";
     command.env("RUSTFLAGS", flags);
     // A folder of its own: nothing here is compiled as anything else is.
-    command.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", workspace.target("wasm"));
+    command.env("CARGO_TARGET_DIR", workspace.target("wasm"));
     command
 }
 
@@ -182,42 +168,6 @@ fn add_tree(fingerprint: &mut Fingerprint, path: &Path) -> Result<(), Error> {
     }
     entries.sort();
     entries.iter().try_for_each(|entry| add_tree(fingerprint, entry))
-}
-
-impl Compiler {
-    fn describe(self) -> &'static str {
-        match self {
-            Self::Rustup => "rustup's, with the component rust-src",
-            Self::Debian => "Debian's rustc-web, since rustup has no rust-src here",
-        }
-    }
-}
-
-/// Finds a compiler that has the standard library's source, and installs what is missing.
-fn compiler(workspace: &Workspace) -> Result<Compiler, Error> {
-    if has_source(workspace, "rustc") {
-        return Ok(Compiler::Rustup);
-    }
-    if find_program("rustup").is_some() {
-        let mut command = workspace.command("rustup", Purpose::Install);
-        command.args(["component", "add", "rust-src"]);
-        // Where it fails, Debian's is tried.
-        let _ = job::run(workspace, "setup-rust-src", "install rust-src", &mut [command])?;
-        if has_source(workspace, "rustc") {
-            return Ok(Compiler::Rustup);
-        }
-    }
-    if !has_source(workspace, "/usr/bin/rustc") || find_program("wasm-ld").is_none() {
-        setup::debian(workspace, "there is no source of Rust's standard library", &DEBIAN_PACKAGES)?;
-    }
-    Ok(Compiler::Debian)
-}
-
-fn has_source(workspace: &Workspace, rustc: &str) -> bool {
-    let mut command = workspace.command(rustc, Purpose::Work);
-    command.args(["--print", "sysroot"]);
-    job::answer(command)
-        .is_some_and(|sysroot| Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml").is_file())
 }
 
 /// How large a file is, and how large on its way.

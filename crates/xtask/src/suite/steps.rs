@@ -8,6 +8,7 @@ use crate::artifacts::Profile;
 use crate::error::Error;
 use crate::operators;
 use crate::pack;
+use crate::platform::Platforms;
 use crate::portable;
 use crate::setup;
 use crate::tally::{self, Tally};
@@ -63,6 +64,10 @@ pub(super) enum Need {
     Frameworks,
     /// The server and the addon for older systems.
     Portable,
+    /// The packed npm packages of all platforms.
+    PlatformTarballs,
+    /// What runs the programs of other platforms here.
+    Machines,
     /// The server's packages for operators, of the program for older systems.
     Operators,
     /// The store that servers of a cluster meet in, and what else their tests use.
@@ -72,7 +77,7 @@ pub(super) enum Need {
 }
 
 /// All steps, in the order in which they run: what fails fast goes first.
-pub(super) const STEPS: [Step; 19] = [
+pub(super) const STEPS: [Step; 20] = [
     Step {
         name: "fmt",
         label: "the formatter",
@@ -227,8 +232,21 @@ pub(super) const STEPS: [Step; 19] = [
         reads: Reads::Tests(tally::node_test),
         needs: &[Need::JavaScript, Need::Programs, Need::Tarballs, Need::Portable],
         commands: |workspace| {
-            let programs = ("AGB_PORTABLE", portable::folder(workspace, Profile::Dev)?);
+            let platforms = Platforms::read(workspace)?;
+            let programs = ("AGB_PORTABLE", portable::folder(workspace, Profile::Dev, &platforms.host()?)?);
             node_tests(workspace, "tests/portable", JAVASCRIPT, &[], &[tarballs(workspace), programs])
+        },
+    },
+    Step {
+        name: "platforms",
+        label: "the packages for other platforms",
+        reads: Reads::Tests(tally::node_test),
+        needs: &[Need::JavaScript, Need::Programs, Need::PlatformTarballs, Need::Machines],
+        commands: |workspace| {
+            let tarballs = ("AGB_TARBALLS", pack::platforms_folder(workspace));
+            let machines = ("AGB_MACHINES", workspace.target("tools"));
+            let server = ("AGB_SERVER", workspace.target("debug/agb-server"));
+            node_tests(workspace, "tests/platforms", JAVASCRIPT, &[TEST_TIMEOUT], &[tarballs, machines, server])
         },
     },
     Step {

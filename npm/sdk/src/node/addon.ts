@@ -7,7 +7,7 @@ import { checkLibrary, faultOf, glibcVersion, reason, REINSTALL } from "./addon-
 import { HERE, isBundled, PACKAGE_ROOT, requireFrom } from "./location.js";
 
 /** Platforms that have an addon package; the same as in `npm/platforms.json`. */
-export const PLATFORMS: readonly string[] = ["linux-x64-gnu"];
+export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu"];
 
 /** How the addon of a platform's package is found, which differs for code that was bundled. */
 export type RequirePackage = (platform: string) => unknown;

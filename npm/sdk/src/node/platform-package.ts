@@ -4,8 +4,9 @@ import { HERE, requireFrom } from "./location.js";
 /**
  * The addon from the package of a platform, for the CommonJS entry.
  *
- * Each name is written out: tools that copy what a program needs (Next.js' standalone output, serverless packagers,
- * `bun build --compile`) read it here.
+ * The name of the most usual one is written out: tools that copy what a program needs (Next.js' standalone output,
+ * serverless packagers, `bun build --compile`) read it here. The others are not, since webpack warns of each that is not
+ * installed; there those tools are told by their configuration.
  *
  * @throws Error of the loader, with the code `MODULE_NOT_FOUND` when the package is not installed.
  */
@@ -14,12 +15,17 @@ export function requirePlatformPackage(platform: string): unknown {
   if (file !== null) {
     checkLibrary(file);
   }
-  switch (platform) {
-    case "linux-x64-gnu":
+  try {
+    if (platform === "linux-x64-gnu") {
       return require("agbcloud-sdk-linux-x64-gnu");
-    default:
-      throw Object.assign(new Error(`there is no package for ${platform}`), { code: "MODULE_NOT_FOUND" });
+    }
+  } catch (error) {
+    throw error; // what is tried may be missing for a bundler: on other platforms it is
   }
+  if (file === null) {
+    throw Object.assign(new Error(`there is no package for ${platform}`), { code: "MODULE_NOT_FOUND" });
+  }
+  return requireFrom(HERE)(file);
 }
 
 function locate(name: string): string | null {
