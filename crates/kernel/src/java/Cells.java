@@ -17,6 +17,7 @@ import jdk.jshell.TypeDeclSnippet;
 import jdk.jshell.UnresolvedReferenceException;
 import jdk.jshell.VarSnippet;
 import jdk.jshell.spi.ExecutionControl.StoppedException;
+import jdk.jshell.spi.SPIResolutionException;
 
 /** Runs cells, one at a time. */
 final class Cells {
@@ -31,6 +32,8 @@ final class Cells {
     private final DefaultImports imports = new DefaultImports();
     private final Input input = new Input(this);
     private final Hooks hooks = new Hooks();
+    /** What prints the errors of threads, unless the program has put another in its place. */
+    private final Thread.UncaughtExceptionHandler ownHandler = Thread.getDefaultUncaughtExceptionHandler();
 
     /** The cell that runs; null between two. */
     private Cell cell;
@@ -145,7 +148,7 @@ final class Cells {
             // Of the compiler: a program that is nested too deep, or no memory left.
             failure = Report.of(error);
         }
-        if (cell.ends) engine.worker().awaitStarted(() -> cell.isInterrupted);
+        if (cell.ends && !cell.hasRunMain) engine.worker().awaitStarted(() -> cell.isInterrupted);
         if (cell.hasRunMain || cell.ends || cell.isInterrupted) {
             hooks.start();
             if (!hooks.started().isEmpty()) engine.worker().retire();
@@ -345,16 +348,23 @@ final class Cells {
         cell.hasRunMain = true;
         Report failure = null;
         for (SnippetEvent event : shell.eval(call)) failure = failure(event, failure);
-        // As `java` itself does it.
-        for (Thread thread : engine.worker().started()) {
-            if (thread.isDaemon()) continue;
-            try {
-                while (!cell.isInterrupted && thread.isAlive()) thread.join(20);
-            } catch (InterruptedException nobodyDoes) {
-                return failure;
-            }
-        }
+        if (failure != null && engine.thrown != null) failure = offered(failure, engine.thrown, cell);
+        engine.worker().awaitStarted(() -> cell.isInterrupted);
         return failure;
+    }
+
+    /** Gives what {@code main} has thrown to the program's handler, if it has one, as {@code java} does. */
+    private Report offered(Report failure, Throwable thrown, Cell cell) {
+        var handler = Thread.getDefaultUncaughtExceptionHandler();
+        boolean isTheirs = handler != null && handler != ownHandler;
+        if (!isTheirs || thrown instanceof ThreadDeath || thrown instanceof SPIResolutionException) return failure;
+        try {
+            engine.worker().run(() -> handler.uncaughtException(Thread.currentThread(), thrown));
+        } catch (InvocationTargetException | StoppedException error) {
+            return failure;
+        }
+        // A blank traceback says that the program itself has told of it.
+        return cell.ends ? new Report(failure.name(), failure.value(), "\n") : failure;
     }
 
     /** Sends the value of the last expression. */

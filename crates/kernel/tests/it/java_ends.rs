@@ -319,3 +319,22 @@ async fn a_cache_that_others_can_write_to_is_refused() {
     let Outcome::NotStarted(error @ StartError::Prepare { .. }) = outcome else { panic!("{outcome:?}") };
     assert!(error.to_string().contains("others can write to it"), "{error}");
 }
+
+#[tokio::test]
+async fn a_handler_gets_what_main_throws() {
+    let java = kernel(Language::Java);
+    let main = |handler: &str, thrown: &str| {
+        format!(
+            "public class Main {{ public static void main(String[] a) {{\n\
+             Thread.setDefaultUncaughtExceptionHandler({handler});\n throw {thrown}; }} }}"
+        )
+    };
+    let ran = java
+        .run(&main("(t, e) -> System.out.println(t.getName() + \" \" + e.getMessage())", "new Error(\"why\")"))
+        .await;
+    assert_eq!((ran.stdout().as_str(), ran.error().value.as_str()), ("main why\n", "why"), "{ran:#?}");
+    let ran = java.run(&main("(t, e) -> { throw new RuntimeException(\"mine\"); }", "new Error(\"why\")")).await;
+    assert_eq!(ran.error().value, "why", "{ran:#?}");
+    let ran = java.run(&main("null", "new Error(\"why\")")).await;
+    assert_eq!((ran.stdout().as_str(), ran.error().value.as_str()), ("", "why"), "{ran:#?}");
+}

@@ -37,7 +37,8 @@ const R: [&str; 9] = [
     ".Last <- 5\ncat('main\\n')",
 ];
 
-const JAVA: [&str; 4] = [
+const JAVA: [&str; 5] = [
+    "Thread.setDefaultUncaughtExceptionHandler((t, e) -> System.out.println(t.getName() + e)); throw new IllegalStateException(\"told\");",
     "new Thread(() -> { pause(200); System.out.println(\"thread\"); }).start();",
     "Runtime.getRuntime().addShutdownHook(new Thread(() -> System.out.println(\"hook\")));\n new Thread(() -> { pause(200); System.out.println(\"thread\"); }).start();",
     "Thread t = new Thread(() -> pause(1000000)); t.setDaemon(true); t.start();",
