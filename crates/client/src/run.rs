@@ -226,10 +226,9 @@ impl Run {
     /// run.
     #[must_use]
     pub fn into_parts(mut self) -> (Execution, Log) {
-        let end = self.end().cloned().unwrap_or(Err(RunError::Cancelled { state_lost: false }));
         let log = std::mem::replace(&mut self.log, Log::new(0));
         let invocation = std::mem::take(&mut self.invocation);
-        let (mut execution, results) = self.recorder.conclude(invocation, &end, log.is_truncated());
+        let (mut execution, results) = self.recorder.conclude(invocation, log.is_truncated());
         execution.results = results;
         if let Some(extra) = self.call.as_ref().map(PlainCall::extra).filter(|extra| !extra.request_id.is_empty()) {
             execution.request_id.clone_from(&extra.request_id);

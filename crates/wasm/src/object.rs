@@ -7,6 +7,12 @@ use wasm_bindgen::JsValue;
 
 use crate::host;
 
+/// [`host::record`], whose conversion each caller would else have a copy of.
+#[inline(never)]
+pub(crate) fn record(names: &str, values: Vec<JsValue>) -> JsValue {
+    host::record(names, values)
+}
+
 pub(crate) fn rich_result(result: &RichResult) -> JsValue {
     let RichResult { text, html, markdown, png, jpeg, svg, latex, json, chart, is_main, .. } = result;
     let mut values: Vec<JsValue> = [text, html, markdown, png, jpeg, svg, latex, json, chart]
@@ -14,12 +20,12 @@ pub(crate) fn rich_result(result: &RichResult) -> JsValue {
         .map(|form| or_null(form.as_deref()))
         .collect();
     values.push((*is_main).into());
-    host::record("text html markdown png jpeg svg latex json chart isMainResult", values)
+    record("text html markdown png jpeg svg latex json chart isMainResult", values)
 }
 
 pub(crate) fn failure(failure: &RunFailure, code: Option<&str>) -> JsValue {
     let RunFailure { name, value, traceback } = failure;
-    host::record("name value traceback code", vec![name.into(), value.into(), traceback.into(), or_null(code)])
+    record("name value traceback code", vec![name.into(), value.into(), traceback.into(), or_null(code)])
 }
 
 /// A `RunResult` with these results and logs.
@@ -60,7 +66,7 @@ fn coded_result(
         (stamp.seq as f64).into(),
         or_null(stamp.time.map(|time| time as f64)),
     ];
-    host::with_logs(&host::record(names, values), texts, marks)
+    host::with_logs(&record(names, values), texts, marks)
 }
 
 /// The `RunResult` of a run that was never sent.
@@ -82,7 +88,7 @@ pub(crate) fn run_failed(name: &str, code: &str, message: &str, status: RunStatu
 fn killed_by(killed_by: &KilledBy) -> JsValue {
     let KilledBy { exit_code, signal, out_of_memory } = killed_by;
     let values = vec![or_null(*exit_code), or_null(signal.as_deref()), (*out_of_memory).into()];
-    host::record("exitCode signal outOfMemory", values)
+    record("exitCode signal outOfMemory", values)
 }
 
 fn or_null(value: Option<impl Into<JsValue>>) -> JsValue {

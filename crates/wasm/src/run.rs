@@ -178,7 +178,7 @@ impl Story {
                 None => ("type", vec!["reconnected".into()]),
             },
         };
-        host::record(names, values)
+        object::record(names, values)
     }
 
     /// One string for all chunks of a batch, and the marks of `binding.ts` within it.
@@ -207,9 +207,11 @@ impl Story {
     }
 
     fn result(&mut self, invocation: &str) -> JsValue {
-        let Some(end) = self.recorder.end().cloned() else { return JsValue::NULL };
+        if self.recorder.end().is_none() {
+            return JsValue::NULL;
+        }
         let log = std::mem::replace(&mut self.log, Log::new(0));
-        let (execution, results) = self.recorder.conclude(invocation.to_owned(), &end, log.is_truncated());
+        let (execution, results) = self.recorder.conclude(invocation.to_owned(), log.is_truncated());
         let (texts, marks) = log.into_parts();
         object::run_result(&execution, results, &texts, marks, self.recorder.end_stamp())
     }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Execution, ResultBudget, RichResult};
 use crate::batch::{Batch, Stamp};
-use crate::run::{RemoteError, RunEnd, StreamEvent};
+use crate::run::{RemoteError, RunEnd, RunError, StreamEvent};
 
 /// Results within a budget, the error, the interruptions and the end of one run. `R` is what a client shows as a result.
 #[derive(Debug)]
@@ -64,8 +64,11 @@ impl<R> RunRecorder<R> {
         self.end_stamp
     }
 
-    /// What a run with this end came to, and its results. They and the logs are the caller's to add.
-    pub fn conclude(&mut self, invocation: String, end: &RunEnd, is_log_cut: bool) -> (Execution, Vec<R>) {
+    /// What the run came to, and its results; before its end, that of a cancelled one. Results and logs are the caller's
+    /// to add.
+    pub fn conclude(&mut self, invocation: String, is_log_cut: bool) -> (Execution, Vec<R>) {
+        let cancelled = Err(RunError::Cancelled { state_lost: false });
+        let end = self.end.as_ref().unwrap_or(&cancelled);
         let mut execution = Execution::from_stream(invocation, Vec::new(), self.error.as_ref(), end);
         execution.truncated = is_log_cut || self.budget.is_truncated();
         execution.interruptions = self.interruptions;
@@ -80,7 +83,6 @@ impl<R> RunRecorder<R> {
 mod tests {
     use super::*;
     use crate::disconnect_reason::DisconnectReason;
-    use crate::run::RunError;
 
     #[test]
     fn the_result_has_what_came_before_an_end_without_the_service() {
@@ -94,7 +96,7 @@ mod tests {
         assert!(recorder.take_end(&mut batch) && !recorder.take_end(&mut batch));
         let end = recorder.end().expect("it was taken").clone();
         assert_eq!(end, Err(lost));
-        let (execution, results) = recorder.conclude("i".into(), &end, false);
+        let (execution, results) = recorder.conclude("i".into(), false);
         assert_eq!((execution.interruptions, execution.truncated, results.len()), (1, true, 2));
         assert_eq!(execution.error_code(), Some("INTERRUPTED"));
     }
