@@ -32,4 +32,4 @@ pub use address::is_public;
 pub use allow::{Allow, BadRule};
 pub use name::{BadName, Name};
 pub use outside::{DialError, MOST_CONNECTIONS, Outside};
-pub use proxy::{EgressProxy, Limits};
+pub use proxy::{EgressProxy, Limits, remove_hop_by_hop};

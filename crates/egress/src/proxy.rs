@@ -285,8 +285,9 @@ fn target(uri: &Uri, default_port: Option<u16>) -> Result<(Name, u16), Refusal> 
     Ok((name, port))
 }
 
-/// Removes what is between two neighbours only (RFC 9110, section 7.6.1), and what names the proxy's own user.
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes what is between two neighbours only (RFC 9110, section 7.6.1), and what names the proxy's own user. Hyper writes
+/// those of its own connections.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .into_iter()
