@@ -40,8 +40,8 @@ use tokio::time::Instant;
 
 use self::mounts::Mount;
 pub(crate) use self::ports::{Ports, PortsTaken, ProgramConnection};
-use self::runs::{Entry, RunRecord, Runs};
 pub(crate) use self::runs::{ListedRun, NotStarted, RunKind, Started};
+use self::runs::{RunRecord, Runs};
 pub(crate) use self::stage::{Stage, gone};
 use self::sync_tasks::SessionContexts;
 pub(crate) use self::use_clock::Busy;
@@ -397,26 +397,13 @@ impl Session {
             return Ok(Started::Before(found));
         }
         let timeout = self.run_timeout(start.timeout_s)?;
-        let activity = self.begin(start.code.len()).map_err(|busy| {
-            self.metrics.limit_hit("LimitExceeded.Runs");
-            refusal(&busy)
-        })?;
+        let activity = self.begin_run(start.code.len())?;
         let record = RunRecord::new(RunKind::Program(language), &start.code);
         let source = match self.upstream() {
             Some(upstream) => self.source_there(upstream, language, options, start),
             None => self.source_here(language, options, start, timeout)?,
         };
-        let mut runs = lock(&self.runs);
-        if let Some(found) = runs.find(id, program, options)? {
-            return Ok(Started::Before(found));
-        }
-        let going = ActiveRun { id: id.to_owned(), activity };
-        let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
-        let NewSource { spool, start } = source;
-        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
-        run.count(self.budget.nothing(), self.pages.nothing());
-        runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, record });
-        Ok(Started::Now(run))
+        self.start_run(id, options, (program, record), activity, source)
     }
 
     /// Time for a run, as it asked for.

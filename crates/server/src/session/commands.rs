@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use agb_protocol::command::StartCommand;
 
-use super::runs::{Entry, NotStarted, RunKind, RunRecord, Started};
-use super::{ActiveRun, NewSource, Retention, Session, lock, refusal};
+use super::runs::{NotStarted, RunKind, RunRecord, Started};
+use super::{NewSource, Session, lock};
 use crate::command::{self, CommandHost, CommandSpec};
 use crate::observe::RunMeter;
+use crate::run::RunOptions;
 use crate::run::event::{RunFailure, failure};
-use crate::run::{Run, RunOptions};
 use crate::workspace::MAX_PATH;
 
 impl Session {
@@ -43,27 +43,14 @@ impl Session {
         let held = start.command.len()
             + start.cwd.as_ref().map_or(0, String::len)
             + start.envs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
-        let activity = self.begin(held).map_err(|busy| {
-            self.metrics.limit_hit("LimitExceeded.Runs");
-            refusal(&busy)
-        })?;
+        let activity = self.begin_run(held)?;
         let kind = RunKind::Command { detached: start.detached, terminal: start.terminal.is_some() };
         let record = RunRecord::new(kind, &start.command);
-        let NewSource { spool, start } = match self.upstream() {
+        let source = match self.upstream() {
             Some(upstream) => self.command_there(upstream, start),
             None => self.command_here(start, timeout)?,
         };
-        let mut runs = lock(&self.runs);
-        if let Some(found) = runs.find(id, program, options)? {
-            return Ok(Started::Before(found));
-        }
-        let going = ActiveRun { id: id.to_owned(), activity };
-        let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
-        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
-        run.count(self.budget.nothing(), self.pages.nothing());
-        let entry = Entry { run: Arc::clone(&run), program, record };
-        runs.by_id.insert(id.to_owned(), entry);
-        Ok(Started::Now(run))
+        self.start_run(id, options, (program, record), activity, source)
     }
 
     /// A command of this session's own workspace.

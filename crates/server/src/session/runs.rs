@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use agb_protocol::{Finish, Language};
 
-use super::{Session, lock};
+use super::{ActiveRun, Activity, NewSource, Retention, Session, lock, refusal};
 use crate::run::event::{RunFailure, failure};
 use crate::run::{Run, RunOptions};
 use crate::settings::Limits;
@@ -86,6 +86,36 @@ impl From<RunFailure> for NotStarted {
 }
 
 impl Session {
+    /// Something begins that is to become a run, and holds so many bytes of its client's.
+    pub(super) fn begin_run(self: &Arc<Self>, bytes: usize) -> Result<Activity, RunFailure> {
+        self.begin(bytes).map_err(|busy| {
+            self.metrics.limit_hit("LimitExceeded.Runs");
+            refusal(&busy)
+        })
+    }
+
+    /// Starts a run of this source under its id, unless another call was faster.
+    pub(super) fn start_run(
+        self: &Arc<Self>,
+        id: &str,
+        options: RunOptions,
+        (program, record): (u64, RunRecord),
+        activity: Activity,
+        source: NewSource,
+    ) -> Result<Started, NotStarted> {
+        let mut runs = lock(&self.runs);
+        if let Some(found) = runs.find(id, program, options)? {
+            return Ok(Started::Before(found));
+        }
+        let going = ActiveRun { id: id.to_owned(), activity };
+        let kept = Retention { id: id.to_owned(), session: Arc::clone(self) };
+        let NewSource { spool, start } = source;
+        let run = Run::start(id.to_owned(), options, &self.config.limits, spool, start, going, kept);
+        run.count(self.budget.nothing(), self.pages.nothing());
+        runs.by_id.insert(id.to_owned(), Entry { run: Arc::clone(&run), program, record });
+        Ok(Started::Now(run))
+    }
+
     /// The runs that can be attached to: those that go on, and those that have ended and are kept. The oldest first.
     pub(crate) fn listed_runs(&self) -> Vec<ListedRun> {
         let entries = lock(&self.runs);
