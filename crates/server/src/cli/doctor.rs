@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use agb_kernel::{KernelSpec, Zygote};
 use agb_protocol::Language;
 use agb_sandbox::{Command, Launcher, Level, Offer, Policy, SpawnError};
-use agb_server::{ClusterCheck, ClusterSettings, Found, command_name};
+use agb_server::{ClusterCheck, ClusterSettings, Found, Survey, command_name};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -57,40 +57,7 @@ impl Doctor {
         say(&format!("control groups for limits of sessions: {groups}"));
         say("\ninterpreters, each started at this level:");
         let survey = self.folder.images()?.survey();
-        let mut tried = Vec::new();
-        let mut interpreters = Vec::new();
-        for (language, found) in survey.images.iter().flat_map(|image| &image.interpreters) {
-            let (path, version) = match found {
-                Found::At { path, version } => (path, version),
-                Found::Missing(advice) => {
-                    let entry = json!({ "language": language.to_string(), "missing": advice });
-                    if !interpreters.contains(&entry) {
-                        say(&format!("{language}: missing: {advice}"));
-                        interpreters.push(entry);
-                    }
-                    continue;
-                }
-            };
-            if tried.contains(&path) {
-                continue;
-            }
-            tried.push(path);
-            let works = try_interpreter(&launcher, level, *language, path);
-            match &works {
-                Ok(()) => say(&format!("{language} {version}: works ({})", path.display())),
-                Err(reason) => say(&format!("{language} {version}: no ({}): {reason}", path.display())),
-            }
-            let mut entry = json!({
-                "language": language.to_string(), "version": version, "path": path, "works": works.is_ok(),
-                "reason": works.as_ref().err(),
-            });
-            if works.is_ok() && *language == Language::Python {
-                let copied = try_zygote(&launcher, level, path);
-                say(&format!("  {copied}"));
-                entry["start"] = json!(copied);
-            }
-            interpreters.push(entry);
-        }
+        let interpreters = try_interpreters(&survey, &launcher, level, &say);
         for image in survey.images.iter().filter(|image| !image.is_prepared || !image.is_current) {
             let state = if image.is_prepared { "out of date" } else { "not prepared" };
             say(&format!("\nimage {}: {state}: {} images prepare {}", image.name, command_name(), image.name));
@@ -133,6 +100,45 @@ fn check_cluster(settings: &ClusterSettings) -> Result<Vec<ClusterCheck>, String
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| format!("no runtime for the cluster's checks: {error}"))?;
     runtime.block_on(ClusterCheck::run(settings)).map_err(|error| error.to_string())
+}
+
+/// Tries each interpreter of the images once, says how that went, and gives it as JSON.
+fn try_interpreters(survey: &Survey, launcher: &Arc<Launcher>, level: Level, say: &dyn Fn(&str)) -> Vec<Value> {
+    let mut tried = Vec::new();
+    let mut interpreters = Vec::new();
+    for (language, found) in survey.images.iter().flat_map(|image| &image.interpreters) {
+        let (path, version) = match found {
+            Found::At { path, version } => (path, version),
+            Found::Missing(advice) => {
+                let entry = json!({ "language": language.to_string(), "missing": advice });
+                if !interpreters.contains(&entry) {
+                    say(&format!("{language}: missing: {advice}"));
+                    interpreters.push(entry);
+                }
+                continue;
+            }
+        };
+        if tried.contains(&path) {
+            continue;
+        }
+        tried.push(path);
+        let works = try_interpreter(launcher, level, *language, path);
+        match &works {
+            Ok(()) => say(&format!("{language} {version}: works ({})", path.display())),
+            Err(reason) => say(&format!("{language} {version}: no ({}): {reason}", path.display())),
+        }
+        let mut entry = json!({
+            "language": language.to_string(), "version": version, "path": path, "works": works.is_ok(),
+            "reason": works.as_ref().err(),
+        });
+        if works.is_ok() && *language == Language::Python {
+            let copied = try_zygote(launcher, level, path);
+            say(&format!("  {copied}"));
+            entry["start"] = json!(copied);
+        }
+        interpreters.push(entry);
+    }
+    interpreters
 }
 
 /// Whether a Python can be started once and copied for each session.
