@@ -28,18 +28,8 @@ pub(crate) fn failure(failure: &RunFailure, code: Option<&str>) -> JsValue {
     record("name value traceback code", vec![name.into(), value.into(), traceback.into(), or_null(code)])
 }
 
-/// A `RunResult` with these results and logs.
+/// A `RunResult` with these results and logs; `code` is that of its error.
 pub(crate) fn run_result(
-    execution: &Execution,
-    results: Vec<JsValue>,
-    texts: &Array,
-    marks: Vec<u32>,
-    stamp: Stamp,
-) -> JsValue {
-    coded_result(execution, execution.error_code(), results, texts, marks, stamp)
-}
-
-fn coded_result(
     execution: &Execution,
     code: Option<&str>,
     results: Vec<JsValue>,
@@ -82,7 +72,7 @@ pub(crate) fn run_failed(name: &str, code: &str, message: &str, status: RunStatu
     execution.error = error;
     execution.status = status;
     execution.interruptions = u32::from(status == RunStatus::Interrupted); // as `Batch::of_end` counts
-    coded_result(&execution, Some(code), Vec::new(), &Array::new(), Vec::new(), Stamp::default())
+    run_result(&execution, Some(code), Vec::new(), &Array::new(), Vec::new(), Stamp::default())
 }
 
 fn killed_by(killed_by: &KilledBy) -> JsValue {

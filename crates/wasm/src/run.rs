@@ -213,7 +213,7 @@ impl Story {
         let log = std::mem::replace(&mut self.log, Log::new(0));
         let (execution, results) = self.recorder.conclude(invocation.to_owned(), log.is_truncated());
         let (texts, marks) = log.into_parts();
-        object::run_result(&execution, results, &texts, marks, self.recorder.end_stamp())
+        object::run_result(&execution, execution.error_code(), results, &texts, marks, self.recorder.end_stamp())
     }
 }
 

@@ -44,5 +44,5 @@ pub(crate) fn run_result_at_once(mut execution: Execution, limit: usize, room: u
     execution.limit_results(room);
     let (texts, marks) = log.into_parts();
     let results = execution.results.iter().map(object::rich_result).collect();
-    object::run_result(&execution, results, &texts, marks, Stamp::default())
+    object::run_result(&execution, execution.error_code(), results, &texts, marks, Stamp::default())
 }
