@@ -153,6 +153,8 @@ pub(crate) fn platforms_folder(workspace: &Workspace) -> PathBuf {
 
 fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope, folder: &Path) -> Result<Vec<Tarball>, Error> {
     let profile = options.profile;
+    let platforms = Platforms::read(workspace)?;
+    let platforms = chosen(&platforms, &options.platforms)?;
     if profile == Profile::Release {
         // What is published is compiled from nothing: no file of a source that is no more.
         for kind in Kind::ALL {
@@ -161,9 +163,8 @@ fn make(workspace: &Workspace, options: &Options<'_>, scope: Scope, folder: &Pat
     }
     artifacts::typescript(workspace)?;
     wasm::bundle(workspace)?;
-    let platforms = Platforms::read(workspace)?;
     let mut built = Vec::new();
-    for platform in chosen(&platforms, &options.platforms)? {
+    for platform in platforms {
         // What is published runs on older systems than this one; what is tested is what the other tests have built.
         let usual = profile == Profile::Dev && platform.is_host();
         let programs = match usual {
