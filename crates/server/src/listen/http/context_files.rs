@@ -4,7 +4,7 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -99,12 +99,10 @@ async fn receive(
     let limits = &shared.config.limits;
     let pace = Pace { time: limits.write_timeout, per_minute: shared.contexts.settings().upload_rate };
     let patience = Patience { silence: limits.read_timeout, pace: Some(pace) };
-    let upload = file_body::receive(body, upload, patience, move |upload: &mut Upload, piece: &[u8]| {
-        workspace
-            .as_ref()
-            .map_or(Ok(()), |workspace| workspace.take_disk(piece.len() as u64, 0))
-            .map_err(ContextError::from)?;
-        Ok(upload.write(piece)?)
+    let upload = file_body::receive(body, upload, patience, move |upload: &mut Upload, pieces: &[Bytes]| {
+        let length = pieces.iter().map(Bytes::len).sum::<usize>() as u64;
+        workspace.as_ref().map_or(Ok(()), |workspace| workspace.take_disk(length, 0)).map_err(ContextError::from)?;
+        Ok(pieces.iter().try_for_each(|piece| upload.write(piece))?)
     })
     .await?;
     let meta = blocking(&shared.contexts, move |_| upload.commit(false)).await?;

@@ -231,14 +231,14 @@ pub(super) struct Patience {
     pub(super) pace: Option<Pace>,
 }
 
-/// Receives a body: hands it to `write` in pieces, off the runtime's threads, and gives the writer back at its end. What came
+/// Receives a body: hands it to `write`, some pieces at once, off the runtime's threads, and gives the writer back at its end. What came
 /// before a body broke is written, too: an upload that was cut goes on from there. While one batch is written, the next one
 /// is received.
 pub(super) async fn receive<W: Send + 'static>(
     mut body: Body,
     writer: W,
     Patience { silence, pace }: Patience,
-    write: impl Fn(&mut W, &[u8]) -> Result<(), ApiError> + Clone + Send + 'static,
+    write: impl Fn(&mut W, &[Bytes]) -> Result<(), ApiError> + Clone + Send + 'static,
 ) -> Result<W, ApiError> {
     let (mut hand, mut batch) = (Hand::Idle(writer), Batch::default());
     let mut count = pace.map(Count::new);
@@ -280,7 +280,7 @@ pub(super) async fn receive<W: Send + 'static>(
             Hand::Idle(writer)
         } else {
             Hand::Writing(tokio::task::spawn_blocking(move || {
-                let result = pieces.iter().try_for_each(|piece| write(&mut writer, piece));
+                let result = write(&mut writer, &pieces);
                 (writer, result)
             }))
         };
@@ -373,8 +373,8 @@ mod tests {
         let pace = Pace { time: Duration::from_secs(120), per_minute: 6000 };
         let patience = Patience { silence: Duration::from_secs(30), pace: Some(pace) };
         let receive = |body, patience| {
-            receive(body, 0, patience, |size, piece: &[u8]| {
-                *size += piece.len();
+            receive(body, 0, patience, |size, pieces: &[Bytes]| {
+                *size += pieces.iter().map(Bytes::len).sum::<usize>();
                 Ok(())
             })
         };

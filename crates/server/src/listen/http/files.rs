@@ -35,6 +35,7 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -129,9 +130,9 @@ pub(super) async fn write(
     .map_err(|wrong| FileError::Offset { actual: wrong.actual })?;
     let patience = Patience { silence: shared.config.limits.read_timeout, pace: None };
     let (named, own) = (path.clone(), Arc::clone(&workspace));
-    let new = file_body::receive(request.into_body(), new, patience, move |new: &mut NewFile, piece: &[u8]| {
-        own.take_disk(piece.len() as u64, 0).map_err(FileError::from)?;
-        new.write(piece).map_err(|error| FileError::new(&named, error).into())
+    let new = file_body::receive(request.into_body(), new, patience, move |new: &mut NewFile, pieces: &[Bytes]| {
+        own.take_disk(pieces.iter().map(Bytes::len).sum::<usize>() as u64, 0).map_err(FileError::from)?;
+        new.write_pieces(pieces).map_err(|error| FileError::new(&named, error).into())
     })
     .await?;
     let size = new.size();
