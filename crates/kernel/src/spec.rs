@@ -27,7 +27,8 @@ pub struct KernelSpec {
     /// session's own at most; see [`Zygote`].
     pub zygote: Option<Zygote>,
     /// Whether each cell is a whole program, which ends as its language's own tool ends it: threads that the tool waits for
-    /// are waited for, and what is to be called at the end is called. The variables of Python and R are lost with it.
+    /// are waited for, and what is to be called at the end is called. The variables of Python and R are lost with it. Not for
+    /// copies of a zygote: finalizers of what a program leaves behind are not called there.
     pub ends_programs: bool,
     /// What bounds the kernel.
     pub limits: KernelLimits,

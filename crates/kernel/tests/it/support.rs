@@ -130,7 +130,7 @@ pub(crate) fn kernel_with(language: Language, change: impl FnOnce(&mut KernelLim
 pub(crate) fn kernel_ending(language: Language) -> Subject {
     let workdir = Workdir::new();
     let spec = spec(language, find_interpreter(language, None).unwrap(), workdir.root());
-    let spec = KernelSpec { cache: cache(), ends_programs: true, ..spec };
+    let spec = KernelSpec { cache: cache(), ends_programs: true, zygote: None, ..spec };
     Subject { kernel: Kernel::new(spec), workdir }
 }
 
