@@ -44,6 +44,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 use self::end::End;
 use self::event::{Event, Finish, RunFailure};
 use self::frame::Label;
+pub(crate) use self::frame::watching;
 use self::input::Taken;
 use self::log::Log;
 pub(crate) use self::log::{MAX_CHUNK, NoReplay, Shown};
@@ -56,7 +57,6 @@ pub(crate) use self::spool::SpoolSpace;
 pub(crate) use self::window::Cursor;
 use crate::budget::{Charge, SMALL};
 use crate::lock::lock;
-use crate::settings::EXTENSIONS;
 use crate::settings::Limits;
 
 /// One program and what it says.
@@ -478,11 +478,6 @@ pub(crate) fn refusal(id: &str, options: RunOptions, limits: &Limits, failure: R
     log.push(Event::Error(failure));
     log.push(Event::End(finish));
     std::iter::from_fn(|| log.show()).map(|shown| shown.text).collect()
-}
-
-/// The frame that tells an observer that it watches. It has no number: it is not an event of the run.
-pub(crate) fn watching(id: &str) -> String {
-    Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None }.greeting(false, EXTENSIONS, 0)
 }
 
 fn new_log(id: &str, options: RunOptions, limits: &Limits) -> Log {

@@ -5,6 +5,7 @@ use agb_protocol::{DEFAULT_TARGET, MimeBundle};
 
 use super::event::{Event, Origin};
 use crate::random;
+use crate::settings::EXTENSIONS;
 use crate::shorten::cut;
 
 /// What an envelope takes around its content, generously.
@@ -21,6 +22,11 @@ pub(crate) struct Label {
     pub(crate) limit: usize,
     /// What the server says that it knows.
     pub(crate) extensions: &'static [&'static str],
+}
+
+/// The frame that tells an observer that it watches. It has no number: it is not an event of the run.
+pub(crate) fn watching(id: &str) -> String {
+    Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None }.greeting(false, EXTENSIONS, 0)
 }
 
 impl Label {
