@@ -57,7 +57,7 @@ struct Took {
     folders: Duration,
 }
 
-/// What a session had on disk at the last count.
+/// What a session had on disk at the last count; after one that killed its programs it is not known, and the most.
 #[derive(Debug)]
 pub(crate) struct Disk {
     bytes: u64,
@@ -180,7 +180,9 @@ impl Disk {
             // Nobody knows which of them has written it.
             uses.iter().filter(|it| !it.processes.is_empty()).for_each(|it| it.sandbox.kill(exceeded));
         }
-        let (bytes, files) = (stored.bytes, stored.files);
+        // What they write until they have ended is not what the next program has written.
+        let is_unknown = exceeded.is_some();
+        let (bytes, files) = if is_unknown { (u64::MAX, u64::MAX) } else { (stored.bytes, stored.files) };
         *self = Self { bytes, files, is_new: false, lost: self.lost, measured: stored.measured() };
         folders
     }
