@@ -148,7 +148,7 @@ async fn by_links(server: &TestServer, hostile: &TestSession) -> Attempts {
     attempts.push(("link: answer with a head without an end", code_of(server, &format!("{url}flood")).await));
     assert!(begin.elapsed() < PATIENCE);
     attempts.push(("link: answer what is not HTTP", code_of(server, &format!("{url}garbage")).await));
-    server.release(&hostile).await;
+    server.release(hostile).await;
     attempts.push(("link: outlive its session", code_of(server, &url).await));
     attempts
 }
@@ -250,7 +250,7 @@ open('last', 'w').write('all others arrive')
     attempts.push(("mount: leave by names in an archive", unless(!stays, "they are left out")));
     assert!(errors.contains("into/outside: "), "{errors}");
     for session in [&session, &again] {
-        server.release(&session).await;
+        server.release(session).await;
     }
     attempts
 }
