@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Bytes } from "./bytes.js";
+import type { Bytes } from "./node/bytes.js";
 import type { ApiResult, OperationResult } from "./results.js";
 
 /** Result of an operation that answers nothing but that it was done. */

@@ -1,7 +1,7 @@
 import type { Answer, NativeSession } from "./binding.js";
 import type { UploadSource } from "./byte-transfer.js";
 import { bindMethods } from "./bind-methods.js";
-import type { Bytes } from "./bytes.js";
+import type { Bytes } from "./node/bytes.js";
 import type { CallOptions } from "./call.js";
 import { checkOptionalNumber, checkString, describe } from "./check.js";
 import type {
