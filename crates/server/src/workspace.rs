@@ -184,7 +184,8 @@ impl Workspace {
         // As many as the watch over running programs counts: one more than are allowed would say that there are too many,
         // and twice as many how far it is.
         let most = self.config.sandbox.files.saturating_mul(2);
-        self.slot.launcher().usage(self.slot.number(), dirs, most)
+        // File tools act as the session's user, who may have closed folders for themselves: what is in these counts, too.
+        as_server(|| self.slot.launcher().usage(self.slot.number(), dirs, most))
     }
 
     /// The server is about to write so many bytes and files for the session. May block while what there is is counted.
@@ -192,8 +193,7 @@ impl Workspace {
         let limits = &self.config.sandbox;
         let limit = Stored { bytes: limits.disk, files: limits.files };
         self.disk.take(Stored { bytes, files }, limit, || {
-            // A user of the session's may have closed folders for themselves: what is written in their name counts there, too.
-            let Usage { disk: bytes, files, is_beyond, .. } = as_server(|| self.usage());
+            let Usage { disk: bytes, files, is_beyond, .. } = self.usage();
             Found { stored: Stored { bytes, files }, is_beyond }
         })
     }

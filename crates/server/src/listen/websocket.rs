@@ -39,11 +39,10 @@ use self::link::{DisconnectReason, Link, Turn};
 use self::request::read_request;
 use self::share::Share;
 use crate::auth::access::AccessGrant;
-use crate::budget::HeldText;
 use crate::listen::http::error::ApiError;
 use crate::listen::meter::ReadMeter;
 use crate::run::event::failure;
-use crate::run::{self, Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, RunOptions};
+use crate::run::{self, Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, RunOptions, Shown};
 use crate::session::{NotStarted, Session, Started, gone};
 
 /// A client's WebSocket.
@@ -216,17 +215,16 @@ impl Connection {
         }
         let mut sent = 0;
         while sent < MAX_CHUNK && self.link.takes_more() {
-            let Some((text, held)) = self.next_frame() else { break };
-            sent += text.len();
-            self.link.send_text(text, held).map_err(End::Lost)?;
+            let Some(shown) = self.next_frame() else { break };
+            sent += shown.text.len();
+            self.link.send_text(shown.text, shown.held).map_err(End::Lost)?;
         }
         Ok(())
     }
 
-    /// The next frame, and what counts it if it is not small.
-    fn next_frame(&mut self) -> Option<(Utf8Bytes, Option<HeldText>)> {
+    fn next_frame(&mut self) -> Option<Shown> {
         if let Some(reply) = self.replies.pop_front() {
-            return Some((reply, None));
+            return Some(Shown::small(reply));
         }
         while let Some(ready) = self.ready.pop() {
             match ready {
@@ -235,12 +233,12 @@ impl Connection {
                     if shown.is_end {
                         self.shown.remove(run.id());
                     }
-                    return Some((shown.text, shown.held));
+                    return Some(shown);
                 }
                 Ready::Lost(run, why) => {
                     if self.shown.remove(run.id()).is_some() {
                         run.unwatch(&self.ready); // it may have come back before it heard
-                        return Some((failed(run.id(), why), None));
+                        return Some(Shown::small(failed(run.id(), why)));
                     }
                 }
             }

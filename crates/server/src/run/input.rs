@@ -125,6 +125,6 @@ impl State {
             return None;
         }
         let reply = Reply { invocation: id, source: DEFAULT_TARGET, seq: None, time: None };
-        Some(Shown { text: reply.input_taken(self.input.seq).into(), held: None, is_end: false })
+        Some(Shown::small(reply.input_taken(self.input.seq)))
     }
 }

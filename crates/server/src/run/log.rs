@@ -85,7 +85,7 @@ impl Waiting {
     }
 }
 
-/// An event for the subscriber.
+/// An event for a subscriber or an observer.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) text: Utf8Bytes,
@@ -93,6 +93,13 @@ pub(crate) struct Shown {
     pub(crate) held: Option<HeldText>,
     /// It is the last one.
     pub(crate) is_end: bool,
+}
+
+impl Shown {
+    /// A small text that is no event of the run's.
+    pub(crate) fn small(text: impl Into<Utf8Bytes>) -> Self {
+        Self { text: text.into(), held: None, is_end: false }
+    }
 }
 
 /// Why a run cannot be shown from there.

@@ -21,16 +21,14 @@ use futures_util::{StreamExt, stream};
 use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::Shared;
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::params::{Body, Params};
-use crate::budget::HeldText;
 use crate::listen::websocket::{LAST_WORDS, MAX_INVOCATION};
-use crate::run::{Cursor, Ready, ReadyRuns, Run, RunOptions, watching};
+use crate::run::{Cursor, Ready, ReadyRuns, Run, RunOptions, Shown, watching};
 use crate::session::{NotStarted, Session, gone};
 
 /// `POST /link/{session}/runs/{invocation}`: the body is the `data` of a message of that run.
@@ -164,23 +162,11 @@ const ALIVE: &[u8] = b":\n\n";
 
 /// A frame as an event: JSON has no line ends. A large one is not copied: it goes out from where it is, and counts for all to
 /// whom it goes until the last of them has it.
-fn event(Frame { text, held }: Frame) -> Vec<Bytes> {
+fn event(Shown { text, held, .. }: Shown) -> Vec<Bytes> {
     let (before, after) = (b"data: ".as_slice(), b"\n\n".as_slice());
     match held {
         Some(held) => vec![Bytes::from_static(before), Bytes::from_owner(held), Bytes::from_static(after)],
         None => vec![[before, text.as_bytes(), after].concat().into()],
-    }
-}
-
-/// What a subscriber hears, and what counts it if it is not small.
-struct Frame {
-    text: Utf8Bytes,
-    held: Option<HeldText>,
-}
-
-impl Frame {
-    fn small(text: String) -> Self {
-        Self { text: text.into(), held: None }
     }
 }
 
@@ -200,21 +186,21 @@ impl Subscriber {
     /// The next frame; `None` when no more can come.
     ///
     /// Cancel-safe.
-    async fn next(&mut self) -> Option<Frame> {
+    async fn next(&mut self) -> Option<Shown> {
         if let Some(greeting) = self.greeting.take() {
-            return Some(Frame::small(greeting));
+            return Some(Shown::small(greeting));
         }
         while !self.is_over {
             match self.ready.pop() {
                 Some(Ready::Run(run)) => {
                     let Some(shown) = run.show(&self.ready) else { continue };
                     self.is_over = shown.is_end;
-                    return Some(Frame { text: shown.text, held: shown.held });
+                    return Some(shown);
                 }
                 Some(Ready::Lost(run, why)) => {
                     self.is_over = true;
                     let reply = Reply { invocation: run.id(), source: DEFAULT_TARGET, seq: None, time: None };
-                    return Some(Frame::small(reply.failed(why)));
+                    return Some(Shown::small(reply.failed(why)));
                 }
                 None => tokio::select! {
                     () = self.ready.pushed() => {}
