@@ -12,6 +12,7 @@ use rustix::process::Signal;
 
 use crate::network::SharedNetwork;
 use crate::plan::{MAX_MESSAGE, Message, order};
+use crate::processes::SharedProcesses;
 use crate::reports::Abilities;
 use crate::sys::socket;
 use crate::watch::Watch;
@@ -33,7 +34,9 @@ pub struct Child {
     /// Signals that were ordered and are not known to be sent.
     ordered: AtomicU32,
     /// Which goes with the last sandbox of its session.
-    _network: Option<Arc<SharedNetwork>>,
+    network: Option<Arc<SharedNetwork>>,
+    /// What it has in common with others, which goes with their session.
+    processes: Option<Arc<SharedProcesses>>,
     /// The nursery that it was copied from, whose end would be this one's.
     _nursery: Option<Arc<Child>>,
 }
@@ -60,7 +63,25 @@ impl Child {
         nursery: Option<Arc<Child>>,
     ) -> Self {
         let (status, ordered) = (status.map(ExitStatus::from_raw), AtomicU32::new(0));
-        Self { watched, watch, pid, abilities, status, ordered, _network: network, _nursery: nursery }
+        let processes = None;
+        Self { watched, watch, pid, abilities, status, ordered, network, processes, _nursery: nursery }
+    }
+
+    /// The same in a process table.
+    pub(crate) fn among_others(mut self, processes: Arc<SharedProcesses>) -> Self {
+        self.processes = Some(processes);
+        self
+    }
+
+    pub(crate) fn network(&self) -> Option<&Arc<SharedNetwork>> {
+        self.network.as_ref()
+    }
+
+    /// Whether its processes and those of its session's other commands see each other
+    /// ([`Command::share_processes`](crate::Command::share_processes)).
+    #[must_use]
+    pub fn shares_processes(&self) -> bool {
+        self.processes.is_some()
     }
 
     pub(crate) fn watched(&self) -> &Watched {
@@ -107,7 +128,7 @@ impl Child {
     pub fn signal_group(&self, signal: i32) -> io::Result<()> {
         let signal = u8::try_from(signal).ok().filter(|_| Signal::from_named_raw(signal).is_some());
         let signal = signal.ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-        socket::send_now(self.watched.control.as_fd(), &order(signal))?;
+        socket::send_now(self.watched.control.as_fd(), &order(signal), &[])?;
         self.ordered.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -27,6 +27,8 @@ pub enum Stage {
     Loopback,
     /// Entering the network that the session's other sandboxes have.
     Network,
+    /// Entering the process table of the session's other commands.
+    Processes,
     /// Handing the working directory or a pipe to the slot's user, or entering the directory.
     Workdir,
     /// Showing the program an image that its user can reach.
@@ -48,7 +50,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::ControlGroup,
         Self::Namespaces,
         Self::UserMap,
@@ -57,6 +59,7 @@ impl Stage {
         Self::Mount,
         Self::Loopback,
         Self::Network,
+        Self::Processes,
         Self::Workdir,
         Self::Image,
         Self::Landlock,
@@ -94,6 +97,10 @@ impl Stage {
                 "a nursery's sandbox cannot enter a network that was made outside the nursery: start the program instead; \
                  elsewhere a descriptor for each session has to be left (ulimit -n)"
             }
+            Self::Processes => {
+                "this system forbids entering a PID namespace that there is (setns); commands of a session have a process \
+                 table each then"
+            }
             Self::Workdir => {
                 "check that the working directory exists, and, at the level landlock with the server as root, that \
                  all users may pass through the directories above it (chmod o+x)"
@@ -127,6 +134,7 @@ impl fmt::Display for Stage {
             Self::Mount => "build the file system",
             Self::Loopback => "switch on the loopback device",
             Self::Network => "enter the session's network",
+            Self::Processes => "enter the session's process table",
             Self::Workdir => "enter the working directory",
             Self::Image => "show the program what it is to read",
             Self::Landlock => "close the file system with Landlock",

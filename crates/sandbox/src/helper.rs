@@ -6,6 +6,8 @@
 //!   └────────── control socket ─────────────┘
 //! ```
 //!
+//! The commands of a session are in one process table, so theirs is not PID 1: see [`processes`](crate::processes).
+//!
 //! It is the server's own executable, started anew, so that what is copied for each sandbox is small, has one thread
 //! and knows no secret. Invariants:
 //!
@@ -27,8 +29,9 @@ use rustix::event::{PollFd, PollFlags};
 use crate::dial;
 use crate::error::Stage;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
+use crate::processes::SharedNamespaces;
 use crate::sys::{process, socket};
-use crate::tree;
+use crate::{Level, tree};
 
 mod broker;
 mod confine;
@@ -39,6 +42,8 @@ mod init;
 mod landlock;
 mod nursery;
 mod root;
+mod supervise;
+mod table;
 mod trial;
 
 pub(crate) use host::Host;
@@ -134,6 +139,10 @@ fn run() -> i32 {
                     fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "an unreadable plan"));
                     continue;
                 };
+                let with_user = plan.policy.level == Level::Namespaces;
+                let count = if plan.joins_processes { 1 + usize::from(with_user) } else { 0 };
+                let processes = received.fds.split_off(received.fds.len().saturating_sub(count));
+                let processes = SharedNamespaces::of(processes);
                 let network = plan.joins_network.then(|| received.fds.pop()).flatten();
                 let Ok(fds) = <[OwnedFd; 5]>::try_from(received.fds) else {
                     fail(control.as_fd(), &Failure::new(Stage::Fork, libc::EPROTO, "not the program's descriptors"));
@@ -143,7 +152,7 @@ fn run() -> i32 {
                     nursery::launch(&host, &plan, fds, control, liveness.as_fd(), &mut own);
                     continue;
                 }
-                let gifts = init::Gifts { fds, network, control };
+                let gifts = init::Gifts { fds, network, processes, control };
                 let made = init::create(&host, &plan, gifts, liveness.as_fd(), SpawnMode::Start, || own = None);
                 if !plan.policy.level.has_namespaces() {
                     orphans.firsts.extend(made);

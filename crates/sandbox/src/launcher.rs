@@ -8,6 +8,7 @@ use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use crate::network::{Networks, SharedNetwork};
 use crate::nursery::Nursery;
 use crate::plan::{Kind, MAX_MESSAGE, Message, Plan};
 use crate::policy::SLOTS;
+use crate::processes::{ProcessTables, SharedNamespaces};
 use crate::remove::remove_tree;
 use crate::report::{Offer, Report};
 use crate::reports::{Abilities, Complete, Reports};
@@ -25,6 +27,8 @@ use crate::sys::socket::{self, Received};
 use crate::watch::Watch;
 use crate::watched::Watched;
 use crate::{Child, Command, ControlGroups, Exceeded, Level, Network, Policy, Stage};
+
+mod table;
 
 /// How long the launcher may take to say hello, and a sandbox to run its program.
 ///
@@ -50,6 +54,9 @@ pub struct Launcher {
     groups: Arc<Groups>,
     pub(crate) watch: Arc<Watch>,
     pub(crate) networks: Networks,
+    processes: ProcessTables,
+    /// This machine does not let commands enter a process table, or it could not be seen.
+    cannot_share: AtomicBool,
     proxy_factory: OnceLock<OpaqueFactory>,
 }
 
@@ -85,6 +92,8 @@ impl Launcher {
             watch: Arc::new(Watch::new(&groups)),
             groups,
             networks: Networks::default(),
+            processes: ProcessTables::default(),
+            cannot_share: AtomicBool::new(false),
             proxy_factory: OnceLock::new(),
         })
     }
@@ -160,7 +169,13 @@ impl Launcher {
     /// Returns when the program runs, or with the step that failed. Pipes are given to the sandbox's user, so that
     /// the program can also open them by `/dev/fd`.
     pub fn spawn(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
-        self.run(Plan::new(policy, command, Kind::Program)?, fds)
+        let plan = Plan::new(policy, command, Kind::Program)?;
+        if command.shares_processes
+            && let Some(child) = self.run_among_others(&plan, fds)?
+        {
+            return Ok(child);
+        }
+        self.run(plan, fds)
     }
 
     /// Starts a program as the zygote of a new [`Nursery`], with these descriptors as its 0 to 4; its 5 is where it is
@@ -168,7 +183,7 @@ impl Launcher {
     /// `policy.slot` means nothing: the zygote is a user of its own, and in no session's control group.
     pub fn nursery(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Nursery, SpawnError> {
         let plan = Plan::new(policy, command, Kind::Nursery)?;
-        let made = self.make(&plan, None, fds, None, |bytes, fds| self.order(bytes, fds))?;
+        let made = self.make(&plan, None, fds, (None, None), |bytes, fds| self.order(bytes, fds))?;
         if made.status.is_some() {
             return Err(SpawnError::Vanished); // the zygote has
         }
@@ -192,7 +207,7 @@ impl Launcher {
             .map(|file| std::fs::File::options().write(true).open(file))
             .collect();
         let cgroup_files = cgroup_files.map_err(system("open a control group"))?;
-        let (made, network) = self.make_in_network(plan, group, fds, Some(nursery.key()), |bytes, fds| {
+        let (made, network) = self.make_in_network(plan, group, fds, (Some(nursery.key()), None), |bytes, fds| {
             // The program's own, then control groups, then the network and the control socket.
             let (own, rest) = fds.split_at(5);
             let groups = cgroup_files.iter().map(AsFd::as_fd);
@@ -235,7 +250,8 @@ impl Launcher {
     fn run(&self, plan: Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
         let group = self.groups.session(plan.policy.slot, &plan.policy.limits)?;
         let plan = Plan { groups: group.as_ref().map(|group| group.cgroup_files()).unwrap_or_default(), ..plan };
-        let (made, network) = self.make_in_network(plan, group, fds, None, |bytes, fds| self.order(bytes, fds))?;
+        let order = |bytes: &[u8], fds: &[BorrowedFd<'_>]| self.order(bytes, fds);
+        let (made, network) = self.make_in_network(plan, group, fds, (None, None), order)?;
         Ok(self.watched(made, network, None))
     }
 
@@ -252,27 +268,32 @@ impl Launcher {
         mut plan: Plan,
         group: Option<Arc<Group>>,
         fds: [BorrowedFd<'_>; 5],
-        nursery: Option<u64>,
+        (nursery, processes): (Option<u64>, Option<&SharedNamespaces>),
         order: impl FnOnce(&[u8], &[BorrowedFd<'_>]) -> Result<(), SpawnError>,
     ) -> Result<(Made, Option<Arc<SharedNetwork>>), SpawnError> {
         let Policy { level, network: policy, slot, .. } = plan.policy;
         if !level.has_namespaces() || policy == Network::Host || plan.kind == Kind::Trial {
-            return Ok((self.make(&plan, group, fds, None, order)?, None));
+            return Ok((self.make(&plan, group, fds, (None, processes), order)?, None));
         }
         let place = self.networks.slot(slot);
+        let elsewhere =
+            |network: &Arc<SharedNetwork>| network.policy == policy && nursery.is_some() && network.nursery != nursery;
+        // A nursery has no right over a network that was made elsewhere. One that nobody is in any more can go.
+        if place.lock().upgrade().is_some_and(|network| elsewhere(&network)) {
+            self.processes.forget_idle(slot);
+        }
         let mut known = place.lock();
         if let Some(network) = known.upgrade().filter(|network| network.policy == policy) {
             drop(known);
-            // A nursery has no right over a network that was made elsewhere.
-            if nursery.is_some() && network.nursery != nursery {
+            if elsewhere(&network) {
                 let detail = "another sandbox of the session has made it".to_owned();
                 return Err(SpawnError::Failed { stage: Stage::Network, errno: libc::EPERM, detail });
             }
             plan.joins_network = true;
-            let made = self.make(&plan, group, fds, Some(network.namespace.as_fd()), order)?;
+            let made = self.make(&plan, group, fds, (Some(network.namespace.as_fd()), processes), order)?;
             return Ok((made, Some(network)));
         }
-        let mut made = self.make(&plan, group, fds, None, order)?;
+        let mut made = self.make(&plan, group, fds, (None, processes), order)?;
         let network = made
             .network
             .take()
@@ -287,6 +308,7 @@ impl Launcher {
     pub fn end_slot(&self, slot: u32, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         self.networks.forget(slot);
+        self.processes.forget(slot);
         let sandboxes = self.watch.of_slot(slot);
         sandboxes.iter().for_each(|sandbox| self.watch.end(sandbox));
         let mut all_ended = true;
@@ -311,7 +333,7 @@ impl Launcher {
         plan: &Plan,
         group: Option<Arc<Group>>,
         fds: [BorrowedFd<'_>; 5],
-        network: Option<BorrowedFd<'_>>,
+        (network, processes): (Option<BorrowedFd<'_>>, Option<&SharedNamespaces>),
         order: impl FnOnce(&[u8], &[BorrowedFd<'_>]) -> Result<(), SpawnError>,
     ) -> Result<Made, SpawnError> {
         let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
@@ -320,7 +342,8 @@ impl Launcher {
         let (control, its) = socket::pair().map_err(system("create a socket"))?;
         // Before anything can be sent: the number of the program's process is read off its message.
         socket::name_senders(control.as_fd()).map_err(system("configure a socket"))?;
-        let sent: Vec<BorrowedFd<'_>> = fds.into_iter().chain(network).chain([its.as_fd()]).collect();
+        let processes = processes.into_iter().flat_map(SharedNamespaces::fds);
+        let sent: Vec<BorrowedFd<'_>> = fds.into_iter().chain(network).chain(processes).chain([its.as_fd()]).collect();
         let killed_before = group.as_ref().map_or(0, |group| group.killed());
         order(&bytes, &sent)?;
         drop(sent);
@@ -334,11 +357,11 @@ impl Launcher {
             }
             (error, _) => error,
         });
-        let Complete { init, pid, abilities, status, network, proxy } = complete?;
+        let Complete { init, pid, abilities, status, network, processes, proxy } = complete?;
         let factory = self.proxy_factory.get();
         let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));
-        let watched = Watched::new(control, init, pid, &plan.policy, group, killed_before);
-        Ok(Made { watched, pid, abilities, status, network, proxy })
+        let watched = Watched::new(control, init, pid, plan, group, killed_before);
+        Ok(Made { watched, pid, abilities, status, network, processes, proxy })
     }
 
     /// Gives a plan to the launcher's process, or to a new one if that has ended.
@@ -375,6 +398,7 @@ struct Made {
     status: Option<i32>,
     /// What it has made, if it has.
     network: Option<OwnedFd>,
+    processes: Option<SharedNamespaces>,
     proxy: Option<Box<dyn Any + Send + Sync>>,
 }
 

@@ -27,7 +27,7 @@
 //! | host user, if the server is root | the slot's | the slot's | the slot's |
 //! | host user, if it is not | the server's | | the server's, needs Linux 6.12 |
 //! | system calls | a list is denied | the same | a longer list is denied; if the server is not root, changes of modes and times are made by the first process |
-//! | its end | PID 1 is killed, and the kernel ends the rest | the same | its first process kills its descendants |
+//! | its end | PID 1 is killed, and the kernel ends the rest; of a command that shares its processes, its first process kills its descendants | the same | its first process kills its descendants |
 //! | network | its session's, with `127.0.0.1` in common | the same | no sockets, or the host's |
 //!
 //! Everywhere: no capability, no new privileges, the environment of the policy and nothing else, five descriptors,
@@ -46,7 +46,8 @@
 //!
 //! # What is not here
 //!
-//! * One process table for a session: its sandboxes share files, temporary files and network, and each has its own processes.
+//! * One process table for all of a session: its sandboxes share files, temporary files and network, and each has its own
+//!   processes, but for [commands that share theirs](Command::share_processes).
 //! * Exactness everywhere: what a session has on disk is watched by a thread of the server's and may be exceeded for a
 //!   fifth of a second, and so is its memory where the machine has no control groups for the server; processor time is
 //!   shared by priority only there.
@@ -69,6 +70,7 @@ mod network;
 mod nursery;
 mod plan;
 mod policy;
+mod processes;
 mod remove;
 mod report;
 mod reports;

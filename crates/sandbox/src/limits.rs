@@ -13,7 +13,7 @@ pub struct Limits {
     /// 1 GiB: pandas with a few million rows; Java starts with 480 MiB at its own defaults, Node.js with
     /// WebAssembly with 64 MiB; and a laptop holds several.
     pub memory: u64,
-    /// Processes and threads.
+    /// Processes and threads. Commands that [share theirs](crate::Command::share_processes) have so many together.
     ///
     /// 256: Java has about 30 threads and Node.js 11, a numerical library one per core, and a build or a parallel
     /// test run some dozens; a fork bomb of 256 is not noticed elsewhere.

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) groups: Vec<PathBuf>,
     /// The session has a network already: its descriptor comes with the plan, before the control socket.
     pub(crate) joins_network: bool,
+    /// The session has a process table already: the descriptors of its namespaces come with the plan, behind the network's.
+    pub(crate) joins_processes: bool,
     /// [`Command::keep_background`].
     pub(crate) keeps_background: bool,
     /// [`Command::on_terminal`].
@@ -50,10 +52,12 @@ pub(crate) enum Kind {
     Nursery,
     /// A sandbox in a nursery, with a copy of its zygote as the program.
     Copy,
+    /// A process table for the session's commands: a first process, and no program.
+    Processes,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Program, Self::Trial, Self::Nursery, Self::Copy];
+    const ALL: [Self; 5] = [Self::Program, Self::Trial, Self::Nursery, Self::Copy, Self::Processes];
 }
 
 impl Plan {
@@ -97,6 +101,7 @@ impl Plan {
         out.number(self.kind as u64);
         out.list(&self.groups, |out, path| out.path(path));
         out.number(u64::from(self.joins_network));
+        out.number(u64::from(self.joins_processes));
         out.number(u64::from(self.keeps_background));
         out.number(u64::from(self.on_terminal));
         if out.0.len() > MAX_PLAN {
@@ -148,7 +153,8 @@ impl Plan {
         let kind = *Kind::ALL.get(usize::try_from(input.number()?).ok()?)?;
         let groups = input.list(Reader::path)?;
         let mut flag = || Some(input.number()? != 0);
-        let (joins_network, keeps_background, on_terminal) = (flag()?, flag()?, flag()?);
+        let (joins_network, joins_processes) = (flag()?, flag()?);
+        let (keeps_background, on_terminal) = (flag()?, flag()?);
         let rest = input.0;
         rest.is_empty().then_some(Self {
             policy,
@@ -159,6 +165,7 @@ impl Plan {
             kind,
             groups,
             joins_network,
+            joins_processes,
             keeps_background,
             on_terminal,
         })
@@ -246,6 +253,7 @@ impl Plan {
             kind,
             groups: Vec::new(),
             joins_network: false,
+            joins_processes: false,
             keeps_background: command.keeps_background,
             on_terminal: command.on_terminal,
         })
@@ -323,6 +331,8 @@ pub(crate) enum Message {
     ProxySocket,
     /// From the sandbox's first process: the network that it has made for its session comes with this.
     Network,
+    /// From the first process of a process table: the namespaces that others enter it by come with this.
+    Processes,
     /// From the sandbox's first process: a signal that was ordered is sent.
     Signalled,
     /// The program has ended, as `wait` reports it.
@@ -350,6 +360,7 @@ impl Message {
             Self::ProxySocket => out.number(5),
             Self::Signalled => out.number(6),
             Self::Network => out.number(7),
+            Self::Processes => out.number(8),
             Self::Ended { status } => {
                 out.number(4);
                 out.number(u64::from(status.cast_unsigned()));
@@ -372,6 +383,7 @@ impl Message {
             5 => Self::ProxySocket,
             6 => Self::Signalled,
             7 => Self::Network,
+            8 => Self::Processes,
             4 => Self::Ended { status: u32::try_from(input.number()?).ok()?.cast_signed() },
             _ => return None,
         };
@@ -382,6 +394,19 @@ impl Message {
 /// What the server tells a sandbox's first process: a signal for the program's process group, or zero: end.
 pub(crate) fn order(signal: u8) -> [u8; 1] {
     [signal]
+}
+
+/// What the server tells the first process of a process table: who has entered it, by the descriptor that comes with this.
+pub(crate) const ENTERED: [u8; 1] = [1];
+
+/// The same: something could not enter it as it should, and may have left others.
+pub(crate) const LEFT_OVER: [u8; 1] = [2];
+
+impl Plan {
+    /// Whether the sandbox's first process is the first of its process table: the kernel ends all the others with it then.
+    pub(crate) fn owns_processes(&self) -> bool {
+        self.policy.level.has_namespaces() && !self.joins_processes
+    }
 }
 
 struct Writer(Vec<u8>);
@@ -439,62 +464,4 @@ impl<'a> Reader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_plan_survives_the_way_to_the_launcher() {
-        let mut policy = Policy::new(Level::Namespaces, "/", 7);
-        policy.readonly = vec!["/usr".into()];
-        policy.links = vec![Link { at: "/run/bin/python".into(), target: "/usr/bin/python3".into() }];
-        policy.mounts = vec![Mount { dir: "/usr/share".into(), at: "/data/x".into() }];
-        policy.tmp = Some("/".into());
-        policy.network = Network::Proxy;
-        policy.limits.memory = 5;
-        let mut plan = Plan::new(&policy, &Command::new("/bin/sh").args(["-c", "ü"]).in_dir("a"), Kind::Trial)
-            .expect("it is valid");
-        plan.groups = vec!["/sys".into()];
-        let bytes = plan.encode().expect("it is small");
-        assert_eq!(Plan::decode(&bytes), Some(plan));
-        for end in 0..bytes.len() {
-            assert_eq!(Plan::decode(&bytes[..end]), None, "cut at {end}");
-        }
-    }
-
-    #[test]
-    fn messages_survive_the_way_to_the_server() {
-        for message in [
-            Message::Created,
-            Message::Starting,
-            Message::Running(Abilities { has_proc: true, changes_files: false }),
-            Message::Failed { stage: Stage::Mount, errno: 13, detail: "/usr".into() },
-            Message::Signalled,
-            Message::Network,
-            Message::Ended { status: 9 },
-        ] {
-            assert_eq!(Message::decode(&message.encode()), Some(message));
-        }
-        let long = Message::Failed { stage: Stage::Trial, errno: 1, detail: "ü".repeat(MAX_MESSAGE) };
-        assert!(long.encode().len() <= MAX_MESSAGE);
-    }
-
-    #[test]
-    fn impossible_policies_are_refused_in_words() {
-        let fail = |change: fn(&mut Policy)| {
-            let mut policy = Policy::new(Level::Namespaces, "/", 0);
-            change(&mut policy);
-            match Plan::new(&policy, &Command::new("/bin/true"), Kind::Program) {
-                Err(SpawnError::Invalid(reason)) => reason,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert!(fail(|policy| policy.slot = crate::policy::SLOTS).contains("slot"));
-        assert!(fail(|policy| policy.workdir = "nowhere".into()).contains("not absolute"));
-        assert!(fail(|policy| policy.workdir = "/nowhere".into()).contains("cannot be used"));
-        assert!(fail(|policy| policy.workdir = "/etc/passwd".into()).contains("not a directory"));
-        assert!(fail(|policy| policy.mount_at = "/usr/lib".into()).contains("a place of the system's"));
-        assert!(fail(|policy| policy.mount_at = "/a/../usr".into()).contains("without `..`"));
-        assert!(fail(|policy| policy.env = vec![("A=B".into(), String::new())]).contains("environment"));
-        assert!(fail(|policy| policy.env = vec![("A".into(), "\0".into())]).contains("zero byte"));
-    }
-}
+mod tests;

@@ -160,6 +160,8 @@ pub struct Command {
     pub keeps_background: bool,
     /// See [`on_terminal`](Self::on_terminal).
     pub on_terminal: bool,
+    /// See [`share_processes`](Self::share_processes).
+    pub shares_processes: bool,
 }
 
 impl Command {
@@ -172,6 +174,7 @@ impl Command {
             dir: PathBuf::new(),
             keeps_background: false,
             on_terminal: false,
+            shares_processes: false,
         }
     }
 
@@ -189,6 +192,15 @@ impl Command {
     #[must_use]
     pub fn on_terminal(mut self) -> Self {
         self.on_terminal = true;
+        self
+    }
+
+    /// Puts it into the process table that its session's programs with this have in common: they see, signal and end each
+    /// other, as on one machine. They have [`Limits::processes`] together. Without namespaces, or where the sandbox can have no
+    /// `/proc`, it is of no effect: [`Child::shares_processes`](crate::Child::shares_processes) tells.
+    #[must_use]
+    pub fn share_processes(mut self) -> Self {
+        self.shares_processes = true;
         self
     }
 

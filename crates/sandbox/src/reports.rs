@@ -2,13 +2,15 @@
 
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::SpawnError;
 use crate::plan::Message;
+use crate::processes::SharedNamespaces;
 use crate::sys::process;
-use crate::sys::socket::Received;
+use crate::sys::socket::{self, Received};
 
 /// What the program of a sandbox can do, and others in theirs may not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub(crate) struct Reports {
     abilities: Option<Abilities>,
     status: Option<i32>,
     network: Option<OwnedFd>,
+    processes: Option<SharedNamespaces>,
     proxy: Option<TcpListener>,
 }
 
@@ -45,6 +48,8 @@ pub(crate) struct Complete {
     pub(crate) status: Option<i32>,
     /// What the sandbox has made for its session.
     pub(crate) network: Option<OwnedFd>,
+    /// What others enter its process table by.
+    pub(crate) processes: Option<SharedNamespaces>,
     pub(crate) proxy: Option<TcpListener>,
 }
 
@@ -54,6 +59,8 @@ impl Reports {
         if let Some(init) = &self.init {
             // An error means that it has ended.
             let _ = process::signal(init.as_fd(), Signal::KILL);
+            // What it leaves, in a process table of others, is looked for next.
+            let _ = socket::wait_readable([init.as_fd()], Some(Duration::from_secs(1)));
         }
     }
 
@@ -68,6 +75,7 @@ impl Reports {
             Some(Message::Created) => self.init = received.fds.pop(),
             Some(Message::ProxySocket) => self.proxy = received.fds.pop().map(TcpListener::from),
             Some(Message::Network) => self.network = received.fds.pop(),
+            Some(Message::Processes) => self.processes = SharedNamespaces::of(received.fds),
             Some(Message::Starting) => self.pid = received.sender,
             Some(Message::Running(abilities)) => self.abilities = Some(abilities),
             Some(Message::Ended { status }) if self.abilities.is_some() => self.status = Some(status),
@@ -78,8 +86,8 @@ impl Reports {
         }
         let (Some(pid), Some(abilities)) = (self.pid, self.abilities) else { return Ok(None) };
         let Some(init) = self.init.take() else { return Ok(None) };
-        let (network, proxy) = (self.network.take(), self.proxy.take());
-        Ok(Some(Complete { init, pid, abilities, status: self.status, network, proxy }))
+        let (network, processes, proxy) = (self.network.take(), self.processes.take(), self.proxy.take());
+        Ok(Some(Complete { init, pid, abilities, status: self.status, network, processes, proxy }))
     }
 }
 

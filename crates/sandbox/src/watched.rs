@@ -10,14 +10,20 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 
 use crate::cgroup::Group;
-use crate::plan::order;
+use crate::plan::{Kind, Plan, order};
 use crate::sys::{process, socket};
-use crate::{Exceeded, Level, Limits, Policy, tree};
+use crate::{Exceeded, Limits, tree};
 
 /// How long a sandbox may take to end before it is ended by stronger means.
 ///
 /// 300 ms: one with hundreds of processes takes tens of milliseconds, on a busy machine too.
 const GRACE: Duration = Duration::from_millis(300);
+
+/// How long a first process in a process table of others is left to do it, which those could keep from doing anything. Then it
+/// is killed, and the table's own does it.
+///
+/// 5 s: a thousand processes take a tenth of a second.
+const LONG: Duration = Duration::from_secs(5);
 
 /// A sandbox that is watched.
 #[derive(Debug)]
@@ -32,7 +38,9 @@ pub(crate) struct Watched {
     /// is below it, and its siblings are none of its own (`CLONE_PARENT` is denied).
     program: i32,
     pub(crate) slot: u32,
-    level: Level,
+    has_namespaces: bool,
+    /// The kernel ends all of it with its first process.
+    owns_processes: bool,
     pub(crate) limits: Limits,
     pub(crate) places: Vec<PathBuf>,
     exceeded: OnceLock<Exceeded>,
@@ -52,17 +60,20 @@ impl Watched {
         control: OwnedFd,
         init: OwnedFd,
         program: i32,
-        policy: &Policy,
+        plan: &Plan,
         group: Option<Arc<Group>>,
         killed_before: u64,
     ) -> Self {
+        let policy = &plan.policy;
         Self {
             control,
             pid: process::number(init.as_fd()).unwrap_or(0),
             init,
-            program,
+            // A process table has none.
+            program: if plan.kind == Kind::Processes { 0 } else { program },
             slot: policy.slot,
-            level: policy.level,
+            has_namespaces: policy.level.has_namespaces(),
+            owns_processes: plan.owns_processes(),
             limits: policy.limits.clone(),
             places: policy.own_dirs().cloned().collect(),
             exceeded: OnceLock::new(),
@@ -112,15 +123,15 @@ impl Watched {
         self.end();
     }
 
-    /// Ends everything in it. Nothing in the sandbox is asked: where it has a PID namespace, the kernel ends all of it with
-    /// its first process. Elsewhere that one does it; a program can neither signal nor slow it down, and [`press`](
-    /// Self::press) is for when it does not.
+    /// Ends everything in it. Nothing in the sandbox is asked: where it has a PID namespace of its own, the kernel ends all
+    /// of it with its first process. Elsewhere that one does it; a program can neither signal nor slow it down, but for a command
+    /// in a process table of others. [`press`](Self::press) is for when it does not.
     pub(crate) fn end(&self) {
         let _ = self.ending.set(Instant::now());
-        let killed = self.level.has_namespaces() && process::signal(self.init.as_fd(), Signal::KILL).is_ok();
+        let killed = self.owns_processes && process::signal(self.init.as_fd(), Signal::KILL).is_ok();
         if !killed {
             // An error means that it has ended, or reads nothing: then it is pressed.
-            let _ = socket::send_now(self.control.as_fd(), &order(0));
+            let _ = socket::send_now(self.control.as_fd(), &order(0), &[]);
         }
     }
 
@@ -136,16 +147,17 @@ impl Watched {
         // Whatever has made it slow.
         process::schedule_as_usual(self.pid);
         let _ = process::signal(self.init.as_fd(), Signal::CONT);
+        let is_late = self.has_namespaces && self.ending.get().is_some_and(|since| since.elapsed() > LONG);
         let processes = tree::descendants(self.pid);
         if self.has_ended() {
             return; // the numbers may mean others by now
         }
         match processes {
-            Ok(processes) if !processes.is_empty() || self.level.has_namespaces() => {
+            Ok(processes) if !is_late && !processes.is_empty() || self.owns_processes => {
                 for pid in processes {
                     let _ = process::kill(pid);
                 }
-                if self.level.has_namespaces() {
+                if self.owns_processes {
                     let _ = process::signal(self.init.as_fd(), Signal::KILL);
                 }
             }
@@ -159,7 +171,7 @@ impl Watched {
     /// Bytes in the sandbox's own file systems that are in memory: `/dev/shm`, and `/tmp` where that is not the session's.
     /// `processes`: what [`processes`](Self::processes) has just said.
     pub(crate) fn in_memory_files(&self, processes: &[i32]) -> u64 {
-        if !self.level.has_namespaces() || self.has_ended() {
+        if !self.has_namespaces || self.has_ended() {
             return 0;
         }
         // An ordinary user may look into a program, and not into the first process. The root is read-only, so what this name

@@ -107,8 +107,8 @@ pub(super) fn leave_no_core() -> Result<(), Failure> {
 fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) -> Result<(), Failure> {
     let Limits { memory, processes, file_size, nice, .. } = plan.policy.limits;
     let processes = if plan.policy.level.has_namespaces() || !host.shares_user(place) {
-        // The first process counts too.
-        processes + 1
+        // The first process counts too, and that of the table where it is another's.
+        processes + 1 + u64::from(plan.joins_processes)
     } else {
         // The kernel counts by user, and this one has other processes.
         processes + host.tasks_of_user()

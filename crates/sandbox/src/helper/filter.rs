@@ -361,7 +361,8 @@ const SECCOMP_MODE_FILTER: libc::c_int = libc::SECCOMP_MODE_FILTER as libc::c_in
 /// Calls that change another process's scheduling, priority or limits, where they could mean one that is not the
 /// program's own: its sandbox's first process has the same user, and so has, at [`Level::Landlock`], perhaps the server.
 ///
-/// In a PID namespace, that one is number 1, and all others are the program's own: threads pin each other by their
+/// In a PID namespace, that one is number 1, or the table's is, and all others are the program's own or of a command that it
+/// could end as well: threads pin each other by their
 /// numbers, as OpenMP with `OMP_PROC_BIND` does. Elsewhere only zero, the caller itself, is surely its own.
 fn on_others(level: Level) -> Result<Vec<(libc::c_long, Vec<SeccompRule>)>, seccompiler::BackendError> {
     let foreign = |at: u8| if level.has_namespaces() { is(at, 1) } else { is_not(at, 0) };

@@ -1,28 +1,30 @@
 //! The first process of a sandbox: makes it, starts the program in it, and ends it.
 //!
 //! At the levels with namespaces it is PID 1 of the sandbox, so the kernel ends everything else when it ends. At the
-//! others it is the parent of its descendants' orphans and ends them itself; see [`end_all`].
+//! others, and in a process table that a session's commands share, it is the parent of its descendants' orphans and ends
+//! them itself; see [`end_all`].
 
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use rustix::thread::LinkNameSpaceType;
 
-use super::broker::{FileBroker, Handover};
+use super::broker::Handover;
 use super::host::{Host, INSIDE, Place, UserNamespace, bound_connections, open_proc};
-use super::{At, Failure, confine, copy, fail, filter, landlock, root};
+use super::supervise::{Program, end_all, supervise};
+use super::{At, Failure, confine, copy, fail, filter, landlock, root, table};
 use crate::error::Stage;
 use crate::plan::{Kind, Message, Plan};
 use crate::policy::PROXY;
+use crate::processes::SharedNamespaces;
 use crate::reports::Abilities;
-use crate::sys::process::{Forked, Reaped};
+use crate::sys::process::Forked;
 use crate::sys::{identity, process, socket};
-use crate::{Level, Network, tree};
+use crate::{Level, Network};
 
 /// The lowest number for descriptors of our own: above those of the program, and of whatever is opened by the way.
 pub(super) const FLOOR: i32 = 10;
@@ -49,6 +51,8 @@ pub(super) struct Gifts {
     pub(super) fds: [OwnedFd; 5],
     /// The session's network namespace, if it has one already.
     pub(super) network: Option<OwnedFd>,
+    /// The session's process table, if it is to enter that.
+    pub(super) processes: Option<SharedNamespaces>,
     /// Where the server hears of the sandbox, and orders it.
     pub(super) control: OwnedFd,
 }
@@ -63,7 +67,7 @@ pub(super) fn create(
     mode: SpawnMode<'_>,
     apart: impl FnOnce(),
 ) -> Option<OwnedFd> {
-    let Gifts { fds, network, control } = gifts;
+    let Gifts { fds, network, processes, control } = gifts;
     let place = match host.place(plan) {
         Ok(place) => place,
         Err(failure) => {
@@ -77,26 +81,25 @@ pub(super) fn create(
         fail(control.as_fd(), &Failure::of(Stage::Filter, &error, ""));
         return None;
     }
-    // Who has no right over the session's network enters the user namespace that has.
-    let joins_as_owner = network.is_some() && place.user_namespace == UserNamespace::First;
-    let namespaces = match network {
-        Some(_) if joins_as_owner => 0,
-        Some(_) => place.namespaces & !libc::CLONE_NEWNET,
-        None => place.namespaces,
-    };
+    // Who has no right over what is entered enters the user namespace that has; and a process table is entered by the parent
+    // of whoever is in it. Both are another process's work: this one could not go back.
+    let is_joined = processes.is_some() || network.is_some() && place.user_namespace == UserNamespace::First;
+    let namespaces = if is_joined { 0 } else { new_namespaces(&place, network.as_ref(), None) };
     match process::clone_into(namespaces) {
         Ok(Forked::Child) => {
             apart();
             process::default_signals();
-            if let Some(network) = network.as_ref().filter(|_| joins_as_owner) {
-                let Err(failure) = join_as_owner(host, &place, plan, network.as_fd(), fds, &control, liveness, mode);
+            let gifts = Gifts { fds, network, processes, control };
+            if is_joined {
+                let Ok(control) = gifts.control.try_clone() else { process::exit(1) };
+                let Err(failure) = join(host, &place, plan, gifts, liveness, mode);
                 fail(control.as_fd(), &failure);
                 process::exit(1)
             }
-            main(host, &place, plan, Gifts { fds, network, control }, liveness, mode)
+            main(host, &place, plan, gifts, liveness, mode)
         }
         Ok(Forked::Parent { pidfd, .. }) => {
-            if !joins_as_owner {
+            if !is_joined {
                 let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
             }
             Some(pidfd)
@@ -108,34 +111,49 @@ pub(super) fn create(
     }
 }
 
-/// Makes the sandbox from inside the user namespace that the session's network belongs to: an ordinary user has all
-/// rights there, and so may enter the network. This process was made for it, and ends.
-#[allow(clippy::too_many_arguments, reason = "it continues `create` in another process")]
-fn join_as_owner(
+/// What is made for a sandbox, and not entered.
+fn new_namespaces(place: &Place, network: Option<&OwnedFd>, table: Option<&SharedNamespaces>) -> libc::c_int {
+    let network = if network.is_some() { libc::CLONE_NEWNET } else { 0 };
+    let processes = if table.is_some() { libc::CLONE_NEWPID } else { 0 };
+    place.namespaces & !network & !processes
+}
+
+/// Makes the sandbox in the session's process table. An ordinary user has the right to that, and to the session's network,
+/// inside the user namespace that they belong to, and enters that first. This process was made for it, and ends.
+fn join(
     host: &Host,
     place: &Place,
     plan: &Plan,
-    network: BorrowedFd<'_>,
-    fds: [OwnedFd; 5],
-    control: &OwnedFd,
+    mut gifts: Gifts,
     liveness: BorrowedFd<'_>,
     mode: SpawnMode<'_>,
 ) -> Result<Infallible, Failure> {
-    let stage = Stage::Network;
-    let owner = process::owner_of(network).at(stage, "its owner")?;
-    process::enter(owner.as_fd(), LinkNameSpaceType::User).at(stage, "its owner")?;
-    process::enter(network, LinkNameSpaceType::Network).at(stage, "the session's")?;
-    let host = host.inside_owner().at(stage, "the host")?;
-    let namespaces = place.namespaces & !(libc::CLONE_NEWNET | libc::CLONE_NEWUSER);
-    let place = Place { namespaces, user_namespace: UserNamespace::Last, ..*place };
-    match process::clone_sibling(namespaces).at(Stage::Namespaces, "")? {
-        Forked::Child => {
-            let control = control.try_clone().at(Stage::Fork, "a socket")?;
-            // It is in the network already.
-            main(&host, &place, plan, Gifts { fds, network: None, control }, liveness, mode)
+    let table = gifts.processes.as_ref();
+    let mut namespaces = new_namespaces(place, gifts.network.as_ref(), table);
+    let mut place = *place;
+    let mut inside = None;
+    if place.user_namespace == UserNamespace::First {
+        let stage = if gifts.network.is_some() { Stage::Network } else { Stage::Processes };
+        let owned = gifts.network.as_ref().or(table.map(|table| &table.processes)).expect("one of them is entered");
+        let owner = process::owner_of(owned.as_fd()).at(stage, "its owner")?;
+        process::enter(owner.as_fd(), LinkNameSpaceType::User).at(stage, "its owner")?;
+        // By the right that this process has in there, which the next one gives up.
+        if let Some(network) = gifts.network.take() {
+            process::enter(network.as_fd(), LinkNameSpaceType::Network).at(stage, "the session's")?;
         }
+        inside = Some(host.inside_owner().at(stage, "the host")?);
+        namespaces &= !libc::CLONE_NEWUSER;
+        place = Place { namespaces, user_namespace: UserNamespace::Last, ..place };
+    }
+    if let Some(table) = &gifts.processes {
+        process::enter(table.processes.as_fd(), LinkNameSpaceType::ProcessID).at(Stage::Processes, "the session's")?;
+        // Others in there may be the same user, and must not look into what is made now, not for a moment.
+        process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
+    }
+    match process::clone_sibling(namespaces).at(Stage::Namespaces, "")? {
+        Forked::Child => main(inside.as_ref().unwrap_or(host), &place, plan, gifts, liveness, mode),
         Forked::Parent { pidfd, .. } => {
-            let _ = socket::send(control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
+            let _ = socket::send(gifts.control.as_fd(), &Message::Created.encode(), &[pidfd.as_fd()]);
             process::exit(0)
         }
     }
@@ -143,7 +161,7 @@ fn join_as_owner(
 
 /// Never returns: ends with the sandbox.
 fn main(host: &Host, place: &Place, plan: &Plan, gifts: Gifts, liveness: BorrowedFd<'_>, mode: SpawnMode<'_>) -> ! {
-    let Gifts { fds, network, control } = gifts;
+    let Gifts { fds, network, processes, control } = gifts;
     let Ok(control) = process::lift(control, FLOOR) else { process::exit(1) };
     if let Some(network) = network
         && let Err(error) = process::enter(network.as_fd(), LinkNameSpaceType::Network)
@@ -151,7 +169,8 @@ fn main(host: &Host, place: &Place, plan: &Plan, gifts: Gifts, liveness: Borrowe
         fail(control.as_fd(), &Failure::of(Stage::Network, &error, "the session's"));
         process::exit(1);
     }
-    if let Err(failure) = start(host, place, plan, fds, control.as_fd(), liveness, mode) {
+    let shared_user = processes.and_then(|table| table.user);
+    if let Err(failure) = start(host, place, plan, (fds, shared_user), control.as_fd(), liveness, mode) {
         fail(control.as_fd(), &failure);
         process::exit(1);
     }
@@ -162,7 +181,7 @@ fn start(
     host: &Host,
     place: &Place,
     plan: &Plan,
-    fds: [OwnedFd; 5],
+    (fds, shared_user): ([OwnedFd; 5], Option<OwnedFd>),
     control: BorrowedFd<'_>,
     liveness: BorrowedFd<'_>,
     mode: SpawnMode<'_>,
@@ -179,7 +198,8 @@ fn start(
             enter().at(Stage::ControlGroup, "the session's")?;
         }
     }
-    let has_proc = set_up(host, place, plan, &lifted, control)?;
+    let has_proc = set_up(host, place, plan, &lifted, shared_user.as_ref(), control)?;
+    drop(shared_user);
 
     // Both settings are forgotten whenever the user changes; from here on it does not.
     let death_signal = if level.has_namespaces() { Signal::KILL } else { Signal::TERM };
@@ -189,14 +209,23 @@ fn start(
     }
     let watched: &[i32] = if level.has_namespaces() { &[libc::SIGCHLD] } else { &[libc::SIGCHLD, libc::SIGTERM] };
     let signals = process::signal_fd(watched).at(Stage::Fork, "signals")?;
-    if !level.has_namespaces() {
+    if !plan.owns_processes() {
         process::adopt_orphans().at(Stage::Fork, "orphans")?;
+    }
+    if plan.joins_processes {
+        process::set_name(c"agb-command");
+        // `pkill` in another command means others.
+        process::ignore_signals();
     }
     confine::leave_no_core()?;
     if level.has_namespaces() {
         filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
     }
 
+    if plan.kind == Kind::Processes {
+        drop(lifted);
+        return table::hold(has_proc, control, liveness, signals.as_fd());
+    }
     let contained = landlock::contain_signals(host, level);
     let is_brokered = level == Level::Landlock && host.shares_user(place);
     let handover = is_brokered.then(|| Handover::new(host, plan).ok()).flatten();
@@ -215,7 +244,7 @@ fn start(
     let changes_files = !is_brokered || broker.is_some();
     let _ = socket::send(control, &Message::Running(Abilities { has_proc, changes_files }).encode(), &[]);
     let status = supervise(program, control, liveness, signals.as_fd(), broker, plan.keeps_background);
-    if !level.has_namespaces() {
+    if !plan.owns_processes() {
         end_all(contained);
     }
     if let Some(status) = status {
@@ -254,7 +283,15 @@ pub(super) fn lift_all(fds: impl IntoIterator<Item = OwnedFd>) -> Result<Vec<Own
 }
 
 /// Everything that needs rights, and giving them up. Says whether there is a `/proc`.
-fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: BorrowedFd<'_>) -> Result<bool, Failure> {
+/// `shared_user`: the user namespace of all who are in the session's process table.
+fn set_up(
+    host: &Host,
+    place: &Place,
+    plan: &Plan,
+    fds: &[OwnedFd],
+    shared_user: Option<&OwnedFd>,
+    control: BorrowedFd<'_>,
+) -> Result<bool, Failure> {
     join_groups(plan)?;
     let level = plan.policy.level;
     if place.user_namespace == UserNamespace::First {
@@ -269,7 +306,11 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
     if level.has_namespaces() {
         // Older kernels have none; then the program sees the name of its control group.
         let _ = identity::unshare(libc::CLONE_NEWCGROUP);
-        proc = if plan.kind == Kind::Copy { root::move_in(plan)? } else { root::enter(plan, place, fds)? };
+        proc = match plan.kind {
+            Kind::Copy => root::move_in(plan)?,
+            Kind::Processes => root::enter_empty()?,
+            _ => root::enter(plan, place, fds)?,
+        };
         let is_first = !plan.joins_network;
         if plan.policy.network != Network::Host && is_first {
             socket::loopback_up().at(Stage::Loopback, "")?;
@@ -289,7 +330,11 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
         identity::drop_bounding_set();
         identity::become_user(user, user).at(Stage::User, &format!("user {user}"))?;
     }
-    if place.user_namespace != UserNamespace::No {
+    if let Some(user) = shared_user {
+        // The new user may have made it so again.
+        process::set_dumpable(false).at(Stage::Capabilities, "not dumpable")?;
+        process::enter(user.as_fd(), LinkNameSpaceType::User).at(Stage::Processes, "its user namespace")?;
+    } else if place.user_namespace != UserNamespace::No {
         // Changing the user made our files in /proc root's, and the map is one of them.
         process::set_dumpable(true).at(Stage::UserMap, "")?;
         identity::unshare(libc::CLONE_NEWUSER).at(Stage::Namespaces, "user")?;
@@ -298,6 +343,9 @@ fn set_up(host: &Host, place: &Place, plan: &Plan, fds: &[OwnedFd], control: Bor
         let is_inside = place.user_namespace == UserNamespace::First;
         let (user, group) = if is_inside { (INSIDE, INSIDE) } else { host.user_of(place) };
         map_user(host, user, group)?;
+    }
+    if plan.kind == Kind::Processes {
+        table::show(host, place, control)?;
     }
     if level != Level::None {
         identity::drop_bounding_set();
@@ -366,129 +414,4 @@ fn hand_over(plan: &Plan, fds: &[OwnedFd], user: u32) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// How many signals are read in a turn: there are two kinds, of which each waits once.
-const SIGNALS: usize = 2;
-
-/// The program's process.
-enum Program {
-    /// A child of this process.
-    Started(i32),
-    /// A child of the zygote's.
-    Copied(copy::Copy),
-}
-
-impl Program {
-    fn pid(&self) -> i32 {
-        match self {
-            Self::Started(pid) | Self::Copied(copy::Copy { pid, .. }) => *pid,
-        }
-    }
-}
-
-/// Serves the sandbox until it is to end: because the program has ended, whose status this returns, because the
-/// server says so, or because server or launcher are gone. `keeps_background`: the end of the program is told at once, and
-/// the sandbox ends with the last process in it.
-fn supervise(
-    mut program: Program,
-    control: BorrowedFd<'_>,
-    liveness: BorrowedFd<'_>,
-    signals: BorrowedFd<'_>,
-    mut broker: Option<FileBroker>,
-    keeps_background: bool,
-) -> Option<i32> {
-    let pid = program.pid();
-    let mut is_told = false;
-    loop {
-        let end = match &program {
-            Program::Started(_) => signals,
-            Program::Copied(copy) => copy.as_fd(),
-        };
-        let asked = broker.as_ref().map_or(signals, AsFd::as_fd);
-        let waited = socket::wait_readable([control, liveness, signals, end, asked], None);
-        let Ok([ordered, orphaned, signalled, ended, asked]) = waited else { return None };
-        if signalled {
-            // A program can send them, too, as fast as they are read: the rest is for the next turn.
-            for signal in std::iter::from_fn(|| process::next_signal(signals)).take(SIGNALS) {
-                if signal == libc::SIGTERM {
-                    return None;
-                }
-            }
-            loop {
-                match process::reap() {
-                    Ok(Some(Reaped { pid: ended, status })) => {
-                        let is_program = matches!(program, Program::Started(_)) && ended == pid && !is_told;
-                        if is_program && !keeps_background {
-                            return Some(status);
-                        }
-                        if is_program {
-                            let _ = socket::send(control, &Message::Ended { status }.encode(), &[]);
-                            is_told = true;
-                        }
-                    }
-                    Ok(None) => break,
-                    // There are no processes any more.
-                    Err(_) if is_told => return None,
-                    Err(_) => break,
-                }
-            }
-        }
-        if let Program::Copied(copy) = &mut program
-            && ended
-            && let Some(status) = copy.end()
-        {
-            return status;
-        }
-        if orphaned {
-            return None;
-        }
-        if ordered {
-            let mut order = [0];
-            match socket::receive(control, &mut order, false) {
-                Ok(received) if received.len == 1 && order[0] != 0 => {
-                    // The program leads its process group. A group that is not there yet or any more needs no signal.
-                    // The number means this one: of a child that is not reaped yet, or, of the zygote's, as long as 2^15
-                    // processes have not followed it within the microseconds in which this is told of its end.
-                    if let Some(signal) = Signal::from_named_raw(i32::from(order[0])) {
-                        let _ = process::signal_group(pid, signal);
-                    }
-                    let _ = socket::send(control, &Message::Signalled.encode(), &[]);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                _ => return None,
-            }
-        }
-        if asked {
-            broker = broker.filter(FileBroker::answer_next);
-        }
-    }
-}
-
-/// How long a first process without a namespace of its own looks for its descendants. They end in milliseconds; after
-/// this it ends itself, and what is left comes to the launcher, which kills it.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Kills every descendant. Orphans become our children, so none can get away; one that is forked while we look is
-/// found by the next look. `contained`: this process can signal no others, so one call reaches all of them at once.
-fn end_all(contained: bool) {
-    let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        if contained {
-            process::kill_all_below();
-        } else {
-            // They may have used up the descriptors that looking takes. Then the next look finds them.
-            for pid in tree::descendants(process::id()).unwrap_or_default() {
-                let _ = process::kill(pid);
-            }
-        }
-        loop {
-            match process::reap() {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(_) => return, // there are no children
-            }
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }

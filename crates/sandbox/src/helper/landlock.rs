@@ -90,7 +90,7 @@ pub(super) fn make_tmp(plan: &Plan) -> io::Result<()> {
 ///
 /// Before the program is started: what is not below this restriction cannot be signalled.
 pub(super) fn contain_signals(host: &Host, level: Level) -> bool {
-    level == Level::Landlock && host.landlock >= SIGNALS && scope().is_ok()
+    level == Level::Landlock && host.landlock >= SIGNALS && scope(false).is_ok()
 }
 
 /// Restricts this process and all that it will start.
@@ -115,7 +115,7 @@ pub(super) fn restrict(host: &Host, place: &Place, plan: &Plan) -> Result<(), Fa
         }
         // The abstract name space of sockets belongs to the network, which this program shares with the host.
         Level::Namespaces | Level::NamespacesRoot if plan.policy.network == Network::Host => {
-            scope().map_err(|error| Failure::new(Stage::Landlock, libc::EIO, error.to_string()))
+            scope(plan.joins_processes).map_err(|error| Failure::new(Stage::Landlock, libc::EIO, error.to_string()))
         }
         _ => Ok(()),
     }
@@ -161,11 +161,9 @@ fn existing<'a>(paths: &'a [&'a str]) -> impl Iterator<Item = &'a Path> {
     paths.iter().map(Path::new).filter(|path| path.exists())
 }
 
-fn scope() -> Result<(), RulesetError> {
-    Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .scope(Scope::from_all(NEWEST))?
-        .create()?
-        .restrict_self()?;
+/// `signals_others`: others of its session are in its process table, and nobody else is.
+fn scope(signals_others: bool) -> Result<(), RulesetError> {
+    let scope = if signals_others { Scope::AbstractUnixSocket.into() } else { Scope::from_all(NEWEST) };
+    Ruleset::default().set_compatibility(CompatLevel::BestEffort).scope(scope)?.create()?.restrict_self()?;
     Ok(())
 }

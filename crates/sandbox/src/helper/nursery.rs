@@ -209,7 +209,7 @@ fn copy_into_sandbox(
     init::create(
         host,
         &plan,
-        init::Gifts { fds, network, control },
+        init::Gifts { fds, network, processes: None, control },
         liveness,
         SpawnMode::Copy { fork_socket: fork_socket.as_fd(), filters, cgroup_files: &cgroup_files },
         || {},

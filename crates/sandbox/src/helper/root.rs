@@ -90,6 +90,20 @@ pub(super) fn enter(plan: &Plan, place: &Place, fds: &[OwnedFd]) -> Result<bool,
     build(fetched, plan, place.user_inside)
 }
 
+/// Enters a file system in which there is nothing but `/proc`, for a process that needs no other. Says whether it has that.
+pub(super) fn enter_empty() -> Result<bool, Failure> {
+    let stage = Stage::Mount;
+    mount::make_private().at(stage, "private mounts")?;
+    let options = [(c"size", Some(c"4k")), (c"nr_inodes", Some(c"16")), (c"mode", Some(c"755"))];
+    let root = mount::create(c"tmpfs", &options, WRITABLE).at(stage, "a tmpfs for the root")?;
+    let root = root.as_fd();
+    mount::attach_at(root, c"/usr").at(stage, "the root")?;
+    let proc = make_proc(root, true)?;
+    mount::restrict(root, FROZEN, false).at(stage, "the read-only root")?;
+    mount::make_root(root).at(stage, "the new root")?;
+    Ok(proc)
+}
+
 /// The program's own terminal by its name, such as `/dev/pts/3`, and no other. A host whose `/dev/ptmx` is another file
 /// system's than its `/dev/pts` has no name for it; the program has its terminal nevertheless.
 fn own_terminal(terminal: &OwnedFd) -> Option<(&'static CStr, Part)> {

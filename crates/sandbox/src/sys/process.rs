@@ -202,6 +202,11 @@ pub(crate) fn no_new_privileges() -> io::Result<()> {
     Ok(set_no_new_privs(true)?)
 }
 
+/// Names this process, as `ps` shows it.
+pub(crate) fn set_name(name: &CStr) {
+    let _ = rustix::thread::set_name(name); // for people only
+}
+
 /// Makes this process the leader of a session and a process group of its own.
 pub(crate) fn new_session() -> io::Result<()> {
     setsid()?;
@@ -249,6 +254,16 @@ pub(crate) fn default_signals() {
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);
         libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// Ignores all signals that can be, but for those of children, until [`default_signals`].
+pub(crate) fn ignore_signals() {
+    // SAFETY: SIG_IGN installs no function; calls for signals that cannot be set fail without effect.
+    unsafe {
+        for signal in (1..=libc::SIGRTMAX()).filter(|&signal| signal != libc::SIGCHLD) {
+            libc::signal(signal, libc::SIG_IGN);
+        }
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>])
 
 /// Sends one message without waiting: [`WouldBlock`](io::ErrorKind::WouldBlock) while the other end has many that it has not
 /// read.
-pub(crate) fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
-    send_with(socket, bytes, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+pub(crate) fn send_now(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with(socket, bytes, fds, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
 }
 
 fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -> io::Result<()> {
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn who_does_not_read_keeps_nobody_waiting() {
         let (ours, theirs) = pair().expect("a pair");
-        let error = (0..100_000).find_map(|_| send_now(ours.as_fd(), &[9]).err()).expect("it is full some time");
+        let error = (0..100_000).find_map(|_| send_now(ours.as_fd(), &[9], &[]).err()).expect("it is full some time");
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
         let mut byte = [0];
         let mut read = 0;
@@ -147,9 +147,9 @@ mod tests {
             read += 1;
         }
         assert!(read > 10, "{read}");
-        send_now(ours.as_fd(), &[9]).expect("there is room again");
+        send_now(ours.as_fd(), &[9], &[]).expect("there is room again");
         drop(theirs);
-        let gone = send_now(ours.as_fd(), &[9]).expect_err("nobody reads");
+        let gone = send_now(ours.as_fd(), &[9], &[]).expect_err("nobody reads");
         assert_ne!(gone.kind(), ErrorKind::WouldBlock);
     }
 }

@@ -26,7 +26,7 @@ time.sleep(1000)
 }
 
 /// The processes that have a word as their name.
-fn marked(mark: &str) -> usize {
+pub(crate) fn marked(mark: &str) -> usize {
     let entries = std::fs::read_dir("/proc").expect("there is /proc");
     let lines = entries.flatten().filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     lines.filter(|line| line.starts_with(mark.as_bytes())).count()
@@ -57,14 +57,14 @@ pub(crate) fn nothing_outlives_a_sandbox(world: &World) {
 }
 
 /// The first process of a sandbox, as this process sees it: the program's parent.
-fn first_process(program: i32) -> i32 {
+pub(crate) fn first_process(program: i32) -> i32 {
     let stat = std::fs::read_to_string(format!("/proc/{program}/stat")).expect("the program runs");
     let fields = stat.rsplit_once(')').expect("the name is in parentheses").1;
     fields.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("its parent's number")
 }
 
 /// More than an end takes on a busy machine, and half of what it took when a program could slow its first process down.
-const SOON: Duration = Duration::from_secs(10);
+pub(crate) const SOON: Duration = Duration::from_secs(10);
 
 /// A program does to its sandbox's first process what it can, and keeps all processors busy.
 pub(crate) fn a_program_cannot_delay_its_end(world: &World) {
@@ -214,7 +214,7 @@ pub(crate) fn a_sandbox_ends_with_its_background(world: &World) {
     }
 }
 
-fn await_marked(mark: &str, wanted: usize) {
+pub(crate) fn await_marked(mark: &str, wanted: usize) {
     let start = Instant::now();
     while marked(mark) != wanted {
         assert!(start.elapsed() < PATIENCE, "{mark}: {} processes run, and {wanted} should", marked(mark));

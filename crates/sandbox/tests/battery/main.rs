@@ -16,6 +16,7 @@ mod escape;
 mod hidden;
 mod limits;
 mod programs;
+mod shared;
 mod terminals;
 mod world;
 
@@ -23,7 +24,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 35] = [
+const TESTS: [(&str, Test); 42] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -56,8 +57,15 @@ const TESTS: [(&str, Test); 35] = [
     ("a_thousand_in_the_background_end_with_their_session", ends::a_thousand_in_the_background_end_with_their_session),
     ("a_sandbox_ends_with_its_background", ends::a_sandbox_ends_with_its_background),
     ("nothing_outlives_the_launcher", ends::nothing_outlives_the_launcher),
+    ("commands_see_and_end_each_other", shared::commands_see_and_end_each_other),
+    ("a_command_ends_alone", shared::a_command_ends_alone),
+    ("what_loses_its_supervisor_ends", shared::what_loses_its_supervisor_ends),
+    ("a_stopped_supervisor_does_not_keep_its_session", shared::a_stopped_supervisor_does_not_keep_its_session),
+    ("a_table_has_its_limits", shared::a_table_has_its_limits),
     ("a_terminal_is_its_programs_and_no_others", terminals::a_terminal_is_its_programs_and_no_others),
     ("what_ignores_a_hang_up_ends_with_its_sandbox", terminals::what_ignores_a_hang_up_ends_with_its_sandbox),
+    ("nobody_looks_into_a_supervisor", shared::nobody_looks_into_a_supervisor),
+    ("starts_in_a_table_are_fast", shared::starts_in_a_table_are_fast),
     ("starts_are_fast", programs::starts_are_fast),
 ];
 
