@@ -12,7 +12,7 @@ pub(super) struct SandboxArgs {
     /// Maximum private memory of a process; allocations above it fail.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().memory, value_name = "BYTES")]
     process_memory: u64,
-    /// Maximum number of processes and threads of an interpreter or a command.
+    /// Maximum number of processes and threads of an interpreter, and of a session's commands together.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().processes, value_name = "N")]
     processes: u64,
     /// Maximum number of open files of a process.

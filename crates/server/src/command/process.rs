@@ -7,7 +7,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 
 use agb_protocol::Stream;
-use agb_sandbox::{Child, Command, Policy, ProgramEnd};
+use agb_sandbox::{Child, Command, Level, Policy, ProgramEnd};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::unix::pipe::{Receiver, Sender};
@@ -67,24 +67,34 @@ impl Process {
                 };
                 let outputs = vec![output(stdout, Stream::Stdout)?, output(stderr, Stream::Stderr)?];
                 let input = stdin.map(|(_, ours)| Sender::from_owned_fd(ours.into())).transpose()?;
-                Self::new(child, outputs, input.map(InputEnd::Pipe), place)
+                Self::new(policy.level, child, outputs, input.map(InputEnd::Pipe), place)
             }
             Descriptors::Terminal((ours, theirs)) => {
                 let theirs = theirs.as_fd();
                 let fds = [theirs, theirs, theirs, null, null];
                 let child = launcher.spawn(policy, &command.on_terminal(), fds).map_err(io::Error::other)?;
                 let output = Output::new(Source::Terminal(Arc::clone(&ours)), Stream::Stdout, rate);
-                Self::new(child, vec![output], Some(InputEnd::Terminal(ours)), place)
+                Self::new(policy.level, child, vec![output], Some(InputEnd::Terminal(ours)), place)
             }
         }
     }
 
     fn new(
+        level: Level,
         child: Child,
         outputs: Vec<Output>,
         input: Option<InputEnd>,
         place: OwnedSemaphorePermit,
     ) -> io::Result<Self> {
+        static APART: std::sync::Once = std::sync::Once::new();
+        if level.has_namespaces() && !child.shares_processes() {
+            APART.call_once(|| {
+                tracing::warn!(
+                    "commands of a session see their own processes only: this machine lets no process enter a PID \
+                     namespace, or no sandbox have /proc"
+                );
+            });
+        }
         let (ended, events) =
             (watched(child.as_fd(), Interest::READABLE)?, watched(child.events(), Interest::READABLE)?);
         Ok(Self { child, outputs, input, ended, events, place })

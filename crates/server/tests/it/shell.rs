@@ -117,6 +117,39 @@ async fn a_server_in_the_background_is_reached_by_later_calls() {
     assert!(!living.into_iter().any(is_alive), "nothing outlives the session");
 }
 
+/// What everybody writes: the number in a file, `ps` and `pkill`, `lsof` and `fuser`, which look into `/proc`.
+#[tokio::test]
+async fn a_later_command_finds_and_ends_what_runs_in_the_background() {
+    let server = TestServer::start().await;
+    let session = server.create().await;
+    let shell = async |command: &str| {
+        let args = json!({ "command": command, "timeout_ms": 20_000 });
+        let (Ok(text) | Err(text)) = server.call(&session, "shell", args).await;
+        serde_json::from_str::<Value>(&text).expect("JSON")
+    };
+    let answer = shell(
+        "nohup python3 -u -m http.server 8000 > log 2>&1 & echo $! > pid; until grep -q Serving log; do sleep 0.05; done",
+    )
+    .await;
+    assert_eq!(answer["exit_code"], 0, "{answer}");
+    // Whose socket listens on port 8000 (1F40).
+    let find = "inode=$(awk '$2 ~ /:1F40$/ && $4 == \"0A\" { print $10 }' /proc/net/tcp); \
+                ls -l /proc/[0-9]*/fd 2> /dev/null | grep -c \"socket:.$inode.$\"; \
+                tr '\\0' ' ' < /proc/$(cat pid)/cmdline; kill -0 $(cat pid) && echo there";
+    let answer = shell(find).await;
+    assert_eq!(answer["stdout"], "1\npython3 -u -m http.server 8000 there\n", "{answer}");
+    let answer = shell("kill $(cat pid); while kill -0 $(cat pid) 2> /dev/null; do sleep 0.01; done; echo gone").await;
+    assert_eq!(answer["stdout"], "gone\n", "{answer}");
+    eventually("nothing runs", || programs(&server.data_dir).is_empty()).await;
+    // One call that is ended takes what it has started, and nothing of others.
+    shell("sleep 1000 > /dev/null 2>&1 & echo $! > kept").await;
+    let args = json!({ "command": "setsid sleep 1000 & sleep 1000", "timeout_ms": 300 });
+    server.call(&session, "shell", args).await.expect_err("its time is over");
+    assert_eq!(shell("kill -0 $(cat kept) && echo there").await["stdout"], "there\n");
+    assert_eq!(programs(&server.data_dir).len(), 1);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_release_ends_a_command() {
     let server = TestServer::start().await;
