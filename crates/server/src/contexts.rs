@@ -3,6 +3,7 @@
 //! ```text
 //! <contexts-dir>/lock                     held by the one server that uses the folder
 //! <contexts-dir>/key-<name>/<context id>/ context.json · files/… · incoming/ (uploads) · trash-…/ (being cleared)
+//! <contexts-dir>/key-<name>/<context id>.deleted/ (being removed)
 //! ```
 //!
 //! | module | what it does |
@@ -35,7 +36,7 @@ mod store;
 mod upload;
 mod usage;
 
-pub(crate) use self::context::{Context, Entry};
+pub(crate) use self::context::{Context, Entry, remove_tree};
 pub(crate) use self::error::ContextError;
 pub(crate) use self::path::ContextPath;
 pub(crate) use self::policy::{Extract, MAX_POLICY, RecycleRule, SyncPolicy};

@@ -24,6 +24,8 @@ const FILES: &str = "files";
 const INCOMING: &str = "incoming";
 const TRASH: &str = "trash-";
 const META: &str = "context.json";
+/// The end of the name of a folder that is to be removed.
+pub(super) const DELETED: &str = "deleted";
 
 /// A context: files with a name, on disk.
 #[derive(Debug)]
@@ -391,18 +393,16 @@ impl Context {
         self.is_clearing.store(false, Ordering::Release);
     }
 
-    /// Removes the context with all its files.
-    pub(crate) fn delete(&self) -> Result<(), ContextError> {
-        // Under another name first: from here on nothing finds it, whatever the removal takes.
-        let aside = self.folder.with_extension("deleted");
+    /// Puts the context with all its files aside, to be removed: from here on nothing finds it, whatever that takes.
+    pub(super) fn put_aside(&self) -> Result<PathBuf, ContextError> {
+        let aside = self.folder.with_extension(DELETED);
         fs::rename(&self.folder, &aside).map_err(|error| ContextError::system("deleting the context", &error))?;
-        remove_tree(&aside);
-        Ok(())
+        Ok(aside)
     }
 }
 
 /// Removes a tree of files, however deep and wide it is.
-pub(super) fn remove_tree(path: &Path) {
+pub(crate) fn remove_tree(path: &Path) {
     if let Err(error) = agb_sandbox::remove_tree(path) {
         tracing::warn!(folder = %path.display(), %error, "files of a context could not be removed");
     }

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::context::{Context, Meta, now, remove_tree};
+use super::context::{Context, DELETED, Meta, now, remove_tree};
 use super::recycle::recycle;
 use super::signed_transfers::{SignedTransfer, SignedTransfers};
 use super::usage::Amount;
@@ -151,14 +151,15 @@ impl Contexts {
         context.update(|meta| name.clone_into(&mut meta.name))
     }
 
-    /// Removes it with all its files.
-    pub(crate) fn delete(&self, owner: &str, id: &str) -> Result<(), ContextError> {
+    /// Deletes it: nobody finds it any more. What this gives is a folder with all its files, for [`remove_tree`] in a turn of a
+    /// [removal](Contexts::removal). If the server ends before, its next start removes it.
+    pub(crate) fn delete(&self, owner: &str, id: &str) -> Result<PathBuf, ContextError> {
         let context = {
             let mut opened = self.opened()?;
             let removed = opened.all.remove(&(owner.to_owned(), id.to_owned()));
             removed.ok_or_else(|| not_found(id))?
         };
-        context.delete()
+        context.put_aside()
     }
 
     /// Makes a context that files of a session pass through, in a folder of the session's.
@@ -251,7 +252,7 @@ impl Opened {
         for owner in fs::read_dir(folder).map_err(failed)?.flatten() {
             let Some(name) = owner.file_name().to_str().and_then(owner_of) else { continue };
             for entry in fs::read_dir(owner.path()).into_iter().flatten().flatten() {
-                if entry.path().extension().is_some_and(|extension| extension == "deleted") {
+                if entry.path().extension().is_some_and(|extension| extension == DELETED) {
                     remove_tree(&entry.path()); // if it fails, the next start tries again
                 } else if let Some(context) = Context::load(entry.path(), quota) {
                     all.insert((name.clone(), context.id().to_owned()), context);
@@ -349,8 +350,14 @@ mod tests {
         assert_eq!(second.list("alice").err(), Some(ContextError::InUse));
         drop(contexts);
         assert_eq!(second.find("alice", &by_id).expect("it was kept").meta().name, "uno");
-        second.delete("alice", one.id()).expect("it is there");
+        fs::write(folder.path().join("c/key-alice").join(one.id()).join("files/f"), "x").expect("it is there");
+        let aside = second.delete("alice", one.id()).expect("it is there");
+        assert!(aside.join("files/f").exists(), "its files are removed in a turn of their own");
         assert!(second.find("alice", &by_id).is_err() && second.delete("alice", one.id()).is_err());
         assert_eq!(second.list("alice").expect("a list").len(), 1);
+        drop(second);
+        let third = Contexts::new(settings);
+        assert_eq!(third.list("alice").expect("a list").len(), 1);
+        assert!(!aside.exists(), "a start removes what its server has not come to");
     }
 }

@@ -190,7 +190,7 @@ fn what_is_removed_may_have_any_depth() {
     let removing = std::thread::Builder::new().stack_size(LEVELS * 100).spawn(move || {
         context.finish_clear(&trash);
         assert!(!trash.exists());
-        context.delete().expect("it works");
+        remove_tree(&context.put_aside().expect("it works"));
     });
     removing.expect("a thread").join().expect("no panic");
     assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 0);

@@ -15,7 +15,7 @@ use super::error::ApiError;
 use super::params::Params;
 use super::sessions::address;
 use crate::auth::keys::Caller;
-use crate::contexts::{Context, ContextPath, Entry, SignedMethod, Wanted};
+use crate::contexts::{Context, ContextPath, Contexts, Entry, SignedMethod, Wanted, remove_tree};
 use crate::time_text;
 
 /// `GET /sdk/ListContexts`
@@ -91,7 +91,12 @@ pub(super) async fn delete(
     params: Params,
 ) -> Result<Answer, ApiError> {
     let id = id(&params)?;
-    blocking(&shared.contexts, move |contexts| contexts.delete(&caller.name, &id)).await?;
+    blocking(&shared.contexts, move |contexts| {
+        let aside = contexts.delete(&caller.name, &id)?;
+        remove_later(contexts, move || remove_tree(&aside));
+        Ok(())
+    })
+    .await?;
     Ok(Answer::default())
 }
 
@@ -107,20 +112,24 @@ pub(super) async fn clear(
     blocking(&shared.contexts, move |contexts| {
         let context = contexts.find(&caller.name, &Wanted::Id(id))?;
         if let Some(trash) = context.begin_clear()? {
-            // Not waited for: it takes as long as there are files.
-            let contexts = Arc::clone(contexts);
-            tokio::spawn(async move {
-                let turn = contexts.removal().await;
-                tokio::task::spawn_blocking(move || {
-                    context.finish_clear(&trash);
-                    drop(turn);
-                });
-            });
+            remove_later(contexts, move || context.finish_clear(&trash));
         }
         Ok(())
     })
     .await?;
     Ok(Answer::default())
+}
+
+/// Removes files when it is their turn. Nobody waits for it: it takes as long as there are files.
+fn remove_later(contexts: &Arc<Contexts>, remove: impl FnOnce() + Send + 'static) {
+    let contexts = Arc::clone(contexts);
+    tokio::spawn(async move {
+        let turn = contexts.removal().await;
+        tokio::task::spawn_blocking(move || {
+            remove();
+            drop(turn);
+        });
+    });
 }
 
 /// `POST /sdk/GetContextFileUploadUrl`
