@@ -30,7 +30,7 @@ pub(crate) use self::apart::{apart, apart_in};
 use self::args::Args;
 pub(crate) use self::error::{CallError, ToolError};
 use crate::budget::Charge;
-use crate::session::Session;
+use crate::session::{ListedRun, Session};
 use crate::workspace::ActAs;
 
 /// A tool of a session.
@@ -219,8 +219,8 @@ impl Tool {
         let result = match self.name {
             "run_code" => run_code::run_code(session, &args).await,
             "shell" => shell::shell(session, &args).await,
-            "list_commands" => Ok(ToolAnswer::text(list_runs::list_commands(session), false, nothing)),
-            "list_programs" => Ok(ToolAnswer::text(list_runs::list_programs(session), false, nothing)),
+            "list_commands" => list_of_runs(session, list_runs::list_commands).await,
+            "list_programs" => list_of_runs(session, list_runs::list_programs).await,
             _ => {
                 // Files may be on a slow disk, and large. A caller that goes away does not end what is being done.
                 let held = (session.file_tool().await, activity);
@@ -259,6 +259,15 @@ impl Tool {
             "tool": self.name,
         })
     }
+}
+
+/// The text is made where long ones are: of hundreds of runs with their programs it has a megabyte, and more as JSON.
+async fn list_of_runs(session: &Session, list: fn(&[ListedRun]) -> String) -> Result<ToolAnswer, ToolError> {
+    let nothing = session.budget().nothing();
+    let runs = session.listed_runs();
+    let bytes = runs.iter().map(|listed| listed.record.text.len()).sum();
+    let text = apart_in(session, bytes, move || list(&runs)).await.ok_or(ToolError::Defect)?;
+    Ok(ToolAnswer::text(text, false, nothing))
 }
 
 /// What a tool holds while it works is counted, and its answer after that.

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::session::{ListedRun, RunKind, Session};
+use crate::session::{ListedRun, RunKind};
 
 /// A JSON list of the commands, the oldest first.
-pub(super) fn list_commands(session: &Session) -> String {
-    list(session, |listed| {
+pub(super) fn list_commands(runs: &[ListedRun]) -> String {
+    list(runs, |listed| {
         let RunKind::Command { detached, terminal } = listed.record.kind else { return None };
         let mut command = to_json(listed, "command");
         command["detached"] = json!(detached);
@@ -20,8 +20,8 @@ pub(super) fn list_commands(session: &Session) -> String {
 }
 
 /// A JSON list of the programs, the oldest first.
-pub(super) fn list_programs(session: &Session) -> String {
-    list(session, |listed| {
+pub(super) fn list_programs(runs: &[ListedRun]) -> String {
+    list(runs, |listed| {
         let RunKind::Program(language) = listed.record.kind else { return None };
         let mut program = to_json(listed, "code");
         program["language"] = json!(language.as_str());
@@ -29,8 +29,8 @@ pub(super) fn list_programs(session: &Session) -> String {
     })
 }
 
-fn list(session: &Session, entry: impl FnMut(&ListedRun) -> Option<Value>) -> String {
-    session.listed_runs().iter().filter_map(entry).collect::<Value>().to_string()
+fn list(runs: &[ListedRun], entry: impl FnMut(&ListedRun) -> Option<Value>) -> String {
+    runs.iter().filter_map(entry).collect::<Value>().to_string()
 }
 
 /// What is said of every run. Its text has the name that it has where it is started.
