@@ -22,6 +22,12 @@ use super::spec::CommandSpec;
 /// How long a command may take to end after it was told to. 2 s, as of an interpreter.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How long a command that was killed is waited for.
+///
+/// 10 s, as of an interpreter: it ends in milliseconds. What has not ended by then is held by the kernel, and goes as soon as
+/// the kernel lets it.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+
 /// When a signal is sent again that its sandbox's first process had no room for, since it has not read the others.
 ///
 /// 20 ms: it reads one in microseconds, or the machine has no time for it.
@@ -44,6 +50,8 @@ struct Course {
     timed_out: bool,
     /// It was told to stop, and is killed then.
     kill_at: Option<Instant>,
+    /// It was killed, and is not waited for after that.
+    gone_by: Option<Instant>,
     /// A signal that could not be sent is tried again then.
     send_at: Option<Instant>,
     /// It has ended so, after this time.
@@ -72,7 +80,7 @@ impl CommandTask {
             Carrier(tokio::spawn(async move { carry(control.input(), end).await }))
         });
         let deadline = begun + self.spec.timeout;
-        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, send_at: None, status: None };
+        let mut course = Course::new(begun, deadline);
         let ended = self.follow(&mut process, &mut course, sink).await;
         self.control.close();
         drop(input);
@@ -119,10 +127,13 @@ impl CommandTask {
         loop {
             self.obey(process, course);
             let now = Instant::now();
-            if !course.timed_out && course.wake().is_some_and(|at| at <= now) {
-                course.timed_out = course.kill_at.is_none();
-                (course.deadline, course.kill_at) = (now + NEVER, course.kill_at.map(|_| now + NEVER));
-                process.child.kill_all();
+            match course.due(now) {
+                Some(Due::Kill) => process.child.kill_all(),
+                Some(Due::GiveUp) => {
+                    tracing::error!(pid = process.child.id(), "a command was killed and does not end");
+                    return Ok(());
+                }
+                None => {}
             }
             let resume_at = process.outputs.iter().filter_map(Output::resume_at).min();
             let reads = sink.has_room() && resume_at.is_none_or(|at| at <= now);
@@ -199,15 +210,35 @@ impl CommandTask {
 }
 
 impl Course {
-    /// When it is to be killed. Never once it has ended: its output may wait for a reader for longer than that.
+    fn new(begun: Instant, deadline: Instant) -> Self {
+        Self { begun, deadline, timed_out: false, kill_at: None, gone_by: None, send_at: None, status: None }
+    }
+
+    /// When it is to be killed, or given up. Never once it has ended: its output may wait for a reader for longer than that.
     fn wake(&self) -> Option<Instant> {
-        let at = self.kill_at.map_or(self.deadline, |at| at.min(self.deadline));
-        self.status.is_none().then_some(at)
+        let kill_at = self.kill_at.map_or(self.deadline, |at| at.min(self.deadline));
+        self.status.is_none().then_some(self.gone_by.unwrap_or(kill_at))
+    }
+
+    /// What is to be done now, once.
+    fn due(&mut self, now: Instant) -> Option<Due> {
+        self.wake().filter(|at| *at <= now)?;
+        if self.gone_by.is_some() {
+            return Some(Due::GiveUp);
+        }
+        self.timed_out = self.kill_at.is_none();
+        self.gone_by = Some(now + END_PATIENCE);
+        Some(Due::Kill)
     }
 }
 
-/// Far enough: what was killed is not killed again.
-const NEVER: Duration = Duration::from_secs(86400 * 365);
+/// What is to be done with a command whose time is over.
+#[derive(Debug, PartialEq, Eq)]
+enum Due {
+    Kill,
+    /// It was killed, and that did not end it.
+    GiveUp,
+}
 
 enum Next {
     Ended(ExitStatus),
@@ -255,11 +286,27 @@ mod tests {
     fn what_has_ended_is_not_waited_for() {
         let begun = Instant::now();
         let (deadline, kill_at) = (begun + Duration::from_secs(9), begun + Duration::from_secs(2));
-        let mut course = Course { begun, deadline, timed_out: false, kill_at: None, send_at: None, status: None };
+        let mut course = Course::new(begun, deadline);
         assert_eq!(course.wake(), Some(deadline));
         course.kill_at = Some(kill_at);
         assert_eq!(course.wake(), Some(kill_at));
         course.status = Some((ExitStatus::from_raw(0), Duration::ZERO));
         assert_eq!(course.wake(), None, "the task would spin behind the deadline, while nobody reads");
+    }
+
+    #[test]
+    fn what_was_killed_is_given_up_at_last() {
+        for is_told in [false, true] {
+            let begun = Instant::now();
+            let mut course = Course::new(begun, begun + Duration::from_secs(9));
+            course.kill_at = is_told.then(|| begun + GRACE);
+            let at = course.wake().expect("it runs");
+            assert_eq!(course.due(at - Duration::from_millis(1)), None);
+            assert_eq!((course.due(at), course.timed_out), (Some(Due::Kill), !is_told));
+            assert_eq!((course.due(at), course.wake()), (None, Some(at + END_PATIENCE)), "it is killed once");
+            assert_eq!(course.due(at + END_PATIENCE), Some(Due::GiveUp));
+            course.status = Some((ExitStatus::from_raw(9), Duration::ZERO));
+            assert_eq!(course.due(at + END_PATIENCE), None);
+        }
     }
 }
