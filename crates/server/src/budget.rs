@@ -13,7 +13,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 mod shared;
 
-pub(crate) use self::shared::HeldText;
+pub(crate) use self::shared::{HeldText, Receipt};
 
 /// How many bytes may be held at once.
 #[derive(Debug)]

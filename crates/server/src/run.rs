@@ -26,6 +26,7 @@ mod ready;
 mod replay;
 mod source;
 mod spool;
+mod subscriber;
 mod tail;
 mod task;
 mod window;
@@ -33,10 +34,9 @@ mod window;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
-use agb_protocol::DEFAULT_TARGET;
 use agb_protocol::RunStatus;
 use agb_protocol::command::StartCommand;
-use agb_protocol::service::{Reply, StartRun};
+use agb_protocol::service::StartRun;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
@@ -48,14 +48,14 @@ pub(crate) use self::frame::watching;
 use self::input::Taken;
 use self::log::Log;
 pub(crate) use self::log::{MAX_CHUNK, NoReplay, Shown};
-use self::observers::{OWNER_LEFT, Observers};
+use self::observers::Observers;
 pub(crate) use self::ready::{Ready, ReadyRuns};
 use self::replay::ReplayLimits;
 pub(crate) use self::source::{Feed, InputError, NO_SIGNALS, NO_TERMINAL, Source, Stop, vanished};
 use self::spool::Spool;
 pub(crate) use self::spool::SpoolSpace;
 pub(crate) use self::window::Cursor;
-use crate::budget::{Charge, SMALL};
+use crate::budget::{Charge, Receipt};
 use crate::lock::lock;
 use crate::settings::Limits;
 
@@ -85,6 +85,8 @@ struct State {
     observers: Observers,
     /// A charge of nothing, of what its session may hold.
     texts: Option<Charge>,
+    /// With the large events that the subscriber was shown.
+    under_way: Receipt,
     /// Why the program was told to stop.
     stop: Option<Stop>,
     /// The interpreter has the program.
@@ -185,6 +187,7 @@ impl Run {
             queued: false,
             observers: Observers::default(),
             texts: None,
+            under_way: Receipt::default(),
             stop: None,
             begun: false,
             ended: false,
@@ -258,101 +261,6 @@ impl Run {
     pub(crate) fn announce_stop(self: &Arc<Self>, within: Duration) {
         if self.options.extended && !within.is_zero() {
             self.push(Event::Ending { seconds: within.as_secs_f64() });
-        }
-    }
-
-    /// The frame that tells a subscriber which has come back that the run is here: the program may be silent for long, and
-    /// what it says next may be a frame that a bad connection does not carry whole. It has no number: it is not an event.
-    pub(crate) fn greeting(&self) -> String {
-        let reply = Reply { invocation: &self.id, source: DEFAULT_TARGET, seq: None, time: None };
-        let state = self.state();
-        reply.greeting(state.begun, self.options.extensions, state.input.seq)
-    }
-
-    /// From now on `subscriber` is told when there is something to show, from this place on. A subscriber that was there
-    /// before is told that it is none any more.
-    pub(crate) fn attach(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>, place: Cursor) -> Result<(), NoReplay> {
-        {
-            let mut state = self.state();
-            state.log.attach(place)?;
-            state.note_place(subscriber);
-            if !is(&state.subscriber, subscriber) {
-                if let Some(old) = state.subscriber.replace(Arc::clone(subscriber)) {
-                    old.push(Ready::Lost(Arc::clone(self), "the run is watched by a later connection now"));
-                }
-                state.queued = false;
-            }
-            self.announce(&mut state);
-        }
-        self.changed.notify_one(); // a part of the log may have to be read back
-        Ok(())
-    }
-
-    /// The next event for the subscriber or a observer, if that is who asks. The run keeps its place in the subscriber's queue while it has
-    /// more.
-    pub(crate) fn show(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>) -> Option<Shown> {
-        let mut state = self.state();
-        if !is(&state.subscriber, subscriber) {
-            return self.show_to_observer(&mut state, subscriber);
-        }
-        let mut shown = state.confirm_input(&self.id).or_else(|| state.log.show());
-        if let (Some(shown), Some(texts)) = (&mut shown, &state.texts) {
-            // The subscriber has it in any case: nobody else can show it.
-            shown.held = (shown.text.len() > SMALL).then(|| texts.hold_text(&shown.text));
-        }
-        state.note_place(subscriber);
-        state.queued = false;
-        self.tell_refused(&mut state);
-        self.announce(&mut state);
-        if state.log.is_over() {
-            state.idle_since = Instant::now();
-        }
-        self.wake(&mut state);
-        shown
-    }
-
-    /// The subscriber has taken every event up to `seq`.
-    pub(crate) fn acknowledge(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>, seq: u64) {
-        let mut state = self.state();
-        if is(&state.subscriber, subscriber) {
-            self.take_acknowledgement(&mut state, seq);
-        } else {
-            self.acknowledge_of_observer(&mut state, subscriber, seq);
-        }
-    }
-
-    /// Somebody has taken every event up to `seq`, over HTTP, where nobody says whose stream it came by. What only others
-    /// were shown is not theirs to have taken.
-    pub(crate) fn acknowledge_over_http(self: &Arc<Self>, seq: u64) {
-        let mut state = self.state();
-        let seq = seq.min(state.shown_over_http);
-        self.take_acknowledgement(&mut state, seq);
-    }
-
-    fn take_acknowledgement(self: &Arc<Self>, state: &mut State, seq: u64) {
-        state.log.acknowledge(seq);
-        self.announce(state);
-        self.wake(state);
-    }
-
-    /// The subscriber goes. A run that is not kept is interrupted, and what it still says is dropped. Whoever only watches may
-    /// go without any of that.
-    pub(crate) fn leave(self: &Arc<Self>, subscriber: &Arc<ReadyRuns>) {
-        let mut state = self.state();
-        if !is(&state.subscriber, subscriber) {
-            drop(state);
-            return self.unwatch(subscriber);
-        }
-        state.subscriber = None;
-        state.idle_since = Instant::now();
-        if self.options.resume {
-            state.log.detach();
-            self.announce_to_observers(&mut state);
-            drop(state);
-            self.changed.notify_one();
-        } else {
-            drop(state);
-            self.abandon(OWNER_LEFT);
         }
     }
 
@@ -456,15 +364,6 @@ impl Run {
     }
 }
 
-impl State {
-    /// Remembers how far whoever comes over HTTP is.
-    fn note_place(&mut self, subscriber: &ReadyRuns) {
-        if subscriber.is_over_http() {
-            self.shown_over_http = self.shown_over_http.max(self.log.cursor());
-        }
-    }
-}
-
 /// The frames of a run that comes to nothing: why, and an end.
 pub(crate) fn refusal(id: &str, options: RunOptions, limits: &Limits, failure: RunFailure) -> Vec<Utf8Bytes> {
     let finish = Finish {
@@ -489,10 +388,6 @@ fn new_log(id: &str, options: RunOptions, limits: &Limits) -> Log {
     };
     let replay = ReplayLimits { memory: limits.replay_memory, spool: limits.replay_spool };
     Log::new(label, limits.run_buffer, options.window, options.resume.then_some(replay))
-}
-
-fn is(subscriber: &Option<Arc<ReadyRuns>>, other: &Arc<ReadyRuns>) -> bool {
-    subscriber.as_ref().is_some_and(|subscriber| Arc::ptr_eq(subscriber, other))
 }
 
 #[cfg(test)]

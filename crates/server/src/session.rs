@@ -246,6 +246,11 @@ impl Session {
         self.admission.call(grant)
     }
 
+    /// The same of a message of a connection, which is read already: it says how long to wait before another one is.
+    pub(crate) fn message(&self, grant: &AccessGrant) -> Duration {
+        self.admission.call_anyway(grant)
+    }
+
     /// What its requests, messages and answers may hold.
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget

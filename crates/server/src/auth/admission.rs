@@ -48,6 +48,11 @@ impl Admission {
         self.class(grant).calls.take()
     }
 
+    /// Takes a call that is made already, and says how long to wait before the next one.
+    pub(crate) fn call_anyway(&self, grant: &AccessGrant) -> Duration {
+        self.class(grant).calls.take_anyway()
+    }
+
     /// Takes a connection's place, for as long as what this gives is held.
     pub(crate) fn connect(&self, grant: &AccessGrant) -> Result<OwnedSemaphorePermit, AllTaken> {
         Arc::clone(&self.class(grant).connections).try_acquire_owned().map_err(|_| AllTaken)

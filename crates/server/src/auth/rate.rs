@@ -63,6 +63,15 @@ impl Bucket {
         }
     }
 
+    /// Takes a call in any case, and says how long to wait before the next one.
+    pub(crate) fn take_anyway(&self) -> Duration {
+        let now = Instant::now();
+        let mut full_at = lock(&self.full_at);
+        *full_at = (*full_at).max(now) + self.interval;
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        (*full_at + self.interval).saturating_duration_since(now + self.ahead)
+    }
+
     /// How many calls were taken here.
     pub(crate) fn taken(&self) -> u64 {
         self.taken.load(Ordering::Relaxed)
@@ -92,6 +101,23 @@ mod tests {
         assert_eq!(bucket.taken(), 1, "what was taken elsewhere is said elsewhere");
         bucket.spent_elsewhere(u64::MAX);
         assert_eq!(bucket.take(), Err(Duration::from_millis(600)), "nobody is kept out for ever");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_share_it_and_wait_after_each_call_keep_the_rate_together() {
+        let bucket = std::sync::Arc::new(Bucket::new(Rate { per_second: 10, burst: 5 }));
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..20 {
+            let bucket = std::sync::Arc::clone(&bucket);
+            all.spawn(async move {
+                loop {
+                    tokio::time::sleep(bucket.take_anyway()).await;
+                }
+            });
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        // What was at hand, one of each who waits, and then as many as the rate allows.
+        assert!((100..=126).contains(&bucket.taken()), "{}", bucket.taken());
     }
 
     #[tokio::test(start_paused = true)]

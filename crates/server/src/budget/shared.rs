@@ -21,6 +21,25 @@ pub(crate) struct HeldText {
     // Dropped before the text: while a charge is there, nothing else lies where its text does.
     _charge: Arc<Charge>,
     text: Utf8Bytes,
+    _receipt: Option<Receipt>,
+}
+
+/// Tells whether somebody holds texts that were given with it. Clones are of the same texts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Receipt(Arc<()>);
+
+impl Receipt {
+    /// Whether a text that was given with this one is still held.
+    pub(crate) fn is_out(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+}
+
+impl HeldText {
+    /// The same, given with this receipt.
+    pub(crate) fn with(self, receipt: &Receipt) -> Self {
+        Self { _receipt: Some(receipt.clone()), ..self }
+    }
 }
 
 impl AsRef<[u8]> for HeldText {
@@ -71,7 +90,7 @@ impl Budget {
                 charge
             }
         };
-        Ok(HeldText { _charge: charge, text: text.clone() })
+        Ok(HeldText { _charge: charge, text: text.clone(), _receipt: None })
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::address_limit::{AddressFull, AddressLimit, AddressPermit};
+use super::cut::Cut;
 use super::meter::{Metered, ReadMeter};
 use super::paced::{Pace, Paced};
 use crate::cluster::Cluster;
@@ -50,6 +51,7 @@ pub(crate) struct ConnectionPermit {
     _permit: OwnedSemaphorePermit,
     _of_address: Option<AddressPermit>,
     meter: ReadMeter,
+    cut: Cut,
     metrics: Arc<Metrics>,
 }
 
@@ -57,6 +59,11 @@ impl ConnectionPermit {
     /// What the connection reads.
     pub(crate) fn meter(&self) -> &ReadMeter {
         &self.meter
+    }
+
+    /// What ends the connection.
+    pub(crate) fn cut(&self) -> &Cut {
+        &self.cut
     }
 }
 
@@ -104,11 +111,16 @@ impl Listener {
                         continue;
                     };
                     self.metrics.connected();
-                    let (metrics, meter) = (Arc::clone(&self.metrics), ReadMeter::default());
-                    let permit =
-                        ConnectionPermit { _permit: permit, _of_address: of_address, meter: meter.clone(), metrics };
+                    let (metrics, meter, cut) = (Arc::clone(&self.metrics), ReadMeter::default(), Cut::default());
+                    let permit = ConnectionPermit {
+                        _permit: permit,
+                        _of_address: of_address,
+                        meter: meter.clone(),
+                        cut: cut.clone(),
+                        metrics,
+                    };
                     let router = router.clone().layer(Extension(Arc::new(permit)));
-                    let client = Client { limits: self.limits.clone(), router, ended: ended.clone(), meter };
+                    let client = Client { limits: self.limits.clone(), router, ended: ended.clone(), meter, cut };
                     tokio::spawn(client.handle(socket, self.tls.clone()));
                 }
                 // The client has gone again, or descriptors have run out: neither is cured by trying at once.
@@ -146,6 +158,7 @@ struct Client {
     router: Router,
     ended: watch::Receiver<bool>,
     meter: ReadMeter,
+    cut: Cut,
 }
 
 impl Client {
@@ -155,7 +168,7 @@ impl Client {
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
         let pace = Pace { time: self.limits.write_timeout, per_minute: self.limits.write_rate };
-        let socket = Metered::new(Paced::new(socket, pace), self.meter.clone());
+        let socket = Metered::new(Paced::new(socket, pace, self.cut.clone()), self.meter.clone());
         let Some(tls) = tls else { return self.serve(socket).await };
         match tokio::time::timeout(self.limits.read_timeout, tls.accept(socket)).await {
             Ok(Ok(socket)) => self.serve(socket).await,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::cut::Cut;
+
 /// How fast the other end has to take what there is for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
@@ -56,9 +58,10 @@ impl Count {
 /// A connection that breaks when its other end takes too little for too long.
 ///
 /// Only the time counts that a write waits: an end that nothing is sent to, or that takes everything at once, may go on for
-/// ever.
+/// ever. One that waits also breaks when the connection is [cut](Cut).
 pub(crate) struct Paced<S> {
     socket: S,
+    cut: Cut,
     /// The wait that goes on is not included.
     count: Count,
     waiting: Option<Waiting>,
@@ -71,8 +74,8 @@ struct Waiting {
 }
 
 impl<S> Paced<S> {
-    pub(crate) fn new(socket: S, pace: Pace) -> Self {
-        Self { socket, count: Count::new(pace), waiting: None }
+    pub(crate) fn new(socket: S, pace: Pace, cut: Cut) -> Self {
+        Self { socket, cut, count: Count::new(pace), waiting: None }
     }
 
     /// What comes of a step, `bytes` of which were taken.
@@ -83,6 +86,9 @@ impl<S> Paced<S> {
         bytes: impl FnOnce(&T) -> usize,
     ) -> Poll<io::Result<T>> {
         let Poll::Ready(result) = step else {
+            if self.cut.has_come(context) {
+                return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+            }
             let left = self.count.left();
             let waiting = self.waiting.get_or_insert_with(|| {
                 let since = Instant::now();
@@ -159,7 +165,8 @@ mod tests {
             let (one, other) = duplex(64);
             let begin = Instant::now();
             tokio::spawn(taker(other, bytes, seconds));
-            let failed = Paced::new(one, PACE).write_all(&[0; 1 << 20]).await.expect_err("it is too slow");
+            let failed =
+                Paced::new(one, PACE, Cut::default()).write_all(&[0; 1 << 20]).await.expect_err("it is too slow");
             assert_eq!(failed.kind(), io::ErrorKind::TimedOut, "{bytes} each {seconds} s");
             let time = begin.elapsed();
             assert!(time >= PACE.time && time < PACE.time * 2, "{bytes} each {seconds} s: {time:?}");
@@ -172,7 +179,7 @@ mod tests {
             let (one, other) = duplex(64);
             let begin = Instant::now();
             tokio::spawn(taker(other, bytes, seconds));
-            Paced::new(one, PACE).write_all(&[0; 100_000]).await.expect("it is fast enough");
+            Paced::new(one, PACE, Cut::default()).write_all(&[0; 100_000]).await.expect("it is fast enough");
             assert!(begin.elapsed() > PACE.time * 3);
         }
     }
@@ -180,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_in_which_nothing_waits_does_not_count() {
         let (one, mut other) = duplex(64);
-        let mut paced = Paced::new(one, PACE);
+        let mut paced = Paced::new(one, PACE, Cut::default());
         let mut buffer = [0; 64];
         for _ in 0..100 {
             paced.write_all(&[0; 64]).await.expect("there is room");
@@ -190,10 +197,27 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_cut_off_at_once() {
+        let (one, _other) = duplex(64);
+        let (cut, begin) = (Cut::default(), Instant::now());
+        let mut paced = Paced::new(one, PACE, cut.clone());
+        let writing = tokio::spawn(async move { paced.write_all(&[0; 100]).await });
+        sleep(Duration::from_secs(1)).await;
+        cut.cut();
+        let failed = writing.await.expect("no panic").expect_err("it waits");
+        assert_eq!((failed.kind(), begin.elapsed().as_secs()), (io::ErrorKind::ConnectionAborted, 1));
+        // Where nothing waits there is nothing to be freed.
+        let (one, _other) = duplex(64);
+        let mut paced = Paced::new(one, PACE, cut);
+        paced.write_all(&[0; 64]).await.expect("there is room");
+        paced.write_all(&[0]).await.expect_err("there is none");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn without_a_rate_any_byte_is_enough() {
         let (one, other) = duplex(64);
         tokio::spawn(taker(other, 1, 100));
         let pace = Pace { per_minute: 0, ..PACE };
-        Paced::new(one, pace).write_all(&[0; 200]).await.expect("each byte begins anew");
+        Paced::new(one, pace, Cut::default()).write_all(&[0; 200]).await.expect("each byte begins anew");
     }
 }

@@ -17,6 +17,7 @@
 mod frames;
 mod link;
 mod request;
+mod runs;
 mod share;
 
 use std::collections::{HashMap, VecDeque};
@@ -24,8 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agb_protocol::DEFAULT_TARGET;
-use agb_protocol::command::StartCommand;
-use agb_protocol::service::{PONG, Reply, Request, StartRun};
+use agb_protocol::service::{PONG, Reply, Request};
 use axum::http::StatusCode;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -39,11 +39,11 @@ use self::link::{DisconnectReason, Link, Turn};
 use self::request::read_request;
 use self::share::Share;
 use crate::auth::access::AccessGrant;
+use crate::listen::cut::Cut;
 use crate::listen::http::error::ApiError;
 use crate::listen::meter::ReadMeter;
-use crate::run::event::failure;
-use crate::run::{self, Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, RunOptions, Shown};
-use crate::session::{NotStarted, Session, Started, gone};
+use crate::run::{Cursor, MAX_CHUNK, Ready, ReadyRuns, Run, Shown};
+use crate::session::{Session, gone};
 
 /// A client's WebSocket.
 pub(crate) type Socket = WebSocketStream<Frames<TokioIo<Upgraded>>>;
@@ -63,6 +63,8 @@ pub(crate) struct Connection {
     grant: AccessGrant,
     /// Bytes of a message that is not finished.
     meter: ReadMeter,
+    /// Nothing is read before: the client has asked for as much as its session may.
+    read_at: Option<Instant>,
 }
 
 /// How a connection came to its end.
@@ -86,10 +88,6 @@ pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What the holder of an access hears at its end.
 const EXPIRED: &str = "the access has expired: have your server renew it or give a new one";
 
-/// What the start of a run hears when too much waits for the client.
-const UNREAD: &str =
-    "too many runs of this connection have not been read to their end: read what they say, then try again";
-
 /// WebSocket close codes.
 mod close {
     /// A message above the limit.
@@ -108,19 +106,25 @@ mod close {
 
 impl Connection {
     /// Serves a client until it or its session is gone.
-    pub(crate) async fn serve(socket: Socket, session: Arc<Session>, grant: AccessGrant, meter: ReadMeter) {
+    pub(crate) async fn serve(
+        socket: Socket,
+        session: Arc<Session>,
+        grant: AccessGrant,
+        (meter, cut): (ReadMeter, Cut),
+    ) {
         meter.begin(session.budget().nothing());
         let link = Link::new(socket);
         let mut connection = Self {
             session,
             link,
-            ready: Arc::default(),
+            ready: Arc::new(ReadyRuns::of(cut)),
             shown: HashMap::new(),
             replies: VecDeque::new(),
             nonsense: 0,
             answers_pings: false,
             grant,
             meter,
+            read_at: None,
         };
         if connection.grant.may_run().is_ok() {
             connection.session.touch(); // whoever only watches does not keep the session
@@ -166,8 +170,10 @@ impl Connection {
                 return End::Goodbye(close::SESSION_GONE, self.session.end_reason());
             }
             // Who comes to a run and leaves it, again and again, makes no reply, but a turn each time.
-            let can_read =
-                self.replies.len() < MAX_REPLIES && self.ready.len() <= self.shown.len().saturating_add(MAX_REPLIES);
+            self.read_at.take_if(|at| *at <= Instant::now());
+            let can_read = self.read_at.is_none()
+                && self.replies.len() < MAX_REPLIES
+                && self.ready.len() <= self.shown.len().saturating_add(MAX_REPLIES);
             let deadline = self.link.deadline(limits.silence_timeout, limits.write_timeout);
             let deadline = last_words.map_or(deadline, |until| deadline.min(until));
             let turn = tokio::select! {
@@ -184,6 +190,7 @@ impl Connection {
                     last_words = Some(Instant::now() + LAST_WORDS);
                     continue;
                 }
+                () = sleep_until(self.read_at.unwrap_or(deadline)), if self.read_at.is_some() => continue,
                 () = sleep_until(deadline) => {
                     return match last_words {
                         Some(_) => End::Goodbye(close::SESSION_GONE, self.session.end_reason()),
@@ -284,8 +291,14 @@ impl Connection {
                 }
                 Ok(())
             }
-            Request::Start { invocation, start, .. } => self.start(invocation, start),
-            Request::StartCommand { invocation, start } => self.start_command(invocation, start),
+            Request::Start { invocation, start, .. } => {
+                self.pay();
+                self.start(invocation, start)
+            }
+            Request::StartCommand { invocation, start } => {
+                self.pay();
+                self.start_command(invocation, start)
+            }
             Request::Leave { invocation } => {
                 if let Some(run) = self.shown.remove(&invocation) {
                     run.leave(&self.ready);
@@ -317,6 +330,7 @@ impl Connection {
                 Ok(())
             }
             Request::Resume { invocation, after_seq, ack_seq, window } => {
+                self.pay();
                 let window = window.map(|window| window.min(self.session.config().limits.max_window));
                 self.resume(invocation, Cursor { after: after_seq, taken: ack_seq, window })
             }
@@ -335,6 +349,12 @@ impl Connection {
         }
     }
 
+    /// Counts a message that costs as a call does, and reads no more until another may come.
+    fn pay(&mut self) {
+        let wait = self.session.message(&self.grant);
+        self.read_at = (!wait.is_zero()).then(|| Instant::now() + wait);
+    }
+
     /// Carries out what somebody who may run has ordered of a run; an observer is refused.
     fn order(&mut self, invocation: &str, order: impl FnOnce(&Arc<Run>)) {
         match self.grant.may_run() {
@@ -349,127 +369,6 @@ impl Connection {
             }
             Err(_) => {}
         }
-    }
-
-    fn start(&mut self, invocation: String, start: StartRun) -> Result<(), End> {
-        let once = !start.resume;
-        self.answers_pings |= start.is_extended();
-        let options = RunOptions::of(&start, &self.session.config().limits, self.session.extensions());
-        self.begin(invocation, options, once, |session, id| session.start(id, options, start))
-    }
-
-    fn start_command(&mut self, invocation: String, start: StartCommand) -> Result<(), End> {
-        self.answers_pings = true;
-        let options = RunOptions::of_command(&start, &self.session.config().limits, self.session.extensions());
-        self.begin(invocation, options, !options.resume, |session, id| session.start_command(id, options, start))
-    }
-
-    /// Starts a run and shows it. `once`: the same start once more says nothing new.
-    fn begin(
-        &mut self,
-        invocation: String,
-        options: RunOptions,
-        once: bool,
-        start: impl FnOnce(&Arc<Session>, &str) -> Result<Started, NotStarted>,
-    ) -> Result<(), End> {
-        if invocation.len() > MAX_INVOCATION {
-            return Err(End::Goodbye(close::POLICY, "the invocationId is longer than 256 bytes"));
-        }
-        let is_shown = self.shown.contains_key(&invocation);
-        if is_shown && once && self.grant.may_run().is_ok() {
-            // The same start once more: it is under way.
-            return Ok(());
-        }
-        let limits = &self.session.config().limits;
-        let started = match self.grant.may_run() {
-            Ok(()) if !is_shown && self.is_full() => Err(failure("TooManyRuns", UNREAD).into()),
-            Ok(()) => start(&self.session, &invocation),
-            Err(denied) => {
-                if let Some(run) = self.shown.remove(&invocation) {
-                    run.unwatch(&self.ready); // what follows is the end under this id
-                }
-                Err(failure("NotAllowed", denied.to_string()).into())
-            }
-        };
-        match started {
-            Ok(Started::Now(run)) => self.show_run(run, Cursor { window: options.window, ..Cursor::default() }, None),
-            Ok(Started::Before(_)) if is_shown => Ok(()),
-            Ok(Started::Before(run)) => {
-                self.show_run(run, Cursor { window: options.window, ..Cursor::default() }, None)
-            }
-            Err(NotStarted::Taken(message)) => self.fail(&invocation, &message),
-            Err(NotStarted::Refused(failure)) => {
-                // An error and an end, as of a run that failed.
-                tracing::debug!(session = self.session.id(), invocation, reason = failure.name, "run refused");
-                self.replies.extend(run::refusal(&invocation, options, limits, failure));
-                Ok(())
-            }
-        }
-    }
-
-    /// Whether so many runs wait to be read, or so much of them, that no other may begin here.
-    fn is_full(&self) -> bool {
-        let limits = &self.session.config().limits;
-        self.shown.len() >= limits.max_runs
-            || self.shown.values().map(|run| run.memory()).sum::<usize>() > limits.max_held
-    }
-
-    fn resume(&mut self, invocation: String, place: Cursor) -> Result<(), End> {
-        self.answers_pings = true;
-        let limits = &self.session.config().limits;
-        match self.session.run(&invocation) {
-            Some(run) if self.grant.may_run().is_err() => self.watch(run, place),
-            Some(run) => {
-                let greeting = run.greeting();
-                self.show_run(run, place, Some(greeting))
-            }
-            None => {
-                let kept = limits.resume_retention.as_secs_f64();
-                let message =
-                    format!("there is no such run (any more): one that has ended can be resumed for {kept} s");
-                self.fail(&invocation, &message)
-            }
-        }
-    }
-
-    fn show_run(&mut self, run: Arc<Run>, place: Cursor, greeting: Option<String>) -> Result<(), End> {
-        match run.attach(&self.ready, place) {
-            Ok(()) => {
-                self.replies.extend(greeting.map(Utf8Bytes::from));
-                self.shown.insert(run.id().to_owned(), run);
-                Ok(())
-            }
-            Err(reason) => self.fail(run.id(), &reason.to_string()),
-        }
-    }
-
-    /// Shows a run beside its subscriber.
-    fn watch(&mut self, run: Arc<Run>, place: Cursor) -> Result<(), End> {
-        let most = self.session.config().limits.max_watchers;
-        if self.shown.len() >= most && !self.shown.contains_key(run.id()) {
-            let message =
-                format!("this connection watches {most} runs already: have the server allow more (--max-watchers)");
-            return self.fail(run.id(), &message);
-        }
-        match run.watch(&self.ready, place) {
-            Ok(()) => {
-                // The program may be silent for long: its observer hears that it is there.
-                self.replies.push_back(run::watching(run.id()).into());
-                self.shown.insert(run.id().to_owned(), run);
-                Ok(())
-            }
-            Err(reason) => self.fail(run.id(), &reason.to_string()),
-        }
-    }
-
-    /// An observer has cancelled: that ends what it sees, and nothing else.
-    fn stop_watching(&mut self, invocation: &str) -> Result<(), End> {
-        let Some(run) = self.shown.remove(invocation) else { return Ok(()) };
-        run.unwatch(&self.ready);
-        self.fail(
-            invocation,
-            "the watching has ended and the run goes on: an access with the scope \"read\" cancels nothing",
-        )
     }
 
     fn fail(&mut self, invocation: &str, message: &str) -> Result<(), End> {

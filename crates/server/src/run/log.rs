@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::event::Event;
 use super::frame::Label;
-use super::replay::{Block, Job, Record, Replay, ReplayLimits};
+use super::replay::{Block, Job, Page, Record, Replay, ReplayLimits};
 use super::tail::Tail;
 use super::window::{Cursor, Window};
 use crate::budget::{Charge, HeldText};
@@ -424,11 +424,12 @@ impl Log {
         self.account();
     }
 
-    /// A block was read. `false`: it is not what was written.
-    pub(super) fn loaded(&mut self, block: Block, bytes: &[u8]) -> bool {
-        let loaded = self.replay.as_mut().is_some_and(|replay| replay.loaded(block, bytes).is_ok());
+    /// A block was read.
+    pub(super) fn loaded(&mut self, page: Page) {
+        if let Some(replay) = &mut self.replay {
+            replay.loaded(page);
+        }
         self.account();
-        loaded
     }
 
     fn set_window(&mut self, place: Cursor) {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::log::{Log, Look, NoReplay, Shown};
 use super::replay::{Block, Page, Record};
 use super::window::{Cursor, Window};
@@ -14,6 +16,12 @@ use crate::budget::{Charge, SMALL};
 ///
 /// 100 ms: who reads gets on in that time, and who does not keeps nobody waiting for longer.
 pub(super) const PAGE_TURN: Duration = Duration::from_millis(100);
+
+/// So long a run keeps its tail when the last of those who watch has gone.
+///
+/// 10 s: the tail is made anew of up to `--replay-memory` bytes, which takes a millisecond of the thread that serves all. Who
+/// comes and goes, again and again, finds it there.
+const TAIL_STAYS: Duration = Duration::from_secs(10);
 
 /// Those who watch a run beside its subscriber.
 ///
@@ -29,6 +37,8 @@ pub(super) struct Observers {
     pub(super) charge: Option<Charge>,
     /// The run task has gone, and nobody reads the run's file any more.
     file_closed: bool,
+    /// Nobody is here, and the log's tail goes then.
+    tail_until: Option<Instant>,
 }
 
 struct Observer {
@@ -127,6 +137,7 @@ impl Run {
         let queued = before.is_some_and(|at| state.observers.list.swap_remove(at).queued);
         let window = Window::at(place, state.log.oldest(), |seq| state.log.chunk(seq));
         let who = Arc::clone(who);
+        state.observers.tail_until = None;
         state.observers.list.push(Observer { who, cursor, window, queued, page: None, turn: 0, next: 0, needs: 0 });
         state.log.keep_tail(self.tail);
         self.announce_to_observers(state);
@@ -139,7 +150,7 @@ impl Run {
         let mut state = self.state();
         if let Some(at) = state.observers.find(who) {
             state.observers.list.swap_remove(at);
-            state.tidy();
+            self.tidy(&mut state);
         }
     }
 
@@ -170,7 +181,7 @@ impl Run {
         });
         if shown.as_ref().is_some_and(|shown| shown.is_end) {
             state.observers.list.swap_remove(at);
-            state.tidy();
+            self.tidy(state);
         }
         self.announce_to_observers(state);
         shown
@@ -218,7 +229,7 @@ impl Run {
                 false
             }
         });
-        state.tidy();
+        self.tidy(state);
         if wants_page {
             self.changed.notify_one();
         }
@@ -229,7 +240,7 @@ impl Run {
         for observer in state.observers.list.drain(..) {
             observer.who.push(Ready::Lost(Arc::clone(self), why));
         }
-        state.tidy();
+        self.tidy(state);
     }
 
     /// The part of the file that a observer waits for; `taken`: nobody's who has one is taken away yet.
@@ -302,15 +313,37 @@ impl Run {
     pub(super) fn close_file(self: &Arc<Self>) {
         let mut state = self.state();
         state.observers.file_closed = true;
+        if state.observers.tail_until.take().is_some() {
+            state.log.drop_tail();
+        }
         self.announce_to_observers(&mut state);
     }
 }
 
-impl State {
-    /// Without observers there is no tail.
-    fn tidy(&mut self) {
-        if self.observers.is_empty() {
-            self.log.drop_tail();
+impl Run {
+    /// Without observers there is no tail for long.
+    fn tidy(&self, state: &mut State) {
+        if !state.observers.is_empty() || !state.log.has_tail() {
+            return;
+        }
+        if state.log.is_short() || state.observers.file_closed {
+            state.log.drop_tail();
+        } else if state.observers.tail_until.is_none() {
+            state.observers.tail_until = Some(Instant::now() + TAIL_STAYS);
+            self.changed.notify_one();
+        }
+    }
+
+    /// When the tail goes that nobody looks at.
+    pub(super) fn tail_until(&self) -> Option<Instant> {
+        self.state().observers.tail_until
+    }
+
+    /// The time may have come.
+    pub(super) fn drop_old_tail(&self) {
+        let mut state = self.state();
+        if state.observers.tail_until.take_if(|at| *at <= Instant::now()).is_some() {
+            state.log.drop_tail();
         }
     }
 }

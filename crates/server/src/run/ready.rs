@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::Notify;
 
 use super::Run;
+use crate::listen::cut::Cut;
 use crate::lock::lock;
 
 /// Which of a subscriber's runs have something to show, in the order of their turns. A run is in it once for each time that
@@ -17,6 +18,7 @@ pub(crate) struct ReadyRuns {
     queue: Mutex<VecDeque<Ready>>,
     bell: Notify,
     over_http: bool,
+    connection: Cut,
 }
 
 /// What is up with a run.
@@ -28,9 +30,19 @@ pub(crate) enum Ready {
 }
 
 impl ReadyRuns {
+    /// That of a subscriber that this connection is.
+    pub(crate) fn of(connection: Cut) -> Self {
+        Self { connection, ..Self::default() }
+    }
+
     /// That of a subscriber over plain HTTP, whose acknowledgements come by other requests than its stream.
-    pub(crate) fn over_http() -> Self {
-        Self { over_http: true, ..Self::default() }
+    pub(crate) fn over_http(connection: Cut) -> Self {
+        Self { over_http: true, ..Self::of(connection) }
+    }
+
+    /// Ends the connection, if what is under way on it is not taken.
+    pub(super) fn cut(&self) {
+        self.connection.cut();
     }
 
     pub(super) fn is_over_http(&self) -> bool {

@@ -52,10 +52,6 @@ pub(super) enum Job {
     Read(Block),
 }
 
-/// A block that was read back is not what was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Damaged;
-
 /// Small enough to read one in passing, large enough for few of them.
 const BLOCK: usize = 256 * 1024;
 
@@ -218,10 +214,8 @@ impl Replay {
     }
 
     /// A block was read.
-    pub(super) fn loaded(&mut self, block: Block, bytes: &[u8]) -> Result<(), Damaged> {
-        let page = Page::decode(block, bytes).ok_or(Damaged)?;
+    pub(super) fn loaded(&mut self, page: Page) {
         self.page = Some((page.first, page.records));
-        Ok(())
     }
 
     /// Without blocks, what is behind them moves up.

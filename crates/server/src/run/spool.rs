@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
 
-use super::replay::Block;
+use super::replay::{Block, Page};
 use crate::budget::{Budget, Charge};
 use crate::random;
 
@@ -68,16 +68,22 @@ impl Spool {
         }
     }
 
-    /// Reads a block.
-    pub(super) async fn read(&self, block: Block) -> io::Result<Vec<u8>> {
+    /// Reads the events of a block, beside the threads that serve connections as well: they may have megabytes.
+    pub(super) async fn read_page(&self, block: Block) -> io::Result<Page> {
         let file = self.file.clone().ok_or(io::ErrorKind::NotFound)?;
         blocking(move || {
-            let mut bytes = vec![0; usize::try_from(block.length).map_err(io::Error::other)?];
-            file.read_exact_at(&mut bytes, block.offset)?;
-            Ok(bytes)
+            let damaged =
+                || io::Error::new(io::ErrorKind::InvalidData, "the file does not have what was written into it");
+            Page::decode(block, &read(&file, block)?).ok_or_else(damaged)
         })
         .await
     }
+}
+
+fn read(file: &File, block: Block) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(block.length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, block.offset)?;
+    Ok(bytes)
 }
 
 fn create(folder: PathBuf) -> io::Result<File> {
@@ -94,6 +100,13 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::replay::{Record, Records};
+
+    impl Spool {
+        fn bytes(&self, block: Block) -> io::Result<Vec<u8>> {
+            read(self.file.as_ref().expect("there is one"), block)
+        }
+    }
 
     #[tokio::test]
     async fn a_block_comes_back_and_no_name_is_left() {
@@ -102,11 +115,11 @@ mod tests {
         let space = |folder: &std::path::Path| SpoolSpace { folder: folder.to_owned(), budget: Budget::new(100) };
         let mut spool = Spool::new(space(&folder));
         let block = |offset, length| Block { first: 1, last: 1, offset, length };
-        assert!(spool.read(block(0, 1)).await.is_err(), "there is no file yet");
+        assert!(spool.read_page(block(0, 1)).await.is_err(), "there is no file yet");
         spool.write(block(0, 3), b"abc".to_vec(), true).await.expect("written");
         spool.write(block(3, 2), b"de".to_vec(), false).await.expect("written");
-        assert_eq!(spool.read(block(1, 4)).await.expect("read"), b"bcde");
-        assert!(spool.read(block(4, 9)).await.is_err(), "there is not so much");
+        assert_eq!(spool.bytes(block(1, 4)).expect("read"), b"bcde");
+        assert!(spool.bytes(block(4, 9)).is_err(), "there is not so much");
         assert_eq!(std::fs::read_dir(&folder).expect("a folder").count(), 0);
         std::fs::remove_dir(&folder).expect("empty");
         assert!(Spool::new(space(&folder)).write(block(0, 1), vec![1], true).await.is_err(), "there is no folder");
@@ -127,6 +140,20 @@ mod tests {
         other.write(block(0, 5), vec![6; 5], true).await.expect("there is room now");
         drop(one);
         other.write(block(5, 5), vec![7; 5], false).await.expect("the run is over");
-        assert_eq!(other.read(block(0, 10)).await.expect("read"), [[6; 5], [7; 5]].concat());
+        assert_eq!(other.bytes(block(0, 10)).expect("read"), [[6; 5], [7; 5]].concat());
+    }
+
+    #[tokio::test]
+    async fn events_come_back_as_they_were_or_not_at_all() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut spool = Spool::new(SpoolSpace { folder: folder.path().to_owned(), budget: Budget::new(100) });
+        let mut records = Records::default();
+        ["one", "two"].into_iter().for_each(|text| records.push(Record { chunk: 3, text: text.into() }));
+        let block = Block { first: 5, last: 6, offset: 0, length: records.encoded() as u64 };
+        spool.write(block, records.encode(), true).await.expect("written");
+        let page = spool.read_page(block).await.expect("read");
+        assert_eq!(page.get(6).map(|record| record.text.as_str()), Some("two"));
+        let error = spool.read_page(Block { last: 7, ..block }).await.expect_err("there is no third");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     }
 }

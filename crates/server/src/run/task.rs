@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::observers::PAGE_TURN;
-use super::replay::{Block, Job, Page};
+use super::replay::{Block, Job};
 use super::source::Stop;
 use super::spool::Spool;
 use super::{Ready, Run, State, Times};
@@ -65,9 +65,10 @@ pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K
         if over {
             break;
         }
-        let wake = [deadline, retry_at, page_at, room_at].into_iter().flatten().min();
+        let wake = [deadline, retry_at, page_at, room_at, run.tail_until()].into_iter().flatten().min();
         if wake.is_some_and(|wake| wake <= Instant::now()) {
             retry_at.take_if(|at| *at <= Instant::now()).into_iter().for_each(|_| run.state().log.retry());
+            run.drop_old_tail();
             run.expire();
             continue;
         }
@@ -150,14 +151,17 @@ impl Run {
                 Some(Instant::now() + RETRY)
             }
             Job::Read(block) => {
-                let read = spool.read(block).await;
+                let read = spool.read_page(block).await;
                 let mut state = self.state();
-                let loaded = read.as_ref().is_ok_and(|bytes| state.log.loaded(block, bytes));
-                if loaded {
-                    self.announce(&mut state);
-                    return None;
-                }
-                tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk any more");
+                let error = match read {
+                    Ok(page) => {
+                        state.log.loaded(page);
+                        self.announce(&mut state);
+                        return None;
+                    }
+                    Err(error) => error,
+                };
+                tracing::error!(run = self.id, %error, "a run's output cannot be read from disk any more");
                 if let Some(subscriber) = state.subscriber.take() {
                     subscriber.push(Ready::Lost(Arc::clone(self), DISK_LOST));
                 }
@@ -178,11 +182,11 @@ impl Run {
             self.take_pages_back();
             charge.iter_mut().for_each(|charge| charge.hold(while_read));
         }
-        let read = spool.read(block).await;
-        let page = read.as_ref().ok().and_then(|bytes| Page::decode(block, bytes));
-        if page.is_none() {
-            tracing::error!(run = self.id, error = ?read.err(), "a run's output cannot be read from disk for an observer");
-        }
+        let read = spool.read_page(block).await;
+        let page = read.inspect_err(
+            |error| tracing::error!(run = self.id, %error, "a run's output cannot be read from disk for an observer"),
+        );
+        let page = page.ok();
         charge.iter_mut().for_each(|charge| charge.hold(block.memory()));
         self.give_page(block, page, charge);
         is_short.then(|| Instant::now() + PAGE_TURN)

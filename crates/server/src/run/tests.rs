@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::event::Stream;
 use super::*;
+use crate::listen::cut::Cut;
 
 /// A source that remembers what it was told.
 #[derive(Default)]
@@ -114,6 +115,73 @@ async fn the_source_is_held_back_told_of_room_and_steered() {
     assert!(it.busy.await.is_err() && it.kept.await.is_err(), "both are dropped with the end");
 }
 
+/// A large event and a run that has it, in a session that may hold so many bytes.
+fn with_large_event(most: usize) -> (Fixture, Arc<ReadyRuns>, Cut) {
+    let mut it = start(RunOptions { resume: true, ..EXTENDED });
+    let budget = crate::budget::Budget::new(most);
+    it.run.count(budget.nothing(), budget.nothing());
+    it.feed.push(chunk(&"x".repeat(60_000)));
+    let cut = Cut::default();
+    let first = Arc::new(ReadyRuns::of(cut.clone()));
+    it.run.attach(&first, Cursor::default()).expect("it is new");
+    (it, first, cut)
+}
+
+/// Shows all that there is, of which the large event stays under way.
+fn large_event(run: &Arc<Run>, subscriber: &Arc<ReadyRuns>) -> Shown {
+    std::iter::from_fn(|| run.show(subscriber)).find(|shown| shown.held.is_some()).expect("it is large")
+}
+
+#[tokio::test]
+async fn who_has_lost_the_run_keeps_its_large_event_only_while_there_is_room() {
+    let goes: [fn(&Fixture, &Arc<ReadyRuns>); 2] = [
+        |it, _| it.run.attach(&it.subscriber, Cursor { after: 1, ..Cursor::default() }).expect("it is kept"),
+        |it, first| it.run.leave(first),
+    ];
+    for go in goes {
+        for (most, is_cut) in [(10_000, true), (1 << 20, false)] {
+            let (it, first, cut) = with_large_event(most);
+            let under_way = large_event(&it.run, &first);
+            assert!(!cut.is_cut(), "its subscriber has all the time that it is given");
+            go(&it, &first);
+            assert_eq!(cut.is_cut(), is_cut, "{most} bytes");
+            drop(under_way);
+        }
+        let (it, first, cut) = with_large_event(10_000);
+        drop(large_event(&it.run, &first));
+        go(&it, &first);
+        assert!(!cut.is_cut(), "it has taken it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_again_and_again_finds_the_newest_events_there() {
+    let mut it = start(RunOptions { resume: true, ..EXTENDED });
+    it.feed.push(chunk("x"));
+    it.shown();
+    let observer = Arc::new(ReadyRuns::default());
+    let has_tail = || it.run.state().log.has_tail();
+    for _ in 0..5 {
+        it.run.watch(&observer, Cursor::default()).expect("it goes on");
+        it.run.unwatch(&observer);
+        assert!(has_tail(), "it is not made anew for the next one");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    it.run.watch(&observer, Cursor::default()).expect("it goes on");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(has_tail(), "somebody watches");
+    it.run.unwatch(&observer);
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert!(!has_tail(), "nobody has watched for long");
+
+    it.run.watch(&observer, Cursor::default()).expect("it goes on");
+    let budget = crate::budget::Budget::new(1);
+    let _others = budget.charge(1).expect("there is room");
+    it.run.count(budget.nothing(), budget.nothing());
+    it.run.unwatch(&observer);
+    assert!(!has_tail(), "memory is short");
+}
+
 #[tokio::test]
 async fn over_http_only_what_was_shown_there_is_acknowledged() {
     let mut it = start(RunOptions { resume: true, ..EXTENDED });
@@ -122,7 +190,7 @@ async fn over_http_only_what_was_shown_there_is_acknowledged() {
     assert!(all > 0);
     // Whoever says it, it is not his.
     it.run.acknowledge_over_http(u64::MAX);
-    let http = Arc::new(ReadyRuns::over_http());
+    let http = Arc::new(ReadyRuns::over_http(Cut::default()));
     it.run.attach(&http, Cursor::default()).expect("nothing is forgotten");
     it.run.show(&http).expect("the first event");
     it.run.acknowledge_over_http(u64::MAX);

@@ -80,7 +80,8 @@ pub struct Limits {
     pub max_connections_per_address: usize,
     /// Rate limit: calls a second with one API key, and with the tokens of one session.
     ///
-    /// 1000: two cores answer a few thousand. More are refused with HTTP 429 and `Retry-After`.
+    /// 1000: two cores answer a few thousand. More are refused with HTTP 429 and `Retry-After`; those over a WebSocket (starts
+    /// and resumes of runs) wait.
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub calls_per_second: u32,
     /// Calls at once before the rate limit applies.

@@ -51,8 +51,8 @@ pub(super) async fn connect(
     Ok(handshake?.accept(PROTOCOL, largest, async move |socket| {
         match entry {
             Ok((Entry { session, grant }, _permit)) => {
-                let meter = permit.as_ref().map(|permit| permit.meter().clone()).unwrap_or_default();
-                Connection::serve(socket, session, grant, meter).await;
+                let socket_of = permit.as_ref().map(|permit| (permit.meter().clone(), permit.cut().clone()));
+                Connection::serve(socket, session, grant, socket_of.unwrap_or_default()).await;
             }
             Err(error) => Connection::turn_away(socket, &error).await,
         }

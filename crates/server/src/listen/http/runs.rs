@@ -27,6 +27,7 @@ use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::params::{Body, Params};
+use crate::listen::listener::ConnectionPermit;
 use crate::listen::websocket::{LAST_WORDS, MAX_INVOCATION};
 use crate::run::{Cursor, Ready, ReadyRuns, Run, RunOptions, Shown, watching};
 use crate::session::{NotStarted, Session, gone};
@@ -103,6 +104,7 @@ pub(super) async fn watch(
     State(shared): State<Arc<Shared>>,
     Extension(Entry { session, grant }): Extension<Entry>,
     path: Result<Path<(String, String)>, PathRejection>,
+    connection: Option<Extension<Arc<ConnectionPermit>>>,
     params: Params,
 ) -> Result<Response, ApiError> {
     let invocation = invocation(path)?;
@@ -117,7 +119,8 @@ pub(super) async fn watch(
     }
     let permit = session.connect(&grant)?;
     let run = run(&session, &invocation)?;
-    let ready = Arc::new(ReadyRuns::over_http());
+    let cut = connection.map(|connection| connection.cut().clone()).unwrap_or_default();
+    let ready = Arc::new(ReadyRuns::over_http(cut));
     let greeting = match grant.may_run() {
         Ok(()) => {
             let greeting = run.greeting();

@@ -21,7 +21,7 @@ impl Log {
         }
     }
 
-    pub(super) fn is_short(&self) -> bool {
+    pub(in crate::run) fn is_short(&self) -> bool {
         self.charge.as_ref().is_some_and(Charge::is_short)
     }
 }

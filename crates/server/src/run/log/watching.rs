@@ -49,14 +49,21 @@ impl Log {
         self.ended && self.waiting.is_empty() && seq == self.last
     }
 
-    /// From now on the newest events are kept, up to `limit` bytes, whoever acknowledges them.
+    /// From now on the newest events are kept, up to `limit` bytes, whoever acknowledges them. While memory is short they are
+    /// those that come from now on.
     pub(in crate::run) fn keep_tail(&mut self, limit: usize) {
         if self.tail.is_none() {
-            let newest = self.replay.as_ref().map_or_else(Records::default, |replay| replay.newest(self.last, limit));
+            let replay = self.replay.as_ref().filter(|_| !self.is_short());
+            let newest = replay.map_or_else(Records::default, |replay| replay.newest(self.last, limit));
             self.tail = Some(Tail::new(limit, newest, self.last));
             self.store();
             self.account();
         }
+    }
+
+    /// Whether they are.
+    pub(in crate::run) fn has_tail(&self) -> bool {
+        self.tail.is_some()
     }
 
     /// Nobody watches any more.

@@ -95,12 +95,12 @@ impl Records {
     }
 
     /// The length of [`encode`](Self::encode).
-    pub(super) fn encoded(&self) -> usize {
+    pub(in crate::run) fn encoded(&self) -> usize {
         self.list.iter().map(|record| HEADER + record.text.len()).sum()
     }
 
     /// Each record as: what it takes of a window and its length, four bytes each, then its text.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub(in crate::run) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.encoded());
         for Record { chunk, text } in &self.list {
             bytes.extend(chunk.to_le_bytes());
