@@ -24,7 +24,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 42] = [
+const TESTS: [(&str, Test); 43] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -60,6 +60,7 @@ const TESTS: [(&str, Test); 42] = [
     ("commands_see_and_end_each_other", shared::commands_see_and_end_each_other),
     ("a_command_ends_alone", shared::a_command_ends_alone),
     ("what_loses_its_supervisor_ends", shared::what_loses_its_supervisor_ends),
+    ("an_end_that_others_hinder_comes", shared::an_end_that_others_hinder_comes),
     ("a_stopped_supervisor_does_not_keep_its_session", shared::a_stopped_supervisor_does_not_keep_its_session),
     ("a_table_has_its_limits", shared::a_table_has_its_limits),
     ("a_terminal_is_its_programs_and_no_others", terminals::a_terminal_is_its_programs_and_no_others),

@@ -207,6 +207,34 @@ time.sleep(1000)"
     }
 }
 
+/// Another command stops the supervisor as often as it is woken, while what is below races its end.
+pub(crate) fn an_end_that_others_hinder_comes(world: &World) {
+    for level in levels(world) {
+        let policy = world.policy(level);
+        let racers = format!("import os\nprint(os.getppid(), flush=True)\n{RACERS}");
+        let (mut child, mut ends) = start(world, &policy, &python(&racers));
+        let supervisor = line(&mut ends.output);
+        assert_eq!(line(&mut ends.output), "ready", "{level}");
+        let hinder = format!(
+            "import os\nprint('ready', flush=True)\nwhile True:\n    try: os.kill({supervisor}, 19)\n    \
+             except ProcessLookupError: break\nprint('gone', flush=True)"
+        );
+        let (mut other, mut others) = start(world, &policy, &python(&hinder));
+        assert_eq!(line(&mut others.output), "ready", "{level}");
+        let begin = Instant::now();
+        child.kill_all();
+        assert!(child.wait_timeout(PATIENCE).expect("waiting works").is_some(), "{level}");
+        println!("{level}: an end that others hinder came after {:.1} s", begin.elapsed().as_secs_f64());
+        assert_eq!(line(&mut others.output), "gone", "{level}");
+        assert!(other.wait_timeout(PATIENCE).expect("waiting works").is_some_and(|status| status.success()), "{level}");
+        // What the supervisor has left is ended a moment later.
+        let alone = || output(world, &policy, &shell("set -- /proc/[0-9]*; echo $#")) == "3\n";
+        while !alone() {
+            assert!(begin.elapsed() < PATIENCE, "{level}: something is left");
+        }
+    }
+}
+
 pub(crate) fn a_stopped_supervisor_does_not_keep_its_session(world: &World) {
     for level in levels(world) {
         let policy = world.policy(level);
