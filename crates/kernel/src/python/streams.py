@@ -94,55 +94,61 @@ class Flush:
 
 
 def write(stream, text):
-    try:
-        frame = python_frame(1)
-    except ValueError:
-        frame = nobody
-    if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and type(text) is str and not questions.open:
-        held = stream.held
-        # A line's end is never a first part: the first part of the print that it ends was lost when it was interrupted.
-        if text[-1:] != "\n" and "\r" not in text and held is not None:
-            held.append(text)
-            # An attribute of the stream's own is found without `Write`: this is what the print looks up next.
-            stream.write = stream.write_more
-            return len(text)
-    return write_any(stream, text, frame)
+    return write_any(stream, text, getframe(1))
 
 
-def write_more(stream, text):
-    """Writes another part of a print: the quick way for what most of them are."""
-    held = stream.held
-    if type(text) is str and held is not None:
-        if text == "\n":
-            try:
-                del stream.write  # as `forget_write` and `taken` do, without the calls: nearly every print comes here
-            except AttributeError:
-                pass
-            try:
-                line = held.pop() + text if len(held) == 1 else taken(held, text)
-            except IndexError:
-                line = text  # another thread was quicker
-            send(stream, line)
-            return 1
+def quick_writes(stream, held, write_bytes):
+    """What `write` of a stream is, for the first part of a print and for those after it; and what ends that. Nearly every
+    print comes here, so all that these use is at hand, and they call little."""
+    own, is_quick = vars(stream), True
+
+    def write(stream, text):
         try:
             frame = python_frame(1)
         except ValueError:
             frame = nobody
-        is_part = looked_up_at == frame.f_lasti and looked_up_in == id(frame)
-        if is_part and text and text[-1] != "\n" and "\r" not in text:
+        is_part = looked_up_at == frame.f_lasti and looked_up_in == id(frame) and type(text) is str and is_quick
+        # What ends a line is never a first part: there may be no other.
+        if is_part and not questions.open and (not text or text[-1] != "\n"):
             held.append(text)
-            partial.look_after(stream)
+            # An attribute of the stream's own is found without `Write`: this is what the print looks up next.
+            own["write"] = more
             return len(text)
-    # The end of the print, or it has failed in between, or what it prints writes as well.
-    forget_write(stream)
-    return write_any(stream, text, getframe(1))
+        return write_any(stream, text, frame)
 
+    def write_more(stream, text):
+        if type(text) is str and is_quick:
+            if text == "\n" or not text:
+                own.pop("write", None)
+                try:
+                    data = (held.pop() + text if len(held) == 1 else taken(held, text)).encode()
+                except IndexError:
+                    data = text.encode()  # another thread has taken it
+                except UnicodeEncodeError as error:
+                    data = error.object.encode("utf-8", "backslashreplace")
+                size = write_bytes(data)
+                if size != len(data):
+                    write_rest(stream, data, size)
+                return len(text)
+            try:
+                frame = python_frame(1)
+            except ValueError:
+                frame = nobody
+            if looked_up_at == frame.f_lasti and looked_up_in == id(frame) and text[-1] != "\n":
+                held.append(text)
+                if not partial.is_watched:
+                    partial.begin_watch()
+                return len(text)
+        # The end of the print, or it has failed in between, or what it prints writes as well.
+        own.pop("write", None)
+        return write_any(stream, text, getframe(1))
 
-def forget_write(stream):
-    try:
-        del stream.write
-    except AttributeError:
-        pass  # it was kept for longer
+    def stop():
+        nonlocal is_quick
+        is_quick = False
+
+    more = Method(write_more, stream)
+    return Method(write, stream), more, stop
 
 
 def release(stream, text=""):
@@ -170,8 +176,12 @@ def send(stream, text):
         data = text.encode("utf-8", "backslashreplace")
     size = stream.write_bytes(data)
     if size != len(data):
-        make_blocking(file_number(stream))
-        write_all(file_number(stream), data[size or 0:])
+        write_rest(stream, data, size)
+
+
+def write_rest(stream, data, size):
+    make_blocking(file_number(stream))
+    write_all(file_number(stream), data[size or 0:])
 
 
 def write_any(stream, text, frame):
@@ -238,8 +248,8 @@ class TextOut(_io.TextIOWrapper):
         self.mode = "w"
         self.bytes = BytesOut(raw)
         self.write_bytes = raw.write
-        self.write_first, self.write_more = Method(write, self), Method(write_more, self)
         self.held = []  # parts of a print; None: all goes the way of `io`
+        self.write_first, self.write_more, self.stop = quick_writes(self, self.held, raw.write)
 
     def reconfigure(self, **options):
         self.leave()
@@ -258,6 +268,7 @@ class TextOut(_io.TextIOWrapper):
         if self.held:
             release(self)
         self.held = None
+        self.stop()
 
     @property
     def buffer(self):
@@ -304,8 +315,11 @@ class Partial:
     def look_after(self, stream):
         self.streams.add(stream)
         if not self.is_watched:
-            self.is_watched = True
-            _thread.start_new_thread(self.watch, ())
+            self.begin_watch()
+
+    def begin_watch(self):
+        self.is_watched = True
+        _thread.start_new_thread(self.watch, ())
 
     def flush(self):
         for stream in streams.own:
@@ -319,9 +333,14 @@ class Partial:
 
     def watch(self):
         try:
-            while self.streams:
+            while True:
                 time.sleep(PAUSE)
                 self.flush()
+                # What comes from here on begins another watch; what came before is seen here.
+                self.is_watched = False
+                if not self.streams and not any(stream.held for stream in streams.own):
+                    return
+                self.is_watched = True
         finally:
             self.is_watched = False
 
@@ -345,15 +364,20 @@ class RawIn(io.RawIOBase):
     def fileno(self):
         return 0
 
-    def readinto(self, target):
-        if not self.rest and not self.at_end:
-            from _agb import asking
+    def fill(self):
+        """Asks, unless there is something to read, or the end."""
+        if self.rest or self.at_end:
+            return
+        from _agb import asking
 
-            partial.flush()  # the text that asks comes before the request
-            data, self.at_end = asking.ask(self.nonce, *questions.end())
-            if data and self.as_lines and not data.endswith("\n"):
-                data += "\n"  # what was sent in one piece is a line
-            self.rest = str.encode(data, "utf-8", "surrogateescape")
+        partial.flush()  # the text that asks comes before the request
+        data, self.at_end = asking.ask(self.nonce, *questions.end())
+        if data and self.as_lines and not data.endswith("\n"):
+            data += "\n"  # what was sent in one piece is a line
+        self.rest = str.encode(data, "utf-8", "surrogateescape")
+
+    def readinto(self, target):
+        self.fill()
         size = min(len(target), len(self.rest))
         target[:size], self.rest = self.rest[:size], self.rest[size:]
         return size

@@ -57,6 +57,11 @@ async fn a_print_is_one_event() {
         ))
         .await;
     assert_eq!(chunks(&ran), ["a 1 b\n", "c d ", "e", "f", "g", "h-i!"], "{ran:#?}");
+    // What ends a line in other ways than `end` does.
+    let ran = python
+        .run(&format!("{rest}print('a', end='!\\n'); rest()\nprint(end='b\\n'); rest()\nprint(); rest()\nprint('')"))
+        .await;
+    assert_eq!(chunks(&ran), ["a!\n", "b\n", "\n", "\n"], "{ran:#?}");
     // In a thread as well.
     let ran = python
         .run("import threading\ndef work():\n    for n in range(3): print('n', n, end=' '); rest()\nt = threading.Thread(target=work); t.start(); t.join()")
