@@ -49,26 +49,71 @@ evaluate <- function() {
   withVisible(eval(expression_now, globalenv()))
 }
 
-# How many frames are below the program's top level: always, and while the program runs. What it calls there finds none of
-# them, as in a script: `if (sys.nframe() == 0L) main()`.
+# How many frames are below the program's top level: always, and while the program runs. It finds none of them, as in a script:
+# `if (sys.nframe() == 0L) main()`, and its own are counted from 1.
 top_frames <- own_frames <- 0L
 count_frames <- as.call(list(sys.nframe))
 
-wrap_base("sys.nframe", function(original) function() {
-  count <- .Internal(sys.nframe())
-  if (count == own_frames) 0L else count
-})
-wrap_base("sys.parent", function(original) function() {
-  if (.Internal(sys.nframe()) == own_frames) 0L else .Internal(sys.parent(n))
-})
+# Called by what calls `evaluate` after it, in the same way.
+find_top <- function() {
+  expression_now <<- count_frames
+  top_frames <<- allowInterrupts(evaluate())$value - 1L # without this function
+}
+
+# The calls that led to an error, while the program is told of it (`options(error =)`): for R they have not ended yet.
+ended_calls <- NULL
+
+above_own <- function(frames) if (length(frames) > own_frames) frames[seq.int(own_frames + 1L, length(frames))]
+# A frame's number, as R counts: positive ones from the bottom, others back from the one that asks at `depth`. Behind the
+# program's first frame is none.
+frame_number <- function(which, depth, last) {
+  if (which > 0) which + own_frames
+  else if (which < 0 && -which > depth - own_frames - last) -depth - 1L
+  else which
+}
+
+wrap_base("sys.nframe", function(original) function() max(0L, .Internal(sys.nframe()) - own_frames))
+wrap_base("sys.parent", function(original) function() max(0L, .Internal(sys.parent(n)) - own_frames))
 wrap_base("parent.frame", function(original) function() {
-  if (.Internal(sys.nframe()) == own_frames) globalenv() else .Internal(parent.frame(n))
+  is_top <- .Internal(sys.nframe()) == own_frames || n > 1 && .Internal(sys.parent(n)) <= own_frames
+  if (is_top) globalenv() else .Internal(parent.frame(n))
 })
 wrap_base("sys.call", function(original) function() {
-  if (.Internal(sys.nframe()) == own_frames) NULL else .Internal(sys.call(which))
+  depth <- .Internal(sys.nframe())
+  if (which <= 0 && -which == depth - own_frames) NULL
+  else .Internal(sys.call(frame_number(which, depth, 0L)))
 })
+wrap_base("sys.function", function(original) function() {
+  depth <- .Internal(sys.nframe())
+  .Internal(sys.function(frame_number(which, depth, 1L)))
+})
+wrap_base("sys.frame", function(original) function() {
+  depth <- .Internal(sys.nframe())
+  if (which < 0 && -which == depth - own_frames) globalenv()
+  else .Internal(sys.frame(frame_number(which, depth, 0L)))
+})
+# R takes the function that runs for the one that asks: so these are asked before anything else is called.
 wrap_base("sys.calls", function(original) function() {
-  if (.Internal(sys.nframe()) == own_frames) NULL else .Internal(sys.calls())
+  calls <- .Internal(sys.calls())
+  calls <- above_own(calls)
+  as.pairlist(if (length(calls)) c(ended_calls, calls))
+})
+wrap_base("sys.frames", function(original) function() {
+  frames <- .Internal(sys.frames())
+  as.pairlist(above_own(frames))
+})
+wrap_base("sys.parents", function(original) function() {
+  parents <- .Internal(sys.parents())
+  parents <- above_own(parents)
+  if (is.null(parents)) integer() else pmax(parents - own_frames, 0L)
+})
+traced_calls <- function(calls) lapply(rev(calls), function(call) deparse(without_source(call)))
+last_traceback <- NULL # of an error that has ended a run: R itself keeps those of its prompt
+wrap_base(".traceback", function(original) function() {
+  if (!is.numeric(x)) return(original(if (is.null(x)) last_traceback else x, max.lines))
+  if (length(ended_calls)) return(traced_calls(ended_calls))
+  calls <- original(x + 1L, max.lines) # without this one
+  calls[seq_len(max(0L, length(calls) - own_frames))]
 })
 
 execute <- function(code, name) {
@@ -81,8 +126,7 @@ execute <- function(code, name) {
   )
   places <- attr(expressions, "srcref")
   count <- length(expressions)
-  expression_now <<- count_frames
-  top_frames <<- allowInterrupts(evaluate())$value
+  find_top()
   for (i in seq_len(count)) {
     heed()
     expression_now <<- expressions[[i]]
@@ -192,12 +236,12 @@ aborted <- function() {
 on_error <- function(condition) {
   if (inherits(condition, "harness_parse_error")) return()
   calls <- sys.calls()
+  calls <- tryCatch(program_calls(calls), error = function(e) list())
   traced <- tryCatch(trace_lines(calls), error = function(e) character())
-  error_now <<- list(condition = condition, lines = traced)
+  error_now <<- list(condition = condition, lines = traced, calls = calls)
 }
 
-# The program's calls, the innermost first, as `traceback()` numbers them.
-trace_lines <- function(calls) {
+program_calls <- function(calls) {
   begin <- 0L
   end <- length(calls) - 1L # without the handler itself
   for (i in seq_along(calls)) {
@@ -207,9 +251,14 @@ trace_lines <- function(calls) {
       break
     }
   }
-  if (begin == 0L) return(character())
-  calls <- calls[seq_len(length(calls)) > begin & seq_along(calls) <= end]
+  if (begin == 0L) return(list())
+  calls <- as.list(calls[seq_len(length(calls)) > begin & seq_along(calls) <= end])
   if (length(calls) > 100L) calls <- c(calls[1:50], list(quote(...)), calls[seq.int(length(calls) - 48L, length(calls))])
+  calls
+}
+
+# The innermost first, as `traceback()` numbers them.
+trace_lines <- function(calls) {
   lines <- vapply(seq_along(calls), function(i) {
     source <- attr(calls[[i]], "srcref")
     place <- if (is.null(source)) {
@@ -252,6 +301,7 @@ report <- function(condition) {
     name <- if (name == "harness_parse_error") "ParseError" else "Error"
   }
   trace <- error_trace(condition)
+  if (identical(error_now$condition, condition)) last_traceback <<- traced_calls(error_now$calls)
   send(object_json(c(
     type = "\"error\"", nonce = quote_json(nonce), name = quote_json(name), value = quote_json(cut(message)),
     traceback = quote_json(paste0(cut(trace), "\n"))
@@ -351,8 +401,16 @@ ask_error_option <- function(failure) {
   if (!inherits(failure, "error") || inherits(failure, "harness_exit") || !is.language(wanted)) return(failure)
   is_last_called <<- FALSE
   told <- error_now
+  ended_calls <<- if (identical(told$condition, failure)) told$calls
   wanted <- as.expression(wanted)
-  problem <- guarded(function() for (part in wanted) allowInterrupts(eval(part, globalenv())))
+  problem <- guarded(function() {
+    find_top()
+    for (part in wanted) {
+      expression_now <<- part
+      allowInterrupts(evaluate())
+    }
+  })
+  ended_calls <<- NULL
   error_now <<- told
   if (!is_last_called) return(failure)
   cat(error_trace(failure), "\n", sep = "", file = stderr())
