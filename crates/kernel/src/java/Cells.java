@@ -353,9 +353,10 @@ final class Cells {
         return failure;
     }
 
-    /** Gives what {@code main} has thrown to the program's handler, if it has one, as {@code java} does. */
+    /** Gives what {@code main} has thrown to the program's handler, if it has one, as {@code java} does: its thread's, or that of all. */
     private Report offered(Report failure, Throwable thrown, Cell cell) {
-        var handler = Thread.getDefaultUncaughtExceptionHandler();
+        var own = engine.worker().handler();
+        var handler = own == null ? Thread.getDefaultUncaughtExceptionHandler() : own;
         boolean isTheirs = handler != null && handler != ownHandler;
         if (!isTheirs || thrown instanceof ThreadDeath || thrown instanceof SPIResolutionException) return failure;
         try {

@@ -44,8 +44,15 @@ final class Worker {
     }
 
     /** From here on threads count as the cell's. */
-    void beginCell() {
+    synchronized void beginCell() {
         earlier = Set.copyOf(threads());
+        if (runner != null) runner.setUncaughtExceptionHandler(null);
+    }
+
+    /** What the cell has given its own thread for exceptions that nobody catches; null if nothing. */
+    synchronized Thread.UncaughtExceptionHandler handler() {
+        var handler = runner == null ? null : runner.getUncaughtExceptionHandler();
+        return handler == group ? null : handler;
     }
 
     /** What the cell has started and still runs. */
