@@ -15,7 +15,7 @@ const { facade, global } = host;
 const here = path.join(cwd(), "cell.js");
 const hereUrl = pathToFileURL(here).href;
 const require = createRequire(here);
-const cells = { __proto__: global.Object.prototype, exports: new global.Object(), id: ".", filename: here, loaded: false };
+const cells = { __proto__: global.Object.prototype, exports: new global.Object(), id: ".", filename: here, loaded: false, parent: null };
 Object.assign(cells, { children: new global.Array(), paths: new global.Array() });
 const meta = {
   __proto__: null,
@@ -32,6 +32,7 @@ Object.defineProperties(global, {
   exports: hidden(cells.exports),
   __filename: hidden(here),
   __dirname: hidden(cwd()),
+  arguments: hidden(global.Function("return arguments")(cells.exports, require, cells, here, cwd())),
   // What `import.meta` becomes in a cell: nothing that is declared there can hide it.
   __importMeta: { value: meta },
 });
