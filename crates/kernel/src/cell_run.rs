@@ -14,7 +14,7 @@ use crate::process::Process;
 use crate::queue::Queue;
 use crate::random::random_hex;
 use crate::room::{AFTER_STOP, Room};
-use crate::{Cell, CellError, CellEvent, CellSink, Death, KernelLimits, Language, Outcome, ProtocolError};
+use crate::{Cell, CellError, CellEvent, CellSink, Death, KernelSpec, Language, Outcome, ProtocolError};
 
 /// What V8 prints before it aborts for want of memory, which nothing else tells from other aborts.
 const HEAP_IS_FULL: &str = "JavaScript heap out of memory";
@@ -53,10 +53,7 @@ pub(crate) struct CellRun<'a> {
     pub(crate) channel: &'a CellChannel,
     pub(crate) sink: &'a mut dyn CellSink,
     pub(crate) queue: &'a Queue,
-    pub(crate) language: Language,
-    pub(crate) limits: &'a KernelLimits,
-    /// As in the [`KernelSpec`](crate::KernelSpec).
-    pub(crate) ends_programs: bool,
+    pub(crate) spec: &'a KernelSpec,
     pub(crate) count: u32,
     pub(crate) background: &'a mut Background,
     pub(crate) buffer: &'a mut [u8],
@@ -167,8 +164,10 @@ impl CellRun<'_> {
     /// the program, as in the other languages, whose interpreters outlive it.
     fn exited(&mut self, death: Death) -> Outcome {
         match death {
-            Death::Exited(0) if self.language == Language::Java => Outcome::Finished,
-            Death::Exited(code) if self.language == Language::Java && code != java::DEFECT => self.ended_with(code),
+            Death::Exited(0) if self.spec.language == Language::Java => Outcome::Finished,
+            Death::Exited(code) if self.spec.language == Language::Java && code != java::DEFECT => {
+                self.ended_with(code)
+            }
             death => Outcome::Killed(death),
         }
     }
@@ -203,8 +202,7 @@ impl CellRun<'_> {
         // The end, once the interpreter ends by itself: what it prints until then is the program's.
         let mut exits = None;
         self.process.stir();
-        let max_frame = self.limits.max_control_frame;
-        self.process.control.send(message::run(cell, nonce, self.count, max_frame, self.ends_programs));
+        self.process.control.send(message::run(cell, nonce, self.count, self.spec));
         self.sink.push(CellEvent::Started);
         self.background.deliver(self.sink);
         loop {
@@ -304,7 +302,7 @@ impl CellRun<'_> {
     fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
         self.interrupt(nonce, false);
         self.room.stop();
-        let grace = self.limits.interrupt_grace.min(FOREVER);
+        let grace = self.spec.limits.interrupt_grace.min(FOREVER);
         let now = Instant::now();
         Stopping { outcome, remind_at: Some(now + grace / 4 * 3), kill_at: now + grace }
     }

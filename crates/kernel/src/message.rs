@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-use crate::{Cell, CellError, ProtocolError, RichResult};
+use crate::{Cell, CellError, KernelSpec, ProtocolError, RichResult};
 
 /// What a harness sends.
 #[derive(Debug, PartialEq)]
@@ -115,13 +115,16 @@ impl<'de> Visitor<'de> for Fields<'de> {
     }
 }
 
-/// The frame that starts a cell; `ends` says that it is a whole program:
-/// [`KernelSpec::ends_programs`](crate::KernelSpec::ends_programs).
-pub(crate) fn run(cell: &Cell, nonce: &str, count: u32, max_frame: usize, ends: bool) -> Vec<u8> {
-    frame(&json!({
-        "type": "run", "nonce": nonce, "count": count, "code": cell.code, "stdin": cell.stdin, "maxFrame": max_frame,
-        "ends": ends,
-    }))
+/// The frame that starts a cell; its spec says whether it is a whole program, and how that is called.
+pub(crate) fn run(cell: &Cell, nonce: &str, count: u32, spec: &KernelSpec) -> Vec<u8> {
+    let mut message = json!({
+        "type": "run", "nonce": nonce, "count": count, "code": cell.code, "stdin": cell.stdin,
+        "maxFrame": spec.limits.max_control_frame, "ends": spec.ends_programs,
+    });
+    if let Some(name) = &spec.program_name {
+        message["program"] = name.as_str().into();
+    }
+    frame(&message)
 }
 
 /// The frame that asks for what a first cell would wait for: it is answered by `ready`.

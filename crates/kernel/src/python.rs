@@ -33,6 +33,8 @@ const SOURCES: &str = concat!(
     include_str!("python/main.py"),
     "\0asking\0",
     include_str!("python/asking.py"),
+    "\0asyncio_input\0",
+    include_str!("python/asyncio_input.py"),
     "\0errors\0",
     include_str!("python/errors.py"),
     "\0ending\0",

@@ -30,6 +30,8 @@ pub struct KernelSpec {
     /// are waited for, and what is to be called at the end is called. The variables of Python and R are lost with it. Not for
     /// copies of a zygote: finalizers of what a program leaves behind are not called there.
     pub ends_programs: bool,
+    /// The file name of such a program, which Python shows as `sys.argv[0]`; without one that is `cell.py`.
+    pub program_name: Option<String>,
     /// What bounds the kernel.
     pub limits: KernelLimits,
 }
@@ -46,6 +48,7 @@ impl KernelSpec {
             cache: cache::default_cache(),
             zygote: None,
             ends_programs: false,
+            program_name: None,
             limits: KernelLimits::default(),
         }
     }

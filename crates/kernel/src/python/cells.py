@@ -56,6 +56,7 @@ class Cells:
         self.sources = Sources()
         self.name = ""
         self.frame_limit = 0
+        self.ends = False  # whether it is a whole program
         self.recursion_limit = None  # what the program has set
         self.after = []  # what runs after each cell, as a part of it
         self.begin()

@@ -3,15 +3,16 @@
 import _ast
 import sys
 
+from _agb import imports
 from _agb.cells import cells
 from _agb.control import library
-from _agb.streams import base_readline, questions, streams
+from _agb.streams import base_readline, python_frame, questions, streams
 
 
 def loaded(module, _):
     parts = {
         "getpass": getpass, "inspect": inspect, "pandas.core.config_init": pandas, "plotly.io._renderers": plotly,
-        "tqdm.notebook": tqdm,
+        "tqdm.notebook": tqdm, "traceback": traceback,
     }
     parts[module.__name__](module)
 
@@ -36,9 +37,34 @@ def getpass(module):
     module.getpass = module.unix_getpass = module.fallback_getpass = getpass
 
 
+def is_harness(frame):
+    return frame.f_code.co_filename.startswith("<agb:") or frame.f_code is imports.boot
+
+
+def traceback(module):
+    """The stack of a program ends with the program."""
+
+    def walk_stack(f):
+        if f is None:
+            f = python_frame(1)
+            while f is not None and f.f_code.co_filename == module.__file__:
+                f = f.f_back
+        while f is not None:
+            if not is_harness(f):
+                yield f, f.f_lineno
+            f = f.f_back
+
+    walk_stack.__module__, walk_stack.__qualname__, walk_stack.__doc__ = "traceback", "walk_stack", module.walk_stack.__doc__
+    module.walk_stack = walk_stack
+
+
 def inspect(module):
-    """Finds the source of a cell's classes, which have no file that could be asked for by their module."""
-    getfile, findsource = module.getfile, module.findsource
+    """Finds the source of a cell's classes, which have no file that could be asked for by their module. And the stack of a
+    program ends with the program."""
+    getfile, findsource, getouterframes = module.getfile, module.findsource, module.getouterframes
+
+    def getouterframes_of(frame, context=1):
+        return [one for one in getouterframes(frame, context) if not is_harness(one.frame)]
 
     def cell_of(value):
         if isinstance(value, type) and value.__module__ == "__main__":
@@ -55,7 +81,11 @@ def inspect(module):
             return findsource(object)
         return list(cells.sources.lines[place[0]][2]), place[1] - 1
 
-    for name, function, original in (("getfile", getfile_of, getfile), ("findsource", findsource_of, findsource)):
+    replaced = (
+        ("getfile", getfile_of, getfile), ("findsource", findsource_of, findsource),
+        ("getouterframes", getouterframes_of, getouterframes),
+    )
+    for name, function, original in replaced:
         function.__module__, function.__name__, function.__qualname__ = "inspect", name, name
         function.__doc__ = original.__doc__
         setattr(module, name, function)

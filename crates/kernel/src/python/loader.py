@@ -47,6 +47,7 @@ class Imports:
         names = TAKEN + tuple(name for name in TAKEN_IF_BUILT_IN if name in sys.builtin_module_names)
         self.taken = {name: copied(real_import(name)) for name in names}
         self.hooks = {}
+        self.boot = sys._getframe(2).f_code  # the code of the command line, which the interpreter runs first
         own_builtins["__import__"] = self.own_import
         sys.meta_path.insert(0, self)
 

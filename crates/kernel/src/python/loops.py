@@ -1,4 +1,5 @@
-# Code that needs an event loop: `await` outside of functions, and calls that take for granted that a loop runs.
+# Code that needs an event loop: `await` outside of functions, and calls that take for granted that a loop runs, as one
+# does in a notebook. In a whole program none does.
 #
 # The loop runs while a cell runs: between two cells its tasks stand still, and go on with the next one that needs it.
 
@@ -19,7 +20,7 @@ loop = None
 def evaluate(code):
     global loop
     is_coroutine = code.co_flags & COROUTINE
-    if not is_coroutine and not needs_loop(code):
+    if not is_coroutine and (cells.ends or not needs_loop(code)):
         return eval(code, cells.names)
     asyncio = library("asyncio")
     if loop is None or loop.is_closed():

@@ -61,16 +61,19 @@ for function in (display, get_ipython):
     setattr(builtins, function.__name__, function)
 sys.excepthook, sys.unraisablehook = run.show_uncaught, run.show_ignored
 sys.__excepthook__ = run.show_uncaught  # Python's own finds the lines of a cell in no file
-is_zygote, sys.argv = sys.argv[1:] == ["zygote"], [""]
+is_zygote, sys.argv = sys.argv[1:] == ["zygote"], ["cell.py"]
 sys.path.insert(0, "")
 sys.meta_path.append(LastResort)
 imports.when_loaded("ctypes", None, run.ctypes_loaded)
 imports.when_loaded("threading", None, run.threading_loaded)
+hook("asyncio.base_events", "asyncio_input")
+hook("asyncio.selector_events", "asyncio_input")
 hook("getpass", "libraries")
 hook("inspect", "libraries")
 hook("pandas.core.config_init", "libraries")
 hook("plotly.io._renderers", "libraries")
 hook("tqdm.notebook", "libraries")
+hook("traceback", "libraries")
 hook("matplotlib", "plotting", prepare=True)
 hook("IPython.core.display_functions", "shim")
 hook("IPython.core.getipython", "shim")

@@ -39,6 +39,7 @@ class Run:
         self.code = code[1:] if code[:1] == "\ufeff" else code
         self.name, self.frame_limit = "<cell %d>" % message["count"], message["maxFrame"]
         self.ends, self.ending = message["ends"], None  # whether it is a whole program, after which Python ends
+        self.program = message.get("program")  # its file's name
         self.status = 0
         self.failure = None
         self.failed = self.is_watched = False
@@ -64,7 +65,7 @@ class Run:
         return self.step is not None
 
     def begin(self):
-        cells.name, cells.frame_limit = self.name, self.frame_limit
+        cells.name, cells.frame_limit, cells.ends = self.name, self.frame_limit, self.ends
         cells.begin()
         cells.sources.add(self.name, self.code)
         streams.begin(self.nonce if self.may_ask else None)
@@ -75,6 +76,8 @@ class Run:
         interrupts.install()
         interrupts.pending = False
         control.open(self.nonce)
+        if self.program is not None:
+            sys.argv = [self.program]
         if self.ends and self.ending is None:
             from _agb import ending
 

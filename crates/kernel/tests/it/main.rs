@@ -31,6 +31,7 @@ mod r_replaced;
 mod random;
 mod streaming;
 mod support;
+mod surroundings;
 mod times;
 mod whole_programs;
 mod zygote;

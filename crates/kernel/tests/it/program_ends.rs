@@ -46,7 +46,7 @@ const JAVA: [&str; 5] = [
 ];
 
 /// What the language's own tool prints, and whether that was a success.
-fn by_the_tool(tool: &str, name: &str, code: &str) -> (String, bool) {
+pub(crate) fn by_the_tool(tool: &str, name: &str, code: &str) -> (String, bool) {
     let folder = Workdir::new();
     let file = folder.path().join(name);
     std::fs::write(&file, code).unwrap();

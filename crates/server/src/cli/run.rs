@@ -110,6 +110,7 @@ impl RunCommand {
             network: self.network,
             zygotes: false,
             ends_programs: true,
+            program_name: Some(program_name(&self.file)),
             warm: Warm { at_start: 0, most: 0, ..defaults.warm },
             limits,
             ..defaults
@@ -134,6 +135,11 @@ fn language(given: Option<&str>, file: &Path) -> Result<Language, String> {
             file.display()
         )),
     }
+}
+
+/// Where the program runs there is no other folder than its session's.
+fn program_name(file: &Path) -> String {
+    file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn read(file: &Path) -> Result<String, String> {

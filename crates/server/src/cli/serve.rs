@@ -245,6 +245,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, Failure> {
         launcher: defaults.launcher,
         zygotes: !serve.no_zygotes,
         ends_programs: false,
+        program_name: None,
         warm: serve.warm,
         limits: serve.limits,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),

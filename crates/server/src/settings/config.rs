@@ -67,6 +67,8 @@ pub struct Config {
     /// Whether each run is a whole program, which ends as its language's own tool ends it: threads that the tool waits for
     /// are waited for, and what is to be called at the end is called. Off: a session's runs are parts of one program.
     pub ends_programs: bool,
+    /// The file name of such a program, which Python shows as `sys.argv[0]`.
+    pub program_name: Option<String>,
     /// The executable that makes sandboxes; its `main` must begin with [`agb_sandbox::main_if_helper`].
     pub launcher: PathBuf,
     /// What is kept ready before anybody needs it.
@@ -99,6 +101,7 @@ impl Config {
             sandbox: agb_sandbox::Limits::default(),
             zygotes: true,
             ends_programs: false,
+            program_name: None,
             launcher: "/proc/self/exe".into(),
             warm: Warm::default(),
             limits: Limits::default(),

@@ -121,11 +121,11 @@ fn time_is_up_after_the_timeout() {
 }
 
 #[test]
-fn the_program_has_the_input() {
-    let code = "name = input('Your name? ')\nimport sys\nprint(name, sum(int(line) for line in sys.stdin))";
+fn the_program_has_the_input_and_its_file_s_name() {
+    let code = "name = input('Your name? ')\nimport sys\nprint(sys.argv, name, sum(int(line) for line in sys.stdin))";
     let numbers: String = (1..=50_000).map(|number| format!("{number}\n")).collect();
     let (code, out, err) = finish(Program::new("sum.py", code).start(), format!("Ada\n{numbers}").as_bytes());
-    assert_eq!((code, out.as_str()), (Some(0), "Your name? Ada 1250025000\n"), "{err}");
+    assert_eq!((code, out.as_str()), (Some(0), "Your name? ['sum.py'] Ada 1250025000\n"), "{err}");
 }
 
 #[test]
