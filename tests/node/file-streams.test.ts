@@ -2,10 +2,13 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
+import { Worker } from "node:worker_threads";
 
 import { AGB, type FileSystem, Session } from "agbcloud-sdk";
 
@@ -112,7 +115,7 @@ describe("streams of files", () => {
 
   test("end when a signal says so, and when the file changes meanwhile", async () => {
     const { file } = stage.session;
-    await write(file, "/tmp/changing", cut(CONTENT, 1 << 20));
+    await write(file, "/tmp/changing", [CONTENT, CONTENT]); // more than four parts
     const stop = new AbortController();
     await assert.rejects(async () => {
       for await (const _ of file.readStream("/tmp/changing", { signal: stop.signal })) {
@@ -125,8 +128,33 @@ describe("streams of files", () => {
     await reader.read();
     await write(file, "/tmp/changing", ["new"]);
     const third = reader.read().then(({ value }) => value);
-    await third.then((value) => assert.equal(value?.length, 2 << 20), (error) => assert.equal(error.code, "InvalidFile.Changed"));
+    await third.then((value) => assert.equal(value?.length, 4 << 20), (error) => assert.equal(error.code, "InvalidFile.Changed"));
     await assert.rejects(reader.read(), { code: "InvalidFile.Changed" });
+  });
+
+  // The thread that reads fills memory of the worker's, which goes with it.
+  test("leave a process whole whose workers end while they read", { timeout: 120_000 }, async () => {
+    const { session } = stage;
+    await write(session.file, "/tmp/worker.bin", cut(CONTENT, 1 << 20));
+    const source = `
+      const { parentPort, workerData } = require("node:worker_threads");
+      const { AGB } = require(workerData.sdk);
+      (async () => {
+        const agb = new AGB({ apiKey: workerData.key, config: { endpoint: workerData.endpoint } });
+        const { session } = await agb.get(workerData.id);
+        for (;;) {
+          for await (const bytes of session.file.readStream("/tmp/worker.bin")) parentPort.postMessage(bytes.length);
+        }
+      })();`;
+    const workerData = { sdk: createRequire(import.meta.url).resolve("agbcloud-sdk"), key: stage.server.apiKey, endpoint: stage.server.endpoint, id: session.sessionId };
+    for (let round = 0; round < 8; round += 1) {
+      const worker = new Worker(source, { eval: true, workerData });
+      for (let left = round + 1; left > 0; left -= 1) {
+        await once(worker, "message");
+      }
+      await worker.terminate();
+    }
+    assert.ok((await all(session.file.readStream("/tmp/worker.bin"))).equals(CONTENT));
   });
 
   test("keep memory flat, however slowly they are read", async () => {

@@ -122,7 +122,7 @@ pub use crate::folder_reader::FolderReader;
 pub use crate::link_call::{LinkAnswer, LinkCall};
 pub use crate::log::Log;
 pub use crate::options::Options;
-pub use crate::received::Received;
+pub use crate::received::{PartSink, Received};
 pub use crate::run::{Run, RunControl, RunEvent};
 pub use crate::session::Session;
 pub use crate::socket::SocketLimits;

@@ -15,7 +15,7 @@ use reqwest::{Response, Url};
 use crate::error::Error;
 use crate::http::{self, Http};
 use crate::random;
-use crate::received::Received;
+use crate::received::{PartSink, Received};
 use crate::session::Session;
 
 impl Session {
@@ -25,22 +25,37 @@ impl Session {
     /// What the service or the network says.
     pub async fn transfer(
         &self,
-        mut transfer: Box<dyn Transfer>,
+        transfer: Box<dyn Transfer>,
         bytes: Bytes,
     ) -> Result<(Answered<Part>, Received), Error> {
-        let (mut last, mut kept) = (None, Received::default());
+        let mut kept = Received::default();
+        let part = self.transfer_into(transfer, bytes, &mut kept).await?;
+        Ok((part, kept))
+    }
+
+    /// The same; what comes back goes into `kept` as it comes.
+    ///
+    /// # Errors
+    /// As [`transfer`](Self::transfer).
+    pub async fn transfer_into(
+        &self,
+        mut transfer: Box<dyn Transfer>,
+        bytes: Bytes,
+        kept: &mut impl PartSink,
+    ) -> Result<Answered<Part>, Error> {
+        let mut last = None;
         loop {
             match transfer.next(last.take()) {
                 TransferStep::Send { request, body, most } => {
                     let body = body.map(|range| bytes.slice(range));
-                    last = Some(self.api().http.exchange(&request, body, most, &mut kept).await);
+                    last = Some(self.api().http.exchange(&request, body, most, kept).await);
                 }
                 TransferStep::Forget(time) => {
                     kept.clear();
                     tokio::time::sleep(time).await;
                 }
                 TransferStep::Wait(time) => tokio::time::sleep(time).await,
-                TransferStep::Done(outcome) => return Ok((outcome?, kept)),
+                TransferStep::Done(outcome) => return Ok(outcome?),
             }
         }
     }
@@ -54,12 +69,12 @@ impl Session {
         name: &str,
         arguments: &str,
         bytes: Bytes,
-    ) -> Result<Answered<(Part, Received)>, Error> {
+        kept: &mut impl PartSink,
+    ) -> Result<Answered<Part>, Error> {
         let id = random::id();
         let toolbox = Toolbox { session: self.data(), is_guest: self.api().is_guest(), id: &id };
         let transfer = transfer_by_name(name, arguments, bytes.len() as u64, &toolbox)?;
-        let (part, kept) = self.transfer(transfer, bytes).await?;
-        Ok(part.map(|part| (part, kept)))
+        self.transfer_into(transfer, bytes, kept).await
     }
 }
 
@@ -70,7 +85,7 @@ impl Http {
         request: &HttpRequest,
         body: Option<Bytes>,
         most: Option<u64>,
-        kept: &mut Received,
+        kept: &mut impl PartSink,
     ) -> Exchange {
         let mut exchange = Exchange::default();
         if let Err(error) = self.try_exchange(request, body, most, kept, &mut exchange).await {
@@ -85,7 +100,7 @@ impl Http {
         request: &HttpRequest,
         body: Option<Bytes>,
         most: Option<u64>,
-        kept: &mut Received,
+        kept: &mut impl PartSink,
         exchange: &mut Exchange,
     ) -> Result<(), TransportError> {
         let not_a_url = |error: String| http::unreachable(format!("the session's link is not a URL: {error}"));
@@ -120,8 +135,9 @@ impl Http {
                 Some(most) => {
                     let room = usize::try_from(most - exchange.received).unwrap_or(usize::MAX);
                     let fits = chunk.split_to(chunk.len().min(room));
-                    exchange.received += fits.len() as u64; // no byte that is not kept
-                    kept.push(fits);
+                    let count = fits.len() as u64;
+                    kept.push(fits).map_err(|reason| TransportError::Interrupted { reason: reason.into() })?;
+                    exchange.received += count; // no byte that is not kept
                     if !chunk.is_empty() {
                         return Err(TransportError::Interrupted { reason: "more came than was asked for".into() });
                     }

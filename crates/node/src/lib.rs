@@ -30,7 +30,7 @@ mod logger;
 mod native_part;
 mod objects;
 mod output_queue;
-mod part_bytes;
+mod part_buffer;
 mod promise;
 mod result;
 mod run;

@@ -6,6 +6,7 @@ use napi::bindgen_prelude::{ObjectFinalize, Result};
 use napi_derive::napi;
 
 use crate::objects::Transferred;
+use crate::part_buffer::Filling;
 use crate::promise::{Promise, call};
 
 /// `NativePart` of `binding.ts`.
@@ -41,7 +42,8 @@ impl NativePart {
         env.adjust_external_memory(-std::mem::take(&mut self.told))?;
         let bytes = Bytes::from(std::mem::take(&mut self.bytes));
         let session = self.session.clone();
-        call(env, async move { session.transfer_by_name(&name, &arguments, bytes).await }, Transferred::from)
+        let transfer = async move { session.transfer_by_name(&name, &arguments, bytes, &mut Filling::nothing()).await };
+        call(env, transfer, |part| Transferred::new(part, None))
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use agb_client::agb_core::operations::SessionOptions;
 use agb_client::agb_core::operations::files::Part;
-use agb_client::{ClientInfo, CreateSession, KilledBy, Options, Received, RichResult, RunFailure, SessionConfig};
+use agb_client::{ClientInfo, CreateSession, KilledBy, Options, RichResult, RunFailure, SessionConfig};
 use napi_derive::napi;
 use serde_json::Value;
 
-use crate::part_bytes::PartBytes;
+use crate::part_buffer::{PartBuffer, PartBytes};
 
 /// `ClientOptions`.
 #[napi(object, object_to_js = false, use_nullable = true)]
@@ -312,8 +312,9 @@ pub(crate) struct Transferred {
     pub bytes: PartBytes,
 }
 
-impl From<(Part, Received)> for Transferred {
-    fn from((part, bytes): (Part, Received)) -> Self {
-        Self { meta: Value::from(part).to_string(), bytes: PartBytes(bytes.pieces()) }
+impl Transferred {
+    /// What a part came to, with what was read into a buffer, if anything was.
+    pub(crate) fn new(part: Part, buffer: Option<PartBuffer>) -> Self {
+        Self { meta: Value::from(part).to_string(), bytes: PartBytes(buffer) }
     }
 }

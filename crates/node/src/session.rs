@@ -14,6 +14,7 @@ use crate::answer::{nothing, text};
 use crate::io;
 use crate::native_part::NativePart;
 use crate::objects::{AttachRequest, CommandRequest, ConnectionOptions, RunRequest, Transferred, pairs};
+use crate::part_buffer::{Filling, PartBuffer};
 use crate::promise::{Promise, call, promise};
 use crate::result::Outcome;
 use crate::run::NativeRun;
@@ -82,7 +83,7 @@ impl NativeSession {
         call(env, async move { session.invoke(&name, &arguments).await.map(text) }, |json| json)
     }
 
-    /// Carries a part of a file.
+    /// Carries a part of a file. Of one that is read at most so many bytes come.
     #[napi(catch_unwind)]
     pub fn transfer<'env>(
         &self,
@@ -90,11 +91,15 @@ impl NativeSession {
         name: String,
         arguments: String,
         bytes: Option<Uint8Array>,
+        most: Option<u32>,
     ) -> Result<Promise<'env>> {
         // Copied: JavaScript goes on with its own while these are sent.
         let bytes = bytes.map(|bytes| Bytes::copy_from_slice(&bytes)).unwrap_or_default();
         let session = self.session.clone();
-        call(env, async move { session.transfer_by_name(&name, &arguments, bytes).await }, Transferred::from)
+        let buffer = most.map(|most| PartBuffer::new(env, most as usize)).transpose()?;
+        let mut filling = buffer.as_ref().map_or_else(Filling::nothing, PartBuffer::filling);
+        let transfer = async move { session.transfer_by_name(&name, &arguments, bytes, &mut filling).await };
+        call(env, transfer, |part| Transferred::new(part, buffer))
     }
 
     /// Room for a part of a file that is to be written.

@@ -146,9 +146,10 @@ export interface NativeSession {
   invoke(name: string, argsJson: string): NativeCall<string>;
   /**
    * Carries a part of a file: `name` and `argsJson` are those of `transfer_by_name` in the core. `bytes` are those to
-   * write; the backend has read them by the time the promise is settled, not before.
+   * write; the backend has read them by the time the promise is settled, not before. Of a part that is read at most `most`
+   * bytes come: the addon has memory for as many filled while they come.
    */
-  transfer(name: string, argsJson: string, bytes: Uint8Array | null): NativeCall<Transferred>;
+  transfer(name: string, argsJson: string, bytes: Uint8Array | null, most?: number): NativeCall<Transferred>;
   /** Room for a part of at most so many bytes that is to be written. The addon's only. */
   part?(size: number): NativePart;
   /** {@link SessionDescription} as JSON text. */

@@ -28,14 +28,11 @@ export interface Part {
   readonly isLast: boolean;
 }
 
-/** Bytes that one call writes: large enough that the cost of a call does not show beside them. */
-const PART = 4 << 20;
-
 /**
- * Bytes that one call reads. Half of that: two calls are under way at once, so that the cost of one shows less, and parts
- * that were read are in memory until the collector has found them.
+ * Bytes that one call reads or writes: large enough that the cost of a call does not show beside them. Three parts are in
+ * memory while a file is read, one in hand and two on their way, and some until the collector has found them.
  */
-const READ_PART = 2 << 20;
+const PART = 4 << 20;
 
 /** The same with the documented tools. */
 const CHUNK = 51_200;
@@ -69,7 +66,7 @@ async function carry(
 
 /**
  * @internal The bytes of a file, part by part; while one is used, the next one is on its way, and while one is waited for,
- * so that the line is never idle. Two are in memory at most.
+ * so that the line is never idle. Two are on their way at most.
  */
 export class FileReader {
   readonly #native: NativeSession;
@@ -99,7 +96,7 @@ export class FileReader {
     }
     const fetched = this.#ahead ?? this.#fetch(this.#at);
     this.#ahead = null;
-    const behind = this.#at + READ_PART;
+    const behind = this.#at + PART;
     const ahead = behind < Math.min(this.#size, this.#end) ? this.#fetch(behind) : null;
     const { part, bytes } = await fetched;
     this.#at += bytes.length;
@@ -126,8 +123,11 @@ export class FileReader {
   async #ask(offset: number): Promise<{ readonly part: Part; readonly bytes: Uint8Array }> {
     const left = this.#end - offset;
     if (carriesBytes(this.#native)) {
-      const args = { path: this.#path, offset, length: Math.min(left, READ_PART), etag: this.#etag };
-      return carry(() => this.#native.transfer("file.readPart", JSON.stringify(args), null), this.#signal);
+      // As much as there is, where the file has said it: that much memory is filled.
+      const there = this.#size > offset ? this.#size - offset : PART;
+      const length = Math.min(left, there, PART);
+      const json = JSON.stringify({ path: this.#path, offset, length, etag: this.#etag });
+      return carry(() => this.#native.transfer("file.readPart", json, null, length), this.#signal);
     }
     const length = Math.min(left, CHUNK);
     const args = { path: this.#path, offset, length };

@@ -4,10 +4,8 @@ import { type FileSystem } from "../src/index.js";
 import { FakeBackend, type FakeSession, failed, ok } from "./fake-binding.js";
 
 const backend = new FakeBackend().plug();
-/** Bytes of a call that reads. */
-const PART = 2 << 20;
-/** The same of one that writes. */
-const WRITE_PART = 4 << 20;
+/** Bytes of a call that reads or writes. */
+const PART = 4 << 20;
 let file: FileSystem;
 let fake: FakeSession;
 
@@ -122,10 +120,10 @@ describe("writing a stream", () => {
       return ok({ meta: '{"size":0,"etag":"","isLast":false}', bytes: new Uint8Array(0) });
     };
     const writer = file.writeStream("/a").getWriter();
-    await writer.write(new Uint8Array(WRITE_PART + 1));
+    await writer.write(new Uint8Array(PART + 1));
     await writer.write("ü");
     await writer.close();
-    assert.deepEqual(sent, [[0, false, WRITE_PART], [WRITE_PART, true, 3]]);
+    assert.deepEqual(sent, [[0, false, PART], [PART, true, 3]]);
   });
 
   it("gives an upload up that failed or was aborted", async () => {
