@@ -153,8 +153,12 @@ impl Link {
                     bytes += message.len();
                     progress.received = true;
                     progress.crowded = messages >= Self::BATCH_MESSAGES || bytes >= Self::BATCH_BYTES;
+                    let control = matches!(message, Message::Ping(_) | Message::Pong(_)).then(|| message.len());
                     deliver(message);
-                    self.socket.get_mut().deliver();
+                    match control {
+                        Some(payload) => self.socket.get_mut().pass(payload),
+                        None => self.socket.get_mut().deliver(),
+                    }
                 }
                 Poll::Ready(Some(Err(error))) => return Err(loss_of(error)),
                 Poll::Ready(None) => return Err(broken("the connection was cut".into())),

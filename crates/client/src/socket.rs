@@ -110,6 +110,9 @@ pub(crate) struct Counted {
     told: usize,
 }
 
+/// What a service's control frame has before its payload of at most 125 bytes (RFC 6455, section 5.2): no mask.
+const CONTROL_HEADER: u64 = 2;
+
 impl Counted {
     /// What is under way is counted from so many bytes on, by as many: a socket reads more at once. 128 KiB.
     const STEP: usize = 128 << 10;
@@ -126,6 +129,13 @@ impl Counted {
         {
             let _ = room(0); // nothing is always to be had
         }
+    }
+
+    /// A control frame with so long a payload was delivered: it may have come between the parts of a message (RFC 6455,
+    /// section 5.4), which is still under way.
+    pub(crate) fn pass(&mut self, payload: usize) {
+        let frame = CONTROL_HEADER + payload as u64;
+        self.delivered = self.delivered.saturating_add(frame).min(self.read);
     }
 
     /// Counts what has come of a message: as it is, and as what is read of it.
@@ -234,6 +244,24 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+
+    #[tokio::test]
+    async fn a_ping_between_parts_delivers_none_of_them() {
+        let room: SharedRoom =
+            Arc::new(|bytes| if bytes <= 1 << 20 { Ok(()) } else { Err("there is no room".to_owned()) });
+        let (near, mut far) = tokio::io::duplex(1 << 16);
+        tokio::spawn(async move { far.write_all(&vec![b'x'; 4 << 20]).await });
+        let mut wire = Counted { room: Some(room), ..Counted::new(Box::new(near)) };
+        let (mut part, mut read) = (vec![0; 100 << 10], 0);
+        while wire.read_exact(&mut part).await.is_ok() {
+            read += part.len();
+            wire.pass(125);
+        }
+        assert!((400 << 10..=700 << 10).contains(&read), "{read} bytes, each of which counts twice");
+        wire.deliver();
+        wire.pass(125);
+        assert_eq!(wire.delivered, wire.read, "no more than has come");
+    }
 
     #[tokio::test]
     async fn what_is_under_way_counts_until_it_is_delivered() {

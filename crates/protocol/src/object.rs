@@ -35,7 +35,10 @@ impl<'a> Object<'a> {
 
     /// Reads a text that is one object and nothing else.
     pub fn parse(text: &'a str) -> Option<Self> {
-        Value::parse(text)?.as_object()
+        let mut cursor = Cursor(text);
+        let object = cursor.object(DEPTH)?;
+        cursor.space();
+        cursor.0.is_empty().then_some(object)
     }
 
     /// The member of this name, unless it is null.
@@ -114,15 +117,7 @@ impl<'a> Value<'a> {
 
     /// The members, if it is an object.
     pub fn as_object(self) -> Option<Object<'a>> {
-        let mut members = Vec::new();
-        Cursor(self.0).members(b'{', b'}', |cursor| {
-            let name = cursor.string()?;
-            cursor.token(b':')?;
-            (members.len() < Object::MOST_MEMBERS).then_some(())?;
-            members.push((Value(name).as_str()?, cursor.value(DEPTH)?));
-            Some(())
-        })?;
-        Some(Object { text: self.0, members })
+        Cursor(self.0).object(DEPTH)
     }
 
     /// The items, if it is a list.
@@ -172,6 +167,22 @@ impl<'a> Cursor<'a> {
         Some(Value(&start[..start.len() - self.0.len()]))
     }
 
+    /// An object, whose members are kept.
+    fn object(&mut self, depth: u32) -> Option<Object<'a>> {
+        self.space();
+        let start = self.0;
+        let deeper = depth.checked_sub(1)?;
+        let mut members = Vec::new();
+        self.members(b'{', b'}', |cursor| {
+            let name = cursor.string()?;
+            cursor.token(b':')?;
+            (members.len() < Object::MOST_MEMBERS).then_some(())?;
+            members.push((Value(name).as_str()?, cursor.value(deeper)?));
+            Some(())
+        })?;
+        Some(Object { text: &start[..start.len() - self.0.len()], members })
+    }
+
     /// A list in brackets, whose members `member` reads.
     fn members(&mut self, open: u8, close: u8, mut member: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
         self.token(open)?;
@@ -196,11 +207,22 @@ impl<'a> Cursor<'a> {
     }
 
     fn scalar(&mut self) -> Option<()> {
-        let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        let end = self.0.bytes().position(|byte| !word(byte)).unwrap_or(self.0.len());
+        if self.digits().is_some() {
+            return Some(());
+        }
+        let end = self.0.bytes().position(|byte| !is_word(byte)).unwrap_or(self.0.len());
         let (scalar, rest) = self.0.split_at(end);
         self.0 = rest;
         (matches!(scalar, "true" | "false" | "null") || is_number(scalar)).then_some(())
+    }
+
+    /// A whole number that is not negative, which most are that come in thousands.
+    fn digits(&mut self) -> Option<()> {
+        let bytes = self.0.as_bytes();
+        let end = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+        let is_whole = end == 1 || end > 1 && bytes[0] != b'0';
+        let goes_on = bytes.get(end).is_some_and(|byte| is_word(*byte));
+        (is_whole && !goes_on).then(|| self.0 = &self.0[end..])
     }
 
     fn token(&mut self, token: u8) -> Option<()> {
@@ -213,9 +235,19 @@ impl<'a> Cursor<'a> {
     }
 
     fn space(&mut self) {
-        let spaces = self.0.bytes().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
+        let bytes = self.0.as_bytes();
+        // Most often there is none.
+        if bytes.first().is_none_or(|first| *first > b' ') {
+            return;
+        }
+        let spaces = bytes.iter().take_while(|byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t')).count();
         self.0 = &self.0[spaces..];
     }
+}
+
+/// Whether a word or a number may have this byte.
+const fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
 }
 
 /// `-0.5e+10`, as RFC 8259 has it.

@@ -72,6 +72,7 @@ mod listen;
 mod lock;
 mod observe;
 mod random;
+mod reserve;
 mod run;
 mod server;
 mod session;

@@ -37,6 +37,7 @@ use crate::listen::http::{self, Address, InvalidOrigin, InvalidPublicUrl, Origin
 use crate::listen::listener::Listener;
 use crate::listen::tls::{Tls, TlsError};
 use crate::observe::Metrics;
+use crate::reserve;
 use crate::session::sessions::Sessions;
 use crate::settings::{Config, Isolation, Warm};
 use crate::workspace::factory::WorkspaceFactory;
@@ -106,6 +107,7 @@ impl Server {
     /// # Errors
     /// When the configuration makes no sense, programs cannot be isolated, or there is no place for the sessions.
     pub fn new(config: Config) -> Result<Self, StartError> {
+        reserve::start();
         let rate = Rate::of(&config.limits);
         let has_keys = !config.api_keys.is_empty() || config.api_keys_file.is_some();
         let budget = Budget::new(config.limits.buffers);

@@ -48,6 +48,7 @@ pub(crate) use self::view::{Located, MAX_PATH, PathError};
 use self::watch::Watches;
 use self::zygotes::Zygotes;
 use crate::lock::lock;
+use crate::reserve;
 use crate::settings::Config;
 
 /// What a session's programs used at a time.
@@ -234,8 +235,8 @@ impl Workspace {
         let workspace = Arc::clone(self);
         // Commands and what they have left in the background too: what still runs could write, and be met by the next
         // session of the slot.
-        let ended = tokio::task::spawn_blocking(move || workspace.slot.end_all()).await;
-        if !ended.unwrap_or(false) {
+        let ended = reserve::run(move || workspace.slot.end_all()).await;
+        if ended != Some(true) {
             tracing::error!(slot = self.slot.number(), "programs of a session do not end");
         }
         let mut background = std::mem::take(&mut *lock(&self.background));
@@ -248,10 +249,10 @@ impl Workspace {
         self.watches.end_all();
         let workspace = Arc::clone(self);
         let folder = || self.folder.root().display();
-        match tokio::task::spawn_blocking(move || workspace.folder.remove()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(folder = %folder(), %error, "a session's folder could not be removed"),
-            Err(error) => tracing::error!(folder = %folder(), %error, "the removal of a session's folder broke off"),
+        match reserve::run(move || workspace.folder.remove()).await {
+            Some(Ok(())) => {}
+            Some(Err(error)) => tracing::warn!(folder = %folder(), %error, "a session's folder could not be removed"),
+            None => tracing::error!(folder = %folder(), "the removal of a session's folder broke off"),
         }
     }
 }

@@ -153,6 +153,7 @@ impl Serve {
         allocator::keep();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(usize::from(self.threads))
+            .thread_keep_alive(THREADS_KEPT)
             .enable_all()
             .build()
             .map_err(|error| format!("no threads: {error}"))?;
@@ -163,6 +164,11 @@ impl Serve {
         result
     }
 }
+
+/// A thread for files that has nothing to do is kept for so long.
+///
+/// An hour: a program can take all threads that the machine has, and then the server works with those that it has kept.
+const THREADS_KEPT: Duration = Duration::from_secs(3600);
 
 /// The other servers of the cluster have given this one up: EX_SOFTWARE, so that whoever supervises it starts it again.
 const GIVEN_UP: u8 = 70;

@@ -37,6 +37,18 @@ pub(crate) enum ContextError {
     OverBudget(#[from] OverBudget),
     #[error("the context would have more than {limit} {unit}: delete files, or raise {flag}")]
     Quota { limit: u64, unit: &'static str, flag: &'static str },
+    #[error(
+        "more than {limit} {unit} come out of the archives of one download: copy them without extracting them \
+         (`extractPolicy`), or raise {flag}"
+    )]
+    ArchivesTooLarge { limit: u64, unit: &'static str, flag: &'static str },
+    #[error(
+        "one upload would copy more than twice what the context may have: the rest is left out; delete files of the \
+         session, or raise --context-size"
+    )]
+    UploadTooLarge,
+    #[error("the session was released before everything had been copied to it")]
+    Released,
     #[error(transparent)]
     SessionFull(#[from] DiskFull),
     #[error("no space is left on the server's disk: free some and try again")]

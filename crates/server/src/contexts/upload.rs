@@ -31,9 +31,18 @@ impl Context {
 }
 
 impl Upload {
+    /// So many bytes are to come: refused while nothing is copied, if there is no room for them.
+    pub(crate) fn announce(&mut self, bytes: u64) -> Result<(), ContextError> {
+        self.reservation().check(Amount { bytes, files: 0 })
+    }
+
+    fn reservation(&mut self) -> &mut Reservation {
+        self.reservation.as_mut().expect("it is there until the commit, which takes the upload")
+    }
+
     /// Adds bytes.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), ContextError> {
-        let reservation = self.reservation.as_mut().expect("it is there until the commit, which takes the upload");
+        let reservation = self.reservation();
         reservation.grow(Amount { bytes: bytes.len() as u64, files: 0 })?;
         self.file.write_all(bytes).map_err(|error| ContextError::system("receiving the file", &error))
     }

@@ -51,6 +51,12 @@ impl Quota {
 
     fn take(&self, amount: Amount) -> Result<(), ContextError> {
         let mut used = self.lock();
+        *used = self.with(*used, amount)?;
+        Ok(())
+    }
+
+    /// What is used with so much more, if there is room for it.
+    fn with(&self, used: Amount, amount: Amount) -> Result<Amount, ContextError> {
         let bytes = used.bytes.saturating_add(amount.bytes);
         let files = used.files.saturating_add(amount.files);
         if amount.bytes > 0 && bytes > self.max.bytes {
@@ -59,8 +65,7 @@ impl Quota {
         if amount.files > 0 && files > self.max.files {
             return Err(ContextError::Quota { limit: self.max.files, unit: "files", flag: "--context-files" });
         }
-        *used = Amount { bytes, files };
-        Ok(())
+        Ok(Amount { bytes, files })
     }
 
     fn lock(&self) -> MutexGuard<'_, Amount> {
@@ -76,6 +81,11 @@ impl Reservation {
         self.held.bytes += amount.bytes;
         self.held.files += amount.files;
         Ok(())
+    }
+
+    /// Whether there would be room for so much more now.
+    pub(crate) fn check(&self, amount: Amount) -> Result<(), ContextError> {
+        self.quota.with(*self.quota.lock(), amount).map(drop)
     }
 
     /// What is held now counts as stored, for good.

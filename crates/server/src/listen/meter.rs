@@ -15,6 +15,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::budget::Charge;
 use crate::lock::lock;
 
+/// What a client's control frame has before its payload of at most 125 bytes: two bytes and the mask (RFC 6455, section 5.2).
+const CONTROL_HEADER: usize = 6;
+
 /// Counts what a connection reads, once it has a budget.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReadMeter(Arc<Mutex<Option<Charge>>>);
@@ -29,6 +32,14 @@ impl ReadMeter {
     pub(crate) fn finished(&self) {
         if let Some(charge) = &mut *self.charge() {
             charge.resize(0).expect("nothing is always to be had");
+        }
+    }
+
+    /// A control frame with so long a payload has been read, by itself or between the parts of a message.
+    pub(crate) fn passed(&self, payload: usize) {
+        if let Some(charge) = &mut *self.charge() {
+            let left = charge.bytes().saturating_sub(CONTROL_HEADER + payload);
+            charge.resize(left).expect("less is always to be had");
         }
     }
 
@@ -100,6 +111,27 @@ mod tests {
 
     use super::*;
     use crate::budget::{Budget, SMALL};
+
+    #[tokio::test]
+    async fn a_ping_gives_back_no_more_than_it_took() {
+        let (budget, meter) = (Budget::new(4 * SMALL), ReadMeter::default());
+        let bytes = [0_u8; 8 * SMALL];
+        let mut socket = Metered::new(&bytes[..], meter.clone());
+        meter.begin(budget.nothing());
+        let mut part = vec![0; SMALL];
+        let mut ping = [0; CONTROL_HEADER + 5];
+        for parts in 1..=4 {
+            socket.read_exact(&mut ping).await.expect("there is room");
+            meter.passed(5);
+            socket.read_exact(&mut part).await.expect("there is room");
+            assert_eq!(budget.used(), parts * SMALL);
+        }
+        socket.read_exact(&mut ping).await.expect_err("more than there is room for");
+        meter.finished();
+        assert_eq!(budget.used(), 0);
+        meter.passed(125);
+        assert_eq!(budget.used(), 0);
+    }
 
     #[tokio::test]
     async fn what_is_read_counts_until_a_message_is_whole() {

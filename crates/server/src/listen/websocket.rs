@@ -264,11 +264,14 @@ impl Connection {
                     self.nonsense()
                 }
             },
-            // Pings and pongs are answered below us; what follows a close is the end of the stream.
-            Message::Ping(_) | Message::Pong(_) | Message::Close(_) | Message::Frame(_) => {
-                self.meter.finished();
+            // Answered below us. They come between the parts of a message as well (RFC 6455, section 5.4), which goes on
+            // counting.
+            Message::Ping(payload) | Message::Pong(payload) => {
+                self.meter.passed(payload.len());
                 Ok(())
             }
+            // What follows a close is the end of the stream; single frames are only written.
+            Message::Close(_) | Message::Frame(_) => Ok(()),
         }
     }
 

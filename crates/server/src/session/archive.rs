@@ -16,7 +16,7 @@ use super::left_out::LeftOut;
 use super::side::{Refusal, Side};
 use crate::contexts::{ContextError, Upload};
 use crate::random;
-use crate::workspace::{ActAs, Workspace};
+use crate::workspace::ActAs;
 
 /// Writes an archive into a context.
 ///
@@ -177,13 +177,14 @@ pub(super) fn extract(
         let entry = entry.map_err(|error| unreadable(&error))?;
         let named = PathBuf::from(String::from_utf8_lossy(entry.name_raw()).into_owned());
         let shown = folder.join(&named);
+        side.download.take(0, 1)?;
         let Some(below) = entry.name().ok().and_then(|name| enclosed(&name)) else {
             // No program makes such a one by accident, and none misses it.
             tracing::warn!(name = %shown.to_string_lossy().escape_debug(), "a name in an archive leads out of its folder");
             continue;
         };
         side.workspace.take_disk(0, below.components().count() as u64).map_err(ContextError::from)?;
-        match extract_entry(entry, entries.reader_mut(), dir, &mount.join(folder).join(below), side.workspace) {
+        match extract_entry(entry, entries.reader_mut(), dir, &mount.join(folder).join(below), side) {
             Ok(()) => {}
             Err(Refusal::Session(error)) => left.note(&shown, &error),
             Err(refusal) => return Err(refusal),
@@ -197,7 +198,7 @@ fn extract_entry(
     reader: &mut Bounded,
     dir: &Dir,
     path: &Path,
-    workspace: &Workspace,
+    side: Side<'_>,
 ) -> Result<(), Refusal> {
     let session = Refusal::Session;
     if entry.is_dir() {
@@ -213,7 +214,7 @@ fn extract_entry(
     let placed = if mode & TYPE == LINK {
         link(&mut bytes, dir, &new).map_err(session)
     } else {
-        write(&mut bytes, dir, &new, mode & 0o100 != 0, workspace)
+        write(&mut bytes, dir, &new, mode & 0o100 != 0, side)
     };
     placed.and_then(|()| dir.rename(&new, dir, path).map_err(session)).inspect_err(|_| {
         let _ = dir.remove_file(&new); // the first error is the one to report
@@ -234,7 +235,7 @@ fn link(entry: &mut impl Read, dir: &Dir, new: &Path) -> io::Result<()> {
     dir.symlink_contents(target, new)
 }
 
-fn write(entry: &mut impl Read, dir: &Dir, new: &Path, executable: bool, workspace: &Workspace) -> Result<(), Refusal> {
+fn write(entry: &mut impl Read, dir: &Dir, new: &Path, executable: bool, side: Side<'_>) -> Result<(), Refusal> {
     let session = Refusal::Session;
     let file = dir.open_with(new, OpenOptions::new().write(true).create_new(true)).map_err(session)?;
     file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 })).map_err(session)?;
@@ -248,7 +249,8 @@ fn write(entry: &mut impl Read, dir: &Dir, new: &Path, executable: bool, workspa
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(session(error)),
         };
-        workspace.take_disk(read as u64, 0).map_err(ContextError::from)?;
+        side.download.take(read as u64, 0)?;
+        side.workspace.take_disk(read as u64, 0).map_err(ContextError::from)?;
         file.write_all(&piece[..read]).map_err(session)?;
     }
 }

@@ -42,8 +42,16 @@ const WALKED_PER_FILE: u64 = 2;
 ///
 /// 128: paths in `node_modules` have 60 to 100; a tree with few files may have paths of any length.
 const NAMED_PER_FILE: u64 = 128;
+/// Bytes that an upload copies, for each byte that the context may have: files may have any size and take no room on a disk.
+///
+/// 2: all that fits, and once more what the context refuses when it has arrived.
+const COPIED_PER_BYTE: u64 = 2;
 /// Bytes that are copied at once.
 const PIECE: usize = 256 * 1024;
+/// Bytes of a download that are copied without a look whether the session goes on.
+///
+/// 64 MiB: a tenth of a second.
+const UNINTERRUPTED: u64 = 64 << 20;
 
 impl Mount {
     /// Checks the path of a mount.
@@ -117,6 +125,7 @@ impl Mount {
         let mut blocked = Vec::new();
         let mut waiting = FolderStack::new(PathBuf::new());
         let (mut walked, mut named) = (0, 0);
+        let mut left_to_copy = self.context.max_bytes().saturating_mul(COPIED_PER_BYTE);
         let most = self.context.max_files().saturating_mul(WALKED_PER_FILE);
         let most_named = most.saturating_mul(NAMED_PER_FILE);
         let archived = self.policy.archive.then(|| self.archive());
@@ -161,7 +170,7 @@ impl Mount {
                         Err(error) => left.note(&path, &error),
                     }
                 } else if !is_dir && self.policy.includes(&path) && archived.as_ref() != Some(&path) {
-                    match self.upload_file(&at, &path, side.user, archive.as_mut()) {
+                    match self.upload_file(&at, &path, side.user, archive.as_mut(), &mut left_to_copy) {
                         Ok(true) => present.insert(&path),
                         Ok(false) => {} // a pipe or a socket is not a file to keep
                         Err(Refusal::Session(error)) => {
@@ -190,7 +199,7 @@ impl Mount {
         *lock(&self.known) = present;
         removed?;
         for path in blocked {
-            match self.upload_file(&at, &path, side.user, None) {
+            match self.upload_file(&at, &path, side.user, None, &mut left_to_copy) {
                 Ok(true) => lock(&self.known).insert(&path),
                 Ok(false) => {}
                 Err(Refusal::Session(error)) => left.note(&path, &error),
@@ -229,6 +238,7 @@ impl Mount {
         path: &Path,
         user: Option<u32>,
         archive: Option<&mut ArchiveWriter>,
+        left_to_copy: &mut u64,
     ) -> Result<bool, Refusal> {
         let to = self.folder.join(path)?;
         let from = at.path.join(path);
@@ -270,7 +280,11 @@ impl Mount {
             return Ok(true);
         }
         let mut upload = self.context.upload(to)?;
-        let mut file = file.into_std();
+        // What has no room is not even read, and what a program still writes is not followed.
+        let size = opened.len();
+        upload.announce(size)?;
+        *left_to_copy = left_to_copy.checked_sub(size).ok_or(ContextError::UploadTooLarge)?;
+        let mut file = file.into_std().take(size);
         let mut piece = vec![0; PIECE];
         loop {
             match file.read(&mut piece) {
@@ -332,6 +346,7 @@ fn download_entry(
     policy: &SyncPolicy,
     left: &mut LeftOut,
 ) -> Result<bool, Refusal> {
+    side.download.check()?;
     let to = at.path.join(below);
     if entry.is_dir {
         return make_folder(&at.dir, &to, side).map(|()| false);
@@ -379,17 +394,19 @@ fn download_file(context: &Context, entry: &Entry, dir: &Dir, to: &Path, side: S
     }
     side.workspace.take_disk(meta.len(), 1).map_err(ContextError::from)?;
     let mut copy = || {
-        let file = dir.open_with(&new, OpenOptions::new().write(true).create_new(true))?;
-        file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 }))?;
+        let file = dir.open_with(&new, OpenOptions::new().write(true).create_new(true)).map_err(session)?;
+        file.set_permissions(Permissions::from_mode(if executable { 0o755 } else { 0o644 })).map_err(session)?;
         let mut file = file.into_std();
-        io::copy(&mut source, &mut file)?;
+        // By the kernel, and between the pieces there is time to hear of the session's end.
+        while io::copy(&mut Read::by_ref(&mut source).take(UNINTERRUPTED), &mut file).map_err(session)? > 0 {
+            side.download.check()?;
+        }
         // The same time on both sides tells an upload that nothing has changed.
-        file.set_modified(entry.modified)?;
-        dir.rename(&new, dir, to)
+        file.set_modified(entry.modified).map_err(session)?;
+        dir.rename(&new, dir, to).map_err(session)
     };
-    copy().map_err(|error| {
+    copy().inspect_err(|_| {
         let _ = dir.remove_file(&new); // the first error is the one to report
-        Refusal::Session(error)
     })
 }
 
@@ -418,7 +435,9 @@ fn list(at: &Located, below: &Path, user: Option<u32>) -> io::Result<Vec<(OsStri
 /// A file is left out, unless the context takes nothing more at all.
 fn leave(left: &mut LeftOut, path: &Path, error: ContextError) -> Result<(), ContextError> {
     match error {
-        ContextError::NotFound(_) | ContextError::Clearing(_) | ContextError::DiskFull => Err(error),
+        ContextError::NotFound(_) | ContextError::Clearing(_) | ContextError::DiskFull | ContextError::Released => {
+            Err(error)
+        }
         error => {
             left.note(path, &error);
             Ok(())

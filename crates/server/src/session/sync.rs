@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::side::Side;
+use super::side::{Download, Side};
 use super::sync_tasks::{Direction, SessionContexts, Target, WAITING};
 use super::{Busy, Session};
 use crate::contexts::ContextError;
@@ -24,7 +24,7 @@ impl Session {
             let _activity = activity;
             let _turn = session.contexts.copying.lock().await;
             let result = match session.workspace() {
-                Ok(workspace) => copy(&workspace, target, direction).await,
+                Ok(workspace) => session.copy(&workspace, target, direction).await,
                 Err(failure) => Err(ContextError::System { action: "using the session", problem: failure.value }),
             };
             if let Err(error) = &result {
@@ -74,20 +74,23 @@ impl Session {
     pub(super) async fn upload_mounts(&self, workspace: &Arc<Workspace>) {
         let _turn = self.contexts.copying.lock().await;
         for mount in self.contexts.mounts().iter().filter(|mount| mount.policy.auto_upload) {
-            if let Err(error) = copy(workspace, Target::Mount(Arc::clone(mount)), Direction::Upload).await {
+            let upload = self.copy(workspace, Target::Mount(Arc::clone(mount)), Direction::Upload);
+            if let Err(error) = upload.await {
                 let (context, path) = (mount.context.id(), &mount.path);
                 tracing::error!(session = self.id(), context, path, %error, "files of a released session are lost");
             }
         }
     }
-}
 
-async fn copy(workspace: &Arc<Workspace>, target: Target, direction: Direction) -> Result<(), ContextError> {
-    let workspace = Arc::clone(workspace);
-    let copying = tokio::task::spawn_blocking(move || {
-        let side = Side { folder: workspace.folder(), user: workspace.slot().user(), workspace: &workspace };
-        target.copy(direction, side)
-    });
-    let broken = |_| ContextError::System { action: "copying", problem: "it broke off by a defect".to_owned() };
-    copying.await.map_err(broken)?
+    async fn copy(&self, workspace: &Arc<Workspace>, target: Target, direction: Direction) -> Result<(), ContextError> {
+        let workspace = Arc::clone(workspace);
+        let limits = &self.config().sandbox;
+        let download = Download::new(self.watch_stage(), limits.disk, limits.files);
+        let copying = tokio::task::spawn_blocking(move || {
+            let (folder, user) = (workspace.folder(), workspace.slot().user());
+            target.copy(direction, Side { folder, user, workspace: &workspace, download: &download })
+        });
+        let broken = |_| ContextError::System { action: "copying", problem: "it broke off by a defect".to_owned() };
+        copying.await.map_err(broken)?
+    }
 }

@@ -166,7 +166,7 @@ impl Watches {
 impl Watch {
     /// What has happened behind the news `after`: at once if there is something, else when there is, or nothing after
     /// `wait`.
-    pub(crate) async fn told(&self, after: u64, wait: Duration) -> Result<Told, WatchError> {
+    pub(crate) async fn told(&self, after: u64, wait: Duration) -> Result<Arc<Told>, WatchError> {
         let until = Instant::now() + wait;
         let mut version = self.version.subscribe();
         self.note_asked();
@@ -179,13 +179,13 @@ impl Watch {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) | Err(_) => {
                     self.note_asked();
-                    return Ok(Told { after, changes: Vec::new(), ended: None });
+                    return Ok(Arc::new(Told { after, changes: Vec::new(), ended: None }));
                 }
             }
         }
     }
 
-    fn take(&self, after: u64) -> Result<Option<Told>, WatchError> {
+    fn take(&self, after: u64) -> Result<Option<Arc<Told>>, WatchError> {
         let (told, is_new) = self.news().take(after)?;
         if is_new {
             // Another question that waits has to see that these were told to somebody.

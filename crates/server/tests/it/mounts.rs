@@ -360,3 +360,46 @@ async fn what_an_upload_remembers_is_bounded() {
     server.release(&session).await;
     server.stop().await;
 }
+
+/// An archive can name the same bytes, and the same file, as often as it likes.
+#[tokio::test]
+async fn what_comes_out_of_an_archive_is_bounded() {
+    let server = TestServer::with(|config| config.sandbox.disk = 100 << 20).await;
+    let id = server.context("bomb").await;
+    let list = json!([{ "contextId": id, "path": "/data" }]);
+    let session = mount(&server, list.clone()).await;
+    server.synced(&session.id).await;
+    let bomb = "import zipfile\nwith zipfile.ZipFile('/data/bomb.zip', 'w', zipfile.ZIP_DEFLATED) as archive:\n    \
+                archive.writestr('zeros', bytes(16 << 20))\n    archive.filelist *= 20000";
+    let run = server.run_code(&session, "python", bomb).await;
+    assert!(run["executionError"].is_null(), "{run}");
+    server.release(&session).await;
+    let again = mount(&server, list).await;
+    let tasks = server.synced(&again.id).await;
+    let told = tasks[0]["errorMessage"].as_str().expect("a text");
+    assert!(told.contains("out of the archives") && told.contains("--disk"), "{told}");
+    assert_eq!(server.output_of(&again, "stat -c %s /data/bomb/zeros").await, "16777216\n", "what fitted is there");
+    server.release(&again).await;
+    server.stop().await;
+}
+
+/// Files of nothing but a size cost a program nothing: those for which the context has no room are not even read.
+#[tokio::test]
+async fn a_release_copies_no_more_than_fits() {
+    let server = TestServer::with(|config| config.contexts.max_bytes = 400 << 20).await;
+    let id = server.context("sizes").await;
+    let session = mount(&server, json!([{ "contextId": id, "path": "/data" }])).await;
+    server.synced(&session.id).await;
+    let code = "import os\nfor n in range(2000):\n    with open(f'/data/{n:04}', 'w') as file: file.truncate(201 << 20)\nprint('made')";
+    let run = server.run_code(&session, "python", code).await;
+    assert_eq!(run["stdout"], json!(["made\n"]), "{run}");
+    let before = std::time::Instant::now();
+    server.release(&session).await;
+    // Copying what is refused would be 400 GB.
+    assert!(before.elapsed() < std::time::Duration::from_secs(60), "{:?}", before.elapsed());
+    let again = mount(&server, json!([{ "contextId": id, "path": "/data" }])).await;
+    server.synced(&again.id).await;
+    assert_eq!(server.output_of(&again, "ls /data | wc -l").await, "1\n");
+    server.release(&again).await;
+    server.stop().await;
+}

@@ -322,8 +322,11 @@ fn of_context(error: &ContextError) -> (&'static str, StatusCode) {
         ContextError::TooMany { .. } => ("LimitExceeded.Contexts", Status::TOO_MANY_REQUESTS),
         ContextError::TooManyTransfers { .. } => ("LimitExceeded.Transfers", Status::TOO_MANY_REQUESTS),
         ContextError::OverBudget(_) => ("LimitExceeded.Buffers", Status::TOO_MANY_REQUESTS),
-        ContextError::Quota { .. } => ("LimitExceeded.ContextSize", Status::PAYLOAD_TOO_LARGE),
+        ContextError::Quota { .. } | ContextError::ArchivesTooLarge { .. } | ContextError::UploadTooLarge => {
+            ("LimitExceeded.ContextSize", Status::PAYLOAD_TOO_LARGE)
+        }
         ContextError::DiskFull | ContextError::SessionFull(_) => ("InsufficientStorage", Status::INSUFFICIENT_STORAGE),
+        ContextError::Released => ("InvalidMcpSession.NotFound", Status::BAD_REQUEST),
         ContextError::NoFolder => ("NotSupported.Local", Status::NOT_IMPLEMENTED),
         ContextError::InUse => ("ServiceUnavailable.Contexts", Status::SERVICE_UNAVAILABLE),
         ContextError::System { .. } | ContextError::LeftOut { .. } => ("InternalError", Status::INTERNAL_SERVER_ERROR),

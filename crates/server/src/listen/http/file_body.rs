@@ -21,6 +21,9 @@ use crate::listen::paced::{Count, Pace};
 /// Bytes that are read from a file at once. Large enough for a gigabyte a second, small enough for a thousand readers.
 const PIECE: u64 = 256 * 1024;
 
+/// Bytes that go to one reader before others have their turn: a fraction of a millisecond.
+const TURN: u64 = 4 * PIECE;
+
 /// Bytes that are collected before they are written.
 const BATCH: usize = 256 * 1024;
 
@@ -128,6 +131,10 @@ fn body(file: File, first: u64, end: u64) -> Body {
         async move {
             if at >= end {
                 return Ok::<_, io::Error>(None);
+            }
+            // A client that reads as fast as it can would never let go of the thread.
+            if (at - first).is_multiple_of(TURN) {
+                tokio::task::yield_now().await;
             }
             let read = |at: u64| {
                 let (file, length) = (Arc::clone(&file), length_at(at, end));

@@ -18,13 +18,16 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::response::Response;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::json;
 
 use super::answer::Answer;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::file_call::in_workspace;
+use super::written::written;
+use crate::tools;
 use crate::workspace::watch::{Change, WatchError, Watched};
 
 /// What a watch's URL says.
@@ -38,6 +41,31 @@ pub(super) struct WatchQuery {
     after: u64,
     #[serde(default, rename = "waitS")]
     wait_s: u64,
+}
+
+/// The `data` of an answer with news.
+#[derive(Debug, Serialize)]
+struct NewsJson<'a> {
+    after: u64,
+    #[serde(serialize_with = "write_events")]
+    events: &'a [Change],
+    ended: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EventJson<'a> {
+    event_type: &'a str,
+    path: &'a str,
+    path_type: &'a str,
+}
+
+fn write_events<S: Serializer>(changes: &[Change], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(changes.iter().map(|change| EventJson {
+        event_type: change.kind,
+        path: &change.path,
+        path_type: if change.is_dir { "directory" } else { "file" },
+    }))
 }
 
 type WatchUrl = Result<Query<WatchQuery>, QueryRejection>;
@@ -71,7 +99,7 @@ pub(super) async fn begin(
 pub(super) async fn news(
     Extension(Entry { session, grant }): Extension<Entry>,
     url: WatchUrl,
-) -> Result<Answer, ApiError> {
+) -> Result<Response, ApiError> {
     let query = read(url)?;
     if query.wait_s > MAX_WAIT {
         return Err(ApiError::invalid("waitS", format!("it must be at most {MAX_WAIT} seconds")));
@@ -82,12 +110,13 @@ pub(super) async fn news(
     drop(workspace); // the session's end does not wait for this
     let _permit = session.connect(&grant)?;
     let told = watch.told(query.after, Duration::from_secs(query.wait_s)).await?;
-    let event = |change: Change| {
-        let kind = if change.is_dir { "directory" } else { "file" };
-        json!({ "eventType": change.kind, "path": change.path, "pathType": kind })
+    let charge = session.budget().nothing();
+    let bytes = told.most_json();
+    let write = move || {
+        let ended = told.ended.as_deref();
+        written(&NewsJson { after: told.after, events: &told.changes, ended }, charge)
     };
-    let events: Vec<Value> = told.changes.into_iter().map(event).collect();
-    Ok(Answer::new(json!({ "after": told.after, "events": events, "ended": told.ended })))
+    tools::apart_in(&session, bytes, write).await.ok_or(ApiError::Defect)?
 }
 
 /// `DELETE /link/{session}/files/watch`

@@ -212,9 +212,6 @@ pub(super) struct Body {
     charge: Charge,
 }
 
-/// What takes longer to parse than this takes is parsed on a thread of its own: a few milliseconds.
-const LARGE: usize = 256 * 1024;
-
 impl Body {
     /// Reads what `parse` makes of the text. It must be total, and not keep more than a few times the text's bytes.
     pub(super) async fn parse<T: Send + 'static>(
@@ -222,13 +219,13 @@ impl Body {
         parse: impl FnOnce(&str) -> Option<T> + Send + 'static,
     ) -> Result<(T, Charge), ApiError> {
         let Self { bytes, charge } = self;
-        let is_large = bytes.len() > LARGE;
+        let length = bytes.len();
         let read = move || {
             let parsed = std::str::from_utf8(&bytes).ok().and_then(parse);
             let parsed = parsed.ok_or_else(|| ApiError::Malformed(problem(&bytes)))?;
             Ok((parsed, charge))
         };
-        if is_large { tokio::task::spawn_blocking(read).await.map_err(|_| ApiError::Defect)? } else { read() }
+        apart(length, read).await.ok_or(ApiError::Defect)?
     }
 }
 

@@ -3,18 +3,12 @@
 use agb_protocol::service::{Request, parse_request};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-/// Messages from here on are read by another thread, since all connections share this one.
-///
-/// 64 KiB: nearly every program is shorter, and one takes 0.1 ms. The largest message takes tens of milliseconds.
-const LONG: usize = 64 * 1024;
+use crate::tools::apart;
 
 /// What a message asks for. `None`: it is not a request.
 pub(super) async fn read_request(text: Utf8Bytes) -> Option<Request> {
-    if text.len() < LONG {
-        return parse_request(&text).ok();
-    }
-    // An error is a panic, which the log has already.
-    tokio::task::spawn_blocking(move || parse_request(&text).ok()).await.ok().flatten()
+    // A defect while it is read is in the log already.
+    apart(text.len(), move || parse_request(&text).ok()).await.flatten()
 }
 
 #[cfg(test)]
@@ -38,6 +32,6 @@ mod tests {
         assert!(matches!(long.as_mut().poll(&mut context), Poll::Pending), "this thread is free meanwhile");
         let Some(Request::Start { start, .. }) = long.await else { panic!("it is a start") };
         assert_eq!(start.code, code);
-        assert!(read_request(Utf8Bytes::from("x".repeat(LONG))).await.is_none());
+        assert!(read_request(Utf8Bytes::from("x".repeat(64 << 10))).await.is_none());
     }
 }

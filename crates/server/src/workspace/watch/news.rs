@@ -1,6 +1,7 @@
 //! What a watch has to tell: coalesced, bounded, and kept until it has arrived.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::WatchError;
 
@@ -28,12 +29,19 @@ pub(crate) struct Told {
     pub(crate) ended: Option<String>,
 }
 
+impl Told {
+    /// What JSON makes of it at most, bytes: it writes some as six, and some words around each change.
+    pub(crate) fn most_json(&self) -> usize {
+        self.changes.iter().map(|change| 6 * change.path.len() + 80).sum()
+    }
+}
+
 /// What a watch has told last, and what it has to tell.
 #[derive(Debug, Default)]
 pub(super) struct News {
     /// What is watched: an overflow is told of it, whichever path was too much.
     root: String,
-    last: Told,
+    last: Arc<Told>,
     waiting: Vec<Change>,
     /// Where a path's last change is in `waiting`.
     by_path: HashMap<String, usize>,
@@ -83,9 +91,9 @@ impl News {
     }
 
     /// What comes behind the news `after`, and whether it is told for the first time. `None`: there is nothing.
-    pub(super) fn take(&mut self, after: u64) -> Result<(Option<Told>, bool), WatchError> {
+    pub(super) fn take(&mut self, after: u64) -> Result<(Option<Arc<Told>>, bool), WatchError> {
         if after.checked_add(1) == Some(self.last.after) {
-            return Ok((Some(self.last.clone()), false)); // its answer was lost
+            return Ok((Some(Arc::clone(&self.last)), false)); // its answer was lost
         }
         if after != self.last.after {
             return Err(WatchError::Position { told: self.last.after, asked: after });
@@ -93,9 +101,10 @@ impl News {
         if self.waiting.is_empty() && self.ended.is_none() {
             return Ok((None, false));
         }
-        self.last = Told { after: after + 1, changes: std::mem::take(&mut self.waiting), ended: self.ended.clone() };
+        let changes = std::mem::take(&mut self.waiting);
+        self.last = Arc::new(Told { after: after + 1, changes, ended: self.ended.clone() });
         (self.by_path, self.bytes, self.has_overflown) = (HashMap::new(), 0, false);
-        Ok((Some(self.last.clone()), true))
+        Ok((Some(Arc::clone(&self.last)), true))
     }
 }
 
