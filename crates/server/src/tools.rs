@@ -261,13 +261,15 @@ impl Tool {
     }
 }
 
-/// The text is made where long ones are: of hundreds of runs with their programs it has a megabyte, and more as JSON.
-async fn list_of_runs(session: &Session, list: fn(&[ListedRun]) -> String) -> Result<ToolAnswer, ToolError> {
-    let nothing = session.budget().nothing();
-    let runs = session.listed_runs();
-    let bytes = runs.iter().map(|listed| listed.record.text.len()).sum();
-    let text = apart_in(session, bytes, move || list(&runs)).await.ok_or(ToolError::Defect)?;
-    Ok(ToolAnswer::text(text, false, nothing))
+/// A list of runs is made where long texts are, however few there are: of each, a copy of what ended it has some ten KiB.
+async fn list_of_runs(session: &Arc<Session>, list: fn(&[ListedRun]) -> String) -> Result<ToolAnswer, ToolError> {
+    let (own, mut memory) = (Arc::clone(session), session.budget().nothing());
+    let make = move || {
+        let text = list(&own.listed_runs());
+        memory.grow_past_small(text.len()).map_err(ToolError::NoRoom)?;
+        Ok(ToolAnswer::text(text, false, memory))
+    };
+    apart_in(session, usize::MAX, make).await.ok_or(ToolError::Defect)?
 }
 
 /// What a tool holds while it works is counted, and its answer after that.
