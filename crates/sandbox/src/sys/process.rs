@@ -92,10 +92,12 @@ pub(crate) fn schedule_as_usual(pid: i32) {
     let mut all = rustix::thread::CpuSet::new();
     (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| all.set(cpu));
     let _ = rustix::thread::sched_setaffinity(Some(pid), &all);
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the structure lives during the call.
+    // The kernel's structure with the priority. Asked of the kernel: musl's function does nothing and says so.
+    let parameters: libc::c_int = 0;
+    let pid = pid.as_raw_nonzero().get();
+    // SAFETY: the kernel reads the structure during the call.
     unsafe {
-        libc::sched_setscheduler(pid.as_raw_nonzero().get(), libc::SCHED_OTHER, &raw const parameters);
+        libc::syscall(libc::SYS_sched_setscheduler, pid, libc::SCHED_OTHER, &raw const parameters);
     }
 }
 
