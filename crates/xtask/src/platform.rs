@@ -1,6 +1,6 @@
 //! The platforms we build for, as `npm/platforms.json` describes them.
 
-use std::fs;
+use std::{fmt, fs};
 
 use serde_json::{Map, Value, json};
 
@@ -26,6 +26,23 @@ impl Kind {
         match self {
             Kind::Sdk => "sdk",
             Kind::Local => "local",
+        }
+    }
+}
+
+/// A C library of Linux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Libc<'a> {
+    /// With the oldest version that the programs may need.
+    Glibc(&'a str),
+    Musl,
+}
+
+impl fmt::Display for Libc<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Libc::Glibc(oldest) => write!(f, "glibc {oldest}"),
+            Libc::Musl => f.write_str("musl"),
         }
     }
 }
@@ -102,9 +119,12 @@ impl Platform<'_> {
         text(self.row, "target")
     }
 
-    /// The oldest glibc that the programs may need; none where there is no glibc.
-    pub(crate) fn glibc(&self) -> Option<&str> {
-        self.row["glibc"].as_str()
+    /// The C library that the programs are for; none where a system has but one.
+    pub(crate) fn libc(&self) -> Option<Libc<'_>> {
+        match self.row["glibc"].as_str() {
+            Some(oldest) => Some(Libc::Glibc(oldest)),
+            None => (self.row["libc"] == "musl").then_some(Libc::Musl),
+        }
     }
 
     /// What cargo calls the program.

@@ -7,7 +7,7 @@
 
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
-import { serverPath } from "./server-path.js";
+import { serverPath, startFault } from "./server-path.js";
 
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
@@ -19,7 +19,7 @@ function main(): void {
   for (const signal of SIGNALS) {
     process.on(signal, () => child.kill(signal));
   }
-  child.once("error", (error) => fail(`agbcloud-local: ${child.spawnfile} cannot be started: ${error.message}`));
+  child.once("error", (error) => fail(`agbcloud-local: ${child.spawnfile} cannot be started: ${startFault(child.spawnfile, error)}`));
   child.once("exit", (code, signal) => {
     process.exitCode = signal === null ? (code ?? 1) : 128 + constants.signals[signal];
   });

@@ -1,7 +1,7 @@
 import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import type { Readable, Writable } from "node:stream";
-import { serverPath } from "./server-path.js";
+import { serverPath, startFault } from "./server-path.js";
 
 /** Options of {@link startLocalServer}. */
 export interface LocalServerOptions {
@@ -122,7 +122,7 @@ function listening(child: ServerProcess, options: LocalServerOptions): Promise<s
       }
     });
     eachLine(child.stderr, onLine);
-    child.once("error", (error) => fail(`cannot be started: ${error.message}`));
+    child.once("error", (error) => fail(`cannot be started: ${startFault(child.spawnfile, error)}`));
     child.once("close", (code, signal) => fail(`ended at once (${signal ?? `exit code ${code}`})`));
   });
 }

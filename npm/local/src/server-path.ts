@@ -6,7 +6,7 @@ import { dirname, join, resolve } from "node:path";
 const PACKAGE_ROOT = resolve(__dirname, "..");
 const PROGRAM = process.platform === "win32" ? "agb-server.exe" : "agb-server";
 /** Platforms that have a package with the program; the same as in `npm/platforms.json`. */
-export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu"];
+export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl"];
 
 /**
  * Path of the server program: what `AGB_SERVER` names, else that of this platform's package, else the one that was
@@ -25,16 +25,26 @@ export function serverPath(): string {
   const platform = platformName();
   const path = packagedServer(platform) ?? builtServer(resolve(PACKAGE_ROOT, "..", ".."));
   if (path === null) {
-    throw notFound(
-      PLATFORMS.includes(platform)
-        ? `there is no server program: the package agbcloud-local-${platform} is not installed. Reinstall with optional` +
-            " dependencies (`npm install agbcloud-local --include=optional`), in a checkout run" +
-            " `cargo build -p agb-server`, or let AGB_SERVER name a program"
-        : `there is no server program for this platform, ${platform} (there is for ${PLATFORMS.join(", ")}). Let AGB_SERVER` +
-            " name one that you have built, or use a server on another machine",
-    );
+    throw notFound(whyMissing(platform));
   }
   return path;
+}
+
+function whyMissing(platform: string): string {
+  const others = PLATFORMS.map(packagedServer).filter((other) => other !== null);
+  if (others.length > 0) {
+    return (
+      `there is no server program for this platform, ${platform}; installed is the one for another, ${others.join(", ")}.` +
+      " Reinstall with `npm install agbcloud-local --include=optional`, without a lock file or node_modules folder made on" +
+      " another platform, or let AGB_SERVER name a program"
+    );
+  }
+  return PLATFORMS.includes(platform)
+    ? `there is no server program: the package agbcloud-local-${platform} is not installed. Reinstall with optional` +
+        " dependencies (`npm install agbcloud-local --include=optional`), in a checkout run" +
+        " `cargo build -p agb-server`, or let AGB_SERVER name a program"
+    : `there is no server program for this platform, ${platform} (there is for ${PLATFORMS.join(", ")}). Let AGB_SERVER` +
+        " name one that you have built, or use a server on another machine";
 }
 
 /** E.g. `linux-x64-gnu`, `darwin-arm64`. */
@@ -66,14 +76,31 @@ function builtServer(checkout: string): string | null {
   return built.sort((a, b) => age(b) - age(a))[0] ?? null;
 }
 
-/** Whether this Linux has musl (Alpine) for its C library. */
+/** Whether this Node has musl (Alpine) for its C library: by what it has loaded, since a system may have both. */
 function isMusl(): boolean {
-  try {
-    return readFileSync("/usr/bin/ldd", "latin1").includes("musl");
-  } catch {
-    const report = process.report?.getReport() as { readonly header?: { readonly glibcVersionRuntime?: string } } | undefined;
-    return report?.header?.glibcVersionRuntime === undefined;
+  const maps = textOf("/proc/self/maps");
+  if (/\/(ld-musl-[^/]*|libc)\.so(\.1)?$/m.test(maps)) {
+    return true;
   }
+  return !/\/libc(\.so\.6|-2\.\d+\.so)$/m.test(maps) && textOf("/usr/bin/ldd").includes("musl");
+}
+
+/** Empty where there is no such file, or it may not be read. */
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+/** Why a program was not started. Of one for another C library the system says that there is no such file: its loader. */
+export function startFault(program: string, error: Error): string {
+  const withoutLoader = (error as NodeJS.ErrnoException).code === "ENOENT" && existsSync(program);
+  return withoutLoader
+    ? `it was built for another C library than this system's (${platformName()}), whose loader is missing. Reinstall agbcloud-local` +
+        " here, without a node_modules folder made on another platform, or let AGB_SERVER name a program for this system"
+    : error.message;
 }
 
 function notFound(message: string): Error & { readonly code: "NO_LOCAL_SERVER" } {

@@ -73,6 +73,14 @@ describe("startLocalServer", { skip: process.platform === "win32" }, () => {
     await assert.rejects(startLocalServer({ program: join(scratch, "nothing") }), /cannot be started: .*ENOENT/);
   });
 
+  it("rejects with what to do when the program is for another C library", async () => {
+    // A script without its interpreter fails as a program without its loader does.
+    const path = join(scratch, "foreign");
+    writeFileSync(path, "#!/lib/ld-of-another-libc.so.1\n", { mode: 0o755 });
+    const expected = /foreign cannot be started: it was built for another C library .*\(linux-.*Reinstall.*AGB_SERVER/;
+    await assert.rejects(startLocalServer({ program: path }), process.platform === "linux" ? expected : /cannot be started/);
+  });
+
   it("lets the process end although a server runs, and takes the server along", () => {
     const path = program("lifeline", 'console.log("agb-server listening on http://127.0.0.1:1"); process.stdin.resume().on("end", () => process.exit(0));');
     const source = `require("agbcloud-local").startLocalServer({ program: ${JSON.stringify(path)} }).then(() => console.log("up"));`;

@@ -5,6 +5,7 @@ import { join, resolve } from "node:path";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { AGB, NativeAddonError, VERSION } from "../src/node.js";
 import { loadAddon as loadAddonWith, PLATFORMS, platformName } from "../src/node/addon.js";
+import { libcOfMaps } from "../src/node/libc.js";
 import { builtServer, findLocalServer } from "../src/node/local-server.js";
 import { requirePlatformPackage } from "../src/node/platform-package.js";
 
@@ -91,6 +92,18 @@ describe("the addon", () => {
     } finally {
       Object.defineProperty(process, "arch", platform);
     }
+  });
+
+  it("is for the C library that the process has loaded", () => {
+    const maps = (...files: string[]): string => files.map((file) => `7f00-7f01 r--p 00000000 fe:00 12  ${file}\n`).join("");
+    for (const musl of ["/lib/ld-musl-x86_64.so.1", "/usr/lib/ld-musl-aarch64.so.1", "/usr/lib/x86_64-linux-musl/libc.so"]) {
+      assert.equal(libcOfMaps(maps("/usr/bin/node", "/usr/lib/libstdc++.so.6.0.33", musl)), "musl");
+    }
+    for (const glibc of ["/usr/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc-2.28.so"]) {
+      assert.equal(libcOfMaps(maps("/home/ld-musl-fan/node", "/usr/lib/libcrypt.so.1", glibc)), "glibc");
+    }
+    assert.equal(libcOfMaps(""), null);
+    assert.equal(libcOfMaps(maps("/usr/bin/static")), null);
   });
 
   it("has the names that npm/platforms.json gives", () => {

@@ -241,7 +241,7 @@ pub(super) const STEPS: [Step; 20] = [
         name: "platforms",
         label: "the packages for other platforms",
         reads: Reads::Tests(tally::node_test),
-        needs: &[Need::JavaScript, Need::Programs, Need::PlatformTarballs, Need::Machines],
+        needs: &[Need::Machines, Need::JavaScript, Need::Programs, Need::PlatformTarballs],
         commands: |workspace| {
             let tarballs = ("AGB_TARBALLS", pack::platforms_folder(workspace));
             let machines = ("AGB_MACHINES", workspace.target("tools"));

@@ -1,5 +1,6 @@
 import { messageOf } from "../errors.js";
 import { elfFault } from "./elf.js";
+import { glibcVersion, libc } from "./libc.js";
 
 /** What is wrong with an addon that is there, and what to do. */
 export interface Fault {
@@ -33,9 +34,6 @@ export function faultOf(error: unknown): Fault | null {
       remedy: "Use a newer system, or build the addon on this one with `cargo xtask node` and let AGB_NATIVE name it",
     };
   }
-  if (message.includes("musl")) {
-    return { what: `it is for musl (Alpine): ${reason(error)}`, remedy: REINSTALL };
-  }
   if (/file too short|invalid ELF header|not a mach-o|not a valid Win32|slice is not valid/i.test(message)) {
     return { what: `the file is damaged: ${reason(error)}`, remedy: REINSTALL };
   }
@@ -56,19 +54,13 @@ export function checkLibrary(path: string): void {
   }
   let fault: string | null;
   try {
-    fault = elfFault(path);
+    fault = elfFault(path, libc());
   } catch {
     return; // not there or not readable: the loader says so in its own words
   }
   if (fault !== null) {
     throw new UnloadableError(fault);
   }
-}
-
-export function glibcVersion(): string | null {
-  const report = process.report?.getReport() as { readonly header?: { readonly glibcVersionRuntime?: string } } | undefined;
-  const version = report?.header?.glibcVersionRuntime;
-  return version === undefined ? null : `glibc ${version}`;
 }
 
 /** The first line of an error: Node appends the require stack to it. */

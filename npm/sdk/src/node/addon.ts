@@ -1,13 +1,14 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Binding } from "../binding.js";
 import { NativeAddonError } from "../errors.js";
 import { VERSION } from "../version.js";
-import { checkLibrary, faultOf, glibcVersion, reason, REINSTALL } from "./addon-fault.js";
+import { checkLibrary, faultOf, reason, REINSTALL } from "./addon-fault.js";
+import { libc } from "./libc.js";
 import { HERE, isBundled, PACKAGE_ROOT, requireFrom } from "./location.js";
 
 /** Platforms that have an addon package; the same as in `npm/platforms.json`. */
-export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu"];
+export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl"];
 
 /** How the addon of a platform's package is found, which differs for code that was bundled. */
 export type RequirePackage = (platform: string) => unknown;
@@ -44,7 +45,7 @@ export function loadAddon(requirePackage: RequirePackage): Binding {
 export function platformName(): string {
   const { platform, arch } = process;
   if (platform === "linux") {
-    return `linux-${arch}-${isMusl() ? "musl" : "gnu"}`;
+    return `linux-${arch}-${libc() === "musl" ? "musl" : "gnu"}`;
   }
   return platform === "win32" ? `win32-${arch}-msvc` : `${platform}-${arch}`;
 }
@@ -130,6 +131,10 @@ function remedyFor(platform: string): string {
       " `cargo build --release -p agb-node`, and let AGB_NATIVE name the library, as a file *.node"
     );
   }
+  const others = PLATFORMS.map((other) => fileOf(`agbcloud-sdk-${other}`)).filter(existsSync);
+  if (others.length > 0) {
+    return `Installed is the one for another platform, ${others.join(", ")}. ${REINSTALL}`;
+  }
   return isBundled() ? UNBUNDLE : REINSTALL;
 }
 
@@ -139,14 +144,5 @@ function fileOf(request: string): string {
     return requireFrom(HERE).resolve(request);
   } catch {
     return request;
-  }
-}
-
-/** Whether this Linux has musl (Alpine) for its C library. */
-function isMusl(): boolean {
-  try {
-    return readFileSync("/usr/bin/ldd", "latin1").includes("musl");
-  } catch {
-    return glibcVersion() === null;
   }
 }
