@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use agb_sandbox::SpawnError;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -22,7 +23,7 @@ use crate::pipe::READ_SIZE;
 use crate::process::Process;
 use crate::queue::{Job, Queue, Task, WarmRequest};
 use crate::room::Room;
-use crate::{CellEnd, CellEvent, Death, KernelSpec, Language, Outcome, ProtocolError, StartError};
+use crate::{CellEnd, CellEvent, Death, KernelSpec, Language, Outcome, ProtocolError, StartError, harness};
 
 /// How much of a dying interpreter's standard error goes into [`StartError::Died`].
 const STDERR_TAIL: usize = 2 << 10;
@@ -114,6 +115,12 @@ impl Actor<'_> {
         if let Some(death) = self.last_death.take() {
             job.sink.push(CellEvent::Stderr(format!("The interpreter died between two runs: {death}.\n")));
         }
+        // It is not for the cells behind this one, which may find room.
+        let only_removes = process.only_removes();
+        if let Some(limit) = only_removes {
+            let notice = format!("{} The interpreter ends with this run.\n", limit.notice());
+            job.sink.push(CellEvent::Stderr(notice));
+        }
         // What was written up to here belongs to no cell; what comes from now on is this one's.
         self.background.drain(process, &mut self.buffer);
         let run = CellRun {
@@ -131,6 +138,7 @@ impl Actor<'_> {
             has_more: false,
         };
         let Verdict { outcome, time, state_lost } = run.run().await;
+        let state_lost = state_lost || only_removes.is_some();
         if state_lost {
             self.process = None;
         }
@@ -232,6 +240,9 @@ impl Actor<'_> {
             }
             stderr_tail = tail(stderr_tail, STDERR_TAIL);
         };
+        if let Some(limit) = process.only_removes() {
+            return Started::Failed(harness::failed(self.spec, &SpawnError::Full(limit)));
+        }
         process.stderr.drain(&mut self.buffer, |text| stderr_tail.push_str(&text));
         Started::Failed(StartError::Died { language, death, stderr: tail(stderr_tail, STDERR_TAIL) })
     }

@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_sandbox::{Child, Command, SpawnError};
+use agb_sandbox::{Child, Command, Exceeded, SpawnError};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -65,6 +65,8 @@ impl Process {
         if let Some(zygote) = spec.zygote.as_ref().filter(|zygote| zygote.is_alive()) {
             match zygote.copy(spec).await {
                 Ok(spawned) => return Self::adopt(spawned, spec).map_err(|error| harness::failed(spec, &error)),
+                // A copy cannot be kept from writing.
+                Err(Failure::Sandbox(SpawnError::Full(_))) => {}
                 Err(error) => tracing::warn!(%error, "a zygote was not copied; the interpreter is started instead"),
             }
         }
@@ -72,7 +74,7 @@ impl Process {
         let mut policy = spec.policy.clone();
         policy.env = harness::environment(spec, launch.env, launch.scratch.as_ref());
         policy.readonly.extend(launch.readonly);
-        let command = Command::new(launch.program).args(launch.args);
+        let command = Command::new(launch.program).args(launch.args).even_when_full();
         let spawned = spawn(Arc::clone(&spec.launcher), policy, command).await;
         let spawned = spawned.map_err(|failure| not_spawned(spec, &failure))?;
         let mut process = Self::adopt(spawned, spec).map_err(|error| harness::failed(spec, &error))?;
@@ -134,6 +136,11 @@ impl Process {
     /// The parts that a loop waits on, borrowed apart.
     pub(crate) fn parts(&mut self) -> (&mut OutputPipe, &mut OutputPipe, &mut Control, &AsyncFd<File>) {
         (&mut self.stdout, &mut self.stderr, &mut self.control, &self.pidfd)
+    }
+
+    /// The limit that its session was above when it started: it can only remove files.
+    pub(crate) fn only_removes(&self) -> Option<Exceeded> {
+        self.child.only_removes()
     }
 
     /// Something begins: what the session uses is looked at more often.

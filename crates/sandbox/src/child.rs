@@ -94,6 +94,12 @@ impl Child {
         self.watched.exceeded()
     }
 
+    /// The limit that its session was above when it started, if it was: the program can only remove files.
+    #[must_use]
+    pub fn only_removes(&self) -> Option<Exceeded> {
+        self.watched.only_removes
+    }
+
     /// Says that the program is about to begin something: its session's use of memory and disk is looked at soon.
     pub fn stir(&self) {
         self.watched.stir();

@@ -187,6 +187,13 @@ pub enum SpawnError {
     /// The same, and the kernel says that it has killed a process of the session for want of memory.
     #[error("a sandbox's first process was killed before its program ran: its session exceeded its {0}")]
     Exceeded(Exceeded),
+    /// The session has more on disk than it may, so that nothing starts that could write more; see
+    /// [`Command::even_when_full`](crate::Command::even_when_full).
+    #[error(
+        "its session is above its {0}, so that nothing starts that could write more: delete some of its files (by the file \
+         tools, or a command such as `rm`), and try again"
+    )]
+    Full(Exceeded),
     /// It takes too long.
     #[error("a sandbox was not ready after {0:?}: the machine is overloaded; try again, or run fewer at once")]
     TimedOut(Duration),

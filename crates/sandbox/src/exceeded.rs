@@ -14,8 +14,22 @@ pub enum Exceeded {
     Files(u64),
     /// [`Limits::mappings`](crate::Limits::mappings).
     Mappings(u64),
+    /// [`Limits::total_open_files`](crate::Limits::total_open_files), or the part of the machine's that a session may have.
+    OpenFiles(u64),
+    /// [`Limits::processes`](crate::Limits::processes).
+    Processes(u64),
+    /// [`Limits::total_processes`](crate::Limits::total_processes).
+    TotalProcesses(u64),
     /// [`Limits::locks`](crate::Limits::locks).
     Locks(u64),
+}
+
+impl Exceeded {
+    /// What to tell of a program that began while its session was above this limit, in a line.
+    #[must_use]
+    pub fn notice(self) -> String {
+        format!("The session is above its {self}: until it is below, programs can only remove files.")
+    }
 }
 
 impl fmt::Display for Exceeded {
@@ -25,6 +39,9 @@ impl fmt::Display for Exceeded {
             Self::Disk(limit) => write!(f, "disk limit {}", Size(*limit)),
             Self::Files(limit) => write!(f, "limit of {limit} files"),
             Self::Mappings(limit) => write!(f, "limit of {limit} open files and memory mappings"),
+            Self::OpenFiles(limit) => write!(f, "limit of {limit} open files"),
+            Self::Processes(limit) => write!(f, "limit of {limit} processes and threads of one program"),
+            Self::TotalProcesses(limit) => write!(f, "limit of {limit} processes and threads"),
             Self::Locks(limit) => write!(f, "limit of {limit} locks of files"),
         }
     }
@@ -53,6 +70,8 @@ mod tests {
         assert_eq!(Exceeded::Disk(1536 << 20).to_string(), "disk limit 1536 MiB");
         assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
         assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
+        assert_eq!(Exceeded::OpenFiles(10).to_string(), "limit of 10 open files");
+        assert_eq!(Exceeded::TotalProcesses(10).to_string(), "limit of 10 processes and threads");
         assert_eq!(Exceeded::Locks(10).to_string(), "limit of 10 locks of files");
         assert_eq!(Exceeded::Mappings(10).to_string(), "limit of 10 open files and memory mappings");
     }

@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::Exceeded;
+use crate::disk::SessionDisk;
 use crate::sandbox_use::{THIS_THREAD, Use, field, processor_time, resident};
-use crate::stored::{Measured, Stored};
+use crate::stored::Stored;
 use crate::tree::{read_lossy, witness};
-use crate::{Exceeded, Limits, locks};
 
 /// The part of the time that counting the files of folders may take: one twentieth.
 const COUNTING: u32 = 20;
@@ -31,16 +32,6 @@ const WEIGHING: u32 = 5;
 /// 2 s: half a millisecond for a usual process, so thousands of them. One with 65,530 mappings takes 30 ms and more.
 const WEIGHED: u64 = 200;
 
-/// How many files a session may have that cannot be measured: mapped, without a name, and open nowhere, where the server
-/// may not look at them. Each counts as this part of the session's disk, or as what was seen of it.
-///
-/// 64: of 2 GiB, 32 MiB each. The libraries that Java programs unpack and remove are single ones; an update of a Python
-/// package that is in use leaves about twenty.
-const HIDDEN: u64 = 64;
-
-/// How often in a row a session's folders may not be counted, because somebody moves them or descriptors have run out.
-const MOST_LOST: u32 = 10;
-
 /// A close look that goes on, or has been.
 #[derive(Debug)]
 pub(crate) struct Inspection {
@@ -57,35 +48,16 @@ struct Took {
     folders: Duration,
 }
 
-/// What a session had on disk at the last count; after one that killed its programs it is not known, and the most.
-#[derive(Debug)]
-pub(crate) struct Disk {
-    bytes: u64,
-    files: u64,
-    is_new: bool,
-    /// Counts in a row that could not be finished.
-    lost: u32,
-    measured: Measured,
-}
-
-impl Default for Disk {
-    fn default() -> Self {
-        Self { bytes: 0, files: 0, is_new: true, lost: 0, measured: Measured::default() }
-    }
-}
-
 impl Inspection {
     /// Begins to look, and kills who is above a limit. `None`: no thread can be had now; the next look tries again.
-    pub(crate) fn start(uses: Vec<Use>, weighs: bool, disk: Option<Arc<Mutex<Disk>>>) -> Option<Self> {
+    pub(crate) fn start(uses: Vec<Use>, weighs: bool, disk: Option<Arc<SessionDisk>>) -> Option<Self> {
         let took = Arc::new(Mutex::new(Took::default()));
         let takes = Arc::clone(&took);
         let thread = std::thread::Builder::new().name("agb-inspect".to_owned()).spawn(move || {
             let mut uses = uses;
             let weighing = weighs.then(|| timed(|| weigh(&mut uses)));
             let mut folders = Duration::ZERO;
-            let mut count =
-                |disk: &Mutex<Disk>| folders = disk.lock().unwrap_or_else(PoisonError::into_inner).count(&uses);
-            let counting = disk.map(|disk| timed(|| count(&disk)));
+            let counting = disk.map(|disk| timed(|| folders = disk.count(&uses)));
             *takes.lock().unwrap_or_else(PoisonError::into_inner) = Took { weighing, counting, folders };
         });
         Some(Self { thread: thread.ok()?, took })
@@ -129,7 +101,7 @@ fn weigh(uses: &mut [Use]) {
 
 /// Looks at the memory that the session's processes share, of which they may have nothing mapped but a part. The sandbox that
 /// holds the most is killed where it is too much, with the memory that is theirs alone.
-fn weigh_shared(uses: &[Use], stored: &mut Stored) {
+pub(crate) fn weigh_shared(uses: &[Use], stored: &mut Stored) {
     let Some(limit) = uses.first().map(|it| it.sandbox.limits.total_memory) else { return };
     let mut note = |it: &Use| it.processes.iter().map(|pid| stored.note_mapped(*pid)).sum::<u64>();
     let mut held: Vec<u64> = uses.iter().map(&mut note).collect();
@@ -145,46 +117,6 @@ fn weigh_shared(uses: &[Use], stored: &mut Stored) {
         && let Some((_, largest)) = held.iter().zip(uses).max_by_key(|(held, _)| **held)
     {
         largest.sandbox.kill(Exceeded::Memory(limit));
-    }
-}
-
-impl Disk {
-    /// Counts what the session has on disk. Who is above a limit and still grows is killed: who is above it and removes
-    /// files may go on. Answers with how long the folders took.
-    fn count(&mut self, uses: &[Use]) -> Duration {
-        let Some(first) = uses.first() else { return Duration::ZERO };
-        let Limits { disk, files, mappings, locks, .. } = first.sandbox.limits;
-        let before = Measured { least: (disk / HIDDEN).max(1), sizes: std::mem::take(&mut self.measured.sizes) };
-        let mut stored = Stored::new(files.saturating_mul(2), mappings, before);
-        weigh_shared(uses, &mut stored);
-        let begin = Instant::now();
-        let counted = first.sandbox.places.iter().try_for_each(|place| stored.add(place));
-        let folders = begin.elapsed();
-        uses.iter().flat_map(|it| &it.processes).for_each(|pid| stored.add_unnamed(*pid));
-        self.lost = if counted.is_ok() { 0 } else { self.lost + 1 };
-        let has_grown = |now: u64, then: u64| now > then || self.is_new;
-        let exceeded = if stored.bytes > disk && has_grown(stored.bytes, self.bytes) {
-            Some(Exceeded::Disk(disk))
-        } else if stored.files > files && (has_grown(stored.files, self.files) || stored.is_beyond) {
-            Some(Exceeded::Files(files))
-        } else if stored.is_beyond || self.lost >= MOST_LOST {
-            // What cannot be looked into could be anything.
-            Some(Exceeded::Disk(disk))
-        } else if stored.is_unreadable {
-            Some(Exceeded::Mappings(mappings))
-        } else {
-            let held = locks::held_by(uses.iter().flat_map(|it| &it.processes), locks.saturating_add(1));
-            (held > locks).then_some(Exceeded::Locks(locks))
-        };
-        if let Some(exceeded) = exceeded {
-            // Nobody knows which of them has written it.
-            uses.iter().filter(|it| !it.processes.is_empty()).for_each(|it| it.sandbox.kill(exceeded));
-        }
-        // What they write until they have ended is not what the next program has written.
-        let is_unknown = exceeded.is_some();
-        let (bytes, files) = if is_unknown { (u64::MAX, u64::MAX) } else { (stored.bytes, stored.files) };
-        *self = Self { bytes, files, is_new: false, lost: self.lost, measured: stored.measured() };
-        folders
     }
 }
 

@@ -169,7 +169,11 @@ impl Launcher {
     /// Returns when the program runs, or with the step that failed. Pipes are given to the sandbox's user, so that
     /// the program can also open them by `/dev/fd`.
     pub fn spawn(&self, policy: &Policy, command: &Command, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
-        let plan = Plan::new(policy, command, Kind::Program)?;
+        let mut plan = Plan::new(policy, command, Kind::Program)?;
+        plan.full = self.watch.is_full(policy.slot);
+        if let Some(limit) = plan.full.filter(|_| !command.even_when_full) {
+            return Err(SpawnError::Full(limit));
+        }
         if command.shares_processes
             && let Some(child) = self.run_among_others(&plan, fds)?
         {
@@ -195,6 +199,9 @@ impl Launcher {
     /// the nursery was made with, but for what is a session's own: its directories, and its slot.
     pub fn copy(&self, nursery: &Nursery, policy: &Policy, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
         let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
+        if let Some(limit) = self.watch.is_full(policy.slot) {
+            return Err(SpawnError::Full(limit));
+        }
         let plan = Plan::new(policy, &Command::new("/zygote"), Kind::Copy)?;
         // What follows is done here because a nursery has no right over what is the server's.
         if let Some(user) = self.user_of(policy.level, policy.slot) {
@@ -324,7 +331,11 @@ impl Launcher {
                 sandbox.press();
             }
         }
-        all_ended && self.groups.end_session(slot, deadline)
+        let all_ended = all_ended && self.groups.end_session(slot, deadline);
+        if all_ended {
+            self.watch.forget(slot);
+        }
+        all_ended
     }
 
     /// Gives a plan to whoever carries it out, and hears how that goes.

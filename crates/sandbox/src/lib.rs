@@ -57,6 +57,7 @@
 mod cgroup;
 mod child;
 mod dial;
+mod disk;
 mod error;
 mod exceeded;
 mod helper;
@@ -65,6 +66,7 @@ mod launcher;
 mod level;
 mod limits;
 mod locks;
+mod machine;
 mod mapped;
 mod network;
 mod nursery;

@@ -13,7 +13,9 @@ pub struct Limits {
     /// 1 GiB: pandas with a few million rows; Java starts with 480 MiB at its own defaults, Node.js with
     /// WebAssembly with 64 MiB; and a laptop holds several.
     pub memory: u64,
-    /// Processes and threads. Commands that [share theirs](crate::Command::share_processes) have so many together.
+    /// Processes and threads. Commands that [share theirs](crate::Command::share_processes) have so many together. Where
+    /// programs of several sandboxes have one user, which the kernel would count together, they are counted at each look, and a
+    /// sandbox that has more is killed.
     ///
     /// 256: Java has about 30 threads and Node.js 11, a numerical library one per core, and a build or a parallel
     /// test run some dozens; a fork bomb of 256 is not noticed elsewhere.
@@ -42,7 +44,8 @@ pub struct Limits {
     /// 2 GiB: two programs at the limit of `memory`; the four interpreters of a session at rest take 0.3 GiB.
     pub total_memory: u64,
     /// Bytes that a session has in its working directory and its directory for temporary files together. Looked at
-    /// while its programs are busy; they are killed when it is more, and still grows.
+    /// while its programs are busy, and after the last has ended. They are killed when it is more, and still grows. What starts
+    /// while it is more can only remove files ([`Command::even_when_full`](crate::Command::even_when_full)), or is refused.
     ///
     /// 2 GiB: a few data sets and an environment of Python's; a laptop's disk holds a hundred of them half full.
     pub disk: u64,
@@ -57,14 +60,21 @@ pub struct Limits {
     /// 2,000,000: a thousand processes with a thousand files and a thousand mappings each (Java has 600), and looked through
     /// in about a second.
     pub mappings: u64,
+    /// Open files of a session's processes together. Counted at each look, five times a second while its programs are busy;
+    /// the sandboxes that have the most are killed when there are more. No more than a quarter of what the machine has for all
+    /// (`fs.file-max`), whatever is set.
+    ///
+    /// 65,536: a hundred programs with some hundreds each. A machine with 8 GB of memory has 800,000 for everybody, and
+    /// programs of a session that may have `open_files` each would take them in two seconds.
+    pub total_open_files: u64,
     /// Locks of parts of files (`fcntl`) that a session's processes hold together. The kernel takes 192 bytes for each, and
     /// counts them for nobody. Counted while the session's programs are busy; they are killed when there are more.
     ///
     /// 100,000: 19 MiB, which a process makes in about ten seconds. A database of SQLite's takes about five for each of its
     /// connections.
     pub locks: u64,
-    /// Processes and threads of a session's sandboxes together. Needs control groups: without them there is only
-    /// `processes`, for each sandbox.
+    /// Processes and threads of a session's sandboxes together. Control groups keep it exactly. Without them they are counted
+    /// at each look, and the sandboxes that have the most are killed when there are more.
     ///
     /// 1024: four interpreters that have all of their `processes`.
     pub total_processes: u64,
@@ -94,6 +104,7 @@ impl Default for Limits {
             disk: 2 << 30,
             files: 200_000,
             mappings: 2_000_000,
+            total_open_files: 65_536,
             locks: 100_000,
             total_processes: 1024,
             cpus: 0,

@@ -10,7 +10,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::error::Stage;
 use crate::reports::Abilities;
-use crate::{Command, Level, Limits, Link, Mount, Network, Policy, SpawnError};
+use crate::{Command, Exceeded, Level, Limits, Link, Mount, Network, Policy, SpawnError};
 
 /// The largest plan. Below what a Unix socket takes as one message by default (208 KiB).
 pub(crate) const MAX_PLAN: usize = 128 << 10;
@@ -39,6 +39,8 @@ pub(crate) struct Plan {
     pub(crate) keeps_background: bool,
     /// [`Command::on_terminal`].
     pub(crate) on_terminal: bool,
+    /// The limit of disk or files that the session is above: the program may remove files, and neither make nor change any.
+    pub(crate) full: Option<Exceeded>,
 }
 
 /// What is to become of a plan.
@@ -79,11 +81,13 @@ impl Plan {
             out.path(&link.target);
         });
         let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, .. } = limits;
-        let Limits { total_memory, disk, files, mappings, locks, total_processes, cpus, nice, .. } = limits;
+        let Limits {
+            total_memory, disk, files, mappings, total_open_files, locks, total_processes, cpus, nice, ..
+        } = limits;
         for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
             out.number(*value);
         }
-        for value in [total_memory, disk, files, mappings, locks, total_processes] {
+        for value in [total_memory, disk, files, mappings, total_open_files, locks, total_processes] {
             out.number(*value);
         }
         out.number(u64::from(*cpus));
@@ -104,6 +108,11 @@ impl Plan {
         out.number(u64::from(self.joins_processes));
         out.number(u64::from(self.keeps_background));
         out.number(u64::from(self.on_terminal));
+        out.number(match self.full {
+            None => 0,
+            Some(Exceeded::Files(_)) => 1,
+            Some(_) => 2,
+        });
         if out.0.len() > MAX_PLAN {
             return Err(SpawnError::TooLarge { size: out.0.len(), limit: MAX_PLAN });
         }
@@ -130,6 +139,7 @@ impl Plan {
             disk: input.number()?,
             files: input.number()?,
             mappings: input.number()?,
+            total_open_files: input.number()?,
             locks: input.number()?,
             total_processes: input.number()?,
             cpus: u32::try_from(input.number()?).ok()?,
@@ -155,6 +165,12 @@ impl Plan {
         let mut flag = || Some(input.number()? != 0);
         let (joins_network, joins_processes) = (flag()?, flag()?);
         let (keeps_background, on_terminal) = (flag()?, flag()?);
+        let full = match input.number()? {
+            0 => None,
+            1 => Some(Exceeded::Files(policy.limits.files)),
+            2 => Some(Exceeded::Disk(policy.limits.disk)),
+            _ => return None,
+        };
         let rest = input.0;
         rest.is_empty().then_some(Self {
             policy,
@@ -168,6 +184,7 @@ impl Plan {
             joins_processes,
             keeps_background,
             on_terminal,
+            full,
         })
     }
 
@@ -256,6 +273,7 @@ impl Plan {
             joins_processes: false,
             keeps_background: command.keeps_background,
             on_terminal: command.on_terminal,
+            full: None,
         })
     }
 }

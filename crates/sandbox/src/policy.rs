@@ -162,6 +162,8 @@ pub struct Command {
     pub on_terminal: bool,
     /// See [`share_processes`](Self::share_processes).
     pub shares_processes: bool,
+    /// See [`even_when_full`](Self::even_when_full).
+    pub even_when_full: bool,
 }
 
 impl Command {
@@ -175,6 +177,7 @@ impl Command {
             keeps_background: false,
             on_terminal: false,
             shares_processes: false,
+            even_when_full: false,
         }
     }
 
@@ -201,6 +204,14 @@ impl Command {
     #[must_use]
     pub fn share_processes(mut self) -> Self {
         self.shares_processes = true;
+        self
+    }
+
+    /// Starts it although its session has more on disk than it may. Then it can remove files, and neither make nor change any;
+    /// [`Child::only_removes`](crate::Child::only_removes) says so. Others are refused ([`SpawnError::Full`](crate::SpawnError)).
+    #[must_use]
+    pub fn even_when_full(mut self) -> Self {
+        self.even_when_full = true;
         self
     }
 

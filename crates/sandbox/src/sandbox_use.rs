@@ -13,12 +13,38 @@ pub(crate) struct Use {
     /// What several processes have together counts for each, unless it was looked at exactly.
     pub(crate) memory: u64,
     pub(crate) processes: Vec<i32>,
+    /// Processes and threads.
+    pub(crate) tasks: u64,
+    pub(crate) open_files: u64,
     pub(crate) sandbox: Arc<Watched>,
 }
 
 impl Use {
+    /// Which processes a sandbox has; the rest is to be looked at.
+    pub(crate) fn of(sandbox: Arc<Watched>) -> Self {
+        // Who cannot be looked at now, is at the next look.
+        let processes = sandbox.processes().unwrap_or_default();
+        Self { memory: 0, processes, tasks: 0, open_files: 0, sandbox }
+    }
+
     pub(crate) fn total(uses: &[Self]) -> u64 {
         uses.iter().map(|it| it.memory).sum()
+    }
+
+    /// Kills those that have the most of something, until the rest has no more than `limit`. True: there was more.
+    pub(crate) fn kill_most(uses: &[Self], limit: u64, of: impl Fn(&Self) -> u64, exceeded: Exceeded) -> bool {
+        let mut left: u64 = uses.iter().map(&of).sum();
+        let is_above = left > limit;
+        let mut largest: Vec<&Self> = uses.iter().collect();
+        largest.sort_unstable_by_key(|it| std::cmp::Reverse(of(it)));
+        for it in largest {
+            if left <= limit {
+                break;
+            }
+            it.sandbox.kill(exceeded);
+            left -= of(it);
+        }
+        is_above
     }
 
     pub(crate) fn kill_largest(uses: &[Self], exceeded: Exceeded) {
@@ -53,10 +79,29 @@ pub(crate) const THIS_THREAD: &str = "thread-self";
 
 /// The processor time of a process, in the system's ticks.
 pub(crate) fn processor_time(pid: impl fmt::Display) -> u64 {
-    let Ok(text) = read_lossy(format!("/proc/{pid}/stat")) else { return 0 };
-    // The name, which may contain anything, ends at the last parenthesis; user and system time are fields 14 and 15.
-    let Some((_, fields)) = text.rsplit_once(')') else { return 0 };
-    fields.split_ascii_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum()
+    Ran::of(pid).processor_time
+}
+
+/// What the kernel says of a process in one line.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ran {
+    /// In the system's ticks.
+    pub(crate) processor_time: u64,
+    pub(crate) threads: u64,
+}
+
+impl Ran {
+    /// Nothing, if it has ended.
+    pub(crate) fn of(pid: impl fmt::Display) -> Self {
+        let Ok(text) = read_lossy(format!("/proc/{pid}/stat")) else { return Self::default() };
+        // The name, which may contain anything, ends at the last parenthesis. User and system time are fields 14 and 15, and
+        // the number of threads is field 20.
+        let Some((_, fields)) = text.rsplit_once(')') else { return Self::default() };
+        let numbers: Vec<u64> =
+            fields.split_ascii_whitespace().skip(11).take(7).map(|field| field.parse().unwrap_or(0)).collect();
+        let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
+        Self { processor_time: number(0) + number(1), threads: number(6) }
+    }
 }
 
 #[cfg(test)]

@@ -4,21 +4,33 @@
 //! above a limit is killed, with the reason kept for whoever asks ([`Child::exceeded`](crate::Child::exceeded)). What is
 //! used up between two looks is the price for needing no control groups: at most what a program can fill in that time.
 //!
+//! What a session's processes have open, and how many they are, is counted at each such look: what the machine has a number of
+//! for everybody is soon gone. A session at rest is looked at, too, when much of it was taken.
+//!
 //! What takes long, counting files and dividing shared memory up, is done by a thread of the session's own
 //! ([`Inspection`]): how long is up to its programs, and the other sessions do not wait for it.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::Exceeded;
 use crate::cgroup::Groups;
-use crate::inspection::{Disk, Inspection};
-use crate::sandbox_use::{Use, processor_time, resident};
+use crate::disk::SessionDisk;
+use crate::inspection::Inspection;
+use crate::machine::{self, Machine};
+use crate::sandbox_use::{Ran, Use, resident};
+use crate::sys::socket;
 use crate::watched::Watched;
 
 /// How often a busy session is looked at. A program fills about 400 MiB of new memory in this time.
 const SOON: Duration = Duration::from_millis(200);
+
+/// How long the start of a program waits for those of its session that are being ended, where that may make room for it.
+///
+/// 300 ms: they end in milliseconds, on a busy machine in tens of them.
+const ENDING: Duration = Duration::from_millis(300);
 
 /// How often a session is looked at whose programs do nothing.
 const LATER: Duration = Duration::from_secs(2);
@@ -29,6 +41,8 @@ pub(crate) struct Watch {
     /// Where the groups of sessions that are over are to be removed. Not to be kept from going.
     groups: Weak<Groups>,
     sandboxes: Mutex<Vec<Weak<Watched>>>,
+    /// What sessions have on disk, by slots: until the session ends, whether something of it runs or not.
+    disks: Mutex<HashMap<u32, Arc<SessionDisk>>>,
     /// Those that are to end, whoever else has let go of them.
     ending: Mutex<Vec<Arc<Watched>>>,
     started: OnceLock<()>,
@@ -39,6 +53,7 @@ impl Watch {
         Self {
             groups: Arc::downgrade(groups),
             sandboxes: Mutex::default(),
+            disks: Mutex::default(),
             ending: Mutex::default(),
             started: OnceLock::new(),
         }
@@ -47,6 +62,8 @@ impl Watch {
     /// Watches a sandbox from now on, until it is dropped.
     pub(crate) fn add(self: &Arc<Self>, sandbox: &Arc<Watched>) {
         self.sandboxes().push(Arc::downgrade(sandbox));
+        let disk = Arc::clone(self.disks().entry(sandbox.slot).or_default());
+        disk.begin(sandbox);
         self.started.get_or_init(|| {
             let watch = Arc::downgrade(self);
             let thread = std::thread::Builder::new().name("agb-watch".to_owned());
@@ -62,6 +79,27 @@ impl Watch {
         if !sandbox.has_ended() && !ending.iter().any(|known| Arc::ptr_eq(known, sandbox)) {
             ending.push(Arc::clone(sandbox));
         }
+    }
+
+    /// The limit of disk or files that a session is above. Known from the last count; where that was above it, counts once
+    /// more, without what is about to end.
+    pub(crate) fn is_full(&self, slot: u32) -> Option<Exceeded> {
+        let disk = self.disks().get(&slot).cloned()?;
+        disk.was_full()?;
+        let sandboxes = self.of_slot(slot);
+        // What they hold without a name goes with them.
+        let deadline = Instant::now() + ENDING;
+        for sandbox in sandboxes.iter().filter(|sandbox| sandbox.is_ending()) {
+            let _ =
+                socket::wait_readable([sandbox.init.as_fd()], Some(deadline.saturating_duration_since(Instant::now())));
+        }
+        let uses: Vec<Use> = sandboxes.into_iter().map(Use::of).collect();
+        disk.is_full(&uses)
+    }
+
+    /// A session has ended, and its slot will be another's.
+    pub(crate) fn forget(&self, slot: u32) {
+        self.disks().remove(&slot);
     }
 
     /// The sandboxes of a slot that may still run.
@@ -90,12 +128,19 @@ impl Watch {
         self.sandboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn living(&self) -> HashMap<u32, Vec<Arc<Watched>>> {
+    fn disks(&self) -> MutexGuard<'_, HashMap<u32, Arc<SessionDisk>>> {
+        // As above.
+        self.disks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All sessions, and what runs of each.
+    fn sessions(&self) -> HashMap<u32, (Arc<SessionDisk>, Vec<Arc<Watched>>)> {
+        let mut by_slot: HashMap<_, _> =
+            self.disks().iter().map(|(slot, disk)| (*slot, (Arc::clone(disk), Vec::new()))).collect();
         let mut sandboxes = self.sandboxes();
         sandboxes.retain(|sandbox| sandbox.strong_count() > 0);
-        let mut by_slot: HashMap<u32, Vec<Arc<Watched>>> = HashMap::new();
         for sandbox in sandboxes.iter().filter_map(Weak::upgrade) {
-            by_slot.entry(sandbox.slot).or_default().push(sandbox);
+            by_slot.entry(sandbox.slot).or_default().1.push(sandbox);
         }
         by_slot
     }
@@ -113,7 +158,7 @@ struct Session {
     has_worked: bool,
     weigh_at: Instant,
     count_at: Instant,
-    disk: Arc<Mutex<Disk>>,
+    disk: Arc<SessionDisk>,
     /// What looks into it closely.
     inspection: Option<Inspection>,
     /// The kernel had killed somebody at the last look, and nobody had asked.
@@ -122,30 +167,23 @@ struct Session {
 
 fn run(watch: &Weak<Watch>) {
     let mut sessions: HashMap<u32, Session> = HashMap::new();
+    let mut machine = Machine::default();
     while let Some(watch) = watch.upgrade() {
-        let living = watch.living();
+        let all = watch.sessions();
         watch.press();
         if let Some(groups) = watch.groups.upgrade() {
             groups.sweep();
         }
         drop(watch);
-        sessions.retain(|slot, _| living.contains_key(slot));
-        for (slot, sandboxes) in living {
+        let has_leapt = machine.has_leapt();
+        sessions.retain(|slot, session| all.get(slot).is_some_and(|(disk, _)| Arc::ptr_eq(disk, &session.disk)));
+        for (slot, (disk, sandboxes)) in all {
             let now = Instant::now();
-            let session = sessions.entry(slot).or_insert_with(|| Session {
-                look_at: now,
-                interval: SOON,
-                busy: 0,
-                processes: Vec::new(),
-                has_worked: true,
-                weigh_at: now,
-                count_at: now,
-                disk: Arc::default(),
-                inspection: None,
-                has_killed: false,
-            });
+            let session = sessions.entry(slot).or_insert_with(|| Session::new(disk, now));
             let stirred = sandboxes.iter().filter(|sandbox| sandbox.take_stirred()).count();
-            if session.look_at <= now || stirred > 0 {
+            let has_begun = session.disk.take_begun();
+            session.has_worked |= has_begun;
+            if session.look_at <= now && session.is_of_interest(&sandboxes) || stirred > 0 || has_begun || has_leapt {
                 session.look(&sandboxes, now);
             }
             sandboxes.iter().filter(|sandbox| sandbox.is_ending()).for_each(|sandbox| sandbox.press());
@@ -155,28 +193,55 @@ fn run(watch: &Weak<Watch>) {
 }
 
 impl Session {
+    fn new(disk: Arc<SessionDisk>, now: Instant) -> Self {
+        Self {
+            look_at: now,
+            interval: SOON,
+            busy: 0,
+            processes: Vec::new(),
+            has_worked: true,
+            weigh_at: now,
+            count_at: now,
+            disk,
+            inspection: None,
+            has_killed: false,
+        }
+    }
+
+    /// Nothing is to be seen of a session of which nothing runs, once its files were counted.
+    fn is_of_interest(&self, sandboxes: &[Arc<Watched>]) -> bool {
+        !sandboxes.is_empty() || !self.processes.is_empty() || self.has_worked || self.inspection.is_some()
+    }
+
     fn look(&mut self, sandboxes: &[Arc<Watched>], now: Instant) {
-        let Some(first) = sandboxes.first() else { return };
-        let limit = first.limits.total_memory;
-        let mut uses = Vec::new();
+        let mut uses: Vec<Use> = sandboxes.iter().cloned().map(Use::of).collect();
         let mut busy = 0;
-        for sandbox in sandboxes {
-            // Who cannot be looked at now, is at the next look.
-            let processes = sandbox.processes().unwrap_or_default();
-            busy += processes.iter().map(|pid| processor_time(*pid)).sum::<u64>();
-            let in_files = sandbox.in_memory_files(&processes);
-            let memory = processes.iter().map(|pid| resident(*pid)).sum::<u64>().max(in_files);
-            uses.push(Use { memory, processes, sandbox: Arc::clone(sandbox) });
+        for it in &mut uses {
+            for &pid in &it.processes {
+                let ran = Ran::of(pid);
+                busy += ran.processor_time;
+                it.tasks += ran.threads;
+                it.open_files += machine::open_files(pid, ran.threads);
+            }
+        }
+        // Looking at so many more closely takes longer than making them.
+        if !keep_numbers(&uses) {
+            for it in &mut uses {
+                let in_files = it.sandbox.in_memory_files(&it.processes);
+                it.memory = it.processes.iter().map(|pid| resident(*pid)).sum::<u64>().max(in_files);
+            }
         }
         // The kernel has killed somebody. A sandbox that ends of it asks for the reason itself, and has time for that;
         // but it may have been one of several processes, and the others go on.
-        let had_killed = std::mem::replace(&mut self.has_killed, first.has_killed());
-        if self.has_killed
+        let has_killed = sandboxes.first().is_some_and(|first| first.has_killed());
+        let had_killed = std::mem::replace(&mut self.has_killed, has_killed);
+        if let Some(first) = sandboxes.first()
+            && self.has_killed
             && had_killed
             && sandboxes.iter().all(|sandbox| !sandbox.has_ended())
             && first.is_out_of_memory()
         {
-            Use::kill_largest(&uses, Exceeded::Memory(limit));
+            Use::kill_largest(&uses, Exceeded::Memory(first.limits.total_memory));
         }
         // Processes may follow each other so fast that none of them has any time.
         let mut processes: Vec<i32> = uses.iter().flat_map(|it| it.processes.iter().copied()).collect();
@@ -190,6 +255,7 @@ impl Session {
             (self.weigh_at, self.count_at) = done.next_at(self.weigh_at, self.count_at);
         }
         // What several processes have together was counted for each: now exactly, which takes longer.
+        let limit = sandboxes.first().map_or(u64::MAX, |first| first.limits.total_memory);
         let is_heavy = Use::total(&uses) > limit && self.weigh_at <= now;
         let is_to_count = self.has_worked && self.count_at <= now;
         if self.inspection.is_none() && (is_heavy || is_to_count) {
@@ -198,4 +264,19 @@ impl Session {
             self.has_worked &= !(is_to_count && self.inspection.is_some());
         }
     }
+}
+
+/// Kills sandboxes where there are more processes or open files than there may be. False: there are not.
+fn keep_numbers(uses: &[Use]) -> bool {
+    let Some(limits) = uses.first().map(|it| it.sandbox.limits.clone()) else { return false };
+    let mut is_above = false;
+    // The kernel keeps it where the programs of a sandbox have a user of their own.
+    for it in uses.iter().filter(|it| it.tasks > it.sandbox.limits.processes) {
+        it.sandbox.kill(Exceeded::Processes(it.sandbox.limits.processes));
+        is_above = true;
+    }
+    let tasks = limits.total_processes;
+    let files = limits.total_open_files.min(machine::most_open_files());
+    is_above |= Use::kill_most(uses, tasks, |it| it.tasks, Exceeded::TotalProcesses(tasks));
+    is_above | Use::kill_most(uses, files, |it| it.open_files, Exceeded::OpenFiles(files))
 }

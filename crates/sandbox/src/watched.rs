@@ -43,6 +43,8 @@ pub(crate) struct Watched {
     owns_processes: bool,
     pub(crate) limits: Limits,
     pub(crate) places: Vec<PathBuf>,
+    /// Its session was full when it started, and it can only remove files.
+    pub(crate) only_removes: Option<Exceeded>,
     exceeded: OnceLock<Exceeded>,
     /// The session's control groups, which stay as long as this does.
     pub(crate) group: Option<Arc<Group>>,
@@ -76,6 +78,7 @@ impl Watched {
             owns_processes: plan.owns_processes(),
             limits: policy.limits.clone(),
             places: policy.own_dirs().cloned().collect(),
+            only_removes: plan.full,
             exceeded: OnceLock::new(),
             group,
             killed_before,

@@ -110,9 +110,12 @@ fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) 
         // The first process counts too, and that of the table where it is another's.
         processes + 1 + u64::from(plan.joins_processes)
     } else {
-        // The kernel counts by user, and this one has other processes.
-        processes + host.tasks_of_user()
+        // The kernel counts by user, and programs of other sessions have this one: a limit that they can use up would keep this
+        // program from making processes. The server counts instead, and this is only so that it can.
+        host.most_tasks / 2
     };
+    // Landlock keeps it from opening what it could write; this is for what it is given open.
+    let file_size = if plan.full.is_some() { 0 } else { file_size };
     let limits = [
         // Private writable memory. Not the address space: WebAssembly and Java reserve many times what they use.
         (Resource::Data, "memory", Some(memory)),

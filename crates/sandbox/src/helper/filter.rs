@@ -146,6 +146,9 @@ const CLONES: [libc::c_int; 8] = [
     libc::CLONE_NEWUTS,
 ];
 
+/// `close_range` with this gives the thread a table of open files of its own before it closes some.
+const CLOSE_RANGE_UNSHARE: u32 = 2;
+
 /// The sockets that exist for programs. The others reach into rarely used parts of the kernel.
 const SOCKETS: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
@@ -283,7 +286,14 @@ fn programs(
         let flag = u64::from(flag.unsigned_abs());
         clones.push(rule(&[(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)])?);
     }
+    // A thread has the open files of its process: they are counted by processes.
+    let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
+    let both = thread | u64::from(libc::CLONE_FILES.unsigned_abs());
+    clones.push(rule(&[(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(both), thread)])?);
     denied.insert(libc::SYS_clone, clones);
+    let apart = u64::from(CLOSE_RANGE_UNSHARE);
+    let is_apart = rule(&[(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(apart), apart)])?;
+    denied.insert(libc::SYS_close_range, vec![is_apart]);
 
     let request = |&request: &u32| rule(&[(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, u64::from(request))]);
     denied.insert(libc::SYS_ioctl, ioctl::DENIED.iter().map(request).collect::<Result<_, _>>()?);

@@ -38,7 +38,18 @@ pub(crate) struct Host {
     first_user: Option<u32>,
     /// This is the host of a nursery.
     in_nest: bool,
-    pub(super) landlock: i32,
+    pub(crate) landlock: i32,
+    /// How many processes and threads the machine has room for.
+    pub(super) most_tasks: u64,
+}
+
+/// How many processes and threads this machine has room for: numbers, and what the kernel's memory is enough for.
+fn most_tasks() -> u64 {
+    /// The kernel's default for numbers.
+    const USUAL: u64 = 32_768;
+    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse().ok();
+    let (numbers, tasks): (Option<u64>, Option<u64>) = (read("pid_max"), read("threads-max"));
+    numbers.unwrap_or(USUAL).min(tasks.unwrap_or(USUAL))
 }
 
 /// Who the program will be, and by which way.
@@ -78,6 +89,7 @@ impl Host {
             first_user: first_user.filter(|_| user == 0),
             landlock: identity::landlock_version(),
             in_nest: false,
+            most_tasks: most_tasks(),
         })
     }
 
@@ -98,6 +110,7 @@ impl Host {
             first_user: None,
             landlock: self.landlock,
             in_nest: true,
+            most_tasks: self.most_tasks,
         })
     }
 
@@ -131,20 +144,6 @@ impl Host {
     /// Whether processes of the program's user can be others than its own.
     pub(super) fn shares_user(&self, place: &Place) -> bool {
         place.become_user.is_none()
-    }
-
-    /// How many processes and threads the launcher's user has now.
-    pub(super) fn tasks_of_user(&self) -> u64 {
-        let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
-        let tasks = |entry: std::fs::DirEntry| -> Option<u64> {
-            entry.file_name().to_str()?.parse::<u32>().ok()?;
-            let status = crate::tree::read_lossy(entry.path().join("status")).ok()?;
-            let field = |name: &str| -> Option<u64> {
-                status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
-            };
-            (field("Uid:")? == u64::from(self.user)).then(|| field("Threads:")).flatten()
-        };
-        entries.flatten().filter_map(tasks).sum()
     }
 
     /// The host user of a slot, where this process may become it and the level makes it.

@@ -218,6 +218,9 @@ fn start(
         process::ignore_signals();
     }
     confine::leave_no_core()?;
+    if plan.full.is_some() && level != Level::None {
+        landlock::keep_from_writing(host)?;
+    }
     if level.has_namespaces() {
         filter::install(plan, host.shares_user(place)).at(Stage::Filter, "")?;
     }

@@ -121,6 +121,38 @@ pub(super) fn restrict(host: &Host, place: &Place, plan: &Plan) -> Result<(), Fa
     }
 }
 
+/// Keeps this process, a sandbox's first, and all that it will start from making files and opening them for writing, but for
+/// devices and what the kernel shows of processes. What is there can be removed.
+///
+/// Before the filter of system calls, which knows no rules.
+pub(super) fn keep_from_writing(host: &Host) -> Result<(), Failure> {
+    let written = AccessFs::WriteFile
+        | AccessFs::MakeReg
+        | AccessFs::MakeDir
+        | AccessFs::MakeSym
+        | AccessFs::MakeSock
+        | AccessFs::MakeFifo
+        | AccessFs::MakeChar
+        | AccessFs::MakeBlock;
+    let close = || -> Result<RulesetStatus, RulesetError> {
+        let status = Ruleset::default()
+            .set_compatibility(CompatLevel::BestEffort)
+            .handle_access(written)?
+            .create()?
+            .add_rules(path_beneath_rules(existing(&["/dev", "/proc"]), written))?
+            .restrict_self()?;
+        Ok(status.ruleset)
+    };
+    let closed = if host.landlock == 0 { Ok(RulesetStatus::NotEnforced) } else { close() };
+    match closed.map_err(|error| Failure::new(Stage::Landlock, libc::EIO, error.to_string()))? {
+        RulesetStatus::NotEnforced => {
+            let reason = "the session is full, and without it nothing keeps a program from writing: use the file tools";
+            Err(Failure::new(Stage::Landlock, libc::EOPNOTSUPP, reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn close_all(plan: &Plan) -> Result<RulesetStatus, RulesetError> {
     let policy = &plan.policy;
     let mut rules = Ruleset::default()

@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 149] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 151] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -138,6 +138,8 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 149] = [
     ("rename the host", Maybe, "socket.sethostname('mine')"),
     // Other processes
     ("make a child of what started it", Works, "clone(0x8000)"),
+    ("give a thread open files of its own", Maybe, "clone(0x10900)"),
+    ("the same by closing some", Maybe, "call('close_range', 1 << 20, 1 << 20, 2)"),
     ("signal the server", Works, "os.kill(SERVER, 0)"),
     ("signal another session's program", Works, "os.kill(OTHER, 0)"),
     ("read the server's environment", Works, "open(f'/proc/{SERVER}/environ', 'rb').read(1)"),
@@ -235,11 +237,12 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 149] = [
     ("restart the machine", Maybe, "call('reboot', 0, 0, 0, 0)"),
 ];
 
-pub(crate) const NUMBERS: [(&str, libc::c_long); 41] = [
+pub(crate) const NUMBERS: [(&str, libc::c_long); 42] = [
     ("add_key", libc::SYS_add_key),
     ("bpf", libc::SYS_bpf),
     ("clone", libc::SYS_clone),
     ("clone3", libc::SYS_clone3),
+    ("close_range", libc::SYS_close_range),
     ("fallocate", libc::SYS_fallocate),
     ("file_setattr", 469),
     ("fsopen", libc::SYS_fsopen),

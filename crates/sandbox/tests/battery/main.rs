@@ -16,6 +16,7 @@ mod escape;
 mod hidden;
 mod limits;
 mod programs;
+mod sessions;
 mod shared;
 mod terminals;
 mod world;
@@ -24,7 +25,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 43] = [
+const TESTS: [(&str, Test); 48] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -42,6 +43,11 @@ const TESTS: [(&str, Test); 43] = [
     ("nothing_on_disk_is_hidden_by_how_processes_live", hidden::nothing_on_disk_is_hidden_by_how_processes_live),
     ("memory_counts_behind_a_thread_that_has_ended", hidden::memory_counts_behind_a_thread_that_has_ended),
     ("mappings_are_bounded", limits::mappings_are_bounded),
+    ("a_full_session_only_removes_files", sessions::a_full_session_only_removes_files),
+    ("open_files_of_a_session_are_bounded", sessions::open_files_of_a_session_are_bounded),
+    ("processes_of_a_session_are_its_own", sessions::processes_of_a_session_are_its_own),
+    ("processes_are_counted_where_users_are_shared", sessions::processes_are_counted_where_users_are_shared),
+    ("processes_of_a_session_are_counted", sessions::processes_of_a_session_are_counted),
     ("locks_are_bounded", limits::locks_are_bounded),
     ("connections_hold_little", hidden::connections_hold_little),
     ("control_groups_keep_a_sessions_memory", limits::control_groups_keep_a_sessions_memory),

@@ -21,7 +21,8 @@ pub(super) struct SandboxArgs {
     /// Maximum size of a file.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().file_size, value_name = "BYTES")]
     file_size: u64,
-    /// Maximum disk space of a session, temporary files included; programs that go on writing above it are killed.
+    /// Maximum disk space of a session, temporary files included. Programs that go on writing above it are killed, and those
+    /// that start above it can only remove files.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().disk, value_name = "BYTES")]
     disk: u64,
     /// Maximum number of files and directories of a session, likewise.
@@ -30,14 +31,18 @@ pub(super) struct SandboxArgs {
     /// Open files and memory mappings of all processes of a session together; programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().mappings, value_name = "N")]
     session_mappings: u64,
+    /// Maximum number of open files of all processes of a session together, and never more than a quarter of the machine's
+    /// (`fs.file-max`); programs that have more are killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_open_files, value_name = "N")]
+    session_open_files: u64,
     /// Locks of parts of files that all processes of a session hold together; programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().locks, value_name = "N")]
     session_locks: u64,
     /// Maximum shared memory (`/dev/shm`) of an interpreter or a command.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().tmp_size, value_name = "BYTES")]
     shared_memory: u64,
-    /// Maximum number of processes and threads of all programs of a session together. Enforced where the server has
-    /// control groups (see `agb-server doctor`).
+    /// Maximum number of processes and threads of all programs of a session together. With control groups (see
+    /// `agb-server doctor`) programs get errors at it; without them, those that have the most are killed above it.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_processes, value_name = "N")]
     session_processes: u64,
     /// Maximum number of processors that a session uses, such as 1.5; 0 means all. Requires control groups, with which
@@ -67,6 +72,7 @@ impl SandboxArgs {
             disk: self.disk,
             files: self.files,
             mappings: self.session_mappings,
+            total_open_files: self.session_open_files,
             locks: self.session_locks,
             tmp_size: self.shared_memory,
             total_processes: self.session_processes,

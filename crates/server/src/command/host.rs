@@ -41,6 +41,6 @@ impl CommandHost {
         let mut policy = self.workspace.policy(env, readonly);
         policy.links = links;
         self.workspace.check_background().map_err(CommandError::Background)?;
-        Ok((policy, command.keep_background().share_processes()))
+        Ok((policy, command.keep_background().share_processes().even_when_full()))
     }
 }

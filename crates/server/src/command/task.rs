@@ -75,6 +75,11 @@ impl CommandTask {
         // A machine that is busy with the start of sandboxes takes nothing from the command's own time.
         let begun = Instant::now();
         sink.started();
+        if let Some(limit) = process.child.only_removes() {
+            let (stream, end) =
+                if self.spec.terminal.is_some() { (Stream::Stdout, "\r\n") } else { (Stream::Stderr, "\n") };
+            sink.output(stream, limit.notice() + end);
+        }
         let input = process.input.take().map(|end| {
             let control = self.control.clone();
             Carrier(tokio::spawn(async move { carry(control.input(), end).await }))

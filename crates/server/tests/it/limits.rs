@@ -54,6 +54,7 @@ async fn who_uses_up_memory_or_disk_is_killed_with_the_reason() {
         assert_eq!(tidy["result"][0]["text/plain"], "'tidy'", "{tidy}");
         let files = "import os\nn = 0\nwhile True:\n    n += 1\n    open(f'/tmp/{n}', 'w').close()";
         assert!(killed(&server, &hostile, files).await.contains("limit of 2000 files"));
+        server.output_of(&hostile, "rm -rf /tmp/*").await;
         let command = json!({ "command": "while :; do head -c 1000000 /dev/zero > b$RANDOM$(date +%N); done", "timeout_ms": 25_000 });
         let answer: Value =
             serde_json::from_str(&server.call(&hostile, "shell", command).await.expect_err("killed")).expect("JSON");
@@ -106,11 +107,41 @@ async fn a_command_that_is_killed_holds_nobody_back() {
     let (hostile, other) = (server.create().await, server.create().await);
     let fill = "while :; do head -c 1000000 /dev/zero > b$RANDOM$(date +%N); done";
     for _ in 0..3 {
-        let command = json!({ "command": format!("rm -f b*; {fill}"), "timeout_ms": 25_000 });
+        server.output_of(&hostile, "rm -f b*").await;
+        let command = json!({ "command": fill, "timeout_ms": 25_000 });
         let said = server.call(&hostile, "shell", command).await.expect_err("it is killed");
         assert!(said.contains("disk limit 16 MiB"), "{said}");
         let answer = server.run_code(&other, "python", "1 + 1").await;
         assert_eq!(answer["result"][0]["text/plain"], "2", "{answer}");
     }
+    server.stop().await;
+}
+
+/// Commands that have ended before anybody looks write no more together than one may; and there is a way back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn short_commands_fill_no_disk_and_what_is_full_can_be_tidied() {
+    const NOTICE: &str =
+        "The session is above its disk limit 4 MiB: until it is below, programs can only remove files.";
+    let server = TestServer::with(|config| config.sandbox.disk = 4 * MIB).await;
+    let session = server.create().await;
+    let begin = Instant::now();
+    for at in 0.. {
+        let answer = server.shell(&session, &format!("head -c 1000000 /dev/zero > a{at}")).await;
+        if answer["exit_code"] != 0 {
+            let said = answer["stderr"].as_str().expect("a text");
+            assert!(said.starts_with(NOTICE) && said.contains("Permission denied"), "{answer}");
+            break;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(60), "{at} MB are there");
+    }
+    let refused = server.run_code(&session, "python", "open('b', 'w')").await;
+    assert!(refused["error"]["value"].as_str().is_some_and(|said| said.contains("Permission denied")), "{refused}");
+    assert!(refused["stderr"].to_string().contains(NOTICE) && refused["stateLost"] == true, "{refused}");
+    let tidy = "import glob, os\nfor name in glob.glob('a*'): os.remove(name)\n'tidy'";
+    let tidied = server.run_code(&session, "python", tidy).await;
+    assert_eq!(tidied["result"][0]["text/plain"], "'tidy'", "{tidied}");
+    let written = server.run_code(&session, "python", "open('b', 'w').write('there is room')").await;
+    assert_eq!(written["result"][0]["text/plain"], "13", "{written}");
+    server.output_of(&session, "rm b; echo x > c").await;
     server.stop().await;
 }

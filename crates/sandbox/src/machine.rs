@@ -1,0 +1,114 @@
+//! What the machine has a number of for everybody, and what of it is a session's at most.
+
+use std::fs;
+use std::sync::OnceLock;
+
+use crate::tree;
+
+/// How many open files there may be on the machine. `u64::MAX`: it does not say.
+fn most_files() -> u64 {
+    static MOST: OnceLock<u64> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/fs/file-max").ok()?.trim().parse().ok();
+    *MOST.get_or_init(|| read().unwrap_or(u64::MAX))
+}
+
+/// How many open files a session may have at most, whatever its limit: a quarter.
+pub(crate) fn most_open_files() -> u64 {
+    most_files() / 4
+}
+
+/// The same of open files and mappings, of which each may keep a file open: a half.
+pub(crate) fn most_mappings() -> u64 {
+    most_files() / 2
+}
+
+/// How many files a process has open. `threads`: how many it has. All of them have one table of files, since the filter of
+/// system calls refuses others.
+pub(crate) fn open_files(pid: i32, threads: u64) -> u64 {
+    match open_files_of(pid) {
+        // Nothing is to be seen of one whose first thread has ended.
+        0 if threads > 1 => tree::threads(pid).into_iter().map(open_files_of).max().unwrap_or(0),
+        found => found,
+    }
+}
+
+fn open_files_of(thread: i32) -> u64 {
+    let folder = format!("/proc/{thread}/fd");
+    if has_sizes() {
+        fs::metadata(folder).map_or(0, |meta| meta.len())
+    } else {
+        let count = || Ok(fs::read_dir(&folder)?.count() as u64);
+        tree::looking_at(thread, count).unwrap_or(0)
+    }
+}
+
+/// Whether the size of such a folder is its number of files, as since Linux 6.2: one call instead of one for each file.
+fn has_sizes() -> bool {
+    static HAS: OnceLock<bool> = OnceLock::new();
+    *HAS.get_or_init(|| {
+        let _one = fs::File::open("/dev/null");
+        fs::metadata("/proc/self/fd").is_ok_and(|meta| meta.len() > 0)
+    })
+}
+
+/// What changes when somebody takes much of what the machine has for all: open files and tasks. Two short reads.
+#[derive(Debug, Default)]
+pub(crate) struct Machine {
+    files: u64,
+    tasks: u64,
+}
+
+impl Machine {
+    /// Whether much was taken since the last call: more than an eighth of what a session may have at most of the machine's open
+    /// files, or that many tasks.
+    pub(crate) fn has_leapt(&mut self) -> bool {
+        /// Programs that start together are some hundreds.
+        const TASKS: u64 = 256;
+        let number = |path: &str, at: usize| -> Option<u64> {
+            let text = fs::read_to_string(path).ok()?;
+            let field = text.split_ascii_whitespace().nth(at)?;
+            field.rsplit('/').next()?.parse().ok()
+        };
+        // "0.52 0.58 0.59 2/1523 98765": those that run, and all.
+        let files = number("/proc/sys/fs/file-nr", 0).unwrap_or(0);
+        let tasks = number("/proc/loadavg", 3).unwrap_or(0);
+        let before = std::mem::replace(self, Self { files, tasks });
+        let (more_files, more_tasks) = (files.saturating_sub(before.files), tasks.saturating_sub(before.tasks));
+        before.tasks > 0 && (more_files > most_open_files() / 8 || more_tasks > TASKS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_files_of_a_process_are_counted() {
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let before = open_files(own, 1);
+        let files: Vec<_> = (0..200).map(|_| fs::File::open("/dev/null").expect("it is there")).collect();
+        let with = open_files(own, 1);
+        // Other tests of this process open and close some meanwhile.
+        assert!(before > 2 && with >= before + 150, "{before} {with}");
+        assert_eq!((files.len(), open_files(-1, 1), open_files(-1, 2)), (200, 0, 0));
+    }
+
+    #[test]
+    fn a_leap_is_told_once() {
+        let mut machine = Machine::default();
+        assert!(!machine.has_leapt(), "nothing is known before");
+        machine.files = 0;
+        machine.tasks = 1;
+        let is_busy = number_of_tasks() > 300;
+        assert_eq!(machine.has_leapt(), is_busy || machine.files > most_open_files() / 8);
+        assert!(machine.tasks > 1 && machine.files > 0);
+    }
+
+    fn number_of_tasks() -> usize {
+        fs::read_dir("/proc")
+            .expect("there is /proc")
+            .flatten()
+            .map(|entry| fs::read_dir(entry.path().join("task")).map_or(0, Iterator::count))
+            .sum()
+    }
+}
