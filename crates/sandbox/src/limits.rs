@@ -67,6 +67,13 @@ pub struct Limits {
     /// 65,536: a hundred programs with some hundreds each. A machine with 8 GB of memory has 800,000 for everybody, and
     /// programs of a session that may have `open_files` each would take them in two seconds.
     pub total_open_files: u64,
+    /// TCP connections in a session's own network, of programs or waiting for one, closed ones that still have something to send
+    /// included: a program can have those without an open file, and the kernel has a number of them for everybody. Counted
+    /// at each look; all programs of the session are killed when there are more. No more than an eighth of what the machine
+    /// has for all (`net.ipv4.tcp_max_orphans`), whatever is set.
+    ///
+    /// 16,384: a load test of a session's own server has some thousands.
+    pub total_connections: u64,
     /// Locks of parts of files (`fcntl`) that a session's processes hold together. The kernel takes 192 bytes for each, and
     /// counts them for nobody. Counted while the session's programs are busy; they are killed when there are more.
     ///
@@ -105,6 +112,7 @@ impl Default for Limits {
             files: 200_000,
             mappings: 2_000_000,
             total_open_files: 65_536,
+            total_connections: 16_384,
             locks: 100_000,
             total_processes: 1024,
             cpus: 0,

@@ -22,6 +22,26 @@ pub(crate) fn most_mappings() -> u64 {
     most_files() / 2
 }
 
+/// How many TCP connections a session may have at most, whatever its limit: an eighth of how many may be closed and still send.
+pub(crate) fn most_connections() -> u64 {
+    static MOST: OnceLock<u64> = OnceLock::new();
+    let read = || fs::read_to_string("/proc/sys/net/ipv4/tcp_max_orphans").ok()?.trim().parse::<u64>().ok();
+    *MOST.get_or_init(|| read().unwrap_or(u64::MAX)) / 8
+}
+
+/// How many TCP connections and listeners there are in the network of a process. `None`: it has ended.
+pub(crate) fn connections(pid: i32) -> Option<u64> {
+    // "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1", of which the first number alone is the network's own.
+    let in_use = |file: &str, name: &str| {
+        let text = fs::read_to_string(format!("/proc/{pid}/net/{file}")).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    let v4 = in_use("sockstat", "TCP:")?;
+    // A kernel may have no IPv6.
+    Some(v4 + in_use("sockstat6", "TCP6:").unwrap_or(0))
+}
+
 /// How many files a process has open. `threads`: how many it has. All of them have one table of files, since the filter of
 /// system calls refuses others.
 pub(crate) fn open_files(pid: i32, threads: u64) -> u64 {
@@ -91,6 +111,21 @@ mod tests {
         // Other tests of this process open and close some meanwhile.
         assert!(before > 2 && with >= before + 150, "{before} {with}");
         assert_eq!((files.len(), open_files(-1, 1), open_files(-1, 2)), (200, 0, 0));
+    }
+
+    #[test]
+    fn connections_that_nobody_accepts_are_counted() {
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let before = connections(own).expect("it runs");
+        for _ in 0..100 {
+            drop(std::net::TcpStream::connect(address).expect("it waits to be accepted"));
+        }
+        let with = connections(own).expect("it runs");
+        // Others on the machine open and close some meanwhile.
+        assert!(with >= before + 50, "{before} {with}");
+        assert_eq!(connections(-1), None);
     }
 
     #[test]

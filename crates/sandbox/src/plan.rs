@@ -81,13 +81,14 @@ impl Plan {
             out.path(&link.target);
         });
         let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, .. } = limits;
-        let Limits {
-            total_memory, disk, files, mappings, total_open_files, locks, total_processes, cpus, nice, ..
-        } = limits;
+        let Limits { total_memory, disk, files, mappings, total_open_files, total_connections, .. } = limits;
+        let Limits { locks, total_processes, cpus, nice, .. } = limits;
+
         for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
             out.number(*value);
         }
-        for value in [total_memory, disk, files, mappings, total_open_files, locks, total_processes] {
+        for value in [total_memory, disk, files, mappings, total_open_files, total_connections, locks, total_processes]
+        {
             out.number(*value);
         }
         out.number(u64::from(*cpus));
@@ -140,6 +141,7 @@ impl Plan {
             files: input.number()?,
             mappings: input.number()?,
             total_open_files: input.number()?,
+            total_connections: input.number()?,
             locks: input.number()?,
             total_processes: input.number()?,
             cpus: u32::try_from(input.number()?).ok()?,

@@ -278,5 +278,18 @@ fn keep_numbers(uses: &[Use]) -> bool {
     let tasks = limits.total_processes;
     let files = limits.total_open_files.min(machine::most_open_files());
     is_above |= Use::kill_most(uses, tasks, |it| it.tasks, Exceeded::TotalProcesses(tasks));
+    is_above |= keep_connections(uses, limits.total_connections.min(machine::most_connections()));
     is_above | Use::kill_most(uses, files, |it| it.open_files, Exceeded::OpenFiles(files))
+}
+
+/// Kills all of a session that has more connections in its network: one that is closed belongs to no process, and goes when its
+/// other end has gone. False: there are not more.
+fn keep_connections(uses: &[Use], limit: u64) -> bool {
+    let of_network = uses.iter().filter(|it| it.sandbox.has_network);
+    let found = of_network.clone().flat_map(|it| &it.processes).find_map(|pid| machine::connections(*pid));
+    let is_above = found.is_some_and(|found| found > limit);
+    if is_above {
+        of_network.for_each(|it| it.sandbox.kill(Exceeded::Connections(limit)));
+    }
+    is_above
 }

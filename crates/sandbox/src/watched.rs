@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::cgroup::Group;
 use crate::plan::{Kind, Plan, order};
 use crate::sys::{process, socket};
-use crate::{Exceeded, Limits, tree};
+use crate::{Exceeded, Limits, Network, tree};
 
 /// How long a sandbox may take to end before it is ended by stronger means.
 ///
@@ -39,6 +39,8 @@ pub(crate) struct Watched {
     program: i32,
     pub(crate) slot: u32,
     has_namespaces: bool,
+    /// It has a network of its own, or its session has.
+    pub(crate) has_network: bool,
     /// The kernel ends all of it with its first process.
     owns_processes: bool,
     pub(crate) limits: Limits,
@@ -75,6 +77,7 @@ impl Watched {
             program: if plan.kind == Kind::Processes { 0 } else { program },
             slot: policy.slot,
             has_namespaces: policy.level.has_namespaces(),
+            has_network: policy.level.has_namespaces() && policy.network != Network::Host,
             owns_processes: plan.owns_processes(),
             limits: policy.limits.clone(),
             places: policy.own_dirs().cloned().collect(),

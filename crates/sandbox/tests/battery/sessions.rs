@@ -106,6 +106,19 @@ pub(crate) fn open_files_of_a_session_are_bounded(world: &World) {
     }
 }
 
+/// Connections that nobody accepts, closed by who made them: no process has them open.
+pub(crate) fn connections_of_a_session_are_bounded(world: &World) {
+    let code = "import socket, time\nlistener = socket.create_server(('127.0.0.1', 0), backlog=1000)\n\
+                for _ in range(400): socket.create_connection(listener.getsockname()).close()\ntime.sleep(100)";
+    for &level in world.levels.iter().filter(|level| level.has_namespaces()) {
+        let mut policy = world.policy(level);
+        policy.limits.total_connections = 300;
+        let (mut program, _ends) = start(world, &policy, code);
+        let ended = program.wait_timeout(PATIENCE).expect("waiting works");
+        assert_eq!(program.exceeded(), Some(Exceeded::Connections(300)), "{level}: {ended:?}");
+    }
+}
+
 /// A number that the kernel keeps for a user must not be what one session takes from another.
 pub(crate) fn processes_of_a_session_are_its_own(world: &World) {
     let waits = "import os, time\nprint('ready', flush=True); os.read(3, 1)\n\

@@ -35,6 +35,10 @@ pub(super) struct SandboxArgs {
     /// (`fs.file-max`); programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_open_files, value_name = "N")]
     session_open_files: u64,
+    /// Maximum number of TCP connections in a session's own network, and never more than an eighth of what the machine has for
+    /// closed ones that still send (`net.ipv4.tcp_max_orphans`); programs of a session that has more are killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_connections, value_name = "N")]
+    session_connections: u64,
     /// Locks of parts of files that all processes of a session hold together; programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().locks, value_name = "N")]
     session_locks: u64,
@@ -73,6 +77,7 @@ impl SandboxArgs {
             files: self.files,
             mappings: self.session_mappings,
             total_open_files: self.session_open_files,
+            total_connections: self.session_connections,
             locks: self.session_locks,
             tmp_size: self.shared_memory,
             total_processes: self.session_processes,
