@@ -311,8 +311,11 @@ while not select.select([3], [], [], 0)[0]:
         for name in 'mem', 'environ', 'maps', 'root/proc', 'fd/0':
             try: file = os.open(f'/proc/{pid}/{name}', os.O_RDONLY)
             except OSError: continue
-            # Of one that is ending, and has no memory any more, everybody may open the empty list of it.
-            if name != 'maps' or os.read(file, 1): opened.append((pid, name))
+            # Of one that is ending, and has no memory any more, everybody may open the empty list of it; of one that has
+            # ended since there is none to read.
+            try: has_any = name != 'maps' or os.read(file, 1)
+            except OSError: has_any = False
+            if has_any: opened.append((pid, name))
             os.close(file)
     os.kill(1, 9)
 print(len(seen) > 10, opened)
