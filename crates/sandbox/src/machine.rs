@@ -5,11 +5,24 @@ use std::sync::OnceLock;
 
 use crate::tree;
 
+/// How many processes and threads the machine has room for: numbers, and what the kernel's memory is enough for.
+pub(crate) fn most_tasks() -> u64 {
+    /// The kernel's default for numbers.
+    const USUAL: u64 = 32_768;
+    let read = |path: &str| number(path, 0).unwrap_or(USUAL);
+    read("/proc/sys/kernel/pid_max").min(read("/proc/sys/kernel/threads-max"))
+}
+
+/// The number at a place of one of the kernel's short texts; of two with a slash between them the second.
+pub(crate) fn number(path: &str, at: usize) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.split_ascii_whitespace().nth(at)?.rsplit('/').next()?.parse().ok()
+}
+
 /// How many open files there may be on the machine. `u64::MAX`: it does not say.
 fn most_files() -> u64 {
     static MOST: OnceLock<u64> = OnceLock::new();
-    let read = || fs::read_to_string("/proc/sys/fs/file-max").ok()?.trim().parse().ok();
-    *MOST.get_or_init(|| read().unwrap_or(u64::MAX))
+    *MOST.get_or_init(|| number("/proc/sys/fs/file-max", 0).unwrap_or(u64::MAX))
 }
 
 /// How many open files a session may have at most, whatever its limit: a quarter.
@@ -25,8 +38,7 @@ pub(crate) fn most_mappings() -> u64 {
 /// How many TCP connections a session may have at most, whatever its limit: an eighth of how many may be closed and still send.
 pub(crate) fn most_connections() -> u64 {
     static MOST: OnceLock<u64> = OnceLock::new();
-    let read = || fs::read_to_string("/proc/sys/net/ipv4/tcp_max_orphans").ok()?.trim().parse::<u64>().ok();
-    *MOST.get_or_init(|| read().unwrap_or(u64::MAX)) / 8
+    *MOST.get_or_init(|| number("/proc/sys/net/ipv4/tcp_max_orphans", 0).unwrap_or(u64::MAX)) / 8
 }
 
 /// How many TCP connections and listeners there are in the network of a process. `None`: it has ended.
@@ -84,11 +96,6 @@ impl Machine {
     pub(crate) fn has_leapt(&mut self) -> bool {
         /// Programs that start together are some hundreds.
         const TASKS: u64 = 256;
-        let number = |path: &str, at: usize| -> Option<u64> {
-            let text = fs::read_to_string(path).ok()?;
-            let field = text.split_ascii_whitespace().nth(at)?;
-            field.rsplit('/').next()?.parse().ok()
-        };
         // "0.52 0.58 0.59 2/1523 98765": those that run, and all.
         let files = number("/proc/sys/fs/file-nr", 0).unwrap_or(0);
         let tasks = number("/proc/loadavg", 3).unwrap_or(0);

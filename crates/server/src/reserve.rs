@@ -4,6 +4,7 @@
 //! none, so what ends things has a thread of its own for each piece of work, and one in reserve since the server's start.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock, Mutex, mpsc};
 use std::thread::Builder;
 
@@ -16,7 +17,8 @@ type Work = Box<dyn FnOnce() + Send>;
 /// The thread in reserve. `None`: there was none even at the start.
 static RESERVE: LazyLock<Option<Mutex<mpsc::Sender<Work>>>> = LazyLock::new(|| {
     let (sender, works) = mpsc::channel::<Work>();
-    let run = move || works.into_iter().for_each(|work| work());
+    // It goes on after a defect, which the log has.
+    let run = move || works.into_iter().for_each(|work| drop(catch_unwind(AssertUnwindSafe(work))));
     match Builder::new().name("agb-reserve".to_owned()).spawn(run) {
         Ok(_) => Some(Mutex::new(sender)),
         Err(error) => {
@@ -55,10 +57,7 @@ async fn run_by<T: Send + 'static>(
         tracing::warn!(%error, "the system has no thread: the one in reserve is used");
         let work = lock(&kept).take();
         if let (Some(work), Some(reserve)) = (work, &*RESERVE) {
-            let work = std::panic::AssertUnwindSafe(work);
-            // The thread goes on after a defect, which the log has.
-            let guarded = move || drop(std::panic::catch_unwind(move || { work }.0()));
-            lock(reserve).send(Box::new(guarded)).ok()?;
+            lock(reserve).send(work).ok()?;
         }
     }
     is_done.await.ok()

@@ -9,7 +9,7 @@ use crate::error::Stage;
 use crate::plan::Plan;
 use crate::policy::SLOTS;
 use crate::sys::{identity, mount, process};
-use crate::{Level, Network};
+use crate::{Level, Network, machine};
 
 /// The first host user of the slots, where all numbers are free to use.
 ///
@@ -41,15 +41,6 @@ pub(crate) struct Host {
     pub(crate) landlock: i32,
     /// How many processes and threads the machine has room for.
     pub(super) most_tasks: u64,
-}
-
-/// How many processes and threads this machine has room for: numbers, and what the kernel's memory is enough for.
-fn most_tasks() -> u64 {
-    /// The kernel's default for numbers.
-    const USUAL: u64 = 32_768;
-    let read = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).ok()?.trim().parse().ok();
-    let (numbers, tasks): (Option<u64>, Option<u64>) = (read("pid_max"), read("threads-max"));
-    numbers.unwrap_or(USUAL).min(tasks.unwrap_or(USUAL))
 }
 
 /// Who the program will be, and by which way.
@@ -89,7 +80,7 @@ impl Host {
             first_user: first_user.filter(|_| user == 0),
             landlock: identity::landlock_version(),
             in_nest: false,
-            most_tasks: most_tasks(),
+            most_tasks: machine::most_tasks(),
         })
     }
 

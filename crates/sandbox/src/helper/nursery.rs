@@ -32,6 +32,7 @@ use super::host::{Host, Nest};
 use super::init::{self, SpawnMode};
 use super::{At, Failure, Own, fail, filter, root};
 use crate::error::Stage;
+use crate::machine;
 use crate::plan::{Kind, MAX_PLAN, Message, Plan};
 use crate::reports::Abilities;
 use crate::sys::process::Forked;
@@ -162,7 +163,7 @@ fn keep(
 /// its sandbox a copy is number 2, as the zygote would be in here. Without `/proc`, a copy has to do it by itself.
 fn set_apart() {
     let last = || {
-        let most: u32 = std::fs::read_to_string("/proc/sys/kernel/pid_max").ok()?.trim().parse().ok()?;
+        let most = machine::number("/proc/sys/kernel/pid_max", 0)?;
         std::fs::write("/proc/sys/kernel/ns_last_pid", (most - most / 8).to_string()).ok()
     };
     let _ = last();

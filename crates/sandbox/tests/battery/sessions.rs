@@ -94,15 +94,20 @@ open('/dev/null', 'w').write('x'); print(open('small').read())
     }
 }
 
+/// The program is killed for that.
+fn is_killed(world: &World, policy: &Policy, code: &str, exceeded: Exceeded) {
+    let (mut program, _ends) = start(world, policy, code);
+    let ended = program.wait_timeout(PATIENCE).expect("waiting works");
+    assert_eq!(program.exceeded(), Some(exceeded), "{}: {ended:?}", policy.level);
+}
+
 pub(crate) fn open_files_of_a_session_are_bounded(world: &World) {
     let code = "import os, time\nfor _ in range(9):\n    if os.fork() == 0: break\n\
                 kept = [os.open('/dev/null', 0) for _ in range(300)]\ntime.sleep(100)";
     for &level in &world.levels {
         let mut policy = world.policy(level);
         policy.limits.total_open_files = 2_000;
-        let (mut program, _ends) = start(world, &policy, code);
-        let ended = program.wait_timeout(PATIENCE).expect("waiting works");
-        assert_eq!(program.exceeded(), Some(Exceeded::OpenFiles(2_000)), "{level}: {ended:?}");
+        is_killed(world, &policy, code, Exceeded::OpenFiles(2_000));
     }
 }
 
@@ -113,9 +118,7 @@ pub(crate) fn connections_of_a_session_are_bounded(world: &World) {
     for &level in world.levels.iter().filter(|level| level.has_namespaces()) {
         let mut policy = world.policy(level);
         policy.limits.total_connections = 300;
-        let (mut program, _ends) = start(world, &policy, code);
-        let ended = program.wait_timeout(PATIENCE).expect("waiting works");
-        assert_eq!(program.exceeded(), Some(Exceeded::Connections(300)), "{level}: {ended:?}");
+        is_killed(world, &policy, code, Exceeded::Connections(300));
     }
 }
 
@@ -151,9 +154,7 @@ pub(crate) fn processes_are_counted_where_users_are_shared(world: &World) {
     for level in world.levels.iter().copied().filter(|level| share_user(world, *level)) {
         let mut policy = world.policy(level);
         policy.limits.processes = 20;
-        let (mut program, _ends) = start(world, &policy, code);
-        let ended = program.wait_timeout(PATIENCE).expect("waiting works");
-        assert_eq!(program.exceeded(), Some(Exceeded::Processes(20)), "{level}: {ended:?}");
+        is_killed(world, &policy, code, Exceeded::Processes(20));
     }
 }
 
