@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use crate::machine;
 use crate::sys::process;
 use crate::{Limits, SpawnError, Stage};
 
@@ -83,6 +84,17 @@ pub struct ControlGroups {
 }
 
 impl ControlGroups {
+    /// What to do where busy processors are shared by what programs make of themselves: the kernel gives each `setsid` a share
+    /// of its own, and no control group has them all. `None`: they are not.
+    #[must_use]
+    pub fn remedy_for_setsid(&self) -> Option<&'static str> {
+        let is_needed = machine::gives_each_setsid_a_share() && !self.has(Controller::Processors);
+        is_needed.then_some(
+            "kernel.sched_autogroup_enabled is 1: each setsid of a program gets a share of the processors, so one session can \
+             make others wait; set it to 0 (sysctl -w kernel.sched_autogroup_enabled=0), or give the server control groups",
+        )
+    }
+
     /// Whether this is limited by control groups.
     #[must_use]
     pub fn has(&self, controller: Controller) -> bool {
@@ -146,6 +158,11 @@ impl Groups {
         };
         let used = self.trees.iter().flat_map(|tree| tree.controllers.iter().map(move |one| (*one, version(tree))));
         ControlGroups { used: used.collect(), missing: self.missing.clone() }
+    }
+
+    /// Whether sessions have groups for this.
+    pub(crate) fn have(&self, controller: Controller) -> bool {
+        self.trees.iter().any(|tree| tree.has(controller))
     }
 
     /// The group of a session, which gets the limits of the first sandbox. `None`: this machine offers none.

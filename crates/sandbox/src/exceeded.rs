@@ -22,6 +22,8 @@ pub enum Exceeded {
     Processes(u64),
     /// [`Limits::total_processes`](crate::Limits::total_processes).
     TotalProcesses(u64),
+    /// [`Limits::total_setsids`](crate::Limits::total_setsids).
+    Setsids(u64),
     /// [`Limits::locks`](crate::Limits::locks).
     Locks(u64),
 }
@@ -45,6 +47,7 @@ impl fmt::Display for Exceeded {
             Self::Connections(limit) => write!(f, "limit of {limit} TCP connections"),
             Self::Processes(limit) => write!(f, "limit of {limit} processes and threads of one program"),
             Self::TotalProcesses(limit) => write!(f, "limit of {limit} processes and threads"),
+            Self::Setsids(limit) => write!(f, "limit of {limit} sessions of processes (setsid)"),
             Self::Locks(limit) => write!(f, "limit of {limit} locks of files"),
         }
     }
@@ -76,6 +79,7 @@ mod tests {
         assert_eq!(Exceeded::OpenFiles(10).to_string(), "limit of 10 open files");
         assert_eq!(Exceeded::Connections(10).to_string(), "limit of 10 TCP connections");
         assert_eq!(Exceeded::TotalProcesses(10).to_string(), "limit of 10 processes and threads");
+        assert_eq!(Exceeded::Setsids(10).to_string(), "limit of 10 sessions of processes (setsid)");
         assert_eq!(Exceeded::Locks(10).to_string(), "limit of 10 locks of files");
         assert_eq!(Exceeded::Mappings(10).to_string(), "limit of 10 open files and memory mappings");
     }

@@ -74,6 +74,14 @@ pub struct Limits {
     ///
     /// 16,384: a load test of a session's own server has some thousands.
     pub total_connections: u64,
+    /// The kernel's own sessions (`setsid`) that a session's programs make, beyond the one that each program is started in. Where
+    /// `kernel.sched_autogroup_enabled` is 1 and no control group has the processors, each has a share of busy processors of
+    /// its own, as large as all of a program that makes none. So they are counted at each look there, and only there, and the
+    /// sandboxes that have the most are killed when there are more.
+    ///
+    /// 64: a terminal with many windows, a browser, or a test run that starts each of its servers by it has some dozens. With 60
+    /// that are busy, a small cell of another session takes 0.16 s on two processors, at most 0.8 s.
+    pub total_setsids: u64,
     /// Locks of parts of files (`fcntl`) that a session's processes hold together. The kernel takes 192 bytes for each, and
     /// counts them for nobody. Counted while the session's programs are busy; they are killed when there are more.
     ///
@@ -113,6 +121,7 @@ impl Default for Limits {
             mappings: 2_000_000,
             total_open_files: 65_536,
             total_connections: 16_384,
+            total_setsids: 64,
             locks: 100_000,
             total_processes: 1024,
             cpus: 0,

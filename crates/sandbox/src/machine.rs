@@ -41,6 +41,12 @@ pub(crate) fn most_connections() -> u64 {
     *MOST.get_or_init(|| number("/proc/sys/net/ipv4/tcp_max_orphans", 0).unwrap_or(u64::MAX)) / 8
 }
 
+/// Whether the kernel gives the processes of each `setsid` a share of busy processors of their own (autogroups), however many a
+/// program makes. It does only for those that no control group of processors has.
+pub(crate) fn gives_each_setsid_a_share() -> bool {
+    number("/proc/sys/kernel/sched_autogroup_enabled", 0) == Some(1)
+}
+
 /// How many TCP connections and listeners there are in the network of a process. `None`: it has ended.
 pub(crate) fn connections(pid: i32) -> Option<u64> {
     // "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1", of which the first number alone is the network's own.

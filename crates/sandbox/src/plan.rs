@@ -82,13 +82,15 @@ impl Plan {
         });
         let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, .. } = limits;
         let Limits { total_memory, disk, files, mappings, total_open_files, total_connections, .. } = limits;
-        let Limits { locks, total_processes, cpus, nice, .. } = limits;
+        let Limits { total_setsids, locks, total_processes, cpus, nice, .. } = limits;
 
         for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
             out.number(*value);
         }
-        for value in [total_memory, disk, files, mappings, total_open_files, total_connections, locks, total_processes]
-        {
+        for value in [total_memory, disk, files, mappings, total_open_files, total_connections] {
+            out.number(*value);
+        }
+        for value in [total_setsids, locks, total_processes] {
             out.number(*value);
         }
         out.number(u64::from(*cpus));
@@ -142,6 +144,7 @@ impl Plan {
             mappings: input.number()?,
             total_open_files: input.number()?,
             total_connections: input.number()?,
+            total_setsids: input.number()?,
             locks: input.number()?,
             total_processes: input.number()?,
             cpus: u32::try_from(input.number()?).ok()?,

@@ -16,6 +16,8 @@ pub(crate) struct Use {
     /// Processes and threads.
     pub(crate) tasks: u64,
     pub(crate) open_files: u64,
+    /// The kernel's sessions (`setsid`) of its processes beyond the one that it was started in.
+    pub(crate) setsids: u64,
     pub(crate) sandbox: Arc<Watched>,
 }
 
@@ -24,7 +26,7 @@ impl Use {
     pub(crate) fn of(sandbox: Arc<Watched>) -> Self {
         // Who cannot be looked at now, is at the next look.
         let processes = sandbox.processes().unwrap_or_default();
-        Self { memory: 0, processes, tasks: 0, open_files: 0, sandbox }
+        Self { memory: 0, processes, tasks: 0, open_files: 0, setsids: 0, sandbox }
     }
 
     pub(crate) fn total(uses: &[Self]) -> u64 {
@@ -88,19 +90,21 @@ pub(crate) struct Ran {
     /// In the system's ticks.
     pub(crate) processor_time: u64,
     pub(crate) threads: u64,
+    /// The kernel's session that it is in.
+    pub(crate) setsid: i64,
 }
 
 impl Ran {
     /// Nothing, if it has ended.
     pub(crate) fn of(pid: impl fmt::Display) -> Self {
         let Ok(text) = read_lossy(format!("/proc/{pid}/stat")) else { return Self::default() };
-        // The name, which may contain anything, ends at the last parenthesis. User and system time are fields 14 and 15, and
-        // the number of threads is field 20.
+        // The name, which may contain anything, ends at the last parenthesis. The session is field 6, user and system time
+        // are fields 14 and 15, and the number of threads is field 20.
         let Some((_, fields)) = text.rsplit_once(')') else { return Self::default() };
-        let numbers: Vec<u64> =
-            fields.split_ascii_whitespace().skip(11).take(7).map(|field| field.parse().unwrap_or(0)).collect();
-        let number = |at: usize| numbers.get(at).copied().unwrap_or(0);
-        Self { processor_time: number(0) + number(1), threads: number(6) }
+        let fields: Vec<&str> = fields.split_ascii_whitespace().take(18).collect();
+        let number = |at: usize| fields.get(at - 3).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        let setsid = fields.get(3).and_then(|field| field.parse().ok()).unwrap_or(0);
+        Self { processor_time: number(14) + number(15), threads: number(20), setsid }
     }
 }
 

@@ -10,13 +10,13 @@
 //! What takes long, counting files and dividing shared memory up, is done by a thread of the session's own
 //! ([`Inspection`]): how long is up to its programs, and the other sessions do not wait for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::Exceeded;
-use crate::cgroup::Groups;
+use crate::cgroup::{Controller, Groups};
 use crate::disk::SessionDisk;
 use crate::inspection::Inspection;
 use crate::machine::{self, Machine};
@@ -171,8 +171,10 @@ fn run(watch: &Weak<Watch>) {
     while let Some(watch) = watch.upgrade() {
         let all = watch.sessions();
         watch.press();
+        let mut counts_setsids = machine::gives_each_setsid_a_share();
         if let Some(groups) = watch.groups.upgrade() {
             groups.sweep();
+            counts_setsids &= !groups.have(Controller::Processors);
         }
         drop(watch);
         let has_leapt = machine.has_leapt();
@@ -184,7 +186,7 @@ fn run(watch: &Weak<Watch>) {
             let has_begun = session.disk.take_begun();
             session.has_worked |= has_begun;
             if session.look_at <= now && session.is_of_interest(&sandboxes) || stirred > 0 || has_begun || has_leapt {
-                session.look(&sandboxes, now);
+                session.look(&sandboxes, now, counts_setsids);
             }
             sandboxes.iter().filter(|sandbox| sandbox.is_ending()).for_each(|sandbox| sandbox.press());
         }
@@ -213,16 +215,19 @@ impl Session {
         !sandboxes.is_empty() || !self.processes.is_empty() || self.has_worked || self.inspection.is_some()
     }
 
-    fn look(&mut self, sandboxes: &[Arc<Watched>], now: Instant) {
+    fn look(&mut self, sandboxes: &[Arc<Watched>], now: Instant, counts_setsids: bool) {
         let mut uses: Vec<Use> = sandboxes.iter().cloned().map(Use::of).collect();
         let mut busy = 0;
         for it in &mut uses {
+            let mut setsids = HashSet::new();
             for &pid in &it.processes {
                 let ran = Ran::of(pid);
                 busy += ran.processor_time;
                 it.tasks += ran.threads;
                 it.open_files += machine::open_files(pid, ran.threads);
+                setsids.insert(ran.setsid);
             }
+            it.setsids = if counts_setsids { (setsids.len() as u64).saturating_sub(1) } else { 0 };
         }
         // Looking at so many more closely takes longer than making them.
         if !keep_numbers(&uses) {
@@ -278,6 +283,7 @@ fn keep_numbers(uses: &[Use]) -> bool {
     let tasks = limits.total_processes;
     let files = limits.total_open_files.min(machine::most_open_files());
     is_above |= Use::kill_most(uses, tasks, |it| it.tasks, Exceeded::TotalProcesses(tasks));
+    is_above |= Use::kill_most(uses, limits.total_setsids, |it| it.setsids, Exceeded::Setsids(limits.total_setsids));
     is_above |= keep_connections(uses, limits.total_connections.min(machine::most_connections()));
     is_above | Use::kill_most(uses, files, |it| it.open_files, Exceeded::OpenFiles(files))
 }

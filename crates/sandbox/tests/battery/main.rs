@@ -25,7 +25,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 49] = [
+const TESTS: [(&str, Test); 50] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -46,6 +46,7 @@ const TESTS: [(&str, Test); 49] = [
     ("a_full_session_only_removes_files", sessions::a_full_session_only_removes_files),
     ("open_files_of_a_session_are_bounded", sessions::open_files_of_a_session_are_bounded),
     ("connections_of_a_session_are_bounded", sessions::connections_of_a_session_are_bounded),
+    ("setsids_of_a_session_are_bounded", sessions::setsids_of_a_session_are_bounded),
     ("processes_of_a_session_are_its_own", sessions::processes_of_a_session_are_its_own),
     ("processes_are_counted_where_users_are_shared", sessions::processes_are_counted_where_users_are_shared),
     ("processes_of_a_session_are_counted", sessions::processes_of_a_session_are_counted),
@@ -82,6 +83,7 @@ fn main() {
     limits::die_if_asked();
     let words: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let active = PrivilegeProfile::active();
+    let _autogroups = sessions::Autogroups::on();
     let _results = agb_testkit::escapes::begin();
     let world = World::new();
     println!("as {}:\n{}", active.unwrap_or_else(PrivilegeProfile::of_this_process), world.launcher.probe());

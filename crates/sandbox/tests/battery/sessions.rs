@@ -122,6 +122,53 @@ pub(crate) fn connections_of_a_session_are_bounded(world: &World) {
     }
 }
 
+/// Where each `setsid` has a share of the processors, a session has a limited number of them; elsewhere they cost nothing.
+pub(crate) fn setsids_of_a_session_are_bounded(world: &World) {
+    if std::fs::read_to_string(AUTOGROUPS).is_ok_and(|text| text.trim() != "1") {
+        return println!("no share of the processors for each setsid: not tested");
+    }
+    let counts = !world.launcher.control_groups().has(Controller::Processors);
+    let code = |count: u32| {
+        format!(
+            "import os, time\nfor _ in range({count}):\n    if os.fork() == 0:\n        os.setsid()\n        \
+             if os.fork() == 0: time.sleep(100)\n        os._exit(0)\ntime.sleep(2)\nprint('all there')"
+        )
+    };
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        policy.limits.total_setsids = 20;
+        let (status, text) = world.python(&policy, &code(20));
+        assert!(status.success() && text == "all there\n", "{level}: {status}: {text}");
+        if counts {
+            is_killed(world, &policy, &code(25), Exceeded::Setsids(20));
+        } else {
+            let (status, text) = world.python(&policy, &code(25));
+            assert!(status.success() && text == "all there\n", "{level}: {status}: {text}");
+        }
+    }
+}
+
+/// Where the kernel says whether each `setsid` has a share of the processors.
+pub(crate) const AUTOGROUPS: &str = "/proc/sys/kernel/sched_autogroup_enabled";
+
+/// Has the kernel give them while this lives, if this process is root.
+pub(crate) struct Autogroups(Option<String>);
+
+impl Autogroups {
+    pub(crate) fn on() -> Self {
+        let before = std::fs::read_to_string(AUTOGROUPS).ok();
+        Self(before.filter(|_| std::fs::write(AUTOGROUPS, "1").is_ok()))
+    }
+}
+
+impl Drop for Autogroups {
+    fn drop(&mut self) {
+        if let Some(before) = &self.0 {
+            std::fs::write(AUTOGROUPS, before).expect("it could be written before");
+        }
+    }
+}
+
 /// A number that the kernel keeps for a user must not be what one session takes from another.
 pub(crate) fn processes_of_a_session_are_its_own(world: &World) {
     let waits = "import os, time\nprint('ready', flush=True); os.read(3, 1)\n\

@@ -55,6 +55,10 @@ impl Doctor {
         }
         let groups = launcher.control_groups().to_string();
         say(&format!("control groups for limits of sessions: {groups}"));
+        let remedy = launcher.control_groups().remedy_for_setsid();
+        if let Some(remedy) = remedy {
+            say(remedy);
+        }
         say("\ninterpreters, each started at this level:");
         let survey = self.folder.images()?.survey();
         let interpreters = try_interpreters(&survey, &launcher, level, &say);
@@ -78,7 +82,7 @@ impl Doctor {
             };
             let levels: Vec<Value> = report.levels.iter().map(offer).collect();
             let report = json!({
-                "isolation": { "level": report.best().map(Level::name), "levels": levels, "firstUser": user, "controlGroups": groups },
+                "isolation": { "level": report.best().map(Level::name), "levels": levels, "firstUser": user, "controlGroups": groups, "setsid": remedy },
                 "interpreters": interpreters,
                 "images": survey.to_json()["images"],
                 "cluster": checks.iter().map(|check| json!({ "good": check.is_good, "found": check.text })).collect::<Vec<_>>(),

@@ -39,6 +39,11 @@ pub(super) struct SandboxArgs {
     /// closed ones that still send (`net.ipv4.tcp_max_orphans`); programs of a session that has more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_connections, value_name = "N")]
     session_connections: u64,
+    /// Maximum number of sessions of the kernel's own that programs of a session make by `setsid`; programs that have made more
+    /// are killed. Counted where each has a share of the processors (`kernel.sched_autogroup_enabled` is 1, and no control
+    /// groups for processors).
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_setsids, value_name = "N")]
+    session_setsids: u64,
     /// Locks of parts of files that all processes of a session hold together; programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().locks, value_name = "N")]
     session_locks: u64,
@@ -78,6 +83,7 @@ impl SandboxArgs {
             mappings: self.session_mappings,
             total_open_files: self.session_open_files,
             total_connections: self.session_connections,
+            total_setsids: self.session_setsids,
             locks: self.session_locks,
             tmp_size: self.shared_memory,
             total_processes: self.session_processes,

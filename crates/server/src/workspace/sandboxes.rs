@@ -115,6 +115,11 @@ impl Sandboxes {
         }
         let groups = launcher.control_groups();
         tracing::info!(%groups, "control groups");
+        if config.upstream.url.is_none()
+            && let Some(remedy) = groups.remedy_for_setsid()
+        {
+            tracing::warn!("{remedy}");
+        }
         if config.sandbox.cpus > 0 && !groups.has(Controller::Processors) {
             return Err(IsolationError::NoProcessorLimit(groups));
         }
