@@ -2,33 +2,32 @@
 
 use std::any::Any;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cgroup::{Group, Groups};
 use crate::error::{LauncherError, SpawnError};
-use crate::helper::{ARGUMENT, HELLO, Host, is_helper};
+use crate::helper::Host;
 use crate::network::{Networks, SharedNetwork};
 use crate::nursery::Nursery;
 use crate::plan::{Kind, MAX_MESSAGE, Message, Plan};
-use crate::policy::SLOTS;
 use crate::processes::{ProcessTables, SharedNamespaces};
-use crate::remove::remove_tree;
-use crate::report::{Offer, Report};
 use crate::reports::{Abilities, Complete, Reports};
 use crate::sys::socket::{self, Received};
 use crate::watch::Watch;
 use crate::watched::Watched;
 use crate::{Child, Command, ControlGroups, Exceeded, Level, Network, Policy, Stage};
 
+mod process;
 mod table;
+mod trial;
+
+use self::process::Process;
 
 /// How long the launcher may take to say hello, and a sandbox to run its program.
 ///
@@ -66,14 +65,6 @@ impl fmt::Debug for OpaqueFactory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("ProxyFactory")
     }
-}
-
-/// The launcher's process. Dropping it ends it.
-#[derive(Debug)]
-struct Process {
-    /// `None` only while it is dropped.
-    socket: Option<OwnedFd>,
-    process: std::process::Child,
 }
 
 impl Launcher {
@@ -121,45 +112,6 @@ impl Launcher {
     #[must_use]
     pub fn control_groups(&self) -> ControlGroups {
         self.groups.report()
-    }
-}
-
-impl Process {
-    fn start(program: &Path) -> Result<Self, LauncherError> {
-        let not_started = |reason: String| LauncherError::NotStarted { program: program.to_owned(), reason };
-        if is_helper() {
-            // This process was started to be one, went on instead, and would do so for ever.
-            return Err(LauncherError::NotAHelper { program: program.to_owned() });
-        }
-        let (socket, its) = socket::pair().map_err(|error| not_started(error.to_string()))?;
-        let process = std::process::Command::new(program)
-            .arg(ARGUMENT)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::from(its))
-            .stdout(Stdio::null())
-            .spawn()
-            .map_err(|error| not_started(error.to_string()))?;
-        // From here on, giving up closes the socket and reaps the process.
-        let mut launcher = Self { socket: Some(socket), process };
-        let socket = launcher.socket.as_ref().expect("it was put there above").as_fd();
-        let mut hello = [0; 16];
-        match receive_until(socket, &mut hello, Instant::now() + PATIENCE) {
-            Ok(Some(received)) if hello[..received.len] == *HELLO => Ok(launcher),
-            Ok(None) | Err(_) => {
-                launcher.kill();
-                Err(not_started("it does not answer".to_owned()))
-            }
-            _ => {
-                launcher.kill();
-                Err(LauncherError::NotAHelper { program: program.to_owned() })
-            }
-        }
-    }
-
-    fn kill(&mut self) {
-        // An error means that it is gone already.
-        let _ = self.process.kill();
     }
 }
 
@@ -222,36 +174,6 @@ impl Launcher {
             nursery.order(bytes, &fds)
         })?;
         Ok(self.watched(made, network, Some(nursery)))
-    }
-
-    /// Finds out which levels this machine offers, by making a sandbox at each and looking around in it.
-    ///
-    /// Uses the last slot, so call it before there are sessions.
-    #[must_use]
-    pub fn probe(&self) -> Report {
-        Report { levels: Level::ALL.map(|level| (level, self.try_level(level))).into() }
-    }
-
-    /// Makes a sandbox at this level and looks around in it; see [`probe`](Self::probe).
-    pub fn try_level(&self, level: Level) -> Result<Offer, SpawnError> {
-        let system = |what| move |error: io::Error| SpawnError::System { what, errno: errno(&error) };
-        let workdir = TemporaryDir::create().map_err(system("create a directory for a trial sandbox"))?;
-        let null =
-            std::fs::File::options().read(true).write(true).open("/dev/null").map_err(system("open /dev/null"))?;
-        let policy = Policy::new(level, &workdir.0, SLOTS - 1);
-        let plan = Plan::new(&policy, &Command::new("/trial"), Kind::Trial)?;
-        let start = Instant::now();
-        let mut child = self.run(plan, [null.as_fd(); 5])?;
-        let took = start.elapsed();
-        // The trial's own verdict comes as its last word, which may be after the first ones.
-        match child.finish(PATIENCE) {
-            Err(failure) => Err(failure),
-            Ok(Some(status)) if ExitStatus::success(&status) => {
-                Ok(Offer { took, has_proc: child.has_proc(), changes_files: child.changes_files() })
-            }
-            Ok(Some(_)) => Err(SpawnError::Vanished),
-            Ok(None) => Err(SpawnError::TimedOut(PATIENCE)),
-        }
     }
 
     fn run(&self, plan: Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Child, SpawnError> {
@@ -378,20 +300,17 @@ impl Launcher {
     /// Gives a plan to the launcher's process, or to a new one if that has ended.
     fn order(&self, plan: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SpawnError> {
         let mut process = self.process();
-        let send = |process: &Process| {
-            socket::send(process.socket.as_ref().expect("it is there until this is dropped").as_fd(), plan, fds)
-        };
-        if send(&process).is_ok() {
+        if process.order(plan, fds).is_ok() {
             return Ok(());
         }
         *process = Process::start(&self.program).map_err(|_| SpawnError::LauncherGone)?;
-        send(&process).map_err(|_| SpawnError::LauncherGone)
+        process.order(plan, fds).map_err(|_| SpawnError::LauncherGone)
     }
 
     /// The launcher's process number.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process().process.id()
+        self.process().id()
     }
 
     fn process(&self) -> MutexGuard<'_, Process> {
@@ -432,13 +351,6 @@ fn hand_over(plan: &Plan, fds: &[BorrowedFd<'_>], user: u32) -> io::Result<()> {
     Ok(())
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        drop(self.socket.take()); // it ends at this
-        let _ = self.process.wait();
-    }
-}
-
 /// Takes reports until nothing is missing any more.
 fn hear(control: &OwnedFd, reports: &mut Reports, deadline: Instant) -> Result<Complete, SpawnError> {
     let mut buffer = [0; MAX_MESSAGE];
@@ -474,28 +386,4 @@ fn receive_until(socket: BorrowedFd<'_>, buffer: &mut [u8], deadline: Instant) -
 
 fn errno(error: &io::Error) -> i32 {
     error.raw_os_error().unwrap_or(libc::EIO)
-}
-
-/// The working directory of a trial.
-struct TemporaryDir(PathBuf);
-
-impl TemporaryDir {
-    /// Under a name that nobody can know before: in a place of everybody's, one that is known can be taken.
-    fn create() -> io::Result<Self> {
-        use std::os::unix::fs::DirBuilderExt;
-        loop {
-            let random = RandomState::new().build_hasher().finish();
-            let path = std::env::temp_dir().join(format!("agb-trial-{random:016x}"));
-            match std::fs::DirBuilder::new().mode(0o700).create(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                result => return result.map(|()| Self(path)),
-            }
-        }
-    }
-}
-
-impl Drop for TemporaryDir {
-    fn drop(&mut self) {
-        let _ = remove_tree(&self.0);
-    }
 }

@@ -4,19 +4,19 @@
 //! does not have to trust anything but the launcher: after a program has started, only PID 1 of its sandbox, which
 //! the program cannot touch, holds the other end of the control socket.
 
-use std::ffi::{CString, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path, PathBuf};
+mod bytes;
+mod check;
+mod message;
 
-use crate::error::Stage;
-use crate::reports::Abilities;
-use crate::{Command, Exceeded, Level, Limits, Link, Mount, Network, Policy, SpawnError};
+use std::ffi::CString;
+use std::path::PathBuf;
+
+use self::bytes::{Reader, Writer};
+pub(crate) use self::message::{ENTERED, LEFT_OVER, MAX_MESSAGE, Message, order};
+use crate::{Exceeded, Level, Limits, Link, Mount, Network, Policy, SpawnError};
 
 /// The largest plan. Below what a Unix socket takes as one message by default (208 KiB).
 pub(crate) const MAX_PLAN: usize = 128 << 10;
-
-/// The largest control message.
-pub(crate) const MAX_MESSAGE: usize = 1 << 10;
 
 /// Everything that the launcher needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -193,298 +193,14 @@ impl Plan {
         })
     }
 
-    /// Checks what can be checked without looking at the machine, and completes the rest.
-    pub(crate) fn new(policy: &Policy, command: &Command, kind: Kind) -> Result<Self, SpawnError> {
-        let invalid = |reason: String| Err(SpawnError::Invalid(reason));
-        if policy.slot >= crate::policy::SLOTS {
-            return invalid(format!("slot {} is not below {}", policy.slot, crate::policy::SLOTS));
-        }
-        if policy.limits.nice > 19 {
-            return invalid(format!("limits.nice is {}, and must be 0 to 19", policy.limits.nice));
-        }
-        if policy.network == Network::Proxy && !policy.level.has_namespaces() {
-            return invalid(format!("a proxy needs a network of its own, which the level {} has not", policy.level));
-        }
-        if matches!(kind, Kind::Nursery | Kind::Copy) {
-            if policy.level != Level::Namespaces {
-                return invalid(format!("a nursery needs the level {}, not {}", Level::Namespaces, policy.level));
-            }
-            if policy.network == Network::Host {
-                // Programs there are closed by Landlock as well, which only a program itself can do.
-                return invalid("a nursery's programs have a network of their own".to_owned());
-            }
-        }
-        let mut policy = policy.clone();
-        // Links are followed here, where the host's root is the root.
-        policy.workdir = real(&policy.workdir, "the working directory")?;
-        if !policy.workdir.is_dir() {
-            return invalid(format!("the working directory {} is not a directory", policy.workdir.display()));
-        }
-        if let Some(tmp) = &mut policy.tmp {
-            *tmp = real(tmp, "the directory for temporary files")?;
-        }
-        for path in &policy.readonly {
-            real(path, "the read-only path")?;
-            if hides_the_sandbox(path) && policy.level.has_namespaces() {
-                return invalid(format!("{}: the sandbox has one of its own", path.display()));
-            }
-        }
-        for mount in &mut policy.mounts {
-            mount.dir = real(&mount.dir, "the mounted directory")?;
-            if !policy.level.has_namespaces() {
-                return invalid(format!("a mount needs a level with namespaces, not {}", policy.level));
-            }
-            let taken = ["/tmp", "/var/tmp"].map(Path::new).into_iter().chain([policy.mount_at.as_path()]);
-            if taken.into_iter().any(|dir| mount.at.starts_with(dir) || dir.starts_with(&mount.at))
-                || RESERVED.iter().any(|dir| mount.at.starts_with(dir))
-            {
-                return invalid(format!("{} is a place of the sandbox's", mount.at.display()));
-            }
-        }
-        if let Some(link) = policy.links.iter().find(|link| RESERVED.iter().any(|dir| link.at.starts_with(dir))) {
-            return invalid(format!("{} is a place of the system's", link.at.display()));
-        }
-        let plain = |path: &Path| {
-            let mut parts = path.components();
-            parts.next() == Some(Component::RootDir) && parts.all(|part| matches!(part, Component::Normal(_)))
-        };
-        let mounted = policy.mounts.iter().map(|mount| &mount.at).chain(policy.links.iter().map(|link| &link.at));
-        for path in policy.readonly.iter().chain([&policy.mount_at, &command.program]).chain(mounted) {
-            if !plain(path) {
-                return invalid(format!("{} is not an absolute path without `..`", path.display()));
-            }
-        }
-        if policy.mount_at.components().count() < 2 || RESERVED.iter().any(|dir| policy.mount_at.starts_with(dir)) {
-            return invalid(format!("{} is a place of the system's", policy.mount_at.display()));
-        }
-        if !command.dir.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir)) {
-            return invalid(format!("{} is not a path below the working directory", command.dir.display()));
-        }
-        let program = c_string(command.program.as_os_str().as_bytes(), "the program's path")?;
-        let mut args = vec![program.clone()];
-        for arg in &command.args {
-            args.push(c_string(arg.as_bytes(), "an argument")?);
-        }
-        let env = environment(&policy)?;
-        Ok(Self {
-            policy,
-            program,
-            args,
-            env,
-            dir: command.dir.clone(),
-            kind,
-            groups: Vec::new(),
-            joins_network: false,
-            joins_processes: false,
-            keeps_background: command.keeps_background,
-            on_terminal: command.on_terminal,
-            full: None,
-        })
-    }
-}
-
-/// Where a working directory may not appear: it would hide what the sandbox consists of.
-const RESERVED: [&str; 9] = ["/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/proc", "/dev", "/sys"];
-
-/// What is made for each sandbox. Directories below `/tmp` can be shown in it, `/tmp` itself cannot.
-fn hides_the_sandbox(path: &Path) -> bool {
-    ["/dev", "/proc"].iter().any(|dir| path.starts_with(dir))
-        || ["/", "/tmp", "/var", "/var/tmp"].iter().any(|dir| path == Path::new(dir))
-}
-
-fn real(path: &Path, what: &str) -> Result<PathBuf, SpawnError> {
-    if !path.is_absolute() {
-        return Err(SpawnError::Invalid(format!("{what} {} is not absolute", path.display())));
-    }
-    path.canonicalize()
-        .map_err(|error| SpawnError::Invalid(format!("{what} {} cannot be used: {error}", path.display())))
-}
-
-fn c_string(bytes: &[u8], what: &str) -> Result<CString, SpawnError> {
-    CString::new(bytes).map_err(|_| SpawnError::Invalid(format!("{what} contains a zero byte")))
-}
-
-fn environment(policy: &Policy) -> Result<Vec<CString>, SpawnError> {
-    let home = policy.workdir_inside().to_string_lossy();
-    let tmp = match (policy.level, &policy.tmp) {
-        (Level::Namespaces | Level::NamespacesRoot, _) => "/tmp".to_owned(),
-        (_, Some(tmp)) => tmp.to_string_lossy().into_owned(),
-        (Level::Landlock, None) => format!("{home}/{TMP}"),
-        (Level::None, None) => std::env::temp_dir().to_string_lossy().into_owned(),
-    };
-    let defaults = [
-        ("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"),
-        ("HOME", &home),
-        ("TMPDIR", &tmp),
-        ("USER", "user"),
-        ("LANG", "C.UTF-8"),
-        // One zone in every language and on every host. An image's environment or the program changes it.
-        ("TZ", "UTC"),
-    ];
-    let mut env = Vec::new();
-    for (name, value) in defaults {
-        if !policy.env.iter().any(|(given, _)| given == name) {
-            env.push(c_string(format!("{name}={value}").as_bytes(), "a path")?);
-        }
-    }
-    for (name, value) in &policy.env {
-        if name.is_empty() || name.contains('=') {
-            return Err(SpawnError::Invalid(format!("{name:?} cannot name an environment variable")));
-        }
-        env.push(c_string(format!("{name}={value}").as_bytes(), "the environment")?);
-    }
-    Ok(env)
-}
-
-/// The directory for temporary files in the working directory, where there is no `/tmp` of one's own.
-pub(crate) const TMP: &str = ".tmp";
-
-/// What a sandbox says over its control socket.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Message {
-    /// From the launcher: the sandbox's first process exists; a descriptor that names it comes with this.
-    Created,
-    /// From the program's process, just before it becomes the program: the kernel tells its number.
-    Starting,
-    /// From the sandbox's first process: the program runs.
-    Running(Abilities),
-    /// Something failed; it ends.
-    Failed { stage: Stage, errno: i32, detail: String },
-    /// From the sandbox's first process: the listening socket for its egress proxy comes with this.
-    ProxySocket,
-    /// From the sandbox's first process: the network that it has made for its session comes with this.
-    Network,
-    /// From the first process of a process table: the namespaces that others enter it by come with this.
-    Processes,
-    /// From the sandbox's first process: a signal that was ordered is sent.
-    Signalled,
-    /// The program has ended, as `wait` reports it.
-    Ended { status: i32 },
-}
-
-impl Message {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Writer(Vec::new());
-        match self {
-            Self::Created => out.number(0),
-            Self::Starting => out.number(1),
-            Self::Running(Abilities { has_proc, changes_files }) => {
-                out.number(2);
-                out.number(u64::from(*has_proc));
-                out.number(u64::from(*changes_files));
-            }
-            Self::Failed { stage, errno, detail } => {
-                out.number(3);
-                out.number(Stage::ALL.iter().position(|known| known == stage).expect("ALL has all") as u64);
-                out.number(u64::from(errno.unsigned_abs()));
-                let end = (0..=detail.len().min(MAX_MESSAGE / 2)).rev().find(|&at| detail.is_char_boundary(at));
-                out.bytes(&detail.as_bytes()[..end.unwrap_or(0)]);
-            }
-            Self::ProxySocket => out.number(5),
-            Self::Signalled => out.number(6),
-            Self::Network => out.number(7),
-            Self::Processes => out.number(8),
-            Self::Ended { status } => {
-                out.number(4);
-                out.number(u64::from(status.cast_unsigned()));
-            }
-        }
-        out.0
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut input = Reader(bytes);
-        let message = match input.number()? {
-            0 => Self::Created,
-            1 => Self::Starting,
-            2 => Self::Running(Abilities { has_proc: input.number()? != 0, changes_files: input.number()? != 0 }),
-            3 => Self::Failed {
-                stage: *Stage::ALL.get(usize::try_from(input.number()?).ok()?)?,
-                errno: i32::try_from(input.number()?).ok()?,
-                detail: String::from_utf8_lossy(input.bytes()?).into_owned(),
-            },
-            5 => Self::ProxySocket,
-            6 => Self::Signalled,
-            7 => Self::Network,
-            8 => Self::Processes,
-            4 => Self::Ended { status: u32::try_from(input.number()?).ok()?.cast_signed() },
-            _ => return None,
-        };
-        input.0.is_empty().then_some(message)
-    }
-}
-
-/// What the server tells a sandbox's first process: a signal for the program's process group, or zero: end.
-pub(crate) fn order(signal: u8) -> [u8; 1] {
-    [signal]
-}
-
-/// What the server tells the first process of a process table: who has entered it, by the descriptor that comes with this.
-pub(crate) const ENTERED: [u8; 1] = [1];
-
-/// The same: something could not enter it as it should, and may have left others.
-pub(crate) const LEFT_OVER: [u8; 1] = [2];
-
-impl Plan {
     /// Whether the sandbox's first process is the first of its process table: the kernel ends all the others with it then.
     pub(crate) fn owns_processes(&self) -> bool {
         self.policy.level.has_namespaces() && !self.joins_processes
     }
 }
 
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn number(&mut self, number: u64) {
-        self.0.extend_from_slice(&number.to_le_bytes());
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.number(bytes.len() as u64);
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn path(&mut self, path: &Path) {
-        self.bytes(path.as_os_str().as_bytes());
-    }
-
-    fn list<T>(&mut self, items: &[T], one: impl Fn(&mut Self, &T)) {
-        self.number(items.len() as u64);
-        for item in items {
-            one(self, item);
-        }
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn number(&mut self) -> Option<u64> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u64::from_le_bytes(*number))
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let len = usize::try_from(self.number()?).ok()?;
-        let (bytes, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn path(&mut self) -> Option<PathBuf> {
-        Some(OsString::from_vec(self.bytes()?.to_vec()).into())
-    }
-
-    fn string(&mut self) -> Option<CString> {
-        CString::new(self.bytes()?).ok()
-    }
-
-    fn list<T>(&mut self, one: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let len = self.number()?;
-        (0..len).map(|_| one(self)).collect()
-    }
-}
+/// The directory for temporary files in the working directory, where there is no `/tmp` of one's own.
+pub(crate) const TMP: &str = ".tmp";
 
 #[cfg(test)]
 mod tests;

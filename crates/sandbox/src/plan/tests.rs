@@ -1,4 +1,7 @@
 use super::*;
+use crate::Command;
+use crate::error::Stage;
+use crate::reports::Abilities;
 
 #[test]
 fn a_plan_survives_the_way_to_the_launcher() {

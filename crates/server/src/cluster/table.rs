@@ -26,8 +26,8 @@ pub(crate) use self::locate::{Identity, Located};
 pub(crate) use self::node::Node;
 use self::node::Strictness;
 use super::Incarnation;
-use super::record::NodeState;
-use super::snapshot::{Beat, Rev, Snapshot};
+use super::record::{NodeState, Record};
+use super::snapshot::{Beat, Entry, Rev, Snapshot};
 
 /// A moment of the own machine's clock, which goes on while the machine is suspended.
 pub(crate) type Moment = Duration;
@@ -353,59 +353,22 @@ impl Table {
         self.graves.retain(|name, (rev, _)| known.contains(&(name.as_str(), *rev)));
         let mut before = std::mem::take(&mut self.nodes);
         self.names.clear();
-        for entry in all.entries {
-            let known = before.remove(&entry.name);
-            let record = match entry.record {
-                Ok(record) => record,
+        for Entry { name, rev, record } in all.entries {
+            let known = before.remove(&name);
+            match record {
                 Err(problem) => {
-                    if entry.name == self.name {
-                        self.own = Own::Unreadable(entry.rev);
+                    if name == self.name {
+                        self.own = Own::Unreadable(rev);
                     }
-                    self.unreadable.note(entry.name.clone(), problem, entry.rev, &unreadable, now);
+                    self.unreadable.note(name.clone(), problem, rev, &unreadable, now);
                     // Whoever overwrites a record ends no server: what it was before is still the best that is known.
                     if let Some(node) = known {
-                        self.insert(entry.name, node);
+                        self.insert(name, node);
                     }
-                    continue;
                 }
-            };
-            if entry.name == self.name {
-                self.own = match record.inc {
-                    inc if inc == self.me => Own::Mine(entry.rev, record.state),
-                    inc => Own::Other(entry.rev, inc),
-                };
-                if record.inc != self.me && record.state == NodeState::Lost {
-                    self.reap(record.inc, record.at_ms, now);
-                }
-                continue;
+                Ok(record) if name == self.name => self.take_own(rev, &record, now),
+                Ok(record) => self.take_other(name, rev, record, known, went_back, now),
             }
-            // An older record may be back in the place of its successor's: that replaces nobody.
-            let is_older = went_back || record.state == NodeState::Lost || self.lost.contains(record.inc);
-            if let Some(known) = known.as_ref().filter(|known| known.record.inc != record.inc) {
-                match is_older {
-                    true => self.grace.vanished(known.clone(), &entry.name, now + self.timing.lost_after),
-                    false => self.reap(known.record.inc, None, now),
-                }
-            }
-            // One that came with the copy replaces nobody either, until its server beats.
-            let is_word =
-                known.as_ref().is_none_or(|known| known.record.inc != record.inc || record.n > known.record.n);
-            if !is_older && is_word {
-                for replaced in self.grace.replaced(&entry.name, record.inc) {
-                    self.reap(replaced, None, now);
-                }
-            }
-            if record.state == NodeState::Lost {
-                self.graves.entry(entry.name.clone()).or_insert((entry.rev, now));
-                self.count(&record);
-                self.reap(record.inc, record.at_ms, now);
-                continue;
-            }
-            let node = match known.filter(|known| known.record.inc == record.inc) {
-                Some(known) if known.rev == entry.rev => known,
-                known => Node::new(entry.rev, record, known.as_ref(), now),
-            };
-            self.insert(entry.name, node);
         }
         for (name, node) in before {
             match node.record.state {
@@ -416,6 +379,54 @@ impl Table {
         }
         self.lost.forget(now);
         self.grace.prune(now);
+    }
+
+    fn take_own(&mut self, rev: Rev, record: &Record, now: Moment) {
+        self.own = match record.inc {
+            inc if inc == self.me => Own::Mine(rev, record.state),
+            inc => Own::Other(rev, inc),
+        };
+        if record.inc != self.me && record.state == NodeState::Lost {
+            self.reap(record.inc, record.at_ms, now);
+        }
+    }
+
+    /// Takes up the record of another server, that was `known` so far.
+    fn take_other(
+        &mut self,
+        name: String,
+        rev: Rev,
+        record: Record,
+        known: Option<Node>,
+        went_back: bool,
+        now: Moment,
+    ) {
+        // An older record may be back in the place of its successor's: that replaces nobody.
+        let is_older = went_back || record.state == NodeState::Lost || self.lost.contains(record.inc);
+        if let Some(known) = known.as_ref().filter(|known| known.record.inc != record.inc) {
+            match is_older {
+                true => self.grace.vanished(known.clone(), &name, now + self.timing.lost_after),
+                false => self.reap(known.record.inc, None, now),
+            }
+        }
+        // One that came with the copy replaces nobody either, until its server beats.
+        let is_word = known.as_ref().is_none_or(|known| known.record.inc != record.inc || record.n > known.record.n);
+        if !is_older && is_word {
+            for replaced in self.grace.replaced(&name, record.inc) {
+                self.reap(replaced, None, now);
+            }
+        }
+        if record.state == NodeState::Lost {
+            self.graves.entry(name).or_insert((rev, now));
+            self.count(&record);
+            self.reap(record.inc, record.at_ms, now);
+            return;
+        }
+        let node = match known.filter(|known| known.record.inc == record.inc) {
+            Some(known) if known.rev == rev => known,
+            known => Node::new(rev, record, known.as_ref(), now),
+        };
+        self.insert(name, node);
     }
 
     fn begin_grace(&mut self, now: Moment) {
