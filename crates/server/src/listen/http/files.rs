@@ -39,7 +39,7 @@ use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use cap_std::fs::OpenOptions;
+use cap_std::fs::{Metadata, OpenOptions};
 use serde_json::json;
 
 use super::Shared;
@@ -51,6 +51,7 @@ use super::file_call::{FileUrl, SPOOL, in_session, in_workspace, open, upload_id
 use super::file_error::FileError;
 use super::folders;
 use crate::folders::Packer;
+use crate::session::Session;
 use crate::workspace::{Commit, Completed, NewFile, identity};
 
 /// `GET /link/{session}/files`
@@ -93,11 +94,7 @@ pub(super) async fn write(
     let _held = (session.begin(0)?, session.budget().charge(HELD)?);
     let (offset, complete) = upload_headers(&headers)?;
     let upload = upload_id(&query)?;
-    let commit = match query.mode.as_deref() {
-        None => Commit::Overwrite,
-        Some(name) => Commit::parse(name)
-            .ok_or_else(|| ApiError::invalid("mode", "it must be overwrite, append or create_new"))?,
-    };
+    let commit = commit_of(query.mode.as_deref())?;
     let is_archive = query.is_archive()? || folders::is_tar(&headers);
     if is_archive && commit != Commit::Overwrite {
         return Err(ApiError::invalid("mode", "an archive goes with overwrite only"));
@@ -115,19 +112,7 @@ pub(super) async fn write(
     {
         return Ok(completed(&done));
     }
-    let id = upload.clone();
-    let new = in_session(Arc::clone(&session), place, move |at| {
-        let at = at.writable().map_err(io::Error::other)?;
-        if commit == Commit::CreateNew && at.dir.symlink_metadata(&at.path).is_ok() {
-            return Err(io::ErrorKind::AlreadyExists.into()); // before anything is sent in vain
-        }
-        match id {
-            None => NewFile::begin(&at).map(Ok),
-            Some(id) => NewFile::resume(&at, &id, offset),
-        }
-    })
-    .await?
-    .map_err(|wrong| FileError::Offset { actual: wrong.actual })?;
+    let new = begin_upload(&session, place, upload.clone(), offset, commit).await?;
     let patience = Patience { silence: shared.config.limits.read_timeout, pace: None };
     let (named, own) = (path.clone(), Arc::clone(&workspace));
     let new = file_body::receive(request.into_body(), new, patience, move |new: &mut NewFile, pieces: &[Bytes]| {
@@ -151,19 +136,48 @@ pub(super) async fn write(
         workspace.take_disk(size, 0).map_err(FileError::from)?;
     }
     let outcome = in_session(session, path, move |_| new.commit_as(commit)).await;
-    let found = upload.as_deref().and_then(|id| workspace.uploads().find(&inside, id));
+    let Some(id) = upload else { return Ok(completed(&placed(&outcome?))) };
+    let found = workspace.uploads().find(&inside, &id);
     match (outcome, found) {
         (Ok(meta), _) => {
-            let done = Completed { size: meta.len(), etag: file_body::entity_tag(identity(&meta)) };
-            if let Some(id) = upload {
-                workspace.uploads().complete(inside, id, done.clone());
-            }
+            let done = placed(&meta);
+            workspace.uploads().complete(inside, id, done.clone());
             Ok(completed(&done))
         }
         // Another connection, which the client had given up, was the faster one.
         (Err(_), Some(done)) => Ok(completed(&done)),
         (Err(error), None) => Err(error),
     }
+}
+
+fn commit_of(mode: Option<&str>) -> Result<Commit, ApiError> {
+    let Some(name) = mode else { return Ok(Commit::Overwrite) };
+    Commit::parse(name).ok_or_else(|| ApiError::invalid("mode", "it must be overwrite, append or create_new"))
+}
+
+/// The new file, or what has arrived of it by the upload of this name.
+async fn begin_upload(
+    session: &Arc<Session>,
+    place: String,
+    upload: Option<String>,
+    offset: u64,
+    commit: Commit,
+) -> Result<NewFile, ApiError> {
+    let new = in_session(Arc::clone(session), place, move |at| {
+        let at = at.writable().map_err(io::Error::other)?;
+        if commit == Commit::CreateNew && at.dir.symlink_metadata(&at.path).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into()); // before anything is sent in vain
+        }
+        match upload {
+            None => NewFile::begin(&at).map(Ok),
+            Some(id) => NewFile::resume(&at, &id, offset),
+        }
+    });
+    new.await?.map_err(|wrong| FileError::Offset { actual: wrong.actual }.into())
+}
+
+fn placed(meta: &Metadata) -> Completed {
+    Completed { size: meta.len(), etag: file_body::entity_tag(identity(meta)) }
 }
 
 fn completed(done: &Completed) -> Response {
