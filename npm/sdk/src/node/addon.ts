@@ -8,7 +8,7 @@ import { libc } from "./libc.js";
 import { HERE, isBundled, PACKAGE_ROOT, requireFrom } from "./location.js";
 
 /** Platforms that have an addon package; the same as in `npm/platforms.json`. */
-export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl"];
+export const PLATFORMS: readonly string[] = ["linux-x64-gnu", "linux-arm64-gnu", "linux-x64-musl", "linux-arm64-musl"];
 
 /** How the addon of a platform's package is found, which differs for code that was bundled. */
 export type RequirePackage = (platform: string) => unknown;
