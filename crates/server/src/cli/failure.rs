@@ -28,13 +28,20 @@ impl Failure {
     }
 
     pub(super) fn cannot_listen(address: SocketAddr, error: &io::Error) -> Self {
-        let code = match error.kind() {
-            ErrorKind::AddrInUse => "ADDRESS_IN_USE",
-            ErrorKind::AddrNotAvailable => "ADDRESS_NOT_HERE",
-            ErrorKind::PermissionDenied => "ADDRESS_FORBIDDEN",
-            _ => "CANNOT_LISTEN",
+        let (code, advice) = match error.kind() {
+            ErrorKind::AddrInUse => (
+                "ADDRESS_IN_USE",
+                "; another program listens there: end it, or give --listen another port, 0 for a free one",
+            ),
+            ErrorKind::AddrNotAvailable => {
+                ("ADDRESS_NOT_HERE", "; give --listen an address of this machine, such as 127.0.0.1")
+            }
+            ErrorKind::PermissionDenied => {
+                ("ADDRESS_FORBIDDEN", "; ports below 1024 may be root's alone: give --listen a higher one")
+            }
+            _ => ("CANNOT_LISTEN", ""),
         };
-        Self { code, message: format!("cannot listen on {address}: {error}") }
+        Self { code, message: format!("cannot listen on {address}: {error}{advice}") }
     }
 
     pub(super) fn not_prepared(message: String) -> Self {

@@ -8,19 +8,22 @@ use clap::Args;
 pub(super) struct Remote {
     /// The server's URL. Its API key is searched in the variable AGB_API_KEY and in a `.env` file.
     #[arg(long, env = "AGB_ENDPOINT", value_name = "URL")]
-    endpoint: String,
+    endpoint: Option<String>,
 }
 
 impl Remote {
     /// The account there.
     pub(super) fn agb(&self) -> Result<Agb, String> {
-        if self.endpoint.trim().eq_ignore_ascii_case("local") {
+        let endpoint = self.endpoint.as_deref().map(str::trim).filter(|endpoint| !endpoint.is_empty());
+        let endpoint =
+            endpoint.ok_or("which server is it? Give --endpoint or AGB_ENDPOINT the URL that `serve` printed")?;
+        if endpoint.eq_ignore_ascii_case("local") {
             return Err(
                 "the endpoint `local` is a server of its own for each process: give --endpoint the URL of one that runs"
                     .to_owned(),
             );
         }
-        Agb::new(&Options::new().endpoint(&*self.endpoint)).map_err(|error| error.to_string())
+        Agb::new(&Options::new().endpoint(endpoint)).map_err(|error| error.to_string())
     }
 
     /// Runs what asks the server something.

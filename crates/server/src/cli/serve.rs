@@ -28,8 +28,8 @@ use super::{allocator, descriptors, logs};
 
 #[derive(Args)]
 pub(crate) struct Serve {
-    /// Address to listen on; port 0 takes a free port.
-    #[arg(long, default_value_t = Config::DEFAULT_LISTEN, value_name = "ADDRESS:PORT")]
+    /// Address to listen on, such as 127.0.0.1:8080 or localhost:8080; port 0 takes a free port.
+    #[arg(long, default_value_t = Config::DEFAULT_LISTEN, value_name = "ADDRESS:PORT", value_parser = address)]
     listen: SocketAddr,
     /// The API key that clients must send. Without a key, a random one is made and printed. Prefer the environment
     /// variable: everybody who can list processes sees the command line.
@@ -224,6 +224,16 @@ async fn run(serve: Serve) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// An address of this machine and a port. `localhost` is what people type for the loopback address; other names may have
+/// several addresses, and which of them is listened on must not be left to chance.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let as_number = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    as_number.as_deref().unwrap_or(text).parse().map_err(|_| {
+        "give an address and a port, such as 127.0.0.1:8080, [::1]:8080, or 0.0.0.0:8080 for all of this machine's"
+            .to_owned()
+    })
+}
+
 fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, Failure> {
     serve.limits.check()?;
     let key = serve.api_key.map(Secret::from).or(made_key);
@@ -258,4 +268,18 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, Failure> {
         api_keys_file: serve.api_keys_file,
         tls: serve.tls_cert.zip(serve.tls_key).map(|(cert, key)| TlsFiles { cert, key }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn listens_on_what_people_type() {
+        assert_eq!(address("localhost:80"), Ok(([127, 0, 0, 1], 80).into()));
+        assert_eq!(address("[::1]:0").map(|address| address.is_ipv6()), Ok(true));
+        for wrong in ["8080", "localhost", "example.org:80", "localhost:x", ""] {
+            assert!(address(wrong).is_err_and(|error| error.contains("127.0.0.1:8080")), "{wrong}");
+        }
+    }
 }

@@ -54,6 +54,10 @@ impl SessionsCommand {
             Action::Ls { remote, json } => {
                 let agb = remote.agb()?;
                 let sessions = remote.block_on(list(&agb))?;
+                if sessions.is_empty() {
+                    // Not among the list, which may be read by a program.
+                    eprintln!("this key has no sessions on the server");
+                }
                 out::print(&if json { format!("{:#}\n", to_json(&sessions)) } else { to_table(&sessions) });
                 Ok(())
             }

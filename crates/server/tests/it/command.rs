@@ -284,7 +284,8 @@ fn says_its_version_and_what_is_wrong() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
     for (args, part) in [
-        (vec!["serve", "--listen", &address, "--api-key", "k"], "cannot listen on"),
+        (vec!["serve", "--listen", &address, "--api-key", "k"], "give --listen another port"),
+        (vec!["serve", "--listen", "8080"], "such as 127.0.0.1:8080"),
         (vec!["serve", "--api-key", ""], "API key is empty"),
         (vec!["serve", "--api-key", "k", "--public-url", "x"], "not a public URL"),
         (vec!["serve", "--api-key", "k", "--listen", "0.0.0.0:0"], "--insecure-listen"),

@@ -307,7 +307,7 @@ async fn sessions_are_listed_read_and_ended() {
     assert!(!out.contains(&session.id) && out.contains(&other.id), "{out}");
     let mut nowhere = about(&server, &["sessions", "ls"]);
     nowhere.env_remove("AGB_ENDPOINT");
-    assert!(output(nowhere).await.2.contains("--endpoint"));
+    assert!(output(nowhere).await.2.contains("--endpoint or AGB_ENDPOINT"));
     server.stop().await;
 }
 
