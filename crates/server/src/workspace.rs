@@ -245,8 +245,9 @@ impl Workspace {
 
     /// Ends every process in it, and removes its files. Waits until that is done.
     pub(crate) async fn close(self: &Arc<Self>) {
-        self.end_programs().await;
+        // First: what they look at may be what programs make of it until they end.
         self.watches.end_all();
+        self.end_programs().await;
         let workspace = Arc::clone(self);
         let folder = || self.folder.root().display();
         match reserve::run(move || workspace.folder.remove()).await {

@@ -13,14 +13,14 @@ mod tree;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use self::news::News;
@@ -72,9 +72,17 @@ impl Watched {
 }
 
 /// The watches of a session.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Watches {
     by_id: Mutex<HashMap<String, Arc<Watch>>>,
+    /// One of them looks at a time: what a program makes of its files keeps one processor busy at most.
+    looks: Arc<Semaphore>,
+}
+
+impl Default for Watches {
+    fn default() -> Self {
+        Self { by_id: Mutex::default(), looks: Arc::new(Semaphore::new(1)) }
+    }
 }
 
 /// One watch. It ends when it is dropped.
@@ -87,6 +95,8 @@ pub(crate) struct Watch {
     asked: AtomicU64,
     begun: Instant,
     task: Mutex<Option<tokio::task::AbortHandle>>,
+    /// Set when nobody wants it any more: a look that goes on breaks off.
+    is_over: Arc<AtomicBool>,
 }
 
 /// A watch that nobody asks for its news ends after this. A client asks each 25 s, and looks for a lost connection for some
@@ -100,8 +110,8 @@ const LOOK: Duration = Duration::from_secs(10);
 /// a program can make for the server to 200 looks a second.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// The part of the time that the looks of one watch may take: one fifth. A flood of events makes a look long, since after it
-/// all folders are listed anew.
+/// The part of the time that the looks of a session's watches may take: one fifth. Waiting for the looks of the others is part of
+/// a look, so more of them do not make it more. A flood of events makes a look long, since after it all folders are listed anew.
 const LOOKING: u32 = 5;
 
 impl Watches {
@@ -117,13 +127,15 @@ impl Watches {
             }
         }
         let news = News::of(watched.told(Path::new("")));
-        let tree = Tree::grow(watched)?;
+        let is_over = Arc::default();
+        let tree = Tree::grow(watched, Arc::clone(&is_over))?;
         let watch = Arc::new(Watch {
             news: Arc::new(Mutex::new(news)),
             version: watch::Sender::new(0),
             asked: AtomicU64::new(0),
             begun: Instant::now(),
             task: Mutex::default(),
+            is_over,
         });
         let task = tokio::spawn(follow(tree, Arc::downgrade(&watch), Arc::downgrade(self), id.to_owned()));
         *lock(&watch.task) = Some(task.abort_handle());
@@ -196,6 +208,7 @@ impl Watch {
 
     /// Nothing comes any more, and whoever waits hears why.
     fn end(&self, why: &str) {
+        self.is_over.store(true, Ordering::Relaxed);
         self.news().end(why.to_owned());
         self.version.send_modify(|version| *version += 1);
     }
@@ -216,6 +229,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        self.is_over.store(true, Ordering::Relaxed);
         if let Some(task) = self.task.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
             task.abort();
         }
@@ -251,8 +265,11 @@ async fn read_on(mut tree: Tree, weak: &Weak<Watch>, watches: &Weak<Watches>, id
         let outcome = match ready {
             Ok(()) => {
                 let news = Arc::clone(&watch.news);
+                let Some(looks) = watches.upgrade().map(|watches| Arc::clone(&watches.looks)) else { return };
+                let turn = looks.acquire_owned().await;
                 let reading = tokio::task::spawn_blocking(move || {
                     let outcome = tree.read(&news);
+                    drop(turn);
                     (tree, outcome)
                 });
                 let Ok((back, outcome)) = reading.await else { return }; // the runtime is ending

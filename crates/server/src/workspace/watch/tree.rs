@@ -8,17 +8,22 @@ use std::ops::Bound;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use cap_std::fs::{File, OpenOptions, OpenOptionsExt};
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 
+use self::come::Come;
 use super::news::News;
 use super::{WatchError, Watched, acting, lock};
 use crate::budget::OverBudget;
 use crate::folder_stack::FolderStack;
 use crate::workspace::is_unfinished;
+
+mod come;
 
 /// The folders of a watch.
 #[derive(Debug)]
@@ -31,6 +36,8 @@ pub(super) struct Tree {
     folders: HashMap<i32, Arc<Path>>,
     /// The same by their paths: what is below a folder follows it.
     numbers: BTreeMap<Arc<Path>, i32>,
+    /// Nobody wants it any more.
+    is_over: Arc<AtomicBool>,
 }
 
 /// What the task waits on, while the tree is elsewhere.
@@ -51,12 +58,30 @@ const BUFFER: usize = 64 * 1024;
 /// Reads of one look; what is left comes with the next one.
 const READS: usize = 64;
 
+/// How much processor time a look follows what has happened to folders one by one for. What has happened by then is an overflow, and all folders
+/// are listed anew, once.
+///
+/// 50 ms: some thousand new folders with what is in them. A program can have a folder of thousands moved thousands of times
+/// meanwhile, and each move would have all of them listed.
+const FOLLOWING: Duration = Duration::from_millis(50);
+
+/// How a walk, or a look, has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    Done,
+    /// It would take too long, or events were lost: all folders are to be listed anew.
+    Lost,
+    /// Nothing comes any more.
+    Over,
+}
+
 impl Tree {
     /// Begins to watch. Blocks for as long as it takes to list the folders.
-    pub(super) fn grow(watched: Watched) -> io::Result<Self> {
+    pub(super) fn grow(watched: Watched, is_over: Arc<AtomicBool>) -> io::Result<Self> {
         let inotify = Arc::new(descriptor()?);
-        let mut tree = Self { watched, is_dir: true, inotify, folders: HashMap::new(), numbers: BTreeMap::new() };
-        tree.add(PathBuf::new(), None)?;
+        let (folders, numbers) = (HashMap::new(), BTreeMap::new());
+        let mut tree = Self { watched, is_dir: true, inotify, folders, numbers, is_over };
+        tree.add(PathBuf::new(), None, None)?;
         Ok(tree)
     }
 
@@ -66,34 +91,49 @@ impl Tree {
 
     /// Reads what has happened. False: nothing comes any more. Blocks.
     pub(super) fn read(&mut self, news: &Mutex<News>) -> io::Result<bool> {
+        let course = self.follow(news, processor_time() + FOLLOWING)?;
+        Ok(match course {
+            Course::Done => true,
+            Course::Lost => self.grow_anew(news)?,
+            Course::Over => false,
+        })
+    }
+
+    fn follow(&mut self, news: &Mutex<News>, until: Duration) -> io::Result<Course> {
+        let mut come = Come::default();
         let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
         for _ in 0..READS {
             let events = match events(self.inotify.as_fd(), &mut buffer) {
                 Ok(events) => events,
-                Err(Errno::AGAIN) => return Ok(true),
+                Err(Errno::AGAIN) => break,
                 Err(error) => return Err(error.into()),
             };
             for event in events {
-                if !self.take(event, news)? {
-                    return Ok(false);
+                let course = if processor_time() > until { Course::Lost } else { self.take(event, news, &mut come) };
+                if course != Course::Done || self.is_unwanted() {
+                    return Ok(if self.is_unwanted() { Course::Over } else { course });
                 }
             }
         }
-        Ok(true)
+        Ok(self.grow_at(come, news, until))
     }
 
-    fn take(&mut self, event: Event, news: &Mutex<News>) -> io::Result<bool> {
+    fn is_unwanted(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    fn take(&mut self, event: Event, news: &Mutex<News>, come: &mut Come) -> Course {
         let Event { folder, flags, name } = event;
         let push = |kind: &'static str, relative: &Path, is_dir: bool| {
             lock(news).push(kind, self.watched.told(relative), is_dir);
         };
         if flags.contains(ReadFlags::QUEUE_OVERFLOW) {
-            return self.grow_anew(news);
+            return Course::Lost;
         }
-        let Some(below) = self.folders.get(&folder).cloned() else { return Ok(true) };
+        let Some(below) = self.folders.get(&folder).cloned() else { return Course::Done };
         if flags.contains(ReadFlags::IGNORED) {
             self.forget(folder);
-            return Ok(true);
+            return Course::Done;
         }
         let Some(name) = name else {
             let is_over = flags.intersects(ReadFlags::DELETE_SELF | ReadFlags::MOVE_SELF | ReadFlags::UNMOUNT);
@@ -103,62 +143,66 @@ impl Tree {
                     let mut news = lock(news);
                     news.push("delete", self.watched.told(&below), self.is_dir);
                     news.end("what was watched is gone: it was deleted or moved".to_owned());
-                    return Ok(false);
+                    return Course::Over;
                 }
                 if flags.contains(ReadFlags::MODIFY) {
                     push("modify", &below, false);
                 }
             }
-            return Ok(true);
+            return Course::Done;
         };
         if is_unfinished(name.as_os_str()) {
-            return Ok(true);
+            return Course::Done;
         }
         let (path, is_dir) = (below.join(name), flags.contains(ReadFlags::ISDIR));
         let kind = match () {
             () if flags.intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO) => "create",
             () if flags.intersects(ReadFlags::DELETE | ReadFlags::MOVED_FROM) => "delete",
             () if flags.contains(ReadFlags::MODIFY) && !is_dir => "modify",
-            () => return Ok(true),
+            () => return Course::Done,
         };
         push(kind, &path, is_dir);
         if is_dir && self.watched.recursive {
             if kind == "create" {
-                return self.grow_at(path, news);
+                return come.add(path);
             }
+            come.cut(&path);
             self.cut(&path);
         }
-        Ok(true)
+        Course::Done
     }
 
-    /// A folder has come: it is watched, and what is in it already is told.
-    fn grow_at(&mut self, path: PathBuf, news: &Mutex<News>) -> io::Result<bool> {
-        match self.add(path, Some(news)) {
-            Ok(()) => Ok(true),
-            // Gone again, or closed to the session's user.
-            Err(error) if error.get_ref().is_none() => Ok(true),
-            Err(error) => {
-                lock(news).end(error.to_string());
-                Ok(false)
+    /// Folders have come: they are watched, and what is in them already is told.
+    fn grow_at(&mut self, come: Come, news: &Mutex<News>, until: Duration) -> Course {
+        for path in come.highest() {
+            match self.add(path, Some(news), Some(until)) {
+                Ok(Course::Done) => {}
+                Ok(course) => return course,
+                // Gone again, or closed to the session's user.
+                Err(error) if error.get_ref().is_none() => {}
+                Err(error) => {
+                    lock(news).end(error.to_string());
+                    return Course::Over;
+                }
             }
         }
+        Course::Done
     }
 
-    /// After events were lost, folders may have come and gone unseen.
+    /// After events were lost, folders may have come and gone unseen. What the system still has to tell of the old ones goes with
+    /// its descriptor.
     fn grow_anew(&mut self, news: &Mutex<News>) -> io::Result<bool> {
-        let known: Vec<i32> = self.folders.keys().copied().collect();
-        for number in known {
-            self.forget(number);
-            let _ = inotify::remove_watch(&*self.inotify, number); // one that is gone is as good
-        }
-        let grown = self.add(PathBuf::new(), None);
+        (self.folders, self.numbers) = (HashMap::new(), BTreeMap::new());
+        self.watched.memory.resize(0).expect("less is always to be had");
+        self.inotify = Arc::new(descriptor()?);
+        let grown = self.add(PathBuf::new(), None, None);
         // Not before: who hears of it looks at the files, and what happens from then on has to be seen.
         let mut news = lock(news);
         news.overflow();
         if let Err(error) = &grown {
             news.end(error.to_string());
         }
-        Ok(grown.is_ok())
+        Ok(grown.is_ok_and(|course| course == Course::Done))
     }
 
     /// A folder is elsewhere now: nothing below it is told any more.
@@ -183,7 +227,7 @@ impl Tree {
     }
 
     /// Watches a folder, and where that is wanted all below it. With `news` it tells what it finds.
-    fn add(&mut self, first: PathBuf, news: Option<&Mutex<News>>) -> io::Result<()> {
+    fn add(&mut self, first: PathBuf, news: Option<&Mutex<News>>, until: Option<Duration>) -> io::Result<Course> {
         let user = self.watched.user;
         acting(user, || {
             let mut memory = self.watched.memory.another();
@@ -196,10 +240,16 @@ impl Tree {
                     Err(_) => continue,
                 }
                 if !self.watched.recursive {
-                    return Ok(());
+                    return Ok(Course::Done);
                 }
                 let Ok(entries) = self.watched.at.dir.read_dir(self.watched.at.path.join(&below)) else { continue };
                 for entry in entries.filter_map(Result::ok).filter(|entry| !is_unfinished(&entry.file_name())) {
+                    if self.is_unwanted() {
+                        return Ok(Course::Over);
+                    }
+                    if until.is_some_and(|until| processor_time() > until) {
+                        return Ok(Course::Lost);
+                    }
                     let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
                     if let Some(news) = news {
                         lock(news).push("create", self.watched.told(&below.join(entry.file_name())), is_dir);
@@ -210,7 +260,7 @@ impl Tree {
                     }
                 }
             }
-            Ok(())
+            Ok(Course::Done)
         })
     }
 
@@ -286,6 +336,14 @@ fn events(inotify: BorrowedFd<'_>, buffer: &mut [MaybeUninit<u8>]) -> Result<Vec
     }
 }
 
+/// How much of it this thread has had.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes to that value and keeps nothing of it. Every thread has this clock; zero is as good as any time.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
 fn over(error: OverBudget) -> io::Error {
     io::Error::other(WatchError::OverBudget(error))
 }
@@ -303,3 +361,6 @@ fn full(error: Errno) -> io::Error {
         error => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;
