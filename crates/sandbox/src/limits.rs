@@ -24,6 +24,12 @@ pub struct Limits {
     ///
     /// 1024: what programs expect everywhere, and as many as `select` can handle.
     pub open_files: u64,
+    /// Watches of files (`inotify_init`) of an interpreter, and of a session's commands together. Each may hold 16,384 events
+    /// (`fs.inotify.max_queued_events`) that nobody reads, up to 8 MiB of the kernel's memory, which without control groups counts
+    /// for nobody. Only where a sandbox has a user namespace; elsewhere there is the kernel's own limit for a user.
+    ///
+    /// 16: a development server, a type checker and some followed files (`tail -f`) at once, and 128 MiB at worst.
+    pub inotify_instances: u64,
     /// Bytes in one file, or in one piece of shared memory.
     ///
     /// 1 GiB: a data set that fits into `memory`; a program that writes for ever stops here.
@@ -112,6 +118,7 @@ impl Default for Limits {
             memory: 1 << 30,
             processes: 256,
             open_files: 1024,
+            inotify_instances: 16,
             file_size: 1 << 30,
             tmp_size: 256 << 20,
             tmp_files: 65_536,

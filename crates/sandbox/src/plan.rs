@@ -80,11 +80,11 @@ impl Plan {
             out.path(&link.at);
             out.path(&link.target);
         });
-        let Limits { memory, processes, open_files, file_size, tmp_size, tmp_files, .. } = limits;
+        let Limits { memory, processes, open_files, inotify_instances, file_size, tmp_size, tmp_files, .. } = limits;
         let Limits { total_memory, disk, files, mappings, total_open_files, total_connections, .. } = limits;
         let Limits { total_setsids, locks, total_processes, cpus, nice, .. } = limits;
 
-        for value in [memory, processes, open_files, file_size, tmp_size, tmp_files] {
+        for value in [memory, processes, open_files, inotify_instances, file_size, tmp_size, tmp_files] {
             out.number(*value);
         }
         for value in [total_memory, disk, files, mappings, total_open_files, total_connections] {
@@ -135,6 +135,7 @@ impl Plan {
             memory: input.number()?,
             processes: input.number()?,
             open_files: input.number()?,
+            inotify_instances: input.number()?,
             file_size: input.number()?,
             tmp_size: input.number()?,
             tmp_files: input.number()?,

@@ -261,6 +261,14 @@ pub(super) fn bound_connections(host: &Host) {
     }
 }
 
+/// Has all who are in this process's user namespace have at most so many watches of files together. Only as far as `/proc/sys` can
+/// be written, which in some containers it cannot: then there is the limit of the user outside.
+pub(super) fn bound_watches(host: &Host, most: u64) {
+    if let Ok(file) = open_proc(host, c"sys/user/max_inotify_instances", libc::O_WRONLY) {
+        let _ = io::Write::write_all(&mut File::from(file), most.to_string().as_bytes());
+    }
+}
+
 /// A user namespace's map: ranges of numbers that exist in it.
 struct Map(Vec<(u32, u32)>);
 

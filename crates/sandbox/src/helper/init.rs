@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use rustix::thread::LinkNameSpaceType;
 
 use super::broker::Handover;
-use super::host::{Host, INSIDE, Place, UserNamespace, bound_connections, open_proc};
+use super::host::{Host, INSIDE, Place, UserNamespace, bound_connections, bound_watches, open_proc};
 use super::supervise::{Program, end_all, supervise};
 use super::{At, Failure, confine, copy, fail, filter, landlock, root, table};
 use crate::error::Stage;
@@ -346,6 +346,9 @@ fn set_up(
         let is_inside = place.user_namespace == UserNamespace::First;
         let (user, group) = if is_inside { (INSIDE, INSIDE) } else { host.user_of(place) };
         map_user(host, user, group)?;
+    }
+    if place.user_namespace != UserNamespace::No && shared_user.is_none() {
+        bound_watches(host, plan.policy.limits.inotify_instances);
     }
     if plan.kind == Kind::Processes {
         table::show(host, place, control)?;

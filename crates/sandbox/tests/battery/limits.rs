@@ -120,6 +120,20 @@ pub(crate) fn mappings_are_bounded(world: &World) {
     }
 }
 
+/// Each may hold megabytes of events that nobody reads, of memory that the kernel counts for nobody.
+pub(crate) fn watches_of_a_sandbox_are_bounded(world: &World) {
+    let code = "import ctypes, os\nlibc = ctypes.CDLL(None)\nwhile libc.inotify_init1(0) >= 0: pass\n\
+                print(sum(os.readlink(f'/proc/self/fd/{n}') == 'anon_inode:inotify' for n in os.listdir('/proc/self/fd')[:-1]))";
+    for &level in world.levels.iter().filter(|level| **level == Level::Namespaces) {
+        let mut policy = world.policy(level);
+        for most in [16, 3] {
+            policy.limits.inotify_instances = most;
+            let (status, text) = world.python(&policy, code);
+            assert!(status.success() && text.trim() == most.to_string(), "{level}: {status}: {text}");
+        }
+    }
+}
+
 /// The kernel counts the memory of locks for nobody.
 pub(crate) fn locks_are_bounded(world: &World) {
     let code = "import fcntl\nfiles = [open(str(n), 'w') for n in range(2)]\n\

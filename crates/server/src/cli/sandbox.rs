@@ -18,6 +18,10 @@ pub(super) struct SandboxArgs {
     /// Maximum number of open files of a process.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().open_files, value_name = "N")]
     open_files: u64,
+    /// Maximum number of watches of files (inotify instances) of an interpreter, and of a session's commands together; programs get
+    /// an error at it. Only at the level `namespaces`.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().inotify_instances, value_name = "N")]
+    inotify_instances: u64,
     /// Maximum size of a file.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().file_size, value_name = "BYTES")]
     file_size: u64,
@@ -77,6 +81,7 @@ impl SandboxArgs {
             memory: self.process_memory,
             processes: self.processes,
             open_files: self.open_files,
+            inotify_instances: self.inotify_instances,
             file_size: self.file_size,
             disk: self.disk,
             files: self.files,
