@@ -21,6 +21,7 @@ use crate::{Level, Network};
 mod answers;
 mod changes;
 mod ioctl;
+mod set_id;
 
 use changes::{ATTRIBUTES, FileChanges, file_changes};
 
@@ -258,6 +259,7 @@ fn programs(
         DENIED.iter().chain(&DENIED_HERE).map(|&call| (call, Vec::new())).collect();
 
     denied.extend(on_others(level)?);
+    denied.extend(set_id::made()?);
     let mut pairs = vec![rule(&[is_not(0, libc::AF_UNIX)])?];
     if !level.has_namespaces() {
         denied.extend(SHARED.map(|call| (call, Vec::new())));
@@ -330,8 +332,9 @@ fn programs(
     options.push(rule(&[is(1, libc::IPPROTO_TCP), is(2, libc::TCP_ULP)])?);
     denied.insert(libc::SYS_setsockopt, options);
 
-    // Filters cannot look into the structure that `clone3` takes. The C libraries go on with `clone` at this answer.
-    let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
+    // Filters cannot look into the structures that these take. The C libraries go on with `clone` at this answer, and programs with
+    // `openat`.
+    let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]);
     programs.extend([
         answers::as_done()?,
         compile(denied, libc::EPERM)?,

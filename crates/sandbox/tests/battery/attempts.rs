@@ -11,7 +11,7 @@ pub(crate) enum Bare {
 use Bare::{Maybe, Works};
 
 /// Python, with names of the world outside. What raises an error was stopped.
-pub(crate) const ATTEMPTS: [(&str, Bare, &str); 151] = [
+pub(crate) const ATTEMPTS: [(&str, Bare, &str); 153] = [
     // Files
     ("read the list of passwords", Maybe, "open('/etc/shadow').read()"),
     ("read a file of the server's", Works, "open(SECRET).read()"),
@@ -104,6 +104,8 @@ pub(crate) const ATTEMPTS: [(&str, Bare, &str); 151] = [
     // Rights
     ("become root", Maybe, "os.setuid(0)"),
     ("give a file to root", Maybe, "open('mine', 'w'); os.chown('mine', 0, 0)"),
+    ("make a set-user-ID file", Works, "os.open('set-id', os.O_CREAT | os.O_WRONLY, 0o4755)"),
+    ("the same as a node", Works, "os.mknod('set-id-node', stat.S_IFREG | 0o4755)"),
     ("gain rights by a set-uid program", Works, "libc.prctl(39, 0, 0, 0, 0) and stop('no new privileges')"),
     ("switch its system call filter off", Works, "libc.prctl(21, 0, 0, 0, 0) and stop('it is for good')"),
     ("raise its limits", Maybe, "resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))"),

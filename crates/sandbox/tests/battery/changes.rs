@@ -144,6 +144,47 @@ pub(crate) fn programs_change_their_own_files(world: &World) {
     }
 }
 
+/// Every call that makes a file and gives its mode. Prints what has a mode with which others could use its user's rights.
+const NEW_FILES: &str = r"
+import ctypes, errno, os, stat, struct
+libc = ctypes.CDLL(None, use_errno=True)
+here = ctypes.c_long(-100); make = os.O_CREAT | os.O_WRONLY; nameless = os.O_TMPFILE | os.O_WRONLY; os.umask(0)
+calls = {'open': 2, 'mkdir': 83, 'creat': 85, 'mknod': 133, 'openat': 257, 'mkdirat': 258, 'mknodat': 259, 'openat2': 437}
+if os.uname().machine != 'x86_64': calls = {'mknodat': 33, 'mkdirat': 34, 'openat': 56, 'openat2': 437}
+def how(flags): return lambda mode: ctypes.create_string_buffer(struct.pack('QQQ', flags, mode, 0), 24)
+whole = lambda mode: mode
+ways = [
+    ('open', [b'@', make, whole]), ('open', [b'.', nameless, whole]), ('creat', [b'@', whole]),
+    ('openat', [here, b'@', make, whole]), ('openat', [here, b'.', nameless, whole]), ('openat', [here, b'@', make | os.O_EXCL, whole]),
+    ('openat2', [here, b'@', how(make), 24]), ('openat2', [here, b'.', how(nameless), 24]),
+    ('mknod', [b'@', lambda mode: stat.S_IFREG | mode, 0]), ('mknod', [b'@', whole, 0]), ('mknod', [b'@', lambda mode: stat.S_IFIFO | mode, 0]),
+    ('mknodat', [here, b'@', lambda mode: stat.S_IFREG | mode, 0]), ('mknodat', [here, b'@', whole, 0]),
+    ('mkdir', [b'@', whole]), ('mkdirat', [here, b'@', whole]),
+]
+def attempt(at, call, arguments, mode):
+    name = f'new-{at}-{mode:o}'.encode()
+    values = [value(mode) if callable(value) else name if value == b'@' else value for value in arguments]
+    fd = libc.syscall(ctypes.c_long(calls[call]), *values)
+    if fd == -1: return errno.errorcode[ctypes.get_errno()]
+    made = os.stat(name if b'@' in arguments else fd).st_mode
+    return 'set-ID' if made & 0o6000 else 'plain'
+for at, (call, arguments) in enumerate((call, arguments) for call, arguments in ways if call in calls):
+    plain = attempt(at, call, arguments, 0o755)
+    if plain not in (('ENOSYS',) if call == 'openat2' else ('plain', 'EOPNOTSUPP')): print(call, at, plain)
+    for mode in (0o4755, 0o2755, 0o6777):
+        got = attempt(at, call, arguments, mode)
+        if got not in (('plain',) if 'mkdir' in call else ('ENOSYS',) if call == 'openat2' else ('EPERM',)): print(call, at, oct(mode), got)
+if libc.syscall(ctypes.c_long(calls['openat']), here, b'new-3-755', os.O_RDONLY, 0o7777) == -1: print('a mode that means nothing')
+print('done')
+";
+
+pub(crate) fn new_files_lend_no_rights(world: &World) {
+    for &level in &world.levels {
+        let (status, text) = world.python(&world.policy(level), NEW_FILES);
+        assert!(status.success() && text == "done\n", "{level}: {status}: {text}");
+    }
+}
+
 /// Names, folders and texts in memory that a program exchanges while it changes what they mean.
 const RACES: &str = r"
 import ctypes, mmap, os, signal

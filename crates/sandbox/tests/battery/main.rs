@@ -25,7 +25,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 51] = [
+const TESTS: [(&str, Test); 52] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -34,6 +34,7 @@ const TESTS: [(&str, Test); 51] = [
     ("an_image_out_of_reach_is_refused_in_words", programs::an_image_out_of_reach_is_refused_in_words),
     ("threads_are_scheduled_by_their_program", programs::threads_are_scheduled_by_their_program),
     ("programs_change_their_own_files", changes::programs_change_their_own_files),
+    ("new_files_lend_no_rights", changes::new_files_lend_no_rights),
     ("changes_reach_no_other_file", changes::changes_reach_no_other_file),
     ("failures_name_the_step", programs::failures_name_the_step),
     ("interrupt_reaches_the_group", programs::interrupt_reaches_the_group),

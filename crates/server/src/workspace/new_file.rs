@@ -118,7 +118,8 @@ impl NewFile {
     ) -> io::Result<Self> {
         let real = real(at)?;
         let mode = match at.dir.symlink_metadata(&real) {
-            Ok(meta) if meta.is_file() => Some(meta.permissions().mode() & 0o7777),
+            // New bytes do not have the rights of the old ones' user or group for others.
+            Ok(meta) if meta.is_file() => Some(meta.permissions().mode() & 0o1777),
             Ok(meta) if meta.is_dir() => return Err(ErrorKind::IsADirectory.into()),
             Ok(_) => return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file")),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
