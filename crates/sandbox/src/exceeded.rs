@@ -22,6 +22,8 @@ pub enum Exceeded {
     Processes(u64),
     /// [`Limits::total_processes`](crate::Limits::total_processes).
     TotalProcesses(u64),
+    /// The part of the machine's queued signals and timers that a session may have, where its programs have the server's user.
+    Signals(u64),
     /// [`Limits::total_setsids`](crate::Limits::total_setsids).
     Setsids(u64),
     /// [`Limits::locks`](crate::Limits::locks).
@@ -47,6 +49,7 @@ impl fmt::Display for Exceeded {
             Self::Connections(limit) => write!(f, "limit of {limit} TCP connections"),
             Self::Processes(limit) => write!(f, "limit of {limit} processes and threads of one program"),
             Self::TotalProcesses(limit) => write!(f, "limit of {limit} processes and threads"),
+            Self::Signals(limit) => write!(f, "limit of {limit} queued signals and timers"),
             Self::Setsids(limit) => write!(f, "limit of {limit} sessions of processes (setsid)"),
             Self::Locks(limit) => write!(f, "limit of {limit} locks of files"),
         }

@@ -293,7 +293,9 @@ impl Launcher {
         let Complete { init, pid, abilities, status, network, processes, proxy } = complete?;
         let factory = self.proxy_factory.get();
         let proxy = proxy.zip(factory).map(|(socket, factory)| factory.0(plan.policy.slot, socket));
-        let watched = Watched::new(control, init, pid, plan, group, killed_before);
+        let (level, slot) = (plan.policy.level, plan.policy.slot);
+        let shares_user = !level.has_namespaces() && self.user_of(level, slot).is_none();
+        let watched = Watched::new((control, init, pid), plan, group, killed_before, shares_user);
         Ok(Made { watched, pid, abilities, status, network, processes, proxy })
     }
 

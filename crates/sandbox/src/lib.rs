@@ -77,6 +77,7 @@ mod remove;
 mod report;
 mod reports;
 mod sandbox_use;
+mod signals;
 mod stored;
 mod sys;
 mod terminal;

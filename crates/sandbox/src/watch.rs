@@ -21,6 +21,7 @@ use crate::disk::SessionDisk;
 use crate::inspection::Inspection;
 use crate::machine::{self, Machine};
 use crate::sandbox_use::{Ran, Use, resident};
+use crate::signals;
 use crate::sys::socket;
 use crate::watched::Watched;
 
@@ -284,8 +285,18 @@ fn keep_numbers(uses: &[Use]) -> bool {
     let files = limits.total_open_files.min(machine::most_open_files());
     is_above |= Use::kill_most(uses, tasks, |it| it.tasks, Exceeded::TotalProcesses(tasks));
     is_above |= Use::kill_most(uses, limits.total_setsids, |it| it.setsids, Exceeded::Setsids(limits.total_setsids));
+    is_above |= keep_signals(uses);
     is_above |= keep_connections(uses, limits.total_connections.min(machine::most_connections()));
     is_above | Use::kill_most(uses, files, |it| it.open_files, Exceeded::OpenFiles(files))
+}
+
+/// Kills the sandboxes that have the most queued signals and timers of a session that has too many of the server's user's. False: it
+/// has not. Elsewhere the kernel keeps it.
+fn keep_signals(uses: &[Use]) -> bool {
+    let shares_user = |it: &&Use| it.sandbox.shares_user;
+    let Some(most) = uses.iter().find(shares_user).and_then(|_| signals::most_of_a_session()) else { return false };
+    let of = |it: &Use| it.processes.iter().map(|pid| signals::of(*pid, most + 1)).sum();
+    Use::kill_most(uses, most, of, Exceeded::Signals(most))
 }
 
 /// Kills all of a session that has more connections in its network: one that is closed belongs to no process, and goes when its

@@ -41,6 +41,8 @@ pub(crate) struct Watched {
     has_namespaces: bool,
     /// It has a network of its own, or its session has.
     pub(crate) has_network: bool,
+    /// The kernel counts what its programs have together with what the server has.
+    pub(crate) shares_user: bool,
     /// The kernel ends all of it with its first process.
     owns_processes: bool,
     pub(crate) limits: Limits,
@@ -61,12 +63,11 @@ pub(crate) struct Watched {
 
 impl Watched {
     pub(crate) fn new(
-        control: OwnedFd,
-        init: OwnedFd,
-        program: i32,
+        (control, init, program): (OwnedFd, OwnedFd, i32),
         plan: &Plan,
         group: Option<Arc<Group>>,
         killed_before: u64,
+        shares_user: bool,
     ) -> Self {
         let policy = &plan.policy;
         Self {
@@ -77,6 +78,7 @@ impl Watched {
             program: if plan.kind == Kind::Processes { 0 } else { program },
             slot: policy.slot,
             has_namespaces: policy.level.has_namespaces(),
+            shares_user,
             has_network: policy.level.has_namespaces() && policy.network != Network::Host,
             owns_processes: plan.owns_processes(),
             limits: policy.limits.clone(),

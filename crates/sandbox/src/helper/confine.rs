@@ -114,6 +114,8 @@ fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) 
         // program from making processes. The server counts instead, and this is only so that it can.
         host.most_tasks / 2
     };
+    // Likewise: 1024 of all sessions together would be what one of them takes from the others. The server looks who has many.
+    let shares_signals = !plan.policy.level.has_namespaces() && host.shares_user(place);
     // Landlock keeps it from opening what it could write; this is for what it is given open.
     let file_size = if plan.full.is_some() { 0 } else { file_size };
     let limits = [
@@ -127,7 +129,7 @@ fn set_limits(host: &Host, place: &Place, plan: &Plan, open_files: Option<u64>) 
         // 64 KiB: where libraries keep keys.
         (Resource::Memlock, "locked memory", Some(64 << 10)),
         // 1024: a queued signal, or a timer, each.
-        (Resource::Sigpending, "queued signals", Some(1024)),
+        (Resource::Sigpending, "queued signals", (!shares_signals).then_some(1024)),
         (Resource::Msgqueue, "message queues", Some(0)),
         (Resource::Rtprio, "real-time priority", Some(0)),
         (Resource::Nice, "priority", Some(0)),

@@ -25,7 +25,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 52] = [
+const TESTS: [(&str, Test); 53] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -49,6 +49,7 @@ const TESTS: [(&str, Test); 52] = [
     ("connections_of_a_session_are_bounded", sessions::connections_of_a_session_are_bounded),
     ("setsids_of_a_session_are_bounded", sessions::setsids_of_a_session_are_bounded),
     ("watches_of_a_sandbox_are_bounded", limits::watches_of_a_sandbox_are_bounded),
+    ("timers_of_a_session_are_bounded", sessions::timers_of_a_session_are_bounded),
     ("processes_of_a_session_are_its_own", sessions::processes_of_a_session_are_its_own),
     ("processes_are_counted_where_users_are_shared", sessions::processes_are_counted_where_users_are_shared),
     ("processes_of_a_session_are_counted", sessions::processes_of_a_session_are_counted),

@@ -169,6 +169,21 @@ impl Drop for Autogroups {
     }
 }
 
+/// What the kernel has for the server's user, timers and signals that wait, is not one session's.
+pub(crate) fn timers_of_a_session_are_bounded(world: &World) {
+    let many = "import ctypes, os, time\nlibc = ctypes.CDLL(None)\ntimer = ctypes.c_void_p()\n\
+                while libc.syscall(222 if os.uname().machine == 'x86_64' else 107, 1, None, ctypes.byref(timer)) == 0: pass\nprint('no more', flush=True)\ntime.sleep(100)";
+    let one = "import ctypes, os\ntimer = ctypes.c_void_p()\n\
+               print(ctypes.CDLL(None).syscall(222 if os.uname().machine == 'x86_64' else 107, 1, None, ctypes.byref(timer)))";
+    for &level in world.levels.iter().filter(|level| share_user(world, **level)) {
+        let (mut first, _ends) = start(world, &world.policy(level), many);
+        let ended = first.wait_timeout(PATIENCE).expect("waiting works");
+        assert!(matches!(first.exceeded(), Some(Exceeded::Signals(_))), "{level}: {ended:?}");
+        let (_, text) = world.python(&world.policy(level), one);
+        assert_eq!(text, "0\n", "{level}: another session has none");
+    }
+}
+
 /// A number that the kernel keeps for a user must not be what one session takes from another.
 pub(crate) fn processes_of_a_session_are_its_own(world: &World) {
     let waits = "import os, time\nprint('ready', flush=True); os.read(3, 1)\n\
