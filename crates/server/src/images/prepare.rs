@@ -112,7 +112,7 @@ pub(super) fn prepare(
     }
     let before = environment.current();
     let folder = environment.new_folder(&made_from);
-    let made = Maker { image, folder: &folder, python, installer: None, progress }.make(definition);
+    let made = Maker { image, folder: &folder, python, installer: Installer::Pip, progress }.make(definition);
     let made = made.and_then(|()| environment.use_folder(&folder).map_err(files));
     let keep: Vec<PathBuf> = before.into_iter().chain(made.is_ok().then(|| folder.clone())).collect();
     environment.remove_others(&keep).map_err(files)?;
@@ -123,8 +123,7 @@ struct Maker<'a> {
     image: &'a str,
     folder: &'a Path,
     python: PathBuf,
-    /// Once it was needed.
-    installer: Option<Installer>,
+    installer: Installer,
     progress: &'a mut dyn FnMut(Progress<'_>),
 }
 
@@ -142,9 +141,7 @@ impl Maker<'_> {
         };
 
         step(&mut self, "make a virtual environment");
-        let mut create = Command::new(&self.python);
-        create.args(["-m", "venv"]).arg(self.folder);
-        self.run(create, "make a virtual environment")?;
+        self.make_environment(!packages.is_empty() || !optional.is_empty())?;
 
         if !packages.is_empty() {
             let label = format!("install {}", packages.join(", "));
@@ -169,7 +166,11 @@ impl Maker<'_> {
             self.run(install, &label)?;
         }
 
-        step(&mut self, "look at the fonts");
+        step(&mut self, "compile the modules, look at the fonts");
+        // Programs start without it, but later.
+        if let Err(error) = self.run(Installer::compile(self.folder), "compile the modules") {
+            (self.progress)(Progress::Warning(&error.to_string()));
+        }
         // Each session has a home of its own, and matplotlib would look at every font again in each.
         let mut fonts = self.interpreter();
         fonts.env("MPLCONFIGDIR", self.folder.join("share/agb/matplotlib"));
@@ -183,38 +184,49 @@ impl Maker<'_> {
         command
     }
 
+    /// Makes the environment with its pip, and what installs packages there.
+    fn make_environment(&mut self, has_packages: bool) -> Result<(), PrepareError> {
+        const STEP: &str = "make a virtual environment";
+        let mut create = Command::new(&self.python);
+        create.args(["-m", "venv", "--without-pip"]).arg(self.folder);
+        self.run(create, STEP)?;
+        if has_packages && self.use_uv() {
+            return Ok(());
+        }
+        self.run(Installer::ensure_pip(self.folder), STEP)
+    }
+
+    /// Finds or installs `uv` and has it install pip; false where that is not to be had.
+    fn use_uv(&mut self) -> bool {
+        let Some(env) = Installer::uv_env(self.folder) else { return false };
+        let program = Installer::uv_on_path(std::env::var_os("PATH")).or_else(|| {
+            // Not all platforms and package indexes have it.
+            let had = self.run(Installer::install_uv(self.folder), "install uv");
+            had.ok().map(|()| Installer::own_uv(self.folder).join("bin/uv"))
+        });
+        let Some(program) = program.filter(|program| program.is_file()) else { return false };
+        let uv = Installer::Uv { program, env };
+        let pip = Installer::wheels_of_pip(self.folder);
+        if self.run(uv.install(self.folder, &pip), "install pip").is_err() {
+            return false;
+        }
+        self.installer = uv;
+        true
+    }
+
     /// Installs packages, by pip if nothing faster does it. The error is pip's, whose words people know.
     fn install(&mut self, packages: &[String], step: &str) -> Result<(), PrepareError> {
-        let installer = match self.installer.take() {
-            Some(installer) => installer,
-            None => self.find_installer(),
-        };
-        let command = installer.install(self.folder, packages);
-        self.installer = Some(installer);
-        let done = self.run(command, step);
-        if done.is_ok() || self.installer == Some(Installer::Pip) {
+        let done = self.run(self.installer.install(self.folder, packages), step);
+        if done.is_ok() || self.installer == Installer::Pip {
             return done;
         }
         (self.progress)(Progress::Detail("uv did not install it; pip tries"));
         self.run(Installer::Pip.install(self.folder, packages), step)
     }
 
-    fn find_installer(&mut self) -> Installer {
-        let Some(env) = Installer::uv_env(self.folder) else { return Installer::Pip };
-        let program = Installer::uv_on_path(std::env::var_os("PATH")).or_else(|| {
-            // Not all platforms and package indexes have it.
-            let had = self.run(Installer::install_uv(self.folder), "install uv");
-            had.ok().map(|()| Installer::own_uv(self.folder).join("bin/uv"))
-        });
-        match program.filter(|program| program.is_file()) {
-            Some(program) => Installer::Uv { program, env },
-            None => Installer::Pip,
-        }
-    }
-
     /// Removes what was only of use while packages were installed.
     fn remove_installer(&mut self) -> Result<(), PrepareError> {
-        match fs::remove_dir_all(Installer::own_uv(self.folder)) {
+        match fs::remove_dir_all(Installer::own_folder(self.folder)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(files(self.folder, self.image, error)),
             _ => Ok(()),
         }
