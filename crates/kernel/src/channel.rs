@@ -1,5 +1,6 @@
 //! What those who run a cell tell the kernel's task about it: interrupts, input, and that there is room again.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,7 +35,8 @@ pub(crate) struct CellChannel {
 struct State {
     interrupted: bool,
     ended: bool,
-    stdin: VecDeque<String>,
+    /// With what is held for each until it is taken.
+    stdin: VecDeque<(String, Box<dyn Any + Send>)>,
     stdin_bytes: usize,
     stdin_open: bool,
 }
@@ -78,7 +80,7 @@ impl CellChannel {
         self.changed.notify_one();
     }
 
-    pub(crate) fn write_stdin(&self, data: String) -> Result<(), StdinError> {
+    pub(crate) fn write_stdin(&self, data: String, held: Box<dyn Any + Send>) -> Result<(), StdinError> {
         let mut state = self.lock();
         if !state.stdin_open || state.ended {
             return Err(StdinError::Closed);
@@ -88,7 +90,7 @@ impl CellChannel {
             return Err(StdinError::Full(state.stdin_bytes));
         }
         state.stdin_bytes += cost;
-        state.stdin.push_back(data);
+        state.stdin.push_back((data, held));
         drop(state);
         self.changed.notify_one();
         Ok(())
@@ -117,14 +119,20 @@ impl CellChannel {
 
     /// The cell is over: from now on nothing has any effect. Whether it was not before.
     pub(crate) fn end(&self) -> bool {
-        !std::mem::replace(&mut self.lock().ended, true)
+        let mut state = self.lock();
+        let unread = std::mem::take(&mut state.stdin);
+        state.stdin_bytes = 0;
+        let has_ended = std::mem::replace(&mut state.ended, true);
+        drop(state);
+        drop(unread);
+        !has_ended
     }
 
     /// Takes one piece of input, as it was written.
     pub(crate) fn take_stdin(&self) -> Input {
         let mut state = self.lock();
         match state.stdin.pop_front() {
-            Some(data) => {
+            Some((data, _held)) => {
                 state.stdin_bytes -= data.len() + INPUT_COST;
                 Input::Data(data)
             }

@@ -76,7 +76,15 @@ impl ExecutionControl {
     /// [`stdin_buffer`](crate::KernelLimits::stdin_buffer) bytes; nothing of `data` is taken then.
     /// [`StdinError::Closed`] if the cell takes no input, has ended, or [`close_stdin`](Self::close_stdin) was called.
     pub fn write_stdin(&self, data: String) -> Result<(), StdinError> {
-        self.channel.write_stdin(data)
+        self.write_stdin_holding(data, ())
+    }
+
+    /// The same, with something that is held until the interpreter gets this piece, or the cell has ended.
+    ///
+    /// # Errors
+    /// As [`write_stdin`](Self::write_stdin).
+    pub fn write_stdin_holding(&self, data: String, held: impl Send + 'static) -> Result<(), StdinError> {
+        self.channel.write_stdin(data, Box::new(held))
     }
 
     /// Ends the program's input: what was written is read first.

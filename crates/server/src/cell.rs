@@ -80,8 +80,8 @@ impl Source for ExecutionControl {
         self.interrupt();
     }
 
-    fn write_input(&self, data: String) -> Result<(), InputError> {
-        self.write_stdin(data).map_err(|error| match error {
+    fn write_input(&self, data: String, held: Option<Charge>) -> Result<(), InputError> {
+        self.write_stdin_holding(data, held).map_err(|error| match error {
             StdinError::Full(unread) => InputError::Full { unread },
             StdinError::Closed => InputError::Closed,
         })

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::input::Input;
 use super::terminal::OpenTerminal;
+use crate::budget::Charge;
 use crate::lock::lock;
 use crate::run::{InputError, Source};
 
@@ -70,7 +71,7 @@ impl CommandControl {
 
     /// The command has ended: nothing reaches it any more.
     pub(super) fn close(&self) {
-        self.shared.input.close();
+        self.shared.input.discard();
         *self.terminal() = None;
     }
 
@@ -112,8 +113,8 @@ impl Source for CommandControl {
         self.shared.changed.notify_one();
     }
 
-    fn write_input(&self, data: String) -> Result<(), InputError> {
-        self.shared.input.write(data)
+    fn write_input(&self, data: String, held: Option<Charge>) -> Result<(), InputError> {
+        self.shared.input.write(data, held)
     }
 
     fn end_input(&self) {

@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Upstream;
+use crate::budget::Charge;
 use crate::observe::RunMeter;
 use crate::run::event::{Event, Finish, failure, one_line};
 use crate::run::{Feed, InputError, NO_SIGNALS, NO_TERMINAL, Source, Stop};
@@ -87,7 +88,8 @@ impl Source for UpstreamRun {
         self.room.notify_one();
     }
 
-    fn write_input(&self, data: String) -> Result<(), InputError> {
+    // The client bounds what waits for the upstream.
+    fn write_input(&self, data: String, _: Option<Charge>) -> Result<(), InputError> {
         self.control.write(&data);
         Ok(())
     }
@@ -124,7 +126,7 @@ struct NoRun;
 impl Source for NoRun {
     fn interrupt(&self) {}
 
-    fn write_input(&self, _: String) -> Result<(), InputError> {
+    fn write_input(&self, _: String, _: Option<Charge>) -> Result<(), InputError> {
         Err(InputError::Closed)
     }
 

@@ -13,6 +13,10 @@ use agb_protocol::service::Reply;
 use super::event::Event;
 use super::source::{InputError, Source};
 use super::{Run, Shown, State};
+use crate::budget::{Charge, OverBudget};
+
+/// What a piece costs beyond its text, so that many small ones are bounded as well.
+const PIECE: usize = 64;
 
 /// How much of a run's input has been taken.
 #[derive(Debug, Default)]
@@ -34,13 +38,16 @@ impl Run {
             return;
         }
         let Some(source) = self.source.get() else { return };
-        let taken = data.map_or(Ok(()), |data| source.write_input(data));
+        let taken = data.map_or(Ok(()), |data| {
+            let held = state.count_input(&data).map_err(InputError::OverBudget)?;
+            source.write_input(data, held)
+        });
         if eof && taken.is_ok() {
             source.end_input();
         }
         drop(state);
         match taken {
-            Err(error @ InputError::Full { .. }) => self.refuse(error.to_string()),
+            Err(error @ (InputError::Full { .. } | InputError::OverBudget(_))) => self.refuse(error.to_string()),
             // A run that has ended or was started without input: whoever writes there has seen it, or will.
             Ok(()) | Err(InputError::Closed) => {}
         }
@@ -110,6 +117,14 @@ impl Run {
 }
 
 impl State {
+    /// What a piece of input counts for while it waits.
+    fn count_input(&self, data: &str) -> Result<Option<Charge>, OverBudget> {
+        let Some(memory) = &self.texts else { return Ok(None) };
+        let mut held = memory.another();
+        held.resize(data.len() + PIECE)?;
+        Ok(Some(held))
+    }
+
     /// Has what was refused in the log, whether there is room or not: it is one event.
     pub(super) fn push_refused(&mut self) {
         let Some((mut message, more)) = self.input.refused.take() else { return };

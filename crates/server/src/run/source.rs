@@ -18,6 +18,7 @@ use thiserror::Error;
 
 use super::Run;
 use super::event::Event;
+use crate::budget::{Charge, OverBudget};
 
 /// What feeds a run, as the run steers it. Every method is without effect once the program has ended.
 ///
@@ -26,9 +27,9 @@ pub(crate) trait Source: Send + Sync {
     /// Stops the program. Its end follows through the feed, maybe before this returns.
     fn interrupt(&self);
 
-    /// Gives the program input: all of it or nothing. It is called under the run's lock, as what follows is: it pushes
-    /// nothing.
-    fn write_input(&self, data: String) -> Result<(), InputError>;
+    /// Gives the program input: all of it or nothing. `held` is what it counts for until it is on its way to the program. It is
+    /// called under the run's lock, as what follows is: it pushes nothing.
+    fn write_input(&self, data: String, held: Option<Charge>) -> Result<(), InputError>;
 
     /// Ends the program's input: what was written is read first.
     fn end_input(&self);
@@ -59,6 +60,9 @@ pub(crate) enum InputError {
     /// The program does not read what it was given.
     #[error("the program has not read {unread} bytes of input; wait until it asks for more, or use a file")]
     Full { unread: usize },
+    /// The session or the server holds as much as it may.
+    #[error("the input was not taken: {0}")]
+    OverBudget(OverBudget),
     /// Nobody will read it.
     #[error("the run takes no input: it was started without, its input was closed, or it has ended")]
     Closed,

@@ -4,6 +4,7 @@ use tokio::sync::oneshot;
 
 use super::event::Stream;
 use super::*;
+use crate::budget::{Budget, Charge};
 use crate::listen::cut::Cut;
 
 /// A source that remembers what it was told.
@@ -11,6 +12,8 @@ use crate::listen::cut::Cut;
 struct Told {
     input: Mutex<Vec<String>>,
     calls: Mutex<Vec<&'static str>>,
+    /// What its input counts for.
+    held: Mutex<Vec<Charge>>,
 }
 
 struct FakeSource(Arc<Told>);
@@ -20,11 +23,12 @@ impl Source for FakeSource {
         self.0.calls.lock().unwrap().push("interrupt");
     }
 
-    fn write_input(&self, data: String) -> Result<(), InputError> {
+    fn write_input(&self, data: String, held: Option<Charge>) -> Result<(), InputError> {
         if data.len() > 10 {
             return Err(InputError::Full { unread: 10 });
         }
         self.0.input.lock().unwrap().push(data);
+        self.0.held.lock().unwrap().extend(held);
         Ok(())
     }
 
@@ -113,6 +117,25 @@ async fn the_source_is_held_back_told_of_room_and_steered() {
     let shown = it.shown();
     assert!(shown.len() == 1 && shown[0].is_end, "{shown:?}");
     assert!(it.busy.await.is_err() && it.kept.await.is_err(), "both are dropped with the end");
+}
+
+#[tokio::test]
+async fn input_counts_until_it_is_read() {
+    let it = start(EXTENDED);
+    let budget = Budget::new(1000);
+    it.run.count(budget.nothing(), budget.nothing());
+    let room = (1000 - budget.used()) / 74;
+    for _ in 0..20 {
+        it.run.take_stdin(Some("0123456789".to_owned()), false, None);
+    }
+    assert_eq!((it.told.input.lock().unwrap().len(), it.told.held.lock().unwrap().len()), (room, room));
+    let refused = it.shown();
+    assert!(refused.iter().any(|shown| shown.text.contains("--session-buffers")), "{refused:?}");
+    let with = budget.used();
+    it.told.held.lock().unwrap().clear();
+    assert_eq!(budget.used(), with - 74 * room);
+    it.run.take_stdin(Some("more".to_owned()), false, None);
+    assert_eq!(it.told.input.lock().unwrap().len(), room + 1);
 }
 
 /// A large event and a run that has it, in a session that may hold so many bytes.

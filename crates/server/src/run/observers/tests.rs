@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
-use crate::budget::Budget;
+use crate::budget::{Budget, Charge};
 use crate::run::event::{Event, Finish, Stream};
 use crate::run::{Feed, InputError, RunOptions, Source, SpoolSpace};
 use crate::settings::Limits;
@@ -15,7 +15,7 @@ struct NoSource;
 impl Source for NoSource {
     fn interrupt(&self) {}
 
-    fn write_input(&self, _: String) -> Result<(), InputError> {
+    fn write_input(&self, _: String, _: Option<Charge>) -> Result<(), InputError> {
         Err(InputError::Closed)
     }
 
