@@ -3,10 +3,13 @@
 
 use std::future::pending;
 use std::io;
+use std::pin::pin;
 use std::process::ExitStatus;
+use std::sync::Arc;
 use std::time::Duration;
 
 use agb_protocol::Stream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -109,6 +112,7 @@ impl CommandTask {
             Some(Err(reason)) => return Err(Outcome::NotStarted(reason)),
             None => Descriptors::Pipes { stdin: self.spec.stdin },
         };
+        let Some(turn) = self.turn().await else { return Err(Outcome::Cancelled) };
         let host = self.host.clone();
         let (command, cwd) = (std::mem::take(&mut self.spec.command), self.spec.cwd.take());
         let mut envs = std::mem::take(&mut self.spec.envs);
@@ -116,6 +120,7 @@ impl CommandTask {
             envs.push(("TERM".to_owned(), "xterm-256color".to_owned())); // what xterm.js and most terminals understand
         }
         let started = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
             let (policy, command) =
                 host.prepare(&command, cwd.as_deref(), envs).map_err(|error| Outcome::NotStarted(error.to_string()))?;
             let rate = host.config.limits.output_rate;
@@ -125,6 +130,19 @@ impl CommandTask {
         let defect =
             || Outcome::NotStarted("the start broke off by a defect of agb-server; its log has more".to_owned());
         started.await.map_err(|_| defect())?
+    }
+
+    /// Waits for a turn among the starts of its session. `None`: it was told to stop before.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(self.host.workspace.slot().starts()).acquire_owned();
+        let mut turn = pin!(turn);
+        while !self.control.interrupted() {
+            tokio::select! {
+                turn = &mut turn => return turn.ok(),
+                () = self.control.changed() => {}
+            }
+        }
+        None
     }
 
     /// Follows the process until it has ended and its output has been read.

@@ -90,7 +90,14 @@ pub(crate) struct Slot {
     sandboxes: Arc<Sandboxes>,
     /// Something of its session could not be ended.
     occupied: AtomicBool,
+    /// The turns of the starts of its commands.
+    starts: Arc<Semaphore>,
 }
+
+/// So many commands of a session are started at once; more wait for their turns, and go before nobody of another session's.
+///
+/// 4: a start keeps one processor busy for some milliseconds and waits in between.
+const STARTS: usize = 4;
 
 impl Sandboxes {
     /// Starts the launcher and finds out, by trying, what this machine offers.
@@ -179,7 +186,8 @@ impl Sandboxes {
         slots.next = number + 1;
         drop(slots);
         self.proxies.make(number);
-        Ok(Slot { number, sandboxes: Arc::clone(self), occupied: AtomicBool::new(false) })
+        let (occupied, starts) = (AtomicBool::new(false), Arc::new(Semaphore::new(STARTS)));
+        Ok(Slot { number, sandboxes: Arc::clone(self), occupied, starts })
     }
 
     fn slots(&self) -> MutexGuard<'_, Slots> {
@@ -201,6 +209,11 @@ impl Slot {
     /// The server has as many as it takes.
     pub(crate) fn command(&self) -> io::Result<OwnedSemaphorePermit> {
         self.sandboxes.command()
+    }
+
+    /// The turns of the starts of the session's commands.
+    pub(crate) fn starts(&self) -> &Arc<Semaphore> {
+        &self.starts
     }
 
     /// The host user that the session's files belong to, where that is another than the server's.

@@ -40,6 +40,33 @@ fn end(events: &[Value]) -> &Value {
     events.last().expect("an end")
 }
 
+/// Whoever starts many commands waits for their turns, and nobody else does.
+#[tokio::test]
+async fn starts_of_one_session_do_not_go_before_those_of_another() {
+    const MANY: usize = 80;
+    let server = TestServer::start().await;
+    let (many, other) = (server.create().await, server.create().await);
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    let starts = async {
+        let (server, many, done) = (&server, &many, &done);
+        let start = |_| async move {
+            server.output_of(many, "true").await;
+            done.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        };
+        futures_util::future::join_all((0..MANY).map(start)).await;
+    };
+    let one = async {
+        while done.load(std::sync::atomic::Ordering::Relaxed) == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        server.output_of(&other, "true").await;
+        done.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let ((), before) = tokio::join!(starts, one);
+    assert!(before < MANY / 2, "{before} of {MANY} commands of another session went before");
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn a_command_streams_and_its_end_is_honest() {
     let server = TestServer::start().await;
