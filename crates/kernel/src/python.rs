@@ -23,6 +23,8 @@ const SOURCES: &str = concat!(
     include_str!("python/loader.py"),
     "\0control\0",
     include_str!("python/control.py"),
+    "\0untouched\0",
+    include_str!("python/untouched.py"),
     "\0streams\0",
     include_str!("python/streams.py"),
     "\0cells\0",

@@ -13,13 +13,14 @@ import sys
 import time
 
 from _agb import imports
+from _agb.untouched import state
 
 PAUSE = 0.005  # seconds: shorter than anybody sees, longer than the parts of one print are apart
 KEPT = 1000  # duplicates of the descriptors 0, 1 and 2 are kept from this number on, where no program looks
 SMALL = 2000  # characters: what a buffer holds whatever they are, so that none is lost when the pipe does not take it
 
 get_ident = _thread.get_ident
-python_frame, getrefcount, Method = sys._getframe, sys.getrefcount, type(imports.load)
+python_frame, getrefcount, Method, audit = sys._getframe, sys.getrefcount, type(imports.load), sys.audit
 base_write, base_flush = _io.TextIOWrapper.write, _io.TextIOWrapper.flush
 base_buffer, file_number = _io.TextIOWrapper.buffer.__get__, _io.TextIOWrapper.fileno
 is_closed = _io.TextIOWrapper.closed.__get__
@@ -377,6 +378,7 @@ class RawIn(io.RawIOBase):
         self.rest = str.encode(data, "utf-8", "surrogateescape")
 
     def readinto(self, target):
+        self.is_read = True
         self.fill()
         size = min(len(target), len(self.rest))
         target[:size], self.rest = self.rest[:size], self.rest[size:]
@@ -393,6 +395,10 @@ class TextIn(_io.TextIOWrapper):
         partial.flush()
         questions.begin(getframe(1))
         return 0
+
+    def reconfigure(self, **options):
+        self.is_reconfigured = True
+        _io.TextIOWrapper.reconfigure(self, **options)
 
     def readline(self, size=-1, /):
         if not questions.asked_at(getframe(1)):
@@ -418,7 +424,7 @@ class Streams:
     def __init__(self):
         self.kept = []  # duplicates of descriptors 0, 1 and 2
         self.strangers = [_io.StringIO()]  # what programs have put in place of the streams, while somebody uses it
-        self.unused = 0
+        self.unused, self.as_new, self.own, self.stdin = 0, None, (), None
         self.unused = [self.references(one) for one in self.strangers][0]
         self.prepare()
 
@@ -430,12 +436,17 @@ class Streams:
                 self.kept.append(os.dup(fd))  # the limit is lower
 
     def prepare(self):
-        """Makes the streams of the next run, whatever has become of those of the last one."""
+        """Makes the streams of the next run, whatever has become of those of the last one. Those that nobody has touched,
+        and that nobody else knows, are as good as new."""
         self.is_prepared = False
-        self.stdout, self.stderr, self.stdin = TextOut(1, "<stdout>"), TextOut(2, "<stderr>"), TextIn()
-        self.own = self.stdout, self.stderr
-        sys.__stdout__, sys.__stderr__, sys.__stdin__ = self.stdout, self.stderr, self.stdin
-        self.put_back()
+        if self.as_new is None or self.as_new != state(self.own, self.stdin):
+            self.stdout, self.stderr, self.stdin = TextOut(1, "<stdout>"), TextOut(2, "<stderr>"), TextIn()
+            self.own = self.stdout, self.stderr
+            sys.__stdout__, sys.__stderr__, sys.__stdin__ = self.stdout, self.stderr, self.stdin
+            self.put_back()
+            self.as_new = self.as_new or state(self.own, self.stdin)
+        else:
+            audit("open", 1, "wb", 0)  # as when one is made: whoever forbids it does so in every run
         self.is_prepared = True
 
     def begin(self, nonce):

@@ -147,6 +147,42 @@ async fn a_run_begins_with_working_streams() {
 }
 
 /// Principle 3: nothing that a program leaves behind ends the interpreter.
+/// Streams that nobody has touched serve the next run as well; those that a program knows are its own.
+#[tokio::test]
+async fn streams_that_a_program_knows_are_not_the_next_run_s() {
+    let python = python();
+    let ways = [
+        "kept = sys.NAME",
+        "kept = sys.NAME.buffer",
+        "kept = sys.NAME.buffer.raw",
+        "kept = io.TextIOWrapper(sys.NAME.buffer)",
+        "kept = io.TextIOWrapper.buffer.__get__(sys.NAME)",
+        "kept = sys.__NAME__",
+        "kept = io.StringIO(); sys.NAME.mark = 1",
+        "kept = io.StringIO(); sys.NAME.buffer.mark = 1",
+        "kept = io.StringIO(); sys.NAME.reconfigure(encoding='latin-1')",
+        "kept = io.StringIO(); sys.NAME.buffer.detach()",
+        "kept = io.StringIO(); sys.NAME.detach()",
+        "kept = io.StringIO(); sys.NAME.buffer.close()",
+        "kept = io.StringIO(); sys.NAME = None",
+    ];
+    for way in ways {
+        for name in ["stdout", "stderr", "stdin"] {
+            let way = way.replace("NAME", name);
+            python.run(&format!("import io, sys\n{way}")).await;
+            let check = "kept.close(); del kept\nprint(*[(one.encoding, hasattr(one, 'mark') or hasattr(one.buffer, 'mark'), one.closed) for one in (sys.stdin, sys.stdout, sys.stderr)])\n\
+                         sys.stderr.write('err'); sys.stdin.read()";
+            let ran = python.run(check).await;
+            let fresh = "('utf-8', False, False)";
+            assert_eq!(
+                (ran.stdout(), ran.stderr()),
+                (format!("{fresh} {fresh} {fresh}\n"), "err".to_owned()),
+                "{way}: {ran:#?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn nothing_left_behind_ends_the_interpreter() {
     const DEEDS: [&str; 9] = [
