@@ -167,7 +167,10 @@ class Description:
         module.BaseExceptionGroup = Group if Group is not None and is_small(error) else ()
         if issubclass(type(error), SyntaxError):
             add_line(error)
-        report = module.TracebackException(type(error), error, trace_of(error), compact=True)
+        try:
+            report = module.TracebackException(type(error), error, trace_of(error), compact=True)
+        finally:
+            del module.id, module._agb_frames  # they know the error, and so the names of whoever raised it
         lines, size = ["[earlier exceptions are left out]\n\n"] if ends else [], 0
         for line in report.format():
             lines.append(line)

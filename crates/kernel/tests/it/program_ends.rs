@@ -6,7 +6,8 @@ use agb_kernel::{Cell, Language, Outcome, find_interpreter};
 
 use crate::support::{PATIENCE, Workdir, answered, finish, kernel, kernel_ending, next, until};
 
-const PYTHON: [&str; 16] = [
+const PYTHON: [&str; 17] = [
+    "class A:\n    def __del__(self): print('closed')\na = A()\ndef f(n): return n / 0\nf(1)",
     "import atexit\n@atexit.register\ndef first(): print('first')\natexit.register(print, 'second', 'x', sep='-')\nprint('main')",
     "import threading, time\ndef work():\n    for i in range(3): time.sleep(0.02); print('step', i)\nthreading.Thread(target=work).start()\nprint('main')",
     "import threading\nthreading.Timer(0.1, print, ['timer']).start()\nprint('main')",
