@@ -39,6 +39,7 @@ const SOURCES: &str = sources!(
     "main",
     "captured",
     "control",
+    "program",
     "watcher",
     "timers",
     "modules",

@@ -123,6 +123,10 @@ pub(crate) fn run(cell: &Cell, nonce: &str, count: u32, spec: &KernelSpec) -> Ve
     });
     if let Some(name) = &spec.program_name {
         message["program"] = name.as_str().into();
+        message["arguments"] = spec.arguments.len().into();
+        for (at, argument) in spec.arguments.iter().enumerate() {
+            message[format!("argument{at}")] = argument.as_str().into(); // harnesses read flat objects
+        }
     }
     frame(&message)
 }

@@ -26,6 +26,7 @@ const HARNESS: &str = concat!(
     include_str!("r/control.R"),
     include_str!("r/input.R"),
     include_str!("r/children.R"),
+    include_str!("r/program.R"),
     include_str!("r/values.R"),
     include_str!("r/plots.R"),
     include_str!("r/cells.R"),

@@ -30,8 +30,11 @@ pub struct KernelSpec {
     /// are waited for, and what is to be called at the end is called. The variables of Python and R are lost with it. Not for
     /// copies of a zygote: finalizers of what a program leaves behind are not called there.
     pub ends_programs: bool,
-    /// The file name of such a program, which Python shows as `sys.argv[0]`; without one that is `cell.py`.
+    /// The file name of such a program, in the folder where it runs: what its language's own tool makes of it is there, such
+    /// as `__file__`, `process.argv[1]` or the places in stack traces. Without one it is `cell.py` and the like.
     pub program_name: Option<String>,
+    /// What such a program finds behind its name, as of a command line.
+    pub arguments: Vec<String>,
     /// What bounds the kernel.
     pub limits: KernelLimits,
 }
@@ -49,6 +52,7 @@ impl KernelSpec {
             zygote: None,
             ends_programs: false,
             program_name: None,
+            arguments: Vec::new(),
             limits: KernelLimits::default(),
         }
     }

@@ -166,6 +166,7 @@ impl Workspace {
             cache: self.config.cache_dir.clone(),
             ends_programs: self.config.ends_programs,
             program_name: self.config.program_name.clone(),
+            arguments: self.config.arguments.clone(),
             limits: KernelLimits {
                 queued_cells: self.config.limits.max_runs,
                 java_heap: self.config.limits.java_heap,

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import jdk.jshell.JShell;
 import jdk.jshell.MethodSnippet;
 import jdk.jshell.Snippet;
@@ -40,7 +41,10 @@ final class Cells {
 
     private static final class Cell {
         final String nonce;
-        final int count;
+        /** What stack traces call it. */
+        final String file;
+        /** What {@code main} gets, as literals. */
+        final String arguments;
         final String code;
         final boolean hasInput;
         /** It is a whole program: the threads that Java waits for are waited for. */
@@ -53,7 +57,10 @@ final class Cells {
 
         Cell(Map<String, Object> message) {
             nonce = (String) message.get("nonce");
-            count = ((Double) message.get("count")).intValue();
+            var program = (String) message.get("program");
+            file = program == null || program.equals("-") ? "cell-" + ((Double) message.get("count")).intValue() + ".java" : program;
+            int given = ((Double) message.getOrDefault("arguments", 0.0)).intValue();
+            arguments = IntStream.range(0, given).mapToObj(at -> Json.literal((String) message.get("argument" + at))).collect(Collectors.joining(", "));
             // A source file may begin with a mark and have any line ends.
             code = ((String) message.get("code")).replaceFirst("\\A\ufeff", "").replaceAll("\r\n?", "\n");
             hasInput = (Boolean) message.get("stdin");
@@ -183,7 +190,7 @@ final class Cells {
     }
 
     private Report execute(Cell cell) {
-        var cut = new Cut(shell.sourceCodeAnalysis(), cell.count, cell.code);
+        var cut = new Cut(shell.sourceCodeAnalysis(), cell.file, cell.arguments, cell.code);
         var declared = new ArrayList<Snippet>();
         engine.shown = null;
         // Nothing of a cell runs that does not parse.

@@ -36,15 +36,18 @@ final class Cut {
     /** The call of the program's {@code main}, if the cell is a whole program. */
     String mainCall;
 
-    private final int cell;
+    private final String file;
+    private final String arguments;
     private final String code;
     /** The same with other calls in it, as it is evaluated. */
     private final String evaluated;
     private final List<Piece> declarations = new ArrayList<>();
     private boolean isMainPublic;
 
-    Cut(SourceCodeAnalysis analysis, int cell, String code) {
-        this.cell = cell;
+    /** {@code file} is what stack traces call it, {@code arguments} what its {@code main} gets, as source. */
+    Cut(SourceCodeAnalysis analysis, String file, String arguments, String code) {
+        this.file = file;
+        this.arguments = arguments;
         // Snippets are in a package already.
         var name = PACKAGE.matcher(code);
         if (name.find()) code = code.substring(0, name.end(1)).replaceAll("[^\r\n]", " ") + code.substring(name.end(1));
@@ -117,7 +120,7 @@ final class Cut {
     }
 
     private Piece piece(Part part) {
-        return new Piece(cell, code, part.start, 0, part.gap, part.gapLength, part.source, part.kind);
+        return new Piece(file, code, part.start, 0, part.gap, part.gapLength, part.source, part.kind);
     }
 
     /** Puts statements that follow each other into one piece: every piece costs a compilation. */
@@ -134,7 +137,7 @@ final class Cut {
             Piece last = parts.get(end - 1);
             if (end - i > 1) {
                 String source = "{" + evaluated.substring(first.start(), last.start()) + last.source() + "\n}";
-                pieces.add(new Piece(cell, code, first.start(), 1, 0, 0, source, Piece.Kind.STATEMENT));
+                pieces.add(new Piece(file, code, first.start(), 1, 0, 0, source, Piece.Kind.STATEMENT));
             } else {
                 pieces.add(first);
             }
@@ -163,7 +166,7 @@ final class Cut {
         boolean takesNone = parameters.isEmpty() && owner.isEmpty();
         boolean takesTexts = parameters.size() == 1 && isTexts(parameters.get(0));
         if (!takesNone && !takesTexts || mainCall != null && (isMainPublic || !isPublic)) return;
-        mainCall = owner + (takesNone ? "main();" : "main(new String[0]);");
+        mainCall = owner + (takesNone ? "main();" : "main(new String[] {" + arguments + "});");
         isMainPublic = isPublic;
     }
 

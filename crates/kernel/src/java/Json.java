@@ -64,6 +64,13 @@ final class Json {
         return result.toString();
     }
 
+    /** A text as Java's source has it. */
+    static String literal(String text) {
+        var result = new StringBuilder("\"");
+        for (char c : text.toCharArray()) result.append(c < ' ' || c == '"' || c == '\\' ? String.format("\\%03o", (int) c) : String.valueOf(c));
+        return result.append('"').toString();
+    }
+
     /** A text as JSON. Half a surrogate pair, which UTF-8 cannot hold, becomes a replacement character. */
     static String quote(String text) {
         var result = new StringBuilder(text.length() + 16).append('"');

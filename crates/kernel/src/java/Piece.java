@@ -6,7 +6,7 @@ import java.util.regex.Pattern;
 /**
  * What JShell gets at once: a part of a cell.
  *
- * @param cell the number of the cell
+ * @param file what stack traces call the cell
  * @param code the whole cell
  * @param start where the part begins in it
  * @param prefix how many characters of the source are not the cell's
@@ -15,7 +15,7 @@ import java.util.regex.Pattern;
  * @param source the part as it is evaluated
  * @param kind what it is
  */
-record Piece(int cell, String code, int start, int prefix, int gap, int gapLength, String source, Kind kind) {
+record Piece(String file, String code, int start, int prefix, int gap, int gapLength, String source, Kind kind) {
     enum Kind {
         IMPORT,
         TYPE,
@@ -33,7 +33,7 @@ record Piece(int cell, String code, int start, int prefix, int gap, int gapLengt
 
     /** The same, but not to the letter. */
     Piece moved() {
-        return new Piece(cell, code, start, prefix + 1, gap + 1, gapLength, "\n" + source, kind);
+        return new Piece(file, code, start, prefix + 1, gap + 1, gapLength, "\n" + source, kind);
     }
 
     /** Whether earlier declarations may be compiled anew for it. */
@@ -76,6 +76,6 @@ record Piece(int cell, String code, int start, int prefix, int gap, int gapLengt
 
     /** As stack traces have it. */
     String place(int position) {
-        return "cell-" + cell + ".java:" + line(position);
+        return file + ":" + line(position);
     }
 }

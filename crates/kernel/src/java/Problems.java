@@ -109,7 +109,7 @@ final class Problems {
     /** As javac prints it. */
     private static String text(Problem problem, Piece piece) {
         String[] lines = problem.message.split("\n", 2);
-        String place = "cell-" + piece.cell() + ".java:" + piece.line(problem.position) + ":" + piece.column(problem.position);
+        String place = piece.file() + ":" + piece.line(problem.position) + ":" + piece.column(problem.position);
         String source = piece.lineText(problem.position);
         String margin = source.substring(0, Math.min(source.length(), piece.column(problem.position) - 1)).replaceAll("[^\t]", " ");
         String more = lines.length > 1 ? lines[1] + "\n" : "";

@@ -20,7 +20,8 @@ const { describeObject, done, end, guarded, isTerminated, objectOf, post, starte
 let cell = null;
 
 function start(message) {
-  const current = { ...message, failed: false, settled: false, exit: undefined, held: undefined };
+  const file = part("program").begin(message) ?? `cell-${message.count}.js`;
+  const current = { ...message, file, failed: false, settled: false, exit: undefined, held: undefined };
   guarded(() => {
     watcher.unref();
     cell = current;
@@ -66,7 +67,7 @@ let declarations;
 
 function evaluateScript(current, text) {
   const code = declarations ? declarations.rename(text) : text;
-  const expression = `${asExpression(code)}\n//# sourceURL=cell-${current.count}.js`;
+  const expression = `${asExpression(code)}\n//# sourceURL=${current.file}`;
   const options = { expression, replMode: true, awaitPromise: true, objectGroup: "cell" };
   post("Runtime.evaluate", options, (error, answer) => attempt(current, () => settle(current, code, error, answer)));
 }

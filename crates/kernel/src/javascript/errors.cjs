@@ -70,7 +70,7 @@ function pointer(cell, [line, column]) {
   // At the end of the text the place is behind what is added to it.
   const at = Math.min(line, lines.length - 1);
   const source = lines[at];
-  return `cell-${cell.count}.js:${at + 1}\n${source}\n${" ".repeat(at === line ? column : source.length)}^`;
+  return `${cell.file}:${at + 1}\n${source}\n${" ".repeat(at === line ? column : source.length)}^`;
 }
 
 module.exports = { describe, inspected, isError, withoutForeign };

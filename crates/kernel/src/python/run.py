@@ -39,7 +39,8 @@ class Run:
         self.code = code[1:] if code[:1] == "\ufeff" else code
         self.name, self.frame_limit = "<cell %d>" % message["count"], message["maxFrame"]
         self.ends, self.ending = message["ends"], None  # whether it is a whole program, after which Python ends
-        self.program = message.get("program")  # its file's name
+        self.program = message.get("program")  # its file's name, and its arguments
+        self.arguments = ["%s" % message["argument%d" % at] for at in range(message.get("arguments", 0))]
         self.status = 0
         self.failure = None
         self.failed = self.is_watched = False
@@ -77,7 +78,9 @@ class Run:
         interrupts.pending = False
         control.open(self.nonce)
         if self.program is not None:
-            sys.argv = [self.program]
+            sys.argv = [self.program, *self.arguments]
+            if self.program != "-":
+                cells.names["__file__"] = os.path.join(os.getcwd(), self.program)
         if self.ends and self.ending is None:
             from _agb import ending
 

@@ -429,6 +429,10 @@ run <- function(message) {
   is_last_called <<- FALSE
   # A signal that came after the end of the last cell was meant for that one.
   tryCatch(allowInterrupts(Sys.sleep(0)), interrupt = function(e) NULL, error = function(e) NULL)
+  if (!is.null(message$program)) {
+    given <- vapply(seq_len(message$arguments) - 1L, function(at) message[[paste0("argument", at)]], "")
+    name_program(message$program, given)
+  }
   begin <- clocks()
   failure <- guarded(function() execute(message$code, sprintf("<cell %d>", as.integer(message$count))))
   own_frames <<- 0L # a time limit of the program's may have come between

@@ -28,16 +28,70 @@ async fn the_stack_of_a_python_program_is_its_own() {
     assert!(value.contains("in __repr__") && !value.contains("agb"), "{value}");
 }
 
+/// A kernel for one whole program of this name.
+fn named(language: Language, name: &str, arguments: &[&str]) -> Subject {
+    let workdir = Workdir::new();
+    let interpreter = agb_kernel::find_interpreter(language, None).unwrap();
+    let spec = KernelSpec {
+        cache: crate::support::cache(),
+        ends_programs: true,
+        program_name: Some(name.to_owned()),
+        arguments: arguments.iter().map(|&one| one.to_owned()).collect(),
+        zygote: None,
+        ..crate::support::spec(language, interpreter, workdir.root())
+    };
+    Subject { kernel: agb_kernel::Kernel::new(spec), workdir }
+}
+
 #[tokio::test]
 async fn a_python_program_has_a_name() {
     let code = "import argparse, os, sys\nprint(sys.argv, argparse.ArgumentParser().prog, os.path.dirname(os.path.abspath(sys.argv[0])) == os.getcwd())";
     assert_eq!(kernel(Language::Python).output(code).await, "['cell.py'] cell.py True\n");
-    let workdir = Workdir::new();
-    let interpreter = agb_kernel::find_interpreter(Language::Python, None).unwrap();
-    let spec = crate::support::spec(Language::Python, interpreter, workdir.root());
-    let spec = KernelSpec { ends_programs: true, program_name: Some("plot.py".to_owned()), zygote: None, ..spec };
-    let named = Subject { kernel: agb_kernel::Kernel::new(spec), workdir };
-    assert_eq!(named.output(code).await, "['plot.py'] plot.py True\n");
+    assert_eq!(named(Language::Python, "plot.py", &[]).output(code).await, "['plot.py'] plot.py True\n");
+    let code = "import os, sys\nprint(sys.argv[1:], os.path.relpath(__file__), os.path.isabs(__file__))";
+    let python = named(Language::Python, "plot.py", &["-v", "a b", "\u{e9}\\'\"\n"]);
+    assert_eq!(python.output(code).await, "['-v', 'a b', 'é\\\\\\'\"\\n'] plot.py True\n");
+    // What comes from standard input has no file.
+    assert_eq!(
+        named(Language::Python, "-", &["x"]).output("import sys\nprint(sys.argv, '__file__' in globals())").await,
+        "['-', 'x'] False\n"
+    );
+}
+
+#[tokio::test]
+async fn a_javascript_program_has_a_name() {
+    let code = "const path = require('path');\nconst all = [...process.argv.slice(1), __filename, module.filename, require('url').fileURLToPath(import.meta.url)];\n\
+                console.log(all.map((one) => path.relative(process.cwd(), one)).join(), require.main === module, process.argv.length, module.paths[0] === path.join(__dirname, 'node_modules'));\n\
+                function f() { return new Error('x').stack.split('\\n')[1].replace(__dirname + '/', ''); }\nconsole.log(f());";
+    let unnamed = kernel(Language::JavaScript).output(code).await;
+    assert_eq!(unnamed, "cell.js,cell.js,cell.js,cell.js true 2 true\n    at f (cell-1.js:4:23)\n");
+    let output = named(Language::JavaScript, "plot.mjs", &["-v", "a \"b\"\n"]).output(code).await;
+    assert_eq!(output, "plot.mjs,-v,a \"b\"\n,plot.mjs,plot.mjs,plot.mjs true 4 true\n    at f (plot.mjs:4:23)\n");
+    // A name that V8 takes for none.
+    let output = named(Language::JavaScript, "my 'plot'.js", &[]).output(code).await;
+    assert!(output.starts_with("my 'plot'.js,my 'plot'.js") && output.ends_with("at f (cell-1.js:4:23)\n"), "{output}");
+}
+
+#[tokio::test]
+async fn an_r_program_has_a_name() {
+    let code = "cat(commandArgs()[-1], sep = '|'); cat('\\n'); cat(commandArgs(trailingOnly = TRUE), sep = '|')";
+    let r = named(Language::R, "plot.R", &["-v", "a b", "é\\'\"\n"]);
+    assert_eq!(r.output(code).await, "--no-echo|--no-restore|--file=plot.R|--args|-v|a b|é\\'\"\n\n-v|a b|é\\'\"\n");
+    let r = named(Language::R, "plot.R", &[]);
+    assert_eq!(r.output(code).await, "--no-echo|--no-restore|--file=plot.R\n");
+}
+
+#[tokio::test]
+async fn a_java_program_has_a_name() {
+    let code = "public class Plot {\n    static void f() { throw new IllegalStateException(\"x\"); }\n    public static void main(String[] args) {\n        \
+                System.out.print(String.join(\"|\", args));\n        f();\n    }\n}";
+    let java = named(Language::Java, "Plot.java", &["-v", "a b", "é\\u0041\"\r\n\u{1f600}"]);
+    let ran = java.run(code).await;
+    assert_eq!(ran.stdout(), "-v|a b|é\\u0041\"\r\n\u{1f600}", "{ran:#?}");
+    let trace = &ran.error().traceback;
+    assert!(trace.contains("\tat Plot.f(Plot.java:2)\n\tat Plot.main(Plot.java:5)"), "{trace}");
+    let trace = named(Language::Java, "Plot.java", &[]).run("class Plot { int n = ; }").await.error().traceback.clone();
+    assert!(trace.starts_with("Plot.java:1:22: error:"), "{trace}");
 }
 
 /// In a notebook a loop runs, and in a script none does.

@@ -30,6 +30,9 @@ use super::{exit_status, input, logs};
 pub(crate) struct RunCommand {
     /// The program's file; `-` reads the program from standard input.
     file: PathBuf,
+    /// The program's arguments, after `--`: what is in `sys.argv[1:]`, `process.argv`, `commandArgs(TRUE)` or `main`'s `args`.
+    #[arg(last = true, value_name = "ARGUMENT")]
+    arguments: Vec<String>,
     /// The program's language: python, javascript, r or java. Default: by the file's extension.
     #[arg(long, short, value_name = "LANGUAGE")]
     language: Option<String>,
@@ -111,6 +114,7 @@ impl RunCommand {
             zygotes: false,
             ends_programs: true,
             program_name: Some(program_name(&self.file)),
+            arguments: self.arguments,
             warm: Warm { at_start: 0, most: 0, ..defaults.warm },
             limits,
             ..defaults

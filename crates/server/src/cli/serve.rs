@@ -262,6 +262,7 @@ fn config(serve: Serve, made_key: Option<Secret>) -> Result<Config, Failure> {
         zygotes: !serve.no_zygotes,
         ends_programs: false,
         program_name: None,
+        arguments: Vec::new(),
         warm: serve.warm,
         limits: serve.limits,
         api_keys: key.map(|secret| ApiKey { name, secret }).into_iter().collect(),

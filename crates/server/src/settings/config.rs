@@ -67,8 +67,10 @@ pub struct Config {
     /// Whether each run is a whole program, which ends as its language's own tool ends it: threads that the tool waits for
     /// are waited for, and what is to be called at the end is called. Off: a session's runs are parts of one program.
     pub ends_programs: bool,
-    /// The file name of such a program, which Python shows as `sys.argv[0]`.
+    /// The file name of such a program, as the program sees it.
     pub program_name: Option<String>,
+    /// What such a program finds behind its name, as of a command line.
+    pub arguments: Vec<String>,
     /// The executable that makes sandboxes; its `main` must begin with [`agb_sandbox::main_if_helper`].
     pub launcher: PathBuf,
     /// What is kept ready before anybody needs it.
@@ -102,6 +104,7 @@ impl Config {
             zygotes: true,
             ends_programs: false,
             program_name: None,
+            arguments: Vec::new(),
             launcher: "/proc/self/exe".into(),
             warm: Warm::default(),
             limits: Limits::default(),

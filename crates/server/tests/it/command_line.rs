@@ -337,6 +337,13 @@ fn read_until(terminal: &mut File, signs: &[&str]) -> String {
 }
 
 #[test]
+fn a_program_has_arguments() {
+    let program = Program::new("args.py", "import sys\nprint(sys.argv)");
+    let child = command(&["run"]).arg(&program.file).args(["--", "--timeout", "a b"]).spawn().expect("a process");
+    assert_eq!(finish(child, b""), (Some(0), "['args.py', '--timeout', 'a b']\n".to_owned(), String::new()));
+}
+
+#[test]
 fn a_password_is_not_shown_and_what_comes_after_it_is() {
     let asks = "import getpass\nkey = getpass.getpass('Key: ')\nprint('has', len(key))\nname = input('Name: ')\nprint('is', name)";
     let program = Program::new("asks.py", asks);
