@@ -77,6 +77,7 @@ mod file_watch;
 mod file_writer;
 mod files;
 mod folder_reader;
+mod frame_walk;
 mod http;
 mod link;
 mod link_call;

@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::answer::SharedRoom;
+use crate::frame_walk::FrameWalk;
 use crate::network::Network;
 use crate::wire::{Wire, broken, connect, io_loss, read_head};
 
@@ -102,6 +103,7 @@ async fn handshake(
 pub(crate) struct Counted {
     rest: Vec<u8>,
     wire: Box<dyn Wire>,
+    walk: FrameWalk,
     read: u64,
     /// What of it has been delivered.
     delivered: u64,
@@ -118,7 +120,7 @@ impl Counted {
     const STEP: usize = 128 << 10;
 
     pub(crate) fn new(wire: Box<dyn Wire>) -> Self {
-        Self { rest: vec![], wire, read: 0, delivered: 0, room: None, told: 0 }
+        Self { rest: vec![], wire, walk: FrameWalk::default(), read: 0, delivered: 0, room: None, told: 0 }
     }
 
     /// All that has come is delivered, and held by nobody here.
@@ -159,11 +161,22 @@ impl Counted {
 impl AsyncRead for Counted {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        // The library asks for more until a message is whole, which parts without an end never are.
+        if this.walk.is_others_turn() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let poll = if this.rest.is_empty() {
-            Pin::new(&mut this.wire).poll_read(cx, buffer)
+            let poll = Pin::new(&mut this.wire).poll_read(cx, buffer);
+            let came = &buffer.filled()[before..];
+            let length = this.walk.pass(came);
+            this.rest.extend_from_slice(&came[length..]);
+            buffer.set_filled(before + length);
+            poll
         } else {
-            let length = this.rest.len().min(buffer.remaining());
+            let most = this.rest.len().min(buffer.remaining());
+            let length = this.walk.pass(&this.rest[..most]);
             buffer.put_slice(&this.rest[..length]);
             this.rest.drain(..length);
             Poll::Ready(Ok(()))
@@ -261,6 +274,33 @@ mod tests {
         wire.deliver();
         wire.pass(125);
         assert_eq!(wire.delivered, wire.read, "no more than has come");
+    }
+
+    #[tokio::test]
+    async fn parts_that_make_no_message_leave_the_others_their_turn() {
+        let sent: Vec<u8> =
+            (0..100_000_u32).flat_map(|number| [u8::try_from(number % 251).expect("a byte"), 0]).collect();
+        let mut wire = Counted::new(Box::new(io::Cursor::new(sent.clone())));
+        let (mut came, mut turns) = (Vec::new(), 0);
+        let mut in_turn = 0;
+        let mut part = vec![0; 128 << 10];
+        loop {
+            let mut buffer = ReadBuf::new(&mut part);
+            let mut cx = Context::from_waker(std::task::Waker::noop());
+            match Pin::new(&mut wire).poll_read(&mut cx, &mut buffer) {
+                Poll::Pending => (turns, in_turn) = (turns + 1, 0),
+                Poll::Ready(read) => {
+                    read.expect("it is in memory");
+                    if buffer.filled().is_empty() {
+                        break;
+                    }
+                    came.extend_from_slice(buffer.filled());
+                    in_turn += buffer.filled().len();
+                    assert!(in_turn <= 2048, "{in_turn} bytes, or half as many frames, in one turn");
+                }
+            }
+        }
+        assert!(came == sent && turns == 97, "{turns} turns");
     }
 
     #[tokio::test]

@@ -78,6 +78,7 @@ pub(crate) struct Session {
     file_tools: Arc<Semaphore>,
     /// One long text of its answers and calls is worked on at once.
     long_texts: Arc<Semaphore>,
+    connections_turn: tokio::sync::Mutex<()>,
     pool: Arc<Pool>,
     workspace: Mutex<Option<Arc<Workspace>>>,
     config: Arc<Config>,
@@ -189,6 +190,7 @@ impl Session {
             ports: Ports::new(config.links.connections),
             file_tools: Arc::new(Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS))),
             long_texts: Arc::new(Semaphore::new(1)),
+            connections_turn: tokio::sync::Mutex::default(),
             pool,
             workspace: Mutex::default(),
             config,
@@ -260,6 +262,11 @@ impl Session {
     pub(crate) fn connect(&self, grant: &AccessGrant) -> Result<OwnedSemaphorePermit, Busy> {
         let most = self.config.limits.max_connections_per_session;
         self.admission.connect(grant).map_err(|AllTaken| Busy::TooManyConnections(most))
+    }
+
+    /// That of its WebSockets whose client sends without pause has it which goes on next.
+    pub(crate) fn connections_turn(&self) -> &tokio::sync::Mutex<()> {
+        &self.connections_turn
     }
 
     /// Where its programs listen.

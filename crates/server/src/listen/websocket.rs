@@ -37,7 +37,7 @@ use self::frames::Frames;
 pub(crate) use self::frames::open;
 use self::link::{DisconnectReason, Link, Turn};
 use self::request::read_request;
-use self::share::Share;
+use self::share::{Share, rest};
 use crate::auth::access::AccessGrant;
 use crate::listen::cut::Cut;
 use crate::listen::http::error::ApiError;
@@ -159,7 +159,7 @@ impl Connection {
         let mut ping_due = false;
         let mut stage = self.session.watch_stage();
         let mut last_words: Option<Instant> = None;
-        let ready = Arc::clone(&self.ready);
+        let (ready, session) = (Arc::clone(&self.ready), Arc::clone(&self.session));
         let mut share = Share::default();
         loop {
             if self.grant.is_expired() {
@@ -199,7 +199,11 @@ impl Connection {
                 }
             };
             let result = match turn {
-                Turn::Incoming(message) => share.spend(self.take(message)).await,
+                Turn::Incoming(message) => share.spend(session.connections_turn(), self.take(message)).await,
+                Turn::Busy => {
+                    rest(session.connections_turn()).await;
+                    Ok(())
+                }
                 Turn::Writable => self.show(std::mem::take(&mut ping_due)),
                 Turn::Lost(DisconnectReason::Unread) => {
                     Err(End::Goodbye(close::POLICY, "too many pings whose answers are not read"))

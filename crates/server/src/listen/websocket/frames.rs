@@ -56,6 +56,8 @@ pub(crate) struct Frames<S> {
     /// What goes to the library before anything more is read.
     ahead: Header,
     outgoing: Option<Outgoing>,
+    /// Reading has stopped for others to have their turn.
+    is_paused: bool,
 }
 
 /// A large text on its way.
@@ -74,7 +76,13 @@ impl<S> Frames<S> {
             begun: Header::default(),
             ahead: Header::default(),
             outgoing: None,
+            is_paused: false,
         }
+    }
+
+    /// Whether reading has stopped for others to have their turn, since this was asked last. It goes on by itself.
+    pub(super) fn take_pause(&mut self) -> bool {
+        std::mem::take(&mut self.is_paused)
     }
 
     /// Writes a text of [`LARGE`] bytes at least as one frame; with a flush it has gone. Only when nothing waits in the
@@ -82,6 +90,11 @@ impl<S> Frames<S> {
     pub(super) fn write(&mut self, text: Utf8Bytes) {
         debug_assert!(text.len() >= LARGE && self.outgoing.is_none());
         self.outgoing = Some(Outgoing::new(text));
+    }
+
+    #[cfg(test)]
+    pub(super) fn socket(&self) -> &S {
+        &self.socket
     }
 
     /// Whether some of such a text has not gone.
@@ -113,6 +126,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        // The library asks for more until a message is whole, which parts without an end never are.
+        if this.pieces.is_others_turn() {
+            this.is_paused = true;
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         while buffer.remaining() > 0 {
             if this.ahead.is_left() {
                 this.ahead.give(buffer);

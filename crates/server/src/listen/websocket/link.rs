@@ -39,6 +39,8 @@ pub(super) struct Link<S> {
 pub(super) enum Turn {
     /// A message came.
     Incoming(Message),
+    /// Many frames came, and no message is whole yet: others are to go on.
+    Busy,
     /// A message can go.
     Writable,
     /// It is over.
@@ -140,7 +142,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         if !wanted {
             return Poll::Pending;
         }
-        self.socket.poll_next_unpin(context).map(|incoming| {
+        let incoming = self.socket.poll_next_unpin(context);
+        if incoming.is_pending() && self.socket.get_mut().take_pause() {
+            self.write_first = true;
+            return Poll::Ready(Turn::Busy);
+        }
+        incoming.map(|incoming| {
             self.heard = Instant::now();
             self.write_first = true;
             match incoming {
@@ -210,7 +217,9 @@ fn loss(error: &Error) -> DisconnectReason {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{DuplexStream, duplex};
+    use std::pin::Pin;
+
+    use tokio::io::{DuplexStream, ReadBuf, duplex};
     use tokio_tungstenite::tungstenite::protocol::Role;
 
     use super::*;
@@ -224,6 +233,7 @@ mod tests {
             match link.turn(true, true).await {
                 Turn::Writable => return pings,
                 Turn::Incoming(message) => pings += usize::from(message.is_ping()),
+                Turn::Busy => {}
                 Turn::Lost(reason) => panic!("{reason:?}"),
             }
         }
@@ -265,6 +275,58 @@ mod tests {
         client.close(None).await.expect("said");
         while client.next().await.is_some() {}
         assert_eq!(serving.await.expect("no panic"), texts.len());
+    }
+
+    #[tokio::test]
+    async fn parts_that_make_no_message_leave_the_others_their_turn() {
+        /// Parts without bytes and without an end, as fast as they are read.
+        struct Endless {
+            read: usize,
+        }
+
+        impl AsyncRead for Endless {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                _: &mut Context<'_>,
+                to: &mut ReadBuf<'_>,
+            ) -> Poll<std::io::Result<()>> {
+                while to.remaining() > 0 && self.read < MOST {
+                    // The first begins a text, and each goes on without an end: no payload, and a mask of zeros.
+                    let first = u8::from(self.read == 0);
+                    to.put_slice(&[[first, 0x80, 0, 0, 0, 0][self.read % 6]]);
+                    self.read += 1;
+                }
+                Poll::Ready(Ok(()))
+            }
+        }
+
+        impl AsyncWrite for Endless {
+            fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+                Poll::Ready(Ok(bytes.len()))
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+        }
+
+        const MOST: usize = 1 << 20;
+        let mut link = Link::new(frames::open(Endless { read: 0 }, 1000).await);
+        let mut turns = 0;
+        loop {
+            let before = link.socket.get_ref().socket().read;
+            match link.turn(true, false).await {
+                Turn::Busy => turns += 1,
+                Turn::Lost(_) => break,
+                Turn::Incoming(_) | Turn::Writable => panic!("nothing is whole"),
+            }
+            assert!(link.socket.get_ref().socket().read - before <= 9 << 10, "one read a turn");
+        }
+        assert!(turns >= MOST / (9 << 10), "{turns} turns");
     }
 
     #[tokio::test]
