@@ -23,6 +23,7 @@ impl Events {
             return Err(Reply::of(response).await);
         }
         assert_eq!(response.headers()["content-type"], "text/event-stream");
+        assert_eq!(response.headers()["connection"], "close", "a cut for this run is no other answer's");
         Ok(Self { response, text: String::new(), comments: 0 })
     }
 

@@ -154,6 +154,8 @@ pub(super) async fn watch(
         (header::CACHE_CONTROL, "no-store"),
         // A proxy that collects answers would hold the output back.
         (HeaderName::from_static("x-accel-buffering"), "no"),
+        // Its connection may be cut for this run's sake, also when the last of it is under way: no other answer is to follow.
+        (header::CONNECTION, "close"),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
