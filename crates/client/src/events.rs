@@ -9,15 +9,15 @@ use std::time::Duration;
 use agb_core::http::Repeat;
 use agb_core::{DisconnectReason, EventsRequest, Input, LinkId, OpenRequest, Secret, StreamCall};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Client, RequestBuilder, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::answer::SharedRoom;
 use crate::http::{Http, innermost, sensitive};
 use crate::link::Link;
-use crate::socket::SocketLimits;
+use crate::socket::{PATIENCE, SocketLimits};
 use crate::tls;
 use crate::wire::broken;
 
@@ -166,21 +166,40 @@ impl Calls {
                 .ok_or_else(|| broken(format!("the header {name} cannot carry the session's token")))?;
             request = request.header(*name, value);
         }
-        let response = request.send().await.map_err(|error| {
+        let mut response = request.send().await.map_err(|error| {
             if let Some(problem) = tls::problem(&error) {
                 return DisconnectReason::Untrusted(format!("{}: {problem}", self.say.host_str().unwrap_or_default()));
             }
             let message = format!("the call failed: {}", innermost(&error));
             if error.is_connect() { DisconnectReason::Unreached(message) } else { broken(message) }
         })?;
-        let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        match call.judge(response.status().as_u16(), content_type.unwrap_or_default()).map(Signal::of) {
+        let said = if response.status() == StatusCode::OK {
+            let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            content_type.unwrap_or_default().to_owned()
+        } else {
+            start_of(&mut response).await
+        };
+        match call.judge(response.status().as_u16(), &said).map(Signal::of) {
             Some(Signal::Lost(reason)) => return Err(reason),
             Some(signal) => tell(signals, id, signal).await,
             None => {}
         }
         Ok(response)
     }
+}
+
+/// What a refusal says, as far as it comes soon.
+async fn start_of(response: &mut Response) -> String {
+    let mut body = vec![];
+    let reading = async {
+        while let Ok(Some(chunk)) = response.chunk().await
+            && body.len() < DisconnectReason::LONGEST_REFUSAL
+        {
+            body.extend_from_slice(&chunk[..chunk.len().min(DisconnectReason::LONGEST_REFUSAL - body.len())]);
+        }
+    };
+    let _ = timeout(PATIENCE, reading).await; // what has come is what there is
+    String::from_utf8_lossy(&body).into_owned()
 }
 
 /// Reads events until the stream is over; says why it is.

@@ -7,10 +7,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use agb_core::{DisconnectReason, OpenRequest, Secret};
 use reqwest::Url;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -93,7 +95,9 @@ async fn handshake(
     wire.write_all(text.expose().as_bytes()).await.map_err(|error| io_loss(&error))?;
     wire.flush().await.map_err(|error| io_loss(&error))?;
     let (head, rest) = read_head(&mut wire).await?;
-    check_response(&head, request, &derive_accept_key(key.as_bytes()))?;
+    if let Err(Refused { status, length }) = check_response(&head, request, &derive_accept_key(key.as_bytes()))? {
+        return Err(DisconnectReason::refused(status, &body(wire, rest, length).await));
+    }
     // `from_partially_read` would do it as well, but reads into a buffer of the size of the next frame ever after.
     let wire = Counted { rest, room, ..Counted::new(wire) };
     Ok(Socket::from_raw_socket(wire, Role::Client, Some(limits.to_config())).await)
@@ -221,13 +225,35 @@ fn handshake_request(url: &Url, request: &OpenRequest, key: &str) -> Result<Stri
     text.push_str("\r\n");
     Ok(text)
 }
-fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<(), DisconnectReason> {
+/// An answer that is no WebSocket: its status, and how long its body is.
+struct Refused {
+    status: u16,
+    length: usize,
+}
+
+/// How long a refusal may take to say why: the words mostly come with the status.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A refusal's body, as far as it is worth reading and comes soon.
+async fn body(wire: Box<dyn Wire>, mut body: Vec<u8>, length: usize) -> String {
+    let length = length.min(DisconnectReason::LONGEST_REFUSAL);
+    let mut rest = wire.take(length.saturating_sub(body.len()) as u64);
+    let _ = timeout(PATIENCE, rest.read_to_end(&mut body)).await; // what has come is what there is
+    body.truncate(length);
+    String::from_utf8_lossy(&body).into_owned()
+}
+
+fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<Result<(), Refused>, DisconnectReason> {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut headers);
     response.parse(head).map_err(|error| broken(format!("the handshake's answer is not HTTP: {error}")))?;
     match response.code {
         Some(101) => {}
-        Some(status) => return Err(DisconnectReason::Refused { status }),
+        Some(status) => {
+            let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+            let length = length.and_then(|header| str::from_utf8(header.value).ok()?.trim().parse().ok());
+            return Ok(Err(Refused { status, length: length.unwrap_or(0) }));
+        }
         None => return Err(broken("the handshake's answer has no status".into())),
     }
     let has = |name: &str, wanted: &dyn Fn(&str) -> bool| {
@@ -247,7 +273,7 @@ fn check_response(head: &[u8], request: &OpenRequest, accept: &str) -> Result<()
     if has("sec-websocket-protocol", &|value| !offered(value)) {
         return Err(broken("the service chose a sub-protocol that was not offered".into()));
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 #[cfg(test)]

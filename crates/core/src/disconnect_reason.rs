@@ -1,15 +1,20 @@
 //! Why a connection ended, and what follows from it.
 
 use crate::codes;
+use crate::error::{ApiError, Malformed};
+use crate::http::{Envelope, HttpResponse};
+use crate::secret::Secret;
 
 /// Why a socket is gone.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DisconnectReason {
     /// The opening handshake was answered by an HTTP status (a browser never sees it).
-    #[error("the handshake was refused with HTTP status {status}")]
+    #[error("{}", refusal(*status, error.as_deref()))]
     Refused {
         /// The status.
         status: u16,
+        /// What the service said, as a plain call's error. `None`: nothing that a service says; a proxy may have answered.
+        error: Option<Box<ApiError>>,
     },
     /// A close frame came (RFC 6455, section 7.4).
     #[error("{}", closed(*code, reason))]
@@ -41,7 +46,46 @@ pub enum DisconnectReason {
 const NO_FRAME: u16 = 1006;
 const NO_TLS: u16 = 1015;
 
+/// Our server's own close codes, for clients that cannot see a refused handshake (wire part 2, browser tokens).
+const UNAUTHORIZED: u16 = 4401;
+const FORBIDDEN: u16 = 4403;
+const SESSION_GONE: u16 = 4404;
+
 impl DisconnectReason {
+    /// How much of a refusal's body is worth reading, bytes: the service's words have some hundred. 16 KiB.
+    pub const LONGEST_REFUSAL: usize = 16 << 10;
+
+    /// A handshake, or an event stream, that was answered with this status and body.
+    #[must_use]
+    pub fn refused(status: u16, body: &str) -> Self {
+        let answer = HttpResponse { status, request_id_header: None, body: body.to_owned(), retry_after: None };
+        let error = match Envelope::open(&answer) {
+            Ok(_) | Err(ApiError::Malformed(Malformed { .. })) => None,
+            Err(error) => Some(error.blame_token()),
+        };
+        Self::Refused { status, error: error.filter(|_| !body.is_empty()).map(Box::new) }
+    }
+
+    /// The same without any trace of the token, which a service may repeat when it refuses it.
+    pub(crate) fn hiding(self, token: &Secret) -> Self {
+        match self {
+            Self::Refused { status, error: Some(error) } => {
+                Self::Refused { status, error: Some(Box::new(error.hiding(token))) }
+            }
+            other => other,
+        }
+    }
+
+    /// The name and the code that a plain call's error has for the same, where the service itself said no for good.
+    pub(crate) fn refusal(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Refused { error: Some(error), .. } => Some((error.name(), error.own_code())),
+            Self::Closed { code: SESSION_GONE, .. } => Some(("NotFoundError", codes::NOT_FOUND)),
+            Self::Closed { code: UNAUTHORIZED | FORBIDDEN, .. } => Some(("ServiceError", codes::REFUSED)),
+            _ => None,
+        }
+    }
+
     /// A stable name for programs to compare.
     #[must_use]
     pub const fn code(&self) -> &'static str {
@@ -57,7 +101,7 @@ impl DisconnectReason {
 
     pub(crate) fn memory_size(&self) -> usize {
         match self {
-            Self::Refused { .. } => 0,
+            Self::Refused { error, .. } => error.as_deref().map_or(0, ApiError::memory_size),
             Self::Closed { reason, .. } => reason.len(),
             Self::Broken(message)
             | Self::Unreached(message)
@@ -72,9 +116,8 @@ impl DisconnectReason {
     pub const fn is_final(&self) -> bool {
         match self {
             // 408 and 429 ask to come again; every other 4xx is about us.
-            Self::Refused { status } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
-            // Our server's own codes for clients that cannot see a refused handshake (wire part 2, browser tokens).
-            Self::Closed { code, .. } => matches!(code, 4401 | 4403 | 4404),
+            Self::Refused { status, .. } => *status >= 400 && *status < 500 && *status != 408 && *status != 429,
+            Self::Closed { code, .. } => matches!(*code, UNAUTHORIZED | FORBIDDEN | SESSION_GONE),
             // Neither a certificate nor a proxy's rules change by asking again.
             Self::Untrusted(_) | Self::ProxyRefused(_) => true,
             Self::Broken(_) | Self::Unreached(_) | Self::TooLarge(_) => false,
@@ -88,6 +131,13 @@ impl DisconnectReason {
         /// "Message too big" (RFC 6455, section 7.4.1).
         const TOO_BIG: u16 = 1009;
         matches!(self, Self::TooLarge(_) | Self::Closed { code: TOO_BIG, .. })
+    }
+}
+
+fn refusal(status: u16, error: Option<&ApiError>) -> String {
+    match error {
+        Some(error) => error.to_string(),
+        None => format!("the handshake was refused with HTTP status {status}"),
     }
 }
 

@@ -99,6 +99,28 @@ impl ApiError {
         }
     }
 
+    /// On the link a 401 is about the session's token, of which the API key's owner knows nothing.
+    pub(crate) fn blame_token(self) -> Self {
+        match self {
+            Self::Unauthorized(refusal) => Self::Refused(Refusal {
+                code: if refusal.code.is_empty() { codes::INVALID_TOKEN.to_owned() } else { refusal.code },
+                message: if refusal.message.is_empty() {
+                    String::from("the session does not accept its token any more; get the session again")
+                } else {
+                    refusal.message
+                },
+                ..refusal
+            }),
+            other => other,
+        }
+    }
+
+    /// What a refusal holds in texts.
+    pub(crate) fn memory_size(&self) -> usize {
+        self.refusal()
+            .map_or(0, |said| size_of::<Self>() + said.code.len() + said.message.len() + said.request_id.len())
+    }
+
     const fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Unauthorized(refusal)
@@ -145,6 +167,11 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // It was no API key that was not accepted, and a page has none.
+            Self::Unauthorized(refusal) if refusal.code.starts_with("InvalidAccessToken.") => {
+                f.write_str("the service refused the call")?;
+                refusal.write_details(f)
+            }
             Self::Unauthorized(refusal) => {
                 f.write_str("the service did not accept the API key; check AGB_API_KEY and the endpoint")?;
                 refusal.write_details(f)
@@ -317,6 +344,16 @@ mod tests {
                 ApiError::Refused(refusal()),
                 "Quota.Exceeded",
                 "the service refused the call: too many sessions (Quota.Exceeded, HTTP 429, request r-1)",
+            ),
+            (
+                ApiError::Unauthorized(Refusal {
+                    code: String::from("InvalidAccessToken.Scope"),
+                    message: String::from("watching only"),
+                    status: 403,
+                    ..Refusal::default()
+                }),
+                "InvalidAccessToken.Scope",
+                "the service refused the call: watching only (InvalidAccessToken.Scope, HTTP 403)",
             ),
             (
                 ApiError::Unauthorized(Refusal { status: 401, ..Refusal::default() }),

@@ -127,11 +127,11 @@ pub enum StreamCall {
 }
 
 impl StreamCall {
-    /// What an answer with this status and `Content-Type` means for the link. `None`: nothing.
+    /// What an answer means for the link. `None`: nothing. `said` is the `Content-Type` where the status is 200, else the
+    /// [start](DisconnectReason::LONGEST_REFUSAL) of the body.
     #[must_use]
-    pub fn judge(self, status: u16, content_type: &str) -> Option<Input<'static>> {
-        let is =
-            |wanted: &str| content_type.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted));
+    pub fn judge(self, status: u16, said: &str) -> Option<Input<'static>> {
+        let is = |wanted: &str| said.get(..wanted.len()).is_some_and(|start| start.eq_ignore_ascii_case(wanted));
         let is_expected = match self {
             Self::First | Self::Send => !is("text/html"),
             Self::Events => is("text/event-stream"),
@@ -142,10 +142,10 @@ impl StreamCall {
             (Self::Events, 200) if is_expected => Some(Input::Opened),
             // The service has received it, and says no to this alone: the run may be over.
             (Self::Send, 400..=499) => None,
-            (_, 200) => Some(Input::Lost(DisconnectReason::Broken(not_ours(content_type)))),
+            (_, 200) => Some(Input::Lost(DisconnectReason::Broken(not_ours(said)))),
             // A browser's word for a redirect, which the service never makes.
             (_, 0) => Some(Input::Lost(DisconnectReason::Broken(not_ours("a redirect")))),
-            (_, status) => Some(Input::Lost(DisconnectReason::Refused { status })),
+            (_, status) => Some(Input::Lost(DisconnectReason::refused(status, said))),
         }
     }
 }

@@ -207,7 +207,7 @@ pub enum RunError {
         message: String,
     },
     /// No connection could be made, so the code was never sent.
-    #[error("no connection to the session: {0}; the code was not run")]
+    #[error("{}; the code was not run", unreachable(.0))]
     Unreachable(DisconnectReason),
     /// The run can be followed no longer, and may have been going on then: the outcome is unknown. The connection was
     /// lost, or another client follows the run now, or the service has forgotten it.
@@ -245,10 +245,13 @@ pub enum RunError {
 impl RunError {
     /// A stable name for programs to compare.
     #[must_use]
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &'static str {
         match self {
             Self::Remote { .. } => codes::REMOTE,
-            Self::Unreachable(_) => codes::UNREACHABLE,
+            Self::Unreachable(reason) => match reason.refusal() {
+                Some((_, code)) => code,
+                None => codes::UNREACHABLE,
+            },
             Self::Interrupted(_) => codes::INTERRUPTED,
             Self::Cancelled { .. } | Self::CancelUnconfirmed => codes::CANCELLED,
             Self::TimedOut(_) => codes::TIMED_OUT,
@@ -261,10 +264,13 @@ impl RunError {
 
     /// The name that the result's `error` carries.
     #[must_use]
-    pub const fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Remote { .. } => "RemoteError",
-            Self::Unreachable(_) => "ConnectionError",
+            Self::Unreachable(reason) => match reason.refusal() {
+                Some((name, _)) => name,
+                None => "ConnectionError",
+            },
             Self::Interrupted(_) => "Interrupted",
             Self::Cancelled { .. } | Self::CancelUnconfirmed => "Cancelled",
             Self::TimedOut(_) => "TimeoutError",
@@ -327,8 +333,20 @@ impl RunError {
             error if matches!(error.status(), Some(500..)) => {
                 Self::Interrupted(DisconnectReason::Broken(error.to_string()))
             }
+            ApiError::NotFound(refusal) | ApiError::Refused(refusal) | ApiError::Unauthorized(refusal) => {
+                let (status, error) = (refusal.status, Some(Box::new(error.clone())));
+                Self::Unreachable(DisconnectReason::Refused { status, error })
+            }
             error => Self::Remote { message: error.to_string() },
         }
+    }
+}
+
+/// Why no connection came to be: the service's own words say it all.
+fn unreachable(reason: &DisconnectReason) -> String {
+    match reason {
+        DisconnectReason::Refused { error: Some(error), .. } => error.to_string(),
+        reason => format!("no connection to the session: {reason}"),
     }
 }
 

@@ -283,8 +283,8 @@ impl Session {
             (Input::Alive, Some(id)) => self.stream_alive(id),
             (Input::Alive, None) | (Input::Backlog(_), Some(_)) => {}
             (Input::Backlog(bytes), None) => self.backlog = bytes,
-            (Input::Lost(loss), None) => self.lost(loss),
-            (Input::Lost(loss), Some(id)) => self.stream_lost(id, loss),
+            (Input::Lost(loss), None) => self.lost(loss.hiding(&self.config.token)),
+            (Input::Lost(loss), Some(id)) => self.stream_lost(id, loss.hiding(&self.config.token)),
         }
     }
 

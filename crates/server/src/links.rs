@@ -11,7 +11,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
@@ -21,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::cluster::Incarnation;
 use crate::lock::lock;
 use crate::session::{PortsTaken, Session, Stage, gone};
+use crate::settings::LinkSettings;
 
 /// All links of a server.
 #[derive(Default)]
@@ -47,7 +47,8 @@ pub(crate) enum LinkError {
     #[error("port {port} of the session could not be reached: {error}")]
     Unreachable { port: u16, error: io::Error },
     #[error(
-        "{0} links of this session are in use already: wait for some to expire, or let them last shorter (--link-time)"
+        "{0} links of this session are in use already: wait for some to expire, let them last shorter (--link-time), or \
+         start the server with more --links"
     )]
     TooMany(usize),
     #[error(
@@ -62,21 +63,23 @@ pub(crate) enum LinkError {
     NoAnswer { port: u16, seconds: u64 },
 }
 
-/// Links of one session; more are a loop's mistake.
-const MOST: usize = 100;
-
 impl Links {
     /// A new name for a port of a session.
-    pub(crate) fn create(&self, session: &Arc<Session>, port: u16, lasts: Duration) -> Result<String, LinkError> {
-        let now = Instant::now();
+    pub(crate) fn create(
+        &self,
+        session: &Arc<Session>,
+        port: u16,
+        settings: &LinkSettings,
+    ) -> Result<String, LinkError> {
+        let (now, most) = (Instant::now(), settings.most);
         let mut by_name = self.by_name();
         by_name.retain(|_, link| link.expires > now && link.session.strong_count() > 0);
-        if by_name.values().filter(|link| link.id == session.id()).count() >= MOST {
-            return Err(LinkError::TooMany(MOST));
+        if by_name.values().filter(|link| link.id == session.id()).count() >= most {
+            return Err(LinkError::TooMany(most));
         }
         let name = Incarnation::name_beside(session.id());
         let (id, session) = (session.id().to_owned(), Arc::downgrade(session));
-        by_name.insert(name.clone(), Link { session, id, port, expires: now + lasts });
+        by_name.insert(name.clone(), Link { session, id, port, expires: now + settings.time });
         Ok(name)
     }
 

@@ -2,7 +2,7 @@
 
 /** What `hear(kind, data, code)` says; link.rs has the same. */
 const [OPENED, FRAME, ALIVE, CLOSED, BROKEN, TOO_LARGE] = [0, 1, 2, 3, 4, 5];
-/** An answer to a call of an event stream: its content type and status. Gives whether the link lives. */
+/** An answer to a call of an event stream: its content type, or a refusal's body, and its status. Gives whether the link lives. */
 const [FIRST, SEND, EVENTS] = [6, 7, 8];
 /** Another WebSocket to the same address is being opened. */
 const REST = 9;
@@ -15,6 +15,8 @@ const sockets = (globalThis[Symbol.for("agbcloud-sdk.sockets")] ??= new Set());
 
 /** The longest event of a stream, in UTF-16 units: what a run may have unread. */
 const LONGEST_EVENT = 64 << 20;
+/** How much of a refusal is read, bytes: the core has the same. */
+const LONGEST_REFUSAL = 16 << 10;
 /** How long a call that says something may take, milliseconds; it is a short one, and the core has no timer for it. */
 const SAY_TIMEOUT = 10_000;
 
@@ -73,7 +75,10 @@ export function openEvents(url, token, say, first, hear) {
     } catch (error) {
       throw [BROKEN, `the browser says: ${error.message}`];
     }
-    return hear(kind, response.headers.get("content-type") ?? "", response.status) ? response : undefined;
+    const { status, headers } = response;
+    const isShort = Number(headers.get("content-length") ?? Infinity) <= LONGEST_REFUSAL;
+    const said = status === 200 ? headers.get("content-type") : isShort ? await response.text().catch(() => "") : "";
+    return hear(kind, said ?? "", status) ? response : undefined;
   };
   const tell = async (kind, text) => {
     const abort = new AbortController();

@@ -125,11 +125,11 @@ async fn attempts_that_hang_are_given_up() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_is_final_ends_the_run_at_once() {
-    let (connection, _sockets) = connection(vec![Dial::Fails(DisconnectReason::Refused { status: 401 })], |_| {});
+    let (connection, _sockets) = connection(vec![Dial::Fails(DisconnectReason::refused(401, ""))], |_| {});
     let begun = tokio::time::Instant::now();
     let mut run = run(&connection, "1");
     assert!(run.next_batch().await.is_none());
-    assert_eq!(run.end(), Some(&Err(RunError::Unreachable(DisconnectReason::Refused { status: 401 }))));
+    assert_eq!(run.end(), Some(&Err(RunError::Unreachable(DisconnectReason::refused(401, "")))));
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 

@@ -60,7 +60,7 @@ async fn where_no_websocket_gets_through_the_run_is_made_by_a_plain_call() {
     }
     let (stdout, result) = (|text: &str| RunEvent::Stdout(text.into()), events.remove(4));
     assert!(matches!(result, RunEvent::Result(result) if result.is_main && result.text.as_deref() == Some("2")));
-    let unstreamed = RunEvent::Unstreamed(DisconnectReason::Refused { status: 403 });
+    let unstreamed = RunEvent::Unstreamed(DisconnectReason::refused(403, ""));
     assert_eq!(events, [unstreamed, stdout("one\n"), stdout("grün\n"), RunEvent::Stderr("e".into())]);
     assert_eq!((stamps, run.stamp().seq), (vec![0, 1, 2, 3, 4], 5));
     let result = run.finish().await;
@@ -103,6 +103,31 @@ async fn a_session_without_a_websocket_makes_it_at_once() {
     assert_eq!(service.seen().len(), 1);
 }
 
+/// A handshake's and an event stream's refusals have bodies too; neither is left for a plain call.
+#[tokio::test]
+async fn a_command_hears_the_services_own_words() {
+    let gone = || refused(400, "InvalidMcpSession.NotFound", "session s-1 not found");
+    for (socket, words) in [(gone(), 1), ((403, "<html>".into()), 2)] {
+        let service = Service::start(move |seen| match seen.path.split('?').next().unwrap_or_default() {
+            "/ws" => socket.clone(),
+            path if path.starts_with("/link/runs/") => gone(),
+            other => panic!("nobody asks for {other}"),
+        })
+        .await;
+        let mut data = data(&service);
+        data.link_url = Some(format!("{}/link", service.url));
+        data.extensions = ["resume", "http", "command"].map(Into::into).to_vec();
+        let session = session(&service, data);
+        let end = end_of(session.commands().run("true").stream().expect("it is taken")).await;
+        let Err(error) = &end else { panic!("{end:?}") };
+        assert_eq!((error.name(), error.code()), ("NotFoundError", "NOT_FOUND"), "{error} ({words})");
+        assert!(
+            error.to_string().starts_with("session s-1 not found (InvalidMcpSession.NotFound, HTTP 400"),
+            "{error}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_was_sent_is_not_called_again() {
     let service = Service::start(without_sockets).await;
@@ -130,7 +155,7 @@ async fn a_run_that_was_posted_and_cannot_be_followed_is_not_called_again() {
     data.link_url = Some(format!("{}/link", service.url));
     data.extensions = vec!["resume".into(), "http".into()];
     let end = end_of(start(&session(&service, data))).await;
-    assert_eq!(end, Err(RunError::Interrupted(DisconnectReason::Refused { status: 403 })));
+    assert_eq!(end, Err(RunError::Interrupted(DisconnectReason::refused(403, ""))));
     assert_eq!(calls(&service), 1, "the POST");
 }
 
@@ -195,7 +220,7 @@ async fn a_run_that_takes_input_is_not_made_without_it() {
     let session = session(&service, data);
     let run = session.code().run("print(1)", "python").stdin(true).stream().expect("it is taken");
     run.write("a\n");
-    assert_eq!(end_of(run).await, Err(RunError::Unreachable(DisconnectReason::Refused { status: 403 })));
+    assert_eq!(end_of(run).await, Err(RunError::Unreachable(DisconnectReason::refused(403, ""))));
     assert_eq!(calls(&service), 0);
 }
 

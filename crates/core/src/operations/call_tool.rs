@@ -5,9 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::SessionData;
-use crate::codes;
 use crate::config::BaseUrl;
-use crate::error::{ApiError, Refusal};
+use crate::error::ApiError;
 use crate::http::{Answered, Envelope, HttpRequest, HttpResponse, Method, Operation, Repeat};
 use crate::json::{self, Object};
 use crate::procedure::{Call, Reply};
@@ -140,7 +139,7 @@ impl ToolRoute {
         match self {
             Self::Gateway { .. } => read(response),
             Self::Link { token, request_id, .. } => {
-                let mut answered = read(response).map_err(|error| blame_token(error).hiding(token))?;
+                let mut answered = read(response).map_err(|error| error.blame_token().hiding(token))?;
                 if answered.request_id.is_empty() {
                     answered.request_id.clone_from(request_id);
                 }
@@ -155,22 +154,6 @@ fn expected(arguments: &Object) -> Duration {
     let seconds = |name: &str| json::field(arguments, &[name]).and_then(Value::as_f64);
     let limit = seconds("timeout_s").or_else(|| seconds("timeout_ms").map(|milliseconds| milliseconds / 1000.0));
     limit.and_then(|limit| Duration::try_from_secs_f64(limit).ok()).unwrap_or_default()
-}
-
-/// On the link a 401 is about the session's token, of which the API key's owner knows nothing.
-fn blame_token(error: ApiError) -> ApiError {
-    match error {
-        ApiError::Unauthorized(refusal) => ApiError::Refused(Refusal {
-            code: if refusal.code.is_empty() { codes::INVALID_TOKEN.to_owned() } else { refusal.code },
-            message: if refusal.message.is_empty() {
-                String::from("the session does not accept its token any more; get the session again")
-            } else {
-                refusal.message
-            },
-            ..refusal
-        }),
-        other => other,
-    }
 }
 
 fn object<const N: usize>(fields: [(&str, Value); N]) -> Object {

@@ -29,6 +29,9 @@ fn client_code(error: &RunFailure) -> Option<&'static str> {
     Some(match error.name.as_str() {
         "RemoteError" => codes::REMOTE,
         "ConnectionError" => codes::UNREACHABLE,
+        "NotFoundError" => codes::NOT_FOUND,
+        "ServiceError" => codes::REFUSED,
+        "AuthenticationError" => codes::UNAUTHORIZED,
         "Interrupted" => codes::INTERRUPTED,
         "Cancelled" => codes::CANCELLED,
         "TimeoutError" => codes::TIMED_OUT,

@@ -45,11 +45,18 @@ impl Session {
         let elsewhere = is_trusted && reason.is_final() && self.can_fall_back();
         let is_final = reason.is_final() && !elsewhere;
         let resume = self.config.extensions.resume && !is_final;
+        let turned_away =
+            is_final && self.config.extensions.resume && matches!(reason, DisconnectReason::Closed { .. });
         let failures = self.dial.count_failure(self.now, &self.config);
         for id in self.runs.live_ids(|run| run.phase != Phase::Queued || is_final) {
             let Some(run) = self.runs.get_mut(id) else { continue };
             match run.phase {
                 Phase::Queued => self.end(id, Err(RunError::Unreachable(reason.clone()))),
+                // A page has its first frames sent before it hears that it was turned away, when nothing was read of them:
+                // what is read is accepted in words first.
+                Phase::Sent if turned_away && !run.received && run.stall.is_none() => {
+                    self.end(id, Err(RunError::Unreachable(reason.clone())));
+                }
                 Phase::Sent if resume => self.detach(id, &reason, failures == 0),
                 Phase::Detached if resume => {}
                 Phase::Cancelling if resume => _ = self.stall(id, failures == 0),

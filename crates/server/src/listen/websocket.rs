@@ -92,6 +92,8 @@ const EXPIRED: &str = "the access has expired: have your server renew it or give
 mod close {
     /// A message above the limit.
     pub(super) const TOO_LARGE: u16 = 1009;
+    /// Not now: full, or asked too often (IANA's registry of close codes: "Try Again Later").
+    pub(super) const LATER: u16 = 1013;
     /// Against the rules of this protocol.
     pub(super) const POLICY: u16 = 1008;
     /// The token opens nothing, or nothing any more. Reads as 401.
@@ -145,10 +147,15 @@ impl Connection {
         let code = match error.kind().1 {
             StatusCode::UNAUTHORIZED => close::UNAUTHORIZED,
             StatusCode::FORBIDDEN => close::FORBIDDEN,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS => close::LATER,
+            status if status.is_server_error() => close::LATER,
             _ => close::SESSION_GONE,
         };
         let mut reason = error.to_string();
-        reason.truncate(reason.floor_char_boundary(close::MOST_REASON));
+        if reason.len() > close::MOST_REASON {
+            reason.truncate(reason.floor_char_boundary(close::MOST_REASON));
+            reason.truncate(reason.rfind("; ").unwrap_or(reason.len())); // what to do is cut as a whole
+        }
         Link::new(socket).close(code, reason).await;
     }
 

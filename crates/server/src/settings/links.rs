@@ -21,6 +21,11 @@ pub struct LinkSettings {
     /// One hour: a page stays usable through a meeting, and a link that was seen by somebody does not for long.
     #[arg(long = "link-time", default_value = "3600", value_parser = seconds, value_name = "SECONDS")]
     pub time: Duration,
+    /// Links of one session at once; more are refused (HTTP 429).
+    ///
+    /// 100: one for each port that links may lead to; more are a loop's mistake.
+    #[arg(long = "links", default_value_t = 100, value_name = "N")]
+    pub most: usize,
     /// Connections to ports of one session at once; more are refused (HTTP 429).
     ///
     /// 200, as from one address: a page takes six, and a link that is passed around does not take every connection of the

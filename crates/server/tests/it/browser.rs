@@ -125,6 +125,19 @@ async fn refusals_are_close_codes_that_a_page_can_see() {
 }
 
 #[tokio::test]
+async fn a_page_for_which_there_is_no_room_is_told_to_come_again() {
+    let server = TestServer::with(|config| config.limits.max_connections_per_session = 1).await;
+    let session = server.create().await;
+    let token = token(&server, &session, json!({})).await;
+    let held = open(&session.ws_url, &token, PAGE).await.expect("there is room");
+    let (code, reason) =
+        goodbye(&mut open(&session.ws_url, &token, PAGE).await.expect("it is let in to be told")).await;
+    assert_eq!(code, 1013, "{reason}");
+    drop(held);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn an_access_can_be_renewed_without_the_page_noticing() {
     let server = TestServer::start().await;
     let session = server.create().await;

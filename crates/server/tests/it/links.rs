@@ -258,6 +258,18 @@ async fn with_a_domain_each_link_has_a_host_of_its_own() {
 }
 
 #[tokio::test]
+async fn links_are_counted_for_each_session() {
+    let server = TestServer::with(|config| config.links.most = 2).await;
+    let (one, other) = (server.create().await, server.create().await);
+    for _ in 0..2 {
+        url(&server, &one, &[("port", "30100")]).await;
+    }
+    link(&server, &one, &[("port", "30100")]).await.is_error(429, "LimitExceeded.Links", "--links");
+    url(&server, &other, &[("port", "30100")]).await;
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn connections_by_links_are_counted_for_each_session() {
     let server = TestServer::with(|config| config.links.connections = 2).await;
     let (one, two) = (server.create().await, server.create().await);

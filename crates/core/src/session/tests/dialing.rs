@@ -63,8 +63,8 @@ fn waits_between_attempts_grow_and_are_bounded() {
 #[test]
 fn a_refusal_is_final() {
     for loss in [
-        DisconnectReason::Refused { status: 401 },
-        DisconnectReason::Refused { status: 404 },
+        DisconnectReason::refused(401, ""),
+        DisconnectReason::refused(404, ""),
         DisconnectReason::Closed { code: 4403, reason: "scope".into() },
     ] {
         let mut bench = Bench::new(everything());
@@ -75,8 +75,51 @@ fn a_refusal_is_final() {
     }
     let mut bench = Bench::new(NONE);
     let id = bench.run();
-    bench.input(Input::Lost(DisconnectReason::Refused { status: 503 }));
+    bench.input(Input::Lost(DisconnectReason::refused(503, "")));
     assert_eq!(bench.read(id).end, None, "a busy server is asked again");
+}
+
+#[test]
+fn what_the_service_says_is_a_plain_calls_error() {
+    let said = |status, code, words| {
+        let body = format!(r#"{{"requestId":"r","code":"{code}","success":false,"message":"{words}"}}"#);
+        DisconnectReason::refused(status, &body)
+    };
+    let closed = |code| DisconnectReason::Closed { code, reason: "words".into() };
+    for (reason, name, code) in [
+        (said(400, "InvalidMcpSession.NotFound", "words"), "NotFoundError", "NOT_FOUND"),
+        (said(401, "InvalidAccessToken.Expired", "words"), "ServiceError", "REFUSED"),
+        (said(403, "InvalidAccessToken.Scope", "words"), "ServiceError", "REFUSED"),
+        (closed(4404), "NotFoundError", "NOT_FOUND"),
+        (closed(4401), "ServiceError", "REFUSED"),
+        (closed(4403), "ServiceError", "REFUSED"),
+        (DisconnectReason::refused(403, "<html>words"), "ConnectionError", "UNREACHABLE"),
+    ] {
+        let error = RunError::Unreachable(reason.clone());
+        assert_eq!((error.name(), error.code()), (name, code), "{error}");
+        assert!(
+            error.to_string().contains(if name == "ConnectionError" { "HTTP status 403" } else { "words" }),
+            "{error}"
+        );
+        // A page's frames are sent by the time that it is turned away.
+        let is_open = matches!(reason, DisconnectReason::Closed { .. });
+        let mut bench = Bench::new(Extensions { http: false, ..everything() });
+        let id = bench.run();
+        if is_open {
+            bench.open();
+        }
+        bench.input(Input::Lost(reason));
+        assert_eq!(bench.read(id).end, Some(Err(error)));
+    }
+    let mut bench = Bench::new(everything());
+    let (id, invocation) = bench.started();
+    bench.chunk(&invocation, Some(1), "it runs");
+    bench.input(Input::Lost(closed(4404)));
+    assert_eq!(bench.read(id).end, Some(Err(RunError::Interrupted(closed(4404)))));
+    let mut bench = Bench::new(everything());
+    let (id, _) = bench.started();
+    bench.input(Input::Lost(closed(1013)));
+    assert_eq!(bench.read(id).end, None, "a full server is asked again");
 }
 
 #[test]

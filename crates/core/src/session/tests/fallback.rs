@@ -245,13 +245,13 @@ fn a_refused_handshake_is_asked_for_elsewhere_at_once() {
     let mut rig = Rig::new();
     let (id, _) = rig.run();
     let (socket, _) = rig.link();
-    rig.input(socket, Input::Lost(DisconnectReason::Refused { status: 403 }));
+    rig.input(socket, Input::Lost(DisconnectReason::refused(403, "")));
     assert_eq!(rig.now, at(0));
     let (link, request) = rig.link();
     assert!(request.events.is_some());
     // There the service says it, too: then it is so.
-    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 401 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Unreachable(DisconnectReason::Refused { status: 401 }))));
+    rig.input(link, Input::Lost(DisconnectReason::refused(401, "")));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Unreachable(DisconnectReason::refused(401, "")))));
     rig.is_clean();
 }
 
@@ -266,8 +266,8 @@ fn what_was_sent_before_is_not_undone_by_a_refusal() {
     assert!(!rig.sent.is_empty());
     rig.input(socket, Input::Lost(broken()));
     let (link, _) = rig.fall_back_after_one();
-    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 404 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 404 }))));
+    rig.input(link, Input::Lost(DisconnectReason::refused(404, "")));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::refused(404, "")))));
     rig.is_clean();
     // POSTed, and the answer was lost.
     let mut rig = Rig::new();
@@ -275,16 +275,16 @@ fn what_was_sent_before_is_not_undone_by_a_refusal() {
     let (link, _) = rig.fall_back();
     rig.input(link, Input::Lost(broken()));
     let (link, _) = rig.link();
-    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 401 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 401 }))));
+    rig.input(link, Input::Lost(DisconnectReason::refused(401, "")));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::refused(401, "")))));
     rig.is_clean();
     // POSTed and taken, and the stream itself does not get through.
     let mut rig = Rig::new();
     let (id, _) = rig.run();
     let (link, _) = rig.fall_back();
     rig.input(link, Input::Alive);
-    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 403 }));
-    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 403 }))));
+    rig.input(link, Input::Lost(DisconnectReason::refused(403, "")));
+    assert_eq!(rig.read(id).end, Some(Err(RunError::Interrupted(DisconnectReason::refused(403, "")))));
     rig.is_clean();
 }
 
@@ -348,10 +348,10 @@ fn a_service_that_has_forgotten_the_run_leaves_its_outcome_unknown() {
     rig.chunk(link, &wire, 1, "so far");
     rig.input(link, Input::Lost(broken()));
     let (link, _) = rig.link();
-    rig.input(link, Input::Lost(DisconnectReason::Refused { status: 404 }));
+    rig.input(link, Input::Lost(DisconnectReason::refused(404, "")));
     let seen = rig.read(id);
     assert_eq!(seen.text, "so far");
-    assert_eq!(seen.end, Some(Err(RunError::Interrupted(DisconnectReason::Refused { status: 404 }))));
+    assert_eq!(seen.end, Some(Err(RunError::Interrupted(DisconnectReason::refused(404, "")))));
     // The same over a WebSocket.
     let mut rig = Rig::new();
     let (id, wire) = rig.run();

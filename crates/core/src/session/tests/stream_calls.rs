@@ -25,13 +25,21 @@ fn only_a_stream_is_a_stream() {
             assert!(matches!(&reason, DisconnectReason::Broken(message) if message.contains("login page")), "{reason}");
         }
         for status in [204, 301, 500, 503] {
-            assert_eq!(lost(call, status, stream), Some(DisconnectReason::Refused { status }));
+            assert_eq!(lost(call, status, stream), Some(DisconnectReason::refused(status, "")));
         }
         assert!(matches!(lost(call, 0, ""), Some(DisconnectReason::Broken(_))));
     }
+    let gone =
+        r#"{"requestId":"r-1","code":"InvalidMcpSession.NotFound","success":false,"message":"session s not found"}"#;
+    let reason = lost(StreamCall::Events, 400, gone).expect("it is refused");
+    assert_eq!(reason.to_string(), "session s not found (InvalidMcpSession.NotFound, HTTP 400, request r-1)");
+    for page in ["<html>Forbidden</html>", "{}", "{\"success\":true}"] {
+        let reason = lost(StreamCall::Events, 400, page).expect("it is refused");
+        assert_eq!(reason, DisconnectReason::refused(400, ""), "a proxy may have answered");
+    }
     for status in [400, 404, 413] {
         assert_eq!(StreamCall::Send.judge(status, "text/html"), None, "it is said of this alone");
-        assert_eq!(lost(StreamCall::First, status, ""), Some(DisconnectReason::Refused { status }));
-        assert_eq!(lost(StreamCall::Events, status, ""), Some(DisconnectReason::Refused { status }));
+        assert_eq!(lost(StreamCall::First, status, ""), Some(DisconnectReason::refused(status, "")));
+        assert_eq!(lost(StreamCall::Events, status, ""), Some(DisconnectReason::refused(status, "")));
     }
 }

@@ -249,7 +249,7 @@ impl Walk {
                 }
                 broken()
             }
-            (false, _) => DisconnectReason::Refused { status: 503 },
+            (false, _) => DisconnectReason::refused(503, ""),
         };
         self.dead.push(link.id);
         self.peer.cut(link.id);

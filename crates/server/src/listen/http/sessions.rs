@@ -193,7 +193,7 @@ pub(super) async fn link(
     }
     session.touch();
     let address = address(&shared, &headers)?;
-    let name = shared.links.create(&session, port, settings.time)?;
+    let name = shared.links.create(&session, port, settings)?;
     let (address, path) = match &settings.domain {
         Some(domain) => (address.with_host(&format!("{name}.{domain}")), "/".to_owned()),
         None => (address, format!("/l/{name}/")),
