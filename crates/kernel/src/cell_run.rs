@@ -32,6 +32,12 @@ const LOOK_FOR_ROOM: Duration = Duration::from_millis(50);
 /// 1 KiB: about what an empty result takes on its way to those who see it.
 const FRAME_COST: usize = 1 << 10;
 
+/// How long a program whose time is over while it waits for its reader may take to come to its own end.
+///
+/// 500 ms: one that has nothing left to do but to hand over its last words does so in milliseconds; the rest is for a busy
+/// machine. It comes on top of the time limit, and only for a program that was held back.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
 /// How many messages are taken before others have their turn.
 ///
 /// 32: about as long as a read of output takes. A read of messages may have hundreds.
@@ -199,6 +205,8 @@ impl CellRun<'_> {
         let (cell, channel) = (self.cell, self.channel);
         let deadline = began + cell.timeout.min(FOREVER);
         let mut wants_input = false;
+        // When it was held back last: it may have ended, and not have been heard. Until when its last words are waited for.
+        let (mut held_back, mut last_words) = (None, None);
         // The end, once the interpreter ends by itself: what it prints until then is the program's.
         let mut exits = None;
         self.process.stir();
@@ -225,7 +233,8 @@ impl CellRun<'_> {
                 }
             }
             self.room.look(self.sink);
-            let resume_at = self.process.rate.resume_at().filter(|_| stopping.is_none());
+            let is_late = stopping.is_some() || last_words.is_some();
+            let resume_at = self.process.rate.resume_at().filter(|_| !is_late);
             if self.has_more && resume_at.is_none() && self.room.takes_messages() {
                 yield_now().await;
                 match self.receive(nonce, stopping.is_some(), false, &mut wants_input, error) {
@@ -238,12 +247,24 @@ impl CellRun<'_> {
             let held = self.process.control.held();
             // A message of usual size is always taken: whoever shares the room cannot keep it from coming. Who is to stop is
             // let out of its write.
-            let usual = if stopping.is_some() { AFTER_STOP } else { READ_SIZE };
+            let usual = if is_late { AFTER_STOP } else { READ_SIZE };
             let has_room = self.sink.hold(if held.bytes > 0 { held.memory } else { 0 }) || held.bytes < usual;
+            if stopping.is_some() && !has_room && self.leave_out() {
+                continue;
+            }
             let take_output = resume_at.is_none() && self.room.takes_output();
             let take_messages = resume_at.is_none() && self.room.takes_messages() && has_room;
             let take_control = take_messages && !self.has_more && exits.is_none();
-            let wake = stopping.as_ref().map_or(deadline, |stopping| stopping.remind_at.unwrap_or(stopping.kill_at));
+            let is_held_back = self.has_more || !take_output || !take_messages;
+            if is_held_back {
+                held_back = Some(Instant::now());
+            }
+            let wake = match (&stopping, last_words) {
+                (Some(stopping), _) => stopping.remind_at.unwrap_or(stopping.kill_at),
+                (None, Some(until)) if take_messages => until,
+                (None, Some(_)) => Instant::now(), // it has more to say than last words
+                (None, None) => deadline,
+            };
             let (stdout, stderr, control, pidfd) = self.process.parts();
             tokio::select! {
                 () = stdout.ready(), if take_output && stdout.is_open() => {
@@ -288,6 +309,12 @@ impl CellRun<'_> {
                         self.interrupt(nonce, true);
                         continue;
                     }
+                    let was_held_back = is_held_back || held_back.is_some_and(|at| at + LAST_WORDS > deadline);
+                    if last_words.is_none() && was_held_back {
+                        self.room.open();
+                        last_words = Some(Instant::now() + LAST_WORDS);
+                        continue;
+                    }
                     *stopping = Some(self.stop(nonce, Outcome::TimedOut(cell.timeout)));
                 }
                 () = sleep_until(resume_at.unwrap_or(deadline)), if resume_at.is_some() => {}
@@ -301,10 +328,21 @@ impl CellRun<'_> {
     /// Interrupts the program, as Ctrl-C would.
     fn stop(&mut self, nonce: &str, outcome: Outcome) -> Stopping {
         self.interrupt(nonce, false);
-        self.room.stop();
+        self.room.open();
         let grace = self.spec.limits.interrupt_grace.min(FOREVER);
         let now = Instant::now();
         Stopping { outcome, remind_at: Some(now + grace / 4 * 3), kill_at: now + grace }
+    }
+
+    /// A program that is to stop has begun a message that there is no room for, and would not hear of it in its write: what is
+    /// left of the message is read and dropped. Whether there is one.
+    fn leave_out(&mut self) -> bool {
+        let Some(size) = self.process.control.leave_out() else { return false };
+        let notice = format!(
+            "[a result of {size} bytes is left out: there is no memory for it, and the run is being stopped]\n"
+        );
+        self.sink.push(CellEvent::Stderr(notice));
+        true
     }
 
     fn interrupt(&mut self, nonce: &str, again: bool) {

@@ -111,6 +111,11 @@ impl Control {
         self.frames.held()
     }
 
+    /// Drops what there is of a message that has not come whole, and what comes of it. Its size, if there is one.
+    pub(crate) fn leave_out(&mut self) -> Option<usize> {
+        self.frames.leave_out()
+    }
+
     /// How many bytes the last message took.
     pub(crate) fn last_size(&self) -> usize {
         self.frames.last_size()

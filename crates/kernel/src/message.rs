@@ -175,14 +175,18 @@ pub(crate) struct FrameBuffer {
     limit: usize,
     /// How large the last message was.
     last_size: usize,
+    /// How many bytes are still to come of a message that is left out.
+    unwanted: usize,
 }
 
 impl FrameBuffer {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { bytes: Vec::new(), at: 0, limit, last_size: 0 }
+        Self { bytes: Vec::new(), at: 0, limit, last_size: 0, unwanted: 0 }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let (unwanted, bytes) = bytes.split_at(self.unwanted.min(bytes.len()));
+        self.unwanted -= unwanted.len();
         self.bytes.drain(..std::mem::take(&mut self.at));
         self.bytes.extend_from_slice(bytes);
     }
@@ -190,6 +194,16 @@ impl FrameBuffer {
     /// How much it has of messages that are not taken, such as one that has not come whole, and what it takes for that.
     pub(crate) fn held(&self) -> Held {
         Held { bytes: self.bytes.len() - self.at, memory: self.bytes.capacity() }
+    }
+
+    /// Drops the next message, which has not come whole, and what comes of it. Its size; `None`: there is none, or it is whole
+    /// or too large, which [`next`](Self::next) tells.
+    pub(crate) fn leave_out(&mut self) -> Option<usize> {
+        let (header, rest) = self.bytes[self.at..].split_first_chunk::<4>()?;
+        let length = u32::from_be_bytes(*header) as usize;
+        self.unwanted = length.checked_sub(rest.len()).filter(|left| *left > 0 && length <= self.limit)?;
+        (self.bytes, self.at) = (Vec::new(), 0);
+        Some(length)
     }
 
     /// How many bytes the last message took.
@@ -275,6 +289,28 @@ mod tests {
             }
             assert_eq!(nonces, ["a", "b"]);
         }
+    }
+
+    #[test]
+    fn the_rest_of_a_message_is_left_out_and_the_next_one_is_not() {
+        let (large, next) = (raw(&[b'x'; 500]), done("a"));
+        for size in [1, 7, 64, 600] {
+            let mut buffer = FrameBuffer::new(1000);
+            assert_eq!(buffer.leave_out(), None);
+            buffer.feed(&large[..300]);
+            assert_eq!((buffer.next(), buffer.leave_out(), buffer.leave_out()), (Ok(None), Some(500), None));
+            assert_eq!(buffer.held(), Held { bytes: 0, memory: 0 });
+            let rest = [&large[300..], &next[..]].concat();
+            for piece in rest.chunks(size) {
+                assert_eq!(buffer.next(), Ok(None));
+                buffer.feed(piece);
+            }
+            assert_eq!(buffer.leave_out(), None, "it is whole");
+            assert!(buffer.next().is_ok_and(|message| message.is_some()), "pieces of {size}");
+        }
+        let mut buffer = FrameBuffer::new(10);
+        buffer.feed(&large[..300]);
+        assert_eq!((buffer.leave_out(), buffer.next()), (None, Err(ProtocolError::TooLarge(500))));
     }
 
     #[test]

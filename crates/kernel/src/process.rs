@@ -29,7 +29,7 @@ const CLOSING_GRACE: Duration = Duration::from_secs(1);
 ///
 /// 10 s: it ends in milliseconds, and its first process does not try for longer either. One that has not ended by then has
 /// lost all that it ran but for what the kernel holds, and goes as soon as the kernel lets it; who ends the session
-/// looks once more.
+/// looks once more. No option: nothing gets more done by a longer wait, and a shorter one would tell less of the end.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a sandbox may take to hand on an interrupt.

@@ -9,19 +9,19 @@ use crate::CellSink;
 /// more than that beyond its limits, however small and many its messages are.
 const BEYOND: usize = 64 << 10;
 
-/// How much more is taken from a program that was interrupted.
+/// How much more is taken from a program whose time is over, and again from one that was interrupted.
 ///
 /// 1 MiB: a program that blocks on a full pipe does not notice the interrupt; this lets it out of its write, and it
-/// stops at the next step instead of being killed.
+/// stops at the next step instead of being killed. One that had only its last words to say comes to its own end before that.
 pub(crate) const AFTER_STOP: usize = 1 << 20;
 
 /// How far a cell is beyond what its sink takes.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
     is_full: bool,
-    /// Bytes that were taken since the sink had room, or since the program was told to stop.
+    /// Bytes that were taken since the sink had room, or since more was to be taken.
     beyond: usize,
-    is_stopping: bool,
+    is_open: bool,
 }
 
 impl Room {
@@ -33,9 +33,9 @@ impl Room {
         }
     }
 
-    /// The program was told to stop.
-    pub(crate) fn stop(&mut self) {
-        self.is_stopping = true;
+    /// [`AFTER_STOP`] more is taken from now on, whether there is room or not.
+    pub(crate) fn open(&mut self) {
+        self.is_open = true;
         self.beyond = 0;
     }
 
@@ -47,11 +47,11 @@ impl Room {
     }
 
     pub(crate) fn takes_output(&self) -> bool {
-        !self.is_full || self.is_stopping && self.beyond < AFTER_STOP
+        !self.is_full || self.is_open && self.beyond < AFTER_STOP
     }
 
     pub(crate) fn takes_messages(&self) -> bool {
-        !self.is_full || self.beyond < if self.is_stopping { BEYOND + AFTER_STOP } else { BEYOND }
+        !self.is_full || self.beyond < if self.is_open { BEYOND + AFTER_STOP } else { BEYOND }
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
         room.look(&Full(true));
         assert!(!room.takes_output());
         assert_eq!((takes(&mut room, 1 << 10), takes(&mut room, 1)), (64, 0));
-        room.stop();
+        room.open();
         assert!(room.takes_output());
         assert_eq!(takes(&mut room, 64 << 10), 17);
         assert!(!room.takes_output());

@@ -14,11 +14,12 @@ pub trait CellSink: Send {
     /// A sink with an excess is back-pressure: the program's output is not read any more, and it waits in its own
     /// `write`. What is bounded otherwise is still handed over: 64 KiB of messages, or one of
     /// [`max_control_frame`](crate::KernelLimits::max_control_frame), what a pipe holds before a message or the end, and a
-    /// mebibyte of a program that is being stopped. Who takes more again says so by [`resume`](crate::ExecutionControl::resume).
+    /// mebibyte of a program whose time is over and one when it is stopped. Who takes more again says so by [`resume`](crate::ExecutionControl::resume).
     fn excess(&self) -> Option<usize>;
 
     /// The kernel holds so many bytes of the program's next message, for whose rest it waits. False: it is to hold no more of
-    /// one that is larger than a read, and asks again a little later. It says zero when the message has been pushed, and
+    /// one that is larger than a read, and asks again a little later; of a program that is being stopped it leaves out one that
+    /// is larger than a mebibyte, and says so on standard error. It says zero when the message has been pushed, and
     /// nothing more when the cell has ended.
     fn hold(&mut self, bytes: usize) -> bool {
         let _ = bytes;

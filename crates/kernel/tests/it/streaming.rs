@@ -381,3 +381,80 @@ async fn small_results_wait_with_their_program() {
     tokio::time::timeout(PATIENCE, ended).await.expect("it ends");
     assert_eq!(unread.seen.lock().unwrap().1, 2);
 }
+
+impl Unread {
+    async fn outcome(&self) -> Outcome {
+        let ended = async {
+            loop {
+                if let Some(outcome) = self.seen.lock().unwrap().2.clone() {
+                    return outcome;
+                }
+                self.look.notified().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, ended).await.expect("it ends")
+    }
+}
+
+/// Whose end waits behind a reader that stands still has not run out of time; who has more to do has.
+#[tokio::test]
+async fn the_end_of_a_program_that_nobody_reads_is_its_own() {
+    const TIME: Duration = Duration::from_secs(2);
+    let many = "for n in range(20): display('x' * 40_000)\n";
+    let is_finished = |outcome: &Outcome| *outcome == Outcome::Finished;
+    let is_its_error =
+        |outcome: &Outcome| matches!(outcome, Outcome::Failed(error) if error.name == "ZeroDivisionError");
+    let is_late = |outcome: &Outcome| *outcome == Outcome::TimedOut(TIME);
+    let ways: [(String, &dyn Fn(&Outcome) -> bool); 4] = [
+        (many.to_owned(), &is_finished),
+        (format!("{many}1 / 0"), &is_its_error),
+        (format!("{many}while True: pass"), &is_late),
+        ("while True: display('x' * 40_000)".to_owned(), &is_late),
+    ];
+    let python = kernel(Language::Python);
+    python.run("x = 1").await;
+    for (code, is_expected) in ways {
+        let unread = Unread::default();
+        let _control = python.kernel.run_into(Cell::new(&code, TIME), unread.clone());
+        let outcome = unread.outcome().await;
+        assert!(is_expected(&outcome), "{code}: {outcome:?}");
+        assert_eq!(python.value("x").await.as_deref(), Some("1"), "{code}");
+    }
+}
+
+/// The end of who printed faster than is taken is its own, too.
+#[tokio::test]
+async fn who_prints_faster_than_is_taken_has_not_run_out_of_time() {
+    let python = kernel_with(Language::Python, |limits| limits.output_rate = 10_000);
+    python.run("import os").await;
+    let ran = python.run_for("os.write(1, b'x' * 60_000); os.write(1, b'y' * 60_000)", Duration::from_secs(1)).await;
+    assert_eq!((&ran.end.outcome, ran.stdout().len()), (&Outcome::Finished, 120_000));
+}
+
+/// A program that is to stop is let out of a write that there is no room for, and keeps its state.
+#[tokio::test]
+async fn who_waits_with_a_large_result_can_be_stopped() {
+    let python = kernel(Language::Python);
+    python.run("x = 1").await;
+    for is_cancelled in [true, false] {
+        let asked = Arc::new(Notify::new());
+        let tell = Arc::clone(&asked);
+        let hold = move |bytes| {
+            if bytes >= 64 << 10 {
+                tell.notify_one();
+            }
+            false
+        };
+        let time = if is_cancelled { PATIENCE } else { Duration::from_secs(2) };
+        let run = python.kernel.run_holding(Cell::new("display('x' * 5_000_000)", time), Box::new(hold));
+        tokio::time::timeout(PATIENCE, asked.notified()).await.expect("it is asked");
+        if is_cancelled {
+            run.control().interrupt();
+        }
+        let ran = finish(run).await;
+        let expected = if is_cancelled { Outcome::Cancelled } else { Outcome::TimedOut(time) };
+        assert_eq!((&ran.end.outcome, ran.end.state_lost), (&expected, false), "{ran:#?}");
+        assert!(ran.results().is_empty() && ran.stderr().contains("is left out"), "{}", ran.stderr());
+        assert_eq!(python.value("x").await.as_deref(), Some("1"));
+    }
+}
