@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 mod shared;
@@ -23,6 +24,10 @@ pub(crate) struct Budget {
     /// Of whose bytes these are a part.
     whole: Option<Arc<Budget>>,
     texts: shared::SharedTexts,
+    /// Who finds no room, and goes on all the same.
+    without_room: Arc<Semaphore>,
+    /// Whose long text is worked on.
+    long_texts: Arc<Semaphore>,
 }
 
 /// An answer or a message of so many bytes is a few of the system's pages, or is gone at once. 16 KiB.
@@ -55,17 +60,18 @@ impl OverBudget {
 impl Budget {
     /// That of a server.
     pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, used: AtomicUsize::new(0), whole: None, texts: shared::SharedTexts::default() })
+        Self::part(None, most)
     }
 
     /// A part of another one.
     pub(crate) fn within(whole: &Arc<Self>, most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            used: AtomicUsize::new(0),
-            whole: Some(Arc::clone(whole)),
-            texts: shared::SharedTexts::default(),
-        })
+        Self::part(Some(Arc::clone(whole)), most)
+    }
+
+    fn part(whole: Option<Arc<Self>>, most: usize) -> Arc<Self> {
+        let (texts, used) = (shared::SharedTexts::default(), AtomicUsize::new(0));
+        let [without_room, long_texts] = [(); 2].map(|()| Arc::new(Semaphore::new(1)));
+        Arc::new(Self { most, used, whole, texts, without_room, long_texts })
     }
 
     /// A charge of nothing yet.
@@ -77,6 +83,11 @@ impl Budget {
     pub(crate) fn charge(self: &Arc<Self>, bytes: usize) -> Result<Charge, OverBudget> {
         self.take(bytes)?;
         Ok(Charge { budget: Arc::clone(self), bytes })
+    }
+
+    /// The turn of a long text of those whose budget this is, one at a time, to be held by the work itself.
+    pub(crate) async fn long_text(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.long_texts).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// How many bytes are held.
@@ -129,6 +140,11 @@ impl Charge {
         self.bytes
     }
 
+    /// Of what it is a part.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+
     /// A charge of nothing yet, of the same budget.
     pub(crate) fn another(&self) -> Self {
         self.budget.nothing()
@@ -172,6 +188,12 @@ impl Charge {
     /// Whether there is no room for anything more.
     pub(crate) fn is_short(&self) -> bool {
         self.budget.is_short()
+    }
+
+    /// Waits for the turn of those who find no room and go on all the same: of one budget, one at a time.
+    pub(crate) fn turn_without_room(&self) -> impl Future<Output = Option<OwnedSemaphorePermit>> + Send + use<> {
+        let turns = Arc::clone(&self.budget.without_room);
+        async move { turns.acquire_owned().await.ok() }
     }
 
     /// Adds to a text that may have `most` bytes at most, and takes what it needs for that. When it is refused, the text

@@ -37,7 +37,7 @@ use std::time::Duration;
 use agb_protocol::RunStatus;
 use agb_protocol::command::StartCommand;
 use agb_protocol::service::StartRun;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
@@ -85,6 +85,8 @@ struct State {
     observers: Observers,
     /// A charge of nothing, of what its session may hold.
     texts: Option<Charge>,
+    /// Memory is short, and a part of the run's file was read for the subscriber all the same: whose turn that is, until when.
+    page_turn: Option<(OwnedSemaphorePermit, Instant)>,
     /// With the large events that the subscriber was shown.
     under_way: Receipt,
     /// Why the program was told to stop.
@@ -187,6 +189,7 @@ impl Run {
             queued: false,
             observers: Observers::default(),
             texts: None,
+            page_turn: None,
             under_way: Receipt::default(),
             stop: None,
             begun: false,

@@ -53,6 +53,8 @@ pub(crate) struct Log {
     last: u64,
     /// The last number shown to the subscriber.
     cursor: u64,
+    /// How much of its window the next event takes, if that was seen in a part of the file that is gone.
+    next: u32,
     watched: bool,
     /// What waits is on its way into the replay, which goes in several steps.
     storing: bool,
@@ -149,6 +151,7 @@ impl Log {
             tail: None,
             last: 0,
             cursor: 0,
+            next: 0,
             watched: true,
             storing: false,
             ended: false,
@@ -314,6 +317,7 @@ impl Log {
             self.number(room, one_at_least)?
         };
         self.cursor += 1;
+        self.next = 0;
         if let Some(window) = &mut self.window
             && record.chunk > 0
         {
@@ -340,7 +344,7 @@ impl Log {
             _ if after > self.last => return Err(NoReplay::Ahead { last: self.last }),
             _ => {}
         }
-        self.cursor = after;
+        (self.cursor, self.next) = (after, 0);
         self.watched = true;
         self.storing = false;
         self.set_window(place);
@@ -350,6 +354,7 @@ impl Log {
     /// The subscriber is gone; another may come.
     pub(crate) fn detach(&mut self) {
         self.watched = false;
+        self.drop_page();
         self.store();
         self.account();
     }
@@ -403,10 +408,27 @@ impl Log {
         self.replay.as_mut()?.next_job(wanted)
     }
 
+    /// The same, but to read what the subscriber waits for.
+    pub(super) fn next_write(&mut self) -> Option<Job> {
+        self.replay.as_mut()?.next_job(None)
+    }
+
     fn wanted(&self) -> Option<u64> {
         let replay = self.replay.as_ref()?;
         let wanted = self.cursor + 1;
-        (self.watched && !self.abandoned && wanted <= self.last && replay.get(wanted).is_none()).then_some(wanted)
+        let is_taken = self.window.as_ref().filter(|_| self.next > 0);
+        let is_taken = is_taken.is_none_or(|window| window.is_empty() || window.room() >= u64::from(self.next));
+        let waits = self.watched && !self.abandoned && is_taken;
+        (waits && wanted <= self.last && replay.get(wanted).is_none()).then_some(wanted)
+    }
+
+    /// Lets go of the block that was read for the subscriber: it is read again when that takes something of it.
+    pub(super) fn drop_page(&mut self) {
+        self.next = self.chunk(self.cursor + 1).unwrap_or(0);
+        if let Some(replay) = &mut self.replay {
+            replay.drop_page();
+        }
+        self.account();
     }
 
     /// It may take something now.

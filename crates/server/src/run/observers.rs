@@ -20,7 +20,8 @@ pub(super) const PAGE_TURN: Duration = Duration::from_millis(100);
 /// So long a run keeps its tail when the last of those who watch has gone.
 ///
 /// 10 s: the tail is made anew of up to `--replay-memory` bytes, which takes a millisecond of the thread that serves all. Who
-/// comes and goes, again and again, finds it there.
+/// comes and goes, again and again, finds it there. No option: it refuses nothing, what it keeps counts as the rest of the run
+/// does, and goes at once when memory is short.
 const TAIL_STAYS: Duration = Duration::from_secs(10);
 
 /// Those who watch a run beside its subscriber.

@@ -218,6 +218,11 @@ impl Replay {
         self.page = Some((page.first, page.records));
     }
 
+    /// Lets go of the block that was read.
+    pub(super) fn drop_page(&mut self) {
+        self.page = None;
+    }
+
     /// Without blocks, what is behind them moves up.
     fn tidy(&mut self) {
         if !self.blocks.is_empty() || self.writing {

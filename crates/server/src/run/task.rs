@@ -1,9 +1,11 @@
 //! The task of a run: works the log's file, and knows when a run has been alone for long enough.
 
 use std::future::pending;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 
 use super::observers::PAGE_TURN;
@@ -11,6 +13,7 @@ use super::replay::{Block, Job};
 use super::source::Stop;
 use super::spool::Spool;
 use super::{Ready, Run, State, Times};
+use crate::budget::Charge;
 
 /// A disk that took nothing is asked again after so long.
 const RETRY: Duration = Duration::from_secs(1);
@@ -31,19 +34,30 @@ struct Turn {
     over: bool,
 }
 
+/// Waits for the turn of those who find no room.
+type TurnWithoutRoom = Pin<Box<dyn Future<Output = Option<OwnedSemaphorePermit>> + Send>>;
+
 /// Keeps a run until nobody can see it any more. `busy` is dropped with the program's end, `kept` at the end.
 pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K) {
     let mut busy = Some(busy);
     let [mut retry_at, mut page_at, mut room_at]: [Option<Instant>; 3] = [None; 3];
+    let (mut waits_for_room, mut own_turn): (Option<TurnWithoutRoom>, _) = (None, None);
     loop {
-        let Turn { job, more, ended, deadline, over } = run.turn();
-        if let Some(job) = job {
-            let is_write = matches!(job, Job::Write { .. });
-            let again = run.work(job, &mut spool).await;
-            if is_write {
-                retry_at = again;
+        run.end_page_turn();
+        let Turn { job, more, ended, deadline, over } = run.turn(waits_for_room.is_none());
+        match job {
+            Some(Job::Read(block)) => {
+                match run.room_to_read(block, own_turn.take()) {
+                    Ok(room) => run.read(block, room, &spool).await,
+                    Err(waits) => waits_for_room = Some(waits),
+                }
+                continue;
             }
-            continue;
+            Some(Job::Write { block, bytes, anew }) => {
+                retry_at = run.write(block, bytes, anew, &mut spool).await;
+                continue;
+            }
+            None => own_turn = None,
         }
         if more {
             tokio::task::yield_now().await;
@@ -65,7 +79,8 @@ pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K
         if over {
             break;
         }
-        let wake = [deadline, retry_at, page_at, room_at, run.tail_until()].into_iter().flatten().min();
+        let wake =
+            [deadline, retry_at, page_at, room_at, run.tail_until(), run.page_turn_until()].into_iter().flatten().min();
         if wake.is_some_and(|wake| wake <= Instant::now()) {
             retry_at.take_if(|at| *at <= Instant::now()).into_iter().for_each(|_| run.state().log.retry());
             run.drop_old_tail();
@@ -75,6 +90,7 @@ pub(super) async fn keep<B, K>(run: Arc<Run>, mut spool: Spool, busy: B, kept: K
         tokio::select! {
             () = run.changed.notified() => {}
             () = until(wake) => {}
+            turn = turn_of(&mut waits_for_room) => (own_turn, waits_for_room) = (turn, None),
         }
     }
     run.close_file();
@@ -86,6 +102,20 @@ async fn until(wake: Option<Instant>) {
         Some(wake) => sleep_until(wake).await,
         None => pending().await,
     }
+}
+
+async fn turn_of(waits: &mut Option<TurnWithoutRoom>) -> Option<OwnedSemaphorePermit> {
+    match waits {
+        Some(waits) => waits.await,
+        None => pending().await,
+    }
+}
+
+/// Room for a part of the file: what it takes counts, and the turn where there is none.
+#[derive(Default)]
+struct PageRoom {
+    charge: Option<Charge>,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl State {
@@ -107,13 +137,15 @@ impl State {
 }
 
 impl Run {
-    fn turn(self: &Arc<Self>) -> Turn {
+    /// `reads`: a part of the file may be read for the subscriber.
+    fn turn(self: &Arc<Self>, reads: bool) -> Turn {
         let mut state = self.state();
         if state.log.store_more() {
             self.announce(&mut state);
         }
         self.tell_refused(&mut state);
-        let job = state.log.next_job();
+        // Whoever is in its queue has not looked yet.
+        let job = if reads && !state.queued { state.log.next_job() } else { state.log.next_write() };
         self.resume(&mut state);
         let room = state.log.has_room();
         let forgotten = state.is_done() && state.forgotten;
@@ -140,35 +172,64 @@ impl Run {
         self.stop(Stop::Unwatched(self.times.unwatched.unwrap_or_default()));
     }
 
-    /// Does what the log wants of its file. When it failed: the time to try again.
-    async fn work(self: &Arc<Self>, job: Job, spool: &mut Spool) -> Option<Instant> {
-        match job {
-            Job::Write { block, bytes, anew } => {
-                let written = spool.write(block, bytes, anew).await;
-                self.state().log.written(block, written.is_ok());
-                let error = written.err()?;
-                tracing::warn!(run = self.id, %error, "a run's output cannot be kept on disk: its program waits");
-                Some(Instant::now() + RETRY)
+    /// Writes a part of the log. When that failed: the time to try again.
+    async fn write(&self, block: Block, bytes: Vec<u8>, anew: bool, spool: &mut Spool) -> Option<Instant> {
+        let written = spool.write(block, bytes, anew).await;
+        self.state().log.written(block, written.is_ok());
+        let error = written.err()?;
+        tracing::warn!(run = self.id, %error, "a run's output cannot be kept on disk: its program waits");
+        Some(Instant::now() + RETRY)
+    }
+
+    /// Asks for what a part of the file takes while it is read for the subscriber. Where there is no room, runs of a session have
+    /// one each after the other: `turn` is this one's, or it has to be waited for.
+    fn room_to_read(&self, block: Block, turn: Option<OwnedSemaphorePermit>) -> Result<PageRoom, TurnWithoutRoom> {
+        let mut state = self.state();
+        state.page_turn = None;
+        let Some(mut charge) = state.texts.as_ref().map(Charge::another) else { return Ok(PageRoom::default()) };
+        let bytes = block.while_read();
+        let has_room = charge.resize(bytes).is_ok();
+        if !has_room && turn.is_none() {
+            // It may stay in memory from the last block, which is one of those that take the room.
+            state.log.drop_page();
+            return Err(Box::pin(charge.turn_without_room()));
+        }
+        charge.hold(bytes);
+        Ok(PageRoom { charge: Some(charge), turn: turn.filter(|_| !has_room) })
+    }
+
+    /// Reads a part of the file for the subscriber.
+    async fn read(self: &Arc<Self>, block: Block, room: PageRoom, spool: &Spool) {
+        let read = spool.read_page(block).await;
+        let mut state = self.state();
+        drop(room.charge); // the log counts it from now on
+        let error = match read {
+            Ok(page) => {
+                state.page_turn = room.turn.map(|turn| (turn, Instant::now() + PAGE_TURN));
+                state.log.loaded(page);
+                self.announce(&mut state);
+                return;
             }
-            Job::Read(block) => {
-                let read = spool.read_page(block).await;
-                let mut state = self.state();
-                let error = match read {
-                    Ok(page) => {
-                        state.log.loaded(page);
-                        self.announce(&mut state);
-                        return None;
-                    }
-                    Err(error) => error,
-                };
-                tracing::error!(run = self.id, %error, "a run's output cannot be read from disk any more");
-                if let Some(subscriber) = state.subscriber.take() {
-                    subscriber.push(Ready::Lost(Arc::clone(self), DISK_LOST));
-                }
-                drop(state);
-                self.abandon(DISK_LOST);
-                None
-            }
+            Err(error) => error,
+        };
+        tracing::error!(run = self.id, %error, "a run's output cannot be read from disk any more");
+        if let Some(subscriber) = state.subscriber.take() {
+            subscriber.push(Ready::Lost(Arc::clone(self), DISK_LOST));
+        }
+        drop(state);
+        self.abandon(DISK_LOST);
+    }
+
+    /// When the subscriber's part of the file is another run's turn.
+    fn page_turn_until(&self) -> Option<Instant> {
+        self.state().page_turn.as_ref().map(|(_, until)| *until)
+    }
+
+    /// The time may have come.
+    fn end_page_turn(&self) {
+        let mut state = self.state();
+        if state.page_turn.take_if(|(_, until)| *until <= Instant::now()).is_some() {
+            state.log.drop_page();
         }
     }
 
@@ -176,7 +237,7 @@ impl Run {
     /// which it is the next one's turn.
     async fn read_for_observers(self: &Arc<Self>, block: Block, spool: &Spool) -> Option<Instant> {
         let mut charge = self.page_charge();
-        let while_read = block.memory().saturating_add(usize::try_from(block.length).unwrap_or(usize::MAX));
+        let while_read = block.while_read();
         let is_short = charge.as_mut().is_some_and(|charge| charge.resize(while_read).is_err());
         if is_short {
             self.take_pages_back();

@@ -32,6 +32,11 @@ const PART: usize = 256 * 1024;
 
 /// A run with all of its output in its file but a little, and its folder.
 async fn run_of_file(budget: &Arc<Budget>) -> (Arc<Run>, tempfile::TempDir) {
+    run_of_file_in(&Budget::new(1 << 30), budget).await
+}
+
+/// The same, of a session whose runs may have so much in memory, and so much of it for observers.
+async fn run_of_file_in(memory: &Arc<Budget>, pages: &Arc<Budget>) -> (Arc<Run>, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let limits = Limits { run_buffer: 1000, replay_memory: 1000, ..Limits::default() };
     let options = RunOptions { extended: true, resume: true, ..RunOptions::default() };
@@ -42,7 +47,7 @@ async fn run_of_file(budget: &Arc<Budget>) -> (Arc<Run>, tempfile::TempDir) {
         Box::new(NoSource)
     };
     let run = Run::start("a".to_owned(), options, &limits, spool, source, (), ());
-    run.count(Budget::new(1 << 30).nothing(), budget.nothing());
+    run.count(memory.nothing(), pages.nothing());
     let mut feed = feed.expect("it was given");
     for n in 0..CHUNKS {
         feed.push(Event::Chunk(Stream::Stdout.into(), format!("{n:0CHUNK$}")));
@@ -149,4 +154,26 @@ async fn what_they_have_not_read_is_bounded() {
         assert!(most <= MOST + 2 * CHUNK, "{most}");
     }
     assert!(!run.observers_need_room());
+}
+
+/// Those who have come back to runs of one session as well.
+#[tokio::test]
+async fn while_memory_is_short_subscribers_have_the_file_in_turn() {
+    let budget = Budget::new(1);
+    let pages = Budget::new(1 << 30);
+    let [(one, _folder), (other, _other_folder)] =
+        [run_of_file_in(&budget, &pages).await, run_of_file_in(&budget, &pages).await];
+    let before = budget.used();
+    let [stuck, reader] = [&one, &other].map(|run| {
+        let who = Arc::new(ReadyRuns::default());
+        run.attach(&who, Cursor::default()).expect("it is kept");
+        who
+    });
+    goes_into_the_file(&one, &stuck, &budget).await; // and no further
+    let (bytes, most) = reads_to_the_end(&other, &reader, &budget).await;
+    assert!(bytes > CHUNKS * CHUNK, "{bytes}");
+    assert!(most < before + 2 * PART, "one part for both: {before}, then {most}");
+    assert!(one.show(&stuck).is_none(), "its part was another's turn");
+    let (bytes, _) = reads_to_the_end(&one, &stuck, &budget).await;
+    assert!(bytes > (CHUNKS - 2) * CHUNK, "{bytes}");
 }

@@ -28,6 +28,11 @@ impl Block {
         let texts = self.length.saturating_add((self.last + 1 - self.first).saturating_mul((RECORD - HEADER) as u64));
         usize::try_from(texts).unwrap_or(usize::MAX)
     }
+
+    /// The same, and the bytes that it is read from.
+    pub(in crate::run) fn while_read(&self) -> usize {
+        self.memory().saturating_add(usize::try_from(self.length).unwrap_or(usize::MAX))
+    }
 }
 
 /// A block that was read back, for those who watch beside the subscriber.
