@@ -29,6 +29,18 @@ pub struct StartCommand {
     pub invalid: Option<&'static str>,
 }
 
+/// What the variables of a command may have together, bytes of names and values.
+///
+/// 2 MiB, and no option: Linux gives a program no more than that with its arguments, a quarter of a stack of 8 MiB. A start
+/// would fail.
+pub const MAX_ENVIRONMENT: usize = 2 << 20;
+
+/// How much of [`MAX_ENVIRONMENT`] variables are.
+#[must_use]
+pub fn environment_size(variables: &[(String, String)]) -> usize {
+    variables.iter().map(|(name, value)| name.len() + value.len()).sum()
+}
+
 /// The size of a terminal, in characters.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct TerminalSize {
@@ -106,6 +118,9 @@ pub(crate) fn read_start(params: Option<&Object<'_>>) -> StartCommand {
             object.members().map(variable).collect::<Option<Vec<_>>>()
         });
         match variables.filter(|variables| variables.iter().all(is_variable)) {
+            Some(variables) if environment_size(&variables) > MAX_ENVIRONMENT => {
+                start.invalid = Some("envs must have 2 MiB at most");
+            }
             Some(variables) => start.envs = variables,
             None => start.invalid = Some("envs must be an object of texts, with names that an environment takes"),
         }
@@ -160,6 +175,7 @@ mod tests {
             (r#"{"command":"x","envs":["A"]}"#, "envs"),
             (r#"{"command":"x","envs":{"A":1}}"#, "envs"),
             (r#"{"command":"x","envs":{"A=B":"1"}}"#, "envs"),
+            (&format!(r#"{{"command":"x","envs":{{"A":"{}"}}}}"#, "x".repeat(MAX_ENVIRONMENT)), "2 MiB"),
             (r#"{"command":"x","pty":true}"#, "pty"),
             (r#"{"command":"x","pty":{"cols":0}}"#, "pty"),
             (r#"{"command":"x","pty":{"cols":70000}}"#, "pty"),

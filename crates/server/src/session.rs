@@ -76,8 +76,6 @@ pub(crate) struct Session {
     spools: Arc<Budget>,
     ports: Ports,
     file_tools: Arc<Semaphore>,
-    /// One long text of its answers and calls is worked on at once.
-    long_texts: Arc<Semaphore>,
     connections_turn: tokio::sync::Mutex<()>,
     pool: Arc<Pool>,
     workspace: Mutex<Option<Arc<Workspace>>>,
@@ -189,7 +187,6 @@ impl Session {
             spools: Budget::new(usize::try_from(config.limits.session_spool).unwrap_or(usize::MAX)),
             ports: Ports::new(config.links.connections),
             file_tools: Arc::new(Semaphore::new(config.limits.max_file_tools.clamp(1, Semaphore::MAX_PERMITS))),
-            long_texts: Arc::new(Semaphore::new(1)),
             connections_turn: tokio::sync::Mutex::default(),
             pool,
             workspace: Mutex::default(),
@@ -277,11 +274,6 @@ impl Session {
     /// A file tool's turn, to be held by the work itself. Whoever waits holds what his call holds.
     pub(crate) async fn file_tool(&self) -> OwnedSemaphorePermit {
         Arc::clone(&self.file_tools).acquire_owned().await.expect("the semaphore is never closed")
-    }
-
-    /// The turn of a long text of this session's, likewise.
-    pub(crate) async fn long_text(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.long_texts).acquire_owned().await.expect("the semaphore is never closed")
     }
 
     /// How its programs are isolated.

@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 
 pub(crate) use self::answer::ToolAnswer;
-pub(crate) use self::apart::{apart, apart_in};
+pub(crate) use self::apart::apart;
 use self::args::Args;
 pub(crate) use self::error::{CallError, ToolError};
 use crate::budget::Charge;
@@ -269,7 +269,7 @@ async fn list_of_runs(session: &Arc<Session>, list: fn(&[ListedRun]) -> String) 
         memory.grow_past_small(text.len()).map_err(ToolError::NoRoom)?;
         Ok(ToolAnswer::text(text, false, memory))
     };
-    apart_in(session, usize::MAX, make).await.ok_or(ToolError::Defect)?
+    apart(session.budget(), apart::LONG, make).await.ok_or(ToolError::Defect)?
 }
 
 /// What a tool holds while it works is counted, and its answer after that.

@@ -34,7 +34,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 use self::frames::Frames;
-pub(crate) use self::frames::open;
+pub(crate) use self::frames::{open, passed_on};
 use self::link::{DisconnectReason, Link, Turn};
 use self::request::read_request;
 use self::share::{Share, rest};
@@ -287,7 +287,7 @@ impl Connection {
     }
 
     async fn request(&mut self, text: Utf8Bytes) -> Result<(), End> {
-        let request = read_request(text).await;
+        let request = read_request(self.session.budget(), text).await;
         // Until here it counts.
         self.meter.finished();
         match request {

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use agb_protocol::command::StartCommand;
+use agb_protocol::command::{StartCommand, environment_size};
 
 use super::runs::{NotStarted, RunKind, RunRecord, Started};
 use super::{NewSource, Session, lock};
@@ -40,9 +40,7 @@ impl Session {
             return Ok(Started::Before(found));
         }
         let timeout = self.command_timeout(start.timeout_ms)?;
-        let held = start.command.len()
-            + start.cwd.as_ref().map_or(0, String::len)
-            + start.envs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+        let held = start.command.len() + start.cwd.as_ref().map_or(0, String::len) + environment_size(&start.envs);
         let activity = self.begin_run(held)?;
         let kind = RunKind::Command { detached: start.detached, terminal: start.terminal.is_some() };
         let record = RunRecord::new(kind, &start.command);

@@ -8,10 +8,12 @@ use std::fmt::{self, Display, Formatter};
 use std::sync::Arc;
 use std::time::Duration;
 
+use agb_protocol::command::{MAX_ENVIRONMENT, environment_size};
 use agb_protocol::fields::Field;
 use serde::Serialize;
 
 use super::answer::{ToolAnswer, as_text};
+use super::apart::apart;
 use super::args::Args;
 use super::error::ToolError;
 use crate::command::{self, Captured, CapturedOutput, CapturedText, CommandSpec, Outcome};
@@ -36,7 +38,7 @@ pub(super) async fn shell(session: &Arc<Session>, args: &Args) -> Result<ToolAns
     let spec = CommandSpec {
         command: command.to_owned(),
         cwd: args.optional_text("cwd")?.map(str::to_owned),
-        envs: environment(args)?,
+        envs: environment(session, args).await?,
         timeout,
         stdin: false,
         terminal: None,
@@ -104,17 +106,26 @@ impl Display for Stderr {
     }
 }
 
-fn environment(args: &Args) -> Result<Vec<(String, String)>, ToolError> {
-    let invalid = || args.invalid("envs", "an object of texts, with names that an environment takes");
+/// The variables of the command, read where long texts are.
+async fn environment(session: &Session, args: &Args) -> Result<Vec<(String, String)>, ToolError> {
+    const PROBLEM: &str = "an object of texts of 2 MiB at most, with names that an environment takes";
+    let invalid = || args.invalid("envs", PROBLEM);
     let Some(envs) = args.get("envs") else { return Ok(Vec::new()) };
-    let Field::Json(_) = envs else { return Err(invalid()) };
-    let envs = envs.fields().ok_or_else(invalid)?;
-    envs.into_iter()
-        .map(|(name, value)| match value {
-            Field::Text(value) if !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0') => {
-                Ok((name, value))
-            }
-            _ => Err(invalid()),
-        })
-        .collect()
+    // With what JSON makes of a few characters. Longer ones are refused unseen.
+    let Field::Json(json) = envs else { return Err(invalid()) };
+    if json.len() > 2 * MAX_ENVIRONMENT {
+        return Err(invalid());
+    }
+    let (bytes, envs) = (json.len(), envs.clone());
+    let read = move || {
+        let is_plain =
+            |(name, value): &(String, String)| !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0');
+        let texts = envs.fields()?.into_iter().map(|(name, value)| match value {
+            Field::Text(value) => Some((name, value)).filter(is_plain),
+            Field::Json(_) => None,
+        });
+        let variables = texts.collect::<Option<Vec<_>>>()?;
+        (environment_size(&variables) <= MAX_ENVIRONMENT).then_some(variables)
+    };
+    apart(session.budget(), bytes, read).await.ok_or(ToolError::Defect)?.ok_or_else(invalid)
 }

@@ -116,7 +116,7 @@ pub(super) async fn news(
         let ended = told.ended.as_deref();
         written(&NewsJson { after: told.after, events: &told.changes, ended }, charge)
     };
-    tools::apart_in(&session, bytes, write).await.ok_or(ApiError::Defect)?
+    tools::apart(session.budget(), bytes, write).await.ok_or(ApiError::Defect)?
 }
 
 /// `DELETE /link/{session}/files/watch`

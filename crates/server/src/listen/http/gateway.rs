@@ -111,7 +111,7 @@ async fn pass_on(
     let uri = request.uri().clone();
     let Call { call, _charge } = read(&shared, request).await?;
     if is_tool(&call.target) {
-        let params = params_of(uri, &call).await;
+        let params = params_of(uri, &call, budget(&shared, &account)).await;
         let (name, id) = (params.text("name")?.unwrap_or_default(), params.text("sessionId")?.unwrap_or_default());
         // The upstream has not checked the key: only who took the session up learns of its runs.
         let is_of_runs = |session: &Session| {
@@ -185,12 +185,12 @@ async fn release(
 ) -> Result<Response, ApiError> {
     let uri = request.uri().clone();
     let Call { call, _charge } = read(&shared, request).await?;
-    let params = params_of(uri, &call).await;
     let budget = budget(&shared, &account);
+    let params = params_of(uri, &call, budget).await;
     let (answer, _counted) = account.forward(&call, budget).await?;
     let length = answer.body.len();
     let judge = move || ((200..300).contains(&answer.status) && succeeded(&answer.body), answer);
-    let (is_done, answer) = apart(length, judge).await.ok_or(ApiError::Defect)?;
+    let (is_done, answer) = apart(budget, length, judge).await.ok_or(ApiError::Defect)?;
     if is_done
         && let Some(session) = params.text("sessionId")?.and_then(|id| shared.sessions.find(&id))
         && let Some(upstream) = session.upstream()
@@ -222,9 +222,9 @@ async fn read(shared: &Arc<Shared>, request: Request) -> Result<Call, ApiError> 
 }
 
 /// The parameters of a call, read off the runtime's thread where that takes long; none where they are none.
-async fn params_of(uri: http::Uri, call: &Forward) -> Params {
+async fn params_of(uri: http::Uri, call: &Forward, whose: &Arc<Budget>) -> Params {
     let body = call.body.clone().unwrap_or_default();
-    apart(body.len(), move || Params::parse(&uri, &body).unwrap_or_default()).await.unwrap_or_default()
+    apart(whose, body.len(), move || Params::parse(&uri, &body).unwrap_or_default()).await.unwrap_or_default()
 }
 
 /// An answer, the session that it describes if it does, and what both take.
@@ -240,7 +240,7 @@ struct Described {
 /// # Errors
 /// When it is too large to be read: it may have the upstream's token, and is not passed on.
 async fn described((answer, charge): (HttpResponse, Charge)) -> Result<Described, ApiError> {
-    let length = answer.body.len();
+    let (length, whose) = (answer.body.len(), Arc::clone(charge.budget()));
     let read = move || {
         let charge = Rc::new(RefCell::new(charge));
         let (taken, over) = (Rc::clone(&charge), Rc::new(Cell::new(None)));
@@ -268,7 +268,7 @@ async fn described((answer, charge): (HttpResponse, Charge)) -> Result<Described
         let charge = Rc::into_inner(charge).ok_or(ApiError::Defect)?.into_inner();
         Ok(Described { answer, data, charge })
     };
-    apart(length, read).await.ok_or(ApiError::Defect)?
+    apart(&whose, length, read).await.ok_or(ApiError::Defect)?
 }
 
 /// Takes up the session that an answer describes, and shows it as one of this server. Another answer stays as it is.
@@ -278,7 +278,7 @@ async fn show(
     headers: &HeaderMap,
     described: Described,
 ) -> Result<Response, ApiError> {
-    let Described { answer, data, charge: _charge } = described;
+    let Described { answer, data, charge } = described;
     let Some(data) = data else { return Ok(response(answer)) };
     let Some(gateway) = &shared.gateway else { return Err(ApiError::Defect) };
     let account = gateway.remember(key.0.expose(), account);
@@ -302,7 +302,7 @@ async fn show(
     ];
     let length = answer.body.len();
     let write = move || replace(&answer.body, ours).map(|body| HttpResponse { body, ..answer });
-    Ok(response(apart(length, write).await.ok_or(ApiError::Defect)??))
+    Ok(response(apart(charge.budget(), length, write).await.ok_or(ApiError::Defect)??))
 }
 
 /// Puts this server's address and token into what describes a session. Its trees are those that were counted when it was read.

@@ -74,13 +74,13 @@ pub(super) async fn call(
         // A large one counts already, by what it takes.
         let bytes = held.bytes();
         let write = move || written(&answer, held.another());
-        return tools::apart_in(&session, bytes, write).await.ok_or(ApiError::Defect)?;
+        return tools::apart(session.budget(), bytes, write).await.ok_or(ApiError::Defect)?;
     }
     let tool = tools::find(&name)?;
     let result = tool.call(&session, args).await?;
     let bytes = result.size();
     let write = move || written(&Called { result: &result }, result.charge());
-    tools::apart_in(&session, bytes, write).await.ok_or(ApiError::Defect)?
+    tools::apart(session.budget(), bytes, write).await.ok_or(ApiError::Defect)?
 }
 
 /// What the call answers.

@@ -20,7 +20,7 @@ use crate::budget::{Budget, Charge};
 use crate::lock::lock;
 use crate::session::Session;
 use crate::settings::Limits;
-use crate::tools::{apart, apart_in};
+use crate::tools::apart;
 
 /// What a message or a body of an access may have that only watches: an acknowledgement has a hundred bytes.
 pub(super) const MAX_OF_READER: usize = 64 * 1024;
@@ -31,13 +31,13 @@ pub(crate) struct Params {
     query: BTreeMap<String, String>,
     body: Fields,
     /// The body's bytes, counted while the call lasts.
-    _charge: Option<Charge>,
+    charge: Option<Charge>,
 }
 
 impl Params {
     /// Those of a call whose body was read already. `None`: they are none.
     pub(super) fn parse(uri: &Uri, body: &str) -> Option<Self> {
-        Some(Self { query: query(uri).ok()?, body: fields(body)?, _charge: None })
+        Some(Self { query: query(uri).ok()?, body: fields(body)?, charge: None })
     }
 
     /// Reads values of them once more. Where they are long, that is done apart, in the turn of the session that they are for.
@@ -48,12 +48,13 @@ impl Params {
         work: impl FnOnce(&Self) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<(T, Self), ApiError> {
         let bytes = self.body.memory_size();
+        let of_call = self.charge.as_ref().map(|charge| Arc::clone(charge.budget()));
+        let whose = session.map(|session| Arc::clone(session.budget())).or(of_call);
         let work = move || work(&self).map(|value| (value, self));
-        let read = match session {
-            Some(session) => apart_in(session, bytes, work).await,
-            None => apart(bytes, work).await,
-        };
-        read.ok_or(ApiError::Defect)?
+        match whose {
+            Some(whose) => apart(&whose, bytes, work).await.ok_or(ApiError::Defect)?,
+            None => work(), // it has no body
+        }
     }
 
     /// A text, if there is one that is not empty. A number is taken as its text.
@@ -155,7 +156,7 @@ impl FromRequest<Arc<Shared>> for Params {
                 (body, Some(charge))
             }
         };
-        Ok(Self { query, body, _charge: charge })
+        Ok(Self { query, body, charge })
     }
 }
 
@@ -202,7 +203,7 @@ pub(super) async fn read_call(request: Request, shared: &Shared) -> Result<(Part
     let bytes = read(&parts.headers, body, limits, limits.max_body, &mut charge).await?;
     let body = Body { bytes: bytes.clone(), charge };
     let (body, charge) = body.parse(fields).await?;
-    Ok((parts, bytes, Params { query, body, _charge: Some(charge) }))
+    Ok((parts, bytes, Params { query, body, charge: Some(charge) }))
 }
 
 /// The body of a call, as it came.
@@ -219,13 +220,13 @@ impl Body {
         parse: impl FnOnce(&str) -> Option<T> + Send + 'static,
     ) -> Result<(T, Charge), ApiError> {
         let Self { bytes, charge } = self;
-        let length = bytes.len();
+        let (length, whose) = (bytes.len(), Arc::clone(charge.budget()));
         let read = move || {
             let parsed = std::str::from_utf8(&bytes).ok().and_then(parse);
             let parsed = parsed.ok_or_else(|| ApiError::Malformed(problem(&bytes)))?;
             Ok((parsed, charge))
         };
-        apart(length, read).await.ok_or(ApiError::Defect)?
+        apart(&whose, length, read).await.ok_or(ApiError::Defect)?
     }
 }
 

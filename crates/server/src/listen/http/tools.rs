@@ -28,5 +28,5 @@ pub(super) async fn call(State(shared): State<Arc<Shared>>, params: Params) -> R
     let answer = tool.call(&session, args).await?;
     let bytes = answer.size();
     let write = move || written(&answer, answer.charge());
-    tools::apart_in(&session, bytes, write).await.ok_or(ApiError::Defect)?
+    tools::apart(session.budget(), bytes, write).await.ok_or(ApiError::Defect)?
 }

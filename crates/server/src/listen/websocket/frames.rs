@@ -170,6 +170,38 @@ impl<S: AsyncRead + Unpin> AsyncRead for Frames<S> {
     }
 }
 
+/// What the library gets of a client's bytes that come so many at a time, of a client whose messages have at most `largest`
+/// bytes. For fuzzing.
+pub(crate) fn passed_on(bytes: &[u8], at_a_time: usize, largest: usize) -> io::Result<Vec<u8>> {
+    struct Client<'a>(std::slice::Chunks<'a, u8>, &'a [u8]);
+
+    impl AsyncRead for Client<'_> {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, to: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if self.1.is_empty() {
+                self.1 = self.0.next().unwrap_or_default();
+            }
+            let here = self.1;
+            let (now, later) = here.split_at(to.remaining().min(here.len()));
+            to.put_slice(now);
+            self.1 = later;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    let mut frames = Frames::new(Client(bytes.chunks(at_a_time.max(1)), &[]), largest);
+    let (mut passed_on, mut memory) = (Vec::new(), vec![0; READ_BUFFER]);
+    loop {
+        let mut buffer = ReadBuf::new(&mut memory);
+        let read = Pin::new(&mut frames).poll_read(&mut Context::from_waker(std::task::Waker::noop()), &mut buffer);
+        let Poll::Ready(read) = read else { return Err(io::Error::other("it waits for what is there")) };
+        read?;
+        if buffer.filled().is_empty() {
+            return Ok(passed_on);
+        }
+        passed_on.extend_from_slice(buffer.filled());
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for Frames<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_outgoing(context))?;
