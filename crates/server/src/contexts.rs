@@ -13,6 +13,7 @@
 //! | `listing` | a page of a folder's files |
 //! | `policy` | reads what is synchronised with a session, when and how |
 //! | `recycle` | removes files by age |
+//! | `turns` | has calls wait for each other, fair by API key |
 //! | `usage` | counts bytes and files against the quota |
 //! | `path` | reads the paths of files in a context |
 //! | `signed` | signs URLs that open one file for one method and a while |
@@ -33,6 +34,7 @@ mod recycle;
 mod signed;
 mod signed_transfers;
 mod store;
+mod turns;
 mod upload;
 mod usage;
 

@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::context::{Context, DELETED, Meta, now, remove_tree};
+use super::context::{Context, DELETED, Meta, now};
 use super::recycle::recycle;
 use super::signed_transfers::{SignedTransfer, SignedTransfers};
+use super::turns::{Turn, Turns};
 use super::usage::Amount;
 use super::{ContextError, UrlSigner};
 use crate::lock::lock;
@@ -28,7 +29,9 @@ pub(crate) struct Contexts {
     /// Those that files of sessions pass through, by id. Each goes with its session.
     transfers: Mutex<HashMap<String, Weak<Context>>>,
     signed_transfers: Arc<SignedTransfers>,
-    calls: Arc<Semaphore>,
+    calls: Turns,
+    /// What an earlier server has put aside and not removed: it waits for a turn of removals.
+    leftovers: Mutex<Vec<PathBuf>>,
     removals: Arc<Semaphore>,
 }
 
@@ -60,7 +63,8 @@ impl Contexts {
             opened: Mutex::default(),
             transfers: Mutex::default(),
             signed_transfers: SignedTransfers::new(settings.max_transfers),
-            calls: Arc::new(Semaphore::new(settings.max_calls.clamp(1, Semaphore::MAX_PERMITS))),
+            calls: Turns::new(settings.max_calls),
+            leftovers: Mutex::default(),
             removals: Arc::new(Semaphore::new(REMOVALS)),
             settings,
         }
@@ -74,9 +78,15 @@ impl Contexts {
         &self.signer
     }
 
-    /// The turn of a call that works on files: they share their threads with the file tools of all sessions.
-    pub(crate) async fn turn(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.calls).acquire_owned().await.expect("the semaphore is never closed")
+    /// The turn of a call that works on files: they share their threads with the file tools of all sessions. Of each API key,
+    /// and of each context's signed URLs, half of the turns are taken at most.
+    pub(crate) async fn turn(&self, whose: &str) -> Turn {
+        self.calls.of(whose).await
+    }
+
+    /// What an earlier server has put aside, told once: to be [removed](super::remove_tree) in [turns](Self::removal).
+    pub(crate) fn take_leftovers(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut *lock(&self.leftovers))
     }
 
     /// The turn of the removal of what a context has put aside, which takes as long as there are files. No call waits for it.
@@ -151,7 +161,7 @@ impl Contexts {
         context.update(|meta| name.clone_into(&mut meta.name))
     }
 
-    /// Deletes it: nobody finds it any more. What this gives is a folder with all its files, for [`remove_tree`] in a turn of a
+    /// Deletes it: nobody finds it any more. What this gives is a folder with all its files, for [`remove_tree`](super::remove_tree) in a turn of a
     /// [removal](Contexts::removal). If the server ends before, its next start removes it.
     pub(crate) fn delete(&self, owner: &str, id: &str) -> Result<PathBuf, ContextError> {
         let context = {
@@ -214,7 +224,9 @@ impl Contexts {
         let mut opened = self.lock();
         if opened.is_none() {
             let folder = self.settings.folder.as_deref().ok_or(ContextError::NoFolder)?;
-            *opened = Some(Opened::open(folder, self.quota())?);
+            let (all, leftovers) = Opened::open(folder, self.quota())?;
+            *opened = Some(all);
+            lock(&self.leftovers).extend(leftovers);
         }
         Ok(OpenedGuard(opened))
     }
@@ -243,23 +255,24 @@ impl std::ops::DerefMut for OpenedGuard<'_> {
 }
 
 impl Opened {
-    fn open(folder: &Path, quota: Amount) -> Result<Self, ContextError> {
+    /// And what is to be removed: that takes as long as there are files, and everybody waits for this.
+    fn open(folder: &Path, quota: Amount) -> Result<(Self, Vec<PathBuf>), ContextError> {
         let failed = |error: std::io::Error| ContextError::system("opening the folder of contexts", &error);
         DirBuilder::new().mode(0o700).recursive(true).create(folder).map_err(failed)?;
         let lock = agb_kernel::open_lock(&folder.join("lock")).map_err(failed)?;
         lock.try_lock().map_err(|_| ContextError::InUse)?;
-        let mut all = BTreeMap::new();
+        let (mut all, mut leftovers) = (BTreeMap::new(), Vec::new());
         for owner in fs::read_dir(folder).map_err(failed)?.flatten() {
             let Some(name) = owner.file_name().to_str().and_then(owner_of) else { continue };
             for entry in fs::read_dir(owner.path()).into_iter().flatten().flatten() {
                 if entry.path().extension().is_some_and(|extension| extension == DELETED) {
-                    remove_tree(&entry.path()); // if it fails, the next start tries again
+                    leftovers.push(entry.path()); // if removing fails, the next start tries again
                 } else if let Some(context) = Context::load(entry.path(), quota) {
                     all.insert((name.clone(), context.id().to_owned()), context);
                 }
             }
         }
-        Ok(Self { folder: folder.to_owned(), _lock: lock, all })
+        Ok((Self { folder: folder.to_owned(), _lock: lock, all }, leftovers))
     }
 
     fn of(&self, owner: &str) -> impl Iterator<Item = &Arc<Context>> {
@@ -358,6 +371,7 @@ mod tests {
         drop(second);
         let third = Contexts::new(settings);
         assert_eq!(third.list("alice").expect("a list").len(), 1);
-        assert!(!aside.exists(), "a start removes what its server has not come to");
+        assert_eq!(third.take_leftovers(), [aside.clone()], "a start finds what its server has not come to");
+        assert!(third.take_leftovers().is_empty() && aside.join("files/f").exists(), "no call waits for its removal");
     }
 }

@@ -31,6 +31,11 @@ impl Context {
 }
 
 impl Upload {
+    /// The context that it goes into.
+    pub(crate) fn context_id(&self) -> &str {
+        self.context.id()
+    }
+
     /// So many bytes are to come: refused while nothing is copied, if there is no room for them.
     pub(crate) fn announce(&mut self, bytes: u64) -> Result<(), ContextError> {
         self.reservation().check(Amount { bytes, files: 0 })

@@ -34,7 +34,7 @@ pub(super) async fn download(
     let Signed { context, path, transfer } = check(&shared, SignedMethod::Get, id, url).await?;
     let session = context.session().and_then(|id| shared.sessions.find(id));
     let held = budget(&shared, session.as_deref()).charge(HELD)?;
-    let file = blocking(&shared.contexts, move |_| match (context.open(&path), session) {
+    let file = blocking(&shared.contexts, context.id().to_owned(), move |_| match (context.open(&path), session) {
         // What passes through is the session's own file.
         (Err(ContextError::NoFile { .. }), Some(session)) => open_in_session(&session, &path),
         (opened, _) => Ok(opened?.0),
@@ -63,7 +63,7 @@ pub(super) async fn upload(
     let Signed { context, path, transfer: _transfer } = check(&shared, SignedMethod::Put, id, url).await?;
     let session = context.session().and_then(|id| shared.sessions.find(id));
     let _held = budget(&shared, session.as_deref()).charge(HELD)?;
-    let (workspace, upload) = blocking(&shared.contexts, move |_| {
+    let (workspace, upload) = blocking(&shared.contexts, context.id().to_owned(), move |_| {
         // What passes through counts as the session's.
         let workspace = session.map(|session| session.workspace()).transpose();
         let workspace = workspace
@@ -96,7 +96,7 @@ async fn receive(
     workspace: Option<Arc<Workspace>>,
     shared: &Shared,
 ) -> Result<String, ApiError> {
-    let limits = &shared.config.limits;
+    let (limits, id) = (&shared.config.limits, upload.context_id().to_owned());
     let pace = Pace { time: limits.write_timeout, per_minute: shared.contexts.settings().upload_rate };
     let patience = Patience { silence: limits.read_timeout, pace: Some(pace) };
     let upload = file_body::receive(body, upload, patience, move |upload: &mut Upload, pieces: &[Bytes]| {
@@ -105,7 +105,7 @@ async fn receive(
         Ok(pieces.iter().try_for_each(|piece| upload.write(piece))?)
     })
     .await?;
-    let meta = blocking(&shared.contexts, move |_| upload.commit(false)).await?;
+    let meta = blocking(&shared.contexts, id, move |_| upload.commit(false)).await?;
     Ok(file_body::entity_tag(identity(&meta)))
 }
 
@@ -122,7 +122,7 @@ async fn check(shared: &Arc<Shared>, method: SignedMethod, id: Id, url: SignedUr
     let (Ok(Path(id)), Ok(Query(url))) = (id, url) else { return Err(BadUrl::Signature.into()) };
     shared.contexts.signer().check(method, &id, &url, SystemTime::now())?;
     let path = ContextPath::of_file(&url.path)?;
-    let context = blocking(&shared.contexts, move |contexts| contexts.find_signed(&id)).await?;
+    let context = blocking(&shared.contexts, id.clone(), move |contexts| contexts.find_signed(&id)).await?;
     let transfer = shared.contexts.begin_transfer(&context)?;
     Ok(Signed { context, path, transfer })
 }

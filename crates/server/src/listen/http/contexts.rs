@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::answer::Answer;
-use super::blocking::blocking;
+use super::blocking::{blocking, remove_later};
 use super::error::ApiError;
 use super::params::Params;
 use super::sessions::address;
 use crate::auth::keys::Caller;
-use crate::contexts::{Context, ContextPath, Contexts, Entry, SignedMethod, Wanted, remove_tree};
+use crate::contexts::{Context, ContextPath, Entry, SignedMethod, Wanted, remove_tree};
 use crate::time_text;
 
 /// `GET /sdk/ListContexts`
@@ -26,7 +26,7 @@ pub(super) async fn list(
 ) -> Result<Answer, ApiError> {
     let page = page_size(&params, "maxResults", 10)?;
     let after = params.text("nextToken")?;
-    let all = blocking(&shared.contexts, move |contexts| contexts.list(&caller.name)).await?;
+    let all = blocking(&shared.contexts, caller.name.clone(), move |contexts| contexts.list(&caller.name)).await?;
     let first = match &after {
         None => 0,
         Some(token) => {
@@ -60,13 +60,22 @@ pub(super) async fn get(
             return Err(ApiError::invalid("allowCreate", "a context is created by its name, not by an id"));
         }
         (Some(id), _) => {
-            blocking(&shared.contexts, move |contexts| contexts.find(&caller.name, &Wanted::Id(id))).await?
+            blocking(&shared.contexts, caller.name.clone(), move |contexts| {
+                contexts.find(&caller.name, &Wanted::Id(id))
+            })
+            .await?
         }
         (None, Some(name)) if create => {
-            blocking(&shared.contexts, move |contexts| contexts.find_or_create(&caller.name, &name)).await?
+            blocking(&shared.contexts, caller.name.clone(), move |contexts| {
+                contexts.find_or_create(&caller.name, &name)
+            })
+            .await?
         }
         (None, Some(name)) => {
-            blocking(&shared.contexts, move |contexts| contexts.find(&caller.name, &Wanted::Name(name))).await?
+            blocking(&shared.contexts, caller.name.clone(), move |contexts| {
+                contexts.find(&caller.name, &Wanted::Name(name))
+            })
+            .await?
         }
         (None, None) => return Err(ApiError::Missing("name or id")),
     };
@@ -80,7 +89,8 @@ pub(super) async fn modify(
     params: Params,
 ) -> Result<Answer, ApiError> {
     let (id, name) = (id(&params)?, params.required("name")?);
-    blocking(&shared.contexts, move |contexts| contexts.rename(&caller.name, &id, name.trim())).await?;
+    blocking(&shared.contexts, caller.name.clone(), move |contexts| contexts.rename(&caller.name, &id, name.trim()))
+        .await?;
     Ok(Answer::default())
 }
 
@@ -91,7 +101,7 @@ pub(super) async fn delete(
     params: Params,
 ) -> Result<Answer, ApiError> {
     let id = id(&params)?;
-    blocking(&shared.contexts, move |contexts| {
+    blocking(&shared.contexts, caller.name.clone(), move |contexts| {
         let aside = contexts.delete(&caller.name, &id)?;
         remove_later(contexts, move || remove_tree(&aside));
         Ok(())
@@ -109,7 +119,7 @@ pub(super) async fn clear(
     params: Params,
 ) -> Result<Answer, ApiError> {
     let id = id(&params)?;
-    blocking(&shared.contexts, move |contexts| {
+    blocking(&shared.contexts, caller.name.clone(), move |contexts| {
         let context = contexts.find(&caller.name, &Wanted::Id(id))?;
         if let Some(trash) = context.begin_clear()? {
             remove_later(contexts, move || context.finish_clear(&trash));
@@ -118,18 +128,6 @@ pub(super) async fn clear(
     })
     .await?;
     Ok(Answer::default())
-}
-
-/// Removes files when it is their turn. Nobody waits for it: it takes as long as there are files.
-fn remove_later(contexts: &Arc<Contexts>, remove: impl FnOnce() + Send + 'static) {
-    let contexts = Arc::clone(contexts);
-    tokio::spawn(async move {
-        let turn = contexts.removal().await;
-        tokio::task::spawn_blocking(move || {
-            remove();
-            drop(turn);
-        });
-    });
 }
 
 /// `POST /sdk/GetContextFileUploadUrl`
@@ -174,7 +172,7 @@ pub(super) async fn delete_file(
 ) -> Result<Answer, ApiError> {
     let path = ContextPath::of_file(&params.required("filePath")?)?;
     let context = find(&shared, &caller, &params).await?;
-    blocking(&shared.contexts, move |_| context.remove(&path)).await?;
+    blocking(&shared.contexts, caller.name.clone(), move |_| context.remove(&path)).await?;
     Ok(Answer::default())
 }
 
@@ -193,7 +191,9 @@ pub(super) async fn describe_files(
     let context = find(&shared, &caller, &params).await?;
     let page = usize::try_from(page).unwrap_or(usize::MAX);
     let mut held = shared.budget.nothing();
-    let listing = blocking(&shared.contexts, move |_| context.list(&folder, page, page_size, &mut held)).await?;
+    let listing =
+        blocking(&shared.contexts, caller.name.clone(), move |_| context.list(&folder, page, page_size, &mut held))
+            .await?;
     let entries = listing.entries.iter().map(describe_file).collect();
     Ok(Answer::new(Value::Array(entries)).beside("count", json!(listing.total)))
 }
@@ -206,7 +206,7 @@ pub(super) async fn find(
 ) -> Result<Arc<Context>, ApiError> {
     let wanted = Wanted::Id(params.required("contextId")?.trim().to_owned());
     let caller = Arc::clone(caller);
-    blocking(&shared.contexts, move |contexts| contexts.find(&caller.name, &wanted)).await
+    blocking(&shared.contexts, caller.name.clone(), move |contexts| contexts.find(&caller.name, &wanted)).await
 }
 
 fn describe(context: &Context) -> Value {

@@ -67,7 +67,7 @@ pub(super) async fn mounts(
     }
     let has_namespaces = shared.sessions.level().has_namespaces();
     let caller = Arc::clone(caller);
-    let mounts: Vec<Mount> = blocking(&shared.contexts, move |contexts| {
+    let mounts: Vec<Mount> = blocking(&shared.contexts, caller.name.clone(), move |contexts| {
         let mount = |WantedMount { id, path, policy }: WantedMount| {
             let context = contexts.find(&caller.name, &Wanted::Id(id.trim().to_owned()))?;
             let mount = Mount::new(context, path, &policy)?;
@@ -145,7 +145,7 @@ pub(super) async fn load_internal(State(shared): State<Arc<Shared>>, params: Par
         return Ok(Answer::new(json!([])));
     }
     let activity = session.begin(0)?;
-    let context = blocking(&shared.contexts, move |contexts| {
+    let context = blocking(&shared.contexts, session.id().to_owned(), move |contexts| {
         let _activity = activity;
         if let Some(context) = session.contexts().transfer() {
             return Ok(context);
