@@ -3,7 +3,8 @@
 use agb_protocol::RunStatus;
 
 use super::{Ended, ModuleHints};
-use crate::run::event::{RunFailure, one_line};
+use crate::run::event::{RunFailure, one_line, shortened_failure};
+use crate::shorten::{MAX_MESSAGE, cut};
 use crate::workspace::egress::NetworkHints;
 
 /// Adds to the failure of one run what would have let its program reach the network, or find the package.
@@ -19,12 +20,15 @@ impl FailureHint {
         Self { network, modules, hint: None }
     }
 
-    /// To the program's own error.
-    pub(crate) fn failure(&mut self, mut failure: RunFailure) -> RunFailure {
+    /// To the program's own error, which has the length then that a person reads: it is looked through on the thread that
+    /// serves everybody, and a program may make it as large as a message.
+    pub(crate) fn failure(&mut self, failure: RunFailure) -> RunFailure {
+        let mut failure = shortened_failure(failure);
         let hint = || self.network.hint(&failure).or_else(|| self.modules.hint(&failure));
         self.hint = self.hint.take().or_else(hint);
         if let Some(hint) = &self.hint {
-            failure.value = format!("{} ({hint})", failure.value);
+            let said = cut(failure.value, MAX_MESSAGE.saturating_sub(hint.len() + " ()".len()));
+            failure.value = format!("{said} ({hint})");
         }
         failure
     }
@@ -61,5 +65,11 @@ mod tests {
         assert_eq!(hint(failure("ZeroDivisionError", "division by zero")), "division by zero");
         let value = hint(failure("ModuleNotFoundError", "No module named 'matplotlib'"));
         assert!(value.contains("images prepare"), "{value}");
+        // However much a program says: the hint is read, and what nobody reads is not looked through.
+        let long = "x".repeat(1 << 20);
+        let value = hint(failure("ModuleNotFoundError", format!("No module named 'matplotlib' {long}")));
+        assert!(value.len() <= MAX_MESSAGE && value.ends_with(')') && value.contains("images prepare"), "{value}");
+        let value = hint(failure("ModuleNotFoundError", format!("{long} No module named 'matplotlib'")));
+        assert!(value.len() <= MAX_MESSAGE && !value.contains("images prepare"), "{value}");
     }
 }
