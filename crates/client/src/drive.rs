@@ -350,12 +350,12 @@ async fn progress(shared: &Shared, link: &mut Option<Link>, read: bool) -> Progr
         let mut locked: Option<(MutexGuard<'_, Machine>, Instant)> = None;
         link.poll(cx, read, |message| {
             let (machine, now) = locked.get_or_insert_with(|| (shared.lock(), shared.now()));
-            let input = match &message {
-                Message::Text(text) => Input::Text(text),
-                Message::Binary(bytes) => str::from_utf8(bytes).map_or(Input::Alive, Input::Text),
-                _ => Input::Alive,
-            };
             apart(message.len(), || {
+                let input = match &message {
+                    Message::Text(text) => Input::Text(text),
+                    Message::Binary(bytes) => str::from_utf8(bytes).map_or(Input::Alive, Input::Text),
+                    _ => Input::Alive,
+                };
                 machine.session.handle_input(*now, id, input);
             });
         })
@@ -364,7 +364,7 @@ async fn progress(shared: &Shared, link: &mut Option<Link>, read: bool) -> Progr
 }
 
 /// Reads a message. While it is a long one, the runtime's other tasks go on where it has another thread for them.
-fn apart(bytes: usize, read: impl FnOnce()) {
+pub(crate) fn apart<T>(bytes: usize, read: impl FnOnce() -> T) -> T {
     /// Of so many bytes on: about 4 ms.
     const LONG: usize = 1 << 20;
     let has_threads = || Handle::try_current().is_ok_and(|here| here.runtime_flavor() == RuntimeFlavor::MultiThread);

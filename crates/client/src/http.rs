@@ -15,6 +15,7 @@ use reqwest::{Client, RequestBuilder, Response, Url};
 
 use crate::answer::{Collected, Room};
 use crate::clock::Clock;
+use crate::drive::apart;
 use crate::network::Network;
 use crate::proxy::{Proxy, is_loopback};
 use crate::tls;
@@ -116,7 +117,8 @@ impl Http {
         let body = body.whole().map_err(|reason| TransportError::Interrupted { reason })?;
         let took = started.now().elapsed();
         tracing::debug!(target: "agb::http", path = path(request), status, ?took, "answered");
-        Ok(HttpResponse::new(status, request_id, body).with_retry_after(retry_after.as_deref()))
+        let response = apart(body.len(), || HttpResponse::new(status, request_id, body));
+        Ok(response.with_retry_after(retry_after.as_deref()))
     }
 
     /// The client for this URL, with a pool of its own for calls that must not be repeated.
