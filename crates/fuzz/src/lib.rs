@@ -11,6 +11,7 @@
 //! | --- | --- | --- |
 //! | `http` | the server's routes, as a client with the key | an answer in the envelope, never a defect of ours |
 //! | `request` | a client's WebSocket message | it is read the same way again when it is written anew |
+//! | `frames` | a client's WebSocket frames, at the server's end, and filling for large ones | each message stays as it is, in pieces that are not large |
 //! | `incoming` | a service's WebSocket messages, to a client with a run | the run ends once, with its last word |
 //! | `control` | an interpreter's control channel, in pieces | pieces make no difference |
 //! | `proxy` | a sandbox's way out | nobody is connected to who was not named |
@@ -22,6 +23,7 @@
 
 mod client;
 mod files;
+mod frames;
 mod kernel;
 mod proxy;
 mod server;
@@ -34,9 +36,10 @@ pub use agb_sandbox::helper_before_main;
 pub type Target = fn(&[u8]);
 
 /// Every target, by its name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
     ("http", server::http),
     ("request", server::request),
+    ("frames", frames::frames),
     ("incoming", client::incoming),
     ("control", kernel::control),
     ("proxy", proxy::proxy),

@@ -127,4 +127,4 @@ macro_rules! targets {
     };
 }
 
-targets!(http, request, incoming, control, proxy, allow, dotenv, image, keys, tar);
+targets!(http, request, frames, incoming, control, proxy, allow, dotenv, image, keys, tar);

@@ -1,4 +1,4 @@
-//! What parses files that people write, for the crate that tries it with any text.
+//! What parses files that people write, and frames that clients send, for the crate that tries it with any bytes.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,6 +8,7 @@ use crate::auth::keys;
 pub use crate::folders::ArchiveEntry;
 use crate::folders::entries;
 use crate::images::Definition;
+use crate::listen::websocket::passed_on;
 
 /// Reads the definition of an image; the error is for a person.
 pub fn image(name: &str, text: &str) -> Result<(), String> {
@@ -25,4 +26,9 @@ pub fn archive(bytes: &[u8]) -> Result<Vec<ArchiveEntry>, String> {
     let mut file = File::from(memory.map_err(|error| error.to_string())?);
     file.write_all(bytes).map_err(|error| error.to_string())?;
     entries(&file).map_err(|error| error.to_string())
+}
+
+/// Passes on a WebSocket client's bytes, which come so many at a time, as the library behind gets them.
+pub fn frames(bytes: &[u8], at_a_time: usize, largest: usize) -> Result<Vec<u8>, String> {
+    passed_on(bytes, at_a_time, largest).map_err(|error| error.to_string())
 }
