@@ -32,15 +32,16 @@ impl Pauses {
         self.last_sign = now;
     }
 
-    /// A beat was answered, or given up.
+    /// A beat was answered, or given up. One that took longer than a registry is waited for was held up by a pause: then only a
+    /// beat that begins now tells what happened in it.
     pub(super) fn over(&mut self, now: Moment) {
-        self.thawing = false;
+        self.thawing = now.saturating_sub(self.last_try) > self.timing.frozen();
         self.last_sign = now;
     }
 
     /// The registry has kept the own record: whatever happened in a pause is known.
     pub(super) fn is_known(&mut self) {
-        self.stood_still = false;
+        (self.stood_still, self.thawing) = (false, false);
     }
 
     pub(super) fn last_try(&self) -> Moment {
@@ -81,8 +82,8 @@ mod tests {
             let begin = at(8 * round);
             pauses.begin(begin);
             assert!(!pauses.is_frozen(begin + at(4)));
-            pauses.over(begin + at(6));
-            for second in 6..8 {
+            pauses.over(begin + at(4)); // it is waited for no longer
+            for second in 4..8 {
                 assert!(!pauses.is_frozen(begin + at(second)), "{round}");
             }
         }
@@ -113,11 +114,28 @@ mod tests {
         }
     }
 
+    /// The others may have declared this server lost meanwhile: their time began with the beat before.
+    #[test]
+    fn a_beat_that_stood_still_says_nothing_until_the_next_one_has() {
+        for is_kept in [false, true] {
+            let mut pauses = Pauses::new(TIMING, at(0));
+            pauses.begin(at(0));
+            pauses.over(at(8));
+            if is_kept {
+                pauses.is_known(); // it was written when it began
+            }
+            assert_eq!((pauses.is_frozen(at(8)), pauses.is_frozen(at(9))), (!is_kept, !is_kept));
+            pauses.begin(at(9));
+            pauses.over(at(9));
+            assert!(!pauses.is_frozen(at(9)));
+        }
+    }
+
     #[test]
     fn no_ends_of_beats_hide_that_the_others_may_have_given_this_server_up() {
         let mut pauses = Pauses::new(TIMING, at(0));
         pauses.begin(at(0));
-        pauses.over(at(9));
+        pauses.over(at(5));
         assert!(!pauses.is_frozen(at(9)));
         assert!(pauses.is_frozen(at(10)));
     }
