@@ -28,7 +28,7 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How long a command that was killed is waited for.
 ///
 /// 10 s, as of an interpreter: it ends in milliseconds. What has not ended by then is held by the kernel, and goes as soon as
-/// the kernel lets it.
+/// the kernel lets it. No option: nothing gets more done by a longer wait, and a shorter one would tell less of the end.
 const END_PATIENCE: Duration = Duration::from_secs(10);
 
 /// When a signal is sent again that its sandbox's first process had no room for, since it has not read the others.
