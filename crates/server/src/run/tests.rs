@@ -61,7 +61,7 @@ fn start(options: RunOptions) -> Fixture {
         feed = Some(its);
         Box::new(FakeSource(Arc::clone(&told)))
     };
-    let spool = SpoolSpace { folder: std::env::temp_dir(), budget: crate::budget::Budget::new(1 << 30) };
+    let spool = SpoolSpace { folder: std::env::temp_dir(), budget: Budget::new(1 << 30) };
     let run = Run::start("a".to_owned(), options, &limits, spool, source, busy, kept);
     let subscriber = Arc::new(ReadyRuns::default());
     run.attach(&subscriber, Cursor::default()).expect("it is new");
@@ -141,7 +141,7 @@ async fn input_counts_until_it_is_read() {
 /// A large event and a run that has it, in a session that may hold so many bytes.
 fn with_large_event(most: usize) -> (Fixture, Arc<ReadyRuns>, Cut) {
     let mut it = start(RunOptions { resume: true, ..EXTENDED });
-    let budget = crate::budget::Budget::new(most);
+    let budget = Budget::new(most);
     it.run.count(budget.nothing(), budget.nothing());
     it.feed.push(chunk(&"x".repeat(60_000)));
     let cut = Cut::default();
@@ -198,7 +198,7 @@ async fn who_watches_again_and_again_finds_the_newest_events_there() {
     assert!(!has_tail(), "nobody has watched for long");
 
     it.run.watch(&observer, Cursor::default()).expect("it goes on");
-    let budget = crate::budget::Budget::new(1);
+    let budget = Budget::new(1);
     let _others = budget.charge(1).expect("there is room");
     it.run.count(budget.nothing(), budget.nothing());
     it.run.unwatch(&observer);
@@ -228,7 +228,7 @@ async fn over_http_only_what_was_shown_there_is_acknowledged() {
 
 #[tokio::test]
 async fn an_end_of_any_length_is_cut_and_counted() {
-    let budget = crate::budget::Budget::new(1 << 20);
+    let budget = Budget::new(1 << 20);
     let mut it = start(RunOptions { resume: true, ..EXTENDED });
     it.run.count(budget.nothing(), budget.nothing());
     let text = "\u{7f}".repeat(4 << 20);

@@ -57,7 +57,7 @@ async fn starts_of_one_session_do_not_go_before_those_of_another() {
     };
     let one = async {
         while done.load(std::sync::atomic::Ordering::Relaxed) == 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         server.output_of(&other, "true").await;
         done.load(std::sync::atomic::Ordering::Relaxed)

@@ -18,7 +18,9 @@ mod tests;
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
@@ -188,13 +190,28 @@ pub(crate) fn passed_on(bytes: &[u8], at_a_time: usize, largest: usize) -> io::R
         }
     }
 
+    /// Says whether somebody is to ask again.
+    #[derive(Default)]
+    struct Asked(AtomicBool);
+
+    impl Wake for Asked {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+
+    let asked = Arc::new(Asked::default());
+    let waker = Waker::from(Arc::clone(&asked));
     let mut frames = Frames::new(Client(bytes.chunks(at_a_time.max(1)), &[]), largest);
     let (mut passed_on, mut memory) = (Vec::new(), vec![0; READ_BUFFER]);
     loop {
         let mut buffer = ReadBuf::new(&mut memory);
-        let read = Pin::new(&mut frames).poll_read(&mut Context::from_waker(std::task::Waker::noop()), &mut buffer);
-        let Poll::Ready(read) = read else { return Err(io::Error::other("it waits for what is there")) };
-        read?;
+        match Pin::new(&mut frames).poll_read(&mut Context::from_waker(&waker), &mut buffer) {
+            Poll::Ready(read) => read?,
+            // It lets others have their turn.
+            Poll::Pending if asked.0.swap(false, Ordering::Relaxed) => continue,
+            Poll::Pending => return Err(io::Error::other("it waits for what is there")),
+        }
         if buffer.filled().is_empty() {
             return Ok(passed_on);
         }
