@@ -18,6 +18,8 @@ pub enum Exceeded {
     OpenFiles(u64),
     /// [`Limits::total_connections`](crate::Limits::total_connections), or the part of the machine's that a session may have.
     Connections(u64),
+    /// [`Limits::total_watches`](crate::Limits::total_watches), or the part of the user's that a session may have.
+    Watches(u64),
     /// [`Limits::processes`](crate::Limits::processes).
     Processes(u64),
     /// [`Limits::total_processes`](crate::Limits::total_processes).
@@ -46,7 +48,8 @@ impl fmt::Display for Exceeded {
             Self::Files(limit) => write!(f, "limit of {limit} files"),
             Self::Mappings(limit) => write!(f, "limit of {limit} open files and memory mappings"),
             Self::OpenFiles(limit) => write!(f, "limit of {limit} open files"),
-            Self::Connections(limit) => write!(f, "limit of {limit} TCP connections"),
+            Self::Connections(limit) => write!(f, "limit of {limit} connections and sockets"),
+            Self::Watches(limit) => write!(f, "limit of {limit} watches of epoll"),
             Self::Processes(limit) => write!(f, "limit of {limit} processes and threads of one program"),
             Self::TotalProcesses(limit) => write!(f, "limit of {limit} processes and threads"),
             Self::Signals(limit) => write!(f, "limit of {limit} queued signals and timers"),
@@ -80,7 +83,7 @@ mod tests {
         assert_eq!(Exceeded::Memory(1000).to_string(), "memory limit 1000 bytes");
         assert_eq!(Exceeded::Files(10).to_string(), "limit of 10 files");
         assert_eq!(Exceeded::OpenFiles(10).to_string(), "limit of 10 open files");
-        assert_eq!(Exceeded::Connections(10).to_string(), "limit of 10 TCP connections");
+        assert_eq!(Exceeded::Connections(10).to_string(), "limit of 10 connections and sockets");
         assert_eq!(Exceeded::TotalProcesses(10).to_string(), "limit of 10 processes and threads");
         assert_eq!(Exceeded::Setsids(10).to_string(), "limit of 10 sessions of processes (setsid)");
         assert_eq!(Exceeded::Locks(10).to_string(), "limit of 10 locks of files");

@@ -1,4 +1,4 @@
-//! A close look at a session: how much memory it really has, and what it has on disk.
+//! A close look at a session: how much memory it really has, what it has on disk, and what it watches.
 //!
 //! What that costs is up to the session's programs: mappings, processes, files. So it is done in a thread of its own, one for
 //! a session at a time, for a bounded part of the time; and what one look may cost is bounded, too.
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::Exceeded;
 use crate::disk::SessionDisk;
+use crate::epoll;
 use crate::sandbox_use::{THIS_THREAD, Use, field, processor_time, resident};
 use crate::stored::Stored;
 use crate::tree::{read_lossy, witness};
@@ -50,14 +51,24 @@ struct Took {
 
 impl Inspection {
     /// Begins to look, and kills who is above a limit. `None`: no thread can be had now; the next look tries again.
-    pub(crate) fn start(uses: Vec<Use>, weighs: bool, disk: Option<Arc<SessionDisk>>) -> Option<Self> {
+    /// With a disk, what is watched is counted, too. `out_of_watches`: the server's user has no more of them.
+    pub(crate) fn start(
+        uses: Vec<Use>,
+        weighs: bool,
+        disk: Option<Arc<SessionDisk>>,
+        out_of_watches: bool,
+    ) -> Option<Self> {
         let took = Arc::new(Mutex::new(Took::default()));
         let takes = Arc::clone(&took);
         let thread = std::thread::Builder::new().name("agb-inspect".to_owned()).spawn(move || {
             let mut uses = uses;
-            let weighing = weighs.then(|| timed(|| weigh(&mut uses)));
             let mut folders = Duration::ZERO;
+            // What others wait for comes first.
+            let watches = disk.is_some().then(|| timed(|| keep_watches(&mut uses, out_of_watches)));
+            let weighing = weighs.then(|| timed(|| weigh(&mut uses)));
             let counting = disk.map(|disk| timed(|| folders = disk.count(&uses)));
+            let before = watches.map_or(Duration::ZERO, |(_, took)| took);
+            let counting = counting.map(|(end, took)| (end, took + before));
             *takes.lock().unwrap_or_else(PoisonError::into_inner) = Took { weighing, counting, folders };
         });
         Some(Self { thread: thread.ok()?, took })
@@ -82,6 +93,16 @@ fn timed(work: impl FnOnce()) -> (Instant, Duration) {
     work();
     let end = Instant::now();
     (end, end - begin)
+}
+
+/// Counts what is watched by `epoll`. The sandboxes that have the most are killed where it is too much.
+fn keep_watches(uses: &mut [Use], are_out: bool) {
+    let Some(limit) = uses.first().map(|it| it.sandbox.limits.total_watches) else { return };
+    for it in &mut *uses {
+        it.watches = it.processes.iter().map(|pid| epoll::watches_of(*pid, are_out)).sum();
+    }
+    let limit = epoll::most_watches(limit, are_out);
+    Use::kill_most(uses, limit, |it| it.watches, Exceeded::Watches(limit));
 }
 
 /// Looks at memory exactly. The largest sandbox is killed where it is too much.
@@ -174,7 +195,7 @@ mod tests {
 
     #[test]
     fn a_look_takes_a_bounded_part_of_the_time() {
-        let look = Inspection::start(Vec::new(), true, Some(Arc::default())).expect("there are threads");
+        let look = Inspection::start(Vec::new(), true, Some(Arc::default()), false).expect("there are threads");
         while !look.is_over() {
             std::thread::yield_now();
         }

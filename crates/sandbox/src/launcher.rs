@@ -6,7 +6,6 @@ use std::io;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -54,8 +53,9 @@ pub struct Launcher {
     pub(crate) watch: Arc<Watch>,
     pub(crate) networks: Networks,
     processes: ProcessTables,
-    /// This machine does not let commands enter a process table, or it could not be seen.
-    cannot_share: AtomicBool,
+    /// Whether this machine lets commands enter a process table, and they can see it. The first that tells decides: what fails
+    /// later is one session's own, which may be at a limit.
+    shares: OnceLock<bool>,
     proxy_factory: OnceLock<OpaqueFactory>,
 }
 
@@ -84,7 +84,7 @@ impl Launcher {
             groups,
             networks: Networks::default(),
             processes: ProcessTables::default(),
-            cannot_share: AtomicBool::new(false),
+            shares: OnceLock::new(),
             proxy_factory: OnceLock::new(),
         })
     }
@@ -258,6 +258,15 @@ impl Launcher {
             self.watch.forget(slot);
         }
         all_ended
+    }
+
+    /// Ends and lets go of what starts have left that the [end](Self::end_slot) of their slot has overtaken: call it when nobody
+    /// can start anything in the slot any more. Does not wait.
+    pub fn forget_slot(&self, slot: u32) {
+        self.networks.forget(slot);
+        self.processes.forget(slot);
+        self.watch.of_slot(slot).iter().for_each(|sandbox| self.watch.end(sandbox));
+        self.watch.forget(slot);
     }
 
     /// Gives a plan to whoever carries it out, and hears how that goes.

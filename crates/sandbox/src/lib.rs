@@ -58,6 +58,7 @@ mod cgroup;
 mod child;
 mod dial;
 mod disk;
+mod epoll;
 mod error;
 mod exceeded;
 mod helper;

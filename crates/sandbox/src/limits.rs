@@ -73,13 +73,20 @@ pub struct Limits {
     /// 65,536: a hundred programs with some hundreds each. A machine with 8 GB of memory has 800,000 for everybody, and
     /// programs of a session that may have `open_files` each would take them in two seconds.
     pub total_open_files: u64,
-    /// TCP connections in a session's own network, of programs or waiting for one, closed ones that still have something to send
-    /// included: a program can have those without an open file, and the kernel has a number of them for everybody. Counted
-    /// at each look; all programs of the session are killed when there are more. No more than an eighth of what the machine
-    /// has for all (`net.ipv4.tcp_max_orphans`), whatever is set.
+    /// Sockets in a session's own network, of any kind: open, waiting to be accepted, or closed with something still to send. A
+    /// program can have those without an open file, and the kernel has a number of them for everybody. Counted at each look; all
+    /// programs of the session are killed when there are more. No more than an eighth of what the machine has for all, whatever
+    /// is set: of TCP `net.ipv4.tcp_max_orphans`, of all kinds together twice `fs.file-max`.
     ///
-    /// 16,384: a load test of a session's own server has some thousands.
+    /// 16,384: a load test of a session's own server has some thousands; a connection inside of it has two.
     pub total_connections: u64,
+    /// What a session's programs watch by `epoll`: descriptors, in each `epoll` that watches them. The kernel has a number of
+    /// them for each user, which may be the server's own, and 200 bytes for each. Counted while the session's programs are
+    /// busy; the sandboxes that have the most are killed when there are more. No more than an eighth of a user's
+    /// (`fs.epoll.max_user_watches`), whatever is set, and no more than a 64th while the server's user has none left.
+    ///
+    /// 100,000: six times the sockets that a session may have, and 20 MB. A machine with 4 GB of memory has 900,000.
+    pub total_watches: u64,
     /// The kernel's own sessions (`setsid`) that a session's programs make, beyond the one that each program is started in. Where
     /// `kernel.sched_autogroup_enabled` is 1 and no control group has the processors, each has a share of busy processors of
     /// its own, as large as all of a program that makes none. So they are counted at each look there, and only there, and the
@@ -128,6 +135,7 @@ impl Default for Limits {
             mappings: 2_000_000,
             total_open_files: 65_536,
             total_connections: 16_384,
+            total_watches: 100_000,
             total_setsids: 64,
             locks: 100_000,
             total_processes: 1024,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::OnceLock;
 
+use crate::sandbox_use::field;
 use crate::tree;
 
 /// How many processes and threads the machine has room for: numbers, and what the kernel's memory is enough for.
@@ -41,23 +42,52 @@ pub(crate) fn most_connections() -> u64 {
     *MOST.get_or_init(|| number("/proc/sys/net/ipv4/tcp_max_orphans", 0).unwrap_or(u64::MAX)) / 8
 }
 
+/// How many sockets of any kind a session may have at most, whatever its limit: an eighth of how many of `AF_UNIX` the machine
+/// has.
+pub(crate) fn most_sockets() -> u64 {
+    most_files() / 4
+}
+
 /// Whether the kernel gives the processes of each `setsid` a share of busy processors of their own (autogroups), however many a
 /// program makes. It does only for those that no control group of processors has.
 pub(crate) fn gives_each_setsid_a_share() -> bool {
     number("/proc/sys/kernel/sched_autogroup_enabled", 0) == Some(1)
 }
 
-/// How many TCP connections and listeners there are in the network of a process. `None`: it has ended.
-pub(crate) fn connections(pid: i32) -> Option<u64> {
-    // "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1", of which the first number alone is the network's own.
-    let in_use = |file: &str, name: &str| {
-        let text = fs::read_to_string(format!("/proc/{pid}/net/{file}")).ok()?;
+/// The sockets in a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sockets {
+    /// TCP connections and listeners.
+    pub(crate) tcp: u64,
+    /// Of all kinds, TCP included. A connection of `AF_UNIX` that waits to be accepted has two, and nobody has one of them open.
+    pub(crate) all: u64,
+}
+
+/// The sockets in the network of a process. `None`: it has ended.
+pub(crate) fn sockets(pid: i32) -> Option<Sockets> {
+    // "sockets: used 12", and "TCP: inuse 5 orphan 0 tw 0 alloc 7 mem 1", of which the first number alone is the network's own.
+    let in_use = |text: &str, name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name))?;
         line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
     };
-    let v4 = in_use("sockstat", "TCP:")?;
+    let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/net/{file}")).ok();
+    let text = read("sockstat")?;
     // A kernel may have no IPv6.
-    Some(v4 + in_use("sockstat6", "TCP6:").unwrap_or(0))
+    let v6 = read("sockstat6").and_then(|text| in_use(&text, "TCP6:")).unwrap_or(0);
+    let tcp = in_use(&text, "TCP:")? + v6;
+    let all = if counts_sockets_of_networks() { in_use(&text, "sockets:")? } else { tcp };
+    Some(Sockets { tcp, all })
+}
+
+/// Whether the kernel says of each network how many sockets it has, as since Linux 4.16, and not of the machine.
+fn counts_sockets_of_networks() -> bool {
+    static COUNTS: OnceLock<bool> = OnceLock::new();
+    *COUNTS.get_or_init(|| {
+        let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let mut parts =
+            release.split(|other: char| !other.is_ascii_digit()).map(|part| part.parse::<u32>().unwrap_or(0));
+        (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) >= (4, 16)
+    })
 }
 
 /// How many files a process has open. `threads`: how many it has. All of them have one table of files, since the filter of
@@ -89,25 +119,31 @@ fn has_sizes() -> bool {
     })
 }
 
-/// What changes when somebody takes much of what the machine has for all: open files and tasks. Two short reads.
+/// What changes when somebody takes much of what the machine has for all: open files, tasks and the kernel's own
+/// memory, which much takes that no process has open. Three short reads.
 #[derive(Debug, Default)]
 pub(crate) struct Machine {
     files: u64,
     tasks: u64,
+    kernel: u64,
 }
 
 impl Machine {
     /// Whether much was taken since the last call: more than an eighth of what a session may have at most of the machine's open
-    /// files, or that many tasks.
+    /// files, or that many tasks, or that much memory of the kernel's.
     pub(crate) fn has_leapt(&mut self) -> bool {
         /// Programs that start together are some hundreds.
         const TASKS: u64 = 256;
+        /// Bytes: 20,000 connections that nobody accepts, or 300,000 watches of `epoll`.
+        const KERNEL: u64 = 64 << 20;
         // "0.52 0.58 0.59 2/1523 98765": those that run, and all.
         let files = number("/proc/sys/fs/file-nr", 0).unwrap_or(0);
         let tasks = number("/proc/loadavg", 3).unwrap_or(0);
-        let before = std::mem::replace(self, Self { files, tasks });
-        let (more_files, more_tasks) = (files.saturating_sub(before.files), tasks.saturating_sub(before.tasks));
-        before.tasks > 0 && (more_files > most_open_files() / 8 || more_tasks > TASKS)
+        let kernel = fs::read_to_string("/proc/meminfo").map_or(0, |text| field(&text, "SUnreclaim:"));
+        let before = std::mem::replace(self, Self { files, tasks, kernel });
+        let more_files = files.saturating_sub(before.files) > most_open_files() / 8;
+        let more_tasks = tasks.saturating_sub(before.tasks) > TASKS;
+        before.tasks > 0 && (more_files || more_tasks || kernel.saturating_sub(before.kernel) > KERNEL)
     }
 }
 
@@ -131,14 +167,34 @@ mod tests {
         let own = i32::try_from(std::process::id()).expect("a process number is an int");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound");
-        let before = connections(own).expect("it runs");
+        let before = sockets(own).expect("it runs");
         for _ in 0..100 {
             drop(std::net::TcpStream::connect(address).expect("it waits to be accepted"));
         }
-        let with = connections(own).expect("it runs");
+        let with = sockets(own).expect("it runs");
         // Others on the machine open and close some meanwhile.
-        assert!(with >= before + 50, "{before} {with}");
-        assert_eq!(connections(-1), None);
+        assert!(with.tcp >= before.tcp + 50 && with.all >= before.all + 50, "{before:?} {with:?}");
+        assert_eq!(sockets(-1), None);
+    }
+
+    #[test]
+    fn local_connections_that_nobody_accepts_are_counted() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+        let own = i32::try_from(std::process::id()).expect("a process number is an int");
+        let name = format!("agb-machine-test-{own}");
+        let address = SocketAddr::from_abstract_name(name).expect("it is short");
+        let listener = UnixListener::bind_addr(&address).expect("nobody else has the name");
+        let before = sockets(own).expect("it runs");
+        // Rust's listeners let 128 wait, or as many as the machine allows.
+        for _ in 0..100 {
+            drop(UnixStream::connect_addr(&address).expect("it waits to be accepted"));
+        }
+        let with = sockets(own).expect("it runs");
+        assert!(with.all >= before.all + 150, "{before:?} {with:?}");
+        drop(listener);
+        let after = sockets(own).expect("it runs");
+        assert!(after.all < before.all + 100, "{before:?} {after:?}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Plan {
         });
         let Limits { memory, processes, open_files, inotify_instances, file_size, tmp_size, tmp_files, .. } = limits;
         let Limits { total_memory, disk, files, mappings, total_open_files, total_connections, .. } = limits;
-        let Limits { total_setsids, locks, total_processes, cpus, nice, .. } = limits;
+        let Limits { total_watches, total_setsids, locks, total_processes, cpus, nice, .. } = limits;
 
         for value in [memory, processes, open_files, inotify_instances, file_size, tmp_size, tmp_files] {
             out.number(*value);
@@ -90,7 +90,7 @@ impl Plan {
         for value in [total_memory, disk, files, mappings, total_open_files, total_connections] {
             out.number(*value);
         }
-        for value in [total_setsids, locks, total_processes] {
+        for value in [total_watches, total_setsids, locks, total_processes] {
             out.number(*value);
         }
         out.number(u64::from(*cpus));
@@ -145,6 +145,7 @@ impl Plan {
             mappings: input.number()?,
             total_open_files: input.number()?,
             total_connections: input.number()?,
+            total_watches: input.number()?,
             total_setsids: input.number()?,
             locks: input.number()?,
             total_processes: input.number()?,

@@ -16,6 +16,8 @@ pub(crate) struct Use {
     /// Processes and threads.
     pub(crate) tasks: u64,
     pub(crate) open_files: u64,
+    /// What is watched by `epoll`, where it was looked at.
+    pub(crate) watches: u64,
     /// The kernel's sessions (`setsid`) of its processes beyond the one that it was started in.
     pub(crate) setsids: u64,
     pub(crate) sandbox: Arc<Watched>,
@@ -26,7 +28,7 @@ impl Use {
     pub(crate) fn of(sandbox: Arc<Watched>) -> Self {
         // Who cannot be looked at now, is at the next look.
         let processes = sandbox.processes().unwrap_or_default();
-        Self { memory: 0, processes, tasks: 0, open_files: 0, setsids: 0, sandbox }
+        Self { memory: 0, processes, tasks: 0, open_files: 0, watches: 0, setsids: 0, sandbox }
     }
 
     pub(crate) fn total(uses: &[Self]) -> u64 {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::Exceeded;
 use crate::cgroup::{Controller, Groups};
 use crate::disk::SessionDisk;
+use crate::epoll;
 use crate::inspection::Inspection;
 use crate::machine::{self, Machine};
 use crate::sandbox_use::{Ran, Use, resident};
@@ -162,6 +163,8 @@ struct Session {
     disk: Arc<SessionDisk>,
     /// What looks into it closely.
     inspection: Option<Inspection>,
+    /// The server's user had no watches left, and nobody has looked for who has them.
+    out_of_watches: bool,
     /// The kernel had killed somebody at the last look, and nobody had asked.
     has_killed: bool,
 }
@@ -169,6 +172,7 @@ struct Session {
 fn run(watch: &Weak<Watch>) {
     let mut sessions: HashMap<u32, Session> = HashMap::new();
     let mut machine = Machine::default();
+    let mut trial = epoll::Trial::default();
     while let Some(watch) = watch.upgrade() {
         let all = watch.sessions();
         watch.press();
@@ -179,6 +183,7 @@ fn run(watch: &Weak<Watch>) {
         }
         drop(watch);
         let has_leapt = machine.has_leapt();
+        let out_of_watches = trial.are_out();
         sessions.retain(|slot, session| all.get(slot).is_some_and(|(disk, _)| Arc::ptr_eq(disk, &session.disk)));
         for (slot, (disk, sandboxes)) in all {
             let now = Instant::now();
@@ -186,7 +191,9 @@ fn run(watch: &Weak<Watch>) {
             let stirred = sandboxes.iter().filter(|sandbox| sandbox.take_stirred()).count();
             let has_begun = session.disk.take_begun();
             session.has_worked |= has_begun;
-            if session.look_at <= now && session.is_of_interest(&sandboxes) || stirred > 0 || has_begun || has_leapt {
+            let is_due = session.look_at <= now && session.is_of_interest(&sandboxes);
+            if is_due || stirred > 0 || has_begun || has_leapt || out_of_watches {
+                session.out_of_watches |= out_of_watches && !sandboxes.is_empty();
                 session.look(&sandboxes, now, counts_setsids);
             }
             sandboxes.iter().filter(|sandbox| sandbox.is_ending()).for_each(|sandbox| sandbox.press());
@@ -207,6 +214,7 @@ impl Session {
             count_at: now,
             disk,
             inspection: None,
+            out_of_watches: false,
             has_killed: false,
         }
     }
@@ -263,11 +271,13 @@ impl Session {
         // What several processes have together was counted for each: now exactly, which takes longer.
         let limit = sandboxes.first().map_or(u64::MAX, |first| first.limits.total_memory);
         let is_heavy = Use::total(&uses) > limit && self.weigh_at <= now;
-        let is_to_count = self.has_worked && self.count_at <= now;
+        let is_to_count = self.has_worked && self.count_at <= now || self.out_of_watches;
         if self.inspection.is_none() && (is_heavy || is_to_count) {
             let disk = is_to_count.then(|| Arc::clone(&self.disk));
-            self.inspection = Inspection::start(uses, is_heavy, disk);
-            self.has_worked &= !(is_to_count && self.inspection.is_some());
+            self.inspection = Inspection::start(uses, is_heavy, disk, self.out_of_watches);
+            let is_counted = is_to_count && self.inspection.is_some();
+            self.has_worked &= !is_counted;
+            self.out_of_watches &= !is_counted;
         }
     }
 }
@@ -286,7 +296,7 @@ fn keep_numbers(uses: &[Use]) -> bool {
     is_above |= Use::kill_most(uses, tasks, |it| it.tasks, Exceeded::TotalProcesses(tasks));
     is_above |= Use::kill_most(uses, limits.total_setsids, |it| it.setsids, Exceeded::Setsids(limits.total_setsids));
     is_above |= keep_signals(uses);
-    is_above |= keep_connections(uses, limits.total_connections.min(machine::most_connections()));
+    is_above |= keep_sockets(uses, limits.total_connections);
     is_above | Use::kill_most(uses, files, |it| it.open_files, Exceeded::OpenFiles(files))
 }
 
@@ -299,14 +309,16 @@ fn keep_signals(uses: &[Use]) -> bool {
     Use::kill_most(uses, most, of, Exceeded::Signals(most))
 }
 
-/// Kills all of a session that has more connections in its network: one that is closed belongs to no process, and goes when its
-/// other end has gone. False: there are not more.
-fn keep_connections(uses: &[Use], limit: u64) -> bool {
+/// Kills all of a session that has more sockets in its network: one that is closed, or that nobody has accepted, belongs to no
+/// process, and goes when its other end has gone. False: there are not more.
+fn keep_sockets(uses: &[Use], limit: u64) -> bool {
     let of_network = uses.iter().filter(|it| it.sandbox.has_network);
-    let found = of_network.clone().flat_map(|it| &it.processes).find_map(|pid| machine::connections(*pid));
-    let is_above = found.is_some_and(|found| found > limit);
-    if is_above {
-        of_network.for_each(|it| it.sandbox.kill(Exceeded::Connections(limit)));
+    let mut processes = of_network.clone().flat_map(|it| &it.processes);
+    let Some(found) = processes.find_map(|pid| machine::sockets(*pid)) else { return false };
+    let most = [(found.tcp, machine::most_connections()), (found.all, machine::most_sockets())];
+    let exceeded = most.into_iter().map(|(found, most)| (found, limit.min(most))).find(|(found, most)| found > most);
+    if let Some((_, most)) = exceeded {
+        of_network.for_each(|it| it.sandbox.kill(Exceeded::Connections(most)));
     }
-    is_above
+    exceeded.is_some()
 }

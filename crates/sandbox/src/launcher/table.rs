@@ -2,7 +2,6 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::{Launcher, errno};
 use crate::plan::{Kind, Plan};
@@ -12,7 +11,7 @@ use crate::{Child, Command, Policy, SpawnError, Stage};
 impl Launcher {
     /// Runs a plan in its session's process table. `None`: there can be none here.
     pub(super) fn run_among_others(&self, plan: &Plan, fds: [BorrowedFd<'_>; 5]) -> Result<Option<Child>, SpawnError> {
-        if !plan.policy.level.has_namespaces() || self.cannot_share.load(Ordering::Relaxed) {
+        if !plan.policy.level.has_namespaces() || self.shares.get() == Some(&false) {
             return Ok(None);
         }
         let mut is_again = false;
@@ -21,11 +20,17 @@ impl Launcher {
             match self.run_in(plan.clone(), fds, &table) {
                 // It ended while it was entered. The next one is new.
                 Err(_) if table.has_ended() && !is_again => is_again = true,
-                Err(SpawnError::Failed { stage: Stage::Processes, .. }) => {
-                    self.cannot_share.store(true, Ordering::Relaxed);
+                Err(SpawnError::Failed { stage: Stage::Processes, errno, .. }) => {
+                    if is_of_machine(errno) {
+                        let _ = self.shares.set(false); // the first stays
+                    }
                     return Ok(None);
                 }
-                result => return result.map(Some),
+                Ok(child) => {
+                    let _ = self.shares.set(true); // as above
+                    return Ok(Some(child));
+                }
+                Err(error) => return Err(error),
             }
         }
     }
@@ -49,7 +54,7 @@ impl Launcher {
         let namespaces = made.processes.take().ok_or(SpawnError::Vanished)?;
         let child = self.watched(made, network, None);
         if !child.has_proc() {
-            self.cannot_share.store(true, Ordering::Relaxed);
+            let _ = self.shares.set(false); // where none could be seen before
             return Ok(None);
         }
         let table = Arc::new(SharedProcesses::new(child, namespaces, policy.network));
@@ -74,4 +79,9 @@ impl Launcher {
         table.watch(child.as_fd()).map_err(|_| SpawnError::Vanished)?;
         Ok(child)
     }
+}
+
+/// Whether a step fails so for everybody on this machine. Memory and descriptors run out for one session, and for a while.
+fn is_of_machine(errno: i32) -> bool {
+    matches!(errno, libc::EPERM | libc::EACCES | libc::ENOSYS | libc::EINVAL | libc::EOPNOTSUPP)
 }

@@ -25,7 +25,7 @@ use world::World;
 
 type Test = fn(&World);
 
-const TESTS: [(&str, Test); 53] = [
+const TESTS: [(&str, Test); 56] = [
     ("attempts_are_stopped", escape::attempts_are_stopped),
     ("network_host_reaches_the_network_only", escape::network_host_reaches_the_network_only),
     ("programs_find_what_they_need", programs::programs_find_what_they_need),
@@ -47,6 +47,8 @@ const TESTS: [(&str, Test); 53] = [
     ("a_full_session_only_removes_files", sessions::a_full_session_only_removes_files),
     ("open_files_of_a_session_are_bounded", sessions::open_files_of_a_session_are_bounded),
     ("connections_of_a_session_are_bounded", sessions::connections_of_a_session_are_bounded),
+    ("local_connections_of_a_session_are_bounded", sessions::local_connections_of_a_session_are_bounded),
+    ("watches_of_a_session_are_bounded", sessions::watches_of_a_session_are_bounded),
     ("setsids_of_a_session_are_bounded", sessions::setsids_of_a_session_are_bounded),
     ("watches_of_a_sandbox_are_bounded", limits::watches_of_a_sandbox_are_bounded),
     ("timers_of_a_session_are_bounded", sessions::timers_of_a_session_are_bounded),
@@ -70,6 +72,7 @@ const TESTS: [(&str, Test); 53] = [
     ("nothing_outlives_the_launcher", ends::nothing_outlives_the_launcher),
     ("commands_see_and_end_each_other", shared::commands_see_and_end_each_other),
     ("a_command_ends_alone", shared::a_command_ends_alone),
+    ("a_start_behind_the_end_of_its_slot_leaves_nothing", shared::a_start_behind_the_end_of_its_slot_leaves_nothing),
     ("what_loses_its_supervisor_ends", shared::what_loses_its_supervisor_ends),
     ("an_end_that_others_hinder_comes", shared::an_end_that_others_hinder_comes),
     ("a_stopped_supervisor_does_not_keep_its_session", shared::a_stopped_supervisor_does_not_keep_its_session),

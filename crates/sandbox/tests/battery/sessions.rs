@@ -122,6 +122,35 @@ pub(crate) fn connections_of_a_session_are_bounded(world: &World) {
     }
 }
 
+/// The same of sockets that are no internet's: each connection leaves two.
+pub(crate) fn local_connections_of_a_session_are_bounded(world: &World) {
+    let code = "import socket, time\nkept = []\nfor name in range(40):\n    listener = socket.socket(socket.AF_UNIX)\n    \
+                listener.bind(f'\\0agb-{name}')\n    listener.listen(100)\n    kept.append(listener)\n    \
+                for _ in range(10):\n        one = socket.socket(socket.AF_UNIX)\n        \
+                one.connect(f'\\0agb-{name}')\n        one.close()\ntime.sleep(100)";
+    for &level in world.levels.iter().filter(|level| level.has_namespaces()) {
+        let mut policy = world.policy(level);
+        policy.limits.total_connections = 500;
+        is_killed(world, &policy, code, Exceeded::Connections(500));
+    }
+}
+
+/// What is watched by `epoll` is the kernel's memory, and counts for a user, who may be the server's.
+pub(crate) fn watches_of_a_session_are_bounded(world: &World) {
+    let code = "import os, select, time\nread, _ = os.pipe()\nends = [os.dup(read) for _ in range(100)]\nkept = []\n\
+                for _ in range(30):\n    one = select.epoll()\n    kept.append(one)\n    \
+                for end in ends: one.register(end)\ntime.sleep(100)";
+    for &level in &world.levels {
+        let mut policy = world.policy(level);
+        policy.limits.total_watches = 2_000;
+        is_killed(world, &policy, code, Exceeded::Watches(2_000));
+        policy.limits.total_watches = 4_000;
+        let (mut program, _ends) = start(world, &policy, code);
+        let ended = program.wait_timeout(Duration::from_secs(1)).expect("waiting works");
+        assert_eq!((ended, program.exceeded()), (None, None), "{level}: 3,000 are allowed");
+    }
+}
+
 /// Where each `setsid` has a share of the processors, a session has a limited number of them; elsewhere they cost nothing.
 pub(crate) fn setsids_of_a_session_are_bounded(world: &World) {
     if std::fs::read_to_string(AUTOGROUPS).is_ok_and(|text| text.trim() != "1") {

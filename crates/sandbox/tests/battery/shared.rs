@@ -164,6 +164,44 @@ time.sleep(1000)"
     }
 }
 
+/// A start that the end of its session has overtaken makes a process table once more.
+pub(crate) fn a_start_behind_the_end_of_its_slot_leaves_nothing(world: &World) {
+    for level in levels(world) {
+        let policy = world.policy(level);
+        let mark = format!("agb-behind-{}-{level}", std::process::id());
+        assert!(world.launcher.end_slot(policy.slot, PATIENCE), "{level}");
+        let late = python(&format!("import time; print('ready', flush=True); time.sleep(100) # {mark}"));
+        let (mut child, mut ends) = start(world, &policy, &late);
+        assert_eq!(line(&mut ends.output), "ready", "{level}");
+        let with = tables(world);
+        assert!(with > 0, "{level}: a command has a process table");
+        world.launcher.forget_slot(policy.slot);
+        assert!(child.wait_timeout(PATIENCE).expect("waiting works").is_some(), "{level}: it is ended");
+        drop(child);
+        await_marked(&mark, 0);
+        let begin = Instant::now();
+        while tables(world) == with {
+            assert!(begin.elapsed() < PATIENCE, "{level}: the table ends");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(world.launcher.end_slot(policy.slot, Duration::ZERO), "{level}: nothing of it runs");
+    }
+}
+
+/// How many process tables there are.
+fn tables(world: &World) -> usize {
+    let parent = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse::<u32>().ok()
+    };
+    let is_table = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.trim() == "agb-processes")
+            && std::iter::successors(Some(*pid), |pid| parent(*pid)).any(|pid| pid == world.launcher.id())
+    };
+    let all = std::fs::read_dir("/proc").expect("there is /proc").flatten();
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_table).count()
+}
+
 /// A command does to the supervisor of another one what it can: it is the same user.
 pub(crate) fn what_loses_its_supervisor_ends(world: &World) {
     for level in levels(world) {

@@ -39,10 +39,15 @@ pub(super) struct SandboxArgs {
     /// (`fs.file-max`); programs that have more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_open_files, value_name = "N")]
     session_open_files: u64,
-    /// Maximum number of TCP connections in a session's own network, and never more than an eighth of what the machine has for
-    /// closed ones that still send (`net.ipv4.tcp_max_orphans`); programs of a session that has more are killed.
+    /// Maximum number of sockets in a session's own network, those that wait to be accepted and closed ones that still send
+    /// included; programs of a session that has more are killed. Never more than an eighth of what the machine has: of TCP
+    /// `net.ipv4.tcp_max_orphans`, of all kinds twice `fs.file-max`.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_connections, value_name = "N")]
     session_connections: u64,
+    /// Maximum number of descriptors that all processes of a session watch by `epoll`, and never more than an eighth of a user's
+    /// (`fs.epoll.max_user_watches`); programs that watch more are killed.
+    #[arg(long, default_value_t = agb_sandbox::Limits::default().total_watches, value_name = "N")]
+    session_watches: u64,
     /// Maximum number of sessions of the kernel's own that programs of a session make by `setsid`; programs that have made more
     /// are killed. Counted where each has a share of the processors (`kernel.sched_autogroup_enabled` is 1, and no control
     /// groups for processors).
@@ -88,6 +93,7 @@ impl SandboxArgs {
             mappings: self.session_mappings,
             total_open_files: self.session_open_files,
             total_connections: self.session_connections,
+            total_watches: self.session_watches,
             total_setsids: self.session_setsids,
             locks: self.session_locks,
             tmp_size: self.shared_memory,

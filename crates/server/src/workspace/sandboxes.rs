@@ -297,6 +297,8 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        // Its last start has ended with whoever asked for it: nothing follows.
+        self.sandboxes.launcher.forget_slot(self.number);
         self.stand_back(false);
         self.sandboxes.proxies.remove(self.number);
         if !self.occupied.load(Ordering::Relaxed) {
