@@ -401,15 +401,14 @@ impl Unread {
 async fn the_end_of_a_program_that_nobody_reads_is_its_own() {
     const TIME: Duration = Duration::from_secs(2);
     let many = "for n in range(20): display('x' * 40_000)\n";
-    let is_finished = |outcome: &Outcome| *outcome == Outcome::Finished;
-    let is_its_error =
-        |outcome: &Outcome| matches!(outcome, Outcome::Failed(error) if error.name == "ZeroDivisionError");
-    let is_late = |outcome: &Outcome| *outcome == Outcome::TimedOut(TIME);
-    let ways: [(String, &dyn Fn(&Outcome) -> bool); 4] = [
-        (many.to_owned(), &is_finished),
-        (format!("{many}1 / 0"), &is_its_error),
-        (format!("{many}while True: pass"), &is_late),
-        ("while True: display('x' * 40_000)".to_owned(), &is_late),
+    let ways: [(String, fn(&Outcome) -> bool); 4] = [
+        (many.to_owned(), |outcome| *outcome == Outcome::Finished),
+        (
+            format!("{many}1 / 0"),
+            |outcome| matches!(outcome, Outcome::Failed(error) if error.name == "ZeroDivisionError"),
+        ),
+        (format!("{many}while True: pass"), |outcome| *outcome == Outcome::TimedOut(TIME)),
+        ("while True: display('x' * 40_000)".to_owned(), |outcome| *outcome == Outcome::TimedOut(TIME)),
     ];
     let python = kernel(Language::Python);
     python.run("x = 1").await;
