@@ -78,6 +78,7 @@ mod remove;
 mod report;
 mod reports;
 mod sandbox_use;
+mod setsids;
 mod signals;
 mod stored;
 mod sys;

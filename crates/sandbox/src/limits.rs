@@ -89,8 +89,8 @@ pub struct Limits {
     pub total_watches: u64,
     /// The kernel's own sessions (`setsid`) that a session's programs make, beyond the one that each program is started in. Where
     /// `kernel.sched_autogroup_enabled` is 1 and no control group has the processors, each has a share of busy processors of
-    /// its own, as large as all of a program that makes none. So they are counted at each look there, and only there, and the
-    /// sandboxes that have the most are killed when there are more.
+    /// its own, as large as all of a program that makes none. So those that have lately had time of the processors are counted at
+    /// each look there, and only there, and the sandboxes that have the most are killed when there are more.
     ///
     /// 64: a terminal with many windows, a browser, or a test run that starts each of its servers by it has some dozens. With 60
     /// that are busy, a small cell of another session takes 0.16 s on two processors, at most 0.8 s.

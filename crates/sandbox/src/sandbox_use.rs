@@ -18,7 +18,7 @@ pub(crate) struct Use {
     pub(crate) open_files: u64,
     /// What is watched by `epoll`, where it was looked at.
     pub(crate) watches: u64,
-    /// The kernel's sessions (`setsid`) of its processes beyond the one that it was started in.
+    /// The kernel's sessions (`setsid`) of its processes that are busy, beyond the one that it was started in.
     pub(crate) setsids: u64,
     pub(crate) sandbox: Arc<Watched>,
 }
@@ -91,6 +91,8 @@ pub(crate) fn processor_time(pid: impl fmt::Display) -> u64 {
 pub(crate) struct Ran {
     /// In the system's ticks.
     pub(crate) processor_time: u64,
+    /// Of those that it has waited for.
+    pub(crate) time_of_children: u64,
     pub(crate) threads: u64,
     /// The kernel's session that it is in.
     pub(crate) setsid: i64,
@@ -101,12 +103,13 @@ impl Ran {
     pub(crate) fn of(pid: impl fmt::Display) -> Self {
         let Ok(text) = read_lossy(format!("/proc/{pid}/stat")) else { return Self::default() };
         // The name, which may contain anything, ends at the last parenthesis. The session is field 6, user and system time
-        // are fields 14 and 15, and the number of threads is field 20.
+        // are fields 14 and 15, those of children 16 and 17, and the number of threads is field 20.
         let Some((_, fields)) = text.rsplit_once(')') else { return Self::default() };
         let fields: Vec<&str> = fields.split_ascii_whitespace().take(18).collect();
         let number = |at: usize| fields.get(at - 3).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
         let setsid = fields.get(3).and_then(|field| field.parse().ok()).unwrap_or(0);
-        Self { processor_time: number(14) + number(15), threads: number(20), setsid }
+        let (processor_time, time_of_children) = (number(14) + number(15), number(16) + number(17));
+        Self { processor_time, time_of_children, threads: number(20), setsid }
     }
 }
 

@@ -10,7 +10,7 @@
 //! What takes long, counting files and dividing shared memory up, is done by a thread of the session's own
 //! ([`Inspection`]): how long is up to its programs, and the other sessions do not wait for it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -22,6 +22,7 @@ use crate::epoll;
 use crate::inspection::Inspection;
 use crate::machine::{self, Machine};
 use crate::sandbox_use::{Ran, Use, resident};
+use crate::setsids::Setsids;
 use crate::signals;
 use crate::sys::socket;
 use crate::watched::Watched;
@@ -156,6 +157,7 @@ struct Session {
     busy: u64,
     /// And which they were.
     processes: Vec<i32>,
+    setsids: Setsids,
     /// It was busy, and its files have not been counted since.
     has_worked: bool,
     weigh_at: Instant,
@@ -209,6 +211,7 @@ impl Session {
             interval: SOON,
             busy: 0,
             processes: Vec::new(),
+            setsids: Setsids::default(),
             has_worked: true,
             weigh_at: now,
             count_at: now,
@@ -227,16 +230,21 @@ impl Session {
     fn look(&mut self, sandboxes: &[Arc<Watched>], now: Instant, counts_setsids: bool) {
         let mut uses: Vec<Use> = sandboxes.iter().cloned().map(Use::of).collect();
         let mut busy = 0;
+        let mut all_ran: Vec<Vec<Ran>> = Vec::new();
         for it in &mut uses {
-            let mut setsids = HashSet::new();
-            for &pid in &it.processes {
-                let ran = Ran::of(pid);
+            let all: Vec<Ran> = it.processes.iter().map(Ran::of).collect();
+            for (&pid, ran) in it.processes.iter().zip(&all) {
                 busy += ran.processor_time;
                 it.tasks += ran.threads;
                 it.open_files += machine::open_files(pid, ran.threads);
-                setsids.insert(ran.setsid);
             }
-            it.setsids = if counts_setsids { (setsids.len() as u64).saturating_sub(1) } else { 0 };
+            all_ran.push(all);
+        }
+        if counts_setsids {
+            self.setsids = self.setsids.after(all_ran.iter().flatten(), now);
+            for (it, ran) in uses.iter_mut().zip(&all_ran) {
+                it.setsids = self.setsids.busy(ran.iter(), now).saturating_sub(1);
+            }
         }
         // Looking at so many more closely takes longer than making them.
         if !keep_numbers(&uses) {

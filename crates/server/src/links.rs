@@ -71,7 +71,7 @@ impl Links {
         port: u16,
         settings: &LinkSettings,
     ) -> Result<String, LinkError> {
-        let (now, most) = (Instant::now(), settings.most);
+        let (now, most) = (Instant::now(), settings.per_session);
         let mut by_name = self.by_name();
         by_name.retain(|_, link| link.expires > now && link.session.strong_count() > 0);
         if by_name.values().filter(|link| link.id == session.id()).count() >= most {

@@ -401,7 +401,8 @@ impl Unread {
 async fn the_end_of_a_program_that_nobody_reads_is_its_own() {
     const TIME: Duration = Duration::from_secs(2);
     let many = "for n in range(20): display('x' * 40_000)\n";
-    let ways: [(String, fn(&Outcome) -> bool); 4] = [
+    type Check = fn(&Outcome) -> bool;
+    let ways: [(String, Check); 4] = [
         (many.to_owned(), |outcome| *outcome == Outcome::Finished),
         (
             format!("{many}1 / 0"),

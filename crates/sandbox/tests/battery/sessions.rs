@@ -157,22 +157,26 @@ pub(crate) fn setsids_of_a_session_are_bounded(world: &World) {
         return println!("no share of the processors for each setsid: not tested");
     }
     let counts = !world.launcher.control_groups().has(Controller::Processors);
-    let code = |count: u32| {
+    let code = |count: u32, work: &str| {
         format!(
             "import os, time\nfor _ in range({count}):\n    if os.fork() == 0:\n        os.setsid()\n        \
-             if os.fork() == 0: time.sleep(100)\n        os._exit(0)\ntime.sleep(2)\nprint('all there')"
+             if os.fork() == 0: {work}\n        os._exit(0)\ntime.sleep(3)\nprint('all there')"
         )
     };
+    let (busy, idle) = ("exec('while True: pass')", "time.sleep(100)");
     for &level in &world.levels {
         let mut policy = world.policy(level);
         policy.limits.total_setsids = 20;
-        let (status, text) = world.python(&policy, &code(20));
-        assert!(status.success() && text == "all there\n", "{level}: {status}: {text}");
-        if counts {
-            is_killed(world, &policy, &code(25), Exceeded::Setsids(20));
-        } else {
-            let (status, text) = world.python(&policy, &code(25));
+        let allowed = |code: &str| {
+            let (status, text) = world.python(&policy, code);
             assert!(status.success() && text == "all there\n", "{level}: {status}: {text}");
+        };
+        allowed(&code(15, busy));
+        allowed(&code(100, idle));
+        if counts {
+            is_killed(world, &policy, &code(30, busy), Exceeded::Setsids(20));
+        } else {
+            allowed(&code(30, busy));
         }
     }
 }

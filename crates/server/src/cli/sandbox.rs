@@ -48,7 +48,7 @@ pub(super) struct SandboxArgs {
     /// (`fs.epoll.max_user_watches`); programs that watch more are killed.
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_watches, value_name = "N")]
     session_watches: u64,
-    /// Maximum number of sessions of the kernel's own that programs of a session make by `setsid`; programs that have made more
+    /// Maximum number of busy sessions of the kernel's own that programs of a session make by `setsid`; programs that have more
     /// are killed. Counted where each has a share of the processors (`kernel.sched_autogroup_enabled` is 1, and no control
     /// groups for processors).
     #[arg(long, default_value_t = agb_sandbox::Limits::default().total_setsids, value_name = "N")]

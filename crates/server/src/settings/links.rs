@@ -25,7 +25,7 @@ pub struct LinkSettings {
     ///
     /// 100: one for each port that links may lead to; more are a loop's mistake.
     #[arg(long = "links", default_value_t = 100, value_name = "N")]
-    pub most: usize,
+    pub per_session: usize,
     /// Connections to ports of one session at once; more are refused (HTTP 429).
     ///
     /// 200, as from one address: a page takes six, and a link that is passed around does not take every connection of the

@@ -259,7 +259,7 @@ async fn with_a_domain_each_link_has_a_host_of_its_own() {
 
 #[tokio::test]
 async fn links_are_counted_for_each_session() {
-    let server = TestServer::with(|config| config.links.most = 2).await;
+    let server = TestServer::with(|config| config.links.per_session = 2).await;
     let (one, other) = (server.create().await, server.create().await);
     for _ in 0..2 {
         url(&server, &one, &[("port", "30100")]).await;
