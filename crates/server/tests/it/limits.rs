@@ -129,6 +129,9 @@ async fn short_commands_fill_no_disk_and_what_is_full_can_be_tidied() {
         let answer = server.shell(&session, &format!("head -c 1000000 /dev/zero > a{at}")).await;
         if answer["exit_code"] != 0 {
             let said = answer["stderr"].as_str().expect("a text");
+            if said.contains("exceeded its disk limit 4 MiB") {
+                continue; // somebody looked while this one wrote
+            }
             assert!(said.starts_with(NOTICE) && said.contains("Permission denied"), "{answer}");
             break;
         }
