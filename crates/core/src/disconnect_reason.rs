@@ -1,8 +1,8 @@
 //! Why a connection ended, and what follows from it.
 
 use crate::codes;
-use crate::error::{ApiError, Malformed};
-use crate::http::{Envelope, HttpResponse};
+use crate::error::ApiError;
+use crate::http::refusal_of_stream;
 use crate::secret::Secret;
 
 /// Why a socket is gone.
@@ -58,12 +58,8 @@ impl DisconnectReason {
     /// A handshake, or an event stream, that was answered with this status and body.
     #[must_use]
     pub fn refused(status: u16, body: &str) -> Self {
-        let answer = HttpResponse { status, request_id_header: None, body: body.to_owned(), retry_after: None };
-        let error = match Envelope::open(&answer) {
-            Ok(_) | Err(ApiError::Malformed(Malformed { .. })) => None,
-            Err(error) => Some(error.blame_token()),
-        };
-        Self::Refused { status, error: error.filter(|_| !body.is_empty()).map(Box::new) }
+        let error = refusal_of_stream(status, body).map(|error| Box::new(error.blame_token()));
+        Self::Refused { status, error }
     }
 
     /// The same without any trace of the token, which a service may repeat when it refuses it.

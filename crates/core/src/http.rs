@@ -20,7 +20,7 @@ mod retry;
 #[cfg(not(target_family = "wasm"))]
 pub use apart::{Apart, Reading, counted};
 pub use call::{CallStep, Came, HttpCall};
-pub(crate) use envelope::Envelope;
+pub(crate) use envelope::{Envelope, refusal_of_stream};
 pub use retry::{Repeat, retry_after};
 
 /// Answers longer than this are not read: a driver ends such a call as interrupted. The longest honest ones are files

@@ -1,10 +1,13 @@
 //! The frame around every answer: `{"requestId","code","message","success","httpStatusCode","data"}`.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 use super::{Answered, HttpResponse};
 use crate::error::{ApiError, Malformed, Refusal, start_of};
 use crate::json::{self, Object};
+use crate::wire::object::Object as WireObject;
 
 /// An answer that says that the call worked.
 #[derive(Debug)]
@@ -115,6 +118,30 @@ fn refused(response: &HttpResponse, fields: &Object, request_id: String) -> ApiE
         _ => response.status,
     };
     blame(Refusal { code, message, status, request_id })
+}
+
+/// The error in the words of a refused stream: what [`Envelope::open`] makes of the same answer, without a tree of its JSON,
+/// for which a page that runs code would load more. `None`: nothing that a service says.
+pub(crate) fn refusal_of_stream(status: u16, body: &str) -> Option<ApiError> {
+    let fields = WireObject::parse(body);
+    let text = |names: &[&str]| {
+        let found = names.iter().find_map(|name| fields.as_ref()?.string(name));
+        found.map(Cow::into_owned).unwrap_or_default()
+    };
+    let mut code = text(&["code", "Code"]);
+    if code.is_empty()
+        && let Some(number) = fields.as_ref().and_then(|fields| fields.get("code")?.as_u64())
+    {
+        code = number.to_string();
+    }
+    let message = text(&["message", "Message", "errorMessage"]);
+    // A gateway that does not know the token need not know the envelope either.
+    let says_nothing = code.is_empty() && message.is_empty() && !(fields.is_some() && status == 403);
+    if body.is_empty() || says_nothing && status != 401 {
+        return None;
+    }
+    let request_id = text(&["requestId", "RequestId", "request_id"]);
+    Some(blame(Refusal { code, message, status, request_id }))
 }
 
 /// Sorts by blame. The document's sign of something missing is the code `InvalidMcpSession.NotFound` with HTTP 400 and

@@ -157,3 +157,26 @@ fn bodies_that_are_no_utf8_are_read() {
     let response = HttpResponse::new(200, None, b"{\"requestId\":\"a\xFF\"}".to_vec());
     assert_eq!(Envelope::open(&response).map(|envelope| envelope.request_id).as_deref(), Ok("a\u{fffd}"));
 }
+
+/// A stream's refusal is read by another reader than a plain call's.
+#[test]
+fn a_refused_stream_is_blamed_as_a_plain_call_is() {
+    for body in [
+        r#"{"requestId":"r","code":"InvalidMcpSession.NotFound","success":false,"message":"gone"}"#,
+        r#"{"Code":"Quota","Message":"session not found","request_id":"x"}"#,
+        r#"{"code":42,"message":"a number"}"#,
+        r#"{"errorMessage":"only words"}"#,
+        r#"{"code":"InvalidFile.ReadOnly","message":"a file"}"#,
+        r#"{"detail":"another service"}"#,
+        "{}",
+        "<html>a proxy</html>",
+    ] {
+        for status in [400, 401, 403, 404, 429, 503] {
+            let answer = HttpResponse { status, request_id_header: None, body: body.to_owned(), retry_after: None };
+            let plain = Envelope::open(&answer).expect_err("it is a refusal");
+            let expected = Some(plain).filter(|error| !matches!(error, ApiError::Malformed(_)));
+            assert_eq!(refusal_of_stream(status, body), expected, "{status} {body}");
+        }
+    }
+    assert_eq!(refusal_of_stream(401, ""), None);
+}
