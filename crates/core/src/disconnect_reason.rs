@@ -1,7 +1,7 @@
 //! Why a connection ended, and what follows from it.
 
 use crate::codes;
-use crate::error::ApiError;
+use crate::error::Refusal;
 use crate::http::refusal_of_stream;
 use crate::secret::Secret;
 
@@ -14,7 +14,7 @@ pub enum DisconnectReason {
         /// The status.
         status: u16,
         /// What the service said, as a plain call's error. `None`: nothing that a service says; a proxy may have answered.
-        error: Option<Box<ApiError>>,
+        error: Option<Box<Refusal>>,
     },
     /// A close frame came (RFC 6455, section 7.4).
     #[error("{}", closed(*code, reason))]
@@ -58,24 +58,24 @@ impl DisconnectReason {
     /// A handshake, or an event stream, that was answered with this status and body.
     #[must_use]
     pub fn refused(status: u16, body: &str) -> Self {
-        let error = refusal_of_stream(status, body).map(|error| Box::new(error.blame_token()));
-        Self::Refused { status, error }
+        Self::Refused { status, error: refusal_of_stream(status, body).map(Box::new) }
     }
 
     /// The same without any trace of the token, which a service may repeat when it refuses it.
-    pub(crate) fn hiding(self, token: &Secret) -> Self {
-        match self {
-            Self::Refused { status, error: Some(error) } => {
-                Self::Refused { status, error: Some(Box::new(error.hiding(token))) }
-            }
-            other => other,
+    pub(crate) fn hiding(mut self, token: &Secret) -> Self {
+        if let Self::Refused { error: Some(error), .. } = &mut self {
+            error.hide(token);
         }
+        self
     }
 
     /// The name and the code that a plain call's error has for the same, where the service itself said no for good.
     pub(crate) fn refusal(&self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Refused { error: Some(error), .. } => Some((error.name(), error.own_code())),
+            Self::Refused { error: Some(error), .. } if error.is_of_missing() => {
+                Some(("NotFoundError", codes::NOT_FOUND))
+            }
+            Self::Refused { error: Some(_), .. } => Some(("ServiceError", codes::REFUSED)),
             Self::Closed { code: SESSION_GONE, .. } => Some(("NotFoundError", codes::NOT_FOUND)),
             Self::Closed { code: UNAUTHORIZED | FORBIDDEN, .. } => Some(("ServiceError", codes::REFUSED)),
             _ => None,
@@ -97,7 +97,7 @@ impl DisconnectReason {
 
     pub(crate) fn memory_size(&self) -> usize {
         match self {
-            Self::Refused { error, .. } => error.as_deref().map_or(0, ApiError::memory_size),
+            Self::Refused { error, .. } => error.as_deref().map_or(0, Refusal::memory_size),
             Self::Closed { reason, .. } => reason.len(),
             Self::Broken(message)
             | Self::Unreached(message)
@@ -130,7 +130,7 @@ impl DisconnectReason {
     }
 }
 
-fn refusal(status: u16, error: Option<&ApiError>) -> String {
+fn refusal(status: u16, error: Option<&Refusal>) -> String {
     match error {
         Some(error) => error.to_string(),
         None => format!("the handshake was refused with HTTP status {status}"),

@@ -102,23 +102,9 @@ impl ApiError {
     /// On the link a 401 is about the session's token, of which the API key's owner knows nothing.
     pub(crate) fn blame_token(self) -> Self {
         match self {
-            Self::Unauthorized(refusal) => Self::Refused(Refusal {
-                code: if refusal.code.is_empty() { codes::INVALID_TOKEN.to_owned() } else { refusal.code },
-                message: if refusal.message.is_empty() {
-                    String::from("the session does not accept its token any more; get the session again")
-                } else {
-                    refusal.message
-                },
-                ..refusal
-            }),
+            Self::Unauthorized(refusal) => Self::Refused(refusal.of_token()),
             other => other,
         }
-    }
-
-    /// What a refusal holds in texts.
-    pub(crate) fn memory_size(&self) -> usize {
-        self.refusal()
-            .map_or(0, |said| size_of::<Self>() + said.code.len() + said.message.len() + said.request_id.len())
     }
 
     const fn refusal(&self) -> Option<&Refusal> {
@@ -137,18 +123,12 @@ impl ApiError {
         if secret.is_empty() {
             return self;
         }
-        let hide = |text: &mut String| {
-            if text.contains(secret.expose()) {
-                *text = text.replace(secret.expose(), "[hidden]");
-            }
-        };
+        let hide = |text: &mut String| hide(text, secret.expose());
         match &mut self {
             Self::Unauthorized(refusal)
             | Self::NotFound(refusal)
             | Self::Refused(refusal)
-            | Self::ToolFailed(refusal) => {
-                [&mut refusal.code, &mut refusal.message, &mut refusal.request_id].into_iter().for_each(hide);
-            }
+            | Self::ToolFailed(refusal) => refusal.hide(secret),
             Self::Malformed(malformed) => {
                 [&mut malformed.problem, &mut malformed.start, &mut malformed.request_id].into_iter().for_each(hide);
             }
@@ -176,19 +156,8 @@ impl fmt::Display for ApiError {
                 f.write_str("the service did not accept the API key; check AGB_API_KEY and the endpoint")?;
                 refusal.write_details(f)
             }
-            // Who says what was not found knows more.
-            Self::NotFound(refusal) if refusal.message.to_ascii_lowercase().contains("not found") => {
-                f.write_str(&refusal.message)?;
-                refusal.write_origin(f)
-            }
-            Self::NotFound(refusal) => {
-                f.write_str("not found; it may have been released, or never existed")?;
-                refusal.write_details(f)
-            }
-            Self::Refused(refusal) => {
-                f.write_str("the service refused the call")?;
-                refusal.write_details(f)
-            }
+            Self::NotFound(refusal) => refusal.write_missing(f),
+            Self::Refused(refusal) => refusal.write_refused(f),
             Self::ToolFailed(refusal) => f.write_str(&refusal.message),
             Self::Malformed(malformed) => malformed.fmt(f),
             Self::Transport(error) => error.fmt(f),
@@ -197,6 +166,20 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+// By windows: the standard library's search is a kibibyte and more of what a page loads, and the texts are short.
+
+fn says_not_found(text: &str) -> bool {
+    text.as_bytes().windows(9).any(|part| part.eq_ignore_ascii_case(b"not found"))
+}
+
+fn hide(text: &mut String, secret: &str) {
+    while !secret.is_empty()
+        && let Some(at) = text.as_bytes().windows(secret.len()).position(|part| part == secret.as_bytes())
+    {
+        text.replace_range(at..at + secret.len(), "[hidden]");
+    }
+}
 
 impl From<TransportError> for ApiError {
     fn from(error: TransportError) -> Self {
@@ -217,7 +200,63 @@ pub struct Refusal {
     pub request_id: String,
 }
 
+/// Of one that is not about an API key.
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_of_missing() { self.write_missing(f) } else { self.write_refused(f) }
+    }
+}
+
 impl Refusal {
+    /// Whether it is about who calls. A session's files have permissions of their own, which no key changes.
+    pub(crate) fn is_of_caller(&self) -> bool {
+        self.status == 401 || (self.status == 403 && !self.code.starts_with("InvalidFile."))
+    }
+
+    /// The document's sign of something missing is the code `InvalidMcpSession.NotFound` with HTTP 400 and a message containing
+    /// `not found`; each of code and message is enough, the message only with a status that fits.
+    pub(crate) fn is_of_missing(&self) -> bool {
+        let says_so = || matches!(self.status, 400 | 404) && says_not_found(&self.message);
+        !self.is_of_caller() && (self.code.ends_with("NotFound") || says_so())
+    }
+
+    /// One that is about the caller, where a session's token is what it calls with.
+    pub(crate) fn of_token(mut self) -> Self {
+        if self.code.is_empty() {
+            self.code = codes::INVALID_TOKEN.to_owned();
+        }
+        if self.message.is_empty() {
+            self.message = String::from("the session does not accept its token any more; get the session again");
+        }
+        self
+    }
+
+    pub(crate) fn hide(&mut self, secret: &Secret) {
+        [&mut self.code, &mut self.message, &mut self.request_id]
+            .into_iter()
+            .for_each(|text| hide(text, secret.expose()));
+    }
+
+    /// What it holds in texts.
+    pub(crate) fn memory_size(&self) -> usize {
+        size_of::<Self>() + self.code.len() + self.message.len() + self.request_id.len()
+    }
+
+    pub(crate) fn write_missing(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Who says what was not found knows more.
+        if says_not_found(&self.message) {
+            f.write_str(&self.message)?;
+            return self.write_origin(f);
+        }
+        f.write_str("not found; it may have been released, or never existed")?;
+        self.write_details(f)
+    }
+
+    pub(crate) fn write_refused(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the service refused the call")?;
+        self.write_details(f)
+    }
+
     /// `: message (Code, HTTP 400, request r-1)`, as far as it is known.
     fn write_details(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.message.is_empty() {

@@ -333,8 +333,8 @@ impl RunError {
             error if matches!(error.status(), Some(500..)) => {
                 Self::Interrupted(DisconnectReason::Broken(error.to_string()))
             }
-            ApiError::NotFound(refusal) | ApiError::Refused(refusal) | ApiError::Unauthorized(refusal) => {
-                let (status, error) = (refusal.status, Some(Box::new(error.clone())));
+            ApiError::NotFound(refusal) | ApiError::Refused(refusal) => {
+                let (status, error) = (refusal.status, Some(Box::new(refusal.clone())));
                 Self::Unreachable(DisconnectReason::Refused { status, error })
             }
             error => Self::Remote { message: error.to_string() },

@@ -122,7 +122,7 @@ fn refused(response: &HttpResponse, fields: &Object, request_id: String) -> ApiE
 
 /// The error in the words of a refused stream: what [`Envelope::open`] makes of the same answer, without a tree of its JSON,
 /// for which a page that runs code would load more. `None`: nothing that a service says.
-pub(crate) fn refusal_of_stream(status: u16, body: &str) -> Option<ApiError> {
+pub(crate) fn refusal_of_stream(status: u16, body: &str) -> Option<Refusal> {
     let fields = WireObject::parse(body);
     let text = |names: &[&str]| {
         let found = names.iter().find_map(|name| fields.as_ref()?.string(name));
@@ -141,18 +141,15 @@ pub(crate) fn refusal_of_stream(status: u16, body: &str) -> Option<ApiError> {
         return None;
     }
     let request_id = text(&["requestId", "RequestId", "request_id"]);
-    Some(blame(Refusal { code, message, status, request_id }))
+    let refusal = Refusal { code, message, status, request_id };
+    Some(if refusal.is_of_caller() { refusal.of_token() } else { refusal })
 }
 
-/// Sorts by blame. The document's sign of something missing is the code `InvalidMcpSession.NotFound` with HTTP 400 and
-/// a message containing `not found`; each of code and message is enough, the message only with a status that fits.
+/// Sorts by blame.
 fn blame(refusal: Refusal) -> ApiError {
-    let says_so = || refusal.message.to_ascii_lowercase().contains("not found");
-    // A session's files have permissions of their own, which no key changes.
-    let is_of_file = refusal.code.starts_with("InvalidFile.");
-    if refusal.status == 401 || (refusal.status == 403 && !is_of_file) {
+    if refusal.is_of_caller() {
         ApiError::Unauthorized(refusal)
-    } else if refusal.code.ends_with("NotFound") || (matches!(refusal.status, 400 | 404) && says_so()) {
+    } else if refusal.is_of_missing() {
         ApiError::NotFound(refusal)
     } else {
         ApiError::Refused(refusal)

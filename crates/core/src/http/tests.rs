@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::disconnect_reason::DisconnectReason;
 use crate::error::{Malformed, Refusal};
 
 fn base() -> BaseUrl {
@@ -174,8 +175,13 @@ fn a_refused_stream_is_blamed_as_a_plain_call_is() {
         for status in [400, 401, 403, 404, 429, 503] {
             let answer = HttpResponse { status, request_id_header: None, body: body.to_owned(), retry_after: None };
             let plain = Envelope::open(&answer).expect_err("it is a refusal");
-            let expected = Some(plain).filter(|error| !matches!(error, ApiError::Malformed(_)));
-            assert_eq!(refusal_of_stream(status, body), expected, "{status} {body}");
+            let plain = Some(plain.blame_token()).filter(|error| !matches!(error, ApiError::Malformed(_)));
+            let refused = DisconnectReason::refused(status, body);
+            let expected = plain.as_ref().map(|error| (error.name(), error.own_code()));
+            assert_eq!(refused.refusal(), expected, "{status} {body}");
+            if let Some(plain) = plain {
+                assert_eq!(refused.to_string(), plain.to_string(), "{status} {body}");
+            }
         }
     }
     assert_eq!(refusal_of_stream(401, ""), None);
