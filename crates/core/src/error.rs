@@ -148,10 +148,7 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // It was no API key that was not accepted, and a page has none.
-            Self::Unauthorized(refusal) if refusal.code.starts_with("InvalidAccessToken.") => {
-                f.write_str("the service refused the call")?;
-                refusal.write_details(f)
-            }
+            Self::Unauthorized(refusal) if refusal.code.starts_with("InvalidAccessToken.") => refusal.write_refused(f),
             Self::Unauthorized(refusal) => {
                 f.write_str("the service did not accept the API key; check AGB_API_KEY and the endpoint")?;
                 refusal.write_details(f)
@@ -174,10 +171,19 @@ fn says_not_found(text: &str) -> bool {
 }
 
 fn hide(text: &mut String, secret: &str) {
-    while !secret.is_empty()
-        && let Some(at) = text.as_bytes().windows(secret.len()).position(|part| part == secret.as_bytes())
-    {
-        text.replace_range(at..at + secret.len(), "[hidden]");
+    if secret.is_empty() {
+        return;
+    }
+    // In one pass: what stands in its place may have the secret in it.
+    let (mut hidden, mut rest) = (String::new(), text.as_str());
+    while let Some(at) = rest.as_bytes().windows(secret.len()).position(|part| part == secret.as_bytes()) {
+        hidden.push_str(&rest[..at]);
+        hidden.push_str("[hidden]");
+        rest = &rest[at + secret.len()..];
+    }
+    if rest.len() < text.len() {
+        hidden.push_str(rest);
+        *text = hidden;
     }
 }
 
@@ -450,6 +456,22 @@ mod tests {
             assert!(!hidden.to_string().contains("ako-123") && hidden.to_string().contains("[hidden]"));
             assert!(!format!("{hidden:?}").contains("ako-123"));
             assert_eq!(error.clone().hiding(&Secret::default()), error);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_hidden_wherever_it_stands_and_whatever_it_is() {
+        for (text, secret, expected) in [
+            ("key k-1, again k-1k-1", "k-1", "key [hidden], again [hidden][hidden]"),
+            ("add", "d", "a[hidden][hidden]"),
+            ("\u{fc}\u{e4}\u{fc}", "\u{e4}", "\u{fc}[hidden]\u{fc}"),
+            ("nothing", "k-1", "nothing"),
+            ("", "k-1", ""),
+            ("all", "", "all"),
+        ] {
+            let mut said = Refusal { message: text.to_owned(), ..Refusal::default() };
+            said.hide(&Secret::from(secret.to_owned()));
+            assert_eq!(said.message, expected, "{text} {secret}");
         }
     }
 }
